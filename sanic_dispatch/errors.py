@@ -1,0 +1,182 @@
+"""Everything that can go wrong, as one tree.
+
+    DispatchError
+    ├── StartError               cannot start: one line on stderr, exit code ≠ 0
+    │   ├── SettingsError        settings that are wrong or contradict each other (exit 2)
+    │   ├── PortUnavailable      the port is taken, or not ours to take
+    │   ├── DataFolderUnusable   missing, not a folder, not writable
+    │   ├── DataFolderInUse      another process owns it
+    │   └── NotAQueue            a file that cannot be read as what it should hold
+    ├── InvalidRequest           the sender can mend it
+    │   ├── WrongMediaType       does not say that it is JSON
+    │   ├── BodyTooLarge         larger than is accepted
+    │   ├── InvalidJson          not strict JSON, or nested too deeply
+    │   ├── InvalidCallback      CPEE-CALLBACK missing, not a string, not a URL
+    │   └── CallbackForbidden    the address guard says no
+    ├── UnknownJob               no such job, or no longer kept
+    ├── UnknownWorker            no such worker waits
+    ├── WrongState               the job's state does not allow this act
+    ├── NotTheHolder             somebody else holds the job
+    ├── QueueFull                as many wait as may wait
+    ├── ShuttingDown             takes nothing new any more
+    └── StorageError
+        ├── StorageFailed        a write did not succeed: nothing was acknowledged
+        ├── Outdated             the record has changed since it was read
+        └── AlreadyQueued        a record of that id is there already
+
+Errors carry data and end in a plain fact. None knows an HTTP status: web/errors.py has the map.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DispatchError(Exception):
+    """The root of the tree."""
+
+
+class StartError(DispatchError):
+    """The service cannot start; the text is the one line that the operator sees."""
+
+    exit_code = 1
+
+
+class SettingsError(StartError):
+    """Settings that are wrong or contradict each other."""
+
+    exit_code = 2
+
+
+class PortUnavailable(StartError):
+    """The address cannot be listened on."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(f"cannot listen on {host or 'all interfaces'} port {port}: {reason}")
+
+
+class DataFolderUnusable(StartError):
+    """The data folder is missing, no folder, or not writable."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(f"data folder {folder}: {reason}")
+
+
+class DataFolderInUse(StartError):
+    """Another process owns the data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"data folder {folder} is used by another dispatcher")
+
+
+class NotAQueue(StartError):
+    """A file that cannot be read as what it should hold; it is left untouched."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}; the file was left as it is")
+        self.path = path
+        self.reason = reason
+
+
+class InvalidRequest(DispatchError):
+    """What came in is not acceptable, and the sender can mend it."""
+
+
+class WrongMediaType(InvalidRequest):
+    """The body does not say that it is JSON."""
+
+    def __init__(self) -> None:
+        super().__init__("send the job as application/json")
+
+
+class BodyTooLarge(InvalidRequest):
+    """The body is larger than is accepted."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"a body may have {limit} bytes")
+        self.limit = limit
+
+
+class InvalidJson(InvalidRequest):
+    """Not strict JSON (RFC 8259), or nested more deeply than is accepted."""
+
+
+class InvalidCallback(InvalidRequest):
+    """The CPEE-CALLBACK header; ``code`` is the original's word for what is wrong with it."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class CallbackForbidden(DispatchError):
+    """The address guard does not let this callback be called."""
+
+    code = "NotAllowed"
+
+
+class UnknownJob(DispatchError):
+    """No job of that id is known, or it is no longer kept."""
+
+    def __init__(self) -> None:
+        super().__init__("no job of that id is known")
+
+
+class UnknownWorker(DispatchError):
+    """No worker of that callback waits."""
+
+    def __init__(self) -> None:
+        super().__init__("no worker of that callback waits")
+
+
+class WrongState(DispatchError):
+    """The job's state does not allow this act."""
+
+    def __init__(self, act: str, state: str) -> None:
+        super().__init__(f"cannot {act}: the job is {state}")
+        self.state = state
+
+
+class NotTheHolder(DispatchError):
+    """Somebody else holds the job, or nobody does."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__("only the worker that holds the job can do this")
+        self.state = state
+
+
+class QueueFull(DispatchError):
+    """As many wait as may wait."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} are waiting already")
+        self.limit = limit
+
+
+class ShuttingDown(DispatchError):
+    """The service is stopping and takes nothing new."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is shutting down")
+
+
+class StorageError(DispatchError):
+    """The queue did not take the change."""
+
+
+class StorageFailed(StorageError):
+    """A write did not succeed; nothing changed and nothing was acknowledged."""
+
+
+class Outdated(StorageError):
+    """The record has changed since it was read; read it again."""
+
+    def __init__(self, record_id: str) -> None:
+        super().__init__(f"record {record_id} has changed")
+
+
+class AlreadyQueued(StorageError):
+    """A record of that id is there already."""
+
+    def __init__(self, record_id: str) -> None:
+        super().__init__(f"record {record_id} is there already")

@@ -1,0 +1,233 @@
+"""A job's life as pure functions: (record, what happened) → (new record, event, worker's fate).
+
+waiting → assigned → done | failed | cancelled. An assigned job is held, and its hold is first
+*under way*, then *confirmed* or *in doubt*. Nothing here waits, writes or calls anybody: the
+dispatcher carries out what these functions say. A function raises WrongState where the job's
+state does not allow what happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import NamedTuple
+
+from sanic_dispatch.errors import WrongState
+from sanic_dispatch.events import Kind, Note
+from sanic_dispatch.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.worker import Worker
+
+
+class Fate(Enum):
+    """What becomes of the worker that holds, or held, the job."""
+
+    STAYS = "stays as it is: held by the job, or not in the queue at all"
+    USED = "its callback is used up: it leaves the queue"
+    ASIDE = "it stays in the queue, gets nothing, and is probed"
+
+
+class Step(NamedTuple):
+    """The job after what happened, what is to be said of it, and what becomes of its worker."""
+
+    job: Job
+    note: Note
+    fate: Fate = Fate.STAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The choices that an operator has over a job's life.
+
+    ``resend_doubt``: True sends a job in doubt to the next worker, False keeps it with its own,
+    None does the former where the worker cannot be asked and the latter where it can.
+    """
+
+    max_attempts: int = 3
+    lease_s: float | None = None
+    resend_doubt: bool | None = None
+
+    def resends(self, worker: Worker) -> bool:
+        """Whether a job in doubt with this worker goes to the next one without further ado."""
+        return worker.key is None if self.resend_doubt is None else self.resend_doubt
+
+
+class Registration(Enum):
+    """What a registration by a key means for the job which that key holds."""
+
+    QUEUED = "202: it waits already, nothing new"
+    SAME_JOB = "200: the same job again"
+    DONE = "the job is done, and the worker is free for the next"
+    AWAIT = "202: set aside until the delivery under way has an outcome"
+    CLEAR_UP = "202: set aside until it is known whether the old callback was used up"
+
+
+class Row(NamedTuple):
+    """One row of the table: what a repeat and what a new callback mean, and a restart."""
+
+    same_callback: Registration
+    new_callback: Registration
+    after_restart: Stage
+
+
+TABLE: dict[tuple[Way, Stage], Row] = {
+    (Way.PUT, Stage.UNDER_WAY): Row(Registration.QUEUED, Registration.AWAIT, Stage.IN_DOUBT),
+    (Way.PUT, Stage.IN_DOUBT): Row(Registration.QUEUED, Registration.CLEAR_UP, Stage.IN_DOUBT),
+    (Way.PUT, Stage.CONFIRMED): Row(Registration.QUEUED, Registration.DONE, Stage.CONFIRMED),
+    (Way.ANSWER, Stage.CONFIRMED): Row(Registration.SAME_JOB, Registration.DONE, Stage.CONFIRMED),
+    (Way.ANSWER, Stage.UNDER_WAY): Row(
+        Registration.SAME_JOB, Registration.SAME_JOB, Stage.IN_DOUBT
+    ),
+    (Way.ANSWER, Stage.IN_DOUBT): Row(Registration.SAME_JOB, Registration.CLEAR_UP, Stage.IN_DOUBT),
+}
+"""What a registration by key K means for the job that K holds: docs/design.md has it in words."""
+
+
+def meaning_of(job: Job, callback_url: str, *, lost: bool = False) -> Registration:
+    """Look up what a registration means; ``lost`` says that the last answer never arrived."""
+    hold = _hold(job, "register for it")
+    row = TABLE[hold.way, hold.stage]
+    if callback_url == hold.worker.callback_url:
+        return row.same_callback
+    if lost and row.new_callback is not Registration.AWAIT:
+        return Registration.SAME_JOB
+    return row.new_callback
+
+
+def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
+    """A free job, or one whose worker asks for it again, is handed to this worker."""
+    if job.state not in (State.WAITING, State.ASSIGNED):
+        raise WrongState("assign", job.state)
+    hold = Hold(worker, way, Stage.UNDER_WAY, now_s)
+    assigned = replace(job, state=State.ASSIGNED, hold=hold, attempt=job.attempt + 1)
+    return Step(assigned, Note(Kind.JOB_ASSIGNED, now_s))
+
+
+def accept(job: Job, policy: Policy, now_s: float) -> Step:
+    """The worker has it: confirmed; and done where nobody will ever say so."""
+    hold = _hold(job, "accept")
+    fate = Fate.USED if hold.way is Way.PUT else Fate.STAYS
+    if hold.worker.key is None and policy.lease_s is None:
+        return _finish(job, State.DONE, Kind.JOB_DONE, now_s, fate=fate)
+    confirmed = replace(job, hold=replace(hold, stage=Stage.CONFIRMED, since_s=now_s))
+    return Step(confirmed, Note(Kind.JOB_CONFIRMED, now_s), fate)
+
+
+def refuse(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
+    """The worker did not take it: back to its own place, or failed if it was blamed too often."""
+    _hold(job, "refuse")
+    if job.refusals >= policy.max_attempts:
+        return _give_up(job, now_s, reason)
+    return _free(job, now_s, reason, Fate.ASIDE)
+
+
+def blame(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
+    """A worker that refused it turns out to be waiting all the same: it may be the job's fault.
+
+    After ``max_attempts`` of these the job is failed, at the latest when it comes back next.
+    """
+    if job.state.is_final:
+        raise WrongState("blame", job.state)
+    blamed = replace(job, refusals=job.refusals + 1)
+    if job.state is State.WAITING and blamed.refusals >= policy.max_attempts:
+        return _give_up(blamed, now_s, reason)
+    return Step(blamed, Note(Kind.JOB_BLAMED, now_s, reason))
+
+
+def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
+    """Nobody knows whether the worker has it: it stays with the worker, or goes to the next."""
+    hold = _hold(job, "doubt")
+    if policy.resends(hold.worker):
+        return _free(job, now_s, reason, Fate.ASIDE if hold.worker.key else Fate.USED)
+    doubted = replace(job, hold=replace(hold, stage=Stage.IN_DOUBT, since_s=now_s), reason=reason)
+    return Step(doubted, Note(Kind.JOB_DOUBTED, now_s, reason))
+
+
+def restart(job: Job, policy: Policy, now_s: float) -> Step | None:
+    """The table's last column: what was under way when the service stopped is in doubt."""
+    hold = _hold(job, "recover")
+    if TABLE[hold.way, hold.stage].after_restart is hold.stage:
+        return None
+    return doubt(job, policy, now_s, "the service was restarted during the hand-over")
+
+
+def release(job: Job, now_s: float, reason: str, *, fate: Fate = Fate.STAYS) -> Step:
+    """Nothing of it went out, or its holder lost it: back to its own place."""
+    _hold(job, "release")
+    return _free(job, now_s, reason, fate)
+
+
+def finish(job: Job, now_s: float, result: bytes | None = None) -> Step:
+    """The work is done."""
+    hold = _hold(job, "complete")
+    return _finish(replace(job, result=result), State.DONE, Kind.JOB_DONE, now_s, fate=_leave(hold))
+
+
+def fail(job: Job, now_s: float, reason: str) -> Step:
+    """The work cannot be done."""
+    hold = _hold(job, "fail")
+    return _finish(job, State.FAILED, Kind.JOB_FAILED, now_s, reason, _leave(hold))
+
+
+def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
+    """The worker could not do it and another one may: back, at most ``max_attempts`` times."""
+    hold = _hold(job, "fail")
+    if job.attempt >= policy.max_attempts:
+        return fail(job, now_s, reason)
+    return _free(job, now_s, reason, _leave(hold))
+
+
+def extend(job: Job, now_s: float) -> Step:
+    """The worker is still at it: its lease begins anew."""
+    hold = _hold(job, "extend")
+    return Step(replace(job, hold=replace(hold, since_s=now_s)), Note(Kind.JOB_EXTENDED, now_s))
+
+
+def cancel(job: Job, now_s: float, reason: str = "") -> Step:
+    """Nobody wants it any more; only a waiting job can be cancelled."""
+    if job.state is not State.WAITING:
+        raise WrongState("cancel", job.state)
+    return _finish(job, State.CANCELLED, Kind.JOB_CANCELLED, now_s, reason)
+
+
+def put_back(job: Job, now_s: float, reason: str) -> Step:
+    """An operator puts an assigned, doubtful or failed job back to its own place."""
+    if job.state not in (State.ASSIGNED, State.FAILED):
+        raise WrongState("put back", job.state)
+    in_queue = job.hold is not None and job.hold.stage is not Stage.CONFIRMED
+    fate = Fate.ASIDE if in_queue and job.state is State.ASSIGNED else Fate.STAYS
+    return _free(replace(job, refusals=0, attempt=0, finished_s=None), now_s, reason, fate)
+
+
+def _hold(job: Job, act: str) -> Hold:
+    if job.state is not State.ASSIGNED or job.hold is None:
+        raise WrongState(act, job.state)
+    return job.hold
+
+
+def _leave(hold: Hold) -> Fate:
+    """A worker that speaks of its job has used its callback up, if it had one in the queue."""
+    return Fate.USED if hold.way is Way.PUT else Fate.STAYS
+
+
+def _free(job: Job, now_s: float, reason: str, fate: Fate) -> Step:
+    freed = replace(job, state=State.WAITING, hold=None, reason=reason)
+    return Step(freed, Note(Kind.JOB_RETURNED, now_s, reason), fate)
+
+
+def _give_up(job: Job, now_s: float, reason: str) -> Step:
+    """Failed by refusals: the last worker has not used its callback up."""
+    return _finish(
+        replace(job, hold=None), State.FAILED, Kind.JOB_FAILED, now_s, reason, Fate.ASIDE
+    )
+
+
+def _finish(
+    job: Job,
+    state: State,
+    kind: Kind,
+    now_s: float,
+    reason: str = "",
+    fate: Fate = Fate.STAYS,
+) -> Step:
+    finished = replace(job, state=state, finished_s=now_s, reason=reason)
+    return Step(finished, Note(kind, now_s, reason), fate)

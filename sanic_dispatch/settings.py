@@ -1,0 +1,171 @@
+"""What an operator can choose, validated once and never changed afterwards."""
+
+from __future__ import annotations
+
+import ipaddress
+import os.path
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sanic_dispatch.errors import SettingsError
+
+HOUR_S = 3600.0
+YEAR_S = 365 * 24 * HOUR_S
+
+
+class Mode(StrEnum):
+    """The backends of a queue, by the names that users of the original know."""
+
+    IN_MEMORY = "InMemory"
+    JSON_FILE = "JsonFile"
+    CACHED_JSON_FILE = "CachedJsonFile"
+    SQLITE = "Sqlite"
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether what waits outlives the process."""
+        return self is not Mode.IN_MEMORY
+
+
+class OnDoubt(StrEnum):
+    """What becomes of a job of which nobody knows whether its worker has it."""
+
+    AUTO = "auto"
+    HOLD = "hold"
+    RESEND = "resend"
+
+
+class LogFormat(StrEnum):
+    """How a line of the log looks; ``auto`` is human on a terminal and JSON elsewhere."""
+
+    AUTO = "auto"
+    HUMAN = "human"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least important line that is still written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings with their defaults; durations are in seconds.
+
+    An empty ``host`` is every interface, IPv6 and IPv4. ``lease_s`` None means that an assigned
+    job stays with its worker for as long as it takes. Raises SettingsError where a value is out
+    of range, or two contradict each other.
+    """
+
+    port: int = 2567
+    host: str = ""
+    job_queue_mode: Mode = Mode.CACHED_JSON_FILE
+    worker_queue_mode: Mode = Mode.CACHED_JSON_FILE
+    data_dir: Path = Path()
+    fsync: bool = True
+    keep_done_s: float = 24 * HOUR_S
+    public: Path | None = None
+    submit_wait_s: float = 2.0
+    callback_timeout_s: float = 10.0
+    max_attempts: int = 3
+    lease_s: float | None = None
+    on_doubt: OnDoubt = OnDoubt.AUTO
+    worker_patience_s: float = 24 * HOUR_S
+    max_jobs: int = 100_000
+    max_workers: int = 10_000
+    max_body_bytes: int = 2 * 2**20
+    request_timeout_s: float = 15.0
+    log_format: LogFormat = LogFormat.AUTO
+    log_level: LogLevel = LogLevel.INFO
+
+    def __post_init__(self) -> None:
+        for field, allowed in _RANGES.items():
+            _check_range(field, allowed, getattr(self, field))
+        _check_host(self.host)
+        if self.public is not None:
+            self._check_public(self.public)
+
+    @classmethod
+    def of(cls, mode: Mode, **values: Any) -> Settings:
+        """``mode`` is for both queues, except for one whose own mode is given and not None."""
+        for queue in ("job_queue_mode", "worker_queue_mode"):
+            values[queue] = values.get(queue) or mode
+        return cls(**values)
+
+    @property
+    def needs_data_dir(self) -> bool:
+        """Whether anything is written to the data folder."""
+        return self.job_queue_mode.is_durable or self.worker_queue_mode.is_durable
+
+    @property
+    def resend_doubt(self) -> bool | None:
+        """``on_doubt`` as a job's policy has it; None lets the kind of worker decide."""
+        return None if self.on_doubt is OnDoubt.AUTO else self.on_doubt is OnDoubt.RESEND
+
+    def _check_public(self, public: Path) -> None:
+        if not os.path.isdir(public):
+            raise SettingsError(f"--public {public} is not a folder")
+        if self.needs_data_dir and _is_inside(self.data_dir, public):
+            raise SettingsError(
+                f"--data-dir {self.data_dir} lies in --public {public}: "
+                "everybody could read the jobs"
+            )
+
+
+class _Range(NamedTuple):
+    """From ``low`` to ``high``, both included; ``unit_s`` is the flag's unit in seconds."""
+
+    low: float
+    high: float
+    unit: str = ""
+    unit_s: float = 1.0
+
+    def __str__(self) -> str:
+        low, high = (f"{bound / self.unit_s:.12g}" for bound in (self.low, self.high))
+        return f"from {low} to {high}{self.unit}"
+
+
+_RANGES = {
+    "port": _Range(0, 65535),
+    "keep_done_s": _Range(0, 10 * YEAR_S, " hours", HOUR_S),
+    "submit_wait_s": _Range(0, HOUR_S, " seconds"),
+    "callback_timeout_s": _Range(0.001, HOUR_S, " seconds"),
+    "max_attempts": _Range(1, 1000),
+    "lease_s": _Range(0.001, 10 * YEAR_S, " seconds"),
+    "worker_patience_s": _Range(0, 10 * YEAR_S, " hours", HOUR_S),
+    "max_jobs": _Range(1, 100_000_000),
+    "max_workers": _Range(1, 1_000_000),
+    "max_body_bytes": _Range(1024, 2**30, " bytes"),
+    "request_timeout_s": _Range(0.001, HOUR_S, " seconds"),
+}
+
+_HOST = re.compile(r"[A-Za-z0-9._-]*")
+
+
+def _check_range(field: str, allowed: _Range, value: float | None) -> None:
+    if value is not None and not allowed.low <= value <= allowed.high:
+        flag = "--" + field.removesuffix("_s").removesuffix("_bytes").replace("_", "-")
+        raise SettingsError(f"{flag} must be {allowed}, not {value / allowed.unit_s:.12g}")
+
+
+def _check_host(host: str) -> None:
+    if not (_HOST.fullmatch(host) or _is_ipv6(host)):
+        raise SettingsError(f"--host {host!r} is neither an address nor a name")
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+def _is_inside(inner: Path, outer: Path) -> bool:
+    return Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(outer))

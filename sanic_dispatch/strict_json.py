@@ -1,0 +1,200 @@
+"""JSON at the door: strict checking, and reading with the raw bytes kept (RFC 8259).
+
+What people submit is checked here once and from then on only carried as the bytes that came in.
+ujson is too lenient for the door (it takes NaN, ``-``, ``01``), the standard library's parser with
+hooks for constants and overflow is not.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import accumulate
+from json import JSONDecodeError
+from math import isinf
+from typing import Any, NamedTuple
+
+from sanic_dispatch.errors import InvalidJson
+
+MAX_DEPTH = 127
+"""The deepest nesting that is taken; serde_json's limit of 128 is the original's."""
+
+_GAP = re.compile(r"[ \t\n\r]*")
+_KEY = re.compile(r'[ \t\n\r,]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
+"""A key of an object that is known to be JSON, up to its value; the comma before it too."""
+_COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""Up and down, as signed bytes."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+class Entry(NamedTuple):
+    """One object of a JSON text: its values, and the raw text of it and of its values."""
+
+    values: dict[str, Any]
+    text: str
+    at: int
+    """The character at which it begins; ``byte_at`` makes a byte of it."""
+    end: int
+
+    def encoded(self) -> bytes:
+        """The object as it stands in the text."""
+        return self.text[self.at : self.end].encode()
+
+    def raw(self, wanted: str) -> str:
+        """The value of this key as it stands in the text. Raises KeyError where there is none."""
+        text, at = self.text, self.at + 1
+        while key := _KEY.match(text, at):
+            _, end = _SCAN(text, key.end())
+            if key[1] == wanted:
+                return text[key.end() : end]
+            at = end
+        raise KeyError(wanted)
+
+
+def check(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
+    """The value of ``raw``, once it is known to be strict JSON.
+
+    Raises InvalidJson for anything else: bad UTF-8, a byte order mark, NaN and Infinity, numbers
+    out of a double's range, lone surrogates, control characters, trailing data, too deep nesting.
+    """
+    try:
+        value = _DECODER.decode(_text(raw))
+    except RecursionError:
+        raise InvalidJson(f"nested deeper than {max_depth}") from None
+    except ValueError as error:
+        raise InvalidJson(f"not JSON: {_plain(error)}") from None
+    _check_depth(raw, max_depth)
+    _check_surrogates(raw, value)
+    return value
+
+
+def array_entries(content: bytes) -> Iterator[Entry]:
+    """Each entry of a JSON array of objects.
+
+    Raises InvalidJson, with entry and byte, where the content stops being such an array.
+    """
+    text, number = _text(content), 0
+    try:
+        at = _gap(text, _after(text, _gap(text, 0), "["))
+        while text[at : at + 1] != "]":
+            if number:
+                at = _match(_COMMA, text, at, ",")
+            entry, at = object_at(text, at)
+            yield entry
+            number, at = number + 1, _gap(text, at)
+        _check_end(text, at + 1)
+    except JSONDecodeError as error:
+        where = f"after {number} entries, at byte {byte_at(content, error.pos)}"
+        raise InvalidJson(f"{error.msg} {where}") from None
+
+
+def one_object(content: bytes) -> Entry:
+    """The one object that the content is. Raises InvalidJson with the byte where it is not."""
+    text = _text(content)
+    try:
+        entry, end = object_at(text, _gap(text, 0))
+        _check_end(text, end)
+    except JSONDecodeError as error:
+        raise InvalidJson(f"{error.msg} at byte {byte_at(content, error.pos)}") from None
+    return entry
+
+
+def object_at(text: str, at: int) -> tuple[Entry, int]:
+    """The object that begins at this character, and the character after its end.
+
+    Raises JSONDecodeError where there is none.
+    """
+    _after(text, at, "{")
+    values, end = _value_at(text, at)
+    return Entry(values, text, at, end), end
+
+
+def _value_at(text: str, at: int) -> tuple[Any, int]:
+    try:
+        value, end = _SCAN(text, at)
+    except StopIteration as stop:
+        raise JSONDecodeError("a value is missing", text, stop.value) from None
+    except JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise JSONDecodeError(str(error), text, at) from None
+    return value, end
+
+
+def byte_at(content: bytes, at: int) -> int:
+    """The byte at which a character of UTF-8 text begins."""
+    return len(content.decode("utf-8")[:at].encode("utf-8"))
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidJson(f"not UTF-8 at byte {error.start}") from None
+
+
+def _gap(text: str, at: int) -> int:
+    match = _GAP.match(text, at)
+    assert match
+    return match.end()
+
+
+def _match(pattern: re.Pattern[str], text: str, at: int, what: str) -> int:
+    match = pattern.match(text, at)
+    if match is None:
+        raise JSONDecodeError(f"expected {what}", text, at)
+    return match.end()
+
+
+def _after(text: str, at: int, char: str) -> int:
+    if text[at : at + 1] != char:
+        raise JSONDecodeError(f"expected {char}", text, at)
+    return at + 1
+
+
+def _check_end(text: str, at: int) -> None:
+    if (end := _gap(text, at)) != len(text):
+        raise JSONDecodeError("something follows", text, end)
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _bounded_float(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise ValueError("a number is out of range")
+    return value
+
+
+def _plain(error: ValueError) -> str:
+    if isinstance(error, JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    return str(error)
+
+
+def _check_depth(raw: bytes, max_depth: int) -> None:
+    """Count up and down at the brackets of JSON that is known to be valid."""
+    if raw.count(b"[") + raw.count(b"{") <= max_depth:
+        return
+    steps = _STRING.sub(b"", raw).translate(_STEPS, _NO_BRACKETS)
+    if max(accumulate(memoryview(steps).cast("b"))) > max_depth:
+        raise InvalidJson(f"nested deeper than {max_depth}")
+
+
+def _check_surrogates(raw: bytes, value: Any) -> None:
+    """Half of a surrogate pair can only come from an escape: look only where there is one."""
+    if b"\\ud" not in raw and b"\\uD" not in raw:
+        return
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidJson("a lone surrogate is not a character") from None
+
+
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_bounded_float)
+_SCAN = _DECODER.scan_once  # type: ignore[attr-defined]

@@ -1,0 +1,153 @@
+"""Workers: process instances that wait for a job on a callback URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import ujson
+
+from sanic_dispatch.clock import from_rfc3339
+
+
+class Key(NamedTuple):
+    """Who a worker is, over all its registrations: a process instance and one of its activities."""
+
+    instance: str
+    activity: str
+
+
+class Cause(StrEnum):
+    """Why a worker may be set aside."""
+
+    REFUSED = "refused"
+    """It did not take a job: it is probed, and comes back when it is found waiting."""
+    AWAITS = "awaits"
+    """Its last job is not settled: it comes back, or gets that job again, when that is known."""
+    OPERATOR = "operator"
+    """An operator said so: only an operator brings it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Why a worker gets no job although it is still in the queue, and since when (Unix seconds).
+
+    ``job_id`` is the job that it refused, or whose outcome it waits for.
+    """
+
+    cause: Cause
+    since_s: float
+    reason: str = ""
+    job_id: str = ""
+
+    @classmethod
+    def from_stored(cls, stored: Sequence[Any]) -> Aside:
+        """Read it back from its four values."""
+        cause, since_s, reason, job_id = stored
+        return cls(Cause(cause), float(since_s), _text(reason), _text(job_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker that waits. Its id is the callback: one call of a process instance.
+
+    ``place`` orders the queue; the queue gives it, and in a file it is the order of the entries.
+    """
+
+    callback_url: str
+    registered_at: str
+    key: Key | None = None
+    instance_url: str = ""
+    label: str = ""
+    aside: Aside | None = None
+    refusals: int = 0
+    place: float = 0.0
+    version: int = 0
+
+    @property
+    def id(self) -> str:
+        """What the queue knows it by."""
+        return self.callback_url
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it may be paired."""
+        return self.aside is None
+
+    @property
+    def registered_s(self) -> float:
+        """When it registered, Unix seconds."""
+        return from_rfc3339(self.registered_at)
+
+    def refused(self, reason: str, now_s: float, job_id: str) -> Worker:
+        """The same worker after it did not take a job."""
+        aside = Aside(Cause.REFUSED, now_s, reason, job_id)
+        return replace(self, aside=aside, refusals=self.refusals + 1)
+
+    def awaiting(self, now_s: float, job_id: str) -> Worker:
+        """The same worker, until the job of its old callback is settled."""
+        return replace(self, aside=Aside(Cause.AWAITS, now_s, "its last job is unsettled", job_id))
+
+    def awaits(self, job_id: str) -> bool:
+        """Whether it waits for the outcome of that job."""
+        return (
+            self.aside is not None
+            and self.aside.cause is Cause.AWAITS
+            and self.aside.job_id == job_id
+        )
+
+    def back(self) -> Worker:
+        """The same worker, usable again at its old place."""
+        return replace(self, aside=None)
+
+    def to_stored(self) -> bytes:
+        """Its JSON in ``workers.json``: the original's two keys first, then ours."""
+        return ujson.dumps(
+            self.to_dict(), ensure_ascii=False, escape_forward_slashes=False
+        ).encode()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain values; what is empty is left out."""
+        stored: dict[str, Any] = {
+            "callback_url": self.callback_url,
+            "registered_at": self.registered_at,
+        }
+        if self.key:
+            stored["key"] = list(self.key)
+        if self.instance_url:
+            stored["instance_url"] = self.instance_url
+        if self.label:
+            stored["label"] = self.label
+        if self.aside:
+            stored["aside"] = list(astuple(self.aside))
+        if self.refusals:
+            stored["refusals"] = self.refusals
+        if self.version:
+            stored["version"] = self.version
+        return stored
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Worker:
+        """Read it back. Raises KeyError, TypeError or ValueError where it is no worker."""
+        aside = stored.get("aside")
+        key = stored.get("key")
+        worker = cls(
+            callback_url=_text(stored["callback_url"]),
+            registered_at=_text(stored["registered_at"]),
+            key=Key(_text(key[0]), _text(key[1])) if key else None,
+            instance_url=_text(stored.get("instance_url", "")),
+            label=_text(stored.get("label", "")),
+            aside=Aside.from_stored(aside) if aside else None,
+            refusals=int(stored.get("refusals", 0)),
+            version=int(stored.get("version", 0)),
+        )
+        from_rfc3339(worker.registered_at)
+        return worker
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a string, not {value!r}")
+    return value

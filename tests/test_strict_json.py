@@ -1,0 +1,173 @@
+"""What comes in is strict JSON or refused; what is read keeps its very bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sanic_dispatch.errors import InvalidJson
+from sanic_dispatch.strict_json import MAX_DEPTH, array_entries, byte_at, check, one_object
+
+TEXTS = st.text(max_size=8)
+LEAVES = st.none() | st.booleans() | st.integers() | TEXTS
+LEAVES |= st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4)
+)
+OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=5)
+
+
+# ---- at the door
+
+
+@given(value=VALUES, indent=st.sampled_from([None, 0, 2]), ascii_only=st.booleans())
+def test_all_json_is_taken(value: Any, indent: int | None, ascii_only: bool) -> None:
+    """Whatever is JSON is taken, with any blanks and any escapes."""
+    raw = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
+    assert check(raw) == value
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "Expecting value at character 0"),
+        (b" ", "Expecting value at character 1"),
+        (b"\xef\xbb\xbf1", "Expecting value at character 0"),
+        (b'"\xff"', "not UTF-8 at byte 1"),
+        (b'"\xed\xa0\x80"', "not UTF-8 at byte 1"),
+        ('"x"'.encode("utf-16"), "not UTF-8 at byte 0"),
+        (b"NaN", "NaN is not JSON"),
+        (b"-Infinity", "-Infinity is not JSON"),
+        (b"[1, Infinity]", "Infinity is not JSON"),
+        (b"1e999", "a number is out of range"),
+        (b"-1e999", "a number is out of range"),
+        (b"-", "Expecting value"),
+        (b"01", "Extra data at character 1"),
+        (b"1.", "Extra data at character 1"),
+        (b".5", "Expecting value"),
+        (b"+1", "Expecting value"),
+        (b"0x10", "Extra data"),
+        ("\u0661".encode(), "Expecting value"),
+        (b"'x'", "Expecting value"),
+        (b'"\n"', "Invalid control character"),
+        (b'"\x00"', "Invalid control character"),
+        (b'"\\x41"', "Invalid \\\\escape"),
+        (b'"\\u12"', "Invalid \\\\uXXXX escape"),
+        (b'"\\ud800"', "a lone surrogate"),
+        (b'{"a":["\\uDFFF"]}', "a lone surrogate"),
+        (b'{"\\udc00":1}', "a lone surrogate"),
+        (b"[1,]", "at character"),
+        (b'{"a":1,}', "at character"),
+        (b"{a:1}", "at character"),
+        (b"[1 2]", "at character"),
+        (b"1 2", "Extra data at character 2"),
+        (b"\xc2\xa01", "Expecting value"),
+        (b"tru", "Expecting value"),
+        (b"1" * 5000, "4300"),
+        (b"[" * 100_000, "nested deeper than 127"),
+        (b"[" * 1_025 + b"]" * 1_025, "nested deeper than 127"),
+    ],
+)  # fmt: skip
+def test_all_else_is_refused(raw: bytes, reason: str) -> None:
+    """What is not JSON to the letter is refused, and the reason says where."""
+    with pytest.raises(InvalidJson, match=reason):
+        check(raw)
+
+
+@pytest.mark.parametrize("raw", [b'"\\ud83c\\udf79"', b'"\\\\ud800"', b'"\\u00e4"'])
+def test_whole_characters(raw: bytes) -> None:
+    """Both halves of a pair are a character, and an escaped backslash begins no escape."""
+    assert check(raw) == json.loads(raw)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"[{":', b"}")])
+def test_the_depth_is_exact(opening: bytes, closing: bytes) -> None:
+    """As deep as allowed is taken, one deeper is not; brackets in texts do not count."""
+    inner = b'"[[[[\\"{{{{"'
+    assert check(opening * MAX_DEPTH + inner + closing * MAX_DEPTH)
+    with pytest.raises(InvalidJson, match="nested deeper than 127"):
+        check(opening * (MAX_DEPTH + 1) + inner + closing * (MAX_DEPTH + 1))
+
+
+def test_wide_is_not_deep() -> None:
+    """Many brackets beside each other are no depth."""
+    assert check(b"[" + b"[],{}," * 1000 + b"[]]")
+
+
+@given(value=VALUES, limit=st.integers(0, 6))
+def test_depth_is_what_it_is(value: Any, limit: int) -> None:
+    """The depth that is counted in the text is that of the value."""
+    raw = json.dumps(value).encode()
+    if depth_of(value) <= limit:
+        assert check(raw, limit) == value
+    else:
+        with pytest.raises(InvalidJson):
+            check(raw, limit)
+
+
+def depth_of(value: Any) -> int:
+    children = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, (dict, list)):
+        return 0
+    return 1 + max(map(depth_of, children), default=0)
+
+
+# ---- from files
+
+
+@given(objects=st.lists(OBJECTS, max_size=5), indent=st.sampled_from([None, 0, 3]))
+def test_entries_of_any_array(objects: list[dict[str, Any]], indent: int | None) -> None:
+    """Each entry has the values of its object and their raw text, whatever the blanks."""
+    content = json.dumps(objects, indent=indent, ensure_ascii=False).encode()
+    entries = list(array_entries(content))
+    assert [entry.values for entry in entries] == objects
+    for entry in entries:
+        assert json.loads(entry.encoded()) == entry.values
+        for key in (key for key in entry.values if json.dumps(key) == f'"{key}"'):
+            raw = entry.raw(key)
+            assert json.loads(raw) == entry.values[key]
+            assert raw == raw.strip()
+        assert entry.text[entry.at] == "{"
+
+
+def test_raw_text_is_kept() -> None:
+    """Blanks, escapes and numbers stay as they were written."""
+    [entry] = array_entries(b'[ {"a" : 1 , "data":{ "x" : 1.50, "x":[ ] }\n, "b":"\\u0041"} ]')
+    assert entry.raw("data") == '{ "x" : 1.50, "x":[ ] }'
+    assert entry.raw("b") == '"\\u0041"'
+    with pytest.raises(KeyError):
+        entry.raw("x")
+
+
+def test_a_key_in_a_text_is_no_key() -> None:
+    """What looks like a key inside of a value is not taken for one."""
+    [entry] = array_entries(b'[{"id":"\\",\\"data\\":1","n":{"data":2},"data":3}]')
+    assert entry.raw("data") == "3"
+
+
+@given(content=st.binary(max_size=40))
+def test_anything_else_is_refused(content: bytes) -> None:
+    """Whatever the bytes, they are an array of objects or InvalidJson."""
+    try:
+        entries = list(array_entries(content))
+    except InvalidJson:
+        return
+    assert json.loads(content) == [entry.values for entry in entries]
+
+
+def test_one_object_only() -> None:
+    """An object with blanks around it is taken; anything behind it is not."""
+    assert one_object(b' {"a":1}\n').values == {"a": 1}
+    for content in (b"", b"[]", b'{"a":1} {}', b'{"a":1'):
+        with pytest.raises(InvalidJson, match="at byte"):
+            one_object(content)
+
+
+def test_characters_and_bytes() -> None:
+    """The byte of a character counts the bytes of those before it."""
+    content = "aä€🍹z".encode()
+    assert [byte_at(content, at) for at in range(6)] == [0, 1, 3, 6, 10, 11]
