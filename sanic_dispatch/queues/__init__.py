@@ -1,0 +1,100 @@
+"""Where jobs and workers wait: one contract (base.py), one file per backend."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import NamedTuple
+
+from sanic_dispatch.events import Events
+from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.queues.commit import Commit, GroupCommit
+from sanic_dispatch.queues.folder import DataFolder
+from sanic_dispatch.queues.json_store import JsonStore, jobs_store, workers_store
+from sanic_dispatch.queues.ledger import KEEP_S, KEPT, Ledger
+from sanic_dispatch.queues.local_jobs import LocalJobQueue
+from sanic_dispatch.queues.local_workers import LocalWorkerQueue
+from sanic_dispatch.queues.pairs import LocalPairs
+from sanic_dispatch.queues.sqlite import SqliteStore
+from sanic_dispatch.queues.store import Store
+from sanic_dispatch.settings import Mode, Settings
+
+
+class Stores(NamedTuple):
+    """Where the two queues last: None for one that does not, the same for two that share it."""
+
+    jobs: Store | None
+    workers: Store | None
+
+
+@asynccontextmanager
+async def open_queues(settings: Settings, events: Events) -> AsyncIterator[Pairs]:
+    """Both queues, open, in the modes that the settings name; closed at the end.
+
+    Raises DataFolderUnusable, DataFolderInUse or NotAQueue, and then nothing was changed.
+    """
+    with _claimed(settings):
+        async with open_pairs(stores_of(settings), events, keep_s=settings.keep_done_s) as pairs:
+            yield pairs
+
+
+@asynccontextmanager
+async def open_pairs(
+    stores: Stores, events: Events, *, kept: int = KEPT, keep_s: float = KEEP_S
+) -> AsyncIterator[Pairs]:
+    """Both queues over these stores, open; closed at the end. Raises NotAQueue."""
+    async with AsyncExitStack() as stack:
+        for_jobs = GroupCommit(stores.jobs) if stores.jobs else Commit()
+        for_workers = GroupCommit(stores.workers) if stores.workers else Commit()
+        if stores.jobs is stores.workers:
+            for_workers = for_jobs
+        for commit in (for_jobs, for_workers):
+            stack.push_async_callback(commit.close)
+        workers = LocalWorkerQueue(events, for_workers)
+        jobs = LocalJobQueue(events, for_jobs, Ledger(for_jobs, kept, keep_s))
+        with _no_collection():
+            await workers.open()
+            await jobs.open()
+        yield LocalPairs(jobs, workers)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Reading makes no garbage, only more and more for the collector to look through in vain."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def stores_of(settings: Settings) -> Stores:
+    """The stores of both modes; nothing is read or made yet."""
+    sqlite = SqliteStore(settings.data_dir / "dispatch.sqlite3", fsync=settings.fsync)
+
+    def store(mode: Mode, json_store: Callable[..., JsonStore]) -> Store | None:
+        if not mode.is_durable:
+            return None
+        if mode is Mode.SQLITE:
+            return sqlite
+        rereads = mode is Mode.JSON_FILE
+        return json_store(settings.data_dir, rereads=rereads, fsync=settings.fsync)
+
+    return Stores(
+        store(settings.job_queue_mode, jobs_store),
+        store(settings.worker_queue_mode, workers_store),
+    )
+
+
+@contextmanager
+def _claimed(settings: Settings) -> Iterator[None]:
+    folder = DataFolder(settings.data_dir)
+    if settings.needs_data_dir:
+        folder.claim()
+    try:
+        yield
+    finally:
+        folder.release()

@@ -1,0 +1,79 @@
+"""Taking over rows that were read: in a file, the order of the entries is what counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from math import inf, nextafter
+from typing import Generic
+
+from sanic_dispatch.queues.base import R
+from sanic_dispatch.queues.index import Index
+from sanic_dispatch.queues.store import Change, Row, Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged(Generic[R]):
+    """A record as the queue takes it, and the row that was read; None where there was none."""
+
+    record: R
+    read: Row | None
+
+    def row(self) -> Row:
+        """The record as it is to stand on the shelf."""
+        if self.read is not None and self.read.record is self.record:
+            return self.read
+        return Row.of(self.record)
+
+    def differs(self) -> bool:
+        """Whether the shelf has it otherwise."""
+        return self.read is None or self.read.stored != self.row().stored
+
+    def change(self, shelf: Shelf) -> Change:
+        """What makes the shelf have it so."""
+        row = self.row()
+        return Change(shelf, self.record.id, row.place, row.place, row.stored)
+
+
+def arrange(
+    rows: Iterable[Row],
+    index: Index[R],
+    stays: Callable[[R], bool],
+    claims: set[float],
+    taken_over: Callable[[Row, R | None], R],
+) -> list[Arranged[R]]:
+    """Rows in their order, with places that never contradict it.
+
+    A record that ``stays`` is taken as it is in the index, whatever was read. The others keep
+    their places where they are known; where such a place is not behind the one before, it becomes
+    the next one that is.
+    """
+    fixed = claims | {record.place for record in index if stays(record)}
+    arranged: list[Arranged[R]] = []
+    last = -inf
+    for row in rows:
+        known = index.get(row.record.id)
+        if known is not None and stays(known):
+            record = known
+        else:
+            record = _behind(last, taken_over(row, known), fixed)
+            record = known if known is not None and _same(record, known) else _newer(record, known)
+        arranged.append(Arranged(record, row))
+        last = max(last, record.place)
+    return arranged
+
+
+def _behind(last: float, record: R, fixed: set[float]) -> R:
+    place = record.place if record.place > last else nextafter(last, inf)
+    while place in fixed:
+        place = nextafter(place, inf)
+    return record if place == record.place else replace(record, place=place)
+
+
+def _same(record: R, known: R) -> bool:
+    return replace(record, version=known.version) == known
+
+
+def _newer(record: R, known: R | None) -> R:
+    """An edit is a change like any other: what was decided on the version before is outdated."""
+    return replace(record, version=known.version + 1) if known is not None else record

@@ -1,0 +1,153 @@
+"""Commits: a change is made durable first, then applied; memory follows the disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from sanic_dispatch.errors import StorageFailed
+from sanic_dispatch.queues.store import Change, Edited, Row, Shelf, Store
+
+T = TypeVar("T")
+
+
+class Merged(NamedTuple):
+    """An edit from outside, taken over: all rows as they now stand, and what is to be stored."""
+
+    rows: list[Row]
+    changes: list[Change]
+
+
+Merge = Callable[[Edited], Merged]
+
+
+class Commit:
+    """Without a store: each change is applied at once, and nothing outlives the process."""
+
+    async def load(self, shelf: Shelf) -> list[Row]:
+        """What is stored on a shelf, in order. Raises NotAQueue."""
+        return []
+
+    async def adopt(self, shelf: Shelf, rows: Sequence[Row], merge: Merge | None = None) -> None:
+        """How the queue has arranged what was loaded; ``merge`` takes over later edits."""
+
+    async def refresh(self) -> None:
+        """See edits from outside, in the mode that allows them. Raises StorageFailed."""
+
+    async def run(
+        self, changes: Sequence[Change], apply: Callable[[], T], undo: Callable[[], None]
+    ) -> T:
+        """Make changes durable together, then apply them. Raises StorageFailed after ``undo``.
+
+        Both run on the event loop, whether or not the caller still waits. Nothing else runs
+        between the call and the moment from which the changes are under way.
+        """
+        return apply()
+
+    async def close(self) -> None:
+        """Write what is pending; after that nothing more is taken."""
+
+
+@dataclass(slots=True)
+class _Pending(Generic[T]):
+    changes: Sequence[Change]
+    apply: Callable[[], T]
+    undo: Callable[[], None]
+    done: asyncio.Future[T]
+
+
+class GroupCommit(Commit):
+    """Runs a store in a thread of its own; changes that come during a write share the next one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._pending: list[_Pending[Any]] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._merges: dict[Shelf, Merge] = {}
+        self._is_closed = False
+
+    async def load(self, shelf: Shelf) -> list[Row]:
+        return await self._in_thread(self._store.load, shelf)
+
+    async def adopt(self, shelf: Shelf, rows: Sequence[Row], merge: Merge | None = None) -> None:
+        if merge is not None:
+            self._merges[shelf] = merge
+        await self._in_thread(self._store.adopt, shelf, rows)
+
+    async def refresh(self) -> None:
+        if self._store.rereads:
+            await self.run((), _nothing, _nothing)
+
+    async def run(
+        self, changes: Sequence[Change], apply: Callable[[], T], undo: Callable[[], None]
+    ) -> T:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_look_at)
+        self._pending.append(_Pending(changes, apply, undo, done))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all())
+        return await asyncio.shield(done)
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            await self._writer
+        if not self._is_closed:
+            self._is_closed = True
+            await self._in_thread(self._store.close)
+            self._thread.shutdown()
+
+    async def _write_all(self) -> None:
+        while self._pending:
+            batch, self._pending = self._pending, []
+            try:
+                await self._write([change for each in batch for change in each.changes])
+            except Exception as error:
+                _fail(batch, error)
+            else:
+                _succeed(batch)
+        self._writer = None
+
+    async def _write(self, changes: list[Change]) -> None:
+        """Write; where there was an edit from outside, take it over first, then try again."""
+        while True:
+            try:
+                return await self._in_thread(self._store.write, changes)
+            except Edited as edited:
+                merged = self._merges[edited.shelf](edited)
+                await self._in_thread(self._store.adopt, edited.shelf, merged.rows)
+                changes = [*merged.changes, *changes]
+
+    async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+
+def _succeed(batch: list[_Pending[Any]]) -> None:
+    """Apply all, in order; one that fails in this must not take the others with it."""
+    for each in batch:
+        try:
+            each.done.set_result(each.apply())
+        except Exception as error:
+            each.done.set_exception(error)
+
+
+def _fail(batch: list[_Pending[Any]], error: Exception) -> None:
+    for each in reversed(batch):
+        each.undo()
+    for each in batch:
+        failure = StorageFailed(f"the change could not be written: {error}")
+        failure.__cause__ = error
+        each.done.set_exception(failure)
+
+
+def _nothing() -> None:
+    """For a change that changes nothing in memory."""
+
+
+def _look_at(done: asyncio.Future[Any]) -> None:
+    """A caller that was cut off never looks: do not let asyncio complain of it."""
+    if not done.cancelled():
+        done.exception()

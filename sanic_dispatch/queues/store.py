@@ -1,0 +1,151 @@
+"""What a store is: where records last, in rows on shelves. It blocks, and runs in one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+import ujson
+
+from sanic_dispatch.job import Job
+from sanic_dispatch.strict_json import Entry
+from sanic_dispatch.worker import Worker
+
+
+class Shelf(StrEnum):
+    """The kinds of rows; a store has one or several of them."""
+
+    JOBS = "jobs"
+    WORKERS = "workers"
+    FINISHED = "finished"
+    FACTS = "facts"
+
+
+class Fact(NamedTuple):
+    """One thing that the dispatcher has to remember, by its name."""
+
+    id: str
+    value: Any
+
+    def to_stored(self) -> bytes:
+        """Its value as JSON."""
+        return ujson.dumps(self.value).encode()
+
+
+FACTS: dict[str, type] = {"last_ticket": int, "paused": bool, "secret": str}
+"""What each fact is."""
+
+
+class Row(NamedTuple):
+    """A record with its place on the shelf, and its stored form."""
+
+    place: float
+    record: Any
+    stored: bytes
+
+    @classmethod
+    def of(cls, record: Job | Worker) -> Row:
+        """A record at its own place."""
+        return cls(record.place, record, record.to_stored())
+
+    @classmethod
+    def fact(cls, name: str, value: Any) -> Row:
+        """A fact that was read. Raises TypeError where it cannot be what its name says."""
+        if not isinstance(value, FACTS.get(name, object)):
+            raise TypeError(f"{name} cannot be {value!r}")
+        fact = Fact(name, value)
+        return cls(0.0, fact, fact.to_stored())
+
+    @classmethod
+    def read(cls, shelf: Shelf, entry: Entry, place: float) -> Row:
+        """A row that was read; a job's entry knows the place itself, if it has a ticket.
+
+        Raises one of UNREADABLE where the entry is no such record.
+        """
+        record, stored = DECODERS[shelf](entry), entry.encoded()
+        if b"\\u" in stored:
+            record.to_stored()  # half a character in one of our texts cannot be encoded again
+        if shelf is Shelf.WORKERS:
+            record = replace(record, place=place)
+        return cls(record.place or place if shelf is Shelf.JOBS else place, record, stored)
+
+
+class Change(NamedTuple):
+    """A row to be stored at ``place``, or (None) to be forgotten; ``was`` is where it stood."""
+
+    shelf: Shelf
+    id: str
+    was: float | None
+    place: float | None
+    stored: bytes = b""
+
+
+class Edited(Exception):
+    """A shelf was edited from outside; nothing was written. ``at_s`` is when, in Unix seconds."""
+
+    def __init__(self, shelf: Shelf, rows: Sequence[Row], at_s: float) -> None:
+        super().__init__(f"{shelf} was edited from outside")
+        self.shelf = shelf
+        self.rows = rows
+        self.at_s = at_s
+
+
+class Store(Protocol):
+    """Where rows last. Every method blocks, and is called in the store's one thread."""
+
+    rereads: bool
+    """Whether edits from outside are to be seen: then each operation begins with a ``write``."""
+
+    def load(self, shelf: Shelf) -> list[Row]:
+        """All rows in order. Raises NotAQueue, and leaves alone what it could not read."""
+
+    def adopt(self, shelf: Shelf, rows: Sequence[Row]) -> None:
+        """What was loaded, or read in an edit, as the queue has arranged it."""
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Make all changes durable, or raise and leave everything as it was.
+
+        Raises Edited, when edits from outside are looked for and there is one.
+        """
+
+    def close(self) -> None:
+        """Let go of files."""
+
+
+def decode_job(entry: Entry) -> Job:
+    """A job of the queue. Raises KeyError, TypeError or ValueError where it is none."""
+    job = Job.from_stored(entry)
+    if job.state.is_final:
+        raise ValueError(f"a job that is {job.state} does not wait")
+    return job
+
+
+def decode_finished(entry: Entry) -> Job:
+    """A finished job. Raises KeyError, TypeError or ValueError where it is none."""
+    job = Job.from_stored(entry)
+    if not job.state.is_final:
+        raise ValueError(f"a job that is {job.state} is not finished")
+    return job
+
+
+def decode_worker(entry: Entry) -> Worker:
+    """A worker. Raises KeyError, TypeError or ValueError where it is none."""
+    return Worker.from_dict(entry.values)
+
+
+DECODERS: dict[Shelf, Callable[[Entry], Any]] = {
+    Shelf.JOBS: decode_job,
+    Shelf.WORKERS: decode_worker,
+    Shelf.FINISHED: decode_finished,
+}
+"""How each shelf's records are read."""
+
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What a decoder raises where an entry is no record."""
+
+
+def described(error: Exception) -> str:
+    """What is wrong with an entry, in a plain fact."""
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
