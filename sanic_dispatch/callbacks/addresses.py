@@ -1,0 +1,74 @@
+"""Which addresses may never be called, whatever is allowed: pure, by the address alone."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+_COMPATIBLE = IPv6Network("::/96")
+_NEVER: tuple[tuple[Network, str], ...] = tuple(
+    (ip_network(network), reason)
+    for network, reason in (
+        ("0.0.0.0/8", "unspecified"),
+        ("fec0::/10", "site-local, which no longer exists"),
+        ("100.100.100.200", "a cloud's metadata service"),
+        ("168.63.129.16", "a cloud's metadata service"),
+        ("192.0.0.192", "a cloud's metadata service"),
+        ("fd00:ec2::254", "a cloud's metadata service"),
+        ("fd20:ce::254", "a cloud's metadata service"),
+    )
+)
+"""What the standard library's own words do not cover."""
+
+
+def read_address(text: str) -> Address:
+    """The address that will really be reached; raises ValueError where it is none.
+
+    An IPv4 address that is only wrapped, as IPv4-mapped or behind NAT64, is unwrapped.
+    """
+    address = ip_address(text)
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        if address in _NAT64:
+            return _low_bits(address)
+    return address
+
+
+def never(text: str) -> str | None:
+    """Why this address may never be called, or None.
+
+    Loopback and private addresses may (engines live there), but not hidden inside an address
+    that is meant for the public internet: NAT64, 6to4, Teredo.
+    """
+    address = read_address(text)
+    hidden = _hidden(ip_address(text))
+    if any(not inner.is_global or _kind(inner) for inner in hidden):
+        return "an inner address hidden in an outer one"
+    return _kind(address)
+
+
+def _kind(address: Address) -> str | None:
+    if address.is_loopback:
+        return None
+    for word in ("unspecified", "link_local", "multicast", "reserved"):
+        if getattr(address, f"is_{word}"):
+            return word.replace("_", "-")
+    return next((reason for network, reason in _NEVER if address in network), None)
+
+
+def _hidden(address: Address) -> list[IPv4Address]:
+    """The IPv4 addresses that an IPv6 address carries for some translator on the way."""
+    if not isinstance(address, IPv6Address):
+        return []
+    found = [address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64 or (address in _COMPATIBLE and not address.is_loopback):
+        found.append(_low_bits(address))
+    return [inner for inner in found if inner is not None]
+
+
+def _low_bits(address: IPv6Address) -> IPv4Address:
+    return IPv4Address(int(address) & 0xFFFFFFFF)

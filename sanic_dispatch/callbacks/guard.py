@@ -1,0 +1,112 @@
+"""Which addresses may be called: judged before a name is resolved, and again for what it became."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from sanic_dispatch.callbacks.addresses import Address, Network, never, read_address
+from sanic_dispatch.callbacks.url import NAME, split_url
+from sanic_dispatch.errors import CallbackForbidden, SettingsError
+
+_ENTRY = re.compile(r"(?P<where>\[[^\]]*\](/\d+)?|[^:]+)(:(?P<port>\d{1,5}))?")
+_ENDS_IN_A_NUMBER = re.compile(r"(.*\.)?([0-9]+|0[xX][0-9a-fA-F]*)\.?")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """One entry of the allow list: a name or a network, on one port or (None) on any."""
+
+    name: str | None
+    network: Network | None
+    port: int | None
+
+    @classmethod
+    def parse(cls, entry: str) -> Allowed:
+        """Read ``HOST[:PORT]`` or ``CIDR[:PORT]``; IPv6 with a port needs brackets.
+
+        Raises SettingsError where it is neither.
+        """
+        match = _ENTRY.fullmatch(entry)
+        where = re.sub(r"[\[\]]", "", match["where"]) if match else entry
+        port = int(match["port"]) if match and match["port"] else None
+        if port is not None and not 0 < port < 65536:
+            raise SettingsError(f"{entry!r}: the port is not between 1 and 65535")
+        try:
+            network = ip_network(where, strict=False)
+        except ValueError:
+            if not NAME.fullmatch(where) or _ENDS_IN_A_NUMBER.fullmatch(where):
+                raise SettingsError(f"{entry!r} is neither HOST[:PORT] nor CIDR[:PORT]") from None
+            return cls(_plain(where), None, port)
+        return cls(None, network, port)
+
+    def may_cover(self, host: str, port: int) -> bool:
+        """Whether a name could turn out to be allowed, before it is resolved."""
+        return self._fits(port) and (self.network is not None or self.name == _plain(host))
+
+    def covers(self, host: str, address: Address, port: int) -> bool:
+        """Whether this address, found for this host, is allowed."""
+        if not self._fits(port):
+            return False
+        return self.name == _plain(host) if self.network is None else address in self.network
+
+    def _fits(self, port: int) -> bool:
+        return self.port is None or self.port == port
+
+
+class Guard:
+    """Says which callbacks may be called. Pure: it resolves nothing and connects nowhere.
+
+    Without an allow list every address may be called except those that never may (link-local,
+    multicast, unspecified, reserved, clouds' metadata). With one, only what it names, less those.
+    """
+
+    def __init__(self, allow: Sequence[str] = ()) -> None:
+        """``allow`` holds ``HOST|CIDR[:PORT]``; raises SettingsError for anything else."""
+        self._allow = tuple(Allowed.parse(entry) for entry in allow)
+
+    def check_url(self, url: str) -> None:
+        """Judge what can be judged without resolving; raises CallbackForbidden with the reason."""
+        try:
+            target = split_url(url)
+        except ValueError as error:
+            raise CallbackForbidden(str(error)) from error
+        if target.scheme not in ("http", "https"):
+            raise CallbackForbidden("only http and https may be called")
+        if target.userinfo:
+            raise CallbackForbidden("a URL with a user name may not be called")
+        if _is_address(target.host):
+            self.check_address(target.host, target.host, target.port)
+        elif self._allow and not any(a.may_cover(target.host, target.port) for a in self._allow):
+            raise CallbackForbidden("not on the list of what may be called")
+
+    def check_address(self, host: str, ip: str, port: int) -> None:
+        """Judge the address ``ip`` that ``host`` was resolved to; raises CallbackForbidden."""
+        try:
+            reason, address = never(ip), read_address(ip)
+        except ValueError:
+            raise CallbackForbidden("an address in an odd spelling") from None
+        if reason is not None:
+            raise CallbackForbidden(f"the address is {reason}")
+        if self._allow and not any(a.covers(host, address, port) for a in self._allow):
+            raise CallbackForbidden("not on the list of what may be called")
+
+
+def _is_address(host: str) -> bool:
+    """Whether a host is an address and no name; raises CallbackForbidden for an odd spelling.
+
+    What ends in a number is read as an address by some resolvers (``127.1``, ``0x7f000001``).
+    """
+    if ":" not in host and not _ENDS_IN_A_NUMBER.fullmatch(host):
+        return False
+    try:
+        ip_address(host)
+    except ValueError:
+        raise CallbackForbidden("an address in an odd spelling") from None
+    return True
+
+
+def _plain(name: str) -> str:
+    return name.lower().removesuffix(".")

@@ -1,0 +1,57 @@
+"""Questions to an engine that change nothing: does the callback wait, how is the instance."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from sanic_dispatch.errors import CallbackForbidden
+
+GONE = "gone"
+"""Our word for an instance that the engine does not know (any more)."""
+
+_STATES = frozenset(
+    ("ready", "running", "simulating", "stopping", "stopped", "finishing", "finished", "abandoned")
+)
+
+
+async def is_pending(session: aiohttp.ClientSession, callback_url: str) -> bool | None:
+    """Whether the callback still waits; None where the answer is unclear or there is none."""
+    answer = await _get(session, callback_url, 0)
+    return None if answer is None else {200: True, 404: False}.get(answer[0])
+
+
+async def instance_state(
+    session: aiohttp.ClientSession, instance_url: str, body_limit: int
+) -> str | None:
+    """The engine's word for the instance's state, ``gone``, or None where it is unclear."""
+    answer = await _get(session, instance_url.rstrip("/") + "/properties/state/", body_limit)
+    if answer is None:
+        return None
+    status, body = answer
+    if status == 404:
+        return GONE
+    word = body.decode("ascii", "replace").strip()
+    return word if status == 200 and word in _STATES else None
+
+
+async def _get(
+    session: aiohttp.ClientSession, url: str, body_limit: int
+) -> tuple[int, bytes] | None:
+    """Status and at most so many bytes of the body, or None where that did not work."""
+    try:
+        response = await session.get(url, allow_redirects=False)
+        try:
+            return response.status, await _read(response.content, body_limit)
+        finally:
+            response.release()
+    except (aiohttp.ClientError, CallbackForbidden, OSError):
+        return None
+
+
+async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
+    try:
+        return await content.readexactly(limit)
+    except asyncio.IncompleteReadError as error:
+        return error.partial

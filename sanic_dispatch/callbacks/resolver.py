@@ -1,0 +1,79 @@
+"""The resolver that the HTTP client asks: it returns only addresses that the guard lets pass."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from sanic_dispatch.callbacks.guard import Guard
+from sanic_dispatch.errors import CallbackForbidden
+
+Lookup = Callable[[str], Sequence[str]]
+"""Host name → its addresses, in the order to try them; blocks; OSError where there is none."""
+
+_THREADS = 8
+
+
+def system_lookup(host: str) -> Sequence[str]:
+    """Ask the operating system; raises OSError where the name does not resolve."""
+    found = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves anew for each connection; the address that was checked is the one connected to.
+
+    Has threads of its own, so that names that hang hold up nothing else in the process.
+    """
+
+    def __init__(self, guard: Guard, lookup: Lookup = system_lookup) -> None:
+        self._guard = guard
+        self._lookup = lookup
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="resolve")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The allowed addresses of a host, in the order they came.
+
+        Raises OSError where the name does not resolve, CallbackForbidden where it resolves to
+        nothing that may be called.
+        """
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, self._lookup, host)
+        allowed, refusal = self._sift(host, found, port)
+        if not allowed:
+            raise refusal or OSError("the name has no address")
+        return [_result(host, ip, port) for ip in allowed]
+
+    async def close(self) -> None:
+        """Let go of the threads; a look-up under way is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _sift(
+        self, host: str, found: Sequence[str], port: int
+    ) -> tuple[list[str], CallbackForbidden | None]:
+        allowed, refusal = [], None
+        for ip in found:
+            try:
+                self._guard.check_address(host, ip, port)
+            except CallbackForbidden as error:
+                refusal = error
+            else:
+                allowed.append(ip)
+        return allowed, refusal
+
+
+def _result(host: str, ip: str, port: int) -> ResolveResult:
+    return ResolveResult(
+        hostname=host,
+        host=ip,
+        port=port,
+        family=socket.AF_INET6 if ":" in ip else socket.AF_INET,
+        proto=0,
+        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    )

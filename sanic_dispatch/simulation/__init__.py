@@ -1,0 +1,21 @@
+"""A simulated CPEE engine and its robots: for the demo, for trying things out, and for tests."""
+
+from __future__ import annotations
+
+from sanic_dispatch.simulation.caller import CallFailed
+from sanic_dispatch.simulation.engine import Engine
+from sanic_dispatch.simulation.faults import Faults
+from sanic_dispatch.simulation.instance import Instance, InstanceEnded
+from sanic_dispatch.simulation.robot import Robot
+from sanic_dispatch.simulation.waits import Put, Result
+
+__all__ = [
+    "CallFailed",
+    "Engine",
+    "Faults",
+    "Instance",
+    "InstanceEnded",
+    "Put",
+    "Result",
+    "Robot",
+]

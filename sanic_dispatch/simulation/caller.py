@@ -1,0 +1,115 @@
+"""The engine's HTTP client, as far as services can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import aiohttp
+from yarl import URL
+
+from sanic_dispatch.simulation.content import EmptyJson, read_content
+
+
+class CallFailed(Exception):
+    """A call that went wrong: an answer of 4xx or 5xx, no connection, no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service answered to a call."""
+
+    status: int
+    callback: bool
+    """Whether it says that the result comes later: ``CPEE-CALLBACK: true``, exactly."""
+    value: object
+    """The body as the process sees it; None where there is none."""
+    body: bytes
+
+
+class Caller:
+    """Posts the calls of all instances of one engine; keeps connections alive, has no time-out."""
+
+    def __init__(self) -> None:
+        """Make the pool; inside the event loop."""
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(_note_reuse)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "Typhoeus - https://github.com/typhoeus/typhoeus"},
+            skip_auto_headers=("Accept-Encoding",),
+            trace_configs=[trace],
+        )
+
+    async def close(self) -> None:
+        """Close all connections; a call under way fails."""
+        await self._session.close()
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], arguments: Mapping[str, str]
+    ) -> Answer:
+        """POST a call, form-encoded; a query of the URL travels along. Raises CallFailed.
+
+        Where a connection that had been used before breaks without an answer, the same call is
+        sent once more: services get the same CPEE-CALLBACK twice.
+        """
+        _check_host(url)
+        try:
+            answer = await self._post(url, headers, arguments)
+        except aiohttp.ClientError as error:
+            raise CallFailed(f"no answer: {type(error).__name__}") from error
+        if not 200 <= answer.status < 300:
+            raise CallFailed(f"answered {answer.status}")
+        return answer
+
+    async def _post(
+        self, url: str, headers: Mapping[str, str], arguments: Mapping[str, str]
+    ) -> Answer:
+        attempt = SimpleNamespace(reused=False)
+        try:
+            return await self._send(url, headers, arguments, attempt)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            if not attempt.reused:
+                raise
+        return await self._post(url, headers, arguments)
+
+    async def _send(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        arguments: Mapping[str, str],
+        attempt: SimpleNamespace,
+    ) -> Answer:
+        request = self._session.post(
+            url,
+            data=aiohttp.FormData(arguments)(),
+            headers={**headers, "Content-Type": "application/x-www-form-urlencoded"},
+            trace_request_ctx=attempt,
+        )
+        async with request as response:
+            return _answer(response, await response.read())
+
+
+def _answer(response: aiohttp.ClientResponse, body: bytes) -> Answer:
+    callback = response.headers.get("CPEE-CALLBACK") == "true"
+    try:
+        value = read_content(body, response.headers.get("Content-Type", "")) if body else None
+    except EmptyJson:
+        value = None
+    return Answer(response.status, callback, value, body)
+
+
+def _check_host(url: str) -> None:
+    """Endpoints need a dotted name, an IPv4 address or ``localhost``."""
+    host = URL(url).host or ""
+    if host != "localhost" and "." not in host:
+        raise CallFailed(f"the endpoint's host {host!r} has no dot")
+
+
+async def _note_reuse(session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:
+    context.trace_request_ctx.reused = True

@@ -1,0 +1,146 @@
+"""A simulated CPEE engine: the part of it that services can see."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Self
+
+from aiohttp import web
+
+from sanic_dispatch.simulation.caller import Caller
+from sanic_dispatch.simulation.content import EmptyJson
+from sanic_dispatch.simulation.instance import Instance
+from sanic_dispatch.simulation.waits import Put
+
+_KNOWN_AFTER_DELETION_S = 30.0
+_BODY_LIMIT = 64 * 2**20
+
+
+class Engine:
+    """Starts instances and answers for their callbacks; ``async with`` runs it.
+
+    ``now_s`` is a monotonic clock. ``unregister_after_s`` is how long a process takes to unregister
+    a callback that was used: further PUTs inside that time are answered 200, and lost.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        unregister_after_s: float = 0.005,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.port = port
+        self.unregister_after_s = unregister_after_s
+        self.now_s = now_s
+        self.caller: Caller
+        self._instances: dict[int, Instance] = {}
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        self.caller = Caller()
+        await self.up()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.down()
+        await self.caller.close()
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens, with a slash at the end."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    async def up(self) -> None:
+        """Listen, on the same port as before; instances and callbacks are still there."""
+        app = web.Application(client_max_size=_BODY_LIMIT)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.001, handler_cancellation=True
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def down(self) -> None:
+        """Stop listening and break all connections; harmless when down already."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def start_instance(
+        self, label: str = "Worker", attributes: Mapping[str, str] | None = None
+    ) -> Instance:
+        """Start an instance, under the smallest number that is free.
+
+        Each attribute travels as a header ``CPEE-ATTR-<NAME>``; ``label`` is the one called info.
+        """
+        number = next(n for n in count(1) if self._find(str(n)) is None)
+        instance = Instance(self, number, label, attributes or {})
+        self._instances[number] = instance
+        return instance
+
+    def _find(self, number: str) -> Instance | None:
+        instance = self._instances.get(int(number)) if number.isdecimal() else None
+        if instance is None or instance.deleted_at_s is None:
+            return instance
+        known = self.now_s() - instance.deleted_at_s < _KNOWN_AFTER_DELETION_S
+        return instance if known else None
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        number, *path = request.path.strip("/").split("/")
+        instance = self._find(number)
+        if instance is None:
+            return _status(404)
+        match request.method, path:
+            case "GET", ["properties", "state"]:
+                return web.Response(text=instance.state)
+            case method, ["callbacks", callback_id]:
+                return await self._callback(request, method, instance, callback_id)
+        return _status(404)
+
+    async def _callback(
+        self, request: web.Request, method: str, instance: Instance, callback_id: str
+    ) -> web.Response:
+        match method:
+            case "PUT":
+                return await _put(request, instance, callback_id)
+            case "GET" if instance.pending(callback_id):
+                return web.json_response(instance.describe(callback_id))
+            case "DELETE" if instance.pending(callback_id):
+                instance.delete_callback(callback_id)
+                return _status(200)
+            case "GET" | "DELETE":
+                return _status(404)
+        return _status(501)
+
+
+async def _put(request: web.Request, instance: Instance, callback_id: str) -> web.Response:
+    put = Put(callback_id, request.headers, await request.read())
+    faults = instance.faults
+    status = _take(instance, put) if faults.take else 200
+    instance.record(put)
+    if faults.delay_s:
+        await asyncio.sleep(faults.delay_s)
+    if faults.hang:
+        await asyncio.Event().wait()
+    if faults.close and request.transport is not None:
+        request.transport.close()
+    return _status(faults.status or status)
+
+
+def _take(instance: Instance, put: Put) -> int:
+    if not instance.pending(put.callback_id):
+        return 503
+    try:
+        instance.take(put)
+    except EmptyJson:
+        return 500
+    return 200
+
+
+def _status(status: int) -> web.Response:
+    return web.Response(status=status, content_type="text/plain")

@@ -1,0 +1,251 @@
+"""A process instance of the simulated engine: it calls services and waits for callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from secrets import token_hex
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from sanic_dispatch.simulation.caller import Answer, CallFailed
+from sanic_dispatch.simulation.content import read_content
+from sanic_dispatch.simulation.faults import Faults
+from sanic_dispatch.simulation.waits import Put, Result, Wait
+
+if TYPE_CHECKING:
+    from sanic_dispatch.simulation.engine import Engine
+
+
+class InstanceEnded(Exception):
+    """The instance was abandoned, deleted, killed or has finished: it makes no more calls."""
+
+
+class Instance:
+    """One process instance; made by ``Engine.start_instance``.
+
+    ``state`` is the engine's word; ``faults`` says how callbacks misbehave; ``puts`` (every PUT to
+    a callback of this instance, in order of arrival) and ``updates`` record what came.
+    """
+
+    def __init__(
+        self, engine: Engine, number: int, label: str, attributes: Mapping[str, str]
+    ) -> None:
+        self.number = number
+        self.uuid = str(uuid4())
+        self.attributes = {
+            "uuid": self.uuid,
+            "info": label,
+            "modeltype": "CPEE",
+            "theme": "preset",
+            **attributes,
+        }
+        self.state = "running"
+        self.status: str | None = None
+        """What the last CPEE-STATUS said."""
+        self.deleted_at_s: float | None = None
+        """When it was deleted, by the engine's clock."""
+        self.faults = Faults()
+        self.puts: list[Put] = []
+        self.updates: list[object] = []
+        self._engine = engine
+        self._killed = False
+        self._posting = 0
+        self._waits: dict[str, Wait] = {}
+        self._last = Result(None, b"", False)
+        self._changed = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """Where the engine shows this instance, with a slash at the end."""
+        return f"{self._engine.base_url}{self.number}/"
+
+    @property
+    def callback_urls(self) -> list[str]:
+        """The callbacks that can be used now, oldest first."""
+        return [self._callback_url(key) for key in self._waits if self.pending(key)]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a call waits for its callback, and none for its answer."""
+        return not self._posting and bool(self.callback_urls)
+
+    @property
+    def over(self) -> bool:
+        """Whether it makes no more calls."""
+        ended = self.state in ("abandoned", "finished")
+        return ended or self._killed or self.deleted_at_s is not None
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Return as soon as the condition holds; it is looked at after each change here."""
+        while not holds():
+            await self._changed.wait()
+
+    async def call(
+        self,
+        url: str,
+        activity: str = "a1",
+        label: str = "Register worker",
+        extra_headers: Mapping[str, str] | None = None,
+        *,
+        arguments: Mapping[str, str] | None = None,
+        rescue: bool = False,
+    ) -> Result:
+        """Call a service and return what it brings, be it at once or by the callback.
+
+        Waits first while the instance is stopped. Raises CallFailed where the call went wrong
+        (the instance is then stopped, unless the model has ``rescue`` code), and InstanceEnded.
+        """
+        await self._running()
+        wait = Wait(token_hex(16), activity, label, asyncio.get_running_loop().create_future())
+        self._waits[wait.callback_id] = wait
+        headers = {**self._headers(wait), **(extra_headers or {})}
+        try:
+            self._last = await self._result(wait, await self._post(url, headers, arguments or {}))
+        except CallFailed:
+            if not rescue:
+                self.stop()
+            raise
+        finally:
+            if not (wait.result.done() or self._killed):
+                self._unregister(wait)
+        return self._last
+
+    def stop(self) -> None:
+        """Stop: callbacks are answered 503 until ``resume``; the service is told nothing.
+
+        While a POST is unanswered the state stays ``stopping``.
+        """
+        self._turn("stopping" if self._posting else "stopped")
+
+    def resume(self) -> None:
+        """Continue: the same callbacks can be used again, and nothing is posted."""
+        self._turn("running")
+
+    def abandon(self) -> None:
+        """Abandon: calls end with InstanceEnded; the service is told nothing."""
+        self._turn("abandoned")
+
+    def finish(self) -> None:
+        """Come to the process's end."""
+        self._turn("finished")
+
+    def delete(self) -> None:
+        """Delete: the engine knows it for a while more, and then its number is free again."""
+        self.deleted_at_s = self._engine.now_s()
+        self._note()
+
+    def kill(self) -> None:
+        """Kill its operating-system process: it stays ``running``, takes jobs and loses them."""
+        self._killed = True
+        self._note()
+
+    def pending(self, callback_id: str) -> bool:
+        """Whether a callback can be used now."""
+        usable = self.state == "running" and self.deleted_at_s is None
+        return usable and callback_id in self._waits
+
+    def describe(self, callback_id: str) -> dict[str, str]:
+        """What a GET of a pending callback shows."""
+        wait = self._waits[callback_id]
+        return {
+            "uuid": self.uuid,
+            "type": "callback",
+            "position": wait.activity,
+            "label": wait.label,
+        }
+
+    def record(self, put: Put) -> None:
+        """Note that a PUT arrived, whatever becomes of it."""
+        self.puts.append(put)
+        self._note()
+
+    def take(self, put: Put) -> None:
+        """Let a PUT to a pending callback take effect; raises EmptyJson, and nothing happened.
+
+        The process unregisters its callback a moment later: what comes in between is lost.
+        """
+        value = None
+        if "Transfer-Encoding" not in put.headers:
+            value = read_content(put.body, put.headers.get("Content-Type", ""))
+        wait = self._waits[put.callback_id]
+        if self._killed or wait.result.done():
+            return
+        self.status = put.headers.get("CPEE-STATUS", self.status)
+        if "CPEE-UPDATE" in put.headers:
+            self.updates.append(value)
+        else:
+            self._advance(wait, self._last if "CPEE-EVENT" in put.headers else _brought(value, put))
+        if "CPEE-SALVAGE" in put.headers:
+            self.stop()
+        self._note()
+
+    def delete_callback(self, callback_id: str) -> None:
+        """What DELETE does: the callback is gone and its call waits for ever."""
+        self._unregister(self._waits[callback_id])
+
+    def _advance(self, wait: Wait, result: Result) -> None:
+        wait.result.set_result(result)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._engine.unregister_after_s, self._unregister, wait)
+
+    def _unregister(self, wait: Wait) -> None:
+        self._waits.pop(wait.callback_id, None)
+        self._note()
+
+    async def _post(
+        self, url: str, headers: Mapping[str, str], arguments: Mapping[str, str]
+    ) -> Answer:
+        self._posting += 1
+        try:
+            return await self._engine.caller.post(url, headers, arguments)
+        finally:
+            self._posting -= 1
+            self._turn("stopped" if self.state == "stopping" else self.state)
+
+    async def _result(self, wait: Wait, answer: Answer) -> Result:
+        if not answer.callback:
+            return Result(answer.value if answer.status == 200 else None, answer.body, False)
+        if answer.body:
+            self.updates.append(answer.value)
+        await self.until(lambda: self.over or wait.result.done())
+        await self._running()
+        return wait.result.result()
+
+    async def _running(self) -> None:
+        await self.until(lambda: self.over or self.state == "running")
+        if self.over:
+            raise InstanceEnded(f"instance {self.number} makes no more calls")
+
+    def _turn(self, state: str) -> None:
+        if not self.over:
+            self.state = state
+        self._note()
+
+    def _note(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _callback_url(self, callback_id: str) -> str:
+        return f"{self.url}callbacks/{callback_id}/"
+
+    def _headers(self, wait: Wait) -> dict[str, str]:
+        return {
+            "CPEE-BASE": self._engine.base_url,
+            "CPEE-INSTANCE": str(self.number),
+            "CPEE-INSTANCE-URL": self.url,
+            "CPEE-INSTANCE-UUID": self.uuid,
+            "CPEE-CALLBACK": self._callback_url(wait.callback_id),
+            "CPEE-CALLBACK-ID": wait.callback_id,
+            "CPEE-ACTIVITY": wait.activity,
+            "CPEE-LABEL": wait.label,
+            **{f"CPEE-ATTR-{_header(name)}": value for name, value in self.attributes.items()},
+        }
+
+
+def _header(name: str) -> str:
+    return name.upper().replace("_", "-")
+
+
+def _brought(value: object, put: Put) -> Result:
+    return Result(value, put.body, True)

@@ -1,0 +1,142 @@
+"""A robot bartender: asks for a job, mixes the drink, asks for the next one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from yarl import URL
+
+from sanic_dispatch.clock import Clock, SystemClock
+from sanic_dispatch.simulation.caller import CallFailed
+from sanic_dispatch.simulation.instance import Instance, InstanceEnded
+from sanic_dispatch.simulation.mishaps import Mishaps
+from sanic_dispatch.simulation.waits import Result
+
+_QUICK_ROUNDS = 100
+_QUICK_S = 2.0
+_BRAKE_S = 1.0
+
+OnJob = Callable[["Robot", Result], None]
+
+
+class Robot:
+    """The loop of a worker's process model, run by an instance.
+
+    ``mix_s`` seconds of work per job, more or less by the share ``jitter``; ``pause_s`` seconds
+    between a job's end and the next call. ``rescue_s`` is the model's rescue code: after a call
+    that failed, wait so long and call again with ``?lost``, since there may have been a job in
+    the answer; without it (None) the instance stops, as engines do. Where that brings the job
+    that it mixed last, it is not mixed again. After 100 rounds a quick one is braked, but for
+    instances with the attribute ``nednoamol``.
+
+    ``doing`` says for people what it is at, ``mixed`` counts.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        dispatcher_url: str,
+        *,
+        mix_s: float = 5.0,
+        jitter: float = 0.2,
+        pause_s: float = 0.15,
+        rescue_s: float | None = None,
+        activity: str = "a1",
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        on_job: OnJob | None = None,
+        on_mixed: OnJob | None = None,
+        mishaps: Mishaps | None = None,
+    ) -> None:
+        """``dispatcher_url`` may have a path prefix and a query, which travels with each call.
+
+        ``on_job`` is told of each job before the mixing, ``on_mixed`` after it.
+        """
+        self.instance = instance
+        self.url = _register_url(dispatcher_url)
+        self.doing = "starts"
+        self.mixed = 0
+        self._mix_s = mix_s
+        self._jitter = jitter
+        self._pause_s = pause_s
+        self._rescue_s = rescue_s
+        self._activity = activity
+        self._clock = clock or SystemClock()
+        self._random = rng or random.Random()
+        self._on_job = on_job
+        self._on_mixed = on_mixed
+        self._mishaps = mishaps
+        self._asks_again = False
+        self._last = ""
+
+    async def run(self, rounds: int | None = None) -> None:
+        """Work for ever, or for so many rounds; returns early where the instance ends.
+
+        Raises CallFailed where a call fails and there is no rescue.
+        """
+        done = 0
+        try:
+            while rounds is None or done < rounds:
+                began_s = self._clock.monotonic_s()
+                await self._round()
+                done += 1
+                if done > _QUICK_ROUNDS:
+                    await self._brake(began_s)
+        except InstanceEnded:
+            self.doing = "has ended"
+        finally:
+            if self._mishaps:
+                await self._mishaps.end()
+
+    async def _round(self) -> None:
+        if self._mishaps:
+            self._mishaps.begin_round(self.instance)
+        try:
+            job = await self._call()
+        except CallFailed as error:
+            self._asks_again = True
+            self.doing = f"cannot register: {error}"
+            if self._rescue_s is None:
+                raise
+            await self._clock.sleep(self._rescue_s)
+            return
+        if job is not None:
+            await self._work(job)
+        await self._clock.sleep(self._pause_s)
+
+    async def _call(self) -> Result | None:
+        """What brought a job that is to be mixed, or None."""
+        self.doing = "waits"
+        url = str(URL(self.url).update_query(lost="")) if self._asks_again else self.url
+        result = await self.instance.call(url, self._activity, rescue=self._rescue_s is not None)
+        is_known = self._asks_again and _id_of(result) == self._last
+        self._asks_again = False
+        is_job = isinstance(result.value, dict) and "Job" in result.value
+        return result if is_job and not is_known else None
+
+    async def _brake(self, began_s: float) -> None:
+        quick = self._clock.monotonic_s() - began_s < _QUICK_S
+        if quick and "nednoamol" not in self.instance.attributes:
+            await self._clock.sleep(_BRAKE_S)
+
+    async def _work(self, result: Result) -> None:
+        if self._on_job is not None:
+            self._on_job(self, result)
+        self.doing = "mixes"
+        share = self._random.uniform(1 - self._jitter, 1 + self._jitter)
+        await self._clock.sleep(self._mix_s * share)
+        self._last = _id_of(result)
+        self.mixed += 1
+        if self._on_mixed is not None:
+            self._on_mixed(self, result)
+
+
+def _id_of(result: Result) -> str:
+    job = result.value.get("Job") if isinstance(result.value, dict) else None
+    return str(job.get("id")) if isinstance(job, dict) else ""
+
+
+def _register_url(dispatcher_url: str) -> str:
+    base = URL(dispatcher_url)
+    return str((base / "register-worker").with_query(base.query))

@@ -1,0 +1,125 @@
+"""The probes: what they ask, and what each answer is taken to mean."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from sanic_dispatch.callbacks import Callbacks, Guard
+
+
+def answer(status, body=b""):
+    return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+@pytest.mark.parametrize(
+    ("reply", "pending"),
+    [
+        (answer(200, b'{"uuid":"u","type":"callback","position":"a1","label":"l"}'), True),
+        (answer(200), True),
+        (answer(404), False),
+        (answer(204), None),
+        (answer(302), None),
+        (answer(410), None),
+        (answer(500), None),
+        (answer(503), None),
+        (b"", None),
+        (b"garbage\r\n\r\n", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", True),
+    ],
+)
+async def test_is_pending(callbacks, start_worker, reply, pending):
+    """200 says that the callback waits, 404 that it does not, all else says nothing."""
+    worker = await start_worker(reply)
+    assert await callbacks.is_pending(worker.url) is pending
+    assert worker.requests[0].startswith(b"GET /cb/1/?secret=s3cret HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("reply", "state"),
+    [
+        *(
+            (answer(200, word), word.decode())
+            for word in (b"ready", b"running", b"simulating", b"stopping", b"stopped")
+        ),
+        *((answer(200, word), word.decode()) for word in (b"finishing", b"finished", b"abandoned")),
+        (answer(200, b"running\n"), "running"),
+        (answer(404), "gone"),
+        (answer(200, b""), None),
+        (answer(200, b"fine"), None),
+        (answer(200, b"running!"), None),
+        (answer(200, b"<html>running</html>"), None),
+        (answer(200, b"\xff\x00"), None),
+        (answer(500, b"running"), None),
+        (answer(302), None),
+        (b"", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nrunning", None),
+    ],
+)
+async def test_instance_state(callbacks, start_worker, reply, state):
+    """Only the engine's own words count; an unknown instance is gone."""
+    worker = await start_worker(reply)
+    assert await callbacks.instance_state(f"http://127.0.0.1:{worker.port}/4/") == state
+    assert worker.requests[0].startswith(b"GET /4/properties/state/ HTTP/1.1\r\n")
+
+
+async def test_instance_url_without_a_slash(callbacks, start_worker):
+    """The state lies below the instance, whether its URL ends in a slash or not."""
+    worker = await start_worker(answer(200, b"running"))
+    assert await callbacks.instance_state(f"http://127.0.0.1:{worker.port}/4") == "running"
+    assert worker.requests[0].startswith(b"GET /4/properties/state/ HTTP/1.1\r\n")
+
+
+async def test_redirects_are_not_followed(callbacks, start_worker):
+    """A probe is not led elsewhere: the guard has judged this address and no other."""
+    other = await start_worker(answer(200, b"running"))
+    moved = b"HTTP/1.1 302 X\r\nLocation: %b\r\n\r\n" % other.url.encode()
+    worker = await start_worker(moved)
+    assert await callbacks.is_pending(worker.url) is None
+    assert await callbacks.instance_state(worker.url.partition("cb/")[0]) is None
+    assert (worker.connections, other.connections) == (2, 0)
+
+
+async def test_unreachable(callbacks):
+    """Where nobody listens nothing is known."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/4/"
+    assert await callbacks.is_pending(url) is None
+    assert await callbacks.instance_state(url) is None
+
+
+async def test_hanging(hasty, start_worker):
+    """A probe has the same limits as a delivery."""
+    worker = await start_worker(b"HTTP/1.1 200 OK\r\n", keep_open=True)
+    assert await hasty.is_pending(worker.url) is None
+    half = await start_worker(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nrun", keep_open=True)
+    assert await hasty.instance_state(f"http://127.0.0.1:{half.port}/4/") is None
+
+
+async def test_endless_state(callbacks, start_worker):
+    """No more of a body is read than the limit; then the connection is closed."""
+    cut = asyncio.Event()
+
+    async def behave(worker, reader, writer):
+        await worker.read(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while True:
+                writer.write(b" " * 65536)
+                await writer.drain()
+        finally:
+            cut.set()
+
+    worker = await start_worker(behave)
+    assert await callbacks.instance_state(f"http://127.0.0.1:{worker.port}/4/") is None
+    await asyncio.wait_for(cut.wait(), 9)
+
+
+async def test_not_open():
+    """Calling before opening is a mistake of the caller; closing then is harmless."""
+    callbacks = Callbacks(Guard())
+    with pytest.raises(RuntimeError):
+        await callbacks.is_pending("http://127.0.0.1/")
+    await callbacks.close()

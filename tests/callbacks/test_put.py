@@ -1,0 +1,373 @@
+"""One delivery: what goes over the wire, and which of the three outcomes each worker earns."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import aiohttp
+import pytest
+
+from sanic_dispatch.outcome import Accepted, InDoubt, Refused
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+BODY = b'{"Job":{"id":"1","data":{"drink":"mojito"},"submitted_at":"2024"}}'
+
+IN_TIME = InDoubt("no answer in time")
+BROKEN = InDoubt("the connection broke before an answer came")
+NOT_HTTP = InDoubt("the answer is not HTTP")
+
+
+async def test_request_on_the_wire(callbacks, start_worker):
+    """A delivery is a PUT with plain application/json, its length, and the very bytes."""
+    worker = await start_worker(OK)
+    assert await callbacks.deliver(worker.url, BODY, {"Job-Receipt": "r1"}) == Accepted()
+    head, _, body = worker.requests[0].partition(b"\r\n\r\n")
+    assert sorted(head.split(b"\r\n")) == [
+        b"Accept: */*",
+        b"Content-Length: %d" % len(BODY),
+        b"Content-Type: application/json",
+        b"Host: 127.0.0.1:%d" % worker.port,
+        b"Job-Receipt: r1",
+        b"PUT /cb/1/?secret=s3cret HTTP/1.1",
+        b"User-Agent: sanic-dispatch",
+    ]
+    assert body == BODY
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**16, 2**20 + 1, 3 * 2**20])
+async def test_every_size_has_a_length(callbacks, start_worker, size):
+    """No body is chunked, however large: an engine would read a chunked one as empty."""
+    worker = await start_worker(OK)
+    assert await callbacks.deliver(worker.url, b"1" * size) == Accepted()
+    assert b"\r\nContent-Length: %d\r\n" % size in worker.requests[0]
+    assert b"transfer-encoding" not in worker.requests[0].lower()
+
+
+async def test_url_is_kept_as_it_is(callbacks, start_worker):
+    """Escapes in path and query reach the worker as they were registered."""
+    worker = await start_worker(OK)
+    path = "/a%2Fb/;c/?x=a%3Db+c%26d&y=1"
+    await callbacks.deliver(f"http://127.0.0.1:{worker.port}{path}#here", BODY)
+    assert worker.requests[0].startswith(f"PUT {path} HTTP/1.1\r\n".encode())
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+async def test_accepted(callbacks, start_worker, status):
+    """Any 2xx means that the worker has the job."""
+    worker = await start_worker(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
+    assert await callbacks.deliver(worker.url, BODY) == Accepted()
+
+
+@pytest.mark.parametrize("status", [300, 304, 400, 401, 404, 409, 410, 418, 500, 501, 503, 505])
+async def test_refused(callbacks, start_worker, status):
+    """Any answer but 2xx, 502 and 504 means that nothing was taken."""
+    worker = await start_worker(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
+    assert await callbacks.deliver(worker.url, BODY) == Refused(f"answered {status}")
+
+
+@pytest.mark.parametrize("status", [502, 504])
+async def test_gateway_in_doubt(callbacks, start_worker, status):
+    """A gateway that got no answer leaves it open whether the worker took the job."""
+    worker = await start_worker(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
+    assert await callbacks.deliver(worker.url, BODY) == InDoubt(f"answered {status}")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(callbacks, start_worker, status):
+    """A redirect, be it to a private address, is a refusal; nothing is called there."""
+    other = await start_worker(OK)
+    worker = await start_worker(
+        b"HTTP/1.1 %d X\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % (status, other.url.encode())
+    )
+    assert await callbacks.deliver(worker.url, BODY) == Refused(f"answered {status}")
+    assert other.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"", BROKEN),
+        (b"HTTP/1.1 20", BROKEN),
+        (b"HTTP/1.1 200 OK\r\nContent-", BROKEN),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", NOT_HTTP),
+        (b"\x00\xff\x17 garbage\r\n\r\n", NOT_HTTP),
+        (b"HTTP/1.1 abc OK\r\n\r\n", NOT_HTTP),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", NOT_HTTP),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", Accepted()),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal", Accepted()),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", NOT_HTTP),
+        (b"HTTP/1.1 503 X\r\nContent-Length: 10\r\n\r\nhalf", Refused("answered 503")),
+    ],
+)
+async def test_broken_answers(callbacks, start_worker, answer, expected):
+    """A break before the head's end leaves doubt; after it the status line decides."""
+    worker = await start_worker(answer)
+    assert await callbacks.deliver(worker.url, BODY) == expected
+    assert len(worker.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"", IN_TIME),
+        (b"HTTP/1.1 200 OK\r\n", IN_TIME),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", Accepted()),
+        (b"HTTP/1.1 409 X\r\nContent-Length: 10\r\n\r\nhalf", Refused("answered 409")),
+    ],
+)
+async def test_hanging_answers(hasty, start_worker, answer, expected):
+    """A worker that hangs before its head's end is in doubt; a hanging body is not waited for."""
+    worker = await start_worker(answer, keep_open=True)
+    began = time.monotonic()
+    assert await hasty.deliver(worker.url, BODY) == expected
+    assert time.monotonic() - began < 5
+
+
+async def drip(worker, reader, writer):
+    await worker.read(reader)
+    for byte in OK:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def informs(worker, reader, writer):
+    await worker.read(reader)
+    while True:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("behave", [drip, informs])
+async def test_slow_answers(hasty, start_worker, behave):
+    """The whole call has one limit: neither a drip nor interim answers stretch it."""
+    worker = await start_worker(behave)
+    began = time.monotonic()
+    assert await hasty.deliver(worker.url, BODY) == IN_TIME
+    assert time.monotonic() - began < 5
+
+
+async def test_never_reads(hasty, start_worker):
+    """A worker that never reads a large job costs the time-out and no more."""
+
+    async def behave(worker, reader, writer):
+        await asyncio.Event().wait()
+
+    worker = await start_worker(behave)
+    assert await hasty.deliver(worker.url, b"1" * 2**25) == IN_TIME
+
+
+async def test_endless_body(callbacks, start_worker):
+    """Of an endless body no more than the limit is read: the connection is closed."""
+    cut = asyncio.Event()
+
+    async def behave(worker, reader, writer):
+        await worker.read(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+        finally:
+            cut.set()
+
+    worker = await start_worker(behave)
+    assert await callbacks.deliver(worker.url, BODY) == Accepted()
+    await asyncio.wait_for(cut.wait(), 9)
+
+
+async def test_slow_workers_delay_nobody(callbacks, start_worker):
+    """While two hundred workers hang, a delivery to a good one goes through."""
+    hanging, good = await start_worker(b"", keep_open=True), await start_worker(OK)
+    stuck = [asyncio.create_task(callbacks.deliver(hanging.url, BODY)) for _ in range(200)]
+    await hanging.connected.wait()
+    assert await callbacks.deliver(good.url, BODY) == Accepted()
+    assert not any(task.done() for task in stuck)
+    for task in stuck:
+        task.cancel()
+    await asyncio.gather(*stuck, return_exceptions=True)
+
+
+async def test_connection_refused(callbacks):
+    """Where nobody listens, nothing was sent: refused."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    outcome = await callbacks.deliver(f"http://127.0.0.1:{port}/?token=s3cret", BODY)
+    assert outcome == Refused("no connection: connection refused")
+
+
+async def test_connect_time_out(hasty):
+    """A host that does not answer the connection attempt was sent nothing: refused."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        crowd = [socket.socket() for _ in range(4)]
+        for one in crowd:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        outcome = await hasty.deliver(f"http://127.0.0.1:{full.getsockname()[1]}/", BODY)
+        for one in crowd:
+            one.close()
+    assert outcome == Refused("no connection in time")
+
+
+async def test_name_does_not_resolve(open_callbacks):
+    """A name without an address is a refusal."""
+
+    def lookup(host):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    callbacks = await open_callbacks(lookup=lookup)
+    outcome = await callbacks.deliver("http://nowhere.example/cb/", BODY)
+    assert outcome == Refused("the name does not resolve")
+
+
+async def test_name_resolves_too_slowly(open_callbacks):
+    """Resolving counts as connecting: its limit ends in a refusal."""
+    never = threading.Event()
+    callbacks = await open_callbacks(
+        connect_timeout_s=0.3, lookup=lambda host: never.wait(9) and []
+    )
+    outcome = await callbacks.deliver("http://slow.example/cb/", BODY)
+    never.set()
+    assert outcome == Refused("no connection in time")
+
+
+async def test_not_tls(callbacks, start_worker):
+    """A worker that speaks no TLS on https was sent nothing: refused."""
+    worker = await start_worker(b"")
+
+    async def behave(worker, reader, writer):
+        writer.write(b"HTTP/1.1 400 plain HTTP\r\n\r\n")
+        await writer.drain()
+
+    worker.behave = behave
+    outcome = await callbacks.deliver(f"https://127.0.0.1:{worker.port}/", BODY)
+    assert outcome == Refused("the TLS handshake failed")
+
+
+async def test_untrusted_certificate(callbacks, start_worker, self_signed):
+    """A certificate that nobody vouches for: refused, and the job was not shown."""
+    worker = await start_worker(OK, tls=self_signed)
+    assert await callbacks.deliver(worker.url, BODY) == Refused("the TLS handshake failed")
+    assert worker.requests == []
+
+
+async def test_tls_handshake_hangs(hasty, start_worker):
+    """A handshake that is never answered falls under the connect limit: refused."""
+
+    async def behave(worker, reader, writer):
+        await asyncio.Event().wait()
+
+    worker = await start_worker(behave)
+    outcome = await hasty.deliver(f"https://127.0.0.1:{worker.port}/", BODY)
+    assert outcome == Refused("no connection in time")
+
+
+async def test_one_put_on_a_fresh_connection(callbacks, start_worker):
+    """A fresh connection that breaks unanswered has carried one PUT, and no other follows."""
+    worker = await start_worker(b"")
+    assert await callbacks.deliver(worker.url, BODY) == BROKEN
+    assert (len(worker.requests), worker.connections) == (1, 1)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_one_put_on_a_reused_connection(callbacks, start_worker, reset):
+    """A re-used connection that breaks unanswered has carried one PUT, and no other follows."""
+
+    async def behave(worker, reader, writer):
+        await worker.read(reader)
+        writer.write(OK)
+        await worker.read(reader)
+        if reset:
+            writer.transport.abort()
+
+    worker = await start_worker(behave)
+    assert await callbacks.deliver(worker.url, BODY) == Accepted()
+    assert await callbacks.deliver(worker.url, BODY) == BROKEN
+    assert (len(worker.requests), worker.connections) == (2, 1)
+
+
+async def test_a_plain_client_would_send_twice(start_worker):
+    """The control: without our cure the same library puts a second PUT on the wire."""
+    worker = await start_worker(b"")
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await session.put(worker.url, data=BODY)
+    assert len(worker.requests) == 2
+
+
+async def test_connections_are_reused(callbacks, start_worker, answering_every):
+    """A worker that keeps its connection alive gets the next job on it."""
+    worker = await start_worker(answering_every(OK))
+    for _ in range(5):
+        assert await callbacks.deliver(worker.url, BODY) == Accepted()
+    assert (len(worker.requests), worker.connections) == (5, 1)
+
+
+async def test_no_cookies(callbacks, start_worker, answering_every):
+    """What one worker sets as a cookie is told to nobody."""
+    worker = await start_worker(
+        answering_every(OK.replace(b"OK\r\n", b"OK\r\nSet-Cookie: a=b\r\n"))
+    )
+    for _ in range(2):
+        await callbacks.deliver(f"http://localhost:{worker.port}/", BODY)
+    assert b"Cookie" not in worker.requests[1]
+
+
+async def test_no_proxy_from_the_environment(callbacks, start_worker, monkeypatch):
+    """Proxies from the environment are not asked: the guard judges the worker itself."""
+    proxy, worker = await start_worker(OK), await start_worker(OK)
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert await callbacks.deliver(worker.url, BODY) == Accepted()
+    assert proxy.connections == 0
+
+
+async def test_reasons_are_plain(callbacks, start_worker):
+    """No reason repeats what a worker said or what a URL hides."""
+    worker = await start_worker(b"HTTP/1.1 500 \x1b[31ms3cret\r\nContent-Length: 0\r\n\r\n")
+    for url in (worker.url, "http://s3cret@h/", "http://[::s3cret]/", "http://169.254.0.1/?s3cret"):
+        outcome = await callbacks.deliver(url, BODY)
+        assert "s3cret" not in outcome.reason
+        assert outcome.reason.isprintable()
+
+
+async def test_a_cancelled_delivery_closes_its_connection(callbacks, start_worker):
+    """A delivery that is cancelled leaves no connection behind that a later one could meet."""
+    closed = asyncio.Event()
+
+    async def behave(worker, reader, writer):
+        await worker.read(reader)
+        arrived.set()
+        await reader.read()
+        closed.set()
+
+    arrived = asyncio.Event()
+    worker = await start_worker(behave)
+    task = asyncio.create_task(callbacks.deliver(worker.url, BODY))
+    await arrived.wait()
+    task.cancel()
+    await asyncio.wait_for(closed.wait(), 9)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.fixture
+def self_signed(tmp_path):
+    """A server's TLS context with a certificate of its own making."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+        + ["-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=worker"]
+        + ["-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
