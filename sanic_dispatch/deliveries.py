@@ -1,0 +1,133 @@
+"""Deliveries: one PUT per attempt, its outcome, and the clearing up of those in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from sanic_dispatch import lifecycle
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.job import Job, Stage, State, Way
+from sanic_dispatch.lifecycle import Policy, Step
+from sanic_dispatch.outcome import Accepted, Outcome, Refused
+from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.steps import Steps, if_still
+from sanic_dispatch.worker import Key, Worker
+
+
+class Callbacks(Protocol):
+    """What the dispatcher needs of the network."""
+
+    async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        """PUT the body to a callback, exactly once."""
+
+    async def is_pending(self, callback_url: str) -> bool | None:
+        """Whether the callback still waits for a PUT; None where nobody can tell."""
+
+    async def instance_state(self, instance_url: str) -> str | None:
+        """The engine's word for an instance's state; None where nobody can tell."""
+
+
+class Deliveries:
+    """Hands jobs over to the workers that hold them, and settles what came of it."""
+
+    def __init__(
+        self, pairs: Pairs, steps: Steps, callbacks: Callbacks, clock: Clock, policy: Policy
+    ) -> None:
+        self._workers = pairs.workers
+        self._steps = steps
+        self._callbacks = callbacks
+        self._clock = clock
+        self._policy = policy
+
+    async def deliver(self, job: Job) -> None:
+        """PUT a job to the worker that holds it, and store what came of it."""
+        assert job.worker
+        outcome = await self._callbacks.deliver(job.worker.callback_url, job.to_wire(), {})
+        await self._settle(job, outcome)
+
+    async def clear_up(self, job_id: str) -> None:
+        """Look what became of a job in doubt; where nobody can tell yet, nothing changes.
+
+        Consumed → its worker has it. Still pending → the same job again. Unclear, but the worker
+        has come back with a new callback → the same job to that one.
+        """
+        job = await self._steps.find(job_id)
+        if job.worker is None or not _is_at(job, Stage.IN_DOUBT):
+            return
+        consumed = await self._was_consumed(job.worker)
+        successor = await self._successor(job.worker.key, job.id)
+        if consumed:
+            now_s = self._clock.now_s()
+            confirm = if_still(
+                job, Stage.IN_DOUBT, lambda job: lifecycle.accept(job, self._policy, now_s)
+            )
+            await self._steps.insist(job.id, confirm)
+            await self.reunite(job.id, job.worker.key)
+        elif successor or consumed is False:
+            await self._send_again(job, successor or job.worker)
+
+    async def reunite(self, job_id: str, key: Key | None) -> None:
+        """A worker may have come back with a new callback while its last job was unsettled.
+
+        Called after each of the two was stored, so whichever was last sees the other. The job is
+        confirmed → it is done. In doubt → it is cleared up. Anyhow else the worker is free.
+        """
+        successor = await self._successor(key, job_id)
+        job = await self._steps.find(job_id)
+        if successor is None or _is_at(job, Stage.UNDER_WAY):
+            return
+        if _is_at(job, Stage.IN_DOUBT):
+            await self.clear_up(job_id)
+            return
+        if _is_at(job, Stage.CONFIRMED) and job.worker and job.worker.key == key:
+            now_s = self._clock.now_s()
+            done = if_still(job, Stage.CONFIRMED, lambda job: lifecycle.finish(job, now_s))
+            await self._steps.insist(job_id, done)
+        await self._steps.bring_back(successor.id)
+
+    async def _settle(self, job: Job, outcome: Outcome) -> None:
+        settle = if_still(job, Stage.UNDER_WAY, lambda job: self._step(job, outcome))
+        await self._steps.insist(job.id, settle)
+        await self.reunite(job.id, job.worker.key if job.worker else None)
+
+    def _step(self, job: Job, outcome: Outcome) -> Step:
+        now_s = self._clock.now_s()
+        if isinstance(outcome, Accepted):
+            return lifecycle.accept(job, self._policy, now_s)
+        if isinstance(outcome, Refused):
+            return lifecycle.refuse(job, self._policy, now_s, outcome.reason)
+        return lifecycle.doubt(job, self._policy, now_s, outcome.reason)
+
+    async def _was_consumed(self, worker: Worker) -> bool | None:
+        """True: its callback is used up and the instance goes on. False: it still waits."""
+        if worker.key is None:
+            return None
+        pending = await self._callbacks.is_pending(worker.callback_url)
+        if pending is None or pending:
+            return None if pending is None else False
+        state = await self._callbacks.instance_state(worker.instance_url)
+        return True if state == "running" else None
+
+    async def _send_again(self, job: Job, worker: Worker) -> None:
+        now_s = self._clock.now_s()
+        assign = if_still(
+            job, Stage.IN_DOUBT, lambda job: lifecycle.assign(job, worker, Way.PUT, now_s)
+        )
+        again = await self._steps.take(job.id, assign)
+        if again is None:
+            return
+        if job.worker and worker.id != job.worker.id:
+            await self._steps.drop_worker(job.worker.id, "it came back with a new callback")
+        await self.deliver(again)
+
+    async def _successor(self, key: Key | None, job_id: str) -> Worker | None:
+        """The new callback of the key that has, or had, the job, if it has come back already."""
+        for worker in await self._workers.of_key(key) if key else []:
+            if worker.awaits(job_id):
+                return worker
+        return None
+
+
+def _is_at(job: Job, stage: Stage) -> bool:
+    return job.state is State.ASSIGNED and job.hold is not None and job.hold.stage is stage

@@ -1,0 +1,118 @@
+"""Registrations: what a worker's call means, and what it is answered.
+
+lifecycle.TABLE says what a registration by a key means for the job which that key holds; here it
+is carried out. One at a time for each key: a second request waits for the first one's commit.
+"""
+
+from __future__ import annotations
+
+from sanic_dispatch import lifecycle
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.deliveries import Callbacks, Deliveries
+from sanic_dispatch.errors import QueueFull
+from sanic_dispatch.events import Kind, Note
+from sanic_dispatch.job import Job, Stage, Way
+from sanic_dispatch.lifecycle import Registration
+from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.steps import Decide, Steps, if_still
+from sanic_dispatch.tasks import Tasks
+from sanic_dispatch.turns import Turns
+from sanic_dispatch.worker import Cause, Worker
+
+
+class Registrations:
+    """Takes in workers; the job that ``register`` returns is held, and still to be answered."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        steps: Steps,
+        deliveries: Deliveries,
+        callbacks: Callbacks,
+        clock: Clock,
+        tasks: Tasks,
+        max_workers: int,
+    ) -> None:
+        self._pairs = pairs
+        self._steps = steps
+        self._deliveries = deliveries
+        self._callbacks = callbacks
+        self._clock = clock
+        self._tasks = tasks
+        self._max_workers = max_workers
+        self._turns = Turns()
+
+    async def register(self, worker: Worker, *, lost: bool) -> Job | None:
+        """A job to answer with, or None: it waits. Raises QueueFull and StorageFailed."""
+        async with self._turns.of(worker.key or worker.id):
+            known, job = await self._repeat(worker)
+            if known:
+                return job
+            self._tasks.spawn(self._drop_stale(worker))
+            job = await self._held_by_key(worker)
+            if job is None:
+                return await self._ask(worker)
+            return await self._come_back(
+                worker, job, lifecycle.meaning_of(job, worker.id, lost=lost)
+            )
+
+    async def settle_answer(self, answered: Job, decide: Decide) -> None:
+        """Note what became of an answer, before the same worker can ask again."""
+        assert answered.worker
+        async with self._turns.of(answered.worker.key or answered.worker.id):
+            await self._steps.insist(answered.id, if_still(answered, Stage.UNDER_WAY, decide))
+
+    async def _repeat(self, worker: Worker) -> tuple[bool, Job | None]:
+        """Whether this callback is known already, and the job that its repeat gets."""
+        job = await self._pairs.jobs.at_callback(worker.id)
+        if job is not None and job.hold:
+            if job.hold.way is Way.PUT:
+                return True, None
+            return True, job if job.state.is_final else await self._give(job, worker)
+        waiting = await self._pairs.workers.get(worker.id)
+        if waiting and waiting.aside and waiting.aside.cause is Cause.REFUSED:
+            await self._steps.bring_back(worker.id)
+        return waiting is not None, None
+
+    async def _held_by_key(self, worker: Worker) -> Job | None:
+        """The job that the worker's key got first and still holds."""
+        held = await self._pairs.jobs.of_key(worker.key) if worker.key else []
+        return min(held, key=lambda job: job.hold.since_s if job.hold else 0.0, default=None)
+
+    async def _come_back(self, worker: Worker, job: Job, meaning: Registration) -> Job | None:
+        """A worker that holds a job asks with a new callback."""
+        if meaning is Registration.SAME_JOB:
+            return await self._give(job, worker)
+        if meaning is Registration.DONE:
+            now_s = self._clock.now_s()
+            done = if_still(job, Stage.CONFIRMED, lambda job: lifecycle.finish(job, now_s))
+            await self._steps.take(job.id, done)
+            return await self._ask(worker)
+        now_s = self._clock.now_s()
+        waiting = worker.awaiting(now_s, job.id)
+        await self._pairs.workers.enqueue(waiting, Note(Kind.WORKER_REGISTERED, now_s))
+        self._tasks.spawn(self._deliveries.reunite(job.id, worker.key))
+        return None
+
+    async def _give(self, job: Job, worker: Worker) -> Job | None:
+        """Answer with a job that the worker's key holds already."""
+        now_s = self._clock.now_s()
+        given = await self._steps.take(
+            job.id, lambda job: lifecycle.assign(job, worker, Way.ANSWER, now_s)
+        )
+        if job.worker and job.worker.id != worker.id:
+            await self._steps.drop_worker(job.worker.id, "it came back with a new callback")
+        return given
+
+    async def _ask(self, worker: Worker) -> Job | None:
+        if await self._pairs.workers.size() >= self._max_workers:
+            raise QueueFull(self._max_workers)
+        return await self._pairs.ask(worker, self._clock.now_s())
+
+    async def _drop_stale(self, worker: Worker) -> None:
+        """Older callbacks of the same key that wait: dropped unless they are still pending."""
+        for older in await self._pairs.workers.of_key(worker.key) if worker.key else []:
+            if older.id == worker.id or (older.aside and older.aside.cause is Cause.AWAITS):
+                continue
+            if await self._callbacks.is_pending(older.id) is False:
+                await self._steps.drop_worker(older.id, "it came back with a new callback")

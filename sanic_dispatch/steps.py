@@ -1,0 +1,118 @@
+"""Carries out lifecycle's steps: stores the job, then lets its worker go where the step says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.errors import Outdated, StorageFailed, UnknownJob
+from sanic_dispatch.events import Kind, Note
+from sanic_dispatch.job import Job, Stage, State
+from sanic_dispatch.lifecycle import Fate, Step
+from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.worker import Worker
+
+Decide = Callable[[Job], Step | None]
+
+RETRY_S = 0.5
+"""How long to wait before a change that must not be lost is tried again."""
+
+
+class Steps:
+    """One step at a time per job: read, decide, compare-and-set; from the start if it changed."""
+
+    def __init__(self, pairs: Pairs, clock: Clock) -> None:
+        self._jobs = pairs.jobs
+        self._workers = pairs.workers
+        self._clock = clock
+
+    async def take(self, job_id: str, decide: Decide) -> Job | None:
+        """Take the step that ``decide`` says; None where it says that there is nothing to do.
+
+        Raises UnknownJob, WrongState (from ``decide``) and StorageFailed.
+        """
+        while True:
+            job = await self.find(job_id)
+            step = decide(job)
+            if step is None:
+                return None
+            try:
+                stored = await self._store(job, step)
+            except Outdated:
+                continue
+            await self._let_go(job, step)
+            return stored
+
+    async def insist(self, job_id: str, decide: Decide) -> Job | None:
+        """The same for what has already happened outside: try until the storage takes it."""
+        while True:
+            try:
+                return await self.take(job_id, decide)
+            except StorageFailed:
+                await self._clock.sleep(RETRY_S)
+
+    async def find(self, job_id: str) -> Job:
+        """The job, queued or finished. Raises UnknownJob."""
+        job = await self._jobs.get(job_id) or await self._jobs.finished(job_id)
+        if job is None:
+            raise UnknownJob
+        return job
+
+    async def change_worker(
+        self, worker_id: str, change: Callable[[Worker], Worker | None], kind: Kind
+    ) -> Worker | None:
+        """Store a changed worker, or nothing where it is gone or ``change`` says None."""
+        while True:
+            worker = await self._workers.get(worker_id)
+            changed = change(worker) if worker else None
+            if changed is None:
+                return None
+            reason = changed.aside.reason if changed.aside else ""
+            try:
+                return await self._workers.replace(changed, self._note(kind, reason))
+            except Outdated:
+                continue
+
+    async def bring_back(self, worker_id: str) -> None:
+        """Let a worker that was set aside be used again, at its old place."""
+        await self.change_worker(
+            worker_id, lambda worker: worker.back() if worker.aside else None, Kind.WORKER_CAME_BACK
+        )
+
+    async def drop_worker(self, worker_id: str, reason: str) -> None:
+        """Forget a worker that will never come back."""
+        await self._workers.remove(worker_id, self._note(Kind.WORKER_DROPPED, reason))
+
+    async def _store(self, before: Job, step: Step) -> Job:
+        if step.job.state.is_final:
+            return await self._jobs.finish(step.job, step.note)
+        if before.state.is_final:
+            return await self._jobs.put_back(step.job, step.note)
+        return await self._jobs.replace(step.job, step.note)
+
+    async def _let_go(self, before: Job, step: Step) -> None:
+        if before.worker is None or step.fate is Fate.STAYS:
+            return
+        if step.fate is Fate.USED:
+            await self._workers.remove(before.worker.id, self._note(Kind.WORKER_USED))
+        else:
+            reason, now_s = step.note.reason, step.note.at_s
+            await self.change_worker(
+                before.worker.id,
+                lambda worker: worker.refused(reason, now_s, before.id),
+                Kind.WORKER_SET_ASIDE,
+            )
+
+    def _note(self, kind: Kind, reason: str = "") -> Note:
+        return Note(kind, self._clock.now_s(), reason)
+
+
+def if_still(attempt: Job, stage: Stage, decide: Decide) -> Decide:
+    """Decide only as long as this attempt is at this stage: somebody else may have settled it."""
+
+    def decide_if(job: Job) -> Step | None:
+        if job.hold is None or job.attempt != attempt.attempt or job.hold.stage is not stage:
+            return None
+        return decide(job) if job.state is State.ASSIGNED else None
+
+    return decide_if

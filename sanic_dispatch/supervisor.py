@@ -1,0 +1,232 @@
+"""The timers: workers set aside are probed; jobs that are held are looked after, until settled."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from sanic_dispatch import lifecycle
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.deliveries import Callbacks, Deliveries
+from sanic_dispatch.errors import DispatchError
+from sanic_dispatch.events import Event, Events, Kind
+from sanic_dispatch.job import Hold, Job, Stage, State
+from sanic_dispatch.lifecycle import Fate, Policy, Step
+from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.steps import Steps
+from sanic_dispatch.tasks import Tasks
+from sanic_dispatch.worker import Cause, Worker
+
+FIRST_INTERVAL_S = 1.0
+LAST_INTERVAL_S = 60.0
+"""The first and the longest time before a look at the same worker, or job in doubt.
+
+Never at once: an engine takes a moment to unregister a callback that it has just used up, and
+until then the callback looks as if it still waited.
+"""
+
+_GONE = ("gone", "finished", "abandoned")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for what, in seconds."""
+
+    worker_s: float = 24 * 3600.0
+    """A worker set aside is dropped when its callback was not pending for that long."""
+    instance_s: float = 30.0
+    """How often an instance that holds a job is asked for its state."""
+
+
+DEFAULT_PATIENCE = Patience()
+
+
+class Supervisor:
+    """Watches each worker that was set aside and each job that is held, one task each."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        steps: Steps,
+        deliveries: Deliveries,
+        callbacks: Callbacks,
+        events: Events,
+        clock: Clock,
+        policy: Policy,
+        patience: Patience = DEFAULT_PATIENCE,
+    ) -> None:
+        self.tasks = Tasks()
+        self._pairs = pairs
+        self._steps = steps
+        self._deliveries = deliveries
+        self._callbacks = callbacks
+        self._clock = clock
+        self._policy = policy
+        self._patience = patience
+        self._watched: set[str] = set()
+        events.subscribe(self._on_event)
+
+    async def start(self) -> None:
+        """Watch what was set aside or held when the service stopped."""
+        for worker in await self._pairs.workers.items():
+            if worker.aside:
+                self._watch(worker.id, self._watch_worker)
+        for job in await self._pairs.jobs.items():
+            if job.hold:
+                self._watch(job.id, self._watch_job)
+
+    async def stop(self) -> None:
+        """End all watches; they begin anew at the next start."""
+        await self.tasks.cancel()
+
+    def _on_event(self, event: Event) -> None:
+        if event.job is None and event.worker and event.worker.aside:
+            self._watch(event.worker.id, self._watch_worker)
+        elif event.kind in (Kind.JOB_DOUBTED, Kind.JOB_CONFIRMED) and event.job:
+            self._watch(event.job.id, self._watch_job)
+
+    def _watch(self, name: str, watch: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+        if name not in self._watched:
+            self._watched.add(name)
+            self.tasks.spawn(watch(name))
+
+    # ---- workers set aside
+
+    async def _watch_worker(self, worker_id: str) -> None:
+        looks = 0
+        try:
+            while worker := await self._aside(worker_id):
+                await self._clock.sleep(_interval_s(worker.refusals - 1 + looks))
+                await self._without_failing(self._look_at(worker_id))
+                looks += 1
+        finally:
+            self._watched.discard(worker_id)
+
+    async def _aside(self, worker_id: str) -> Worker | None:
+        worker = await self._pairs.workers.get(worker_id)
+        watched = worker and worker.aside and worker.aside.cause is not Cause.OPERATOR
+        return worker if watched else None
+
+    async def _look_at(self, worker_id: str) -> None:
+        """Find out whether a worker that was set aside can be used again."""
+        worker = await self._aside(worker_id)
+        if worker is None or worker.aside is None:
+            return
+        if worker.aside.cause is Cause.AWAITS:
+            await self._deliveries.reunite(worker.aside.job_id, worker.key)
+        elif worker.key is None:
+            await self._look_at_unknown(worker)
+        else:
+            await self._probe(worker, worker.aside.job_id, worker.aside.since_s)
+
+    async def _look_at_unknown(self, worker: Worker) -> None:
+        """A worker that cannot be asked is tried again when nobody else is free, a few times."""
+        if worker.refusals >= self._policy.max_attempts:
+            await self._steps.drop_worker(worker.id, "it refused too often")
+        elif await self._pairs.jobs.size() and not await self._pairs.workers.size():
+            await self._steps.bring_back(worker.id)
+
+    async def _probe(self, worker: Worker, job_id: str, since_s: float) -> None:
+        if await self._callbacks.is_pending(worker.callback_url):
+            await self._blame(job_id)
+            await self._steps.bring_back(worker.id)
+        elif self._clock.now_s() - since_s > self._patience.worker_s:
+            await self._steps.drop_worker(worker.id, "it was not seen for too long")
+        elif await self._state_of(worker) in _GONE:
+            await self._steps.drop_worker(worker.id, "its process instance is gone")
+
+    async def _blame(self, job_id: str) -> None:
+        """The worker that refused this job waits all the same: it may be the job's fault."""
+        reason = "refused by a worker that waits"
+
+        def decide(job: Job) -> Step | None:
+            if job.state.is_final:
+                return None
+            return lifecycle.blame(job, self._policy, self._clock.now_s(), reason)
+
+        if job_id:
+            await self._steps.take(job_id, decide)
+
+    # ---- jobs that are held
+
+    async def _watch_job(self, job_id: str) -> None:
+        """Clear doubts up, see leases end, and ask instances whether they are still at it."""
+        looks, seen, since_s = 0, None, 0.0
+        try:
+            while hold := await self._hold_of(job_id):
+                if hold != seen:
+                    seen, since_s = hold, self._clock.monotonic_s()
+                await self._clock.sleep(self._next_look_s(hold, looks, since_s))
+                await self._without_failing(self._look_at_hold(job_id, hold, since_s))
+                looks += 1
+        finally:
+            self._watched.discard(job_id)
+
+    async def _look_at_hold(self, job_id: str, hold: Hold, since_s: float) -> None:
+        if hold.stage is Stage.UNDER_WAY:
+            return
+        if self._lease_is_over(since_s):
+            await self._end_lease(job_id, hold)
+        elif hold.stage is Stage.IN_DOUBT:
+            await self._deliveries.clear_up(job_id)
+        else:
+            await self._ask_instance(job_id, hold)
+
+    async def _hold_of(self, job_id: str) -> Hold | None:
+        job = await self._pairs.jobs.get(job_id)
+        return job.hold if job and job.state is State.ASSIGNED else None
+
+    def _lease_is_over(self, since_s: float) -> bool:
+        lease_s = self._policy.lease_s
+        return lease_s is not None and self._clock.monotonic_s() - since_s >= lease_s
+
+    def _next_look_s(self, hold: Hold, looks: int, since_s: float) -> float:
+        interval_s = self._patience.instance_s
+        if hold.stage is not Stage.CONFIRMED:
+            interval_s = _interval_s(looks)
+        if self._policy.lease_s is None or hold.stage is Stage.UNDER_WAY:
+            return interval_s
+        left_s = self._policy.lease_s - (self._clock.monotonic_s() - since_s)
+        return min(interval_s, max(left_s, 0.0))
+
+    async def _end_lease(self, job_id: str, hold: Hold) -> None:
+        fate = Fate.ASIDE if hold.stage is Stage.IN_DOUBT else Fate.STAYS
+
+        def decide(job: Job) -> Step | None:
+            if job.hold != hold:
+                return None
+            return lifecycle.release(job, self._clock.now_s(), "its lease ended", fate=fate)
+
+        await self._steps.take(job_id, decide)
+
+    async def _ask_instance(self, job_id: str, hold: Hold) -> None:
+        """A job whose process instance has ended will never be reported."""
+        state = await self._state_of(hold.worker)
+
+        def decide(job: Job) -> Step | None:
+            if job.hold != hold:
+                return None
+            if state == "finished":
+                return lifecycle.finish(job, self._clock.now_s())
+            return lifecycle.fail(job, self._clock.now_s(), f"its process instance is {state}")
+
+        if state in _GONE:
+            await self._steps.take(job_id, decide)
+
+    async def _state_of(self, worker: Worker) -> str | None:
+        return await self._callbacks.instance_state(worker.instance_url)
+
+    async def _without_failing(self, work: Coroutine[Any, Any, Any]) -> None:
+        """What does not succeed now (the storage fails, things changed) is tried again."""
+        try:
+            await work
+        except DispatchError:
+            return
+
+
+def _interval_s(looks: int) -> float:
+    """Growing, and spread so that not all are looked at together."""
+    interval_s = min(FIRST_INTERVAL_S * 2.0 ** min(max(looks, 0), 10), LAST_INTERVAL_S)
+    return interval_s * random.uniform(0.8, 1.2)

@@ -1,0 +1,48 @@
+"""A network that remembers what was delivered, and behaves as a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sanic_dispatch.outcome import Accepted, Outcome
+
+
+@dataclass
+class FakeNetwork:
+    """Every callback accepts, is pending until then, and its instance runs, unless told otherwise.
+
+    ``outcomes`` has the next outcomes of a callback, in order; a Future among them is waited for.
+    """
+
+    outcomes: dict[str, list[Outcome | asyncio.Future[Outcome]]] = field(default_factory=dict)
+    pending: dict[str, bool | None] = field(default_factory=dict)
+    states: dict[str, str | None] = field(default_factory=dict)
+    deliveries: list[tuple[str, Any]] = field(default_factory=list)
+    under_way: set[str] = field(default_factory=set)
+
+    async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        assert callback_url not in self.under_way, "two deliveries to one callback at a time"
+        self.under_way.add(callback_url)
+        self.deliveries.append((callback_url, json.loads(body)["Job"]["data"]))
+        try:
+            return await self._outcome(callback_url)
+        finally:
+            self.under_way.discard(callback_url)
+
+    async def is_pending(self, callback_url: str) -> bool | None:
+        return self.pending.get(callback_url, True)
+
+    async def instance_state(self, instance_url: str) -> str | None:
+        return self.states.get(instance_url, "running")
+
+    async def _outcome(self, callback_url: str) -> Outcome:
+        outcomes = self.outcomes.get(callback_url)
+        outcome = outcomes.pop(0) if outcomes else Accepted()
+        outcome = await outcome if isinstance(outcome, asyncio.Future) else outcome
+        if isinstance(outcome, Accepted):
+            self.pending[callback_url] = False
+        return outcome

@@ -1,0 +1,341 @@
+"""The engine's answers to callbacks and probes, line by line as they were measured."""
+
+from __future__ import annotations
+
+import asyncio
+from io import BytesIO
+
+import aiohttp
+import pytest
+
+from sanic_dispatch.callbacks import Callbacks, Guard
+from sanic_dispatch.outcome import Accepted, InDoubt, Refused
+from sanic_dispatch.simulation import Engine
+
+
+async def status_of(http, method, url, **options):
+    async with http.request(method, url, **options) as response:
+        await response.read()
+        return response.status
+
+
+async def put(http, url, body=b'{"Job":{}}', content_type="application/json", **headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await status_of(
+        http, "PUT", url, data=body, headers={"Content-Type": content_type, **named}
+    )
+
+
+async def test_pending(instance, waiting, http):
+    """A pending callback answers a PUT with 200, an empty body, text/plain."""
+    task = await waiting()
+    async with http.put(instance.callback_urls[0], json=1) as response:
+        assert (response.status, response.content_type) == (200, "text/plain")
+        assert await response.read() == b""
+    assert (await task).by_callback
+
+
+async def test_without_the_trailing_slash(instance, waiting, http):
+    """The callback works without its trailing slash too."""
+    await waiting()
+    assert await put(http, instance.callback_urls[0].rstrip("/")) == 200
+
+
+async def test_second_put(instance, waiting, http):
+    """A second PUT, some ms later, gets 503, and a GET 404."""
+    await waiting()
+    url = instance.callback_urls[0]
+    assert await put(http, url) == 200
+    await instance.until(lambda: not instance.callback_urls)
+    assert await put(http, url) == 503
+    assert await status_of(http, "GET", url) == 404
+
+
+async def test_unknown(engine, instance, http):
+    """An unknown callback gets 503, an unknown instance 404."""
+    assert await put(http, f"{instance.url}callbacks/{'0' * 32}/") == 503
+    assert await put(http, f"{engine.base_url}99/callbacks/{'0' * 32}/") == 404
+    assert await put(http, f"{engine.base_url}x/callbacks/{'0' * 32}/") == 404
+    assert await status_of(http, "GET", f"{engine.base_url}99/properties/state/") == 404
+    assert await status_of(http, "GET", instance.url + "elsewhere/") == 404
+
+
+@pytest.mark.parametrize("act", ["stop", "abandon", "delete"])
+async def test_stopped_abandoned_deleted(instance, waiting, http, act):
+    """A stopped, abandoned or just deleted instance answers 503 to PUT and 404 to GET."""
+    await waiting()
+    url = instance.callback_urls[0]
+    getattr(instance, act)()
+    assert await put(http, url) == 503
+    assert await status_of(http, "GET", url) == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "HEAD", "OPTIONS"])
+async def test_other_methods(instance, waiting, http, method):
+    """Methods other than GET, PUT and DELETE get 501, and the callback waits on."""
+    await waiting()
+    assert await status_of(http, method, instance.callback_urls[0]) == 501
+    assert instance.waiting
+
+
+async def test_empty_json(instance, waiting, http):
+    """JSON without a body gets 500, and the callback waits on."""
+    await waiting()
+    assert await put(http, instance.callback_urls[0], b"") == 500
+    assert instance.waiting
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "value"),
+    [
+        (b'{"a":[1,"\xc3\xbc"]}', "application/json", {"a": [1, "ü"]}),
+        (b"1", "application/json; charset=utf-8", 1),
+        (b"{", "application/json", None),
+        (b"\xff", "application/json", None),
+        (b"hello", "text/plain", "hello"),
+        (b'{"a":1}', "application/vnd.x+json", "eyJhIjoxfQ=="),
+    ],
+)
+async def test_what_becomes_of_the_body(instance, waiting, http, body, content_type, value):
+    """Only plain JSON is parsed; invalid JSON is nil, and still 200 and advances."""
+    task = await waiting()
+    assert await put(http, instance.callback_urls[0], body, content_type) == 200
+    result = await task
+    assert (result.value, result.body) == (value, body)
+
+
+async def test_chunked(instance, waiting, http):
+    """A chunked body gets 200, advances, and brings nothing."""
+
+    async def chunks():
+        yield b'{"Job":{}}'
+
+    task = await waiting()
+    assert await put(http, instance.callback_urls[0], chunks()) == 200
+    assert (await task).value is None
+
+
+async def test_large_bodies(instance, waiting, http):
+    """Two megabytes are fine."""
+    task = await waiting()
+    body = BytesIO(b'"' + b"x" * 2 * 2**20 + b'"')
+    assert await put(http, instance.callback_urls[0], body) == 200
+    assert (await task).value == "x" * 2 * 2**20
+
+
+async def test_concurrent_puts(service, waiting, http):
+    """Concurrent PUTs all get 200, one advances the process, the others' jobs are lost."""
+    async with Engine(unregister_after_s=60) as engine:
+        instance = engine.start_instance()
+        task = await waiting(instance)
+        url = instance.callback_urls[0]
+        puts = [put(http, url, b"%d" % n) for n in range(5)]
+        assert await asyncio.gather(*puts) == [200] * 5
+        assert len(instance.puts) == 5
+        assert (await task).body == instance.puts[0].body
+        assert (len(service.requests), instance.callback_urls) == (1, [url])
+
+
+@pytest.mark.parametrize("value", ["true", "false", ""])
+async def test_update(instance, waiting, http, value):
+    """CPEE-UPDATE counts by its presence: no advance, and the callback stays usable."""
+    task = await waiting()
+    url = instance.callback_urls[0]
+    assert await put(http, url, b'{"place":2}', CPEE_UPDATE=value, CPEE_STATUS="second") == 200
+    assert (instance.updates, instance.status) == ([{"place": 2}], "second")
+    assert await put(http, url, b"1") == 200
+    assert (await task).value == 1
+
+
+async def test_status_alone(instance, waiting, http):
+    """CPEE-STATUS only shows a status; the PUT advances as any other."""
+    task = await waiting()
+    assert await put(http, instance.callback_urls[0], b"1", CPEE_STATUS="mixing") == 200
+    assert (await task).value == 1
+    assert instance.status == "mixing"
+
+
+async def test_salvage(instance, waiting, http):
+    """CPEE-SALVAGE stops the instance."""
+    await waiting()
+    assert await put(http, instance.callback_urls[0], CPEE_SALVAGE="true") == 200
+    assert instance.state == "stopped"
+
+
+async def test_event(instance, waiting, http):
+    """CPEE-EVENT without CPEE-UPDATE advances with the result of the call before."""
+    first = await waiting()
+    await put(http, instance.callback_urls[0], b'"old"')
+    await first
+    await instance.until(lambda: not instance.callback_urls)
+    second = await waiting()
+    assert await put(http, instance.callback_urls[0], b'"new"', CPEE_EVENT="x") == 200
+    assert (await second).value == "old"
+
+
+async def test_get(instance, waiting, http):
+    """GET shows a pending callback and does not use it up."""
+    await waiting()
+    for _ in range(2):
+        async with http.get(instance.callback_urls[0]) as response:
+            assert (response.status, response.content_type) == (200, "application/json")
+            assert await response.json() == {
+                "uuid": instance.uuid,
+                "type": "callback",
+                "position": "a1",
+                "label": "Register worker",
+            }
+
+
+async def test_delete_callback(instance, waiting, http):
+    """DELETE gets 200, and the call then waits for ever."""
+    task = await waiting()
+    url = instance.callback_urls[0]
+    assert await status_of(http, "DELETE", url) == 200
+    assert await put(http, url) == 503
+    assert await status_of(http, "DELETE", url) == 404
+    assert not task.done()
+
+
+async def test_stop_and_continue(instance, waiting, service, http):
+    """After a continue the same callback is valid again, and nothing was posted."""
+    task = await waiting()
+    url = instance.callback_urls[0]
+    instance.stop()
+    assert await put(http, url, b"1") == 503
+    instance.resume()
+    assert instance.callback_urls == [url]
+    assert await put(http, url, b"2") == 200
+    assert (await task).value == 2
+    assert len(service.requests) == 1
+
+
+async def test_killed(instance, waiting, http):
+    """A killed process: state running, GET 200, PUT 200 again and again, and the jobs are lost."""
+    task = await waiting()
+    url = instance.callback_urls[0]
+    instance.kill()
+    await asyncio.gather(task, return_exceptions=True)
+    for _ in range(2):
+        assert await status_of(http, "GET", url) == 200
+        assert await put(http, url) == 200
+    assert await state(http, instance) == (200, "running")
+
+
+async def test_engine_restart(engine, instance, waiting, http):
+    """An engine that is down refuses connections; after its restart the callback still works."""
+    task = await waiting()
+    url = instance.callback_urls[0]
+    await engine.down()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await put(http, url)
+    await engine.up()
+    assert instance.callback_urls == [url]
+    assert await put(http, url, b"1") == 200
+    assert (await task).value == 1
+
+
+async def state(http, instance):
+    async with http.get(instance.url + "properties/state/") as response:
+        return response.status, await response.text()
+
+
+@pytest.mark.parametrize(
+    ("act", "word"),
+    [("stop", "stopped"), ("abandon", "abandoned"), ("finish", "finished"), ("kill", "running")],
+)
+async def test_state(instance, http, act, word):
+    """The state is one word, text/plain."""
+    assert await state(http, instance) == (200, "running")
+    getattr(instance, act)()
+    assert await state(http, instance) == (200, word)
+
+
+async def test_deleted(http):
+    """A deleted instance is known for 30 s more; then it is 404 and its number is used again."""
+    now_s = 1000.0
+    async with Engine(now_s=lambda: now_s) as engine:
+        first, second = engine.start_instance(), engine.start_instance()
+        first.delete()
+        now_s += 29.9
+        assert await state(http, first) == (200, "running")
+        assert engine.start_instance().number == 3
+        now_s += 0.2
+        assert (await state(http, first))[0] == 404
+        assert await put(http, f"{first.url}callbacks/x/") == 404
+        again = engine.start_instance()
+        assert (again.number, second.number) == (1, 2)
+        assert again.uuid != first.uuid
+
+
+async def test_parallel_branches(instance, waiting, http):
+    """Branches of one instance wait side by side, each on a callback of its own."""
+    one, two = await waiting(activity="a1"), await waiting(activity="a2")
+    first, second = instance.callback_urls
+    assert await put(http, second, b"2") == 200
+    assert await put(http, first, b"1") == 200
+    assert [(await one).value, (await two).value] == [1, 2]
+
+
+IN_TIME = InDoubt("no answer in time")
+BROKEN = InDoubt("the connection broke before an answer came")
+
+
+@pytest.fixture
+async def callbacks():
+    """The dispatcher's own client."""
+    callbacks = Callbacks(Guard(), timeout_s=20.0, connect_timeout_s=20.0)
+    await callbacks.open()
+    yield callbacks
+    await callbacks.close()
+
+
+@pytest.fixture
+async def hasty():
+    """The dispatcher's own client, with a small time-out."""
+    callbacks = Callbacks(Guard(), timeout_s=0.5)
+    await callbacks.open()
+    yield callbacks
+    await callbacks.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "taken"),
+    [
+        ({}, Accepted(), True),
+        ({"delay_s": 0.01}, Accepted(), True),
+        ({"status": 503}, Refused("answered 503"), True),
+        ({"take": False, "status": 503}, Refused("answered 503"), False),
+        ({"take": False}, Accepted(), False),
+        ({"status": 504}, InDoubt("answered 504"), True),
+        ({"close": True}, BROKEN, True),
+        ({"close": True, "take": False}, BROKEN, False),
+        ({"hang": True}, IN_TIME, True),
+        ({"hang": True, "take": False}, IN_TIME, False),
+        ({"delay_s": 9.0}, IN_TIME, True),
+    ],
+)
+async def test_faults(instance, waiting, callbacks, hasty, fault, outcome, taken):
+    """Whether the job is taken and what the dispatcher gets to know of it vary freely."""
+    task = await waiting()
+    url = instance.callback_urls[0]
+    for name, value in fault.items():
+        setattr(instance.faults, name, value)
+    client = hasty if outcome == IN_TIME else callbacks
+    assert await client.deliver(url, b'{"Job":{}}') == outcome
+    assert len(instance.puts) == 1
+    if taken:
+        await instance.until(lambda: not instance.callback_urls)
+        assert (await task).body == b'{"Job":{}}'
+    assert await callbacks.is_pending(url) is not taken
+    assert await callbacks.instance_state(instance.url) == "running"
+
+
+async def test_down_during_a_hang(engine, instance, waiting, callbacks):
+    """An engine that goes down waits for no answer that it owes."""
+    await waiting()
+    instance.faults.hang = True
+    task = asyncio.create_task(callbacks.deliver(instance.callback_urls[0], b"1"))
+    await instance.until(lambda: bool(instance.puts))
+    await engine.down()
+    assert await task == BROKEN
