@@ -1,0 +1,186 @@
+"""How often the promised waiting time is kept, in simulated bars.
+
+    python -m benchmarks.eta [--orders 2000] [--seed 1]
+
+Each bar is a line of real events, folded by the real code: orders come, robots take them, and
+what was promised to each order when it came is compared with what became of it. Eight of ten
+promises should be kept. The last columns are those of a fixed range of ±25 % of the same
+estimate, which is what one would write without thinking.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import random
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count, product
+from statistics import median
+
+from sanic_dispatch import lifecycle
+from sanic_dispatch.clock import to_rfc3339
+from sanic_dispatch.events import Events, Kind, Note
+from sanic_dispatch.job import Job, Way
+from sanic_dispatch.live.eta import Promise
+from sanic_dispatch.live.line import Line
+from sanic_dispatch.worker import Key, Worker
+
+START_S = 1_732_412_340.0
+SERVICE_S = 90.0
+WARM_UP = 25
+"""Promises that do not count: the first ones are made by a bar that knows nothing yet."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A bar: how many robots, how its guests come, and what happens midway."""
+
+    robots: int
+    arrivals: str
+    change: str
+    orders: int = 2000
+    load: float = 0.6
+    spread: float = 0.25
+
+    def arrivals_s(self, dice: random.Random) -> Iterator[float]:
+        """The times at which orders come."""
+        rate = self.load * self.robots / SERVICE_S
+        size = 1 if self.arrivals == "steady" else 8
+        now_s = START_S
+        while True:
+            now_s += dice.expovariate(rate / size)
+            yield from (now_s + 2.0 * i for i in range(dice.randint(1, 2 * size - 1)))
+
+    def service_s(self, dice: random.Random, served: int) -> float:
+        """How long a robot needs for one order."""
+        slow = 1.6 if self.change == "slower" and served >= self.orders // 2 else 1.0
+        return SERVICE_S * slow * dice.lognormvariate(-(self.spread**2) / 2, self.spread)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was promised to one order, and how long it took."""
+
+    promise: Promise
+    actual_s: float
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it was ready in the range that was promised."""
+        return self.promise.low_s <= self.actual_s <= self.promise.high_s
+
+    @property
+    def is_within_a_quarter(self) -> bool:
+        """The same for a fixed range."""
+        return 0.75 <= self.actual_s / self.promise.ready_s <= 1.25
+
+    @property
+    def width_min(self) -> float:
+        """How far apart the two ends were, in minutes."""
+        return (self.promise.high_s - self.promise.low_s) / 60
+
+
+class Bar:
+    """Robots that take the oldest order and come back when it is done."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.line = Line()
+        self.outcomes: list[Outcome] = []
+        self._scenario = scenario
+        self._dice = random.Random(seed)
+        self._events = Events()
+        self._events.subscribe(self.line.fold)
+        self._policy = lifecycle.Policy()
+        self._waiting: deque[Job] = deque()
+        self._free = deque(robot(n) for n in range(scenario.robots))
+        self._busy: list[tuple[float, int, Job, Worker]] = []
+        self._served = count()
+        for worker in self._free:
+            self._events.publish(Note(Kind.WORKER_REGISTERED, START_S), worker=worker)
+
+    def run(self) -> list[Outcome]:
+        """All orders, to the last one."""
+        arrivals = self._scenario.arrivals_s(self._dice)
+        for ticket in range(1, self._scenario.orders + 1):
+            now_s = next(arrivals)
+            self._work_until(now_s)
+            self._order(ticket, now_s)
+        self._work_until(float("inf"))
+        return self.outcomes[WARM_UP:]
+
+    def _order(self, ticket: int, now_s: float) -> None:
+        job = Job(f"{ticket:032x}", ticket, b"{}", to_rfc3339(now_s), float(ticket))
+        self._events.publish(Note(Kind.JOB_SUBMITTED, now_s), job=job)
+        self._waiting.append(job)
+        self._pair(now_s)
+
+    def _pair(self, now_s: float) -> None:
+        while self._waiting and self._free:
+            worker = self._free.popleft()
+            job = self._tell(lifecycle.assign(self._waiting.popleft(), worker, Way.PUT, now_s))
+            job = self._tell(lifecycle.accept(job, self._policy, now_s))
+            served = next(self._served)
+            done_s = now_s + self._scenario.service_s(self._dice, served)
+            heapq.heappush(self._busy, (done_s, served, job, worker))
+
+    def _work_until(self, end_s: float) -> None:
+        while self._busy and self._busy[0][0] <= end_s:
+            now_s, _, job, worker = heapq.heappop(self._busy)
+            self._note(self.line.get(job.id), now_s)
+            self._tell(lifecycle.finish(job, now_s))
+            self._events.publish(Note(Kind.WORKER_REGISTERED, now_s), worker=worker)
+            self._free.append(worker)
+            self._pair(now_s)
+
+    def _note(self, order: object, now_s: float) -> None:
+        promise = getattr(order, "promise", None)
+        if promise is not None:
+            self.outcomes.append(Outcome(promise, now_s - promise.at_s))
+
+    def _tell(self, step: lifecycle.Step) -> Job:
+        job = replace(step.job, version=step.job.version + 1)
+        self._events.publish(step.note, job=job)
+        return job
+
+
+def robot(number: int) -> Worker:
+    """A robot that has a key, so that its next registration tells that it is done."""
+    url = f"http://engine.example/{number}/callbacks/1/"
+    return Worker(url, to_rfc3339(START_S), Key(str(number), "a1"))
+
+
+def scenarios(orders: int) -> list[Scenario]:
+    """One and three robots, steady and bursty arrivals, with and without a slowdown midway."""
+    return [
+        Scenario(robots, arrivals, change, orders)
+        for robots, arrivals, change in product((1, 3), ("steady", "bursty"), ("none", "slower"))
+    ]
+
+
+def share(values: list[bool]) -> float:
+    """The share of what is true, in per cent."""
+    return 100 * sum(values) / len(values)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--orders", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    print("| robots | arrivals | midway | promises | kept | median range | ±25 % |")  # noqa: T201
+    print("|---|---|---|---|---|---|---|")  # noqa: T201
+    for scenario in scenarios(options.orders):
+        outcomes = Bar(scenario, options.seed).run()
+        print(  # noqa: T201
+            f"| {scenario.robots} | {scenario.arrivals} | {scenario.change} | {len(outcomes)} "
+            f"| {share([o.is_kept for o in outcomes]):.0f} % "
+            f"| {median(o.width_min for o in outcomes):.1f} min "
+            f"| {share([o.is_within_a_quarter for o in outcomes]):.0f} % |"
+        )
+
+
+if __name__ == "__main__":
+    main()

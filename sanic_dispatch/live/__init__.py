@@ -1,0 +1,1 @@
+"""What people see, as it happens: folds over events, and the channel that carries them."""

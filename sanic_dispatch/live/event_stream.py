@@ -1,0 +1,45 @@
+"""An event stream as a wire of the hub."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sanic_dispatch.live.frame import Frame
+
+
+class EventStream:
+    """Frames that are on their way, seldom more than one: whoever sends them waits for the peer."""
+
+    def __init__(self) -> None:
+        self._waiting: list[bytes] = []
+        self._sending: list[bytes] = []
+        self._changed = asyncio.Event()
+        self._is_over = False
+
+    def buffered(self) -> int:
+        """How many bytes the peer has not taken yet."""
+        return sum(map(len, self._waiting)) + sum(map(len, self._sending))
+
+    def write(self, frame: Frame) -> None:
+        """Have a frame sent."""
+        self._waiting.append(frame.event_stream)
+        self._changed.set()
+
+    def close(self, code: int) -> None:
+        """End the stream: the client comes back, and is told why if it may not."""
+        self._is_over = True
+        self._changed.set()
+
+    def abort(self) -> None:
+        """End the stream, also in the middle of a frame."""
+        self.close(1006)
+
+    async def send_by(self, send: Callable[[bytes], Awaitable[object]]) -> None:
+        """Send what there is, as soon as there is something, until the end."""
+        while not self._is_over:
+            await self._changed.wait()
+            self._changed.clear()
+            self._sending, self._waiting = self._waiting, []
+            await send(b"".join(self._sending))
+            self._sending = []

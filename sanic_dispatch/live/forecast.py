@@ -1,0 +1,72 @@
+"""When orders will be ready: what the estimator needs to know of the line, kept at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sanic_dispatch.job import Job, Stage, State
+from sanic_dispatch.live.eta import Estimator, Load, Promise
+from sanic_dispatch.live.order import Order
+from sanic_dispatch.live.robots import Robots
+
+FRESH_S = 1.0
+"""How long one look at the robots serves, as long as none of them began or ended anything."""
+
+CROWD = 20
+PER_ROBOT_S = 0.001
+"""With more busy robots than ``CROWD``, a look serves for so long per robot whatever they did."""
+
+
+class Forecast:
+    """Estimates for orders that wait or are being served, and what became of the first ones."""
+
+    def __init__(self, robots: Robots, assigned: Mapping[float, Order]) -> None:
+        self.estimator = Estimator()
+        self._robots = robots
+        self._assigned = assigned
+        self._load = Load(0, 0.0, 0.0)
+        self._looked_s = 0.0
+        self._has_changed = True
+
+    def changed(self) -> None:
+        """A robot began or ended something."""
+        self._has_changed = True
+
+    def promise(self, order: Order, ahead: int, now_s: float) -> Promise | None:
+        """What can be said now of an order that was not served yet; the first time counts."""
+        if not self.estimator.knows_enough:
+            return None
+        if order.job.state is State.ASSIGNED:
+            promise = self.estimator.promise_of_service(now_s)
+        else:
+            promise = self.estimator.promise(now_s, self._load_at(now_s), ahead)
+        order.promise = order.promise or promise
+        return promise
+
+    def window(self, order: Order, ahead: int, now_s: float) -> tuple[float, float] | None:
+        """Between when and when it will be ready, Unix seconds."""
+        if order.job.state is State.ASSIGNED:
+            return self.estimator.service_window(order.since_s)
+        promise = self.promise(order, ahead, now_s)
+        return promise.window() if promise else None
+
+    def done(self, order: Order, began_s: float) -> None:
+        """It was served."""
+        self.learn(order.job, began_s)
+        if order.promise and order.job.finished_s:
+            self.estimator.settle(order.promise, order.job.finished_s)
+
+    def learn(self, job: Job, began_s: float) -> None:
+        """How long a service took; a worker without a key that has no lease does not tell."""
+        hold = job.hold
+        if hold and job.finished_s and (hold.worker.key or hold.stage is Stage.CONFIRMED):
+            self.estimator.served(job.finished_s - began_s)
+
+    def _load_at(self, now_s: float) -> Load:
+        age_s, busy = now_s - self._looked_s, len(self._assigned)
+        fresh_s = FRESH_S if not self._has_changed else busy * PER_ROBOT_S * (busy > CROWD)
+        if not 0 <= age_s < fresh_s or self._load.robots != self._robots.present:
+            elapsed = (now_s - order.since_s for order in self._assigned.values())
+            self._load = self.estimator.load(self._robots.present, elapsed)
+            self._looked_s, self._has_changed = now_s, False
+        return self._load

@@ -1,0 +1,288 @@
+"""The hub: everybody who follows a view, and the pushing of frames to them.
+
+Nobody has a queue or a task here. A client is a cursor and a wire; whoever is behind the head of
+its view gets one frame with all that it has missed, as soon as its wire has room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.errors import DispatchError, UnknownJob
+from sanic_dispatch.events import Event, Events
+from sanic_dispatch.job import Job
+from sanic_dispatch.live.frame import Cursor, Frame
+from sanic_dispatch.live.line import Line
+from sanic_dispatch.live.pacer import Loop, Pacer
+from sanic_dispatch.live.views import BEAT_S, NEAR, Board, Monitor, OrderView, Watched
+from sanic_dispatch.worker import Worker
+
+MOST_CLIENTS = 20_000
+"""How many may follow at the same time."""
+
+LOW_BYTES = 32 * 1024
+"""A wire that holds more than that, not yet taken by its peer, is not written to."""
+
+MOST_BYTES = 1024 * 1024
+"""No wire ever holds more than that."""
+
+PATIENCE_S = 10.0
+"""How long a wire may have no room before it is cut."""
+
+TICK_S = 0.25
+"""How often to look at the clock: who has room again, who is to be cut, who needs a heartbeat."""
+
+SWEEP_S = 2.0
+"""How often to look whether a far place in the line has changed enough to be told."""
+
+GONE, RESTART = 4404, 1012
+"""Close codes: there is no such order any more; the service stops."""
+
+
+class TooManyClients(DispatchError):
+    """As many follow as may follow."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} are following already")
+        self.limit = limit
+
+
+class Wire(Protocol):
+    """A way to one client."""
+
+    def buffered(self) -> int:
+        """How many bytes the peer has not taken yet."""
+
+    def write(self, frame: Frame) -> None:
+        """Send a frame; never waits, and does nothing once the wire is closed."""
+
+    def close(self, code: int) -> None:
+        """Say good-bye."""
+
+    def abort(self) -> None:
+        """Cut it: the peer does not listen anyway."""
+
+
+class Topic(NamedTuple):
+    """What can be followed: ``board``, ``monitor``, or an order by its secret id."""
+
+    view: str = "board"
+    order_id: str = ""
+
+
+class Client:
+    """Somebody who follows a view: how far, and on which wire."""
+
+    __slots__ = ("channel", "cursor", "wire")
+
+    def __init__(self, wire: Wire, channel: Channel, cursor: int | None) -> None:
+        self.wire = wire
+        self.channel = channel
+        self.cursor = cursor
+
+
+class Channel:
+    """A view, and all who follow it; ``pushed`` is the head that was pushed last."""
+
+    def __init__(self, topic: Topic, view: Watched) -> None:
+        self.topic = topic
+        self.view = view
+        self.pushed = view.head
+        self.clients: dict[Client, None] = {}
+
+
+class Hub:
+    """Folds events at once, and pushes what came of them at the pace that the loop can bear."""
+
+    def __init__(
+        self,
+        events: Events,
+        clock: Clock,
+        loop: Loop | None = None,
+        most_clients: int = MOST_CLIENTS,
+    ) -> None:
+        self.line = Line()
+        self._clock = clock
+        self._loop = loop or asyncio.get_running_loop()
+        self._epoch = events.epoch
+        self._most_clients = most_clients
+        self._pacer = Pacer(self._loop, clock.monotonic_s, self._round)
+        self._shared = {
+            topic: Channel(topic, view(self.line, events.epoch, clock.now_s))
+            for topic, view in ((Topic("board"), Board), (Topic("monitor"), Monitor))
+        }
+        self._orders: dict[str, Channel] = {}
+        self._due: dict[str, None] = {}
+        self._sweep: deque[tuple[float, Channel]] = deque()
+        self._clients: set[Client] = set()
+        self._full: dict[Client, float] = {}
+        self._beat_at_s = 0.0
+        self._timer: Any = None
+        events.subscribe(self._on_event)
+
+    @property
+    def size(self) -> int:
+        """How many follow now."""
+        return len(self._clients)
+
+    def seed(
+        self,
+        jobs: Iterable[Job],
+        finished: Iterable[Job],
+        workers: Iterable[Worker],
+        *,
+        paused: bool = False,
+    ) -> None:
+        """Begin with what the queues hold."""
+        self.line.seed(jobs, finished, workers, paused=paused)
+
+    def start(self) -> None:
+        """From now on, keep an eye on the clock."""
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+
+    def stop(self) -> None:
+        """Say good-bye to all: they come back when the service does."""
+        if self._timer:
+            self._timer.cancel()
+        for client in list(self._clients):
+            self._dismiss(client, RESTART)
+
+    def follow(self, wire: Wire, topic: Topic, since: Cursor | None = None) -> Client:
+        """Send what leads from ``since`` to now, and from then on everything that happens.
+
+        Raises UnknownJob and TooManyClients.
+        """
+        if len(self._clients) >= self._most_clients:
+            raise TooManyClients(self._most_clients)
+        channel = self._channel(topic)
+        number = since.number if since and since.epoch == self._epoch else None
+        client = Client(wire, channel, number)
+        channel.clients[client] = None
+        self._clients.add(client)
+        self._serve(client)
+        return client
+
+    def leave(self, client: Client) -> None:
+        """Forget a client; also one that was forgotten already."""
+        channel = client.channel
+        channel.clients.pop(client, None)
+        self._clients.discard(client)
+        self._full.pop(client, None)
+        if not channel.clients and channel.topic.order_id:
+            self._orders.pop(channel.topic.order_id, None)
+
+    def look(self, topic: Topic) -> Frame:
+        """One look: the whole state. Raises UnknownJob."""
+        view = self._shared[topic].view if topic in self._shared else self._order(topic.order_id)
+        view.refresh()
+        return view.frame_since(None)
+
+    # ---- channels
+
+    def _channel(self, topic: Topic) -> Channel:
+        channel = self._shared.get(topic) or self._orders.get(topic.order_id)
+        if channel is None:
+            channel = self._orders[topic.order_id] = Channel(topic, self._order(topic.order_id))
+            self._sweep.append((self._clock.monotonic_s() + SWEEP_S, channel))
+        channel.view.refresh()
+        return channel
+
+    def _order(self, order_id: str) -> OrderView:
+        return OrderView(self.line, self._epoch, self._clock.now_s, order_id)
+
+    # ---- what happens
+
+    def _on_event(self, event: Event) -> None:
+        self.line.fold(event)
+        if self._clients:
+            if event.job is not None and event.job.id in self._orders:
+                self._due[event.job.id] = None
+            self._pacer.wake()
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+        self.line.expire(self._clock.now_s())
+        if self._clients:
+            self._pacer.wake()
+
+    # ---- pushing
+
+    def _round(self) -> Iterator[None]:
+        """Whatever there is to send, in small pieces."""
+        now_s = self._clock.monotonic_s()
+        yield from self._retry(now_s)
+        is_beat, self._beat_at_s = self._next_beat(now_s)
+        for channel in self._shared.values():
+            if channel.clients:
+                yield from self._push(channel, is_beat)
+        for channel in self._due_orders():
+            yield from self._push(channel)
+        yield from self._sweep_orders(now_s)
+
+    def _next_beat(self, now_s: float) -> tuple[bool, float]:
+        is_due = now_s >= self._beat_at_s
+        return is_due, now_s + BEAT_S if is_due else self._beat_at_s
+
+    def _due_orders(self) -> list[Channel]:
+        """The orders that changed, and those that are near: they are told of every step."""
+        if not self._orders:
+            return []
+        near = (order.job.id for order in self.line.first(NEAR + 1))
+        due, self._due = self._due | dict.fromkeys(near), {}
+        return [self._orders[order_id] for order_id in due if order_id in self._orders]
+
+    def _sweep_orders(self, now_s: float) -> Iterator[None]:
+        """Look at every followed order in turn, each at a bounded rate."""
+        while self._sweep and self._sweep[0][0] <= now_s:
+            _, channel = self._sweep.popleft()
+            if channel.clients:
+                self._sweep.append((now_s + SWEEP_S, channel))
+                yield from self._push(channel)
+            yield
+
+    def _push(self, channel: Channel, is_beat: bool = False) -> Iterator[None]:
+        try:
+            channel.view.refresh()
+        except UnknownJob:
+            self._end(channel)
+            return
+        if channel.view.head == channel.pushed and not is_beat:
+            return
+        channel.pushed = channel.view.head
+        for client in list(channel.clients):
+            if client in channel.clients and (is_beat or client.cursor != channel.view.head):
+                self._serve(client)
+                yield
+
+    def _retry(self, now_s: float) -> Iterator[None]:
+        """Those whose wires had no room."""
+        for client, since_s in list(self._full.items()):
+            self._serve(client)
+            if client in self._full and now_s - since_s >= PATIENCE_S:
+                client.wire.abort()
+                self.leave(client)
+            yield
+
+    def _serve(self, client: Client) -> None:
+        """Send what leads to the head, if there is room for it."""
+        buffered, view = client.wire.buffered(), client.channel.view
+        if buffered <= LOW_BYTES:
+            frame = view.frame_since(client.cursor)
+            if buffered + len(frame.json) <= MOST_BYTES:
+                client.wire.write(frame)
+                client.cursor = view.head
+                self._full.pop(client, None)
+                return
+        self._full.setdefault(client, self._clock.monotonic_s())
+
+    def _end(self, channel: Channel) -> None:
+        for client in list(channel.clients):
+            self._dismiss(client, GONE)
+
+    def _dismiss(self, client: Client, code: int) -> None:
+        self.leave(client)
+        client.wire.close(code)

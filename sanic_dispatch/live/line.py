@@ -1,0 +1,164 @@
+"""The fold of events to orders: who waits in which place, who is being served, who was served."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import NamedTuple
+
+from sortedcontainers import SortedDict
+
+from sanic_dispatch.events import Event, Kind
+from sanic_dispatch.job import Job, State
+from sanic_dispatch.live.forecast import Forecast
+from sanic_dispatch.live.order import Order
+from sanic_dispatch.live.robots import Robots
+from sanic_dispatch.worker import Worker
+
+KEPT_S = 600.0
+"""How long a finished order is shown."""
+
+MOST_FINISHED = 10_000
+"""How many finished orders are shown at most, however short the time."""
+
+LOG = 200
+"""How many of the last events the log shows."""
+
+
+class Bar(NamedTuple):
+    """The counts."""
+
+    robots: int
+    waiting: int
+    assigned: int
+    paused: bool
+
+
+class Line:
+    """All orders. A change costs O(log n), and so does a place in the line.
+
+    ``number`` counts changes: events, and orders that are shown no longer.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.robots = Robots()
+        self.log: deque[Event] = deque(maxlen=LOG)
+        self.waiting: SortedDict[float, Order] = SortedDict()
+        self.assigned: SortedDict[float, Order] = SortedDict()
+        self.finished: OrderedDict[str, Order] = OrderedDict()
+        self.forecast = Forecast(self.robots, self.assigned)
+        self._orders: dict[str, Order] = {}
+        self._paused = False
+
+    def seed(
+        self,
+        jobs: Iterable[Job],
+        finished: Iterable[Job],
+        workers: Iterable[Worker],
+        *,
+        paused: bool = False,
+    ) -> None:
+        """Begin with what the queues hold; from then on, fold every event."""
+        self._paused = paused
+        for worker in workers:
+            self.robots.fold(Kind.WORKER_REGISTERED, worker)
+        for job in finished:
+            self._put(job, job.finished_s or 0.0)
+            if job.hold:
+                self.forecast.learn(job, job.hold.since_s)
+        for job in jobs:
+            self._put(job, job.hold.since_s if job.hold else job.submitted_s)
+
+    def fold(self, event: Event) -> None:
+        """Take in what happened."""
+        self.number += 1
+        self.log.append(event)
+        if event.job is not None:
+            order = self._put(event.job, event.at_s)
+            if event.kind is Kind.JOB_SUBMITTED and not self._paused:
+                # It is the last in the line, so that its place need not be looked up.
+                self.forecast.promise(order, len(self.waiting) - 1, event.at_s)
+        elif event.worker is not None:
+            self.robots.fold(event.kind, event.worker)
+        else:
+            self._paused = event.kind is Kind.DISPATCH_PAUSED
+
+    def expire(self, now_s: float) -> None:
+        """Let go of what is shown no longer."""
+        changed = self.robots.expire(now_s)
+        while self.finished:
+            oldest = next(iter(self.finished.values()))
+            if oldest.since_s > now_s - KEPT_S:
+                break
+            self._forget(oldest)
+            changed = True
+        self.number += changed
+
+    def get(self, job_id: str) -> Order | None:
+        """The order of that secret id."""
+        return self._orders.get(job_id)
+
+    def first(self, count: int) -> list[Order]:
+        """The first ones that wait."""
+        return list(islice(self.waiting.values(), count))
+
+    def ahead(self, order: Order) -> int:
+        """How many wait before it."""
+        return int(self.waiting.bisect_left(order.job.place))
+
+    def window(self, order: Order, now_s: float) -> tuple[float, float] | None:
+        """Between when and when it will be ready, Unix seconds; None where nobody can tell."""
+        if order.job.state.is_final or (self._paused and order.job.state is State.WAITING):
+            return None
+        return self.forecast.window(order, self.ahead(order), now_s)
+
+    def bar(self) -> Bar:
+        """The counts."""
+        return Bar(self.robots.present, len(self.waiting), len(self.assigned), self._paused)
+
+    def _put(self, job: Job, at_s: float) -> Order:
+        order = self._orders.get(job.id)
+        if order is None:
+            order = self._orders[job.id] = Order(job, at_s)
+        else:
+            before, order.job = order.job, job
+            self._step_out(before, job, at_s)
+            if job.state is not before.state or job.attempt > before.attempt:
+                self._begin(order, before, at_s)
+        self._stand(order)
+        return order
+
+    def _begin(self, order: Order, before: Job, at_s: float) -> None:
+        """Its state is a new one."""
+        began_s, order.since_s = order.since_s, at_s
+        if order.job.state is State.DONE and before.state is State.ASSIGNED:
+            self.forecast.done(order, began_s)
+
+    def _stand(self, order: Order) -> None:
+        job = order.job
+        if job.state is State.WAITING:
+            self.waiting[job.place] = order
+        elif job.state is State.ASSIGNED:
+            self.assigned[job.place] = order
+            self.robots.hold(job)
+            self.forecast.changed()
+        else:
+            self.finished[job.id] = order
+            if len(self.finished) > MOST_FINISHED:
+                self._forget(next(iter(self.finished.values())))
+
+    def _step_out(self, before: Job, now: Job, at_s: float) -> None:
+        if before.state is State.WAITING:
+            self.waiting.pop(before.place, None)
+        elif before.state is State.ASSIGNED:
+            self.assigned.pop(before.place, None)
+            self.robots.let_go(before, now, at_s)
+            self.forecast.changed()
+        else:
+            self.finished.pop(before.id, None)
+
+    def _forget(self, order: Order) -> None:
+        del self.finished[order.job.id]
+        del self._orders[order.job.id]

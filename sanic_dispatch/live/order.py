@@ -1,0 +1,70 @@
+"""An order: a job as people see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import ujson
+
+from sanic_dispatch.job import Job, Stage, State
+from sanic_dispatch.live.eta import Promise
+
+LONGEST_TEXT = 80
+"""Characters of a name, logo or drink; what is longer is not shown."""
+
+LARGEST_DATA = 65536
+"""Bytes of a job's data that are looked into for texts; more would hold everybody else up."""
+
+
+class Texts(NamedTuple):
+    """What a job's data says for people; None where it says nothing that can be shown."""
+
+    name: str | None = None
+    logo: str | None = None
+    drink: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """A job, since when it is in its present state, and what was promised when it came."""
+
+    job: Job
+    since_s: float
+    promise: Promise | None = None
+    _texts: Texts | None = None
+
+    @property
+    def key(self) -> str:
+        """What views know it by."""
+        return f"order/{self.job.ticket}"
+
+    @property
+    def texts(self) -> Texts:
+        """The texts to show, read when first needed."""
+        if self._texts is None:
+            self._texts = texts_of(self.job.data)
+        return self._texts
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether nobody knows if its worker has it."""
+        job = self.job
+        if job.state is not State.ASSIGNED or job.hold is None:
+            return False
+        return job.hold.stage is Stage.IN_DOUBT
+
+
+def texts_of(data: bytes) -> Texts:
+    """Read the texts out of a job's data, which can be any JSON."""
+    if len(data) > LARGEST_DATA or not data.lstrip().startswith(b"{"):
+        return Texts()
+    try:
+        values: dict[str, Any] = ujson.loads(data)
+    except ValueError:
+        return Texts()
+    return Texts(*(_short(values.get(name)) for name in Texts._fields))
+
+
+def _short(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT else None

@@ -1,0 +1,224 @@
+"""The live channel as documents: JSON Schema of every view's objects, and AsyncAPI 3.0 around it.
+
+The keys of a view are named by patterns, so that a frame can be checked as a whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic_dispatch.events import Kind
+from sanic_dispatch.job import Stage, State, Way
+from sanic_dispatch.live.order import LONGEST_TEXT
+from sanic_dispatch.live.robots import Doing
+from sanic_dispatch.live.shown import LONGEST_LINK, LONGEST_REASON
+
+Schema = dict[str, Any]
+
+VIEWS = ("board", "order", "monitor")
+
+_TITLES = {
+    "board": "What everybody may see: number, logo, drink and state of the orders",
+    "order": "One order, for whoever has its secret id; every frame of it is a state",
+    "monitor": "Everything, for operators: orders, workers, the log",
+}
+
+
+def asyncapi(version: str) -> Schema:
+    """The AsyncAPI document of this version of the service."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "sanic-dispatch, the live channel",
+            "version": version,
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {view: _channel(view) for view in VIEWS},
+        "operations": {f"follow_{view}": _operation(view) for view in VIEWS},
+        "components": {
+            "messages": {f"{view}_frame": _message(view) for view in VIEWS},
+            "schemas": schemas(),
+        },
+    }
+
+
+def schemas() -> dict[str, Schema]:
+    """The JSON Schema of each view's frames and of the objects in them, by name."""
+    frames = {f"{view}_frame": _frame(keys) for view, keys in _KEYS.items()}
+    return {**frames, **_OBJECTS}
+
+
+def frame_schema(view: str) -> Schema:
+    """A schema of its own for the frames of a view, to check one with."""
+    return {**schemas()[f"{view}_frame"], "components": {"schemas": schemas()}}
+
+
+def _object(required: Schema, optional: Schema | None = None) -> Schema:
+    """An object with these keys and no others."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": required | (optional or {}),
+        "additionalProperties": False,
+    }
+
+
+def _one_of(words: type[State] | type[Stage] | type[Way] | type[Doing] | type[Kind]) -> Schema:
+    return {"type": "string", "enum": [word.value for word in words]}
+
+
+def _text(longest: int) -> Schema:
+    return {"type": "string", "minLength": 1, "maxLength": longest}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"oneOf": [{"type": "null"}, schema]}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+COUNT: Schema = {"type": "integer", "minimum": 0}
+TICKET: Schema = {"type": "integer", "minimum": 1, "description": "the number that people see"}
+TIME: Schema = {"type": "number", "minimum": 0, "description": "Unix seconds"}
+TEXT, REASON = _text(LONGEST_TEXT), _text(LONGEST_REASON)
+CALLBACK: Schema = {"type": "string", "description": "the callback of the worker"}
+
+_BAR: Schema = {
+    "robots": COUNT | {"description": "how many work here; without those set aside"},
+    "waiting": COUNT,
+    "assigned": COUNT,
+    "paused": {"type": "boolean"},
+}
+
+_ETA: Schema = {
+    "type": "array",
+    "items": TIME,
+    "minItems": 2,
+    "maxItems": 2,
+    "description": "between when and when it will be ready; null where nobody can tell",
+}
+
+_OBJECTS: dict[str, Schema] = {
+    "bar": _object(_BAR),
+    "monitor_bar": _object(
+        _BAR | {"kept": _or_null({"type": "number", "minimum": 0, "maximum": 1})}
+    ),
+    "board_order": _object(
+        {"n": TICKET, "state": {"enum": ["waiting", "assigned", "done"]}, "t": TIME},
+        {"logo": TEXT, "drink": TEXT},
+    ),
+    "own_order": _object(
+        {
+            "n": TICKET,
+            "state": _one_of(State),
+            "ahead": _or_null(COUNT),
+            "position": _or_null(TICKET),
+            "eta": _or_null(_ETA),
+            "t": TIME,
+        },
+        {"name": TEXT, "logo": TEXT, "drink": TEXT, "doubt": {"const": True}, "reason": REASON},
+    ),
+    "monitor_order": _object(
+        {"n": TICKET, "id": {"type": "string"}, "state": _one_of(State), "t": TIME,
+         "attempt": COUNT},
+        {"name": TEXT, "logo": TEXT, "drink": TEXT, "reason": REASON,
+         "hold": _object(
+             {"worker": CALLBACK, "way": _one_of(Way), "stage": _one_of(Stage), "since": TIME}
+         )},
+    ),
+    "worker": _object(
+        {"state": _one_of(Doing), "since": TIME, "refusals": COUNT},
+        {"label": REASON, "link": _text(LONGEST_LINK), "activity": REASON, "ticket": TICKET,
+         "reason": {"type": "string", "maxLength": LONGEST_REASON}},
+    ),
+    "log_entry": _object(
+        {"n": {"type": "integer", "minimum": 1}, "kind": _one_of(Kind), "t": TIME},
+        {"ticket": TICKET, "worker": CALLBACK, "reason": REASON},
+    ),
+}  # fmt: skip
+
+_KEYS = {
+    "board": {"^bar$": "bar", "^order/[0-9]+$": "board_order"},
+    "order": {"^bar$": "bar", "^order$": "own_order"},
+    "monitor": {
+        "^bar$": "monitor_bar",
+        "^order/[0-9]+$": "monitor_order",
+        "^worker/": "worker",
+        "^log/[0-9]+$": "log_entry",
+    },
+}
+
+
+def _frame(keys: dict[str, str]) -> Schema:
+    """A frame has ``state`` or ``patch``; one that has neither is a heartbeat."""
+    frame = _object(
+        {
+            "at": {
+                "type": "string",
+                "pattern": "^[0-9a-z]{1,32}:[0-9]{1,15}$",
+                "description": "what to resume with: ?since=",
+            },
+            "now": TIME,
+        },
+        {
+            "state": _entries({key: _ref(name) for key, name in keys.items()}),
+            "patch": _entries({key: _or_null(_ref(name)) for key, name in keys.items()}),
+        },
+    )
+    return frame | {"not": {"required": ["state", "patch"]}}
+
+
+def _entries(patterns: Schema) -> Schema:
+    return {"type": "object", "patternProperties": patterns, "additionalProperties": False}
+
+
+def _channel(view: str) -> Schema:
+    return {
+        "address": "live",
+        "title": _TITLES[view],
+        "messages": {"frame": {"$ref": f"#/components/messages/{view}_frame"}},
+        "bindings": {
+            "ws": {"method": "GET", "query": _query(view), "bindingVersion": "0.1.0"},
+        },
+    }
+
+
+def _query(view: str) -> Schema:
+    since: Schema = {"type": "string", "description": "at of the last frame that was received"}
+    if view == "order":
+        chosen: Schema = {"order": {"type": "string", "description": "the secret id"}}
+    else:
+        chosen = {"view": {"type": "string", "const": view}}
+    required = [] if view == "board" else list(chosen)
+    return {"type": "object", "required": required, "properties": chosen | {"since": since}}
+
+
+def _operation(view: str) -> Schema:
+    return {
+        "action": "send",
+        "title": _TITLES[view],
+        "channel": {"$ref": f"#/channels/{view}"},
+        "messages": [{"$ref": f"#/channels/{view}/messages/frame"}],
+    }
+
+
+def _message(view: str) -> Schema:
+    return {"title": f"A frame of the {view} view", "payload": _ref(f"{view}_frame")}
+
+
+_DESCRIPTION = """\
+One shape of message, and the client never speaks. A view is one flat map of keys to objects. A \
+frame has at most one of `state` (replace everything) and `patch` (set each key to its new object; \
+`null` deletes); one that has neither is a heartbeat. `at` resumes the view with `?since=`; `now` \
+corrects the client's clock.
+
+The same frames come from `GET state`, with the same query: as an event stream for \
+`Accept: text/event-stream` (`id` is `at`), else as JSON for one look.
+
+Close codes are 4000 + an HTTP status: 4400 the client spoke, or a bad query; 4401 not for you; \
+4404 no such order; 4503 full. After 44xx do not come back, after anything else do.
+"""

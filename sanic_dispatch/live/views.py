@@ -1,0 +1,213 @@
+"""The three views of the line: the board for all, an order for its owner, the monitor.
+
+A view is brought up to date when somebody looks at it: what nobody watches costs nothing. It
+shows at most so many of each kind, so that a look costs the same however long the line is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from typing import Any, NamedTuple, Protocol
+
+from sanic_dispatch.errors import UnknownJob
+from sanic_dispatch.events import Event
+from sanic_dispatch.job import Job, State
+from sanic_dispatch.live import shown
+from sanic_dispatch.live.frame import Cursor, Entries, Frame
+from sanic_dispatch.live.line import Line
+from sanic_dispatch.live.order import Order
+from sanic_dispatch.live.view import FRESH_S, View
+
+BOARD_WAITING = 50
+BOARD_ASSIGNED = 100
+BOARD_FINISHED = 100
+MONITOR_WAITING = 500
+MONITOR_ASSIGNED = 500
+MONITOR_FINISHED = 200
+MONITOR_WORKERS = 500
+"""How many of each kind are shown; the bar has the whole numbers."""
+
+NEAR = 10
+"""Whoever has so few before them, or fewer, is told of every step."""
+
+BEAT_S = 20.0
+"""How long a view may be silent."""
+
+NowS = Callable[[], float]
+
+
+class Watched(Protocol):
+    """What the hub needs of a view."""
+
+    @property
+    def head(self) -> int:
+        """Moves when there is something to tell."""
+
+    def refresh(self) -> None:
+        """Bring it up to date with the line."""
+
+    def frame_since(self, cursor: int | None) -> Frame:
+        """What leads from there to the head; None stands for knowing nothing."""
+
+
+class Item(NamedTuple):
+    """What a key shows: drawn anew when ``record``, which never changes, is another one."""
+
+    key: str
+    record: Any
+    draw: Callable[[Any], dict[str, Any]]
+    thing: Any
+
+
+class LineView(ABC):
+    """A view of the line as keys and objects."""
+
+    def __init__(self, line: Line, epoch: str, now_s: NowS) -> None:
+        self._line = line
+        self._view = View(epoch, now_s)
+        self._seen = -1
+        self._records: dict[str, Any] = {}
+
+    @property
+    def head(self) -> int:
+        """The number of the last change that is visible here."""
+        return self._view.head
+
+    def refresh(self) -> None:
+        """Bring it up to date with the line."""
+        if self._seen != self._line.number:
+            self._seen = self._line.number
+            self._view.apply(self._line.number, self._changes())
+
+    def frame_since(self, cursor: int | None) -> Frame:
+        """What leads from there to the head."""
+        return self._view.frame_since(cursor)
+
+    @abstractmethod
+    def _items(self) -> Iterator[Item]:
+        """What is to be seen now."""
+
+    def _changes(self) -> Entries:
+        before, self._records = self._records, {}
+        patch: Entries = {}
+        for key, record, draw, thing in self._items():
+            self._records[key] = record
+            if before.get(key) is not record:
+                patch[key] = draw(thing)
+        return patch | dict.fromkeys(before.keys() - self._records.keys(), None)
+
+    def _bar(self, drawn: dict[str, Any]) -> Item:
+        """The bar is made anew each time: the old object stands for it where it is the same."""
+        before = self._records.get("bar")
+        return Item("bar", before if before == drawn else drawn, dict, drawn)
+
+
+class Board(LineView):
+    """What everybody may see."""
+
+    def _items(self) -> Iterator[Item]:
+        line = self._line
+        finished = islice(reversed(line.finished.values()), BOARD_FINISHED)
+        orders = chain(
+            (order for order in finished if order.job.state is State.DONE),
+            islice(line.assigned.values(), BOARD_ASSIGNED),
+            islice(line.waiting.values(), BOARD_WAITING),
+        )
+        yield from _drawn(orders, shown.board_order)
+        yield self._bar(shown.bar(line.bar()))
+
+
+class Monitor(LineView):
+    """What an operator sees: orders, workers, the log."""
+
+    def _items(self) -> Iterator[Item]:
+        line = self._line
+        orders = chain(
+            islice(reversed(line.finished.values()), MONITOR_FINISHED),
+            islice(line.assigned.values(), MONITOR_ASSIGNED),
+            islice(line.waiting.values(), MONITOR_WAITING),
+        )
+        yield from _drawn(orders, shown.monitor_order)
+        for robot in islice(line.robots, MONITOR_WORKERS):
+            yield Item(f"worker/{robot.worker.id}", robot, shown.monitor_worker, robot)
+        for event in line.log:
+            yield _log_item(event)
+        yield self._bar(shown.bar(line.bar()) | {"kept": line.forecast.estimator.hit_rate})
+
+
+class News(NamedTuple):
+    """What an order's owner may have to be told of."""
+
+    job: Job
+    ahead: int
+    has_robots: bool
+    is_paused: bool
+
+    def matters_after(self, told: News) -> bool:
+        """Each step for those who are near, a tenth of the way for those who are not."""
+        if self.job is not told.job or self[2:] != told[2:]:
+            return True
+        step = 1 if min(self.ahead, told.ahead) <= NEAR else max(1, self.ahead // 10)
+        return abs(self.ahead - told.ahead) >= step
+
+
+class OrderView:
+    """One order, for whoever has its link; every frame of it is a ``state``.
+
+    Raises UnknownJob where there is no such order, also later on.
+    """
+
+    def __init__(self, line: Line, epoch: str, now_s: NowS, job_id: str) -> None:
+        self.head = 0
+        self._line = line
+        self._epoch = epoch
+        self._now_s = now_s
+        self._job_id = job_id
+        self._told = self._news()
+        self._frame = self._draw()
+        self._told_s = self._drawn_s
+
+    def refresh(self) -> None:
+        """Have something to tell if it matters, or if nothing was told for long."""
+        now_s, news = self._now_s(), self._news()
+        is_silent = not 0 <= now_s - self._told_s < BEAT_S
+        if is_silent or news.matters_after(self._told):
+            self._told, self._told_s = news, now_s
+            self._frame = self._draw()
+            self.head += 1
+
+    def frame_since(self, cursor: int | None) -> Frame:
+        """The order as it is, whatever is known already."""
+        if not 0 <= self._now_s() - self._drawn_s <= FRESH_S:
+            self._frame = self._draw()
+        return self._frame
+
+    def _news(self) -> News:
+        order, bar = self._order(), self._line.bar()
+        ahead = self._line.ahead(order) if order.job.state is State.WAITING else 0
+        return News(order.job, ahead, bar.robots > 0, bar.paused)
+
+    def _order(self) -> Order:
+        order = self._line.get(self._job_id)
+        if order is None:
+            raise UnknownJob
+        return order
+
+    def _draw(self) -> Frame:
+        line, order, now_s = self._line, self._order(), self._now_s()
+        self._drawn_s = now_s
+        ahead = line.ahead(order) if order.job.state is State.WAITING else None
+        drawn = shown.own_order(order, ahead, line.window(order, now_s))
+        state = {"order": drawn, "bar": shown.bar(line.bar())}
+        return Frame(Cursor(self._epoch, line.number), now_s, state=state)
+
+
+def _drawn(orders: Iterable[Order], draw: Callable[[Order], dict[str, Any]]) -> Iterator[Item]:
+    for order in orders:
+        yield Item(order.key, order.job, draw, order)
+
+
+def _log_item(event: Event) -> Item:
+    return Item(f"log/{event.number}", event, shown.log_entry, event)

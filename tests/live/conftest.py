@@ -1,0 +1,7 @@
+"""What holds for all tests of the live channel."""
+
+from __future__ import annotations
+
+from tests.live.frames import every_frame_is_valid
+
+__all__ = ["every_frame_is_valid"]

@@ -1,0 +1,109 @@
+"""The documents of the live channel."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import ujson
+
+from sanic_dispatch import __version__
+from sanic_dispatch.live.hub import Topic
+from sanic_dispatch.live.schema import VIEWS, asyncapi, frame_schema, schemas
+from tests.live.kit import FakeWire, Story, secret
+
+DOCUMENT = asyncapi(__version__)
+
+ORDER = {"n": 1, "logo": "lion", "drink": "Mojito", "state": "waiting", "t": 1.0}
+BAR = {"robots": 0, "waiting": 1, "assigned": 0, "paused": False}
+
+
+def is_valid(view: str, frame: Any) -> bool:
+    return jsonschema.Draft7Validator(frame_schema(view)).is_valid(frame)
+
+
+def references(value: Any) -> list[str]:
+    """Every $ref in a document."""
+    if isinstance(value, dict):
+        own = [value["$ref"]] if "$ref" in value else []
+        return own + [ref for part in value.values() for ref in references(part)]
+    return [ref for part in value for ref in references(part)] if isinstance(value, list) else []
+
+
+def test_the_official_schema_accepts_the_document() -> None:
+    """AsyncAPI 3.0, as its authors check it; ASYNCAPI_SCHEMA says where their file is."""
+    path = os.environ.get("ASYNCAPI_SCHEMA")
+    if path is None:
+        pytest.skip("ASYNCAPI_SCHEMA is not set: schemas/3.0.0-without-$id.json of asyncapi")
+    jsonschema.Draft7Validator(json.loads(Path(path).read_text())).validate(DOCUMENT)
+
+
+def test_the_document_holds_together() -> None:
+    """Each reference leads somewhere; each operation sends the frames of its own channel."""
+    assert DOCUMENT["asyncapi"] == "3.0.0"
+    assert DOCUMENT["info"]["version"] == __version__
+    for ref in references(DOCUMENT):
+        target: Any = DOCUMENT
+        for part in ref.removeprefix("#/").split("/"):
+            target = target[part]
+    for view in VIEWS:
+        operation = DOCUMENT["operations"][f"follow_{view}"]
+        assert operation["channel"]["$ref"] == f"#/channels/{view}"
+        assert operation["action"] == "send"
+
+
+def test_the_document_is_json() -> None:
+    """It is the same after a round trip."""
+    assert ujson.loads(ujson.dumps(DOCUMENT)) == DOCUMENT
+
+
+@pytest.mark.parametrize("name", schemas())
+def test_schemas_are_schemas(name: str) -> None:
+    """Draft 7, which is what AsyncAPI's own schema objects build on."""
+    jsonschema.Draft7Validator.check_schema(schemas()[name])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_frames_of_a_view_fit_its_schema(view: str) -> None:
+    """State, patch and heartbeat, of everything that there is to show."""
+    story = Story()
+    hub = story.hub()
+    wire = FakeWire()
+    worker = story.register("r1")
+    ticket = story.submit({"name": "Ada", "logo": "lion", "drink": "Mojito"})
+    hub.follow(wire, Topic(view, secret(ticket) if view == "order" else ""))
+    for step in (story.assign, story.doubt, story.put_back, story.assign, story.fail):
+        step(ticket)
+        story.loop.run(25.0)
+    story.serve(10.0)
+    story.leave(worker)
+    story.loop.run(25.0)
+    for frame in wire.taken:
+        jsonschema.validate(frame, frame_schema(view), jsonschema.Draft7Validator)
+    assert len(wire.taken) > 5
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"at": "a:1", "now": 1.0, "state": {"order/1": ORDER | {"name": "Ada"}}},
+        {"at": "a:1", "now": 1.0, "state": {"order/1": ORDER | {"state": "failed"}}},
+        {"at": "a:1", "now": 1.0, "state": {"order/1": None}},
+        {"at": "a:1", "now": 1.0, "state": {"order/x": ORDER}},
+        {"at": "a:1", "now": 1.0, "state": {"bar": BAR}, "patch": {}},
+        {"at": "a:1", "now": 1.0, "state": {"bar": BAR | {"waiting": -1}}},
+        {"at": "a:1", "now": "1", "state": {}},
+        {"at": "1", "now": 1.0},
+        {"at": "a:1"},
+        {"at": "a:1", "now": 1.0, "extra": 1},
+    ],
+)
+def test_what_is_no_frame_of_the_board(frame: dict[str, Any]) -> None:
+    """The control: the schema says no, first of all to names."""
+    assert not is_valid("board", frame)
+    assert is_valid("board", {"at": "a:1", "now": 1.0, "state": {"order/1": ORDER, "bar": BAR}})
+    assert is_valid("board", {"at": "a:1", "now": 1.0, "patch": {"order/1": None}})

@@ -1,0 +1,141 @@
+"""Views: flat maps, and what leads from one cursor to the head."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+import ujson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sanic_dispatch.live.frame import Cursor, Frame
+from sanic_dispatch.live.view import FRESH_S, RING, View
+from tests.live.kit import reduced
+
+AT = Cursor("a1", 7)
+
+patches = st.dictionaries(
+    st.sampled_from("abcdefgh"), st.none() | st.fixed_dictionaries({"n": st.integers(0, 9)})
+)
+
+
+class Time:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def loaded(frame: Frame) -> dict[str, object]:
+    return dict(ujson.loads(frame.json))
+
+
+@given(st.lists(patches), st.data())
+def test_any_cursor_leads_to_the_head(
+    changes: list[dict[str, object]], data: st.DataObject
+) -> None:
+    """Whatever a client knew, one frame makes it equal to the server."""
+    view, known = View("a1", Time()), [{}]
+    for number, patch in enumerate(changes, start=1):
+        view.apply(number, patch)
+        known.append(dict(view.entries))
+    cursor = data.draw(st.integers(0, len(changes)))
+    frame = loaded(view.frame_since(cursor))
+    assert reduced(known[cursor], frame) == view.entries
+    assert frame["at"] == f"a1:{len(changes)}"
+
+
+def test_the_three_kinds_of_frame() -> None:
+    """State, patch and heartbeat, to the letter."""
+    view = View("a1b2", Time())
+    view.apply(41, {"bar": {"waiting": 1, "name": "é/\n"}, "order/1": {"n": 1}})
+    assert (
+        view.frame_since(None).json
+        == (
+            '{"at":"a1b2:41","now":1000.0,'
+            '"state":{"bar":{"waiting":1,"name":"é/\\n"},"order/1":{"n":1}}}'
+        ).encode()
+    )
+    view.apply(43, {"order/1": None})
+    assert view.frame_since(41).json == b'{"at":"a1b2:43","now":1000.0,"patch":{"order/1":null}}'
+    assert view.frame_since(43).json == b'{"at":"a1b2:43","now":1000.0}'
+
+
+def test_an_event_that_changes_nothing_here_still_moves_the_cursor() -> None:
+    """A heartbeat is a bookmark too."""
+    view = View("a1", Time())
+    view.apply(1, {"a": {}})
+    view.apply(9, {})
+    assert loaded(view.frame_since(1)) == {"at": "a1:9", "now": 1000.0}
+    assert view.head == 1
+
+
+def test_one_frame_for_all_at_the_same_cursor() -> None:
+    """It is encoded once; but not kept for long, since it tells the time."""
+    time = Time()
+    view = View("a1", time)
+    view.apply(1, {"a": {}})
+    assert view.frame_since(0) is view.frame_since(0)
+    before = view.frame_since(0)
+    for now_s in (1000.0 + 2 * FRESH_S, 500.0):
+        time.now_s = now_s
+        assert loaded(view.frame_since(0))["now"] == now_s
+        assert view.frame_since(0) is not before
+
+
+def test_outside_the_ring_there_is_only_the_state() -> None:
+    """The last patches are remembered, and not one more."""
+    view = View("a1", Time())
+    for number in range(1, RING + 2):
+        view.apply(number, {"a": {"n": number}, f"b{number % 3}": {}})
+    assert "patch" in loaded(view.frame_since(1))
+    assert "state" in loaded(view.frame_since(0))
+    assert "state" in loaded(view.frame_since(RING + 2)), "a cursor from the future"
+
+
+def test_a_patch_is_never_more_than_the_state() -> None:
+    """Where almost everything is gone, the state is shorter than the list of what is gone."""
+    view = View("a1", Time())
+    view.apply(1, {str(n): {} for n in range(100)})
+    view.apply(2, {str(n): None for n in range(1, 100)})
+    assert loaded(view.frame_since(1))["state"] == {"0": {}}
+
+
+def test_no_frame_is_not_json() -> None:
+    """NaN is refused, and half a character becomes a question mark."""
+    with pytest.raises(OverflowError):
+        Frame(AT, 1.0, state={"a": {"t": float("nan")}})
+    assert loaded(Frame(AT, 1.0, state={"a": {"s": "\udc80"}}))["state"] == {"a": {"s": "?"}}
+
+
+@pytest.mark.parametrize("size", [0, 60, 200, 70_000])
+def test_a_websocket_frame_is_written_by_hand(size: int) -> None:
+    """One final text frame, unmasked, its length in one, three or nine bytes."""
+    frame = Frame(AT, 1.0, state={"a": {"s": "x" * size}})
+    head, length = frame.websocket[0], frame.websocket[1]
+    offset = {126: 4, 127: 10}.get(length, 2)
+    if offset > 2:
+        (length,) = struct.unpack("!H" if offset == 4 else "!Q", frame.websocket[2:offset])
+    assert (head, length) == (0x81, len(frame.json))
+    assert frame.websocket[offset:] == frame.json
+
+
+def test_an_event_of_a_stream_is_two_lines() -> None:
+    """The id is the cursor; JSON has no line breaks of its own."""
+    frame = Frame(AT, 1.0, state={"a": {"s": "x\ny"}})
+    assert frame.event_stream == b"id: a1:7\ndata: " + frame.json + b"\n\n"
+    assert frame.event_stream.count(b"\n") == 3
+
+
+@pytest.mark.parametrize("text", ["", "a1", "a1:", ":1", "A:1", "a1:1x", "a1:-1", "a1:1:1", "a1:١"])
+def test_what_is_no_cursor(text: str) -> None:
+    """epoch:number, and nothing else."""
+    with pytest.raises(ValueError, match="epoch:number"):
+        Cursor.parse(text)
+
+
+@given(st.text("0123456789abcdef", min_size=1, max_size=32), st.integers(0, 10**15 - 1))
+def test_cursors_are_read_as_they_are_written(epoch: str, number: int) -> None:
+    """Back and forth."""
+    assert Cursor.parse(str(Cursor(epoch, number))) == Cursor(epoch, number)

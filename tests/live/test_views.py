@@ -1,0 +1,219 @@
+"""What the three views show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import ujson
+
+from sanic_dispatch.errors import UnknownJob
+from sanic_dispatch.events import Kind
+from sanic_dispatch.live.hub import Hub, Topic
+from sanic_dispatch.live.shown import LONGEST_REASON, link_of
+from sanic_dispatch.live.views import BOARD_FINISHED, BOARD_WAITING
+from sanic_dispatch.worker import Aside, Cause
+from tests.live.kit import Story, robot, secret
+
+BOARD, MONITOR = Topic("board"), Topic("monitor")
+ORDER = {"name": "Ada", "logo": "lion", "drink": "Mojito"}
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+@pytest.fixture
+def hub(story: Story) -> Hub:
+    return story.hub()
+
+
+def look(hub: Hub, topic: Topic = BOARD) -> dict[str, Any]:
+    state: dict[str, Any] = ujson.loads(hub.look(topic).json)["state"]
+    return state
+
+
+def own(hub: Hub, ticket: int) -> dict[str, Any]:
+    order: dict[str, Any] = look(hub, Topic("order", secret(ticket)))["order"]
+    return order
+
+
+def test_the_board_to_the_letter(story: Story, hub: Hub) -> None:
+    """Number, logo, drink, state and time; and the counts."""
+    story.submit(ORDER)
+    assert look(hub) == {
+        "order/1": {
+            "n": 1, "logo": "lion", "drink": "Mojito", "state": "waiting", "t": story.now_s,
+        },
+        "bar": {"robots": 0, "waiting": 1, "assigned": 0, "paused": False},
+    }  # fmt: skip
+    story.loop.run(5.0)
+    story.assign(1)
+    assert look(hub)["order/1"]["state"] == "assigned"
+    assert look(hub)["order/1"]["t"] == story.now_s
+    assert look(hub)["bar"] == {"robots": 1, "waiting": 0, "assigned": 1, "paused": False}
+
+
+def test_the_board_never_shows_names(story: Story, hub: Hub) -> None:
+    """Nor ids, reasons, workers or anything else of the data."""
+    for data in (ORDER, {"name": "Ada", "drink": {"name": "Ada"}}, ["Ada"], {"Ada": "Ada"}):
+        ticket = story.submit(data)
+        for step in (story.assign, story.confirm, story.finish):
+            assert b"Ada" not in hub.look(BOARD).json
+            assert secret(ticket).encode() not in hub.look(BOARD).json
+            step(ticket)
+        assert b"Ada" not in hub.look(BOARD).json
+    assert b"engine.example" not in hub.look(BOARD).json
+
+
+def test_the_board_shows_the_first_fifty_that_wait(story: Story, hub: Hub) -> None:
+    """Of 10,000, and the next one when one has left; the bar counts all."""
+    for _ in range(10_000):
+        story.submit()
+    state = look(hub)
+    assert len(state) == BOARD_WAITING + 1
+    assert state["bar"]["waiting"] == 10_000
+    assert "order/51" not in state
+    story.assign(7)
+    assert look(hub)["order/51"]["n"] == 51
+
+
+def test_the_board_shows_what_is_done(story: Story, hub: Hub) -> None:
+    """The newest so many; not what failed or was cancelled."""
+    for _ in range(BOARD_FINISHED + 5):
+        story.serve(0.1)
+    failed, cancelled = story.submit(), story.submit()
+    story.assign(failed)
+    story.fail(failed)
+    story.cancel(cancelled)
+    shown = {key for key in look(hub) if key != "bar"}
+    assert shown == {f"order/{n}" for n in range(8, BOARD_FINISHED + 6)}
+
+
+def test_an_order_to_the_letter(story: Story, hub: Hub) -> None:
+    """From waiting to done, with its place."""
+    story.submit()
+    story.submit(ORDER)
+    expected = {
+        "n": 2, "name": "Ada", "logo": "lion", "drink": "Mojito", "state": "waiting",
+        "ahead": 1, "position": 2, "eta": None, "t": story.now_s,
+    }  # fmt: skip
+    assert own(hub, 2) == expected
+    story.assign(1)
+    assert own(hub, 2) == expected | {"ahead": 0, "position": 1}
+    story.assign(2)
+    served = expected | {"state": "assigned", "ahead": None, "position": None}
+    assert own(hub, 2) == served
+    story.doubt(2)
+    assert own(hub, 2) == served | {"doubt": True}
+    story.confirm(2)
+    story.finish(2)
+    assert own(hub, 2) == served | {"state": "done"}
+
+
+def test_the_owner_is_told_why_there_will_be_no_drink(story: Story, hub: Hub) -> None:
+    """The reason of a failure; that a robot could not be reached is no business of theirs."""
+    ticket = story.submit()
+    story.assign(ticket)
+    story.refuse(ticket)
+    assert "reason" not in own(hub, ticket)
+    story.assign(ticket)
+    story.fail(ticket, "no more mint" + "!" * 500)
+    assert own(hub, ticket)["reason"] == ("no more mint" + "!" * 500)[:LONGEST_REASON]
+
+
+def test_an_unknown_order(hub: Hub) -> None:
+    """The ticket number does not open it."""
+    for order_id in ("", "1", "f" * 32):
+        with pytest.raises(UnknownJob):
+            hub.look(Topic("order", order_id))
+
+
+def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
+    """Orders with ids and holds, workers, the log, the counts."""
+    worker = story.register("r1")
+    story.register("r2", aside=Aside(Cause.REFUSED, story.now_s, "connection refused"))
+    story.submit(ORDER)
+    story.assign(1, worker)
+    now_s = story.now_s
+    assert look(hub, MONITOR) == {
+        "order/1": {
+            "n": 1, "id": secret(1), "name": "Ada", "logo": "lion", "drink": "Mojito",
+            "state": "assigned", "t": now_s, "attempt": 1,
+            "hold": {"worker": worker.id, "way": "put", "stage": "under way", "since": now_s},
+        },
+        "worker/http://engine.example/flow/r1/callbacks/1/": {
+            "state": "assigned", "since": now_s, "refusals": 0, "label": "r1",
+            "link": "http://engine.example/flow/r1/", "activity": "a1", "ticket": 1,
+        },
+        "worker/http://engine.example/flow/r2/callbacks/1/": {
+            "state": "aside", "since": now_s, "refusals": 0, "label": "r2",
+            "link": "http://engine.example/flow/r2/", "activity": "a1",
+            "reason": "connection refused",
+        },
+        "log/1": {"n": 1, "kind": "worker.registered", "t": now_s, "worker": worker.id},
+        "log/2": {
+            "n": 2, "kind": "worker.registered", "t": now_s, "worker": robot("r2").id,
+        },
+        "log/3": {"n": 3, "kind": "job.submitted", "t": now_s, "ticket": 1},
+        "log/4": {"n": 4, "kind": "job.assigned", "t": now_s, "ticket": 1, "worker": worker.id},
+        "bar": {"robots": 1, "waiting": 0, "assigned": 1, "paused": False, "kept": None},
+    }  # fmt: skip
+
+
+def test_the_log_shows_the_last_two_hundred(story: Story, hub: Hub) -> None:
+    """Their numbers have no gaps."""
+    for _ in range(250):
+        story.submit()
+    log = [key for key in look(hub, MONITOR) if key.startswith("log/")]
+    assert log == [f"log/{n}" for n in range(51, 251)]
+
+
+def test_pausing_is_seen_everywhere(story: Story, hub: Hub) -> None:
+    """And no time is promised meanwhile."""
+    for _ in range(8):
+        story.serve(60.0)
+    ticket = story.submit()
+    story.register("r1")
+    assert own(hub, ticket)["eta"] is not None
+    story.pause()
+    assert own(hub, ticket)["eta"] is None
+    assert look(hub)["bar"]["paused"] is True
+    story.pause(Kind.DISPATCH_RESUMED)
+    assert look(hub, MONITOR)["bar"]["paused"] is False
+
+
+def test_a_restart_is_no_reason_to_forget_how_long_things_take(story: Story) -> None:
+    """The finished jobs that were kept are enough for a waiting time."""
+    done = [story.jobs[story.serve(60.0)] for _ in range(5)]
+    again = Story()
+    hub = again.hub()
+    hub.seed([], done, [robot("r1")])
+    ticket = again.submit()
+    low, high = own(hub, ticket)["eta"]
+    assert low < again.now_s + 60.0 < high
+
+
+@pytest.mark.parametrize(
+    ("instance_url", "is_shown"),
+    [
+        ("http://engine.example/flow/r1/", True),
+        ("http://engine.example:80/flow/r1/", True),
+        ("HTTP://Engine.Example/x", True),
+        ("https://engine.example/flow/r1/", False),
+        ("http://engine.example:81/flow/r1/", False),
+        ("http://evil.example/flow/r1/", False),
+        ("http://engine.example@evil.example/", False),
+        ("http://a@engine.example/", False),
+        ("javascript://engine.example/%0aalert(1)", False),
+        ("http://engine.example/" + "x" * 500, False),
+        ("/flow/r1/", False),
+        ("", False),
+    ],
+)
+def test_a_link_only_where_the_callback_is(instance_url: str, is_shown: bool) -> None:
+    """Any client can claim to be any instance."""
+    worker = robot("r1")
+    object.__setattr__(worker, "instance_url", instance_url)
+    assert link_of(worker) == (instance_url if is_shown else None)
