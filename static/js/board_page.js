@@ -1,0 +1,60 @@
+import { service } from './base.js';
+import { columns } from './board.js';
+import { Connection } from './connection.js';
+import { $, el, say } from './dom.js';
+import { t, translatePage } from './i18n.js';
+import { logoImage } from './logos.js';
+import { drinkName, loadMenu } from './menu.js';
+import { stayAwake } from './senses.js';
+
+/** How many orders a column holds without scrolling. */
+const ROOM = { ready: 8, mixing: 5, next: 8 };
+
+function render({ view, status }) {
+  const board = columns(view.entries);
+  const waiting = Math.max(board.bar.waiting ?? 0, board.next.length);
+  renderColumn('ready', board.ready, board.ready.length);
+  renderColumn('mixing', board.mixing, Math.max(board.bar.assigned ?? 0, board.mixing.length));
+  renderColumn('next', board.next, waiting);
+  renderStrip(status, board.bar);
+}
+
+function renderColumn(id, orders, total) {
+  const list = $(id);
+  const shown = orders.slice(0, ROOM[id]);
+  const old = new Map([...list.children].map((tile) => [Number(tile.dataset.n), tile]));
+  const tiles = shown.map((order) => old.get(order.n) ?? newTile(order));
+  // Putting a tile back where it was would start its animations again.
+  if (tiles.length !== old.size || tiles.some((tile, i) => tile !== list.children[i])) list.replaceChildren(...tiles);
+  say($(`${id}-more`), total > shown.length ? `+${total - shown.length}` : '');
+}
+
+function newTile({ n, logo, drink }) {
+  const number = el('b', { className: n > 999 ? 'long' : '' }, n);
+  const picture = el('img', { src: logoImage(logo), alt: t(`logos.${logo}`) });
+  const tile = el('li', { className: 'new' }, picture, el('span', {}, number, el('small', {}, drinkName(drink))));
+  tile.dataset.n = n;
+  tile.onanimationend = () => tile.classList.remove('new');
+  return tile;
+}
+
+function renderStrip(status, bar) {
+  const stale = status === 'stale' || status === 'refused';
+  document.body.dataset.stale = stale;
+  const text = { boardStale: stale, boardPaused: bar.paused, boardNoRobot: bar.robots === 0 };
+  const key = Object.keys(text).find((one) => text[one]);
+  say($('strip'), key ? t(key) : '');
+}
+
+function showCode() {
+  $('qr').onload = () => { $('scan').hidden = false; };
+  $('qr').alt = t('scan');
+  $('qr').src = service('qr.svg');
+}
+
+translatePage();
+document.title = t('board');
+showCode();
+stayAwake(true);
+await loadMenu();
+new Connection({ view: 'board' }, render).open();

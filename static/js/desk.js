@@ -1,0 +1,145 @@
+import { $, say } from './dom.js';
+import { t } from './i18n.js';
+import { orderAgain } from './order_form.js';
+import { allOrders, forgetOrder, isOver, newKey, saveOrder } from './order_store.js';
+import { renderTabs } from './order_tabs.js';
+import { QueueView } from './queue_view.js';
+import { askToNotify, celebrate, stayAwake } from './senses.js';
+import { share } from './share.js';
+import { headline, renderTicket } from './ticket_view.js';
+import { TrackedOrder } from './tracked_order.js';
+
+const TICK_MS = 10_000;
+const LOUD = ['done', 'failed', 'rejected'];
+
+/** Keeps all orders of this phone, shows one of them or the form, and tells what happens to any. */
+export class Desk {
+  /** @type {Set<TrackedOrder>} */
+  #orders = new Set();
+  /** @type {TrackedOrder|null} null: the form */
+  #shown = null;
+  #said = new WeakMap();
+  /** Ready, and not looked at yet. */
+  #news = new Set();
+  #queue = new QueueView();
+
+  /** @param {URLSearchParams} params the page's */
+  constructor(params) {
+    this.#buttons();
+    allOrders().forEach((order) => this.#track(order));
+    this.#show(this.#first(params));
+    setInterval(() => this.#render(), TICK_MS);
+  }
+
+  /** Take an order from the form: kept first, then sent. */
+  order(choice) {
+    const order = { ...choice, key: newKey(), asked: Date.now() };
+    saveOrder(order);
+    this.#show(this.#track(order));
+    $('headline').focus({ preventScroll: true });
+  }
+
+  #buttons() {
+    const press = (id, action) => { $(id).onclick = () => action(this.#shown); };
+    press('send', (tracked) => tracked.sendAnyway());
+    press('discard', (tracked) => this.#discard(tracked));
+    press('another', (tracked) => this.#another(tracked));
+    press('notify', () => askToNotify().then(() => this.#render()));
+    press('share', ({ order }) => share(order.id));
+    press('cancel', () => $('confirm').showModal());
+    press('confirm-cancel', (tracked) => tracked.cancel());
+  }
+
+  #first(params) {
+    const orders = [...this.#orders];
+    const id = params.get('order');
+    if (id) return orders.find(({ order }) => order.id === id) ?? this.#track({ id });
+    return params.has('drink') ? null : orders.reverse().find(({ order }) => !isOver(order.state));
+  }
+
+  #track(order) {
+    const tracked = new TrackedOrder(order, () => this.#changed(tracked));
+    this.#orders.add(tracked);
+    this.#said.set(tracked, headline(tracked));
+    return tracked.start();
+  }
+
+  #changed(tracked) {
+    if (!this.#orders.has(tracked)) return;
+    this.#keep(tracked);
+    this.#announce(tracked);
+    this.#render();
+  }
+
+  // An order of somebody else's link has no key and is not kept; a rejected one must not be sent again.
+  #keep({ order, phase }) {
+    if (phase === 'rejected') forgetOrder(order);
+    else if (order.key) saveOrder(order);
+  }
+
+  #announce(tracked) {
+    const text = headline(tracked);
+    if (this.#said.get(tracked) === text) return;
+    this.#said.set(tracked, text);
+    const { phase, order } = tracked;
+    const spoken = order.n ? t('spoken', order.n, text) : text;
+    say($(LOUD.includes(phase) ? 'alert' : 'status'), spoken);
+    if (phase !== 'done') return;
+    celebrate(spoken);
+    if (tracked !== this.#shown) this.#news.add(tracked);
+  }
+
+  #discard(tracked) {
+    this.#orders.delete(tracked);
+    tracked.stop();
+    forgetOrder(tracked.order);
+    this.#another(tracked);
+  }
+
+  #another({ order }) {
+    orderAgain(order);
+    this.#show(null);
+    scrollTo(0, 0);
+    $('title').focus({ preventScroll: true });
+  }
+
+  #show(tracked) {
+    this.#shown = tracked ?? null;
+    this.#news.delete(tracked);
+    this.#render();
+  }
+
+  // A reload, or a copied address, opens what is shown.
+  #address() {
+    const url = new URL(location);
+    const id = this.#shown?.order.id;
+    if (id) url.searchParams.set('order', id);
+    else url.searchParams.delete('order');
+    if (url.href !== location.href) history.replaceState(null, '', url);
+  }
+
+  #render() {
+    const shown = this.#shown;
+    $('form').hidden = Boolean(shown);
+    $('ticket').hidden = !shown;
+    this.#queue.show(shown?.phase === 'waiting' || shown?.phase === 'assigned', shown);
+    if (shown) renderTicket(shown);
+    renderTabs([...this.#orders].reverse(), shown, (tracked) => this.#show(tracked));
+    this.#banner();
+    this.#address();
+    document.title = this.#title();
+    stayAwake([...this.#orders].some(({ phase }) => phase === 'waiting' || phase === 'assigned'));
+  }
+
+  #banner() {
+    $('banner').hidden = !this.#shown?.stale;
+    say($('banner'), t(navigator.onLine ? 'reconnecting' : 'offline'));
+  }
+
+  #title() {
+    const [tracked = this.#shown] = this.#news;
+    if (!tracked) return t('title');
+    const { n } = tracked.order;
+    return [headline(tracked), n && `#${n}`, t('brand')].filter(Boolean).join(' · ');
+  }
+}

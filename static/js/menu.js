@@ -1,0 +1,54 @@
+import { service } from './base.js';
+import { lang } from './i18n.js';
+
+const TIMEOUT_MS = 3_000;
+const LONGEST_NAME = 60;
+const NO_PICTURE = 'img/drinks/drink.svg';
+
+/** @typedef {{id: string, name: string, description?: string, image?: string}} Drink */
+
+const drink = (id, name, en, de) => ({ id, name, description: { en, de }[lang], image: `img/drinks/${id}.svg` });
+
+/** @type {Drink[]} for a service without a menu of its own */
+const BUILT_IN = [
+  drink('mojito', 'Mojito', 'Rum, mint, lime', 'Rum, Minze, Limette'),
+  drink('cuba-libre', 'Cuba Libre', 'Rum, cola, lime', 'Rum, Cola, Limette'),
+  drink('gin-tonic', 'Gin Tonic', 'Gin, tonic, juniper', 'Gin, Tonic, Wacholder'),
+  drink('margarita', 'Margarita', 'Tequila, lime, salt', 'Tequila, Limette, Salz'),
+  drink('virgin-colada', 'Virgin Colada', 'No alcohol', 'Ohne Alkohol'),
+  drink('lemonade', 'Lemonade', 'No alcohol', 'Ohne Alkohol'),
+];
+
+let menu = BUILT_IN;
+
+/**
+ * Load the menu.
+ * @param {string} [wanted] a drink that must be on it, from the page's address
+ * @returns {Promise<Drink[]>}
+ */
+export async function loadMenu(wanted) {
+  menu = await fetchMenu().catch(() => BUILT_IN);
+  const extra = wanted && !find(wanted) ? [{ id: wanted, name: titled(wanted).slice(0, LONGEST_NAME) }] : [];
+  menu = [...extra, ...menu];
+  return menu;
+}
+
+/** The drink of the menu that is meant by an id or a name, in any case. */
+export function find(text) {
+  const same = (other) => other.toLowerCase() === String(text).toLowerCase();
+  return menu.find(({ id, name }) => same(id) || same(name));
+}
+
+/** How a drink is called, on the menu or not. */
+export const drinkName = (text) => find(text)?.name ?? text ?? '';
+
+/** The picture of a drink. */
+export const drinkImage = (text) => find(text)?.image ?? NO_PICTURE;
+
+async function fetchMenu() {
+  const answer = await fetch(service('menu'), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const { drinks } = await answer.json();
+  return drinks.length ? drinks : BUILT_IN;
+}
+
+const titled = (text) => text.replace(/(^|[\s_-])(\p{L})/gu, (_, gap, letter) => (gap && ' ') + letter.toUpperCase());

@@ -1,0 +1,102 @@
+import { Connection } from './connection.js';
+import { t } from './i18n.js';
+import * as api from './order_api.js';
+import { isOver } from './order_store.js';
+import { Sender } from './sender.js';
+
+/**
+ * One order, followed from "not sent yet" to the drink. `phase` is what a person should see:
+ * the sender's state, `loading`, one of the five words of an order's life, or `gone`.
+ */
+export class TrackedOrder {
+  /** @type {import('./order_store.js').Order} */
+  order;
+  /** Something to tell until the next step, e.g. that it is too late to cancel. */
+  notice = '';
+  #changed;
+  #sender = null;
+  #connection = null;
+
+  /**
+   * @param {import('./order_store.js').Order} order
+   * @param {(tracked: TrackedOrder) => void} changed
+   */
+  constructor(order, changed) {
+    this.order = order;
+    this.#changed = () => changed(this);
+  }
+
+  start() {
+    if (!this.order.id) this.#sender = new Sender(this.order, () => this.#sent()).start();
+    else if (!isOver(this.order.state)) this.#listen();
+    return this;
+  }
+
+  stop() {
+    this.#sender?.stop();
+    this.#connection?.close();
+  }
+
+  get phase() {
+    const { id, state } = this.order;
+    if (!id) return this.#sender?.state ?? 'sending';
+    return isOver(state) ? state : this.entry.state ?? 'loading';
+  }
+
+  /** The order as the bar sees it, with `ahead`, `eta`, `doubt`, `reason`. */
+  get entry() {
+    return this.#connection?.view.entries.order ?? {};
+  }
+
+  get bar() {
+    return this.#connection?.view.entries.bar;
+  }
+
+  get problem() {
+    return this.#sender?.problem;
+  }
+
+  /** What is shown may be old. */
+  get stale() {
+    return this.#connection?.status === 'stale';
+  }
+
+  get now() {
+    return this.#connection?.now ?? Date.now() / 1000;
+  }
+
+  sendAnyway() {
+    this.#sender.renew();
+  }
+
+  async cancel() {
+    this.notice = '';
+    try {
+      await api.cancel(this.order.id);
+    } catch (problem) {
+      this.notice = t(problem.status === 409 ? 'tooLate' : 'tryAgain');
+      this.#changed();
+    }
+  }
+
+  #sent() {
+    if (this.order.id) this.#listen();
+    this.#changed();
+  }
+
+  #listen() {
+    this.#connection = new Connection({ order: this.order.id }, () => this.#heard());
+    this.#connection.open();
+  }
+
+  #heard() {
+    if (this.#connection.status === 'refused') this.order.state = 'gone';
+    else if (this.entry.state) this.#learn(this.entry);
+    if (this.#connection.status === 'live' && isOver(this.order.state)) this.#connection.close();
+    this.#changed();
+  }
+
+  #learn({ n, name, logo, drink, state }) {
+    Object.assign(this.order, { n, state }, this.order.key ? {} : { name, logo, drink });
+  }
+}
