@@ -1,0 +1,67 @@
+"""Where everything is, said once at the start."""
+
+from __future__ import annotations
+
+import os.path
+import sys
+
+import structlog
+
+from sanic_dispatch import __version__
+from sanic_dispatch.logs import is_human
+from sanic_dispatch.settings import Mode, Settings
+
+_ALL_INTERFACES = ("", "::", "0.0.0.0")
+
+
+def announce(settings: Settings, port: int) -> None:
+    """Say it: as a banner where the log is for people, else as a line of the log.
+
+    ``port`` is the one that is really listened on. Call it once requests are taken.
+    """
+    if is_human(settings.log_format, sys.stderr):
+        sys.stderr.write(banner(settings, port) + "\n")
+        return
+    facts = {name.replace(" ", "_"): text for name, text in _rows(settings, port).items()}
+    structlog.get_logger().info("dispatch.started", version=__version__, **facts)
+
+
+def banner(settings: Settings, port: int) -> str:
+    """The lines for a person."""
+    rows = _rows(settings, port)
+    lines = [f"  {name:<12}{text}" for name, text in rows.items()]
+    return "\n".join([f"sanic-dispatch {__version__}", "", *lines, ""])
+
+
+def addresses(host: str, port: int) -> dict[str, str]:
+    """What to open in a browser, and what customers and workers call."""
+    base = base_url(host, port)
+    return {
+        "order page": base + "public/order_drink.html",
+        "wall board": base + "public/board.html",
+        "submit": base + "submit-job",
+        "register": base + "register-worker",
+    }
+
+
+def base_url(host: str, port: int) -> str:
+    """The address of the server's root, as this machine reaches it."""
+    name = "localhost" if host in _ALL_INTERFACES else host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
+
+
+def queues(settings: Settings) -> dict[str, str]:
+    """Where jobs and workers wait."""
+    folder = os.path.realpath(settings.data_dir)
+    return {
+        "jobs": _queue(settings.job_queue_mode, folder),
+        "workers": _queue(settings.worker_queue_mode, folder),
+    }
+
+
+def _rows(settings: Settings, port: int) -> dict[str, str]:
+    return {**addresses(settings.host, port), **queues(settings)}
+
+
+def _queue(mode: Mode, folder: str) -> str:
+    return f"{mode} in {folder}" if mode.is_durable else f"{mode}, gone when it stops"

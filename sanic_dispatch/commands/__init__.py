@@ -1,0 +1,1 @@
+"""The families of commands, one module each; cli.py puts them together."""

@@ -1,0 +1,229 @@
+"""The settings as options: one list, the same for every command that starts a server.
+
+An option's name is that of its field in Settings, and its default comes from there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sanic_dispatch.commands.parameters import Duration, OneOf, Setting
+from sanic_dispatch.settings import HOUR_S, LogFormat, LogLevel, Mode, OnDoubt, Settings
+
+ENVIRONMENT = """\b
+Every option can be given as an environment variable instead: SANIC_DISPATCH_
+and its long name in capitals. --data-dir is SANIC_DISPATCH_DATA_DIR. An option
+on the command line wins.
+"""
+
+_DEFAULTS = Settings()
+_FOLDER = click.Path(path_type=Path)
+_MODE = OneOf(Mode)
+
+
+def settings_options(mode: Mode = _DEFAULTS.job_queue_mode) -> list[click.Parameter]:
+    """Options for all settings, with this default for the mode of the queues."""
+    return [*_network(), *_queues(mode), *_deliveries(), *_limits(), *_log()]
+
+
+def _network() -> list[Setting]:
+    section = "Network"
+    return [
+        Setting(
+            "--port",
+            "-p",
+            section=section,
+            type=int,
+            default=_DEFAULTS.port,
+            help="TCP port to listen on, 0 to 65535; 0 takes any free one.",
+        ),
+        Setting(
+            "--host",
+            section=section,
+            default=_DEFAULTS.host,
+            show_default="all interfaces, IPv6 and IPv4",
+            metavar="ADDRESS",
+            help="Address or name to listen on.",
+        ),
+        Setting(
+            "--public",
+            section=section,
+            type=_FOLDER,
+            default=_DEFAULTS.public,
+            show_default="none",
+            metavar="DIR",
+            help="Folder of your own files, served under public/ in place of the built-in ones "
+            "of the same name.",
+        ),
+    ]
+
+
+def _queues(mode: Mode) -> list[Setting]:
+    section = "Queues"
+    return [
+        Setting(
+            "--mode",
+            "-m",
+            section=section,
+            type=_MODE,
+            default=mode.value,
+            metavar="MODE",
+            help="Where jobs and workers wait; in any case. InMemory: gone when it stops. "
+            "JsonFile: jobs.json and workers.json, read and written on every operation. "
+            "CachedJsonFile: the same files, cached in memory. Sqlite: dispatch.sqlite3, for very "
+            "long queues.",
+        ),
+        Setting(
+            "--job-queue-mode",
+            section=section,
+            type=_MODE,
+            default=None,
+            metavar="MODE",
+            show_default="as --mode",
+            help="The same for the jobs alone; overrides --mode.",
+        ),
+        Setting(
+            "--worker-queue-mode",
+            section=section,
+            type=_MODE,
+            default=None,
+            metavar="MODE",
+            show_default="as --mode",
+            help="The same for the workers alone; overrides --mode.",
+        ),
+        Setting(
+            "--data-dir",
+            section=section,
+            type=_FOLDER,
+            default=_DEFAULTS.data_dir,
+            show_default="the current folder",
+            metavar="DIR",
+            help="Folder of the files in which they wait. It must exist; one dispatcher owns it.",
+        ),
+        Setting(
+            "--fsync",
+            section=section,
+            type=click.Choice(["on", "off"], case_sensitive=False),
+            callback=lambda _ctx, _param, word: word == "on",
+            default="on" if _DEFAULTS.fsync else "off",
+            metavar="on|off",
+            help="Whether an answer waits until the disk has what it acknowledges. Off is for "
+            "those who can lose the last orders in a power cut.",
+        ),
+        _duration(
+            "--keep-done",
+            section,
+            Duration("hours", HOUR_S),
+            "Hours for which a finished job can still be looked up.",
+        ),
+    ]
+
+
+def _deliveries() -> list[Setting]:
+    section = "Deliveries"
+    return [
+        _duration(
+            "--submit-wait",
+            section,
+            Duration("seconds"),
+            "Seconds that the answer to a new job waits at most for a worker to take it.",
+        ),
+        _duration(
+            "--callback-timeout",
+            section,
+            Duration("seconds"),
+            "Seconds that one call of a worker's callback may take in all.",
+        ),
+        _count(
+            "--max-attempts",
+            section,
+            "How often workers that are alive may refuse a job, or ask for a retry, before it "
+            "counts as failed.",
+        ),
+        _duration(
+            "--lease",
+            section,
+            Duration("seconds", may_be_off=True),
+            "Seconds after which an assigned job that is neither done nor extended goes back to "
+            "its place.",
+        ),
+        Setting(
+            "--on-doubt",
+            section=section,
+            type=OneOf(OnDoubt),
+            default=_DEFAULTS.on_doubt.value,
+            help="When nobody knows whether a worker has the job: hold it until that is cleared "
+            "up, or resend it to the next worker. Auto holds where the worker can be asked.",
+        ),
+        _duration(
+            "--worker-patience",
+            section,
+            Duration("hours", HOUR_S),
+            "Hours for which a worker is kept whose callback is not pending.",
+        ),
+    ]
+
+
+def _limits() -> list[Setting]:
+    section = "Limits"
+    return [
+        _count("--max-jobs", section, "Jobs that may wait; further ones are refused."),
+        _count("--max-workers", section, "Workers that may wait; further ones are refused."),
+        Setting(
+            "--max-body",
+            "max_body_bytes",
+            section=section,
+            type=int,
+            default=_DEFAULTS.max_body_bytes,
+            metavar="BYTES",
+            help="Bytes that the body of a request may have; 2097152 are 2 MiB.",
+        ),
+        _duration(
+            "--request-timeout",
+            section,
+            Duration("seconds"),
+            "Seconds within which a request must have arrived.",
+        ),
+    ]
+
+
+def _log() -> list[Setting]:
+    section = "Log (written to standard error)"
+    return [
+        Setting(
+            "--log-format",
+            section=section,
+            type=OneOf(LogFormat),
+            default=_DEFAULTS.log_format.value,
+            help="Lines for people, or one JSON object a line. Auto: human on a terminal, JSON "
+            "elsewhere.",
+        ),
+        Setting(
+            "--log-level",
+            section=section,
+            type=OneOf(LogLevel),
+            default=_DEFAULTS.log_level.value,
+            help="The least important lines to write.",
+        ),
+    ]
+
+
+def _count(flag: str, section: str, text: str) -> Setting:
+    default = getattr(_DEFAULTS, flag[2:].replace("-", "_"))
+    return Setting(flag, section=section, type=int, default=default, metavar="N", help=text)
+
+
+def _duration(flag: str, section: str, unit: Duration, text: str) -> Setting:
+    field = flag[2:].replace("-", "_") + "_s"
+    default = unit.shown(getattr(_DEFAULTS, field))
+    return Setting(
+        flag,
+        field,
+        section=section,
+        callback=unit,
+        default=default,
+        metavar=unit.metavar,
+        help=text,
+    )

@@ -1,0 +1,50 @@
+"""The commands that start a server: serve and demo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sanic_dispatch.commands.options import ENVIRONMENT, settings_options
+from sanic_dispatch.commands.parameters import SettingsCommand
+from sanic_dispatch.settings import Mode, Settings
+
+
+@click.command(cls=SettingsCommand, params=settings_options(), epilog=ENVIRONMENT)
+def serve(**flags: Any) -> None:
+    """Run the dispatcher until it is told to stop (SIGTERM, Ctrl-C).
+
+    \b
+    Examples:
+      sanic-dispatch serve
+          port 2567, queues in jobs.json and workers.json of this folder
+      sanic-dispatch serve -p 8080 -m InMemory
+          nothing on disk: what waits is gone when it stops
+      sanic-dispatch serve --data-dir /var/lib/dispatch --lease 600
+          a job neither done nor extended within ten minutes goes back
+    """
+    settings = Settings.of(**flags)
+    from sanic_dispatch.app import serve
+
+    serve(settings)
+
+
+@click.command(cls=SettingsCommand, params=settings_options(Mode.IN_MEMORY), epilog=ENVIRONMENT)
+def demo(**flags: Any) -> None:
+    """Run the dispatcher with two simulated robots, to see an order travel.
+
+    The robots register over HTTP as real ones do, take a few seconds for each drink and ask
+    again. Nothing is written to disk unless another --mode is given.
+
+    \b
+    Examples:
+      sanic-dispatch demo
+          then open the order page whose address it prints
+      sanic-dispatch demo -p 8080
+          the same on another port
+    """
+    settings = Settings.of(**flags)
+    from sanic_dispatch.demo import run
+
+    run(settings)

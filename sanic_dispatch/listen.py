@@ -1,0 +1,22 @@
+"""The socket that the service listens on."""
+
+from __future__ import annotations
+
+import socket
+
+from sanic_dispatch.errors import PortUnavailable
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A bound socket; without a host on all interfaces, IPv6 and IPv4 in one.
+
+    Raises PortUnavailable.
+    """
+    try:
+        if not host and socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PortUnavailable(host, port, reason) from error

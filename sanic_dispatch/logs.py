@@ -1,0 +1,253 @@
+"""The log: one line for each thing that happened to a job or a worker.
+
+Lines for people on a terminal, one JSON object a line elsewhere, on standard error. What the
+standard library's logging gets (sanic, aiohttp, asyncio) goes the same way. Three rules hold for
+every line:
+
+- no control character from outside reaches it: what cannot be printed is escaped;
+- no secret does: of an id of 128 bits only the first 8 digits show, of a query only its keys;
+- a line that cannot be written is dropped, and stops nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, MutableMapping
+from functools import lru_cache
+from typing import Any, TextIO
+
+import structlog
+import ujson
+
+from sanic_dispatch.errors import StartError
+from sanic_dispatch.events import Event, Kind
+from sanic_dispatch.job import Job
+from sanic_dispatch.settings import LogFormat, LogLevel
+from sanic_dispatch.worker import Worker
+
+LONGEST = 500
+"""Characters of one value that are written; what comes from outside has no end otherwise."""
+
+Fields = MutableMapping[str, Any]
+
+_LEVELS = {
+    Kind.JOB_DOUBTED: logging.WARNING,
+    Kind.JOB_BLAMED: logging.WARNING,
+    Kind.JOB_FAILED: logging.WARNING,
+    Kind.WORKER_SET_ASIDE: logging.WARNING,
+    Kind.WORKER_USED: logging.DEBUG,
+}
+"""Which level a kind of event has, where it is not info."""
+
+_log = structlog.get_logger("sanic_dispatch")
+_own = logging.getLogger("sanic_dispatch")
+
+
+def configure(
+    format: LogFormat = LogFormat.AUTO,
+    level: LogLevel = LogLevel.INFO,
+    stream: TextIO | None = None,
+) -> None:
+    """Send every log of this process to ``stream`` (standard error); may be called again.
+
+    Other libraries are heard from warning on, and from info on at level debug. They are never let
+    down to debug: some write what goes over their connections there, names and secrets included.
+    """
+    stream = stream or sys.stderr
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            _escape,
+            *_renderers(format, stream),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=lambda *_: _Lines(stream),
+        cache_logger_on_first_use=False,
+    )
+    _own.setLevel(threshold)
+    logging.captureWarnings(True)
+    others = [handler for handler in logging.root.handlers if not isinstance(handler, _Relay)]
+    logging.root.handlers[:] = [*others, _Relay()]
+    logging.root.setLevel(
+        max(threshold, logging.WARNING) if threshold > logging.DEBUG else logging.INFO
+    )
+
+
+def is_human(format: LogFormat, stream: TextIO) -> bool:
+    """Whether lines of this format, in this stream, are for people."""
+    return format is LogFormat.HUMAN or (format is LogFormat.AUTO and stream.isatty())
+
+
+def log_event(event: Event) -> None:
+    """Write the line of an event; where its level is off, nothing is even looked at."""
+    level = _LEVELS.get(event.kind, logging.INFO)
+    if _own.isEnabledFor(level):
+        _log.log(level, event.kind.value, **_fields_of(event))
+
+
+def printable(text: str) -> str:
+    r"""The text with everything that does not print escaped (``\x1b``), cut where it is long."""
+    if len(text) > LONGEST:
+        text = text[:LONGEST] + "…"
+    if text.isprintable():
+        return text
+    return "".join(map(_escaped, text))
+
+
+def masked(text: str) -> str:
+    """The text without secrets: ids cut to their first 8 digits, queries to their keys."""
+    return _QUERY_VALUE.sub(r"\1…", _LONG_ID.sub(r"\1…", text))
+
+
+_LONG_ID = re.compile(r"\b([0-9a-fA-F]{8})(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}\b")
+_QUERY_VALUE = re.compile(r"""([?&][^=&\s"']+=)[^&\s"'#]+""")
+
+
+# ---- an event's fields
+
+
+def _fields_of(event: Event) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if event.job is not None:
+        fields |= _job_fields(event.job) | _durations(event, event.job)
+    elif event.worker is not None and event.kind is not Kind.WORKER_REGISTERED:
+        fields["waiting_s"] = _elapsed_s(event.worker.registered_s, event.at_s)
+    if event.worker is not None:
+        fields |= _worker_fields(event.worker)
+    if event.reason:
+        fields["reason"] = masked(event.reason)
+    return fields
+
+
+def _job_fields(job: Job) -> dict[str, Any]:
+    fields: dict[str, Any] = {"ticket": job.ticket, "job": job.id[: min(8, len(job.id) // 4)]}
+    if job.attempt:
+        fields["attempt"] = job.attempt
+    return fields
+
+
+def _durations(event: Event, job: Job) -> dict[str, float]:
+    """How long it waited, once that is over; how long its worker had it, once that is."""
+    if event.kind in (Kind.JOB_ASSIGNED, Kind.JOB_CANCELLED):
+        return {"waiting_s": _elapsed_s(job.submitted_s, event.at_s)}
+    if event.kind in (Kind.JOB_DONE, Kind.JOB_FAILED) and job.hold:
+        return {"service_s": _elapsed_s(job.hold.since_s, event.at_s)}
+    return {}
+
+
+def _worker_fields(worker: Worker) -> dict[str, str]:
+    where = _without_secrets(worker.callback_url)
+    return {"worker": worker.label, "callback": where} if worker.label else {"callback": where}
+
+
+@lru_cache(maxsize=1024)
+def _without_secrets(url: str) -> str:
+    """The URL without query, fragment and user name, its long ids cut; asked for several times."""
+    scheme, separator, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return masked(f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}")
+
+
+def _elapsed_s(since_s: float, now_s: float) -> float:
+    """Never negative, also where somebody has put the clock back."""
+    return round(max(0.0, now_s - since_s), 3)
+
+
+# ---- from fields to a line
+
+
+def _escape(_logger: object, _method: str, fields: Fields) -> Fields:
+    for name, value in fields.items():
+        if name == "exception":
+            fields[name] = _traceback(value)
+        elif isinstance(value, str):
+            fields[name] = printable(value)
+        elif not isinstance(value, int | float | None):
+            fields[name] = printable(str(value))
+    return fields
+
+
+def _traceback(text: str) -> str:
+    """Its lines set in, so that none of them can pose as a line of the log."""
+    return "\n".join("    " + printable(line) for line in masked(text).splitlines())
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+def _renderers(format: LogFormat, stream: TextIO) -> list[Callable[..., Any]]:
+    if not is_human(format, stream):
+        return [structlog.processors.TimeStamper(fmt="iso", utc=True), _as_json]
+    return [
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty() and "NO_COLOR" not in os.environ,
+            exception_formatter=structlog.dev.plain_traceback,
+            sort_keys=False,
+            pad_event_to=18,
+        ),
+    ]
+
+
+def _as_json(_logger: object, _method: str, fields: Fields) -> str:
+    first = {name: fields.pop(name) for name in ("timestamp", "level", "event")}
+    return ujson.dumps({**first, **fields}, escape_forward_slashes=False)
+
+
+class _Lines:
+    """The end of the way: a line that cannot be written is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            pass
+
+    debug = info = warning = error = critical = msg
+
+
+# ---- the standard library's logging
+
+
+class _Relay(logging.Handler):
+    """Hands the standard library's records on to the same processors.
+
+    An error that keeps the service from starting is left to the command line, which says it in
+    one line; Sanic would add a traceback.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and isinstance(record.exc_info[1], StartError):
+            return
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        fields = {"logger": record.name, **_request_fields(record)}
+        if record.exc_info:
+            fields["exc_info"] = record.exc_info
+        _log.log(level, masked(_message_of(record)), **fields)
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):
+        return str(record.msg)
+
+
+def _request_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What Sanic's access log has beside its message, which is empty."""
+    if record.name != "sanic.access":
+        return {}
+    kept = {name: getattr(record, name, "") for name in ("request", "status", "byte", "host")}
+    return kept | {"request": masked(str(kept["request"]))}

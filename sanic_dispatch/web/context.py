@@ -1,0 +1,20 @@
+"""What the handlers work with, as the app was wired."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from sanic import Request
+
+from sanic_dispatch.dispatcher import Dispatcher
+from sanic_dispatch.settings import Settings
+
+
+def dispatcher_of(request: Request) -> Dispatcher:
+    """The one dispatcher."""
+    return cast(Dispatcher, request.app.ctx.dispatcher)
+
+
+def settings_of(request: Request) -> Settings:
+    """The settings that the app runs with."""
+    return cast(Settings, request.app.ctx.settings)
