@@ -1,0 +1,27 @@
+# One dispatcher: docker build -t sanic-dispatch . && docker run -p 2567:2567 -v data:/data sanic-dispatch
+
+FROM python:3.12-slim AS build
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY sanic_dispatch sanic_dispatch
+COPY static static
+RUN python -m venv /opt/venv && /opt/venv/bin/pip install --quiet --no-cache-dir .
+
+FROM python:3.12-slim
+RUN useradd --system --uid 2567 --no-create-home dispatch \
+    && install --directory --owner dispatch --group dispatch /data
+COPY --from=build /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 SANIC_DISPATCH_DATA_DIR=/data
+USER dispatch
+VOLUME /data
+EXPOSE 2567
+
+# Another port: set SANIC_DISPATCH_PORT rather than --port, so that this check knows it.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-c", "\
+import http.client, os, sys; \
+connection = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('SANIC_DISPATCH_PORT') or 2567), timeout=2); \
+connection.request('GET', '/health'); \
+sys.exit(connection.getresponse().status != 200)"]
+
+ENTRYPOINT ["sanic-dispatch"]
+CMD ["serve"]

@@ -1,0 +1,71 @@
+# make run     start the demo: a server with two simulated robots
+# make test    install what the tests need, Debian packages included, and run all of them
+# make check   what CI runs: ruff, ruff format, mypy --strict, then all tests
+# make clean   remove what make made
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS :=
+
+# The first Python that is new enough.
+PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
+	$(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(python))))
+
+# Debian's and Ubuntu's packages: installed by root, or by sudo where it asks for no password.
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -n)
+APT := env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
+TEST_PACKAGES := chromium fonts-liberation redis-server strace
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DELETE_ON_ERROR:
+.PHONY: run test check clean
+
+run: $(VENV)/run.stamp
+	@$(BIN)/sanic-dispatch demo $(ARGS)
+
+test: $(VENV)/test.stamp $(VENV)/debian.stamp
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/test.stamp $(VENV)/debian.stamp
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy --strict
+	@$(BIN)/python -m pytest $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# ---- what they need, made once and again when pyproject.toml changes
+
+$(VENV)/run.stamp: pyproject.toml | $(VENV)/bin/pip
+	@echo "installing sanic-dispatch in $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/pip
+	@echo "installing sanic-dispatch and what its tests need in $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[test,check]'
+	@touch $@ $(VENV)/run.stamp
+
+# Debian keeps a part of venv in a package of its own.
+$(VENV)/bin/pip:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+		|| { $(SUDO) $(APT) update && $(SUDO) $(APT) install --no-install-recommends python3-venv; } >/dev/null \
+		|| { echo "venv is missing: install the package python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# Without them the tests that need them are skipped; in CI they must be there.
+$(VENV)/debian.stamp: | $(VENV)/bin/pip
+	@missing=; for package in $(TEST_PACKAGES); do \
+		dpkg-query -Wf '$${Status}' $$package 2>/dev/null | grep -q '^install ok installed$$' \
+			|| missing="$$missing $$package"; \
+	done; \
+	if [ -z "$$missing" ]; then touch $@; exit; fi; \
+	echo "installing the Debian packages$$missing ..."; \
+	if { $(SUDO) $(APT) update && $(SUDO) $(APT) install --no-install-recommends $$missing; } >/dev/null; \
+	then touch $@; \
+	elif [ -n "$$CI" ]; then exit 1; \
+	else echo "not installed (no root, no sudo, or no apt): tests that need them are skipped" >&2; fi
