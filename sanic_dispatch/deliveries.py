@@ -11,6 +11,7 @@ from sanic_dispatch.job import Job, Stage, State, Way
 from sanic_dispatch.lifecycle import Policy, Step
 from sanic_dispatch.outcome import Accepted, Outcome, Refused
 from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.seal import Seal
 from sanic_dispatch.steps import Steps, if_still
 from sanic_dispatch.worker import Key, Worker
 
@@ -32,18 +33,26 @@ class Deliveries:
     """Hands jobs over to the workers that hold them, and settles what came of it."""
 
     def __init__(
-        self, pairs: Pairs, steps: Steps, callbacks: Callbacks, clock: Clock, policy: Policy
+        self,
+        pairs: Pairs,
+        steps: Steps,
+        callbacks: Callbacks,
+        seal: Seal,
+        clock: Clock,
+        policy: Policy,
     ) -> None:
         self._workers = pairs.workers
         self._steps = steps
         self._callbacks = callbacks
+        self._seal = seal
         self._clock = clock
         self._policy = policy
 
     async def deliver(self, job: Job) -> None:
         """PUT a job to the worker that holds it, and store what came of it."""
         assert job.worker
-        outcome = await self._callbacks.deliver(job.worker.callback_url, job.to_wire(), {})
+        receipt = {"Job-Receipt": self._seal.receipt(job)}
+        outcome = await self._callbacks.deliver(job.worker.callback_url, job.to_wire(), receipt)
         await self._settle(job, outcome)
 
     async def clear_up(self, job_id: str) -> None:

@@ -12,21 +12,25 @@ nothing half-way.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
 from sanic_dispatch import lifecycle
-from sanic_dispatch.clock import Clock, to_rfc3339
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.control import Control, Gate
 from sanic_dispatch.deliveries import Callbacks, Deliveries
-from sanic_dispatch.errors import QueueFull, ShuttingDown, StorageError
+from sanic_dispatch.errors import ShuttingDown, StorageError
 from sanic_dispatch.events import Event, Events, Kind
 from sanic_dispatch.job import Job
 from sanic_dispatch.lifecycle import Policy, Step
-from sanic_dispatch.queues.base import Enqueued, Pairs
+from sanic_dispatch.proof import Proof
+from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.registrations import Registrations
+from sanic_dispatch.reports import Reports
+from sanic_dispatch.seal import Seal
 from sanic_dispatch.steps import RETRY_S, Steps
+from sanic_dispatch.submissions import Submission, Submissions
 from sanic_dispatch.tasks import Tasks
 from sanic_dispatch.worker import Worker
 
@@ -45,13 +49,6 @@ DEFAULT_POLICY = Policy()
 DEFAULT_LIMITS = Limits()
 
 
-class Submission(NamedTuple):
-    """A job that was taken in; ``position`` is None once a worker has it."""
-
-    job: Job
-    position: int | None
-
-
 class Dispatcher:
     """Submit, register, cancel; pairs, delivers, and settles what came of it."""
 
@@ -67,29 +64,41 @@ class Dispatcher:
     ) -> None:
         self.tasks = Tasks()
         self.steps = Steps(pairs, clock)
-        self.deliveries = Deliveries(pairs, self.steps, callbacks, clock, policy)
+        self._seal, self._gate = Seal(), Gate(events)
+        self.deliveries = Deliveries(pairs, self.steps, callbacks, self._seal, clock, policy)
+        self.control = Control(pairs, self.steps, clock, self.tasks)
         self._pairs = pairs
         self._clock = clock
         self._policy = policy
-        self._submit_wait_s = submit_wait_s
-        self._max_jobs = limits.jobs
+        self._submissions = Submissions(
+            pairs, self.deliveries, self._seal, self._gate, events, clock, self.tasks,
+            submit_wait_s, limits.jobs,
+        )  # fmt: skip
         self._registrations = Registrations(
-            pairs, self.steps, self.deliveries, callbacks, clock, self.tasks, limits.workers
-        )
-        self._following: dict[str, asyncio.Queue[Kind | None]] = {}
+            pairs, self.steps, self.deliveries, callbacks, self._gate, clock, self.tasks,
+            limits.workers,
+        )  # fmt: skip
+        self._reports = Reports(self.steps, self._seal, clock, policy)
         self._is_open = False
         events.subscribe(self._on_event)
         pairs.when_freed(self._wake)
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether an operator has paused the handing out."""
+        return self._gate.is_paused
+
     async def start(self) -> None:
         """Take up what the last run left: first the hand-overs that were cut off, then pairing."""
+        facts = await self._pairs.jobs.facts()
+        self._seal.set(facts.secret)
+        self._gate.is_paused = facts.paused
         for job in await self._pairs.hold_named_workers():
             await self.steps.take(
                 job.id, lambda job: lifecycle.restart(job, self._policy, self._clock.now_s())
             )
         self._is_open = True
-        for _ in range(await self._pairs.pairable()):
-            self.tasks.spawn(self._serve())
+        await self._serve_all()
 
     async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
         """Take nothing new; what is under way ends, or is in doubt at the next start."""
@@ -99,15 +108,16 @@ class Dispatcher:
                 await self.tasks.idle()
         await self.tasks.cancel()
 
-    async def submit(self, data: bytes) -> Submission:
+    async def submit(self, data: bytes, idempotency_key: str | None = None) -> Submission:
         """Take in a job: any JSON, already checked.
 
         Returns once it is durable and either a worker has it, or it is clear that it waits, or
-        the wait for a worker's answer is over. Raises QueueFull, ShuttingDown or StorageFailed:
-        then it was not taken.
+        the wait for a worker's answer is over. A repeat of the same key and data gets the job
+        that the first one made. Raises QueueFull, ShuttingDown, StorageFailed, and
+        IdempotencyMismatch or StillUnderWay: then it was not taken.
         """
         self._check_open()
-        return await self.tasks.run(self._submit(data))
+        return await self.tasks.run(self._submissions.submit(data, idempotency_key))
 
     async def register(self, worker: Worker, *, lost: bool = False) -> Job | None:
         """Take in a worker that asks for a job: a job to answer with, or None: it waits.
@@ -143,52 +153,32 @@ class Dispatcher:
 
     async def cancel(self, job_id: str, reason: str = "") -> Job:
         """Take a waiting job out of the line. Raises UnknownJob and WrongState."""
-        return await self._change(job_id, lambda job, now_s: lifecycle.cancel(job, now_s, reason))
+        self._check_open()
+        return await self.control.cancel(job_id, reason)
+
+    async def complete(self, job_id: str, proof: Proof, result: bytes | None = None) -> Job:
+        """The holder says that the work is done. Raises UnknownJob, NotTheHolder, WrongState."""
+        self._check_open()
+        return await self.tasks.run(self._reports.complete(job_id, proof, result))
+
+    async def fail(self, job_id: str, proof: Proof, reason: str, *, retry: bool = False) -> Job:
+        """The holder says that it cannot do the work. Raises as ``complete``."""
+        self._check_open()
+        return await self.tasks.run(self._reports.fail(job_id, proof, reason, retry=retry))
+
+    async def extend(self, job_id: str, proof: Proof) -> Job:
+        """The holder says that it is still at it. Raises as ``complete``."""
+        self._check_open()
+        return await self.tasks.run(self._reports.extend(job_id, proof))
+
+    def receipt_of(self, job: Job) -> str:
+        """What goes with a job that is handed over, and proves later who got it."""
+        return self._seal.receipt(job)
 
     async def look_up(self, job_id: str) -> Submission:
         """A job, and its position where it waits. Raises UnknownJob."""
         job = await self.steps.find(job_id)
         return Submission(job, await self._pairs.jobs.position(job_id) or None)
-
-    # ---- submitting
-
-    async def _submit(self, data: bytes) -> Submission:
-        if await self._pairs.jobs.size() >= self._max_jobs:
-            raise QueueFull(self._max_jobs)
-        now_s = self._clock.now_s()
-        job = Job(secrets.token_hex(16), 0, data, to_rfc3339(now_s), 0.0)
-        changes = self._following[job.id] = asyncio.Queue()
-        try:
-            taken = await self._pairs.offer(job, now_s)
-            if not isinstance(taken, Enqueued):
-                self.tasks.spawn(self.deliveries.deliver(taken.job))
-            elif taken.position > await self._pairs.workers.size():
-                return Submission(taken.record, taken.position)
-            stored = taken.job if not isinstance(taken, Enqueued) else taken.record
-            return Submission(stored, await self._position_after_wait(job.id, changes))
-        finally:
-            del self._following[job.id]
-
-    async def _position_after_wait(
-        self, job_id: str, changes: asyncio.Queue[Kind | None]
-    ) -> int | None:
-        """None when a worker has the job; else its position once nobody is left, or time is up."""
-        timer = asyncio.create_task(self._end_wait(changes))
-        try:
-            while kind := await changes.get():
-                if kind in (Kind.JOB_CONFIRMED, Kind.JOB_DONE):
-                    return None
-                if kind is Kind.JOB_RETURNED and not await self._pairs.workers.size():
-                    break
-                if kind in (Kind.JOB_DOUBTED, Kind.JOB_FAILED):
-                    break
-        finally:
-            timer.cancel()
-        return max(1, await self._pairs.jobs.position(job_id))
-
-    async def _end_wait(self, changes: asyncio.Queue[Kind | None]) -> None:
-        await self._clock.sleep(self._submit_wait_s)
-        changes.put_nowait(None)
 
     # ---- answering
 
@@ -207,20 +197,21 @@ class Dispatcher:
     # ---- pairing
 
     def _on_event(self, event: Event) -> None:
-        """Follow the jobs that somebody waits for; wake the pairing when something became free."""
-        if event.job is not None:
-            if changes := self._following.get(event.job.id):
-                changes.put_nowait(event.kind)
-            is_free = event.job.is_free
-        else:
-            is_free = event.kind in _FREES and event.worker is not None and event.worker.is_free
-        if is_free:
+        """Wake the pairing when something became free."""
+        if event.kind is Kind.DISPATCH_RESUMED:
+            self.tasks.spawn(self._serve_all())
+        elif _makes_free(event):
             self._wake()
 
     def _wake(self) -> None:
         """Something became free: try to make one pair."""
-        if self._is_open:
+        if self._is_open and not self._gate.is_paused:
             self.tasks.spawn(self._serve())
+
+    async def _serve_all(self) -> None:
+        """Make every pair that can be made now."""
+        for _ in range(await self._pairs.pairable()):
+            self._wake()
 
     async def _serve(self) -> None:
         """Make one pair, if there is one, and deliver."""
@@ -233,17 +224,16 @@ class Dispatcher:
         if paired:
             await self.deliveries.deliver(paired.job)
 
-    async def _change(self, job_id: str, decide: Callable[[Job, float], Step]) -> Job:
-        self._check_open()
-        changed = await self.tasks.run(
-            self.steps.take(job_id, lambda job: decide(job, self._clock.now_s()))
-        )
-        assert changed is not None
-        return changed
-
     def _check_open(self) -> None:
         if not self._is_open:
             raise ShuttingDown
+
+
+def _makes_free(event: Event) -> bool:
+    """Whether a job, or a worker, can be paired from now on that could not before."""
+    if event.job is not None:
+        return event.job.is_free
+    return event.kind in _FREES and event.worker is not None and event.worker.is_free
 
 
 _FREES = (Kind.WORKER_REGISTERED, Kind.WORKER_CAME_BACK)

@@ -17,6 +17,8 @@
     ├── UnknownWorker            no such worker waits
     ├── WrongState               the job's state does not allow this act
     ├── NotTheHolder             somebody else holds the job
+    ├── IdempotencyMismatch  that idempotency key came with another body before
+    ├── StillUnderWay        the first request with that idempotency key is not answered yet
     ├── QueueFull                as many wait as may wait
     ├── ShuttingDown             takes nothing new any more
     └── StorageError
@@ -143,6 +145,20 @@ class NotTheHolder(DispatchError):
     def __init__(self, state: str) -> None:
         super().__init__("only the worker that holds the job can do this")
         self.state = state
+
+
+class IdempotencyMismatch(DispatchError):
+    """That idempotency key came with another body before."""
+
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key was used for another job")
+
+
+class StillUnderWay(DispatchError):
+    """The first request with that idempotency key is not answered yet."""
+
+    def __init__(self) -> None:
+        super().__init__("the first request with this Idempotency-Key is still under way")
 
 
 class QueueFull(DispatchError):

@@ -78,7 +78,8 @@ class Job:
     """A job. ``data`` is the very bytes that were submitted; they are never encoded anew.
 
     ``ticket`` counts up and is what people see; ``id`` is a secret of 128 bits. ``place`` orders
-    the queue: the ticket, unless an operator moved the job. ``attempt`` counts hand-overs begun,
+    the queue: the ticket, unless an operator moved the job. ``former`` had it until its lease
+    ended, and nobody has had it since. ``attempt`` counts hand-overs begun,
     ``refusals`` those refused by a worker that was alive all the same.
     """
 
@@ -89,6 +90,7 @@ class Job:
     place: float
     state: State = State.WAITING
     hold: Hold | None = None
+    former: Hold | None = None
     attempt: int = 0
     refusals: int = 0
     finished_s: float | None = None
@@ -140,6 +142,8 @@ class Job:
             kept["state"] = self.state.value
         if self.hold:
             kept["hold"] = self.hold.to_dict()
+        if self.former:
+            kept["former"] = self.former.to_dict()
         for name in ("attempt", "refusals", "finished_s", "reason", "version"):
             if value := getattr(self, name):
                 kept[name] = value
@@ -216,6 +220,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "place": _number,
     "state": State,
     "hold": Hold.from_dict,
+    "former": Hold.from_dict,
     "attempt": _count,
     "refusals": _count,
     "finished_s": _number,

@@ -84,6 +84,8 @@ TABLE: dict[tuple[Way, Stage], Row] = {
 
 def meaning_of(job: Job, callback_url: str, *, lost: bool = False) -> Registration:
     """Look up what a registration means; ``lost`` says that the last answer never arrived."""
+    if job.state is State.WAITING and job.former:
+        return Registration.SAME_JOB if lost else Registration.DONE
     hold = _hold(job, "register for it")
     row = TABLE[hold.way, hold.stage]
     if callback_url == hold.worker.callback_url:
@@ -98,7 +100,7 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
     if job.state not in (State.WAITING, State.ASSIGNED):
         raise WrongState("assign", job.state)
     hold = Hold(worker, way, Stage.UNDER_WAY, now_s)
-    assigned = replace(job, state=State.ASSIGNED, hold=hold, attempt=job.attempt + 1)
+    assigned = replace(job, state=State.ASSIGNED, hold=hold, former=None, attempt=job.attempt + 1)
     return Step(assigned, Note(Kind.JOB_ASSIGNED, now_s))
 
 
@@ -150,16 +152,26 @@ def restart(job: Job, policy: Policy, now_s: float) -> Step | None:
     return doubt(job, policy, now_s, "the service was restarted during the hand-over")
 
 
-def release(job: Job, now_s: float, reason: str, *, fate: Fate = Fate.STAYS) -> Step:
-    """Nothing of it went out, or its holder lost it: back to its own place."""
+def release(job: Job, now_s: float, reason: str) -> Step:
+    """Nothing of it went out: back to its own place."""
     _hold(job, "release")
-    return _free(job, now_s, reason, fate)
+    return _free(job, now_s, reason, Fate.STAYS)
+
+
+def end_lease(job: Job, now_s: float) -> Step:
+    """Its worker took too long: back to its own place; a late word of it still counts there."""
+    hold = _hold(job, "end the lease")
+    fate = Fate.STAYS if hold.stage is Stage.CONFIRMED else Fate.ASIDE
+    step = _free(job, now_s, "its lease ended", fate)
+    return step._replace(job=replace(step.job, former=hold))
 
 
 def finish(job: Job, now_s: float, result: bytes | None = None) -> Step:
-    """The work is done."""
-    hold = _hold(job, "complete")
-    return _finish(replace(job, result=result), State.DONE, Kind.JOB_DONE, now_s, fate=_leave(hold))
+    """The work is done; also by a late word of the last holder, while nobody else has the job."""
+    hold = job.former if job.state is State.WAITING else None
+    hold = hold or _hold(job, "complete")
+    done = replace(job, result=result, hold=hold, former=None)
+    return _finish(done, State.DONE, Kind.JOB_DONE, now_s, fate=_leave(hold))
 
 
 def fail(job: Job, now_s: float, reason: str) -> Step:
@@ -187,6 +199,13 @@ def cancel(job: Job, now_s: float, reason: str = "") -> Step:
     if job.state is not State.WAITING:
         raise WrongState("cancel", job.state)
     return _finish(job, State.CANCELLED, Kind.JOB_CANCELLED, now_s, reason)
+
+
+def move(job: Job, place: float, now_s: float, reason: str) -> Step:
+    """An operator gives a waiting job another place."""
+    if job.state is not State.WAITING:
+        raise WrongState("move", job.state)
+    return Step(replace(job, place=place), Note(Kind.JOB_MOVED, now_s, reason))
 
 
 def put_back(job: Job, now_s: float, reason: str) -> Step:

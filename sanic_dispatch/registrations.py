@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.control import Gate
 from sanic_dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.errors import QueueFull
 from sanic_dispatch.events import Kind, Note
 from sanic_dispatch.job import Job, Stage, Way
-from sanic_dispatch.lifecycle import Registration
+from sanic_dispatch.lifecycle import Registration, Step
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.steps import Decide, Steps, if_still
 from sanic_dispatch.tasks import Tasks
@@ -29,6 +30,7 @@ class Registrations:
         steps: Steps,
         deliveries: Deliveries,
         callbacks: Callbacks,
+        gate: Gate,
         clock: Clock,
         tasks: Tasks,
         max_workers: int,
@@ -37,6 +39,7 @@ class Registrations:
         self._steps = steps
         self._deliveries = deliveries
         self._callbacks = callbacks
+        self._gate = gate
         self._clock = clock
         self._tasks = tasks
         self._max_workers = max_workers
@@ -65,8 +68,8 @@ class Registrations:
     async def _repeat(self, worker: Worker) -> tuple[bool, Job | None]:
         """Whether this callback is known already, and the job that its repeat gets."""
         job = await self._pairs.jobs.at_callback(worker.id)
-        if job is not None and job.hold:
-            if job.hold.way is Way.PUT:
+        if job is not None and (hold := job.hold or job.former):
+            if hold.way is Way.PUT:
                 return True, None
             return True, job if job.state.is_final else await self._give(job, worker)
         waiting = await self._pairs.workers.get(worker.id)
@@ -75,24 +78,28 @@ class Registrations:
         return waiting is not None, None
 
     async def _held_by_key(self, worker: Worker) -> Job | None:
-        """The job that the worker's key got first and still holds."""
+        """The job that the worker's key got first and still holds, or lost by its lease."""
         held = await self._pairs.jobs.of_key(worker.key) if worker.key else []
-        return min(held, key=lambda job: job.hold.since_s if job.hold else 0.0, default=None)
+        return min(held, key=_since_s, default=None)
 
     async def _come_back(self, worker: Worker, job: Job, meaning: Registration) -> Job | None:
         """A worker that holds a job asks with a new callback."""
         if meaning is Registration.SAME_JOB:
             return await self._give(job, worker)
         if meaning is Registration.DONE:
-            now_s = self._clock.now_s()
-            done = if_still(job, Stage.CONFIRMED, lambda job: lifecycle.finish(job, now_s))
-            await self._steps.take(job.id, done)
+            await self._steps.take(job.id, lambda now: self._finish(job, now))
             return await self._ask(worker)
         now_s = self._clock.now_s()
         waiting = worker.awaiting(now_s, job.id)
         await self._pairs.workers.enqueue(waiting, Note(Kind.WORKER_REGISTERED, now_s))
         self._tasks.spawn(self._deliveries.reunite(job.id, worker.key))
         return None
+
+    def _finish(self, held: Job, job: Job) -> Step | None:
+        """Done, unless somebody settled it otherwise meanwhile."""
+        if (job.hold, job.former) != (held.hold, held.former) or job.state.is_final:
+            return None
+        return lifecycle.finish(job, self._clock.now_s())
 
     async def _give(self, job: Job, worker: Worker) -> Job | None:
         """Answer with a job that the worker's key holds already."""
@@ -107,7 +114,11 @@ class Registrations:
     async def _ask(self, worker: Worker) -> Job | None:
         if await self._pairs.workers.size() >= self._max_workers:
             raise QueueFull(self._max_workers)
-        return await self._pairs.ask(worker, self._clock.now_s())
+        now_s = self._clock.now_s()
+        if not self._gate.is_paused:
+            return await self._pairs.ask(worker, now_s)
+        await self._pairs.workers.enqueue(worker, Note(Kind.WORKER_REGISTERED, now_s))
+        return None
 
     async def _drop_stale(self, worker: Worker) -> None:
         """Older callbacks of the same key that wait: dropped unless they are still pending."""
@@ -116,3 +127,8 @@ class Registrations:
                 continue
             if await self._callbacks.is_pending(older.id) is False:
                 await self._steps.drop_worker(older.id, "it came back with a new callback")
+
+
+def _since_s(job: Job) -> float:
+    hold = job.hold or job.former
+    return hold.since_s if hold else 0.0

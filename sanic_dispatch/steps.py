@@ -59,7 +59,11 @@ class Steps:
         return job
 
     async def change_worker(
-        self, worker_id: str, change: Callable[[Worker], Worker | None], kind: Kind
+        self,
+        worker_id: str,
+        change: Callable[[Worker], Worker | None],
+        kind: Kind,
+        reason: str = "",
     ) -> Worker | None:
         """Store a changed worker, or nothing where it is gone or ``change`` says None."""
         while True:
@@ -67,7 +71,8 @@ class Steps:
             changed = change(worker) if worker else None
             if changed is None:
                 return None
-            reason = changed.aside.reason if changed.aside else ""
+            if changed.aside:
+                reason = changed.aside.reason
             try:
                 return await self._workers.replace(changed, self._note(kind, reason))
             except Outdated:

@@ -13,7 +13,7 @@ from sanic_dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.errors import DispatchError
 from sanic_dispatch.events import Event, Events, Kind
 from sanic_dispatch.job import Hold, Job, Stage, State
-from sanic_dispatch.lifecycle import Fate, Policy, Step
+from sanic_dispatch.lifecycle import Policy, Step
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.steps import Steps
 from sanic_dispatch.tasks import Tasks
@@ -192,12 +192,8 @@ class Supervisor:
         return min(interval_s, max(left_s, 0.0))
 
     async def _end_lease(self, job_id: str, hold: Hold) -> None:
-        fate = Fate.ASIDE if hold.stage is Stage.IN_DOUBT else Fate.STAYS
-
         def decide(job: Job) -> Step | None:
-            if job.hold != hold:
-                return None
-            return lifecycle.release(job, self._clock.now_s(), "its lease ended", fate=fate)
+            return lifecycle.end_lease(job, self._clock.now_s()) if job.hold == hold else None
 
         await self._steps.take(job_id, decide)
 

@@ -90,6 +90,10 @@ class Worker:
         """The same worker, until the job of its old callback is settled."""
         return replace(self, aside=Aside(Cause.AWAITS, now_s, "its last job is unsettled", job_id))
 
+    def sidelined(self, now_s: float, reason: str) -> Worker:
+        """The same worker, until an operator brings it back."""
+        return replace(self, aside=Aside(Cause.OPERATOR, now_s, reason))
+
     def awaits(self, job_id: str) -> bool:
         """Whether it waits for the outcome of that job."""
         return (

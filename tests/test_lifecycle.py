@@ -201,6 +201,34 @@ def test_retry_goes_back_until_there_were_enough_attempts() -> None:
     assert lifecycle.retry(worn, POLICY, NOW_S, "no ice").job.state is State.FAILED
 
 
+@pytest.mark.parametrize(("way", "stage"), HOLDS)
+def test_a_lease_that_ends_gives_the_job_back_and_remembers_the_holder(
+    way: Way, stage: Stage
+) -> None:
+    """Own place; a late word of the last holder counts until somebody else gets the job."""
+    before = held(way, stage)
+    step = lifecycle.end_lease(before, NOW_S)
+    assert (step.job.state, step.job.hold, step.job.former) == (State.WAITING, None, before.hold)
+    assert step.fate is (Fate.STAYS if stage is Stage.CONFIRMED else Fate.ASIDE)
+    late = lifecycle.finish(step.job, NOW_S)
+    assert (late.job.state, late.job.worker) == (State.DONE, KEYED)
+    assert lifecycle.meaning_of(step.job, NEW) is Registration.DONE
+    assert lifecycle.meaning_of(step.job, NEW, lost=True) is Registration.SAME_JOB
+    taken = lifecycle.assign(step.job, NAMELESS, Way.PUT, NOW_S).job
+    assert taken.former is None
+
+
+@pytest.mark.parametrize("state", State)
+def test_only_a_waiting_job_can_be_moved(state: State) -> None:
+    """An operator's move changes the place and nothing else."""
+    before = held() if state is State.ASSIGNED else job(state)
+    if state is State.WAITING:
+        assert lifecycle.move(before, -1.0, NOW_S, "vip").job == replace(before, place=-1.0)
+    else:
+        with pytest.raises(WrongState):
+            lifecycle.move(before, -1.0, NOW_S, "vip")
+
+
 def test_extend_restarts_the_lease() -> None:
     """The hold begins anew, and nothing else changes."""
     step = lifecycle.extend(held(stage=Stage.CONFIRMED), NOW_S)

@@ -133,4 +133,8 @@ class Index(Generic[R]):
 
 
 def _worker_of(record: Job | Worker) -> Worker | None:
-    return record if isinstance(record, Worker) else record.worker
+    """Whose record it is; a job also counts as its last holder's while nobody else has it."""
+    if isinstance(record, Worker):
+        return record
+    hold = record.hold or record.former
+    return hold.worker if hold else None

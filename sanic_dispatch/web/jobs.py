@@ -9,7 +9,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import empty, raw
 
 from sanic_dispatch import strict_json
-from sanic_dispatch.dispatcher import Submission
+from sanic_dispatch.submissions import Submission
 from sanic_dispatch.web.body import read_json_bytes
 from sanic_dispatch.web.context import dispatcher_of, settings_of
 

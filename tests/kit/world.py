@@ -10,7 +10,7 @@ from typing import Any
 import ujson
 
 from sanic_dispatch.clock import to_rfc3339
-from sanic_dispatch.dispatcher import Dispatcher, Submission
+from sanic_dispatch.dispatcher import Dispatcher
 from sanic_dispatch.events import Event, Events
 from sanic_dispatch.job import Job
 from sanic_dispatch.lifecycle import Policy
@@ -18,6 +18,7 @@ from sanic_dispatch.queues import open_queues
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.queues.commit import GroupCommit
 from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.submissions import Submission
 from sanic_dispatch.supervisor import Supervisor
 from sanic_dispatch.worker import Key, Worker
 from tests.kit.clock import FakeClock, settle
@@ -60,6 +61,10 @@ class World:
         self.dispatcher.answered(job)
         await self.quiet()
         return ujson.loads(job.data)
+
+    def never(self) -> asyncio.Future[Any]:
+        """An outcome that does not come."""
+        return asyncio.get_running_loop().create_future()
 
     async def job(self, job_id: str) -> Job:
         return await self.dispatcher.steps.find(job_id)

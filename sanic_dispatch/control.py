@@ -1,0 +1,111 @@
+"""The operator's hand: pause and go on; put a job back, first or away; set a worker aside.
+
+Each act leaves an event whose reason says who did it and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from sanic_dispatch import lifecycle
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.errors import UnknownWorker
+from sanic_dispatch.events import Events, Kind, Note
+from sanic_dispatch.job import Job
+from sanic_dispatch.lifecycle import Step
+from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.steps import Steps
+from sanic_dispatch.tasks import Tasks
+from sanic_dispatch.worker import Worker
+
+T = TypeVar("T")
+
+
+class Gate:
+    """Whether jobs are handed out: shut while an operator has paused the service."""
+
+    def __init__(self, events: Events) -> None:
+        self.is_paused = False
+        events.subscribe(lambda event: self.set(event.kind))
+
+    def set(self, kind: Kind) -> None:
+        """Follow the events that pause and resume."""
+        if kind is Kind.DISPATCH_PAUSED:
+            self.is_paused = True
+        elif kind is Kind.DISPATCH_RESUMED:
+            self.is_paused = False
+
+
+class Control:
+    """What an operator may do; an act once begun does not depend on the request any more.
+
+    Raises UnknownJob, UnknownWorker, WrongState and StorageFailed.
+    """
+
+    def __init__(self, pairs: Pairs, steps: Steps, clock: Clock, tasks: Tasks) -> None:
+        self._pairs = pairs
+        self._steps = steps
+        self._clock = clock
+        self._tasks = tasks
+
+    async def pause(self, reason: str) -> None:
+        """Hand out nothing more; orders and workers are still taken in. Kept across restarts."""
+        await self._own(self._pairs.jobs.pause(True, self._note(Kind.DISPATCH_PAUSED, reason)))
+
+    async def resume(self, reason: str) -> None:
+        """Go on."""
+        await self._own(self._pairs.jobs.pause(False, self._note(Kind.DISPATCH_RESUMED, reason)))
+
+    async def cancel(self, job_id: str, reason: str) -> Job:
+        """Take a waiting job out of the line."""
+        return await self._take(job_id, lambda job, now_s: lifecycle.cancel(job, now_s, reason))
+
+    async def put_back(self, job_id: str, reason: str) -> Job:
+        """Put an assigned, doubtful or failed job back to its own place."""
+        return await self._take(job_id, lambda job, now_s: lifecycle.put_back(job, now_s, reason))
+
+    async def move_to_front(self, job_id: str, reason: str) -> Job:
+        """Let a waiting job be the next."""
+        items = await self._pairs.jobs.items()
+        place = min((job.place for job in items), default=0.0) - 1.0
+        return await self._take(
+            job_id, lambda job, now_s: lifecycle.move(job, place, now_s, reason)
+        )
+
+    async def set_aside(self, worker_id: str, reason: str) -> Worker:
+        """Give a waiting worker nothing until an operator brings it back."""
+        now_s = self._clock.now_s()
+        return await self._change(
+            worker_id, lambda worker: worker.sidelined(now_s, reason), Kind.WORKER_SET_ASIDE, reason
+        )
+
+    async def bring_back(self, worker_id: str, reason: str) -> Worker:
+        """Let a worker that was set aside be used again, at its old place."""
+        return await self._change(worker_id, Worker.back, Kind.WORKER_CAME_BACK, reason)
+
+    async def drop(self, worker_id: str, reason: str) -> None:
+        """Forget a worker."""
+        dropped = Note(Kind.WORKER_DROPPED, self._clock.now_s(), reason)
+        if not await self._own(self._pairs.workers.remove(worker_id, dropped)):
+            raise UnknownWorker
+
+    async def _take(self, job_id: str, decide: Callable[[Job, float], Step]) -> Job:
+        taken = await self._own(
+            self._steps.take(job_id, lambda job: decide(job, self._clock.now_s()))
+        )
+        return taken or await self._steps.find(job_id)
+
+    async def _change(
+        self, worker_id: str, change: Callable[[Worker], Worker], kind: Kind, reason: str
+    ) -> Worker:
+        changed = await self._own(self._steps.change_worker(worker_id, change, kind, reason))
+        if changed is None:
+            raise UnknownWorker
+        return changed
+
+    async def _own(self, act: Coroutine[Any, Any, T]) -> T:
+        return await self._tasks.run(act)
+
+    def _note(self, kind: Kind, reason: str) -> Note:
+        return Note(kind, self._clock.now_s(), reason)

@@ -1,0 +1,44 @@
+"""What only this service can make: job ids from idempotency keys, and receipts for workers.
+
+Both are HMAC-SHA256 over a secret that is kept with the jobs, so a repeated submission finds the
+same job without a store of its own, also after a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+
+from sanic_dispatch.job import Job
+
+ID_DIGITS = 32
+"""Hex digits of a job id: 128 bits."""
+
+
+class Seal:
+    """Derives from the secret, once it is known: the queue keeps it."""
+
+    def __init__(self) -> None:
+        self._secret = b""
+
+    def set(self, secret: str) -> None:
+        """The secret as the queue keeps it (hex)."""
+        self._secret = bytes.fromhex(secret)
+
+    def job_id(self, idempotency_key: str | None) -> str:
+        """The id of a new job: the same for the same key, a random one where there is none."""
+        if idempotency_key is None:
+            return secrets.token_hex(ID_DIGITS // 2)
+        return self._derive(f"job:{idempotency_key}")
+
+    def receipt(self, job: Job) -> str:
+        """What a worker can show to prove that it got this attempt of the job."""
+        return self._derive(f"receipt:{job.id}:{job.attempt}")
+
+    def is_receipt(self, job: Job, shown: str) -> bool:
+        """Whether that is the receipt of the job's last attempt, compared in constant time."""
+        return hmac.compare_digest(self.receipt(job).encode(), shown.encode())
+
+    def _derive(self, text: str) -> str:
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()[:ID_DIGITS]

@@ -1,0 +1,127 @@
+"""Submissions: a new job comes in, and the customer hears what became of it at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from sanic_dispatch.clock import Clock, to_rfc3339
+from sanic_dispatch.control import Gate
+from sanic_dispatch.deliveries import Deliveries
+from sanic_dispatch.errors import IdempotencyMismatch, QueueFull, StillUnderWay
+from sanic_dispatch.events import Event, Events, Kind, Note
+from sanic_dispatch.job import Job, State
+from sanic_dispatch.queues.base import Enqueued, Paired, Pairs
+from sanic_dispatch.seal import Seal
+from sanic_dispatch.tasks import Tasks
+
+Changes = asyncio.Queue[Kind | None]
+
+
+class Submission(NamedTuple):
+    """A job that was taken in; ``position`` is None once it no longer waits."""
+
+    job: Job
+    position: int | None
+
+
+class Submissions:
+    """Takes jobs in, and follows each for as long as its submitter waits for the answer."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        deliveries: Deliveries,
+        seal: Seal,
+        gate: Gate,
+        events: Events,
+        clock: Clock,
+        tasks: Tasks,
+        wait_s: float,
+        max_jobs: int,
+    ) -> None:
+        self._pairs = pairs
+        self._deliveries = deliveries
+        self._seal = seal
+        self._gate = gate
+        self._clock = clock
+        self._tasks = tasks
+        self._wait_s = wait_s
+        self._max_jobs = max_jobs
+        self._following: dict[str, Changes] = {}
+        events.subscribe(self._on_event)
+
+    async def submit(self, data: bytes, idempotency_key: str | None) -> Submission:
+        """A new job; or the one that the same key and data made, as it is now."""
+        job_id = self._seal.job_id(idempotency_key)
+        with self._followed(job_id) as changes:
+            if idempotency_key is not None and (known := await self._known(job_id, data)):
+                return known
+            if await self._pairs.jobs.size() >= self._max_jobs:
+                raise QueueFull(self._max_jobs)
+            now_s = self._clock.now_s()
+            job = Job(job_id, 0, data, to_rfc3339(now_s), 0.0)
+            return await self._offer(job, now_s, changes)
+
+    async def _offer(self, job: Job, now_s: float, changes: Changes) -> Submission:
+        """Line it up; where a worker is free for it, wait for that worker's answer."""
+        if self._gate.is_paused:
+            stored = await self._pairs.jobs.enqueue(job, Note(Kind.JOB_SUBMITTED, now_s))
+            return Submission(stored, await self._pairs.jobs.position(stored.id))
+        taken = await self._pairs.offer(job, now_s)
+        if isinstance(taken, Paired):
+            self._tasks.spawn(self._deliveries.deliver(taken.job))
+            return Submission(taken.job, await self._position_after_wait(job.id, changes))
+        return await self._enqueued(taken, changes)
+
+    async def _enqueued(self, taken: Enqueued, changes: Changes) -> Submission:
+        if taken.position > await self._pairs.workers.size():
+            return Submission(taken.record, taken.position)
+        position = await self._position_after_wait(taken.record.id, changes)
+        return Submission(taken.record, position)
+
+    async def _position_after_wait(self, job_id: str, changes: Changes) -> int | None:
+        """None when a worker has the job; else its position once nobody is left, or time is up."""
+        timer = asyncio.create_task(self._end_wait(changes))
+        try:
+            while kind := await changes.get():
+                if kind in (Kind.JOB_CONFIRMED, Kind.JOB_DONE):
+                    return None
+                if kind is Kind.JOB_RETURNED and not await self._pairs.workers.size():
+                    break
+                if kind in (Kind.JOB_DOUBTED, Kind.JOB_FAILED):
+                    break
+        finally:
+            timer.cancel()
+        return max(1, await self._pairs.jobs.position(job_id))
+
+    async def _end_wait(self, changes: Changes) -> None:
+        await self._clock.sleep(self._wait_s)
+        changes.put_nowait(None)
+
+    async def _known(self, job_id: str, data: bytes) -> Submission | None:
+        """The job that the same idempotency key has made before."""
+        job = await self._pairs.jobs.get(job_id) or await self._pairs.jobs.finished(job_id)
+        if job is None:
+            return None
+        if job.data != data:
+            raise IdempotencyMismatch
+        waits = job.state is State.WAITING
+        return Submission(job, await self._pairs.jobs.position(job_id) if waits else None)
+
+    @contextmanager
+    def _followed(self, job_id: str) -> Iterator[Changes]:
+        """Hear of the job's changes; one request at a time for each job."""
+        if job_id in self._following:
+            raise StillUnderWay
+        changes = self._following[job_id] = asyncio.Queue()
+        try:
+            yield changes
+        finally:
+            del self._following[job_id]
+
+    def _on_event(self, event: Event) -> None:
+        if event.job is not None and (changes := self._following.get(event.job.id)):
+            changes.put_nowait(event.kind)
