@@ -51,8 +51,11 @@ class Deliveries:
     async def deliver(self, job: Job) -> None:
         """PUT a job to the worker that holds it, and store what came of it."""
         assert job.worker
-        receipt = {"Job-Receipt": self._seal.receipt(job)}
-        outcome = await self._callbacks.deliver(job.worker.callback_url, job.to_wire(), receipt)
+        if await self._has_left(job.worker):
+            outcome: Outcome = Refused("its callback does not wait any more")
+        else:
+            receipt = {"Job-Receipt": self._seal.receipt(job)}
+            outcome = await self._callbacks.deliver(job.worker.id, job.to_wire(), receipt)
         await self._settle(job, outcome)
 
     async def clear_up(self, job_id: str) -> None:
@@ -94,6 +97,13 @@ class Deliveries:
             done = if_still(job, Stage.CONFIRMED, lambda job: lifecycle.finish(job, now_s))
             await self._steps.insist(job_id, done)
         await self._steps.bring_back(successor.id)
+
+    async def _has_left(self, worker: Worker) -> bool:
+        """Whether a worker that has waited long is known not to wait any more."""
+        waited_s = self._clock.now_s() - worker.registered_s
+        if worker.key is None or waited_s < self._policy.probe_after_s:
+            return False
+        return await self._callbacks.is_pending(worker.callback_url) is False
 
     async def _settle(self, job: Job, outcome: Outcome) -> None:
         settle = if_still(job, Stage.UNDER_WAY, lambda job: self._step(job, outcome))

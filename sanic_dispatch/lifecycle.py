@@ -39,12 +39,14 @@ class Policy:
     """The choices that an operator has over a job's life.
 
     ``resend_doubt``: True sends a job in doubt to the next worker, False keeps it with its own,
-    None does the former where the worker cannot be asked and the latter where it can.
+    None does the former where the worker cannot be asked and the latter where it can. A worker that
+    has waited longer than ``probe_after_s`` is asked whether it still waits before it gets a job.
     """
 
     max_attempts: int = 3
     lease_s: float | None = None
     resend_doubt: bool | None = None
+    probe_after_s: float = 60.0
 
     def resends(self, worker: Worker) -> bool:
         """Whether a job in doubt with this worker goes to the next one without further ado."""

@@ -98,7 +98,7 @@ class Supervisor:
         looks = 0
         try:
             while worker := await self._aside(worker_id):
-                await self._clock.sleep(_interval_s(worker.refusals - 1 + looks))
+                await self._clock.sleep(interval_s(worker.refusals - 1 + looks))
                 await self._without_failing(self._look_at(worker_id))
                 looks += 1
         finally:
@@ -183,13 +183,12 @@ class Supervisor:
         return lease_s is not None and self._clock.monotonic_s() - since_s >= lease_s
 
     def _next_look_s(self, hold: Hold, looks: int, since_s: float) -> float:
-        interval_s = self._patience.instance_s
-        if hold.stage is not Stage.CONFIRMED:
-            interval_s = _interval_s(looks)
+        is_confirmed = hold.stage is Stage.CONFIRMED
+        next_s = self._patience.instance_s if is_confirmed else interval_s(looks)
         if self._policy.lease_s is None or hold.stage is Stage.UNDER_WAY:
-            return interval_s
+            return next_s
         left_s = self._policy.lease_s - (self._clock.monotonic_s() - since_s)
-        return min(interval_s, max(left_s, 0.0))
+        return min(next_s, max(left_s, 0.0))
 
     async def _end_lease(self, job_id: str, hold: Hold) -> None:
         def decide(job: Job) -> Step | None:
@@ -222,7 +221,7 @@ class Supervisor:
             return
 
 
-def _interval_s(looks: int) -> float:
-    """Growing, and spread so that not all are looked at together."""
-    interval_s = min(FIRST_INTERVAL_S * 2.0 ** min(max(looks, 0), 10), LAST_INTERVAL_S)
-    return interval_s * random.uniform(0.8, 1.2)
+def interval_s(looks: int) -> float:
+    """How long to wait after so many looks: growing, and spread, so that not all come together."""
+    middle_s = min(FIRST_INTERVAL_S * 2.0 ** min(max(looks, 0), 10), LAST_INTERVAL_S)
+    return middle_s * random.uniform(0.8, 1.2)

@@ -386,3 +386,15 @@ async def test_a_robot_that_asks_again_at_once_does_not_get_the_same_job(tmp_pat
             assert job is not None
             assert job.data == b"%d" % n
             world.dispatcher.answered(job)
+
+
+async def test_a_worker_that_has_waited_long_is_asked_before_it_gets_a_job(world: World) -> None:
+    """One that has left costs the order nothing: the next worker gets it, and no PUT is sent."""
+    left, there = worker("c1", "i1"), worker("c2", "i2")
+    await world.register(left)
+    await world.register(there)
+    world.network.pending[left.id] = False
+    world.network.states[left.instance_url] = "stopped"
+    await world.clock.advance(120)
+    assert (await world.submit("x")).position is None
+    assert world.network.deliveries == [(there.id, "x")]

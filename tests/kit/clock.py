@@ -14,11 +14,12 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.elapsed_s = 0.0
+        self._offset_s = START_S
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = count()
 
     def now_s(self) -> float:
-        return START_S + self.elapsed_s
+        return self._offset_s + self.elapsed_s
 
     def monotonic_s(self) -> float:
         return self.elapsed_s
@@ -27,6 +28,10 @@ class FakeClock:
         woken = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self.elapsed_s + seconds, next(self._order), woken))
         await woken
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock, forwards or back."""
+        self._offset_s += seconds
 
     async def advance(self, seconds: float) -> None:
         """Let so much time pass, and everything that is due happen at its time."""

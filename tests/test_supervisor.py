@@ -1,0 +1,154 @@
+"""The timers: probes of workers set aside, doubt, leases, and instances that are asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sanic_dispatch.job import Stage, State
+from sanic_dispatch.lifecycle import Policy
+from sanic_dispatch.outcome import InDoubt, Refused
+from sanic_dispatch.supervisor import FIRST_INTERVAL_S, LAST_INTERVAL_S, interval_s
+from sanic_dispatch.worker import Worker
+from tests.kit.world import World, running_world, worker
+
+DAY_S = 24 * 3600.0
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with running_world() as world:
+        yield world
+
+
+async def set_aside(world: World, state: str | None) -> Worker:
+    """A robot that refused its order, because its instance is in that state."""
+    robot = worker("c1", "i1")
+    await world.register(robot)
+    world.network.outcomes[robot.id] = [Refused("503")]
+    world.network.pending[robot.id] = False if state else None
+    world.network.states[robot.instance_url] = state
+    await world.submit("x")
+    return robot
+
+
+def test_intervals_grow_from_one_second_to_a_minute() -> None:
+    """1, 2, 4 … 60 s, each spread by a fifth so that not all are asked together."""
+    for looks, middle_s in [(0, 1.0), (1, 2.0), (5, 32.0), (6, 60.0), (10_000, 60.0)]:
+        drawn = [interval_s(looks) for _ in range(100)]
+        assert all(0.8 * middle_s <= each <= 1.2 * middle_s for each in drawn)
+        assert len(set(drawn)) > 1
+    assert (FIRST_INTERVAL_S, LAST_INTERVAL_S) == (1.0, 60.0)
+
+
+@pytest.mark.parametrize("state", ["stopped", "stopping", "running", "ready", None])
+async def test_a_robot_is_kept_for_a_day(world: World, state: str | None) -> None:
+    """Stopped, or out of reach: it may come back; after a day without a sign it is dropped."""
+    robot = await set_aside(world, state)
+    await world.clock.advance(DAY_S - 300)
+    assert [w.id for w in await world.pairs.workers.items()] == [robot.id]
+    await world.clock.advance(600)
+    assert await world.pairs.workers.items() == []
+
+
+@pytest.mark.parametrize("state", ["gone", "finished", "abandoned"])
+async def test_a_robot_that_will_never_be_back_is_dropped(world: World, state: str) -> None:
+    """Its process instance has ended."""
+    await set_aside(world, state)
+    await world.clock.advance(5)
+    assert await world.pairs.workers.items() == []
+
+
+async def test_a_robot_that_asks_again_on_its_old_callback_is_back_at_once(world: World) -> None:
+    """Who sends the same registration again is there: no probe is waited for."""
+    robot = await set_aside(world, "stopped")
+    await world.register(robot)
+    assert [url for url, _ in world.network.deliveries] == [robot.id, robot.id]
+
+
+@pytest.mark.parametrize(
+    ("state", "becomes"),
+    [
+        ("finished", State.DONE),
+        ("abandoned", State.FAILED),
+        ("gone", State.FAILED),
+        ("running", State.ASSIGNED),
+        ("stopped", State.ASSIGNED),
+        (None, State.ASSIGNED),
+    ],
+)
+async def test_an_instance_that_holds_a_job_is_asked(
+    world: World, state: str | None, becomes: State
+) -> None:
+    """Finished: done. Abandoned or gone: failed, and an operator can put it back."""
+    robot = worker("c1", "i1")
+    submission = await world.submit("x")
+    await world.register(robot)
+    world.network.states[robot.instance_url] = state
+    await world.clock.advance(35)
+    assert (await world.job(submission.job.id)).state is becomes
+
+
+async def test_doubt_stays_while_nobody_can_tell(world: World) -> None:
+    """Engine out of reach: the job is kept with its robot; when it answers, it is cleared up."""
+    robot = worker("c1", "i1")
+    await world.register(robot)
+    world.network.outcomes[robot.id] = [InDoubt("time-out")]
+    world.network.pending[robot.id] = None
+    submission = await world.submit("x")
+    await world.clock.advance(3600)
+    doubtful = await world.job(submission.job.id)
+    assert doubtful.hold is not None
+    assert doubtful.hold.stage is Stage.IN_DOUBT
+    world.network.pending[robot.id] = False
+    await world.clock.advance(80)
+    confirmed = await world.job(submission.job.id)
+    assert confirmed.hold is not None
+    assert confirmed.hold.stage is Stage.CONFIRMED
+    assert world.delivered == ["x"]
+
+
+async def test_a_job_in_doubt_of_a_stopped_instance_goes_to_it_when_it_continues(
+    world: World,
+) -> None:
+    """404 and stopped says nothing; pending again says that nothing was consumed."""
+    robot = worker("c1", "i1")
+    await world.register(robot)
+    world.network.outcomes[robot.id] = [InDoubt("broken")]
+    world.network.pending[robot.id] = False
+    world.network.states[robot.instance_url] = "stopped"
+    await world.submit("x")
+    await world.clock.advance(600)
+    assert world.delivered == ["x"]
+    world.network.pending[robot.id] = True
+    await world.clock.advance(80)
+    assert world.delivered == ["x", "x"]
+
+
+async def test_a_lease_counts_from_the_moment_of_doubt() -> None:
+    """Doubt does not last for ever where there is a lease."""
+    async with running_world(policy=Policy(lease_s=60)) as world:
+        robot = worker("c1", "i1")
+        await world.register(robot)
+        world.network.outcomes[robot.id] = [InDoubt("time-out")]
+        world.network.pending[robot.id] = None
+        submission = await world.submit("x")
+        await world.clock.advance(59)
+        assert (await world.job(submission.job.id)).state is State.ASSIGNED
+        await world.clock.advance(62)
+        assert (await world.job(submission.job.id)).state is State.WAITING
+
+
+async def test_a_clock_that_jumps_ends_no_lease() -> None:
+    """Leases run on a clock that never jumps."""
+    async with running_world(policy=Policy(lease_s=60)) as world:
+        submission = await world.submit("x")
+        await world.register(worker("c1", "i1"))
+        await world.clock.advance(1)
+        world.clock.jump(3600)
+        await world.clock.advance(50)
+        assert (await world.job(submission.job.id)).state is State.ASSIGNED
+        world.clock.jump(-24 * 3600)
+        await world.clock.advance(11)
+        assert (await world.job(submission.job.id)).state is State.WAITING
