@@ -15,6 +15,9 @@ from sanic_dispatch.seal import Seal
 from sanic_dispatch.steps import Steps, if_still
 from sanic_dispatch.worker import Key, Worker
 
+UNCLEAR_S = 60.0
+"""How long a worker that has come back waits until its last job is cleared up."""
+
 
 class Callbacks(Protocol):
     """What the dispatcher needs of the network."""
@@ -61,23 +64,24 @@ class Deliveries:
     async def clear_up(self, job_id: str) -> None:
         """Look what became of a job in doubt; where nobody can tell yet, nothing changes.
 
-        Consumed → its worker has it. Still pending → the same job again. Unclear, but the worker
-        has come back with a new callback → the same job to that one.
+        The callback still waits → the same job again. It does not, and the worker goes on or has
+        come back with a new one → it has the job. Nobody can tell for long, and the worker has come
+        back → the same job to the new callback.
         """
         job = await self._steps.find(job_id)
-        if job.worker is None or not _is_at(job, Stage.IN_DOUBT):
+        if job.worker is None or job.hold is None or not _is_at(job, Stage.IN_DOUBT):
             return
-        consumed = await self._was_consumed(job.worker)
-        successor = await self._successor(job.worker.key, job.id)
-        if consumed:
-            now_s = self._clock.now_s()
-            confirm = if_still(
-                job, Stage.IN_DOUBT, lambda job: lifecycle.accept(job, self._policy, now_s)
-            )
-            await self._steps.insist(job.id, confirm)
-            await self.reunite(job.id, job.worker.key)
-        elif successor or consumed is False:
-            await self._send_again(job, successor or job.worker)
+        before = await self._state_of(job.worker)
+        pending = await self._is_pending(job.worker)
+        successor = await self._successor(job.worker.key, job)
+        if pending:
+            if successor:
+                await self._steps.bring_back(successor.id)
+            await self._send_again(job, job.worker)
+        elif pending is False and (successor or await self._has_run(job.worker, before)):
+            await self._confirm(job)
+        elif successor and self._clock.now_s() - job.hold.since_s > UNCLEAR_S:
+            await self._send_again(job, successor)
 
     async def reunite(self, job_id: str, key: Key | None) -> None:
         """A worker may have come back with a new callback while its last job was unsettled.
@@ -85,8 +89,8 @@ class Deliveries:
         Called after each of the two was stored, so whichever was last sees the other. The job is
         confirmed → it is done. In doubt → it is cleared up. Anyhow else the worker is free.
         """
-        successor = await self._successor(key, job_id)
         job = await self._steps.find(job_id)
+        successor = await self._successor(key, job)
         if successor is None or _is_at(job, Stage.UNDER_WAY):
             return
         if _is_at(job, Stage.IN_DOUBT):
@@ -118,15 +122,27 @@ class Deliveries:
             return lifecycle.refuse(job, self._policy, now_s, outcome.reason)
         return lifecycle.doubt(job, self._policy, now_s, outcome.reason)
 
-    async def _was_consumed(self, worker: Worker) -> bool | None:
-        """True: its callback is used up and the instance goes on. False: it still waits."""
-        if worker.key is None:
-            return None
-        pending = await self._callbacks.is_pending(worker.callback_url)
-        if pending is None or pending:
-            return None if pending is None else False
-        state = await self._callbacks.instance_state(worker.instance_url)
-        return True if state == "running" else None
+    async def _is_pending(self, worker: Worker) -> bool | None:
+        """Whether its callback still waits; a worker without a key cannot be asked."""
+        return await self._callbacks.is_pending(worker.callback_url) if worker.key else None
+
+    async def _has_run(self, worker: Worker, before: str | None) -> bool:
+        """Whether its instance ran all the time while the callback was asked.
+
+        While it is stopped its callbacks do not wait, and that says nothing of them.
+        """
+        return before == "running" == await self._state_of(worker)
+
+    async def _state_of(self, worker: Worker) -> str | None:
+        return await self._callbacks.instance_state(worker.instance_url) if worker.key else None
+
+    async def _confirm(self, job: Job) -> None:
+        now_s = self._clock.now_s()
+        confirm = if_still(
+            job, Stage.IN_DOUBT, lambda job: lifecycle.accept(job, self._policy, now_s)
+        )
+        await self._steps.insist(job.id, confirm)
+        await self.reunite(job.id, job.worker.key if job.worker else None)
 
     async def _send_again(self, job: Job, worker: Worker) -> None:
         now_s = self._clock.now_s()
@@ -140,10 +156,10 @@ class Deliveries:
             await self._steps.drop_worker(job.worker.id, "it came back with a new callback")
         await self.deliver(again)
 
-    async def _successor(self, key: Key | None, job_id: str) -> Worker | None:
+    async def _successor(self, key: Key | None, job: Job) -> Worker | None:
         """The new callback of the key that has, or had, the job, if it has come back already."""
         for worker in await self._workers.of_key(key) if key else []:
-            if worker.awaits(job_id):
+            if worker.awaits(job.id) and not (job.worker and job.worker.id == worker.id):
                 return worker
         return None
 

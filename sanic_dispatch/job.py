@@ -46,12 +46,16 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Who has a job, by which way, how far the hand-over is, and since when (Unix seconds)."""
+    """Who has a job, by which way, how far the hand-over is, and since when (Unix seconds).
+
+    ``is_again``: an earlier attempt with this worker was in doubt, so it may have the job already.
+    """
 
     worker: Worker
     way: Way
     stage: Stage
     since_s: float
+    is_again: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for files."""
@@ -60,6 +64,7 @@ class Hold:
             "way": self.way.value,
             "stage": self.stage.value,
             "since": self.since_s,
+            **({"is_again": True} if self.is_again else {}),
         }
 
     @classmethod
@@ -70,6 +75,7 @@ class Hold:
             Way(stored["way"]),
             Stage(stored["stage"]),
             float(stored["since"]),
+            bool(stored.get("is_again", False)),
         )
 
 

@@ -101,7 +101,9 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
     """A free job, or one whose worker asks for it again, is handed to this worker."""
     if job.state not in (State.WAITING, State.ASSIGNED):
         raise WrongState("assign", job.state)
-    hold = Hold(worker, way, Stage.UNDER_WAY, now_s)
+    before = job.hold
+    is_again = before is not None and (before.is_again or before.stage is Stage.IN_DOUBT)
+    hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again)
     assigned = replace(job, state=State.ASSIGNED, hold=hold, former=None, attempt=job.attempt + 1)
     return Step(assigned, Note(Kind.JOB_ASSIGNED, now_s))
 
@@ -117,10 +119,17 @@ def accept(job: Job, policy: Policy, now_s: float) -> Step:
 
 
 def refuse(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
-    """The worker did not take it: back to its own place, or failed if it was blamed too often."""
-    _hold(job, "refuse")
+    """The worker did not take it: back to its own place, or failed if it was blamed too often.
+
+    A worker that may have it from an earlier attempt keeps it: refusing it twice proves nothing.
+    """
+    hold = _hold(job, "refuse")
+    if hold.is_again:
+        job = replace(job, refusals=job.refusals + 1)
     if job.refusals >= policy.max_attempts:
         return _give_up(job, now_s, reason)
+    if hold.is_again:
+        return _in_doubt(job, now_s, reason)
     return _free(job, now_s, reason, Fate.ASIDE)
 
 
@@ -142,8 +151,7 @@ def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
     hold = _hold(job, "doubt")
     if policy.resends(hold.worker):
         return _free(job, now_s, reason, Fate.ASIDE if hold.worker.key else Fate.USED)
-    doubted = replace(job, hold=replace(hold, stage=Stage.IN_DOUBT, since_s=now_s), reason=reason)
-    return Step(doubted, Note(Kind.JOB_DOUBTED, now_s, reason))
+    return _in_doubt(job, now_s, reason)
 
 
 def restart(job: Job, policy: Policy, now_s: float) -> Step | None:
@@ -155,8 +163,9 @@ def restart(job: Job, policy: Policy, now_s: float) -> Step | None:
 
 
 def release(job: Job, now_s: float, reason: str) -> Step:
-    """Nothing of it went out: back to its own place."""
-    _hold(job, "release")
+    """Nothing of it went out: back to its own place, or to the doubt that there was before."""
+    if _hold(job, "release").is_again:
+        return _in_doubt(job, now_s, reason)
     return _free(job, now_s, reason, Fate.STAYS)
 
 
@@ -228,6 +237,11 @@ def _hold(job: Job, act: str) -> Hold:
 def _leave(hold: Hold) -> Fate:
     """A worker that speaks of its job has used its callback up, if it had one in the queue."""
     return Fate.USED if hold.way is Way.PUT else Fate.STAYS
+
+
+def _in_doubt(job: Job, now_s: float, reason: str) -> Step:
+    hold = replace(_hold(job, "doubt"), stage=Stage.IN_DOUBT, since_s=now_s)
+    return Step(replace(job, hold=hold, reason=reason), Note(Kind.JOB_DOUBTED, now_s, reason))
 
 
 def _free(job: Job, now_s: float, reason: str, fate: Fate) -> Step:

@@ -99,7 +99,7 @@ class Supervisor:
         try:
             while worker := await self._aside(worker_id):
                 await self._clock.sleep(interval_s(worker.refusals - 1 + looks))
-                await self._without_failing(self._look_at(worker_id))
+                await self._without_failing(self._look_at(worker_id, is_first=not looks))
                 looks += 1
         finally:
             self._watched.discard(worker_id)
@@ -109,7 +109,7 @@ class Supervisor:
         watched = worker and worker.aside and worker.aside.cause is not Cause.OPERATOR
         return worker if watched else None
 
-    async def _look_at(self, worker_id: str) -> None:
+    async def _look_at(self, worker_id: str, *, is_first: bool) -> None:
         """Find out whether a worker that was set aside can be used again."""
         worker = await self._aside(worker_id)
         if worker is None or worker.aside is None:
@@ -119,7 +119,8 @@ class Supervisor:
         elif worker.key is None:
             await self._look_at_unknown(worker)
         else:
-            await self._probe(worker, worker.aside.job_id, worker.aside.since_s)
+            blamed = worker.aside.job_id if is_first else ""
+            await self._probe(worker, blamed, worker.aside.since_s)
 
     async def _look_at_unknown(self, worker: Worker) -> None:
         """A worker that cannot be asked is tried again when nobody else is free, a few times."""
@@ -138,7 +139,10 @@ class Supervisor:
             await self._steps.drop_worker(worker.id, "its process instance is gone")
 
     async def _blame(self, job_id: str) -> None:
-        """The worker that refused this job waits all the same: it may be the job's fault."""
+        """A worker that refused this job waits all the same, right after: the job may be at fault.
+
+        One that waits only later was stopped meanwhile, which is no fault of the job.
+        """
         reason = "refused by a worker that waits"
 
         def decide(job: Job) -> Step | None:

@@ -256,14 +256,16 @@ async def test_a_robot_that_comes_back_during_its_delivery_has_done_it(world: Wo
 
 
 async def test_a_robot_that_comes_back_unserved_gets_the_same_job(world: World) -> None:
-    """In doubt, consumption not shown, and a new callback: the same job goes there."""
+    """In doubt, nobody can tell for long, and a new callback: the same job goes there."""
     old, new = worker("c1", "i1"), worker("c2", "i1")
     world.network.outcomes[old.id] = [InDoubt("time-out")]
     world.network.pending[old.id] = None
     await world.register(old)
     await world.submit("x")
     assert await world.register(new) is None
-    await settle()
+    await world.clock.advance(50)
+    assert world.delivered == ["x"]
+    await world.clock.advance(120)
     assert world.network.deliveries == [(old.id, "x"), (new.id, "x")]
     assert await world.pairs.workers.items() == []
 
@@ -398,3 +400,62 @@ async def test_a_worker_that_has_waited_long_is_asked_before_it_gets_a_job(world
     await world.clock.advance(120)
     assert (await world.submit("x")).position is None
     assert world.network.deliveries == [(there.id, "x")]
+
+
+async def test_a_second_refusal_does_not_settle_a_doubt(world: World) -> None:
+    """Sent again because the callback seemed to wait, then 503: the first attempt may have won."""
+    unclear = worker("c", "i1")
+    await world.register(unclear)
+    world.network.outcomes[unclear.id] = [InDoubt("broken"), Refused("503")]
+    submission = await world.submit("x")
+    await world.clock.advance(1.5)
+    doubtful = await world.job(submission.job.id)
+    assert doubtful.hold is not None
+    assert doubtful.hold.stage is Stage.IN_DOUBT
+    assert await world.register(worker("d", "i2")) is None
+    world.network.pending[unclear.id] = False
+    await world.clock.advance(10)
+    assert world.delivered == ["x", "x"]
+    assert (await world.job(submission.job.id)).worker == doubtful.worker
+
+
+async def test_a_robot_that_came_back_while_stopped_has_done_its_doubtful_job(
+    world: World,
+) -> None:
+    """Its old callback waits no more and it has a new one: it went on, whatever its state now."""
+    old = worker("c1", "i1")
+    world.network.outcomes[old.id] = [InDoubt("broken")]
+    world.network.pending[old.id] = False
+    world.network.states[old.instance_url] = "stopped"
+    await world.register(old)
+    submission = await world.submit("x")
+    await world.register(worker("c2", "i1"))
+    await settle()
+    assert (await world.job(submission.job.id)).state is State.DONE
+    assert world.delivered == ["x"]
+
+
+async def test_two_answers_are_not_one_look(world: World) -> None:
+    """Stopped while the callback is asked, running when the state is: that proves nothing."""
+    robot = worker("c1", "i1")
+    await world.register(robot)
+    world.network.outcomes[robot.id] = [InDoubt("lost")]
+    world.network.pending[robot.id] = False
+    world.network.states_once[robot.instance_url] = ["stopped"]
+    await world.submit("x")
+    await world.clock.advance(1.5)
+    hold = (await world.pairs.jobs.items())[0].hold
+    assert hold is not None
+    assert hold.stage is Stage.IN_DOUBT
+
+
+async def test_a_doubtful_job_is_not_sent_in_a_loop(world: World) -> None:
+    """Each look waits its time, whatever the worker's callbacks do."""
+    old, new = worker("c1", "i1"), worker("c2", "i1")
+    await world.register(old)
+    world.network.outcomes[old.id] = [InDoubt("lost")] * 50
+    world.network.outcomes[new.id] = [InDoubt("lost")] * 50
+    await world.submit("x")
+    await world.register(new)
+    await settle()
+    assert len(world.network.deliveries) <= 2

@@ -164,29 +164,30 @@ async def test_ten_thousand_jobs_and_ten_workers(mode: Mode, tmp_path: Path) -> 
     """All delivered once, in order."""
     count = int(os.environ.get("MANY_JOBS", "10000"))
     async with Engine() as engine, running_service(mode=mode, data_dir=tmp_path) as service:
-        received: list[int] = []
+        received: list[list[int]] = [[] for _ in range(10)]
 
-        async def robot() -> None:
+        async def robot(glasses: list[int]) -> None:
             instance = engine.start_instance(attributes={"nednoamol": "true"})
             while True:
                 result = await instance.call(service.base_url + "register-worker")
-                received.append(result.value["Job"]["data"])
+                glasses.append(result.value["Job"]["data"])
 
         async def customer(first: int) -> None:
             for n in range(first, count, 8):
                 status, _, _ = await service.submit(n)
                 assert status in (200, 202)
 
-        robots = [asyncio.create_task(robot()) for _ in range(10)]
+        robots = [asyncio.create_task(robot(glasses)) for glasses in received]
         await asyncio.gather(*(customer(first) for first in range(8)))
 
         async def all_received() -> bool:
-            return len(received) >= count
+            return sum(map(len, received)) >= count
 
         await eventually(all_received, within_s=60)
         for task in robots:
             task.cancel()
-        assert sorted(received) == list(range(count))
-        for first in range(8):
-            own = [n for n in received if n % 8 == first]
-            assert own == sorted(own)
+        assert sorted(n for glasses in received for n in glasses) == list(range(count))
+        for glasses in received:
+            for customer_number in range(8):
+                own = [n for n in glasses if n % 8 == customer_number]
+                assert own == sorted(own)

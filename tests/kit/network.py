@@ -16,11 +16,13 @@ class FakeNetwork:
     """Every callback accepts, is pending until then, and its instance runs, unless told otherwise.
 
     ``outcomes`` has the next outcomes of a callback, in order; a Future among them is waited for.
+    ``states_once`` has an instance's next states, before the lasting one.
     """
 
     outcomes: dict[str, list[Outcome | asyncio.Future[Outcome]]] = field(default_factory=dict)
     pending: dict[str, bool | None] = field(default_factory=dict)
     states: dict[str, str | None] = field(default_factory=dict)
+    states_once: dict[str, list[str]] = field(default_factory=dict)
     deliveries: list[tuple[str, Any]] = field(default_factory=list)
     under_way: set[str] = field(default_factory=set)
 
@@ -37,6 +39,8 @@ class FakeNetwork:
         return self.pending.get(callback_url, True)
 
     async def instance_state(self, instance_url: str) -> str | None:
+        if once := self.states_once.get(instance_url):
+            return once.pop(0)
         return self.states.get(instance_url, "running")
 
     async def _outcome(self, callback_url: str) -> Outcome:
