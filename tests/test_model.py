@@ -31,7 +31,7 @@ from tests.kit.network import FakeNetwork
 from tests.kit.world import World, running_world, worker
 
 ROBOTS = 4
-PATIENT = Policy(max_attempts=10_000)
+PATIENT = Policy(max_attempts=10_000, probe_after_s=1e9)
 
 
 class DispatcherModel(RuleBasedStateMachine):
