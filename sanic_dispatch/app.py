@@ -11,22 +11,30 @@ from typing import Any
 from sanic import Sanic
 
 from sanic_dispatch import logs
-from sanic_dispatch.banner import announce
+from sanic_dispatch.banner import announce, warn_if_open
 from sanic_dispatch.callbacks import Callbacks, Guard
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.dispatcher import Dispatcher, Limits
 from sanic_dispatch.events import Events
 from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.listen import listening_socket
+from sanic_dispatch.listing import Listing
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.queues import open_queues
 from sanic_dispatch.settings import Settings
 from sanic_dispatch.supervisor import Patience, Supervisor
 from sanic_dispatch.web import errors
+from sanic_dispatch.web.access import Access
+from sanic_dispatch.web.browser import Origins, install_cors, page_headers
+from sanic_dispatch.web.clients import Proxies
 from sanic_dispatch.web.health import health
+from sanic_dispatch.web.holder import holder
 from sanic_dispatch.web.jobs import jobs
 from sanic_dispatch.web.live import live
+from sanic_dispatch.web.operator import operator
 from sanic_dispatch.web.pages import pages
+from sanic_dispatch.web.punctual import PunctualProtocol
+from sanic_dispatch.web.quota import Quota
 from sanic_dispatch.web.workers import workers
 
 Prepare = Callable[[Sanic[Any, Any], Settings], None]
@@ -34,37 +42,77 @@ Prepare = Callable[[Sanic[Any, Any], Settings], None]
 BACKLOG = 4096
 """Connections that may wait to be accepted: a whole bar may come back at once."""
 
+PROTOCOL = PunctualProtocol
+"""What the server has to speak for the deadlines to hold."""
+
+BLUEPRINTS = (jobs, holder, workers, operator, live, pages, health)
+
+KEEP_ALIVE_S = 75
+MESSAGE_BYTES = 1024
+"""For how long a connection may be silent between requests; what a client of the live channel
+may say: nothing, but that is judged by its message."""
+
 
 def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     """Run until SIGTERM or SIGINT; ``prepare`` may add to the app. Raises StartError."""
     logs.configure(settings.log_format, settings.log_level)
+    warn_if_open(settings)
+    own = settings.with_operator_token()
+    made = "" if settings.operator_tokens else own.operator_tokens[0]
     with listening_socket(settings.host, settings.port) as sock:
-        settings = replace(settings, port=sock.getsockname()[1])
-        app = create_app(settings)
+        own = replace(own, port=sock.getsockname()[1])
+        app = create_app(own)
         if prepare:
-            prepare(app, settings)
-        app.after_server_start(lambda _: announce(settings, settings.port))
-        app.run(sock=sock, single_process=True, motd=False, access_log=False, backlog=BACKLOG)
+            prepare(app, own)
+        app.after_server_start(lambda _: announce(own, own.port, made))
+        app.run(
+            sock=sock,
+            protocol=PROTOCOL,
+            single_process=True,
+            motd=False,
+            access_log=False,
+            backlog=BACKLOG,
+        )
 
 
 def create_app(settings: Settings) -> Sanic[Any, Any]:
-    """The app, which opens everything when it starts and closes it when it stops."""
+    """The app, which opens everything when it starts and closes it when it stops.
+
+    Where there is no operator's token, it makes one that nobody knows.
+    """
+    settings = settings.with_operator_token()
     app: Sanic[Any, Any] = Sanic(
         f"dispatch_{secrets.token_hex(4)}", configure_logging=False, env_prefix=""
     )
     app.config.update(
         REQUEST_MAX_SIZE=settings.max_body_bytes,
         REQUEST_TIMEOUT=settings.request_timeout_s,
+        KEEP_ALIVE_TIMEOUT=KEEP_ALIVE_S,
+        WEBSOCKET_MAX_SIZE=MESSAGE_BYTES,
         AUTO_EXTEND=False,
     )
     app.ctx.settings = settings
     app.ctx.clock = SystemClock()
-    app.ctx.guard = Guard()
-    for blueprint in (jobs, workers, live, pages, health):
+    _guard(app, settings)
+    for blueprint in BLUEPRINTS:
         app.blueprint(blueprint.copy(blueprint.name))
     errors.install(app)
+    install_cors(app, settings.cors_origins)
     _run_services(app, settings)
     return app
+
+
+def _guard(app: Sanic[Any, Any], settings: Settings) -> None:
+    """What judges requests. Raises SettingsError where a callback's entry cannot be read."""
+    context = app.ctx
+    context.guard = Guard(settings.allow_callback)
+    context.access = Access(settings)
+    context.may_monitor = context.access.may_monitor
+    context.proxies = Proxies(settings.trusted_proxies)
+    context.may_follow = Origins(settings.allow_origins, context.proxies).may_follow
+    context.page_headers = page_headers(settings)
+    per_minute = settings.orders_per_minute
+    context.quota = Quota(per_minute, context.clock.monotonic_s) if per_minute else None
 
 
 def _run_services(app: Sanic[Any, Any], settings: Settings) -> None:
@@ -94,14 +142,15 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
     patience = Patience(worker_s=settings.worker_patience_s)
     events.subscribe(logs.log_event)
     async with AsyncExitStack() as stack:
-        app.ctx.hub = hub = Hub(events, clock)
+        app.ctx.hub = hub = Hub(events, clock, most_clients=settings.max_connections)
         pairs = await stack.enter_async_context(open_queues(settings, events))
         hub.seed(
             await pairs.jobs.items(),
             await pairs.jobs.all_finished(),
             await pairs.workers.items(),
+            paused=(await pairs.jobs.facts()).paused,
         )
-        callbacks = Callbacks(guard, timeout_s=settings.callback_timeout_s)
+        app.ctx.callbacks = callbacks = Callbacks(guard, timeout_s=settings.callback_timeout_s)
         await callbacks.open()
         stack.push_async_callback(callbacks.close)
         limits = Limits(settings.max_jobs, settings.max_workers)
@@ -119,6 +168,8 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
             patience,
         )
         app.ctx.dispatcher = dispatcher
+        app.ctx.control = dispatcher.control
+        app.ctx.listing = Listing(pairs)
         await dispatcher.start()
         await supervisor.start()
         stack.push_async_callback(supervisor.stop)

@@ -14,21 +14,36 @@ from sanic_dispatch.settings import Mode, Settings
 _ALL_INTERFACES = ("", "::", "0.0.0.0")
 
 
-def announce(settings: Settings, port: int) -> None:
+def warn_if_open(settings: Settings) -> None:
+    """Say it loudly where everybody on the network may register a worker anywhere."""
+    if settings.host in _ALL_INTERFACES and not (settings.worker_tokens or settings.allow_callback):
+        structlog.get_logger().warning(
+            "service.open",
+            reason="it listens on all interfaces, and whoever reaches it can register workers",
+            hint="set --worker-token or --allow-callback, or listen on one address with --host",
+        )
+
+
+def announce(settings: Settings, port: int, operator_token: str = "") -> None:
     """Say it: as a banner where the log is for people, else as a line of the log.
 
-    ``port`` is the one that is really listened on. Call it once requests are taken.
+    ``port`` is the one that is really listened on. Call it once requests are taken. A token that
+    was made for the operator is said too, once and never in the log; one that was given is not.
     """
     if is_human(settings.log_format, sys.stderr):
-        sys.stderr.write(banner(settings, port) + "\n")
+        sys.stderr.write(banner(settings, port, operator_token) + "\n")
         return
+    if operator_token:
+        sys.stderr.write(f"operator: {monitor_link(settings.host, port, operator_token)}\n")
     facts = {name.replace(" ", "_"): text for name, text in _rows(settings, port).items()}
     structlog.get_logger().info("dispatch.started", version=__version__, **facts)
 
 
-def banner(settings: Settings, port: int) -> str:
+def banner(settings: Settings, port: int, operator_token: str = "") -> str:
     """The lines for a person."""
     rows = _rows(settings, port)
+    if operator_token:
+        rows["monitor"] = monitor_link(settings.host, port, operator_token)
     lines = [f"  {name:<12}{text}" for name, text in rows.items()]
     return "\n".join([f"sanic-dispatch {__version__}", "", *lines, ""])
 
@@ -39,9 +54,15 @@ def addresses(host: str, port: int) -> dict[str, str]:
     return {
         "order page": base + "public/order_drink.html",
         "wall board": base + "public/board.html",
+        "monitor": monitor_link(host, port),
         "submit": base + "submit-job",
         "register": base + "register-worker",
     }
+
+
+def monitor_link(host: str, port: int, token: str = "") -> str:
+    """The operator's page; with the token it opens without asking for it."""
+    return base_url(host, port) + "public/monitor.html" + (f"?token={token}" if token else "")
 
 
 def base_url(host: str, port: int) -> str:

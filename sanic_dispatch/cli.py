@@ -7,7 +7,11 @@ from typing import Any
 import click
 
 from sanic_dispatch import __version__
+from sanic_dispatch.commands.controlling import ctl
 from sanic_dispatch.commands.serving import demo, serve
+from sanic_dispatch.commands.submitting import submit
+from sanic_dispatch.commands.watching import watch
+from sanic_dispatch.commands.working import work
 from sanic_dispatch.errors import StartError
 from sanic_dispatch.logs import printable
 
@@ -40,6 +44,8 @@ def cli() -> None:
 
 cli.add_command(serve)
 cli.add_command(demo)
+for command in (submit, watch, work, ctl):
+    cli.add_command(command)
 
 
 def main() -> None:

@@ -23,7 +23,8 @@ def run(settings: Settings) -> None:
 
 
 def _add_robots(app: Sanic[Any, Any], settings: Settings) -> None:
-    dispatcher_url = base_url(settings.host, settings.port)
+    query = f"?token={settings.worker_tokens[0]}" if settings.worker_tokens else ""
+    dispatcher_url = base_url(settings.host, settings.port) + query
     opened, tasks = AsyncExitStack(), Tasks()
 
     async def start(_: Sanic[Any, Any]) -> None:

@@ -7,18 +7,21 @@
     │   ├── DataFolderUnusable   missing, not a folder, not writable
     │   ├── DataFolderInUse      another process owns it
     │   └── NotAQueue            a file that cannot be read as what it should hold
+    ├── Unauthorized             no token, or a wrong one
+    ├── TooManyOrders            more in a minute than one address may send
     ├── InvalidRequest           the sender can mend it
     │   ├── WrongMediaType       does not say that it is JSON
     │   ├── BodyTooLarge         larger than is accepted
     │   ├── InvalidJson          not strict JSON, or nested too deeply
+    │   ├── InvalidKey           an Idempotency-Key that is none
     │   ├── InvalidCallback      CPEE-CALLBACK missing, not a string, not a URL
     │   └── CallbackForbidden    the address guard says no
     ├── UnknownJob               no such job, or no longer kept
     ├── UnknownWorker            no such worker waits
     ├── WrongState               the job's state does not allow this act
     ├── NotTheHolder             somebody else holds the job
-    ├── IdempotencyMismatch  that idempotency key came with another body before
-    ├── StillUnderWay        the first request with that idempotency key is not answered yet
+    ├── IdempotencyMismatch      that idempotency key came with another body before
+    ├── StillUnderWay            the first request with that idempotency key is not answered yet
     ├── QueueFull                as many wait as may wait
     ├── ShuttingDown             takes nothing new any more
     └── StorageError
@@ -80,6 +83,23 @@ class NotAQueue(StartError):
         self.reason = reason
 
 
+class Unauthorized(DispatchError):
+    """No token, or one that does not open this door; nobody is told which."""
+
+    def __init__(self, door: str) -> None:
+        super().__init__(f"the {door}'s token is needed")
+        self.door = door
+
+
+class TooManyOrders(DispatchError):
+    """More in a minute than one address may send."""
+
+    def __init__(self, per_minute: int, wait_s: float) -> None:
+        super().__init__(f"one address may send {per_minute} orders a minute")
+        self.per_minute = per_minute
+        self.wait_s = wait_s
+
+
 class InvalidRequest(DispatchError):
     """What came in is not acceptable, and the sender can mend it."""
 
@@ -101,6 +121,13 @@ class BodyTooLarge(InvalidRequest):
 
 class InvalidJson(InvalidRequest):
     """Not strict JSON (RFC 8259), or nested more deeply than is accepted."""
+
+
+class InvalidKey(InvalidRequest):
+    """The Idempotency-Key header is neither a quoted string nor a bare word."""
+
+    def __init__(self) -> None:
+        super().__init__("an Idempotency-Key has 1 to 255 visible ASCII characters, quoted or bare")
 
 
 class InvalidCallback(InvalidRequest):

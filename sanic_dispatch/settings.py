@@ -5,12 +5,20 @@ from __future__ import annotations
 import ipaddress
 import os.path
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from sanic_dispatch.errors import SettingsError
+from sanic_dispatch.origins import ANY, OPAQUE, check_origins
+from sanic_dispatch.tokens import check_tokens, new_token, read_tokens
+
+DOORS = ("worker", "submit", "operator")
+"""What a token is for."""
+
+SELF = "self"
+"""As an ancestor of a frame: this service's own pages."""
 
 HOUR_S = 3600.0
 YEAR_S = 365 * 24 * HOUR_S
@@ -60,8 +68,9 @@ class Settings:
     """All settings with their defaults; durations are in seconds.
 
     An empty ``host`` is every interface, IPv6 and IPv4. ``lease_s`` None means that an assigned
-    job stays with its worker for as long as it takes. Raises SettingsError where a value is out
-    of range, or two contradict each other.
+    job stays with its worker for as long as it takes, ``orders_per_minute`` None that nobody
+    counts. Tokens are not in the ``repr``. Raises SettingsError where a value is out of range, or
+    two contradict each other.
     """
 
     port: int = 2567
@@ -81,23 +90,51 @@ class Settings:
     max_jobs: int = 100_000
     max_workers: int = 10_000
     max_body_bytes: int = 2 * 2**20
-    request_timeout_s: float = 15.0
+    max_depth: int = 127
+    max_connections: int = 20_000
+    request_timeout_s: float = 10.0
+    orders_per_minute: int | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    worker_tokens: tuple[str, ...] = field(default=(), repr=False)
+    submit_tokens: tuple[str, ...] = field(default=(), repr=False)
+    operator_tokens: tuple[str, ...] = field(default=(), repr=False)
+    allow_callback: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    allow_origins: tuple[str, ...] = ()
+    frame_ancestors: tuple[str, ...] = ()
     log_format: LogFormat = LogFormat.AUTO
     log_level: LogLevel = LogLevel.INFO
 
     def __post_init__(self) -> None:
-        for field, allowed in _RANGES.items():
-            _check_range(field, allowed, getattr(self, field))
+        for name, allowed in _RANGES.items():
+            _check_range(name, allowed, getattr(self, name))
         _check_host(self.host)
+        _check_networks(self.trusted_proxies)
+        for door in DOORS:
+            check_tokens(f"--{door}-token", getattr(self, f"{door}_tokens"))
+        check_origins("--cors-origin", self.cors_origins, ANY)
+        check_origins("--allow-origin", self.allow_origins, ANY, OPAQUE)
+        check_origins("--frame-ancestors", self.frame_ancestors, ANY, SELF)
         if self.public is not None:
             self._check_public(self.public)
 
     @classmethod
     def of(cls, mode: Mode, **values: Any) -> Settings:
-        """``mode`` is for both queues, except for one whose own mode is given and not None."""
+        """``mode`` is for both queues, except for one whose own mode is given and not None.
+
+        ``worker_token_files`` and the like hold paths: the tokens in those files count too.
+        """
         for queue in ("job_queue_mode", "worker_queue_mode"):
             values[queue] = values.get(queue) or mode
+        for door in DOORS:
+            for path in values.pop(f"{door}_token_files", ()):
+                tokens = read_tokens(f"--{door}-token-file", path)
+                values[f"{door}_tokens"] = (*values.get(f"{door}_tokens", ()), *tokens)
         return cls(**values)
+
+    def with_operator_token(self) -> Self:
+        """The same, with a token made for the operator where none was given."""
+        return self if self.operator_tokens else replace(self, operator_tokens=(new_token(),))
 
     @property
     def needs_data_dir(self) -> bool:
@@ -143,7 +180,10 @@ _RANGES = {
     "max_jobs": _Range(1, 100_000_000),
     "max_workers": _Range(1, 1_000_000),
     "max_body_bytes": _Range(1024, 2**30, " bytes"),
+    "max_depth": _Range(1, 500),
+    "max_connections": _Range(1, 1_000_000),
     "request_timeout_s": _Range(0.001, HOUR_S, " seconds"),
+    "orders_per_minute": _Range(1, 100_000),
 }
 
 _HOST = re.compile(r"[A-Za-z0-9._-]*")
@@ -158,6 +198,14 @@ def _check_range(field: str, allowed: _Range, value: float | None) -> None:
 def _check_host(host: str) -> None:
     if not (_HOST.fullmatch(host) or _is_ipv6(host)):
         raise SettingsError(f"--host {host!r} is neither an address nor a name")
+
+
+def _check_networks(networks: tuple[str, ...]) -> None:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise SettingsError(f"--trusted-proxy {network!r} is no address or network") from None
 
 
 def _is_ipv6(text: str) -> bool:

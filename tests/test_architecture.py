@@ -11,10 +11,10 @@ PACKAGE = Path(__file__).parent.parent / "sanic_dispatch"
 
 LAYERS = [
     {"job", "worker", "outcome", "events", "errors", "settings", "clock", "strict_json", "tasks",
-     "turns"},
+     "turns", "tokens", "origins"},
     {"lifecycle", "callbacks", "queues", "listen", "logs", "banner", "client", "simulation"},
     {"steps", "seal", "proof", "control", "deliveries", "submissions", "registrations", "reports",
-     "dispatcher", "supervisor", "live"},
+     "dispatcher", "supervisor", "live", "listing"},
     {"web"},
     {"app", "demo"},
     {"cli", "commands", "__main__"},

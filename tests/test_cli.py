@@ -14,7 +14,7 @@ import structlog
 from click.testing import CliRunner
 
 from sanic_dispatch import __version__
-from sanic_dispatch.banner import announce, banner
+from sanic_dispatch.banner import announce, banner, warn_if_open
 from sanic_dispatch.cli import cli
 from sanic_dispatch.commands.parameters import Setting
 from sanic_dispatch.errors import PortUnavailable, StartError
@@ -63,6 +63,7 @@ def test_no_options_are_the_defaults(called):
 def test_every_option_reaches_the_settings(called, tmp_path):
     """Each flag sets its field; durations arrive in seconds."""
     (tmp_path / "pages").mkdir()
+    (tmp_path / "tokens").write_text("from-a-file\n")
     flags = {
         "--port": "0",
         "--host": "::1",
@@ -78,9 +79,23 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         "--lease": "600",
         "--on-doubt": "resend",
         "--worker-patience": "2",
+        "--worker-token": "worker-token",
+        "--worker-token-file": str(tmp_path / "tokens"),
+        "--submit-token": "submit-token",
+        "--submit-token-file": str(tmp_path / "tokens"),
+        "--operator-token": "operator-token",
+        "--operator-token-file": str(tmp_path / "tokens"),
+        "--allow-callback": "engine.example:8298",
+        "--trusted-proxy": "10.0.0.0/8",
+        "--cors-origin": "https://a.example",
+        "--allow-origin": "https://b.example",
+        "--frame-ancestors": "self",
         "--max-jobs": "7",
         "--max-workers": "8",
         "--max-body": "4096",
+        "--max-depth": "9",
+        "--max-connections": "10",
+        "--orders-per-minute": "30",
         "--request-timeout": "9",
         "--log-format": "json",
         "--log-level": "debug",
@@ -101,9 +116,20 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         lease_s=600.0,
         on_doubt=OnDoubt.RESEND,
         worker_patience_s=7200.0,
+        worker_tokens=("worker-token", "from-a-file"),
+        submit_tokens=("submit-token", "from-a-file"),
+        operator_tokens=("operator-token", "from-a-file"),
+        allow_callback=("engine.example:8298",),
+        trusted_proxies=("10.0.0.0/8",),
+        cors_origins=("https://a.example",),
+        allow_origins=("https://b.example",),
+        frame_ancestors=("self",),
         max_jobs=7,
         max_workers=8,
         max_body_bytes=4096,
+        max_depth=9,
+        max_connections=10,
+        orders_per_minute=30,
         request_timeout_s=9.0,
         log_format="json",
         log_level="debug",
@@ -142,6 +168,25 @@ def test_environment(called):
     assert (settings.lease_s, settings.keep_done_s) == (None, 48 * 3600)
 
 
+def test_what_may_be_given_several_times(called, tmp_path):
+    """Each time the flag, or in the variable separated by blanks, files as in PATH."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"token-{name}\n")
+    files = f"{tmp_path / 'one'}:{tmp_path / 'two'}"
+    flags = ("--allow-callback", "a.example", "--allow-callback", "10.0.0.0/8")
+    environment = {
+        "SANIC_DISPATCH_SUBMIT_TOKEN": "old-token new-token",
+        "SANIC_DISPATCH_WORKER_TOKEN_FILE": files,
+        "SANIC_DISPATCH_OPERATOR_TOKEN": "",
+    }
+    assert run("serve", *flags, **environment).exit_code == 0
+    settings = called["app"]
+    assert settings.allow_callback == ("a.example", "10.0.0.0/8")
+    assert settings.submit_tokens == ("old-token", "new-token")
+    assert settings.worker_tokens == ("token-one", "token-two")
+    assert settings.operator_tokens == ()
+
+
 def test_demo_writes_nothing_unless_told(called):
     """The demo takes the same settings, with queues in memory as its default."""
     run("demo")
@@ -173,6 +218,7 @@ def test_wrong_settings_are_one_line(arguments, line):
         (["--lease", "soon"], "'soon' is not a number of seconds."),
         (["--keep-done", "soon"], "'soon' is not a number of hours."),
         (["--port", "http"], "'http' is not a valid integer."),
+        (["--orders-per-minute", "few"], "'few' is not a whole number."),
         (["--prot", "1"], "No such option"),
     ],
 )
@@ -282,6 +328,39 @@ def test_start_is_a_line_of_the_log_elsewhere(capsys):
     assert lines[0]["event"] == "dispatch.started"
     assert lines[0]["order_page"] == "http://localhost:8080/public/order_drink.html"
     assert not capsys.readouterr().err
+
+
+def test_only_a_made_token_is_printed(capsys):
+    """The operator's link has the token that was made; one that was given stands nowhere."""
+    given = Settings(operator_tokens=("given-token",), log_format=LogFormat.HUMAN)
+    announce(given, 8080)
+    assert "monitor     http://localhost:8080/public/monitor.html\n" in capsys.readouterr().err
+    announce(given, 8080, "made-token")
+    assert "public/monitor.html?token=made-token\n" in capsys.readouterr().err
+    with structlog.testing.capture_logs() as lines:
+        announce(Settings(log_format=LogFormat.JSON), 8080, "made-token")
+    assert "made-token" not in str(lines)
+    line = "operator: http://localhost:8080/public/monitor.html?token=made-token\n"
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_open"),
+    [
+        ({}, True),
+        ({"host": "0.0.0.0"}, True),
+        ({"host": "::"}, True),
+        ({"host": "127.0.0.1"}, False),
+        ({"worker_tokens": ("worker-token",)}, False),
+        ({"allow_callback": ("engine.example",)}, False),
+        ({"submit_tokens": ("submit-token",)}, True),
+    ],
+)
+def test_standing_open_is_said_loudly(settings, is_open):
+    """A warning where everybody on the network can register a worker anywhere."""
+    with structlog.testing.capture_logs() as lines:
+        warn_if_open(Settings(**settings))
+    assert [line["log_level"] for line in lines] == ["warning"] * is_open
 
 
 def test_banner_says_where_things_wait(tmp_path):

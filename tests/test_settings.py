@@ -61,6 +61,9 @@ def test_own_mode_of_a_queue_overrides_mode(given, jobs, workers):
         ({"lease_s": 0}, "--lease must be from 0.001 to 315360000 seconds, not 0"),
         ({"max_jobs": 0}, "--max-jobs must be from 1 to 100000000, not 0"),
         ({"max_workers": 0}, "--max-workers must be from 1 to 1000000, not 0"),
+        ({"max_depth": 0}, "--max-depth must be from 1 to 500, not 0"),
+        ({"max_connections": 0}, "--max-connections must be from 1 to 1000000, not 0"),
+        ({"orders_per_minute": 0}, "--orders-per-minute must be from 1 to 100000, not 0"),
         ({"max_body_bytes": 0}, "--max-body must be from 1024 to 1073741824 bytes, not 0"),
     ],
 )

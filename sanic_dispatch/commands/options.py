@@ -9,13 +9,15 @@ from pathlib import Path
 
 import click
 
-from sanic_dispatch.commands.parameters import Duration, OneOf, Setting
+from sanic_dispatch.commands.guards import access_options, browser_options
+from sanic_dispatch.commands.parameters import Count, Duration, OneOf, Setting
 from sanic_dispatch.settings import HOUR_S, LogFormat, LogLevel, Mode, OnDoubt, Settings
 
 ENVIRONMENT = """\b
 Every option can be given as an environment variable instead: SANIC_DISPATCH_
 and its long name in capitals. --data-dir is SANIC_DISPATCH_DATA_DIR. An option
-on the command line wins.
+on the command line wins. One that may be given several times takes its values
+separated by blanks.
 """
 
 _DEFAULTS = Settings()
@@ -25,7 +27,15 @@ _MODE = OneOf(Mode)
 
 def settings_options(mode: Mode = _DEFAULTS.job_queue_mode) -> list[click.Parameter]:
     """Options for all settings, with this default for the mode of the queues."""
-    return [*_network(), *_queues(mode), *_deliveries(), *_limits(), *_log()]
+    return [
+        *_network(),
+        *_queues(mode),
+        *_deliveries(),
+        *access_options(),
+        *browser_options(),
+        *_limits(),
+        *_log(),
+    ]
 
 
 def _network() -> list[Setting]:
@@ -179,6 +189,20 @@ def _limits() -> list[Setting]:
             default=_DEFAULTS.max_body_bytes,
             metavar="BYTES",
             help="Bytes that the body of a request may have; 2097152 are 2 MiB.",
+        ),
+        _count("--max-depth", section, "How deep the JSON of a job may be nested."),
+        _count(
+            "--max-connections",
+            section,
+            "Clients that may follow the live channel; further ones are told to come back.",
+        ),
+        Setting(
+            "--orders-per-minute",
+            section=section,
+            callback=Count(may_be_off=True),
+            default="off",
+            metavar="N|off",
+            help="Jobs that one address may submit in a minute; a venue often shares one address.",
         ),
         _duration(
             "--request-timeout",

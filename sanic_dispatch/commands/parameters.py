@@ -79,5 +79,21 @@ class Duration:
         return "off" if duration_s is None else f"{duration_s / self._unit_s:g}"
 
 
+class Count:
+    """A callback for an option: a whole number, or None for ``off``."""
+
+    def __init__(self, *, may_be_off: bool = False) -> None:
+        self._may_be_off = may_be_off
+
+    def __call__(self, ctx: click.Context, param: click.Parameter, value: str) -> int | None:
+        """What the option gives the command."""
+        if self._may_be_off and value.lower() == "off":
+            return None
+        try:
+            return int(value)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not a whole number.") from None
+
+
 def _section_of(option: click.Parameter) -> str:
     return option.section if isinstance(option, Setting) else "Other"

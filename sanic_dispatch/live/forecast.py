@@ -39,9 +39,15 @@ class Forecast:
         if order.job.state is State.ASSIGNED:
             promise = self.estimator.promise_of_service(now_s)
         else:
-            promise = self.estimator.promise(now_s, self._load_at(now_s), ahead)
+            promise = self.promise_behind(ahead, now_s)
         order.promise = order.promise or promise
         return promise
+
+    def promise_behind(self, ahead: int, now_s: float) -> Promise | None:
+        """What can be said now of whoever has so many before them."""
+        if not self.estimator.knows_enough:
+            return None
+        return self.estimator.promise(now_s, self._load_at(now_s), ahead)
 
     def window(self, order: Order, ahead: int, now_s: float) -> tuple[float, float] | None:
         """Between when and when it will be ready, Unix seconds."""

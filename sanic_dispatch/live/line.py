@@ -114,6 +114,13 @@ class Line:
             return None
         return self.forecast.window(order, self.ahead(order), now_s)
 
+    def window_of_next(self, now_s: float) -> tuple[float, float] | None:
+        """The same for an order that would come now."""
+        if self._paused:
+            return None
+        promise = self.forecast.promise_behind(len(self.waiting), now_s)
+        return promise.window() if promise else None
+
     def bar(self) -> Bar:
         """The counts."""
         return Bar(self.robots.present, len(self.waiting), len(self.assigned), self._paused)

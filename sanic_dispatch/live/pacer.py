@@ -11,6 +11,9 @@ SLICE_S = 0.001
 REST = 3.0
 """How long to rest after a round, in times of what it took: pushing takes a quarter at most."""
 
+LEAST_REST_S = 0.025
+"""How long to rest at least: what changes meanwhile goes out together, and no eye sees it."""
+
 
 class Loop(Protocol):
     """What is needed of an event loop."""
@@ -73,7 +76,7 @@ class Pacer:
         return all(self._monotonic_s() < deadline_s for _ in pieces)
 
     def _rest(self) -> None:
-        self._rested_at_s = self._monotonic_s() + REST * self._spent_s
+        self._rested_at_s = self._monotonic_s() + max(REST * self._spent_s, LEAST_REST_S)
         self._round, self._spent_s, self._is_awake = None, 0.0, False
         if self._is_wanted:
             self.wake()

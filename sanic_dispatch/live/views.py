@@ -90,16 +90,16 @@ class LineView(ABC):
         """What is to be seen now."""
 
     def _changes(self) -> Entries:
-        before, self._records = self._records, {}
-        patch: Entries = {}
+        before, now, patch = self._records, dict[str, Any](), Entries()
         for key, record, draw, thing in self._items():
-            self._records[key] = record
+            now[key] = record
             if before.get(key) is not record:
                 patch[key] = draw(thing)
-        return patch | dict.fromkeys(before.keys() - self._records.keys(), None)
+        self._records = now
+        return patch | dict.fromkeys(before.keys() - now.keys(), None)
 
     def _bar(self, drawn: dict[str, Any]) -> Item:
-        """The bar is made anew each time: the old object stands for it where it is the same."""
+        """The bar is counted anew each time: where it is the same, the old one stands for it."""
         before = self._records.get("bar")
         return Item("bar", before if before == drawn else drawn, dict, drawn)
 

@@ -18,6 +18,7 @@ _QUICK_S = 2.0
 _BRAKE_S = 1.0
 
 OnJob = Callable[["Robot", Result], None]
+OnFailure = Callable[["Robot", CallFailed], None]
 
 
 class Robot:
@@ -43,15 +44,18 @@ class Robot:
         pause_s: float = 0.15,
         rescue_s: float | None = None,
         activity: str = "a1",
+        label: str = "Register worker",
         clock: Clock | None = None,
         rng: random.Random | None = None,
         on_job: OnJob | None = None,
         on_mixed: OnJob | None = None,
+        on_failure: OnFailure | None = None,
         mishaps: Mishaps | None = None,
     ) -> None:
         """``dispatcher_url`` may have a path prefix and a query, which travels with each call.
 
-        ``on_job`` is told of each job before the mixing, ``on_mixed`` after it.
+        ``on_job`` is told of each job before the mixing, ``on_mixed`` after it,
+        ``on_failure`` of each call that failed.
         """
         self.instance = instance
         self.url = _register_url(dispatcher_url)
@@ -62,10 +66,12 @@ class Robot:
         self._pause_s = pause_s
         self._rescue_s = rescue_s
         self._activity = activity
+        self._label = label
         self._clock = clock or SystemClock()
         self._random = rng or random.Random()
         self._on_job = on_job
         self._on_mixed = on_mixed
+        self._on_failure = on_failure
         self._mishaps = mishaps
         self._asks_again = False
         self._last = ""
@@ -95,21 +101,27 @@ class Robot:
         try:
             job = await self._call()
         except CallFailed as error:
-            self._asks_again = True
-            self.doing = f"cannot register: {error}"
-            if self._rescue_s is None:
-                raise
-            await self._clock.sleep(self._rescue_s)
+            await self._rescue(error)
             return
         if job is not None:
             await self._work(job)
         await self._clock.sleep(self._pause_s)
 
+    async def _rescue(self, error: CallFailed) -> None:
+        self._asks_again = True
+        self.doing = f"cannot register: {error}"
+        if self._on_failure is not None:
+            self._on_failure(self, error)
+        if self._rescue_s is None:
+            raise error
+        await self._clock.sleep(self._rescue_s)
+
     async def _call(self) -> Result | None:
         """What brought a job that is to be mixed, or None."""
         self.doing = "waits"
         url = str(URL(self.url).update_query(lost="")) if self._asks_again else self.url
-        result = await self.instance.call(url, self._activity, rescue=self._rescue_s is not None)
+        rescue = self._rescue_s is not None
+        result = await self.instance.call(url, self._activity, self._label, rescue=rescue)
         is_known = self._asks_again and _id_of(result) == self._last
         self._asks_again = False
         is_job = isinstance(result.value, dict) and "Job" in result.value

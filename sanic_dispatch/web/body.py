@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 from sanic import Request
 from sanic.exceptions import PayloadTooLarge, SanicException
 from sanic.http import Http
 
-from sanic_dispatch.errors import BodyTooLarge, WrongMediaType
+from sanic_dispatch import strict_json
+from sanic_dispatch.errors import BodyTooLarge, InvalidRequest, WrongMediaType
+from sanic_dispatch.web.context import settings_of
 
 DRAIN_BYTES = 1 << 20
 DRAIN_S = 1.0
@@ -17,13 +19,50 @@ DRAIN_S = 1.0
 connection is closed sees a reset instead of the answer."""
 
 
-async def read_json_bytes(request: Request, limit: int) -> bytes:
-    """The body of a request that says that it is JSON. Raises WrongMediaType or BodyTooLarge."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        await _drain(request, limit + DRAIN_BYTES)
+LONGEST_TEXT = 200
+"""Characters of a text for people, such as a reason."""
+
+
+async def read_json(request: Request) -> bytes:
+    """The body of a request, as it came, once it is known to be strict JSON.
+
+    Raises WrongMediaType, BodyTooLarge or InvalidJson, checked in this order.
+    """
+    settings = settings_of(request)
+    if not _says_json(request):
+        await _drain(request, settings.max_body_bytes + DRAIN_BYTES)
         raise WrongMediaType
-    return await read_bytes(request, limit)
+    data = await read_bytes(request, settings.max_body_bytes)
+    strict_json.check(data, settings.max_depth)
+    return data
+
+
+async def read_json_if_any(request: Request) -> bytes | None:
+    """The same for a request that may come without a body; then its media type does not count."""
+    data = await read_bytes(request, settings_of(request).max_body_bytes)
+    if not data:
+        return None
+    if not _says_json(request):
+        raise WrongMediaType
+    strict_json.check(data, settings_of(request).max_depth)
+    return data
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """A JSON object, empty where there is no body. Raises InvalidRequest for other JSON too."""
+    data = await read_json_if_any(request)
+    values = strict_json.check(data) if data else {}
+    if not isinstance(values, dict):
+        raise InvalidRequest("send a JSON object")
+    return values
+
+
+def text_in(values: dict[str, Any], name: str) -> str:
+    """A short text for people, empty where there is none. Raises InvalidRequest."""
+    text = values.get(name, "")
+    if not isinstance(text, str) or len(text) > LONGEST_TEXT or not text.isprintable():
+        raise InvalidRequest(f"{name} is a line of at most {LONGEST_TEXT} characters")
+    return text
 
 
 async def read_bytes(request: Request, limit: int) -> bytes:
@@ -53,6 +92,11 @@ async def _drain(request: Request, most: int) -> None:
                 most -= len(part)
     except (TimeoutError, SanicException):
         return
+
+
+def _says_json(request: Request) -> bool:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
 
 
 def _stream_of(request: Request) -> Http:

@@ -6,7 +6,9 @@ from typing import cast
 
 from sanic import Request
 
+from sanic_dispatch.clock import Clock
 from sanic_dispatch.dispatcher import Dispatcher
+from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.settings import Settings
 
 
@@ -18,3 +20,13 @@ def dispatcher_of(request: Request) -> Dispatcher:
 def settings_of(request: Request) -> Settings:
     """The settings that the app runs with."""
     return cast(Settings, request.app.ctx.settings)
+
+
+def hub_of(request: Request) -> Hub:
+    """The hub that the live views come from."""
+    return cast(Hub, request.app.ctx.hub)
+
+
+def now_s_of(request: Request) -> float:
+    """The time, Unix seconds."""
+    return cast(Clock, request.app.ctx.clock).now_s()

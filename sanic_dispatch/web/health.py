@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sanic import Blueprint, HTTPResponse, Request
-from sanic.response import json
+
+from sanic_dispatch.web.answers import json_answer
 
 health = Blueprint("health")
 
@@ -11,4 +12,4 @@ health = Blueprint("health")
 @health.get("/health")
 async def alive(_: Request) -> HTTPResponse:
     """The process answers."""
-    return json({"status": "ok"})
+    return json_answer({"status": "ok"})

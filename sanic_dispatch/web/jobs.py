@@ -1,17 +1,20 @@
-"""Jobs over HTTP: submit, look up, cancel."""
+"""Jobs over HTTP, for whoever submits them: submit, look up, cancel."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import ujson
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import empty, raw
 
-from sanic_dispatch import strict_json
+from sanic_dispatch.errors import QueueFull
 from sanic_dispatch.submissions import Submission
-from sanic_dispatch.web.body import read_json_bytes
-from sanic_dispatch.web.context import dispatcher_of, settings_of
+from sanic_dispatch.web import access, idempotency, quota
+from sanic_dispatch.web.answers import NOSNIFF, json_answer
+from sanic_dispatch.web.body import read_json
+from sanic_dispatch.web.context import dispatcher_of, hub_of, now_s_of
+from sanic_dispatch.web.errors import problem_of
 
 jobs = Blueprint("jobs")
 
@@ -19,33 +22,33 @@ jobs = Blueprint("jobs")
 @jobs.post("/submit-job", stream=True)
 async def submit(request: Request) -> HTTPResponse:
     """Take in a job: any JSON. 200 ``"Assigned"``, or 202 ``{"Queued":{"position":n}}``."""
-    data = await read_json_bytes(request, settings_of(request).max_body_bytes)
-    strict_json.check(data)
-    return _submitted(await dispatcher_of(request).submit(data))
+    access.check(request, access.SUBMIT)
+    headers = quota.take_one(request)
+    data = await read_json(request)
+    key = idempotency.key_of(request)
+    try:
+        return _submitted(await dispatcher_of(request).submit(data, key), headers)
+    except QueueFull as full:
+        return problem_of(
+            full, eta=_rounded(hub_of(request).line.window_of_next(now_s_of(request)))
+        )
 
 
 @jobs.get("/jobs/<job_id:str>")
 async def look_up(request: Request, job_id: str) -> HTTPResponse:
     """What has become of a job."""
-    return _json(_shown(await dispatcher_of(request).look_up(job_id)))
+    return json_answer(shown(request, await dispatcher_of(request).look_up(job_id)))
 
 
 @jobs.delete("/jobs/<job_id:str>")
 async def cancel(request: Request, job_id: str) -> HTTPResponse:
     """Take a waiting job out of the line; 409 once it is anything else."""
     await dispatcher_of(request).cancel(job_id, "cancelled by who ordered it")
-    return empty()
+    return empty(headers=NOSNIFF)
 
 
-def _submitted(submission: Submission) -> HTTPResponse:
-    headers = {"Location": f"jobs/{submission.job.id}"}
-    if submission.position is None:
-        return raw('"Assigned"', 200, headers, "application/json")
-    body = f'{{"Queued":{{"position":{submission.position}}}}}'
-    return raw(body, 202, headers, "application/json")
-
-
-def _shown(submission: Submission) -> dict[str, Any]:
+def shown(request: Request, submission: Submission) -> dict[str, Any]:
+    """A job as whoever has its id may see it."""
     job = submission.job
     return {
         "id": job.id,
@@ -53,10 +56,23 @@ def _shown(submission: Submission) -> dict[str, Any]:
         "state": job.state.value,
         "position": submission.position,
         "submitted_at": job.submitted_at,
-        "eta": None,
+        "eta": _eta(request, job.id),
     }
 
 
-def _json(value: Any) -> HTTPResponse:
-    body = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)
-    return raw(body, content_type="application/json")
+def _submitted(submission: Submission, headers: Mapping[str, str]) -> HTTPResponse:
+    headers = {"Location": f"jobs/{submission.job.id}", **headers}
+    if submission.position is None:
+        return raw('"Assigned"', 200, headers, "application/json")
+    body = f'{{"Queued":{{"position":{submission.position}}}}}'
+    return raw(body, 202, headers, "application/json")
+
+
+def _eta(request: Request, job_id: str) -> list[float] | None:
+    line = hub_of(request).line
+    order = line.get(job_id)
+    return None if order is None else _rounded(line.window(order, now_s_of(request)))
+
+
+def _rounded(window: tuple[float, float] | None) -> list[float] | None:
+    return None if window is None else [round(end, 1) for end in window]

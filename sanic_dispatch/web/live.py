@@ -7,11 +7,9 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from ipaddress import ip_address
 from typing import Any, cast
 
 from sanic import Blueprint, HTTPResponse, Request
-from sanic.exceptions import SanicException
 from sanic.response import raw
 from sanic.server.websockets.impl import OPEN, WebsocketImplProtocol
 from websockets.frames import Frame as WebsocketFrame
@@ -21,13 +19,20 @@ from sanic_dispatch import __version__
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live.event_stream import EventStream
 from sanic_dispatch.live.frame import Cursor, Frame, encode
-from sanic_dispatch.live.hub import Client, Hub, TooManyClients, Topic, Wire
+from sanic_dispatch.live.hub import Client, TooManyClients, Topic, Wire
 from sanic_dispatch.live.schema import asyncapi
+from sanic_dispatch.web.access import OPERATOR
+from sanic_dispatch.web.answers import NOSNIFF, PRIVATE
+from sanic_dispatch.web.context import hub_of
+from sanic_dispatch.web.errors import challenge, problem, word_of
 
 live = Blueprint("live")
 
 SEND_BUFFER_BYTES = 64 * 1024
 """What the kernel may hold for one client: what is more stays with us, where it is counted."""
+
+UNHEARD_MS = 30_000
+"""How long the kernel waits for a sign of life; heartbeats go out often enough to miss one."""
 
 SPOKE, NOT_UTF8 = 4400, 1007
 """Close codes: only we speak here; a text that is none."""
@@ -35,22 +40,30 @@ SPOKE, NOT_UTF8 = 4400, 1007
 GOODBYE_S = 1.0
 """How long to wait for the answer to a close frame."""
 
-MayMonitor = Callable[[Request], bool]
+Judge = Callable[[Request], bool]
 
 
 class Refusal(Exception):
     """A request that gets no view: an HTTP status; the close code is the same plus 4000."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, word: str = "") -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.word = word or word_of(status)
+
+    def to_answer(self) -> HTTPResponse:
+        """The same as an answer over HTTP."""
+        headers = challenge(OPERATOR) if self.status == 401 else {}
+        return problem(self.status, self.word, self.reason, headers)
 
 
 async def follow(request: Request, ws: WebsocketImplProtocol) -> None:
     """Frames of one view until the client leaves; it must not speak."""
     wire = Socket(ws)
     try:
+        if not _asked(request, "may_follow", unless_wired=True):
+            raise Refusal(403, "not from a page of another site")
         client = _follow(request, wire, _parameter(request, "since"))
     except Refusal as refusal:
         # A browser cannot see why a handshake was refused: accept it first, then close.
@@ -75,36 +88,14 @@ async def look(request: Request) -> HTTPResponse | None:
         with _refusing():
             frame = hub_of(request).look(_topic(request))
     except Refusal as refusal:
-        raise SanicException(refusal.reason, refusal.status) from refusal
-    headers = {"Cache-Control": "no-store"}
-    return raw(frame.json, headers=headers, content_type="application/json")
+        return refusal.to_answer()
+    return raw(frame.json, headers=PRIVATE, content_type="application/json")
 
 
 @live.get("/asyncapi.json")
 async def document(_: Request) -> HTTPResponse:
     """The channel as an AsyncAPI document."""
-    return raw(_document(), content_type="application/json")
-
-
-def hub_of(request: Request) -> Hub:
-    """The hub that the app was wired with."""
-    return cast(Hub, request.app.ctx.hub)
-
-
-def may_monitor_of(request: Request) -> MayMonitor:
-    """Who may see the monitor: as the app was wired, else whoever is on this machine."""
-    return cast(MayMonitor, getattr(request.app.ctx, "may_monitor", from_loopback))
-
-
-def from_loopback(request: Request) -> bool:
-    """Whether the client is on this machine, and no proxy stands in between."""
-    if "forwarded" in request.headers or "x-forwarded-for" in request.headers:
-        return False
-    try:
-        address = ip_address(request.ip)
-    except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    return raw(_document(), headers=NOSNIFF, content_type="application/json")
 
 
 class Socket:
@@ -114,6 +105,8 @@ class Socket:
     one is one too many.
     """
 
+    __slots__ = ("_protocol", "_transport", "ended")
+
     def __init__(self, ws: WebsocketImplProtocol) -> None:
         assert ws.io_proto
         assert ws.io_proto.transport
@@ -122,9 +115,7 @@ class Socket:
         self._transport = ws.io_proto.transport
         ws.assembler = cast(Any, self)
         with suppress(OSError):
-            self._transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES
-            )
+            _limit(self._transport.get_extra_info("socket"))
 
     def buffered(self) -> int:
         """How many bytes the kernel has not taken yet."""
@@ -150,6 +141,13 @@ class Socket:
             self.close(SPOKE if _can_be_read(frame) else NOT_UTF8)
 
 
+def _limit(sock: socket.socket) -> None:
+    """Let the kernel neither hold much for a client nor believe for long that it is there."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
+
+
 @cache
 def _document() -> bytes:
     return encode(asyncapi(__version__))
@@ -165,7 +163,7 @@ async def _stream(request: Request) -> None:
     wire = EventStream()
     client = _follow(request, wire, since)
     try:
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        headers = {**PRIVATE, "X-Accel-Buffering": "no"}
         response = await request.respond(content_type="text/event-stream", headers=headers)
         await wire.send_by(cast(HTTPResponse, response).send)
     finally:
@@ -185,9 +183,9 @@ def _refusing() -> Iterator[None]:
     except ValueError as error:
         raise Refusal(400, str(error)) from error
     except UnknownJob as error:
-        raise Refusal(404, str(error)) from error
+        raise Refusal(404, str(error), "UnknownJob") from error
     except TooManyClients as error:
-        raise Refusal(503, str(error)) from error
+        raise Refusal(503, str(error), "TooManyClients") from error
 
 
 def _topic(request: Request) -> Topic:
@@ -199,9 +197,15 @@ def _topic(request: Request) -> Topic:
         return Topic("order", order_id)
     if view not in (None, "board", "monitor"):
         raise ValueError("view is board or monitor")
-    if view == "monitor" and not may_monitor_of(request)(request):
+    if view == "monitor" and not _asked(request, "may_monitor", unless_wired=False):
         raise Refusal(401, "the monitor is for operators")
     return Topic(view or "board")
+
+
+def _asked(request: Request, judge: str, *, unless_wired: bool) -> bool:
+    """What the judge that the app was wired with says of this request."""
+    judged = cast("Judge | None", getattr(request.app.ctx, judge, None))
+    return judged(request) if judged else unless_wired
 
 
 def _parameter(request: Request, name: str) -> str | None:

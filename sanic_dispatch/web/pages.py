@@ -6,8 +6,9 @@ from pathlib import Path
 
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.exceptions import NotFound
-from sanic.response import file, json, redirect
+from sanic.response import file, redirect
 
+from sanic_dispatch.web.answers import json_answer
 from sanic_dispatch.web.context import settings_of
 
 pages = Blueprint("pages")
@@ -31,7 +32,7 @@ async def home(_: Request) -> HTTPResponse:
 @pages.get("/public/config.json")
 async def config(request: Request) -> HTTPResponse:
     """What the original's page asked for."""
-    return json({"server_port": settings_of(request).port})
+    return json_answer({"server_port": settings_of(request).port})
 
 
 @pages.get("/public/<path:path>")
@@ -39,11 +40,15 @@ async def page(request: Request, path: str) -> HTTPResponse:
     """A file; the user's own comes before the one that ships."""
     for folder in (settings_of(request).public, shipped_files()):
         if folder and (found := _inside(folder, path)):
-            return await file(found, request_headers=request.headers)
+            headers = dict(request.app.ctx.page_headers)
+            return await file(found, request_headers=request.headers, headers=headers)
     raise NotFound("no such file")
 
 
 def _inside(folder: Path, path: str) -> Path | None:
     """The regular file of that path, if it is really inside the folder."""
-    found = (folder / path).resolve()
-    return found if found.is_relative_to(folder.resolve()) and found.is_file() else None
+    try:
+        found = (folder / path).resolve()
+        return found if found.is_relative_to(folder.resolve()) and found.is_file() else None
+    except (OSError, ValueError):  # too long, or not a path at all
+        return None

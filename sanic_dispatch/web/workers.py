@@ -10,17 +10,18 @@ from sanic_dispatch.callbacks import Guard, parse_callback
 from sanic_dispatch.clock import to_rfc3339
 from sanic_dispatch.dispatcher import Dispatcher
 from sanic_dispatch.job import Job
-from sanic_dispatch.web.context import dispatcher_of
-from sanic_dispatch.worker import Key, Worker
+from sanic_dispatch.web import access
+from sanic_dispatch.web.context import dispatcher_of, now_s_of
+from sanic_dispatch.web.cpee import instance_url_of, key_of, plain
+from sanic_dispatch.worker import Worker
 
 workers = Blueprint("workers")
-
-MAX_LABEL = 200
 
 
 @workers.post("/register-worker")
 async def register(request: Request) -> HTTPResponse | None:
     """Take in a worker: 200 with a job, or 202 ``"Queued"``: it is called back later."""
+    access.check(request, access.WORKER)
     dispatcher = dispatcher_of(request)
     worker = worker_from(request)
     job = await dispatcher.register(worker, lost="lost" in _flags(request))
@@ -32,27 +33,27 @@ async def register(request: Request) -> HTTPResponse | None:
 
 def worker_from(request: Request) -> Worker:
     """The worker that the CPEE headers speak of. Raises InvalidCallback, CallbackForbidden."""
-    header = request.headers.get
-    callback_url = parse_callback(header("cpee-callback"))
+    callback_url = parse_callback(request.headers.get("cpee-callback"))
     guard: Guard = request.app.ctx.guard
     guard.check_url(callback_url)
-    instance, activity = header("cpee-instance-uuid"), header("cpee-activity")
     return Worker(
         callback_url=callback_url,
-        registered_at=to_rfc3339(request.app.ctx.clock.now_s()),
-        key=Key(_plain(instance), _plain(activity)) if instance and activity else None,
-        instance_url=_same_origin(header("cpee-instance-url", ""), callback_url),
-        label=_plain(header("cpee-label", "")),
+        registered_at=to_rfc3339(now_s_of(request)),
+        key=key_of(request),
+        instance_url=instance_url_of(request, callback_url),
+        label=plain(request.headers.get("cpee-label", "")),
     )
 
 
 async def _answer_with(request: Request, dispatcher: Dispatcher, job: Job) -> None:
     """Write the job, and tell the dispatcher how far that came."""
+    headers = {"Job-Receipt": dispatcher.receipt_of(job)}
     began = False
     try:
         if request.transport.is_closing():
             raise RequestCancelled
-        response = await request.respond(raw(job.to_wire(), content_type="application/json"))
+        answer = raw(job.to_wire(), headers=headers, content_type="application/json")
+        response = await request.respond(answer)
         began = True
         await response.send(end_stream=True)
         if request.transport.is_closing():
@@ -66,15 +67,3 @@ async def _answer_with(request: Request, dispatcher: Dispatcher, job: Job) -> No
 def _flags(request: Request) -> set[str]:
     """The names in the query, also those without a value."""
     return {part.partition("=")[0] for part in request.query_string.split("&")}
-
-
-def _same_origin(instance_url: str, callback_url: str) -> str:
-    """An instance's address counts only if it has the callback's origin."""
-    origin = "/".join(callback_url.split("/", 3)[:3]) + "/"
-    return instance_url if instance_url.startswith(origin) else ""
-
-
-def _plain(text: str) -> str:
-    """A header's text: the engine sends raw UTF-8; control characters are dropped."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(char for char in text if char.isprintable())[:MAX_LABEL]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -16,9 +17,12 @@ from typing import Any
 import aiohttp
 from sanic import Sanic
 
-from sanic_dispatch.app import create_app
+from sanic_dispatch.app import PROTOCOL, create_app
 from sanic_dispatch.listen import listening_socket
 from sanic_dispatch.settings import Mode, Settings
+
+ROOT = Path(__file__).parents[2]
+"""The checkout: a server in another folder runs this code too."""
 
 
 @dataclass
@@ -50,7 +54,7 @@ async def running_service(**values: Any) -> AsyncIterator[Service]:
         mode = values.pop("mode", Mode.IN_MEMORY)
         app = create_app(Settings.of(mode, port=port, host="127.0.0.1", **values))
         app.config.TOUCHUP = False  # it rewrites Sanic's classes, once a process
-        server = await app.create_server(sock=sock, return_asyncio_server=True)
+        server = await app.create_server(sock=sock, return_asyncio_server=True, protocol=PROTOCOL)
         assert server is not None
         await server.startup()
         await server.before_start()
@@ -75,7 +79,8 @@ def free_port() -> int:
 def server_process(*arguments: str, port: int, cwd: Path) -> Iterator[subprocess.Popen[str]]:
     """``sanic-dispatch serve`` as a user would start it, listening; killed at the end."""
     command = [sys.executable, "-m", "sanic_dispatch", "serve", "--port", str(port), *arguments]
-    process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=cwd, env=env, stderr=subprocess.PIPE, text=True)
     try:
         _wait_until_listening(process, port)
         yield process

@@ -25,6 +25,7 @@ from sanic_dispatch.live.hub import (
     Topic,
 )
 from sanic_dispatch.live.line import KEPT_S
+from sanic_dispatch.live.pacer import LEAST_REST_S
 from sanic_dispatch.live.robots import LINGER_S
 from sanic_dispatch.live.views import BEAT_S, Board, Monitor
 from tests.kit.clock import START_S
@@ -222,6 +223,18 @@ def test_many_changes_are_one_frame(story: Story, hub: Hub) -> None:
     assert wire.state["bar"]["waiting"] == 100
 
 
+def test_what_changes_nothing_here_is_not_told(story: Story, hub: Hub) -> None:
+    """An event that only operators see is no frame for the others."""
+    board, monitor = followed(hub), followed(hub, MONITOR)
+    story.assign(story.submit())
+    story.loop.run(0.1)
+    frames = len(board.taken), len(monitor.taken)
+    story.register("r9", kind=Kind.WORKER_DROPPED)
+    story.loop.run(0.1)
+    assert (len(board.taken), len(monitor.taken)) == (frames[0], frames[1] + 1)
+    assert set(monitor.taken[-1]["patch"]) == {f"log/{story.events.number}"}
+
+
 def test_all_get_the_same_bytes(story: Story, hub: Hub) -> None:
     """A frame is encoded once for all who are at the same cursor."""
     frames: list[Any] = []
@@ -340,7 +353,7 @@ def test_an_owner_learns_at_once_what_happens_to_the_order(story: Story, hub: Hu
     wire = followed(hub, order(100))
     for step in (story.assign, story.doubt, story.put_back, story.cancel):
         step(100)
-        story.loop.run(0.0)
+        story.loop.run(LEAST_REST_S)
     states = [frame["state"]["order"]["state"] for frame in wire.taken]
     assert states == ["waiting", "assigned", "assigned", "waiting", "cancelled"]
 
@@ -360,7 +373,7 @@ def test_who_is_near_is_told_of_every_step(story: Story, hub: Hub) -> None:
     wire = followed(hub, order(14))
     for ticket in range(1, 14):
         story.assign(ticket)
-        story.loop.run(0.0)
+        story.loop.run(LEAST_REST_S)
     assert told(wire) == [13, *range(10, -1, -1)]
 
 
@@ -388,7 +401,7 @@ def test_ten_thousand_links_do_not_cost_ten_thousand_updates(story: Story, hub: 
     for wire in wires:
         wire.taken.clear()
     story.assign(1)
-    story.loop.run(0.0)
+    story.loop.run(LEAST_REST_S)
     assert 10 <= sum(len(wire.taken) for wire in wires) <= 12
     assert wires[5].state["order"]["ahead"] == 4
 

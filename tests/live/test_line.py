@@ -176,6 +176,15 @@ def test_a_worker_in_the_queue_that_holds_a_job_counts_once(story: Story, line: 
     assert (line.bar().robots, doing(line)) == (1, {"r1": Doing.ASSIGNED})
 
 
+def test_a_worker_whose_job_went_back_waits_on(story: Story, line: Line) -> None:
+    """Until its own event says that it was set aside, if it was."""
+    story.submit()
+    worker = story.register("r1")
+    story.assign(1, worker)
+    story.refuse(1)
+    assert (line.bar().robots, doing(line)) == (1, {"r1": Doing.WAITING})
+
+
 def test_the_number_counts_every_change(story: Story, line: Line) -> None:
     """One per event."""
     story.submit()

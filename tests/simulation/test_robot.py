@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 
+import aiohttp
 import pytest
 
-from sanic_dispatch.simulation import CallFailed, Robot
+from sanic_dispatch.simulation import CallFailed, Faults, Robot
+from sanic_dispatch.simulation.crew import Crew, Plan, order_of
+from sanic_dispatch.simulation.mishaps import Mishaps, Rates
+from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
 
 JOB = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n"
@@ -136,3 +140,148 @@ async def test_brake(engine, service, clock, attributes, braked):
     instance = engine.start_instance(attributes=attributes)
     await Robot(instance, service.base, clock=clock).run(rounds=103)
     assert clock.slept.count(1.0) == braked
+
+
+async def test_after_a_failed_call_the_last_answer_is_asked_for(instance, service, clock):
+    """Rescue code registers with ?lost; once there was an answer the robot calls as usual."""
+    service.answers = [UNAVAILABLE, NO_CONTENT]
+    robot = Robot(instance, service.base + "?token=t", rescue_s=3, clock=clock)
+    await robot.run(rounds=3)
+    queries = [request.split(b" ", 2)[1].partition(b"?")[2] for request in service.requests]
+    assert queries == [b"token=t", b"token=t&lost=", b"token=t"]
+
+
+async def test_what_is_mixed_is_not_mixed_again(instance, service, clock):
+    """Where ?lost brings the job that was mixed last, it is not mixed a second time."""
+    service.answers = [JOB, UNAVAILABLE, JOB, NO_CONTENT]
+    mixed = []
+    robot = Robot(
+        instance, service.base, rescue_s=3, clock=clock, on_mixed=lambda *_: mixed.append(1)
+    )
+    await robot.run(rounds=4)
+    assert (len(mixed), robot.mixed) == (1, 1)
+
+
+async def test_the_label(instance, service, clock):
+    """A robot's label is that of its activity."""
+    service.answers = [NO_CONTENT]
+    await Robot(instance, service.base, label="Robot 7", clock=clock).run(rounds=1)
+    assert dict(service.headers())["CPEE-LABEL"] == "Robot 7"
+
+
+def mishaps(told, **rates):
+    return Mishaps(
+        Rates(**rates),
+        clock=HeldClock(),
+        rng=random.Random(1),
+        on_mishap=lambda _, text: told.append(text),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rates", "statuses"), [({"fail": 1.0}, {500, 503}), ({"stop": 1.0}, {None}), ({}, {None})]
+)
+async def test_the_dice(instance, rates, statuses):
+    """A rate of 1 is every round, one of 0 none; a failure takes no job."""
+    dice, seen = mishaps([], **rates), set()
+    for _ in range(20):
+        dice.begin_round(instance)
+        seen.add(instance.faults.status)
+        assert instance.faults.take is (instance.faults.status is None)
+    assert seen == statuses
+    await dice.end()
+
+
+async def test_a_hang_is_one_of_three(instance):
+    """The PUT hangs, the job taken or not, or the answer is lost after taking."""
+    dice, seen = mishaps([], hang=1.0), set()
+    for _ in range(50):
+        dice.begin_round(instance)
+        seen.add((instance.faults.take, instance.faults.hang, instance.faults.close))
+    assert seen == {(True, True, False), (False, True, False), (True, False, True)}
+    await dice.end()
+
+
+async def test_a_failure_happens_once(instance, waiting, http):
+    """After one PUT was refused, the next one to the same callback is taken."""
+    told = []
+    dice = mishaps(told, fail=1.0)
+    dice.begin_round(instance)
+    task = await waiting()
+    async with http.put(instance.callback_urls[0], json=1) as response:
+        assert response.status in (500, 503)
+    await instance.until(lambda: instance.faults == Faults())
+    async with http.put(instance.callback_urls[0], json=2) as response:
+        assert response.status == 200
+    assert (await task).value == 2
+    assert told[0].startswith("refuses a job with 50")
+    await dice.end()
+
+
+async def test_a_stop_ends(instance):
+    """Who is stopped is continued; there is never more than one stop at a time."""
+    told = []
+    dice = mishaps(told, stop=1.0)
+    dice.begin_round(instance)
+    dice.begin_round(instance)
+    await instance.until(lambda: not dice.will_stop and instance.state == "running")
+    assert told == ["is stopped", "is continued"]
+    await dice.end()
+
+
+async def test_the_same_seed_is_the_same_night(instance):
+    """With the same dice the same happens."""
+    nights = []
+    for _ in range(2):
+        dice, night = mishaps([], fail=0.3, hang=0.3), []
+        for _ in range(20):
+            dice.begin_round(instance)
+            night.append(instance.faults)
+        nights.append(night)
+        await dice.end()
+    assert nights[0] == nights[1]
+
+
+async def test_a_crew(service):
+    """Each robot of a crew has its name, registers, and tells what it does."""
+    news = asyncio.Queue()
+    service.answers = [JOB]
+    plan = Plan(url=service.base, count=2, mix_s=0.001, label="Bot", seed=1)
+    task = asyncio.create_task(Crew(plan, lambda *told: news.put_nowait(told)).run())
+    told = {await asyncio.wait_for(news.get(), 5) for _ in range(4)}
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert {name for name, _ in told} <= {"Bot 1", "Bot 2"}
+    assert ("Bot 1", "mixes job 7") in told
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ({"id": "1" * 32, "data": {"drink": "mojito", "name": "Ada"}}, "mojito for Ada"),
+        ({"id": "1" * 32, "data": {"drink": 3}}, "job 11111111"),
+        ({"id": "1" * 32, "data": [1]}, "job 11111111"),
+    ],
+)
+def test_what_an_order_is_called(job, words):
+    """An order is called by its drink and name, or by its id where it has none."""
+    assert order_of({"Job": job}) == words
+
+
+async def test_an_engine_that_others_can_reach(service, clock):
+    """An engine under another address listens there, and calls itself by it."""
+    async with OutsideEngine("127.0.0.2") as engine:
+        instance = engine.start_instance()
+        assert instance.url == f"http://127.0.0.2:{engine.port}/1/"
+        task = asyncio.create_task(instance.call(service.url))
+        await instance.until(lambda: instance.waiting)
+        async with aiohttp.request("GET", instance.callback_urls[0]) as response:
+            assert response.status == 200
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_the_address_towards_a_service():
+    """Towards this machine it is loopback; the same where there is no way."""
+    assert address_towards("http://localhost:2567/") == "127.0.0.1"
+    assert address_towards("http://no-such-host.invalid/") == "127.0.0.1"

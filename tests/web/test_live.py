@@ -166,14 +166,22 @@ async def test_a_malformed_cursor_is_refused(bar: Bar, since: str) -> None:
 
 
 async def test_the_monitor_is_for_operators(bar: Bar) -> None:
-    """4401, and 401 at /state, for whom the app does not let in; this machine is let in."""
-    async with bar.connect("?view=monitor") as ws:
-        assert "state" in await frame(ws)
-    async with bar.get("?view=monitor", **{"X-Forwarded-For": "10.1.2.3"}) as response:
-        assert response.status == 401
-    bar.app.ctx.may_monitor = lambda request: False
+    """4401, and 401 at /state, for whom the app does not let in; this machine is no exception."""
     async with bar.connect("?view=monitor") as ws:
         assert await close_code(ws) == 4401
+    async with bar.get("?view=monitor") as response:
+        assert response.status == 401
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="operator"'
+    bar.app.ctx.may_monitor = lambda request: True
+    async with bar.connect("?view=monitor") as ws:
+        assert "state" in await frame(ws)
+
+
+async def test_pages_of_other_sites_do_not_follow(bar: Bar) -> None:
+    """4403 where the app says that the page is none of ours."""
+    bar.app.ctx.may_follow = lambda request: False
+    async with bar.connect() as ws:
+        assert await close_code(ws) == 4403
 
 
 async def test_full_is_said_as_such() -> None:
@@ -330,6 +338,17 @@ async def test_bad_frames_are_closed_within_a_second(
     await left(bar)
 
 
+async def test_nothing_follows_a_close_frame(bar: Bar) -> None:
+    """Whatever happens while the client does not answer it; and it is not waited for long."""
+    async with raw_client(bar) as client:
+        await client.frame()
+        client.writer.write(masked(0x81, b"hello"))
+        assert await client.close_code() == 4400
+        bar.story.submit()
+        assert await asyncio.wait_for(client.reader.read(), 3) == b""
+    await left(bar)
+
+
 async def test_a_frame_cut_short_disturbs_nobody(bar: Bar) -> None:
     """Half a frame is waited for; frames still go out, and breaking off ends it."""
     async with raw_client(bar) as client:
@@ -351,12 +370,14 @@ async def test_a_slow_reader_is_cut_and_holds_little(
         held = 0
         async with asyncio.timeout(20):
             while bar.hub.size > 1:
-                bar.story.submit({"drink": secrets.token_hex(40)})
-                bar.story.cancel(len(bar.story.jobs))
+                for _ in range(40):
+                    ticket = bar.story.submit({"drink": secrets.token_hex(40)})
+                    if ticket > 40:
+                        bar.story.cancel(ticket - 40)
                 state = reduced(state, await frame(reader))
                 held = max(held, *(c.wire.buffered() for c in bar.hub._clients))
         assert 0 < held <= 1024 * 1024
-        assert state["bar"]["waiting"] == 0
+        assert state["bar"]["waiting"] == 40
 
 
 # ---- the same without a websocket

@@ -1,0 +1,26 @@
+"""An asynchronous client of the HTTP interface and of the live channel.
+
+    async with DispatchClient("http://localhost:2567/") as client:
+        submitted = await client.submit({"drink": "mojito", "name": "Ada"})
+        async for state in client.follow(order=submitted.job_id):
+            ...
+
+Raises ServiceError where the service said no, and Unreachable where nothing was heard of it.
+"""
+
+from __future__ import annotations
+
+from sanic_dispatch.client.answers import JobStatus, ServiceError, Submitted, Unreachable
+from sanic_dispatch.client.channel import Lost, State, reduce
+from sanic_dispatch.client.client import DispatchClient
+
+__all__ = [
+    "DispatchClient",
+    "JobStatus",
+    "Lost",
+    "ServiceError",
+    "State",
+    "Submitted",
+    "Unreachable",
+    "reduce",
+]

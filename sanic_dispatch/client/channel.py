@@ -1,0 +1,135 @@
+"""The live channel as a client sees it: frames, the view that they make, and why it is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import ujson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from yarl import URL
+
+from sanic_dispatch.client.answers import ServiceError, words_of
+
+FIRST_DELAY_S = 0.5
+LONGEST_DELAY_S = 15.0
+"""How long to wait before the first and the later attempts to come back."""
+
+WATCHDOG_S = 45.0
+"""A channel that is silent for so long is dead: there is a heartbeat every 20 s."""
+
+LARGEST_FRAME = 64 * 2**20
+
+_BAD_QUERY = 4400
+_LATER = (408, 425, 429)
+"""Answers to a handshake that mean *later*, although they begin with a 4."""
+
+
+class Lost(NamedTuple):
+    """The live channel is cut off: why, and after how many seconds it is tried again."""
+
+    reason: str
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A view as it was at ``at``: a flat ``map`` from keys to objects, not to be changed.
+
+    ``now`` is the service's clock in Unix seconds.
+    """
+
+    at: str
+    now: float
+    map: Mapping[str, Any]
+
+
+class ChannelLost(Exception):
+    """A connection of the live channel has ended; ``code`` is its close code, 0 where unknown."""
+
+    def __init__(self, reason: str, code: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+
+    def cursor_after(self, since: str | None) -> str | None:
+        """The cursor to come back with. Raises ServiceError where there is no coming back.
+
+        4400 may be about the cursor alone: then it is tried once without.
+        """
+        if not 4400 <= self.code < 4500:
+            return since
+        if self.code == _BAD_QUERY and since:
+            return None
+        raise ServiceError(self.code - 4000, detail=self.reason)
+
+
+def reduce(state: State | None, frame: Mapping[str, Any]) -> State:
+    """The view after a frame; where that is a heartbeat, the map stays the same object."""
+    return State(frame["at"], frame["now"], _merge(state.map if state else {}, frame))
+
+
+def delay_s(attempt: int, share: float) -> float:
+    """How long to wait before attempt n (from 0); ``share`` (0 to 1) spreads those who wait."""
+    return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempt, 10) * (1 + share / 2))
+
+
+async def frames_of(
+    url: URL, headers: Mapping[str, str], watchdog_s: float
+) -> AsyncGenerator[dict[str, Any]]:
+    """The frames of one connection. Raises ChannelLost at its end."""
+    scheme = "wss" if url.scheme == "https" else "ws"
+    connection = connect(
+        str(url.with_scheme(scheme)),
+        additional_headers=headers,
+        compression=None,
+        ping_interval=None,
+        close_timeout=1,
+        max_size=LARGEST_FRAME,
+    )
+    with _losing():
+        async with connection as socket:
+            while True:
+                yield ujson.loads(await _received(socket, watchdog_s))
+
+
+async def _received(socket: ClientConnection, watchdog_s: float) -> str | bytes:
+    try:
+        async with asyncio.timeout(watchdog_s):
+            return await socket.recv()
+    except TimeoutError:
+        raise ChannelLost(f"silent for {watchdog_s:g} s") from None
+
+
+@contextmanager
+def _losing() -> Iterator[None]:
+    try:
+        yield
+    except ConnectionClosed as closed:
+        raise _closed(closed) from None
+    except InvalidStatus as refused:
+        status = refused.response.status_code
+        code = 0 if status in _LATER else 4000 + status
+        raise ChannelLost(f"answered {status}", code) from None
+    except (WebSocketException, OSError, ValueError) as error:
+        raise ChannelLost(words_of(error)) from None
+
+
+def _closed(closed: ConnectionClosed) -> ChannelLost:
+    if closed.rcvd is None:
+        return ChannelLost("the connection broke")
+    return ChannelLost(closed.rcvd.reason or f"closed with {closed.rcvd.code}", closed.rcvd.code)
+
+
+def _merge(entries: Mapping[str, Any], frame: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "state" in frame:
+        state: Mapping[str, Any] = frame["state"]
+        return state
+    if "patch" not in frame:
+        return entries
+    patched = {**entries, **frame["patch"]}
+    return {key: value for key, value in patched.items() if value is not None}

@@ -1,0 +1,48 @@
+"""The operator's part of the client: every act of ``/operator``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic_dispatch.client.answers import read
+from sanic_dispatch.client.client import DispatchClient
+
+
+class OperatorClient(DispatchClient):
+    """Acts for whoever has the operator's token. Raises ServiceError and Unreachable.
+
+    ``who`` is the name that the log will have; without one it is this machine's address.
+    """
+
+    def __init__(self, base_url: str, token: str | None = None, *, who: str = "") -> None:
+        super().__init__(base_url, token)
+        if who:
+            self._headers = {**self._headers, "X-Operator": who}
+
+    async def act(self, act: str, reason: str = "") -> dict[str, Any]:
+        """``pause`` or ``resume``."""
+        return await self._act("operator", act, said={"reason": reason})
+
+    async def act_on_job(self, job_id: str, act: str, reason: str = "") -> dict[str, Any]:
+        """``cancel``, ``put-back`` or ``first``; the job as it is then."""
+        return await self._act("operator", "jobs", job_id, act, said={"reason": reason})
+
+    async def act_on_worker(self, callback: str, act: str, reason: str = "") -> dict[str, Any]:
+        """``aside``, ``back`` or ``drop``."""
+        said = {"callback": callback, "reason": reason}
+        return await self._act("operator", "workers", act, said=said)
+
+    async def jobs(self, state: str | None = None, after: int = 0, limit: int = 100) -> Any:
+        """``{"jobs","next"}``: jobs by ticket, and the ticket after which to go on."""
+        query = {"after": str(after), "limit": str(limit)} | ({"state": state} if state else {})
+        async with self._request("GET", "operator", "jobs", query=query) as answer:
+            return await read(answer, lambda said: {name: said[name] for name in ("jobs", "next")})
+
+    async def workers(self) -> list[dict[str, Any]]:
+        """The workers that wait."""
+        async with self._request("GET", "operator", "workers") as answer:
+            return await read(answer, lambda said: list(said["workers"]))
+
+    async def _act(self, *path: str, said: dict[str, str]) -> dict[str, Any]:
+        async with self._request("POST", *path, json=said) as answer:
+            return await read(answer, dict)

@@ -1,0 +1,104 @@
+"""A crew: several robots of one simulated engine that work for the same dispatcher."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sanic_dispatch.simulation.instance import Instance
+from sanic_dispatch.simulation.mishaps import Mishaps, Rates
+from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
+from sanic_dispatch.simulation.robot import Robot
+from sanic_dispatch.simulation.waits import Result
+from sanic_dispatch.tasks import Tasks
+
+RESCUE_S = 2.0
+"""After a call that failed, a robot waits so long: the dispatcher may be starting."""
+
+News = Callable[[str, str], None]
+"""Is told a robot's name and what it does or what befalls it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Who works where, how fast and how reliably; ``callback_host`` empty is found out."""
+
+    url: str
+    count: int = 2
+    mix_s: float = 5.0
+    jitter: float = 0.2
+    rates: Rates = Rates()
+    label: str = "Robot"
+    seed: int | None = None
+    callback_host: str = ""
+
+
+class Crew:
+    """The robots by name; ``orders`` has what each of them got last."""
+
+    def __init__(self, plan: Plan, news: News) -> None:
+        self.robots: dict[str, Robot] = {}
+        self.orders: dict[str, str] = {}
+        self._plan = plan
+        self._news = news
+        self._random = random.Random(plan.seed)
+        self._names: dict[Instance, str] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        tasks = Tasks()
+        host = self._plan.callback_host or address_towards(self._plan.url)
+        async with OutsideEngine(host) as engine:
+            for n in range(1, self._plan.count + 1):
+                self._hire(f"{self._plan.label} {n}", engine)
+            for robot in self.robots.values():
+                tasks.spawn(robot.run())
+            try:
+                await tasks.idle()
+            finally:
+                await tasks.cancel()
+
+    def _hire(self, name: str, engine: OutsideEngine) -> None:
+        plan, rng = self._plan, random.Random(self._random.random())
+        instance = engine.start_instance(name, {"nednoamol": "true"})
+        self._names[instance] = name
+        mishaps = Mishaps(
+            plan.rates,
+            within_s=plan.mix_s,
+            stop_s=2 * plan.mix_s,
+            rng=rng,
+            on_mishap=lambda instance, text: self._news(name, text),
+        )
+        self.robots[name] = Robot(
+            instance,
+            plan.url,
+            mix_s=plan.mix_s,
+            jitter=plan.jitter,
+            rescue_s=RESCUE_S,
+            label=name,
+            rng=rng,
+            on_job=self._on_job,
+            on_mixed=self._on_mixed,
+            on_failure=lambda robot, _: self._news(name, robot.doing),
+            mishaps=mishaps,
+        )
+
+    def _on_job(self, robot: Robot, result: Result) -> None:
+        name = self._names[robot.instance]
+        self.orders[name] = order_of(result.value)
+        self._news(name, f"mixes {self.orders[name]}")
+
+    def _on_mixed(self, robot: Robot, _: Result) -> None:
+        name = self._names[robot.instance]
+        self._news(name, f"is done with {self.orders[name]}")
+
+
+def order_of(value: Any) -> str:
+    """What people call an order: its drink and who it is for, or the begin of its id."""
+    job = value["Job"]
+    data = job.get("data")
+    texts = [data.get(key) for key in ("drink", "name")] if isinstance(data, dict) else []
+    named = [text for text in texts if isinstance(text, str) and text]
+    return " for ".join(named) or f"job {str(job.get('id'))[:8]}"

@@ -1,0 +1,111 @@
+"""What befalls a robot by chance: it fails, hangs or is stopped, each in a share of its rounds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sanic_dispatch.clock import Clock, SystemClock
+from sanic_dispatch.simulation.faults import Faults
+from sanic_dispatch.simulation.instance import Instance
+from sanic_dispatch.tasks import Tasks
+
+OnMishap = Callable[[Instance, str], None]
+
+LOST_ANSWER = Faults(close=True)
+"""The job is taken, and the connection breaks before the answer."""
+
+_HANGS = (Faults(hang=True), Faults(take=False, hang=True), LOST_ANSWER)
+_REFUSALS = (Faults(take=False, status=500), Faults(take=False, status=503))
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """In which share of its rounds, from 0 to 1, what happens to a robot.
+
+    ``fail``: its callback answers 500 or 503 once, although it waits. ``hang``: the PUT is never
+    answered, be the job taken or not, or the answer is lost. ``stop``: somebody stops its
+    instance, and continues it later.
+    """
+
+    fail: float = 0.0
+    hang: float = 0.0
+    stop: float = 0.0
+
+
+class Mishaps:
+    """Rolls the dice for the rounds of one robot; ``stop_s`` is about how long a stop takes."""
+
+    def __init__(
+        self,
+        rates: Rates,
+        *,
+        within_s: float = 5.0,
+        stop_s: float = 5.0,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        on_mishap: OnMishap | None = None,
+    ) -> None:
+        """A stop begins ``within_s`` of its round's begin; ``on_mishap`` is told of everything.
+
+        ``rates`` may be changed at any time.
+        """
+        self.rates = rates
+        self.will_stop = False
+        """Whether a stop is to come, or to end."""
+        self._within_s = within_s
+        self._stop_s = stop_s
+        self._clock = clock or SystemClock()
+        self._random = rng or random.Random()
+        self._on_mishap = on_mishap
+        self._tasks = Tasks()
+
+    def begin_round(self, instance: Instance) -> None:
+        """Decide what happens to this round's PUT, and whether the instance is stopped."""
+        instance.faults = faults = self._draw()
+        if faults != Faults():
+            self._tasks.spawn(self._only_once(instance, faults))
+        if not self.will_stop and self._random.random() < self.rates.stop:
+            self.will_stop = True
+            self._tasks.spawn(self._stop_for_a_while(instance))
+
+    async def end(self) -> None:
+        """Nothing more happens; whoever is stopped stays so."""
+        await self._tasks.cancel()
+
+    def _draw(self) -> Faults:
+        dice = self._random.random()
+        if dice < self.rates.fail:
+            return self._random.choice(_REFUSALS)
+        if dice < self.rates.fail + self.rates.hang:
+            return self._random.choice(_HANGS)
+        return Faults()
+
+    async def _only_once(self, instance: Instance, faults: Faults) -> None:
+        before = len(instance.puts)
+        await instance.until(lambda: len(instance.puts) > before or instance.faults is not faults)
+        if instance.faults is faults:
+            instance.faults = Faults()
+            self._tell(instance, _words(faults))
+
+    async def _stop_for_a_while(self, instance: Instance) -> None:
+        await self._clock.sleep(self._random.uniform(0, self._within_s))
+        instance.stop()
+        self._tell(instance, "is stopped")
+        await self._clock.sleep(self._stop_s * self._random.uniform(0.5, 1.5))
+        self.will_stop = False
+        instance.resume()
+        self._tell(instance, "is continued")
+
+    def _tell(self, instance: Instance, text: str) -> None:
+        if self._on_mishap:
+            self._on_mishap(instance, text)
+
+
+def _words(faults: Faults) -> str:
+    if faults.status:
+        return f"refuses a job with {faults.status}"
+    if not faults.take:
+        return "does not answer, and takes no job"
+    return "takes a job and does not answer" if faults.hang else "takes a job and loses the answer"

@@ -1,0 +1,64 @@
+"""Where a request comes from, seen through the proxies that are trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import cast
+
+from sanic import Request
+
+Address = IPv4Address | IPv6Address
+
+
+class Proxies:
+    """The networks whose word on where a request comes from is taken."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = [ip_network(network) for network in networks]
+
+    def client_of(self, request: Request) -> str:
+        """The address of whoever sent the request to the first proxy that is trusted."""
+        client = _read(request.ip)
+        if client is None:
+            return "unknown"
+        for address in _forwarded(request):
+            if not self._trusts(client) or address is None:
+                break
+            client = address
+        return str(client)
+
+    def host_of(self, request: Request) -> str:
+        """The host that the client asked for: a proxy that is trusted may have put its own."""
+        peer = _read(request.ip)
+        forwarded = request.headers.get("x-forwarded-host", "")
+        if forwarded and peer is not None and self._trusts(peer):
+            return forwarded.rpartition(",")[2].strip()
+        return cast(str, request.headers.get("host", ""))
+
+    def _trusts(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)
+
+
+def client_of(request: Request) -> str:
+    """The client's address, as the app was wired."""
+    return cast(Proxies, request.app.ctx.proxies).client_of(request)
+
+
+def network_of(address: str) -> str:
+    """What one household has: an IPv4 address, or the first 64 bits of an IPv6 address."""
+    return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
+
+
+def _forwarded(request: Request) -> Iterator[Address | None]:
+    """The hops of X-Forwarded-For, the last one first; None for what is no address."""
+    for hop in reversed(",".join(request.headers.getall("x-forwarded-for", [])).split(",")):
+        yield _read(hop.strip())
+
+
+def _read(text: str) -> Address | None:
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

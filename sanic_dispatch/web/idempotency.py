@@ -1,0 +1,36 @@
+"""The Idempotency-Key header, as draft-ietf-httpapi-idempotency-key-header says."""
+
+from __future__ import annotations
+
+import re
+
+from sanic import Request
+
+from sanic_dispatch.errors import InvalidKey
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_ESCAPE = re.compile(r"\\(.)")
+_VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
+_BARE = re.compile(r'[^",;\\]+')
+
+
+def key_of(request: Request) -> str | None:
+    """The key of a request, or None where it has none. Raises InvalidKey.
+
+    The draft has it in quotes; many clients send it bare. Both are the same key.
+    """
+    headers = request.headers.getall("idempotency-key", None)
+    if headers is None:
+        return None
+    if len(headers) > 1:
+        raise InvalidKey
+    key = _unquoted(headers[0].strip())
+    if not _VISIBLE.fullmatch(key):
+        raise InvalidKey
+    return key
+
+
+def _unquoted(text: str) -> str:
+    if quoted := _QUOTED.fullmatch(text):
+        return _ESCAPE.sub(r"\1", quoted[1])
+    return text if _BARE.fullmatch(text) else ""

@@ -1,0 +1,309 @@
+"""Limits: nothing grows without bound, and whoever is refused learns when to come back."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import http.client
+import json
+import statistics
+import threading
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from websockets.asyncio.client import connect
+
+from sanic_dispatch.simulation import Engine
+from tests.kit.server import free_port, running_service, server_process
+from tests.web.asking import ask, register, send_raw
+
+JSON = {"Content-Type": "application/json"}
+
+
+# ---- what waits
+
+
+async def test_a_full_line_says_when_to_come_back() -> None:
+    """503 with Retry-After; the waiting-time range is null as long as nobody can tell."""
+    async with running_service(max_jobs=2) as service:
+        for _ in range(2):
+            assert (await service.submit(1))[0] == 202
+        answer = await ask(service, "POST", "submit-job", json=1)
+        assert (answer.status, answer.body["Error"]) == (503, "QueueFull")
+        assert answer.headers["Retry-After"] == "10"
+        assert answer.body["eta"] is None
+        assert len(await service.app.ctx.listing.jobs(None, 0, 10)) == 2
+
+
+async def test_a_full_line_says_how_long_it_would_take() -> None:
+    """Once services were seen, the problem document has the range that an order would get."""
+    async with running_service(max_jobs=1) as service, Engine() as engine:
+        instance = engine.start_instance()
+        for _ in range(6):
+            await service.submit(1)
+            await instance.call(service.base_url + "register-worker")
+        await service.submit(1)
+        answer = await ask(service, "POST", "submit-job", json=1)
+        soonest, latest = answer.body["eta"]
+        assert service.app.ctx.clock.now_s() - 1 < soonest <= latest
+
+
+async def test_no_more_workers_than_may_wait() -> None:
+    """503 for a further worker; one that waits already may repeat itself."""
+    async with running_service(max_workers=1) as service:
+        assert (await register(service)).status == 202
+        answer = await register(service, "http://127.0.0.1:1/other/")
+        assert (answer.status, answer.body["Error"]) == (503, "QueueFull")
+        assert (await register(service)).status == 202
+
+
+async def test_no_more_followers_than_there_may_be() -> None:
+    """4503 at the websocket, 503 for an event stream, over both together."""
+    async with running_service(max_connections=1) as service:
+        url = service.base_url.replace("http", "ws") + "live"
+        async with connect(url) as first:
+            await first.recv()
+            async with connect(url) as second:
+                await second.wait_closed()
+                assert second.close_code == 4503
+            stream = await ask(service, "GET", "state", headers={"Accept": "text/event-stream"})
+            assert (stream.status, stream.body["Error"]) == (503, "TooManyClients")
+            assert stream.headers["Retry-After"] == "1"
+
+
+# ---- orders per minute
+
+
+async def test_orders_per_minute() -> None:
+    """429 with RateLimit headers and Retry-After beyond it; each answer says what is left."""
+    async with running_service(orders_per_minute=3) as service:
+        for left in (2, 1, 0):
+            answer = await ask(service, "POST", "submit-job", json=1)
+            assert answer.headers["RateLimit-Policy"] == '"orders";q=3;w=60'
+            assert answer.headers["RateLimit"] == f'"orders";r={left};t=20'
+        answer = await ask(service, "POST", "submit-job", json=1)
+        assert (answer.status, answer.body["Error"]) == (429, "TooManyOrders")
+        assert answer.headers["RateLimit"] == '"orders";r=0;t=20'
+        assert answer.headers["Retry-After"] == "20"
+        assert len(await service.app.ctx.listing.jobs(None, 0, 10)) == 3
+
+
+async def test_orders_are_counted_for_each_client_behind_a_trusted_proxy() -> None:
+    """X-Forwarded-For counts from a proxy that is trusted, and only its last hops."""
+    async with running_service(orders_per_minute=1, trusted_proxies=("127.0.0.0/8",)) as service:
+        for client, status in (("10.0.0.1", 202), ("10.0.0.2", 202), ("6.6.6.6, 10.0.0.1", 429)):
+            headers = {"X-Forwarded-For": client}
+            answer = await ask(service, "POST", "submit-job", json=1, headers=headers)
+            assert answer.status == status
+
+
+async def test_nobody_else_may_say_where_a_request_comes_from() -> None:
+    """Without a trusted proxy X-Forwarded-For does not count."""
+    async with running_service(orders_per_minute=1) as service:
+        for client, status in (("10.0.0.1", 202), ("10.0.0.2", 429)):
+            headers = {"X-Forwarded-For": client}
+            answer = await ask(service, "POST", "submit-job", json=1, headers=headers)
+            assert answer.status == status
+
+
+# ---- JSON
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 128 + b"]" * 128, b"[" * 1025 + b"]" * 1025, b"[" * 100_000 + b"]" * 100_000,
+     b'{"a":' * 100_000, b"NaN", b"-", b"01", b"1e999", b'"\\ud800"', b"9" * 5000],
+    ids=lambda body: repr(body[:12]) + f"x{len(body)}",
+)  # fmt: skip
+async def test_json_that_is_no_json_is_400(body: bytes) -> None:
+    """Deep, lone, endless: refused with a problem document, and nothing is queued."""
+    async with running_service() as service:
+        answer = await ask(service, "POST", "submit-job", data=body, headers=JSON)
+        assert (answer.status, answer.body["Error"]) == (400, "InvalidJson")
+        assert (await service.submit(1))[1] == {"Queued": {"position": 1}}
+
+
+async def test_depth_can_be_set() -> None:
+    """--max-depth is what is taken at most."""
+    async with running_service(max_depth=3) as service:
+        answer = await ask(service, "POST", "submit-job", data=b"[[[]]]", headers=JSON)
+        assert answer.status == 202
+        answer = await ask(service, "POST", "submit-job", data=b"[[[[]]]]", headers=JSON)
+        assert answer.status == 400
+
+
+async def test_large_numbers_are_exact() -> None:
+    """2^53 + 1 arrives as it was sent."""
+    async with running_service() as service:
+        await ask(service, "POST", "submit-job", data=b"[9007199254740993]", headers=JSON)
+        assert b'"data":[9007199254740993]' in (await register(service)).raw
+
+
+async def test_bad_bodies_leave_no_memory_behind() -> None:
+    """200 bodies at and over the limits, refused: resident memory grows by less than 20 MiB."""
+    bodies = (b"[" * (1 << 20), b'"' + b"x" * (2 << 20), b'{"a":' * 200_000, b"1" * (1 << 20))
+    async with running_service() as service:
+        for body in bodies:  # what is allocated once is no growth
+            await ask(service, "POST", "submit-job", data=body, headers=JSON)
+        gc.collect()
+        before = resident_bytes()
+        for _ in range(50):
+            for body in bodies:
+                answer = await ask(service, "POST", "submit-job", data=body, headers=JSON)
+                assert answer.status in (400, 413)
+        gc.collect()
+        assert resident_bytes() - before < 20 * 2**20
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+
+# ---- time
+
+
+SLOW = {
+    "head": [b"POST /submit-job HTTP/1.1\r\nHost: x\r\n", b"X: y\r\n"],
+    "body": [
+        b"POST /submit-job HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 1000\r\n\r\n",
+        b"1",
+    ],
+    "chunks": [
+        b"POST /submit-job HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n",
+        b"1\r\n1\r\n",
+    ],
+    "unread": [
+        b"POST /register-worker HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
+        b"1",
+    ],
+    "refused": [
+        b"POST /operator/pause HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
+        b"1",
+    ],
+}
+"""How a request begins, and what then drips."""
+
+
+class Drip:
+    """A client that sends a little of a request again and again, until it is cut off."""
+
+    def __init__(self, base_url: str, kind: str, every_s: float) -> None:
+        self.base_url, self.kind, self.every_s = base_url, kind, every_s
+        self.answer = b""
+        self.lasted_s = 0.0
+
+    async def run(self) -> None:
+        host, port = self.base_url.removeprefix("http://").strip("/").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        began = monotonic()
+        first, drop = SLOW[self.kind]
+        writer.write(first)
+        dripping = asyncio.create_task(self._drip(writer, drop))
+        try:
+            self.answer = await reader.read()
+        except ConnectionError:
+            pass
+        finally:
+            self.lasted_s = monotonic() - began
+            dripping.cancel()
+            writer.transport.abort()
+
+    async def _drip(self, writer: asyncio.StreamWriter, drop: bytes) -> None:
+        while not writer.transport.is_closing():
+            writer.write(drop)
+            await asyncio.sleep(self.every_s)
+
+
+@pytest.mark.parametrize("kind", SLOW)
+async def test_a_request_has_a_deadline(kind: str) -> None:
+    """It runs from the first byte to the last, whatever drips in between; then 408, and closed."""
+    async with running_service(request_timeout_s=0.4) as service:
+        drip = Drip(service.base_url, kind, 0.05)
+        await asyncio.wait_for(drip.run(), 5)
+        assert 0.3 < drip.lasted_s < 1.0
+        status = b"401" if kind == "refused" else b"408"
+        assert drip.answer.startswith(b"HTTP/1.1 " + status)
+        assert b"application/problem+json" in drip.answer
+
+
+async def test_each_request_of_a_connection_has_its_own_deadline() -> None:
+    """A connection that is kept alive is not cut for the time that it has been used in all."""
+    async with running_service(request_timeout_s=0.4) as service:
+        url = service.base_url + "submit-job"
+        for _ in range(4):
+            async with service.http.post(url, data=_slowly(), headers=JSON) as response:
+                assert response.status == 202
+
+
+async def _slowly() -> AsyncIterator[bytes]:
+    yield b"["
+    await asyncio.sleep(0.2)
+    yield b"]"
+
+
+async def test_slow_clients_delay_nobody(tmp_path: Path) -> None:
+    """500 connections that drip are closed within the time, and the p99 of others is < 100 ms."""
+    port = free_port()
+    arguments = ("--mode", "InMemory", "--request-timeout", "3", "--log-level", "error")
+    with server_process(*arguments, port=port, cwd=tmp_path):
+        base_url = f"http://127.0.0.1:{port}/"
+        drips = [Drip(base_url, list(SLOW)[n % len(SLOW)], 1.0) for n in range(500)]
+        over = threading.Event()
+        asking = asyncio.create_task(asyncio.to_thread(latencies_s, port, over))
+        async with asyncio.TaskGroup() as group:
+            for drip in drips:
+                group.create_task(drip.run())
+                await asyncio.sleep(0.002)
+        over.set()
+        took_s = await asking
+    assert max(drip.lasted_s for drip in drips) < 4.5
+    assert statistics.quantiles(took_s, n=100)[98] < 0.1
+
+
+def latencies_s(port: int, over: threading.Event) -> list[float]:
+    """How long each of many requests took, one after the other."""
+    took_s = []
+    with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        while not over.is_set():
+            began = monotonic()
+            connection.request("POST", "/submit-job", b"1", JSON)
+            assert connection.getresponse().read().startswith(b'{"Queued"')
+            took_s.append(monotonic() - began)
+    return took_s
+
+
+# ---- heads
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET /health HTTP/1.1\r\nX: " + b"y" * 20_000 + b"\r\n\r\n", 413),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", 413),
+        (b"GET /\xff HTTP/1.1\r\n\r\n", 400),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/9\r\n\r\n", 400),
+        (b"POST /submit-job HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST /submit-job HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST /submit-job HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+         400),
+        (b"POST /submit-job HTTP/1.1\r\nContent-Type: application/json\r\n"
+         b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"POST /submit-job HTTP/1.1\r\nExpect: tea\r\nContent-Length: 1\r\n\r\n1", 417),
+    ],
+    ids=lambda value: repr(value)[:60],
+)  # fmt: skip
+async def test_what_is_no_request_is_a_problem_document(request_bytes: bytes, status: int) -> None:
+    """Whatever is wrong with the head: one problem document, and the connection is closed."""
+    async with running_service() as service:
+        answer = await send_raw(service, request_bytes)
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b"application/problem+json" in head
+        assert json.loads(body)["status"] == status
