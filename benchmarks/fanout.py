@@ -2,11 +2,11 @@
 
     python -m benchmarks.fanout [--subscribers 2000] [--rounds 30]
 
-Three ways in one process, on the same event loop, taking turns: our hub; a plain loop of
+Four ways in one process, on the same event loop, taking turns: our hub; a plain loop of
 ``await ws.send`` over Sanic's websockets; ``websockets.broadcast`` over those of the websockets
-library. The subscribers are sockets of a second process, which says when the last one has its
-frame. Ours folds a real event, composes the frame, and pushes it in slices; the other two get
-their text for nothing.
+library; and the floor, a bare loop of ``transport.write`` with ready bytes. The subscribers are
+sockets of a second process, which says when the last one has its frame. Ours folds a real event,
+composes the frame, and pushes it in slices; the others get their text for nothing.
 """
 
 from __future__ import annotations
@@ -89,19 +89,19 @@ class Audience:
 
 
 def second_process(pipe: Connection, places: list[tuple[int, str]], size: int) -> None:
-    """Seat all audiences, then measure as told: the number of a way in, the time out."""
+    """Seat all audiences, then measure as told: the number of one in, the time out."""
     audiences = [Audience(port, path, size) for port, path in places]
     for audience in audiences:
         audience.drain()
     pipe.send(0.0)
-    while (way := pipe.recv()) is not None:
-        audiences[way].drain()
+    while (number := pipe.recv()) is not None:
+        audiences[number].drain()
         pipe.send(0.0)
-        pipe.send(audiences[way].last())
+        pipe.send(audiences[number].last())
 
 
 class Stage:
-    """The three ways, in one process."""
+    """All ways, in one process."""
 
     def __init__(self) -> None:
         self.events = Events()
@@ -113,7 +113,9 @@ class Stage:
     def app(self) -> Sanic[Any, Any]:
         """``/live`` is ours; ``/plain`` keeps Sanic's websockets in a list."""
         app: Sanic[Any, Any] = Sanic("fanout", configure_logging=False)
-        app.config.update(TOUCHUP=False, AUTO_EXTEND=False, ACCESS_LOG=False)
+        # The subscribers only count: they would not answer a ping.
+        app.config.update(ACCESS_LOG=False, AUTO_EXTEND=False, TOUCHUP=False)
+        app.config.WEBSOCKET_PING_INTERVAL = None
         app.ctx.hub = self.hub
         app.blueprint(live)
         app.add_websocket_route(self.join, "/plain")
@@ -146,6 +148,15 @@ class Stage:
     async def broadcast(self) -> None:
         """What the websockets library has for it."""
         broadcast(self.connections, self.text())
+
+    async def floor(self) -> None:
+        """Nothing but the system calls, to the same clients as the plain loop."""
+        data = self.text().encode()
+        frame = b"\x81\x7e" + len(data).to_bytes(2, "big") + data
+        for ws in self.sockets:
+            assert ws.io_proto
+            assert ws.io_proto.transport
+            ws.io_proto.transport.write(frame)
 
     def text(self) -> str:
         """A frame like the last one of ours."""
@@ -180,30 +191,31 @@ async def compare(size: int, rounds: int) -> None:
         assert server
         await server.startup()
         plain = sock.getsockname()[1]
-        async with serve(stage.connected, "127.0.0.1", 0, compression=None) as other:
+        async with serve(
+            stage.connected, "127.0.0.1", 0, compression=None, ping_interval=None
+        ) as other:
             library = next(iter(other.sockets)).getsockname()[1]
             places = [(plain, "/live"), (plain, "/plain"), (library, "/")]
             await take_turns(stage, places, size, rounds)
     server.close()
 
 
-async def take_turns(
-    stage: Stage, places: list[tuple[int, str]], size: int, rounds: int
-) -> None:
-    """Measure the three ways, one after the other, again and again."""
+async def take_turns(stage: Stage, places: list[tuple[int, str]], size: int, rounds: int) -> None:
+    """Measure all ways, one after the other, again and again."""
     pipe, end = multiprocessing.Pipe()
     process = multiprocessing.Process(target=second_process, args=(end, places, size), daemon=True)
     process.start()
     await seat(pipe)
-    ways: dict[str, Way] = {
-        "hub": stage.ours,
-        "await ws.send": stage.plain,
-        "websockets.broadcast": stage.broadcast,
-    }
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    ways: list[tuple[str, int, Way]] = [
+        ("hub", 0, stage.ours),
+        ("await ws.send", 1, stage.plain),
+        ("websockets.broadcast", 2, stage.broadcast),
+        ("bare transport.write", 1, stage.floor),
+    ]
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in ways}
     for _ in range(rounds):
-        for number, (name, change) in enumerate(ways.items()):
-            taken[name].append(await measure(pipe, number, change))
+        for name, audience, change in ways:
+            taken[name].append(await measure(pipe, audience, change))
     pipe.send(None)
     report(taken, size)
 
@@ -211,13 +223,14 @@ async def take_turns(
 def report(taken: dict[str, list[tuple[float, float]]], size: int) -> None:
     """The table; the first round warms up."""
     print(f"{size} subscribers, one change, {len(taken['hub']) - 1} rounds\n")  # noqa: T201
-    print("| way | median | p90 | × hub |\n|---|---|---|---|")  # noqa: T201
-    hub_ms = median(ms for ms, _ in taken["hub"][1:])
+    print("| way | median | p90 | × hub | CPU each | × hub |\n|---|---|---|---|---|---|")  # noqa: T201
+    hub_ms, hub_us = (median(values) for values in zip(*taken["hub"][1:], strict=True))
     for name, rounds in taken.items():
-        times = [ms for ms, _ in rounds[1:]]
-        p90 = quantiles(times, n=10)[-1]
+        times, work = zip(*rounds[1:], strict=True)
         print(  # noqa: T201
-            f"| {name} | {median(times):.1f} ms | {p90:.1f} ms | {median(times) / hub_ms:.2f} |"
+            f"| {name} | {median(times):.1f} ms | {quantiles(times, n=10)[-1]:.1f} ms "
+            f"| {median(times) / hub_ms:.2f} "
+            f"| {median(work) / size:.1f} µs | {median(work) / hub_us:.2f} |"
         )
 
 

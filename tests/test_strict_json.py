@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanic_dispatch.errors import InvalidJson
@@ -24,6 +24,7 @@ OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=5)
 # ---- at the door
 
 
+@settings(deadline=None)
 @given(value=VALUES, indent=st.sampled_from([None, 0, 2]), ascii_only=st.booleans())
 def test_all_json_is_taken(value: Any, indent: int | None, ascii_only: bool) -> None:
     """Whatever is JSON is taken, with any blanks and any escapes."""
@@ -98,6 +99,7 @@ def test_wide_is_not_deep() -> None:
     assert check(b"[" + b"[],{}," * 1000 + b"[]]")
 
 
+@settings(deadline=None)
 @given(value=VALUES, limit=st.integers(0, 6))
 def test_depth_is_what_it_is(value: Any, limit: int) -> None:
     """The depth that is counted in the text is that of the value."""
@@ -119,6 +121,7 @@ def depth_of(value: Any) -> int:
 # ---- from files
 
 
+@settings(deadline=None)
 @given(objects=st.lists(OBJECTS, max_size=5), indent=st.sampled_from([None, 0, 3]))
 def test_entries_of_any_array(objects: list[dict[str, Any]], indent: int | None) -> None:
     """Each entry has the values of its object and their raw text, whatever the blanks."""
@@ -149,6 +152,7 @@ def test_a_key_in_a_text_is_no_key() -> None:
     assert entry.raw("data") == "3"
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=40))
 def test_anything_else_is_refused(content: bytes) -> None:
     """Whatever the bytes, they are an array of objects or InvalidJson."""

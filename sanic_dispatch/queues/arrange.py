@@ -52,12 +52,9 @@ def arrange(
     arranged: list[Arranged[R]] = []
     last = -inf
     for row in rows:
-        known = index.get(row.record.id)
-        if known is not None and stays(known):
-            record = known
-        else:
-            record = _behind(last, taken_over(row, known), fixed)
-            record = known if known is not None and _same(record, known) else _newer(record, known)
+        record = index.get(row.record.id)
+        if record is None or not stays(record):
+            record = _known_or_newer(_behind(last, taken_over(row, record), fixed), record)
         arranged.append(Arranged(record, row))
         last = max(last, record.place)
     return arranged
@@ -70,10 +67,9 @@ def _behind(last: float, record: R, fixed: set[float]) -> R:
     return record if place == record.place else replace(record, place=place)
 
 
-def _same(record: R, known: R) -> bool:
-    return replace(record, version=known.version) == known
-
-
-def _newer(record: R, known: R | None) -> R:
+def _known_or_newer(record: R, known: R | None) -> R:
     """An edit is a change like any other: what was decided on the version before is outdated."""
-    return replace(record, version=known.version + 1) if known is not None else record
+    if known is None:
+        return record
+    same = replace(record, version=known.version) == known
+    return known if same else replace(record, version=known.version + 1)

@@ -4,6 +4,8 @@
   unless an operator moves it (``replace`` with another ``place``; where somebody stands there
   already, it comes right behind that one).
 - What returned is durable, in the durable modes. What raised StorageFailed changed nothing.
+- Where edits from outside are looked for, every method can raise StorageFailed: when the file as
+  it is now cannot be read.
 - Only committed records can be seen or paired. A hold hides its record at once; when its write
   fails, the record is free again.
 - A record that is being written, and will be free, holds up those behind it: nobody overtakes.
@@ -201,4 +203,7 @@ class Pairs(ABC):
 
     @abstractmethod
     def when_freed(self, call: Callable[[], None]) -> None:
-        """Call this whenever records are free again because a write failed: no event says so."""
+        """Call this whenever records may be free again because a write failed: no event says so.
+
+        It can come at once and often, as long as no write succeeds: whoever tries again waits.
+        """

@@ -44,7 +44,7 @@ def repair(path: Path, now_s: float) -> Repaired:
     folder = DataFolder(path.parent)
     folder.claim()
     try:
-        return _repair(path, _shelf_of(path), now_s)
+        return _repair(Path(os.path.realpath(path)), _shelf_of(path), now_s)
     finally:
         folder.release()
 

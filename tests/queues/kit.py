@@ -138,10 +138,10 @@ class Bench:
             data_dir=self.folder,
             fsync=self._fsync,
         )
-        events = Events()
-        events.subscribe(self.history.append)
+        self.events = Events()
+        self.events.subscribe(self.history.append)
         self.stores = gated(stores_of(settings))
-        pairs = open_pairs(self.stores, events, **self._ledger)
+        pairs = open_pairs(self.stores, self.events, **self._ledger)
         self.pairs = await self._stack.enter_async_context(pairs)
         self.pairs.when_freed(self._note_freed)
 

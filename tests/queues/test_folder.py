@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable
+from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, NotAQueue
 from sanic_dispatch.events import Events
 from sanic_dispatch.queues import open_queues
 from sanic_dispatch.queues.folder import DataFolder
@@ -87,7 +88,7 @@ async def test_a_failed_start_lets_go(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     (tmp_path / "jobs.json").write_text("null")
     for _ in range(2):
-        with pytest.raises(Exception, match=r"jobs\.json: is no JSON array"):
+        with pytest.raises(NotAQueue, match=r"jobs\.json: is no JSON array"):
             async with open_queues(settings, Events()):
                 pass
 
@@ -98,3 +99,15 @@ async def test_nothing_durable_needs_no_folder(tmp_path: Path) -> None:
     async with open_queues(settings, Events()) as pairs:
         assert await pairs.pairable() == 0
     assert os.listdir(tmp_path) == []
+
+
+async def test_the_collector_goes_on(tmp_path: Path) -> None:
+    """Garbage is collected again once the queues are open, also after a start that was refused."""
+    settings = Settings(data_dir=tmp_path)
+    async with open_queues(settings, Events()):
+        assert gc.isenabled()
+    (tmp_path / "workers.json").write_text("null")
+    with pytest.raises(NotAQueue):
+        async with open_queues(settings, Events()):
+            pass
+    assert gc.isenabled()

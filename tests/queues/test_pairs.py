@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sanic_dispatch.errors import AlreadyQueued, StorageFailed
-from sanic_dispatch.events import Kind, Note
+from sanic_dispatch.events import Event, Kind, Note
 from sanic_dispatch.job import Job, Stage, State, Way
 from sanic_dispatch.queues.base import Enqueued, Paired
 from tests.queues.kit import SUBMITTED, Bench, Gate, done, free, held, ids, job, turns, worker
@@ -112,14 +112,21 @@ async def test_a_job_twice(mixed: Bench) -> None:
 
 
 async def test_the_position_is_that_of_the_commit(mixed: Bench) -> None:
-    """A position is what it was when the job was stored, whatever happens right after."""
-    events = mixed.history
+    """A position is what it was when the job was stored, also when its event at once makes a
+    worker take the one before it."""
     await waiting_jobs(mixed, 1)
+    asked: list[asyncio.Task[Job | None]] = []
+
+    def on_event(event: Event) -> None:
+        if event.job and event.job.ticket == 2:
+            asked.append(asyncio.create_task(mixed.pairs.ask(worker(1), 1.0)))
+
+    mixed.events.subscribe(on_event)
     result = await mixed.pairs.offer(job(2), 1.0)
     assert isinstance(result, Enqueued)
-    await mixed.pairs.ask(worker(1), 1.0)
     assert result.position == 2
-    assert events[-1].kind is Kind.JOB_ASSIGNED
+    await asyncio.gather(*asked)
+    assert await mixed.pairs.jobs.position(result.record.id) == 1
 
 
 # ---- a worker comes
@@ -324,6 +331,19 @@ async def test_a_worker_that_leaves_during_a_failed_pair(bench: Bench) -> None:
     assert await removed
     assert await bench.pairs.workers.items() == []
     assert await bench.pairs.jobs.size() == 1
+
+
+async def test_a_holder_whose_removal_failed(bench: Bench) -> None:
+    """A worker that holds a job does not become free when a change of it fails."""
+    await waiting_workers(bench, 1)
+    await bench.pairs.offer(job(1), 1.0)
+    store = bench.stores.workers
+    if not isinstance(store, Gate):
+        pytest.skip("nothing is written")
+    store.fail()
+    with pytest.raises(StorageFailed):
+        await bench.pairs.workers.remove(worker(1).id)
+    assert await bench.pairs.workers.size() == 0
 
 
 # ---- after a start

@@ -120,7 +120,9 @@ def test_only_the_two_arrays(tmp_path: Path) -> None:
         repair(tmp_path / "jobs.json", NOW_S)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
+)
 @given(cut=st.integers(0, 200), length=st.integers(1, 40), junk=st.binary(max_size=8))
 def test_any_damage(path: Path, cut: int, length: int, junk: bytes) -> None:
     """Whatever happens to the bytes, the file can be read afterwards and no byte that mattered is

@@ -184,9 +184,19 @@ async def test_a_row_that_cannot_be_read(bench: Bench, change: str, reason: str)
     assert reason in await refused(bench)
 
 
-async def test_a_start_that_was_cut_off(bench: Bench) -> None:
+async def test_a_start_that_was_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A half-made database never has the real name, and the next start makes a whole one."""
+
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    bench = Bench(both(Mode.SQLITE), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fails)
+        with pytest.raises(NotAQueue, match="Input/output error"):
+            await bench.open()
     await bench.close()
-    (bench.folder / NAME).rename(bench.folder / f".{NAME}.new")
+    assert os.listdir(tmp_path) == [f".{NAME}.new"]
     await bench.open()
     assert await bench.pairs.jobs.items() == []
+    await bench.close()

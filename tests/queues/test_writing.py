@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,38 @@ async def test_a_disk_that_fails_for_long(
         await bench.reopen()
         assert await seen(bench) == now
         await bench.close()
+
+
+@pytest.mark.parametrize("act", [finish, put_back], ids=lambda act: act.__name__)
+async def test_a_crash_at_any_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Bench], Any]
+) -> None:
+    """Between the two files of one act a job may be in both, but never in none of them; and a
+    put-back is over when its last file is written."""
+    data, copies = tmp_path / "data", tmp_path / "copies"
+    data.mkdir()
+    bench = await prepared(both(Mode.CACHED_JSON_FILE), data)
+    real = Path.replace
+
+    def renaming(self: Path, to: Path) -> None:
+        real(self, to)
+        shutil.copytree(data, copies / str(len(steps)))
+        steps.append(to.name)
+
+    steps: list[str] = []
+    monkeypatch.setattr(Path, "replace", renaming)
+    await act(bench)
+    after = await seen(bench)
+    await bench.close()
+    monkeypatch.undo()
+    assert "jobs.json" in steps
+    for step, _ in enumerate(steps):
+        crashed = Bench(both(Mode.CACHED_JSON_FILE), copies / str(step))
+        await crashed.open()
+        waiting, finished, _ = now = await seen(crashed)
+        await crashed.close()
+        assert sorted(waiting + finished) == [job(1).id, job(2).id, job(3).id]
+    assert now == after
 
 
 async def test_a_crash_between_the_two_files(tmp_path: Path) -> None:
