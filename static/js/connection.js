@@ -30,7 +30,8 @@ export class Connection {
   #timer;
   #grace;
   #tries = 0;
-  #unheard = 0;
+  /** How often in a row nothing came; a websocket that never worked gets one try, else it is two. */
+  #unheard = 1;
   #heardAt = 0;
   #wake = (event) => this.#resume(event);
 
@@ -88,7 +89,7 @@ export class Connection {
     const forget = code === 4400 && this.view.at;
     if (code >= 4400 && code < 4500 && !forget) return this.#refused(code);
     if (forget) this.view = { ...this.view, at: null };
-    // Two sockets in a row without a frame: try the event stream, then begin again.
+    // Where sockets bring no frame, try the event stream once, then begin again.
     if (!this.#heardAt && code < 4000) this.#unheard = (this.#unheard + 1) % 3;
     if (this.status === 'live') this.#away();
     this.#again();

@@ -11,6 +11,8 @@ import { TrackedOrder } from './tracked_order.js';
 
 const TICK_MS = 10_000;
 const LOUD = ['done', 'failed', 'rejected'];
+/** The bar does not have these: nothing is left of them once somebody moves on. */
+const NOT_TAKEN = ['unsent', 'stale', 'rejected', 'gone'];
 
 /** Keeps all orders of this phone, shows one of them or the form, and tells what happens to any. */
 export class Desk {
@@ -42,7 +44,7 @@ export class Desk {
   #buttons() {
     const press = (id, action) => { $(id).onclick = () => action(this.#shown); };
     press('send', (tracked) => tracked.sendAnyway());
-    press('discard', (tracked) => this.#discard(tracked));
+    press('discard', (tracked) => this.#another(tracked));
     press('another', (tracked) => this.#another(tracked));
     press('notify', () => askToNotify().then(() => this.#render()));
     press('share', ({ order }) => share(order.id));
@@ -89,18 +91,18 @@ export class Desk {
     if (tracked !== this.#shown) this.#news.add(tracked);
   }
 
-  #discard(tracked) {
-    this.#orders.delete(tracked);
-    tracked.stop();
-    forgetOrder(tracked.order);
-    this.#another(tracked);
-  }
-
-  #another({ order }) {
-    orderAgain(order);
+  #another(tracked) {
+    if (NOT_TAKEN.includes(tracked.phase)) this.#forget(tracked);
+    orderAgain(tracked.order);
     this.#show(null);
     scrollTo(0, 0);
     $('title').focus({ preventScroll: true });
+  }
+
+  #forget(tracked) {
+    this.#orders.delete(tracked);
+    tracked.stop();
+    forgetOrder(tracked.order);
   }
 
   #show(tracked) {

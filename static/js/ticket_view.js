@@ -33,6 +33,7 @@ export function renderTicket(tracked) {
 
 function renderStub({ n, logo, drink, name }) {
   say($('number'), String(n ?? ''));
+  $('number').parentElement.classList.toggle('long', n > 999);
   show($('logo'), logoImage(logo));
   $('logo').hidden = !logo;
   $('logo').alt = t(`logos.${logo}`);

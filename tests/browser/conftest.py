@@ -1,0 +1,74 @@
+"""One Chromium for all tests here; a bar of its own for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright, expect
+
+from tests.browser.bar import PREFIX, Bar, open_bar
+from tests.browser.visitors import Visitors
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 10_000
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+LEFT_OPEN = "ignore:unclosed file .*/static/:ResourceWarning"
+"""Sanic leaves a file open where a page goes away while that file is sent."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All share the event loop that the browser belongs to."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            item.add_marker(pytest.mark.filterwarnings(LEFT_OPEN))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Debian's Chromium; where it is missing, skip, but never in CI."""
+    _need_chromium()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+def _need_chromium() -> None:
+    if not CHROMIUM.exists():
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing(f"{CHROMIUM} is missing: apt-get install chromium")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bar(request: pytest.FixtureRequest) -> AsyncIterator[Bar]:
+    """A bar without robots, behind a path prefix unless the test says otherwise."""
+    async with open_bar(getattr(request, "param", PREFIX)) as bar:
+        yield bar
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visitors(browser: Browser, bar: Bar) -> AsyncIterator[Visitors]:
+    """People with phones and televisions; their browsers must have nothing to complain of."""
+    visitors = Visitors(browser, bar.proxy)
+    yield visitors
+    complaints = [*visitors.complaints]
+    await visitors.leave()
+    assert complaints == []

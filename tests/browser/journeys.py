@@ -1,0 +1,201 @@
+"""Ways through the pages that come by every state in which somebody can see them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from playwright.async_api import Route, expect
+
+from sanic_dispatch.simulation import Faults
+from tests.browser.bar import Bar
+from tests.browser.pages import BoardPage, OrderPage
+
+DRINKS = ("mojito", "cuba-libre", "gin-tonic", "margarita", "virgin-colada", "lemonade")
+LOGOS = ("lion", "cat", "turtle", "rabbit", "owl", "fox", "octopus", "bee")
+LONG_DRINK = "Donaudampfschifffahrtsgesellschaftskapitän"
+LONG_NAME = "Maximiliane-Konstantine Müller"
+MIXING_TIMES_S = (110, 120, 130, 100, 140, 120)
+"""They are known already, so that waiting times can be told."""
+
+Journey = AsyncIterator[str]
+"""The name of each state, once it is reached."""
+
+
+# ---- the order page
+
+
+async def a_change_of_mind(bar: Bar, phone: OrderPage) -> Journey:
+    """From the empty form into a long line, and out of it."""
+    answered = asyncio.Event()
+    await phone.page.route("**/submit-job", lambda route: _later(route, answered))
+    await _get_busy(bar)
+    await phone.open()
+    yield "form"
+    await phone.fill("Gin Tonic", "Ada", "Octopus")
+    yield "form-filled"
+    await phone.button("Order Gin Tonic").click()
+    await phone.shows("sending")
+    yield "sending"
+    answered.set()
+    await expect(phone.headline).to_have_text("3 ahead of you")
+    await expect(phone.waiting_time).to_contain_text("min")
+    yield "waiting"
+    await phone.queue.locator("summary").click()
+    await expect(phone.queue.locator("li[aria-current]")).to_contain_text("Gin Tonic")
+    yield "queue-open"
+    await phone.button("Cancel").click()
+    await expect(phone.dialog).to_be_visible()
+    yield "confirming"
+    await phone.button("Yes, cancel it").click()
+    await phone.shows("cancelled")
+    yield "cancelled"
+
+
+async def a_drink(bar: Bar, phone: OrderPage) -> Journey:
+    """From a bar without robots over a break of the network to the glass."""
+    bar.knows_mixing_times(*MIXING_TIMES_S)
+    await phone.page.clock.install()
+    await phone.open()
+    await phone.place("Gin Tonic", "Ada", "Octopus")
+    await phone.shows("waiting")
+    yield "no-robots"
+    robot = bar.begin()
+    await phone.shows("assigned")
+    await expect(phone.waiting_time).to_contain_text("min")
+    yield "mixing"
+    bar.proxy.go_offline()
+    await phone.page.clock.fast_forward(3_000)
+    await expect(phone.banner).to_be_visible()
+    yield "cut-off"
+    bar.proxy.go_online()
+    robot.finish()
+    await phone.page.clock.fast_forward(15_000)
+    await phone.shows("done")
+    yield "ready"
+
+
+async def a_bad_network(bar: Bar, phone: OrderPage) -> Journey:
+    """By a link to a drink with a long name, never to arrive at the bar."""
+    await phone.page.clock.install()
+    await phone.page.route("**/submit-job", lambda route: route.abort())
+    await phone.open(f"?drink={LONG_DRINK}")
+    await phone.name.fill(LONG_NAME)
+    yield "form-by-link"
+    await phone.submit.click()
+    await phone.shows("unsent")
+    yield "unsent"
+    await phone.page.clock.fast_forward("03:00")
+    await phone.shows("stale")
+    yield "still-thirsty"
+    await phone.page.route("**/submit-job", _refuse)
+    await phone.button("Send now").click()
+    await phone.shows("rejected")
+    yield "rejected"
+
+
+async def a_bad_night(bar: Bar, phone: OrderPage) -> Journey:
+    """An order that nobody knows, one that no robot can mix, and one that may be lost."""
+    await phone.open(f"?order={'0' * 32}")
+    await phone.shows("gone")
+    yield "unknown"
+    robot = await bar.robot()
+    robot.instance.faults = Faults(take=False, status=500)
+    await phone.button("Order again").click()
+    await phone.order("Gin Tonic")
+    await phone.shows("failed")
+    yield "failed"
+    robot.instance.faults = Faults(take=False, hang=True)
+    await phone.button("Order again").click()
+    await phone.order("Cuba Libre")
+    await robot.instance.until(lambda: len(robot.instance.puts) == 2)
+    await bar.engine.down()
+    await expect(phone.note).to_contain_text("gone quiet")
+    yield "in-doubt"
+
+
+async def a_round(bar: Bar, phone: OrderPage) -> Journey:
+    """Three drinks from one phone, each in a state of its own."""
+    ada, _ = await bar.robot(), await bar.robot()
+    await phone.open()
+    for drink in ("Mojito", "Cuba Libre", "Lemonade"):
+        await phone.place(drink, LONG_NAME, "Turtle")
+        await phone.button("Another drink").click()
+    yield "form-again"
+    ada.finish()
+    await expect(phone.tabs.filter(has_text="Ready")).to_have_count(1)
+    await phone.tabs.first.click()
+    await phone.shows("assigned")
+    yield "several-orders"
+
+
+async def a_long_night(bar: Bar, phone: OrderPage) -> Journey:
+    """The order after more than a thousand, in German, which needs more room."""
+    await bar.order(*[""] * 1233)
+    await phone.open(f"?lang=de&drink={LONG_DRINK}")
+    await phone.name.fill(LONG_NAME)
+    await phone.submit.click()
+    await expect(phone.number).to_have_text("1234")
+    yield "large-number"
+
+
+# ---- the wall board
+
+
+async def a_party(bar: Bar, board: BoardPage) -> Journey:
+    """From the empty board to the full one, and its last picture when the network breaks."""
+    await board.page.clock.install()
+    robots = [await bar.robot() for _ in range(4)]
+    await board.open()
+    await board.shows(ready=[], mixing=[], next=[])
+    yield "empty"
+    for n in range(24):
+        await bar.order("", drink=DRINKS[n * 5 % 6], logo=LOGOS[n * 3 % 8])
+    for robot in (*robots, robots[0]):
+        robot.finish()
+    await expect(board.more("next")).to_have_text("+7")
+    yield "busy"
+    bar.proxy.go_offline()
+    await board.page.clock.fast_forward(3_000)
+    await expect(board.strip).to_contain_text("Connection lost")
+    yield "cut-off"
+
+
+async def a_late_crew(bar: Bar, board: BoardPage) -> Journey:
+    """Guests are there, robots are not."""
+    await bar.order("", "", drink="mojito", logo="fox")
+    await board.open()
+    await expect(board.strip).to_contain_text("No robot")
+    yield "no-robots"
+
+
+async def _get_busy(bar: Bar) -> None:
+    """Two robots at work, and three orders in line."""
+    bar.knows_mixing_times(*MIXING_TIMES_S)
+    for _ in range(2):
+        await bar.robot()
+    for drink, logo in zip(DRINKS[:5], LOGOS[:5], strict=True):
+        await bar.order("Ann", drink=drink, logo=logo)
+
+
+async def _later(route: Route, moment: asyncio.Event) -> None:
+    await moment.wait()
+    await route.continue_()
+
+
+async def _refuse(route: Route) -> None:
+    await route.fulfill(status=400, json={"detail": "the bar is closed"})
+
+
+OrderJourney = Callable[[Bar, OrderPage], Journey]
+BoardJourney = Callable[[Bar, BoardPage], Journey]
+
+ON_A_PHONE: tuple[OrderJourney, ...] = (
+    a_change_of_mind,
+    a_drink,
+    a_bad_network,
+    a_bad_night,
+    a_round,
+    a_long_night,
+)
+ON_THE_WALL: tuple[BoardJourney, ...] = (a_party, a_late_crew)

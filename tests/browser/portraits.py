@@ -1,0 +1,92 @@
+"""Make the pictures of the documentation from the real pages: python -m tests.browser.portraits"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from base64 import b64encode
+from pathlib import Path
+
+from playwright.async_api import Browser, async_playwright
+
+from tests.browser import journeys
+from tests.browser.bar import open_bar
+from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.browser.visitors import Visitors
+
+PICTURES = Path(__file__).parents[2] / "docs" / "img"
+
+PHONES = (
+    (journeys.a_change_of_mind, "form-filled", "light"),
+    (journeys.a_drink, "mixing", "light"),
+    (journeys.a_drink, "ready", "dark"),
+)
+
+FRAMES = """<style>
+    body { display: inline-flex; gap: 28px; margin: 0; padding: 6px; }
+    img { width: 250px; border: 7px solid #231942; border-radius: 34px; }
+</style>"""
+
+
+async def main() -> None:
+    """Write docs/img/order.png and docs/img/board.png."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        phones = [await phone(browser, *which) for which in PHONES]
+        await frame(browser, phones)
+        await board(browser)
+        await browser.close()
+
+
+async def phone(browser: Browser, journey: journeys.OrderJourney, state: str, scheme: str) -> bytes:
+    """A phone's screen in a state of a journey."""
+    async with open_bar() as bar:
+        visitors = Visitors(browser, bar.proxy)
+        customer = await visitors.newcomer(color_scheme=scheme, device_scale_factor=2)
+        await reach(state, journey(bar, customer))
+        await customer.page.evaluate("scrollTo(0, 0)")
+        picture = await customer.page.screenshot(animations="disabled")
+        await visitors.leave()
+        return picture
+
+
+async def frame(browser: Browser, screens: list[bytes]) -> None:
+    """All phones side by side, on nothing."""
+    page = await browser.new_page(device_scale_factor=1.5, viewport={"width": 1000, "height": 700})
+    images = (f'<img src="data:image/png;base64,{b64encode(one).decode()}">' for one in screens)
+    await page.set_content(FRAMES + "".join(images))
+    body = page.locator("body")
+    await body.screenshot(path=PICTURES / "order.png", omit_background=True)
+    await page.close()
+
+
+async def board(browser: Browser) -> None:
+    """The wall board, at a size for reading."""
+    async with open_bar() as bar:
+        visitors = Visitors(browser, bar.proxy)
+        size = {"width": 1280, "height": 720}
+        television = await visitors.blank_television(viewport=size)
+        await reach("busy", journeys.a_party(bar, television))
+        await television.page.screenshot(path=PICTURES / "board.png", animations="disabled")
+        await visitors.leave()
+
+
+async def reach(state: str, journey: journeys.Journey) -> None:
+    """Travel until that state."""
+    async for reached in journey:
+        if reached == state:
+            return
+
+
+def shrink() -> None:
+    """Make the files small where pngquant is there to do it."""
+    if pngquant := shutil.which("pngquant"):
+        pictures = map(str, PICTURES.glob("*.png"))
+        subprocess.run([pngquant, "--force", "--ext", ".png", "--strip", *pictures], check=True)
+
+
+if __name__ == "__main__":
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main())
+    shrink()

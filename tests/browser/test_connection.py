@@ -1,0 +1,145 @@
+"""Pages on bad networks: nothing is lost or sent twice, and the page says what it knows."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.bar import Bar
+from tests.browser.visitors import Visitors
+
+
+@pytest.fixture(autouse=True)
+def bad_network(visitors: Visitors) -> None:
+    """Here a browser may say that requests fail."""
+    visitors.expect_network_errors = True
+
+
+async def test_a_page_that_was_cut_off_catches_up(bar: Bar, visitors: Visitors) -> None:
+    """After a break the page resumes where it was, and shows what has happened meanwhile."""
+    phone, board = await visitors.phone(), await visitors.television()
+    await phone.place()
+    await board.shows(next=[1])
+    bar.proxy.go_offline()
+    bar.begin()
+    await bar.sees(1, "assigned")
+    bar.proxy.go_online()
+    await phone.shows("assigned")
+    await board.shows(mixing=[1], next=[])
+    order_id = await phone.order_id()
+    assert bar.proxy.count(f"GET /live?order={order_id}&since=") == 1
+    assert bar.proxy.count("GET /live?view=board&since=") == 1
+
+
+async def test_a_page_says_that_it_is_cut_off(bar: Bar, visitors: Visitors) -> None:
+    """After two seconds without a connection there is a banner, and it goes away again."""
+    phone = await visitors.newcomer()
+    await phone.page.clock.install()
+    await phone.open()
+    await phone.place()
+    await phone.shows("waiting")
+    bar.proxy.go_offline()
+    await expect(phone.ticket).to_have_attribute("data-stale", "false")
+    await phone.page.clock.fast_forward(2_000)
+    await expect(phone.banner).to_have_text("Connection lost. Trying again …")
+    await expect(phone.ticket).to_have_attribute("data-stale", "true")
+    bar.proxy.go_online()
+    await phone.page.clock.fast_forward(15_000)
+    await expect(phone.banner).to_be_hidden()
+    await expect(phone.ticket).to_have_attribute("data-stale", "false")
+
+
+async def test_where_upgrades_are_refused_it_is_an_event_stream(
+    bar: Bar, visitors: Visitors
+) -> None:
+    """Behind a proxy that knows no websockets an order is live too, also after a break."""
+    bar.proxy.refuses_upgrades = True
+    robot = await bar.robot()
+    phone = await visitors.phone()
+    await phone.place()
+    await phone.shows("assigned")
+    bar.proxy.drop_all()
+    robot.finish()
+    await phone.shows("done")
+    assert bar.proxy.count("GET /live") == 0
+    assert bar.proxy.count(f"GET /state?order={await phone.order_id()}") >= 2
+
+
+async def test_an_offline_order_is_sent_once_when_back_online(bar: Bar, visitors: Visitors) -> None:
+    """An order without a network waits in the phone, also over a reload, and goes out once."""
+    phone = await visitors.phone()
+    await phone.is_loaded()
+    await phone.page.context.set_offline(True)
+    await phone.order()
+    await phone.shows("unsent")
+    await phone.page.context.set_offline(False)
+    await phone.shows("waiting")
+    assert bar.proxy.count("POST /submit-job") == 1
+    assert len(await bar.orders()) == 1
+
+
+async def test_an_unsent_order_survives_a_reload(bar: Bar, visitors: Visitors) -> None:
+    """An order that the bar could not be reached for is kept, and sent by itself."""
+    phone = await visitors.phone()
+    await phone.page.route("**/submit-job", lambda route: route.abort())
+    await phone.order()
+    await phone.shows("unsent")
+    await phone.page.unroute("**/submit-job")
+    await phone.page.reload()
+    await phone.shows("waiting")
+    assert len(await bar.orders()) == 1
+
+
+async def test_an_old_order_is_not_sent_unasked(bar: Bar, visitors: Visitors) -> None:
+    """After two minutes the page asks whether an unsent order is still wanted."""
+    phone = await visitors.newcomer()
+    await phone.page.clock.install()
+    await phone.open()
+    await phone.is_loaded()
+    bar.proxy.go_offline()
+    await phone.order()
+    await phone.shows("unsent")
+    await phone.page.clock.fast_forward("03:00")
+    await phone.shows("stale")
+    bar.proxy.go_online()
+    await phone.button("Send now").click()
+    await phone.shows("waiting")
+    assert bar.proxy.count("POST /submit-job") == 1
+
+
+async def test_an_unsent_order_can_be_discarded(bar: Bar, visitors: Visitors) -> None:
+    """What was not sent can be given up: it is gone, also after a reload."""
+    phone = await visitors.phone()
+    await phone.is_loaded()
+    bar.proxy.go_offline()
+    await phone.order("Lemonade")
+    await phone.shows("unsent")
+    await phone.button("Discard").click()
+    await expect(phone.drink("Lemonade")).to_be_checked()
+    bar.proxy.go_online()
+    await phone.page.reload()
+    await expect(phone.submit).to_be_visible()
+    assert await bar.orders() == {}
+
+
+async def test_a_lost_answer_gives_one_order(bar: Bar, visitors: Visitors) -> None:
+    """Where the bar has the order and its answer was lost, the retry is the same order."""
+    bar.proxy.loses_answer_to = "POST /submit-job"
+    phone = await visitors.phone()
+    await phone.place()
+    await phone.shows("waiting")
+    assert bar.proxy.count("POST /submit-job") == 2
+    assert len(await bar.orders()) == 1
+
+
+@pytest.mark.parametrize("upgrades", [True, False], ids=["websocket", "event-stream"])
+async def test_an_unknown_order_is_said_to_be_unknown(
+    bar: Bar, visitors: Visitors, upgrades: bool
+) -> None:
+    """A link to an order that the bar no longer knows says so, and does not ask again."""
+    bar.proxy.refuses_upgrades = not upgrades
+    phone = await visitors.phone(f"?order={'0' * 32}")
+    await phone.shows("gone")
+    await phone.button("Order again").click()
+    await expect(phone.submit).to_be_visible()
+    await expect(phone.tabs).to_have_count(0)

@@ -1,0 +1,94 @@
+"""Every state of every page: accessible, nothing cut off, and a picture of it in artefacts/."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.async_api import Page
+
+from tests.browser import journeys
+from tests.browser.bar import Bar, open_bar
+from tests.browser.visitors import Visitors
+
+ARTEFACTS = Path(__file__).parents[2] / "artefacts"
+
+CUT_OFF = """() => [...document.querySelectorAll('body *')].filter((node) => {
+    const frame = node.closest('button, article, section, .card, body');
+    const isText = node.checkVisibility() && node.textContent && !node.childElementCount;
+    if (!isText || node.closest('.unseen, .orders')) return false;
+    const [inner, outer] = [node, frame].map((one) => one.getBoundingClientRect());
+    return node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).display !== 'inline'
+        || inner.right > outer.right || inner.right > innerWidth || inner.bottom > outer.bottom + 1;
+}).map((node) => node.outerHTML.slice(0, 80))"""
+"""Texts that stick out of what they are in, or do not fit in it."""
+
+RUN_AXE = "axe.run({ resultTypes: ['violations'] })"
+
+
+class Look(NamedTuple):
+    """A kind of phone."""
+
+    name: str
+    scheme: str
+    width: int
+    height: int = 844
+
+
+LOOKS = (Look("light", "light", 390), Look("dark", "dark", 390), Look("narrow", "light", 320))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bar() -> AsyncIterator[Bar]:
+    """A bar where the first refusal of a robot that is alive is the order's fault."""
+    async with open_bar(max_attempts=1) as bar:
+        yield bar
+
+
+@pytest.mark.parametrize("journey", journeys.ON_A_PHONE, ids=lambda journey: journey.__name__)
+async def test_the_order_page(bar: Bar, visitors: Visitors, journey: journeys.OrderJourney) -> None:
+    """In no state is there a violation of accessibility, or a text that the phone cuts off."""
+    visitors.expect_network_errors = True
+    phone = await visitors.newcomer()
+    async for state in journey(bar, phone):
+        for look in LOOKS:
+            await put_on(phone.page, look)
+            await examine(phone.page, f"order-{state}-{look.name}")
+
+
+@pytest.mark.parametrize("journey", journeys.ON_THE_WALL, ids=lambda journey: journey.__name__)
+async def test_the_board(bar: Bar, visitors: Visitors, journey: journeys.BoardJourney) -> None:
+    """In no state is there a violation of accessibility, or anything that does not fit."""
+    visitors.expect_network_errors = True
+    board = await visitors.blank_television()
+    async for state in journey(bar, board):
+        await examine(board.page, f"board-{state}")
+
+
+async def put_on(page: Page, look: Look) -> None:
+    """Turn a phone into another one, long enough for the whole page."""
+    await page.emulate_media(color_scheme=look.scheme, reduced_motion="reduce")
+    await page.set_viewport_size({"width": look.width, "height": look.height})
+    height = await page.evaluate("document.documentElement.scrollHeight")
+    if height > look.height:
+        await page.set_viewport_size({"width": look.width, "height": height})
+
+
+async def examine(page: Page, name: str) -> None:
+    """Keep a picture of what is to be seen, and find nothing wrong with it."""
+    ARTEFACTS.mkdir(exist_ok=True)
+    await page.screenshot(path=ARTEFACTS / f"{name}.png", animations="disabled")
+    assert await violations(page) == [], name
+    assert await page.evaluate(CUT_OFF) == [], name
+
+
+async def violations(page: Page) -> list[str]:
+    """What axe finds, in a line each."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE_SCRIPT)
+    found = (await page.evaluate(RUN_AXE))["violations"]
+    return [f"{one['id']}: {node['html'][:120]}" for one in found for node in one["nodes"]]

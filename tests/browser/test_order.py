@@ -1,0 +1,245 @@
+"""The order page, from the choice of a drink to the glass."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlencode
+
+import pytest
+from playwright.async_api import Route, expect
+
+from tests.browser.bar import PREFIX, Bar
+from tests.browser.visitors import Visitors
+
+MARKUP = "<img src=x onerror=alert(1)>"
+READY = "#0b7a3b"
+LINKS = {"margarita": "Margarita", "Cuba Libre": "Cuba Libre", "espresso": "Espresso"}
+
+
+@pytest.mark.parametrize("bar", ["/", PREFIX], ids=["root", "prefix"], indirect=True)
+async def test_five_orders_reach_the_right_robots_in_order(bar: Bar, visitors: Visitors) -> None:
+    """The oldest order goes to the robot that waited longest, and the page follows to the end."""
+    ada, bert = await bar.robot("Robot Ada"), await bar.robot("Robot Bert")
+    phone = await visitors.phone(reduced_motion="no-preference")
+    for number, name in enumerate(["Ann", "Ben", "Cleo", "Dan", "Eve"], 1):
+        assert await phone.place("Gin Tonic", name) == number
+        await phone.shows("assigned" if number <= 2 else "waiting")
+        if number < 5:
+            await phone.button("Another drink").click()
+    await expect(phone.headline).to_have_text("2 ahead of you")
+    for robot, ahead in ((bert, "1 ahead of you"), (ada, "You are next"), (ada, "Being mixed")):
+        robot.finish()
+        await expect(phone.headline).to_have_text(ahead)
+    bert.finish()
+    ada.finish()
+    await phone.shows("done")
+    assert bar.served == [
+        ("Robot Ada", "Ann"),
+        ("Robot Bert", "Ben"),
+        ("Robot Bert", "Cleo"),
+        ("Robot Ada", "Dan"),
+        ("Robot Ada", "Eve"),
+    ]
+    for tab in reversed(await phone.tabs.all()):
+        await expect(tab).to_contain_text("Ready")
+        await tab.click()
+        await phone.shows("done")
+    await expect(phone.page).to_have_title("Ready! · #5 · Robot Bar")
+    assert await phone.colour() == READY
+
+
+async def test_two_phones_each_follow_their_own_order(bar: Bar, visitors: Visitors) -> None:
+    """Two orders at the same moment get two numbers, and each phone sees only its own."""
+    ada = await bar.robot()
+    phones = [await visitors.phone() for _ in range(2)]
+    names = ["Ann", "Ben"]
+    placed = await asyncio.gather(
+        *(phone.place(name=name) for phone, name in zip(phones, names, strict=True))
+    )
+    assert sorted(placed) == [1, 2]
+    first, second = (phones[placed.index(number)] for number in (1, 2))
+    await first.shows("assigned")
+    await expect(second.headline).to_have_text("You are next")
+    ada.finish()
+    await first.shows("done")
+    await second.shows("assigned")
+    for phone, name in zip(phones, names, strict=True):
+        await expect(phone.page.locator("#for")).to_have_text(f"for {name}")
+
+
+async def test_markup_in_names_is_shown_as_text(bar: Bar, visitors: Visitors) -> None:
+    """What people type, and what a link says, is text wherever it is shown."""
+    phone = await visitors.phone(f"?{urlencode({'drink': MARKUP})}")
+    drink = await phone.page.locator("#drinks b").first.inner_text()
+    assert drink.lower() == MARKUP
+    await phone.place(drink, MARKUP)
+    await expect(phone.page.locator("#for")).to_have_text(f"for {MARKUP}")
+    await expect(phone.page.locator("#drink")).to_have_text(drink)
+    await phone.queue.locator("summary").click()
+    await expect(phone.queue.locator("li")).to_contain_text(MARKUP, ignore_case=True)
+    board = await visitors.television()
+    await expect(board.page.locator("#next small")).to_have_text(MARKUP)
+    for page in (phone.page, board.page):
+        await expect(page.locator("[src=x]")).to_have_count(0)
+
+
+async def test_a_double_click_gives_one_order(bar: Bar, visitors: Visitors) -> None:
+    """The second click of a double click does nothing: no second order, no other button."""
+    phone = await visitors.phone()
+    await phone.fill()
+    await phone.submit.dblclick()
+    await phone.shows("waiting")
+    assert bar.proxy.count("POST /submit-job") == 1
+
+
+async def test_impatience_before_all_is_loaded_gives_one_order(
+    bar: Bar, visitors: Visitors
+) -> None:
+    """However often the button is pressed while the page still loads, it is one order."""
+    loaded = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        await loaded.wait()
+        await route.continue_()
+
+    phone = await visitors.newcomer()
+    await phone.page.route("**/js/desk.js", slowly)
+    await phone.open()
+    await phone.fill()
+    for _ in range(3):
+        await phone.submit.click()
+    loaded.set()
+    await phone.shows("waiting")
+    assert bar.proxy.count("POST /submit-job") == 1
+    assert len(await bar.orders()) == 1
+
+
+async def test_an_order_is_possible_after_loading_failed(visitors: Visitors) -> None:
+    """Where the network fails while the page loads, it says so, and the next try succeeds."""
+    visitors.expect_network_errors = True
+    phone = await visitors.newcomer()
+    await phone.page.route("**/js/desk.js", lambda route: route.abort())
+    await phone.open()
+    await phone.order()
+    await expect(phone.banner).to_have_text("That did not get through. Please try again.")
+    await phone.page.unroute("**/js/desk.js")
+    await phone.submit.click()
+    await phone.shows("waiting")
+    await expect(phone.banner).to_be_hidden()
+
+
+async def test_cancel_while_waiting(bar: Bar, visitors: Visitors) -> None:
+    """Who waits can cancel, after a question; those behind move up."""
+    phone, other = await visitors.phone(), await visitors.phone()
+    await phone.place(name="Ann")
+    await other.place(name="Ben")
+    order_id = await phone.order_id()
+    await phone.button("Cancel").click()
+    await phone.button("Keep it").click()
+    await phone.shows("waiting")
+    await phone.cancel()
+    await phone.shows("cancelled")
+    await expect(other.headline).to_have_text("You are next")
+    assert (await bar.service.job(order_id))["state"] == "cancelled"
+
+
+async def test_too_late_to_cancel(bar: Bar, visitors: Visitors) -> None:
+    """Once a robot has the order, the page says that it is too late, and goes on."""
+    visitors.expect_network_errors = True
+    phone = await visitors.phone()
+    await phone.place()
+    await phone.button("Cancel").click()
+    robot = bar.begin()
+    await phone.shows("assigned")
+    await phone.button("Yes, cancel it").click()
+    await expect(phone.note).to_have_text("Too late to cancel: it is already being mixed.")
+    robot.finish()
+    await phone.shows("done")
+
+
+async def test_a_link_chooses_the_drink(visitors: Visitors) -> None:
+    """``?drink=`` chooses a drink of the menu by its id or its name, or adds another one."""
+    phone = await visitors.newcomer()
+    for wanted, drink in LINKS.items():
+        await phone.open(f"?{urlencode({'drink': wanted})}")
+        await expect(phone.drink(drink)).to_be_checked()
+        await expect(phone.button(f"Order {drink}")).to_be_visible()
+
+
+async def test_german(bar: Bar, visitors: Visitors) -> None:
+    """A German phone gets a German page, from the form to the glass."""
+    robot = await bar.robot()
+    phone = await visitors.phone(locale="de-DE")
+    await expect(phone.page.locator("html")).to_have_attribute("lang", "de")
+    await expect(phone.page).to_have_title("Drink bestellen")
+    await phone.drink("Margarita").check()
+    await phone.page.get_by_label("Dein Name").fill("Zoë")
+    await phone.button("Margarita bestellen").click()
+    await expect(phone.headline).to_have_text("Wird gemixt")
+    robot.finish()
+    await expect(phone.headline).to_have_text("Fertig!")
+    await expect(phone.page).to_have_title("Fertig! · #1 · Roboter-Bar")
+    await expect(phone.button("Noch einen Drink")).to_be_visible()
+
+
+async def test_keyboard_only(bar: Bar, visitors: Visitors) -> None:
+    """Everything can be done with the keyboard, and one sees where one is."""
+    phone = await visitors.phone(has_touch=False, is_mobile=False)
+    await phone.is_loaded()
+    keys = phone.page.keyboard
+    await keys.press("Tab")
+    await keys.press("Space")
+    await keys.press("ArrowRight")
+    await expect(phone.drink("Cuba Libre")).to_be_checked()
+    assert await phone.focus_is_visible()
+    await keys.press("Tab")
+    await keys.press("ArrowRight")
+    assert await phone.focus_is_visible()
+    await keys.press("Tab")
+    await expect(phone.name).to_be_focused()
+    await keys.type("Ada")
+    await keys.press("Enter")
+    await phone.shows("waiting")
+    await expect(phone.headline).to_be_focused()
+    await phone.tab_to(phone.button("Cancel"))
+    assert await phone.focus_is_visible()
+    await keys.press("Enter")
+    await phone.tab_to(phone.button("Yes, cancel it"))
+    await keys.press("Enter")
+    await phone.shows("cancelled")
+
+
+async def test_a_reload_changes_nothing(bar: Bar, visitors: Visitors) -> None:
+    """The order, the name and the mascot survive a reload."""
+    phone = await visitors.phone()
+    await phone.place("Lemonade", "Ada", "Bee")
+    await phone.page.reload()
+    await phone.shows("waiting")
+    await expect(phone.number).to_have_text("1")
+    await phone.button("Another drink").click()
+    await expect(phone.name).to_have_value("Ada")
+    await expect(phone.page.get_by_role("radio", name="Bee")).to_be_checked()
+    assert bar.proxy.count("POST /submit-job") == 1
+
+
+async def test_a_friend_may_look_and_not_cancel(bar: Bar, visitors: Visitors) -> None:
+    """The link of an order shows it to anybody; only who ordered can cancel."""
+    phone = await visitors.phone()
+    await phone.place("Margarita", "Ada")
+    friend = await visitors.phone(f"?order={await phone.order_id()}")
+    await friend.shows("waiting")
+    await expect(friend.page.locator(".what")).to_have_text("Margarita for Ada")
+    await expect(friend.button("Cancel")).to_be_hidden()
+    bar.begin().finish()
+    await friend.shows("done")
+
+
+async def test_errors_in_a_page_are_noticed(visitors: Visitors) -> None:
+    """What is said on the console, or thrown, reaches these tests: silence means something."""
+    phone = await visitors.phone()
+    async with phone.page.expect_event("pageerror"):
+        await phone.page.evaluate("setTimeout(() => { throw new Error('oh') })")
+    async with phone.page.expect_console_message():
+        await phone.page.evaluate("console.error('no')")
+    assert visitors.complaints == ["uncaught: oh", "error: no ()"]
+    visitors.complaints.clear()

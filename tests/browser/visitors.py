@@ -1,0 +1,77 @@
+"""Who looks at the pages: phones and televisions, and what their consoles say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebError
+
+from tests.browser.pages import BoardPage, OrderPage
+from tests.kit.proxy import Proxy
+
+EVERYBODY = {"locale": "en-GB", "reduced_motion": "reduce"}
+"""Less motion: tests are quicker, and pictures are the same every time."""
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+TELEVISION = {"viewport": {"width": 1920, "height": 1080}}
+
+NOT_SERVED_YET = ("menu", "qr.svg")
+"""What pages ask for, and do without as long as the server does not have it."""
+
+KNOWN = "Unrecognized feature: 'web-share'"
+"""Phones can share; Chromium on Linux cannot, and says so for each page that would like to."""
+
+
+class Visitors:
+    """Opens pages, each in a browser profile of its own; ``complaints`` has every error in them."""
+
+    def __init__(self, browser: Browser, proxy: Proxy) -> None:
+        self.complaints: list[str] = []
+        self.expect_network_errors = False
+        """A browser itself reports each request that fails."""
+        self._browser = browser
+        self._proxy = proxy
+        self._contexts: list[BrowserContext] = []
+
+    async def phone(self, query: str = "", **profile: Any) -> OrderPage:
+        """Somebody opens the order page."""
+        return await (await self.newcomer(**profile)).open(query)
+
+    async def newcomer(self, **profile: Any) -> OrderPage:
+        """Somebody who has not opened the order page yet."""
+        return OrderPage(await self.page(**PHONE | profile), self._proxy.url)
+
+    async def television(self, query: str = "", **profile: Any) -> BoardPage:
+        """Somebody turns the wall board on."""
+        return await (await self.blank_television(**profile)).open(query)
+
+    async def blank_television(self, **profile: Any) -> BoardPage:
+        """A television that shows nothing yet."""
+        return BoardPage(await self.page(**TELEVISION | profile), self._proxy.url)
+
+    async def page(self, **profile: Any) -> Page:
+        """An empty page, watched."""
+        context = await self._browser.new_context(**EVERYBODY | profile)
+        self._contexts.append(context)
+        context.on("console", self._on_console)
+        context.on("weberror", self._on_error)
+        context.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        return await context.new_page()
+
+    async def leave(self) -> None:
+        """Close everything."""
+        for context in self._contexts:
+            await context.close()
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type not in ("error", "warning"):
+            return
+        url = message.location["url"]
+        if url.removeprefix(self._proxy.url) in NOT_SERVED_YET or KNOWN in message.text:
+            return
+        is_network = message.text.startswith(("Failed to load resource", "WebSocket connection"))
+        if not (is_network and self.expect_network_errors):
+            self.complaints.append(f"{message.type}: {message.text} ({url})")
+
+    def _on_error(self, error: WebError) -> None:
+        self.complaints.append(f"uncaught: {error.error.message}")
