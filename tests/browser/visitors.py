@@ -18,9 +18,6 @@ TELEVISION = {"viewport": {"width": 1920, "height": 1080}}
 NOT_SERVED_YET = ("menu", "qr.svg")
 """What pages ask for, and do without as long as the server does not have it."""
 
-KNOWN = "Unrecognized feature: 'web-share'"
-"""Phones can share; Chromium on Linux cannot, and says so for each page that would like to."""
-
 
 class Visitors:
     """Opens pages, each in a browser profile of its own; ``complaints`` has every error in them."""
@@ -67,7 +64,7 @@ class Visitors:
         if message.type not in ("error", "warning"):
             return
         url = message.location["url"]
-        if url.removeprefix(self._proxy.url) in NOT_SERVED_YET or KNOWN in message.text:
+        if url.removeprefix(self._proxy.url) in NOT_SERVED_YET:
             return
         is_network = message.text.startswith(("Failed to load resource", "WebSocket connection"))
         if not (is_network and self.expect_network_errors):
