@@ -56,7 +56,6 @@ may say: nothing, but that is judged by its message."""
 def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     """Run until SIGTERM or SIGINT; ``prepare`` may add to the app. Raises StartError."""
     logs.configure(settings.log_format, settings.log_level)
-    warn_if_open(settings)
     own = settings.with_operator_token()
     made = "" if settings.operator_tokens else own.operator_tokens[0]
     with listening_socket(settings.host, settings.port) as sock:
@@ -65,6 +64,7 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
         if prepare:
             prepare(app, own)
         app.after_server_start(lambda _: announce(own, own.port, made))
+        app.after_server_start(lambda _: warn_if_open(settings))
         app.run(
             sock=sock,
             protocol=PROTOCOL,
