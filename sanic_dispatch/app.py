@@ -20,6 +20,7 @@ from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.listen import listening_socket
 from sanic_dispatch.listing import Listing
 from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.mending import mend
 from sanic_dispatch.queues import open_queues
 from sanic_dispatch.settings import Settings
 from sanic_dispatch.supervisor import Patience, Supervisor
@@ -31,9 +32,11 @@ from sanic_dispatch.web.health import health
 from sanic_dispatch.web.holder import holder
 from sanic_dispatch.web.jobs import jobs
 from sanic_dispatch.web.live import live
+from sanic_dispatch.web.menu import Menu, menu
 from sanic_dispatch.web.operator import operator
 from sanic_dispatch.web.pages import pages
 from sanic_dispatch.web.punctual import PunctualProtocol
+from sanic_dispatch.web.qr import qr
 from sanic_dispatch.web.quota import Quota
 from sanic_dispatch.web.workers import workers
 
@@ -45,7 +48,7 @@ BACKLOG = 4096
 PROTOCOL = PunctualProtocol
 """What the server has to speak for the deadlines to hold."""
 
-BLUEPRINTS = (jobs, holder, workers, operator, live, pages, health)
+BLUEPRINTS = (jobs, holder, workers, operator, live, pages, menu, qr, health)
 
 KEEP_ALIVE_S = 75
 MESSAGE_BYTES = 1024
@@ -56,6 +59,8 @@ may say: nothing, but that is judged by its message."""
 def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     """Run until SIGTERM or SIGINT; ``prepare`` may add to the app. Raises StartError."""
     logs.configure(settings.log_format, settings.log_level)
+    if settings.repair:
+        mend(settings, SystemClock().now_s())
     own = settings.with_operator_token()
     made = "" if settings.operator_tokens else own.operator_tokens[0]
     with listening_socket(settings.host, settings.port) as sock:
@@ -93,6 +98,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     )
     app.ctx.settings = settings
     app.ctx.clock = SystemClock()
+    app.ctx.menu = Menu(settings.menu)
     _guard(app, settings)
     for blueprint in BLUEPRINTS:
         app.blueprint(blueprint.copy(blueprint.name))
@@ -138,7 +144,9 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
     """Everything below the web, open and running."""
     clock, guard = app.ctx.clock, app.ctx.guard
     events = Events()
-    policy = Policy(settings.max_attempts, settings.lease_s, settings.resend_doubt)
+    policy = Policy(
+        settings.max_attempts, settings.lease_s, settings.resend_doubt, settings.probe_after_s
+    )
     patience = Patience(worker_s=settings.worker_patience_s)
     events.subscribe(logs.log_event)
     async with AsyncExitStack() as stack:

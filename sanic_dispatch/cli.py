@@ -9,6 +9,7 @@ import click
 from sanic_dispatch import __version__
 from sanic_dispatch.commands.controlling import ctl
 from sanic_dispatch.commands.serving import demo, serve
+from sanic_dispatch.commands.storing import check, export, import_
 from sanic_dispatch.commands.submitting import submit
 from sanic_dispatch.commands.watching import watch
 from sanic_dispatch.commands.working import work
@@ -44,7 +45,7 @@ def cli() -> None:
 
 cli.add_command(serve)
 cli.add_command(demo)
-for command in (submit, watch, work, ctl):
+for command in (submit, watch, work, ctl, check, export, import_):
     cli.add_command(command)
 
 

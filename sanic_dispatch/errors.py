@@ -6,7 +6,10 @@
     │   ├── PortUnavailable      the port is taken, or not ours to take
     │   ├── DataFolderUnusable   missing, not a folder, not writable
     │   ├── DataFolderInUse      another process owns it
-    │   └── NotAQueue            a file that cannot be read as what it should hold
+    │   ├── NotAQueue            a file that cannot be read as what it should hold
+    │   ├── NothingStored        a folder without anything to move, in this mode
+    │   ├── FolderNotEmpty       something is stored already where something is to be moved to
+    │   └── BrokenTransfer       what is to be moved did not come whole
     ├── Unauthorized             no token, or a wrong one
     ├── TooManyOrders            more in a minute than one address may send
     ├── InvalidRequest           the sender can mend it
@@ -81,6 +84,27 @@ class NotAQueue(StartError):
         super().__init__(f"{path}: {reason}; the file was left as it is")
         self.path = path
         self.reason = reason
+
+
+class NothingStored(StartError):
+    """Nothing is stored in this mode."""
+
+    def __init__(self, folder: Path, mode: str) -> None:
+        super().__init__(f"data folder {folder} holds nothing of the mode {mode}")
+
+
+class FolderNotEmpty(StartError):
+    """Something is stored there already."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is there already; import into a folder without it")
+
+
+class BrokenTransfer(StartError):
+    """What is to be moved did not come whole, or did not arrive whole."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"nothing was stored, the export is not whole: {reason}")
 
 
 class Unauthorized(DispatchError):

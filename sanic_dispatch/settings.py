@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from sanic_dispatch.errors import SettingsError
+from sanic_dispatch.menu import read_menu
 from sanic_dispatch.origins import ANY, OPAQUE, check_origins
+from sanic_dispatch.public_url import check_public_url
 from sanic_dispatch.tokens import check_tokens, new_token, read_tokens
 
 DOORS = ("worker", "submit", "operator")
@@ -67,10 +69,10 @@ class LogLevel(StrEnum):
 class Settings:
     """All settings with their defaults; durations are in seconds.
 
-    An empty ``host`` is every interface, IPv6 and IPv4. ``lease_s`` None means that an assigned
-    job stays with its worker for as long as it takes, ``orders_per_minute`` None that nobody
-    counts. Tokens are not in the ``repr``. Raises SettingsError where a value is out of range, or
-    two contradict each other.
+    An empty ``host`` is every interface, IPv6 and IPv4; an empty ``public_url`` is wherever a page
+    says that it is. ``lease_s`` None means that an assigned job stays with its worker for as long
+    as it takes, ``orders_per_minute`` None that nobody counts. Tokens are not in the ``repr``.
+    Raises SettingsError where a value is out of range, or two contradict each other.
     """
 
     port: int = 2567
@@ -79,14 +81,18 @@ class Settings:
     worker_queue_mode: Mode = Mode.CACHED_JSON_FILE
     data_dir: Path = Path()
     fsync: bool = True
+    repair: bool = False
     keep_done_s: float = 24 * HOUR_S
     public: Path | None = None
+    menu: Path | None = None
+    public_url: str = ""
     submit_wait_s: float = 2.0
     callback_timeout_s: float = 10.0
     max_attempts: int = 3
     lease_s: float | None = None
     on_doubt: OnDoubt = OnDoubt.AUTO
     worker_patience_s: float = 24 * HOUR_S
+    probe_after_s: float = 60.0
     max_jobs: int = 100_000
     max_workers: int = 10_000
     max_body_bytes: int = 2 * 2**20
@@ -115,6 +121,9 @@ class Settings:
         check_origins("--cors-origin", self.cors_origins, ANY)
         check_origins("--allow-origin", self.allow_origins, ANY, OPAQUE)
         check_origins("--frame-ancestors", self.frame_ancestors, ANY, SELF)
+        check_public_url(self.public_url)
+        if self.menu is not None:
+            read_menu(self.menu)
         if self.public is not None:
             self._check_public(self.public)
 
@@ -177,6 +186,7 @@ _RANGES = {
     "max_attempts": _Range(1, 1000),
     "lease_s": _Range(0.001, 10 * YEAR_S, " seconds"),
     "worker_patience_s": _Range(0, 10 * YEAR_S, " hours", HOUR_S),
+    "probe_after_s": _Range(0, 10 * YEAR_S, " seconds"),
     "max_jobs": _Range(1, 100_000_000),
     "max_workers": _Range(1, 1_000_000),
     "max_body_bytes": _Range(1024, 2**30, " bytes"),

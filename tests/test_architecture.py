@@ -11,10 +11,11 @@ PACKAGE = Path(__file__).parent.parent / "sanic_dispatch"
 
 LAYERS = [
     {"job", "worker", "outcome", "events", "errors", "settings", "clock", "strict_json", "tasks",
-     "turns", "tokens", "origins"},
+     "turns", "tokens", "origins", "menu", "public_url"},
     {"lifecycle", "callbacks", "queues", "listen", "logs", "banner", "client", "simulation"},
     {"steps", "seal", "proof", "control", "deliveries", "submissions", "registrations", "reports",
-     "dispatcher", "supervisor", "live", "listing"},
+     "dispatcher", "supervisor", "live", "listing", "exchange", "transfer", "original",
+     "inspection", "mending"},
     {"web"},
     {"app", "demo"},
     {"cli", "commands", "__main__"},

@@ -63,11 +63,14 @@ def test_no_options_are_the_defaults(called):
 def test_every_option_reaches_the_settings(called, tmp_path):
     """Each flag sets its field; durations arrive in seconds."""
     (tmp_path / "pages").mkdir()
+    (tmp_path / "menu.json").write_text('{"drinks": [{"id": "tea", "name": "Tea"}]}')
     (tmp_path / "tokens").write_text("from-a-file\n")
     flags = {
         "--port": "0",
         "--host": "::1",
         "--public": str(tmp_path / "pages"),
+        "--menu": str(tmp_path / "menu.json"),
+        "--public-url": "https://bar.example/drinks/",
         "--job-queue-mode": "InMemory",
         "--worker-queue-mode": "JsonFile",
         "--data-dir": str(tmp_path),
@@ -79,6 +82,7 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         "--lease": "600",
         "--on-doubt": "resend",
         "--worker-patience": "2",
+        "--probe-after": "30",
         "--worker-token": "worker-token",
         "--worker-token-file": str(tmp_path / "tokens"),
         "--submit-token": "submit-token",
@@ -100,11 +104,15 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         "--log-format": "json",
         "--log-level": "debug",
     }
-    assert run("serve", *(word for pair in flags.items() for word in pair)).exit_code == 0
+    words = (word for pair in flags.items() for word in pair)
+    assert run("serve", *words, "--repair").exit_code == 0
     assert called["app"] == Settings(
+        repair=True,
         port=0,
         host="::1",
         public=tmp_path / "pages",
+        menu=tmp_path / "menu.json",
+        public_url="https://bar.example/drinks/",
         job_queue_mode=Mode.IN_MEMORY,
         worker_queue_mode=Mode.JSON_FILE,
         data_dir=tmp_path,
@@ -116,6 +124,7 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         lease_s=600.0,
         on_doubt=OnDoubt.RESEND,
         worker_patience_s=7200.0,
+        probe_after_s=30.0,
         worker_tokens=("worker-token", "from-a-file"),
         submit_tokens=("submit-token", "from-a-file"),
         operator_tokens=("operator-token", "from-a-file"),
@@ -134,7 +143,7 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         log_format="json",
         log_level="debug",
     )
-    assert {*flags, "--mode"} == {long_flag(setting) for setting in settings_of("serve")}
+    assert {*flags, "--mode", "--repair"} == {long_flag(setting) for setting in settings_of("serve")}
 
 
 def test_the_originals_command_line_works(called):

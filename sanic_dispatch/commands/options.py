@@ -67,6 +67,24 @@ def _network() -> list[Setting]:
             help="Folder of your own files, served under public/ in place of the built-in ones "
             "of the same name.",
         ),
+        Setting(
+            "--menu",
+            section=section,
+            type=_FOLDER,
+            default=_DEFAULTS.menu,
+            show_default="the built-in menu",
+            metavar="FILE",
+            help="JSON file of the drinks on the order page; an edit counts at once.",
+        ),
+        Setting(
+            "--public-url",
+            section=section,
+            default=_DEFAULTS.public_url,
+            show_default="the address of the wall board's page",
+            metavar="URL",
+            help="Address under which customers reach this service, for the QR code; a query in "
+            "it goes along.",
+        ),
     ]
 
 
@@ -122,6 +140,15 @@ def _queues(mode: Mode) -> list[Setting]:
             help="Whether an answer waits until the disk has what it acknowledges. Off is for "
             "those who can lose the last orders in a power cut.",
         ),
+        Setting(
+            "--repair",
+            section=section,
+            is_flag=True,
+            default=_DEFAULTS.repair,
+            show_default="off",
+            help="Set damaged entries of jobs.json and workers.json aside, into a file beside it, "
+            "and start with the others. Without it, nothing starts on a damaged file.",
+        ),
         _duration(
             "--keep-done",
             section,
@@ -172,6 +199,13 @@ def _deliveries() -> list[Setting]:
             section,
             Duration("hours", HOUR_S),
             "Hours for which a worker is kept whose callback is not pending.",
+        ),
+        _duration(
+            "--probe-after",
+            section,
+            Duration("seconds"),
+            "Seconds after which a waiting worker is asked whether it still waits before it gets "
+            "a job.",
         ),
     ]
 

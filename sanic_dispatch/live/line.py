@@ -12,6 +12,7 @@ from sortedcontainers import SortedDict
 from sanic_dispatch.events import Event, Kind
 from sanic_dispatch.job import Job, State
 from sanic_dispatch.live.forecast import Forecast
+from sanic_dispatch.live.history import History
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.robots import Robots
 from sanic_dispatch.worker import Worker
@@ -44,6 +45,7 @@ class Line:
     def __init__(self) -> None:
         self.number = 0
         self.robots = Robots()
+        self.history = History()
         self.log: deque[Event] = deque(maxlen=LOG)
         self.waiting: SortedDict[float, Order] = SortedDict()
         self.assigned: SortedDict[float, Order] = SortedDict()
@@ -66,15 +68,18 @@ class Line:
             self.robots.fold(Kind.WORKER_REGISTERED, worker)
         for job in finished:
             self._put(job, job.finished_s or 0.0)
+            self.history.seed(job)
             if job.hold:
                 self.forecast.learn(job, job.hold.since_s)
         for job in jobs:
             self._put(job, job.hold.since_s if job.hold else job.submitted_s)
+            self.history.seed(job)
 
     def fold(self, event: Event) -> None:
         """Take in what happened."""
         self.number += 1
         self.log.append(event)
+        self.history.fold(event)
         if event.job is not None:
             order = self._put(event.job, event.at_s)
             if event.kind is Kind.JOB_SUBMITTED and not self._paused:
@@ -87,7 +92,7 @@ class Line:
 
     def expire(self, now_s: float) -> None:
         """Let go of what is shown no longer."""
-        changed = self.robots.expire(now_s)
+        changed = self.robots.expire(now_s) | self.history.expire(now_s)
         while self.finished:
             oldest = next(iter(self.finished.values()))
             if oldest.since_s > now_s - KEPT_S:

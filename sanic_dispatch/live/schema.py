@@ -20,7 +20,7 @@ VIEWS = ("board", "order", "monitor")
 _TITLES = {
     "board": "What everybody may see: number, logo, drink and state of the orders",
     "order": "One order, for whoever has its secret id; every frame of it is a state",
-    "monitor": "Everything, for operators: orders, workers, the log",
+    "monitor": "Everything, for operators: orders, workers, the log, the last hour",
 }
 
 
@@ -94,6 +94,14 @@ _BAR: Schema = {
     "paused": {"type": "boolean"},
 }
 
+_WAITS: Schema = {
+    name: _or_null({"type": "number", "minimum": 0}) | {"description": text}
+    for name, text in (
+        ("p50", "seconds from submission to a robot that half waited at most"),
+        ("p90", "the same of nine in ten"),
+    )
+}
+
 _ETA: Schema = {
     "type": "array",
     "items": TIME,
@@ -105,8 +113,14 @@ _ETA: Schema = {
 _OBJECTS: dict[str, Schema] = {
     "bar": _object(_BAR),
     "monitor_bar": _object(
-        _BAR | {"kept": _or_null({"type": "number", "minimum": 0, "maximum": 1})}
+        _BAR
+        | {
+            "kept": _or_null({"type": "number", "minimum": 0, "maximum": 1}),
+            "per_hour": COUNT | {"description": "done in the last hour"},
+        }
+        | _WAITS
     ),
+    "minute": _object({"t": TIME, "arrived": COUNT, "done": COUNT} | _WAITS),
     "board_order": _object(
         {"n": TICKET, "state": {"enum": ["waiting", "assigned", "done"]}, "t": TIME},
         {"logo": TEXT, "drink": TEXT},
@@ -131,7 +145,7 @@ _OBJECTS: dict[str, Schema] = {
          )},
     ),
     "worker": _object(
-        {"state": _one_of(Doing), "since": TIME, "refusals": COUNT},
+        {"state": _one_of(Doing), "since": TIME, "seen": TIME, "refusals": COUNT},
         {"label": REASON, "link": _text(LONGEST_LINK), "activity": REASON, "ticket": TICKET,
          "reason": {"type": "string", "maxLength": LONGEST_REASON}},
     ),
@@ -149,6 +163,7 @@ _KEYS = {
         "^order/[0-9]+$": "monitor_order",
         "^worker/": "worker",
         "^log/[0-9]+$": "log_entry",
+        "^minute/[0-9]+$": "minute",
     },
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sanic_dispatch.callbacks.url import split_url
 from sanic_dispatch.events import Event
-from sanic_dispatch.job import Hold, State
+from sanic_dispatch.job import Hold, Stage, State
 from sanic_dispatch.live.line import Bar
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.robots import Robot
@@ -79,6 +79,7 @@ def monitor_worker(robot: Robot) -> Drawn:
     drawn: Drawn = {
         "state": robot.doing.value,
         "since": _since_s(robot),
+        "seen": _seen_s(robot),
         "refusals": worker.refusals,
     }
     if worker.label:
@@ -142,3 +143,10 @@ def _since_s(robot: Robot) -> float:
         return robot.job.hold.since_s
     worker = robot.worker
     return worker.aside.since_s if worker.aside else worker.registered_s
+
+
+def _seen_s(robot: Robot) -> float:
+    """When it was last heard of: it registered, or took its job."""
+    hold = robot.job.hold if robot.job else None
+    took_s = hold.since_s if hold and hold.stage is Stage.CONFIRMED else 0.0
+    return max(robot.worker.registered_s, took_s)

@@ -120,7 +120,7 @@ class Board(LineView):
 
 
 class Monitor(LineView):
-    """What an operator sees: orders, workers, the log."""
+    """What an operator sees: orders, workers, the log, the last hour."""
 
     def _items(self) -> Iterator[Item]:
         line = self._line
@@ -134,7 +134,11 @@ class Monitor(LineView):
             yield Item(f"worker/{robot.worker.id}", robot, shown.monitor_worker, robot)
         for event in line.log:
             yield _log_item(event)
-        yield self._bar(shown.bar(line.bar()) | {"kept": line.forecast.estimator.hit_rate})
+        for minute in line.history:
+            drawn = minute.shown()
+            yield Item(f"minute/{minute.number}", drawn, dict, drawn)
+        kept = {"kept": line.forecast.estimator.hit_rate}
+        yield self._bar(shown.bar(line.bar()) | kept | line.history.shown())
 
 
 class News(NamedTuple):

@@ -16,6 +16,9 @@ NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 Those to workers and to submissions do without: a header costs a few microseconds there.
 """
 
+LOOKED_AT = ("GET", "HEAD")
+"""The methods of what is the same for everybody: who only wants to know of it asks with HEAD."""
+
 PRIVATE = {**NOSNIFF, "Cache-Control": "no-store"}
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from collections.abc import Iterable
+from mimetypes import guess_type
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.exceptions import NotFound
-from sanic.response import file, redirect
+from sanic.response import redirect
 
-from sanic_dispatch.web.answers import json_answer
+from sanic_dispatch.public_url import ORDER_PAGE
+from sanic_dispatch.web.answers import LOOKED_AT, json_answer
 from sanic_dispatch.web.context import settings_of
+from sanic_dispatch.web.validated import validated
 
 pages = Blueprint("pages")
 
-ORDER_PAGE = "public/order_drink.html"
+
+class File(NamedTuple):
+    """What is in a file, and when that was written."""
+
+    content: bytes
+    modified_s: float
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read it whole, with the time of what was really read."""
+        with path.open("rb") as file:
+            return cls(file.read(), os.fstat(file.fileno()).st_mtime)
 
 
 def shipped_files() -> Path:
@@ -23,32 +41,48 @@ def shipped_files() -> Path:
     return inside if inside.is_dir() else package.parent / "static"
 
 
-@pages.get("/")
 async def home(_: Request) -> HTTPResponse:
     """The order page; relative, so that it works behind a path prefix."""
     return redirect(ORDER_PAGE)
 
 
-@pages.get("/public/config.json")
 async def config(request: Request) -> HTTPResponse:
     """What the original's page asked for."""
     return json_answer({"server_port": settings_of(request).port})
 
 
-@pages.get("/public/<path:path>")
 async def page(request: Request, path: str) -> HTTPResponse:
     """A file; the user's own comes before the one that ships."""
-    for folder in (settings_of(request).public, shipped_files()):
-        if folder and (found := _inside(folder, path)):
-            headers = dict(request.app.ctx.page_headers)
-            return await file(found, request_headers=request.headers, headers=headers)
-    raise NotFound("no such file")
+    folders = filter(None, (settings_of(request).public, shipped_files()))
+    file = await asyncio.to_thread(_find, folders, path)
+    if file is None:
+        raise NotFound("no such file")
+    headers = request.app.ctx.page_headers
+    return validated(request, file.content, _type_of(path), headers, file.modified_s)
 
 
-def _inside(folder: Path, path: str) -> Path | None:
+pages.add_route(home, "/", LOOKED_AT)
+pages.add_route(config, "/public/config.json", LOOKED_AT)
+pages.add_route(page, "/public/<path:path>", LOOKED_AT)
+
+
+def _type_of(path: str) -> str:
+    """By the end of its name; what is not known is shown as text, and never run."""
+    kind = guess_type(path)[0] or "text/plain"
+    return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+
+
+def _find(folders: Iterable[Path], path: str) -> File | None:
+    """The first file of that path. It blocks, so the event loop has it done by a thread."""
+    return next(filter(None, (_inside(folder, path) for folder in folders)), None)
+
+
+def _inside(folder: Path, path: str) -> File | None:
     """The regular file of that path, if it is really inside the folder."""
     try:
-        found = (folder / path).resolve()
-        return found if found.is_relative_to(folder.resolve()) and found.is_file() else None
-    except (OSError, ValueError):  # too long, or not a path at all
+        found = Path(os.path.realpath(folder / path))
+        if not (found.is_relative_to(os.path.realpath(folder)) and found.is_file()):
+            return None
+        return File.read(found)
+    except (OSError, ValueError):  # too long, not ours to read, or not a path at all
         return None

@@ -131,7 +131,7 @@ def test_an_unknown_order(hub: Hub) -> None:
 
 
 def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
-    """Orders with ids and holds, workers, the log, the counts."""
+    """Orders with ids and holds, workers, the log, this minute, the counts."""
     worker = story.register("r1")
     story.register("r2", aside=Aside(Cause.REFUSED, story.now_s, "connection refused"))
     story.submit(ORDER)
@@ -144,11 +144,11 @@ def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
             "hold": {"worker": worker.id, "way": "put", "stage": "under way", "since": now_s},
         },
         "worker/http://engine.example/flow/r1/callbacks/1/": {
-            "state": "assigned", "since": now_s, "refusals": 0, "label": "r1",
+            "state": "assigned", "since": now_s, "seen": now_s, "refusals": 0, "label": "r1",
             "link": "http://engine.example/flow/r1/", "activity": "a1", "ticket": 1,
         },
         "worker/http://engine.example/flow/r2/callbacks/1/": {
-            "state": "aside", "since": now_s, "refusals": 0, "label": "r2",
+            "state": "aside", "since": now_s, "seen": now_s, "refusals": 0, "label": "r2",
             "link": "http://engine.example/flow/r2/", "activity": "a1",
             "reason": "connection refused",
         },
@@ -158,7 +158,13 @@ def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
         },
         "log/3": {"n": 3, "kind": "job.submitted", "t": now_s, "ticket": 1},
         "log/4": {"n": 4, "kind": "job.assigned", "t": now_s, "ticket": 1, "worker": worker.id},
-        "bar": {"robots": 1, "waiting": 0, "assigned": 1, "paused": False, "kept": None},
+        f"minute/{int(now_s // 60)}": {
+            "t": now_s // 60 * 60, "arrived": 1, "done": 0, "p50": None, "p90": None,
+        },
+        "bar": {
+            "robots": 1, "waiting": 0, "assigned": 1, "paused": False, "kept": None,
+            "per_hour": 0, "p50": None, "p90": None,
+        },
     }  # fmt: skip
 
 

@@ -52,6 +52,12 @@ PUBLIC = [
     "GET /state",  # but for the monitor
     "GET /jobs/<job_id>",  # the id is the secret
     "DELETE /jobs/<job_id>",
+    "HEAD /",
+    "HEAD /public/config.json",
+    "HEAD /public/<path>",
+    "HEAD /health",
+    "HEAD /menu",
+    "HEAD /qr.svg",
 ]
 """What everybody may ask for; none of it holds a payload, a name or an id that was not shown."""
 

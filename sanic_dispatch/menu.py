@@ -1,0 +1,115 @@
+"""The menu: what customers can choose from, as the order page reads it.
+
+``{"drinks": [{"id", "name", "description", "image"}]}``. The id is what an order says; name and
+description are a text, or one for each language: ``{"en": …, "de": …}``. The image is a file
+under ``public/``; description and image may be left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ujson
+
+from sanic_dispatch.errors import InvalidJson, SettingsError
+from sanic_dispatch.strict_json import check
+
+LANGUAGES = ("en", "de")
+LONGEST = {"id": 60, "name": 60, "description": 120, "image": 200}
+"""Characters."""
+
+MOST_DRINKS = 200
+LARGEST_FILE = 256 * 1024
+
+
+def _drink(drink_id: str, name: str, en: str, de: str) -> dict[str, Any]:
+    image = f"img/drinks/{drink_id}.svg"
+    return {"id": drink_id, "name": name, "description": {"en": en, "de": de}, "image": image}
+
+
+BUILT_IN: dict[str, Any] = {
+    "drinks": [
+        _drink("mojito", "Mojito", "Rum, mint, lime", "Rum, Minze, Limette"),
+        _drink("cuba-libre", "Cuba Libre", "Rum, cola, lime", "Rum, Cola, Limette"),
+        _drink("gin-tonic", "Gin Tonic", "Gin, tonic, juniper", "Gin, Tonic, Wacholder"),
+        _drink("margarita", "Margarita", "Tequila, lime, salt", "Tequila, Limette, Salz"),
+        _drink("virgin-colada", "Virgin Colada", "No alcohol", "Ohne Alkohol"),
+        _drink("lemonade", "Lemonade", "No alcohol", "Ohne Alkohol"),
+    ]
+}
+"""The pages have the same, for when this service cannot be reached."""
+
+
+def encoded(menu: dict[str, Any]) -> bytes:
+    """The menu as JSON."""
+    return ujson.dumps(menu, ensure_ascii=False, escape_forward_slashes=False).encode()
+
+
+def read_menu(path: Path) -> dict[str, Any]:
+    """The menu in a file. Raises SettingsError, one line that says what is wrong with it."""
+    try:
+        return checked(check(_content(path)))
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+    except (InvalidJson, ValueError) as error:
+        reason = str(error)
+    raise SettingsError(f"--menu {path}: {reason}")
+
+
+def checked(value: Any) -> dict[str, Any]:
+    """The same value, once it is known to be a menu. Raises ValueError, which says why not."""
+    if not (isinstance(value, dict) and value.keys() == {"drinks"}):
+        raise ValueError('a menu is {"drinks": [...]}')
+    drinks = value["drinks"]
+    if not (isinstance(drinks, list) and 0 < len(drinks) <= MOST_DRINKS):
+        raise ValueError(f"drinks is a list of 1 to {MOST_DRINKS}")
+    for number, drink in enumerate(drinks, 1):
+        _check_drink(f"drink {number}", drink)
+    _check_ids([drink["id"] for drink in drinks])
+    return value
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ValueError(f"larger than {LARGEST_FILE} bytes")
+    return content
+
+
+def _check_drink(what: str, drink: Any) -> None:
+    if not (isinstance(drink, dict) and {"id", "name"} <= drink.keys() <= LONGEST.keys()):
+        raise ValueError(f"{what} has id and name, and may have description and image")
+    for key, value in drink.items():
+        if key in ("name", "description") and isinstance(value, dict):
+            _check_languages(f"{what}: {key}", value, LONGEST[key])
+        else:
+            _check_text(f"{what}: {key}", value, LONGEST[key])
+    if not _is_inside_public(drink.get("image", "")):
+        raise ValueError(f"{what}: image is a path under public/, as in img/drinks/mojito.svg")
+
+
+def _check_languages(what: str, texts: dict[str, Any], longest: int) -> None:
+    if not {"en"} <= texts.keys() <= set(LANGUAGES):
+        raise ValueError(f"{what} in several languages has {', '.join(LANGUAGES)}; en always")
+    for text in texts.values():
+        _check_text(what, text, longest)
+
+
+def _check_text(what: str, text: Any, longest: int) -> None:
+    if not (isinstance(text, str) and text.strip() and text.isprintable() and len(text) <= longest):
+        raise ValueError(f"{what} is a text of 1 to {longest} printable characters")
+
+
+def _check_ids(ids: list[str]) -> None:
+    known: set[str] = set()
+    for drink_id in ids:
+        if drink_id.lower() in known:
+            raise ValueError(f"there are two drinks with the id {drink_id!r}")
+        known.add(drink_id.lower())
+
+
+def _is_inside_public(image: str) -> bool:
+    """A relative path without a scheme, which the policy of the pages lets them load."""
+    return not (image.startswith("/") or ":" in image or "\\" in image or ".." in image)

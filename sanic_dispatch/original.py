@@ -1,0 +1,65 @@
+"""Back to the original: its two files, with nothing in them that it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import ujson
+
+from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
+from sanic_dispatch.exchange import Content
+from sanic_dispatch.job import Job, Stage
+from sanic_dispatch.queues.array_file import array_of
+from sanic_dispatch.queues.atomic_file import replace_file
+from sanic_dispatch.queues.folder import DataFolder
+from sanic_dispatch.worker import Worker
+
+
+class Kept(NamedTuple):
+    """What the original can go on with: it knows jobs and workers that wait, and nothing else."""
+
+    jobs: list[Job]
+    workers: list[Worker]
+
+    @classmethod
+    def of(cls, content: Content) -> Kept:
+        """Without jobs that a worker has for sure, and without workers that are used up.
+
+        A job that nobody knows whether a worker has it is kept: rather twice than never.
+        """
+        held = {job.worker.id for job in content.jobs if job.worker}
+        return cls(
+            [job for job in content.jobs if not (job.hold and job.hold.stage is Stage.CONFIRMED)],
+            [worker for worker in content.workers if worker.id not in held and not worker.aside],
+        )
+
+
+def write_original(folder: Path, kept: Kept) -> None:
+    """Write ``jobs.json`` and ``workers.json``. Raises FolderNotEmpty, DataFolderUnusable."""
+    claimed = DataFolder(folder)
+    claimed.claim()
+    try:
+        _write(folder / "workers.json", [_worker(worker) for worker in kept.workers])
+        _write(folder / "jobs.json", [_job(job) for job in kept.jobs])
+    except OSError as error:
+        raise DataFolderUnusable(folder, f"cannot be written: {error}") from error
+    finally:
+        claimed.release()
+
+
+def _write(path: Path, entries: Iterable[bytes]) -> None:
+    if path.exists():
+        raise FolderNotEmpty(path)
+    joined = b",\n".join(entries)
+    replace_file(path, array_of([joined] if joined else []))
+
+
+def _job(job: Job) -> bytes:
+    return job.to_wire().removeprefix(b'{"Job":').removesuffix(b"}")
+
+
+def _worker(worker: Worker) -> bytes:
+    entry = {"callback_url": worker.callback_url, "registered_at": worker.registered_at}
+    return ujson.dumps(entry, ensure_ascii=False, escape_forward_slashes=False).encode()
