@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.errors import UnknownWorker
+from sanic_dispatch.errors import UnknownWorker, WrongState
 from sanic_dispatch.events import Events, Kind, Note
-from sanic_dispatch.job import Job
+from sanic_dispatch.job import Job, State
 from sanic_dispatch.lifecycle import Step
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.steps import Steps
@@ -82,7 +82,21 @@ class Control:
 
     async def bring_back(self, worker_id: str, reason: str) -> Worker:
         """Let a worker that was set aside be used again, at its old place."""
-        return await self._change(worker_id, Worker.back, Kind.WORKER_CAME_BACK, reason)
+        job = await self._pairs.jobs.at_callback(worker_id)
+        if job and job.state is State.ASSIGNED:
+            raise WrongState("bring its worker back", job.state)
+        await self._own(
+            self._steps.change_worker(
+                worker_id,
+                lambda worker: worker.back() if worker.aside else None,
+                Kind.WORKER_CAME_BACK,
+                reason,
+            )
+        )
+        worker = await self._pairs.workers.get(worker_id)
+        if worker is None:
+            raise UnknownWorker
+        return worker
 
     async def drop(self, worker_id: str, reason: str) -> None:
         """Forget a worker."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.job import Job, Stage, State, Way
 from sanic_dispatch.lifecycle import Policy, Step
 from sanic_dispatch.outcome import Accepted, Outcome, Refused
@@ -89,7 +90,11 @@ class Deliveries:
         Called after each of the two was stored, so whichever was last sees the other. The job is
         confirmed → it is done. In doubt → it is cleared up. Anyhow else the worker is free.
         """
-        job = await self._steps.find(job_id)
+        try:
+            job = await self._steps.find(job_id)
+        except UnknownJob:
+            await self._free_awaiting(job_id, key)
+            return
         successor = await self._successor(key, job)
         if successor is None or _is_at(job, Stage.UNDER_WAY):
             return
@@ -101,6 +106,12 @@ class Deliveries:
             done = if_still(job, Stage.CONFIRMED, lambda job: lifecycle.finish(job, now_s))
             await self._steps.insist(job_id, done)
         await self._steps.bring_back(successor.id)
+
+    async def _free_awaiting(self, job_id: str, key: Key | None) -> None:
+        """The job that they waited for is not kept any more: nothing is left to be settled."""
+        for worker in await self._workers.of_key(key) if key else []:
+            if worker.awaits(job_id):
+                await self._steps.bring_back(worker.id)
 
     async def _has_left(self, worker: Worker) -> bool:
         """Whether a worker that has waited long is known not to wait any more."""
@@ -153,7 +164,7 @@ class Deliveries:
         if again is None:
             return
         if job.worker and worker.id != job.worker.id:
-            await self._steps.drop_worker(job.worker.id, "it came back with a new callback")
+            await self._steps.replaced(job.worker.id)
         await self.deliver(again)
 
     async def _successor(self, key: Key | None, job: Job) -> Worker | None:

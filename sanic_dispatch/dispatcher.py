@@ -81,7 +81,7 @@ class Dispatcher:
         self._reports = Reports(self.steps, self._seal, clock, policy)
         self._is_open = False
         events.subscribe(self._on_event)
-        pairs.when_freed(self._wake)
+        pairs.when_freed(self._wake_soon)
 
     @property
     def is_paused(self) -> bool:
@@ -208,6 +208,15 @@ class Dispatcher:
         if self._is_open and not self._gate.is_paused:
             self.tasks.spawn(self._serve())
 
+    def _wake_soon(self) -> None:
+        """A write failed, and what it hid is free again."""
+        self.tasks.spawn(self._wake_later())
+
+    async def _wake_later(self) -> None:
+        """The storage fails: give it time."""
+        await self._clock.sleep(RETRY_S)
+        self._wake()
+
     async def _serve_all(self) -> None:
         """Make every pair that can be made now."""
         for _ in range(await self._pairs.pairable()):
@@ -218,8 +227,7 @@ class Dispatcher:
         try:
             paired = await self._pairs.pair(self._clock.now_s())
         except StorageError:
-            await self._clock.sleep(RETRY_S)
-            self._wake()
+            await self._wake_later()
             return
         if paired:
             await self.deliveries.deliver(paired.job)

@@ -47,7 +47,7 @@ class Registrations:
 
     async def register(self, worker: Worker, *, lost: bool) -> Job | None:
         """A job to answer with, or None: it waits. Raises QueueFull and StorageFailed."""
-        async with self._turns.of(worker.key or worker.id):
+        async with self._turns.of(_who(worker)), self._turns.of(worker.id):
             known, job = await self._repeat(worker)
             if known:
                 return job
@@ -62,7 +62,7 @@ class Registrations:
     async def settle_answer(self, answered: Job, decide: Decide) -> None:
         """Note what became of an answer, before the same worker can ask again."""
         assert answered.worker
-        async with self._turns.of(answered.worker.key or answered.worker.id):
+        async with self._turns.of(_who(answered.worker)):
             await self._steps.insist(answered.id, if_still(answered, Stage.UNDER_WAY, decide))
 
     async def _repeat(self, worker: Worker) -> tuple[bool, Job | None]:
@@ -108,7 +108,7 @@ class Registrations:
             job.id, lambda job: lifecycle.assign(job, worker, Way.ANSWER, now_s)
         )
         if job.worker and job.worker.id != worker.id:
-            await self._steps.drop_worker(job.worker.id, "it came back with a new callback")
+            await self._steps.replaced(job.worker.id)
         return given
 
     async def _ask(self, worker: Worker) -> Job | None:
@@ -126,9 +126,14 @@ class Registrations:
             if older.id == worker.id or (older.aside and older.aside.cause is Cause.AWAITS):
                 continue
             if await self._callbacks.is_pending(older.id) is False:
-                await self._steps.drop_worker(older.id, "it came back with a new callback")
+                await self._steps.replaced(older.id)
 
 
 def _since_s(job: Job) -> float:
     hold = job.hold or job.former
     return hold.since_s if hold else 0.0
+
+
+def _who(worker: Worker) -> tuple[str, str]:
+    """What its registrations have in common: the key, or the one callback that it has."""
+    return worker.key or ("", worker.id)

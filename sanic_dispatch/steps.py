@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.errors import Outdated, StorageFailed, UnknownJob
@@ -10,7 +11,9 @@ from sanic_dispatch.events import Kind, Note
 from sanic_dispatch.job import Job, Stage, State
 from sanic_dispatch.lifecycle import Fate, Step
 from sanic_dispatch.queues.base import Pairs
-from sanic_dispatch.worker import Worker
+from sanic_dispatch.worker import Cause, Worker
+
+T = TypeVar("T")
 
 Decide = Callable[[Job], Step | None]
 
@@ -40,7 +43,7 @@ class Steps:
                 stored = await self._store(job, step)
             except Outdated:
                 continue
-            await self._let_go(job, step)
+            await self._follow(job, step)
             return stored
 
     async def insist(self, job_id: str, decide: Decide) -> Job | None:
@@ -48,6 +51,14 @@ class Steps:
         while True:
             try:
                 return await self.take(job_id, decide)
+            except StorageFailed:
+                await self._clock.sleep(RETRY_S)
+
+    async def patiently(self, look: Callable[[], Awaitable[T]]) -> T:
+        """What a look finds, or what must follow from a change, once the storage goes along."""
+        while True:
+            try:
+                return await look()
             except StorageFailed:
                 await self._clock.sleep(RETRY_S)
 
@@ -88,12 +99,21 @@ class Steps:
         """Forget a worker that will never come back."""
         await self._workers.remove(worker_id, self._note(Kind.WORKER_DROPPED, reason))
 
+    async def replaced(self, worker_id: str) -> None:
+        """Forget a callback whose worker has come back with a new one."""
+        reason = "it came back with a new callback"
+        await self.patiently(lambda: self.drop_worker(worker_id, reason))
+
     async def _store(self, before: Job, step: Step) -> Job:
         if step.job.state.is_final:
             return await self._jobs.finish(step.job, step.note)
         if before.state.is_final:
             return await self._jobs.put_back(step.job, step.note)
         return await self._jobs.replace(step.job, step.note)
+
+    async def _follow(self, before: Job, step: Step) -> None:
+        """The job is stored: its worker must follow, however long the storage fails."""
+        await self.patiently(lambda: self._let_go(before, step))
 
     async def _let_go(self, before: Job, step: Step) -> None:
         if before.worker is None or step.fate is Fate.STAYS:
@@ -104,12 +124,19 @@ class Steps:
             reason, now_s = step.note.reason, step.note.at_s
             await self.change_worker(
                 before.worker.id,
-                lambda worker: worker.refused(reason, now_s, before.id),
+                lambda worker: _refused(worker, reason, now_s, before.id),
                 Kind.WORKER_SET_ASIDE,
             )
 
     def _note(self, kind: Kind, reason: str = "") -> Note:
         return Note(kind, self._clock.now_s(), reason)
+
+
+def _refused(worker: Worker, reason: str, now_s: float, job_id: str) -> Worker | None:
+    """An operator's word stands."""
+    if worker.aside and worker.aside.cause is Cause.OPERATOR:
+        return None
+    return worker.refused(reason, now_s, job_id)
 
 
 def if_still(attempt: Job, stage: Stage, decide: Decide) -> Decide:

@@ -105,7 +105,7 @@ class Supervisor:
             self._watched.discard(worker_id)
 
     async def _aside(self, worker_id: str) -> Worker | None:
-        worker = await self._pairs.workers.get(worker_id)
+        worker = await self._steps.patiently(lambda: self._pairs.workers.get(worker_id))
         watched = worker and worker.aside and worker.aside.cause is not Cause.OPERATOR
         return worker if watched else None
 
@@ -179,7 +179,7 @@ class Supervisor:
             await self._ask_instance(job_id, hold)
 
     async def _hold_of(self, job_id: str) -> Hold | None:
-        job = await self._pairs.jobs.get(job_id)
+        job = await self._steps.patiently(lambda: self._pairs.jobs.get(job_id))
         return job.hold if job and job.state is State.ASSIGNED else None
 
     def _lease_is_over(self, since_s: float) -> bool:

@@ -143,7 +143,8 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         log_format="json",
         log_level="debug",
     )
-    assert {*flags, "--mode", "--repair"} == {long_flag(setting) for setting in settings_of("serve")}
+    known = {long_flag(setting) for setting in settings_of("serve")}
+    assert {*flags, "--mode", "--repair"} == known
 
 
 def test_the_originals_command_line_works(called):

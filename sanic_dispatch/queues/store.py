@@ -69,7 +69,9 @@ class Row(NamedTuple):
             record.to_stored()  # half a character in one of our texts cannot be encoded again
         if shelf is Shelf.WORKERS:
             record = replace(record, place=place)
-        return cls(record.place or place if shelf is Shelf.JOBS else place, record, stored)
+        if shelf is Shelf.JOBS and record.ticket:
+            place = record.place
+        return cls(place, record, stored)
 
 
 class Change(NamedTuple):

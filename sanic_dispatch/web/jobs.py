@@ -24,7 +24,7 @@ async def submit(request: Request) -> HTTPResponse:
     """Take in a job: any JSON. 200 ``"Assigned"``, or 202 ``{"Queued":{"position":n}}``."""
     access.check(request, access.SUBMIT)
     headers = quota.take_one(request)
-    data = await read_json(request)
+    data = (await read_json(request)).strip(b" \t\r\n")
     key = idempotency.key_of(request)
     try:
         return _submitted(await dispatcher_of(request).submit(data, key), headers)
