@@ -174,7 +174,8 @@ def _bounded_float(text: str) -> float:
 def _plain(error: ValueError) -> str:
     if isinstance(error, JSONDecodeError):
         return f"{error.msg} at character {error.pos}"
-    return str(error)
+    text = str(error)
+    return "a number has too many digits" if "set_int_max_str_digits" in text else text
 
 
 def _check_depth(raw: bytes, max_depth: int) -> None:
