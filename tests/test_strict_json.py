@@ -68,7 +68,7 @@ def test_all_json_is_taken(value: Any, indent: int | None, ascii_only: bool) -> 
         (b"1 2", "Extra data at character 2"),
         (b"\xc2\xa01", "Expecting value"),
         (b"tru", "Expecting value"),
-        (b"1" * 5000, "4300"),
+        (b"1" * 5000, "too many digits"),
         (b"[" * 100_000, "nested deeper than 127"),
         (b"[" * 1_025 + b"]" * 1_025, "nested deeper than 127"),
     ],
