@@ -1,6 +1,7 @@
 # make run     start the demo: a server with two simulated robots
 # make test    install what the tests need, Debian packages included, and run all of them
 # make check   what CI runs: ruff, ruff format, mypy --strict, then all tests
+# make torture kill, starve and damage it for about an hour: docs/durability.md
 # make clean   remove what make made
 
 VENV := .venv
@@ -19,7 +20,7 @@ TEST_PACKAGES := chromium fonts-liberation redis-server strace
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: run test check clean
+.PHONY: run test check torture clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/sanic-dispatch demo $(ARGS)
@@ -32,6 +33,11 @@ check: $(VENV)/test.stamp $(VENV)/debian.stamp
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy --strict
 	@$(BIN)/python -m pytest $(ARGS)
+
+# Prints its seed; CRASH_SEED throws the same dice again.
+torture: export TORTURE := 1
+torture: $(VENV)/test.stamp $(VENV)/debian.stamp
+	@$(BIN)/python -m pytest -s tests/crash $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

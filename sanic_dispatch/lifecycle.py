@@ -79,7 +79,7 @@ TABLE: dict[tuple[Way, Stage], Row] = {
     (Way.ANSWER, Stage.UNDER_WAY): Row(
         Registration.SAME_JOB, Registration.SAME_JOB, Stage.IN_DOUBT
     ),
-    (Way.ANSWER, Stage.IN_DOUBT): Row(Registration.SAME_JOB, Registration.CLEAR_UP, Stage.IN_DOUBT),
+    (Way.ANSWER, Stage.IN_DOUBT): Row(Registration.SAME_JOB, Registration.SAME_JOB, Stage.IN_DOUBT),
 }
 """What a registration by key K means for the job that K holds: docs/design.md has it in words."""
 

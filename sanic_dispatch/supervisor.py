@@ -175,8 +175,7 @@ class Supervisor:
             await self._end_lease(job_id, hold)
         elif hold.stage is Stage.IN_DOUBT:
             await self._deliveries.clear_up(job_id)
-        else:
-            await self._ask_instance(job_id, hold)
+        await self._ask_instance(job_id, hold)
 
     async def _hold_of(self, job_id: str) -> Hold | None:
         job = await self._steps.patiently(lambda: self._pairs.jobs.get(job_id))

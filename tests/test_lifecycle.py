@@ -52,7 +52,7 @@ SAME, NEW = KEYED.id, worker("c2", "i1").id
         (Way.PUT, Stage.CONFIRMED, "QUEUED", "DONE", Stage.CONFIRMED),
         (Way.ANSWER, Stage.CONFIRMED, "SAME_JOB", "DONE", Stage.CONFIRMED),
         (Way.ANSWER, Stage.UNDER_WAY, "SAME_JOB", "SAME_JOB", Stage.IN_DOUBT),
-        (Way.ANSWER, Stage.IN_DOUBT, "SAME_JOB", "CLEAR_UP", Stage.IN_DOUBT),
+        (Way.ANSWER, Stage.IN_DOUBT, "SAME_JOB", "SAME_JOB", Stage.IN_DOUBT),
     ],
 )
 def test_what_a_registration_by_the_holders_key_means(

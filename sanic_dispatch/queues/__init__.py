@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import NamedTuple
 
+from sanic_dispatch.errors import DataFolderUnusable, StorageFailed
 from sanic_dispatch.events import Events
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.queues.commit import Commit, GroupCommit
@@ -35,7 +36,12 @@ async def open_queues(settings: Settings, events: Events) -> AsyncIterator[Pairs
     Raises DataFolderUnusable, DataFolderInUse or NotAQueue, and then nothing was changed.
     """
     with _claimed(settings):
-        async with open_pairs(stores_of(settings), events, keep_s=settings.keep_done_s) as pairs:
+        opening = open_pairs(stores_of(settings), events, keep_s=settings.keep_done_s)
+        async with AsyncExitStack() as stack:
+            try:
+                pairs = await stack.enter_async_context(opening)
+            except StorageFailed as error:
+                raise DataFolderUnusable(settings.data_dir, str(error)) from error
             yield pairs
 
 
@@ -43,7 +49,10 @@ async def open_queues(settings: Settings, events: Events) -> AsyncIterator[Pairs
 async def open_pairs(
     stores: Stores, events: Events, *, kept: int = KEPT, keep_s: float = KEEP_S
 ) -> AsyncIterator[Pairs]:
-    """Both queues over these stores, open; closed at the end. Raises NotAQueue."""
+    """Both queues over these stores, open; closed at the end.
+
+    Raises NotAQueue, and StorageFailed where what opening changed could not be stored.
+    """
     async with AsyncExitStack() as stack:
         for_jobs = GroupCommit(stores.jobs) if stores.jobs else Commit()
         for_workers = GroupCommit(stores.workers) if stores.workers else Commit()

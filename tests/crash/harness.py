@@ -1,0 +1,151 @@
+"""The harness: a server under load, killed at random moments, drained, and its history checked."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import aiohttp
+
+from sanic_dispatch.settings import Mode
+from sanic_dispatch.tasks import Tasks
+from tests.crash.history import Violation, check
+from tests.crash.load import Load, WatchedEngine
+from tests.crash.records import History, Look, Mark
+from tests.crash.server import TOKEN, Server, moment_of
+from tests.kit.server import eventually
+
+CUSTOMERS, ROBOTS = 12, 12
+LOOK_S = 0.3
+LONGEST_DRAIN_S = 90.0
+SLACK_S = 0.25
+"""How much later than the server a customer or robot of this process may see something."""
+
+OPTIONS = ("--submit-wait", "0.2", "--callback-timeout", "2")
+
+
+class Harness:
+    """One server, its load, and the history of both."""
+
+    def __init__(self, folder: Path, mode: Mode, rng: random.Random, *options: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.history = History(slack_s=SLACK_S)
+        self.server = Server(folder, mode, *OPTIONS, *options)
+        self.random = rng
+        self._offset_s = monotonic() - time.time()
+        self._load = Load(self.server.url, self.history, rng)
+        self._working, self._ordering = Tasks(), Tasks()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Harness:
+        self._http = await self._stack.enter_async_context(_client())
+        self._engine = await self._stack.enter_async_context(WatchedEngine(self.history))
+        self._stack.push_async_callback(self._working.cancel)
+        self._stack.push_async_callback(self._ordering.cancel)
+        self._working.spawn(self._look_around())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.server.kill()
+        await self._stack.aclose()
+
+    def open(self, pause_s: float = 0.04) -> None:
+        """Customers and robots come."""
+        for _ in range(CUSTOMERS):
+            self._ordering.spawn(self._load.order(self._http, pause_s))
+        for number in range(ROBOTS):
+            instance = self._engine.start_instance(f"Robot {number}", {"nednoamol": "true"})
+            self._working.spawn(self._load.work(instance, pause_s))
+
+    async def kill(self, after_s: float) -> bool:
+        """kill -9 after so long, unless it has ended by then; whether it had."""
+        with suppress(subprocess.TimeoutExpired):
+            await self.server.ended(after_s)
+        has_ended = not self.server.is_running
+        self.server.kill()
+        return has_ended
+
+    async def restart(self) -> None:
+        """Start again on the same folder, a moment after it has ended, however that was."""
+        self.history.restarts_s.append(monotonic())
+        await asyncio.sleep(self.random.uniform(0, 0.1))
+        await self.server.start()
+
+    async def close(self) -> list[Violation]:
+        """No more orders; robots work on until nothing is left. What is wrong with the history."""
+        self._load.close()
+        await self._ordering.idle()
+        with suppress(TimeoutError):
+            await eventually(self._is_drained, LONGEST_DRAIN_S)
+        self.history.left = left = await self._left()
+        await self._working.cancel()
+        code = await self.server.stop()
+        self._read_log()
+        violations = check(self.history)
+        if left:
+            violations.append(Violation("DRAIN", f"{len(left)} jobs are left"))
+        if code:
+            violations.append(Violation("STOP", f"exit code {code}"))
+        return violations
+
+    async def _look_around(self) -> None:
+        while True:
+            with suppress(aiohttp.ClientError, OSError, ValueError):
+                await self._look()
+            await asyncio.sleep(LOOK_S)
+
+    async def _look(self) -> None:
+        """Workers first: one that gets a job in between counts as busy then."""
+        workers = (await self.ask("operator/workers"))["workers"]
+        jobs = (await self.ask("operator/jobs?limit=1000&state=waiting"))["jobs"]
+        assigned = (await self.ask("operator/jobs?limit=1000&state=assigned"))["jobs"]
+        held = {job["worker"] for job in assigned}
+        free = {worker["callback"] for worker in workers if not worker["aside"]} - held
+        ids = frozenset(job["id"] for job in jobs)
+        self.history.looks.append(Look(monotonic(), ids, frozenset(free)))
+
+    async def _left(self) -> set[str]:
+        """Jobs that wait, or of which nobody knows yet whether their workers have them."""
+        waiting = (await self.ask("operator/jobs?limit=1000&state=waiting"))["jobs"]
+        assigned = (await self.ask("operator/jobs?limit=1000&state=assigned"))["jobs"]
+        unsure = [job for job in assigned if job["stage"] != "confirmed"]
+        return {job["id"] for job in (*waiting, *unsure)}
+
+    async def _is_drained(self) -> bool:
+        return not await self._left()
+
+    async def ask(self, path: str) -> Any:
+        """What an operator is told."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with self._http.get(self.server.url + path, headers=headers) as response:
+            return await response.json()
+
+    def _read_log(self) -> None:
+        """What the server says of hand-overs that it began; one that was cut off, before a kill."""
+        by_prefix = {each.job_id[:8]: each.data for each in self.history.acknowledged}
+        by_prefix |= {each.job_id[:8]: each.data for each in self.history.deliveries}
+        for line in self.server.lines():
+            data = by_prefix.get(line.get("job", ""))
+            if data is None:
+                continue
+            at_s = moment_of(line, self._offset_s)
+            if line["event"] == "job.assigned":
+                self.history.cut_off.append(Mark(data, at_s))
+            elif line["event"] == "job.doubted" and "restarted" in line.get("reason", ""):
+                killed_s = max(s for s in self.history.restarts_s if s < at_s)
+                self.history.cut_off.append(Mark(data, killed_s))
+
+
+@asynccontextmanager
+async def _client() -> AsyncIterator[aiohttp.ClientSession]:
+    timeout = aiohttp.ClientTimeout(total=20)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
+        yield http

@@ -1,0 +1,150 @@
+"""The load: customers that order and robots that ask, who write down everything that they see."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from itertools import count
+from time import monotonic
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from sanic_dispatch.simulation import Engine
+from sanic_dispatch.simulation.caller import Answer, Caller, CallFailed
+from sanic_dispatch.simulation.instance import Instance
+from tests.crash.bar import received
+from tests.crash.records import History, Outcome, Registration, Submission
+
+REFUSED = ("QueueFull", "ShuttingDown")
+"""What says for sure that an order was not taken in."""
+
+RESCUE_S = 0.05
+
+
+class WatchedCaller(Caller):
+    """Writes down each call of a worker, and the job in its answer."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__()
+        self._history = history
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], arguments: Mapping[str, str]
+    ) -> Answer:
+        began_s, callback = monotonic(), headers["CPEE-CALLBACK"]
+        outcome = Outcome.UNKNOWN
+        try:
+            answer = await super().post(url, headers, arguments)
+            outcome = Outcome.OK
+        except CallFailed as error:
+            if str(error).startswith("answered 4"):
+                outcome = Outcome.FAILED
+            raise
+        finally:
+            worker = callback.split("/callbacks/")[0]
+            self._history.registrations.append(
+                Registration(callback, worker, began_s, monotonic(), outcome)
+            )
+        if answer.body and not answer.callback:
+            self._history.deliveries.append(received(answer.body, callback, began_s, monotonic()))
+        return answer
+
+
+class WatchedEngine(Engine):
+    """Writes down each PUT, and whether the process took it."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__()
+        self._history = history
+
+    async def __aenter__(self) -> WatchedEngine:
+        self.caller = WatchedCaller(self._history)
+        await self.up()
+        return self
+
+    async def _callback(
+        self, request: web.Request, method: str, instance: Instance, callback_id: str
+    ) -> web.Response:
+        if method != "PUT":
+            return await super()._callback(request, method, instance, callback_id)
+        began_s, body = monotonic(), await request.read()
+        wait = instance._waits.get(callback_id)
+        takes = instance.pending(callback_id) and wait is not None and not wait.result.done()
+        self._history.deliveries.append(
+            received(
+                body,
+                f"{instance.url}callbacks/{callback_id}/",
+                began_s,
+                monotonic(),
+                Outcome.OK if takes else Outcome.FAILED,
+            )
+        )
+        return await super()._callback(request, method, instance, callback_id)
+
+
+class Load:
+    """So many customers and robots, against one address, which is not always there."""
+
+    def __init__(self, url: str, history: History, rng: random.Random) -> None:
+        self._url, self._history, self._random = url, history, rng
+        self._numbers = count(1)
+        self._is_open = True
+
+    async def order(self, http: aiohttp.ClientSession, pause_s: float) -> None:
+        """A customer: one order after the other, half of them with a key, until closing time."""
+        while self._is_open:
+            number = next(self._numbers)
+            data = b'{"n": %d, "half": %d.50}' % (number, number)
+            key = f"order-{number}" if self._random.random() < 0.5 else None
+            while not await self._submit(http, data, key) and key:  # noqa: ASYNC110 - over HTTP
+                await asyncio.sleep(RESCUE_S)
+            await asyncio.sleep(self._random.expovariate(1 / pause_s))
+
+    def close(self) -> None:
+        """No more orders; what was begun is seen through."""
+        self._is_open = False
+
+    async def work(self, instance: Instance, pause_s: float) -> None:
+        """A robot: asks again and again; after a call that failed it says so (``?lost``)."""
+        lost = ""
+        while True:
+            try:
+                await instance.call(self._url + "register-worker" + lost, rescue=True)
+                lost = ""
+            except CallFailed:
+                lost = "?lost"
+                await asyncio.sleep(RESCUE_S)
+            await asyncio.sleep(self._random.expovariate(1 / pause_s))
+
+    async def _submit(self, http: aiohttp.ClientSession, data: bytes, key: str | None) -> bool:
+        """Send it once; whether that settled it."""
+        began_s = monotonic()
+        outcome, job_id = await self._post(http, data, key)
+        self._history.submissions.append(Submission(data, began_s, monotonic(), outcome, job_id))
+        return outcome is Outcome.OK
+
+    async def _post(
+        self, http: aiohttp.ClientSession, data: bytes, key: str | None
+    ) -> tuple[Outcome, str]:
+        headers = {"Content-Type": "application/json"}
+        if key:
+            headers["Idempotency-Key"] = key
+        try:
+            async with http.post(self._url + "submit-job", data=data, headers=headers) as response:
+                return await _outcome(response)
+        except aiohttp.ClientConnectorError:
+            return Outcome.FAILED, ""
+        except (aiohttp.ClientError, OSError, ValueError):
+            return Outcome.UNKNOWN, ""
+
+
+async def _outcome(response: aiohttp.ClientResponse) -> tuple[Outcome, str]:
+    if response.status in (200, 202):
+        # acknowledged as soon as the status is there; the body says no more
+        return Outcome.OK, response.headers["Location"].removeprefix("jobs/")
+    problem: dict[str, Any] = await response.json(content_type=None)
+    is_sure = response.status < 500 and response.status != 409 or problem["Error"] in REFUSED
+    return Outcome.FAILED if is_sure else Outcome.UNKNOWN, ""

@@ -1,0 +1,171 @@
+"""A power cut, simulated: what a disk has for sure, from what strace saw the server do.
+
+What was written counts only once it was synced, and a name only once its folder was. A run is
+traced once; then the power can be cut at any moment of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from sanic_dispatch.settings import Mode
+from tests.crash.strace import FILES
+
+NAMES = ("jobs.json", "workers.json", "dispatch.json")
+CALLS = "openat,write,writev,pwrite64,ftruncate,fsync,fdatasync,rename,unlink,close"
+
+_LINE = re.compile(r"(\d+\.\d+) (\w+)\((.*)\) += (-?\d+).* <(\d+\.\d+)>$")
+_STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
+
+
+def tracing(folder: Path, mode: Mode) -> Sequence[str]:
+    """The command in front that writes down what happens to our files, a file for each thread."""
+    files = [folder, *(folder / name for name in (*FILES[mode], *NAMES))]
+    paths = [part for file in files for part in ("-P", str(file))]
+    log = str(folder.with_name(f"{folder.name}.trace"))
+    shown = ["-v", "-xx", "-s", "67108864", "-ttt", "-T"]
+    return ["strace", "-ff", "-qq", *shown, "-o", log, *paths, "-e", f"trace={CALLS}"]
+
+
+class Call(NamedTuple):
+    """One system call that succeeded; ``number`` is its result."""
+
+    began_s: float
+    ended_s: float
+    name: str
+    arguments: str
+    number: int
+
+    @property
+    def strings(self) -> list[bytes]:
+        """The strings among its arguments: names, or what was written."""
+        return [
+            bytes.fromhex(match.replace("\\x", "")) for match in _STRING.findall(self.arguments)
+        ]
+
+    @property
+    def descriptor(self) -> int:
+        """Its first argument."""
+        return int(self.arguments.partition(",")[0])
+
+    @property
+    def last_number(self) -> int:
+        """Its last argument."""
+        return int(self.arguments.rpartition(",")[2])
+
+
+def traced(folder: Path) -> list[Call]:
+    """All calls of a traced run, in their order."""
+    calls = []
+    for log in folder.parent.glob(f"{folder.name}.trace.*"):
+        for line in log.read_text().splitlines():
+            match = _LINE.match(line)
+            if match and not match[4].startswith("-"):
+                began_s, took_s = float(match[1]), float(match[5])
+                calls.append(Call(began_s, began_s + took_s, match[2], match[3], int(match[4])))
+    return sorted(calls)
+
+
+@dataclass
+class Inode:
+    """A file: what it holds, and what of that the disk has."""
+
+    content: bytearray = field(default_factory=bytearray)
+    synced: bytes = b""
+
+
+@dataclass
+class _Open:
+    inode: Inode | None
+    """None for a folder."""
+    at: int = 0
+
+
+class Disk:
+    """One folder, as the kernel shows it and as the disk has it."""
+
+    def __init__(self, folder: Path, calls: Iterable[Call]) -> None:
+        self._folder = str(folder).encode()
+        self.names: dict[bytes, Inode] = {}
+        self.synced_names: dict[bytes, Inode] = {}
+        self._open: dict[int, _Open] = {}
+        self._calls = iter(calls)
+        self._next = next(self._calls, None)
+
+    def run_until(self, at_s: float) -> None:
+        """Carry out everything that had come to its end by then."""
+        while self._next is not None and self._next.ended_s <= at_s:
+            getattr(self, f"_{self._next.name}")(self._next)
+            self._next = next(self._calls, None)
+
+    def remains(self, *, names_too: bool) -> dict[str, bytes]:
+        """What is there after a power cut; with ``names_too`` the disk had the latest names."""
+        names = self.names if names_too else self.synced_names
+        return {Path(name.decode()).name: inode.synced for name, inode in names.items()}
+
+    def _openat(self, call: Call) -> None:
+        (path,) = call.strings
+        if path == self._folder:
+            self._open[call.number] = _Open(None)
+            return
+        inode = self.names.get(path)
+        if inode is None or ("O_TRUNC" in call.arguments):
+            inode = self.names.setdefault(path, Inode())
+            del inode.content[:]
+        self._open[call.number] = _Open(inode)
+
+    def _write(self, call: Call) -> None:
+        self._put(call, self._file(call).at)
+        self._file(call).at += call.number
+
+    _writev = _write
+
+    def _pwrite64(self, call: Call) -> None:
+        self._put(call, call.last_number)
+
+    def _ftruncate(self, call: Call) -> None:
+        inode = self._file(call).inode
+        assert inode
+        size = call.last_number
+        inode.content[:] = inode.content[:size].ljust(size, b"\0")
+
+    def _fsync(self, call: Call) -> None:
+        inode = self._file(call).inode
+        if inode is None:
+            self.synced_names = dict(self.names)
+        else:
+            inode.synced = bytes(inode.content)
+
+    _fdatasync = _fsync
+
+    def _rename(self, call: Call) -> None:
+        old, new = call.strings
+        self.names[new] = self.names.pop(old)
+
+    def _unlink(self, call: Call) -> None:
+        self.names.pop(call.strings[0], None)
+
+    def _close(self, call: Call) -> None:
+        self._open.pop(call.descriptor, None)
+
+    def _put(self, call: Call, at: int) -> None:
+        inode = self._file(call).inode
+        assert inode
+        content = b"".join(call.strings)[: call.number]
+        inode.content[:] = inode.content.ljust(at, b"\0")
+        inode.content[at : at + len(content)] = content
+
+    def _file(self, call: Call) -> _Open:
+        return self._open[call.descriptor]
+
+
+def cuts(calls: Sequence[Call], most: int) -> Iterator[float]:
+    """Moments to cut the power at: before and after calls, spread over the whole run."""
+    moments = sorted({moment for call in calls for moment in (call.began_s, call.ended_s)})
+    step = max(1, len(moments) // most)
+    yield from moments[::step]
+    yield moments[-1]

@@ -1,0 +1,129 @@
+"""The real server as a process of its own, which is killed and started again on the same folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import aiohttp
+import ujson
+
+from sanic_dispatch.settings import Mode
+from tests.kit.server import free_port
+
+TOKEN = "an-operator-of-the-harness"
+LONGEST_START_S = 30.0
+
+DURABLE = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE, Mode.SQLITE]
+
+
+class Ended(Exception):
+    """The server ended before it was ready."""
+
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(f"exit code {code}: {said[-2000:]}")
+        self.code, self.said = code, said
+
+
+class Server:
+    """``sanic-dispatch serve`` on one folder and one port, over all its lives.
+
+    ``wrap`` is a command in front of it, as strace is. What it says goes to ``log``.
+    """
+
+    def __init__(self, folder: Path, mode: Mode, *options: str, log: Path | None = None) -> None:
+        self.folder, self.mode = folder, mode
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.log = log or folder.with_name(f"{folder.name}.log")
+        self.ready_s: list[float] = []
+        """How long each start took until /health was answered."""
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def spawn(self, wrap: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start it, in a process group of its own, and go on."""
+        command = [*wrap, sys.executable, "-m", "sanic_dispatch", "serve", *self._arguments()]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stderr=log,
+                stdout=log,
+                process_group=0,
+                env={**os.environ, "SANIC_DISPATCH_OPERATOR_TOKEN": TOKEN},
+            )
+        return self._process
+
+    async def start(self, wrap: Sequence[str] = ()) -> None:
+        """Start it and return when it answers. Raises Ended."""
+        began_s, said = monotonic(), self.log.stat().st_size if self.log.exists() else 0
+        process = self.spawn(wrap)
+        async with aiohttp.ClientSession() as http:
+            while not await self._answers(http):
+                if process.poll() is not None:
+                    raise Ended(process.returncode, self.log.read_text()[said:])
+                if monotonic() - began_s > LONGEST_START_S:
+                    raise TimeoutError("the server is not ready")
+                await asyncio.sleep(0.005)
+        self.ready_s.append(monotonic() - began_s)
+
+    async def _answers(self, http: aiohttp.ClientSession) -> bool:
+        with suppress(aiohttp.ClientError, OSError):
+            async with http.get(self.url + "health") as response:
+                return response.status == 200
+        return False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """kill -9, at once; also what is wrapped around it."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    async def ended(self, within_s: float = 20.0) -> int:
+        """Return its exit code as soon as it has ended."""
+        assert self._process
+        return await asyncio.to_thread(self._process.wait, within_s)
+
+    async def stop(self) -> int:
+        """Tell it to stop, and return its exit code."""
+        assert self._process
+        self._process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """What it has logged, in all its lives."""
+        for line in self.log.read_bytes().splitlines():
+            with suppress(ValueError):  # a line that was cut off, or no line of the log
+                said = ujson.loads(line)
+                if isinstance(said, dict):
+                    yield said
+
+    def _arguments(self) -> list[str]:
+        given = {
+            "--port": self.port,
+            "--host": "127.0.0.1",
+            "--mode": self.mode.value,
+            "--data-dir": self.folder,
+            "--log-format": "json",
+        }
+        return [str(part) for option in given.items() for part in option] + list(self._options)
+
+
+def moment_of(line: dict[str, Any], offset_s: float) -> float:
+    """When a line was logged, by this process's monotonic clock."""
+    return datetime.fromisoformat(line["timestamp"]).timestamp() + offset_s

