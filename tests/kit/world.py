@@ -71,10 +71,13 @@ class World:
 
     async def quiet(self) -> None:
         """Return when nothing happens any more without time passing; also no write."""
-        await settle()
-        while writers := {queue._commit._writer for queue in self._queues()} - {None}:
-            await asyncio.wait(writers)
+        rounds_of_quiet = 0
+        while rounds_of_quiet < 3:
             await settle()
+            writers = {queue._commit._writer for queue in self._queues()} - {None}
+            rounds_of_quiet = 0 if writers else rounds_of_quiet + 1
+            if writers:
+                await asyncio.wait(writers)
 
     def _queues(self) -> list[Any]:
         queues: list[Any] = [self.pairs.jobs, self.pairs.workers]
