@@ -15,6 +15,7 @@ from sanic_dispatch.banner import announce, warn_if_open
 from sanic_dispatch.callbacks import Callbacks, Guard
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.dispatcher import Dispatcher, Limits
+from sanic_dispatch.errors import DataFolderUnusable, StorageFailed
 from sanic_dispatch.events import Events
 from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.listen import listening_socket
@@ -178,7 +179,10 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
         app.ctx.dispatcher = dispatcher
         app.ctx.control = dispatcher.control
         app.ctx.listing = Listing(pairs)
-        await dispatcher.start()
+        try:
+            await dispatcher.start()
+        except StorageFailed as error:
+            raise DataFolderUnusable(settings.data_dir, str(error)) from error
         await supervisor.start()
         stack.push_async_callback(supervisor.stop)
         hub.start()

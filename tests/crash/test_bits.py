@@ -112,8 +112,17 @@ async def test_a_spoilt_database_never_has_less(spoil: Spoil, tmp_path: Path) ->
 
 @pytest.mark.xfail(reason="SQLite ends its log at the first bad frame, without a word", strict=True)
 async def test_a_spoilt_log_never_has_less(tmp_path: Path) -> None:
-    """The same after a crash, when everything is still in the log."""
-    await never_less(Mode.SQLITE, "dispatch.sqlite3-wal", flips, tmp_path)
+    """The same after a crash, when everything is still in the log.
+
+    At its end a bit that has flipped looks like a transaction that the crash has torn.
+    """
+    await never_less(Mode.SQLITE, "dispatch.sqlite3-wal", flips_before_the_end, tmp_path)
+
+
+def flips_before_the_end(content: bytes) -> Iterator[bytes]:
+    """Flips with some transactions behind each."""
+    end = len(content) * 4 // 5
+    return (flipped + content[end:] for flipped in flips(content[:end]))
 
 
 async def never_less(mode: Mode, name: str, spoil: Spoil, folder: Path) -> None:

@@ -11,12 +11,15 @@ from time import monotonic
 
 import pytest
 
+from sanic_dispatch.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.settings import Mode
 from tests.crash.server import DURABLE, Ended, Server
 from tests.crash.shop import Shop
 from tests.crash.strace import missing, need, strace
 from tests.kit.server import eventually
+from tests.kit.world import worker
 
+AT = "2024-11-24T01:39:00.123456Z"
 SIZE = 2**20
 ROOM = 100_000
 BIG = {"text": "x" * 2000}
@@ -105,6 +108,19 @@ async def test_a_disk_that_is_full_at_the_start(mode: Mode, tmp_path: Path) -> N
         await refuses_to_start(Server(disk, mode))
 
 
+async def test_a_disk_that_is_full_at_a_restart(tmp_path: Path) -> None:
+    """One line too where there is a hand-over that was cut off, which has to be stored."""
+    need("strace")
+    held = Hold(worker("c1", "i1"), Way.PUT, Stage.UNDER_WAY, 1.0)
+    cut_off = Job("0" * 32, 1, b"1", AT, 1.0, State.ASSIGNED, held)
+    (tmp_path / "jobs.json").write_bytes(b"[" + cut_off.to_stored() + b"]")
+    (tmp_path / "dispatch.json").write_text('{"version":1,"facts":{"secret":"00"},"finished":[]}')
+    mode = Mode.CACHED_JSON_FILE
+    await refuses_to_start(
+        Server(tmp_path, mode), *strace(tmp_path, mode, "writev", "error=ENOSPC", "1+")
+    )
+
+
 @pytest.mark.parametrize("mode", DURABLE, ids=str)
 async def test_a_disk_that_is_read_only_at_the_start(mode: Mode, tmp_path: Path) -> None:
     """One line says why it cannot start."""
@@ -113,11 +129,11 @@ async def test_a_disk_that_is_read_only_at_the_start(mode: Mode, tmp_path: Path)
         assert "is not writable: Read-only file system" in said
 
 
-async def refuses_to_start(server: Server) -> str:
+async def refuses_to_start(server: Server, *wrap: str) -> str:
     """It ends with exit code 1, and one line that names the folder; the line."""
     try:
         with pytest.raises(Ended) as ended:
-            await server.start()
+            await server.start(wrap)
     finally:
         server.kill()
     assert ended.value.code == 1
