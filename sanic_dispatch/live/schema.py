@@ -83,6 +83,10 @@ def _ref(name: str) -> Schema:
 
 COUNT: Schema = {"type": "integer", "minimum": 0}
 TICKET: Schema = {"type": "integer", "minimum": 1, "description": "the number that people see"}
+PLACE: Schema = {
+    "type": "number",
+    "description": "its place in the line, where an operator moved it; else that is its number",
+}
 TIME: Schema = {"type": "number", "minimum": 0, "description": "Unix seconds"}
 TEXT, REASON = _text(LONGEST_TEXT), _text(LONGEST_REASON)
 CALLBACK: Schema = {"type": "string", "description": "the callback of the worker"}
@@ -123,7 +127,7 @@ _OBJECTS: dict[str, Schema] = {
     "minute": _object({"t": TIME, "arrived": COUNT, "done": COUNT} | _WAITS),
     "board_order": _object(
         {"n": TICKET, "state": {"enum": ["waiting", "assigned", "done"]}, "t": TIME},
-        {"logo": TEXT, "drink": TEXT},
+        {"logo": TEXT, "drink": TEXT, "place": PLACE},
     ),
     "own_order": _object(
         {
@@ -139,7 +143,7 @@ _OBJECTS: dict[str, Schema] = {
     "monitor_order": _object(
         {"n": TICKET, "id": {"type": "string"}, "state": _one_of(State), "t": TIME,
          "attempt": COUNT},
-        {"name": TEXT, "logo": TEXT, "drink": TEXT, "reason": REASON,
+        {"name": TEXT, "logo": TEXT, "drink": TEXT, "place": PLACE, "reason": REASON,
          "hold": _object(
              {"worker": CALLBACK, "way": _one_of(Way), "stage": _one_of(Stage), "since": TIME}
          )},
@@ -151,7 +155,7 @@ _OBJECTS: dict[str, Schema] = {
     ),
     "log_entry": _object(
         {"n": {"type": "integer", "minimum": 1}, "kind": _one_of(Kind), "t": TIME},
-        {"ticket": TICKET, "worker": CALLBACK, "reason": REASON},
+        {"ticket": TICKET, "worker": CALLBACK, "label": REASON, "reason": REASON},
     ),
 }  # fmt: skip
 

@@ -32,6 +32,7 @@ def board_order(order: Order) -> Drawn:
     return {
         "n": order.job.ticket,
         **_texts(order, "logo", "drink"),
+        **_place(order),
         "state": order.job.state.value,
         "t": order.since_s,
     }
@@ -62,6 +63,7 @@ def monitor_order(order: Order) -> Drawn:
         "n": job.ticket,
         "id": job.id,
         **_texts(order, "name", "logo", "drink"),
+        **_place(order),
         "state": job.state.value,
         "t": order.since_s,
         "attempt": job.attempt,
@@ -102,6 +104,8 @@ def log_entry(event: Event) -> Drawn:
         drawn["ticket"] = event.job.ticket
     if event.worker is not None:
         drawn["worker"] = event.worker.id
+        if event.worker.label:
+            drawn["label"] = event.worker.label[:LONGEST_REASON]
     if event.reason:
         drawn["reason"] = event.reason[:LONGEST_REASON]
     return drawn
@@ -127,6 +131,12 @@ def _origin(url: str) -> tuple[str, str, int] | None:
 def _texts(order: Order, *names: str) -> dict[str, str]:
     texts = order.texts._asdict()
     return {name: texts[name] for name in names if texts[name] is not None}
+
+
+def _place(order: Order) -> dict[str, float]:
+    """Where it stands in the line, if that is not where its number says."""
+    job = order.job
+    return {} if job.place == job.ticket else {"place": job.place}
 
 
 def _hold(hold: Hold) -> Drawn:

@@ -1,5 +1,7 @@
 const isOrder = ([key]) => key.startsWith('order/');
 const byNumber = (a, b) => a.n - b.n;
+// An order that was moved has another place than its number says.
+const byPlace = (a, b) => (a.place ?? a.n) - (b.place ?? b.n);
 const newestFirst = (a, b) => b.t - a.t;
 
 /**
@@ -12,7 +14,7 @@ export function columns(entries) {
   return {
     ready: inState('done').sort(newestFirst),
     mixing: inState('assigned').sort(byNumber),
-    next: inState('waiting').sort(byNumber),
+    next: inState('waiting').sort(byPlace),
     bar: entries.bar ?? {},
   };
 }

@@ -49,7 +49,8 @@ function renderStrip(status, bar) {
 function showCode() {
   $('qr').onload = () => { $('scan').hidden = false; };
   $('qr').alt = t('scan');
-  $('qr').src = service('qr.svg');
+  const url = new URL('order_drink.html', document.baseURI);
+  $('qr').src = service(`qr.svg?${new URLSearchParams({ url })}`);
 }
 
 translatePage();

@@ -4,7 +4,12 @@ const LANGUAGES = ['en', 'de'];
 export const lang = [new URLSearchParams(location.search).get('lang'), navigator.language?.slice(0, 2)]
   .find((code) => LANGUAGES.includes(code)) ?? 'en';
 
-const { words } = await import(`./words/${lang}.js`);
+const words = { ...(await import(`./words/${lang}.js`)).words };
+
+/** Learn further texts: those in `<folder>/<language>.js`, beside this file. */
+export async function learn(folder) {
+  Object.assign(words, (await import(`./${folder}/${lang}.js`)).words);
+}
 
 /**
  * A text by its key (`head.done`), with what it needs to know.

@@ -7,10 +7,10 @@ const NO_PICTURE = 'img/drinks/drink.svg';
 
 /** @typedef {{id: string, name: string, description?: string, image?: string}} Drink */
 
-const drink = (id, name, en, de) => ({ id, name, description: { en, de }[lang], image: `img/drinks/${id}.svg` });
+const drink = (id, name, en, de) => ({ id, name, description: { en, de }, image: `img/drinks/${id}.svg` });
 
-/** @type {Drink[]} for a service without a menu of its own */
-const BUILT_IN = [
+/** The service's built-in menu, for when it cannot be reached. */
+export const BUILT_IN = [
   drink('mojito', 'Mojito', 'Rum, mint, lime', 'Rum, Minze, Limette'),
   drink('cuba-libre', 'Cuba Libre', 'Rum, cola, lime', 'Rum, Cola, Limette'),
   drink('gin-tonic', 'Gin Tonic', 'Gin, tonic, juniper', 'Gin, Tonic, Wacholder'),
@@ -19,7 +19,8 @@ const BUILT_IN = [
   drink('lemonade', 'Lemonade', 'No alcohol', 'Ohne Alkohol'),
 ];
 
-let menu = BUILT_IN;
+/** @type {Drink[]} */
+let menu = BUILT_IN.map(translated);
 
 /**
  * Load the menu.
@@ -27,7 +28,7 @@ let menu = BUILT_IN;
  * @returns {Promise<Drink[]>}
  */
 export async function loadMenu(wanted) {
-  menu = await fetchMenu().catch(() => BUILT_IN);
+  menu = (await fetchMenu().catch(() => BUILT_IN)).map(translated);
   const extra = wanted && !find(wanted) ? [{ id: wanted, name: titled(wanted).slice(0, LONGEST_NAME) }] : [];
   menu = [...extra, ...menu];
   return menu;
@@ -47,8 +48,13 @@ export const drinkImage = (text) => find(text)?.image ?? NO_PICTURE;
 
 async function fetchMenu() {
   const answer = await fetch(service('menu'), { signal: AbortSignal.timeout(TIMEOUT_MS) });
-  const { drinks } = await answer.json();
-  return drinks.length ? drinks : BUILT_IN;
+  return (await answer.json()).drinks;
+}
+
+// A menu has one text, or one for each language.
+function translated({ name, description, ...rest }) {
+  const read = (text) => (typeof text === 'object' ? text[lang] ?? text.en : text);
+  return { ...rest, name: read(name), description: read(description) };
 }
 
 const titled = (text) => text.replace(/(^|[\s_-])(\p{L})/gu, (_, gap, letter) => (gap && ' ') + letter.toUpperCase());

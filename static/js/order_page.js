@@ -2,7 +2,9 @@ import { $, ignoreDoubleClicks, say } from './dom.js';
 import { t, translatePage } from './i18n.js';
 import { startForm } from './order_form.js';
 import { allOrders } from './order_store.js';
+import { takeToken } from './token.js';
 
+takeToken('submit-token');
 const params = new URLSearchParams(location.search);
 let desk;
 

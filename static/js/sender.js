@@ -9,7 +9,7 @@ const STALE_MS = 120_000;
  */
 export class Sender {
   state = 'sending';
-  /** @type {import('./order_api.js').Problem|null} why it is not sent */
+  /** @type {import('./http.js').Problem|null} why it is not sent */
   problem = null;
   #order;
   #changed;

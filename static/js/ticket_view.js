@@ -56,7 +56,7 @@ function time(tracked) {
 }
 
 function note({ phase, problem, entry, notice }) {
-  if (phase === 'rejected') return problem.message;
+  if (phase === 'rejected') return problem.status === 401 ? t('note.closed') : problem.message;
   if (phase === 'unsent' && problem.status) return t('note.busy');
   if (phase === 'assigned' && entry.doubt) return t('doubt');
   const text = t(`note.${phase}`) || notice;

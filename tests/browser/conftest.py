@@ -28,17 +28,12 @@ PATIENCE_MS = 10_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
-LEFT_OPEN = "ignore:unclosed file .*/static/:ResourceWarning"
-"""Sanic leaves a file open where a page goes away while that file is sent."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All share the event loop that the browser belongs to."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here) and pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-            item.add_marker(pytest.mark.filterwarnings(LEFT_OPEN))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

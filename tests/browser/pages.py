@@ -22,7 +22,30 @@ SENTENCE = {
 """What the ticket says first, by the phase that it is in."""
 
 
-class OrderPage:
+class Keys:
+    """What only has a keyboard."""
+
+    page: Page
+
+    async def tab_to(self, target: Locator) -> None:
+        """Press Tab until it has the focus."""
+        for _ in range(60):
+            if await target.evaluate("node => node === document.activeElement"):
+                return
+            await self.page.keyboard.press("Tab")
+        raise AssertionError(f"the keyboard does not reach {target}")
+
+    async def focus_is_visible(self) -> bool:
+        """Whether one sees what has the focus: itself, or the card that it fills."""
+        return bool(
+            await self.page.evaluate(
+                """() => [document.activeElement, document.activeElement.nextElementSibling].some(
+                    (node) => node && getComputedStyle(node).outlineStyle !== 'none')"""
+            )
+        )
+
+
+class OrderPage(Keys):
     """The page on a phone: the form, then the ticket."""
 
     def __init__(self, page: Page, base_url: str) -> None:
@@ -96,23 +119,6 @@ class OrderPage:
         """The ticket's colour, once it has settled."""
         colour = "node => getComputedStyle(node).getPropertyValue('--colour')"
         return str(await self.ticket.evaluate(colour))
-
-    async def tab_to(self, target: Locator) -> None:
-        """Press Tab until it has the focus."""
-        for _ in range(30):
-            if await target.evaluate("node => node === document.activeElement"):
-                return
-            await self.page.keyboard.press("Tab")
-        raise AssertionError(f"the keyboard does not reach {target}")
-
-    async def focus_is_visible(self) -> bool:
-        """Whether one sees what has the focus: itself, or the card that it fills."""
-        return bool(
-            await self.page.evaluate(
-                """() => [document.activeElement, document.activeElement.nextElementSibling].some(
-                    (node) => node && getComputedStyle(node).outlineStyle !== 'none')"""
-            )
-        )
 
     async def order_id(self) -> str:
         """The secret id, from the address that a reload or a friend would open."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
 
-from tests.browser import journeys
+from tests.browser import evenings, journeys
 from tests.browser.bar import open_bar
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.browser.visitors import Visitors
@@ -30,12 +30,13 @@ FRAMES = """<style>
 
 
 async def main() -> None:
-    """Write docs/img/order.png and docs/img/board.png."""
+    """Write docs/img/order.png, docs/img/board.png and docs/img/monitor.png."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         phones = [await phone(browser, *which) for which in PHONES]
         await frame(browser, phones)
         await board(browser)
+        await monitor(browser)
         await browser.close()
 
 
@@ -69,6 +70,16 @@ async def board(browser: Browser) -> None:
         television = await visitors.blank_television(viewport=size)
         await reach("busy", journeys.a_party(bar, television))
         await television.page.screenshot(path=PICTURES / "board.png", animations="disabled")
+        await visitors.leave()
+
+
+async def monitor(browser: Browser) -> None:
+    """The operator's page in the middle of a busy evening."""
+    async with open_bar() as bar:
+        visitors = Visitors(browser, bar.proxy)
+        desk = await visitors.blank_desk(viewport={"width": 1360, "height": 1120})
+        await reach("busy", evenings.a_busy_evening(bar, desk))
+        await desk.page.screenshot(path=PICTURES / "monitor.png", animations="disabled")
         await visitors.leave()
 
 

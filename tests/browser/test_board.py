@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from playwright.async_api import WebSocket, expect
 
 from tests.browser.bar import Bar
@@ -81,3 +83,11 @@ async def test_a_german_board(visitors: Visitors) -> None:
     for title in ("Fertig", "Wird gemixt", "Als Nächstes"):
         await expect(board.page.get_by_role("heading", name=title)).to_be_visible()
     await expect(board.page).to_have_title("Bestellungen")
+
+
+async def test_the_way_to_the_order_page(bar: Bar, visitors: Visitors) -> None:
+    """The board shows the code of the order page under the address that it was itself opened at."""
+    board = await visitors.television()
+    await expect(board.page.get_by_role("img", name="Order here")).to_be_visible()
+    url = quote(f"{bar.proxy.url}public/order_drink.html", safe="")
+    assert bar.proxy.count(f"GET /qr.svg?url={url}") == 1

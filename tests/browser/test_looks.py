@@ -11,7 +11,7 @@ import pytest_asyncio
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Page
 
-from tests.browser import journeys
+from tests.browser import evenings, journeys
 from tests.browser.bar import Bar, open_bar
 from tests.browser.visitors import Visitors
 
@@ -23,7 +23,8 @@ CUT_OFF = """() => [...document.querySelectorAll('body *')].filter((node) => {
     if (!isText || node.closest('.unseen, .orders')) return false;
     const [inner, outer] = [node, frame].map((one) => one.getBoundingClientRect());
     return node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).display !== 'inline'
-        || inner.right > outer.right || inner.right > innerWidth || inner.bottom > outer.bottom + 1;
+        || inner.right > outer.right || inner.right > innerWidth
+        || inner.bottom > outer.bottom + 1 && !node.closest('.scroll');
 }).map((node) => node.outerHTML.slice(0, 80))"""
 """Texts that stick out of what they are in, or do not fit in it."""
 
@@ -31,7 +32,7 @@ RUN_AXE = "axe.run({ resultTypes: ['violations'] })"
 
 
 class Look(NamedTuple):
-    """A kind of phone."""
+    """A kind of screen."""
 
     name: str
     scheme: str
@@ -39,6 +40,12 @@ class Look(NamedTuple):
     height: int = 844
 
 
+DESKS = (
+    Look("light", "light", 1440, 1000),
+    Look("dark", "dark", 1440, 1000),
+    Look("narrow", "light", 390),
+    Look("narrow-dark", "dark", 320),
+)
 LOOKS = (Look("light", "light", 390), Look("dark", "dark", 390), Look("narrow", "light", 320))
 
 
@@ -69,8 +76,20 @@ async def test_the_board(bar: Bar, visitors: Visitors, journey: journeys.BoardJo
         await examine(board.page, f"board-{state}")
 
 
+@pytest.mark.parametrize("journey", evenings.ON_THE_DESK, ids=lambda journey: journey.__name__)
+async def test_the_monitor(bar: Bar, visitors: Visitors, journey: evenings.DeskJourney) -> None:
+    """In no state is there a violation of accessibility, or a text that the screen cuts off."""
+    visitors.expect_network_errors = True
+    monitor = await visitors.blank_desk()
+    async for state in journey(bar, monitor):
+        for look in DESKS:
+            await put_on(monitor.page, look)
+            await examine(monitor.page, f"monitor-{state}-{look.name}")
+        await put_on(monitor.page, DESKS[0])
+
+
 async def put_on(page: Page, look: Look) -> None:
-    """Turn a phone into another one, long enough for the whole page."""
+    """Turn a screen into another one, long enough for the whole page."""
     await page.emulate_media(color_scheme=look.scheme, reduced_motion="reduce")
     await page.set_viewport_size({"width": look.width, "height": look.height})
     height = await page.evaluate("document.documentElement.scrollHeight")

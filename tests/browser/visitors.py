@@ -1,4 +1,4 @@
-"""Who looks at the pages: phones and televisions, and what their consoles say."""
+"""Who looks at the pages: phones, televisions and desks, and what their consoles say."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebError
 
+from tests.browser.bar import OPERATOR_TOKEN
+from tests.browser.monitor_page import MonitorPage
 from tests.browser.pages import BoardPage, OrderPage
 from tests.kit.proxy import Proxy
 
@@ -14,9 +16,7 @@ EVERYBODY = {"locale": "en-GB", "reduced_motion": "reduce"}
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 TELEVISION = {"viewport": {"width": 1920, "height": 1080}}
-
-NOT_SERVED_YET = ("menu", "qr.svg")
-"""What pages ask for, and do without as long as the server does not have it."""
+DESK = {"viewport": {"width": 1440, "height": 1000}}
 
 
 class Visitors:
@@ -46,6 +46,18 @@ class Visitors:
         """A television that shows nothing yet."""
         return BoardPage(await self.page(**TELEVISION | profile), self._proxy.url)
 
+    OPERATORS_LINK = f"?token={OPERATOR_TOKEN}"
+
+    async def operator(self, query: str = OPERATORS_LINK, **profile: Any) -> MonitorPage:
+        """Somebody opens the operator's link, and is let in."""
+        monitor = await (await self.blank_desk(**profile)).open(query)
+        await monitor.is_live()
+        return monitor
+
+    async def blank_desk(self, **profile: Any) -> MonitorPage:
+        """An operator's desk that shows nothing yet."""
+        return MonitorPage(await self.page(**DESK | profile), self._proxy.url)
+
     async def page(self, **profile: Any) -> Page:
         """An empty page, watched."""
         context = await self._browser.new_context(**EVERYBODY | profile)
@@ -64,8 +76,6 @@ class Visitors:
         if message.type not in ("error", "warning"):
             return
         url = message.location["url"]
-        if url.removeprefix(self._proxy.url) in NOT_SERVED_YET:
-            return
         is_network = message.text.startswith(("Failed to load resource", "WebSocket connection"))
         if not (is_network and self.expect_network_errors):
             self.complaints.append(f"{message.type}: {message.text} ({url})")

@@ -152,12 +152,18 @@ def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
             "link": "http://engine.example/flow/r2/", "activity": "a1",
             "reason": "connection refused",
         },
-        "log/1": {"n": 1, "kind": "worker.registered", "t": now_s, "worker": worker.id},
+        "log/1": {
+            "n": 1, "kind": "worker.registered", "t": now_s, "worker": worker.id, "label": "r1",
+        },
         "log/2": {
             "n": 2, "kind": "worker.registered", "t": now_s, "worker": robot("r2").id,
+            "label": "r2",
         },
         "log/3": {"n": 3, "kind": "job.submitted", "t": now_s, "ticket": 1},
-        "log/4": {"n": 4, "kind": "job.assigned", "t": now_s, "ticket": 1, "worker": worker.id},
+        "log/4": {
+            "n": 4, "kind": "job.assigned", "t": now_s, "ticket": 1, "worker": worker.id,
+            "label": "r1",
+        },
         f"minute/{int(now_s // 60)}": {
             "t": now_s // 60 * 60, "arrived": 1, "done": 0, "p50": None, "p90": None,
         },
@@ -166,6 +172,16 @@ def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
             "per_hour": 0, "p50": None, "p90": None,
         },
     }  # fmt: skip
+
+
+def test_an_order_that_was_moved_says_where_it_stands(story: Story, hub: Hub) -> None:
+    """Its place comes along, on the board and on the monitor; of all others it is the number."""
+    for _ in range(2):
+        story.submit()
+    story.move(2, 0.0)
+    for topic in (BOARD, MONITOR):
+        assert look(hub, topic)["order/2"]["place"] == 0.0
+        assert "place" not in look(hub, topic)["order/1"]
 
 
 def test_the_log_shows_the_last_two_hundred(story: Story, hub: Hub) -> None:

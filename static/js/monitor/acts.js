@@ -1,0 +1,37 @@
+import { call } from '../http.js';
+import { bearer, tokenOf } from '../token.js';
+
+const job = (act) => ({ id }) => `jobs/${encodeURIComponent(id)}/${act}`;
+
+/**
+ * What an operator can do: `path` under operator/, `undo` the act that takes it back, `asks` whether
+ * somebody has to say yes first. What only lets things go on again is done at once.
+ */
+export const ACTS = {
+  pause: { path: () => 'pause', undo: 'resume', asks: true },
+  resume: { path: () => 'resume', undo: 'pause' },
+  cancel: { path: job('cancel'), asks: true },
+  back: { path: job('put-back'), asks: true },
+  first: { path: job('first'), asks: true },
+  aside: { path: () => 'workers/aside', undo: 'bring', asks: true },
+  bring: { path: () => 'workers/back', undo: 'aside' },
+  drop: { path: () => 'workers/drop', asks: true },
+};
+
+/**
+ * Do it.
+ * @param {string} name one of ACTS
+ * @param {{id?: string, callback?: string}} target
+ * @param {{why: string, who: string}} answer
+ */
+export function perform(name, target, { why, who }) {
+  const headers = { 'Content-Type': 'application/json', ...bearer(tokenOf('operator-token')), ...signed(who) };
+  const body = JSON.stringify({ callback: target.callback, reason: why.trim() || undefined });
+  return call(`operator/${ACTS[name].path(target)}`, { method: 'POST', headers, body });
+}
+
+// A header holds ASCII only: what has an accent loses it.
+function signed(who) {
+  const name = who.normalize('NFKD').replace(/[^\x20-\x7e]/g, '').trim();
+  return name ? { 'X-Operator': name } : {};
+}

@@ -1,0 +1,30 @@
+import { $ } from '../dom.js';
+import { t } from '../i18n.js';
+import { keep, recall } from '../storage.js';
+
+/** The name that was given last. */
+export const lastWho = () => recall('operator', '');
+
+/**
+ * Ask whether an act is meant.
+ * @returns {Promise<{why: string, who: string}|null>} null for no
+ */
+export function ask(name, label) {
+  const dialog = $('ask');
+  $('ask-title').textContent = t(`ask.${name}`, label);
+  $('ask-text').textContent = t(`consequence.${name}`);
+  $('yes').textContent = t(`yes.${name}`);
+  $('why').value = '';
+  $('who').value = lastWho();
+  dialog.returnValue = '';
+  dialog.showModal();
+  $('why').focus();
+  return new Promise((resolve) => { dialog.onclose = () => resolve(answer(dialog)); });
+}
+
+function answer({ returnValue }) {
+  if (returnValue !== 'yes') return null;
+  const [why, who] = [$('why').value, $('who').value];
+  keep('operator', who);
+  return { why, who };
+}

@@ -1,0 +1,16 @@
+import { $ } from '../dom.js';
+import { t } from '../i18n.js';
+import { toast } from './toast.js';
+
+/** Copy all that is known as JSON; where a page may not use the clipboard, show it for copying. */
+export async function copyAsJson({ at, entries }) {
+  const json = JSON.stringify({ at, entries }, null, 2);
+  try {
+    await navigator.clipboard.writeText(json);
+    toast(t('copiedJson'));
+  } catch {
+    $('json').value = json;
+    $('copied').showModal();
+    $('json').select();
+  }
+}

@@ -1,0 +1,66 @@
+import { $, el, say } from '../dom.js';
+import { t } from '../i18n.js';
+import { isTrouble, workerName } from './model.js';
+import { Rows } from './rows.js';
+import { timeOfDay } from './time.js';
+
+/** It goes with every delivery: only who looks at robots wants to know. */
+const DULL = 'worker.used';
+
+/** What happened, the newest first; it can be filtered, and held still for reading. */
+export class EventLog {
+  #model = { log: [] };
+  /** What was there when it was held. */
+  #held = null;
+  #rows = new Rows($('events'), (event) => this.#row(event), $('log-title'));
+
+  constructor() {
+    $('filter').placeholder = t('filter');
+    $('filter').oninput = $('about').onchange = () => this.#render();
+    $('log-form').onsubmit = (event) => event.preventDefault();
+    $('hold').onclick = () => { this.#held = this.#held ? null : this.#model.log; this.#render(); };
+  }
+
+  show(model) {
+    this.#model = model;
+    this.#render();
+  }
+
+  #render() {
+    const events = (this.#held ?? this.#model.log).filter((event) => this.#isWanted(event));
+    this.#rows.show(events.map((event) => [event.n, event]));
+    $('hold').setAttribute('aria-pressed', Boolean(this.#held));
+    say($('hold'), this.#held ? t('goOn', this.#unread()) : t('hold'));
+  }
+
+  #unread() {
+    const last = this.#held[0]?.n ?? 0;
+    return this.#model.log.filter(({ n }) => n > last).length;
+  }
+
+  #isWanted(event) {
+    const about = $('about').value;
+    const isAbout = about === 'trouble' ? isTrouble(event) : event.kind.startsWith(about);
+    const isDull = event.kind === DULL && about !== 'worker';
+    return isAbout && !isDull && this.#text(event).toLowerCase().includes($('filter').value.trim().toLowerCase());
+  }
+
+  #text(event) {
+    return [event.kind, ...this.#words(event)].join(' ');
+  }
+
+  #words({ kind, ticket, worker, label, reason = '' }) {
+    const name = worker ? workerName(worker, label) : '';
+    return [t(`kinds.${kind}`), ticket ? `#${ticket}` : '', name, reason];
+  }
+
+  #row(event) {
+    const [what, number, name, reason] = this.#words(event);
+    const head = el('p', {}, el('time', {}, timeOfDay(event.t)), el('b', {}, what), el('span', {}, number));
+    const row = el('li', {}, head);
+    const rest = [name, reason].filter(Boolean).join(' · ');
+    if (rest) row.append(el('p', { className: 'hint' }, rest));
+    row.dataset.trouble = isTrouble(event);
+    return row;
+  }
+}

@@ -1,0 +1,114 @@
+import { Connection } from '../connection.js';
+import { $, say } from '../dom.js';
+import { t } from '../i18n.js';
+import { loadMenu } from '../menu.js';
+import { keepToken, tokenOf } from '../token.js';
+import { Chart } from './chart.js';
+import { copyAsJson } from './copy.js';
+import { EventLog } from './event_log.js';
+import { read } from './model.js';
+import { Operator } from './operator.js';
+import { OrdersTable } from './orders_table.js';
+import { askForToken } from './sign_in.js';
+import { renderTiles } from './tiles.js';
+import { tick } from './time.js';
+import { WorkersTable } from './workers_table.js';
+
+const TICK_MS = 1_000;
+const UNAUTHORIZED = 4401;
+
+/** The operator's page: signs in, follows the monitor view and shows all of it. */
+export class Monitor {
+  #connection = null;
+  #isDue = false;
+  #operator = new Operator(() => this.#refused('wrongToken'));
+  #workers = new WorkersTable(this.#operator);
+  #orders = new OrdersTable(this.#operator);
+  #log = new EventLog();
+  #chart = new Chart();
+
+  async start() {
+    $('pause').onclick = () => this.#operator.act(this.#model.bar.paused ? 'resume' : 'pause');
+    $('copy').onclick = () => copyAsJson(this.#connection.view);
+    $('sign-out').onclick = () => this.#signOut();
+    setInterval(() => this.#tick(), TICK_MS);
+    addEventListener('resize', () => this.#changed());
+    await loadMenu();
+    if (tokenOf('operator-token')) this.#follow();
+    else this.#ask();
+  }
+
+  get #model() {
+    return read(this.#connection?.view.entries ?? {});
+  }
+
+  #follow() {
+    const token = tokenOf('operator-token');
+    this.#connection = new Connection({ view: 'monitor', token }, () => this.#changed());
+    this.#connection.open();
+  }
+
+  #ask(problem) {
+    $('monitor').hidden = $('tools').hidden = true;
+    askForToken(problem, (token) => {
+      keepToken('operator-token', token);
+      this.#follow();
+    });
+  }
+
+  #refused(problem) {
+    this.#connection?.close();
+    this.#connection = null;
+    keepToken('operator-token', '');
+    this.#ask(problem);
+    this.#render();
+  }
+
+  #signOut() {
+    keepToken('operator-token', '');
+    location.reload();
+  }
+
+  // However much happens, it is drawn once a frame; and not at all where nobody looks.
+  #changed() {
+    const { status, code } = this.#connection ?? {};
+    if (status === 'refused') return this.#refused(code === UNAUTHORIZED ? 'wrongToken' : 'refused');
+    if (this.#isDue) return;
+    this.#isDue = true;
+    requestAnimationFrame(() => { this.#isDue = false; this.#render(); });
+  }
+
+  #render() {
+    const { view, status, now } = this.#connection ?? {};
+    this.#renderBadge(status, view?.at);
+    if (!view?.at) return;
+    $('sign-in').hidden = true;
+    $('monitor').hidden = $('tools').hidden = false;
+    const model = this.#model;
+    this.#renderPause(model.bar);
+    renderTiles(model);
+    this.#workers.show(model);
+    this.#orders.show(model);
+    this.#log.show(model);
+    this.#chart.show(model.minutes, now);
+    tick(now);
+  }
+
+  #renderBadge(status, at) {
+    $('badge').hidden = !status;
+    $('badge').dataset.status = document.body.dataset.status = status;
+    say($('badge'), status ? t(at && status === 'connecting' ? 'badge.reconnecting' : `badge.${status}`) : '');
+  }
+
+  #renderPause({ paused, waiting }) {
+    $('paused').hidden = !paused;
+    say($('pause'), t(paused ? 'resume' : 'pause'));
+    document.title = [paused ? t('paused') : t('waitingTitle', waiting), t('monitor')].join(' · ');
+  }
+
+  #tick() {
+    if (!this.#connection?.view.at) return;
+    tick(this.#connection.now);
+    this.#chart.show(this.#model.minutes, this.#connection.now);
+  }
+}

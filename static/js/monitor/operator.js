@@ -1,0 +1,49 @@
+import { el } from '../dom.js';
+import { t } from '../i18n.js';
+import { ACTS, perform } from './acts.js';
+import { ask, lastWho } from './ask.js';
+import { toast } from './toast.js';
+
+/** Carries out what an operator presses: asks, does it, says so, and offers to undo it. */
+export class Operator {
+  #unauthorized;
+
+  /** @param {() => void} unauthorized called when the token is not good any more */
+  constructor(unauthorized) {
+    this.#unauthorized = unauthorized;
+  }
+
+  /**
+   * @param {string} name one of ACTS
+   * @param {{id?: string, callback?: string, label?: string|number}} target
+   */
+  async act(name, target = {}) {
+    const answer = ACTS[name].asks ? await ask(name, target.label) : { why: '', who: lastWho() };
+    if (answer) await this.#do(name, target, answer);
+  }
+
+  /** A button for it. */
+  button(name, target) {
+    const props = { type: 'button', className: 'button small', onclick: () => this.act(name, target) };
+    const button = el('button', props, t(`acts.${name}`));
+    button.dataset.act = name;
+    button.setAttribute('aria-label', t(`act.${name}`, target.label));
+    return button;
+  }
+
+  async #do(name, target, answer) {
+    try {
+      await perform(name, target, answer);
+    } catch (problem) {
+      return this.#failed(problem);
+    }
+    const { undo } = ACTS[name];
+    const again = { why: t('undone'), who: answer.who };
+    toast(t(`did.${name}`, target.label), undo && (() => this.#do(undo, target, again)));
+  }
+
+  #failed({ status, message }) {
+    if (status === 401) this.#unauthorized();
+    else toast('', null, status ? t('refusedAct', message) : t('unreached'));
+  }
+}

@@ -1,0 +1,11 @@
+import { learn, t, translatePage } from '../i18n.js';
+import { takeToken } from '../token.js';
+
+takeToken('operator-token');
+await learn('monitor/words');
+translatePage();
+document.title = t('monitor');
+
+// What these show at once needs the words.
+const { Monitor } = await import('./monitor.js');
+new Monitor().start();

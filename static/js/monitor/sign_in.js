@@ -1,0 +1,21 @@
+import { $, say } from '../dom.js';
+import { t } from '../i18n.js';
+
+/**
+ * Show the field for the token.
+ * @param {string} [problem] why the last one did not do, as a text's key
+ * @param {(token: string) => void} signIn
+ */
+export function askForToken(problem, signIn) {
+  const field = $('token');
+  $('sign-in').hidden = false;
+  say($('refused'), problem ? t(problem) : '');
+  field.setAttribute('aria-invalid', Boolean(problem));
+  field.value = '';
+  field.focus();
+  $('sign-in-form').onsubmit = (event) => {
+    event.preventDefault();
+    say($('refused'), '');
+    signIn(field.value.trim());
+  };
+}

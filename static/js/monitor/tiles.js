@@ -1,0 +1,41 @@
+import { $, el, say } from '../dom.js';
+import { t } from '../i18n.js';
+import { countRobots } from './model.js';
+import { duration } from './time.js';
+
+const NOTHING = '–';
+const time = (seconds) => (seconds === null || seconds === undefined ? NOTHING : duration(seconds));
+
+/** The numbers that an operator looks at first: name, number, and what else there is to say. */
+function tiles({ bar, workers, shelves }) {
+  const { idle, busy, aside, doubt } = countRobots(workers);
+  const kept = typeof bar.kept === 'number' ? `${Math.round(bar.kept * 100)} %` : NOTHING;
+  return {
+    waiting: [bar.waiting, shelves.failed.length ? t('tile.failed', shelves.failed.length) : ''],
+    assigned: [bar.assigned, doubt ? t('tile.doubt', doubt) : ''],
+    idle: [idle, aside ? t('tile.aside', aside) : ''],
+    busy: [busy],
+    hour: [bar.per_hour, t('tile.perHour')],
+    p50: [time(bar.p50), t('tile.minutes')],
+    p90: [time(bar.p90), t('tile.minutes')],
+    kept: [kept, t('tile.promises')],
+  };
+}
+
+export function renderTiles(model) {
+  for (const [name, [value, note = '']] of Object.entries(tiles(model))) {
+    const [, number, remark] = tile(name).children;
+    say(number, String(value ?? NOTHING));
+    say(remark, note);
+  }
+}
+
+function tile(name) {
+  return $(`tile-${name}`) ?? newTile(name);
+}
+
+function newTile(name) {
+  const node = el('div', { id: `tile-${name}` }, el('dt', {}, t(`tile.${name}`)), el('dd'), el('dd', { className: 'remark' }));
+  $('tiles').append(node);
+  return node;
+}

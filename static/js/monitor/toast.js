@@ -1,0 +1,24 @@
+import { $ } from '../dom.js';
+
+/**
+ * Say what was done, and offer to undo it; or what went wrong. It stays until the next one, so that
+ * nobody has to hurry.
+ */
+export function toast(text, undo = null, wrong = '') {
+  $('said').textContent = text;
+  $('wrong').textContent = wrong;
+  offer('undo', undo && (() => { dismiss(); undo(); }));
+  offer('dismiss', dismiss);
+}
+
+function offer(id, action) {
+  $(id).hidden = !action;
+  $(id).onclick = action;
+}
+
+function dismiss() {
+  const hadFocus = $('toast').contains(document.activeElement);
+  $('said').textContent = $('wrong').textContent = '';
+  $('undo').hidden = $('dismiss').hidden = true;
+  if (hadFocus) $('title').focus({ preventScroll: true });
+}

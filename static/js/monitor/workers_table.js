@@ -1,0 +1,57 @@
+import { $, el } from '../dom.js';
+import { t } from '../i18n.js';
+import { workerName } from './model.js';
+import { Rows } from './rows.js';
+import { elapsed } from './time.js';
+
+const ACTS = { waiting: ['aside', 'drop'], aside: ['bring', 'drop'] };
+
+/** The robots: what each is doing, for how long, and what can be done about it. */
+export class WorkersTable {
+  #operator;
+  #rows;
+
+  constructor(operator) {
+    this.#operator = operator;
+    this.#rows = new Rows($('workers'), (worker, id) => this.#row(worker, id), $('workers-title'));
+  }
+
+  show({ robots }) {
+    this.#rows.show(robots);
+  }
+
+  #row(worker, id) {
+    const row = el('tr', {}, robotCell(worker, id), stateCell(worker), el('td', {}, orderOf(worker)));
+    row.append(el('td', {}, elapsed(worker.since)), el('td', { className: 'wide' }, elapsed(worker.seen)));
+    row.append(el('td', { className: 'acts' }, ...this.#buttons(worker, id)));
+    row.dataset.state = worker.state;
+    return row;
+  }
+
+  #buttons(worker, callback) {
+    const target = { callback, label: workerName(callback, worker.label) };
+    return (ACTS[worker.state] ?? []).map((name) => this.#operator.button(name, target));
+  }
+}
+
+function robotCell(worker, id) {
+  const name = workerName(id, worker.label);
+  const shown = /^https?:/.test(worker.link ?? '') ? instanceLink(worker.link, name) : name;
+  const cell = el('th', { scope: 'row', title: id }, shown);
+  if (worker.activity) cell.append(' ', el('small', {}, worker.activity));
+  return cell;
+}
+
+function instanceLink(href, name) {
+  const link = el('a', { href, target: '_blank', rel: 'noopener noreferrer' }, name);
+  link.setAttribute('aria-label', t('instance', name));
+  return link;
+}
+
+function stateCell({ state, reason, refusals }) {
+  const pill = el('span', { className: 'pill' }, t(`robotState.${state}`));
+  const notes = [reason, refusals ? t('refusals', refusals) : ''].filter(Boolean);
+  return el('td', {}, pill, ...notes.flatMap((note) => [' ', el('small', {}, note)]));
+}
+
+const orderOf = ({ ticket }) => (ticket ? `#${ticket}` : '–');

@@ -1,0 +1,108 @@
+"""Ways through the operator's page that come by every state in which somebody can see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sin
+
+from playwright.async_api import expect
+
+from sanic_dispatch.simulation import Faults
+from tests.browser.bar import Bar
+from tests.browser.journeys import DRINKS, LOGOS, LONG_DRINK, LONG_NAME, Journey
+from tests.browser.monitor_page import MonitorPage
+from tests.browser.visitors import Visitors
+
+ROBOTS = ("Robot Ada", "Robot Bert", "Robot Cleo")
+GUESTS = {
+    660: "Ada", 640: "Grace", 610: "Alan", 560: "Edsger", 480: "Barbara", 410: "Ken",
+    350: "Margaret", 290: "Donald", 220: "Radia", 150: "Tim", 90: "Frances", 45: "Niklaus", 12: "",
+}  # fmt: skip
+"""How many seconds ago who came."""
+
+BUSY_WAITS_S = [max(8.0, 150 + 110 * sin(n / 9) + 47 * (n % 4)) for n in range(84)]
+"""An hour with a rush in it."""
+
+
+async def a_quiet_evening(bar: Bar, monitor: MonitorPage) -> Journey:
+    """From the closed door into an empty bar, and out of the network."""
+    await monitor.page.clock.install()
+    await monitor.open()
+    await expect(monitor.token).to_be_visible()
+    yield "sign-in"
+    await monitor.sign_in("operator-token-2")
+    await expect(monitor.refused).to_contain_text("does not open")
+    yield "wrong-token"
+    await monitor.open(Visitors.OPERATORS_LINK)
+    await monitor.is_live()
+    yield "empty"
+    bar.proxy.go_offline()
+    await expect(monitor.badge).to_have_text("Reconnecting …")
+    await monitor.page.clock.fast_forward(3_000)
+    await expect(monitor.badge).to_have_text("Out of date")
+    yield "cut-off"
+
+
+async def a_busy_evening(bar: Bar, monitor: MonitorPage) -> Journey:
+    """Three robots, a long line and a rush; questions, acts, and undoing them."""
+    await _fill(bar)
+    await monitor.open(Visitors.OPERATORS_LINK)
+    await monitor.is_live()
+    await expect(monitor.tile("waiting")).to_have_text("7")
+    yield "busy"
+    await monitor.button("Cancel order 9").click()
+    await expect(monitor.dialog).to_be_visible()
+    yield "question"
+    await monitor.button("No, leave it").click()
+    await monitor.act("Pause", "Yes, pause", "out of ice")
+    await expect(monitor.paused).to_be_visible()
+    yield "paused"
+    await monitor.shelf("Being mixed").click()
+    await monitor.filter.fill("#1")
+    yield "being-mixed"
+
+
+async def a_bad_evening(bar: Bar, monitor: MonitorPage) -> Journey:
+    """A robot in doubt, one aside, an order that failed; and the longest texts there are."""
+    robots = [await bar.robot(name) for name in ("Robot Ada", LONG_DRINK, "Robot Bert")]
+    await bar.order(LONG_NAME, drink=LONG_DRINK, logo="fox")
+    (lost,) = await bar.order("Grace", drink="mojito")
+    await bar.fail(lost, robots[1], "The mint is out, and nobody knows where the rest of it went")
+    robots[2].instance.faults = Faults(take=False, hang=True)
+    await bar.order("Alan", drink="lemonade")
+    await robots[2].instance.until(lambda: len(robots[2].instance.puts) == 1)
+    await bar.robot("Robot Cleo")
+    await monitor.open(Visitors.OPERATORS_LINK)
+    await monitor.is_live()
+    await monitor.act("Set aside Robot Cleo 4", "Yes, set it aside", "smells burnt")
+    await monitor.worker("Robot Cleo").get_by_text("Set aside").first.wait_for()
+    yield "trouble"
+    await bar.engine.down()
+    await expect(monitor.workers.filter(has_text="In doubt")).to_have_count(1)
+    await monitor.shelf("Failed").click()
+    yield "in-doubt"
+    await monitor.act("Put back order 2", "Yes, put it back")
+    bar.proxy.go_offline()
+    await monitor.act("Pause", "Yes, pause")
+    await expect(monitor.wrong).to_contain_text("could not be reached")
+    yield "unreached"
+
+
+async def _fill(bar: Bar) -> None:
+    """Three robots, a long line, and ten minutes in which all of that came to be."""
+    bar.remembers_an_evening(BUSY_WAITS_S)
+    bar.keeps_promises(43, of=46)
+    bar.clock.moved_s = -700.0
+    robots = [await bar.robot(name) for name in ROBOTS]
+    for n, (ago_s, name) in enumerate(GUESTS.items(), 1):
+        bar.clock.moved_s = -ago_s
+        await bar.order(name, drink=DRINKS[n * 5 % 6], logo=LOGOS[n * 3 % 8])
+        if n in (5, 7, 9):
+            robots.pop(0).finish()
+            await bar.sees(4 + (n - 5) // 2, "assigned")
+    bar.clock.moved_s = 0.0
+
+
+DeskJourney = Callable[[Bar, MonitorPage], Journey]
+
+ON_THE_DESK: tuple[DeskJourney, ...] = (a_quiet_evening, a_busy_evening, a_bad_evening)

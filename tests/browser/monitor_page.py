@@ -1,0 +1,78 @@
+"""The operator's page as operators know it."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.pages import Keys
+
+
+class MonitorPage(Keys):
+    """The page on the operator's desk: the sign-in, then everything."""
+
+    def __init__(self, page: Page, base_url: str) -> None:
+        self.page = page
+        self.base_url = base_url
+        self.badge = page.locator("#badge")
+        self.paused = page.locator("#paused")
+        self.token = page.get_by_label("Operator’s token")
+        self.refused = page.locator("#refused")
+        self.dialog = page.get_by_role("dialog")
+        self.reason = page.get_by_label("Why (optional)")
+        self.who = page.get_by_label("Your name (optional)")
+        self.said = page.locator("#said")
+        self.wrong = page.locator("#wrong")
+        self.workers = page.locator("#workers tr")
+        self.orders = page.locator("#orders tr")
+        self.events = page.locator("#events li")
+        self.filter = page.get_by_label("Filter events")
+        self.chart = page.locator("#chart")
+
+    async def open(self, query: str = "") -> Self:
+        """As from the link, or from a bookmark."""
+        await self.page.goto(f"{self.base_url}public/monitor.html{query}")
+        return self
+
+    async def is_live(self) -> None:
+        """Wait until it is let in and shows something."""
+        await expect(self.badge).to_have_text("Live")
+        await expect(self.page.locator("#monitor")).to_be_visible()
+
+    async def sign_in(self, token: str) -> None:
+        """Type a token, and press Enter."""
+        await self.token.fill(token)
+        await self.token.press("Enter")
+
+    def tile(self, name: str) -> Locator:
+        """The number under this name."""
+        return self.page.locator(f"#tile-{name} dd").first
+
+    def button(self, name: str) -> Locator:
+        """A button that can be seen."""
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def shelf(self, name: str) -> Locator:
+        """The button of a shelf of orders; its number stands in it."""
+        return self.page.locator("#shelves button").filter(has_text=name)
+
+    def worker(self, label: str) -> Locator:
+        """A robot's row."""
+        return self.workers.filter(has_text=label)
+
+    async def act(self, name: str, yes: str, reason: str = "") -> None:
+        """Press a button, say why, and say yes."""
+        await self.button(name).click()
+        await self.reason.fill(reason)
+        await self.button(yes).click()
+        await expect(self.dialog).to_be_hidden()
+
+    async def stands(self, shelf: str, *numbers: int) -> None:
+        """Wait until just these orders stand on a shelf, in this order."""
+        await self.shelf(shelf).click()
+        await self.stands_now(*numbers)
+
+    async def stands_now(self, *numbers: int) -> None:
+        """The same of the shelf that is shown."""
+        await expect(self.orders.locator("th")).to_have_text([f"#{n}" for n in numbers])

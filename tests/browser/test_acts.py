@@ -1,0 +1,193 @@
+"""What an operator can do on the monitor, each act from the button to the bar."""
+
+from __future__ import annotations
+
+from playwright.async_api import expect
+
+from tests.browser.bar import Bar
+from tests.browser.visitors import Visitors
+
+
+async def test_pause_undo_and_go_on(bar: Bar, visitors: Visitors) -> None:
+    """After a question nothing is handed out; undo, or the same button, lets it go on."""
+    monitor, board = await visitors.operator(), await visitors.television()
+    await monitor.act("Pause", "Yes, pause", "out of ice")
+    await expect(monitor.paused).to_be_visible()
+    await expect(monitor.said).to_have_text("The bar is paused.")
+    await expect(board.strip).to_have_text("The bar is having a short break")
+    await bar.robot()
+    await bar.order("Ann")
+    await expect(monitor.tile("waiting")).to_have_text("1")
+    await monitor.button("Undo").click()
+    await expect(monitor.paused).to_be_hidden()
+    await expect(monitor.said).to_have_text("The bar goes on.")
+    await bar.sees(1, "assigned")
+    await monitor.act("Pause", "Yes, pause")
+    await monitor.button("Go on").click()
+    await expect(monitor.paused).to_be_hidden()
+
+
+async def test_who_and_why_are_in_the_log(visitors: Visitors) -> None:
+    """The reason and the name go along; the name is remembered, without what no header can hold."""
+    monitor = await visitors.operator()
+    await monitor.button("Pause").click()
+    await monitor.who.fill("Zoë Łu")
+    await monitor.reason.fill("out of ice")
+    await monitor.reason.press("Enter")
+    await expect(monitor.events.first).to_contain_text("Zoe u: out of ice")
+    await monitor.button("Go on").click()
+    await expect(monitor.events.first).to_contain_text("Zoe u")
+    await monitor.button("Pause").click()
+    await expect(monitor.who).to_have_value("Zoë Łu")
+    await expect(monitor.reason).to_have_value("")
+
+
+async def test_no_means_no(bar: Bar, visitors: Visitors) -> None:
+    """Who says no, or presses Escape, has done nothing; the focus is back where it was."""
+    monitor = await visitors.operator()
+    await bar.order("Ann")
+    cancel = monitor.button("Cancel order 1")
+    await cancel.click()
+    await monitor.button("No, leave it").click()
+    await expect(cancel).to_be_focused()
+    await cancel.click()
+    await monitor.page.keyboard.press("Escape")
+    await expect(monitor.dialog).to_be_hidden()
+    await expect(monitor.said).to_be_empty()
+    assert bar.proxy.count("POST /operator") == 0
+
+
+async def test_cancel(bar: Bar, visitors: Visitors) -> None:
+    """A waiting order leaves the line, and its owner is told why."""
+    phone, monitor = await visitors.phone(), await visitors.operator()
+    await phone.place()
+    await monitor.act("Cancel order 1", "Yes, cancel it", "no more mint")
+    await expect(monitor.said).to_have_text("Order 1 is cancelled.")
+    await expect(monitor.button("Undo")).to_be_hidden()
+    await phone.shows("cancelled")
+    await monitor.stands("Waiting")
+    await monitor.stands("Finished", 1)
+    await expect(monitor.orders).to_contain_text("no more mint")
+
+
+async def test_put_back(bar: Bar, visitors: Visitors) -> None:
+    """An order that a robot has goes back to its own place, before those that came later."""
+    monitor = await visitors.operator()
+    await bar.robot()
+    await bar.order("Ann", "Ben")
+    await monitor.stands("Being mixed", 1)
+    await monitor.act("Put back order 1", "Yes, put it back", "glass broke")
+    await expect(monitor.said).to_have_text("Order 1 is back in line.")
+    await monitor.stands("Waiting", 1, 2)
+    await expect(monitor.orders.first).to_contain_text("glass broke")
+
+
+async def test_a_failed_order_gets_another_chance(bar: Bar, visitors: Visitors) -> None:
+    """It stands on a shelf of its own, with the reason, and can be put back from there."""
+    monitor = await visitors.operator()
+    robot = await bar.robot()
+    (job_id,) = await bar.order("Ann")
+    await bar.fail(job_id, robot, "no more mint")
+    await expect(monitor.tile("waiting").locator("+ dd")).to_have_text("1 failed")
+    await monitor.stands("Failed", 1)
+    await expect(monitor.orders).to_contain_text("no more mint")
+    await monitor.act("Put back order 1", "Yes, put it back", "mint is here")
+    await monitor.stands("Waiting", 1)
+
+
+async def test_move_to_the_front(bar: Bar, visitors: Visitors) -> None:
+    """It is the next: on the monitor, on the board, and for the robot."""
+    monitor, board = await visitors.operator(), await visitors.television()
+    await bar.order("Ann", "Ben", "Cleo")
+    await monitor.act("To the front: order 3", "Yes, to the front", "birthday")
+    await expect(monitor.said).to_have_text("Order 3 is the next.")
+    await monitor.stands("Waiting", 3, 1, 2)
+    await board.shows(next=[3, 1, 2])
+    bar.begin()
+    await bar.sees(3, "assigned")
+
+
+async def test_a_robot_aside_and_back(bar: Bar, visitors: Visitors) -> None:
+    """Aside it gets nothing; undone, or brought back, it does again."""
+    monitor = await visitors.operator()
+    await bar.robot()
+    robot = monitor.worker("Robot Ada 1")
+    await monitor.act("Set aside Robot Ada 1", "Yes, set it aside", "smells burnt")
+    await expect(robot).to_contain_text("Set aside")
+    await expect(robot).to_contain_text("smells burnt")
+    await monitor.button("Undo").click()
+    await expect(robot).to_contain_text("Idle")
+    await monitor.act("Set aside Robot Ada 1", "Yes, set it aside")
+    await bar.order("Ann")
+    await expect(monitor.tile("waiting")).to_have_text("1")
+    await monitor.button("Bring back Robot Ada 1").click()
+    await bar.sees(1, "assigned")
+    await expect(robot).to_contain_text("Mixing")
+    await expect(robot).to_contain_text("#1")
+
+
+async def test_drop_a_robot(bar: Bar, visitors: Visitors) -> None:
+    """It is forgotten; that cannot be undone."""
+    monitor = await visitors.operator()
+    await bar.robot()
+    await monitor.act("Drop Robot Ada 1", "Yes, drop it", "gone home")
+    await expect(monitor.said).to_have_text("Robot Ada 1 is dropped.")
+    await expect(monitor.button("Undo")).to_be_hidden()
+    await expect(monitor.workers).to_have_count(0)
+    await expect(monitor.events.first).to_contain_text("Robot dropped")
+
+
+async def test_too_late(bar: Bar, visitors: Visitors) -> None:
+    """What has become impossible since the question is said to be, in the service's own words."""
+    visitors.expect_network_errors = True
+    monitor = await visitors.operator()
+    await bar.order("Ann")
+    await monitor.button("Cancel order 1").click()
+    bar.begin()
+    await bar.sees(1, "assigned")
+    await monitor.button("Yes, cancel it").click()
+    await expect(monitor.wrong).to_have_text(
+        "That was not possible: cannot cancel: the job is assigned."
+    )
+    await monitor.button("Dismiss").click()
+    await expect(monitor.wrong).to_be_empty()
+
+
+async def test_a_service_that_cannot_be_reached(bar: Bar, visitors: Visitors) -> None:
+    """Nobody knows whether it was done, and the page says so."""
+    visitors.expect_network_errors = True
+    monitor = await visitors.operator()
+    bar.proxy.go_offline()
+    await monitor.act("Pause", "Yes, pause")
+    await expect(monitor.wrong).to_contain_text("could not be reached")
+
+
+async def test_keyboard_only(bar: Bar, visitors: Visitors) -> None:
+    """Everything can be done with the keyboard; who acts on a row that goes is at the next one."""
+    monitor = await visitors.operator()
+    await bar.order("Ann", "Ben")
+    await expect(monitor.orders).to_have_count(2)
+    keys = monitor.page.keyboard
+    await monitor.tab_to(monitor.button("Cancel order 1"))
+    assert await monitor.focus_is_visible()
+    await keys.press("Enter")
+    await expect(monitor.reason).to_be_focused()
+    await keys.type("left")
+    await keys.press("Enter")
+    await monitor.stands_now(2)
+    await expect(monitor.button("Cancel order 2")).to_be_focused()
+    await keys.press("Enter")
+    await keys.press("Enter")
+    await monitor.stands_now()
+    await expect(monitor.page.locator("#orders-title")).to_be_focused()
+    await monitor.tab_to(monitor.button("Hold"))
+    await keys.press("Space")
+    await expect(monitor.page.locator("#hold")).to_have_attribute("aria-pressed", "true")
+    await monitor.tab_to(monitor.button("Pause"))
+    await keys.press("Enter")
+    await keys.press("Enter")
+    await expect(monitor.paused).to_be_visible()
+    await monitor.tab_to(monitor.button("Undo"))
+    assert await monitor.focus_is_visible()
+    await keys.press("Enter")
+    await expect(monitor.paused).to_be_hidden()

@@ -1,0 +1,100 @@
+"""Tokens in a browser: what lets somebody in, and where a token does not stay."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.browser.bar import OPERATOR_TOKEN, Bar, open_bar
+from tests.browser.visitors import Visitors
+
+SUBMIT_TOKEN = "submit-token-1"
+KEPT = "() => JSON.stringify([{...localStorage}, document.cookie, location.href])"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bar() -> AsyncIterator[Bar]:
+    """A bar where an order needs a token, too."""
+    async with open_bar(submit_tokens=(SUBMIT_TOKEN,)) as bar:
+        yield bar
+
+
+async def test_the_operators_link_opens_the_monitor(visitors: Visitors) -> None:
+    """The token leaves the address bar at once, lasts over a reload, and only in this tab."""
+    monitor = await visitors.operator()
+    assert monitor.page.url.endswith("public/monitor.html")
+    await monitor.page.reload()
+    await monitor.is_live()
+    assert OPERATOR_TOKEN not in await monitor.page.evaluate(KEPT)
+    other = await monitor.page.context.new_page()
+    await other.goto(monitor.page.url)
+    await expect(other.get_by_label("Operator’s token")).to_be_focused()
+
+
+async def test_other_parameters_stay_in_the_address(visitors: Visitors) -> None:
+    """Only the token is taken out."""
+    monitor = await visitors.operator(f"?lang=de&token={OPERATOR_TOKEN}")
+    assert monitor.page.url.endswith("public/monitor.html?lang=de")
+
+
+async def test_a_token_can_be_typed(visitors: Visitors) -> None:
+    """Without the link there is a field; a wrong token is refused, and the right one is not."""
+    monitor = await (await visitors.blank_desk()).open()
+    await monitor.sign_in("operator-token-2")
+    await expect(monitor.refused).to_have_text("This token does not open the monitor.")
+    await expect(monitor.token).to_be_focused()
+    await expect(monitor.token).to_have_attribute("type", "password")
+    await expect(monitor.page.locator("#monitor")).to_be_hidden()
+    await monitor.sign_in(f" {OPERATOR_TOKEN} ")
+    await monitor.is_live()
+
+
+async def test_a_link_with_a_wrong_token(visitors: Visitors) -> None:
+    """It is refused, and forgotten: a reload asks without a reproach."""
+    monitor = await (await visitors.blank_desk()).open("?token=operator-token-2")
+    await expect(monitor.refused).to_have_text("This token does not open the monitor.")
+    await monitor.page.reload()
+    await expect(monitor.token).to_be_visible()
+    await expect(monitor.refused).to_be_empty()
+
+
+async def test_signing_out(visitors: Visitors) -> None:
+    """Nothing is shown any more, also after a reload."""
+    monitor = await visitors.operator()
+    await monitor.button("Sign out").click()
+    await expect(monitor.token).to_be_visible()
+    await monitor.page.reload()
+    await expect(monitor.token).to_be_visible()
+
+
+async def test_a_token_that_is_good_no_more(visitors: Visitors) -> None:
+    """An act that the service answers with 401 leads back to the sign-in."""
+    visitors.expect_network_errors = True
+    monitor = await visitors.operator()
+    await monitor.page.route("**/operator/*", lambda route: route.fulfill(status=401, json={}))
+    await monitor.act("Pause", "Yes, pause")
+    await expect(monitor.refused).to_have_text("This token does not open the monitor.")
+    await expect(monitor.page.locator("#monitor")).to_be_hidden()
+
+
+async def test_an_order_shows_the_token_of_its_link(bar: Bar, visitors: Visitors) -> None:
+    """?token= of the order page goes along with the order; it leaves the address bar at once."""
+    phone = await visitors.phone(f"?drink=margarita&token={SUBMIT_TOKEN}")
+    assert phone.page.url.endswith("public/order_drink.html?drink=margarita")
+    await phone.place("Margarita")
+    assert SUBMIT_TOKEN not in await phone.page.evaluate(KEPT)
+    await phone.page.reload()
+    await phone.button("Another drink").click()
+    await phone.place("Lemonade")
+    assert len(await bar.orders()) == 2
+
+
+async def test_an_order_without_the_token_says_what_to_do(visitors: Visitors) -> None:
+    """It is rejected, in words that help, and not tried again and again."""
+    visitors.expect_network_errors = True
+    phone = await visitors.phone()
+    await phone.order()
+    await phone.shows("rejected")
+    await expect(phone.note).to_contain_text("Please scan it again.")
