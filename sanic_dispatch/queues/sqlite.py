@@ -96,7 +96,7 @@ class SqliteStore:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise NotAQueue(self._path, f"cannot be read: {error}") from error
 
 

@@ -118,6 +118,7 @@ async def test_a_robot_aside_and_back(bar: Bar, visitors: Visitors) -> None:
     await monitor.button("Undo").click()
     await expect(robot).to_contain_text("Idle")
     await monitor.act("Set aside Robot Ada 1", "Yes, set it aside")
+    await expect(robot).to_contain_text("Set aside")
     await bar.order("Ann")
     await expect(monitor.tile("waiting")).to_have_text("1")
     await monitor.button("Bring back Robot Ada 1").click()
