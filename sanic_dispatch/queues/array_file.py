@@ -46,6 +46,9 @@ class ArrayFile:
     def adopt(self, shelf: Shelf, rows: Sequence[Row]) -> None:
         """What was loaded, with the places that the queue gave."""
         self._blocks = self._on_disk = Blocks.of((row.place, row.stored) for row in rows)
+        pieces = array_of(self._blocks.joined())
+        if _is_made_of(b"".join(self._seen), pieces):
+            self._note_seen(pieces)  # the same bytes need not be there twice
 
     def check(self) -> None:
         """Raises Edited if the file's content is not what was last read or written."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from heapq import merge
+from operator import attrgetter
 from typing import Generic
 
-from sortedcontainers import SortedDict
+from sortedcontainers import SortedKeyList
 
 from sanic_dispatch.job import Job
 from sanic_dispatch.queues.base import R
 from sanic_dispatch.worker import Key, Worker
+
+_place_of = attrgetter("place")
 
 
 class Index(Generic[R]):
@@ -21,8 +24,8 @@ class Index(Generic[R]):
 
     def __init__(self) -> None:
         self._records: dict[str, R] = {}
-        self._free: SortedDict[float, str] = SortedDict()
-        self._rest: SortedDict[float, str] = SortedDict()
+        self._free: SortedKeyList[R, float] = SortedKeyList(key=_place_of)
+        self._rest: SortedKeyList[R, float] = SortedKeyList(key=_place_of)
         self._by_key: dict[Key, dict[str, None]] = {}
         self._by_callback: dict[str, str] = {}
 
@@ -30,8 +33,7 @@ class Index(Generic[R]):
         return len(self._records)
 
     def __iter__(self) -> Iterator[R]:
-        in_order = merge(self._free.items(), self._rest.items())
-        return (self._records[record_id] for _, record_id in in_order)
+        return merge(self._free, self._rest, key=_place_of)
 
     def get(self, record_id: str) -> R | None:
         """The record of that id."""
@@ -43,15 +45,14 @@ class Index(Generic[R]):
             self._records[record.id] = record
             self._note_worker(record)
         everything = self._records.values()
-        self._free.update((record.place, record.id) for record in everything if record.is_free)
-        self._rest.update((record.place, record.id) for record in everything if not record.is_free)
+        self._free.update(record for record in everything if record.is_free)
+        self._rest.update(record for record in everything if not record.is_free)
 
     def put(self, record: R) -> None:
         """Add or replace a record; a hidden one comes out of hiding."""
         self.drop(record.id)
         self._records[record.id] = record
-        line = self._free if record.is_free else self._rest
-        line[record.place] = record.id
+        (self._free if record.is_free else self._rest).add(record)
         self._note_worker(record)
 
     def drop(self, record_id: str) -> None:
@@ -59,34 +60,33 @@ class Index(Generic[R]):
         record = self._records.pop(record_id, None)
         if record is None:
             return
-        if self._free.pop(record.place, None) is None:
-            del self._rest[record.place]
+        (self._free if self._is_visible(record) else self._rest).remove(record)
         self._forget_worker(record)
 
     def hide(self, record_id: str) -> bool:
         """Let nobody else find this record free; False where it was not."""
-        record = self._records.get(record_id)
-        if record is None or self._free.pop(record.place, None) is None:
+        if not self.is_visible(record_id):
             return False
-        self._rest[record.place] = record_id
+        record = self._records[record_id]
+        self._free.remove(record)
+        self._rest.add(record)
         return True
 
     def show(self, record_id: str) -> None:
         """A hidden record is free again, at its old place, if it is still there and free."""
         record = self._records.get(record_id)
-        if record is not None and record.is_free and self._rest.pop(record.place, None):
-            self._free[record.place] = record_id
+        if record is not None and record.is_free and not self._is_visible(record):
+            self._rest.remove(record)
+            self._free.add(record)
 
     def is_visible(self, record_id: str) -> bool:
         """Whether the record is free, and nobody is about to hold it."""
         record = self._records.get(record_id)
-        return record is not None and record.place in self._free
+        return record is not None and self._is_visible(record)
 
     def oldest_free(self) -> R | None:
         """The free record that has waited longest."""
-        if not self._free:
-            return None
-        return self._records[self._free.peekitem(0)[1]]
+        return self._free[0] if self._free else None
 
     def free(self) -> int:
         """How many records are free."""
@@ -96,12 +96,12 @@ class Index(Generic[R]):
         """How many free records stand up to and including this one; 0 where it is not free."""
         if not self.is_visible(record_id):
             return 0
-        return int(self._free.bisect_right(self._records[record_id].place))
+        return int(self._free.bisect_key_right(self._records[record_id].place))
 
     def id_at(self, place: float) -> str | None:
         """Who stands at this place."""
-        at: str | None = self._free.get(place) or self._rest.get(place)
-        return at
+        there = _at(self._free, place) or _at(self._rest, place)
+        return there.id if there else None
 
     def of_key(self, key: Key) -> list[R]:
         """The records that belong to that key."""
@@ -111,6 +111,9 @@ class Index(Generic[R]):
         """The record that belongs to that callback."""
         record_id = self._by_callback.get(callback_url)
         return None if record_id is None else self._records[record_id]
+
+    def _is_visible(self, record: R) -> bool:
+        return _at(self._free, record.place) is record
 
     def _note_worker(self, record: R) -> None:
         worker = _worker_of(record)
@@ -130,6 +133,11 @@ class Index(Generic[R]):
             del ids[record.id]
             if not ids:
                 del self._by_key[worker.key]
+
+
+def _at(line: SortedKeyList[R, float], place: float) -> R | None:
+    at = line.bisect_key_left(place)
+    return line[at] if at < len(line) and line[at].place == place else None
 
 
 def _worker_of(record: Job | Worker) -> Worker | None:
