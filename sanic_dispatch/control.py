@@ -83,7 +83,7 @@ class Control:
     async def bring_back(self, worker_id: str, reason: str) -> Worker:
         """Let a worker that was set aside be used again, at its old place."""
         job = await self._pairs.jobs.at_callback(worker_id)
-        if job and job.state is State.ASSIGNED:
+        if job and job.worker and job.worker.id == worker_id and job.state is State.ASSIGNED:
             raise WrongState("bring its worker back", job.state)
         await self._own(
             self._steps.change_worker(

@@ -85,8 +85,9 @@ class Job:
 
     ``ticket`` counts up and is what people see; ``id`` is a secret of 128 bits. ``place`` orders
     the queue: the ticket, unless an operator moved the job. ``former`` had it until its lease
-    ended, and nobody has had it since. ``attempt`` counts hand-overs begun,
-    ``refusals`` those refused by a worker that was alive all the same.
+    ended, and nobody has had it since. ``spent`` are callbacks that took it before: they are used
+    up. ``attempt`` counts hand-overs begun, ``refusals`` those refused by a worker that was alive
+    all the same.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Job:
     state: State = State.WAITING
     hold: Hold | None = None
     former: Hold | None = None
+    spent: tuple[str, ...] = ()
     attempt: int = 0
     refusals: int = 0
     finished_s: float | None = None
@@ -113,6 +115,12 @@ class Job:
     def worker(self) -> Worker | None:
         """Who holds it, or held it when it was finished."""
         return self.hold.worker if self.hold else None
+
+    @property
+    def callbacks(self) -> tuple[str, ...]:
+        """All callback URLs by which it is to be found."""
+        hold = self.hold or self.former
+        return (*self.spent, hold.worker.callback_url) if hold else self.spent
 
     @property
     def submitted_s(self) -> float:
@@ -150,7 +158,7 @@ class Job:
             kept["hold"] = self.hold.to_dict()
         if self.former:
             kept["former"] = self.former.to_dict()
-        for name in ("attempt", "refusals", "finished_s", "reason", "version"):
+        for name in ("spent", "attempt", "refusals", "finished_s", "reason", "version"):
             if value := getattr(self, name):
                 kept[name] = value
         return kept
@@ -213,6 +221,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, not {value!r}")
+    return tuple(_text(one) for one in value)
+
+
 def _plain(value: object) -> str:
     """A string that can be spliced into JSON as it is."""
     if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
@@ -227,6 +241,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "state": State,
     "hold": Hold.from_dict,
     "former": Hold.from_dict,
+    "spent": _texts,
     "attempt": _count,
     "refusals": _count,
     "finished_s": _number,

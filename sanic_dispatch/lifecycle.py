@@ -245,8 +245,15 @@ def _in_doubt(job: Job, now_s: float, reason: str) -> Step:
 
 
 def _free(job: Job, now_s: float, reason: str, fate: Fate) -> Step:
-    freed = replace(job, state=State.WAITING, hold=None, reason=reason)
+    freed = replace(job, state=State.WAITING, hold=None, spent=_spent(job), reason=reason)
     return Step(freed, Note(Kind.JOB_RETURNED, now_s, reason), fate)
+
+
+def _spent(job: Job) -> tuple[str, ...]:
+    """A callback that took the job is used up, whoever gets the job next."""
+    if job.hold and job.hold.way is Way.PUT and job.hold.stage is Stage.CONFIRMED:
+        return (*job.spent, job.hold.worker.callback_url)
+    return job.spent
 
 
 def _give_up(job: Job, now_s: float, reason: str) -> Step:

@@ -68,6 +68,8 @@ class Registrations:
     async def _repeat(self, worker: Worker) -> tuple[bool, Job | None]:
         """Whether this callback is known already, and the job that its repeat gets."""
         job = await self._pairs.jobs.at_callback(worker.id)
+        if job is not None and worker.id in job.spent:
+            return True, None
         if job is not None and (hold := job.hold or job.former):
             if hold.way is Way.PUT:
                 return True, None

@@ -72,6 +72,11 @@ class Worker:
         return self.callback_url
 
     @property
+    def callbacks(self) -> tuple[str, ...]:
+        """All callback URLs by which it is to be found."""
+        return (self.callback_url,)
+
+    @property
     def is_free(self) -> bool:
         """Whether it may be paired."""
         return self.aside is None

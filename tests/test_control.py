@@ -64,6 +64,23 @@ async def test_put_back_gives_a_job_its_own_place(world: World) -> None:
     assert await world.register(worker("c2", "i2")) == "first"
 
 
+async def test_a_robot_whose_job_was_put_back_cannot_wait_on_its_used_callback(
+    world: World,
+) -> None:
+    """However late the repeat of its registration arrives, and whoever has the job then."""
+    used, other = worker("c1", "i1"), worker("c2", "i2")
+    await world.register(used)
+    job_id = (await world.submit("x")).job.id
+    await world.dispatcher.control.put_back(job_id, "robot on fire")
+    assert await world.register(used) is None
+    assert await world.pairs.workers.items() == []
+    assert await world.register(other) == "x"
+    assert await world.register(used) is None
+    assert await world.pairs.workers.items() == []
+    assert await world.register(worker("c3", "i1")) is None
+    assert [waits.id for waits in await world.pairs.workers.items()] == [worker("c3", "i1").id]
+
+
 async def test_a_doubtful_job_can_be_put_back_and_its_worker_is_looked_at(world: World) -> None:
     """Its callback gets nothing until it was seen waiting."""
     unclear = worker("c1", "i1")

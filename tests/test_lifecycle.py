@@ -218,6 +218,21 @@ def test_a_lease_that_ends_gives_the_job_back_and_remembers_the_holder(
     assert taken.former is None
 
 
+@pytest.mark.parametrize(("way", "stage"), HOLDS)
+def test_a_callback_that_took_a_job_stays_known_as_used_up(way: Way, stage: Stage) -> None:
+    """Whoever gets the job next; a worker that was answered may still ask for its answer."""
+    before = replace(held(way, stage), spent=("http://e/0",))
+    steps = (
+        lifecycle.put_back(before, NOW_S, "operator"),
+        lifecycle.retry(before, POLICY, NOW_S, "no ice"),
+        lifecycle.end_lease(before, NOW_S),
+    )
+    took = (way, stage) == (Way.PUT, Stage.CONFIRMED)
+    spent = ("http://e/0", KEYED.callback_url) if took else ("http://e/0",)
+    for step in steps:
+        assert lifecycle.assign(step.job, NAMELESS, Way.PUT, NOW_S).job.spent == spent
+
+
 @pytest.mark.parametrize("state", State)
 def test_only_a_waiting_job_can_be_moved(state: State) -> None:
     """An operator's move changes the place and nothing else."""

@@ -155,7 +155,7 @@ class JobQueue(Queue[Job]):
 
     @abstractmethod
     async def at_callback(self, callback_url: str) -> Job | None:
-        """The job that this callback got, held or finished: such a callback is used up."""
+        """The job that this callback got, whatever became of it: such a callback is used up."""
 
     @abstractmethod
     async def facts(self) -> Facts:

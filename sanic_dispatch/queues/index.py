@@ -116,19 +116,18 @@ class Index(Generic[R]):
         return _at(self._free, record.place) is record
 
     def _note_worker(self, record: R) -> None:
+        for callback_url in record.callbacks:
+            self._by_callback[callback_url] = record.id
         worker = _worker_of(record)
-        if worker is not None:
-            self._by_callback[worker.callback_url] = record.id
-            if worker.key:
-                self._by_key.setdefault(worker.key, {})[record.id] = None
+        if worker and worker.key:
+            self._by_key.setdefault(worker.key, {})[record.id] = None
 
     def _forget_worker(self, record: R) -> None:
+        for callback_url in record.callbacks:
+            if self._by_callback.get(callback_url) == record.id:
+                del self._by_callback[callback_url]
         worker = _worker_of(record)
-        if worker is None:
-            return
-        if self._by_callback.get(worker.callback_url) == record.id:
-            del self._by_callback[worker.callback_url]
-        if worker.key:
+        if worker and worker.key:
             ids = self._by_key[worker.key]
             del ids[record.id]
             if not ids:

@@ -69,7 +69,7 @@ class Ledger:
         return [kept.job for kept in self._jobs.values()]
 
     def at_callback(self, callback_url: str) -> Job | None:
-        """The finished job that this callback got last."""
+        """The finished job that this callback took last."""
         job_id = self._by_callback.get(callback_url)
         return self.get(job_id) if job_id else None
 
@@ -126,12 +126,11 @@ class Ledger:
     def _put(self, job: Job, place: float) -> None:
         self._jobs[job.id] = _Kept(place, job)
         self._last_place = max(self._last_place, place)
-        if job.worker:
-            self._by_callback[job.worker.callback_url] = job.id
+        self._by_callback.update(dict.fromkeys(job.callbacks, job.id))
 
     def _drop_all(self, job_ids: Iterable[str]) -> None:
         for job_id in job_ids:
             kept = self._jobs.pop(job_id, None)
-            worker = kept.job.worker if kept else None
-            if worker and self._by_callback.get(worker.callback_url) == job_id:
-                del self._by_callback[worker.callback_url]
+            for callback_url in kept.job.callbacks if kept else ():
+                if self._by_callback.get(callback_url) == job_id:
+                    del self._by_callback[callback_url]

@@ -142,6 +142,20 @@ async def test_a_callback_is_used_up(bench: Bench) -> None:
     assert await jobs.at_callback(url) == stored
 
 
+async def test_a_callback_that_was_used_before_is_known(bench: Bench) -> None:
+    """By the job that it took, whoever has that now, and after opening again."""
+    jobs, spent = bench.pairs.jobs, (worker(1).callback_url, worker(2).callback_url)
+    waiting = replace(await jobs.enqueue(job(1)), spent=spent)
+    stored = await jobs.replace(held(waiting, worker(3)))
+    if bench.backend.is_durable:
+        await bench.reopen()
+        jobs = bench.pairs.jobs
+    for number in (1, 2, 3):
+        assert await jobs.at_callback(worker(number).callback_url) == stored
+    finished = await jobs.finish(done(stored))
+    assert await jobs.at_callback(spent[0]) == finished
+
+
 async def test_the_id_of_a_finished_job_is_taken(bench: Bench) -> None:
     """A job that is finished and still kept is not taken in again."""
     job_ = await finished(bench.pairs.jobs, 1)
