@@ -1,6 +1,7 @@
 """The operator's hand: pause and go on; put a job back, first or away; set a worker aside.
 
-Each act leaves an event whose reason says who did it and why.
+Each act leaves an event whose reason says who did it and why. Who it was is the operators' affair:
+a job itself keeps only why, since its submitter can read that.
 """
 
 from __future__ import annotations
@@ -57,20 +58,20 @@ class Control:
         """Go on."""
         await self._own(self._pairs.jobs.pause(False, self._note(Kind.DISPATCH_RESUMED, reason)))
 
-    async def cancel(self, job_id: str, reason: str) -> Job:
+    async def cancel(self, job_id: str, why: str, who: str = "") -> Job:
         """Take a waiting job out of the line."""
-        return await self._take(job_id, lambda job, now_s: lifecycle.cancel(job, now_s, reason))
+        return await self._take(job_id, lambda job, now_s: lifecycle.cancel(job, now_s, why), who)
 
-    async def put_back(self, job_id: str, reason: str) -> Job:
+    async def put_back(self, job_id: str, why: str, who: str = "") -> Job:
         """Put an assigned, doubtful or failed job back to its own place."""
-        return await self._take(job_id, lambda job, now_s: lifecycle.put_back(job, now_s, reason))
+        return await self._take(job_id, lambda job, now_s: lifecycle.put_back(job, now_s, why), who)
 
-    async def move_to_front(self, job_id: str, reason: str) -> Job:
+    async def move_to_front(self, job_id: str, why: str, who: str = "") -> Job:
         """Let a waiting job be the next."""
         items = await self._pairs.jobs.items()
         place = min((job.place for job in items), default=0.0) - 1.0
         return await self._take(
-            job_id, lambda job, now_s: lifecycle.move(job, place, now_s, reason)
+            job_id, lambda job, now_s: lifecycle.move(job, place, now_s, why), who
         )
 
     async def set_aside(self, worker_id: str, reason: str) -> Worker:
@@ -104,10 +105,12 @@ class Control:
         if not await self._own(self._pairs.workers.remove(worker_id, dropped)):
             raise UnknownWorker
 
-    async def _take(self, job_id: str, decide: Callable[[Job, float], Step]) -> Job:
-        taken = await self._own(
-            self._steps.take(job_id, lambda job: decide(job, self._clock.now_s()))
-        )
+    async def _take(self, job_id: str, decide: Callable[[Job, float], Step], who: str) -> Job:
+        def decided(job: Job) -> Step:
+            step = decide(job, self._clock.now_s())
+            return step._replace(note=step.note._replace(reason=said(who, step.note.reason)))
+
+        taken = await self._own(self._steps.take(job_id, decided))
         return taken or await self._steps.find(job_id)
 
     async def _change(
@@ -123,3 +126,8 @@ class Control:
 
     def _note(self, kind: Kind, reason: str) -> Note:
         return Note(kind, self._clock.now_s(), reason)
+
+
+def said(who: str, why: str) -> str:
+    """Who did something and why, as far as it is known: ``ada: out of ice``."""
+    return ": ".join(part for part in (who, why) if part)

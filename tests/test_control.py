@@ -132,13 +132,14 @@ async def test_a_dropped_worker_is_gone(world: World) -> None:
 
 
 async def test_every_act_says_who_and_why(world: World) -> None:
-    """The events are the audit."""
+    """The events are the audit; a job, which its submitter can read, only says why."""
     await world.dispatcher.control.pause("ada: lunch")
     submission = await world.submit("x")
-    await world.dispatcher.control.cancel(submission.job.id, "ada: mistake")
+    cancelled = await world.dispatcher.control.cancel(submission.job.id, "mistake", "ada")
     reasons = {event.kind.value: event.reason for event in world.history}
     assert reasons["dispatch.paused"] == "ada: lunch"
     assert reasons["job.cancelled"] == "ada: mistake"
+    assert cancelled.reason == "mistake"
 
 
 @pytest.mark.parametrize("by", ["callback", "key", "receipt"])

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from sanic import Blueprint, HTTPResponse, Request
 
-from sanic_dispatch.control import Control
+from sanic_dispatch.control import Control, said
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.job import Job, State
 from sanic_dispatch.listing import Listing
@@ -29,65 +29,67 @@ LONGEST_NAME = 64
 PAGE, LARGEST_PAGE = 100, 1000
 """Jobs of one answer."""
 
-Act = Callable[[Control, str, str], Awaitable[object]]
-"""Does something to the job or worker of that id, for that reason."""
+JobAct = Callable[[Control, str, str, str], Awaitable[object]]
+"""Does something to the job of that id; why, and who."""
+WorkerAct = Callable[[Control, str, str], Awaitable[object]]
+"""Does something to the worker of that id, for that reason."""
 
 
 @operator.post("/pause", stream=True)
 async def pause(request: Request) -> HTTPResponse:
     """Hand out nothing more, until further notice."""
-    reason, _ = await _reason(request)
-    await _control(request).pause(reason)
+    who, why, _ = await _words(request)
+    await _control(request).pause(said(who, why))
     return json_answer({"paused": dispatcher_of(request).is_paused})
 
 
 @operator.post("/resume", stream=True)
 async def resume(request: Request) -> HTTPResponse:
     """Go on."""
-    reason, _ = await _reason(request)
-    await _control(request).resume(reason)
+    who, why, _ = await _words(request)
+    await _control(request).resume(said(who, why))
     return json_answer({"paused": dispatcher_of(request).is_paused})
 
 
-async def act_on_job(request: Request, job_id: str, act: Act) -> HTTPResponse:
+async def act_on_job(request: Request, job_id: str, act: JobAct) -> HTTPResponse:
     """Do something to a job, and show it as it is then."""
-    reason, _ = await _reason(request)
-    await act(_control(request), job_id, reason)
+    who, why, _ = await _words(request)
+    await act(_control(request), job_id, why, who)
     return json_answer(shown(request, await dispatcher_of(request).look_up(job_id)))
 
 
-async def act_on_worker(request: Request, act: Act) -> HTTPResponse:
+async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
     """Do something to the worker that waits on the callback of the body."""
-    reason, said = await _reason(request)
-    callback = said.get("callback")
+    who, why, body = await _words(request)
+    callback = body.get("callback")
     if not isinstance(callback, str):
         raise InvalidRequest("callback is the worker's callback")
-    await act(_control(request), callback, reason)
+    await act(_control(request), callback, said(who, why))
     return json_answer({"callback": callback})
 
 
-JOB_ACTS: dict[str, Act] = {
+JOB_ACTS: dict[str, JobAct] = {
     "cancel": Control.cancel,
     "put-back": Control.put_back,
     "first": Control.move_to_front,
 }
-WORKER_ACTS: dict[str, Act] = {
+WORKER_ACTS: dict[str, WorkerAct] = {
     "aside": Control.set_aside,
     "back": Control.bring_back,
     "drop": Control.drop,
 }
 
-for name, act in JOB_ACTS.items():
+for name, job_act in JOB_ACTS.items():
     operator.add_route(
-        partial(act_on_job, act=act),
+        partial(act_on_job, act=job_act),
         f"/jobs/<job_id:str>/{name}",
         ["POST"],
         name=f"job_{name}",
         stream=True,
     )
-for name, act in WORKER_ACTS.items():
+for name, worker_act in WORKER_ACTS.items():
     operator.add_route(
-        partial(act_on_worker, act=act),
+        partial(act_on_worker, act=worker_act),
         f"/workers/{name}",
         ["POST"],
         name=f"worker_{name}",
@@ -117,12 +119,11 @@ async def list_workers(request: Request) -> HTTPResponse:
     return json_answer({"workers": list(map(_worker, await _listing(request).workers()))})
 
 
-async def _reason(request: Request) -> tuple[str, dict[str, Any]]:
-    """Who and why, and all that the body says. Raises Unauthorized and InvalidRequest."""
+async def _words(request: Request) -> tuple[str, str, dict[str, Any]]:
+    """Who, why, and all that the body says. Raises Unauthorized and InvalidRequest."""
     access.check(request, access.OPERATOR)
-    said = await read_object(request)
-    who, why = _who(request), text_in(said, "reason")
-    return f"{who}: {why}" if why else who, said
+    body = await read_object(request)
+    return _who(request), text_in(body, "reason"), body
 
 
 def _who(request: Request) -> str:
