@@ -18,7 +18,7 @@ from sanic_dispatch.dispatcher import Dispatcher, Limits
 from sanic_dispatch.errors import DataFolderUnusable, StorageFailed
 from sanic_dispatch.events import Events
 from sanic_dispatch.lifecycle import Policy
-from sanic_dispatch.listen import listening_socket
+from sanic_dispatch.listen import allow_open_files, listening_socket
 from sanic_dispatch.listing import Listing
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.mending import mend
@@ -29,6 +29,7 @@ from sanic_dispatch.web import errors
 from sanic_dispatch.web.access import Access
 from sanic_dispatch.web.browser import Origins, install_cors, page_headers
 from sanic_dispatch.web.clients import Proxies
+from sanic_dispatch.web.follower import Followers
 from sanic_dispatch.web.health import health
 from sanic_dispatch.web.holder import holder
 from sanic_dispatch.web.jobs import jobs
@@ -52,9 +53,7 @@ PROTOCOL = PunctualProtocol
 BLUEPRINTS = (jobs, holder, workers, operator, live, pages, menu, qr, health)
 
 KEEP_ALIVE_S = 75
-MESSAGE_BYTES = 1024
-"""For how long a connection may be silent between requests; what a client of the live channel
-may say: nothing, but that is judged by its message."""
+"""For how long a connection may be silent between requests."""
 
 
 def serve(settings: Settings, prepare: Prepare | None = None) -> None:
@@ -64,6 +63,7 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
         mend(settings, SystemClock().now_s())
     own = settings.with_operator_token()
     made = "" if settings.operator_tokens else own.operator_tokens[0]
+    allow_open_files()
     with listening_socket(settings.host, settings.port) as sock:
         own = replace(own, port=sock.getsockname()[1])
         app = create_app(own)
@@ -94,12 +94,12 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         REQUEST_MAX_SIZE=settings.max_body_bytes,
         REQUEST_TIMEOUT=settings.request_timeout_s,
         KEEP_ALIVE_TIMEOUT=KEEP_ALIVE_S,
-        WEBSOCKET_MAX_SIZE=MESSAGE_BYTES,
         AUTO_EXTEND=False,
     )
     app.ctx.settings = settings
     app.ctx.clock = SystemClock()
     app.ctx.menu = Menu(settings.menu)
+    app.ctx.followers = Followers()
     _guard(app, settings)
     for blueprint in BLUEPRINTS:
         app.blueprint(blueprint.copy(blueprint.name))
@@ -131,6 +131,7 @@ def _run_services(app: Sanic[Any, Any], settings: Settings) -> None:
     async def stop_taking(app: Sanic[Any, Any]) -> None:
         await app.ctx.dispatcher.stop()
         app.ctx.hub.stop()
+        await app.ctx.followers.gone()
 
     async def close(_: Sanic[Any, Any]) -> None:
         await opened.aclose()

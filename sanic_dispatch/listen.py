@@ -1,7 +1,8 @@
-"""The socket that the service listens on."""
+"""What the service needs of the machine to listen: a socket, and enough descriptors."""
 
 from __future__ import annotations
 
+import resource
 import socket
 
 from sanic_dispatch.errors import PortUnavailable
@@ -20,3 +21,9 @@ def listening_socket(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise PortUnavailable(host, port, reason) from error
+
+
+def allow_open_files() -> None:
+    """Have as many descriptors as this process may have: each client takes one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -56,6 +56,13 @@ def test_imports_go_down_only(path: Path) -> None:
         assert layer(imported) <= layer(room(path)), f"{path.name} imports {imported}"
 
 
+@pytest.mark.parametrize("name", sorted(set().union(*LAYERS) - {"__main__"}))
+def test_every_room_is_in_the_plan(name: str) -> None:
+    """A newcomer finds each room in docs/design.md."""
+    path = f"{name}/" if (PACKAGE / name).is_dir() else f"{name}.py"
+    assert f"`{path}`" in (PACKAGE.parent / "docs/design.md").read_text()
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_the_web_knows_sanic(path: Path) -> None:
     """Nothing below web/ imports Sanic; web/ imports no concrete backend."""

@@ -122,6 +122,7 @@ class Hub:
         self._full: dict[Client, float] = {}
         self._beat_at_s = 0.0
         self._timer: Any = None
+        self._is_over = False
         events.subscribe(self._on_event)
 
     @property
@@ -145,7 +146,8 @@ class Hub:
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def stop(self) -> None:
-        """Say good-bye to all: they come back when the service does."""
+        """Say good-bye to all, also to who comes now: they come back when the service does."""
+        self._is_over = True
         if self._timer:
             self._timer.cancel()
         for client in list(self._clients):
@@ -164,6 +166,8 @@ class Hub:
         channel.clients[client] = None
         self._clients.add(client)
         self._serve(client)
+        if self._is_over:
+            self._dismiss(client, RESTART)
         return client
 
     def leave(self, client: Client) -> None:

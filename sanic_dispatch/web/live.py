@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
-from typing import Any, cast
+from http import HTTPStatus
+from typing import cast
 
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import raw
-from sanic.server.websockets.impl import OPEN, WebsocketImplProtocol
-from websockets.frames import Frame as WebsocketFrame
-from websockets.frames import Opcode
+from websockets.http11 import Response
 
 from sanic_dispatch import __version__
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live.event_stream import EventStream
-from sanic_dispatch.live.frame import Cursor, Frame, encode
+from sanic_dispatch.live.frame import Cursor, encode
 from sanic_dispatch.live.hub import Client, TooManyClients, Topic, Wire
 from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.web.access import OPERATOR
 from sanic_dispatch.web.answers import NOSNIFF, PRIVATE
 from sanic_dispatch.web.context import hub_of
 from sanic_dispatch.web.errors import challenge, problem, word_of
+from sanic_dispatch.web.follower import Follower, handshake, take_over
 
 live = Blueprint("live")
-
-SEND_BUFFER_BYTES = 64 * 1024
-"""What the kernel may hold for one client: what is more stays with us, where it is counted."""
-
-UNHEARD_MS = 30_000
-"""How long the kernel waits for a sign of life; heartbeats go out often enough to miss one."""
-
-SPOKE, NOT_UTF8 = 4400, 1007
-"""Close codes: only we speak here; a text that is none."""
-
-GOODBYE_S = 1.0
-"""How long to wait for the answer to a close frame."""
 
 Judge = Callable[[Request], bool]
 
@@ -58,24 +45,22 @@ class Refusal(Exception):
         return problem(self.status, self.word, self.reason, headers)
 
 
-async def follow(request: Request, ws: WebsocketImplProtocol) -> None:
+@live.get("/live")
+async def follow(request: Request) -> HTTPResponse:
     """Frames of one view until the client leaves; it must not speak."""
-    wire = Socket(ws)
+    frames, answer = handshake(request)
+    if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+        return _no_websocket(answer)
+    follower = Follower(frames, hub_of(request), request.app.ctx.followers)
+    take_over(request, answer, follower)
     try:
         if not _asked(request, "may_follow", unless_wired=True):
             raise Refusal(403, "not from a page of another site")
-        client = _follow(request, wire, _parameter(request, "since"))
+        follower.client = _follow(request, follower, _parameter(request, "since"))
     except Refusal as refusal:
         # A browser cannot see why a handshake was refused: accept it first, then close.
-        await _close(ws, 4000 + refusal.status, refusal.reason)
-        return
-    try:
-        await _close(ws, await wire.ended)
-    finally:
-        hub_of(request).leave(client)
-
-
-live.add_websocket_route(follow, "/live")
+        follower.close(4000 + refusal.status, refusal.reason)
+    raise asyncio.CancelledError
 
 
 @live.get("/state")
@@ -98,64 +83,17 @@ async def document(_: Request) -> HTTPResponse:
     return raw(_document(), headers=NOSNIFF, content_type="application/json")
 
 
-class Socket:
-    """A websocket's transport, written to directly: whole frames, so that Sanic may write too.
-
-    It also listens, in the place where Sanic collects a client's messages: the first frame of
-    one is one too many.
-    """
-
-    __slots__ = ("_protocol", "_transport", "ended")
-
-    def __init__(self, ws: WebsocketImplProtocol) -> None:
-        assert ws.io_proto
-        assert ws.io_proto.transport
-        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._protocol = ws.ws_proto
-        self._transport = ws.io_proto.transport
-        ws.assembler = cast(Any, self)
-        with suppress(OSError):
-            _limit(self._transport.get_extra_info("socket"))
-
-    def buffered(self) -> int:
-        """How many bytes the kernel has not taken yet."""
-        return self._transport.get_write_buffer_size()
-
-    def write(self, frame: Frame) -> None:
-        """Send a frame, if nobody has said good-bye yet."""
-        if self._protocol.state is OPEN:
-            self._transport.write(frame.websocket)
-
-    def close(self, code: int) -> None:
-        """Have a close frame sent."""
-        if not self.ended.done():
-            self.ended.set_result(code)
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        self._transport.abort()
-
-    async def put(self, frame: WebsocketFrame) -> None:
-        """A frame of the client's; control frames do not count."""
-        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
-            self.close(SPOKE if _can_be_read(frame) else NOT_UTF8)
-
-
-def _limit(sock: socket.socket) -> None:
-    """Let the kernel neither hold much for a client nor believe for long that it is there."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
+def _no_websocket(answer: Response) -> HTTPResponse:
+    """Why the handshake failed; the connection is still an ordinary one."""
+    status = answer.status_code
+    headers = {"Upgrade": "websocket"} if status == HTTPStatus.UPGRADE_REQUIRED else {}
+    detail = bytes(answer.body or b"").decode().strip()
+    return problem(status, word_of(status), detail, headers)
 
 
 @cache
 def _document() -> bytes:
     return encode(asyncapi(__version__))
-
-
-async def _close(ws: WebsocketImplProtocol, code: int, reason: str = "") -> None:
-    await ws.close(code, reason)
-    await ws.wait_for_connection_lost(GOODBYE_S)
 
 
 async def _stream(request: Request) -> None:
@@ -214,14 +152,3 @@ def _parameter(request: Request, name: str) -> str | None:
     if len(values) > 1:
         raise Refusal(400, f"{name} is there twice")
     return values[0] if values else None
-
-
-def _can_be_read(frame: WebsocketFrame) -> bool:
-    """False for a text that is not UTF-8; one that goes on in other frames is not judged."""
-    if frame.opcode is Opcode.BINARY or not frame.fin:
-        return True
-    try:
-        bytes(frame.data).decode()
-    except UnicodeDecodeError:
-        return False
-    return True

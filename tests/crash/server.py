@@ -105,6 +105,20 @@ class Server:
         self._process.send_signal(signal.SIGTERM)
         return await self.ended()
 
+    def memory(self) -> int:
+        """How many bytes it occupies."""
+        status = Path(f"/proc/{self._pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    def open_files(self) -> int:
+        """How many descriptors it has."""
+        return len(os.listdir(f"/proc/{self._pid}/fd"))
+
+    @property
+    def _pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def lines(self) -> Iterator[dict[str, Any]]:
         """What it has logged, in all its lives."""
         for line in self.log.read_bytes().splitlines():

@@ -338,6 +338,13 @@ def test_stop_says_goodbye(story: Story, hub: Hub) -> None:
     story.loop.run(60.0)
 
 
+def test_who_comes_after_the_stop_is_told_to_come_back(story: Story, hub: Hub) -> None:
+    """Nobody is left connected to a service that stops."""
+    hub.stop()
+    assert followed(hub).code == 1012
+    assert hub.size == 0
+
+
 def test_an_order_that_is_shown_no_longer(story: Story, hub: Hub) -> None:
     """4404 to whoever still looks."""
     wire = followed(hub, order(story.serve(1.0)))

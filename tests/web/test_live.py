@@ -22,6 +22,7 @@ from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.web import errors
+from sanic_dispatch.web.follower import Followers
 from sanic_dispatch.web.live import live
 from tests.live.frames import every_frame_is_valid
 from tests.live.kit import Story, reduced, secret
@@ -47,10 +48,11 @@ class Bar:
 @asynccontextmanager
 async def running_bar(**values: Any) -> AsyncIterator[Bar]:
     app: Sanic[Any, Any] = Sanic(f"live_{secrets.token_hex(4)}", configure_logging=False)
-    app.config.update(TOUCHUP=False, AUTO_EXTEND=False, WEBSOCKET_MAX_SIZE=1024, ACCESS_LOG=False)
+    app.config.update(TOUCHUP=False, AUTO_EXTEND=False, ACCESS_LOG=False)
     app.blueprint(live.copy("live"))
     errors.install(app)
     app.ctx.story = Story()
+    app.ctx.followers = Followers()
     app.ctx.hub = Hub(app.ctx.story.events, SystemClock(), **values)
     app.ctx.hub.start()
     with socket.create_server(("127.0.0.1", 0)) as sock:
@@ -244,6 +246,43 @@ async def test_the_server_stops_with_a_word(bar: Bar) -> None:
         assert await close_code(ws) == 1012
 
 
+async def test_a_connection_is_taken_over_whole(bar: Bar) -> None:
+    """Sanic forgets it, no task waits for it, and what came with the handshake is not lost."""
+    tasks = len(asyncio.all_tasks())
+    async with raw_client(bar, then=masked(0x81, b"hello")) as client:
+        assert await client.close_code() == 4400
+        assert len(asyncio.all_tasks()) == tasks
+    await left(bar)
+
+
+async def test_who_does_not_answer_a_goodbye_is_cut(bar: Bar) -> None:
+    """The service does not stop later for one that never closes."""
+    async with raw_client(bar) as client:
+        await client.frame()
+        bar.hub.stop()
+        assert await client.close_code() == 1012
+        await asyncio.wait_for(bar.app.ctx.followers.gone(), 3)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 426),
+        ({"Connection": "Upgrade", "Upgrade": "h2c"}, 426),
+        ({"Connection": "Upgrade", "Upgrade": "websocket"}, 400),
+    ],
+)
+async def test_what_is_no_handshake_is_said_to_be_none(
+    bar: Bar, headers: dict[str, str], status: int
+) -> None:
+    """A problem document, and the connection can be used for something else."""
+    url = f"http://127.0.0.1:{bar.port}/live"
+    async with bar.http.get(url, headers=headers) as response:
+        assert (response.status, response.content_type) == (status, "application/problem+json")
+        assert response.headers.get("Upgrade") == ("websocket" if status == 426 else None)
+    assert bar.app.ctx.followers._connected == set()
+
+
 # ---- frames that no client should send
 
 
@@ -275,7 +314,9 @@ class RawClient:
 
 
 @asynccontextmanager
-async def raw_client(bar: Bar, query: str = "", **socket_options: int) -> AsyncIterator[RawClient]:
+async def raw_client(
+    bar: Bar, query: str = "", then: bytes = b"", **socket_options: int
+) -> AsyncIterator[RawClient]:
     sock = socket.socket()
     for name, value in socket_options.items():
         sock.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
@@ -285,6 +326,7 @@ async def raw_client(bar: Bar, query: str = "", **socket_options: int) -> AsyncI
     writer.write(
         f"GET /live{query} HTTP/1.1\r\nHost: bar\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".encode()
+        + then
     )
     answer = await reader.readuntil(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 101 ")

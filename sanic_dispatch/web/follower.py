@@ -1,0 +1,178 @@
+"""A follower's websocket: a connection with nothing but this protocol on it.
+
+Sanic keeps four tasks and twenty kilobytes for each of its websockets. A follower only listens, so
+after the handshake its connection is taken over from Sanic: the websockets library reads and
+writes its frames, and no task waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import Any, cast
+
+from sanic import Request
+from websockets.datastructures import Headers
+from websockets.frames import Frame as WebsocketFrame
+from websockets.frames import Opcode
+from websockets.http11 import Request as Handshake
+from websockets.http11 import Response
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from sanic_dispatch.live.frame import Frame
+from sanic_dispatch.live.hub import Client, Hub
+
+MESSAGE_BYTES = 1024
+"""What a client may say: nothing, but that is judged by its message."""
+
+SEND_BUFFER_BYTES = 64 * 1024
+"""What the kernel may hold for one client: what is more stays with us, where it is counted."""
+
+UNHEARD_MS = 30_000
+"""How long the kernel waits for a sign of life; heartbeats go out often enough to miss one."""
+
+SPOKE, NOT_UTF8 = 4400, 1007
+"""Close codes: only we speak here; a text that is none."""
+
+GOODBYE_S = 1.0
+"""How long to wait for the other side to close the connection."""
+
+
+class Followers:
+    """All websockets that are connected."""
+
+    def __init__(self) -> None:
+        self._connected: set[Follower] = set()
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+
+    def add(self, follower: Follower) -> None:
+        """It is connected from now on."""
+        self._connected.add(follower)
+        self._nobody.clear()
+
+    def discard(self, follower: Follower) -> None:
+        """It is connected no longer."""
+        self._connected.discard(follower)
+        if not self._connected:
+            self._nobody.set()
+
+    async def gone(self) -> None:
+        """Return when nobody is connected any more: those who were told to go have little time."""
+        await self._nobody.wait()
+
+
+class Follower(asyncio.Protocol):
+    """Frames go out as they are; the first message that comes in is one too many."""
+
+    __slots__ = ("_followers", "_frames", "_hub", "_is_ending", "_transport", "client")
+
+    def __init__(self, frames: ServerProtocol, hub: Hub, followers: Followers) -> None:
+        self.client: Client | None = None
+        self._frames = frames
+        self._hub = hub
+        self._followers = followers
+        self._is_ending = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Its own transport, on which the handshake is done."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._followers.add(self)
+        with suppress(OSError):
+            _limit(transport.get_extra_info("socket"))
+
+    def buffered(self) -> int:
+        """How many bytes the kernel has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def write(self, frame: Frame) -> None:
+        """Send a frame, if nobody has said good-bye yet."""
+        if self._frames.state is OPEN:
+            self._transport.write(frame.websocket)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Say good-bye, unless that was said."""
+        if self._frames.state is OPEN:
+            self._frames.send_close(code, reason)
+            self._send()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Control frames are answered; a message is not wanted."""
+        self._frames.receive_data(data)
+        for event in self._frames.events_received():
+            if isinstance(event, WebsocketFrame) and event.opcode in (Opcode.TEXT, Opcode.BINARY):
+                self.close(SPOKE if _can_be_read(event) else NOT_UTF8)
+        self._send()
+
+    def eof_received(self) -> None:
+        """The client has gone: the connection is closed after what is still to be sent."""
+        self._frames.receive_eof()
+        self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is forgotten."""
+        self._followers.discard(self)
+        if self.client is not None:
+            self._hub.leave(self.client)
+
+    def _send(self) -> None:
+        """Write what the frames demand; an empty piece means that it was the last."""
+        for piece in self._frames.data_to_send():
+            if piece:
+                self._transport.write(piece)
+            else:
+                self._write_eof()
+        if self._frames.close_expected() and not self._is_ending:
+            self._is_ending = True
+            asyncio.get_running_loop().call_later(GOODBYE_S, self._transport.abort)
+
+    def _write_eof(self) -> None:
+        """What the client still says is read, so that it is not told of a reset instead."""
+        if not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        with suppress(OSError, RuntimeError):
+            self._transport.write_eof()
+
+
+def handshake(request: Request) -> tuple[ServerProtocol, Response]:
+    """The websockets library's answer to a request for a websocket: 101, or why not."""
+    frames = ServerProtocol(max_size=MESSAGE_BYTES, state=OPEN)
+    return frames, frames.accept(Handshake(request.path, Headers(list(request.headers.items()))))
+
+
+def take_over(request: Request, answer: Response, follower: Follower) -> None:
+    """Answer, and have the follower in Sanic's place; its task ends where it waits next."""
+    transport = cast(asyncio.Transport, request.transport)
+    protocol = cast(Any, transport.get_protocol())
+    transport.write(answer.serialize())
+    transport.set_protocol(follower)
+    follower.connection_made(transport)
+    protocol.transport = None
+    protocol.connection_lost(None)
+    if protocol.recv_buffer:
+        follower.data_received(bytes(protocol.recv_buffer))
+
+
+def _limit(sock: socket.socket) -> None:
+    """Let the kernel neither hold much for a client nor believe for long that it is there."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
+
+
+def _can_be_read(frame: WebsocketFrame) -> bool:
+    """False for a text that is not UTF-8; one that goes on in other frames is not judged."""
+    if frame.opcode is Opcode.BINARY or not frame.fin:
+        return True
+    try:
+        bytes(frame.data).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
