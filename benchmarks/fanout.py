@@ -34,6 +34,7 @@ from sanic_dispatch.clock import SystemClock, to_rfc3339
 from sanic_dispatch.events import Events, Kind, Note
 from sanic_dispatch.job import Job
 from sanic_dispatch.live.hub import Hub, Topic
+from sanic_dispatch.web.follower import Followers
 from sanic_dispatch.web.live import live
 
 HANDSHAKE = (
@@ -116,7 +117,7 @@ class Stage:
         # The subscribers only count: they would not answer a ping.
         app.config.update(ACCESS_LOG=False, AUTO_EXTEND=False, TOUCHUP=False)
         app.config.WEBSOCKET_PING_INTERVAL = None
-        app.ctx.hub = self.hub
+        app.ctx.hub, app.ctx.followers = self.hub, Followers()
         app.blueprint(live)
         app.add_websocket_route(self.join, "/plain")
         return app
