@@ -75,7 +75,11 @@ class Control:
         )
 
     async def set_aside(self, worker_id: str, reason: str) -> Worker:
-        """Give a waiting worker nothing until an operator brings it back."""
+        """Give a waiting worker nothing until an operator brings it back.
+
+        Also with a new callback, as long as the worker says that it is the same.
+        """
+        await self._check_waits(worker_id, "set its worker aside")
         now_s = self._clock.now_s()
         return await self._change(
             worker_id, lambda worker: worker.sidelined(now_s, reason), Kind.WORKER_SET_ASIDE, reason
@@ -83,10 +87,8 @@ class Control:
 
     async def bring_back(self, worker_id: str, reason: str) -> Worker:
         """Let a worker that was set aside be used again, at its old place."""
-        job = await self._pairs.jobs.at_callback(worker_id)
-        if job and job.worker and job.worker.id == worker_id and job.state is State.ASSIGNED:
-            raise WrongState("bring its worker back", job.state)
-        await self._own(
+        await self._check_waits(worker_id, "bring its worker back")
+        back = await self._own(
             self._steps.change_worker(
                 worker_id,
                 lambda worker: worker.back() if worker.aside else None,
@@ -94,13 +96,14 @@ class Control:
                 reason,
             )
         )
-        worker = await self._pairs.workers.get(worker_id)
+        worker = back or await self._pairs.workers.get(worker_id)
         if worker is None:
             raise UnknownWorker
         return worker
 
     async def drop(self, worker_id: str, reason: str) -> None:
-        """Forget a worker."""
+        """Forget a worker that waits."""
+        await self._check_waits(worker_id, "drop its worker")
         dropped = Note(Kind.WORKER_DROPPED, self._clock.now_s(), reason)
         if not await self._own(self._pairs.workers.remove(worker_id, dropped)):
             raise UnknownWorker
@@ -120,6 +123,11 @@ class Control:
         if changed is None:
             raise UnknownWorker
         return changed
+
+    async def _check_waits(self, worker_id: str, act: str) -> None:
+        job = await self._pairs.jobs.at_callback(worker_id)
+        if job and job.worker and job.worker.id == worker_id and job.state is State.ASSIGNED:
+            raise WrongState(act, job.state)
 
     async def _own(self, act: Coroutine[Any, Any, T]) -> T:
         return await self._tasks.run(act)

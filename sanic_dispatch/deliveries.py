@@ -26,8 +26,11 @@ class Callbacks(Protocol):
     async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """PUT the body to a callback, exactly once."""
 
-    async def is_pending(self, callback_url: str) -> bool | None:
-        """Whether the callback still waits for a PUT; None where nobody can tell."""
+    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
+        """Whether the callback still waits for a PUT; None where nobody can tell.
+
+        ``silence`` is what it means if nothing answers in time.
+        """
 
     async def instance_state(self, instance_url: str) -> str | None:
         """The engine's word for an instance's state; None where nobody can tell."""
@@ -65,12 +68,17 @@ class Deliveries:
     async def clear_up(self, job_id: str) -> None:
         """Look what became of a job in doubt; where nobody can tell yet, nothing changes.
 
-        The callback still waits → the same job again. It does not, and the worker goes on or has
-        come back with a new one → it has the job. Nobody can tell for long, and the worker has come
-        back → the same job to the new callback.
+        The worker says that it never got it → the same job to its new callback. The old callback
+        still waits → the same job again. It does not, and the worker goes on or has come back with
+        a new one → it has the job. Nobody can tell for long, and the worker has come back → the
+        same job to the new callback.
         """
         job = await self._steps.find(job_id)
         if job.worker is None or job.hold is None or not _is_at(job, Stage.IN_DOUBT):
+            return
+        successor = await self._successor(job.worker.key, job)
+        if successor and successor.is_lost:
+            await self._send_again(job, successor)
             return
         before = await self._state_of(job.worker)
         pending = await self._is_pending(job.worker)
@@ -88,7 +96,8 @@ class Deliveries:
         """A worker may have come back with a new callback while its last job was unsettled.
 
         Called after each of the two was stored, so whichever was last sees the other. The job is
-        confirmed → it is done. In doubt → it is cleared up. Anyhow else the worker is free.
+        confirmed → it is done, or sent again to a worker that never got it. In doubt → it is
+        cleared up. Anyhow else the worker is free.
         """
         try:
             job = await self._steps.find(job_id)
@@ -102,6 +111,9 @@ class Deliveries:
             await self.clear_up(job_id)
             return
         if _is_at(job, Stage.CONFIRMED) and job.worker and job.worker.key == key:
+            if successor.is_lost:
+                await self._send_again(job, successor)
+                return
             now_s = self._clock.now_s()
             done = if_still(job, Stage.CONFIRMED, lambda job: lifecycle.finish(job, now_s))
             await self._steps.insist(job_id, done)
@@ -114,11 +126,11 @@ class Deliveries:
                 await self._steps.bring_back(worker.id)
 
     async def _has_left(self, worker: Worker) -> bool:
-        """Whether a worker that has waited long is known not to wait any more."""
+        """Whether a worker that has waited long waits no more, or does not answer."""
         waited_s = self._clock.now_s() - worker.registered_s
         if worker.key is None or waited_s < self._policy.probe_after_s:
             return False
-        return await self._callbacks.is_pending(worker.callback_url) is False
+        return await self._callbacks.is_pending(worker.callback_url, silence=False) is False
 
     async def _settle(self, job: Job, outcome: Outcome) -> None:
         settle = if_still(job, Stage.UNDER_WAY, lambda job: self._step(job, outcome))
@@ -130,7 +142,9 @@ class Deliveries:
         if isinstance(outcome, Accepted):
             return lifecycle.accept(job, self._policy, now_s)
         if isinstance(outcome, Refused):
-            return lifecycle.refuse(job, self._policy, now_s, outcome.reason)
+            return lifecycle.refuse(
+                job, self._policy, now_s, outcome.reason, blames_job=outcome.blames_job
+            )
         return lifecycle.doubt(job, self._policy, now_s, outcome.reason)
 
     async def _is_pending(self, worker: Worker) -> bool | None:
@@ -157,8 +171,9 @@ class Deliveries:
 
     async def _send_again(self, job: Job, worker: Worker) -> None:
         now_s = self._clock.now_s()
+        assert job.hold
         assign = if_still(
-            job, Stage.IN_DOUBT, lambda job: lifecycle.assign(job, worker, Way.PUT, now_s)
+            job, job.hold.stage, lambda job: lifecycle.assign(job, worker, Way.PUT, now_s)
         )
         again = await self._steps.take(job.id, assign)
         if again is None:

@@ -111,7 +111,7 @@ class Unauthorized(DispatchError):
     """No token, or one that does not open this door; nobody is told which."""
 
     def __init__(self, door: str) -> None:
-        super().__init__(f"the {door}'s token is needed")
+        super().__init__(f"the {door} token is needed")
         self.door = door
 
 

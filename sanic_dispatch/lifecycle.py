@@ -24,6 +24,7 @@ class Fate(Enum):
     STAYS = "stays as it is: held by the job, or not in the queue at all"
     USED = "its callback is used up: it leaves the queue"
     ASIDE = "it stays in the queue, gets nothing, and is probed"
+    BLAMELESS = "the same, but that it waits then does not count against the job once more"
 
 
 class Step(NamedTuple):
@@ -85,7 +86,10 @@ TABLE: dict[tuple[Way, Stage], Row] = {
 
 
 def meaning_of(job: Job, callback_url: str, *, lost: bool = False) -> Registration:
-    """Look up what a registration means; ``lost`` says that the last answer never arrived."""
+    """Look up what a registration means; ``lost`` says that the last answer never arrived.
+
+    A worker that is lost while a hand-over is under way waits for its outcome like any other.
+    """
     if job.state is State.WAITING and job.former:
         return Registration.SAME_JOB if lost else Registration.DONE
     hold = _hold(job, "register for it")
@@ -101,9 +105,7 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
     """A free job, or one whose worker asks for it again, is handed to this worker."""
     if job.state not in (State.WAITING, State.ASSIGNED):
         raise WrongState("assign", job.state)
-    before = job.hold
-    is_again = before is not None and (before.is_again or before.stage is Stage.IN_DOUBT)
-    hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again)
+    hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again=job.hold is not None)
     assigned = replace(job, state=State.ASSIGNED, hold=hold, former=None, attempt=job.attempt + 1)
     return Step(assigned, Note(Kind.JOB_ASSIGNED, now_s))
 
@@ -118,19 +120,22 @@ def accept(job: Job, policy: Policy, now_s: float) -> Step:
     return Step(confirmed, Note(Kind.JOB_CONFIRMED, now_s), fate)
 
 
-def refuse(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
+def refuse(
+    job: Job, policy: Policy, now_s: float, reason: str, *, blames_job: bool = False
+) -> Step:
     """The worker did not take it: back to its own place, or failed if it was blamed too often.
 
-    A worker that may have it from an earlier attempt keeps it: refusing it twice proves nothing.
+    ``blames_job``: the answer says that the job is at fault, so nobody need find that out. A worker
+    that may have it from an earlier attempt keeps it: refusing it twice proves nothing.
     """
     hold = _hold(job, "refuse")
-    if hold.is_again:
+    if hold.is_again or blames_job:
         job = replace(job, refusals=job.refusals + 1)
     if job.refusals >= policy.max_attempts:
         return _give_up(job, now_s, reason)
     if hold.is_again:
         return _in_doubt(job, now_s, reason)
-    return _free(job, now_s, reason, Fate.ASIDE)
+    return _free(job, now_s, reason, Fate.BLAMELESS if blames_job else Fate.ASIDE)
 
 
 def blame(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
@@ -192,11 +197,12 @@ def fail(job: Job, now_s: float, reason: str) -> Step:
 
 
 def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
-    """The worker could not do it and another one may: back, at most ``max_attempts`` times."""
+    """The worker could not do it and another one may: back, until it was refused too often."""
     hold = _hold(job, "fail")
-    if job.attempt >= policy.max_attempts:
-        return fail(job, now_s, reason)
-    return _free(job, now_s, reason, _leave(hold))
+    tried = replace(job, refusals=job.refusals + 1, spent=(*job.spent, hold.worker.callback_url))
+    if tried.refusals >= policy.max_attempts:
+        return fail(tried, now_s, reason)
+    return _free(tried, now_s, reason, _leave(hold))
 
 
 def extend(job: Job, now_s: float) -> Step:
@@ -251,9 +257,9 @@ def _free(job: Job, now_s: float, reason: str, fate: Fate) -> Step:
 
 def _spent(job: Job) -> tuple[str, ...]:
     """A callback that took the job is used up, whoever gets the job next."""
-    if job.hold and job.hold.way is Way.PUT and job.hold.stage is Stage.CONFIRMED:
-        return (*job.spent, job.hold.worker.callback_url)
-    return job.spent
+    if job.hold is None or job.hold.stage is not Stage.CONFIRMED:
+        return job.spent
+    return tuple(dict.fromkeys((*job.spent, job.hold.worker.callback_url)))
 
 
 def _give_up(job: Job, now_s: float, reason: str) -> Step:

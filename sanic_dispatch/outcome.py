@@ -12,9 +12,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing was taken: no connection, or any answer but 2xx, 502 and 504."""
+    """Nothing was taken: no connection, or any answer but 2xx, 502 and 504.
+
+    ``blames_job`` where the answer is about what was sent, not about the worker.
+    """
 
     reason: str
+    blames_job: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ is carried out. One at a time for each key: a second request waits for the first
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.control import Gate
 from sanic_dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.errors import QueueFull
 from sanic_dispatch.events import Kind, Note
-from sanic_dispatch.job import Job, Stage, Way
+from sanic_dispatch.job import Job, Stage, State, Way
 from sanic_dispatch.lifecycle import Registration, Step
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.steps import Decide, Steps, if_still
@@ -51,13 +53,12 @@ class Registrations:
             known, job = await self._repeat(worker)
             if known:
                 return job
+            worker = await self._as_it_was(worker)
             self._tasks.spawn(self._drop_stale(worker))
             job = await self._held_by_key(worker)
             if job is None:
                 return await self._ask(worker)
-            return await self._come_back(
-                worker, job, lifecycle.meaning_of(job, worker.id, lost=lost)
-            )
+            return await self._come_back(worker, job, lost=lost)
 
     async def settle_answer(self, answered: Job, decide: Decide) -> None:
         """Note what became of an answer, before the same worker can ask again."""
@@ -68,31 +69,37 @@ class Registrations:
     async def _repeat(self, worker: Worker) -> tuple[bool, Job | None]:
         """Whether this callback is known already, and the job that its repeat gets."""
         job = await self._pairs.jobs.at_callback(worker.id)
-        if job is not None and worker.id in job.spent:
-            return True, None
-        if job is not None and (hold := job.hold or job.former):
-            if hold.way is Way.PUT:
-                return True, None
-            return True, job if job.state.is_final else await self._give(job, worker)
+        if job is not None:
+            return True, await self._repeated(job, worker)
         waiting = await self._pairs.workers.get(worker.id)
         if waiting and waiting.aside and waiting.aside.cause is Cause.REFUSED:
             await self._steps.bring_back(worker.id)
         return waiting is not None, None
+
+    async def _repeated(self, job: Job, worker: Worker) -> Job | None:
+        """The job, if that is what this callback's registration was answered with last."""
+        hold = job.hold or job.former
+        if hold is None or hold.way is Way.PUT or hold.worker.id != worker.id:
+            return None
+        if job.state.is_final:
+            return job if job.state is State.DONE else None
+        return await self._give(job, worker)
 
     async def _held_by_key(self, worker: Worker) -> Job | None:
         """The job that the worker's key got first and still holds, or lost by its lease."""
         held = await self._pairs.jobs.of_key(worker.key) if worker.key else []
         return min(held, key=_since_s, default=None)
 
-    async def _come_back(self, worker: Worker, job: Job, meaning: Registration) -> Job | None:
+    async def _come_back(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
         """A worker that holds a job asks with a new callback."""
+        meaning = lifecycle.meaning_of(job, worker.id, lost=lost)
         if meaning is Registration.SAME_JOB:
             return await self._give(job, worker)
         if meaning is Registration.DONE:
             await self._steps.take(job.id, lambda now: self._finish(job, now))
             return await self._ask(worker)
         now_s = self._clock.now_s()
-        waiting = worker.awaiting(now_s, job.id)
+        waiting = worker.awaiting(now_s, job.id, lost=lost)
         await self._pairs.workers.enqueue(waiting, Note(Kind.WORKER_REGISTERED, now_s))
         self._tasks.spawn(self._deliveries.reunite(job.id, worker.key))
         return None
@@ -104,7 +111,9 @@ class Registrations:
         return lifecycle.finish(job, self._clock.now_s())
 
     async def _give(self, job: Job, worker: Worker) -> Job | None:
-        """Answer with a job that the worker's key holds already."""
+        """Answer with a job that the worker's key holds already, or held last."""
+        if job.state is State.WAITING and self._gate.is_paused:
+            return await self._ask(worker)
         now_s = self._clock.now_s()
         given = await self._steps.take(
             job.id, lambda job: lifecycle.assign(job, worker, Way.ANSWER, now_s)
@@ -113,11 +122,18 @@ class Registrations:
             await self._steps.replaced(job.worker.id)
         return given
 
+    async def _as_it_was(self, worker: Worker) -> Worker:
+        """A worker that an operator has set aside is that with every callback."""
+        for older in await self._pairs.workers.of_key(worker.key) if worker.key else []:
+            if older.aside and older.aside.cause is Cause.OPERATOR:
+                return replace(worker, aside=older.aside)
+        return worker
+
     async def _ask(self, worker: Worker) -> Job | None:
         if await self._pairs.workers.size() >= self._max_workers:
             raise QueueFull(self._max_workers)
         now_s = self._clock.now_s()
-        if not self._gate.is_paused:
+        if worker.is_free and not self._gate.is_paused:
             return await self._pairs.ask(worker, now_s)
         await self._pairs.workers.enqueue(worker, Note(Kind.WORKER_REGISTERED, now_s))
         return None
@@ -125,7 +141,7 @@ class Registrations:
     async def _drop_stale(self, worker: Worker) -> None:
         """Older callbacks of the same key that wait: dropped unless they are still pending."""
         for older in await self._pairs.workers.of_key(worker.key) if worker.key else []:
-            if older.id == worker.id or (older.aside and older.aside.cause is Cause.AWAITS):
+            if older.id == worker.id or older.is_awaiting:
                 continue
             if await self._callbacks.is_pending(older.id) is False:
                 await self._steps.replaced(older.id)

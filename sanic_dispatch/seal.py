@@ -33,16 +33,13 @@ class Seal:
         return self._derive(f"job:{idempotency_key}")
 
     def receipt(self, job: Job) -> str:
-        """What a worker can show to prove that it got this attempt of the job.
-
-        The callback is in it since attempts are counted anew once an operator put the job back.
-        """
+        """What a worker can show to prove that it got the job: the same for each repeat of it."""
         hold = job.hold or job.former
         callback_url = hold.worker.callback_url if hold else ""
-        return self._derive(f"receipt:{job.id}:{job.attempt}:{callback_url}")
+        return self._derive(f"receipt:{job.id}:{callback_url}")
 
     def is_receipt(self, job: Job, shown: str) -> bool:
-        """Whether that is the receipt of the job's last attempt, compared in constant time."""
+        """Whether that is the receipt of the job's holder, compared in constant time."""
         return hmac.compare_digest(self.receipt(job).encode(), shown.encode())
 
     def _derive(self, text: str) -> str:

@@ -122,9 +122,10 @@ class Steps:
             await self._workers.remove(before.worker.id, self._note(Kind.WORKER_USED))
         else:
             reason, now_s = step.note.reason, step.note.at_s
+            job_id = before.id if step.fate is Fate.ASIDE else ""
             await self.change_worker(
                 before.worker.id,
-                lambda worker: _refused(worker, reason, now_s, before.id),
+                lambda worker: _refused(worker, reason, now_s, job_id),
                 Kind.WORKER_SET_ASIDE,
             )
 

@@ -108,8 +108,7 @@ class Submissions:
             return None
         if job.data != data:
             raise IdempotencyMismatch
-        waits = job.state is State.WAITING
-        return Submission(job, await self._pairs.jobs.position(job_id) if waits else None)
+        return Submission(job, None if _is_taken(job) else await self._pairs.jobs.position(job_id))
 
     @contextmanager
     def _followed(self, job_id: str) -> Iterator[Changes]:
@@ -125,3 +124,8 @@ class Submissions:
     def _on_event(self, event: Event) -> None:
         if event.job is not None and (changes := self._following.get(event.job.id)):
             changes.put_nowait(event.kind)
+
+
+def _is_taken(job: Job) -> bool:
+    """Whether a worker has it, or had it at the end."""
+    return job.state is not State.WAITING and job.hold is not None

@@ -114,7 +114,7 @@ class Supervisor:
         worker = await self._aside(worker_id)
         if worker is None or worker.aside is None:
             return
-        if worker.aside.cause is Cause.AWAITS:
+        if worker.is_awaiting:
             await self._deliveries.reunite(worker.aside.job_id, worker.key)
         elif worker.key is None:
             await self._look_at_unknown(worker)
@@ -135,8 +135,8 @@ class Supervisor:
             await self._steps.bring_back(worker.id)
         elif self._clock.now_s() - since_s > self._patience.worker_s:
             await self._steps.drop_worker(worker.id, "it was not seen for too long")
-        elif await self._state_of(worker) in _GONE:
-            await self._steps.drop_worker(worker.id, "its process instance is gone")
+        elif (state := await self._state_of(worker)) in _GONE:
+            await self._steps.drop_worker(worker.id, f"its process instance is {state}")
 
     async def _blame(self, job_id: str) -> None:
         """A worker that refused this job waits all the same, right after: the job may be at fault.

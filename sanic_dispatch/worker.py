@@ -26,6 +26,8 @@ class Cause(StrEnum):
     """It did not take a job: it is probed, and comes back when it is found waiting."""
     AWAITS = "awaits"
     """Its last job is not settled: it comes back, or gets that job again, when that is known."""
+    LOST = "lost"
+    """The same, and it says that it never got that job: it gets it again, whatever became of it."""
     OPERATOR = "operator"
     """An operator said so: only an operator brings it back."""
 
@@ -91,9 +93,10 @@ class Worker:
         aside = Aside(Cause.REFUSED, now_s, reason, job_id)
         return replace(self, aside=aside, refusals=self.refusals + 1)
 
-    def awaiting(self, now_s: float, job_id: str) -> Worker:
+    def awaiting(self, now_s: float, job_id: str, *, lost: bool) -> Worker:
         """The same worker, until the job of its old callback is settled."""
-        return replace(self, aside=Aside(Cause.AWAITS, now_s, "its last job is unsettled", job_id))
+        cause = Cause.LOST if lost else Cause.AWAITS
+        return replace(self, aside=Aside(cause, now_s, "its last job is unsettled", job_id))
 
     def sidelined(self, now_s: float, reason: str) -> Worker:
         """The same worker, until an operator brings it back."""
@@ -101,11 +104,17 @@ class Worker:
 
     def awaits(self, job_id: str) -> bool:
         """Whether it waits for the outcome of that job."""
-        return (
-            self.aside is not None
-            and self.aside.cause is Cause.AWAITS
-            and self.aside.job_id == job_id
-        )
+        return self.is_awaiting and self.aside is not None and self.aside.job_id == job_id
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether it waits for the outcome of some job."""
+        return self.aside is not None and self.aside.cause in (Cause.AWAITS, Cause.LOST)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it says that the job whose outcome it waits for never arrived."""
+        return self.aside is not None and self.aside.cause is Cause.LOST
 
     def back(self) -> Worker:
         """The same worker, usable again at its old place."""

@@ -131,6 +131,32 @@ async def test_a_dropped_worker_is_gone(world: World) -> None:
             await act(waiting.id, "scrapped")
 
 
+async def test_a_robot_that_was_set_aside_stays_so_with_a_new_callback(world: World) -> None:
+    """An operator means the robot, not its call."""
+    old, new = worker("c1", "i1"), worker("c2", "i1")
+    await world.register(old)
+    await world.dispatcher.control.set_aside(old.id, "smells burnt")
+    world.network.pending[old.id] = False
+    assert await world.register(new) is None
+    await world.submit("x")
+    assert world.delivered == []
+    (waits,) = await world.pairs.workers.items()
+    assert (waits.id, waits.aside and waits.aside.reason) == (new.id, "smells burnt")
+    await world.dispatcher.control.bring_back(new.id, "cleaned")
+    await settle()
+    assert world.network.deliveries == [(new.id, "x")]
+
+
+async def test_a_robot_that_has_a_job_is_no_unknown_one(world: World) -> None:
+    """409, with the job's state: it can be set aside or dropped once it waits."""
+    robot = worker("c1", "i1")
+    await world.register(robot)
+    await world.submit("x")
+    for act in (world.dispatcher.control.drop, world.dispatcher.control.set_aside):
+        with pytest.raises(WrongState):
+            await act(robot.id, "smells burnt")
+
+
 async def test_every_act_says_who_and_why(world: World) -> None:
     """The events are the audit; a job, which its submitter can read, only says why."""
     await world.dispatcher.control.pause("ada: lunch")

@@ -10,7 +10,9 @@ import pytest
 
 from sanic_dispatch.errors import ShuttingDown, UnknownJob, WrongState
 from sanic_dispatch.job import Stage, State
-from sanic_dispatch.outcome import Accepted, InDoubt, Refused
+from sanic_dispatch.lifecycle import Policy
+from sanic_dispatch.outcome import Accepted, InDoubt, Outcome, Refused
+from sanic_dispatch.proof import Proof
 from sanic_dispatch.settings import Mode, Settings
 from tests.kit.clock import settle
 from tests.kit.world import World, running_world, worker
@@ -169,6 +171,83 @@ async def test_lost_gives_the_same_job_to_the_new_callback(world: World) -> None
     await world.submit("x")
     assert await world.register(worker("c1", "i1")) == "x"
     assert await world.register(worker("c2", "i1"), lost=True) == "x"
+
+
+@pytest.mark.parametrize("outcome", [Accepted(), InDoubt("time-out"), Refused("503")])
+async def test_lost_while_the_job_is_on_its_way_gives_it_again(
+    world: World, outcome: Outcome
+) -> None:
+    """The old callback is gone and the instance goes on, as after a job was taken: it was not."""
+    old, new = worker("c1", "i1"), worker("c2", "i1")
+    under_way = world.never()
+    world.network.outcomes[old.id] = [under_way]
+    await world.register(old)
+    submitting = asyncio.create_task(world.submit("x"))
+    await settle()
+    assert await world.register(new, lost=True) is None
+    world.network.pending[old.id] = False
+    under_way.set_result(outcome)
+    await world.clock.advance(120)
+    assert world.network.deliveries[-1] == (new.id, "x")
+    assert (await world.job((await submitting).job.id)).state is State.ASSIGNED
+
+
+async def test_a_late_repeat_of_a_robot_that_gave_its_job_back_gets_nothing(world: World) -> None:
+    """The next registration of its key would count that job as done, and nobody had mixed it."""
+    submission = await world.submit("x")
+    asked = worker("c1", "i1")
+    assert await world.register(asked) == "x"
+    proof = Proof(callback_url=asked.id)
+    await world.dispatcher.fail(submission.job.id, proof, "no ice", retry=True)
+    assert await world.register(asked) is None
+    assert (await world.job(submission.job.id)).state is State.WAITING
+    assert await world.pairs.workers.items() == []
+
+
+async def test_a_repeat_gets_no_job_that_was_cancelled_or_failed(world: World) -> None:
+    """Only one that it may still have to hear of."""
+    submission = await world.submit("x")
+    asked = worker("c1", "i1")
+    assert await world.register(asked) == "x"
+    await world.dispatcher.fail(submission.job.id, Proof(callback_url=asked.id), "no ice")
+    assert await world.register(asked) is None
+
+
+async def test_a_silent_engine_costs_an_order_no_delivery(world: World) -> None:
+    """Who has waited long and does not answer is passed over: the next one gets the job."""
+    silent, awake = worker("c1", "i1"), worker("c2", "i2")
+    await world.register(silent)
+    await world.register(awake)
+    world.network.silent.add(silent.id)
+    await world.clock.advance(100)
+    await world.submit("x")
+    assert world.network.deliveries == [(awake.id, "x")]
+
+
+async def test_a_poison_job_sets_few_robots_aside(world: World) -> None:
+    """Where the answers are about the job, it is failed after max_attempts of them, at once."""
+    robots = [worker(f"c{n}", f"i{n}") for n in range(9)]
+    for robot in robots:
+        world.network.outcomes[robot.id] = [Refused("answered 500", blames_job=True)]
+        await world.register(robot)
+    submission = await world.submit("poison")
+    assert (await world.job(submission.job.id)).state is State.FAILED
+    assert [w.is_free for w in await world.pairs.workers.items()] == [False] * 3 + [True] * 6
+    await world.clock.advance(3)
+    assert all(w.is_free for w in await world.pairs.workers.items())
+
+
+async def test_a_former_holder_gets_nothing_while_the_service_is_paused() -> None:
+    """Nor does a pause forget it: it waits like all others."""
+    async with running_world(policy=Policy(lease_s=10)) as world:
+        await world.submit("x")
+        assert await world.register(worker("c1", "i1")) == "x"
+        await world.clock.advance(20)
+        await world.dispatcher.control.pause("lunch")
+        assert await world.register(worker("c2", "i1"), lost=True) is None
+        await world.dispatcher.control.resume("back")
+        await settle()
+        assert world.network.deliveries == [(worker("c2", "i1").id, "x")]
 
 
 async def test_an_answer_cut_off_before_it_was_written_frees_the_job(world: World) -> None:

@@ -123,7 +123,8 @@ def test_only_waiting_and_assigned_jobs_can_be_assigned(state: State) -> None:
     else:
         step = lifecycle.assign(before, KEYED, Way.PUT, NOW_S)
         assert step.job.attempt == before.attempt + 1
-        assert step.job.hold == Hold(KEYED, Way.PUT, Stage.UNDER_WAY, NOW_S)
+        again = state is State.ASSIGNED
+        assert step.job.hold == Hold(KEYED, Way.PUT, Stage.UNDER_WAY, NOW_S, is_again=again)
 
 
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
@@ -149,6 +150,15 @@ def test_refused_goes_back_to_its_own_place_and_the_worker_aside() -> None:
     step = lifecycle.refuse(before, POLICY, NOW_S, "503")
     assert step.job == replace(before, state=State.WAITING, hold=None, reason="503")
     assert step.fate is Fate.ASIDE
+
+
+def test_refused_by_an_answer_about_the_job_counts_at_once() -> None:
+    """It does not set all robots aside first; they are not asked about it a second time."""
+    before = held()
+    step = lifecycle.refuse(before, POLICY, NOW_S, "500", blames_job=True)
+    assert (step.job.state, step.job.refusals, step.fate) == (State.WAITING, 1, Fate.BLAMELESS)
+    worn = replace(before, refusals=2)
+    assert lifecycle.refuse(worn, POLICY, NOW_S, "500", blames_job=True).job.state is State.FAILED
 
 
 def test_blame_fails_a_waiting_job_after_max_attempts() -> None:
@@ -195,9 +205,13 @@ def test_finished_and_failed_jobs_keep_who_had_them(way: Way, stage: Stage) -> N
 
 
 def test_retry_goes_back_until_there_were_enough_attempts() -> None:
-    """``retry`` puts it back at its place, at most max_attempts times."""
-    assert lifecycle.retry(held(), POLICY, NOW_S, "no ice").job.state is State.WAITING
-    worn = replace(held(), attempt=3)
+    """``retry`` puts it back at its place until it was refused max_attempts times.
+
+    That the same worker got it several times, because it asked again, does not count.
+    """
+    asked_again = replace(held(), attempt=20)
+    assert lifecycle.retry(asked_again, POLICY, NOW_S, "no ice").job.state is State.WAITING
+    worn = replace(held(), refusals=2)
     assert lifecycle.retry(worn, POLICY, NOW_S, "no ice").job.state is State.FAILED
 
 
@@ -220,17 +234,16 @@ def test_a_lease_that_ends_gives_the_job_back_and_remembers_the_holder(
 
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
 def test_a_callback_that_took_a_job_stays_known_as_used_up(way: Way, stage: Stage) -> None:
-    """Whoever gets the job next; a worker that was answered may still ask for its answer."""
+    """Whoever gets the job next; a worker that speaks of the job has taken it."""
     before = replace(held(way, stage), spent=("http://e/0",))
-    steps = (
-        lifecycle.put_back(before, NOW_S, "operator"),
-        lifecycle.retry(before, POLICY, NOW_S, "no ice"),
-        lifecycle.end_lease(before, NOW_S),
-    )
-    took = (way, stage) == (Way.PUT, Stage.CONFIRMED)
-    spent = ("http://e/0", KEYED.callback_url) if took else ("http://e/0",)
-    for step in steps:
-        assert lifecycle.assign(step.job, NAMELESS, Way.PUT, NOW_S).job.spent == spent
+    both = ("http://e/0", KEYED.callback_url)
+    spent = both if stage is Stage.CONFIRMED else both[:1]
+    for step, expected in (
+        (lifecycle.put_back(before, NOW_S, "operator"), spent),
+        (lifecycle.end_lease(before, NOW_S), spent),
+        (lifecycle.retry(before, POLICY, NOW_S, "no ice"), both),
+    ):
+        assert lifecycle.assign(step.job, NAMELESS, Way.PUT, NOW_S).job.spent == expected
 
 
 @pytest.mark.parametrize("state", State)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 
 import aiohttp
 
 from sanic_dispatch.callbacks import probe
-from sanic_dispatch.callbacks.guard import Guard
+from sanic_dispatch.callbacks.guard import Guard, is_address
 from sanic_dispatch.callbacks.put import notes_of_sending, put, why_not_sent
 from sanic_dispatch.callbacks.resolver import GuardedResolver, Lookup, system_lookup
-from sanic_dispatch.callbacks.url import parse_callback
+from sanic_dispatch.callbacks.url import parse_callback, split_url
 from sanic_dispatch.errors import CallbackForbidden
 from sanic_dispatch.outcome import Outcome, Refused
 
 __all__ = ["Callbacks", "Guard", "parse_callback"]
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+_LOOKUP_S = 1.0
+"""How long a registration waits at most to see what a name resolves to."""
 
 _KEEP_ALIVE_S = 2.0
 """Less than servers usually wait before they close: a PUT that meets a close is in doubt."""
@@ -81,6 +86,19 @@ class Callbacks:
         if self._resolver is not None:
             await self._resolver.close()
 
+    async def check(self, callback_url: str) -> None:
+        """Raises CallbackForbidden where the URL, or all that its name is now, may not be called.
+
+        A name that does not resolve in time may: it is judged again at each call.
+        """
+        self._guard.check_url(callback_url)
+        target = split_url(callback_url)
+        if self._resolver is None or is_address(target.host):
+            return
+        with suppress(OSError):
+            async with asyncio.timeout(_LOOKUP_S):
+                await self._resolver.resolve(target.host, target.port)
+
     async def deliver(
         self, callback_url: str, body: bytes, headers: Mapping[str, str] = _NO_HEADERS
     ) -> Outcome:
@@ -94,11 +112,14 @@ class Callbacks:
             return Refused(why_not_sent(error))
         return await put(self._session, callback_url, body, headers)
 
-    async def is_pending(self, callback_url: str) -> bool | None:
-        """Ask whether the callback still waits; None where that cannot be known now."""
+    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
+        """Ask whether the callback still waits; None where that cannot be known now.
+
+        ``silence`` is what it means if nothing answers in time.
+        """
         if not self._may_call(callback_url):
             return None
-        return await probe.is_pending(self._session, callback_url)
+        return await probe.is_pending(self._session, callback_url, silence)
 
     async def instance_state(self, instance_url: str) -> str | None:
         """Ask for the instance's state: the engine's word, ``gone``, or None where unknown."""

@@ -7,6 +7,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+KINDS = ("unspecified", "link_local", "multicast", "reserved")
+"""The standard library's words for what may never be called."""
+
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
 _NEVER: tuple[tuple[Network, str], ...] = tuple(
@@ -54,7 +57,7 @@ def never(text: str) -> str | None:
 def _kind(address: Address) -> str | None:
     if address.is_loopback:
         return None
-    for word in ("unspecified", "link_local", "multicast", "reserved"):
+    for word in KINDS:
         if getattr(address, f"is_{word}"):
             return word.replace("_", "-")
     return next((reason for network, reason in _NEVER if address in network), None)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from sanic_dispatch.callbacks.addresses import Address, Network, never, read_address
+from sanic_dispatch.callbacks.addresses import KINDS, Address, Network, never, read_address
 from sanic_dispatch.callbacks.url import NAME, split_url
 from sanic_dispatch.errors import CallbackForbidden, SettingsError
 
@@ -40,6 +40,8 @@ class Allowed:
             if not NAME.fullmatch(where) or _ENDS_IN_A_NUMBER.fullmatch(where):
                 raise SettingsError(f"{entry!r} is neither HOST[:PORT] nor CIDR[:PORT]") from None
             return cls(_plain(where), None, port)
+        if not network.is_loopback and any(getattr(network, f"is_{word}") for word in KINDS):
+            raise SettingsError(f"{entry!r} is among those that may never be called")
         return cls(None, network, port)
 
     def may_cover(self, host: str, port: int) -> bool:
@@ -77,7 +79,7 @@ class Guard:
             raise CallbackForbidden("only http and https may be called")
         if target.userinfo:
             raise CallbackForbidden("a URL with a user name may not be called")
-        if _is_address(target.host):
+        if is_address(target.host):
             self.check_address(target.host, target.host, target.port)
         elif self._allow and not any(a.may_cover(target.host, target.port) for a in self._allow):
             raise CallbackForbidden("not on the list of what may be called")
@@ -94,7 +96,7 @@ class Guard:
             raise CallbackForbidden("not on the list of what may be called")
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
     """Whether a host is an address and no name; raises CallbackForbidden for an odd spelling.
 
     What ends in a number is read as an address by some resolvers (``127.1``, ``0x7f000001``).

@@ -11,15 +11,23 @@ from sanic_dispatch.errors import CallbackForbidden
 GONE = "gone"
 """Our word for an instance that the engine does not know (any more)."""
 
+PATIENCE_S = 3.0
+"""How long to wait for an answer: an order may wait for it too."""
+
 _STATES = frozenset(
     ("ready", "running", "simulating", "stopping", "stopped", "finishing", "finished", "abandoned")
 )
 
 
-async def is_pending(session: aiohttp.ClientSession, callback_url: str) -> bool | None:
-    """Whether the callback still waits; None where the answer is unclear or there is none."""
+async def is_pending(
+    session: aiohttp.ClientSession, callback_url: str, silence: bool | None = None
+) -> bool | None:
+    """Whether the callback still waits; None where the answer is unclear.
+
+    ``silence`` where there is no answer: a connection that cannot be made, or PATIENCE_S over.
+    """
     answer = await _get(session, callback_url, 0)
-    return None if answer is None else {200: True, 404: False}.get(answer[0])
+    return silence if answer is None else {200: True, 404: False}.get(answer[0])
 
 
 async def instance_state(
@@ -41,11 +49,12 @@ async def _get(
 ) -> tuple[int, bytes] | None:
     """Status and at most so many bytes of the body, or None where that did not work."""
     try:
-        response = await session.get(url, allow_redirects=False)
-        try:
-            return response.status, await _read(response.content, body_limit)
-        finally:
-            response.release()
+        async with asyncio.timeout(PATIENCE_S):
+            response = await session.get(url, allow_redirects=False)
+            try:
+                return response.status, await _read(response.content, body_limit)
+            finally:
+                response.release()
     except (aiohttp.ClientError, CallbackForbidden, OSError):
         return None
 

@@ -14,6 +14,9 @@ from sanic_dispatch.outcome import Accepted, InDoubt, Outcome, Refused
 
 _DOUBTFUL_STATUSES = (502, 504)
 
+_OF_THE_WORKER = (401, 403, 404, 405, 407, 408, 409, 410, 421, 425, 426, 429, 503)
+"""Refusals that say nothing of the job: another one would have got them too."""
+
 
 class Broken(Exception):
     """The connection broke after the request may have been sent."""
@@ -107,7 +110,7 @@ def _outcome(status: int) -> Outcome:
         return Accepted()
     if status in _DOUBTFUL_STATUSES:
         return InDoubt(f"answered {status}")
-    return Refused(f"answered {status}")
+    return Refused(f"answered {status}", status >= 400 and status not in _OF_THE_WORKER)
 
 
 def _system_words(error: aiohttp.ClientConnectorError) -> str:

@@ -40,8 +40,12 @@ def check(request: Request, door: str) -> None:
 
 
 def token_of(request: Request) -> str | None:
-    """The token that came along: ``Authorization: Bearer …``, else ``?token=…``."""
+    """The token that came along: ``Authorization: Bearer …``, else ``?token=…``.
+
+    In a query a plus sign means a space, which no token has.
+    """
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()
-    return cast("str | None", request.args.get("token"))
+    shown = cast("str | None", request.args.get("token"))
+    return shown and shown.replace(" ", "+")

@@ -80,8 +80,7 @@ class Follower(asyncio.Protocol):
         """Its own transport, on which the handshake is done."""
         self._transport = cast(asyncio.Transport, transport)
         self._followers.add(self)
-        with suppress(OSError):
-            _limit(transport.get_extra_info("socket"))
+        limit_kernel(transport)
 
     def buffered(self) -> int:
         """How many bytes the kernel has not taken yet."""
@@ -160,11 +159,13 @@ def take_over(request: Request, answer: Response, follower: Follower) -> None:
         follower.data_received(bytes(protocol.recv_buffer))
 
 
-def _limit(sock: socket.socket) -> None:
+def limit_kernel(transport: asyncio.BaseTransport) -> None:
     """Let the kernel neither hold much for a client nor believe for long that it is there."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
+    sock = transport.get_extra_info("socket")
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
 
 
 def _can_be_read(frame: WebsocketFrame) -> bool:

@@ -6,11 +6,10 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import access
-from sanic_dispatch.web.answers import json_answer
-from sanic_dispatch.web.body import read_json_if_any, read_object, text_in
-from sanic_dispatch.web.context import dispatcher_of
+from sanic_dispatch.web.body import read_bytes, read_json_if_any, read_object, text_in
+from sanic_dispatch.web.context import dispatcher_of, settings_of
 from sanic_dispatch.web.cpee import proof_of
-from sanic_dispatch.web.jobs import shown
+from sanic_dispatch.web.jobs import job_answer
 
 holder = Blueprint("holder")
 
@@ -21,7 +20,7 @@ async def complete(request: Request, job_id: str) -> HTTPResponse:
     access.check(request, access.WORKER)
     result = await read_json_if_any(request)
     await dispatcher_of(request).complete(job_id, proof_of(request), result)
-    return await _job(request, job_id)
+    return await job_answer(request, job_id)
 
 
 @holder.post("/jobs/<job_id:str>/fail", stream=True)
@@ -33,17 +32,13 @@ async def fail(request: Request, job_id: str) -> HTTPResponse:
     if not isinstance(retry, bool):
         raise InvalidRequest("retry is true or false")
     await dispatcher_of(request).fail(job_id, proof_of(request), reason, retry=retry)
-    return await _job(request, job_id)
+    return await job_answer(request, job_id)
 
 
 @holder.post("/jobs/<job_id:str>/extend", stream=True)
 async def extend(request: Request, job_id: str) -> HTTPResponse:
-    """The work goes on: the lease begins anew."""
+    """The work goes on: the lease begins anew. A body says nothing."""
     access.check(request, access.WORKER)
+    await read_bytes(request, settings_of(request).max_body_bytes)
     await dispatcher_of(request).extend(job_id, proof_of(request))
-    return await _job(request, job_id)
-
-
-async def _job(request: Request, job_id: str) -> HTTPResponse:
-    """The job as it is now."""
-    return json_answer(shown(request, await dispatcher_of(request).look_up(job_id)))
+    return await job_answer(request, job_id)

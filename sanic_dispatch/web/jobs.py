@@ -9,6 +9,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import empty, raw
 
 from sanic_dispatch.errors import QueueFull
+from sanic_dispatch.job import State
 from sanic_dispatch.submissions import Submission
 from sanic_dispatch.web import access, idempotency, quota
 from sanic_dispatch.web.answers import NOSNIFF, json_answer
@@ -17,6 +18,8 @@ from sanic_dispatch.web.context import dispatcher_of, hub_of, now_s_of
 from sanic_dispatch.web.errors import problem_of
 
 jobs = Blueprint("jobs")
+
+_WITHOUT_RESULT = (State.FAILED, State.CANCELLED)
 
 
 @jobs.post("/submit-job", stream=True)
@@ -37,7 +40,7 @@ async def submit(request: Request) -> HTTPResponse:
 @jobs.get("/jobs/<job_id:str>")
 async def look_up(request: Request, job_id: str) -> HTTPResponse:
     """What has become of a job."""
-    return json_answer(shown(request, await dispatcher_of(request).look_up(job_id)))
+    return await job_answer(request, job_id)
 
 
 @jobs.delete("/jobs/<job_id:str>")
@@ -47,9 +50,20 @@ async def cancel(request: Request, job_id: str) -> HTTPResponse:
     return empty(headers=NOSNIFF)
 
 
-def shown(request: Request, submission: Submission) -> dict[str, Any]:
+async def job_answer(request: Request, job_id: str) -> HTTPResponse:
+    """A job as it is now; with the result, to the byte, that its worker gave."""
+    submission = await dispatcher_of(request).look_up(job_id)
+    answer = json_answer(_shown(request, submission))
+    if submission.job.result is not None:
+        assert answer.body
+        answer.body = b'%b,"result":%b}' % (answer.body[:-1], submission.job.result)
+    return answer
+
+
+def _shown(request: Request, submission: Submission) -> dict[str, Any]:
     """A job as whoever has its id may see it."""
     job = submission.job
+    reason = {"reason": job.reason} if job.reason and job.state in _WITHOUT_RESULT else {}
     return {
         "id": job.id,
         "ticket": job.ticket,
@@ -57,6 +71,7 @@ def shown(request: Request, submission: Submission) -> dict[str, Any]:
         "position": submission.position,
         "submitted_at": job.submitted_at,
         "eta": _eta(request, job.id),
+        **reason,
     }
 
 

@@ -23,7 +23,7 @@ from sanic_dispatch.web.access import OPERATOR
 from sanic_dispatch.web.answers import NOSNIFF, PRIVATE
 from sanic_dispatch.web.context import hub_of
 from sanic_dispatch.web.errors import challenge, problem, word_of
-from sanic_dispatch.web.follower import Follower, handshake, take_over
+from sanic_dispatch.web.follower import Follower, handshake, limit_kernel, take_over
 
 live = Blueprint("live")
 
@@ -71,6 +71,7 @@ async def look(request: Request) -> HTTPResponse | None:
             await _stream(request)
             return None
         with _refusing():
+            _cursor(_parameter(request, "since"))
             frame = hub_of(request).look(_topic(request))
     except Refusal as refusal:
         return refusal.to_answer()
@@ -98,6 +99,7 @@ def _document() -> bytes:
 
 async def _stream(request: Request) -> None:
     since = request.headers.get("last-event-id") or _parameter(request, "since")
+    limit_kernel(cast(asyncio.BaseTransport, request.transport))
     wire = EventStream()
     client = _follow(request, wire, since)
     try:
@@ -110,8 +112,11 @@ async def _stream(request: Request) -> None:
 
 def _follow(request: Request, wire: Wire, since: str | None) -> Client:
     with _refusing():
-        cursor = None if since is None else Cursor.parse(since)
-        return hub_of(request).follow(wire, _topic(request), cursor)
+        return hub_of(request).follow(wire, _topic(request), _cursor(since))
+
+
+def _cursor(since: str | None) -> Cursor | None:
+    return None if since is None else Cursor.parse(since)
 
 
 @contextmanager

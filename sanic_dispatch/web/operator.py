@@ -20,7 +20,7 @@ from sanic_dispatch.web.answers import json_answer
 from sanic_dispatch.web.body import read_object, text_in
 from sanic_dispatch.web.clients import client_of
 from sanic_dispatch.web.context import dispatcher_of
-from sanic_dispatch.web.jobs import shown
+from sanic_dispatch.web.jobs import job_answer
 from sanic_dispatch.worker import Worker
 
 operator = Blueprint("operator", url_prefix="/operator")
@@ -55,7 +55,7 @@ async def act_on_job(request: Request, job_id: str, act: JobAct) -> HTTPResponse
     """Do something to a job, and show it as it is then."""
     who, why, _ = await _words(request)
     await act(_control(request), job_id, why, who)
-    return json_answer(shown(request, await dispatcher_of(request).look_up(job_id)))
+    return await job_answer(request, job_id)
 
 
 async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
@@ -104,7 +104,7 @@ async def list_jobs(request: Request) -> HTTPResponse:
     word = request.args.get("state")
     if word is not None and word not in list(State):
         raise InvalidRequest(f"state is one of {', '.join(State)}")
-    limit = _number(request, "limit", PAGE, LARGEST_PAGE)
+    limit = _number(request, "limit", PAGE, LARGEST_PAGE, least=1)
     found = await _listing(request).jobs(
         State(word) if word else None, _number(request, "after", 0, 2**53), limit
     )
@@ -135,10 +135,11 @@ def _who(request: Request) -> str:
     return cast(str, name)
 
 
-def _number(request: Request, name: str, default: int, most: int) -> int:
+def _number(request: Request, name: str, default: int, most: int, least: int = 0) -> int:
     text = request.args.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= most):
-        raise InvalidRequest(f"{name} is a number up to {most}")
+    is_number = text.isascii() and text.isdecimal() and len(text) < 20
+    if not (is_number and least <= int(text) <= most):
+        raise InvalidRequest(f"{name} is a number from {least} to {most}")
     return int(text)
 
 

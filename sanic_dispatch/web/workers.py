@@ -6,7 +6,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic.exceptions import RequestCancelled
 from sanic.response import raw
 
-from sanic_dispatch.callbacks import Guard, parse_callback
+from sanic_dispatch.callbacks import Callbacks, parse_callback
 from sanic_dispatch.clock import to_rfc3339
 from sanic_dispatch.dispatcher import Dispatcher
 from sanic_dispatch.job import Job
@@ -23,7 +23,7 @@ async def register(request: Request) -> HTTPResponse | None:
     """Take in a worker: 200 with a job, or 202 ``"Queued"``: it is called back later."""
     access.check(request, access.WORKER)
     dispatcher = dispatcher_of(request)
-    worker = worker_from(request)
+    worker = await worker_from(request)
     job = await dispatcher.register(worker, lost="lost" in _flags(request))
     if job is None:
         return raw('"Queued"', 202, {"CPEE-CALLBACK": "true"}, "application/json")
@@ -31,11 +31,11 @@ async def register(request: Request) -> HTTPResponse | None:
     return None
 
 
-def worker_from(request: Request) -> Worker:
+async def worker_from(request: Request) -> Worker:
     """The worker that the CPEE headers speak of. Raises InvalidCallback, CallbackForbidden."""
     callback_url = parse_callback(request.headers.get("cpee-callback"))
-    guard: Guard = request.app.ctx.guard
-    guard.check_url(callback_url)
+    callbacks: Callbacks = request.app.ctx.callbacks
+    await callbacks.check(callback_url)
     return Worker(
         callback_url=callback_url,
         registered_at=to_rfc3339(now_s_of(request)),

@@ -33,6 +33,7 @@ async def test_the_operators_menu(browser: Browser, tmp_path: Path, locale: str,
         await phone.name.fill("Ada")
         await phone.submit.click()
         await expect(phone.page.locator("#drink")).to_have_text(name)
+        await bar.sees(1, "waiting")
         assert [order["drink"] for order in (await bar.orders()).values()] == ["tea"]
         await visitors.leave()
         assert visitors.complaints == []

@@ -63,11 +63,16 @@ async def test_accepted(callbacks, start_worker, status):
     assert await callbacks.deliver(worker.url, BODY) == Accepted()
 
 
-@pytest.mark.parametrize("status", [300, 304, 400, 401, 404, 409, 410, 418, 500, 501, 503, 505])
-async def test_refused(callbacks, start_worker, status):
-    """Any answer but 2xx, 502 and 504 means that nothing was taken."""
+@pytest.mark.parametrize(
+    ("status", "blames_job"),
+    [(300, False), (304, False), (401, False), (404, False), (409, False), (410, False),
+     (503, False), (400, True), (413, True), (418, True), (500, True), (501, True), (505, True)],
+)  # fmt: skip
+async def test_refused(callbacks, start_worker, status, blames_job):
+    """Any answer but 2xx, 502 and 504 means that nothing was taken; some are about the job."""
     worker = await start_worker(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
-    assert await callbacks.deliver(worker.url, BODY) == Refused(f"answered {status}")
+    outcome = await callbacks.deliver(worker.url, BODY)
+    assert outcome == Refused(f"answered {status}", blames_job)
 
 
 @pytest.mark.parametrize("status", [502, 504])

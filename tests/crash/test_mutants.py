@@ -158,7 +158,7 @@ async def test_the_dispatcher_passes(mode: Mode, tmp_path: Path) -> None:
 
 def newest_first(index: Index[Any]) -> Any:
     """The file queues took the newest."""
-    return index.get(index._free.peekitem(-1)[1]) if index._free else None
+    return index._free[-1] if index._free else None
 
 
 async def offer_after_a_look(pairs: LocalPairs, job: Job, now_s: float) -> Any:

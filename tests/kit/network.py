@@ -21,6 +21,7 @@ class FakeNetwork:
 
     outcomes: dict[str, list[Outcome | asyncio.Future[Outcome]]] = field(default_factory=dict)
     pending: dict[str, bool | None] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
     states: dict[str, str | None] = field(default_factory=dict)
     states_once: dict[str, list[str]] = field(default_factory=dict)
     deliveries: list[tuple[str, Any]] = field(default_factory=list)
@@ -35,8 +36,8 @@ class FakeNetwork:
         finally:
             self.under_way.discard(callback_url)
 
-    async def is_pending(self, callback_url: str) -> bool | None:
-        return self.pending.get(callback_url, True)
+    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
+        return silence if callback_url in self.silent else self.pending.get(callback_url, True)
 
     async def instance_state(self, instance_url: str) -> str | None:
         if once := self.states_once.get(instance_url):

@@ -83,7 +83,7 @@ async def test_what_goes_wrong_is_one_line(service: Service, tmp_path: Path) -> 
     """1 where the service says no, 2 for wrong usage, 3 where there is none."""
     wrong = await run(service, "pause", token="another-token")
     assert (wrong.exit_code, wrong.stderr) == (
-        1, "sanic-dispatch: the operator's token is needed (401)\n",
+        1, "sanic-dispatch: the operator token is needed (401)\n",
     )  # fmt: skip
     unknown = await run(service, "cancel", "77")
     assert (unknown.exit_code, unknown.stdout) == (1, "")

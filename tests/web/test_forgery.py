@@ -104,10 +104,14 @@ async def test_no_forbidden_url_is_taken_or_called() -> None:
 async def test_a_name_is_no_better_than_its_address(
     names: dict[str, Callable[[], Sequence[str]]], address: str
 ) -> None:
-    """A name is taken, since it may resolve later; where it resolves to decides, and it waits."""
-    names["engine.test"] = lambda: [address]
+    """What it resolves to decides, when it registers and when it is called."""
+    bound: list[str] = [address]
+    names["engine.test"] = lambda: bound
     async with running_service(submit_wait_s=1) as service:
+        assert (await register(service, "http://engine.test:8298/cb/")).status == 403
+        bound[:] = []
         assert (await register(service, "http://engine.test:8298/cb/")).status == 202
+        bound[:] = [address]
         with connections() as made:
             assert (await service.submit(1))[0] == 202
             assert {host for host, *_ in made} <= {"127.0.0.1"}
@@ -134,14 +138,14 @@ async def test_a_name_that_is_bound_anew_is_looked_at_anew(
             assert (await service.submit(1))[0] == 202
             assert {host for host, *_ in made} <= {"127.0.0.1"}  # this test's own request
         assert worker.puts() == 0
-        assert looked_up == ["127.0.0.1", "169.254.169.254"]
+        assert looked_up == ["127.0.0.1", "127.0.0.1", "169.254.169.254"]
 
 
 async def test_what_was_checked_is_what_is_called(
     names: dict[str, Callable[[], Sequence[str]]],
 ) -> None:
     """A resolver that answers otherwise each time: one look-up a call, and that address is used."""
-    answers = iter([["127.0.0.1"], ["169.254.169.254"], ["10.0.0.1"]])
+    answers = iter([["127.0.0.1"], ["127.0.0.1"], ["169.254.169.254"], ["10.0.0.1"]])
     names["flip.test"] = lambda: next(answers)
     async with running_worker() as worker, running_service() as service:
         await register(service, f"http://flip.test:{worker.port}/cb/")
@@ -170,21 +174,24 @@ async def test_an_allow_list_narrows_it_all(
     async with running_worker() as worker:
         names["engine.test"] = lambda: ["127.0.0.1"]
         names["stranger.test"] = lambda: ["127.0.0.1"]
-        allowed = (f"engine.test:{worker.port}", "10.0.0.0/8:80", "169.254.0.0/16:80")
+        allowed = (f"engine.test:{worker.port}", "10.0.0.0/8:80", "0.0.0.0/0:81")
         async with running_service(allow_callback=allowed, submit_wait_s=1) as service:
             for url, status in (
                 (f"http://engine.test:{worker.port}/cb/", 202),
                 ("http://10.1.2.3/cb/", 202),
                 (f"http://engine.test:{worker.port + 1}/cb/", 403),
                 (f"http://127.0.0.1:{worker.port}/cb/", 403),
-                ("http://169.254.169.254/", 403),
+                ("http://169.254.169.254:81/", 403),
             ):
                 assert (await register(service, url)).status == status, url
             assert (await service.submit(1))[0] == 200
             assert worker.puts() == 1
 
 
-@pytest.mark.parametrize("entry", ["", "http://engine/", "a b", "10.0.0.0/40", "engine:0"])
+@pytest.mark.parametrize(
+    "entry",
+    ["", "http://engine/", "a b", "10.0.0.0/40", "engine:0", "169.254.0.0/16", "[fe80::1]:80"],
+)
 def test_an_entry_that_cannot_be_read(entry: str) -> None:
     """The service does not start with a list that means something else than was meant."""
     with pytest.raises(SettingsError):

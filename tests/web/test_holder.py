@@ -51,6 +51,44 @@ async def test_each_proof_is_enough(service: Service, proof: str) -> None:
     assert (await report(service, job_id, "complete", headers)).status == 200
 
 
+async def test_the_result_is_shown_to_the_byte(service: Service) -> None:
+    """To whoever has the id, from then on."""
+    job_id, receipt = await held(service)
+    result = b'{"glass" : 9007199254740993, "note":"\xc3\xa4" }'
+    headers = {"Job-Receipt": receipt, "Content-Type": "application/json"}
+    done = await report(service, job_id, "complete", headers, data=result)
+    looked_up = await ask(service, "GET", f"jobs/{job_id}")
+    for answer in (done, looked_up):
+        assert answer.raw.endswith(b',"result":%b}' % result)
+
+
+async def test_the_reason_of_a_failure_is_shown(service: Service) -> None:
+    """To whoever has the id."""
+    job_id, _ = await held(service)
+    await report(service, job_id, "fail", KEY_HEADERS, json={"reason": "no ice"})
+    assert (await service.job(job_id))["reason"] == "no ice"
+
+
+async def test_a_repeated_registration_has_the_same_receipt(service: Service) -> None:
+    """Whichever of the answers arrived, what came with it proves who has the job."""
+    job_id, receipt = await held(service)
+    again = await register(service, **KEY)
+    assert again.headers["Job-Receipt"] == receipt
+    done = await report(service, job_id, "complete", {"Job-Receipt": receipt})
+    assert done.body["state"] == "done"
+
+
+async def test_a_report_without_a_body_leaves_no_trace_in_the_log(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some clients say that they send one, and send nothing."""
+    job_id, _ = await held(service)
+    for _ in range(2):
+        answer = await report(service, job_id, "extend", KEY_HEADERS, json={"seconds": 60})
+        assert answer.status == 200
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("act", ["complete", "fail", "extend"])
 @pytest.mark.parametrize(
     "headers",

@@ -39,6 +39,18 @@ async def test_the_same_key_and_body_are_one_job(service: Service) -> None:
     assert other.body == {"Queued": {"position": 2}}
 
 
+async def test_a_repeat_never_says_that_somebody_has_what_nobody_had(service: Service) -> None:
+    """A cancelled order waits at no place; one that a worker has, or has mixed, is assigned."""
+    first = await submit(service, UUID)
+    await ask(service, "DELETE", first.headers["Location"])
+    again = await submit(service, UUID)
+    assert (again.status, again.body) == (202, {"Queued": {"position": 0}})
+    assert again.headers["Location"] == first.headers["Location"]
+    await submit(service, UUID[::-1])
+    await register(service)
+    assert (await submit(service, UUID[::-1])).body == "Assigned"
+
+
 async def test_another_body_is_422(service: Service) -> None:
     """The key is taken; the first job is as it was."""
     first = await submit(service, UUID, {"drink": "mojito"})

@@ -195,7 +195,7 @@ async def test_jobs_are_listed_page_by_page(service: Service) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["?state=lost", "?after=x", "?after=-1", "?limit=1001", "?after=" + "9" * 30],
+    ["?state=lost", "?after=x", "?after=-1", "?limit=1001", "?limit=0", "?after=" + "9" * 30],
 )
 async def test_a_listing_that_cannot_be_made(service: Service, query: str) -> None:
     """400 with what is meant."""
