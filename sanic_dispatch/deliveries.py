@@ -8,7 +8,7 @@ from typing import Protocol
 from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.errors import UnknownJob
-from sanic_dispatch.job import Job, Stage, State, Way
+from sanic_dispatch.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.lifecycle import Policy, Step
 from sanic_dispatch.outcome import Accepted, Outcome, Refused
 from sanic_dispatch.queues.base import Pairs
@@ -54,6 +54,7 @@ class Deliveries:
         self._seal = seal
         self._clock = clock
         self._policy = policy
+        self._first_looks: dict[str, tuple[Hold, float]] = {}
 
     async def deliver(self, job: Job) -> None:
         """PUT a job to the worker that holds it, and store what came of it."""
@@ -80,6 +81,7 @@ class Deliveries:
         if successor and successor.is_lost:
             await self._send_again(job, successor)
             return
+        unclear_s = self._unclear_s(job_id, job.hold)
         before = await self._state_of(job.worker)
         pending = await self._is_pending(job.worker)
         successor = await self._successor(job.worker.key, job)
@@ -89,8 +91,21 @@ class Deliveries:
             await self._send_again(job, job.worker)
         elif pending is False and (successor or await self._has_run(job.worker, before)):
             await self._confirm(job)
-        elif successor and self._clock.now_s() - job.hold.since_s > UNCLEAR_S:
+        elif successor and unclear_s > UNCLEAR_S:
             await self._send_again(job, successor)
+
+    def forget(self, job_id: str) -> None:
+        """Nobody looks after this job any more: it is settled."""
+        self._first_looks.pop(job_id, None)
+
+    def _unclear_s(self, job_id: str, hold: Hold) -> float:
+        """How long ago this doubt was looked into first, by the clock that never jumps."""
+        now_s = self._clock.monotonic_s()
+        doubt, since_s = self._first_looks.get(job_id, (None, 0.0))
+        if doubt != hold:
+            since_s = now_s
+            self._first_looks[job_id] = hold, since_s
+        return now_s - since_s
 
     async def reunite(self, job_id: str, key: Key | None) -> None:
         """A worker may have come back with a new callback while its last job was unsettled.
@@ -128,8 +143,8 @@ class Deliveries:
     async def _has_left(self, worker: Worker) -> bool:
         """Whether a worker that has waited long waits no more, or does not answer."""
         waited_s = self._clock.now_s() - worker.registered_s
-        if worker.key is None or waited_s < self._policy.probe_after_s:
-            return False
+        if worker.key is None or 0 <= waited_s < self._policy.probe_after_s:
+            return False  # less than nothing is no time: somebody has set the clock back
         return await self._callbacks.is_pending(worker.callback_url, silence=False) is False
 
     async def _settle(self, job: Job, outcome: Outcome) -> None:

@@ -95,11 +95,13 @@ class Supervisor:
     # ---- workers set aside
 
     async def _watch_worker(self, worker_id: str) -> None:
-        looks = 0
+        looks, seen, since_s = 0, None, 0.0
         try:
             while worker := await self._aside(worker_id):
+                if worker.aside and worker.aside != seen:
+                    seen, since_s = worker.aside, self._steadily(worker.aside.since_s)
                 await self._clock.sleep(interval_s(worker.refusals - 1 + looks))
-                await self._without_failing(self._look_at(worker_id, is_first=not looks))
+                await self._without_failing(self._look_at(worker_id, since_s, is_first=not looks))
                 looks += 1
         finally:
             self._watched.discard(worker_id)
@@ -109,8 +111,12 @@ class Supervisor:
         watched = worker and worker.aside and worker.aside.cause is not Cause.OPERATOR
         return worker if watched else None
 
-    async def _look_at(self, worker_id: str, *, is_first: bool) -> None:
-        """Find out whether a worker that was set aside can be used again."""
+    def _steadily(self, unix_s: float) -> float:
+        """The same moment by the clock that never jumps, as far as that can be told now."""
+        return self._clock.monotonic_s() - max(self._clock.now_s() - unix_s, 0.0)
+
+    async def _look_at(self, worker_id: str, since_s: float, *, is_first: bool) -> None:
+        """Find out whether a worker that was set aside ``since_s`` can be used again."""
         worker = await self._aside(worker_id)
         if worker is None or worker.aside is None:
             return
@@ -120,7 +126,7 @@ class Supervisor:
             await self._look_at_unknown(worker)
         else:
             blamed = worker.aside.job_id if is_first else ""
-            await self._probe(worker, blamed, worker.aside.since_s)
+            await self._probe(worker, blamed, since_s)
 
     async def _look_at_unknown(self, worker: Worker) -> None:
         """A worker that cannot be asked is tried again when nobody else is free, a few times."""
@@ -133,7 +139,7 @@ class Supervisor:
         if await self._callbacks.is_pending(worker.callback_url):
             await self._blame(job_id)
             await self._steps.bring_back(worker.id)
-        elif self._clock.now_s() - since_s > self._patience.worker_s:
+        elif self._clock.monotonic_s() - since_s > self._patience.worker_s:
             await self._steps.drop_worker(worker.id, "it was not seen for too long")
         elif (state := await self._state_of(worker)) in _GONE:
             await self._steps.drop_worker(worker.id, f"its process instance is {state}")
@@ -167,6 +173,7 @@ class Supervisor:
                 looks += 1
         finally:
             self._watched.discard(job_id)
+            self._deliveries.forget(job_id)
 
     async def _look_at_hold(self, job_id: str, hold: Hold, since_s: float) -> None:
         if hold.stage is Stage.UNDER_WAY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -152,3 +153,40 @@ async def test_a_clock_that_jumps_ends_no_lease() -> None:
         world.clock.jump(-24 * 3600)
         await world.clock.advance(11)
         assert (await world.job(submission.job.id)).state is State.WAITING
+
+
+async def an_evening(jump_s: float) -> list[tuple[float, str, int]]:
+    """What happens when in two days with every kind of wait, with a jump of the wall clock."""
+    random.seed(1)
+    told: list[tuple[float, str, int]] = []
+    async with running_world(policy=Policy(lease_s=600)) as world:
+        world.events.subscribe(
+            lambda event: told.append(
+                (round(world.clock.elapsed_s, 6), event.kind, event.job.ticket if event.job else 0)
+            )
+        )
+        slow, unclear, stopped = worker("c1", "i1"), worker("c2", "i2"), worker("c3", "i3")
+        for robot, outcome in ((unclear, InDoubt("time-out")), (stopped, Refused("503"))):
+            world.network.outcomes[robot.id] = [outcome]
+            world.network.pending[robot.id] = None
+        for robot in (slow, unclear, stopped):
+            await world.register(robot)
+            await world.submit(robot.id)
+        await world.register(worker("c4", "i2"))
+        for number in range(3):
+            await world.submit(number)
+        await world.clock.advance(30)
+        world.clock.jump(jump_s)
+        await world.clock.advance(2000)
+        for number in range(5, 9):
+            await world.register(worker(f"c{number}", f"i{number}"))
+        await world.clock.advance(2 * DAY_S)
+    return told
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600, -DAY_S])
+async def test_a_clock_that_jumps_changes_nothing(jump_s: float) -> None:
+    """P2: leases, doubts, time-outs and the order of everything are the same, to the second."""
+    told = await an_evening(jump_s)
+    assert told == await an_evening(0)
+    assert {"job.returned", "job.doubted", "worker.dropped"} <= {kind for _, kind, _ in told}

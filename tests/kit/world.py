@@ -32,6 +32,7 @@ class World:
         self.pairs, self.network = pairs, network
         self.clock = FakeClock()
         self.history: list[Event] = []
+        self.events = events
         events.subscribe(self.history.append)
         self.dispatcher = Dispatcher(pairs, network, events, self.clock, policy)
         self.supervisor = Supervisor(
