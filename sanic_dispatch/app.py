@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from socket import socket
 from typing import Any
 
+import structlog
 from sanic import Sanic
 
 from sanic_dispatch import logs
@@ -23,7 +26,9 @@ from sanic_dispatch.listing import Listing
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.mending import mend
 from sanic_dispatch.queues import open_queues
+from sanic_dispatch.serving import FAREWELL_S, run, serving
 from sanic_dispatch.settings import Settings
+from sanic_dispatch.signals import Stop
 from sanic_dispatch.supervisor import Patience, Supervisor
 from sanic_dispatch.web import errors
 from sanic_dispatch.web.access import Access
@@ -37,18 +42,11 @@ from sanic_dispatch.web.live import live
 from sanic_dispatch.web.menu import Menu, menu
 from sanic_dispatch.web.operator import operator
 from sanic_dispatch.web.pages import pages
-from sanic_dispatch.web.punctual import PunctualProtocol
 from sanic_dispatch.web.qr import qr
 from sanic_dispatch.web.quota import Quota
 from sanic_dispatch.web.workers import workers
 
 Prepare = Callable[[Sanic[Any, Any], Settings], None]
-
-BACKLOG = 4096
-"""Connections that may wait to be accepted: a whole bar may come back at once."""
-
-PROTOCOL = PunctualProtocol
-"""What the server has to speak for the deadlines to hold."""
 
 BLUEPRINTS = (jobs, holder, workers, operator, live, pages, menu, qr, health)
 
@@ -58,6 +56,8 @@ KEEP_ALIVE_S = 75
 
 def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     """Run until SIGTERM or SIGINT; ``prepare`` may add to the app. Raises StartError."""
+    stop = Stop()
+    stop.listen()
     logs.configure(settings.log_format, settings.log_level)
     if settings.repair:
         mend(settings, SystemClock().now_s())
@@ -71,14 +71,16 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
             prepare(app, own)
         app.after_server_start(lambda _: announce(own, own.port, made))
         app.after_server_start(lambda _: warn_if_open(settings))
-        app.run(
-            sock=sock,
-            protocol=PROTOCOL,
-            single_process=True,
-            motd=False,
-            access_log=False,
-            backlog=BACKLOG,
-        )
+        run(_serve_until(stop, app, sock))
+
+
+async def _serve_until(stop: Stop, app: Sanic[Any, Any], sock: socket) -> None:
+    log, clock = structlog.get_logger(), SystemClock()
+    async with serving(app, sock):
+        await stop.wait()
+        began_s = clock.monotonic_s()
+        log.info("dispatch.stopping", hint="a second signal ends it at once")
+    log.info("dispatch.stopped", took_s=round(clock.monotonic_s() - began_s, 3))
 
 
 def create_app(settings: Settings) -> Sanic[Any, Any]:
@@ -129,9 +131,11 @@ def _run_services(app: Sanic[Any, Any], settings: Settings) -> None:
         await opened.enter_async_context(services(app, settings))
 
     async def stop_taking(app: Sanic[Any, Any]) -> None:
-        await app.ctx.dispatcher.stop()
+        await app.ctx.dispatcher.stop(settings.stop_grace_s)
         app.ctx.hub.stop()
-        await app.ctx.followers.gone()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                await app.ctx.followers.gone()
 
     async def close(_: Sanic[Any, Any]) -> None:
         await opened.aclose()

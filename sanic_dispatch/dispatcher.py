@@ -34,9 +34,6 @@ from sanic_dispatch.submissions import Submission, Submissions
 from sanic_dispatch.tasks import Tasks
 from sanic_dispatch.worker import Worker
 
-STOP_GRACE_S = 12.0
-"""How long deliveries under way may take when the service stops: a call's time-out, and a bit."""
-
 
 class Limits(NamedTuple):
     """How many may wait at most, of each kind."""
@@ -100,8 +97,11 @@ class Dispatcher:
         self._is_open = True
         await self._serve_all()
 
-    async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
-        """Take nothing new; what is under way ends, or is in doubt at the next start."""
+    async def stop(self, grace_s: float) -> None:
+        """Take nothing new, and pair nothing more; deliveries under way end, or go back.
+
+        After ``grace_s`` seconds what is still under way is left, and in doubt at the next start.
+        """
         self._is_open = False
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):

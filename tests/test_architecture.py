@@ -11,12 +11,13 @@ PACKAGE = Path(__file__).parent.parent / "sanic_dispatch"
 
 LAYERS = [
     {"job", "worker", "outcome", "events", "errors", "settings", "clock", "strict_json", "tasks",
-     "turns", "tokens", "origins", "menu", "public_url"},
+     "turns", "tokens", "origins", "menu", "public_url", "signals"},
     {"lifecycle", "callbacks", "queues", "listen", "logs", "banner", "client", "simulation"},
     {"steps", "seal", "proof", "control", "deliveries", "submissions", "registrations", "reports",
      "dispatcher", "supervisor", "live", "listing", "exchange", "transfer", "original",
      "inspection", "mending"},
     {"web"},
+    {"serving"},
     {"app", "demo"},
     {"cli", "commands", "__main__"},
 ]  # fmt: skip
@@ -67,7 +68,7 @@ def test_every_room_is_in_the_plan(name: str) -> None:
 def test_only_the_web_knows_sanic(path: Path) -> None:
     """Nothing below web/ imports Sanic; web/ imports no concrete backend."""
     source = path.read_text()
-    if room(path) not in ("web", "app", "demo"):
+    if room(path) not in ("web", "serving", "app", "demo"):
         assert "import sanic\n" not in source
         assert "from sanic " not in source
         assert "from sanic." not in source

@@ -434,7 +434,7 @@ async def test_an_unknown_job_is_said_to_be_unknown(world: World) -> None:
 
 async def test_nothing_new_is_taken_while_stopping(world: World) -> None:
     """After stop, a submission is refused, not lost."""
-    await world.dispatcher.stop()
+    await world.dispatcher.stop(grace_s=5)
     with pytest.raises(ShuttingDown):
         await world.submit("x")
 

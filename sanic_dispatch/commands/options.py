@@ -207,6 +207,12 @@ def _deliveries() -> list[Setting]:
             "Seconds after which a waiting worker is asked whether it still waits before it gets "
             "a job.",
         ),
+        _duration(
+            "--stop-grace",
+            section,
+            Duration("seconds"),
+            "Seconds that deliveries under way may take when the service is told to stop.",
+        ),
     ]
 
 

@@ -101,8 +101,7 @@ class Server:
 
     async def stop(self) -> int:
         """Tell it to stop, and return its exit code."""
-        assert self._process
-        self._process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         return await self.ended()
 
     def memory(self) -> int:
@@ -118,6 +117,11 @@ class Server:
     def _pid(self) -> int:
         assert self._process
         return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process
+        self._process.send_signal(number)
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """What it has logged, in all its lives."""

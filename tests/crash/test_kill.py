@@ -5,7 +5,6 @@ CRASH_SEED repeats the dice of an earlier run.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 from pathlib import Path
@@ -50,17 +49,3 @@ async def test_nothing_is_lost_when_the_server_is_killed(mode: Mode, tmp_path: P
     print(f"ready after {median(ready_s):.2f} s, at most {max(ready_s):.2f} s")  # noqa: T201
     typical = median if IS_TORTURE else min
     assert typical(ready_s) < READY_S
-
-
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("mode", DURABLE if IS_TORTURE else [Mode.SQLITE], ids=str)
-async def test_nothing_is_lost_when_the_server_is_told_to_stop(mode: Mode, tmp_path: Path) -> None:
-    """C1 to C6 and exit code 0, however busy it is when SIGTERM comes."""
-    print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
-    async with Harness(tmp_path / "data", mode, random.Random(SEED)) as harness:
-        await harness.server.start()
-        harness.open()
-        await asyncio.sleep(0.7)
-        assert await harness.server.stop() == 0
-        await harness.restart()
-        assert await harness.close() == []

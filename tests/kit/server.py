@@ -17,8 +17,9 @@ from typing import Any
 import aiohttp
 from sanic import Sanic
 
-from sanic_dispatch.app import PROTOCOL, create_app
+from sanic_dispatch.app import create_app
 from sanic_dispatch.listen import listening_socket
+from sanic_dispatch.serving import serving
 from sanic_dispatch.settings import Mode, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -54,18 +55,8 @@ async def running_service(**values: Any) -> AsyncIterator[Service]:
         mode = values.pop("mode", Mode.IN_MEMORY)
         app = create_app(Settings.of(mode, port=port, host="127.0.0.1", **values))
         app.config.TOUCHUP = False  # it rewrites Sanic's classes, once a process
-        server = await app.create_server(sock=sock, return_asyncio_server=True, protocol=PROTOCOL)
-        assert server is not None
-        await server.startup()
-        await server.before_start()
-        await server.after_start()
-        try:
-            async with aiohttp.ClientSession() as http:
-                yield Service(f"http://127.0.0.1:{port}/", http, app)
-        finally:
-            await server.before_stop()
-            server.close()
-            await server.after_stop()
+        async with serving(app, sock), aiohttp.ClientSession() as http:
+            yield Service(f"http://127.0.0.1:{port}/", http, app)
 
 
 def free_port() -> int:

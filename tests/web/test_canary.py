@@ -100,7 +100,7 @@ async def test_no_token_is_printed_or_answered(tmp_path: Path) -> None:
         printed = await reading
     assert len(ear.heard) > 500
     assert "job.submitted" in printed
-    assert "Server Stopped" in printed
+    assert "dispatch.stopped" in printed
     assert not ear.heard_of(LOOKED_FOR)
     assert LOOKED_FOR not in printed
     for line in printed.splitlines():
