@@ -33,7 +33,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from sanic_dispatch.clock import SystemClock, to_rfc3339
 from sanic_dispatch.events import Events, Kind, Note
 from sanic_dispatch.job import Job
-from sanic_dispatch.live.hub import Hub, Topic
+from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.live.wire import Topic
 from sanic_dispatch.web.follower import Followers
 from sanic_dispatch.web.live import live
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
@@ -25,11 +26,15 @@ from sanic_dispatch.listen import allow_open_files, listening_socket
 from sanic_dispatch.listing import Listing
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.mending import mend
+from sanic_dispatch.metrics import CountedCallbacks, Exposition, JobTally, LoopLag, Sources
 from sanic_dispatch.queues import open_queues
+from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.readiness import Readiness
 from sanic_dispatch.serving import FAREWELL_S, run, serving
 from sanic_dispatch.settings import Settings
 from sanic_dispatch.signals import Stop
 from sanic_dispatch.supervisor import Patience, Supervisor
+from sanic_dispatch.watchdog import Watchdog
 from sanic_dispatch.web import errors
 from sanic_dispatch.web.access import Access
 from sanic_dispatch.web.browser import Origins, install_cors, page_headers
@@ -100,6 +105,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     )
     app.ctx.settings = settings
     app.ctx.clock = SystemClock()
+    app.ctx.responses = Counter()
     app.ctx.menu = Menu(settings.menu)
     app.ctx.followers = Followers()
     _guard(app, settings)
@@ -155,6 +161,8 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
     )
     patience = Patience(worker_s=settings.worker_patience_s)
     events.subscribe(logs.log_event)
+    tally = JobTally()
+    events.subscribe(tally.fold)
     async with AsyncExitStack() as stack:
         app.ctx.hub = hub = Hub(events, clock, most_clients=settings.max_connections)
         pairs = await stack.enter_async_context(open_queues(settings, events))
@@ -164,9 +172,10 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
             await pairs.workers.items(),
             paused=(await pairs.jobs.facts()).paused,
         )
-        app.ctx.callbacks = callbacks = Callbacks(guard, timeout_s=settings.callback_timeout_s)
-        await callbacks.open()
-        stack.push_async_callback(callbacks.close)
+        app.ctx.callbacks = plain = Callbacks(guard, timeout_s=settings.callback_timeout_s)
+        await plain.open()
+        stack.push_async_callback(plain.close)
+        callbacks = CountedCallbacks(plain, clock)
         limits = Limits(settings.max_jobs, settings.max_workers)
         dispatcher = Dispatcher(
             pairs, callbacks, events, clock, policy, settings.submit_wait_s, limits
@@ -190,5 +199,31 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
             raise DataFolderUnusable(settings.data_dir, str(error)) from error
         await supervisor.start()
         stack.push_async_callback(supervisor.stop)
+        watchdog = _watch(app, stack, pairs, callbacks, tally)
+        app.ctx.readiness = Readiness(pairs, watchdog, clock, lambda: dispatcher.is_open)
         hub.start()
         yield
+
+
+def _watch(
+    app: Sanic[Any, Any],
+    stack: AsyncExitStack,
+    pairs: Pairs,
+    calls: CountedCallbacks,
+    tally: JobTally,
+) -> Watchdog:
+    """What looks on: the watchdog, and the metrics."""
+    clock, hub = app.ctx.clock, app.ctx.hub
+    watchdog = Watchdog(hub.line, clock)
+    loop_lag = LoopLag(asyncio.get_running_loop(), clock.monotonic_s)
+    app.ctx.exposition = Exposition(
+        Sources(
+            app.ctx.settings, clock, hub, pairs, tally, calls, watchdog, loop_lag,
+            app.ctx.responses,
+        )
+    )  # fmt: skip
+    watchdog.start()
+    stack.push_async_callback(watchdog.stop)
+    loop_lag.start()
+    stack.callback(loop_lag.stop)
+    return watchdog

@@ -85,6 +85,11 @@ class Dispatcher:
         """Whether an operator has paused the handing out."""
         return self._gate.is_paused
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes jobs and workers in."""
+        return self._is_open
+
     async def start(self) -> None:
         """Take up what the last run left: first the hand-overs that were cut off, then pairing."""
         facts = await self._pairs.jobs.facts()

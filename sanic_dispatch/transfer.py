@@ -49,6 +49,9 @@ class Frozen:
     def write(self, changes: Sequence[Change]) -> None:
         """Nothing is written."""
 
+    def try_writing(self) -> None:
+        """Nothing is written."""
+
     def close(self) -> None:
         """Let go of files."""
         self._store.close()

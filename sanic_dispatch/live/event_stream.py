@@ -11,6 +11,8 @@ from sanic_dispatch.live.frame import Frame
 class EventStream:
     """Frames that are on their way, seldom more than one: whoever sends them waits for the peer."""
 
+    transport = "event_stream"
+
     def __init__(self) -> None:
         self._waiting: list[bytes] = []
         self._sending: list[bytes] = []

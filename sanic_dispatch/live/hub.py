@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.errors import DispatchError, UnknownJob
@@ -18,7 +18,9 @@ from sanic_dispatch.job import Job
 from sanic_dispatch.live.frame import Cursor, Frame
 from sanic_dispatch.live.line import Line
 from sanic_dispatch.live.pacer import Loop, Pacer
+from sanic_dispatch.live.pushed import Pushed
 from sanic_dispatch.live.views import BEAT_S, NEAR, Board, Monitor, OrderView, Watched
+from sanic_dispatch.live.wire import Topic, Wire
 from sanic_dispatch.worker import Worker
 
 MOST_CLIENTS = 20_000
@@ -49,29 +51,6 @@ class TooManyClients(DispatchError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} are following already")
         self.limit = limit
-
-
-class Wire(Protocol):
-    """A way to one client."""
-
-    def buffered(self) -> int:
-        """How many bytes the peer has not taken yet."""
-
-    def write(self, frame: Frame) -> None:
-        """Send a frame; never waits, and does nothing once the wire is closed."""
-
-    def close(self, code: int) -> None:
-        """Say good-bye."""
-
-    def abort(self) -> None:
-        """Cut it: the peer does not listen anyway."""
-
-
-class Topic(NamedTuple):
-    """What can be followed: ``board``, ``monitor``, or an order by its secret id."""
-
-    view: str = "board"
-    order_id: str = ""
 
 
 class Client:
@@ -123,6 +102,8 @@ class Hub:
         self._beat_at_s = 0.0
         self._timer: Any = None
         self._is_over = False
+        self.pushed = Pushed()
+        self._unpushed_since_s: float | None = None
         events.subscribe(self._on_event)
 
     @property
@@ -165,6 +146,7 @@ class Hub:
         client = Client(wire, channel, number)
         channel.clients[client] = None
         self._clients.add(client)
+        self.pushed.clients[wire.transport, topic.view] += 1
         self._serve(client)
         if self._is_over:
             self._dismiss(client, RESTART)
@@ -174,7 +156,9 @@ class Hub:
         """Forget a client; also one that was forgotten already."""
         channel = client.channel
         channel.clients.pop(client, None)
-        self._clients.discard(client)
+        if client in self._clients:
+            self._clients.discard(client)
+            self.pushed.clients[client.wire.transport, channel.topic.view] -= 1
         self._full.pop(client, None)
         if not channel.clients and channel.topic.order_id:
             self._orders.pop(channel.topic.order_id, None)
@@ -203,6 +187,8 @@ class Hub:
     def _on_event(self, event: Event) -> None:
         self.line.fold(event)
         if self._clients:
+            if self._unpushed_since_s is None:
+                self._unpushed_since_s = self._clock.monotonic_s()
             if event.job is not None and event.job.id in self._orders:
                 self._due[event.job.id] = None
             self._pacer.wake()
@@ -217,7 +203,8 @@ class Hub:
 
     def _round(self) -> Iterator[None]:
         """Whatever there is to send, in small pieces."""
-        now_s = self._clock.monotonic_s()
+        now_s, since_s = self._clock.monotonic_s(), self._unpushed_since_s
+        self._unpushed_since_s = None
         yield from self._retry(now_s)
         is_beat, self._beat_at_s = self._next_beat(now_s)
         for channel in self._shared.values():
@@ -225,6 +212,8 @@ class Hub:
                 yield from self._push(channel, is_beat)
         for channel in self._due_orders():
             yield from self._push(channel)
+        if since_s is not None:
+            self.pushed.lag_s.observe(self._clock.monotonic_s() - since_s)
         yield from self._sweep_orders(now_s)
 
     def _next_beat(self, now_s: float) -> tuple[bool, float]:
@@ -268,6 +257,7 @@ class Hub:
             self._serve(client)
             if client in self._full and now_s - since_s >= PATIENCE_S:
                 client.wire.abort()
+                self.pushed.cut += 1
                 self.leave(client)
             yield
 
@@ -278,6 +268,7 @@ class Hub:
             frame = view.frame_since(client.cursor)
             if buffered + len(frame.json) <= MOST_BYTES:
                 client.wire.write(frame)
+                self.pushed.frames += 1
                 client.cursor = view.head
                 self._full.pop(client, None)
                 return

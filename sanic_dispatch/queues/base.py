@@ -19,11 +19,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 from sanic_dispatch.events import Note
 from sanic_dispatch.job import Job
+from sanic_dispatch.tally import CommitTally
 from sanic_dispatch.worker import Key, Worker
 
 
@@ -207,3 +208,14 @@ class Pairs(ABC):
 
         It can come at once and often, as long as no write succeeds: whoever tries again waits.
         """
+
+    def commits(self) -> Mapping[str, CommitTally]:
+        """What the commits took, by queue; nothing where there is nothing to be written."""
+        return {}
+
+    async def try_writing(self) -> None:
+        """Find out whether a change could be written now, and change nothing.
+
+        A backend that cannot do better looks whether its storage answers. Raises StorageFailed.
+        """
+        await self.jobs.facts()

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.queues.store import Change, Edited, Row, Shelf, Store
+from sanic_dispatch.tally import CommitTally
 
 T = TypeVar("T")
 
@@ -26,6 +28,11 @@ Merge = Callable[[Edited], Merged]
 
 class Commit:
     """Without a store: each change is applied at once, and nothing outlives the process."""
+
+    lasts = False
+
+    def __init__(self) -> None:
+        self.tally = CommitTally()
 
     async def load(self, shelf: Shelf) -> list[Row]:
         """What is stored on a shelf, in order. Raises NotAQueue."""
@@ -47,6 +54,9 @@ class Commit:
         """
         return apply()
 
+    async def try_writing(self) -> None:
+        """Find out whether a change could be written now. Raises StorageFailed."""
+
     async def close(self) -> None:
         """Write what is pending; after that nothing more is taken."""
 
@@ -62,7 +72,10 @@ class _Pending(Generic[T]):
 class GroupCommit(Commit):
     """Runs a store in a thread of its own; changes that come during a write share the next one."""
 
+    lasts = True
+
     def __init__(self, store: Store) -> None:
+        super().__init__()
         self._store = store
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._pending: list[_Pending[Any]] = []
@@ -92,6 +105,12 @@ class GroupCommit(Commit):
             self._writer = asyncio.create_task(self._write_all())
         return await asyncio.shield(done)
 
+    async def try_writing(self) -> None:
+        try:
+            await self._in_thread(self._store.try_writing)
+        except Exception as error:
+            raise StorageFailed(f"nothing can be written: {error}") from error
+
     async def close(self) -> None:
         if self._writer is not None:
             await self._writer
@@ -103,11 +122,15 @@ class GroupCommit(Commit):
     async def _write_all(self) -> None:
         while self._pending:
             batch, self._pending = self._pending, []
+            began_s, changes = monotonic(), [change for each in batch for change in each.changes]
             try:
-                await self._write([change for each in batch for change in each.changes])
+                await self._write(changes)
             except Exception as error:
+                self.tally.failed()
                 _fail(batch, error)
             else:
+                if changes:
+                    self.tally.succeeded(len(changes), monotonic() - began_s)
                 _succeed(batch)
         self._writer = None
 

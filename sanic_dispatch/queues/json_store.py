@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Protocol
 
 from sanic_dispatch.queues.array_file import ArrayFile
 from sanic_dispatch.queues.dispatch_file import DispatchFile
 from sanic_dispatch.queues.store import Change, Row, Shelf
+
+TRIAL = bytes(4096)
+"""What is written to see whether that can be done: a block, since a disk can be full."""
 
 
 class ShelfFile(Protocol):
@@ -29,8 +34,9 @@ class ShelfFile(Protocol):
 class JsonStore:
     """Writes its files in their order; what could not be written as a whole is not kept."""
 
-    def __init__(self, files: Sequence[ShelfFile], *, rereads: bool) -> None:
+    def __init__(self, folder: Path, files: Sequence[ShelfFile], *, rereads: bool) -> None:
         self.rereads = rereads
+        self._folder = folder
         self._files = files
         self._by_shelf = {shelf: file for file in files for shelf in file.shelves}
 
@@ -64,6 +70,13 @@ class JsonStore:
             with suppress(OSError):
                 file.go_back()
 
+    def try_writing(self) -> None:
+        """A file that is gone right after."""
+        with NamedTemporaryFile(dir=self._folder, prefix=".dispatch.") as file:
+            file.write(TRIAL)
+            file.flush()
+            os.fsync(file.fileno())
+
     def close(self) -> None:
         """Nothing is open between writes."""
 
@@ -72,10 +85,10 @@ def jobs_store(folder: Path, *, rereads: bool, fsync: bool) -> JsonStore:
     """``dispatch.json``, then ``jobs.json``: a finished job is in at least one of them."""
     ledger = DispatchFile(folder / "dispatch.json", fsync=fsync)
     jobs = ArrayFile(folder / "jobs.json", Shelf.JOBS, rereads=rereads, fsync=fsync)
-    return JsonStore([ledger, jobs], rereads=rereads)
+    return JsonStore(folder, [ledger, jobs], rereads=rereads)
 
 
 def workers_store(folder: Path, *, rereads: bool, fsync: bool) -> JsonStore:
     """``workers.json``."""
     workers = ArrayFile(folder / "workers.json", Shelf.WORKERS, rereads=rereads, fsync=fsync)
-    return JsonStore([workers], rereads=rereads)
+    return JsonStore(folder, [workers], rereads=rereads)

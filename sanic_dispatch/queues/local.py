@@ -51,6 +51,11 @@ class LocalQueue(Queue[R], Generic[R]):
         self._under_way = UnderWay()
         self._last_place = 0.0
 
+    @property
+    def commit(self) -> Commit:
+        """What makes its changes last."""
+        return self._commit
+
     async def open(self) -> None:
         arranged = self._arrange(await self._commit.load(self.shelf))
         self.index.fill(each.record for each in arranged)

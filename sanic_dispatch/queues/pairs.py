@@ -10,6 +10,7 @@ from sanic_dispatch.lifecycle import assign
 from sanic_dispatch.queues.base import Enqueued, Paired, Pairs
 from sanic_dispatch.queues.local_jobs import LocalJobQueue
 from sanic_dispatch.queues.local_workers import LocalWorkerQueue
+from sanic_dispatch.tally import CommitTally
 from sanic_dispatch.worker import Worker
 
 
@@ -71,6 +72,16 @@ class LocalPairs(Pairs):
 
     def when_freed(self, call: Callable[[], None]) -> None:
         self.jobs.freed = self.workers.freed = call
+
+    def commits(self) -> dict[str, CommitTally]:
+        own = {"jobs": self.jobs.commit, "workers": self.workers.commit}
+        if self.jobs.commit is self.workers.commit:
+            own = {"both": self.jobs.commit}
+        return {queue: commit.tally for queue, commit in own.items() if commit.lasts}
+
+    async def try_writing(self) -> None:
+        for commit in {self.jobs.commit, self.workers.commit}:
+            await commit.try_writing()
 
     async def _hold_named(self, job: Job) -> None:
         """A worker that has a job is used up; one that may have it is held."""

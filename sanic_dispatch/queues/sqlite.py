@@ -54,6 +54,10 @@ class SqliteStore:
                 database.execute("ROLLBACK")
             raise
 
+    def try_writing(self) -> None:
+        """The version that is there already: a transaction as any other."""
+        self._database().execute(f"PRAGMA user_version = {VERSION}")
+
     def close(self) -> None:
         """Close the file; the log is worked in."""
         if self._opened is not None:

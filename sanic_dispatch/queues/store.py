@@ -112,6 +112,9 @@ class Store(Protocol):
         Raises Edited, when edits from outside are looked for and there is one.
         """
 
+    def try_writing(self) -> None:
+        """Write something that changes nothing, as durably as a change. Raises where it cannot."""
+
     def close(self) -> None:
         """Let go of files."""
 

@@ -69,6 +69,8 @@ class Follower(asyncio.Protocol):
 
     __slots__ = ("_followers", "_frames", "_hub", "_is_ending", "_transport", "client")
 
+    transport = "websocket"
+
     def __init__(self, frames: ServerProtocol, hub: Hub, followers: Followers) -> None:
         self.client: Client | None = None
         self._frames = frames

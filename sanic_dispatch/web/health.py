@@ -1,10 +1,16 @@
-"""Whether the service is alive."""
+"""How the service is: alive, ready, and in numbers."""
 
 from __future__ import annotations
 
-from sanic import Blueprint, HTTPResponse, Request
+from typing import cast
 
-from sanic_dispatch.web.answers import LOOKED_AT, json_answer
+from sanic import Blueprint, HTTPResponse, Request
+from sanic.response import raw
+
+from sanic_dispatch.metrics import Exposition
+from sanic_dispatch.readiness import Readiness
+from sanic_dispatch.web.answers import LOOKED_AT, PRIVATE, json_answer
+from sanic_dispatch.web.errors import problem
 
 health = Blueprint("health")
 
@@ -14,4 +20,21 @@ async def alive(_: Request) -> HTTPResponse:
     return json_answer({"status": "ok"})
 
 
+async def ready(request: Request) -> HTTPResponse:
+    """It can do its work; or 503 and why not."""
+    reasons = await cast(Readiness, request.app.ctx.readiness).reasons()
+    if reasons:
+        return problem(503, "NotReady", "; ".join(reasons))
+    return json_answer({"status": "ready"})
+
+
+async def metrics(request: Request) -> HTTPResponse:
+    """The numbers, as Prometheus reads them."""
+    exposition = cast(Exposition, request.app.ctx.exposition)
+    text, media_type = exposition.render(request.headers.get("accept", ""))
+    return raw(text, headers=PRIVATE, content_type=media_type)
+
+
 health.add_route(alive, "/health", LOOKED_AT)
+health.add_route(ready, "/ready", LOOKED_AT)
+health.add_route(metrics, "/metrics", LOOKED_AT)

@@ -17,8 +17,9 @@ from sanic_dispatch import __version__
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live.event_stream import EventStream
 from sanic_dispatch.live.frame import Cursor, encode
-from sanic_dispatch.live.hub import Client, TooManyClients, Topic, Wire
+from sanic_dispatch.live.hub import Client, TooManyClients
 from sanic_dispatch.live.schema import asyncapi
+from sanic_dispatch.live.wire import Topic, Wire
 from sanic_dispatch.web.access import OPERATOR
 from sanic_dispatch.web.answers import NOSNIFF, PRIVATE
 from sanic_dispatch.web.context import hub_of

@@ -11,6 +11,7 @@ from typing import Any
 
 from sanic.exceptions import RequestTimeout
 from sanic.http import Http, Stage
+from sanic.response import BaseHTTPResponse
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 
@@ -25,6 +26,11 @@ class PunctualHttp(Http):
         """The next request has its own deadline."""
         super().init_for_request()  # type: ignore[no-untyped-call]
         self.deadline_s = None
+
+    def respond(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
+        """Count the answer by its status."""
+        self.protocol.app.ctx.responses[response.status] += 1
+        return super().respond(response)
 
     @property
     def is_between_requests(self) -> bool:

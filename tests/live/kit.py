@@ -70,6 +70,8 @@ class Handle:
 class FakeWire:
     """A wire that a test can hold up: what is not taken stays in ``held``."""
 
+    transport = "websocket"
+
     def __init__(self, loop: FakeLoop | None = None, write_s: float = 0.0) -> None:
         self.is_held = False
         self.held: list[Frame] = []

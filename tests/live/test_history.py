@@ -9,7 +9,8 @@ import ujson
 
 from sanic_dispatch.job import Way
 from sanic_dispatch.live.history import MOST_OF_A_MINUTE, MOST_OF_THE_HOUR, Minute
-from sanic_dispatch.live.hub import Hub, Topic
+from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.live.wire import Topic
 from tests.live.kit import FakeWire, Story
 
 MONITOR = Topic("monitor")

@@ -22,12 +22,12 @@ from sanic_dispatch.live.hub import (
     Client,
     Hub,
     TooManyClients,
-    Topic,
 )
 from sanic_dispatch.live.line import KEPT_S
 from sanic_dispatch.live.pacer import LEAST_REST_S
 from sanic_dispatch.live.robots import LINGER_S
 from sanic_dispatch.live.views import BEAT_S, Board, Monitor
+from sanic_dispatch.live.wire import Topic
 from tests.kit.clock import START_S
 from tests.live.kit import FakeWire, Story, reduced, secret
 

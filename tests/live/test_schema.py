@@ -12,8 +12,8 @@ import pytest
 import ujson
 
 from sanic_dispatch import __version__
-from sanic_dispatch.live.hub import Topic
 from sanic_dispatch.live.schema import VIEWS, asyncapi, frame_schema, schemas
+from sanic_dispatch.live.wire import Topic
 from tests.live.kit import FakeWire, Story, secret
 
 DOCUMENT = asyncapi(__version__)

@@ -9,9 +9,10 @@ import ujson
 
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.events import Kind
-from sanic_dispatch.live.hub import Hub, Topic
+from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.shown import LONGEST_REASON, link_of
 from sanic_dispatch.live.views import BOARD_FINISHED, BOARD_WAITING
+from sanic_dispatch.live.wire import Topic
 from sanic_dispatch.worker import Aside, Cause
 from tests.live.kit import Story, robot, secret
 

@@ -56,6 +56,8 @@ PUBLIC = [
     "HEAD /public/config.json",
     "HEAD /public/<path>",
     "HEAD /health",
+    "HEAD /ready",
+    "HEAD /metrics",
     "HEAD /menu",
     "HEAD /qr.svg",
 ]

@@ -15,7 +15,7 @@ from tests.web.asking import address_of, ask
 
 PAGE = "public/order_drink.html"
 OLD, NEW = "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
-PATHS = ["", PAGE, "public/config.json", "health", "menu"]
+PATHS = ["", PAGE, "public/config.json", "health", "ready", "menu"]
 
 
 @pytest.fixture

@@ -1,0 +1,39 @@
+"""Counts deliveries by PUT, on the way to whoever makes them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.deliveries import Callbacks
+from sanic_dispatch.outcome import Accepted, InDoubt, Outcome, Refused
+from sanic_dispatch.tally import QUICK_S, Histogram
+
+WORDS = {Accepted: "accepted", Refused: "refused", InDoubt: "in_doubt"}
+
+
+class CountedCallbacks:
+    """The same calls; how many deliveries had which outcome, and how long they took."""
+
+    def __init__(self, callbacks: Callbacks, clock: Clock) -> None:
+        self.outcomes: Counter[str] = Counter(dict.fromkeys(WORDS.values(), 0))
+        self.seconds = Histogram(QUICK_S)
+        self._callbacks = callbacks
+        self._clock = clock
+
+    async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        """PUT the body to a callback, exactly once."""
+        began_s = self._clock.monotonic_s()
+        outcome = await self._callbacks.deliver(callback_url, body, headers)
+        self.seconds.observe(self._clock.monotonic_s() - began_s)
+        self.outcomes[WORDS[type(outcome)]] += 1
+        return outcome
+
+    async def is_pending(self, callback_url: str) -> bool | None:
+        """Whether the callback still waits for a PUT."""
+        return await self._callbacks.is_pending(callback_url)
+
+    async def instance_state(self, instance_url: str) -> str | None:
+        """The engine's word for an instance's state."""
+        return await self._callbacks.instance_state(instance_url)

@@ -1,0 +1,30 @@
+"""Where the numbers come from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.metrics.calls import CountedCallbacks
+from sanic_dispatch.metrics.jobs import JobTally
+from sanic_dispatch.metrics.loop_lag import LoopLag
+from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.settings import Settings
+from sanic_dispatch.watchdog import Watchdog
+
+
+class Sources(NamedTuple):
+    """Everything that is read when somebody looks."""
+
+    settings: Settings
+    clock: Clock
+    hub: Hub
+    pairs: Pairs
+    jobs: JobTally
+    calls: CountedCallbacks
+    watchdog: Watchdog
+    loop_lag: LoopLag
+    responses: Counter[int]
+    """HTTP answers by status."""

@@ -1,0 +1,58 @@
+"""Counting where things happen: plain numbers, which cost next to nothing until somebody looks."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+QUICK_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Ends of buckets for what should take milliseconds."""
+
+
+class Histogram:
+    """How often values fell into which bucket; ``ends`` are the upper ends, each included."""
+
+    __slots__ = ("_counts", "_ends", "total")
+
+    def __init__(self, ends: Sequence[float]) -> None:
+        self._ends = ends
+        self._counts = [0] * (len(ends) + 1)
+        self.total = 0.0
+        """The sum of all values."""
+
+    def observe(self, value: float) -> None:
+        """One more."""
+        self._counts[bisect_left(self._ends, value)] += 1
+        self.total += value
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self._counts)
+
+    def buckets(self) -> Iterator[tuple[str, int]]:
+        """Each end, as Prometheus writes it, and how many values were not greater."""
+        names = [*map(str, self._ends), "+Inf"]
+        return zip(names, accumulate(self._counts), strict=True)
+
+
+class CommitTally:
+    """What the commits of one store took; ``is_failing``: the last one did not succeed."""
+
+    def __init__(self) -> None:
+        self.seconds = Histogram(QUICK_S)
+        self.changes = Histogram((1, 2, 5, 10, 20, 50, 100, 200, 500))
+        self.failures = 0
+        self.is_failing = False
+
+    def succeeded(self, changes: int, took_s: float) -> None:
+        """So many changes were made durable together."""
+        self.seconds.observe(took_s)
+        self.changes.observe(changes)
+        self.is_failing = False
+
+    def failed(self) -> None:
+        """One could not be written."""
+        self.failures += 1
+        self.is_failing = True

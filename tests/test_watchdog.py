@@ -1,0 +1,169 @@
+"""The watchdog and /ready: red when a job and a worker wait together, or nothing can be written."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from sanic_dispatch.errors import StorageFailed
+from sanic_dispatch.live.line import Line
+from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.readiness import FRESH_S, Readiness
+from sanic_dispatch.settings import Mode
+from sanic_dispatch.watchdog import STUCK_S, Watchdog
+from tests.kit.clock import FakeClock
+from tests.kit.server import Service, eventually, running_service
+from tests.live.kit import Story
+
+
+class Watched:
+    """A line that nobody pairs, a clock, and the watchdog."""
+
+    def __init__(self) -> None:
+        self.story, self.clock, self.line = Story(), FakeClock(), Line()
+        self.story.events.subscribe(self.line.fold)
+        self.watchdog = Watchdog(self.line, self.clock)
+        self.watchdog.start()
+
+
+@pytest.fixture
+async def watched():
+    watched = Watched()
+    yield watched
+    await watched.watchdog.stop()
+
+
+async def test_two_that_wait_together_are_seen(watched: Watched) -> None:
+    """The same free job and usable worker, for over a second."""
+    watched.story.submit("x")
+    watched.story.register("r1")
+    await watched.clock.advance(STUCK_S)
+    assert not watched.watchdog.is_alarmed
+    await watched.clock.advance(1)
+    assert watched.watchdog.is_alarmed
+    watched.story.assign(1)
+    await watched.clock.advance(0.3)
+    assert watched.watchdog.stuck_s == 0
+
+
+async def test_one_alone_may_wait(watched: Watched) -> None:
+    """A job without a worker, or a worker without a job, is what queues are for."""
+    watched.story.submit("x")
+    await watched.clock.advance(100)
+    assert watched.watchdog.stuck_s == 0
+
+
+async def test_others_each_time_are_no_alarm(watched: Watched) -> None:
+    """A busy bar always has somebody waiting on both sides: what counts is that they change."""
+    for number in range(20):
+        watched.story.register(f"r{number}")
+        watched.story.submit(number)
+        watched.story.submit(number)
+    for _ in range(18):
+        await watched.clock.advance(0.5)
+        watched.story.assign(min(watched.line.waiting.values(), key=_ticket).job.ticket)
+        assert not watched.watchdog.is_alarmed
+
+
+def _ticket(order) -> int:
+    return order.job.ticket
+
+
+class FailingPairs(Pairs):
+    """Storage that fails, or never answers, as a test says."""
+
+    def __init__(self) -> None:
+        self.tries, self.answers = 0, asyncio.Event()
+        self.answers.set()
+        self.error: Exception | None = None
+
+    async def try_writing(self) -> None:
+        self.tries += 1
+        await self.answers.wait()
+        if self.error:
+            raise self.error
+
+
+FailingPairs.__abstractmethods__ = frozenset()
+
+
+async def test_ready_asks_the_storage_at_most_once_a_second() -> None:
+    """However many look, it is one write a second; and it is green again by itself."""
+    pairs, clock = FailingPairs(), FakeClock()
+    ready = Readiness(pairs, Watchdog(Line(), clock), clock, lambda: True)
+    pairs.error = StorageFailed("nothing can be written: disk full")
+    said = await asyncio.gather(*(ready.reasons() for _ in range(10)))
+    assert said == [["nothing can be written: disk full"]] * 10
+    assert pairs.tries == 1
+    pairs.error = None
+    await clock.advance(FRESH_S)
+    assert await ready.reasons() == []
+
+
+async def test_a_storage_that_does_not_answer_is_not_ready(monkeypatch) -> None:
+    """A disk that hangs is no disk; whoever asks is told so, and does not hang too."""
+    monkeypatch.setattr("sanic_dispatch.readiness.PATIENCE_S", 0.05)
+    pairs, clock = FailingPairs(), FakeClock()
+    pairs.answers.clear()
+    ready = Readiness(pairs, Watchdog(Line(), clock), clock, lambda: True)
+    assert await ready.reasons() == ["the storage does not answer"]
+
+
+async def _answer(service: Service) -> tuple[int, str]:
+    async with service.http.get(service.base_url + "ready") as response:
+        said = await response.json()
+        return response.status, said.get("detail", said.get("status"))
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+async def test_a_service_that_can_write_is_ready(mode: Mode, tmp_path: Path) -> None:
+    """Every mode; also again and again."""
+    async with running_service(mode=mode, data_dir=tmp_path) as service:
+        service.app.ctx.readiness._clock = FakeClock()
+        for _ in range(3):
+            assert await _answer(service) == (200, "ready")
+            await service.app.ctx.readiness._clock.advance(1)
+
+
+@pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
+async def test_a_folder_that_is_gone_is_not_ready(mode: Mode, tmp_path: Path) -> None:
+    """What would be written now would be lost: 503, and why."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    async with running_service(mode=mode, data_dir=folder) as service:
+        folder.rename(tmp_path / "elsewhere")
+        status, detail = await _answer(service)
+        assert status == 503
+        assert detail.startswith("nothing can be written: ")
+        (tmp_path / "elsewhere").rename(folder)
+
+
+async def test_a_pair_that_is_not_made_is_not_ready() -> None:
+    """503 while the two wait together; to resume makes every pair that can be made."""
+    async with running_service() as service:
+        control, pairs = service.app.ctx.control, service.app.ctx.dispatcher._pairs
+        await control.pause("")
+        await service.submit("x")
+        headers = {"CPEE-CALLBACK": "http://127.0.0.1:9/callbacks/1/"}
+        async with service.http.post(service.base_url + "register-worker", headers=headers) as said:
+            assert said.status == 202
+        pair, pairs.pair = pairs.pair, _no_pair
+        await control.resume("")
+        await eventually(lambda: _is_red(service))
+        pairs.pair = pair
+        await control.resume("once more")
+        await eventually(lambda: _is_green(service))
+
+
+async def _no_pair(_: float) -> None:
+    return None
+
+
+async def _is_red(service: Service) -> bool:
+    return await _answer(service) == (503, "a job and a worker wait together")
+
+
+async def _is_green(service: Service) -> bool:
+    return (await _answer(service))[0] == 200
