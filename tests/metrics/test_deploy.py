@@ -1,0 +1,82 @@
+"""What is in deploy/: every query asks for metrics that exist, and every alert has its entry."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sanic_dispatch.settings import Mode
+from tests.kit.server import running_service
+from tests.metrics.scraping import scrape
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+RULES = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
+DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/dispatch.json").read_text())
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
+
+NOT_YET = {"dispatch_promise_hit_ratio"}
+"""What is missing until the first promise was due."""
+
+
+def queries() -> list[str]:
+    """Every query there is."""
+    of_panels = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    of_variables = [variable["query"] for variable in DASHBOARD["templating"]["list"]]
+    return [*of_panels, *of_variables, *(rule["expr"] for rule in RULES)]
+
+
+def names_in(query: str) -> set[str]:
+    """The metrics that a query asks for."""
+    return set(re.findall(r"\b(?:dispatch|process)_\w+", re.sub(r'"[^"]*"', "", query)))
+
+
+async def test_every_metric_that_is_asked_for_exists(tmp_path: Path) -> None:
+    """On the dashboard and in the alerts."""
+    async with (
+        running_service(mode=Mode.CACHED_JSON_FILE, data_dir=tmp_path) as service,
+        service.http.ws_connect(service.base_url + "live"),
+    ):
+        await scrape(service)
+        scraped = await scrape(service)
+    asked = {name for query in queries() for name in names_in(query)}
+    assert len(asked) > 20
+    assert asked - scraped.names() <= NOT_YET
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_every_alert_has_an_entry_in_the_runbook(rule: dict[str, Any]) -> None:
+    """Of its name: what it means, how to look, what to do."""
+    assert f"\n### {rule['alert']}\n" in OPERATIONS
+    assert rule["labels"]["severity"] in ("page", "ticket")
+    assert rule["annotations"]["summary"]
+
+
+def test_the_runbook_has_no_other_entries() -> None:
+    """What nobody is alerted of is not in it."""
+    entries = re.findall(r"^### (Dispatch\w+)$", OPERATIONS, re.MULTILINE)
+    assert entries == [rule["alert"] for rule in RULES]
+
+
+def test_prometheus_takes_the_files() -> None:
+    """promtool has nothing to say of the configuration and its rules."""
+    if (promtool := shutil.which("promtool")) is None:
+        pytest.skip("promtool is not installed")
+    command = [promtool, "check", "config", "prometheus.yml"]
+    checked = subprocess.run(command, cwd=DEPLOY / "prometheus", capture_output=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_dashboard_uses_the_datasource_that_is_provisioned() -> None:
+    """No panel asks another one."""
+    path = DEPLOY / "grafana/provisioning/datasources/prometheus.yml"
+    (source,) = yaml.safe_load(path.read_text())["datasources"]
+    used = {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]}
+    assert used == {source["uid"]}
