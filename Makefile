@@ -34,10 +34,10 @@ check: $(VENV)/test.stamp $(VENV)/debian.stamp
 	@$(BIN)/mypy --strict
 	@$(BIN)/python -m pytest $(ARGS)
 
-# Prints its seed; CRASH_SEED throws the same dice again.
+# Prints its seeds; CRASH_SEED and SCHEMATHESIS_SEED throw the same dice again.
 torture: export TORTURE := 1
 torture: $(VENV)/test.stamp $(VENV)/debian.stamp
-	@$(BIN)/python -m pytest -s tests/crash $(ARGS)
+	@$(BIN)/python -m pytest -s tests/crash tests/web/openapi/test_schemathesis.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

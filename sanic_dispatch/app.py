@@ -39,6 +39,7 @@ from sanic_dispatch.web import errors
 from sanic_dispatch.web.access import Access
 from sanic_dispatch.web.browser import Origins, install_cors, page_headers
 from sanic_dispatch.web.clients import Proxies
+from sanic_dispatch.web.docs import docs
 from sanic_dispatch.web.follower import Followers
 from sanic_dispatch.web.health import health
 from sanic_dispatch.web.holder import holder
@@ -53,7 +54,7 @@ from sanic_dispatch.web.workers import workers
 
 Prepare = Callable[[Sanic[Any, Any], Settings], None]
 
-BLUEPRINTS = (jobs, holder, workers, operator, live, pages, menu, qr, health)
+BLUEPRINTS = (jobs, holder, workers, operator, live, pages, menu, qr, health, docs)
 
 KEEP_ALIVE_S = 75
 """For how long a connection may be silent between requests."""

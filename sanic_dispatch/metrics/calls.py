@@ -30,9 +30,9 @@ class CountedCallbacks:
         self.outcomes[WORDS[type(outcome)]] += 1
         return outcome
 
-    async def is_pending(self, callback_url: str) -> bool | None:
-        """Whether the callback still waits for a PUT."""
-        return await self._callbacks.is_pending(callback_url)
+    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
+        """Whether the callback still waits for a PUT; ``silence`` is what no answer means."""
+        return await self._callbacks.is_pending(callback_url, silence)
 
     async def instance_state(self, instance_url: str) -> str | None:
         """The engine's word for an instance's state."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from math import ceil
 from types import MappingProxyType
@@ -63,6 +64,9 @@ RETRY_AFTER_S = 1
 FULL_RETRY_AFTER_S = 10
 """When to come back: to a storage or a service that recovers; to a line that has to move."""
 
+METHODS = ("GET", "HEAD", "POST", "DELETE")
+"""Those that any path has."""
+
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _log = structlog.get_logger("sanic_dispatch.web")
@@ -96,6 +100,8 @@ def problem_of(error: DispatchError, **extra: Any) -> HTTPResponse:
 
 def word_of(status: int) -> str:
     """The word of an error that has none of its own: ``NotFound``."""
+    if status == 413:  # Python's phrase for it is not the same in all versions
+        return "TooLarge"
     return "".join(part.capitalize() for part in HTTPStatus(status).phrase.split())
 
 
@@ -122,12 +128,22 @@ def install(app: Sanic[Any, Any]) -> None:
     app.error_handler.add(Exception, _on_unexpected)
 
 
-def _on_sanic_error(_: Request, error: SanicException) -> HTTPResponse:
+def _on_sanic_error(request: Request, error: SanicException) -> HTTPResponse:
     status = error.status_code or 500
     detail = HTTPStatus(status).description or HTTPStatus(status).phrase
     answer = problem(status, word_of(status), detail)
     answer.headers.update(getattr(error, "headers", {}))
+    if status == 405:
+        answer.headers["Allow"] = ", ".join(_allowed(request))
     return answer
+
+
+def _allowed(request: Request) -> Iterator[str]:
+    """The methods of this path: Sanic does not know them where one path has several routes."""
+    for method in METHODS:
+        with suppress(SanicException):
+            request.app.router.get(request.path, method, None)
+            yield method
 
 
 def _on_too_many(request: Request, error: TooManyOrders) -> HTTPResponse:

@@ -11,15 +11,33 @@ from sanic_dispatch.metrics import Exposition
 from sanic_dispatch.readiness import Readiness
 from sanic_dispatch.web.answers import LOOKED_AT, PRIVATE, json_answer
 from sanic_dispatch.web.errors import problem
+from sanic_dispatch.web.openapi.operation import Answer, describe, in_json
 
 health = Blueprint("health")
 
 
+_STATUS = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {"status": {"type": "string"}},
+    "additionalProperties": False,
+}
+
+
+@describe(
+    tag="service",
+    answers={200: Answer("It is alive.", in_json(_STATUS, {"status": "ok"}))},
+)
 async def alive(_: Request) -> HTTPResponse:
     """The process answers."""
     return json_answer({"status": "ok"})
 
 
+@describe(
+    tag="service",
+    answers={200: Answer("It is ready.", in_json(_STATUS, {"status": "ready"}))},
+    errors=("NotReady",),
+)
 async def ready(request: Request) -> HTTPResponse:
     """It can do its work; or 503 and why not."""
     reasons = await cast(Readiness, request.app.ctx.readiness).reasons()
@@ -28,6 +46,18 @@ async def ready(request: Request) -> HTTPResponse:
     return json_answer({"status": "ready"})
 
 
+@describe(
+    tag="service",
+    answers={
+        200: Answer(
+            "Prometheus' text format, or OpenMetrics for whoever asks for that.",
+            {
+                "text/plain": ({"type": "string"}, "dispatch_paused 0.0\n"),
+                "application/openmetrics-text": ({"type": "string"}, "dispatch_paused 0.0\n"),
+            },
+        )
+    },
+)
 async def metrics(request: Request) -> HTTPResponse:
     """The numbers, as Prometheus reads them."""
     exposition = cast(Exposition, request.app.ctx.exposition)

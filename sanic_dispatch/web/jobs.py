@@ -16,13 +16,58 @@ from sanic_dispatch.web.answers import NOSNIFF, json_answer
 from sanic_dispatch.web.body import read_json
 from sanic_dispatch.web.context import dispatcher_of, hub_of, now_s_of
 from sanic_dispatch.web.errors import problem_of
+from sanic_dispatch.web.openapi.operation import (
+    JOB_ID_IN_PATH,
+    TAKING,
+    Answer,
+    Body,
+    Parameter,
+    describe,
+    in_json,
+)
+from sanic_dispatch.web.openapi.schemas import JOB, ORDER, ref
 
 jobs = Blueprint("jobs")
 
 _WITHOUT_RESULT = (State.FAILED, State.CANCELLED)
+_ACCEPTED_HEADERS = {
+    "Location": {"type": "string", "description": "jobs/<id>: the id is a secret"},
+}
+A_JOB = Answer("The job as it is now.", in_json(ref("job"), JOB))
 
 
 @jobs.post("/submit-job", stream=True)
+@describe(
+    tag="jobs",
+    door=access.SUBMIT,
+    parameters=(
+        Parameter(
+            "header",
+            "Idempotency-Key",
+            "a repeat with the same key and body is the same job",
+            {"type": "string", "pattern": r'^("[!#-\[\]-~]{1,200}"|[!#-+\--:<-\[\]-~]{1,200})$'},
+            '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+        ),
+    ),
+    body=Body({"description": "any JSON"}, ORDER),
+    answers={
+        200: Answer(
+            "A worker has taken it.",
+            in_json({"const": "Assigned"}, "Assigned"),
+            _ACCEPTED_HEADERS,
+        ),
+        202: Answer(
+            "It waits; position counts the jobs up to and including this one.",
+            in_json(ref("queued"), {"Queued": {"position": 3}}),
+            _ACCEPTED_HEADERS,
+        ),
+    },
+    errors=(
+        *("Unauthorized", "TooManyOrders", "UnsupportedMediaType", "InvalidJson"),
+        *("InvalidIdempotencyKey", "StillUnderWay", "IdempotencyMismatch", "QueueFull"),
+        *TAKING,
+    ),
+)
 async def submit(request: Request) -> HTTPResponse:
     """Take in a job: any JSON. 200 ``"Assigned"``, or 202 ``{"Queued":{"position":n}}``."""
     access.check(request, access.SUBMIT)
@@ -38,12 +83,24 @@ async def submit(request: Request) -> HTTPResponse:
 
 
 @jobs.get("/jobs/<job_id:str>")
+@describe(
+    tag="jobs",
+    parameters=(JOB_ID_IN_PATH,),
+    answers={200: A_JOB},
+    errors=("UnknownJob", "StorageFailed"),
+)
 async def look_up(request: Request, job_id: str) -> HTTPResponse:
     """What has become of a job."""
     return await job_answer(request, job_id)
 
 
 @jobs.delete("/jobs/<job_id:str>")
+@describe(
+    tag="jobs",
+    parameters=(JOB_ID_IN_PATH,),
+    answers={204: Answer("It is cancelled.")},
+    errors=("UnknownJob", "WrongState", *TAKING),
+)
 async def cancel(request: Request, job_id: str) -> HTTPResponse:
     """Take a waiting job out of the line; 409 once it is anything else."""
     await dispatcher_of(request).cancel(job_id, "cancelled by who ordered it")

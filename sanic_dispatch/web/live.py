@@ -25,6 +25,8 @@ from sanic_dispatch.web.answers import NOSNIFF, PRIVATE
 from sanic_dispatch.web.context import hub_of
 from sanic_dispatch.web.errors import challenge, problem, word_of
 from sanic_dispatch.web.follower import Follower, handshake, limit_kernel, take_over
+from sanic_dispatch.web.openapi.operation import Answer, Parameter, describe, in_json
+from sanic_dispatch.web.openapi.schemas import FRAME, JOB_ID, ref
 
 live = Blueprint("live")
 
@@ -46,7 +48,30 @@ class Refusal(Exception):
         return problem(self.status, self.word, self.reason, headers)
 
 
+_VIEW = (
+    Parameter(
+        "query", "view", "whose; the monitor needs the operator's token",
+        {"type": "string", "enum": ["board", "monitor"], "default": "board"}, "board",
+    ),
+    Parameter(
+        "query", "order", "one order instead, by its job's secret id",
+        {"type": "string", "minLength": 1}, JOB_ID,
+    ),
+    Parameter(
+        "query", "since", "what has changed since then: at of the last frame",
+        {"type": "string", "pattern": "^[0-9a-z]{1,32}:[0-9]{1,15}$"}, "a1b2c3d4:41",
+    ),
+)  # fmt: skip
+_FRAME = {"anyOf": [ref("board_frame"), ref("order_frame"), ref("monitor_frame")]}
+
+
 @live.get("/live")
+@describe(
+    tag="live",
+    parameters=_VIEW,
+    answers={101: Answer("A websocket, on which frames come: see /asyncapi.json.")},
+    errors=("UpgradeRequired",),
+)
 async def follow(request: Request) -> HTTPResponse:
     """Frames of one view until the client leaves; it must not speak."""
     frames, answer = handshake(request)
@@ -65,6 +90,20 @@ async def follow(request: Request) -> HTTPResponse:
 
 
 @live.get("/state")
+@describe(
+    tag="live",
+    parameters=_VIEW,
+    answers={
+        200: Answer(
+            "A frame; as an event stream, one after the other.",
+            {
+                **in_json(_FRAME, FRAME),
+                "text/event-stream": ({"type": "string"}, 'id: a1b2c3d4:41\ndata: {"at":…}\n\n'),
+            },
+        )
+    },
+    errors=("Unauthorized", "UnknownJob", "TooManyClients", "ShuttingDown"),
+)
 async def look(request: Request) -> HTTPResponse | None:
     """One look at a view as JSON; or its frames as an event stream, if that is asked for."""
     try:
@@ -80,6 +119,10 @@ async def look(request: Request) -> HTTPResponse | None:
 
 
 @live.get("/asyncapi.json")
+@describe(
+    tag="live",
+    answers={200: Answer("AsyncAPI 3.0.", in_json({"type": "object"}, None))},
+)
 async def document(_: Request) -> HTTPResponse:
     """The channel as an AsyncAPI document."""
     return raw(_document(), headers=NOSNIFF, content_type="application/json")

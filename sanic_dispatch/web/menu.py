@@ -12,6 +12,8 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.menu import BUILT_IN, encoded, read_menu
 from sanic_dispatch.web.answers import LOOKED_AT
+from sanic_dispatch.web.openapi.operation import NOT_MODIFIED, Answer, describe, in_json
+from sanic_dispatch.web.openapi.schemas import ref
 from sanic_dispatch.web.validated import validated
 
 menu = Blueprint("menu")
@@ -51,6 +53,16 @@ class Menu:
         return (found.st_mtime_ns, found.st_size) if found else None
 
 
+@describe(
+    tag="pages",
+    answers={
+        200: Answer(
+            "The drinks, with an ETag.",
+            in_json(ref("menu"), {"drinks": [{"id": "mojito", "name": "Mojito"}]}),
+        ),
+        304: NOT_MODIFIED,
+    },
+)
 async def look(request: Request) -> HTTPResponse:
     """What there is to drink."""
     content = await asyncio.to_thread(cast(Menu, request.app.ctx.menu).json)

@@ -20,7 +20,25 @@ from sanic_dispatch.web.answers import json_answer
 from sanic_dispatch.web.body import read_object, text_in
 from sanic_dispatch.web.clients import client_of
 from sanic_dispatch.web.context import dispatcher_of
-from sanic_dispatch.web.jobs import job_answer
+from sanic_dispatch.web.jobs import A_JOB, job_answer
+from sanic_dispatch.web.openapi.operation import (
+    AN_OBJECT,
+    JOB_ID_IN_PATH,
+    TAKING,
+    Answer,
+    Body,
+    Parameter,
+    describe,
+    in_json,
+)
+from sanic_dispatch.web.openapi.schemas import (
+    CALLBACK,
+    CALLBACK_URL,
+    LISTED_JOB,
+    LISTED_WORKER,
+    STATE,
+    ref,
+)
 from sanic_dispatch.worker import Worker
 
 operator = Blueprint("operator", url_prefix="/operator")
@@ -29,6 +47,37 @@ LONGEST_NAME = 64
 PAGE, LARGEST_PAGE = 100, 1000
 """Jobs of one answer."""
 
+_WHO = Parameter(
+    "header",
+    "X-Operator",
+    "who it is, for the log; else the address that the request comes from",
+    {"type": "string", "pattern": "^[!-~]([ -~]{0,62}[!-~])?$"},
+    "Ada",
+)
+_REASON = Body(ref("reason"), {"reason": "out of ice"}, required=False)
+_OF_AN_OPERATOR = {"tag": "operator", "door": access.OPERATOR}
+_ERRORS = ("Unauthorized", *AN_OBJECT, *TAKING)
+_PAUSED = {
+    **_OF_AN_OPERATOR,
+    "parameters": (_WHO,),
+    "body": _REASON,
+    "errors": _ERRORS,
+    "answers": {
+        200: Answer(
+            "Whether the handing out is paused now.",
+            in_json(
+                {
+                    "type": "object",
+                    "required": ["paused"],
+                    "properties": {"paused": {"type": "boolean"}},
+                    "additionalProperties": False,
+                },
+                {"paused": True},
+            ),
+        )
+    },
+}
+
 JobAct = Callable[[Control, str, str, str], Awaitable[object]]
 """Does something to the job of that id; why, and who."""
 WorkerAct = Callable[[Control, str, str], Awaitable[object]]
@@ -36,6 +85,7 @@ WorkerAct = Callable[[Control, str, str], Awaitable[object]]
 
 
 @operator.post("/pause", stream=True)
+@describe(**_PAUSED)
 async def pause(request: Request) -> HTTPResponse:
     """Hand out nothing more, until further notice."""
     who, why, _ = await _words(request)
@@ -44,6 +94,7 @@ async def pause(request: Request) -> HTTPResponse:
 
 
 @operator.post("/resume", stream=True)
+@describe(**_PAUSED)
 async def resume(request: Request) -> HTTPResponse:
     """Go on."""
     who, why, _ = await _words(request)
@@ -68,28 +119,47 @@ async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
     return json_answer({"callback": callback})
 
 
-JOB_ACTS: dict[str, JobAct] = {
-    "cancel": Control.cancel,
-    "put-back": Control.put_back,
-    "first": Control.move_to_front,
+JOB_ACTS: dict[str, tuple[JobAct, str]] = {
+    "cancel": (Control.cancel, "Cancel a job that waits."),
+    "put-back": (Control.put_back, "Put a job, assigned or failed, back to its own place."),
+    "first": (Control.move_to_front, "Let a job that waits be the next."),
 }
-WORKER_ACTS: dict[str, WorkerAct] = {
-    "aside": Control.set_aside,
-    "back": Control.bring_back,
-    "drop": Control.drop,
+WORKER_ACTS: dict[str, tuple[WorkerAct, str]] = {
+    "aside": (Control.set_aside, "Give a worker nothing."),
+    "back": (Control.bring_back, "Use a worker again, at its old place."),
+    "drop": (Control.drop, "Forget a worker."),
 }
 
-for name, job_act in JOB_ACTS.items():
+for name, (act, text) in JOB_ACTS.items():
     operator.add_route(
-        partial(act_on_job, act=job_act),
+        describe(
+            **_OF_AN_OPERATOR,
+            summary=text,
+            parameters=(JOB_ID_IN_PATH, _WHO),
+            body=_REASON,
+            answers={200: A_JOB},
+            errors=(*_ERRORS, "UnknownJob", "WrongState"),
+        )(partial(act_on_job, act=act)),
         f"/jobs/<job_id:str>/{name}",
         ["POST"],
         name=f"job_{name}",
         stream=True,
     )
-for name, worker_act in WORKER_ACTS.items():
+for name, (worker_act, text) in WORKER_ACTS.items():
     operator.add_route(
-        partial(act_on_worker, act=worker_act),
+        describe(
+            **_OF_AN_OPERATOR,
+            summary=text,
+            parameters=(_WHO,),
+            body=Body(ref("callback"), {"callback": CALLBACK_URL, "reason": "smells burnt"}),
+            answers={
+                200: Answer(
+                    "The worker's callback.",
+                    in_json({"properties": {"callback": CALLBACK}}, {"callback": CALLBACK_URL}),
+                )
+            },
+            errors=(*_ERRORS, "UnknownWorker", "WrongState"),
+        )(partial(act_on_worker, act=worker_act)),
         f"/workers/{name}",
         ["POST"],
         name=f"worker_{name}",
@@ -98,6 +168,27 @@ for name, worker_act in WORKER_ACTS.items():
 
 
 @operator.get("/jobs")
+@describe(
+    **_OF_AN_OPERATOR,
+    parameters=(
+        Parameter("query", "state", "only those of this state", STATE, "failed"),
+        Parameter(
+            "query", "after", "only those behind this ticket",
+            {"type": "integer", "minimum": 0, "maximum": 2**53, "default": 0}, 41,
+        ),
+        Parameter(
+            "query", "limit", "at most so many",
+            {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}, 100,
+        ),
+    ),
+    answers={
+        200: Answer(
+            "Jobs by ticket; next is what to give as after for the following ones, or null.",
+            in_json(ref("jobs"), {"jobs": [LISTED_JOB], "next": None}),
+        )
+    },
+    errors=("Unauthorized", "InvalidRequest", "StorageFailed"),
+)  # fmt: skip
 async def list_jobs(request: Request) -> HTTPResponse:
     """Jobs by ticket: ``state`` one of the five words, ``after`` a ticket, ``limit``."""
     access.check(request, access.OPERATOR)
@@ -113,6 +204,13 @@ async def list_jobs(request: Request) -> HTTPResponse:
 
 
 @operator.get("/workers")
+@describe(
+    **_OF_AN_OPERATOR,
+    answers={
+        200: Answer("The oldest first.", in_json(ref("workers"), {"workers": [LISTED_WORKER]}))
+    },
+    errors=("Unauthorized", "StorageFailed"),
+)
 async def list_workers(request: Request) -> HTTPResponse:
     """The workers that wait, the oldest first; also those that are set aside."""
     access.check(request, access.OPERATOR)

@@ -16,6 +16,13 @@ from sanic.response import redirect
 from sanic_dispatch.public_url import ORDER_PAGE
 from sanic_dispatch.web.answers import LOOKED_AT, json_answer
 from sanic_dispatch.web.context import settings_of
+from sanic_dispatch.web.openapi.operation import (
+    NOT_MODIFIED,
+    Answer,
+    Parameter,
+    describe,
+    in_json,
+)
 from sanic_dispatch.web.validated import validated
 
 pages = Blueprint("pages")
@@ -41,16 +48,51 @@ def shipped_files() -> Path:
     return inside if inside.is_dir() else package.parent / "static"
 
 
+@describe(
+    tag="pages",
+    answers={
+        302: Answer(
+            "To the order page.",
+            headers={"Location": {"const": ORDER_PAGE, "description": "relative"}},
+        )
+    },
+)
 async def home(_: Request) -> HTTPResponse:
     """The order page; relative, so that it works behind a path prefix."""
     return redirect(ORDER_PAGE)
 
 
+@describe(
+    tag="pages",
+    answers={
+        200: Answer(
+            "The port.",
+            in_json(
+                {
+                    "type": "object",
+                    "required": ["server_port"],
+                    "properties": {"server_port": {"type": "integer"}},
+                },
+                {"server_port": 2567},
+            ),
+        )
+    },
+)
 async def config(request: Request) -> HTTPResponse:
     """What the original's page asked for."""
     return json_answer({"server_port": settings_of(request).port})
 
 
+@describe(
+    tag="pages",
+    parameters=(
+        Parameter(
+            "path", "path", "a file", {"type": "string", "minLength": 1}, "order_drink.html", True
+        ),
+    ),
+    answers={200: Answer("The file.", {"*/*": ({}, None)}), 304: NOT_MODIFIED},
+    errors=("NotFound",),
+)
 async def page(request: Request, path: str) -> HTTPResponse:
     """A file; the user's own comes before the one that ships."""
     folders = filter(None, (settings_of(request).public, shipped_files()))

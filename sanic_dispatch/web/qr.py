@@ -16,6 +16,7 @@ from sanic_dispatch.public_url import is_page_url, order_page_of, origin_of
 from sanic_dispatch.web.answers import LOOKED_AT
 from sanic_dispatch.web.clients import Proxies
 from sanic_dispatch.web.context import settings_of
+from sanic_dispatch.web.openapi.operation import NOT_MODIFIED, Answer, Parameter, describe
 from sanic_dispatch.web.validated import validated
 
 qr = Blueprint("qr")
@@ -26,6 +27,20 @@ QUIET = 2
 FRESH = {"Cache-Control": "max-age=300"}
 
 
+@describe(
+    tag="pages",
+    parameters=(
+        Parameter(
+            "query", "url", "an address of this host; not needed with --public-url",
+            {"type": "string", "format": "uri"}, "http://localhost:2567/public/order_drink.html",
+        ),
+    ),
+    answers={
+        200: Answer("A drawing.", {"image/svg+xml": ({"type": "string"}, None)}),
+        304: NOT_MODIFIED,
+    },
+    errors=("InvalidRequest",),
+)  # fmt: skip
 async def code(request: Request) -> HTTPResponse:
     """The code of --public-url; without one, of the page's own address, which it tells."""
     public_url = settings_of(request).public_url

@@ -13,12 +13,69 @@ from sanic_dispatch.job import Job
 from sanic_dispatch.web import access
 from sanic_dispatch.web.context import dispatcher_of, now_s_of
 from sanic_dispatch.web.cpee import instance_url_of, key_of, plain
+from sanic_dispatch.web.openapi.operation import (
+    TAKING,
+    Answer,
+    Parameter,
+    describe,
+    in_json,
+)
+from sanic_dispatch.web.openapi.schemas import CALLBACK_URL, HANDED_JOB, ref
 from sanic_dispatch.worker import Worker
 
 workers = Blueprint("workers")
 
+_ANY = {"type": "string", "minLength": 1}
+_HEADERS = (
+    Parameter(
+        "header",
+        "CPEE-CALLBACK",
+        "where it waits: an absolute http or https address",
+        {
+            "type": "string",
+            "pattern": r"^https?://[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,3}(:[1-9][0-9]{0,3})?/[!-~]*$",
+        },
+        CALLBACK_URL,
+        required=True,
+    ),
+    Parameter("header", "CPEE-INSTANCE-UUID", "its process instance", _ANY, "9b3f6c1e"),
+    Parameter("header", "CPEE-ACTIVITY", "which of its activities", _ANY, "a1"),
+    Parameter(
+        "header",
+        "CPEE-INSTANCE-URL",
+        "where the instance can be asked for its state",
+        _ANY,
+        "http://engine.example:8298/4/",
+    ),
+    Parameter("header", "CPEE-LABEL", "shown on the monitor", _ANY, "Register worker"),
+)
+_LOST = Parameter(
+    "query", "lost", "the last answer never arrived: the same job again", {"type": "string"}, ""
+)
+
 
 @workers.post("/register-worker")
+@describe(
+    tag="workers",
+    door=access.WORKER,
+    parameters=(*_HEADERS, _LOST),
+    answers={
+        200: Answer(
+            "A job waited: here it is.",
+            in_json(ref("handed_job"), HANDED_JOB),
+            {"Job-Receipt": {"type": "string", "description": "proves later who got it"}},
+        ),
+        202: Answer(
+            "It waits, and gets its job later by PUT to the callback.",
+            in_json({"const": "Queued"}, "Queued"),
+            {"CPEE-CALLBACK": {"const": "true"}},
+        ),
+    },
+    errors=(
+        *("Unauthorized", "Missing", "NotAString", "NotAUrl", "NotAllowed", "QueueFull"),
+        *TAKING,
+    ),
+)
 async def register(request: Request) -> HTTPResponse | None:
     """Take in a worker: 200 with a job, or 202 ``"Queued"``: it is called back later."""
     access.check(request, access.WORKER)

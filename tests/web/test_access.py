@@ -57,6 +57,8 @@ PUBLIC = [
     "HEAD /public/<path>",
     "HEAD /health",
     "HEAD /ready",
+    "HEAD /docs",
+    "HEAD /openapi.json",
     "HEAD /metrics",
     "HEAD /menu",
     "HEAD /qr.svg",

@@ -1,0 +1,199 @@
+"""The OpenAPI document of an app: its routes, in the words of their handlers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sanic import Sanic
+
+from sanic_dispatch import __version__
+from sanic_dispatch.settings import DOORS
+from sanic_dispatch.web.openapi.operation import JSON, OPERATION, Answer, Operation, Parameter
+from sanic_dispatch.web.openapi.problems import ANYWHERE, PROBLEMS
+from sanic_dispatch.web.openapi.schemas import SCHEMAS, ref
+
+TAGS = {
+    "jobs": "For whoever submits jobs.",
+    "workers": "For whoever does them.",
+    "operator": "For whoever is in charge.",
+    "live": "What goes on, as it happens.",
+    "pages": "What browsers load.",
+    "service": "How the service is.",
+}
+
+_DESCRIPTION = """\
+The oldest job goes to the worker that has waited longest.
+
+Every path is relative to wherever the service is mounted. Every error is a problem document \
+(RFC 9457) with one word in `Error` that programs can rely on. GET requests of pages and of the \
+service answer HEAD too. The live channel `/live` is a websocket: `/asyncapi.json` describes it.
+"""
+
+
+class Described(NamedTuple):
+    """A route that says what it is."""
+
+    path: str
+    method: str
+    name: str
+    operation: Operation
+    handler: Any
+
+
+def described(app: Sanic[Any, Any]) -> Iterator[Described]:
+    """Every route and method, in the order of paths; HEAD goes with GET."""
+    for route in sorted(app.router.routes, key=lambda route: str(route.path)):
+        operation = getattr(route.handler, OPERATION, None)
+        if operation is None:
+            raise ValueError(f"/{route.path} does not say what it is")
+        path = "/" + re.sub(r"<(\w+)(?::\w+)?>", r"{\1}", route.path)
+        for method in sorted(set(route.methods) - {"HEAD"}):
+            name = re.sub(r"\W", "_", route.name.partition(".")[2])
+            yield Described(path, method.lower(), name, operation, route.handler)
+
+
+def document(app: Sanic[Any, Any]) -> dict[str, Any]:
+    """The whole of it."""
+    paths = {
+        path: {each.method: _operation(each) for each in of_path}
+        for path, of_path in groupby(described(app), key=lambda each: each.path)
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "sanic-dispatch",
+            "version": __version__,
+            "summary": "A realtime job dispatcher",
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "./", "description": "wherever this document comes from"}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": SCHEMAS,
+            "responses": {PROBLEMS[word].anchor: _problems([word]) for word in ANYWHERE},
+            "securitySchemes": dict(_schemes()),
+        },
+    }
+
+
+def _schemes() -> Iterator[tuple[str, dict[str, str]]]:
+    for door in DOORS:
+        text = f"The {door}'s token"
+        yield door, {"type": "http", "scheme": "bearer", "description": text}
+        yield (
+            f"{door}_query",
+            {
+                "type": "apiKey",
+                "in": "query",
+                "name": "token",
+                "description": f"{text}, where no header can be sent",
+            },
+        )
+
+
+def _operation(each: Described) -> dict[str, Any]:
+    operation = each.operation
+    summary, description = operation.text_of(each.handler)
+    said: dict[str, Any] = {
+        "operationId": each.name,
+        "tags": [operation.tag],
+        "summary": summary,
+        "responses": _responses(operation),
+    }
+    if description:
+        said["description"] = description
+    if operation.parameters:
+        said["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
+    if operation.body:
+        content = {JSON: {"schema": operation.body.schema, "example": operation.body.example}}
+        said["requestBody"] = {"required": operation.body.required, "content": content}
+    if operation.door:
+        said["security"] = _security(operation.door)
+    return said
+
+
+def _security(door: str) -> list[dict[str, list[str]]]:
+    """The operator's door never stands open; the others do, where no token is set."""
+    needed: list[dict[str, list[str]]] = [{door: []}, {f"{door}_query": []}]
+    return needed if door == "operator" else [{}, *needed]
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "in": parameter.where,
+        "name": parameter.name,
+        "description": parameter.text,
+        "required": parameter.required,
+        "schema": parameter.schema,
+        "example": parameter.example,
+    }
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    answers = {str(status): _answer(answer) for status, answer in operation.answers.items()}
+    words = sorted({*operation.errors, *ANYWHERE}, key=lambda word: (PROBLEMS[word].status, word))
+    for status, of_status in groupby(words, key=lambda word: PROBLEMS[word].status):
+        found = list(of_status)
+        is_own = found != [word for word in ANYWHERE if PROBLEMS[word].status == status]
+        shared = {"$ref": f"#/components/responses/{PROBLEMS[found[0]].anchor}"}
+        answers[str(status)] = _problems(found) if is_own else shared
+    return answers
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    said: dict[str, Any] = {"description": answer.text}
+    if answer.content:
+        said["content"] = {
+            media_type: {"schema": schema, **({} if example is None else {"example": example})}
+            for media_type, (schema, example) in answer.content.items()
+        }
+    if answer.headers:
+        said["headers"] = {name: _header(schema) for name, schema in answer.headers.items()}
+    return said
+
+
+def _problems(words: list[str]) -> dict[str, Any]:
+    """Errors of one status, each with its example."""
+    phrase = HTTPStatus(PROBLEMS[words[0]].status).phrase
+    examples = {word: {"value": _example(word, phrase)} for word in words}
+    schema = {"allOf": [ref("problem"), {"properties": {"Error": {"enum": words}}}]}
+    said: dict[str, Any] = {
+        "description": f"{phrase}: {', '.join(words)}",
+        "content": {"application/problem+json": {"schema": schema, "examples": examples}},
+    }
+    if headers := _headers(words):
+        said["headers"] = headers
+    return said
+
+
+def _headers(words: list[str]) -> dict[str, Any]:
+    """Those of any of the words: required where all have it."""
+    of_words = [PROBLEMS[word].headers for word in words]
+    names = {name: example for headers in of_words for name, example in headers.items()}
+    return {
+        name: {**_header({"type": "string"}), "example": example,
+               "required": all(name in headers for headers in of_words)}
+        for name, example in names.items()
+    }  # fmt: skip
+
+
+def _header(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"schema": dict(schema)}
+
+
+def _example(word: str, phrase: str) -> dict[str, Any]:
+    problem = PROBLEMS[word]
+    example = {
+        "type": "about:blank",
+        "title": phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "Error": word,
+    }
+    return example | ({"state": "assigned"} if word in ("WrongState", "NotTheHolder") else {})

@@ -1,0 +1,181 @@
+"""The objects of the HTTP interface as JSON Schema, with an example of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic_dispatch.job import Stage, State
+from sanic_dispatch.live import schema as live
+from sanic_dispatch.worker import Cause
+
+Schema = dict[str, Any]
+
+
+def ref(name: str) -> Schema:
+    """A schema by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(required: Schema, optional: Schema | None = None) -> Schema:
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": required | (optional or {}),
+        "additionalProperties": False,
+    }
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+ID: Schema = {"type": "string", "description": "the secret id: 32 hex digits"}
+TICKET: Schema = {"type": "integer", "minimum": 1, "description": "the number that people see"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+STATE: Schema = {"type": "string", "enum": [state.value for state in State]}
+WINDOW: Schema = {
+    "type": "array",
+    "items": {"type": "number"},
+    "minItems": 2,
+    "maxItems": 2,
+    "description": "between when and when it will be ready, Unix seconds",
+}
+CALLBACK: Schema = {"type": "string", "description": "the callback of a worker"}
+LINE: Schema = {"type": "string", "maxLength": 200, "description": "one printable line"}
+TEXT: Schema = {
+    "anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}],
+    "description": "a text, or one for each language",
+}
+
+OWN: dict[str, Schema] = {
+    "problem": {
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "Error"],
+        "properties": {
+            "type": {"const": "about:blank"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "Error": {"type": "string", "description": "one word that programs can rely on"},
+            "state": STATE,
+            "eta": _or_null(WINDOW),
+        },
+        "additionalProperties": False,
+        "description": "RFC 9457",
+    },
+    "queued": _object({"Queued": _object({"position": {"type": "integer", "minimum": 1}})}),
+    "handed_job": _object(
+        {
+            "Job": _object(
+                {"id": ID, "data": {"description": "any JSON, as submitted"}, "submitted_at": TIME}
+            )
+        }
+    ),
+    "job": _object(
+        {
+            "id": ID,
+            "ticket": TICKET,
+            "state": STATE,
+            "position": _or_null({"type": "integer", "minimum": 1}),
+            "submitted_at": TIME,
+            "eta": _or_null(WINDOW),
+        },
+        {
+            "reason": {"type": "string", "description": "why it failed, or was cancelled"},
+            "result": {"description": "what the worker gave: any JSON"},
+        },
+    ),
+    "listed_job": _object(
+        {
+            "id": ID,
+            "ticket": TICKET,
+            "state": STATE,
+            "stage": _or_null({"enum": [stage.value for stage in Stage]}),
+            "submitted_at": TIME,
+            "attempt": {"type": "integer", "minimum": 0},
+            "reason": {"type": "string"},
+            "worker": _or_null(CALLBACK),
+        }
+    ),
+    "listed_worker": _object(
+        {
+            "callback": CALLBACK,
+            "label": {"type": "string"},
+            "registered_at": TIME,
+            "aside": _or_null(
+                _object(
+                    {
+                        "cause": {"enum": [cause.value for cause in Cause]},
+                        "reason": {"type": "string"},
+                    }
+                )
+            ),
+        }
+    ),
+    "jobs": _object(
+        {"jobs": {"type": "array", "items": ref("listed_job")}, "next": _or_null(TICKET)}
+    ),
+    "workers": _object({"workers": {"type": "array", "items": ref("listed_worker")}}),
+    "reason": _object({}, {"reason": LINE}) | {"additionalProperties": True},
+    "callback": _object({"callback": CALLBACK}, {"reason": LINE}) | {"additionalProperties": True},
+    "failure": _object({}, {"reason": LINE, "retry": {"type": "boolean"}})
+    | {"additionalProperties": True},
+    "menu": _object(
+        {
+            "drinks": {
+                "type": "array",
+                "items": _object(
+                    {"id": {"type": "string"}, "name": TEXT},
+                    {"description": TEXT, "image": {"type": "string"}},
+                ),
+            }
+        }
+    ),
+}
+
+SCHEMAS = {**OWN, **live.schemas()}
+"""Ours, and those of the live channel."""
+
+JOB_ID = "2f6c1d0e9b8a7f6e5d4c3b2a19080706"
+CALLBACK_URL = "http://engine.example:8298/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
+ORDER = {"drink": "mojito", "name": "Ada", "logo": "lion"}
+SUBMITTED_AT = "2024-11-24T01:39:00.123456Z"
+JOB = {
+    "id": JOB_ID,
+    "ticket": 42,
+    "state": "waiting",
+    "position": 3,
+    "submitted_at": SUBMITTED_AT,
+    "eta": [1732412520.0, 1732412700.0],
+}
+HANDED_JOB = {"Job": {"id": JOB_ID, "data": ORDER, "submitted_at": SUBMITTED_AT}}
+LISTED_JOB = {
+    "id": JOB_ID,
+    "ticket": 42,
+    "state": "assigned",
+    "stage": "confirmed",
+    "submitted_at": SUBMITTED_AT,
+    "attempt": 1,
+    "reason": "",
+    "worker": CALLBACK_URL,
+}
+LISTED_WORKER = {
+    "callback": CALLBACK_URL,
+    "label": "Register worker",
+    "registered_at": SUBMITTED_AT,
+    "aside": None,
+}
+FRAME = {
+    "at": "a1b2c3d4:41",
+    "now": 1732412345.1,
+    "state": {
+        "order/42": {
+            "n": 42,
+            "logo": "lion",
+            "drink": "Mojito",
+            "state": "waiting",
+            "t": 1732412340.0,
+        },
+        "bar": {"robots": 2, "waiting": 7, "assigned": 1, "paused": False},
+    },
+}

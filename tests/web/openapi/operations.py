@@ -1,0 +1,16 @@
+"""The document, without a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic_dispatch.app import create_app
+from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.web.openapi.document import document
+
+
+def the_document() -> dict[str, Any]:
+    """As /openapi.json has it."""
+    app = create_app(Settings.of(Mode.IN_MEMORY))
+    app.router.finalize()
+    return document(app)

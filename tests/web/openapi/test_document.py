@@ -1,0 +1,146 @@
+"""The OpenAPI document: it says what the routes are and what docs/protocol.md says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+import schemathesis
+
+from sanic_dispatch.web.errors import STATUS
+from sanic_dispatch.web.openapi.page import page
+from sanic_dispatch.web.openapi.problems import ANYWHERE, NO_OPERATION, PROBLEMS
+from tests.kit.server import running_service
+from tests.web.openapi.operations import the_document
+from tests.web.test_access import routes_of
+from tests.web.test_errors import PROTOCOL, ROWS
+
+DOCUMENT = the_document()
+OPERATIONS = [
+    (method.upper(), path, operation)
+    for path, of_path in DOCUMENT["paths"].items()
+    for method, operation in of_path.items()
+]
+IDS = [f"{method} {path}" for method, path, _ in OPERATIONS]
+
+
+def examples(operation: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Where, schema and example: of the parameters, the body, and every answer."""
+    for parameter in operation.get("parameters", []):
+        yield parameter["name"], parameter["schema"], parameter["example"]
+    contents = [operation["requestBody"]] if "requestBody" in operation else []
+    contents += [each for each in operation["responses"].values() if "$ref" not in each]
+    for where in contents:
+        for media_type, content in where.get("content", {}).items():
+            if "example" in content:
+                yield media_type, content["schema"], content["example"]
+            for word, example in content.get("examples", {}).items():
+                yield word, content["schema"], example["value"]
+
+
+def is_valid(schema: Any, value: Any) -> bool:
+    whole = {**schema, "components": DOCUMENT["components"]}
+    return jsonschema.Draft202012Validator(whole).is_valid(value)
+
+
+def test_it_is_openapi() -> None:
+    """OpenAPI 3.1, as schemathesis checks it, and JSON."""
+    assert DOCUMENT["openapi"] == "3.1.0"
+    schemathesis.openapi.from_dict(DOCUMENT).validate()
+    assert json.loads(json.dumps(DOCUMENT)) == json.loads(json.dumps(DOCUMENT))
+
+
+async def test_it_has_every_route() -> None:
+    """Each route and method is an operation and the other way round; HEAD goes with GET."""
+    async with running_service() as service:
+        routes = {route for route in routes_of(service) if not route.startswith("HEAD ")}
+        async with service.http.get(service.base_url + "openapi.json") as response:
+            served = await response.json()
+    assert {name.replace("{", "<").replace("}", ">") for name in IDS} == routes
+    assert served == json.loads(json.dumps(DOCUMENT))
+
+
+def test_each_operation_has_a_name_of_its_own() -> None:
+    """Programs are made from it: a name is a word, and there once."""
+    names = [operation["operationId"] for _, _, operation in OPERATIONS]
+    assert len(set(names)) == len(names)
+    assert all(name.isidentifier() for name in names)
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
+def test_every_example_is_what_it_is_an_example_of(method: str, path: str, operation: Any) -> None:
+    """Of parameters, bodies, answers and errors; and each operation has some."""
+    found = list(examples(operation))
+    assert operation["summary"].endswith((".", "``.", "n}}``."))
+    for where, schema, example in found:
+        assert is_valid(schema, example), f"{method} {path}: {where}"
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
+def test_the_protocol_has_every_operation(method: str, path: str, operation: Any) -> None:
+    """docs/protocol.md names each request."""
+    named = path.replace("{job_id}", "<id>").replace("{path}", "<file>")
+    assert re.search(rf"{re.escape(named)}(?![\w/])", PROTOCOL), operation["operationId"]
+
+
+def test_the_protocol_has_no_other_requests() -> None:
+    """What it names with its method exists."""
+    named = re.findall(r"`(GET|POST|DELETE) (/[\w/<>.-]*)", PROTOCOL)
+    known = {(method, path.replace("{job_id}", "<id>").replace("{path}", "<file>"))
+             for method, path, _ in OPERATIONS}  # fmt: skip
+    assert set(named) <= known
+
+
+def test_every_error_stands_in_both() -> None:
+    """The same words, status and headers in the document and in the protocol's table."""
+    documented = {word: (int(status), besides) for status, word, _, besides in ROWS}
+    assert documented.keys() == PROBLEMS.keys()
+    for word, problem in PROBLEMS.items():
+        status, besides = documented[word]
+        assert problem.status == status, word
+        for header in problem.headers.items():
+            assert f"`{header[0]}: {header[1]}`" in besides, word
+
+
+def test_every_error_of_ours_is_in_the_document() -> None:
+    """With its status; and each belongs to some operation, or to any."""
+    for status, word in STATUS.values():
+        if word != "InvalidCallback":  # it always says which of three words it is
+            assert PROBLEMS[word].status == status
+    of_operations = {word for _, _, operation in OPERATIONS for word, _, _ in examples(operation)}
+    assert PROBLEMS.keys() <= of_operations | set(ANYWHERE) | set(NO_OPERATION)
+
+
+async def test_the_page_needs_nothing_from_elsewhere() -> None:
+    """/docs under the strict policy: no script, no style in it, and only what is beside it."""
+    async with running_service() as service:
+        async with service.http.get(service.base_url + "docs") as response:
+            text, policy = await response.text(), response.headers["Content-Security-Policy"]
+        loaded = re.findall(r'<link [^>]*href="([^"]+)"', text)
+        for path in loaded:
+            async with service.http.get(service.base_url + path) as response:
+                assert response.status == 200, path
+    assert "default-src 'none'" in policy
+    assert "<script" not in text
+    assert " style=" not in text
+    links = re.findall(r'(?:href|src)="([^"#]+)"', text)
+    assert len(links) >= 5
+    assert not [link for link in links if "//" in link or link.startswith("/")]
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
+def test_the_page_has_every_operation(method: str, path: str, operation: Any) -> None:
+    """With a place of its own to link to."""
+    text = page(DOCUMENT)
+    assert text.count(f'id="{operation["operationId"]}"') == 1
+    assert text.count(f'href="#{operation["operationId"]}"') == 1
+
+
+def test_the_page_escapes_what_it_shows() -> None:
+    """An example can hold anything."""
+    document = json.loads(json.dumps(DOCUMENT).replace("Ada", "<script>"))
+    assert "<script>" not in page(document)

@@ -1,0 +1,65 @@
+"""Schemathesis: whatever is sent, the answers are those that the document has, and never a 500.
+
+SCHEMATHESIS_SEED throws the dice of an earlier run; TORTURE makes it 1,000 requests per operation.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, seed, settings
+from schemathesis import Case
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+
+from tests.kit.server import free_port, server_process
+from tests.web.openapi.operations import the_document
+
+IS_TORTURE = "TORTURE" in os.environ
+REQUESTS = 1000 if IS_TORTURE else 100
+SEED = int(os.environ.get("SCHEMATHESIS_SEED", random.SystemRandom().randrange(2**32)))
+TOKEN = "schemathesis-operator-token"
+
+UNSAYABLE = {
+    "jobs_submit": "a key that was used for another job",
+    "live_follow": "either view or order, and the upgrade",
+    "live_look": "either view or order",
+    "qr_code": "an address of this very host",
+}
+"""What an operation asks for that no schema can say: there, valid data may be refused."""
+
+DOCUMENT: dict[str, Any] = the_document()
+schema = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of its own, in memory, with an operator's token."""
+    port = free_port()
+    folder: Path = tmp_path_factory.mktemp("schemathesis")
+    arguments = ("--mode", "InMemory", "--operator-token", TOKEN, "--log-level", "error",
+                 "--submit-wait", "0.05", "--callback-timeout", "0.05")  # fmt: skip
+    with server_process(*arguments, port=port, cwd=folder) as process:
+        yield f"http://127.0.0.1:{port}"
+        assert process.poll() is None
+
+
+@schema.parametrize()
+@seed(SEED)
+@settings(max_examples=REQUESTS, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(1800 if IS_TORTURE else 120)
+def test_every_operation(case: Case, url: str) -> None:
+    """Status, media type, headers and schema of each answer are documented; no 500."""
+    print(f"SCHEMATHESIS_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
+    name, parameters = case.operation.definition.raw["operationId"], case.operation.query
+    body = case.operation.definition.raw.get("requestBody", {})
+    excluded = [negative_data_rejection] if parameters else []  # unknown ones are ignored
+    if name in UNSAYABLE or "reason" in str(body):  # a reason is printable, as Unicode has it
+        excluded.append(positive_data_acceptance)
+    headers = {"Authorization": f"Bearer {TOKEN}"} if "/operator/" in case.path else {}
+    case.call_and_validate(base_url=url, headers=headers, excluded_checks=excluded)
