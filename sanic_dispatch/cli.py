@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sanic_dispatch import __version__
+from sanic_dispatch.commands.configuring import show_config
 from sanic_dispatch.commands.controlling import ctl
 from sanic_dispatch.commands.serving import demo, serve
 from sanic_dispatch.commands.storing import check, export, import_
@@ -45,7 +46,7 @@ def cli() -> None:
 
 cli.add_command(serve)
 cli.add_command(demo)
-for command in (submit, watch, work, ctl, check, export, import_):
+for command in (submit, watch, work, ctl, show_config, check, export, import_):
     cli.add_command(command)
 
 

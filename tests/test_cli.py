@@ -146,7 +146,7 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         log_level="debug",
     )
     known = {long_flag(setting) for setting in settings_of("serve")}
-    assert {*flags, "--mode", "--repair"} == known
+    assert {*flags, "--mode", "--repair", "--config"} == known
 
 
 def test_the_originals_command_line_works(called):

@@ -79,6 +79,7 @@ def _tokens(door: str, section: str) -> list[Setting]:
             "TOKEN",
             f"Whoever {_WHO[door]} needs one of these.",
             shown="one is made at the start" if door == "operator" else "none, so everybody may",
+            is_secret=True,
         ),
         _list(
             f"--{door}-token-file",
@@ -99,11 +100,13 @@ def _list(
     text: str,
     shown: str = "none",
     type: click.ParamType[Any] | None = None,
+    is_secret: bool = False,
 ) -> Setting:
     return Setting(
         flag,
         field,
         section=section,
+        is_secret=is_secret,
         type=type,
         multiple=True,
         metavar=metavar,

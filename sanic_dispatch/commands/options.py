@@ -9,15 +9,19 @@ from pathlib import Path
 
 import click
 
+from sanic_dispatch.commands.amounts import count, duration
+from sanic_dispatch.commands.config_file import ConfigFile
 from sanic_dispatch.commands.guards import access_options, browser_options
-from sanic_dispatch.commands.parameters import Count, Duration, OneOf, Setting
-from sanic_dispatch.settings import HOUR_S, LogFormat, LogLevel, Mode, OnDoubt, Settings
+from sanic_dispatch.commands.limits import limit_options, log_options
+from sanic_dispatch.commands.parameters import Duration, OneOf, Setting
+from sanic_dispatch.settings import HOUR_S, Mode, OnDoubt, Settings
 
 ENVIRONMENT = """\b
 Every option can be given as an environment variable instead: SANIC_DISPATCH_
-and its long name in capitals. --data-dir is SANIC_DISPATCH_DATA_DIR. An option
-on the command line wins. One that may be given several times takes its values
-separated by blanks.
+and its long name in capitals. --data-dir is SANIC_DISPATCH_DATA_DIR. One that
+may be given several times takes its values separated by blanks. And in a TOML
+file (--config), by its long name: data-dir = "/var/lib/dispatch". An option on
+the command line wins over the variable, the variable over the file.
 """
 
 _DEFAULTS = Settings()
@@ -28,13 +32,14 @@ _MODE = OneOf(Mode)
 def settings_options(mode: Mode = _DEFAULTS.job_queue_mode) -> list[click.Parameter]:
     """Options for all settings, with this default for the mode of the queues."""
     return [
+        ConfigFile(),
         *_network(),
         *_queues(mode),
         *_deliveries(),
         *access_options(),
         *browser_options(),
-        *_limits(),
-        *_log(),
+        *limit_options(),
+        *log_options(),
     ]
 
 
@@ -149,7 +154,7 @@ def _queues(mode: Mode) -> list[Setting]:
             help="Set damaged entries of jobs.json and workers.json aside, into a file beside it, "
             "and start with the others. Without it, nothing starts on a damaged file.",
         ),
-        _duration(
+        duration(
             "--keep-done",
             section,
             Duration("hours", HOUR_S),
@@ -161,25 +166,25 @@ def _queues(mode: Mode) -> list[Setting]:
 def _deliveries() -> list[Setting]:
     section = "Deliveries"
     return [
-        _duration(
+        duration(
             "--submit-wait",
             section,
             Duration("seconds"),
             "Seconds that the answer to a new job waits at most for a worker to take it.",
         ),
-        _duration(
+        duration(
             "--callback-timeout",
             section,
             Duration("seconds"),
             "Seconds that one call of a worker's callback may take in all.",
         ),
-        _count(
+        count(
             "--max-attempts",
             section,
             "How often workers that are alive may refuse a job, or ask for a retry, before it "
             "counts as failed.",
         ),
-        _duration(
+        duration(
             "--lease",
             section,
             Duration("seconds", may_be_off=True),
@@ -194,100 +199,23 @@ def _deliveries() -> list[Setting]:
             help="When nobody knows whether a worker has the job: hold it until that is cleared "
             "up, or resend it to the next worker. Auto holds where the worker can be asked.",
         ),
-        _duration(
+        duration(
             "--worker-patience",
             section,
             Duration("hours", HOUR_S),
             "Hours for which a worker is kept whose callback is not pending.",
         ),
-        _duration(
+        duration(
             "--probe-after",
             section,
             Duration("seconds"),
             "Seconds after which a waiting worker is asked whether it still waits before it gets "
             "a job.",
         ),
-        _duration(
+        duration(
             "--stop-grace",
             section,
             Duration("seconds"),
             "Seconds that deliveries under way may take when the service is told to stop.",
         ),
     ]
-
-
-def _limits() -> list[Setting]:
-    section = "Limits"
-    return [
-        _count("--max-jobs", section, "Jobs that may wait; further ones are refused."),
-        _count("--max-workers", section, "Workers that may wait; further ones are refused."),
-        Setting(
-            "--max-body",
-            "max_body_bytes",
-            section=section,
-            type=int,
-            default=_DEFAULTS.max_body_bytes,
-            metavar="BYTES",
-            help="Bytes that the body of a request may have; 2097152 are 2 MiB.",
-        ),
-        _count("--max-depth", section, "How deep the JSON of a job may be nested."),
-        _count(
-            "--max-connections",
-            section,
-            "Clients that may follow the live channel; further ones are told to come back.",
-        ),
-        Setting(
-            "--orders-per-minute",
-            section=section,
-            callback=Count(may_be_off=True),
-            default="off",
-            metavar="N|off",
-            help="Jobs that one address may submit in a minute; a venue often shares one address.",
-        ),
-        _duration(
-            "--request-timeout",
-            section,
-            Duration("seconds"),
-            "Seconds within which a request must have arrived.",
-        ),
-    ]
-
-
-def _log() -> list[Setting]:
-    section = "Log (written to standard error)"
-    return [
-        Setting(
-            "--log-format",
-            section=section,
-            type=OneOf(LogFormat),
-            default=_DEFAULTS.log_format.value,
-            help="Lines for people, or one JSON object a line. Auto: human on a terminal, JSON "
-            "elsewhere.",
-        ),
-        Setting(
-            "--log-level",
-            section=section,
-            type=OneOf(LogLevel),
-            default=_DEFAULTS.log_level.value,
-            help="The least important lines to write.",
-        ),
-    ]
-
-
-def _count(flag: str, section: str, text: str) -> Setting:
-    default = getattr(_DEFAULTS, flag[2:].replace("-", "_"))
-    return Setting(flag, section=section, type=int, default=default, metavar="N", help=text)
-
-
-def _duration(flag: str, section: str, unit: Duration, text: str) -> Setting:
-    field = flag[2:].replace("-", "_") + "_s"
-    default = unit.shown(getattr(_DEFAULTS, field))
-    return Setting(
-        flag,
-        field,
-        section=section,
-        callback=unit,
-        default=default,
-        metavar=unit.metavar,
-        help=text,
-    )

@@ -16,14 +16,19 @@ Word = TypeVar("Word", bound=StrEnum)
 class Setting(click.Option):
     """An option that is an environment variable too, in its section of the help.
 
-    ``--data-dir`` is ``SANIC_DISPATCH_DATA_DIR``.
+    ``--data-dir`` is ``SANIC_DISPATCH_DATA_DIR``, and ``data-dir`` in a file (``key``). What
+    ``is_secret`` is shown to nobody.
     """
 
-    def __init__(self, *names: str, section: str, **attributes: Any) -> None:
+    def __init__(
+        self, *names: str, section: str, is_secret: bool = False, **attributes: Any
+    ) -> None:
         flag = next(name for name in names if name.startswith("--"))
-        attributes["envvar"] = PREFIX + flag[2:].replace("-", "_").upper()
+        self.key = flag[2:]
+        attributes["envvar"] = PREFIX + self.key.replace("-", "_").upper()
         super().__init__(names, **{"show_default": True, **attributes})
         self.section = section
+        self.is_secret = is_secret
 
 
 class SettingsCommand(click.Command):

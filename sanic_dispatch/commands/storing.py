@@ -20,14 +20,14 @@ from sanic_dispatch.settings import Settings
 LONG = 2000
 """From so many records on, a terminal shows how far it is."""
 
-_NAMES = ("mode", "job_queue_mode", "worker_queue_mode", "data_dir")
+_NAMES = ("config", "mode", "job_queue_mode", "worker_queue_mode", "data_dir")
 
 
 def _options(*names: str) -> list[click.Parameter]:
     return [option for option in settings_options() if option.name in names]
 
 
-@click.command(cls=SettingsCommand, params=_options("data_dir"))
+@click.command(cls=SettingsCommand, params=_options("config", "data_dir"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check(data_dir: Path, as_json: bool) -> None:
     """Look into a data folder without starting: how much is there, and is it whole?
