@@ -12,9 +12,9 @@ from socket import socket
 from typing import Any
 
 import structlog
-from sanic import Sanic
+from sanic import Request, Sanic
 
-from sanic_dispatch import logs
+from sanic_dispatch import logs, request_id
 from sanic_dispatch.banner import announce, warn_if_open
 from sanic_dispatch.callbacks import Callbacks, Guard
 from sanic_dispatch.clock import SystemClock
@@ -34,6 +34,7 @@ from sanic_dispatch.serving import FAREWELL_S, run, serving
 from sanic_dispatch.settings import Settings
 from sanic_dispatch.signals import Stop
 from sanic_dispatch.supervisor import Patience, Supervisor
+from sanic_dispatch.trail import Trail
 from sanic_dispatch.watchdog import Watchdog
 from sanic_dispatch.web import errors
 from sanic_dispatch.web.access import Access
@@ -44,6 +45,7 @@ from sanic_dispatch.web.follower import Followers
 from sanic_dispatch.web.health import health
 from sanic_dispatch.web.holder import holder
 from sanic_dispatch.web.jobs import jobs
+from sanic_dispatch.web.lists import lists
 from sanic_dispatch.web.live import live
 from sanic_dispatch.web.menu import Menu, menu
 from sanic_dispatch.web.operator import operator
@@ -54,7 +56,7 @@ from sanic_dispatch.web.workers import workers
 
 Prepare = Callable[[Sanic[Any, Any], Settings], None]
 
-BLUEPRINTS = (jobs, holder, workers, operator, live, pages, menu, qr, health, docs)
+BLUEPRINTS = (jobs, holder, workers, operator, lists, live, pages, menu, qr, health, docs)
 
 KEEP_ALIVE_S = 75
 """For how long a connection may be silent between requests."""
@@ -112,10 +114,15 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     _guard(app, settings)
     for blueprint in BLUEPRINTS:
         app.blueprint(blueprint.copy(blueprint.name))
+    app.register_middleware(_begin_request, "request")
     errors.install(app)
     install_cors(app, settings.cors_origins)
     _run_services(app, settings)
     return app
+
+
+def _begin_request(request: Request) -> None:
+    request_id.begin(request.headers.get("x-request-id"))
 
 
 def _guard(app: Sanic[Any, Any], settings: Settings) -> None:
@@ -161,7 +168,8 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
         settings.max_attempts, settings.lease_s, settings.resend_doubt, settings.probe_after_s
     )
     patience = Patience(worker_s=settings.worker_patience_s)
-    events.subscribe(logs.log_event)
+    app.ctx.trail = Trail()
+    events.subscribe(app.ctx.trail.on_event)
     tally = JobTally()
     events.subscribe(tally.fold)
     async with AsyncExitStack() as stack:

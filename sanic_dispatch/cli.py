@@ -12,6 +12,7 @@ from sanic_dispatch.commands.controlling import ctl
 from sanic_dispatch.commands.serving import demo, serve
 from sanic_dispatch.commands.storing import check, export, import_
 from sanic_dispatch.commands.submitting import submit
+from sanic_dispatch.commands.telling import history
 from sanic_dispatch.commands.watching import watch
 from sanic_dispatch.commands.working import work
 from sanic_dispatch.errors import StartError
@@ -46,7 +47,7 @@ def cli() -> None:
 
 cli.add_command(serve)
 cli.add_command(demo)
-for command in (submit, watch, work, ctl, show_config, check, export, import_):
+for command in (submit, watch, work, ctl, history, show_config, check, export, import_):
     cli.add_command(command)
 
 

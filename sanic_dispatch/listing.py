@@ -21,6 +21,11 @@ class Listing:
         found = (job for job in jobs if job.ticket > after and state in (None, job.state))
         return nsmallest(limit, found, key=lambda job: job.ticket)
 
+    async def of_ticket(self, ticket: int) -> Job | None:
+        """The job of that ticket, if it is kept."""
+        found = await self.jobs(None, ticket - 1, 1)
+        return found[0] if found and found[0].ticket == ticket else None
+
     async def workers(self) -> list[Worker]:
         """All workers that wait, in order; also those that are held or set aside."""
         return await self._pairs.workers.items()

@@ -25,6 +25,7 @@ import ujson
 from sanic_dispatch.errors import StartError
 from sanic_dispatch.events import Event, Kind
 from sanic_dispatch.job import Job
+from sanic_dispatch.request_id import REQUEST_ID
 from sanic_dispatch.settings import LogFormat, LogLevel
 from sanic_dispatch.worker import Worker
 
@@ -83,11 +84,14 @@ def is_human(format: LogFormat, stream: TextIO) -> bool:
     return format is LogFormat.HUMAN or (format is LogFormat.AUTO and stream.isatty())
 
 
-def log_event(event: Event) -> None:
-    """Write the line of an event; where its level is off, nothing is even looked at."""
+def log_event(event: Event, fields: dict[str, Any] | None = None) -> None:
+    """Write the line of an event; where its level is off, nothing is even looked at.
+
+    ``fields`` are what ``fields_of`` says, for whoever has asked already.
+    """
     level = _LEVELS.get(event.kind, logging.INFO)
     if _own.isEnabledFor(level):
-        _log.log(level, event.kind.value, **_fields_of(event))
+        _log.log(level, event.kind.value, **(fields_of(event) if fields is None else fields))
 
 
 def printable(text: str) -> str:
@@ -111,7 +115,8 @@ _QUERY_VALUE = re.compile(r"""([?&][^=&\s"']+=)[^&\s"'#]+""")
 # ---- an event's fields
 
 
-def _fields_of(event: Event) -> dict[str, Any]:
+def fields_of(event: Event) -> dict[str, Any]:
+    """What a line says of an event."""
     fields: dict[str, Any] = {}
     if event.job is not None:
         fields |= _job_fields(event.job) | _durations(event, event.job)
@@ -121,6 +126,8 @@ def _fields_of(event: Event) -> dict[str, Any]:
         fields |= _worker_fields(event.worker)
     if event.reason:
         fields["reason"] = masked(event.reason)
+    if request_id := REQUEST_ID.get():
+        fields["request"] = request_id
     return fields
 
 

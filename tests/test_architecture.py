@@ -11,11 +11,11 @@ PACKAGE = Path(__file__).parent.parent / "sanic_dispatch"
 
 LAYERS = [
     {"job", "worker", "outcome", "events", "errors", "settings", "clock", "strict_json", "tasks",
-     "turns", "tokens", "origins", "menu", "public_url", "signals", "tally"},
+     "turns", "tokens", "origins", "menu", "public_url", "signals", "tally", "request_id"},
     {"lifecycle", "callbacks", "queues", "listen", "logs", "banner", "client", "simulation"},
     {"steps", "seal", "proof", "control", "deliveries", "submissions", "registrations", "reports",
-     "dispatcher", "supervisor", "live", "listing", "metrics", "watchdog", "readiness", "exchange",
-     "transfer", "original", "inspection", "mending"},
+     "dispatcher", "supervisor", "live", "listing", "metrics", "watchdog", "trail", "readiness",
+     "exchange", "transfer", "original", "inspection", "mending"},
     {"web"},
     {"serving"},
     {"app", "demo"},

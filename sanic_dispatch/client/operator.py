@@ -38,6 +38,11 @@ class OperatorClient(DispatchClient):
         async with self._request("GET", "operator", "jobs", query=query) as answer:
             return await read(answer, lambda said: {name: said[name] for name in ("jobs", "next")})
 
+    async def history(self, ticket: int) -> dict[str, Any]:
+        """``{"job","events"}``: the job of that ticket, and what happened to it."""
+        async with self._request("GET", "operator", "history", str(ticket)) as answer:
+            return await read(answer, lambda said: {name: said[name] for name in ("job", "events")})
+
     async def workers(self) -> list[dict[str, Any]]:
         """The workers that wait."""
         async with self._request("GET", "operator", "workers") as answer:

@@ -81,13 +81,13 @@ def list_jobs(state: str | None, after: int, **options: Any) -> None:
             following = page["next"]
         return jobs
 
-    _run(ask, lambda jobs: _print_rows(jobs, JOB_COLUMNS, options["as_json"]), options)
+    run_as_operator(ask, lambda jobs: _print_rows(jobs, JOB_COLUMNS, options["as_json"]), options)
 
 
 @_listing("workers", "List the workers that wait.")
 def list_workers(**options: Any) -> None:
     """Print what there is."""
-    _run(
+    run_as_operator(
         lambda client: client.workers(),
         lambda workers: _print_rows(workers, WORKER_COLUMNS, options["as_json"]),
         options,
@@ -101,7 +101,9 @@ def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: st
         named = [options.pop(argument) for argument in what]
         if not options["yes"] and _is_terminal():
             click.confirm(question.format(*map(printable, named)), abort=True)
-        _run(ask(*named, reason=reason), lambda said: _print(said, options["as_json"]), options)
+        run_as_operator(
+            ask(*named, reason=reason), lambda said: _print(said, options["as_json"]), options
+        )
 
     params: list[click.Parameter] = [
         *(click.Argument([argument], metavar=argument.upper()) for argument in what),
@@ -150,7 +152,8 @@ for command in (
     ctl.add_command(command)
 
 
-def _run(ask: Ask, show: Callable[[Any], None], options: Mapping[str, Any]) -> None:
+def run_as_operator(ask: Ask, show: Callable[[Any], None], options: Mapping[str, Any]) -> None:
+    """Ask the dispatcher, show what it says, and exit."""
     remote.run(_ask(ask, show, options))
 
 
@@ -190,7 +193,7 @@ async def _id_of(client: OperatorClient, job: str) -> str:
 
 def _print(said: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(_json(said))
+        click.echo(json_of(said))
         return
     words = (f"{name} {value}" for name, value in said.items() if value is not None)
     click.echo(printable(", ".join(words)))
@@ -199,7 +202,7 @@ def _print(said: Mapping[str, Any], as_json: bool) -> None:
 def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         for row in rows:
-            click.echo(_json(row))
+            click.echo(json_of(row))
         return
     lines = [columns, *([printable(_cell(row.get(name))) for name in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -213,5 +216,6 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _json(value: Any) -> str:
+def json_of(value: Any) -> str:
+    """One line of JSON."""
     return ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)

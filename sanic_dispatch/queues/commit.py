@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -67,6 +68,8 @@ class _Pending(Generic[T]):
     apply: Callable[[], T]
     undo: Callable[[], None]
     done: asyncio.Future[T]
+    context: Context
+    """Of whoever wants it: what follows from the change knows which request began it."""
 
 
 class GroupCommit(Commit):
@@ -100,7 +103,7 @@ class GroupCommit(Commit):
     ) -> T:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         done.add_done_callback(_look_at)
-        self._pending.append(_Pending(changes, apply, undo, done))
+        self._pending.append(_Pending(changes, apply, undo, done, copy_context()))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all())
         return await asyncio.shield(done)
@@ -152,14 +155,14 @@ def _succeed(batch: list[_Pending[Any]]) -> None:
     """Apply all, in order; one that fails in this must not take the others with it."""
     for each in batch:
         try:
-            each.done.set_result(each.apply())
+            each.done.set_result(each.context.run(each.apply))
         except Exception as error:
             each.done.set_exception(error)
 
 
 def _fail(batch: list[_Pending[Any]], error: Exception) -> None:
     for each in reversed(batch):
-        each.undo()
+        each.context.run(each.undo)
     for each in batch:
         failure = StorageFailed(f"the change could not be written: {error}")
         failure.__cause__ = error

@@ -13,8 +13,6 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from sanic_dispatch.control import Control, said
 from sanic_dispatch.errors import InvalidRequest
-from sanic_dispatch.job import Job, State
-from sanic_dispatch.listing import Listing
 from sanic_dispatch.web import access
 from sanic_dispatch.web.answers import json_answer
 from sanic_dispatch.web.body import read_object, text_in
@@ -34,19 +32,12 @@ from sanic_dispatch.web.openapi.operation import (
 from sanic_dispatch.web.openapi.schemas import (
     CALLBACK,
     CALLBACK_URL,
-    LISTED_JOB,
-    LISTED_WORKER,
-    STATE,
     ref,
 )
-from sanic_dispatch.worker import Worker
 
 operator = Blueprint("operator", url_prefix="/operator")
 
 LONGEST_NAME = 64
-PAGE, LARGEST_PAGE = 100, 1000
-"""Jobs of one answer."""
-
 _WHO = Parameter(
     "header",
     "X-Operator",
@@ -167,56 +158,6 @@ for name, (worker_act, text) in WORKER_ACTS.items():
     )
 
 
-@operator.get("/jobs")
-@describe(
-    **_OF_AN_OPERATOR,
-    parameters=(
-        Parameter("query", "state", "only those of this state", STATE, "failed"),
-        Parameter(
-            "query", "after", "only those behind this ticket",
-            {"type": "integer", "minimum": 0, "maximum": 2**53, "default": 0}, 41,
-        ),
-        Parameter(
-            "query", "limit", "at most so many",
-            {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}, 100,
-        ),
-    ),
-    answers={
-        200: Answer(
-            "Jobs by ticket; next is what to give as after for the following ones, or null.",
-            in_json(ref("jobs"), {"jobs": [LISTED_JOB], "next": None}),
-        )
-    },
-    errors=("Unauthorized", "InvalidRequest", "StorageFailed"),
-)  # fmt: skip
-async def list_jobs(request: Request) -> HTTPResponse:
-    """Jobs by ticket: ``state`` one of the five words, ``after`` a ticket, ``limit``."""
-    access.check(request, access.OPERATOR)
-    word = request.args.get("state")
-    if word is not None and word not in list(State):
-        raise InvalidRequest(f"state is one of {', '.join(State)}")
-    limit = _number(request, "limit", PAGE, LARGEST_PAGE, least=1)
-    found = await _listing(request).jobs(
-        State(word) if word else None, _number(request, "after", 0, 2**53), limit
-    )
-    following = found[-1].ticket if len(found) == limit else None
-    return json_answer({"jobs": list(map(_job, found)), "next": following})
-
-
-@operator.get("/workers")
-@describe(
-    **_OF_AN_OPERATOR,
-    answers={
-        200: Answer("The oldest first.", in_json(ref("workers"), {"workers": [LISTED_WORKER]}))
-    },
-    errors=("Unauthorized", "StorageFailed"),
-)
-async def list_workers(request: Request) -> HTTPResponse:
-    """The workers that wait, the oldest first; also those that are set aside."""
-    access.check(request, access.OPERATOR)
-    return json_answer({"workers": list(map(_worker, await _listing(request).workers()))})
-
-
 async def _words(request: Request) -> tuple[str, str, dict[str, Any]]:
     """Who, why, and all that the body says. Raises Unauthorized and InvalidRequest."""
     access.check(request, access.OPERATOR)
@@ -233,40 +174,5 @@ def _who(request: Request) -> str:
     return cast(str, name)
 
 
-def _number(request: Request, name: str, default: int, most: int, least: int = 0) -> int:
-    text = request.args.get(name, str(default))
-    is_number = text.isascii() and text.isdecimal() and len(text) < 20
-    if not (is_number and least <= int(text) <= most):
-        raise InvalidRequest(f"{name} is a number from {least} to {most}")
-    return int(text)
-
-
 def _control(request: Request) -> Control:
     return cast(Control, request.app.ctx.control)
-
-
-def _listing(request: Request) -> Listing:
-    return cast(Listing, request.app.ctx.listing)
-
-
-def _job(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "ticket": job.ticket,
-        "state": job.state.value,
-        "stage": job.hold.stage.value if job.hold and job.state is State.ASSIGNED else None,
-        "submitted_at": job.submitted_at,
-        "attempt": job.attempt,
-        "reason": job.reason,
-        "worker": job.worker.callback_url if job.worker else None,
-    }
-
-
-def _worker(worker: Worker) -> dict[str, Any]:
-    aside = worker.aside
-    return {
-        "callback": worker.callback_url,
-        "label": worker.label,
-        "registered_at": worker.registered_at,
-        "aside": {"cause": aside.cause.value, "reason": aside.reason} if aside else None,
-    }

@@ -14,6 +14,8 @@ from sanic.http import Http, Stage
 from sanic.response import BaseHTTPResponse
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
+from sanic_dispatch.request_id import REQUEST_ID
+
 
 class PunctualHttp(Http):
     """Remembers until when the request under way may take."""
@@ -26,10 +28,13 @@ class PunctualHttp(Http):
         """The next request has its own deadline."""
         super().init_for_request()  # type: ignore[no-untyped-call]
         self.deadline_s = None
+        REQUEST_ID.set("")
 
     def respond(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
-        """Count the answer by its status."""
+        """Count the answer by its status, and say which request it is of."""
         self.protocol.app.ctx.responses[response.status] += 1
+        if request_id := REQUEST_ID.get():
+            response.headers["X-Request-ID"] = request_id
         return super().respond(response)
 
     @property

@@ -34,6 +34,7 @@ DOORS = {
         "POST /operator/workers/drop",
         "GET /operator/jobs",
         "GET /operator/workers",
+        "GET /operator/history/<ticket>",
     ],
 }
 PUBLIC = [
@@ -90,7 +91,7 @@ def routes_of(service: Service) -> set[str]:
 async def call(service: Service, route: str, token: str | None = None, query: str = "") -> Any:
     """The shortest request that this route understands."""
     method, _, path = route.partition(" /")
-    path = path.replace("<job_id>", "0" * 32) + query
+    path = path.replace("<job_id>", "0" * 32).replace("<ticket>", "1") + query
     body = {"callback": CALLBACK} if "/workers/" in route else {}
     options = {"json": body} if method == "POST" else {}
     headers = {"CPEE-CALLBACK": CALLBACK}

@@ -54,9 +54,13 @@ class Ear:
 
     async def _ask(self, route: str, token: str, body: dict[str, Any]) -> None:
         method, _, path = route.partition(" /")
-        url = self.base_url + path.replace("<job_id>", "0" * 32).replace(
-            "<path>", "order_drink.html"
-        )
+        for name, value in (
+            ("<job_id>", "0" * 32),
+            ("<path>", "order_drink.html"),
+            ("<ticket>", "1"),
+        ):
+            path = path.replace(name, value)
+        url = self.base_url + path
         options = dict(body if method == "POST" else {})
         headers = {"CPEE-CALLBACK": CALLBACK, **options.pop("headers", {})}
         bearer = {**headers, "Authorization": f"Bearer {token}"}

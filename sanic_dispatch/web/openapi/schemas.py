@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sanic_dispatch.events import Kind
 from sanic_dispatch.job import Stage, State
 from sanic_dispatch.live import schema as live
 from sanic_dispatch.worker import Cause
@@ -115,6 +116,29 @@ OWN: dict[str, Schema] = {
     "jobs": _object(
         {"jobs": {"type": "array", "items": ref("listed_job")}, "next": _or_null(TICKET)}
     ),
+    "history": _object(
+        {
+            "job": _or_null(ref("listed_job")),
+            "events": {"type": "array", "items": ref("step")},
+        }
+    ),
+    "step": _object(
+        {
+            "timestamp": TIME,
+            "event": {"enum": [kind.value for kind in Kind]},
+            "ticket": TICKET,
+            "job": {"type": "string", "description": "the first 8 digits of its secret id"},
+        },
+        {
+            "attempt": {"type": "integer", "minimum": 1},
+            "waiting_s": {"type": "number", "minimum": 0},
+            "service_s": {"type": "number", "minimum": 0},
+            "worker": {"type": "string", "description": "its label"},
+            "callback": {"type": "string", "description": "without query, long ids cut"},
+            "reason": {"type": "string"},
+            "request": {"type": "string", "description": "the X-Request-ID that it began with"},
+        },
+    ),
     "workers": _object({"workers": {"type": "array", "items": ref("listed_worker")}}),
     "reason": _object({}, {"reason": LINE}) | {"additionalProperties": True},
     "callback": _object({"callback": CALLBACK}, {"reason": LINE}) | {"additionalProperties": True},
@@ -158,6 +182,16 @@ LISTED_JOB = {
     "attempt": 1,
     "reason": "",
     "worker": CALLBACK_URL,
+}
+STEP = {
+    "timestamp": "2024-11-24T01:39:01.500000Z",
+    "event": "job.confirmed",
+    "ticket": 42,
+    "job": "2f6c1d0e",
+    "attempt": 1,
+    "worker": "Register worker",
+    "callback": "http://engine.example:8298/4/callbacks/54809648…/",
+    "request": "0f1e2d3c4b5a6978",
 }
 LISTED_WORKER = {
     "callback": CALLBACK_URL,

@@ -1,0 +1,58 @@
+"""What happened to each job lately: the lines of the log, kept for whoever asks for one ticket."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from sanic_dispatch.clock import to_rfc3339
+from sanic_dispatch.events import Event
+from sanic_dispatch.logs import fields_of, log_event
+
+MOST = 20_000
+"""How many steps are kept, of all jobs together."""
+
+
+class Footprint(NamedTuple):
+    """One step: when, what, and the fields of its line in the log."""
+
+    at_s: float
+    kind: str
+    fields: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the log has it."""
+        return {"timestamp": to_rfc3339(self.at_s), "event": self.kind, **self.fields}
+
+
+class Trail:
+    """The last steps of all jobs since the start, by ticket; the oldest are forgotten first."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._by_ticket: dict[int, deque[Footprint]] = {}
+        self._tickets: deque[int] = deque()
+
+    def on_event(self, event: Event) -> None:
+        """Have the line of an event written, and keep it where it is about a job."""
+        if event.job is None:
+            log_event(event)
+            return
+        fields, ticket = fields_of(event), event.job.ticket
+        log_event(event, fields)
+        step = Footprint(event.at_s, event.kind.value, fields)
+        self._by_ticket.setdefault(ticket, deque()).append(step)
+        self._tickets.append(ticket)
+        if len(self._tickets) > self._most:
+            self._forget_oldest()
+
+    def of(self, ticket: int) -> list[dict[str, Any]]:
+        """The steps of one job, the first one first."""
+        return [step.to_dict() for step in self._by_ticket.get(ticket, ())]
+
+    def _forget_oldest(self) -> None:
+        ticket = self._tickets.popleft()
+        steps = self._by_ticket[ticket]
+        steps.popleft()
+        if not steps:
+            del self._by_ticket[ticket]
