@@ -1,6 +1,6 @@
 # make run     start the demo: a server with two simulated robots
 # make test    install what the tests need, Debian packages included, and run all of them
-# make check   what CI runs: ruff, ruff format, mypy --strict, then all tests
+# make check   what CI runs: ruff, ruff format, mypy --strict, pip-audit, then all tests
 # make torture kill, starve and damage it for about an hour: docs/durability.md
 # make clean   remove what make made
 
@@ -32,6 +32,7 @@ check: $(VENV)/test.stamp $(VENV)/debian.stamp
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy --strict
+	@$(BIN)/python .ci/audit
 	@$(BIN)/python -m pytest $(ARGS)
 
 # Prints its seeds; CRASH_SEED and SCHEMATHESIS_SEED throw the same dice again.

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from socket import socket
+from ssl import SSLContext
 from typing import Any
 
 import structlog
@@ -34,6 +35,7 @@ from sanic_dispatch.serving import FAREWELL_S, run, serving
 from sanic_dispatch.settings import Settings
 from sanic_dispatch.signals import Stop
 from sanic_dispatch.supervisor import Patience, Supervisor
+from sanic_dispatch.tls import tls_context
 from sanic_dispatch.trail import Trail
 from sanic_dispatch.watchdog import Watchdog
 from sanic_dispatch.web import errors
@@ -67,6 +69,7 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     stop = Stop()
     stop.listen()
     logs.configure(settings.log_format, settings.log_level)
+    tls = _tls(settings)
     if settings.repair:
         mend(settings, SystemClock().now_s())
     own = settings.with_operator_token()
@@ -79,12 +82,20 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
             prepare(app, own)
         app.after_server_start(lambda _: announce(own, own.port, made))
         app.after_server_start(lambda _: warn_if_open(settings))
-        run(_serve_until(stop, app, sock))
+        run(_serve_until(stop, app, sock, tls))
 
 
-async def _serve_until(stop: Stop, app: Sanic[Any, Any], sock: socket) -> None:
+def _tls(settings: Settings) -> SSLContext | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return tls_context(settings.tls_cert, settings.tls_key)
+
+
+async def _serve_until(
+    stop: Stop, app: Sanic[Any, Any], sock: socket, tls: SSLContext | None
+) -> None:
     log, clock = structlog.get_logger(), SystemClock()
-    async with serving(app, sock):
+    async with serving(app, sock, tls):
         await stop.wait()
         began_s = clock.monotonic_s()
         log.info("dispatch.stopping", hint="a second signal ends it at once")

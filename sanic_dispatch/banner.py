@@ -11,7 +11,7 @@ from sanic_dispatch import __version__
 from sanic_dispatch.logs import is_human
 from sanic_dispatch.settings import Mode, Settings
 
-_ALL_INTERFACES = ("", "::", "0.0.0.0")
+_ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - it is only compared
 
 
 def warn_if_open(settings: Settings) -> None:
@@ -34,7 +34,8 @@ def announce(settings: Settings, port: int, operator_token: str = "") -> None:
         sys.stderr.write(banner(settings, port, operator_token) + "\n")
         return
     if operator_token:
-        sys.stderr.write(f"operator: {monitor_link(settings.host, port, operator_token)}\n")
+        link = monitor_link(base_of(settings, port), operator_token)
+        sys.stderr.write(f"operator: {link}\n")
     facts = {name.replace(" ", "_"): text for name, text in _rows(settings, port).items()}
     structlog.get_logger().info("dispatch.started", version=__version__, **facts)
 
@@ -43,32 +44,31 @@ def banner(settings: Settings, port: int, operator_token: str = "") -> str:
     """The lines for a person."""
     rows = _rows(settings, port)
     if operator_token:
-        rows["monitor"] = monitor_link(settings.host, port, operator_token)
+        rows["monitor"] = monitor_link(base_of(settings, port), operator_token)
     lines = [f"  {name:<12}{text}" for name, text in rows.items()]
     return "\n".join([f"sanic-dispatch {__version__}", "", *lines, ""])
 
 
-def addresses(host: str, port: int) -> dict[str, str]:
-    """What to open in a browser, and what customers and workers call."""
-    base = base_url(host, port)
+def addresses(base: str) -> dict[str, str]:
+    """What to open in a browser, and what customers and workers call, at this address."""
     return {
         "order page": base + "public/order_drink.html",
         "wall board": base + "public/board.html",
-        "monitor": monitor_link(host, port),
+        "monitor": monitor_link(base),
         "submit": base + "submit-job",
         "register": base + "register-worker",
     }
 
 
-def monitor_link(host: str, port: int, token: str = "") -> str:
+def monitor_link(base: str, token: str = "") -> str:
     """The operator's page; with the token it opens without asking for it."""
-    return base_url(host, port) + "public/monitor.html" + (f"?token={token}" if token else "")
+    return base + "public/monitor.html" + (f"?token={token}" if token else "")
 
 
-def base_url(host: str, port: int) -> str:
+def base_of(settings: Settings, port: int) -> str:
     """The address of the server's root, as this machine reaches it."""
-    name = "localhost" if host in _ALL_INTERFACES else host
-    return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
+    name = "localhost" if settings.host in _ALL_INTERFACES else settings.host
+    return f"{settings.scheme}://{f'[{name}]' if ':' in name else name}:{port}/"
 
 
 def queues(settings: Settings) -> dict[str, str]:
@@ -81,7 +81,7 @@ def queues(settings: Settings) -> dict[str, str]:
 
 
 def _rows(settings: Settings, port: int) -> dict[str, str]:
-    return {**addresses(settings.host, port), **queues(settings)}
+    return {**addresses(base_of(settings, port)), **queues(settings)}
 
 
 def _queue(mode: Mode, folder: str) -> str:

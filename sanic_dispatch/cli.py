@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sanic_dispatch import __version__
+from sanic_dispatch.commands.completing import PROGRAM, completion
 from sanic_dispatch.commands.configuring import show_config
 from sanic_dispatch.commands.controlling import ctl
 from sanic_dispatch.commands.serving import demo, serve
@@ -17,6 +18,32 @@ from sanic_dispatch.commands.watching import watch
 from sanic_dispatch.commands.working import work
 from sanic_dispatch.errors import StartError
 from sanic_dispatch.logs import printable
+
+EPILOG = """\b
+Each command explains itself: sanic-dispatch COMMAND --help
+
+\b
+Exit codes:
+  0    done; a server: it was told to stop, and has
+  1    it did not work: a server cannot start, a dispatcher said no, damage was found
+  2    an option, a setting or an argument is wrong
+  3    there is no answer from the dispatcher
+  130  Ctrl-C; a server: it was told to stop a second time (by SIGTERM: 143)
+
+\b
+Environment:
+  SANIC_DISPATCH_…        every option of serve and demo, and --url and --token of the others
+  NO_COLOR                no colours in the log of a terminal
+
+\b
+Files:
+  jobs.json, workers.json, dispatch.json, dispatch.sqlite3
+                          what waits, in the data folder (--data-dir)
+
+\b
+More: docs/protocol.md for those who call it, docs/operations.md for those who run it; a running
+server has its interface at /docs, how it is at /ready, and numbers at /metrics.
+"""
 
 
 class Commands(click.Group):
@@ -34,9 +61,9 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Each command explains itself: sanic-dispatch COMMAND --help",
+    epilog=EPILOG,
 )
-@click.version_option(__version__, prog_name="sanic-dispatch")
+@click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
     """A realtime job dispatcher: the oldest job goes to the worker that has waited longest.
 
@@ -45,12 +72,27 @@ def cli() -> None:
     """
 
 
-cli.add_command(serve)
-cli.add_command(demo)
-for command in (submit, watch, work, ctl, history, show_config, check, export, import_):
+COMMANDS: dict[click.Command, str] = {
+    serve: "Run the dispatcher.",
+    demo: "Run it with two simulated robots.",
+    submit: "Submit a job, and wait for it if you like.",
+    watch: "Show what goes on, live.",
+    work: "Play robots for a dispatcher.",
+    ctl: "Act as the operator: pause, put back, set aside.",
+    history: "Tell what happened to one order.",
+    show_config: "Print the settings that count, and their origin.",
+    completion: "Print what lets the tab key complete.",
+    check: "Look into a data folder: is it whole?",
+    export: "Write a data folder to standard output.",
+    import_: "Store an export in a data folder.",
+}
+"""All there are, each in a line."""
+
+for command, line in COMMANDS.items():
+    command.short_help = line
     cli.add_command(command)
 
 
 def main() -> None:
     """Run the command line of this process."""
-    cli(prog_name="sanic-dispatch")
+    cli(prog_name=PROGRAM)

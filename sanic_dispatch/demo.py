@@ -8,7 +8,8 @@ from typing import Any
 from sanic import Sanic
 
 from sanic_dispatch.app import serve
-from sanic_dispatch.banner import base_url
+from sanic_dispatch.banner import base_of
+from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.settings import Settings
 from sanic_dispatch.simulation import Engine, Robot
 from sanic_dispatch.tasks import Tasks
@@ -19,12 +20,14 @@ MIX_S = 6.0
 
 def run(settings: Settings) -> None:
     """Serve, and let robots register by real HTTP. Raises StartError where it cannot start."""
+    if settings.tls_cert is not None:
+        raise SettingsError("--tls-cert is for serve: the robots of the demo speak plain HTTP")
     serve(settings, _add_robots)
 
 
 def _add_robots(app: Sanic[Any, Any], settings: Settings) -> None:
     query = f"?token={settings.worker_tokens[0]}" if settings.worker_tokens else ""
-    dispatcher_url = base_url(settings.host, settings.port) + query
+    dispatcher_url = base_of(settings, settings.port) + query
     opened, tasks = AsyncExitStack(), Tasks()
 
     async def start(_: Sanic[Any, Any]) -> None:

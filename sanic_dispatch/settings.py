@@ -77,6 +77,8 @@ class Settings:
 
     port: int = 2567
     host: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     job_queue_mode: Mode = Mode.CACHED_JSON_FILE
     worker_queue_mode: Mode = Mode.CACHED_JSON_FILE
     data_dir: Path = Path()
@@ -123,6 +125,8 @@ class Settings:
         check_origins("--allow-origin", self.allow_origins, ANY, OPAQUE)
         check_origins("--frame-ancestors", self.frame_ancestors, ANY, SELF)
         check_public_url(self.public_url)
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            raise SettingsError("--tls-cert and --tls-key belong together")
         if self.menu is not None:
             read_menu(self.menu)
         if self.public is not None:
@@ -145,6 +149,11 @@ class Settings:
     def with_operator_token(self) -> Self:
         """The same, with a token made for the operator where none was given."""
         return self if self.operator_tokens else replace(self, operator_tokens=(new_token(),))
+
+    @property
+    def scheme(self) -> str:
+        """What the service speaks: http or https."""
+        return "http" if self.tls_cert is None else "https"
 
     @property
     def needs_data_dir(self) -> bool:

@@ -68,6 +68,8 @@ def test_every_option_reaches_the_settings(called, tmp_path):
     flags = {
         "--port": "0",
         "--host": "::1",
+        "--tls-cert": str(tmp_path / "tokens"),
+        "--tls-key": str(tmp_path / "tokens"),
         "--public": str(tmp_path / "pages"),
         "--menu": str(tmp_path / "menu.json"),
         "--public-url": "https://bar.example/drinks/",
@@ -111,6 +113,8 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         repair=True,
         port=0,
         host="::1",
+        tls_cert=tmp_path / "tokens",
+        tls_key=tmp_path / "tokens",
         public=tmp_path / "pages",
         menu=tmp_path / "menu.json",
         public_url="https://bar.example/drinks/",

@@ -58,7 +58,7 @@ class DispatchClient:
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._watchdog_s = watchdog_s
         self._clock = clock or SystemClock()
-        self._random = rng or random.Random()
+        self._random = rng or random.Random()  # noqa: S311 - no secret
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:

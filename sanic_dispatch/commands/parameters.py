@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 PREFIX = "SANIC_DISPATCH_"
 
@@ -55,6 +56,13 @@ class OneOf(click.Choice[Word]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """All the words, in the help."""
         return "|".join(self.choices)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The words as they are written, whatever case was begun with."""
+        begun = incomplete.lower()
+        return [CompletionItem(str(w)) for w in self.choices if w.lower().startswith(begun)]
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         """Whoever gives another word is told which there are."""

@@ -23,6 +23,19 @@ def serve(**flags: Any) -> None:
           nothing on disk: what waits is gone when it stops
       sanic-dispatch serve --data-dir /var/lib/dispatch --lease 600
           a job neither done nor extended within ten minutes goes back
+      sanic-dispatch serve --config /etc/sanic-dispatch/dispatch.toml
+          settings from a file; sanic-dispatch config prints what counts
+
+    \b
+    Signals:
+      SIGTERM, SIGINT  no new jobs; deliveries finish or go back (--stop-grace); pages are told
+                       to come back; exit code 0. The second one ends it at once.
+
+    \b
+    Exit codes:
+      0  it was told to stop, and has
+      1  it cannot start: the port, the data folder, a file in it
+      2  a setting is wrong, or two contradict each other
     """
     settings = Settings.of(**flags)
     from sanic_dispatch.app import serve

@@ -1,0 +1,35 @@
+"""TLS without a proxy in front."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from sanic_dispatch.errors import SettingsError
+
+
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """TLS 1.2 or later with this certificate (and its chain) and key, in PEM.
+
+    Raises SettingsError where they cannot be read, or do not belong together.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    for flag, path in (("--tls-cert", certificate), ("--tls-key", key)):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise SettingsError(f"{flag} {path}: {error.strerror}") from None
+    try:
+        context.load_cert_chain(certificate, key, password=_nobody_knows)
+    except (ssl.SSLError, ValueError, OSError):
+        raise SettingsError(
+            f"--tls-cert {certificate}, --tls-key {key}: no certificate and its key in PEM, "
+            "without a password"
+        ) from None
+    return context
+
+
+def _nobody_knows() -> bytes:
+    """A key with a password would be asked for on the terminal otherwise."""
+    return b""
