@@ -209,8 +209,8 @@ class Dispatcher:
             self._wake()
 
     def _wake(self) -> None:
-        """Something became free: try to make one pair."""
-        if self._is_open and not self._gate.is_paused:
+        """Something became free: try to make one pair, unless it is clear that there is none."""
+        if self._is_open and not self._gate.is_paused and self._pairs.may_pair():
             self.tasks.spawn(self._serve())
 
     def _wake_soon(self) -> None:

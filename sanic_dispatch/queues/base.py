@@ -202,6 +202,10 @@ class Pairs(ABC):
     async def pairable(self) -> int:
         """How many pairs could be made now."""
 
+    def may_pair(self) -> bool:
+        """Whether a pair could perhaps be made now; False only where it is known that none can."""
+        return True
+
     @abstractmethod
     def when_freed(self, call: Callable[[], None]) -> None:
         """Call this whenever records may be free again because a write failed: no event says so.

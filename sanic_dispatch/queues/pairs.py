@@ -64,6 +64,9 @@ class LocalPairs(Pairs):
     async def pairable(self) -> int:
         return min(await self.jobs.size(), await self.workers.size())
 
+    def may_pair(self) -> bool:
+        return bool(self.jobs.index.free() and self.workers.index.free())
+
     async def hold_named_workers(self) -> list[Job]:
         held = [job for job in await self.jobs.items() if job.hold]
         for job in (*held, *await self.jobs.all_finished()):

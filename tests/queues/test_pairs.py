@@ -10,7 +10,19 @@ from sanic_dispatch.errors import AlreadyQueued, StorageFailed
 from sanic_dispatch.events import Event, Kind, Note
 from sanic_dispatch.job import Job, Stage, State, Way
 from sanic_dispatch.queues.base import Enqueued, Paired
-from tests.queues.kit import SUBMITTED, Bench, Gate, done, free, held, ids, job, turns, worker
+from tests.queues.kit import (
+    REGISTERED,
+    SUBMITTED,
+    Bench,
+    Gate,
+    done,
+    free,
+    held,
+    ids,
+    job,
+    turns,
+    worker,
+)
 
 BLAMED = Note(Kind.JOB_BLAMED, 4.0)
 
@@ -38,6 +50,20 @@ def jobs_gate(bench: Bench) -> Gate:
 
 def numbers(*paired: Paired) -> list[tuple[int, str]]:
     return [(each.job.ticket, each.worker.callback_url[-2]) for each in paired]
+
+
+# ---- whether there is anything to pair
+
+
+async def test_a_pair_that_can_be_made_is_never_denied(mixed: Bench) -> None:
+    """Where a job and a worker are free, whichever came last, a pair may be made."""
+    assert not mixed.pairs.may_pair()
+    await mixed.pairs.workers.enqueue(worker(1), REGISTERED)
+    assert not mixed.pairs.may_pair()
+    await waiting_jobs(mixed, 1)
+    assert mixed.pairs.may_pair()
+    await pair(mixed)
+    assert not mixed.pairs.may_pair()
 
 
 # ---- a job comes
