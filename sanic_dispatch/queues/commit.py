@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from sanic_dispatch.errors import StorageFailed
+from sanic_dispatch.job import Job
 from sanic_dispatch.queues.store import Change, Edited, Row, Shelf, Store
 from sanic_dispatch.tally import CommitTally
+from sanic_dispatch.worker import Worker
 
 T = TypeVar("T")
 
@@ -30,10 +32,15 @@ Merge = Callable[[Edited], Merged]
 class Commit:
     """Without a store: each change is applied at once, and nothing outlives the process."""
 
-    lasts = False
+    lasts: ClassVar[bool] = False
+    """Whether a change is written: until then it is under way, and others may see it so."""
 
     def __init__(self) -> None:
         self.tally = CommitTally()
+
+    def stored(self, record: Job | Worker) -> bytes:
+        """A record as the store is to have it: here nobody wants it."""
+        return b""
 
     async def load(self, shelf: Shelf) -> list[Row]:
         """What is stored on a shelf, in order. Raises NotAQueue."""
@@ -85,6 +92,9 @@ class GroupCommit(Commit):
         self._writer: asyncio.Task[None] | None = None
         self._merges: dict[Shelf, Merge] = {}
         self._is_closed = False
+
+    def stored(self, record: Job | Worker) -> bytes:
+        return record.to_stored()
 
     async def load(self, shelf: Shelf) -> list[Row]:
         return await self._in_thread(self._store.load, shelf)

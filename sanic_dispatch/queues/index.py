@@ -94,9 +94,12 @@ class Index(Generic[R]):
 
     def position_of(self, record_id: str) -> int:
         """How many free records stand up to and including this one; 0 where it is not free."""
-        if not self.is_visible(record_id):
+        record = self._records.get(record_id)
+        if self._free and record is self._free[-1]:
+            return len(self._free)
+        if record is None or not self._is_visible(record):
             return 0
-        return int(self._free.bisect_key_right(self._records[record_id].place))
+        return int(self._free.bisect_key_right(record.place))
 
     def id_at(self, place: float) -> str | None:
         """Who stands at this place."""

@@ -86,7 +86,7 @@ class Ledger:
         surplus = list(self._surplus(job))
         draft = self.noting(last_ticket=last_ticket)
         draft.changes += [self._forgotten(old) for old in surplus]
-        draft.changes.append(Change(Shelf.FINISHED, job.id, None, place, job.to_stored()))
+        draft.changes.append(Change(Shelf.FINISHED, job.id, None, place, self._commit.stored(job)))
         noted = draft.apply
 
         def apply() -> None:

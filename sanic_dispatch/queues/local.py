@@ -164,9 +164,8 @@ class LocalQueue(Queue[R], Generic[R]):
         """Store a record along with a draft; hidden and busy until that is settled."""
         old = self.index.get(record.id)
         record = self._at_vacant_place(record)
-        put = Change(
-            self.shelf, record.id, old.place if old else None, record.place, record.to_stored()
-        )
+        stored = self._commit.stored(record)
+        put = Change(self.shelf, record.id, old.place if old else None, record.place, stored)
 
         def apply() -> tuple[R, int]:
             self.index.put(record)
@@ -198,6 +197,8 @@ class LocalQueue(Queue[R], Generic[R]):
         undo: Callable[[], None] = nothing,
     ) -> T:
         """What happens at the end does not depend on the caller, who may be cancelled meanwhile."""
+        if not self._commit.lasts:
+            return apply()
         was_visible = self.index.hide(record.id)
         end = self._under_way.begin(record.id, changes[0].place, is_free=record.is_free)
 
@@ -232,6 +233,9 @@ class LocalQueue(Queue[R], Generic[R]):
     def _at_vacant_place(self, record: R) -> R:
         """At its place, or right behind the one that stands there, or will."""
         place = record.place
+        if place > self._last_place:
+            self._last_place = place
+            return record
         while place in self._under_way.places or self.index.id_at(place) not in (None, record.id):
             place = nextafter(place, inf)
         self._last_place = max(self._last_place, place)

@@ -88,10 +88,10 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
             raise AlreadyQueued(job_id)
 
     def _at_end(self, job: Job) -> Job:
-        numbered = job if job.ticket else job.numbered(self._last_ticket + 1)
-        self._last_ticket = max(self._last_ticket, numbered.ticket)
-        place = max(float(numbered.ticket), nextafter(self._last_place, inf))
-        return replace(numbered, place=place)
+        ticket = job.ticket or self._last_ticket + 1
+        self._last_ticket = max(self._last_ticket, ticket)
+        place = max(float(ticket), nextafter(self._last_place, inf))
+        return replace(job, ticket=ticket, place=place)
 
     def _taken_over(self, row: Row, known: Job | None) -> Job:
         job: Job = row.record

@@ -18,8 +18,7 @@ class LocalWorkerQueue(LocalQueue[Worker]):
     changed = Kind.WORKER_CAME_BACK
 
     def _at_end(self, worker: Worker) -> Worker:
-        self._last_place += 1
-        return replace(worker, place=self._last_place)
+        return replace(worker, place=self._last_place + 1)
 
     def _taken_over(self, row: Row, known: Worker | None) -> Worker:
         place = known.place if known else row.place
