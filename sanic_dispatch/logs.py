@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, MutableMapping
 from functools import lru_cache
 from typing import Any, TextIO
@@ -22,6 +23,7 @@ from typing import Any, TextIO
 import structlog
 import ujson
 
+from sanic_dispatch.clock import to_rfc3339
 from sanic_dispatch.errors import StartError
 from sanic_dispatch.events import Event, Kind
 from sanic_dispatch.job import Job
@@ -44,6 +46,8 @@ _LEVELS = {
 """Which level a kind of event has, where it is not info."""
 
 _log = structlog.get_logger("sanic_dispatch")
+"""Bound once it is configured: unbound, it would be put together anew for each line."""
+
 _own = logging.getLogger("sanic_dispatch")
 
 
@@ -57,19 +61,16 @@ def configure(
     Other libraries are heard from warning on, and from info on at level debug. They are never let
     down to debug: some write what goes over their connections there, names and secrets included.
     """
+    global _log
     stream = stream or sys.stderr
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            _escape,
-            *_renderers(format, stream),
-        ],
+        processors=[structlog.processors.format_exc_info, _escape, *_renderers(format, stream)],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_: _Lines(stream),
         cache_logger_on_first_use=False,
     )
+    _log = structlog.get_logger("sanic_dispatch").bind()
     _own.setLevel(threshold)
     logging.captureWarnings(True)
     others = [handler for handler in logging.root.handlers if not isinstance(handler, _Relay)]
@@ -192,9 +193,9 @@ def _escaped(character: str) -> str:
 
 def _renderers(format: LogFormat, stream: TextIO) -> list[Callable[..., Any]]:
     if not is_human(format, stream):
-        return [structlog.processors.TimeStamper(fmt="iso", utc=True), _as_json]
+        return [_headed(lambda: to_rfc3339(time.time())), _as_json]
     return [
-        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        _headed(lambda: time.strftime("%H:%M:%S")),
         structlog.dev.ConsoleRenderer(
             colors=stream.isatty() and "NO_COLOR" not in os.environ,
             exception_formatter=structlog.dev.plain_traceback,
@@ -204,9 +205,17 @@ def _renderers(format: LogFormat, stream: TextIO) -> list[Callable[..., Any]]:
     ]
 
 
+def _headed(now: Callable[[], str]) -> Callable[[object, str, Fields], Fields]:
+    """What each line begins with: when, how important, what."""
+
+    def head(_logger: object, level: str, fields: Fields) -> Fields:
+        return {"timestamp": now(), "level": level, "event": fields.pop("event"), **fields}
+
+    return head
+
+
 def _as_json(_logger: object, _method: str, fields: Fields) -> str:
-    first = {name: fields.pop(name) for name in ("timestamp", "level", "event")}
-    return ujson.dumps({**first, **fields}, escape_forward_slashes=False)
+    return ujson.dumps(fields, escape_forward_slashes=False)
 
 
 class _Lines:
