@@ -122,6 +122,8 @@ class Dispatcher:
         IdempotencyMismatch or StillUnderWay: then it was not taken.
         """
         self._check_open()
+        if submission := self._submissions.submit_at_once(data, idempotency_key):
+            return submission
         return await self.tasks.run(self._submissions.submit(data, idempotency_key))
 
     async def register(self, worker: Worker, *, lost: bool = False) -> Job | None:

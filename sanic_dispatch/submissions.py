@@ -62,8 +62,18 @@ class Submissions:
             if await self._pairs.jobs.size() >= self._max_jobs:
                 raise QueueFull(self._max_jobs)
             now_s = self._clock.now_s()
-            job = Job(job_id, 0, data, to_rfc3339(now_s), 0.0)
-            return await self._offer(job, now_s, changes)
+            return await self._offer(_new(job_id, data, now_s), now_s, changes)
+
+    def submit_at_once(self, data: bytes, idempotency_key: str | None) -> Submission | None:
+        """The same for a new job that can only wait, where that needs no waiting here; else None.
+
+        Nothing can cut it off, so it needs no task of its own.
+        """
+        job_id, now_s = self._seal.job_id(idempotency_key), self._clock.now_s()
+        if self._gate.is_paused or job_id in self._following:
+            return None
+        taken = self._pairs.line_up(_new(job_id, data, now_s), now_s, self._max_jobs)
+        return taken and Submission(*taken)
 
     async def _offer(self, job: Job, now_s: float, changes: Changes) -> Submission:
         """Line it up; where a worker is free for it, wait for that worker's answer."""
@@ -129,3 +139,8 @@ class Submissions:
 def _is_taken(job: Job) -> bool:
     """Whether a worker has it, or had it at the end."""
     return job.state is not State.WAITING and job.hold is not None
+
+
+def _new(job_id: str, data: bytes, now_s: float) -> Job:
+    """A job that has no number yet, and no place."""
+    return Job(job_id, 0, data, to_rfc3339(now_s), 0.0)

@@ -178,6 +178,14 @@ class Pairs(ABC):
         """Take in a new job: held at once by the oldest worker if one is free and nothing waits,
         else at the end of the line. Raises AlreadyQueued and StorageFailed."""
 
+    def line_up(self, job: Job, now_s: float, most: int) -> Enqueued | None:
+        """The same as ``offer`` without waiting for anything: for a job that nobody can take now.
+
+        None, and nothing has changed, where it is not that simple: storing takes time, a worker
+        may be free, the id is known, or ``most`` wait already.
+        """
+        return None
+
     @abstractmethod
     async def ask(self, worker: Worker, now_s: float) -> Job | None:
         """Take in a new worker: the oldest free job is held by it if no worker waits before it,

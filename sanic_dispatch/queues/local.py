@@ -25,6 +25,7 @@ from sanic_dispatch.queues.under_way import UnderWay
 from sanic_dispatch.worker import Key, Worker
 
 T = TypeVar("T")
+Undo = Callable[[], None]
 
 
 def nothing() -> None:
@@ -45,7 +46,8 @@ class LocalQueue(Queue[R], Generic[R]):
 
     def __init__(self, events: Events, commit: Commit) -> None:
         self.index: Index[R] = Index()
-        self.freed: Callable[[], None] = nothing
+        self.freed: Undo = nothing
+        self.lasts = commit.lasts
         self._events = events
         self._commit = commit
         self._under_way = UnderWay()
@@ -60,7 +62,9 @@ class LocalQueue(Queue[R], Generic[R]):
         arranged = self._arrange(await self._commit.load(self.shelf))
         self.index.fill(each.record for each in arranged)
         await self._commit.adopt(self.shelf, [each.row() for each in arranged], self._merge)
-        await self._store_arranged(arranged)
+        # What had to be changed to take it over is stored at once.
+        if changes := [each.change(self.shelf) for each in arranged if each.differs()]:
+            await self._commit.run(changes, nothing, nothing)
 
     async def close(self) -> None:
         await self._commit.close()
@@ -113,16 +117,17 @@ class LocalQueue(Queue[R], Generic[R]):
         """Wait until no change of this record is under way."""
         await self._under_way.turn(record_id)
 
-    async def append(
-        self, record: R, notes: Sequence[Note], undo: Callable[[], None] = nothing
-    ) -> tuple[R, int]:
+    async def append(self, record: R, notes: Sequence[Note], undo: Undo = nothing) -> tuple[R, int]:
         """Store a new record, whose turn it is, at the end; its position is that right after."""
         self.check_new(record.id)
         return await self._put(self._at_end(record), notes, Draft(), undo)
 
-    async def change(
-        self, record: R, notes: Sequence[Note], undo: Callable[[], None] = nothing
-    ) -> R:
+    def append_at_once(self, record: R, notes: Sequence[Note]) -> tuple[R, int]:
+        """The same where nothing ``lasts``, for a record that is not known yet."""
+        _, _, apply = self._putting(self._at_end(record), notes, Draft())
+        return apply()
+
+    async def change(self, record: R, notes: Sequence[Note], undo: Undo = nothing) -> R:
         """Store a changed record whose turn it is."""
         self._check_version(record)
         renewed = replace(record, version=record.version + 1)
@@ -148,8 +153,12 @@ class LocalQueue(Queue[R], Generic[R]):
 
     def check_new(self, record_id: str) -> None:
         """Raises AlreadyQueued where a record of that id is there."""
-        if self.index.get(record_id) is not None:
+        if self.knows(record_id):
             raise AlreadyQueued(record_id)
+
+    def knows(self, record_id: str) -> bool:
+        """Whether a record of that id is there, or still kept."""
+        return self.index.get(record_id) is not None
 
     # ---- writing
 
@@ -159,9 +168,16 @@ class LocalQueue(Queue[R], Generic[R]):
             raise Outdated(record.id)
 
     async def _put(
-        self, record: R, notes: Sequence[Note], draft: Draft, undo: Callable[[], None] = nothing
+        self, record: R, notes: Sequence[Note], draft: Draft, undo: Undo = nothing
     ) -> tuple[R, int]:
         """Store a record along with a draft; hidden and busy until that is settled."""
+        record, changes, apply = self._putting(record, notes, draft)
+        return await self._settle(record, changes, apply, undo)
+
+    def _putting(
+        self, record: R, notes: Sequence[Note], draft: Draft
+    ) -> tuple[R, list[Change], Callable[[], tuple[R, int]]]:
+        """The record at its place, what has to be stored for it, and what to do once it is."""
         old = self.index.get(record.id)
         record = self._at_vacant_place(record)
         stored = self._commit.stored(record)
@@ -174,7 +190,7 @@ class LocalQueue(Queue[R], Generic[R]):
             self._publish(notes, record)
             return record, position
 
-        return await self._settle(record, [put, *draft.changes], apply, undo)
+        return record, [put, *draft.changes], apply
 
     async def _drop(self, record: R, notes: Sequence[Note], draft: Draft) -> None:
         """Take a record out along with a draft; hidden and busy until that is settled."""
@@ -190,14 +206,10 @@ class LocalQueue(Queue[R], Generic[R]):
         await self._settle(record, [drop, *draft.changes], apply)
 
     async def _settle(
-        self,
-        record: R,
-        changes: Sequence[Change],
-        apply: Callable[[], T],
-        undo: Callable[[], None] = nothing,
+        self, record: R, changes: Sequence[Change], apply: Callable[[], T], undo: Undo = nothing
     ) -> T:
         """What happens at the end does not depend on the caller, who may be cancelled meanwhile."""
-        if not self._commit.lasts:
+        if not self.lasts:
             return apply()
         was_visible = self.index.hide(record.id)
         end = self._under_way.begin(record.id, changes[0].place, is_free=record.is_free)
@@ -250,12 +262,6 @@ class LocalQueue(Queue[R], Generic[R]):
         )
         self._last_place = max((self._last_place, *(each.record.place for each in arranged)))
         return arranged
-
-    async def _store_arranged(self, arranged: Iterable[Arranged[R]]) -> None:
-        """What had to be changed to take it over is stored at once."""
-        changes = [each.change(self.shelf) for each in arranged if each.differs()]
-        if changes:
-            await self._commit.run(changes, nothing, nothing)
 
     def _stays(self, record: R) -> bool:
         """What is held or being written is not to be changed from outside."""

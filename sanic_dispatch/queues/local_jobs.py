@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf, nextafter
 
-from sanic_dispatch.errors import AlreadyQueued, Outdated, UnknownJob
+from sanic_dispatch.errors import Outdated, UnknownJob
 from sanic_dispatch.events import Events, Kind, Note
 from sanic_dispatch.job import Job, State
 from sanic_dispatch.queues.base import Facts, JobQueue
@@ -82,10 +82,8 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
 
         await self._commit.run(draft.changes, apply, nothing)
 
-    def check_new(self, job_id: str) -> None:
-        super().check_new(job_id)
-        if self.ledger.get(job_id) is not None:
-            raise AlreadyQueued(job_id)
+    def knows(self, job_id: str) -> bool:
+        return super().knows(job_id) or self.ledger.get(job_id) is not None
 
     def _at_end(self, job: Job) -> Job:
         ticket = job.ticket or self._last_ticket + 1

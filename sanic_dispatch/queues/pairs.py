@@ -39,6 +39,13 @@ class LocalPairs(Pairs):
         stored, _ = await self.jobs.append(step.job, [submitted, step.note], let_go)
         return Paired(stored, worker)
 
+    def line_up(self, job: Job, now_s: float, most: int) -> Enqueued | None:
+        if self.jobs.lasts or self.workers.lasts or self.workers.index.free():
+            return None
+        if self.jobs.index.free() >= most or self.jobs.knows(job.id):
+            return None
+        return Enqueued(*self.jobs.append_at_once(job, [Note(Kind.JOB_SUBMITTED, now_s)]))
+
     async def ask(self, worker: Worker, now_s: float) -> Job | None:
         await self._refresh()
         await self.workers.turn(worker.id)

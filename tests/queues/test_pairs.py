@@ -10,6 +10,7 @@ from sanic_dispatch.errors import AlreadyQueued, StorageFailed
 from sanic_dispatch.events import Event, Kind, Note
 from sanic_dispatch.job import Job, Stage, State, Way
 from sanic_dispatch.queues.base import Enqueued, Paired
+from sanic_dispatch.settings import Mode
 from tests.queues.kit import (
     REGISTERED,
     SUBMITTED,
@@ -74,6 +75,29 @@ async def test_a_job_with_nobody_to_take_it(mixed: Bench) -> None:
     results = [await mixed.pairs.offer(job(number), 1.0) for number in (1, 2)]
     assert [r.position for r in results if isinstance(r, Enqueued)] == [1, 2]
     assert mixed.kinds == [Kind.JOB_SUBMITTED] * 2
+
+
+async def test_a_job_lined_up_at_once(mixed: Bench) -> None:
+    """In memory it stands at the end like any other; where storing takes time nothing happens."""
+    await waiting_jobs(mixed, 1)
+    taken = mixed.pairs.line_up(job(2), 1.0, most=2)
+    in_memory = mixed.backend.jobs is mixed.backend.workers is Mode.IN_MEMORY
+    assert (taken is not None) == in_memory
+    assert len(await mixed.pairs.jobs.items()) == 1 + in_memory
+    if taken:
+        assert (taken.record.ticket, taken.position) == (2, 2)
+        assert mixed.kinds == [Kind.JOB_SUBMITTED] * 2
+
+
+async def test_not_lined_up_where_it_is_not_simple(mixed: Bench) -> None:
+    """A full queue, a known id and a free worker are left to ``offer``."""
+    first, _ = await waiting_jobs(mixed, 1, 2)
+    assert mixed.pairs.line_up(job(3), 1.0, most=2) is None
+    assert mixed.pairs.line_up(job(1), 1.0, most=9) is None
+    await mixed.pairs.jobs.finish(done(first))
+    assert mixed.pairs.line_up(job(1), 1.0, most=9) is None
+    await mixed.pairs.workers.enqueue(worker(1), REGISTERED)
+    assert mixed.pairs.line_up(job(3), 1.0, most=9) is None
 
 
 async def test_a_job_goes_to_the_worker_that_waits(mixed: Bench) -> None:
