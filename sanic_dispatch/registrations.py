@@ -20,7 +20,7 @@ from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.steps import Decide, Steps, if_still
 from sanic_dispatch.tasks import Tasks
 from sanic_dispatch.turns import Turns
-from sanic_dispatch.worker import Cause, Worker
+from sanic_dispatch.worker import Cause, Key, Worker
 
 
 class Registrations:
@@ -54,7 +54,8 @@ class Registrations:
             if known:
                 return job
             worker = await self._as_it_was(worker)
-            self._tasks.spawn(self._drop_stale(worker))
+            if worker.key:
+                self._tasks.spawn(self._drop_stale(worker.id, worker.key))
             job = await self._held_by_key(worker)
             if job is None:
                 return await self._ask(worker)
@@ -138,10 +139,10 @@ class Registrations:
         await self._pairs.workers.enqueue(worker, Note(Kind.WORKER_REGISTERED, now_s))
         return None
 
-    async def _drop_stale(self, worker: Worker) -> None:
+    async def _drop_stale(self, newest: str, key: Key) -> None:
         """Older callbacks of the same key that wait: dropped unless they are still pending."""
-        for older in await self._pairs.workers.of_key(worker.key) if worker.key else []:
-            if older.id == worker.id or older.is_awaiting:
+        for older in await self._pairs.workers.of_key(key):
+            if older.id == newest or older.is_awaiting:
                 continue
             if await self._callbacks.is_pending(older.id) is False:
                 await self._steps.replaced(older.id)
