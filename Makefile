@@ -2,6 +2,7 @@
 # make test    install what the tests need, Debian packages included, and run all of them
 # make check   what CI runs: ruff, ruff format, mypy --strict, pip-audit, then all tests
 # make torture kill, starve and damage it for about an hour: docs/durability.md
+# make bench   measure it beside its floor, in about a quarter of an hour: docs/performance.md
 # make clean   remove what make made
 
 VENV := .venv
@@ -20,7 +21,7 @@ TEST_PACKAGES := chromium fonts-liberation redis-server strace
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: run test check torture clean
+.PHONY: run test check torture bench clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/sanic-dispatch demo $(ARGS)
@@ -40,6 +41,12 @@ torture: export TORTURE := 1
 torture: $(VENV)/test.stamp $(VENV)/debian.stamp
 	@$(BIN)/python -m pytest -s tests/crash tests/web/openapi/test_schemathesis.py $(ARGS)
 
+# BENCH="--original /path/to/the/executable" measures that one beside it; --write renews the page.
+BENCH :=
+bench: $(VENV)/bench.stamp
+	@$(BIN)/python -m benchmarks run $(BENCH)
+	@$(BIN)/python -m pytest -q benchmarks/test_core.py
+
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -54,6 +61,11 @@ $(VENV)/run.stamp: pyproject.toml | $(VENV)/bin/pip
 $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/pip
 	@echo "installing sanic-dispatch and what its tests need in $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --editable '.[test,check]'
+	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/bench.stamp: pyproject.toml | $(VENV)/bin/pip
+	@echo "installing sanic-dispatch in $(VENV), with what its benchmarks need ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@touch $@ $(VENV)/run.stamp
 
 # Debian keeps a part of venv in a package of its own.

@@ -1,7 +1,5 @@
 """How often the promised waiting time is kept, in simulated bars.
 
-    python -m benchmarks.eta [--orders 2000] [--seed 1]
-
 Each bar is a line of real events, folded by the real code: orders come, robots take them, and
 what was promised to each order when it came is compared with what became of it. Eight of ten
 promises should be kept. The last columns are those of a fixed range of ±25 % of the same
@@ -10,15 +8,17 @@ estimate, which is what one would write without thinking.
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, product
 from statistics import median
 
+from benchmarks.plan import Plan
+from benchmarks.report import Report, Table
+from benchmarks.servers import Side
 from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import to_rfc3339
 from sanic_dispatch.events import Events, Kind, Note
@@ -29,6 +29,7 @@ from sanic_dispatch.worker import Key, Worker
 
 START_S = 1_732_412_340.0
 SERVICE_S = 90.0
+SEED = 1
 WARM_UP = 25
 """Promises that do not count: the first ones are made by a bar that knows nothing yet."""
 
@@ -164,23 +165,18 @@ def share(values: list[bool]) -> float:
     return 100 * sum(values) / len(values)
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--orders", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    print("| robots | arrivals | midway | promises | kept | median range | ±25 % |")  # noqa: T201
-    print("|---|---|---|---|---|---|---|")  # noqa: T201
-    for scenario in scenarios(options.orders):
-        outcomes = Bar(scenario, options.seed).run()
-        print(  # noqa: T201
-            f"| {scenario.robots} | {scenario.arrivals} | {scenario.change} | {len(outcomes)} "
-            f"| {share([o.is_kept for o in outcomes]):.0f} % "
-            f"| {median(o.width_min for o in outcomes):.1f} min "
-            f"| {share([o.is_within_a_quarter for o in outcomes]):.0f} % |"
+async def measure(plan: Plan, _: Sequence[Side]) -> Report:
+    """The table."""
+    rows, data = [], {}
+    for scenario in scenarios(plan.orders):
+        outcomes = Bar(scenario, SEED).run()
+        kept = share([o.is_kept for o in outcomes])
+        width_min = median(o.width_min for o in outcomes)
+        fixed = share([o.is_within_a_quarter for o in outcomes])
+        bar = [str(scenario.robots), scenario.arrivals, scenario.change]
+        rows.append(
+            [*bar, str(len(outcomes)), f"{kept:.0f} %", f"{width_min:.1f} min", f"{fixed:.0f} %"]
         )
-
-
-if __name__ == "__main__":
-    main()
+        data[" ".join(bar)] = {"kept": kept, "width_min": width_min, "fixed": fixed}
+    heads = ["robots", "arrivals", "midway", "promises", "kept", "median range", "±25 %"]
+    return Report("eta", "How often the promised waiting time is kept", [Table(heads, rows)], data)

@@ -1,7 +1,5 @@
 """One change to many subscribers: how long until the last of them has it.
 
-    python -m benchmarks.fanout [--subscribers 2000] [--rounds 30]
-
 Four ways in one process, on the same event loop, taking turns: our hub; a plain loop of
 ``await ws.send`` over Sanic's websockets; ``websockets.broadcast`` over those of the websockets
 library; and the floor, a bare loop of ``transport.write`` with ready bytes. The subscribers are
@@ -11,25 +9,27 @@ composes the frame, and pushes it in slices; the others get their text for nothi
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import multiprocessing
 import resource
 import selectors
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from statistics import median, quantiles
 from typing import Any
 
-import uvloop
 from sanic import Request, Sanic
 from sanic.server.websockets.impl import WebsocketImplProtocol
 from websockets import broadcast
 from websockets.asyncio.server import ServerConnection, serve
 
+from benchmarks import machine
+from benchmarks.plan import Plan
+from benchmarks.report import Report, Table
+from benchmarks.servers import Side
 from sanic_dispatch.clock import SystemClock, to_rfc3339
 from sanic_dispatch.events import Events, Kind, Note
 from sanic_dispatch.job import Job
@@ -46,6 +46,8 @@ PAUSE_S = 0.4
 """Between two measurements, so that nothing of the one is left in the other."""
 
 Way = Callable[[], Awaitable[None]]
+Taken = dict[str, list[tuple[float, float]]]
+"""Of each way: milliseconds until the last one has it, and microseconds of our own work."""
 
 
 class Audience:
@@ -92,6 +94,7 @@ class Audience:
 
 def second_process(pipe: Connection, places: list[tuple[int, str]], size: int) -> None:
     """Seat all audiences, then measure as told: the number of one in, the time out."""
+    machine.stay_off_the_servers_core()
     audiences = [Audience(port, path, size) for port, path in places]
     for audience in audiences:
         audience.drain()
@@ -172,7 +175,7 @@ async def seat(pipe: Connection) -> None:
     pipe.recv()
 
 
-async def measure(pipe: Connection, number: int, change: Way) -> tuple[float, float]:
+async def one_change(pipe: Connection, number: int, change: Way) -> tuple[float, float]:
     """Milliseconds until the last one has it, and microseconds of our own work for each."""
     pipe.send(number)
     await seat(pipe)
@@ -184,25 +187,36 @@ async def measure(pipe: Connection, number: int, change: Way) -> tuple[float, fl
     return (pipe.recv() - began_s) * 1e3, (time.process_time() - work_s) * 1e6
 
 
-async def compare(size: int, rounds: int) -> None:
-    """Print the table."""
+async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
+    """The table."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with machine.on(machine.server_cores()):
+        taken = await compare(plan.crowd, plan.rounds * 3)
+    return report(taken, plan.crowd)
+
+
+async def compare(size: int, rounds: int) -> Taken:
+    """All ways, on one loop."""
     stage = Stage()
     stage.hub.start()
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as sock:
         server = await stage.app().create_server(sock=sock, return_asyncio_server=True)
         assert server
-        await server.startup()
+        await server.startup()  # type: ignore[no-untyped-call]
         plain = sock.getsockname()[1]
         async with serve(
             stage.connected, "127.0.0.1", 0, compression=None, ping_interval=None
         ) as other:
             library = next(iter(other.sockets)).getsockname()[1]
             places = [(plain, "/live"), (plain, "/plain"), (library, "/")]
-            await take_turns(stage, places, size, rounds)
-    server.close()
+            taken = await take_turns(stage, places, size, rounds)
+    server.close()  # type: ignore[no-untyped-call]
+    stage.hub.stop()
+    return taken
 
 
-async def take_turns(stage: Stage, places: list[tuple[int, str]], size: int, rounds: int) -> None:
+async def take_turns(stage: Stage, places: list[tuple[int, str]], size: int, rounds: int) -> Taken:
     """Measure all ways, one after the other, again and again."""
     pipe, end = multiprocessing.Pipe()
     process = multiprocessing.Process(target=second_process, args=(end, places, size), daemon=True)
@@ -214,38 +228,32 @@ async def take_turns(stage: Stage, places: list[tuple[int, str]], size: int, rou
         ("websockets.broadcast", 2, stage.broadcast),
         ("bare transport.write", 1, stage.floor),
     ]
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in ways}
-    for _ in range(rounds):
+    taken: Taken = {name: [] for name, _, _ in ways}
+    for _ in range(rounds + 1):
         for name, audience, change in ways:
-            taken[name].append(await measure(pipe, audience, change))
+            taken[name].append(await one_change(pipe, audience, change))
     pipe.send(None)
-    report(taken, size)
+    process.join()
+    return {name: times[1:] for name, times in taken.items()}
 
 
-def report(taken: dict[str, list[tuple[float, float]]], size: int) -> None:
-    """The table; the first round warms up."""
-    print(f"{size} subscribers, one change, {len(taken['hub']) - 1} rounds\n")  # noqa: T201
-    print("| way | median | p90 | × hub | CPU each | × hub |\n|---|---|---|---|---|---|")  # noqa: T201
-    hub_ms, hub_us = (median(values) for values in zip(*taken["hub"][1:], strict=True))
+def report(taken: Taken, size: int) -> Report:
+    """The table; ratios to the hub."""
+    hub_ms, hub_us = (median(values) for values in zip(*taken["hub"], strict=True))
+    rows, data = [], {}
     for name, rounds in taken.items():
-        times, work = zip(*rounds[1:], strict=True)
-        print(  # noqa: T201
-            f"| {name} | {median(times):.1f} ms | {quantiles(times, n=10)[-1]:.1f} ms "
-            f"| {median(times) / hub_ms:.2f} "
-            f"| {median(work) / size:.1f} µs | {median(work) / hub_us:.2f} |"
+        times, work = zip(*rounds, strict=True)
+        rows.append(
+            [
+                name,
+                f"{median(times) / hub_ms:.2f}",
+                f"{median(times):.1f} ms",
+                f"{quantiles(times, n=10)[-1]:.1f} ms",
+                f"{median(work) / size:.1f} µs",
+                f"{median(work) / hub_us:.2f}",
+            ]
         )
-
-
-def main() -> None:
-    """Read the options and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--subscribers", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=30)
-    options = parser.parse_args()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    uvloop.run(compare(options.subscribers, options.rounds))
-
-
-if __name__ == "__main__":
-    main()
+        data[name] = {"ms": times, "us_each": [each / size for each in work]}
+    heads = ["way", "× hub", "median", "p90", "CPU each", "× hub"]
+    title = f"One change to {size:,} subscribers, until the last one has it"
+    return Report("fanout", title, [Table(heads, rows)], data)

@@ -1,7 +1,5 @@
 """What it costs to store an order, at the depths that a queue can have, in every mode.
 
-    python -m benchmarks.storage [--depths 100 10000 100000] [--seconds 1] [--repeats 5]
-
 64 clients submit one order after the other to the queue itself, without HTTP and without workers,
 each waiting until its order is on disk. They do so in rounds; between two rounds what was added is
 taken away again, so the depth stays what it is. The depths take turns, and the best turn of each
@@ -11,7 +9,6 @@ that opens the queue; the memory is what that process has more than one that ope
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import ctypes
 import gc
@@ -21,11 +18,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import uvloop
 
+from benchmarks import machine
+from benchmarks.plan import Plan
+from benchmarks.report import Report, Table
+from benchmarks.servers import ROOT, Side, folder_of_its_own
 from sanic_dispatch.clock import to_rfc3339
 from sanic_dispatch.events import Events
 from sanic_dispatch.exchange import Content
@@ -92,8 +92,10 @@ async def one_round(pairs: Pairs, first: int) -> float:
 
 def start(mode: Mode, folder: Path) -> Start:
     """Open the queue in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.storage", "--start", mode.value, str(folder)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    command = [sys.executable, "-m", "benchmarks.storage", mode.value, str(folder.absolute())]
+    said = subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=ROOT
+    ).stdout.split()
     return Start(float(said[0]), int(said[1]))
 
 
@@ -105,48 +107,62 @@ async def show_start(mode: Mode, folder: Path) -> None:
         gc.collect()
         with suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
-        print(took_s, _resident())  # noqa: T201
+        print(took_s, machine.rss())  # noqa: T201
 
 
-def _resident() -> int:
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
-
-
-def compare(depths: Sequence[int], seconds: float, repeats: int) -> None:
+async def measure(plan: Plan, _: Sequence[Side]) -> Report:
     """The table."""
-    heads = [f"{depth:,} deep" for depth in depths]
-    heads += [f"× at {depth:,}" for depth in depths[1:]]
+    depths = [depth for depth in plan.depths if depth] or [100]
+    heads = [
+        f"orders/s, {CLIENTS} clients",
+        *(f"× at {depths[0]:,}, {d:,} deep" for d in depths[1:]),
+    ]
+    heads += [f"{depth:,} deep" for depth in depths]
     heads += [f"start with {depths[-1]:,}", "memory per waiting order"]
-    print(f"| orders/s, {CLIENTS} clients | {' | '.join(heads)} |")  # noqa: T201
-    print("|---" * (len(heads) + 1) + "|")  # noqa: T201
-    for mode in Mode:
-        with TemporaryDirectory(dir=".", prefix=".benchmark-") as folder:
-            cells = cells_of(Path(folder), mode, depths, seconds, repeats)
-            print(f"| {mode} | {' | '.join(cells)} |", flush=True)  # noqa: T201
+    rows, data = [], {}
+    with machine.on(machine.server_cores()):
+        for mode in Mode:
+            with folder_of_its_own() as folder:
+                stored = await measure_mode(plan, mode, folder, depths)
+            rows.append([mode.value, *stored.cells(depths)])
+            data[mode.value] = stored
+    title = "Storing alone, without HTTP and without workers"
+    return Report("storage", title, [Table(heads, rows)], {n: s._asdict() for n, s in data.items()})
 
 
-def cells_of(
-    folder: Path, mode: Mode, depths: Sequence[int], seconds: float, repeats: int
-) -> list[str]:
+class Stored(NamedTuple):
+    """What came of one mode; the last two are None where nothing outlives the process."""
+
+    per_s: dict[int, float]
+    start_s: float | None = None
+    bytes_each: float | None = None
+
+    def cells(self, depths: Sequence[int]) -> list[str]:
+        """Ratios first."""
+        first = self.per_s[depths[0]]
+        cells = [f"{self.per_s[depth] / first:.2f}" for depth in depths[1:]]
+        cells += [f"{self.per_s[depth]:,.0f}" for depth in depths]
+        if self.start_s is None:
+            return [*cells, "starts empty", "nothing is kept"]
+        return [*cells, f"{self.start_s:.2f} s", f"{self.bytes_each:,.0f} B, {len(DATA)} payload"]
+
+
+async def measure_mode(plan: Plan, mode: Mode, folder: Path, depths: Sequence[int]) -> Stored:
     """One line of the table."""
     settings = {depth: settings_of(folder / str(depth), mode) for depth in (0, *depths)}
     if mode.is_durable:
         for depth in depths:
-            uvloop.run(fill(settings[depth], depth))
+            await fill(settings[depth], depth)
     rates = dict.fromkeys(depths, 0.0)
-    for _ in range(repeats):
+    for _ in range(plan.rounds):
         for depth in depths:
-            rate = uvloop.run(per_second(settings[depth], depth, seconds))
+            rate = await per_second(settings[depth], depth, plan.seconds)
             rates[depth] = max(rates[depth], rate)
-    cells = [f"{rate:,.0f}" for rate in rates.values()]
-    cells += [f"{rates[depth] / rates[depths[0]]:.2f}" for depth in depths[1:]]
     if not mode.is_durable:
-        return [*cells, "", ""]
-    begun = [start(mode, folder / str(depths[-1])) for _ in range(repeats)]
-    took_s = min(each.took_s for each in begun)
+        return Stored(rates)
+    begun = [start(mode, folder / str(depths[-1])) for _ in range(plan.rounds)]
     each = (begun[0].rss - start(mode, folder / "0").rss) / depths[-1]
-    return [*cells, f"{took_s:.2f} s", f"{each:,.0f} B, {len(DATA)} of them payload"]
+    return Stored(rates, min(start.took_s for start in begun), each)
 
 
 def settings_of(folder: Path, mode: Mode) -> Settings:
@@ -155,19 +171,5 @@ def settings_of(folder: Path, mode: Mode) -> Settings:
     return Settings.of(mode, data_dir=folder)
 
 
-def main() -> None:
-    """Read the options and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--depths", type=int, nargs="+", default=[100, 10_000, 100_000])
-    parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--start", nargs=2, metavar=("MODE", "FOLDER"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.start:
-        uvloop.run(show_start(Mode(options.start[0]), Path(options.start[1])))
-    else:
-        compare(options.depths, options.seconds, options.repeats)
-
-
 if __name__ == "__main__":
-    main()
+    uvloop.run(show_start(Mode(sys.argv[1]), Path(sys.argv[2])))

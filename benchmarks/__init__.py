@@ -1,0 +1,1 @@
+"""How fast it is, beside its floor and beside the original: ``python -m benchmarks --help``."""

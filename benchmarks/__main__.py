@@ -1,0 +1,88 @@
+"""``python -m benchmarks``: measure, and say it in Markdown and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+
+import click
+import uvloop
+
+from benchmarks import document, goals, machine, soak
+from benchmarks.measurements import MEASUREMENTS, runner
+from benchmarks.plan import FULL, QUICK
+from benchmarks.report import Report
+from benchmarks.servers import ours
+from sanic_dispatch.settings import Mode
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+
+
+@click.group()
+def main() -> None:
+    """How fast it is, beside its floor and beside the original.
+
+    The server runs on one core and the load on another; the sides take turns, so that they see the
+    same machine. Numbers are medians over the rounds, with the least and the most in brackets.
+    """
+    machine.stay_off_the_servers_core()
+
+
+@main.command(name="run")
+@click.argument("names", nargs=-1, type=click.Choice(list(MEASUREMENTS)))
+@click.option("--original", "program", help="The original's executable, to be measured beside us.")
+@click.option("--url", "urls", multiple=True, help="A server that runs already, with empty queues.")
+@click.option("--only-urls", is_flag=True, help="Start nothing: measure what runs already.")
+@click.option("--quick", is_flag=True, help="A few seconds: to try the tool, not to believe it.")
+@click.option(
+    "--json",
+    "data",
+    type=click.Path(path_type=Path),
+    help="Where the numbers go, beside those that are there.",
+)
+@click.option("--write", is_flag=True, help=f"Put the tables into docs/{PAGE.name}.")
+def run(
+    names: Sequence[str],
+    program: str | None,
+    urls: Sequence[str],
+    only_urls: bool,
+    quick: bool,
+    data: Path | None,
+    write: bool,
+) -> None:
+    """Measure all, or what is named, and compare it with the goals."""
+    reports = [document.about_the_machine(machine.describe())]
+    for name in names or MEASUREMENTS:
+        measure = runner(name, QUICK if quick else FULL, program, urls, only_urls=only_urls)
+        reports.append(uvloop.run(_run(measure())))
+        click.echo(f"{reports[-1].show()}\n")
+    known = json.loads(data.read_text()) if data and data.exists() else {}
+    known |= {report.name: report.data for report in reports}
+    reports.append(goals.report(known))
+    click.echo(reports[-1].show())
+    if data:
+        data.write_text(json.dumps(known, indent=1))
+    if write:
+        document.write(PAGE, reports)
+
+
+@main.command(name="soak")
+@click.option("--minutes", default=60.0, show_default=True, help="For how long.")
+@click.option("--mode", default=Mode.CACHED_JSON_FILE, type=click.Choice(list(Mode)))
+@click.option("--subscribers", default=soak.CROWD, show_default=True, help="How many follow.")
+@click.option("--write", is_flag=True, help=f"Put the table into docs/{PAGE.name}.")
+def run_soak(minutes: float, mode: str, subscribers: int, write: bool) -> None:
+    """Orders at a fixed rate for a long time: memory, descriptors and times must stay flat."""
+    report = uvloop.run(soak.measure(ours(Mode(mode)), minutes, click.echo, crowd=subscribers))
+    click.echo(f"\n{report.show()}")
+    if write:
+        document.write(PAGE, [report])
+
+
+async def _run(measuring: Awaitable[Report]) -> Report:
+    return await measuring
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Whole cycles: an order is submitted, called back, and its robot registers again.
+
+So many orders are on their way at a time; when one was taken, the next one is submitted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from benchmarks import wire
+from benchmarks.figures import Figure, ratio
+from benchmarks.load import Pool
+from benchmarks.plan import Plan
+from benchmarks.report import Report, Table
+from benchmarks.robots import robots
+from benchmarks.servers import Server, Side, all_started
+
+ROBOTS = 20
+AT_A_TIME = 32
+
+
+@dataclass
+class Taken:
+    """One round of one side."""
+
+    cycles: int
+    took_s: float
+    server_s: float
+
+    @property
+    def per_s(self) -> float:
+        """Cycles in a second."""
+        return self.cycles / self.took_s
+
+    @property
+    def server_us(self) -> float:
+        """Processor time of the server for one."""
+        return self.server_s / max(self.cycles, 1) * 1e6
+
+
+class Circle:
+    """Orders that go round, as long as it is on."""
+
+    def __init__(self, server: Server, pool: Pool) -> None:
+        self.server = server
+        self._pool = pool
+        self._number = self._cycles = 0
+        self._is_on = False
+        self._under_way: set[int] = set()
+        self._is_empty = asyncio.Event()
+
+    async def round(self, seconds: float) -> Taken:
+        """As many cycles as there are in that time."""
+        self._is_on, self._cycles = True, 0
+        self._is_empty.clear()
+        began_s, server_s = time.perf_counter(), self.server.cpu_s()
+        for _ in range(AT_A_TIME):
+            self._order()
+        await asyncio.sleep(seconds)
+        self._is_on = False
+        await self._is_empty.wait()
+        return Taken(self._cycles, time.perf_counter() - began_s, self.server.cpu_s() - server_s)
+
+    def took(self, number: int, _: float) -> None:
+        """A robot got an order: on to the next."""
+        if number not in self._under_way:
+            return
+        self._under_way.discard(number)
+        self._cycles += 1
+        if self._is_on:
+            self._order()
+        elif not self._under_way:
+            self._is_empty.set()
+
+    def _order(self) -> None:
+        self._number += 1
+        self._under_way.add(self._number)
+        self._pool.ask(wire.numbered_order(self._number), lambda _: None)
+
+
+async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
+    """The table; ratios to the first side."""
+    taken: dict[str, list[Taken]] = defaultdict(list)
+    async with all_started(sides) as servers, opened(servers) as circles:
+        for number in range(plan.rounds + 1):
+            for circle in circles:
+                one = await circle.round(plan.seconds)
+                if number:
+                    taken[circle.server.name].append(one)
+    return report(taken)
+
+
+@asynccontextmanager
+async def opened(servers: Sequence[Server]) -> AsyncIterator[list[Circle]]:
+    """Robots for each."""
+    async with AsyncExitStack() as stack:
+        circles = []
+        for server in servers:
+            pool = Pool(server)
+            await pool.open(AT_A_TIME)
+            stack.callback(pool.close)
+            circle = Circle(server, pool)
+            await stack.enter_async_context(robots(server, ROBOTS, circle.took))
+            circles.append(circle)
+        yield circles
+
+
+def report(taken: dict[str, list[Taken]]) -> Report:
+    """One row a side."""
+    first = next(iter(taken))
+    per_s = {name: [one.per_s for one in rounds] for name, rounds in taken.items()}
+    cost = {name: [one.server_us for one in rounds] for name, rounds in taken.items()}
+    rows = [
+        [
+            name,
+            ratio(per_s[name], per_s[first]).show(2),
+            Figure.of(per_s[name]).show(),
+            f"{Figure.of(cost[name]).median:.0f} µs",
+        ]
+        for name in taken
+    ]
+    table = Table(["side", f"× {first}", "cycles/s", "CPU each"], rows)
+    title = f"{AT_A_TIME} orders at a time, {ROBOTS} robots with a key"
+    data = {name: {"per_s": per_s[name], "server_us": cost[name]} for name in taken}
+    return Report("cycles", title, [table], data)

@@ -1,0 +1,123 @@
+"""Instructions, where times are too noisy: valgrind counts the same on a busy machine.
+
+Each step, and each request over HTTP, is done a few times and many times; the difference is what
+the others cost. What the kernel does is not in it, nor what waiting costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from benchmarks import wire
+from benchmarks.core import STEPS
+from benchmarks.load import clients
+from benchmarks.plan import Plan
+from benchmarks.report import Report, Table
+from benchmarks.servers import ROOT, Server, Side, folder_of_its_own, free_port, listening
+
+FEW, MANY = 100, 600
+CLIENTS = 16
+_REFERENCES = re.compile(r"I\s+refs:\s+([\d,]+)")
+
+
+async def measure(_: Plan, sides: Sequence[Side]) -> Report:
+    """The tables. Raises ClickException where there is no valgrind."""
+    if shutil.which("valgrind") is None:
+        raise click.ClickException("valgrind is not installed")
+    steps = {name: await of_a_step(name) for name in STEPS}
+    requests = {side.name: await of_requests(side) for side in sides}
+    floor = next(iter(requests.values()))[0]
+    tables = [
+        where_they_go(requests, steps),
+        Table(["step", "instructions"], [[name, f"{n / 1e3:,.1f} k"] for name, n in steps.items()]),
+        Table(
+            ["side", "× first", "a submission", "a submission and a registration"],
+            [
+                [name, f"{one / floor:.2f}", f"{one / 1e3:,.0f} k", f"{both / 1e3:,.0f} k"]
+                for name, (one, both) in requests.items()
+            ],
+        ),
+    ]
+    return Report(
+        "instructions", "Instructions in user space", tables, {"steps": steps, "requests": requests}
+    )
+
+
+def where_they_go(requests: Mapping[str, tuple[float, float]], steps: Mapping[str, float]) -> Table:
+    """What a submission of the last side consists of; ratios to the whole of the first."""
+    floor, whole = list(requests.values())[0][0], list(requests.values())[-1][0]
+    parts = {name: steps[name] for name in ("offer", "fold", "log")}
+    parts["the rest: HTTP, JSON, tokens, limits, the answer"] = whole - sum(parts.values())
+    rows = [[name, f"{n / floor:.2f}", f"{n / 1e3:,.0f} k"] for name, n in parts.items()]
+    return Table(["part of a submission", f"× {next(iter(requests))}", "instructions"], rows)
+
+
+async def of_a_step(name: str) -> float:
+    """Instructions of one."""
+
+    async def times(count: int) -> int:
+        with folder_of_its_own() as folder:
+            process = _watched([sys.executable, "-m", "benchmarks.core", name, str(count)], folder)
+            await asyncio.to_thread(process.wait)
+            return _counted(folder)
+
+    few, many = await asyncio.gather(times(FEW), times(MANY))
+    return (many - few) / (MANY - FEW)
+
+
+async def of_requests(side: Side) -> tuple[float, float]:
+    """Instructions of a submission; and of one with the registration that takes it."""
+    one = await _of(side, None)
+    return one, await _of(side, wire.order() if side.is_floor else wire.registrations())
+
+
+async def _of(side: Side, after: Callable[[], bytes] | None) -> float:
+    few, many = await asyncio.gather(_serving(side, FEW, after), _serving(side, MANY, after))
+    return (many - few) / (MANY - FEW)
+
+
+async def _serving(side: Side, count: int, after: Callable[[], bytes] | None) -> int:
+    with folder_of_its_own() as folder:
+        port = free_port()
+        process = _watched(side.command(folder, port), folder)
+        try:
+            server = Server(side, "127.0.0.1", port, folder, process)
+            await listening(server)
+            async with clients(server, CLIENTS) as crowd:
+                await crowd.send(wire.order(), count=count)
+                if after:
+                    await crowd.send(after, count=count)
+            process.terminate()
+            await asyncio.to_thread(process.wait)
+        finally:
+            process.kill()
+        return _counted(folder)
+
+
+def _watched(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
+    """The command, with its instructions counted."""
+    return subprocess.Popen(
+        [
+            "valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null",
+            f"--log-file={folder}/valgrind.log", *command,
+        ],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def _counted(folder: Path) -> int:
+    found = _REFERENCES.search((folder / "valgrind.log").read_text())
+    assert found
+    return int(found[1].replace(",", ""))

@@ -1,0 +1,95 @@
+"""All measurements by name, and which sides each of them compares."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from benchmarks import (
+    cycles,
+    depth,
+    eta,
+    evening,
+    fanout,
+    faults,
+    fsync,
+    instructions,
+    latency,
+    memory,
+    restart,
+    storage,
+)
+from benchmarks.plan import Plan
+from benchmarks.report import Report
+from benchmarks.servers import ORIGINAL_MODES, Side, bare_sanic, original, ours, running
+from sanic_dispatch.settings import Mode
+
+Measure = Callable[[Plan, Sequence[Side]], Awaitable[Report]]
+
+KEYED_DEPTH = 1_000
+
+
+class Measurement(NamedTuple):
+    """What is measured, with or without the floor, in which modes (none: it is no server)."""
+
+    measure: Measure
+    modes: Sequence[Mode] = ()
+    original_modes: Sequence[str] = ()
+    has_floor: bool = False
+    flags: Sequence[str] = ()
+    """What ours is started with."""
+
+
+async def keyed(plan: Plan, sides: Sequence[Side]) -> Report:
+    """Registrations of workers with a key, at one depth."""
+    at = max(d for d in plan.depths if d <= KEYED_DEPTH)
+    return await depth.measure(replace(plan, depths=(at,)), sides, keyed=True)
+
+
+_CACHED = Mode.CACHED_JSON_FILE
+_DURABLE = [mode for mode in Mode if mode.is_durable]
+_USUAL = (Mode.IN_MEMORY, _CACHED, Mode.SQLITE)
+_BOTH = ("InMemory", "CachedJsonFile")
+
+MEASUREMENTS: dict[str, Measurement] = {
+    "fsync": Measurement(fsync.measure),
+    "depth": Measurement(depth.measure, tuple(Mode), ORIGINAL_MODES, has_floor=True),
+    "keyed": Measurement(keyed, _USUAL, _BOTH, has_floor=True),
+    "latency": Measurement(latency.measure, _USUAL, _BOTH, has_floor=True),
+    "cycles": Measurement(cycles.measure, _USUAL, _BOTH),
+    "faults": Measurement(
+        faults.measure,
+        (Mode.IN_MEMORY, _CACHED),
+        ("CachedJsonFile",),
+        flags=("--callback-timeout", f"{faults.CALLBACK_TIMEOUT_S:.0f}"),
+    ),
+    "fanout": Measurement(fanout.measure),
+    "memory": Measurement(memory.measure, _USUAL, _BOTH),
+    "restart": Measurement(restart.measure, _DURABLE, ("CachedJsonFile",)),
+    "evening": Measurement(evening.measure, (_CACHED,)),
+    "storage": Measurement(storage.measure),
+    "eta": Measurement(eta.measure),
+    "instructions": Measurement(instructions.measure, (Mode.IN_MEMORY,), has_floor=True),
+}
+
+
+def runner(
+    name: str, plan: Plan, program: str | None, urls: Sequence[str], *, only_urls: bool = False
+) -> partial[Awaitable[Report]]:
+    """The measurement of that name, ready to be run."""
+    measurement = MEASUREMENTS[name]
+    sides = [] if only_urls else sides_of(measurement, program)
+    if measurement.modes:
+        sides += map(running, urls)
+    return partial(measurement.measure, plan, sides)
+
+
+def sides_of(measurement: Measurement, program: str | None) -> list[Side]:
+    """The sides that are started: the floor first, then ours, then the original."""
+    sides = [bare_sanic()] if measurement.has_floor else []
+    sides += [ours(mode, *measurement.flags) for mode in measurement.modes]
+    if program:
+        sides += [original(program, mode) for mode in measurement.original_modes]
+    return sides

@@ -1,0 +1,79 @@
+"""How much memory each thing that waits costs: a job, a worker, a subscriber.
+
+Each is counted in a server of its own: what the process has more once many of them are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from benchmarks import wire
+from benchmarks.depth import CLIENTS
+from benchmarks.load import clients
+from benchmarks.plan import Plan
+from benchmarks.report import Report, Table
+from benchmarks.servers import Server, Side, started
+from benchmarks.subscribers import subscribers
+
+WARM_UP = 200
+SETTLE_S = 0.5
+
+Bring = Callable[[Server, int], Awaitable[None]]
+
+
+async def jobs(server: Server, count: int) -> None:
+    """So many orders come."""
+    async with clients(server, CLIENTS) as crowd:
+        await crowd.send(wire.order(), count=count)
+
+
+async def workers(server: Server, count: int) -> None:
+    """So many workers come."""
+    async with clients(server, CLIENTS) as crowd:
+        await crowd.send(_register, count=count)
+
+
+async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
+    """The table; only those that were started here can be looked at."""
+    mine = [side for side in sides if not side.url]
+    rows, data = [], {}
+    for side in mine:
+        many = min(plan.many, plan.deepest(side))
+        cost = {
+            "job": await each(side, jobs, many),
+            "worker": await each(side, workers, many),
+        }
+        if not side.name.startswith("original"):
+            cost["subscriber"] = await each_subscriber(side, plan.crowd)
+        data[side.name] = cost
+        shown = [f"{cost[kind]:,.0f} B" if kind in cost else "has none" for kind in KINDS]
+        rows.append([side.name, *shown])
+    heads = ["side", *(f"one {kind}" for kind in KINDS)]
+    title = f"Memory of {plan.many:,} waiting jobs or workers, {plan.crowd:,} subscribers, for one"
+    return Report("memory", title, [Table(heads, rows)], data)
+
+
+KINDS = ("job", "worker", "subscriber")
+
+
+async def each(side: Side, bring: Bring, count: int) -> float:
+    """Bytes for one of so many."""
+    async with started(side) as server:
+        await bring(server, WARM_UP)
+        before = server.rss()
+        await bring(server, count)
+        await asyncio.sleep(SETTLE_S)
+        return (server.rss() - before) / count
+
+
+async def each_subscriber(side: Side, count: int) -> float:
+    """Bytes for one that follows the wall board."""
+    async with started(side) as server, subscribers(server, 10):
+        before = server.rss()
+        async with subscribers(server, count):
+            await asyncio.sleep(SETTLE_S)
+            return (server.rss() - before) / count
+
+
+_register = wire.registrations()

@@ -1,0 +1,46 @@
+"""How long a start takes with so many jobs in the files: from the command to the first answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from benchmarks import wire
+from benchmarks.figures import Figure
+from benchmarks.load import ask, connect, status_of
+from benchmarks.plan import Plan
+from benchmarks.report import Report, Table
+from benchmarks.servers import Side, folder_of_its_own, launched, listening
+
+
+async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
+    """The table; only those that keep something can have it again."""
+    depths = [depth for depth in plan.depths if depth != 1_000]
+    kept = [side for side in sides if side.is_kept]
+    took = {side.name: {d: await starts(side, d, plan.rounds) for d in depths} for side in kept}
+    rows = [
+        [name, *(f"{Figure.of(seconds).show(2)} s" for seconds in by_depth.values())]
+        for name, by_depth in took.items()
+    ]
+    table = Table(["side", *(f"{depth:,} jobs" for depth in depths)], rows)
+    return Report("restart", "From the command to the first answer", [table], took)
+
+
+async def starts(side: Side, depth: int, rounds: int) -> list[float]:
+    """Seconds, for so many starts in the same folder."""
+    took = []
+    with folder_of_its_own() as folder:
+        if depth:
+            await side.fill(folder, depth)
+        for _ in range(rounds):
+            with launched(side, folder) as server:
+                await listening(server)
+                connection = await connect(server)
+                answer = await asyncio.wait_for(
+                    ask(connection, wire.get("public/config.json")), 60.0
+                )
+                assert status_of(answer) == 200
+                took.append(time.perf_counter() - server.started_s)
+                connection.close()
+    return took

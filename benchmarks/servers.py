@@ -1,0 +1,213 @@
+"""The sides: what is measured, how it is started, and how a queue of some depth comes into it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from benchmarks import machine
+from benchmarks.wire import DATA
+from sanic_dispatch.clock import to_rfc3339
+from sanic_dispatch.exchange import Content
+from sanic_dispatch.job import Job
+from sanic_dispatch.queues.base import Facts
+from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.transfer import write_folder
+
+ROOT = Path(__file__).parents[1]
+TOKEN = "operator-of-the-benchmarks"
+MOST_JOBS = 10_000_000
+START_S = 60.0
+AT = to_rfc3339(1_732_412_340.0)
+
+ORIGINAL_MODES = ("InMemory", "JsonFile", "CachedJsonFile")
+
+Fill = Callable[[Path, int], Awaitable[None]]
+Command = Callable[[Path, int], Sequence[str]]
+
+
+async def nothing_to_fill(_: Path, __: int) -> None:
+    """What waits in memory comes over HTTP, once the server runs."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of those that are compared."""
+
+    name: str
+    command: Command
+    fill: Fill = nothing_to_fill
+    is_kept: bool = False
+    """Whether its queue is in files, which ``fill`` makes."""
+    is_floor: bool = False
+    """Whether it has no queue at all."""
+    url: str = ""
+    """Where it runs already; else ``command`` starts it."""
+
+
+@dataclass
+class Server:
+    """A side that runs, or (without a process) a server that somebody else has started."""
+
+    side: Side
+    host: str
+    port: int
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+    started_s: float = field(default_factory=time.perf_counter)
+
+    @property
+    def name(self) -> str:
+        """What the tables call it."""
+        return self.side.name
+
+    @property
+    def base_url(self) -> str:
+        """Its root."""
+        return f"http://{self.host}:{self.port}/"
+
+    def cpu_s(self) -> float:
+        """Its processor time; 0 where it is not ours to look at."""
+        return machine.cpu_s(self.process.pid) if self.process else 0.0
+
+    def descriptors(self) -> int:
+        """How many files and connections it has open; 0 likewise."""
+        return machine.descriptors(self.process.pid) if self.process else 0
+
+    def rss(self) -> int:
+        """Its memory, bytes; 0 likewise."""
+        return machine.rss(self.process.pid) if self.process else 0
+
+
+def ours(mode: Mode, *more: str) -> Side:
+    """This project in that mode, as it is by default otherwise."""
+
+    def command(folder: Path, port: int) -> Sequence[str]:
+        return [
+            sys.executable, "-m", "sanic_dispatch", "serve", "--host", "127.0.0.1",
+            "--port", str(port), "--mode", mode.value, "--data-dir", str(folder),
+            "--max-jobs", str(MOST_JOBS), "--max-workers", "1000000", "--operator-token", TOKEN,
+            *more,
+        ]  # fmt: skip
+
+    async def fill(folder: Path, depth: int) -> None:
+        jobs = [Job(f"{n:032x}", n, DATA, AT, float(n)) for n in range(1, depth + 1)]
+        settings = Settings.of(mode, data_dir=folder)
+        await write_folder(settings, Content(Facts(depth, secret="00" * 32), [], jobs, []))
+
+    return Side(mode.value, command, fill if mode.is_durable else nothing_to_fill, mode.is_durable)
+
+
+def original(path: str, mode: str) -> Side:
+    """The Job Dispatcher Service in that mode, started in a folder of its own."""
+    program = os.path.realpath(path)
+
+    def command(_: Path, port: int) -> Sequence[str]:
+        return [program, "--port", str(port), "--mode", mode]
+
+    async def fill(folder: Path, depth: int) -> None:
+        data = json.loads(DATA)
+        jobs = [
+            {"id": str(UUID(int=n)), "data": data, "submitted_at": AT} for n in range(1, depth + 1)
+        ]
+        (folder / "jobs.json").write_text(json.dumps(jobs))
+
+    is_kept = mode != "InMemory"
+    return Side(f"original, {mode}", command, fill if is_kept else nothing_to_fill, is_kept)
+
+
+def bare_sanic() -> Side:
+    """The floor: a handler that reads the JSON and answers."""
+    return Side(
+        "bare Sanic",
+        lambda _, port: [sys.executable, "-m", "benchmarks.floors", str(port)],
+        is_floor=True,
+    )
+
+
+def running(url: str) -> Side:
+    """A server that runs already, wherever and whatever it is; its queue should be empty."""
+    return Side(url, lambda _, __: [], url=url)
+
+
+@contextmanager
+def folder_of_its_own() -> Iterator[Path]:
+    """An empty folder on the disk that this was started on: what is in memory syncs for nothing."""
+    folder = Path(mkdtemp(dir=".", prefix=".benchmark-")).absolute()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@asynccontextmanager
+async def started(side: Side, depth: int = 0) -> AsyncIterator[Server]:
+    """The side, running on the server's core, with so many jobs in its files if it has some."""
+    if side.url:
+        parts = urlsplit(side.url)
+        yield Server(side, parts.hostname or "127.0.0.1", parts.port or 80, Path())
+        return
+    with folder_of_its_own() as folder:
+        if side.is_kept and depth:
+            await side.fill(folder, depth)
+        with launched(side, folder) as server:
+            await listening(server)
+            yield server
+
+
+@asynccontextmanager
+async def all_started(sides: Sequence[Side], depth: int = 0) -> AsyncIterator[list[Server]]:
+    """All of them at the same time: whoever is not asked just waits."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(started(side, depth)) for side in sides]
+
+
+@contextmanager
+def launched(side: Side, folder: Path) -> Iterator[Server]:
+    """Its process, killed at the end; perhaps not listening yet."""
+    port = free_port()
+    process = subprocess.Popen(
+        side.command(folder, port),
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, machine.server_cores()),
+    )
+    try:
+        yield Server(side, "127.0.0.1", port, folder, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def listening(server: Server) -> None:
+    """Return when it takes connections. Raises RuntimeError where it never does."""
+    while time.perf_counter() - server.started_s < START_S:
+        if server.process and server.process.poll() is not None:
+            break
+        with socket.socket() as probe:
+            if probe.connect_ex((server.host, server.port)) == 0:
+                return
+        await asyncio.sleep(0.002)
+    raise RuntimeError(f"{server.name} does not listen")
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

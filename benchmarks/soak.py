@@ -1,0 +1,75 @@
+"""A soak: orders at a fixed rate for a long time, with robots that take them and a crowd that
+follows; memory, descriptors and times must stay flat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from statistics import mean
+
+from benchmarks.figures import share
+from benchmarks.latency import ROBOTS, Bar, Taken
+from benchmarks.load import Pool
+from benchmarks.report import Report, Table
+from benchmarks.robots import robots
+from benchmarks.servers import Server, Side, started
+from benchmarks.subscribers import Subscriber, subscribers
+
+PER_S = 50.0
+CROWD = 500
+WINDOW_S = 30.0
+
+Say = Callable[[str], None]
+
+
+async def measure(
+    side: Side, minutes: float, say: Say, *, crowd: int = CROWD, window_s: float = WINDOW_S
+) -> Report:
+    """One row a window, said as soon as it is over."""
+    rows: list[list[str]] = []
+    taken: list[Taken] = []
+    sizes: list[tuple[int, int]] = []
+    async with started(side) as server, subscribers(server, crowd) as followers:
+        bar = Bar(server, Pool(server))
+        async with robots(server, ROBOTS, bar.took):
+            for number in range(max(2, round(minutes * 60 / window_s))):
+                taken.append(await bar.round(PER_S, window_s))
+                sizes.append((server.rss(), server.descriptors()))
+                rows.append(row((number + 1) * window_s, taken[-1], server, followers))
+                say(" · ".join(rows[-1]))
+            bar.pool.close()
+        await asyncio.sleep(0)
+    heads = ["after", "p50", "p99", "slowest", "never came", "memory", "descriptors", "cut off"]
+    return Report(
+        "soak",
+        f"{PER_S:.0f} orders/s, {ROBOTS} robots, {crowd} subscribers, {side.name}: "
+        + verdict(taken, sizes),
+        [Table(heads, rows)],
+        {"p99_ms": [share(one.latencies_ms, 0.99) for one in taken], "sizes": sizes},
+    )
+
+
+def row(after_s: float, one: Taken, server: Server, followers: list[Subscriber]) -> list[str]:
+    """What one window was like."""
+    return [
+        f"{after_s / 60:.1f} min",
+        f"{share(one.latencies_ms, 0.5):.1f} ms",
+        f"{share(one.latencies_ms, 0.99):.1f} ms",
+        f"{max(one.latencies_ms):.0f} ms",
+        str(one.missing),
+        f"{server.rss() / 2**20:.1f} MiB",
+        str(server.descriptors()),
+        str(sum(follower.is_cut for follower in followers)),
+    ]
+
+
+def verdict(taken: list[Taken], sizes: list[tuple[int, int]]) -> str:
+    """The last quarter against the one after the first: what grows goes on growing."""
+    part = max(1, len(taken) // 4)
+    early, late = slice(part, 2 * part), slice(-part, None)
+    memory = mean(rss for rss, _ in sizes[late]) / mean(rss for rss, _ in sizes[early])
+    files = mean(fds for _, fds in sizes[late]) - mean(fds for _, fds in sizes[early])
+    p99 = [share(one.latencies_ms, 0.99) for one in taken]
+    times = mean(p99[late]) / mean(p99[early])
+    return f"memory × {memory:.3f}, descriptors {files:+.0f}, p99 × {times:.2f}"

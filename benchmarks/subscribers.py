@@ -1,0 +1,66 @@
+"""Subscribers that cost the load next to nothing: they join, and count the bytes that come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+from benchmarks.servers import Server
+
+HANDSHAKE = (
+    "GET /{path} HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+)
+PONG = b"\x8a\x80\x00\x00\x00\x00"
+"""Masked with nothing, as a client must mask."""
+
+
+class Subscriber(asyncio.Protocol):
+    """One of them."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.is_cut = False
+        self.joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def join(self, path: str) -> None:
+        """Begin to follow."""
+        self._transport.write(HANDSHAKE.format(path=path).encode())
+
+    def leave(self) -> None:
+        """Hang up."""
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        if not self.joined.done():
+            self.joined.set_result(None)
+        elif data[0] == 0x89:
+            self._transport.write(PONG)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.is_cut = True
+
+
+@asynccontextmanager
+async def subscribers(
+    server: Server, count: int, path: str = "live"
+) -> AsyncIterator[list[Subscriber]]:
+    """So many that follow a view."""
+    loop = asyncio.get_running_loop()
+    crowd = []
+    for _ in range(count):
+        _, one = await loop.create_connection(Subscriber, server.host, server.port)
+        one.join(path)
+        await one.joined
+        crowd.append(one)
+    try:
+        yield crowd
+    finally:
+        for one in crowd:
+            one.leave()

@@ -1,0 +1,74 @@
+"""What goes over the wire: orders and registrations, ready to be sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import count
+
+DATA = b'{"drink": "mojito", "name": "Ada Lovelace", "logo": "lion"}'
+
+_NUMBER = re.compile(rb'"n": *(\d+)')
+
+
+def post(path: str, body: bytes = b"", headers: str = "") -> bytes:
+    """A POST request."""
+    kind = "Content-Type: application/json\r\n" if body else ""
+    head = f"POST /{path} HTTP/1.1\r\nHost: bench\r\n{kind}{headers}Content-Length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
+
+
+def get(path: str) -> bytes:
+    """A GET request."""
+    return f"GET /{path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+
+
+def order(path: str = "submit-job") -> Callable[[], bytes]:
+    """The same order again and again."""
+    request = post(path, DATA)
+    return lambda: request
+
+
+def numbered_order(number: int) -> bytes:
+    """An order that can be told from all others."""
+    return post("submit-job", b'{"drink": "mojito", "logo": "lion", "n": %d}' % number)
+
+
+def number_in(body: bytes) -> int | None:
+    """The number of the order that a message carries; None where it carries none."""
+    found = _NUMBER.search(body)
+    return int(found[1]) if found else None
+
+
+def registrations(host: str = "127.0.0.1:9") -> Callable[[], bytes]:
+    """Workers without a key that come once each; nobody listens at their callbacks."""
+    numbers = count()
+    return lambda: registration(f"http://{host}/callbacks/{next(numbers):032x}/")
+
+
+def registration(callback_url: str, headers: str = "") -> bytes:
+    """A worker that asks for a job."""
+    return post("register-worker", headers=f"CPEE-CALLBACK: {callback_url}\r\n{headers}")
+
+
+def keyed_registrations(robots: int, host: str = "127.0.0.1:9") -> Callable[[], bytes]:
+    """So many process instances in turn, each with a new callback: its last job is done."""
+    numbers = count()
+
+    def following() -> bytes:
+        number = next(numbers)
+        return registration(
+            f"http://{host}/{number % robots}/callbacks/{number:032x}/",
+            instance_headers(host, number % robots),
+        )
+
+    return following
+
+
+def instance_headers(host: str, number: int) -> str:
+    """What an engine's call says of the process instance."""
+    return (
+        f"CPEE-INSTANCE-URL: http://{host}/{number}/\r\n"
+        f"CPEE-INSTANCE-UUID: 00000000-0000-4000-8000-{number:012x}\r\n"
+        f"CPEE-ACTIVITY: a1\r\nCPEE-LABEL: Robot {number}\r\n"
+    )

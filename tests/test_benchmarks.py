@@ -1,0 +1,93 @@
+"""The benchmarks measure what runs, and find what they look for in it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import document, goals
+from benchmarks.figures import Figure, ratio, share
+from benchmarks.load import size_of_first
+from benchmarks.report import Report, Table
+from tests.kit.server import ROOT, running_service
+
+
+async def measured(tmp_path: Path, *names: str, **settings: object) -> dict[str, object]:
+    """What the tool says of a server of ours, which it finds running."""
+    data = tmp_path / "numbers.json"
+    async with running_service(**settings) as service:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "benchmarks", "run", *names, "--quick", "--only-urls",
+            "--url", service.base_url, "--json", str(data),
+            cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    return json.loads(data.read_text())
+
+
+async def test_it_measures_what_runs(tmp_path: Path) -> None:
+    """Every order and every registration of a round is answered as the protocol says."""
+    found = await measured(tmp_path, "depth", "keyed", "latency", "cycles")
+    for name in ("depth", "depth-keyed"):
+        for what, status in (("submissions", "202"), ("registrations", "200")):
+            for sides in found[name][what].values():
+                (numbers,) = sides.values()
+                assert list(numbers["statuses"]) == [status]
+    (latency,) = found["latency"].values()
+    assert latency["missing"] == [0]
+    (cycles,) = found["cycles"].values()
+    assert cycles["per_s"][0] > 0
+
+
+async def test_with_bad_workers_nothing_is_stuck(tmp_path: Path) -> None:
+    """With late and dead workers every order is taken by somebody, and every customer answered."""
+    found = await measured(tmp_path, "faults", callback_timeout_s=0.5, submit_wait_s=0.2)
+    (evening,) = found["faults"].values()
+    assert (evening["stuck"], evening["unanswered"]) == (0, 0)
+    assert evening["taken"] == 50
+
+
+def test_a_ratio_is_of_rounds_that_took_turns() -> None:
+    """What slowed two sides down in the same round does not count."""
+    assert ratio([10, 5], [20, 10]) == Figure(0.5, 0.5, 0.5)
+    assert share([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert Figure.of([1.0, 3.0, 2.0]).show(1) == "2.0 (1.0–3.0)"
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabGET", 40),
+        (b"HTTP/1.1 200 OK\r\ncontent-length:2\r\n\r\na", 0),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", 59),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", 0),
+        (b"PUT / HTTP/1.1\r\nHost: a", 0),
+    ],
+)
+def test_the_end_of_a_message(data: bytes, size: int) -> None:
+    """By its length or its last chunk; what has not come whole is waited for."""
+    assert size_of_first(data) == size
+
+
+def test_a_table_is_written_between_its_markers(tmp_path: Path) -> None:
+    """What stands around them stays; a report without markers is left out."""
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- one -->\nold\n<!-- end of one -->\nafter\n")
+    table = Table(["a", "b"], [["1", "2"]])
+    document.write(page, [Report("one", "One", [table]), Report("two", "Two", [table])])
+    assert page.read_text() == (
+        "before\n<!-- one -->\n\n**One**\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\n"
+        "<!-- end of one -->\nafter\n"
+    )
+
+
+def test_a_goal_is_judged_by_what_was_measured() -> None:
+    """Reached, missed, or not there at all where nothing says anything of it."""
+    sides = {"bare Sanic": {"per_s": [100.0, 200.0]}, "InMemory": {"per_s": [90.0, 100.0]}}
+    (table,) = goals.report({"depth": {"submissions": {"0": sides}}}).tables
+    assert list(table.rows) == [["(a) in memory ÷ bare Sanic", "≥ 0.8", "0.70", "**no**"]]
