@@ -119,7 +119,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     )
     app.ctx.settings = settings
     app.ctx.clock = SystemClock()
-    app.ctx.responses = Counter()
+    app.ctx.responses = Counter({500: 0, 503: 0})  # what is alerted of is counted from 0 on
     app.ctx.menu = Menu(settings.menu)
     app.ctx.followers = Followers()
     _guard(app, settings)

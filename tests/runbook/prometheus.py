@@ -1,0 +1,88 @@
+"""Debian's Prometheus on the files that ship, looking every second at the servers of a test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from tests.kit.server import eventually, free_port
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
+PATIENCE_S = 60.0
+"""How long a machine that is busy may take until a query is true."""
+
+
+def need(program: str) -> str:
+    """The program's path; where it is missing, skip, but never in CI."""
+    path = shutil.which(program)
+    if path is None:
+        if "CI" in os.environ:
+            pytest.fail(f"{program} is not installed")
+        pytest.skip(f"{program} is not installed")
+    return path
+
+
+class Prometheus:
+    """A running one, which can be asked."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+        self.url, self.http = url, http
+
+    async def ask(self, path: str, **query: str) -> Any:
+        """What its API says."""
+        async with self.http.get(f"{self.url}api/v1/{path}", params=query) as response:
+            return (await response.json())["data"]
+
+    async def is_ready(self) -> bool:
+        """Whether it takes questions."""
+        with suppress(aiohttp.ClientError):
+            async with self.http.get(self.url + "-/ready") as response:
+                return response.status == 200
+        return False
+
+    async def fires(self, alert: str, port: int) -> bool:
+        """Whether the alert's query is true of the server on that port."""
+        (expression,) = [rule["expr"] for rule in RULES if rule["alert"] == alert]
+        found = (await self.ask("query", query=expression))["result"]
+        return any(each["metric"]["instance"] == f"127.0.0.1:{port}" for each in found)
+
+    async def has_seen(self, port: int) -> bool:
+        """Whether it has looked at the server on that port twice: a rate needs that."""
+        query = f'count_over_time(dispatch_info{{instance="127.0.0.1:{port}"}}[1m])'
+        found = (await self.ask("query", query=query))["result"]
+        return bool(found) and float(found[0]["value"][1]) >= 2
+
+
+@asynccontextmanager
+async def watching(folder: Path, ports: Sequence[int], path: str = "") -> AsyncIterator[Prometheus]:
+    """Look at these ports, under this path prefix."""
+    program, port = need("prometheus"), free_port()
+    config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    (job,) = config["scrape_configs"]
+    job["static_configs"] = [{"targets": [f"127.0.0.1:{each}" for each in ports]}]
+    job["metrics_path"] = f"{path}/metrics"
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    shutil.copy(DEPLOY / "prometheus/alerts.yml", folder)
+    command = [program, "--config.file", folder / "prometheus.yml", "--log.level", "error",
+               "--storage.tsdb.path", folder / "tsdb",
+               "--web.listen-address", f"127.0.0.1:{port}"]  # fmt: skip
+    process = subprocess.Popen(command)  # noqa: ASYNC220
+    try:
+        async with aiohttp.ClientSession() as http:
+            prometheus = Prometheus(f"http://127.0.0.1:{port}/", http)
+            await eventually(prometheus.is_ready, PATIENCE_S)
+            yield prometheus
+    finally:
+        process.kill()
+        process.wait()
