@@ -49,25 +49,20 @@ class LocalQueue(Queue[R], Generic[R]):
         self.freed: Undo = nothing
         self.lasts = commit.lasts
         self._events = events
-        self._commit = commit
+        self.commit = commit
         self._under_way = UnderWay()
         self._last_place = 0.0
 
-    @property
-    def commit(self) -> Commit:
-        """What makes its changes last."""
-        return self._commit
-
     async def open(self) -> None:
-        arranged = self._arrange(await self._commit.load(self.shelf))
+        arranged = self._arrange(await self.commit.load(self.shelf))
         self.index.fill(each.record for each in arranged)
-        await self._commit.adopt(self.shelf, [each.row() for each in arranged], self._merge)
+        await self.commit.adopt(self.shelf, [each.row() for each in arranged], self._merge)
         # What had to be changed to take it over is stored at once.
         if changes := [each.change(self.shelf) for each in arranged if each.differs()]:
-            await self._commit.run(changes, nothing, nothing)
+            await self.commit.run(changes, nothing, nothing)
 
     async def close(self) -> None:
-        await self._commit.close()
+        await self.commit.close()
 
     async def enqueue(self, record: R, *notes: Note) -> R:
         await self.refresh()
@@ -111,7 +106,7 @@ class LocalQueue(Queue[R], Generic[R]):
 
     async def refresh(self) -> None:
         """See what was done to the store from outside meanwhile, in the mode that allows it."""
-        await self._commit.refresh()
+        await self.commit.refresh()
 
     async def turn(self, record_id: str) -> None:
         """Wait until no change of this record is under way."""
@@ -180,7 +175,7 @@ class LocalQueue(Queue[R], Generic[R]):
         """The record at its place, what has to be stored for it, and what to do once it is."""
         old = self.index.get(record.id)
         record = self._at_vacant_place(record)
-        stored = self._commit.stored(record)
+        stored = self.commit.stored(record)
         put = Change(self.shelf, record.id, old.place if old else None, record.place, stored)
 
         def apply() -> tuple[R, int]:
@@ -225,7 +220,7 @@ class LocalQueue(Queue[R], Generic[R]):
             undo()
             self.freed()
 
-        return await self._commit.run(changes, applied, undone)
+        return await self.commit.run(changes, applied, undone)
 
     def _publish(self, notes: Sequence[Note], record: Any) -> None:
         name = "worker" if isinstance(record, Worker) else "job"

@@ -38,7 +38,7 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
         await super().open()
         draft = self.ledger.beginning(job.id for job in self.index)
         if draft.changes:
-            await self._commit.run(draft.changes, draft.apply, nothing)
+            await self.commit.run(draft.changes, draft.apply, nothing)
 
     async def finish(self, job: Job, *notes: Note) -> Job:
         await self.refresh()
@@ -80,7 +80,7 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
             for note in notes:
                 self._events.publish(note)
 
-        await self._commit.run(draft.changes, apply, nothing)
+        await self.commit.run(draft.changes, apply, nothing)
 
     def knows(self, job_id: str) -> bool:
         return super().knows(job_id) or self.ledger.get(job_id) is not None

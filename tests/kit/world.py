@@ -75,14 +75,14 @@ class World:
         rounds_of_quiet = 0
         while rounds_of_quiet < 3:
             await settle()
-            writers = {queue._commit._writer for queue in self._queues()} - {None}
+            writers = {queue.commit._writer for queue in self._queues()} - {None}
             rounds_of_quiet = 0 if writers else rounds_of_quiet + 1
             if writers:
                 await asyncio.wait(writers)
 
     def _queues(self) -> list[Any]:
         queues: list[Any] = [self.pairs.jobs, self.pairs.workers]
-        return [queue for queue in queues if isinstance(queue._commit, GroupCommit)]
+        return [queue for queue in queues if isinstance(queue.commit, GroupCommit)]
 
     @property
     def delivered(self) -> list[Any]:
