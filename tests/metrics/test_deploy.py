@@ -6,13 +6,16 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.errors import SettingsError
+from sanic_dispatch.settings import Mode, Settings
 from tests.kit.server import running_service
 from tests.metrics.scraping import scrape
 
@@ -80,3 +83,40 @@ def test_the_dashboard_uses_the_datasource_that_is_provisioned() -> None:
     (source,) = yaml.safe_load(path.read_text())["datasources"]
     used = {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]}
     assert used == {source["uid"]}
+
+
+def test_the_unit_is_more_patient_than_the_service() -> None:
+    """systemd waits longer than the service may take to stop, and gives each page a descriptor."""
+    unit = ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(DEPLOY / "systemd/sanic-dispatch.service")
+    service = unit["Service"]
+    assert float(service["TimeoutStopSec"]) > Settings().stop_grace_s + 1
+    assert int(service["LimitNOFILE"]) > Settings().max_connections
+    assert service["RestartPreventExitStatus"] == str(SettingsError.exit_code)
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    """systemd-analyze has nothing to say of it, but that the program is not installed there."""
+    if (program := shutil.which("systemd-analyze")) is None:
+        pytest.skip("systemd-analyze is not installed")
+    path = tmp_path / "sanic-dispatch.service"
+    text = (DEPLOY / "systemd/sanic-dispatch.service").read_text()
+    path.write_text(text.replace("/opt/sanic-dispatch/bin/sanic-dispatch", sys.executable))
+    done = subprocess.run([program, "verify", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(DEPLOY.parent.glob("docs/*.md")), ids=lambda path: path.name
+)
+def test_links_in_the_docs_lead_somewhere(path: Path) -> None:
+    """To files that are there, and headings that are."""
+    text = path.read_text()
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):
+        linked = (path.parent / target).resolve() if target else path
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+            known = {re.sub(r"[^\w\- ]", "", each).lower().replace(" ", "-") for each in headings}
+            assert anchor in known, f"{target}#{anchor}"
