@@ -234,7 +234,7 @@ def _watch(
 ) -> Watchdog:
     """What looks on: the watchdog, and the metrics."""
     clock, hub = app.ctx.clock, app.ctx.hub
-    watchdog = Watchdog(hub.line, clock)
+    watchdog = Watchdog(hub.line, clock, lambda: app.ctx.dispatcher.is_open)
     loop_lag = LoopLag(asyncio.get_running_loop(), clock.monotonic_s)
     app.ctx.exposition = Exposition(
         Sources(

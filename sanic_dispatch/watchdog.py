@@ -7,6 +7,7 @@ watches, and costs nothing.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -23,9 +24,11 @@ _log = structlog.get_logger("sanic_dispatch")
 class Watchdog:
     """Looks again and again whether the job and the worker that come next are the same two."""
 
-    def __init__(self, line: Line, clock: Clock) -> None:
+    def __init__(self, line: Line, clock: Clock, is_open: Callable[[], bool]) -> None:
+        """``is_open``: whether pairs are to be made; while the service stops they are not."""
         self._line = line
         self._clock = clock
+        self._is_open = is_open
         self._next: tuple[str, str] | None = None
         self._since_s = 0.0
         self._is_said = False
@@ -68,7 +71,9 @@ class Watchdog:
 
     def _coming(self) -> tuple[str, str] | None:
         """The job and the worker that should be paired next; None where there are not both."""
+        if self._line.bar().paused or not self._is_open():
+            return None
         jobs, worker = self._line.first(1), next(iter(self._line.robots.free), None)
-        if not jobs or worker is None or self._line.bar().paused:
+        if not jobs or worker is None:
             return None
         return jobs[0].job.id, worker

@@ -24,7 +24,8 @@ class Watched:
     def __init__(self) -> None:
         self.story, self.clock, self.line = Story(), FakeClock(), Line()
         self.story.events.subscribe(self.line.fold)
-        self.watchdog = Watchdog(self.line, self.clock)
+        self.is_open = True
+        self.watchdog = Watchdog(self.line, self.clock, lambda: self.is_open)
         self.watchdog.start()
 
 
@@ -52,6 +53,19 @@ async def test_one_alone_may_wait(watched: Watched) -> None:
     """A job without a worker, or a worker without a job, is what queues are for."""
     watched.story.submit("x")
     await watched.clock.advance(100)
+    assert watched.watchdog.stuck_s == 0
+
+
+async def test_nobody_is_paired_while_it_stops(watched: Watched) -> None:
+    """Nor while an operator has paused it: that is no fault."""
+    watched.story.submit("x")
+    watched.story.register("r1")
+    watched.is_open = False
+    await watched.clock.advance(10)
+    assert watched.watchdog.stuck_s == 0
+    watched.is_open = True
+    watched.story.pause()
+    await watched.clock.advance(10)
     assert watched.watchdog.stuck_s == 0
 
 
@@ -92,7 +106,7 @@ FailingPairs.__abstractmethods__ = frozenset()
 async def test_ready_asks_the_storage_at_most_once_a_second() -> None:
     """However many look, it is one write a second; and it is green again by itself."""
     pairs, clock = FailingPairs(), FakeClock()
-    ready = Readiness(pairs, Watchdog(Line(), clock), clock, lambda: True)
+    ready = Readiness(pairs, Watchdog(Line(), clock, lambda: True), clock, lambda: True)
     pairs.error = StorageFailed("nothing can be written: disk full")
     said = await asyncio.gather(*(ready.reasons() for _ in range(10)))
     assert said == [["nothing can be written: disk full"]] * 10
@@ -107,7 +121,7 @@ async def test_a_storage_that_does_not_answer_is_not_ready(monkeypatch) -> None:
     monkeypatch.setattr("sanic_dispatch.readiness.PATIENCE_S", 0.05)
     pairs, clock = FailingPairs(), FakeClock()
     pairs.answers.clear()
-    ready = Readiness(pairs, Watchdog(Line(), clock), clock, lambda: True)
+    ready = Readiness(pairs, Watchdog(Line(), clock, lambda: True), clock, lambda: True)
     assert await ready.reasons() == ["the storage does not answer"]
 
 

@@ -39,12 +39,14 @@ _PERMISSIONS = ", ".join(
 """Notifications and vibration need no permission of this kind."""
 
 _CORS_HEADERS = {
-    "Access-Control-Expose-Headers": "Location, Retry-After, RateLimit, RateLimit-Policy",
+    "Access-Control-Expose-Headers": "Location, Retry-After, RateLimit, RateLimit-Policy, "
+    "X-Request-ID",
     "Vary": "Origin",
 }
 _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, POST, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, X-Operator",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, "
+    "X-Operator, X-Request-ID",
     "Access-Control-Max-Age": "600",
 }
 

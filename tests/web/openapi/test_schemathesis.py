@@ -49,13 +49,18 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.poll() is None
 
 
+@pytest.fixture(autouse=True)
+def say_the_seed() -> None:
+    """Once for each operation."""
+    print(f"SCHEMATHESIS_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
+
+
 @schema.parametrize()
 @seed(SEED)
 @settings(max_examples=REQUESTS, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.timeout(1800 if IS_TORTURE else 120)
 def test_every_operation(case: Case, url: str) -> None:
     """Status, media type, headers and schema of each answer are documented; no 500."""
-    print(f"SCHEMATHESIS_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     name, parameters = case.operation.definition.raw["operationId"], case.operation.query
     body = case.operation.definition.raw.get("requestBody", {})
     excluded = [negative_data_rejection] if parameters else []  # unknown ones are ignored
