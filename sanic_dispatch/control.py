@@ -79,7 +79,6 @@ class Control:
 
         Also with a new callback, as long as the worker says that it is the same.
         """
-        await self._check_waits(worker_id, "set its worker aside")
         now_s = self._clock.now_s()
         return await self._change(
             worker_id, lambda worker: worker.sidelined(now_s, reason), Kind.WORKER_SET_ASIDE, reason
@@ -103,9 +102,9 @@ class Control:
 
     async def drop(self, worker_id: str, reason: str) -> None:
         """Forget a worker that waits."""
-        await self._check_waits(worker_id, "drop its worker")
         dropped = Note(Kind.WORKER_DROPPED, self._clock.now_s(), reason)
         if not await self._own(self._pairs.workers.remove(worker_id, dropped)):
+            await self._check_waits(worker_id, "drop its worker")
             raise UnknownWorker
 
     async def _take(self, job_id: str, decide: Callable[[Job, float], Step], who: str) -> Job:
@@ -121,6 +120,7 @@ class Control:
     ) -> Worker:
         changed = await self._own(self._steps.change_worker(worker_id, change, kind, reason))
         if changed is None:
+            await self._check_waits(worker_id, "set its worker aside")
             raise UnknownWorker
         return changed
 
