@@ -184,7 +184,12 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
     tally = JobTally()
     events.subscribe(tally.fold)
     async with AsyncExitStack() as stack:
-        app.ctx.hub = hub = Hub(events, clock, most_clients=settings.max_connections)
+        app.ctx.hub = hub = Hub(
+            events,
+            clock,
+            most_clients=settings.max_connections,
+            keep_failed_s=settings.keep_done_s,
+        )
         pairs = await stack.enter_async_context(open_queues(settings, events))
         hub.seed(
             await pairs.jobs.items(),

@@ -17,6 +17,7 @@ from sanic_dispatch.events import Event, Events
 from sanic_dispatch.job import Job
 from sanic_dispatch.live.frame import Cursor, Frame
 from sanic_dispatch.live.line import Line
+from sanic_dispatch.live.over import KEEP_FAILED_S
 from sanic_dispatch.live.pacer import Loop, Pacer
 from sanic_dispatch.live.pushed import Pushed
 from sanic_dispatch.live.views import BEAT_S, NEAR, Board, Monitor, OrderView, Watched
@@ -83,8 +84,9 @@ class Hub:
         clock: Clock,
         loop: Loop | None = None,
         most_clients: int = MOST_CLIENTS,
+        keep_failed_s: float = KEEP_FAILED_S,
     ) -> None:
-        self.line = Line()
+        self.line = Line(keep_failed_s)
         self._clock = clock
         self._loop = loop or asyncio.get_running_loop()
         self._epoch = events.epoch

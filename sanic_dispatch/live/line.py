@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
@@ -14,14 +14,9 @@ from sanic_dispatch.job import Job, State
 from sanic_dispatch.live.forecast import Forecast
 from sanic_dispatch.live.history import History
 from sanic_dispatch.live.order import Order
+from sanic_dispatch.live.over import KEEP_FAILED_S, Over
 from sanic_dispatch.live.robots import Robots
 from sanic_dispatch.worker import Worker
-
-KEPT_S = 600.0
-"""How long a finished order is shown."""
-
-MOST_FINISHED = 10_000
-"""How many finished orders are shown at most, however short the time."""
 
 LOG = 200
 """How many of the last events the log shows."""
@@ -42,14 +37,14 @@ class Line:
     ``number`` counts changes: events, and orders that are shown no longer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep_failed_s: float = KEEP_FAILED_S) -> None:
         self.number = 0
         self.robots = Robots()
         self.history = History()
         self.log: deque[Event] = deque(maxlen=LOG)
         self.waiting: SortedDict[float, Order] = SortedDict()
         self.assigned: SortedDict[float, Order] = SortedDict()
-        self.finished: OrderedDict[str, Order] = OrderedDict()
+        self.over = Over(keep_failed_s)
         self.forecast = Forecast(self.robots, self.assigned)
         self._orders: dict[str, Order] = {}
         self._paused = False
@@ -93,13 +88,9 @@ class Line:
     def expire(self, now_s: float) -> None:
         """Let go of what is shown no longer."""
         changed = self.robots.expire(now_s) | self.history.expire(now_s)
-        while self.finished:
-            oldest = next(iter(self.finished.values()))
-            if oldest.since_s > now_s - KEPT_S:
-                break
-            self._forget(oldest)
-            changed = True
-        self.number += changed
+        gone = self.over.expire(now_s)
+        self._forget(gone)
+        self.number += changed or bool(gone)
 
     def get(self, job_id: str) -> Order | None:
         """The order of that secret id."""
@@ -157,9 +148,7 @@ class Line:
             self.robots.hold(job)
             self.forecast.changed()
         else:
-            self.finished[job.id] = order
-            if len(self.finished) > MOST_FINISHED:
-                self._forget(next(iter(self.finished.values())))
+            self._forget(self.over.add(order))
 
     def _step_out(self, before: Job, now: Job, at_s: float) -> None:
         if before.state is State.WAITING:
@@ -169,8 +158,8 @@ class Line:
             self.robots.let_go(before, now, at_s)
             self.forecast.changed()
         else:
-            self.finished.pop(before.id, None)
+            self.over.remove(before.id)
 
-    def _forget(self, order: Order) -> None:
-        del self.finished[order.job.id]
-        del self._orders[order.job.id]
+    def _forget(self, orders: Iterable[Order]) -> None:
+        for order in orders:
+            del self._orders[order.job.id]

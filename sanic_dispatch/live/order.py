@@ -46,6 +46,12 @@ class Order:
             self._texts = texts_of(self.job.data)
         return self._texts
 
+    def is_late(self, now_s: float) -> bool:
+        """Whether it should be ready by now, after what was promised first."""
+        if self.promise is None or self.job.state.is_final:
+            return False
+        return now_s > self.promise.window()[1]
+
     @property
     def is_in_doubt(self) -> bool:
         """Whether nobody knows if its worker has it."""
@@ -67,4 +73,9 @@ def texts_of(data: bytes) -> Texts:
 
 
 def _short(value: object) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT else None
+    is_text = isinstance(value, str) and len(value) <= LONGEST_TEXT and any(map(_is_seen, value))
+    return str(value) if is_text else None
+
+
+def _is_seen(character: str) -> bool:
+    return character.isprintable() and not character.isspace()

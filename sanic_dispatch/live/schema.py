@@ -119,7 +119,9 @@ _OBJECTS: dict[str, Schema] = {
     "monitor_bar": _object(
         _BAR
         | {
-            "kept": _or_null({"type": "number", "minimum": 0, "maximum": 1}),
+            "failed": COUNT | {"description": "how many an operator can still put back"},
+            "kept": _or_null({"type": "number", "minimum": 0, "maximum": 1})
+            | {"description": "share of the last promises that came true, since the start"},
             "per_hour": COUNT | {"description": "done in the last hour"},
         }
         | _WAITS
@@ -138,11 +140,18 @@ _OBJECTS: dict[str, Schema] = {
             "eta": _or_null(_ETA),
             "t": TIME,
         },
-        {"name": TEXT, "logo": TEXT, "drink": TEXT, "doubt": {"const": True}, "reason": REASON},
+        {
+            "name": TEXT,
+            "logo": TEXT,
+            "drink": TEXT,
+            "late": {"const": True, "description": "it was promised to be ready by now"},
+            "doubt": {"const": True},
+            "reason": REASON | {"description": "in the words of who failed or cancelled it"},
+        },
     ),
     "monitor_order": _object(
-        {"n": TICKET, "id": {"type": "string"}, "state": _one_of(State), "t": TIME,
-         "attempt": COUNT},
+        {"n": TICKET, "id": {"type": "string"}, "state": _one_of(State), "submitted": TIME,
+         "t": TIME, "attempt": COUNT},
         {"name": TEXT, "logo": TEXT, "drink": TEXT, "place": PLACE, "reason": REASON,
          "hold": _object(
              {"worker": CALLBACK, "way": _one_of(Way), "stage": _one_of(Stage), "since": TIME}

@@ -38,7 +38,9 @@ def board_order(order: Order) -> Drawn:
     }
 
 
-def own_order(order: Order, ahead: int | None, eta: tuple[float, float] | None) -> Drawn:
+def own_order(
+    order: Order, ahead: int | None, eta: tuple[float, float] | None, now_s: float
+) -> Drawn:
     """An order as those see it who have its link; ``ahead`` is None once it waits no longer."""
     drawn: Drawn = {
         "n": order.job.ticket,
@@ -49,6 +51,8 @@ def own_order(order: Order, ahead: int | None, eta: tuple[float, float] | None) 
         "eta": None if eta is None else [round(end, 1) for end in eta],
         "t": order.since_s,
     }
+    if order.is_late(now_s):
+        drawn["late"] = True
     if order.is_in_doubt:
         drawn["doubt"] = True
     if order.job.reason and order.job.state in (State.FAILED, State.CANCELLED):
@@ -65,6 +69,7 @@ def monitor_order(order: Order) -> Drawn:
         **_texts(order, "name", "logo", "drink"),
         **_place(order),
         "state": job.state.value,
+        "submitted": job.submitted_s,
         "t": order.since_s,
         "attempt": job.attempt,
     }

@@ -26,6 +26,7 @@ BOARD_FINISHED = 100
 MONITOR_WAITING = 500
 MONITOR_ASSIGNED = 500
 MONITOR_FINISHED = 200
+MONITOR_FAILED = 500
 MONITOR_WORKERS = 500
 """How many of each kind are shown; the bar has the whole numbers."""
 
@@ -109,7 +110,7 @@ class Board(LineView):
 
     def _items(self) -> Iterator[Item]:
         line = self._line
-        finished = islice(reversed(line.finished.values()), BOARD_FINISHED)
+        finished = islice(reversed(line.over.finished.values()), BOARD_FINISHED)
         orders = chain(
             (order for order in finished if order.job.state is State.DONE),
             islice(line.assigned.values(), BOARD_ASSIGNED),
@@ -125,7 +126,8 @@ class Monitor(LineView):
     def _items(self) -> Iterator[Item]:
         line = self._line
         orders = chain(
-            islice(reversed(line.finished.values()), MONITOR_FINISHED),
+            islice(reversed(line.over.failed.values()), MONITOR_FAILED),
+            islice(reversed(line.over.finished.values()), MONITOR_FINISHED),
             islice(line.assigned.values(), MONITOR_ASSIGNED),
             islice(line.waiting.values(), MONITOR_WAITING),
         )
@@ -137,8 +139,8 @@ class Monitor(LineView):
         for minute in line.history:
             drawn = minute.shown()
             yield Item(f"minute/{minute.number}", drawn, dict, drawn)
-        kept = {"kept": line.forecast.estimator.hit_rate}
-        yield self._bar(shown.bar(line.bar()) | kept | line.history.shown())
+        more = {"failed": len(line.over.failed), "kept": line.forecast.estimator.hit_rate}
+        yield self._bar(shown.bar(line.bar()) | more | line.history.shown())
 
 
 class News(NamedTuple):
@@ -148,6 +150,7 @@ class News(NamedTuple):
     ahead: int
     has_robots: bool
     is_paused: bool
+    is_late: bool
 
     def matters_after(self, told: News) -> bool:
         """Each step for those who are near, a tenth of the way for those who are not."""
@@ -191,7 +194,7 @@ class OrderView:
     def _news(self) -> News:
         order, bar = self._order(), self._line.bar()
         ahead = self._line.ahead(order) if order.job.state is State.WAITING else 0
-        return News(order.job, ahead, bar.robots > 0, bar.paused)
+        return News(order.job, ahead, bar.robots > 0, bar.paused, order.is_late(self._now_s()))
 
     def _order(self) -> Order:
         order = self._line.get(self._job_id)
@@ -203,7 +206,7 @@ class OrderView:
         line, order, now_s = self._line, self._order(), self._now_s()
         self._drawn_s = now_s
         ahead = line.ahead(order) if order.job.state is State.WAITING else None
-        drawn = shown.own_order(order, ahead, line.window(order, now_s))
+        drawn = shown.own_order(order, ahead, line.window(order, now_s), now_s)
         state = {"order": drawn, "bar": shown.bar(line.bar())}
         return Frame(Cursor(self._epoch, line.number), now_s, state=state)
 

@@ -23,7 +23,7 @@ from sanic_dispatch.live.hub import (
     Hub,
     TooManyClients,
 )
-from sanic_dispatch.live.line import KEPT_S
+from sanic_dispatch.live.over import SHOWN_S
 from sanic_dispatch.live.pacer import LEAST_REST_S
 from sanic_dispatch.live.robots import LINGER_S
 from sanic_dispatch.live.views import BEAT_S, Board, Monitor
@@ -348,7 +348,7 @@ def test_who_comes_after_the_stop_is_told_to_come_back(story: Story, hub: Hub) -
 def test_an_order_that_is_shown_no_longer(story: Story, hub: Hub) -> None:
     """4404 to whoever still looks."""
     wire = followed(hub, order(story.serve(1.0)))
-    story.loop.run(KEPT_S + SWEEP_S + 2 * TICK_S)
+    story.loop.run(SHOWN_S + SWEEP_S + 2 * TICK_S)
     assert wire.code == 4404
     assert hub.size == 0
 

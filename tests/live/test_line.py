@@ -9,9 +9,10 @@ import pytest
 from sanic_dispatch.events import Kind
 from sanic_dispatch.job import State, Way
 from sanic_dispatch.lifecycle import Policy, blame
-from sanic_dispatch.live import line as line_module
-from sanic_dispatch.live.line import KEPT_S, Bar, Line
+from sanic_dispatch.live import over
+from sanic_dispatch.live.line import Bar, Line
 from sanic_dispatch.live.order import Texts, texts_of
+from sanic_dispatch.live.over import KEEP_FAILED_S, SHOWN_S
 from sanic_dispatch.live.robots import LINGER_S, Doing
 from sanic_dispatch.worker import Aside, Cause
 from tests.live.kit import Story, secret
@@ -75,10 +76,10 @@ def test_finished_orders_are_kept_for_ten_minutes(story: Story, line: Line) -> N
     ticket = story.serve(10.0)
     line.expire(story.now_s + LINGER_S)
     number = line.number
-    line.expire(story.now_s + KEPT_S - 1)
+    line.expire(story.now_s + SHOWN_S)
     assert line.get(secret(ticket))
     assert line.number == number
-    line.expire(story.now_s + KEPT_S)
+    line.expire(story.now_s + SHOWN_S + 1)
     assert line.get(secret(ticket)) is None
     assert line.number == number + 1
 
@@ -87,10 +88,10 @@ def test_no_more_finished_orders_than_so_many(
     story: Story, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many finish within ten minutes."""
-    monkeypatch.setattr(line_module, "MOST_FINISHED", 3)
+    monkeypatch.setattr(over, "MOST_SHOWN", 3)
     for _ in range(5):
         story.serve(0.1)
-    assert [order.job.ticket for order in line.finished.values()] == [3, 4, 5]
+    assert [order.job.ticket for order in line.over.finished.values()] == [3, 4, 5]
 
 
 def test_a_failed_order_can_come_back(story: Story, line: Line) -> None:
@@ -103,7 +104,34 @@ def test_a_failed_order_can_come_back(story: Story, line: Line) -> None:
     assert tickets(line) == [2, 3]
     story.put_back(1)
     assert tickets(line) == [1, 2, 3]
-    assert not line.finished
+    assert not line.over.failed
+
+
+def test_a_failed_order_stays_for_as_long_as_it_is_kept(story: Story, line: Line) -> None:
+    """Not ten minutes, however many others finish; its age counts until the last one finished."""
+    ticket = story.submit()
+    story.assign(ticket)
+    story.fail(ticket)
+    story.loop.run(KEEP_FAILED_S)
+    story.serve(0.0)
+    line.expire(story.now_s + SHOWN_S + 1)
+    assert [order.job.ticket for order in line.over.failed.values()] == [ticket]
+    story.serve(1.0)
+    line.expire(story.now_s)
+    assert line.get(secret(ticket)) is None
+
+
+def test_no_more_failed_orders_than_so_many(
+    story: Story, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest of them goes first; the others do not count."""
+    monkeypatch.setattr(over, "MOST_FAILED", 2)
+    for _ in range(3):
+        story.serve(0.1)
+        ticket = story.submit()
+        story.assign(ticket)
+        story.fail(ticket)
+    assert [order.job.ticket for order in line.over.failed.values()] == [4, 6]
 
 
 def test_a_line_begins_with_what_the_queues_hold(story: Story) -> None:
@@ -209,6 +237,7 @@ def test_edits_from_outside_do_no_harm(story: Story, line: Line) -> None:
         (b'{"name":"","logo":7,"drink":["Mojito"]}', Texts()),
         (b'{"name":"%b","drink":"%b"}' % (b"x" * 80, b"x" * 81), Texts("x" * 80)),
         (b'{"name":"a","name":"b"}', Texts("b")),
+        ('{"name":"   ","logo":"\\t","drink":"\u200b\u00a0"}'.encode(), Texts()),
         (b'[{"name":"Ada"}]', Texts()),
         (b'"name"', Texts()),
         (b"null", Texts()),

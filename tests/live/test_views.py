@@ -11,10 +11,10 @@ from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.events import Kind
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.shown import LONGEST_REASON, link_of
-from sanic_dispatch.live.views import BOARD_FINISHED, BOARD_WAITING
+from sanic_dispatch.live.views import BOARD_FINISHED, BOARD_WAITING, MONITOR_FINISHED
 from sanic_dispatch.live.wire import Topic
 from sanic_dispatch.worker import Aside, Cause
-from tests.live.kit import Story, robot, secret
+from tests.live.kit import FakeWire, Story, robot, secret
 
 BOARD, MONITOR = Topic("board"), Topic("monitor")
 ORDER = {"name": "Ada", "logo": "lion", "drink": "Mojito"}
@@ -89,7 +89,7 @@ def test_the_board_shows_what_is_done(story: Story, hub: Hub) -> None:
     story.fail(failed)
     story.cancel(cancelled)
     shown = {key for key in look(hub) if key != "bar"}
-    assert shown == {f"order/{n}" for n in range(8, BOARD_FINISHED + 6)}
+    assert shown == {f"order/{n}" for n in range(7, BOARD_FINISHED + 6)}
 
 
 def test_an_order_to_the_letter(story: Story, hub: Hub) -> None:
@@ -124,6 +124,63 @@ def test_the_owner_is_told_why_there_will_be_no_drink(story: Story, hub: Hub) ->
     assert own(hub, ticket)["reason"] == ("no more mint" + "!" * 500)[:LONGEST_REASON]
 
 
+def test_an_order_that_is_late_says_so(story: Story, hub: Hub) -> None:
+    """Past the end of what was promised first, while it waits and while it is mixed; then not."""
+    for _ in range(8):
+        story.serve(60.0)
+    story.register("r1")
+    ticket = story.submit()
+    wire = FakeWire()
+    hub.follow(wire, Topic("order", secret(ticket)))
+    end_s = own(hub, ticket)["eta"][1]
+    story.loop.run(end_s - story.now_s)
+    assert "late" not in own(hub, ticket)
+    story.loop.run(3.0)
+    assert own(hub, ticket)["late"] is True
+    assert own(hub, ticket)["eta"][0] > story.now_s, "the newest estimate goes on"
+    assert wire.state["order"]["late"] is True, "told at once, not with the next heartbeat"
+    story.assign(ticket)
+    assert own(hub, ticket)["late"] is True
+    story.confirm(ticket)
+    story.finish(ticket)
+    assert "late" not in own(hub, ticket)
+
+
+def test_an_order_without_a_promise_is_never_late(story: Story, hub: Hub) -> None:
+    """Where nobody could tell, nothing was broken."""
+    ticket = story.submit()
+    story.loop.run(10_000.0)
+    assert "late" not in own(hub, ticket)
+
+
+def test_failed_orders_stay_on_the_monitor(story: Story, hub: Hub) -> None:
+    """However many others finish after them, and how long ago; also after a restart."""
+    failed = story.submit()
+    story.assign(failed)
+    story.fail(failed)
+    for _ in range(MONITOR_FINISHED + 5):
+        story.serve(5.0)
+    again = Story(story.loop).hub()
+    again.seed([], story.jobs.values(), [])
+    story.loop.run(1.0)
+    for one in (hub, again):
+        state = look(one, MONITOR)
+        assert state[f"order/{failed}"]["state"] == "failed"
+        assert state["bar"]["failed"] == 1
+    story.put_back(failed)
+    assert look(hub, MONITOR)["bar"]["failed"] == 0
+
+
+def test_the_monitor_says_when_an_order_was_placed(story: Story, hub: Hub) -> None:
+    """Also of one that came back to the line just now."""
+    came_s, ticket = story.now_s, story.submit()
+    story.assign(ticket)
+    story.loop.run(600.0)
+    story.put_back(ticket)
+    order = look(hub, MONITOR)[f"order/{ticket}"]
+    assert (order["submitted"], order["t"]) == (came_s, came_s + 600.0)
+
+
 def test_an_unknown_order(hub: Hub) -> None:
     """The ticket number does not open it."""
     for order_id in ("", "1", "f" * 32):
@@ -141,7 +198,7 @@ def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
     assert look(hub, MONITOR) == {
         "order/1": {
             "n": 1, "id": secret(1), "name": "Ada", "logo": "lion", "drink": "Mojito",
-            "state": "assigned", "t": now_s, "attempt": 1,
+            "state": "assigned", "t": now_s, "attempt": 1, "submitted": now_s,
             "hold": {"worker": worker.id, "way": "put", "stage": "under way", "since": now_s},
         },
         "worker/http://engine.example/flow/r1/callbacks/1/": {
@@ -169,7 +226,7 @@ def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
             "t": now_s // 60 * 60, "arrived": 1, "done": 0, "p50": None, "p90": None,
         },
         "bar": {
-            "robots": 1, "waiting": 0, "assigned": 1, "paused": False, "kept": None,
+            "robots": 1, "waiting": 0, "assigned": 1, "paused": False, "failed": 0, "kept": None,
             "per_hour": 0, "p50": None, "p90": None,
         },
     }  # fmt: skip
