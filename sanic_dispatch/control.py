@@ -6,6 +6,7 @@ a job itself keeps only why, since its submitter can read that.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -49,14 +50,15 @@ class Control:
         self._steps = steps
         self._clock = clock
         self._tasks = tasks
+        self._turn = asyncio.Lock()
 
     async def pause(self, reason: str) -> None:
         """Hand out nothing more; orders and workers are still taken in. Kept across restarts."""
-        await self._own(self._pairs.jobs.pause(True, self._note(Kind.DISPATCH_PAUSED, reason)))
+        await self._own(self._pause(True, self._note(Kind.DISPATCH_PAUSED, reason)))
 
     async def resume(self, reason: str) -> None:
         """Go on."""
-        await self._own(self._pairs.jobs.pause(False, self._note(Kind.DISPATCH_RESUMED, reason)))
+        await self._own(self._pause(False, self._note(Kind.DISPATCH_RESUMED, reason)))
 
     async def cancel(self, job_id: str, why: str, who: str = "") -> Job:
         """Take a waiting job out of the line."""
@@ -106,6 +108,12 @@ class Control:
         if not await self._own(self._pairs.workers.remove(worker_id, dropped)):
             await self._check_waits(worker_id, "drop its worker")
             raise UnknownWorker
+
+    async def _pause(self, paused: bool, note: Note) -> None:
+        """Where it is so already, nothing happens."""
+        async with self._turn:
+            if (await self._pairs.jobs.facts()).paused is not paused:
+                await self._pairs.jobs.pause(paused, note)
 
     async def _take(self, job_id: str, decide: Callable[[Job, float], Step], who: str) -> Job:
         def decided(job: Job) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sanic_dispatch.errors import (
     UnknownWorker,
     WrongState,
 )
+from sanic_dispatch.events import Kind
 from sanic_dispatch.job import State
 from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.outcome import InDoubt
@@ -41,6 +43,16 @@ async def test_nothing_is_handed_out_while_paused(world: World) -> None:
     await control.resume("back")
     await settle()
     assert world.delivered == ["x"]
+
+
+async def test_what_is_so_already_does_not_happen_again(world: World) -> None:
+    """Pausing twice, also at the same moment, leaves one event; so does going on."""
+    control = world.dispatcher.control
+    await control.resume("why not")
+    await asyncio.gather(control.pause("lunch"), control.pause("lunch"))
+    await control.pause("still")
+    await asyncio.gather(control.resume("back"), control.resume("back"))
+    assert [event.kind for event in world.history] == [Kind.DISPATCH_PAUSED, Kind.DISPATCH_RESUMED]
 
 
 async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ async def test_who_and_why(service: Service) -> None:
         ("Ada", {}, "Ada"),
         (None, {"reason": "\u00fcber"}, "127.0.0.1: \u00fcber"),
     ):
+        await act(service, "resume")
         await act(service, "pause", who, **said)
         assert last_event(service).reason == reason
 
