@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from sanic_dispatch import __version__
 from sanic_dispatch.banner import announce, banner, warn_if_open
 from sanic_dispatch.cli import cli
-from sanic_dispatch.commands.parameters import Setting
+from sanic_dispatch.commands.parameters import Duration, Setting
 from sanic_dispatch.errors import PortUnavailable, StartError
 from sanic_dispatch.settings import LogFormat, Mode, OnDoubt, Settings
 
@@ -306,6 +306,18 @@ def test_operations_doc_lists_every_setting():
         (long_flag(setting), setting.envvar, shown_default(setting))
         for setting in settings_of("serve")
     ]
+
+
+def test_operations_doc_has_the_units():
+    """What is a duration has the unit in docs/operations.md that --help has."""
+    text = (DOCS / "operations.md").read_text()
+    durations = [each for each in settings_of("serve") if isinstance(each.callback, Duration)]
+    assert len(durations) > 5
+    for setting in durations:
+        (unit,) = re.findall(
+            rf"^\| `{long_flag(setting)}` \|[^|]*\|[^|]*\| ([^|]+) \|", text, re.MULTILINE
+        )
+        assert unit.split(",")[0].upper() == setting.metavar.partition("|")[0]
 
 
 def long_flag(setting: Setting) -> str:
