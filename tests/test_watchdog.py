@@ -155,7 +155,7 @@ async def test_a_folder_that_is_gone_is_not_ready(mode: Mode, tmp_path: Path) ->
 
 
 async def test_a_pair_that_is_not_made_is_not_ready() -> None:
-    """503 while the two wait together; to resume makes every pair that can be made."""
+    """503 while the two wait together; a pause and its end make every pair that can be made."""
     async with running_service() as service:
         control, pairs = service.app.ctx.control, service.app.ctx.dispatcher._pairs
         await control.pause("")
@@ -167,6 +167,7 @@ async def test_a_pair_that_is_not_made_is_not_ready() -> None:
         await control.resume("")
         await eventually(lambda: _is_red(service))
         pairs.pair = pair
+        await control.pause("")
         await control.resume("once more")
         await eventually(lambda: _is_green(service))
 

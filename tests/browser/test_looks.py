@@ -88,6 +88,17 @@ async def test_the_monitor(bar: Bar, visitors: Visitors, journey: evenings.DeskJ
         await put_on(monitor.page, DESKS[0])
 
 
+async def test_the_docs(bar: Bar, visitors: Visitors) -> None:
+    """The interface for people: accessible, whole on a phone too, and nothing is refused to it."""
+    desk = await visitors.blank_desk()
+    page = desk.page
+    await page.goto(desk.base_url + "docs")
+    for look in (DESKS[0], DESKS[2]):
+        await put_on(page, look)
+        assert await violations(page) == [], look.name
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look.name
+
+
 async def put_on(page: Page, look: Look) -> None:
     """Turn a screen into another one, long enough for the whole page."""
     await page.emulate_media(color_scheme=look.scheme, reduced_motion="reduce")

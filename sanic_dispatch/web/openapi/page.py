@@ -106,7 +106,8 @@ def _parameters(parameters: list[Mapping[str, Any]]) -> str:
         for each in parameters
     )
     head = "<tr><th>name</th><th>where</th><th>what</th><th>for example</th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+    table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+    return f'<div class="scroll" tabindex="0">{table}</div>'
 
 
 def _body(body: Mapping[str, Any] | None) -> str:
@@ -138,7 +139,7 @@ def _response(status: str, response: Mapping[str, Any]) -> str:
 
 def _example(value: Any) -> str:
     text = value if isinstance(value, str) and "\n" in value else json.dumps(value, indent=2)
-    return f"<pre>{escape(text)}</pre>"
+    return f'<pre tabindex="0">{escape(text)}</pre>'  # it can be scrolled, also by keys
 
 
 def _text(text: str) -> str:
