@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import uvloop
@@ -27,14 +31,16 @@ def main() -> None:
     same machine. Numbers are medians over the rounds, with the least and the most in brackets.
     """
     machine.stay_off_the_servers_core()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server is left behind
 
 
 @main.command(name="run")
-@click.argument("names", nargs=-1, type=click.Choice(list(MEASUREMENTS)))
+@click.argument("names", nargs=-1, type=click.Choice(list(MEASUREMENTS)), metavar="[NAME]...")
 @click.option("--original", "program", help="The original's executable, to be measured beside us.")
 @click.option("--url", "urls", multiple=True, help="A server that runs already, with empty queues.")
 @click.option("--only-urls", is_flag=True, help="Start nothing: measure what runs already.")
 @click.option("--quick", is_flag=True, help="A few seconds: to try the tool, not to believe it.")
+@click.option("--depth", "depths", type=int, multiple=True, help="Only at this depth.")
 @click.option(
     "--json",
     "data",
@@ -48,17 +54,26 @@ def run(
     urls: Sequence[str],
     only_urls: bool,
     quick: bool,
+    depths: tuple[int, ...],
     data: Path | None,
     write: bool,
 ) -> None:
-    """Measure all, or what is named, and compare it with the goals."""
+    """Measure all, or what is named, and compare it with the goals.
+
+    The names are those of the parts of docs/performance.md: fsync, depth, keyed, latency, cycles,
+    faults, fanout, memory, restart, evening, storage, eta, instructions.
+    """
+    plan = QUICK if quick else FULL
+    if depths:
+        plan = replace(plan, depths=depths)
     reports = [document.about_the_machine(machine.describe())]
     for name in names or MEASUREMENTS:
-        measure = runner(name, QUICK if quick else FULL, program, urls, only_urls=only_urls)
+        measure = runner(name, plan, program, urls, only_urls=only_urls)
         reports.append(uvloop.run(_run(measure())))
         click.echo(f"{reports[-1].show()}\n")
     known = json.loads(data.read_text()) if data and data.exists() else {}
-    known |= {report.name: report.data for report in reports}
+    for report in reports:
+        known[report.name] = merged(known.get(report.name), report.data)
     reports.append(goals.report(known))
     click.echo(reports[-1].show())
     if data:
@@ -78,6 +93,13 @@ def run_soak(minutes: float, mode: str, subscribers: int, write: bool) -> None:
     click.echo(f"\n{report.show()}")
     if write:
         document.write(PAGE, [report])
+
+
+def merged(old: Any, new: Any) -> Any:
+    """What is new, beside what is only in the old: another depth, another side."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return old | {key: merged(old.get(key), value) for key, value in new.items()}
 
 
 async def _run(measuring: Awaitable[Report]) -> Report:

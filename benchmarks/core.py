@@ -1,14 +1,15 @@
 """The core's own steps, one by one: what a request is made of once HTTP and the disk are left out.
 
-    python -m benchmarks.core NAME TIMES
+    python -m benchmarks.core TIMES...
 
-does one of them so many times: for counting instructions. ``benchmarks/test_core.py`` takes the
-time of each with pytest-benchmark.
+does each of them so many times, and again so many, in a process of its own, and says which: for
+counting instructions. ``benchmarks/test_core.py`` takes the time of each with pytest-benchmark.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from itertools import count
@@ -110,8 +111,14 @@ def line() -> Line:
     return seen
 
 
-def fold() -> Do:
-    """An event is taken in."""
+def event() -> Do:
+    """What a new job says is made."""
+    numbers = count(1)
+    return lambda: submitted(next(numbers))
+
+
+def event_and_fold() -> Do:
+    """The same, and it is taken in by the line that the views show."""
     seen, numbers = line(), count(DEEP + 1)
     return lambda: seen.fold(submitted(next(numbers)))
 
@@ -173,7 +180,8 @@ STEPS: dict[str, Callable[[], Do]] = {
     "assign": assign,
     "store": store,
     "commit of a file of 10,000": commit_of_a_file,
-    "fold": fold,
+    "event": event,
+    "event and fold": event_and_fold,
     "frame of the board": frame_of_the_board,
     "frame of the monitor": frame_of_the_monitor,
     "log": log,
@@ -181,7 +189,17 @@ STEPS: dict[str, Callable[[], Do]] = {
 """Each makes what it needs and gives the step that is measured."""
 
 
-if __name__ == "__main__":
-    step = STEPS[sys.argv[1]]()
-    for _ in range(int(sys.argv[2])):
+def do_apart(name: str, times: int) -> int:
+    """Do a step so many times in a process of its own; its number."""
+    if child := os.fork():
+        os.waitpid(child, 0)
+        return child
+    step = STEPS[name]()
+    for _ in range(times):
         step()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    for name in STEPS:
+        print(name, *(do_apart(name, int(times)) for times in sys.argv[1:]), sep="\t")  # noqa: T201

@@ -18,7 +18,6 @@ from pathlib import Path
 import click
 
 from benchmarks import wire
-from benchmarks.core import STEPS
 from benchmarks.load import clients
 from benchmarks.plan import Plan
 from benchmarks.report import Report, Table
@@ -33,7 +32,7 @@ async def measure(_: Plan, sides: Sequence[Side]) -> Report:
     """The tables. Raises ClickException where there is no valgrind."""
     if shutil.which("valgrind") is None:
         raise click.ClickException("valgrind is not installed")
-    steps = {name: await of_a_step(name) for name in STEPS}
+    steps = await of_the_steps()
     requests = {side.name: await of_requests(side) for side in sides}
     floor = next(iter(requests.values()))[0]
     tables = [
@@ -55,34 +54,33 @@ async def measure(_: Plan, sides: Sequence[Side]) -> Report:
 def where_they_go(requests: Mapping[str, tuple[float, float]], steps: Mapping[str, float]) -> Table:
     """What a submission of the last side consists of; ratios to the whole of the first."""
     floor, whole = list(requests.values())[0][0], list(requests.values())[-1][0]
-    parts = {name: steps[name] for name in ("offer", "fold", "log")}
+    fold = steps["event and fold"] - steps["event"]
+    parts = {"offer": steps["offer"], "fold": fold, "log": steps["log"]}
     parts["the rest: HTTP, JSON, tokens, limits, the answer"] = whole - sum(parts.values())
     rows = [[name, f"{n / floor:.2f}", f"{n / 1e3:,.0f} k"] for name, n in parts.items()]
     return Table(["part of a submission", f"× {next(iter(requests))}", "instructions"], rows)
 
 
-async def of_a_step(name: str) -> float:
-    """Instructions of one."""
-
-    async def times(count: int) -> int:
-        with folder_of_its_own() as folder:
-            process = _watched([sys.executable, "-m", "benchmarks.core", name, str(count)], folder)
-            await asyncio.to_thread(process.wait)
-            return _counted(folder)
-
-    few, many = await asyncio.gather(times(FEW), times(MANY))
-    return (many - few) / (MANY - FEW)
+async def of_the_steps() -> dict[str, float]:
+    """Instructions of one, by name."""
+    with folder_of_its_own() as folder:
+        command = [sys.executable, "-m", "benchmarks.core", str(FEW), str(MANY)]
+        said, _ = await asyncio.to_thread(_watched(command, folder).communicate)
+        lines = [line.split("\t") for line in said.decode().splitlines()]
+        return {
+            name: (_counted(folder, int(many)) - _counted(folder, int(few))) / (MANY - FEW)
+            for name, few, many in lines
+        }
 
 
 async def of_requests(side: Side) -> tuple[float, float]:
     """Instructions of a submission; and of one with the registration that takes it."""
-    one = await _of(side, None)
-    return one, await _of(side, wire.order() if side.is_floor else wire.registrations())
-
-
-async def _of(side: Side, after: Callable[[], bytes] | None) -> float:
-    few, many = await asyncio.gather(_serving(side, FEW, after), _serving(side, MANY, after))
-    return (many - few) / (MANY - FEW)
+    register = wire.order() if side.is_floor else wire.registrations()
+    few = await _serving(side, FEW, None)
+    many = await _serving(side, MANY, None)
+    both = await _serving(side, MANY, register)
+    one = (many - few) / (MANY - FEW)
+    return one, one + (both - many) / MANY
 
 
 async def _serving(side: Side, count: int, after: Callable[[], bytes] | None) -> int:
@@ -100,7 +98,7 @@ async def _serving(side: Side, count: int, after: Callable[[], bytes] | None) ->
             await asyncio.to_thread(process.wait)
         finally:
             process.kill()
-        return _counted(folder)
+        return _counted(folder, process.pid)
 
 
 def _watched(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
@@ -108,16 +106,16 @@ def _watched(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [
             "valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null",
-            f"--log-file={folder}/valgrind.log", *command,
+            f"--log-file={folder}/%p.log", *command,
         ],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"},
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
 
-def _counted(folder: Path) -> int:
-    found = _REFERENCES.search((folder / "valgrind.log").read_text())
+def _counted(folder: Path, process: int) -> int:
+    found = _REFERENCES.search((folder / f"{process}.log").read_text())
     assert found
     return int(found[1].replace(",", ""))

@@ -44,7 +44,7 @@ class Measurement(NamedTuple):
 
 async def keyed(plan: Plan, sides: Sequence[Side]) -> Report:
     """Registrations of workers with a key, at one depth."""
-    at = max(d for d in plan.depths if d <= KEYED_DEPTH)
+    at = max((d for d in plan.depths if d <= KEYED_DEPTH), default=KEYED_DEPTH)
     return await depth.measure(replace(plan, depths=(at,)), sides, keyed=True)
 
 

@@ -16,7 +16,7 @@ from benchmarks.servers import Side, folder_of_its_own, launched, listening
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
     """The table; only those that keep something can have it again."""
-    depths = [depth for depth in plan.depths if depth != 1_000]
+    depths = plan.depths
     kept = [side for side in sides if side.is_kept]
     took = {side.name: {d: await starts(side, d, plan.rounds) for d in depths} for side in kept}
     rows = [
