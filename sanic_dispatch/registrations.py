@@ -69,13 +69,13 @@ class Registrations:
 
     async def _repeat(self, worker: Worker) -> tuple[bool, Job | None]:
         """Whether this callback is known already, and the job that its repeat gets."""
-        job = await self._pairs.jobs.at_callback(worker.id)
-        if job is not None:
-            return True, await self._repeated(job, worker)
         waiting = await self._pairs.workers.get(worker.id)
         if waiting and waiting.aside and waiting.aside.cause is Cause.REFUSED:
             await self._steps.bring_back(worker.id)
-        return waiting is not None, None
+        if waiting:
+            return True, None
+        job = await self._pairs.jobs.at_callback(worker.id)
+        return job is not None, await self._repeated(job, worker) if job else None
 
     async def _repeated(self, job: Job, worker: Worker) -> Job | None:
         """The job, if that is what this callback's registration was answered with last."""

@@ -244,10 +244,24 @@ async def test_a_former_holder_gets_nothing_while_the_service_is_paused() -> Non
         assert await world.register(worker("c1", "i1")) == "x"
         await world.clock.advance(20)
         await world.dispatcher.control.pause("lunch")
-        assert await world.register(worker("c2", "i1"), lost=True) is None
+        for _ in range(2):
+            assert await world.register(worker("c2", "i1"), lost=True) is None
         await world.dispatcher.control.resume("back")
         await settle()
         assert world.network.deliveries == [(worker("c2", "i1").id, "x")]
+
+
+async def test_a_repeat_during_a_pause_waits_once() -> None:
+    """Also that of the callback which had the job until its lease ended, however often it comes."""
+    async with running_world(policy=Policy(lease_s=10)) as world:
+        await world.submit("x")
+        asked = worker("c1", "i1")
+        assert await world.register(asked) == "x"
+        await world.clock.advance(20)
+        await world.dispatcher.control.pause("lunch")
+        for _ in range(2):
+            assert await world.register(asked) is None
+        assert [waits.id for waits in await world.pairs.workers.items()] == [asked.id]
 
 
 async def test_an_answer_cut_off_before_it_was_written_frees_the_job(world: World) -> None:
