@@ -55,7 +55,7 @@ def frame_schema(view: str) -> Schema:
     return {**schemas()[f"{view}_frame"], "components": {"schemas": schemas()}}
 
 
-def _object(required: Schema, optional: Schema | None = None) -> Schema:
+def an_object(required: Schema, optional: Schema | None = None) -> Schema:
     """An object with these keys and no others."""
     return {
         "type": "object",
@@ -115,8 +115,8 @@ _ETA: Schema = {
 }
 
 _OBJECTS: dict[str, Schema] = {
-    "bar": _object(_BAR),
-    "monitor_bar": _object(
+    "bar": an_object(_BAR),
+    "monitor_bar": an_object(
         _BAR
         | {
             "failed": COUNT | {"description": "how many an operator can still put back"},
@@ -126,12 +126,12 @@ _OBJECTS: dict[str, Schema] = {
         }
         | _WAITS
     ),
-    "minute": _object({"t": TIME, "arrived": COUNT, "done": COUNT} | _WAITS),
-    "board_order": _object(
+    "minute": an_object({"t": TIME, "arrived": COUNT, "done": COUNT} | _WAITS),
+    "board_order": an_object(
         {"n": TICKET, "state": {"enum": ["waiting", "assigned", "done"]}, "t": TIME},
         {"logo": TEXT, "drink": TEXT, "place": PLACE},
     ),
-    "own_order": _object(
+    "own_order": an_object(
         {
             "n": TICKET,
             "state": _one_of(State),
@@ -149,20 +149,20 @@ _OBJECTS: dict[str, Schema] = {
             "reason": REASON | {"description": "in the words of who failed or cancelled it"},
         },
     ),
-    "monitor_order": _object(
+    "monitor_order": an_object(
         {"n": TICKET, "id": {"type": "string"}, "state": _one_of(State), "submitted": TIME,
          "t": TIME, "attempt": COUNT},
         {"name": TEXT, "logo": TEXT, "drink": TEXT, "place": PLACE, "reason": REASON,
-         "hold": _object(
+         "hold": an_object(
              {"worker": CALLBACK, "way": _one_of(Way), "stage": _one_of(Stage), "since": TIME}
          )},
     ),
-    "worker": _object(
+    "worker": an_object(
         {"state": _one_of(Doing), "since": TIME, "seen": TIME, "refusals": COUNT},
         {"label": REASON, "link": _text(LONGEST_LINK), "activity": REASON, "ticket": TICKET,
          "reason": {"type": "string", "maxLength": LONGEST_REASON}},
     ),
-    "log_entry": _object(
+    "log_entry": an_object(
         {"n": {"type": "integer", "minimum": 1}, "kind": _one_of(Kind), "t": TIME},
         {"ticket": TICKET, "worker": CALLBACK, "label": REASON, "reason": REASON},
     ),
@@ -183,7 +183,7 @@ _KEYS = {
 
 def _frame(keys: dict[str, str]) -> Schema:
     """A frame has ``state`` or ``patch``; one that has neither is a heartbeat."""
-    frame = _object(
+    frame = an_object(
         {
             "at": {
                 "type": "string",

@@ -230,10 +230,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 
 def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(PREFIX + name, text, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family
+    return _labelled(GaugeMetricFamily(PREFIX + name, text, labels=[label]), values)
 
 
 def _count(name: str, text: str, value: int) -> Metric:
@@ -241,7 +238,12 @@ def _count(name: str, text: str, value: int) -> Metric:
 
 
 def _counts(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(PREFIX + name, text, labels=[label])
+    return _labelled(CounterMetricFamily(PREFIX + name, text, labels=[label]), values)
+
+
+def _labelled(
+    family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[str, float]
+) -> Metric:
     for key, value in values.items():
         family.add_metric([key], value)
     return family

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from sanic_dispatch.web.openapi.schemas import JOB_ID, Schema
+from sanic_dispatch.live.schema import Schema
+from sanic_dispatch.web.openapi.schemas import JOB_ID
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sanic_dispatch.events import Kind
 from sanic_dispatch.job import Stage, State
 from sanic_dispatch.live import schema as live
+from sanic_dispatch.live.schema import Schema, an_object
 from sanic_dispatch.worker import Cause
-
-Schema = dict[str, Any]
 
 
 def ref(name: str) -> Schema:
     """A schema by its name."""
     return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _object(required: Schema, optional: Schema | None = None) -> Schema:
-    return {
-        "type": "object",
-        "required": list(required),
-        "properties": required | (optional or {}),
-        "additionalProperties": False,
-    }
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -64,15 +52,15 @@ OWN: dict[str, Schema] = {
         "additionalProperties": False,
         "description": "RFC 9457",
     },
-    "queued": _object({"Queued": _object({"position": {"type": "integer", "minimum": 1}})}),
-    "handed_job": _object(
+    "queued": an_object({"Queued": an_object({"position": {"type": "integer", "minimum": 1}})}),
+    "handed_job": an_object(
         {
-            "Job": _object(
+            "Job": an_object(
                 {"id": ID, "data": {"description": "any JSON, as submitted"}, "submitted_at": TIME}
             )
         }
     ),
-    "job": _object(
+    "job": an_object(
         {
             "id": ID,
             "ticket": TICKET,
@@ -86,7 +74,7 @@ OWN: dict[str, Schema] = {
             "result": {"description": "what the worker gave: any JSON"},
         },
     ),
-    "listed_job": _object(
+    "listed_job": an_object(
         {
             "id": ID,
             "ticket": TICKET,
@@ -98,13 +86,13 @@ OWN: dict[str, Schema] = {
             "worker": _or_null(CALLBACK),
         }
     ),
-    "listed_worker": _object(
+    "listed_worker": an_object(
         {
             "callback": CALLBACK,
             "label": {"type": "string"},
             "registered_at": TIME,
             "aside": _or_null(
-                _object(
+                an_object(
                     {
                         "cause": {"enum": [cause.value for cause in Cause]},
                         "reason": {"type": "string"},
@@ -113,16 +101,16 @@ OWN: dict[str, Schema] = {
             ),
         }
     ),
-    "jobs": _object(
+    "jobs": an_object(
         {"jobs": {"type": "array", "items": ref("listed_job")}, "next": _or_null(TICKET)}
     ),
-    "history": _object(
+    "history": an_object(
         {
             "job": _or_null(ref("listed_job")),
             "events": {"type": "array", "items": ref("step")},
         }
     ),
-    "step": _object(
+    "step": an_object(
         {
             "timestamp": TIME,
             "event": {"enum": [kind.value for kind in Kind]},
@@ -139,16 +127,17 @@ OWN: dict[str, Schema] = {
             "request": {"type": "string", "description": "the X-Request-ID that it began with"},
         },
     ),
-    "workers": _object({"workers": {"type": "array", "items": ref("listed_worker")}}),
-    "reason": _object({}, {"reason": LINE}) | {"additionalProperties": True},
-    "callback": _object({"callback": CALLBACK}, {"reason": LINE}) | {"additionalProperties": True},
-    "failure": _object({}, {"reason": LINE, "retry": {"type": "boolean"}})
+    "workers": an_object({"workers": {"type": "array", "items": ref("listed_worker")}}),
+    "reason": an_object({}, {"reason": LINE}) | {"additionalProperties": True},
+    "callback": an_object({"callback": CALLBACK}, {"reason": LINE})
     | {"additionalProperties": True},
-    "menu": _object(
+    "failure": an_object({}, {"reason": LINE, "retry": {"type": "boolean"}})
+    | {"additionalProperties": True},
+    "menu": an_object(
         {
             "drinks": {
                 "type": "array",
-                "items": _object(
+                "items": an_object(
                     {"id": {"type": "string"}, "name": TEXT},
                     {"description": TEXT, "image": {"type": "string"}},
                 ),
