@@ -23,7 +23,7 @@ MOST_DRINKS = 200
 LARGEST_FILE = 256 * 1024
 
 
-def _drink(drink_id: str, name: str, en: str, de: str) -> dict[str, Any]:
+def _drink(drink_id: str, name: str | dict[str, str], en: str, de: str) -> dict[str, Any]:
     image = f"img/drinks/{drink_id}.svg"
     return {"id": drink_id, "name": name, "description": {"en": en, "de": de}, "image": image}
 
@@ -35,7 +35,7 @@ BUILT_IN: dict[str, Any] = {
         _drink("gin-tonic", "Gin Tonic", "Gin, tonic, juniper", "Gin, Tonic, Wacholder"),
         _drink("margarita", "Margarita", "Tequila, lime, salt", "Tequila, Limette, Salz"),
         _drink("virgin-colada", "Virgin Colada", "No alcohol", "Ohne Alkohol"),
-        _drink("lemonade", "Lemonade", "No alcohol", "Ohne Alkohol"),
+        _drink("lemonade", {"en": "Lemonade", "de": "Limonade"}, "No alcohol", "Ohne Alkohol"),
     ]
 }
 """The pages have the same, for when this service cannot be reached."""

@@ -13,6 +13,12 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** True while the keyboard is nowhere: what had the focus has gone, or is hidden. */
+export function isFocusLost() {
+  const active = document.activeElement;
+  return !active || active === document.body || !active.checkVisibility();
+}
+
 /** Set a picture without loading it again. */
 export function show(img, src) {
   if (img.getAttribute('src') !== src) img.src = src;

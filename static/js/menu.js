@@ -16,7 +16,7 @@ export const BUILT_IN = [
   drink('gin-tonic', 'Gin Tonic', 'Gin, tonic, juniper', 'Gin, Tonic, Wacholder'),
   drink('margarita', 'Margarita', 'Tequila, lime, salt', 'Tequila, Limette, Salz'),
   drink('virgin-colada', 'Virgin Colada', 'No alcohol', 'Ohne Alkohol'),
-  drink('lemonade', 'Lemonade', 'No alcohol', 'Ohne Alkohol'),
+  drink('lemonade', { en: 'Lemonade', de: 'Limonade' }, 'No alcohol', 'Ohne Alkohol'),
 ];
 
 /** @type {Drink[]} */

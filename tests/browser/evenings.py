@@ -74,7 +74,7 @@ async def a_bad_evening(bar: Bar, monitor: MonitorPage) -> Journey:
     await bar.robot("Robot Cleo")
     await monitor.open(Visitors.OPERATORS_LINK)
     await monitor.is_live()
-    await monitor.act("Set aside Robot Cleo 4", "Yes, set it aside", "smells burnt")
+    await monitor.act("Set aside Robot Cleo", "Yes, set it aside", "smells burnt")
     await monitor.worker("Robot Cleo").get_by_text("Set aside").first.wait_for()
     yield "trouble"
     await bar.engine.down()

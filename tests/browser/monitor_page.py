@@ -6,6 +6,7 @@ from typing import Self
 
 from playwright.async_api import Locator, Page, expect
 
+from tests.browser.bar import OPERATOR_TOKEN
 from tests.browser.pages import Keys
 
 
@@ -27,6 +28,7 @@ class MonitorPage(Keys):
         self.workers = page.locator("#workers tr")
         self.orders = page.locator("#orders tr")
         self.events = page.locator("#events li")
+        self.search = page.get_by_label("Find an order by its number")
         self.filter = page.get_by_label("Filter events")
         self.chart = page.locator("#chart")
 
@@ -60,6 +62,18 @@ class MonitorPage(Keys):
     def worker(self, label: str) -> Locator:
         """A robot's row."""
         return self.workers.filter(has_text=label)
+
+    async def id_of(self, number: int) -> str:
+        """An order's secret id, as this page was told."""
+        url = f"{self.base_url}operator/jobs?after={number - 1}&limit=1"
+        headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+        answer = await self.page.request.get(url, headers=headers)
+        return str((await answer.json())["jobs"][0]["id"])
+
+    async def find(self, text: str) -> None:
+        """Look for an order."""
+        await self.search.fill(text)
+        await self.search.press("Enter")
 
     async def act(self, name: str, yes: str, reason: str = "") -> None:
         """Press a button, say why, and say yes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from playwright.async_api import expect
 
 from tests.browser.bar import Bar
+from tests.browser.monitor_page import MonitorPage
 from tests.browser.visitors import Visitors
 
 
@@ -57,6 +58,53 @@ async def test_no_means_no(bar: Bar, visitors: Visitors) -> None:
     assert bar.proxy.count("POST /operator") == 0
 
 
+async def test_what_cannot_be_undone_needs_more_than_two_presses_of_enter(
+    bar: Bar, visitors: Visitors
+) -> None:
+    """Its question begins at the button that does no harm; the others at the reason."""
+    monitor = await visitors.operator()
+    await bar.robot()
+    await bar.order("Ann", "Ben", "Cleo", "Dan")
+    await monitor.stands("Waiting", 2, 3, 4)
+    for name in ("Cancel order 4", "To the front: order 4"):
+        await twice(monitor, name)
+    await monitor.shelf("Being mixed").click()
+    await twice(monitor, "Put back order 1")
+    await bar.service.app.ctx.control.pause("")
+    await bar.robot("Robot Bert")
+    await twice(monitor, "Drop Robot Bert")
+    assert bar.proxy.count("POST /operator") == 0
+
+
+async def twice(monitor: MonitorPage, name: str) -> None:
+    """Press Enter two times, and nothing has happened."""
+    await monitor.button(name).focus()
+    await monitor.page.keyboard.press("Enter")
+    await expect(monitor.button("No, leave it")).to_be_focused()
+    await monitor.page.keyboard.press("Enter")
+    await expect(monitor.dialog).to_be_hidden()
+    await expect(monitor.button(name)).to_be_focused()
+
+
+async def test_the_focus_survives_what_happens_behind_a_question(
+    bar: Bar, visitors: Visitors
+) -> None:
+    """The row of the button is drawn anew, or goes, meanwhile: the focus is where it was."""
+    monitor = await visitors.operator()
+    await bar.order("Ann", "Ben", "Cleo")
+    await monitor.button("Cancel order 3").focus()
+    await monitor.page.keyboard.press("Enter")
+    await bar.service.app.ctx.control.move_to_front((await monitor.id_of(3)), "birthday")
+    await monitor.stands_now(3, 1, 2)
+    await monitor.page.keyboard.press("Enter")
+    await expect(monitor.button("Cancel order 3")).to_be_focused()
+    await monitor.page.keyboard.press("Enter")
+    bar.begin()
+    await monitor.stands_now(1, 2)
+    await monitor.page.keyboard.press("Enter")
+    await expect(monitor.page.locator("#orders-title")).to_be_focused()
+
+
 async def test_cancel(bar: Bar, visitors: Visitors) -> None:
     """A waiting order leaves the line, and its owner is told why."""
     phone, monitor = await visitors.phone(), await visitors.operator()
@@ -99,9 +147,12 @@ async def test_move_to_the_front(bar: Bar, visitors: Visitors) -> None:
     """It is the next: on the monitor, on the board, and for the robot."""
     monitor, board = await visitors.operator(), await visitors.television()
     await bar.order("Ann", "Ben", "Cleo")
+    await expect(monitor.button("To the front: order 1")).to_be_hidden()
     await monitor.act("To the front: order 3", "Yes, to the front", "birthday")
     await expect(monitor.said).to_have_text("Order 3 is the next.")
     await monitor.stands("Waiting", 3, 1, 2)
+    await expect(monitor.button("To the front: order 3")).to_be_hidden()
+    await expect(monitor.button("To the front: order 1")).to_be_visible()
     await board.shows(next=[3, 1, 2])
     bar.begin()
     await bar.sees(3, "assigned")
@@ -111,18 +162,17 @@ async def test_a_robot_aside_and_back(bar: Bar, visitors: Visitors) -> None:
     """Aside it gets nothing; undone, or brought back, it does again."""
     monitor = await visitors.operator()
     await bar.robot()
-    robot = monitor.worker("Robot Ada 1")
-    state = robot.locator(".pill")
-    await monitor.act("Set aside Robot Ada 1", "Yes, set it aside", "smells burnt")
-    await expect(state).to_have_text("Set aside")
+    robot = monitor.worker("Robot Ada")
+    await monitor.act("Set aside Robot Ada", "Yes, set it aside", "smells burnt")
+    await expect(robot.locator(".pill")).to_have_text("Set aside")
     await expect(robot).to_contain_text("smells burnt")
     await monitor.button("Undo").click()
-    await expect(state).to_have_text("Idle")
-    await monitor.act("Set aside Robot Ada 1", "Yes, set it aside")
-    await expect(state).to_have_text("Set aside")
+    await expect(robot.locator(".pill")).to_have_text("Idle")
+    await monitor.act("Set aside Robot Ada", "Yes, set it aside")
+    await expect(robot.locator(".pill")).to_have_text("Set aside")
     await bar.order("Ann")
     await expect(monitor.tile("waiting")).to_have_text("1")
-    await monitor.button("Bring back Robot Ada 1").click()
+    await monitor.button("Bring back Robot Ada").click()
     await bar.sees(1, "assigned")
     await expect(robot).to_contain_text("Mixing")
     await expect(robot).to_contain_text("#1")
@@ -132,8 +182,8 @@ async def test_drop_a_robot(bar: Bar, visitors: Visitors) -> None:
     """It is forgotten; that cannot be undone."""
     monitor = await visitors.operator()
     await bar.robot()
-    await monitor.act("Drop Robot Ada 1", "Yes, drop it", "gone home")
-    await expect(monitor.said).to_have_text("Robot Ada 1 is dropped.")
+    await monitor.act("Drop Robot Ada", "Yes, drop it", "gone home")
+    await expect(monitor.said).to_have_text("Robot Ada is dropped.")
     await expect(monitor.button("Undo")).to_be_hidden()
     await expect(monitor.workers).to_have_count(0)
     await expect(monitor.events.first).to_contain_text("Robot dropped")
@@ -173,12 +223,16 @@ async def test_keyboard_only(bar: Bar, visitors: Visitors) -> None:
     await monitor.tab_to(monitor.button("Cancel order 1"))
     assert await monitor.focus_is_visible()
     await keys.press("Enter")
-    await expect(monitor.reason).to_be_focused()
+    await expect(monitor.button("No, leave it")).to_be_focused()
+    await monitor.tab_to(monitor.reason)
     await keys.type("left")
+    await monitor.tab_to(monitor.button("Yes, cancel it"))
+    assert await monitor.focus_is_visible()
     await keys.press("Enter")
     await monitor.stands_now(2)
     await expect(monitor.button("Cancel order 2")).to_be_focused()
     await keys.press("Enter")
+    await monitor.tab_to(monitor.button("Yes, cancel it"))
     await keys.press("Enter")
     await monitor.stands_now()
     await expect(monitor.page.locator("#orders-title")).to_be_focused()

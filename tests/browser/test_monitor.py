@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from playwright.async_api import expect
@@ -12,6 +13,14 @@ from tests.browser.bar import Bar
 from tests.browser.visitors import Visitors
 
 MARKUP = "<img src=x onerror=alert(1)>"
+
+TOPS = """() => [...document.querySelectorAll('.tiles dt + dd')].map(
+    (number) => Math.round(number.getBoundingClientRect().top))"""
+HOLD_IS_BESIDE = """() => {
+    const [title, button] = ['log-title', 'hold'].map(
+        (id) => document.getElementById(id).getBoundingClientRect());
+    return button.top < title.bottom && title.top < button.bottom;
+}"""
 
 
 async def test_the_numbers_follow_the_bar(bar: Bar, visitors: Visitors) -> None:
@@ -34,9 +43,9 @@ async def test_a_robots_row(bar: Bar, visitors: Visitors) -> None:
     monitor = await visitors.operator()
     robot = await bar.robot("Robot Ada")
     await bar.order("Ann")
-    row = monitor.worker("Robot Ada 1")
+    row = monitor.worker("Robot Ada")
     await expect(row.locator("td")).to_have_text(["Mixing", "#1", "0:00", "0:00", ""])
-    link = row.get_by_role("link", name="Robot Ada 1, its process instance")
+    link = row.get_by_role("link", name="Robot Ada, its process instance")
     await expect(link).to_have_attribute("href", robot.instance.url)
     await expect(link).to_have_attribute("rel", "noopener noreferrer")
 
@@ -51,7 +60,7 @@ async def test_orders_stand_on_shelves(bar: Bar, visitors: Visitors) -> None:
     await expect(monitor.orders.first).to_contain_text("Ben")
     ada.finish()
     await monitor.stands("Being mixed", 2)
-    await expect(monitor.orders).to_contain_text("Robot Ada 1")
+    await expect(monitor.orders).to_contain_text("Robot Ada")
     await monitor.stands("Finished", 1)
 
 
@@ -60,8 +69,129 @@ async def test_a_long_queue_is_shown_in_part(bar: Bar, visitors: Visitors) -> No
     await bar.order(*[""] * 130)
     monitor = await visitors.operator()
     await expect(monitor.orders).to_have_count(100)
-    await expect(monitor.page.locator("#orders-more")).to_have_text("+30 more")
+    await expect(monitor.page.locator("#orders-more")).to_have_text(
+        "+30 more. Find any by its number."
+    )
     await expect(monitor.shelf("Waiting")).to_have_text("Waiting 130")
+
+
+async def test_an_order_is_found_by_its_number(bar: Bar, visitors: Visitors) -> None:
+    """However far back it waits; with all that can be done to it, and live."""
+    await bar.order(*[""] * 620, "Ann")
+    monitor = await visitors.operator()
+    await monitor.find("#621")
+    await monitor.stands_now(621)
+    await expect(monitor.orders).to_contain_text("Ann")
+    await expect(monitor.orders).to_contain_text("place 621")
+    await monitor.act("To the front: order 621", "Yes, to the front", "birthday")
+    await expect(monitor.button("To the front: order 621")).to_be_hidden()
+    await monitor.act("Cancel order 621", "Yes, cancel it", "gone home")
+    await expect(monitor.orders).to_contain_text("Cancelled")
+    await expect(monitor.orders).to_contain_text("gone home")
+    await monitor.stands("Finished", 621)
+    await expect(monitor.search).to_have_value("")
+
+
+async def test_what_cannot_be_found(bar: Bar, visitors: Visitors) -> None:
+    """A number that no order has, or no number at all; an empty field leads back to the shelf."""
+    monitor = await visitors.operator()
+    await bar.order("Ann", "Ben")
+    said = monitor.page.locator("#find-said")
+    await monitor.find("17")
+    await expect(said).to_have_text("There is no order 17.")
+    await monitor.stands_now()
+    await monitor.find("Ann")
+    await expect(said).to_have_text("That is not a number.")
+    await monitor.find("2")
+    await monitor.stands_now(2)
+    await monitor.search.fill("")
+    await monitor.stands_now(1, 2)
+    await expect(said).to_be_empty()
+
+
+async def test_an_order_of_long_ago_is_found(bar: Bar, visitors: Visitors) -> None:
+    """Also one that is shown no longer: what became of it."""
+    robot = await bar.robot()
+    await bar.order("Ann")
+    robot.finish()
+    await bar.sees(1, "done")
+    bar.clock.moved_s = 3600.0
+    monitor = await visitors.operator()
+    await expect(monitor.shelf("Finished")).to_have_text("Finished 0")
+    await monitor.find("1")
+    await monitor.stands_now(1)
+    await expect(monitor.orders).to_contain_text("Served")
+
+
+async def test_who_waits_has_waited_since_they_came(bar: Bar, visitors: Visitors) -> None:
+    """Also whose order came back to the line just now."""
+    bar.clock.moved_s = -600.0
+    (job_id,) = await bar.order("Ann")
+    bar.begin()
+    await bar.sees(1, "assigned")
+    bar.clock.moved_s = 0.0
+    monitor = await visitors.operator()
+    await bar.service.app.ctx.control.put_back(job_id, "glass broke")
+    await expect(monitor.orders.locator(".elapsed")).to_have_text(re.compile("^10:0"))
+
+
+async def test_a_failed_order_does_not_go_away(bar: Bar, visitors: Visitors) -> None:
+    """However many others finish after it: the warning and the way back stay."""
+    robot = await bar.robot()
+    (job_id,) = await bar.order("Ann")
+    await bar.fail(job_id, robot, "no more mint")
+    for other in await bar.order(*[""] * 205):
+        await bar.service.app.ctx.control.cancel(other, "")
+    monitor = await visitors.operator()
+    await expect(monitor.shelf("Finished")).to_have_text("Finished 200")
+    await expect(monitor.tile("waiting").locator("+ dd")).to_have_text("1 failed")
+    await monitor.stands("Failed", 1)
+
+
+async def test_robots_keep_their_rows(bar: Bar, visitors: Visitors) -> None:
+    """By label, whatever they do, so that no button moves; numbered only where labels are equal."""
+    monitor = await visitors.operator()
+    names = monitor.workers.locator("th a")
+    cleo = await bar.robot("Robot 10")
+    await bar.robot("Robot 9")
+    await expect(names).to_have_text(["Robot 9", "Robot 10"])
+    await bar.order("Ann")
+    await expect(monitor.worker("Robot 10")).to_contain_text("Mixing")
+    await expect(names).to_have_text(["Robot 9", "Robot 10"])
+    cleo.finish()
+    await expect(monitor.worker("Robot 10")).to_contain_text("Idle")
+    await expect(names).to_have_text(["Robot 9", "Robot 10"])
+    await bar.robot("Robot 9")
+    await expect(names).to_have_text(["Robot 9 2", "Robot 9 3", "Robot 10"])
+
+
+async def test_skip_links(bar: Bar, visitors: Visitors) -> None:
+    """The first Tab shows the ways to robots, orders and events."""
+    await bar.robot()
+    monitor = await visitors.operator()
+    keys = monitor.page.keyboard
+    for n, title in enumerate(("workers", "orders", "log"), 1):
+        await monitor.page.evaluate("document.activeElement.blur(); location.hash = ''")
+        link = monitor.page.locator(f"#skip a:nth-child({n})")
+        await link.focus()
+        assert await monitor.focus_is_visible()
+        await expect(link).to_be_in_viewport()
+        await keys.press("Enter")
+        await expect(monitor.page.locator(f"#{title}-title")).to_be_focused()
+
+
+async def test_numbers_stand_on_one_line(bar: Bar, visitors: Visitors) -> None:
+    """The tiles' numbers, in both languages at every width; an order's number never breaks."""
+    await bar.order(*[""] * 3)
+    for query in ("&lang=en", "&lang=de"):
+        monitor = await (await visitors.blank_desk()).open(visitors.OPERATORS_LINK + query)
+        await monitor.page.locator("#orders tr").first.wait_for()
+        for width in (1366, 1920):
+            await monitor.page.set_viewport_size({"width": width, "height": 768})
+            tops = await monitor.page.evaluate(TOPS)
+            assert len(set(tops)) == 1, (query, width, tops)
+            hold = await monitor.page.evaluate(HOLD_IS_BESIDE)
+            assert hold, (query, width)
 
 
 async def test_events_can_be_filtered(bar: Bar, visitors: Visitors) -> None:
@@ -75,7 +205,7 @@ async def test_events_can_be_filtered(bar: Bar, visitors: Visitors) -> None:
     await monitor.filter.fill("robot ada")
     await expect(monitor.events.last).to_contain_text("Robot registered")
     await monitor.page.get_by_label("Events about").select_option("Orders")
-    await expect(monitor.events.last).to_contain_text("Came in#1Robot Ada 1")
+    await expect(monitor.events.last).to_contain_text("Came in#1Robot Ada")
     await monitor.filter.fill("nothing like that")
     await expect(monitor.page.get_by_text("No event.")).to_be_visible()
 
@@ -111,7 +241,7 @@ async def test_markup_is_shown_as_text(bar: Bar, visitors: Visitors) -> None:
     monitor = await visitors.operator()
     await bar.robot(MARKUP)
     await expect(monitor.workers.locator("th")).to_contain_text(MARKUP)
-    await monitor.button(f"Set aside {MARKUP} 1").click()
+    await monitor.button(f"Set aside {MARKUP}").click()
     await expect(monitor.dialog).to_contain_text(MARKUP)
     await monitor.who.fill(MARKUP[:40])
     await monitor.reason.fill(MARKUP)
@@ -177,7 +307,7 @@ async def test_a_german_monitor(bar: Bar, visitors: Visitors) -> None:
     await monitor.button("Pause machen").click()
     await monitor.button("Ja, Pause").click()
     await expect(monitor.said).to_have_text("Die Bar macht Pause.")
-    await expect(monitor.button("Nach vorn: Bestellung 1")).to_be_visible()
+    await expect(monitor.button("Stornieren: Bestellung 1")).to_be_visible()
     await expect(monitor.page).to_have_title("Pause · Monitor")
 
 

@@ -1,12 +1,14 @@
 import { $ } from '../dom.js';
 import { t } from '../i18n.js';
 import { keep, recall } from '../storage.js';
+import { ACTS } from './acts.js';
 
 /** The name that was given last. */
 export const lastWho = () => recall('operator', '');
 
 /**
- * Ask whether an act is meant.
+ * Ask whether an act is meant. Where nothing takes it back, the focus is on the button that does no
+ * harm: who presses Enter twice has done nothing.
  * @returns {Promise<{why: string, who: string}|null>} null for no
  */
 export function ask(name, label) {
@@ -18,7 +20,10 @@ export function ask(name, label) {
   $('who').value = lastWho();
   dialog.returnValue = '';
   dialog.showModal();
-  $('why').focus();
+  const isFinal = !ACTS[name].undo;
+  $('yes').classList.toggle('primary', !isFinal);
+  $('no').classList.toggle('primary', isFinal);
+  $(isFinal ? 'no' : 'why').focus();
   return new Promise((resolve) => { dialog.onclose = () => resolve(answer(dialog)); });
 }
 

@@ -9,7 +9,7 @@ const DULL = 'worker.used';
 
 /** What happened, the newest first; it can be filtered, and held still for reading. */
 export class EventLog {
-  #model = { log: [] };
+  #model = { log: [], twins: new Set() };
   /** What was there when it was held. */
   #held = null;
   #rows = new Rows($('events'), (event) => this.#row(event), $('log-title'));
@@ -28,7 +28,7 @@ export class EventLog {
 
   #render() {
     const events = (this.#held ?? this.#model.log).filter((event) => this.#isWanted(event));
-    this.#rows.show(events.map((event) => [event.n, event]));
+    this.#rows.show(events.map((event) => [event.n, event]), [...this.#model.twins].join());
     $('hold').setAttribute('aria-pressed', Boolean(this.#held));
     say($('hold'), this.#held ? t('goOn', this.#unread()) : t('hold'));
   }
@@ -50,7 +50,7 @@ export class EventLog {
   }
 
   #words({ kind, ticket, worker, label, reason = '' }) {
-    const name = worker ? workerName(worker, label) : '';
+    const name = worker ? workerName(worker, label, this.#model.twins) : '';
     return [t(`kinds.${kind}`), ticket ? `#${ticket}` : '', name, reason];
   }
 

@@ -1,7 +1,9 @@
+import { lang } from '../i18n.js';
+
 const TROUBLE = ['job.doubted', 'job.blamed', 'job.failed', 'worker.set_aside'];
-const RANK = ['in doubt', 'assigned', 'waiting', 'aside'];
 const LONGEST_CALLBACK = 40;
 
+const collator = new Intl.Collator(lang, { numeric: true });
 const valuesOf = (pairs) => pairs.map(([, value]) => value);
 const byPlace = (a, b) => (a.place ?? a.n) - (b.place ?? b.n);
 const newestFirst = (a, b) => b.t - a.t || b.n - a.n;
@@ -14,12 +16,14 @@ export function read(entries) {
   const pairs = Object.entries(entries);
   const of = (kind) => pairs.filter(([key]) => key.startsWith(kind));
   const workers = new Map(of('worker/').map(([key, worker]) => [key.slice('worker/'.length), worker]));
+  const log = valuesOf(of('log/')).sort((a, b) => b.n - a.n);
   return {
     bar: entries.bar ?? {},
     shelves: shelvesOf(valuesOf(of('order/'))),
     workers,
-    robots: [...workers].sort(([, a], [, b]) => RANK.indexOf(a.state) - RANK.indexOf(b.state) || a.since - b.since),
-    log: valuesOf(of('log/')).sort((a, b) => b.n - a.n),
+    robots: [...workers].sort(byLabel),
+    twins: twinsOf(workers, log),
+    log,
     minutes: valuesOf(of('minute/')).sort((a, b) => a.t - b.t),
   };
 }
@@ -35,10 +39,35 @@ function shelvesOf(orders) {
   };
 }
 
-/** How a worker is called: its label and the number of its instance, else the end of its callback. */
-export function workerName(callback, label) {
-  const [, instance = ''] = /\/(\d+)\/callbacks\//.exec(callback) ?? [];
-  return label ? `${label} ${instance}`.trim() : callback.replace(/^https?:\/\//, '').slice(-LONGEST_CALLBACK);
+// A robot that does something else stays where it was, or its buttons would move under the pointer.
+function byLabel([callback, { label = '' }], [otherCallback, { label: otherLabel = '' }]) {
+  return collator.compare(label, otherLabel) || collator.compare(callback, otherCallback);
+}
+
+const instanceOf = (callback) => /\/(\d+)\/callbacks\//.exec(callback)?.[1] ?? '';
+
+/** The labels that more than one instance has, of those that are here and of those in the log. */
+function twinsOf(workers, log) {
+  const first = new Map();
+  const twins = new Set();
+  const all = [...workers].map(([callback, { label }]) => [callback, label]);
+  for (const [callback, label] of [...all, ...log.map(({ worker, label }) => [worker, label])]) {
+    if (!label) continue;
+    const instance = instanceOf(callback);
+    if ((first.get(label) ?? instance) !== instance) twins.add(label);
+    first.set(label, instance);
+  }
+  return twins;
+}
+
+/**
+ * How a worker is called: its label, and the number of its instance where others are called the
+ * same; else the end of its callback.
+ * @param {Set<string>} twins the labels that several have
+ */
+export function workerName(callback, label, twins) {
+  if (!label) return callback.replace(/^https?:\/\//, '').slice(-LONGEST_CALLBACK);
+  return twins.has(label) ? `${label} ${instanceOf(callback)}`.trim() : label;
 }
 
 /** How many robots do what. */

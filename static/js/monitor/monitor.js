@@ -49,7 +49,7 @@ export class Monitor {
   }
 
   #ask(problem) {
-    $('monitor').hidden = $('tools').hidden = true;
+    $('monitor').hidden = $('tools').hidden = $('skip').hidden = true;
     askForToken(problem, (token) => {
       keepToken('operator-token', token);
       this.#follow();
@@ -82,8 +82,7 @@ export class Monitor {
     const { view, status, now } = this.#connection ?? {};
     this.#renderBadge(status, view?.at);
     if (!view?.at) return;
-    $('sign-in').hidden = true;
-    $('monitor').hidden = $('tools').hidden = false;
+    this.#open();
     const model = this.#model;
     this.#renderPause(model.bar);
     renderTiles(model);
@@ -92,6 +91,14 @@ export class Monitor {
     this.#log.show(model);
     this.#chart.show(model.minutes, now);
     tick(now);
+  }
+
+  #open() {
+    if (!$('monitor').hidden) return;
+    const signedIn = $('sign-in').contains(document.activeElement);
+    $('sign-in').hidden = true;
+    $('monitor').hidden = $('tools').hidden = $('skip').hidden = false;
+    if (signedIn) $('title').focus({ preventScroll: true });
   }
 
   #renderBadge(status, at) {

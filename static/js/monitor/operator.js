@@ -1,4 +1,4 @@
-import { el } from '../dom.js';
+import { $, el, isFocusLost } from '../dom.js';
 import { t } from '../i18n.js';
 import { ACTS, perform } from './acts.js';
 import { ask, lastWho } from './ask.js';
@@ -6,11 +6,9 @@ import { toast } from './toast.js';
 
 /** Carries out what an operator presses: asks, does it, says so, and offers to undo it. */
 export class Operator {
-  #unauthorized;
-
   /** @param {() => void} unauthorized called when the token is not good any more */
   constructor(unauthorized) {
-    this.#unauthorized = unauthorized;
+    this.unauthorized = unauthorized;
   }
 
   /**
@@ -19,6 +17,7 @@ export class Operator {
    */
   async act(name, target = {}) {
     const answer = ACTS[name].asks ? await ask(name, target.label) : { why: '', who: lastWho() };
+    returnFocus(name, target);
     if (answer) await this.#do(name, target, answer);
   }
 
@@ -43,7 +42,16 @@ export class Operator {
   }
 
   #failed({ status, message }) {
-    if (status === 401) this.#unauthorized();
+    if (status === 401) this.unauthorized();
     else toast('', null, status ? t('refusedAct', message) : t('unreached'));
   }
+}
+
+// The button that was pressed may have been drawn anew, or be gone, by the time of the answer.
+function returnFocus(name, { label, id, callback }) {
+  if (!isFocusLost()) return;
+  const twin = [...document.querySelectorAll(`[data-act="${name}"]`)]
+    .find((button) => button.getAttribute('aria-label') === t(`act.${name}`, label));
+  const home = id ? 'orders-title' : callback ? 'workers-title' : 'title';
+  (twin ?? $(home)).focus({ preventScroll: true });
 }

@@ -2,6 +2,7 @@ import { $, el, say } from '../dom.js';
 import { t } from '../i18n.js';
 import { logoImage } from '../logos.js';
 import { drinkName } from '../menu.js';
+import { Finder } from './finder.js';
 import { workerName } from './model.js';
 import { Rows } from './rows.js';
 import { elapsed } from './time.js';
@@ -17,24 +18,28 @@ export class OrdersTable {
   #shelf = 'waiting';
   #model;
   #rows;
+  #finder;
 
   constructor(operator) {
     this.#operator = operator;
+    this.#finder = new Finder(() => this.show(this.#model), () => operator.unauthorized());
     this.#rows = new Rows($('orders'), (order) => this.#row(order), $('orders-title'));
     $('shelves').append(...SHELVES.map((shelf) => this.#choice(shelf)));
   }
 
   show(model) {
     this.#model = model;
-    const orders = model.shelves[this.#shelf];
-    const total = Math.max(orders.length, model.bar[this.#shelf] ?? 0);
-    this.#rows.show(orders.slice(0, ROOM).map((order) => [order.n, order]));
-    say($('orders-more'), total > ROOM ? t('more', total - ROOM) : '');
+    const isSearch = this.#finder.n !== null;
+    const orders = isSearch ? this.#finder.pick(model) : model.shelves[this.#shelf];
+    const total = isSearch ? orders.length : Math.max(orders.length, model.bar[this.#shelf] ?? 0);
+    this.#rows.show(orders.slice(0, ROOM).map((order) => [order.n, order]), [...model.twins].join());
+    this.#hideFirst(model.shelves.waiting[0]?.n);
+    say($('orders-more'), total > ROOM ? t('moreOrders', total - ROOM) : '');
     SHELVES.forEach((shelf, i) => this.#renderChoice($('shelves').children[i], shelf));
   }
 
   #choice(shelf) {
-    const choose = () => { this.#shelf = shelf; this.show(this.#model); };
+    const choose = () => { this.#shelf = shelf; this.#finder.clear(); };
     const count = el('span', { className: 'count' });
     return el('button', { type: 'button', className: 'button small', onclick: choose }, t(`shelf.${shelf}`), ' ', count);
   }
@@ -42,28 +47,46 @@ export class OrdersTable {
   #renderChoice(button, shelf) {
     const orders = this.#model.shelves[shelf];
     say(button.lastElementChild, String(Math.max(orders.length, this.#model.bar[shelf] ?? 0)));
-    button.setAttribute('aria-pressed', shelf === this.#shelf);
+    button.setAttribute('aria-pressed', shelf === this.#shelf && this.#finder.n === null);
     button.dataset.alarm = shelf === 'failed' && orders.length > 0;
   }
 
+  // Whoever is the next already cannot be moved to the front.
+  #hideFirst(next) {
+    for (const button of $('orders').querySelectorAll('[data-act=first]')) {
+      const isNext = Number(button.closest('tr').dataset.n) === next;
+      const hadFocus = isNext && button === document.activeElement;
+      button.hidden = isNext;
+      if (hadFocus) button.nextElementSibling.focus({ preventScroll: true });
+    }
+  }
+
   #row(order) {
-    const { n, name = '', state, t: since } = order;
+    const { n, name = '', state } = order;
+    // Who waits has waited since they came, wherever the order has been meanwhile.
+    const since = state === 'waiting' ? order.submitted : order.t;
     const row = el('tr', {}, el('th', { scope: 'row' }, `#${n}`), drinkCell(order), el('td', { className: 'wide' }, name));
     row.append(el('td', {}, elapsed(since)), el('td', {}, ...this.#remarks(order)));
     row.append(el('td', { className: 'acts' }, ...this.#buttons(order)));
-    row.dataset.state = state;
+    Object.assign(row.dataset, { state, n });
     return row;
   }
 
-  #remarks({ hold, attempt, reason, state }) {
+  #remarks({ hold, attempt, position, reason, state }) {
     const notes = [
       ['done', 'cancelled'].includes(state) && t(`shelf.${state}`),
-      hold && state === 'assigned' && workerName(hold.worker, this.#model.workers.get(hold.worker)?.label),
+      hold && state === 'assigned' && this.#nameOf(hold.worker),
       hold?.stage === 'in doubt' && state === 'assigned' && t('robotState.in doubt'),
+      position && t('place', position),
       attempt > 1 && t('attempts', attempt),
       reason,
     ].filter(Boolean);
     return notes.flatMap((note) => [el('span', {}, note), ' ']);
+  }
+
+  #nameOf(callback) {
+    const { workers, twins } = this.#model;
+    return workerName(callback, workers.get(callback)?.label, twins);
   }
 
   #buttons({ id, n, state }) {

@@ -4,6 +4,7 @@
  */
 export class Rows {
   #rows = new Map();
+  #look = '';
 
   /**
    * @param {HTMLElement} parent
@@ -16,9 +17,14 @@ export class Rows {
     this.home = home;
   }
 
-  /** @param {[string|number, object][]} items what to show, in this order */
-  show(items) {
+  /**
+   * @param {[string|number, object][]} items what to show, in this order
+   * @param {string} [look] what else rows depend on: when it is another, all are drawn anew
+   */
+  show(items, look = '') {
     const focus = this.#focus();
+    if (look !== this.#look) this.#rows = new Map();
+    this.#look = look;
     const rows = new Map(items.map(([key, value]) => [key, this.#row(key, value)]));
     this.#rows = rows;
     const nodes = [...rows.values()].map(({ node }) => node);

@@ -7,11 +7,11 @@ const NOTHING = '–';
 const time = (seconds) => (seconds === null || seconds === undefined ? NOTHING : duration(seconds));
 
 /** The numbers that an operator looks at first: name, number, and what else there is to say. */
-function tiles({ bar, workers, shelves }) {
+function tiles({ bar, workers }) {
   const { idle, busy, aside, doubt } = countRobots(workers);
   const kept = typeof bar.kept === 'number' ? `${Math.round(bar.kept * 100)} %` : NOTHING;
   return {
-    waiting: [bar.waiting, shelves.failed.length ? t('tile.failed', shelves.failed.length) : ''],
+    waiting: [bar.waiting, bar.failed ? t('tile.failed', bar.failed) : ''],
     assigned: [bar.assigned, doubt ? t('tile.doubt', doubt) : ''],
     idle: [idle, aside ? t('tile.aside', aside) : ''],
     busy: [busy],

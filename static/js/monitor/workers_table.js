@@ -10,32 +10,34 @@ const ACTS = { waiting: ['aside', 'drop'], aside: ['bring', 'drop'] };
 export class WorkersTable {
   #operator;
   #rows;
+  #twins;
 
   constructor(operator) {
     this.#operator = operator;
     this.#rows = new Rows($('workers'), (worker, id) => this.#row(worker, id), $('workers-title'));
   }
 
-  show({ robots }) {
-    this.#rows.show(robots);
+  show({ robots, twins }) {
+    this.#twins = twins;
+    this.#rows.show(robots, [...twins].join());
   }
 
   #row(worker, id) {
-    const row = el('tr', {}, robotCell(worker, id), stateCell(worker), el('td', {}, orderOf(worker)));
+    const name = workerName(id, worker.label, this.#twins);
+    const row = el('tr', {}, robotCell(worker, id, name), stateCell(worker), el('td', {}, orderOf(worker)));
     row.append(el('td', {}, elapsed(worker.since)), el('td', { className: 'wide' }, elapsed(worker.seen)));
-    row.append(el('td', { className: 'acts' }, ...this.#buttons(worker, id)));
+    row.append(el('td', { className: 'acts' }, ...this.#buttons(worker, id, name)));
     row.dataset.state = worker.state;
     return row;
   }
 
-  #buttons(worker, callback) {
-    const target = { callback, label: workerName(callback, worker.label) };
+  #buttons(worker, callback, label) {
+    const target = { callback, label };
     return (ACTS[worker.state] ?? []).map((name) => this.#operator.button(name, target));
   }
 }
 
-function robotCell(worker, id) {
-  const name = workerName(id, worker.label);
+function robotCell(worker, id, name) {
   const shown = /^https?:/.test(worker.link ?? '') ? instanceLink(worker.link, name) : name;
   const cell = el('th', { scope: 'row', title: id }, shown);
   if (worker.activity) cell.append(' ', el('small', {}, worker.activity));

@@ -9,10 +9,10 @@ export const words = {
   refused: 'Der Dienst lässt diese Seite nicht zusehen. Warum, steht in seinem Log.',
   waitingTitle: (n) => `${n} warten`,
   tile: {
-    waiting: 'Wartend', assigned: 'Wird gemixt', idle: 'Roboter frei', busy: 'Roboter am Werk', hour: 'Ausgegeben',
+    waiting: 'Wartend', assigned: 'Wird gemixt', idle: 'Roboter frei', busy: 'Roboter aktiv', hour: 'Ausgegeben',
     p50: 'Hälfte wartete', p90: '9 von 10 warteten', kept: 'Eingehalten',
     failed: (n) => `${n} gescheitert`, doubt: (n) => `${n} unklar`, aside: (n) => `${n} beiseite`,
-    perHour: 'in der letzten Stunde', minutes: 'höchstens', promises: 'der Wartezeiten',
+    perHour: 'in der letzten Stunde', minutes: 'höchstens', promises: 'seit dem Start',
   },
   lastHour: 'Die letzte Stunde', p50: 'Die Hälfte wartete höchstens', p90: 'Neun von zehn warteten höchstens',
   arrived: 'Bestellt', done: 'Ausgegeben',
@@ -30,6 +30,9 @@ export const words = {
   orders: 'Bestellungen', number: 'Nr.', drink: 'Drink', name: 'Name', remark: 'Anmerkung', noOrders: 'Da ist keine.',
   shelf: { waiting: 'Wartend', assigned: 'Wird gemixt', failed: 'Gescheitert', finished: 'Erledigt', done: 'Ausgegeben', cancelled: 'Storniert' },
   attempts: (n) => `Versuch ${n}`,
+  find: 'Eine Bestellung nach ihrer Nummer suchen', findIt: 'Suchen', findHint: 'Nr. …', noNumber: 'Das ist keine Nummer.',
+  found: (n) => `Bestellung ${n}:`, notFound: (n) => `Eine Bestellung ${n} gibt es nicht.`, notLooked: 'Der Dienst war nicht zu erreichen.',
+  place: (n) => `Platz ${n}`, moreOrders: (n) => `+${n} weitere. Jede ist nach ihrer Nummer zu finden.`, skip: 'Springen zu',
   log: 'Ereignisse', filter: 'Ereignisse filtern', about: 'Ereignisse zu', aboutAll: 'Alle', aboutPause: 'Pausen', aboutTrouble: 'Probleme',
   hold: 'Anhalten', goOn: (n) => `Weiter (${n} neue)`, noEvents: 'Kein Ereignis.',
   kinds: {

@@ -12,7 +12,7 @@ export const words = {
     waiting: 'Waiting', assigned: 'Being mixed', idle: 'Robots idle', busy: 'Robots busy', hour: 'Served',
     p50: 'Half waited', p90: '9 in 10 waited', kept: 'Promises kept',
     failed: (n) => `${n} failed`, doubt: (n) => `${n} in doubt`, aside: (n) => `${n} set aside`,
-    perHour: 'in the last hour', minutes: 'at most', promises: 'of waiting times',
+    perHour: 'in the last hour', minutes: 'at most', promises: 'since the start',
   },
   lastHour: 'The last hour', p50: 'Half waited at most', p90: 'Nine in ten waited at most',
   arrived: 'Came in', done: 'Served',
@@ -30,6 +30,9 @@ export const words = {
   orders: 'Orders', number: 'No.', drink: 'Drink', name: 'Name', remark: 'Remark', noOrders: 'There is none.',
   shelf: { waiting: 'Waiting', assigned: 'Being mixed', failed: 'Failed', finished: 'Finished', done: 'Served', cancelled: 'Cancelled' },
   attempts: (n) => `attempt ${n}`,
+  find: 'Find an order by its number', findIt: 'Find', findHint: 'No. …', noNumber: 'That is not a number.',
+  found: (n) => `Order ${n}:`, notFound: (n) => `There is no order ${n}.`, notLooked: 'The service could not be reached.',
+  place: (n) => `place ${n}`, moreOrders: (n) => `+${n} more. Find any by its number.`, skip: 'Jump to',
   log: 'Events', filter: 'Filter events', about: 'Events about', aboutAll: 'All', aboutPause: 'Pauses', aboutTrouble: 'Trouble',
   hold: 'Hold', goOn: (n) => `Go on (${n} new)`, noEvents: 'No event.',
   kinds: {
