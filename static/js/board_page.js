@@ -14,6 +14,7 @@ function render({ view, status }) {
   const board = columns(view.entries);
   const waiting = Math.max(board.bar.waiting ?? 0, board.next.length);
   renderColumn('ready', board.ready, board.ready.length);
+  renderOthers(board.ready.slice(ROOM.ready).map(({ n }) => n));
   renderColumn('mixing', board.mixing, Math.max(board.bar.assigned ?? 0, board.mixing.length));
   renderColumn('next', board.next, waiting);
   renderStrip(status, board.bar);
@@ -26,7 +27,24 @@ function renderColumn(id, orders, total) {
   const tiles = shown.map((order) => old.get(order.n) ?? newTile(order));
   // Putting a tile back where it was would start its animations again.
   if (tiles.length !== old.size || tiles.some((tile, i) => tile !== list.children[i])) list.replaceChildren(...tiles);
-  say($(`${id}-more`), total > shown.length ? `+${total - shown.length}` : '');
+  if ($(`${id}-more`)) say($(`${id}-more`), total > shown.length ? `+${total - shown.length}` : '');
+}
+
+// Older ready orders, as numbers: as many as there is room for.
+function renderOthers(numbers) {
+  const list = $('ready-others');
+  const key = `${numbers} ${innerWidth} ${innerHeight}`;
+  if (list.dataset.key === key) return;
+  list.dataset.key = key;
+  list.hidden = !numbers.length;
+  list.replaceChildren(...numbers.map((n) => el('li', {}, n)));
+  let hidden = 0;
+  while (list.scrollHeight > list.clientHeight + 1 && list.children.length > 1) {
+    if (hidden) list.lastElementChild.remove();
+    list.lastElementChild.remove();
+    hidden = numbers.length - list.children.length;
+    list.append(el('li', { className: 'rest' }, `+${hidden}`));
+  }
 }
 
 function newTile({ n, logo, drink }) {
@@ -58,4 +76,5 @@ document.title = t('board');
 showCode();
 stayAwake(true);
 await loadMenu();
-new Connection({ view: 'board' }, render).open();
+const connection = new Connection({ view: 'board' }, render).open();
+addEventListener('resize', () => render(connection));

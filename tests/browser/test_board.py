@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from playwright.async_api import WebSocket, expect
 
-from tests.browser.bar import Bar
+from sanic_dispatch.live.line import Line
+from tests.browser.bar import Bar, Bartender
 from tests.browser.visitors import Visitors
+from tests.kit.server import eventually
+
+IS_INSIDE = """() => {
+    const list = document.getElementById('ready-others').getBoundingClientRect();
+    return [...document.querySelectorAll('#ready-others li')]
+        .every((one) => one.getBoundingClientRect().bottom <= list.bottom + 1);
+}"""
+
+
+NOTHING_IS_CUT_OFF = """() => [...document.querySelectorAll('section')].every(
+    (section) => section.scrollHeight <= section.clientHeight + 1
+        && section.scrollWidth <= section.clientWidth)"""
 
 
 async def test_orders_move_from_next_over_being_mixed_to_ready(
@@ -57,6 +71,47 @@ async def test_what_has_no_room_is_counted(bar: Bar, visitors: Visitors) -> None
     await board.shows(next=[*range(1, 9)])
     await expect(board.more("next")).to_have_text("+52")
     await expect(board.strip).to_have_text("No robot on duty right now")
+
+
+async def test_older_ready_orders_are_small_numbers(bar: Bar, visitors: Visitors) -> None:
+    """None that is ready is nowhere: numbers as far as there is room, then how many more."""
+    robot = await bar.robot()
+    await serve(bar, robot, 14)
+    board = await visitors.television()
+    await board.shows(ready=[*range(14, 6, -1)])
+    others = board.page.locator("#ready-others li")
+    await expect(others).to_have_text([str(n) for n in range(6, 0, -1)])
+    await serve(bar, robot, 60)
+    await expect(others.last).to_have_text(re.compile(r"^\+\d+$"))
+    left = int(await others.last.inner_text())
+    assert await others.count() - 1 + left == 14 + 60 - 8
+    assert await board.page.evaluate(IS_INSIDE)
+
+
+async def serve(bar: Bar, robot: Bartender, count: int) -> None:
+    """So many orders, from the first to the glass."""
+    await bar.order(*[""] * count)
+    for _ in range(count):
+        robot.finish()
+    line = bar.service.app.ctx.hub.line
+    await eventually(lambda: has_served(line), within_s=60.0)
+
+
+async def has_served(line: Line) -> bool:
+    """Nobody waits any more, for anything."""
+    return line.bar().waiting == line.bar().assigned == 0
+
+
+async def test_a_phone_on_its_side(bar: Bar, visitors: Visitors) -> None:
+    """All columns can be reached by scrolling; nothing is cut off."""
+    await bar.robot()
+    await bar.order(*["Ann"] * 12)
+    board = await visitors.television("?lang=de", viewport={"width": 844, "height": 390})
+    await board.shows(mixing=[1], next=[*range(2, 10)])
+    assert await board.page.evaluate(NOTHING_IS_CUT_OFF)
+    await expect(board.more("next")).to_have_text("+3")
+    await board.more("next").scroll_into_view_if_needed()
+    await expect(board.more("next")).to_be_in_viewport(ratio=1)
 
 
 async def test_a_board_that_is_cut_off_says_so(bar: Bar, visitors: Visitors) -> None:

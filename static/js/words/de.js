@@ -27,7 +27,7 @@ export const words = {
     failed: 'Tut uns leid! Daraus wurde kein Drink. Bitte frag an der Bar.', cancelled: 'Es wird kein Drink gemixt.',
   },
   spoken: (n, text) => `Bestellung ${n}: ${text}`,
-  board: 'Bestellungen', next: 'Als Nächstes', scan: 'Hier bestellen', boardStale: 'Verbindung verloren. Die Anzeige kann veraltet sein.',
+  board: 'Bestellungen', next: 'Als Nächstes', scan: 'Hier bestellen', boardStale: 'Verbindung verloren. Stand vielleicht veraltet.',
   nothingReady: 'Noch steht kein Drink bereit.', nothingMixing: 'Die Shaker ruhen.',
-  boardPaused: 'Die Bar macht kurz Pause', boardNoRobot: 'Gerade ist kein Roboter im Dienst',
+  readyOthers: 'Auch fertig', boardPaused: 'Die Bar macht kurz Pause', boardNoRobot: 'Gerade ist kein Roboter im Dienst',
 };

@@ -29,5 +29,5 @@ export const words = {
   spoken: (n, text) => `Order ${n}: ${text}`,
   board: 'Orders', next: 'Next', scan: 'Order here', boardStale: 'Connection lost. This may be out of date.',
   nothingReady: 'No drink stands ready yet.', nothingMixing: 'The shakers are resting.',
-  boardPaused: 'The bar is having a short break', boardNoRobot: 'No robot on duty right now',
+  readyOthers: 'Also ready', boardPaused: 'The bar is having a short break', boardNoRobot: 'No robot on duty right now',
 };
