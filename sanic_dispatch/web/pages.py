@@ -79,8 +79,10 @@ async def home(_: Request) -> HTTPResponse:
     },
 )
 async def config(request: Request) -> HTTPResponse:
-    """What the original's page asked for."""
-    return json_answer({"server_port": settings_of(request).port})
+    """What the original's page asked for; and whether an order needs a token."""
+    settings = settings_of(request)
+    needs = {"submit_token": True} if settings.submit_tokens else {}
+    return json_answer({"server_port": settings.port, **needs})
 
 
 @describe(

@@ -1,4 +1,4 @@
-import { $, say } from './dom.js';
+import { $, isFocusLost, say } from './dom.js';
 import { t } from './i18n.js';
 import { orderAgain } from './order_form.js';
 import { allOrders, forgetOrder, isOver, newKey, saveOrder } from './order_store.js';
@@ -31,6 +31,7 @@ export class Desk {
     allOrders().forEach((order) => this.#track(order));
     this.#show(this.#first(params));
     setInterval(() => this.#render(), TICK_MS);
+    addEventListener('storage', () => this.#adopt());
   }
 
   /** Take an order from the form: kept first, then sent. */
@@ -38,7 +39,7 @@ export class Desk {
     const order = { ...choice, key: newKey(), asked: Date.now() };
     saveOrder(order);
     this.#show(this.#track(order));
-    $('headline').focus({ preventScroll: true });
+    toHeadline();
   }
 
   #buttons() {
@@ -50,6 +51,7 @@ export class Desk {
     press('share', ({ order }) => share(order.id));
     press('cancel', () => $('confirm').showModal());
     press('confirm-cancel', (tracked) => tracked.cancel());
+    $('confirm').onclose = () => { if (isFocusLost()) toHeadline(); };
   }
 
   #first(params) {
@@ -64,6 +66,13 @@ export class Desk {
     this.#orders.add(tracked);
     this.#said.set(tracked, headline(tracked));
     return tracked.start();
+  }
+
+  // Orders that another tab has made; one that is not sent yet is its own affair.
+  #adopt() {
+    const known = new Set([...this.#orders].map(({ order }) => order.key));
+    allOrders().filter(({ key, id }) => id && !known.has(key)).forEach((order) => this.#track(order));
+    this.#render();
   }
 
   #changed(tracked) {
@@ -117,6 +126,8 @@ export class Desk {
     const id = this.#shown?.order.id;
     if (id) url.searchParams.set('order', id);
     else url.searchParams.delete('order');
+    // The drink of a link has been ordered: a reload is not to begin anew.
+    if (this.#shown) url.searchParams.delete('drink');
     if (url.href !== location.href) history.replaceState(null, '', url);
   }
 
@@ -125,7 +136,10 @@ export class Desk {
     $('form').hidden = Boolean(shown);
     $('ticket').hidden = !shown;
     this.#queue.show(shown?.phase === 'waiting' || shown?.phase === 'assigned', shown);
+    const hadFocus = $('ticket').contains(document.activeElement);
     if (shown) renderTicket(shown);
+    // The button that was pressed goes away with what it did.
+    if (hadFocus && shown && isFocusLost()) toHeadline();
     renderTabs([...this.#orders].reverse(), shown, (tracked) => this.#show(tracked));
     this.#banner();
     this.#address();
@@ -145,3 +159,5 @@ export class Desk {
     return [headline(tracked), n && `#${n}`, t('brand')].filter(Boolean).join(' · ');
   }
 }
+
+const toHeadline = () => $('headline').focus({ preventScroll: true });

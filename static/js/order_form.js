@@ -3,6 +3,7 @@ import { t } from './i18n.js';
 import { LOGOS, logoImage } from './logos.js';
 import { drinkImage, find, loadMenu } from './menu.js';
 import { keep, recall } from './storage.js';
+import { tokenOf } from './token.js';
 
 const NO_PICTURE = 'img/drinks/drink.svg';
 
@@ -19,9 +20,20 @@ export async function startForm(wanted, submitted) {
   choose(form.elements.logo, LOGOS.includes(customer.logo) ? customer.logo : anyOf(LOGOS));
   form.onsubmit = once(submitted);
   form.onchange = () => nameButton(form);
+  sayIfClosed();
   $('drinks').append(...(await loadMenu(wanted)).map(drinkCard));
   if (wanted) choose(form.elements.drink, find(wanted).id);
   nameButton(form);
+}
+
+// Who came without the code at the bar is told before the form is filled in.
+async function sayIfClosed() {
+  if (tokenOf('submit-token')) return;
+  const answer = await fetch('config.json').then((one) => one.json()).catch(() => ({}));
+  if (!answer.submit_token) return;
+  $('form').dataset.closed = 'true';
+  $('closed').hidden = false;
+  say($('closed'), t('note.closed'));
 }
 
 /** Choose the drink of an earlier order again. */

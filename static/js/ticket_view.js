@@ -33,7 +33,7 @@ export function renderTicket(tracked) {
 
 function renderStub({ n, logo, drink, name }) {
   say($('number'), String(n ?? ''));
-  $('number').parentElement.classList.toggle('long', n > 999);
+  $('number').parentElement.style.setProperty('--digits', Math.max(2, String(n ?? '').length));
   show($('logo'), logoImage(logo));
   $('logo').hidden = !logo;
   $('logo').alt = t(`logos.${logo}`);
@@ -51,16 +51,17 @@ function time(tracked) {
   const { phase, entry, now } = tracked;
   const shown = waitingTime(entry.eta, now, timesShown.get(tracked));
   timesShown.set(tracked, shown);
-  if (!shown || !(phase === 'waiting' || phase === 'assigned')) return '';
-  return shown.late ? t('late') : t('about', shown.low, shown.high);
+  if (!(phase === 'waiting' || phase === 'assigned')) return '';
+  const about = shown && !shown.late ? t('about', shown.low, shown.high) : '';
+  return entry.late || shown?.late ? [t('late'), about].filter(Boolean).join(': ') : about;
 }
 
 function note({ phase, problem, entry, notice }) {
   if (phase === 'rejected') return problem.status === 401 ? t('note.closed') : problem.message;
   if (phase === 'unsent' && problem.status) return t('note.busy');
   if (phase === 'assigned' && entry.doubt) return t('doubt');
-  const text = t(`note.${phase}`) || notice;
-  return phase === 'failed' && entry.reason ? `${text} (${entry.reason})` : text;
+  // Why it failed is said in words for those behind the bar; these are for customers.
+  return t(`note.${phase}`) || notice;
 }
 
 function barNote({ phase, bar }) {

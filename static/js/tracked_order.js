@@ -73,10 +73,18 @@ export class TrackedOrder {
     this.notice = '';
     try {
       await api.cancel(this.order.id);
+      this.#isCancelled();
     } catch (problem) {
       this.notice = t(problem.status === 409 ? 'tooLate' : 'tryAgain');
       this.#changed();
     }
+  }
+
+  // The answer says so, whether or not the live channel can.
+  #isCancelled() {
+    this.#connection?.close();
+    this.order.state = 'cancelled';
+    this.#changed();
   }
 
   #sent() {

@@ -90,6 +90,17 @@ async def test_an_unsent_order_survives_a_reload(bar: Bar, visitors: Visitors) -
     assert len(await bar.orders()) == 1
 
 
+async def test_an_unsent_order_of_a_link_survives_a_reload(bar: Bar, visitors: Visitors) -> None:
+    """The address says nothing of the drink any more: it is ordered."""
+    phone = await visitors.phone("?drink=margarita&lang=en")
+    await phone.page.route("**/submit-job", lambda route: route.abort())
+    await phone.order("Margarita")
+    await phone.shows("unsent")
+    assert phone.page.url.endswith("?lang=en")
+    await phone.page.reload()
+    await phone.shows("unsent")
+
+
 async def test_an_old_order_is_not_sent_unasked(bar: Bar, visitors: Visitors) -> None:
     """After two minutes the page asks whether an unsent order is still wanted."""
     phone = await visitors.newcomer()

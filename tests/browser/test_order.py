@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from urllib.parse import urlencode
 
 import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.bar import PREFIX, Bar
+from tests.browser.pages import OrderPage
 from tests.browser.visitors import Visitors
 
 MARKUP = "<img src=x onerror=alert(1)>"
 READY = "#0b7a3b"
+
+OTHER_NUMBER = """async (n) => {
+    const { renderTicket } = await import(new URL('js/ticket_view.js', document.baseURI));
+    renderTicket({ order: { n, logo: 'owl' }, phase: 'waiting', entry: {} });
+}"""
+GAP_PX = """() => {
+    const [number, logo] = ['number', 'logo'].map(
+        (id) => document.getElementById(id).getBoundingClientRect());
+    return logo.left - number.right;
+}"""
 LINKS = {"margarita": "Margarita", "Cuba Libre": "Cuba Libre", "espresso": "Espresso"}
 
 
@@ -157,6 +169,68 @@ async def test_too_late_to_cancel(bar: Bar, visitors: Visitors) -> None:
     await phone.shows("done")
 
 
+async def test_an_order_that_is_late_says_so(bar: Bar, visitors: Visitors) -> None:
+    """Past the end of the first promise, with the newest estimate; and while it is mixed."""
+    bar.knows_mixing_times(*[60.0] * 6)
+    await bar.robot()
+    await bar.order("Ann")
+    phone = await visitors.phone()
+    await phone.place()
+    await expect(phone.waiting_time).to_contain_text("about")
+    bar.clock.moved_s = 1000.0
+    late = re.compile(r"^Taking longer than usual: about \d+(–\d+)? min$")
+    await expect(phone.waiting_time).to_have_text(late)
+
+
+async def test_a_cancel_is_shown_without_the_live_channel(bar: Bar, visitors: Visitors) -> None:
+    """The service's answer is enough."""
+    visitors.expect_network_errors = True
+    phone = await visitors.newcomer()
+    await phone.page.clock.install()
+    await phone.open()
+    await phone.place()
+    bar.proxy.refuses_upgrades = True
+    await phone.page.route("**/state?*", lambda route: route.abort())
+    bar.proxy.drop_all()
+    await phone.page.clock.fast_forward(2_000)
+    await expect(phone.banner).to_be_visible()
+    await phone.cancel()
+    await phone.shows("cancelled")
+    await expect(phone.banner).to_be_hidden()
+
+
+async def test_a_failure_is_said_in_words_for_customers(bar: Bar, visitors: Visitors) -> None:
+    """What the robot says of it is for those behind the bar."""
+    robot = await bar.robot()
+    phone = await visitors.phone()
+    await phone.place()
+    await bar.fail(await phone.order_id(), robot, "E_NO_ICE")
+    await phone.shows("failed")
+    await expect(phone.note).to_have_text("Sorry! No drink came of it. Please ask at the bar.")
+
+
+async def test_an_order_of_another_tab(bar: Bar, visitors: Visitors) -> None:
+    """It appears by itself in a tab that was open already, and is followed there."""
+    first = await visitors.phone()
+    second = OrderPage(await first.page.context.new_page(), first.base_url)
+    await second.open()
+    await second.is_loaded()
+    await first.place()
+    await expect(second.tabs).to_have_count(1)
+    bar.begin()
+    await expect(second.tabs).to_contain_text("Being mixed")
+    assert len(await bar.orders()) == 1
+
+
+@pytest.mark.parametrize("count", [1, 99, 999, 9999])
+async def test_a_number_never_meets_the_mascot(bar: Bar, visitors: Visitors, count: int) -> None:
+    """On the narrowest phone, however long the number."""
+    phone = await visitors.phone(viewport={"width": 320, "height": 640})
+    await phone.place()
+    await phone.page.evaluate(OTHER_NUMBER, count)
+    assert await phone.page.evaluate(GAP_PX) >= 0
+
+
 async def test_a_link_chooses_the_drink(visitors: Visitors) -> None:
     """``?drink=`` chooses a drink of the menu by its id or its name, or adds another one."""
     phone = await visitors.newcomer()
@@ -207,6 +281,7 @@ async def test_keyboard_only(bar: Bar, visitors: Visitors) -> None:
     await phone.tab_to(phone.button("Yes, cancel it"))
     await keys.press("Enter")
     await phone.shows("cancelled")
+    await expect(phone.headline).to_be_focused()
 
 
 async def test_a_reload_changes_nothing(bar: Bar, visitors: Visitors) -> None:

@@ -42,6 +42,8 @@ async def test_other_parameters_stay_in_the_address(visitors: Visitors) -> None:
 async def test_a_token_can_be_typed(visitors: Visitors) -> None:
     """Without the link there is a field; a wrong token is refused, and the right one is not."""
     monitor = await (await visitors.blank_desk()).open()
+    await expect(monitor.token).to_be_focused()
+    await expect(monitor.badge).to_be_hidden()
     await monitor.sign_in("operator-token-2")
     await expect(monitor.refused).to_have_text("This token does not open the monitor.")
     await expect(monitor.token).to_be_focused()
@@ -49,6 +51,7 @@ async def test_a_token_can_be_typed(visitors: Visitors) -> None:
     await expect(monitor.page.locator("#monitor")).to_be_hidden()
     await monitor.sign_in(f" {OPERATOR_TOKEN} ")
     await monitor.is_live()
+    await expect(monitor.page.locator("#title")).to_be_focused()
 
 
 async def test_a_link_with_a_wrong_token(visitors: Visitors) -> None:
@@ -91,10 +94,18 @@ async def test_an_order_shows_the_token_of_its_link(bar: Bar, visitors: Visitors
     assert len(await bar.orders()) == 2
 
 
-async def test_an_order_without_the_token_says_what_to_do(visitors: Visitors) -> None:
+async def test_who_has_no_token_is_told_at_once(visitors: Visitors) -> None:
+    """Before anything is filled in."""
+    phone = await visitors.phone()
+    await expect(phone.page.locator("#closed")).to_contain_text("Please scan it again.")
+    await expect(phone.submit).to_be_hidden()
+    await expect(phone.name).to_be_hidden()
+
+
+async def test_an_order_with_a_wrong_token_says_what_to_do(visitors: Visitors) -> None:
     """It is rejected, in words that help, and not tried again and again."""
     visitors.expect_network_errors = True
-    phone = await visitors.phone()
+    phone = await visitors.phone("?token=submit-token-2")
     await phone.order()
     await phone.shows("rejected")
     await expect(phone.note).to_contain_text("Please scan it again.")
