@@ -231,6 +231,20 @@ async def test_a_number_never_meets_the_mascot(bar: Bar, visitors: Visitors, cou
     assert await phone.page.evaluate(GAP_PX) >= 0
 
 
+async def test_a_choice_is_seen_in_forced_colours(visitors: Visitors) -> None:
+    """The chosen mascot has its mark where the system takes all colours away."""
+    phone = await visitors.phone(forced_colors="active")
+    await phone.page.get_by_role("radio", name="Bee").check()
+    mark = await phone.page.evaluate(
+        """() => {
+            const card = document.querySelector('#logos :checked + .card');
+            const { borderColor, width } = getComputedStyle(card, '::after');
+            return [borderColor !== getComputedStyle(document.body).backgroundColor, width];
+        }"""
+    )
+    assert mark == [True, "18px"]
+
+
 async def test_a_link_chooses_the_drink(visitors: Visitors) -> None:
     """``?drink=`` chooses a drink of the menu by its id or its name, or adds another one."""
     phone = await visitors.newcomer()
