@@ -16,7 +16,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 
 # Debian's and Ubuntu's packages: installed by root, or by sudo where it asks for no password.
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -n)
 APT := env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
-TEST_PACKAGES := chromium fonts-liberation redis-server strace
+TEST_PACKAGES := chromium docker-compose fonts-liberation redis-server strace
 # Services that would start on your machine, so only CI installs them: without, their tests are skipped.
 TEST_PACKAGES += $(if $(CI),caddy nginx-light prometheus)
 
@@ -41,7 +41,7 @@ check: $(VENV)/test.stamp $(VENV)/debian.stamp
 # Prints its seeds; CRASH_SEED and SCHEMATHESIS_SEED throw the same dice again.
 torture: export TORTURE := 1
 torture: $(VENV)/test.stamp $(VENV)/debian.stamp
-	@$(BIN)/python -m pytest -s tests/crash tests/web/openapi/test_schemathesis.py $(ARGS)
+	@$(BIN)/python -m pytest -s tests/crash tests/shared tests/web/openapi/test_schemathesis.py $(ARGS)
 
 # BENCH="--original /path/to/the/executable" measures that one beside it; --write renews the page.
 BENCH :=

@@ -142,8 +142,8 @@ def _next_frame(seen: Line, view: Board | Monitor) -> None:
     before = view.head
     oldest = seen.first(1)[0].job
     step = lifecycle.assign(oldest, worker(oldest.ticket), Way.PUT, NOW_S)
-    seen.fold(Event(seen.number + 1, step.note.kind, NOW_S, step.job, step.job.worker, ""))
-    seen.fold(submitted(DEEP + seen.number))
+    seen.fold(Event(seen.moment.number + 1, step.note.kind, NOW_S, step.job, step.job.worker, ""))
+    seen.fold(submitted(DEEP + seen.moment.number))
     view.refresh()
     view.frame_since(before)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from socket import socket
 from ssl import SSLContext
@@ -20,7 +20,7 @@ from sanic_dispatch.banner import announce, warn_if_open
 from sanic_dispatch.callbacks import Callbacks, Guard
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.dispatcher import Dispatcher, Limits
-from sanic_dispatch.errors import DataFolderUnusable, StorageFailed
+from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StorageFailed
 from sanic_dispatch.events import Events
 from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.listen import allow_open_files, listening_socket
@@ -28,9 +28,11 @@ from sanic_dispatch.listing import Listing
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.mending import mend
 from sanic_dispatch.metrics import CountedCallbacks, Exposition, JobTally, LoopLag, Sources
+from sanic_dispatch.processes import share
 from sanic_dispatch.queues import open_queues
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.readiness import Readiness
+from sanic_dispatch.redis_url import shown
 from sanic_dispatch.serving import FAREWELL_S, run, serving
 from sanic_dispatch.settings import Settings
 from sanic_dispatch.signals import Stop
@@ -77,11 +79,14 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     allow_open_files()
     with listening_socket(settings.host, settings.port) as sock:
         own = replace(own, port=sock.getsockname()[1])
+        number = _share(own)
+        stop.listen()
         app = create_app(own)
-        if prepare:
+        if prepare and number == 0:
             prepare(app, own)
-        app.after_server_start(lambda _: announce(own, own.port, made))
-        app.after_server_start(lambda _: warn_if_open(settings))
+        if number == 0:
+            app.after_server_start(lambda _: announce(own, own.port, made))
+            app.after_server_start(lambda _: warn_if_open(settings))
         run(_serve_until(stop, app, sock, tls))
 
 
@@ -100,6 +105,20 @@ async def _serve_until(
         began_s = clock.monotonic_s()
         log.info("dispatch.stopping", hint="a second signal ends it at once")
     log.info("dispatch.stopped", took_s=round(clock.monotonic_s() - began_s, 3))
+
+
+def _share(settings: Settings) -> int:
+    """Become as many processes as there are to be; the number of this one."""
+    if settings.workers == 1:
+        return 0
+    asyncio.run(_try_out(settings))
+    return share(settings.workers)
+
+
+async def _try_out(settings: Settings) -> None:
+    """Say what is wrong with the queues once, and not in each process."""
+    async with open_queues(settings, Events()):
+        pass
 
 
 def create_app(settings: Settings) -> Sanic[Any, Any]:
@@ -191,12 +210,9 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
             keep_failed_s=settings.keep_done_s,
         )
         pairs = await stack.enter_async_context(open_queues(settings, events))
-        hub.seed(
-            await pairs.jobs.items(),
-            await pairs.jobs.all_finished(),
-            await pairs.workers.items(),
-            paused=(await pairs.jobs.facts()).paused,
-        )
+        with _starting(settings):
+            hub.seed(await pairs.snapshot())
+        hub.join(pairs.peers)
         app.ctx.callbacks = plain = Callbacks(guard, timeout_s=settings.callback_timeout_s)
         await plain.open()
         stack.push_async_callback(plain.close)
@@ -218,16 +234,25 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
         app.ctx.dispatcher = dispatcher
         app.ctx.control = dispatcher.control
         app.ctx.listing = Listing(pairs)
-        try:
+        with _starting(settings):
             await dispatcher.start()
-        except StorageFailed as error:
-            raise DataFolderUnusable(settings.data_dir, str(error)) from error
-        await supervisor.start()
+            await supervisor.start()
         stack.push_async_callback(supervisor.stop)
         watchdog = _watch(app, stack, pairs, callbacks, tally)
         app.ctx.readiness = Readiness(pairs, watchdog, clock, lambda: dispatcher.is_open)
         hub.start()
         yield
+
+
+@contextmanager
+def _starting(settings: Settings) -> Iterator[None]:
+    """A storage that fails now keeps the service from starting."""
+    try:
+        yield
+    except StorageFailed as error:
+        if settings.needs_redis:
+            raise RedisUnusable(shown(settings.redis_url), str(error)) from error
+        raise DataFolderUnusable(settings.data_dir, str(error)) from error
 
 
 def _watch(
@@ -239,7 +264,7 @@ def _watch(
 ) -> Watchdog:
     """What looks on: the watchdog, and the metrics."""
     clock, hub = app.ctx.clock, app.ctx.hub
-    watchdog = Watchdog(hub.line, clock, lambda: app.ctx.dispatcher.is_open)
+    watchdog = Watchdog(lambda: hub.line, clock, lambda: app.ctx.dispatcher.is_open)
     loop_lag = LoopLag(asyncio.get_running_loop(), clock.monotonic_s)
     app.ctx.exposition = Exposition(
         Sources(

@@ -9,6 +9,7 @@ import structlog
 
 from sanic_dispatch import __version__
 from sanic_dispatch.logs import is_human
+from sanic_dispatch.redis_url import shown
 from sanic_dispatch.settings import Mode, Settings
 
 _ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - it is only compared
@@ -74,9 +75,10 @@ def base_of(settings: Settings, port: int) -> str:
 def queues(settings: Settings) -> dict[str, str]:
     """Where jobs and workers wait."""
     folder = os.path.realpath(settings.data_dir)
+    redis = shown(settings.redis_url)
     return {
-        "jobs": _queue(settings.job_queue_mode, folder),
-        "workers": _queue(settings.worker_queue_mode, folder),
+        "jobs": _queue(settings.job_queue_mode, folder, redis),
+        "workers": _queue(settings.worker_queue_mode, folder, redis),
     }
 
 
@@ -84,5 +86,7 @@ def _rows(settings: Settings, port: int) -> dict[str, str]:
     return {**addresses(base_of(settings, port)), **queues(settings)}
 
 
-def _queue(mode: Mode, folder: str) -> str:
+def _queue(mode: Mode, folder: str, redis: str) -> str:
+    if mode.is_shared:
+        return f"{mode} at {redis}"
     return f"{mode} in {folder}" if mode.is_durable else f"{mode}, gone when it stops"

@@ -49,6 +49,7 @@ class Deliveries:
         policy: Policy,
     ) -> None:
         self._workers = pairs.workers
+        self._peers = pairs.peers
         self._steps = steps
         self._callbacks = callbacks
         self._seal = seal
@@ -59,6 +60,8 @@ class Deliveries:
     async def deliver(self, job: Job) -> None:
         """PUT a job to the worker that holds it, and store what came of it."""
         assert job.worker
+        if not await self._steps.patiently(lambda: self._peers.may_hand_over(job)):
+            return
         if await self._has_left(job.worker):
             outcome: Outcome = Refused("its callback does not wait any more")
         else:

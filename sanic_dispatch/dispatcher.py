@@ -20,12 +20,13 @@ from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.control import Control, Gate
 from sanic_dispatch.deliveries import Callbacks, Deliveries
-from sanic_dispatch.errors import ShuttingDown, StorageError
+from sanic_dispatch.errors import DispatchError, ShuttingDown, StorageError
 from sanic_dispatch.events import Event, Events, Kind
-from sanic_dispatch.job import Job
+from sanic_dispatch.job import Job, State
 from sanic_dispatch.lifecycle import Policy, Step
 from sanic_dispatch.proof import Proof
 from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.queues.peers import Snapshot
 from sanic_dispatch.registrations import Registrations
 from sanic_dispatch.reports import Reports
 from sanic_dispatch.seal import Seal
@@ -79,6 +80,8 @@ class Dispatcher:
         self._is_open = False
         events.subscribe(self._on_event)
         pairs.when_freed(self._wake_soon)
+        pairs.peers.when_orphaned(self._recover_soon)
+        pairs.peers.when_reset(self._begin_anew)
 
     @property
     def is_paused(self) -> bool:
@@ -96,9 +99,7 @@ class Dispatcher:
         self._seal.set(facts.secret)
         self._gate.is_paused = facts.paused
         for job in await self._pairs.hold_named_workers():
-            await self.steps.take(
-                job.id, lambda job: lifecycle.restart(job, self._policy, self._clock.now_s())
-            )
+            await self.steps.take(job.id, self._restarted)
         self._is_open = True
         await self._serve_all()
 
@@ -201,6 +202,30 @@ class Dispatcher:
             )
         )
 
+    # ---- other dispatchers
+
+    def _recover_soon(self) -> None:
+        self.tasks.spawn(self._recover())
+
+    async def _recover(self) -> None:
+        """One of them has died: take up what it left, as after a restart."""
+        held = await self.steps.patiently(self._pairs.hold_named_workers)
+        for job in held:
+            with suppress(DispatchError):
+                await self.steps.insist(job.id, self._restarted)
+        await self._serve_all()
+
+    def _restarted(self, job: Job) -> Step | None:
+        """What becomes of a hand-over that was cut off, if it has not been settled meanwhile."""
+        if job.state is not State.ASSIGNED:
+            return None
+        return lifecycle.restart(job, self._policy, self._clock.now_s())
+
+    def _begin_anew(self, snapshot: Snapshot) -> None:
+        """Events were missed."""
+        self._gate.is_paused = snapshot.paused
+        self.tasks.spawn(self._serve_all())
+
     # ---- pairing
 
     def _on_event(self, event: Event) -> None:
@@ -226,7 +251,7 @@ class Dispatcher:
 
     async def _serve_all(self) -> None:
         """Make every pair that can be made now."""
-        for _ in range(await self._pairs.pairable()):
+        for _ in range(await self.steps.patiently(self._pairs.pairable)):
             self._wake()
 
     async def _serve(self) -> None:

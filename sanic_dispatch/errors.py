@@ -7,6 +7,8 @@
     │   ├── DataFolderUnusable   missing, not a folder, not writable
     │   ├── DataFolderInUse      another process owns it
     │   ├── NotAQueue            a file that cannot be read as what it should hold
+    │   ├── RedisUnusable        not there, or what is there is not ours
+    │   ├── RedisInUse           another dispatcher is there, and they cannot be there together
     │   ├── NothingStored        a folder without anything to move, in this mode
     │   ├── FolderNotEmpty       something is stored already where something is to be moved to
     │   └── BrokenTransfer       what is to be moved did not come whole
@@ -84,6 +86,23 @@ class NotAQueue(StartError):
         super().__init__(f"{path}: {reason}; the file was left as it is")
         self.path = path
         self.reason = reason
+
+
+class RedisUnusable(StartError):
+    """Redis cannot be reached, or what is there cannot be read as our queues."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"Redis at {where}: {reason}; nothing there was changed")
+
+
+class RedisInUse(StartError):
+    """Another dispatcher uses the queues in Redis, and one of the two has to be alone."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"Redis at {where}: other dispatchers use this prefix; only those with both queues in "
+            "Redis can share them"
+        )
 
 
 class NothingStored(StartError):

@@ -45,7 +45,10 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened, with the record as it was right after it."""
+    """One thing that happened, with the record as it was right after it.
+
+    ``is_own`` is False where another dispatcher did it.
+    """
 
     number: int
     kind: Kind
@@ -53,6 +56,7 @@ class Event:
     job: Job | None
     worker: Worker | None
     reason: str
+    is_own: bool = True
 
 
 Subscriber = Callable[[Event], None]
@@ -75,9 +79,12 @@ class Events:
 
     def publish(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
         """Give what happened its number and tell all subscribers."""
-        self.number += 1
         if job is not None:
             worker = job.worker
-        event = Event(self.number, note.kind, note.at_s, job, worker, note.reason)
+        self.tell(Event(self.number + 1, note.kind, note.at_s, job, worker, note.reason))
+
+    def tell(self, event: Event) -> None:
+        """Tell all subscribers of an event that has its number already."""
+        self.number = event.number
         for subscriber in self._subscribers:
             subscriber(event)

@@ -88,8 +88,11 @@ def is_human(format: LogFormat, stream: TextIO) -> bool:
 def log_event(event: Event, fields: dict[str, Any] | None = None) -> None:
     """Write the line of an event; where its level is off, nothing is even looked at.
 
-    ``fields`` are what ``fields_of`` says, for whoever has asked already.
+    ``fields`` are what ``fields_of`` says, for whoever has asked already. Those of other
+    dispatchers are in their logs.
     """
+    if not event.is_own:
+        return
     level = _LEVELS.get(event.kind, logging.INFO)
     if _own.isEnabledFor(level):
         _log.log(level, event.kind.value, **(fields_of(event) if fields is None else fields))

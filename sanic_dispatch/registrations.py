@@ -12,7 +12,7 @@ from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.control import Gate
 from sanic_dispatch.deliveries import Callbacks, Deliveries
-from sanic_dispatch.errors import QueueFull
+from sanic_dispatch.errors import AlreadyQueued, QueueFull
 from sanic_dispatch.events import Kind, Note
 from sanic_dispatch.job import Job, Stage, State, Way
 from sanic_dispatch.lifecycle import Registration, Step
@@ -50,16 +50,24 @@ class Registrations:
     async def register(self, worker: Worker, *, lost: bool) -> Job | None:
         """A job to answer with, or None: it waits. Raises QueueFull and StorageFailed."""
         async with self._turns.of(_who(worker)), self._turns.of(worker.id):
-            known, job = await self._repeat(worker)
-            if known:
-                return job
-            worker = await self._as_it_was(worker)
-            if worker.key:
-                self._tasks.spawn(self._drop_stale(worker.id, worker.key))
+            try:
+                return await self._register(worker, lost)
+            except AlreadyQueued:  # another process was quicker with the same callback
+                return await self._register(worker, lost)
+
+    async def _register(self, worker: Worker, lost: bool) -> Job | None:
+        known, job = await self._repeat(worker)
+        if known:
+            return job
+        worker = await self._as_it_was(worker)
+        if worker.key:
+            self._tasks.spawn(self._drop_stale(worker.id, worker.key))
+        job = await self._held_by_key(worker)
+        if job is not None and await self._pairs.peers.has_settled(job):
             job = await self._held_by_key(worker)
-            if job is None:
-                return await self._ask(worker)
-            return await self._come_back(worker, job, lost=lost)
+        if job is None:
+            return await self._ask(worker)
+        return await self._come_back(worker, job, lost=lost)
 
     async def settle_answer(self, answered: Job, decide: Decide) -> None:
         """Note what became of an answer, before the same worker can ask again."""

@@ -14,6 +14,7 @@ from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.menu import read_menu
 from sanic_dispatch.origins import ANY, OPAQUE, check_origins
 from sanic_dispatch.public_url import check_public_url
+from sanic_dispatch.redis_url import check_redis
 from sanic_dispatch.tokens import check_tokens, new_token, read_tokens
 
 DOORS = ("worker", "submit", "operator")
@@ -33,6 +34,12 @@ class Mode(StrEnum):
     JSON_FILE = "JsonFile"
     CACHED_JSON_FILE = "CachedJsonFile"
     SQLITE = "Sqlite"
+    REDIS = "Redis"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes can have the same queue."""
+        return self is Mode.REDIS
 
     @property
     def is_durable(self) -> bool:
@@ -85,6 +92,9 @@ class Settings:
     fsync: bool = True
     repair: bool = False
     keep_done_s: float = 24 * HOUR_S
+    redis_url: str = field(default="redis://localhost:6379/0", repr=False)
+    redis_prefix: str = "sanic-dispatch"
+    workers: int = 1
     public: Path | None = None
     menu: Path | None = None
     public_url: str = ""
@@ -125,6 +135,8 @@ class Settings:
         check_origins("--allow-origin", self.allow_origins, ANY, OPAQUE)
         check_origins("--frame-ancestors", self.frame_ancestors, ANY, SELF)
         check_public_url(self.public_url)
+        check_redis(self.redis_url, self.redis_prefix)
+        self._check_workers()
         if (self.tls_cert is None) is not (self.tls_key is None):
             raise SettingsError("--tls-cert and --tls-key belong together")
         if self.menu is not None:
@@ -158,12 +170,34 @@ class Settings:
     @property
     def needs_data_dir(self) -> bool:
         """Whether anything is written to the data folder."""
-        return self.job_queue_mode.is_durable or self.worker_queue_mode.is_durable
+        return any(mode.is_durable and not mode.is_shared for mode in self._modes)
+
+    @property
+    def needs_redis(self) -> bool:
+        """Whether anything is kept in Redis."""
+        return any(mode.is_shared for mode in self._modes)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes can share both queues."""
+        return all(mode.is_shared for mode in self._modes)
+
+    @property
+    def _modes(self) -> tuple[Mode, Mode]:
+        return self.job_queue_mode, self.worker_queue_mode
 
     @property
     def resend_doubt(self) -> bool | None:
         """``on_doubt`` as a job's policy has it; None lets the kind of worker decide."""
         return None if self.on_doubt is OnDoubt.AUTO else self.on_doubt is OnDoubt.RESEND
+
+    def _check_workers(self) -> None:
+        if self.workers > 1 and not self.is_shared:
+            alone = next(mode for mode in self._modes if not mode.is_shared)
+            raise SettingsError(
+                f"--workers {self.workers} needs --mode Redis for both queues: "
+                f"a queue of the mode {alone} belongs to one process"
+            )
 
     def _check_public(self, public: Path) -> None:
         if not os.path.isdir(public):
@@ -190,6 +224,7 @@ class _Range(NamedTuple):
 
 _RANGES = {
     "port": _Range(0, 65535),
+    "workers": _Range(1, 256),
     "keep_done_s": _Range(0, 10 * YEAR_S, " hours", HOUR_S),
     "submit_wait_s": _Range(0, HOUR_S, " seconds"),
     "callback_timeout_s": _Range(0.001, HOUR_S, " seconds"),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sanic_dispatch.clock import Clock, to_rfc3339
 from sanic_dispatch.control import Gate
 from sanic_dispatch.deliveries import Deliveries
-from sanic_dispatch.errors import IdempotencyMismatch, QueueFull, StillUnderWay
+from sanic_dispatch.errors import AlreadyQueued, IdempotencyMismatch, QueueFull, StillUnderWay
 from sanic_dispatch.events import Event, Events, Kind, Note
 from sanic_dispatch.job import Job, State
 from sanic_dispatch.queues.base import Enqueued, Paired, Pairs
@@ -62,7 +62,12 @@ class Submissions:
             if await self._pairs.jobs.size() >= self._max_jobs:
                 raise QueueFull(self._max_jobs)
             now_s = self._clock.now_s()
-            return await self._offer(_new(job_id, data, now_s), now_s, changes)
+            try:
+                return await self._offer(_new(job_id, data, now_s), now_s, changes)
+            except AlreadyQueued:  # another process was quicker with the same key
+                if known := await self._known(job_id, data):
+                    return known
+                raise
 
     def submit_at_once(self, data: bytes, idempotency_key: str | None) -> Submission | None:
         """The same for a new job that can only wait, where that needs no waiting here; else None.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,19 +67,23 @@ class Supervisor:
         self._patience = patience
         self._watched: set[str] = set()
         events.subscribe(self._on_event)
+        pairs.peers.when_reset(lambda now: self._watch_all(now.workers, now.jobs))
 
     async def start(self) -> None:
         """Watch what was set aside or held when the service stopped."""
-        for worker in await self._pairs.workers.items():
-            if worker.aside:
-                self._watch(worker.id, self._watch_worker)
-        for job in await self._pairs.jobs.items():
-            if job.hold:
-                self._watch(job.id, self._watch_job)
+        self._watch_all(await self._pairs.workers.items(), await self._pairs.jobs.items())
 
     async def stop(self) -> None:
         """End all watches; they begin anew at the next start."""
         await self.tasks.cancel()
+
+    def _watch_all(self, workers: Iterable[Worker], jobs: Iterable[Job]) -> None:
+        for worker in workers:
+            if worker.aside:
+                self._watch(worker.id, self._watch_worker)
+        for job in jobs:
+            if job.hold:
+                self._watch(job.id, self._watch_job)
 
     def _on_event(self, event: Event) -> None:
         if event.job is None and event.worker and event.worker.aside:
@@ -118,7 +122,7 @@ class Supervisor:
     async def _look_at(self, worker_id: str, since_s: float, *, is_first: bool) -> None:
         """Find out whether a worker that was set aside ``since_s`` can be used again."""
         worker = await self._aside(worker_id)
-        if worker is None or worker.aside is None:
+        if worker is None or worker.aside is None or not self._pairs.peers.is_mine(worker_id):
             return
         if worker.is_awaiting:
             await self._deliveries.reunite(worker.aside.job_id, worker.key)
@@ -176,7 +180,7 @@ class Supervisor:
             self._deliveries.forget(job_id)
 
     async def _look_at_hold(self, job_id: str, hold: Hold, since_s: float) -> None:
-        if hold.stage is Stage.UNDER_WAY:
+        if hold.stage is Stage.UNDER_WAY or not self._pairs.peers.is_mine(job_id):
             return
         if self._lease_is_over(since_s):
             await self._end_lease(job_id, hold)

@@ -102,8 +102,9 @@ def files_of(settings: Settings) -> list[Path]:
 
 @contextmanager
 def _claimed(settings: Settings) -> Iterator[None]:
-    if not (settings.job_queue_mode.is_durable and settings.worker_queue_mode.is_durable):
-        raise NothingStored(settings.data_dir, Mode.IN_MEMORY)
+    for mode in (settings.job_queue_mode, settings.worker_queue_mode):
+        if mode.is_shared or not mode.is_durable:
+            raise NothingStored(settings.data_dir, mode)
     folder = DataFolder(settings.data_dir)
     folder.claim()
     try:

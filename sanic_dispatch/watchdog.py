@@ -24,7 +24,7 @@ _log = structlog.get_logger("sanic_dispatch")
 class Watchdog:
     """Looks again and again whether the job and the worker that come next are the same two."""
 
-    def __init__(self, line: Line, clock: Clock, is_open: Callable[[], bool]) -> None:
+    def __init__(self, line: Callable[[], Line], clock: Clock, is_open: Callable[[], bool]) -> None:
         """``is_open``: whether pairs are to be made; while the service stops they are not."""
         self._line = line
         self._clock = clock
@@ -61,7 +61,7 @@ class Watchdog:
             self._next, self._since_s, self._is_said = coming, self._clock.monotonic_s(), False
         if self.is_alarmed and not self._is_said:
             self._is_said = True
-            ticket = self._line.first(1)[0].job.ticket
+            ticket = self._line().first(1)[0].job.ticket
             _log.error("pairing.stuck", ticket=ticket, stuck_s=round(self.stuck_s, 3))
 
     async def _watch(self) -> None:
@@ -71,9 +71,10 @@ class Watchdog:
 
     def _coming(self) -> tuple[str, str] | None:
         """The job and the worker that should be paired next; None where there are not both."""
-        if self._line.bar().paused or not self._is_open():
+        line = self._line()
+        if line.bar().paused or not self._is_open():
             return None
-        jobs, worker = self._line.first(1), next(iter(self._line.robots.free), None)
+        jobs, worker = line.first(1), next(iter(line.robots.free), None)
         if not jobs or worker is None:
             return None
         return jobs[0].job.id, worker

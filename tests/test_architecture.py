@@ -11,8 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "sanic_dispatch"
 
 LAYERS = [
     {"job", "worker", "outcome", "events", "errors", "settings", "clock", "strict_json", "tasks",
-     "turns", "tokens", "origins", "menu", "public_url", "signals", "tally", "request_id"},
-    {"lifecycle", "callbacks", "queues", "listen", "logs", "banner", "tls", "client",
+     "turns", "tokens", "origins", "menu", "public_url", "redis_url", "signals", "tally",
+     "request_id"},
+    {"lifecycle", "callbacks", "queues", "listen", "processes", "logs", "banner", "tls", "client",
      "simulation"},
     {"steps", "seal", "proof", "control", "deliveries", "submissions", "registrations", "reports",
      "dispatcher", "supervisor", "live", "listing", "metrics", "watchdog", "trail", "readiness",

@@ -15,13 +15,19 @@ from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.worker import Cause
 from tests.kit.clock import settle
 from tests.kit.network import FakeNetwork
+from tests.kit.redis import redis_values
 from tests.kit.world import World, running_world, worker
 
 CACHED = Mode.CACHED_JSON_FILE
 
 
 def modes(folder: Path, jobs: Mode = CACHED, workers: Mode = CACHED) -> Settings:
-    return Settings(job_queue_mode=jobs, worker_queue_mode=workers, data_dir=folder)
+    return Settings(
+        job_queue_mode=jobs,
+        worker_queue_mode=workers,
+        data_dir=folder,
+        **redis_values(jobs, folder),
+    )
 
 
 async def advance(world: World, seconds: int) -> None:

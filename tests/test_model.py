@@ -28,6 +28,7 @@ from sanic_dispatch.outcome import Refused
 from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.worker import Worker
 from tests.kit.network import FakeNetwork
+from tests.kit.redis import redis_values
 from tests.kit.world import World, running_world, worker
 
 ROBOTS = 4
@@ -69,7 +70,10 @@ class DispatcherModel(RuleBasedStateMachine):
 
     async def open(self) -> World:
         settings = Settings(
-            job_queue_mode=self.mode, worker_queue_mode=self.mode, data_dir=self.folder
+            job_queue_mode=self.mode,
+            worker_queue_mode=self.mode,
+            data_dir=self.folder,
+            **redis_values(self.mode, self.folder),
         )
         return await self.stack.enter_async_context(running_world(settings, self.network, PATIENT))
 

@@ -14,6 +14,7 @@ from sanic_dispatch.readiness import FRESH_S, Readiness
 from sanic_dispatch.settings import Mode
 from sanic_dispatch.watchdog import STUCK_S, Watchdog
 from tests.kit.clock import FakeClock
+from tests.kit.redis import redis_values
 from tests.kit.server import Service, eventually, running_service
 from tests.live.kit import Story
 
@@ -25,7 +26,7 @@ class Watched:
         self.story, self.clock, self.line = Story(), FakeClock(), Line()
         self.story.events.subscribe(self.line.fold)
         self.is_open = True
-        self.watchdog = Watchdog(self.line, self.clock, lambda: self.is_open)
+        self.watchdog = Watchdog(lambda: self.line, self.clock, lambda: self.is_open)
         self.watchdog.start()
 
 
@@ -106,7 +107,7 @@ FailingPairs.__abstractmethods__ = frozenset()
 async def test_ready_asks_the_storage_at_most_once_a_second() -> None:
     """However many look, it is one write a second; and it is green again by itself."""
     pairs, clock = FailingPairs(), FakeClock()
-    ready = Readiness(pairs, Watchdog(Line(), clock, lambda: True), clock, lambda: True)
+    ready = Readiness(pairs, Watchdog(Line, clock, lambda: True), clock, lambda: True)
     pairs.error = StorageFailed("nothing can be written: disk full")
     said = await asyncio.gather(*(ready.reasons() for _ in range(10)))
     assert said == [["nothing can be written: disk full"]] * 10
@@ -121,7 +122,7 @@ async def test_a_storage_that_does_not_answer_is_not_ready(monkeypatch) -> None:
     monkeypatch.setattr("sanic_dispatch.readiness.PATIENCE_S", 0.05)
     pairs, clock = FailingPairs(), FakeClock()
     pairs.answers.clear()
-    ready = Readiness(pairs, Watchdog(Line(), clock, lambda: True), clock, lambda: True)
+    ready = Readiness(pairs, Watchdog(Line, clock, lambda: True), clock, lambda: True)
     assert await ready.reasons() == ["the storage does not answer"]
 
 
@@ -134,7 +135,8 @@ async def _answer(service: Service) -> tuple[int, str]:
 @pytest.mark.parametrize("mode", list(Mode), ids=str)
 async def test_a_service_that_can_write_is_ready(mode: Mode, tmp_path: Path) -> None:
     """Every mode; also again and again."""
-    async with running_service(mode=mode, data_dir=tmp_path) as service:
+    values = redis_values(mode, tmp_path)
+    async with running_service(mode=mode, data_dir=tmp_path, **values) as service:
         service.app.ctx.readiness._clock = FakeClock()
         for _ in range(3):
             assert await _answer(service) == (200, "ready")

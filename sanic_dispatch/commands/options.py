@@ -14,6 +14,7 @@ from sanic_dispatch.commands.config_file import ConfigFile
 from sanic_dispatch.commands.guards import access_options, browser_options
 from sanic_dispatch.commands.limits import limit_options, log_options
 from sanic_dispatch.commands.parameters import Duration, OneOf, Setting
+from sanic_dispatch.commands.sharing import redis_options
 from sanic_dispatch.settings import HOUR_S, Mode, OnDoubt, Settings
 
 ENVIRONMENT = """\b
@@ -124,7 +125,7 @@ def _queues(mode: Mode) -> list[Setting]:
             help="Where jobs and workers wait; in any case. InMemory: gone when it stops. "
             "JsonFile: jobs.json and workers.json, read and written on every operation. "
             "CachedJsonFile: the same files, cached in memory. Sqlite: dispatch.sqlite3, for very "
-            "long queues.",
+            "long queues. Redis: a server that several dispatchers share.",
         ),
         Setting(
             "--job-queue-mode",
@@ -178,6 +179,7 @@ def _queues(mode: Mode) -> list[Setting]:
             Duration("hours", HOUR_S),
             "Hours for which a finished job can still be looked up.",
         ),
+        *redis_options(section),
     ]
 
 

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.errors import DispatchError, UnknownJob
+from sanic_dispatch.errors import StorageFailed, UnknownJob
 from sanic_dispatch.events import Event, Events
-from sanic_dispatch.job import Job
+from sanic_dispatch.live.channel import Channel, Client, OutOfReach, TooManyClients
 from sanic_dispatch.live.frame import Cursor, Frame
 from sanic_dispatch.live.line import Line
 from sanic_dispatch.live.over import KEEP_FAILED_S
 from sanic_dispatch.live.pacer import Loop, Pacer
 from sanic_dispatch.live.pushed import Pushed
-from sanic_dispatch.live.views import BEAT_S, NEAR, Board, Monitor, OrderView, Watched
+from sanic_dispatch.live.views import BEAT_S, NEAR, Board, Monitor, OrderView
 from sanic_dispatch.live.wire import Topic, Wire
-from sanic_dispatch.worker import Worker
+from sanic_dispatch.queues.peers import Peers, Snapshot
 
 MOST_CLIENTS = 20_000
 """How many may follow at the same time."""
@@ -46,35 +48,6 @@ GONE, RESTART = 4404, 1012
 """Close codes: there is no such order any more; the service stops."""
 
 
-class TooManyClients(DispatchError):
-    """As many follow as may follow."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} are following already")
-        self.limit = limit
-
-
-class Client:
-    """Somebody who follows a view: how far, and on which wire."""
-
-    __slots__ = ("channel", "cursor", "wire")
-
-    def __init__(self, wire: Wire, channel: Channel, cursor: int | None) -> None:
-        self.wire = wire
-        self.channel = channel
-        self.cursor = cursor
-
-
-class Channel:
-    """A view, and all who follow it; ``pushed`` is the head that was pushed last."""
-
-    def __init__(self, topic: Topic, view: Watched) -> None:
-        self.topic = topic
-        self.view = view
-        self.pushed = view.head
-        self.clients: dict[Client, None] = {}
-
-
 class Hub:
     """Folds events at once, and pushes what came of them at the pace that the loop can bear."""
 
@@ -86,22 +59,22 @@ class Hub:
         most_clients: int = MOST_CLIENTS,
         keep_failed_s: float = KEEP_FAILED_S,
     ) -> None:
-        self.line = Line(keep_failed_s)
+        self._new_line = partial(Line, keep_failed_s)
+        self.line = self._new_line()
+        self._events = events
         self._clock = clock
         self._loop = loop or asyncio.get_running_loop()
-        self._epoch = events.epoch
         self._most_clients = most_clients
         self._pacer = Pacer(self._loop, clock.monotonic_s, self._round)
-        self._shared = {
-            topic: Channel(topic, view(self.line, events.epoch, clock.now_s))
-            for topic, view in ((Topic("board"), Board), (Topic("monitor"), Monitor))
-        }
+        self._shared = self._new_channels()
         self._orders: dict[str, Channel] = {}
         self._due: dict[str, None] = {}
         self._sweep: deque[tuple[float, Channel]] = deque()
         self._clients: set[Client] = set()
         self._full: dict[Client, float] = {}
         self._beat_at_s = 0.0
+        self._is_cut_off = False
+        self._peers = Peers()
         self._timer: Any = None
         self._is_over = False
         self.pushed = Pushed()
@@ -113,16 +86,41 @@ class Hub:
         """How many follow now."""
         return len(self._clients)
 
-    def seed(
-        self,
-        jobs: Iterable[Job],
-        finished: Iterable[Job],
-        workers: Iterable[Worker],
-        *,
-        paused: bool = False,
-    ) -> None:
-        """Begin with what the queues hold."""
-        self.line.seed(jobs, finished, workers, paused=paused)
+    def seed(self, snapshot: Snapshot) -> None:
+        """Begin with what the queues hold, as of the last event; whoever follows comes back.
+
+        What happened lately is folded anew, so that all processes show the same.
+        """
+        jobs, finished, workers = snapshot.untold()
+        self.line, number = self._new_line(), self._events.number
+        self.line.seed(jobs, finished, workers, paused=snapshot.paused, number=number)
+        for event in snapshot.past:
+            self.line.fold(event)
+        self._dismiss_all()
+        self._shared = self._new_channels()
+
+    def join(self, peers: Peers) -> None:
+        """There may be other processes with the same events."""
+        self._peers = peers
+        peers.when_reset(self.seed)
+        peers.when_cut_off(self.cut_off)
+
+    def cut_off(self, is_cut_off: bool) -> None:
+        """The events do not come through, or they do again.
+
+        Pages say that what they show is old where they are not connected; so they are not.
+        """
+        self._is_cut_off = is_cut_off
+        if is_cut_off:
+            self._dismiss_all()
+
+    async def catch_up(self, topic: Topic, since: Cursor | None = None) -> None:
+        """Return once all is known here that somebody may have heard of in another process."""
+        events = self._events
+        is_behind = since and since.epoch == events.epoch and since.number > events.number
+        if is_behind or (topic.order_id and self.line.get(topic.order_id) is None):
+            with suppress(StorageFailed):
+                await self._peers.catch_up()
 
     def start(self) -> None:
         """From now on, keep an eye on the clock."""
@@ -133,18 +131,18 @@ class Hub:
         self._is_over = True
         if self._timer:
             self._timer.cancel()
-        for client in list(self._clients):
-            self._dismiss(client, RESTART)
+        self._dismiss_all()
 
     def follow(self, wire: Wire, topic: Topic, since: Cursor | None = None) -> Client:
         """Send what leads from ``since`` to now, and from then on everything that happens.
 
-        Raises UnknownJob and TooManyClients.
+        Raises UnknownJob, TooManyClients and OutOfReach.
         """
+        self._check_reach()
         if len(self._clients) >= self._most_clients:
             raise TooManyClients(self._most_clients)
         channel = self._channel(topic)
-        number = since.number if since and since.epoch == self._epoch else None
+        number = since.number if since and since.epoch == self._events.epoch else None
         client = Client(wire, channel, number)
         channel.clients[client] = None
         self._clients.add(client)
@@ -166,7 +164,8 @@ class Hub:
             self._orders.pop(channel.topic.order_id, None)
 
     def look(self, topic: Topic) -> Frame:
-        """One look: the whole state. Raises UnknownJob."""
+        """One look: the whole state. Raises UnknownJob and OutOfReach."""
+        self._check_reach()
         view = self._shared[topic].view if topic in self._shared else self._order(topic.order_id)
         view.refresh()
         return view.frame_since(None)
@@ -182,7 +181,16 @@ class Hub:
         return channel
 
     def _order(self, order_id: str) -> OrderView:
-        return OrderView(self.line, self._epoch, self._clock.now_s, order_id)
+        return OrderView(self.line, self._events.epoch, self._clock.now_s, order_id)
+
+    def _new_channels(self) -> dict[Topic, Channel]:
+        views = ((Topic("board"), Board), (Topic("monitor"), Monitor))
+        epoch, now_s = self._events.epoch, self._clock.now_s
+        return {topic: Channel(topic, view(self.line, epoch, now_s)) for topic, view in views}
+
+    def _check_reach(self) -> None:
+        if self._is_cut_off:
+            raise OutOfReach
 
     # ---- what happens
 
@@ -279,6 +287,10 @@ class Hub:
     def _end(self, channel: Channel) -> None:
         for client in list(channel.clients):
             self._dismiss(client, GONE)
+
+    def _dismiss_all(self) -> None:
+        for client in list(self._clients):
+            self._dismiss(client, RESTART)
 
     def _dismiss(self, client: Client, code: int) -> None:
         self.leave(client)

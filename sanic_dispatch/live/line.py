@@ -16,6 +16,7 @@ from sanic_dispatch.live.history import History
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.over import KEEP_FAILED_S, Over
 from sanic_dispatch.live.robots import Robots
+from sanic_dispatch.live.view import Moment
 from sanic_dispatch.worker import Worker
 
 LOG = 200
@@ -34,11 +35,11 @@ class Bar(NamedTuple):
 class Line:
     """All orders. A change costs O(log n), and so does a place in the line.
 
-    ``number`` counts changes: events, and orders that are shown no longer.
+    ``moment`` moves with each change: an event, or something that is shown no longer.
     """
 
     def __init__(self, keep_failed_s: float = KEEP_FAILED_S) -> None:
-        self.number = 0
+        self.moment = Moment(0)
         self.robots = Robots()
         self.history = History()
         self.log: deque[Event] = deque(maxlen=LOG)
@@ -56,8 +57,10 @@ class Line:
         workers: Iterable[Worker],
         *,
         paused: bool = False,
+        number: int = 0,
     ) -> None:
-        """Begin with what the queues hold; from then on, fold every event."""
+        """Begin with what the queues hold; from then on, fold every event after that number."""
+        self.moment = Moment(number)
         self._paused = paused
         for worker in workers:
             self.robots.fold(Kind.WORKER_REGISTERED, worker)
@@ -72,7 +75,7 @@ class Line:
 
     def fold(self, event: Event) -> None:
         """Take in what happened."""
-        self.number += 1
+        self.moment = Moment(event.number)
         self.log.append(event)
         self.history.fold(event)
         if event.job is not None:
@@ -90,7 +93,8 @@ class Line:
         changed = self.robots.expire(now_s) | self.history.expire(now_s)
         gone = self.over.expire(now_s)
         self._forget(gone)
-        self.number += changed or bool(gone)
+        if changed or gone:
+            self.moment = self.moment._replace(age=self.moment.age + 1)
 
     def get(self, job_id: str) -> Order | None:
         """The order of that secret id."""

@@ -18,7 +18,7 @@ from sanic_dispatch.live import shown
 from sanic_dispatch.live.frame import Cursor, Entries, Frame
 from sanic_dispatch.live.line import Line
 from sanic_dispatch.live.order import Order
-from sanic_dispatch.live.view import FRESH_S, View
+from sanic_dispatch.live.view import FRESH_S, Known, Moment, View
 
 BOARD_WAITING = 50
 BOARD_ASSIGNED = 100
@@ -43,14 +43,14 @@ class Watched(Protocol):
     """What the hub needs of a view."""
 
     @property
-    def head(self) -> int:
+    def head(self) -> Moment:
         """Moves when there is something to tell."""
 
     def refresh(self) -> None:
         """Bring it up to date with the line."""
 
-    def frame_since(self, cursor: int | None) -> Frame:
-        """What leads from there to the head; None stands for knowing nothing."""
+    def frame_since(self, known: Known) -> Frame:
+        """What leads from there to the head."""
 
 
 class Item(NamedTuple):
@@ -68,23 +68,25 @@ class LineView(ABC):
     def __init__(self, line: Line, epoch: str, now_s: NowS) -> None:
         self._line = line
         self._view = View(epoch, now_s)
-        self._seen = -1
+        self._seen: Moment | None = None
         self._records: dict[str, Any] = {}
 
     @property
-    def head(self) -> int:
-        """The number of the last change that is visible here."""
+    def head(self) -> Moment:
+        """The moment of the last change that is visible here."""
         return self._view.head
 
     def refresh(self) -> None:
         """Bring it up to date with the line."""
-        if self._seen != self._line.number:
-            self._seen = self._line.number
-            self._view.apply(self._line.number, self._changes())
+        seen, self._seen = self._seen, self._line.moment
+        if seen is None:
+            self._view.begin(self._seen, self._changes())
+        elif seen != self._seen:
+            self._view.apply(self._seen, self._changes())
 
-    def frame_since(self, cursor: int | None) -> Frame:
+    def frame_since(self, known: Known) -> Frame:
         """What leads from there to the head."""
-        return self._view.frame_since(cursor)
+        return self._view.frame_since(known)
 
     @abstractmethod
     def _items(self) -> Iterator[Item]:
@@ -167,7 +169,7 @@ class OrderView:
     """
 
     def __init__(self, line: Line, epoch: str, now_s: NowS, job_id: str) -> None:
-        self.head = 0
+        self.head = Moment(0)
         self._line = line
         self._epoch = epoch
         self._now_s = now_s
@@ -183,9 +185,9 @@ class OrderView:
         if is_silent or news.matters_after(self._told):
             self._told, self._told_s = news, now_s
             self._frame = self._draw()
-            self.head += 1
+            self.head = Moment(self.head.number + 1)
 
-    def frame_since(self, cursor: int | None) -> Frame:
+    def frame_since(self, known: Known) -> Frame:
         """The order as it is, whatever is known already."""
         if not 0 <= self._now_s() - self._drawn_s <= FRESH_S:
             self._frame = self._draw()
@@ -208,7 +210,7 @@ class OrderView:
         ahead = line.ahead(order) if order.job.state is State.WAITING else None
         drawn = shown.own_order(order, ahead, line.window(order, now_s), now_s)
         state = {"order": drawn, "bar": shown.bar(line.bar())}
-        return Frame(Cursor(self._epoch, line.number), now_s, state=state)
+        return Frame(Cursor(self._epoch, line.moment.number), now_s, state=state)
 
 
 def _drawn(orders: Iterable[Order], draw: Callable[[Order], dict[str, Any]]) -> Iterator[Item]:

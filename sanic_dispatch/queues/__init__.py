@@ -33,16 +33,41 @@ class Stores(NamedTuple):
 async def open_queues(settings: Settings, events: Events) -> AsyncIterator[Pairs]:
     """Both queues, open, in the modes that the settings name; closed at the end.
 
-    Raises DataFolderUnusable, DataFolderInUse or NotAQueue, and then nothing was changed.
+    Raises DataFolderUnusable, DataFolderInUse, NotAQueue, RedisUnusable or RedisInUse, and then
+    nothing was changed.
     """
+    if settings.is_shared:
+        from sanic_dispatch.queues.redis_pairs import open_redis  # costs time, so only for this
+
+        url, prefix, keep_s = settings.redis_url, settings.redis_prefix, settings.keep_done_s
+        async with open_redis(url, prefix, events, keep_s=keep_s) as shared:
+            yield shared
+        return
     with _claimed(settings):
-        opening = open_pairs(stores_of(settings), events, keep_s=settings.keep_done_s)
         async with AsyncExitStack() as stack:
+            stores = stores_of(settings)
+            if settings.needs_redis:
+                stores = await stack.enter_async_context(_with_redis(settings, stores))
+            opening = open_pairs(stores, events, keep_s=settings.keep_done_s)
             try:
                 pairs = await stack.enter_async_context(opening)
             except StorageFailed as error:
                 raise DataFolderUnusable(settings.data_dir, str(error)) from error
             yield pairs
+
+
+@asynccontextmanager
+async def _with_redis(settings: Settings, stores: Stores) -> AsyncIterator[Stores]:
+    """The same stores, and the one in Redis, which is locked for this process."""
+    from sanic_dispatch.queues.redis_store import Lock, RedisStore
+
+    lock = Lock(settings.redis_url, settings.redis_prefix)
+    async with lock.held():
+        store = RedisStore(settings.redis_url, lock)
+        if settings.job_queue_mode.is_shared:
+            yield stores._replace(jobs=store)
+        else:
+            yield stores._replace(workers=store)
 
 
 @asynccontextmanager
@@ -81,11 +106,11 @@ def _no_collection() -> Iterator[None]:
 
 
 def stores_of(settings: Settings) -> Stores:
-    """The stores of both modes; nothing is read or made yet."""
+    """The stores of both modes, but for the one in Redis; nothing is read or made yet."""
     sqlite = SqliteStore(settings.data_dir / "dispatch.sqlite3", fsync=settings.fsync)
 
     def store(mode: Mode, json_store: Callable[..., JsonStore]) -> Store | None:
-        if not mode.is_durable:
+        if not mode.is_durable or mode.is_shared:
             return None
         if mode is Mode.SQLITE:
             return sqlite

@@ -24,6 +24,7 @@ from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 from sanic_dispatch.events import Note
 from sanic_dispatch.job import Job
+from sanic_dispatch.queues.peers import Peers, Snapshot
 from sanic_dispatch.tally import CommitTally
 from sanic_dispatch.worker import Key, Worker
 
@@ -172,6 +173,7 @@ class Pairs(ABC):
 
     jobs: JobQueue
     workers: Queue[Worker]
+    peers: Peers = Peers()
 
     @abstractmethod
     async def offer(self, job: Job, now_s: float) -> Paired | Enqueued:
@@ -203,7 +205,7 @@ class Pairs(ABC):
     async def hold_named_workers(self) -> list[Job]:
         """At start, before any pairing: hold every worker that a held job names.
 
-        Returns the held jobs, in order.
+        Returns the held jobs, in order; of several dispatchers' jobs, those of the dead ones.
         """
 
     @abstractmethod
@@ -220,6 +222,12 @@ class Pairs(ABC):
 
         It can come at once and often, as long as no write succeeds: whoever tries again waits.
         """
+
+    async def snapshot(self) -> Snapshot:
+        """All that is stored, as of the last event that was told. Raises StorageFailed."""
+        jobs, finished = await self.jobs.items(), await self.jobs.all_finished()
+        facts = await self.jobs.facts()
+        return Snapshot(jobs, finished, await self.workers.items(), facts.paused)
 
     def commits(self) -> Mapping[str, CommitTally]:
         """What the commits took, by queue; nothing where there is nothing to be written."""

@@ -21,8 +21,9 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from sanic_dispatch.live.channel import Client
 from sanic_dispatch.live.frame import Frame
-from sanic_dispatch.live.hub import Client, Hub
+from sanic_dispatch.live.hub import Hub
 
 MESSAGE_BYTES = 1024
 """What a client may say: nothing, but that is judged by its message."""

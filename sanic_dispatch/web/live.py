@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from http import HTTPStatus
 from typing import cast
@@ -15,9 +15,9 @@ from websockets.http11 import Response
 
 from sanic_dispatch import __version__
 from sanic_dispatch.errors import UnknownJob
+from sanic_dispatch.live.channel import Client, OutOfReach, TooManyClients
 from sanic_dispatch.live.event_stream import EventStream
 from sanic_dispatch.live.frame import Cursor, encode
-from sanic_dispatch.live.hub import Client, TooManyClients
 from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.live.wire import Topic, Wire
 from sanic_dispatch.web.access import OPERATOR
@@ -78,6 +78,7 @@ async def follow(request: Request) -> HTTPResponse:
     if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
         return _no_websocket(answer)
     follower = Follower(frames, hub_of(request), request.app.ctx.followers)
+    await _catch_up(request)
     take_over(request, answer, follower)
     try:
         if not _asked(request, "may_follow", unless_wired=True):
@@ -112,6 +113,7 @@ async def look(request: Request) -> HTTPResponse | None:
             return None
         with _refusing():
             _cursor(_parameter(request, "since"))
+            await _catch_up(request)
             frame = hub_of(request).look(_topic(request))
     except Refusal as refusal:
         return refusal.to_answer()
@@ -145,6 +147,7 @@ async def _stream(request: Request) -> None:
     since = request.headers.get("last-event-id") or _parameter(request, "since")
     limit_kernel(cast(asyncio.BaseTransport, request.transport))
     wire = EventStream()
+    await _catch_up(request)
     client = _follow(request, wire, since)
     try:
         headers = {**PRIVATE, "X-Accel-Buffering": "no"}
@@ -152,6 +155,13 @@ async def _stream(request: Request) -> None:
         await wire.send_by(cast(HTTPResponse, response).send)
     finally:
         hub_of(request).leave(client)
+
+
+async def _catch_up(request: Request) -> None:
+    """Hear first of what another process has told already, if that is what is asked for."""
+    with suppress(Refusal, ValueError):
+        since = _cursor(_parameter(request, "since"))
+        await hub_of(request).catch_up(_topic(request), since)
 
 
 def _follow(request: Request, wire: Wire, since: str | None) -> Client:
@@ -171,8 +181,8 @@ def _refusing() -> Iterator[None]:
         raise Refusal(400, str(error)) from error
     except UnknownJob as error:
         raise Refusal(404, str(error), "UnknownJob") from error
-    except TooManyClients as error:
-        raise Refusal(503, str(error), "TooManyClients") from error
+    except (TooManyClients, OutOfReach) as error:
+        raise Refusal(503, str(error), type(error).__name__) from error
 
 
 def _topic(request: Request) -> Topic:

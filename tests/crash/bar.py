@@ -23,6 +23,7 @@ from sanic_dispatch.worker import Worker
 from tests.crash import records
 from tests.crash.records import Delivery, History, Look, Mark, Registration, Submission
 from tests.kit.network import FakeNetwork
+from tests.kit.redis import redis_values
 from tests.kit.world import World, running_world, worker
 
 
@@ -103,7 +104,8 @@ class Bar:
 
     async def start(self) -> None:
         """Start on the folder as it is. Raises NotAQueue."""
-        settings = Settings.of(self._mode, data_dir=self.data_dir, fsync=False)
+        redis = redis_values(self._mode, self._folder)
+        settings = Settings.of(self._mode, data_dir=self.data_dir, fsync=False, **redis)
         self.world = await self._stack.enter_async_context(running_world(settings, self.network))
 
     async def crash(self) -> None:

@@ -8,7 +8,9 @@ import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import chain
 from pathlib import Path
+from sys import maxsize
 from time import monotonic
 from typing import Any
 
@@ -32,15 +34,25 @@ OPTIONS = ("--submit-wait", "0.2", "--callback-timeout", "2")
 
 
 class Harness:
-    """One server, its load, and the history of both."""
+    """A server, or several that share their queues; their load, and the history of both."""
 
-    def __init__(self, folder: Path, mode: Mode, rng: random.Random, *options: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        mode: Mode,
+        rng: random.Random,
+        *options: str,
+        count: int = 1,
+        most: int = maxsize,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.history = History(slack_s=SLACK_S)
-        self.server = Server(folder, mode, *OPTIONS, *options)
+        logs = [folder.with_name(f"{folder.name}-{number}.log") for number in range(count)]
+        self.servers = [Server(folder, mode, *OPTIONS, *options, log=log) for log in logs]
+        self.server = self.servers[0]
         self.random = rng
         self._offset_s = monotonic() - time.time()
-        self._load = Load(self.server.url, self.history, rng)
+        self._load = Load([server.url for server in self.servers], self.history, rng, most)
         self._working, self._ordering = Tasks(), Tasks()
         self._stack = AsyncExitStack()
 
@@ -53,7 +65,8 @@ class Harness:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.server.kill()
+        for server in self.servers:
+            server.kill()
         await self._stack.aclose()
 
     def open(self, pause_s: float = 0.04) -> None:
@@ -78,6 +91,10 @@ class Harness:
         await asyncio.sleep(self.random.uniform(0, 0.1))
         await self.server.start()
 
+    async def sold_out(self) -> None:
+        """Return when as many were ordered as there may be."""
+        await self._ordering.idle()
+
     async def close(self) -> list[Violation]:
         """No more orders; robots work on until nothing is left. What is wrong with the history."""
         self._load.close()
@@ -86,7 +103,7 @@ class Harness:
             await eventually(self._is_drained, LONGEST_DRAIN_S)
         self.history.left = left = await self._left()
         await self._working.cancel()
-        code = await self.server.stop()
+        code = max([await server.stop() for server in self.servers])
         self._read_log()
         violations = check(self.history)
         if left:
@@ -124,14 +141,15 @@ class Harness:
     async def ask(self, path: str) -> Any:
         """What an operator is told."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with self._http.get(self.server.url + path, headers=headers) as response:
+        running = next((s for s in self.servers if s.is_running), self.server)
+        async with self._http.get(running.url + path, headers=headers) as response:
             return await response.json()
 
     def _read_log(self) -> None:
         """What the server says of hand-overs that it began; one that was cut off, before a kill."""
         by_prefix = {each.job_id[:8]: each.data for each in self.history.acknowledged}
         by_prefix |= {each.job_id[:8]: each.data for each in self.history.deliveries}
-        for line in self.server.lines():
+        for line in chain.from_iterable(server.lines() for server in self.servers):
             data = by_prefix.get(line.get("job", ""))
             if data is None:
                 continue

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
+from sys import maxsize
 from time import monotonic
 from typing import Any
 
@@ -22,6 +23,9 @@ REFUSED = ("QueueFull", "ShuttingDown")
 """What says for sure that an order was not taken in."""
 
 RESCUE_S = 0.05
+
+CROWD = 300
+"""With so many orders that nobody has got yet, customers wait outside: the drain has an end."""
 
 
 class WatchedCaller(Caller):
@@ -86,17 +90,30 @@ class WatchedEngine(Engine):
 
 
 class Load:
-    """So many customers and robots, against one address, which is not always there."""
+    """So many customers and robots, against addresses that are not always there.
 
-    def __init__(self, url: str, history: History, rng: random.Random) -> None:
-        self._url, self._history, self._random = url, history, rng
+    Each call goes to any of them; there are at most ``most`` orders.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], history: History, rng: random.Random, most: int = maxsize
+    ) -> None:
+        self._urls, self._history, self._random, self._most = urls, history, rng, most
         self._numbers = count(1)
         self._is_open = True
+        self._open: set[bytes] = set()
+        self._served: set[bytes] = set()
+        self._seen = 0
+
+    @property
+    def _url(self) -> str:
+        return self._random.choice(self._urls)
 
     async def order(self, http: aiohttp.ClientSession, pause_s: float) -> None:
         """A customer: one order after the other, half of them with a key, until closing time."""
-        while self._is_open:
-            number = next(self._numbers)
+        while self._is_open and (number := next(self._numbers)) <= self._most:
+            while self._is_crowded():  # noqa: ASYNC110 - nobody calls when it is less
+                await asyncio.sleep(RESCUE_S)
             data = b'{"n": %d, "half": %d.50}' % (number, number)
             key = f"order-{number}" if self._random.random() < 0.5 else None
             while not await self._submit(http, data, key) and key:  # noqa: ASYNC110 - over HTTP
@@ -124,7 +141,17 @@ class Load:
         began_s = monotonic()
         outcome, job_id = await self._post(http, data, key)
         self._history.submissions.append(Submission(data, began_s, monotonic(), outcome, job_id))
+        if outcome is Outcome.OK and data not in self._served:
+            self._open.add(data)
         return outcome is Outcome.OK
+
+    def _is_crowded(self) -> bool:
+        news = self._history.deliveries[self._seen :]
+        self._seen += len(news)
+        served = {each.data for each in news}
+        self._served |= served
+        self._open -= served
+        return len(self._open) >= CROWD
 
     async def _post(
         self, http: aiohttp.ClientSession, data: bytes, key: str | None

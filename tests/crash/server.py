@@ -94,6 +94,11 @@ class Server:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process
+        self._process.send_signal(number)
+
     async def ended(self, within_s: float = 20.0) -> int:
         """Return its exit code as soon as it has ended."""
         assert self._process
@@ -117,11 +122,6 @@ class Server:
     def _pid(self) -> int:
         assert self._process
         return self._process.pid
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        assert self._process
-        self._process.send_signal(number)
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """What it has logged, in all its lives."""

@@ -17,6 +17,7 @@ from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.queues import open_queues
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.queues.commit import GroupCommit
+from sanic_dispatch.queues.redis_pairs import RedisPairs
 from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.submissions import Submission
 from sanic_dispatch.supervisor import Supervisor
@@ -75,14 +76,19 @@ class World:
         rounds_of_quiet = 0
         while rounds_of_quiet < 3:
             await settle()
-            writers = {queue.commit._writer for queue in self._queues()} - {None}
+            writers = self._writers()
             rounds_of_quiet = 0 if writers else rounds_of_quiet + 1
             if writers:
                 await asyncio.wait(writers)
+                await self.pairs.peers.catch_up()
 
-    def _queues(self) -> list[Any]:
+    def _writers(self) -> set[asyncio.Task[None]]:
+        """What is on its way to the storage now."""
+        if isinstance(self.pairs, RedisPairs):
+            return {self.pairs._link._pipe._sender} - {None}
         queues: list[Any] = [self.pairs.jobs, self.pairs.workers]
-        return [queue for queue in queues if isinstance(queue.commit, GroupCommit)]
+        commits = [queue.commit for queue in queues if isinstance(queue.commit, GroupCommit)]
+        return {commit._writer for commit in commits} - {None}
 
     @property
     def delivered(self) -> list[Any]:

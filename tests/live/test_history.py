@@ -11,6 +11,7 @@ from sanic_dispatch.job import Way
 from sanic_dispatch.live.history import MOST_OF_A_MINUTE, MOST_OF_THE_HOUR, Minute
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.wire import Topic
+from sanic_dispatch.queues.peers import Snapshot
 from tests.live.kit import FakeWire, Story
 
 MONITOR = Topic("monitor")
@@ -120,7 +121,7 @@ def test_a_restart_remembers_the_hour(story: Story) -> None:
     waiting = story.jobs[story.submit()]
     again = Story(story.loop)
     hub = again.hub()
-    hub.seed([waiting], done, [])
+    hub.seed(Snapshot([waiting], done, [], paused=False))
     assert hour(hub) == (3, 0.0, 0.0)
     assert sum(arrived for arrived, *_ in minutes(hub)) == 4
 

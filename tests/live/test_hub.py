@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 from sanic_dispatch.events import Kind
 from sanic_dispatch.job import State
 from sanic_dispatch.live import hub as hub_module
+from sanic_dispatch.live.channel import Client, TooManyClients
 from sanic_dispatch.live.frame import Cursor
 from sanic_dispatch.live.hub import (
     LOW_BYTES,
     PATIENCE_S,
     SWEEP_S,
     TICK_S,
-    Client,
     Hub,
-    TooManyClients,
 )
 from sanic_dispatch.live.over import SHOWN_S
 from sanic_dispatch.live.pacer import LEAST_REST_S

@@ -75,13 +75,13 @@ def test_finished_orders_are_kept_for_ten_minutes(story: Story, line: Line) -> N
     """Then they are forgotten, and that is a change like any other."""
     ticket = story.serve(10.0)
     line.expire(story.now_s + LINGER_S)
-    number = line.number
+    before = line.moment
     line.expire(story.now_s + SHOWN_S)
     assert line.get(secret(ticket))
-    assert line.number == number
+    assert line.moment == before
     line.expire(story.now_s + SHOWN_S + 1)
     assert line.get(secret(ticket)) is None
-    assert line.number == number + 1
+    assert line.moment == (before.number, before.age + 1)
 
 
 def test_no_more_finished_orders_than_so_many(
@@ -218,7 +218,7 @@ def test_the_number_counts_every_change(story: Story, line: Line) -> None:
     story.submit()
     story.assign(1)
     story.pause()
-    assert line.number == story.events.number == 3
+    assert line.moment.number == story.events.number == 3
 
 
 def test_edits_from_outside_do_no_harm(story: Story, line: Line) -> None:

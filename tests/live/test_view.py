@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sanic_dispatch.live.frame import Cursor, Frame
-from sanic_dispatch.live.view import FRESH_S, RING, View
+from sanic_dispatch.live.view import FRESH_S, RING, Moment, View
 from tests.live.kit import reduced
 
 AT = Cursor("a1", 7)
@@ -38,7 +38,7 @@ def test_any_cursor_leads_to_the_head(
     """Whatever a client knew, one frame makes it equal to the server."""
     view, known = View("a1", Time()), [{}]
     for number, patch in enumerate(changes, start=1):
-        view.apply(number, patch)
+        view.apply(Moment(number), patch)
         known.append(dict(view.entries))
     cursor = data.draw(st.integers(0, len(changes)))
     frame = loaded(view.frame_since(cursor))
@@ -49,7 +49,7 @@ def test_any_cursor_leads_to_the_head(
 def test_the_three_kinds_of_frame() -> None:
     """State, patch and heartbeat, to the letter."""
     view = View("a1b2", Time())
-    view.apply(41, {"bar": {"waiting": 1, "name": "é/\n"}, "order/1": {"n": 1}})
+    view.apply(Moment(41), {"bar": {"waiting": 1, "name": "é/\n"}, "order/1": {"n": 1}})
     assert (
         view.frame_since(None).json
         == (
@@ -57,7 +57,7 @@ def test_the_three_kinds_of_frame() -> None:
             '"state":{"bar":{"waiting":1,"name":"é/\\n"},"order/1":{"n":1}}}'
         ).encode()
     )
-    view.apply(43, {"order/1": None})
+    view.apply(Moment(43), {"order/1": None})
     assert view.frame_since(41).json == b'{"at":"a1b2:43","now":1000.0,"patch":{"order/1":null}}'
     assert view.frame_since(43).json == b'{"at":"a1b2:43","now":1000.0}'
 
@@ -65,17 +65,17 @@ def test_the_three_kinds_of_frame() -> None:
 def test_an_event_that_changes_nothing_here_still_moves_the_cursor() -> None:
     """A heartbeat is a bookmark too."""
     view = View("a1", Time())
-    view.apply(1, {"a": {}})
-    view.apply(9, {})
+    view.apply(Moment(1), {"a": {}})
+    view.apply(Moment(9), {})
     assert loaded(view.frame_since(1)) == {"at": "a1:9", "now": 1000.0}
-    assert view.head == 1
+    assert view.head == Moment(1)
 
 
 def test_one_frame_for_all_at_the_same_cursor() -> None:
     """It is encoded once; but not kept for long, since it tells the time."""
     time = Time()
     view = View("a1", time)
-    view.apply(1, {"a": {}})
+    view.apply(Moment(1), {"a": {}})
     assert view.frame_since(0) is view.frame_since(0)
     before = view.frame_since(0)
     for now_s in (1000.0 + 2 * FRESH_S, 500.0):
@@ -88,7 +88,7 @@ def test_outside_the_ring_there_is_only_the_state() -> None:
     """The last patches are remembered, and not one more."""
     view = View("a1", Time())
     for number in range(1, RING + 2):
-        view.apply(number, {"a": {"n": number}, f"b{number % 3}": {}})
+        view.apply(Moment(number), {"a": {"n": number}, f"b{number % 3}": {}})
     assert "patch" in loaded(view.frame_since(1))
     assert "state" in loaded(view.frame_since(0))
     assert "state" in loaded(view.frame_since(RING + 2)), "a cursor from the future"
@@ -97,8 +97,8 @@ def test_outside_the_ring_there_is_only_the_state() -> None:
 def test_a_patch_is_never_more_than_the_state() -> None:
     """Where almost everything is gone, the state is shorter than the list of what is gone."""
     view = View("a1", Time())
-    view.apply(1, {str(n): {} for n in range(100)})
-    view.apply(2, {str(n): None for n in range(1, 100)})
+    view.apply(Moment(1), {str(n): {} for n in range(100)})
+    view.apply(Moment(2), {str(n): None for n in range(1, 100)})
     assert loaded(view.frame_since(1))["state"] == {"0": {}}
 
 

@@ -13,6 +13,7 @@ from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.shown import LONGEST_REASON, link_of
 from sanic_dispatch.live.views import BOARD_FINISHED, BOARD_WAITING, MONITOR_FINISHED
 from sanic_dispatch.live.wire import Topic
+from sanic_dispatch.queues.peers import Snapshot
 from sanic_dispatch.worker import Aside, Cause
 from tests.live.kit import FakeWire, Story, robot, secret
 
@@ -161,7 +162,7 @@ def test_failed_orders_stay_on_the_monitor(story: Story, hub: Hub) -> None:
     for _ in range(MONITOR_FINISHED + 5):
         story.serve(5.0)
     again = Story(story.loop).hub()
-    again.seed([], story.jobs.values(), [])
+    again.seed(Snapshot([], list(story.jobs.values()), [], paused=False))
     story.loop.run(1.0)
     for one in (hub, again):
         state = look(one, MONITOR)
@@ -269,7 +270,7 @@ def test_a_restart_is_no_reason_to_forget_how_long_things_take(story: Story) -> 
     done = [story.jobs[story.serve(60.0)] for _ in range(5)]
     again = Story()
     hub = again.hub()
-    hub.seed([], done, [robot("r1")])
+    hub.seed(Snapshot([], done, [robot("r1")], paused=False))
     ticket = again.submit()
     low, high = own(hub, ticket)["eta"]
     assert low < again.now_s + 60.0 < high

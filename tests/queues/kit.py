@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,12 @@ from sanic_dispatch.job import Job, Stage, State, Way
 from sanic_dispatch.lifecycle import assign
 from sanic_dispatch.queues import Stores, open_pairs, stores_of
 from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.queues.redis_pairs import open_redis
+from sanic_dispatch.queues.redis_store import Lock, RedisStore
 from sanic_dispatch.queues.store import Change, Row, Shelf, Store
 from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.worker import Key, Worker
+from tests.kit.redis import shared_server
 
 AT = "2026-11-24T03:00:00.123456Z"
 SUBMITTED = Note(Kind.JOB_SUBMITTED, 1.0)
@@ -47,6 +50,7 @@ BACKENDS = [
     both(Mode.JSON_FILE, reads_during_writes=False),
     both(Mode.CACHED_JSON_FILE),
     both(Mode.SQLITE),
+    both(Mode.REDIS),
 ]
 """A new backend is one more line."""
 
@@ -54,6 +58,8 @@ MIXED = [
     Backend("Sqlite+InMemory", Mode.SQLITE, Mode.IN_MEMORY),
     Backend("CachedJsonFile+Sqlite", Mode.CACHED_JSON_FILE, Mode.SQLITE),
     Backend("JsonFile+CachedJsonFile", Mode.JSON_FILE, Mode.CACHED_JSON_FILE),
+    Backend("Redis+InMemory", Mode.REDIS, Mode.IN_MEMORY),
+    Backend("Sqlite+Redis", Mode.SQLITE, Mode.REDIS),
     Backend("InMemory+JsonFile", Mode.IN_MEMORY, Mode.JSON_FILE, is_durable=False),
 ]
 """Each queue in a mode of its own."""
@@ -132,18 +138,31 @@ class Bench:
 
     async def open(self) -> None:
         """Open them, as after a start of the service."""
+        self.events = Events()
+        self.events.subscribe(self.history.append)
+        self.pairs = await self._stack.enter_async_context(await self._opening())
+        self.pairs.when_freed(self._note_freed)
+
+    async def _opening(self) -> AbstractAsyncContextManager[Pairs]:
+        modes = self.backend.jobs, self.backend.workers
+        prefix = str(self.folder).replace("/", ".")[-64:]
+        if set(modes) == {Mode.REDIS}:
+            self.stores = Stores(None, None)
+            return open_redis(shared_server().url, prefix, self.events, **self._ledger)
         settings = Settings(
             job_queue_mode=self.backend.jobs,
             worker_queue_mode=self.backend.workers,
             data_dir=self.folder,
             fsync=self._fsync,
         )
-        self.events = Events()
-        self.events.subscribe(self.history.append)
-        self.stores = gated(stores_of(settings))
-        pairs = open_pairs(self.stores, self.events, **self._ledger)
-        self.pairs = await self._stack.enter_async_context(pairs)
-        self.pairs.when_freed(self._note_freed)
+        stores = stores_of(settings)
+        if Mode.REDIS in modes:
+            lock = Lock(shared_server().url, prefix)
+            await self._stack.enter_async_context(lock.held())
+            name = "jobs" if modes[0] is Mode.REDIS else "workers"
+            stores = stores._replace(**{name: RedisStore(shared_server().url, lock)})
+        self.stores = gated(stores)
+        return open_pairs(self.stores, self.events, **self._ledger)
 
     async def close(self) -> None:
         """Close them."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.settings import Mode
+from tests.kit.redis import redis_values
 from tests.kit.server import Service, running_service
 from tests.web.asking import Answer, ask, register
 
@@ -126,11 +127,10 @@ async def test_json_is_checked_before_the_key_and_the_key_before_the_line() -> N
 @pytest.mark.parametrize("mode", [mode for mode in Mode if mode.is_durable])
 async def test_ten_at_a_time_and_a_restart_are_one_job(mode: Mode, tmp_path: Path) -> None:
     """Ten concurrent submissions with one key, a restart, ten more: one job, one Location."""
-    if mode.value == "Redis":
-        pytest.skip("its own tests start a server for it")
+    values = {"data_dir": tmp_path, **redis_values(mode, tmp_path)}
     locations: set[str] = set()
     for _ in range(2):
-        async with running_service(mode=mode, data_dir=tmp_path) as service:
+        async with running_service(mode=mode, **values) as service:
             answers = await asyncio.gather(*(submit(service, UUID, {"n": 1}) for _ in range(10)))
             assert {answer.status for answer in answers} <= {202, 409}
             locations |= {a.headers["Location"] for a in answers if a.status == 202}

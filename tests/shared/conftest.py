@@ -1,0 +1,32 @@
+"""A redis-server of its own for each test that does something to it."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.redis import RedisServer
+
+SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    """Dice that CRASH_SEED throws again."""
+    print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
+    return random.Random(SEED)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that forgets nothing that it has answered."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")
+    server.start()
+    yield server
+    server.stop()
