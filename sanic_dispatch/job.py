@@ -180,7 +180,7 @@ class Job:
             ticket,
             entry.raw("data").encode(),
             _plain(values["submitted_at"]),
-            extras.pop("place", float(ticket)),
+            extras.pop("place", ticket),
             **extras,
         )
         job.check()
@@ -200,7 +200,7 @@ class Job:
 
     def numbered(self, ticket: int) -> Job:
         """A job taken over from the original, with the ticket number that people will see."""
-        return replace(self, ticket=ticket, place=float(ticket))
+        return replace(self, ticket=ticket, place=ticket)
 
 
 def _number(value: object) -> float:

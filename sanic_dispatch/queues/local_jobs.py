@@ -88,7 +88,8 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
     def _at_end(self, job: Job) -> Job:
         ticket = job.ticket or self._last_ticket + 1
         self._last_ticket = max(self._last_ticket, ticket)
-        place = max(float(ticket), nextafter(self._last_place, inf))
+        # The ticket itself, not a float that equals it: one object less for every waiting job.
+        place = ticket if ticket > self._last_place else nextafter(self._last_place, inf)
         return replace(job, ticket=ticket, place=place)
 
     def _taken_over(self, row: Row, known: Job | None) -> Job:
