@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +20,7 @@ from sanic_dispatch import logs, request_id
 from sanic_dispatch.banner import announce, warn_if_open
 from sanic_dispatch.callbacks import Callbacks, Guard
 from sanic_dispatch.clock import SystemClock
+from sanic_dispatch.collector import no_collection
 from sanic_dispatch.dispatcher import Dispatcher, Limits
 from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StorageFailed
 from sanic_dispatch.events import Events
@@ -101,6 +103,7 @@ async def _serve_until(
 ) -> None:
     log, clock = structlog.get_logger(), SystemClock()
     async with serving(app, sock, tls):
+        gc.freeze()  # what is there now stays: the collector need not look through it again
         await stop.wait()
         began_s = clock.monotonic_s()
         log.info("dispatch.stopping", hint="a second signal ends it at once")
@@ -135,6 +138,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         REQUEST_TIMEOUT=settings.request_timeout_s,
         KEEP_ALIVE_TIMEOUT=KEEP_ALIVE_S,
         AUTO_EXTEND=False,
+        MOTD=False,
     )
     app.ctx.settings = settings
     app.ctx.clock = SystemClock()
@@ -172,7 +176,8 @@ def _run_services(app: Sanic[Any, Any], settings: Settings) -> None:
     opened = AsyncExitStack()
 
     async def start(app: Sanic[Any, Any]) -> None:
-        await opened.enter_async_context(services(app, settings))
+        with no_collection():
+            await opened.enter_async_context(services(app, settings))
 
     async def stop_taking(app: Sanic[Any, Any]) -> None:
         await app.ctx.dispatcher.stop(settings.stop_grace_s)

@@ -47,6 +47,7 @@ def _to_the_second(unix_s: int) -> str:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=16)
 def from_rfc3339(text: str) -> float:
     """The Unix seconds of an RFC 3339 time; digits past the microsecond are dropped.
 

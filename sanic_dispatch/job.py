@@ -172,7 +172,7 @@ class Job:
         """
         values = entry.values
         ticket = _count(values.get("ticket", 0))
-        extras = {name: read(values[name]) for name, read in _READERS.items() if name in values}
+        extras = {name: _READERS[name](value) for name, value in values.items() if name in _READERS}
         if "result" in values:
             extras["result"] = entry.raw("result").encode()
         job = cls(

@@ -69,9 +69,14 @@ class Line:
             self.history.seed(job)
             if job.hold:
                 self.forecast.learn(job, job.hold.since_s)
+        waiting: dict[float, Order] = {}
         for job in jobs:
-            self._put(job, job.hold.since_s if job.hold else job.submitted_s)
+            if job.is_free:
+                waiting[job.place] = self._orders[job.id] = Order(job, job.submitted_s)
+            else:
+                self._put(job, job.hold.since_s if job.hold else job.submitted_s)
             self.history.seed(job)
+        self.waiting.update(waiting)  # all at once: one by one takes four times as long
 
     def fold(self, event: Event) -> None:
         """Take in what happened."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import NamedTuple
 
+from sanic_dispatch.collector import no_collection
 from sanic_dispatch.errors import DataFolderUnusable, StorageFailed
 from sanic_dispatch.events import Events
 from sanic_dispatch.queues.base import Pairs
@@ -87,22 +87,10 @@ async def open_pairs(
             stack.push_async_callback(commit.close)
         workers = LocalWorkerQueue(events, for_workers)
         jobs = LocalJobQueue(events, for_jobs, Ledger(for_jobs, kept, keep_s))
-        with _no_collection():
+        with no_collection():
             await workers.open()
             await jobs.open()
         yield LocalPairs(jobs, workers)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Reading makes no garbage, only more and more for the collector to look through in vain."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def stores_of(settings: Settings) -> Stores:

@@ -12,7 +12,7 @@ from sanic_dispatch.queues.index import Index
 from sanic_dispatch.queues.store import Change, Row, Shelf
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arranged(Generic[R]):
     """A record as the queue takes it, and the row that was read; None where there was none."""
 
@@ -27,7 +27,9 @@ class Arranged(Generic[R]):
 
     def differs(self) -> bool:
         """Whether the shelf has it otherwise."""
-        return self.read is None or self.read.stored != self.row().stored
+        if self.read is None or self.read.record is self.record:
+            return self.read is None
+        return self.read.stored != self.record.to_stored()
 
     def change(self, shelf: Shelf) -> Change:
         """What makes the shelf have it so."""
