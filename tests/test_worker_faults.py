@@ -32,6 +32,7 @@ from tests.kit.worn_engine import Fault, WornEngine, WornRobot
 ROBOTS = 3
 MOST_KILLED = 2
 PATIENT = Policy(max_attempts=10_000)
+FACTOR = int(os.environ.get("MODEL_FACTOR", "1"))
 MODES = [Mode.IN_MEMORY, Mode.CACHED_JSON_FILE, Mode.SQLITE]
 
 
@@ -279,11 +280,11 @@ def look_for_trouble(examples: int, **chosen: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300 * FACTOR)
 def test_whatever_befalls_the_robots(mode: Mode) -> None:
     """W1 and W2: over generated histories, each order is mixed once and no robot is forgotten."""
     examples = 8 if mode.is_durable else 25
-    look_for_trouble(examples * int(os.environ.get("MODEL_FACTOR", "1")), mode=mode)
+    look_for_trouble(examples * FACTOR, mode=mode)
 
 
 @pytest.mark.timeout(300)
