@@ -6,7 +6,6 @@ same job without a store of its own, also after a restart.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 
@@ -43,4 +42,4 @@ class Seal:
         return hmac.compare_digest(self.receipt(job).encode(), shown.encode())
 
     def _derive(self, text: str) -> str:
-        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()[:ID_DIGITS]
+        return hmac.digest(self._secret, text.encode(), "sha256").hex()[:ID_DIGITS]

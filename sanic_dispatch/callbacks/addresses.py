@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
@@ -27,6 +28,11 @@ _NEVER: tuple[tuple[Network, str], ...] = tuple(
 """What the standard library's own words do not cover."""
 
 
+ENGINES = 256
+"""How many addresses are remembered once they were judged: workers come from few engines."""
+
+
+@lru_cache(maxsize=ENGINES)
 def read_address(text: str) -> Address:
     """The address that will really be reached; raises ValueError where it is none.
 
@@ -41,6 +47,7 @@ def read_address(text: str) -> Address:
     return address
 
 
+@lru_cache(maxsize=ENGINES)
 def never(text: str) -> str | None:
     """Why this address may never be called, or None.
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
-from sanic_dispatch.callbacks.addresses import KINDS, Address, Network, never, read_address
+from sanic_dispatch.callbacks.addresses import (
+    ENGINES,
+    KINDS,
+    Address,
+    Network,
+    never,
+    read_address,
+)
 from sanic_dispatch.callbacks.url import NAME, split_url
 from sanic_dispatch.errors import CallbackForbidden, SettingsError
 
@@ -96,6 +104,7 @@ class Guard:
             raise CallbackForbidden("not on the list of what may be called")
 
 
+@lru_cache(maxsize=ENGINES)
 def is_address(host: str) -> bool:
     """Whether a host is an address and no name; raises CallbackForbidden for an odd spelling.
 

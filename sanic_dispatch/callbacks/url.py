@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 from sanic_dispatch.errors import InvalidCallback
@@ -36,8 +37,12 @@ class Target:
     """The scheme's own where the URL names none; 0 where the scheme has none that we know."""
 
 
+@lru_cache(maxsize=64)
 def split_url(url: str) -> Target:
-    """Where the URL points; raises ValueError with a plain reason where it is no absolute URL."""
+    """Where the URL points; raises ValueError with a plain reason where it is no absolute URL.
+
+    Everyone who judges a request asks again, so the last ones are remembered.
+    """
     match = _URL.match(url)
     if match is None:
         raise ValueError("not an absolute URL with a scheme and a host")
