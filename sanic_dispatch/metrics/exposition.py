@@ -5,10 +5,11 @@ Nothing here names a job, a worker or a token. ``docs/operations.md`` has the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -25,6 +26,8 @@ from sanic_dispatch.tally import CommitTally, Histogram
 
 PREFIX = "dispatch_"
 
+_VERSION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){1,2}")
+
 
 class Exposition(Collector):
     """Everything, as text, in a registry of its own."""
@@ -36,8 +39,11 @@ class Exposition(Collector):
         ProcessCollector(registry=self._registry)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """The text and its media type, in the format that is asked for."""
-        encode, media_type = choose_encoder(accept)
+        """The text and its media type, in the format that is asked for.
+
+        What cannot be understood as one gets the plain format, as it would without asking.
+        """
+        encode, media_type = _encoder(accept)
         return encode(self._registry), media_type
 
     def describe(self) -> Iterable[Metric]:
@@ -209,6 +215,14 @@ class Exposition(Collector):
             "queue",
             {queue: _is_failing(tally) for queue, tally in tallies.items()},
         )
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """The library compares a version that is asked for with its own, whatever it consists of."""
+    named = re.findall(r"version=([^;,]*)", accept)
+    if all(_VERSION.fullmatch(version.strip()) for version in named):
+        return choose_encoder(accept)
+    return generate_latest, CONTENT_TYPE_PLAIN_0_0_4
 
 
 def _is_failing(tally: CommitTally) -> int:

@@ -134,6 +134,21 @@ async def test_it_speaks_openmetrics_too(service: Service) -> None:
         assert (await response.text()).endswith("# EOF\n")
 
 
+@pytest.mark.parametrize("media_type", ["application/openmetrics-text", "text/plain"])
+@pytest.mark.parametrize(
+    "version", ["x", "1", "1.0.0.0", "1.x", "-1.0.0", "9" * 4400, '"1.0.0"', "", " 1.0.0", "1.0.٣"]
+)
+async def test_no_format_that_is_asked_for_is_a_mistake_of_ours(
+    service: Service, media_type: str, version: str
+) -> None:
+    """Whatever stands behind ``version=``: the numbers, and no 500 that somebody is called for."""
+    headers = {"Accept": f"{media_type}; version={version}"}
+    async with service.http.get(service.base_url + "metrics", headers=headers) as response:
+        assert response.status == 200
+        assert "dispatch_paused 0.0" in await response.text()
+    assert (await scrape(service)).value("dispatch_http_responses_total", code="500") == 0
+
+
 def test_a_loop_that_is_held_up_is_late() -> None:
     """What runs too long is seen by the timer that had to wait."""
     loop = FakeLoop()
