@@ -138,7 +138,7 @@ class Dispatcher:
         self._check_open()
         registering = self.tasks.spawn(self._registrations.register(worker, lost=lost))
         try:
-            return await asyncio.shield(registering)
+            return await self.tasks.outcome(registering)
         except asyncio.CancelledError:
             registering.add_done_callback(self._leave_unanswered)
             raise
@@ -192,6 +192,8 @@ class Dispatcher:
 
     def _leave_unanswered(self, registering: asyncio.Task[Job | None]) -> None:
         """The request was cut off before there was an answer: nobody will write one."""
+        if registering.cancelled():
+            return
         if registering.exception() is None and (job := registering.result()):
             self.unanswered(job, began=False)
 

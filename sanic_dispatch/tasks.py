@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from sanic_dispatch.errors import ShuttingDown
+
 T = TypeVar("T")
 
 
@@ -23,8 +25,21 @@ class Tasks:
         return task
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Start it and wait for its result; if the caller is cancelled, it goes on."""
-        return await asyncio.shield(self.spawn(work))
+        """Start it and wait for its result, as ``outcome`` does."""
+        return await self.outcome(self.spawn(work))
+
+    async def outcome(self, task: asyncio.Task[T]) -> T:
+        """Wait for its result; if the caller is cancelled, it goes on.
+
+        Raises ShuttingDown where ``cancel`` ended it: nobody knows then how far it got.
+        """
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if caller is None or caller.cancelling():
+                raise
+            raise ShuttingDown from None
 
     async def idle(self) -> None:
         """Return when nothing is under way."""

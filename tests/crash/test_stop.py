@@ -119,6 +119,29 @@ async def test_a_delivery_that_does_not_end_is_left_in_doubt(tmp_path: Path) -> 
         assert (job["state"], job["stage"]) == ("assigned", "in doubt")
 
 
+async def test_who_still_waits_after_the_grace_is_told_so(tmp_path: Path) -> None:
+    """503 and when to come back, and no mistake in the log: what became of it shows later."""
+    options = ("--stop-grace", "0", "--submit-wait", "60")
+    server, worker = Server(tmp_path, Mode.CACHED_JSON_FILE, *options), SlowCallback()
+    async with worker.listening() as callback, aiohttp.ClientSession() as http:
+        await server.start()
+        try:
+            headers = {"CPEE-CALLBACK": callback}
+            async with http.post(server.url + "register-worker", headers=headers) as response:
+                assert response.status == 202
+            async with asyncio.TaskGroup() as group:
+                submitting = group.create_task(_submit(server, http))
+                await worker.got.wait()
+                server.signal(signal.SIGTERM)
+            assert submitting.result() == (503, "ShuttingDown", "1")
+            assert await server.ended() == 0
+        finally:
+            worker.answers.set()
+            server.kill()
+    assert "unexpected error" not in server.log.read_text()
+    assert len(await jobs_of(server)) == 1
+
+
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     """Nobody has to wait for the grace; what was acknowledged is on the disk all the same."""
     async with delivering(tmp_path, "--stop-grace", "600") as (server, _, _):
@@ -178,6 +201,13 @@ async def test_restarts_under_load_lose_nothing(mode: Mode, tmp_path: Path) -> N
             print(f"{mode}: stopped in {took_s:.2f} s")  # noqa: T201
             await harness.restart()
         assert await harness.close() == []
+
+
+async def _submit(server: Server, http: aiohttp.ClientSession) -> tuple[int, str, str]:
+    """What the answer to an order is: its status, and what it says of the error."""
+    async with http.post(server.url + "submit-job", json="mojito") as response:
+        said = await response.json()
+        return response.status, said["Error"], response.headers["Retry-After"]
 
 
 async def _client(
