@@ -14,9 +14,12 @@ ORDER_PAGE = "public/order_drink.html"
 
 
 def check_public_url(url: str) -> None:
-    """Raises SettingsError for what is neither empty nor an address that a page can have."""
+    """Raises SettingsError for what is neither empty nor an address that a page can have.
+
+    Without repeating it: a token or a password may be in it.
+    """
     if url and not is_page_url(url):
-        raise SettingsError(f"--public-url {url!r} is no address as in https://bar.example/drinks/")
+        raise SettingsError("--public-url is no address as in https://bar.example/drinks/")
 
 
 def is_page_url(url: str) -> bool:

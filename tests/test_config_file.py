@@ -145,8 +145,54 @@ def test_config_masks_secrets(file):
         assert done.exit_code == 0
         assert "canary" not in done.output
         assert "operator-token" in done.output
-    refused = run("config", "--worker-token", "canary with blanks")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--redis-url", "redis://bar:canary@redis.example:6380/1"),
+        ("--redis-url", "redis://:can@canary@redis.example"),
+        ("--redis-url", "rediss://redis.example/0?password=canary&ssl_password=canary&db=1"),
+        ("--public-url", "https://bar.example:8443/?lang=de&TOKEN=canary"),
+    ],
+)
+def test_config_masks_what_is_secret_in_an_address(option, value):
+    """However the password came into it; the rest of the address is still there."""
+    done = run("config", option, value, "--json")
+    shown = json.loads(done.stdout)[option[2:]]["value"]
+    assert "can" not in shown
+    assert ".example" in shown
+    assert "…" in shown
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--public-url", "https://bar.example:8443/drinks/?lang=de"),
+     ("--redis-url", "redis://redis.example:6380/1"),
+     ("--redis-url", "redis://localhost:6379/0")],
+)  # fmt: skip
+def test_config_masks_no_port(option, value):
+    """An address without a secret is printed as it is, so that it stays in the file."""
+    printed = run("config", option, value).stdout
+    assert tomllib.loads(printed)[option[2:]] == value
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--worker-token", "canary with blanks"),
+        ("--public-url", "https://ada:canary@bar.example/"),
+        ("--public-url", "bar.example/?token=canary"),
+        ("--redis-url", "http://:canary@redis.example"),
+        ("--redis-url", "redis://:canary@redis.example:99999"),
+        ("--redis-url", "redis://:canary@redis.example:port"),
+    ],
+)
+def test_a_secret_that_is_refused_is_not_repeated(option, value):
+    """The reason, and not what was given."""
+    refused = run("config", option, value)
     assert refused.exit_code == 2
+    assert option in refused.output
     assert "canary" not in refused.output
 
 

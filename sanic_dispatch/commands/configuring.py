@@ -24,8 +24,10 @@ ORIGINS = {
 
 MASK = "…"
 
-_SECRET = re.compile(r"(?P<kept>://[^:/@]*:|[?&]token=)[^@&]+")
-"""A password or a token in an address."""
+_SECRET = re.compile(
+    r"(?P<kept>://[^:/?#@]*:)[^/?#]*(?=@)|(?P<key>[?&][^=&#]*(?:token|pass)[^=&#]*=)[^&#]*", re.I
+)
+"""A password or a token in an address; a port is none."""
 
 
 @click.command("config", cls=SettingsCommand, params=settings_options(), epilog=ENVIRONMENT)
@@ -94,4 +96,6 @@ def _number(text: str) -> float:
 
 
 def _word(setting: Setting, value: Any) -> str:
-    return MASK if setting.is_secret else _SECRET.sub(rf"\g<kept>{MASK}", str(value))
+    if setting.is_secret:
+        return MASK
+    return _SECRET.sub(lambda found: (found["kept"] or found["key"]) + MASK, str(value))
