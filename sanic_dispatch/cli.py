@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sanic_dispatch import __version__
+from sanic_dispatch.commands.asking import health
 from sanic_dispatch.commands.completing import PROGRAM, completion
 from sanic_dispatch.commands.configuring import show_config
 from sanic_dispatch.commands.controlling import ctl
@@ -79,6 +80,7 @@ COMMANDS: dict[click.Command, str] = {
     watch: "Show what goes on, live.",
     work: "Play robots for a dispatcher.",
     ctl: "Act as the operator: pause, put back, set aside.",
+    health: "Ask the dispatcher of this machine whether it is alive.",
     history: "Tell what happened to one order.",
     show_config: "Print the settings that count, and their origin.",
     completion: "Print what lets the tab key complete.",
