@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from sanic_dispatch.commands.options import settings_options
 from sanic_dispatch.errors import SettingsError
-from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.settings import DOORS, Mode, Settings
 from tests.kit.server import running_service
 from tests.metrics.scraping import scrape
 
@@ -96,13 +97,27 @@ def test_the_unit_is_more_patient_than_the_service() -> None:
     assert service["RestartPreventExitStatus"] == str(SettingsError.exit_code)
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+UNIT = (DEPLOY / "systemd/sanic-dispatch.service").read_text()
+WHOLE_UNIT = re.sub(r"^# (LoadCredential|Environment)=", r"\1=", UNIT, flags=re.MULTILINE)
+"""With what is there to choose."""
+
+
+def test_the_unit_hands_on_what_it_has() -> None:
+    """Each variable is a setting's, and each file that it names was loaded for the service."""
+    given = dict(re.findall(r"^Environment=(SANIC_DISPATCH_\w+)=(.*)$", WHOLE_UNIT, re.MULTILINE))
+    loaded = set(re.findall(r"^LoadCredential=([^:]+):/etc/", WHOLE_UNIT, re.MULTILINE))
+    assert given.keys() <= {setting.envvar for setting in settings_options()[1:]}
+    assert {value[3:] for value in given.values() if value.startswith("%d/")} == loaded
+    assert loaded == {f"{door}.token" for door in DOORS} | {"tls.crt", "tls.key"}
+
+
+@pytest.mark.parametrize("unit", [UNIT, WHOLE_UNIT], ids=["as it is", "with all"])
+def test_systemd_takes_the_unit(tmp_path: Path, unit: str) -> None:
     """systemd-analyze has nothing to say of it, but that the program is not installed there."""
     if (program := shutil.which("systemd-analyze")) is None:
         pytest.skip("systemd-analyze is not installed")
     path = tmp_path / "sanic-dispatch.service"
-    text = (DEPLOY / "systemd/sanic-dispatch.service").read_text()
-    path.write_text(text.replace("/opt/sanic-dispatch/bin/sanic-dispatch", sys.executable))
+    path.write_text(unit.replace("/opt/sanic-dispatch/bin/sanic-dispatch", sys.executable))
     done = subprocess.run([program, "verify", path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

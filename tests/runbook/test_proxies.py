@@ -30,7 +30,7 @@ def nginx(folder: Path, port: int, behind: int) -> Iterator[None]:
     """Debian's, on deploy/nginx/dispatch.conf."""
     site = (DEPLOY / "nginx/dispatch.conf").read_text()
     site = site.replace("listen 80;", f"listen 127.0.0.1:{port};").replace(":2567;", f":{behind};")
-    site = site.replace("/var/log/nginx/dispatch.log", str(folder / "access.log"))
+    site = site.replace("    listen [::]:80;\n", "").replace("/var/log/nginx", str(folder))
     paths = "".join(
         f"{kind}_temp_path {folder / kind};\n"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -39,7 +39,8 @@ def nginx(folder: Path, port: int, behind: int) -> Iterator[None]:
         f"daemon off;\npid {folder / 'pid'};\nerror_log stderr warn;\n"
         f"events {{}}\nhttp {{\n{paths}{site}}}\n"
     )
-    yield from _running([need("nginx"), "-c", str(folder / "nginx.conf"), "-p", str(folder)])
+    command = [need("nginx"), "-c", str(folder / "nginx.conf"), "-p", str(folder)]
+    yield from _running(command, folder)
 
 
 @contextmanager
@@ -48,13 +49,15 @@ def caddy(folder: Path, port: int, behind: int) -> Iterator[None]:
     site = (DEPLOY / "caddy/Caddyfile").read_text()
     site = site.replace(":80 {", f"http://127.0.0.1:{port} {{")
     site = site.replace("127.0.0.1:2567", f"127.0.0.1:{behind}")
-    (folder / "Caddyfile").write_text("{\n\tadmin off\n}\n" + site)
+    (folder / "Caddyfile").write_text(site.replace("{\n", "{\n\tadmin off\n", 1))
     yield from _running([need("caddy"), "run", "--adapter", "caddyfile",
-                         "--config", str(folder / "Caddyfile")])  # fmt: skip
+                         "--config", str(folder / "Caddyfile")], folder)  # fmt: skip
 
 
-def _running(command: list[str]) -> Iterator[None]:
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+def _running(command: list[str], folder: Path) -> Iterator[None]:
+    """What it says itself goes to a log beside its others."""
+    with (folder / "proxy.log").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log)
     try:
         yield
     finally:
@@ -119,5 +122,22 @@ async def test_everything_works_behind_a_prefix(tmp_path: Path, proxy: Proxy) ->
         async with http.get(url + "operator/history/1?token=" + OPERATOR) as answer:
             assert answer.status == 200
     if proxy is nginx:
-        assert "/operator/pause" in (access := (tmp_path / "access.log").read_text())
-        assert OPERATOR not in access
+        assert "/operator/pause" in (tmp_path / "dispatch.log").read_text()
+
+
+@pytest.mark.parametrize("proxy", [nginx, caddy], ids=["nginx", "caddy"])
+async def test_no_log_of_a_proxy_has_a_token(tmp_path: Path, proxy: Proxy) -> None:
+    """Neither of a request that came through, nor of one while the service was away."""
+    port, behind = free_port(), free_port()
+    url = f"http://127.0.0.1:{port}{PREFIX}/"
+    token = f"?token={OPERATOR}"
+    with proxy(tmp_path, port, behind):
+        with server_process("--host", "127.0.0.1", port=behind, cwd=tmp_path):
+            await eventually(lambda: _answers(url), PATIENCE_S)
+            async with aiohttp.request("GET", url + "ready" + token) as answer:
+                assert answer.status == 200
+        async with aiohttp.request("GET", url + "ready" + token) as answer:
+            assert answer.status == 502
+    logs = [path.read_text() for path in tmp_path.glob("*.log")]  # noqa: ASYNC240
+    assert f"{PREFIX}/ready" in "".join(logs)
+    assert OPERATOR not in "".join(logs)
