@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.settings import Settings
 from sanic_dispatch.tls import tls_context
+from tests.kit import commands
 from tests.kit.server import free_port, server_process
 from tests.test_cli import run
 
@@ -62,6 +63,23 @@ async def test_everything_is_there_over_tls(pem: Path, tmp_path: Path) -> None:
         assert process.wait(20) == 0
         assert process.stderr is not None
         assert f'"wall_board":"https:{base}public/board.html"' in process.stderr.read()
+
+
+async def test_the_tools_say_what_is_wrong_with_a_certificate(pem: Path, tmp_path: Path) -> None:
+    """One of your own making is not trusted until it is named; where nobody speaks TLS, that."""
+    port = free_port()
+    tls = ("--tls-cert", str(pem / "cert.pem"), "--tls-key", str(pem / "key.pem"))
+    url = f"https://127.0.0.1:{port}/"
+    with server_process(*tls, "--host", "127.0.0.1", port=port, cwd=tmp_path):
+        done = await commands.run("submit", "1", "--url", url)
+        assert done.code == 3
+        assert "its certificate is not trusted: self-signed certificate" in done.err
+        trusting = {"SSL_CERT_FILE": str(pem / "cert.pem")}
+        assert (await commands.run("submit", "1", "--url", url, env=trusting)).code == 0
+    with server_process("--host", "127.0.0.1", port=port, cwd=tmp_path):
+        done = await commands.run("submit", "1", "--url", url)
+        assert done.code == 3
+        assert "SSL" in done.err
 
 
 def test_old_versions_are_not_spoken(pem: Path) -> None:

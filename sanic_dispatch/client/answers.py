@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
@@ -82,6 +83,12 @@ async def error_of(response: aiohttp.ClientResponse) -> ServiceError:
 def words_of(error: Exception) -> str:
     """What went wrong, for people."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):  # its number is one of TLS' own
+        return str(cause)
     number = cause.errno if isinstance(cause, OSError) else None
     return (os.strerror(number).lower() if number and number > 0 else str(cause)) or "no answer"
 
