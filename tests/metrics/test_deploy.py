@@ -123,15 +123,21 @@ def test_systemd_takes_the_unit(tmp_path: Path, unit: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(DEPLOY.parent.glob("docs/*.md")), ids=lambda path: path.name
+    "path", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]), ids=lambda path: path.name
 )
 def test_links_in_the_docs_lead_somewhere(path: Path) -> None:
     """To files that are there, and headings that are."""
     text = path.read_text()
-    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):
+    for target, anchor in _links_in(text):
         linked = (path.parent / target).resolve() if target else path
         assert linked.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
             known = {re.sub(r"[^\w\- ]", "", each).lower().replace(" ", "-") for each in headings}
             assert anchor in known, f"{target}#{anchor}"
+
+
+def _links_in(text: str) -> list[tuple[str, str]]:
+    """File and heading of each link and picture that is not of another site."""
+    linked = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text)
+    return [*linked, *((source, "") for source in re.findall(r'<img src="([^"]+)"', text))]
