@@ -37,6 +37,9 @@ UNHEARD_MS = 30_000
 SPOKE, NOT_UTF8 = 4400, 1007
 """Close codes: only we speak here; a text that is none."""
 
+_HANDSHAKE = ("connection", "upgrade", "sec-websocket-")
+"""What the headers of a handshake begin with."""
+
 GOODBYE_S = 1.0
 """How long to wait for the other side to close the connection."""
 
@@ -144,9 +147,18 @@ class Follower(asyncio.Protocol):
 
 
 def handshake(request: Request) -> tuple[ServerProtocol, Response]:
-    """The websockets library's answer to a request for a websocket: 101, or why not."""
+    """The websockets library's answer to a request for a websocket: 101, or why not.
+
+    It sees the headers that are about that, where they can be read: what a proxy or a cookie says
+    in others, and in which letters, must not keep anybody out.
+    """
     frames = ServerProtocol(max_size=MESSAGE_BYTES, state=OPEN)
-    return frames, frames.accept(Handshake(request.path, Headers(list(request.headers.items()))))
+    about = [
+        (name, value)
+        for name, value in request.headers.items()
+        if name.lower().startswith(_HANDSHAKE) and value.isascii() and value.isprintable()
+    ]
+    return frames, frames.accept(Handshake(request.path, Headers(about)))
 
 
 def take_over(request: Request, answer: Response, follower: Follower) -> None:

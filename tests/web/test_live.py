@@ -283,6 +283,38 @@ async def test_what_is_no_handshake_is_said_to_be_none(
     assert bar.app.ctx.followers._connected == set()
 
 
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        (b"Cookie", 101),
+        (b"X-Forwarded-For", 101),
+        (b"Sec-WebSocket-Extensions", 101),
+        (b"Sec-WebSocket-Key", 400),
+        (b"Sec-WebSocket-Version", 400),
+        (b"Upgrade", 426),
+    ],
+)
+@pytest.mark.parametrize("value", ["\u00e4".encode(), b"\xff", b"\x01"], ids=repr)
+async def test_letters_of_other_tongues_in_a_handshake(
+    bar: Bar, name: bytes, value: bytes, status: int
+) -> None:
+    """Where it is not about that they keep nobody out; else they are no handshake; never 500."""
+    headers = {
+        b"Connection": b"Upgrade",
+        b"Upgrade": b"websocket",
+        b"Sec-WebSocket-Version": b"13",
+        b"Sec-WebSocket-Key": b"A" * 22 + b"==",
+        name: value,
+    }
+    reader, writer = await asyncio.open_connection("127.0.0.1", bar.port)
+    writer.write(b"GET /live HTTP/1.1\r\nHost: x\r\n")
+    writer.writelines(b"%s: %s\r\n" % header for header in headers.items())
+    writer.write(b"\r\n")
+    assert (await reader.readline()).split()[1] == b"%d" % status
+    writer.close()
+    await writer.wait_closed()
+
+
 # ---- frames that no client should send
 
 
