@@ -82,7 +82,7 @@ def test_the_order_of_precedence(called, file):
         ("data_dir = '.'", "there is no setting 'data_dir'; did you mean 'data-dir'?"),
         ("x-x-x = 1", "there is no setting 'x-x-x'"),
         ("config = 'x'", "there is no setting 'config'"),
-        ("[server]\nport = 1", "there is no setting 'server'"),
+        ("[network]\nport = 1", "there is no setting 'network'; settings stand in no section"),
         ("port = {a = 1}", "port is a text or a number"),
         ("port = 1970-01-01", "port is a text or a number"),
         ("allow-callback = [[1]]", "allow-callback is a text or a number"),

@@ -49,9 +49,12 @@ def read(path: Path, known: Mapping[str, Setting]) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SettingsError(f"--config {path}: {reason}") from None
-    for key in said:
+    for key, value in said.items():
         if key not in known:
-            raise SettingsError(f"--config {path}: there is no setting {key!r}{_meant(key, known)}")
+            hint = (
+                "; settings stand in no section" if isinstance(value, dict) else _meant(key, known)
+            )
+            raise SettingsError(f"--config {path}: there is no setting {key!r}{hint}")
     return {str(known[key].name): _value(path, known[key], value) for key, value in said.items()}
 
 
