@@ -191,7 +191,7 @@ class UnknownJob(DispatchError):
     """No job of that id is known, or it is no longer kept."""
 
     def __init__(self) -> None:
-        super().__init__("no job of that id is known")
+        super().__init__("no such job is known")
 
 
 class UnknownWorker(DispatchError):

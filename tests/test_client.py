@@ -70,7 +70,7 @@ async def test_problems_are_one_exception(client: DispatchClient) -> None:
         await client.job("f" * 32)
     error = caught.value
     assert (error.status, error.error) == (404, "UnknownJob")
-    assert str(error) == "no job of that id is known (404)"
+    assert str(error) == "no such job is known (404)"
     with pytest.raises(ServiceError) as caught:
         await client.submit(b"{")
     assert (caught.value.status, caught.value.error) == (400, "InvalidJson")

@@ -35,7 +35,7 @@ PROBLEMS: dict[str, Problem] = {
         401, "the worker's token is needed", {"WWW-Authenticate": 'Bearer realm="worker"'}
     ),
     "NotAllowed": Problem(403, "the address is link-local"),
-    "UnknownJob": Problem(404, "no job of that id is known"),
+    "UnknownJob": Problem(404, "no such job is known"),
     "UnknownWorker": Problem(404, "no worker of that callback waits"),
     "NotFound": Problem(404, "Nothing matches the given URI"),
     "MethodNotAllowed": Problem(
