@@ -17,6 +17,7 @@ from typing import Any
 
 from sanic_dispatch.errors import DataFolderUnusable, NotAQueue
 from sanic_dispatch.job import Job, Stage, State
+from sanic_dispatch.queues.folder import LOCK
 from sanic_dispatch.queues.json_store import jobs_store, workers_store
 from sanic_dispatch.queues.sqlite import SqliteStore
 from sanic_dispatch.queues.store import Row, Shelf, Store
@@ -86,7 +87,7 @@ def inspect(folder: Path) -> Inspection:
 def is_in_use(folder: Path) -> bool:
     """Whether a dispatcher owns the folder now."""
     try:
-        lock = os.open(folder / ".dispatch.lock", os.O_RDONLY)
+        lock = os.open(folder / LOCK, os.O_RDONLY)
     except OSError:
         return False
     try:

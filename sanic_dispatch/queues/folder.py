@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable
+
+LOCK = ".dispatch.lock"
 
 
 class DataFolder:
@@ -23,7 +27,7 @@ class DataFolder:
             reason = "is no folder" if self.path.exists() else "does not exist"
             raise DataFolderUnusable(self.path, reason)
         try:
-            self._lock = os.open(self.path / ".dispatch.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._try_writing()
         except BlockingIOError:
@@ -43,3 +47,30 @@ class DataFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+class Anchor:
+    """Files, and folders, that must stay the ones that they are for as long as they are written to.
+
+    A folder that is renamed takes an open database along, and lets a second dispatcher start on
+    another one of its name: what is written from then on would not be there after a restart.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        """Those of these that are there now."""
+        found = {path: _identity(path) for path in paths}
+        self._identities = {path: identity for path, identity in found.items() if identity}
+
+    def check(self) -> None:
+        """Raises OSError where one of them is gone, or another one stands in its place."""
+        for path, identity in self._identities.items():
+            if _identity(path) != identity:
+                raise OSError(errno.ESTALE, "It was taken away or replaced", str(path))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino

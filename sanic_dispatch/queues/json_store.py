@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from sanic_dispatch.queues.array_file import ArrayFile
 from sanic_dispatch.queues.dispatch_file import DispatchFile
+from sanic_dispatch.queues.folder import LOCK, Anchor
 from sanic_dispatch.queues.store import Change, Row, Shelf
 
 TRIAL = bytes(4096)
@@ -39,6 +40,7 @@ class JsonStore:
         self._folder = folder
         self._files = files
         self._by_shelf = {shelf: file for file in files for shelf in file.shelves}
+        self._anchor = Anchor((folder, folder / LOCK))
 
     def load(self, shelf: Shelf) -> list[Row]:
         """Read the shelf's file."""
@@ -50,6 +52,7 @@ class JsonStore:
 
     def write(self, changes: Sequence[Change]) -> None:
         """Replace the files that change. Raises Edited, NotAQueue or OSError."""
+        self._anchor.check()
         for file in self._files:
             file.check()
         if not changes:
@@ -72,6 +75,7 @@ class JsonStore:
 
     def try_writing(self) -> None:
         """A file that is gone right after."""
+        self._anchor.check()
         with NamedTemporaryFile(dir=self._folder, prefix=".dispatch.") as file:
             file.write(TRIAL)
             file.flush()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sanic_dispatch.errors import InvalidJson, NotAQueue
 from sanic_dispatch.queues.atomic_file import PRIVATE, fsync_folder
+from sanic_dispatch.queues.folder import LOCK, Anchor
 from sanic_dispatch.queues.store import UNREADABLE, Change, Row, Shelf, described
 from sanic_dispatch.strict_json import check, one_object
 
@@ -31,6 +32,7 @@ class SqliteStore:
         self._path = Path(os.path.realpath(path))
         self._fsync = fsync
         self._opened: sqlite3.Connection | None = None
+        self._anchor = Anchor(())
 
     def load(self, shelf: Shelf) -> list[Row]:
         """All rows of a table in order. Raises NotAQueue."""
@@ -42,8 +44,9 @@ class SqliteStore:
         """Nothing is kept in memory."""
 
     def write(self, changes: Sequence[Change]) -> None:
-        """Make all changes in one transaction, or raise sqlite3.Error and make none."""
+        """Make all changes in one transaction, or raise sqlite3.Error or OSError and make none."""
         database = self._database()
+        self._anchor.check()
         database.execute("BEGIN IMMEDIATE")
         try:
             for change in changes:
@@ -56,7 +59,9 @@ class SqliteStore:
 
     def try_writing(self) -> None:
         """The version that is there already: a transaction as any other."""
-        self._database().execute(f"PRAGMA user_version = {VERSION}")
+        database = self._database()
+        self._anchor.check()
+        database.execute(f"PRAGMA user_version = {VERSION}")
 
     def close(self) -> None:
         """Close the file; the log is worked in."""
@@ -68,6 +73,7 @@ class SqliteStore:
         if self._opened is None:
             with self._reading():
                 self._opened = self._open()
+                self._anchor = Anchor(self._must_stay())
         return self._opened
 
     def _open(self) -> sqlite3.Connection:
@@ -79,10 +85,15 @@ class SqliteStore:
             _check_database(self._path, database)
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(f"PRAGMA synchronous = {'FULL' if self._fsync else 'OFF'}")
+            _work_log_in(self._path, database)
         except BaseException:
             database.close()
             raise
         return database
+
+    def _must_stay(self) -> Sequence[Path]:
+        log = self._path.with_name(f"{self._path.name}-wal")
+        return self._path, log, self._path.parent / LOCK
 
     def _row(self, shelf: Shelf, row_id: str, place: float, stored: bytes) -> Row:
         try:
@@ -134,6 +145,15 @@ def _connected(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None)
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
     return database
+
+
+def _work_log_in(path: Path, database: sqlite3.Connection) -> None:
+    """What a process that was killed had written, and perhaps not synced, is synced before it is
+    read: from then on others act on it. The log is a file from now on, too."""
+    database.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens the log
+    is_busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_busy:
+        raise NotAQueue(path, "its log cannot be worked in")
 
 
 def _check_file(path: Path) -> None:

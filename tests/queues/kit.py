@@ -106,6 +106,9 @@ class Gate:
             self._pass()
         self.store.write(changes)
 
+    def try_writing(self) -> None:
+        self.store.try_writing()
+
     def close(self) -> None:
         self.store.close()
 
