@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -200,3 +201,41 @@ async def test_a_start_that_was_cut_off(tmp_path: Path, monkeypatch: pytest.Monk
     await bench.open()
     assert await bench.pairs.jobs.items() == []
     await bench.close()
+
+
+@pytest.mark.parametrize("digit", [b"9", b"1"], ids=["another id", "an id twice"])
+async def test_an_index_that_differs(bench: Bench, digit: bytes) -> None:
+    """A row that would not be found when it is changed: a job that was finished would be back
+    after the next start."""
+    await bench.close()
+    path = bench.folder / NAME
+    content = path.read_bytes()
+    name = job(2).id.encode()
+    at = content.rindex(name)
+    assert content.index(name) < at
+    path.write_bytes(content[: at + 31] + digit + content[at + 32 :])
+    assert "its index differs" in await refused(bench)
+
+
+async def test_a_log_without_its_database(bench: Bench) -> None:
+    """What is in the log was acknowledged; a new database would swallow it, or be spoilt by it."""
+    crashed = bench.folder / "crashed"
+    crashed.mkdir()
+    shutil.copy(bench.folder / f"{NAME}-wal", crashed)
+    store = SqliteStore(crashed / NAME)
+    with pytest.raises(NotAQueue, match="is missing, and its log is there"):
+        store.load(Shelf.JOBS)
+    assert os.listdir(crashed) == [f"{NAME}-wal"]
+
+
+async def test_a_log_is_worked_in_first(bench: Bench) -> None:
+    """What a killed process had written is made durable before anybody acts on it."""
+    crashed = bench.folder / "crashed"
+    crashed.mkdir()
+    for path in bench.folder.glob(f"{NAME}*"):
+        shutil.copy(path, crashed)
+    assert (crashed / f"{NAME}-wal").stat().st_size
+    store = SqliteStore(crashed / NAME)
+    assert len(store.load(Shelf.JOBS)) == 2
+    assert (crashed / f"{NAME}-wal").stat().st_size == 0
+    store.close()
