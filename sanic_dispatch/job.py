@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import ujson
 
 from sanic_dispatch.clock import from_rfc3339
 from sanic_dispatch.strict_json import Entry
 from sanic_dispatch.worker import Worker
+
+N = TypeVar("N", int, float)
+
+MOST = 2**53
+"""The greatest number that a place, a ticket or a count can be: up to here a double is exact, and
+there is always a next one."""
 
 
 class State(StrEnum):
@@ -74,7 +80,7 @@ class Hold:
             Worker.from_dict(stored["worker"]),
             Way(stored["way"]),
             Stage(stored["stage"]),
-            float(stored["since"]),
+            _number(stored["since"]),
             bool(stored.get("is_again", False)),
         )
 
@@ -206,12 +212,18 @@ class Job:
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"expected a number, not {value!r}")
-    return float(value)
+    return float(_in_range(value))
 
 
 def _count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise TypeError(f"expected a whole number, not {value!r}")
+    return _in_range(value)
+
+
+def _in_range(value: N) -> N:
+    if not -MOST <= value <= MOST:
+        raise ValueError("a number is out of range")
     return value
 
 

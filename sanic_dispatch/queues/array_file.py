@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from sanic_dispatch.errors import InvalidJson, NotAQueue
-from sanic_dispatch.queues.atomic_file import replace_file
+from sanic_dispatch.queues.atomic_file import refuse_link_to_nothing, replace_file
 from sanic_dispatch.queues.blocks import Blocks
 from sanic_dispatch.queues.store import (
     UNREADABLE,
@@ -31,6 +32,7 @@ class ArrayFile:
 
     def __init__(self, path: Path, shelf: Shelf, *, rereads: bool, fsync: bool) -> None:
         self.shelves: tuple[Shelf, ...] = (shelf,)
+        self._given = path
         self._path = Path(os.path.realpath(path))
         self._shelf = shelf
         self._rereads = rereads
@@ -41,7 +43,8 @@ class ArrayFile:
 
     def load(self, shelf: Shelf) -> list[Row]:
         """All rows; none where there is no file. Raises NotAQueue."""
-        return self._rows(read_regular(self._path))
+        refuse_link_to_nothing(self._given)
+        return self._rows(read_regular(self._path) or NOTHING)
 
     def adopt(self, shelf: Shelf, rows: Sequence[Row]) -> None:
         """What was loaded, with the places that the queue gave."""
@@ -54,7 +57,7 @@ class ArrayFile:
         """Raises Edited if the file's content is not what was last read or written."""
         if not self._rereads:
             return
-        content = read_regular(self._path)
+        content = read_regular(self._path) or NOTHING
         if not _is_made_of(content, self._seen):
             raise Edited(self._shelf, self._rows(content), _edited_s(self._path))
 
@@ -94,7 +97,7 @@ class ArrayFile:
         """Whatever a write that failed has left there is no edit from outside."""
         if self._rereads:
             with suppress(NotAQueue):
-                self._note_seen([read_regular(self._path)])
+                self._note_seen([read_regular(self._path) or NOTHING])
 
     def _note_seen(self, pieces: Sequence[bytes]) -> None:
         if self._rereads:
@@ -117,14 +120,14 @@ def edits_of(changes: Sequence[Change]) -> dict[float, bytes | None]:
     return edits
 
 
-def read_regular(path: Path) -> bytes:
-    """The content of a regular file; ``[]`` where there is none. Raises NotAQueue otherwise."""
+def read_regular(path: Path) -> bytes | None:
+    """The content of a regular file; None where there is none. Raises NotAQueue otherwise."""
     try:
-        if not path.exists():
-            return NOTHING
-        if not path.is_file():
+        if not stat.S_ISREG(path.stat().st_mode):
             raise NotAQueue(path, "is no regular file")
         content = path.read_bytes()
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise NotAQueue(path, f"cannot be read: {error.strerror}") from error
     if not content.strip():

@@ -7,6 +7,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from sanic_dispatch.errors import NotAQueue
+
 PRIVATE = 0o600
 """A new file is its owner's only: it holds names, and ids that open doors."""
 
@@ -30,6 +32,13 @@ def replace_file(path: Path, pieces: Sequence[bytes], *, fsync: bool = True) -> 
         raise
     if fsync:
         fsync_folder(path.parent)
+
+
+def refuse_link_to_nothing(path: Path) -> None:
+    """Raises NotAQueue for a link that leads nowhere: its target may be on a disk that is not
+    there now, and a new file would be an empty queue."""
+    if path.is_symlink() and not os.path.lexists(os.path.realpath(path)):
+        raise NotAQueue(path, "is a link that leads nowhere")
 
 
 def fsync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ import ujson
 
 from sanic_dispatch.errors import InvalidJson, NotAQueue
 from sanic_dispatch.queues.array_file import edits_of, read_regular, rows_of
-from sanic_dispatch.queues.atomic_file import replace_file
+from sanic_dispatch.queues.atomic_file import refuse_link_to_nothing, replace_file
 from sanic_dispatch.queues.blocks import Blocks
 from sanic_dispatch.queues.store import UNREADABLE, Change, Row, Shelf, described
 from sanic_dispatch.strict_json import Entry, one_object
@@ -37,6 +37,7 @@ class DispatchFile:
     shelves: tuple[Shelf, ...] = (Shelf.FACTS, Shelf.FINISHED)
 
     def __init__(self, path: Path, *, fsync: bool) -> None:
+        self._given = path
         self._path = Path(os.path.realpath(path))
         self._fsync = fsync
         self._content = Content({}, Blocks())
@@ -44,9 +45,11 @@ class DispatchFile:
 
     def load(self, shelf: Shelf) -> list[Row]:
         """The facts, or the finished jobs in order; nothing where there is no file."""
-        if not self._path.exists():
+        refuse_link_to_nothing(self._given)
+        content = read_regular(self._path)
+        if content is None:
             return []
-        entry = self._object()
+        entry = self._object(content)
         try:
             _check_version(entry)
             if shelf is Shelf.FINISHED:
@@ -98,9 +101,9 @@ class DispatchFile:
         """Have the file as it was before a draft that is not kept. Raises OSError."""
         self.save(self._content)
 
-    def _object(self) -> Entry:
+    def _object(self, content: bytes) -> Entry:
         try:
-            return one_object(read_regular(self._path))
+            return one_object(content)
         except InvalidJson as error:
             raise NotAQueue(self._path, f"is no JSON object: {error}") from None
 

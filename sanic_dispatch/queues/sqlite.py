@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sanic_dispatch.errors import InvalidJson, NotAQueue
-from sanic_dispatch.queues.atomic_file import PRIVATE, fsync_folder
+from sanic_dispatch.queues.atomic_file import PRIVATE, fsync_folder, refuse_link_to_nothing
 from sanic_dispatch.queues.folder import LOCK, Anchor
 from sanic_dispatch.queues.store import UNREADABLE, Change, Row, Shelf, described
 from sanic_dispatch.strict_json import check, one_object
@@ -29,6 +29,7 @@ class SqliteStore:
     rereads = False
 
     def __init__(self, path: Path, *, fsync: bool = True) -> None:
+        self._given = path
         self._path = Path(os.path.realpath(path))
         self._fsync = fsync
         self._opened: sqlite3.Connection | None = None
@@ -85,7 +86,8 @@ class SqliteStore:
         return self._opened
 
     def _open(self) -> sqlite3.Connection:
-        if not self._path.exists():
+        refuse_link_to_nothing(self._given)
+        if not os.path.lexists(self._path):
             if _log_of(self._path).exists():
                 raise NotAQueue(self._path, "is missing, and its log is there")
             _create(self._path, fsync=self._fsync)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import ujson
 
-from sanic_dispatch.job import Job
+from sanic_dispatch.job import MOST, Job
 from sanic_dispatch.strict_json import Entry
 from sanic_dispatch.worker import Worker
 
@@ -38,6 +38,23 @@ FACTS: dict[str, type] = {"last_ticket": int, "paused": bool, "secret": str}
 """What each fact is."""
 
 
+def _is_ticket(value: Any) -> bool:
+    return not isinstance(value, bool) and 0 <= value <= MOST
+
+
+def _is_secret(value: Any) -> bool:
+    """With an empty one anybody could derive what only this service can."""
+    return len(value) > 1 and len(bytes.fromhex(value)) * 2 == len(value)
+
+
+def _fits(_: Any) -> bool:
+    return True
+
+
+FITS: dict[str, Callable[[Any], bool]] = {"last_ticket": _is_ticket, "secret": _is_secret}
+"""What more has to hold of it. Raises ValueError, too, where it does not."""
+
+
 class Row(NamedTuple):
     """A record with its place on the shelf, and its stored form."""
 
@@ -53,7 +70,7 @@ class Row(NamedTuple):
     @classmethod
     def fact(cls, name: str, value: Any) -> Row:
         """A fact that was read. Raises TypeError where it cannot be what its name says."""
-        if not isinstance(value, FACTS.get(name, object)):
+        if not isinstance(value, FACTS.get(name, object)) or not FITS.get(name, _fits)(value):
             raise TypeError(f"{name} cannot be {value!r}")
         fact = Fact(name, value)
         return cls(0.0, fact, fact.to_stored())
@@ -147,7 +164,7 @@ DECODERS: dict[Shelf, Callable[[Entry], Any]] = {
 }
 """How each shelf's records are read."""
 
-UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 """What a decoder raises where an entry is no record."""
 
 

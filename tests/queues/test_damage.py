@@ -56,6 +56,14 @@ BAD_JOBS = {
     "held by nobody": (JOB[:-1] + b',"state":"assigned"}', "an assigned job has a hold"),
     "ticket is a string": (JOB[:-1] + b',"ticket":"1"}', "expected a whole number"),
     "place is a string": (JOB[:-1] + b',"place":"nan"}', "expected a number"),
+    "ticket of 400 digits": (JOB[:-1] + b',"ticket":1%b}' % (b"0" * 400), "out of range"),
+    "place without a next one": (JOB[:-1] + b',"ticket":1,"place":1e308}', "out of range"),
+    "attempts without end": (JOB[:-1] + b',"attempt":%d}' % 2**64, "out of range"),
+    "held since no time": (
+        b'%b,"state":"assigned","hold":{"worker":%b,"way":"put","stage":"in doubt","since":1%b}}'
+        % (JOB[:-1], WORKER, b"0" * 400),
+        "out of range",
+    ),
     "half a hold": (JOB[:-1] + b',"state":"assigned","hold":{}}', "'worker' is missing"),
     "half a character": (JOB[:-1] + b',"reason":"\\ud800"}', "surrogates not allowed"),
 }
@@ -99,6 +107,12 @@ async def test_no_job(bench: Bench, case: tuple[bytes, str]) -> None:
     )
     assert "entry 1, at byte 61: " in text
     assert reason in text
+
+
+async def test_set_aside_since_no_time(bench: Bench) -> None:
+    """A number that no double can be is a damaged entry, and no crash."""
+    entry = WORKER[:-1] + b',"aside":["refused",1%b,"",""]}' % (b"0" * 400)
+    assert "entry 0, at byte 1: " in await refused(bench, "workers.json", b"[" + entry + b"]")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +168,19 @@ async def test_no_file_at_all(bench: Bench, name: str) -> None:
     await bench.close()
 
 
+@pytest.mark.parametrize("name", ["jobs.json", "workers.json", "dispatch.json"])
+@pytest.mark.parametrize("target", ["itself", "elsewhere/file"])
+async def test_a_link_to_nothing(bench: Bench, name: str, target: str) -> None:
+    """A link whose disk is not mounted, or that leads in a circle, is no empty queue."""
+    link = bench.folder / name
+    link.symlink_to(bench.folder / (name if target == "itself" else target))
+    with pytest.raises(NotAQueue, match=r"leads nowhere|cannot be read"):
+        await bench.open()
+    await bench.close()
+    assert link.is_symlink()
+    assert os.listdir(bench.folder) == [name]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -166,6 +193,12 @@ async def test_no_file_at_all(bench: Bench, name: str) -> None:
         (b'{"version":1,"facts":[],"finished":[]}', "no attribute 'items'"),
         (b'{"version":1,"facts":{"paused":3},"finished":[]}', "paused"),
         (b'{"version":1,"facts":{"last_ticket":"7"},"finished":[]}', "last_ticket"),
+        (b'{"version":1,"facts":{"last_ticket":1e3},"finished":[]}', "last_ticket"),
+        (b'{"version":1,"facts":{"last_ticket":true},"finished":[]}', "last_ticket"),
+        (b'{"version":1,"facts":{"last_ticket":-1},"finished":[]}', "last_ticket"),
+        (b'{"version":1,"facts":{"last_ticket":1%b},"finished":[]}' % (b"0" * 400), "last_ticket"),
+        (b'{"version":1,"facts":{"secret":""},"finished":[]}', "secret cannot be"),
+        (b'{"version":1,"facts":{"secret":"xy"},"finished":[]}', "non-hexadecimal"),
         (b'{"version":1,"facts":{},"finished":[' + JOB + b"]}", "job that is waiting is not fini"),
         (b'{"version":1,"facts":{},"finished":[]} 1', "something follows at byte 39"),
     ],

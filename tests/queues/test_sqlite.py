@@ -155,6 +155,14 @@ async def test_no_file_at_all(bench: Bench) -> None:
         (os.rmdir if make is os.mkdir else os.unlink)(bench.folder / NAME)
 
 
+async def test_a_link_to_nothing(tmp_path: Path) -> None:
+    """A link whose disk is not mounted is no empty queue."""
+    (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotAQueue, match="is a link that leads nowhere"):
+        SqliteStore(tmp_path / NAME).load(Shelf.JOBS)
+    assert os.listdir(tmp_path) == [NAME]
+
+
 async def test_truncated_anywhere(bench: Bench) -> None:
     """A file that was cut off is refused, wherever it was cut off."""
     await bench.close()

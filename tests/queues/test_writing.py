@@ -92,6 +92,7 @@ async def test_a_link_is_followed(tmp_path: Path) -> None:
     """A file that is a link stays one; what it points to is replaced."""
     data, real = tmp_path / "data", tmp_path / "real.json"
     data.mkdir()
+    real.write_text("[]")
     (data / "jobs.json").symlink_to(real)
     bench = Bench(both(Mode.CACHED_JSON_FILE), data)
     await bench.open()
