@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sanic_dispatch.errors import InvalidJson, NotAQueue
-from sanic_dispatch.queues.atomic_file import refuse_link_to_nothing, replace_file
+from sanic_dispatch.queues.atomic_file import fsync_found, refuse_link_to_nothing, replace_file
 from sanic_dispatch.queues.blocks import Blocks
 from sanic_dispatch.queues.store import (
     UNREADABLE,
@@ -43,8 +43,7 @@ class ArrayFile:
 
     def load(self, shelf: Shelf) -> list[Row]:
         """All rows; none where there is no file. Raises NotAQueue."""
-        refuse_link_to_nothing(self._given)
-        return self._rows(read_regular(self._path) or NOTHING)
+        return self._rows(read_found(self._given, fsync=self._fsync) or NOTHING)
 
     def adopt(self, shelf: Shelf, rows: Sequence[Row]) -> None:
         """What was loaded, with the places that the queue gave."""
@@ -118,6 +117,20 @@ def edits_of(changes: Sequence[Change]) -> dict[float, bytes | None]:
         if change.place is not None:
             edits[change.place] = change.stored
     return edits
+
+
+def read_found(path: Path, *, fsync: bool) -> bytes | None:
+    """What is there at the start, made durable before anybody acts on it; None where there is
+    nothing. Raises NotAQueue."""
+    refuse_link_to_nothing(path)
+    real = Path(os.path.realpath(path))
+    content = read_regular(real)
+    if fsync and content is not None:
+        try:
+            fsync_found(real)
+        except OSError as error:
+            raise NotAQueue(real, f"cannot be synced: {error.strerror}") from error
+    return content
 
 
 def read_regular(path: Path) -> bytes | None:

@@ -41,6 +41,17 @@ def refuse_link_to_nothing(path: Path) -> None:
         raise NotAQueue(path, "is a link that leads nowhere")
 
 
+def fsync_found(path: Path) -> None:
+    """Make a file that was found durable, and its name: a process that was killed may have put it
+    there and not have come to that. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fsync_folder(path.parent)
+
+
 def fsync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

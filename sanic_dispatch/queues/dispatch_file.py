@@ -10,8 +10,8 @@ from typing import NamedTuple
 import ujson
 
 from sanic_dispatch.errors import InvalidJson, NotAQueue
-from sanic_dispatch.queues.array_file import edits_of, read_regular, rows_of
-from sanic_dispatch.queues.atomic_file import refuse_link_to_nothing, replace_file
+from sanic_dispatch.queues.array_file import edits_of, read_found, rows_of
+from sanic_dispatch.queues.atomic_file import replace_file
 from sanic_dispatch.queues.blocks import Blocks
 from sanic_dispatch.queues.store import UNREADABLE, Change, Row, Shelf, described
 from sanic_dispatch.strict_json import Entry, one_object
@@ -45,8 +45,7 @@ class DispatchFile:
 
     def load(self, shelf: Shelf) -> list[Row]:
         """The facts, or the finished jobs in order; nothing where there is no file."""
-        refuse_link_to_nothing(self._given)
-        content = read_regular(self._path)
+        content = read_found(self._given, fsync=self._fsync)
         if content is None:
             return []
         entry = self._object(content)

@@ -102,6 +102,31 @@ async def test_a_link_is_followed(tmp_path: Path) -> None:
     assert job(1).id.encode() in real.read_bytes()
 
 
+@pytest.mark.parametrize("fsync", [True, False])
+async def test_what_is_found_is_synced(
+    fsync: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process may have renamed a file and not synced it; from the start on others are
+    told of its jobs, so a power cut must not take them any more."""
+    bench = Bench(both(Mode.CACHED_JSON_FILE), tmp_path, fsync=fsync)
+    await bench.open()
+    await bench.pairs.jobs.enqueue(job(1))
+    await bench.pairs.workers.enqueue(worker(1))
+    await bench.close()
+    synced, real = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    await bench.open()
+    await bench.close()
+    files = {"jobs.json", "workers.json", "dispatch.json", tmp_path.name} if fsync else set()
+    assert set(synced) == files
+    assert synced[-1:] == [tmp_path.name] * fsync
+
+
 MODES = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE]
 
 
