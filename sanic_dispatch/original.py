@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,23 +38,35 @@ class Kept(NamedTuple):
 
 
 def write_original(folder: Path, kept: Kept) -> None:
-    """Write ``jobs.json`` and ``workers.json``. Raises FolderNotEmpty, DataFolderUnusable."""
+    """Write ``jobs.json`` and ``workers.json``, both or neither.
+
+    Raises FolderNotEmpty, DataFolderUnusable.
+    """
     claimed = DataFolder(folder)
     claimed.claim()
+    files = {
+        folder / "workers.json": [_worker(worker) for worker in kept.workers],
+        folder / "jobs.json": [_job(job) for job in kept.jobs],
+    }
     try:
-        _write(folder / "workers.json", [_worker(worker) for worker in kept.workers])
-        _write(folder / "jobs.json", [_job(job) for job in kept.jobs])
+        for path in files:
+            if os.path.lexists(path):
+                raise FolderNotEmpty(path)
+        _write_all(files)
     except OSError as error:
         raise DataFolderUnusable(folder, f"cannot be written: {error}") from error
     finally:
         claimed.release()
 
 
-def _write(path: Path, entries: Iterable[bytes]) -> None:
-    if path.exists():
-        raise FolderNotEmpty(path)
-    joined = b",\n".join(entries)
-    replace_file(path, array_of([joined] if joined else []))
+def _write_all(files: Mapping[Path, Sequence[bytes]]) -> None:
+    try:
+        for path, entries in files.items():
+            replace_file(path, array_of([b",\n".join(entries)] if entries else []))
+    except BaseException:
+        for path in files:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _job(job: Job) -> bytes:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
 from sanic_dispatch.exchange import lines_of
-from sanic_dispatch.queues.folder import DataFolder
+from sanic_dispatch.original import Kept, write_original
+from sanic_dispatch.queues.folder import LOCK, DataFolder
 from sanic_dispatch.settings import Mode
 from sanic_dispatch.transfer import read_folder, write_folder
 from tests.kit.commands import run, start
@@ -54,6 +56,23 @@ async def test_back_to_the_original(tmp_path: Path) -> None:
     assert (tmp_path / "workers.json").read_bytes() == b"[]\n"
     again = await run(*target, stdin=exported.out.encode())
     assert (again.code, "workers.json is there already" in again.err) == (1, True)
+
+
+async def test_back_to_the_original_is_all_or_nothing(tmp_path: Path) -> None:
+    """Where one of its files is there, or cannot be written, there is no other one afterwards."""
+    settings = await used(tmp_path / "data", Mode.SQLITE)
+    kept = Kept.of(await read_folder(settings))
+    target = tmp_path / "original"
+    target.mkdir()
+    (target / "jobs.json").write_text("[]")
+    with pytest.raises(FolderNotEmpty, match=r"jobs\.json is there already"):
+        write_original(target, kept)
+    assert names_in(target) - {LOCK} == {"jobs.json"}
+    (target / "jobs.json").unlink()
+    (target / ".jobs.json.new").mkdir()
+    with pytest.raises(DataFolderUnusable, match="cannot be written"):
+        write_original(target, kept)
+    assert names_in(target) - {LOCK} == {".jobs.json.new"}
 
 
 async def test_a_long_import_shows_how_far_it_is(tmp_path: Path) -> None:
