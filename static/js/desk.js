@@ -11,6 +11,8 @@ import { TrackedOrder } from './tracked_order.js';
 
 const TICK_MS = 10_000;
 const LOUD = ['done', 'failed', 'rejected'];
+/** It is not known that the bar has these. */
+const UNSENT = ['sending', 'unsent', 'stale'];
 /** The bar does not have these: nothing is left of them once somebody moves on. */
 const NOT_TAKEN = ['unsent', 'stale', 'rejected', 'gone'];
 
@@ -68,10 +70,13 @@ export class Desk {
     return tracked.start();
   }
 
-  // Orders that another tab has made; one that is not sent yet is its own affair.
+  // Orders that another tab has made; one that is not sent yet is its own affair, until it is discarded there.
   #adopt() {
+    const kept = allOrders();
+    const isKept = (order) => kept.some(({ key }) => key === order.key);
+    [...this.#orders].filter(({ order, phase }) => UNSENT.includes(phase) && !isKept(order)).forEach((tracked) => this.#drop(tracked));
     const known = new Set([...this.#orders].map(({ order }) => order.key));
-    allOrders().filter(({ key, id }) => id && !known.has(key)).forEach((order) => this.#track(order));
+    kept.filter(({ key, id }) => id && !known.has(key)).forEach((order) => this.#track(order));
     this.#render();
   }
 
@@ -109,9 +114,14 @@ export class Desk {
   }
 
   #forget(tracked) {
+    this.#drop(tracked);
+    forgetOrder(tracked.order);
+  }
+
+  #drop(tracked) {
     this.#orders.delete(tracked);
     tracked.stop();
-    forgetOrder(tracked.order);
+    if (tracked === this.#shown) this.#shown = null;
   }
 
   #show(tracked) {

@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.bar import Bar
+from tests.browser.pages import OrderPage
 from tests.browser.visitors import Visitors
 
 
@@ -130,6 +131,24 @@ async def test_an_unsent_order_can_be_discarded(bar: Bar, visitors: Visitors) ->
     bar.proxy.go_online()
     await phone.page.reload()
     await expect(phone.submit).to_be_visible()
+    assert await bar.orders() == {}
+
+
+async def test_what_one_tab_discards_no_other_sends(bar: Bar, visitors: Visitors) -> None:
+    """An unsent order that two tabs know of is given up in both."""
+    phone = await visitors.phone()
+    await phone.is_loaded()
+    await phone.page.context.route("**/submit-job", lambda route: route.abort())
+    await phone.order("Lemonade")
+    await phone.shows("unsent")
+    other = OrderPage(await phone.page.context.new_page(), phone.base_url)
+    await other.open()
+    await other.shows("unsent")
+    await phone.button("Discard").click()
+    await expect(other.submit).to_be_visible()
+    await phone.page.context.unroute("**/submit-job")
+    await other.page.reload()
+    await expect(other.submit).to_be_visible()
     assert await bar.orders() == {}
 
 
