@@ -214,6 +214,23 @@ async def test_a_service_that_cannot_be_reached(bar: Bar, visitors: Visitors) ->
     await expect(monitor.wrong).to_contain_text("could not be reached")
 
 
+async def test_the_second_click_of_a_double_click_does_nothing(
+    bar: Bar, visitors: Visitors
+) -> None:
+    """Neither the same again, nor what stands there after the first."""
+    monitor = await visitors.operator()
+    await bar.robot()
+    await monitor.act("Set aside Robot Ada", "Yes, set it aside")
+    await monitor.button("Bring back Robot Ada").dblclick()
+    await expect(monitor.said).to_have_text("Robot Ada is back.")
+    await monitor.act("Pause", "Yes, pause")
+    await monitor.button("Go on").dblclick()
+    await expect(monitor.said).to_have_text("The bar goes on.")
+    await expect(monitor.dialog).to_be_hidden()
+    assert bar.proxy.count("POST /operator/workers/back") == 1
+    assert bar.proxy.count("POST /operator/resume") == 1
+
+
 async def test_keyboard_only(bar: Bar, visitors: Visitors) -> None:
     """Everything can be done with the keyboard; who acts on a row that goes is at the next one."""
     monitor = await visitors.operator()

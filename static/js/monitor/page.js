@@ -1,9 +1,11 @@
+import { ignoreDoubleClicks } from '../dom.js';
 import { learn, t, translatePage } from '../i18n.js';
 import { takeToken } from '../token.js';
 
 takeToken('operator-token');
 await learn('monitor/words');
 translatePage();
+ignoreDoubleClicks();
 document.title = t('monitor');
 
 // What these show at once needs the words.
