@@ -11,6 +11,7 @@ import { stayAwake } from './senses.js';
 const ROOM = { ready: 8, mixing: 5, next: 8 };
 
 function render({ view, status }) {
+  document.body.dataset.known = Boolean(view.at);
   const board = columns(view.entries);
   const waiting = Math.max(board.bar.waiting ?? 0, board.next.length);
   renderColumn('ready', board.ready, board.ready.length);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from urllib.parse import quote
 
@@ -131,6 +132,22 @@ async def test_a_board_that_is_cut_off_says_so(bar: Bar, visitors: Visitors) -> 
     await board.page.clock.fast_forward(15_000)
     await board.shows(mixing=[1])
     await expect(board.strip).to_have_text("")
+
+
+async def test_nothing_is_said_that_is_not_known(bar: Bar, visitors: Visitors) -> None:
+    """Until it has heard from the bar, the board does not claim that nobody waits."""
+    visitors.expect_network_errors = True
+    bar.proxy.refuses_upgrades = True
+    asked = asyncio.Event()
+    board = await visitors.blank_television()
+    await board.page.route("**/state?*", lambda _: asked.set())
+    await board.open()
+    await asyncio.wait_for(asked.wait(), timeout=30)
+    nothing = board.page.locator(".nothing").filter(visible=True)
+    await expect(nothing).to_have_count(0)
+    await board.page.unroute("**/state?*")
+    await board.page.reload()
+    await expect(nothing).to_have_count(3)
 
 
 async def test_a_german_board(visitors: Visitors) -> None:
