@@ -11,11 +11,11 @@ import { Sender } from './sender.js';
 export class TrackedOrder {
   /** @type {import('./order_store.js').Order} */
   order;
-  /** Something to tell until the next step, e.g. that it is too late to cancel. */
-  notice = '';
   #changed;
   #sender = null;
   #connection = null;
+  /** Why it is not cancelled, although that was asked for: a text's key. */
+  #obstacle = '';
 
   /**
    * @param {import('./order_store.js').Order} order
@@ -56,6 +56,11 @@ export class TrackedOrder {
     return this.#sender?.problem;
   }
 
+  /** Why it could not be cancelled. To try again makes no sense once it does not wait any more. */
+  get notice() {
+    return this.#obstacle === 'tryAgain' && this.phase !== 'waiting' ? '' : t(this.#obstacle);
+  }
+
   /** What is shown may be old. */
   get stale() {
     return this.#connection?.status === 'stale';
@@ -70,12 +75,12 @@ export class TrackedOrder {
   }
 
   async cancel() {
-    this.notice = '';
+    this.#obstacle = '';
     try {
       await api.cancel(this.order.id);
       this.#isCancelled();
     } catch (problem) {
-      this.notice = t(problem.status === 409 ? 'tooLate' : 'tryAgain');
+      this.#obstacle = problem.status === 409 ? 'tooLate' : 'tryAgain';
       this.#changed();
     }
   }

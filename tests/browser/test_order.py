@@ -155,6 +155,20 @@ async def test_cancel_while_waiting(bar: Bar, visitors: Visitors) -> None:
     assert (await bar.service.job(order_id))["state"] == "cancelled"
 
 
+async def test_a_cancellation_that_does_not_get_through(bar: Bar, visitors: Visitors) -> None:
+    """The page says so while it can be tried again, and no longer."""
+    visitors.expect_network_errors = True
+    phone = await visitors.phone()
+    await phone.page.route("**/jobs/*", lambda route: route.abort())
+    await phone.place()
+    await phone.cancel()
+    await expect(phone.note).to_have_text("That did not get through. Please try again.")
+    await phone.shows("waiting")
+    bar.begin()
+    await phone.shows("assigned")
+    await expect(phone.note).to_be_hidden()
+
+
 async def test_too_late_to_cancel(bar: Bar, visitors: Visitors) -> None:
     """Once a robot has the order, the page says that it is too late, and goes on."""
     visitors.expect_network_errors = True
