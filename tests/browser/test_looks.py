@@ -13,6 +13,7 @@ from playwright.async_api import Page
 
 from tests.browser import evenings, journeys
 from tests.browser.bar import Bar, open_bar
+from tests.browser.contrast import LOW_CONTRAST
 from tests.browser.visitors import Visitors
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
@@ -114,6 +115,7 @@ async def examine(page: Page, name: str) -> None:
     await page.screenshot(path=ARTEFACTS / f"{name}.png", animations="disabled")
     assert await violations(page) == [], name
     assert await page.evaluate(CUT_OFF) == [], name
+    assert await page.evaluate(LOW_CONTRAST) == [], name
 
 
 async def violations(page: Page) -> list[str]:
