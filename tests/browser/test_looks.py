@@ -39,6 +39,7 @@ class Look(NamedTuple):
     scheme: str
     width: int
     height: int = 844
+    letters: str = ""
 
 
 DESKS = (
@@ -46,8 +47,14 @@ DESKS = (
     Look("dark", "dark", 1440, 1000),
     Look("narrow", "light", 390),
     Look("narrow-dark", "dark", 320),
+    Look("zoomed", "light", 720, 500),
 )
-LOOKS = (Look("light", "light", 390), Look("dark", "dark", 390), Look("narrow", "light", 320))
+LOOKS = (
+    Look("light", "light", 390),
+    Look("dark", "dark", 390),
+    Look("narrow", "light", 320),
+    Look("large", "light", 390, letters="200%"),
+)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -103,6 +110,7 @@ async def test_the_docs(bar: Bar, visitors: Visitors) -> None:
 async def put_on(page: Page, look: Look) -> None:
     """Turn a screen into another one, long enough for the whole page."""
     await page.emulate_media(color_scheme=look.scheme, reduced_motion="reduce")
+    await page.evaluate("size => document.documentElement.style.fontSize = size", look.letters)
     await page.set_viewport_size({"width": look.width, "height": look.height})
     height = await page.evaluate("document.documentElement.scrollHeight")
     if height > look.height:

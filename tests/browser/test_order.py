@@ -15,6 +15,7 @@ from tests.browser.visitors import Visitors
 
 MARKUP = "<img src=x onerror=alert(1)>"
 READY = "#0b7a3b"
+TURNED = "\N{RIGHT-TO-LEFT OVERRIDE}"
 
 OTHER_NUMBER = """async (n) => {
     const { renderTicket } = await import(new URL('js/ticket_view.js', document.baseURI));
@@ -93,6 +94,18 @@ async def test_markup_in_names_is_shown_as_text(bar: Bar, visitors: Visitors) ->
     await expect(board.page.locator("#next small")).to_have_text(MARKUP)
     for page in (phone.page, board.page):
         await expect(page.locator("[src=x]")).to_have_count(0)
+
+
+async def test_a_name_cannot_turn_the_words_around_it(bar: Bar, visitors: Visitors) -> None:
+    """What is written from right to left, or pretends to be, stays in its place."""
+    for name in ("عمر", f"{TURNED}Ada"):
+        (order_id,) = await bar.order(name, drink=name)
+        phone = await visitors.phone(f"?order={order_id}")
+        await phone.shows("waiting")
+        drink, owner = [await phone.page.locator(one).bounding_box() for one in ("#drink", "#for")]
+        assert drink is not None
+        assert owner is not None
+        assert drink["x"] + drink["width"] <= owner["x"]
 
 
 async def test_a_double_click_gives_one_order(bar: Bar, visitors: Visitors) -> None:
