@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from playwright.async_api import expect
+import pytest
+from playwright.async_api import Locator, expect
 
 from tests.browser.bar import Bar
 from tests.browser.monitor_page import MonitorPage
@@ -26,6 +27,24 @@ async def test_pause_undo_and_go_on(bar: Bar, visitors: Visitors) -> None:
     await monitor.act("Pause", "Yes, pause")
     await monitor.button("Go on").click()
     await expect(monitor.paused).to_be_hidden()
+
+
+async def test_what_was_done_takes_one_line(visitors: Visitors) -> None:
+    """The words and both buttons, on a desk; on a phone the buttons stay together."""
+    monitor = await visitors.operator()
+    await monitor.act("Pause", "Yes, pause")
+    parts = [monitor.said, monitor.button("Undo"), monitor.button("Dismiss")]
+    words, undo, dismiss = [await middle_y(part) for part in parts]
+    assert words == pytest.approx(undo, abs=2) == dismiss
+    await monitor.page.set_viewport_size({"width": 320, "height": 640})
+    assert await middle_y(parts[1]) == await middle_y(parts[2])
+
+
+async def middle_y(part: Locator) -> float:
+    """How far down the middle of something is."""
+    box = await part.bounding_box()
+    assert box is not None
+    return box["y"] + box["height"] / 2
 
 
 async def test_who_and_why_are_in_the_log(visitors: Visitors) -> None:
