@@ -6,10 +6,11 @@ import asyncio
 import re
 from urllib.parse import quote
 
-from playwright.async_api import WebSocket, expect
+from playwright.async_api import Page, WebSocket, expect
 
 from sanic_dispatch.live.line import Line
 from tests.browser.bar import Bar, Bartender
+from tests.browser.journeys import DRINKS
 from tests.browser.visitors import Visitors
 from tests.kit.server import eventually
 
@@ -19,6 +20,19 @@ IS_INSIDE = """() => {
         .every((one) => one.getBoundingClientRect().bottom <= list.bottom + 1);
 }"""
 
+
+FONT_SIZES_PX = """() => [...document.querySelectorAll('body *')]
+    .filter((node) => node.checkVisibility() && !node.childElementCount && node.textContent)
+    .map((node) => parseFloat(getComputedStyle(node).fontSize))"""
+FONT_SIZE_PX = "node => parseFloat(getComputedStyle(node).fontSize)"
+CUT_SHORT = """() => [...document.querySelectorAll('small')]
+    .filter((node) => node.scrollWidth > node.clientWidth).map((node) => node.textContent)"""
+
+READABLE_PX = 29.5
+"""Its capitals are 12 mm high on a television of 50 inches: from five metres, eight minutes of arc,
+where good eyes need five. The numbers, which people look for, are larger."""
+
+NUMBER_PX = 41.5
 
 NOTHING_IS_CUT_OFF = """() => [...document.querySelectorAll('section')].every(
     (section) => section.scrollHeight <= section.clientHeight + 1
@@ -102,6 +116,29 @@ async def serve(bar: Bar, robot: Bartender, count: int) -> None:
 async def has_served(line: Line) -> bool:
     """Nobody waits any more, for anything."""
     return line.bar().waiting == line.bar().assigned == 0
+
+
+async def test_it_can_be_read_from_five_metres(bar: Bar, visitors: Visitors) -> None:
+    """Full or not: no small letters at 1080p, and every drink of the menu by its whole name."""
+    board = await visitors.television("?lang=de")
+    for drink in 4 * DRINKS:
+        await bar.order("", drink=drink)
+    await board.shows(next=[*range(1, 9)])
+    await is_readable(board.page)
+    robots = [bar.begin() for _ in range(6)]
+    for robot in (*robots, *robots):
+        robot.finish()
+    await expect(board.page.locator("#ready-others li")).to_have_count(4)
+    await expect(board.more("mixing")).to_have_text("+1")
+    await is_readable(board.page)
+
+
+async def is_readable(page: Page) -> None:
+    """Large letters, and no name cut short."""
+    assert min(await page.evaluate(FONT_SIZES_PX)) >= READABLE_PX
+    numbers = [await one.evaluate(FONT_SIZE_PX) for one in await page.locator("li b").all()]
+    assert min(numbers) >= NUMBER_PX
+    assert await page.evaluate(CUT_SHORT) == []
 
 
 async def test_a_phone_on_its_side(bar: Bar, visitors: Visitors) -> None:
