@@ -41,7 +41,6 @@ _PERMISSIONS = ", ".join(
 _CORS_HEADERS = {
     "Access-Control-Expose-Headers": "Location, Retry-After, RateLimit, RateLimit-Policy, "
     "X-Request-ID",
-    "Vary": "Origin",
 }
 _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, POST, DELETE",
@@ -98,7 +97,9 @@ def install_cors(app: Sanic[Any, Any], origins: Sequence[str]) -> None:
         origin = request.headers.get("origin")
         if ANY in allowed or origin in allowed:
             named = ANY if ANY in allowed else cast(str, origin)
-            response.headers.update({**_CORS_HEADERS, "Access-Control-Allow-Origin": named})
+            vary = ", ".join(filter(None, [response.headers.get("vary"), "Origin"]))
+            origin_headers = {"Access-Control-Allow-Origin": named, "Vary": vary}
+            response.headers.update({**_CORS_HEADERS, **origin_headers})
 
     def preflight(request: Request) -> HTTPResponse | None:
         """A browser asks before it sends; no route of ours takes OPTIONS itself."""

@@ -23,6 +23,7 @@ from sanic_dispatch.web.openapi.operation import (
     describe,
     in_json,
 )
+from sanic_dispatch.web.packed import PACKED, VARY, is_worth_packing, pack, takes_gzip
 from sanic_dispatch.web.validated import validated
 
 pages = Blueprint("pages")
@@ -101,8 +102,13 @@ async def page(request: Request, path: str) -> HTTPResponse:
     file = await asyncio.to_thread(_find, folders, path)
     if file is None:
         raise NotFound("no such file")
+    kind, content = _type_of(path), file.content
     headers = request.app.ctx.page_headers
-    return validated(request, file.content, _type_of(path), headers, file.modified_s)
+    if is_worth_packing(content, kind):
+        is_packed = takes_gzip(request)
+        headers = {**headers, **(PACKED if is_packed else VARY)}
+        content = await asyncio.to_thread(pack, content) if is_packed else content
+    return validated(request, content, kind, headers, file.modified_s)
 
 
 pages.add_route(home, "/", LOOKED_AT)

@@ -94,6 +94,8 @@ async def test_other_sites_can_be_allowed() -> None:
             answer = await ask(service, "GET", path, headers={"Origin": origin})
             allowed = answer.headers.get("Access-Control-Allow-Origin")
             assert allowed == (OTHER if origin == OTHER else None)
+        answer = await ask(service, "GET", PAGE, headers={"Origin": OTHER})
+        assert answer.headers["Vary"] == "Accept-Encoding, Origin"
         assert "Access-Control-Allow-Credentials" not in answer.headers
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
 from sanic_dispatch.web.pages import shipped_files
 from tests.kit.server import Service, running_service
@@ -32,6 +34,43 @@ async def test_a_page_is_the_file(service: Service) -> None:
     assert answer.headers["Cache-Control"] == "no-cache"
     assert answer.headers["ETag"].strip('"').isalnum()
     assert answer.headers["Last-Modified"].endswith(" GMT")
+
+
+@pytest.mark.parametrize("taken", ["gzip", "br, GZIP;q=0.5", "deflate,gzip ; q = 1.0"])
+async def test_a_text_is_packed_for_who_takes_it(service: Service, taken: str) -> None:
+    """Far fewer bytes, with a tag of their own, that make the very file again."""
+    url = service.base_url + PAGE
+    async with ClientSession(auto_decompress=False) as http:
+        async with http.get(url, headers={"Accept-Encoding": taken}) as answer:
+            packed = await answer.read()
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert answer.headers["Vary"] == "Accept-Encoding"
+        async with http.get(url, headers={"Accept-Encoding": "identity"}) as plain:
+            assert plain.headers["ETag"] != answer.headers["ETag"]
+        known = {"Accept-Encoding": taken, "If-None-Match": answer.headers["ETag"]}
+        async with http.get(url, headers=known) as again:
+            assert again.status == 304
+    page = (shipped_files() / "order_drink.html").read_bytes()
+    assert gzip.decompress(packed) == page
+    assert len(packed) < len(page) / 2
+
+
+@pytest.mark.parametrize("taken", ["", "identity", "br", "gzip;q=0", "gzip; q=0.000", "xgzip"])
+async def test_nothing_is_packed_for_who_does_not_take_it(service: Service, taken: str) -> None:
+    """The file as it is; and whoever keeps it for others is told what it depends on."""
+    answer = await ask(service, "GET", PAGE, headers={"Accept-Encoding": taken})
+    assert "Content-Encoding" not in answer.headers
+    assert answer.headers["Vary"] == "Accept-Encoding"
+
+
+async def test_what_does_not_get_smaller_is_not_packed(tmp_path: Path) -> None:
+    """Pictures and tiny files."""
+    (tmp_path / "photo.png").write_bytes(bytes(2000))
+    (tmp_path / "tiny.txt").write_text("tiny")
+    async with running_service(public=tmp_path) as service:
+        for path in ("photo.png", "tiny.txt"):
+            answer = await ask(service, "GET", f"public/{path}")
+            assert "Content-Encoding" not in answer.headers
 
 
 @pytest.mark.parametrize(
