@@ -236,6 +236,15 @@ async def test_the_chart_is_the_servers_memory(bar: Bar, visitors: Visitors) -> 
     await expect(monitor.chart.locator("rect.done")).to_have_count(drawn)
 
 
+async def test_bars_differ_by_more_than_a_colour(bar: Bar, visitors: Visitors) -> None:
+    """Who cannot tell brown from green sees which orders came in, and which were served."""
+    bar.remembers_an_evening([60.0, 120.0, 180.0] * 10)
+    monitor = await visitors.operator()
+    fill = "node => getComputedStyle(node).fill"
+    assert await monitor.chart.locator("rect.arrived").first.evaluate(fill) == "none"
+    assert await monitor.chart.locator("rect.done").first.evaluate(fill) != "none"
+
+
 async def test_markup_is_shown_as_text(bar: Bar, visitors: Visitors) -> None:
     """Names, drinks, mascots, labels and reasons come from anybody: they are text everywhere."""
     monitor = await visitors.operator()
