@@ -62,6 +62,20 @@ async def a_busy_evening(bar: Bar, monitor: MonitorPage) -> Journey:
     yield "being-mixed"
 
 
+async def an_evening_abroad(bar: Bar, monitor: MonitorPage) -> Journey:
+    """The same in German, which needs more room."""
+    await _fill(bar)
+    await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de")
+    await expect(monitor.tile("waiting")).to_have_text("7")
+    await monitor.button("Pause machen").click()
+    await monitor.button("Ja, Pause").click()
+    await expect(monitor.said).to_have_text("Die Bar macht Pause.")
+    yield "german"
+    await monitor.button("Stornieren: Bestellung 9").click()
+    await expect(monitor.dialog).to_be_visible()
+    yield "german-question"
+
+
 async def a_bad_evening(bar: Bar, monitor: MonitorPage) -> Journey:
     """A robot in doubt, one aside, an order that failed; and the longest texts there are."""
     robots = [await bar.robot(name) for name in ("Robot Ada", LONG_DRINK, "Robot Bert")]
@@ -105,4 +119,9 @@ async def _fill(bar: Bar) -> None:
 
 DeskJourney = Callable[[Bar, MonitorPage], Journey]
 
-ON_THE_DESK: tuple[DeskJourney, ...] = (a_quiet_evening, a_busy_evening, a_bad_evening)
+ON_THE_DESK: tuple[DeskJourney, ...] = (
+    a_quiet_evening,
+    a_busy_evening,
+    an_evening_abroad,
+    a_bad_evening,
+)

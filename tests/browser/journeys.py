@@ -161,6 +161,23 @@ async def a_party(bar: Bar, board: BoardPage) -> Journey:
     yield "cut-off"
 
 
+async def a_rush(bar: Bar, board: BoardPage) -> Journey:
+    """Hundreds wait and dozens stand ready, in German, which needs more room; then a break."""
+    robots = [await bar.robot() for _ in range(7)]
+    await board.open("?lang=de")
+    for n in range(40):
+        await bar.order("", drink=DRINKS[n * 5 % 6], logo=LOGOS[n * 3 % 8])
+    for robot in (*robots, *robots, *robots):
+        robot.finish()
+    await bar.order(*[""] * 281)
+    await expect(board.page.locator("#ready-others li")).to_have_count(13)
+    await expect(board.more("next")).to_have_text("+285")
+    yield "rush"
+    await bar.service.app.ctx.control.pause("out of ice")
+    await expect(board.strip).to_have_text("Die Bar macht kurz Pause")
+    yield "paused"
+
+
 async def a_late_crew(bar: Bar, board: BoardPage) -> Journey:
     """Guests are there, robots are not."""
     await bar.order("", "", drink="mojito", logo="fox")
@@ -198,4 +215,4 @@ ON_A_PHONE: tuple[OrderJourney, ...] = (
     a_round,
     a_long_night,
 )
-ON_THE_WALL: tuple[BoardJourney, ...] = (a_party, a_late_crew)
+ON_THE_WALL: tuple[BoardJourney, ...] = (a_party, a_rush, a_late_crew)
