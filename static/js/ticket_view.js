@@ -57,10 +57,10 @@ function time(tracked) {
 }
 
 function note({ phase, problem, entry, notice }) {
-  if (phase === 'rejected') return problem.status === 401 ? t('note.closed') : problem.message;
+  if (phase === 'rejected' && problem.status === 401) return t('note.closed');
   if (phase === 'unsent' && problem.status) return t('note.busy');
   if (phase === 'assigned' && entry.doubt) return t('doubt');
-  // Why it failed is said in words for those behind the bar; these are for customers.
+  // Why it failed or was rejected is said in words for those behind the bar; these are for customers.
   return t(`note.${phase}`) || notice;
 }
 

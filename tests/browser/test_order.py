@@ -297,6 +297,19 @@ async def test_german(bar: Bar, visitors: Visitors) -> None:
     await expect(phone.button("Noch einen Drink")).to_be_visible()
 
 
+async def test_a_rejection_is_said_in_the_customers_language(visitors: Visitors) -> None:
+    """What the service says is English, and meant for those behind the bar."""
+    visitors.expect_network_errors = True
+    phone = await visitors.phone(locale="de-DE")
+    refusal = {"status": 400, "json": {"detail": "nested too deeply"}}
+    await phone.page.route("**/submit-job", lambda route: route.fulfill(**refusal))
+    await phone.drink("Margarita").check()
+    await phone.name.fill("Zoë")
+    await phone.submit.click()
+    await expect(phone.headline).to_have_text("Die Bar konnte das nicht annehmen")
+    await expect(phone.note).to_have_text("Bitte frag an der Bar.")
+
+
 async def test_keyboard_only(bar: Bar, visitors: Visitors) -> None:
     """Everything can be done with the keyboard, and one sees where one is."""
     phone = await visitors.phone(has_touch=False, is_mobile=False)

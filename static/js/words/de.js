@@ -23,6 +23,7 @@ export const words = {
   note: {
     unsent: 'Sie geht von selbst raus, sobald du verbunden bist.', busy: 'An der Bar ist viel los. Wir versuchen es weiter.',
     stale: 'Deine Bestellung wurde nicht gesendet. Jetzt senden?', done: 'Komm an die Bar und such dein Maskottchen.',
+    rejected: 'Bitte frag an der Bar.',
     closed: 'Bestellen geht nur mit dem Code an der Bar. Bitte scanne ihn noch einmal.',
     failed: 'Tut uns leid! Daraus wurde kein Drink. Bitte frag an der Bar.', cancelled: 'Es wird kein Drink gemixt.',
   },

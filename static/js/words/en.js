@@ -23,6 +23,7 @@ export const words = {
   note: {
     unsent: 'It goes out by itself as soon as you are connected.', busy: 'The bar is very busy. We keep trying.',
     stale: 'Your order was not sent. Send it now?', done: 'Come to the bar and look for your mascot.',
+    rejected: 'Please ask at the bar.',
     closed: 'Orders are taken by the code at the bar only. Please scan it again.',
     failed: 'Sorry! No drink came of it. Please ask at the bar.', cancelled: 'No drink will be made.',
   },
