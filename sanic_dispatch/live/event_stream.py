@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from sanic_dispatch.live.frame import Frame
+from sanic_dispatch.live.wire import has_room
 
 
 class EventStream:
@@ -23,10 +24,13 @@ class EventStream:
         """How many bytes the peer has not taken yet."""
         return sum(map(len, self._waiting)) + sum(map(len, self._sending))
 
-    def write(self, frame: Frame) -> None:
-        """Have a frame sent."""
+    def offer(self, frame: Frame) -> bool:
+        """Have a frame sent, if there is room for it."""
+        if not has_room(self.buffered(), len(frame.event_stream)):
+            return False
         self._waiting.append(frame.event_stream)
         self._changed.set()
+        return True
 
     def close(self, code: int) -> None:
         """End the stream: the client comes back, and is told why if it may not."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -29,11 +29,8 @@ from sanic_dispatch.queues.peers import Peers, Snapshot
 MOST_CLIENTS = 20_000
 """How many may follow at the same time."""
 
-LOW_BYTES = 32 * 1024
-"""A wire that holds more than that, not yet taken by its peer, is not written to."""
-
-MOST_BYTES = 1024 * 1024
-"""No wire ever holds more than that."""
+PIECE = 16
+"""How many are written to between two looks at the clock."""
 
 PATIENCE_S = 10.0
 """How long a wire may have no room before it is cut."""
@@ -147,7 +144,7 @@ class Hub:
         channel.clients[client] = None
         self._clients.add(client)
         self.pushed.clients[wire.transport, topic.view] += 1
-        self._serve(client)
+        self._serve(channel, [client])
         if self._is_over:
             self._dismiss(client, RESTART)
         return client
@@ -256,33 +253,36 @@ class Hub:
         if channel.view.head == channel.pushed and not is_beat:
             return
         channel.pushed = channel.view.head
-        for client in list(channel.clients):
-            if client in channel.clients and (is_beat or client.cursor != channel.view.head):
-                self._serve(client)
-                yield
+        clients = list(channel.clients)
+        for at in range(0, len(clients), PIECE):
+            self._serve(channel, clients[at : at + PIECE], is_beat)
+            yield
 
     def _retry(self, now_s: float) -> Iterator[None]:
         """Those whose wires had no room."""
         for client, since_s in list(self._full.items()):
-            self._serve(client)
+            self._serve(client.channel, [client])
             if client in self._full and now_s - since_s >= PATIENCE_S:
                 client.wire.abort()
                 self.pushed.cut += 1
                 self.leave(client)
             yield
 
-    def _serve(self, client: Client) -> None:
-        """Send what leads to the head, if there is room for it."""
-        buffered, view = client.wire.buffered(), client.channel.view
-        if buffered <= LOW_BYTES:
-            frame = view.frame_since(client.cursor)
-            if buffered + len(frame.json) <= MOST_BYTES:
-                client.wire.write(frame)
-                self.pushed.frames += 1
+    def _serve(self, channel: Channel, clients: Iterable[Client], is_beat: bool = True) -> None:
+        """Send what leads to the head to those who follow this channel and have room for it."""
+        view, cursor, frame = channel.view, None, None
+        for client in clients:
+            if client not in channel.clients or (client.cursor == view.head and not is_beat):
+                continue
+            if frame is None or client.cursor is not cursor:  # most are at the same one
+                cursor = client.cursor
+                frame = view.frame_since(cursor)
+            if client.wire.offer(frame):
                 client.cursor = view.head
+                self.pushed.frames += 1
                 self._full.pop(client, None)
-                return
-        self._full.setdefault(client, self._clock.monotonic_s())
+            else:
+                self._full.setdefault(client, self._clock.monotonic_s())
 
     def _end(self, channel: Channel) -> None:
         for client in list(channel.clients):

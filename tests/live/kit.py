@@ -17,6 +17,7 @@ from sanic_dispatch.job import Job, Way
 from sanic_dispatch.lifecycle import Policy, Step
 from sanic_dispatch.live.frame import Frame
 from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.live.wire import has_room
 from sanic_dispatch.worker import Key, Worker
 from tests.kit.clock import START_S
 
@@ -85,15 +86,18 @@ class FakeWire:
     def buffered(self) -> int:
         return sum(len(frame.json) for frame in self.held)
 
-    def write(self, frame: Frame) -> None:
+    def offer(self, frame: Frame) -> bool:
         assert self.code is None
         assert not self.is_cut
+        if not has_room(self.buffered(), len(frame.json)):
+            return False
         if self._loop:
             self._loop.elapsed_s += self._write_s
         if self.is_held:
             self.held.append(frame)
         else:
             self.take(frame)
+        return True
 
     def release(self) -> None:
         """The peer reads again."""

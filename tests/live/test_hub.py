@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from sanic_dispatch.events import Kind
 from sanic_dispatch.job import State
-from sanic_dispatch.live import hub as hub_module
+from sanic_dispatch.live import wire as wire_module
 from sanic_dispatch.live.channel import Client, TooManyClients
 from sanic_dispatch.live.frame import Cursor
 from sanic_dispatch.live.hub import (
-    LOW_BYTES,
     PATIENCE_S,
     SWEEP_S,
     TICK_S,
@@ -26,7 +25,7 @@ from sanic_dispatch.live.over import SHOWN_S
 from sanic_dispatch.live.pacer import LEAST_REST_S
 from sanic_dispatch.live.robots import LINGER_S
 from sanic_dispatch.live.views import BEAT_S, Board, Monitor
-from sanic_dispatch.live.wire import Topic
+from sanic_dispatch.live.wire import LOW_BYTES, Topic
 from tests.kit.clock import START_S
 from tests.live.kit import FakeWire, Story, reduced, secret
 
@@ -144,7 +143,7 @@ def test_all_screens_end_equal_to_the_server(schedule: list[tuple[str, int]], ri
     """They lag, leave and come back at random; in the end each shows what the server has."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sanic_dispatch.live.view.RING", ring)
-        patch.setattr(hub_module, "LOW_BYTES", 300)
+        patch.setattr(wire_module, "LOW_BYTES", 300)
         story = Story()
         hub = story.hub()
         first = story.submit({"name": "Ada", "drink": "Mojito"})
@@ -239,8 +238,9 @@ def test_all_get_the_same_bytes(story: Story, hub: Hub) -> None:
     frames: list[Any] = []
 
     class Recorder(FakeWire):
-        def write(self, frame: Any) -> None:
+        def offer(self, frame: Any) -> bool:
             frames.append(frame)
+            return True
 
     for _ in range(50):
         hub.follow(Recorder(), BOARD)
@@ -289,7 +289,7 @@ def test_a_frame_that_would_be_too_much_is_not_written(
     story: Story, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No wire ever holds more than the limit; who cannot be served is cut."""
-    monkeypatch.setattr(hub_module, "MOST_BYTES", 150)
+    monkeypatch.setattr(wire_module, "MOST_BYTES", 150)
     wire = followed(hub)
     for _ in range(3):
         story.submit()
