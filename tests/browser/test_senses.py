@@ -38,6 +38,38 @@ async def test_a_ready_drink_is_heard_and_felt(bar: Bar, visitors: Visitors) -> 
     assert (sensed.count("lit"), sensed.count("tone"), sensed.count("vibration")) == (1, 3, 1)
 
 
+NOTE_NOTICES_DOWN = """
+    window.notices = [];
+    window.Notification = class {
+        static permission = 'default';
+        static requestPermission() {
+            this.permission = 'granted';
+            return Promise.resolve(this.permission);
+        }
+        constructor(text) { notices.push(text); }
+    };
+"""
+
+
+async def test_who_wants_to_be_notified_is(bar: Bar, visitors: Visitors) -> None:
+    """The button asks once; while nobody looks, one notification says that it is ready."""
+    robot = await bar.robot()
+    phone = await visitors.newcomer()
+    await phone.page.add_init_script(NOTE_NOTICES_DOWN)
+    await phone.open()
+    await phone.place()
+    await phone.shows("assigned")
+    await phone.button("Notify me").click()
+    await expect(phone.button("Notify me")).to_be_hidden()
+    await phone.page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
+    assert await phone.page.evaluate("notices") == []
+    robot.finish()
+    await phone.shows("done")
+    notices = await phone.page.evaluate("notices")
+    assert len(notices) == 1
+    assert "ready" in notices[0].lower()
+
+
 async def test_without_any_of_it_an_order_is_followed_all_the_same(
     bar: Bar, visitors: Visitors
 ) -> None:
