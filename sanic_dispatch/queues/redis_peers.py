@@ -27,6 +27,9 @@ LEASE_S = 4.0
 RENEW_S = 1.0
 """How often it gives one. With it come the looks that are there in case a wake-up was lost."""
 
+PATIENCE_S = LEASE_S + RENEW_S
+"""How long to wait at the start for others that must not be there: they may have been killed."""
+
 ANSWER_S = 1.0
 """How long to wait for another dispatcher's note that its answer was written."""
 
@@ -112,7 +115,7 @@ class RedisPeers(Peers):
 
     async def _live(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_S)
+            await next_sign()
             try:
                 await self._renew()
             except (StorageFailed, RedisInUse, RedisUnusable):
@@ -149,6 +152,11 @@ async def sign(link: Link, *, is_new: bool = False, is_alone: bool = False) -> l
     return await link.call("renew", lease_s=LEASE_S, is_new=is_new, is_alone=is_alone)
 
 
+async def next_sign() -> None:
+    """Return when the next sign of life is due."""
+    await asyncio.sleep(RENEW_S)
+
+
 async def enter(link: Link, *, is_alone: bool = False) -> list[Any]:
     """Become one of the dispatchers, or the only one, under a new id.
 
@@ -157,7 +165,7 @@ async def enter(link: Link, *, is_alone: bool = False) -> list[Any]:
     """
     link.by = secrets.token_hex(4)
     link.own.add(link.by)
-    until_s = monotonic() + LEASE_S + RENEW_S
+    until_s = monotonic() + PATIENCE_S
     while True:
         word, *answer = await sign(link, is_new=True, is_alone=is_alone)
         if word != "in use":

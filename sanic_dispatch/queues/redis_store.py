@@ -19,7 +19,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from sanic_dispatch.errors import RedisUnusable, StorageFailed
 from sanic_dispatch.queues.redis_link import Link, text_of
-from sanic_dispatch.queues.redis_peers import RENEW_S, enter, sign
+from sanic_dispatch.queues.redis_peers import enter, next_sign, sign
 from sanic_dispatch.queues.redis_pipe import TRY_S
 from sanic_dispatch.queues.redis_records import flat_job, flat_worker, job_of, worker_of
 from sanic_dispatch.queues.store import DECODERS, Change, Row, Shelf
@@ -63,7 +63,7 @@ class Lock:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_S)
+            await next_sign()
             with suppress(StorageFailed):
                 word, *_ = await sign(self.link, is_alone=True)
                 if word == "lost":

@@ -19,12 +19,15 @@ from sanic_dispatch.job import Stage, Way
 from sanic_dispatch.lifecycle import assign
 from sanic_dispatch.queues import Stores, open_pairs
 from sanic_dispatch.queues.base import Enqueued, Paired
+from sanic_dispatch.queues.redis_link import Link
 from sanic_dispatch.queues.redis_pairs import RedisPairs, open_redis
+from sanic_dispatch.queues.redis_peers import enter, sign
 from sanic_dispatch.queues.redis_store import Lock, RedisStore
 from sanic_dispatch.queues.store import Change, Row, Shelf
 from sanic_dispatch.worker import Key
 from tests.kit.faulty_link import FaultyLink
 from tests.kit.redis import RedisServer, shared_server
+from tests.kit.server import eventually
 from tests.queues.kit import REGISTERED, SUBMITTED, done, free, held, ids, job, turns, worker
 
 Open = Callable[..., Any]
@@ -423,8 +426,15 @@ async def test_a_server_that_has_forgotten_everything(tmp_path: Path) -> None:
     server.stop()
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is ever taken for dead, and whoever must not come in gives up soon."""
+    monkeypatch.setattr("sanic_dispatch.queues.redis_peers.LEASE_S", 60.0)
+    monkeypatch.setattr("sanic_dispatch.queues.redis_peers.PATIENCE_S", 0.1)
+
+
 async def test_one_queue_in_redis_is_for_one_process(
-    opened: Open, prefix: str, impatient: None
+    opened: Open, prefix: str, hasty: None
 ) -> None:
     """Whoever has the other queue elsewhere is alone: neither before nor after others."""
     url = shared_server().url
@@ -438,6 +448,33 @@ async def test_one_queue_in_redis_is_for_one_process(
     with pytest.raises(RedisInUse):
         async with Lock(url, prefix).held():
             pass
+
+
+async def test_an_entry_whose_answer_is_lost(prefix: str) -> None:
+    """Whoever asks again to be alone does not stand in its own way."""
+    link = Link(shared_server().url, prefix)
+    await link.begin()
+    await enter(link, is_alone=True)
+    word, *_ = await sign(link, is_new=True, is_alone=True)
+    assert word == "ok"
+    await link.call("leave")
+    await link.close()
+
+
+async def test_a_lock_that_is_kept(prefix: str, impatient: None) -> None:
+    """Whoever holds the lock moves its deadline on, and does not lose it by that."""
+    lock = Lock(shared_server().url, prefix)
+
+    async def deadline_s() -> float:
+        return float(await lock.link.read("ZSCORE", "dispatchers", lock.link.by))
+
+    async with lock.held():
+        first_s = await deadline_s()
+
+        async def has_moved() -> bool:
+            return await deadline_s() > first_s
+
+        await eventually(has_moved, 20)
 
 
 async def test_a_lock_that_was_lost(prefix: str, impatient: None) -> None:

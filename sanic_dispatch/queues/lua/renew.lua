@@ -11,7 +11,8 @@ if asked.is_new then
   local others = call('ZRANGEBYSCORE', DISPATCHERS, '(' .. text(now), '+inf')
   local alone = call('HGET', META, 'alone')
   for _, other in ipairs(others) do
-    if asked.is_alone or other == alone then return {'in use'} end
+    -- it stands there itself where the answer to its first try was lost
+    if other ~= asked.by and (asked.is_alone or other == alone) then return {'in use'} end
   end
   call('HSET', META, 'alone', asked.is_alone and asked.by or '')
 end
