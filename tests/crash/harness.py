@@ -136,13 +136,16 @@ class Harness:
         return {job["id"] for job in (*waiting, *unsure)}
 
     async def _is_drained(self) -> bool:
-        return not await self._left()
+        with suppress(aiohttp.ClientError, OSError):
+            return not await self._left()
+        return False
 
     async def ask(self, path: str) -> Any:
-        """What an operator is told."""
+        """What an operator is told. Raises aiohttp.ClientError where nothing can be told now."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         running = next((s for s in self.servers if s.is_running), self.server)
-        async with self._http.get(running.url + path, headers=headers) as response:
+        url = running.url + path
+        async with self._http.get(url, headers=headers, raise_for_status=True) as response:
             return await response.json()
 
     def _read_log(self) -> None:

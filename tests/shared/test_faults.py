@@ -62,8 +62,9 @@ async def test_a_dispatcher_is_killed(
         for _ in range(KILLS):
             await asyncio.sleep(rng.uniform(0.5, 2.0))
             victim = rng.choice(harness.servers)
-            victim.kill()
+            # before, not after: a process takes a while to be gone, and what it had is cut off now
             harness.history.restarts_s.append(monotonic())
+            victim.kill()
             await asyncio.sleep(LEASE_S + 2 * RENEW_S)
             await victim.start()
 
