@@ -23,7 +23,7 @@ from sanic_dispatch.errors import RedisUnusable, StorageFailed
 from sanic_dispatch.events import Event, Events, Kind
 from sanic_dispatch.job import Job
 from sanic_dispatch.queues.redis_link import DATA_SHOWN, Link
-from sanic_dispatch.queues.redis_pipe import PAUSE_S, TRY_S, pool_of
+from sanic_dispatch.queues.redis_pipe import PAUSE_S, pool_of
 from sanic_dispatch.queues.redis_records import job_of, worker_of
 
 REPLAYED = 2_000
@@ -31,6 +31,10 @@ REPLAYED = 2_000
 
 BLOCK_S = 1.0
 """How long to wait for an event before asking again."""
+
+LATE_S = 0.8
+"""How much later than that an answer may come: less than two seconds in all, since what was asked
+just before the network swallowed it holds up what comes after."""
 
 AT_ONCE = 500
 """How many events are read in one piece."""
@@ -59,7 +63,7 @@ class Stream:
         """Is told when the stream is out of reach, and when it is back."""
         self._link = link
         self._events = events
-        self._redis = Redis(connection_pool=pool_of(url, 1, BLOCK_S + TRY_S))
+        self._redis = Redis(connection_pool=pool_of(url, 1, BLOCK_S + LATE_S))
         self._data: dict[str, bytes] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
@@ -135,7 +139,7 @@ class Stream:
                 await asyncio.sleep(PAUSE_S)
 
     async def _read(self) -> None:
-        """Tell what is new; wait for it for a while."""
+        """Tell what is new; wait for it for a while, but not where the pages wait for us."""
         if self._is_suspect:
             epoch, number = await self._link.begin()
             self._is_suspect = False
@@ -143,7 +147,8 @@ class Stream:
                 await self.begin_anew()
         after = f"{self._events.number}-0"
         streams: dict[Any, Any] = {self._link.key("events"): after}
-        answer: Any = await self._redis.xread(streams, AT_ONCE, int(BLOCK_S * 1000))
+        block_ms = int(BLOCK_S * 1000) if self._silent_since_s is None else None
+        answer: Any = await self._redis.xread(streams, AT_ONCE, block_ms)
         self._note_life()
         for entry in answer[0][1] if answer else ():
             if number_of(entry) != self._events.number + 1:

@@ -27,9 +27,6 @@ KILLS = int(os.environ.get("TORTURE_KILLS", "50")) if IS_TORTURE else 2
 PAUSES = 10 if IS_TORTURE else 1
 LONG = pytest.mark.timeout(3600 if IS_TORTURE else 240)
 
-ANSWER_S, BACK_S = 5.0, 2.0
-"""How long an answer may take at most, and how soon all is well again once Redis is."""
-
 SLOW_MACHINE = 3.0
 """How much longer anything may take where the tests share their machine with others."""
 
@@ -114,113 +111,6 @@ async def test_a_network_that_is_slow_and_breaks(
             link.black_hole = False
             link.latency_s, link.resets = (0.0, 0.0), 0.0
         assert link.broken
-
-
-class Timed:
-    """One order, or one look: its status, and how long it took."""
-
-    def __init__(self, harness: Harness) -> None:
-        self._http, self._url = harness._http, harness.server.url
-        self._number = 0
-
-    async def order(self) -> tuple[int, float, str | None]:
-        """Status, seconds, and when to come back."""
-        self._number += 1
-        began_s = monotonic()
-        data = {"timed": self._number}
-        async with self._http.post(self._url + "submit-job", json=data) as answer:
-            await answer.read()
-            return answer.status, monotonic() - began_s, answer.headers.get("Retry-After")
-
-    async def state(self) -> int:
-        """The status of a look at the board."""
-        async with self._http.get(self._url + "state") as answer:
-            return answer.status
-
-    async def is_taken(self) -> bool:
-        """Whether an order is taken in."""
-        return (await self.order())[0] in (200, 202)
-
-    async def back_after_s(self) -> float:
-        """How long it takes from now on until orders are taken in, and pages are told."""
-        began_s = monotonic()
-        await eventually(self.is_taken, 30)
-
-        async def is_live() -> bool:
-            return await self.state() == 200
-
-        await eventually(is_live, 30)
-        return monotonic() - began_s
-
-
-@asynccontextmanager
-async def quiet(folder: Path, rng: random.Random, url: str) -> AsyncIterator[Timed]:
-    """One dispatcher without any load."""
-    options = ("--redis-url", url)
-    async with Harness(folder / "bar", Mode.REDIS, rng, *options) as harness:
-        await harness.server.start()
-        timed = Timed(harness)
-        assert await timed.is_taken()
-        yield timed
-
-
-async def refused(timed: Timed) -> None:
-    """An order is refused in time, with a word on when to come back; and pages say so too."""
-    status, took_s, retry_after = await timed.order()
-    assert (status, retry_after) == (503, "1")
-    assert took_s < ANSWER_S
-
-
-@pytest.mark.parametrize("fault", ["gone", "stopped", "black hole"])
-async def test_redis_is_out_of_reach(
-    fault: str, redis: RedisServer, rng: random.Random, tmp_path: Path
-) -> None:
-    """Answers within 5 s, pages that say that they are stale, and back within 2 s (R2)."""
-    async with (
-        FaultyLink(redis.port, rng) as link,
-        quiet(tmp_path, rng, f"redis://127.0.0.1:{link.port}/0") as timed,
-    ):
-        if fault == "gone":
-            redis.kill()
-        elif fault == "stopped":
-            redis.signal(signal.SIGSTOP)
-        else:
-            link.black_hole = True
-        for _ in range(2):
-            await refused(timed)
-
-        async def is_stale() -> bool:
-            return await timed.state() == 503
-
-        await eventually(is_stale, 20)
-        if fault == "gone":
-            redis.start()
-        elif fault == "stopped":
-            redis.signal(signal.SIGCONT)
-        else:
-            link.black_hole = False
-        assert await timed.back_after_s() < BACK_S * SLOW_MACHINE
-
-
-@pytest.mark.parametrize("fault", ["full", "read-only", "wrong type"])
-async def test_redis_refuses(
-    fault: str, redis: RedisServer, rng: random.Random, tmp_path: Path
-) -> None:
-    """Full, a replica, a key of another type: 503, nothing is taken in; then it goes on (R4)."""
-    key = "{sanic-dispatch}:jobs:line"
-    begin, end = {
-        "full": ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
-        "read-only": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
-        "wrong type": (f"RENAME {key} x\r\nSET {key} mine", f"RENAME x {key}"),
-    }[fault]
-    async with quiet(tmp_path, rng, redis.url) as timed:
-        if fault == "full":
-            redis.ask("CONFIG SET maxmemory-policy noeviction")
-        redis.ask(begin)
-        for _ in range(2):
-            await refused(timed)
-        redis.ask(end)
-        assert await timed.back_after_s() < BACK_S * SLOW_MACHINE
 
 
 async def test_the_take_over_is_soon(
