@@ -152,16 +152,27 @@ class Harness:
         """What the server says of hand-overs that it began; one that was cut off, before a kill."""
         by_prefix = {each.job_id[:8]: each.data for each in self.history.acknowledged}
         by_prefix |= {each.job_id[:8]: each.data for each in self.history.deliveries}
+        assigned: dict[tuple[bytes, int], float] = {}
         for line in chain.from_iterable(server.lines() for server in self.servers):
             data = by_prefix.get(line.get("job", ""))
             if data is None:
                 continue
             at_s = moment_of(line, self._offset_s)
             if line["event"] == "job.assigned":
-                self.history.cut_off.append(Mark(data, at_s))
+                assigned[data, line["attempt"]] = at_s
             elif line["event"] == "job.doubted" and "restarted" in line.get("reason", ""):
-                killed_s = max(s for s in self.history.restarts_s if s < at_s)
-                self.history.cut_off.append(Mark(data, killed_s))
+                self._note_cut_off(data, at_s)
+        self.history.cut_off += [Mark(data, at_s) for (data, _), at_s in assigned.items()]
+        for (data, attempt), at_s in assigned.items():
+            if attempt > 1 and (data, attempt - 1) not in assigned:
+                # whoever began the one before was killed before it could say so
+                self._note_cut_off(data, at_s)
+
+    def _note_cut_off(self, data: bytes, before_s: float) -> None:
+        """A hand-over had begun when somebody was killed, the last time before that moment."""
+        killed = [at_s for at_s in self.history.restarts_s if at_s < before_s]
+        if killed:
+            self.history.cut_off.append(Mark(data, max(killed)))
 
 
 @asynccontextmanager
