@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -22,6 +22,9 @@ from benchmarks.servers import Server, Side, all_started
 
 ROBOTS = 20
 AT_A_TIME = 32
+
+Ask = Callable[[bytes, Callable[[bytes], None]], None]
+"""Sends a request; what it is given is called with the answer."""
 
 
 @dataclass
@@ -46,9 +49,10 @@ class Taken:
 class Circle:
     """Orders that go round, as long as it is on."""
 
-    def __init__(self, server: Server, pool: Pool) -> None:
-        self.server = server
-        self._pool = pool
+    def __init__(self, name: str, ask: Ask, cpu_s: Callable[[], float]) -> None:
+        self.name = name
+        self._ask = ask
+        self._cpu_s = cpu_s
         self._number = self._cycles = 0
         self._is_on = False
         self._under_way: set[int] = set()
@@ -58,13 +62,13 @@ class Circle:
         """As many cycles as there are in that time."""
         self._is_on, self._cycles = True, 0
         self._is_empty.clear()
-        began_s, server_s = time.perf_counter(), self.server.cpu_s()
+        began_s, server_s = time.perf_counter(), self._cpu_s()
         for _ in range(AT_A_TIME):
             self._order()
         await asyncio.sleep(seconds)
         self._is_on = False
         await self._is_empty.wait()
-        return Taken(self._cycles, time.perf_counter() - began_s, self.server.cpu_s() - server_s)
+        return Taken(self._cycles, time.perf_counter() - began_s, self._cpu_s() - server_s)
 
     def took(self, number: int, _: float) -> None:
         """A robot got an order: on to the next."""
@@ -80,7 +84,7 @@ class Circle:
     def _order(self) -> None:
         self._number += 1
         self._under_way.add(self._number)
-        self._pool.ask(wire.numbered_order(self._number), lambda _: None)
+        self._ask(wire.numbered_order(self._number), lambda _: None)
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
@@ -91,7 +95,7 @@ async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
             for circle in circles:
                 one = await circle.round(plan.seconds)
                 if number:
-                    taken[circle.server.name].append(one)
+                    taken[circle.name].append(one)
     return report(taken)
 
 
@@ -104,7 +108,7 @@ async def opened(servers: Sequence[Server]) -> AsyncIterator[list[Circle]]:
             pool = Pool(server)
             await pool.open(AT_A_TIME)
             stack.callback(pool.close)
-            circle = Circle(server, pool)
+            circle = Circle(server.name, pool.ask, server.cpu_s)
             await stack.enter_async_context(robots(server, ROBOTS, circle.took))
             circles.append(circle)
         yield circles

@@ -19,6 +19,7 @@ from benchmarks import (
     latency,
     memory,
     restart,
+    sharing,
     storage,
 )
 from benchmarks.plan import Plan
@@ -49,13 +50,15 @@ async def keyed(plan: Plan, sides: Sequence[Side]) -> Report:
 
 
 _CACHED = Mode.CACHED_JSON_FILE
-_DURABLE = [mode for mode in Mode if mode.is_durable]
+_ALONE = tuple(mode for mode in Mode if not mode.is_shared)
+"""Those that need nothing beside them; Redis has a measurement of its own."""
+_DURABLE = [mode for mode in _ALONE if mode.is_durable]
 _USUAL = (Mode.IN_MEMORY, _CACHED, Mode.SQLITE)
 _BOTH = ("InMemory", "CachedJsonFile")
 
 MEASUREMENTS: dict[str, Measurement] = {
     "fsync": Measurement(fsync.measure),
-    "depth": Measurement(depth.measure, tuple(Mode), ORIGINAL_MODES, has_floor=True),
+    "depth": Measurement(depth.measure, _ALONE, ORIGINAL_MODES, has_floor=True),
     "keyed": Measurement(keyed, _USUAL, _BOTH, has_floor=True),
     "latency": Measurement(latency.measure, _USUAL, _BOTH, has_floor=True),
     "cycles": Measurement(cycles.measure, _USUAL, _BOTH),
@@ -70,6 +73,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "restart": Measurement(restart.measure, _DURABLE, ("CachedJsonFile",)),
     "evening": Measurement(evening.measure, (_CACHED,)),
     "storage": Measurement(storage.measure),
+    "sharing": Measurement(sharing.measure),
     "eta": Measurement(eta.measure),
     "instructions": Measurement(instructions.measure, (Mode.IN_MEMORY,), has_floor=True),
 }

@@ -40,7 +40,8 @@ CLIENTS, EACH = 64, 8
 
 DATA = b'{"drink": "mojito", "name": "Ada Lovelace", "logo": "lion"}'
 AT = to_rfc3339(1_732_412_340.0)
-DURABLE = [mode for mode in Mode if mode.is_durable]
+MODES = [mode for mode in Mode if not mode.is_shared]
+DURABLE = [mode for mode in MODES if mode.is_durable]
 
 
 class Start(NamedTuple):
@@ -121,7 +122,7 @@ async def measure(plan: Plan, _: Sequence[Side]) -> Report:
     heads += [f"start with {depths[-1]:,}", "memory per waiting order"]
     rows, data = [], {}
     with machine.on(machine.server_cores()):
-        for mode in Mode:
+        for mode in MODES:
             with folder_of_its_own() as folder:
                 stored = await measure_mode(plan, mode, folder, depths)
             rows.append([mode.value, *stored.cells(depths)])

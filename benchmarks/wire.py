@@ -18,9 +18,9 @@ def post(path: str, body: bytes = b"", headers: str = "") -> bytes:
     return head.encode() + b"\r\n\r\n" + body
 
 
-def get(path: str) -> bytes:
+def get(path: str, headers: str = "") -> bytes:
     """A GET request."""
-    return f"GET /{path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+    return f"GET /{path} HTTP/1.1\r\nHost: bench\r\n{headers}\r\n".encode()
 
 
 def order(path: str = "submit-job") -> Callable[[], bytes]:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import document, goals
+from benchmarks import document, goals, sharing
 from benchmarks.figures import Figure, ratio, share
 from benchmarks.load import size_of_first
+from benchmarks.plan import QUICK
 from benchmarks.report import Report, Table
+from tests.kit.redis import program
 from tests.kit.server import ROOT, running_service
 
 
@@ -50,6 +52,19 @@ async def test_with_bad_workers_nothing_is_stuck(tmp_path: Path) -> None:
     (evening,) = found["faults"].values()
     assert (evening["stuck"], evening["unanswered"]) == (0, 0)
     assert evening["taken"] == 50
+
+
+async def test_dispatchers_that_share_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the one in memory: what all of them and Redis cost, and when one is taken over."""
+    program()
+    monkeypatch.setattr(sharing, "COUNTS", (2,))
+    monkeypatch.setattr(sharing, "ROUNDS_EACH", 1)
+    found = (await sharing.measure(QUICK, [])).data
+    assert list(found) == ["InMemory", "Redis, 2 processes"]
+    assert all(seconds > 0 for side in found.values() for seconds in side["cpu_s"])
+    assert found["InMemory"]["redis_s"] == [0.0]
+    assert found["Redis, 2 processes"]["redis_s"][0] > 0
+    assert found["Redis, 2 processes"]["take_over_s"][0] > 0
 
 
 def test_a_ratio_is_of_rounds_that_took_turns() -> None:

@@ -1,0 +1,84 @@
+"""How soon somebody else has what a dispatcher had under way when it was killed.
+
+Where it was the only one it is started again at once, as systemd or compose does, and finds what
+its former self has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from benchmarks import redis_server, wire
+from benchmarks.load import ask, connect
+from benchmarks.servers import TOKEN, Server, all_started, ours, started
+from sanic_dispatch.settings import Mode
+
+LOOK_S = 0.02
+LONGEST_S = 60.0
+
+
+@dataclass
+class Silent:
+    """A robot that takes the connection of a PUT and never answers."""
+
+    host: str = ""
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read on until whoever called is gone."""
+        if (await reader.readline()).startswith(b"PUT "):
+            self.called.set()
+        await reader.read()
+        writer.close()
+
+
+@asynccontextmanager
+async def silent() -> AsyncIterator[Silent]:
+    """One that listens."""
+    robot = Silent()
+    listening = await asyncio.start_server(robot.take, "127.0.0.1", 0)
+    robot.host = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    yield robot
+    listening.close()
+
+
+async def take_over_s(count: int) -> float:
+    """Seconds from the kill of one of so many to the doubt that another has noted."""
+    async with AsyncExitStack() as stack:
+        redis = stack.enter_context(redis_server.running())
+        side = ours(Mode.REDIS, "--redis-url", redis.url)
+        victim, *others = await stack.enter_async_context(all_started([side] * count))
+        robot = await stack.enter_async_context(silent())
+        async with asyncio.timeout(LONGEST_S):
+            await begin_delivery(victim, robot)
+            assert victim.process
+            victim.process.kill()
+            began_s = time.perf_counter()
+            if not others:
+                others = [await stack.enter_async_context(started(side))]
+            await in_doubt(others[0])
+        return time.perf_counter() - began_s
+
+
+async def begin_delivery(server: Server, robot: Silent) -> None:
+    """Return when an order is on its way from that dispatcher to the robot."""
+    headers = wire.instance_headers(robot.host, 0)
+    url = f"http://{robot.host}/0/callbacks/1/"
+    connection = await connect(server)
+    await ask(connection, wire.registration(url, headers))
+    connection.ask(wire.numbered_order(1), lambda _: None)
+    await robot.called.wait()
+    connection.close()
+
+
+async def in_doubt(server: Server) -> None:
+    """Return when that dispatcher says that nobody knows whether the robot has it."""
+    look = wire.get("operator/jobs?state=assigned", f"Authorization: Bearer {TOKEN}\r\n")
+    connection = await connect(server)
+    while b'"in doubt"' not in await ask(connection, look):  # noqa: ASYNC110 - over HTTP
+        await asyncio.sleep(LOOK_S)
+    connection.close()
