@@ -72,6 +72,7 @@ class Stream:
         self._is_suspect = False
         """Somebody may have begun anew there."""
         self._silent_since_s: float | None = None
+        self._cutting_off: asyncio.TimerHandle | None = None
         self._is_cut_off = False
 
     def follow(self, epoch: str, number: int, jobs: Iterable[Job] = ()) -> None:
@@ -85,6 +86,7 @@ class Stream:
     async def stop(self) -> None:
         """Tell nothing more, until ``follow`` is called again."""
         reader, self._reader = self._reader, None
+        self._be_patient()
         if reader is not None and reader is not asyncio.current_task():
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
@@ -196,22 +198,34 @@ class Stream:
     # ---- out of reach
 
     def _note_silence(self, error: Exception) -> None:
-        now_s = monotonic()
         self._is_suspect = True
         if self._silent_since_s is None:
-            self._silent_since_s = now_s
+            self._silent_since_s = monotonic()
             _log.warning("redis.lost", reason=str(error))
-        if now_s - self._silent_since_s >= STALE_S and not self._is_cut_off:
-            self._is_cut_off = True
-            self.cut_off(True)
+        if self._cutting_off is None and not self._is_cut_off:
+            # by a timer: the next try may wait for long
+            loop = asyncio.get_running_loop()
+            self._cutting_off = loop.call_later(STALE_S, self._cut_off)
+
+    def _cut_off(self) -> None:
+        self._cutting_off = None
+        self._is_cut_off = True
+        self.cut_off(True)
 
     def _note_life(self) -> None:
+        self._be_patient()
         if self._silent_since_s is not None:
             _log.warning("redis.back", after_s=round(monotonic() - self._silent_since_s, 1))
         self._silent_since_s = None
         if self._is_cut_off:
             self._is_cut_off = False
             self.cut_off(False)
+
+    def _be_patient(self) -> None:
+        """Nobody needs to be told that the events do not come."""
+        if self._cutting_off is not None:
+            self._cutting_off.cancel()
+            self._cutting_off = None
 
 
 def number_of(entry: Entry) -> int:

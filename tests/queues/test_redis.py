@@ -202,6 +202,22 @@ async def test_a_silent_server(opened: Open, monkeypatch: pytest.MonkeyPatch) ->
         assert job(2).id in await ids(pairs.jobs)
 
 
+async def test_who_watches_is_told_in_time(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages hear that events do not come while the try to get them is still waited for."""
+    for name, seconds in (("BLOCK_S", 0.1), ("LATE_S", 0.1), ("STALE_S", 0.1)):
+        monkeypatch.setattr(f"sanic_dispatch.queues.redis_stream.{name}", seconds)
+    async with FaultyLink(shared_server().port, random.Random(1)) as link:
+        pairs = await opened(f"redis://127.0.0.1:{link.port}/0")
+        told: asyncio.Queue[bool] = asyncio.Queue()
+        pairs.peers.when_cut_off(told.put_nowait)
+        await pairs.jobs.enqueue(job(1), SUBMITTED)
+        monkeypatch.setattr("sanic_dispatch.queues.redis_pipe.DEADLINE_S", 60.0)
+        link.black_hole = True
+        assert await asyncio.wait_for(told.get(), 20) is True
+        link.black_hole = False
+        assert await asyncio.wait_for(told.get(), 20) is False
+
+
 # ---- several dispatchers
 
 
