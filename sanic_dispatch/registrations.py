@@ -63,7 +63,7 @@ class Registrations:
         if worker.key:
             self._tasks.spawn(self._drop_stale(worker.id, worker.key))
         job = await self._held_by_key(worker)
-        if job is not None and await self._pairs.peers.has_settled(job):
+        if job is not None and not lost and await self._pairs.peers.has_settled(job):
             job = await self._held_by_key(worker)
         if job is None:
             return await self._ask(worker)

@@ -30,8 +30,9 @@ RENEW_S = 1.0
 PATIENCE_S = LEASE_S + RENEW_S
 """How long to wait at the start for others that must not be there: they may have been killed."""
 
-ANSWER_S = 1.0
-"""How long to wait for another dispatcher's note that its answer was written."""
+ANSWER_S = LEASE_S
+"""How long to wait for another dispatcher's note that its answer was written: one that lives writes
+it, however busy it is, and what one had that died is taken over about then."""
 
 MOST_WAKES = 100
 """How many pairs are made at most after such a look."""
