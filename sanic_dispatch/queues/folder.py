@@ -57,8 +57,9 @@ class Anchor:
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        """Those of these that are there now."""
-        found = {path: _identity(path) for path in paths}
+        """Those of these that are there now, whatever the working folder will be called."""
+        real = [Path(os.path.realpath(path)) for path in paths]
+        found = {path: _identity(path) for path in real}
         self._identities = {path: identity for path, identity in found.items() if identity}
 
     def check(self) -> None:

@@ -101,3 +101,20 @@ async def test_the_folder_comes_back(bench: Bench) -> None:
     bench.folder.with_name("elsewhere").rename(bench.folder)
     await bench.pairs.jobs.enqueue(job(3))
     assert await ids(bench.pairs.jobs) == [job(1).id, job(3).id]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+async def test_the_working_folder_is_renamed(
+    mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``.``, the default, means the folder that it was at the start."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    bench = Bench(both(mode), Path())
+    await bench.open()
+    await bench.pairs.jobs.enqueue(job(1))
+    another(folder)
+    await stores_nothing(bench)
+    assert contents(folder) == {}
+    await bench.close()
