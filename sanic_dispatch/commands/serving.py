@@ -34,7 +34,7 @@ def serve(**flags: Any) -> None:
     \b
     Exit codes:
       0  it was told to stop, and has
-      1  it cannot start: the port, the data folder, a file in it
+      1  it cannot start: the port, the data folder, a file in it, Redis
       2  a setting is wrong, or two contradict each other
     """
     settings = Settings.of(**flags)

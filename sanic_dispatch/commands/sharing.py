@@ -16,7 +16,7 @@ def redis_options(section: str) -> list[Setting]:
             section=section,
             default=_DEFAULTS.redis_url,
             metavar="URL",
-            help="Redis 7 or Valkey for the mode Redis: redis://, rediss:// or unix://. Give a "
+            help="Redis 7 or Valkey 8 for the mode Redis: redis://, rediss:// or unix://. Give a "
             "password in the environment, where others do not see it.",
         ),
         Setting(

@@ -248,5 +248,6 @@ The same frames come from `GET state`, with the same query: as an event stream f
 `Accept: text/event-stream` (`id` is `at`), else as JSON for one look.
 
 Close codes are 4000 + an HTTP status: 4400 the client spoke, or a bad query; 4401 not for you; \
-4404 no such order; 4503 full. After 44xx do not come back, after anything else do.
+4404 no such order; 4503 full, or the queues are out of reach. After 44xx do not come back, after \
+anything else do.
 """

@@ -106,7 +106,7 @@ class Follower(asyncio.Protocol):
         """
         data, transport = frame.websocket, self._transport
         buffered = transport.get_write_buffer_size()
-        if buffered and not has_room(buffered, len(data)):
+        if not has_room(buffered, len(data)):
             return False
         if self._frames.state is not OPEN:
             return True

@@ -103,7 +103,7 @@ async def follow(request: Request) -> HTTPResponse:
             },
         )
     },
-    errors=("Unauthorized", "UnknownJob", "TooManyClients", "ShuttingDown"),
+    errors=("Unauthorized", "UnknownJob", "TooManyClients", "OutOfReach", "ShuttingDown"),
 )
 async def look(request: Request) -> HTTPResponse | None:
     """One look at a view as JSON; or its frames as an event stream, if that is asked for."""

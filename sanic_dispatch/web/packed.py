@@ -11,7 +11,7 @@ VARY = {"Vary": "Accept-Encoding"}
 PACKED = {**VARY, "Content-Encoding": "gzip"}
 
 _TEXTS = ("text/", "image/svg+xml", "application/json")
-_LEAST_BYTES, _MOST_BYTES = 400, 1 << 20
+_LEAST_BYTES, _MOST_BYTES = 400, 1 << 18
 """Less does not get smaller; more would hold up a thread and fill the memory."""
 
 
@@ -26,7 +26,7 @@ def is_worth_packing(content: bytes, content_type: str) -> bool:
     return content_type.startswith(_TEXTS) and _LEAST_BYTES <= len(content) <= _MOST_BYTES
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def pack(content: bytes) -> bytes:
     """Always the same bytes for the same content: its tag is made of them. It blocks."""
     return gzip.compress(content, mtime=0)

@@ -72,7 +72,10 @@ async def home(_: Request) -> HTTPResponse:
                 {
                     "type": "object",
                     "required": ["server_port"],
-                    "properties": {"server_port": {"type": "integer"}},
+                    "properties": {
+                        "server_port": {"type": "integer"},
+                        "submit_token": {"type": "boolean"},
+                    },
                 },
                 {"server_port": 2567},
             ),

@@ -73,6 +73,7 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "NotReady": Problem(503, "nothing can be written: [Errno 28] No space left on device", RETRY),
     "TooManyClients": Problem(503, "20000 are following already", RETRY),
+    "OutOfReach": Problem(503, "the queues are out of reach", RETRY),
 }
 
 ANYWHERE = ("BadRequest", "RequestTimeout", "TooLarge", "ExpectationFailed", "InternalServerError")

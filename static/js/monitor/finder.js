@@ -65,7 +65,7 @@ export class Finder {
       if (this.n === n) this.#found(found);
     } catch ({ status }) {
       if (status === 401) this.#unauthorized();
-      else say($('find-said'), t('notLooked'));
+      else if (this.n === n) say($('find-said'), t('notLooked'));
     }
     this.#changed();
   }
