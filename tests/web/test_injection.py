@@ -91,7 +91,7 @@ def is_harmless(answer: bytes) -> None:
 KNOWN = {"content-type", "content-length", "connection", "alt-svc", "location", "retry-after",
          "x-content-type-options", "cache-control", "cpee-callback", "job-receipt", "allow",
          "www-authenticate", "last-modified", "content-security-policy", "referrer-policy",
-         "permissions-policy", "etag", "x-request-id"}  # fmt: skip
+         "permissions-policy", "etag", "vary", "x-request-id"}  # fmt: skip
 
 
 @pytest.mark.parametrize("field", FIELDS)
