@@ -116,6 +116,8 @@ class SqliteStore:
         try:
             if shelf is Shelf.FACTS:
                 return Row.fact(row_id, check(stored))
+            if not isinstance(place, float):
+                raise TypeError(f"its place is {place!r}")
             row = Row.read(shelf, one_object(stored), place)
             if row.record.id != row_id:
                 raise ValueError(f"the record has the id {row.record.id!r}")

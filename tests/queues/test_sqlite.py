@@ -180,6 +180,8 @@ async def test_truncated_anywhere(bench: Bench) -> None:
         ("UPDATE jobs SET record = record || ' 1' WHERE id LIKE '%2'", "something follows"),
         ("UPDATE jobs SET id = 'other' WHERE id LIKE '%2'", "the record has the id '0"),
         ("UPDATE jobs SET record = NULL WHERE id LIKE '%2'", "table jobs, row '0"),
+        ("UPDATE jobs SET place = '' WHERE id LIKE '%2'", "its place is ''"),
+        ("UPDATE jobs SET place = NULL WHERE id LIKE '%2'", "its place is None"),
         ("UPDATE facts SET record = '7' WHERE id = 'secret'", "secret cannot be 7"),
         ("UPDATE finished SET record = (SELECT record FROM jobs)", "table finished"),
         ("DROP TABLE workers", "no such table: workers"),
