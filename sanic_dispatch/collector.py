@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Reading makes no garbage, only more and more for the collector to look through in vain."""
+    """Reading and importing make no garbage, only ever more for the collector to look through."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

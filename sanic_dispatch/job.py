@@ -32,7 +32,7 @@ class State(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether only an operator can still change it."""
-        return self in (State.DONE, State.FAILED, State.CANCELLED)
+        return self is not State.WAITING and self is not State.ASSIGNED
 
 
 class Way(StrEnum):

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from sanic_dispatch.collector import no_collection
 from sanic_dispatch.commands.options import ENVIRONMENT, settings_options
 from sanic_dispatch.commands.parameters import SettingsCommand
 from sanic_dispatch.settings import Mode, Settings
@@ -38,7 +39,8 @@ def serve(**flags: Any) -> None:
       2  a setting is wrong, or two contradict each other
     """
     settings = Settings.of(**flags)
-    from sanic_dispatch.app import serve
+    with no_collection():
+        from sanic_dispatch.app import serve
 
     serve(settings)
 

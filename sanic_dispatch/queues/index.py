@@ -41,12 +41,14 @@ class Index(Generic[R]):
 
     def fill(self, records: Iterable[R]) -> None:
         """Add many records to an empty index, in order."""
+        free: list[R] = []
+        rest: list[R] = []
         for record in records:
             self._records[record.id] = record
+            (free if record.is_free else rest).append(record)
             self._note_worker(record)
-        everything = self._records.values()
-        self._free.update(record for record in everything if record.is_free)
-        self._rest.update(record for record in everything if not record.is_free)
+        self._free.update(free)
+        self._rest.update(rest)
 
     def put(self, record: R) -> None:
         """Add or replace a record; a hidden one comes out of hiding."""
@@ -119,6 +121,8 @@ class Index(Generic[R]):
         return _at(self._free, record.place) is record
 
     def _note_worker(self, record: R) -> None:
+        if not record.callbacks:
+            return
         for callback_url in record.callbacks:
             self._by_callback[callback_url] = record.id
         worker = _worker_of(record)
