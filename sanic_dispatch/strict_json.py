@@ -79,12 +79,12 @@ def array_entries(content: bytes) -> Iterator[Entry]:
     text, number = _text(content), 0
     try:
         at = _gap(text, _after(text, _gap(text, 0), "["))
-        while text[at : at + 1] != "]":
-            if number:
-                at = _match(_COMMA, text, at, ",")
+        is_over = text[at : at + 1] == "]"
+        while not is_over:
             entry, at = object_at(text, at)
             yield entry
-            number, at = number + 1, _gap(text, at)
+            number += 1
+            at, is_over = _after_entry(text, at)
         _check_end(text, at + 1)
     except JSONDecodeError as error:
         where = f"after {number} entries, at byte {byte_at(content, error.pos)}"
@@ -142,11 +142,14 @@ def _gap(text: str, at: int) -> int:
     return match.end()
 
 
-def _match(pattern: re.Pattern[str], text: str, at: int, what: str) -> int:
-    match = pattern.match(text, at)
-    if match is None:
-        raise JSONDecodeError(f"expected {what}", text, at)
-    return match.end()
+def _after_entry(text: str, at: int) -> tuple[int, bool]:
+    """Where the next entry of an array begins; or where the array ends, and that it does."""
+    if comma := _COMMA.match(text, at):
+        return comma.end(), False
+    at = _gap(text, at)
+    if text[at : at + 1] != "]":
+        raise JSONDecodeError("expected ,", text, at)
+    return at, True
 
 
 def _after(text: str, at: int, char: str) -> int:
@@ -156,7 +159,7 @@ def _after(text: str, at: int, char: str) -> int:
 
 
 def _check_end(text: str, at: int) -> None:
-    if (end := _gap(text, at)) != len(text):
+    if at != len(text) and (end := _gap(text, at)) != len(text):
         raise JSONDecodeError("something follows", text, end)
 
 
