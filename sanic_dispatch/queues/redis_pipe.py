@@ -16,11 +16,10 @@ from typing import Any, Protocol
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from sanic_dispatch.errors import StorageFailed
+from sanic_dispatch.errors import RedisUnusable, StorageFailed
+from sanic_dispatch.redis_url import shown
 from sanic_dispatch.tally import CommitTally
 
 DEADLINE_S = 3.0
@@ -35,8 +34,10 @@ PAUSE_S = 0.05
 AT_ONCE = 256
 """How many calls go together in one piece."""
 
-LOST = (RedisConnectionError, RedisTimeoutError, OSError)
-"""Nobody knows whether what was sent was done."""
+LOST = (TimeoutError, RedisError, OSError)
+"""Nobody knows whether what was sent was done; also where a connection is refused for a while."""
+
+SILENT = "it does not answer"
 
 
 class Command(Protocol):
@@ -66,6 +67,8 @@ class Pipe:
         self._scripts = scripts
         self._calls: list[_Call] = []
         self._sender: asyncio.Task[None] | None = None
+        self._trouble = SILENT
+        """What the last piece broke on."""
         self.tally = CommitTally()
         """What the changes took, those that went together as one."""
 
@@ -81,7 +84,7 @@ class Pipe:
             self._sender = asyncio.create_task(self._send_all())
         await asyncio.wait([call.answer], timeout=DEADLINE_S)
         if not call.answer.done():
-            raise StorageFailed("Redis does not answer")
+            raise _unreachable(self._trouble)
         return call.answer.result()
 
     async def close(self) -> None:
@@ -91,19 +94,32 @@ class Pipe:
         await self._pool.aclose()
 
     async def _send_all(self) -> None:
-        while self._calls:
-            piece, self._calls = self._calls[:AT_ONCE], self._calls[AT_ONCE:]
-            began_s = monotonic()
-            try:
-                async with asyncio.timeout(TRY_S):
-                    await self._send(piece)
-                if changes := sum(call.command.is_change for call in piece):
-                    self.tally.succeeded(changes, monotonic() - began_s)
-            except (TimeoutError, *LOST) as error:
-                self.tally.failed()
-                self._calls[:0] = _left(piece, error)
-                await asyncio.sleep(PAUSE_S)
-        self._sender = None
+        try:
+            while self._calls:
+                piece, self._calls = self._calls[:AT_ONCE], self._calls[AT_ONCE:]
+                await self._try(piece)
+        finally:
+            self._sender = None
+
+    async def _try(self, piece: Sequence[_Call]) -> None:
+        """Send a piece. What has to be tried again is put back; nothing else ends the sender."""
+        began_s = monotonic()
+        try:
+            async with asyncio.timeout(TRY_S):
+                await self._send(piece)
+        except LOST as error:
+            self.tally.failed()
+            self._trouble = str(error) or SILENT
+            self._calls[:0] = _left(piece, self._trouble)
+            await asyncio.sleep(PAUSE_S)
+        except Exception as error:  # it would break again: whoever waits is told at once
+            self.tally.failed()
+            for call in piece:
+                _fail(call, StorageFailed(f"Redis: {error!r}"))
+        else:
+            self._trouble = SILENT
+            if changes := sum(call.command.is_change for call in piece):
+                self.tally.succeeded(changes, monotonic() - began_s)
 
     async def _send(self, piece: Sequence[_Call]) -> None:
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
@@ -134,26 +150,30 @@ async def _answer(call: _Call, connection: Any) -> bool:
     except NoScriptError:
         return False
     except ResponseError as error:
-        _fail(call, f"Redis: {error}")
+        _fail(call, StorageFailed(f"Redis: {error}"))
     else:
         if not call.answer.done():
             call.answer.set_result(answer)
     return True
 
 
-def _left(piece: Sequence[_Call], error: Exception) -> list[_Call]:
+def _left(piece: Sequence[_Call], trouble: str) -> list[_Call]:
     """Those of a piece that broke which still have time; the others are told."""
     left = [call for call in piece if not call.answer.done()]
     for call in left:
         call.again = True
         if monotonic() >= call.until_s:
-            _fail(call, f"Redis cannot be reached: {error or 'it does not answer'}")
+            _fail(call, _unreachable(trouble))
     return [call for call in left if not call.answer.done()]
 
 
-def _fail(call: _Call, reason: str) -> None:
+def _fail(call: _Call, error: StorageFailed) -> None:
     if not call.answer.done():
-        call.answer.set_exception(StorageFailed(reason))
+        call.answer.set_exception(error)
+
+
+def _unreachable(trouble: str) -> StorageFailed:
+    return StorageFailed(f"Redis cannot be reached: {trouble}")
 
 
 def _look_at(answer: asyncio.Future[Any]) -> None:
@@ -163,13 +183,21 @@ def _look_at(answer: asyncio.Future[Any]) -> None:
 
 
 def pool_of(url: str, connections: int, timeout_s: float) -> BlockingConnectionPool:
-    """Connections that give up soon, and try nothing again by themselves."""
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=None,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
+    """Connections that give up soon, and try nothing again by themselves.
+
+    Raises RedisUnusable where there are options in the address that cannot be.
+    """
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=None,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        pool.make_connection()  # type: ignore[no-untyped-call]  # only looks at the options
+    except (TypeError, ValueError) as error:
+        raise RedisUnusable(shown(url), f"its address is wrong: {error}") from error
+    return pool

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import InvalidResponse, ResponseError
 
 from sanic_dispatch.errors import Outdated, RedisInUse, RedisUnusable, StorageFailed
 from sanic_dispatch.events import Event, Events
@@ -27,7 +28,7 @@ from sanic_dispatch.queues.store import Change, Row, Shelf
 from sanic_dispatch.worker import Key
 from tests.kit.faulty_link import FaultyLink
 from tests.kit.redis import RedisServer, shared_server
-from tests.kit.server import eventually
+from tests.kit.server import eventually, free_port
 from tests.queues.kit import REGISTERED, SUBMITTED, done, free, held, ids, job, turns, worker
 
 Open = Callable[..., Any]
@@ -140,9 +141,61 @@ async def test_no_server(opened: Open) -> None:
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("rest", "says"),
+    [
+        ("/99", "out of range"),
+        ("/0?foo=bar", "foo"),
+        ("/0?socket_timeout=abc", "socket_timeout"),
+        ("/0?password=wrong", "without any password configured|invalid username-password"),
+    ],
+)
+async def test_an_address_that_cannot_be(
+    opened: Open, prefix: str, monkeypatch: pytest.MonkeyPatch, rest: str, says: str
+) -> None:
+    """The start ends in one line that says what Redis, or the address, does not allow."""
+    monkeypatch.setattr("sanic_dispatch.queues.redis_pipe.DEADLINE_S", 1.0)
+    url = shared_server().url.removesuffix("/0") + rest
+    with pytest.raises(RedisUnusable, match=says) as raised:
+        await opened(url)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(RedisUnusable, match=says):
+        async with Lock(url, prefix).held():
+            pass
+
+
+async def test_a_connection_that_is_refused_for_a_while(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever Redis says while it is connected to, later calls are tried anew, and work."""
+    pairs = await opened()
+    pipe = pairs._link._pipe
+    monkeypatch.setattr("sanic_dispatch.queues.redis_pipe.DEADLINE_S", 0.3)
+    for error, says in (
+        (ResponseError("BUSY running a script"), "cannot be reached: BUSY running a script"),
+        (InvalidResponse("not Redis"), "cannot be reached: not Redis"),
+        (ValueError("an option"), "ValueError.*an option"),
+    ):
+        with monkeypatch.context() as broken:
+            broken.setattr(pipe._pool, "ensure_connection", _raising(error))
+            with pytest.raises(StorageFailed, match=says):
+                await pairs.jobs.enqueue(job(1))
+    monkeypatch.setattr("sanic_dispatch.queues.redis_pipe.DEADLINE_S", 60.0)
+    await pairs.jobs.enqueue(job(2))
+    assert job(2).id in await ids(pairs.jobs)
+
+
+def _raising(error: Exception) -> Callable[..., Any]:
+    async def connect(*_: Any) -> None:
+        raise error
+
+    return connect
+
+
 async def test_all_keys_are_in_one_slot(tmp_path: Path) -> None:
     """A server that is part of a cluster takes every script: the keys belong together."""
-    server = RedisServer(tmp_path, "--cluster-enabled", "yes")
+    bus = str(free_port())  # else it is the port plus 10,000, which may be none
+    server = RedisServer(tmp_path, "--cluster-enabled", "yes", "--cluster-port", bus)
     server.start()
     try:
         assert b"OK" in server.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
