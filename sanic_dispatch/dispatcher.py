@@ -22,7 +22,7 @@ from sanic_dispatch.control import Control, Gate
 from sanic_dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.errors import DispatchError, ShuttingDown, StorageError
 from sanic_dispatch.events import Event, Events, Kind
-from sanic_dispatch.job import Job, State
+from sanic_dispatch.job import Job, Stage
 from sanic_dispatch.lifecycle import Policy, Step
 from sanic_dispatch.proof import Proof
 from sanic_dispatch.queues.base import Pairs
@@ -30,7 +30,7 @@ from sanic_dispatch.queues.peers import Snapshot
 from sanic_dispatch.registrations import Registrations
 from sanic_dispatch.reports import Reports
 from sanic_dispatch.seal import Seal
-from sanic_dispatch.steps import RETRY_S, Steps
+from sanic_dispatch.steps import RETRY_S, Decide, Steps, if_still
 from sanic_dispatch.submissions import Submission, Submissions
 from sanic_dispatch.tasks import Tasks
 from sanic_dispatch.worker import Worker
@@ -99,7 +99,7 @@ class Dispatcher:
         self._seal.set(facts.secret)
         self._gate.is_paused = facts.paused
         for job in await self._pairs.hold_named_workers():
-            await self.steps.take(job.id, self._restarted)
+            await self.steps.take(job.id, self._restarted(job))
         self._is_open = True
         await self._serve_all()
 
@@ -214,14 +214,16 @@ class Dispatcher:
         held = await self.steps.patiently(self._pairs.hold_named_workers)
         for job in held:
             with suppress(DispatchError):
-                await self.steps.insist(job.id, self._restarted)
+                await self.steps.insist(job.id, self._restarted(job))
         await self._serve_all()
 
-    def _restarted(self, job: Job) -> Step | None:
+    def _restarted(self, cut_off: Job) -> Decide:
         """What becomes of a hand-over that was cut off, if it has not been settled meanwhile."""
-        if job.state is not State.ASSIGNED:
-            return None
-        return lifecycle.restart(job, self._policy, self._clock.now_s())
+        return if_still(
+            cut_off,
+            Stage.UNDER_WAY,
+            lambda job: lifecycle.restart(job, self._policy, self._clock.now_s()),
+        )
 
     def _begin_anew(self, snapshot: Snapshot) -> None:
         """Events were missed."""

@@ -72,7 +72,7 @@ class RedisPeers(Peers):
             owner = await self._link.read("HGET", "owners", job.id)
             if owner is None:
                 return True
-            if owner.decode() in self._link.own:
+            if owner.decode().partition(":")[0] in self._link.own:
                 return False
             await asyncio.wait([news], timeout=ANSWER_S)
             return news.done()

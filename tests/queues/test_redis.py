@@ -363,6 +363,24 @@ async def test_who_dies_is_found_out_and_replaced(opened: Open, impatient: None)
     assert await bert.pairs.workers.size() == 0
 
 
+async def test_what_is_taken_over_can_be_asked_for_again(opened: Open, impatient: None) -> None:
+    """Until it is settled whoever has it gets it, nobody else as long as that one lives."""
+    ada, bert, cleo = [await Process(opened).open() for _ in range(3)]
+    await ada.pairs.workers.enqueue(worker(1))
+    paired = await ada.pairs.offer(job(1), 1.0)
+    ada.stop_signs()
+    await asyncio.wait_for(bert.orphans.wait(), 20)
+    for _ in range(3):
+        assert await bert.pairs.hold_named_workers() == [paired.job]
+        assert await cleo.pairs.hold_named_workers() == []
+    await bert.pairs.peers.leave()
+    assert await cleo.pairs.hold_named_workers() == [paired.job]
+    unsure = replace(paired.job.hold, stage=Stage.IN_DOUBT)
+    settled = await cleo.pairs.jobs.replace(replace(paired.job, hold=unsure), SUBMITTED)
+    assert await cleo.pairs.hold_named_workers() == []
+    assert await cleo.pairs.jobs.get(settled.id) == settled
+
+
 @pytest.mark.parametrize("end", ["returned", "confirmed", "finished"])
 async def test_the_worker_of_a_dead_dispatcher(opened: Open, impatient: None, end: str) -> None:
     """Between two writes it died: a worker that has its job is used up, one without is free."""

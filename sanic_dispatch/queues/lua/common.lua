@@ -18,6 +18,7 @@ local workers = {
 local queues = {jobs = jobs, workers = workers}
 
 local FORMAT = '1'
+local TAKEN = ':taken' -- behind the id of a dispatcher, where it has that from one that died
 local LOOKED_BACK = 2000 -- events; whoever repeats a call does so within seconds
 local TYPES = {
   'hash', 'stream', 'hash', 'hash', 'hash', 'zset',
@@ -40,6 +41,11 @@ end
 local function now_s()
   local time = call('TIME')
   return tonumber(time[1]) + tonumber(time[2]) / 1e6
+end
+
+-- The dispatcher that has something, by the word of OWNERS or LENT.
+local function taken_by(owner)
+  return string.match(owner, '^[^:]+')
 end
 
 -- ---- places
