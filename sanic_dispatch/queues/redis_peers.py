@@ -14,6 +14,8 @@ from hashlib import blake2b
 from time import monotonic
 from typing import Any
 
+import structlog
+
 from sanic_dispatch.errors import RedisInUse, RedisUnusable, StorageFailed
 from sanic_dispatch.job import Job, Stage, Way
 from sanic_dispatch.queues.base import JobQueue
@@ -36,6 +38,8 @@ it, however busy it is, and what one had that died is taken over about then."""
 
 MOST_WAKES = 100
 """How many pairs are made at most after such a look."""
+
+_log = structlog.get_logger("sanic_dispatch.queues")
 
 
 class RedisPeers(Peers):
@@ -121,6 +125,8 @@ class RedisPeers(Peers):
                 await self._renew()
             except (StorageFailed, RedisInUse, RedisUnusable):
                 continue
+            except Exception:  # whoever gives no more signs of life is taken for dead
+                _log.exception("redis.no_sign_of_life")
 
     async def _begin_life(self) -> None:
         now_s = monotonic()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
@@ -122,13 +122,16 @@ class Stream:
             self._is_suspect = True
 
     async def past(self, number: int, jobs: Iterable[Job]) -> list[Event]:
-        """The last events up to that number, with the data of the jobs that are known."""
+        """The last events up to that number, with the data of the jobs that are known.
+
+        Those that cannot be read are left out.
+        """
         entries = await self._link.read_many(
             "XREVRANGE", "events", f"{number}-0", "-", "COUNT", REPLAYED
         )
         data = {job.id: job.data for job in jobs}
         entries = [(entry_id, _paired(fields)) for entry_id, fields in reversed(entries)]
-        return [self._event(entry, data) for entry in entries]
+        return list(self._readable(entries, data))
 
     # ---- reading
 
@@ -139,6 +142,11 @@ class Stream:
             except (RedisError, OSError, StorageFailed, RedisUnusable) as error:
                 self._note_silence(error)
                 await asyncio.sleep(PAUSE_S)
+            except Exception as error:  # as an event that cannot be read: the reader must go on
+                _log.exception("redis.unreadable")
+                self._note_silence(error)
+                await self._step_over()
+                await asyncio.sleep(BLOCK_S)
 
     async def _read(self) -> None:
         """Tell what is new; wait for it for a while, but not where the pages wait for us."""
@@ -159,6 +167,13 @@ class Stream:
             self._tell(entry)
         self._let_go()
 
+    async def _step_over(self) -> None:
+        """Begin anew behind what cannot be read, if that can be done now."""
+        try:
+            await self.begin_anew()
+        except Exception as error:
+            _log.warning("redis.lost", reason=str(error))
+
     def _tell(self, entry: Entry) -> None:
         event = self._event(entry, self._data)
         if event.job is not None and event.job.state.is_final:
@@ -167,6 +182,11 @@ class Stream:
         for news in self._listening.get(event.job.id, ()) if event.job else ():
             if not news.done():
                 news.set_result(None)
+
+    def _readable(self, entries: Iterable[Entry], data: dict[str, bytes]) -> Iterator[Event]:
+        for entry in entries:
+            with suppress(KeyError, TypeError, ValueError):
+                yield self._event(entry, data)
 
     def _event(self, entry: Entry, data: dict[str, bytes]) -> Event:
         """An event as it was stored; the data of its job is that of the job's first event."""

@@ -271,6 +271,38 @@ async def test_who_watches_is_told_in_time(opened: Open, monkeypatch: pytest.Mon
         assert await asyncio.wait_for(told.get(), 20) is False
 
 
+async def test_an_event_that_cannot_be_read(opened: Open, client: Redis, prefix: str) -> None:
+    """It is stepped over: everybody begins anew behind it, and hears of what comes after it."""
+    process = await Process(opened).open()
+    key = f"{{{prefix}}}:"
+    await client.hincrby(key + "meta", "number", 1)
+    fields = {"kind": "nonsense", "at": "1.0", "reason": "", "by": "x", "token": "t"}
+    await client.xadd(key + "events", fields, id="1-0")
+
+    async def has_begun_anew() -> bool:
+        return bool(process.lives)
+
+    await eventually(has_begun_anew, 20)
+    await process.pairs.jobs.enqueue(job(1), SUBMITTED)
+    assert [event.number for event in await process.caught_up()] == [2]
+
+
+async def test_signs_of_life_go_on(opened: Open, impatient: None) -> None:
+    """Whatever breaks in one of them, the next one is given."""
+    process = await Process(opened).open()
+    broken, whole = asyncio.Event(), process.pairs.peers._note
+
+    def note(*_: Any) -> None:
+        process.pairs.peers._note = whole
+        broken.set()
+        raise KeyError("unexpected")
+
+    process.pairs.peers._note = note
+    await asyncio.wait_for(broken.wait(), 20)
+    process.pairs.peers._renewed.clear()
+    await asyncio.wait_for(process.pairs.peers._renewed.wait(), 20)
+
+
 # ---- several dispatchers
 
 
