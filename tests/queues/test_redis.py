@@ -611,6 +611,8 @@ async def test_a_lock_that_was_lost(prefix: str, impatient: None) -> None:
             first.link.by = lost
             with pytest.raises(OSError, match="taken the queue in Redis over"):
                 store.write([change])
+            assert await sign(first.link, is_alone=True) == ["lost"]
+            assert await first.link.read("ZSCORE", "dispatchers", lost) is None
         store.close()
 
 

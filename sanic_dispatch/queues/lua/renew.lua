@@ -4,9 +4,14 @@
 -- before anybody is taken for dead. One that was taken for dead is told so, and begins anew.
 --
 -- One whose other queue is not here must be alone, as long as it lives: nobody else may come then.
+-- It is told where somebody came meanwhile, since its deadline was over, and is in nobody's way then.
 local now = now_s()
 local until_s = call('ZSCORE', DISPATCHERS, asked.by)
 if not until_s and not asked.is_new then return {'lost'} end
+if asked.is_alone and not asked.is_new and call('HGET', META, 'alone') ~= asked.by then
+  call('ZREM', DISPATCHERS, asked.by)
+  return {'lost'}
+end
 if asked.is_new then
   local others = call('ZRANGEBYSCORE', DISPATCHERS, '(' .. text(now), '+inf')
   local alone = call('HGET', META, 'alone')
