@@ -228,7 +228,13 @@ class Dispatcher:
     def _begin_anew(self, snapshot: Snapshot) -> None:
         """Events were missed."""
         self._gate.is_paused = snapshot.paused
-        self.tasks.spawn(self._serve_all())
+        self.tasks.spawn(self._go_on())
+
+    async def _go_on(self) -> None:
+        """The queues may have been made anew, with a secret that another dispatcher had."""
+        facts = await self.steps.patiently(self._pairs.jobs.facts)
+        self._seal.set(facts.secret)
+        await self._serve_all()
 
     # ---- pairing
 

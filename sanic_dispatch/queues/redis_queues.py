@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar, Generic
 
-from sanic_dispatch.errors import AlreadyQueued, Outdated, UnknownJob
+from sanic_dispatch.errors import AlreadyQueued, Outdated, StorageFailed, UnknownJob
 from sanic_dispatch.events import Note
 from sanic_dispatch.job import Job
 from sanic_dispatch.queues.base import Facts, JobQueue, Queue, R
@@ -170,7 +170,10 @@ class RedisJobQueue(RedisQueue[Job], JobQueue):
     async def facts(self) -> Facts:
         values = await self._link.read("HMGET", "meta", "last_ticket", "paused", "secret")
         ticket, paused, secret = values
-        return Facts(int(ticket or 0), paused == b"1", (secret or b"").decode())
+        if secret is None:
+            raise StorageFailed("Redis has lost the queues")
+        self._link.secret = secret.decode()  # so all make them anew with the same one
+        return Facts(int(ticket or 0), paused == b"1", self._link.secret)
 
     async def pause(self, paused: bool, *notes: Note) -> None:
         answer = await self._link.call("pause", paused="1" if paused else "0", notes=told(*notes))

@@ -25,10 +25,13 @@ from sanic_dispatch.queues.redis_pairs import RedisPairs, open_redis
 from sanic_dispatch.queues.redis_peers import enter, sign
 from sanic_dispatch.queues.redis_store import Lock, RedisStore
 from sanic_dispatch.queues.store import Change, Row, Shelf
+from sanic_dispatch.seal import Seal
+from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.worker import Key
 from tests.kit.faulty_link import FaultyLink
 from tests.kit.redis import RedisServer, shared_server
 from tests.kit.server import eventually, free_port
+from tests.kit.world import running_world
 from tests.queues.kit import REGISTERED, SUBMITTED, done, free, held, ids, job, turns, worker
 
 Open = Callable[..., Any]
@@ -543,6 +546,40 @@ async def test_a_server_that_has_forgotten_everything(tmp_path: Path) -> None:
         assert await ids(pairs.jobs) == []
         await pairs.jobs.enqueue(job(2), SUBMITTED)
     server.stop()
+
+
+async def test_all_make_the_queues_anew_with_the_same_secret(
+    opened: Open, client: Redis, prefix: str
+) -> None:
+    """Whoever is the first after they were forgotten has the secret of whoever made them first."""
+    await opened()
+    second = await opened()
+    before = await second.jobs.facts()
+    await client.delete(*[key async for key in client.scan_iter(f"{{{prefix}}}:*")])
+    with pytest.raises(StorageFailed, match="lost the queues"):
+        await second.jobs.facts()
+    await second._link.begin()
+    assert await second.jobs.facts() == before
+
+
+async def test_receipts_are_of_the_secret_that_is_there(
+    client: Redis, prefix: str, impatient: None
+) -> None:
+    """Where somebody else has made the queues anew, a dispatcher takes over the secret of that."""
+    values = {"redis_url": shared_server().url, "redis_prefix": prefix}
+    settings = Settings(job_queue_mode=Mode.REDIS, worker_queue_mode=Mode.REDIS, **values)
+    async with running_world(settings) as world:
+        await client.delete(*[key async for key in client.scan_iter(f"{{{prefix}}}:*")])
+        other = Link(shared_server().url, prefix)
+        await other.begin()
+        await other.close()
+        seal = Seal()
+        seal.set(other.secret)
+
+        async def is_known() -> bool:
+            return world.dispatcher.receipt_of(job(1)) == seal.receipt(job(1))
+
+        await eventually(is_known, 20)
 
 
 @pytest.fixture
