@@ -33,10 +33,13 @@ EVENTS_KEPT = 10_000
 DATA_SHOWN = 65_536
 """The largest data of a job that goes with its events; more is never looked into for texts."""
 
+LATE_LOOKS = 5
+"""How often to look for what an unanswered call did: the network may bring it late."""
+
 LOOKS = ("find", "of_key", "look", "load")
 CHANGES = (
     "begin", "enqueue", "replace", "remove", "finish", "put_back", "pause",
-    "offer", "ask", "pair", "renew", "take_over", "give_back", "leave", "write",
+    "offer", "ask", "pair", "renew", "take_over", "disown", "give_back", "leave", "write",
 )  # fmt: skip
 """The scripts, each a file in lua/."""
 
@@ -81,6 +84,8 @@ class Link:
         self._keys = [f"{{{prefix}}}:{key}" for key in KEYS]
         self.where = shown(url)
         self._pipe = Pipe(url, [text_of(name) for name in (*LOOKS, *CHANGES)])
+        self._pipe.unanswered = self._note_unanswered
+        self._unanswered: dict[str, int] = {}
         self._lists = Pipe(url, [text_of(name) for name in LOOKS])
 
     @property
@@ -108,6 +113,26 @@ class Link:
         Returns its answer: a word, and what the script says. Raises StorageFailed.
         """
         return _said(await self._pipe.call(self.script(name, asked, [data])))
+
+    async def disown(self) -> bool:
+        """Give away what calls did that nobody waits for any more, as if this one had died.
+
+        Returns whether there is something: it can be taken over then. Raises StorageFailed.
+        """
+        if not self._unanswered:
+            return False
+        looked_for = list(self._unanswered)
+        _, *answer = await self.call("disown", tokens=looked_for)
+        found = {token.decode() for token in answer}
+        for token in looked_for:
+            self._unanswered[token] += 1
+            if token in found or self._unanswered[token] >= LATE_LOOKS:
+                del self._unanswered[token]
+        return bool(found)
+
+    def _note_unanswered(self, command: Command) -> None:
+        if isinstance(command, _Script) and "notes" in command.asked:  # it leaves an event
+            self._unanswered[command.asked["token"]] = 0
 
     def script(self, name: str, asked: Mapping[str, Any], data: Sequence[bytes]) -> Command:
         """A call of a script that may change something, to be sent."""

@@ -140,6 +140,8 @@ class RedisPeers(Peers):
             self._orphaned()
             return
         self._note(now_s, answer)
+        if await self._link.disown():
+            self._orphaned()
 
     def _note(self, now_s: float, answer: Sequence[Any]) -> None:
         """What came of a sign of life that was given at that time."""

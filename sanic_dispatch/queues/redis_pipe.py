@@ -8,7 +8,7 @@ first time: it says that it comes again, and the scripts know what to make of th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
@@ -57,6 +57,8 @@ class _Call:
     answer: asyncio.Future[Any]
     until_s: float = field(default_factory=lambda: monotonic() + DEADLINE_S)
     again: bool = False
+    is_open: bool = False
+    """Whether it was sent and there is no answer: it may have been carried out."""
 
 
 class Pipe:
@@ -69,6 +71,8 @@ class Pipe:
         self._sender: asyncio.Task[None] | None = None
         self._trouble = SILENT
         """What the last piece broke on."""
+        self.unanswered: Callable[[Command], None] = lambda command: None
+        """Is told of a command that may have been carried out although its caller has given up."""
         self.tally = CommitTally()
         """What the changes took, those that went together as one."""
 
@@ -84,7 +88,9 @@ class Pipe:
             self._sender = asyncio.create_task(self._send_all())
         await asyncio.wait([call.answer], timeout=DEADLINE_S)
         if not call.answer.done():
-            raise _unreachable(self._trouble)
+            _fail(call, _unreachable(self._trouble))  # it is sent no more
+        if call.is_open:
+            self.unanswered(command)
         return call.answer.result()
 
     async def close(self) -> None:
@@ -124,6 +130,9 @@ class Pipe:
     async def _send(self, piece: Sequence[_Call]) -> None:
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
+            piece = [call for call in piece if not call.answer.done()]
+            for call in piece:
+                call.is_open = True
             words = [call.command.words(again=call.again) for call in piece]
             await connection.send_packed_command(connection.pack_commands(words))
             unknown = [call for call in piece if not await _answer(call, connection)]
@@ -150,8 +159,10 @@ async def _answer(call: _Call, connection: Any) -> bool:
     except NoScriptError:
         return False
     except ResponseError as error:
+        call.is_open = call.again  # nothing came of this try
         _fail(call, StorageFailed(f"Redis: {error}"))
     else:
+        call.is_open = False
         if not call.answer.done():
             call.answer.set_result(answer)
     return True

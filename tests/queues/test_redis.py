@@ -243,6 +243,70 @@ async def test_what_is_sent_twice_is_done_once(opened: Open, seed: int) -> None:
         assert [event.number for event in told] == list(range(1, 36))
 
 
+@pytest.mark.parametrize("way", ["offer", "ask", "pair", "finish"])
+async def test_what_was_done_without_an_answer(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Once Redis is back it is taken up as after a crash; what was answered is left alone."""
+    monkeypatch.setattr("sanic_dispatch.queues.redis_peers.LEASE_S", 600.0)
+    async with FaultyLink(shared_server().port, random.Random(1)) as link:
+        pairs = await opened(f"redis://127.0.0.1:{link.port}/0")
+        orphans = asyncio.Event()
+        pairs.peers.when_orphaned(orphans.set)
+        await pairs.workers.enqueue(worker(1))
+        on_the_wire = await pairs.offer(job(1), 1.0)
+        assert isinstance(on_the_wire, Paired)
+        if way == "ask":
+            await pairs.jobs.enqueue(job(2))
+        else:
+            await pairs.workers.enqueue(worker(2))
+        if way == "pair":
+            await pairs.jobs.enqueue(job(2))
+        taken = await pairs.offer(job(2), 1.0) if way == "finish" else None
+        calls: dict[str, Callable[[], Any]] = {
+            "offer": lambda: pairs.offer(job(2), 1.0),
+            "ask": lambda: pairs.ask(worker(2), 1.0),
+            "pair": lambda: pairs.pair(1.0),
+            "finish": lambda: pairs.jobs.finish(done(taken.job), SUBMITTED),
+        }
+        with monkeypatch.context() as hasty:
+            hasty.setattr("sanic_dispatch.queues.redis_pipe.DEADLINE_S", 0.5)
+            link.resets = 1.0
+            with pytest.raises(StorageFailed):
+                await calls[way]()
+            link.resets = 0.0
+        await asyncio.wait_for(orphans.wait(), 20)
+        held = await pairs.hold_named_workers()
+        assert [each.id for each in held] == ([] if way == "finish" else [job(2).id])
+        assert await pairs.jobs.get(job(1).id) == on_the_wire.job
+        assert await ids(pairs.workers) == [worker(1).id] + [worker(2).id] * (
+            way in ("offer", "pair")
+        )
+
+
+async def test_who_has_given_up_sends_nothing_later(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that was not sent before its caller was told that it failed is never sent."""
+    async with FaultyLink(shared_server().port, random.Random(1)) as link:
+        pairs = await opened(f"redis://127.0.0.1:{link.port}/0")
+        pipe, may_connect = pairs._link._pipe, asyncio.Event()
+        connect = pipe._pool.ensure_connection
+
+        async def later(connection: Any) -> None:
+            await may_connect.wait()
+            await connect(connection)
+
+        monkeypatch.setattr(pipe._pool, "ensure_connection", later)
+        with monkeypatch.context() as hasty:
+            hasty.setattr("sanic_dispatch.queues.redis_pipe.DEADLINE_S", 0.1)
+            with pytest.raises(StorageFailed):
+                await pairs.jobs.enqueue(job(1))
+        may_connect.set()
+        await pairs.jobs.enqueue(job(2))
+        assert await ids(pairs.jobs) == [job(2).id]
+
+
 async def test_a_silent_server(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call gives up in time; what comes after the silence works at once."""
     monkeypatch.setattr("sanic_dispatch.queues.redis_pipe.DEADLINE_S", 0.3)

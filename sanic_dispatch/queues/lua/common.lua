@@ -283,12 +283,17 @@ local function tell(notes, kind_of_record, stored, data)
   return tonumber(number)
 end
 
+local function fields_of(entry)
+  local fields = {}
+  for index = 1, #entry[2], 2 do fields[entry[2][index]] = entry[2][index + 1] end
+  return fields
+end
+
 -- What an earlier try of this very call told, where its answer was lost: its last event.
 local function told()
   if not asked.again then return nil end
   for _, entry in ipairs(call('XREVRANGE', EVENTS, '+', '-', 'COUNT', LOOKED_BACK)) do
-    local fields = {}
-    for index = 1, #entry[2], 2 do fields[entry[2][index]] = entry[2][index + 1] end
+    local fields = fields_of(entry)
     if fields.token == asked.token then
       fields.number = tonumber(string.match(entry[1], '^%d+'))
       return fields
