@@ -16,7 +16,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 
 from sanic_dispatch.errors import Outdated, RedisInUse, RedisUnusable, StorageFailed
 from sanic_dispatch.events import Event, Events
-from sanic_dispatch.job import Stage, Way
+from sanic_dispatch.job import Stage, State, Way
 from sanic_dispatch.lifecycle import assign
 from sanic_dispatch.queues import Stores, open_pairs
 from sanic_dispatch.queues.base import Enqueued, Paired
@@ -282,6 +282,30 @@ async def test_what_was_done_without_an_answer(
         assert await ids(pairs.workers) == [worker(1).id] + [worker(2).id] * (
             way in ("offer", "pair")
         )
+
+
+async def test_a_hand_over_without_an_answer_is_settled(
+    prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dispatcher that lives on does it: nothing is under way, or lent, for ever."""
+    async with FaultyLink(shared_server().port, random.Random(1)) as link:
+        url = f"redis://127.0.0.1:{link.port}/0"
+        modes = {"job_queue_mode": Mode.REDIS, "worker_queue_mode": Mode.REDIS}
+        async with running_world(Settings(**modes, redis_url=url, redis_prefix=prefix)) as world:
+            await world.pairs.workers.enqueue(worker(1))
+            with monkeypatch.context() as hasty:
+                hasty.setattr("sanic_dispatch.queues.redis_pipe.DEADLINE_S", 0.5)
+                link.resets = 1.0
+                with pytest.raises(StorageFailed):
+                    await world.pairs.offer(job(1), 1.0)
+                link.resets = 0.0
+
+            async def is_settled() -> bool:
+                now = await world.pairs.jobs.get(job(1).id)
+                left = await world.pairs.workers.items()
+                return (now.state, now.attempt, left) == (State.WAITING, 1, [])
+
+            await eventually(is_settled, 20)
 
 
 async def test_who_has_given_up_sends_nothing_later(
