@@ -35,6 +35,9 @@ from sanic_dispatch.queues.base import Facts, Pairs
 from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.transfer import write_folder
 
+SHALLOW = 100
+"""The depth to which all others are compared."""
+
 CLIENTS, EACH = 64, 8
 """How many submit at a time, and how many orders each in one round."""
 
@@ -113,7 +116,7 @@ async def show_start(mode: Mode, folder: Path) -> None:
 
 async def measure(plan: Plan, _: Sequence[Side]) -> Report:
     """The table."""
-    depths = [depth for depth in plan.depths if depth] or [100]
+    depths = [SHALLOW, *(depth for depth in plan.depths if depth > SHALLOW)]
     heads = [
         f"orders/s, {CLIENTS} clients",
         *(f"× at {depths[0]:,}, {d:,} deep" for d in depths[1:]),
