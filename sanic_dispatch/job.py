@@ -147,7 +147,7 @@ class Job:
         return b"%b%b,%b" % (self._head(), self.data, self._tail())
 
     def _head(self) -> bytes:
-        return (_HEAD % self.id).encode()
+        return b'{"id":"%b","data":' % self.id.encode()
 
     def _tail(self) -> bytes:
         tail = ujson.dumps(self._kept(), ensure_ascii=False, escape_forward_slashes=False).encode()
@@ -182,11 +182,10 @@ class Job:
         extras = {name: _READERS[name](value) for name, value in values.items() if name in _READERS}
         if "result" in values:
             extras["result"] = entry.raw("result").encode()
-        job_id = _plain(values["id"])
         job = cls(
-            job_id,
+            _plain(values["id"]),
             ticket,
-            entry.raw("data", _HEAD % job_id).encode(),
+            entry.raw("data").encode(),
             _plain(values["submitted_at"]),
             extras.pop("place", ticket),
             **extras,
@@ -210,9 +209,6 @@ class Job:
         """A job taken over from the original, with the ticket number that people will see."""
         return replace(self, ticket=ticket, place=ticket)
 
-
-_HEAD = '{"id":"%s","data":'
-"""How a job's JSON begins, as the original wrote it and as we do."""
 
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 """Printable ASCII, but for the quotation mark and the backslash."""

@@ -43,15 +43,9 @@ class Entry(NamedTuple):
         """The object as it stands in the text."""
         return self.text[self.at : self.end].encode()
 
-    def raw(self, wanted: str, head: str = "") -> str:
-        """The value of this key as it stands in the text. Raises KeyError where there is none.
-
-        ``head`` is how the object begins, up to that value, if we wrote it: a short cut.
-        """
+    def raw(self, wanted: str) -> str:
+        """The value of this key as it stands in the text. Raises KeyError where there is none."""
         text, at = self.text, self.at + 1
-        if head and text.startswith(head, self.at):
-            begin = self.at + len(head)
-            return text[begin : _SCAN(text, begin)[1]]
         while key := _KEY.match(text, at):
             _, end = _SCAN(text, key.end())
             if key[1] == wanted:
