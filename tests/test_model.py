@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -19,7 +18,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from sanic_dispatch.job import State
@@ -27,6 +25,7 @@ from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.outcome import Refused
 from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.worker import Worker
+from tests.kit.machine import run_machine
 from tests.kit.network import FakeNetwork
 from tests.kit.redis import redis_values
 from tests.kit.world import World, running_world, worker
@@ -194,12 +193,4 @@ def model_of(tested: Mode) -> type[DispatcherModel]:
 def test_the_dispatcher_behaves_like_two_deques(mode: Mode) -> None:
     """C1 to C5 of the history checker, over generated histories."""
     factor = int(os.environ.get("MODEL_FACTOR", "1"))
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        model_of(mode),
-        settings=settings(
-            max_examples=40 * factor,
-            stateful_step_count=50,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(model_of(mode), 40 * factor, 50)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -19,13 +19,13 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from sanic_dispatch.job import State
 from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.worker import Worker
+from tests.kit.machine import run_machine
 from tests.kit.world import World, running_world, worker
 from tests.kit.worn_engine import Fault, WornEngine, WornRobot
 
@@ -266,17 +266,7 @@ class WorkerFaults(RuleBasedStateMachine):
 
 def look_for_trouble(examples: int, **chosen: Any) -> None:
     """Generate so many histories, and see each one through."""
-    model = type("Chosen", (WorkerFaults,), chosen)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        model,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=40,
-            deadline=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(type("Chosen", (WorkerFaults,), chosen), examples, 40, phases=[Phase.generate])
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)

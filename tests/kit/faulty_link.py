@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import suppress
-from typing import Self
+
+from tests.kit.relay import Relay
 
 CHUNK = 65536
 
 
-class FaultyLink:
+class FaultyLink(Relay):
     """Passes on what comes in; ``async with`` runs it.
 
     ``latency_s`` is how long each piece takes on its way, at least and at most; ``resets`` is the
@@ -19,36 +20,13 @@ class FaultyLink:
     """
 
     def __init__(self, server_port: int, rng: random.Random) -> None:
+        super().__init__()
         self.latency_s = (0.0, 0.0)
         self.resets = 0.0
         self.black_hole = False
         self.broken = 0
         """How many connections were reset."""
         self._server_port, self._random = server_port, rng
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port: int = self._listener.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._listener.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
-        try:
-            await self._connect(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass  # a connection that ends is what this is for
-        finally:
-            writer.transport.abort()
-            self._tasks.discard(task)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)

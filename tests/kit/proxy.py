@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import NamedTuple, Self
 
+from tests.kit.relay import Relay
+
 CHUNK = 65536
 REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 NOT_HERE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -61,13 +63,14 @@ class Link:
             writer.transport.abort()
 
 
-class Proxy:
+class Proxy(Relay):
     """Passes on what comes in under ``prefix``; ``async with`` runs it.
 
     ``requests`` has each request that was passed on, without the prefix, in order.
     """
 
     def __init__(self, server_port: int, prefix: str = "/") -> None:
+        super().__init__()
         self.prefix = prefix
         self.requests: list[str] = []
         self.is_online = True
@@ -76,23 +79,11 @@ class Proxy:
         """The next such request is passed on, and its answer is not."""
         self._server_port = server_port
         self._links: set[Link] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self._port = self._listener.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._listener.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def url(self) -> str:
         """Where the service seems to be."""
-        return f"http://127.0.0.1:{self._port}{self.prefix}"
+        return f"http://127.0.0.1:{self.port}{self.prefix}"
 
     def drop_all(self) -> None:
         """Break every connection; new ones are welcome."""
@@ -111,18 +102,6 @@ class Proxy:
     def count(self, request: str) -> int:
         """How many requests began like this, as in ``POST /submit-job``."""
         return sum(one.startswith(request) for one in self.requests)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
-        try:
-            await self._connect(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # a connection that ends is what this is for
-        finally:
-            writer.transport.abort()
-            self._tasks.discard(task)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self.is_online:

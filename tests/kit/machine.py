@@ -1,0 +1,24 @@
+"""Running hypothesis' state machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+
+def run_machine(
+    machine: type[RuleBasedStateMachine], examples: int, steps: int, **more: Any
+) -> None:
+    """See so many histories through, each of so many steps, however long one takes."""
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            **more,
+        ),
+    )
