@@ -121,8 +121,6 @@ class Index(Generic[R]):
         return _at(self._free, record.place) is record
 
     def _note_worker(self, record: R) -> None:
-        if not record.callbacks:
-            return
         for callback_url in record.callbacks:
             self._by_callback[callback_url] = record.id
         worker = _worker_of(record)
