@@ -53,6 +53,11 @@ class Connection(asyncio.Protocol):
         self._answered: Callable[[bytes], None] | None = None
         self._rest = b""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has hung up."""
+        return self._transport is not None and not self._transport.is_closing()
+
     def ask(self, request: bytes, answered: Callable[[bytes], None]) -> None:
         """Send; ``answered`` gets the response, or nothing at all if the connection breaks."""
         assert self._transport
@@ -241,9 +246,10 @@ class Pool:
 
     def ask(self, request: bytes, answered: Callable[[bytes], None]) -> None:
         """Send at once, or as soon as there is one more connection."""
-        if self._free:
-            self._ask(self._free.pop(), request, answered)
-            return
+        while self._free:  # the server hangs up on those that were idle for long
+            if (connection := self._free.pop()).is_open:
+                self._ask(connection, request, answered)
+                return
         task = asyncio.create_task(self._ask_on_a_new_one(request, answered))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -18,22 +18,24 @@ from benchmarks.subscribers import Subscriber, subscribers
 
 PER_S = 50.0
 CROWD = 500
-WINDOW_S = 30.0
+WINDOWS = 12
+"""Rows of the table, whatever the time."""
 
 Say = Callable[[str], None]
 
 
 async def measure(
-    side: Side, minutes: float, say: Say, *, crowd: int = CROWD, window_s: float = WINDOW_S
+    side: Side, minutes: float, say: Say, *, crowd: int = CROWD, windows: int = WINDOWS
 ) -> Report:
     """One row a window, said as soon as it is over."""
+    window_s = minutes * 60 / windows
     rows: list[list[str]] = []
     taken: list[Taken] = []
     sizes: list[tuple[int, int]] = []
     async with started(side) as server, subscribers(server, crowd) as followers:
         bar = Bar(server, Pool(server))
         async with robots(server, ROBOTS, bar.took):
-            for number in range(max(2, round(minutes * 60 / window_s))):
+            for number in range(windows):
                 taken.append(await bar.round(PER_S, window_s))
                 sizes.append((server.rss(), server.descriptors()))
                 rows.append(row((number + 1) * window_s, taken[-1], server, followers))
