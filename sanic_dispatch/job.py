@@ -210,7 +210,7 @@ class Job:
         return replace(self, ticket=ticket, place=ticket)
 
 
-_PLAIN = re.compile(r"[ !#-\[\]-~]+")
+PLAIN = re.compile(r"[ !#-\[\]-~]+")
 """Printable ASCII, but for the quotation mark and the backslash."""
 
 
@@ -248,7 +248,7 @@ def _plain(value: object) -> str:
     """A string that can be spliced into JSON as it is."""
     if not isinstance(value, str):
         raise TypeError(f"expected a plain string, not {value!r}")
-    if not _PLAIN.fullmatch(value):
+    if not PLAIN.fullmatch(value):
         raise ValueError(f"{value!r} cannot be spliced into JSON")
     return value
 

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanic_dispatch.errors import InvalidJson
-from sanic_dispatch.strict_json import MAX_DEPTH, array_entries, byte_at, check, one_object
+from sanic_dispatch.strict_json import (
+    MAX_DEPTH,
+    array_entries,
+    byte_at,
+    check,
+    object_at,
+    one_object,
+)
 
 TEXTS = st.text(max_size=8)
 LEAVES = st.none() | st.booleans() | st.integers() | TEXTS
@@ -126,7 +133,7 @@ def depth_of(value: Any) -> int:
 def test_entries_of_any_array(objects: list[dict[str, Any]], indent: int | None) -> None:
     """Each entry has the values of its object and their raw text, whatever the blanks."""
     content = json.dumps(objects, indent=indent, ensure_ascii=False).encode()
-    entries = list(array_entries(content))
+    entries = list(array_entries(content, object_at))
     assert [entry.values for entry in entries] == objects
     for entry in entries:
         assert json.loads(entry.encoded()) == entry.values
@@ -139,7 +146,9 @@ def test_entries_of_any_array(objects: list[dict[str, Any]], indent: int | None)
 
 def test_raw_text_is_kept() -> None:
     """Blanks, escapes and numbers stay as they were written."""
-    [entry] = array_entries(b'[ {"a" : 1 , "data":{ "x" : 1.50, "x":[ ] }\n, "b":"\\u0041"} ]')
+    [entry] = array_entries(
+        b'[ {"a" : 1 , "data":{ "x" : 1.50, "x":[ ] }\n, "b":"\\u0041"} ]', object_at
+    )
     assert entry.raw("data") == '{ "x" : 1.50, "x":[ ] }'
     assert entry.raw("b") == '"\\u0041"'
     with pytest.raises(KeyError):
@@ -148,7 +157,7 @@ def test_raw_text_is_kept() -> None:
 
 def test_a_key_in_a_text_is_no_key() -> None:
     """What looks like a key inside of a value is not taken for one."""
-    [entry] = array_entries(b'[{"id":"\\",\\"data\\":1","n":{"data":2},"data":3}]')
+    [entry] = array_entries(b'[{"id":"\\",\\"data\\":1","n":{"data":2},"data":3}]', object_at)
     assert entry.raw("data") == "3"
 
 
@@ -157,7 +166,7 @@ def test_a_key_in_a_text_is_no_key() -> None:
 def test_anything_else_is_refused(content: bytes) -> None:
     """Whatever the bytes, they are an array of objects or InvalidJson."""
     try:
-        entries = list(array_entries(content))
+        entries = list(array_entries(content, object_at))
     except InvalidJson:
         return
     assert json.loads(content) == [entry.values for entry in entries]

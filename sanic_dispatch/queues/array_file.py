@@ -12,6 +12,7 @@ from sanic_dispatch.errors import InvalidJson, NotAQueue
 from sanic_dispatch.queues.atomic_file import fsync_found, refuse_link_to_nothing, replace_file
 from sanic_dispatch.queues.blocks import Blocks
 from sanic_dispatch.queues.store import (
+    FINDERS,
     UNREADABLE,
     Change,
     Edited,
@@ -152,7 +153,7 @@ def rows_of(path: Path, shelf: Shelf, content: bytes) -> Iterator[Row]:
     """The rows of an array's entries. Raises NotAQueue, naming entry and byte."""
     seen: set[str] = set()
     try:
-        for number, entry in enumerate(array_entries(content)):
+        for number, entry in enumerate(array_entries(content, FINDERS[shelf])):
             try:
                 row = Row.read(shelf, entry, number + 1.0)
                 if row.record.id in seen:

@@ -11,8 +11,8 @@ from pathlib import Path
 from sanic_dispatch.errors import InvalidJson, NotAQueue
 from sanic_dispatch.queues.atomic_file import PRIVATE, fsync_folder, refuse_link_to_nothing
 from sanic_dispatch.queues.folder import LOCK, Anchor
-from sanic_dispatch.queues.store import UNREADABLE, Change, Row, Shelf, described
-from sanic_dispatch.strict_json import check, one_object
+from sanic_dispatch.queues.store import FINDERS, UNREADABLE, Change, Row, Shelf, described
+from sanic_dispatch.strict_json import check, one_entry
 
 VERSION = 1
 APPLICATION_ID = 0x6A6F6273
@@ -118,7 +118,7 @@ class SqliteStore:
                 return Row.fact(row_id, check(stored))
             if not isinstance(place, float):
                 raise TypeError(f"its place is {place!r}")
-            row = Row.read(shelf, one_object(stored), place)
+            row = Row.read(shelf, one_entry(stored, FINDERS[shelf]), place)
             if row.record.id != row_id:
                 raise ValueError(f"the record has the id {row.record.id!r}")
         except (*UNREADABLE, InvalidJson) as error:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import ujson
 
 from sanic_dispatch.job import MOST, Job
-from sanic_dispatch.strict_json import Entry
+from sanic_dispatch.queues.new_entry import NewEntry, job_at
+from sanic_dispatch.strict_json import Entry, object_at
 from sanic_dispatch.worker import Worker
 
 
@@ -76,12 +77,13 @@ class Row(NamedTuple):
         return cls(0.0, fact, fact.to_stored())
 
     @classmethod
-    def read(cls, shelf: Shelf, entry: Entry, place: float) -> Row:
+    def read(cls, shelf: Shelf, entry: Entry | NewEntry, place: float) -> Row:
         """A row that was read; a job's entry knows the place itself, if it has a ticket.
 
         Raises one of UNREADABLE where the entry is no such record.
         """
-        record, stored = DECODERS[shelf](entry), entry.encoded()
+        record = entry.job if isinstance(entry, NewEntry) else DECODERS[shelf](entry)
+        stored = entry.encoded()
         if b"\\u" in stored:
             record.to_stored()  # half a character in one of our texts cannot be encoded again
         if shelf is Shelf.WORKERS:
@@ -163,6 +165,12 @@ DECODERS: dict[Shelf, Callable[[Entry], Any]] = {
     Shelf.FINISHED: decode_finished,
 }
 """How each shelf's records are read."""
+
+FINDERS: dict[Shelf, Callable[[str, int], tuple[Entry | NewEntry, int]]] = {
+    **dict.fromkeys(Shelf, object_at),
+    Shelf.JOBS: job_at,
+}
+"""How the entry that begins at a character is found, for ``Row.read``."""
 
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 """What a decoder raises where an entry is no record."""

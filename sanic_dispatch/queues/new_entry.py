@@ -1,0 +1,49 @@
+"""The short way to the entries of new jobs, which are by far the most of those that wait."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import NamedTuple
+
+from sanic_dispatch.job import MOST, PLAIN, Job
+from sanic_dispatch.strict_json import Entry, object_at, value_end
+
+_HEAD = re.compile(rf'{{"id":"({PLAIN.pattern})","data":')
+_TAIL = re.compile(rf',"submitted_at":"({PLAIN.pattern})","ticket":([1-9][0-9]{{0,15}})}}')
+
+
+class NewEntry(NamedTuple):
+    """A job's entry in the very form in which a new one is written, with what came of it."""
+
+    job: Job
+    text: str
+    at: int
+    end: int
+
+    def encoded(self) -> bytes:
+        """The entry as it stands in the text."""
+        return self.text[self.at : self.end].encode()
+
+
+def job_at(text: str, at: int) -> tuple[Entry | NewEntry, int]:
+    """The entry that begins at this character, and the character after its end.
+
+    What does not look like a new job is any object, to be read key by key. Raises
+    JSONDecodeError where there is none.
+    """
+    if head := _HEAD.match(text, at):
+        end = value_end(text, head.end())
+        if tail := _TAIL.match(text, end):
+            with suppress(ValueError):
+                job = _new_job(head[1], text[head.end() : end], tail[1], int(tail[2]))
+                return NewEntry(job, text, at, tail.end()), tail.end()
+    return object_at(text, at)
+
+
+def _new_job(job_id: str, data: str, submitted_at: str, ticket: int) -> Job:
+    if ticket > MOST:
+        raise ValueError("a number is out of range")
+    job = Job(job_id, ticket, data.encode(), submitted_at, ticket)
+    job.check()
+    return job
