@@ -59,6 +59,22 @@ def below_the_limit(data: Data) -> float | None:
     return 1.0 - float(above_ms)
 
 
+def times_faster(other: str) -> Measured:
+    """How much later the last one has a change that was sent the other way."""
+
+    def measured(data: Data) -> float | None:
+        ways = data.get("fanout", {})
+        return median(ways[other]["ms"]) / median(ways["hub"]["ms"]) if ways else None
+
+    return measured
+
+
+def left_of_the_crowd(data: Data) -> float | None:
+    """How much is left of the 10 ms that 2,000 followers may cost the slowest orders."""
+    sides = [side["p99_ms"] for side in data.get("crowd", {}).values()]
+    return 10.0 - median(b - a for a, b in zip(*sides, strict=True)) if sides else None
+
+
 def stuck(data: Data) -> float | None:
     """Minus the orders of ours that are stuck, or were never answered."""
     ours = [s for name, s in data.get("faults", {}).items() if not name.startswith("original")]
@@ -100,6 +116,9 @@ GOALS = [
         500.0,
         ratio(Spot(SQLITE, VERY_MANY), Spot(OLD, VERY_MANY)),
     ),
+    Goal("(f) hub ÷ a loop of await ws.send", 2.5, times_faster("await ws.send")),
+    Goal("(f) hub ÷ websockets.broadcast", 0.91, times_faster("websockets.broadcast")),
+    Goal("10 ms − (p99 of orders with − without followers), ms", 0.0, left_of_the_crowd),
     Goal("with bad workers: − orders stuck or never answered", 0.0, stuck),
     Goal("no goal: in memory ÷ the original in memory", 0.0, ratio(Spot(MEMORY), Spot(OLDEST))),
 ]

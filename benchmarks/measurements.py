@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from benchmarks import (
+    crowd,
     cycles,
     depth,
     eta,
@@ -69,6 +70,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         flags=("--callback-timeout", f"{faults.CALLBACK_TIMEOUT_S:.0f}"),
     ),
     "fanout": Measurement(fanout.measure),
+    "crowd": Measurement(crowd.measure, (Mode.IN_MEMORY,)),
     "memory": Measurement(memory.measure, _USUAL, _BOTH),
     "restart": Measurement(restart.measure, _DURABLE, ("CachedJsonFile",)),
     "evening": Measurement(evening.measure, (_CACHED,)),

@@ -54,6 +54,13 @@ async def test_with_bad_workers_nothing_is_stuck(tmp_path: Path) -> None:
     assert evening["taken"] == 50
 
 
+async def test_orders_are_measured_while_others_follow(tmp_path: Path) -> None:
+    """Of every order that is sent at its time, the time until its answer is in the numbers."""
+    found = await measured(tmp_path, "crowd")
+    assert list(found["crowd"]) == ["nobody", "50"]
+    assert all(0 < ms < 5_000 for side in found["crowd"].values() for ms in side["p99_ms"])
+
+
 async def test_dispatchers_that_share_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the one in memory: what all of them and Redis cost, and when one is taken over."""
     program()
