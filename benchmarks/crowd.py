@@ -48,6 +48,12 @@ class Customers:
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
     """The table; ``sides`` is one, which is started twice."""
     machine.allow_descriptors()
+    with machine.receiving_apart():
+        return report(plan, await compared(plan, sides))
+
+
+async def compared(plan: Plan, sides: Sequence[Side]) -> list[Customers]:
+    """Those who order at the one and at the other, in turns."""
     async with (
         all_started([*sides, *sides]) as (alone, followed),
         subscribers(followed, plan.crowd),
@@ -59,7 +65,7 @@ async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
                 await customers.order(plan.per_s, plan.seconds * 2)
         for customers in both:
             customers.pool.close()
-    return report(plan, both)
+    return both
 
 
 async def opened(server: Server) -> Pool:

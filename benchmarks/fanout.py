@@ -189,9 +189,10 @@ async def one_change(pipe: Connection, number: int, change: Way) -> tuple[float,
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
     """The table."""
     machine.allow_descriptors()
-    with machine.on(machine.server_cores()):
+    with machine.on(machine.server_cores()), machine.receiving_apart() as is_apart:
         taken = await compare(plan.crowd, plan.rounds * 3)
-    return report(taken, plan.crowd)
+    where = "the load's core" if is_apart else "the sender's core"
+    return report(taken, plan.crowd, where)
 
 
 async def compare(size: int, rounds: int) -> Taken:
@@ -235,7 +236,7 @@ async def take_turns(stage: Stage, places: list[tuple[int, str]], size: int, rou
     return {name: times[1:] for name, times in taken.items()}
 
 
-def report(taken: Taken, size: int) -> Report:
+def report(taken: Taken, size: int, where: str) -> Report:
     """The table; ratios to the hub."""
     hub_ms, hub_us = (median(values) for values in zip(*taken["hub"], strict=True))
     rows, data = [], {}
@@ -253,5 +254,5 @@ def report(taken: Taken, size: int) -> Report:
         )
         data[name] = {"ms": times, "us_each": [each / size for each in work]}
     heads = ["way", "× hub", "median", "p90", "CPU each", "× hub"]
-    title = f"One change to {size:,} subscribers, until the last one has it"
+    title = f"One change to {size:,} subscribers, until the last one has it; received on {where}"
     return Report("fanout", title, [Table(heads, rows)], data)
