@@ -152,7 +152,8 @@ def test_config_masks_secrets(file):
     [
         ("--redis-url", "redis://bar:canary@redis.example:6380/1"),
         ("--redis-url", "redis://:can@canary@redis.example"),
-        ("--redis-url", "rediss://redis.example/0?password=canary&ssl_password=canary&db=1"),
+        ("--redis-url", "redis://b@r:canary@redis.example"),
+        ("--redis-url", "rediss://redis.example/?password=canary&ssl_password=canary&db=1"),
         ("--public-url", "https://bar.example:8443/?lang=de&TOKEN=canary"),
     ],
 )
@@ -186,6 +187,11 @@ def test_config_masks_no_port(option, value):
         ("--redis-url", "http://:canary@redis.example"),
         ("--redis-url", "redis://:canary@redis.example:99999"),
         ("--redis-url", "redis://:canary@redis.example:port"),
+        ("--redis-url", "redis://:123/canary@redis.example"),
+        ("--redis-url", "redis://:123?canary@redis.example"),
+        ("--redis-url", "redis://:123#canary@redis.example"),
+        ("--redis-url", "redis://redis.example/0?canary=1"),
+        ("--redis-url", "redis://redis.example/0?%70assword=canary"),
     ],
 )
 def test_a_secret_that_is_refused_is_not_repeated(option, value):

@@ -74,6 +74,45 @@ def test_out_of_range(given, line):
     assert str(refused.value) == line
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://h/0?decode_responses=1", "options besides db, username, password, client_name"),
+        ("redis://h/0?max_connections=1", "options besides"),
+        ("redis://h/0?protocol=3", "options besides"),
+        ("redis://h/0?socket_timeout=9", "options besides"),
+        ("redis://h/0?ssl_cert_reqs=none", "options besides"),
+        ("rediss://h/0?timeout=1", "ssl_ca_certs"),
+        ("redis://h/0?db=1", "says twice: db"),
+        ("redis://h/?db=1&db=2", "says twice: db"),
+        ("redis://a:b@h/0?password=c&username=d", "says twice: password, username"),
+        ("redis://h/bar", "more than the number of a database"),
+        ("redis://h/1/2", "more than the number of a database"),
+        ("unix:///run/redis.sock#1", "more than the number of a database"),
+    ],
+)
+def test_redis_urls_that_are_refused(url, says):
+    """What would change how we talk to Redis, or is only half understood, is refused."""
+    with pytest.raises(SettingsError, match=f"^--redis-url .*{says}"):
+        Settings(redis_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "redis://h/",
+        "redis://[::1]:6380/15?client_name=bar",
+        "redis://bar:p%2F%3F@h/0",
+        "rediss://h/0?ssl_ca_certs=/etc/ca.pem&ssl_cert_reqs=required",
+        "unix:///run/redis.sock?db=1&password=p",
+    ],
+)
+def test_redis_urls(url):
+    """Where Redis is, as whom, and with which certificates."""
+    assert Settings(redis_url=url).redis_url == url
+
+
 @pytest.mark.parametrize("host", ["", "0.0.0.0", "127.0.0.1", "::", "::1", "fe80::1", "bar.local"])
 def test_hosts(host):
     """A host is an IPv4 or IPv6 address or a name; empty is every interface."""

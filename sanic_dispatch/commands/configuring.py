@@ -25,7 +25,7 @@ ORIGINS = {
 MASK = "…"
 
 _SECRET = re.compile(
-    r"(?P<kept>://[^:/?#@]*:)[^/?#]*(?=@)|(?P<key>[?&][^=&#]*(?:token|pass)[^=&#]*=)[^&#]*", re.I
+    r"(?P<kept>://[^:/?#]*:)[^/?#]*(?=@)|(?P<key>[?&][^=&#]*(?:token|pass)[^=&#]*=)[^&#]*", re.I
 )
 """A password or a token in an address; a port is none."""
 
