@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 
 from sanic_dispatch.errors import RedisUnusable, StorageFailed
 from sanic_dispatch.redis_url import shown
@@ -113,6 +113,10 @@ class Pipe:
         try:
             async with asyncio.timeout(TRY_S):
                 await self._send(piece)
+        except AuthenticationError as error:  # the next try would be refused too
+            self.tally.failed()
+            for call in piece:
+                _fail(call, _unreachable(str(error)))
         except LOST as error:
             self.tally.failed()
             self._trouble = str(error) or SILENT

@@ -32,12 +32,16 @@ def program() -> str:
 
 
 class RedisServer:
-    """One server, on its own port and in its own folder; it can be killed and started again."""
+    """One server, on its own port and in its own folder; it can be killed and started again.
 
-    def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
+    It is ready once it answers PING with ``pong``.
+    """
+
+    def __init__(self, folder: Path, *options: str, port: int = 0, pong: bytes = b"+PONG") -> None:
         self.folder = folder
         self.port = port or free_port()
         self._options = options
+        self._pong = pong
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -57,7 +61,7 @@ class RedisServer:
         ]  # fmt: skip
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         deadline_s = monotonic() + STARTING_S
-        while self.ask("PING") != b"+PONG\r\n":
+        while not self.ask("PING").startswith(self._pong):
             assert self._process.poll() is None, (self.folder / "redis.log").read_text()
             assert monotonic() < deadline_s, "redis-server does not answer"
             sleep(0.01)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +164,41 @@ async def test_an_address_that_cannot_be(
     with pytest.raises(RedisUnusable, match=says):
         async with Lock(url, prefix).held():
             pass
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server with a password."""
+    server = RedisServer(tmp_path, "--requirepass", "canary", pong=b"-NOAUTH")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("login", ["", ":wrong@", "nobody:canary@"])
+async def test_a_wrong_password(
+    opened: Open, guarded: RedisServer, monkeypatch: pytest.MonkeyPatch, login: str
+) -> None:
+    """It is refused by the first try: no time would make it right."""
+    monkeypatch.setattr("sanic_dispatch.queues.redis_pipe.DEADLINE_S", 3600.0)
+    with pytest.raises(RedisUnusable, match=r"WRONGPASS|invalid username-password|Authentication"):
+        await opened(guarded.url.replace("//", f"//{login}"))
+
+
+async def test_a_password_that_is_changed(
+    opened: Open, guarded: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls are refused at once, and taken as soon as Redis knows the old one again."""
+    pairs = await opened(guarded.url.replace("//", "//:canary@"))
+    monkeypatch.setattr("sanic_dispatch.queues.redis_pipe.DEADLINE_S", 3600.0)
+    async with Redis.from_url(guarded.url, password="canary") as client:
+        await client.config_set("requirepass", "another")
+        await client.client_kill_filter(_type="normal", skipme=True)
+        with pytest.raises(StorageFailed, match="invalid username-password"):
+            await pairs.jobs.enqueue(job(1))
+        await client.config_set("requirepass", "canary")
+    await pairs.jobs.enqueue(job(2))
+    assert await ids(pairs.jobs) == [job(2).id]
 
 
 async def test_a_connection_that_is_refused_for_a_while(
