@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -30,7 +31,7 @@ from sanic_dispatch.listing import Listing
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.mending import mend
 from sanic_dispatch.metrics import CountedCallbacks, Exposition, JobTally, LoopLag, Sources
-from sanic_dispatch.processes import share
+from sanic_dispatch.processes import leave_when_told, share
 from sanic_dispatch.queues import open_queues
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.readiness import Readiness
@@ -81,7 +82,7 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     allow_open_files()
     with listening_socket(settings.host, settings.port) as sock:
         own = replace(own, port=sock.getsockname()[1])
-        number = _share(own)
+        number = _share(own, stop)
         stop.listen()
         app = create_app(own)
         if prepare and number == 0:
@@ -110,10 +111,13 @@ async def _serve_until(
     log.info("dispatch.stopped", took_s=round(clock.monotonic_s() - began_s, 3))
 
 
-def _share(settings: Settings) -> int:
+def _share(settings: Settings, stop: Stop) -> int:
     """Become as many processes as there are to be; the number of this one."""
     if settings.workers == 1:
         return 0
+    leave_when_told()
+    if stop.is_asked:  # before that
+        sys.exit(0)
     asyncio.run(_try_out(settings))
     return share(settings.workers)
 

@@ -34,6 +34,12 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger("sanic_dispatch.processes")
 
 
+def leave_when_told() -> None:
+    """From now on SIGTERM and SIGINT end this process, and well: nothing has begun yet."""
+    for stop in STOPS:
+        signal.signal(stop, _leave)
+
+
 def share(count: int) -> int:
     """Become so many processes. Returns in each child, with its number from 0; never in the parent.
 
@@ -74,8 +80,7 @@ class _Parent:
             if pid:
                 self._born[pid] = number, monotonic()
                 return False
-            for stop in STOPS:
-                signal.signal(stop, _leave)  # until it has handlers of its own
+            leave_when_told()  # until it has handlers of its own
         os.setpgid(0, 0)  # what is typed on a terminal is for the parent, which tells the others
         os.close(self._held)
         threading.Thread(target=_stop_with_parent, args=(self._alive,), daemon=True).start()
@@ -142,7 +147,7 @@ def _deaf() -> Iterator[None]:
 
 
 def _leave(*_: object) -> None:
-    """End: nothing has begun yet."""
+    """End at once."""
     os._exit(0)
 
 

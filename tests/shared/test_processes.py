@@ -102,6 +102,29 @@ async def test_ctrl_c(tmp_path: Path) -> None:
     assert done.code == 0, done.err
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_told_to_stop_while_redis_is_asked(number: signal.Signals) -> None:
+    """It ends at once and well, before there is a child, however long Redis is silent."""
+    asked, patience = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await patience.wait()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        url = f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}/0"
+        process = await commands.start(
+            "serve", "-p", "0", "-m", "Redis", "--workers", "3", "--redis-url", url
+        )
+        await asyncio.wait_for(asked.wait(), 30)
+        assert children_of(process.pid) == []
+        process.send_signal(number)
+        done = await commands.ended(process)
+        patience.set()
+    assert (done.code, done.err) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
