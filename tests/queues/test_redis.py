@@ -606,6 +606,21 @@ async def test_one_that_is_late_gives_all_others_time(opened: Open, impatient: N
     assert not ada.orphans.is_set()
 
 
+async def test_one_that_is_late_twice_gives_no_time_again(opened: Open, impatient: None) -> None:
+    """However often it is late, what a dead one had under way is taken over."""
+    ada, bert = await Process(opened).open(), await Process(opened).open()
+    await ada.pairs.jobs.enqueue(job(1), SUBMITTED)
+    taken = await ada.pairs.ask(worker(1), 1.0)
+    ada.stop_signs()
+    bert.stop_signs()
+    for _ in range(2):
+        assert not bert.orphans.is_set()
+        await asyncio.sleep(1.2)
+        await bert.pairs.peers._renew()
+    assert bert.orphans.is_set()
+    assert await bert.pairs.hold_named_workers() == [taken]
+
+
 async def test_each_record_is_somebodys(opened: Open, impatient: None) -> None:
     """Of several dispatchers always one looks after a record; they share them out."""
     processes = [await Process(opened).open() for _ in range(3)]

@@ -1,7 +1,8 @@
 -- A sign of life: this dispatcher's deadline moves on. Returns what it has to know of the others.
 --
 -- Whoever comes back late may not have been alone in being cut off: then all get time to come back
--- before anybody is taken for dead. One that was taken for dead is told so, and begins anew.
+-- before anybody is taken for dead. They do not get it twice in a row, else one that is late again
+-- and again would keep a dead one's entry. One that was taken for dead is told so, and begins anew.
 --
 -- One whose other queue is not here must be alone, as long as it lives: nobody else may come then.
 -- It is told where somebody came meanwhile, since its deadline was over, and is in nobody's way then.
@@ -21,7 +22,9 @@ if asked.is_new then
   end
   call('HSET', META, 'alone', asked.is_alone and asked.by or '')
 end
-if until_s and tonumber(until_s) < now then
+local patient_s = tonumber(call('HGET', META, 'patient') or '0') -- when time was given last
+if until_s and tonumber(until_s) < now and patient_s + 2 * asked.lease_s < now then
+  call('HSET', META, 'patient', text(now))
   for _, each in ipairs(call('ZRANGE', DISPATCHERS, 0, -1)) do
     call('ZADD', DISPATCHERS, 'GT', text(now + asked.lease_s), each)
   end
