@@ -8,6 +8,7 @@ first time: it says that it comes again, and the scripts know what to make of th
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -211,8 +212,20 @@ def pool_of(url: str, connections: int, timeout_s: float) -> BlockingConnectionP
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
+            **_kernel_options(url, timeout_s),
         )
         pool.make_connection()  # type: ignore[no-untyped-call]  # only looks at the options
     except (TypeError, ValueError) as error:
         raise RedisUnusable(shown(url), f"its address is wrong: {error}") from error
     return pool
+
+
+def _kernel_options(url: str, timeout_s: float) -> dict[str, Any]:
+    """Have the kernel give up when we do: else it brings what we sent long after it was looked for.
+
+    It sends again, later and later each time, also what a connection that was closed had left.
+    """
+    if url.startswith("unix:") or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return {}
+    options = {socket.TCP_USER_TIMEOUT: int(timeout_s * 1000)}
+    return {"socket_keepalive": True, "socket_keepalive_options": options}

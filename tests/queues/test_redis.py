@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -23,6 +24,7 @@ from sanic_dispatch.queues.base import Enqueued, Paired
 from sanic_dispatch.queues.redis_link import Link
 from sanic_dispatch.queues.redis_pairs import RedisPairs, open_redis
 from sanic_dispatch.queues.redis_peers import enter, sign
+from sanic_dispatch.queues.redis_pipe import TRY_S
 from sanic_dispatch.queues.redis_store import Lock, RedisStore
 from sanic_dispatch.queues.store import Change, Row, Shelf
 from sanic_dispatch.seal import Seal
@@ -340,6 +342,17 @@ async def test_a_hand_over_without_an_answer_is_settled(
                 return (now.state, now.attempt, left) == (State.WAITING, 1, [])
 
             await eventually(is_settled, 20)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="a system without it")
+async def test_the_kernel_gives_up_too(opened: Open) -> None:
+    """It sends nothing again after a try is over: it would come when nobody looks for it."""
+    pairs = await opened()
+    connection = await pairs._link._pipe._pool.get_connection()
+    sock = connection._writer.get_extra_info("socket")
+    unheard_ms = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    await pairs._link._pipe._pool.release(connection)
+    assert unheard_ms == TRY_S * 1000
 
 
 async def test_who_has_given_up_sends_nothing_later(
