@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 from benchmarks import machine, wire
 from benchmarks.figures import Figure, share
+from benchmarks.latency import CONNECTIONS
 from benchmarks.load import OpenLoop, Pool
 from benchmarks.plan import Plan
 from benchmarks.report import Report, Table
 from benchmarks.servers import Server, Side, all_started
 from benchmarks.subscribers import subscribers
+from sanic_dispatch.listen import allow_open_files
 
-CONNECTIONS = 16
 ROUNDS_MORE = 3
 """A p99 needs more rounds than a median: times as many."""
 
@@ -47,7 +48,7 @@ class Customers:
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
     """The table; ``sides`` is one, which is started twice."""
-    machine.allow_descriptors()
+    allow_open_files()
     with machine.receiving_apart():
         return report(plan, await compared(plan, sides))
 

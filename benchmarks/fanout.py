@@ -32,6 +32,7 @@ from benchmarks.servers import Side
 from sanic_dispatch.clock import SystemClock, to_rfc3339
 from sanic_dispatch.events import Events, Kind, Note
 from sanic_dispatch.job import Job
+from sanic_dispatch.listen import allow_open_files
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.wire import Topic
 from sanic_dispatch.web.follower import Followers
@@ -188,7 +189,7 @@ async def one_change(pipe: Connection, number: int, change: Way) -> tuple[float,
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
     """The table."""
-    machine.allow_descriptors()
+    allow_open_files()
     with machine.on(machine.server_cores()), machine.receiving_apart() as is_apart:
         taken = await compare(plan.crowd, plan.rounds * 3)
     where = "the load's core" if is_apart else "the sender's core"

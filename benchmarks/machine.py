@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -29,12 +28,6 @@ def load_cores() -> set[int]:
 def stay_off_the_servers_core() -> None:
     """From now on this process makes the load, on a core of its own."""
     os.sched_setaffinity(0, load_cores())
-
-
-def allow_descriptors() -> None:
-    """Let this process have as many files and connections as it may."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextmanager

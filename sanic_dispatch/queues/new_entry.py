@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from typing import NamedTuple
 
-from sanic_dispatch.job import MOST, PLAIN, Job
+from sanic_dispatch.job import PLAIN, Job, in_range
 from sanic_dispatch.strict_json import Entry, object_at, value_end
 
 _HEAD = re.compile(rf'{{"id":"({PLAIN.pattern})","data":')
@@ -42,8 +42,6 @@ def job_at(text: str, at: int) -> tuple[Entry | NewEntry, int]:
 
 
 def _new_job(job_id: str, data: str, submitted_at: str, ticket: int) -> Job:
-    if ticket > MOST:
-        raise ValueError("a number is out of range")
-    job = Job(job_id, ticket, data.encode(), submitted_at, ticket)
+    job = Job(job_id, in_range(ticket), data.encode(), submitted_at, ticket)
     job.check()
     return job
