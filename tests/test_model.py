@@ -193,4 +193,4 @@ def model_of(tested: Mode) -> type[DispatcherModel]:
 def test_the_dispatcher_behaves_like_two_deques(mode: Mode) -> None:
     """C1 to C5 of the history checker, over generated histories."""
     factor = int(os.environ.get("MODEL_FACTOR", "1"))
-    run_machine(model_of(mode), 25 * factor, 50)
+    run_machine(model_of(mode), 40 * factor, 50)

@@ -21,7 +21,7 @@ from tests.kit.server import free_port, server_process
 from tests.web.openapi.operations import the_document
 
 IS_TORTURE = "TORTURE" in os.environ
-REQUESTS = 1000 if IS_TORTURE else 50
+REQUESTS = 1000 if IS_TORTURE else 100
 SEED = int(os.environ.get("SCHEMATHESIS_SEED", random.SystemRandom().randrange(2**32)))
 TOKEN = "schemathesis-operator-token"
 
