@@ -6,6 +6,7 @@ at one and at the other in turns; each is a change that goes to everybody. Nobod
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,11 +18,14 @@ from benchmarks.load import OpenLoop, Pool
 from benchmarks.plan import Plan
 from benchmarks.report import Report, Table
 from benchmarks.servers import Server, Side, all_started
-from benchmarks.subscribers import subscribers
+from benchmarks.subscribers import subscribers_apart
 from sanic_dispatch.listen import allow_open_files
 
-ROUNDS_MORE = 3
-"""A p99 needs more rounds than a median: times as many."""
+SECONDS_MORE = 5
+"""A p99 needs more orders than a median: times as many seconds for a round."""
+
+PAUSE_S = 0.5
+"""Before a round, so that nothing of the other side's is left."""
 
 
 @dataclass
@@ -34,6 +38,7 @@ class Customers:
 
     async def order(self, per_s: float, seconds: float) -> None:
         """One round; the time counts from when an order should have been sent."""
+        await asyncio.sleep(PAUSE_S)
         self.rounds.append([])
         await OpenLoop(per_s, seconds, self._send).run()
 
@@ -57,13 +62,13 @@ async def compared(plan: Plan, sides: Sequence[Side]) -> list[Customers]:
     """Those who order at the one and at the other, in turns."""
     async with (
         all_started([*sides, *sides]) as (alone, followed),
-        subscribers(followed, plan.crowd),
+        subscribers_apart(followed, plan.crowd),
     ):
         both = [Customers("nobody", await opened(alone))]
         both.append(Customers(f"{plan.crowd:,}", await opened(followed)))
-        for _ in range(plan.rounds * ROUNDS_MORE + 1):
+        for _ in range(plan.rounds + 1):
             for customers in both:
-                await customers.order(plan.per_s, plan.seconds * 2)
+                await customers.order(plan.per_s, plan.seconds * SECONDS_MORE)
         for customers in both:
             customers.pool.close()
     return both

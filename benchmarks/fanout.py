@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import selectors
+import select
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from statistics import median, quantiles
@@ -54,26 +54,23 @@ class Audience:
     """The subscribers of one way, in the second process."""
 
     def __init__(self, port: int, path: str, size: int) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._size = size
-        for _ in range(size):
-            self._selector.register(self._join(port, path), selectors.EVENT_READ)
+        self._sockets = [self._join(port, path) for _ in range(size)]
+        # Each tells once that something came, so that nobody need read while others still wait.
+        self._arrivals = select.epoll()
+        for sock in self._sockets:
+            self._arrivals.register(sock, select.EPOLLIN | select.EPOLLET)
 
     def drain(self) -> None:
         """Throw away what is there."""
-        while ready := self._selector.select(0.2):
-            for key, _ in ready:
-                self._receive(key.fileobj)
+        while self._arrivals.poll(0.2):
+            for sock in self._sockets:
+                self._receive(sock)
 
     def last(self) -> float:
         """When the last one has got something."""
-        missing = self._size
         heard: set[int] = set()
-        while missing:
-            for key, _ in self._selector.select():
-                self._receive(key.fileobj)
-                missing -= key.fd not in heard
-                heard.add(key.fd)
+        while len(heard) < len(self._sockets):
+            heard.update(fd for fd, _ in self._arrivals.poll())
         return time.monotonic()
 
     def _join(self, port: int, path: str) -> socket.socket:
@@ -86,7 +83,7 @@ class Audience:
         sock.setblocking(False)
         return sock
 
-    def _receive(self, sock: Any) -> None:
+    def _receive(self, sock: socket.socket) -> None:
         with suppress(BlockingIOError):
             if not sock.recv(65536):
                 raise ConnectionError("a subscriber was cut off")
@@ -117,7 +114,7 @@ class Stage:
 
     def app(self) -> Sanic[Any, Any]:
         """``/live`` is ours; ``/plain`` keeps Sanic's websockets in a list."""
-        app: Sanic[Any, Any] = Sanic("fanout", configure_logging=False)
+        app: Sanic[Any, Any] = Sanic(f"fanout-{id(self)}", configure_logging=False)
         # The subscribers only count: they would not answer a ping.
         app.config.update(ACCESS_LOG=False, AUTO_EXTEND=False, TOUCHUP=False)
         app.config.WEBSOCKET_PING_INTERVAL = None
@@ -191,9 +188,8 @@ async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
     """The table."""
     allow_open_files()
     with machine.on(machine.server_cores()), machine.receiving_apart() as is_apart:
-        taken = await compare(plan.crowd, plan.rounds * 3)
-    where = "the load's core" if is_apart else "the sender's core"
-    return report(taken, plan.crowd, where)
+        taken = {size: await compare(size, plan.rounds * 3) for size in plan.crowds}
+    return report(taken, "the load's core" if is_apart else "the sender's core")
 
 
 async def compare(size: int, rounds: int) -> Taken:
@@ -237,11 +233,18 @@ async def take_turns(stage: Stage, places: list[tuple[int, str]], size: int, rou
     return {name: times[1:] for name, times in taken.items()}
 
 
-def report(taken: Taken, size: int, where: str) -> Report:
-    """The table; ratios to the hub."""
-    hub_ms, hub_us = (median(values) for values in zip(*taken["hub"], strict=True))
-    rows, data = [], {}
-    for name, rounds in taken.items():
+def report(taken: Mapping[int, Taken], where: str) -> Report:
+    """A table for each size."""
+    title = f"One change to all subscribers, until the last one has it; received on {where}"
+    tables = [table(size, ways) for size, ways in taken.items()]
+    return Report("fanout", title, tables, {str(size): data(taken[size], size) for size in taken})
+
+
+def table(size: int, ways: Taken) -> Table:
+    """Medians, and their ratios to the hub's."""
+    hub_ms, hub_us = (median(values) for values in zip(*ways["hub"], strict=True))
+    rows = []
+    for name, rounds in ways.items():
         times, work = zip(*rounds, strict=True)
         rows.append(
             [
@@ -253,7 +256,13 @@ def report(taken: Taken, size: int, where: str) -> Report:
                 f"{median(work) / hub_us:.2f}",
             ]
         )
-        data[name] = {"ms": times, "us_each": [each / size for each in work]}
     heads = ["way", "× hub", "median", "p90", "CPU each", "× hub"]
-    title = f"One change to {size:,} subscribers, until the last one has it; received on {where}"
-    return Report("fanout", title, [Table(heads, rows)], data)
+    return Table(heads, rows, f"{size:,} subscribers")
+
+
+def data(ways: Taken, size: int) -> dict[str, Any]:
+    """The same, round by round."""
+    return {
+        name: {"ms": [ms for ms, _ in rounds], "us_each": [us / size for _, us in rounds]}
+        for name, rounds in ways.items()
+    }

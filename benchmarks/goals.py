@@ -60,11 +60,12 @@ def below_the_limit(data: Data) -> float | None:
 
 
 def times_faster(other: str) -> Measured:
-    """How much later the last one has a change that was sent the other way."""
+    """How much later the last one has a change that was sent the other way, at the worst size."""
 
     def measured(data: Data) -> float | None:
-        ways = data.get("fanout", {})
-        return median(ways[other]["ms"]) / median(ways["hub"]["ms"]) if ways else None
+        sizes = data.get("fanout", {}).values()
+        times = [(median(ways[other]["ms"]), median(ways["hub"]["ms"])) for ways in sizes]
+        return min((theirs / ours for theirs, ours in times), default=None)
 
     return measured
 

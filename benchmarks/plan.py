@@ -26,11 +26,16 @@ class Plan:
     """Orders in a second, where they come at fixed times."""
     many: int = 20_000
     """Jobs, or workers, of which the memory is measured."""
-    crowd: int = 2_000
-    """Subscribers, likewise."""
+    crowds: tuple[int, ...] = (2_000, 5_000)
+    """Subscribers; where one number is enough, the first."""
     phones: int = 200
     orders: int = 2_000
     """Orders in each simulated bar."""
+
+    @property
+    def crowd(self) -> int:
+        """How many follow."""
+        return self.crowds[0]
 
     def deepest(self, side: Side) -> int:
         """How deep that side is measured at most."""
@@ -44,7 +49,7 @@ QUICK = Plan(
     depths=(0, 200),
     per_s=50.0,
     many=500,
-    crowd=50,
+    crowds=(50,),
     phones=5,
     orders=100,
 )

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
 from typing import cast
+
+import uvloop
 
 from benchmarks.servers import Server
 
@@ -64,3 +69,28 @@ async def subscribers(
     finally:
         for one in crowd:
             one.leave()
+
+
+@asynccontextmanager
+async def subscribers_apart(server: Server, count: int) -> AsyncIterator[None]:
+    """The same in a process that gives way to all others: reading is not to delay who measures."""
+    pipe, end = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=_follow, args=(server, count, end), daemon=True)
+    process.start()
+    await asyncio.to_thread(pipe.recv)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def _follow(server: Server, count: int, pipe: Connection) -> None:
+    os.nice(19)
+
+    async def follow() -> None:
+        async with subscribers(server, count):
+            pipe.send("all have joined")
+            await asyncio.Event().wait()
+
+    uvloop.run(follow())

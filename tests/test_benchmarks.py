@@ -61,6 +61,14 @@ async def test_orders_are_measured_while_others_follow(tmp_path: Path) -> None:
     assert all(0 < ms < 5_000 for side in found["crowd"].values() for ms in side["p99_ms"])
 
 
+async def test_one_change_is_measured_in_all_ways_of_sending_it(tmp_path: Path) -> None:
+    """Each way reaches everybody, and takes some time and some work for it."""
+    ways = (await measured(tmp_path, "fanout"))["fanout"]["50"]
+    assert list(ways) == ["hub", "await ws.send", "websockets.broadcast", "bare transport.write"]
+    assert all(0 < ms < 5_000 for way in ways.values() for ms in way["ms"])
+    assert all(us > 0 for way in ways.values() for us in way["us_each"])
+
+
 async def test_dispatchers_that_share_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the one in memory: what all of them and Redis cost, and when one is taken over."""
     program()
