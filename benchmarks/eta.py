@@ -12,7 +12,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count, product
 from statistics import median
 
@@ -141,7 +141,7 @@ class Bar:
             self.outcomes.append(Outcome(promise, now_s - promise.at_s))
 
     def _tell(self, step: lifecycle.Step) -> Job:
-        job = replace(step.job, version=step.job.version + 1)
+        job = step.job._replace(version=step.job.version + 1)
         self._events.publish(step.note, job=job)
         return job
 

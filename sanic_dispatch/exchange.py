@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import ujson
@@ -46,7 +46,7 @@ class Content:
 
 def in_line(workers: Iterable[Worker]) -> list[Worker]:
     """A worker's place is only its order: count it anew."""
-    return [replace(worker, place=float(n)) for n, worker in enumerate(workers, 1)]
+    return [worker._replace(place=float(n)) for n, worker in enumerate(workers, 1)]
 
 
 def lines_of(content: Content) -> Iterator[bytes]:

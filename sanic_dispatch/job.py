@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import ujson
 
@@ -51,8 +50,7 @@ class Stage(StrEnum):
     IN_DOUBT = "in doubt"
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """Who has a job, by which way, how far the hand-over is, and since when (Unix seconds).
 
     ``is_again``: an earlier attempt with this worker was in doubt, so it may have the job already.
@@ -86,8 +84,7 @@ class Hold:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A job. ``data`` is the very bytes that were submitted; they are never encoded anew.
 
     ``ticket`` counts up and is what people see; ``id`` is a secret of 128 bits. ``place`` orders
@@ -207,7 +204,7 @@ class Job:
 
     def numbered(self, ticket: int) -> Job:
         """A job taken over from the original, with the ticket number that people will see."""
-        return replace(self, ticket=ticket, place=ticket)
+        return self._replace(ticket=ticket, place=ticket)
 
 
 PLAIN = re.compile(r"[ !#-\[\]-~]+")

@@ -8,7 +8,7 @@ state does not allow what happened.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -106,7 +106,7 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
     if job.state not in (State.WAITING, State.ASSIGNED):
         raise WrongState("assign", job.state)
     hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again=job.hold is not None)
-    assigned = replace(job, state=State.ASSIGNED, hold=hold, former=None, attempt=job.attempt + 1)
+    assigned = job._replace(state=State.ASSIGNED, hold=hold, former=None, attempt=job.attempt + 1)
     return Step(assigned, Note(Kind.JOB_ASSIGNED, now_s))
 
 
@@ -116,7 +116,7 @@ def accept(job: Job, policy: Policy, now_s: float) -> Step:
     fate = Fate.USED if hold.way is Way.PUT else Fate.STAYS
     if hold.worker.key is None and policy.lease_s is None:
         return _finish(job, State.DONE, Kind.JOB_DONE, now_s, fate=fate)
-    confirmed = replace(job, hold=replace(hold, stage=Stage.CONFIRMED, since_s=now_s))
+    confirmed = job._replace(hold=hold._replace(stage=Stage.CONFIRMED, since_s=now_s))
     return Step(confirmed, Note(Kind.JOB_CONFIRMED, now_s), fate)
 
 
@@ -130,7 +130,7 @@ def refuse(
     """
     hold = _hold(job, "refuse")
     if hold.is_again or blames_job:
-        job = replace(job, refusals=job.refusals + 1)
+        job = job._replace(refusals=job.refusals + 1)
     if job.refusals >= policy.max_attempts:
         return _give_up(job, now_s, reason)
     if hold.is_again:
@@ -145,7 +145,7 @@ def blame(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
     """
     if job.state.is_final:
         raise WrongState("blame", job.state)
-    blamed = replace(job, refusals=job.refusals + 1)
+    blamed = job._replace(refusals=job.refusals + 1)
     if job.state is State.WAITING and blamed.refusals >= policy.max_attempts:
         return _give_up(blamed, now_s, reason)
     return Step(blamed, Note(Kind.JOB_BLAMED, now_s, reason))
@@ -179,14 +179,14 @@ def end_lease(job: Job, now_s: float) -> Step:
     hold = _hold(job, "end the lease")
     fate = Fate.STAYS if hold.stage is Stage.CONFIRMED else Fate.ASIDE
     step = _free(job, now_s, "its lease ended", fate)
-    return step._replace(job=replace(step.job, former=hold))
+    return step._replace(job=step.job._replace(former=hold))
 
 
 def finish(job: Job, now_s: float, result: bytes | None = None) -> Step:
     """The work is done; also by a late word of the last holder, while nobody else has the job."""
     hold = job.former if job.state is State.WAITING else None
     hold = hold or _hold(job, "complete")
-    done = replace(job, result=result, hold=hold, former=None)
+    done = job._replace(result=result, hold=hold, former=None)
     return _finish(done, State.DONE, Kind.JOB_DONE, now_s, fate=_leave(hold))
 
 
@@ -199,7 +199,7 @@ def fail(job: Job, now_s: float, reason: str) -> Step:
 def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
     """The worker could not do it and another one may: back, until it was refused too often."""
     hold = _hold(job, "fail")
-    tried = replace(job, refusals=job.refusals + 1, spent=(*job.spent, hold.worker.callback_url))
+    tried = job._replace(refusals=job.refusals + 1, spent=(*job.spent, hold.worker.callback_url))
     if tried.refusals >= policy.max_attempts:
         return fail(tried, now_s, reason)
     return _free(tried, now_s, reason, _leave(hold))
@@ -208,7 +208,7 @@ def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 def extend(job: Job, now_s: float) -> Step:
     """The worker is still at it: its lease begins anew."""
     hold = _hold(job, "extend")
-    return Step(replace(job, hold=replace(hold, since_s=now_s)), Note(Kind.JOB_EXTENDED, now_s))
+    return Step(job._replace(hold=hold._replace(since_s=now_s)), Note(Kind.JOB_EXTENDED, now_s))
 
 
 def cancel(job: Job, now_s: float, reason: str = "") -> Step:
@@ -222,7 +222,7 @@ def move(job: Job, place: float, now_s: float, reason: str) -> Step:
     """An operator gives a waiting job another place."""
     if job.state is not State.WAITING:
         raise WrongState("move", job.state)
-    return Step(replace(job, place=place), Note(Kind.JOB_MOVED, now_s, reason))
+    return Step(job._replace(place=place), Note(Kind.JOB_MOVED, now_s, reason))
 
 
 def put_back(job: Job, now_s: float, reason: str) -> Step:
@@ -231,7 +231,7 @@ def put_back(job: Job, now_s: float, reason: str) -> Step:
         raise WrongState("put back", job.state)
     in_queue = job.hold is not None and job.hold.stage is not Stage.CONFIRMED
     fate = Fate.ASIDE if in_queue and job.state is State.ASSIGNED else Fate.STAYS
-    return _free(replace(job, refusals=0, attempt=0, finished_s=None), now_s, reason, fate)
+    return _free(job._replace(refusals=0, attempt=0, finished_s=None), now_s, reason, fate)
 
 
 def _hold(job: Job, act: str) -> Hold:
@@ -246,12 +246,12 @@ def _leave(hold: Hold) -> Fate:
 
 
 def _in_doubt(job: Job, now_s: float, reason: str) -> Step:
-    hold = replace(_hold(job, "doubt"), stage=Stage.IN_DOUBT, since_s=now_s)
-    return Step(replace(job, hold=hold, reason=reason), Note(Kind.JOB_DOUBTED, now_s, reason))
+    hold = _hold(job, "doubt")._replace(stage=Stage.IN_DOUBT, since_s=now_s)
+    return Step(job._replace(hold=hold, reason=reason), Note(Kind.JOB_DOUBTED, now_s, reason))
 
 
 def _free(job: Job, now_s: float, reason: str, fate: Fate) -> Step:
-    freed = replace(job, state=State.WAITING, hold=None, spent=_spent(job), reason=reason)
+    freed = job._replace(state=State.WAITING, hold=None, spent=_spent(job), reason=reason)
     return Step(freed, Note(Kind.JOB_RETURNED, now_s, reason), fate)
 
 
@@ -265,7 +265,7 @@ def _spent(job: Job) -> tuple[str, ...]:
 def _give_up(job: Job, now_s: float, reason: str) -> Step:
     """Failed by refusals: the last worker has not used its callback up."""
     return _finish(
-        replace(job, hold=None), State.FAILED, Kind.JOB_FAILED, now_s, reason, Fate.ASIDE
+        job._replace(hold=None), State.FAILED, Kind.JOB_FAILED, now_s, reason, Fate.ASIDE
     )
 
 
@@ -277,5 +277,5 @@ def _finish(
     reason: str = "",
     fate: Fate = Fate.STAYS,
 ) -> Step:
-    finished = replace(job, state=state, finished_s=now_s, reason=reason)
+    finished = job._replace(state=state, finished_s=now_s, reason=reason)
     return Step(finished, Note(kind, now_s, reason), fate)

@@ -6,8 +6,6 @@ is carried out. One at a time for each key: a second request waits for the first
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.control import Gate
@@ -135,7 +133,7 @@ class Registrations:
         """A worker that an operator has set aside is that with every callback."""
         for older in await self._pairs.workers.of_key(worker.key) if worker.key else []:
             if older.aside and older.aside.cause is Cause.OPERATOR:
-                return replace(worker, aside=older.aside)
+                return worker._replace(aside=older.aside)
         return worker
 
     async def _ask(self, worker: Worker) -> Job | None:

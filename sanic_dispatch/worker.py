@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -32,8 +31,7 @@ class Cause(StrEnum):
     """An operator said so: only an operator brings it back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aside:
+class Aside(NamedTuple):
     """Why a worker gets no job although it is still in the queue, and since when (Unix seconds).
 
     ``job_id`` is the job that it refused, or whose outcome it waits for.
@@ -51,8 +49,7 @@ class Aside:
         return cls(Cause(cause), float(since_s), _text(reason), _text(job_id))
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(NamedTuple):
     """A worker that waits. Its id is the callback: one call of a process instance.
 
     ``place`` orders the queue; the queue gives it, and in a file it is the order of the entries.
@@ -91,16 +88,16 @@ class Worker:
     def refused(self, reason: str, now_s: float, job_id: str) -> Worker:
         """The same worker after it did not take a job."""
         aside = Aside(Cause.REFUSED, now_s, reason, job_id)
-        return replace(self, aside=aside, refusals=self.refusals + 1)
+        return self._replace(aside=aside, refusals=self.refusals + 1)
 
     def awaiting(self, now_s: float, job_id: str, *, lost: bool) -> Worker:
         """The same worker, until the job of its old callback is settled."""
         cause = Cause.LOST if lost else Cause.AWAITS
-        return replace(self, aside=Aside(cause, now_s, "its last job is unsettled", job_id))
+        return self._replace(aside=Aside(cause, now_s, "its last job is unsettled", job_id))
 
     def sidelined(self, now_s: float, reason: str) -> Worker:
         """The same worker, until an operator brings it back."""
-        return replace(self, aside=Aside(Cause.OPERATOR, now_s, reason))
+        return self._replace(aside=Aside(Cause.OPERATOR, now_s, reason))
 
     def awaits(self, job_id: str) -> bool:
         """Whether it waits for the outcome of that job."""
@@ -118,7 +115,7 @@ class Worker:
 
     def back(self) -> Worker:
         """The same worker, usable again at its old place."""
-        return replace(self, aside=None)
+        return self._replace(aside=None)
 
     def to_stored(self) -> bytes:
         """Its JSON in ``workers.json``: the original's two keys first, then ours."""
@@ -139,7 +136,7 @@ class Worker:
         if self.label:
             stored["label"] = self.label
         if self.aside:
-            stored["aside"] = list(astuple(self.aside))
+            stored["aside"] = list(self.aside)
         if self.refusals:
             stored["refusals"] = self.refusals
         if self.version:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -148,7 +147,7 @@ def test_refused_goes_back_to_its_own_place_and_the_worker_aside() -> None:
     """Neither the job nor the worker is thrown away."""
     before = held()
     step = lifecycle.refuse(before, POLICY, NOW_S, "503")
-    assert step.job == replace(before, state=State.WAITING, hold=None, reason="503")
+    assert step.job == before._replace(state=State.WAITING, hold=None, reason="503")
     assert step.fate is Fate.ASIDE
 
 
@@ -157,7 +156,7 @@ def test_refused_by_an_answer_about_the_job_counts_at_once() -> None:
     before = held()
     step = lifecycle.refuse(before, POLICY, NOW_S, "500", blames_job=True)
     assert (step.job.state, step.job.refusals, step.fate) == (State.WAITING, 1, Fate.BLAMELESS)
-    worn = replace(before, refusals=2)
+    worn = before._replace(refusals=2)
     assert lifecycle.refuse(worn, POLICY, NOW_S, "500", blames_job=True).job.state is State.FAILED
 
 
@@ -169,7 +168,7 @@ def test_blame_fails_a_waiting_job_after_max_attempts() -> None:
 
 def test_blame_waits_for_the_attempt_under_way() -> None:
     """A blamed job that a worker has at the moment fails only if that one refuses too."""
-    blamed = lifecycle.blame(replace(held(), refusals=2), POLICY, NOW_S, "x").job
+    blamed = lifecycle.blame(held()._replace(refusals=2), POLICY, NOW_S, "x").job
     assert blamed.state is State.ASSIGNED
     failed = lifecycle.refuse(blamed, POLICY, NOW_S, "503")
     assert failed.job.state is State.FAILED
@@ -209,9 +208,9 @@ def test_retry_goes_back_until_there_were_enough_attempts() -> None:
 
     That the same worker got it several times, because it asked again, does not count.
     """
-    asked_again = replace(held(), attempt=20)
+    asked_again = held()._replace(attempt=20)
     assert lifecycle.retry(asked_again, POLICY, NOW_S, "no ice").job.state is State.WAITING
-    worn = replace(held(), refusals=2)
+    worn = held()._replace(refusals=2)
     assert lifecycle.retry(worn, POLICY, NOW_S, "no ice").job.state is State.FAILED
 
 
@@ -235,7 +234,7 @@ def test_a_lease_that_ends_gives_the_job_back_and_remembers_the_holder(
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
 def test_a_callback_that_took_a_job_stays_known_as_used_up(way: Way, stage: Stage) -> None:
     """Whoever gets the job next; a worker that speaks of the job has taken it."""
-    before = replace(held(way, stage), spent=("http://e/0",))
+    before = held(way, stage)._replace(spent=("http://e/0",))
     both = ("http://e/0", KEYED.callback_url)
     spent = both if stage is Stage.CONFIRMED else both[:1]
     for step, expected in (
@@ -251,7 +250,7 @@ def test_only_a_waiting_job_can_be_moved(state: State) -> None:
     """An operator's move changes the place and nothing else."""
     before = held() if state is State.ASSIGNED else job(state)
     if state is State.WAITING:
-        assert lifecycle.move(before, -1.0, NOW_S, "vip").job == replace(before, place=-1.0)
+        assert lifecycle.move(before, -1.0, NOW_S, "vip").job == before._replace(place=-1.0)
     else:
         with pytest.raises(WrongState):
             lifecycle.move(before, -1.0, NOW_S, "vip")

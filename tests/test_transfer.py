@@ -115,7 +115,7 @@ async def test_nothing_is_overwritten(mode: Mode, name: str, tmp_path: Path) -> 
 async def test_what_does_not_arrive_whole_is_taken_away_again(mode: Mode, tmp_path: Path) -> None:
     """All or nothing: two jobs of one id cannot both be stored."""
     content = await read_folder(await used(tmp_path / "old", Mode.SQLITE))
-    twice = replace(content, jobs=[*content.jobs, replace(content.jobs[-1], place=99.0)])
+    twice = replace(content, jobs=[*content.jobs, content.jobs[-1]._replace(place=99.0)])
     with pytest.raises(BrokenTransfer):
         await write_folder(settings_of(mode, tmp_path), twice)
     assert names_in(tmp_path) == {"old", ".dispatch.lock"}

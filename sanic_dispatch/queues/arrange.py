@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf, nextafter
 from typing import Generic
 
@@ -66,12 +66,12 @@ def _behind(last: float, record: R, fixed: set[float]) -> R:
     place = record.place if record.place > last else nextafter(last, inf)
     while place in fixed:
         place = nextafter(place, inf)
-    return record if place == record.place else replace(record, place=place)
+    return record if place == record.place else record._replace(place=place)
 
 
 def _known_or_newer(record: R, known: R | None) -> R:
     """An edit is a change like any other: what was decided on the version before is outdated."""
     if known is None:
         return record
-    same = replace(record, version=known.version) == known
-    return known if same else replace(record, version=known.version + 1)
+    same = record._replace(version=known.version) == known
+    return known if same else record._replace(version=known.version + 1)

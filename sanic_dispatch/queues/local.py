@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from math import inf, nextafter
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -125,7 +124,7 @@ class LocalQueue(Queue[R], Generic[R]):
     async def change(self, record: R, notes: Sequence[Note], undo: Undo = nothing) -> R:
         """Store a changed record whose turn it is."""
         self._check_version(record)
-        renewed = replace(record, version=record.version + 1)
+        renewed = record._replace(version=record.version + 1)
         return (await self._put(renewed, notes, Draft(), undo))[0]
 
     def hold(self, record_id: str) -> Callable[[], None]:
@@ -246,7 +245,7 @@ class LocalQueue(Queue[R], Generic[R]):
         while place in self._under_way.places or self.index.id_at(place) not in (None, record.id):
             place = nextafter(place, inf)
         self._last_place = max(self._last_place, place)
-        return record if place == record.place else replace(record, place=place)
+        return record if place == record.place else record._replace(place=place)
 
     # ---- what comes from outside
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import inf, nextafter
 
 from sanic_dispatch.errors import Outdated, UnknownJob
@@ -44,7 +43,7 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
         await self.refresh()
         await self.turn(job.id)
         self._check_version(job)
-        finished = replace(job, version=job.version + 1)
+        finished = job._replace(version=job.version + 1)
         await self._drop(finished, notes, self.ledger.adding(finished, self._last_ticket))
         return finished
 
@@ -56,7 +55,7 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
             raise UnknownJob
         if kept is None or kept.version != job.version:
             raise Outdated(job.id)
-        returned = replace(job, version=job.version + 1)
+        returned = job._replace(version=job.version + 1)
         return (await self._put(returned, notes, self.ledger.dropping([job.id])))[0]
 
     async def finished(self, job_id: str) -> Job | None:
@@ -90,14 +89,14 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
         self._last_ticket = max(self._last_ticket, ticket)
         # The ticket itself, not a float that equals it: one object less for every waiting job.
         place = ticket if ticket > self._last_place else nextafter(self._last_place, inf)
-        return replace(job, ticket=ticket, place=place)
+        return job._replace(ticket=ticket, place=place)
 
     def _taken_over(self, row: Row, known: Job | None) -> Job:
         job: Job = row.record
         if not job.ticket:
             job = job.numbered(known.ticket if known else self._last_ticket + 1)
         self._last_ticket = max(self._last_ticket, job.ticket)
-        return replace(job, place=known.place) if known else job
+        return job._replace(place=known.place) if known else job
 
     def _merge(self, edited: Edited) -> Merged:
         merged = super()._merge(edited)
@@ -106,5 +105,5 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
         return Merged(merged.rows, [*merged.changes, *draft.changes])
 
     def _publish_gone(self, job: Job, at_s: float) -> None:
-        cancelled = replace(job, state=State.CANCELLED, finished_s=at_s, reason=EDITED)
+        cancelled = job._replace(state=State.CANCELLED, finished_s=at_s, reason=EDITED)
         self._publish([Note(Kind.JOB_CANCELLED, at_s, EDITED)], cancelled)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sanic_dispatch.events import Kind, Note
 from sanic_dispatch.queues.local import EDITED, LocalQueue
 from sanic_dispatch.queues.store import Row, Shelf
@@ -18,12 +16,12 @@ class LocalWorkerQueue(LocalQueue[Worker]):
     changed = Kind.WORKER_CAME_BACK
 
     def _at_end(self, worker: Worker) -> Worker:
-        return replace(worker, place=self._last_place + 1)
+        return worker._replace(place=self._last_place + 1)
 
     def _taken_over(self, row: Row, known: Worker | None) -> Worker:
         place = known.place if known else row.place
         worker: Worker = row.record
-        return worker if worker.place == place else replace(worker, place=place)
+        return worker if worker.place == place else worker._replace(place=place)
 
     def _publish_gone(self, worker: Worker, at_s: float) -> None:
         self._publish([Note(Kind.WORKER_DROPPED, at_s, EDITED)], worker)

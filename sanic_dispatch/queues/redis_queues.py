@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any, ClassVar, Generic
 
 from sanic_dispatch.errors import AlreadyQueued, Outdated, StorageFailed, UnknownJob
@@ -186,7 +185,7 @@ class RedisJobQueue(RedisQueue[Job], JobQueue):
             heads = [job_of(each, b"") for each in stored[first : first + AT_ONCE]]
             data = await self._link.read_many("HMGET", "data", *(head.id for head in heads))
             found = zip(heads, data, strict=True)
-            jobs += [replace(head, data=each) for head, each in found if each is not None]
+            jobs += [head._replace(data=each) for head, each in found if each is not None]
         return jobs
 
     def _flat(self, record: Job) -> Flat:

@@ -5,7 +5,6 @@ What the scripts have to change stands in fields of its own; the rest they pass 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import ujson
@@ -80,7 +79,7 @@ def job_of(stored: bytes, data: bytes) -> Job:
 def flat_worker(worker: Worker) -> Flat:
     """A worker; a job's hold gets its ``stored``, with the version."""
     fields = {
-        "stored": replace(worker, version=0).to_stored().decode(),
+        "stored": worker._replace(version=0).to_stored().decode(),
         "place": repr(worker.place),
         "version": str(worker.version),
         "free": "1" if worker.is_free else "0",
@@ -93,7 +92,7 @@ def worker_of(stored: bytes) -> Worker:
     """A worker as it was stored. Raises KeyError, TypeError or ValueError where it is none."""
     fields = ujson.loads(stored)
     worker = Worker.from_dict(ujson.loads(fields["stored"]))
-    return replace(worker, place=float(fields["place"]), version=int(fields["version"]))
+    return worker._replace(place=float(fields["place"]), version=int(fields["version"]))
 
 
 def _hold_of(stored: str | None) -> Hold | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -146,7 +145,7 @@ def _flat(change: Change) -> tuple[dict[str, Any], bytes]:
     record = DECODERS[change.shelf](one_object(change.stored))
     what["place"] = repr(change.place)
     if change.shelf is Shelf.WORKERS:
-        return {**what, "record": flat_worker(replace(record, place=change.place))}, b""
+        return {**what, "record": flat_worker(record._replace(place=change.place))}, b""
     if change.shelf is Shelf.JOBS:
-        record = replace(record, place=change.place)
+        record = record._replace(place=change.place)
     return {**what, "record": flat_job(record)}, record.data

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 from time import monotonic
@@ -194,7 +193,7 @@ class Stream:
         job = worker = None
         if stored := fields.get(b"job"):
             job = job_of(stored, fields.get(b"data", UNKNOWN))
-            job = replace(job, data=data.setdefault(job.id, job.data))
+            job = job._replace(data=data.setdefault(job.id, job.data))
             worker = job.worker
         elif stored := fields.get(b"worker"):
             worker = worker_of(stored)

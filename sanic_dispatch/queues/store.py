@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -87,7 +86,7 @@ class Row(NamedTuple):
         if b"\\u" in stored:
             record.to_stored()  # half a character in one of our texts cannot be encoded again
         if shelf is Shelf.WORKERS:
-            record = replace(record, place=place)
+            record = record._replace(place=place)
         if shelf is Shelf.JOBS and record.ticket:
             place = record.place
         return cls(place, record, stored)

@@ -11,7 +11,6 @@ import json
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -211,7 +210,7 @@ def fail_and_keep(batch: list[Any], error: Exception) -> None:
 def to_the_tail(job: Job, *args: Any) -> Any:
     """A job went to the tail after one failed PUT."""
     step = FREE(job, *args)
-    return step._replace(job=replace(step.job, place=step.job.place + 1000))
+    return step._replace(job=step.job._replace(place=step.job.place + 1000))
 
 
 def encoded_anew(job: Job) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -162,7 +161,7 @@ class Story:
 
     def register(self, name: str, *, kind: Kind = Kind.WORKER_REGISTERED, **values: Any) -> Worker:
         """A worker that waits."""
-        worker = replace(robot(name), **values)
+        worker = robot(name)._replace(**values)
         self.events.publish(Note(kind, self.now_s), worker=worker)
         return worker
 
@@ -205,7 +204,7 @@ class Story:
 
     def move(self, ticket: int, place: float) -> None:
         """An operator moves it."""
-        self._tell(replace(self.jobs[ticket], place=place), Note(Kind.JOB_MOVED, self.now_s))
+        self._tell(self.jobs[ticket]._replace(place=place), Note(Kind.JOB_MOVED, self.now_s))
 
     def pause(self, kind: Kind = Kind.DISPATCH_PAUSED) -> None:
         """No hand-overs for a while."""
@@ -226,7 +225,7 @@ class Story:
         self._tell(step.job, step.note)
 
     def _tell(self, job: Job, note: Note) -> None:
-        self.jobs[job.ticket] = replace(job, version=job.version + 1)
+        self.jobs[job.ticket] = job._replace(version=job.version + 1)
         self.events.publish(note, job=self.jobs[job.ticket])
 
 

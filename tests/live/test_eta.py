@@ -219,8 +219,7 @@ def test_a_worker_that_never_says_when_it_is_done_teaches_nothing() -> None:
     story.events.subscribe(line.fold)
     for _ in range(10):
         ticket = story.submit()
-        worker = robot("curl")
-        object.__setattr__(worker, "key", None)
+        worker = robot("curl")._replace(key=None)
         story.assign(ticket, worker, Way.PUT)
         story.loop.run(0.1)
         story.confirm(ticket)

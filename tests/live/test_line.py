@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from sanic_dispatch.events import Kind
@@ -224,7 +222,7 @@ def test_the_number_counts_every_change(story: Story, line: Line) -> None:
 def test_edits_from_outside_do_no_harm(story: Story, line: Line) -> None:
     """A job that got another place without an event is found again at the next one."""
     story.submit()
-    story.jobs[1] = replace(story.jobs[1], place=7.5)
+    story.jobs[1] = story.jobs[1]._replace(place=7.5)
     story.assign(1)
     assert (tickets(line), line.bar().assigned) == ([], 1)
 

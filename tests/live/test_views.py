@@ -295,6 +295,5 @@ def test_a_restart_is_no_reason_to_forget_how_long_things_take(story: Story) -> 
 )
 def test_a_link_only_where_the_callback_is(instance_url: str, is_shown: bool) -> None:
     """Any client can claim to be any instance."""
-    worker = robot("r1")
-    object.__setattr__(worker, "instance_url", instance_url)
+    worker = robot("r1")._replace(instance_url=instance_url)
     assert link_of(worker) == (instance_url if is_shown else None)

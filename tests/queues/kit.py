@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -211,17 +211,17 @@ def held(job: Job, by: Worker, way: Way = Way.PUT, stage: Stage = Stage.UNDER_WA
     """The job in the hands of that worker."""
     assigned = assign(job, by, way, 2.0).job
     assert assigned.hold
-    return replace(assigned, hold=replace(assigned.hold, stage=stage))
+    return assigned._replace(hold=assigned.hold._replace(stage=stage))
 
 
 def free(job: Job) -> Job:
     """The job back in line."""
-    return replace(job, state=State.WAITING, hold=None)
+    return job._replace(state=State.WAITING, hold=None)
 
 
 def done(job: Job, at_s: float = 9.0, result: bytes | None = None) -> Job:
     """The job, finished."""
-    return replace(job, state=State.DONE, finished_s=at_s, result=result)
+    return job._replace(state=State.DONE, finished_s=at_s, result=result)
 
 
 async def ids(queue: Any) -> list[str]:

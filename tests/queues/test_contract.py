@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,7 +56,7 @@ async def test_a_place_is_kept(line: Line) -> None:
 async def test_a_record_is_moved(line: Line) -> None:
     """Replaced with another place, a record stands there, also after opening again."""
     first, second, third = await enqueued(line, 3)
-    await line.queue.replace(replace(third, place=(first.place + second.place) / 2))
+    await line.queue.replace(third._replace(place=(first.place + second.place) / 2))
     assert await ids(line.queue) == [first.id, third.id, second.id]
     if line.bench.backend.is_durable:
         await line.bench.reopen()
@@ -67,7 +66,7 @@ async def test_a_record_is_moved(line: Line) -> None:
 async def test_a_taken_place_is_not_taken_twice(line: Line) -> None:
     """Moved to where somebody stands, a record comes right behind that one."""
     first, second, third = await enqueued(line, 3)
-    await line.queue.replace(replace(third, place=first.place))
+    await line.queue.replace(third._replace(place=first.place))
     assert await ids(line.queue) == [first.id, third.id, second.id]
 
 
@@ -75,7 +74,7 @@ async def test_two_moves_to_one_place(line: Line) -> None:
     """Two records moved to one place at the same time both find one."""
     first, second, third = await enqueued(line, 3)
     place = third.place + 1
-    moves = [line.queue.replace(replace(record, place=place)) for record in (first, second)]
+    moves = [line.queue.replace(record._replace(place=place)) for record in (first, second)]
     await asyncio.gather(*moves)
     assert await ids(line.queue) == [third.id, first.id, second.id]
 
@@ -83,7 +82,7 @@ async def test_two_moves_to_one_place(line: Line) -> None:
 async def test_the_end_is_behind_all(line: Line) -> None:
     """A newcomer stands behind one that was moved to the end."""
     first, second = await enqueued(line, 2)
-    await line.queue.replace(replace(first, place=second.place + 10.5))
+    await line.queue.replace(first._replace(place=second.place + 10.5))
     newest = await line.queue.enqueue(line.new(7))
     assert await ids(line.queue) == [second.id, first.id, newest.id]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,7 +144,7 @@ async def test_a_callback_is_used_up(bench: Bench) -> None:
 async def test_a_callback_that_was_used_before_is_known(bench: Bench) -> None:
     """By the job that it took, whoever has that now, and after opening again."""
     jobs, spent = bench.pairs.jobs, (worker(1).callback_url, worker(2).callback_url)
-    waiting = replace(await jobs.enqueue(job(1)), spent=spent)
+    waiting = (await jobs.enqueue(job(1)))._replace(spent=spent)
     stored = await jobs.replace(held(waiting, worker(3)))
     if bench.backend.is_durable:
         await bench.reopen()
@@ -299,5 +298,5 @@ async def test_a_final_state_is_one_of_the_words(bench: Bench) -> None:
     """A cancelled job is kept like any other that is finished."""
     jobs = bench.pairs.jobs
     waiting = await jobs.enqueue(job(1))
-    stored = await jobs.finish(replace(waiting, state=State.CANCELLED, finished_s=3.0))
+    stored = await jobs.finish(waiting._replace(state=State.CANCELLED, finished_s=3.0))
     assert await jobs.finished(waiting.id) == stored

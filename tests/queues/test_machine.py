@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +213,7 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def confirm(self, pick: int) -> None:
         record = self.record(self.bench.pairs.jobs, list(self.model.held), pick)
-        sure = replace(record, hold=replace(record.hold, stage=Stage.CONFIRMED))
+        sure = record._replace(hold=record.hold._replace(stage=Stage.CONFIRMED))
         self.step(self.bench.pairs.jobs.replace(sure), lambda _: None)
         self.clear()
 

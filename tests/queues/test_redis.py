@@ -7,7 +7,6 @@ import random
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +71,10 @@ async def test_every_digit_is_kept(opened: Open) -> None:
     pairs = await opened()
     data = b'{"n": 9007199254740993, "x": 0.1000, "s": "\\u0000\xc3\xa9/"}'
     stored = await pairs.jobs.enqueue(job(1, data))
-    moved = await pairs.jobs.replace(replace(stored, place=0.1 + 0.2))
+    moved = await pairs.jobs.replace(stored._replace(place=0.1 + 0.2))
     assert moved.place == 0.1 + 0.2
-    by = replace(worker(1, Key("i/é", 'a"1')), label="Ada / é", version=3)
-    taken = await pairs.jobs.replace(replace(held(moved, by), reason="a\nb"))
+    by = worker(1, Key("i/é", 'a"1'))._replace(label="Ada / é", version=3)
+    taken = await pairs.jobs.replace(held(moved, by)._replace(reason="a\nb"))
     again = await pairs.jobs.get(taken.id)
     assert again == taken
     assert again.data == data
@@ -95,15 +94,15 @@ async def test_a_script_assigns_as_the_lifecycle_does(opened: Open, way: Way) ->
         aside = await pairs.workers.get(by.id)
         back = await pairs.workers.replace(aside.refused("busy", 2.0, "j"))
         by = await pairs.workers.replace(back.back())
-    waiting = await pairs.jobs.enqueue(replace(job(1), spent=("http://engine/callbacks/9/",)))
+    waiting = await pairs.jobs.enqueue(job(1)._replace(spent=("http://engine/callbacks/9/",)))
     if way is Way.PUT:
         paired = await pairs.pair(now_s)
         assert paired.worker == by
         taken = paired.job
     else:
         taken = await pairs.ask(by, now_s)
-    expected = assign(waiting, replace(by, place=0.0), way, now_s).job
-    assert taken == replace(expected, version=waiting.version + 1)
+    expected = assign(waiting, by._replace(place=0.0), way, now_s).job
+    assert taken == expected._replace(version=waiting.version + 1)
     for url in expected.callbacks:
         assert await pairs.jobs.at_callback(url) == taken
     assert await pairs.jobs.of_key(Key("i1", "a1")) == [taken]
@@ -244,7 +243,7 @@ async def test_all_keys_are_in_one_slot(tmp_path: Path) -> None:
             await pairs.workers.enqueue(worker(1))
             assert isinstance(paired := await pairs.offer(job(1), 1.0), Paired)
             kept = await pairs.jobs.finish(done(paired.job), SUBMITTED)
-            await pairs.jobs.put_back(replace(kept, state=job(1).state, hold=None), SUBMITTED)
+            await pairs.jobs.put_back(kept._replace(state=job(1).state, hold=None), SUBMITTED)
             assert await pairs.ask(worker(2), 1.0)
             assert await pairs.workers.remove(worker(1).id)
     finally:
@@ -545,8 +544,8 @@ async def test_what_is_taken_over_can_be_asked_for_again(opened: Open, impatient
         assert await cleo.pairs.hold_named_workers() == []
     await bert.pairs.peers.leave()
     assert await cleo.pairs.hold_named_workers() == [paired.job]
-    unsure = replace(paired.job.hold, stage=Stage.IN_DOUBT)
-    settled = await cleo.pairs.jobs.replace(replace(paired.job, hold=unsure), SUBMITTED)
+    unsure = paired.job.hold._replace(stage=Stage.IN_DOUBT)
+    settled = await cleo.pairs.jobs.replace(paired.job._replace(hold=unsure), SUBMITTED)
     assert await cleo.pairs.hold_named_workers() == []
     assert await cleo.pairs.jobs.get(settled.id) == settled
 
@@ -562,8 +561,8 @@ async def test_the_worker_of_a_dead_dispatcher(opened: Open, impatient: None, en
     if end == "returned":
         await ada.pairs.jobs.replace(free(paired.job), SUBMITTED)
     elif end == "confirmed":
-        sure = replace(paired.job.hold, stage=Stage.CONFIRMED)
-        await ada.pairs.jobs.replace(replace(paired.job, hold=sure), SUBMITTED)
+        sure = paired.job.hold._replace(stage=Stage.CONFIRMED)
+        await ada.pairs.jobs.replace(paired.job._replace(hold=sure), SUBMITTED)
     else:
         await ada.pairs.jobs.finish(done(paired.job), SUBMITTED)
     ada.stop_signs()
@@ -595,13 +594,13 @@ async def test_who_comes_back_too_late_is_fenced_off(opened: Open, impatient: No
     ada.stop_signs()
     await asyncio.wait_for(bert.orphans.wait(), 20)
     [orphan] = await bert.pairs.hold_named_workers()
-    await bert.pairs.jobs.replace(replace(orphan, reason="taken over"), SUBMITTED)
+    await bert.pairs.jobs.replace(orphan._replace(reason="taken over"), SUBMITTED)
     late = asyncio.create_task(ada.pairs.peers.may_hand_over(paired.job))
     ada.pairs.peers._timer = asyncio.create_task(ada.pairs.peers._live())
     assert await late is False
     assert ada.pairs._link.by != before
     with pytest.raises(Outdated):
-        await ada.pairs.jobs.replace(replace(paired.job, reason="late"), SUBMITTED)
+        await ada.pairs.jobs.replace(paired.job._replace(reason="late"), SUBMITTED)
 
 
 async def test_one_that_is_late_gives_all_others_time(opened: Open, impatient: None) -> None:
@@ -655,7 +654,7 @@ async def test_a_note_of_another_process_is_waited_for(opened: Open) -> None:
     assert await ada.pairs.peers.has_settled(taken) is False
     waiting = asyncio.create_task(bert.pairs.peers.has_settled(taken))
     await turns()
-    sure = replace(taken, hold=replace(taken.hold, stage=Stage.CONFIRMED))
+    sure = taken._replace(hold=taken.hold._replace(stage=Stage.CONFIRMED))
     await ada.pairs.jobs.replace(sure, SUBMITTED)
     assert await waiting is True
     assert await bert.pairs.peers.has_settled(taken) is True
@@ -789,7 +788,7 @@ async def test_a_lock_that_was_lost(prefix: str, impatient: None) -> None:
     first = Lock(url, prefix)
     async with first.held():
         store = RedisStore(url, first)
-        row = Row.of(replace(job(1), ticket=1, place=1.0))
+        row = Row.of(job(1)._replace(ticket=1, place=1.0))
         change = Change(Shelf.JOBS, job(1).id, None, row.place, row.stored)
         store.write([change])
         first.link.by, lost = "somebody else", first.link.by
