@@ -21,7 +21,7 @@ from benchmarks import wire
 from benchmarks.load import clients
 from benchmarks.plan import Plan
 from benchmarks.report import Report, Table
-from benchmarks.servers import ROOT, Server, Side, folder_of_its_own, free_port, listening
+from benchmarks.servers import COMPILED, ROOT, Server, Side, folder_of_its_own, free_port, listening
 
 FEW, MANY = 100, 600
 CLIENTS = 16
@@ -109,7 +109,7 @@ def _watched(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
             f"--log-file={folder}/%p.log", *command,
         ],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **COMPILED, "PYTHONHASHSEED": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -30,8 +30,13 @@ from sanic_dispatch.transfer import write_folder
 ROOT = Path(__file__).parents[1]
 TOKEN = "operator-of-the-benchmarks"
 MOST_JOBS = 10_000_000
-START_S = 60.0
-AT = to_rfc3339(1_732_412_340.0)
+START_S = 300.0
+"""How long a server may take until it listens: under valgrind, on a slow machine, minutes."""
+FIRST_S, APART_S = 1_732_412_340.0, 0.25
+"""When the first job in a file was submitted (Unix seconds), and how far they are apart."""
+
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Python keeps what it has compiled, as it does where this is installed."""
 
 ORIGINAL_MODES = ("InMemory", "JsonFile", "CachedJsonFile")
 
@@ -92,6 +97,11 @@ class Server:
         return machine.rss(self.process.pid) if self.process else 0
 
 
+def submitted_at(number: int) -> str:
+    """When the job of that number came."""
+    return to_rfc3339(FIRST_S + number * APART_S)
+
+
 def ours(mode: Mode, *more: str) -> Side:
     """This project in that mode, as it is by default otherwise."""
 
@@ -104,7 +114,7 @@ def ours(mode: Mode, *more: str) -> Side:
         ]  # fmt: skip
 
     async def fill(folder: Path, depth: int) -> None:
-        jobs = [Job(f"{n:032x}", n, DATA, AT, float(n)) for n in range(1, depth + 1)]
+        jobs = [Job(f"{n:032x}", n, DATA, submitted_at(n), n) for n in range(1, depth + 1)]
         settings = Settings.of(mode, data_dir=folder)
         await write_folder(settings, Content(Facts(depth, secret="00" * 32), [], jobs, []))
 
@@ -121,7 +131,8 @@ def original(path: str, mode: str) -> Side:
     async def fill(folder: Path, depth: int) -> None:
         data = json.loads(DATA)
         jobs = [
-            {"id": str(UUID(int=n)), "data": data, "submitted_at": AT} for n in range(1, depth + 1)
+            {"id": str(UUID(int=n)), "data": data, "submitted_at": submitted_at(n)}
+            for n in range(1, depth + 1)
         ]
         (folder / "jobs.json").write_text(json.dumps(jobs))
 
@@ -182,7 +193,7 @@ def launched(side: Side, folder: Path) -> Iterator[Server]:
     process = subprocess.Popen(
         side.command(folder, port),
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **COMPILED},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: os.sched_setaffinity(0, machine.server_cores()),

@@ -103,8 +103,10 @@ async def _serve_until(
     stop: Stop, app: Sanic[Any, Any], sock: socket, tls: SSLContext | None
 ) -> None:
     log, clock = structlog.get_logger(), SystemClock()
-    async with serving(app, sock, tls):
-        gc.freeze()  # what is there now stays: the collector need not look through it again
+    async with AsyncExitStack() as stack:
+        with no_collection():
+            await stack.enter_async_context(serving(app, sock, tls))
+            gc.freeze()  # what is there now stays: the collector need never look through it
         await stop.wait()
         began_s = clock.monotonic_s()
         log.info("dispatch.stopping", hint="a second signal ends it at once")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from typing import NamedTuple
 
-from sanic_dispatch.job import PLAIN, Job, in_range
+from sanic_dispatch.clock import from_rfc3339
+from sanic_dispatch.job import PLAIN, Job
 from sanic_dispatch.strict_json import Entry, object_at, value_end
 
 _HEAD = re.compile(rf'{{"id":"({PLAIN.pattern})","data":')
-_TAIL = re.compile(rf',"submitted_at":"({PLAIN.pattern})","ticket":([1-9][0-9]{{0,15}})}}')
+_TAIL = re.compile(rf',"submitted_at":"({PLAIN.pattern})","ticket":([1-9][0-9]{{0,14}})}}')
+"""No ticket of fifteen digits is out of range."""
 
 
 class NewEntry(NamedTuple):
@@ -34,14 +35,20 @@ def job_at(text: str, at: int) -> tuple[Entry | NewEntry, int]:
     """
     if head := _HEAD.match(text, at):
         end = value_end(text, head.end())
-        if tail := _TAIL.match(text, end):
-            with suppress(ValueError):
-                job = _new_job(head[1], text[head.end() : end], tail[1], int(tail[2]))
-                return NewEntry(job, text, at, tail.end()), tail.end()
+        tail = _TAIL.match(text, end)
+        if tail and _is_time(tail[1]):
+            job = _new_job(head[1], text[head.end() : end], tail[1], int(tail[2]))
+            return NewEntry(job, text, at, tail.end()), tail.end()
     return object_at(text, at)
 
 
+def _is_time(text: str) -> bool:
+    try:
+        from_rfc3339(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _new_job(job_id: str, data: str, submitted_at: str, ticket: int) -> Job:
-    job = Job(job_id, in_range(ticket), data.encode(), submitted_at, ticket)
-    job.check()
-    return job
+    return Job(job_id, ticket, data.encode(), submitted_at, ticket)

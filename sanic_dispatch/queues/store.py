@@ -81,8 +81,10 @@ class Row(NamedTuple):
 
         Raises one of UNREADABLE where the entry is no such record.
         """
-        record = entry.job if isinstance(entry, NewEntry) else DECODERS[shelf](entry)
         stored = entry.encoded()
+        if isinstance(entry, NewEntry):
+            return cls(entry.job.place, entry.job, stored)
+        record = DECODERS[shelf](entry)
         if b"\\u" in stored:
             record.to_stored()  # half a character in one of our texts cannot be encoded again
         if shelf is Shelf.WORKERS:
