@@ -10,11 +10,15 @@ from sanic_dispatch.live.wire import has_room
 
 
 class EventStream:
-    """Frames that are on their way, seldom more than one: whoever sends them waits for the peer."""
+    """Frames that are on their way, seldom more than one: whoever sends them waits for the peer.
+
+    ``cut`` ends the connection under it at once.
+    """
 
     transport = "event_stream"
 
-    def __init__(self) -> None:
+    def __init__(self, cut: Callable[[], None]) -> None:
+        self._cut = cut
         self._waiting: list[bytes] = []
         self._sending: list[bytes] = []
         self._changed = asyncio.Event()
@@ -38,8 +42,9 @@ class EventStream:
         self._changed.set()
 
     def abort(self) -> None:
-        """End the stream, also in the middle of a frame."""
+        """Cut the connection: whoever sends still waits for the peer, which does not read."""
         self.close(1006)
+        self._cut()
 
     async def send_by(self, send: Callable[[bytes], Awaitable[object]]) -> None:
         """Send what there is, as soon as there is something, until the end."""

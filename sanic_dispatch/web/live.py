@@ -145,8 +145,9 @@ def _document() -> bytes:
 
 async def _stream(request: Request) -> None:
     since = request.headers.get("last-event-id") or _parameter(request, "since")
-    limit_kernel(cast(asyncio.BaseTransport, request.transport))
-    wire = EventStream()
+    transport = cast(asyncio.Transport, request.transport)
+    limit_kernel(transport)
+    wire = EventStream(transport.abort)
     await _catch_up(request)
     client = _follow(request, wire, since)
     try:

@@ -502,6 +502,28 @@ async def test_last_event_id_wins_over_since(bar: Bar) -> None:
         assert set((await next_event(response))[1]) == {"at", "now"}
 
 
+async def test_who_never_reads_an_event_stream_is_cut(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection too is gone then, without another word, with all that was held for it."""
+    monkeypatch.setattr("sanic_dispatch.live.hub.PATIENCE_S", 0.3)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", bar.port))
+        sock.sendall(b"GET /state HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+        async with asyncio.timeout(20), bar.connect() as reader:
+            while not bar.hub.pushed.cut:
+                await frame(reader)
+                for _ in range(40):
+                    ticket = bar.story.submit({"drink": secrets.token_hex(40)})
+                    if ticket > 40:
+                        bar.story.cancel(ticket - 40)
+        sock.setblocking(False)
+        async with asyncio.timeout(5):
+            while data := await asyncio.get_running_loop().sock_recv(sock, 65536):
+                assert not data.endswith(b"\r\n0\r\n\r\n")
+
+
 async def test_an_event_stream_ends_when_the_server_stops(bar: Bar) -> None:
     """It does not hold the shutdown up."""
     async with bar.get(Accept="text/event-stream") as response:
