@@ -138,6 +138,14 @@ class Follower(asyncio.Protocol):
                 self.close(SPOKE if _can_be_read(event) else NOT_UTF8)
         self._send()
 
+    def pause_writing(self) -> None:
+        """Who does not read is not heard either: the answers to its pings would pile up here."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._transport.resume_reading()
+
     def eof_received(self) -> None:
         """The client has gone: the connection is closed after what is still to be sent."""
         self._frames.receive_eof()

@@ -9,7 +9,7 @@ import secrets
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -452,6 +452,22 @@ async def test_a_slow_reader_is_cut_and_holds_little(
                 held = max(held, *(c.wire.buffered() for c in bar.hub._clients))
         assert 0 < held <= 1024 * 1024
         assert state["bar"]["waiting"] == 40
+
+
+async def test_pings_of_a_slow_reader_do_not_pile_up(bar: Bar) -> None:
+    """Who pings and never reads is not listened to any more: the answers would be held for it."""
+    async with raw_client(bar, SO_RCVBUF=4096) as client:
+        await client.frame()
+        client.writer.transport.set_write_buffer_limits(high=64 * 1024)
+        pings = masked(0x89, b"x" * 125) * 1000
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                for _ in range(200):
+                    client.writer.write(pings)
+                    await client.writer.drain()
+        (follower,) = (each.wire for each in bar.hub._clients)
+        assert 0 < follower.buffered() <= 1024 * 1024
+        client.writer.transport.abort()
 
 
 # ---- the same without a websocket
