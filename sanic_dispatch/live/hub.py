@@ -152,10 +152,11 @@ class Hub:
     def leave(self, client: Client) -> None:
         """Forget a client; also one that was forgotten already."""
         channel = client.channel
+        if client not in self._clients:
+            return
+        self._clients.discard(client)
         channel.clients.pop(client, None)
-        if client in self._clients:
-            self._clients.discard(client)
-            self.pushed.clients[client.wire.transport, channel.topic.view] -= 1
+        self.pushed.clients[client.wire.transport, channel.topic.view] -= 1
         self._full.pop(client, None)
         if not channel.clients and channel.topic.order_id:
             self._orders.pop(channel.topic.order_id, None)

@@ -364,6 +364,19 @@ def test_an_owner_learns_at_once_what_happens_to_the_order(story: Story, hub: Hu
     assert states == ["waiting", "assigned", "assigned", "waiting", "cancelled"]
 
 
+def test_an_old_connection_that_ends_late_takes_nothing_away(story: Story, hub: Hub) -> None:
+    """The owner is back on a new one by then, and is still told at once."""
+    topic = order(story.submit())
+    old = hub.follow(FakeWire(), topic)
+    hub.cut_off(True)
+    hub.cut_off(False)
+    wire = followed(hub, topic)
+    hub.leave(old)
+    story.cancel(1)
+    story.loop.run(LEAST_REST_S)
+    assert wire.state["order"]["state"] == "cancelled"
+
+
 # ---- places in a long line
 
 
