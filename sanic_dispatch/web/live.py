@@ -144,11 +144,12 @@ def _document() -> bytes:
 
 
 async def _stream(request: Request) -> None:
-    since = request.headers.get("last-event-id") or _parameter(request, "since")
+    last_id = request.headers.get("last-event-id")
+    since = last_id or _parameter(request, "since")
     transport = cast(asyncio.Transport, request.transport)
     limit_kernel(transport)
     wire = EventStream(transport.abort)
-    await _catch_up(request)
+    await _catch_up(request, last_id)
     client = _follow(request, wire, since)
     try:
         headers = {**PRIVATE, "X-Accel-Buffering": "no"}
@@ -158,10 +159,10 @@ async def _stream(request: Request) -> None:
         hub_of(request).leave(client)
 
 
-async def _catch_up(request: Request) -> None:
+async def _catch_up(request: Request, last_id: str | None = None) -> None:
     """Hear first of what another process has told already, if that is what is asked for."""
     with suppress(Refusal, ValueError):
-        since = _cursor(_parameter(request, "since"))
+        since = _cursor(last_id or _parameter(request, "since"))
         await hub_of(request).catch_up(_topic(request), since)
 
 
