@@ -90,13 +90,16 @@ class Robots:
         if worker is None or self.busy.pop(worker.id, None) is None:
             return
         if now.state is State.DONE and worker.key:
-            self._leaving[worker.key] = at_s + LINGER_S
+            self._leaving[worker.key] = at_s
         if waited := self._lent.pop(worker.id, None):
             self._stand(waited)
 
     def expire(self, now_s: float) -> bool:
-        """Those that did not come back are gone; whether there were any."""
-        gone = [key for key, until_s in self._leaving.items() if until_s <= now_s]
+        """Those that did not come back are gone; whether there were any.
+
+        Either way, so that a clock that was set back keeps nobody.
+        """
+        gone = [key for key, at_s in self._leaving.items() if abs(now_s - at_s) >= LINGER_S]
         for key in gone:
             del self._leaving[key]
         return bool(gone)

@@ -190,6 +190,13 @@ def test_a_robot_between_two_jobs_is_still_there(story: Story, line: Line) -> No
     assert line.bar().robots == 1, "the one that waits"
 
 
+def test_a_robot_is_not_awaited_for_as_long_as_a_clock_went_back(story: Story, line: Line) -> None:
+    """Who has gone is not counted for an hour because the clock was set back by one."""
+    story.serve(10.0)
+    line.expire(story.now_s - 3600.0)
+    assert line.bar().robots == 0
+
+
 def test_a_worker_in_the_queue_that_holds_a_job_counts_once(story: Story, line: Line) -> None:
     """Also when it is changed in the queue, or used up, while it holds the job."""
     story.submit()
