@@ -21,7 +21,7 @@ from sanic_dispatch.live.frame import Cursor, encode
 from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.live.wire import Topic, Wire
 from sanic_dispatch.web.access import OPERATOR
-from sanic_dispatch.web.answers import NOSNIFF, PRIVATE
+from sanic_dispatch.web.answers import LOOKED_AT, NOSNIFF, PRIVATE
 from sanic_dispatch.web.context import hub_of
 from sanic_dispatch.web.errors import challenge, problem, word_of
 from sanic_dispatch.web.follower import Follower, handshake, limit_kernel, take_over
@@ -120,7 +120,6 @@ async def look(request: Request) -> HTTPResponse | None:
     return raw(frame.json, headers=PRIVATE, content_type="application/json")
 
 
-@live.get("/asyncapi.json")
 @describe(
     tag="live",
     answers={200: Answer("AsyncAPI 3.0.", in_json({"type": "object"}, None))},
@@ -128,6 +127,9 @@ async def look(request: Request) -> HTTPResponse | None:
 async def document(_: Request) -> HTTPResponse:
     """The channel as an AsyncAPI document."""
     return raw(_document(), headers=NOSNIFF, content_type="application/json")
+
+
+live.add_route(document, "/asyncapi.json", LOOKED_AT)
 
 
 def _no_websocket(answer: Response) -> HTTPResponse:

@@ -569,7 +569,10 @@ async def test_an_event_stream_ends_when_the_server_stops(bar: Bar) -> None:
 
 
 async def test_the_document_of_the_channel(bar: Bar) -> None:
-    """/asyncapi.json is the AsyncAPI document of this version."""
+    """/asyncapi.json is the AsyncAPI document of this version; HEAD is answered too."""
     async with bar.http.get(f"http://127.0.0.1:{bar.port}/asyncapi.json") as response:
         assert response.content_type == "application/json"
         assert await response.json() == asyncapi(__version__)
+        length = response.headers["Content-Length"]
+    async with bar.http.head(f"http://127.0.0.1:{bar.port}/asyncapi.json") as response:
+        assert (response.status, response.headers["Content-Length"]) == (200, length)
