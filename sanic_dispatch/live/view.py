@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from sanic_dispatch.live.frame import Cursor, Entries, Frame
+from sanic_dispatch.live.wire import MOST_BYTES
 
 RING = 512
 """How many patches back a cursor may be before it is told the whole state."""
@@ -118,7 +119,10 @@ class View:
             return Frame(self.at, now_s)
         if len(keys) > len(self.entries):
             return Frame(self.at, now_s, state=self.entries)
-        return Frame(self.at, now_s, patch={key: self.entries.get(key) for key in keys})
+        patch = Frame(self.at, now_s, patch={key: self.entries.get(key) for key in keys})
+        if len(patch.json) > MOST_BYTES:  # so long are the keys of what is gone
+            return Frame(self.at, now_s, state=self.entries)
+        return patch
 
     def _moment_of(self, known: Known) -> Moment | None:
         if isinstance(known, int):

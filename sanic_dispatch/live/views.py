@@ -15,9 +15,10 @@ from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.events import Event
 from sanic_dispatch.job import Job, State
 from sanic_dispatch.live import shown
-from sanic_dispatch.live.frame import Cursor, Entries, Frame
+from sanic_dispatch.live.frame import Cursor, Entries, Frame, encode
 from sanic_dispatch.live.line import Line
 from sanic_dispatch.live.order import Order
+from sanic_dispatch.live.robots import Robot
 from sanic_dispatch.live.view import FRESH_S, Known, Moment, View
 
 BOARD_WAITING = 50
@@ -29,6 +30,12 @@ MONITOR_FINISHED = 200
 MONITOR_FAILED = 500
 MONITOR_WORKERS = 500
 """How many of each kind are shown; the bar has the whole numbers."""
+
+ORDERS_BYTES = 600 * 1024
+WORKERS_BYTES = 250 * 1024
+LOG_BYTES = 100 * 1024
+REST_BYTES = 50 * 1024
+"""How much of each kind is shown, where its texts are long: all fits into one frame."""
 
 NEAR = 10
 """Whoever has so few before them, or fewer, is told of every step."""
@@ -62,6 +69,17 @@ class Item(NamedTuple):
     thing: Any
 
 
+class Kept(NamedTuple):
+    """What a key shows already, and how many bytes it takes."""
+
+    record: Any
+    size: int
+
+
+Share = tuple[int, Iterable[Item]]
+"""So many bytes for these items, the first of them first."""
+
+
 class LineView(ABC):
     """A view of the line as keys and objects."""
 
@@ -69,7 +87,7 @@ class LineView(ABC):
         self._line = line
         self._view = View(epoch, now_s)
         self._seen: Moment | None = None
-        self._records: dict[str, Any] = {}
+        self._kept: dict[str, Kept] = {}
 
     @property
     def head(self) -> Moment:
@@ -89,28 +107,38 @@ class LineView(ABC):
         return self._view.frame_since(known)
 
     @abstractmethod
-    def _items(self) -> Iterator[Item]:
+    def _shares(self) -> Iterable[Share]:
         """What is to be seen now."""
 
     def _changes(self) -> Entries:
-        before, now, patch = self._records, dict[str, Any](), Entries()
-        for key, record, draw, thing in self._items():
-            now[key] = record
-            if before.get(key) is not record:
-                patch[key] = draw(thing)
-        self._records = now
+        before, now, patch = self._kept, dict[str, Kept](), Entries()
+        for room, items in self._shares():
+            for item in items:
+                kept, drawn = before.get(item.key), None
+                if kept is None or kept.record is not item.record:
+                    drawn = item.draw(item.thing)
+                    kept = Kept(item.record, len(item.key) + len(encode(drawn)))
+                room -= kept.size
+                if room < 0:
+                    break
+                now[item.key] = kept
+                if drawn is not None:
+                    patch[item.key] = drawn
+        self._kept = now
         return patch | dict.fromkeys(before.keys() - now.keys(), None)
 
     def _bar(self, drawn: dict[str, Any]) -> Item:
         """The bar is counted anew each time: where it is the same, the old one stands for it."""
-        before = self._records.get("bar")
-        return Item("bar", before if before == drawn else drawn, dict, drawn)
+        before = self._kept.get("bar")
+        return Item(
+            "bar", before.record if before and before.record == drawn else drawn, dict, drawn
+        )
 
 
 class Board(LineView):
     """What everybody may see."""
 
-    def _items(self) -> Iterator[Item]:
+    def _shares(self) -> Iterable[Share]:
         line = self._line
         finished = islice(reversed(line.over.finished.values()), BOARD_FINISHED)
         orders = chain(
@@ -118,31 +146,33 @@ class Board(LineView):
             islice(line.assigned.values(), BOARD_ASSIGNED),
             islice(line.waiting.values(), BOARD_WAITING),
         )
-        yield from _drawn(orders, shown.board_order)
-        yield self._bar(shown.bar(line.bar()))
+        yield ORDERS_BYTES, _drawn(orders, shown.board_order)
+        yield REST_BYTES, [self._bar(shown.bar(line.bar()))]
 
 
 class Monitor(LineView):
     """What an operator sees: orders, workers, the log, the last hour."""
 
-    def _items(self) -> Iterator[Item]:
+    def _shares(self) -> Iterable[Share]:
         line = self._line
         orders = chain(
-            islice(reversed(line.over.failed.values()), MONITOR_FAILED),
-            islice(reversed(line.over.finished.values()), MONITOR_FINISHED),
             islice(line.assigned.values(), MONITOR_ASSIGNED),
+            islice(reversed(line.over.failed.values()), MONITOR_FAILED),
             islice(line.waiting.values(), MONITOR_WAITING),
+            islice(reversed(line.over.finished.values()), MONITOR_FINISHED),
         )
-        yield from _drawn(orders, shown.monitor_order)
-        for robot in islice(line.robots, MONITOR_WORKERS):
-            yield Item(f"worker/{robot.worker.id}", robot, shown.monitor_worker, robot)
-        for event in line.log:
-            yield _log_item(event)
+        yield ORDERS_BYTES, _drawn(orders, shown.monitor_order)
+        yield WORKERS_BYTES, map(_worker_item, islice(line.robots, MONITOR_WORKERS))
+        yield LOG_BYTES, map(_log_item, reversed(line.log))
+        yield REST_BYTES, self._rest()
+
+    def _rest(self) -> Iterator[Item]:
+        line = self._line
+        more = {"failed": len(line.over.failed), "kept": line.forecast.estimator.hit_rate}
+        yield self._bar(shown.bar(line.bar()) | more | line.history.shown())
         for minute in line.history:
             drawn = minute.shown()
             yield Item(f"minute/{minute.number}", drawn, dict, drawn)
-        more = {"failed": len(line.over.failed), "kept": line.forecast.estimator.hit_rate}
-        yield self._bar(shown.bar(line.bar()) | more | line.history.shown())
 
 
 class News(NamedTuple):
@@ -216,6 +246,10 @@ class OrderView:
 def _drawn(orders: Iterable[Order], draw: Callable[[Order], dict[str, Any]]) -> Iterator[Item]:
     for order in orders:
         yield Item(order.key, order.job, draw, order)
+
+
+def _worker_item(robot: Robot) -> Item:
+    return Item(f"worker/{robot.worker.id}", robot, shown.monitor_worker, robot)
 
 
 def _log_item(event: Event) -> Item:

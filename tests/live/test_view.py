@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sanic_dispatch.live.frame import Cursor, Frame
 from sanic_dispatch.live.view import FRESH_S, RING, Moment, View
+from sanic_dispatch.live.wire import MOST_BYTES
 from tests.live.kit import reduced
 
 AT = Cursor("a1", 7)
@@ -60,6 +61,16 @@ def test_the_three_kinds_of_frame() -> None:
     view.apply(Moment(43), {"order/1": None})
     assert view.frame_since(41).json == b'{"at":"a1b2:43","now":1000.0,"patch":{"order/1":null}}'
     assert view.frame_since(43).json == b'{"at":"a1b2:43","now":1000.0}'
+
+
+def test_a_patch_that_cannot_be_sent_is_a_state() -> None:
+    """Keys of what is gone can be longer than all that is left."""
+    view = View("a1", Time())
+    view.apply(Moment(1), {f"{n}/{'x' * 3_000}": {} for n in range(400)})
+    view.apply(Moment(2), {f"{n}": {} for n in range(400)})
+    view.apply(Moment(3), dict.fromkeys([key for key in view.entries if "/" in key]))
+    assert len(view.frame_since(2).json) <= MOST_BYTES
+    assert loaded(view.frame_since(2))["state"] == view.entries
 
 
 def test_an_event_that_changes_nothing_here_still_moves_the_cursor() -> None:

@@ -10,9 +10,15 @@ import ujson
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.events import Kind
 from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.live.order import LONGEST_TEXT
 from sanic_dispatch.live.shown import LONGEST_REASON, link_of
-from sanic_dispatch.live.views import BOARD_FINISHED, BOARD_WAITING, MONITOR_FINISHED
-from sanic_dispatch.live.wire import Topic
+from sanic_dispatch.live.views import (
+    BOARD_FINISHED,
+    BOARD_WAITING,
+    MONITOR_FINISHED,
+    MONITOR_WORKERS,
+)
+from sanic_dispatch.live.wire import MOST_BYTES, Topic
 from sanic_dispatch.queues.peers import Snapshot
 from sanic_dispatch.worker import Aside, Cause
 from tests.live.kit import FakeWire, Story, robot, secret
@@ -55,6 +61,29 @@ def test_the_board_to_the_letter(story: Story, hub: Hub) -> None:
     assert look(hub)["order/1"]["state"] == "assigned"
     assert look(hub)["order/1"]["t"] == story.now_s
     assert look(hub)["bar"] == {"robots": 1, "waiting": 0, "assigned": 1, "paused": False}
+
+
+@pytest.mark.parametrize("topic", [BOARD, MONITOR])
+def test_the_longest_texts_leave_a_frame_that_can_be_sent(
+    story: Story, hub: Hub, topic: Topic
+) -> None:
+    """Of what is too long less is shown, the newest of the log, and the counts in any case."""
+    long = "\N{SUNFLOWER}" * LONGEST_TEXT
+    for number in range(MONITOR_WORKERS):
+        ticket = story.submit({"name": long, "logo": long, "drink": long})
+        worker = story.register(f"{number}/{'x' * 3_000}", label="y" * LONGEST_REASON)
+        if number % 2:
+            story.leave(worker)
+            story.assign(ticket, worker)
+    frame = hub.look(topic)
+    assert len(frame.json) <= MOST_BYTES
+    state = ujson.loads(frame.json)["state"]
+    assert state["bar"]["waiting"] == MONITOR_WORKERS // 2
+    if topic == MONITOR:
+        assert len(frame.json) > MOST_BYTES / 2
+        assert f"log/{story.events.number}" in state
+        assert [key for key in state if key.startswith("worker/")]
+        assert [key for key in state if key.startswith("order/")]
 
 
 def test_the_board_never_shows_names(story: Story, hub: Hub) -> None:
@@ -247,8 +276,8 @@ def test_the_log_shows_the_last_two_hundred(story: Story, hub: Hub) -> None:
     """Their numbers have no gaps."""
     for _ in range(250):
         story.submit()
-    log = [key for key in look(hub, MONITOR) if key.startswith("log/")]
-    assert log == [f"log/{n}" for n in range(51, 251)]
+    log = {key for key in look(hub, MONITOR) if key.startswith("log/")}
+    assert log == {f"log/{n}" for n in range(51, 251)}
 
 
 def test_pausing_is_seen_everywhere(story: Story, hub: Hub) -> None:
