@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf, nextafter
 from typing import Generic
@@ -43,7 +43,7 @@ def arrange(
     stays: Callable[[R], bool],
     claims: set[float],
     taken_over: Callable[[Row, R | None], R],
-) -> list[Arranged[R]]:
+) -> Iterator[Arranged[R]]:
     """Rows in their order, with places that never contradict it.
 
     A record that ``stays`` is taken as it is in the index, whatever was read. The others keep
@@ -51,15 +51,13 @@ def arrange(
     the next one that is.
     """
     fixed = claims | {record.place for record in index if stays(record)}
-    arranged: list[Arranged[R]] = []
     last = -inf
     for row in rows:
         record = index.get(row.record.id)
         if record is None or not stays(record):
             record = _known_or_newer(_behind(last, taken_over(row, record), fixed), record)
-        arranged.append(Arranged(record, row))
+        yield Arranged(record, row)
         last = max(last, record.place)
-    return arranged
 
 
 def _behind(last: float, record: R, fixed: set[float]) -> R:

@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import NamedTuple
 
 BLOCK = 256
@@ -46,7 +46,8 @@ class Blocks:
     @classmethod
     def of(cls, items: Iterable[tuple[float, bytes]]) -> Blocks:
         """Entries that come in the order of their places."""
-        return cls(_divided(list(items)))
+        left = iter(items)
+        return cls([_joined(some) for some in iter(lambda: list(islice(left, BLOCK)), [])])
 
     def changed(self, edits: Mapping[float, bytes | None]) -> Blocks:
         """The same with these entries at these places; None: with none at that place."""

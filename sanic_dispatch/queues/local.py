@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf, nextafter
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -53,11 +53,14 @@ class LocalQueue(Queue[R], Generic[R]):
         self._last_place = 0.0
 
     async def open(self) -> None:
-        arranged = self._arrange(await self.commit.load(self.shelf))
-        self.index.fill(each.record for each in arranged)
-        await self.commit.adopt(self.shelf, [each.row() for each in arranged], self._merge)
-        # What had to be changed to take it over is stored at once.
-        if changes := [each.change(self.shelf) for each in arranged if each.differs()]:
+        rows, changes = list[Row](), list[Change]()
+        for each in self._arrange(await self.commit.load(self.shelf)):
+            rows.append(each.row())
+            if each.differs():
+                changes.append(each.change(self.shelf))
+        self.index.fill(row.record for row in rows)
+        await self.commit.adopt(self.shelf, rows, self._merge)
+        if changes:  # what had to be changed to take it over is stored at once
             await self.commit.run(changes, nothing, nothing)
 
     async def close(self) -> None:
@@ -249,13 +252,12 @@ class LocalQueue(Queue[R], Generic[R]):
 
     # ---- what comes from outside
 
-    def _arrange(self, rows: Iterable[Row]) -> list[Arranged[R]]:
+    def _arrange(self, rows: Iterable[Row]) -> Iterator[Arranged[R]]:
         """What was read, in its order, with places that say the same."""
-        arranged: list[Arranged[R]] = arrange(
-            rows, self.index, self._stays, self._under_way.places, self._taken_over
-        )
-        self._last_place = max((self._last_place, *(each.record.place for each in arranged)))
-        return arranged
+        places = self._under_way.places
+        for each in arrange(rows, self.index, self._stays, places, self._taken_over):
+            self._last_place = max(self._last_place, each.record.place)
+            yield each
 
     def _stays(self, record: R) -> bool:
         """What is held or being written is not to be changed from outside."""
@@ -263,7 +265,7 @@ class LocalQueue(Queue[R], Generic[R]):
 
     def _merge(self, edited: Edited) -> Merged:
         """Take over an edit from outside, and publish what it did."""
-        arranged: list[Arranged[R]] = self._arrange(edited.rows)
+        arranged: list[Arranged[R]] = list(self._arrange(edited.rows))
         there = {each.record.id for each in arranged}
         missing = [record for record in self.index if record.id not in there]
         kept: list[Arranged[R]] = [

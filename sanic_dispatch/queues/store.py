@@ -56,11 +56,16 @@ FITS: dict[str, Callable[[Any], bool]] = {"last_ticket": _is_ticket, "secret": _
 
 
 class Row(NamedTuple):
-    """A record with its place on the shelf, and its stored form."""
+    """A record with its place on the shelf, and its stored form, or where it was read."""
 
     place: float
     record: Any
-    stored: bytes
+    source: bytes | NewEntry
+
+    @property
+    def stored(self) -> bytes:
+        """Its JSON; cut out when it is asked for, so that a long queue is not there twice."""
+        return self.source if isinstance(self.source, bytes) else self.source.encoded()
 
     @classmethod
     def of(cls, record: Job | Worker) -> Row:
@@ -81,10 +86,9 @@ class Row(NamedTuple):
 
         Raises one of UNREADABLE where the entry is no such record.
         """
-        stored = entry.encoded()
         if isinstance(entry, NewEntry):
-            return cls(entry.job.place, entry.job, stored)
-        record = DECODERS[shelf](entry)
+            return cls(entry.job.place, entry.job, entry)
+        record, stored = DECODERS[shelf](entry), entry.encoded()
         if b"\\u" in stored:
             record.to_stored()  # half a character in one of our texts cannot be encoded again
         if shelf is Shelf.WORKERS:
