@@ -60,6 +60,7 @@ PUBLIC = [
     "HEAD /ready",
     "HEAD /docs",
     "HEAD /openapi.json",
+    "HEAD /asyncapi.json",
     "HEAD /metrics",
     "HEAD /menu",
     "HEAD /qr.svg",
