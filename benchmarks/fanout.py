@@ -29,6 +29,7 @@ from benchmarks import machine
 from benchmarks.plan import Plan
 from benchmarks.report import Report, Table
 from benchmarks.servers import Side
+from benchmarks.subscribers import HANDSHAKE
 from sanic_dispatch.clock import SystemClock, to_rfc3339
 from sanic_dispatch.events import Events, Kind, Note
 from sanic_dispatch.job import Job
@@ -38,10 +39,6 @@ from sanic_dispatch.live.wire import Topic
 from sanic_dispatch.web.follower import Followers
 from sanic_dispatch.web.live import live
 
-HANDSHAKE = (
-    "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
-)
 PAUSE_S = 0.4
 """Between two measurements, so that nothing of the one is left in the other."""
 
@@ -205,7 +202,7 @@ async def compare(size: int, rounds: int) -> Taken:
             stage.connected, "127.0.0.1", 0, compression=None, ping_interval=None
         ) as other:
             library = next(iter(other.sockets)).getsockname()[1]
-            places = [(plain, "/live"), (plain, "/plain"), (library, "/")]
+            places = [(plain, "live"), (plain, "plain"), (library, "")]
             taken = await take_turns(stage, places, size, rounds)
     server.close()  # type: ignore[no-untyped-call]
     stage.hub.stop()

@@ -32,6 +32,7 @@ TOKEN = "operator-of-the-benchmarks"
 MOST_JOBS = 10_000_000
 START_S = 300.0
 """How long a server may take until it listens: under valgrind, on a slow machine, minutes."""
+
 FIRST_S, APART_S = 1_732_412_340.0, 0.25
 """When the first job in a file was submitted (Unix seconds), and how far they are apart."""
 

@@ -182,8 +182,7 @@ def _run_services(app: Sanic[Any, Any], settings: Settings) -> None:
     opened = AsyncExitStack()
 
     async def start(app: Sanic[Any, Any]) -> None:
-        with no_collection():
-            await opened.enter_async_context(services(app, settings))
+        await opened.enter_async_context(services(app, settings))
 
     async def stop_taking(app: Sanic[Any, Any]) -> None:
         await app.ctx.dispatcher.stop(settings.stop_grace_s)

@@ -214,17 +214,16 @@ PLAIN = re.compile(r"[ !#-\[\]-~]+")
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"expected a number, not {value!r}")
-    return float(in_range(value))
+    return float(_in_range(value))
 
 
 def _count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise TypeError(f"expected a whole number, not {value!r}")
-    return in_range(value)
+    return _in_range(value)
 
 
-def in_range(value: N) -> N:
-    """The number, if it is one that a place, a ticket or a count can be. Raises ValueError."""
+def _in_range(value: N) -> N:
     if not -MOST <= value <= MOST:
         raise ValueError("a number is out of range")
     return value

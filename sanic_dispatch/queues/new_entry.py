@@ -37,7 +37,8 @@ def job_at(text: str, at: int) -> tuple[Entry | NewEntry, int]:
         end = value_end(text, head.end())
         tail = _TAIL.match(text, end)
         if tail and _is_time(tail[1]):
-            job = _new_job(head[1], text[head.end() : end], tail[1], int(tail[2]))
+            data, ticket = text[head.end() : end].encode(), int(tail[2])
+            job = Job(head[1], ticket, data, tail[1], ticket)
             return NewEntry(job, text, at, tail.end()), tail.end()
     return object_at(text, at)
 
@@ -48,7 +49,3 @@ def _is_time(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _new_job(job_id: str, data: str, submitted_at: str, ticket: int) -> Job:
-    return Job(job_id, ticket, data.encode(), submitted_at, ticket)
