@@ -8,6 +8,7 @@ counting instructions. ``benchmarks/test_core.py`` takes the time of each with p
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import sys
@@ -194,10 +195,14 @@ def do_apart(name: str, times: int) -> int:
     if child := os.fork():
         os.waitpid(child, 0)
         return child
+    asyncio.run(_do(name, times))
+    os._exit(0)
+
+
+async def _do(name: str, times: int) -> None:
     step = STEPS[name]()
     for _ in range(times):
         step()
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,6 @@ from benchmarks.core import STEPS
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_step(benchmark: Any, name: str) -> None:
+async def test_step(benchmark: Any, name: str) -> None:
     """One step, as often as it takes to know."""
     benchmark(STEPS[name]())

@@ -5,8 +5,8 @@ registration or by PUT to the callback. How it is woken: whenever a job or a wor
 an event says so, and each such event tries to make one pair. The one that became free last sees
 the other, so a free job and a usable worker never wait together.
 
-What a request begins runs in the dispatcher's own tasks: a request that is cut off changes
-nothing half-way.
+What a request begins runs in the dispatcher's own tasks, or is already on its way to the disk: a
+request that is cut off changes nothing half-way.
 """
 
 from __future__ import annotations
@@ -123,9 +123,7 @@ class Dispatcher:
         IdempotencyMismatch or StillUnderWay: then it was not taken.
         """
         self._check_open()
-        if submission := self._submissions.submit_at_once(data, idempotency_key):
-            return submission
-        return await self.tasks.run(self._submissions.submit(data, idempotency_key))
+        return await self._submissions.submit(data, idempotency_key)
 
     async def register(self, worker: Worker, *, lost: bool = False) -> Job | None:
         """Take in a worker that asks for a job: a job to answer with, or None: it waits.

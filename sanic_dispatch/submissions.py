@@ -54,8 +54,34 @@ class Submissions:
         events.subscribe(self._on_event)
 
     async def submit(self, data: bytes, idempotency_key: str | None) -> Submission:
-        """A new job; or the one that the same key and data made, as it is now."""
+        """A new job; or the one that the same key and data made, as it is now.
+
+        What is begun here goes on if the caller is cut off.
+        """
         job_id = self._seal.job_id(idempotency_key)
+        if lined_up := self._line_up(job_id, data):
+            return await self._told(await self._tasks.outcome(lined_up))
+        return await self._tasks.run(self._take_in(job_id, data, idempotency_key))
+
+    def _line_up(self, job_id: str, data: bytes) -> asyncio.Future[Enqueued[Job]] | None:
+        """The short way for a new job that can only wait: None where that is not clear."""
+        now_s = self._clock.now_s()
+        if self._gate.is_paused or job_id in self._following:
+            return None
+        lined_up = self._pairs.line_up(_new(job_id, data, now_s), now_s, self._max_jobs)
+        if lined_up and not lined_up.done():
+            self._tasks.watch(lined_up)
+        return lined_up
+
+    async def _told(self, taken: Enqueued[Job]) -> Submission:
+        """A worker may have come while it was stored: then wait for what becomes of it."""
+        if not self._pairs.may_pair() or taken.record.id in self._following:
+            return Submission(*taken)
+        with self._followed(taken.record.id) as changes:
+            return await self._enqueued(taken, changes)
+
+    async def _take_in(self, job_id: str, data: bytes, idempotency_key: str | None) -> Submission:
+        """The long way: whatever there may be to wait for, or to look up."""
         with self._followed(job_id) as changes:
             if idempotency_key is not None and (known := await self._known(job_id, data)):
                 return known
@@ -69,17 +95,6 @@ class Submissions:
                     return known
                 raise
 
-    def submit_at_once(self, data: bytes, idempotency_key: str | None) -> Submission | None:
-        """The same for a new job that can only wait, where that needs no waiting here; else None.
-
-        Nothing can cut it off, so it needs no task of its own.
-        """
-        job_id, now_s = self._seal.job_id(idempotency_key), self._clock.now_s()
-        if self._gate.is_paused or job_id in self._following:
-            return None
-        taken = self._pairs.line_up(_new(job_id, data, now_s), now_s, self._max_jobs)
-        return taken and Submission(*taken)
-
     async def _offer(self, job: Job, now_s: float, changes: Changes) -> Submission:
         """Line it up; where a worker is free for it, wait for that worker's answer."""
         if self._gate.is_paused:
@@ -91,7 +106,7 @@ class Submissions:
             return Submission(taken.job, await self._position_after_wait(job.id, changes))
         return await self._enqueued(taken, changes)
 
-    async def _enqueued(self, taken: Enqueued, changes: Changes) -> Submission:
+    async def _enqueued(self, taken: Enqueued[Job], changes: Changes) -> Submission:
         if taken.position > await self._pairs.workers.size():
             return Submission(taken.record, taken.position)
         position = await self._position_after_wait(taken.record.id, changes)

@@ -12,29 +12,33 @@ T = TypeVar("T")
 
 
 class Tasks:
-    """The tasks of one owner: started here, never forgotten, ended together."""
+    """What one owner has under way: never forgotten, ended together."""
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: set[asyncio.Future[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start it and go on."""
         task = asyncio.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self.watch(task)
         return task
+
+    def watch(self, work: asyncio.Future[Any]) -> None:
+        """Count it as under way until it is done."""
+        self._running.add(work)
+        work.add_done_callback(self._running.discard)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Start it and wait for its result, as ``outcome`` does."""
         return await self.outcome(self.spawn(work))
 
-    async def outcome(self, task: asyncio.Task[T]) -> T:
+    async def outcome(self, work: asyncio.Future[T]) -> T:
         """Wait for its result; if the caller is cancelled, it goes on.
 
         Raises ShuttingDown where ``cancel`` ended it: nobody knows then how far it got.
         """
         try:
-            return await asyncio.shield(task)
+            return await asyncio.shield(work)
         except asyncio.CancelledError:
             caller = asyncio.current_task()
             if caller is None or caller.cancelling():
@@ -48,6 +52,6 @@ class Tasks:
 
     async def cancel(self) -> None:
         """End everything that is under way."""
-        for task in self._running:
-            task.cancel()
+        for work in self._running:
+            work.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from asyncio import Future
 from collections.abc import Callable, Mapping
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -46,10 +47,10 @@ class Record(Protocol):
 R = TypeVar("R", Job, Worker)
 
 
-class Enqueued(NamedTuple):
-    """A job as it was stored, and how many waited up to and including it right after that."""
+class Enqueued(NamedTuple, Generic[R]):
+    """A record as it was stored, and how many waited up to and including it right after that."""
 
-    record: Job
+    record: R
     position: int
 
 
@@ -176,15 +177,16 @@ class Pairs(ABC):
     peers: Peers = Peers()
 
     @abstractmethod
-    async def offer(self, job: Job, now_s: float) -> Paired | Enqueued:
+    async def offer(self, job: Job, now_s: float) -> Paired | Enqueued[Job]:
         """Take in a new job: held at once by the oldest worker if one is free and nothing waits,
         else at the end of the line. Raises AlreadyQueued and StorageFailed."""
 
-    def line_up(self, job: Job, now_s: float, most: int) -> Enqueued | None:
-        """The same as ``offer`` without waiting for anything: for a job that nobody can take now.
+    def line_up(self, job: Job, now_s: float, most: int) -> Future[Enqueued[Job]] | None:
+        """The same as ``offer`` for a job that nobody can take now: it is on its way when this
+        returns, whoever awaits that it is stored.
 
-        None, and nothing has changed, where it is not that simple: storing takes time, a worker
-        may be free, the id is known, or ``most`` wait already.
+        None, and nothing has changed, where it is not that simple: the files have to be looked at
+        first, a worker may be free, the id is known, or ``most`` wait already.
         """
         return None
 

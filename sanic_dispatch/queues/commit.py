@@ -35,6 +35,9 @@ class Commit:
     lasts: ClassVar[bool] = False
     """Whether a change is written: until then it is under way, and others may see it so."""
 
+    rereads = False
+    """Whether edits from outside are to be seen: then each operation begins with ``refresh``."""
+
     def __init__(self) -> None:
         self.tally = CommitTally()
 
@@ -52,15 +55,17 @@ class Commit:
     async def refresh(self) -> None:
         """See edits from outside, in the mode that allows them. Raises StorageFailed."""
 
-    async def run(
+    def run(
         self, changes: Sequence[Change], apply: Callable[[], T], undo: Callable[[], None]
-    ) -> T:
+    ) -> asyncio.Future[T]:
         """Make changes durable together, then apply them. Raises StorageFailed after ``undo``.
 
         Both run on the event loop, whether or not the caller still waits. Nothing else runs
         between the call and the moment from which the changes are under way.
         """
-        return apply()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        done.set_result(apply())
+        return done
 
     async def try_writing(self) -> None:
         """Find out whether a change could be written now. Raises StorageFailed."""
@@ -86,6 +91,7 @@ class GroupCommit(Commit):
 
     def __init__(self, store: Store) -> None:
         super().__init__()
+        self.rereads = store.rereads
         self._store = store
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._pending: list[_Pending[Any]] = []
@@ -105,18 +111,17 @@ class GroupCommit(Commit):
         await self._in_thread(self._store.adopt, shelf, rows)
 
     async def refresh(self) -> None:
-        if self._store.rereads:
+        if self.rereads:
             await self.run((), _nothing, _nothing)
 
-    async def run(
+    def run(
         self, changes: Sequence[Change], apply: Callable[[], T], undo: Callable[[], None]
-    ) -> T:
+    ) -> asyncio.Future[T]:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(_look_at)
         self._pending.append(_Pending(changes, apply, undo, done, copy_context()))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all())
-        return await asyncio.shield(done)
+        return done
 
     async def try_writing(self) -> None:
         try:
@@ -165,9 +170,12 @@ def _succeed(batch: list[_Pending[Any]]) -> None:
     """Apply all, in order; one that fails in this must not take the others with it."""
     for each in batch:
         try:
-            each.done.set_result(each.context.run(each.apply))
+            result = each.context.run(each.apply)
         except Exception as error:
-            each.done.set_exception(error)
+            _tell(each.done, error)
+        else:
+            if not each.done.done():  # else the caller was cut off
+                each.done.set_result(result)
 
 
 def _fail(batch: list[_Pending[Any]], error: Exception) -> None:
@@ -176,14 +184,14 @@ def _fail(batch: list[_Pending[Any]], error: Exception) -> None:
     for each in batch:
         failure = StorageFailed(f"the change could not be written: {error}")
         failure.__cause__ = error
-        each.done.set_exception(failure)
+        _tell(each.done, failure)
+
+
+def _tell(done: asyncio.Future[Any], error: Exception) -> None:
+    """Raise it to the caller, unless that was cut off."""
+    if not done.done():
+        done.set_exception(error)
 
 
 def _nothing() -> None:
     """For a change that changes nothing in memory."""
-
-
-def _look_at(done: asyncio.Future[Any]) -> None:
-    """A caller that was cut off never looks: do not let asyncio complain of it."""
-    if not done.cancelled():
-        done.exception()

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from sanic_dispatch.errors import AlreadyQueued, Outdated
 from sanic_dispatch.events import Events, Kind, Note
 from sanic_dispatch.queues.arrange import Arranged, arrange
-from sanic_dispatch.queues.base import Queue, R
+from sanic_dispatch.queues.base import Enqueued, Queue, R
 from sanic_dispatch.queues.commit import Commit, Merged
 from sanic_dispatch.queues.index import Index
 from sanic_dispatch.queues.ledger import Draft
@@ -46,7 +46,6 @@ class LocalQueue(Queue[R], Generic[R]):
     def __init__(self, events: Events, commit: Commit) -> None:
         self.index: Index[R] = Index()
         self.freed: Undo = nothing
-        self.lasts = commit.lasts
         self._events = events
         self.commit = commit
         self._under_way = UnderWay()
@@ -69,7 +68,7 @@ class LocalQueue(Queue[R], Generic[R]):
     async def enqueue(self, record: R, *notes: Note) -> R:
         await self.refresh()
         await self.turn(record.id)
-        return (await self.append(record, notes))[0]
+        return (await self.append(record, notes)).record
 
     async def replace(self, record: R, *notes: Note) -> R:
         await self.refresh()
@@ -114,21 +113,21 @@ class LocalQueue(Queue[R], Generic[R]):
         """Wait until no change of this record is under way."""
         await self._under_way.turn(record_id)
 
-    async def append(self, record: R, notes: Sequence[Note], undo: Undo = nothing) -> tuple[R, int]:
-        """Store a new record, whose turn it is, at the end; its position is that right after."""
-        self.check_new(record.id)
-        return await self._put(self._at_end(record), notes, Draft(), undo)
+    def append(
+        self, record: R, notes: Sequence[Note], undo: Undo = nothing
+    ) -> asyncio.Future[Enqueued[R]]:
+        """Store a new record, whose turn it is, at the end; its position is that right after.
 
-    def append_at_once(self, record: R, notes: Sequence[Note]) -> tuple[R, int]:
-        """The same where nothing ``lasts``, for a record that is not known yet."""
-        _, _, apply = self._putting(self._at_end(record), notes, Draft())
-        return apply()
+        It is on its way when this returns. Raises AlreadyQueued at once.
+        """
+        self.check_new(record.id)
+        return self._put(self._at_end(record), notes, Draft(), undo)
 
     async def change(self, record: R, notes: Sequence[Note], undo: Undo = nothing) -> R:
         """Store a changed record whose turn it is."""
         self._check_version(record)
         renewed = record._replace(version=record.version + 1)
-        return (await self._put(renewed, notes, Draft(), undo))[0]
+        return (await self._put(renewed, notes, Draft(), undo)).record
 
     def hold(self, record_id: str) -> Callable[[], None]:
         """Hide a free record, which another queue's record is about to name; the way back."""
@@ -154,8 +153,8 @@ class LocalQueue(Queue[R], Generic[R]):
             raise AlreadyQueued(record_id)
 
     def knows(self, record_id: str) -> bool:
-        """Whether a record of that id is there, or still kept."""
-        return self.index.get(record_id) is not None
+        """Whether a record of that id is there, on its way, or still kept."""
+        return self.index.get(record_id) is not None or record_id in self._under_way
 
     # ---- writing
 
@@ -164,32 +163,25 @@ class LocalQueue(Queue[R], Generic[R]):
         if stored is None or stored.version != record.version:
             raise Outdated(record.id)
 
-    async def _put(
+    def _put(
         self, record: R, notes: Sequence[Note], draft: Draft, undo: Undo = nothing
-    ) -> tuple[R, int]:
+    ) -> asyncio.Future[Enqueued[R]]:
         """Store a record along with a draft; hidden and busy until that is settled."""
-        record, changes, apply = self._putting(record, notes, draft)
-        return await self._settle(record, changes, apply, undo)
-
-    def _putting(
-        self, record: R, notes: Sequence[Note], draft: Draft
-    ) -> tuple[R, list[Change], Callable[[], tuple[R, int]]]:
-        """The record at its place, what has to be stored for it, and what to do once it is."""
         old = self.index.get(record.id)
         record = self._at_vacant_place(record)
         stored = self.commit.stored(record)
         put = Change(self.shelf, record.id, old.place if old else None, record.place, stored)
 
-        def apply() -> tuple[R, int]:
+        def apply() -> Enqueued[R]:
             self.index.put(record)
             draft.apply()
             position = self.index.position_of(record.id)
             self._publish(notes, record)
-            return record, position
+            return Enqueued(record, position)
 
-        return record, [put, *draft.changes], apply
+        return self._settle(record, [put, *draft.changes], apply, undo)
 
-    async def _drop(self, record: R, notes: Sequence[Note], draft: Draft) -> None:
+    def _drop(self, record: R, notes: Sequence[Note], draft: Draft) -> asyncio.Future[None]:
         """Take a record out along with a draft; hidden and busy until that is settled."""
         old = self.index.get(record.id)
         assert old is not None
@@ -200,14 +192,14 @@ class LocalQueue(Queue[R], Generic[R]):
             draft.apply()
             self._publish(notes, record)
 
-        await self._settle(record, [drop, *draft.changes], apply)
+        return self._settle(record, [drop, *draft.changes], apply)
 
-    async def _settle(
+    def _settle(
         self, record: R, changes: Sequence[Change], apply: Callable[[], T], undo: Undo = nothing
-    ) -> T:
+    ) -> asyncio.Future[T]:
         """What happens at the end does not depend on the caller, who may be cancelled meanwhile."""
-        if not self.lasts:
-            return apply()
+        if not self.commit.lasts:
+            return self.commit.run(changes, apply, undo)
         was_visible = self.index.hide(record.id)
         end = self._under_way.begin(record.id, changes[0].place, is_free=record.is_free)
 
@@ -222,7 +214,7 @@ class LocalQueue(Queue[R], Generic[R]):
             undo()
             self.freed()
 
-        return await self.commit.run(changes, applied, undone)
+        return self.commit.run(changes, applied, undone)
 
     def _publish(self, notes: Sequence[Note], record: Any) -> None:
         name = "worker" if isinstance(record, Worker) else "job"

@@ -56,7 +56,7 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
         if kept is None or kept.version != job.version:
             raise Outdated(job.id)
         returned = job._replace(version=job.version + 1)
-        return (await self._put(returned, notes, self.ledger.dropping([job.id])))[0]
+        return (await self._put(returned, notes, self.ledger.dropping([job.id]))).record
 
     async def finished(self, job_id: str) -> Job | None:
         return self.ledger.get(job_id)

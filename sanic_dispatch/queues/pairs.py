@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable
 
 from sanic_dispatch.events import Kind, Note
@@ -26,25 +27,25 @@ class LocalPairs(Pairs):
         self.jobs: LocalJobQueue = jobs
         self.workers: LocalWorkerQueue = workers
 
-    async def offer(self, job: Job, now_s: float) -> Paired | Enqueued:
+    async def offer(self, job: Job, now_s: float) -> Paired | Enqueued[Job]:
         await self._refresh()
         await self.jobs.turn(job.id)
         self.jobs.check_new(job.id)
         submitted = Note(Kind.JOB_SUBMITTED, now_s)
         worker = self.workers.oldest() if self.jobs.is_empty() else None
         if worker is None:
-            return Enqueued(*await self.jobs.append(job, [submitted]))
+            return await self.jobs.append(job, [submitted])
         step = assign(job, worker, Way.PUT, now_s)
         let_go = self.workers.hold(worker.id)
-        stored, _ = await self.jobs.append(step.job, [submitted, step.note], let_go)
-        return Paired(stored, worker)
+        stored = await self.jobs.append(step.job, [submitted, step.note], let_go)
+        return Paired(stored.record, worker)
 
-    def line_up(self, job: Job, now_s: float, most: int) -> Enqueued | None:
-        if self.jobs.lasts or self.workers.lasts or self.workers.index.free():
+    def line_up(self, job: Job, now_s: float, most: int) -> Future[Enqueued[Job]] | None:
+        if self.jobs.commit.rereads or self.workers.commit.rereads or self.workers.index.free():
             return None
         if self.jobs.index.free() >= most or self.jobs.knows(job.id):
             return None
-        return Enqueued(*self.jobs.append_at_once(job, [Note(Kind.JOB_SUBMITTED, now_s)]))
+        return self.jobs.append(job, [Note(Kind.JOB_SUBMITTED, now_s)])
 
     async def ask(self, worker: Worker, now_s: float) -> Job | None:
         await self._refresh()

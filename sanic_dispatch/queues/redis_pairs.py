@@ -64,7 +64,7 @@ class RedisPairs(Pairs):
         except StorageFailed:
             return
 
-    async def offer(self, job: Job, now_s: float) -> Paired | Enqueued:
+    async def offer(self, job: Job, now_s: float) -> Paired | Enqueued[Job]:
         notes = Note(Kind.JOB_SUBMITTED, now_s), Note(Kind.JOB_ASSIGNED, now_s)
         word, *answer = await self.jobs.change("offer", job, notes, job.data, now=repr(now_s))
         if word == "known":

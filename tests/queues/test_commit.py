@@ -66,9 +66,7 @@ async def test_undone_in_reverse(commit: GroupCommit, gate: Gate) -> None:
     gate.hold()
     gate.fail(times=2)
     runs = [
-        asyncio.create_task(
-            commit.run(change(n), partial(applied.append, None), partial(undone.append, n))
-        )
+        commit.run(change(n), partial(applied.append, None), partial(undone.append, n))
         for n in range(4)
     ]
     await gate.held()
@@ -83,7 +81,7 @@ async def test_undone_in_reverse(commit: GroupCommit, gate: Gate) -> None:
 async def test_closing_waits_for_what_is_under_way(commit: GroupCommit, gate: Gate) -> None:
     """What was asked for before the end is written before the end."""
     gate.hold()
-    run = asyncio.create_task(commit.run(change(1), lambda: "written", nothing))
+    run = commit.run(change(1), lambda: "written", nothing)
     await gate.held()
     closing = asyncio.create_task(commit.close())
     await turns()
