@@ -109,7 +109,7 @@ class Ledger:
         def apply() -> None:
             self.facts = self.facts._replace(**facts)  # type: ignore[arg-type]
 
-        return Draft([Change(Shelf.FACTS, r.id, None, 0.0, r.to_stored()) for r in rows], apply)
+        return Draft([Change(Shelf.FACTS, r.id, 0.0, 0.0, r.to_stored()) for r in rows], apply)
 
     def _surplus(self, newest: Job) -> Iterator[str]:
         """Those to let go of when this one comes in."""

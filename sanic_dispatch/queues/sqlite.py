@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sanic_dispatch.errors import InvalidJson, NotAQueue
 from sanic_dispatch.queues.atomic_file import PRIVATE, fsync_folder, refuse_link_to_nothing
@@ -14,7 +16,9 @@ from sanic_dispatch.queues.folder import LOCK, Anchor
 from sanic_dispatch.queues.store import FINDERS, UNREADABLE, Change, Row, Shelf, described
 from sanic_dispatch.strict_json import check, one_entry
 
-VERSION = 1
+VERSION = 2
+"""In version 1 a row was found by its id: at a long queue, each new one on another page."""
+
 APPLICATION_ID = 0x6A6F6273
 """``jobs`` in ASCII: tells our files from other programs' ones."""
 
@@ -22,6 +26,7 @@ APPLICATION_ID = 0x6A6F6273
 class SqliteStore:
     """All shelves in one file, a table each; durable by a write-ahead log that is always synced.
 
+    A row is kept, and found, by its place: what comes in stands at the end, beside the row before.
     The file belongs to this connection alone while it is open: SQLite before 3.51.3 can damage
     the log when several connections write.
     """
@@ -37,16 +42,11 @@ class SqliteStore:
 
     def load(self, shelf: Shelf) -> list[Row]:
         """All rows of a table in order. Raises NotAQueue."""
-        query = f"SELECT rowid, id, place, CAST(record AS BLOB) FROM {shelf} ORDER BY place"
-        rows = []
+        query = f"SELECT id, place, CAST(record AS BLOB) FROM {shelf} ORDER BY place"
         with self._reading():
-            indexed = self._indexed(shelf)
-            for number, row_id, place, stored in self._database().execute(query):
-                if indexed.pop(number, None) != row_id:
-                    raise NotAQueue(self._path, f"table {shelf}, row {row_id!r}: its index differs")
-                rows.append(self._row(shelf, row_id, place, stored))
-        if indexed:
-            raise NotAQueue(self._path, f"table {shelf}: its index has {len(indexed)} rows more")
+            rows = [self._row(shelf, *found) for found in self._database().execute(query)]
+        if len({row.record.id for row in rows}) < len(rows):
+            raise NotAQueue(self._path, f"table {shelf}: an id is there twice")
         return rows
 
     def adopt(self, shelf: Shelf, rows: Sequence[Row]) -> None:
@@ -58,8 +58,7 @@ class SqliteStore:
         self._anchor.check()
         database.execute("BEGIN IMMEDIATE")
         try:
-            for change in changes:
-                _make(database, change)
+            _make(database, changes)
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:
@@ -94,10 +93,12 @@ class SqliteStore:
         _check_file(self._path)
         database = _connected(self._path)
         try:
-            _check_database(self._path, database)
+            version = _check_database(self._path, database)
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(f"PRAGMA synchronous = {'FULL' if self._fsync else 'OFF'}")
             _work_log_in(self._path, database)
+            if version < VERSION:
+                _renew(database)
         except BaseException:
             database.close()
             raise
@@ -105,12 +106,6 @@ class SqliteStore:
 
     def _must_stay(self) -> Sequence[Path]:
         return self._path, _log_of(self._path), self._path.parent / LOCK
-
-    def _indexed(self, shelf: Shelf) -> dict[int, str]:
-        """The ids by which rows are found when they are changed: quick_check does not look there,
-        and integrity_check takes ten times as long as reading everything."""
-        query = f"SELECT rowid, id FROM {shelf} INDEXED BY sqlite_autoindex_{shelf}_1"
-        return dict(self._database().execute(query))
 
     def _row(self, shelf: Shelf, row_id: str, place: float, stored: bytes) -> Row:
         try:
@@ -121,6 +116,10 @@ class SqliteStore:
             row = Row.read(shelf, one_entry(stored, FINDERS[shelf]), place)
             if row.record.id != row_id:
                 raise ValueError(f"the record has the id {row.record.id!r}")
+            if shelf is Shelf.JOBS and not row.record.ticket:
+                raise ValueError("it has no ticket")
+            if row.place != place:  # where it would not be found when it is changed
+                raise ValueError(f"its place is {place}, and the record says {row.place}")
         except (*UNREADABLE, InvalidJson) as error:
             reason = f"table {shelf}, row {row_id!r}: {described(error)}"
             raise NotAQueue(self._path, reason) from error
@@ -134,13 +133,26 @@ class SqliteStore:
             raise NotAQueue(self._path, f"cannot be read: {error}") from error
 
 
-def _make(database: sqlite3.Connection, change: Change) -> None:
-    if change.place is None:
-        database.execute(f"DELETE FROM {change.shelf} WHERE id = ?", (change.id,))
-    else:
-        database.execute(
-            f"REPLACE INTO {change.shelf} VALUES (?, ?, CAST(? AS TEXT))",
-            (change.id, change.place, change.stored),
+def _make(database: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """First all out, then all in: a place may go from one record to another.
+
+    Of several changes of a fact the last one counts.
+    """
+    shelves: defaultdict[Shelf, dict[str, Change]] = defaultdict(dict)
+    for change in changes:
+        shelves[change.shelf][change.id] = change
+    for shelf, last in shelves.items():
+        database.executemany(
+            f"DELETE FROM {shelf} WHERE place = ? AND id = ?",
+            [(each.was, each.id) for each in last.values() if each.was is not None],
+        )
+        database.executemany(
+            f"INSERT INTO {shelf} VALUES (?, ?, CAST(? AS TEXT))",
+            [
+                (each.id, each.place, each.stored)
+                for each in last.values()
+                if each.place is not None
+            ],
         )
 
 
@@ -152,12 +164,33 @@ def _create(path: Path, *, fsync: bool) -> None:
     database = _connected(new)
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {VERSION}")
-    for shelf in Shelf:
-        database.execute(f"CREATE TABLE {shelf} (id TEXT PRIMARY KEY, place REAL, record TEXT)")
+    _create_tables(database)
     database.close()
     new.rename(path)
     if fsync:
         fsync_folder(path.parent)
+
+
+def _create_tables(database: sqlite3.Connection) -> None:
+    for shelf in Shelf:
+        key = "id" if shelf is Shelf.FACTS else "place"
+        database.execute(
+            f"CREATE TABLE {shelf}"
+            f" (id TEXT, place REAL, record TEXT, PRIMARY KEY ({key})) WITHOUT ROWID"
+        )
+
+
+def _renew(database: sqlite3.Connection) -> None:
+    """Copy what version 1 has into tables of this one."""
+    database.execute("BEGIN IMMEDIATE")
+    for shelf in Shelf:
+        database.execute(f"ALTER TABLE {shelf} RENAME TO old_{shelf}")
+    _create_tables(database)
+    for shelf in Shelf:
+        database.execute(f"INSERT INTO {shelf} SELECT * FROM old_{shelf} ORDER BY place")
+        database.execute(f"DROP TABLE old_{shelf}")
+    database.execute(f"PRAGMA user_version = {VERSION}")
+    database.execute("COMMIT")
 
 
 def _log_of(path: Path) -> Path:
@@ -186,14 +219,17 @@ def _check_file(path: Path) -> None:
         raise NotAQueue(path, "is empty")
 
 
-def _check_database(path: Path, database: sqlite3.Connection) -> None:
+def _check_database(path: Path, database: sqlite3.Connection) -> int:
+    """Its version, which is one that this program knows."""
     if _pragma(database, "application_id") != APPLICATION_ID:
         raise NotAQueue(path, "is another program's database")
-    if (version := _pragma(database, "user_version")) != VERSION:
+    version: int = _pragma(database, "user_version")
+    if not 1 <= version <= VERSION:
         raise NotAQueue(path, f"it has version {version}, and this program knows {VERSION}")
     if (result := _pragma(database, "quick_check")) != "ok":
         raise NotAQueue(path, f"is damaged: {result}")
+    return version
 
 
-def _pragma(database: sqlite3.Connection, name: str) -> object:
+def _pragma(database: sqlite3.Connection, name: str) -> Any:
     return database.execute(f"PRAGMA {name}").fetchone()[0]
