@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from sanic import Blueprint, HTTPResponse, Request
-from sanic.response import empty, raw
+from sanic.response import empty
 
 from sanic_dispatch.errors import QueueFull
 from sanic_dispatch.job import State
 from sanic_dispatch.submissions import Submission
 from sanic_dispatch.web import access, idempotency, quota
-from sanic_dispatch.web.answers import NOSNIFF, json_answer
+from sanic_dispatch.web.answers import NOSNIFF, Response, json_answer
 from sanic_dispatch.web.body import read_json
 from sanic_dispatch.web.context import dispatcher_of, hub_of, now_s_of
 from sanic_dispatch.web.errors import problem_of
@@ -135,9 +135,9 @@ def _shown(request: Request, submission: Submission) -> dict[str, Any]:
 def _submitted(submission: Submission, headers: Mapping[str, str]) -> HTTPResponse:
     headers = {"Location": f"jobs/{submission.job.id}", **headers}
     if submission.position is None:
-        return raw('"Assigned"', 200, headers, "application/json")
+        return Response('"Assigned"', 200, headers, "application/json")
     body = f'{{"Queued":{{"position":{submission.position}}}}}'
-    return raw(body, 202, headers, "application/json")
+    return Response(body, 202, headers, "application/json")
 
 
 def _eta(request: Request, job_id: str) -> list[float] | None:

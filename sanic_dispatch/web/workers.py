@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.exceptions import RequestCancelled
-from sanic.response import raw
 
 from sanic_dispatch.callbacks import Callbacks, parse_callback
 from sanic_dispatch.clock import to_rfc3339
 from sanic_dispatch.dispatcher import Dispatcher
 from sanic_dispatch.job import Job
 from sanic_dispatch.web import access
+from sanic_dispatch.web.answers import Response
 from sanic_dispatch.web.context import dispatcher_of, now_s_of
 from sanic_dispatch.web.cpee import instance_url_of, key_of, plain
 from sanic_dispatch.web.openapi.operation import (
@@ -83,7 +83,7 @@ async def register(request: Request) -> HTTPResponse | None:
     worker = await worker_from(request)
     job = await dispatcher.register(worker, lost="lost" in _flags(request))
     if job is None:
-        return raw('"Queued"', 202, {"CPEE-CALLBACK": "true"}, "application/json")
+        return Response('"Queued"', 202, {"CPEE-CALLBACK": "true"}, "application/json")
     await _answer_with(request, dispatcher, job)
     return None
 
@@ -109,7 +109,7 @@ async def _answer_with(request: Request, dispatcher: Dispatcher, job: Job) -> No
     try:
         if request.transport.is_closing():
             raise RequestCancelled
-        answer = raw(job.to_wire(), headers=headers, content_type="application/json")
+        answer = Response(job.to_wire(), headers=headers, content_type="application/json")
         response = await request.respond(answer)
         began = True
         await response.send(end_stream=True)
