@@ -136,7 +136,7 @@ class Dispatcher:
         self._check_open()
         registering = self.tasks.spawn(self._registrations.register(worker, lost=lost))
         try:
-            return await self.tasks.outcome(registering)
+            return await self.tasks.outcome(asyncio.shield(registering))
         except asyncio.CancelledError:
             registering.add_done_callback(self._leave_unanswered)
             raise

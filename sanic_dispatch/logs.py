@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, MutableMapping
 from functools import lru_cache
+from types import NoneType
 from typing import Any, TextIO
 
 import structlog
@@ -178,9 +179,13 @@ def _escape(_logger: object, _method: str, fields: Fields) -> Fields:
             fields[name] = _traceback(value)
         elif isinstance(value, str):
             fields[name] = printable(value)
-        elif not isinstance(value, int | float | None):
+        elif not isinstance(value, _SOUND):
             fields[name] = printable(str(value))
     return fields
+
+
+_SOUND = (int, float, NoneType)
+"""What cannot hold anything from outside."""
 
 
 def _traceback(text: str) -> str:

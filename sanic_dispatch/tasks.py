@@ -29,16 +29,16 @@ class Tasks:
         work.add_done_callback(self._running.discard)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Start it and wait for its result, as ``outcome`` does."""
-        return await self.outcome(self.spawn(work))
+        """Start it and wait for its result; if the caller is cancelled, it goes on."""
+        return await self.outcome(asyncio.shield(self.spawn(work)))
 
     async def outcome(self, work: asyncio.Future[T]) -> T:
-        """Wait for its result; if the caller is cancelled, it goes on.
+        """Wait for the result of what is under way.
 
         Raises ShuttingDown where ``cancel`` ended it: nobody knows then how far it got.
         """
         try:
-            return await asyncio.shield(work)
+            return await work
         except asyncio.CancelledError:
             caller = asyncio.current_task()
             if caller is None or caller.cancelling():

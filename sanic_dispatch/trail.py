@@ -26,33 +26,20 @@ class Footprint(NamedTuple):
 
 
 class Trail:
-    """The last steps of all jobs since the start, by ticket; the oldest are forgotten first."""
+    """The last steps of all jobs since the start; the oldest are forgotten first."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._by_ticket: dict[int, deque[Footprint]] = {}
-        self._tickets: deque[int] = deque()
+        self._steps: deque[Footprint] = deque(maxlen=most)
 
     def on_event(self, event: Event) -> None:
         """Have the line of an event written, and keep it where it is about a job."""
         if event.job is None:
             log_event(event)
             return
-        fields, ticket = fields_of(event), event.job.ticket
+        fields = fields_of(event)
         log_event(event, fields)
-        step = Footprint(event.at_s, event.kind.value, fields)
-        self._by_ticket.setdefault(ticket, deque()).append(step)
-        self._tickets.append(ticket)
-        if len(self._tickets) > self._most:
-            self._forget_oldest()
+        self._steps.append(Footprint(event.at_s, event.kind.value, fields))
 
     def of(self, ticket: int) -> list[dict[str, Any]]:
         """The steps of one job, the first one first."""
-        return [step.to_dict() for step in self._by_ticket.get(ticket, ())]
-
-    def _forget_oldest(self) -> None:
-        ticket = self._tickets.popleft()
-        steps = self._by_ticket[ticket]
-        steps.popleft()
-        if not steps:
-            del self._by_ticket[ticket]
+        return [step.to_dict() for step in self._steps if step.fields["ticket"] == ticket]
