@@ -6,9 +6,10 @@ The waiting time here is from the submission until a robot has the order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from sanic_dispatch.clock import to_rfc3339
 from sanic_dispatch.events import Event, Kind
 from sanic_dispatch.job import Job, Stage, State
 from sanic_dispatch.live.eta import quantile
@@ -78,12 +79,23 @@ class History:
                 self._waited(job, at_s)
 
     def seed(self, job: Job) -> None:
-        """What a job that was kept tells of the time before the start."""
+        """What a finished job that was kept tells of the time before the start."""
         self._minute(job.submitted_s).count(arrived=1)
         if job.state is State.DONE and job.finished_s is not None:
             self._minute(job.finished_s).count(done=1)
             if job.hold:
                 self._waited(job, job.hold.since_s)
+
+    def seed_unfinished(self, jobs: Iterable[Job], now_s: float) -> None:
+        """When those came that are not finished; a long queue is mostly older than an hour.
+
+        Where that can be seen in the text of a time, the time is not read.
+        """
+        since = to_rfc3339(max(now_s - HOUR_S - MINUTE_S, 0.0))[: len("1970-01-01T00:00")]
+        for job in jobs:
+            at = job.submitted_at
+            if at >= since or not at.endswith("Z"):
+                self._minute(job.submitted_s).count(arrived=1)
 
     def expire(self, now_s: float) -> bool:
         """Let go of what is older than an hour; whether there was any."""

@@ -90,7 +90,10 @@ class Hub:
         """
         jobs, finished, workers = snapshot.untold()
         self.line, number = self._new_line(), self._events.number
-        self.line.seed(jobs, finished, workers, paused=snapshot.paused, number=number)
+        self.line.seed(
+            jobs, finished, workers,
+            paused=snapshot.paused, number=number, now_s=self._clock.now_s(),
+        )  # fmt: skip
         for event in snapshot.past:
             self.line.fold(event)
         self._dismiss_all()

@@ -58,8 +58,12 @@ class Line:
         *,
         paused: bool = False,
         number: int = 0,
+        now_s: float = 0.0,
     ) -> None:
-        """Begin with what the queues hold; from then on, fold every event after that number."""
+        """Begin with what the queues hold; from then on, fold every event after that number.
+
+        Of those that wait only the ones that came in the hour before ``now_s`` count as arrived.
+        """
         self.moment = Moment(number)
         self._paused = paused
         for worker in workers:
@@ -72,10 +76,10 @@ class Line:
         waiting: dict[float, Order] = {}
         for job in jobs:
             if job.is_free:
-                waiting[job.place] = self._orders[job.id] = Order(job, job.submitted_s)
+                waiting[job.place] = self._orders[job.id] = Order(job)
             else:
                 self._put(job, job.hold.since_s if job.hold else job.submitted_s)
-            self.history.seed(job)
+        self.history.seed_unfinished(jobs, now_s)
         self.waiting.update(waiting)  # all at once: one by one takes four times as long
 
     def fold(self, event: Event) -> None:
@@ -144,7 +148,7 @@ class Line:
 
     def _begin(self, order: Order, before: Job, at_s: float) -> None:
         """Its state is a new one."""
-        began_s, order.since_s = order.since_s, at_s
+        began_s, order.changed_s = order.since_s, at_s
         if order.job.state is State.DONE and before.state is State.ASSIGNED:
             self.forecast.done(order, began_s)
 

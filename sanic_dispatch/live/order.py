@@ -27,12 +27,18 @@ class Texts(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """A job, since when it is in its present state, and what was promised when it came."""
+    """A job, and what was promised when it came."""
 
     job: Job
-    since_s: float
+    changed_s: float | None = None
+    """When it last changed its state, Unix seconds; None: not since it came."""
     promise: Promise | None = None
     _texts: Texts | None = None
+
+    @property
+    def since_s(self) -> float:
+        """Since when it is in its present state; a job's own time is only read when asked for."""
+        return self.job.submitted_s if self.changed_s is None else self.changed_s
 
     @property
     def key(self) -> str:

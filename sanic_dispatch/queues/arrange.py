@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, nextafter
 from typing import Generic
@@ -35,6 +35,16 @@ class Arranged(Generic[R]):
         """What makes the shelf have it so."""
         row = self.row()
         return Change(shelf, self.record.id, row.place, row.place, row.stored)
+
+
+def is_arranged(rows: Sequence[Row]) -> bool:
+    """Whether each record has the place that its row says, behind the one before."""
+    last = -inf
+    for place, record, _ in rows:
+        if place <= last or record.place != place:
+            return False
+        last = place
+    return True
 
 
 def arrange(

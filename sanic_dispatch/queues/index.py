@@ -46,7 +46,8 @@ class Index(Generic[R]):
         for record in records:
             self._records[record.id] = record
             (free if record.is_free else rest).append(record)
-            self._note_worker(record)
+            if record.callbacks:  # else nobody has had it
+                self._note_worker(record)
         self._free.update(free)
         self._rest.update(rest)
 

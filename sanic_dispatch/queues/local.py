@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sanic_dispatch.errors import AlreadyQueued, Outdated
 from sanic_dispatch.events import Events, Kind, Note
-from sanic_dispatch.queues.arrange import Arranged, arrange
+from sanic_dispatch.queues.arrange import Arranged, arrange, is_arranged
 from sanic_dispatch.queues.base import Enqueued, Queue, R
 from sanic_dispatch.queues.commit import Commit, Merged
 from sanic_dispatch.queues.index import Index
@@ -52,11 +52,7 @@ class LocalQueue(Queue[R], Generic[R]):
         self._last_place = 0.0
 
     async def open(self) -> None:
-        rows, changes = list[Row](), list[Change]()
-        for each in self._arrange(await self.commit.load(self.shelf)):
-            rows.append(each.row())
-            if each.differs():
-                changes.append(each.change(self.shelf))
+        rows, changes = self._take_over(await self.commit.load(self.shelf))
         self.index.fill(row.record for row in rows)
         await self.commit.adopt(self.shelf, rows, self._merge)
         if changes:  # what had to be changed to take it over is stored at once
@@ -243,6 +239,20 @@ class LocalQueue(Queue[R], Generic[R]):
         return record if place == record.place else record._replace(place=place)
 
     # ---- what comes from outside
+
+    def _take_over(self, rows: list[Row]) -> tuple[list[Row], list[Change]]:
+        """What was loaded, as it is to stand, and what has to be stored for that."""
+        if is_arranged(rows):
+            self._note_last(rows)
+            return rows, []
+        arranged = list(self._arrange(rows))
+        changes = [each.change(self.shelf) for each in arranged if each.differs()]
+        return [each.row() for each in arranged], changes
+
+    def _note_last(self, rows: Sequence[Row]) -> None:
+        """Whoever comes from now on stands behind these."""
+        if rows:
+            self._last_place = rows[-1].place
 
     def _arrange(self, rows: Iterable[Row]) -> Iterator[Arranged[R]]:
         """What was read, in its order, with places that say the same."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf, nextafter
 
 from sanic_dispatch.errors import Outdated, UnknownJob
@@ -90,6 +91,10 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
         # The ticket itself, not a float that equals it: one object less for every waiting job.
         place = ticket if ticket > self._last_place else nextafter(self._last_place, inf)
         return job._replace(ticket=ticket, place=place)
+
+    def _note_last(self, rows: Sequence[Row]) -> None:
+        super()._note_last(rows)
+        self._last_ticket = max([self._last_ticket, *(row.record.ticket for row in rows)])
 
     def _taken_over(self, row: Row, known: Job | None) -> Job:
         job: Job = row.record

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sanic_dispatch.clock import from_rfc3339
 from sanic_dispatch.job import PLAIN, Job
 from sanic_dispatch.strict_json import Entry, object_at, value_end
 
@@ -44,8 +44,8 @@ def job_at(text: str, at: int) -> tuple[Entry | NewEntry, int]:
 
 
 def _is_time(text: str) -> bool:
+    """Whether it is a time in UTC: such a one can be read later on, too."""
     try:
-        from_rfc3339(text)
+        return datetime.fromisoformat(text).tzinfo is UTC
     except ValueError:
         return False
-    return True
