@@ -17,7 +17,8 @@ import ujson
 from sanic_dispatch.errors import BrokenTransfer, InvalidJson
 from sanic_dispatch.job import Job
 from sanic_dispatch.queues.base import Facts
-from sanic_dispatch.queues.store import DECODERS, UNREADABLE, Row, Shelf, described
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import DECODERS, UNREADABLE, Shelf, described
 from sanic_dispatch.strict_json import Entry, one_object
 from sanic_dispatch.worker import Worker
 

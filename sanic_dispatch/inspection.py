@@ -19,8 +19,9 @@ from sanic_dispatch.errors import DataFolderUnusable, NotAQueue
 from sanic_dispatch.job import Job, Stage, State
 from sanic_dispatch.queues.folder import LOCK
 from sanic_dispatch.queues.json_store import jobs_store, workers_store
+from sanic_dispatch.queues.row import Row
 from sanic_dispatch.queues.sqlite import SqliteStore
-from sanic_dispatch.queues.store import Row, Shelf, Store
+from sanic_dispatch.queues.store import Shelf, Store
 from sanic_dispatch.worker import Worker
 
 DATABASE = "dispatch.sqlite3"

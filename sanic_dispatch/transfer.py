@@ -24,7 +24,8 @@ from sanic_dispatch.exchange import Content, in_line
 from sanic_dispatch.queues import Stores, open_pairs, stores_of
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.queues.folder import DataFolder
-from sanic_dispatch.queues.store import Change, Row, Shelf, Store
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import Change, Shelf, Store
 from sanic_dispatch.settings import Mode, Settings
 
 SQLITE_FILES = ("dispatch.sqlite3", "dispatch.sqlite3-wal", "dispatch.sqlite3-journal")

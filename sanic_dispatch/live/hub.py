@@ -88,12 +88,9 @@ class Hub:
 
         What happened lately is folded anew, so that all processes show the same.
         """
-        jobs, finished, workers = snapshot.untold()
         self.line, number = self._new_line(), self._events.number
-        self.line.seed(
-            jobs, finished, workers,
-            paused=snapshot.paused, number=number, now_s=self._clock.now_s(),
-        )  # fmt: skip
+        now_s = self._clock.now_s()
+        self.line.seed(*snapshot.untold(), paused=snapshot.paused, number=number, now_s=now_s)
         for event in snapshot.past:
             self.line.fold(event)
         self._dismiss_all()

@@ -9,7 +9,8 @@ from typing import Generic
 
 from sanic_dispatch.queues.base import R
 from sanic_dispatch.queues.index import Index
-from sanic_dispatch.queues.store import Change, Row, Shelf
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import Change, Shelf
 
 
 @dataclass(slots=True)
@@ -40,10 +41,10 @@ class Arranged(Generic[R]):
 def is_arranged(rows: Sequence[Row]) -> bool:
     """Whether each record has the place that its row says, behind the one before."""
     last = -inf
-    for place, record, _ in rows:
-        if place <= last or record.place != place:
+    for row in rows:
+        if row.place <= last or row.record.place != row.place:
             return False
-        last = place
+        last = row.place
     return True
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from sanic_dispatch.errors import InvalidJson, NotAQueue
 from sanic_dispatch.queues.atomic_file import fsync_found, refuse_link_to_nothing, replace_file
 from sanic_dispatch.queues.blocks import Blocks
+from sanic_dispatch.queues.row import Row
 from sanic_dispatch.queues.store import (
     FINDERS,
     UNREADABLE,
     Change,
     Edited,
-    Row,
     Shelf,
     described,
+    read_row,
 )
 from sanic_dispatch.strict_json import array_entries, byte_at
 
@@ -155,7 +156,7 @@ def rows_of(path: Path, shelf: Shelf, content: bytes) -> Iterator[Row]:
     try:
         for number, entry in enumerate(array_entries(content, FINDERS[shelf])):
             try:
-                row = Row.read(shelf, entry, number + 1.0)
+                row = read_row(shelf, entry, number + 1.0)
                 if row.record.id in seen:
                     raise ValueError(f"the id {row.record.id!r} is there twice")
             except UNREADABLE as error:

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.job import Job
-from sanic_dispatch.queues.store import Change, Edited, Row, Shelf, Store
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import Change, Edited, Shelf, Store
 from sanic_dispatch.tally import CommitTally
 from sanic_dispatch.worker import Worker
 

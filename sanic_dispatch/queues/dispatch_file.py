@@ -13,7 +13,8 @@ from sanic_dispatch.errors import InvalidJson, NotAQueue
 from sanic_dispatch.queues.array_file import edits_of, read_found, rows_of
 from sanic_dispatch.queues.atomic_file import replace_file
 from sanic_dispatch.queues.blocks import Blocks
-from sanic_dispatch.queues.store import UNREADABLE, Change, Row, Shelf, described
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import UNREADABLE, Change, Shelf, described
 from sanic_dispatch.strict_json import Entry, one_object
 
 VERSION = 1

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from sanic_dispatch.queues.array_file import ArrayFile
 from sanic_dispatch.queues.dispatch_file import DispatchFile
 from sanic_dispatch.queues.folder import LOCK, Anchor
-from sanic_dispatch.queues.store import Change, Row, Shelf
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import Change, Shelf
 
 TRIAL = bytes(4096)
 """What is written to see whether that can be done: a block, since a disk can be full."""

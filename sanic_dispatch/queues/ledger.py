@@ -10,7 +10,8 @@ from typing import NamedTuple
 from sanic_dispatch.job import Job
 from sanic_dispatch.queues.base import Facts
 from sanic_dispatch.queues.commit import Commit
-from sanic_dispatch.queues.store import Change, Fact, Shelf
+from sanic_dispatch.queues.row import Fact
+from sanic_dispatch.queues.store import Change, Shelf
 
 KEPT = 10_000
 KEEP_S = 24 * 3600.0

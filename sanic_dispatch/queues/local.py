@@ -19,7 +19,8 @@ from sanic_dispatch.queues.base import Enqueued, Queue, R
 from sanic_dispatch.queues.commit import Commit, Merged
 from sanic_dispatch.queues.index import Index
 from sanic_dispatch.queues.ledger import Draft
-from sanic_dispatch.queues.store import Change, Edited, Row, Shelf
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import Change, Edited, Shelf
 from sanic_dispatch.queues.under_way import UnderWay
 from sanic_dispatch.worker import Key, Worker
 
@@ -243,16 +244,11 @@ class LocalQueue(Queue[R], Generic[R]):
     def _take_over(self, rows: list[Row]) -> tuple[list[Row], list[Change]]:
         """What was loaded, as it is to stand, and what has to be stored for that."""
         if is_arranged(rows):
-            self._note_last(rows)
+            self._last_place = rows[-1].place if rows else 0.0
             return rows, []
         arranged = list(self._arrange(rows))
         changes = [each.change(self.shelf) for each in arranged if each.differs()]
         return [each.row() for each in arranged], changes
-
-    def _note_last(self, rows: Sequence[Row]) -> None:
-        """Whoever comes from now on stands behind these."""
-        if rows:
-            self._last_place = rows[-1].place
 
     def _arrange(self, rows: Iterable[Row]) -> Iterator[Arranged[R]]:
         """What was read, in its order, with places that say the same."""

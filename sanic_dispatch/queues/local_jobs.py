@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import inf, nextafter
 
 from sanic_dispatch.errors import Outdated, UnknownJob
@@ -12,7 +11,8 @@ from sanic_dispatch.queues.base import Facts, JobQueue
 from sanic_dispatch.queues.commit import Commit, Merged
 from sanic_dispatch.queues.ledger import Ledger
 from sanic_dispatch.queues.local import EDITED, LocalQueue, nothing
-from sanic_dispatch.queues.store import Edited, Row, Shelf
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import Edited, Shelf
 
 
 class LocalJobQueue(LocalQueue[Job], JobQueue):
@@ -36,6 +36,7 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
         known = (job.ticket for job in self.ledger.all())
         self._last_ticket = max(self.ledger.facts.last_ticket, *known, 0)
         await super().open()
+        self._last_ticket = max([self._last_ticket, *(job.ticket for job in self.index)])
         draft = self.ledger.beginning(job.id for job in self.index)
         if draft.changes:
             await self.commit.run(draft.changes, draft.apply, nothing)
@@ -91,10 +92,6 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
         # The ticket itself, not a float that equals it: one object less for every waiting job.
         place = ticket if ticket > self._last_place else nextafter(self._last_place, inf)
         return job._replace(ticket=ticket, place=place)
-
-    def _note_last(self, rows: Sequence[Row]) -> None:
-        super()._note_last(rows)
-        self._last_ticket = max([self._last_ticket, *(row.record.ticket for row in rows)])
 
     def _taken_over(self, row: Row, known: Job | None) -> Job:
         job: Job = row.record

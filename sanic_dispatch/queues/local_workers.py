@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sanic_dispatch.events import Kind, Note
 from sanic_dispatch.queues.local import EDITED, LocalQueue
-from sanic_dispatch.queues.store import Row, Shelf
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import Shelf
 from sanic_dispatch.worker import Worker
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from sanic_dispatch.job import PLAIN, Job
+from sanic_dispatch.queues.row import Row
 from sanic_dispatch.strict_json import Entry, object_at, value_end
 
 _HEAD = re.compile(rf'{{"id":"({PLAIN.pattern})","data":')
@@ -14,21 +14,8 @@ _TAIL = re.compile(rf',"submitted_at":"({PLAIN.pattern})","ticket":([1-9][0-9]{{
 """No ticket of fifteen digits is out of range."""
 
 
-class NewEntry(NamedTuple):
-    """A job's entry in the very form in which a new one is written, with what came of it."""
-
-    job: Job
-    text: str
-    at: int
-    end: int
-
-    def encoded(self) -> bytes:
-        """The entry as it stands in the text."""
-        return self.text[self.at : self.end].encode()
-
-
-def job_at(text: str, at: int) -> tuple[Entry | NewEntry, int]:
-    """The entry that begins at this character, and the character after its end.
+def job_at(text: str, at: int) -> tuple[Entry | Row, int]:
+    """The row of the entry that begins at this character, and the character after its end.
 
     What does not look like a new job is any object, to be read key by key. Raises
     JSONDecodeError where there is none.
@@ -39,7 +26,7 @@ def job_at(text: str, at: int) -> tuple[Entry | NewEntry, int]:
         if tail and _is_time(tail[1]):
             data, ticket = text[head.end() : end].encode(), int(tail[2])
             job = Job(head[1], ticket, data, tail[1], ticket)
-            return NewEntry(job, text, at, tail.end()), tail.end()
+            return Row(ticket, job, text, at, tail.end()), tail.end()
     return object_at(text, at)
 
 

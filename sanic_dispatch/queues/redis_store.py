@@ -21,7 +21,8 @@ from sanic_dispatch.queues.redis_link import Link, text_of
 from sanic_dispatch.queues.redis_peers import enter, next_sign, sign
 from sanic_dispatch.queues.redis_pipe import TRY_S
 from sanic_dispatch.queues.redis_records import flat_job, flat_worker, job_of, worker_of
-from sanic_dispatch.queues.store import DECODERS, Change, Row, Shelf
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import DECODERS, Change, Shelf
 from sanic_dispatch.redis_url import shown
 from sanic_dispatch.strict_json import one_object
 

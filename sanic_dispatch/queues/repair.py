@@ -14,7 +14,8 @@ from sanic_dispatch.queues.array_file import array_of, rows_of
 from sanic_dispatch.queues.atomic_file import PRIVATE, fsync_folder, replace_file
 from sanic_dispatch.queues.blocks import Blocks
 from sanic_dispatch.queues.folder import DataFolder
-from sanic_dispatch.queues.store import UNREADABLE, Row, Shelf
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import UNREADABLE, Shelf, read_row
 from sanic_dispatch.strict_json import object_at
 
 _SHELVES = {"jobs.json": Shelf.JOBS, "workers.json": Shelf.WORKERS}
@@ -87,7 +88,7 @@ def _good_entry(text: str, at: int, shelf: Shelf, good: dict[str, Row]) -> int |
     """Take in the entry that begins here and say where it ends; None where there is none."""
     try:
         entry, end = object_at(text, at)
-        row = Row.read(shelf, entry, 1.0)
+        row = read_row(shelf, entry, 1.0)
     except (*UNREADABLE, JSONDecodeError):
         return None
     return end if good.setdefault(row.record.id, row) is row else None

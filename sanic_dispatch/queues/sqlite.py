@@ -13,7 +13,8 @@ from typing import Any
 from sanic_dispatch.errors import InvalidJson, NotAQueue
 from sanic_dispatch.queues.atomic_file import PRIVATE, fsync_folder, refuse_link_to_nothing
 from sanic_dispatch.queues.folder import LOCK, Anchor
-from sanic_dispatch.queues.store import FINDERS, UNREADABLE, Change, Row, Shelf, described
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import FINDERS, UNREADABLE, Change, Shelf, described, read_row
 from sanic_dispatch.strict_json import check, one_entry
 
 VERSION = 2
@@ -113,7 +114,7 @@ class SqliteStore:
                 return Row.fact(row_id, check(stored))
             if not isinstance(place, float):
                 raise TypeError(f"its place is {place!r}")
-            row = Row.read(shelf, one_entry(stored, FINDERS[shelf]), place)
+            row = read_row(shelf, one_entry(stored, FINDERS[shelf]), place)
             if row.record.id != row_id:
                 raise ValueError(f"the record has the id {row.record.id!r}")
             if shelf is Shelf.JOBS and not row.record.ticket:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-import ujson
-
-from sanic_dispatch.job import MOST, Job
-from sanic_dispatch.queues.new_entry import NewEntry, job_at
+from sanic_dispatch.job import Job
+from sanic_dispatch.queues.new_entry import job_at
+from sanic_dispatch.queues.row import Row
 from sanic_dispatch.strict_json import Entry, object_at
 from sanic_dispatch.worker import Worker
 
@@ -21,81 +20,6 @@ class Shelf(StrEnum):
     WORKERS = "workers"
     FINISHED = "finished"
     FACTS = "facts"
-
-
-class Fact(NamedTuple):
-    """One thing that the dispatcher has to remember, by its name."""
-
-    id: str
-    value: Any
-
-    def to_stored(self) -> bytes:
-        """Its value as JSON."""
-        return ujson.dumps(self.value).encode()
-
-
-FACTS: dict[str, type] = {"last_ticket": int, "paused": bool, "secret": str}
-"""What each fact is."""
-
-
-def _is_ticket(value: Any) -> bool:
-    return not isinstance(value, bool) and 0 <= value <= MOST
-
-
-def _is_secret(value: Any) -> bool:
-    """With an empty one anybody could derive what only this service can."""
-    return len(value) > 1 and len(bytes.fromhex(value)) * 2 == len(value)
-
-
-def _fits(_: Any) -> bool:
-    return True
-
-
-FITS: dict[str, Callable[[Any], bool]] = {"last_ticket": _is_ticket, "secret": _is_secret}
-"""What more has to hold of it. Raises ValueError, too, where it does not."""
-
-
-class Row(NamedTuple):
-    """A record with its place on the shelf, and its stored form, or where it was read."""
-
-    place: float
-    record: Any
-    source: bytes | NewEntry
-
-    @property
-    def stored(self) -> bytes:
-        """Its JSON; cut out when it is asked for, so that a long queue is not there twice."""
-        return self.source if isinstance(self.source, bytes) else self.source.encoded()
-
-    @classmethod
-    def of(cls, record: Job | Worker) -> Row:
-        """A record at its own place."""
-        return cls(record.place, record, record.to_stored())
-
-    @classmethod
-    def fact(cls, name: str, value: Any) -> Row:
-        """A fact that was read. Raises TypeError where it cannot be what its name says."""
-        if not isinstance(value, FACTS.get(name, object)) or not FITS.get(name, _fits)(value):
-            raise TypeError(f"{name} cannot be {value!r}")
-        fact = Fact(name, value)
-        return cls(0.0, fact, fact.to_stored())
-
-    @classmethod
-    def read(cls, shelf: Shelf, entry: Entry | NewEntry, place: float) -> Row:
-        """A row that was read; a job's entry knows the place itself, if it has a ticket.
-
-        Raises one of UNREADABLE where the entry is no such record.
-        """
-        if isinstance(entry, NewEntry):
-            return cls(entry.job.place, entry.job, entry)
-        record, stored = DECODERS[shelf](entry), entry.encoded()
-        if b"\\u" in stored:
-            record.to_stored()  # half a character in one of our texts cannot be encoded again
-        if shelf is Shelf.WORKERS:
-            record = record._replace(place=place)
-        if shelf is Shelf.JOBS and record.ticket:
-            place = record.place
-        return cls(place, record, stored)
 
 
 class Change(NamedTuple):
@@ -171,11 +95,29 @@ DECODERS: dict[Shelf, Callable[[Entry], Any]] = {
 }
 """How each shelf's records are read."""
 
-FINDERS: dict[Shelf, Callable[[str, int], tuple[Entry | NewEntry, int]]] = {
+FINDERS: dict[Shelf, Callable[[str, int], tuple[Entry | Row, int]]] = {
     **dict.fromkeys(Shelf, object_at),
     Shelf.JOBS: job_at,
 }
-"""How the entry that begins at a character is found, for ``Row.read``."""
+"""How the entry that begins at a character is found, for ``read_row``."""
+
+
+def read_row(shelf: Shelf, entry: Entry | Row, place: float) -> Row:
+    """A row that was read; a job's entry knows the place itself, if it has a ticket.
+
+    Raises one of UNREADABLE where the entry is no such record.
+    """
+    if isinstance(entry, Row):
+        return entry
+    record, stored = DECODERS[shelf](entry), entry.encoded()
+    if b"\\u" in stored:
+        record.to_stored()  # half a character in one of our texts cannot be encoded again
+    if shelf is Shelf.WORKERS:
+        record = record._replace(place=place)
+    if shelf is Shelf.JOBS and record.ticket:
+        place = record.place
+    return Row(place, record, stored)
+
 
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 """What a decoder raises where an entry is no record."""

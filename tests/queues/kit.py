@@ -17,7 +17,8 @@ from sanic_dispatch.queues import Stores, open_pairs, stores_of
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.queues.redis_pairs import open_redis
 from sanic_dispatch.queues.redis_store import Lock, RedisStore
-from sanic_dispatch.queues.store import Change, Row, Shelf, Store
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import Change, Shelf, Store
 from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.worker import Key, Worker
 from tests.kit.redis import shared_server

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sanic_dispatch.errors import InvalidJson
 from sanic_dispatch.job import Job
-from sanic_dispatch.queues.new_entry import NewEntry
-from sanic_dispatch.queues.store import FINDERS, UNREADABLE, Row, Shelf
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import FINDERS, UNREADABLE, Shelf, read_row
 from sanic_dispatch.strict_json import array_entries, object_at, one_entry
 
 AT = "2024-11-24T01:39:00.000000Z"
@@ -29,7 +29,7 @@ def read(content: bytes, *, short: bool) -> tuple[float, Job, bytes] | str:
     """What the row says, or that there is none."""
     try:
         entry: Any = one_entry(content, FINDERS[Shelf.JOBS] if short else object_at)
-        row = Row.read(Shelf.JOBS, entry, 1.0)
+        row = read_row(Shelf.JOBS, entry, 1.0)
     except (*UNREADABLE, InvalidJson):
         return "no job"
     return row.place, row.record, row.stored
@@ -41,7 +41,7 @@ def test_any_data(data: Any, indent: int | None, ticket: int) -> None:
     raw = json.dumps(data, indent=indent).encode()
     job = Job("ab", ticket, raw, AT, ticket)
     entry, _ = FINDERS[Shelf.JOBS](job.to_stored().decode(), 0)
-    assert isinstance(entry, NewEntry)
+    assert isinstance(entry, Row)
     assert read(job.to_stored(), short=True) == (ticket, job, job.to_stored())
 
 
@@ -83,5 +83,5 @@ def test_among_others() -> None:
     """In an array, new jobs and others follow each other in any spelling."""
     content = b"[%b , \n%b,%b]" % (NEW, json.dumps(json.loads(NEW)).encode(), NEW)
     entries = list(array_entries(content, FINDERS[Shelf.JOBS]))
-    assert [isinstance(entry, NewEntry) for entry in entries] == [True, False, True]
-    assert entries[0].encoded() == entries[2].encoded() == NEW
+    assert [isinstance(entry, Row) for entry in entries] == [True, False, True]
+    assert entries[0].stored == entries[2].stored == NEW

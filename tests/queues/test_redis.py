@@ -25,7 +25,8 @@ from sanic_dispatch.queues.redis_pairs import RedisPairs, open_redis
 from sanic_dispatch.queues.redis_peers import enter, sign
 from sanic_dispatch.queues.redis_pipe import TRY_S
 from sanic_dispatch.queues.redis_store import Lock, RedisStore
-from sanic_dispatch.queues.store import Change, Row, Shelf
+from sanic_dispatch.queues.row import Row
+from sanic_dispatch.queues.store import Change, Shelf
 from sanic_dispatch.seal import Seal
 from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.worker import Key

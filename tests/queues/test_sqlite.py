@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.errors import NotAQueue
+from sanic_dispatch.queues.row import Row
 from sanic_dispatch.queues.sqlite import SqliteStore
-from sanic_dispatch.queues.store import Change, Row, Shelf
+from sanic_dispatch.queues.store import Change, Shelf
 from sanic_dispatch.settings import Mode
 from tests.queues.kit import Bench, Gate, both, done, held, job, worker
 
