@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left, insort
 from collections.abc import Callable
-
-from sortedcontainers import SortedDict
 
 
 class UnderWay:
@@ -14,8 +13,10 @@ class UnderWay:
     def __init__(self) -> None:
         self.places: set[float] = set()
         """The places of records that are being stored: nobody else can have them."""
-        self._busy: dict[str, asyncio.Event] = {}
-        self._coming: SortedDict[float, str] = SortedDict()
+        self._busy: dict[str, asyncio.Event | None] = {}
+        """By record what is set when its change is settled, made for the first who waits."""
+        self._coming: list[tuple[float, str]] = []
+        """Where records will be free, in order: mostly one behind the other."""
 
     def __contains__(self, record_id: str) -> bool:
         return record_id in self._busy
@@ -26,32 +27,37 @@ class UnderWay:
         ``place`` is where the record will stand, None where it leaves; ``is_free``, whether it
         will be free there.
         """
-        self._busy[record_id] = settled = asyncio.Event()
+        self._busy[record_id] = None
         if place is not None:
             self.places.add(place)
             if is_free:
-                self._coming[place] = record_id
+                insort(self._coming, (place, record_id))
 
         def end() -> None:
             if place is not None:
                 self.places.discard(place)
-                self._coming.pop(place, None)
-            del self._busy[record_id]
-            settled.set()
+                if is_free:
+                    del self._coming[bisect_left(self._coming, (place, record_id))]
+            if settled := self._busy.pop(record_id):
+                settled.set()
 
         return end
 
     async def turn(self, record_id: str) -> None:
         """Return when no change of this record is under way."""
-        while busy := self._busy.get(record_id):
-            await busy.wait()
+        while record_id in self._busy:
+            await self._settled(record_id).wait()
 
     def before(self, place: float) -> asyncio.Event | None:
         """Is set when the first record that will be free before this place is settled."""
-        if not self._coming or self._coming.peekitem(0)[0] > place:
+        if not self._coming or self._coming[0][0] > place:
             return None
-        return self._busy[self._coming.peekitem(0)[1]]
+        return self._settled(self._coming[0][1])
 
     def has_coming(self) -> bool:
         """Whether a record is under way that will be free."""
         return bool(self._coming)
+
+    def _settled(self, record_id: str) -> asyncio.Event:
+        settled = self._busy[record_id] = self._busy[record_id] or asyncio.Event()
+        return settled
