@@ -37,17 +37,29 @@ class Goal(NamedTuple):
 
 
 def ratio(mine: Spot, other: Spot) -> Measured:
-    """Round by round where they took turns, else of the medians."""
+    """Round by round where they took turns.
+
+    Two depths are measured one after the other, on a machine that may have changed its speed: there
+    each counts in what the floor did in its rounds.
+    """
 
     def measured(data: Data) -> float | None:
         one, two = mine.per_s(data), other.per_s(data)
         if not one or not two:
             return None
         if mine.depth == other.depth:
-            return median(a / b for a, b in zip(one, two, strict=True))
-        return median(one) / median(two)
+            return by_turns(one, two)
+        floors = [spot._replace(side=FLOOR).per_s(data) for spot in (mine, other)]
+        if not floors[0] or not floors[1]:
+            return median(one) / median(two)
+        return by_turns(one, floors[0]) / by_turns(two, floors[1])
 
     return measured
+
+
+def by_turns(one: Sequence[float], two: Sequence[float]) -> float:
+    """The ratio of two that took turns."""
+    return median(a / b for a, b in zip(one, two, strict=True))
 
 
 def below_the_limit(data: Data) -> float | None:
@@ -55,8 +67,8 @@ def below_the_limit(data: Data) -> float | None:
     found = data.get("latency", {})
     if MEMORY not in found or FLOOR not in found:
         return None
-    above_ms = median(found[MEMORY]["p50_ms"]) - median(found[FLOOR]["p50_ms"])
-    return 1.0 - float(above_ms)
+    rounds = zip(found[MEMORY]["p50_ms"], found[FLOOR]["p50_ms"], strict=True)
+    return 1.0 - float(median(ours - floors for ours, floors in rounds))
 
 
 def times_faster(other: str) -> Measured:

@@ -121,3 +121,11 @@ def test_a_goal_is_judged_by_what_was_measured() -> None:
     sides = {"bare Sanic": {"per_s": [100.0, 200.0]}, "InMemory": {"per_s": [90.0, 100.0]}}
     (table,) = goals.report({"depth": {"submissions": {"0": sides}}}).tables
     assert list(table.rows) == [["(a) in memory ÷ bare Sanic", "≥ 0.8", "0.70", "**no**"]]
+
+
+def test_two_depths_are_compared_by_what_the_floor_did_then() -> None:
+    """A machine that is half as fast an hour later makes nothing slower of ours."""
+    shallow = {"bare Sanic": {"per_s": [100.0, 200.0]}, "Sqlite": {"per_s": [50.0, 100.0]}}
+    deep = {"bare Sanic": {"per_s": [50.0, 60.0]}, "Sqlite": {"per_s": [20.0, 24.0]}}
+    (table,) = goals.report({"depth": {"submissions": {"0": shallow, "100000": deep}}}).tables
+    assert ["Sqlite, 100,000 deep ÷ 0 deep", "≥ 0.8", "0.80", "yes"] in list(table.rows)
