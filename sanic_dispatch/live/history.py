@@ -89,12 +89,13 @@ class History:
     def seed_unfinished(self, jobs: Iterable[Job], now_s: float) -> None:
         """When those came that are not finished; a long queue is mostly older than an hour.
 
-        Where that can be seen in the text of a time, the time is not read.
+        Where that can be seen in the text of a time, as this program writes it, the time is not
+        read.
         """
         since = to_rfc3339(max(now_s - HOUR_S - MINUTE_S, 0.0))[: len("1970-01-01T00:00")]
         for job in jobs:
             at = job.submitted_at
-            if at >= since or not at.endswith("Z"):
+            if at >= since or at[10:11] != "T" or not at.endswith("Z"):
                 self._minute(job.submitted_s).count(arrived=1)
 
     def expire(self, now_s: float) -> bool:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import ujson
 
-from sanic_dispatch.job import Way
-from sanic_dispatch.live.history import MOST_OF_A_MINUTE, MOST_OF_THE_HOUR, Minute
+from sanic_dispatch.clock import from_rfc3339
+from sanic_dispatch.job import Job, Way
+from sanic_dispatch.live.history import MOST_OF_A_MINUTE, MOST_OF_THE_HOUR, History, Minute
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.wire import Topic
 from sanic_dispatch.queues.peers import Snapshot
@@ -124,6 +125,24 @@ def test_a_restart_remembers_the_hour(story: Story) -> None:
     hub.seed(Snapshot([waiting], done, [], paused=False))
     assert hour(hub) == (3, 0.0, 0.0)
     assert sum(arrived for arrived, *_ in minutes(hub)) == 4
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2026-11-25T12:44:03Z",
+        "2026-11-25 12:44:03Z",
+        "2026-11-25T13:44:03+01:00",
+        "2026-11-25T11:44:03-01:00",
+        "20261125T124403Z",
+    ],
+)
+def test_a_time_of_any_spelling(at: str) -> None:
+    """An order of the last hour counts however its time is written in a file."""
+    history = History()
+    job = Job("ab", 1, b"7", at, 1)
+    history.seed_unfinished([job], from_rfc3339("2026-11-25T12:45:00Z"))
+    assert [minute.arrived for minute in history] == [1]
 
 
 def test_a_rush_costs_no_more_memory() -> None:
