@@ -171,20 +171,21 @@ class Job(NamedTuple):
     def from_stored(cls, entry: Entry) -> Job:
         """Read it back from its entry in a file.
 
-        A job of the original has no ticket: it gets ticket 0, and a number when it is taken over.
-        Raises KeyError, TypeError or ValueError where it is no job.
+        A job of the original has no ticket: it gets ticket 0, and a number and its place when it
+        is taken over. Raises KeyError, TypeError or ValueError where it is no job.
         """
         values = entry.values
         ticket = _count(values.get("ticket", 0))
         extras = {name: _READERS[name](value) for name, value in values.items() if name in _READERS}
         if "result" in values:
             extras["result"] = entry.raw("result").encode()
+        place = extras.pop("place", ticket)
         job = cls(
             _plain(values["id"]),
             ticket,
             entry.raw("data").encode(),
             _plain(values["submitted_at"]),
-            extras.pop("place", ticket),
+            place if ticket else 0,
             **extras,
         )
         job.check()

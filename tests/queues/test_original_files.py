@@ -60,6 +60,18 @@ async def test_jobs_are_taken_over(bench: Bench) -> None:
     assert second.data == b"null"
 
 
+async def test_a_place_without_a_ticket(bench: Bench) -> None:
+    """An entry whose ticket was taken out by hand is numbered, whatever place it says."""
+    file = bench.folder / "jobs.json"
+    jobs = [entry | {"place": n} for n, entry in enumerate(ujson.loads(JOBS), 1)]
+    file.write_text(ujson.dumps(jobs))
+    await bench.open()
+    numbered = [(job.ticket, job.place) for job in await bench.pairs.jobs.items()]
+    await bench.close()
+    assert numbered == [(1, 1), (2, 2)]
+    assert [entry["ticket"] for entry in ujson.loads(file.read_bytes())] == [1, 2]
+
+
 async def test_workers_are_taken_over(bench: Bench) -> None:
     """In the order of the entries; the file stays as it is until something changes."""
     await bench.open()
