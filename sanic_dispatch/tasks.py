@@ -30,7 +30,9 @@ class Tasks:
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Start it and wait for its result; if the caller is cancelled, it goes on."""
-        return await self.outcome(asyncio.shield(self.spawn(work)))
+        task = self.spawn(work)
+        task.add_done_callback(_look_at)
+        return await self.outcome(asyncio.shield(task))
 
     async def outcome(self, work: asyncio.Future[T]) -> T:
         """Wait for the result of what is under way.
@@ -55,3 +57,9 @@ class Tasks:
         for work in self._running:
             work.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """A caller that was cut off never looks: do not let asyncio complain of it."""
+    if not task.cancelled():
+        task.exception()
