@@ -137,7 +137,7 @@ class Registrations:
         return worker
 
     async def _ask(self, worker: Worker) -> Job | None:
-        if await self._pairs.workers.size() >= self._max_workers:
+        if await self._pairs.workers.depth() >= self._max_workers:
             raise QueueFull(self._max_workers)
         now_s = self._clock.now_s()
         if worker.is_free and not self._gate.is_paused:

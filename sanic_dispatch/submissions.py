@@ -85,7 +85,7 @@ class Submissions:
         with self._followed(job_id) as changes:
             if idempotency_key is not None and (known := await self._known(job_id, data)):
                 return known
-            if await self._pairs.jobs.size() >= self._max_jobs:
+            if await self._pairs.jobs.depth() >= self._max_jobs:
                 raise QueueFull(self._max_jobs)
             now_s = self._clock.now_s()
             try:

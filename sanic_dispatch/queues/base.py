@@ -115,6 +115,10 @@ class Queue(ABC, Generic[R]):
     async def size(self) -> int:
         """How many records are free."""
 
+    async def depth(self) -> int:
+        """The same with those on their way in: what a limit counts."""
+        return await self.size()
+
     @abstractmethod
     async def position(self, record_id: str) -> int:
         """How many free records wait up to and including this one; 0 where it is not free."""

@@ -26,6 +26,7 @@ from sanic_dispatch.worker import Key, Worker
 
 T = TypeVar("T")
 Undo = Callable[[], None]
+Coming = asyncio.Future[Enqueued[R]]
 
 
 def nothing() -> None:
@@ -92,6 +93,10 @@ class LocalQueue(Queue[R], Generic[R]):
         await self.refresh()
         return self.index.free()
 
+    async def depth(self) -> int:
+        await self.refresh()
+        return self.coming_and_free()
+
     async def position(self, record_id: str) -> int:
         await self.refresh()
         return self.index.position_of(record_id)
@@ -110,13 +115,8 @@ class LocalQueue(Queue[R], Generic[R]):
         """Wait until no change of this record is under way."""
         await self._under_way.turn(record_id)
 
-    def append(
-        self, record: R, notes: Sequence[Note], undo: Undo = nothing
-    ) -> asyncio.Future[Enqueued[R]]:
-        """Store a new record, whose turn it is, at the end; its position is that right after.
-
-        It is on its way when this returns. Raises AlreadyQueued at once.
-        """
+    def append(self, record: R, notes: Sequence[Note], undo: Undo = nothing) -> Coming[R]:
+        """Begin to store a new record, whose turn it is, at the end. Raises AlreadyQueued."""
         self.check_new(record.id)
         return self._put(self._at_end(record), notes, Draft(), undo)
 
@@ -140,9 +140,9 @@ class LocalQueue(Queue[R], Generic[R]):
         oldest = self.index.oldest_free()
         return self._under_way.before(oldest.place) if oldest else None
 
-    def is_empty(self) -> bool:
-        """Whether nothing is free and nothing is on its way in: nobody stands before a newcomer."""
-        return not self._under_way.has_coming() and not self.index.free()
+    def coming_and_free(self) -> int:
+        """How many are free, or will be once they are written."""
+        return self._under_way.coming() + self.index.free()
 
     def check_new(self, record_id: str) -> None:
         """Raises AlreadyQueued where a record of that id is there."""
@@ -162,7 +162,7 @@ class LocalQueue(Queue[R], Generic[R]):
 
     def _put(
         self, record: R, notes: Sequence[Note], draft: Draft, undo: Undo = nothing
-    ) -> asyncio.Future[Enqueued[R]]:
+    ) -> Coming[R]:
         """Store a record along with a draft; hidden and busy until that is settled."""
         old = self.index.get(record.id)
         record = self._at_vacant_place(record)

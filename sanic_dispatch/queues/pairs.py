@@ -32,7 +32,7 @@ class LocalPairs(Pairs):
         await self.jobs.turn(job.id)
         self.jobs.check_new(job.id)
         submitted = Note(Kind.JOB_SUBMITTED, now_s)
-        worker = self.workers.oldest() if self.jobs.is_empty() else None
+        worker = None if self.jobs.coming_and_free() else self.workers.oldest()
         if worker is None:
             return await self.jobs.append(job, [submitted])
         step = assign(job, worker, Way.PUT, now_s)
@@ -43,7 +43,7 @@ class LocalPairs(Pairs):
     def line_up(self, job: Job, now_s: float, most: int) -> Future[Enqueued[Job]] | None:
         if self.jobs.commit.rereads or self.workers.commit.rereads or self.workers.index.free():
             return None
-        if self.jobs.index.free() >= most or self.jobs.knows(job.id):
+        if self.jobs.coming_and_free() >= most or self.jobs.knows(job.id):
             return None
         return self.jobs.append(job, [Note(Kind.JOB_SUBMITTED, now_s)])
 
@@ -51,7 +51,7 @@ class LocalPairs(Pairs):
         await self._refresh()
         await self.workers.turn(worker.id)
         self.workers.check_new(worker.id)
-        job = self.jobs.oldest() if self.workers.is_empty() else None
+        job = None if self.workers.coming_and_free() else self.jobs.oldest()
         if job is None:
             await self.workers.append(worker, [Note(Kind.WORKER_REGISTERED, now_s)])
             return None

@@ -54,9 +54,9 @@ class UnderWay:
             return None
         return self._settled(self._coming[0][1])
 
-    def has_coming(self) -> bool:
-        """Whether a record is under way that will be free."""
-        return bool(self._coming)
+    def coming(self) -> int:
+        """How many records are under way that will be free."""
+        return len(self._coming)
 
     def _settled(self, record_id: str) -> asyncio.Event:
         settled = self._busy[record_id] = self._busy[record_id] or asyncio.Event()

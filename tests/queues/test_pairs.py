@@ -111,6 +111,21 @@ async def test_not_lined_up_where_it_is_not_simple(mixed: Bench) -> None:
     assert mixed.pairs.line_up(job(3), 1.0, most=9) is None
 
 
+async def test_a_limit_counts_what_is_on_its_way(mixed: Bench) -> None:
+    """While a write takes long no more come in than there is room for; then as many are there."""
+    gate = jobs_gate(mixed)
+    gate.hold()
+    if (first := mixed.pairs.line_up(job(1), 1.0, most=2)) is None:
+        pytest.skip("the files are looked at first, or Redis pairs")
+    second = mixed.pairs.line_up(job(2), 1.0, most=2)
+    assert mixed.pairs.line_up(job(3), 1.0, most=2) is None
+    assert (await mixed.pairs.jobs.size(), await mixed.pairs.jobs.depth()) == (0, 2)
+    gate.let_go()
+    assert second
+    await asyncio.gather(first, second)
+    assert (await mixed.pairs.jobs.size(), await mixed.pairs.jobs.depth()) == (2, 2)
+
+
 async def test_a_job_goes_to_the_worker_that_waits(mixed: Bench) -> None:
     """It is held in its first write, by the worker that has waited longest."""
     await waiting_workers(mixed, 1, 2)
