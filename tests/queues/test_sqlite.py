@@ -137,6 +137,11 @@ async def test_an_earlier_version(bench: Bench) -> None:
     assert [await bench.pairs.jobs.items(), await bench.pairs.workers.items()] == expected
     await bench.pairs.jobs.finish(done(held(expected[0][0], worker(9))))
     await bench.close()
+    with database(bench) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        made = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema")]
+    assert len(made) == len(Shelf)
+    assert all(sql.endswith("WITHOUT ROWID") for sql in made)
     await bench.open()
     assert await bench.pairs.jobs.items() == expected[0][1:]
 
