@@ -60,7 +60,10 @@ class Submissions:
         """
         job_id = self._seal.job_id(idempotency_key)
         if lined_up := self._line_up(job_id, data):
-            return await self._told(await self._tasks.outcome(lined_up))
+            taken = await self._tasks.outcome(lined_up)
+            if not self._pairs.may_pair():
+                return Submission(*taken)
+            return await self._tasks.run(self._told(taken))
         return await self._tasks.run(self._take_in(job_id, data, idempotency_key))
 
     def _line_up(self, job_id: str, data: bytes) -> asyncio.Future[Enqueued[Job]] | None:
@@ -75,7 +78,7 @@ class Submissions:
 
     async def _told(self, taken: Enqueued[Job]) -> Submission:
         """A worker may have come while it was stored: then wait for what becomes of it."""
-        if not self._pairs.may_pair() or taken.record.id in self._following:
+        if taken.record.id in self._following:
             return Submission(*taken)
         with self._followed(taken.record.id) as changes:
             return await self._enqueued(taken, changes)
