@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -52,7 +52,7 @@ class Line:
 
     def seed(
         self,
-        jobs: Iterable[Job],
+        jobs: Sequence[Job],
         finished: Iterable[Job],
         workers: Iterable[Worker],
         *,
