@@ -123,6 +123,7 @@ def test_the_oldest_steps_are_forgotten_first() -> None:
         "job.submitted", "job.assigned", "job.confirmed", "job.done",
     ]  # fmt: skip
     assert sum(len(trail.of(ticket)) for ticket in range(6)) == 10
+    assert len(trail._steps) == 10
 
 
 def test_no_payload_is_kept() -> None:
