@@ -209,9 +209,9 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
     )
     patience = Patience(worker_s=settings.worker_patience_s)
     app.ctx.trail = Trail()
-    events.subscribe(app.ctx.trail.on_event)
+    events.fold_into(app.ctx.trail.fold)
     tally = JobTally()
-    events.subscribe(tally.fold)
+    events.fold_into(tally.fold)
     async with AsyncExitStack() as stack:
         app.ctx.hub = hub = Hub(
             events,

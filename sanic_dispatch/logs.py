@@ -16,7 +16,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from functools import lru_cache
 from types import NoneType
 from typing import Any, TextIO
@@ -28,7 +29,7 @@ from sanic_dispatch.clock import to_rfc3339
 from sanic_dispatch.errors import StartError
 from sanic_dispatch.events import Event, Kind
 from sanic_dispatch.job import Job
-from sanic_dispatch.request_id import REQUEST_ID
+from sanic_dispatch.log_stream import LogStream
 from sanic_dispatch.settings import LogFormat, LogLevel
 from sanic_dispatch.worker import Worker
 
@@ -51,6 +52,8 @@ _log = structlog.get_logger("sanic_dispatch")
 
 _own = logging.getLogger("sanic_dispatch")
 
+_stream = LogStream(sys.stderr)
+
 
 def configure(
     format: LogFormat = LogFormat.AUTO,
@@ -62,13 +65,14 @@ def configure(
     Other libraries are heard from warning on, and from info on at level debug. They are never let
     down to debug: some write what goes over their connections there, names and secrets included.
     """
-    global _log
+    global _log, _stream
     stream = stream or sys.stderr
+    _stream = LogStream(stream)
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[structlog.processors.format_exc_info, _escape, *_renderers(format, stream)],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=lambda *_: _Lines(stream),
+        logger_factory=lambda *_: _stream,
         cache_logger_on_first_use=False,
     )
     _log = structlog.get_logger("sanic_dispatch").bind()
@@ -84,6 +88,13 @@ def configure(
 def is_human(format: LogFormat, stream: TextIO) -> bool:
     """Whether lines of this format, in this stream, are for people."""
     return format is LogFormat.HUMAN or (format is LogFormat.AUTO and stream.isatty())
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """What is logged in the block is written at its end, which is quicker."""
+    with _stream.together():
+        yield
 
 
 def log_event(event: Event, fields: dict[str, Any] | None = None) -> None:
@@ -131,8 +142,8 @@ def fields_of(event: Event) -> dict[str, Any]:
         fields |= _worker_fields(event.worker)
     if event.reason:
         fields["reason"] = masked(event.reason)
-    if request_id := REQUEST_ID.get():
-        fields["request"] = request_id
+    if event.request:
+        fields["request"] = event.request
     return fields
 
 
@@ -224,22 +235,6 @@ def _headed(now: Callable[[], str]) -> Callable[[object, str, Fields], Fields]:
 
 def _as_json(_logger: object, _method: str, fields: Fields) -> str:
     return ujson.dumps(fields, escape_forward_slashes=False)
-
-
-class _Lines:
-    """The end of the way: a line that cannot be written is dropped."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def msg(self, line: str) -> None:
-        try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            pass
-
-    debug = info = warning = error = critical = msg
 
 
 # ---- the standard library's logging

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sanic_dispatch.clock import to_rfc3339
 from sanic_dispatch.events import Event
-from sanic_dispatch.logs import fields_of, log_event
+from sanic_dispatch.logs import fields_of, log_event, together
 
 MOST = 20_000
 """How many steps are kept, of all jobs together."""
@@ -31,15 +32,20 @@ class Trail:
     def __init__(self, most: int = MOST) -> None:
         self._steps: deque[Footprint] = deque(maxlen=most)
 
-    def on_event(self, event: Event) -> None:
-        """Have the line of an event written, and keep it where it is about a job."""
+    def fold(self, events: Sequence[Event]) -> None:
+        """Have the lines of events written, and keep those that are about jobs."""
+        with together():
+            for event in events:
+                self._note(event)
+
+    def of(self, ticket: int) -> list[dict[str, Any]]:
+        """The steps of one job, the first one first."""
+        return [step.to_dict() for step in self._steps if step.fields["ticket"] == ticket]
+
+    def _note(self, event: Event) -> None:
         if event.job is None:
             log_event(event)
             return
         fields = fields_of(event)
         log_event(event, fields)
         self._steps.append(Footprint(event.at_s, event.kind.value, fields))
-
-    def of(self, ticket: int) -> list[dict[str, Any]]:
-        """The steps of one job, the first one first."""
-        return [step.to_dict() for step in self._steps if step.fields["ticket"] == ticket]

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "sanic_dispatch"
 LAYERS = [
     {"job", "worker", "outcome", "events", "errors", "settings", "clock", "strict_json", "tasks",
      "turns", "tokens", "origins", "menu", "public_url", "redis_url", "signals", "tally",
-     "request_id", "collector"},
+     "request_id", "collector", "log_stream"},
     {"lifecycle", "callbacks", "queues", "listen", "processes", "logs", "banner", "tls", "client",
      "simulation"},
     {"steps", "seal", "proof", "control", "deliveries", "submissions", "registrations", "reports",

@@ -113,7 +113,7 @@ async def _has(log: io.StringIO, **values: object) -> bool:
 def test_the_oldest_steps_are_forgotten_first() -> None:
     """There is an end to what is kept; what is left is whole and in order."""
     story, trail = Story(), Trail(most=10)
-    story.events.subscribe(trail.on_event)
+    story.events.fold_into(trail.fold)
     story.register("r1")
     for _ in range(5):
         story.serve(1.0)
@@ -129,7 +129,7 @@ def test_the_oldest_steps_are_forgotten_first() -> None:
 def test_no_payload_is_kept() -> None:
     """What is kept of a job is what the log may have."""
     story, trail = Story(), Trail()
-    story.events.subscribe(trail.on_event)
+    story.events.fold_into(trail.fold)
     story.submit({"name": "Eve"})
     assert "Eve" not in str(trail.of(1))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -57,7 +57,7 @@ class Hub:
         keep_failed_s: float = KEEP_FAILED_S,
     ) -> None:
         self._new_line = partial(Line, keep_failed_s)
-        self.line = self._new_line()
+        self._line = self._new_line()
         self._events = events
         self._clock = clock
         self._loop = loop or asyncio.get_running_loop()
@@ -75,8 +75,13 @@ class Hub:
         self._timer: Any = None
         self._is_over = False
         self.pushed = Pushed()
-        self._unpushed_since_s: float | None = None
-        events.subscribe(self._on_event)
+        events.fold_into(self._fold)
+
+    @property
+    def line(self) -> Line:
+        """All orders, as of the last event."""
+        self._events.catch_up()
+        return self._line
 
     @property
     def size(self) -> int:
@@ -88,11 +93,12 @@ class Hub:
 
         What happened lately is folded anew, so that all processes show the same.
         """
-        self.line, number = self._new_line(), self._events.number
+        self._events.catch_up()
+        self._line, number = self._new_line(), self._events.number
         now_s = self._clock.now_s()
-        self.line.seed(*snapshot.untold(), paused=snapshot.paused, number=number, now_s=now_s)
+        self._line.seed(*snapshot.untold(), paused=snapshot.paused, number=number, now_s=now_s)
         for event in snapshot.past:
-            self.line.fold(event)
+            self._line.fold(event)
         self._dismiss_all()
         self._shared = self._new_channels()
 
@@ -135,7 +141,7 @@ class Hub:
 
         Raises UnknownJob, TooManyClients and OutOfReach.
         """
-        self._check_reach()
+        self._come_up_to_date()
         if len(self._clients) >= self._most_clients:
             raise TooManyClients(self._most_clients)
         channel = self._channel(topic)
@@ -163,7 +169,7 @@ class Hub:
 
     def look(self, topic: Topic) -> Frame:
         """One look: the whole state. Raises UnknownJob and OutOfReach."""
-        self._check_reach()
+        self._come_up_to_date()
         view = self._shared[topic].view if topic in self._shared else self._order(topic.order_id)
         view.refresh()
         return view.frame_since(None)
@@ -179,26 +185,27 @@ class Hub:
         return channel
 
     def _order(self, order_id: str) -> OrderView:
-        return OrderView(self.line, self._events.epoch, self._clock.now_s, order_id)
+        return OrderView(self._line, self._events.epoch, self._clock.now_s, order_id)
 
     def _new_channels(self) -> dict[Topic, Channel]:
         views = ((Topic("board"), Board), (Topic("monitor"), Monitor))
         epoch, now_s = self._events.epoch, self._clock.now_s
-        return {topic: Channel(topic, view(self.line, epoch, now_s)) for topic, view in views}
+        return {topic: Channel(topic, view(self._line, epoch, now_s)) for topic, view in views}
 
-    def _check_reach(self) -> None:
+    def _come_up_to_date(self) -> None:
+        """Before a look. Raises OutOfReach where the events do not come through."""
         if self._is_cut_off:
             raise OutOfReach
+        self._events.catch_up()
 
     # ---- what happens
 
-    def _on_event(self, event: Event) -> None:
-        self.line.fold(event)
+    def _fold(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._line.fold(event)
         if self._clients:
-            if self._unpushed_since_s is None:
-                self._unpushed_since_s = self._clock.monotonic_s()
-            if event.job is not None and event.job.id in self._orders:
-                self._due[event.job.id] = None
+            self._due.update((event.job.id, None) for event in events if event.job)
+            self.pushed.wait(self._clock.monotonic_s())
             self._pacer.wake()
 
     def _tick(self) -> None:
@@ -211,8 +218,7 @@ class Hub:
 
     def _round(self) -> Iterator[None]:
         """Whatever there is to send, in small pieces."""
-        now_s, since_s = self._clock.monotonic_s(), self._unpushed_since_s
-        self._unpushed_since_s = None
+        now_s, since_s = self._clock.monotonic_s(), self.pushed.begin()
         yield from self._retry(now_s)
         is_beat, self._beat_at_s = self._next_beat(now_s)
         for channel in self._shared.values():
@@ -220,8 +226,7 @@ class Hub:
                 yield from self._push(channel, is_beat)
         for channel in self._due_orders():
             yield from self._push(channel)
-        if since_s is not None:
-            self.pushed.lag_s.observe(self._clock.monotonic_s() - since_s)
+        self.pushed.end(since_s, self._clock.monotonic_s())
         yield from self._sweep_orders(now_s)
 
     def _next_beat(self, now_s: float) -> tuple[bool, float]:
@@ -230,8 +235,6 @@ class Hub:
 
     def _due_orders(self) -> list[Channel]:
         """The orders that changed, and those that are near: they are told of every step."""
-        if not self._orders:
-            return []
         near = (order.job.id for order in self.line.first(NEAR + 1))
         due, self._due = self._due | dict.fromkeys(near), {}
         return [self._orders[order_id] for order_id in due if order_id in self._orders]
@@ -249,7 +252,8 @@ class Hub:
         try:
             channel.view.refresh()
         except UnknownJob:
-            self._end(channel)
+            for client in list(channel.clients):
+                self._dismiss(client, GONE)
             return
         if channel.view.head == channel.pushed and not is_beat:
             return
@@ -284,10 +288,6 @@ class Hub:
                 self._full.pop(client, None)
             else:
                 self._full.setdefault(client, self._clock.monotonic_s())
-
-    def _end(self, channel: Channel) -> None:
-        for client in list(channel.clients):
-            self._dismiss(client, GONE)
 
     def _dismiss_all(self) -> None:
         for client in list(self._clients):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from sanic_dispatch.events import Event, Kind
 from sanic_dispatch.job import Job, Stage, State, Way
@@ -37,8 +38,12 @@ class JobTally:
         """From then, or from the last word that it goes on, until it was done."""
         self._under_way: dict[str, Way] = {}
 
-    def fold(self, event: Event) -> None:
+    def fold(self, events: Sequence[Event]) -> None:
         """Take in what happened."""
+        for event in events:
+            self._count(event)
+
+    def _count(self, event: Event) -> None:
         kind, job = event.kind, event.job
         self.events[kind] += 1
         if job is None:

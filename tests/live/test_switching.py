@@ -156,6 +156,7 @@ async def test_whoever_heard_more_elsewhere_is_not_set_back(story: Story) -> Non
     await other.hub.catch_up(order)
     assert ujson.loads(other.hub.look(order).json)["at"] == page.wire.at
     story.submit()
+    story.events.catch_up()
     story.loop.run(0.1)
     assert other.events.number == 1
     await other.hub.catch_up(BOARD, Cursor.parse(page.wire.at))

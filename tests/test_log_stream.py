@@ -1,0 +1,64 @@
+"""Where the log goes: whole lines, at once or together, and no failure of it stops anything."""
+
+from __future__ import annotations
+
+import io
+from select import PIPE_BUF
+
+import pytest
+
+from sanic_dispatch.log_stream import LogStream
+
+
+class Pipe(io.StringIO):
+    """Remembers each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return len(text)
+
+
+@pytest.fixture
+def pipe() -> Pipe:
+    return Pipe()
+
+
+def test_a_line_alone_is_written_at_once(pipe: Pipe) -> None:
+    """Whoever looks on sees it now."""
+    LogStream(pipe).msg("one")
+    assert pipe.writes == ["one\n"]
+
+
+def test_lines_of_a_block_are_written_together(pipe: Pipe) -> None:
+    """In their order, at its end."""
+    stream = LogStream(pipe)
+    with stream.together():
+        stream.msg("one")
+        stream.msg("two")
+        assert not pipe.writes
+    assert pipe.writes == ["one\ntwo\n"]
+
+
+def test_a_piece_is_what_a_pipe_takes_at_once(pipe: Pipe) -> None:
+    """Lines of several processes in one pipe do not get into each other, unless one is too long."""
+    stream, lines = LogStream(pipe), ["x" * 1000, "y" * 3000, "z" * (2 * PIPE_BUF), "last"] * 3
+    with stream.together():
+        for line in lines:
+            stream.msg(line)
+    assert "".join(pipe.writes).splitlines() == lines
+    assert all(len(piece) <= PIPE_BUF or piece.count("\n") == 1 for piece in pipe.writes)
+    assert len(pipe.writes) < len(lines)
+
+
+def test_what_cannot_be_written_is_dropped() -> None:
+    """A full disk or a closed pipe behind the log is not the dispatcher's affair."""
+    closed = io.StringIO()
+    closed.close()
+    stream = LogStream(closed)
+    with stream.together():
+        stream.msg("one")
+    stream.msg("two")
