@@ -141,6 +141,13 @@ class Job(NamedTuple):
 
     def to_stored(self) -> bytes:
         """Its JSON in ``jobs.json``: the original's three keys first, then ours."""
+        if self[5:] == _NEW and self.place == self.ticket:
+            return b'{"id":"%b","data":%b,"submitted_at":"%b","ticket":%d}' % (
+                self.id.encode(),
+                self.data,
+                self.submitted_at.encode(),
+                self.ticket,
+            )
         return b"%b%b,%b" % (self._head(), self.data, self._tail())
 
     def _head(self) -> bytes:
@@ -264,3 +271,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "version": _count,
 }
 """What a stored job has only where it is not what a new job has."""
+
+_NEW = Job("", 0, b"", "", 0.0)[5:]
+"""What a job has, from its state on, that has only been submitted."""

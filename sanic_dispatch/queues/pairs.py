@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import Future
 from collections.abc import Callable
 
+from sanic_dispatch.errors import AlreadyQueued
 from sanic_dispatch.events import Kind, Note
 from sanic_dispatch.job import Job, Stage, Way
 from sanic_dispatch.lifecycle import assign
@@ -43,9 +44,12 @@ class LocalPairs(Pairs):
     def line_up(self, job: Job, now_s: float, most: int) -> Future[Enqueued[Job]] | None:
         if self.jobs.commit.rereads or self.workers.commit.rereads or self.workers.index.free():
             return None
-        if self.jobs.coming_and_free() >= most or self.jobs.knows(job.id):
+        if self.jobs.coming_and_free() >= most:
             return None
-        return self.jobs.append(job, [Note(Kind.JOB_SUBMITTED, now_s)])
+        try:
+            return self.jobs.append(job, [Note(Kind.JOB_SUBMITTED, now_s)])
+        except AlreadyQueued:
+            return None
 
     async def ask(self, worker: Worker, now_s: float) -> Job | None:
         await self._refresh()

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanic_dispatch.errors import InvalidJson
-from sanic_dispatch.job import Job
+from sanic_dispatch.job import MOST, Job, State
 from sanic_dispatch.queues.row import Row
 from sanic_dispatch.queues.store import FINDERS, UNREADABLE, Shelf, read_row
 from sanic_dispatch.strict_json import array_entries, object_at, one_entry
@@ -85,3 +85,28 @@ def test_among_others() -> None:
     entries = list(array_entries(content, FINDERS[Shelf.JOBS]))
     assert [isinstance(entry, Row) for entry in entries] == [True, False, True]
     assert entries[0].stored == entries[2].stored == NEW
+
+
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "ticket": st.integers(0, MOST),
+        "place": st.sampled_from([7, 7.0, 7.5]),
+        "state": st.sampled_from([State.WAITING, State.CANCELLED]),
+        "spent": st.just(("http://engine/1/",)),
+        "attempt": st.integers(0, 2),
+        "finished_s": st.sampled_from([None, 1.0]),
+        "reason": st.sampled_from(["", "once more"]),
+        "result": st.sampled_from([None, b"null"]),
+        "version": st.integers(0, 2),
+    },
+)
+
+
+@settings(max_examples=300)
+@given(changes=CHANGES)
+def test_both_ways_of_writing(changes: dict[str, Any]) -> None:
+    """A new job's entry is written directly; it is what the way of all others writes."""
+    job = Job("ab", 7, b"{}", AT, 7)._replace(**changes)
+    long_way = b"%b%b,%b" % (job._head(), job.data, job._tail())
+    assert job.to_stored() == long_way
