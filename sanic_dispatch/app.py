@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import secrets
 import sys
 from collections import Counter
@@ -15,13 +14,13 @@ from ssl import SSLContext
 from typing import Any
 
 import structlog
-from sanic import Request, Sanic
+from sanic import Sanic
 
-from sanic_dispatch import logs, request_id
+from sanic_dispatch import logs
 from sanic_dispatch.banner import announce, warn_if_open
 from sanic_dispatch.callbacks import Callbacks, Guard
 from sanic_dispatch.clock import SystemClock
-from sanic_dispatch.collector import no_collection
+from sanic_dispatch.collector import collect_seldom, no_collection
 from sanic_dispatch.dispatcher import Dispatcher, Limits
 from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StorageFailed
 from sanic_dispatch.events import Events
@@ -57,6 +56,7 @@ from sanic_dispatch.web.live import live
 from sanic_dispatch.web.menu import Menu, menu
 from sanic_dispatch.web.operator import operator
 from sanic_dispatch.web.pages import pages
+from sanic_dispatch.web.punctual import NamedRequest
 from sanic_dispatch.web.qr import qr
 from sanic_dispatch.web.quota import Quota
 from sanic_dispatch.web.workers import workers
@@ -106,7 +106,7 @@ async def _serve_until(
     async with AsyncExitStack() as stack:
         with no_collection():
             await stack.enter_async_context(serving(app, sock, tls))
-            gc.freeze()  # what is there now stays: the collector need never look through it
+            collect_seldom()
         await stop.wait()
         began_s = clock.monotonic_s()
         log.info("dispatch.stopping", hint="a second signal ends it at once")
@@ -137,7 +137,10 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     """
     settings = settings.with_operator_token()
     app: Sanic[Any, Any] = Sanic(
-        f"dispatch_{secrets.token_hex(4)}", configure_logging=False, env_prefix=""
+        f"dispatch_{secrets.token_hex(4)}",
+        request_class=NamedRequest,
+        configure_logging=False,
+        env_prefix="",
     )
     app.config.update(
         REQUEST_MAX_SIZE=settings.max_body_bytes,
@@ -154,15 +157,10 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     _guard(app, settings)
     for blueprint in BLUEPRINTS:
         app.blueprint(blueprint.copy(blueprint.name))
-    app.register_middleware(_begin_request, "request")
     errors.install(app)
     install_cors(app, settings.cors_origins)
     _run_services(app, settings)
     return app
-
-
-def _begin_request(request: Request) -> None:
-    request_id.begin(request.headers.get("x-request-id"))
 
 
 def _guard(app: Sanic[Any, Any], settings: Settings) -> None:

@@ -68,8 +68,8 @@ class Events:
     """Numbers each event and tells it, in the order of subscription.
 
     Subscribers hear of it at once: they wake whoever waits for it. Folds take it in soon, together
-    with all else that happens in this turn of the loop: one event after the other, each of them
-    takes a third of the time. Neither may fail.
+    with all else that happens in this turn of the loop: code that has just run is quick. Neither
+    may fail.
     """
 
     def __init__(self) -> None:

@@ -9,12 +9,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from sanic import Request
 from sanic.exceptions import RequestTimeout
 from sanic.http import Http, Stage
 from sanic.response import BaseHTTPResponse
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
-from sanic_dispatch.request_id import REQUEST_ID
+from sanic_dispatch.request_id import REQUEST_ID, begin
+
+
+class NamedRequest(Request):
+    """Has its name, which goes along with all that it begins, as soon as its head is there."""
+
+    __slots__ = ()
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        begin(self.headers.get("x-request-id"))
 
 
 class PunctualHttp(Http):
