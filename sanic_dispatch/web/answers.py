@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 import ujson
 from sanic import HTTPResponse
+from sanic.helpers import STATUS_CODES
 
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 """For every answer that a browser can be led to: it is what it says that it is.
@@ -24,19 +26,31 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Response(HTTPResponse):
-    """An answer with a body. Its headers are looked at together, and only cleaned where one of them
-    needs it: Sanic goes through each of them by character, which costs more than all the rest."""
+    """An answer with a body, which is written in one piece where nothing about it is special: Sanic
+    makes each header by itself and cleans it by character, which costs more than all the rest."""
 
     __slots__ = ()
 
-    @property
-    def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
-        """What Sanic says that it is."""
-        self.headers.setdefault("content-type", self.content_type)
-        head = [(name, str(value)) for name, value in self.headers.items()]
-        if not all(name.isprintable() and value.isprintable() for name, value in head):
-            return super().processed_headers
-        return iter([(name.encode("ascii"), value.encode()) for name, value in head])
+    def in_one_piece(self, *, keep_alive: bool) -> bytes | None:
+        """What Sanic would write; None where one of the headers has to be cleaned."""
+        lines = [f"{name}: {value}" for name, value in self.headers.items()]
+        if "content-type" not in self.headers:
+            lines.append(f"content-type: {self.content_type}")
+        if not all(map(str.isprintable, lines)):
+            return None
+        assert self.body is not None
+        return b"%b%b\r\ncontent-length: %d\r\nconnection: %b\r\n\r\n%b" % (
+            _status_line(self.status),
+            "\r\n".join(lines).encode(),
+            len(self.body),
+            b"keep-alive" if keep_alive else b"close",
+            self.body,
+        )
+
+
+@lru_cache
+def _status_line(status: int) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (status, STATUS_CODES[status])
 
 
 def json_answer(

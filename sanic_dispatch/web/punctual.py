@@ -16,6 +16,7 @@ from sanic.response import BaseHTTPResponse
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from sanic_dispatch.request_id import REQUEST_ID, begin
+from sanic_dispatch.web.answers import Response
 
 
 class NamedRequest(Request):
@@ -47,6 +48,22 @@ class PunctualHttp(Http):
         if request_id := REQUEST_ID.get():
             response.headers["X-Request-ID"] = request_id
         return super().respond(response)
+
+    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
+        """Write an answer of ours in one piece; whatever is special about one, Sanic knows."""
+        piece = None if data else self._in_one_piece()
+        if piece is None:
+            await super().http1_response_header(data, end_stream)
+            return
+        self.response_func = None  # type: ignore[assignment]  # as Sanic does
+        await self._send(piece)
+        self.stage = Stage.IDLE
+
+    def _in_one_piece(self) -> bytes | None:
+        answer = self.response
+        if self.head_only or self.expecting_continue or not isinstance(answer, Response):
+            return None
+        return answer.in_one_piece(keep_alive=self.keep_alive)
 
     @property
     def is_between_requests(self) -> bool:
