@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.errors import UnknownWorker, WrongState
-from sanic_dispatch.events import Events, Kind, Note
+from sanic_dispatch.events import Event, Events, Kind, Note
 from sanic_dispatch.job import Job, State
 from sanic_dispatch.lifecycle import Step
 from sanic_dispatch.queues.base import Pairs
@@ -29,14 +29,10 @@ class Gate:
 
     def __init__(self, events: Events) -> None:
         self.is_paused = False
-        events.subscribe(lambda event: self.set(event.kind))
+        events.subscribe(self._follow, (Kind.DISPATCH_PAUSED, Kind.DISPATCH_RESUMED))
 
-    def set(self, kind: Kind) -> None:
-        """Follow the events that pause and resume."""
-        if kind is Kind.DISPATCH_PAUSED:
-            self.is_paused = True
-        elif kind is Kind.DISPATCH_RESUMED:
-            self.is_paused = False
+    def _follow(self, event: Event) -> None:
+        self.is_paused = event.kind is Kind.DISPATCH_PAUSED
 
 
 class Control:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -75,13 +75,14 @@ class Events:
     def __init__(self) -> None:
         self.epoch = secrets.token_hex(4)
         self.number = 0
-        self._subscribers: list[Subscriber] = []
+        self._subscribers: dict[Kind, list[Subscriber]] = {kind: [] for kind in Kind}
         self._folds: list[Fold] = []
         self._unfolded: list[Event] = []
 
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """From now on, tell this one too, at once."""
-        self._subscribers.append(subscriber)
+    def subscribe(self, subscriber: Subscriber, kinds: Iterable[Kind] = Kind) -> None:
+        """From now on, tell this one too, at once, of events of these kinds."""
+        for kind in kinds:
+            self._subscribers[kind].append(subscriber)
 
     def fold_into(self, fold: Fold) -> None:
         """From now on, tell this one too, soon; ``catch_up`` before it is asked what it knows."""
@@ -99,7 +100,7 @@ class Events:
     def tell(self, event: Event) -> None:
         """Tell an event that has its number already."""
         self.number = event.number
-        for subscriber in self._subscribers:
+        for subscriber in self._subscribers[event.kind]:
             subscriber(event)
         self._unfolded.append(event)
         if len(self._unfolded) == 1:

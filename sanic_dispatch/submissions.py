@@ -51,7 +51,7 @@ class Submissions:
         self._wait_s = wait_s
         self._max_jobs = max_jobs
         self._following: dict[str, Changes] = {}
-        events.subscribe(self._on_event)
+        events.subscribe(self._on_event, _OUTCOMES)
 
     async def submit(self, data: bytes, idempotency_key: str | None) -> Submission:
         """A new job; or the one that the same key and data made, as it is now.
@@ -157,6 +157,12 @@ class Submissions:
     def _on_event(self, event: Event) -> None:
         if event.job is not None and (changes := self._following.get(event.job.id)):
             changes.put_nowait(event.kind)
+
+
+_OUTCOMES = (
+    Kind.JOB_CONFIRMED, Kind.JOB_DONE, Kind.JOB_RETURNED, Kind.JOB_DOUBTED, Kind.JOB_FAILED,
+)  # fmt: skip
+"""What a submitter may wait for."""
 
 
 def _is_taken(job: Job) -> bool:

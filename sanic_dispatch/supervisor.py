@@ -27,6 +27,11 @@ Never at once: an engine takes a moment to unregister a callback that it has jus
 until then the callback looks as if it still waited.
 """
 
+_WATCHED = (
+    *(kind for kind in Kind if kind.startswith("worker.")), Kind.JOB_DOUBTED, Kind.JOB_CONFIRMED,
+)  # fmt: skip
+"""The events after which a worker or a job may have to be looked after."""
+
 _GONE = ("gone", "finished", "abandoned")
 
 
@@ -66,7 +71,7 @@ class Supervisor:
         self._policy = policy
         self._patience = patience
         self._watched: set[str] = set()
-        events.subscribe(self._on_event)
+        events.subscribe(self._on_event, _WATCHED)
         pairs.peers.when_reset(lambda now: self._watch_all(now.workers, now.jobs))
 
     async def start(self) -> None:
@@ -86,10 +91,10 @@ class Supervisor:
                 self._watch(job.id, self._watch_job)
 
     def _on_event(self, event: Event) -> None:
-        if event.job is None and event.worker and event.worker.aside:
-            self._watch(event.worker.id, self._watch_worker)
-        elif event.kind in (Kind.JOB_DOUBTED, Kind.JOB_CONFIRMED) and event.job:
+        if event.job:
             self._watch(event.job.id, self._watch_job)
+        elif event.worker and event.worker.aside:
+            self._watch(event.worker.id, self._watch_worker)
 
     def _watch(self, name: str, watch: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         if name not in self._watched:

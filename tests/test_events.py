@@ -87,3 +87,17 @@ async def test_an_event_knows_its_request() -> None:
     await asyncio.gather(act("one"), act("two"))
     await asyncio.sleep(0)
     assert requests == ["one", "two"]
+
+
+def test_a_subscriber_hears_of_the_kinds_that_it_named() -> None:
+    """And of nothing else; whoever named none hears of all, in the order of subscription."""
+    events, told = Events(), []
+    events.subscribe(lambda event: told.append(("paused", event.kind)), [Kind.DISPATCH_PAUSED])
+    events.subscribe(lambda event: told.append(("all", event.kind)))
+    events.publish(PAUSED)
+    events.publish(RESUMED)
+    assert told == [
+        ("paused", Kind.DISPATCH_PAUSED),
+        ("all", Kind.DISPATCH_PAUSED),
+        ("all", Kind.DISPATCH_RESUMED),
+    ]
