@@ -16,7 +16,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from types import NoneType
@@ -31,7 +31,6 @@ from sanic_dispatch.events import Event, Kind
 from sanic_dispatch.job import Job
 from sanic_dispatch.log_stream import LogStream
 from sanic_dispatch.settings import LogFormat, LogLevel
-from sanic_dispatch.worker import Worker
 
 LONGEST = 500
 """Characters of one value that are written; what comes from outside has no end otherwise."""
@@ -51,8 +50,12 @@ _log = structlog.get_logger("sanic_dispatch")
 """Bound once it is configured: unbound, it would be put together anew for each line."""
 
 _own = logging.getLogger("sanic_dispatch")
+_own.setLevel(logging.CRITICAL)  # no events are written before it is configured
 
 _stream = LogStream(sys.stderr)
+
+_processors: Sequence[Callable[..., Any]] = ()
+"""What makes a line of fields, once it is configured."""
 
 
 def configure(
@@ -65,12 +68,13 @@ def configure(
     Other libraries are heard from warning on, and from info on at level debug. They are never let
     down to debug: some write what goes over their connections there, names and secrets included.
     """
-    global _log, _stream
+    global _log, _stream, _processors
     stream = stream or sys.stderr
     _stream = LogStream(stream)
+    _processors = (structlog.processors.format_exc_info, _escape, *_renderers(format, stream))
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[structlog.processors.format_exc_info, _escape, *_renderers(format, stream)],
+        processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_: _stream,
         cache_logger_on_first_use=False,
@@ -107,7 +111,16 @@ def log_event(event: Event, fields: dict[str, Any] | None = None) -> None:
         return
     level = _LEVELS.get(event.kind, logging.INFO)
     if _own.isEnabledFor(level):
-        _log.log(level, event.kind.value, **(fields_of(event) if fields is None else fields))
+        _write(level, event.kind.value, fields_of(event) if fields is None else fields)
+
+
+def _write(level: int, event: str, fields: Mapping[str, Any]) -> None:
+    """What structlog does, without a logger being put together: most lines come this way."""
+    name = logging.getLevelName(level).lower()
+    line: Any = {**fields, "event": event}
+    for process in _processors:
+        line = process(None, name, line)
+    _stream.msg(line)
 
 
 def printable(text: str) -> str:
@@ -135,11 +148,13 @@ def fields_of(event: Event) -> dict[str, Any]:
     """What a line says of an event."""
     fields: dict[str, Any] = {}
     if event.job is not None:
-        fields |= _job_fields(event.job) | _durations(event, event.job)
+        _note_job(fields, event, event.job)
     elif event.worker is not None and event.kind is not Kind.WORKER_REGISTERED:
         fields["waiting_s"] = _elapsed_s(event.worker.registered_s, event.at_s)
     if event.worker is not None:
-        fields |= _worker_fields(event.worker)
+        if event.worker.label:
+            fields["worker"] = event.worker.label
+        fields["callback"] = _without_secrets(event.worker.callback_url)
     if event.reason:
         fields["reason"] = masked(event.reason)
     if event.request:
@@ -147,31 +162,26 @@ def fields_of(event: Event) -> dict[str, Any]:
     return fields
 
 
-def _job_fields(job: Job) -> dict[str, Any]:
-    fields: dict[str, Any] = {"ticket": job.ticket, "job": job.id[: min(8, len(job.id) // 4)]}
+def _note_job(fields: dict[str, Any], event: Event, job: Job) -> None:
+    """Which it is; how long it waited, once that is over; how long its worker had it, likewise."""
+    fields["ticket"] = job.ticket
+    fields["job"] = job.id[: min(8, len(job.id) // 4)]
     if job.attempt:
         fields["attempt"] = job.attempt
-    return fields
+    if event.kind in _WAITED:
+        fields["waiting_s"] = _elapsed_s(job.submitted_s, event.at_s)
+    elif event.kind in _SERVED and job.hold:
+        fields["service_s"] = _elapsed_s(job.hold.since_s, event.at_s)
 
 
-def _durations(event: Event, job: Job) -> dict[str, float]:
-    """How long it waited, once that is over; how long its worker had it, once that is."""
-    if event.kind in (Kind.JOB_ASSIGNED, Kind.JOB_CANCELLED):
-        return {"waiting_s": _elapsed_s(job.submitted_s, event.at_s)}
-    if event.kind in (Kind.JOB_DONE, Kind.JOB_FAILED) and job.hold:
-        return {"service_s": _elapsed_s(job.hold.since_s, event.at_s)}
-    return {}
-
-
-def _worker_fields(worker: Worker) -> dict[str, str]:
-    where = _without_secrets(worker.callback_url)
-    return {"worker": worker.label, "callback": where} if worker.label else {"callback": where}
+_WAITED = (Kind.JOB_ASSIGNED, Kind.JOB_CANCELLED)
+_SERVED = (Kind.JOB_DONE, Kind.JOB_FAILED)
 
 
 @lru_cache(maxsize=1024)
 def _without_secrets(url: str) -> str:
     """The URL without query, fragment and user name, its long ids cut; asked for several times."""
-    scheme, separator, rest = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")
+    scheme, separator, rest = url.partition("?")[0].partition("#")[0].partition("://")
     host, slash, path = rest.partition("/")
     return masked(f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}")
 

@@ -7,6 +7,8 @@ import io
 import json
 import logging
 import re
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -260,6 +262,17 @@ def test_a_level_that_is_off_costs_nothing():
     """Where the level is off, the event's job is not even looked at."""
     configure(LogFormat.JSON, LogLevel.ERROR, io.StringIO())
     log_event(Event(1, Kind.JOB_DONE, 0.0, object(), None, ""))  # type: ignore[arg-type]
+
+
+def test_whoever_configures_nothing_reads_nothing():
+    """Where the core is used without the service, events are not for the log, and stop nothing."""
+    program = (
+        "from sanic_dispatch.events import Event, Kind\n"
+        "from sanic_dispatch.logs import log_event\n"
+        "log_event(Event(1, Kind.JOB_FAILED, 0.0, None, None, 'too often'))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert (run.stdout, run.stderr) == (b"", b"")
 
 
 @pytest.mark.parametrize("stream", [Broken(), io.StringIO()])
