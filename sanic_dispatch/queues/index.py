@@ -26,6 +26,8 @@ class Index(Generic[R]):
         self._records: dict[str, R] = {}
         self._free: SortedKeyList[R, float] = SortedKeyList(key=_place_of)
         self._rest: SortedKeyList[R, float] = SortedKeyList(key=_place_of)
+        self._hidden: set[str] = set()
+        """Those in ``_rest`` that are free."""
         self._by_key: dict[Key, dict[str, None]] = {}
         self._by_callback: dict[str, str] = {}
 
@@ -64,6 +66,7 @@ class Index(Generic[R]):
         if record is None:
             return
         (self._free if self._is_visible(record) else self._rest).remove(record)
+        self._hidden.discard(record_id)
         self._forget_worker(record)
 
     def hide(self, record_id: str) -> bool:
@@ -73,12 +76,14 @@ class Index(Generic[R]):
         record = self._records[record_id]
         self._free.remove(record)
         self._rest.add(record)
+        self._hidden.add(record_id)
         return True
 
     def show(self, record_id: str) -> None:
         """A hidden record is free again, at its old place, if it is still there and free."""
-        record = self._records.get(record_id)
-        if record is not None and record.is_free and not self._is_visible(record):
+        if record_id in self._hidden:
+            record = self._records[record_id]
+            self._hidden.discard(record_id)
             self._rest.remove(record)
             self._free.add(record)
 
@@ -119,7 +124,7 @@ class Index(Generic[R]):
         return None if record_id is None else self._records[record_id]
 
     def _is_visible(self, record: R) -> bool:
-        return _at(self._free, record.place) is record
+        return record.is_free and record.id not in self._hidden
 
     def _note_worker(self, record: R) -> None:
         for callback_url in record.callbacks:

@@ -31,6 +31,10 @@ class Draft:
     apply: Callable[[], None] = lambda: None
 
 
+NO_DRAFT = Draft()
+"""For a change that the ledger has no part in."""
+
+
 class Ledger:
     """Finished jobs in the order in which they finished: at most so many, at most so old.
 

@@ -18,7 +18,7 @@ from sanic_dispatch.queues.arrange import Arranged, arrange, is_arranged
 from sanic_dispatch.queues.base import Enqueued, Queue, R
 from sanic_dispatch.queues.commit import Commit, Merged
 from sanic_dispatch.queues.index import Index
-from sanic_dispatch.queues.ledger import Draft
+from sanic_dispatch.queues.ledger import NO_DRAFT, Draft
 from sanic_dispatch.queues.row import Row
 from sanic_dispatch.queues.store import Change, Edited, Shelf
 from sanic_dispatch.queues.under_way import UnderWay
@@ -78,7 +78,7 @@ class LocalQueue(Queue[R], Generic[R]):
         await self.turn(record_id)
         record = self.index.get(record_id)
         if record is not None:
-            await self._drop(record, notes, Draft())
+            await self._drop(record, notes, NO_DRAFT)
         return record is not None
 
     async def get(self, record_id: str) -> R | None:
@@ -118,13 +118,13 @@ class LocalQueue(Queue[R], Generic[R]):
     def append(self, record: R, notes: Sequence[Note], undo: Undo = nothing) -> Coming[R]:
         """Begin to store a new record, whose turn it is, at the end. Raises AlreadyQueued."""
         self.check_new(record.id)
-        return self._put(self._at_end(record), notes, Draft(), undo)
+        return self._put(self._at_end(record), notes, NO_DRAFT, undo)
 
     async def change(self, record: R, notes: Sequence[Note], undo: Undo = nothing) -> R:
         """Store a changed record whose turn it is."""
         self._check_version(record)
         renewed = record._replace(version=record.version + 1)
-        return (await self._put(renewed, notes, Draft(), undo)).record
+        return (await self._put(renewed, notes, NO_DRAFT, undo)).record
 
     def hold(self, record_id: str) -> Callable[[], None]:
         """Hide a free record, which another queue's record is about to name; the way back."""
@@ -165,7 +165,8 @@ class LocalQueue(Queue[R], Generic[R]):
     ) -> Coming[R]:
         """Store a record along with a draft; hidden and busy until that is settled."""
         old = self.index.get(record.id)
-        record = self._at_vacant_place(record)
+        if old is None or old.place != record.place:
+            record = self._at_vacant_place(record)
         stored = self.commit.stored(record)
         put = Change(self.shelf, record.id, old.place if old else None, record.place, stored)
 
