@@ -16,7 +16,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import lru_cache
 from types import NoneType
@@ -54,7 +54,7 @@ _own.setLevel(logging.CRITICAL)  # no events are written before it is configured
 
 _stream = LogStream(sys.stderr)
 
-_processors: Sequence[Callable[..., Any]] = ()
+_processors: list[Callable[..., Any]] = []
 """What makes a line of fields, once it is configured."""
 
 
@@ -71,7 +71,7 @@ def configure(
     global _log, _stream, _processors
     stream = stream or sys.stderr
     _stream = LogStream(stream)
-    _processors = (structlog.processors.format_exc_info, _escape, *_renderers(format, stream))
+    _processors = [structlog.processors.format_exc_info, _escape, *_renderers(format, stream)]
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=_processors,

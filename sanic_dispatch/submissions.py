@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import Context, copy_context
+from functools import partial
 from typing import NamedTuple
 
 from sanic_dispatch.clock import Clock, to_rfc3339
@@ -19,12 +21,24 @@ from sanic_dispatch.tasks import Tasks
 
 Changes = asyncio.Queue[Kind | None]
 
+Taken = asyncio.Future[Enqueued[Job] | None]
+"""None: the short way was not clear."""
+
 
 class Submission(NamedTuple):
     """A job that was taken in; ``position`` is None once it no longer waits."""
 
     job: Job
     position: int | None
+
+
+class _Coming(NamedTuple):
+    """A job on its way to the line, and the request that waits for what becomes of it."""
+
+    job_id: str
+    data: bytes
+    context: Context
+    taken: Taken
 
 
 class Submissions:
@@ -51,6 +65,7 @@ class Submissions:
         self._wait_s = wait_s
         self._max_jobs = max_jobs
         self._following: dict[str, Changes] = {}
+        self._coming: list[_Coming] = []
         events.subscribe(self._on_event, _OUTCOMES)
 
     async def submit(self, data: bytes, idempotency_key: str | None) -> Submission:
@@ -59,22 +74,57 @@ class Submissions:
         What is begun here goes on if the caller is cut off.
         """
         job_id = self._seal.job_id(idempotency_key)
-        if lined_up := self._line_up(job_id, data):
-            taken = await self._tasks.outcome(lined_up)
+        if taken := await self._tasks.outcome(self._line_up(job_id, data)):
             if not self._pairs.may_pair():
                 return Submission(*taken)
             return await self._tasks.run(self._told(taken))
         return await self._tasks.run(self._take_in(job_id, data, idempotency_key))
 
-    def _line_up(self, job_id: str, data: bytes) -> asyncio.Future[Enqueued[Job]] | None:
-        """The short way for a new job that can only wait: None where that is not clear."""
-        now_s = self._clock.now_s()
+    def _line_up(self, job_id: str, data: bytes) -> Taken:
+        """The short way for a new job that can only wait: None where that is not clear.
+
+        Those that come in one turn of the loop go one right after the other: code that has just
+        run is quick.
+        """
+        came = _Coming(job_id, data, copy_context(), asyncio.get_running_loop().create_future())
+        self._coming.append(came)
+        if len(self._coming) == 1:
+            self._tasks.spawn(self._line_up_all()).add_done_callback(self._leave)
+        return came.taken
+
+    async def _line_up_all(self) -> None:
+        coming, self._coming = self._coming, []
+        for came in coming:
+            if came.taken.done():  # its request was cut off before it began
+                continue
+            try:
+                stored = came.context.run(self._stored, came.job_id, came.data)
+            except Exception as error:  # is no affair of the others
+                came.taken.set_exception(error)
+            else:
+                self._follow(came.taken, stored)
+
+    def _follow(self, taken: Taken, stored: asyncio.Future[Enqueued[Job]] | None) -> None:
+        if stored is None:
+            taken.set_result(None)
+        elif stored.done():
+            taken.set_result(stored.result())
+        else:
+            self._tasks.watch(stored)
+            stored.add_done_callback(partial(_pass_on, taken))
+
+    def _leave(self, lining_up: asyncio.Task[None]) -> None:
+        """The service stops for good: those that have just come are not taken in."""
+        if lining_up.cancelled():
+            for came in self._coming:
+                came.taken.cancel()
+            self._coming.clear()
+
+    def _stored(self, job_id: str, data: bytes) -> asyncio.Future[Enqueued[Job]] | None:
         if self._gate.is_paused or job_id in self._following:
             return None
-        lined_up = self._pairs.line_up(_new(job_id, data, now_s), now_s, self._max_jobs)
-        if lined_up and not lined_up.done():
-            self._tasks.watch(lined_up)
-        return lined_up
+        now_s = self._clock.now_s()
+        return self._pairs.line_up(_new(job_id, data, now_s), now_s, self._max_jobs)
 
     async def _told(self, taken: Enqueued[Job]) -> Submission:
         """A worker may have come while it was stored: then wait for what becomes of it."""
@@ -163,6 +213,19 @@ _OUTCOMES = (
     Kind.JOB_CONFIRMED, Kind.JOB_DONE, Kind.JOB_RETURNED, Kind.JOB_DOUBTED, Kind.JOB_FAILED,
 )  # fmt: skip
 """What a submitter may wait for."""
+
+
+def _pass_on(taken: Taken, stored: asyncio.Future[Enqueued[Job]]) -> None:
+    """Tell the request what became of its job, unless it was cut off."""
+    error = None if stored.cancelled() else stored.exception()
+    if taken.done():
+        return
+    if stored.cancelled():
+        taken.cancel()
+    elif error:
+        taken.set_exception(error)
+    else:
+        taken.set_result(stored.result())
 
 
 def _is_taken(job: Job) -> bool:

@@ -31,8 +31,11 @@ class Response(HTTPResponse):
 
     __slots__ = ()
 
-    def in_one_piece(self, *, keep_alive: bool) -> bytes | None:
-        """What Sanic would write; None where one of the headers has to be cleaned."""
+    def in_one_piece(self, *, keep_alive: bool, head_only: bool) -> bytes | None:
+        """What Sanic would write, but for an empty Alt-Svc; None where a header has to be cleaned.
+
+        ``head_only``: without the body, to HEAD.
+        """
         lines = [f"{name}: {value}" for name, value in self.headers.items()]
         if "content-type" not in self.headers:
             lines.append(f"content-type: {self.content_type}")
@@ -44,7 +47,7 @@ class Response(HTTPResponse):
             "\r\n".join(lines).encode(),
             len(self.body),
             b"keep-alive" if keep_alive else b"close",
-            self.body,
+            b"" if head_only else self.body,
         )
 
 

@@ -61,9 +61,9 @@ class PunctualHttp(Http):
 
     def _in_one_piece(self) -> bytes | None:
         answer = self.response
-        if self.head_only or self.expecting_continue or not isinstance(answer, Response):
+        if self.expecting_continue or not isinstance(answer, Response):
             return None
-        return answer.in_one_piece(keep_alive=self.keep_alive)
+        return answer.in_one_piece(keep_alive=self.keep_alive, head_only=bool(self.head_only))
 
     @property
     def is_between_requests(self) -> bool:
