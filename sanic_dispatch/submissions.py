@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from functools import partial
@@ -86,39 +86,34 @@ class Submissions:
         Those that come in one turn of the loop go one right after the other: code that has just
         run is quick.
         """
-        came = _Coming(job_id, data, copy_context(), asyncio.get_running_loop().create_future())
-        self._coming.append(came)
-        if len(self._coming) == 1:
-            self._tasks.spawn(self._line_up_all()).add_done_callback(self._leave)
-        return came.taken
+        taken: Taken = asyncio.get_running_loop().create_future()
+        if not self._coming:
+            lining_up = self._tasks.spawn(self._line_up_all(self._coming))
+            lining_up.add_done_callback(partial(_leave, self._coming))
+        self._coming.append(_Coming(job_id, data, copy_context(), taken))
+        return taken
 
-    async def _line_up_all(self) -> None:
-        coming, self._coming = self._coming, []
-        for came in coming:
-            if came.taken.done():  # its request was cut off before it began
-                continue
-            try:
-                stored = came.context.run(self._stored, came.job_id, came.data)
-            except Exception as error:  # is no affair of the others
-                came.taken.set_exception(error)
-            else:
-                self._follow(came.taken, stored)
+    async def _line_up_all(self, coming: Sequence[_Coming]) -> None:
+        """Returns once the last of them is stored, and so all are: that goes by their order."""
+        self._coming = []
+        begun = [self._begin(came) for came in coming if not came.taken.done()]
+        if stored := list(filter(None, begun)):
+            await asyncio.wait(stored[-1:])
 
-    def _follow(self, taken: Taken, stored: asyncio.Future[Enqueued[Job]] | None) -> None:
+    def _begin(self, came: _Coming) -> asyncio.Future[Enqueued[Job]] | None:
+        """What is under way then, if something is."""
+        try:
+            stored = came.context.run(self._stored, came.job_id, came.data)
+        except Exception as error:  # is no affair of the others
+            came.taken.set_exception(error)
+            return None
         if stored is None:
-            taken.set_result(None)
+            came.taken.set_result(None)
         elif stored.done():
-            taken.set_result(stored.result())
+            came.taken.set_result(stored.result())
         else:
-            self._tasks.watch(stored)
-            stored.add_done_callback(partial(_pass_on, taken))
-
-    def _leave(self, lining_up: asyncio.Task[None]) -> None:
-        """The service stops for good: those that have just come are not taken in."""
-        if lining_up.cancelled():
-            for came in self._coming:
-                came.taken.cancel()
-            self._coming.clear()
+            stored.add_done_callback(partial(_pass_on, came.taken))
+        return stored
 
     def _stored(self, job_id: str, data: bytes) -> asyncio.Future[Enqueued[Job]] | None:
         if self._gate.is_paused or job_id in self._following:
@@ -226,6 +221,14 @@ def _pass_on(taken: Taken, stored: asyncio.Future[Enqueued[Job]]) -> None:
         taken.set_exception(error)
     else:
         taken.set_result(stored.result())
+
+
+def _leave(coming: list[_Coming], lining_up: asyncio.Task[None]) -> None:
+    """Where the service has stopped for good, they hear of it."""
+    if lining_up.cancelled():
+        for came in coming:
+            came.taken.cancel()
+        coming.clear()
 
 
 def _is_taken(job: Job) -> bool:
