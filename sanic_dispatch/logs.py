@@ -118,7 +118,7 @@ def _write(level: int, event: str, fields: Mapping[str, Any]) -> None:
     """What structlog does, without a logger being put together: most lines come this way."""
     name = logging.getLevelName(level).lower()
     line: Any = {**fields, "event": event}
-    for process in _processors:
+    for process in _processors[1:]:  # there is no traceback to be formatted
         line = process(None, name, line)
     _stream.msg(line)
 
@@ -134,7 +134,11 @@ def printable(text: str) -> str:
 
 def masked(text: str) -> str:
     """The text without secrets: ids cut to their first 8 digits, queries to their keys."""
-    return _QUERY_VALUE.sub(r"\1…", _LONG_ID.sub(r"\1…", text))
+    return _QUERY_VALUE.sub(_cut, _LONG_ID.sub(_cut, text))
+
+
+def _cut(found: re.Match[str]) -> str:
+    return f"{found[1]}…"
 
 
 _LONG_ID = re.compile(r"\b([0-9a-fA-F]{8})(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}\b")
@@ -183,7 +187,7 @@ def _without_secrets(url: str) -> str:
     """The URL without query, fragment and user name, its long ids cut; asked for several times."""
     scheme, separator, rest = url.partition("?")[0].partition("#")[0].partition("://")
     host, slash, path = rest.partition("/")
-    return masked(f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}")
+    return _LONG_ID.sub(_cut, f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}")
 
 
 def _elapsed_s(since_s: float, now_s: float) -> float:
@@ -199,7 +203,8 @@ def _escape(_logger: object, _method: str, fields: Fields) -> Fields:
         if name == "exception":
             fields[name] = _traceback(value)
         elif isinstance(value, str):
-            fields[name] = printable(value)
+            if len(value) > LONGEST or not value.isprintable():
+                fields[name] = printable(value)
         elif not isinstance(value, _SOUND):
             fields[name] = printable(str(value))
     return fields

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -47,7 +48,8 @@ class Ledger:
         self._commit = commit
         self._kept = kept
         self._keep_s = keep_s
-        self._jobs: dict[str, _Kept] = {}
+        self._jobs: OrderedDict[str, _Kept] = OrderedDict()
+        """The oldest are looked for at each finish: a dict steps over all that it has let go of."""
         self._by_callback: dict[str, str] = {}
         self._last_place = 0.0
         self._is_new = True
@@ -89,7 +91,8 @@ class Ledger:
         """Keep a finished job, let go of those that are too many or too old; note the ticket."""
         self._last_place = place = self._last_place + 1
         surplus = list(self._surplus(job))
-        draft = self.noting(last_ticket=last_ticket)
+        is_noted = last_ticket == self.facts.last_ticket
+        draft = Draft() if is_noted else self.noting(last_ticket=last_ticket)
         draft.changes += [self._forgotten(old) for old in surplus]
         draft.changes.append(Change(Shelf.FINISHED, job.id, None, place, self._commit.stored(job)))
         noted = draft.apply
