@@ -206,10 +206,8 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
         settings.max_attempts, settings.lease_s, settings.resend_doubt, settings.probe_after_s
     )
     patience = Patience(worker_s=settings.worker_patience_s)
-    app.ctx.trail = Trail()
-    events.fold_into(app.ctx.trail.fold)
-    tally = JobTally()
-    events.fold_into(tally.fold)
+    app.ctx.trail = Trail(events)
+    tally = JobTally(events)
     async with AsyncExitStack() as stack:
         app.ctx.hub = hub = Hub(
             events,

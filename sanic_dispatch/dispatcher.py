@@ -140,6 +140,8 @@ class Dispatcher:
         except asyncio.CancelledError:
             registering.add_done_callback(self._leave_unanswered)
             raise
+        finally:
+            del registering  # as in Tasks.outcome
 
     def answered(self, job: Job) -> None:
         """The answer with this job was written; nobody waits for the note of that."""

@@ -46,11 +46,17 @@ class LogStream:
 
 def _pieces(lines: Iterable[str]) -> Iterator[str]:
     """As many lines in each as a pipe takes at once: other processes may write to it, too."""
-    piece = ""
+    piece, size = "", 0
     for line in lines:
-        if piece and len(piece) + len(line) > PIPE_BUF:
+        size += _size(line)
+        if piece and size > PIPE_BUF:
             yield piece
-            piece = ""
+            piece, size = "", _size(line)
         piece += line
     if piece:
         yield piece
+
+
+def _size(line: str) -> int:
+    """In bytes, as pipes count."""
+    return len(line) if line.isascii() else len(line.encode(errors="replace"))

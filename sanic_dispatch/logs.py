@@ -55,7 +55,7 @@ _own.setLevel(logging.CRITICAL)  # no events are written before it is configured
 _stream = LogStream(sys.stderr)
 
 _processors: list[Callable[..., Any]] = []
-"""What makes a line of fields, once it is configured."""
+"""What makes a line of fields, once it is configured; of a traceback one thing more."""
 
 
 def configure(
@@ -71,10 +71,10 @@ def configure(
     global _log, _stream, _processors
     stream = stream or sys.stderr
     _stream = LogStream(stream)
-    _processors = [structlog.processors.format_exc_info, _escape, *_renderers(format, stream)]
+    _processors = [_escape, *_renderers(format, stream)]
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=_processors,
+        processors=[structlog.processors.format_exc_info, *_processors],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_: _stream,
         cache_logger_on_first_use=False,
@@ -118,7 +118,7 @@ def _write(level: int, event: str, fields: Mapping[str, Any]) -> None:
     """What structlog does, without a logger being put together: most lines come this way."""
     name = logging.getLevelName(level).lower()
     line: Any = {**fields, "event": event}
-    for process in _processors[1:]:  # there is no traceback to be formatted
+    for process in _processors:
         line = process(None, name, line)
     _stream.msg(line)
 
@@ -187,7 +187,7 @@ def _without_secrets(url: str) -> str:
     """The URL without query, fragment and user name, its long ids cut; asked for several times."""
     scheme, separator, rest = url.partition("?")[0].partition("#")[0].partition("://")
     host, slash, path = rest.partition("/")
-    return _LONG_ID.sub(_cut, f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}")
+    return masked(f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}")
 
 
 def _elapsed_s(since_s: float, now_s: float) -> float:

@@ -94,7 +94,10 @@ class Submissions:
         return taken
 
     async def _line_up_all(self, coming: Sequence[_Coming]) -> None:
-        """Returns once the last of them is stored, and so all are: that goes by their order."""
+        """Returns once the last of them is stored, and so all are: that goes by their order.
+
+        ``_leave`` has what is to be done where this never begins.
+        """
         self._coming = []
         begun = [self._begin(came) for came in coming if not came.taken.done()]
         if stored := list(filter(None, begun)):
@@ -110,7 +113,7 @@ class Submissions:
         if stored is None:
             came.taken.set_result(None)
         elif stored.done():
-            came.taken.set_result(stored.result())
+            _pass_on(came.taken, stored)
         else:
             stored.add_done_callback(partial(_pass_on, came.taken))
         return stored
@@ -212,14 +215,12 @@ _OUTCOMES = (
 
 def _pass_on(taken: Taken, stored: asyncio.Future[Enqueued[Job]]) -> None:
     """Tell the request what became of its job, unless it was cut off."""
-    error = None if stored.cancelled() else stored.exception()
-    if taken.done():
-        return
     if stored.cancelled():
         taken.cancel()
-    elif error:
-        taken.set_exception(error)
-    else:
+    elif error := stored.exception():
+        if not taken.done():
+            taken.set_exception(error)
+    elif not taken.done():
         taken.set_result(stored.result())
 
 

@@ -30,9 +30,12 @@ class Tasks:
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Start it and wait for its result; if the caller is cancelled, it goes on."""
+        return await self.outcome(self._shielded(work))
+
+    def _shielded(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         task = self.spawn(work)
         task.add_done_callback(_look_at)
-        return await self.outcome(asyncio.shield(task))
+        return asyncio.shield(task)
 
     async def outcome(self, work: asyncio.Future[T]) -> T:
         """Wait for the result of what is under way.
@@ -46,6 +49,10 @@ class Tasks:
             if caller is None or caller.cancelling():
                 raise
             raise ShuttingDown from None
+        finally:
+            # An error has this frame, and the work has the error: they would keep each other, and
+            # all that the callers have at hand, until the garbage collector comes by.
+            del work
 
     async def idle(self) -> None:
         """Return when nothing is under way."""

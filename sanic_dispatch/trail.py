@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sanic_dispatch.clock import to_rfc3339
-from sanic_dispatch.events import Event
+from sanic_dispatch.events import Event, Events
 from sanic_dispatch.logs import fields_of, log_event, together
 
 MOST = 20_000
@@ -27,20 +27,23 @@ class Footprint(NamedTuple):
 
 
 class Trail:
-    """The last steps of all jobs since the start; the oldest are forgotten first."""
+    """The last steps of all jobs, from now on; the oldest are forgotten first."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, events: Events, most: int = MOST) -> None:
         self._steps: deque[Footprint] = deque(maxlen=most)
+        self._events = events
+        events.fold_into(self._fold)
 
-    def fold(self, events: Sequence[Event]) -> None:
+    def of(self, ticket: int) -> list[dict[str, Any]]:
+        """The steps of one job, the first one first."""
+        self._events.catch_up()
+        return [step.to_dict() for step in self._steps if step.fields["ticket"] == ticket]
+
+    def _fold(self, events: Sequence[Event]) -> None:
         """Have the lines of events written, and keep those that are about jobs."""
         with together():
             for event in events:
                 self._note(event)
-
-    def of(self, ticket: int) -> list[dict[str, Any]]:
-        """The steps of one job, the first one first."""
-        return [step.to_dict() for step in self._steps if step.fields["ticket"] == ticket]
 
     def _note(self, event: Event) -> None:
         if event.job is None:

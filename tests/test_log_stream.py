@@ -45,12 +45,14 @@ def test_lines_of_a_block_are_written_together(pipe: Pipe) -> None:
 
 def test_a_piece_is_what_a_pipe_takes_at_once(pipe: Pipe) -> None:
     """Lines of several processes in one pipe do not get into each other, unless one is too long."""
-    stream, lines = LogStream(pipe), ["x" * 1000, "y" * 3000, "z" * (2 * PIPE_BUF), "last"] * 3
+    lines = ["x" * 1000, "y" * 3000, "z" * (2 * PIPE_BUF), "ü" * 1500, "ü" * 1500, "last"] * 3
+    stream = LogStream(pipe)
     with stream.together():
         for line in lines:
             stream.msg(line)
     assert "".join(pipe.writes).splitlines() == lines
-    assert all(len(piece) <= PIPE_BUF or piece.count("\n") == 1 for piece in pipe.writes)
+    sizes = [(len(piece.encode()), piece.count("\n")) for piece in pipe.writes]
+    assert all(size <= PIPE_BUF or number == 1 for size, number in sizes)
     assert len(pipe.writes) < len(lines)
 
 

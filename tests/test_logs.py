@@ -175,6 +175,7 @@ def test_never_the_whole_id(stream, job_id):
         ("http://me:s3cret@h:1/cb", "http://h:1/cb"),
         ("http://h/a@b/c", "http://h/a@b/c"),
         ("http://h?s3cret", "http://h"),
+        ("http://h/cb&token=s3cret/", "http://h/cb&token=…"),
     ],
 )
 def test_callback_without_secrets(stream, callback, shown):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sanic_dispatch.errors import ShuttingDown
+from sanic_dispatch.errors import DispatchError, ShuttingDown
 from sanic_dispatch.queues.pairs import LocalPairs
 from sanic_dispatch.request_id import begin
 from sanic_dispatch.settings import Mode, Settings
@@ -76,6 +78,21 @@ async def test_one_that_fails_stops_no_other(world: World, monkeypatch: pytest.M
     await asyncio.wait(requests)
     assert str(two.exception()) == "a fault"
     assert await waiting(world) == [b"1", b"3"]
+
+
+@pytest.mark.parametrize("key", ["a key", None])
+async def test_a_refusal_leaves_no_garbage(world: World, key: str | None) -> None:
+    """What was sent is let go of at once: the garbage collector comes by seldom."""
+    await world.dispatcher.submit(b"1", key)
+    world.dispatcher._submissions._max_jobs = 1
+    for _ in range(2):  # the first one may leave what is made only once
+        gc.collect()
+        gc.disable()
+        with suppress(DispatchError):
+            await world.dispatcher.submit(b"2", key)
+        garbage = gc.collect()
+        gc.enable()
+    assert garbage == 0
 
 
 async def test_the_same_key_twice_is_one_job(world: World) -> None:

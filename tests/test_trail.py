@@ -112,8 +112,8 @@ async def _has(log: io.StringIO, **values: object) -> bool:
 
 def test_the_oldest_steps_are_forgotten_first() -> None:
     """There is an end to what is kept; what is left is whole and in order."""
-    story, trail = Story(), Trail(most=10)
-    story.events.fold_into(trail.fold)
+    story = Story()
+    trail = Trail(story.events, most=10)
     story.register("r1")
     for _ in range(5):
         story.serve(1.0)
@@ -126,10 +126,18 @@ def test_the_oldest_steps_are_forgotten_first() -> None:
     assert len(trail._steps) == 10
 
 
+async def test_who_asks_hears_also_of_what_has_just_happened() -> None:
+    """Also in the turn of the loop in which it did, before the lines are written."""
+    story = Story()
+    trail = Trail(story.events)
+    story.submit()
+    assert [step["event"] for step in trail.of(1)] == ["job.submitted"]
+
+
 def test_no_payload_is_kept() -> None:
     """What is kept of a job is what the log may have."""
-    story, trail = Story(), Trail()
-    story.events.fold_into(trail.fold)
+    story = Story()
+    trail = Trail(story.events)
     story.submit({"name": "Eve"})
     assert "Eve" not in str(trail.of(1))
 

@@ -52,6 +52,7 @@ class Exposition(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All families, as things are now."""
+        self._sources.jobs.catch_up()
         yield from self._service()
         yield from self._waiting()
         yield from self._jobs()

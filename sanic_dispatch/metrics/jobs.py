@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from sanic_dispatch.events import Event, Kind
+from sanic_dispatch.events import Event, Events, Kind
 from sanic_dispatch.job import Job, Stage, State, Way
 from sanic_dispatch.tally import Histogram
 
@@ -26,7 +26,7 @@ _OUTCOMES = {
 class JobTally:
     """Counts events by kind, jobs by how they ended, answers by what became of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: Events) -> None:
         self.events: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
         self.finished: Counter[str] = Counter(
             dict.fromkeys((state.value for state in State if state.is_final), 0)
@@ -37,9 +37,11 @@ class JobTally:
         self.service_s = Histogram(LONG_S)
         """From then, or from the last word that it goes on, until it was done."""
         self._under_way: dict[str, Way] = {}
+        self.catch_up = events.catch_up
+        """Before it is read: count also what has only just happened."""
+        events.fold_into(self._fold)
 
-    def fold(self, events: Sequence[Event]) -> None:
-        """Take in what happened."""
+    def _fold(self, events: Sequence[Event]) -> None:
         for event in events:
             self._count(event)
 

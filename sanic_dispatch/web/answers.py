@@ -34,7 +34,8 @@ class Response(HTTPResponse):
     def in_one_piece(self, *, keep_alive: bool, head_only: bool) -> bytes | None:
         """What Sanic would write, but for an empty Alt-Svc; None where a header has to be cleaned.
 
-        ``head_only``: without the body, to HEAD.
+        ``head_only``: without the body, to HEAD. The status is one that has a body; how long that
+        is, and whether the connection stays, none of the headers says yet.
         """
         lines = [f"{name}: {value}" for name, value in self.headers.items()]
         if "content-type" not in self.headers:
