@@ -124,6 +124,46 @@ def event_and_fold() -> Do:
     return lambda: seen.fold(submitted(next(numbers)))
 
 
+def handed_over(number: int) -> tuple[Event, Event]:
+    """What a job says that goes out in an answer to a worker without a key: assigned, done."""
+    taker = worker(number)._replace(key=None)
+    given = lifecycle.assign(job(number).numbered(number), taker, Way.ANSWER, NOW_S)
+    done = lifecycle.accept(given.job, POLICY, NOW_S)
+    return (
+        Event(number, given.note.kind, NOW_S, given.job, taker, ""),
+        Event(number, done.note.kind, NOW_S, done.job, taker, ""),
+    )
+
+
+def hand_over() -> Do:
+    """What a hand-over says is made."""
+    numbers = count(1)
+    return lambda: handed_over(next(numbers))
+
+
+def hand_over_and_fold() -> Do:
+    """The same, and it is taken in by the line that the views show."""
+    seen, numbers = line(), count(1)
+
+    def do() -> None:
+        for event in handed_over(next(numbers)):
+            seen.fold(event)
+
+    return do
+
+
+def hand_over_and_log() -> Do:
+    """The same, and its two lines of the log are written."""
+    logs.configure(LogFormat.JSON, stream=io.StringIO())
+    numbers = count(1)
+
+    def do() -> None:
+        for event in handed_over(next(numbers)):
+            logs.log_event(event)
+
+    return do
+
+
 def frame_of_the_board() -> Do:
     """An order is taken; what that changes is composed for all who follow the board."""
     seen = line()
@@ -183,6 +223,9 @@ STEPS: dict[str, Callable[[], Do]] = {
     "commit of a file of 10,000": commit_of_a_file,
     "event": event,
     "event and fold": event_and_fold,
+    "hand-over": hand_over,
+    "hand-over and fold": hand_over_and_fold,
+    "hand-over and log": hand_over_and_log,
     "frame of the board": frame_of_the_board,
     "frame of the monitor": frame_of_the_monitor,
     "log": log,

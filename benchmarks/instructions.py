@@ -36,7 +36,8 @@ async def measure(_: Plan, sides: Sequence[Side]) -> Report:
     requests = {side.name: await of_requests(side) for side in sides}
     floor = next(iter(requests.values()))[0]
     tables = [
-        where_they_go(requests, steps),
+        of_a_submission(requests, steps),
+        of_a_registration(requests, steps),
         Table(["step", "instructions"], [[name, f"{n / 1e3:,.1f} k"] for name, n in steps.items()]),
         Table(
             ["side", "× first", "a submission", "a submission and a registration"],
@@ -51,14 +52,41 @@ async def measure(_: Plan, sides: Sequence[Side]) -> Report:
     )
 
 
-def where_they_go(requests: Mapping[str, tuple[float, float]], steps: Mapping[str, float]) -> Table:
-    """What a submission of the last side consists of; ratios to the whole of the first."""
-    floor, whole = list(requests.values())[0][0], list(requests.values())[-1][0]
-    fold = steps["event and fold"] - steps["event"]
-    parts = {"offer": steps["offer"], "fold": fold, "log": steps["log"]}
-    parts["the rest: HTTP, JSON, tokens, limits, the answer"] = whole - sum(parts.values())
+Requests = Mapping[str, tuple[float, float]]
+"""By side: a submission; and one with the registration that takes it."""
+
+
+def of_a_submission(requests: Requests, steps: Mapping[str, float]) -> Table:
+    """What a submission of the last side consists of."""
+    parts = {
+        "offer": steps["offer"],
+        "fold": steps["event and fold"] - steps["event"],
+        "log": steps["log"],
+        "the rest: HTTP, JSON, tokens, limits, the answer": 0.0,
+    }
+    one, _ = list(requests.values())[-1]
+    return where_they_go("a submission", requests, parts, one)
+
+
+def of_a_registration(requests: Requests, steps: Mapping[str, float]) -> Table:
+    """The same of a registration that takes a job, which is done once the answer was written."""
+    made = steps["hand-over"]
+    parts = {
+        "pair: the job is held, and finished": steps["pair"] - steps["offer"],
+        "fold, of both events": steps["hand-over and fold"] - made,
+        "log, two lines": steps["hand-over and log"] - made,
+        "the rest: HTTP, tokens, whose turn it is, what is known of the worker, the answer": 0.0,
+    }
+    one, both = list(requests.values())[-1]
+    return where_they_go("a registration", requests, parts, both - one)
+
+
+def where_they_go(what: str, requests: Requests, parts: dict[str, float], whole: float) -> Table:
+    """The parts, the last of them with what is left; ratios to a submission of the first side."""
+    parts[list(parts)[-1]] = whole - sum(parts.values())
+    floor, _ = next(iter(requests.values()))
     rows = [[name, f"{n / floor:.2f}", f"{n / 1e3:,.0f} k"] for name, n in parts.items()]
-    return Table(["part of a submission", f"× {next(iter(requests))}", "instructions"], rows)
+    return Table([f"part of {what}", f"× {next(iter(requests))}", "instructions"], rows)
 
 
 async def of_the_steps() -> dict[str, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import document, goals, sharing
+from benchmarks import document, goals, instructions, sharing
 from benchmarks.figures import Figure, ratio, share
 from benchmarks.load import size_of_first
 from benchmarks.plan import QUICK
@@ -44,6 +44,7 @@ async def test_it_measures_what_runs(tmp_path: Path) -> None:
     assert latency["missing"] == [0]
     (cycles,) = found["cycles"].values()
     assert cycles["per_s"][0] > 0
+    assert cycles["missing"] == [0]
 
 
 async def test_with_bad_workers_nothing_is_stuck(tmp_path: Path) -> None:
@@ -102,6 +103,21 @@ def test_a_ratio_is_of_rounds_that_took_turns() -> None:
 def test_the_end_of_a_message(data: bytes, size: int) -> None:
     """By its length or its last chunk; what has not come whole is waited for."""
     assert size_of_first(data) == size
+
+
+def test_the_parts_of_a_request_are_the_whole_of_it() -> None:
+    """The last part is what the others leave; ratios are to a submission of the floor."""
+    requests = {"bare Sanic": (100e3, 200e3), "InMemory": (250e3, 800e3)}
+    steps = {
+        "offer": 40e3, "pair": 240e3, "event": 10e3, "event and fold": 30e3, "log": 50e3,
+        "hand-over": 20e3, "hand-over and fold": 70e3, "hand-over and log": 120e3,
+    }  # fmt: skip
+    for table, cells in (
+        (instructions.of_a_submission(requests, steps), ["40 k", "20 k", "50 k", "140 k"]),
+        (instructions.of_a_registration(requests, steps), ["200 k", "50 k", "100 k", "200 k"]),
+    ):
+        assert [row[2] for row in table.rows] == cells
+        assert table.rows[0][1] == f"{float(cells[0].split()[0]) / 100:.2f}"
 
 
 def test_a_table_is_written_between_its_markers(tmp_path: Path) -> None:
