@@ -275,16 +275,17 @@ class Hub:
 
     def _serve(self, channel: Channel, clients: Iterable[Client], is_beat: bool = True) -> None:
         """Send what leads to the head to those who follow this channel and have room for it."""
-        view, cursor, frame = channel.view, None, None
+        view, followers, cursor, frame = channel.view, channel.clients, None, None
+        head, pushed = view.head, self.pushed
         for client in clients:
-            if client not in channel.clients or (client.cursor == view.head and not is_beat):
+            if client not in followers or (not is_beat and client.cursor == head):
                 continue
             if frame is None or client.cursor is not cursor:  # most are at the same one
                 cursor = client.cursor
                 frame = view.frame_since(cursor)
             if client.wire.offer(frame):
-                client.cursor = view.head
-                self.pushed.frames += 1
+                client.cursor = head
+                pushed.frames += 1
                 self._full.pop(client, None)
             else:
                 self._full.setdefault(client, self._clock.monotonic_s())

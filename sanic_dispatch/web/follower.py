@@ -25,7 +25,7 @@ from websockets.server import ServerProtocol
 from sanic_dispatch.live.channel import Client
 from sanic_dispatch.live.frame import Frame
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.live.wire import has_room
+from sanic_dispatch.live.wire import MOST_BYTES, has_room
 
 MESSAGE_BYTES = 1024
 """What a client may say: nothing, but that is judged by its message."""
@@ -106,7 +106,7 @@ class Follower(asyncio.Protocol):
         """
         data, transport = frame.websocket, self._transport
         buffered = transport.get_write_buffer_size()
-        if not has_room(buffered, len(data)):
+        if (buffered or len(data) > MOST_BYTES) and not has_room(buffered, len(data)):
             return False
         if self._frames.state is not OPEN:
             return True
