@@ -2,7 +2,7 @@
 # make test    install what the tests need, Debian packages included, and run all of them
 # make check   what CI runs: ruff, ruff format, mypy --strict, pip-audit, then all tests
 # make torture kill, starve and damage it for about an hour: docs/durability.md
-# make bench   measure it beside its floor, in about a quarter of an hour: docs/performance.md
+# make bench   measure it beside its floor, in about half an hour: docs/performance.md
 # make clean   remove what make made
 
 VENV := .venv
