@@ -69,13 +69,13 @@ class Harness:
             server.kill()
         await self._stack.aclose()
 
-    def open(self, pause_s: float = 0.04) -> None:
-        """Customers and robots come."""
+    def open(self, pause_s: float = 0.04, rest_s: float | None = None) -> None:
+        """Customers and robots come, and pause between two calls; robots may rest longer."""
         for _ in range(CUSTOMERS):
             self._ordering.spawn(self._load.order(self._http, pause_s))
         for number in range(ROBOTS):
             instance = self._engine.start_instance(f"Robot {number}", {"nednoamol": "true"})
-            self._working.spawn(self._load.work(instance, pause_s))
+            self._working.spawn(self._load.work(instance, rest_s or pause_s))
 
     async def kill(self, after_s: float) -> bool:
         """kill -9 after so long, unless it has ended by then; whether it had."""
