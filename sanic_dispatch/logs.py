@@ -203,8 +203,7 @@ def _escape(_logger: object, _method: str, fields: Fields) -> Fields:
         if name == "exception":
             fields[name] = _traceback(value)
         elif isinstance(value, str):
-            if len(value) > LONGEST or not value.isprintable():
-                fields[name] = printable(value)
+            fields[name] = printable(value)
         elif not isinstance(value, _SOUND):
             fields[name] = printable(str(value))
     return fields

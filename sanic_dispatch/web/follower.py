@@ -106,6 +106,7 @@ class Follower(asyncio.Protocol):
         """
         data, transport = frame.websocket, self._transport
         buffered = transport.get_write_buffer_size()
+        # Mostly nothing waits before it: then a call less for each of thousands.
         if (buffered or len(data) > MOST_BYTES) and not has_room(buffered, len(data)):
             return False
         if self._frames.state is not OPEN:
