@@ -66,8 +66,13 @@ _LOST = Parameter(
             {"Job-Receipt": {"type": "string", "description": "proves later who got it"}},
         ),
         202: Answer(
-            "It waits, and gets its job later by PUT to the callback.",
-            in_json({"const": "Queued"}, "Queued"),
+            "It waits, and gets its job later by PUT to the callback. The body is empty where the "
+            "registration names its process instance (CPEE-INSTANCE-UUID), whose engine would take "
+            "it for a result.",
+            {
+                **in_json({"const": "Queued"}, "Queued"),
+                "text/plain": ({"type": "string", "maxLength": 0}, ""),
+            },
             {"CPEE-CALLBACK": {"const": "true"}},
         ),
     },
@@ -77,15 +82,27 @@ _LOST = Parameter(
     ),
 )
 async def register(request: Request) -> HTTPResponse | None:
-    """Take in a worker: 200 with a job, or 202 ``"Queued"``: it is called back later."""
+    """Take in a worker: 200 with a job, or 202: it is called back later."""
     access.check(request, access.WORKER)
     dispatcher = dispatcher_of(request)
     worker = await worker_from(request)
     job = await dispatcher.register(worker, lost="lost" in _flags(request))
     if job is None:
-        return Response('"Queued"', 202, {"CPEE-CALLBACK": "true"}, "application/json")
+        return _queued(request)
     await _answer_with(request, dispatcher, job)
     return None
+
+
+def _queued(request: Request) -> Response:
+    """Tell a worker that it waits; without a body if a process engine is to read the answer.
+
+    An engine sets the call's result from the body of the 202 and from that of the PUT, whichever
+    its evaluator gets to last: with a body, the job can be overwritten by it.
+    """
+    headers = {"CPEE-CALLBACK": "true"}
+    if request.headers.get("cpee-instance-uuid"):
+        return Response(b"", 202, headers, "text/plain")
+    return Response('"Queued"', 202, headers, "application/json")
 
 
 async def worker_from(request: Request) -> Worker:

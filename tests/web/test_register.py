@@ -26,14 +26,29 @@ async def engine() -> AsyncIterator[Engine]:
         yield engine
 
 
-async def test_without_jobs_the_worker_waits(service: Service) -> None:
-    """202 "Queued", with the header that makes the engine wait, in lower case."""
-    async with service.http.post(
-        service.base_url + "register-worker", headers={"CPEE-CALLBACK": CALLBACK}
-    ) as response:
-        assert response.status == 202
-        assert await response.read() == b'"Queued"'
-        assert response.headers["CPEE-CALLBACK"] == "true"
+@pytest.mark.parametrize(
+    ("headers", "media_type", "body"),
+    [
+        ({}, "application/json", b'"Queued"'),
+        ({"CPEE-ACTIVITY": "a1"}, "application/json", b'"Queued"'),
+        ({"CPEE-INSTANCE-UUID": "b0bc965b", "CPEE-ACTIVITY": "a1"}, "text/plain", b""),
+        ({"CPEE-INSTANCE-UUID": "b0bc965b"}, "text/plain", b""),
+    ],
+)
+async def test_without_jobs_the_worker_waits(
+    service: Service, headers: dict[str, str], media_type: str, body: bytes
+) -> None:
+    """202 with the header that makes an engine wait; a process instance gets no body with it."""
+    headers = {**headers, "CPEE-CALLBACK": CALLBACK}
+    for _ in range(2):  # a repeat gets the same answer
+        async with service.http.post(
+            service.base_url + "register-worker", headers=headers
+        ) as response:
+            assert response.status == 202
+            assert response.content_type == media_type
+            assert await response.read() == body
+            assert response.headers["Content-Length"] == str(len(body))
+            assert response.headers["CPEE-CALLBACK"] == "true"
 
 
 async def test_with_a_job_it_is_in_the_answer(service: Service) -> None:
