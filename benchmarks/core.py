@@ -29,13 +29,14 @@ from sanic_dispatch.queues.ledger import Ledger
 from sanic_dispatch.queues.local_jobs import LocalJobQueue
 from sanic_dispatch.queues.local_workers import LocalWorkerQueue
 from sanic_dispatch.queues.pairs import LocalPairs
+from sanic_dispatch.rules import Policy
 from sanic_dispatch.settings import LogFormat
 from sanic_dispatch.worker import Key, Worker
 
 NOW_S = 1_732_412_340.0
 AT = to_rfc3339(NOW_S)
 DEEP = 1_000
-POLICY = lifecycle.Policy()
+POLICY = Policy()
 
 T = TypeVar("T")
 Do = Callable[[], object]

@@ -25,6 +25,7 @@ from sanic_dispatch.events import Events, Kind, Note
 from sanic_dispatch.job import Job, Way
 from sanic_dispatch.live.eta import Promise
 from sanic_dispatch.live.line import Line
+from sanic_dispatch.rules import Policy, Step
 from sanic_dispatch.worker import Key, Worker
 
 START_S = 1_732_412_340.0
@@ -93,7 +94,7 @@ class Bar:
         self._dice = random.Random(seed)
         self._events = Events()
         self._events.subscribe(self.line.fold)
-        self._policy = lifecycle.Policy()
+        self._policy = Policy()
         self._waiting: deque[Job] = deque()
         self._free = deque(robot(n) for n in range(scenario.robots))
         self._busy: list[tuple[float, int, Job, Worker]] = []
@@ -140,7 +141,7 @@ class Bar:
         if promise is not None:
             self.outcomes.append(Outcome(promise, now_s - promise.at_s))
 
-    def _tell(self, step: lifecycle.Step) -> Job:
+    def _tell(self, step: Step) -> Job:
         job = step.job._replace(version=step.job.version + 1)
         self._events.publish(step.note, job=job)
         return job

@@ -24,7 +24,6 @@ from sanic_dispatch.collector import collect_seldom, no_collection
 from sanic_dispatch.dispatcher import Dispatcher, Limits
 from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StorageFailed
 from sanic_dispatch.events import Events
-from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.listen import allow_open_files, listening_socket
 from sanic_dispatch.listing import Listing
 from sanic_dispatch.live.hub import Hub
@@ -35,6 +34,7 @@ from sanic_dispatch.queues import open_queues
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.readiness import Readiness
 from sanic_dispatch.redis_url import shown
+from sanic_dispatch.rules import Policy
 from sanic_dispatch.serving import FAREWELL_S, run, serving
 from sanic_dispatch.settings import Settings
 from sanic_dispatch.signals import Stop
@@ -203,7 +203,11 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
     clock, guard = app.ctx.clock, app.ctx.guard
     events = Events()
     policy = Policy(
-        settings.max_attempts, settings.lease_s, settings.resend_doubt, settings.probe_after_s
+        settings.max_attempts,
+        settings.lease_s,
+        settings.resend_doubt,
+        settings.probe_after_s,
+        settings.unconsumed_after_s,
     )
     patience = Patience(worker_s=settings.worker_patience_s)
     app.ctx.trail = Trail(events)

@@ -15,8 +15,8 @@ from sanic_dispatch.clock import Clock
 from sanic_dispatch.errors import UnknownWorker, WrongState
 from sanic_dispatch.events import Event, Events, Kind, Note
 from sanic_dispatch.job import Job, State
-from sanic_dispatch.lifecycle import Step
 from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.rules import Step
 from sanic_dispatch.steps import Steps
 from sanic_dispatch.tasks import Tasks
 from sanic_dispatch.worker import Worker

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from sanic_dispatch import lifecycle
+from sanic_dispatch import evidence, lifecycle
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.errors import UnknownJob
+from sanic_dispatch.evidence import Finding, Look
 from sanic_dispatch.job import Hold, Job, Stage, State, Way
-from sanic_dispatch.lifecycle import Policy, Step
-from sanic_dispatch.outcome import Accepted, Outcome, Refused
+from sanic_dispatch.outcome import GONE, Accepted, Outcome, Refused
 from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.rules import Policy, Step
 from sanic_dispatch.seal import Seal
 from sanic_dispatch.steps import Steps, if_still
 from sanic_dispatch.worker import Key, Worker
-
-UNCLEAR_S = 60.0
-"""How long a worker that has come back waits until its last job is cleared up."""
 
 
 class Callbacks(Protocol):
@@ -34,6 +32,10 @@ class Callbacks(Protocol):
 
     async def instance_state(self, instance_url: str) -> str | None:
         """The engine's word for an instance's state; None where nobody can tell."""
+
+    async def instance_uuid(self, instance_url: str) -> str | None:
+        """Which instance has this address now; empty where the engine does not say, None where
+        nobody can tell."""
 
 
 class Deliveries:
@@ -69,33 +71,86 @@ class Deliveries:
             outcome = await self._callbacks.deliver(job.worker.id, job.to_wire(), receipt)
         await self._settle(job, outcome)
 
-    async def clear_up(self, job_id: str) -> None:
-        """Look what became of a job in doubt; where nobody can tell yet, nothing changes.
+    async def clear_up(self, job_id: str, held_s: float = 0.0) -> None:
+        """Look what became of a job that is in doubt since ``held_s``; ``evidence.in_doubt`` says.
 
         The worker says that it never got it → the same job to its new callback. The old callback
         still waits → the same job again. It does not, and the worker goes on or has come back with
         a new one → it has the job. Nobody can tell for long, and the worker has come back → the
-        same job to the new callback.
+        same job to the new callback. The worker took it and has lost it → the same job to whichever
+        callback it waits on. Where nobody can tell yet, nothing changes.
         """
         job = await self._steps.find(job_id)
         if job.worker is None or job.hold is None or not _is_at(job, Stage.IN_DOUBT):
             return
         successor = await self._successor(job.worker.key, job)
-        if successor and successor.is_lost:
+        if successor and (successor.is_lost or job.hold.is_unused):
             await self._send_again(job, successor)
             return
         unclear_s = self._unclear_s(job_id, job.hold)
-        before = await self._state_of(job.worker)
-        pending = await self._is_pending(job.worker)
+        look = await self._look_at(job.worker)
         successor = await self._successor(job.worker.key, job)
-        if pending:
+        finding = evidence.in_doubt(
+            job.hold,
+            look,
+            came_back=successor is not None,
+            held_s=held_s,
+            unclear_s=unclear_s,
+            policy=self._policy,
+        )
+        if finding is Finding.SEND_AGAIN:
             if successor:
                 await self._steps.bring_back(successor.id)
             await self._send_again(job, job.worker)
-        elif pending is False and (successor or await self._has_run(job.worker, before)):
-            await self._confirm(job)
-        elif successor and unclear_s > UNCLEAR_S:
+        elif finding is Finding.SEND_TO_SUCCESSOR and successor:
             await self._send_again(job, successor)
+        elif finding is Finding.USED:
+            await self._confirm(job)
+        elif finding is Finding.UNUSED:
+            await self._note_unused(job.id, job.hold)
+
+    async def check_use(self, job_id: str, hold: Hold) -> bool:
+        """Look whether a worker that took a job has used its callback up; if so, True.
+
+        Where the callback still waits the job is in doubt from now on, and will be sent again.
+        """
+        finding = evidence.after_taking(await self._look_at(hold.worker))
+        if finding is Finding.UNUSED:
+            await self._note_unused(job_id, hold)
+        return finding is Finding.USED
+
+    async def has_lost(self, hold: Hold) -> bool:
+        """Whether the worker that took a job waits on that callback still, or again."""
+        return evidence.after_taking(await self._look_at(hold.worker)) is Finding.UNUSED
+
+    async def _note_unused(self, job_id: str, hold: Hold) -> None:
+        def decide(job: Job) -> Step | None:
+            if job.hold != hold or job.state is not State.ASSIGNED:
+                return None
+            return lifecycle.find_unused(job, self._clock.now_s())
+
+        await self._steps.take(job_id, decide)
+
+    async def _look_at(self, worker: Worker) -> Look:
+        if worker.key is None:
+            return Look()
+        before = await self.state_of(worker)
+        pending = await self.is_pending(worker)
+        return Look(pending, before, await self.state_of(worker) if pending is False else before)
+
+    async def is_pending(self, worker: Worker) -> bool | None:
+        """Whether its callback still waits; a worker without a key cannot be asked."""
+        return await self._callbacks.is_pending(worker.callback_url) if worker.key else None
+
+    async def state_of(self, worker: Worker) -> str | None:
+        """The state of the instance that registered: the engine's word, ``gone``, or None where
+        nobody can tell."""
+        url = worker.instance_url
+        word = await self._callbacks.instance_state(url)
+        if worker.key is None or word is None or word == GONE:
+            return word
+        there = await self._callbacks.instance_uuid(url)
+        return evidence.state_of_ours(word, worker.key.instance, there)
 
     def forget(self, job_id: str) -> None:
         """Nobody looks after this job any more: it is settled."""
@@ -148,7 +203,9 @@ class Deliveries:
         waited_s = self._clock.now_s() - worker.registered_s
         if worker.key is None or 0 <= waited_s < self._policy.probe_after_s:
             return False  # less than nothing is no time: somebody has set the clock back
-        return await self._callbacks.is_pending(worker.callback_url, silence=False) is False
+        if await self._callbacks.is_pending(worker.callback_url, silence=False) is False:
+            return True
+        return await self.state_of(worker) == GONE
 
     async def _settle(self, job: Job, outcome: Outcome) -> None:
         settle = if_still(job, Stage.UNDER_WAY, lambda job: self._step(job, outcome))
@@ -164,20 +221,6 @@ class Deliveries:
                 job, self._policy, now_s, outcome.reason, blames_job=outcome.blames_job
             )
         return lifecycle.doubt(job, self._policy, now_s, outcome.reason)
-
-    async def _is_pending(self, worker: Worker) -> bool | None:
-        """Whether its callback still waits; a worker without a key cannot be asked."""
-        return await self._callbacks.is_pending(worker.callback_url) if worker.key else None
-
-    async def _has_run(self, worker: Worker, before: str | None) -> bool:
-        """Whether its instance ran all the time while the callback was asked.
-
-        While it is stopped its callbacks do not wait, and that says nothing of them.
-        """
-        return before == "running" == await self._state_of(worker)
-
-    async def _state_of(self, worker: Worker) -> str | None:
-        return await self._callbacks.instance_state(worker.instance_url) if worker.key else None
 
     async def _confirm(self, job: Job) -> None:
         now_s = self._clock.now_s()

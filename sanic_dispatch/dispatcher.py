@@ -23,12 +23,12 @@ from sanic_dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.errors import DispatchError, ShuttingDown, StorageError
 from sanic_dispatch.events import Event, Events, Kind
 from sanic_dispatch.job import Job, Stage
-from sanic_dispatch.lifecycle import Policy, Step
 from sanic_dispatch.proof import Proof
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.queues.peers import Snapshot
 from sanic_dispatch.registrations import Registrations
 from sanic_dispatch.reports import Reports
+from sanic_dispatch.rules import Policy, Step
 from sanic_dispatch.seal import Seal
 from sanic_dispatch.steps import RETRY_S, Decide, Steps, if_still
 from sanic_dispatch.submissions import Submission, Submissions

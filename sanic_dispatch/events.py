@@ -20,6 +20,7 @@ class Kind(StrEnum):
     JOB_ASSIGNED = "job.assigned"
     JOB_CONFIRMED = "job.confirmed"
     JOB_DOUBTED = "job.doubted"
+    JOB_UNCONSUMED = "job.unconsumed"
     JOB_RETURNED = "job.returned"
     JOB_BLAMED = "job.blamed"
     JOB_EXTENDED = "job.extended"

@@ -54,6 +54,8 @@ class Hold(NamedTuple):
     """Who has a job, by which way, how far the hand-over is, and since when (Unix seconds).
 
     ``is_again``: an earlier attempt with this worker was in doubt, so it may have the job already.
+    ``unused`` counts how often the worker took the job by PUT and was then found still waiting on
+    that callback: it had lost the job, as an instance does whose process was killed.
     """
 
     worker: Worker
@@ -61,6 +63,17 @@ class Hold(NamedTuple):
     stage: Stage
     since_s: float
     is_again: bool = False
+    unused: int = 0
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether it is known that the worker does not have the job, whatever it answered."""
+        return self.stage is Stage.IN_DOUBT and self.unused > 0 and not self.is_again
+
+    @property
+    def has_left_queue(self) -> bool:
+        """Whether the worker is in the queue no longer: it has taken the job, at least once."""
+        return self.stage is Stage.CONFIRMED or self.unused > 0
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for files."""
@@ -70,6 +83,7 @@ class Hold(NamedTuple):
             "stage": self.stage.value,
             "since": self.since_s,
             **({"is_again": True} if self.is_again else {}),
+            **({"unused": self.unused} if self.unused else {}),
         }
 
     @classmethod
@@ -81,6 +95,7 @@ class Hold(NamedTuple):
             Stage(stored["stage"]),
             _number(stored["since"]),
             bool(stored.get("is_again", False)),
+            _count(stored.get("unused", 0)),
         )
 
 

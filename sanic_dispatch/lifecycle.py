@@ -8,81 +8,11 @@ state does not allow what happened.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import NamedTuple
-
 from sanic_dispatch.errors import WrongState
 from sanic_dispatch.events import Kind, Note
 from sanic_dispatch.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.rules import TABLE, Fate, Policy, Registration, Step
 from sanic_dispatch.worker import Worker
-
-
-class Fate(Enum):
-    """What becomes of the worker that holds, or held, the job."""
-
-    STAYS = "stays as it is: held by the job, or not in the queue at all"
-    USED = "its callback is used up: it leaves the queue"
-    ASIDE = "it stays in the queue, gets nothing, and is probed"
-    BLAMELESS = "the same, but that it waits then does not count against the job once more"
-
-
-class Step(NamedTuple):
-    """The job after what happened, what is to be said of it, and what becomes of its worker."""
-
-    job: Job
-    note: Note
-    fate: Fate = Fate.STAYS
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The choices that an operator has over a job's life.
-
-    ``resend_doubt``: True sends a job in doubt to the next worker, False keeps it with its own,
-    None does the former where the worker cannot be asked and the latter where it can. A worker that
-    has waited longer than ``probe_after_s`` is asked whether it still waits before it gets a job.
-    """
-
-    max_attempts: int = 3
-    lease_s: float | None = None
-    resend_doubt: bool | None = None
-    probe_after_s: float = 60.0
-
-    def resends(self, worker: Worker) -> bool:
-        """Whether a job in doubt with this worker goes to the next one without further ado."""
-        return worker.key is None if self.resend_doubt is None else self.resend_doubt
-
-
-class Registration(Enum):
-    """What a registration by a key means for the job which that key holds."""
-
-    QUEUED = "202: it waits already, nothing new"
-    SAME_JOB = "200: the same job again"
-    DONE = "the job is done, and the worker is free for the next"
-    AWAIT = "202: set aside until the delivery under way has an outcome"
-    CLEAR_UP = "202: set aside until it is known whether the old callback was used up"
-
-
-class Row(NamedTuple):
-    """One row of the table: what a repeat and what a new callback mean, and a restart."""
-
-    same_callback: Registration
-    new_callback: Registration
-    after_restart: Stage
-
-
-TABLE: dict[tuple[Way, Stage], Row] = {
-    (Way.PUT, Stage.UNDER_WAY): Row(Registration.QUEUED, Registration.AWAIT, Stage.IN_DOUBT),
-    (Way.PUT, Stage.IN_DOUBT): Row(Registration.QUEUED, Registration.CLEAR_UP, Stage.IN_DOUBT),
-    (Way.PUT, Stage.CONFIRMED): Row(Registration.QUEUED, Registration.DONE, Stage.CONFIRMED),
-    (Way.ANSWER, Stage.CONFIRMED): Row(Registration.SAME_JOB, Registration.DONE, Stage.CONFIRMED),
-    (Way.ANSWER, Stage.UNDER_WAY): Row(
-        Registration.SAME_JOB, Registration.SAME_JOB, Stage.IN_DOUBT
-    ),
-    (Way.ANSWER, Stage.IN_DOUBT): Row(Registration.SAME_JOB, Registration.SAME_JOB, Stage.IN_DOUBT),
-}
-"""What a registration by key K means for the job that K holds: docs/design.md has it in words."""
 
 
 def meaning_of(job: Job, callback_url: str, *, lost: bool = False) -> Registration:
@@ -105,14 +35,31 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
     """A free job, or one whose worker asks for it again, is handed to this worker."""
     if job.state not in (State.WAITING, State.ASSIGNED):
         raise WrongState("assign", job.state)
-    hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again=job.hold is not None)
+    held = job.hold
+    is_same = held is not None and way is Way.PUT and held.worker.id == worker.id
+    hold = Hold(
+        worker,
+        way,
+        Stage.UNDER_WAY,
+        now_s,
+        is_again=held is not None and (is_same or not held.is_unused),
+        unused=held.unused if held is not None and is_same else 0,
+    )
     assigned = job._replace(state=State.ASSIGNED, hold=hold, former=None, attempt=job.attempt + 1)
     return Step(assigned, Note(Kind.JOB_ASSIGNED, now_s))
 
 
 def accept(job: Job, policy: Policy, now_s: float) -> Step:
-    """The worker has it: confirmed; and done where nobody will ever say so."""
+    """The worker has it: confirmed; and done where nobody will ever say so.
+
+    A worker that took it before and did not use it has proved nothing by taking it once more: it
+    stays in doubt until its callback is used up.
+    """
     hold = _hold(job, "accept")
+    if hold.unused:
+        if hold.stage is Stage.UNDER_WAY:
+            return _in_doubt(job, now_s, "taken once more, and not known to be used")
+        hold, job = hold._replace(unused=0, is_again=False), job._replace(reason="")
     fate = Fate.USED if hold.way is Way.PUT else Fate.STAYS
     if hold.worker.key is None and policy.lease_s is None:
         return _finish(job, State.DONE, Kind.JOB_DONE, now_s, fate=fate)
@@ -155,7 +102,7 @@ def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
     """Nobody knows whether the worker has it: it stays with the worker, or goes to the next."""
     hold = _hold(job, "doubt")
     if policy.resends(hold.worker):
-        return _free(job, now_s, reason, Fate.ASIDE if hold.worker.key else Fate.USED)
+        return _free(job, now_s, reason, _aside(hold) if hold.worker.key else Fate.USED)
     return _in_doubt(job, now_s, reason)
 
 
@@ -174,10 +121,29 @@ def release(job: Job, now_s: float, reason: str) -> Step:
     return _free(job, now_s, reason, Fate.STAYS)
 
 
-def end_lease(job: Job, now_s: float) -> Step:
-    """Its worker took too long: back to its own place; a late word of it still counts there."""
+def find_unused(job: Job, now_s: float) -> Step:
+    """Its worker took it, and still waits on the same callback: it has lost it, and gets it again.
+
+    Whatever ``Policy.resend_doubt`` says: nobody doubts that the worker does not have it.
+    """
+    hold = _hold(job, "doubt")
+    unused = hold._replace(
+        stage=Stage.IN_DOUBT, since_s=now_s, is_again=False, unused=hold.unused + 1
+    )
+    reason = "taken, but not used: its callback still waits"
+    return Step(job._replace(hold=unused, reason=reason), Note(Kind.JOB_UNCONSUMED, now_s, reason))
+
+
+def end_lease(job: Job, now_s: float, *, is_unused: bool = False) -> Step:
+    """Its worker took too long: back to its own place; a late word of it still counts there.
+
+    ``is_unused``: its callback still waits, so it has lost the job, and no word of it will come.
+    """
     hold = _hold(job, "end the lease")
-    fate = Fate.STAYS if hold.stage is Stage.CONFIRMED else Fate.ASIDE
+    if is_unused or hold.is_unused:
+        lost = job._replace(hold=hold._replace(stage=Stage.IN_DOUBT, is_again=False))
+        return _free(lost, now_s, "its lease ended, and it was not used", Fate.REJOINS)
+    fate = Fate.STAYS if hold.stage is Stage.CONFIRMED else _aside(hold)
     step = _free(job, now_s, "its lease ended", fate)
     return step._replace(job=step.job._replace(former=hold))
 
@@ -194,6 +160,22 @@ def fail(job: Job, now_s: float, reason: str) -> Step:
     """The work cannot be done."""
     hold = _hold(job, "fail")
     return _finish(job, State.FAILED, Kind.JOB_FAILED, now_s, reason, _leave(hold))
+
+
+def end_with_instance(job: Job, word: str | None, now_s: float, *, is_unused: bool) -> Step:
+    """Its worker's process instance has ended: done if it ran to its end, else failed.
+
+    ``is_unused``: the callback was never used up, so whatever was sent there was not taken, and the
+    job goes back to its own place.
+    """
+    hold = _hold(job, "end")
+    reason = f"its process instance is {word}"
+    if word == "finished":
+        return finish(job, now_s)
+    if is_unused or hold.is_unused:
+        fate = Fate.STAYS if hold.has_left_queue else Fate.ASIDE
+        return _free(job, now_s, f"{reason}, and had not used it", fate)
+    return fail(job, now_s, reason)
 
 
 def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
@@ -229,8 +211,9 @@ def put_back(job: Job, now_s: float, reason: str) -> Step:
     """An operator puts an assigned, doubtful or failed job back to its own place."""
     if job.state not in (State.ASSIGNED, State.FAILED):
         raise WrongState("put back", job.state)
-    in_queue = job.hold is not None and job.hold.stage is not Stage.CONFIRMED
-    fate = Fate.ASIDE if in_queue and job.state is State.ASSIGNED else Fate.STAYS
+    is_unsettled = job.hold is not None and job.hold.stage is not Stage.CONFIRMED
+    is_held = is_unsettled and job.state is State.ASSIGNED
+    fate = _aside(job.hold) if job.hold and is_held else Fate.STAYS
     return _free(job._replace(refusals=0, attempt=0, finished_s=None), now_s, reason, fate)
 
 
@@ -238,6 +221,11 @@ def _hold(job: Job, act: str) -> Hold:
     if job.state is not State.ASSIGNED or job.hold is None:
         raise WrongState(act, job.state)
     return job.hold
+
+
+def _aside(hold: Hold) -> Fate:
+    """A worker that may wait on its callback all the same is set aside, until that is known."""
+    return Fate.REJOINS if hold.has_left_queue else Fate.ASIDE
 
 
 def _leave(hold: Hold) -> Fate:
@@ -264,9 +252,8 @@ def _spent(job: Job) -> tuple[str, ...]:
 
 def _give_up(job: Job, now_s: float, reason: str) -> Step:
     """Failed by refusals: the last worker has not used its callback up."""
-    return _finish(
-        job._replace(hold=None), State.FAILED, Kind.JOB_FAILED, now_s, reason, Fate.ASIDE
-    )
+    fate = _aside(job.hold) if job.hold else Fate.ASIDE
+    return _finish(job._replace(hold=None), State.FAILED, Kind.JOB_FAILED, now_s, reason, fate)
 
 
 def _finish(

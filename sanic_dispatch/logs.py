@@ -39,6 +39,7 @@ Fields = MutableMapping[str, Any]
 
 _LEVELS = {
     Kind.JOB_DOUBTED: logging.WARNING,
+    Kind.JOB_UNCONSUMED: logging.WARNING,
     Kind.JOB_BLAMED: logging.WARNING,
     Kind.JOB_FAILED: logging.WARNING,
     Kind.WORKER_SET_ASIDE: logging.WARNING,

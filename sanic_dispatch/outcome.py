@@ -1,8 +1,11 @@
-"""A delivery's three outcomes."""
+"""A delivery's three outcomes, and our word for an instance that is not there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+GONE = "gone"
+"""Our word for the state of an instance that the engine does not know (any more)."""
 
 
 @dataclass(frozen=True, slots=True)

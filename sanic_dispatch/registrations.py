@@ -1,6 +1,6 @@
 """Registrations: what a worker's call means, and what it is answered.
 
-lifecycle.TABLE says what a registration by a key means for the job which that key holds; here it
+rules.TABLE says what a registration by a key means for the job which that key holds; here it
 is carried out. One at a time for each key: a second request waits for the first one's commit.
 """
 
@@ -13,8 +13,8 @@ from sanic_dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.errors import AlreadyQueued, QueueFull
 from sanic_dispatch.events import Kind, Note
 from sanic_dispatch.job import Job, Stage, State, Way
-from sanic_dispatch.lifecycle import Registration, Step
 from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.rules import Registration, Step
 from sanic_dispatch.steps import Decide, Steps, if_still
 from sanic_dispatch.tasks import Tasks
 from sanic_dispatch.turns import Turns

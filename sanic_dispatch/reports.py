@@ -8,8 +8,8 @@ from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.errors import NotTheHolder
 from sanic_dispatch.job import Job, State
-from sanic_dispatch.lifecycle import Policy, Step
 from sanic_dispatch.proof import Proof
+from sanic_dispatch.rules import Policy, Step
 from sanic_dispatch.seal import Seal
 from sanic_dispatch.steps import Steps
 

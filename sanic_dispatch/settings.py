@@ -105,6 +105,7 @@ class Settings:
     on_doubt: OnDoubt = OnDoubt.AUTO
     worker_patience_s: float = 24 * HOUR_S
     probe_after_s: float = 60.0
+    unconsumed_after_s: float = 30.0
     stop_grace_s: float = 12.0
     max_jobs: int = 100_000
     max_workers: int = 10_000
@@ -232,6 +233,7 @@ _RANGES = {
     "lease_s": _Range(0.001, 10 * YEAR_S, " seconds"),
     "worker_patience_s": _Range(0, 10 * YEAR_S, " hours", HOUR_S),
     "probe_after_s": _Range(0, 10 * YEAR_S, " seconds"),
+    "unconsumed_after_s": _Range(0.1, 10 * YEAR_S, " seconds"),
     "stop_grace_s": _Range(0, HOUR_S, " seconds"),
     "max_jobs": _Range(1, 100_000_000),
     "max_workers": _Range(1, 1_000_000),

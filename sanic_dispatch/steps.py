@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.errors import Outdated, StorageFailed, UnknownJob
+from sanic_dispatch.errors import AlreadyQueued, Outdated, StorageFailed, UnknownJob
 from sanic_dispatch.events import Kind, Note
 from sanic_dispatch.job import Job, Stage, State
-from sanic_dispatch.lifecycle import Fate, Step
 from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.rules import Fate, Step
 from sanic_dispatch.worker import Cause, Worker
 
 T = TypeVar("T")
@@ -120,14 +121,23 @@ class Steps:
             return
         if step.fate is Fate.USED:
             await self._workers.remove(before.worker.id, self._note(Kind.WORKER_USED))
+            return
+        reason, now_s = step.note.reason, step.note.at_s
+        if step.fate is Fate.REJOINS:
+            await self._rejoin(before.worker.refused(reason, now_s, ""))
         else:
-            reason, now_s = step.note.reason, step.note.at_s
             job_id = before.id if step.fate is Fate.ASIDE else ""
             await self.change_worker(
                 before.worker.id,
                 lambda worker: _refused(worker, reason, now_s, job_id),
                 Kind.WORKER_SET_ASIDE,
             )
+
+    async def _rejoin(self, worker: Worker) -> None:
+        """A worker that was taken for used up still waits: it stands in the queue again, aside."""
+        reason = worker.aside.reason if worker.aside else ""
+        with suppress(AlreadyQueued):
+            await self._workers.enqueue(worker, self._note(Kind.WORKER_SET_ASIDE, reason))
 
     def _note(self, kind: Kind, reason: str = "") -> Note:
         return Note(kind, self._clock.now_s(), reason)

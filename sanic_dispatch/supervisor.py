@@ -7,32 +7,23 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sanic_dispatch import lifecycle
+from sanic_dispatch import evidence, lifecycle
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.errors import DispatchError
 from sanic_dispatch.events import Event, Events, Kind
-from sanic_dispatch.job import Hold, Job, Stage, State
-from sanic_dispatch.lifecycle import Policy, Step
+from sanic_dispatch.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.rules import ENDED, Policy, Step
 from sanic_dispatch.steps import Steps
 from sanic_dispatch.tasks import Tasks
 from sanic_dispatch.worker import Cause, Worker
 
-FIRST_INTERVAL_S = 1.0
-LAST_INTERVAL_S = 60.0
-"""The first and the longest time before a look at the same worker, or job in doubt.
-
-Never at once: an engine takes a moment to unregister a callback that it has just used up, and
-until then the callback looks as if it still waited.
-"""
-
 _WATCHED = (
     *(kind for kind in Kind if kind.startswith("worker.")), Kind.JOB_DOUBTED, Kind.JOB_CONFIRMED,
+    Kind.JOB_UNCONSUMED,
 )  # fmt: skip
 """The events after which a worker or a job may have to be looked after."""
-
-_GONE = ("gone", "finished", "abandoned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +37,32 @@ class Patience:
 
 
 DEFAULT_PATIENCE = Patience()
+
+
+@dataclass(slots=True)
+class HoldWatch:
+    """A hold that is looked after: how often it was looked at, and since when.
+
+    A job that its worker has lost and gets again keeps its lease, which began at ``leased_s``;
+    ``is_used`` once it is known that the worker did not lose it.
+    """
+
+    hold: Hold
+    since_s: float
+    leased_s: float
+    looks: int = 0
+    is_used: bool = False
+
+    @classmethod
+    def of(cls, hold: Hold, last: HoldWatch | None, now_s: float) -> HoldWatch:
+        """The watch of a job's hold, after ``last`` of the same job."""
+        if last is None:
+            return cls(hold, now_s, now_s)
+        if hold == last.hold:
+            return last
+        is_the_same = hold.unused and hold.worker.id == last.hold.worker.id
+        looks = 0 if hold.unused else last.looks
+        return cls(hold, now_s, last.leased_s if is_the_same else now_s, looks)
 
 
 class Supervisor:
@@ -145,13 +162,15 @@ class Supervisor:
             await self._steps.bring_back(worker.id)
 
     async def _probe(self, worker: Worker, job_id: str, since_s: float) -> None:
-        if await self._callbacks.is_pending(worker.callback_url):
+        is_pending = await self._callbacks.is_pending(worker.callback_url)
+        state = await self._deliveries.state_of(worker)
+        if state in ENDED:  # also where another instance has its number, and its callback
+            await self._steps.drop_worker(worker.id, f"its process instance is {state}")
+        elif is_pending:
             await self._blame(job_id)
             await self._steps.bring_back(worker.id)
         elif self._clock.monotonic_s() - since_s > self._patience.worker_s:
             await self._steps.drop_worker(worker.id, "it was not seen for too long")
-        elif (state := await self._state_of(worker)) in _GONE:
-            await self._steps.drop_worker(worker.id, f"its process instance is {state}")
 
     async def _blame(self, job_id: str) -> None:
         """A worker that refused this job waits all the same, right after: the job may be at fault.
@@ -172,65 +191,85 @@ class Supervisor:
 
     async def _watch_job(self, job_id: str) -> None:
         """Clear doubts up, see leases end, and ask instances whether they are still at it."""
-        looks, seen, since_s = 0, None, 0.0
+        watch = None
         try:
             while hold := await self._hold_of(job_id):
-                if hold != seen:
-                    seen, since_s = hold, self._clock.monotonic_s()
-                await self._clock.sleep(self._next_look_s(hold, looks, since_s))
-                await self._without_failing(self._look_at_hold(job_id, hold, since_s))
-                looks += 1
+                watch = HoldWatch.of(hold, watch, self._clock.monotonic_s())
+                await self._clock.sleep(self._next_look_s(watch))
+                await self._without_failing(self._look_at_hold(job_id, watch))
+                watch.looks += 1
         finally:
             self._watched.discard(job_id)
             self._deliveries.forget(job_id)
 
-    async def _look_at_hold(self, job_id: str, hold: Hold, since_s: float) -> None:
+    async def _look_at_hold(self, job_id: str, watch: HoldWatch) -> None:
+        hold, now_s = watch.hold, self._clock.monotonic_s()
         if hold.stage is Stage.UNDER_WAY or not self._pairs.peers.is_mine(job_id):
             return
-        if self._lease_is_over(since_s):
-            await self._end_lease(job_id, hold)
+        held_s = now_s - watch.since_s
+        if self._policy.lease_s is not None and now_s - watch.leased_s >= self._policy.lease_s:
+            await self._end_lease(job_id, watch)
         elif hold.stage is Stage.IN_DOUBT:
-            await self._deliveries.clear_up(job_id)
+            await self._deliveries.clear_up(job_id, held_s)
+        elif self._is_unchecked(watch) and held_s >= self._policy.unconsumed_after_s:
+            watch.is_used = await self._deliveries.check_use(job_id, hold)
         await self._ask_instance(job_id, hold)
+
+    def _is_unchecked(self, watch: HoldWatch) -> bool:
+        return evidence.is_to_be_checked(watch.hold) and not watch.is_used
 
     async def _hold_of(self, job_id: str) -> Hold | None:
         job = await self._steps.patiently(lambda: self._pairs.jobs.get(job_id))
         return job.hold if job and job.state is State.ASSIGNED else None
 
-    def _lease_is_over(self, since_s: float) -> bool:
-        lease_s = self._policy.lease_s
-        return lease_s is not None and self._clock.monotonic_s() - since_s >= lease_s
-
-    def _next_look_s(self, hold: Hold, looks: int, since_s: float) -> float:
-        is_confirmed = hold.stage is Stage.CONFIRMED
-        next_s = self._patience.instance_s if is_confirmed else interval_s(looks)
-        if self._policy.lease_s is None or hold.stage is Stage.UNDER_WAY:
+    def _next_look_s(self, watch: HoldWatch) -> float:
+        now_s, stage = self._clock.monotonic_s(), watch.hold.stage
+        next_s = evidence.next_look_s(
+            watch.hold,
+            watch.looks,
+            now_s - watch.since_s,
+            self._policy,
+            self._patience.instance_s,
+        )
+        if stage is not Stage.CONFIRMED:
+            next_s = spread(next_s)
+        if self._policy.lease_s is None or stage is Stage.UNDER_WAY:
             return next_s
-        left_s = self._policy.lease_s - (self._clock.monotonic_s() - since_s)
+        left_s = self._policy.lease_s - (now_s - watch.leased_s)
         return min(next_s, max(left_s, 0.0))
 
-    async def _end_lease(self, job_id: str, hold: Hold) -> None:
-        def decide(job: Job) -> Step | None:
-            return lifecycle.end_lease(job, self._clock.now_s()) if job.hold == hold else None
-
-        await self._steps.take(job_id, decide)
-
-    async def _ask_instance(self, job_id: str, hold: Hold) -> None:
-        """A job whose process instance has ended will never be reported."""
-        state = await self._state_of(hold.worker)
+    async def _end_lease(self, job_id: str, watch: HoldWatch) -> None:
+        """Give the job back; a worker that has lost it meanwhile is not forgotten."""
+        hold = watch.hold
+        is_in_question = self._is_unchecked(watch) or hold.unused > 0
+        is_unused = is_in_question and await self._deliveries.has_lost(hold)
 
         def decide(job: Job) -> Step | None:
             if job.hold != hold:
                 return None
-            if state == "finished":
-                return lifecycle.finish(job, self._clock.now_s())
-            return lifecycle.fail(job, self._clock.now_s(), f"its process instance is {state}")
+            return lifecycle.end_lease(job, self._clock.now_s(), is_unused=is_unused)
 
-        if state in _GONE:
-            await self._steps.take(job_id, decide)
+        await self._steps.take(job_id, decide)
 
-    async def _state_of(self, worker: Worker) -> str | None:
-        return await self._callbacks.instance_state(worker.instance_url)
+    async def _ask_instance(self, job_id: str, hold: Hold) -> None:
+        """A job whose process instance has ended will never be reported.
+
+        The instance that has inherited the number of a deleted one has its callback for a while
+        too: where that still waits, ours has never used it.
+        """
+        state = await self._deliveries.state_of(hold.worker)
+        if state not in ENDED:
+            return
+        is_pending = hold.way is Way.PUT and await self._deliveries.is_pending(hold.worker)
+
+        def decide(job: Job) -> Step | None:
+            if job.hold != hold:
+                return None
+            return lifecycle.end_with_instance(
+                job, state, self._clock.now_s(), is_unused=bool(is_pending)
+            )
+
+        await self._steps.take(job_id, decide)
 
     async def _without_failing(self, work: Coroutine[Any, Any, Any]) -> None:
         """What does not succeed now (the storage fails, things changed) is tried again."""
@@ -241,6 +280,10 @@ class Supervisor:
 
 
 def interval_s(looks: int) -> float:
-    """How long to wait after so many looks: growing, and spread, so that not all come together."""
-    middle_s = min(FIRST_INTERVAL_S * 2.0 ** min(max(looks, 0), 10), LAST_INTERVAL_S)
-    return middle_s * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+    """How long to wait after so many looks: growing, and spread."""
+    return spread(evidence.growing_s(looks))
+
+
+def spread(seconds: float) -> float:
+    """A fifth more or less, so that not all come together."""
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret

@@ -17,9 +17,9 @@ from sanic_dispatch.errors import (
 )
 from sanic_dispatch.events import Kind
 from sanic_dispatch.job import State
-from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.outcome import InDoubt
 from sanic_dispatch.proof import Proof
+from sanic_dispatch.rules import Policy
 from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.worker import Key
 from tests.kit.clock import settle

@@ -10,9 +10,9 @@ import pytest
 
 from sanic_dispatch.errors import ShuttingDown, UnknownJob, WrongState
 from sanic_dispatch.job import Stage, State
-from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.outcome import Accepted, InDoubt, Outcome, Refused
 from sanic_dispatch.proof import Proof
+from sanic_dispatch.rules import Policy
 from sanic_dispatch.settings import Mode, Settings
 from tests.kit.clock import settle
 from tests.kit.world import World, running_world, worker

@@ -10,7 +10,7 @@ from sanic_dispatch import lifecycle
 from sanic_dispatch.errors import WrongState
 from sanic_dispatch.events import Kind
 from sanic_dispatch.job import Hold, Job, Stage, State, Way
-from sanic_dispatch.lifecycle import TABLE, Fate, Policy, Registration, Step
+from sanic_dispatch.rules import TABLE, Fate, Policy, Registration, Step
 from tests.kit.world import worker
 
 NOW_S = 1_732_412_400.0

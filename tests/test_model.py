@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 )
 
 from sanic_dispatch.job import State
-from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.outcome import Refused
+from sanic_dispatch.rules import Policy
 from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.worker import Worker
 from tests.kit.machine import run_machine

@@ -14,7 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from sanic_dispatch import supervisor
+from sanic_dispatch import evidence
 from sanic_dispatch.client import DispatchClient
 from sanic_dispatch.simulation import Engine, Result, Robot
 from sanic_dispatch.simulation.mishaps import Mishaps, Rates
@@ -139,8 +139,8 @@ async def until_all_wait(bar: Bar, client: DispatchClient) -> None:
 async def test_every_order_is_mixed_exactly_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever befalls the robots: each order is mixed once, and no robot is forgotten."""
     print(f"SOAK_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
-    monkeypatch.setattr(supervisor, "FIRST_INTERVAL_S", 0.05)
-    monkeypatch.setattr(supervisor, "LAST_INTERVAL_S", 0.4)
+    monkeypatch.setattr(evidence, "FIRST_INTERVAL_S", 0.05)
+    monkeypatch.setattr(evidence, "LAST_INTERVAL_S", 0.4)
     async with working_bar() as (bar, client), asyncio.timeout(LONGEST_S):
         ids = await submit_all(bar, client)
         await bar.until_mixed(*range(ORDERS))

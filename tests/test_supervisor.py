@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from sanic_dispatch.evidence import FIRST_INTERVAL_S, LAST_INTERVAL_S
 from sanic_dispatch.job import Stage, State
-from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.outcome import InDoubt, Refused
-from sanic_dispatch.supervisor import FIRST_INTERVAL_S, LAST_INTERVAL_S, interval_s
+from sanic_dispatch.rules import Policy
+from sanic_dispatch.supervisor import interval_s
 from sanic_dispatch.worker import Worker
 from tests.kit.world import World, running_world, worker
 

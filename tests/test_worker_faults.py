@@ -29,6 +29,14 @@ from tests.kit.machine import run_machine
 from tests.kit.world import World, running_world, worker
 from tests.kit.worn_engine import Fault, WornEngine, WornRobot
 
+
+class Bar(WornEngine):
+    """An engine that never gives a number twice."""
+
+    async def instance_uuid(self, instance_url: str) -> str | None:
+        return instance_url.rstrip("/").rpartition("/")[2] if self.is_up else None
+
+
 ROBOTS = 3
 MOST_KILLED = 2
 PATIENT = Policy(max_attempts=10_000)
@@ -50,7 +58,7 @@ class WorkerFaults(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.engine = WornEngine()
+        self.engine = Bar()
         self.stack = AsyncExitStack()
         self.ids: list[str] = []
         self.used: list[Worker] = []

@@ -127,6 +127,13 @@ class Callbacks:
             return None
         return await probe.instance_state(self._session, instance_url, self._body_limit)
 
+    async def instance_uuid(self, instance_url: str) -> str | None:
+        """Ask which instance has this address now: its UUID, empty where the engine does not say,
+        None where that cannot be known now."""
+        if not self._may_call(instance_url):
+            return None
+        return await probe.instance_uuid(self._session, instance_url, self._body_limit)
+
     def _may_call(self, url: str) -> bool:
         try:
             self._guard.check_url(url)

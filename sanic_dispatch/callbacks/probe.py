@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import aiohttp
 
 from sanic_dispatch.errors import CallbackForbidden
-
-GONE = "gone"
-"""Our word for an instance that the engine does not know (any more)."""
+from sanic_dispatch.outcome import GONE
 
 PATIENCE_S = 3.0
 """How long to wait for an answer: an order may wait for it too."""
@@ -17,6 +16,8 @@ PATIENCE_S = 3.0
 _STATES = frozenset(
     ("ready", "running", "simulating", "stopping", "stopped", "finishing", "finished", "abandoned")
 )
+
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 async def is_pending(
@@ -42,6 +43,24 @@ async def instance_state(
         return GONE
     word = body.decode("ascii", "replace").strip()
     return word if status == 200 and word in _STATES else None
+
+
+async def instance_uuid(
+    session: aiohttp.ClientSession, instance_url: str, body_limit: int
+) -> str | None:
+    """The UUID of the instance that has this address now; None where it is unclear.
+
+    Empty where the engine does not say: it knows no such attribute, or what is there is no UUID.
+    """
+    url = instance_url.rstrip("/") + "/properties/attributes/uuid/"
+    answer = await _get(session, url, body_limit)
+    if answer is None:
+        return None
+    status, body = answer
+    if status not in (200, 404):
+        return None
+    uuid = body.decode("ascii", "replace").strip()
+    return uuid if status == 200 and _UUID.fullmatch(uuid) else ""
 
 
 async def _get(

@@ -233,6 +233,13 @@ def _deliveries() -> list[Setting]:
             "a job.",
         ),
         duration(
+            "--unconsumed-after",
+            section,
+            Duration("seconds"),
+            "Seconds after which a worker that took a job and still waits on the same callback has "
+            "lost it, and gets it again.",
+        ),
+        duration(
             "--stop-grace",
             section,
             Duration("seconds"),

@@ -39,6 +39,11 @@ class Robot(NamedTuple):
             return Doing.IN_DOUBT if in_doubt else Doing.ASSIGNED
         return Doing.ASIDE if self.worker.aside else Doing.WAITING
 
+    @property
+    def has_lost_job(self) -> bool:
+        """Whether it took its job and was found still waiting, and is not known to use it since."""
+        return self.job is not None and self.job.hold is not None and self.job.hold.unused > 0
+
 
 class Robots:
     """Robots by callback: those that hold a job, those that wait, those that were set aside.

@@ -89,6 +89,10 @@ PLACE: Schema = {
 }
 TIME: Schema = {"type": "number", "minimum": 0, "description": "Unix seconds"}
 TEXT, REASON = _text(LONGEST_TEXT), _text(LONGEST_REASON)
+UNUSED: Schema = {
+    "const": True,
+    "description": "taken, and the callback waits all the same: its process is probably dead",
+}
 CALLBACK: Schema = {"type": "string", "description": "the callback of the worker"}
 
 _BAR: Schema = {
@@ -154,12 +158,14 @@ _OBJECTS: dict[str, Schema] = {
          "t": TIME, "attempt": COUNT},
         {"name": TEXT, "logo": TEXT, "drink": TEXT, "place": PLACE, "reason": REASON,
          "hold": an_object(
-             {"worker": CALLBACK, "way": _one_of(Way), "stage": _one_of(Stage), "since": TIME}
+             {"worker": CALLBACK, "way": _one_of(Way), "stage": _one_of(Stage), "since": TIME},
+             {"unused": UNUSED},
          )},
     ),
     "worker": an_object(
         {"state": _one_of(Doing), "since": TIME, "seen": TIME, "refusals": COUNT},
         {"label": REASON, "link": _text(LONGEST_LINK), "activity": REASON, "ticket": TICKET,
+         "unused": UNUSED,
          "reason": {"type": "string", "maxLength": LONGEST_REASON}},
     ),
     "log_entry": an_object(

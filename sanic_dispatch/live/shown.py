@@ -97,6 +97,8 @@ def monitor_worker(robot: Robot) -> Drawn:
         drawn["activity"] = worker.key.activity[:LONGEST_REASON]
     if robot.job is not None:
         drawn["ticket"] = robot.job.ticket
+        if robot.has_lost_job:
+            drawn["unused"] = True
     elif worker.aside:
         drawn["reason"] = worker.aside.reason[:LONGEST_REASON]
     return drawn
@@ -150,6 +152,7 @@ def _hold(hold: Hold) -> Drawn:
         "way": hold.way.value,
         "stage": hold.stage.value,
         "since": hold.since_s,
+        **({"unused": True} if hold.unused else {}),
     }
 
 

@@ -37,3 +37,7 @@ class CountedCallbacks:
     async def instance_state(self, instance_url: str) -> str | None:
         """The engine's word for an instance's state."""
         return await self._callbacks.instance_state(instance_url)
+
+    async def instance_uuid(self, instance_url: str) -> str | None:
+        """The UUID of the instance that has this address now."""
+        return await self._callbacks.instance_uuid(instance_url)

@@ -117,6 +117,11 @@ class Exposition(Collector):
             },
         )
         yield _gauge(
+            "jobs_unconsumed",
+            "Jobs in doubt that a worker took and did not use: its process is probably dead.",
+            sum(robot.has_lost_job for robot in line.robots.busy.values()),
+        )
+        yield _gauge(
             "oldest_waiting_job_age_seconds",
             "Since when the job waits that has waited longest; 0 where none waits.",
             _oldest_age_s(line, sources.clock.now_s()),

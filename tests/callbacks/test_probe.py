@@ -9,6 +9,8 @@ import pytest
 
 from sanic_dispatch.callbacks import Callbacks, Guard
 
+UUID = "b0bc965b-11b4-4dfa-91bb-4a145ab2d3b2"
+
 
 def answer(status, body=b""):
     return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
@@ -63,6 +65,26 @@ async def test_instance_state(callbacks, start_worker, reply, state):
     worker = await start_worker(reply)
     assert await callbacks.instance_state(f"http://127.0.0.1:{worker.port}/4/") == state
     assert worker.requests[0].startswith(b"GET /4/properties/state/ HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("reply", "uuid"),
+    [
+        (answer(200, UUID.encode()), UUID),
+        (answer(200, UUID.encode() + b"\n"), UUID),
+        (answer(404), ""),
+        (answer(200, b"running"), ""),
+        (answer(200), ""),
+        (answer(503), None),
+        (answer(302), None),
+        (b"", None),
+    ],
+)
+async def test_instance_uuid(callbacks, start_worker, reply, uuid):
+    """Which instance is there; empty where the engine knows no UUID, None where nobody can tell."""
+    worker = await start_worker(reply)
+    assert await callbacks.instance_uuid(f"http://127.0.0.1:{worker.port}/4/") == uuid
+    assert worker.requests[0].startswith(b"GET /4/properties/attributes/uuid/ HTTP/1.1\r\n")
 
 
 async def test_instance_url_without_a_slash(callbacks, start_worker):

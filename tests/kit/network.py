@@ -16,13 +16,15 @@ class FakeNetwork:
     """Every callback accepts, is pending until then, and its instance runs, unless told otherwise.
 
     ``outcomes`` has the next outcomes of a callback, in order; a Future among them is waited for.
-    ``states_once`` has an instance's next states, before the lasting one.
+    ``states_once`` has an instance's next states, before the lasting one; ``uuids`` which instance
+    has a number now, where that is not the one that ``worker`` made.
     """
 
     outcomes: dict[str, list[Outcome | asyncio.Future[Outcome]]] = field(default_factory=dict)
     pending: dict[str, bool | None] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     states: dict[str, str | None] = field(default_factory=dict)
+    uuids: dict[str, str | None] = field(default_factory=dict)
     states_once: dict[str, list[str]] = field(default_factory=dict)
     deliveries: list[tuple[str, Any]] = field(default_factory=list)
     under_way: set[str] = field(default_factory=set)
@@ -43,6 +45,9 @@ class FakeNetwork:
         if once := self.states_once.get(instance_url):
             return once.pop(0)
         return self.states.get(instance_url, "running")
+
+    async def instance_uuid(self, instance_url: str) -> str | None:
+        return self.uuids.get(instance_url, instance_url.rstrip("/").rpartition("/")[2])
 
     async def _outcome(self, callback_url: str) -> Outcome:
         outcomes = self.outcomes.get(callback_url)

@@ -13,11 +13,11 @@ from sanic_dispatch.clock import to_rfc3339
 from sanic_dispatch.dispatcher import Dispatcher
 from sanic_dispatch.events import Event, Events
 from sanic_dispatch.job import Job
-from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.queues import open_queues
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.queues.commit import GroupCommit
 from sanic_dispatch.queues.redis_pairs import RedisPairs
+from sanic_dispatch.rules import Policy
 from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.submissions import Submission
 from sanic_dispatch.supervisor import Supervisor

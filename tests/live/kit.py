@@ -13,10 +13,10 @@ from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import to_rfc3339
 from sanic_dispatch.events import Events, Kind, Note
 from sanic_dispatch.job import Job, Way
-from sanic_dispatch.lifecycle import Policy, Step
 from sanic_dispatch.live.frame import Frame
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.wire import has_room
+from sanic_dispatch.rules import Policy, Step
 from sanic_dispatch.worker import Key, Worker
 from tests.kit.clock import START_S
 

@@ -6,12 +6,13 @@ import pytest
 
 from sanic_dispatch.events import Kind
 from sanic_dispatch.job import State, Way
-from sanic_dispatch.lifecycle import Policy, blame
+from sanic_dispatch.lifecycle import blame
 from sanic_dispatch.live import over
 from sanic_dispatch.live.line import Bar, Line
 from sanic_dispatch.live.order import Texts, texts_of
 from sanic_dispatch.live.over import KEEP_FAILED_S, SHOWN_S
 from sanic_dispatch.live.robots import LINGER_S, Doing
+from sanic_dispatch.rules import Policy
 from sanic_dispatch.worker import Aside, Cause
 from tests.live.kit import Story, secret
 

@@ -105,7 +105,7 @@ class Bar:
         """A worker; status and body of the answer."""
         headers = {"CPEE-CALLBACK": callback, **headers}
         async with self.http.post(self.url + "register-worker", headers=headers) as answer:
-            return answer.status, await answer.json()
+            return answer.status, await answer.json(content_type=None)
 
     async def states(self) -> list[str]:
         """The states of all jobs."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from sanic_dispatch.simulation import Engine
 from tests.kit.server import eventually, free_port
@@ -128,6 +129,47 @@ async def test_jobs_in_doubt(bar: Bar) -> None:
         await bar.cli("ctl", "put-back", "1")
         await bar.is_quiet("DispatchJobsInDoubt")
         assert await bar.states() == ["waiting"]
+
+
+async def test_jobs_unconsumed(bar: Bar) -> None:
+    """A callback that takes the job and still waits; once it is used up, all is well."""
+    await bar.start("--unconsumed-after", "0.5")
+    async with Dead() as dead:
+        key = {"CPEE-INSTANCE-UUID": "i", "CPEE-ACTIVITY": "a", "CPEE-INSTANCE-URL": dead.url}
+        assert (await bar.register(dead.url + "callbacks/1/", **key))[0] == 202
+        await bar.submit()
+        await bar.fires("DispatchJobsUnconsumed")
+        assert "in doubt" in await bar.cli("ctl", "jobs", "--state", "assigned")
+        dead.is_alive = True
+        await bar.is_quiet("DispatchJobsUnconsumed")
+        assert await bar.states() == ["assigned"]
+
+
+class Dead:
+    """An instance whose process was killed: it runs, and takes what it does not use."""
+
+    is_alive = False
+
+    async def __aenter__(self) -> Dead:
+        app = web.Application()
+        app.router.add_route("*", "/4/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        port = free_port()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        self.url = f"http://127.0.0.1:{port}/4/"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        if request.path.endswith("/state/"):
+            return web.Response(text="running")
+        if "/callbacks/" in request.path:
+            is_used_up = self.is_alive and request.method == "GET"
+            return web.Response(status=404 if is_used_up else 200)
+        return web.Response(status=404)
 
 
 async def test_jobs_failed(bar: Bar) -> None:

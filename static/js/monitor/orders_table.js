@@ -79,7 +79,7 @@ export class OrdersTable {
       hold?.stage === 'in doubt' && state === 'assigned' && t('robotState.in doubt'),
       position && t('place', position),
       attempt > 1 && t('attempts', attempt),
-      reason,
+      isUnused(hold, state) ? t('unused') : reason,
     ].filter(Boolean);
     return notes.flatMap((note) => [el('span', {}, note), ' ']);
   }
@@ -93,6 +93,8 @@ export class OrdersTable {
     return (ACTS[state] ?? []).map((name) => this.#operator.button(name, { id, label: n }));
   }
 }
+
+const isUnused = (hold, state) => Boolean(hold?.unused) && state === 'assigned';
 
 function drinkCell({ logo, drink }) {
   const picture = el('img', { src: logoImage(logo), alt: t(`logos.${logo}`), width: 28, height: 28 });

@@ -50,9 +50,9 @@ function instanceLink(href, name) {
   return link;
 }
 
-function stateCell({ state, reason, refusals }) {
+function stateCell({ state, reason, refusals, unused }) {
   const pill = el('span', { className: 'pill' }, t(`robotState.${state}`));
-  const notes = [reason, refusals ? t('refusals', refusals) : ''].filter(Boolean);
+  const notes = [unused && t('unused'), reason, refusals ? t('refusals', refusals) : ''].filter(Boolean);
   return el('td', {}, pill, ...notes.flatMap((note) => [' ', el('small', {}, note)]));
 }
 
