@@ -235,7 +235,6 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
             pairs,
             dispatcher.steps,
             dispatcher.deliveries,
-            callbacks,
             events,
             clock,
             policy,

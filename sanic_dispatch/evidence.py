@@ -6,6 +6,7 @@ happened. Nothing here waits, writes or calls anybody.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -23,6 +24,12 @@ until then the callback looks as if it still waited.
 
 UNCLEAR_S = 60.0
 """How long a worker that has come back waits until its last job is cleared up."""
+
+
+UNPROBED_S = 4.0
+PROBES_PER_S = 20
+"""For how long a worker set aside that is needed is not probed, and how many probes there are then
+at most. Who is to be probed is found out once a second, so that makes five."""
 
 
 class Look(NamedTuple):
@@ -124,6 +131,28 @@ def next_look_s(hold: Hold, looks: int, held_s: float, policy: Policy, instance_
     if hold.unused:
         return min(growing_s(looks), max(left_s, FIRST_INTERVAL_S))
     return growing_s(looks)
+
+
+def why_aside(pending: bool | None, word: str | None) -> str:
+    """What is known of a worker whose callback does not wait; empty where that is nothing."""
+    if pending is not False or word is None:
+        return ""
+    if word == "running":
+        return "its instance is running, but does not wait for a job"
+    return f"its instance is {word}"
+
+
+def to_wake(naps: Mapping[str, float], now_s: float, dispatchers: int) -> tuple[list[str], float]:
+    """Which workers set aside are to be probed now since they are needed; when to ask again.
+
+    ``naps`` says since when each was not probed. Each is at least every five seconds, those first
+    that were not for longest; all ``dispatchers`` together probe at most 20 a second.
+    """
+    most = max(PROBES_PER_S // dispatchers, 1)
+    due = [each for each in naps if now_s - naps[each] >= UNPROBED_S]
+    chosen = sorted(due, key=lambda each: naps[each])[:most]
+    left_s = (UNPROBED_S - (now_s - since_s) for since_s in naps.values())
+    return chosen, max(1.0, min((each for each in left_s if each > 0), default=0.0))
 
 
 def growing_s(looks: int) -> float:

@@ -1,29 +1,26 @@
-"""The timers: workers set aside are probed; jobs that are held are looked after, until settled."""
+"""The timers of jobs that are held: they are looked after until they are settled."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from sanic_dispatch import evidence, lifecycle
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.deliveries import Callbacks, Deliveries
-from sanic_dispatch.errors import DispatchError
+from sanic_dispatch.deliveries import Deliveries
 from sanic_dispatch.events import Event, Events, Kind
 from sanic_dispatch.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.probing import Probing, spread, without_failing
 from sanic_dispatch.queues.base import Pairs
 from sanic_dispatch.rules import ENDED, Policy, Step
 from sanic_dispatch.steps import Steps
 from sanic_dispatch.tasks import Tasks
-from sanic_dispatch.worker import Cause, Worker
+from sanic_dispatch.worker import Worker
 
 _WATCHED = (
-    *(kind for kind in Kind if kind.startswith("worker.")), Kind.JOB_DOUBTED, Kind.JOB_CONFIRMED,
-    Kind.JOB_UNCONSUMED,
+    Kind.JOB_DOUBTED, Kind.JOB_CONFIRMED, Kind.JOB_UNCONSUMED,
 )  # fmt: skip
-"""The events after which a worker or a job may have to be looked after."""
+"""The events after which a job may have to be looked after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +63,13 @@ class HoldWatch:
 
 
 class Supervisor:
-    """Watches each worker that was set aside and each job that is held, one task each."""
+    """Watches each job that is held, in a task of its own; ``Probing`` the workers set aside."""
 
     def __init__(
         self,
         pairs: Pairs,
         steps: Steps,
         deliveries: Deliveries,
-        callbacks: Callbacks,
         events: Events,
         clock: Clock,
         policy: Policy,
@@ -83,16 +79,19 @@ class Supervisor:
         self._pairs = pairs
         self._steps = steps
         self._deliveries = deliveries
-        self._callbacks = callbacks
         self._clock = clock
         self._policy = policy
         self._patience = patience
         self._watched: set[str] = set()
+        self._probing = Probing(
+            pairs, steps, deliveries, events, clock, policy, patience.worker_s, self.tasks
+        )
         events.subscribe(self._on_event, _WATCHED)
         pairs.peers.when_reset(lambda now: self._watch_all(now.workers, now.jobs))
 
     async def start(self) -> None:
         """Watch what was set aside or held when the service stopped."""
+        self._probing.start()
         self._watch_all(await self._pairs.workers.items(), await self._pairs.jobs.items())
 
     async def stop(self) -> None:
@@ -101,91 +100,19 @@ class Supervisor:
 
     def _watch_all(self, workers: Iterable[Worker], jobs: Iterable[Job]) -> None:
         for worker in workers:
-            if worker.aside:
-                self._watch(worker.id, self._watch_worker)
+            self._probing.watch(worker)
         for job in jobs:
             if job.hold:
-                self._watch(job.id, self._watch_job)
+                self._watch(job.id)
 
     def _on_event(self, event: Event) -> None:
         if event.job:
-            self._watch(event.job.id, self._watch_job)
-        elif event.worker and event.worker.aside:
-            self._watch(event.worker.id, self._watch_worker)
+            self._watch(event.job.id)
 
-    def _watch(self, name: str, watch: Callable[[str], Coroutine[Any, Any, None]]) -> None:
-        if name not in self._watched:
-            self._watched.add(name)
-            self.tasks.spawn(watch(name))
-
-    # ---- workers set aside
-
-    async def _watch_worker(self, worker_id: str) -> None:
-        looks, seen, since_s = 0, None, 0.0
-        try:
-            while worker := await self._aside(worker_id):
-                if worker.aside and worker.aside != seen:
-                    seen, since_s = worker.aside, self._steadily(worker.aside.since_s)
-                await self._clock.sleep(interval_s(worker.refusals - 1 + looks))
-                await self._without_failing(self._look_at(worker_id, since_s, is_first=not looks))
-                looks += 1
-        finally:
-            self._watched.discard(worker_id)
-
-    async def _aside(self, worker_id: str) -> Worker | None:
-        worker = await self._steps.patiently(lambda: self._pairs.workers.get(worker_id))
-        watched = worker and worker.aside and worker.aside.cause is not Cause.OPERATOR
-        return worker if watched else None
-
-    def _steadily(self, unix_s: float) -> float:
-        """The same moment by the clock that never jumps, as far as that can be told now."""
-        return self._clock.monotonic_s() - max(self._clock.now_s() - unix_s, 0.0)
-
-    async def _look_at(self, worker_id: str, since_s: float, *, is_first: bool) -> None:
-        """Find out whether a worker that was set aside ``since_s`` can be used again."""
-        worker = await self._aside(worker_id)
-        if worker is None or worker.aside is None or not self._pairs.peers.is_mine(worker_id):
-            return
-        if worker.is_awaiting:
-            await self._deliveries.reunite(worker.aside.job_id, worker.key)
-        elif worker.key is None:
-            await self._look_at_unknown(worker)
-        else:
-            blamed = worker.aside.job_id if is_first else ""
-            await self._probe(worker, blamed, since_s)
-
-    async def _look_at_unknown(self, worker: Worker) -> None:
-        """A worker that cannot be asked is tried again when nobody else is free, a few times."""
-        if worker.refusals >= self._policy.max_attempts:
-            await self._steps.drop_worker(worker.id, "it refused too often")
-        elif await self._pairs.jobs.size() and not await self._pairs.workers.size():
-            await self._steps.bring_back(worker.id)
-
-    async def _probe(self, worker: Worker, job_id: str, since_s: float) -> None:
-        is_pending = await self._callbacks.is_pending(worker.callback_url)
-        state = await self._deliveries.state_of(worker)
-        if state in ENDED:  # also where another instance has its number, and its callback
-            await self._steps.drop_worker(worker.id, f"its process instance is {state}")
-        elif is_pending:
-            await self._blame(job_id)
-            await self._steps.bring_back(worker.id)
-        elif self._clock.monotonic_s() - since_s > self._patience.worker_s:
-            await self._steps.drop_worker(worker.id, "it was not seen for too long")
-
-    async def _blame(self, job_id: str) -> None:
-        """A worker that refused this job waits all the same, right after: the job may be at fault.
-
-        One that waits only later was stopped meanwhile, which is no fault of the job.
-        """
-        reason = "refused by a worker that waits"
-
-        def decide(job: Job) -> Step | None:
-            if job.state.is_final:
-                return None
-            return lifecycle.blame(job, self._policy, self._clock.now_s(), reason)
-
-        if job_id:
-            await self._steps.take(job_id, decide)
+    def _watch(self, job_id: str) -> None:
+        if job_id not in self._watched:
+            self._watched.add(job_id)
+            self.tasks.spawn(self._watch_job(job_id))
 
     # ---- jobs that are held
 
@@ -196,7 +123,7 @@ class Supervisor:
             while hold := await self._hold_of(job_id):
                 watch = HoldWatch.of(hold, watch, self._clock.monotonic_s())
                 await self._clock.sleep(self._next_look_s(watch))
-                await self._without_failing(self._look_at_hold(job_id, watch))
+                await without_failing(self._look_at_hold(job_id, watch))
                 watch.looks += 1
         finally:
             self._watched.discard(job_id)
@@ -270,20 +197,3 @@ class Supervisor:
             )
 
         await self._steps.take(job_id, decide)
-
-    async def _without_failing(self, work: Coroutine[Any, Any, Any]) -> None:
-        """What does not succeed now (the storage fails, things changed) is tried again."""
-        try:
-            await work
-        except DispatchError:
-            return
-
-
-def interval_s(looks: int) -> float:
-    """How long to wait after so many looks: growing, and spread."""
-    return spread(evidence.growing_s(looks))
-
-
-def spread(seconds: float) -> float:
-    """A fifth more or less, so that not all come together."""
-    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret

@@ -90,6 +90,14 @@ class Worker(NamedTuple):
         aside = Aside(Cause.REFUSED, now_s, reason, job_id)
         return self._replace(aside=aside, refusals=self.refusals + 1)
 
+    def aside_because(self, reason: str) -> Worker | None:
+        """The same worker, set aside for a refusal, with a better reason; None if it is no news."""
+        if self.aside is None or self.aside.cause is not Cause.REFUSED:
+            return None
+        if self.aside.reason == reason:
+            return None
+        return self._replace(aside=self.aside._replace(reason=reason))
+
     def awaiting(self, now_s: float, job_id: str, *, lost: bool) -> Worker:
         """The same worker, until the job of its old callback is settled."""
         cause = Cause.LOST if lost else Cause.AWAITS

@@ -10,8 +10,8 @@ import pytest
 from sanic_dispatch.evidence import FIRST_INTERVAL_S, LAST_INTERVAL_S
 from sanic_dispatch.job import Stage, State
 from sanic_dispatch.outcome import InDoubt, Refused
+from sanic_dispatch.probing import interval_s
 from sanic_dispatch.rules import Policy
-from sanic_dispatch.supervisor import interval_s
 from sanic_dispatch.worker import Worker
 from tests.kit.world import World, running_world, worker
 
@@ -35,6 +35,13 @@ async def set_aside(world: World, state: str | None) -> Worker:
     return robot
 
 
+async def cancel_all(world: World) -> None:
+    """Nobody needs a robot any more, so they are asked seldom."""
+    for job in await world.pairs.jobs.items():
+        if job.is_free:
+            await world.dispatcher.cancel(job.id)
+
+
 def test_intervals_grow_from_one_second_to_a_minute() -> None:
     """1, 2, 4 … 60 s, each spread by a fifth so that not all are asked together."""
     for looks, middle_s in [(0, 1.0), (1, 2.0), (5, 32.0), (6, 60.0), (10_000, 60.0)]:
@@ -48,6 +55,7 @@ def test_intervals_grow_from_one_second_to_a_minute() -> None:
 async def test_a_robot_is_kept_for_a_day(world: World, state: str | None) -> None:
     """Stopped, or out of reach: it may come back; after a day without a sign it is dropped."""
     robot = await set_aside(world, state)
+    await cancel_all(world)
     await world.clock.advance(DAY_S - 300)
     assert [w.id for w in await world.pairs.workers.items()] == [robot.id]
     await world.clock.advance(600)
@@ -181,6 +189,8 @@ async def an_evening(jump_s: float) -> list[tuple[float, str, int]]:
         await world.clock.advance(2000)
         for number in range(5, 9):
             await world.register(worker(f"c{number}", f"i{number}"))
+        await world.clock.advance(2000)
+        await cancel_all(world)
         await world.clock.advance(2 * DAY_S)
     return told
 

@@ -47,6 +47,10 @@ class Peers:
         """
         return True
 
+    def count(self) -> int:
+        """How many dispatchers there are."""
+        return 1
+
     async def may_hand_over(self, job: Job) -> bool:
         """Whether a job that was held here is still ours to hand over.
 

@@ -60,6 +60,9 @@ class RedisPeers(Peers):
     def is_mine(self, record_id: str) -> bool:
         return max(self._alive, key=lambda each: _weight(each, record_id)) == self._link.by
 
+    def count(self) -> int:
+        return max(len(self._alive), 1)
+
     async def may_hand_over(self, job: Job) -> bool:
         if self._is_safe:
             return True

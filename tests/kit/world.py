@@ -40,7 +40,6 @@ class World:
             pairs,
             self.dispatcher.steps,
             self.dispatcher.deliveries,
-            network,
             events,
             self.clock,
             policy,
