@@ -188,7 +188,9 @@ class Deliveries:
                 await self._send_again(job, successor)
                 return
             now_s = self._clock.now_s()
-            done = if_still(job, Stage.CONFIRMED, lambda job: lifecycle.finish(job, now_s))
+            done = if_still(
+                job, Stage.CONFIRMED, lambda job: lifecycle.finish_by_return(job, now_s)
+            )
             await self._steps.insist(job_id, done)
         await self._steps.bring_back(successor.id)
 

@@ -76,7 +76,7 @@ class Dispatcher:
             pairs, self.steps, self.deliveries, callbacks, self._gate, clock, self.tasks,
             limits.workers,
         )  # fmt: skip
-        self._reports = Reports(self.steps, self._seal, clock, policy)
+        self._reports = Reports(pairs.jobs, self.steps, self._seal, clock, policy)
         self._is_open = False
         events.subscribe(self._on_event)
         pairs.when_freed(self._wake_soon)
@@ -178,6 +178,10 @@ class Dispatcher:
         """The holder says that it is still at it. Raises as ``complete``."""
         self._check_open()
         return await self.tasks.run(self._reports.extend(job_id, proof))
+
+    def note_refused(self, job_id: str, proof: Proof, reason: str) -> None:
+        """A report on a job was refused; nobody waits for the note of that."""
+        self.tasks.spawn(self._reports.note_refused(job_id, proof, reason))
 
     def receipt_of(self, job: Job) -> str:
         """What goes with a job that is handed over, and proves later who got it."""

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     JOB_UNCONSUMED = "job.unconsumed"
     JOB_RETURNED = "job.returned"
     JOB_BLAMED = "job.blamed"
+    JOB_REPORT_REFUSED = "job.report_refused"
     JOB_EXTENDED = "job.extended"
     JOB_MOVED = "job.moved"
     JOB_DONE = "job.done"

@@ -82,6 +82,11 @@ def state_of_ours(word: str | None, registered: str, there: str | None) -> str |
     return word if there == registered else GONE
 
 
+def is_same(before: Hold, now: Hold | None) -> bool:
+    """Whether nothing has happened between the two but that a report was refused."""
+    return now is not None and before._replace(refused_report=now.refused_report) == now
+
+
 def is_to_be_checked(hold: Hold) -> bool:
     """Whether a 2xx has to prove true: the callback of a worker with a key must be used up."""
     is_taken = hold.stage is Stage.CONFIRMED and hold.way is Way.PUT

@@ -56,6 +56,7 @@ class Hold(NamedTuple):
     ``is_again``: an earlier attempt with this worker was in doubt, so it may have the job already.
     ``unused`` counts how often the worker took the job by PUT and was then found still waiting on
     that callback: it had lost the job, as an instance does whose process was killed.
+    ``refused_report``: why a report on the job was refused, if none was taken since.
     """
 
     worker: Worker
@@ -64,16 +65,12 @@ class Hold(NamedTuple):
     since_s: float
     is_again: bool = False
     unused: int = 0
+    refused_report: str = ""
 
     @property
     def is_unused(self) -> bool:
         """Whether it is known that the worker does not have the job, whatever it answered."""
         return self.stage is Stage.IN_DOUBT and self.unused > 0 and not self.is_again
-
-    @property
-    def has_left_queue(self) -> bool:
-        """Whether the worker is in the queue no longer: it has taken the job, at least once."""
-        return self.stage is Stage.CONFIRMED or self.unused > 0
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for files."""
@@ -84,6 +81,7 @@ class Hold(NamedTuple):
             "since": self.since_s,
             **({"is_again": True} if self.is_again else {}),
             **({"unused": self.unused} if self.unused else {}),
+            **({"refused_report": self.refused_report} if self.refused_report else {}),
         }
 
     @classmethod
@@ -96,6 +94,7 @@ class Hold(NamedTuple):
             _number(stored["since"]),
             bool(stored.get("is_again", False)),
             _count(stored.get("unused", 0)),
+            _text(stored.get("refused_report", "")),
         )
 
 

@@ -36,15 +36,11 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
     if job.state not in (State.WAITING, State.ASSIGNED):
         raise WrongState("assign", job.state)
     held = job.hold
-    is_same = held is not None and way is Way.PUT and held.worker.id == worker.id
-    hold = Hold(
-        worker,
-        way,
-        Stage.UNDER_WAY,
-        now_s,
-        is_again=held is not None and (is_same or not held.is_unused),
-        unused=held.unused if held is not None and is_same else 0,
-    )
+    hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again=held is not None)
+    if held is not None and way is Way.PUT and held.worker.id == worker.id:
+        hold = hold._replace(unused=held.unused)
+    elif held is not None and held.is_unused:
+        hold = hold._replace(is_again=False)
     assigned = job._replace(state=State.ASSIGNED, hold=hold, former=None, attempt=job.attempt + 1)
     return Step(assigned, Note(Kind.JOB_ASSIGNED, now_s))
 
@@ -151,15 +147,43 @@ def end_lease(job: Job, now_s: float, *, is_unused: bool = False) -> Step:
 def finish(job: Job, now_s: float, result: bytes | None = None) -> Step:
     """The work is done; also by a late word of the last holder, while nobody else has the job."""
     hold = job.former if job.state is State.WAITING else None
-    hold = hold or _hold(job, "complete")
+    hold = (hold or _hold(job, "complete"))._replace(refused_report="")
     done = job._replace(result=result, hold=hold, former=None)
     return _finish(done, State.DONE, Kind.JOB_DONE, now_s, fate=_leave(hold))
 
 
+def finish_by_return(job: Job, now_s: float) -> Step:
+    """Its worker asks for the next job, or has ended: so the work is done, for all that is known.
+
+    A report that was refused may have said otherwise, which is not to go unnoticed.
+    """
+    hold = job.hold or job.former
+    step = finish(job, now_s)
+    if hold is None or not hold.refused_report:
+        return step
+    reason = f"done by its next registration, but a report was refused: {hold.refused_report}"
+    marked = step.job._replace(hold=hold, reason=reason)
+    return step._replace(job=marked, note=step.note._replace(reason=reason))
+
+
+def refuse_report(job: Job, now_s: float, reason: str) -> Step | None:
+    """A report on it was refused: noted once, until one is taken. None where it makes no odds.
+
+    Anybody who knows the job's id can have a report refused, so it changes nothing else.
+    """
+    hold = job.hold or job.former
+    if job.state.is_final or hold is None or hold.refused_report:
+        return None
+    marked = hold._replace(refused_report=reason)
+    noted = job._replace(hold=marked) if job.hold else job._replace(former=marked)
+    return Step(noted, Note(Kind.JOB_REPORT_REFUSED, now_s, reason))
+
+
 def fail(job: Job, now_s: float, reason: str) -> Step:
     """The work cannot be done."""
-    hold = _hold(job, "fail")
-    return _finish(job, State.FAILED, Kind.JOB_FAILED, now_s, reason, _leave(hold))
+    hold = _hold(job, "fail")._replace(refused_report="")
+    failed = job._replace(hold=hold)
+    return _finish(failed, State.FAILED, Kind.JOB_FAILED, now_s, reason, _leave(hold))
 
 
 def end_with_instance(job: Job, word: str | None, now_s: float, *, is_unused: bool) -> Step:
@@ -171,11 +195,11 @@ def end_with_instance(job: Job, word: str | None, now_s: float, *, is_unused: bo
     hold = _hold(job, "end")
     reason = f"its process instance is {word}"
     if word == "finished":
-        return finish(job, now_s)
+        return finish_by_return(job, now_s)
     if is_unused or hold.is_unused:
-        fate = Fate.STAYS if hold.has_left_queue else Fate.ASIDE
+        fate = Fate.STAYS if _has_left_queue(hold) else Fate.ASIDE
         return _free(job, now_s, f"{reason}, and had not used it", fate)
-    return fail(job, now_s, reason)
+    return _finish(job, State.FAILED, Kind.JOB_FAILED, now_s, reason, _leave(hold))
 
 
 def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
@@ -190,7 +214,8 @@ def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 def extend(job: Job, now_s: float) -> Step:
     """The worker is still at it: its lease begins anew."""
     hold = _hold(job, "extend")
-    return Step(job._replace(hold=hold._replace(since_s=now_s)), Note(Kind.JOB_EXTENDED, now_s))
+    extended = hold._replace(since_s=now_s, refused_report="")
+    return Step(job._replace(hold=extended), Note(Kind.JOB_EXTENDED, now_s))
 
 
 def cancel(job: Job, now_s: float, reason: str = "") -> Step:
@@ -225,7 +250,12 @@ def _hold(job: Job, act: str) -> Hold:
 
 def _aside(hold: Hold) -> Fate:
     """A worker that may wait on its callback all the same is set aside, until that is known."""
-    return Fate.REJOINS if hold.has_left_queue else Fate.ASIDE
+    return Fate.REJOINS if _has_left_queue(hold) else Fate.ASIDE
+
+
+def _has_left_queue(hold: Hold) -> bool:
+    """Whether its worker has taken the job, at least once."""
+    return hold.stage is Stage.CONFIRMED or hold.unused > 0
 
 
 def _leave(hold: Hold) -> Fate:

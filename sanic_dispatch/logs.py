@@ -41,6 +41,7 @@ _LEVELS = {
     Kind.JOB_DOUBTED: logging.WARNING,
     Kind.JOB_UNCONSUMED: logging.WARNING,
     Kind.JOB_BLAMED: logging.WARNING,
+    Kind.JOB_REPORT_REFUSED: logging.WARNING,
     Kind.JOB_FAILED: logging.WARNING,
     Kind.WORKER_SET_ASIDE: logging.WARNING,
     Kind.WORKER_USED: logging.DEBUG,

@@ -6,7 +6,7 @@ is carried out. One at a time for each key: a second request waits for the first
 
 from __future__ import annotations
 
-from sanic_dispatch import lifecycle
+from sanic_dispatch import evidence, lifecycle
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.control import Gate
 from sanic_dispatch.deliveries import Callbacks, Deliveries
@@ -113,9 +113,10 @@ class Registrations:
 
     def _finish(self, held: Job, job: Job) -> Step | None:
         """Done, unless somebody settled it otherwise meanwhile."""
-        if (job.hold, job.former) != (held.hold, held.former) or job.state.is_final:
+        before, now = held.hold or held.former, job.hold or job.former
+        if before is None or not evidence.is_same(before, now) or job.state is not held.state:
             return None
-        return lifecycle.finish(job, self._clock.now_s())
+        return lifecycle.finish_by_return(job, self._clock.now_s())
 
     async def _give(self, job: Job, worker: Worker) -> Job | None:
         """Answer with a job that the worker's key holds already, or held last."""

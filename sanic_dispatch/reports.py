@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from sanic_dispatch import lifecycle
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.errors import NotTheHolder
+from sanic_dispatch.errors import NotTheHolder, UnknownJob
 from sanic_dispatch.job import Job, State
 from sanic_dispatch.proof import Proof
+from sanic_dispatch.queues.base import JobQueue
 from sanic_dispatch.rules import Policy, Step
 from sanic_dispatch.seal import Seal
 from sanic_dispatch.steps import Steps
@@ -21,7 +23,10 @@ class Reports:
     that was taken changes nothing.
     """
 
-    def __init__(self, steps: Steps, seal: Seal, clock: Clock, policy: Policy) -> None:
+    def __init__(
+        self, jobs: JobQueue, steps: Steps, seal: Seal, clock: Clock, policy: Policy
+    ) -> None:
+        self._jobs = jobs
         self._steps = steps
         self._seal = seal
         self._clock = clock
@@ -47,6 +52,28 @@ class Reports:
         """The worker is still at it: its lease begins anew."""
         return await self._take(job_id, proof, None, lifecycle.extend)
 
+    async def note_refused(self, job_id: str, proof: Proof, reason: str) -> None:
+        """Keep in mind that a report was refused, and why, until one on the same job is taken.
+
+        Where there is no such job it may have been about any that the reporting instance holds.
+        """
+        jobs = [job_id]
+        if not await self._is_known(job_id) and proof.instance:
+            jobs = [job.id for job in await self._jobs.of_instance(proof.instance)]
+        for each in jobs:
+            with suppress(UnknownJob):
+                await self._steps.insist(
+                    each,
+                    lambda job: lifecycle.refuse_report(job, self._clock.now_s(), reason),
+                )
+
+    async def _is_known(self, job_id: str) -> bool:
+        try:
+            await self._steps.patiently(lambda: self._steps.find(job_id))
+        except UnknownJob:
+            return False
+        return True
+
     async def _take(
         self,
         job_id: str,
@@ -54,8 +81,10 @@ class Reports:
         reached: State | None,
         decide: Callable[[Job, float], Step],
     ) -> Job:
+        held = await self._jobs.of_instance(proof.instance) if proof.instance else []
+
         def decide_for_holder(job: Job) -> Step | None:
-            if not proof.is_of_holder(job, self._seal):
+            if not (proof.is_of_holder(job, self._seal) or proof.is_of_instance(job, held)):
                 raise NotTheHolder(job.state)
             return None if job.state is reached else decide(job, self._clock.now_s())
 

@@ -55,7 +55,8 @@ class HoldWatch:
         """The watch of a job's hold, after ``last`` of the same job."""
         if last is None:
             return cls(hold, now_s, now_s)
-        if hold == last.hold:
+        if evidence.is_same(last.hold, hold):
+            last.hold = hold
             return last
         is_the_same = hold.unused and hold.worker.id == last.hold.worker.id
         looks = 0 if hold.unused else last.looks

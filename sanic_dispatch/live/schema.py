@@ -159,7 +159,7 @@ _OBJECTS: dict[str, Schema] = {
         {"name": TEXT, "logo": TEXT, "drink": TEXT, "place": PLACE, "reason": REASON,
          "hold": an_object(
              {"worker": CALLBACK, "way": _one_of(Way), "stage": _one_of(Stage), "since": TIME},
-             {"unused": UNUSED},
+             {"unused": UNUSED, "refused": REASON},
          )},
     ),
     "worker": an_object(

@@ -153,6 +153,7 @@ def _hold(hold: Hold) -> Drawn:
         "stage": hold.stage.value,
         "since": hold.since_s,
         **({"unused": True} if hold.unused else {}),
+        **({"refused": hold.refused_report[:LONGEST_REASON]} if hold.refused_report else {}),
     }
 
 

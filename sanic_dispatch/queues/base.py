@@ -161,6 +161,13 @@ class JobQueue(Queue[Job]):
         """All finished jobs that are still kept, the oldest first."""
 
     @abstractmethod
+    async def of_instance(self, instance: str) -> list[Job]:
+        """The jobs that the activities of a process instance hold, as ``of_key`` finds them.
+
+        Costs O(n) in the workers that hold a job.
+        """
+
+    @abstractmethod
     async def at_callback(self, callback_url: str) -> Job | None:
         """The job that this callback got, whatever became of it: such a callback is used up."""
 

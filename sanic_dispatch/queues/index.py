@@ -118,6 +118,11 @@ class Index(Generic[R]):
         """The records that belong to that key."""
         return [self._records[record_id] for record_id in self._by_key.get(key, ())]
 
+    def of_instance(self, instance: str) -> list[R]:
+        """The records that belong to any key of that instance."""
+        keys = [key for key in self._by_key if key.instance == instance]
+        return [record for key in keys for record in self.of_key(key)]
+
     def at_callback(self, callback_url: str) -> R | None:
         """The record that belongs to that callback."""
         record_id = self._by_callback.get(callback_url)

@@ -66,6 +66,10 @@ class LocalJobQueue(LocalQueue[Job], JobQueue):
     async def all_finished(self) -> list[Job]:
         return self.ledger.all()
 
+    async def of_instance(self, instance: str) -> list[Job]:
+        await self.refresh()
+        return self.index.of_instance(instance)
+
     async def at_callback(self, callback_url: str) -> Job | None:
         await self.refresh()
         return self.index.at_callback(callback_url) or self.ledger.at_callback(callback_url)

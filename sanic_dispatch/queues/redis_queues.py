@@ -163,6 +163,9 @@ class RedisJobQueue(RedisQueue[Job], JobQueue):
         look = await self._link.look_at_all(finished=True)
         return await self.with_data(look[5])
 
+    async def of_instance(self, instance: str) -> list[Job]:
+        return await self._find(instance=instance)
+
     async def at_callback(self, callback_url: str) -> Job | None:
         return _first(await self._find(callback=callback_url))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
 from sanic import Request
 from sanic.exceptions import PayloadTooLarge, SanicException
@@ -18,6 +19,9 @@ DRAIN_S = 1.0
 """How much of a body that is too large is read all the same: whoever still writes when the
 connection is closed sees a reset instead of the answer."""
 
+
+FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 100
 
 LONGEST_TEXT = 200
 """Characters of a text for people, such as a reason."""
@@ -57,6 +61,45 @@ async def read_object(request: Request) -> dict[str, Any]:
     return values
 
 
+async def read_result(request: Request) -> bytes | None:
+    """The result in a report: the body, if it is JSON, or the field ``result`` of a form.
+
+    None where there is none. Raises WrongMediaType, BodyTooLarge, InvalidJson, InvalidRequest.
+    """
+    if not _says_form(request):
+        return await read_json_if_any(request)
+    result = (await _read_form(request)).get("result", "").encode()
+    if result:
+        strict_json.check(result, settings_of(request).max_depth)
+    return result or None
+
+
+async def read_fields(request: Request, *flags: str) -> dict[str, Any]:
+    """A JSON object, or a form, in which the ``flags`` are true or false."""
+    if not _says_form(request):
+        return await read_object(request)
+    fields = await _read_form(request)
+    return {
+        name: _WORDS.get(text, text) if name in flags else text for name, text in fields.items()
+    }
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    """The fields of a form, as process engines send the arguments of a call; the last one counts
+    where one is there twice."""
+    data = await read_bytes(request, settings_of(request).max_body_bytes)
+    try:
+        fields = parse_qsl(
+            data.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+        )
+    except ValueError as error:
+        raise InvalidRequest("the form cannot be read") from error
+    return dict(fields)
+
+
+_WORDS: dict[str, object] = {"true": True, "false": False}
+
+
 def text_in(values: dict[str, Any], name: str) -> str:
     """A short text for people, empty where there is none. Raises InvalidRequest."""
     text = values.get(name, "")
@@ -94,8 +137,16 @@ async def _drain(request: Request, most: int) -> None:
         return
 
 
+def _says_form(request: Request) -> bool:
+    return _media_type(request) == FORM
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def _says_json(request: Request) -> bool:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _media_type(request)
     return media_type == "application/json" or media_type.endswith("+json")
 
 

@@ -26,7 +26,8 @@ def proof_of(request: Request) -> Proof:
     """What a worker shows to be taken for the holder of a job."""
     callback_url = visible(request.headers.get("cpee-callback", ""))
     receipt = visible(request.headers.get("job-receipt", ""))
-    return Proof(callback_url or None, key_of(request), receipt or None)
+    instance = plain(request.headers.get("cpee-instance-uuid", ""))
+    return Proof(callback_url or None, key_of(request), receipt or None, instance or None)
 
 
 def instance_url_of(request: Request, callback_url: str) -> str:

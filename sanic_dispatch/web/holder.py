@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from sanic import Blueprint, HTTPResponse, Request
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from sanic_dispatch.errors import InvalidRequest
+from sanic import Blueprint, HTTPResponse, Request
+from sanic.exceptions import SanicException
+
+from sanic_dispatch.errors import DispatchError, InvalidRequest
 from sanic_dispatch.web import access
-from sanic_dispatch.web.body import read_bytes, read_json_if_any, read_object, text_in
+from sanic_dispatch.web.body import FORM, read_bytes, read_fields, read_result, text_in
 from sanic_dispatch.web.context import dispatcher_of, settings_of
-from sanic_dispatch.web.cpee import proof_of
+from sanic_dispatch.web.cpee import plain, proof_of
 from sanic_dispatch.web.jobs import A_JOB, job_answer
 from sanic_dispatch.web.openapi.operation import (
     AN_OBJECT,
@@ -18,14 +22,20 @@ from sanic_dispatch.web.openapi.operation import (
     Parameter,
     describe,
 )
-from sanic_dispatch.web.openapi.schemas import CALLBACK_URL, ref
+from sanic_dispatch.web.openapi.schemas import CALLBACK_URL, LINE, ref
 
 holder = Blueprint("holder")
 
 _ANY = {"type": "string", "minLength": 1}
 _PROOFS = (
     Parameter("header", "CPEE-CALLBACK", "the callback it got the job on", _ANY, CALLBACK_URL),
-    Parameter("header", "CPEE-INSTANCE-UUID", "its key, with the next", _ANY, "9b3f6c1e"),
+    Parameter(
+        "header",
+        "CPEE-INSTANCE-UUID",
+        "its key, with the next; alone it is enough where the instance holds one job",
+        _ANY,
+        "9b3f6c1e",
+    ),
     Parameter("header", "CPEE-ACTIVITY", "its key, with the one before", _ANY, "a1"),
     Parameter("header", "Job-Receipt", "what came with the job", _ANY, "0f1e2d3c4b5a6978"),
 )
@@ -35,37 +45,57 @@ _OF_A_HOLDER = {
     "parameters": (JOB_ID_IN_PATH, *_PROOFS),
     "answers": {200: A_JOB},
 }
+_RESULT_FORM = {
+    "type": "object",
+    "properties": {"result": {"type": "string", "description": "the result as JSON text"}},
+}
+_FAILURE_FORM = {
+    "type": "object",
+    "properties": {"reason": LINE, "retry": {"type": "string", "enum": ["true", "false"]}},
+}
 _ERRORS = ("Unauthorized", "UnknownJob", "NotTheHolder", "WrongState", *TAKING)
 
 
 @holder.post("/jobs/<job_id:str>/complete", stream=True)
 @describe(
     **_OF_A_HOLDER,
-    body=Body({"description": "the result: any JSON"}, {"glasses": 1}, required=False),
-    errors=(*_ERRORS, "UnsupportedMediaType", "InvalidJson"),
+    body=Body(
+        {"description": "the result: any JSON"},
+        {"glasses": 1},
+        required=False,
+        others={FORM: (_RESULT_FORM, {"result": '{"glasses": 1}'})},
+    ),
+    errors=(*_ERRORS, *AN_OBJECT),
 )
 async def complete(request: Request, job_id: str) -> HTTPResponse:
     """The work is done; a body, if there is one, is the result: any JSON."""
-    access.check(request, access.WORKER)
-    result = await read_json_if_any(request)
-    await dispatcher_of(request).complete(job_id, proof_of(request), result)
+    with _noted_if_refused(request, job_id):
+        access.check(request, access.WORKER)
+        result = await read_result(request)
+        await dispatcher_of(request).complete(job_id, proof_of(request), result)
     return await job_answer(request, job_id)
 
 
 @holder.post("/jobs/<job_id:str>/fail", stream=True)
 @describe(
     **_OF_A_HOLDER,
-    body=Body(ref("failure"), {"reason": "no ice", "retry": True}, required=False),
+    body=Body(
+        ref("failure"),
+        {"reason": "no ice", "retry": True},
+        required=False,
+        others={FORM: (_FAILURE_FORM, {"reason": "no ice", "retry": "true"})},
+    ),
     errors=(*_ERRORS, *AN_OBJECT),
 )
 async def fail(request: Request, job_id: str) -> HTTPResponse:
     """The work cannot be done: ``{"reason","retry"}``; with retry another worker may try."""
-    access.check(request, access.WORKER)
-    said = await read_object(request)
-    reason, retry = text_in(said, "reason"), said.get("retry", False)
-    if not isinstance(retry, bool):
-        raise InvalidRequest("retry is true or false")
-    await dispatcher_of(request).fail(job_id, proof_of(request), reason, retry=retry)
+    with _noted_if_refused(request, job_id):
+        access.check(request, access.WORKER)
+        said = await read_fields(request, "retry")
+        reason, retry = text_in(said, "reason"), said.get("retry", False)
+        if not isinstance(retry, bool):
+            raise InvalidRequest("retry is true or false")
+        await dispatcher_of(request).fail(job_id, proof_of(request), reason, retry=retry)
     return await job_answer(request, job_id)
 
 
@@ -73,7 +103,20 @@ async def fail(request: Request, job_id: str) -> HTTPResponse:
 @describe(**_OF_A_HOLDER, errors=_ERRORS)
 async def extend(request: Request, job_id: str) -> HTTPResponse:
     """The work goes on: the lease begins anew. A body says nothing."""
-    access.check(request, access.WORKER)
-    await read_bytes(request, settings_of(request).max_body_bytes)
-    await dispatcher_of(request).extend(job_id, proof_of(request))
+    with _noted_if_refused(request, job_id):
+        access.check(request, access.WORKER)
+        await read_bytes(request, settings_of(request).max_body_bytes)
+        await dispatcher_of(request).extend(job_id, proof_of(request))
     return await job_answer(request, job_id)
+
+
+@contextmanager
+def _noted_if_refused(request: Request, job_id: str) -> Iterator[None]:
+    """Have a report that is refused remembered: its worker may go on as if it was taken."""
+    try:
+        yield
+    except (DispatchError, SanicException) as error:
+        act = request.path.rpartition("/")[2]
+        reason = plain(f"{act}: {error}")
+        dispatcher_of(request).note_refused(job_id, proof_of(request), reason)
+        raise

@@ -6,19 +6,23 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.kit.server import Service, running_service
 from tests.web.asking import CALLBACK, Answer, ask, register
 
+TOKEN = "operator-token"
 KEY = {"CPEE_INSTANCE_UUID": "b0bc965b", "CPEE_ACTIVITY": "a1"}
 KEY_HEADERS = {"CPEE-INSTANCE-UUID": "b0bc965b", "CPEE-ACTIVITY": "a1"}
 
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    async with running_service(lease_s=600.0, keep_done_s=3600.0) as service:
+    async with running_service(
+        lease_s=600.0, keep_done_s=3600.0, operator_tokens=(TOKEN,)
+    ) as service:
         yield service
 
 
@@ -36,14 +40,21 @@ async def report(
     return await ask(service, "POST", f"jobs/{job_id}/{act}", headers=headers, **options)
 
 
-@pytest.mark.parametrize("proof", ["callback", "key", "receipt"])
+@pytest.mark.parametrize("proof", ["callback", "key", "receipt", "instance", "activity"])
 async def test_each_proof_is_enough(service: Service, proof: str) -> None:
-    """The callback it got the job on, its key, or the receipt that came with the job."""
+    """The callback it got the job on, its key, the receipt that came with the job, or any activity
+    of an instance that holds no other job."""
     job_id, receipt = await held(service)
     headers = {
         "callback": {"CPEE-CALLBACK": CALLBACK},
         "key": KEY_HEADERS,
         "receipt": {"Job-Receipt": receipt},
+        "instance": {"CPEE-INSTANCE-UUID": "b0bc965b"},
+        "activity": {
+            "CPEE-INSTANCE-UUID": "b0bc965b",
+            "CPEE-ACTIVITY": "a7",
+            "CPEE-CALLBACK": "http://127.0.0.1:1/4/callbacks/of-a7/",
+        },
     }[proof]
     assert (await report(service, job_id, "extend", headers)).body["state"] == "assigned"
     answer = await report(service, job_id, "complete", headers, json={"glass": 7})
@@ -95,8 +106,9 @@ async def test_a_report_without_a_body_leaves_no_trace_in_the_log(
     [
         {},
         {"CPEE-CALLBACK": CALLBACK[:-1]},
-        {"CPEE-INSTANCE-UUID": "b0bc965b"},
-        {"CPEE-INSTANCE-UUID": "b0bc965b", "CPEE-ACTIVITY": "a2"},
+        {"CPEE-ACTIVITY": "a1"},
+        {"CPEE-INSTANCE-UUID": "another"},
+        {"CPEE-INSTANCE-UUID": "another", "CPEE-ACTIVITY": "a1"},
         {"Job-Receipt": "0" * 32},
         {"Job-Receipt": ""},
         {"Job-Receipt": "\u00fc"},
@@ -182,3 +194,211 @@ async def test_the_receipt_comes_with_a_put_too(service: Service) -> None:
     assert receipt
     headers = {"Job-Receipt": receipt[1].decode()}
     assert (await report(service, job_id, "complete", headers)).body["state"] == "done"
+
+
+INSTANCE = {"CPEE-INSTANCE-UUID": "b0bc965b"}
+
+
+async def test_an_instance_that_holds_two_jobs_has_to_say_which_activity(service: Service) -> None:
+    """Two branches mix at a time: the UUID alone could be either one's, and says nothing."""
+    first, _ = await held(service)
+    _, _, second = await service.submit(2)
+    key = {**KEY, "CPEE_ACTIVITY": "a2"}
+    answer = await register(service, CALLBACK.replace("/4/", "/5/"), **key)
+    assert answer.body["Job"]["id"] == second
+    for job_id in (first, second):
+        assert (await report(service, job_id, "complete", INSTANCE)).status == 409
+    assert (await report(service, first, "complete", KEY_HEADERS)).status == 200
+    assert (await report(service, second, "complete", INSTANCE)).status == 200
+
+
+async def test_the_uuid_of_a_former_holder_is_void(service: Service) -> None:
+    """Once another one has the job; while nobody has, it counts."""
+    job_id, _ = await held(service)
+    await service.app.ctx.control.put_back(job_id, "test")
+    assert (await report(service, job_id, "complete", INSTANCE)).status == 409
+    await register(service, CALLBACK.replace("/4/", "/5/"), CPEE_INSTANCE_UUID="other",
+                   CPEE_ACTIVITY="a1")  # fmt: skip
+    assert (await report(service, job_id, "complete", INSTANCE)).status == 409
+
+
+@pytest.mark.parametrize(
+    ("form", "result"),
+    [
+        ({"result": '{"glass" : 7}'}, b'{"glass" : 7}'),
+        ({"result": '"ä & b"', "other": "1"}, '"ä & b"'.encode()),
+        ({"result": ""}, None),
+        ({"other": "1"}, None),
+        ({}, None),
+    ],
+)
+async def test_a_result_may_come_in_a_form(
+    service: Service, form: dict[str, str], result: bytes | None
+) -> None:
+    """As a process model sends it: the field ``result`` is JSON, kept to the byte."""
+    job_id, _ = await held(service)
+    headers = {**INSTANCE, "Content-Type": "application/x-www-form-urlencoded"}
+    done = await report(service, job_id, "complete", headers, data=urlencode(form).encode())
+    assert (done.status, done.body["state"]) == (200, "done")
+    assert (result is None) is ("result" not in done.body)
+    assert result is None or done.raw.endswith(b',"result":%b}' % result)
+
+
+@pytest.mark.parametrize(
+    ("form", "state", "reason"),
+    [
+        (b"reason=no+ice", "failed", "no ice"),
+        (b"reason=no%20ice&retry=false", "failed", "no ice"),
+        (b"reason=no%20ice&retry=true", "waiting", None),
+        (b"retry=true", "waiting", None),
+        (b"reason=true", "failed", "true"),
+        (b"", "failed", None),
+    ],
+)
+async def test_a_failure_may_come_in_a_form(
+    service: Service, form: bytes, state: str, reason: str | None
+) -> None:
+    """``reason`` is any text, ``retry`` is true or false."""
+    job_id, _ = await held(service)
+    headers = {**INSTANCE, "Content-Type": "application/x-www-form-urlencoded"}
+    answer = await report(service, job_id, "fail", headers, data=form)
+    assert (answer.status, answer.body["state"]) == (200, state)
+    assert answer.body.get("reason") == reason
+
+
+async def test_extend_takes_a_form(service: Service) -> None:
+    """Whatever is in it says nothing."""
+    job_id, _ = await held(service)
+    headers = {**INSTANCE, "Content-Type": "application/x-www-form-urlencoded"}
+    assert (await report(service, job_id, "extend", headers, data=b"seconds=60")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("act", "form", "error"),
+    [
+        ("complete", b"result=hello", "InvalidJson"),
+        ("complete", b"result=%ff", "InvalidRequest"),
+        ("complete", b"a=1&" * 101, "InvalidRequest"),
+        ("complete", b"result=" + b"1" * (2 * 2**20), "TooLarge"),
+        ("fail", b"retry=yes", "InvalidRequest"),
+        ("fail", b"retry=", "InvalidRequest"),
+        ("fail", b"reason=a%0Ab", "InvalidRequest"),
+        ("fail", b"reason=" + b"x" * 201, "InvalidRequest"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+async def test_a_form_that_cannot_be_read(
+    service: Service, act: str, form: bytes, error: str
+) -> None:
+    """400 or 413, and the job is as before."""
+    job_id, _ = await held(service)
+    headers = {**INSTANCE, "Content-Type": "application/x-www-form-urlencoded"}
+    answer = await report(service, job_id, act, headers, data=form)
+    assert answer.body["Error"] == error
+    assert (await service.job(job_id))["state"] == "assigned"
+
+
+async def told(service: Service, job_id: str) -> list[tuple[str, str]]:
+    """What happened to a job, and why, in the log; once everything that was begun is done."""
+    await service.app.ctx.dispatcher.tasks.idle()
+    ticket = (await service.job(job_id))["ticket"]
+    lines = service.app.ctx.trail.of(ticket)
+    return [(line["event"], line.get("reason", "")) for line in lines]
+
+
+async def on_the_monitor(service: Service, job_id: str) -> dict[str, Any]:
+    """The order as an operator sees it."""
+    ticket = (await service.job(job_id))["ticket"]
+    answer = await ask(service, "GET", "state?view=monitor", TOKEN)
+    return answer.body["state"][f"order/{ticket}"]
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("act", "headers", "body", "why"),
+    [
+        ("fail", {}, b"", "fail: only the worker that holds the job can do this"),
+        ("fail", {**INSTANCE, "Content-Type": FORM}, b"retry=y", "fail: retry is true or false"),
+        ("complete", {**INSTANCE, "Content-Type": FORM}, b"result=x", "complete: not JSON"),
+        ("complete", {**INSTANCE, "Content-Type": "text/plain"}, b"x", "complete: send the job as"),
+        ("extend", {"CPEE-INSTANCE-UUID": "another"}, b"", "extend: only the worker that holds"),
+    ],
+)
+async def test_a_refused_report_does_not_go_unnoticed(
+    service: Service, act: str, headers: dict[str, str], body: bytes, why: str
+) -> None:
+    """The next registration counts as done, as ever; the log and the monitor say that a report on
+    it was refused, and why."""
+    job_id, _ = await held(service)
+    assert (await report(service, job_id, act, headers, data=body)).status >= 400
+    (*_, (event, reason)) = await told(service, job_id)
+    assert event == "job.report_refused"
+    assert reason.startswith(why)
+    drawn = await on_the_monitor(service, job_id)
+    assert drawn["hold"]["refused"].startswith(why)
+    await register(service, CALLBACK.replace("5480", "9999"), **KEY)
+    (*_, (event, reason)) = await told(service, job_id)
+    assert event == "job.done"
+    assert reason.startswith(f"done by its next registration, but a report was refused: {why}")
+    drawn = await on_the_monitor(service, job_id)
+    assert drawn["state"] == "done"
+    assert drawn["reason"] == reason
+    assert drawn["hold"]["refused"].startswith(why)
+    assert "reason" not in (await ask(service, "GET", f"jobs/{job_id}")).body
+
+
+async def test_a_report_without_the_token_does_not_go_unnoticed() -> None:
+    """A model that forgets it in its report, and not in its registration."""
+    async with running_service(worker_tokens=("worker-token",)) as service:
+        _, _, job_id = await service.submit(1)
+        headers = {"CPEE-CALLBACK": CALLBACK, **KEY_HEADERS}
+        await ask(service, "POST", "register-worker", "worker-token", headers=headers)
+        assert (await report(service, job_id, "fail", KEY_HEADERS)).status == 401
+        assert ("job.report_refused", "fail: the worker token is needed") in await told(
+            service, job_id
+        )
+
+
+async def test_a_report_on_an_unknown_job_marks_what_its_instance_holds(service: Service) -> None:
+    """A model with a wrong id: the order that it meant is not done in silence either."""
+    job_id, _ = await held(service)
+    assert (await report(service, "f" * 32, "fail", INSTANCE)).status == 404
+    assert ("job.report_refused", "fail: no such job is known") in await told(service, job_id)
+
+
+async def test_a_report_that_is_taken_after_all_takes_the_mark_away(service: Service) -> None:
+    """The second try was right: nothing is left to be seen."""
+    job_id, _ = await held(service)
+    await report(service, job_id, "complete", {"CPEE-INSTANCE-UUID": "another"})
+    assert (await report(service, job_id, "complete", INSTANCE)).status == 200
+    assert (await told(service, job_id))[-1] == ("job.done", "")
+    drawn = await on_the_monitor(service, job_id)
+    assert "refused" not in drawn["hold"]
+    assert "reason" not in drawn
+
+
+async def test_refused_reports_are_noted_once(service: Service) -> None:
+    """Whoever knows the id of an order cannot fill the log with it."""
+    job_id, _ = await held(service)
+    for _ in range(5):
+        await report(service, job_id, "complete", {})
+    kinds = [event for event, _ in await told(service, job_id)]
+    assert kinds.count("job.report_refused") == 1
+
+
+async def test_a_refused_report_does_not_move_the_lease(service: Service) -> None:
+    """It changes nothing of who has the job, and since when."""
+    job_id, _ = await held(service)
+    before = (await on_the_monitor(service, job_id))["hold"]["since"]
+    await report(service, job_id, "extend", {})
+    await told(service, job_id)
+    assert (await on_the_monitor(service, job_id))["hold"]["since"] == before
+
+
+async def test_a_report_on_a_job_that_nobody_has_leaves_no_mark(service: Service) -> None:
+    """It waits, or is finished: the answer says so, and that is all."""
+    _, _, job_id = await service.submit(1)
+    assert (await report(service, job_id, "complete", INSTANCE)).status == 409
+    assert [event for event, _ in await told(service, job_id)] == ["job.submitted"]

@@ -10,6 +10,12 @@ if asked.id then
   ids = {asked.id}
 elseif asked.key then
   ids = listed(jobs, asked.key)
+elseif asked.instance then
+  for _, key in ipairs(call('HKEYS', jobs.keys)) do
+    if cjson.decode(key)[1] == asked.instance then
+      for _, id in ipairs(listed(jobs, key)) do ids[#ids + 1] = id end
+    end
+  end
 elseif asked.callback then
   ids = ids_at(jobs.callbacks)
   if #ids == 0 then queue, ids = finished, ids_at(finished.callbacks) end

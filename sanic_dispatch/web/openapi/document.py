@@ -111,7 +111,11 @@ def _operation(each: Described) -> dict[str, Any]:
     if operation.parameters:
         said["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body:
-        content = {JSON: {"schema": operation.body.schema, "example": operation.body.example}}
+        own = {JSON: (operation.body.schema, operation.body.example), **operation.body.others}
+        content = {
+            media_type: {"schema": schema, "example": example}
+            for media_type, (schema, example) in own.items()
+        }
         said["requestBody"] = {"required": operation.body.required, "content": content}
     if operation.door:
         said["security"] = _security(operation.door)

@@ -24,11 +24,12 @@ class Answer(NamedTuple):
 
 
 class Body(NamedTuple):
-    """What a request may or must have in it, as JSON."""
+    """What a request may or must have in it, as JSON; ``others`` are other media types."""
 
     schema: Schema
     example: Any
     required: bool = True
+    others: Mapping[str, tuple[Schema, Any]] = {}
 
 
 class Parameter(NamedTuple):

@@ -113,9 +113,11 @@ def _parameters(parameters: list[Mapping[str, Any]]) -> str:
 def _body(body: Mapping[str, Any] | None) -> str:
     if body is None:
         return ""
-    ((media_type, content),) = body["content"].items()
     how = "" if body["required"] else ", or nothing"
-    return f"<h4>Body: {media_type}{how}</h4>{_example(content['example'])}"
+    return "".join(
+        f"<h4>Body: {media_type}{how}</h4>{_example(content['example'])}"
+        for media_type, content in body["content"].items()
+    )
 
 
 def _responses(responses: Mapping[str, Any]) -> str:

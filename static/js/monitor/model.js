@@ -1,6 +1,6 @@
 import { lang } from '../i18n.js';
 
-const TROUBLE = ['job.doubted', 'job.unconsumed', 'job.blamed', 'job.failed', 'worker.set_aside'];
+const TROUBLE = ['job.doubted', 'job.unconsumed', 'job.report_refused', 'job.blamed', 'job.failed', 'worker.set_aside'];
 const LONGEST_CALLBACK = 40;
 
 const collator = new Intl.Collator(lang, { numeric: true });

@@ -80,6 +80,7 @@ export class OrdersTable {
       position && t('place', position),
       attempt > 1 && t('attempts', attempt),
       isUnused(hold, state) ? t('unused') : reason,
+      hold?.refused && t('reportRefused', hold.refused),
     ].filter(Boolean);
     return notes.flatMap((note) => [el('span', {}, note), ' ']);
   }

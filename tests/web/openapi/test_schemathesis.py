@@ -29,6 +29,7 @@ UNSAYABLE = {
     "jobs_submit": "a key that was used for another job",
     "live_follow": "either view or order, and the upgrade",
     "live_look": "either view or order",
+    "holder_complete": "a field of a form that is JSON as text",
     "qr_code": "an address of this very host",
 }
 """What an operation asks for that no schema can say: there, valid data may be refused."""

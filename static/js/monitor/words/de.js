@@ -26,6 +26,7 @@ export const words = {
   robots: 'Roboter', robot: 'Roboter', state: 'Zustand', order: 'Bestellung', since: 'Seit', seen: 'Zuletzt gehört', actions: 'Aktionen',
   noRobots: 'Noch hat sich kein Roboter gemeldet.', instance: (name) => `${name}, zur Prozessinstanz`,
   robotState: { waiting: 'Frei', aside: 'Beiseite', assigned: 'Mixt', 'in doubt': 'Unklar' },
+  reportRefused: (why) => `die Meldung des Roboters wurde abgelehnt: ${why}`,
   unused: 'angenommen, aber nicht verwendet: Lebt sein Prozess?',
   refusals: (n) => (n > 1 ? `${n} Ablehnungen` : '1 Ablehnung'),
   orders: 'Bestellungen', number: 'Nr.', drink: 'Drink', name: 'Name', remark: 'Anmerkung', noOrders: 'Da ist keine.',
@@ -39,7 +40,7 @@ export const words = {
   kinds: {
     job: {
       submitted: 'Bestellt', assigned: 'An einen Roboter', confirmed: 'Roboter hat sie', doubted: 'Unklar',
-      unconsumed: 'Angenommen, aber nicht verwendet',
+      unconsumed: 'Angenommen, aber nicht verwendet', report_refused: 'Meldung abgelehnt',
       returned: 'Zurück in der Schlange', blamed: 'Abgelehnt', extended: 'Noch dabei', moved: 'Nach vorn gestellt',
       done: 'Ausgegeben', failed: 'Gescheitert', cancelled: 'Storniert',
     },

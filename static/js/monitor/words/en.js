@@ -26,6 +26,7 @@ export const words = {
   robots: 'Robots', robot: 'Robot', state: 'State', order: 'Order', since: 'For', seen: 'Last heard', actions: 'Actions',
   noRobots: 'No robot has registered.', instance: (name) => `${name}, its process instance`,
   robotState: { waiting: 'Idle', aside: 'Set aside', assigned: 'Mixing', 'in doubt': 'In doubt' },
+  reportRefused: (why) => `its robot’s report was refused: ${why}`,
   unused: 'taken, but not used: is its process alive?',
   refusals: (n) => (n > 1 ? `${n} refusals` : '1 refusal'),
   orders: 'Orders', number: 'No.', drink: 'Drink', name: 'Name', remark: 'Remark', noOrders: 'There is none.',
@@ -39,7 +40,7 @@ export const words = {
   kinds: {
     job: {
       submitted: 'Came in', assigned: 'Given to a robot', confirmed: 'Taken by the robot', doubted: 'In doubt',
-      unconsumed: 'Taken, but not used',
+      unconsumed: 'Taken, but not used', report_refused: 'Report refused',
       returned: 'Back in line', blamed: 'Refused', extended: 'Still at it', moved: 'Moved to the front',
       done: 'Served', failed: 'Failed', cancelled: 'Cancelled',
     },
