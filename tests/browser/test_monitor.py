@@ -8,6 +8,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
+from sanic_dispatch import lifecycle
 from sanic_dispatch.menu import BUILT_IN
 from tests.browser.bar import Bar
 from tests.browser.visitors import Visitors
@@ -48,6 +49,58 @@ async def test_a_robots_row(bar: Bar, visitors: Visitors) -> None:
     link = row.get_by_role("link", name="Robot Ada, its process instance")
     await expect(link).to_have_attribute("href", robot.instance.url)
     await expect(link).to_have_attribute("rel", "noopener noreferrer")
+
+
+@pytest.mark.parametrize(
+    ("locale", "text", "state"),
+    [
+        ("en", "taken, but not used: is its process alive?", "In doubt"),
+        ("de", "angenommen, aber nicht verwendet: Lebt sein Prozess?", "Unklar"),
+    ],
+)
+async def test_a_robot_that_lost_its_order(
+    bar: Bar, visitors: Visitors, locale: str, text: str, state: str
+) -> None:
+    """Its row and the order's say that it took it and did not use it, and ask for its process."""
+    monitor = await visitors.operator(locale=locale)
+    await bar.robot("Robot Ada")
+    (job_id,) = await bar.order("Ann")
+    await bar.sees(1, "assigned")
+    await lose(bar, job_id)
+    await expect(monitor.worker("Robot Ada")).to_contain_text(state)
+    await expect(monitor.worker("Robot Ada")).to_contain_text(text)
+    await monitor.page.get_by_role("button", name=re.compile("Being mixed|Wird gemixt")).click()
+    await expect(monitor.orders.first).to_contain_text(text)
+
+
+async def lose(bar: Bar, job_id: str) -> None:
+    """As if the robot's process had been killed, and nobody could ask its engine since."""
+
+    async def unknown(*_: object, **__: object) -> None:
+        return None
+
+    bar.service.app.ctx.callbacks.is_pending = unknown
+    now_s = bar.clock.now_s()
+    taken = bar.service.app.ctx.dispatcher.steps.take
+    assert await taken(job_id, lambda job: lifecycle.find_unused(job, now_s))
+
+
+async def test_an_order_whose_report_was_refused(bar: Bar, visitors: Visitors) -> None:
+    """What its robot said of it, and why it was refused; as a remark, also once it is served."""
+    monitor = await visitors.operator()
+    ada = await bar.robot("Robot Ada")
+    (job_id,) = await bar.order("Ann")
+    await bar.sees(1, "assigned")
+    url = f"{bar.service.base_url}jobs/{job_id}/fail"
+    async with bar.service.http.post(url, json={"reason": "no ice"}) as answer:
+        assert answer.status == 409
+    await monitor.page.get_by_role("button", name="Being mixed").click()
+    refused = "its robot’s report was refused: fail: only the worker that holds the job can do this"
+    await expect(monitor.orders.first).to_contain_text(refused)
+    ada.finish()
+    await bar.sees(1, "done")
+    await monitor.page.get_by_role("button", name="Finished").click()
+    await expect(monitor.orders.first).to_contain_text(refused)
 
 
 async def test_orders_stand_on_shelves(bar: Bar, visitors: Visitors) -> None:

@@ -300,3 +300,20 @@ async def test_a_final_state_is_one_of_the_words(bench: Bench) -> None:
     waiting = await jobs.enqueue(job(1))
     stored = await jobs.finish(waiting._replace(state=State.CANCELLED, finished_s=3.0))
     assert await jobs.finished(waiting.id) == stored
+
+
+async def test_jobs_are_found_by_their_instance(bench: Bench) -> None:
+    """Those that any of its activities holds, or held last while nobody else has them."""
+    jobs = bench.pairs.jobs
+    keys = [Key("i1", "a1"), Key("i1", "a2"), Key("i2", "a1"), None]
+    for number, key in enumerate(keys):
+        await jobs.replace(held(await jobs.enqueue(job(number)), worker(number, key)))
+    await jobs.enqueue(job(9))
+    found = await jobs.of_instance("i1")
+    assert sorted(each.id for each in found) == [job(0).id, job(1).id]
+    assert [each.id for each in await jobs.of_instance("i2")] == [job(2).id]
+    assert await jobs.of_instance("i") == []
+    await jobs.finish(done(found[0], 9.0), DONE)
+    (last,) = await jobs.of_instance("i1")
+    await jobs.replace(free(last)._replace(former=last.hold), DONE)
+    assert [each.id for each in await jobs.of_instance("i1")] == [last.id]
