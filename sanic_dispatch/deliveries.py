@@ -84,7 +84,7 @@ class Deliveries:
         if job.worker is None or job.hold is None or not _is_at(job, Stage.IN_DOUBT):
             return
         successor = await self._successor(job.worker.key, job)
-        if successor and (successor.is_lost or job.hold.is_unused):
+        if successor and successor.is_lost:
             await self._send_again(job, successor)
             return
         unclear_s = self._unclear_s(job_id, job.hold)
