@@ -116,7 +116,7 @@ async def test_it_is_sent_again_on_a_growing_interval(world: World) -> None:
         if len(world.delivered) > before:
             times.append(world.clock.elapsed_s)
     gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
-    assert AFTER_S <= gaps[0] < AFTER_S + 5
+    assert AFTER_S <= gaps[0] < AFTER_S + 10
     assert gaps[-1] > 1.5 * gaps[0]
     assert max(gaps) < AFTER_S + 80
 
