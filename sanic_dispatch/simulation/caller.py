@@ -26,6 +26,7 @@ class Answer:
     value: object
     """The body as the process sees it; None where there is none."""
     body: bytes
+    headers: Mapping[str, str]
 
 
 class Caller:
@@ -101,7 +102,7 @@ def _answer(response: aiohttp.ClientResponse, body: bytes) -> Answer:
         value = read_content(body, response.headers.get("Content-Type", "")) if body else None
     except EmptyJson:
         value = None
-    return Answer(response.status, callback, value, body)
+    return Answer(response.status, callback, value, body, response.headers)
 
 
 def _check_host(url: str) -> None:

@@ -236,7 +236,7 @@ async def test_calls_wait_while_stopped(instance, service):
     assert len(service.requests) == 1
 
 
-@pytest.mark.parametrize("end", ["abandon", "finish", "delete", "kill"])
+@pytest.mark.parametrize("end", ["abandon", "finish", "delete"])
 async def test_calls_of_an_ended_instance(instance, service, waiting, end):
     """When the instance ends its waiting call ends, and there is no other."""
     task = await waiting()
