@@ -5,15 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
 
 from sanic_dispatch.simulation.content import EmptyJson, read_content
 
+if TYPE_CHECKING:
+    from sanic_dispatch.simulation.instance import Instance
+    from sanic_dispatch.simulation.waits import Wait
+
 
 class CallFailed(Exception):
     """A call that went wrong: an answer of 4xx or 5xx, no connection, no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What an activity asks for, with whatever callback."""
+
+    url: str
+    activity: str
+    label: str
+    extra_headers: Mapping[str, str]
+    arguments: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +110,25 @@ class Caller:
         )
         async with request as response:
             return _answer(response, await response.read())
+
+
+def headers_of(instance: Instance, wait: Wait) -> dict[str, str]:
+    """What a call says of itself."""
+    return {
+        "CPEE-BASE": instance.engine.base_url,
+        "CPEE-INSTANCE": str(instance.number),
+        "CPEE-INSTANCE-URL": instance.url,
+        "CPEE-INSTANCE-UUID": instance.uuid,
+        "CPEE-CALLBACK": instance.callback_url(wait.callback_id),
+        "CPEE-CALLBACK-ID": wait.callback_id,
+        "CPEE-ACTIVITY": wait.activity,
+        "CPEE-LABEL": wait.label,
+        **{f"CPEE-ATTR-{_header(name)}": value for name, value in instance.attributes.items()},
+    }
+
+
+def _header(name: str) -> str:
+    return name.upper().replace("_", "-")
 
 
 def _answer(response: aiohttp.ClientResponse, body: bytes) -> Answer:

@@ -92,6 +92,14 @@ class Engine:
         self._instances[number] = instance
         return instance
 
+    def restart(self, instance: Instance) -> Instance:
+        """Delete an instance and start its model again, under the same number."""
+        instance.delete()
+        info = instance.attributes["info"]
+        kept = {name: value for name, value in instance.attributes.items() if name != "uuid"}
+        instance.heir = self.start_instance(info, kept)
+        return instance.heir
+
     def _is_free(self, number: int) -> bool:
         last = self._instances.get(number)
         return last is None or last.deleted_at_s is not None

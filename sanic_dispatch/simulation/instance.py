@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from secrets import token_hex
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from sanic_dispatch.simulation.caller import Answer, CallFailed
+from sanic_dispatch.simulation.caller import Answer, Call, CallFailed, headers_of
 from sanic_dispatch.simulation.content import read_content
 from sanic_dispatch.simulation.faults import Faults
-from sanic_dispatch.simulation.waits import NOTHING, Put, Result, Wait
+from sanic_dispatch.simulation.waits import NOTHING, InstanceEnded, Put, Result, Wait
 
 if TYPE_CHECKING:
     from sanic_dispatch.simulation.engine import Engine
-
-
-class InstanceEnded(Exception):
-    """The instance was abandoned, deleted or has finished: it makes no more calls."""
 
 
 class Instance:
@@ -53,26 +50,33 @@ class Instance:
         """When it was deleted, by the engine's clock."""
         self.left_behind: list[Wait] = []
         """What it waited for when it was deleted."""
+        self.heir: Instance | None = None
+        """The instance that was started in its place."""
         self.faults = Faults()
         self.puts: list[Put] = []
         self.updates: list[object] = []
-        self._engine = engine
+        self.engine = engine
         self._killed = False
         self._posting = 0
         self._waits = {wait.callback_id: wait for wait in inherited}
         self._positions = {wait.activity: wait for wait in inherited}
+        self._inherited = set(self._waits)
         self._last = NOTHING
         self._changed = asyncio.Event()
 
     @property
     def url(self) -> str:
         """Where the engine shows this instance, with a slash at the end."""
-        return f"{self._engine.base_url}{self.number}/"
+        return f"{self.engine.base_url}{self.number}/"
+
+    def callback_url(self, callback_id: str) -> str:
+        """Where it waits for the result of a call."""
+        return f"{self.url}callbacks/{callback_id}/"
 
     @property
     def callback_urls(self) -> list[str]:
         """The callbacks that can be used now, oldest first."""
-        return [self._callback_url(key) for key in self._waits if self.pending(key)]
+        return [self.callback_url(key) for key in self._waits if self.pending(key)]
 
     @property
     def waiting(self) -> bool:
@@ -83,6 +87,11 @@ class Instance:
     def over(self) -> bool:
         """Whether it makes no more calls."""
         return self.state in ("abandoned", "finished") or self.deleted_at_s is not None
+
+    @property
+    def is_where_the_last_one_was(self) -> bool:
+        """Whether it waits, and has called nobody for it."""
+        return not self.over and any(key in self._waits for key in self._inherited)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Return as soon as the condition holds; it is looked at after each change here."""
@@ -106,32 +115,20 @@ class Instance:
         instance is then stopped, unless the model has ``rescue`` code), and InstanceEnded.
         """
         await self.ready()
-        inherited = self._positions.pop(activity, None)
-        wait = inherited or Wait(token_hex(16), activity, label)
-        self._waits[wait.callback_id] = wait
-        headers = {**self._headers(wait), **(extra_headers or {})}
+        call = Call(url, activity, label, extra_headers or {}, arguments or {})
         try:
-            if not inherited:
-                self._answered(wait, await self._post(url, headers, arguments or {}))
-            await self.until(lambda: self.over or wait.goes_on)
-            self._engine.evaluator.submit(lambda: self._end(wait))
-            await self.until(lambda: self.over or wait.has_ended)
-            await self.ready()
+            wait = self._positions.pop(activity, None) or await self._begin(call)
+            while not await self._comes_through(wait):
+                wait = await self._begin(call)
         except CallFailed:
             if not rescue:
                 self.stop()
             raise
-        finally:
-            if not (wait.goes_on or self._killed):
-                self._unregister(wait)
         self._last = wait.result
         return self._last
 
     async def ready(self) -> None:
-        """Return when it can go on: while it is stopped, or killed, it cannot.
-
-        Raises InstanceEnded.
-        """
+        """Return when it is neither stopped nor killed. Raises InstanceEnded."""
         await self.until(lambda: self.over or (self.state == "running" and not self._killed))
         if self.over:
             raise InstanceEnded(f"instance {self.number} makes no more calls")
@@ -152,6 +149,17 @@ class Instance:
             self._killed = False
         self._turn("running")
 
+    def begin_anew(self) -> None:
+        """Stop it, remove its positions, set them again, and continue: waiting calls are repeated.
+
+        Each has a new callback then, and the old one is gone.
+        """
+        for wait in [wait for wait in self._waits.values() if not wait.goes_on]:
+            wait.is_void = True
+            self._unregister(wait)
+        self._killed = False
+        self._turn("running")
+
     def abandon(self) -> None:
         """Abandon: calls end with InstanceEnded; the service is told nothing."""
         self._turn("abandoned")
@@ -162,16 +170,9 @@ class Instance:
 
     def delete(self) -> None:
         """Delete: the engine knows it for a while more, but its number is free at once."""
-        self.left_behind = [wait for wait in self._waits.values() if not wait.goes_on]
-        self.deleted_at_s = self._engine.now_s()
+        self.left_behind = [replace(wait) for wait in self._waits.values() if not wait.goes_on]
+        self.deleted_at_s = self.engine.now_s()
         self._note()
-
-    def replace(self) -> Instance:
-        """Delete it and start the same model again, under the same number."""
-        self.delete()
-        info = self.attributes["info"]
-        kept = {name: value for name, value in self.attributes.items() if name != "uuid"}
-        return self._engine.start_instance(info, kept)
 
     def kill(self) -> None:
         """Kill its operating-system process: it stays ``running``, takes jobs and loses them.
@@ -183,8 +184,7 @@ class Instance:
 
     def pending(self, callback_id: str) -> bool:
         """Whether a callback can be used now."""
-        usable = self.state == "running" and self.deleted_at_s is None
-        return usable and callback_id in self._waits
+        return self.state == "running" and not self.over and callback_id in self._waits
 
     def describe(self, callback_id: str) -> dict[str, str]:
         """What a GET of a pending callback shows."""
@@ -205,7 +205,7 @@ class Instance:
         if "Transfer-Encoding" not in put.headers:
             value = read_content(put.body, put.headers.get("Content-Type", ""))
         wait = self._waits[put.callback_id]
-        self._engine.evaluator.submit(lambda: self._received(wait, put, value))
+        self.engine.evaluator.submit(lambda: self._received(wait, put, value))
 
     def delete_callback(self, callback_id: str) -> None:
         """What DELETE does: the callback is gone and its call waits for ever."""
@@ -213,7 +213,7 @@ class Instance:
 
     def _received(self, wait: Wait, put: Put, value: object) -> None:
         """The evaluator is through with the body of a PUT."""
-        if self._killed or self.over or wait.goes_on:
+        if self._killed or self.over or wait.goes_on or wait.is_void:
             return
         self.status = put.headers.get("CPEE-STATUS", self.status)
         brought = Result(value, put.body, True, put.headers)
@@ -223,7 +223,7 @@ class Instance:
         else:
             wait.goes_on = True
             loop = asyncio.get_running_loop()
-            loop.call_later(self._engine.unregister_after_s, self._unregister, wait)
+            loop.call_later(self.engine.unregister_after_s, self._unregister, wait)
         if "CPEE-SALVAGE" in put.headers:
             self.stop()
         self._note()
@@ -231,7 +231,7 @@ class Instance:
     def _answered(self, wait: Wait, answer: Answer) -> None:
         """The service has answered the call: this was all, or the result comes later."""
         if answer.callback and answer.body:
-            self._engine.evaluator.submit(lambda: self._updated(wait, answer))
+            self.engine.evaluator.submit(lambda: self._updated(wait, answer))
         elif not answer.callback:
             value = answer.value if answer.status == 200 else None
             wait.result = Result(value, answer.body, False, answer.headers)
@@ -255,17 +255,36 @@ class Instance:
         self._waits.pop(wait.callback_id, None)
         self._note()
 
-    async def _post(
-        self, url: str, headers: Mapping[str, str], arguments: Mapping[str, str]
-    ) -> Answer:
+    async def _begin(self, call: Call) -> Wait:
+        """Make the call, with a new callback."""
+        wait = Wait(token_hex(16), call.activity, call.label)
+        self._waits[wait.callback_id] = wait
         self._posting += 1
         try:
-            return await self._engine.caller.post(url, headers, arguments)
+            headers = {**headers_of(self, wait), **call.extra_headers}
+            answer = await self.engine.caller.post(call.url, headers, call.arguments)
+            self._answered(wait, answer)
+        except BaseException:
+            self._unregister(wait)
+            raise
         finally:
             self._posting -= 1
             if self.state == "stopping" and not self._killed:
                 self.state = "stopped"
             self._note()
+        return wait
+
+    async def _comes_through(self, wait: Wait) -> bool:
+        """Wait for the activity's end; False where it has to begin anew. Raises InstanceEnded."""
+        try:
+            await self.until(lambda: self.over or wait.goes_on or wait.is_void)
+            self.engine.evaluator.submit(lambda: self._end(wait))
+            await self.until(lambda: self.over or wait.has_ended)
+            await self.ready()
+        finally:
+            if not (wait.goes_on or self._killed):
+                self._unregister(wait)
+        return not wait.is_void
 
     def _turn(self, state: str) -> None:
         if not self.over:
@@ -275,23 +294,3 @@ class Instance:
     def _note(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-    def _callback_url(self, callback_id: str) -> str:
-        return f"{self.url}callbacks/{callback_id}/"
-
-    def _headers(self, wait: Wait) -> dict[str, str]:
-        return {
-            "CPEE-BASE": self._engine.base_url,
-            "CPEE-INSTANCE": str(self.number),
-            "CPEE-INSTANCE-URL": self.url,
-            "CPEE-INSTANCE-UUID": self.uuid,
-            "CPEE-CALLBACK": self._callback_url(wait.callback_id),
-            "CPEE-CALLBACK-ID": wait.callback_id,
-            "CPEE-ACTIVITY": wait.activity,
-            "CPEE-LABEL": wait.label,
-            **{f"CPEE-ATTR-{_header(name)}": value for name, value in self.attributes.items()},
-        }
-
-
-def _header(name: str) -> str:
-    return name.upper().replace("_", "-")

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
+class InstanceEnded(Exception):
+    """The instance was abandoned, deleted or has finished: it makes no more calls."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a call brought: by its answer, or by the callback."""
@@ -45,6 +49,8 @@ class Wait:
     goes_on: bool = False
     """Whether the activity was told to go on; it ends once the evaluator has run its code."""
     has_ended: bool = False
+    is_void: bool = False
+    """Whether its position was removed: the call is made again."""
 
     def describe(self, uuid: str) -> dict[str, str]:
         """What a GET shows while it is pending, with the UUID of whoever has the number."""

@@ -319,7 +319,7 @@ async def test_for_30_s_a_used_number_inherits(service, waiting, http):
         await waiting(first)
         url = first.callback_urls[0]
         now_s += 100.0
-        heir = first.replace()
+        heir = engine.restart(first)
         now_s += 29.9
         assert (heir.number, heir.attributes["info"], heir.attributes["theme"]) == (
             1, "Robot", "dark",
