@@ -260,6 +260,7 @@ class Instance:
         wait = Wait(token_hex(16), call.activity, call.label)
         self._waits[wait.callback_id] = wait
         self._posting += 1
+        self._note()
         try:
             headers = {**headers_of(self, wait), **call.extra_headers}
             answer = await self.engine.caller.post(call.url, headers, call.arguments)
