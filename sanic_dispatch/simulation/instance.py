@@ -152,11 +152,13 @@ class Instance:
     def begin_anew(self) -> None:
         """Stop it, remove its positions, set them again, and continue: waiting calls are repeated.
 
-        Each has a new callback then, and the old one is gone.
+        Each has a new callback then. The old one is gone, but not that of a killed process, which
+        cannot unregister it any more: that goes on to take jobs, and loses them.
         """
         for wait in [wait for wait in self._waits.values() if not wait.goes_on]:
             wait.is_void = True
-            self._unregister(wait)
+            if not self._killed:
+                self._unregister(wait)
         self._killed = False
         self._turn("running")
 
@@ -283,7 +285,7 @@ class Instance:
             await self.until(lambda: self.over or wait.has_ended)
             await self.ready()
         finally:
-            if not (wait.goes_on or self._killed):
+            if not (wait.goes_on or wait.is_void or self._killed):
                 self._unregister(wait)
         return not wait.is_void
 

@@ -301,6 +301,24 @@ async def test_an_heir_that_is_found_begins_anew(instance, waiting, service):
     await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.parametrize(("killed", "status"), [(False, 503), (True, 200)])
+async def test_the_callback_that_nobody_waits_on_any_more(
+    instance, waiting, service, http, killed, status
+):
+    """Begun anew, a process has unregistered its old callback; a dead one could not."""
+    task = await waiting()
+    url = instance.callback_urls[0]
+    if killed:
+        instance.kill()
+    instance.begin_anew()
+    await instance.until(lambda: len(service.requests) == 2 and instance.waiting)
+    async with http.put(url, json=1) as response:
+        assert response.status == status
+    async with http.put(instance.callback_urls[-1], json=2) as response:
+        assert response.status == 200
+    assert (await task).value == 2
+
+
 @pytest.mark.parametrize("end", ["delete", "kill"])
 async def test_what_was_being_mixed_is_gone_with_its_instance(engine, service, end):
     """A drink is mixed once the instance can go on: not by one that was deleted or killed."""
