@@ -119,6 +119,8 @@ class Engine:
         match request.method, path:
             case "GET", ["properties", "state"]:
                 return web.Response(text=instance.state)
+            case "PUT", ["properties", "state"]:
+                return _turn(instance, (await request.post()).get("value"))
             case "GET", ["properties", "attributes", "uuid"]:
                 return web.Response(text=instance.uuid)
             case method, ["callbacks", callback_id]:
@@ -153,6 +155,20 @@ async def _put(request: web.Request, instance: Instance, callback_id: str) -> we
     if faults.close and request.transport is not None:
         request.transport.close()
     return _status(faults.status or status)
+
+
+def _turn(instance: Instance, state: object) -> web.Response:
+    """An operator wants another state."""
+    match state:
+        case "stopping":
+            instance.stop()
+        case "running":
+            instance.resume()
+        case "abandoned":
+            instance.abandon()
+        case _:
+            return _status(406)
+    return _status(200)
 
 
 def _take(instance: Instance, put: Put) -> int:

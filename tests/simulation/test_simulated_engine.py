@@ -241,6 +241,21 @@ async def test_repaired(instance, waiting, service, http):
     assert len(service.requests) == 1
 
 
+async def test_the_state_can_be_set(instance, waiting, http):
+    """The engine's own interface stops, continues and abandons, as the cockpit does."""
+    task = await waiting()
+    for value, word in (
+        ("stopping", "stopped"),
+        ("running", "running"),
+        ("abandoned", "abandoned"),
+    ):
+        url = instance.url + "properties/state/"
+        assert await status_of(http, "PUT", url, data={"value": value}) == 200
+        assert await state(http, instance) == (200, word)
+    assert await status_of(http, "PUT", url, data={"value": "asleep"}) == 406
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_to_continue_without_a_stop_repairs_nothing(instance, waiting, http):
     """A killed instance says that it is running already: only after a stop it gets a process."""
     await waiting()
