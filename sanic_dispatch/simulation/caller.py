@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 
 class CallFailed(Exception):
-    """A call that went wrong: an answer of 4xx or 5xx, no connection, no answer."""
+    """A call that went wrong: an answer of 4xx or 5xx, no connection, no answer.
+
+    ``result`` is what rescue code gets: the status and the body, or None without an answer.
+    """
+
+    def __init__(self, reason: str, result: dict[str, object] | None = None) -> None:
+        super().__init__(reason)
+        self.result = result
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,8 @@ class Caller:
         except aiohttp.ClientError as error:
             raise CallFailed(f"no answer: {type(error).__name__}") from error
         if not 200 <= answer.status < 300:
-            raise CallFailed(f"answered {answer.status}")
+            body = answer.body.decode("utf-8", "replace")
+            raise CallFailed(f"answered {answer.status}", {"status": answer.status, "error": body})
         return answer
 
     async def _post(

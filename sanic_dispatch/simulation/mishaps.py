@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Mishaps:
         self._random = rng or random.Random()
         self._on_mishap = on_mishap
         self._tasks = Tasks()
+        self._blow: asyncio.Task[None] | None = None
 
     def begin_round(self, instance: Instance) -> None:
         """Decide what happens to this round's PUT, to the instance, and to its engine."""
@@ -81,9 +83,15 @@ class Mishaps:
             self._tasks.spawn(self._only_once(instance, faults))
         if not self.will_stop and (blow := self._draw_blow()):
             self.will_stop = True
-            self._tasks.spawn(blow(instance))
+            self._blow = self._tasks.spawn(blow(instance))
         if self._random.random() < self.rates.busy:
             self._tasks.spawn(self._block(instance))
+
+    async def calm_down(self) -> None:
+        """Let nothing more happen; return when somebody has looked after what has."""
+        self.rates = Rates()
+        if self._blow:
+            await asyncio.wait([self._blow])
 
     async def end(self) -> None:
         """Nothing more happens; an instance that is stopped stays so."""

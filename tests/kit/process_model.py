@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from sanic_dispatch.simulation import CallFailed, Engine, Result
+from sanic_dispatch.simulation import CallFailed, Engine
 from tests.kit import ruby
 from tests.kit.ruby import Scope, is_true
 
@@ -40,9 +40,8 @@ class Process:
         await self._all(self._model)
         self.instance.finish()
 
-    def _scope(self, result: Result | None = None) -> Scope:
-        value = result.value if result else None
-        return Scope(self.data, self.endpoints, value, _named(result.headers) if result else None)
+    def _scope(self, result: object = None, headers: Mapping[str, str] | None = None) -> Scope:
+        return Scope(self.data, self.endpoints, result, _named(headers or {}))
 
     async def _all(self, parent: Element) -> None:
         for element in parent:
@@ -82,12 +81,12 @@ class Process:
                 arguments=arguments,
                 rescue=bool(code["rescue"]),
             )
-        except CallFailed:
+        except CallFailed as failed:
             if not code["rescue"]:
                 raise
-            ruby.run(code["rescue"], self._scope())
+            ruby.run(code["rescue"], self._scope(failed.result))
         else:
-            ruby.run(code["finalize"], self._scope(result))
+            ruby.run(code["finalize"], self._scope(result.value, result.headers))
 
     def _arguments(self, call: Element) -> tuple[dict[str, str], dict[str, str]]:
         """What goes into the body, and what into the headers."""

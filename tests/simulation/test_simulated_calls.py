@@ -159,10 +159,11 @@ async def test_errors_stop_the_instance(instance, service, status):
 
 
 async def test_rescue(instance, service):
-    """With rescue code in the model the instance goes on after a failed call."""
-    service.answers = [answer(503)]
-    with pytest.raises(CallFailed):
+    """With rescue code, which gets status and body, the instance goes on after a failed call."""
+    service.answers = [answer(503, b"full")]
+    with pytest.raises(CallFailed) as failed:
         await instance.call(service.url, rescue=True)
+    assert failed.value.result == {"status": 503, "error": "full"}
     assert instance.state == "running"
 
 
