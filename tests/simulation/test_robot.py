@@ -244,6 +244,22 @@ async def test_a_kill_is_repaired(instance, waiting):
     await dice.end()
 
 
+@pytest.mark.parametrize("blow", ["stop", "kill", "delete"])
+async def test_calm_down(instance, blow):
+    """When it is calm somebody has looked after everything, and nothing more happens."""
+    told = []
+    dice = mishaps(told, **{blow: 1.0})
+    dice.begin_round(instance)
+    await dice.calm_down()
+    assert ((instance.heir or instance).state, dice.will_stop) == ("running", False)
+    assert told
+    told.clear()
+    dice.begin_round(instance)
+    await dice.calm_down()
+    assert told == []
+    await dice.end()
+
+
 async def test_the_evaluator_is_blocked_for_a_while(instance, engine):
     """Code that sleeps in one model holds back what all others have to evaluate."""
     told, seen, clock = [], [], FakeClock()
