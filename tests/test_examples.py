@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 import pytest
@@ -33,10 +33,13 @@ def endpoints(path: Path) -> dict[str, str]:
     return {entry.tag.removeprefix(P): entry.text or "" for entry in found}
 
 
-def test_there_are_three_models_and_a_resource() -> None:
-    """One robot, two robots, one with rescue code; and how the cockpit shows the service."""
-    assert [path.stem for path in MODELS] == ["rescue", "two-robots", "worker"]
-    assert len(RESOURCES) == 1
+def test_there_are_four_models_and_a_resource_for_each_endpoint() -> None:
+    """One robot, two, one with rescue code, one that reports; and how the cockpit shows them."""
+    assert [path.stem for path in MODELS] == ["report", "rescue", "two-robots", "worker"]
+    fixed = {address for path in MODELS for address in endpoints(path).values() if address}
+    described = {unquote(folder.name) for folder in RESOURCES}
+    assert fixed - described == {"http-post://127.0.0.1:2567/jobs/"}
+    assert described <= fixed
 
 
 @every_model
@@ -59,13 +62,29 @@ def test_a_model_is_a_testset(path: Path) -> None:
 
 @every_model
 def test_endpoints(path: Path) -> None:
-    """Endpoints are the registration by POST, on a host that engines take, with a token."""
-    for endpoint in endpoints(path).values():
-        url = urlsplit(endpoint)
-        assert url.scheme == "http-post"
-        assert url.path == "/register-worker"
-        assert "." in (url.hostname or "")
-        assert "token=WORKER-TOKEN" in url.query.split("&")
+    """Endpoints are called by POST, on a host that engines take; those that are empty are made."""
+    addresses = endpoints(path)
+    assert addresses["dispatcher"] == "http-post://127.0.0.1:2567/register-worker"
+    for name, address in addresses.items():
+        url = urlsplit(address)
+        assert url.scheme == "http-post" or f"endpoints.{name} = " in path.read_text()
+        assert "." in (url.hostname or ".")
+        assert url.query in ("", "lost")
+
+
+@every_model
+def test_every_call_to_the_dispatcher_shows_the_token(path: Path) -> None:
+    """The token travels in a header, where no log and no folder of the cockpit has it."""
+    for call in root(path).iter(f"{D}call"):
+        token = call.findtext(f"{D}parameters/{D}arguments/{D}__H_Authorization")
+        assert token == (None if call.get("endpoint") == "robot" else "Bearer WORKER-TOKEN")
+
+
+@every_model
+def test_no_code_sleeps(path: Path) -> None:
+    """Code that sleeps holds up all instances of the engine; what takes time is a call."""
+    for code in (*root(path).iter(f"{D}code"), *root(path).iter(f"{D}manipulate")):
+        assert "sleep" not in "".join(code.itertext())
 
 
 @every_model
@@ -91,31 +110,20 @@ def test_no_loop_is_empty() -> None:
     """A loop that only registers would empty the queue: each has its work in it."""
     for path in MODELS:
         for loop in root(path).iter(f"{D}loop"):
-            assert list(loop.iter(f"{D}manipulate"))
+            assert [call for call in loop.iter(f"{D}call") if call.get("endpoint") == "robot"]
 
 
 def test_two_robots_are_two_branches() -> None:
     """Parallel branches each have a call with an id of its own."""
     branches = list(root(EXAMPLES / "two-robots.xml").iter(f"{D}parallel_branch"))
     ids = [call.get("id") for branch in branches for call in branch.iter(f"{D}call")]
-    assert len(branches) == len(set(ids)) == 2
-
-
-def test_rescue_registers_again_with_lost() -> None:
-    """The rescue code turns to the endpoint with ?lost, the next answer turns back."""
-    path = EXAMPLES / "rescue.xml"
-    assert urlsplit(endpoints(path)["again"]).query.startswith("lost&")
-    code = next(root(path).iter(f"{D}code"))
-    assert "endpoints.again" in (code.findtext(f"{D}rescue") or "")
-    assert "endpoints.normally" in (code.findtext(f"{D}finalize") or "")
-    condition = next(root(path).iter(f"{D}alternative")).get("condition", "")
-    assert "data.mixed" in condition
+    assert (len(branches), len(set(ids))) == (2, 4)
 
 
 @every_resource
 def test_a_resource_is_named_after_its_endpoint(folder: Path) -> None:
-    """The folder's name is the URL-escaped endpoint, without the query."""
-    assert unquote(folder.name) == endpoints(EXAMPLES / "worker.xml")["dispatcher"].split("?")[0]
+    """The folder's name is the whole endpoint, its query included, URL-escaped."""
+    assert folder.name == quote(unquote(folder.name), safe="")
     assert sorted(file.name for file in folder.iterdir()) == [
         "properties.json",
         "schema.rng",
@@ -137,7 +145,7 @@ def test_what_the_cockpit_reads(folder: Path) -> None:
 def test_the_guide_names_every_example() -> None:
     """docs/cpee.md leads to each of them."""
     guide = (EXAMPLES.parent.parent / "docs" / "cpee.md").read_text()
-    for path in MODELS:
+    for path in (*MODELS, EXAMPLES / "robot.py"):
         assert f"../examples/cpee/{path.name}" in guide
 
 

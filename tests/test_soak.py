@@ -1,4 +1,4 @@
-"""The soak: robots that stop, continue, lose answers and hang at random, over real sockets.
+"""The soak: robots to which everything happens at random that an engine knows, over real sockets.
 
 SOAK_ORDERS says how many orders, SOAK_SEED repeats the dice of an earlier run.
 """
@@ -11,13 +11,15 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
 import pytest
 
-from sanic_dispatch import evidence
+from sanic_dispatch import app, evidence
 from sanic_dispatch.client import DispatchClient
-from sanic_dispatch.simulation import Engine, Result, Robot
+from sanic_dispatch.simulation import Engine, Evaluator, Result, Robot
 from sanic_dispatch.simulation.mishaps import Mishaps, Rates
+from sanic_dispatch.supervisor import Patience
 from sanic_dispatch.tasks import Tasks
 from tests.kit.server import running_service
 
@@ -29,11 +31,26 @@ LONGEST_S = 40 + ORDERS * 0.05
 TOKEN = "an-operator-of-the-soak"
 SETTINGS = {
     "callback_timeout_s": 0.25,
+    "unconsumed_after_s": 0.5,
     "submit_wait_s": 0.05,
     "max_attempts": 1000,
     "operator_tokens": (TOKEN,),
 }
-RATES = Rates(fail=0.1, hang=0.15, stop=0.03)
+RATES = Rates(fail=0.1, hang=0.15, stop=0.03, kill=0.03, delete=0.03, busy=0.01)
+DELETED = "is deleted, and started again"
+MISHAPS = {
+    "refuses a job with 500",
+    "refuses a job with 503",
+    "does not answer, and takes no job",
+    "takes a job and does not answer",
+    "takes a job and loses the answer",
+    "is stopped",
+    "is continued",
+    "is killed",
+    "is repaired",
+    "sleeps in its code",
+    DELETED,
+}
 
 
 class Bar:
@@ -44,7 +61,6 @@ class Bar:
         self.robots: list[Robot] = []
         self.mishaps: list[Mishaps] = []
         self.happened: Counter[str] = Counter()
-        self._changed = asyncio.Event()
         for n in range(ROBOTS):
             self._hire(engine, url, f"Robot {n}", random.Random(rng.random()))
 
@@ -54,22 +70,15 @@ class Bar:
         return {url for robot in self.robots for url in robot.instance.callback_urls}
 
     async def calm_down(self) -> None:
-        """From now on nobody is stopped; return when all are continued."""
-        for mishaps in self.mishaps:
-            mishaps.rates = Rates()
-        for robot, mishaps in zip(self.robots, self.mishaps, strict=True):
-            await robot.instance.until(lambda mishaps=mishaps: not mishaps.will_stop)
-
-    async def until_mixed(self, *orders: int) -> None:
-        """Return when each of these was mixed."""
-        while not all(self.mixed[order] for order in orders):
-            await self._changed.wait()
+        """From now on nothing happens; return when all are continued, or have begun anew."""
+        await asyncio.gather(*(mishaps.calm_down() for mishaps in self.mishaps))
 
     def _hire(self, engine: Engine, url: str, name: str, rng: random.Random) -> None:
         mishaps = Mishaps(
             RATES,
             within_s=0.01,
             stop_s=0.3,
+            busy_s=0.2,
             rng=rng,
             on_mishap=lambda _, text: self.happened.update([text]),
         )
@@ -89,20 +98,19 @@ class Bar:
     def _count(self, _: Robot, result: Result) -> None:
         assert isinstance(result.value, dict)
         self.mixed[result.value["Job"]["data"]] += 1
-        self._changed.set()
-        self._changed = asyncio.Event()
 
 
 @asynccontextmanager
 async def working_bar() -> AsyncIterator[tuple[Bar, DispatchClient]]:
     """A dispatcher that gives up on a callback soon, and robots at work."""
-    tasks = Tasks()
+    tasks, dice = Tasks(), random.Random(SEED)
+    evaluator = Evaluator(pick=dice.randrange)
     async with (
-        Engine(unregister_after_s=0.001) as engine,
+        Engine(unregister_after_s=0.001, evaluator=evaluator) as engine,
         running_service(**SETTINGS) as service,
         DispatchClient(service.base_url, TOKEN) as client,
     ):
-        bar = Bar(engine, service.base_url, random.Random(SEED))
+        bar = Bar(engine, service.base_url, dice)
         for robot in bar.robots:
             tasks.spawn(robot.run())
         try:
@@ -111,41 +119,61 @@ async def working_bar() -> AsyncIterator[tuple[Bar, DispatchClient]]:
             await tasks.cancel()
 
 
-async def submit_all(bar: Bar, client: DispatchClient) -> list[str]:
-    """Submit all orders; mostly the next when the last one is mixed. Their ids."""
-    orders, rng, ids = iter(range(ORDERS)), random.Random(SEED), []
+async def submit_all(client: DispatchClient) -> dict[int, str]:
+    """Submit all orders; mostly the next when the last one is over. Their ids."""
+    orders, rng, ids = iter(range(ORDERS)), random.Random(SEED), {}
 
     async def submit_some() -> None:
         for order in orders:
-            ids.append((await client.submit(order)).job_id)
+            ids[order] = (await client.submit(order)).job_id
             if rng.random() < 0.95:
-                await bar.until_mixed(order)
+                await until_over(client, ids[order])
 
     await asyncio.gather(*(submit_some() for _ in range(SUBMITTERS)))
+    for job_id in ids.values():
+        await until_over(client, job_id)
     return ids
 
 
+async def until_over(client: DispatchClient, job_id: str) -> None:
+    """Return when an order is done or failed."""
+    async with aclosing(client.follow(order=job_id)) as states:
+        async for state in states:
+            if state.map["order"]["state"] in ("done", "failed"):
+                return
+
+
 async def until_all_wait(bar: Bar, client: DispatchClient) -> None:
-    """Return when the dispatcher has exactly the callbacks at which robots wait, all usable."""
+    """Return when every robot waits, and the dispatcher can use the callback of each.
+
+    It may have others too, of robots that were deleted: it finds out with the next order for them.
+    """
     async with aclosing(client.follow("monitor")) as states:
         async for state in states:
             workers = {key: entry for key, entry in state.map.items() if key.startswith("worker/")}
             free = {key for key, entry in workers.items() if entry["state"] == "waiting"}
-            if len(free) == ROBOTS and free == {f"worker/{url}" for url in bar.callbacks}:
+            callbacks = {f"worker/{url}" for url in bar.callbacks}
+            if len(callbacks) == ROBOTS and callbacks <= free:
                 return
 
 
 @pytest.mark.timeout(LONGEST_S + 60)
-async def test_every_order_is_mixed_exactly_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever befalls the robots: each order is mixed once, and no robot is forgotten."""
+async def test_every_order_is_mixed_once_or_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each order is mixed once, or failed with its robot that was deleted; none is forgotten."""
     print(f"SOAK_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     monkeypatch.setattr(evidence, "FIRST_INTERVAL_S", 0.05)
     monkeypatch.setattr(evidence, "LAST_INTERVAL_S", 0.4)
+    monkeypatch.setattr(app, "Patience", partial(Patience, instance_s=0.5))
     async with working_bar() as (bar, client), asyncio.timeout(LONGEST_S):
-        ids = await submit_all(bar, client)
-        await bar.until_mixed(*range(ORDERS))
+        ids = await submit_all(client)
         await bar.calm_down()
         await until_all_wait(bar, client)
-        assert bar.mixed == dict.fromkeys(range(ORDERS), 1)
-        assert {(await client.job(job_id)).state for job_id in ids} == {"done"}
-        assert len(bar.happened) == 7, "the dice did not bring every kind of mishap"
+        jobs = {order: await client.job(job_id) for order, job_id in ids.items()}
+        assert max(bar.mixed.values()) == 1
+        assert {order for order, job in jobs.items() if job.state == "done"} <= bar.mixed.keys()
+        failed = [job for job in jobs.values() if job.state != "done"]
+        assert len(failed) <= bar.happened[DELETED]
+        assert {(job.state, job.raw["reason"]) for job in failed} <= {
+            ("failed", "its process instance is gone")
+        }
+        assert bar.happened.keys() >= MISHAPS, "the dice did not bring every kind of mishap"

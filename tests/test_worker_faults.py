@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from sanic_dispatch.job import State
 from sanic_dispatch.lifecycle import Policy
 from sanic_dispatch.settings import Mode, Settings
-from sanic_dispatch.worker import Worker
+from sanic_dispatch.worker import Key, Worker
 from tests.kit.machine import run_machine
 from tests.kit.world import World, running_world, worker
 from tests.kit.worn_engine import Fault, WornEngine, WornRobot
@@ -38,22 +38,26 @@ class Bar(WornEngine):
 
 
 ROBOTS = 3
-MOST_KILLED = 2
+MOST_DELETED = 4
 PATIENT = Policy(max_attempts=10_000)
 FACTOR = int(os.environ.get("MODEL_FACTOR", "1"))
 MODES = [Mode.IN_MEMORY, Mode.CACHED_JSON_FILE, Mode.SQLITE]
 
 
 class WorkerFaults(RuleBasedStateMachine):
-    """Robots refuse, hang, lose what they got, are stopped, continued and killed; restarts.
+    """Robots refuse, hang, lose what they got, are stopped, continued, killed, repaired, deleted
+    and replaced under their number; the evaluator of their engine is busy; restarts.
 
     No order is mixed twice; none is called done that was not mixed; none is forgotten, and no
-    robot is: once nothing fails any more, every order is mixed and every robot waits. While it is
-    in doubt whether a callback took a job, it gets no other one (the engine looks at that).
+    robot is: once nothing fails any more, every order is mixed, or failed with its robot, and every
+    robot waits. Until a callback that got a job is used up, it gets no other one (the engine looks
+    at that).
     """
 
     mode = Mode.IN_MEMORY
     policy = PATIENT
+    instances_suffer = True
+    """Whether instances are killed and deleted, and their engine is busy."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,8 +93,8 @@ class WorkerFaults(RuleBasedStateMachine):
 
     @property
     def robots(self) -> list[WornRobot]:
-        """Those that were not killed."""
-        return [robot for robot in self.engine.robots if robot.state != "gone"]
+        """Those that were not deleted."""
+        return [robot for robot in self.engine.robots if not robot.is_deleted]
 
     def draw(self, data: st.DataObject, robots: list[WornRobot]) -> WornRobot:
         return data.draw(st.sampled_from(robots), label="robot")
@@ -111,12 +115,13 @@ class WorkerFaults(RuleBasedStateMachine):
     # ---- robots at work
 
     def idle(self) -> list[WornRobot]:
-        return [r for r in self.robots if r.state == "running" and r.callback is None]
+        return [r for r in self.robots if r.is_alive and r.callback is None]
 
     def new_callback(self, robot: WornRobot) -> Worker:
         """It has mixed what it had, and is about to ask once more."""
         self.registrations += 1
         asks = worker(f"c{self.registrations}", f"i{robot.number}")
+        asks = asks._replace(key=Key(robot.uuid, "a1"))
         self.engine.waits(robot, asks)
         self.used.append(asks)
         return asks
@@ -131,6 +136,13 @@ class WorkerFaults(RuleBasedStateMachine):
     @rule(data=st.data())
     def come_for_the_next(self, data: st.DataObject) -> None:
         self.ask(self.draw(data, self.idle()))
+
+    @precondition(lambda self: self.idle())
+    @rule(rounds=st.integers(1, 3))
+    def all_come_for_the_next(self, rounds: int) -> None:
+        for _ in range(rounds):
+            for robot in self.idle():
+                self.ask(robot)
 
     @precondition(lambda self: self.idle())
     @rule(data=st.data(), fate=st.sampled_from(["unwritten", "broken", "lost"]))
@@ -156,14 +168,14 @@ class WorkerFaults(RuleBasedStateMachine):
         """A registration that comes once more, however late, changes nothing."""
         asks = data.draw(st.sampled_from(self.used), label="callback")
         robot = self.engine.robot_at(asks)
-        if robot.is_waiting and robot.callback is asks:
+        if robot.is_alive and robot.callback is asks and not robot.is_heir:
             job = self.run(self.here.register(asks))
             if job is not None:
                 self.engine.takes(robot, job)
         elif asks.id in self.engine.used_up:
             known = self.run(self.workers())
             again = self.run(self.here.register(asks))
-            assert again is None or again in self.engine.mixed
+            assert again is None or again in self.engine.got
             assert self.run(self.workers()) <= known
 
     async def workers(self) -> set[str]:
@@ -182,20 +194,50 @@ class WorkerFaults(RuleBasedStateMachine):
     @precondition(lambda self: [r for r in self.robots if r.state == "running"])
     @rule(data=st.data())
     def stop_a_robot(self, data: st.DataObject) -> None:
-        self.draw(data, [r for r in self.robots if r.state == "running"]).state = "stopped"
+        self.engine.stop(self.draw(data, [r for r in self.robots if r.state == "running"]))
 
-    @precondition(lambda self: [r for r in self.robots if r.state == "stopped"])
+    @precondition(lambda self: [r for r in self.robots if r.state != "running"])
     @rule(data=st.data())
     def continue_a_robot(self, data: st.DataObject) -> None:
-        self.draw(data, [r for r in self.robots if r.state == "stopped"]).state = "running"
+        """One that was killed is repaired by that."""
+        self.engine.resume(self.draw(data, [r for r in self.robots if r.state != "running"]))
 
-    @precondition(lambda self: len(self.engine.robots) < ROBOTS + MOST_KILLED)
+    @precondition(lambda self: self.instances_suffer and [r for r in self.robots if r.is_alive])
     @rule(data=st.data())
     def kill_a_robot(self, data: st.DataObject) -> None:
-        """Another one is hired for it."""
+        """Its process dies, and nothing says so."""
+        self.draw(data, [r for r in self.robots if r.is_alive]).is_dead = True
+
+    @precondition(lambda self: [r for r in self.robots if r.is_heir])
+    @rule(data=st.data())
+    def begin_anew(self, data: st.DataObject) -> None:
+        """An operator finds one that hangs, removes its position and sets it again."""
+        self.engine.begin_anew(self.draw(data, [r for r in self.robots if r.is_heir]))
+
+    @precondition(
+        lambda self: self.instances_suffer and len(self.engine.robots) < ROBOTS + MOST_DELETED
+    )
+    @rule(data=st.data(), later=st.sampled_from([None, 0, 10, 100]))
+    def delete_a_robot(self, data: st.DataObject, later: int | None) -> None:
+        """Another one is hired for it: under its number, at once or later; or under a new one."""
         robot = self.draw(data, self.robots)
-        robot.state = "gone"
-        self.engine.hire()
+        self.engine.delete(robot)
+        if later is None:
+            self.engine.hire()
+            return
+        self.time_passes(later)
+        self.engine.reuse(robot)
+
+    @precondition(lambda self: self.instances_suffer and not self.engine.is_busy)
+    @rule()
+    def some_code_sleeps(self) -> None:
+        """What the evaluator gets has to wait from now on, for however long."""
+        self.engine.is_busy = True
+
+    @precondition(lambda self: self.engine.is_busy)
+    @rule(data=st.data())
+    def it_wakes_up(self, data: st.DataObject) -> None:
+        self.engine.evaluate(lambda n: data.draw(st.integers(0, n - 1), label="comes through"))
 
     @rule(orders=st.integers(0, 2), seconds=st.sampled_from([1, 10, 100]))
     def the_engine_is_away(self, orders: int, seconds: int) -> None:
@@ -218,6 +260,7 @@ class WorkerFaults(RuleBasedStateMachine):
 
     async def advance(self, seconds: float) -> None:
         """Let time pass slowly enough for the writes."""
+        self.engine.now_s += seconds
         if seconds >= 10:
             self.engine.time_out()
         for _ in range(max(int(seconds // 10), 1)):
@@ -251,14 +294,23 @@ class WorkerFaults(RuleBasedStateMachine):
             self.runner.close()
 
     def mend_everything(self) -> None:
-        """Nothing fails any more, and everybody works until there is nothing left to do."""
+        """Nothing fails any more, and everybody works until there is nothing left to do.
+
+        Somebody has looked after every instance that hangs: a process that was killed is stopped
+        and continued, and an heir begins anew, since nobody knows of it that it waits.
+        """
+        self.engine.evaluate(lambda _: 0)
         for robot in self.robots:
-            robot.state, robot.faults = "running", []
-        for _ in range(len(self.ids) + 3):
-            self.run(self.advance(300))
+            self.engine.resume(robot)
+            robot.faults = []
+            if robot.is_heir:
+                self.engine.begin_anew(robot)
+        for _ in range(5 * len(self.ids) + 15):
+            self.run(self.advance(60))
             for robot in self.idle():
                 self.ask(robot)
-        self.run(self.advance(300))
+            if self.run(self.is_all_over()):
+                break
         self.nothing_is_mixed_twice()
         for number, job_id in enumerate(self.ids):
             job = self.run(self.here.job(job_id))
@@ -266,9 +318,15 @@ class WorkerFaults(RuleBasedStateMachine):
         waiting = {robot.callback.id for robot in self.robots if robot.callback}
         assert waiting <= self.run(self.usable()), "a robot was forgotten"
 
+    async def is_all_over(self) -> bool:
+        """Whether no order is left, and every robot can be used."""
+        states = {(await self.here.job(job_id)).state for job_id in self.ids}
+        waiting = {robot.callback.id if robot.callback else "" for robot in self.robots}
+        return states <= {State.DONE, State.FAILED} and waiting <= await self.usable()
+
     def died_with_its_robot(self, job: Any) -> bool:
-        """Nobody can tell whether a robot that was killed had mixed it: an operator decides."""
-        gone = {f"i{robot.number}" for robot in self.engine.robots if robot.state == "gone"}
+        """Nobody can tell whether a robot that was deleted had mixed it: an operator decides."""
+        gone = {robot.uuid for robot in self.engine.robots if robot.is_deleted}
         return job.state is State.FAILED and job.worker.key.instance in gone
 
 
@@ -289,12 +347,31 @@ def test_whatever_befalls_the_robots(mode: Mode) -> None:
 def test_a_drink_mixed_twice_is_seen() -> None:
     """A control: sent to the next robot while in doubt, some order is mixed twice."""
     with pytest.raises(AssertionError):
-        look_for_trouble(500, policy=replace(PATIENT, resend_doubt=True))
+        look_for_trouble(500, policy=replace(PATIENT, resend_doubt=True), instances_suffer=False)
 
 
 @pytest.mark.timeout(300)
 def test_a_forgotten_robot_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A control: dropped after a refusal, as the original does it, some robot never comes back."""
     monkeypatch.setattr(Worker, "back", lambda worker: worker)
+    with pytest.raises(AssertionError):
+        look_for_trouble(500, instances_suffer=False)
+
+
+@pytest.mark.timeout(300)
+def test_a_job_that_a_dead_process_took_is_seen() -> None:
+    """A control: where no callback is looked at after a 2xx, some order is never mixed."""
+    with pytest.raises(AssertionError):
+        look_for_trouble(500, policy=replace(PATIENT, unconsumed_after_s=1e9))
+
+
+@pytest.mark.timeout(300)
+def test_a_number_that_is_used_again_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control: where the UUIDs are not compared, some order waits for a robot that is gone."""
+
+    async def does_not_say(engine: WornEngine, instance_url: str) -> str:
+        return ""
+
+    monkeypatch.setattr(WornEngine, "instance_uuid", does_not_say)
     with pytest.raises(AssertionError):
         look_for_trouble(500)

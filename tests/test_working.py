@@ -55,6 +55,25 @@ async def test_work_through_a_bad_night(service: Service) -> None:
     assert (await ended(process)).code == 0
 
 
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        ("--kill-rate", ["is killed", "is repaired"]),
+        ("--delete-rate", ["is deleted, and started again"]),
+        ("--busy-rate", ["sleeps in its code"]),
+    ],
+)
+async def test_work_in_an_engine_that_suffers(
+    service: Service, rate: str, words: list[str]
+) -> None:
+    """Instances die, are replaced, and block the evaluator of all others, as they are told."""
+    process = await start("work", service.base_url, "-s", "0.01", rate, "1")
+    for word in words:
+        await line_of(process.stdout, lambda line, word=word: word in line)
+    process.send_signal(signal.SIGTERM)
+    assert (await ended(process)).code == 0
+
+
 async def test_work_for_nobody() -> None:
     """Robots wait for a dispatcher that is not there yet; the address can be a variable."""
     env = {"SANIC_DISPATCH_URL": f"http://127.0.0.1:{free_port()}/", "TERM": "xterm"}
@@ -70,6 +89,7 @@ async def test_work_for_nobody() -> None:
     [
         (["--fail-rate", "1.1"], "is not in the range 0<=x<=1"),
         (["--fail-rate", "0.6", "--hang-rate", "0.6"], "together are more than 1"),
+        (["--stop-rate", "0.6", "--kill-rate", "0.6"], "together are more than 1"),
         (["--count", "0"], "is not in the range"),
         (["bar.example"], "does not begin with http:// or https://"),
     ],

@@ -69,6 +69,27 @@ _SHARE = click.FloatRange(0, 1)
     metavar="SHARE",
     help="In which share the instance is stopped, and continued a little later.",
 )
+@click.option(
+    "--kill-rate",
+    type=_SHARE,
+    default=0.0,
+    metavar="SHARE",
+    help="In which share the instance's process dies; a little later it is stopped and continued.",
+)
+@click.option(
+    "--delete-rate",
+    type=_SHARE,
+    default=0.0,
+    metavar="SHARE",
+    help="In which share the instance is deleted, and another one started under its number.",
+)
+@click.option(
+    "--busy-rate",
+    type=_SHARE,
+    default=0.0,
+    metavar="SHARE",
+    help="In which share some code sleeps in the engine, so that all instances wait for it.",
+)
 @click.option("--label", default="Robot", metavar="TEXT", help="Their name, before the number.")
 @click.option("--seed", type=int, metavar="NUMBER", help="The same dice each time.")
 @click.option(
@@ -86,6 +107,9 @@ def work(
     fail_rate: float,
     hang_rate: float,
     stop_rate: float,
+    kill_rate: float,
+    delete_rate: float,
+    busy_rate: float,
     label: str,
     seed: int | None,
     callback_host: str,
@@ -110,12 +134,16 @@ def work(
 
     if fail_rate + hang_rate > 1:
         raise click.UsageError("--fail-rate and --hang-rate together are more than 1.")
+    if stop_rate + kill_rate + delete_rate > 1:
+        raise click.UsageError(
+            "--stop-rate, --kill-rate and --delete-rate together are more than 1."
+        )
     plan = Plan(
         url=url,
         count=count,
         mix_s=seconds,
         jitter=jitter,
-        rates=Rates(fail_rate, hang_rate, stop_rate),
+        rates=Rates(fail_rate, hang_rate, stop_rate, kill_rate, delete_rate, busy_rate),
         label=label,
         seed=seed,
         callback_host=callback_host,

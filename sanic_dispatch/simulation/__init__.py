@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from sanic_dispatch.simulation.caller import CallFailed
 from sanic_dispatch.simulation.engine import Engine
+from sanic_dispatch.simulation.evaluator import Evaluator
 from sanic_dispatch.simulation.faults import Faults
-from sanic_dispatch.simulation.instance import Instance, InstanceEnded
+from sanic_dispatch.simulation.instance import Instance
 from sanic_dispatch.simulation.robot import Robot
-from sanic_dispatch.simulation.waits import Put, Result
+from sanic_dispatch.simulation.waits import InstanceEnded, Put, Result
 
 __all__ = [
     "CallFailed",
     "Engine",
+    "Evaluator",
     "Faults",
     "Instance",
     "InstanceEnded",

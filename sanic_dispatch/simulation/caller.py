@@ -5,15 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
 
 from sanic_dispatch.simulation.content import EmptyJson, read_content
 
+if TYPE_CHECKING:
+    from sanic_dispatch.simulation.instance import Instance
+    from sanic_dispatch.simulation.waits import Wait
+
 
 class CallFailed(Exception):
-    """A call that went wrong: an answer of 4xx or 5xx, no connection, no answer."""
+    """A call that went wrong: an answer of 4xx or 5xx, no connection, no answer.
+
+    ``result`` is what rescue code gets: the status and the body, or None without an answer.
+    """
+
+    def __init__(self, reason: str, result: dict[str, object] | None = None) -> None:
+        super().__init__(reason)
+        self.result = result
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What an activity asks for, with whatever callback."""
+
+    url: str
+    activity: str
+    label: str
+    extra_headers: Mapping[str, str]
+    arguments: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +49,7 @@ class Answer:
     value: object
     """The body as the process sees it; None where there is none."""
     body: bytes
+    headers: Mapping[str, str]
 
 
 class Caller:
@@ -62,7 +86,8 @@ class Caller:
         except aiohttp.ClientError as error:
             raise CallFailed(f"no answer: {type(error).__name__}") from error
         if not 200 <= answer.status < 300:
-            raise CallFailed(f"answered {answer.status}")
+            body = answer.body.decode("utf-8", "replace")
+            raise CallFailed(f"answered {answer.status}", {"status": answer.status, "error": body})
         return answer
 
     async def _post(
@@ -95,13 +120,32 @@ class Caller:
             return _answer(response, await response.read())
 
 
+def headers_of(instance: Instance, wait: Wait) -> dict[str, str]:
+    """What a call says of itself."""
+    return {
+        "CPEE-BASE": instance.engine.base_url,
+        "CPEE-INSTANCE": str(instance.number),
+        "CPEE-INSTANCE-URL": instance.url,
+        "CPEE-INSTANCE-UUID": instance.uuid,
+        "CPEE-CALLBACK": instance.callback_url(wait.callback_id),
+        "CPEE-CALLBACK-ID": wait.callback_id,
+        "CPEE-ACTIVITY": wait.activity,
+        "CPEE-LABEL": wait.label,
+        **{f"CPEE-ATTR-{_header(name)}": value for name, value in instance.attributes.items()},
+    }
+
+
+def _header(name: str) -> str:
+    return name.upper().replace("_", "-")
+
+
 def _answer(response: aiohttp.ClientResponse, body: bytes) -> Answer:
     callback = response.headers.get("CPEE-CALLBACK") == "true"
     try:
         value = read_content(body, response.headers.get("Content-Type", "")) if body else None
     except EmptyJson:
         value = None
-    return Answer(response.status, callback, value, body)
+    return Answer(response.status, callback, value, body, response.headers)
 
 
 def _check_host(url: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sanic_dispatch.simulation.instance import Instance
 from sanic_dispatch.simulation.mishaps import Mishaps, Rates
 from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
 from sanic_dispatch.simulation.robot import Robot
@@ -44,7 +44,6 @@ class Crew:
         self._plan = plan
         self._news = news
         self._random = random.Random(plan.seed)
-        self._names: dict[Instance, str] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -63,7 +62,6 @@ class Crew:
     def _hire(self, name: str, engine: OutsideEngine) -> None:
         plan, rng = self._plan, random.Random(self._random.random())
         instance = engine.start_instance(name, {"nednoamol": "true"})
-        self._names[instance] = name
         mishaps = Mishaps(
             plan.rates,
             within_s=plan.mix_s,
@@ -79,19 +77,17 @@ class Crew:
             rescue_s=RESCUE_S,
             label=name,
             rng=rng,
-            on_job=self._on_job,
-            on_mixed=self._on_mixed,
+            on_job=partial(self._on_job, name),
+            on_mixed=partial(self._on_mixed, name),
             on_failure=lambda robot, _: self._news(name, robot.doing),
             mishaps=mishaps,
         )
 
-    def _on_job(self, robot: Robot, result: Result) -> None:
-        name = self._names[robot.instance]
+    def _on_job(self, name: str, _: Robot, result: Result) -> None:
         self.orders[name] = order_of(result.value)
         self._news(name, f"mixes {self.orders[name]}")
 
-    def _on_mixed(self, robot: Robot, _: Result) -> None:
-        name = self._names[robot.instance]
+    def _on_mixed(self, name: str, _: Robot, __: Result) -> None:
         self._news(name, f"is done with {self.orders[name]}")
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from sanic_dispatch.simulation.caller import Caller
 from sanic_dispatch.simulation.content import EmptyJson
+from sanic_dispatch.simulation.evaluator import Evaluator
 from sanic_dispatch.simulation.instance import Instance
 from sanic_dispatch.simulation.waits import Put
 
@@ -23,7 +24,8 @@ class Engine:
     """Starts instances and answers for their callbacks; ``async with`` runs it.
 
     ``now_s`` is a monotonic clock. ``unregister_after_s`` is how long a process takes to unregister
-    a callback that was used: further PUTs inside that time are answered 200, and lost.
+    a callback that was used: further PUTs inside that time are answered 200, and lost. All
+    instances share one ``evaluator``.
     """
 
     def __init__(
@@ -32,10 +34,12 @@ class Engine:
         port: int = 0,
         unregister_after_s: float = 0.005,
         now_s: Callable[[], float] = time.monotonic,
+        evaluator: Evaluator | None = None,
     ) -> None:
         self.port = port
         self.unregister_after_s = unregister_after_s
         self.now_s = now_s
+        self.evaluator = evaluator or Evaluator()
         self.caller: Caller
         self._instances: dict[int, Instance] = {}
         self._runner: web.AppRunner | None = None
@@ -47,6 +51,7 @@ class Engine:
 
     async def __aexit__(self, *_: object) -> None:
         await self.down()
+        await self.evaluator.close()
         await self.caller.close()
 
     @property
@@ -77,11 +82,27 @@ class Engine:
         """Start an instance, under the smallest number that is free.
 
         Each attribute travels as a header ``CPEE-ATTR-<NAME>``; ``label`` is the one called info.
+        Where the number's last instance was deleted less than 30 s ago, the new one stands where
+        that one stood, waits on its callback, and calls nobody.
         """
-        number = next(n for n in count(1) if self._find(str(n)) is None)
-        instance = Instance(self, number, label, attributes or {})
+        number = next(n for n in count(1) if self._is_free(n))
+        last = self._find(str(number))
+        inherited = last.left_behind if last else ()
+        instance = Instance(self, number, label, attributes or {}, inherited)
         self._instances[number] = instance
         return instance
+
+    def restart(self, instance: Instance) -> Instance:
+        """Delete an instance and start its model again, under the same number."""
+        instance.delete()
+        info = instance.attributes["info"]
+        kept = {name: value for name, value in instance.attributes.items() if name != "uuid"}
+        instance.heir = self.start_instance(info, kept)
+        return instance.heir
+
+    def _is_free(self, number: int) -> bool:
+        last = self._instances.get(number)
+        return last is None or last.deleted_at_s is not None
 
     def _find(self, number: str) -> Instance | None:
         instance = self._instances.get(int(number)) if number.isdecimal() else None
@@ -98,6 +119,10 @@ class Engine:
         match request.method, path:
             case "GET", ["properties", "state"]:
                 return web.Response(text=instance.state)
+            case "PUT", ["properties", "state"]:
+                return _turn(instance, (await request.post()).get("value"))
+            case "GET", ["properties", "attributes", "uuid"]:
+                return web.Response(text=instance.uuid)
             case method, ["callbacks", callback_id]:
                 return await self._callback(request, method, instance, callback_id)
         return _status(404)
@@ -130,6 +155,20 @@ async def _put(request: web.Request, instance: Instance, callback_id: str) -> we
     if faults.close and request.transport is not None:
         request.transport.close()
     return _status(faults.status or status)
+
+
+def _turn(instance: Instance, state: object) -> web.Response:
+    """An operator wants another state."""
+    match state:
+        case "stopping":
+            instance.stop()
+        case "running":
+            instance.resume()
+        case "abandoned":
+            instance.abandon()
+        case _:
+            return _status(406)
+    return _status(200)
 
 
 def _take(instance: Instance, put: Put) -> int:

@@ -9,9 +9,9 @@ from yarl import URL
 
 from sanic_dispatch.clock import Clock, SystemClock
 from sanic_dispatch.simulation.caller import CallFailed
-from sanic_dispatch.simulation.instance import Instance, InstanceEnded
+from sanic_dispatch.simulation.instance import Instance
 from sanic_dispatch.simulation.mishaps import Mishaps
-from sanic_dispatch.simulation.waits import Result
+from sanic_dispatch.simulation.waits import InstanceEnded, Result
 
 _QUICK_ROUNDS = 100
 _QUICK_S = 2.0
@@ -79,8 +79,18 @@ class Robot:
     async def run(self, rounds: int | None = None) -> None:
         """Work for ever, or for so many rounds; returns early where the instance ends.
 
-        Raises CallFailed where a call fails and there is no rescue.
+        Where another one was started in its place, the robot is that one from then on. Raises
+        CallFailed where a call fails and there is no rescue.
         """
+        try:
+            while not await self._work_until_it_ends(rounds):
+                self._asks_again, self._last = False, ""
+        finally:
+            if self._mishaps:
+                await self._mishaps.end()
+
+    async def _work_until_it_ends(self, rounds: int | None) -> bool:
+        """Whether this was all; False where another instance goes on."""
         done = 0
         try:
             while rounds is None or done < rounds:
@@ -90,10 +100,12 @@ class Robot:
                 if done > _QUICK_ROUNDS:
                     await self._brake(began_s)
         except InstanceEnded:
-            self.doing = "has ended"
-        finally:
-            if self._mishaps:
-                await self._mishaps.end()
+            if self.instance.heir is None:
+                self.doing = "has ended"
+                return True
+            self.instance = self.instance.heir
+            return False
+        return True
 
     async def _round(self) -> None:
         if self._mishaps:
@@ -138,6 +150,7 @@ class Robot:
         self.doing = "mixes"
         share = self._random.uniform(1 - self._jitter, 1 + self._jitter)
         await self._clock.sleep(self._mix_s * share)
+        await self.instance.ready()
         self._last = _id_of(result)
         self.mixed += 1
         if self._on_mixed is not None:

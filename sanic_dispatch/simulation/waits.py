@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+class InstanceEnded(Exception):
+    """The instance was abandoned, deleted or has finished: it makes no more calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,11 @@ class Result:
     body: bytes
     """The very bytes that came."""
     by_callback: bool
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """What came with it; they can be looked up in any case."""
+
+
+NOTHING = Result(None, b"", False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +35,23 @@ class Put:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Wait:
-    """The callback of one call: it advances the process once."""
+    """The callback of one call: it advances the process once.
+
+    Every body that comes through the evaluator before the activity ends sets ``result``.
+    """
 
     callback_id: str
     activity: str
     label: str
-    result: asyncio.Future[Result]
+    result: Result = NOTHING
+    goes_on: bool = False
+    """Whether the activity was told to go on; it ends once the evaluator has run its code."""
+    has_ended: bool = False
+    is_void: bool = False
+    """Whether its position was removed: the call is made again."""
+
+    def describe(self, uuid: str) -> dict[str, str]:
+        """What a GET shows while it is pending, with the UUID of whoever has the number."""
+        return {"uuid": uuid, "type": "callback", "position": self.activity, "label": self.label}

@@ -40,6 +40,17 @@ def instance_url_of(request: Request, callback_url: str) -> str:
     return instance_url if origin and _origin(instance_url) == origin else ""
 
 
+def name_of(request: Request) -> str:
+    """What people call the worker: the ``info`` of its process, else the label of its activity.
+
+    Many processes have the same label there; their modellers tell them apart by ``info``.
+    """
+    info, label = (
+        plain(request.headers.get(name, "")) for name in ("cpee-attr-info", "cpee-label")
+    )
+    return info.strip() or label
+
+
 def plain(text: str) -> str:
     """A header's text: the engine sends raw UTF-8; control characters are dropped."""
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -12,7 +12,7 @@ from sanic_dispatch.job import Job
 from sanic_dispatch.web import access
 from sanic_dispatch.web.answers import Response
 from sanic_dispatch.web.context import dispatcher_of, now_s_of
-from sanic_dispatch.web.cpee import instance_url_of, key_of, plain
+from sanic_dispatch.web.cpee import instance_url_of, key_of, name_of
 from sanic_dispatch.web.openapi.operation import (
     TAKING,
     Answer,
@@ -47,7 +47,8 @@ _HEADERS = (
         _ANY,
         "http://engine.example:8298/4/",
     ),
-    Parameter("header", "CPEE-LABEL", "shown on the monitor", _ANY, "Register worker"),
+    Parameter("header", "CPEE-ATTR-INFO", "its name on the monitor", _ANY, "Robot 1"),
+    Parameter("header", "CPEE-LABEL", "its name where there is no other", _ANY, "Register worker"),
 )
 _LOST = Parameter(
     "query", "lost", "the last answer never arrived: the same job again", {"type": "string"}, ""
@@ -115,7 +116,7 @@ async def worker_from(request: Request) -> Worker:
         registered_at=to_rfc3339(now_s_of(request)),
         key=key_of(request),
         instance_url=instance_url_of(request, callback_url),
-        label=plain(request.headers.get("cpee-label", "")),
+        label=name_of(request),
     )
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from sanic_dispatch.outcome import Accepted, InDoubt, Outcome, Refused
 from sanic_dispatch.worker import Worker
+
+KNOWN_AFTER_DELETION_S = 30.0
 
 
 class Fault(Enum):
@@ -35,21 +38,46 @@ class Fault(Enum):
 
 @dataclass(eq=False, repr=False)
 class WornRobot:
-    """A process instance of one robot: the callback at which it waits, or the job that it mixes."""
+    """A process instance of one robot: the callback at which it waits, or the job that it mixes.
+
+    ``is_dead``: its process was killed. ``is_heir``: it stands where the last one of its number
+    did, and waits on the callback with which that one registered.
+    """
 
     number: int
+    uuid: str
     state: str = "running"
     callback: Worker | None = None
     job: int | None = None
+    is_dead: bool = False
+    is_heir: bool = False
+    deleted_at_s: float | None = None
     faults: list[Fault] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        return f"robot {self.number}"
+        return f"robot {self.uuid}"
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether a PUT to its callback would move it on."""
-        return self.state == "running" and self.callback is not None
+    def is_deleted(self) -> bool:
+        return self.deleted_at_s is not None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it goes on by itself."""
+        return self.state == "running" and not self.is_dead
+
+    def waits_on(self, callback_url: str) -> bool:
+        """Whether the engine lets this callback be used."""
+        is_here = self.callback is not None and self.callback.id == callback_url
+        return self.state == "running" and not self.is_deleted and is_here
+
+
+class Body(NamedTuple):
+    """A PUT that was answered and waits for the evaluator."""
+
+    robot: WornRobot
+    callback_url: str
+    job: int
 
 
 class WornEngine:
@@ -57,30 +85,40 @@ class WornEngine:
 
     def __init__(self) -> None:
         self.is_up = True
+        self.is_busy = False
+        self.now_s = 0.0
         self.robots: list[WornRobot] = []
+        self.got: set[int] = set()
         self.mixed: Counter[int] = Counter()
         self.unsure: dict[str, int] = {}
         self.used_up: set[str] = set()
+        self._numbers: dict[int, WornRobot] = {}
+        self._bodies: list[Body] = []
+        self._ghosts: set[str] = set()
         self._hanging: list[asyncio.Event] = []
         self._callbacks: dict[str, WornRobot] = {}
 
-    def hire(self) -> WornRobot:
-        """One robot more."""
-        robot = WornRobot(len(self.robots) + 1)
+    def hire(self, number: int | None = None) -> WornRobot:
+        """One robot more, under a number of its own unless it is told."""
+        number = number or len(self._numbers) + 1
+        robot = WornRobot(number, f"uuid-{len(self.robots) + 1}")
         self.robots.append(robot)
+        self._numbers[number] = robot
         return robot
 
     def waits(self, robot: WornRobot, callback: Worker) -> None:
-        """The robot is about to register with a new callback."""
-        robot.callback, robot.job = callback, None
+        """The robot has mixed what it had, and is about to register with a new callback."""
+        if robot.job is not None:
+            self.mixed[robot.job] += 1
+        robot.callback, robot.job, robot.is_heir = callback, None, False
         self._callbacks[callback.id] = robot
 
     def takes(self, robot: WornRobot, job: int) -> None:
         """The robot got this job, and mixes it."""
         assert robot.callback
+        self.got.add(job)
         self.used_up.add(robot.callback.id)
-        robot.callback, robot.job = None, job
-        self.mixed[job] += 1
+        robot.callback, robot.job, robot.is_heir = None, job, False
 
     def robot_at(self, callback: Worker) -> WornRobot:
         """Whose callback it is, or was."""
@@ -92,6 +130,49 @@ class WornEngine:
             given_up.set()
         self._hanging.clear()
 
+    # ---- what befalls instances
+
+    def stop(self, robot: WornRobot) -> None:
+        """An operator stops it; a dead process cannot say that it has."""
+        robot.state = "stopping" if robot.is_dead else "stopped"
+
+    def resume(self, robot: WornRobot) -> None:
+        """An operator continues it: a dead one has a process then, and waits where it waited."""
+        robot.state, robot.is_dead = "running", False
+
+    def begin_anew(self, robot: WornRobot) -> None:
+        """An operator removes its position and sets it again: it will register once more.
+
+        A dead process cannot unregister its callback: that goes on to take jobs, and loses them.
+        """
+        if robot.is_dead and robot.callback:
+            self._ghosts.add(robot.callback.id)
+        robot.state, robot.is_dead, robot.callback, robot.is_heir = "running", False, None, False
+
+    def delete(self, robot: WornRobot) -> None:
+        """An operator deletes it; what it mixes is never ready."""
+        robot.deleted_at_s = self.now_s
+
+    def reuse(self, robot: WornRobot) -> WornRobot:
+        """Somebody starts another one under the number of a robot that was deleted."""
+        heir = self.hire(robot.number)
+        assert robot.deleted_at_s is not None
+        if robot.callback and self.now_s - robot.deleted_at_s < KNOWN_AFTER_DELETION_S:
+            heir.callback, heir.is_heir = robot.callback, True
+            self._callbacks[robot.callback.id] = heir
+        return heir
+
+    def evaluate(self, pick: Callable[[int], int]) -> None:
+        """The evaluator is free again: what waited for it comes through, in some order."""
+        self.is_busy = False
+        while self._bodies:
+            self._come_through(self._bodies.pop(pick(len(self._bodies))))
+
+    def _come_through(self, body: Body) -> None:
+        waits_here = body.robot.callback and body.robot.callback.id == body.callback_url
+        if waits_here and not body.robot.is_dead and not body.robot.is_deleted:
+            self.takes(body.robot, body.job)
+
     # ---- what the dispatcher asks of it
 
     async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
@@ -99,16 +180,20 @@ class WornEngine:
         assert self.unsure.get(callback_url, job) == job, "another job while one is in doubt"
         if not self.is_up:
             return Refused("no connection")
-        if robot.state != "running" or robot.callback is None or robot.callback.id != callback_url:
-            return Refused("404")
-        fault = robot.faults.pop(0) if robot.faults else None
-        if fault is None or fault.takes:
-            self.takes(robot, job)
-        if fault is None:
+        if callback_url in self._ghosts:
             return Accepted()
+        if not robot.waits_on(callback_url):
+            return Refused("503")
+        fault = robot.faults.pop(0) if robot.faults else None
         if fault is Fault.REFUSED:
             return Refused(fault.value)
+        if fault is None or fault.takes:
+            self._bodies.append(Body(robot, callback_url, job))
+            if not self.is_busy:
+                self.evaluate(lambda _: 0)
         self.unsure[callback_url] = job
+        if fault is None:
+            return Accepted()
         if fault.hangs:
             self._hanging.append(given_up := asyncio.Event())
             await given_up.wait()
@@ -118,11 +203,24 @@ class WornEngine:
         if not self.is_up:
             return None
         robot = self._callbacks[callback_url]
-        waits_here = robot.callback is not None and robot.callback.id == callback_url
-        return robot.is_waiting and waits_here
+        return callback_url in self._ghosts or robot.waits_on(callback_url)
 
     async def instance_state(self, instance_url: str) -> str | None:
         if not self.is_up:
             return None
-        number = int(instance_url.rstrip("/").rpartition("i")[2])
-        return self.robots[number - 1].state
+        robot = self._known(instance_url)
+        return robot.state if robot else "gone"
+
+    async def instance_uuid(self, instance_url: str) -> str | None:
+        if not self.is_up:
+            return None
+        robot = self._known(instance_url)
+        return robot.uuid if robot else ""
+
+    def _known(self, instance_url: str) -> WornRobot | None:
+        """Who has the number, or had it until lately."""
+        robot = self._numbers[int(instance_url.rstrip("/").rpartition("i")[2])]
+        if robot.deleted_at_s is None:
+            return robot
+        is_known = self.now_s - robot.deleted_at_s < KNOWN_AFTER_DELETION_S
+        return robot if is_known else None

@@ -12,6 +12,8 @@ from sanic_dispatch.simulation import CallFailed, Faults, Robot
 from sanic_dispatch.simulation.crew import Crew, Plan, order_of
 from sanic_dispatch.simulation.mishaps import Mishaps, Rates
 from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
+from tests.kit.clock import FakeClock, settle
+from tests.simulation.conftest import ACCEPTED
 
 JOB = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n"
@@ -227,6 +229,125 @@ async def test_a_stop_ends(instance):
     await instance.until(lambda: not dice.will_stop and instance.state == "running")
     assert told == ["is stopped", "is continued"]
     await dice.end()
+
+
+async def test_a_kill_is_repaired(instance, waiting):
+    """A process that dies is stopped and continued later, and waits where it waited."""
+    told = []
+    await waiting()
+    url = instance.callback_urls[0]
+    dice = mishaps(told, kill=1.0)
+    dice.begin_round(instance)
+    await instance.until(lambda: not dice.will_stop and instance.state == "running")
+    assert told == ["is killed", "is repaired"]
+    assert instance.callback_urls == [url]
+    await dice.end()
+
+
+@pytest.mark.parametrize("blow", ["stop", "kill", "delete"])
+async def test_calm_down(instance, blow):
+    """When it is calm somebody has looked after everything, and nothing more happens."""
+    told = []
+    dice = mishaps(told, **{blow: 1.0})
+    dice.begin_round(instance)
+    await dice.calm_down()
+    assert ((instance.heir or instance).state, dice.will_stop) == ("running", False)
+    assert told
+    told.clear()
+    dice.begin_round(instance)
+    await dice.calm_down()
+    assert told == []
+    await dice.end()
+
+
+async def test_the_evaluator_is_blocked_for_a_while(instance, engine):
+    """Code that sleeps in one model holds back what all others have to evaluate."""
+    told, seen, clock = [], [], FakeClock()
+    dice = Mishaps(Rates(busy=1.0), busy_s=2.0, within_s=1.0, clock=clock, rng=random.Random(1),
+                   on_mishap=lambda _, text: told.append(text))  # fmt: skip
+    dice.begin_round(instance)
+    await clock.advance(1.0)
+    engine.evaluator.submit(lambda: seen.append(1))
+    assert (told, seen) == (["sleeps in its code"], [])
+    await clock.advance(3.0)
+    assert seen == [1]
+    await dice.end()
+
+
+async def test_a_deleted_robot_is_another_instance(instance, service, clock, http):
+    """A robot whose instance is deleted is the next one of that number, and waits where it did."""
+    service.answers = [ACCEPTED]
+    mixed, told = [], []
+    dice = mishaps(told, delete=1.0)
+    robot = Robot(
+        instance,
+        service.base,
+        clock=clock,
+        on_mixed=lambda _, result: mixed.append(result.value["Job"]),
+        mishaps=dice,
+    )
+    task = asyncio.create_task(robot.run(rounds=1))
+    await service.arrived.wait()
+    await instance.until(lambda: instance.over)
+    dice.rates = Rates()
+    assert told[0] == "is deleted, and started again"
+    heir = instance.heir
+    assert (heir.number, heir.uuid != instance.uuid) == (instance.number, True)
+    await heir.until(lambda: heir.waiting)
+    async with http.put(heir.callback_urls[0], json={"Job": 1}) as response:
+        assert response.status == 200
+    await task
+    assert (mixed, robot.instance) == ([1], heir)
+
+
+async def test_an_heir_that_is_found_begins_anew(instance, waiting, service):
+    """Its position removed and set again, it calls with a callback of its own."""
+    await waiting()
+    url = instance.callback_urls[0]
+    heir = instance.engine.restart(instance)
+    task = asyncio.create_task(heir.call(service.url))
+    await settle()
+    assert heir.is_where_the_last_one_was
+    assert (heir.callback_urls, len(service.requests)) == ([url], 1)
+    heir.begin_anew()
+    await heir.until(lambda: heir.waiting)
+    assert not heir.is_where_the_last_one_was
+    assert (heir.callback_urls != [url], len(service.requests)) == (True, 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("killed", "status"), [(False, 503), (True, 200)])
+async def test_the_callback_that_nobody_waits_on_any_more(
+    instance, waiting, service, http, killed, status
+):
+    """Begun anew, a process has unregistered its old callback; a dead one could not."""
+    task = await waiting()
+    url = instance.callback_urls[0]
+    if killed:
+        instance.kill()
+    instance.begin_anew()
+    await instance.until(lambda: len(service.requests) == 2 and instance.waiting)
+    async with http.put(url, json=1) as response:
+        assert response.status == status
+    async with http.put(instance.callback_urls[-1], json=2) as response:
+        assert response.status == 200
+    assert (await task).value == 2
+
+
+@pytest.mark.parametrize("end", ["delete", "kill"])
+async def test_what_was_being_mixed_is_gone_with_its_instance(engine, service, end):
+    """A drink is mixed once the instance can go on: not by one that was deleted or killed."""
+    service.answers, clock, mixed = [JOB], FakeClock(), []
+    instance = engine.start_instance()
+    robot = Robot(instance, service.base, mix_s=5, clock=clock, on_mixed=lambda *_: mixed.append(1))
+    task = asyncio.create_task(robot.run(rounds=1))
+    await instance.until(lambda: robot.doing == "mixes")
+    getattr(instance, end)()
+    await clock.advance(60.0)
+    assert mixed == []
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_the_same_seed_is_the_same_night(instance):

@@ -159,10 +159,11 @@ async def test_errors_stop_the_instance(instance, service, status):
 
 
 async def test_rescue(instance, service):
-    """With rescue code in the model the instance goes on after a failed call."""
-    service.answers = [answer(503)]
-    with pytest.raises(CallFailed):
+    """With rescue code, which gets status and body, the instance goes on after a failed call."""
+    service.answers = [answer(503, b"full")]
+    with pytest.raises(CallFailed) as failed:
         await instance.call(service.url, rescue=True)
+    assert failed.value.result == {"status": 503, "error": "full"}
     assert instance.state == "running"
 
 
@@ -236,7 +237,7 @@ async def test_calls_wait_while_stopped(instance, service):
     assert len(service.requests) == 1
 
 
-@pytest.mark.parametrize("end", ["abandon", "finish", "delete", "kill"])
+@pytest.mark.parametrize("end", ["abandon", "finish", "delete"])
 async def test_calls_of_an_ended_instance(instance, service, waiting, end):
     """When the instance ends its waiting call ends, and there is no other."""
     task = await waiting()

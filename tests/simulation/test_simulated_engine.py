@@ -215,11 +215,55 @@ async def test_killed(instance, waiting, http):
     task = await waiting()
     url = instance.callback_urls[0]
     instance.kill()
-    await asyncio.gather(task, return_exceptions=True)
     for _ in range(2):
         assert await status_of(http, "GET", url) == 200
         assert await put(http, url) == 200
+    assert await status_of(http, "GET", url) == 200
     assert await state(http, instance) == (200, "running")
+    assert not task.done()
+
+
+async def test_repaired(instance, waiting, service, http):
+    """Stopped and continued, a killed instance waits on the same callback and posts nothing."""
+    task = await waiting()
+    url = instance.callback_urls[0]
+    instance.kill()
+    assert await put(http, url, b"1") == 200
+    instance.stop()
+    assert await state(http, instance) == (200, "stopping")
+    assert await put(http, url, b"2") == 503
+    assert await status_of(http, "GET", url) == 404
+    instance.resume()
+    assert await state(http, instance) == (200, "running")
+    assert await status_of(http, "GET", url) == 200
+    assert await put(http, url, b"3") == 200
+    assert (await task).value == 3
+    assert len(service.requests) == 1
+
+
+async def test_the_state_can_be_set(instance, waiting, http):
+    """The engine's own interface stops, continues and abandons, as the cockpit does."""
+    task = await waiting()
+    for value, word in (
+        ("stopping", "stopped"),
+        ("running", "running"),
+        ("abandoned", "abandoned"),
+    ):
+        url = instance.url + "properties/state/"
+        assert await status_of(http, "PUT", url, data={"value": value}) == 200
+        assert await state(http, instance) == (200, word)
+    assert await status_of(http, "PUT", url, data={"value": "asleep"}) == 406
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_to_continue_without_a_stop_repairs_nothing(instance, waiting, http):
+    """A killed instance says that it is running already: only after a stop it gets a process."""
+    await waiting()
+    url = instance.callback_urls[0]
+    instance.kill()
+    instance.resume()
+    assert await put(http, url) == 200
+    assert instance.callback_urls == [url]
 
 
 async def test_engine_restart(engine, instance, waiting, http):
@@ -251,21 +295,75 @@ async def test_state(instance, http, act, word):
     assert await state(http, instance) == (200, word)
 
 
+async def uuid(http, instance):
+    async with http.get(instance.url + "properties/attributes/uuid/") as response:
+        return response.status, await response.text()
+
+
 async def test_deleted(http):
-    """A deleted instance is known for 30 s more; then it is 404 and its number is used again."""
+    """A deleted instance is known for 30 s more, then it is 404."""
     now_s = 1000.0
     async with Engine(now_s=lambda: now_s) as engine:
-        first, second = engine.start_instance(), engine.start_instance()
-        first.delete()
+        instance = engine.start_instance()
+        instance.delete()
         now_s += 29.9
-        assert await state(http, first) == (200, "running")
-        assert engine.start_instance().number == 3
+        assert await state(http, instance) == (200, "running")
+        assert await uuid(http, instance) == (200, instance.uuid)
         now_s += 0.2
-        assert (await state(http, first))[0] == 404
-        assert await put(http, f"{first.url}callbacks/x/") == 404
+        assert (await state(http, instance))[0] == 404
+        assert (await uuid(http, instance))[0] == 404
+        assert await put(http, f"{instance.url}callbacks/x/") == 404
+
+
+async def test_numbers_are_used_again(engine, http):
+    """The number of a deleted instance is free at once; its UUID says who has it now."""
+    first, second = engine.start_instance(), engine.start_instance()
+    assert await uuid(http, first) == (200, first.uuid)
+    first.delete()
+    again = engine.start_instance()
+    assert (again.number, second.number, again.url) == (1, 2, first.url)
+    assert await uuid(http, first) == (200, again.uuid)
+    assert again.uuid != first.uuid
+
+
+async def test_for_30_s_a_used_number_inherits(service, waiting, http):
+    """A new instance stands where the last one of its number did, waits, and never posts."""
+    now_s = 1000.0
+    async with Engine(now_s=lambda: now_s) as engine:
+        first = engine.start_instance("Robot", {"theme": "dark"})
+        await waiting(first)
+        url = first.callback_urls[0]
+        now_s += 100.0
+        heir = engine.restart(first)
+        now_s += 29.9
+        assert (heir.number, heir.attributes["info"], heir.attributes["theme"]) == (
+            1, "Robot", "dark",
+        )  # fmt: skip
+        async with http.get(url) as response:
+            assert (await response.json())["uuid"] == heir.uuid
+        calling = asyncio.create_task(heir.call(service.url))
+        assert await put(http, url, b"1") == 200
+        assert (await calling).value == 1
+        assert len(service.requests) == 1
+        await heir.until(lambda: not heir.callback_urls)
+        await waiting(heir)
+        assert dict(service.headers())["CPEE-INSTANCE-UUID"] == heir.uuid
+
+
+async def test_after_30_s_nothing_is_inherited(service, waiting, http):
+    """A number that is used again later begins from the beginning."""
+    now_s = 1000.0
+    async with Engine(now_s=lambda: now_s) as engine:
+        first = engine.start_instance()
+        await waiting(first)
+        url = first.callback_urls[0]
+        first.delete()
+        now_s += 30.1
         again = engine.start_instance()
-        assert (again.number, second.number) == (1, 2)
-        assert again.uuid != first.uuid
+        assert await status_of(http, "GET", url) == 404
+        assert await put(http, url) == 503
+        await waiting(again)
+        assert (len(service.requests), again.callback_urls != [url]) == (2, True)
 
 
 async def test_parallel_branches(instance, waiting, http):

@@ -48,7 +48,8 @@ PAYLOADS = [
     "=1+1",
 ]
 FIELDS = [
-    "CPEE-LABEL", "CPEE-INSTANCE-UUID", "CPEE-ACTIVITY", "CPEE-INSTANCE-URL", "CPEE-CALLBACK",
+    "CPEE-ATTR-INFO", "CPEE-LABEL", "CPEE-INSTANCE-UUID", "CPEE-ACTIVITY", "CPEE-INSTANCE-URL",
+    "CPEE-CALLBACK",
     "Idempotency-Key", "X-Request-ID", "X-Forwarded-For", "Authorization", "Job-Receipt",
     "Origin", "Host", "If-Modified-Since", "Last-Event-ID", "Accept", "Content-Type",
 ]  # fmt: skip

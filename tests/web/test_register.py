@@ -10,6 +10,7 @@ import pytest
 
 from sanic_dispatch.simulation import Engine, Instance
 from tests.kit.server import Service, eventually, running_service
+from tests.web.asking import register
 
 CALLBACK = "http://127.0.0.1:1/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
 
@@ -100,6 +101,18 @@ async def test_a_forbidden_callback_is_not_allowed(service: Service, callback: s
         assert response.status == 403
         problem = await response.json(content_type="application/problem+json")
         assert problem["Error"] == "NotAllowed"
+
+
+@pytest.mark.parametrize(
+    ("info", "name"),
+    [("Ada", "Ada"), (None, "Get an order"), ("", "Get an order"), (" \u200b", "Get an order")],
+)
+async def test_what_a_worker_is_called(service: Service, info: str | None, name: str) -> None:
+    """By its process's attribute ``info``, or by the label where there is none that can be seen."""
+    headers = {"CPEE_LABEL": "Get an order", **({} if info is None else {"CPEE_ATTR_INFO": info})}
+    await register(service, **headers)
+    (worker,) = await service.app.ctx.listing.workers()
+    assert worker.label == name
 
 
 def call(service: Service, instance: Instance, query: str = "") -> asyncio.Task[Any]:
