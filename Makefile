@@ -38,10 +38,10 @@ check: $(VENV)/test.stamp $(VENV)/debian.stamp
 	@$(BIN)/python .ci/audit
 	@$(BIN)/python -m pytest $(ARGS)
 
-# Prints its seeds; CRASH_SEED and SCHEMATHESIS_SEED throw the same dice again.
+# Prints its seeds; HISTORY_SEED, CRASH_SEED and SCHEMATHESIS_SEED throw the same dice again.
 torture: export TORTURE := 1
 torture: $(VENV)/test.stamp $(VENV)/debian.stamp
-	@$(BIN)/python -m pytest -s tests/crash tests/shared tests/test_original_faults.py tests/web/openapi/test_schemathesis.py $(ARGS)
+	@$(BIN)/python -m pytest -s tests/histories tests/crash tests/cluster tests/test_original_faults.py tests/web/openapi/test_schemathesis.py $(ARGS)
 
 # BENCH="--original /path/to/the/executable" measures that one beside it; --write renews the page.
 BENCH :=

@@ -61,7 +61,7 @@ def run(
     """Measure all, or what is named, and compare it with the goals.
 
     The names are those of the parts of docs/performance.md: fsync, depth, keyed, latency, cycles,
-    faults, fanout, crowd, memory, restart, evening, storage, sharing, eta, instructions.
+    faults, fanout, crowd, memory, restart, evening, storage, sharing, eta, modules, instructions.
     """
     plan = QUICK if quick else FULL
     if depths:

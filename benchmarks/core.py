@@ -12,49 +12,41 @@ import asyncio
 import io
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from itertools import count
-from typing import Any, TypeVar
 
 from benchmarks.wire import DATA
-from sanic_dispatch import lifecycle, logs, strict_json
-from sanic_dispatch.clock import to_rfc3339
-from sanic_dispatch.events import Event, Events, Kind
-from sanic_dispatch.job import Job, Way
+from sanic_dispatch import logs, strict_json
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.job import Job, Way
+from sanic_dispatch.core.state_machine import Now, StateMachine
+from sanic_dispatch.core.tables import Change, Table
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.live.line import Line
 from sanic_dispatch.live.views import Board, Monitor
-from sanic_dispatch.queues.blocks import Blocks
-from sanic_dispatch.queues.commit import Commit
-from sanic_dispatch.queues.ledger import Ledger
-from sanic_dispatch.queues.local_jobs import LocalJobQueue
-from sanic_dispatch.queues.local_workers import LocalWorkerQueue
-from sanic_dispatch.queues.pairs import LocalPairs
-from sanic_dispatch.rules import Policy
 from sanic_dispatch.settings import LogFormat
-from sanic_dispatch.worker import Key, Worker
+from sanic_dispatch.storage.blocks import Blocks
+from sanic_dispatch.storage.journal import encode_batch, seal
+from sanic_dispatch.storage.records import encode_job
+from sanic_dispatch.storage.store import Batch
 
 NOW_S = 1_732_412_340.0
 AT = to_rfc3339(NOW_S)
 DEEP = 1_000
-POLICY = Policy()
+NOW = Now(NOW_S, 0.0)
+POLICY = Policy(max_jobs=10**9, keep_finished=DEEP)
 
-T = TypeVar("T")
 Do = Callable[[], object]
 """What is measured: one step, as often as it is called."""
 
 
-def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that has nothing to wait for."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    raise RuntimeError("it waits for something")
-
-
 def job(number: int) -> Job:
     """A new job."""
-    return Job(f"{number:032x}", 0, DATA, AT, 0.0)
+    return Job(f"{number:032x}", number, DATA, AT, number)
 
 
 def worker(number: int) -> Worker:
@@ -63,34 +55,54 @@ def worker(number: int) -> Worker:
     return Worker(url, AT, Key(f"instance {number}", "a1"), label="Robot")
 
 
-def pairs() -> LocalPairs:
-    """Both queues in memory, many jobs waiting."""
-    events, commit = Events(), Commit()
-    jobs = LocalJobQueue(events, commit, Ledger(commit))
-    queues = LocalPairs(jobs, LocalWorkerQueue(events, commit))
-    for number in range(DEEP):
-        at_once(queues.offer(job(number), NOW_S))
-    return queues
+def machine(waiting: int = 0) -> StateMachine:
+    """A topic in which so many jobs wait."""
+    made = StateMachine(POLICY)
+    apply(made, c.Recover("00" * 32))
+    for number in range(waiting):
+        apply(made, c.Submit(f"{number:032x}", DATA))
+    return made
 
 
-def pair() -> Do:
-    """A worker comes, gets the oldest job and is done with it; another job comes."""
-    queues, numbers = pairs(), count(DEEP)
+def apply(topic: StateMachine, *commands: c.Command) -> None:
+    """Apply commands, as a batch does that is committed at once."""
+    for command in commands:
+        topic.apply(command, NOW)
+    topic.tables.take_changes()
+
+
+def submit() -> Do:
+    """A job comes, and nobody waits."""
+    topic, numbers = machine(DEEP), count(DEEP)
+    return lambda: apply(topic, c.Submit(f"{next(numbers):032x}", DATA))
+
+
+def submit_and_register() -> Do:
+    """A job comes; a worker without a key comes, gets the oldest one, and is done with it."""
+    topic, numbers = machine(DEEP), count(DEEP)
 
     def do() -> None:
         number = next(numbers)
-        taken = at_once(queues.ask(worker(number), NOW_S))
-        assert taken
-        at_once(queues.jobs.finish(lifecycle.finish(taken, NOW_S).job))
-        at_once(queues.offer(job(number), NOW_S))
+        register = c.Register(worker(number)._replace(key=None))
+        answer = c.AnswerWritten(f"{number - DEEP:032x}", 1)
+        apply(topic, c.Submit(f"{number:032x}", DATA), register, answer)
 
     return do
 
 
-def offer() -> Do:
-    """A job comes, and nobody waits."""
-    queues, numbers = pairs(), count(DEEP)
-    return lambda: queues.line_up(job(next(numbers)), NOW_S, 10**9)
+def cycle() -> Do:
+    """A job comes and is put to the worker that waits; that one is done, and waits again."""
+    topic, numbers = machine(), count(1)
+    apply(topic, c.Register(worker(0)))
+
+    def do() -> None:
+        number = next(numbers)
+        again = Worker(f"http://127.0.0.1:8298/{number}/", AT, Key("instance 0", "a1"))
+        submitted = c.Submit(f"{number:032x}", DATA)
+        accepted = c.DeliveryAccepted(submitted.job_id, 1)
+        apply(topic, submitted, accepted, c.Register(again))
+
+    return do
 
 
 def assign() -> Do:
@@ -101,8 +113,7 @@ def assign() -> Do:
 
 def submitted(number: int) -> Event:
     """What a new job says."""
-    numbered = job(number).numbered(number)
-    return Event(number, Kind.JOB_SUBMITTED, NOW_S, numbered, None, "")
+    return Event(number, Kind.JOB_SUBMITTED, NOW_S, job(number), None, "")
 
 
 def line() -> Line:
@@ -128,7 +139,7 @@ def event_and_fold() -> Do:
 def handed_over(number: int) -> tuple[Event, Event]:
     """What a job says that goes out in an answer to a worker without a key: assigned, done."""
     taker = worker(number)._replace(key=None)
-    given = lifecycle.assign(job(number).numbered(number), taker, Way.ANSWER, NOW_S)
+    given = lifecycle.assign(job(number), taker, Way.ANSWER, NOW_S)
     done = lifecycle.accept(given.job, POLICY, NOW_S)
     return (
         Event(number, given.note.kind, NOW_S, given.job, taker, ""),
@@ -158,11 +169,7 @@ def hand_over_and_log() -> Do:
     logs.configure(LogFormat.JSON, stream=io.StringIO())
     numbers = count(1)
 
-    def do() -> None:
-        for event in handed_over(next(numbers)):
-            logs.log_event(event)
-
-    return do
+    return lambda: logs.log_events(handed_over(next(numbers)))
 
 
 def frame_of_the_board() -> Do:
@@ -192,9 +199,16 @@ def _next_frame(seen: Line, view: Board | Monitor) -> None:
 
 def commit_of_a_file() -> Do:
     """A job is put to the end of a file of many, and the file's pieces are made."""
-    entry = job(1).to_stored()
-    blocks = Blocks.of((float(place), entry) for place in range(10 * DEEP))
-    return lambda: blocks.changed({float(10 * DEEP): entry}).joined()
+    entry = encode_job(job(1))
+    blocks = Blocks.of(((float(place), place, ""), entry) for place in range(10 * DEEP))
+    last = (float(10 * DEEP), 10 * DEEP, "")
+    return lambda: blocks.changed({last: entry}).joined()
+
+
+def line_of_a_journal() -> Do:
+    """A batch of 32 new jobs becomes a line."""
+    changes = [Change(Table.JOBS, made.id, None, made) for made in map(job, range(32))]
+    return lambda: seal(encode_batch(Batch(1, changes, ())), 0)
 
 
 def check() -> Do:
@@ -204,8 +218,8 @@ def check() -> Do:
 
 def store() -> Do:
     """A job's bytes for the disk are made."""
-    numbered = job(1).numbered(1)
-    return numbered.to_stored
+    one = job(1)
+    return lambda: encode_job(one)
 
 
 def log() -> Do:
@@ -217,10 +231,12 @@ def log() -> Do:
 
 STEPS: dict[str, Callable[[], Do]] = {
     "check": check,
-    "offer": offer,
-    "pair": pair,
+    "submit": submit,
+    "submit and register": submit_and_register,
+    "cycle": cycle,
     "assign": assign,
     "store": store,
+    "line of a journal, 32 jobs": line_of_a_journal,
     "commit of a file of 10,000": commit_of_a_file,
     "event": event,
     "event and fold": event_and_fold,

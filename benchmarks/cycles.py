@@ -1,6 +1,8 @@
 """Whole cycles: an order is submitted, called back, and its robot registers again.
 
-So many orders are on their way at a time; when one was taken, the next one is submitted.
+So many orders are on their way at a time; when one was taken, the next one is submitted. The floor
+of a cycle is two requests to a bare Sanic handler and one bare aiohttp PUT: the first request is
+answered when its PUT was, and the second one follows.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from benchmarks import wire
+from benchmarks.depth import costs
 from benchmarks.figures import Figure, ratio
 from benchmarks.load import Pool
 from benchmarks.plan import Plan
@@ -94,7 +97,29 @@ class Circle:
     def _order(self) -> None:
         self._number += 1
         self._under_way.add(self._number)
-        self._ask(wire.numbered_order(self._number), lambda _: None)
+        self._ask(self._request(self._number), lambda _: None)
+
+    def _request(self, number: int) -> bytes:
+        return wire.numbered_order(number)
+
+
+class Floor(Circle):
+    """Orders that are put as they come, each followed by what a registration is elsewhere."""
+
+    host = ""
+    """Where they are put."""
+
+    def took(self, number: int, at_s: float) -> None:
+        """Somebody got an order, and registers again."""
+        self._ask(_REGISTRATION(), lambda _: None)
+        super().took(number, at_s)
+
+    def _request(self, number: int) -> bytes:
+        return wire.put_order(self.host, number)
+
+
+_REGISTRATION = wire.order()
+"""To a floor, which has one handler for everything."""
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
@@ -118,8 +143,12 @@ async def opened(servers: Sequence[Server]) -> AsyncIterator[list[Circle]]:
             pool = Pool(server)
             await pool.open(AT_A_TIME)
             stack.callback(pool.close)
-            circle = Circle(server.name, pool.ask, server.cpu_s)
-            await stack.enter_async_context(robots(server, ROBOTS, circle.took))
+            kind = Floor if server.side.is_floor else Circle
+            circle = kind(server.name, pool.ask, server.cpu_s)
+            count = 0 if server.side.is_floor else ROBOTS
+            crew = await stack.enter_async_context(robots(server, count, circle.took))
+            if isinstance(circle, Floor):
+                circle.host = crew.host
             circles.append(circle)
         yield circles
 
@@ -135,12 +164,13 @@ def report(taken: dict[str, list[Taken]]) -> Report:
             name,
             ratio(per_s[name], per_s[first]).show(2),
             Figure.of(per_s[name]).show(),
-            f"{Figure.of(cost[name]).median:.0f} µs",
+            *costs(cost[name], cost[first]),
             f"{sum(missing[name])}",
         ]
         for name in taken
     ]
-    table = Table(["side", f"× {first}", "cycles/s", "CPU each", "never came"], rows)
+    heads = ["side", f"× {first}", "cycles/s", "CPU each", f"× {first}", "never came"]
+    table = Table(heads, rows)
     title = f"{AT_A_TIME} orders at a time, {ROBOTS} robots with a key"
     data = {
         name: {"per_s": per_s[name], "server_us": cost[name], "missing": missing[name]}

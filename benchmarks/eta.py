@@ -19,14 +19,15 @@ from statistics import median
 from benchmarks.plan import Plan
 from benchmarks.report import Report, Table
 from benchmarks.servers import Side
-from sanic_dispatch import lifecycle
-from sanic_dispatch.clock import to_rfc3339
-from sanic_dispatch.events import Events, Kind, Note
-from sanic_dispatch.job import Job, Way
+from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core.events import Event, Kind, Note
+from sanic_dispatch.core.job import Job, Way
+from sanic_dispatch.core.rules import Step
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.live.eta import Promise
 from sanic_dispatch.live.line import Line
-from sanic_dispatch.rules import Policy, Step
-from sanic_dispatch.worker import Key, Worker
 
 START_S = 1_732_412_340.0
 SERVICE_S = 90.0
@@ -92,15 +93,14 @@ class Bar:
         self.outcomes: list[Outcome] = []
         self._scenario = scenario
         self._dice = random.Random(seed)
-        self._events = Events()
-        self._events.subscribe(self.line.fold)
+        self._numbers = count(1)
         self._policy = Policy()
         self._waiting: deque[Job] = deque()
         self._free = deque(robot(n) for n in range(scenario.robots))
         self._busy: list[tuple[float, int, Job, Worker]] = []
         self._served = count()
         for worker in self._free:
-            self._events.publish(Note(Kind.WORKER_REGISTERED, START_S), worker=worker)
+            self._fold(Note(Kind.WORKER_REGISTERED, START_S), worker=worker)
 
     def run(self) -> list[Outcome]:
         """All orders, to the last one."""
@@ -114,7 +114,7 @@ class Bar:
 
     def _order(self, ticket: int, now_s: float) -> None:
         job = Job(f"{ticket:032x}", ticket, b"{}", to_rfc3339(now_s), float(ticket))
-        self._events.publish(Note(Kind.JOB_SUBMITTED, now_s), job=job)
+        self._fold(Note(Kind.JOB_SUBMITTED, now_s), job=job)
         self._waiting.append(job)
         self._pair(now_s)
 
@@ -132,7 +132,7 @@ class Bar:
             now_s, _, job, worker = heapq.heappop(self._busy)
             self._note(self.line.get(job.id), now_s)
             self._tell(lifecycle.finish(job, now_s))
-            self._events.publish(Note(Kind.WORKER_REGISTERED, now_s), worker=worker)
+            self._fold(Note(Kind.WORKER_REGISTERED, now_s), worker=worker)
             self._free.append(worker)
             self._pair(now_s)
 
@@ -142,9 +142,13 @@ class Bar:
             self.outcomes.append(Outcome(promise, now_s - promise.at_s))
 
     def _tell(self, step: Step) -> Job:
-        job = step.job._replace(version=step.job.version + 1)
-        self._events.publish(step.note, job=job)
-        return job
+        self._fold(step.note, job=step.job)
+        return step.job
+
+    def _fold(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
+        holder = job.worker if job else worker
+        number = next(self._numbers)
+        self.line.fold(Event(number, note.kind, note.at_s, job, holder, note.reason))
 
 
 def robot(number: int) -> Worker:

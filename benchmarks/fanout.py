@@ -30,9 +30,11 @@ from benchmarks.plan import Plan
 from benchmarks.report import Report, Table
 from benchmarks.servers import Side
 from benchmarks.subscribers import HANDSHAKE
-from sanic_dispatch.clock import SystemClock, to_rfc3339
-from sanic_dispatch.events import Events, Kind, Note
-from sanic_dispatch.job import Job
+from sanic_dispatch.clock import SystemClock
+from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.dispatch.event_bus import EventBus
 from sanic_dispatch.listen import allow_open_files
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.wire import Topic
@@ -103,8 +105,8 @@ class Stage:
     """All ways, in one process."""
 
     def __init__(self) -> None:
-        self.events = Events()
-        self.hub = Hub(self.events, SystemClock())
+        self.bus = EventBus()
+        self.hub = Hub(self.bus, SystemClock())
         self.sockets: list[WebsocketImplProtocol] = []
         self.connections: set[ServerConnection] = set()
         self._tickets = 0
@@ -136,7 +138,7 @@ class Stage:
         now_s, ticket = time.time(), self._tickets
         data = b'{"drink":"Mojito","logo":"lion"}'
         job = Job(f"{ticket:032x}", ticket, data, to_rfc3339(now_s), float(ticket))
-        self.events.publish(Note(Kind.JOB_SUBMITTED, now_s), job=job)
+        self.bus.publish([Event(ticket, Kind.JOB_SUBMITTED, now_s, job, None, "")])
 
     async def plain(self) -> None:
         """One after the other."""

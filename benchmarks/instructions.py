@@ -59,10 +59,10 @@ Requests = Mapping[str, tuple[float, float]]
 def of_a_submission(requests: Requests, steps: Mapping[str, float]) -> Table:
     """What a submission of the last side consists of."""
     parts = {
-        "offer": steps["offer"],
+        "the job is taken in": steps["submit"],
         "fold": steps["event and fold"] - steps["event"],
         "log": steps["log"],
-        "the rest: HTTP, JSON, tokens, limits, the answer": 0.0,
+        "the rest: HTTP, JSON, tokens, limits, batches, the answer": 0.0,
     }
     one, _ = list(requests.values())[-1]
     return where_they_go("a submission", requests, parts, one)
@@ -72,10 +72,10 @@ def of_a_registration(requests: Requests, steps: Mapping[str, float]) -> Table:
     """The same of a registration that takes a job, which is done once the answer was written."""
     made = steps["hand-over"]
     parts = {
-        "pair: the job is held, and finished": steps["pair"] - steps["offer"],
+        "the job is held, and finished": steps["submit and register"] - steps["submit"],
         "fold, of both events": steps["hand-over and fold"] - made,
         "log, two lines": steps["hand-over and log"] - made,
-        "the rest: HTTP, tokens, whose turn it is, what is known of the worker, the answer": 0.0,
+        "the rest: HTTP, tokens, batches, what is known of the worker, the answer": 0.0,
     }
     one, both = list(requests.values())[-1]
     return where_they_go("a registration", requests, parts, both - one)

@@ -80,8 +80,7 @@ class Bar:
         if not self.server.side.is_floor:
             return wire.numbered_order(number)
         assert self.crew
-        body = b'{"drink": "mojito", "logo": "lion", "n": %d}' % number
-        return wire.post(f"put-job?to=http://{self.crew.host}/0/callbacks/{number:032x}/", body)
+        return wire.put_order(self.crew.host, number)
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:

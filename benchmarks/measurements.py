@@ -19,6 +19,7 @@ from benchmarks import (
     instructions,
     latency,
     memory,
+    module_changes,
     restart,
     sharing,
     storage,
@@ -62,7 +63,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "depth": Measurement(depth.measure, _ALONE, ORIGINAL_MODES, has_floor=True),
     "keyed": Measurement(keyed, _USUAL, _BOTH, has_floor=True),
     "latency": Measurement(latency.measure, _USUAL, _BOTH, has_floor=True),
-    "cycles": Measurement(cycles.measure, _USUAL, _BOTH),
+    "cycles": Measurement(cycles.measure, _USUAL, _BOTH, has_floor=True),
     "faults": Measurement(
         faults.measure,
         (Mode.IN_MEMORY, _CACHED),
@@ -77,6 +78,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "storage": Measurement(storage.measure),
     "sharing": Measurement(sharing.measure),
     "eta": Measurement(eta.measure),
+    "modules": Measurement(module_changes.measure),
     "instructions": Measurement(instructions.measure, (Mode.IN_MEMORY,), has_floor=True),
 }
 

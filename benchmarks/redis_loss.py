@@ -1,6 +1,6 @@
 """What a kill -9 of Redis loses, by appendfsync: python -m benchmarks.redis_loss
 
-Each time jobs are lined up one after the other until Redis is killed; then it is started again, and
+Each time jobs are stored one after the other until Redis is killed; then it is started again, and
 what was acknowledged is compared with what is there. A kill is no power loss: what the operating
 system has is not lost with the process.
 """
@@ -16,11 +16,12 @@ import tempfile
 from pathlib import Path
 from time import monotonic
 
-from sanic_dispatch.clock import to_rfc3339
-from sanic_dispatch.errors import StorageFailed
-from sanic_dispatch.events import Events, Kind, Note
-from sanic_dispatch.job import Job
-from sanic_dispatch.queues.redis_pairs import open_redis
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.tables import Change, Table
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.storage.opening import open_store
+from sanic_dispatch.storage.store import Batch, Store
 
 SETTINGS = (("yes", "always"), ("yes", "everysec"), ("yes", "no"), ("no", "no"))
 RUN_S = 2.0
@@ -43,26 +44,31 @@ def started(folder: Path, port: int, append: str, sync: str) -> subprocess.Popen
 
 async def lost(folder: Path, port: int, append: str, sync: str) -> tuple[int, int]:
     """How many jobs were acknowledged, and how many of them are lost."""
+    settings = Settings.of(Mode.REDIS, redis_url=f"redis://127.0.0.1:{port}/0")
     server = started(folder, port, append, sync)
-    url, note = f"redis://127.0.0.1:{port}/0", Note(Kind.JOB_SUBMITTED, 0.0)
-    acknowledged: set[str] = set()
-    async with open_redis(url, "bench", Events()) as pairs:
-        until_s = monotonic() + RUN_S
-        while monotonic() < until_s:
-            job = Job(f"{len(acknowledged):032x}", 0, b"{}", to_rfc3339(0.0), 0.0)
-            try:
-                await pairs.jobs.enqueue(job, note)
-            except StorageFailed:
-                break
-            acknowledged.add(job.id)
+    async with open_store(settings) as store:
+        await store.load()
+        acknowledged = await fill(store)
         server.kill()
         server.wait()
-        server = started(folder, port, append, sync)
-        await asyncio.sleep(0.5)
-        kept = {job.id for job in await pairs.jobs.items()}
+    server = started(folder, port, append, sync)
+    async with open_store(settings) as store:
+        kept = {job.id for job in (await store.load()).jobs}
     server.kill()
     server.wait()
     return len(acknowledged), len(acknowledged - kept)
+
+
+async def fill(store: Store) -> set[str]:
+    """The ids of the jobs that were acknowledged in the time."""
+    acknowledged: set[str] = set()
+    until_s = monotonic() + RUN_S
+    while monotonic() < until_s:
+        number = len(acknowledged) + 1
+        job = Job(f"{number:032x}", number, b"{}", to_rfc3339(0.0), number)
+        await store.commit(Batch(number, [Change(Table.JOBS, job.id, None, job)], ()))
+        acknowledged.add(job.id)
+    return acknowledged
 
 
 async def main() -> None:

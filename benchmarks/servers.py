@@ -20,12 +20,12 @@ from uuid import UUID
 
 from benchmarks import machine
 from benchmarks.wire import DATA
-from sanic_dispatch.clock import to_rfc3339
-from sanic_dispatch.exchange import Content
-from sanic_dispatch.job import Job
-from sanic_dispatch.queues.base import Facts
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.tables import Fact
+from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.settings import Mode, Settings
-from sanic_dispatch.transfer import write_folder
+from sanic_dispatch.storage.export_format import Content
+from sanic_dispatch.storage.transfer import write_folder
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "operator-of-the-benchmarks"
@@ -103,6 +103,16 @@ def submitted_at(number: int) -> str:
     return to_rfc3339(FIRST_S + number * APART_S)
 
 
+def waiting(jobs: Sequence[Job]) -> Content:
+    """Jobs that wait, and nothing else; they have the tickets from 1 on."""
+    facts = [
+        Fact("last_ticket", len(jobs)),
+        Fact("paused", False),
+        Fact("secret", "00" * 32),
+    ]
+    return Content(facts, [], jobs, [])
+
+
 def ours(mode: Mode, *more: str) -> Side:
     """This project in that mode, as it is by default otherwise."""
 
@@ -116,8 +126,7 @@ def ours(mode: Mode, *more: str) -> Side:
 
     async def fill(folder: Path, depth: int) -> None:
         jobs = [Job(f"{n:032x}", n, DATA, submitted_at(n), n) for n in range(1, depth + 1)]
-        settings = Settings.of(mode, data_dir=folder)
-        await write_folder(settings, Content(Facts(depth, secret="00" * 32), [], jobs, []))
+        await write_folder(Settings.of(mode, data_dir=folder), waiting(jobs))
 
     return Side(mode.value, command, fill if mode.is_durable else nothing_to_fill, mode.is_durable)
 

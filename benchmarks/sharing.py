@@ -1,5 +1,7 @@
-"""Several dispatchers on one Redis: what an order costs with one, two and three of them, beside one
-that keeps all in memory; and how soon the others take over what one had when it was killed.
+"""A dispatcher on Redis, alone or with one that stands by.
+
+What an order costs, beside a dispatcher that keeps all in memory; and how soon somebody has taken
+over what one had under way when it was killed.
 
 All run at the same time and take turns. A side is what one order takes from its submission to the
 next registration of its robot, over all its dispatchers; those of one side share a core with Redis
@@ -12,7 +14,6 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import cycle
 
 from benchmarks import redis_server
 from benchmarks.cycles import AT_A_TIME, Circle
@@ -26,7 +27,9 @@ from benchmarks.servers import Side, all_started, ours
 from benchmarks.take_over import take_over_s
 from sanic_dispatch.settings import Mode
 
-COUNTS = (1, 2, 3)
+COUNTS = (1, 2)
+"""How many dispatchers are on one Redis: the first one owns the queues, the others stand by."""
+
 ROBOTS = 18
 ROUNDS_EACH = 3
 """How many times as many rounds as elsewhere: they are short, and Redis waits for the disk."""
@@ -34,7 +37,7 @@ ROUNDS_EACH = 3
 
 @dataclass
 class Crowd:
-    """One side: its dispatchers, which are asked in turn, and their Redis."""
+    """One side: its dispatchers, the first of which is asked, and their Redis."""
 
     circle: Circle
     redis: RedisServer | None
@@ -71,7 +74,7 @@ async def measure(plan: Plan, _: Sequence[Side]) -> Report:
     async with AsyncExitStack() as stack:
         crowds = {"InMemory": await stack.enter_async_context(opened("InMemory", 0))}
         for count in COUNTS:
-            name = f"Redis, {count} process{'es' if count > 1 else ''}"
+            name = "Redis" if count == 1 else "Redis, one stands by"
             crowds[name] = await stack.enter_async_context(opened(name, count))
         await take_turns(plan, list(crowds.values()))
     for count, crowd in zip(COUNTS, list(crowds.values())[1:], strict=True):
@@ -97,18 +100,11 @@ async def opened(name: str, count: int) -> AsyncIterator[Crowd]:
             redis = stack.enter_context(redis_server.running())
             side = ours(Mode.REDIS, "--redis-url", redis.url)
         servers = await stack.enter_async_context(all_started([side] * (count or 1)))
-        pools = [Pool(server) for server in servers]
-        for pool in pools:
-            await pool.open(AT_A_TIME)
-            stack.callback(pool.close)
-        turns = cycle(pools)
-        circle = Circle(
-            name,
-            lambda request, answered: next(turns).ask(request, answered),
-            lambda: sum(server.cpu_s() for server in servers),
-        )
-        for server in servers:
-            await stack.enter_async_context(robots(server, ROBOTS // len(servers), circle.took))
+        pool = Pool(servers[0])
+        await pool.open(AT_A_TIME)
+        stack.callback(pool.close)
+        circle = Circle(name, pool.ask, lambda: sum(server.cpu_s() for server in servers))
+        await stack.enter_async_context(robots(servers[0], ROBOTS, circle.took))
         yield Crowd(circle, redis)
 
 

@@ -1,8 +1,8 @@
 """What it costs to store an order, at the depths that a queue can have, in every mode.
 
-64 clients submit one order after the other to the queue itself, without HTTP and without workers,
-each waiting until its order is on disk. They do so in rounds; between two rounds what was added is
-taken away again, so the depth stays what it is. The depths take turns, and the best turn of each
+64 clients submit one order after the other to the dispatcher itself, without HTTP and without
+workers, each waiting until its order is on disk. They do so in rounds; between two rounds what was
+added is cancelled, so the depth stays what it is. The depths take turns, and the best turn of each
 counts: what else runs on the machine only ever makes it slower. A start is a process of its own
 that opens the queue; the memory is what that process has more than one that opened an empty queue.
 """
@@ -15,8 +15,8 @@ import gc
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,15 +25,18 @@ import uvloop
 from benchmarks import machine
 from benchmarks.plan import Plan
 from benchmarks.report import Report, Table
-from benchmarks.servers import ROOT, Side, folder_of_its_own
-from sanic_dispatch.clock import to_rfc3339
-from sanic_dispatch.events import Events
-from sanic_dispatch.exchange import Content
-from sanic_dispatch.job import Job
-from sanic_dispatch.queues import open_queues
-from sanic_dispatch.queues.base import Facts, Pairs
+from benchmarks.servers import ROOT, Side, folder_of_its_own, waiting
+from benchmarks.wire import DATA
+from sanic_dispatch.callbacks import Callbacks, Guard
+from sanic_dispatch.clock import SystemClock
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.dispatch.event_bus import EventBus
 from sanic_dispatch.settings import Mode, Settings
-from sanic_dispatch.transfer import write_folder
+from sanic_dispatch.storage.opening import open_store
+from sanic_dispatch.storage.transfer import write_folder
 
 SHALLOW = 100
 """The depth to which all others are compared."""
@@ -41,10 +44,9 @@ SHALLOW = 100
 CLIENTS, EACH = 64, 8
 """How many submit at a time, and how many orders each in one round."""
 
-DATA = b'{"drink": "mojito", "name": "Ada Lovelace", "logo": "lion"}'
 AT = to_rfc3339(1_732_412_340.0)
 MODES = [mode for mode in Mode if not mode.is_shared]
-DURABLE = [mode for mode in MODES if mode.is_durable]
+POLICY = Policy(max_jobs=10**9, keep_finished=1)
 
 
 class Start(NamedTuple):
@@ -54,43 +56,49 @@ class Start(NamedTuple):
     rss: int
 
 
-def order(number: int, ticket: int = 0) -> Job:
-    """An order like any other."""
-    return Job(f"{number:032x}", ticket, DATA, AT, float(ticket))
-
-
 async def fill(settings: Settings, depth: int) -> None:
     """A folder in which so many orders wait."""
-    jobs = [order(n, n) for n in range(1, depth + 1)]
-    await write_folder(settings, Content(Facts(depth, secret="00" * 32), [], jobs, []))
+    jobs = [Job(f"{n:032x}", n, DATA, AT, n) for n in range(1, depth + 1)]
+    await write_folder(settings, waiting(jobs))
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Dispatcher]:
+    """A dispatcher with what is stored, that calls nobody and tells nobody."""
+    async with open_store(settings) as store:
+        callbacks = Callbacks(Guard(), timeout_s=1.0)
+        dispatcher = Dispatcher(store, callbacks, EventBus(), SystemClock(), POLICY)
+        await dispatcher.load()
+        await dispatcher.start()
+        yield dispatcher
+        await dispatcher.stop(1.0)
 
 
 async def per_second(settings: Settings, depth: int, seconds: float) -> float:
     """How many orders are stored in a second."""
-    async with open_queues(settings, Events()) as pairs:
+    async with opened(settings) as dispatcher:
         if not settings.needs_data_dir:
-            await asyncio.gather(*(pairs.offer(order(n), 0.0) for n in range(depth)))
-        await one_round(pairs, depth + 1)
+            await asyncio.gather(*(dispatcher.submit(DATA) for _ in range(depth)))
+        await one_round(dispatcher)
         taken_s, stored = 0.0, 0
         while taken_s < seconds:
-            taken_s += await one_round(pairs, depth + 1)
+            taken_s += await one_round(dispatcher)
             stored += CLIENTS * EACH
-        assert await pairs.jobs.size() == depth
+        assert len(dispatcher.snapshot().jobs) == depth
     return stored / taken_s
 
 
-async def one_round(pairs: Pairs, first: int) -> float:
+async def one_round(dispatcher: Dispatcher) -> float:
     """All clients submit; how long it took until the last order was stored."""
+    added: list[str] = []
 
-    async def submit(client: int) -> None:
-        for number in range(client, CLIENTS * EACH, CLIENTS):
-            await pairs.offer(order(first + number), 0.0)
+    async def submit() -> None:
+        added.extend([(await dispatcher.submit(DATA)).job.id for _ in range(EACH)])
 
     began_s = time.perf_counter()
-    await asyncio.gather(*(submit(client) for client in range(CLIENTS)))
+    await asyncio.gather(*(submit() for _ in range(CLIENTS)))
     took_s = time.perf_counter() - began_s
-    added = (order(first + number).id for number in range(CLIENTS * EACH))
-    await asyncio.gather(*(pairs.jobs.remove(job_id) for job_id in added))
+    await asyncio.gather(*(dispatcher.cancel(job_id) for job_id in added))
     return took_s
 
 
@@ -106,7 +114,7 @@ def start(mode: Mode, folder: Path) -> Start:
 async def show_start(mode: Mode, folder: Path) -> None:
     """In that process: open it, and print how long it took and how much memory there is."""
     began_s = time.perf_counter()
-    async with open_queues(Settings.of(mode, data_dir=folder), Events()):
+    async with opened(Settings.of(mode, data_dir=folder)):
         took_s = time.perf_counter() - began_s
         gc.collect()
         with suppress(OSError, AttributeError):

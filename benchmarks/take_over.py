@@ -1,7 +1,7 @@
 """How soon somebody else has what a dispatcher had under way when it was killed.
 
-Where it was the only one it is started again at once, as systemd or compose does, and finds what
-its former self has left.
+One that stands by takes over when the lease of the other has lapsed. Where there is none, the one
+that was killed is started again at once, as systemd or compose does, and waits for that as well.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def silent() -> AsyncIterator[Silent]:
 
 
 async def take_over_s(count: int) -> float:
-    """Seconds from the kill of one of so many to the doubt that another has noted."""
+    """Seconds from the kill of the first of so many to the doubt that another has noted."""
     async with AsyncExitStack() as stack:
         redis = stack.enter_context(redis_server.running())
         side = ours(Mode.REDIS, "--redis-url", redis.url)

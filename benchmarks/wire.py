@@ -31,7 +31,16 @@ def order(path: str = "submit-job") -> Callable[[], bytes]:
 
 def numbered_order(number: int) -> bytes:
     """An order that can be told from all others."""
-    return post("submit-job", b'{"drink": "mojito", "logo": "lion", "n": %d}' % number)
+    return post("submit-job", _numbered(number))
+
+
+def put_order(host: str, number: int) -> bytes:
+    """The same to a floor, which puts it to this host at once."""
+    return post(f"put-job?to=http://{host}/0/callbacks/{number:032x}/", _numbered(number))
+
+
+def _numbered(number: int) -> bytes:
+    return b'{"drink": "mojito", "logo": "lion", "n": %d}' % number
 
 
 def number_in(body: bytes) -> int | None:

@@ -1,3 +1,3 @@
 """A realtime job dispatcher: the oldest job goes to the worker that has waited longest."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

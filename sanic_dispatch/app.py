@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -21,27 +20,26 @@ from sanic_dispatch.banner import announce, warn_if_open
 from sanic_dispatch.callbacks import Callbacks, Guard
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.collector import collect_seldom, no_collection
-from sanic_dispatch.dispatcher import Dispatcher, Limits
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.dispatch.event_bus import EventBus
+from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.dispatch.standby import Standby
+from sanic_dispatch.dispatch.watchdog import Watchdog
 from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StorageFailed
-from sanic_dispatch.events import Events
 from sanic_dispatch.listen import allow_open_files, listening_socket
-from sanic_dispatch.listing import Listing
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.mending import mend
 from sanic_dispatch.metrics import CountedCallbacks, Exposition, JobTally, LoopLag, Sources
-from sanic_dispatch.processes import leave_when_told, share
-from sanic_dispatch.queues import open_queues
-from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.observability.histogram import CommitTally
 from sanic_dispatch.readiness import Readiness
 from sanic_dispatch.redis_url import shown
-from sanic_dispatch.rules import Policy
 from sanic_dispatch.serving import FAREWELL_S, run, serving
 from sanic_dispatch.settings import Settings
 from sanic_dispatch.signals import Stop
-from sanic_dispatch.supervisor import Patience, Supervisor
+from sanic_dispatch.storage.opening import open_store
+from sanic_dispatch.storage.repair import repair_all
 from sanic_dispatch.tls import tls_context
 from sanic_dispatch.trail import Trail
-from sanic_dispatch.watchdog import Watchdog
 from sanic_dispatch.web import errors
 from sanic_dispatch.web.access import Access
 from sanic_dispatch.web.browser import Origins, install_cors, page_headers
@@ -76,20 +74,17 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     logs.configure(settings.log_format, settings.log_level)
     tls = _tls(settings)
     if settings.repair:
-        mend(settings, SystemClock().now_s())
+        repair_all(settings, SystemClock().now_s())
     own = settings.with_operator_token()
     made = "" if settings.operator_tokens else own.operator_tokens[0]
     allow_open_files()
     with listening_socket(settings.host, settings.port) as sock:
         own = replace(own, port=sock.getsockname()[1])
-        number = _share(own, stop)
-        stop.listen()
         app = create_app(own)
-        if prepare and number == 0:
+        if prepare:
             prepare(app, own)
-        if number == 0:
-            app.after_server_start(lambda _: announce(own, own.port, made))
-            app.after_server_start(lambda _: warn_if_open(settings))
+        app.after_server_start(lambda _: announce(own, own.port, made))
+        app.after_server_start(lambda _: warn_if_open(settings))
         run(_serve_until(stop, app, sock, tls))
 
 
@@ -111,23 +106,6 @@ async def _serve_until(
         began_s = clock.monotonic_s()
         log.info("dispatch.stopping", hint="a second signal ends it at once")
     log.info("dispatch.stopped", took_s=round(clock.monotonic_s() - began_s, 3))
-
-
-def _share(settings: Settings, stop: Stop) -> int:
-    """Become as many processes as there are to be; the number of this one."""
-    if settings.workers == 1:
-        return 0
-    leave_when_told()
-    if stop.is_asked:  # before that
-        sys.exit(0)
-    asyncio.run(_try_out(settings))
-    return share(settings.workers)
-
-
-async def _try_out(settings: Settings) -> None:
-    """Say what is wrong with the queues once, and not in each process."""
-    async with open_queues(settings, Events()):
-        pass
 
 
 def create_app(settings: Settings) -> Sanic[Any, Any]:
@@ -200,57 +178,60 @@ def _run_services(app: Sanic[Any, Any], settings: Settings) -> None:
 @asynccontextmanager
 async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[None]:
     """Everything below the web, open and running."""
-    clock, guard = app.ctx.clock, app.ctx.guard
-    events = Events()
-    policy = Policy(
-        settings.max_attempts,
-        settings.lease_s,
-        settings.resend_doubt,
-        settings.probe_after_s,
-        settings.unconsumed_after_s,
-    )
-    patience = Patience(worker_s=settings.worker_patience_s)
-    app.ctx.trail = Trail(events)
-    tally = JobTally(events)
+    clock, guard, bus = app.ctx.clock, app.ctx.guard, EventBus()
+    app.ctx.trail = Trail(bus)
+    tally = JobTally(bus)
     async with AsyncExitStack() as stack:
         app.ctx.hub = hub = Hub(
-            events,
+            bus,
             clock,
             most_clients=settings.max_connections,
             keep_failed_s=settings.keep_done_s,
         )
-        pairs = await stack.enter_async_context(open_queues(settings, events))
-        with _starting(settings):
-            hub.seed(await pairs.snapshot())
-        hub.join(pairs.peers)
+        store = await stack.enter_async_context(open_store(settings))
         app.ctx.callbacks = plain = Callbacks(guard, timeout_s=settings.callback_timeout_s)
         await plain.open()
         stack.push_async_callback(plain.close)
         callbacks = CountedCallbacks(plain, clock)
-        limits = Limits(settings.max_jobs, settings.max_workers)
         dispatcher = Dispatcher(
-            pairs, callbacks, events, clock, policy, settings.submit_wait_s, limits
-        )
-        supervisor = Supervisor(
-            pairs,
-            dispatcher.steps,
-            dispatcher.deliveries,
-            events,
-            clock,
-            policy,
-            patience,
+            store, callbacks, bus, clock, policy_of(settings), settings.submit_wait_s
         )
         app.ctx.dispatcher = dispatcher
-        app.ctx.control = dispatcher.control
-        app.ctx.listing = Listing(pairs)
+
+        def show(snapshot: Snapshot | None) -> None:
+            if snapshot is not None:
+                bus.begin_epoch()
+                hub.seed(snapshot)
+            hub.cut_off(snapshot is None)
+
         with _starting(settings):
-            await dispatcher.start()
-            await supervisor.start()
-        stack.push_async_callback(supervisor.stop)
-        watchdog = _watch(app, stack, pairs, callbacks, tally)
-        app.ctx.readiness = Readiness(pairs, watchdog, clock, lambda: dispatcher.is_open)
+            if await store.open():
+                await dispatcher.load()
+                show(dispatcher.snapshot())
+                await dispatcher.start()
+        if store.ownership is not None:
+            standby = Standby(dispatcher, store.ownership, show, hub.cut_off)
+            standby.start()
+            stack.push_async_callback(standby.stop)
+        watchdog = _watch(app, stack, callbacks, tally)
+        app.ctx.readiness = Readiness(store, watchdog, clock, dispatcher)
         hub.start()
         yield
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The rules of the topic, as the settings say."""
+    return Policy(
+        max_attempts=settings.max_attempts,
+        lease_s=settings.lease_s,
+        resend_doubt=settings.resend_doubt,
+        probe_after_s=settings.probe_after_s,
+        unconsumed_after_s=settings.unconsumed_after_s,
+        worker_patience_s=settings.worker_patience_s,
+        max_jobs=settings.max_jobs,
+        max_workers=settings.max_workers,
+        keep_finished_s=settings.keep_done_s,
+    )
 
 
 @contextmanager
@@ -267,7 +248,6 @@ def _starting(settings: Settings) -> Iterator[None]:
 def _watch(
     app: Sanic[Any, Any],
     stack: AsyncExitStack,
-    pairs: Pairs,
     calls: CountedCallbacks,
     tally: JobTally,
 ) -> Watchdog:
@@ -277,7 +257,7 @@ def _watch(
     loop_lag = LoopLag(asyncio.get_running_loop(), clock.monotonic_s)
     app.ctx.exposition = Exposition(
         Sources(
-            app.ctx.settings, clock, hub, pairs, tally, calls, watchdog, loop_lag,
+            app.ctx.settings, clock, hub, _commits(app), tally, calls, watchdog, loop_lag,
             app.ctx.responses,
         )
     )  # fmt: skip
@@ -286,3 +266,12 @@ def _watch(
     loop_lag.start()
     stack.callback(loop_lag.stop)
     return watchdog
+
+
+def _commits(app: Sanic[Any, Any]) -> dict[str, CommitTally]:
+    """What the commits took, by the queues that are stored; nothing where none is."""
+    settings: Settings = app.ctx.settings
+    modes = {"jobs": settings.job_queue_mode, "workers": settings.worker_queue_mode}
+    stored = [queue for queue, mode in modes.items() if mode.is_durable]
+    tally = app.ctx.dispatcher.tally
+    return {"both" if len(stored) > 1 else stored[0]: tally} if stored else {}

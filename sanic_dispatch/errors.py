@@ -8,7 +8,7 @@
     │   ├── DataFolderInUse      another process owns it
     │   ├── NotAQueue            a file that cannot be read as what it should hold
     │   ├── RedisUnusable        not there, or what is there is not ours
-    │   ├── RedisInUse           another dispatcher is there, and they cannot be there together
+    │   ├── RedisInUse           another dispatcher owns the queues there
     │   ├── NothingStored        a folder without anything to move, in this mode
     │   ├── FolderNotEmpty       something is stored already where something is to be moved to
     │   └── BrokenTransfer       what is to be moved did not come whole
@@ -29,10 +29,11 @@
     ├── StillUnderWay            the first request with that idempotency key is not answered yet
     ├── QueueFull                as many wait as may wait
     ├── ShuttingDown             takes nothing new any more
+    ├── StandingBy               another process owns the queues
     └── StorageError
         ├── StorageFailed        a write did not succeed: nothing was acknowledged
-        ├── Outdated             the record has changed since it was read
-        └── AlreadyQueued        a record of that id is there already
+        ├── OutcomeUnknown       a write may have succeeded: nobody knows yet
+        └── LostOwnership        another process owns the queues: nothing was written
 
 Errors carry data and end in a plain fact. None knows an HTTP status: web/errors.py has the map.
 """
@@ -96,13 +97,11 @@ class RedisUnusable(StartError):
 
 
 class RedisInUse(StartError):
-    """Another dispatcher uses the queues in Redis, and one of the two has to be alone."""
+    """Another dispatcher owns the queues in Redis."""
 
-    def __init__(self, where: str) -> None:
-        super().__init__(
-            f"Redis at {where}: other dispatchers use this prefix; only those with both queues in "
-            "Redis can share them"
-        )
+    def __init__(self, where: str, owner: str = "") -> None:
+        named = f" ({owner})" if owner else ""
+        super().__init__(f"Redis at {where}: another dispatcher{named} owns the queues there")
 
 
 class NothingStored(StartError):
@@ -246,6 +245,13 @@ class ShuttingDown(DispatchError):
         super().__init__("the service is shutting down")
 
 
+class StandingBy(DispatchError):
+    """Another process owns the queues; this one takes over when that one is gone."""
+
+    def __init__(self, owner: str = "") -> None:
+        super().__init__(f"standing by: {owner or 'another dispatcher'} owns the queues")
+
+
 class StorageError(DispatchError):
     """The queue did not take the change."""
 
@@ -254,15 +260,17 @@ class StorageFailed(StorageError):
     """A write did not succeed; nothing changed and nothing was acknowledged."""
 
 
-class Outdated(StorageError):
-    """The record has changed since it was read; read it again."""
-
-    def __init__(self, record_id: str) -> None:
-        super().__init__(f"record {record_id} has changed")
+class OutcomeUnknown(StorageError):
+    """A write may have succeeded, or may still do so: it has to be repeated until that is known."""
 
 
-class AlreadyQueued(StorageError):
-    """A record of that id is there already."""
+class LostOwnership(StorageError):
+    """Another process owns the queues, or the store has lost what was committed.
 
-    def __init__(self, record_id: str) -> None:
-        super().__init__(f"record {record_id} is there already")
+    Nothing of the batch was applied by this call. An earlier call of the same batch whose outcome
+    is unknown may have been: what the queues have now shows when they are loaded again.
+    """
+
+    def __init__(self, owner: str = "", reason: str = "") -> None:
+        super().__init__(reason or f"{owner or 'another dispatcher'} owns the queues now")
+        self.owner = owner

@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from select import PIPE_BUF
 from typing import TextIO
 
 
 class LogStream:
-    """Writes each line at once, or those of a block together. What cannot be written is dropped."""
+    """Writes a line, or several together. What cannot be written is dropped."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._kept: list[str] | None = None
 
     def msg(self, line: str) -> None:
         """Write a line: the name is structlog's."""
-        kept = self._kept
-        if kept is None:
-            self._write(line + "\n")
-        else:
-            kept.append(line + "\n")
+        self._write(line + "\n")
 
     debug = info = warning = error = critical = msg
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Keep the lines of the block, and write them at its end."""
-        kept = self._kept = []
-        try:
-            yield
-        finally:
-            self._kept = None
-            for text in _pieces(kept):
-                self._write(text)
+    def write(self, lines: Iterable[str]) -> None:
+        """Write lines in as few pieces as a pipe takes at once."""
+        for text in _pieces(line + "\n" for line in lines):
+            self._write(text)
 
     def _write(self, text: str) -> None:
         try:

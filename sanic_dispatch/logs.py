@@ -16,8 +16,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, MutableMapping
 from functools import lru_cache
 from types import NoneType
 from typing import Any, TextIO
@@ -25,10 +24,10 @@ from typing import Any, TextIO
 import structlog
 import ujson
 
-from sanic_dispatch.clock import to_rfc3339
+from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.errors import StartError
-from sanic_dispatch.events import Event, Kind
-from sanic_dispatch.job import Job
 from sanic_dispatch.log_stream import LogStream
 from sanic_dispatch.settings import LogFormat, LogLevel
 
@@ -48,16 +47,19 @@ _LEVELS = {
 }
 """Which level a kind of event has, where it is not info."""
 
+_NAMES = {level: name.lower() for name, level in logging.getLevelNamesMapping().items()}
+
 _log = structlog.get_logger("sanic_dispatch")
 """Bound once it is configured: unbound, it would be put together anew for each line."""
 
-_own = logging.getLogger("sanic_dispatch")
-_own.setLevel(logging.CRITICAL)  # no events are written before it is configured
+_threshold = logging.CRITICAL
+"""The least level of what is written; no events are before it is configured."""
 
 _stream = LogStream(sys.stderr)
 
-_processors: list[Callable[..., Any]] = []
-"""What makes a line of fields, once it is configured; of a traceback one thing more."""
+_now: Callable[[], str] = str
+_render: Callable[[object, str, Fields], str]
+"""The time in each line, and what makes one of fields that are sound, once it is configured."""
 
 
 def configure(
@@ -70,19 +72,19 @@ def configure(
     Other libraries are heard from warning on, and from info on at level debug. They are never let
     down to debug: some write what goes over their connections there, names and secrets included.
     """
-    global _log, _stream, _processors
+    global _log, _threshold, _stream, _now, _render
     stream = stream or sys.stderr
     _stream = LogStream(stream)
-    _processors = [_escape, *_renderers(format, stream)]
+    _now, _render = _renderers(format, stream)
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[structlog.processors.format_exc_info, *_processors],
+        processors=[structlog.processors.format_exc_info, _escape, _headed, _render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_: _stream,
         cache_logger_on_first_use=False,
     )
     _log = structlog.get_logger("sanic_dispatch").bind()
-    _own.setLevel(threshold)
+    _threshold = threshold
     logging.captureWarnings(True)
     others = [handler for handler in logging.root.handlers if not isinstance(handler, _Relay)]
     logging.root.handlers[:] = [*others, _Relay()]
@@ -96,33 +98,29 @@ def is_human(format: LogFormat, stream: TextIO) -> bool:
     return format is LogFormat.HUMAN or (format is LogFormat.AUTO and stream.isatty())
 
 
-@contextmanager
-def together() -> Iterator[None]:
-    """What is logged in the block is written at its end, which is quicker."""
-    with _stream.together():
-        yield
+def log_event(event: Event) -> None:
+    """Write the line of an event, unless its level is off."""
+    if _LEVELS.get(event.kind, logging.INFO) >= _threshold:
+        log_events([event])
 
 
-def log_event(event: Event, fields: dict[str, Any] | None = None) -> None:
-    """Write the line of an event; where its level is off, nothing is even looked at.
+def log_events(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """Write the lines of events together; return the fields of each, written or not.
 
-    ``fields`` are what ``fields_of`` says, for whoever has asked already. Those of other
-    dispatchers are in their logs.
+    As structlog does, but without a logger that is put together, one time for all, and without a
+    look at fields that are sound: most lines come this way, in half of the instructions.
     """
-    if not event.is_own:
-        return
-    level = _LEVELS.get(event.kind, logging.INFO)
-    if _own.isEnabledFor(level):
-        _write(level, event.kind.value, fields_of(event) if fields is None else fields)
-
-
-def _write(level: int, event: str, fields: Mapping[str, Any]) -> None:
-    """What structlog does, without a logger being put together: most lines come this way."""
-    name = logging.getLevelName(level).lower()
-    line: Any = {**fields, "event": event}
-    for process in _processors:
-        line = process(None, name, line)
-    _stream.msg(line)
+    now, lines, seen = _now(), [], []
+    for event in events:
+        fields = fields_of(event)
+        seen.append(fields)
+        level = _LEVELS.get(event.kind, logging.INFO)
+        if level >= _threshold:
+            name = _NAMES[level]
+            line = {"timestamp": now, "level": name, "event": event.kind.value, **fields}
+            lines.append(_render(None, name, line))
+    _stream.write(lines)
+    return seen
 
 
 def printable(text: str) -> str:
@@ -136,7 +134,8 @@ def printable(text: str) -> str:
 
 def masked(text: str) -> str:
     """The text without secrets: ids cut to their first 8 digits, queries to their keys."""
-    return _QUERY_VALUE.sub(_cut, _LONG_ID.sub(_cut, text))
+    text = _LONG_ID.sub(_cut, text)
+    return _QUERY_VALUE.sub(_cut, text) if "=" in text else text
 
 
 def _cut(found: re.Match[str]) -> str:
@@ -151,7 +150,7 @@ _QUERY_VALUE = re.compile(r"""([?&][^=&\s"']+=)[^&\s"'#]+""")
 
 
 def fields_of(event: Event) -> dict[str, Any]:
-    """What a line says of an event."""
+    """What a line says of an event; nothing in it has to be escaped any more."""
     fields: dict[str, Any] = {}
     if event.job is not None:
         _note_job(fields, event, event.job)
@@ -159,12 +158,12 @@ def fields_of(event: Event) -> dict[str, Any]:
         fields["waiting_s"] = _elapsed_s(event.worker.registered_s, event.at_s)
     if event.worker is not None:
         if event.worker.label:
-            fields["worker"] = event.worker.label
+            fields["worker"] = printable(event.worker.label)
         fields["callback"] = _without_secrets(event.worker.callback_url)
     if event.reason:
-        fields["reason"] = masked(event.reason)
+        fields["reason"] = printable(masked(event.reason))
     if event.request:
-        fields["request"] = event.request
+        fields["request"] = printable(event.request)
     return fields
 
 
@@ -175,7 +174,7 @@ def _note_job(fields: dict[str, Any], event: Event, job: Job) -> None:
     if job.attempt:
         fields["attempt"] = job.attempt
     if event.kind in _WAITED:
-        fields["waiting_s"] = _elapsed_s(job.submitted_s, event.at_s)
+        fields["waiting_s"] = _elapsed_s(from_rfc3339(job.submitted_at), event.at_s)
     elif event.kind in _SERVED and job.hold:
         fields["service_s"] = _elapsed_s(job.hold.since_s, event.at_s)
 
@@ -187,9 +186,11 @@ _SERVED = (Kind.JOB_DONE, Kind.JOB_FAILED)
 @lru_cache(maxsize=1024)
 def _without_secrets(url: str) -> str:
     """The URL without query, fragment and user name, its long ids cut; asked for several times."""
-    scheme, separator, rest = url.partition("?")[0].partition("#")[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return masked(f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}")
+    if "?" in url or "#" in url or "@" in url:
+        scheme, separator, rest = url.partition("?")[0].partition("#")[0].partition("://")
+        host, slash, path = rest.partition("/")
+        url = f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+    return printable(masked(url))
 
 
 def _elapsed_s(since_s: float, now_s: float) -> float:
@@ -226,27 +227,23 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _renderers(format: LogFormat, stream: TextIO) -> list[Callable[..., Any]]:
+def _renderers(
+    format: LogFormat, stream: TextIO
+) -> tuple[Callable[[], str], Callable[[object, str, Fields], str]]:
+    """What says the time, and what makes a line."""
     if not is_human(format, stream):
-        return [_headed(lambda: to_rfc3339(time.time())), _as_json]
-    return [
-        _headed(lambda: time.strftime("%H:%M:%S")),
-        structlog.dev.ConsoleRenderer(
-            colors=stream.isatty() and "NO_COLOR" not in os.environ,
-            exception_formatter=structlog.dev.plain_traceback,
-            sort_keys=False,
-            pad_event_to=18,
-        ),
-    ]
+        return (lambda: to_rfc3339(time.time())), _as_json
+    return (lambda: time.strftime("%H:%M:%S")), structlog.dev.ConsoleRenderer(
+        colors=stream.isatty() and "NO_COLOR" not in os.environ,
+        exception_formatter=structlog.dev.plain_traceback,
+        sort_keys=False,
+        pad_event_to=18,
+    )
 
 
-def _headed(now: Callable[[], str]) -> Callable[[object, str, Fields], Fields]:
+def _headed(_logger: object, level: str, fields: Fields) -> Fields:
     """What each line begins with: when, how important, what."""
-
-    def head(_logger: object, level: str, fields: Fields) -> Fields:
-        return {"timestamp": now(), "level": level, "event": fields.pop("event"), **fields}
-
-    return head
+    return {"timestamp": _now(), "level": level, "event": fields.pop("event"), **fields}
 
 
 def _as_json(_logger: object, _method: str, fields: Fields) -> str:

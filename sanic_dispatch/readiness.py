@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.errors import StorageFailed
-from sanic_dispatch.queues.base import Pairs
-from sanic_dispatch.watchdog import Watchdog
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.dispatch.watchdog import Watchdog
+from sanic_dispatch.errors import DispatchError, StorageError
+from sanic_dispatch.storage.store import Store
 
 FRESH_S = 1.0
 """How long one try at the storage counts: however many ask, it is no load."""
@@ -21,24 +21,27 @@ class Readiness:
     """Looks when somebody asks."""
 
     def __init__(
-        self, pairs: Pairs, watchdog: Watchdog, clock: Clock, is_open: Callable[[], bool]
+        self, store: Store, watchdog: Watchdog, clock: Clock, dispatcher: Dispatcher
     ) -> None:
-        self._pairs = pairs
+        self._store = store
         self._watchdog = watchdog
         self._clock = clock
-        self._is_open = is_open
+        self._dispatcher = dispatcher
         self._trying = asyncio.Lock()
         self._tried_s: float | None = None
         self._storage = ""
 
     async def reasons(self) -> list[str]:
-        """Why it is not ready; empty where it is."""
+        """Say why it is not ready; empty where it is."""
+        try:
+            self._dispatcher.check_open()
+        except DispatchError as error:
+            return [str(error)]
         async with self._trying:
             if self._tried_s is None or self._clock.monotonic_s() - self._tried_s >= FRESH_S:
                 self._storage = await self._try_storage()
                 self._tried_s = self._clock.monotonic_s()
         found = {
-            "it is shutting down": not self._is_open(),
             self._storage: bool(self._storage),
             "a job and a worker wait together": self._watchdog.is_alarmed,
         }
@@ -47,9 +50,9 @@ class Readiness:
     async def _try_storage(self) -> str:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self._pairs.try_writing()
+                await self._store.try_writing()
         except TimeoutError:
             return "the storage does not answer"
-        except StorageFailed as error:
+        except StorageError as error:
             return str(error)
         return ""

@@ -193,11 +193,10 @@ class Settings:
         return None if self.on_doubt is OnDoubt.AUTO else self.on_doubt is OnDoubt.RESEND
 
     def _check_workers(self) -> None:
-        if self.workers > 1 and not self.is_shared:
-            alone = next(mode for mode in self._modes if not mode.is_shared)
+        if self.workers > 1:
             raise SettingsError(
-                f"--workers {self.workers} needs --mode Redis for both queues: "
-                f"a queue of the mode {alone} belongs to one process"
+                f"--workers {self.workers}: in this version one process owns the queues; "
+                "start a second dispatcher with --mode Redis, which stands by"
             )
 
     def _check_public(self, public: Path) -> None:

@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sanic_dispatch.clock import to_rfc3339
-from sanic_dispatch.events import Event, Events
-from sanic_dispatch.logs import fields_of, log_event, together
+from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.dispatch.event_bus import EventBus
+from sanic_dispatch.logs import log_events
 
 MOST = 20_000
 """How many steps are kept, of all jobs together."""
@@ -29,26 +30,18 @@ class Footprint(NamedTuple):
 class Trail:
     """The last steps of all jobs, from now on; the oldest are forgotten first."""
 
-    def __init__(self, events: Events, most: int = MOST) -> None:
+    def __init__(self, bus: EventBus, most: int = MOST) -> None:
         self._steps: deque[Footprint] = deque(maxlen=most)
-        self._events = events
-        events.fold_into(self._fold)
+        self._bus = bus
+        bus.fold_into(self._fold)
 
     def of(self, ticket: int) -> list[dict[str, Any]]:
         """The steps of one job, the first one first."""
-        self._events.catch_up()
+        self._bus.catch_up()
         return [step.to_dict() for step in self._steps if step.fields["ticket"] == ticket]
 
     def _fold(self, events: Sequence[Event]) -> None:
         """Have the lines of events written, and keep those that are about jobs."""
-        with together():
-            for event in events:
-                self._note(event)
-
-    def _note(self, event: Event) -> None:
-        if event.job is None:
-            log_event(event)
-            return
-        fields = fields_of(event)
-        log_event(event, fields)
-        self._steps.append(Footprint(event.at_s, event.kind.value, fields))
+        for event, fields in zip(events, log_events(events), strict=True):
+            if event.job is not None:
+                self._steps.append(Footprint(event.at_s, event.kind.value, fields))

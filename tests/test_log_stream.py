@@ -33,13 +33,9 @@ def test_a_line_alone_is_written_at_once(pipe: Pipe) -> None:
     assert pipe.writes == ["one\n"]
 
 
-def test_lines_of_a_block_are_written_together(pipe: Pipe) -> None:
-    """In their order, at its end."""
-    stream = LogStream(pipe)
-    with stream.together():
-        stream.msg("one")
-        stream.msg("two")
-        assert not pipe.writes
+def test_several_lines_are_written_together(pipe: Pipe) -> None:
+    """In their order."""
+    LogStream(pipe).write(["one", "two"])
     assert pipe.writes == ["one\ntwo\n"]
 
 
@@ -47,9 +43,7 @@ def test_a_piece_is_what_a_pipe_takes_at_once(pipe: Pipe) -> None:
     """Lines of several processes in one pipe do not get into each other, unless one is too long."""
     lines = ["x" * 1000, "y" * 3000, "z" * (2 * PIPE_BUF), "ü" * 1500, "ü" * 1500, "last"] * 3
     stream = LogStream(pipe)
-    with stream.together():
-        for line in lines:
-            stream.msg(line)
+    stream.write(lines)
     assert "".join(pipe.writes).splitlines() == lines
     sizes = [(len(piece.encode()), piece.count("\n")) for piece in pipe.writes]
     assert all(size <= PIPE_BUF or number == 1 for size, number in sizes)
@@ -61,6 +55,5 @@ def test_what_cannot_be_written_is_dropped() -> None:
     closed = io.StringIO()
     closed.close()
     stream = LogStream(closed)
-    with stream.together():
-        stream.msg("one")
+    stream.write(["one"])
     stream.msg("two")

@@ -14,12 +14,12 @@ import warnings
 import pytest
 import structlog
 
+from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.errors import StartError
-from sanic_dispatch.events import Event, Kind
-from sanic_dispatch.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.logs import LONGEST, configure, log_event, masked, printable
 from sanic_dispatch.settings import LogFormat, LogLevel
-from sanic_dispatch.worker import Key, Worker
 
 SUBMITTED_AT, SUBMITTED_S = "2024-11-24T01:39:00.500000Z", 1732412340.5
 JOB_ID = "0123456789abcdef0123456789abcdef"
@@ -268,7 +268,7 @@ def test_a_level_that_is_off_costs_nothing():
 def test_whoever_configures_nothing_reads_nothing():
     """Where the core is used without the service, events are not for the log, and stop nothing."""
     program = (
-        "from sanic_dispatch.events import Event, Kind\n"
+        "from sanic_dispatch.core.events import Event, Kind\n"
         "from sanic_dispatch.logs import log_event\n"
         "log_event(Event(1, Kind.JOB_FAILED, 0.0, None, None, 'too often'))\n"
     )

@@ -16,6 +16,7 @@ from sanic_dispatch.errors import NotAQueue
 from sanic_dispatch.settings import Mode
 from sanic_dispatch.simulation import Engine
 from tests.kit.server import Service, eventually, running_service
+from tests.storage.faults import Disk
 
 FILE_MODES = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE]
 JOBS = [
@@ -83,15 +84,17 @@ async def test_one_failed_put_throws_no_worker_away_and_no_job_to_the_tail() -> 
 
 
 @pytest.mark.parametrize("mode", FILE_MODES)
-async def test_a_failed_write_is_not_acknowledged(mode: Mode, tmp_path: Path) -> None:
+async def test_a_failed_write_is_not_acknowledged(
+    mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A failed write was only logged, and the job was acknowledged all the same."""
+    disk = Disk(monkeypatch, tmp_path)
     async with running_service(mode=mode, data_dir=tmp_path) as service:
         await service.submit(1)
-        blocker = tmp_path / ".jobs.json.new"
-        blocker.mkdir()
+        disk.fill()
         status, problem, _ = await service.submit(2)
         assert (status, problem["Error"]) == (503, "StorageFailed")
-        blocker.rmdir()
+        disk.before = lambda number, name, path: None
         assert (await service.submit(3))[:2] == (202, {"Queued": {"position": 2}})
     assert [entry["data"] for entry in json.loads((tmp_path / "jobs.json").read_bytes())] == [1, 3]
 

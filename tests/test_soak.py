@@ -11,15 +11,17 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from functools import partial
+from dataclasses import replace
 
 import pytest
 
-from sanic_dispatch import app, evidence
+from sanic_dispatch import app
 from sanic_dispatch.client import DispatchClient
+from sanic_dispatch.core import evidence
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.settings import Settings
 from sanic_dispatch.simulation import Engine, Evaluator, Result, Robot
 from sanic_dispatch.simulation.mishaps import Mishaps, Rates
-from sanic_dispatch.supervisor import Patience
 from sanic_dispatch.tasks import Tasks
 from tests.kit.server import running_service
 
@@ -157,13 +159,21 @@ async def until_all_wait(bar: Bar, client: DispatchClient) -> None:
                 return
 
 
+POLICY_OF = app.policy_of
+
+
+def impatient(settings: Settings) -> Policy:
+    """The same rules; instances are asked twice a second."""
+    return replace(POLICY_OF(settings), instance_interval_s=0.5)
+
+
 @pytest.mark.timeout(LONGEST_S + 60)
 async def test_every_order_is_mixed_once_or_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each order is mixed once, or failed with its robot that was deleted; none is forgotten."""
     print(f"SOAK_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     monkeypatch.setattr(evidence, "FIRST_INTERVAL_S", 0.05)
     monkeypatch.setattr(evidence, "LAST_INTERVAL_S", 0.4)
-    monkeypatch.setattr(app, "Patience", partial(Patience, instance_s=0.5))
+    monkeypatch.setattr(app, "policy_of", impatient)
     async with working_bar() as (bar, client), asyncio.timeout(LONGEST_S):
         ids = await submit_all(client)
         await bar.calm_down()

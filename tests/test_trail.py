@@ -113,7 +113,7 @@ async def _has(log: io.StringIO, **values: object) -> bool:
 def test_the_oldest_steps_are_forgotten_first() -> None:
     """There is an end to what is kept; what is left is whole and in order."""
     story = Story()
-    trail = Trail(story.events, most=10)
+    trail = Trail(story.bus, most=10)
     story.register("r1")
     for _ in range(5):
         story.serve(1.0)
@@ -129,7 +129,7 @@ def test_the_oldest_steps_are_forgotten_first() -> None:
 async def test_who_asks_hears_also_of_what_has_just_happened() -> None:
     """Also in the turn of the loop in which it did, before the lines are written."""
     story = Story()
-    trail = Trail(story.events)
+    trail = Trail(story.bus)
     story.submit()
     assert [step["event"] for step in trail.of(1)] == ["job.submitted"]
 
@@ -137,7 +137,7 @@ async def test_who_asks_hears_also_of_what_has_just_happened() -> None:
 def test_no_payload_is_kept() -> None:
     """What is kept of a job is what the log may have."""
     story = Story()
-    trail = Trail(story.events)
+    trail = Trail(story.bus)
     story.submit({"name": "Eve"})
     assert "Eve" not in str(trail.of(1))
 

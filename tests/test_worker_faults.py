@@ -21,21 +21,13 @@ from hypothesis.stateful import (
     rule,
 )
 
-from sanic_dispatch.job import State
-from sanic_dispatch.lifecycle import Policy
+from sanic_dispatch.core.job import State
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.settings import Mode, Settings
-from sanic_dispatch.worker import Key, Worker
 from tests.kit.machine import run_machine
 from tests.kit.world import World, running_world, worker
 from tests.kit.worn_engine import Fault, WornEngine, WornRobot
-
-
-class Bar(WornEngine):
-    """An engine that never gives a number twice."""
-
-    async def instance_uuid(self, instance_url: str) -> str | None:
-        return instance_url.rstrip("/").rpartition("/")[2] if self.is_up else None
-
 
 ROBOTS = 3
 MOST_DELETED = 4
@@ -62,7 +54,7 @@ class WorkerFaults(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.engine = Bar()
+        self.engine = WornEngine()
         self.stack = AsyncExitStack()
         self.ids: list[str] = []
         self.used: list[Worker] = []
@@ -179,10 +171,10 @@ class WorkerFaults(RuleBasedStateMachine):
             assert self.run(self.workers()) <= known
 
     async def workers(self) -> set[str]:
-        return {each.id for each in await self.here.pairs.workers.items()}
+        return {each.id for each in self.here.workers()}
 
     async def usable(self) -> set[str]:
-        return {each.id for each in await self.here.pairs.workers.items() if each.is_free}
+        return {each.id for each in self.here.workers() if each.is_free}
 
     # ---- what befalls them
 
@@ -277,7 +269,7 @@ class WorkerFaults(RuleBasedStateMachine):
     def nothing_waits_that_could_be_made(self) -> None:
         if self.world:
             self.run(self.here.quiet())
-            assert self.run(self.here.pairs.pairable()) == 0
+            assert not (self.here.free_workers() and self.here.waiting_jobs())
 
     @invariant()
     def what_is_done_was_mixed(self) -> None:

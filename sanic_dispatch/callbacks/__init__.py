@@ -11,11 +11,11 @@ import aiohttp
 
 from sanic_dispatch.callbacks import probe
 from sanic_dispatch.callbacks.guard import Guard, is_address
+from sanic_dispatch.callbacks.outcome import Outcome, Refused
 from sanic_dispatch.callbacks.put import notes_of_sending, put, why_not_sent
 from sanic_dispatch.callbacks.resolver import GuardedResolver, Lookup, system_lookup
 from sanic_dispatch.callbacks.url import parse_callback, split_url
 from sanic_dispatch.errors import CallbackForbidden
-from sanic_dispatch.outcome import Outcome, Refused
 
 __all__ = ["Callbacks", "Guard", "parse_callback"]
 
@@ -106,11 +106,12 @@ class Callbacks:
 
         Takes at most ``timeout_s``. Raises nothing but for headers that cannot be sent.
         """
+        session = self._session
         try:
             self._guard.check_url(callback_url)
         except CallbackForbidden as error:
             return Refused(why_not_sent(error))
-        return await put(self._session, callback_url, body, headers)
+        return await put(session, callback_url, body, headers)
 
     async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
         """Ask whether the callback still waits; None where that cannot be known now.

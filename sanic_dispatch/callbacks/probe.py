@@ -7,8 +7,8 @@ import re
 
 import aiohttp
 
+from sanic_dispatch.core.rules import GONE
 from sanic_dispatch.errors import CallbackForbidden
-from sanic_dispatch.outcome import GONE
 
 PATIENCE_S = 3.0
 """How long to wait for an answer: an order may wait for it too."""

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import aiohttp
 
+from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Outcome, Refused
 from sanic_dispatch.errors import CallbackForbidden
-from sanic_dispatch.outcome import Accepted, InDoubt, Outcome, Refused
 
 _DOUBTFUL_STATUSES = (502, 504)
 

@@ -124,8 +124,8 @@ def _queues(mode: Mode) -> list[Setting]:
             metavar="MODE",
             help="Where jobs and workers wait; in any case. InMemory: gone when it stops. "
             "JsonFile: jobs.json and workers.json, read and written on every operation. "
-            "CachedJsonFile: the same files, cached in memory. Sqlite: dispatch.sqlite3, for very "
-            "long queues. Redis: a server that several dispatchers share.",
+            "CachedJsonFile: the same files, brought up to date from a journal. Sqlite: "
+            "dispatch.sqlite3. Redis: a server whose queues another dispatcher can take over.",
         ),
         Setting(
             "--job-queue-mode",

@@ -24,7 +24,7 @@ def redis_options(section: str) -> list[Setting]:
             section=section,
             default=_DEFAULTS.redis_prefix,
             metavar="NAME",
-            help="Dispatchers that share a prefix share their queues.",
+            help="One dispatcher at a time owns the queues of a prefix; others stand by.",
         ),
         Setting(
             "--workers",
@@ -32,6 +32,6 @@ def redis_options(section: str) -> list[Setting]:
             type=int,
             default=_DEFAULTS.workers,
             metavar="N",
-            help="Processes that serve the port together; more than one needs the mode Redis.",
+            help="Processes that serve the port: 1 in this version.",
         ),
     ]

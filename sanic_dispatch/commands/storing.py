@@ -40,7 +40,7 @@ def check(data_dir: Path, as_json: bool) -> None:
       sanic-dispatch check --data-dir /var/lib/dispatch
       sanic-dispatch check --json | jq .whole
     """
-    from sanic_dispatch.inspection import inspect
+    from sanic_dispatch.storage.check import inspect
 
     inspection = inspect(data_dir)
     found = inspection.to_dict()
@@ -61,8 +61,8 @@ def export(**flags: Any) -> None:
       sanic-dispatch export -m Sqlite | sanic-dispatch import -m CachedJsonFile
           from one mode to another; the database stays as it is
     """
-    from sanic_dispatch.exchange import lines_of
-    from sanic_dispatch.transfer import read_folder
+    from sanic_dispatch.storage.export_format import lines_of
+    from sanic_dispatch.storage.transfer import read_folder
 
     content = asyncio.run(read_folder(Settings.of(**flags)))
     lines = lines_of(content)
@@ -88,9 +88,9 @@ def import_(file: BinaryIO, original: bool, **flags: Any) -> None:
       sanic-dispatch import queue.jsonl --data-dir /var/lib/dispatch
       sanic-dispatch export | sanic-dispatch import --original --data-dir ../original
     """
-    from sanic_dispatch.exchange import Content
-    from sanic_dispatch.original import Kept, write_original
-    from sanic_dispatch.transfer import write_folder
+    from sanic_dispatch.storage.export_format import Content
+    from sanic_dispatch.storage.legacy import Kept, write_original
+    from sanic_dispatch.storage.transfer import write_folder
 
     settings = Settings.of(**flags)
     content: Content = _read(file)
@@ -104,7 +104,7 @@ def import_(file: BinaryIO, original: bool, **flags: Any) -> None:
 
 
 def _read(file: BinaryIO) -> Any:
-    from sanic_dispatch.exchange import Reader
+    from sanic_dispatch.storage.export_format import Reader
 
     reader = Reader()
     lines = iter(file)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import NamedTuple
 
 SERVICES = 40
@@ -88,6 +89,8 @@ class Estimator:
     """Learns from service times and from its own promises."""
 
     def __init__(self) -> None:
+        self.knows_enough = False
+        """Whether there are enough service times for a number."""
         self.made = 0
         self.kept = 0
         self._services: deque[float] = deque(maxlen=SERVICES)
@@ -95,11 +98,6 @@ class Estimator:
         self._sums: list[float] = [0.0]
         self._range = Range()
         self._hits: deque[bool] = deque(maxlen=RECENT)
-
-    @property
-    def knows_enough(self) -> bool:
-        """Whether there are enough service times for a number."""
-        return len(self._services) >= FEWEST_SERVICES
 
     @property
     def mean_s(self) -> float:
@@ -114,6 +112,7 @@ class Estimator:
     def served(self, service_s: float) -> None:
         """A service took that long."""
         self._services.append(max(service_s, 0.0))
+        self.knows_enough = len(self._services) >= FEWEST_SERVICES
         self._sorted = sorted(self._services)
         self._sums = _suffix_sums(self._sorted)
 
@@ -190,7 +189,4 @@ def _steered(share: float, was_missed: bool) -> float:
 
 def _suffix_sums(ordered: list[float]) -> list[float]:
     """For each position, the sum from there to the end; and 0 after the end."""
-    sums = [0.0]
-    for value in reversed(ordered):
-        sums.append(sums[-1] + value)
-    return sums[::-1]
+    return list(accumulate(reversed(ordered), initial=0.0))[::-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sanic_dispatch.job import Job, Stage, State
+from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.live.eta import Estimator, Load, Promise
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.robots import Robots
@@ -26,11 +26,8 @@ class Forecast:
         self._assigned = assigned
         self._load = Load(0, 0.0, 0.0)
         self._looked_s = 0.0
-        self._has_changed = True
-
-    def changed(self) -> None:
-        """A robot began or ended something."""
-        self._has_changed = True
+        self.has_changed = True
+        """Whether a robot began or ended something since the last look."""
 
     def promise(self, order: Order, ahead: int, now_s: float) -> Promise | None:
         """What can be said now of an order that was not served yet; the first time counts."""
@@ -70,9 +67,9 @@ class Forecast:
 
     def _load_at(self, now_s: float) -> Load:
         age_s, busy = now_s - self._looked_s, len(self._assigned)
-        fresh_s = FRESH_S if not self._has_changed else busy * PER_ROBOT_S * (busy > CROWD)
+        fresh_s = FRESH_S if not self.has_changed else busy * PER_ROBOT_S * (busy > CROWD)
         if not 0 <= age_s < fresh_s or self._load.robots != self._robots.present:
             elapsed = (now_s - order.since_s for order in self._assigned.values())
             self._load = self.estimator.load(self._robots.present, elapsed)
-            self._looked_s, self._has_changed = now_s, False
+            self._looked_s, self.has_changed = now_s, False
         return self._load

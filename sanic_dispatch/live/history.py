@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sanic_dispatch.clock import to_rfc3339
-from sanic_dispatch.events import Event, Kind
-from sanic_dispatch.job import Job, Stage, State
+from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.job import Job, Stage, State
+from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.live.eta import quantile
 
 MINUTE_S, HOUR_S = 60, 3600
@@ -80,7 +80,7 @@ class History:
 
     def seed(self, job: Job) -> None:
         """What a finished job that was kept tells of the time before the start."""
-        self._minute(job.submitted_s).count(arrived=1)
+        self._minute(from_rfc3339(job.submitted_at)).count(arrived=1)
         if job.state is State.DONE and job.finished_s is not None:
             self._minute(job.finished_s).count(done=1)
             if job.hold:
@@ -96,7 +96,7 @@ class History:
         for job in jobs:
             at = job.submitted_at
             if at >= since or at[10:11] != "T" or not at.endswith("Z"):
-                self._minute(job.submitted_s).count(arrived=1)
+                self._minute(from_rfc3339(job.submitted_at)).count(arrived=1)
 
     def expire(self, now_s: float) -> bool:
         """Let go of what is older than an hour; whether there was any."""
@@ -116,7 +116,7 @@ class History:
         return {"per_hour": done, **_spread([wait_s for _, wait_s in self._waits])}
 
     def _waited(self, job: Job, at_s: float) -> None:
-        wait_s = max(at_s - job.submitted_s, 0.0)
+        wait_s = max(at_s - from_rfc3339(job.submitted_at), 0.0)
         self._minute(at_s).waited(wait_s)
         self._waits.append((at_s, wait_s))
 

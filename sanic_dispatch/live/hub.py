@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.errors import StorageFailed, UnknownJob
-from sanic_dispatch.events import Event, Events
+from sanic_dispatch.core.events import Event
+from sanic_dispatch.dispatch.event_bus import EventBus
+from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live.channel import Channel, Client, OutOfReach, TooManyClients
 from sanic_dispatch.live.frame import Cursor, Frame
 from sanic_dispatch.live.line import Line
@@ -24,7 +25,6 @@ from sanic_dispatch.live.pacer import Loop, Pacer
 from sanic_dispatch.live.pushed import Pushed
 from sanic_dispatch.live.views import BEAT_S, NEAR, Board, Monitor, OrderView
 from sanic_dispatch.live.wire import Topic, Wire
-from sanic_dispatch.queues.peers import Peers, Snapshot
 
 MOST_CLIENTS = 20_000
 """How many may follow at the same time."""
@@ -50,7 +50,7 @@ class Hub:
 
     def __init__(
         self,
-        events: Events,
+        bus: EventBus,
         clock: Clock,
         loop: Loop | None = None,
         most_clients: int = MOST_CLIENTS,
@@ -58,7 +58,7 @@ class Hub:
     ) -> None:
         self._new_line = partial(Line, keep_failed_s)
         self._line = self._new_line()
-        self._events = events
+        self._bus = bus
         self._clock = clock
         self._loop = loop or asyncio.get_running_loop()
         self._most_clients = most_clients
@@ -71,16 +71,15 @@ class Hub:
         self._full: dict[Client, float] = {}
         self._beat_at_s = 0.0
         self._is_cut_off = False
-        self._peers = Peers()
         self._timer: Any = None
         self._is_over = False
         self.pushed = Pushed()
-        events.fold_into(self._fold)
+        bus.fold_into(self._fold)
 
     @property
     def line(self) -> Line:
         """All orders, as of the last event."""
-        self._events.catch_up()
+        self._bus.catch_up()
         return self._line
 
     @property
@@ -89,41 +88,28 @@ class Hub:
         return len(self._clients)
 
     def seed(self, snapshot: Snapshot) -> None:
-        """Begin with what the queues hold, as of the last event; whoever follows comes back.
-
-        What happened lately is folded anew, so that all processes show the same.
-        """
-        self._events.catch_up()
-        self._line, number = self._new_line(), self._events.number
-        now_s = self._clock.now_s()
-        self._line.seed(*snapshot.untold(), paused=snapshot.paused, number=number, now_s=now_s)
-        for event in snapshot.past:
-            self._line.fold(event)
+        """Begin with what the tables hold, as of the last event; whoever follows comes back."""
+        self._bus.catch_up()
+        self._line = self._new_line()
+        self._line.seed(
+            snapshot.jobs,
+            snapshot.finished,
+            snapshot.workers,
+            paused=snapshot.paused,
+            number=self._bus.number,
+            now_s=self._clock.now_s(),
+        )
         self._dismiss_all()
         self._shared = self._new_channels()
 
-    def join(self, peers: Peers) -> None:
-        """There may be other processes with the same events."""
-        self._peers = peers
-        peers.when_reset(self.seed)
-        peers.when_cut_off(self.cut_off)
-
     def cut_off(self, is_cut_off: bool) -> None:
-        """The events do not come through, or they do again.
+        """Refuse followers, or take them again: this process does not own the topic, or does.
 
         Pages say that what they show is old where they are not connected; so they are not.
         """
         self._is_cut_off = is_cut_off
         if is_cut_off:
             self._dismiss_all()
-
-    async def catch_up(self, topic: Topic, since: Cursor | None = None) -> None:
-        """Return once all is known here that somebody may have heard of in another process."""
-        events = self._events
-        is_behind = since and since.epoch == events.epoch and since.number > events.number
-        if is_behind or (topic.order_id and self.line.get(topic.order_id) is None):
-            with suppress(StorageFailed):
-                await self._peers.catch_up()
 
     def start(self) -> None:
         """From now on, keep an eye on the clock."""
@@ -145,7 +131,7 @@ class Hub:
         if len(self._clients) >= self._most_clients:
             raise TooManyClients(self._most_clients)
         channel = self._channel(topic)
-        number = since.number if since and since.epoch == self._events.epoch else None
+        number = since.number if since and since.epoch == self._bus.epoch else None
         client = Client(wire, channel, number)
         channel.clients[client] = None
         self._clients.add(client)
@@ -185,18 +171,18 @@ class Hub:
         return channel
 
     def _order(self, order_id: str) -> OrderView:
-        return OrderView(self._line, self._events.epoch, self._clock.now_s, order_id)
+        return OrderView(self._line, self._bus.epoch, self._clock.now_s, order_id)
 
     def _new_channels(self) -> dict[Topic, Channel]:
         views = ((Topic("board"), Board), (Topic("monitor"), Monitor))
-        epoch, now_s = self._events.epoch, self._clock.now_s
+        epoch, now_s = self._bus.epoch, self._clock.now_s
         return {topic: Channel(topic, view(self._line, epoch, now_s)) for topic, view in views}
 
     def _come_up_to_date(self) -> None:
         """Before a look. Raises OutOfReach where the events do not come through."""
         if self._is_cut_off:
             raise OutOfReach
-        self._events.catch_up()
+        self._bus.catch_up()
 
     # ---- what happens
 
@@ -235,8 +221,11 @@ class Hub:
 
     def _due_orders(self) -> list[Channel]:
         """The orders that changed, and those that are near: they are told of every step."""
+        due, self._due = self._due, {}
+        if not self._orders:
+            return []
         near = (order.job.id for order in self.line.first(NEAR + 1))
-        due, self._due = self._due | dict.fromkeys(near), {}
+        due |= dict.fromkeys(near)
         return [self._orders[order_id] for order_id in due if order_id in self._orders]
 
     def _sweep_orders(self, now_s: float) -> Iterator[None]:

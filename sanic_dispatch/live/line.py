@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 from sortedcontainers import SortedDict
 
-from sanic_dispatch.events import Event, Kind
-from sanic_dispatch.job import Job, State
+from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.forecast import Forecast
 from sanic_dispatch.live.history import History
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.over import KEEP_FAILED_S, Over
 from sanic_dispatch.live.robots import Robots
 from sanic_dispatch.live.view import Moment
-from sanic_dispatch.worker import Worker
 
 LOG = 200
 """How many of the last events the log shows."""
@@ -86,8 +86,8 @@ class Line:
         """Take in what happened."""
         self.moment = Moment(event.number)
         self.log.append(event)
-        self.history.fold(event)
         if event.job is not None:
+            self.history.fold(event)
             order = self._put(event.job, event.at_s)
             if event.kind is Kind.JOB_SUBMITTED and not self._paused:
                 # It is the last in the line, so that its place need not be looked up.
@@ -148,9 +148,9 @@ class Line:
 
     def _begin(self, order: Order, before: Job, at_s: float) -> None:
         """Its state is a new one."""
-        began_s, order.changed_s = order.since_s, at_s
         if order.job.state is State.DONE and before.state is State.ASSIGNED:
-            self.forecast.done(order, began_s)
+            self.forecast.done(order, order.since_s)
+        order.changed_s = at_s
 
     def _stand(self, order: Order) -> None:
         job = order.job
@@ -159,7 +159,7 @@ class Line:
         elif job.state is State.ASSIGNED:
             self.assigned[job.place] = order
             self.robots.hold(job)
-            self.forecast.changed()
+            self.forecast.has_changed = True
         else:
             self._forget(self.over.add(order))
 
@@ -169,7 +169,7 @@ class Line:
         elif before.state is State.ASSIGNED:
             self.assigned.pop(before.place, None)
             self.robots.let_go(before, now, at_s)
-            self.forecast.changed()
+            self.forecast.has_changed = True
         else:
             self.over.remove(before.id)
 

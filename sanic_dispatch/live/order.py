@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import ujson
 
-from sanic_dispatch.job import Job, Stage, State
+from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.live.eta import Promise
 
 LONGEST_TEXT = 80
@@ -39,11 +39,6 @@ class Order:
     def since_s(self) -> float:
         """Since when it is in its present state; a job's own time is only read when asked for."""
         return self.job.submitted_s if self.changed_s is None else self.changed_s
-
-    @property
-    def key(self) -> str:
-        """What views know it by."""
-        return f"order/{self.job.ticket}"
 
     @property
     def texts(self) -> Texts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from sanic_dispatch.job import State
+from sanic_dispatch.core.job import State
 from sanic_dispatch.live.order import Order
 
 SHOWN_S = 600.0

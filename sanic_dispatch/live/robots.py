@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from sanic_dispatch.events import Kind
-from sanic_dispatch.job import Job, Stage, State
-from sanic_dispatch.worker import Key, Worker
+from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.job import Job, Stage, State
+from sanic_dispatch.core.worker import Key, Worker
 
 LINGER_S = 30.0
 """How long a worker that has done its job still counts: it is about to ask for the next one."""
@@ -71,7 +71,7 @@ class Robots:
     def fold(self, kind: Kind, worker: Worker) -> None:
         """A worker of the queue changed, or left it."""
         for place in (self.free, self.aside, self._lent):
-            place.pop(worker.id, None)
+            place.pop(worker.callback_url, None)
         if kind in _LEFT:
             return
         if worker.key:
@@ -80,23 +80,24 @@ class Robots:
 
     def hold(self, job: Job) -> None:
         """A job is held by its worker."""
-        worker = job.worker
-        if worker is None:
+        if job.hold is None:
             return
+        worker = job.hold.worker
         if worker.key:
             self._leaving.pop(worker.key, None)
-        if waited := self.free.pop(worker.id, None) or self.aside.pop(worker.id, None):
-            self._lent[worker.id] = waited
-        self.busy[worker.id] = Robot(worker, job)
+        url = worker.callback_url
+        if waited := self.free.pop(url, None) or self.aside.pop(url, None):
+            self._lent[url] = waited
+        self.busy[url] = Robot(worker, job)
 
     def let_go(self, held: Job, now: Job, at_s: float) -> None:
         """The job is no longer held by the worker that held it."""
-        worker = held.worker
-        if worker is None or self.busy.pop(worker.id, None) is None:
+        worker = held.hold.worker if held.hold else None
+        if worker is None or self.busy.pop(worker.callback_url, None) is None:
             return
         if now.state is State.DONE and worker.key:
             self._leaving[worker.key] = at_s
-        if waited := self._lent.pop(worker.id, None):
+        if waited := self._lent.pop(worker.callback_url, None):
             self._stand(waited)
 
     def expire(self, now_s: float) -> bool:
@@ -110,9 +111,10 @@ class Robots:
         return bool(gone)
 
     def _stand(self, robot: Robot) -> None:
-        if robot.worker.id in self.busy:
-            self._lent[robot.worker.id] = robot
+        url = robot.worker.callback_url
+        if url in self.busy:
+            self._lent[url] = robot
         elif robot.worker.aside:
-            self.aside[robot.worker.id] = robot
+            self.aside[url] = robot
         else:
-            self.free[robot.worker.id] = robot
+            self.free[url] = robot

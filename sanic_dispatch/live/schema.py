@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sanic_dispatch.events import Kind
-from sanic_dispatch.job import Stage, State, Way
+from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.job import Stage, State, Way
 from sanic_dispatch.live.order import LONGEST_TEXT
 from sanic_dispatch.live.robots import Doing
 from sanic_dispatch.live.shown import LONGEST_LINK, LONGEST_REASON

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from sanic_dispatch.callbacks.url import split_url
-from sanic_dispatch.events import Event
-from sanic_dispatch.job import Hold, Stage, State
+from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.job import Hold, Stage, State
+from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.line import Bar
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.robots import Robot
-from sanic_dispatch.worker import Worker
 
 Drawn = dict[str, Any]
 

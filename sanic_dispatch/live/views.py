@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
 
+from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.errors import UnknownJob
-from sanic_dispatch.events import Event
-from sanic_dispatch.job import Job, State
 from sanic_dispatch.live import shown
 from sanic_dispatch.live.frame import Cursor, Entries, Frame, encode
 from sanic_dispatch.live.line import Line
@@ -84,15 +84,12 @@ class LineView(ABC):
     """A view of the line as keys and objects."""
 
     def __init__(self, line: Line, epoch: str, now_s: NowS) -> None:
+        self.head = Moment(0)
+        """The moment of the last change that is visible here."""
         self._line = line
         self._view = View(epoch, now_s)
         self._seen: Moment | None = None
         self._kept: dict[str, Kept] = {}
-
-    @property
-    def head(self) -> Moment:
-        """The moment of the last change that is visible here."""
-        return self._view.head
 
     def refresh(self) -> None:
         """Bring it up to date with the line."""
@@ -101,6 +98,7 @@ class LineView(ABC):
             self._view.begin(self._seen, self._changes())
         elif seen != self._seen:
             self._view.apply(self._seen, self._changes())
+        self.head = self._view.head
 
     def frame_since(self, known: Known) -> Frame:
         """What leads from there to the head."""
@@ -245,7 +243,7 @@ class OrderView:
 
 def _drawn(orders: Iterable[Order], draw: Callable[[Order], dict[str, Any]]) -> Iterator[Item]:
     for order in orders:
-        yield Item(order.key, order.job, draw, order)
+        yield Item(f"order/{order.job.ticket}", order.job, draw, order)
 
 
 def _worker_item(robot: Robot) -> Item:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Outcome, Refused
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.deliveries import Callbacks
-from sanic_dispatch.outcome import Accepted, InDoubt, Outcome, Refused
-from sanic_dispatch.tally import QUICK_S, Histogram
+from sanic_dispatch.dispatch.deliveries import Callbacks
+from sanic_dispatch.observability.histogram import QUICK_S, Histogram
 
 WORDS = {Accepted: "accepted", Refused: "refused", InDoubt: "in_doubt"}
 

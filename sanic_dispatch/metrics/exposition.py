@@ -22,7 +22,7 @@ from sanic_dispatch import __version__
 from sanic_dispatch.live.line import Line
 from sanic_dispatch.live.robots import Doing
 from sanic_dispatch.metrics.sources import Sources
-from sanic_dispatch.tally import CommitTally, Histogram
+from sanic_dispatch.observability.histogram import CommitTally, Histogram
 
 PREFIX = "dispatch_"
 
@@ -198,7 +198,7 @@ class Exposition(Collector):
         )
 
     def _storage(self) -> Iterator[Metric]:
-        tallies = self._sources.pairs.commits()
+        tallies = self._sources.commits
         yield _histograms(
             "commit_duration_seconds",
             "How long it took to make a batch of changes durable.",

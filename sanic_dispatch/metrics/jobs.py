@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from sanic_dispatch.events import Event, Events, Kind
-from sanic_dispatch.job import Job, Stage, State, Way
-from sanic_dispatch.tally import Histogram
+from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.job import Job, Stage, State, Way
+from sanic_dispatch.core.timestamps import from_rfc3339
+from sanic_dispatch.dispatch.event_bus import EventBus
+from sanic_dispatch.observability.histogram import Histogram
 
 LONG_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Ends of buckets for what people wait for."""
@@ -26,7 +28,7 @@ _OUTCOMES = {
 class JobTally:
     """Counts events by kind, jobs by how they ended, answers by what became of them."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, bus: EventBus) -> None:
         self.events: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
         self.finished: Counter[str] = Counter(
             dict.fromkeys((state.value for state in State if state.is_final), 0)
@@ -37,9 +39,9 @@ class JobTally:
         self.service_s = Histogram(LONG_S)
         """From then, or from the last word that it goes on, until it was done."""
         self._under_way: dict[str, Way] = {}
-        self.catch_up = events.catch_up
+        self.catch_up = bus.catch_up
         """Before it is read: count also what has only just happened."""
-        events.fold_into(self._fold)
+        bus.fold_into(self._fold)
 
     def _fold(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -65,4 +67,4 @@ class JobTally:
         if way is Way.ANSWER:
             self.answers[_OUTCOMES[kind]] += 1
         if kind in _TAKEN:
-            self.wait_s.observe(max(at_s - job.submitted_s, 0.0))
+            self.wait_s.observe(max(at_s - from_rfc3339(job.submitted_at), 0.0))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sanic_dispatch.live.pacer import Loop
-from sanic_dispatch.tally import QUICK_S, Histogram
+from sanic_dispatch.observability.histogram import QUICK_S, Histogram
 
 EVERY_S = 0.25
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.dispatch.watchdog import Watchdog
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.metrics.calls import CountedCallbacks
 from sanic_dispatch.metrics.jobs import JobTally
 from sanic_dispatch.metrics.loop_lag import LoopLag
-from sanic_dispatch.queues.base import Pairs
+from sanic_dispatch.observability.histogram import CommitTally
 from sanic_dispatch.settings import Settings
-from sanic_dispatch.watchdog import Watchdog
 
 
 class Sources(NamedTuple):
@@ -21,7 +22,7 @@ class Sources(NamedTuple):
     settings: Settings
     clock: Clock
     hub: Hub
-    pairs: Pairs
+    commits: Mapping[str, CommitTally]
     jobs: JobTally
     calls: CountedCallbacks
     watchdog: Watchdog

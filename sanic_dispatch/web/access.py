@@ -22,11 +22,12 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self._tokens = {door: Tokens(getattr(settings, f"{door}_tokens")) for door in DOORS}
+        self._closed = {door: tokens for door, tokens in self._tokens.items() if tokens}
 
     def check(self, request: Request, door: str) -> None:
         """Raises Unauthorized where the request does not show a token that the door needs."""
-        tokens = self._tokens[door]
-        if tokens and not tokens.admit(token_of(request)):
+        tokens = self._closed.get(door)
+        if tokens is not None and not tokens.admit(token_of(request)):
             raise Unauthorized(door)
 
     def may_monitor(self, request: Request) -> bool:

@@ -12,6 +12,7 @@ from sanic.http import Http
 
 from sanic_dispatch import strict_json
 from sanic_dispatch.errors import BodyTooLarge, InvalidRequest, WrongMediaType
+from sanic_dispatch.settings import Settings
 from sanic_dispatch.web.context import settings_of
 
 DRAIN_BYTES = 1 << 20
@@ -32,7 +33,7 @@ async def read_json(request: Request) -> bytes:
 
     Raises WrongMediaType, BodyTooLarge or InvalidJson, checked in this order.
     """
-    settings = settings_of(request)
+    settings: Settings = request.app.ctx.settings
     if not _says_json(request):
         await _drain(request, settings.max_body_bytes + DRAIN_BYTES)
         raise WrongMediaType

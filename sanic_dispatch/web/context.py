@@ -7,7 +7,8 @@ from typing import cast
 from sanic import Request
 
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.dispatcher import Dispatcher
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.settings import Settings
 
@@ -15,6 +16,11 @@ from sanic_dispatch.settings import Settings
 def dispatcher_of(request: Request) -> Dispatcher:
     """The one dispatcher."""
     return cast(Dispatcher, request.app.ctx.dispatcher)
+
+
+def queries_of(request: Request) -> Queries:
+    """The lists of what waits and what was finished."""
+    return dispatcher_of(request).queries
 
 
 def settings_of(request: Request) -> Settings:

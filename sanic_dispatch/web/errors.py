@@ -25,6 +25,7 @@ from sanic_dispatch.errors import (
     NotTheHolder,
     QueueFull,
     ShuttingDown,
+    StandingBy,
     StillUnderWay,
     StorageError,
     TooManyOrders,
@@ -56,6 +57,7 @@ STATUS: dict[type[DispatchError], tuple[int, str]] = {
     StillUnderWay: (409, "StillUnderWay"),
     QueueFull: (503, "QueueFull"),
     ShuttingDown: (503, "ShuttingDown"),
+    StandingBy: (503, "NotReady"),
     StorageError: (503, "StorageFailed"),
 }
 """The status of each error of ours, and the word for it in ``Error``."""

@@ -8,9 +8,10 @@ from typing import Any
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import empty
 
+from sanic_dispatch.core.job import State
+from sanic_dispatch.core.state_machine import Placed
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import QueueFull
-from sanic_dispatch.job import State
-from sanic_dispatch.submissions import Submission
 from sanic_dispatch.web import access, idempotency, quota
 from sanic_dispatch.web.answers import NOSNIFF, Response, json_answer
 from sanic_dispatch.web.body import read_json
@@ -74,8 +75,9 @@ async def submit(request: Request) -> HTTPResponse:
     headers = quota.take_one(request)
     data = (await read_json(request)).strip(b" \t\r\n")
     key = idempotency.key_of(request)
+    dispatcher: Dispatcher = request.app.ctx.dispatcher
     try:
-        return _submitted(await dispatcher_of(request).submit(data, key), headers)
+        return _submitted(await dispatcher.submit(data, key), headers)
     except QueueFull as full:
         return problem_of(
             full, eta=_rounded(hub_of(request).line.window_of_next(now_s_of(request)))
@@ -109,34 +111,34 @@ async def cancel(request: Request, job_id: str) -> HTTPResponse:
 
 async def job_answer(request: Request, job_id: str) -> HTTPResponse:
     """A job as it is now; with the result, to the byte, that its worker gave."""
-    submission = await dispatcher_of(request).look_up(job_id)
-    answer = json_answer(_shown(request, submission))
-    if submission.job.result is not None:
+    placed = await dispatcher_of(request).look_up(job_id)
+    answer = json_answer(_shown(request, placed))
+    if placed.job.result is not None:
         assert answer.body
-        answer.body = b'%b,"result":%b}' % (answer.body[:-1], submission.job.result)
+        answer.body = b'%b,"result":%b}' % (answer.body[:-1], placed.job.result)
     return answer
 
 
-def _shown(request: Request, submission: Submission) -> dict[str, Any]:
+def _shown(request: Request, placed: Placed) -> dict[str, Any]:
     """A job as whoever has its id may see it."""
-    job = submission.job
+    job = placed.job
     reason = {"reason": job.reason} if job.reason and job.state in _WITHOUT_RESULT else {}
     return {
         "id": job.id,
         "ticket": job.ticket,
         "state": job.state.value,
-        "position": submission.position,
+        "position": placed.position,
         "submitted_at": job.submitted_at,
         "eta": _eta(request, job.id),
         **reason,
     }
 
 
-def _submitted(submission: Submission, headers: Mapping[str, str]) -> HTTPResponse:
-    headers = {"Location": f"jobs/{submission.job.id}", **headers}
-    if submission.position is None:
+def _submitted(placed: Placed, headers: Mapping[str, str]) -> HTTPResponse:
+    headers = {"Location": f"jobs/{placed.job.id}", **headers}
+    if placed.position is None:
         return Response('"Assigned"', 200, headers, "application/json")
-    body = f'{{"Queued":{{"position":{submission.position}}}}}'
+    body = f'{{"Queued":{{"position":{placed.position}}}}}'
     return Response(body, 202, headers, "application/json")
 
 

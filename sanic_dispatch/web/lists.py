@@ -9,15 +9,15 @@ from typing import Any, cast
 
 from sanic import Blueprint, HTTPResponse, Request
 
+from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidRequest, UnknownJob
-from sanic_dispatch.job import Job, State
-from sanic_dispatch.listing import Listing
 from sanic_dispatch.trail import Trail
 from sanic_dispatch.web import access
 from sanic_dispatch.web.answers import json_answer
+from sanic_dispatch.web.context import queries_of
 from sanic_dispatch.web.openapi.operation import Answer, Parameter, describe, in_json
 from sanic_dispatch.web.openapi.schemas import LISTED_JOB, LISTED_WORKER, STATE, STEP, ref
-from sanic_dispatch.worker import Worker
 
 lists = Blueprint("lists", url_prefix="/operator")
 
@@ -56,7 +56,7 @@ async def list_jobs(request: Request) -> HTTPResponse:
     if word is not None and word not in list(State):
         raise InvalidRequest(f"state is one of {', '.join(State)}")
     limit = _number(request, "limit", PAGE, 1, LARGEST_PAGE)
-    found = await _listing(request).jobs(
+    found = await queries_of(request).jobs(
         State(word) if word else None, _number(request, "after", 0, 0, 2**53), limit
     )
     following = found[-1].ticket if len(found) == limit else None
@@ -84,7 +84,7 @@ async def history(request: Request, ticket: int) -> HTTPResponse:
     """What happened to the job of that ticket, step by step."""
     access.check(request, access.OPERATOR)
     steps = cast(Trail, request.app.ctx.trail).of(ticket)
-    job = await _listing(request).of_ticket(ticket)
+    job = await queries_of(request).of_ticket(ticket)
     if job is None and not steps:
         raise UnknownJob
     return json_answer({"job": _job(job) if job else None, "events": steps})
@@ -101,7 +101,7 @@ async def history(request: Request, ticket: int) -> HTTPResponse:
 async def list_workers(request: Request) -> HTTPResponse:
     """The workers that wait, the oldest first; also those that are set aside."""
     access.check(request, access.OPERATOR)
-    return json_answer({"workers": list(map(_worker, await _listing(request).workers()))})
+    return json_answer({"workers": list(map(_worker, await queries_of(request).workers()))})
 
 
 def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
@@ -109,10 +109,6 @@ def _number(request: Request, name: str, default: int, least: int, most: int) ->
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):
         raise InvalidRequest(f"{name} is a number from {least} to {most}")
     return int(text)
-
-
-def _listing(request: Request) -> Listing:
-    return cast(Listing, request.app.ctx.listing)
 
 
 def _job(job: Job) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
 from typing import cast
@@ -78,7 +78,6 @@ async def follow(request: Request) -> HTTPResponse:
     if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
         return _no_websocket(answer)
     follower = Follower(frames, hub_of(request), request.app.ctx.followers)
-    await _catch_up(request)
     take_over(request, answer, follower)
     try:
         if not _asked(request, "may_follow", unless_wired=True):
@@ -113,7 +112,6 @@ async def look(request: Request) -> HTTPResponse | None:
             return None
         with _refusing():
             _cursor(_parameter(request, "since"))
-            await _catch_up(request)
             frame = hub_of(request).look(_topic(request))
     except Refusal as refusal:
         return refusal.to_answer()
@@ -151,7 +149,6 @@ async def _stream(request: Request) -> None:
     transport = cast(asyncio.Transport, request.transport)
     limit_kernel(transport)
     wire = EventStream(transport.abort)
-    await _catch_up(request, last_id)
     client = _follow(request, wire, since)
     try:
         headers = {**PRIVATE, "X-Accel-Buffering": "no"}
@@ -159,13 +156,6 @@ async def _stream(request: Request) -> None:
         await wire.send_by(cast(HTTPResponse, response).send)
     finally:
         hub_of(request).leave(client)
-
-
-async def _catch_up(request: Request, last_id: str | None = None) -> None:
-    """Hear first of what another process has told already, if that is what is asked for."""
-    with suppress(Refusal, ValueError):
-        since = _cursor(last_id or _parameter(request, "since"))
-        await hub_of(request).catch_up(_topic(request), since)
 
 
 def _follow(request: Request, wire: Wire, since: str | None) -> Client:

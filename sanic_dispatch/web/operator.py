@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from sanic import Blueprint, HTTPResponse, Request
 
-from sanic_dispatch.control import Control, said
+from sanic_dispatch.dispatch.operator import Operator, said
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import access
 from sanic_dispatch.web.answers import json_answer
@@ -69,9 +69,9 @@ _PAUSED = {
     },
 }
 
-JobAct = Callable[[Control, str, str, str], Awaitable[object]]
+JobAct = Callable[[Operator, str, str, str], Awaitable[object]]
 """Does something to the job of that id; why, and who."""
-WorkerAct = Callable[[Control, str, str], Awaitable[object]]
+WorkerAct = Callable[[Operator, str, str], Awaitable[object]]
 """Does something to the worker of that id, for that reason."""
 
 
@@ -80,7 +80,7 @@ WorkerAct = Callable[[Control, str, str], Awaitable[object]]
 async def pause(request: Request) -> HTTPResponse:
     """Hand out nothing more, until further notice."""
     who, why, _ = await _words(request)
-    await _control(request).pause(said(who, why))
+    await _operator(request).pause(said(who, why))
     return json_answer({"paused": dispatcher_of(request).is_paused})
 
 
@@ -89,14 +89,14 @@ async def pause(request: Request) -> HTTPResponse:
 async def resume(request: Request) -> HTTPResponse:
     """Go on."""
     who, why, _ = await _words(request)
-    await _control(request).resume(said(who, why))
+    await _operator(request).resume(said(who, why))
     return json_answer({"paused": dispatcher_of(request).is_paused})
 
 
 async def act_on_job(request: Request, job_id: str, act: JobAct) -> HTTPResponse:
     """Do something to a job, and show it as it is then."""
     who, why, _ = await _words(request)
-    await act(_control(request), job_id, why, who)
+    await act(_operator(request), job_id, why, who)
     return await job_answer(request, job_id)
 
 
@@ -106,19 +106,19 @@ async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
     callback = body.get("callback")
     if not isinstance(callback, str):
         raise InvalidRequest("callback is the worker's callback")
-    await act(_control(request), callback, said(who, why))
+    await act(_operator(request), callback, said(who, why))
     return json_answer({"callback": callback})
 
 
 JOB_ACTS: dict[str, tuple[JobAct, str]] = {
-    "cancel": (Control.cancel, "Cancel a job that waits."),
-    "put-back": (Control.put_back, "Put a job, assigned or failed, back to its own place."),
-    "first": (Control.move_to_front, "Let a job that waits be the next."),
+    "cancel": (Operator.cancel, "Cancel a job that waits."),
+    "put-back": (Operator.put_back, "Put a job, assigned or failed, back to its own place."),
+    "first": (Operator.move_to_front, "Let a job that waits be the next."),
 }
 WORKER_ACTS: dict[str, tuple[WorkerAct, str]] = {
-    "aside": (Control.set_aside, "Give a worker nothing."),
-    "back": (Control.bring_back, "Use a worker again, at its old place."),
-    "drop": (Control.drop, "Forget a worker."),
+    "aside": (Operator.set_aside, "Give a worker nothing."),
+    "back": (Operator.bring_back, "Use a worker again, at its old place."),
+    "drop": (Operator.drop, "Forget a worker."),
 }
 
 for name, (act, text) in JOB_ACTS.items():
@@ -174,5 +174,5 @@ def _who(request: Request) -> str:
     return cast(str, name)
 
 
-def _control(request: Request) -> Control:
-    return cast(Control, request.app.ctx.control)
+def _operator(request: Request) -> Operator:
+    return dispatcher_of(request).operator

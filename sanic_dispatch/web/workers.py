@@ -6,9 +6,10 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic.exceptions import RequestCancelled
 
 from sanic_dispatch.callbacks import Callbacks, parse_callback
-from sanic_dispatch.clock import to_rfc3339
-from sanic_dispatch.dispatcher import Dispatcher
-from sanic_dispatch.job import Job
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.web import access
 from sanic_dispatch.web.answers import Response
 from sanic_dispatch.web.context import dispatcher_of, now_s_of
@@ -21,7 +22,6 @@ from sanic_dispatch.web.openapi.operation import (
     in_json,
 )
 from sanic_dispatch.web.openapi.schemas import CALLBACK_URL, HANDED_JOB, ref
-from sanic_dispatch.worker import Worker
 
 workers = Blueprint("workers")
 

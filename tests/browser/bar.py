@@ -9,12 +9,13 @@ from time import time
 from typing import Any
 from unittest.mock import patch
 
-from sanic_dispatch.clock import SystemClock, to_rfc3339
-from sanic_dispatch.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.clock import SystemClock
+from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.eta import Promise
 from sanic_dispatch.simulation import Engine, Instance, Result, Robot
 from sanic_dispatch.tasks import Tasks
-from sanic_dispatch.worker import Worker
 from tests.kit.proxy import Proxy
 from tests.kit.server import Service, eventually, running_service
 

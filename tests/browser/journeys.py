@@ -173,7 +173,7 @@ async def a_rush(bar: Bar, board: BoardPage) -> Journey:
     await expect(board.page.locator("#ready-others li")).to_have_count(13)
     await expect(board.more("next")).to_have_text("+285")
     yield "rush"
-    await bar.service.app.ctx.control.pause("out of ice")
+    await bar.service.app.ctx.dispatcher.operator.pause("out of ice")
     await expect(board.strip).to_have_text("Die Bar macht kurz Pause")
     yield "paused"
 

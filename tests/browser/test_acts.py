@@ -89,7 +89,7 @@ async def test_what_cannot_be_undone_needs_more_than_two_presses_of_enter(
         await twice(monitor, name)
     await monitor.shelf("Being mixed").click()
     await twice(monitor, "Put back order 1")
-    await bar.service.app.ctx.control.pause("")
+    await bar.service.app.ctx.dispatcher.operator.pause("")
     await bar.robot("Robot Bert")
     await twice(monitor, "Drop Robot Bert")
     assert bar.proxy.count("POST /operator") == 0
@@ -113,7 +113,9 @@ async def test_the_focus_survives_what_happens_behind_a_question(
     await bar.order("Ann", "Ben", "Cleo")
     await monitor.button("Cancel order 3").focus()
     await monitor.page.keyboard.press("Enter")
-    await bar.service.app.ctx.control.move_to_front((await monitor.id_of(3)), "birthday")
+    await bar.service.app.ctx.dispatcher.operator.move_to_front(
+        (await monitor.id_of(3)), "birthday"
+    )
     await monitor.stands_now(3, 1, 2)
     await monitor.page.keyboard.press("Enter")
     await expect(monitor.button("Cancel order 3")).to_be_focused()

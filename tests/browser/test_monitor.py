@@ -8,7 +8,8 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from sanic_dispatch import lifecycle
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import evidence
 from sanic_dispatch.menu import BUILT_IN
 from tests.browser.bar import Bar
 from tests.browser.visitors import Visitors
@@ -80,9 +81,11 @@ async def lose(bar: Bar, job_id: str) -> None:
         return None
 
     bar.service.app.ctx.callbacks.is_pending = unknown
-    now_s = bar.clock.now_s()
-    taken = bar.service.app.ctx.dispatcher.steps.take
-    assert await taken(job_id, lambda job: lifecycle.find_unused(job, now_s))
+    dispatcher = bar.service.app.ctx.dispatcher
+    hold = (await dispatcher.look_up(job_id)).job.hold
+    look = c.LookAtJob(job_id, hold, 0, 0.0, 0.0)
+    found = evidence.Look(pending=True, before="running", after="running")
+    await dispatcher.batches.execute(c.HoldProbed(look, False, found))
 
 
 async def test_an_order_whose_report_was_refused(bar: Bar, visitors: Visitors) -> None:
@@ -184,7 +187,7 @@ async def test_who_waits_has_waited_since_they_came(bar: Bar, visitors: Visitors
     await bar.sees(1, "assigned")
     bar.clock.moved_s = 0.0
     monitor = await visitors.operator()
-    await bar.service.app.ctx.control.put_back(job_id, "glass broke")
+    await bar.service.app.ctx.dispatcher.operator.put_back(job_id, "glass broke")
     await expect(monitor.orders.locator(".elapsed")).to_have_text(re.compile("^10:0"))
 
 
@@ -194,7 +197,7 @@ async def test_a_failed_order_does_not_go_away(bar: Bar, visitors: Visitors) -> 
     (job_id,) = await bar.order("Ann")
     await bar.fail(job_id, robot, "no more mint")
     for other in await bar.order(*[""] * 205):
-        await bar.service.app.ctx.control.cancel(other, "")
+        await bar.service.app.ctx.dispatcher.operator.cancel(other, "")
     monitor = await visitors.operator()
     await expect(monitor.shelf("Finished")).to_have_text("Finished 200")
     await expect(monitor.tile("waiting").locator("+ dd")).to_have_text("1 failed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sanic_dispatch.callbacks import Guard
+from sanic_dispatch.callbacks.outcome import Accepted, Refused
 from sanic_dispatch.errors import CallbackForbidden, SettingsError
-from sanic_dispatch.outcome import Accepted, Refused
 
 NEVER = [
     "169.254.169.254",

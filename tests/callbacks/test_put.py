@@ -12,7 +12,7 @@ import time
 import aiohttp
 import pytest
 
-from sanic_dispatch.outcome import Accepted, InDoubt, Refused
+from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Refused
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 BODY = b'{"Job":{"id":"1","data":{"drink":"mojito"},"submitted_at":"2024"}}'

@@ -6,20 +6,24 @@ A crash leaves everything as it is and goes on with a copy of the folder, as it 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import shutil
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from itertools import count
 from pathlib import Path
 from typing import Self
+from unittest import mock
 
 import ujson
 
-from sanic_dispatch.errors import QueueFull, StorageFailed
-from sanic_dispatch.job import Job, State
-from sanic_dispatch.outcome import Accepted, Outcome, Refused
+from sanic_dispatch.callbacks.outcome import Accepted, Outcome, Refused
+from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.errors import NotAQueue, QueueFull, StorageFailed
 from sanic_dispatch.settings import Mode, Settings
-from sanic_dispatch.worker import Worker
+from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore
 from tests.crash import records
 from tests.crash.records import Delivery, History, Look, Mark, Registration, Submission
 from tests.kit.network import FakeNetwork
@@ -81,8 +85,21 @@ def received(
     )
 
 
+NEW_JOBS = ".jobs.json.new"
+"""What ``jobs.json`` is written to: where there is a folder of this name, it cannot be."""
+
+
+def write_half(descriptor: int, content: bytes) -> None:
+    """There is room for one half of it."""
+    os.write(descriptor, content[: len(content) // 2])
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 class Bar:
-    """Customers and robots of one dispatcher, over restarts."""
+    """Customers and robots of one dispatcher, over restarts.
+
+    The files of CachedJsonFile are brought up to date only by ``checkpoint``.
+    """
 
     def __init__(self, folder: Path, mode: Mode) -> None:
         self.history = History()
@@ -93,14 +110,20 @@ class Bar:
         self._runs = count()
         self._callbacks = count(1)
         self._stack = AsyncExitStack()
+        self._full = ExitStack()
+        never = {"quiet_s": 3600.0}
+        self._unhurried = mock.patch.dict(CachedJsonFileStore.__init__.__kwdefaults__, never)
 
     async def __aenter__(self) -> Self:
+        self._unhurried.start()
         self.data_dir = self._new_folder()
         await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.free_disk()
         await self._stack.aclose()
+        self._unhurried.stop()
 
     async def start(self) -> None:
         """Start on the folder as it is. Raises NotAQueue."""
@@ -108,13 +131,45 @@ class Bar:
         settings = Settings.of(self._mode, data_dir=self.data_dir, fsync=False, **redis)
         self.world = await self._stack.enter_async_context(running_world(settings, self.network))
 
+    async def start_with_what_is_left(self) -> None:
+        """Start on the folder as it is; where that is refused, everything is lost."""
+        try:
+            await self.start()
+        except NotAQueue:
+            self.data_dir = self._new_folder()
+            await self.start()
+
     async def crash(self) -> None:
-        """Nothing happens any more, and what was on disk is there again."""
+        """Nothing happens any more, and what was on disk is there again; it has room."""
         self.history.restarts_s.append(self.watch.now_s())
         left, self.data_dir = self.data_dir, self._new_folder()
         shutil.copytree(left, self.data_dir, dirs_exist_ok=True)
+        shutil.rmtree(self.data_dir / NEW_JOBS, ignore_errors=True)
+        self.free_disk()
         await self._stack.aclose()
         self.network.under_way.clear()
+
+    def fill_disk(self) -> None:
+        """From now on no order can be written."""
+        self.spoil_checkpoints()
+        self._full.enter_context(mock.patch("sanic_dispatch.storage.journal.write_all", write_half))
+
+    def spoil_checkpoints(self) -> None:
+        """From now on ``jobs.json`` cannot be written."""
+        blocker = self.data_dir / NEW_JOBS
+        blocker.mkdir()
+        self._full.callback(blocker.rmdir)
+
+    def free_disk(self) -> None:
+        """Everything can be written again."""
+        self._full.close()
+
+    async def checkpoint(self) -> None:
+        """Bring the files up to date, if that can be."""
+        store = self.world.store
+        if isinstance(store, CachedJsonFileStore):
+            with suppress(StorageFailed):
+                await store.checkpoint()
 
     async def submit(self, data: bytes, key: str | None = None) -> None:
         """An order, and what its customer hears at the latest after the longest wait."""
@@ -149,28 +204,27 @@ class Bar:
             self.world.dispatcher.answered(job)
         await self.world.quiet()
 
-    async def look(self) -> None:
+    def look(self) -> None:
         """What could be taken and used now."""
-        pairs = self.world.pairs
-        jobs = [job.id for job in await pairs.jobs.items() if job.is_free]
-        held = {job.worker.id for job in await pairs.jobs.items() if job.worker}
-        workers = {each.id for each in await pairs.workers.items() if each.is_free} - held
+        jobs = [job.id for job in self.world.jobs() if job.is_free]
+        held = {job.worker.id for job in self.world.jobs() if job.worker}
+        workers = {each.id for each in self.world.workers() if each.is_free} - held
         self.history.looks.append(Look(self.watch.now_s(), frozenset(jobs), frozenset(workers)))
 
     async def look_for_long(self) -> None:
         """Three looks, with more than a second from the first to the last."""
         for _ in range(3):
-            await self.look()
+            self.look()
             self.watch._ticks = count(next(self.watch._ticks) + 600)
             await self.world.clock.advance(0.6)
 
     async def drain(self, robots: int) -> None:
         """Robots come and work until nothing waits; what is still there is written down."""
         for _ in range(100):
-            if not await self.world.pairs.jobs.size():
+            if not self.world.jobs():
                 break
             await self.register(self.robot(robots))
-        jobs = await self.world.pairs.jobs.items()
+        jobs = self.world.jobs()
         self.history.left = {job.id for job in jobs if job.state is State.WAITING}
         self.history.left |= {job.id for job in jobs if job.hold and job.hold.stage != "confirmed"}
 

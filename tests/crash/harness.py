@@ -26,6 +26,7 @@ from tests.kit.server import eventually
 
 CUSTOMERS, ROBOTS = 12, 12
 LOOK_S = 0.3
+SOON = aiohttp.ClientTimeout(total=1.0)
 LONGEST_DRAIN_S = 90.0
 SLACK_S = 0.25
 """How much later than the server a customer or robot of this process may see something."""
@@ -34,7 +35,7 @@ OPTIONS = ("--submit-wait", "0.2", "--callback-timeout", "2")
 
 
 class Harness:
-    """A server, or several that share their queues; their load, and the history of both."""
+    """A server, or several of which one owns the queues; their load, and the history of both."""
 
     def __init__(
         self,
@@ -69,8 +70,14 @@ class Harness:
             server.kill()
         await self._stack.aclose()
 
-    def open(self, pause_s: float = 0.04, rest_s: float | None = None) -> None:
-        """Customers and robots come, and pause between two calls; robots may rest longer."""
+    def open(
+        self, pause_s: float = 0.04, rest_s: float | None = None, quiet_s: float = 0.0
+    ) -> None:
+        """Customers and robots come, and pause between two calls; robots may rest longer.
+
+        After each second of orders nobody orders for ``quiet_s``.
+        """
+        self._load.quiet_s = quiet_s
         for _ in range(CUSTOMERS):
             self._ordering.spawn(self._load.order(self._http, pause_s))
         for number in range(ROBOTS):
@@ -142,11 +149,24 @@ class Harness:
 
     async def ask(self, path: str) -> Any:
         """What an operator is told. Raises aiohttp.ClientError where nothing can be told now."""
+        owner = await self.owner() or self.server
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        running = next((s for s in self.servers if s.is_running), self.server)
-        url = running.url + path
-        async with self._http.get(url, headers=headers, raise_for_status=True) as response:
+        async with self._http.get(
+            owner.url + path, headers=headers, raise_for_status=True
+        ) as response:
             return await response.json()
+
+    async def owner(self) -> Server | None:
+        """The server that owns the queues; None where there is none now."""
+        if len(self.servers) == 1:
+            return self.server
+        for server in self.servers:
+            if server.is_running:
+                with suppress(aiohttp.ClientError, OSError, TimeoutError):
+                    async with self._http.get(server.url + "ready", timeout=SOON) as answer:
+                        if answer.status == 200:
+                            return server
+        return None
 
     def _read_log(self) -> None:
         """What the server says of hand-overs that it began; one that was cut off, before a kill."""

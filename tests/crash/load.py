@@ -19,7 +19,7 @@ from sanic_dispatch.simulation.instance import Instance
 from tests.crash.bar import received
 from tests.crash.records import History, Outcome, Registration, Submission
 
-REFUSED = ("QueueFull", "ShuttingDown")
+REFUSED = ("QueueFull", "ShuttingDown", "NotReady")
 """What says for sure that an order was not taken in."""
 
 RESCUE_S = 0.05
@@ -76,7 +76,7 @@ class WatchedEngine(Engine):
             return await super()._callback(request, method, instance, callback_id)
         began_s, body = monotonic(), await request.read()
         wait = instance._waits.get(callback_id)
-        takes = instance.pending(callback_id) and wait is not None and not wait.result.done()
+        takes = instance.pending(callback_id) and wait is not None and not wait.goes_on
         self._history.deliveries.append(
             received(
                 body,
@@ -92,14 +92,18 @@ class WatchedEngine(Engine):
 class Load:
     """So many customers and robots, against addresses that are not always there.
 
-    Each call goes to any of them; there are at most ``most`` orders.
+    All go to one of them, and after a call that failed to the next one. There are at most ``most``
+    orders.
     """
 
     def __init__(
         self, urls: Sequence[str], history: History, rng: random.Random, most: int = maxsize
     ) -> None:
         self._urls, self._history, self._random, self._most = urls, history, rng, most
+        self.quiet_s = 0.0
+        """For how long nobody orders after each second of orders."""
         self._numbers = count(1)
+        self._at = 0
         self._is_open = True
         self._open: set[bytes] = set()
         self._served: set[bytes] = set()
@@ -107,12 +111,17 @@ class Load:
 
     @property
     def _url(self) -> str:
-        return self._random.choice(self._urls)
+        return self._urls[self._at]
+
+    def _move_on(self, url: str) -> None:
+        """Go to the next address, unless somebody has done so since."""
+        if url == self._url:
+            self._at = (self._at + 1) % len(self._urls)
 
     async def order(self, http: aiohttp.ClientSession, pause_s: float) -> None:
         """A customer: one order after the other, half of them with a key, until closing time."""
         while self._is_open and (number := next(self._numbers)) <= self._most:
-            while self._is_crowded():  # noqa: ASYNC110 - nobody calls when it is less
+            while self._is_crowded() or self._is_quiet():  # noqa: ASYNC110 - nobody calls then
                 await asyncio.sleep(RESCUE_S)
             data = b'{"n": %d, "half": %d.50}' % (number, number)
             key = f"order-{number}" if self._random.random() < 0.5 else None
@@ -128,22 +137,29 @@ class Load:
         """A robot: asks again and again; after a call that failed it says so (``?lost``)."""
         lost = ""
         while True:
+            url = self._url
             try:
-                await instance.call(self._url + "register-worker" + lost, rescue=True)
+                await instance.call(url + "register-worker" + lost, rescue=True)
                 lost = ""
             except CallFailed:
                 lost = "?lost"
+                self._move_on(url)
                 await asyncio.sleep(RESCUE_S)
             await asyncio.sleep(self._random.expovariate(1 / pause_s))
 
     async def _submit(self, http: aiohttp.ClientSession, data: bytes, key: str | None) -> bool:
         """Send it once; whether that settled it."""
-        began_s = monotonic()
-        outcome, job_id = await self._post(http, data, key)
+        began_s, url = monotonic(), self._url
+        outcome, job_id = await self._post(http, url, data, key)
+        if outcome is not Outcome.OK:
+            self._move_on(url)
         self._history.submissions.append(Submission(data, began_s, monotonic(), outcome, job_id))
         if outcome is Outcome.OK and data not in self._served:
             self._open.add(data)
         return outcome is Outcome.OK
+
+    def _is_quiet(self) -> bool:
+        return self._is_open and monotonic() % (1.0 + self.quiet_s) < self.quiet_s
 
     def _is_crowded(self) -> bool:
         news = self._history.deliveries[self._seen :]
@@ -154,13 +170,13 @@ class Load:
         return len(self._open) >= CROWD
 
     async def _post(
-        self, http: aiohttp.ClientSession, data: bytes, key: str | None
+        self, http: aiohttp.ClientSession, url: str, data: bytes, key: str | None
     ) -> tuple[Outcome, str]:
         headers = {"Content-Type": "application/json"}
         if key:
             headers["Idempotency-Key"] = key
         try:
-            async with http.post(self._url + "submit-job", data=data, headers=headers) as response:
+            async with http.post(url + "submit-job", data=data, headers=headers) as response:
                 return await _outcome(response)
         except aiohttp.ClientConnectorError:
             return Outcome.FAILED, ""

@@ -18,7 +18,7 @@ import aiohttp
 import ujson
 
 from sanic_dispatch.settings import Mode
-from tests.kit.server import free_port
+from tests.kit.server import ROOT, free_port
 
 TOKEN = "an-operator-of-the-harness"
 LONGEST_START_S = 30.0
@@ -59,7 +59,11 @@ class Server:
                 stderr=log,
                 stdout=log,
                 process_group=0,
-                env={**os.environ, "SANIC_DISPATCH_OPERATOR_TOKEN": TOKEN},
+                env={
+                    "PYTHONPATH": str(ROOT),
+                    **os.environ,
+                    "SANIC_DISPATCH_OPERATOR_TOKEN": TOKEN,
+                },
             )
         return self._process
 

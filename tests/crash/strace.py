@@ -11,6 +11,9 @@ import pytest
 
 from sanic_dispatch.settings import Mode
 
+JOURNALS = 20
+"""How many journals a test may see begun."""
+
 FILES = {
     Mode.SQLITE: (
         "dispatch.sqlite3",
@@ -18,16 +21,32 @@ FILES = {
         "dispatch.sqlite3-journal",
         ".dispatch.sqlite3.new",
     ),
-    Mode.CACHED_JSON_FILE: (".jobs.json.new", ".dispatch.json.new", ".workers.json.new"),
+    Mode.JSON_FILE: (".jobs.json.new", ".dispatch.json.new", ".workers.json.new"),
 }
-FILES[Mode.JSON_FILE] = FILES[Mode.CACHED_JSON_FILE]
+FILES[Mode.CACHED_JSON_FILE] = (
+    *FILES[Mode.JSON_FILE],
+    *(f"dispatch.journal-{number}" for number in range(1, JOURNALS + 1)),
+)
 
 CALLS = {
     Mode.SQLITE: {"openat": 4, "pwrite64": 20, "fdatasync": 20},
-    Mode.CACHED_JSON_FILE: {"openat": 20, "writev": 20, "fsync": 20, "rename": 20},
-}
-CALLS[Mode.JSON_FILE] = CALLS[Mode.CACHED_JSON_FILE]
-"""What each mode does to its files to store something, and up to which one it is tried."""
+    Mode.JSON_FILE: {"openat": 20, "writev": 20, "fsync": 20, "rename": 20},
+    Mode.CACHED_JSON_FILE: {
+        "openat": 4, "write": 20, "writev": 1, "fdatasync": 20, "fsync": 3, "rename": 1,
+    },
+}  # fmt: skip
+"""What each mode does to its files to store something, and up to which one it is tried.
+
+CachedJsonFile begins a journal, and a ``dispatch.json`` that counts on it, and appends then.
+"""
+
+CHECKPOINT = {
+    "openat": 9, "write": 1, "writev": 3, "fdatasync": 1, "fsync": 8, "rename": 3, "unlink": 1,
+}  # fmt: skip
+"""The same for a checkpoint: a journal is begun, three files are replaced, a journal is removed.
+
+strace counts the calls of each thread, and checkpoints have a thread of their own.
+"""
 
 
 def strace(

@@ -1,5 +1,7 @@
 """Torn files and flipped bits: found, or harmless; never a job less without a word.
 
+Journals are spoilt in tests/storage/test_journals.py.
+
 CRASH_SEED repeats the dice of an earlier run.
 """
 
@@ -14,11 +16,10 @@ from typing import NamedTuple
 
 import pytest
 
+from sanic_dispatch.callbacks.outcome import InDoubt
 from sanic_dispatch.errors import NotAQueue
-from sanic_dispatch.events import Events
-from sanic_dispatch.outcome import InDoubt
-from sanic_dispatch.queues import open_queues
 from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.storage.opening import open_store
 from tests.kit.network import FakeNetwork
 from tests.kit.world import running_world, worker
 
@@ -70,9 +71,9 @@ async def counted(folder: Path, mode: Mode) -> Counts:
     shutil.copytree(folder, tried)
     settings = Settings.of(mode, data_dir=tried, fsync=False)
     try:
-        async with open_queues(settings, Events()) as pairs:
-            jobs, finished = await pairs.jobs.items(), await pairs.jobs.all_finished()
-            return Counts(len(jobs) + len(finished), len(await pairs.workers.items()))
+        async with open_store(settings) as store:
+            stored = await store.load()
+            return Counts(len(stored.jobs), len(stored.workers))
     except NotAQueue as error:
         if error.path.read_bytes() != (folder / error.path.name).read_bytes():
             raise AssertionError("it was refused, and changed all the same") from error
@@ -128,7 +129,7 @@ def flips_before_the_end(content: bytes) -> Iterator[bytes]:
 async def never_less(mode: Mode, name: str, spoil: Spoil, folder: Path) -> None:
     """Spoil a file of a used folder in many ways."""
     print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
-    used = await used_folder(folder, mode, is_clean=name == "dispatch.sqlite3")
+    used = await used_folder(folder, mode, is_clean=not name.endswith("-wal"))
     right = await counted(used, mode)
     content = (used / name).read_bytes()
     refused = 0

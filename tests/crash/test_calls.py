@@ -1,4 +1,4 @@
-"""The server dies at its n-th write, fsync or rename; or such a call fails.
+"""The server dies at its n-th write, sync, rename or unlink; or such a call fails.
 
 CRASH_SEED repeats the dice of an earlier run.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +16,14 @@ import pytest
 
 from sanic_dispatch.settings import Mode
 from tests.crash.harness import Harness
-from tests.crash.server import DURABLE, Ended
-from tests.crash.strace import CALLS, has_injected, need, strace
+from tests.crash.server import DURABLE, Ended, Server
+from tests.crash.shop import Shop
+from tests.crash.strace import CALLS, CHECKPOINT, has_injected, need, strace
 from tests.kit.server import eventually
 
 IS_TORTURE = "TORTURE" in os.environ
 SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))
+CACHED = Mode.CACHED_JSON_FILE
 LONGEST_S = 30.0
 """How long to wait for a fault: on a busy machine many changes share one write."""
 
@@ -41,12 +44,16 @@ class Point(NamedTuple):
 
 def points() -> list[Point]:
     """All there are, or one of each mode that the dice say."""
-    rng = random.Random(SEED)
-    chosen = []
-    for mode in DURABLE:
-        of_mode = [Point(mode, c, n) for c, last in CALLS[mode].items() for n in range(1, last + 1)]
-        chosen += of_mode if IS_TORTURE else [rng.choice(of_mode)]
-    return chosen
+    return [point for mode in DURABLE for point in chosen(mode, CALLS[mode])]
+
+
+def chosen(mode: Mode, calls: Mapping[str, int]) -> list[Point]:
+    """All points at these calls, or one that the dice say."""
+    points = [Point(mode, call, n) for call, last in calls.items() for n in range(1, last + 1)]
+    return points if IS_TORTURE else [random.Random(SEED).choice(points)]
+
+
+in_checkpoints = pytest.mark.parametrize("point", chosen(CACHED, CHECKPOINT), ids=str)
 
 
 @pytest.mark.timeout(120)
@@ -64,15 +71,49 @@ async def test_nothing_is_lost_when_calls_fail(point: Point, tmp_path: Path) -> 
     await suffer(point, f"error={error}", f"{point.n}..{point.n + 2}", tmp_path)
 
 
-async def suffer(point: Point, what: str, when: str, folder: Path) -> None:
-    """A life with this fault, under load, and one without, to the drain."""
+@pytest.mark.timeout(120)
+@in_checkpoints
+async def test_nothing_is_lost_when_it_dies_in_a_checkpoint(point: Point, tmp_path: Path) -> None:
+    """C1 to C6: whichever files are new already, and whatever is left of the journals."""
+    await suffer_in_a_checkpoint(point, "signal=KILL", f"{point.n}", tmp_path)
+
+
+@pytest.mark.timeout(120)
+@in_checkpoints
+async def test_nothing_is_lost_when_a_checkpoint_fails(point: Point, tmp_path: Path) -> None:
+    """C1 to C6: the journals stay until the files have everything."""
+    error = "EIO" if point.n % 2 else "ENOSPC"
+    await suffer_in_a_checkpoint(point, f"error={error}", f"{point.n}..{point.n + 2}", tmp_path)
+
+
+async def suffer_in_a_checkpoint(point: Point, what: str, when: str, folder: Path) -> None:
+    """The same, with rests in which the files are brought up to date.
+
+    It begins as a kill has left it: then only checkpoints replace files.
+    """
+    need("strace")
+    data_dir = folder / "data"
+    data_dir.mkdir()
+    server = Server(data_dir, point.mode)
+    await server.start()
+    async with Shop(server) as shop:
+        assert await shop.register() == 202
+    server.kill()
+    await suffer(point, what, when, folder, quiet_s=2.5)
+
+
+async def suffer(point: Point, what: str, when: str, folder: Path, quiet_s: float = 0.0) -> None:
+    """A life with this fault, under load, and one without, to the drain.
+
+    With ``quiet_s`` nobody orders for so long, again and again.
+    """
     need("strace")
     print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     data_dir = folder / "data"
     async with Harness(data_dir, point.mode, random.Random(SEED)) as harness:
         with suppress(Ended):
             await harness.server.start(strace(data_dir, point.mode, point.call, what, when))
-        harness.open()
+        harness.open(quiet_s=quiet_s)
 
         async def has_come() -> bool:
             return not harness.server.is_running or has_injected(data_dir)

@@ -11,8 +11,10 @@ from time import monotonic
 
 import pytest
 
-from sanic_dispatch.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.settings import Mode
+from sanic_dispatch.storage.journal import journals_in
+from sanic_dispatch.storage.records import encode_job
 from tests.crash.server import DURABLE, Ended, Server
 from tests.crash.shop import Shop
 from tests.crash.strace import missing, need, strace
@@ -24,8 +26,12 @@ SIZE = 2**20
 ROOM = 100_000
 BIG = {"text": "x" * 2000}
 BACK_S = 1.0
-READ_ONLY = {Mode.SQLITE: ("pwrite64", "60+")}
-"""At which call a mode notices that its disk is read-only; the others, when they open a file."""
+READ_ONLY = {
+    Mode.SQLITE: ("pwrite64", "60+"),
+    Mode.JSON_FILE: ("openat", "20+"),
+    Mode.CACHED_JSON_FILE: ("write", "20+"),
+}
+"""At which call a mode notices that its disk is read-only."""
 
 
 @contextmanager
@@ -81,7 +87,7 @@ async def test_a_full_disk(mode: Mode, tmp_path: Path) -> None:
             while (status := await shop.register()) == 200:
                 handed += 1
             assert status == 503
-            assert handed == 0 or mode is Mode.SQLITE  # the others write everything anew
+            assert handed == 0 or mode is Mode.SQLITE  # the others need more room than for an order
             assert await shop.health() == 200
             assert await shop.jobs() == shop.taken_in[handed:]
             filler.unlink()
@@ -93,6 +99,40 @@ async def test_a_full_disk(mode: Mode, tmp_path: Path) -> None:
 
 async def is_taken_in(shop: Shop) -> bool:
     return await shop.order(BIG) == 202
+
+
+async def test_a_disk_that_is_too_full_for_a_checkpoint(tmp_path: Path) -> None:
+    """C1: orders are taken in for as long as the journal has room, and outlive a kill; once there
+    is room for the files too they are brought up to date, and the journal goes."""
+    with mounted(tmp_path / "disk") as disk:
+        server, filler = Server(disk, Mode.CACHED_JSON_FILE), disk / "filler"
+        async with shop_on(server) as shop:
+            for _ in range(100):
+                assert await shop.order(BIG) == 202
+            fill(filler)
+            await eventually(lambda: has_said(server, "storage.checkpoint_failed"), 20)
+            assert await shop.order(BIG) == 202
+            server.kill()
+            assert len(journals_in(disk)) > 0
+            await server.start()
+            assert await shop.jobs() == shop.taken_in
+            assert await shop.order(BIG) == 202
+            filler.unlink()
+            last = shop.taken_in[-1].encode()
+            await eventually(lambda: is_checkpointed(disk, last), 20)
+            assert await shop.jobs() == shop.taken_in
+        assert await restarted(server) == shop.taken_in
+
+
+async def has_said(server: Server, event: str) -> bool:
+    return any(line["event"] == event for line in server.lines())
+
+
+async def is_checkpointed(folder: Path, last: bytes) -> bool:
+    """Whether the files have an order, and only an empty journal is left."""
+    jobs, journals = folder / "jobs.json", list(journals_in(folder).values())
+    is_there = jobs.exists() and last in jobs.read_bytes()
+    return is_there and [path.read_bytes().count(b"\n") for path in journals] == [1]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +157,7 @@ async def test_a_disk_that_is_full_at_a_restart(tmp_path: Path) -> None:
     need("strace")
     held = Hold(worker("c1", "i1"), Way.PUT, Stage.UNDER_WAY, 1.0)
     cut_off = Job("0" * 32, 1, b"1", AT, 1.0, State.ASSIGNED, held)
-    (tmp_path / "jobs.json").write_bytes(b"[" + cut_off.to_stored() + b"]")
+    (tmp_path / "jobs.json").write_bytes(b"[" + encode_job(cut_off) + b"]")
     (tmp_path / "dispatch.json").write_text('{"version":1,"facts":{"secret":"00"},"finished":[]}')
     mode = Mode.CACHED_JSON_FILE
     await refuses_to_start(
@@ -154,7 +194,7 @@ async def test_a_disk_that_becomes_read_only(mode: Mode, tmp_path: Path) -> None
     folder = tmp_path / "data"
     folder.mkdir()
     server = Server(folder, mode)
-    call, when = READ_ONLY.get(mode, ("openat", "20+"))
+    call, when = READ_ONLY[mode]
     wrap = strace(folder, mode, call, "error=EROFS", when, folder_too=False)
     async with shop_on(server, *wrap) as shop:
         while (status := await shop.order({})) == 202:

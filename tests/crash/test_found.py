@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sanic_dispatch.job import State
-from sanic_dispatch.outcome import InDoubt
+from sanic_dispatch.callbacks.outcome import InDoubt
+from sanic_dispatch.core.job import State
 from sanic_dispatch.settings import Mode
 from tests.crash.bar import Bar
 from tests.crash.history import check
@@ -23,11 +23,11 @@ async def test_a_worker_that_refused_while_the_disk_was_full_comes_back(tmp_path
         robot = bar.robot(1)
         await bar.register(robot)
         bar.network.refusing[robot.id] = refuse = asyncio.Event()
-        refuse.set()
-        full = bar.data_dir / ".workers.json.new"
-        full.mkdir()
         await bar.submit(b"1")
-        full.rmdir()
+        bar.fill_disk()
+        refuse.set()
+        await bar.world.quiet()
+        bar.free_disk()
         bar.network.pending[robot.id] = True
         for _ in range(10):
             await bar.world.clock.advance(60)

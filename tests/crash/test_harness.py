@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from sanic_dispatch.clock import to_rfc3339
+from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.settings import Mode
 from tests.crash.harness import Harness
 from tests.crash.records import Mark, Outcome, Submission

@@ -16,18 +16,19 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sanic_dispatch import lifecycle
-from sanic_dispatch.dispatcher import Dispatcher
-from sanic_dispatch.errors import NotAQueue
-from sanic_dispatch.events import Kind, Note
-from sanic_dispatch.job import Job
-from sanic_dispatch.queues import array_file, commit
-from sanic_dispatch.queues.base import Enqueued
-from sanic_dispatch.queues.index import Index
-from sanic_dispatch.queues.pairs import LocalPairs
-from sanic_dispatch.registrations import Registrations
-from sanic_dispatch.seal import Seal
+from sanic_dispatch.core import lifecycle, matching
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.receipts import Receipts
+from sanic_dispatch.core.state_machine import StateMachine
+from sanic_dispatch.core.tables import JobTable, Tables
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.batches import Batches
+from sanic_dispatch.errors import NotAQueue, StorageFailed
 from sanic_dispatch.settings import Mode
+from sanic_dispatch.storage import journal, json_folder
+from sanic_dispatch.storage.cached_json_file import JournaledFiles
+from sanic_dispatch.storage.checkpoint import CheckpointFiles
+from sanic_dispatch.storage.journal import Journal, JournalRead, journals_in
 from tests.crash.bar import Bar
 from tests.crash.history import check
 
@@ -44,6 +45,7 @@ async def story(bar: Bar, mode: Mode) -> None:
     await a_backlog(bar)
     await a_rush(bar)
     await a_refusal(bar)
+    await a_refusal_while_another_waits(bar)
     await a_used_callback(bar)
     if mode.is_durable:
         await a_crash_during_a_hand_over(bar)
@@ -51,6 +53,9 @@ async def story(bar: Bar, mode: Mode) -> None:
         await a_full_disk(bar)
         await a_damaged_file(bar, lambda content: content[: len(content) // 2])
         await a_damaged_file(bar, lambda content: content.replace(b'"submitted_at"', b'"x"', 1))
+    if mode is Mode.CACHED_JSON_FILE:
+        await a_checkpoint_without_room(bar)
+        await a_damaged_journal(bar)
     await bar.drain(robots=9)
 
 
@@ -88,6 +93,18 @@ async def a_refusal(bar: Bar) -> None:
         await bar.register(bar.robot(n))
 
 
+async def a_refusal_while_another_waits(bar: Bar) -> None:
+    """A robot refuses an order, and the one behind it has waited for that."""
+    refusing = bar.robot(23)
+    bar.network.refusing[refusing.id] = refuse = asyncio.Event()
+    bar.network.states[refusing.instance_url] = "stopped"
+    await bar.register(refusing)
+    await bar.register(bar.robot(24))
+    refuse.set()
+    await bar.submit(order(23))
+    await bar.look_for_long()
+
+
 async def a_used_callback(bar: Bar) -> None:
     """A robot gets its order by PUT, and repeats the call that it was the answer to."""
     robot = bar.robot(25)
@@ -114,28 +131,55 @@ async def a_crash_during_a_hand_over(bar: Bar) -> None:
 
 
 async def a_full_disk(bar: Bar) -> None:
-    """Writes fail before they have begun; once a robot asks after that, once the service dies."""
-    blocker = bar.data_dir / ".jobs.json.new"
-    blocker.mkdir()
+    """Writes fail half-way; once a robot asks after that, once the service dies."""
+    bar.fill_disk()
     await bar.submit(order(40))
-    blocker.rmdir()
+    bar.free_disk()
     await bar.register(bar.robot(40))
     await bar.submit(order(41))
-    blocker.mkdir()
+    bar.fill_disk()
     await bar.submit(order(42))
+    bar.free_disk()
+    await bar.submit(order(43))
+    bar.fill_disk()
+    await bar.submit(order(44))
     await bar.crash()
-    (bar.data_dir / blocker.name).rmdir()
-    await bar.start()
+    await bar.start_with_what_is_left()
 
 
 async def a_damaged_file(bar: Bar, damage: Callable[[bytes], bytes]) -> None:
     """The disk spoils a file; it is put right where the service says so."""
-    number = 50 + len(bar.history.restarts_s)
-    await bar.submit(order(number))
+    await bar.submit(order(50 + len(bar.history.restarts_s)))
+    await bar.checkpoint()
     await bar.crash()
-    path = bar.data_dir / "jobs.json"
+    await start_on(bar, "jobs.json", damage)
+
+
+async def a_checkpoint_without_room(bar: Bar) -> None:
+    """The files cannot be brought up to date, and then the service dies."""
+    await bar.submit(order(70))
+    bar.spoil_checkpoints()
+    await bar.checkpoint()
+    await bar.submit(order(71))
+    await bar.crash()
+    await bar.start_with_what_is_left()
+
+
+async def a_damaged_journal(bar: Bar) -> None:
+    """The disk spoils what was appended, before its last line."""
+    await bar.submit(order(72))
+    await bar.submit(order(73))
+    await bar.crash()
+    *_, path = journals_in(bar.data_dir).values()
+    await start_on(bar, path.name, lambda content: content.replace(b'"n": 72', b'"n": 73'))
+
+
+async def start_on(bar: Bar, name: str, damage: Callable[[bytes], bytes]) -> None:
+    """Start on a file that was damaged, or on the right one where that is refused."""
+    path = bar.data_dir / name
     content = path.read_bytes()
     path.write_bytes(damage(content))
+    assert path.read_bytes() != content
     try:
         await bar.start()
     except NotAQueue:
@@ -155,56 +199,92 @@ async def test_the_dispatcher_passes(mode: Mode, tmp_path: Path) -> None:
 # ---- the mutants
 
 
-def newest_first(index: Index[Any]) -> Any:
+def newest_first(table: JobTable) -> Job | None:
     """The file queues took the newest."""
-    return index._free[-1] if index._free else None
+    return table.waiting()[-1] if table.waiting() else None
 
 
-async def offer_after_a_look(pairs: LocalPairs, job: Job, now_s: float) -> Any:
-    """A job was lined up after a look at the workers, and in between a worker came."""
-    worker = pairs.workers.oldest()
-    await asyncio.sleep(0)
-    if worker is not None:
-        return await OFFER(pairs, job, now_s)
-    return Enqueued(*await pairs.jobs.append(job, [Note(Kind.JOB_SUBMITTED, now_s)]))
+class Look:
+    """What was free before the commands of this turn: who came since then was not seen."""
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self.worker: Worker | None = None
+
+    def gather(self, batches: Batches) -> None:
+        """Look first, and apply the commands then."""
+        tables = batches._machine.tables
+        self.job, self.worker = tables.jobs.first(), tables.workers.first()
+        GATHER(batches)
+
+    def match_job(self, tables: Tables) -> Worker | None:
+        """A job was lined up after a look at the workers, and in between a worker came."""
+        return self.worker if self.worker is tables.workers.first() else None
+
+    def match_worker(self, tables: Tables) -> Job | None:
+        """The same for a worker."""
+        return self.job if self.job is tables.jobs.first() else None
 
 
-async def ask_after_a_look(pairs: LocalPairs, worker: Any, now_s: float) -> Any:
-    """The same for a worker."""
-    job = pairs.jobs.oldest()
-    await asyncio.sleep(0)
-    if job is not None:
-        return await ASK(pairs, worker, now_s)
-    await pairs.workers.append(worker, [Note(Kind.WORKER_REGISTERED, now_s)])
-    return None
+LOOK = Look()
 
 
-def nothing_if_unreadable(*args: Any) -> Iterator[Any]:
+def nothing_if_unreadable(*args: Any) -> list[Any]:
     """A torn file was an empty queue."""
     try:
-        return iter(list(ROWS_OF(*args)))
+        return list(READ_ARRAY(*args))
     except NotAQueue:
-        return iter(())
+        return []
 
 
 def readable_entries(*args: Any) -> Iterator[Any]:
     """What did not parse was left out."""
-    rows = ROWS_OF(*args)
     with suppress(NotAQueue):
-        yield from rows
+        yield from READ_ARRAY(*args)
 
 
-def succeed_anyway(batch: list[Any], _: Exception) -> None:
+def empty_if_unreadable(path: Path, number: int) -> JournalRead:
+    """A damaged journal is an empty one."""
+    try:
+        return READ_JOURNAL(path, number)
+    except NotAQueue:
+        return JournalRead(path, [], 0, 0)
+
+
+def lines_before_the_first_bad_one(*args: Any) -> Iterator[Any]:
+    """A damaged journal ends where its damage begins."""
+    with suppress(NotAQueue):
+        yield from LINES_OF(*args)
+
+
+async def committed_anyway(batches: Batches, batch: Any) -> bool:
     """A failed write was logged, and acknowledged all the same."""
-    commit._succeed(batch)
+    with suppress(StorageFailed):
+        return await IS_COMMITTED(batches, batch)
+    return True
 
 
-def fail_and_keep(batch: list[Any], error: Exception) -> None:
+def refuse_and_keep(batches: Batches, pending: Any, error: Exception) -> None:
     """A failed write is refused, and stays in memory."""
-    for each in batch:
-        with suppress(Exception):
-            each.apply()
-        each.done.set_exception(commit.StorageFailed(str(error)))
+    for entry in pending.entries:
+        entry.refuse(error)
+
+
+def leave_half_a_line(_: Journal, error: OSError) -> None:
+    """A failed write is refused, and its beginning stays in the journal."""
+    raise StorageFailed(str(error)) from error
+
+
+def unlink_first(files: JournaledFiles, snapshot: Any, number: int, *rest: Any) -> None:
+    """Journals are removed before the files have what is in them."""
+    files._remove_journals(number)
+    WRITE_CHECKPOINT(files, snapshot, number, *rest)
+
+
+def number_first(files: CheckpointFiles, snapshot: Any, number: int, pace: Any) -> None:
+    """``dispatch.json`` says that the journal is in the files before it is."""
+    files.write_ledger(snapshot, json_folder.JOURNALED, number, pace)
+    WRITE_FILES(files, snapshot, number, pace)
 
 
 def to_the_tail(job: Job, *args: Any) -> Any:
@@ -224,21 +304,19 @@ def forgotten_hold(job: Job, _policy: Any, now_s: float) -> Any:
     return lifecycle.release(job, now_s, "restarted")
 
 
-async def no_repeat(_: Registrations, __: Any) -> tuple[bool, None]:
-    """A callback that was used up is a new one."""
-    return False, None
+def nothing(*_: Any) -> None:
+    """It is not done, or nothing is found."""
 
 
-async def no_job(_: Registrations, __: Any) -> None:
-    """And nobody remembers what it was used for."""
-
-
-def another_id(_: Seal, __: str | None) -> str:
+def another_id(_: Receipts, __: str | None) -> str:
     """A repeat is a job of its own."""
     return secrets.token_hex(16)
 
 
-OFFER, ASK, ROWS_OF = LocalPairs.offer, LocalPairs.ask, array_file.rows_of
+GATHER, IS_COMMITTED = Batches._gather, Batches._is_committed
+READ_ARRAY, READ_JOURNAL = json_folder.read_array, json_folder.read_journal
+LINES_OF = journal.lines_of
+WRITE_CHECKPOINT, WRITE_FILES = JournaledFiles.write_checkpoint, CheckpointFiles.write
 FREE, TO_WIRE = lifecycle._free, Job.to_wire
 
 
@@ -250,27 +328,39 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = {
-    "last in, first out": Mutant("C4", [(Index, "oldest_free", newest_first)]),
+    "last in, first out": Mutant("C4", [(JobTable, "first", newest_first)]),
     "register and submit race": Mutant(
         "C5",
         [
-            (LocalPairs, "offer", offer_after_a_look),
-            (LocalPairs, "ask", ask_after_a_look),
-            (Dispatcher, "_wake", lambda _: None),
+            (Batches, "_gather", lambda batches: LOOK.gather(batches)),
+            (matching, "match_job", LOOK.match_job),
+            (matching, "match_worker", LOOK.match_worker),
+            (StateMachine, "_pair_all", nothing),
         ],
     ),
-    "nobody wakes the pairing": Mutant("C5", [(Dispatcher, "_wake", lambda _: None)]),
-    "a torn file is empty": Mutant("C1", [(array_file, "rows_of", nothing_if_unreadable)]),
-    "an entry is dropped": Mutant("C1", [(array_file, "rows_of", readable_entries)]),
-    "acknowledged on a failed write": Mutant("C1", [(commit, "_fail", succeed_anyway)]),
-    "refused, and kept": Mutant("C6", [(commit, "_fail", fail_and_keep)]),
+    "nobody pairs those who wait": Mutant("C5", [(StateMachine, "_pair_all", nothing)]),
+    "a torn file is empty": Mutant("C1", [(json_folder, "read_array", nothing_if_unreadable)]),
+    "an entry is dropped": Mutant("C1", [(json_folder, "read_array", readable_entries)]),
+    "a damaged journal is empty": Mutant(
+        "C1", [(json_folder, "read_journal", empty_if_unreadable)]
+    ),
+    "a batch is dropped": Mutant("C1", [(journal, "lines_of", lines_before_the_first_bad_one)]),
+    "acknowledged on a failed write": Mutant("C1", [(Batches, "_is_committed", committed_anyway)]),
+    "refused, and kept": Mutant("C6", [(Batches, "_take_back", refuse_and_keep)]),
+    "half a line stays": Mutant("C1", [(Journal, "_cut_back", leave_half_a_line)]),
+    "a journal is unlinked before its checkpoint": Mutant(
+        "C1", [(JournaledFiles, "write_checkpoint", unlink_first)]
+    ),
+    "a checkpoint counts before it is written": Mutant(
+        "C1", [(CheckpointFiles, "write", number_first)]
+    ),
     "to the tail": Mutant("C4", [(lifecycle, "_free", to_the_tail)]),
     "encoded anew": Mutant("C2", [(Job, "to_wire", encoded_anew)]),
     "given to the next after a restart": Mutant("C3", [(lifecycle, "restart", forgotten_hold)]),
     "a used callback is used again": Mutant(
-        "C3", [(Registrations, "_repeat", no_repeat), (Registrations, "_held_by_key", no_job)]
+        "C3", [(JobTable, "at_callback", nothing), (StateMachine, "_held_by", nothing)]
     ),
-    "a repeat is another job": Mutant("C2", [(Seal, "job_id", another_id)]),
+    "a repeat is another job": Mutant("C2", [(Receipts, "job_id", another_id)]),
 }
 
 

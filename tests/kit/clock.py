@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 START_S = 1_732_412_340.0
+
+
+class FakeTimer:
+    """A call that comes when the clock is advanced far enough, unless it is called off."""
+
+    def __init__(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self.call, self.args = call, args
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+def wake(sleeper: asyncio.Future[None]) -> None:
+    """End a sleep that nobody has broken off."""
+    if not sleeper.done():
+        sleeper.set_result(None)
 
 
 class FakeClock:
@@ -15,7 +34,7 @@ class FakeClock:
     def __init__(self) -> None:
         self.elapsed_s = 0.0
         self._offset_s = START_S
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._timers: list[tuple[float, int, FakeTimer]] = []
         self._order = count()
 
     def now_s(self) -> float:
@@ -26,8 +45,13 @@ class FakeClock:
 
     async def sleep(self, seconds: float) -> None:
         woken = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self.elapsed_s + seconds, next(self._order), woken))
+        self.call_later(seconds, wake, woken)
         await woken
+
+    def call_later(self, seconds: float, call: Callable[..., object], *args: Any) -> FakeTimer:
+        timer = FakeTimer(call, args)
+        heapq.heappush(self._timers, (self.elapsed_s + seconds, next(self._order), timer))
+        return timer
 
     def jump(self, seconds: float) -> None:
         """Somebody sets the wall clock, forwards or back."""
@@ -37,11 +61,12 @@ class FakeClock:
         """Let so much time pass, and everything that is due happen at its time."""
         end_s = self.elapsed_s + seconds
         await settle()
-        while self._sleepers and self._sleepers[0][0] <= end_s:
-            self.elapsed_s, _, woken = heapq.heappop(self._sleepers)
-            if not woken.done():
-                woken.set_result(None)
-            await settle()
+        while self._timers and self._timers[0][0] <= end_s:
+            at_s, _, timer = heapq.heappop(self._timers)
+            if not timer.is_cancelled:
+                self.elapsed_s = at_s
+                timer.call(*timer.args)
+                await settle()
         self.elapsed_s = end_s
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sanic_dispatch.outcome import InDoubt, Refused
+from sanic_dispatch.callbacks.outcome import InDoubt, Refused
 from sanic_dispatch.settings import Mode, Settings
 from tests.kit.network import FakeNetwork
 from tests.kit.world import running_world, worker
@@ -23,16 +23,16 @@ async def used(folder: Path, mode: Mode) -> Settings:
         ids = [(await world.submit({"n": n})).job.id for n in range(6)]
         await world.register(worker("c1"))
         await world.register(worker("c2", "i2"))
-        await world.dispatcher.control.move_to_front(ids[5], "a guest of honour")
+        await world.dispatcher.operator.move_to_front(ids[5], "a guest of honour")
         refusing, silent = worker("c3", "i3"), worker("c4", "i4")
-        await world.dispatcher.control.pause("a story")
+        await world.dispatcher.operator.pause("a story")
         for robot in (refusing, silent, worker("c5", "i5")):
             await world.register(robot)
         network.outcomes = {refusing.id: [Refused("503")], silent.id: [InDoubt("no answer")]}
         network.pending[refusing.id] = False
-        await world.dispatcher.control.resume("over")
+        await world.dispatcher.operator.resume("over")
         await world.quiet()
-        await world.dispatcher.control.pause("the end")
+        await world.dispatcher.operator.pause("the end")
     return settings
 
 

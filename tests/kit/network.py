@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sanic_dispatch.outcome import Accepted, Outcome
+from sanic_dispatch.callbacks.outcome import Accepted, Outcome
 
 
 @dataclass

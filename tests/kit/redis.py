@@ -16,7 +16,7 @@ from time import monotonic, sleep
 import pytest
 
 from sanic_dispatch.settings import Mode
-from tests.kit.server import free_port
+from tests.kit.ports import free_port
 
 STARTING_S = 20.0
 

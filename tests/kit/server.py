@@ -21,6 +21,7 @@ from sanic_dispatch.app import create_app
 from sanic_dispatch.listen import listening_socket
 from sanic_dispatch.serving import serving
 from sanic_dispatch.settings import Mode, Settings
+from tests.kit.ports import free_port as free_port
 
 ROOT = Path(__file__).parents[2]
 """The checkout: a server in another folder runs this code too."""
@@ -57,13 +58,6 @@ async def running_service(**values: Any) -> AsyncIterator[Service]:
         app.config.TOUCHUP = False  # it rewrites Sanic's classes, once a process
         async with serving(app, sock), aiohttp.ClientSession() as http:
             yield Service(f"http://127.0.0.1:{port}/", http, app)
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

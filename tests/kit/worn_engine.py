@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from sanic_dispatch.outcome import Accepted, InDoubt, Outcome, Refused
-from sanic_dispatch.worker import Worker
+from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Outcome, Refused
+from sanic_dispatch.core.worker import Worker
 
 KNOWN_AFTER_DELETION_S = 30.0
 

@@ -9,15 +9,17 @@ from typing import Any
 
 import ujson
 
-from sanic_dispatch import lifecycle
-from sanic_dispatch.clock import to_rfc3339
-from sanic_dispatch.events import Events, Kind, Note
-from sanic_dispatch.job import Job, Way
+from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core.events import Event, Kind, Note
+from sanic_dispatch.core.job import Job, Way
+from sanic_dispatch.core.rules import Step
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Key, Worker
+from sanic_dispatch.dispatch.event_bus import EventBus
 from sanic_dispatch.live.frame import Frame
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.wire import has_room
-from sanic_dispatch.rules import Policy, Step
-from sanic_dispatch.worker import Key, Worker
 from tests.kit.clock import START_S
 
 
@@ -135,7 +137,7 @@ class Story:
 
     def __init__(self, loop: FakeLoop | None = None) -> None:
         self.loop = loop or FakeLoop()
-        self.events = Events()
+        self.bus = EventBus()
         self.jobs: dict[int, Job] = {}
         self._last_ticket = 0
         self._policy = Policy()
@@ -144,9 +146,13 @@ class Story:
     def now_s(self) -> float:
         return self.loop.now_s()
 
+    def tell(self, call: Callable[[Event], None]) -> None:
+        """Tell each event that comes."""
+        self.bus.fold_into(lambda events: [call(event) for event in events] and None)
+
     def hub(self, **values: Any) -> Hub:
         """A hub that follows the story."""
-        hub = Hub(self.events, self.loop, self.loop, **values)
+        hub = Hub(self.bus, self.loop, self.loop, **values)
         hub.start()
         return hub
 
@@ -162,12 +168,12 @@ class Story:
     def register(self, name: str, *, kind: Kind = Kind.WORKER_REGISTERED, **values: Any) -> Worker:
         """A worker that waits."""
         worker = robot(name)._replace(**values)
-        self.events.publish(Note(kind, self.now_s), worker=worker)
+        self._publish(Note(kind, self.now_s), worker=worker)
         return worker
 
     def leave(self, worker: Worker, kind: Kind = Kind.WORKER_USED) -> None:
         """A worker that is in the queue no longer."""
-        self.events.publish(Note(kind, self.now_s), worker=worker)
+        self._publish(Note(kind, self.now_s), worker=worker)
 
     def assign(self, ticket: int, worker: Worker | None = None, way: Way = Way.PUT) -> None:
         """The hand-over begins."""
@@ -208,7 +214,7 @@ class Story:
 
     def pause(self, kind: Kind = Kind.DISPATCH_PAUSED) -> None:
         """No hand-overs for a while."""
-        self.events.publish(Note(kind, self.now_s))
+        self._publish(Note(kind, self.now_s))
 
     def serve(self, seconds: float) -> int:
         """A whole life of one order."""
@@ -225,8 +231,13 @@ class Story:
         self._tell(step.job, step.note)
 
     def _tell(self, job: Job, note: Note) -> None:
-        self.jobs[job.ticket] = job._replace(version=job.version + 1)
-        self.events.publish(note, job=self.jobs[job.ticket])
+        self.jobs[job.ticket] = job
+        self._publish(note, job=job)
+
+    def _publish(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
+        worker = job.worker if job else worker
+        number = self.bus.number + 1
+        self.bus.publish([Event(number, note.kind, note.at_s, job, worker, note.reason)])
 
 
 def secret(ticket: int) -> str:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.eta import Bar, Scenario, scenarios, share
-from sanic_dispatch.job import Way
+from sanic_dispatch.core.job import Way
+from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.eta import (
     FEWEST_RATIOS,
     FEWEST_SERVICES,
@@ -22,7 +23,6 @@ from sanic_dispatch.live.eta import (
     quantile,
 )
 from sanic_dispatch.live.line import Line
-from sanic_dispatch.worker import Worker
 from tests.live.kit import Story, robot, secret
 
 services = st.lists(st.floats(0.0, 3600.0), min_size=FEWEST_SERVICES, max_size=60)
@@ -149,7 +149,7 @@ def test_a_fixed_range_is_not_honest() -> None:
 
 def busy_story() -> tuple[Story, Line]:
     story, line = Story(), Line()
-    story.events.subscribe(line.fold)
+    story.tell(line.fold)
     for _ in range(10):
         story.serve(60.0)
     line.expire(story.now_s + 60.0)
@@ -216,7 +216,7 @@ def test_who_waits_behind_a_stuck_robot_is_not_fooled() -> None:
 def test_a_worker_that_never_says_when_it_is_done_teaches_nothing() -> None:
     """Without a key a job counts as done when it was handed over: that is no service time."""
     story, line = Story(), Line()
-    story.events.subscribe(line.fold)
+    story.tell(line.fold)
     for _ in range(10):
         ticket = story.submit()
         worker = robot("curl")._replace(key=None)

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import ujson
 
-from sanic_dispatch.clock import from_rfc3339
-from sanic_dispatch.job import Job, Way
+from sanic_dispatch.core.job import Job, Way
+from sanic_dispatch.core.timestamps import from_rfc3339
+from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.live.history import MOST_OF_A_MINUTE, MOST_OF_THE_HOUR, History, Minute
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.wire import Topic
-from sanic_dispatch.queues.peers import Snapshot
 from tests.live.kit import FakeWire, Story
 
 MONITOR = Topic("monitor")

@@ -10,8 +10,8 @@ import ujson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanic_dispatch.events import Kind
-from sanic_dispatch.job import State
+from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.job import State
 from sanic_dispatch.live import wire as wire_module
 from sanic_dispatch.live.channel import Client, TooManyClients
 from sanic_dispatch.live.frame import Cursor
@@ -114,7 +114,7 @@ def steps_of(story: Story) -> dict[str, Callable[[int], object]]:
         "fail": on(assigned, story.fail),
         "cancel": on(waiting, story.cancel),
         "put back": on((State.FAILED, State.ASSIGNED), story.put_back),
-        "move": on(waiting, lambda ticket: story.move(ticket, -story.events.number - 0.5)),
+        "move": on(waiting, lambda ticket: story.move(ticket, -story.bus.number - 0.5)),
         "register": lambda n: story.register(f"r{n % 5}"),
         "drop": lambda n: story.leave(story.register(f"r{n % 5}"), Kind.WORKER_DROPPED),
         "pause": lambda n: story.pause(Kind.DISPATCH_PAUSED if n % 2 else Kind.DISPATCH_RESUMED),
@@ -230,7 +230,7 @@ def test_what_changes_nothing_here_is_not_told(story: Story, hub: Hub) -> None:
     story.register("r9", kind=Kind.WORKER_DROPPED)
     story.loop.run(0.1)
     assert (len(board.taken), len(monitor.taken)) == (frames[0], frames[1] + 1)
-    assert set(monitor.taken[-1]["patch"]) == {f"log/{story.events.number}"}
+    assert set(monitor.taken[-1]["patch"]) == {f"log/{story.bus.number}"}
 
 
 def test_all_get_the_same_bytes(story: Story, hub: Hub) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from sanic_dispatch.events import Kind
-from sanic_dispatch.job import State, Way
-from sanic_dispatch.lifecycle import blame
+from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.job import State, Way
+from sanic_dispatch.core.lifecycle import blame
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Aside, Cause
 from sanic_dispatch.live import over
 from sanic_dispatch.live.line import Bar, Line
 from sanic_dispatch.live.order import Texts, texts_of
 from sanic_dispatch.live.over import KEEP_FAILED_S, SHOWN_S
 from sanic_dispatch.live.robots import LINGER_S, Doing
-from sanic_dispatch.rules import Policy
-from sanic_dispatch.worker import Aside, Cause
 from tests.live.kit import Story, secret
 
 
@@ -25,7 +25,7 @@ def story() -> Story:
 @pytest.fixture
 def line(story: Story) -> Line:
     line = Line()
-    story.events.subscribe(line.fold)
+    story.tell(line.fold)
     return line
 
 
@@ -65,7 +65,7 @@ def test_a_job_may_be_assigned_when_it_is_first_heard_of(story: Story, line: Lin
     """Stored as held in its first write: it never waits."""
     ticket = story.submit()
     fresh = Line()
-    story.events.subscribe(fresh.fold)
+    story.tell(fresh.fold)
     story.assign(ticket)
     assert fresh.bar() == Bar(robots=1, waiting=0, assigned=1, paused=False)
 
@@ -136,7 +136,7 @@ def test_no_more_failed_orders_than_so_many(
 def test_a_line_begins_with_what_the_queues_hold(story: Story) -> None:
     """Seeded, it is the same as if it had folded every event."""
     folded = Line()
-    story.events.subscribe(folded.fold)
+    story.tell(folded.fold)
     done = story.serve(30.0)
     waiting, held = story.submit(), story.submit()
     story.assign(held, way=Way.ANSWER)
@@ -224,7 +224,7 @@ def test_the_number_counts_every_change(story: Story, line: Line) -> None:
     story.submit()
     story.assign(1)
     story.pause()
-    assert line.moment.number == story.events.number == 3
+    assert line.moment.number == story.bus.number == 3
 
 
 def test_edits_from_outside_do_no_harm(story: Story, line: Line) -> None:

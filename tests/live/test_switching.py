@@ -9,54 +9,35 @@ import ujson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanic_dispatch.errors import UnknownJob
-from sanic_dispatch.events import Event, Events
+from sanic_dispatch.core.events import Event
+from sanic_dispatch.dispatch.event_bus import EventBus
+from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.live.channel import OutOfReach
 from sanic_dispatch.live.frame import Cursor
-from sanic_dispatch.live.hub import RESTART, TICK_S, Hub
+from sanic_dispatch.live.hub import RESTART, Hub
 from sanic_dispatch.live.over import SHOWN_S
 from sanic_dispatch.live.robots import LINGER_S
 from sanic_dispatch.live.wire import Topic
-from sanic_dispatch.queues.peers import CutOff, Peers, Reset, Snapshot
-from tests.live.kit import FakeWire, Story, secret
+from tests.live.kit import FakeWire, Story
 
 BOARD, MONITOR = Topic("board"), Topic("monitor")
-
-
-class Elsewhere(Peers):
-    """Another process, which has told of more than this one."""
-
-    def __init__(self, other: Other) -> None:
-        self._other = other
-
-    async def catch_up(self) -> None:
-        self._other.tell_all()
-
-    def when_reset(self, call: Reset) -> None:
-        self.reset = call
-
-    def when_cut_off(self, call: CutOff) -> None:
-        self.cut_off = call
 
 
 class Other:
     """A second process: it hears of everything, but later."""
 
     def __init__(self, story: Story) -> None:
-        self.events = Events()
-        self.events.epoch = story.events.epoch
-        self.hub = Hub(self.events, story.loop, story.loop)
-        self.peers = Elsewhere(self)
-        self.hub.join(self.peers)
+        self.bus = EventBus()
+        self.bus.epoch = story.bus.epoch
+        self.hub = Hub(self.bus, story.loop, story.loop)
         self.hub.start()
         self._coming: list[Event] = []
-        story.events.subscribe(self._coming.append)
+        story.tell(self._coming.append)
 
     def tell(self, count: int) -> None:
         """Hear of so many more events."""
         told, self._coming[:] = self._coming[:count], self._coming[count:]
-        for event in told:
-            self.events.tell(event)
+        self.bus.publish(told)
 
     def tell_all(self) -> None:
         """Hear of all."""
@@ -146,61 +127,17 @@ def test_a_switch_is_a_patch(story: Story) -> None:
     assert set(page.wire.taken[0]["patch"]) == {"order/4", "bar"}
 
 
-async def test_whoever_heard_more_elsewhere_is_not_set_back(story: Story) -> None:
-    """A cursor, or an order, of which this process has not heard yet: it catches up first."""
-    hub, other = story.hub(), Other(story)
-    ticket = story.submit()
-    page, order = Page(hub, BOARD), Topic("order", secret(ticket))
-    with pytest.raises(UnknownJob):
-        other.hub.look(order)
-    await other.hub.catch_up(order)
-    assert ujson.loads(other.hub.look(order).json)["at"] == page.wire.at
-    story.submit()
-    story.events.catch_up()
-    story.loop.run(0.1)
-    assert other.events.number == 1
-    await other.hub.catch_up(BOARD, Cursor.parse(page.wire.at))
-    assert other.events.number == 2
-
-
-def test_a_process_that_starts_shows_what_the_others_show(story: Story) -> None:
-    """From a snapshot and the last events it folds the same, the log included."""
-    hub = story.hub()
-    told: list[Event] = []
-    for _ in range(4):
-        story.serve(20.0)
-    story.loop.run(LINGER_S + TICK_S)
-    early = dict(story.jobs)
-    story.events.subscribe(told.append)
-    story.submit()
-    story.assign(story.submit())
-    story.register("idle")
-    story.fail(6)
-    story.put_back(6)
-    events = Events()
-    events.epoch, events.number = story.events.epoch, story.events.number
-    late = Hub(events, story.loop, story.loop)
-    finished = [job for job in story.jobs.values() if job.state.is_final]
-    waiting = [job for job in story.jobs.values() if not job.state.is_final]
-    late.seed(Snapshot(waiting, finished, [], paused=False, past=told))
-    assert len(early) == 4
-    assert shown(late, BOARD) == shown(hub, BOARD)
-    log = {key for key in shown(late, MONITOR) if key.startswith("log/")}
-    assert log == {f"log/{event.number}" for event in told}
-    assert ujson.loads(late.look(BOARD).json)["at"] == ujson.loads(hub.look(BOARD).json)["at"]
-
-
 def test_what_is_old_is_not_shown_as_new(story: Story) -> None:
     """While the events do not come through nobody can follow; those who did are sent away."""
     other = Other(story)
     page = Page(other.hub, BOARD)
-    other.peers.cut_off(True)
+    other.hub.cut_off(True)
     assert page.wire.code == RESTART
     with pytest.raises(OutOfReach):
         Page(other.hub, BOARD)
     with pytest.raises(OutOfReach):
         other.hub.look(BOARD)
-    other.peers.cut_off(False)
+    other.hub.cut_off(False)
     assert Page(other.hub, BOARD).wire.state
 
 
@@ -209,8 +146,8 @@ def test_whoever_missed_events_begins_anew(story: Story) -> None:
     other = Other(story)
     page = Page(other.hub, BOARD)
     story.submit()
-    other.events.epoch, other.events.number = "f00d", 7
-    other.peers.reset(Snapshot(list(story.jobs.values()), [], [], paused=True))
+    other.bus.epoch, other.bus.number = "f00d", 7
+    other.hub.seed(Snapshot(list(story.jobs.values()), [], [], paused=True))
     assert page.wire.code == RESTART
     page.switch(other.hub)
     assert page.wire.taken[0]["at"] == "f00d:7"

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import ujson
 
+from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.worker import Aside, Cause
+from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.errors import UnknownJob
-from sanic_dispatch.events import Kind
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.order import LONGEST_TEXT
 from sanic_dispatch.live.shown import LONGEST_REASON, link_of
@@ -19,8 +21,6 @@ from sanic_dispatch.live.views import (
     MONITOR_WORKERS,
 )
 from sanic_dispatch.live.wire import MOST_BYTES, Topic
-from sanic_dispatch.queues.peers import Snapshot
-from sanic_dispatch.worker import Aside, Cause
 from tests.live.kit import FakeWire, Story, robot, secret
 
 BOARD, MONITOR = Topic("board"), Topic("monitor")
@@ -81,7 +81,7 @@ def test_the_longest_texts_leave_a_frame_that_can_be_sent(
     assert state["bar"]["waiting"] == MONITOR_WORKERS // 2
     if topic == MONITOR:
         assert len(frame.json) > MOST_BYTES / 2
-        assert f"log/{story.events.number}" in state
+        assert f"log/{story.bus.number}" in state
         assert [key for key in state if key.startswith("worker/")]
         assert [key for key in state if key.startswith("order/")]
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from sanic_dispatch.callbacks import Callbacks, Guard
-from sanic_dispatch.outcome import Accepted, InDoubt, Refused
+from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Refused
 from sanic_dispatch.simulation import Engine
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from sanic_dispatch import errors
 from sanic_dispatch.errors import (
-    AlreadyQueued,
     BodyTooLarge,
     CallbackForbidden,
     DispatchError,
@@ -17,6 +16,7 @@ from sanic_dispatch.errors import (
     InvalidCallback,
     InvalidKey,
     NotTheHolder,
+    OutcomeUnknown,
     QueueFull,
     ShuttingDown,
     StartError,
@@ -88,5 +88,5 @@ def test_every_error_has_an_answer() -> None:
 
 def test_the_answer_never_holds_more_than_the_error_says() -> None:
     """A record's id is no part of an answer about storage."""
-    assert problem_of(AlreadyQueued("x")).status == 503
+    assert problem_of(OutcomeUnknown("x")).status == 503
     assert TooManyOrders in STATUS

@@ -232,7 +232,7 @@ async def test_an_instance_counts_only_at_the_callbacks_origin(instance: str, co
         writer.write(request.encode())
         assert (await reader.read()).startswith(b"HTTP/1.1 202 ")
         writer.close()
-        (worker,) = await service.app.ctx.listing.workers()
+        (worker,) = await service.app.ctx.dispatcher.queries.workers()
         assert worker.instance_url == (instance if counts else "")
         monitor = await ask(service, "GET", "state?view=monitor", "operator-token")
         assert (b'"link"' in monitor.raw) is counts

@@ -127,7 +127,7 @@ async def test_anybody_else_gets_409(service: Service, act: str, headers: dict[s
 async def test_a_former_holder_gets_409(service: Service) -> None:
     """Once an operator has put the job back and another has it, the first one's word is void."""
     job_id, receipt = await held(service)
-    await service.app.ctx.control.put_back(job_id, "test")
+    await service.app.ctx.dispatcher.operator.put_back(job_id, "test")
     answer = await register(service, CALLBACK.replace("/4/", "/5/"), CPEE_INSTANCE_UUID="other",
                             CPEE_ACTIVITY="a1")  # fmt: skip
     assert answer.body["Job"]["id"] == job_id
@@ -215,7 +215,7 @@ async def test_an_instance_that_holds_two_jobs_has_to_say_which_activity(service
 async def test_the_uuid_of_a_former_holder_is_void(service: Service) -> None:
     """Once another one has the job; while nobody has, it counts."""
     job_id, _ = await held(service)
-    await service.app.ctx.control.put_back(job_id, "test")
+    await service.app.ctx.dispatcher.operator.put_back(job_id, "test")
     assert (await report(service, job_id, "complete", INSTANCE)).status == 409
     await register(service, CALLBACK.replace("/4/", "/5/"), CPEE_INSTANCE_UUID="other",
                    CPEE_ACTIVITY="a1")  # fmt: skip
@@ -300,7 +300,7 @@ async def test_a_form_that_cannot_be_read(
 
 async def told(service: Service, job_id: str) -> list[tuple[str, str]]:
     """What happened to a job, and why, in the log; once everything that was begun is done."""
-    await service.app.ctx.dispatcher.tasks.idle()
+    await service.app.ctx.dispatcher.batches.idle()
     ticket = (await service.job(job_id))["ticket"]
     lines = service.app.ctx.trail.of(ticket)
     return [(line["event"], line.get("reason", "")) for line in lines]

@@ -141,7 +141,7 @@ async def test_json_is_carried_not_read(service: Service, log: io.StringIO) -> N
 async def test_labels_are_shown_without_control_characters(service: Service) -> None:
     """A worker's label travels as raw UTF-8; what does not print is dropped."""
     await register(service, CPEE_LABEL="M\u00fcller")
-    (worker,) = await service.app.ctx.listing.workers()
+    (worker,) = await service.app.ctx.dispatcher.queries.workers()
     assert worker.label == "M\u00fcller"
 
 

@@ -35,7 +35,7 @@ async def test_a_full_line_says_when_to_come_back() -> None:
         assert (answer.status, answer.body["Error"]) == (503, "QueueFull")
         assert answer.headers["Retry-After"] == "10"
         assert answer.body["eta"] is None
-        assert len(await service.app.ctx.listing.jobs(None, 0, 10)) == 2
+        assert len(await service.app.ctx.dispatcher.queries.jobs(None, 0, 10)) == 2
 
 
 async def test_a_full_line_says_how_long_it_would_take() -> None:
@@ -88,7 +88,7 @@ async def test_orders_per_minute() -> None:
         assert (answer.status, answer.body["Error"]) == (429, "TooManyOrders")
         assert answer.headers["RateLimit"] == '"orders";r=0;t=20'
         assert answer.headers["Retry-After"] == "20"
-        assert len(await service.app.ctx.listing.jobs(None, 0, 10)) == 3
+        assert len(await service.app.ctx.dispatcher.queries.jobs(None, 0, 10)) == 3
 
 
 async def test_orders_are_counted_for_each_client_behind_a_trusted_proxy() -> None:

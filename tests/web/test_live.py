@@ -21,7 +21,6 @@ from sanic_dispatch import __version__
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.schema import asyncapi
-from sanic_dispatch.queues.peers import Peers
 from sanic_dispatch.web import errors
 from sanic_dispatch.web.follower import Followers
 from sanic_dispatch.web.live import live
@@ -54,7 +53,7 @@ async def running_bar(**values: Any) -> AsyncIterator[Bar]:
     errors.install(app)
     app.ctx.story = Story()
     app.ctx.followers = Followers()
-    app.ctx.hub = Hub(app.ctx.story.events, SystemClock(), **values)
+    app.ctx.hub = Hub(app.ctx.story.bus, SystemClock(), **values)
     app.ctx.hub.start()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = await app.create_server(sock=sock, return_asyncio_server=True)
@@ -517,25 +516,6 @@ async def test_last_event_id_wins_over_since(bar: Bar) -> None:
     headers = {"Accept": "text/event-stream", "Last-Event-ID": new}
     async with bar.get(f"?since={old}", **headers) as response:
         assert set((await next_event(response))[1]) == {"at", "now"}
-
-
-class Elsewhere(Peers):
-    """Another process has told of one more order, which is heard of here when asked for."""
-
-    def __init__(self, story: Story) -> None:
-        self._story = story
-
-    async def catch_up(self) -> None:
-        self._story.submit()
-
-
-async def test_last_event_id_of_another_process(bar: Bar) -> None:
-    """What was told there already is heard of first, as with since: a stream never goes back."""
-    bar.hub.join(Elsewhere(bar.story))
-    epoch = bar.story.events.epoch
-    headers = {"Accept": "text/event-stream", "Last-Event-ID": f"{epoch}:1"}
-    async with bar.get(f"?since={epoch}:0", **headers) as response:
-        assert (await next_event(response))[0] == f"{epoch}:1"
 
 
 async def test_who_never_reads_an_event_stream_is_cut(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sanic_dispatch.events import Event
+from sanic_dispatch.core.events import Event
 from sanic_dispatch.settings import Mode
 from tests.kit.server import Service, running_service
 from tests.web.asking import CALLBACK, Answer, ask, register

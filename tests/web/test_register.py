@@ -111,7 +111,7 @@ async def test_what_a_worker_is_called(service: Service, info: str | None, name:
     """By its process's attribute ``info``, or by the label where there is none that can be seen."""
     headers = {"CPEE_LABEL": "Get an order", **({} if info is None else {"CPEE_ATTR_INFO": info})}
     await register(service, **headers)
-    (worker,) = await service.app.ctx.listing.workers()
+    (worker,) = await service.app.ctx.dispatcher.queries.workers()
     assert worker.label == name
 
 
@@ -178,7 +178,6 @@ async def test_a_client_that_resets_before_the_answer_loses_no_job(service: Serv
         writer.transport.abort()
 
     async def is_there() -> bool:
-        jobs = await service.app.ctx.dispatcher.steps._jobs.items()
-        return bool(jobs)
+        return bool(service.app.ctx.dispatcher.snapshot().jobs)
 
     await eventually(is_there)

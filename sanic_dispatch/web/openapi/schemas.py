@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sanic_dispatch.events import Kind
-from sanic_dispatch.job import Stage, State
+from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.job import Stage, State
+from sanic_dispatch.core.worker import Cause
 from sanic_dispatch.live import schema as live
 from sanic_dispatch.live.schema import Schema, an_object
-from sanic_dispatch.worker import Cause
 
 
 def ref(name: str) -> Schema:

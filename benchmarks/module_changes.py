@@ -1,0 +1,153 @@
+"""How often the way of one order leads from one module to another.
+
+    python -m benchmarks.module_changes
+
+A change of module is a call into another file of the package than the call before it, on the same
+thread. The order goes to a worker that waits, in the mode CachedJsonFile, while a board is open;
+it counts from the request to the answer and the last frame. The server runs in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import uvloop
+
+import sanic_dispatch
+from benchmarks import wire
+from benchmarks.load import ask, connect, status_of
+from benchmarks.plan import FULL, Plan
+from benchmarks.report import Report, Table
+from benchmarks.robots import robots
+from benchmarks.servers import Server, Side, folder_of_its_own, running
+from benchmarks.subscribers import subscribers
+from sanic_dispatch import logs
+from sanic_dispatch.app import create_app
+from sanic_dispatch.listen import listening_socket
+from sanic_dispatch.serving import serving
+from sanic_dispatch.settings import LogFormat, Mode, Settings
+
+PACKAGE = f"{Path(sanic_dispatch.__file__).parent}/"
+
+ORDERS = 9
+"""How many are looked at; in most of them a timer is due that has nothing to do with it, so the
+least counts."""
+
+SETTLE_S = 0.1
+"""How long after the answer the last frame has come."""
+
+SERVICE_S = 0.3
+"""After how long the worker registers again."""
+
+
+class Counts(NamedTuple):
+    """The calls of one order, and the changes of module among them, by file."""
+
+    calls: Counter[str]
+    changes: Counter[str]
+
+
+class Profiler:
+    """Counts the calls into the files of the package while it is on, on every thread."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self._counts = Counts(Counter(), Counter())
+        self._last: dict[int, str] = {}
+
+    def begin(self) -> None:
+        """Begin to count."""
+        self._counts = Counts(Counter(), Counter())
+        self._last.clear()
+        self.is_on = True
+        sys.setprofile(self)
+
+    def end(self) -> Counts:
+        """Count no more, and return what was counted."""
+        sys.setprofile(None)
+        self.is_on = False
+        return self._counts
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
+        """Take in a call, whatever other event this is."""
+        path = frame.f_code.co_filename
+        if not self.is_on or event != "call" or not path.startswith(PACKAGE):
+            return
+        name = path.removeprefix(PACKAGE)
+        self._counts.calls[name] += 1
+        thread = threading.get_ident()
+        if self._last.get(thread) != name:
+            self._last[thread] = name
+            self._counts.changes[name] += 1
+
+
+async def count_of_an_order() -> Counts:
+    """The least of several orders."""
+    profiler = Profiler()
+    threading.setprofile(profiler)  # for the threads that begin from now on
+    taken = []
+    try:
+        async with (
+            served() as server,
+            subscribers(server, 1),
+            robots(server, 1, lambda *_: None, service_s=SERVICE_S),
+        ):
+            for number in range(ORDERS + 1):
+                await asyncio.sleep(SERVICE_S + SETTLE_S)
+                taken.append(await one_order(server, profiler, number))
+    finally:
+        threading.setprofile(None)
+    return min(taken[1:], key=lambda counts: counts.changes.total())
+
+
+async def one_order(server: Server, profiler: Profiler, number: int) -> Counts:
+    """Submit an order, and count until the board has shown all of it."""
+    connection = await connect(server)
+    profiler.begin()
+    answer = await ask(connection, wire.numbered_order(number))
+    await asyncio.sleep(SETTLE_S)
+    counts = profiler.end()
+    connection.close()
+    if status_of(answer) != 200:
+        raise RuntimeError(f"no worker took the order: {answer!r}")
+    return counts
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[Server]:
+    """The service, as it is by default, in this process."""
+    with folder_of_its_own() as folder, listening_socket("127.0.0.1", 0) as sock:
+        logs.configure(LogFormat.JSON, stream=io.StringIO())
+        port = sock.getsockname()[1]
+        mode = Mode.CACHED_JSON_FILE
+        app = create_app(Settings.of(mode, host="127.0.0.1", port=port, data_dir=folder))
+        app.config.TOUCHUP = False  # it rewrites Sanic's classes, once a process
+        async with serving(app, sock):
+            side = running(f"http://127.0.0.1:{port}/")
+            yield Server(side, "127.0.0.1", port, folder)
+
+
+async def measure(_: Plan, __: Sequence[Side]) -> Report:
+    """The table, the files with the most changes first."""
+    calls, changes = await count_of_an_order()
+    rows = [
+        ["all", f"{changes.total():,}", f"{calls.total():,}"],
+        *([name, f"{count:,}", f"{calls[name]:,}"] for name, count in changes.most_common()),
+    ]
+    heads = ["module", "changes into it", "calls"]
+    title = "Changes of module for one order with a worker waiting, CachedJsonFile, a board open"
+    data = {"changes": changes.total(), "calls": calls.total()}
+    return Report("modules", title, [Table(heads, rows)], data)
+
+
+if __name__ == "__main__":
+    print(uvloop.run(measure(FULL, [])).show())  # noqa: T201

@@ -1,0 +1,1 @@
+"""Several processes: who owns a topic."""

@@ -1,0 +1,58 @@
+"""Events: what happened, in the past tense."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.worker import Worker
+
+
+class Kind(StrEnum):
+    """Every event there is, by the noun that it changed."""
+
+    JOB_SUBMITTED = "job.submitted"
+    JOB_ASSIGNED = "job.assigned"
+    JOB_CONFIRMED = "job.confirmed"
+    JOB_DOUBTED = "job.doubted"
+    JOB_UNCONSUMED = "job.unconsumed"
+    JOB_RETURNED = "job.returned"
+    JOB_BLAMED = "job.blamed"
+    JOB_REPORT_REFUSED = "job.report_refused"
+    JOB_EXTENDED = "job.extended"
+    JOB_MOVED = "job.moved"
+    JOB_DONE = "job.done"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
+    WORKER_REGISTERED = "worker.registered"
+    WORKER_SET_ASIDE = "worker.set_aside"
+    WORKER_CAME_BACK = "worker.came_back"
+    WORKER_DROPPED = "worker.dropped"
+    WORKER_USED = "worker.used"
+    DISPATCH_PAUSED = "dispatch.paused"
+    DISPATCH_RESUMED = "dispatch.resumed"
+
+
+class Note(NamedTuple):
+    """What a change is to be called, when it was made (Unix seconds), and why."""
+
+    kind: Kind
+    at_s: float
+    reason: str = ""
+
+
+class Event(NamedTuple):
+    """One thing that happened, with the record as it was right after it.
+
+    ``number`` counts up by one, over all events of the topic; ``at_s`` is Unix seconds; ``request``
+    is the id of the request that began it, empty where a timer did.
+    """
+
+    number: int
+    kind: Kind
+    at_s: float
+    job: Job | None
+    worker: Worker | None
+    reason: str
+    request: str = ""

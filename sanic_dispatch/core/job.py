@@ -1,0 +1,137 @@
+"""Jobs: any JSON that waits for a worker, and what has become of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from sanic_dispatch.core.timestamps import from_rfc3339
+from sanic_dispatch.core.worker import Worker
+
+
+class State(StrEnum):
+    """The five words for a job's state, the same on the wire, on the pages and in the metrics."""
+
+    WAITING = "waiting"
+    ASSIGNED = "assigned"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether only an operator can still change it."""
+        return self in FINAL
+
+
+FINAL = (State.DONE, State.FAILED, State.CANCELLED)
+"""The final states: to look into them takes a fifth of ``is_final``'s time."""
+
+
+class Way(StrEnum):
+    """How a job goes to a worker."""
+
+    PUT = "put"
+    ANSWER = "answer"
+
+
+class Stage(StrEnum):
+    """How far a hand-over is: ``confirmed`` means 2xx to the PUT, or a 200 that was written."""
+
+    UNDER_WAY = "under way"
+    CONFIRMED = "confirmed"
+    IN_DOUBT = "in doubt"
+
+
+class Hold(NamedTuple):
+    """Who has a job, by which way, how far the hand-over is, and since when (Unix seconds).
+
+    ``is_again``: an earlier attempt with this worker was in doubt, so it may have the job already.
+    ``unused`` counts how often the worker took the job by PUT and was then found still waiting on
+    that callback: it had lost the job, as an instance does whose process was killed.
+    ``refused_report``: why a report on the job was refused, if none was taken since.
+    """
+
+    worker: Worker
+    way: Way
+    stage: Stage
+    since_s: float
+    is_again: bool = False
+    unused: int = 0
+    refused_report: str = ""
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether it is known that the worker does not have the job, whatever it answered."""
+        return self.stage is Stage.IN_DOUBT and self.unused > 0 and not self.is_again
+
+
+class Job(NamedTuple):
+    """A job. ``data`` is the very bytes that were submitted; they are never encoded anew.
+
+    ``ticket`` counts up and is what people see; ``id`` is a secret of 128 bits. ``place`` orders
+    the queue: the ticket, unless an operator moved the job. ``former`` had it until its lease
+    ended, and nobody has had it since. ``spent`` are callbacks that took it before: they are used
+    up. ``attempt`` counts hand-overs begun, ``refusals`` those refused by a worker that was alive
+    all the same.
+    """
+
+    id: str
+    ticket: int
+    data: bytes
+    submitted_at: str
+    place: float
+    state: State = State.WAITING
+    hold: Hold | None = None
+    former: Hold | None = None
+    spent: tuple[str, ...] = ()
+    attempt: int = 0
+    refusals: int = 0
+    finished_s: float | None = None
+    reason: str = ""
+    result: bytes | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it waits for a worker."""
+        return self.state is State.WAITING
+
+    @property
+    def worker(self) -> Worker | None:
+        """Who holds it, or held it when it was finished."""
+        return self.hold.worker if self.hold else None
+
+    @property
+    def callbacks(self) -> tuple[str, ...]:
+        """All callback URLs by which it is to be found."""
+        hold = self.hold or self.former
+        return (*self.spent, hold.worker.callback_url) if hold else self.spent
+
+    @property
+    def submitted_s(self) -> float:
+        """When it was submitted, Unix seconds."""
+        return from_rfc3339(self.submitted_at)
+
+    def to_wire(self) -> bytes:
+        """What a worker gets: ``{"Job":{"id","data","submitted_at"}}``, the data spliced in."""
+        return b'{"Job":{"id":"%b","data":%b,"submitted_at":"%b"}}' % (
+            self.id.encode(),
+            self.data,
+            self.submitted_at.encode(),
+        )
+
+    def check(self) -> None:
+        """Raise ValueError where state, hold and times contradict each other."""
+        from_rfc3339(self.submitted_at)
+        if self.state is State.WAITING:
+            if self.hold is not None:
+                raise ValueError("a waiting job has no hold")
+        elif self.state is State.ASSIGNED:
+            if self.hold is None:
+                raise ValueError("an assigned job has a hold")
+        elif self.finished_s is None:
+            raise ValueError("a finished job has a time at which it finished")
+
+    def numbered(self, ticket: int) -> Job:
+        """Give a job of the original's file the ticket that people will see."""
+        return self._replace(ticket=ticket, place=ticket)

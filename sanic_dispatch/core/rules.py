@@ -1,0 +1,67 @@
+"""The values of a job's life: the fates of workers, and the table of registrations.
+
+lifecycle has the functions.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from sanic_dispatch.core.events import Note
+from sanic_dispatch.core.job import Job, Stage, Way
+
+GONE = "gone"
+"""Our word for an instance that the engine does not know (any more)."""
+
+ENDED = (GONE, "finished", "abandoned")
+"""The states of an instance that will never do anything more."""
+
+
+class Fate(Enum):
+    """What becomes of the worker that holds, or held, the job."""
+
+    STAYS = "stays as it is: held by the job, or not in the queue at all"
+    USED = "its callback is used up: it leaves the queue"
+    ASIDE = "it stays in the queue, gets nothing, and is probed"
+    REJOINS = "it had left the queue, and is to be set aside there again"
+    BLAMELESS = "the same, but that it waits then does not count against the job once more"
+
+
+class Step(NamedTuple):
+    """The job after what happened, what is to be said of it, and what becomes of its worker."""
+
+    job: Job
+    note: Note
+    fate: Fate = Fate.STAYS
+
+
+class Registration(Enum):
+    """What a registration by a key means for the job which that key holds."""
+
+    QUEUED = "202: it waits already, nothing new"
+    SAME_JOB = "200: the same job again"
+    DONE = "the job is done, and the worker is free for the next"
+    AWAIT = "202: set aside until the delivery under way has an outcome"
+    CLEAR_UP = "202: set aside until it is known whether the old callback was used up"
+
+
+class Row(NamedTuple):
+    """One row of the table: what a repeat and what a new callback mean, and a restart."""
+
+    same_callback: Registration
+    new_callback: Registration
+    after_restart: Stage
+
+
+TABLE: dict[tuple[Way, Stage], Row] = {
+    (Way.PUT, Stage.UNDER_WAY): Row(Registration.QUEUED, Registration.AWAIT, Stage.IN_DOUBT),
+    (Way.PUT, Stage.IN_DOUBT): Row(Registration.QUEUED, Registration.CLEAR_UP, Stage.IN_DOUBT),
+    (Way.PUT, Stage.CONFIRMED): Row(Registration.QUEUED, Registration.DONE, Stage.CONFIRMED),
+    (Way.ANSWER, Stage.CONFIRMED): Row(Registration.SAME_JOB, Registration.DONE, Stage.CONFIRMED),
+    (Way.ANSWER, Stage.UNDER_WAY): Row(
+        Registration.SAME_JOB, Registration.SAME_JOB, Stage.IN_DOUBT
+    ),
+    (Way.ANSWER, Stage.IN_DOUBT): Row(Registration.SAME_JOB, Registration.SAME_JOB, Stage.IN_DOUBT),
+}
+"""What a registration by key K means for the job that K holds: docs/design.md has it in words."""

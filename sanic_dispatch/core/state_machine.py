@@ -1,0 +1,1042 @@
+"""The state machine of one topic: every rule of the dispatcher, decided in one place.
+
+``apply(command, now)`` changes the tables and says what to answer (reply), what happened (events)
+and what is to be done outside (effects). It is pure and synchronous: it waits for nothing, calls
+nobody and reads no clock. A command is applied whole or not at all, and whenever one has been
+applied, no waiting job and no free worker are left together (unless the topic is paused).
+
+What may be known only outside comes back as a command that names what it is about (an attempt, a
+hold, a set-aside); where that has changed meanwhile, it has no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import inf, nextafter
+from typing import Any, NamedTuple
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core import evidence, lifecycle, matching
+from sanic_dispatch.core.events import Event, Kind, Note
+from sanic_dispatch.core.evidence import Finding
+from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
+from sanic_dispatch.core.receipts import Proof, Receipts
+from sanic_dispatch.core.rules import ENDED, Fate, Registration, Step
+from sanic_dispatch.core.tables import Change, Fact, Table, Tables
+from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Aside, Cause, Key, Worker
+from sanic_dispatch.errors import (
+    DispatchError,
+    IdempotencyMismatch,
+    NotTheHolder,
+    QueueFull,
+    UnknownJob,
+    UnknownWorker,
+    WrongState,
+)
+
+HURRY_S = 1.0
+"""How long after workers set aside have come to be needed to look which ones to ask."""
+
+LATEST = 1.2
+"""By how much a timer can come late; a lease that ends before is looked at when it does."""
+
+EDITED = "the file was edited"
+REPLACED = "it came back with a new callback"
+
+
+class Now(NamedTuple):
+    """The time: wall clock (Unix seconds) for what people see, monotonic for what waits."""
+
+    wall_s: float
+    monotonic_s: float
+
+
+class Placed(NamedTuple):
+    """A job, and its place in line: None where a worker has it or had it at the end."""
+
+    job: Job
+    position: int | None
+    is_new: bool = False
+
+
+Decide = Callable[[Job, float], Step]
+
+Reply = Placed | Job | Worker | DispatchError | None
+
+
+@dataclass(slots=True)
+class Applied:
+    """What came of a command: what to answer, what happened, what to do outside."""
+
+    reply: Reply
+    events: list[Event]
+    effects: list[e.Effect]
+
+
+class StateMachine:
+    """Holds the tables of one topic, and applies commands to them."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.tables = Tables()
+        self.receipts = Receipts("")
+        self.number = 0
+        """The number of the last event."""
+        self._policy = policy
+        self._is_open = False
+        self._leases: dict[str, tuple[str, float]] = {}
+        """Whose lease of which job began when: worker, monotonic seconds; not stored."""
+        self._probed: dict[str, tuple[float, float]] = {}
+        """Which workers set aside were probed when, and since when each was aside; not stored."""
+        self._hurries = 0
+        """How often workers set aside have come to be needed."""
+        self._is_hurrying = False
+        """Whether a ``LookForWorkers`` is to come."""
+        self._now = Now(0.0, 0.0)
+        self._request = ""
+        self._events: list[Event] = []
+        self._effects: list[e.Effect] = []
+
+    # ---- from outside
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether an operator has paused the handing out."""
+        return self.tables.facts.paused
+
+    def load(self, jobs: Iterable[Job], workers: Iterable[Worker], facts: Iterable[Fact]) -> None:
+        """Begin with what a store has, in its order; ``Recover`` is to follow.
+
+        Jobs of the original get their tickets here; places are made to agree with the order.
+        """
+        tables, read = self.tables, list(jobs)
+        for fact in facts:
+            tables.facts.put(fact)
+        known = (job.ticket for job in read)
+        tables.jobs.last_ticket = max(tables.facts.last_ticket, *known, 0)
+        arranged = list(self._arranged_jobs(read))
+        tables.jobs.fill(arranged)
+        for before, job in zip(read, arranged, strict=True):
+            if job is not before:
+                tables.changes.append(Change(Table.JOBS, job.id, before, job))
+        for job in tables.jobs.assigned():
+            tables.hold_worker_of(job)
+        last = 0.0
+        for worker in workers:
+            last = worker.place if worker.place > last else nextafter(last, inf)
+            placed = worker._replace(place=last)
+            tables.workers.put(placed)
+            if placed != worker:
+                tables.changes.append(Change(Table.WORKERS, worker.id, worker, placed))
+
+    def apply(self, command: c.Command, now: Now) -> Applied:
+        """Apply one command; where the reply is an error, nothing was changed."""
+        self._now, self._request = now, command.request
+        self._events, self._effects = [], []
+        number, mark = self.number, len(self.tables.changes)
+        try:
+            reply = _HANDLERS[type(command)](self, command)
+            self._pair_all()
+            self._hurry()
+        except Exception as error:
+            self.tables.undo_since(mark)
+            self.number = number
+            if not isinstance(error, DispatchError):
+                raise
+            return Applied(error.with_traceback(None), [], [])
+        return Applied(reply, self._events, self._effects)
+
+    def undo(self, changes: Sequence[Change], number: int) -> None:
+        """Take back changes that are the last ones made, to when ``number`` was the last event."""
+        self.tables.undo(changes)
+        self.number = number
+        self._is_hurrying = False
+
+    def stands(self, effect: e.Effect) -> bool:
+        """Whether an effect is still to be carried out: its attempt may have been settled."""
+        if not isinstance(effect, e.PutJob):
+            return True
+        return self._attempt(effect.job.id, effect.job.attempt) is not None
+
+    # ---- jobs come in, and are asked for
+
+    def _submit(self, command: c.Submit) -> Placed:
+        jobs = self.tables.jobs
+        if command.is_repeatable and (known := jobs.get(command.job_id)):
+            if known.data != command.data:
+                raise IdempotencyMismatch
+            is_taken = known.state is not State.WAITING and known.hold is not None
+            return Placed(known, None if is_taken else jobs.position_of(known))
+        if len(jobs.waiting()) >= self._policy.max_jobs:
+            raise QueueFull(self._policy.max_jobs)
+        job = self._new_job(command)
+        submitted = Note(Kind.JOB_SUBMITTED, self._now.wall_s)
+        worker = matching.match_job(self.tables) if self._may_pair else None
+        if worker is not None:
+            given = lifecycle.assign(job, worker, Way.PUT, self._now.wall_s).job
+            self._tell(submitted, job=given)  # its record after that, with its worker
+            return Placed(self._send(job, worker), None, is_new=True)
+        self._tell(submitted, job=job)
+        self.tables.put_job(job)
+        return Placed(job, jobs.position_of(job), is_new=True)
+
+    def _look_up(self, command: c.LookUp) -> Placed:
+        return self._placed(self._find(command.job_id))
+
+    def _read(self, command: c.Read) -> Any:
+        return command.read(self.tables)
+
+    def _new_job(self, command: c.Submit) -> Job:
+        jobs = self.tables.jobs
+        ticket = jobs.last_ticket + 1
+        # The ticket itself, not a float that equals it: one object less for every waiting job.
+        place = ticket if ticket > jobs.last_place else nextafter(jobs.last_place, inf)
+        return Job(command.job_id, ticket, command.data, to_rfc3339(self._now.wall_s), place)
+
+    # ---- workers come in
+
+    def _register(self, command: c.Register) -> Job | None:
+        """Take in a worker; a job in the reply is to be written into the answer."""
+        worker, workers = command.worker, self.tables.workers
+        waiting = workers.get(worker.id)
+        if waiting is not None:
+            if waiting.aside and waiting.aside.cause is Cause.REFUSED:
+                self._bring_back(waiting)
+            return None
+        known = self.tables.jobs.at_callback(worker.id)
+        if known is not None:
+            return self._repeat(known, worker)
+        worker = self._as_operator_left(worker)
+        self._probe_stale(worker)
+        job = self._held_by(worker.key)
+        if job is None:
+            return self._ask(worker)
+        return self._come_back(worker, job, lost=command.lost)
+
+    def _repeat(self, job: Job, worker: Worker) -> Job | None:
+        """Give the job again, if this callback's registration was answered with it last."""
+        hold = job.hold or job.former
+        if hold is None or hold.way is Way.PUT or hold.worker.id != worker.id:
+            return None
+        if job.state.is_final:
+            return job if job.state is State.DONE else None
+        return self._give(job, worker)
+
+    def _come_back(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
+        """Take in a new callback of a worker that holds a job, as lifecycle.TABLE says."""
+        meaning = lifecycle.meaning_of(job, worker.id, lost=lost)
+        if meaning is Registration.SAME_JOB:
+            return self._give(job, worker)
+        if meaning is Registration.DONE:
+            self._take(job, lifecycle.finish_by_return(job, self._now.wall_s))
+            return self._ask(worker)
+        self._enqueue(worker.awaiting(self._now.wall_s, job.id, lost=lost))
+        self._reunite(job.id, worker.key)
+        return None
+
+    def _give(self, job: Job, worker: Worker) -> Job | None:
+        """Answer with a job that the worker's key holds already, or held last."""
+        if job.state is State.WAITING and not self._may_pair:
+            return self._ask(worker)
+        given = self._answer(job, worker)
+        if job.worker and job.worker.id != worker.id:
+            self._drop(job.worker.id, REPLACED)
+        return given
+
+    def _ask(self, worker: Worker) -> Job | None:
+        """Answer with the oldest job, or let the worker wait."""
+        if len(self.tables.workers.free()) >= self._policy.max_workers:
+            raise QueueFull(self._policy.max_workers)
+        may_get_one = worker.is_free and self._may_pair
+        job = matching.match_worker(self.tables) if may_get_one else None
+        if job is not None:
+            return self._answer(job, worker)
+        self._enqueue(worker)
+        return None
+
+    def _enqueue(self, worker: Worker) -> None:
+        worker = worker._replace(place=self.tables.workers.last_place + 1)
+        self.tables.put_worker(worker)
+        self._tell(Note(Kind.WORKER_REGISTERED, self._now.wall_s), worker=worker)
+        self._watch_worker(worker)
+
+    def _held_by(self, key: Key | None) -> Job | None:
+        """The job that this key got first and still holds, or lost by its lease."""
+        held = self.tables.jobs.of_key(key) if key else []
+        return min(held, key=_since_s, default=None)
+
+    def _as_operator_left(self, worker: Worker) -> Worker:
+        """Carry an operator's set-aside over to the worker's new callback."""
+        for older in self.tables.workers.of_key(worker.key):
+            if older.aside and older.aside.cause is Cause.OPERATOR:
+                return worker._replace(aside=older.aside)
+        return worker
+
+    def _probe_stale(self, worker: Worker) -> None:
+        """Have older callbacks of the same key looked at: they are dropped unless they wait.
+
+        Until that is known they get nothing: a job that went to one and got lost on the way would
+        look as if it had been taken.
+        """
+        workers = self.tables.workers
+        for older in workers.of_key(worker.key):
+            is_held = workers.is_held(older.id)
+            if is_held and older.is_awaiting:
+                continue
+            self._effects.append(e.ProbeStale(older.id, self._request))
+            if not is_held and (older.is_free or older.is_awaiting):
+                aside = Aside(Cause.REFUSED, self._now.wall_s, REPLACED)
+                self._change_worker(older._replace(aside=aside), Kind.WORKER_SET_ASIDE, REPLACED)
+
+    def _stale_probed(self, probed: c.StaleProbed) -> None:
+        worker = self.tables.workers.get(probed.worker_id)
+        if probed.is_pending is False:
+            self._drop(probed.worker_id, REPLACED)
+        elif probed.is_pending and worker and worker.aside and worker.aside.reason == REPLACED:
+            self._bring_back(worker)
+
+    # ---- hand-overs
+
+    def _pair_all(self) -> None:
+        """Send the oldest job to the oldest worker until there are not both."""
+        while self._may_pair and (pair := matching.next_pair(self.tables)):
+            self._send(*pair)
+
+    @property
+    def _may_pair(self) -> bool:
+        return self._is_open and not self.tables.facts.paused
+
+    def _send(self, job: Job, worker: Worker) -> Job:
+        """Assign a job, to be sent to the worker's callback."""
+        self._forget_doubt(job, worker)
+        job = self._take(job, lifecycle.assign(job, worker, Way.PUT, self._now.wall_s))
+        self._effects.append(self._put_job(job, worker))
+        return job
+
+    def _forget_doubt(self, job: Job, worker: Worker) -> None:
+        """Take no other job to be at a callback that waits for this one.
+
+        A job whose lease ended in doubt may have been taken; but then its callback would not wait.
+        """
+        for other in self.tables.jobs.of_key(worker.key) if worker.key else ():
+            former = other.former
+            if other.id == job.id or former is None or former.stage is not Stage.IN_DOUBT:
+                continue
+            if former.worker.id == worker.id:
+                self.tables.put_job(other._replace(former=None))
+
+    def _put_job(self, job: Job, worker: Worker) -> e.PutJob:
+        is_probed = self._has_waited_long(worker)
+        return e.PutJob(job, self.receipts.receipt(job), is_probed, self._request)
+
+    def _answer(self, job: Job, worker: Worker) -> Job:
+        """Assign a job, to be written into the answer to the worker's registration."""
+        return self._take(job, lifecycle.assign(job, worker, Way.ANSWER, self._now.wall_s))
+
+    def _send_again(self, job: Job, worker: Worker) -> None:
+        """Send a job to its own worker again, or to that worker's new callback.
+
+        One that got it in an answer comes to wait: it is not forgotten if it gets nothing now.
+        """
+        is_by_answer = job.hold is not None and job.hold.way is Way.ANSWER
+        if is_by_answer and self.tables.workers.get(worker.id) is None:
+            self._enqueue(worker)
+        self._send(job, worker)
+        if job.worker and job.worker.id != worker.id:
+            self._drop(job.worker.id, REPLACED)
+
+    def _has_waited_long(self, worker: Worker) -> bool:
+        """Whether to ask first; less than no time means that somebody has set the clock back."""
+        if worker.key is None:
+            return False
+        waited_s = self._now.wall_s - from_rfc3339(worker.registered_at)
+        return not 0 <= waited_s < self._policy.probe_after_s
+
+    def _accepted(self, came: c.DeliveryAccepted) -> None:
+        if job := self._attempt(came.job_id, came.attempt):
+            self._settle(job, lifecycle.accept(job, self._policy, self._now.wall_s))
+
+    def _refused(self, came: c.DeliveryRefused) -> None:
+        if job := self._attempt(came.job_id, came.attempt):
+            step = lifecycle.refuse(
+                job, self._policy, self._now.wall_s, came.reason, blames_job=came.blames_job
+            )
+            self._settle(job, step)
+
+    def _unknown(self, came: c.DeliveryUnknown) -> None:
+        if job := self._attempt(came.job_id, came.attempt):
+            self._settle(job, lifecycle.doubt(job, self._policy, self._now.wall_s, came.reason))
+
+    def _answer_written(self, came: c.AnswerWritten) -> None:
+        if job := self._attempt(came.job_id, came.attempt):
+            self._settle(job, lifecycle.accept(job, self._policy, self._now.wall_s))
+
+    def _answer_lost(self, came: c.AnswerLost) -> None:
+        job = self._attempt(came.job_id, came.attempt)
+        if job is None:
+            return
+        reason = f"the connection broke {'during' if came.began else 'before'} the answer"
+        if came.began:
+            self._settle(job, lifecycle.doubt(job, self._policy, self._now.wall_s, reason))
+        else:
+            self._settle(job, lifecycle.release(job, self._now.wall_s, reason))
+
+    def _attempt(self, job_id: str, attempt: int) -> Job | None:
+        """The job, if this attempt is still the one under way."""
+        job = self.tables.jobs.get(job_id)
+        if job is None or job.state is not State.ASSIGNED or job.attempt != attempt:
+            return None
+        return job if job.hold and job.hold.stage is Stage.UNDER_WAY else None
+
+    def _settle(self, job: Job, step: Step) -> None:
+        self._take(job, step)
+        if job.hold is not None:
+            self._reunite(job.id, job.hold.worker.key)
+
+    # ---- reports of the holder
+
+    def _complete(self, report: c.Complete) -> Placed:
+        return self._report(
+            report, State.DONE, lambda job, now_s: lifecycle.finish(job, now_s, report.result)
+        )
+
+    def _fail(self, report: c.Fail) -> Placed:
+        def decide(job: Job, now_s: float) -> Step:
+            if report.retry:
+                return lifecycle.retry(job, self._policy, now_s, report.reason)
+            return lifecycle.fail(job, now_s, report.reason)
+
+        return self._report(report, State.FAILED, decide)
+
+    def _extend(self, report: c.Extend) -> Placed:
+        return self._report(report, None, lifecycle.extend)
+
+    def _report(
+        self, report: c.Complete | c.Fail | c.Extend, reached: State | None, decide: Decide
+    ) -> Placed:
+        """Take the holder's word, and nobody else's; a repeat changes nothing."""
+        job = self._find(report.job_id)
+        if not self._is_of_holder(report.proof, job):
+            raise NotTheHolder(job.state)
+        if job.state is not reached:
+            job = self._take(job, decide(job, self._now.wall_s))
+        return self._placed(job)
+
+    def _is_of_holder(self, proof: Proof, job: Job) -> bool:
+        if self.receipts.is_of_holder(proof, job):
+            return True
+        if proof.instance is None:
+            return False
+        return proof.is_of_instance(job, self.tables.jobs.of_instance(proof.instance))
+
+    def _note_refused_report(self, refused: c.NoteRefusedReport) -> None:
+        """Keep in mind that a report was refused, and why, until one on the same job is taken.
+
+        Where there is no such job it may have been about any that the reporting instance holds.
+        """
+        jobs, instance = self.tables.jobs, refused.proof.instance
+        known = jobs.get(refused.job_id)
+        meant = [known] if known else jobs.of_instance(instance) if instance else []
+        for job in meant:
+            step = lifecycle.refuse_report(job, self._now.wall_s, refused.reason)
+            if step is not None:
+                self._take(job, step)
+
+    # ---- acts of the operator
+
+    def _cancel(self, act: c.Cancel) -> Placed:
+        return self._act(act, lambda job, now_s: lifecycle.cancel(job, now_s, act.why))
+
+    def _put_back(self, act: c.PutBack) -> Placed:
+        return self._act(act, lambda job, now_s: lifecycle.put_back(job, now_s, act.why))
+
+    def _move_to_front(self, act: c.MoveToFront) -> Placed:
+        first = self.tables.jobs.first()
+        queued = [*self.tables.jobs.assigned(), *([first] if first else [])]
+        place = min((job.place for job in queued), default=0.0) - 1.0
+        return self._act(act, lambda job, now_s: lifecycle.move(job, place, now_s, act.why))
+
+    def _act(self, act: c.Cancel | c.PutBack | c.MoveToFront, decide: Decide) -> Placed:
+        """Do what an operator says; the job keeps why, its event says who too."""
+        job = self._find(act.job_id)
+        step = decide(job, self._now.wall_s)
+        note = step.note._replace(reason=said(act.who, step.note.reason))
+        return self._placed(self._take(job, step._replace(note=note)))
+
+    def _set_aside(self, act: c.SetAside) -> Worker:
+        worker = self._waiting_worker(act.worker_id, "set its worker aside")
+        aside = worker.sidelined(self._now.wall_s, act.reason)
+        return self._change_worker(aside, Kind.WORKER_SET_ASIDE, act.reason)
+
+    def _act_bring_back(self, act: c.BringBack) -> Worker:
+        self._check_has_no_job(act.worker_id, "bring its worker back")
+        worker = self._waiting_worker(act.worker_id, "bring its worker back")
+        return self._bring_back(worker, act.reason) if worker.aside else worker
+
+    def _act_drop(self, act: c.DropWorker) -> None:
+        worker = self._waiting_worker(act.worker_id, "drop its worker")
+        self._drop(worker.id, act.reason)
+
+    def _pause(self, act: c.Pause) -> None:
+        if self.tables.facts.paused is act.paused:
+            return
+        self.tables.put_fact(Fact("paused", act.paused))
+        kind = Kind.DISPATCH_PAUSED if act.paused else Kind.DISPATCH_RESUMED
+        self._tell(Note(kind, self._now.wall_s, act.reason))
+
+    def _waiting_worker(self, worker_id: str, act: str) -> Worker:
+        worker = self.tables.workers.get(worker_id)
+        if worker is None:
+            self._check_has_no_job(worker_id, act)
+            raise UnknownWorker
+        return worker
+
+    def _check_has_no_job(self, worker_id: str, act: str) -> None:
+        job = self.tables.jobs.at_callback(worker_id)
+        if job and job.worker and job.worker.id == worker_id and job.state is State.ASSIGNED:
+            raise WrongState(act, job.state)
+
+    # ---- workers that were set aside
+
+    def _look_at_worker(self, look: c.LookAtWorker) -> None:
+        """Find out whether a worker that was set aside can be used again."""
+        worker = self._still_aside(look)
+        if worker is None:
+            return
+        if self._is_hurrying and not look.is_extra and self._was_just_looked_at(look):
+            self._look_later(look)
+            return
+        self._probed[worker.id] = look.aside.since_s, self._now.monotonic_s
+        if worker.is_awaiting:
+            self._reunite(look.aside.job_id, worker.key)
+            self._look_later(look)
+        elif worker.key is None:
+            self._look_at_unknown(worker, look)
+        else:
+            self._effects.append(e.ProbeWorker(look, worker, self._request))
+
+    def _look_at_unknown(self, worker: Worker, look: c.LookAtWorker) -> None:
+        """Try a worker that cannot be asked when nobody else is free, a few times."""
+        if worker.refusals >= self._policy.max_attempts:
+            self._drop(worker.id, "it refused too often")
+        elif self._needs_workers:
+            self._bring_back(worker)
+        else:
+            self._look_later(look)
+
+    def _worker_probed(self, probed: c.WorkerProbed) -> None:
+        look, worker = probed.look, self._still_aside(probed.look)
+        if worker is None:
+            return
+        state = probed.instance_state
+        if state in ENDED:  # also where another instance has its number, and its callback
+            self._drop(worker.id, f"its process instance is {state}")
+        elif probed.is_pending:
+            if look.looks == 0:
+                self._blame(look.aside.job_id)
+            self._bring_back(worker)
+        elif self._now.monotonic_s - look.since_s > self._policy.worker_patience_s:
+            self._drop(worker.id, "it was not seen for too long")
+        else:
+            why = evidence.why_aside(probed.is_pending, state)
+            if why and (known := worker.aside_because(why)):
+                self._put_worker(known, Kind.WORKER_SET_ASIDE, why)
+            self._look_later(look)
+
+    @property
+    def _needs_workers(self) -> bool:
+        """Whether jobs wait and no worker is free."""
+        return self.tables.jobs.first() is not None and self.tables.workers.first() is None
+
+    def _hurry(self) -> None:
+        """Have workers set aside looked at sooner while they are needed."""
+        if self.tables.workers.aside() and not self._is_hurrying and self._needs_workers:
+            self._is_hurrying = True
+            self._hurries += 1
+            look = c.LookForWorkers(self._hurries)
+            self._effects.append(e.StartTimer(look, HURRY_S, is_spread=False))
+
+    def _look_for_workers(self, look: c.LookForWorkers) -> None:
+        """Look at workers set aside that were not for some seconds, unless none is needed."""
+        if look.number != self._hurries:
+            return  # an undo has let another one begin
+        self._is_hurrying = False
+        aside = self.tables.workers.aside()
+        if not aside or not self._needs_workers:
+            return
+        naps = {worker.id: self._last_look_s(worker) for worker in aside.values()}
+        due, pause_s = evidence.to_wake(naps, self._now.monotonic_s, 1)
+        for worker_id in due:
+            worker = self.tables.workers.get(worker_id)
+            if worker is not None and worker.aside is not None:
+                self._look_at_worker(self._extra_look(worker, worker.aside))
+        self._is_hurrying = True
+        self._effects.append(e.StartTimer(look, pause_s, is_spread=False))
+
+    def _was_just_looked_at(self, look: c.LookAtWorker) -> bool:
+        """Whether a look that came since the worker is needed stands for this one."""
+        since_s, probed_s = self._probed.get(look.worker_id, (0.0, 0.0))
+        is_recent = self._now.monotonic_s - probed_s < evidence.UNPROBED_S
+        return since_s == look.aside.since_s and is_recent
+
+    def _last_look_s(self, worker: Worker) -> float:
+        """When a worker set aside was looked at last, or set aside (monotonic)."""
+        assert worker.aside
+        since_s, probed_s = self._probed.get(worker.id, (0.0, 0.0))
+        return probed_s if since_s == worker.aside.since_s else self._steadily(worker.aside)
+
+    def _extra_look(self, worker: Worker, aside: Aside) -> c.LookAtWorker:
+        is_first = self._probed.get(worker.id, (0.0, 0.0))[0] != aside.since_s
+        looks = 0 if is_first else 1
+        return c.LookAtWorker(worker.id, aside, looks, self._steadily(aside), is_extra=True)
+
+    def _steadily(self, aside: Aside) -> float:
+        """The moment of the set-aside by the clock that never jumps, as far as can be told."""
+        return self._now.monotonic_s - max(self._now.wall_s - aside.since_s, 0.0)
+
+    def _blame(self, job_id: str) -> None:
+        """Count a refusal by a worker that waits all the same, right after, against the job.
+
+        One that waits only later was stopped meanwhile, which is no fault of the job.
+        """
+        job = self.tables.jobs.get(job_id)
+        if job is not None and not job.state.is_final:
+            reason = "refused by a worker that waits"
+            self._take(job, lifecycle.blame(job, self._policy, self._now.wall_s, reason))
+
+    def _still_aside(self, look: c.LookAtWorker) -> Worker | None:
+        """The worker, if it is set aside still; the reason may be known better meanwhile."""
+        worker = self.tables.workers.get(look.worker_id)
+        if worker is None or worker.aside is None:
+            return None
+        before, now = look.aside, worker.aside
+        is_same = (before.cause, before.since_s) == (now.cause, now.since_s)
+        return worker if is_same else None
+
+    def _watch_worker(self, worker: Worker) -> None:
+        """Begin to look at a worker that is set aside, unless an operator did that."""
+        aside = worker.aside
+        if aside is None or aside.cause is Cause.OPERATOR:
+            self._probed.pop(worker.id, None)
+            return
+        look = c.LookAtWorker(worker.id, aside, 0, self._steadily(aside))
+        self._start_look(look, worker.refusals - 1)
+
+    def _look_later(self, look: c.LookAtWorker) -> None:
+        worker = None if look.is_extra else self._still_aside(look)
+        if worker is not None:
+            looks = look.looks + 1
+            self._start_look(look._replace(looks=looks), worker.refusals - 1 + looks)
+
+    def _start_look(self, look: c.LookAtWorker, looks: int) -> None:
+        self._effects.append(e.StartTimer(look, evidence.growing_s(looks)))
+
+    # ---- jobs that are held
+
+    def _look_at_job(self, look: c.LookAtJob) -> None:
+        """See the lease end, and have the holder asked what has become of the job."""
+        job, hold = self._still_held(look), look.hold
+        if job is None:
+            return
+        is_over = self._left_of_lease_s(look) <= 0
+        is_unchecked = evidence.is_to_be_checked(hold) and not look.is_used
+        if is_over and not (is_unchecked or hold.unused):
+            self._take(job, lifecycle.end_lease(job, self._now.wall_s))
+        elif hold.stage is Stage.IN_DOUBT:
+            self._look_into_doubt(job, look, is_timed=True)
+        else:
+            held_s = self._now.monotonic_s - look.since_s
+            is_due = is_unchecked and held_s >= self._policy.unconsumed_after_s
+            self._effects.append(e.ProbeHold(look, is_due or is_over, True, self._request))
+
+    def _look_into_doubt(self, job: Job, look: c.LookAtJob, *, is_timed: bool) -> None:
+        """A worker that says that it never got the job gets it; else its engine is asked."""
+        successor = self._successor(look.hold.worker.key, job)
+        if successor and successor.is_lost:
+            self._send_again(job, successor)
+        else:
+            first_s = look.first_look_s
+            look = look._replace(first_look_s=self._now.monotonic_s if first_s is None else first_s)
+            self._effects.append(e.ProbeHold(look, True, is_timed, self._request))
+
+    def _hold_probed(self, probed: c.HoldProbed) -> None:
+        """Settle what was found out about a job that is held; evidence says what that proves."""
+        look, found, job = probed.look, probed.found, self._still_held(probed.look)
+        if job is None:
+            return
+        if self._left_of_lease_s(look) <= 0:
+            is_unused = evidence.after_taking(found) is Finding.UNUSED
+            self._take(job, lifecycle.end_lease(job, self._now.wall_s, is_unused=is_unused))
+            return
+        if look.hold.stage is Stage.IN_DOUBT:
+            is_settled = self._settle_doubt(job, probed)
+        else:
+            is_settled, look = self._settle_use(job, probed)
+        if not is_settled and not self._end_with_instance(job, found) and probed.is_timed:
+            self._watch_job(look._replace(looks=look.looks + 1))
+
+    def _settle_doubt(self, job: Job, probed: c.HoldProbed) -> bool:
+        """Do what was found out about a job in doubt; False where that is nothing yet."""
+        look, now_s, first_s = probed.look, self._now.monotonic_s, probed.look.first_look_s
+        successor = self._successor(look.hold.worker.key, job)
+        if successor and successor.is_lost:
+            self._send_again(job, successor)
+            return True
+        finding = evidence.in_doubt(
+            look.hold,
+            probed.found,
+            came_back=successor is not None,
+            held_s=now_s - look.since_s,
+            unclear_s=0.0 if first_s is None else now_s - first_s,
+            policy=self._policy,
+        )
+        if finding is Finding.SEND_AGAIN:
+            if successor:
+                self._bring_back(successor)
+            self._send_again(job, look.hold.worker)
+        elif finding is Finding.SEND_TO_SUCCESSOR and successor:
+            self._send_again(job, successor)
+        elif finding is Finding.USED:
+            self._settle(job, lifecycle.accept(job, self._policy, self._now.wall_s))
+        elif finding is Finding.UNUSED:
+            self._take(job, lifecycle.find_unused(job, self._now.wall_s))
+        else:
+            return False
+        return True
+
+    def _settle_use(self, job: Job, probed: c.HoldProbed) -> tuple[bool, c.LookAtJob]:
+        """See whether a worker that took a job has used its callback up, or has lost the job."""
+        look = probed.look
+        is_unchecked = evidence.is_to_be_checked(look.hold) and not look.is_used
+        if not is_unchecked or probed.found.pending is None:
+            return False, look
+        finding = evidence.after_taking(probed.found)
+        if finding is Finding.UNUSED:
+            self._take(job, lifecycle.find_unused(job, self._now.wall_s))
+            return True, look
+        return False, look._replace(is_used=finding is Finding.USED)
+
+    def _end_with_instance(self, job: Job, found: evidence.Look) -> bool:
+        """Finish a job whose process instance has ended: nobody will ever report it.
+
+        The instance that has inherited the number of a deleted one has its callback for a while
+        too: where that still waits, ours has never used it.
+        """
+        state = found.after if found.after in ENDED else found.before
+        if state not in ENDED or job.hold is None:
+            return False
+        is_unused = job.hold.way is Way.PUT and bool(found.pending)
+        step = lifecycle.end_with_instance(job, state, self._now.wall_s, is_unused=is_unused)
+        self._take(job, step)
+        return True
+
+    def _reunite(self, job_id: str, key: Key | None) -> None:
+        """See to a worker that has come back with a new callback while its job was unsettled.
+
+        The job is confirmed: it is done, or sent again to a worker that never got it. In doubt: it
+        is looked into. In any other case the worker is free.
+        """
+        if key is None:
+            return
+        job = self.tables.jobs.get(job_id)
+        if job is None:
+            self._free_awaiting(job_id, key)
+            return
+        successor = self._successor(key, job)
+        if successor is None or _is_at(job, Stage.UNDER_WAY):
+            return
+        if _is_at(job, Stage.IN_DOUBT):
+            self._look_into_doubt(job, self._new_look(job), is_timed=False)
+            return
+        if _is_at(job, Stage.CONFIRMED) and job.worker and job.worker.key == key:
+            if successor.is_lost:
+                self._send_again(job, successor)
+                return
+            self._take(job, lifecycle.finish_by_return(job, self._now.wall_s))
+        self._bring_back(successor)
+
+    def _free_awaiting(self, job_id: str, key: Key) -> None:
+        """The job is not kept any more: nothing is left to be settled."""
+        for worker in self.tables.workers.of_key(key):
+            if worker.awaits(job_id):
+                self._bring_back(worker)
+
+    def _successor(self, key: Key | None, job: Job) -> Worker | None:
+        """The new callback of the key that has, or had, the job, if it has come back already."""
+        for worker in self.tables.workers.of_key(key):
+            if worker.awaits(job.id) and not (job.worker and job.worker.id == worker.id):
+                return worker
+        return None
+
+    def _still_held(self, look: c.LookAtJob) -> Job | None:
+        """The job, if it is held still as it was."""
+        job = self.tables.jobs.get(look.job_id)
+        is_assigned = job is not None and job.state is State.ASSIGNED
+        return job if job and is_assigned and evidence.is_same(look.hold, job.hold) else None
+
+    def _watch_hold(self, job: Job) -> None:
+        """Begin to look after a job that has come to be held otherwise than before."""
+        if job.state is not State.ASSIGNED:
+            self._leases.pop(job.id, None)
+        elif job.hold and job.hold.stage is not Stage.UNDER_WAY:
+            self._watch_job(self._new_look(job))
+
+    def _new_look(self, job: Job) -> c.LookAtJob:
+        """The first look at a hold; a job that its worker lost and got again keeps its lease."""
+        hold, now_s = job.hold, self._now.monotonic_s
+        assert hold
+        holder, leased_s = self._leases.get(job.id, ("", now_s))
+        if not hold.unused or holder != hold.worker.id:
+            leased_s = now_s
+        if self._policy.lease_s is not None:
+            self._leases[job.id] = hold.worker.id, leased_s
+        return c.LookAtJob(job.id, hold, 0, now_s, leased_s)
+
+    def _watch_job(self, look: c.LookAtJob) -> None:
+        """Look at the job again in a while, or when its lease ends."""
+        hold = look.hold
+        is_confirmed = hold.stage is Stage.CONFIRMED
+        held_s = self._now.monotonic_s - look.since_s
+        interval_s = self._policy.instance_interval_s
+        next_s = evidence.next_look_s(hold, look.looks, held_s, self._policy, interval_s)
+        if is_confirmed and not (hold.worker.instance_url or evidence.is_to_be_checked(hold)):
+            next_s = inf
+        left_s = self._left_of_lease_s(look)
+        if left_s <= next_s * LATEST:
+            if left_s < inf:
+                self._effects.append(e.StartTimer(look, max(left_s, 0.0), is_spread=False))
+        else:
+            self._effects.append(e.StartTimer(look, next_s, is_spread=not is_confirmed))
+
+    def _left_of_lease_s(self, look: c.LookAtJob) -> float:
+        lease_s = self._policy.lease_s
+        return inf if lease_s is None else look.leased_s + lease_s - self._now.monotonic_s
+
+    # ---- the life of the service
+
+    def _recover(self, command: c.Recover) -> None:
+        """Take up what the last run left: hand-overs that were cut off first, then pairing."""
+        tables = self.tables
+        if not tables.facts.secret:
+            tables.put_fact(Fact("secret", command.new_secret))
+        self.receipts = Receipts(tables.facts.secret)
+        held = list(tables.jobs.assigned())
+        for job in (*held, *tables.jobs.finished()):
+            self._remove_used(job)
+        for job in held:
+            step = lifecycle.restart(job, self._policy, self._now.wall_s)
+            if step is not None:
+                self._settle(job, step)
+            else:
+                self._watch_hold(job)
+        for worker in tables.workers:
+            self._watch_worker(worker)
+        self._is_open = True
+
+    def _remove_used(self, job: Job) -> None:
+        """Forget a callback that has its job: a crash between two stores left it there."""
+        worker = job.worker
+        if worker is None or self.tables.workers.get(worker.id) is None:
+            return
+        if job.state.is_final or _is_at(job, Stage.CONFIRMED):
+            self.tables.remove_worker(worker.id)
+
+    def _close(self, _: c.Close) -> None:
+        self._is_open = False
+
+    def _replace_jobs(self, edit: c.ReplaceJobs) -> None:
+        """Take over an edit of the file; what is held stays as it is, whatever was written."""
+        jobs = self.tables.jobs
+        queued = {job.id: job for job in (*jobs.assigned(), *jobs.waiting())}
+        arranged = list(self._arranged_jobs(edit.jobs))
+        there = {job.id for job in arranged}
+        for job in [job for job in jobs.waiting() if job.id not in there]:
+            self.tables.remove_job(job.id)
+            gone = job._replace(state=State.CANCELLED, finished_s=edit.at_s, reason=EDITED)
+            self._tell(Note(Kind.JOB_CANCELLED, edit.at_s, EDITED), job=gone)
+        for job in arranged:
+            before = queued.get(job.id)
+            if before != job:
+                self.tables.put_job(job)
+                kind = Kind.JOB_MOVED if before else Kind.JOB_SUBMITTED
+                self._tell(Note(kind, edit.at_s, EDITED), job=job)
+
+    def _replace_workers(self, edit: c.ReplaceWorkers) -> None:
+        """The same for the file of workers."""
+        workers = self.tables.workers
+        there = {worker.id for worker in edit.workers}
+        for worker in [worker for worker in workers if worker.id not in there]:
+            if not workers.is_held(worker.id):
+                self._drop(worker.id, EDITED)
+        last = -inf
+        for read in edit.workers:
+            before = workers.get(read.id)
+            if before is not None and workers.is_held(read.id):
+                last = max(last, before.place)
+                continue
+            place = before.place if before else workers.last_place + 1
+            last = place if place > last else nextafter(last, inf)
+            worker = read._replace(place=last)
+            if before != worker:
+                kind = Kind.WORKER_CAME_BACK if before else Kind.WORKER_REGISTERED
+                self._change_worker(worker, kind, EDITED)
+
+    def _arranged_jobs(self, read: Iterable[Job]) -> Iterator[Job]:
+        """Number jobs that have no ticket, and give places that agree with the order.
+
+        A job that a worker has is taken as it is in the table; one that is known keeps its place
+        where that is behind the one before.
+        """
+        jobs, last = self.tables.jobs, -inf
+        for job in read:
+            known = jobs.get(job.id)
+            if known is not None and known.state is State.ASSIGNED:
+                last = max(last, known.place)
+                yield known
+                continue
+            if not job.ticket:
+                jobs.last_ticket += 0 if known else 1
+                job = job.numbered(known.ticket if known else jobs.last_ticket)
+            if known is not None:
+                job = job._replace(place=known.place)
+            if not job.state.is_final:
+                if job.place <= last:
+                    job = job._replace(place=nextafter(last, inf))
+                last = job.place
+            yield job
+
+    # ---- changes
+
+    def _take(self, job: Job, step: Step) -> Job:
+        """Take a step of a job's life: store it, tell it, and let its worker go where it says."""
+        after = step.job
+        if after.state in FINAL:
+            self._make_room(after)
+            self._leases.pop(after.id, None)
+        self.tables.put_job(after)
+        self._tell(step.note, job=after)
+        if job.hold is not None:
+            self._move_worker(job, job.hold.worker, step)
+        if after.hold is not job.hold and not evidence.is_same(job.hold, after.hold):
+            self._watch_hold(after)
+        return after
+
+    def _make_room(self, finished: Job) -> None:
+        """Forget the oldest finished jobs that are too many or too old; note the last ticket."""
+        tables, policy = self.tables, self._policy
+        kept, oldest_s = tables.jobs.finished(), (finished.finished_s or 0) - policy.keep_finished_s
+        while kept and (
+            len(kept) >= policy.keep_finished or (kept[0].finished_s or 0.0) < oldest_s
+        ):
+            tables.remove_job(kept[0].id)
+        if tables.facts.last_ticket != tables.jobs.last_ticket:
+            tables.put_fact(Fact("last_ticket", tables.jobs.last_ticket))
+
+    def _move_worker(self, job: Job, holder: Worker, step: Step) -> None:
+        """Do with the worker that held the job what the step says."""
+        if step.fate is Fate.STAYS:
+            return
+        worker = self.tables.workers.get(holder.callback_url)
+        if step.fate is Fate.REJOINS and worker is None:
+            place = self.tables.workers.last_place + 1
+            back = holder.refused(step.note.reason, step.note.at_s, "")._replace(place=place)
+            self._change_worker(back, Kind.WORKER_SET_ASIDE, step.note.reason)
+        if worker is None or step.fate is Fate.REJOINS:
+            return
+        if step.fate is Fate.USED:
+            self.tables.remove_worker(worker.callback_url)
+            self._probed.pop(worker.callback_url, None)
+            self._tell(Note(Kind.WORKER_USED, self._now.wall_s), worker=worker)
+        elif worker.aside is None or worker.aside.cause is not Cause.OPERATOR:
+            reason, job_id = step.note.reason, job.id if step.fate is Fate.ASIDE else ""
+            refused = worker.refused(reason, step.note.at_s, job_id)
+            self._change_worker(refused, Kind.WORKER_SET_ASIDE, reason)
+
+    def _bring_back(self, worker: Worker, reason: str = "") -> Worker:
+        """Let a worker that was set aside be used again, at its old place."""
+        return self._change_worker(worker.back(), Kind.WORKER_CAME_BACK, reason)
+
+    def _drop(self, worker_id: str, reason: str) -> None:
+        """Forget a worker, if it is there."""
+        worker = self.tables.workers.get(worker_id)
+        if worker is not None:
+            self.tables.remove_worker(worker_id)
+            self._probed.pop(worker_id, None)
+            self._tell(Note(Kind.WORKER_DROPPED, self._now.wall_s, reason), worker=worker)
+
+    def _change_worker(self, worker: Worker, kind: Kind, reason: str) -> Worker:
+        self._put_worker(worker, kind, reason)
+        self._watch_worker(worker)
+        return worker
+
+    def _put_worker(self, worker: Worker, kind: Kind, reason: str) -> None:
+        self.tables.put_worker(worker)
+        self._tell(Note(kind, self._now.wall_s, reason), worker=worker)
+
+    def _tell(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
+        if job is not None:
+            worker = job.hold.worker if job.hold else None
+        self.number += 1
+        self._events.append(
+            Event(self.number, note.kind, note.at_s, job, worker, note.reason, self._request)
+        )
+
+    def _find(self, job_id: str) -> Job:
+        job = self.tables.jobs.get(job_id)
+        if job is None:
+            raise UnknownJob
+        return job
+
+    def _placed(self, job: Job) -> Placed:
+        return Placed(job, self.tables.jobs.position_of(job) or None)
+
+
+def said(who: str, why: str) -> str:
+    """Say who did something and why, as far as it is known: ``ada: out of ice``."""
+    return ": ".join(part for part in (who, why) if part)
+
+
+def _is_at(job: Job, stage: Stage) -> bool:
+    return job.state is State.ASSIGNED and job.hold is not None and job.hold.stage is stage
+
+
+def _since_s(job: Job) -> float:
+    hold = job.hold or job.former
+    return hold.since_s if hold else 0.0
+
+
+_HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
+    c.Submit: StateMachine._submit,
+    c.Register: StateMachine._register,
+    c.Complete: StateMachine._complete,
+    c.Fail: StateMachine._fail,
+    c.Extend: StateMachine._extend,
+    c.NoteRefusedReport: StateMachine._note_refused_report,
+    c.LookUp: StateMachine._look_up,
+    c.Read: StateMachine._read,
+    c.Cancel: StateMachine._cancel,
+    c.PutBack: StateMachine._put_back,
+    c.MoveToFront: StateMachine._move_to_front,
+    c.SetAside: StateMachine._set_aside,
+    c.BringBack: StateMachine._act_bring_back,
+    c.DropWorker: StateMachine._act_drop,
+    c.Pause: StateMachine._pause,
+    c.DeliveryAccepted: StateMachine._accepted,
+    c.DeliveryRefused: StateMachine._refused,
+    c.DeliveryUnknown: StateMachine._unknown,
+    c.AnswerWritten: StateMachine._answer_written,
+    c.AnswerLost: StateMachine._answer_lost,
+    c.LookAtWorker: StateMachine._look_at_worker,
+    c.LookForWorkers: StateMachine._look_for_workers,
+    c.LookAtJob: StateMachine._look_at_job,
+    c.WorkerProbed: StateMachine._worker_probed,
+    c.StaleProbed: StateMachine._stale_probed,
+    c.HoldProbed: StateMachine._hold_probed,
+    c.Recover: StateMachine._recover,
+    c.Close: StateMachine._close,
+    c.ReplaceJobs: StateMachine._replace_jobs,
+    c.ReplaceWorkers: StateMachine._replace_workers,
+}

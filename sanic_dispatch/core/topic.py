@@ -1,0 +1,36 @@
+"""A topic: a line of jobs and the workers that serve it, and the choices its operator has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sanic_dispatch.core.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of a topic that an operator can choose; times are in seconds.
+
+    ``resend_doubt``: True sends a job in doubt to the next worker, False keeps it with its own,
+    None does the former where the worker cannot be asked and the latter where it can. A worker that
+    has waited longer than ``probe_after_s`` is asked whether it still waits before it gets a job.
+    One that took a job by PUT and still waits on that callback ``unconsumed_after_s`` later has
+    lost it. One that is set aside is dropped when it was not seen for ``worker_patience_s``. An
+    instance that holds a job is asked for its state every ``instance_interval_s``.
+    """
+
+    max_attempts: int = 3
+    lease_s: float | None = None
+    resend_doubt: bool | None = None
+    probe_after_s: float = 60.0
+    unconsumed_after_s: float = 30.0
+    worker_patience_s: float = 24 * 3600.0
+    instance_interval_s: float = 30.0
+    max_jobs: int = 100_000
+    max_workers: int = 10_000
+    keep_finished: int = 10_000
+    keep_finished_s: float = 24 * 3600.0
+
+    def resends(self, worker: Worker) -> bool:
+        """Whether a job in doubt with this worker goes to the next one without further ado."""
+        return worker.key is None if self.resend_doubt is None else self.resend_doubt

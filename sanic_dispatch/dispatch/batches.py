@@ -1,0 +1,471 @@
+"""Batches: commands are applied at once, and nothing leaves the process before their commit.
+
+Commands that arrive in one turn of the loop are applied one after the other; what they change is
+one batch. One batch is being committed, one gathers. A batch that becomes durable lets go of its
+outputs: effects, replies, events. A reply waits for the newest batch applied before it, also where
+its own command changed nothing, since it may have seen what is not durable yet.
+
+A commit ends in one of three ways:
+
+- durable: the outputs leave.
+- not durable: the changes of this batch and of the one that gathers are undone, and their requests
+  get StorageFailed. What has already happened outside (outcomes of deliveries, timers) is kept, and
+  applied again as soon as the store takes something.
+- unknown: the batch is given to the store again until its fate is known, and nothing is applied
+  meanwhile. A request waits for that for PATIENCE_S.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from sanic_dispatch.clock import Clock, Timer
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core.effects import Effect
+from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
+from sanic_dispatch.core.tables import Change, Table
+from sanic_dispatch.errors import (
+    DispatchError,
+    OutcomeUnknown,
+    ShuttingDown,
+    StorageError,
+    StorageFailed,
+)
+from sanic_dispatch.observability.histogram import CommitTally
+from sanic_dispatch.storage.store import Batch, Edit, EditedMeanwhile, Store
+
+RETRY_S = 0.5
+"""How long to wait before a commit, or what must not be lost, is tried again."""
+
+PATIENCE_S = 4.0
+"""How long a request waits while a commit does not come to an end; RETRY_S more at most."""
+
+_READS = (c.LookUp, c.Read)
+"""Commands that change nothing: after a commit has failed they see what is durable.
+
+Not where another process may own the topic by now.
+"""
+
+_log = structlog.get_logger("sanic_dispatch")
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A command, and the request that waits for its reply, if there is one."""
+
+    command: c.Command
+    since_s: float
+    reply: asyncio.Future[Any] | None = None
+    if_cut_off: Callable[[Any], None] | None = None
+    applied: Applied | None = None
+
+    def answer(self, reply: Any) -> None:
+        """Let the request have its reply; or whoever sees to those that were cut off."""
+        future = self.reply
+        if future is None:
+            return
+        if future.done():
+            if self.if_cut_off is not None:
+                self.if_cut_off(reply)
+        elif isinstance(reply, DispatchError):
+            future.set_exception(reply)
+        else:
+            future.set_result(reply)
+
+    def refuse(self, error: Exception) -> None:
+        """Let the request hear of an error, unless it was cut off or has heard already."""
+        if self.reply is not None and not self.reply.done():
+            self.reply.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What was applied together since event ``number``: the commands, and what they changed."""
+
+    number: int
+    entries: list[_Entry] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+
+class Batches:
+    """Applies commands to a state machine, and commits what they change to a store."""
+
+    def __init__(
+        self,
+        machine: StateMachine,
+        store: Store,
+        clock: Clock,
+        tally: CommitTally,
+        tell: Callable[[Sequence[Event]], None],
+        carry_out: Callable[[Effect], None],
+    ) -> None:
+        """``tell`` gets committed events, ``carry_out`` effects whose state is durable."""
+        self._tally = tally
+        self._machine = machine
+        self._store = store
+        self._clock = clock
+        self._tell = tell
+        self._carry_out = carry_out
+        self._loop = asyncio.get_running_loop()
+        self._inbox: list[_Entry] = []
+        self._kept: list[_Entry] = []
+        """What has happened outside and was undone: to be applied again."""
+        self._retry: Timer | None = None
+        self._gathering = _Pending(machine.number)
+        self._committing: asyncio.Task[None] | None = None
+        self._under_way: _Pending | None = None
+        """What is being committed."""
+        self._committed = 0
+        self._called_off: list[Effect] = []
+        """Effects that a command has called off which is not durable yet."""
+        self._is_edited = False
+        """Whether an edit from outside was taken over that the store does not know of."""
+        self._is_blocked = False
+        self._is_closed = False
+        self._is_due = False
+
+    # ---- commands come in
+
+    def execute(
+        self, command: c.Command, if_cut_off: Callable[[Any], None] | None = None
+    ) -> asyncio.Future[Any]:
+        """Apply a request's command soon; the result is its reply, once that may be told.
+
+        Where the request is cut off before that, ``if_cut_off`` gets the reply.
+        """
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        self._take_in(_Entry(command, self._clock.monotonic_s(), reply, if_cut_off))
+        return reply
+
+    def report(self, command: c.Command) -> None:
+        """Apply what has already happened outside; it is never dropped."""
+        self._take_in(_Entry(command, self._clock.monotonic_s()))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that came in is committed, or has failed."""
+        return not (self._inbox or self._kept or self._gathering.entries or self._committing)
+
+    async def idle(self) -> None:
+        """Return when everything that has come in is committed, or has failed."""
+        while not self.is_idle:
+            if self._committing is not None:
+                await asyncio.wait([self._committing])
+            elif self._is_due:
+                await asyncio.sleep(0)
+            else:  # what is kept is tried again later
+                await self._clock.sleep(RETRY_S)
+
+    async def close(self) -> None:
+        """Give up what is not committed yet; its requests hear that."""
+        self._is_closed = True
+        if self._committing is not None:
+            self._committing.cancel()
+            await asyncio.gather(self._committing, return_exceptions=True)
+        if self._under_way is not None:  # its task may have been ended before it began
+            self._give_up(self._under_way)
+        for entry in (*self._gathering.entries, *self._inbox):
+            entry.refuse(ShuttingDown())
+        self._inbox.clear()
+
+    def _take_in(self, entry: _Entry) -> None:
+        if self._is_closed:
+            entry.refuse(ShuttingDown())
+            return
+        self._inbox.append(entry)
+        self._apply_soon()
+
+    def _apply_soon(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._apply_all)
+
+    # ---- they are applied
+
+    def _apply_all(self) -> None:
+        """Apply what has come in; a store that others edit has to be read before that."""
+        self._is_due = False
+        if self._is_blocked or self._is_closed or not self._inbox:
+            return
+        if not self._store.rereads:
+            self._gather()
+            self._go_on()
+        elif self._committing is None:
+            self._committing = self._loop.create_task(self._reread_and_commit())
+
+    def _gather(self) -> None:
+        entries, self._inbox, self._kept = [*self._kept, *self._inbox], [], []
+        now = self._now()
+        for entry in entries:
+            try:
+                entry.applied = self._machine.apply(entry.command, now)
+            except Exception as error:  # a mistake of ours must not take the others with it
+                _log.exception("command.failed", command=type(entry.command).__name__)
+                entry.refuse(error)
+            else:
+                self._gathering.entries.append(entry)
+        self._gathering.changes += self._machine.tables.take_changes()
+
+    def _now(self) -> Now:
+        return Now(self._clock.now_s(), self._clock.monotonic_s())
+
+    def _go_on(self) -> None:
+        """Commit what has gathered, or let go of it at once where nothing is to be written."""
+        while self._committing is None and self._gathering.entries and not self._is_closed:
+            pending = self._taken()
+            if pending.changes and self._store.lasts:
+                self._begin(self._commit, pending)
+            elif self._store.may_act():
+                self._release(pending)
+            else:
+                self._begin(self._confirm, pending)
+
+    def _begin(self, end: Callable[[_Pending], Coroutine[Any, Any, None]], of: _Pending) -> None:
+        self._under_way = of
+        self._committing = self._loop.create_task(end(of))
+
+    def _ended(self) -> None:
+        self._under_way = self._committing = None
+
+    def _taken(self) -> _Pending:
+        pending, self._gathering = self._gathering, _Pending(self._machine.number)
+        return pending
+
+    # ---- and committed
+
+    async def _commit(self, pending: _Pending) -> None:
+        try:
+            await self._write(pending)
+        except StorageError as error:
+            self._take_back(pending, error)
+        else:
+            self._release(pending)
+        finally:
+            self._ended()
+        self._go_on()
+
+    async def _confirm(self, pending: _Pending) -> None:
+        """Let go of what needs no commit once it is sure that this process may still act."""
+        try:
+            await self._store.confirm()
+        except StorageError as error:
+            self._take_back(pending, error)
+        except asyncio.CancelledError:
+            self._give_up(pending)
+            raise
+        else:
+            self._release(pending)
+        finally:
+            self._ended()
+        self._go_on()
+
+    async def _write(self, pending: _Pending) -> None:
+        """Commit until it is known what became of it. Raises StorageFailed or EditedMeanwhile."""
+        events = [each for entry in pending.entries for each in _applied(entry).events]
+        batch = Batch(self._committed + 1, combined(pending.changes), events)
+        began_s = self._clock.monotonic_s()
+        patience = _Patience(self._clock, lambda: self._refuse_late(pending))
+        try:
+            while not await self._is_committed(batch):
+                self._block()
+                await self._clock.sleep(RETRY_S)
+        except StorageFailed:
+            self._tally.failed()
+            raise
+        except asyncio.CancelledError:
+            self._give_up(pending)
+            raise
+        finally:
+            patience.end()
+            if self._is_blocked:
+                self._is_blocked = False
+                self._apply_soon()
+        self._committed += 1
+        self._tally.succeeded(len(batch.changes), self._clock.monotonic_s() - began_s)
+
+    async def _is_committed(self, batch: Batch) -> bool:
+        try:
+            await self._store.commit(batch)
+        except OutcomeUnknown as error:
+            _log.warning("commit.unknown", reason=str(error))
+            return False
+        return True
+
+    def _release(self, pending: _Pending) -> None:
+        """Let go of the outputs of what is durable."""
+        events: list[Event] = []
+        self._called_off = []
+        for entry in pending.entries:
+            applied = _applied(entry)
+            for effect in applied.effects:
+                if self._machine.stands(effect):
+                    self._carry_out(effect)
+                else:
+                    self._called_off.append(effect)
+            entry.answer(applied.reply)
+            events += applied.events
+        self._tell(events)
+
+    def _take_back(self, pending: _Pending, error: StorageError) -> None:
+        """Undo a batch that is not durable, and what came after it; keep what has happened."""
+        later = self._taken()
+        self._undo([*pending.changes, *later.changes], pending.number)
+        for entry in (*pending.entries, *later.entries):
+            if _is_edit(entry):
+                continue  # the next look at the file finds it again, or a later one
+            if entry.reply is None:
+                self._keep(entry)
+            elif isinstance(entry.command, _READS) and self._store.may_act():
+                entry.answer(self._machine.apply(entry.command, self._now()).reply)
+            else:
+                entry.refuse(error)
+
+    def _undo(self, changes: Sequence[Change], number: int) -> None:
+        """Undo changes; a delivery that an undone command had called off is due again."""
+        self._machine.undo(changes, number)
+        self._gathering = _Pending(number)
+        due = [effect for effect in self._called_off if self._machine.stands(effect)]
+        self._called_off = [effect for effect in self._called_off if effect not in due]
+        for effect in due:
+            self._carry_out(effect)
+
+    def _keep(self, entry: _Entry) -> None:
+        """Apply this again in a while, or before whatever comes next."""
+        self._kept.append(entry)
+        if self._retry is None:
+            self._retry = self._clock.call_later(RETRY_S, self._apply_kept)
+
+    def _apply_kept(self) -> None:
+        self._retry = None
+        self._inbox[:0], self._kept = self._kept, []
+        self._apply_soon()
+
+    def _give_up(self, pending: _Pending) -> None:
+        """Let the requests of a commit go that is broken off; it may end well all the same."""
+        for entry in pending.entries:
+            entry.refuse(StorageFailed("it was broken off: it may have been stored"))
+
+    # ---- a commit that does not come to an end
+
+    def _block(self) -> None:
+        """Apply nothing more for now; what gathers is as if it had only just come in."""
+        self._is_blocked = True
+        gathered = self._taken()
+        self._undo(gathered.changes, gathered.number)
+        self._inbox[:0] = gathered.entries
+
+    def _refuse_late(self, pending: _Pending) -> None:
+        """Let requests go that have waited for too long; those not applied will never be."""
+        self._block()
+        late_s = self._clock.monotonic_s() - PATIENCE_S
+        for entry in pending.entries:
+            if entry.since_s <= late_s:
+                entry.refuse(StorageFailed("the storage does not answer: it may have been stored"))
+        inbox, self._inbox = self._inbox, []
+        for entry in inbox:
+            if entry.reply is not None and entry.since_s <= late_s:
+                entry.refuse(StorageFailed("the storage does not answer: nothing was stored"))
+            else:
+                self._inbox.append(entry)
+
+    # ---- a store that is edited from outside
+
+    async def _reread_and_commit(self) -> None:
+        """Read the store, apply what has come in, and commit it, until nothing is left."""
+        try:
+            while self._inbox:
+                if await self._is_reread():
+                    self._gather()
+                    await self._commit_unless_edited(self._taken())
+                    self._is_edited = False
+        finally:
+            self._ended()
+
+    async def _is_reread(self) -> bool:
+        """Take over what was edited from outside; whether the store could be read."""
+        try:
+            edit = await self._store.refresh()
+        except StorageError as error:
+            inbox, self._inbox = self._inbox, []
+            for entry in inbox:
+                if entry.reply is None:
+                    self._keep(entry)
+                else:
+                    entry.refuse(error)
+            return False
+        if edit is not None:
+            self._is_edited = True
+            self._inbox[:0] = [_Entry(each, self._clock.monotonic_s()) for each in _replacing(edit)]
+        return True
+
+    async def _commit_unless_edited(self, pending: _Pending) -> None:
+        """Commit; where the store was edited meanwhile, the same commands come again after that.
+
+        An edit that was taken over is committed too, so that the store knows.
+        """
+        self._under_way = pending
+        try:
+            if pending.changes or self._is_edited:
+                await self._write(pending)
+            elif not self._store.may_act():
+                await self._store.confirm()
+        except EditedMeanwhile:
+            self._undo(pending.changes, pending.number)
+            self._inbox[:0] = [each for each in pending.entries if not _is_edit(each)]
+        except StorageError as error:
+            self._take_back(pending, error)
+        else:
+            self._release(pending)
+
+
+class _Patience:
+    """Calls when a commit has taken PATIENCE_S, and again and again from then on."""
+
+    def __init__(self, clock: Clock, lose: Callable[[], None]) -> None:
+        self._clock = clock
+        self._lose = lose
+        self._timer: Timer = clock.call_later(PATIENCE_S, self._is_over)
+
+    def end(self) -> None:
+        """Call no more."""
+        self._timer.cancel()
+
+    def _is_over(self) -> None:
+        self._lose()
+        self._timer = self._clock.call_later(RETRY_S, self._is_over)
+
+
+def combined(changes: Sequence[Change]) -> list[Change]:
+    """Make one change of all changes of a record, in the order of the first ones."""
+    made: dict[tuple[Table, str], Change] = {}
+    for change in changes:
+        name = (change.table, change.id)
+        earlier = made.get(name)
+        made[name] = change if earlier is None else earlier._replace(after=change.after)
+    return [each for each in made.values() if each.before is not each.after]
+
+
+def _applied(entry: _Entry) -> Applied:
+    assert entry.applied is not None
+    return entry.applied
+
+
+def _is_edit(entry: _Entry) -> bool:
+    """Whether a command takes over an edit: the store tells of it until a batch was committed."""
+    return isinstance(entry.command, (c.ReplaceJobs, c.ReplaceWorkers))
+
+
+def _replacing(edit: Edit) -> list[c.Command]:
+    """The commands that take over an edit from outside."""
+    made: list[c.Command] = []
+    if edit.jobs is not None:
+        made.append(c.ReplaceJobs(edit.jobs, edit.at_s))
+    if edit.workers is not None:
+        made.append(c.ReplaceWorkers(edit.workers, edit.at_s))
+    return made

@@ -1,0 +1,198 @@
+"""Deliveries and probes: the calls to workers, each a task whose outcome is a command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from sanic_dispatch.callbacks.outcome import Accepted, Outcome, Refused
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core.evidence import Look, state_of_ours
+from sanic_dispatch.core.rules import ENDED, GONE
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.errors import StorageError
+from sanic_dispatch.storage.store import Store
+
+CONFIRM_AGAIN_S = 0.1
+"""How long to wait before the store is asked again whether this process may deliver."""
+
+_log = structlog.get_logger("sanic_dispatch")
+
+
+class Callbacks(Protocol):
+    """What the dispatcher needs of the network."""
+
+    async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        """PUT the body to a callback, exactly once."""
+
+    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
+        """Ask whether the callback still waits for a PUT; None where nobody can tell.
+
+        ``silence`` is what it means if nothing answers in time.
+        """
+
+    async def instance_state(self, instance_url: str) -> str | None:
+        """Ask for the engine's word for an instance's state; None where nobody can tell."""
+
+    async def instance_uuid(self, instance_url: str) -> str | None:
+        """Ask which instance has this address now.
+
+        Empty where the engine does not say, None where nobody can tell.
+        """
+
+
+class Deliveries:
+    """Carries out effects that call workers, and reports what came of them."""
+
+    def __init__(
+        self,
+        callbacks: Callbacks,
+        store: Store,
+        stands: Callable[[e.Effect], bool],
+        report: Callable[[c.Command], None],
+    ) -> None:
+        """``stands`` says whether an effect is still to be carried out."""
+        self._callbacks = callbacks
+        self._store = store
+        self._stands = stands
+        self._report = report
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._puts: set[asyncio.Task[None]] = set()
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        """Which PUT is under way to a callback: never two at a time."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job is on its way."""
+        return not self._puts
+
+    async def idle(self) -> None:
+        """Return when no job is on its way."""
+        while self._puts:
+            await asyncio.wait(self._puts)
+
+    def begin(self, effect: e.Effect) -> None:
+        """Begin to carry out an effect."""
+        task = asyncio.get_running_loop().create_task(self._call(effect))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if isinstance(effect, e.PutJob):
+            self._puts.add(task)
+            task.add_done_callback(self._puts.discard)
+
+    async def close(self) -> None:
+        """Break off all calls; what was under way is in doubt at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _call(self, effect: e.Effect) -> None:
+        try:
+            self._report(await self._outcome(effect))
+        except Exception:
+            _log.exception("call.failed", effect=type(effect).__name__)
+            raise
+
+    def _outcome(self, effect: e.Effect) -> Coroutine[Any, Any, c.Command]:
+        match effect:
+            case e.PutJob():
+                return self._put(effect)
+            case e.ProbeWorker():
+                return self._probe_worker(effect)
+            case e.ProbeStale():
+                return self._probe_stale(effect)
+            case e.ProbeHold():
+                return self._probe_hold(effect)
+            case _:
+                raise TypeError(f"{effect!r} is no call")
+
+    async def _put(self, effect: e.PutJob) -> c.Command:
+        """PUT a job, once an earlier PUT to the same callback has ended.
+
+        There is one where an operator has put a job back that was under way.
+        """
+        assert effect.job.hold
+        url = effect.job.hold.worker.callback_url
+        while (earlier := self._busy.get(url)) is not None:
+            await asyncio.wait([earlier])
+        task = asyncio.current_task()
+        assert task is not None
+        self._busy[url] = task
+        try:
+            return await self._put_now(effect, url)
+        finally:
+            del self._busy[url]
+
+    async def _put_now(self, effect: e.PutJob, url: str) -> c.Command:
+        job, request = effect.job, effect.request
+        if self._store.ownership is not None and not self._store.may_act():
+            await self._confirm()
+        assert job.hold
+        if effect.is_probed and await self._has_left(job.hold.worker):
+            outcome: Outcome = Refused("its callback does not wait any more")
+        elif not self._stands(effect):  # an operator has put the job back meanwhile
+            outcome = Refused("it was called off before it was sent")
+        else:
+            headers = {"Job-Receipt": effect.receipt}
+            outcome = await self._callbacks.deliver(url, job.to_wire(), headers)
+        if isinstance(outcome, Accepted):
+            return c.DeliveryAccepted(job.id, job.attempt, request)
+        if isinstance(outcome, Refused):
+            return c.DeliveryRefused(
+                job.id, job.attempt, outcome.reason, outcome.blames_job, request
+            )
+        return c.DeliveryUnknown(job.id, job.attempt, outcome.reason, request)
+
+    async def _confirm(self) -> None:
+        """Return once it is sure that no other process delivers this job.
+
+        Where another one owns the queues this waits until the task is broken off.
+        """
+        while True:
+            try:
+                return await self._store.confirm()
+            except StorageError:
+                await asyncio.sleep(CONFIRM_AGAIN_S)
+
+    async def _has_left(self, worker: Worker) -> bool:
+        """Find out whether a worker waits no more, does not answer, or another has its number."""
+        if await self._callbacks.is_pending(worker.callback_url, silence=False) is False:
+            return True
+        return await self._state_of(worker) == GONE
+
+    async def _probe_worker(self, effect: e.ProbeWorker) -> c.Command:
+        pending = await self._is_pending(effect.worker)
+        state = await self._state_of(effect.worker)
+        return c.WorkerProbed(effect.look, pending, state, effect.request)
+
+    async def _probe_stale(self, effect: e.ProbeStale) -> c.Command:
+        pending = await self._callbacks.is_pending(effect.callback_url)
+        return c.StaleProbed(effect.callback_url, pending, effect.request)
+
+    async def _probe_hold(self, effect: e.ProbeHold) -> c.Command:
+        worker = effect.look.hold.worker
+        before = after = await self._state_of(worker)
+        pending = None
+        if effect.asks_callback or before in ENDED:
+            pending = await self._is_pending(worker)
+        if pending is False:
+            after = await self._state_of(worker)
+        found = Look(pending, before, after)
+        return c.HoldProbed(effect.look, effect.is_timed, found, effect.request)
+
+    async def _is_pending(self, worker: Worker) -> bool | None:
+        """Ask whether a callback still waits; a worker without a key cannot be asked."""
+        return await self._callbacks.is_pending(worker.callback_url) if worker.key else None
+
+    async def _state_of(self, worker: Worker) -> str | None:
+        """Ask for the state of the instance that registered; None where nobody can tell."""
+        url = worker.instance_url
+        word = await self._callbacks.instance_state(url) if url else None
+        if worker.key is None or word is None or word == GONE:
+            return word
+        there = await self._callbacks.instance_uuid(url)
+        return state_of_ours(word, worker.key.instance, there)

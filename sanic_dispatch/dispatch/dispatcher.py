@@ -1,0 +1,309 @@
+"""The dispatcher: what requests ask of a topic, and the life of what answers them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.receipts import ID_DIGITS, Proof
+from sanic_dispatch.core.state_machine import Placed, StateMachine
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.batches import Batches
+from sanic_dispatch.dispatch.deliveries import Callbacks, Deliveries
+from sanic_dispatch.dispatch.event_bus import EventBus
+from sanic_dispatch.dispatch.operator import Operator
+from sanic_dispatch.dispatch.queries import Queries, Snapshot, snapshot_of
+from sanic_dispatch.dispatch.timers import Timers
+from sanic_dispatch.errors import ShuttingDown, StandingBy, StillUnderWay, StorageError
+from sanic_dispatch.observability.histogram import CommitTally
+from sanic_dispatch.request_id import REQUEST_ID
+from sanic_dispatch.storage.store import Store
+
+DEFAULT_POLICY = Policy()
+
+_TAKEN = (Kind.JOB_CONFIRMED, Kind.JOB_DONE)
+_NOT_TAKEN = (Kind.JOB_DOUBTED, Kind.JOB_FAILED)
+
+
+class Dispatcher:
+    """Takes in jobs, workers and reports; gives each job to a worker, in the order they came."""
+
+    def __init__(
+        self,
+        store: Store,
+        callbacks: Callbacks,
+        bus: EventBus,
+        clock: Clock,
+        policy: Policy = DEFAULT_POLICY,
+        submit_wait_s: float = 2.0,
+    ) -> None:
+        self.tally = CommitTally()
+        """What the commits took."""
+        self._store = store
+        self._callbacks = callbacks
+        self._bus = bus
+        self._clock = clock
+        self._policy = policy
+        self._submit_wait_s = submit_wait_s
+        self._awaited: dict[str, asyncio.Future[bool]] = {}
+        self._is_open = False
+        self._is_stopped = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Have a topic without records."""
+        self._machine = StateMachine(self._policy)
+        self.batches = Batches(
+            self._machine, self._store, self._clock, self.tally, self._tell, self._carry_out
+        )
+        self.deliveries = Deliveries(
+            self._callbacks, self._store, self._machine.stands, self.batches.report
+        )
+        self._timers = Timers(self._clock, self.batches.report)
+        self._operator = Operator(self.batches)
+        self._queries = Queries(self.batches)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes jobs and workers in."""
+        return self._is_open
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether an operator has paused the handing out."""
+        return self._machine.is_paused
+
+    @property
+    def operator(self) -> Operator:
+        """The acts of the operator. Raises StandingBy."""
+        self._check_owned()
+        return self._operator
+
+    @property
+    def queries(self) -> Queries:
+        """Lists of what waits and what was finished. Raises StandingBy."""
+        self._check_owned()
+        return self._queries
+
+    # ---- its life
+
+    async def load(self) -> None:
+        """Read what the store has. Raises NotAQueue or another StartError, or StorageFailed."""
+        stored = await self._store.load()
+        self._machine.number = self._bus.number
+        self._machine.load(stored.jobs, stored.workers, stored.facts)
+
+    async def start(self) -> None:
+        """Take up what the last run left, and hand out. Raises StorageFailed."""
+        await self.batches.execute(c.Recover(secrets.token_hex(32)))
+        self._is_open = True
+
+    async def stop(self, grace_s: float) -> None:
+        """Take nothing new, and pair nothing more; deliveries under way end, or go back.
+
+        After ``grace_s`` seconds what is still under way is left, and in doubt at the next start.
+        """
+        was_open, self._is_open, self._is_stopped = self._is_open, False, True
+        if was_open:
+            self.batches.report(c.Close())
+        else:
+            grace_s = 0.0  # it stands by: nothing is under way
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                while not (self.deliveries.is_idle and self.batches.is_idle):
+                    await self.deliveries.idle()
+                    await self.batches.idle()
+        for taken in self._awaited.values():
+            if not taken.done():
+                taken.set_exception(ShuttingDown())
+        await self._break_off()
+
+    async def stand_by(self) -> None:
+        """Forget everything: another process owns the topic, and goes on from what is stored."""
+        self._is_open = False
+        for taken in self._awaited.values():
+            _set(taken, False)
+        await self._break_off()
+        self._begin_anew()
+
+    async def _break_off(self) -> None:
+        """End everything; batches first, so that none lets go of anything more."""
+        self._timers.stop()
+        await self.batches.close()
+        await self.deliveries.close()
+
+    def snapshot(self) -> Snapshot:
+        """Return all records, as of the last command that was applied."""
+        return snapshot_of(self._machine.tables)
+
+    # ---- for those who submit
+
+    async def submit(self, data: bytes, idempotency_key: str | None = None) -> Placed:
+        """Take in a job: any JSON, already checked.
+
+        Returns once it is durable and either a worker has it, or it is clear that it waits, or
+        the wait for a worker's answer is over. A repeat of the same key and data gets the job
+        that the first one made. Raises QueueFull, ShuttingDown, StorageFailed, and
+        IdempotencyMismatch or StillUnderWay: then it was not taken.
+        """
+        self.check_open()
+        if idempotency_key is None:
+            return await self._submit(secrets.token_hex(ID_DIGITS // 2), data, False)
+        return await self._submit(self._machine.receipts.job_id(idempotency_key), data, True)
+
+    async def _submit(self, job_id: str, data: bytes, is_repeatable: bool) -> Placed:
+        submit = c.Submit(job_id, data, is_repeatable, REQUEST_ID.get())
+        placed: Placed = await self.batches.execute(submit)
+        if not placed.is_new and job_id in self._awaited:
+            raise StillUnderWay
+        if not placed.is_new or placed.position is not None:
+            return placed
+        if await self._is_taken(placed.job):
+            return placed
+        if not self._is_open and not self._is_stopped:  # it is another process's by now
+            return Placed(placed.job, 1)
+        try:
+            looked: Placed = await self.batches.execute(c.LookUp(job_id, submit.request))
+        except (StorageError, ShuttingDown):  # the job is durable all the same
+            return Placed(placed.job, 1)
+        return Placed(looked.job, max(1, looked.position or 0))
+
+    async def _is_taken(self, job: Job) -> bool:
+        """Wait until a worker has taken the job; False where none has in time."""
+        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._awaited[job.id] = taken
+        timer = self._clock.call_later(self._submit_wait_s, _set, taken, False)
+        try:
+            return await taken
+        finally:
+            timer.cancel()
+            self._awaited.pop(job.id, None)
+
+    async def look_up(self, job_id: str) -> Placed:
+        """Return a job, and its position where it waits. Raises UnknownJob."""
+        if not self._is_open and not self._is_stopped:
+            self.check_open()
+        placed: Placed = await self.batches.execute(c.LookUp(job_id, REQUEST_ID.get()))
+        return placed
+
+    async def cancel(self, job_id: str, reason: str = "") -> Job:
+        """Take a waiting job out of the line. Raises UnknownJob and WrongState."""
+        self.check_open()
+        return await self.operator.cancel(job_id, reason)
+
+    # ---- for workers
+
+    async def register(self, worker: Worker, *, lost: bool = False) -> Job | None:
+        """Take in a worker that asks for a job: a job to answer with, or None: it waits.
+
+        A job that is returned is held by the worker; say ``answered`` or ``unanswered`` of it.
+        A repeat of the same callback changes nothing and gets the same answer. ``lost`` says that
+        the last answer never arrived: the same job is given again. Raises QueueFull, ShuttingDown
+        or StorageFailed.
+        """
+        self.check_open()
+        register = c.Register(worker, lost, REQUEST_ID.get())
+        reply = self.batches.execute(register, self._leave_unanswered)
+        try:
+            job: Job | None = await reply
+        except asyncio.CancelledError:
+            if reply.done() and not reply.cancelled() and reply.exception() is None:
+                self._leave_unanswered(reply.result())  # it was cut off in the turn of its reply
+            raise
+        return job
+
+    def answered(self, job: Job) -> None:
+        """Note that the answer with this job was written."""
+        self.batches.report(c.AnswerWritten(job.id, job.attempt, REQUEST_ID.get()))
+
+    def unanswered(self, job: Job, *, began: bool) -> None:
+        """Note that the connection broke before the answer with this job, or after it ``began``."""
+        self.batches.report(c.AnswerLost(job.id, job.attempt, began, REQUEST_ID.get()))
+
+    async def complete(self, job_id: str, proof: Proof, result: bytes | None = None) -> Placed:
+        """Finish a job that its holder has done.
+
+        Raises UnknownJob, NotTheHolder, WrongState and StorageFailed.
+        """
+        self.check_open()
+        return await self._report(c.Complete(job_id, proof, result, REQUEST_ID.get()))
+
+    async def fail(self, job_id: str, proof: Proof, reason: str, *, retry: bool = False) -> Placed:
+        """Fail a job that its holder cannot do, or retry it elsewhere. Raises as ``complete``."""
+        self.check_open()
+        return await self._report(c.Fail(job_id, proof, reason, retry, REQUEST_ID.get()))
+
+    async def extend(self, job_id: str, proof: Proof) -> Placed:
+        """Begin the lease of a job anew, whose holder is still at it. Raises as ``complete``."""
+        self.check_open()
+        return await self._report(c.Extend(job_id, proof, REQUEST_ID.get()))
+
+    def note_refused(self, job_id: str, proof: Proof, reason: str) -> None:
+        """Note that a report on a job was refused; nobody waits for that."""
+        if self._is_open:
+            refused = c.NoteRefusedReport(job_id, proof, reason, REQUEST_ID.get())
+            self.batches.report(refused)
+
+    def receipt_of(self, job: Job) -> str:
+        """Return what goes with a job that is handed over, and proves later who got it."""
+        return self._machine.receipts.receipt(job)
+
+    async def _report(self, report: c.Complete | c.Fail | c.Extend) -> Placed:
+        placed: Placed = await self.batches.execute(report)
+        return placed
+
+    def _leave_unanswered(self, reply: object) -> None:
+        """The request was cut off before there was a reply: nobody will write it."""
+        if isinstance(reply, Job):
+            self.unanswered(reply, began=False)
+
+    # ---- what leaves
+
+    def _carry_out(self, effect: e.Effect) -> None:
+        if isinstance(effect, e.StartTimer):
+            self._timers.start(effect)
+        else:
+            self.deliveries.begin(effect)
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        if self._awaited:
+            for event in events:
+                if event.job and (taken := self._awaited.get(event.job.id)):
+                    self._tell_submitter(event, event.job.id, taken)
+        self._bus.publish(events)
+
+    def _tell_submitter(self, event: Event, job_id: str, taken: asyncio.Future[bool]) -> None:
+        if event.kind in _TAKEN:
+            _set(taken, True)
+        elif event.kind in _NOT_TAKEN:
+            _set(taken, False)
+        elif event.kind is Kind.JOB_RETURNED:
+            job = self._machine.tables.jobs.get(job_id)
+            if job is None or job.state is State.WAITING:
+                _set(taken, False)
+
+    def check_open(self) -> None:
+        """Raise ShuttingDown or StandingBy where nothing is taken in."""
+        if self._is_open:
+            return
+        self._check_owned()
+        raise ShuttingDown
+
+    def _check_owned(self) -> None:
+        """Raise StandingBy where another process owns the topic."""
+        ownership = self._store.ownership
+        if ownership is not None and not self._is_open and not self._is_stopped:
+            raise StandingBy(ownership.owner)
+
+
+def _set(taken: asyncio.Future[bool], value: bool) -> None:
+    if not taken.done():
+        taken.set_result(value)

@@ -1,0 +1,65 @@
+"""The operator's acts: pause and go on; cancel, put back or move a job; set a worker aside.
+
+Each act leaves an event whose reason says who did it and why. Who it was is the operators' affair:
+a job itself keeps only why, since its submitter can read that.
+"""
+
+from __future__ import annotations
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.state_machine import said
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.batches import Batches
+from sanic_dispatch.request_id import REQUEST_ID
+
+__all__ = ["Operator", "said"]
+
+
+class Operator:
+    """Raises UnknownJob, UnknownWorker, WrongState and StorageFailed."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    async def pause(self, reason: str) -> None:
+        """Hand out nothing more; orders and workers are still taken in. Kept across restarts."""
+        await self._batches.execute(c.Pause(True, reason, REQUEST_ID.get()))
+
+    async def resume(self, reason: str) -> None:
+        """Go on handing out."""
+        await self._batches.execute(c.Pause(False, reason, REQUEST_ID.get()))
+
+    async def cancel(self, job_id: str, why: str, who: str = "") -> Job:
+        """Take a waiting job out of the line."""
+        return await self._act(c.Cancel(job_id, why, who, REQUEST_ID.get()))
+
+    async def put_back(self, job_id: str, why: str, who: str = "") -> Job:
+        """Put an assigned, doubtful or failed job back to its own place."""
+        return await self._act(c.PutBack(job_id, why, who, REQUEST_ID.get()))
+
+    async def move_to_front(self, job_id: str, why: str, who: str = "") -> Job:
+        """Let a waiting job be the next."""
+        return await self._act(c.MoveToFront(job_id, why, who, REQUEST_ID.get()))
+
+    async def set_aside(self, worker_id: str, reason: str) -> Worker:
+        """Give a waiting worker nothing, also with its next callbacks, until it is brought back."""
+        worker: Worker = await self._batches.execute(
+            c.SetAside(worker_id, reason, REQUEST_ID.get())
+        )
+        return worker
+
+    async def bring_back(self, worker_id: str, reason: str) -> Worker:
+        """Let a worker that was set aside be used again, at its old place."""
+        worker: Worker = await self._batches.execute(
+            c.BringBack(worker_id, reason, REQUEST_ID.get())
+        )
+        return worker
+
+    async def drop(self, worker_id: str, reason: str) -> None:
+        """Forget a worker that waits."""
+        await self._batches.execute(c.DropWorker(worker_id, reason, REQUEST_ID.get()))
+
+    async def _act(self, act: c.Cancel | c.PutBack | c.MoveToFront) -> Job:
+        job: Job = (await self._batches.execute(act)).job
+        return job

@@ -1,0 +1,60 @@
+"""Queries: what waits and what was finished, as lists for operators and for the views."""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+from itertools import chain
+from typing import NamedTuple
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.tables import Tables
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.batches import Batches
+from sanic_dispatch.request_id import REQUEST_ID
+
+
+class Snapshot(NamedTuple):
+    """All records of a topic: jobs that wait or are held, finished jobs and workers, in order."""
+
+    jobs: list[Job]
+    finished: list[Job]
+    workers: list[Worker]
+    paused: bool
+
+
+class Queries:
+    """Reads the tables; an answer costs time in proportion to their length, and is durable."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    async def jobs(self, state: State | None, after: int, limit: int) -> list[Job]:
+        """Return the first ``limit`` jobs in the order of their tickets, behind ``after``."""
+
+        def read(tables: Tables) -> list[Job]:
+            jobs = tables.jobs
+            everything = chain(jobs.finished(), jobs.assigned(), jobs.waiting())
+            found = (job for job in everything if job.ticket > after and state in (None, job.state))
+            return nsmallest(limit, found, key=lambda job: job.ticket)
+
+        found: list[Job] = await self._batches.execute(c.Read(read, REQUEST_ID.get()))
+        return found
+
+    async def of_ticket(self, ticket: int) -> Job | None:
+        """Return the job of that ticket, if it is kept."""
+        found = await self.jobs(None, ticket - 1, 1)
+        return found[0] if found and found[0].ticket == ticket else None
+
+    async def workers(self) -> list[Worker]:
+        """Return all workers that wait, in order; also those that are held or set aside."""
+        read = c.Read(lambda tables: list(tables.workers), REQUEST_ID.get())
+        found: list[Worker] = await self._batches.execute(read)
+        return found
+
+
+def snapshot_of(tables: Tables) -> Snapshot:
+    """Return everything, as of the last command that was applied."""
+    jobs = tables.jobs
+    queued = sorted(chain(jobs.assigned(), jobs.waiting()), key=lambda job: (job.place, job.ticket))
+    return Snapshot(queued, list(jobs.finished()), list(tables.workers), tables.facts.paused)

@@ -1,0 +1,87 @@
+"""Standing by: a dispatcher whose store several processes share serves while it owns the topic."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from sanic_dispatch.cluster.ownership import Ownership
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.errors import DispatchError
+
+LOOK_S = 0.2
+"""How often to look whether another process may own the topic by now."""
+
+RETRY_S = 0.5
+"""How long to wait before a topic is loaded again that could not be."""
+
+_log = structlog.get_logger("sanic_dispatch")
+
+
+class Standby:
+    """Takes the topic over when its owner is gone, and stands by when another one has come."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        ownership: Ownership,
+        show: Callable[[Snapshot | None], None],
+        cut_off: Callable[[bool], None],
+    ) -> None:
+        """``show`` is told what the topic begins with here; None where it is not served here.
+
+        ``cut_off`` is told whether what is shown here may be old.
+        """
+        self._dispatcher = dispatcher
+        self._ownership = ownership
+        self._show = show
+        self._cut_off = cut_off
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Serve whenever this process owns the topic."""
+        self._running = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Take over no more."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            if not self._dispatcher.is_open:
+                self._show(None)
+                await self._take_over()
+            await self._until_lost()
+            await self._dispatcher.stand_by()
+
+    async def _until_lost(self) -> None:
+        """Return when another process owns the topic; say whether one may own it meanwhile."""
+        is_sure = True
+        while self._ownership.is_owner:
+            if self._ownership.may_act() is not is_sure:
+                is_sure = not is_sure
+                self._cut_off(not is_sure)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._ownership.until_lost()
+
+    async def _take_over(self) -> None:
+        """Return once the topic is ours, and served."""
+        while not self._dispatcher.is_open:
+            try:
+                await self._ownership.acquire()
+                await self._dispatcher.load()
+                self._show(self._dispatcher.snapshot())
+                await self._dispatcher.start()
+            except DispatchError as error:
+                _log.warning("ownership.not_taken", reason=str(error))
+                self._show(None)
+                self._ownership.lose("the queues could not be taken over")
+                await self._dispatcher.stand_by()
+                await asyncio.sleep(RETRY_S)

@@ -1,0 +1,41 @@
+"""Timers: commands that are to come later."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from sanic_dispatch.clock import Clock, Timer
+from sanic_dispatch.core.commands import Command
+from sanic_dispatch.core.effects import StartTimer
+
+SPREAD = 0.2
+"""By how much of its time a timer may come earlier or later, so that not all come together."""
+
+
+class Timers:
+    """Gives commands when their time has come; time is monotonic."""
+
+    def __init__(self, clock: Clock, report: Callable[[Command], None]) -> None:
+        self._clock = clock
+        self._report = report
+        self._running: dict[int, Timer] = {}
+        self._last = 0
+
+    def start(self, effect: StartTimer) -> None:
+        """Give the effect's command when its time is over."""
+        after_s = effect.after_s
+        if effect.is_spread:
+            after_s *= random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
+        self._last = number = self._last + 1
+        self._running[number] = self._clock.call_later(after_s, self._fire, number, effect.command)
+
+    def stop(self) -> None:
+        """Call all timers off; a start derives them from the records again."""
+        for timer in self._running.values():
+            timer.cancel()
+        self._running.clear()
+
+    def _fire(self, number: int, command: Command) -> None:
+        del self._running[number]
+        self._report(command)

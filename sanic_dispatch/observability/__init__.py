@@ -1,0 +1,1 @@
+"""What happened, for people and programs that look on: log, history, metrics."""

@@ -1,0 +1,296 @@
+"""Journals: one line for each batch, appended and synced, which costs the same at any length.
+
+A line is a checksum (CRC-32, eight hex digits), a blank, and a JSON array: the batch's number, then
+each record as it is after the batch, and what is gone. The checksum covers the line before, too, so
+that a line that is missing is found. The first line of a journal says its number.
+
+    5a1e0c3f [{"batch":17},{"job":{"id":...}},{"worker":{...}},{"fact":"last_ticket","value":7}]
+
+Records are whole and facts absolute, so a journal may be replayed over files that are newer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from json import JSONDecodeError
+from pathlib import Path
+from typing import NamedTuple
+
+import ujson
+
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.tables import Change, Fact, Record, Table
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, StorageFailed
+from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, write_all
+from sanic_dispatch.storage.entries import ANY_JOB, Found
+from sanic_dispatch.storage.folder import LOCK, Anchor
+from sanic_dispatch.storage.records import (
+    UNREADABLE,
+    decode_fact,
+    decode_worker,
+    described,
+    encode_fact,
+    encode_job,
+    encode_placed_worker,
+)
+from sanic_dispatch.storage.store import Batch
+from sanic_dispatch.strict_json import Entry, array_entries, object_at
+
+sync_data = getattr(os, "fdatasync", os.fsync)
+"""Sync a file's content and length; macOS has no fdatasync."""
+
+_NAME = re.compile(r"dispatch\.journal-([0-9]{1,15})")
+
+
+def journal_path(folder: Path, number: int) -> Path:
+    """Return where the journal of that number is."""
+    return folder / f"dispatch.journal-{number}"
+
+
+def number_of(path: Path) -> int | None:
+    """Return the number of the journal that is called so; None where it is none."""
+    match = _NAME.fullmatch(path.name)
+    return int(match[1]) if match else None
+
+
+def journals_in(folder: Path) -> dict[int, Path]:
+    """Find the journals of a folder by their numbers, in order."""
+    found = ((number_of(path), path) for path in folder.iterdir())
+    return dict(sorted((number, path) for number, path in found if number is not None))
+
+
+# ---- lines
+
+
+class Put(NamedTuple):
+    """A record as it is after a batch; None: it is gone."""
+
+    table: Table
+    id: str
+    after: Record | None
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """Encode a batch for its line: each record once."""
+    parts = [b'{"batch":%d}' % batch.number]
+    parts += [_encode_change(change) for change in batch.changes]
+    return b"[%b]" % b",".join(parts)
+
+
+def _encode_change(change: Change) -> bytes:
+    after = change.after
+    if isinstance(after, Job):
+        return b'{"job":%b}' % encode_job(after)
+    if isinstance(after, Worker):
+        return b'{"worker":%b}' % encode_placed_worker(after)
+    if isinstance(after, Fact):
+        return b'{"fact":%b,"value":%b}' % (_quoted(after.id), encode_fact(after))
+    return b'{"gone":%b,"from":"%b"}' % (_quoted(change.id), change.table.value.encode())
+
+
+def decode_batch(body: bytes) -> list[Put]:
+    """Decode a line's array. Raises one of UNREADABLE or InvalidJson where it is none."""
+    entries = array_entries(body, _part_at)
+    first = next(entries, None)
+    if not isinstance(first, Entry) or "batch" not in first.values:
+        raise ValueError("it does not begin with the number of a batch")
+    return [entry if isinstance(entry, Put) else _decode_part(entry) for entry in entries]
+
+
+def _decode_part(entry: Entry) -> Put:
+    values = entry.values
+    if "worker" in values:
+        worker = decode_worker(values["worker"])
+        return Put(Table.WORKERS, worker.id, worker)
+    if "fact" in values:
+        fact = decode_fact(values["fact"], values["value"])
+        return Put(Table.FACTS, fact.id, fact)
+    return Put(Table(values["from"]), values["gone"], None)
+
+
+def _part_at(text: str, at: int) -> tuple[Entry | Put, int]:
+    """Find the part of a batch that begins here; a job is read at once, with its raw data."""
+    if not text.startswith(_JOB, at):
+        return object_at(text, at)
+    found, end = ANY_JOB.find(text, at + len(_JOB))
+    if text[end : end + 1] != "}":
+        raise JSONDecodeError("expected }", text, end)
+    try:
+        job = found.record if isinstance(found, Found) else ANY_JOB.read(found, 0).record
+    except UNREADABLE as error:
+        raise JSONDecodeError(described(error), text, at) from error
+    return Put(Table.JOBS, job.id, job), end + 1
+
+
+_JOB = '{"job":'
+
+
+def _quoted(text: str) -> bytes:
+    return ujson.dumps(text, ensure_ascii=False, escape_forward_slashes=False).encode()
+
+
+def seal(body: bytes, before: int) -> tuple[bytes, int]:
+    """Return a whole line, and its checksum, which the next one begins with."""
+    checksum = zlib.crc32(body, before)
+    return b"%08x %b\n" % (checksum, body), checksum
+
+
+# ---- reading
+
+
+class Line(NamedTuple):
+    """A line of a journal that is whole."""
+
+    at: int
+    body: bytes
+    checksum: int
+
+
+class JournalRead(NamedTuple):
+    """A journal that was read: its batches, and how many bytes of a torn last line follow."""
+
+    path: Path
+    batches: list[list[Put]]
+    size: int
+    torn: int
+
+
+def read_journal(path: Path, number: int) -> JournalRead:
+    """Read a journal; a last line that has no end was never acknowledged, and is left out.
+
+    Raises NotAQueue, with the byte, where any other line is not what was written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise NotAQueue(path, f"cannot be read: {error.strerror}") from error
+    whole = content.rfind(b"\n") + 1
+    lines = list(lines_of(path, content[:whole]))
+    if _is_only_unended(content[whole:], lines[-1].checksum if lines else 0):
+        raise NotAQueue(path, f"at byte {len(content) - 1}: the end of its last line is damaged")
+    if lines and lines[0].body != header_of(number):
+        raise NotAQueue(path, f"line 1, at byte 0: it is not the head of journal {number}")
+    batches = []
+    for count, line in enumerate(lines[1:], 2):
+        try:
+            batches.append(decode_batch(line.body))
+        except (*UNREADABLE, InvalidJson) as error:
+            where = f"line {count}, at byte {line.at}"
+            raise NotAQueue(path, f"{where}: {described(error)}") from error
+    return JournalRead(path, batches, len(content), len(content) - whole)
+
+
+def _is_only_unended(line: bytes, before: int) -> bool:
+    """Whether a line has everything, but another byte for its newline: no write leaves that."""
+    sealed, body = line[:9], line[9:-1]
+    return len(body) > 0 and sealed == b"%08x " % zlib.crc32(body, before)
+
+
+def lines_of(path: Path, content: bytes) -> Iterator[Line]:
+    """Split whole lines and check them. Raises NotAQueue at the first wrong checksum."""
+    at, before = 0, 0
+    for count, line in enumerate(content.split(b"\n")[:-1], 1):
+        body = line[9:]
+        checksum = zlib.crc32(body, before)
+        if line[:9] != b"%08x " % checksum:
+            raise NotAQueue(path, f"line {count}, at byte {at}: its checksum is wrong")
+        yield Line(at, body, checksum)
+        at, before = at + len(line) + 1, checksum
+
+
+def header_of(number: int) -> bytes:
+    """Return the first line's array, which says which journal it is."""
+    return b'[{"journal":%d,"version":1}]' % number
+
+
+def cut_off_torn(journal: JournalRead, *, fsync: bool) -> None:
+    """Cut off the torn last line of a journal that was read. Raises OSError."""
+    descriptor = os.open(journal.path, os.O_WRONLY)
+    try:
+        os.ftruncate(descriptor, journal.size - journal.torn)
+        if fsync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# ---- writing
+
+
+class Journal:
+    """A journal that is being written; after a failed sync it is broken, and never synced again."""
+
+    def __init__(self, folder: Path, number: int, descriptor: int, *, fsync: bool) -> None:
+        self.number = number
+        self.path = journal_path(folder, number)
+        self.length = 0
+        """How many bytes are durable."""
+        self.batches = 0
+        self.is_broken = False
+        self._descriptor = descriptor
+        self._fsync = fsync
+        self._checksum = 0
+        self._anchor = Anchor((folder, folder / LOCK, self.path))
+
+    @classmethod
+    def create(cls, folder: Path, number: int, *, fsync: bool) -> Journal:
+        """Begin a journal, durably. Raises OSError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        descriptor = os.open(journal_path(folder, number), flags, PRIVATE)
+        try:
+            journal = cls(folder, number, descriptor, fsync=fsync)
+            line, checksum = seal(header_of(number), 0)
+            write_all(descriptor, line)
+            if fsync:
+                sync_data(descriptor)
+                fsync_folder(folder)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        journal.length, journal._checksum = len(line), checksum
+        return journal
+
+    def append(self, body: bytes) -> None:
+        """Append a line and sync it. Raises StorageFailed, or OutcomeUnknown: then it is broken."""
+        line, checksum = seal(body, self._checksum)
+        try:
+            self._anchor.check()
+        except OSError as error:
+            raise StorageFailed(f"the change could not be written: {error}") from error
+        try:
+            write_all(self._descriptor, line)
+        except OSError as error:
+            self._cut_back(error)
+        if self._fsync:
+            try:
+                sync_data(self._descriptor)
+            except OSError as error:
+                self.is_broken = True
+                raise OutcomeUnknown(f"the journal could not be synced: {error}") from error
+        self.length += len(line)
+        self._checksum = checksum
+        self.batches += 1
+
+    def check(self) -> None:
+        """Raise OSError where the folder, its lock or the journal was taken away or replaced."""
+        self._anchor.check()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _cut_back(self, error: OSError) -> None:
+        try:
+            os.ftruncate(self._descriptor, self.length)
+            if self._fsync:
+                os.fsync(self._descriptor)
+        except OSError as second:
+            self.is_broken = True
+            raise OutcomeUnknown(f"a failed write could not be taken back: {second}") from error
+        raise StorageFailed(f"the change could not be written: {error}") from error

@@ -1,0 +1,78 @@
+"""Files of the original job dispatcher service: its two files, with only what it knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import ujson
+
+from sanic_dispatch.core.job import Job, Stage
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
+from sanic_dispatch.storage.atomic_file import replace_file
+from sanic_dispatch.storage.export_format import Content
+from sanic_dispatch.storage.folder import DataFolder
+from sanic_dispatch.storage.whole_files import JOBS_NAME, WORKERS_NAME, array_of
+
+
+class Kept(NamedTuple):
+    """What the original can go on with: it knows jobs and workers that wait, and nothing else."""
+
+    jobs: list[Job]
+    workers: list[Worker]
+
+    @classmethod
+    def of(cls, content: Content) -> Kept:
+        """Leave out jobs that a worker has for sure, and workers that are used up or set aside.
+
+        A job in doubt is kept: rather twice than never.
+        """
+        held = {job.worker.id for job in content.jobs if job.worker}
+        return cls(
+            [job for job in content.jobs if not (job.hold and job.hold.stage is Stage.CONFIRMED)],
+            [worker for worker in content.workers if worker.id not in held and not worker.aside],
+        )
+
+
+def write_original(folder: Path, kept: Kept) -> None:
+    """Write ``jobs.json`` and ``workers.json``, both or neither.
+
+    Raises FolderNotEmpty, DataFolderUnusable.
+    """
+    claimed = DataFolder(folder)
+    claimed.claim()
+    files = {
+        folder / WORKERS_NAME: [_worker(worker) for worker in kept.workers],
+        folder / JOBS_NAME: [_job(job) for job in kept.jobs],
+    }
+    try:
+        for path in files:
+            if os.path.lexists(path):
+                raise FolderNotEmpty(path)
+        _write_all(files)
+    except OSError as error:
+        raise DataFolderUnusable(folder, f"cannot be written: {error}") from error
+    finally:
+        claimed.release()
+
+
+def _write_all(files: Mapping[Path, Sequence[bytes]]) -> None:
+    try:
+        for path, entries in files.items():
+            replace_file(path, array_of([b",\n".join(entries)] if entries else []))
+    except BaseException:
+        for path in files:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _job(job: Job) -> bytes:
+    return job.to_wire().removeprefix(b'{"Job":').removesuffix(b"}")
+
+
+def _worker(worker: Worker) -> bytes:
+    entry = {"callback_url": worker.callback_url, "registered_at": worker.registered_at}
+    return ujson.dumps(entry, ensure_ascii=False, escape_forward_slashes=False).encode()

@@ -1,0 +1,51 @@
+#!lua flags=allow-oom
+-- Become the owner, where what is there is ours and nobody else owns it.
+-- KEYS: meta, owner, jobs, workers, facts; then those of format 1.
+-- ARGV: format, id, name, former token, "1" and the state that has not changed for a lease, or "0".
+local TYPES = {
+  'hash', 'hash', 'hash', 'hash', 'hash',
+  'stream', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'hash', 'hash',
+  'hash', 'zset', 'hash', 'zset', 'zset', 'hash',
+}
+local META, OWNER, DISPATCHERS = KEYS[1], KEYS[2], KEYS[10]
+
+for index, key in ipairs(KEYS) do
+  local is = redis.call('TYPE', key).ok
+  if is ~= 'none' and is ~= TYPES[index] then
+    return {'refused', key .. ' is a ' .. is .. ' where a ' .. TYPES[index] .. ' should be'}
+  end
+end
+local format = redis.call('HGET', META, 'format')
+if not format then
+  for _, key in ipairs(KEYS) do
+    if redis.call('EXISTS', key) == 1 then
+      return {'refused', key .. ' is there without ' .. META}
+    end
+  end
+  redis.call('HSET', META, 'format', ARGV[1])
+elseif format == '1' then
+  local time = redis.call('TIME')
+  if redis.call('ZCOUNT', DISPATCHERS, '(' .. time[1], '+inf') > 0 then
+    return {'held', '', 'a dispatcher of version 0.1'}
+  end
+  return {'old'}
+elseif format ~= ARGV[1] then
+  return {'refused', META .. ' has format ' .. format .. ', this version knows ' .. ARGV[1]}
+end
+
+local token, beat, batch, name = unpack(redis.call('HMGET', OWNER, 'token', 'beat', 'batch', 'name'))
+if token and token ~= '' and token ~= ARGV[4] then
+  local epoch, id = string.match(token, '^(%d+):(.*)$')
+  if id == ARGV[2] then -- the answer was lost: this is another sign of life
+    redis.call('HINCRBY', OWNER, 'beat', 1)
+    return {'owner', token, tonumber(epoch)}
+  end
+  local state = beat .. ' ' .. batch
+  if ARGV[5] ~= '1' or ARGV[6] ~= state then return {'held', state, name} end
+end
+local epoch = redis.call('HINCRBY', META, 'epoch', 1)
+token = string.format('%d', epoch) .. ':' .. ARGV[2]
+redis.call('HSET', OWNER, 'token', token, 'name', ARGV[3], 'beat', '0',
+  'batch', token .. ' 0')
+redis.call('HDEL', OWNER, 'none')  -- a user that may not is refused here, and not in half a batch
+return {'owner', token, epoch}

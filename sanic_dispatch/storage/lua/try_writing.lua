@@ -1,0 +1,7 @@
+#!lua
+-- Write something that changes nothing. KEYS: owner, and the tables. ARGV: token.
+local token, name = unpack(redis.call('HMGET', KEYS[1], 'token', 'name'))
+if token ~= ARGV[1] then return {'lost', name or ''} end
+for _, key in ipairs(KEYS) do redis.call('HLEN', key) end
+redis.call('HINCRBY', KEYS[1], 'beat', 1)
+return {'ok'}

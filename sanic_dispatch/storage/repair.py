@@ -1,0 +1,223 @@
+"""Repair: good entries of ``jobs.json``, ``workers.json`` and journals stay, damaged ones go aside.
+
+What cannot be read goes, byte by byte, to a file beside it, which is called like
+``jobs.json.damaged-20241124T013900Z`` and is durable before the file itself is replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from datetime import UTC, datetime
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import structlog
+
+from sanic_dispatch.errors import DataFolderUnusable, InvalidJson, NotAQueue
+from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, replace_file
+from sanic_dispatch.storage.entries import QUEUED, WORKERS, Found, Kind, read_array
+from sanic_dispatch.storage.folder import DataFolder
+from sanic_dispatch.storage.journal import (
+    decode_batch,
+    header_of,
+    journals_in,
+    number_of,
+    read_journal,
+    seal,
+)
+from sanic_dispatch.storage.records import UNREADABLE
+from sanic_dispatch.storage.whole_files import JOBS_NAME, WORKERS_NAME, array_of
+from sanic_dispatch.strict_json import object_at
+
+FILE_MODES = (Mode.JSON_FILE, Mode.CACHED_JSON_FILE)
+
+_KINDS: dict[str, Kind[Any]] = {JOBS_NAME: QUEUED, WORKERS_NAME: WORKERS}
+_HEAD = re.compile(r"\ufeff?[ \t\r\n]*\[?[ \t\r\n]*")
+_BETWEEN = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
+_END = re.compile(r"[ \t\r\n]*\]?[ \t\r\n]*\Z")
+_NEXT_ENTRY = re.compile(r"^ {0,2}\{", re.MULTILINE)
+"""Where an entry can begin after damage: at the begin of a line, as in our files, or set in by
+two blanks, as in the original's. What is nested in somebody's data is deeper."""
+
+_log = structlog.get_logger("sanic_dispatch")
+
+
+class Repaired(NamedTuple):
+    """How many entries stay, how many pieces were set aside, and where; None: there were none."""
+
+    kept: int
+    damaged: int
+    aside: Path | None
+
+
+def repair_all(settings: Settings, now_s: float) -> None:
+    """Repair the files of a data folder where these modes use them, and log what was done.
+
+    Raises DataFolderInUse, NotAQueue where a file cannot be repaired, and DataFolderUnusable.
+    """
+    for path in _files_of(settings):
+        try:
+            repaired = repair(path, now_s)
+        except OSError as error:
+            raise DataFolderUnusable(settings.data_dir, f"cannot be repaired: {error}") from error
+        if repaired.damaged or (not repaired.kept and path.name in _KINDS):
+            _log.warning(
+                "queue.repaired",
+                file=path.name,
+                kept=repaired.kept,
+                damaged=repaired.damaged,
+                aside=str(repaired.aside or ""),
+            )
+
+
+def repair(path: Path, now_s: float) -> Repaired:
+    """Make one file readable again.
+
+    Raises DataFolderInUse while a dispatcher runs, NotAQueue where there is no file that could be
+    repaired, and OSError.
+    """
+    folder = DataFolder(path.parent)
+    folder.claim()
+    try:
+        return _repair(Path(os.path.realpath(path)), path, now_s)
+    finally:
+        folder.release()
+
+
+def _files_of(settings: Settings) -> list[Path]:
+    folder = settings.data_dir
+    paths = [
+        folder / name
+        for name, mode in (
+            (JOBS_NAME, settings.job_queue_mode),
+            (WORKERS_NAME, settings.worker_queue_mode),
+        )
+        if mode in FILE_MODES and (folder / name).exists()
+    ]
+    if settings.needs_data_dir and folder.is_dir():
+        paths += journals_in(folder).values()
+    return paths
+
+
+def _repair(path: Path, given: Path, now_s: float) -> Repaired:
+    number = number_of(given)
+    if given.name not in _KINDS and number is None:
+        raise NotAQueue(given, f"only {', '.join(_KINDS)} and journals can be repaired")
+    if not path.is_file():
+        raise NotAQueue(given, "is no regular file")
+    if number is None:
+        return _repair_array(path, _KINDS[given.name], now_s)
+    return _repair_journal(path, number, now_s)
+
+
+# ---- arrays
+
+
+def _repair_array(path: Path, kind: Kind[Any], now_s: float) -> Repaired:
+    content = path.read_bytes()
+    try:
+        return Repaired(len(list(read_array(path, kind, content))), 0, None)
+    except NotAQueue:
+        good, damaged = _sorted_out(content.decode("utf-8", "surrogateescape"), kind)
+    aside = _set_aside(path, [_encoded(piece) for piece in damaged], now_s) if damaged else None
+    joined = b",\n".join(found.stored for found in good)
+    replace_file(path, array_of([joined] if good else []))
+    return Repaired(len(good), len(damaged), aside)
+
+
+def _sorted_out(text: str, kind: Kind[Any]) -> tuple[list[Found[Any]], list[str]]:
+    """Separate the good entries from all pieces that are none."""
+    good: dict[str, Found[Any]] = {}
+    damaged: list[str] = []
+    at = _skip(_HEAD, text, 0)
+    while not _END.match(text, at):
+        end = _good_entry(text, at, kind, good)
+        if end is None:
+            following = _NEXT_ENTRY.search(text, at + 1)
+            end = following.start() if following else len(text)
+            damaged.append(text[at:end])
+        at = _skip(_BETWEEN, text, end)
+    return list(good.values()), damaged
+
+
+def _good_entry(text: str, at: int, kind: Kind[Any], good: dict[str, Found[Any]]) -> int | None:
+    """Take in the entry that begins here and say where it ends; None where there is none."""
+    try:
+        entry, end = object_at(text, at)
+        found = kind.read(entry, 1)
+        found.stored  # noqa: B018 - a byte that is no UTF-8 cannot be encoded again
+    except (*UNREADABLE, JSONDecodeError):
+        return None
+    return end if good.setdefault(found.record.id, found) is found else None
+
+
+def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
+    match = pattern.match(text, at)
+    return match.end() if match else at
+
+
+def _encoded(piece: str) -> bytes:
+    return piece.encode("utf-8", "surrogateescape")
+
+
+# ---- journals
+
+
+def _repair_journal(path: Path, number: int, now_s: float) -> Repaired:
+    """Keep every batch whose checksum is right: records are whole, so those behind it count."""
+    try:
+        return Repaired(len(read_journal(path, number).batches), 0, None)
+    except NotAQueue:
+        good, damaged = _sort_out_lines(path.read_bytes(), number)
+    aside = _set_aside(path, damaged, now_s) if damaged else None
+    lines, before = [], 0
+    for body in [header_of(number), *good]:
+        line, before = seal(body, before)
+        lines.append(line)
+    replace_file(path, lines)
+    return Repaired(len(good), len(damaged), aside)
+
+
+def _sort_out_lines(content: bytes, number: int) -> tuple[list[bytes], list[bytes]]:
+    """Separate good batches from damaged lines, each by the checksum that the line before says."""
+    good: list[bytes] = []
+    damaged: list[bytes] = []
+    before = 0
+    for line in content.split(b"\n"):
+        body, stated = line[9:], _stated(line)
+        if stated is not None and zlib.crc32(body, before) == stated and _is_part(body, number):
+            if body != header_of(number):
+                good.append(body)
+        elif line:
+            damaged.append(line)
+        before = before if stated is None else stated
+    return good, damaged
+
+
+def _stated(line: bytes) -> int | None:
+    return int(line[:8], 16) if re.match(rb"[0-9a-f]{8} ", line) else None
+
+
+def _is_part(body: bytes, number: int) -> bool:
+    """Whether it is the head of this journal, or a batch."""
+    try:
+        return body == header_of(number) or decode_batch(body) is not None
+    except (*UNREADABLE, InvalidJson):
+        return False
+
+
+def _set_aside(path: Path, pieces: list[bytes], now_s: float) -> Path:
+    stamp = datetime.fromtimestamp(now_s, UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+    with open(descriptor, "wb") as file:
+        for piece in pieces:
+            file.write(piece + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fsync_folder(aside.parent)
+    return aside

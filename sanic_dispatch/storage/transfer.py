@@ -1,0 +1,202 @@
+"""Moving a topic from one data folder, or mode, into another, while no dispatcher runs.
+
+What is read is what a dispatcher would find at its start, and reading changes nothing. What is
+written is read again and compared.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from math import inf, nextafter
+from pathlib import Path
+from shutil import copy
+from tempfile import TemporaryDirectory
+
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.tables import Change, Fact, Table
+from sanic_dispatch.errors import (
+    BrokenTransfer,
+    DataFolderUnusable,
+    FolderNotEmpty,
+    NotAQueue,
+    NothingStored,
+    StorageError,
+)
+from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.storage.export_format import Content, in_line
+from sanic_dispatch.storage.folder import DataFolder
+from sanic_dispatch.storage.journal import journals_in
+from sanic_dispatch.storage.json_folder import read_folder as read_json_folder
+from sanic_dispatch.storage.opening import store_of
+from sanic_dispatch.storage.records import order_of
+from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
+from sanic_dispatch.storage.store import Batch, Stored
+from sanic_dispatch.storage.whole_files import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
+
+SQLITE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-journal")
+
+
+async def read_folder(settings: Settings) -> Content:
+    """Return what the folder holds in these modes.
+
+    Raises NothingStored where there is none of their files, DataFolderInUse while a dispatcher
+    runs, DataFolderUnusable and NotAQueue.
+    """
+    with _claimed(settings):
+        if not any(path.exists() for path in files_of(settings)):
+            raise NothingStored(settings.data_dir, _modes(settings))
+        return _read(settings)
+
+
+async def write_folder(settings: Settings, content: Content) -> None:
+    """Store everything in these modes, and make sure that it is there, in its order.
+
+    Raises FolderNotEmpty where there is one of their files already; whatever else goes wrong,
+    what was written is taken away again.
+    """
+    with _claimed(settings):
+        for path in files_of(settings):
+            if path.exists():
+                raise FolderNotEmpty(path)
+        try:
+            await _write(settings, content)
+            if _read_again(settings) != content:
+                raise BrokenTransfer("what was stored is not what came in")
+        except BaseException:
+            for path in files_of(settings):
+                path.unlink(missing_ok=True)
+            raise
+
+
+def files_of(settings: Settings) -> list[Path]:
+    """Return the files that hold the topic in these modes, whether or not they are there."""
+    names: dict[str, None] = {}
+    for mode, own in (
+        (settings.job_queue_mode, (DISPATCH_NAME, JOBS_NAME)),
+        (settings.worker_queue_mode, (WORKERS_NAME,)),
+    ):
+        names |= dict.fromkeys(SQLITE_FILES if mode is Mode.SQLITE else own)
+    files = [settings.data_dir / name for name in names]
+    if any(name in names for name in (JOBS_NAME, WORKERS_NAME)) and settings.data_dir.is_dir():
+        files += journals_in(settings.data_dir).values()
+    return files
+
+
+@contextmanager
+def _claimed(settings: Settings) -> Iterator[None]:
+    for mode in (settings.job_queue_mode, settings.worker_queue_mode):
+        if mode.is_shared or not mode.is_durable:
+            raise NothingStored(settings.data_dir, mode)
+    folder = DataFolder(settings.data_dir)
+    folder.claim()
+    try:
+        yield
+    finally:
+        folder.release()
+
+
+# ---- reading
+
+
+def _read(settings: Settings) -> Content:
+    jobs, workers = settings.job_queue_mode, settings.worker_queue_mode
+    of_jobs = _stored(settings.data_dir, jobs, jobs=True, workers=jobs is workers)
+    of_workers = of_jobs
+    if jobs is not workers:
+        of_workers = _stored(settings.data_dir, workers, jobs=False, workers=True)
+    facts = {fact.id: fact for fact in of_jobs.facts}
+    last_ticket = max([int(facts["last_ticket"].value)] if "last_ticket" in facts else [0])
+    numbered = arranged(of_jobs.jobs, last_ticket)
+    facts["last_ticket"] = Fact("last_ticket", max([last_ticket, *(j.ticket for j in numbered)]))
+    facts.setdefault("paused", Fact("paused", False))
+    facts.setdefault("secret", Fact("secret", secrets.token_hex(32)))
+    finished = [job for job in numbered if job.state.is_final]
+    return Content(
+        [facts[name] for name in sorted(facts)],
+        in_line(of_workers.workers),
+        [job for job in numbered if not job.state.is_final],
+        sorted(finished, key=order_of),
+    )
+
+
+def _stored(folder: Path, mode: Mode, *, jobs: bool, workers: bool) -> Stored:
+    if mode is not Mode.SQLITE:
+        return read_json_folder(folder, jobs=jobs, workers=workers).stored()
+    return read_database(folder)
+
+
+def read_database(folder: Path) -> Stored:
+    """Read a copy of the database, since opening it works its log in. Raises NotAQueue."""
+    if not any((folder / name).exists() for name in SQLITE_FILES):
+        return Stored()
+    if (folder / DATABASE_NAME).exists() and not (folder / DATABASE_NAME).is_file():
+        raise NotAQueue(folder / DATABASE_NAME, "is no regular file")
+    with TemporaryDirectory(prefix="sanic-dispatch-") as copies:
+        for path in folder.glob(f"{DATABASE_NAME}*"):
+            copy(path, copies)
+        database = SqliteFile(Path(copies) / DATABASE_NAME, fsync=False)
+        try:
+            return database.load()
+        except NotAQueue as error:
+            raise NotAQueue(folder / DATABASE_NAME, error.reason) from error
+        finally:
+            database.close()
+
+
+def arranged(jobs: Iterable[Job], last_ticket: int) -> list[Job]:
+    """Number jobs that have no ticket, and give places that agree with their order."""
+    read = list(jobs)
+    ticket, last = max([last_ticket, *(job.ticket for job in read)]), -inf
+    made = []
+    for each in read:
+        job = each
+        if not job.ticket:
+            ticket += 1
+            job = job._replace(ticket=ticket, place=ticket)
+        if not job.state.is_final:
+            if job.place <= last:
+                job = job._replace(place=nextafter(last, inf))
+            last = job.place
+        made.append(job)
+    return made
+
+
+def _read_again(settings: Settings) -> Content:
+    try:
+        return _read(settings)
+    except NotAQueue as error:
+        raise BrokenTransfer(error.reason) from error
+
+
+# ---- writing
+
+
+async def _write(settings: Settings, content: Content) -> None:
+    store = store_of(settings)
+    try:
+        await store.load()
+        await store.commit(Batch(1, list(_changes(content)), ()))
+        await store.close()
+    except StorageError as error:
+        raise DataFolderUnusable(settings.data_dir, f"cannot be written: {error}") from error
+    finally:
+        await store.close()
+
+
+def _changes(content: Content) -> Iterator[Change]:
+    for fact in content.facts:
+        yield Change(Table.FACTS, fact.id, None, fact)
+    for worker in content.workers:
+        yield Change(Table.WORKERS, worker.id, None, worker)
+    for job in _all_jobs(content):
+        yield Change(Table.JOBS, job.id, None, job)
+
+
+def _all_jobs(content: Content) -> Sequence[Job]:
+    return [*content.finished, *content.jobs]
+
+
+def _modes(settings: Settings) -> str:
+    return " and ".join(dict.fromkeys((settings.job_queue_mode, settings.worker_queue_mode)))

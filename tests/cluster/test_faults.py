@@ -1,0 +1,171 @@
+"""What fails while one dispatcher is busy and one stands by: one of them, the network, Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from sanic_dispatch.cluster.ownership import PACE
+from sanic_dispatch.settings import Mode
+from tests.crash.harness import Harness
+from tests.crash.server import Server
+from tests.kit.faulty_link import FaultyLink
+from tests.kit.redis import RedisServer
+from tests.kit.server import eventually
+
+IS_TORTURE = "TORTURE" in os.environ
+KILLS = int(os.environ.get("TORTURE_KILLS", "50")) if IS_TORTURE else 2
+PAUSES = 10 if IS_TORTURE else 1
+LONG = pytest.mark.timeout(3600 if IS_TORTURE else 240)
+
+TAKE_OVER_S = 5.0
+"""How long after the end of an owner the other one takes orders in, at most."""
+
+SLOW_MACHINE = 1.0 if IS_TORTURE else 3.0
+"""How much longer anything may take where the tests share their machine with others."""
+
+
+@asynccontextmanager
+async def bar(
+    folder: Path, rng: random.Random, url: str, count: int = 2, pause_s: float = 0.04
+) -> AsyncIterator[Harness]:
+    """Dispatchers, customers and robots; the history is right at the end."""
+    options = ("--redis-url", url)
+    async with Harness(folder / "bar", Mode.REDIS, rng, *options, count=count) as harness:
+        for server in harness.servers:
+            await server.start()
+        harness.open(pause_s)
+        yield harness
+        assert await harness.close() == []
+
+
+def said(server: Server, event: str) -> list[dict[str, Any]]:
+    """Its log's lines of that event."""
+    return [line for line in server.lines() if line.get("event") == event]
+
+
+async def taken_over(harness: Harness, before: Server) -> float:
+    """Return once another server owns the queues, and after how long."""
+    began_s = monotonic()
+
+    async def is_another() -> bool:
+        return await harness.owner() not in (None, before)
+
+    await eventually(is_another, 60)
+    return monotonic() - began_s
+
+
+@LONG
+async def test_the_owner_is_killed(redis: RedisServer, rng: random.Random, tmp_path: Path) -> None:
+    """kill -9 under load, again and again: C1 to C6, and the other takes over within 5 s."""
+    took_s = []
+    async with bar(tmp_path, rng, redis.url) as harness:
+        for _ in range(KILLS):
+            await asyncio.sleep(rng.uniform(0.5, 2.0))
+            victim = await harness.owner()
+            assert victim is not None
+            # before, not after: a process takes a while to be gone, and what it had is cut off now
+            harness.history.restarts_s.append(monotonic())
+            victim.kill()
+            took_s.append(await taken_over(harness, victim))
+            await victim.start()
+    print(f"taken over after {max(took_s):.1f} s at most")  # noqa: T201
+    assert max(took_s) < TAKE_OVER_S * SLOW_MACHINE
+
+
+@LONG
+async def test_who_stands_by_is_killed(
+    redis: RedisServer, rng: random.Random, tmp_path: Path
+) -> None:
+    """kill -9 of the other one: nobody notices."""
+    async with bar(tmp_path, rng, redis.url) as harness:
+        for _ in range(KILLS):
+            await asyncio.sleep(rng.uniform(0.0, 1.0))
+            owner = await harness.owner()
+            (other,) = (server for server in harness.servers if server is not owner)
+            other.kill()
+            await other.start()
+            assert await harness.owner() is owner
+    assert not any(said(server, "ownership.lost") for server in harness.servers)
+
+
+@LONG
+async def test_the_owner_is_stopped_cleanly(
+    redis: RedisServer, rng: random.Random, tmp_path: Path
+) -> None:
+    """SIGTERM under load: it ends with 0, nothing is in doubt, and the other is there at once."""
+    async with bar(tmp_path, rng, redis.url) as harness:
+        for _ in range(PAUSES):
+            await asyncio.sleep(rng.uniform(0.5, 2.0))
+            victim = await harness.owner()
+            assert victim is not None
+            harness.history.restarts_s.append(monotonic())
+            assert await victim.stop() == 0
+            assert await taken_over(harness, victim) < PACE.lease_s * SLOW_MACHINE
+            await victim.start()
+    doubts = [line for server in harness.servers for line in said(server, "job.doubted")]
+    assert not [line for line in doubts if "restarted" in line["reason"]]
+
+
+@LONG
+async def test_the_owner_is_paused_past_its_lease(
+    redis: RedisServer, rng: random.Random, tmp_path: Path
+) -> None:
+    """SIGSTOP, and SIGCONT after the other has taken over: its late word is fenced off (A5)."""
+    async with bar(tmp_path, rng, redis.url) as harness:
+        for _ in range(PAUSES):
+            await asyncio.sleep(rng.uniform(0.5, 2.0))
+            victim = await harness.owner()
+            assert victim is not None
+            harness.history.restarts_s.append(monotonic())
+            victim.signal(signal.SIGSTOP)
+            await taken_over(harness, victim)
+            victim.signal(signal.SIGCONT)
+            harness.history.restarts_s.append(monotonic())
+            await eventually(lambda victim=victim: stands_by(victim), 30)  # type: ignore[misc]
+
+
+async def stands_by(server: Server) -> bool:
+    """Whether it has noticed that another one came."""
+    return bool(said(server, "ownership.lost"))
+
+
+@LONG
+async def test_redis_is_killed(redis: RedisServer, rng: random.Random, tmp_path: Path) -> None:
+    """kill -9 of Redis that syncs always, again and again: C1 to C6 (R1)."""
+    async with bar(tmp_path, rng, redis.url) as harness:
+        for _ in range(KILLS):
+            await asyncio.sleep(rng.uniform(0.3, 1.5))
+            redis.kill()
+            harness.history.restarts_s.append(monotonic())
+            await asyncio.sleep(rng.uniform(0.0, 1.0))
+            redis.start()
+            harness.history.restarts_s.append(monotonic())
+
+
+@LONG
+async def test_a_network_that_is_slow_and_breaks(
+    redis: RedisServer, rng: random.Random, tmp_path: Path
+) -> None:
+    """200 ± 100 ms, one answer in twenty, or five, cut off in the middle, and silence: C1 to C6
+    (R2)."""
+    async with FaultyLink(redis.port, rng) as link:
+        url = f"redis://127.0.0.1:{link.port}/0"
+        async with bar(tmp_path, rng, url, pause_s=0.3) as harness:
+            link.latency_s, link.resets = (0.1, 0.3), 0.05 if IS_TORTURE else 0.2
+            await asyncio.sleep(60.0 if IS_TORTURE else 6.0)
+            link.black_hole = True
+            await asyncio.sleep(30.0 if IS_TORTURE else 6.0)
+            harness.history.restarts_s.append(monotonic())
+            link.black_hole = False
+            link.latency_s, link.resets = (0.0, 0.0), 0.0
+        assert link.broken

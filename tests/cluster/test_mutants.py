@@ -1,0 +1,112 @@
+"""Two dispatchers on one Redis, whole and with a bug put in: the checker finds the bug, and nothing
+without it. Both are in this process, so that a test can stop one between two steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sanic_dispatch.settings import Mode
+from sanic_dispatch.storage import redis
+from sanic_dispatch.storage.redis_link import Script
+from tests.crash.bar import Bar
+from tests.crash.history import check
+
+FENCE = "if batch ~= ARGV[1] then"
+
+
+def order(n: int) -> bytes:
+    """An order that no other one is like."""
+    return b'{"n": %d}' % n
+
+
+@asynccontextmanager
+async def two_counters(folder: Path) -> AsyncIterator[tuple[Bar, Bar]]:
+    """The dispatcher of a bar, and another one that has not started yet."""
+    first, second = Bar(folder, Mode.REDIS), Bar(folder, Mode.REDIS)
+    second.history, second.watch, second.network = first.history, first.watch, first.network
+    second._callbacks, second._runs = first._callbacks, count(100)
+    second.data_dir = second._new_folder()
+    async with first:
+        try:
+            yield first, second
+        finally:
+            await second._stack.aclose()
+
+
+def stop_before_a_commit(bar: Bar) -> tuple[asyncio.Event, Callable[[], None]]:
+    """From now on this dispatcher stops where it commits, and gives no sign of life.
+
+    Returns what is set when it has stopped, and what lets it go on.
+    """
+    store = bar.world.store
+    assert isinstance(store, redis.RedisStore)
+    stopped, resumed, commit = asyncio.Event(), asyncio.Event(), store.commit
+
+    async def commit_late(batch: Any) -> None:
+        stopped.set()
+        await resumed.wait()
+        await commit(batch)
+
+    store.commit = commit_late  # type: ignore[method-assign]
+    assert store.ownership._renewing
+    store.ownership._renewing.cancel()
+    return stopped, resumed.set
+
+
+async def a_pause(first: Bar, second: Bar) -> None:
+    """The owner is stopped between a look at a job and its change, past its lease (A5).
+
+    A robot has refused the job. The other one takes over, asks, and the robot takes it after all.
+    Then the first goes on, and has the refusal stored.
+    """
+    robot = first.robot(1)
+    first.network.refusing[robot.id] = refuse = asyncio.Event()
+    await first.register(robot)
+    await first.submit(order(1))
+    stopped, go_on = stop_before_a_commit(first)
+    refuse.set()
+    await stopped.wait()
+    first.network.under_way.clear()
+    first.network.pending[robot.id] = True
+    await second.start()
+    while not first.history.taken:
+        await second.world.clock.advance(1)
+        await second.world.quiet()
+    go_on()
+    await first.world.quiet()
+    await second.crash()
+    await second.start()
+    await second.register(second.robot(2))
+    await second.submit(order(2))
+    await second.drain(robots=99)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who starts waits for the lease of the other, also on a busy machine."""
+    monkeypatch.setattr(redis, "PATIENCE_S", 30.0)
+
+
+async def test_two_dispatchers_pass(tmp_path: Path) -> None:
+    """C1 to C6 over both: what the mutant shows is its own doing."""
+    async with two_counters(tmp_path) as (first, second):
+        await a_pause(first, second)
+        assert check(first.history) == []
+        assert len(first.history.taken) == 2
+
+
+async def test_without_the_fence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The late word of one that was paused frees a job that a robot has: C3 finds it (A5)."""
+    assert FENCE in redis.COMMIT.text
+    fenceless = Script(redis.COMMIT.text.replace(FENCE, "if false then"))
+    monkeypatch.setattr(redis, "COMMIT", fenceless)
+    async with two_counters(tmp_path) as (first, second):
+        await a_pause(first, second)
+        assert "C3" in {violation.rule for violation in check(first.history)}

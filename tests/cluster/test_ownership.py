@@ -1,0 +1,324 @@
+"""Ownership on virtual time: many processes, and a register that is slow or away."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from sanic_dispatch.cluster.ownership import PACE, Claim, Ownership, Sight
+from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
+
+SEEDS = range(20)
+
+QUICK = (0.001, 0.02)
+"""From how long to how long a message takes on its way, in seconds, where nothing is wrong."""
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop that never waits: where all tasks sleep, time goes on to the next one that wakes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 0.0
+        real = self._selector.select  # type: ignore[attr-defined]
+
+        def select(timeout: float | None) -> Any:
+            assert timeout is not None, "nothing is left that could happen"
+            self.now_s += max(timeout, 0.0)
+            return real(0)
+
+        self._selector.select = select  # type: ignore[attr-defined]
+
+    def time(self) -> float:
+        return self.now_s
+
+
+def on_virtual_time(run: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end, without waiting."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(run)
+
+
+def now_s() -> float:
+    """The time on the clock of the loop."""
+    return asyncio.get_running_loop().time()
+
+
+class FakeRegister:
+    """Who owns the topic, in memory; it may be away for everybody."""
+
+    def __init__(self) -> None:
+        self.token = ""
+        self.name = ""
+        self.beat = 0
+        self.epoch = 0
+        self.is_away = False
+
+    def claim(self, claim: Claim, unchanged: str | None) -> Sight:
+        state = f"{self.token} {self.beat}"
+        if self.token.endswith(f":{claim.id}"):
+            self.beat += 1
+            return Sight(self.token, self.epoch)
+        if self.token not in ("", claim.former) and unchanged != state:
+            return Sight(state=state, owner=self.name)
+        self.epoch += 1
+        self.token, self.name, self.beat = f"{self.epoch}:{claim.id}", claim.name, 0
+        return Sight(self.token, self.epoch)
+
+    def renew(self, token: str) -> None:
+        if token != self.token:
+            raise LostOwnership(self.name)
+        self.beat += 1
+
+    def release(self, token: str) -> None:
+        if token == self.token:
+            self.token = ""
+
+
+class FakeLink:
+    """One process's way to the register: ``latency_s`` and a share of ``losses`` each way."""
+
+    def __init__(self, register: FakeRegister, rng: random.Random) -> None:
+        self.latency_s = QUICK
+        self.losses = 0.0
+        self._register = register
+        self._rng = rng
+
+    async def claim(self, claim: Claim, unchanged: str | None) -> Sight:
+        sight: Sight = await self._call(lambda: self._register.claim(claim, unchanged))
+        return sight
+
+    async def renew(self, token: str) -> None:
+        await self._call(lambda: self._register.renew(token))
+
+    async def release(self, token: str) -> None:
+        await self._call(lambda: self._register.release(token))
+
+    async def _call(self, act: Callable[[], Any]) -> Any:
+        await self._travel(StorageFailed("not sent"))
+        answer = act()
+        await self._travel(OutcomeUnknown("no answer"))
+        return answer
+
+    async def _travel(self, failure: Exception) -> None:
+        await asyncio.sleep(self._rng.uniform(*self.latency_s))
+        if self._register.is_away or self._rng.random() < self.losses:
+            raise failure
+
+
+class Process:
+    """Owns or stands by, for as long as it runs; it may be killed, and started again."""
+
+    def __init__(self, link: FakeLink, name: str, drift_s: float = 0.0) -> None:
+        self.link = link
+        self.ownership = Ownership(link, name, clock=lambda: now_s() + drift_s)
+        self.running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            await self.ownership.acquire()
+            await self.ownership.until_lost()
+
+    async def kill(self) -> None:
+        """Stop at once, without a word to the register."""
+        tasks = [self.running, self.ownership._renewing]
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(task for task in tasks if task), return_exceptions=True)
+        self.ownership.deadline_s = 0.0
+
+
+async def watch(processes: list[Process], for_s: float) -> None:
+    """Look all the time that no two may act at once."""
+    until_s = now_s() + for_s
+    while now_s() < until_s:
+        active = [each.ownership.name for each in processes if each.ownership.may_act()]
+        assert len(active) <= 1, f"{active} may all act"
+        await asyncio.sleep(0.03)
+
+
+async def eventually_one(processes: list[Process], within_s: float) -> None:
+    """Return when one of them may act."""
+    until_s = now_s() + within_s
+    while not any(each.ownership.may_act() for each in processes):
+        assert now_s() < until_s, f"no owner within {within_s} s"
+        await watch(processes, 0.05)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_two_may_act_at_once(seed: int) -> None:
+    """Whatever the network loses or delays, and whoever is killed; and soon one may act again."""
+    rng = random.Random(seed)
+
+    async def run() -> None:
+        register = FakeRegister()
+
+        def start(name: str) -> Process:
+            return Process(FakeLink(register, rng), name, rng.uniform(0, 1e6))
+
+        processes = [start(f"p{number}") for number in range(rng.randint(2, 5))]
+        for _ in range(30):
+            register.is_away = rng.random() < 0.1
+            for each in processes:
+                each.link.losses = rng.choice([0.0, 0.0, 0.1, 0.5])
+                each.link.latency_s = rng.choice([QUICK, QUICK, (0.0, 1.0), (0.5, 6.0)])
+            if rng.random() < 0.3:
+                number = rng.randrange(len(processes))
+                await processes[number].kill()
+                processes[number] = start(f"p{number}'")
+            await watch(processes, rng.uniform(0.1, 8.0))
+        register.is_away = False
+        for each in processes:
+            each.link.losses, each.link.latency_s = 0.0, QUICK
+        await eventually_one(processes, 15.0)
+        for each in processes:
+            await each.kill()
+
+    on_virtual_time(run())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_outage_ends_nobodys_ownership(seed: int) -> None:
+    """However often and long the register is away, its owner is the same one afterwards."""
+    rng = random.Random(seed)
+
+    async def run() -> None:
+        register = FakeRegister()
+        processes = [Process(FakeLink(register, rng), name) for name in ("ada", "bert", "cleo")]
+        await eventually_one(processes, 1.0)
+        for _ in range(10):
+            register.is_away = True
+            await watch(processes, rng.choice([0.5, 2.0, 3.0, 4.0, 30.0]))
+            register.is_away = False
+            await eventually_one(processes, 2.0)
+            await watch(processes, rng.uniform(0.0, 8.0))
+        assert register.epoch == 1
+        for each in processes:
+            await each.kill()
+
+    on_virtual_time(run())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_dead_are_replaced_within_five_seconds(seed: int) -> None:
+    """A process that stands by takes over, not before the lease and within 5 s of the kill."""
+    rng = random.Random(seed)
+
+    async def run() -> None:
+        register = FakeRegister()
+        ada, bert = (Process(FakeLink(register, rng), name) for name in ("ada", "bert"))
+        await eventually_one([ada, bert], 1.0)
+        await asyncio.sleep(rng.uniform(0.0, 10.0))
+        owner, other = (ada, bert) if ada.ownership.is_owner else (bert, ada)
+        renewed_s = owner.ownership.deadline_s - PACE.lease_s
+        await owner.kill()
+        killed_s = now_s()
+        await eventually_one([other], 5.0)
+        assert now_s() >= renewed_s + PACE.lease_s
+        assert now_s() - killed_s < 5.0
+        await other.kill()
+
+    on_virtual_time(run())
+
+
+def test_a_clean_end_hands_over_at_once() -> None:
+    """Who closes releases the topic, and may not act from that moment on."""
+
+    async def run() -> None:
+        register = FakeRegister()
+        link = FakeLink(register, random.Random(1))
+        ada = Ownership(link, "ada", clock=now_s)
+        await ada.acquire()
+        bert = Process(link, "bert")
+        await asyncio.sleep(2.0)
+        assert bert.ownership.owner == "ada"
+        closing = asyncio.create_task(ada.close())
+        await asyncio.sleep(0)
+        assert not ada.may_act()
+        await closing
+        await eventually_one([bert], 2 * PACE.poll_s)
+        await bert.kill()
+
+    on_virtual_time(run())
+
+
+def test_who_is_superseded_is_told() -> None:
+    """The callback comes once, with a reason; ``until_lost`` returns; acting is refused."""
+
+    async def run() -> None:
+        register, reasons = FakeRegister(), list[str]()
+        link = FakeLink(register, random.Random(1))
+        ada = Ownership(link, "ada", clock=now_s)
+        ada.when_lost = reasons.append
+        await ada.acquire()
+        register.token, register.name = "2:x", "bert"
+        await asyncio.wait_for(ada.until_lost(), 2 * PACE.renew_s)
+        assert reasons == ["bert owns the queues now"]
+        assert not ada.may_act()
+        with pytest.raises(LostOwnership):
+            await ada.confirm()
+
+    on_virtual_time(run())
+
+
+def test_asking_when_the_deadline_is_past() -> None:
+    """Past its deadline an owner may act again once the register has said so, and not before."""
+
+    async def run() -> None:
+        register = FakeRegister()
+        link = FakeLink(register, random.Random(1))
+        ada = Ownership(link, "ada", clock=now_s)
+        await ada.acquire()
+        register.is_away = True
+        await asyncio.sleep(PACE.lease_s)
+        assert ada.is_owner
+        assert not ada.may_act()
+        with pytest.raises(StorageFailed):
+            await ada.confirm()
+        register.is_away = False
+        await ada.confirm()
+        assert ada.may_act()
+        await ada.close()
+
+    on_virtual_time(run())
+
+
+def test_no_owner_in_time() -> None:
+    """With a patience, waiting ends: False where another one owns, an error out of reach."""
+
+    async def run() -> None:
+        register = FakeRegister()
+        link = FakeLink(register, random.Random(1))
+        ada, bert = (Ownership(link, name, clock=now_s) for name in ("ada", "bert"))
+        await ada.acquire()
+        assert not await bert.acquire(10.0)
+        register.is_away = True
+        failing: Awaitable[bool] = bert.acquire(1.0)
+        with pytest.raises(StorageFailed):
+            await failing
+        await ada.close()
+
+    on_virtual_time(run())
+
+
+def test_a_claim_whose_answer_is_late() -> None:
+    """The lease counts from when the claim was sent: who hears of it too late has to ask."""
+
+    async def run() -> None:
+        link = FakeLink(FakeRegister(), random.Random(1))
+        ada = Ownership(link, "ada", clock=now_s)
+        link.latency_s = (PACE.lease_s / 2, PACE.lease_s / 2)
+        await ada.acquire()
+        assert ada.is_owner
+        assert not ada.may_act()
+        link.latency_s = QUICK
+        await ada.confirm()
+        assert ada.may_act()
+        await ada.close()
+
+    on_virtual_time(run())

@@ -1,0 +1,149 @@
+"""A dispatcher that stands by: what it says to whom, and when it takes over."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import WSMsgType
+
+from sanic_dispatch.settings import Mode
+from tests.crash.harness import Harness
+from tests.crash.server import TOKEN, Server
+from tests.kit import commands
+from tests.kit.redis import RedisServer
+from tests.kit.server import eventually, free_port
+
+TRY_LATER, SERVICE_RESTART = 4503, 1012
+WORKER = {"CPEE-CALLBACK": "http://127.0.0.1:9/callbacks/1/"}
+
+
+@asynccontextmanager
+async def pair_of_servers(
+    folder: Path, rng: random.Random, redis: RedisServer
+) -> AsyncIterator[tuple[Server, Server, aiohttp.ClientSession]]:
+    """One that owns the queues, one that stands by, and a client."""
+    options = ("--redis-url", redis.url)
+    async with Harness(folder / "bar", Mode.REDIS, rng, *options, count=2) as harness:
+        for server in harness.servers:
+            await server.start()
+        first, second = harness.servers
+        assert await harness.owner() is first
+        yield first, second, harness._http
+
+
+async def asked(
+    http: aiohttp.ClientSession, method: str, url: str, **options: Any
+) -> tuple[int, str, str | None]:
+    """The status of an answer, the error that it names, and when to come back."""
+    async with http.request(method, url, **options) as answer:
+        body = await answer.json() if answer.content_type.endswith("json") else {}
+        return answer.status, body.get("Error", ""), answer.headers.get("Retry-After")
+
+
+async def test_who_stands_by_says_so(
+    redis: RedisServer, rng: random.Random, tmp_path: Path
+) -> None:
+    """Alive and not ready: orders, robots, operators and looks are 503, and told to come back."""
+    async with pair_of_servers(tmp_path, rng, redis) as (first, second, http):
+        async with http.post(first.url + "submit-job", json=1) as answer:
+            job = answer.headers["Location"]
+        assert await asked(http, "GET", second.url + "health") == (200, "", None)
+        not_ready = (503, "NotReady", "1")
+        as_operator = {"headers": {"Authorization": f"Bearer {TOKEN}"}}
+        assert await asked(http, "GET", second.url + "ready") == not_ready
+        assert await asked(http, "POST", second.url + "submit-job", json=2) == not_ready
+        registered = await asked(http, "POST", second.url + "register-worker", headers=WORKER)
+        assert registered == not_ready
+        assert await asked(http, "GET", second.url + job) == not_ready
+        assert await asked(http, "DELETE", second.url + job) == not_ready
+        for path in ("operator/pause", "operator/resume"):
+            assert await asked(http, "POST", second.url + path, **as_operator) == not_ready
+        for path in ("operator/jobs", "operator/workers"):
+            assert await asked(http, "GET", second.url + path, **as_operator) == not_ready
+        status, _, retry_after = await asked(http, "GET", second.url + "state")
+        assert (status, retry_after) == (503, "1")
+        assert await asked(http, "GET", first.url + job) == (200, "", None)
+
+
+async def test_pages_go_where_the_owner_is(
+    redis: RedisServer, rng: random.Random, tmp_path: Path
+) -> None:
+    """Whoever stands by closes with 4503; after a take-over it has all orders, also on pages."""
+    async with pair_of_servers(tmp_path, rng, redis) as (first, second, http):
+        async with http.ws_connect(second.url + "live?view=board") as page:
+            assert (await page.receive()).type is WSMsgType.CLOSE
+            assert page.close_code == TRY_LATER
+        async with http.post(first.url + "submit-job", json=1) as answer:
+            job = answer.headers["Location"]
+        async with http.ws_connect(first.url + "live?view=board") as page:
+            assert (await page.receive()).type is WSMsgType.TEXT
+            code, _ = await asyncio.gather(first.stop(), is_closed(page))
+            assert (code, page.close_code) == (0, SERVICE_RESTART)
+        await eventually(lambda: is_ready(http, second), 10)
+        assert await asked(http, "GET", second.url + job) == (200, "", None)
+        async with http.ws_connect(second.url + "live?view=board") as page:
+            assert "order/1" in (await page.receive()).data
+
+
+async def test_a_hand_over_and_back(redis: RedisServer, rng: random.Random, tmp_path: Path) -> None:
+    """Each goes on with what the other one has left, in the order of the queue."""
+    async with pair_of_servers(tmp_path, rng, redis) as (first, second, http):
+        for number in range(4):
+            one, other = (first, second) if number % 2 == 0 else (second, first)
+            async with http.post(one.url + "submit-job", json=number) as answer:
+                assert answer.status == 202
+            assert await one.stop() == 0
+            await eventually(lambda other=other: is_ready(http, other), 10)  # type: ignore[misc]
+            await one.start()
+        for number in range(4):
+            headers = {"CPEE-CALLBACK": f"http://127.0.0.1:9/callbacks/{number}/"}
+            async with http.post(first.url + "register-worker", headers=headers) as answer:
+                assert answer.status == 200
+                assert (await answer.json())["Job"]["data"] == number
+
+
+async def is_closed(page: aiohttp.ClientWebSocketResponse) -> None:
+    """Return once no more frames come."""
+    while (await page.receive()).type is WSMsgType.TEXT:
+        continue
+
+
+async def is_ready(http: aiohttp.ClientSession, server: Server) -> bool:
+    """Whether it owns the queues."""
+    return (await asked(http, "GET", server.url + "ready"))[0] == 200
+
+
+@pytest.mark.parametrize("options", [(), ("-m", "Redis"), ("-m", "Redis", "-p", "0")])
+async def test_one_process_only(options: tuple[str, ...]) -> None:
+    """More than one is refused in one line that says why, before anything is opened."""
+    done = await commands.run("serve", "--workers", "2", *options)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert "--workers 2: in this version one process owns the queues" in done.err
+
+
+async def test_told_to_stop_while_redis_is_asked() -> None:
+    """It ends at once and well, however long Redis is silent."""
+    asked_for, patience = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked_for.set()
+        await patience.wait()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        url = f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}/0"
+        port = str(free_port())
+        process = await commands.start("serve", "-p", port, "-m", "Redis", "--redis-url", url)
+        await asyncio.wait_for(asked_for.wait(), 30)
+        process.terminate()
+        done = await commands.ended(process)
+        patience.set()
+    assert done.err.count("\n") <= 1

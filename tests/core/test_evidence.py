@@ -1,0 +1,211 @@
+"""evidence.py, exhaustively: what a look proves, and when the next one is due."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import ujson
+
+from sanic_dispatch.core import evidence, lifecycle
+from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.evidence import (
+    UNCLEAR_S,
+    Finding,
+    Look,
+    after_taking,
+    in_doubt,
+    next_look_s,
+)
+from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.rules import Fate
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.storage.records import _decode_hold, _encode_hold
+from tests.kit.world import worker
+
+POLICY = Policy()
+AFTER_S = POLICY.unconsumed_after_s
+NOW_S = 1_732_412_400.0
+WORKER = worker("c1", "i1")
+WAITS, IS_USED = Look(True, "running", "running"), Look(False, "running", "running")
+STATES = ("running", "stopped", "gone", None)
+LOOKS = [Look(*each) for each in product((True, False, None), STATES, STATES)]
+
+
+def hold(stage: Stage, *, unused: int = 0, is_again: bool = False) -> Hold:
+    return Hold(WORKER, Way.PUT, stage, NOW_S, is_again=is_again, unused=unused)
+
+
+DOUBT = hold(Stage.IN_DOUBT)
+UNUSED = hold(Stage.IN_DOUBT, unused=1)
+SENT_AGAIN = hold(Stage.IN_DOUBT, unused=1, is_again=True)
+
+
+def found(held: Hold, look: Look, *, came_back: bool = False, s: float = 0.0) -> Finding:
+    return in_doubt(held, look, came_back=came_back, held_s=s, unclear_s=s, policy=POLICY)
+
+
+def job(held: Hold) -> Job:
+    submitted_at = "2024-11-24T01:39:00.123456789Z"
+    return Job("id", 7, b"1", submitted_at, 7.0, State.ASSIGNED, held, attempt=1)
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_what_a_look_after_the_taking_proves(look: Look) -> None:
+    """Waiting in a running instance: lost. Not waiting, and it ran all the time: used. Else
+    nothing."""
+    expected = Finding.WAIT
+    if look.pending is True and look.before == "running":
+        expected = Finding.UNUSED
+    elif look.pending is False and look.before == look.after == "running":
+        expected = Finding.USED
+    assert after_taking(look) is expected
+
+
+@pytest.mark.parametrize("held", [DOUBT, UNUSED, SENT_AGAIN], ids=["doubt", "unused", "again"])
+@pytest.mark.parametrize("look", [each for each in LOOKS if "gone" in each], ids=str)
+def test_nothing_is_sent_to_an_instance_that_has_ended(held: Hold, look: Look) -> None:
+    """Whoever has its callback now."""
+    for came_back in (True, False):
+        assert found(held, look, came_back=came_back, s=1e9) is Finding.WAIT
+
+
+def test_a_plain_doubt() -> None:
+    """It waits: the same job again. It does not: taken, if the instance ran or is back. Nobody can
+    tell for long: to the callback with which it is back."""
+    assert found(DOUBT, WAITS) is Finding.SEND_AGAIN
+    assert found(DOUBT, IS_USED) is Finding.USED
+    assert found(DOUBT, Look(False, "stopped", "stopped")) is Finding.WAIT
+    assert found(DOUBT, Look(False, "stopped", "stopped"), came_back=True) is Finding.USED
+    assert found(DOUBT, Look(), came_back=True) is Finding.WAIT
+    late = UNCLEAR_S + 1
+    assert found(DOUBT, Look(), came_back=True, s=late) is Finding.SEND_TO_SUCCESSOR
+    assert found(DOUBT, Look(), s=late) is Finding.WAIT
+
+
+def test_a_job_that_was_not_used() -> None:
+    """It waits: the same job again. It used it all the same: taken. It is back with a new callback:
+    the job goes there, since it never had it."""
+    assert found(UNUSED, WAITS) is Finding.SEND_AGAIN
+    assert found(UNUSED, IS_USED) is Finding.USED
+    assert found(UNUSED, Look(False, "stopped", "stopped")) is Finding.WAIT
+    for look in (WAITS, IS_USED, Look()):
+        assert found(UNUSED, look, came_back=True) is Finding.SEND_TO_SUCCESSOR
+
+
+def test_a_job_that_was_not_used_and_was_sent_again() -> None:
+    """It has the time that the first attempt had; until then it is not sent once more."""
+    assert found(SENT_AGAIN, WAITS) is Finding.WAIT
+    assert found(SENT_AGAIN, WAITS, s=AFTER_S) is Finding.UNUSED
+    assert found(SENT_AGAIN, IS_USED) is Finding.USED
+    assert found(SENT_AGAIN, IS_USED, came_back=True) is Finding.USED
+
+
+def test_when_the_next_look_is_due() -> None:
+    """A confirmed job once after the time that it has, then with its instance; what was not used
+    on an interval that grows with each time."""
+    taken = hold(Stage.CONFIRMED)
+
+    def due_s(held: Hold, looks: int = 0, held_s: float = 0.0) -> float:
+        return next_look_s(held, looks, held_s, POLICY, 45.0)
+
+    assert due_s(taken) == AFTER_S
+    assert due_s(taken, held_s=20.0) == AFTER_S - 20.0
+    assert due_s(taken, held_s=AFTER_S) == 45.0
+    assert due_s(taken._replace(way=Way.ANSWER)) == 45.0
+    assert due_s(taken._replace(worker=worker("c9"))) == 45.0
+    assert [due_s(DOUBT, looks) for looks in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    unused = [due_s(hold(Stage.IN_DOUBT, unused=times)) for times in range(1, 9)]
+    assert unused == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert due_s(SENT_AGAIN, 3, 7.0) == 8.0
+    assert due_s(SENT_AGAIN, 4, 15.0) == 15.0
+    assert due_s(SENT_AGAIN, 9, AFTER_S) == 1.0
+
+
+def test_a_job_that_was_lost_is_in_doubt_and_counts() -> None:
+    """Not given back: the same worker gets it again."""
+    step = lifecycle.find_unused(job(hold(Stage.CONFIRMED)), NOW_S + 30)
+    assert step.job.hold == UNUSED._replace(since_s=NOW_S + 30)
+    assert (step.note.kind, step.fate) == (Kind.JOB_UNCONSUMED, Fate.STAYS)
+    again = lifecycle.find_unused(job(SENT_AGAIN), NOW_S)
+    assert again.job.hold == UNUSED._replace(unused=2)
+
+
+def test_taking_it_once_more_proves_nothing() -> None:
+    """A worker that has lost it before stays in doubt until its callback is used up."""
+    sent = lifecycle.assign(job(UNUSED), WORKER, Way.PUT, NOW_S).job
+    assert sent.hold == hold(Stage.UNDER_WAY, unused=1, is_again=True)
+    taken = lifecycle.accept(sent, POLICY, NOW_S)
+    assert (taken.job.hold, taken.note.kind) == (SENT_AGAIN, Kind.JOB_DOUBTED)
+    used = lifecycle.accept(taken.job, POLICY, NOW_S)
+    assert (used.job.hold, used.job.reason) == (hold(Stage.CONFIRMED), "")
+    assert used.note.kind is Kind.JOB_CONFIRMED
+
+
+def test_the_new_callback_of_a_worker_that_lost_it_begins_anew() -> None:
+    """It never had the job: what it answers counts as from any other."""
+    other = worker("c2", "i1")
+    for way in Way:
+        given = lifecycle.assign(job(UNUSED), other, way, NOW_S).job.hold
+        assert given == Hold(other, way, Stage.UNDER_WAY, NOW_S)
+    doubted = lifecycle.assign(job(SENT_AGAIN), other, Way.PUT, NOW_S).job.hold
+    assert doubted == Hold(other, Way.PUT, Stage.UNDER_WAY, NOW_S, is_again=True)
+
+
+@pytest.mark.parametrize("held", [UNUSED, SENT_AGAIN], ids=["unused", "again"])
+def test_a_worker_that_lost_it_is_not_forgotten(held: Hold) -> None:
+    """Whatever takes the job away from it: it stands in line again, and its callback is not used
+    up."""
+    steps = [
+        lifecycle.end_lease(job(held), NOW_S),
+        lifecycle.put_back(job(held), NOW_S, "its process is dead"),
+        lifecycle.doubt(
+            job(held._replace(stage=Stage.UNDER_WAY)), Policy(resend_doubt=True), NOW_S, "time-out"
+        ),
+        lifecycle.refuse(
+            job(held._replace(stage=Stage.UNDER_WAY, is_again=True)), Policy(max_attempts=1),
+            NOW_S, "answered 400",
+        ),
+    ]  # fmt: skip
+    for step in steps:
+        assert step.fate is Fate.REJOINS
+        assert step.job.spent == ()
+
+
+def test_a_lease_that_ends_is_no_word_of_a_worker_that_lost_it() -> None:
+    """Its next registration does not mean that it is done, unless it may have had it."""
+    assert lifecycle.end_lease(job(UNUSED), NOW_S).job.former is None
+    lost = lifecycle.end_lease(job(hold(Stage.CONFIRMED)), NOW_S, is_unused=True)
+    assert (lost.job.former, lost.job.spent, lost.fate) == (None, (), Fate.REJOINS)
+    assert lifecycle.end_lease(job(SENT_AGAIN), NOW_S).job.former == SENT_AGAIN
+
+
+@pytest.mark.parametrize("held", [hold(Stage.CONFIRMED), DOUBT, UNUSED, SENT_AGAIN], ids=str)
+@pytest.mark.parametrize("word", ["gone", "abandoned", "finished"])
+def test_what_an_instance_that_has_ended_leaves(held: Hold, word: str) -> None:
+    """Finished: done. Else failed; back to its own place where it is known not to be used."""
+    for is_unused in (True, False):
+        step = lifecycle.end_with_instance(job(held), word, NOW_S, is_unused=is_unused)
+        if word == "finished":
+            assert step.job.state is State.DONE
+        else:
+            is_free = is_unused or held is UNUSED
+            assert step.job.state is (State.WAITING if is_free else State.FAILED)
+
+
+def test_a_refused_report_is_no_other_hold() -> None:
+    """The lease, and what was decided by a look, go on."""
+    marked = DOUBT._replace(refused_report="fail: retry is true or false")
+    assert evidence.is_same(DOUBT, marked)
+    assert evidence.is_same(marked, DOUBT)
+    assert not evidence.is_same(DOUBT, marked._replace(since_s=NOW_S + 1))
+    assert not evidence.is_same(DOUBT, None)
+
+
+@pytest.mark.parametrize("held", [hold(Stage.CONFIRMED), UNUSED, SENT_AGAIN], ids=str)
+def test_what_is_known_of_a_hold_is_stored(held: Hold) -> None:
+    """And read back; what is not there takes no room."""
+    for marked in (held, held._replace(refused_report="fail: no")):
+        assert _decode_hold(ujson.loads(_encode_hold(marked))) == marked
+    assert "unused" not in _encode_hold(DOUBT).decode()
+    assert "refused_report" not in _encode_hold(DOUBT).decode()

@@ -1,0 +1,297 @@
+"""lifecycle.py's table, exhaustively: every function in every state, way and stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.rules import TABLE, Fate, Registration, Step
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.errors import WrongState
+from tests.kit.world import worker
+
+NOW_S = 1_732_412_400.0
+POLICY = Policy()
+KEYED, NAMELESS = worker("c1", "i1"), worker("c9")
+
+
+def job(
+    state: State = State.WAITING,
+    way: Way | None = None,
+    stage: Stage = Stage.UNDER_WAY,
+    *,
+    keyed: bool = True,
+    refusals: int = 0,
+) -> Job:
+    """A job in that state; with a way it is held."""
+    hold = Hold(KEYED if keyed else NAMELESS, way, stage, NOW_S - 5) if way else None
+    submitted_at = "2024-11-24T01:39:00.123456789Z"
+    return Job("id", 7, b"1", submitted_at, 7.0, state, hold, attempt=1, refusals=refusals)
+
+
+def held(way: Way = Way.PUT, stage: Stage = Stage.UNDER_WAY, *, keyed: bool = True) -> Job:
+    """An assigned job."""
+    return job(State.ASSIGNED, way, stage, keyed=keyed)
+
+
+HOLDS = [(way, stage) for way in Way for stage in Stage]
+NOT_HELD = [State.WAITING, State.DONE, State.FAILED, State.CANCELLED]
+
+SAME, NEW = KEYED.id, worker("c2", "i1").id
+
+
+@pytest.mark.parametrize(
+    ("way", "stage", "same", "new", "after_restart"),
+    [
+        (Way.PUT, Stage.UNDER_WAY, "QUEUED", "AWAIT", Stage.IN_DOUBT),
+        (Way.PUT, Stage.IN_DOUBT, "QUEUED", "CLEAR_UP", Stage.IN_DOUBT),
+        (Way.PUT, Stage.CONFIRMED, "QUEUED", "DONE", Stage.CONFIRMED),
+        (Way.ANSWER, Stage.CONFIRMED, "SAME_JOB", "DONE", Stage.CONFIRMED),
+        (Way.ANSWER, Stage.UNDER_WAY, "SAME_JOB", "SAME_JOB", Stage.IN_DOUBT),
+        (Way.ANSWER, Stage.IN_DOUBT, "SAME_JOB", "SAME_JOB", Stage.IN_DOUBT),
+    ],
+)
+def test_what_a_registration_by_the_holders_key_means(
+    way: Way, stage: Stage, same: str, new: str, after_restart: Stage
+) -> None:
+    """The table of docs/design.md, row by row and column by column."""
+    assert lifecycle.meaning_of(held(way, stage), SAME).name == same
+    assert lifecycle.meaning_of(held(way, stage), NEW).name == new
+    assert TABLE[way, stage].after_restart is after_restart
+
+
+def test_the_table_has_every_row() -> None:
+    """No hold is without a meaning."""
+    assert set(TABLE) == set(HOLDS)
+
+
+@pytest.mark.parametrize(("way", "stage"), HOLDS)
+def test_lost_gives_the_same_job_unless_its_delivery_is_under_way(way: Way, stage: Stage) -> None:
+    """?lost: the answer never arrived, whatever was noted."""
+    meaning = lifecycle.meaning_of(held(way, stage), NEW, lost=True)
+    awaited = (way, stage) == (Way.PUT, Stage.UNDER_WAY)
+    assert meaning is (Registration.AWAIT if awaited else Registration.SAME_JOB)
+
+
+@pytest.mark.parametrize(("way", "stage"), HOLDS)
+def test_a_restart_leaves_what_was_under_way_in_doubt(way: Way, stage: Stage) -> None:
+    """The table's last column: confirmed is kept, under way is in doubt, doubt stays."""
+    step = lifecycle.restart(held(way, stage), POLICY, NOW_S)
+    if stage is Stage.UNDER_WAY:
+        assert step is not None
+        assert step.job.hold is not None
+        assert step.job.hold.stage is Stage.IN_DOUBT
+        assert step.note.kind is Kind.JOB_DOUBTED
+    else:
+        assert step is None
+
+
+ACTS_ON_HELD: dict[str, Callable[[Job], object]] = {
+    "meaning_of": lambda job: lifecycle.meaning_of(job, SAME),
+    "accept": lambda job: lifecycle.accept(job, POLICY, NOW_S),
+    "refuse": lambda job: lifecycle.refuse(job, POLICY, NOW_S, "503"),
+    "doubt": lambda job: lifecycle.doubt(job, POLICY, NOW_S, "time-out"),
+    "restart": lambda job: lifecycle.restart(job, POLICY, NOW_S),
+    "release": lambda job: lifecycle.release(job, NOW_S, "cut off"),
+    "finish": lambda job: lifecycle.finish(job, NOW_S),
+    "fail": lambda job: lifecycle.fail(job, NOW_S, "no ice"),
+    "retry": lambda job: lifecycle.retry(job, POLICY, NOW_S, "no ice"),
+    "extend": lambda job: lifecycle.extend(job, NOW_S),
+}
+
+
+@pytest.mark.parametrize("act", ACTS_ON_HELD)
+@pytest.mark.parametrize("state", NOT_HELD)
+def test_what_needs_a_holder_is_refused_without_one(act: str, state: State) -> None:
+    """WrongState, with the state, for every act on a job that nobody holds."""
+    with pytest.raises(WrongState) as refused:
+        ACTS_ON_HELD[act](job(state))
+    assert refused.value.state == state
+
+
+@pytest.mark.parametrize("state", State)
+def test_only_waiting_and_assigned_jobs_can_be_assigned(state: State) -> None:
+    """A finished job never goes to a worker."""
+    before = held() if state is State.ASSIGNED else job(state)
+    if state.is_final:
+        with pytest.raises(WrongState):
+            lifecycle.assign(before, KEYED, Way.PUT, NOW_S)
+    else:
+        step = lifecycle.assign(before, KEYED, Way.PUT, NOW_S)
+        assert step.job.attempt == before.attempt + 1
+        again = state is State.ASSIGNED
+        assert step.job.hold == Hold(KEYED, Way.PUT, Stage.UNDER_WAY, NOW_S, is_again=again)
+
+
+@pytest.mark.parametrize(("way", "stage"), HOLDS)
+def test_accepted_is_confirmed_for_a_worker_that_will_come_back(way: Way, stage: Stage) -> None:
+    """A worker with a key says itself when it is done: by asking again."""
+    step = lifecycle.accept(held(way, stage), POLICY, NOW_S)
+    assert step.job.state is State.ASSIGNED
+    assert step.job.hold is not None
+    assert step.job.hold.stage is Stage.CONFIRMED
+    assert step.fate is (Fate.USED if way is Way.PUT else Fate.STAYS)
+
+
+def test_accepted_is_done_for_a_worker_without_a_key() -> None:
+    """Fire and forget: done once confirmed, unless there is a lease."""
+    assert lifecycle.accept(held(keyed=False), POLICY, NOW_S).job.state is State.DONE
+    leased = lifecycle.accept(held(keyed=False), Policy(lease_s=60), NOW_S)
+    assert leased.job.state is State.ASSIGNED
+
+
+def test_refused_goes_back_to_its_own_place_and_the_worker_aside() -> None:
+    """Neither the job nor the worker is thrown away."""
+    before = held()
+    step = lifecycle.refuse(before, POLICY, NOW_S, "503")
+    assert step.job == before._replace(state=State.WAITING, hold=None, reason="503")
+    assert step.fate is Fate.ASIDE
+
+
+def test_refused_by_an_answer_about_the_job_counts_at_once() -> None:
+    """It does not set all robots aside first; they are not asked about it a second time."""
+    before = held()
+    step = lifecycle.refuse(before, POLICY, NOW_S, "500", blames_job=True)
+    assert (step.job.state, step.job.refusals, step.fate) == (State.WAITING, 1, Fate.BLAMELESS)
+    worn = before._replace(refusals=2)
+    assert lifecycle.refuse(worn, POLICY, NOW_S, "500", blames_job=True).job.state is State.FAILED
+
+
+def test_blame_fails_a_waiting_job_after_max_attempts() -> None:
+    """A job that workers refuse though they wait does not circle for ever."""
+    assert lifecycle.blame(job(refusals=1), POLICY, NOW_S, "x").job.state is State.WAITING
+    assert lifecycle.blame(job(refusals=2), POLICY, NOW_S, "x").job.state is State.FAILED
+
+
+def test_blame_waits_for_the_attempt_under_way() -> None:
+    """A blamed job that a worker has at the moment fails only if that one refuses too."""
+    blamed = lifecycle.blame(held()._replace(refusals=2), POLICY, NOW_S, "x").job
+    assert blamed.state is State.ASSIGNED
+    failed = lifecycle.refuse(blamed, POLICY, NOW_S, "503")
+    assert failed.job.state is State.FAILED
+    assert failed.job.hold is None
+    assert failed.fate is Fate.ASIDE
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize("resend", [None, True, False])
+def test_doubt_stays_or_is_resent_as_the_policy_says(keyed: bool, resend: bool | None) -> None:
+    """By default it stays where the worker can be asked, and is resent where it cannot."""
+    step = lifecycle.doubt(held(keyed=keyed), Policy(resend_doubt=resend), NOW_S, "time-out")
+    if resend or (resend is None and not keyed):
+        assert step.job.state is State.WAITING
+        assert step.fate is (Fate.ASIDE if keyed else Fate.USED)
+    else:
+        assert step.job.state is State.ASSIGNED
+        assert step.job.hold is not None
+        assert step.job.hold.stage is Stage.IN_DOUBT
+        assert step.fate is Fate.STAYS
+
+
+@pytest.mark.parametrize(("way", "stage"), HOLDS)
+def test_finished_and_failed_jobs_keep_who_had_them(way: Way, stage: Stage) -> None:
+    """The callback of a finished job is used up, and the job remembers it."""
+    for step in (
+        lifecycle.finish(held(way, stage), NOW_S, b'{"ok":1}'),
+        lifecycle.fail(held(way, stage), NOW_S, "no ice"),
+    ):
+        assert step.job.state.is_final
+        assert step.job.finished_s == NOW_S
+        assert step.job.worker == KEYED
+
+
+def test_retry_goes_back_until_there_were_enough_attempts() -> None:
+    """``retry`` puts it back at its place until it was refused max_attempts times.
+
+    That the same worker got it several times, because it asked again, does not count.
+    """
+    asked_again = held()._replace(attempt=20)
+    assert lifecycle.retry(asked_again, POLICY, NOW_S, "no ice").job.state is State.WAITING
+    worn = held()._replace(refusals=2)
+    assert lifecycle.retry(worn, POLICY, NOW_S, "no ice").job.state is State.FAILED
+
+
+@pytest.mark.parametrize(("way", "stage"), HOLDS)
+def test_a_lease_that_ends_gives_the_job_back_and_remembers_the_holder(
+    way: Way, stage: Stage
+) -> None:
+    """Own place; a late word of the last holder counts until somebody else gets the job."""
+    before = held(way, stage)
+    step = lifecycle.end_lease(before, NOW_S)
+    assert (step.job.state, step.job.hold, step.job.former) == (State.WAITING, None, before.hold)
+    assert step.fate is (Fate.STAYS if stage is Stage.CONFIRMED else Fate.ASIDE)
+    late = lifecycle.finish(step.job, NOW_S)
+    assert (late.job.state, late.job.worker) == (State.DONE, KEYED)
+    assert lifecycle.meaning_of(step.job, NEW) is Registration.DONE
+    assert lifecycle.meaning_of(step.job, NEW, lost=True) is Registration.SAME_JOB
+    taken = lifecycle.assign(step.job, NAMELESS, Way.PUT, NOW_S).job
+    assert taken.former is None
+
+
+@pytest.mark.parametrize(("way", "stage"), HOLDS)
+def test_a_callback_that_took_a_job_stays_known_as_used_up(way: Way, stage: Stage) -> None:
+    """Whoever gets the job next; a worker that speaks of the job has taken it."""
+    before = held(way, stage)._replace(spent=("http://e/0",))
+    both = ("http://e/0", KEYED.callback_url)
+    spent = both if stage is Stage.CONFIRMED else both[:1]
+    for step, expected in (
+        (lifecycle.put_back(before, NOW_S, "operator"), spent),
+        (lifecycle.end_lease(before, NOW_S), spent),
+        (lifecycle.retry(before, POLICY, NOW_S, "no ice"), both),
+    ):
+        assert lifecycle.assign(step.job, NAMELESS, Way.PUT, NOW_S).job.spent == expected
+
+
+@pytest.mark.parametrize("state", State)
+def test_only_a_waiting_job_can_be_moved(state: State) -> None:
+    """An operator's move changes the place and nothing else."""
+    before = held() if state is State.ASSIGNED else job(state)
+    if state is State.WAITING:
+        assert lifecycle.move(before, -1.0, NOW_S, "vip").job == before._replace(place=-1.0)
+    else:
+        with pytest.raises(WrongState):
+            lifecycle.move(before, -1.0, NOW_S, "vip")
+
+
+def test_extend_restarts_the_lease() -> None:
+    """The hold begins anew, and nothing else changes."""
+    step = lifecycle.extend(held(stage=Stage.CONFIRMED), NOW_S)
+    assert step.job.hold == Hold(KEYED, Way.PUT, Stage.CONFIRMED, NOW_S)
+
+
+@pytest.mark.parametrize("state", State)
+def test_only_a_waiting_job_can_be_cancelled(state: State) -> None:
+    """409 for everything else, with the state."""
+    if state is State.WAITING:
+        assert lifecycle.cancel(job(), NOW_S).job.state is State.CANCELLED
+    else:
+        with pytest.raises(WrongState):
+            lifecycle.cancel(held() if state is State.ASSIGNED else job(state), NOW_S)
+
+
+@pytest.mark.parametrize("state", State)
+def test_only_assigned_and_failed_jobs_can_be_put_back(state: State) -> None:
+    """An operator's put-back: own place, no refusals; attempts go on being counted."""
+    before = held() if state is State.ASSIGNED else job(state, Way.PUT if state.is_final else None)
+    if state in (State.ASSIGNED, State.FAILED):
+        step = lifecycle.put_back(before, NOW_S, "operator")
+        assert (step.job.state, step.job.hold) == (State.WAITING, None)
+        assert (step.job.place, step.job.attempt, step.job.refusals) == (7.0, before.attempt, 0)
+    else:
+        with pytest.raises(WrongState):
+            lifecycle.put_back(before, NOW_S, "operator")
+
+
+@pytest.mark.parametrize("act", [*ACTS_ON_HELD][1:])
+@pytest.mark.parametrize(("way", "stage"), HOLDS)
+def test_a_step_never_touches_what_was_submitted(act: str, way: Way, stage: Stage) -> None:
+    """Id, ticket, data, time and place are the same after everything that can happen."""
+    before = held(way, stage)
+    step = ACTS_ON_HELD[act](before)
+    if isinstance(step, Step):
+        for name in ("id", "ticket", "data", "submitted_at", "place"):
+            assert getattr(step.job, name) == getattr(before, name)

@@ -1,0 +1,554 @@
+"""The dispatcher's rules, without sockets and on a clock that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Outcome, Refused
+from sanic_dispatch.core.job import Stage, State
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.errors import ShuttingDown, UnknownJob, WrongState
+from sanic_dispatch.settings import Mode, Settings
+from tests.kit.clock import settle
+from tests.kit.world import World, running_world, worker
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with running_world() as world:
+        yield world
+
+
+async def test_a_job_waits_at_the_end_of_the_line(world: World) -> None:
+    """Without workers each job gets the next position."""
+    assert [(await world.submit(n)).position for n in range(3)] == [1, 2, 3]
+
+
+async def test_workers_get_the_oldest_job_first(world: World) -> None:
+    """FIFO when workers come later: the original's file queues gave the newest."""
+    for n in range(3):
+        await world.submit(n)
+    assert [await world.register(worker(str(n))) for n in range(4)] == [0, 1, 2, None]
+
+
+async def test_jobs_go_to_the_oldest_worker_first(world: World) -> None:
+    """FIFO when jobs come later."""
+    workers = [worker(str(n)) for n in range(3)]
+    for each in workers:
+        await world.register(each)
+    for n in range(3):
+        assert (await world.submit(n)).position is None
+    assert world.network.deliveries == [(w.id, n) for n, w in enumerate(workers)]
+
+
+async def test_a_submission_is_assigned_once_the_worker_has_accepted(world: World) -> None:
+    """200 means that a worker took it."""
+    await world.register(worker("c", "i"))
+    submission = await world.submit("x")
+    assert submission.position is None
+    assert (await world.job(submission.job.id)).state is State.ASSIGNED
+
+
+async def test_a_refused_job_goes_to_the_next_worker_within_the_wait(world: World) -> None:
+    """Refused by one and taken by the next: still assigned, and at once."""
+    bad, good = worker("bad", "i1"), worker("good", "i2")
+    await world.register(bad)
+    await world.register(good)
+    world.network.outcomes[bad.id] = [Refused("503")]
+    assert (await world.submit("x")).position is None
+    assert [url for url, _ in world.network.deliveries] == [bad.id, good.id]
+
+
+async def test_a_refused_job_keeps_its_own_place(world: World) -> None:
+    """A job whose delivery failed is not put at the tail, as the original did."""
+    bad = worker("bad", "i1")
+    await world.register(bad)
+    outcome: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
+    world.network.outcomes[bad.id] = [outcome]
+    first = asyncio.create_task(world.submit("first"))
+    await settle()
+    await world.submit("second")
+    outcome.set_result(Refused("503"))
+    assert (await first).position == 1
+    assert await world.register(worker("c", "i2")) == "first"
+
+
+async def test_the_answer_does_not_wait_for_a_slow_worker(world: World) -> None:
+    """After the wait the answer is 202, position 1, and the delivery goes on by itself."""
+    slow = worker("slow", "i1")
+    await world.register(slow)
+    outcome: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+    world.network.outcomes[slow.id] = [outcome]
+    submitting = asyncio.create_task(world.submit("x"))
+    await world.clock.advance(2.0)
+    submission = await submitting
+    assert submission.position == 1
+    outcome.set_result(Accepted())
+    await settle()
+    job = await world.job(submission.job.id)
+    assert job.hold is not None
+    assert job.hold.stage is Stage.CONFIRMED
+
+
+async def test_a_slow_worker_delays_nobody_else(world: World) -> None:
+    """Deliveries to different workers run in parallel."""
+    slow, quick = worker("slow", "i1"), worker("quick", "i2")
+    await world.register(slow)
+    await world.register(quick)
+    world.network.outcomes[slow.id] = [asyncio.get_running_loop().create_future()]
+    asyncio.create_task(world.submit("slow one"))
+    await settle()
+    assert (await world.submit("quick one")).position is None
+
+
+async def test_a_cut_off_submission_is_delivered_all_the_same(world: World) -> None:
+    """A request that is cut off changes nothing half-way."""
+    slow = worker("slow", "i1")
+    await world.register(slow)
+    outcome: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+    world.network.outcomes[slow.id] = [outcome]
+    request = asyncio.create_task(world.submit("x"))
+    await settle()
+    request.cancel()
+    outcome.set_result(Accepted())
+    await settle()
+    (job,) = world.jobs()
+    assert job.hold is not None
+    assert job.hold.stage is Stage.CONFIRMED
+
+
+async def test_a_new_worker_does_not_overtake_one_that_waits(world: World) -> None:
+    """Workers that became free while both exist are paired in order of arrival."""
+    old, new = worker("old", "i1"), worker("new", "i2")
+    await world.register(old)
+    await world.register(new)
+    await world.submit("x")
+    assert [url for url, _ in world.network.deliveries] == [old.id]
+
+
+async def test_registration_is_idempotent_by_callback(world: World) -> None:
+    """The same callback twice waits once."""
+    again = worker("c", "i1")
+    await world.register(again)
+    await world.register(again)
+    assert len(world.free_workers()) == 1
+
+
+async def test_a_used_callback_is_never_enqueued_again(world: World) -> None:
+    """A late repeat of a registration that got its job by PUT waits for nothing new."""
+    used = worker("c", "i1")
+    await world.register(used)
+    await world.submit("x")
+    await world.register(used)
+    assert world.workers() == []
+
+
+async def test_a_repeat_of_an_answered_registration_gets_the_same_job(world: World) -> None:
+    """A 200 that was lost is given again, also after it was noted as written."""
+    await world.submit("x")
+    await world.submit("y")
+    asking = worker("c", "i1")
+    assert await world.register(asking) == "x"
+    assert await world.register(asking) == "x"
+    assert await world.register(worker("d", "i2")) == "y"
+
+
+async def test_the_next_registration_of_the_key_means_done(world: World) -> None:
+    """A robot that asks again has finished its last job."""
+    submission = await world.submit("x")
+    await world.register(worker("c1", "i1"))
+    assert await world.register(worker("c2", "i1")) is None
+    assert (await world.job(submission.job.id)).state is State.DONE
+
+
+async def test_lost_gives_the_same_job_to_the_new_callback(world: World) -> None:
+    """?lost: the last answer never arrived."""
+    await world.submit("x")
+    assert await world.register(worker("c1", "i1")) == "x"
+    assert await world.register(worker("c2", "i1"), lost=True) == "x"
+
+
+@pytest.mark.parametrize("outcome", [Accepted(), InDoubt("time-out"), Refused("503")])
+async def test_lost_while_the_job_is_on_its_way_gives_it_again(
+    world: World, outcome: Outcome
+) -> None:
+    """The old callback is gone and the instance goes on, as after a job was taken: it was not."""
+    old, new = worker("c1", "i1"), worker("c2", "i1")
+    under_way = world.never()
+    world.network.outcomes[old.id] = [under_way]
+    await world.register(old)
+    submitting = asyncio.create_task(world.submit("x"))
+    await settle()
+    assert await world.register(new, lost=True) is None
+    world.network.pending[old.id] = False
+    under_way.set_result(outcome)
+    await world.clock.advance(120)
+    assert world.network.deliveries[-1] == (new.id, "x")
+    assert (await world.job((await submitting).job.id)).state is State.ASSIGNED
+
+
+async def test_a_late_repeat_of_a_robot_that_gave_its_job_back_gets_nothing(world: World) -> None:
+    """The next registration of its key would count that job as done, and nobody had mixed it."""
+    submission = await world.submit("x")
+    asked = worker("c1", "i1")
+    assert await world.register(asked) == "x"
+    proof = Proof(callback_url=asked.id)
+    await world.dispatcher.fail(submission.job.id, proof, "no ice", retry=True)
+    assert await world.register(asked) is None
+    assert (await world.job(submission.job.id)).state is State.WAITING
+    assert world.workers() == []
+
+
+async def test_a_repeat_gets_no_job_that_was_cancelled_or_failed(world: World) -> None:
+    """Only one that it may still have to hear of."""
+    submission = await world.submit("x")
+    asked = worker("c1", "i1")
+    assert await world.register(asked) == "x"
+    await world.dispatcher.fail(submission.job.id, Proof(callback_url=asked.id), "no ice")
+    assert await world.register(asked) is None
+
+
+async def test_a_silent_engine_costs_an_order_no_delivery(world: World) -> None:
+    """Who has waited long and does not answer is passed over: the next one gets the job."""
+    silent, awake = worker("c1", "i1"), worker("c2", "i2")
+    await world.register(silent)
+    await world.register(awake)
+    world.network.silent.add(silent.id)
+    await world.clock.advance(100)
+    await world.submit("x")
+    assert world.network.deliveries == [(awake.id, "x")]
+
+
+async def test_a_poison_job_sets_few_robots_aside(world: World) -> None:
+    """Where the answers are about the job, it is failed after max_attempts of them, at once."""
+    robots = [worker(f"c{n}", f"i{n}") for n in range(9)]
+    for robot in robots:
+        world.network.outcomes[robot.id] = [Refused("answered 500", blames_job=True)]
+        await world.register(robot)
+    submission = await world.submit("poison")
+    assert (await world.job(submission.job.id)).state is State.FAILED
+    assert [w.is_free for w in world.workers()] == [False] * 3 + [True] * 6
+    await world.clock.advance(3)
+    assert all(w.is_free for w in world.workers())
+
+
+async def test_a_former_holder_gets_nothing_while_the_service_is_paused() -> None:
+    """Nor does a pause forget it: it waits like all others."""
+    async with running_world(policy=Policy(lease_s=10)) as world:
+        await world.submit("x")
+        assert await world.register(worker("c1", "i1")) == "x"
+        await world.clock.advance(20)
+        await world.dispatcher.operator.pause("lunch")
+        for _ in range(2):
+            assert await world.register(worker("c2", "i1"), lost=True) is None
+        await world.dispatcher.operator.resume("back")
+        await settle()
+        assert world.network.deliveries == [(worker("c2", "i1").id, "x")]
+
+
+async def test_a_repeat_during_a_pause_waits_once() -> None:
+    """Also that of the callback which had the job until its lease ended, however often it comes."""
+    async with running_world(policy=Policy(lease_s=10)) as world:
+        await world.submit("x")
+        asked = worker("c1", "i1")
+        assert await world.register(asked) == "x"
+        await world.clock.advance(20)
+        await world.dispatcher.operator.pause("lunch")
+        for _ in range(2):
+            assert await world.register(asked) is None
+        assert [waits.id for waits in world.workers()] == [asked.id]
+
+
+async def test_an_answer_cut_off_before_it_was_written_frees_the_job(world: World) -> None:
+    """Nothing went out: back to its own place, and the next worker gets it."""
+    await world.submit("x")
+    job = await world.dispatcher.register(worker("c1", "i1"))
+    assert job is not None
+    world.dispatcher.unanswered(job, began=False)
+    await settle()
+    assert await world.register(worker("c2", "i2")) == "x"
+
+
+async def test_an_answer_that_broke_is_in_doubt_and_given_again_to_its_callback(
+    world: World,
+) -> None:
+    """An error after writing began: in doubt; a repeat of the POST gets the same job."""
+    submission = await world.submit("x")
+    asking = worker("c1", "i1")
+    world.network.pending[asking.id] = None
+    job = await world.dispatcher.register(asking)
+    assert job is not None
+    world.dispatcher.unanswered(job, began=True)
+    await settle()
+    doubtful = await world.job(submission.job.id)
+    assert doubtful.hold is not None
+    assert doubtful.hold.stage is Stage.IN_DOUBT
+    assert await world.register(asking) == "x"
+
+
+async def test_a_job_in_doubt_stays_with_its_worker(world: World) -> None:
+    """Nobody else gets it while its worker may have it."""
+    unclear = worker("c", "i1")
+    await world.register(unclear)
+    world.network.outcomes[unclear.id] = [InDoubt("time-out")]
+    world.network.pending[unclear.id] = None
+    submission = await world.submit("x")
+    assert submission.position == 1
+    assert await world.register(worker("d", "i2")) is None
+    await world.submit("y")
+    assert world.delivered == ["x", "y"]
+
+
+async def test_doubt_is_cleared_up_when_the_callback_still_waits(world: World) -> None:
+    """GET says pending: nothing was consumed, so the same job goes to the same worker again."""
+    unclear = worker("c", "i1")
+    await world.register(unclear)
+    world.network.outcomes[unclear.id] = [InDoubt("time-out")]
+    submission = await world.submit("x")
+    await world.clock.advance(2)
+    assert world.network.deliveries == [(unclear.id, "x"), (unclear.id, "x")]
+    hold = (await world.job(submission.job.id)).hold
+    assert hold is not None
+    assert hold.stage is Stage.CONFIRMED
+
+
+async def test_doubt_is_cleared_up_when_the_callback_was_consumed(world: World) -> None:
+    """GET says 404 and the instance runs: the worker has it, and it is not sent again."""
+    unclear = worker("c", "i1")
+    await world.register(unclear)
+    world.network.outcomes[unclear.id] = [InDoubt("time-out")]
+    world.network.pending[unclear.id] = False
+    submission = await world.submit("x")
+    await world.clock.advance(2)
+    assert world.delivered == ["x"]
+    hold = (await world.job(submission.job.id)).hold
+    assert hold is not None
+    assert hold.stage is Stage.CONFIRMED
+
+
+async def test_a_robot_that_comes_back_during_its_delivery_has_done_it(world: World) -> None:
+    """PUT under way and a new callback of the key: accepted then means done."""
+    old = worker("c1", "i1")
+    outcome: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+    world.network.outcomes[old.id] = [outcome]
+    await world.register(old)
+    submitting = asyncio.create_task(world.submit("x"))
+    await settle()
+    assert await world.register(worker("c2", "i1")) is None
+    assert len(world.free_workers()) == 0
+    outcome.set_result(Accepted())
+    submission = await submitting
+    await settle()
+    assert (await world.job(submission.job.id)).state is State.DONE
+    assert len(world.free_workers()) == 1
+
+
+async def test_a_robot_that_comes_back_unserved_gets_the_same_job(world: World) -> None:
+    """In doubt, nobody can tell for long, and a new callback: the same job goes there."""
+    old, new = worker("c1", "i1"), worker("c2", "i1")
+    world.network.outcomes[old.id] = [InDoubt("time-out")]
+    world.network.pending[old.id] = None
+    await world.register(old)
+    await world.submit("x")
+    assert await world.register(new) is None
+    await world.clock.advance(50)
+    assert world.delivered == ["x"]
+    await world.clock.advance(120)
+    assert world.network.deliveries == [(old.id, "x"), (new.id, "x")]
+    assert world.workers() == []
+
+
+async def test_a_worker_that_refused_is_probed_and_gets_its_old_place(world: World) -> None:
+    """Stop and continue: a robot is never forgotten because of one failed PUT."""
+    stopped, other = worker("c1", "i1"), worker("c2", "i2")
+    await world.register(stopped)
+    world.network.outcomes[stopped.id] = [Refused("503")]
+    world.network.pending[stopped.id] = False
+    world.network.states[stopped.instance_url] = "stopped"
+    await world.submit("x")
+    await world.register(other)
+    await world.clock.advance(100)
+    assert (world.workers())[0].aside is not None
+    world.network.pending[stopped.id] = True
+    await world.clock.advance(100)
+    await world.register(worker("c3", "i3"))
+    await world.submit("y")
+    assert world.network.deliveries[-1] == (stopped.id, "y")
+
+
+async def test_a_worker_whose_instance_is_gone_is_dropped(world: World) -> None:
+    """Abandoned, finished or deleted: its callback will never be back."""
+    gone = worker("c1", "i1")
+    await world.register(gone)
+    world.network.outcomes[gone.id] = [Refused("404")]
+    world.network.pending[gone.id] = False
+    world.network.states[gone.instance_url] = "gone"
+    await world.submit("x")
+    await world.clock.advance(3)
+    assert world.workers() == []
+
+
+async def test_a_poison_job_does_not_circle_for_ever(world: World) -> None:
+    """Refused again and again by workers that wait: failed after max_attempts."""
+    robot = worker("c1", "i1")
+    await world.register(robot)
+    world.network.outcomes[robot.id] = [Refused("500")] * 10
+    submission = await world.submit("poison")
+    await world.clock.advance(200)
+    assert (await world.job(submission.job.id)).state is State.FAILED
+    assert len(world.network.deliveries) <= 4
+
+
+async def test_a_worker_that_cannot_be_asked_is_dropped_after_a_few_refusals(
+    world: World,
+) -> None:
+    """Fire and forget: tried again only when nobody else is free, then dropped."""
+    nameless = worker("c1")
+    await world.register(nameless)
+    world.network.outcomes[nameless.id] = [Refused("500")] * 10
+    await world.submit("x")
+    await world.clock.advance(200)
+    assert world.workers() == []
+    assert len(world.network.deliveries) == 3
+
+
+async def test_a_nameless_workers_job_is_done_once_confirmed(world: World) -> None:
+    """Nobody will ever say that its work is done."""
+    await world.register(worker("c1"))
+    submission = await world.submit("x")
+    assert (await world.job(submission.job.id)).state is State.DONE
+
+
+async def test_a_waiting_job_can_be_cancelled_and_is_never_delivered(world: World) -> None:
+    """DELETE takes it out of the line."""
+    submission = await world.submit("x")
+    await world.dispatcher.cancel(submission.job.id)
+    assert await world.register(worker("c1", "i1")) is None
+    assert (await world.job(submission.job.id)).state is State.CANCELLED
+
+
+async def test_an_assigned_job_cannot_be_cancelled(world: World) -> None:
+    """The robot is at it already."""
+    submission = await world.submit("x")
+    await world.register(worker("c1", "i1"))
+    with pytest.raises(WrongState, match="assigned"):
+        await world.dispatcher.cancel(submission.job.id)
+
+
+async def test_an_unknown_job_is_said_to_be_unknown(world: World) -> None:
+    """No job of that id: a fact, not a crash."""
+    with pytest.raises(UnknownJob):
+        await world.dispatcher.look_up("nope")
+
+
+async def test_nothing_new_is_taken_while_stopping(world: World) -> None:
+    """After stop, a submission is refused, not lost."""
+    await world.dispatcher.stop(grace_s=5)
+    with pytest.raises(ShuttingDown):
+        await world.submit("x")
+
+
+async def test_a_replaced_callback_that_is_not_pending_is_dropped(world: World) -> None:
+    """Same key, new callback, and the older one waits no more."""
+    old, new = worker("c1", "i1"), worker("c2", "i1")
+    await world.register(old)
+    world.network.pending[old.id] = False
+    await world.register(new)
+    assert [w.id for w in world.workers()] == [new.id]
+
+
+async def test_parallel_branches_of_one_activity_both_wait(world: World) -> None:
+    """Same key, new callback, and the older one is still pending."""
+    await world.register(worker("c1", "i1"))
+    await world.register(worker("c2", "i1"))
+    assert len(world.free_workers()) == 2
+
+
+async def test_a_robot_that_asks_again_at_once_does_not_get_the_same_job(tmp_path: Path) -> None:
+    """The note that an answer was written comes before the worker's next call, also on disk."""
+    mode = Mode.CACHED_JSON_FILE
+    settings = Settings(job_queue_mode=mode, worker_queue_mode=mode, data_dir=tmp_path)
+    async with running_world(settings) as world:
+        for n in range(5):
+            await world.submit(n)
+        for n in range(5):
+            job = await world.dispatcher.register(worker(f"c{n}", "i1"))
+            assert job is not None
+            assert job.data == b"%d" % n
+            world.dispatcher.answered(job)
+
+
+async def test_a_worker_that_has_waited_long_is_asked_before_it_gets_a_job(world: World) -> None:
+    """One that has left costs the order nothing: the next worker gets it, and no PUT is sent."""
+    left, there = worker("c1", "i1"), worker("c2", "i2")
+    await world.register(left)
+    await world.register(there)
+    world.network.pending[left.id] = False
+    world.network.states[left.instance_url] = "stopped"
+    await world.clock.advance(120)
+    assert (await world.submit("x")).position is None
+    assert world.network.deliveries == [(there.id, "x")]
+
+
+async def test_a_second_refusal_does_not_settle_a_doubt(world: World) -> None:
+    """Sent again because the callback seemed to wait, then 503: the first attempt may have won."""
+    unclear = worker("c", "i1")
+    await world.register(unclear)
+    world.network.outcomes[unclear.id] = [InDoubt("broken"), Refused("503")]
+    submission = await world.submit("x")
+    await world.clock.advance(1.5)
+    doubtful = await world.job(submission.job.id)
+    assert doubtful.hold is not None
+    assert doubtful.hold.stage is Stage.IN_DOUBT
+    assert await world.register(worker("d", "i2")) is None
+    world.network.pending[unclear.id] = False
+    await world.clock.advance(10)
+    assert world.delivered == ["x", "x"]
+    assert (await world.job(submission.job.id)).worker == doubtful.worker
+
+
+async def test_a_robot_that_came_back_while_stopped_has_done_its_doubtful_job(
+    world: World,
+) -> None:
+    """Its old callback waits no more and it has a new one: it went on, whatever its state now."""
+    old = worker("c1", "i1")
+    world.network.outcomes[old.id] = [InDoubt("broken")]
+    world.network.pending[old.id] = False
+    world.network.states[old.instance_url] = "stopped"
+    await world.register(old)
+    submission = await world.submit("x")
+    await world.register(worker("c2", "i1"))
+    await settle()
+    assert (await world.job(submission.job.id)).state is State.DONE
+    assert world.delivered == ["x"]
+
+
+async def test_two_answers_are_not_one_look(world: World) -> None:
+    """Stopped while the callback is asked, running when the state is: that proves nothing."""
+    robot = worker("c1", "i1")
+    await world.register(robot)
+    world.network.outcomes[robot.id] = [InDoubt("lost")]
+    world.network.pending[robot.id] = False
+    world.network.states_once[robot.instance_url] = ["stopped"]
+    await world.submit("x")
+    await world.clock.advance(1.5)
+    hold = (world.jobs())[0].hold
+    assert hold is not None
+    assert hold.stage is Stage.IN_DOUBT
+
+
+async def test_a_doubtful_job_is_not_sent_in_a_loop(world: World) -> None:
+    """Each look waits its time, whatever the worker's callbacks do."""
+    old, new = worker("c1", "i1"), worker("c2", "i1")
+    await world.register(old)
+    world.network.outcomes[old.id] = [InDoubt("lost")] * 50
+    world.network.outcomes[new.id] = [InDoubt("lost")] * 50
+    await world.submit("x")
+    await world.register(new)
+    await settle()
+    assert len(world.network.deliveries) <= 2

@@ -1,0 +1,159 @@
+"""Workers set aside: what is known of them, and how often they are probed when they are needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
+
+from sanic_dispatch.callbacks.outcome import Refused
+from sanic_dispatch.core.evidence import PROBES_PER_S, to_wake, why_aside
+from sanic_dispatch.core.worker import Worker
+from tests.kit.world import World, running_world, worker
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with running_world() as world:
+        yield world
+
+
+def count_probes(world: World) -> dict[str, list[float]]:
+    """When each callback is probed from now on."""
+    probes: dict[str, list[float]] = {}
+    ask = world.network.is_pending
+
+    async def counted(url: str, silence: bool | None = None) -> bool | None:
+        probes.setdefault(url, []).append(world.clock.elapsed_s)
+        return await ask(url, silence)
+
+    world.network.is_pending = counted
+    return probes
+
+
+async def set_aside(world: World, *robots: Worker) -> None:
+    """Robots that were stopped, each of which has refused the one order that there is."""
+    for robot in robots:
+        world.network.outcomes[robot.id] = [Refused("answered 503")]
+        world.network.pending[robot.id] = False
+        world.network.states[robot.instance_url] = "stopped"
+        await world.register(robot)
+    await world.submit("x")
+    await world.quiet()
+    assert not [each for each in world.workers() if each.is_free]
+
+
+async def cancel_all(world: World) -> None:
+    for job in world.jobs():
+        await world.dispatcher.cancel(job.id)
+
+
+async def test_robots_that_are_needed_are_probed_every_five_seconds(world: World) -> None:
+    """While orders wait and no robot is free, however long that has been so."""
+    robots = [worker(f"c{n}", f"i{n}") for n in range(3)]
+    await set_aside(world, *robots)
+    await world.clock.advance(600)
+    probes = count_probes(world)
+    await world.clock.advance(300)
+    assert probes.keys() == {robot.id for robot in robots}
+    for times in probes.values():
+        assert max(after - before for before, after in pairwise(times)) <= 5.0
+
+
+@pytest.mark.parametrize("end", ["cancel", "register"])
+async def test_robots_that_nobody_needs_are_probed_seldom(world: World, end: str) -> None:
+    """No order waits, or somebody is free: the interval grows to a minute."""
+    await set_aside(world, robot := worker("c1", "i1"))
+    if end == "cancel":
+        await cancel_all(world)
+    else:
+        await world.dispatcher.operator.pause("no ice")
+        await world.register(worker("c2", "i2"))
+    await world.clock.advance(600)
+    probes = count_probes(world)
+    await world.clock.advance(300)
+    assert 3 <= len(probes[robot.id]) <= 8
+
+
+async def test_a_robot_that_is_continued_is_back_within_five_seconds(world: World) -> None:
+    """The order that waits is at the robot at once, also after an hour."""
+    await set_aside(world, robot := worker("c1", "i1"))
+    await world.clock.advance(3600)
+    sent = len(world.delivered)
+    world.network.pending[robot.id] = True
+    world.network.states[robot.instance_url] = "running"
+    await world.clock.advance(5)
+    assert world.delivered[sent:] == ["x"]
+
+
+async def test_an_order_that_comes_later_hurries_them_too(world: World) -> None:
+    """They were probed once a minute; with an order there, they are within five seconds."""
+    await set_aside(world, robot := worker("c1", "i1"))
+    await cancel_all(world)
+    await world.clock.advance(3600)
+    world.network.pending[robot.id] = True
+    world.network.states[robot.instance_url] = "running"
+    await world.submit("y")
+    await world.clock.advance(5)
+    assert world.network.deliveries[-1] == (robot.id, "y")
+
+
+async def test_no_more_than_twenty_probes_a_second(world: World) -> None:
+    """With hundreds set aside all have their turn, but the engine is not run over."""
+    await set_aside(world, *(worker(f"c{n}", f"i{n}") for n in range(120)))
+    await world.clock.advance(300)
+    probes = count_probes(world)
+    await world.clock.advance(20)
+    assert len(probes) == 120
+    seconds = Counter(int(each) for times in probes.values() for each in times)
+    own = 120 / 48  # what is due by the interval of each alone
+    assert max(seconds.values()) <= PROBES_PER_S + 3 * own
+
+
+def test_those_are_woken_first_that_were_not_probed_for_longest() -> None:
+    """As many as there may be in a second, and not one before its time."""
+    naps = {f"w{n}": float(n) for n in range(50)}
+    chosen, pause_s = to_wake(naps, 60.0, 1)
+    assert chosen == [f"w{n}" for n in range(20)]
+    assert pause_s == 1.0
+    assert to_wake(naps, 60.0, 4)[0] == [f"w{n}" for n in range(5)]
+    assert to_wake({"w": 10.0}, 12.5, 1) == ([], 1.5)
+    assert to_wake({"w": 10.0}, 14.0, 1) == (["w"], 1.0)
+    assert to_wake({}, 0.0, 1) == ([], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("pending", "word", "why"),
+    [
+        (False, "stopped", "its instance is stopped"),
+        (False, "stopping", "its instance is stopping"),
+        (False, "running", "its instance is running, but does not wait for a job"),
+        (False, None, ""),
+        (None, "stopped", ""),
+        (True, "running", ""),
+    ],
+)
+def test_the_reason_says_what_is_known(pending: bool | None, word: str | None, why: str) -> None:
+    """What its instance does, where that explains that the callback does not wait."""
+    assert why_aside(pending, word) == why
+
+
+async def test_the_reason_of_a_robot_set_aside_says_what_is_known(world: World) -> None:
+    """ "answered 503" until its instance was asked; then that it is stopped, told once."""
+    await set_aside(world, robot := worker("c1", "i1"))
+    (waiting,) = world.workers()
+    assert waiting.aside
+    assert waiting.aside.reason == "answered 503"
+    await world.clock.advance(60)
+    (waiting,) = world.workers()
+    assert waiting.aside
+    assert waiting.aside.reason == "its instance is stopped"
+    assert world.kinds().count("worker.set_aside") == 2
+    world.network.states[robot.instance_url] = None
+    world.network.pending[robot.id] = None
+    await world.clock.advance(60)
+    (waiting,) = world.workers()
+    assert waiting.aside
+    assert waiting.aside.reason == "its instance is stopped"

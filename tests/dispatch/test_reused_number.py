@@ -1,0 +1,137 @@
+"""An engine gives the number of a deleted instance to the next one: that one is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sanic_dispatch.callbacks.outcome import InDoubt, Refused
+from sanic_dispatch.core.evidence import state_of_ours
+from sanic_dispatch.core.job import State
+from sanic_dispatch.core.worker import Key, Worker
+from tests.kit.world import World, running_world, worker
+
+ROBOT, OTHER = worker("c1", "i1"), worker("c5", "i5")
+SEEN_S = 120.0
+"""Within which another instance is seen."""
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with running_world() as world:
+        yield world
+
+
+def reuse_number(world: World, *, inherits: bool = False) -> Worker:
+    """ROBOT's instance is deleted and its number given anew; for half a minute the new one has its
+    callback. The new instance, as it registers."""
+    world.network.uuids[ROBOT.instance_url] = "new"
+    world.network.pending[ROBOT.id] = inherits
+    return worker("c2", "i1")._replace(key=Key("new", "a1"))
+
+
+@pytest.mark.parametrize(
+    ("word", "there", "state"),
+    [
+        ("running", "ours", "running"),
+        ("stopped", "ours", "stopped"),
+        ("running", "another", "gone"),
+        ("finished", "another", "gone"),
+        ("stopped", "another", "gone"),
+        ("running", "", "running"),
+        ("running", None, None),
+        ("gone", None, "gone"),
+        (None, "another", None),
+    ],
+)
+def test_the_state_of_another_instance_is_not_ours(
+    word: str | None, there: str | None, state: str | None
+) -> None:
+    """Another UUID: ours is gone. An engine without UUIDs is believed, a silent one is not."""
+    assert state_of_ours(word, "ours", there) == state
+
+
+@pytest.mark.parametrize("state", ["running", "stopped", "finished", "abandoned"])
+async def test_a_job_of_an_instance_whose_number_is_reused_is_failed(
+    world: World, state: str
+) -> None:
+    """Ours is gone, whatever the new one does; an operator can put the job back."""
+    await world.register(ROBOT)
+    job_id = (await world.submit("x")).job.id
+    reuse_number(world)
+    world.network.states[ROBOT.instance_url] = state
+    await world.clock.advance(SEEN_S)
+    job = await world.job(job_id)
+    assert (job.state, job.reason) == (State.FAILED, "its process instance is gone")
+
+
+async def test_a_confirmed_job_that_the_new_instance_still_has_to_take_goes_back(
+    world: World,
+) -> None:
+    """The callback that it has inherited still waits: ours never used the job."""
+    await world.register(ROBOT)
+    job_id = (await world.submit("x")).job.id
+    reuse_number(world, inherits=True)
+    await world.clock.advance(SEEN_S)
+    assert (await world.job(job_id)).state is State.WAITING
+    assert world.delivered == ["x"]
+
+
+@pytest.mark.parametrize("inherits", [True, False])
+async def test_a_doubt_is_not_cleared_up_by_the_new_instance(world: World, inherits: bool) -> None:
+    """Its callback does not get the job again, and that it runs does not mean that ours took it."""
+    await world.register(ROBOT)
+    world.network.outcomes[ROBOT.id] = [InDoubt("no answer in time")]
+    job_id = (await world.submit("x")).job.id
+    reuse_number(world, inherits=inherits)
+    await world.clock.advance(SEEN_S)
+    assert (await world.job(job_id)).state is (State.WAITING if inherits else State.FAILED)
+    assert world.delivered == ["x"]
+    assert world.workers() == []
+
+
+async def test_a_doubt_that_is_settled_as_not_consumed_goes_to_another_robot(world: World) -> None:
+    """The order has its own place again."""
+    await world.register(ROBOT)
+    world.network.outcomes[ROBOT.id] = [InDoubt("no answer in time")]
+    await world.submit("x")
+    reuse_number(world, inherits=True)
+    await world.clock.advance(SEEN_S)
+    assert await world.register(OTHER) == "x"
+
+
+@pytest.mark.parametrize("inherits", [True, False])
+async def test_a_robot_set_aside_whose_number_is_reused_is_dropped(
+    world: World, inherits: bool
+) -> None:
+    """Also while the new instance has its callback: what is sent there would be mixed by nobody
+    that we know."""
+    await world.register(ROBOT)
+    world.network.outcomes[ROBOT.id] = [Refused("answered 503")]
+    await world.submit("x")
+    reuse_number(world, inherits=inherits)
+    await world.clock.advance(SEEN_S)
+    assert world.workers() == []
+    assert world.delivered == ["x"]
+
+
+async def test_a_robot_that_waited_long_is_asked_who_it_is_before_it_gets_a_job(
+    world: World,
+) -> None:
+    """After --probe-after: the new instance's callback does not get the job."""
+    await world.register(ROBOT)
+    await world.clock.advance(61)
+    reuse_number(world, inherits=True)
+    await world.submit("x")
+    assert world.delivered == []
+
+
+async def test_the_new_instance_is_a_worker_of_its_own(world: World) -> None:
+    """Its registration says nothing of the old one's job, and it gets the next one."""
+    await world.register(ROBOT)
+    job_id = (await world.submit("x")).job.id
+    new = reuse_number(world)
+    await world.submit("y")
+    assert await world.register(new) == "y"
+    assert (await world.job(job_id)).state is State.ASSIGNED

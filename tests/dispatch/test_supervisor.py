@@ -1,0 +1,201 @@
+"""The timers: probes of workers set aside, doubt, leases, and instances that are asked."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sanic_dispatch.callbacks.outcome import InDoubt, Refused
+from sanic_dispatch.core.evidence import FIRST_INTERVAL_S, LAST_INTERVAL_S, growing_s
+from sanic_dispatch.core.job import Stage, State
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Worker
+from tests.kit.world import World, running_world, worker
+
+DAY_S = 24 * 3600.0
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with running_world() as world:
+        yield world
+
+
+async def set_aside(world: World, state: str | None) -> Worker:
+    """A robot that refused its order, because its instance is in that state."""
+    robot = worker("c1", "i1")
+    await world.register(robot)
+    world.network.outcomes[robot.id] = [Refused("503")]
+    world.network.pending[robot.id] = False if state else None
+    world.network.states[robot.instance_url] = state
+    await world.submit("x")
+    return robot
+
+
+async def cancel_all(world: World) -> None:
+    """Nobody needs a robot any more, so they are asked seldom."""
+    for job in world.jobs():
+        if job.is_free:
+            await world.dispatcher.cancel(job.id)
+
+
+def test_intervals_grow_from_one_second_to_a_minute() -> None:
+    """1, 2, 4 … 60 s; the timers spread them."""
+    drawn = [growing_s(looks) for looks in (-1, 0, 1, 5, 6, 10_000)]
+    assert drawn == [1.0, 1.0, 2.0, 32.0, 60.0, 60.0]
+    assert (FIRST_INTERVAL_S, LAST_INTERVAL_S) == (1.0, 60.0)
+
+
+@pytest.mark.parametrize("state", ["stopped", "stopping", "running", "ready", None])
+async def test_a_robot_is_kept_for_a_day(world: World, state: str | None) -> None:
+    """Stopped, or out of reach: it may come back; after a day without a sign it is dropped."""
+    robot = await set_aside(world, state)
+    await cancel_all(world)
+    await world.clock.advance(DAY_S - 300)
+    assert [w.id for w in world.workers()] == [robot.id]
+    await world.clock.advance(600)
+    assert world.workers() == []
+
+
+@pytest.mark.parametrize("state", ["gone", "finished", "abandoned"])
+async def test_a_robot_that_will_never_be_back_is_dropped(world: World, state: str) -> None:
+    """Its process instance has ended."""
+    await set_aside(world, state)
+    await world.clock.advance(5)
+    assert world.workers() == []
+
+
+async def test_a_robot_that_asks_again_on_its_old_callback_is_back_at_once(world: World) -> None:
+    """Who sends the same registration again is there: no probe is waited for."""
+    robot = await set_aside(world, "stopped")
+    await world.register(robot)
+    assert [url for url, _ in world.network.deliveries] == [robot.id, robot.id]
+
+
+@pytest.mark.parametrize(
+    ("state", "becomes"),
+    [
+        ("finished", State.DONE),
+        ("abandoned", State.FAILED),
+        ("gone", State.FAILED),
+        ("running", State.ASSIGNED),
+        ("stopped", State.ASSIGNED),
+        (None, State.ASSIGNED),
+    ],
+)
+async def test_an_instance_that_holds_a_job_is_asked(
+    world: World, state: str | None, becomes: State
+) -> None:
+    """Finished: done. Abandoned or gone: failed, and an operator can put it back."""
+    robot = worker("c1", "i1")
+    submission = await world.submit("x")
+    await world.register(robot)
+    world.network.states[robot.instance_url] = state
+    await world.clock.advance(35)
+    assert (await world.job(submission.job.id)).state is becomes
+
+
+async def test_doubt_stays_while_nobody_can_tell(world: World) -> None:
+    """Engine out of reach: the job is kept with its robot; when it answers, it is cleared up."""
+    robot = worker("c1", "i1")
+    await world.register(robot)
+    world.network.outcomes[robot.id] = [InDoubt("time-out")]
+    world.network.pending[robot.id] = None
+    submission = await world.submit("x")
+    await world.clock.advance(3600)
+    doubtful = await world.job(submission.job.id)
+    assert doubtful.hold is not None
+    assert doubtful.hold.stage is Stage.IN_DOUBT
+    world.network.pending[robot.id] = False
+    await world.clock.advance(80)
+    confirmed = await world.job(submission.job.id)
+    assert confirmed.hold is not None
+    assert confirmed.hold.stage is Stage.CONFIRMED
+    assert world.delivered == ["x"]
+
+
+async def test_a_job_in_doubt_of_a_stopped_instance_goes_to_it_when_it_continues(
+    world: World,
+) -> None:
+    """404 and stopped says nothing; pending again says that nothing was consumed."""
+    robot = worker("c1", "i1")
+    await world.register(robot)
+    world.network.outcomes[robot.id] = [InDoubt("broken")]
+    world.network.pending[robot.id] = False
+    world.network.states[robot.instance_url] = "stopped"
+    await world.submit("x")
+    await world.clock.advance(600)
+    assert world.delivered == ["x"]
+    world.network.pending[robot.id] = True
+    await world.clock.advance(80)
+    assert world.delivered == ["x", "x"]
+
+
+async def test_a_lease_counts_from_the_moment_of_doubt() -> None:
+    """Doubt does not last for ever where there is a lease."""
+    async with running_world(policy=Policy(lease_s=60)) as world:
+        robot = worker("c1", "i1")
+        await world.register(robot)
+        world.network.outcomes[robot.id] = [InDoubt("time-out")]
+        world.network.pending[robot.id] = None
+        submission = await world.submit("x")
+        await world.clock.advance(59)
+        assert (await world.job(submission.job.id)).state is State.ASSIGNED
+        await world.clock.advance(62)
+        assert (await world.job(submission.job.id)).state is State.WAITING
+
+
+async def test_a_clock_that_jumps_ends_no_lease() -> None:
+    """Leases run on a clock that never jumps."""
+    async with running_world(policy=Policy(lease_s=60)) as world:
+        submission = await world.submit("x")
+        await world.register(worker("c1", "i1"))
+        await world.clock.advance(1)
+        world.clock.jump(3600)
+        await world.clock.advance(50)
+        assert (await world.job(submission.job.id)).state is State.ASSIGNED
+        world.clock.jump(-24 * 3600)
+        await world.clock.advance(11)
+        assert (await world.job(submission.job.id)).state is State.WAITING
+
+
+async def an_evening(jump_s: float) -> list[tuple[float, str, int]]:
+    """What happens when in two days with every kind of wait, with a jump of the wall clock."""
+    random.seed(1)
+    told: list[tuple[float, str, int]] = []
+    async with running_world(policy=Policy(lease_s=600)) as world:
+        world.bus.fold_into(
+            lambda events: told.extend(
+                (round(world.clock.elapsed_s, 6), event.kind, event.job.ticket if event.job else 0)
+                for event in events
+            )
+        )
+        slow, unclear, stopped = worker("c1", "i1"), worker("c2", "i2"), worker("c3", "i3")
+        for robot, outcome in ((unclear, InDoubt("time-out")), (stopped, Refused("503"))):
+            world.network.outcomes[robot.id] = [outcome]
+            world.network.pending[robot.id] = None
+        for robot in (slow, unclear, stopped):
+            await world.register(robot)
+            await world.submit(robot.id)
+        await world.register(worker("c4", "i2"))
+        for number in range(3):
+            await world.submit(number)
+        await world.clock.advance(30)
+        world.clock.jump(jump_s)
+        await world.clock.advance(2000)
+        for number in range(5, 9):
+            await world.register(worker(f"c{number}", f"i{number}"))
+        await world.clock.advance(2000)
+        await cancel_all(world)
+        await world.clock.advance(2 * DAY_S)
+    return told
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600, -DAY_S])
+async def test_a_clock_that_jumps_changes_nothing(jump_s: float) -> None:
+    """P2: leases, doubts, time-outs and the order of everything are the same, to the second."""
+    told = await an_evening(jump_s)
+    assert told == await an_evening(0)
+    assert {"job.returned", "job.doubted", "worker.dropped"} <= {kind for _, kind, _ in told}

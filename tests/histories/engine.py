@@ -1,0 +1,262 @@
+"""A simulated engine: robots that behave as CPEE's process instances do, and worse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+import ujson
+
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.worker import Key, Worker
+from sanic_dispatch.errors import QueueFull, StorageFailed
+from tests.crash.records import Delivery, Outcome, Registration
+from tests.histories.requests import Answer, CutOff, NotSent
+
+if TYPE_CHECKING:
+    from tests.histories.simulation import Simulation
+
+
+class Handed(NamedTuple):
+    """A job that has arrived at a robot."""
+
+    job_id: str
+    data: bytes
+    receipt: str
+
+
+class Robot:
+    """One process instance: registers, waits on a callback, works, reports, and comes back."""
+
+    def __init__(self, run: Simulation, number: int, *, has_key: bool, is_healthy: bool) -> None:
+        self.number = number
+        self.instance_url = f"http://engine/{number}/"
+        self.key = Key(f"i{number}", "a1") if has_key else None
+        self.state = "running"
+        self.is_dead = False
+        """Whether its process was killed: it says that it runs, and takes what nobody works on."""
+        self.callback = ""
+        self.is_pending = False
+        self.is_waiting = False
+        """Whether it was told that it waits, and waits."""
+        self.may_have_got_one = False
+        """Whether it will ask again for a job that it may have got, and nobody else will get."""
+        self._run = run
+        self._dice = run.dice
+        self._is_healthy = is_healthy
+        self._callbacks: Iterator[int] = count(1)
+        self._is_lost = False
+        self._last_job = ""
+        self._called: asyncio.Future[Handed] | None = None
+        self._is_running = asyncio.Event()
+        self._is_running.set()
+
+    # ---- what its life is
+
+    async def live(self) -> None:
+        """Work until it is dead or abandoned."""
+        while not self.is_dead and self.state in ("running", "stopped"):
+            await self._is_running.wait()
+            job = await self._next_job()
+            if job is None:
+                continue
+            if job.job_id == self._last_job:  # it was given again what it has worked on
+                await asyncio.sleep(0.05)
+                continue
+            self._last_job = job.job_id
+            await self._work(job)
+            await asyncio.sleep(0.15)
+
+    async def _next_job(self) -> Handed | None:
+        """Register until there is a job; None where this callback leads to nothing."""
+        self.callback = callback = f"{self.instance_url}callbacks/{next(self._callbacks)}/"
+        self.is_pending, self.is_waiting = True, False
+        called = self._called = asyncio.get_running_loop().create_future()
+        while not called.done():
+            answer = await self._register(callback)
+            if not isinstance(answer, Exception):
+                self.may_have_got_one = False
+            elif isinstance(answer, CutOff):
+                self.may_have_got_one = self.key is None
+            if answer is None:
+                if not called.done():
+                    self.is_waiting = True
+                break
+            if isinstance(answer, Handed):
+                if not called.done():
+                    self._take(answer, callback, self._run.now_s())
+                break
+            await asyncio.sleep(self._dice.uniform(0.05, 2.0))
+            if called.done() or self.key is None or self._dice.random() < 0.5:
+                continue
+            self.is_pending, self._is_lost = False, True
+            return None
+        job: Handed = await called
+        self._is_lost = self.is_waiting = self.may_have_got_one = False
+        return job
+
+    async def _register(self, callback: str) -> Handed | Exception | None:
+        """Call once: a job, None where it waits, or what went wrong."""
+        run, began_s = self._run, self._run.now_s()
+        worker = Worker(
+            callback_url=callback,
+            registered_at=to_rfc3339(run.wall.now_s()),
+            key=self.key,
+            instance_url=self.instance_url if self.key else "",
+        )
+        lost = self._is_lost
+        run.write("register", callback, lost)
+        outcome = Outcome.OK
+        answer: Answer | Exception | None
+        try:
+            answer = await run.requests.register(worker, lost=lost)
+        except (NotSent, QueueFull) as error:
+            outcome, answer = Outcome.FAILED, error
+        except CutOff as error:
+            outcome, answer = Outcome.UNKNOWN, error
+        except StorageFailed as error:
+            outcome = Outcome.UNKNOWN if "may have been" in str(error) else Outcome.FAILED
+            answer = error
+        except Exception as error:  # ShuttingDown
+            outcome, answer = Outcome.FAILED, error
+        name = f"robot {self.number}"
+        entry = Registration(callback, name, began_s, run.now_s(), outcome)
+        run.history.registrations.append(entry)
+        run.write("registered", callback, outcome.value, _told(answer))
+        if isinstance(answer, Answer):
+            return _handed(answer.body, answer.receipt)
+        return answer
+
+    def _take(self, job: Handed, callback: str, began_s: float) -> None:
+        """Have a job, and use the callback up."""
+        assert self._called is not None
+        self.is_pending = self.is_waiting = False
+        self._note(job, callback, began_s, Outcome.OK)
+        self._called.set_result(job)
+
+    def _note(self, job: Handed, callback: str, began_s: float, outcome: Outcome) -> None:
+        run = self._run
+        run.write("arrived", callback, job.job_id, outcome.value)
+        name = f"robot {self.number}"
+        delivery = Delivery(job.data, job.job_id, name, callback, began_s, run.now_s(), outcome)
+        run.history.deliveries.append(delivery)
+
+    async def _work(self, job: Handed) -> None:
+        run, dice = self._run, self._dice
+        await asyncio.sleep(dice.uniform(0, run.plan.work_s))
+        if self._is_healthy or dice.random() < 0.4:
+            if self.key is None and run.plan.policy.lease_s is not None:
+                await self._report("complete", job)
+            return
+        act = dice.choice(("complete", "complete twice", "fail", "retry", "extend", "late"))
+        if act in ("extend", "late"):
+            if act == "extend":
+                await self._report("extend", job)
+            await asyncio.sleep(dice.uniform(0, 3.0))
+            await self._report("complete", job)
+        else:
+            await self._report(act.split()[0], job)
+            if act == "complete twice":
+                await self._report("complete", job)
+
+    async def _report(self, act: str, job: Handed) -> None:
+        """Report until that was heard, or refused, a few times."""
+        proof = self._dice.choice(
+            (Proof(receipt=job.receipt), Proof(callback_url=self.callback), Proof(key=self.key))
+        )
+        for _ in range(4):
+            self._run.write("report", act, job.job_id)
+            if act == "retry":
+                self._run.allow(job.data)
+            try:
+                await self._run.requests.report(act, job.job_id, proof)
+            except (CutOff, NotSent, StorageFailed):
+                await asyncio.sleep(0.3)
+            except Exception as error:
+                self._run.write("reported", act, job.job_id, type(error).__name__)
+                return
+            else:
+                self._run.write("reported", act, job.job_id)
+                return
+
+    # ---- what the network asks of it
+
+    def put(self, callback: str, body: bytes, receipt: str, began_s: float) -> int:
+        """A PUT arrives: take it, or not; return the status."""
+        job = _handed(body, receipt)
+        if self.is_dead:
+            self._run.swallowed.add((callback, job.job_id))
+            self._note(job, callback, began_s, Outcome.OK)
+            return 200
+        is_there = self.is_pending and callback == self.callback and self.state == "running"
+        status = 200 if is_there else 503
+        if is_there and self._run.has_trouble:
+            if self._dice.random() < self._run.plan.blames:
+                status = 500
+            elif self._dice.random() < self._run.plan.refuses:
+                status = 503
+        if status == 200:
+            self._take(job, callback, began_s)
+        else:
+            self._note(job, callback, began_s, Outcome.FAILED)
+        return status
+
+    def waits_on(self, callback: str) -> bool:
+        """What a GET of the callback says."""
+        if self.is_dead:
+            return True
+        return self.is_pending and callback == self.callback and self.state == "running"
+
+    # ---- what befalls it
+
+    def befall(self, what: str) -> None:
+        """Stop, continue, abandon, or kill it."""
+        if self.is_dead or self.state not in ("running", "stopped"):
+            return
+        self._run.write("robot", self.number, what)
+        if what == "die":
+            if self.key is not None and self.is_pending:
+                self.is_dead = True
+        elif what == "stop":
+            self.state = "stopped"
+            self._is_running.clear()
+        elif what == "continue":
+            self.state = "running"
+            self._is_running.set()
+        elif self.key is not None:
+            self.state = "abandoned"
+            self.is_pending = self.is_waiting = False
+
+
+def _handed(body: bytes, receipt: str) -> Handed:
+    """Read what a worker gets; the data is compared byte by byte."""
+    job_id = ujson.loads(body)["Job"]["id"]
+    data = body.partition(b'"data":')[2].rpartition(b',"submitted_at"')[0]
+    return Handed(job_id, data, receipt)
+
+
+def _told(answer: object) -> str:
+    return "" if answer is None else type(answer).__name__
+
+
+class Engine:
+    """All robots, found by the URLs of their instances."""
+
+    def __init__(self, run: Simulation) -> None:
+        self._run = run
+        self.robots: list[Robot] = []
+
+    def start(self, *, has_key: bool, is_healthy: bool = False) -> Robot:
+        """Start an instance."""
+        number = len(self.robots) + 1
+        robot = Robot(self._run, number, has_key=has_key, is_healthy=is_healthy)
+        self.robots.append(robot)
+        self._run.spawn(robot.live())
+        return robot
+
+    def at(self, url: str) -> Robot:
+        """Find the instance of a callback, or of an instance's URL."""
+        return self.robots[int(url.split("/")[3]) - 1]

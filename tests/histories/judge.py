@@ -1,0 +1,46 @@
+"""Judges a history by the rules C1 to C6, and by what was promised on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sanic_dispatch.core.job import State
+from tests.crash.history import Violation, c1, c2, c3, c4, c6
+from tests.crash.records import Outcome
+
+if TYPE_CHECKING:
+    from tests.histories.simulation import Simulation
+
+
+def judge(run: Simulation) -> list[Violation]:
+    """Return what is wrong with a history that has come to its end."""
+    history = run.history
+    cancelled = {
+        job.data
+        for job in run.truth.jobs.values()
+        if job.state is State.CANCELLED and job.id in run.asked_to_cancel
+    }
+    history.cancelled = cancelled
+    taken = [each for each in history.deliveries if each.outcome is Outcome.OK]
+    # Whether a job that was refused keeps its place is looked at in the tables; and whoever an
+    # operator has moved to the front may overtake.
+    in_order = replace(history, deliveries=taken, cancelled=cancelled | run.moved)
+    # A robot whose process was killed takes job after job on one callback.
+    by_the_living = [each for each in taken if (each.callback, each.job_id) not in run.swallowed]
+    found = [
+        Violation(rule.__name__.upper(), text) for rule in (c1, c2, c6) for text in rule(history)
+    ]
+    found += [Violation("C3", text) for text in c3(replace(history, deliveries=by_the_living))]
+    found += [Violation("C4", text) for text in c4(in_order)]
+    found += [Violation("CANCELLED", text) for text in _delivered_after_cancelling(run)]
+    return found
+
+
+def _delivered_after_cancelling(run: Simulation) -> Iterator[str]:
+    """A job whose cancellation was answered is not handed out after that."""
+    for delivery in run.history.deliveries:
+        at_s = run.cancelled_at.get(delivery.data)
+        if at_s is not None and delivery.began_s > at_s:
+            yield f"{delivery.data!r} was cancelled at {at_s} and sent at {delivery.began_s}"

@@ -1,0 +1,196 @@
+"""Bugs that the simulation has to find: each is patched in, and taken out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core.job import Job, Stage, State
+from sanic_dispatch.core.rules import Step
+from sanic_dispatch.core.state_machine import StateMachine
+from sanic_dispatch.core.tables import JobTable, Tables
+from sanic_dispatch.dispatch.batches import Batches
+from tests.histories.plan import Plan
+
+Patch = tuple[Any, str, Any]
+
+MUTANTS: dict[str, Callable[[], Patch]] = {}
+
+
+FOCUS: dict[str, Callable[[Plan], Plan]] = {
+    "forget a delivery that an undo called back": lambda plan: replace(
+        plan, operator=0.6, fails=0.3, commit_s=0.3, gap_s=0.02, lost=0.0, crash=0.0
+    ),
+}
+"""Plans for bugs that show only where two rare things come together."""
+
+
+def mutant(make: Callable[[], Patch]) -> Callable[[], Patch]:
+    """Note a mutant by its name, with blanks."""
+    MUTANTS[make.__name__.replace("_", " ")] = make
+    return make
+
+
+@contextmanager
+def patched_in(name: str) -> Iterator[None]:
+    """Have the bug of that name for a while."""
+    target, attribute, replacement = MUTANTS[name]()
+    with mock.patch.object(target, attribute, replacement):
+        yield
+
+
+# ---- of the core
+
+
+@mutant
+def take_the_newest() -> Patch:
+    """The job that came last is handed out first."""
+
+    def first(self: JobTable) -> Job | None:
+        return self._waiting[-1] if self._waiting else None
+
+    return JobTable, "first", first
+
+
+@mutant
+def forget_a_hold() -> Patch:
+    """A worker that holds a job counts as free, and is given another one."""
+    return Tables, "_move_hold", lambda self, before, after: None
+
+
+@mutant
+def apply_an_outcome_of_an_old_attempt() -> Patch:
+    """Whatever comes in is about the attempt that is under way now."""
+
+    def attempt(self: StateMachine, job_id: str, _: int) -> Job | None:
+        job = self.tables.jobs.get(job_id)
+        if job is None or job.state is not State.ASSIGNED or job.hold is None:
+            return None
+        return job if job.hold.stage is Stage.UNDER_WAY else None
+
+    return StateMachine, "_attempt", attempt
+
+
+@mutant
+def send_a_refused_job_to_the_tail() -> Patch:
+    """A job that comes back loses its place."""
+    free = lifecycle._free
+
+    def to_the_tail(job: Job, *rest: Any) -> Step:
+        return free(job._replace(place=job.place + 1000), *rest)
+
+    return lifecycle, "_free", to_the_tail
+
+
+@mutant
+def believe_that_a_restart_was_no_crash() -> Patch:
+    """What was under way when the dispatcher died counts as taken."""
+
+    def restart(job: Job, policy: Any, now_s: float) -> Step | None:
+        hold = job.hold
+        return (
+            lifecycle.accept(job, policy, now_s) if hold and hold.stage is Stage.UNDER_WAY else None
+        )
+
+    return lifecycle, "restart", restart
+
+
+@mutant
+def undo_a_job_and_not_its_hold() -> Patch:
+    """An undo leaves the worker held that had the job."""
+
+    def restore(self: Tables, change: Any) -> None:
+        self.jobs.restore(change.id, change.before)
+
+    return Tables, "_restore_job", restore
+
+
+# ---- of the batches
+
+
+@mutant
+def answer_before_the_commit() -> Patch:
+    """A reply leaves as soon as its command is applied."""
+    gather = Batches._gather
+
+    def gather_and_answer(self: Batches) -> None:
+        gather(self)
+        for entry in self._gathering.entries:
+            if entry.applied is not None and entry.reply is not None and not entry.reply.done():
+                entry.answer(entry.applied.reply)
+
+    return Batches, "_gather", gather_and_answer
+
+
+@mutant
+def answer_a_repeat_before_the_first_commit() -> Patch:
+    """A reply leaves at once where its own command has changed nothing."""
+    gather = Batches._gather
+
+    def gather_and_answer(self: Batches) -> None:
+        gather(self)
+        for entry in self._gathering.entries:
+            applied = entry.applied
+            if applied is None or applied.events or entry.reply is None or entry.reply.done():
+                continue
+            entry.answer(applied.reply)
+
+    return Batches, "_gather", gather_and_answer
+
+
+@mutant
+def drop_an_outcome_in_an_undo() -> Patch:
+    """What has happened outside is forgotten when its batch fails."""
+
+    def keep(self: Batches, entries: list[Any]) -> None:
+        pass
+
+    return Batches, "_keep", keep
+
+
+@mutant
+def carry_out_an_effect_before_its_commit() -> Patch:
+    """A PUT leaves as soon as its command is applied."""
+    gather = Batches._gather
+
+    def gather_and_carry_out(self: Batches) -> None:
+        gather(self)
+        for entry in self._gathering.entries:
+            if entry.applied is not None:
+                for effect in entry.applied.effects:
+                    self._carry_out(effect)
+                entry.applied.effects.clear()
+
+    return Batches, "_gather", gather_and_carry_out
+
+
+@mutant
+def tell_an_event_before_its_commit() -> Patch:
+    """Events are published as soon as they have happened."""
+    gather = Batches._gather
+
+    def gather_and_tell(self: Batches) -> None:
+        before = len(self._gathering.entries)
+        gather(self)
+        for entry in self._gathering.entries[before:]:
+            if entry.applied is not None:
+                self._tell(entry.applied.events)
+        self._tell = lambda events: None
+
+    return Batches, "_gather", gather_and_tell
+
+
+@mutant
+def forget_a_delivery_that_an_undo_called_back() -> Patch:
+    """A PUT that an undone command had called off is never sent."""
+    undo = Batches._undo
+
+    def undo_and_forget(self: Batches, changes: Any, number: int) -> None:
+        self._called_off = []
+        undo(self, changes, number)
+
+    return Batches, "_undo", undo_and_forget

@@ -1,0 +1,85 @@
+"""Histories on the real CachedJsonFile, in a folder, with crashes between its writes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, JournaledFiles
+from sanic_dispatch.storage.checkpoint import CheckpointFiles
+from sanic_dispatch.storage.folder import LOCK
+from sanic_dispatch.storage.store import Store
+from sanic_dispatch.storage.threads import OneThread
+from tests.histories.simulation import OpenStore, Simulation
+
+CRASHES = 0.15
+"""The chance of a crash before each file of a checkpoint is replaced."""
+
+
+class RealStore(CachedJsonFileStore):
+    """The journaled files as one life of the dispatcher has them open."""
+
+    def crash(self) -> None:
+        """The process has died: nothing more is written, and its files are closed."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for journal in (self._files._journal, self._files._spare):
+            if journal is not None:
+                journal.close()
+
+
+def in_folder(folder: Path) -> OpenStore:
+    """Open the files of a folder; they are not synced, since only the process dies."""
+    (folder / LOCK).touch()
+
+    def open_store(run: Simulation) -> Store:
+        run.loop.thread_s = lambda: run.dice.choice((0.0, 0.001, 0.01))
+        return RealStore(folder, fsync=False, quiet_s=run.dice.choice((0.01, 0.3)))
+
+    return open_store
+
+
+@contextmanager
+def crashes_between_writes(
+    dice: random.Random, current: Callable[[], Simulation]
+) -> Iterator[None]:
+    """Let threads run on virtual time, and the process die between two files of a checkpoint."""
+    replace = CheckpointFiles._replace
+
+    async def run(_: OneThread, call: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, call, *args)
+
+    def crash_or_replace(self: CheckpointFiles, *args: Any) -> None:
+        simulation = current()
+        life = simulation.life
+        is_serving = life is not None and life.dispatcher.is_open  # a start is killed elsewhere
+        if is_serving and simulation.has_trouble and dice.random() < CRASHES:
+            simulation.kill()
+            raise OSError("the process has died")
+        replace(self, *args)
+
+    with (
+        mock.patch.object(OneThread, "run", run),
+        mock.patch.object(CheckpointFiles, "_replace", crash_or_replace),
+        mock.patch("time.sleep"),
+    ):
+        yield
+
+
+@contextmanager
+def journal_unlinked_before_its_checkpoint() -> Iterator[None]:
+    """The mutant: journals go first, then the files are written that have what they had."""
+    write = JournaledFiles.write_checkpoint
+
+    def unlink_and_write(self: JournaledFiles, snapshot: Any, journal: int, *rest: Any) -> None:
+        self._remove_journals(journal)
+        write(self, snapshot, journal, *rest)
+
+    with mock.patch.object(JournaledFiles, "write_checkpoint", unlink_and_write):
+        yield

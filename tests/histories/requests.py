@@ -1,0 +1,146 @@
+"""Requests: what customers, robots and operators send, and what comes back to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.state_machine import Placed
+from sanic_dispatch.core.worker import Worker
+
+if TYPE_CHECKING:
+    from tests.histories.simulation import Life, Simulation
+
+T = TypeVar("T")
+
+
+class NotSent(Exception):
+    """No connection: the request has not reached anybody."""
+
+
+class CutOff(Exception):
+    """The connection broke before an answer: nobody knows what became of the request."""
+
+
+class Answer(NamedTuple):
+    """A job in the answer to a registration."""
+
+    body: bytes
+    receipt: str
+
+
+class Requests:
+    """Plays the web layer, and the network in front of it."""
+
+    def __init__(self, run: Simulation) -> None:
+        self._run = run
+
+    async def submit(self, data: bytes, key: str | None) -> Placed:
+        async def handle(life: Life) -> Placed:
+            return self._shown(life, await life.dispatcher.submit(data, key))
+
+        return await self._ask(handle)
+
+    async def look_up(self, job_id: str) -> Placed:
+        async def handle(life: Life) -> Placed:
+            return self._shown(life, await life.dispatcher.look_up(job_id))
+
+        return await self._ask(handle)
+
+    async def cancel(self, job_id: str) -> Job:
+        async def handle(life: Life) -> Job:
+            return self._shown(life, await life.dispatcher.cancel(job_id, "changed my mind"))
+
+        return await self._ask(handle)
+
+    async def report(self, act: str, job_id: str, proof: Proof) -> Placed:
+        """``act`` is complete, fail, retry or extend."""
+
+        async def handle(life: Life) -> Placed:
+            dispatcher = life.dispatcher
+            if act == "complete":
+                placed = await dispatcher.complete(job_id, proof, b'"ok"')
+            elif act == "extend":
+                placed = await dispatcher.extend(job_id, proof)
+            else:
+                placed = await dispatcher.fail(job_id, proof, "no ice", retry=act == "retry")
+            return self._shown(life, placed)
+
+        return await self._ask(handle)
+
+    async def operate(self, act: Callable[[Any], Awaitable[T]]) -> T:
+        async def handle(life: Life) -> T:
+            return self._shown(life, await act(life.dispatcher.operator))
+
+        return await self._ask(handle)
+
+    async def register(self, worker: Worker, *, lost: bool) -> Answer | None:
+        """Register; a job in the answer may come, or get lost on its way."""
+
+        async def handle(life: Life) -> Answer | None:
+            job = await life.dispatcher.register(worker, lost=lost)
+            if job is None:
+                return None
+            return await self._answer(life, self._shown(life, job))
+
+        return await self._ask(handle)
+
+    async def _answer(self, life: Life, job: Job) -> Answer:
+        """Write a job into an answer, and say how far that came, as the web layer does."""
+        run, dice = self._run, self._run.dice
+        dispatcher = life.dispatcher
+        answer = Answer(job.to_wire(), dispatcher.receipt_of(job))
+        if not run.has_trouble or dice.random() >= run.plan.broken_answers:
+            dispatcher.answered(job)
+            return answer
+        mishap = dice.randrange(4)
+        if mishap == 0:
+            dispatcher.unanswered(job, began=False)
+            raise CutOff
+        began = asyncio.sleep(dice.choice((0.0, 0.01, 0.5)))
+        try:
+            await began
+        except asyncio.CancelledError:
+            dispatcher.unanswered(job, began=True)
+            raise
+        if mishap == 1:
+            dispatcher.answered(job)
+            raise CutOff
+        dispatcher.unanswered(job, began=True)
+        if mishap == 2:
+            raise CutOff
+        return answer
+
+    def _shown(self, life: Life, reply: T) -> T:
+        """Note that something leaves the process now."""
+        if not life.is_over:
+            self._run.check_reply(reply)
+        return reply
+
+    async def _ask(self, handle: Callable[[Life], Coroutine[Any, Any, T]]) -> T:
+        """Send a request. Raises NotSent, CutOff, and what the dispatcher does."""
+        run, dice, plan = self._run, self._run.dice, self._run.plan
+        has_trouble = run.has_trouble
+        await asyncio.sleep(dice.choice((0.0, 0.0, 0.001)))
+        life = run.life
+        if life is None or life.is_over or (has_trouble and dice.random() < plan.lost):
+            raise NotSent
+        task = life.spawn(handle(life))
+        patience_s = None
+        if has_trouble and dice.random() < plan.cut_off:
+            patience_s = dice.choice((0.0, 0.001, 0.01, 1.0))
+        await asyncio.wait([task], timeout=patience_s)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if task.cancelled() or life.is_over:
+            if not task.cancelled():
+                task.exception()
+            raise CutOff
+        answer: T = task.result()
+        if has_trouble and dice.random() < plan.lost:
+            raise CutOff
+        return answer

@@ -1,0 +1,186 @@
+"""The truth: what is durable at each moment, and the store that a run is watched through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.job import Hold, Job
+from sanic_dispatch.core.tables import Change, Record, Table
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
+from sanic_dispatch.storage.store import Batch, Store, Stored
+
+Accuse = Callable[[str, str], None]
+"""Takes a violation: the rule, and where it shows."""
+
+
+class Truth:
+    """What a store has said is durable: records, and in this life events and versions of jobs."""
+
+    def __init__(self, accuse: Accuse, see: Callable[[Event, Job | None], None]) -> None:
+        """``see`` gets each event when it becomes durable, with its job as it was before."""
+        self.records: dict[Table, dict[str, Record]] = {table: {} for table in Table}
+        self.events: list[Event] = []
+        self.unsure: Batch | None = None
+        self._accuse = accuse
+        self._see = see
+        self._versions: set[Job] = set()
+        self._latest: dict[str, Job] = {}
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        return self.records[Table.JOBS]  # type: ignore[return-value]
+
+    @property
+    def workers(self) -> dict[str, Worker]:
+        return self.records[Table.WORKERS]  # type: ignore[return-value]
+
+    def is_durable(self, job: Job) -> bool:
+        """Whether the job was ever durable as it is here."""
+        return job in self._versions
+
+    def begin_life(self, stored: Stored) -> None:
+        """Hold what was loaded against what was durable; a batch of unknown fate may be there."""
+        unsure, self.unsure = self.unsure, None
+        found = _by_table(stored)
+        has, had = _plain(found), _plain(self.records)
+        if unsure is not None and has != had:
+            self._note(unsure)
+            had = _plain(self.records)
+        if has != had:
+            difference = _first_difference(had, has)
+            self._accuse("STORE", f"loaded is not what was durable: {difference}")
+        self.records = found
+        self.events = []
+        self._versions = set(self.jobs.values())
+        self._latest = dict(self.jobs)
+
+    def expect(self, batch: Batch) -> None:
+        """Check that a batch fits what is durable."""
+        for change in batch.changes:
+            there = self.records[change.table].get(change.id)
+            if there != change.before:
+                self._accuse(
+                    "BATCH", f"{change.before!r} was to be changed, and {there!r} is there"
+                )
+
+    def note(self, batch: Batch) -> None:
+        """A batch has become durable."""
+        self.unsure = None
+        self._note(batch)
+
+    def _note(self, batch: Batch) -> None:
+        for change in batch.changes:
+            self._put(change)
+        for event in batch.events:
+            if event.number != len(self.events) + 1:
+                self._accuse("EVENTS", f"number {event.number} follows {len(self.events)}")
+            self.events.append(event)
+            self._look_at(event)
+
+    def _put(self, change: Change) -> None:
+        if change.after is None:
+            self.records[change.table].pop(change.id, None)
+        else:
+            self.records[change.table][change.id] = change.after
+        if isinstance(change.after, Job):
+            self._versions.add(change.after)
+
+    def _look_at(self, event: Event) -> None:
+        before = None
+        if event.job is not None and not event.kind.startswith("worker"):
+            before = self._latest.get(event.job.id)
+            self._latest[event.job.id] = event.job
+            self._versions.add(event.job)
+        self._see(event, before)
+
+
+class Witness(Store):
+    """A store that tells the truth what has become durable, and when."""
+
+    def __init__(self, inner: Store, truth: Truth) -> None:
+        self._inner = inner
+        self._truth = truth
+        self._last: Batch = Batch(0, (), ())
+        self.rereads = inner.rereads
+        self.is_gone = False
+        """Whether the process is dead: nothing is written by it any more."""
+        self.committing: Batch | None = None
+
+    async def load(self) -> Stored:
+        stored = await self._inner.load()
+        self._truth.begin_life(stored)
+        return stored
+
+    async def commit(self, batch: Batch) -> None:
+        if self.is_gone:
+            raise asyncio.CancelledError
+        if batch.number != self._last.number + 1 or self.committing is not None:
+            self._truth._accuse("BATCH", f"number {batch.number} follows {self._last.number}")
+        self._truth.expect(batch)
+        self._truth.unsure = self.committing = batch
+        try:
+            await self._inner.commit(batch)
+        except StorageFailed:
+            self._truth.unsure = None
+            raise
+        except OutcomeUnknown:
+            raise
+        finally:
+            self.committing = None
+        self._last = batch
+        self._truth.note(batch)
+
+    async def try_writing(self) -> None:
+        await self._inner.try_writing()
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def _by_table(stored: Stored) -> dict[Table, dict[str, Record]]:
+    return {
+        Table.JOBS: {job.id: job for job in stored.jobs},
+        Table.WORKERS: {worker.id: worker for worker in stored.workers},
+        Table.FACTS: {fact.id: fact for fact in stored.facts},
+    }
+
+
+def _plain(records: dict[Table, dict[str, Record]]) -> dict[Table, dict[str, Any]]:
+    """Records as every store keeps them: of places of workers only their order."""
+    jobs = {name: _with_plain_holds(job) for name, job in records[Table.JOBS].items()}
+    by_place = sorted(records[Table.WORKERS].values(), key=lambda worker: worker.place)  # type: ignore
+    workers = {
+        each.id: each._replace(place=at)  # type: ignore[call-arg]
+        for at, each in enumerate(by_place)
+    }
+    return {Table.JOBS: jobs, Table.WORKERS: workers, Table.FACTS: records[Table.FACTS]}
+
+
+def _with_plain_holds(job: Any) -> Any:
+    return job._replace(hold=_plain_hold(job.hold), former=_plain_hold(job.former))
+
+
+def _plain_hold(hold: Hold | None) -> Hold | None:
+    return hold and hold._replace(worker=hold.worker._replace(place=0.0))
+
+
+def _first_difference(had: dict[Table, Any], has: dict[Table, Any]) -> str:
+    for table in Table:
+        for name in {**had[table], **has[table]}:
+            if had[table].get(name) != has[table].get(name):
+                return f"{had[table].get(name)!r} is {has[table].get(name)!r}"
+    return "nothing"
+
+
+def differences(records: dict[Table, dict[str, Record]], tables: Any) -> str:
+    """Say where tables in memory are not what is durable; empty where they agree."""
+    found: dict[Table, dict[str, Record]] = {
+        Table.JOBS: dict(tables.jobs._jobs),
+        Table.WORKERS: dict(tables.workers._workers),
+        Table.FACTS: {fact.id: fact for fact in tables.facts},
+    }
+    return "" if found == records else _first_difference(records, found)

@@ -1,0 +1,24 @@
+"""Histograms and tallies by themselves."""
+
+from __future__ import annotations
+
+from sanic_dispatch.observability.histogram import CommitTally, Histogram
+
+
+def test_an_end_belongs_to_its_bucket() -> None:
+    """``le`` is less or equal; what is beyond all ends is in +Inf; buckets are cumulative."""
+    histogram = Histogram((1, 2.5))
+    for value in (0, 1, 1.1, 2.5, 99):
+        histogram.observe(value)
+    assert list(histogram.buckets()) == [("1", 2), ("2.5", 4), ("+Inf", 5)]
+    assert (histogram.count, histogram.total) == (5, 103.6)
+
+
+def test_a_storage_fails_until_a_write_succeeds() -> None:
+    """One success ends it; the failures stay counted."""
+    tally = CommitTally()
+    tally.failed()
+    assert tally.is_failing
+    tally.succeeded(3, 0.01)
+    assert not tally.is_failing
+    assert (tally.failures, tally.changes.total) == (1, 3)

@@ -1,0 +1,28 @@
+"""One store per backend: the same tests prove the same contract for all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.storage.kit import DURABLE, EVERY, FILES, MIXED, Backend
+
+
+@pytest.fixture(params=EVERY, ids=lambda backend: backend.name)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Every backend, mixed ones too."""
+    param: Backend = request.param
+    return param
+
+
+@pytest.fixture(params=DURABLE, ids=lambda backend: backend.name)
+def durable(request: pytest.FixtureRequest) -> Backend:
+    """Every backend of which something outlives the process."""
+    param: Backend = request.param
+    return param
+
+
+@pytest.fixture(params=[*FILES, *MIXED], ids=lambda backend: backend.name)
+def in_folder(request: pytest.FixtureRequest) -> Backend:
+    """Every backend that keeps all in its folder: a copy of that is what a kill leaves."""
+    param: Backend = request.param
+    return param

@@ -1,0 +1,217 @@
+"""JsonFile sees what was done to its files between two batches."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ujson
+
+from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
+from sanic_dispatch.settings import Mode
+from sanic_dispatch.storage.store import Batch, EditedMeanwhile, Store
+from tests.storage.faults import Disk
+from tests.storage.kit import (
+    AT,
+    Backend,
+    Topic,
+    both,
+    done,
+    held,
+    job,
+    load_once,
+    opened,
+    worker,
+)
+
+MODES = [
+    both(Mode.JSON_FILE),
+    Backend(Mode.JSON_FILE, Mode.SQLITE),
+    Backend(Mode.SQLITE, Mode.JSON_FILE),
+    Backend(Mode.CACHED_JSON_FILE, Mode.JSON_FILE),
+    Backend(Mode.JSON_FILE, Mode.CACHED_JSON_FILE),
+]
+
+
+class Bench:
+    """A store with three jobs and two workers, and its files."""
+
+    def __init__(self, backend: Backend, store: Store, folder: Path) -> None:
+        self.backend = backend
+        self.store = store
+        self.folder = folder
+        self.topic = Topic()
+        self.name = "jobs.json" if backend.jobs is Mode.JSON_FILE else "workers.json"
+        """A file whose edits are seen."""
+
+    async def commit(self, batch: Batch) -> None:
+        await self.store.commit(batch)
+        self.topic.apply(batch)
+
+    def read(self, name: str = "") -> list[Any]:
+        entries: list[Any] = ujson.loads((self.folder / (name or self.name)).read_bytes())
+        return entries
+
+    def write(self, entries: list[Any], name: str = "") -> None:
+        (self.folder / (name or self.name)).write_text(ujson.dumps(entries))
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """An entry that somebody adds."""
+        if self.name == "workers.json":
+            return {"callback_url": name, "registered_at": AT}
+        return {"id": name, "data": {"from": "outside"}, "submitted_at": AT}
+
+    def read_ids(self) -> list[str]:
+        return [each.get("id") or each["callback_url"] for each in self.read()]
+
+    async def edit_ids(self) -> list[str] | None:
+        """The ids that ``refresh`` finds in an edit, in order."""
+        edit = await self.store.refresh()
+        if edit is None:
+            return None
+        records = edit.jobs if self.name == "jobs.json" else edit.workers
+        assert records is not None
+        return [record.id for record in records]
+
+
+@pytest.fixture(params=MODES, ids=lambda backend: backend.name)
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    """Every mode in which edits are seen."""
+    async with opened(request.param, tmp_path) as store:
+        await store.load()
+        bench = Bench(request.param, store, tmp_path)
+        records = [*map(job, (1, 2, 3)), *map(worker, (1, 2))]
+        await bench.commit(bench.topic.put(*records))
+        yield bench
+
+
+async def test_no_edit(bench: Bench) -> None:
+    """Our own writes are no edits, and neither is the same content written again."""
+    assert await bench.store.refresh() is None
+    path = bench.folder / bench.name
+    path.write_bytes(path.read_bytes())
+    assert await bench.store.refresh() is None
+    await bench.commit(bench.topic.put(job(4), worker(3)))
+    assert await bench.store.refresh() is None
+
+
+async def test_an_edit_is_read_in_its_order(bench: Bench) -> None:
+    """Entries that were added, moved and removed come as they stand in the file."""
+    first, *others = bench.read()
+    bench.write([*others[::-1], bench.entry("x")])
+    expected = [*bench.read_ids()]
+    assert expected[-1] == "x"
+    assert await bench.edit_ids() == expected
+    assert first
+
+
+async def test_an_edit_comes_until_it_is_committed(bench: Bench) -> None:
+    """Where the batch after an edit fails the edit is read again; after an empty batch it is over,
+    and the file has what is committed."""
+    ids = bench.read_ids()
+    bench.write([*bench.read(), bench.entry("x")])
+    for _ in range(2):
+        assert await bench.edit_ids() == [*ids, "x"]
+    await bench.commit(bench.topic.put())
+    assert await bench.store.refresh() is None
+    assert bench.read_ids() == ids
+
+
+async def test_an_edit_that_came_in_between(bench: Bench) -> None:
+    """Nothing is written over an edit that was not read: neither that file nor any other."""
+    bench.write([*bench.read(), bench.entry("x")])
+    before = {path: path.read_bytes() for path in bench.folder.glob("*.json")}
+    batch = bench.topic.put(done(job(1)), job(9), worker(9))
+    with pytest.raises(EditedMeanwhile):
+        await bench.store.commit(batch)
+    assert {path: path.read_bytes() for path in bench.folder.glob("*.json")} == before
+    assert (await bench.edit_ids() or [])[-1] == "x"
+    await bench.commit(batch)
+    await bench.store.close()
+    assert bench.read_ids() == [r for r in bench.read_ids() if r != "x"]
+
+
+async def test_an_edit_is_taken_over(bench: Bench) -> None:
+    """What the state machine makes of an edit is what the file has after its batch."""
+    bench.write([bench.entry("http://x/"), *bench.read()])
+    edit = await bench.store.refresh()
+    assert edit is not None
+    added = (edit.jobs or edit.workers or [None])[0]
+    assert added is not None
+    if edit.jobs is not None:
+        added = job(4)._replace(id=added.id, data=edit.jobs[0].data, place=0.5)
+    else:
+        added = added._replace(place=0.5)
+    await bench.commit(bench.topic.put(added))
+    assert bench.read_ids()[0] == "http://x/"
+    assert await bench.store.refresh() is None
+
+
+async def test_what_was_held_is_written_again(bench: Bench) -> None:
+    """An entry that is gone from the file, and was kept, is there after the next batch."""
+    await bench.commit(bench.topic.put(held(job(1), worker(1)), worker(1).refused("503", 1.0, "")))
+    content = (bench.folder / bench.name).read_bytes()
+    bench.write([])
+    assert await bench.edit_ids() == []
+    await bench.commit(bench.topic.put())
+    assert (bench.folder / bench.name).read_bytes() == content
+
+
+async def test_a_deleted_file_is_an_empty_one(bench: Bench) -> None:
+    """Somebody who deletes the file empties the queue."""
+    (bench.folder / bench.name).unlink()
+    assert await bench.edit_ids() == []
+
+
+async def test_an_edit_that_cannot_be_read(bench: Bench) -> None:
+    """As long as the file is damaged nothing is committed and the file stays; mended, it goes."""
+    path = bench.folder / bench.name
+    good = path.read_bytes()
+    path.write_bytes(good[:-3])
+    for _ in range(2):
+        with pytest.raises(StorageFailed, match=rf"{bench.name}.* at byte "):
+            await bench.store.refresh()
+        with pytest.raises(EditedMeanwhile):
+            await bench.store.commit(bench.topic.put(job(9), worker(9)))
+    assert path.read_bytes() == good[:-3]
+    path.write_bytes(good)
+    assert await bench.store.refresh() is None
+    await bench.commit(bench.topic.put(job(10), worker(10)))
+
+
+async def test_a_file_that_is_none(bench: Bench) -> None:
+    """A folder in the place of the file is refused, batch by batch."""
+    (bench.folder / bench.name).unlink()
+    (bench.folder / bench.name).mkdir()
+    with pytest.raises(StorageFailed, match="no regular file"):
+        await bench.store.refresh()
+    with pytest.raises(StorageFailed, match="no regular file"):
+        await bench.store.commit(bench.topic.put(job(9)))
+
+
+async def test_a_failed_write_keeps_an_edit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit that was read, and whose batch could not be written, is still in the file."""
+    bench.write([*bench.read(), bench.entry("x")])
+    edited = (bench.folder / bench.name).read_bytes()
+    assert (await bench.edit_ids() or [])[-1] == "x"
+    with monkeypatch.context() as patch:
+        Disk(patch, bench.folder).fill()
+        with pytest.raises((StorageFailed, OutcomeUnknown)):
+            await bench.store.commit(bench.topic.put(job(9), worker(9)))
+    assert (bench.folder / bench.name).read_bytes() == edited
+    if bench.backend.jobs is Mode.JSON_FILE:
+        assert (await bench.edit_ids() or [])[-1] == "x"
+
+
+async def test_cached_files_are_not_looked_at(tmp_path: Path) -> None:
+    """In CachedJsonFile an edit is overwritten, and nothing is lost by that."""
+    topic = Topic()
+    async with opened(both(Mode.CACHED_JSON_FILE), tmp_path) as store:
+        await store.load()
+        await store.commit(topic.apply(topic.put(job(1), worker(1))))
+        (tmp_path / "jobs.json").write_text("null")
+        assert await store.refresh() is None
+        await store.commit(topic.apply(topic.put(job(2))))
+    assert await load_once(both(Mode.CACHED_JSON_FILE), tmp_path) == topic.stored()

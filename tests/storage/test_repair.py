@@ -1,0 +1,193 @@
+"""Repairing: good entries stay, damaged ones are set aside to the byte, both are counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sanic_dispatch.errors import DataFolderInUse, NotAQueue
+from sanic_dispatch.settings import Settings
+from sanic_dispatch.storage.cached_json_file import JournaledFiles
+from sanic_dispatch.storage.entries import QUEUED, Kind, read_array
+from sanic_dispatch.storage.entries import WORKERS as WORKER_KIND
+from sanic_dispatch.storage.folder import DataFolder
+from sanic_dispatch.storage.repair import repair, repair_all
+from tests.storage.kit import Topic, job
+from tests.storage.test_original_files import JOBS, WORKERS
+
+NOW_S = 1_732_412_340.0
+ASIDE = "jobs.json.damaged-20241124T013900Z"
+A, B, C = (
+    b'{"id":"%b","data":1,"submitted_at":"2024-11-24T01:39:00Z"}' % n for n in b"a b c".split()
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.json"
+
+
+def ids(path: Path, kind: Kind[Any] = QUEUED) -> list[str]:
+    return [found.record.id for found in read_array(path, kind, path.read_bytes())]
+
+
+@pytest.mark.parametrize("content", [JOBS, b"[]", b"[\n" + A + b",\n" + B + b"\n]\n"])
+def test_nothing_to_repair(path: Path, content: bytes) -> None:
+    """A file that can be read is left alone."""
+    path.write_bytes(content)
+    repaired = repair(path, NOW_S)
+    assert (repaired.damaged, repaired.aside) == (0, None)
+    assert path.read_bytes() == content
+    assert not (path.parent / ASIDE).exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "kept", "aside"),
+    [
+        (b"[\n" + A + b",\n" + B[:-9] + b",\n" + C + b"\n]\n", ["a", "c"], [B[:-9] + b",\n"]),
+        (b"[\n" + A + b",\n" + B[:30], ["a"], [B[:30]]),
+        (b"[\n" + A + b",\n", ["a"], []),
+        (b"[\n" + A + b"\n" + B, ["a", "b"], []),
+        (b"[\n" + B[9:] + b",\n" + A + b"]", ["a"], [B[9:] + b",\n"]),
+        (b"[\n" + A + b",\n" + A + b",\n" + B + b"]", ["a", "b"], [A + b",\n"]),
+        (b"[\n{},\n" + A + b"]", ["a"], [b"{},\n"]),
+        (b"[\n\xff\xfe\x00,\n" + A + b"]", ["a"], [b"\xff\xfe\x00,\n"]),
+        (b"\xef\xbb\xbf[" + A + b"]", ["a"], []),
+        (b"null", [], [b"null"]),
+        (b"", [], []),
+        (b"[", [], []),
+    ],
+)
+def test_damage(path: Path, content: bytes, kept: list[str], aside: list[bytes]) -> None:
+    """What can be read stays in order; the rest is in the file beside it, as it was."""
+    path.write_bytes(content)
+    repaired = repair(path, NOW_S)
+    assert (repaired.kept, repaired.damaged) == (len(kept), len(aside))
+    assert ids(path) == kept
+    assert repaired.aside == (path.parent / ASIDE if aside else None)
+    if aside:
+        assert (path.parent / ASIDE).read_bytes() == b"".join(piece + b"\n" for piece in aside)
+
+
+def test_entries_stay_as_they_are(path: Path) -> None:
+    """A good entry is kept to the byte, also one of the original's."""
+    entry = JOBS[JOBS.index(b"{") : JOBS.index(b",\n  {")]
+    path.write_bytes(JOBS[:-20])
+    assert repair(path, NOW_S).kept == 1
+    assert entry in path.read_bytes()
+
+
+def test_nested_jobs_are_no_entries(path: Path) -> None:
+    """What looks like a job inside of damaged data is data."""
+    inner = b'    {"id":"x","data":1,"submitted_at":"2024-11-24T01:39:00Z"}'
+    path.write_bytes(b'[\n  {"id":"a","data":[\n' + inner + b"\n  ]}\n]")
+    assert repair(path, NOW_S)[:2] == (0, 1)
+
+
+def test_workers_too(tmp_path: Path) -> None:
+    """The other file is repaired as well."""
+    path = tmp_path / "workers.json"
+    path.write_bytes(WORKERS[:-10])
+    assert repair(path, NOW_S)[:2] == (1, 1)
+    assert ids(path, WORKER_KIND) == ["https://cpee.org/flow/engine/1/callbacks/a/"]
+
+
+def test_nothing_is_overwritten(path: Path) -> None:
+    """A second repair in the same second does not replace what the first one set aside."""
+    path.write_bytes(b"null")
+    repair(path, NOW_S)
+    path.write_bytes(b"nothing")
+    with pytest.raises(FileExistsError):
+        repair(path, NOW_S)
+    assert path.read_bytes() == b"nothing"
+
+
+def test_not_while_a_dispatcher_runs(path: Path) -> None:
+    """A folder in use is left alone."""
+    path.write_bytes(b"null")
+    folder = DataFolder(path.parent)
+    folder.claim()
+    with pytest.raises(DataFolderInUse):
+        repair(path, NOW_S)
+    folder.release()
+
+
+def test_only_arrays_and_journals(tmp_path: Path) -> None:
+    """Other files, and what is no file, are refused."""
+    with pytest.raises(NotAQueue, match="only jobs.json, workers.json and journals"):
+        repair(tmp_path / "dispatch.json", NOW_S)
+    with pytest.raises(NotAQueue, match="no regular file"):
+        repair(tmp_path / "jobs.json", NOW_S)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
+)
+@given(cut=st.integers(0, 200), length=st.integers(1, 40), junk=st.binary(max_size=8))
+def test_any_damage(path: Path, cut: int, length: int, junk: bytes) -> None:
+    """Whatever happens to the bytes, the file can be read afterwards and no byte that mattered is
+    lost: each entry is whole in the file, or in pieces beside it."""
+    whole = b"[\n" + A + b",\n" + B + b",\n" + C + b"\n]\n"
+    path.write_bytes(whole[:cut] + junk + whole[cut + length :])
+    for old in path.parent.glob("*.damaged-*"):
+        old.unlink()
+    repaired = repair(path, NOW_S)
+    assert len(ids(path)) == repaired.kept
+    beside = repaired.aside.read_bytes() if repaired.aside else b""
+    for entry in (A, B, C):
+        at = whole.index(entry)
+        if at + len(entry) <= cut or at >= cut + length:
+            assert entry in path.read_bytes() + beside
+
+
+def journal_of(folder: Path) -> Path:
+    """A journal with four batches, of a job each, as a kill leaves it."""
+    files, topic = JournaledFiles(folder, fsync=False), Topic()
+    files.load()
+    for number in (1, 2, 3, 4):
+        files.commit(topic.apply(topic.put(job(number))))
+    return folder / "dispatch.journal-1"
+
+
+def tickets(folder: Path) -> list[int]:
+    return [job.ticket for job in JournaledFiles(folder, fsync=False).load().jobs]
+
+
+@pytest.mark.parametrize("damaged", range(5))
+def test_a_damaged_line_of_a_journal(damaged: int, tmp_path: Path) -> None:
+    """The batches whose checksums are right stay; the damaged line is set aside to the byte."""
+    journal = journal_of(tmp_path)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[damaged] = lines[damaged][:30] + b"?" + lines[damaged][31:]
+    journal.write_bytes(b"".join(lines))
+    with pytest.raises(NotAQueue):
+        tickets(tmp_path)
+    repaired = repair(journal, NOW_S)
+    kept = [number for number in (1, 2, 3, 4) if number != damaged]
+    assert (repaired.kept, repaired.damaged) == (len(kept), 1)
+    assert repaired.aside is not None
+    assert repaired.aside.read_bytes() == lines[damaged]
+    assert tickets(tmp_path) == kept
+
+
+def test_a_good_journal_is_left_alone(tmp_path: Path) -> None:
+    """Nothing is written where nothing is damaged, not even for a last line without an end."""
+    journal = journal_of(tmp_path)
+    journal.write_bytes(content := journal.read_bytes() + b"0badc0de [{")
+    assert repair(journal, NOW_S) == (4, 0, None)
+    assert journal.read_bytes() == content
+
+
+def test_everything_that_a_mode_uses(tmp_path: Path) -> None:
+    """``--repair`` looks at the arrays of the modes, and at every journal."""
+    journal = journal_of(tmp_path)
+    journal.write_bytes(journal.read_bytes() + b"damaged\n")
+    (tmp_path / "jobs.json").write_bytes(b"[{]")
+    repair_all(Settings(data_dir=tmp_path), NOW_S)
+    assert tickets(tmp_path) == [1, 2, 3, 4]
+    aside = {path.name.partition("-2024")[0] for path in tmp_path.glob("*.damaged-*")}
+    assert aside == {"jobs.json.damaged", "dispatch.journal-1.damaged"}

@@ -1,0 +1,279 @@
+"""The database file: one transaction a batch, and no other program's file taken for ours."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sanic_dispatch.core.tables import Fact
+from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
+from sanic_dispatch.settings import Mode
+from sanic_dispatch.storage.sqlite import SqliteFile
+from sanic_dispatch.storage.store import Stored
+from tests.storage.kit import Topic, both, filled, in_order, job, load_once, worker
+
+NAME = "dispatch.sqlite3"
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> Path:
+    """A folder with a database of everything."""
+    await filled(both(Mode.SQLITE), tmp_path)
+    return tmp_path
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(folder / NAME)) as connection, connection:
+        yield connection
+
+
+async def refused(folder: Path) -> str:
+    """Opening is refused, and the file is what it was. The reason."""
+    before = (folder / NAME).read_bytes()
+    with pytest.raises(NotAQueue) as caught:
+        await load_once(both(Mode.SQLITE), folder)
+    assert (folder / NAME).read_bytes() == before
+    return caught.value.reason
+
+
+async def test_nothing_else_is_left(folder: Path) -> None:
+    """After a clean stop there is one file, and no log."""
+    assert names_in(folder) == {NAME, ".dispatch.lock"}
+
+
+def test_a_transaction_is_whole(tmp_path: Path) -> None:
+    """When one of its statements fails nothing of it is there, and the next batch works."""
+    store = SqliteFile(tmp_path / NAME)
+    store.load()
+    topic = Topic()
+    bad = job(2)._replace(ticket=2**70)
+    with pytest.raises(StorageFailed):
+        store.commit(topic.put(job(1), Fact("paused", True), bad))
+    assert store.load() == Stored([], [], [])
+    store.commit(topic.apply(topic.put(job(1))))
+    assert in_order(store.load()) == topic.stored()
+    store.close()
+
+
+async def test_one_process_at_a_time(folder: Path) -> None:
+    """While it is open nobody else can even read it: several connections can damage the log."""
+    script = f"""
+import sqlite3
+sqlite3.connect({str(folder / NAME)!r}, timeout=0).execute("SELECT 1 FROM jobs")
+"""
+    store = SqliteFile(folder / NAME)
+    store.load()
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stderr=asyncio.subprocess.PIPE
+    )
+    assert b"database is locked" in (await other.communicate())[1]
+    store.close()
+
+
+async def test_always_synced(folder: Path) -> None:
+    """A write-ahead log, synced at every commit; with fsync switched off never."""
+    for fsync, expected in ((True, 2), (False, 0)):
+        store = SqliteFile(folder / NAME, fsync=fsync)
+        connection = store._database()
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (expected,)
+        store.close()
+
+
+async def test_the_owner_only(folder: Path) -> None:
+    """Nobody but the owner can read the file."""
+    assert (folder / NAME).stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_later_version(folder: Path) -> None:
+    """A file of a later version is refused with both versions named."""
+    with database(folder) as connection:
+        connection.execute("PRAGMA user_version = 4")
+    assert await refused(folder) == "it has version 4, and this program knows 3"
+
+
+async def test_another_programs_database(folder: Path) -> None:
+    """A database that is not ours is refused."""
+    with database(folder) as connection:
+        connection.execute("PRAGMA application_id = 7")
+    assert await refused(folder) == "is another program's database"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"[]", "file is not a database"),
+        (b"SQLite format 3\0", "file is not a database"),
+        (b"\0" * 8192, "file is not a database"),
+    ],
+)
+async def test_no_database(folder: Path, content: bytes, reason: str) -> None:
+    """A file that is no database is refused, and so is an empty one."""
+    (folder / NAME).write_bytes(content)
+    assert reason in await refused(folder)
+
+
+async def test_no_file_at_all(folder: Path) -> None:
+    """A folder or a pipe in the place of the file is refused at once."""
+    (folder / NAME).unlink()
+    for make in (os.mkdir, os.mkfifo):
+        make(folder / NAME)
+        with pytest.raises(NotAQueue, match="no regular file"):
+            await load_once(both(Mode.SQLITE), folder)
+        (os.rmdir if make is os.mkdir else os.unlink)(folder / NAME)
+
+
+async def test_a_link_to_nothing(tmp_path: Path) -> None:
+    """A link whose disk is not mounted is no empty queue."""
+    (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotAQueue, match="is a link that leads nowhere"):
+        SqliteFile(tmp_path / NAME).load()
+    assert os.listdir(tmp_path) == [NAME]
+
+
+async def test_truncated_anywhere(folder: Path) -> None:
+    """A file that was cut off is refused, wherever it was cut off."""
+    content = (folder / NAME).read_bytes()
+    for length in range(0, len(content), 251):
+        (folder / NAME).write_bytes(content[:length])
+        assert await refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("UPDATE jobs SET record = '{' WHERE id LIKE '%2'", "table jobs, row '3c6ef372"),
+        ("UPDATE jobs SET record = '{}' WHERE id LIKE '%2'", "'id' is missing"),
+        ("UPDATE jobs SET record = record || ' 1' WHERE id LIKE '%2'", "something follows"),
+        ("UPDATE jobs SET id = 'other' WHERE id LIKE '%2'", "the record has the id '3c6ef372"),
+        ("UPDATE jobs SET record = NULL WHERE id LIKE '%2'", "table jobs, row '3c6ef372"),
+        ("UPDATE workers SET place = ''", "its place is ''"),
+        (
+            "UPDATE jobs SET ticket = 70 WHERE id LIKE '%2'",
+            "its ticket is 70, and the record says 2",
+        ),
+        ("UPDATE jobs SET record = replace(record, '\"ticket\":2', '\"x\":1')", "says 0"),
+        (
+            "INSERT INTO jobs SELECT 90, id, replace(record, '\"ticket\":2', '\"ticket\":90')"
+            " FROM jobs WHERE id LIKE '%2'",
+            "table jobs: an id is there twice",
+        ),
+        ("INSERT INTO workers SELECT place + 9, id, record FROM workers", "an id is there twice"),
+        ("UPDATE facts SET record = '7' WHERE id = 'secret'", "secret cannot be 7"),
+        ("DROP TABLE workers", "no such table: workers"),
+    ],
+)
+async def test_a_row_that_cannot_be_read(folder: Path, change: str, reason: str) -> None:
+    """A row that is no record is refused with its table and id."""
+    with database(folder) as connection:
+        connection.execute(change)
+    assert reason in await refused(folder)
+
+
+def test_a_start_that_was_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A half-made database never has the real name, and the next start makes a whole one."""
+
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fails)
+        with pytest.raises(NotAQueue, match="Input/output error"):
+            SqliteFile(tmp_path / NAME).load()
+    assert os.listdir(tmp_path) == [f".{NAME}.new"]
+    store = SqliteFile(tmp_path / NAME)
+    assert store.load() == Stored([], [], [])
+    store.close()
+
+
+class Failing:
+    """A connection whose commits fail with some error of SQLite."""
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+        self.times = 1
+
+    def execute(self, statement: str) -> Any:
+        if statement == "COMMIT" and self.times:
+            self.times -= 1
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorname = self._name
+            raise error
+        return self._connection.execute(statement)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("SQLITE_FULL", StorageFailed),
+        ("SQLITE_IOERR_WRITE", StorageFailed),
+        ("SQLITE_IOERR_FSYNC", OutcomeUnknown),
+        ("SQLITE_IOERR", OutcomeUnknown),
+    ],
+)
+def test_a_commit_that_fails(name: str, kind: type[Exception], folder: Path) -> None:
+    """After a failed sync nobody knows; the file is opened anew before the batch is repeated."""
+    store = SqliteFile(folder / NAME)
+    topic = Topic()
+    for record in (stored := store.load()).jobs + stored.workers + stored.facts:
+        topic.apply(topic.put(record))
+    topic.restarted()
+    store._opened = before = Failing(store._database(), name)  # type: ignore[assignment]
+    batch = topic.put(job(20), worker(20))
+    with pytest.raises(kind):
+        store.commit(batch)
+    store.commit(topic.apply(batch))
+    assert (store._opened is before) is (kind is StorageFailed)
+    assert in_order(store.load()) == topic.stored()
+    store.close()
+
+
+@pytest.fixture
+def crashed(folder: Path) -> Iterator[Path]:
+    """A copy of a folder whose last batch is only in the log."""
+    store, topic = SqliteFile(folder / NAME), Topic()
+    store.load()
+    store.commit(topic.put(job(20)))
+    copied = folder / "crashed"
+    copied.mkdir()
+    for path in folder.glob(f"{NAME}*"):
+        shutil.copy(path, copied)
+    yield copied
+    store.close()
+
+
+def test_a_log_without_its_database(crashed: Path) -> None:
+    """What is in the log was acknowledged; a new database would swallow it, or be spoilt by it."""
+    (crashed / NAME).unlink()
+    before = names_in(crashed)
+    with pytest.raises(NotAQueue, match="is missing, and its log is there"):
+        SqliteFile(crashed / NAME).load()
+    assert names_in(crashed) == before
+
+
+def test_a_log_is_worked_in_first(crashed: Path) -> None:
+    """What a killed process had written is made durable before anybody acts on it."""
+    assert (crashed / f"{NAME}-wal").stat().st_size
+    store = SqliteFile(crashed / NAME)
+    assert job(20) in store.load().jobs
+    assert (crashed / f"{NAME}-wal").stat().st_size == 0
+    store.close()
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}

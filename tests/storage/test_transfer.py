@@ -1,0 +1,206 @@
+"""Moving from one data folder, or mode, into another: all of it, in order, or nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from sanic_dispatch.core.tables import Fact
+from sanic_dispatch.errors import BrokenTransfer, DataFolderInUse, FolderNotEmpty, NothingStored
+from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.storage.cached_json_file import JournaledFiles
+from sanic_dispatch.storage.export_format import Content, Reader, lines_of
+from sanic_dispatch.storage.folder import DataFolder
+from sanic_dispatch.storage.journal import journals_in
+from sanic_dispatch.storage.transfer import read_folder, write_folder
+from tests.storage.kit import Topic, both, filled, job, one_of_each, opened, worker
+
+DURABLE = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE, Mode.SQLITE]
+JOBS = [
+    {"id": f"0c3f{n:028x}", "data": {"n": n}, "submitted_at": f"2025-03-0{n}T10:00:00.123456789Z"}
+    for n in (1, 2, 3)
+]
+
+
+@pytest.mark.parametrize(("old", "new"), list(permutations(DURABLE, 2)))
+async def test_everything_moves_from_any_mode_to_any_other(
+    old: Mode, new: Mode, tmp_path: Path
+) -> None:
+    """Order, places, holds, tickets, finished jobs, facts: what comes out is what went in."""
+    content = await read_folder(await used(tmp_path / "old", old))
+    assert {job.hold.stage.value if job.hold else "free" for job in content.jobs} == {
+        "free",
+        "confirmed",
+        "under way",
+        "in doubt",
+    }
+    assert Fact("paused", True) in content.facts
+    assert [bool(each.aside) for each in content.workers].count(True) == 2
+    assert content.jobs[0].place != content.jobs[0].ticket
+    target = settings_of(new, tmp_path)
+    await write_folder(target, content_of(b"".join(lines_of(content))))
+    assert await read_folder(target) == content
+
+
+def settings_of(mode: Mode, folder: Path) -> Settings:
+    """Both tables in this mode, in this folder, which is made if it is not there."""
+    folder.mkdir(exist_ok=True)
+    return Settings.of(mode, data_dir=folder, fsync=False)
+
+
+async def used(folder: Path, mode: Mode) -> Settings:
+    """A folder with one of everything."""
+    settings = settings_of(mode, folder)
+    await filled(both(mode), folder)
+    return settings
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file in a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def content_of(text: bytes) -> Content:
+    """What comes out of an export."""
+    reader = Reader()
+    for line in text.splitlines(keepends=True):
+        reader.take(line)
+    return reader.content()
+
+
+async def test_a_folder_that_a_kill_left(tmp_path: Path) -> None:
+    """Its journals are replayed for an export, which leaves them as they are."""
+    files, topic = JournaledFiles(tmp_path, fsync=False), Topic()
+    files.load()
+    files.commit(topic.apply(one_of_each(topic)))
+    files.commit(topic.apply(topic.put(job(20), worker(20))))
+    before = contents(tmp_path)
+    for mode in (Mode.CACHED_JSON_FILE, Mode.JSON_FILE):
+        content = await read_folder(settings_of(mode, tmp_path))
+        assert [job.ticket for job in content.jobs][-1] == 20
+        assert content.workers[-1].id == worker(20).id
+    (tmp_path / ".dispatch.lock").unlink()
+    assert contents(tmp_path) == before
+    with pytest.raises(FolderNotEmpty):
+        await write_folder(settings_of(Mode.JSON_FILE, tmp_path), content)
+
+
+@pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.SQLITE], ids=str)
+async def test_another_mode_replays_journals(mode: Mode, tmp_path: Path) -> None:
+    """A folder that CachedJsonFile was killed on has whole files once another mode has started."""
+    files, topic = JournaledFiles(tmp_path, fsync=False), Topic()
+    files.load()
+    files.commit(topic.apply(one_of_each(topic)))
+    async with opened(both(mode), tmp_path) as store:
+        await store.load()
+        assert journals_in(tmp_path) == {}
+        stored = json.loads((tmp_path / "jobs.json").read_bytes())
+        assert {entry["ticket"] for entry in stored} == {1, 2, 3, 4, 5}
+        assert json.loads((tmp_path / "dispatch.json").read_bytes())["version"] == 1
+
+
+async def test_reading_changes_nothing(tmp_path: Path) -> None:
+    """Not even in files of the original, which have no tickets."""
+    (tmp_path / "jobs.json").write_text(text := json.dumps(JOBS, indent=2))
+    content = await read_folder(settings_of(Mode.CACHED_JSON_FILE, tmp_path))
+    assert [(job.ticket, job.id) for job in content.jobs] == [
+        (n, job["id"]) for n, job in enumerate(JOBS, 1)
+    ]
+    assert (tmp_path / "jobs.json").read_text() == text
+    assert names_in(tmp_path) == {"jobs.json", ".dispatch.lock"}
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+async def test_there_must_be_something_to_export(mode: Mode, tmp_path: Path) -> None:
+    """A folder without files of that mode is most likely the wrong one."""
+    with pytest.raises(NothingStored, match=str(mode)):
+        await read_folder(settings_of(mode, tmp_path))
+    assert names_in(tmp_path) <= {".dispatch.lock"}
+
+
+async def test_a_folder_that_is_used_is_left_alone(tmp_path: Path) -> None:
+    """Neither read nor written while a dispatcher runs."""
+    content = await read_folder(await used(tmp_path / "old", Mode.SQLITE))
+    running = DataFolder(tmp_path)
+    running.claim()
+    with pytest.raises(DataFolderInUse):
+        await write_folder(settings_of(Mode.SQLITE, tmp_path), content)
+    with pytest.raises(DataFolderInUse):
+        await read_folder(settings_of(Mode.SQLITE, tmp_path))
+    running.release()
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        (Mode.CACHED_JSON_FILE, "jobs.json"),
+        (Mode.JSON_FILE, "workers.json"),
+        (Mode.CACHED_JSON_FILE, "dispatch.json"),
+        (Mode.SQLITE, "dispatch.sqlite3"),
+    ],
+)
+async def test_nothing_is_overwritten(mode: Mode, name: str, tmp_path: Path) -> None:
+    """An import into a folder that is not empty is refused."""
+    content = await read_folder(await used(tmp_path / "old", Mode.SQLITE))
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FolderNotEmpty, match=name):
+        await write_folder(settings_of(mode, tmp_path), content)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("mode", DURABLE, ids=str)
+async def test_what_does_not_arrive_whole_is_taken_away_again(mode: Mode, tmp_path: Path) -> None:
+    """All or nothing: two jobs of one id cannot both be stored."""
+    content = await read_folder(await used(tmp_path / "old", Mode.SQLITE))
+    twice = replace(content, jobs=[*content.jobs, content.jobs[-1]._replace(place=99.0)])
+    with pytest.raises(BrokenTransfer):
+        await write_folder(settings_of(mode, tmp_path), twice)
+    assert names_in(tmp_path) == {"old", ".dispatch.lock"}
+
+
+async def test_an_export_that_was_cut_off_is_found_out(tmp_path: Path) -> None:
+    """After every line, and in the midst of one."""
+    content = await read_folder(await used(tmp_path / "old", Mode.SQLITE))
+    text = b"".join(lines_of(content))
+    lines = text.splitlines(keepends=True)
+    cut = [b"".join(lines[:n]) for n in range(len(lines))]
+    for part in (*cut, *(part[:-10] for part in cut[1:])):
+        with pytest.raises(BrokenTransfer):
+            content_of(part)
+    assert content_of(text) == content
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b'"drink"', b'"drunk"', "has been changed"),
+        (b'"jobs":5', b'"jobs":6', "has been changed"),
+        (b'"sanic-dispatch":1', b'"sanic-dispatch":2', "line 1: this is no export of version 1"),
+        (b'{"job":', b'{"task":', "'task' is missing"),
+        (b'"state":"assigned"', b'"state":"lost"', "'lost' is not a valid State"),
+        (b'{"sha256"', b'{"x":1,"sha256"', ""),
+        (b'"}\n', b'"}\n{"fact":"paused","value":true}\n', "follows"),
+    ],
+)
+async def test_an_export_that_was_changed_is_found_out(
+    old: bytes, new: bytes, reason: str, tmp_path: Path
+) -> None:
+    """Whatever is in it is what was exported."""
+    content = await read_folder(await used(tmp_path / "old", Mode.SQLITE))
+    text = b"".join(lines_of(content))
+    head, found, tail = text.rpartition(old)
+    assert found
+    if reason:
+        with pytest.raises(BrokenTransfer, match=reason):
+            content_of(head + new + tail)
+    else:
+        assert content_of(head + new + tail) == content

@@ -1,0 +1,278 @@
+"""Files replaced as a whole, and what JsonFile makes of it when a call fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sanic_dispatch.core.tables import Fact
+from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
+from sanic_dispatch.settings import Mode
+from sanic_dispatch.storage.atomic_file import replace_file
+from sanic_dispatch.storage.cached_json_file import JournaledFiles
+from sanic_dispatch.storage.json_file import JsonFiles
+from sanic_dispatch.storage.store import Batch, Stored
+from tests.storage.faults import Disk, Killed
+from tests.storage.kit import (
+    Topic,
+    both,
+    done,
+    filled,
+    free,
+    held,
+    in_order,
+    job,
+    one_of_each,
+    opened,
+    worker,
+)
+
+MODES = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE]
+
+
+CALLS = ["open", "fchmod", "writev", "fsync", "close", "rename"]
+
+
+def break_call(monkeypatch: pytest.MonkeyPatch, name: str, after: int, times: int) -> None:
+    """The n-th of these system calls from now on fails, and some after it."""
+    module: Any = Path if name == "rename" else os
+    name = "replace" if name == "rename" else name
+    real: Callable[..., Any] = getattr(module, name)
+    count = 0
+
+    def breaking(*args: Any, **named: Any) -> Any:
+        nonlocal count
+        count += 1
+        if after < count <= after + times:
+            if name == "close":
+                real(*args, **named)
+            raise OSError(5, "Input/output error")
+        return real(*args, **named)
+
+    monkeypatch.setattr(module, name, breaking)
+
+
+def test_a_file_is_replaced(tmp_path: Path) -> None:
+    """The new content is there, and nothing else is left."""
+    path = tmp_path / "x.json"
+    for pieces in ([b"one"], [b"t", b"", b"wo"], [b"%d," % n for n in range(5000)]):
+        replace_file(path, pieces)
+        assert path.read_bytes() == b"".join(pieces)
+    assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system takes only a part, the rest is written too."""
+    monkeypatch.setattr(os, "writev", lambda fd, pieces: os.write(fd, b"".join(pieces)[:3]))
+    replace_file(tmp_path / "x", [b"12", b"3456", b"7"])
+    assert (tmp_path / "x").read_bytes() == b"1234567"
+
+
+def test_modes(tmp_path: Path) -> None:
+    """A new file is its owner's only; one that is replaced keeps its mode."""
+    path = tmp_path / "x"
+    replace_file(path, [b"1"])
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o640)
+    replace_file(path, [b"2"])
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """Whatever fails before the rename, the old file is whole, and the new one is gone."""
+    path = tmp_path / "x"
+    replace_file(path, [b"old"])
+    break_call(monkeypatch, call, after=0, times=1)
+    with pytest.raises(OSError, match="Input/output error"):
+        replace_file(path, [b"new"])
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("fsync", [True, False], ids=["fsync", "no fsync"])
+def test_synced_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: bool) -> None:
+    """The file is synced before the rename and the folder after it, or neither where not wanted."""
+    steps: list[str] = []
+    real = Path.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: steps.append("fsync"))
+    monkeypatch.setattr(
+        Path, "replace", lambda self, to: (steps.append("rename"), real(self, to))[1]
+    )
+    replace_file(tmp_path / "x", [b"1"], fsync=fsync)
+    assert steps == (["fsync", "rename", "fsync"] if fsync else ["rename"])
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+async def test_a_link_is_followed(mode: Mode, tmp_path: Path) -> None:
+    """A file that is a link stays one; what it points to is replaced."""
+    data, real = tmp_path / "data", tmp_path / "real.json"
+    data.mkdir()
+    real.write_text("[]")
+    (data / "jobs.json").symlink_to(real)
+    topic = Topic()
+    async with opened(both(mode), data) as store:
+        await store.load()
+        await store.commit(topic.put(job(1)))
+    assert os.readlink(data / "jobs.json") == str(real)
+    assert job(1).id.encode() in real.read_bytes()
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("fsync", [True, False])
+async def test_what_is_found_is_synced(
+    fsync: bool, mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process may have renamed a file and not synced it; from the start on others are
+    told of its jobs, so a power cut must not take them any more."""
+    await filled(both(mode), tmp_path)
+    synced, real = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    async with opened(both(mode), tmp_path, fsync=fsync) as store:
+        await store.load()
+    files = {"jobs.json", "workers.json", "dispatch.json", tmp_path.name} if fsync else set()
+    assert set(synced) == files
+    assert synced[-1:] == [tmp_path.name] * fsync
+
+
+@pytest.mark.parametrize("fsync", [True, False])
+def test_a_journal_that_is_found_is_synced(
+    fsync: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for what a killed process had appended."""
+    files, topic = JournaledFiles(tmp_path, fsync=False), Topic()
+    files.load()
+    files.commit(topic.put(job(1)))
+    disk = Disk(monkeypatch, tmp_path)
+    JournaledFiles(tmp_path, fsync=fsync).load()
+    assert bool(disk.calls) is fsync
+
+
+# ---- JsonFile
+
+
+def acts(topic: Topic) -> dict[str, Callable[[], Batch]]:
+    """What can happen to a job that waits, a held one, a finished one, and a fact."""
+    return {
+        "enqueue": lambda: topic.put(job(9), worker(9)),
+        "finish": lambda: topic.put(done(held(job(2), worker(8)), 11.0)),
+        "put back": lambda: topic.put(free(job(6))),
+        "pause": lambda: topic.put(Fact("paused", False)),
+        "remove": lambda: topic.remove(job(7), worker(2)),
+    }
+
+
+ACTS = list(acts(Topic()))
+
+
+def prepared(folder: Path) -> tuple[JsonFiles, Topic]:
+    """The blocking store of both tables, with one of everything."""
+    folder.mkdir()
+    files = JsonFiles(folder, jobs=True, workers=True, rereads=True, fsync=True)
+    files.load()
+    topic = Topic()
+    files.commit(topic.apply(one_of_each(topic)))
+    return files, topic
+
+
+def loaded(folder: Path) -> Stored:
+    files = JsonFiles(folder, jobs=True, workers=True, rereads=True, fsync=False)
+    return in_order(files.load())
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("call", ["open", "fchmod", "writev", "fsync", "rename"])
+def test_a_batch_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, act: str
+) -> None:
+    """Whichever call fails, in whichever file, a batch that was refused has changed nothing, and
+    one whose fate is unknown is there once it was repeated."""
+    for after in range(7):
+        files, topic = prepared(tmp_path / str(after))
+        before, batch = topic.stored(), acts(topic)[act]()
+        with monkeypatch.context() as patch:
+            Disk(patch, tmp_path).fail(call, after=after)
+            try:
+                files.commit(batch)
+            except StorageFailed:
+                assert loaded(tmp_path / str(after)) == before
+            except OutcomeUnknown:
+                with pytest.raises(StorageFailed):
+                    files.try_writing()
+            else:
+                topic.apply(batch)
+                assert loaded(tmp_path / str(after)) == topic.stored()
+                continue
+        files.commit(topic.apply(batch))
+        assert loaded(tmp_path / str(after)) == topic.stored()
+        files.commit(topic.apply(topic.put(job(30))))
+        assert loaded(tmp_path / str(after)) == topic.stored()
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_disk_that_fails_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """As long as nothing can be written nothing is; then the files are set right by the batch."""
+    for after in range(6):
+        files, topic = prepared(tmp_path / str(after))
+        batch = acts(topic)[act]()
+        with monkeypatch.context() as patch:
+            Disk(patch, tmp_path).fail("fsync", after=after, times=1000)
+            for _ in range(3):
+                try:
+                    files.commit(batch)
+                except (StorageFailed, OutcomeUnknown):
+                    continue
+                break
+        files.commit(topic.apply(batch))
+        assert loaded(tmp_path / str(after)) == topic.stored()
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_kill_at_any_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    """Between two files a job may be in both, but never in none of them."""
+    for number in range(60):
+        files, topic = prepared(tmp_path / str(number))
+        batch = acts(topic)[act]()
+        jobs_before = {job.id for job in topic.stored().jobs}
+        with monkeypatch.context() as patch:
+            Disk(patch, tmp_path).kill_at(number)
+            try:
+                files.commit(batch)
+            except Killed:
+                is_over = False
+            else:
+                is_over = True
+        found = {job.id for job in loaded(tmp_path / str(number)).jobs}
+        topic.apply(batch)
+        jobs_after = {job.id for job in topic.stored().jobs}
+        assert jobs_before & jobs_after <= found <= jobs_before | jobs_after
+        if is_over:
+            assert loaded(tmp_path / str(number)) == topic.stored()
+            return
+    raise AssertionError("the batch never ended")
+
+
+def test_a_job_that_is_in_both_files(tmp_path: Path) -> None:
+    """It was not said to be finished: it is in the queue, once, and can be finished again."""
+    files, topic = prepared(tmp_path / "data")
+    old = (tmp_path / "data" / "jobs.json").read_bytes()
+    before = topic.stored()
+    files.commit(topic.put(done(held(job(2), worker(8)), 11.0)))
+    (tmp_path / "data" / "jobs.json").write_bytes(old)
+    assert loaded(tmp_path / "data") == before
+    files = JsonFiles(tmp_path / "data", jobs=True, workers=True, rereads=True, fsync=False)
+    files.load()
+    topic.restarted()
+    files.commit(topic.apply(topic.put(done(held(job(2), worker(8)), 12.0))))
+    assert loaded(tmp_path / "data") == topic.stored()
