@@ -72,7 +72,7 @@ def apply(topic: StateMachine, *commands: c.Command) -> None:
 
 
 def submit() -> Do:
-    """A job comes, and nobody waits."""
+    """Submit a job while no worker waits."""
     topic, numbers = machine(DEEP), count(DEEP)
     return lambda: apply(topic, c.Submit(f"{next(numbers):032x}", DATA))
 

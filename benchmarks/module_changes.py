@@ -72,13 +72,13 @@ class Profiler:
         sys.setprofile(self)
 
     def end(self) -> Counts:
-        """Count no more, and return what was counted."""
+        """Stop counting, and return the counts."""
         sys.setprofile(None)
         self.is_on = False
         return self._counts
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        """Take in a call, whatever other event this is."""
+        """Count a change of module if this event is a call."""
         path = frame.f_code.co_filename
         if not self.is_on or event != "call" or not path.startswith(PACKAGE):
             return
@@ -124,7 +124,7 @@ async def one_order(server: Server, profiler: Profiler, number: int) -> Counts:
 
 @asynccontextmanager
 async def served() -> AsyncIterator[Server]:
-    """The service, as it is by default, in this process."""
+    """Run the service with its default settings in this process."""
     with folder_of_its_own() as folder, listening_socket("127.0.0.1", 0) as sock:
         logs.configure(LogFormat.JSON, stream=io.StringIO())
         port = sock.getsockname()[1]

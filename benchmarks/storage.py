@@ -64,7 +64,7 @@ async def fill(settings: Settings, depth: int) -> None:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Dispatcher]:
-    """A dispatcher with what is stored, that calls nobody and tells nobody."""
+    """Make a dispatcher on a store, without network and without subscribers."""
     async with open_store(settings) as store:
         callbacks = Callbacks(Guard(), timeout_s=1.0)
         dispatcher = Dispatcher(store, callbacks, EventBus(), SystemClock(), POLICY)

@@ -297,4 +297,4 @@ class _Watch:
 
 
 def _nothing(reason: str) -> None:
-    """Nobody wants to know yet."""
+    """Ignore the loss of ownership, until somebody asks to be told."""

@@ -159,7 +159,7 @@ class DeliveryAccepted(NamedTuple):
 
 
 class DeliveryRefused(NamedTuple):
-    """Nothing was taken; ``blames_job``: the answer is about what was sent, not the worker."""
+    """The worker did not take the job; ``blames_job``: its answer says that the job is at fault."""
 
     job_id: str
     attempt: int

@@ -36,7 +36,7 @@ A_MOMENT_S = 0.01
 
 
 class Look(NamedTuple):
-    """What was found at a callback, and the state of its instance before and after that.
+    """The result of probing a callback, with the state of its instance before and after that.
 
     None stands for what nobody can tell.
     """
@@ -56,12 +56,12 @@ class Look(NamedTuple):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the instance that registered is no more, whoever waits on its callback now."""
+        """Whether the instance that registered has ended, even if a new one has its callback."""
         return self.before in ENDED or self.after in ENDED
 
 
 class Finding(Enum):
-    """What is to be done with a job after a look at its worker."""
+    """What probing a worker says of its job, and what to do next."""
 
     WAIT = "nothing yet: look again later"
     USED = "the worker has the job"
@@ -145,7 +145,7 @@ def next_look_s(hold: Hold, looks: int, held_s: float, policy: Policy, instance_
 
 
 def why_aside(pending: bool | None, word: str | None) -> str:
-    """What is known of a worker whose callback does not wait; empty where that is nothing."""
+    """Return the reason to show for a worker whose callback does not wait; empty if unknown."""
     if pending is not False or word is None:
         return ""
     if word == "running":

@@ -62,7 +62,7 @@ class Hold(NamedTuple):
 
     @property
     def is_unused(self) -> bool:
-        """Whether it is known that the worker does not have the job, whatever it answered."""
+        """Whether the worker is known not to have the job, although it answered 2xx."""
         return self.stage is Stage.IN_DOUBT and self.unused > 0 and not self.is_again
 
 

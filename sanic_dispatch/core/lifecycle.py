@@ -46,7 +46,7 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
 
 
 def accept(job: Job, policy: Policy, now_s: float) -> Step:
-    """The worker has it: confirmed; and done where nobody will ever say so.
+    """Confirm a job that its worker has taken; it is done where no report can follow.
 
     A worker that took it before and did not use it has proved nothing by taking it once more: it
     stays in doubt until its callback is used up.

@@ -29,7 +29,7 @@ class Fate(Enum):
 
 
 class Step(NamedTuple):
-    """The job after what happened, what is to be said of it, and what becomes of its worker."""
+    """One transition of a job: its new record, the event to tell, and the fate of its worker."""
 
     job: Job
     note: Note

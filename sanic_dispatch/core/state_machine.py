@@ -417,7 +417,7 @@ class StateMachine:
     def _report(
         self, report: c.Complete | c.Fail | c.Extend, reached: State | None, decide: Decide
     ) -> Placed:
-        """Take the holder's word, and nobody else's; a repeat changes nothing."""
+        """Apply a report of the job's holder; a repeat changes nothing. Raises NotTheHolder."""
         job = self._find(report.job_id)
         if not self._is_of_holder(report.proof, job):
             raise NotTheHolder(job.state)
@@ -519,7 +519,7 @@ class StateMachine:
             self._effects.append(e.ProbeWorker(look, worker, self._request))
 
     def _look_at_unknown(self, worker: Worker, look: c.LookAtWorker) -> None:
-        """Try a worker that cannot be asked when nobody else is free, a few times."""
+        """Use a worker whose callback cannot be probed, if needed; drop it after max_attempts."""
         if worker.refusals >= self._policy.max_attempts:
             self._drop(worker.id, "it refused too often")
         elif self._needs_workers:
@@ -586,15 +586,15 @@ class StateMachine:
         """When a worker set aside was looked at last, or set aside (monotonic)."""
         assert worker.aside
         since_s, probed_s = self._probed.get(worker.id, (0.0, 0.0))
-        return probed_s if since_s == worker.aside.since_s else self._steadily(worker.aside)
+        return probed_s if since_s == worker.aside.since_s else self._aside_since_s(worker.aside)
 
     def _extra_look(self, worker: Worker, aside: Aside) -> c.LookAtWorker:
         is_first = self._probed.get(worker.id, (0.0, 0.0))[0] != aside.since_s
         looks = 0 if is_first else 1
-        return c.LookAtWorker(worker.id, aside, looks, self._steadily(aside), is_extra=True)
+        return c.LookAtWorker(worker.id, aside, looks, self._aside_since_s(aside), is_extra=True)
 
-    def _steadily(self, aside: Aside) -> float:
-        """The moment of the set-aside by the clock that never jumps, as far as can be told."""
+    def _aside_since_s(self, aside: Aside) -> float:
+        """Return when the worker was set aside, in monotonic seconds, as far as can be told."""
         return self._now.monotonic_s - max(self._now.wall_s - aside.since_s, 0.0)
 
     def _blame(self, job_id: str) -> None:
@@ -622,7 +622,7 @@ class StateMachine:
         if aside is None or aside.cause is Cause.OPERATOR:
             self._probed.pop(worker.id, None)
             return
-        look = c.LookAtWorker(worker.id, aside, 0, self._steadily(aside))
+        look = c.LookAtWorker(worker.id, aside, 0, self._aside_since_s(aside))
         self._start_look(look, worker.refusals - 1)
 
     def _look_later(self, look: c.LookAtWorker) -> None:
@@ -663,7 +663,7 @@ class StateMachine:
             self._effects.append(e.ProbeHold(look, True, is_timed, self._request))
 
     def _hold_probed(self, probed: c.HoldProbed) -> None:
-        """Settle what was found out about a job that is held; evidence says what that proves."""
+        """Apply what a probe found out about a job that is held; evidence says what it proves."""
         look, found, job = probed.look, probed.found, self._still_held(probed.look)
         if job is None:
             return
