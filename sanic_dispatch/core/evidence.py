@@ -22,6 +22,13 @@ Never at once: an engine takes a moment to unregister a callback that it has jus
 until then the callback looks as if it still waited.
 """
 
+LATE_S = 15.0
+"""How long a job may be on its way to a callback after nobody listens for the answer any more.
+
+A killed process has sent what lies in its machine's buffers, and a busy engine reads it later.
+Until then another job sent there could find the callback used, and look as if it had used it.
+"""
+
 UNCLEAR_S = 60.0
 """How long a worker that has come back waits until its last job is cleared up."""
 

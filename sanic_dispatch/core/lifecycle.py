@@ -250,7 +250,7 @@ def _hold(job: Job, act: str) -> Hold:
 
 def _aside(hold: Hold) -> Fate:
     """A worker that may wait on its callback all the same is set aside, until that is known."""
-    return Fate.REJOINS if _has_left_queue(hold) else Fate.ASIDE
+    return Fate.REJOINS if _has_left_queue(hold) else Fate.UNCLEAR
 
 
 def _has_left_queue(hold: Hold) -> bool:
@@ -282,7 +282,9 @@ def _spent(job: Job) -> tuple[str, ...]:
 
 def _give_up(job: Job, now_s: float, reason: str) -> Step:
     """Failed by refusals: the last worker has not used its callback up."""
-    fate = _aside(job.hold) if job.hold else Fate.ASIDE
+    fate = Fate.ASIDE
+    if job.hold and (job.hold.is_again or _has_left_queue(job.hold)):
+        fate = _aside(job.hold)
     return _finish(job._replace(hold=None), State.FAILED, Kind.JOB_FAILED, now_s, reason, fate)
 
 

@@ -24,8 +24,9 @@ class Fate(Enum):
     STAYS = "stays as it is: held by the job, or not in the queue at all"
     USED = "its callback is used up: it leaves the queue"
     ASIDE = "it stays in the queue, gets nothing, and is probed"
+    UNCLEAR = "the same, but a job that was sent to it may still arrive: it is probed only later"
     REJOINS = "it had left the queue, and is to be set aside there again"
-    BLAMELESS = "the same, but that it waits then does not count against the job once more"
+    BLAMELESS = "it is set aside, but that it waits then does not count against the job once more"
 
 
 class Step(NamedTuple):

@@ -203,7 +203,8 @@ class StateMachine:
         worker, workers = command.worker, self.tables.workers
         waiting = workers.get(worker.id)
         if waiting is not None:
-            if waiting.aside and waiting.aside.cause is Cause.REFUSED:
+            aside = waiting.aside
+            if aside and aside.cause is Cause.REFUSED and not aside.may_arrive:
                 self._bring_back(waiting)
             return None
         known = self.tables.jobs.at_callback(worker.id)
@@ -567,7 +568,11 @@ class StateMachine:
         aside = self.tables.workers.aside()
         if not aside or not self._needs_workers:
             return
-        naps = {worker.id: self._last_look_s(worker) for worker in aside.values()}
+        naps = {
+            worker.id: self._last_look_s(worker)
+            for worker in aside.values()
+            if not self._may_get_one_late(worker)
+        }
         due, pause_s = evidence.to_wake(naps, self._now.monotonic_s, 1)
         for worker_id in due:
             worker = self.tables.workers.get(worker_id)
@@ -588,9 +593,16 @@ class StateMachine:
         since_s, probed_s = self._probed.get(worker.id, (0.0, 0.0))
         return probed_s if since_s == worker.aside.since_s else self._aside_since_s(worker.aside)
 
+    def _may_get_one_late(self, worker: Worker) -> bool:
+        """Whether its first look has not come yet, until which a job may arrive that was sent."""
+        aside = worker.aside
+        return aside is not None and aside.may_arrive and not self._was_looked_at(worker.id, aside)
+
+    def _was_looked_at(self, worker_id: str, aside: Aside) -> bool:
+        return self._probed.get(worker_id, (0.0, 0.0))[0] == aside.since_s
+
     def _extra_look(self, worker: Worker, aside: Aside) -> c.LookAtWorker:
-        is_first = self._probed.get(worker.id, (0.0, 0.0))[0] != aside.since_s
-        looks = 0 if is_first else 1
+        looks = 1 if self._was_looked_at(worker.id, aside) else 0
         return c.LookAtWorker(worker.id, aside, looks, self._aside_since_s(aside), is_extra=True)
 
     def _aside_since_s(self, aside: Aside) -> float:
@@ -623,16 +635,17 @@ class StateMachine:
             self._probed.pop(worker.id, None)
             return
         look = c.LookAtWorker(worker.id, aside, 0, self._aside_since_s(aside))
-        self._start_look(look, worker.refusals - 1)
+        after_s = evidence.growing_s(worker.refusals - 1)
+        if aside.may_arrive:
+            after_s = max(after_s, evidence.LATE_S)
+        self._effects.append(e.StartTimer(look, after_s))
 
     def _look_later(self, look: c.LookAtWorker) -> None:
         worker = None if look.is_extra else self._still_aside(look)
         if worker is not None:
             looks = look.looks + 1
-            self._start_look(look._replace(looks=looks), worker.refusals - 1 + looks)
-
-    def _start_look(self, look: c.LookAtWorker, looks: int) -> None:
-        self._effects.append(e.StartTimer(look, evidence.growing_s(looks)))
+            after_s = evidence.growing_s(worker.refusals - 1 + looks)
+            self._effects.append(e.StartTimer(look._replace(looks=looks), after_s))
 
     # ---- jobs that are held
 
@@ -951,8 +964,9 @@ class StateMachine:
             self._probed.pop(worker.callback_url, None)
             self._tell(Note(Kind.WORKER_USED, self._now.wall_s), worker=worker)
         elif worker.aside is None or worker.aside.cause is not Cause.OPERATOR:
-            reason, job_id = step.note.reason, job.id if step.fate is Fate.ASIDE else ""
-            refused = worker.refused(reason, step.note.at_s, job_id)
+            reason, is_unclear = step.note.reason, step.fate is Fate.UNCLEAR
+            job_id = job.id if is_unclear or step.fate is Fate.ASIDE else ""
+            refused = worker.refused(reason, step.note.at_s, job_id, may_arrive=is_unclear)
             self._change_worker(refused, Kind.WORKER_SET_ASIDE, reason)
 
     def _bring_back(self, worker: Worker, reason: str = "") -> Worker:

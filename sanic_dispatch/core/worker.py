@@ -31,13 +31,15 @@ class Cause(StrEnum):
 class Aside(NamedTuple):
     """Why a worker gets no job although it is still in the queue, and since when (Unix seconds).
 
-    ``job_id`` is the job that it refused, or whose outcome it waits for.
+    ``job_id`` is the job that it refused, or whose outcome it waits for. ``may_arrive``: what was
+    sent to it may arrive still, so that it waits now does not say that it will get another job.
     """
 
     cause: Cause
     since_s: float
     reason: str = ""
     job_id: str = ""
+    may_arrive: bool = False
 
 
 class Worker(NamedTuple):
@@ -75,9 +77,11 @@ class Worker(NamedTuple):
         """When it registered, Unix seconds."""
         return from_rfc3339(self.registered_at)
 
-    def refused(self, reason: str, now_s: float, job_id: str) -> Worker:
-        """The same worker after it did not take a job."""
-        aside = Aside(Cause.REFUSED, now_s, reason, job_id)
+    def refused(
+        self, reason: str, now_s: float, job_id: str, *, may_arrive: bool = False
+    ) -> Worker:
+        """The same worker after it did not take a job, or after it is not known whether it did."""
+        aside = Aside(Cause.REFUSED, now_s, reason, job_id, may_arrive)
         return self._replace(aside=aside, refusals=self.refusals + 1)
 
     def aside_because(self, reason: str) -> Worker | None:

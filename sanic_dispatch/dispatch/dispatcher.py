@@ -83,14 +83,14 @@ class Dispatcher:
 
     @property
     def operator(self) -> Operator:
-        """The acts of the operator. Raises StandingBy."""
-        self._check_owned()
+        """The acts of the operator. Raises StandingBy, or ShuttingDown before the start."""
+        self._check_started()
         return self._operator
 
     @property
     def queries(self) -> Queries:
-        """Lists of what waits and what was finished. Raises StandingBy."""
-        self._check_owned()
+        """Lists of what waits and what was finished. Raises as ``operator``."""
+        self._check_started()
         return self._queries
 
     # ---- its life
@@ -188,9 +188,8 @@ class Dispatcher:
             self._awaited.pop(job.id, None)
 
     async def look_up(self, job_id: str) -> Placed:
-        """Return a job, and its position where it waits. Raises UnknownJob."""
-        if not self._is_open and not self._is_stopped:
-            self.check_open()
+        """Return a job, and its position where it waits. Raises UnknownJob, and as ``operator``."""
+        self._check_started()
         placed: Placed = await self.batches.execute(c.LookUp(job_id, REQUEST_ID.get()))
         return placed
 
@@ -294,14 +293,15 @@ class Dispatcher:
         """Raise ShuttingDown or StandingBy where nothing is taken in."""
         if self._is_open:
             return
-        self._check_owned()
+        ownership = self._store.ownership
+        if ownership is not None and not self._is_stopped:
+            raise StandingBy(ownership.owner)
         raise ShuttingDown
 
-    def _check_owned(self) -> None:
-        """Raise StandingBy where another process owns the topic."""
-        ownership = self._store.ownership
-        if ownership is not None and not self._is_open and not self._is_stopped:
-            raise StandingBy(ownership.owner)
+    def _check_started(self) -> None:
+        """Raise the same where the records are not there: not read yet, or another process's."""
+        if not self._is_stopped:
+            self.check_open()
 
 
 def _set(taken: asyncio.Future[bool], value: bool) -> None:

@@ -189,7 +189,8 @@ def _worker_dict(worker: Worker) -> dict[str, Any]:
     if worker.label:
         stored["label"] = worker.label
     if worker.aside:
-        stored["aside"] = list(worker.aside)
+        aside = worker.aside
+        stored["aside"] = list(aside if aside.may_arrive else aside[:-1])
     if worker.refusals:
         stored["refusals"] = worker.refusals
     return stored
@@ -208,8 +209,9 @@ def _decode_hold(values: Mapping[str, Any]) -> Hold:
 
 
 def _decode_aside(values: Sequence[Any]) -> Aside:
-    cause, since_s, reason, job_id = values
-    return Aside(Cause(cause), float(since_s), _text(reason), _text(job_id))
+    cause, since_s, reason, job_id, *rest = values
+    may_arrive = rest == [True]
+    return Aside(Cause(cause), float(since_s), _text(reason), _text(job_id), may_arrive)
 
 
 def _dumps(value: Any) -> bytes:

@@ -152,6 +152,14 @@ def test_refused_goes_back_to_its_own_place_and_the_worker_aside() -> None:
     assert step.fate is Fate.ASIDE
 
 
+def test_refused_after_a_doubt_the_worker_may_get_it_still() -> None:
+    """Given up, but what was sent before is not known not to arrive: the worker is left alone."""
+    doubted = lifecycle.doubt(held(), POLICY, NOW_S, "time-out").job
+    again = lifecycle.assign(doubted, KEYED, Way.PUT, NOW_S).job._replace(refusals=2)
+    step = lifecycle.refuse(again, POLICY, NOW_S, "503")
+    assert (step.job.state, step.fate) == (State.FAILED, Fate.UNCLEAR)
+
+
 def test_refused_by_an_answer_about_the_job_counts_at_once() -> None:
     """It does not set all robots aside first; they are not asked about it a second time."""
     before = held()
@@ -184,7 +192,7 @@ def test_doubt_stays_or_is_resent_as_the_policy_says(keyed: bool, resend: bool |
     step = lifecycle.doubt(held(keyed=keyed), Policy(resend_doubt=resend), NOW_S, "time-out")
     if resend or (resend is None and not keyed):
         assert step.job.state is State.WAITING
-        assert step.fate is (Fate.ASIDE if keyed else Fate.USED)
+        assert step.fate is (Fate.UNCLEAR if keyed else Fate.USED)
     else:
         assert step.job.state is State.ASSIGNED
         assert step.job.hold is not None
@@ -223,7 +231,7 @@ def test_a_lease_that_ends_gives_the_job_back_and_remembers_the_holder(
     before = held(way, stage)
     step = lifecycle.end_lease(before, NOW_S)
     assert (step.job.state, step.job.hold, step.job.former) == (State.WAITING, None, before.hold)
-    assert step.fate is (Fate.STAYS if stage is Stage.CONFIRMED else Fate.ASIDE)
+    assert step.fate is (Fate.STAYS if stage is Stage.CONFIRMED else Fate.UNCLEAR)
     late = lifecycle.finish(step.job, NOW_S)
     assert (late.job.state, late.job.worker) == (State.DONE, KEYED)
     assert lifecycle.meaning_of(step.job, NEW) is Registration.DONE

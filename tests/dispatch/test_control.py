@@ -10,6 +10,7 @@ import pytest
 
 from sanic_dispatch.callbacks.outcome import InDoubt
 from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.evidence import LATE_S
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.topic import Policy
@@ -94,7 +95,7 @@ async def test_a_robot_whose_job_was_put_back_cannot_wait_on_its_used_callback(
 
 
 async def test_a_doubtful_job_can_be_put_back_and_its_worker_is_looked_at(world: World) -> None:
-    """Its callback gets nothing until it was seen waiting."""
+    """Its callback gets nothing until it was seen waiting once nothing can arrive any more."""
     unclear = worker("c1", "i1")
     await world.register(unclear)
     world.network.outcomes[unclear.id] = [InDoubt("time-out")]
@@ -105,7 +106,10 @@ async def test_a_doubtful_job_can_be_put_back_and_its_worker_is_looked_at(world:
     (aside,) = world.workers()
     assert aside.aside is not None
     world.network.pending[unclear.id] = True
-    await world.clock.advance(5)
+    await world.clock.advance(0.75 * LATE_S)
+    assert await world.register(unclear) is None
+    assert world.delivered == ["x"]
+    await world.clock.advance(LATE_S)
     assert world.delivered == ["x", "x"]
 
 

@@ -14,7 +14,9 @@ from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.errors import ShuttingDown, UnknownJob, WrongState
 from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.storage.memory import InMemoryStore
 from tests.kit.clock import settle
+from tests.kit.network import FakeNetwork
 from tests.kit.world import World, running_world, worker
 
 
@@ -62,6 +64,18 @@ async def test_a_refused_job_goes_to_the_next_worker_within_the_wait(world: Worl
     world.network.outcomes[bad.id] = [Refused("503")]
     assert (await world.submit("x")).position is None
     assert [url for url, _ in world.network.deliveries] == [bad.id, good.id]
+
+
+async def test_before_the_start_nobody_is_let_in() -> None:
+    """Records that are not read yet can neither be changed nor asked for, also by an operator."""
+    world = World(InMemoryStore(), FakeNetwork(), Policy())
+    with pytest.raises(ShuttingDown):
+        await world.dispatcher.operator.pause("a break")
+    with pytest.raises(ShuttingDown):
+        await world.dispatcher.queries.workers()
+    await world.start()
+    await world.dispatcher.operator.pause("a break")
+    await world.dispatcher.stop(0)
 
 
 async def test_a_refused_job_keeps_its_own_place(world: World) -> None:

@@ -36,7 +36,6 @@ def simulate_in_folder(seed: int) -> Run:
             return simulate(seed, open_store=open_store)
 
 
-@pytest.mark.skipif(not TORTURE, reason="fails: seeds 5000046, 5000386, 948828288")
 @pytest.mark.timeout(3600 if TORTURE else 600)
 def test_histories_in_a_folder() -> None:
     """The same rules, with journals, checkpoints, and a process that dies between two writes."""

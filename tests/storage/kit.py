@@ -222,5 +222,5 @@ def one_of_each(topic: Topic) -> Batch:
         worker(1, Key("4", "a1")),
         worker(2)._replace(label="Ä", instance_url="http://engine/2/"),
         sidelined,
-        worker(4).refused("503", 5.0, job(1).id),
+        worker(4).refused("503", 5.0, job(1).id, may_arrive=True),
     )

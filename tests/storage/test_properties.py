@@ -31,8 +31,8 @@ def workers(draw: st.DrawFn) -> Worker:
     """A worker in any state, at any place."""
     made = worker(draw(NUMBER), draw(st.none() | st.builds(Key, TEXT, TEXT)))
     made = made._replace(label=draw(TEXT), place=draw(PLACE), refusals=draw(st.integers(0, 3)))
-    changed = [made, made.sidelined(1.5, draw(TEXT)), made.refused("503", 2.0, "x")]
-    return draw(st.sampled_from(changed))
+    refused = made.refused("503", 2.0, "x", may_arrive=draw(st.booleans()))
+    return draw(st.sampled_from([made, made.sidelined(1.5, draw(TEXT)), refused]))
 
 
 @st.composite
