@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from tests.kit.worn_engine import Fault, WornEngine, WornRobot
 
 ROBOTS = 3
 MOST_DELETED = 4
+LONGEST_BUSY_S = 20.0
+"""An evaluator that is busy for longer than ``unconsumed_after_s`` looks like a dead process."""
 PATIENT = Policy(max_attempts=10_000)
 FACTOR = int(os.environ.get("MODEL_FACTOR", "1"))
 MODES = [Mode.IN_MEMORY, Mode.CACHED_JSON_FILE, Mode.SQLITE]
@@ -60,6 +63,7 @@ class WorkerFaults(RuleBasedStateMachine):
         self.used: list[Worker] = []
         self.died_with: set[int] = set()
         self.registrations = 0
+        self.busy_s = 0.0
         self.world: World | None = None
 
     def run(self, work: Any) -> Any:
@@ -223,13 +227,17 @@ class WorkerFaults(RuleBasedStateMachine):
     @precondition(lambda self: self.instances_suffer and not self.engine.is_busy)
     @rule()
     def some_code_sleeps(self) -> None:
-        """What the evaluator gets has to wait from now on, for however long."""
+        """What the evaluator gets has to wait from now on."""
         self.engine.is_busy = True
 
     @precondition(lambda self: self.engine.is_busy)
     @rule(data=st.data())
     def it_wakes_up(self, data: st.DataObject) -> None:
-        self.engine.evaluate(lambda n: data.draw(st.integers(0, n - 1), label="comes through"))
+        self.wake_up(lambda n: data.draw(st.integers(0, n - 1), label="comes through"))
+
+    def wake_up(self, pick: Callable[[int], int] = lambda _: 0) -> None:
+        self.busy_s = 0.0
+        self.engine.evaluate(pick)
 
     @rule(orders=st.integers(0, 2), seconds=st.sampled_from([1, 10, 100]))
     def the_engine_is_away(self, orders: int, seconds: int) -> None:
@@ -256,6 +264,9 @@ class WorkerFaults(RuleBasedStateMachine):
         if seconds >= 10:
             self.engine.time_out()
         for _ in range(max(int(seconds // 10), 1)):
+            self.busy_s += min(seconds, 10) if self.engine.is_busy else 0
+            if self.busy_s > LONGEST_BUSY_S:
+                self.wake_up()
             await self.here.clock.advance(min(seconds, 10))
             await self.here.quiet()
 
@@ -291,7 +302,7 @@ class WorkerFaults(RuleBasedStateMachine):
         Somebody has looked after every instance that hangs: a process that was killed is stopped
         and continued, and an heir begins anew, since nobody knows of it that it waits.
         """
-        self.engine.evaluate(lambda _: 0)
+        self.wake_up()
         for robot in self.robots:
             self.engine.resume(robot)
             robot.faults = []

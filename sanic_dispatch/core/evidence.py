@@ -30,7 +30,10 @@ Until then another job sent there could find the callback used, and look as if i
 """
 
 UNCLEAR_S = 60.0
-"""How long a worker that has come back waits until its last job is cleared up."""
+"""How long a worker that has come back waits until its last job is cleared up.
+
+Then it gets that job again, unless its engine is away: one that answers can say what became of it.
+"""
 
 UNPROBED_S = 4.0
 PROBES_PER_S = 20
@@ -130,7 +133,26 @@ def in_doubt(
         return Finding.UNUSED if held_s >= policy.unconsumed_after_s else Finding.WAIT
     if look.pending is False and (came_back or look.is_used_up):
         return Finding.USED
-    return Finding.SEND_TO_SUCCESSOR if came_back and unclear_s > UNCLEAR_S else Finding.WAIT
+    is_away = look.before is None and hold.worker.instance_url != ""
+    if came_back and unclear_s > UNCLEAR_S and not is_away:
+        return Finding.SEND_TO_SUCCESSOR
+    return Finding.WAIT
+
+
+def of_ended(
+    hold: Hold, state: str, pending: bool | None, held_s: float, policy: Policy
+) -> Finding:
+    """What the callback of an instance that has ended says of the job that it was sent.
+
+    Where the instance was deleted, a new one may have its number, and with it the callback; it may
+    use what is on its way there until ``Policy.unconsumed_after_s`` after the hold began.
+    """
+    if hold.is_unused:
+        return Finding.UNUSED
+    if hold.way is not Way.PUT or not pending:
+        return Finding.USED
+    may_be_used = state == GONE and held_s < policy.unconsumed_after_s
+    return Finding.WAIT if may_be_used else Finding.UNUSED
 
 
 def next_look_s(hold: Hold, looks: int, held_s: float, policy: Policy, instance_s: float) -> float:

@@ -189,14 +189,14 @@ def fail(job: Job, now_s: float, reason: str) -> Step:
 def end_with_instance(job: Job, word: str | None, now_s: float, *, is_unused: bool) -> Step:
     """Its worker's process instance has ended: done if it ran to its end, else failed.
 
-    ``is_unused``: the callback was never used up, so whatever was sent there was not taken, and the
-    job goes back to its own place.
+    ``is_unused``: nothing that was sent to the callback was taken, so the job goes back to its own
+    place.
     """
     hold = _hold(job, "end")
     reason = f"its process instance is {word}"
     if word == "finished":
         return finish_by_return(job, now_s)
-    if is_unused or hold.is_unused:
+    if is_unused:
         fate = Fate.STAYS if _has_left_queue(hold) else Fate.ASIDE
         return _free(job, now_s, f"{reason}, and had not used it", fate)
     return _finish(job, State.FAILED, Kind.JOB_FAILED, now_s, reason, _leave(hold))

@@ -688,7 +688,7 @@ class StateMachine:
             is_settled = self._settle_doubt(job, probed)
         else:
             is_settled, look = self._settle_use(job, probed)
-        if not is_settled and not self._end_with_instance(job, found) and probed.is_timed:
+        if not is_settled and not self._end_with_instance(job, probed) and probed.is_timed:
             self._watch_job(look._replace(looks=look.looks + 1))
 
     def _settle_doubt(self, job: Job, probed: c.HoldProbed) -> bool:
@@ -732,18 +732,19 @@ class StateMachine:
             return True, look
         return False, look._replace(is_used=finding is Finding.USED)
 
-    def _end_with_instance(self, job: Job, found: evidence.Look) -> bool:
-        """Finish a job whose process instance has ended: nobody will ever report it.
-
-        The instance that has inherited the number of a deleted one has its callback for a while
-        too: where that still waits, ours has never used it.
-        """
+    def _end_with_instance(self, job: Job, probed: c.HoldProbed) -> bool:
+        """Finish a job whose process instance has ended: nobody will ever report it."""
+        found, hold, held_s = probed.found, job.hold, self._now.monotonic_s - probed.look.since_s
         state = found.after if found.after in ENDED else found.before
-        if state not in ENDED or job.hold is None:
+        if state is None or state not in ENDED or hold is None:
             return False
-        is_unused = job.hold.way is Way.PUT and bool(found.pending)
-        step = lifecycle.end_with_instance(job, state, self._now.wall_s, is_unused=is_unused)
-        self._take(job, step)
+        finding = evidence.of_ended(hold, state, found.pending, held_s, self._policy)
+        if finding is Finding.WAIT:
+            return False
+        is_unused = finding is Finding.UNUSED
+        self._take(
+            job, lifecycle.end_with_instance(job, state, self._now.wall_s, is_unused=is_unused)
+        )
         return True
 
     def _reunite(self, job_id: str, key: Key | None) -> None:

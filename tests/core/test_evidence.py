@@ -79,7 +79,9 @@ def test_a_plain_doubt() -> None:
     assert found(DOUBT, Look(False, "stopped", "stopped"), came_back=True) is Finding.USED
     assert found(DOUBT, Look(), came_back=True) is Finding.WAIT
     late = UNCLEAR_S + 1
-    assert found(DOUBT, Look(), came_back=True, s=late) is Finding.SEND_TO_SUCCESSOR
+    odd, away = Look(None, "running", "running"), Look()
+    assert found(DOUBT, odd, came_back=True, s=late) is Finding.SEND_TO_SUCCESSOR
+    assert found(DOUBT, away, came_back=True, s=late) is Finding.WAIT
     assert found(DOUBT, Look(), s=late) is Finding.WAIT
 
 
@@ -189,8 +191,17 @@ def test_what_an_instance_that_has_ended_leaves(held: Hold, word: str) -> None:
         if word == "finished":
             assert step.job.state is State.DONE
         else:
-            is_free = is_unused or held is UNUSED
-            assert step.job.state is (State.WAITING if is_free else State.FAILED)
+            assert step.job.state is (State.WAITING if is_unused else State.FAILED)
+
+
+@pytest.mark.parametrize("held", [hold(Stage.CONFIRMED), DOUBT], ids=str)
+def test_what_the_callback_of_a_deleted_instance_says(held: Hold) -> None:
+    """A new instance may have it, and for a while it may use what was sent there."""
+    assert evidence.of_ended(held, "gone", True, AFTER_S - 1, POLICY) is Finding.WAIT
+    assert evidence.of_ended(held, "gone", True, AFTER_S, POLICY) is Finding.UNUSED
+    assert evidence.of_ended(held, "gone", False, 0.0, POLICY) is Finding.USED
+    assert evidence.of_ended(UNUSED, "gone", False, 0.0, POLICY) is Finding.UNUSED
+    assert evidence.of_ended(held, "abandoned", True, 0.0, POLICY) is Finding.UNUSED
 
 
 def test_a_refused_report_is_no_other_hold() -> None:

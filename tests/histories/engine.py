@@ -187,7 +187,7 @@ class Robot:
     def put(self, callback: str, body: bytes, receipt: str, began_s: float) -> int:
         """A PUT arrives: take it, or not; return the status."""
         job = _handed(body, receipt)
-        if self.is_dead:
+        if self.is_dead and callback == self.callback:
             self._run.swallowed.add((callback, job.job_id))
             self._note(job, callback, began_s, Outcome.OK)
             return 200
@@ -206,9 +206,8 @@ class Robot:
 
     def waits_on(self, callback: str) -> bool:
         """What a GET of the callback says."""
-        if self.is_dead:
-            return True
-        return self.is_pending and callback == self.callback and self.state == "running"
+        is_known = self.is_dead or (self.is_pending and self.state == "running")
+        return is_known and callback == self.callback
 
     # ---- what befalls it
 

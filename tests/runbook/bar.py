@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,16 +108,18 @@ class Bar:
             return answer.status, await answer.json(content_type=None)
 
     async def states(self) -> list[str]:
-        """The states of all jobs."""
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with self.http.get(self.url + "operator/jobs", headers=headers) as answer:
+        """The states of all jobs. Raises ClientResponseError while the storage does not answer."""
+        headers, url = {"Authorization": f"Bearer {TOKEN}"}, self.url + "operator/jobs"
+        async with self.http.get(url, headers=headers, raise_for_status=True) as answer:
             return [job["state"] for job in (await answer.json())["jobs"]]
 
     async def has(self, state: str) -> None:
         """Return when some job is in that state."""
 
         async def check() -> bool:
-            return state in await self.states()
+            with suppress(aiohttp.ClientResponseError):
+                return state in await self.states()
+            return False
 
         await eventually(check, PATIENCE_S)
 
