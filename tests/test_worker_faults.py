@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 from sanic_dispatch.core.job import State
+from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.settings import Mode, Settings
@@ -355,8 +356,8 @@ def test_a_drink_mixed_twice_is_seen() -> None:
 
 @pytest.mark.timeout(300)
 def test_a_forgotten_robot_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A control: dropped after a refusal, as the original does it, some robot never comes back."""
-    monkeypatch.setattr(Worker, "back", lambda worker: worker)
+    """A control: where one that was set aside stays that, some robot gets nothing any more."""
+    monkeypatch.setattr(StateMachine, "_bring_back", lambda _, worker, reason="": worker)
     with pytest.raises(AssertionError):
         look_for_trouble(500, instances_suffer=False)
 

@@ -26,6 +26,8 @@ class Handed(NamedTuple):
     job_id: str
     data: bytes
     receipt: str
+    began_s: float
+    """When it was sent."""
 
 
 class Robot:
@@ -87,7 +89,7 @@ class Robot:
                 break
             if isinstance(answer, Handed):
                 if not called.done():
-                    self._take(answer, callback, self._run.now_s())
+                    self._take(answer, callback)
                 break
             await asyncio.sleep(self._dice.uniform(0.05, 2.0))
             if called.done() or self.key is None or self._dice.random() < 0.5:
@@ -127,18 +129,18 @@ class Robot:
         run.history.registrations.append(entry)
         run.write("registered", callback, outcome.value, _told(answer))
         if isinstance(answer, Answer):
-            return _handed(answer.body, answer.receipt)
+            return _handed(answer.body, answer.receipt, answer.began_s)
         return answer
 
-    def _take(self, job: Handed, callback: str, began_s: float) -> None:
+    def _take(self, job: Handed, callback: str) -> None:
         """Have a job, and use the callback up."""
         assert self._called is not None
         self.is_pending = self.is_waiting = False
-        self._note(job, callback, began_s, Outcome.OK)
+        self._note(job, callback, Outcome.OK)
         self._called.set_result(job)
 
-    def _note(self, job: Handed, callback: str, began_s: float, outcome: Outcome) -> None:
-        run = self._run
+    def _note(self, job: Handed, callback: str, outcome: Outcome) -> None:
+        run, began_s = self._run, job.began_s
         run.write("arrived", callback, job.job_id, outcome.value)
         name = f"robot {self.number}"
         delivery = Delivery(job.data, job.job_id, name, callback, began_s, run.now_s(), outcome)
@@ -186,10 +188,10 @@ class Robot:
 
     def put(self, callback: str, body: bytes, receipt: str, began_s: float) -> int:
         """A PUT arrives: take it, or not; return the status."""
-        job = _handed(body, receipt)
+        job = _handed(body, receipt, began_s)
         if self.is_dead and callback == self.callback:
             self._run.swallowed.add((callback, job.job_id))
-            self._note(job, callback, began_s, Outcome.OK)
+            self._note(job, callback, Outcome.OK)
             return 200
         is_there = self.is_pending and callback == self.callback and self.state == "running"
         status = 200 if is_there else 503
@@ -199,9 +201,9 @@ class Robot:
             elif self._dice.random() < self._run.plan.refuses:
                 status = 503
         if status == 200:
-            self._take(job, callback, began_s)
+            self._take(job, callback)
         else:
-            self._note(job, callback, began_s, Outcome.FAILED)
+            self._note(job, callback, Outcome.FAILED)
         return status
 
     def waits_on(self, callback: str) -> bool:
@@ -230,11 +232,11 @@ class Robot:
             self.is_pending = self.is_waiting = False
 
 
-def _handed(body: bytes, receipt: str) -> Handed:
+def _handed(body: bytes, receipt: str, began_s: float) -> Handed:
     """Read what a worker gets; the data is compared byte by byte."""
     job_id = ujson.loads(body)["Job"]["id"]
     data = body.partition(b'"data":')[2].rpartition(b',"submitted_at"')[0]
-    return Handed(job_id, data, receipt)
+    return Handed(job_id, data, receipt, began_s)
 
 
 def _told(answer: object) -> str:

@@ -30,6 +30,8 @@ class Answer(NamedTuple):
 
     body: bytes
     receipt: str
+    began_s: float
+    """When it began to be written."""
 
 
 class Requests:
@@ -92,7 +94,7 @@ class Requests:
         """Write a job into an answer, and say how far that came, as the web layer does."""
         run, dice = self._run, self._run.dice
         dispatcher = life.dispatcher
-        answer = Answer(job.to_wire(), dispatcher.receipt_of(job))
+        answer = Answer(job.to_wire(), dispatcher.receipt_of(job), run.now_s())
         if not run.has_trouble or dice.random() >= run.plan.broken_answers:
             dispatcher.answered(job)
             return answer

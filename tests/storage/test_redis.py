@@ -726,13 +726,14 @@ async def test_commits_are_signs_of_life(opened: Open) -> None:
 
 async def test_a_large_load_holds_no_renewal_up(opened: Open) -> None:
     """Renewals have a connection of their own: nobody takes over while much is read."""
-    ada, bert = opened(), opened(name="bert")
+    pace = QUICK._replace(lease_s=2.0)  # to decode so many holds the loop for a part of a second
+    ada, bert = opened(pace=pace), opened(name="bert", pace=pace)
     await ada.load()
     for number in range(1, 11):
         jobs = [job(n) for n in range(number * 1000, (number + 1) * 1000)]
         await ada.commit(batch(number, *map(put, jobs)))
     standing_by = asyncio.create_task(bert.ownership.acquire())
-    until_s = monotonic() + 2 * QUICK.lease_s
+    until_s = monotonic() + 2 * pace.lease_s
     while monotonic() < until_s:
         assert len((await ada.load()).jobs) == 10_000
     assert not standing_by.done()
