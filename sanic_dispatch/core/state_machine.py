@@ -489,10 +489,14 @@ class StateMachine:
         self._tell(Note(kind, self._now.wall_s, act.reason))
 
     def _waiting_worker(self, worker_id: str, act: str) -> Worker:
+        """The worker; not one that says it lost a job, while that is held: it is the proof."""
         worker = self.tables.workers.get(worker_id)
         if worker is None:
             self._check_has_no_job(worker_id, act)
             raise UnknownWorker
+        lost = self.tables.jobs.get(worker.aside.job_id) if worker.aside else None
+        if lost and worker.is_lost and lost.state is State.ASSIGNED:
+            raise WrongState(act, lost.state)
         return worker
 
     def _check_has_no_job(self, worker_id: str, act: str) -> None:

@@ -285,3 +285,21 @@ async def test_an_operator_cannot_cancel_what_is_assigned(world: World) -> None:
     await world.register(worker("c1", "i1"))
     with pytest.raises(WrongState):
         await world.dispatcher.operator.cancel(submission.job.id, "operator")
+
+
+@pytest.mark.parametrize("act", ["set_aside", "bring_back", "drop"])
+async def test_the_proof_that_a_job_was_lost_is_kept(world: World, act: str) -> None:
+    """Whoever waits with ?lost is left alone until that job is put back, or settled: without it the
+    next registration of its key would count the job as done."""
+    old, new = worker("c1", "i1"), worker("c2", "i1")
+    world.network.outcomes[old.id] = [world.never()]
+    await world.register(old)
+    submitting = asyncio.create_task(world.submit("x"))
+    await settle()
+    await world.register(new, lost=True)
+    do = getattr(world.dispatcher.operator, act)
+    with pytest.raises(WrongState):
+        await do(new.id, "cleaning")
+    await world.clock.advance(5)
+    await world.dispatcher.operator.put_back((await submitting).job.id, "by hand")
+    await do(new.id, "cleaning")
