@@ -475,6 +475,8 @@ class StateMachine:
     def _act_bring_back(self, act: c.BringBack) -> Worker:
         self._check_has_no_job(act.worker_id, "bring its worker back")
         worker = self._waiting_worker(act.worker_id, "bring its worker back")
+        if self._may_get_one_late(worker):  # it comes back once it is seen waiting
+            return self._change_worker(worker.looked_at(), Kind.WORKER_SET_ASIDE, act.reason)
         return self._bring_back(worker, act.reason) if worker.aside else worker
 
     def _act_drop(self, act: c.DropWorker) -> None:

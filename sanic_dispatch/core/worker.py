@@ -99,7 +99,12 @@ class Worker(NamedTuple):
 
     def sidelined(self, now_s: float, reason: str) -> Worker:
         """The same worker, until an operator brings it back."""
-        return self._replace(aside=Aside(Cause.OPERATOR, now_s, reason))
+        may_arrive = self.aside is not None and self.aside.may_arrive
+        return self._replace(aside=Aside(Cause.OPERATOR, now_s, reason, may_arrive=may_arrive))
+
+    def looked_at(self) -> Worker:
+        """The same worker, set aside until it is seen waiting, whoever has set it aside."""
+        return self._replace(aside=self.aside and self.aside._replace(cause=Cause.REFUSED))
 
     def awaits(self, job_id: str) -> bool:
         """Whether it waits for the outcome of that job."""

@@ -94,7 +94,10 @@ async def test_a_robot_whose_job_was_put_back_cannot_wait_on_its_used_callback(
     assert [waits.id for waits in world.workers()] == [worker("c3", "i1").id]
 
 
-async def test_a_doubtful_job_can_be_put_back_and_its_worker_is_looked_at(world: World) -> None:
+@pytest.mark.parametrize("by_operator", [False, True])
+async def test_a_doubtful_job_can_be_put_back_and_its_worker_is_looked_at(
+    world: World, by_operator: bool
+) -> None:
     """Its callback gets nothing until it was seen waiting once nothing can arrive any more."""
     unclear = worker("c1", "i1")
     await world.register(unclear)
@@ -106,10 +109,14 @@ async def test_a_doubtful_job_can_be_put_back_and_its_worker_is_looked_at(world:
     (aside,) = world.workers()
     assert aside.aside is not None
     world.network.pending[unclear.id] = True
-    await world.clock.advance(0.75 * LATE_S)
+    await world.clock.advance(0.4 * LATE_S)
     assert await world.register(unclear) is None
+    if by_operator:
+        await world.dispatcher.operator.set_aside(unclear.id, "cleaning")
+        await world.dispatcher.operator.bring_back(unclear.id, "clean")
+    await world.clock.advance(0.35 * LATE_S)
     assert world.delivered == ["x"]
-    await world.clock.advance(LATE_S)
+    await world.clock.advance(1.25 * LATE_S)
     assert world.delivered == ["x", "x"]
 
 
