@@ -182,15 +182,14 @@ def why_aside(pending: bool | None, word: str | None) -> str:
     return f"its instance is {word}"
 
 
-def to_wake(naps: Mapping[str, float], now_s: float, dispatchers: int) -> tuple[list[str], float]:
+def to_wake(naps: Mapping[str, float], now_s: float) -> tuple[list[str], float]:
     """Which workers set aside are to be probed now since they are needed; when to ask again.
 
     ``naps`` says since when each was not probed. Each is at least every five seconds, those first
-    that were not for longest; all ``dispatchers`` together probe at most 20 a second.
+    that were not for longest, and at most 20 in a second.
     """
-    most = max(PROBES_PER_S // dispatchers, 1)
     due = [each for each in naps if now_s - naps[each] >= UNPROBED_S]
-    chosen = sorted(due, key=lambda each: naps[each])[:most]
+    chosen = sorted(due, key=lambda each: naps[each])[:PROBES_PER_S]
     left_s = (UNPROBED_S - (now_s - since_s) for since_s in naps.values())
     return chosen, max(1.0, min((each for each in left_s if each > 0), default=0.0))
 

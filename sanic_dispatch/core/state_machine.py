@@ -481,6 +481,8 @@ class StateMachine:
 
     def _act_drop(self, act: c.DropWorker) -> None:
         worker = self._waiting_worker(act.worker_id, "drop its worker")
+        if self._may_get_one_late(worker):
+            raise WrongState("drop its worker", State.ASSIGNED)
         self._drop(worker.id, act.reason)
 
     def _pause(self, act: c.Pause) -> None:
@@ -579,7 +581,7 @@ class StateMachine:
             for worker in aside.values()
             if not self._may_get_one_late(worker)
         }
-        due, pause_s = evidence.to_wake(naps, self._now.monotonic_s, 1)
+        due, pause_s = evidence.to_wake(naps, self._now.monotonic_s)
         for worker_id in due:
             worker = self.tables.workers.get(worker_id)
             if worker is not None and worker.aside is not None:
@@ -600,9 +602,11 @@ class StateMachine:
         return probed_s if since_s == worker.aside.since_s else self._aside_since_s(worker.aside)
 
     def _may_get_one_late(self, worker: Worker) -> bool:
-        """Whether its first look has not come yet, until which a job may arrive that was sent."""
+        """Whether a job that was sent to it may still arrive: it was not looked at since."""
         aside = worker.aside
-        return aside is not None and aside.may_arrive and not self._was_looked_at(worker.id, aside)
+        if aside is None or not aside.may_arrive or self._was_looked_at(worker.id, aside):
+            return False
+        return self._now.monotonic_s - self._aside_since_s(aside) < evidence.LATE_S
 
     def _was_looked_at(self, worker_id: str, aside: Aside) -> bool:
         return self._probed.get(worker_id, (0.0, 0.0))[0] == aside.since_s
@@ -874,6 +878,7 @@ class StateMachine:
         arranged = list(self._arranged_jobs(edit.jobs))
         there = {job.id for job in arranged}
         for job in [job for job in jobs.waiting() if job.id not in there]:
+            self._note_last_ticket()
             self.tables.remove_job(job.id)
             gone = job._replace(state=State.CANCELLED, finished_s=edit.at_s, reason=EDITED)
             self._tell(Note(Kind.JOB_CANCELLED, edit.at_s, EDITED), job=gone)
@@ -945,13 +950,18 @@ class StateMachine:
         return after
 
     def _make_room(self, finished: Job) -> None:
-        """Forget the oldest finished jobs that are too many or too old; note the last ticket."""
+        """Forget the oldest finished jobs that are too many or too old."""
         tables, policy = self.tables, self._policy
         kept, oldest_s = tables.jobs.finished(), (finished.finished_s or 0) - policy.keep_finished_s
         while kept and (
             len(kept) >= policy.keep_finished or (kept[0].finished_s or 0.0) < oldest_s
         ):
             tables.remove_job(kept[0].id)
+        self._note_last_ticket()
+
+    def _note_last_ticket(self) -> None:
+        """Keep the last ticket in mind before the job that has it is forgotten."""
+        tables = self.tables
         if tables.facts.last_ticket != tables.jobs.last_ticket:
             tables.put_fact(Fact("last_ticket", tables.jobs.last_ticket))
 

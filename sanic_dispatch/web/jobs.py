@@ -19,6 +19,7 @@ from sanic_dispatch.web.context import dispatcher_of, hub_of, now_s_of
 from sanic_dispatch.web.errors import problem_of
 from sanic_dispatch.web.openapi.operation import (
     JOB_ID_IN_PATH,
+    READING,
     TAKING,
     Answer,
     Body,
@@ -89,7 +90,7 @@ async def submit(request: Request) -> HTTPResponse:
     tag="jobs",
     parameters=(JOB_ID_IN_PATH,),
     answers={200: A_JOB},
-    errors=("UnknownJob", "StorageFailed"),
+    errors=("UnknownJob", *READING),
 )
 async def look_up(request: Request, job_id: str) -> HTTPResponse:
     """What has become of a job."""

@@ -16,7 +16,7 @@ from sanic_dispatch.trail import Trail
 from sanic_dispatch.web import access
 from sanic_dispatch.web.answers import json_answer
 from sanic_dispatch.web.context import queries_of
-from sanic_dispatch.web.openapi.operation import Answer, Parameter, describe, in_json
+from sanic_dispatch.web.openapi.operation import READING, Answer, Parameter, describe, in_json
 from sanic_dispatch.web.openapi.schemas import LISTED_JOB, LISTED_WORKER, STATE, STEP, ref
 
 lists = Blueprint("lists", url_prefix="/operator")
@@ -47,7 +47,7 @@ _OF_AN_OPERATOR = {"tag": "operator", "door": access.OPERATOR}
             in_json(ref("jobs"), {"jobs": [LISTED_JOB], "next": None}),
         )
     },
-    errors=("Unauthorized", "InvalidRequest", "StorageFailed"),
+    errors=("Unauthorized", "InvalidRequest", *READING),
 )  # fmt: skip
 async def list_jobs(request: Request) -> HTTPResponse:
     """Jobs by ticket: ``state`` one of the five words, ``after`` a ticket, ``limit``."""
@@ -78,7 +78,7 @@ async def list_jobs(request: Request) -> HTTPResponse:
             in_json(ref("history"), {"job": LISTED_JOB, "events": [STEP]}),
         )
     },
-    errors=("Unauthorized", "UnknownJob", "NotFound", "StorageFailed"),
+    errors=("Unauthorized", "UnknownJob", "NotFound", *READING),
 )
 async def history(request: Request, ticket: int) -> HTTPResponse:
     """What happened to the job of that ticket, step by step."""
@@ -96,7 +96,7 @@ async def history(request: Request, ticket: int) -> HTTPResponse:
     answers={
         200: Answer("The oldest first.", in_json(ref("workers"), {"workers": [LISTED_WORKER]}))
     },
-    errors=("Unauthorized", "StorageFailed"),
+    errors=("Unauthorized", *READING),
 )
 async def list_workers(request: Request) -> HTTPResponse:
     """The workers that wait, the oldest first; also those that are set aside."""

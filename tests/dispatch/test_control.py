@@ -111,6 +111,8 @@ async def test_a_doubtful_job_can_be_put_back_and_its_worker_is_looked_at(
     world.network.pending[unclear.id] = True
     await world.clock.advance(0.4 * LATE_S)
     assert await world.register(unclear) is None
+    with pytest.raises(WrongState):
+        await world.dispatcher.operator.drop(unclear.id, "out of order")
     if by_operator:
         await world.dispatcher.operator.set_aside(unclear.id, "cleaning")
         await world.dispatcher.operator.bring_back(unclear.id, "clean")

@@ -115,13 +115,12 @@ async def test_no_more_than_twenty_probes_a_second(world: World) -> None:
 def test_those_are_woken_first_that_were_not_probed_for_longest() -> None:
     """As many as there may be in a second, and not one before its time."""
     naps = {f"w{n}": float(n) for n in range(50)}
-    chosen, pause_s = to_wake(naps, 60.0, 1)
+    chosen, pause_s = to_wake(naps, 60.0)
     assert chosen == [f"w{n}" for n in range(20)]
     assert pause_s == 1.0
-    assert to_wake(naps, 60.0, 4)[0] == [f"w{n}" for n in range(5)]
-    assert to_wake({"w": 10.0}, 12.5, 1) == ([], 1.5)
-    assert to_wake({"w": 10.0}, 14.0, 1) == (["w"], 1.0)
-    assert to_wake({}, 0.0, 1) == ([], 1.0)
+    assert to_wake({"w": 10.0}, 12.5) == ([], 1.5)
+    assert to_wake({"w": 10.0}, 14.0) == (["w"], 1.0)
+    assert to_wake({}, 0.0) == ([], 1.0)
 
 
 @pytest.mark.parametrize(

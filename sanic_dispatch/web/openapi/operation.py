@@ -69,7 +69,10 @@ JOB_ID_IN_PATH = Parameter(
 )
 NOT_MODIFIED = Answer("Whoever asks has it already.")
 
-TAKING = ("ShuttingDown", "StorageFailed")
+READING = ("NotReady", "StorageFailed")
+"""What can keep anything from being read: another dispatcher has it, or nobody can say."""
+
+TAKING = ("ShuttingDown", *READING)
 """What can keep anything from being changed."""
 
 AN_OBJECT = ("UnsupportedMediaType", "InvalidJson", "InvalidRequest")

@@ -1,0 +1,44 @@
+"""The state machine, one rule at a time, where no other test of the outside sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.state_machine import Now, StateMachine
+from sanic_dispatch.core.topic import Policy
+from tests.kit.world import worker
+
+NOW = Now(1_732_412_340.0, 0.0)
+
+
+@pytest.fixture
+def machine() -> StateMachine:
+    made = StateMachine(Policy())
+    made.apply(c.Recover("5e" * 32), NOW)
+    return made
+
+
+def events_of(machine: StateMachine, command: c.Command) -> list[Event]:
+    return machine.apply(command, NOW).events
+
+
+def test_a_job_that_is_sent_at_once_is_told_with_its_worker(machine: StateMachine) -> None:
+    """A view that shows what matters to one worker learns of the job with its first event."""
+    events_of(machine, c.Register(worker("c1", "i1"), lost=False))
+    submitted, assigned = events_of(machine, c.Submit("a", b"1", is_repeatable=False))
+    assert (submitted.kind, assigned.kind) == (Kind.JOB_SUBMITTED, Kind.JOB_ASSIGNED)
+    assert submitted.worker == assigned.worker == worker("c1", "i1")._replace(place=1.0)
+
+
+def test_the_ticket_of_a_job_that_is_edited_out_is_not_given_again(machine: StateMachine) -> None:
+    """Also by the next run, which finds no job with it."""
+    events_of(machine, c.Submit("a", b"1", is_repeatable=False))
+    events_of(machine, c.ReplaceJobs([], NOW.wall_s))
+    restarted = StateMachine(Policy())
+    restarted.load([], [], list(machine.tables.facts))
+    restarted.apply(c.Recover("5e" * 32), NOW)
+    (submitted,) = events_of(restarted, c.Submit("b", b"1", is_repeatable=False))
+    assert submitted.job is not None
+    assert submitted.job.ticket == 2
