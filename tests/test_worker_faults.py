@@ -357,7 +357,7 @@ def test_a_drink_mixed_twice_is_seen() -> None:
 @pytest.mark.timeout(300)
 def test_a_forgotten_robot_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A control: where one that was set aside stays that, some robot gets nothing any more."""
-    monkeypatch.setattr(StateMachine, "_bring_back", lambda _, worker, reason="": worker)
+    monkeypatch.setattr(StateMachine, "bring_back", lambda _, worker, reason="": worker)
     with pytest.raises(AssertionError):
         look_for_trouble(500, instances_suffer=False)
 

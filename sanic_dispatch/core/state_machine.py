@@ -6,28 +6,28 @@ nobody and reads no clock. A command is applied whole or not at all, and wheneve
 applied, no waiting job and no free worker are left together (unless the topic is paused).
 
 What may be known only outside comes back as a command that names what it is about (an attempt, a
-hold, a set-aside); where that has changed meanwhile, it has no effect.
+hold, a set-aside); where that has changed meanwhile, it has no effect. Such looks are in
+``rescue``, edits of files from outside in ``edits``; what changes a job or a worker is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, nextafter
 from typing import Any, NamedTuple
 
 from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import edits, evidence, lifecycle, matching, rescue
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core import evidence, lifecycle, matching
 from sanic_dispatch.core.events import Event, Kind, Note
-from sanic_dispatch.core.evidence import Finding
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
-from sanic_dispatch.core.rules import ENDED, Fate, Registration, Step
+from sanic_dispatch.core.rules import Fate, Registration, Step
 from sanic_dispatch.core.tables import Change, Fact, Table, Tables
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.worker import Aside, Cause, Key, Worker
+from sanic_dispatch.core.worker import REPLACED, Aside, Cause, Key, Worker
 from sanic_dispatch.errors import (
     DispatchError,
     IdempotencyMismatch,
@@ -43,9 +43,6 @@ HURRY_S = 1.0
 
 LATEST = 1.2
 """By how much a timer can come late; a lease that ends before is looked at when it does."""
-
-EDITED = "the file was edited"
-REPLACED = "it came back with a new callback"
 
 
 class Now(NamedTuple):
@@ -85,20 +82,20 @@ class StateMachine:
         self.receipts = Receipts("")
         self.number = 0
         """The number of the last event."""
-        self._policy = policy
+        self.policy = policy
         self._is_open = False
         self._leases: dict[str, tuple[str, float]] = {}
         """Whose lease of which job began when: worker, monotonic seconds; not stored."""
-        self._probed: dict[str, tuple[float, float]] = {}
+        self.probed: dict[str, tuple[float, float]] = {}
         """Which workers set aside were probed when, and since when each was aside; not stored."""
-        self._hurries = 0
+        self.hurries = 0
         """How often workers set aside have come to be needed."""
-        self._is_hurrying = False
+        self.is_hurrying = False
         """Whether a ``LookForWorkers`` is to come."""
-        self._now = Now(0.0, 0.0)
-        self._request = ""
+        self.now = Now(0.0, 0.0)
+        self.request = ""
         self._events: list[Event] = []
-        self._effects: list[e.Effect] = []
+        self.effects: list[e.Effect] = []
 
     # ---- from outside
 
@@ -117,7 +114,7 @@ class StateMachine:
             tables.facts.put(fact)
         known = (job.ticket for job in read)
         tables.jobs.last_ticket = max(tables.facts.last_ticket, *known, 0)
-        arranged = list(self._arranged_jobs(read))
+        arranged = list(edits.arranged_jobs(self, read))
         tables.jobs.fill(arranged)
         for before, job in zip(read, arranged, strict=True):
             if job is not before:
@@ -134,8 +131,8 @@ class StateMachine:
 
     def apply(self, command: c.Command, now: Now) -> Applied:
         """Apply one command; where the reply is an error, nothing was changed."""
-        self._now, self._request = now, command.request
-        self._events, self._effects = [], []
+        self.now, self.request = now, command.request
+        self._events, self.effects = [], []
         number, mark = self.number, len(self.tables.changes)
         try:
             reply = _HANDLERS[type(command)](self, command)
@@ -147,13 +144,13 @@ class StateMachine:
             if not isinstance(error, DispatchError):
                 raise
             return Applied(error.with_traceback(None), [], [])
-        return Applied(reply, self._events, self._effects)
+        return Applied(reply, self._events, self.effects)
 
     def undo(self, changes: Sequence[Change], number: int) -> None:
         """Take back changes that are the last ones made, to when ``number`` was the last event."""
         self.tables.undo(changes)
         self.number = number
-        self._is_hurrying = False
+        self.is_hurrying = False
 
     def stands(self, effect: e.Effect) -> bool:
         """Whether an effect is still to be carried out: its attempt may have been settled."""
@@ -170,16 +167,16 @@ class StateMachine:
                 raise IdempotencyMismatch
             is_taken = known.state is not State.WAITING and known.hold is not None
             return Placed(known, None if is_taken else jobs.position_of(known))
-        if len(jobs.waiting()) >= self._policy.max_jobs:
-            raise QueueFull(self._policy.max_jobs)
+        if len(jobs.waiting()) >= self.policy.max_jobs:
+            raise QueueFull(self.policy.max_jobs)
         job = self._new_job(command)
-        submitted = Note(Kind.JOB_SUBMITTED, self._now.wall_s)
+        submitted = Note(Kind.JOB_SUBMITTED, self.now.wall_s)
         worker = matching.match_job(self.tables) if self._may_pair else None
         if worker is not None:
-            given = lifecycle.assign(job, worker, Way.PUT, self._now.wall_s).job
-            self._tell(submitted, job=given)  # its record after that, with its worker
+            given = lifecycle.assign(job, worker, Way.PUT, self.now.wall_s).job
+            self.tell(submitted, job=given)  # its record after that, with its worker
             return Placed(self._send(job, worker), None, is_new=True)
-        self._tell(submitted, job=job)
+        self.tell(submitted, job=job)
         self.tables.put_job(job)
         return Placed(job, jobs.position_of(job), is_new=True)
 
@@ -194,7 +191,7 @@ class StateMachine:
         ticket = jobs.last_ticket + 1
         # The ticket itself, not a float that equals it: one object less for every waiting job.
         place = ticket if ticket > jobs.last_place else nextafter(jobs.last_place, inf)
-        return Job(command.job_id, ticket, command.data, to_rfc3339(self._now.wall_s), place)
+        return Job(command.job_id, ticket, command.data, to_rfc3339(self.now.wall_s), place)
 
     # ---- workers come in
 
@@ -205,7 +202,7 @@ class StateMachine:
         if waiting is not None:
             aside = waiting.aside
             if aside and aside.cause is Cause.REFUSED and not aside.may_arrive:
-                self._bring_back(waiting)
+                self.bring_back(waiting)
             return None
         known = self.tables.jobs.at_callback(worker.id)
         if known is not None:
@@ -232,10 +229,10 @@ class StateMachine:
         if meaning is Registration.SAME_JOB:
             return self._give(job, worker)
         if meaning is Registration.DONE:
-            self._take(job, lifecycle.finish_by_return(job, self._now.wall_s))
+            self.take(job, lifecycle.finish_by_return(job, self.now.wall_s))
             return self._ask(worker)
-        self._enqueue(worker.awaiting(self._now.wall_s, job.id, lost=lost))
-        self._reunite(job.id, worker.key)
+        self._enqueue(worker.awaiting(self.now.wall_s, job.id, lost=lost))
+        self.reunite(job.id, worker.key)
         return None
 
     def _give(self, job: Job, worker: Worker) -> Job | None:
@@ -244,13 +241,13 @@ class StateMachine:
             return self._ask(worker)
         given = self._answer(job, worker)
         if job.worker and job.worker.id != worker.id:
-            self._drop(job.worker.id, REPLACED)
+            self.drop(job.worker.id, REPLACED)
         return given
 
     def _ask(self, worker: Worker) -> Job | None:
         """Answer with the oldest job, or let the worker wait."""
-        if len(self.tables.workers.free()) >= self._policy.max_workers:
-            raise QueueFull(self._policy.max_workers)
+        if len(self.tables.workers.free()) >= self.policy.max_workers:
+            raise QueueFull(self.policy.max_workers)
         may_get_one = worker.is_free and self._may_pair
         job = matching.match_worker(self.tables) if may_get_one else None
         if job is not None:
@@ -261,7 +258,7 @@ class StateMachine:
     def _enqueue(self, worker: Worker) -> None:
         worker = worker._replace(place=self.tables.workers.last_place + 1)
         self.tables.put_worker(worker)
-        self._tell(Note(Kind.WORKER_REGISTERED, self._now.wall_s), worker=worker)
+        self.tell(Note(Kind.WORKER_REGISTERED, self.now.wall_s), worker=worker)
         self._watch_worker(worker)
 
     def _held_by(self, key: Key | None) -> Job | None:
@@ -287,17 +284,10 @@ class StateMachine:
             is_held = workers.is_held(older.id)
             if is_held and older.is_awaiting:
                 continue
-            self._effects.append(e.ProbeStale(older.id, self._request))
+            self.effects.append(e.ProbeStale(older.id, self.request))
             if not is_held and (older.is_free or older.is_awaiting):
-                aside = Aside(Cause.REFUSED, self._now.wall_s, REPLACED)
-                self._change_worker(older._replace(aside=aside), Kind.WORKER_SET_ASIDE, REPLACED)
-
-    def _stale_probed(self, probed: c.StaleProbed) -> None:
-        worker = self.tables.workers.get(probed.worker_id)
-        if probed.is_pending is False:
-            self._drop(probed.worker_id, REPLACED)
-        elif probed.is_pending and worker and worker.aside and worker.aside.reason == REPLACED:
-            self._bring_back(worker)
+                aside = Aside(Cause.REFUSED, self.now.wall_s, REPLACED)
+                self.change_worker(older._replace(aside=aside), Kind.WORKER_SET_ASIDE, REPLACED)
 
     # ---- hand-overs
 
@@ -313,8 +303,8 @@ class StateMachine:
     def _send(self, job: Job, worker: Worker) -> Job:
         """Assign a job, to be sent to the worker's callback."""
         self._forget_doubt(job, worker)
-        job = self._take(job, lifecycle.assign(job, worker, Way.PUT, self._now.wall_s))
-        self._effects.append(self._put_job(job, worker))
+        job = self.take(job, lifecycle.assign(job, worker, Way.PUT, self.now.wall_s))
+        self.effects.append(self._put_job(job, worker))
         return job
 
     def _forget_doubt(self, job: Job, worker: Worker) -> None:
@@ -331,13 +321,13 @@ class StateMachine:
 
     def _put_job(self, job: Job, worker: Worker) -> e.PutJob:
         is_probed = self._has_waited_long(worker)
-        return e.PutJob(job, self.receipts.receipt(job), is_probed, self._request)
+        return e.PutJob(job, self.receipts.receipt(job), is_probed, self.request)
 
     def _answer(self, job: Job, worker: Worker) -> Job:
         """Assign a job, to be written into the answer to the worker's registration."""
-        return self._take(job, lifecycle.assign(job, worker, Way.ANSWER, self._now.wall_s))
+        return self.take(job, lifecycle.assign(job, worker, Way.ANSWER, self.now.wall_s))
 
-    def _send_again(self, job: Job, worker: Worker) -> None:
+    def send_again(self, job: Job, worker: Worker) -> None:
         """Send a job to its own worker again, or to that worker's new callback.
 
         One that got it in an answer comes to wait: it is not forgotten if it gets nothing now.
@@ -347,33 +337,33 @@ class StateMachine:
             self._enqueue(worker)
         self._send(job, worker)
         if job.worker and job.worker.id != worker.id:
-            self._drop(job.worker.id, REPLACED)
+            self.drop(job.worker.id, REPLACED)
 
     def _has_waited_long(self, worker: Worker) -> bool:
         """Whether to ask first; less than no time means that somebody has set the clock back."""
         if worker.key is None:
             return False
-        waited_s = self._now.wall_s - from_rfc3339(worker.registered_at)
-        return not 0 <= waited_s < self._policy.probe_after_s
+        waited_s = self.now.wall_s - from_rfc3339(worker.registered_at)
+        return not 0 <= waited_s < self.policy.probe_after_s
 
     def _accepted(self, came: c.DeliveryAccepted) -> None:
         if job := self._attempt(came.job_id, came.attempt):
-            self._settle(job, lifecycle.accept(job, self._policy, self._now.wall_s))
+            self.settle(job, lifecycle.accept(job, self.policy, self.now.wall_s))
 
     def _refused(self, came: c.DeliveryRefused) -> None:
         if job := self._attempt(came.job_id, came.attempt):
             step = lifecycle.refuse(
-                job, self._policy, self._now.wall_s, came.reason, blames_job=came.blames_job
+                job, self.policy, self.now.wall_s, came.reason, blames_job=came.blames_job
             )
-            self._settle(job, step)
+            self.settle(job, step)
 
     def _unknown(self, came: c.DeliveryUnknown) -> None:
         if job := self._attempt(came.job_id, came.attempt):
-            self._settle(job, lifecycle.doubt(job, self._policy, self._now.wall_s, came.reason))
+            self.settle(job, lifecycle.doubt(job, self.policy, self.now.wall_s, came.reason))
 
     def _answer_written(self, came: c.AnswerWritten) -> None:
         if job := self._attempt(came.job_id, came.attempt):
-            self._settle(job, lifecycle.accept(job, self._policy, self._now.wall_s))
+            self.settle(job, lifecycle.accept(job, self.policy, self.now.wall_s))
 
     def _answer_lost(self, came: c.AnswerLost) -> None:
         job = self._attempt(came.job_id, came.attempt)
@@ -381,9 +371,9 @@ class StateMachine:
             return
         reason = f"the connection broke {'during' if came.began else 'before'} the answer"
         if came.began:
-            self._settle(job, lifecycle.doubt(job, self._policy, self._now.wall_s, reason))
+            self.settle(job, lifecycle.doubt(job, self.policy, self.now.wall_s, reason))
         else:
-            self._settle(job, lifecycle.release(job, self._now.wall_s, reason))
+            self.settle(job, lifecycle.release(job, self.now.wall_s, reason))
 
     def _attempt(self, job_id: str, attempt: int) -> Job | None:
         """The job, if this attempt is still the one under way."""
@@ -392,10 +382,10 @@ class StateMachine:
             return None
         return job if job.hold and job.hold.stage is Stage.UNDER_WAY else None
 
-    def _settle(self, job: Job, step: Step) -> None:
-        self._take(job, step)
+    def settle(self, job: Job, step: Step) -> None:
+        self.take(job, step)
         if job.hold is not None:
-            self._reunite(job.id, job.hold.worker.key)
+            self.reunite(job.id, job.hold.worker.key)
 
     # ---- reports of the holder
 
@@ -407,7 +397,7 @@ class StateMachine:
     def _fail(self, report: c.Fail) -> Placed:
         def decide(job: Job, now_s: float) -> Step:
             if report.retry:
-                return lifecycle.retry(job, self._policy, now_s, report.reason)
+                return lifecycle.retry(job, self.policy, now_s, report.reason)
             return lifecycle.fail(job, now_s, report.reason)
 
         return self._report(report, State.FAILED, decide)
@@ -423,7 +413,7 @@ class StateMachine:
         if not self._is_of_holder(report.proof, job):
             raise NotTheHolder(job.state)
         if job.state is not reached:
-            job = self._take(job, decide(job, self._now.wall_s))
+            job = self.take(job, decide(job, self.now.wall_s))
         return self._placed(job)
 
     def _is_of_holder(self, proof: Proof, job: Job) -> bool:
@@ -442,9 +432,9 @@ class StateMachine:
         known = jobs.get(refused.job_id)
         meant = [known] if known else jobs.of_instance(instance) if instance else []
         for job in meant:
-            step = lifecycle.refuse_report(job, self._now.wall_s, refused.reason)
+            step = lifecycle.refuse_report(job, self.now.wall_s, refused.reason)
             if step is not None:
-                self._take(job, step)
+                self.take(job, step)
 
     # ---- acts of the operator
 
@@ -463,34 +453,34 @@ class StateMachine:
     def _act(self, act: c.Cancel | c.PutBack | c.MoveToFront, decide: Decide) -> Placed:
         """Do what an operator says; the job keeps why, its event says who too."""
         job = self._find(act.job_id)
-        step = decide(job, self._now.wall_s)
+        step = decide(job, self.now.wall_s)
         note = step.note._replace(reason=said(act.who, step.note.reason))
-        return self._placed(self._take(job, step._replace(note=note)))
+        return self._placed(self.take(job, step._replace(note=note)))
 
     def _set_aside(self, act: c.SetAside) -> Worker:
         worker = self._waiting_worker(act.worker_id, "set its worker aside")
-        aside = worker.sidelined(self._now.wall_s, act.reason)
-        return self._change_worker(aside, Kind.WORKER_SET_ASIDE, act.reason)
+        aside = worker.sidelined(self.now.wall_s, act.reason)
+        return self.change_worker(aside, Kind.WORKER_SET_ASIDE, act.reason)
 
     def _act_bring_back(self, act: c.BringBack) -> Worker:
         self._check_has_no_job(act.worker_id, "bring its worker back")
         worker = self._waiting_worker(act.worker_id, "bring its worker back")
-        if self._may_get_one_late(worker):  # it comes back once it is seen waiting
-            return self._change_worker(worker.looked_at(), Kind.WORKER_SET_ASIDE, act.reason)
-        return self._bring_back(worker, act.reason) if worker.aside else worker
+        if rescue.may_get_one_late(self, worker):  # it comes back once it is seen waiting
+            return self.change_worker(worker.looked_at(), Kind.WORKER_SET_ASIDE, act.reason)
+        return self.bring_back(worker, act.reason) if worker.aside else worker
 
     def _act_drop(self, act: c.DropWorker) -> None:
         worker = self._waiting_worker(act.worker_id, "drop its worker")
-        if self._may_get_one_late(worker):
+        if rescue.may_get_one_late(self, worker):
             raise WrongState("drop its worker", State.ASSIGNED)
-        self._drop(worker.id, act.reason)
+        self.drop(worker.id, act.reason)
 
     def _pause(self, act: c.Pause) -> None:
         if self.tables.facts.paused is act.paused:
             return
         self.tables.put_fact(Fact("paused", act.paused))
         kind = Kind.DISPATCH_PAUSED if act.paused else Kind.DISPATCH_RESUMED
-        self._tell(Note(kind, self._now.wall_s, act.reason))
+        self.tell(Note(kind, self.now.wall_s, act.reason))
 
     def _waiting_worker(self, worker_id: str, act: str) -> Worker:
         """The worker; not one that says it lost a job, while that is held: it is the proof."""
@@ -508,256 +498,40 @@ class StateMachine:
         if job and job.worker and job.worker.id == worker_id and job.state is State.ASSIGNED:
             raise WrongState(act, job.state)
 
-    # ---- workers that were set aside
-
-    def _look_at_worker(self, look: c.LookAtWorker) -> None:
-        """Find out whether a worker that was set aside can be used again."""
-        worker = self._still_aside(look)
-        if worker is None:
-            return
-        if self._is_hurrying and not look.is_extra and self._was_just_looked_at(look):
-            self._look_later(look)
-            return
-        self._probed[worker.id] = look.aside.since_s, self._now.monotonic_s
-        if worker.is_awaiting:
-            self._reunite(look.aside.job_id, worker.key)
-            self._look_later(look)
-        elif worker.key is None:
-            self._look_at_unknown(worker, look)
-        else:
-            self._effects.append(e.ProbeWorker(look, worker, self._request))
-
-    def _look_at_unknown(self, worker: Worker, look: c.LookAtWorker) -> None:
-        """Use a worker whose callback cannot be probed, if needed; drop it after max_attempts."""
-        if worker.refusals >= self._policy.max_attempts:
-            self._drop(worker.id, "it refused too often")
-        elif self._needs_workers:
-            self._bring_back(worker)
-        else:
-            self._look_later(look)
-
-    def _worker_probed(self, probed: c.WorkerProbed) -> None:
-        look, worker = probed.look, self._still_aside(probed.look)
-        if worker is None:
-            return
-        state = probed.instance_state
-        if state in ENDED:  # also where another instance has its number, and its callback
-            self._drop(worker.id, f"its process instance is {state}")
-        elif probed.is_pending:
-            if look.looks == 0:
-                self._blame(look.aside.job_id)
-            self._bring_back(worker)
-        elif self._now.monotonic_s - look.since_s > self._policy.worker_patience_s:
-            self._drop(worker.id, "it was not seen for too long")
-        else:
-            why = evidence.why_aside(probed.is_pending, state)
-            if why and (known := worker.aside_because(why)):
-                self._put_worker(known, Kind.WORKER_SET_ASIDE, why)
-            self._look_later(look)
+    # ---- when to look at workers that are set aside
 
     @property
-    def _needs_workers(self) -> bool:
+    def needs_workers(self) -> bool:
         """Whether jobs wait and no worker is free."""
         return self.tables.jobs.first() is not None and self.tables.workers.first() is None
 
     def _hurry(self) -> None:
         """Have workers set aside looked at sooner while they are needed."""
-        if self.tables.workers.aside() and not self._is_hurrying and self._needs_workers:
-            self._is_hurrying = True
-            self._hurries += 1
-            look = c.LookForWorkers(self._hurries)
-            self._effects.append(e.StartTimer(look, HURRY_S, is_spread=False))
+        if self.tables.workers.aside() and not self.is_hurrying and self.needs_workers:
+            self.is_hurrying = True
+            self.hurries += 1
+            look = c.LookForWorkers(self.hurries)
+            self.effects.append(e.StartTimer(look, HURRY_S, is_spread=False))
 
-    def _look_for_workers(self, look: c.LookForWorkers) -> None:
-        """Look at workers set aside that were not for some seconds, unless none is needed."""
-        if look.number != self._hurries:
-            return  # an undo has let another one begin
-        self._is_hurrying = False
-        aside = self.tables.workers.aside()
-        if not aside or not self._needs_workers:
-            return
-        naps = {
-            worker.id: self._last_look_s(worker)
-            for worker in aside.values()
-            if not self._may_get_one_late(worker)
-        }
-        due, pause_s = evidence.to_wake(naps, self._now.monotonic_s)
-        for worker_id in due:
-            worker = self.tables.workers.get(worker_id)
-            if worker is not None and worker.aside is not None:
-                self._look_at_worker(self._extra_look(worker, worker.aside))
-        self._is_hurrying = True
-        self._effects.append(e.StartTimer(look, pause_s, is_spread=False))
-
-    def _was_just_looked_at(self, look: c.LookAtWorker) -> bool:
-        """Whether a look that came since the worker is needed stands for this one."""
-        since_s, probed_s = self._probed.get(look.worker_id, (0.0, 0.0))
-        is_recent = self._now.monotonic_s - probed_s < evidence.UNPROBED_S
-        return since_s == look.aside.since_s and is_recent
-
-    def _last_look_s(self, worker: Worker) -> float:
-        """When a worker set aside was looked at last, or set aside (monotonic)."""
-        assert worker.aside
-        since_s, probed_s = self._probed.get(worker.id, (0.0, 0.0))
-        return probed_s if since_s == worker.aside.since_s else self._aside_since_s(worker.aside)
-
-    def _may_get_one_late(self, worker: Worker) -> bool:
-        """Whether a job that was sent to it may still arrive: it was not looked at since."""
-        aside = worker.aside
-        if aside is None or not aside.may_arrive or self._was_looked_at(worker.id, aside):
-            return False
-        return self._now.monotonic_s - self._aside_since_s(aside) < evidence.LATE_S
-
-    def _was_looked_at(self, worker_id: str, aside: Aside) -> bool:
-        return self._probed.get(worker_id, (0.0, 0.0))[0] == aside.since_s
-
-    def _extra_look(self, worker: Worker, aside: Aside) -> c.LookAtWorker:
-        looks = 1 if self._was_looked_at(worker.id, aside) else 0
-        return c.LookAtWorker(worker.id, aside, looks, self._aside_since_s(aside), is_extra=True)
-
-    def _aside_since_s(self, aside: Aside) -> float:
+    def aside_since_s(self, aside: Aside) -> float:
         """Return when the worker was set aside, in monotonic seconds, as far as can be told."""
-        return self._now.monotonic_s - max(self._now.wall_s - aside.since_s, 0.0)
-
-    def _blame(self, job_id: str) -> None:
-        """Count a refusal by a worker that waits all the same, right after, against the job.
-
-        One that waits only later was stopped meanwhile, which is no fault of the job.
-        """
-        job = self.tables.jobs.get(job_id)
-        if job is not None and not job.state.is_final:
-            reason = "refused by a worker that waits"
-            self._take(job, lifecycle.blame(job, self._policy, self._now.wall_s, reason))
-
-    def _still_aside(self, look: c.LookAtWorker) -> Worker | None:
-        """The worker, if it is set aside still; the reason may be known better meanwhile."""
-        worker = self.tables.workers.get(look.worker_id)
-        if worker is None or worker.aside is None:
-            return None
-        before, now = look.aside, worker.aside
-        is_same = (before.cause, before.since_s) == (now.cause, now.since_s)
-        return worker if is_same else None
+        return self.now.monotonic_s - max(self.now.wall_s - aside.since_s, 0.0)
 
     def _watch_worker(self, worker: Worker) -> None:
         """Begin to look at a worker that is set aside, unless an operator did that."""
         aside = worker.aside
         if aside is None or aside.cause is Cause.OPERATOR:
-            self._probed.pop(worker.id, None)
+            self.probed.pop(worker.id, None)
             return
-        look = c.LookAtWorker(worker.id, aside, 0, self._aside_since_s(aside))
+        look = c.LookAtWorker(worker.id, aside, 0, self.aside_since_s(aside))
         after_s = evidence.growing_s(worker.refusals - 1)
         if aside.may_arrive:
             after_s = max(after_s, evidence.LATE_S)
-        self._effects.append(e.StartTimer(look, after_s))
+        self.effects.append(e.StartTimer(look, after_s))
 
-    def _look_later(self, look: c.LookAtWorker) -> None:
-        worker = None if look.is_extra else self._still_aside(look)
-        if worker is not None:
-            looks = look.looks + 1
-            after_s = evidence.growing_s(worker.refusals - 1 + looks)
-            self._effects.append(e.StartTimer(look._replace(looks=looks), after_s))
+    # ---- jobs that are held, and when to look at them
 
-    # ---- jobs that are held
-
-    def _look_at_job(self, look: c.LookAtJob) -> None:
-        """See the lease end, and have the holder asked what has become of the job."""
-        job, hold = self._still_held(look), look.hold
-        if job is None:
-            return
-        is_over = self._left_of_lease_s(look) <= 0
-        is_unchecked = evidence.is_to_be_checked(hold) and not look.is_used
-        if is_over and not (is_unchecked or hold.unused):
-            self._take(job, lifecycle.end_lease(job, self._now.wall_s))
-        elif hold.stage is Stage.IN_DOUBT:
-            self._look_into_doubt(job, look, is_timed=True)
-        else:
-            held_s = self._now.monotonic_s - look.since_s
-            is_due = is_unchecked and held_s >= self._policy.unconsumed_after_s
-            self._effects.append(e.ProbeHold(look, is_due or is_over, True, self._request))
-
-    def _look_into_doubt(self, job: Job, look: c.LookAtJob, *, is_timed: bool) -> None:
-        """A worker that says that it never got the job gets it; else its engine is asked."""
-        successor = self._successor(look.hold.worker.key, job)
-        if successor and successor.is_lost:
-            self._send_again(job, successor)
-        else:
-            first_s = look.first_look_s
-            look = look._replace(first_look_s=self._now.monotonic_s if first_s is None else first_s)
-            self._effects.append(e.ProbeHold(look, True, is_timed, self._request))
-
-    def _hold_probed(self, probed: c.HoldProbed) -> None:
-        """Apply what a probe found out about a job that is held; evidence says what it proves."""
-        look, found, job = probed.look, probed.found, self._still_held(probed.look)
-        if job is None:
-            return
-        if self._left_of_lease_s(look) <= 0:
-            is_unused = evidence.after_taking(found) is Finding.UNUSED
-            self._take(job, lifecycle.end_lease(job, self._now.wall_s, is_unused=is_unused))
-            return
-        if look.hold.stage is Stage.IN_DOUBT:
-            is_settled = self._settle_doubt(job, probed)
-        else:
-            is_settled, look = self._settle_use(job, probed)
-        if not is_settled and not self._end_with_instance(job, probed) and probed.is_timed:
-            self._watch_job(look._replace(looks=look.looks + 1))
-
-    def _settle_doubt(self, job: Job, probed: c.HoldProbed) -> bool:
-        """Do what was found out about a job in doubt; False where that is nothing yet."""
-        look, now_s, first_s = probed.look, self._now.monotonic_s, probed.look.first_look_s
-        successor = self._successor(look.hold.worker.key, job)
-        if successor and successor.is_lost:
-            self._send_again(job, successor)
-            return True
-        finding = evidence.in_doubt(
-            look.hold,
-            probed.found,
-            came_back=successor is not None,
-            held_s=now_s - look.since_s,
-            unclear_s=0.0 if first_s is None else now_s - first_s,
-            policy=self._policy,
-        )
-        if finding is Finding.SEND_AGAIN:
-            if successor:
-                self._bring_back(successor)
-            self._send_again(job, look.hold.worker)
-        elif finding is Finding.SEND_TO_SUCCESSOR and successor:
-            self._send_again(job, successor)
-        elif finding is Finding.USED:
-            self._settle(job, lifecycle.accept(job, self._policy, self._now.wall_s))
-        elif finding is Finding.UNUSED:
-            self._take(job, lifecycle.find_unused(job, self._now.wall_s))
-        else:
-            return False
-        return True
-
-    def _settle_use(self, job: Job, probed: c.HoldProbed) -> tuple[bool, c.LookAtJob]:
-        """See whether a worker that took a job has used its callback up, or has lost the job."""
-        look = probed.look
-        is_unchecked = evidence.is_to_be_checked(look.hold) and not look.is_used
-        if not is_unchecked or probed.found.pending is None:
-            return False, look
-        finding = evidence.after_taking(probed.found)
-        if finding is Finding.UNUSED:
-            self._take(job, lifecycle.find_unused(job, self._now.wall_s))
-            return True, look
-        return False, look._replace(is_used=finding is Finding.USED)
-
-    def _end_with_instance(self, job: Job, probed: c.HoldProbed) -> bool:
-        """Finish a job whose process instance has ended: nobody will ever report it."""
-        found, hold, held_s = probed.found, job.hold, self._now.monotonic_s - probed.look.since_s
-        state = found.after if found.after in ENDED else found.before
-        if state is None or state not in ENDED or hold is None:
-            return False
-        finding = evidence.of_ended(hold, state, found.pending, held_s, self._policy)
-        if finding is Finding.WAIT:
-            return False
-        is_unused = finding is Finding.UNUSED
-        self._take(
-            job, lifecycle.end_with_instance(job, state, self._now.wall_s, is_unused=is_unused)
-        )
-        return True
-
-    def _reunite(self, job_id: str, key: Key | None) -> None:
+    def reunite(self, job_id: str, key: Key | None) -> None:
         """See to a worker that has come back with a new callback while its job was unsettled.
 
         The job is confirmed: it is done, or sent again to a worker that never got it. In doubt: it
@@ -769,75 +543,70 @@ class StateMachine:
         if job is None:
             self._free_awaiting(job_id, key)
             return
-        successor = self._successor(key, job)
+        successor = self.successor(key, job)
         if successor is None or _is_at(job, Stage.UNDER_WAY):
             return
         if _is_at(job, Stage.IN_DOUBT):
-            self._look_into_doubt(job, self._new_look(job), is_timed=False)
+            rescue.look_into_doubt(self, job, self._new_look(job), is_timed=False)
             return
         if _is_at(job, Stage.CONFIRMED) and job.worker and job.worker.key == key:
             if successor.is_lost:
-                self._send_again(job, successor)
+                self.send_again(job, successor)
                 return
-            self._take(job, lifecycle.finish_by_return(job, self._now.wall_s))
-        self._bring_back(successor)
+            self.take(job, lifecycle.finish_by_return(job, self.now.wall_s))
+        self.bring_back(successor)
 
     def _free_awaiting(self, job_id: str, key: Key) -> None:
         """The job is not kept any more: nothing is left to be settled."""
         for worker in self.tables.workers.of_key(key):
             if worker.awaits(job_id):
-                self._bring_back(worker)
+                self.bring_back(worker)
 
-    def _successor(self, key: Key | None, job: Job) -> Worker | None:
+    def successor(self, key: Key | None, job: Job) -> Worker | None:
         """The new callback of the key that has, or had, the job, if it has come back already."""
         for worker in self.tables.workers.of_key(key):
             if worker.awaits(job.id) and not (job.worker and job.worker.id == worker.id):
                 return worker
         return None
 
-    def _still_held(self, look: c.LookAtJob) -> Job | None:
-        """The job, if it is held still as it was."""
-        job = self.tables.jobs.get(look.job_id)
-        is_assigned = job is not None and job.state is State.ASSIGNED
-        return job if job and is_assigned and evidence.is_same(look.hold, job.hold) else None
-
     def _watch_hold(self, job: Job) -> None:
         """Begin to look after a job that has come to be held otherwise than before."""
         if job.state is not State.ASSIGNED:
             self._leases.pop(job.id, None)
         elif job.hold and job.hold.stage is not Stage.UNDER_WAY:
-            self._watch_job(self._new_look(job))
+            self.watch_job(self._new_look(job))
 
     def _new_look(self, job: Job) -> c.LookAtJob:
         """The first look at a hold; a job that its worker lost and got again keeps its lease."""
-        hold, now_s = job.hold, self._now.monotonic_s
+        hold, now_s = job.hold, self.now.monotonic_s
         assert hold
         holder, leased_s = self._leases.get(job.id, ("", now_s))
         if not hold.unused or holder != hold.worker.id:
             leased_s = now_s
-        if self._policy.lease_s is not None:
+        if self.policy.lease_s is not None:
             self._leases[job.id] = hold.worker.id, leased_s
         return c.LookAtJob(job.id, hold, 0, now_s, leased_s)
 
-    def _watch_job(self, look: c.LookAtJob) -> None:
+    def watch_job(self, look: c.LookAtJob) -> None:
         """Look at the job again in a while, or when its lease ends."""
         hold = look.hold
         is_confirmed = hold.stage is Stage.CONFIRMED
-        held_s = self._now.monotonic_s - look.since_s
-        interval_s = self._policy.instance_interval_s
-        next_s = evidence.next_look_s(hold, look.looks, held_s, self._policy, interval_s)
+        held_s = self.now.monotonic_s - look.since_s
+        interval_s = self.policy.instance_interval_s
+        next_s = evidence.next_look_s(hold, look.looks, held_s, self.policy, interval_s)
         if is_confirmed and not (hold.worker.instance_url or evidence.is_to_be_checked(hold)):
             next_s = inf
-        left_s = self._left_of_lease_s(look)
+        left_s = self.left_of_lease_s(look)
         if left_s <= next_s * LATEST:
             if left_s < inf:
-                self._effects.append(e.StartTimer(look, max(left_s, 0.0), is_spread=False))
+                self.effects.append(e.StartTimer(look, max(left_s, 0.0), is_spread=False))
         else:
-            self._effects.append(e.StartTimer(look, next_s, is_spread=not is_confirmed))
+            self.effects.append(e.StartTimer(look, next_s, is_spread=not is_confirmed))
 
-    def _left_of_lease_s(self, look: c.LookAtJob) -> float:
-        lease_s = self._policy.lease_s
-        return inf if lease_s is None else look.leased_s + lease_s - self._now.monotonic_s
+    def left_of_lease_s(self, look: c.LookAtJob) -> float:
+        """How long the lease of a job still is; infinite where there are none."""
+        lease_s = self.policy.lease_s
+        return inf if lease_s is None else look.leased_s + lease_s - self.now.monotonic_s
 
     # ---- the life of the service
 
@@ -851,9 +620,9 @@ class StateMachine:
         for job in (*held, *tables.jobs.finished()):
             self._remove_used(job)
         for job in held:
-            step = lifecycle.restart(job, self._policy, self._now.wall_s)
+            step = lifecycle.restart(job, self.policy, self.now.wall_s)
             if step is not None:
-                self._settle(job, step)
+                self.settle(job, step)
             else:
                 self._watch_hold(job)
         for worker in tables.workers:
@@ -871,78 +640,16 @@ class StateMachine:
     def _close(self, _: c.Close) -> None:
         self._is_open = False
 
-    def _replace_jobs(self, edit: c.ReplaceJobs) -> None:
-        """Take over an edit of the file; what is held stays as it is, whatever was written."""
-        jobs = self.tables.jobs
-        queued = {job.id: job for job in (*jobs.assigned(), *jobs.waiting())}
-        arranged = list(self._arranged_jobs(edit.jobs))
-        there = {job.id for job in arranged}
-        for job in [job for job in jobs.waiting() if job.id not in there]:
-            self._note_last_ticket()
-            self.tables.remove_job(job.id)
-            gone = job._replace(state=State.CANCELLED, finished_s=edit.at_s, reason=EDITED)
-            self._tell(Note(Kind.JOB_CANCELLED, edit.at_s, EDITED), job=gone)
-        for job in arranged:
-            before = queued.get(job.id)
-            if before != job:
-                self.tables.put_job(job)
-                kind = Kind.JOB_MOVED if before else Kind.JOB_SUBMITTED
-                self._tell(Note(kind, edit.at_s, EDITED), job=job)
-
-    def _replace_workers(self, edit: c.ReplaceWorkers) -> None:
-        """The same for the file of workers."""
-        workers = self.tables.workers
-        there = {worker.id for worker in edit.workers}
-        for worker in [worker for worker in workers if worker.id not in there]:
-            if not workers.is_held(worker.id):
-                self._drop(worker.id, EDITED)
-        last = -inf
-        for read in edit.workers:
-            before = workers.get(read.id)
-            if before is not None and workers.is_held(read.id):
-                last = max(last, before.place)
-                continue
-            place = before.place if before else workers.last_place + 1
-            last = place if place > last else nextafter(last, inf)
-            worker = read._replace(place=last)
-            if before != worker:
-                kind = Kind.WORKER_CAME_BACK if before else Kind.WORKER_REGISTERED
-                self._change_worker(worker, kind, EDITED)
-
-    def _arranged_jobs(self, read: Iterable[Job]) -> Iterator[Job]:
-        """Number jobs that have no ticket, and give places that agree with the order.
-
-        A job that a worker has is taken as it is in the table; one that is known keeps its place
-        where that is behind the one before.
-        """
-        jobs, last = self.tables.jobs, -inf
-        for job in read:
-            known = jobs.get(job.id)
-            if known is not None and known.state is State.ASSIGNED:
-                last = max(last, known.place)
-                yield known
-                continue
-            if not job.ticket:
-                jobs.last_ticket += 0 if known else 1
-                job = job.numbered(known.ticket if known else jobs.last_ticket)
-            if known is not None:
-                job = job._replace(place=known.place)
-            if not job.state.is_final:
-                if job.place <= last:
-                    job = job._replace(place=nextafter(last, inf))
-                last = job.place
-            yield job
-
     # ---- changes
 
-    def _take(self, job: Job, step: Step) -> Job:
+    def take(self, job: Job, step: Step) -> Job:
         """Take a step of a job's life: store it, tell it, and let its worker go where it says."""
         after = step.job
         if after.state in FINAL:
             self._make_room(after)
             self._leases.pop(after.id, None)
         self.tables.put_job(after)
-        self._tell(step.note, job=after)
+        self.tell(step.note, job=after)
         if job.hold is not None:
             self._move_worker(job, job.hold.worker, step)
         if after.hold is not job.hold and not evidence.is_same(job.hold, after.hold):
@@ -951,15 +658,15 @@ class StateMachine:
 
     def _make_room(self, finished: Job) -> None:
         """Forget the oldest finished jobs that are too many or too old."""
-        tables, policy = self.tables, self._policy
+        tables, policy = self.tables, self.policy
         kept, oldest_s = tables.jobs.finished(), (finished.finished_s or 0) - policy.keep_finished_s
         while kept and (
             len(kept) >= policy.keep_finished or (kept[0].finished_s or 0.0) < oldest_s
         ):
             tables.remove_job(kept[0].id)
-        self._note_last_ticket()
+        self.note_last_ticket()
 
-    def _note_last_ticket(self) -> None:
+    def note_last_ticket(self) -> None:
         """Keep the last ticket in mind before the job that has it is forgotten."""
         tables = self.tables
         if tables.facts.last_ticket != tables.jobs.last_ticket:
@@ -973,46 +680,49 @@ class StateMachine:
         if step.fate is Fate.REJOINS and worker is None:
             place = self.tables.workers.last_place + 1
             back = holder.refused(step.note.reason, step.note.at_s, "")._replace(place=place)
-            self._change_worker(back, Kind.WORKER_SET_ASIDE, step.note.reason)
+            self.change_worker(back, Kind.WORKER_SET_ASIDE, step.note.reason)
         if worker is None or step.fate is Fate.REJOINS:
             return
         if step.fate is Fate.USED:
             self.tables.remove_worker(worker.callback_url)
-            self._probed.pop(worker.callback_url, None)
-            self._tell(Note(Kind.WORKER_USED, self._now.wall_s), worker=worker)
+            self.probed.pop(worker.callback_url, None)
+            self.tell(Note(Kind.WORKER_USED, self.now.wall_s), worker=worker)
         elif worker.aside is None or worker.aside.cause is not Cause.OPERATOR:
             reason, is_unclear = step.note.reason, step.fate is Fate.UNCLEAR
             job_id = job.id if is_unclear or step.fate is Fate.ASIDE else ""
             refused = worker.refused(reason, step.note.at_s, job_id, may_arrive=is_unclear)
-            self._change_worker(refused, Kind.WORKER_SET_ASIDE, reason)
+            self.change_worker(refused, Kind.WORKER_SET_ASIDE, reason)
 
-    def _bring_back(self, worker: Worker, reason: str = "") -> Worker:
+    def bring_back(self, worker: Worker, reason: str = "") -> Worker:
         """Let a worker that was set aside be used again, at its old place."""
-        return self._change_worker(worker.back(), Kind.WORKER_CAME_BACK, reason)
+        return self.change_worker(worker.back(), Kind.WORKER_CAME_BACK, reason)
 
-    def _drop(self, worker_id: str, reason: str) -> None:
+    def drop(self, worker_id: str, reason: str) -> None:
         """Forget a worker, if it is there."""
         worker = self.tables.workers.get(worker_id)
         if worker is not None:
             self.tables.remove_worker(worker_id)
-            self._probed.pop(worker_id, None)
-            self._tell(Note(Kind.WORKER_DROPPED, self._now.wall_s, reason), worker=worker)
+            self.probed.pop(worker_id, None)
+            self.tell(Note(Kind.WORKER_DROPPED, self.now.wall_s, reason), worker=worker)
 
-    def _change_worker(self, worker: Worker, kind: Kind, reason: str) -> Worker:
-        self._put_worker(worker, kind, reason)
+    def change_worker(self, worker: Worker, kind: Kind, reason: str) -> Worker:
+        """Add or replace a worker, tell it, and begin to look at it if it is set aside."""
+        self.put_worker(worker, kind, reason)
         self._watch_worker(worker)
         return worker
 
-    def _put_worker(self, worker: Worker, kind: Kind, reason: str) -> None:
+    def put_worker(self, worker: Worker, kind: Kind, reason: str) -> None:
+        """Add or replace a worker, and tell it."""
         self.tables.put_worker(worker)
-        self._tell(Note(kind, self._now.wall_s, reason), worker=worker)
+        self.tell(Note(kind, self.now.wall_s, reason), worker=worker)
 
-    def _tell(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
+    def tell(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
+        """Add an event; one of a job has the worker that holds it."""
         if job is not None:
             worker = job.hold.worker if job.hold else None
         self.number += 1
         self._events.append(
-            Event(self.number, note.kind, note.at_s, job, worker, note.reason, self._request)
+            Event(self.number, note.kind, note.at_s, job, worker, note.reason, self.request)
         )
 
     def _find(self, job_id: str) -> Job:
@@ -1060,14 +770,14 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.DeliveryUnknown: StateMachine._unknown,
     c.AnswerWritten: StateMachine._answer_written,
     c.AnswerLost: StateMachine._answer_lost,
-    c.LookAtWorker: StateMachine._look_at_worker,
-    c.LookForWorkers: StateMachine._look_for_workers,
-    c.LookAtJob: StateMachine._look_at_job,
-    c.WorkerProbed: StateMachine._worker_probed,
-    c.StaleProbed: StateMachine._stale_probed,
-    c.HoldProbed: StateMachine._hold_probed,
+    c.LookAtWorker: rescue.look_at_worker,
+    c.LookForWorkers: rescue.look_for_workers,
+    c.LookAtJob: rescue.look_at_job,
+    c.WorkerProbed: rescue.worker_probed,
+    c.StaleProbed: rescue.stale_probed,
+    c.HoldProbed: rescue.hold_probed,
     c.Recover: StateMachine._recover,
     c.Close: StateMachine._close,
-    c.ReplaceJobs: StateMachine._replace_jobs,
-    c.ReplaceWorkers: StateMachine._replace_workers,
+    c.ReplaceJobs: edits.replace_jobs,
+    c.ReplaceWorkers: edits.replace_workers,
 }

@@ -28,6 +28,10 @@ class Cause(StrEnum):
     """An operator set it aside: only an operator brings it back."""
 
 
+REPLACED = "it came back with a new callback"
+"""Why an older callback of a worker is set aside, or dropped."""
+
+
 class Aside(NamedTuple):
     """Why a worker gets no job although it is still in the queue, and since when (Unix seconds).
 

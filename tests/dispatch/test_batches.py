@@ -140,7 +140,7 @@ async def test_what_is_remembered_besides_the_tables_goes_with_its_subject() -> 
         await world.register(worker("c2", "i2"))
         await world.register(worker("c3", "i2"))
         machine = world.dispatcher._machine
-        assert (machine._leases, machine._probed) == ({}, {})
+        assert (machine._leases, machine.probed) == ({}, {})
 
 
 async def test_a_store_that_is_loaded_again_takes_batches_from_one_on(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ async def test_one_that_fails_stops_no_other(world: World, monkeypatch: pytest.M
 async def test_a_refusal_leaves_no_garbage(world: World, key: str | None) -> None:
     """What was sent is let go of at once: the garbage collector comes by seldom."""
     await world.dispatcher.submit(b"1", key)
-    world.dispatcher._machine._policy = Policy(max_jobs=1)
+    world.dispatcher._machine.policy = Policy(max_jobs=1)
     for _ in range(2):  # the first one may leave what is made only once
         gc.collect()
         gc.disable()

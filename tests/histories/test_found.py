@@ -159,7 +159,7 @@ async def test_a_callback_gets_one_put_at_a_time() -> None:
     await world.dispatcher.operator.put_back(job.id, "by hand")
     await world.dispatcher.operator.cancel(job.id, "nobody wants it")
     submitting.append(asyncio.create_task(world.submit("two")))
-    await world.clock.advance(5)
+    await world.clock.advance(2 * evidence.LATE_S)
     assert world.delivered == ["one"]
     late.set_result(Refused("answered 503"))
     await world.clock.advance(1)
@@ -204,7 +204,8 @@ async def test_a_job_whose_lease_ended_in_doubt_is_not_done_by_the_next_one() ->
     await world.dispatcher.operator.pause("a break")
     second = (await world.submit("two")).job
     await world.dispatcher.operator.move_to_front(second.id, "vip")
-    await world.dispatcher.operator.bring_back(robot.id, "it waits")
+    world.network.pending[robot.id] = True
+    await world.clock.advance(2 * evidence.LATE_S)
     await world.dispatcher.operator.resume("on it goes")
     await world.quiet()
     assert world.delivered == ["one", "two"]
@@ -227,7 +228,7 @@ async def test_a_worker_that_is_sent_its_job_again_waits() -> None:
     assert await world.dispatcher.register(robot) is None
     await world.dispatcher.operator.put_back(job.id, "by hand")
     await world.dispatcher.operator.cancel(job.id, "nobody wants it")
-    await world.clock.advance(2)
+    await world.clock.advance(2 * evidence.LATE_S)
     assert [each.id for each in world.free_workers()] == [robot.id]
 
 

@@ -1,0 +1,84 @@
+"""Edits: what somebody has changed in ``jobs.json`` or ``workers.json`` is taken over.
+
+These rules are functions over the state machine, like ``rescue``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from math import inf, nextafter
+from typing import TYPE_CHECKING
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core.events import Kind, Note
+from sanic_dispatch.core.job import Job, State
+
+if TYPE_CHECKING:
+    from sanic_dispatch.core.state_machine import StateMachine
+
+EDITED = "the file was edited"
+
+
+def replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
+    """Take over an edit of the file; what is held stays as it is, whatever was written."""
+    jobs = machine.tables.jobs
+    queued = {job.id: job for job in (*jobs.assigned(), *jobs.waiting())}
+    arranged = list(arranged_jobs(machine, edit.jobs))
+    there = {job.id for job in arranged}
+    for job in [job for job in jobs.waiting() if job.id not in there]:
+        machine.note_last_ticket()
+        machine.tables.remove_job(job.id)
+        gone = job._replace(state=State.CANCELLED, finished_s=edit.at_s, reason=EDITED)
+        machine.tell(Note(Kind.JOB_CANCELLED, edit.at_s, EDITED), job=gone)
+    for job in arranged:
+        before = queued.get(job.id)
+        if before != job:
+            machine.tables.put_job(job)
+            kind = Kind.JOB_MOVED if before else Kind.JOB_SUBMITTED
+            machine.tell(Note(kind, edit.at_s, EDITED), job=job)
+
+
+def replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
+    """The same for the file of workers."""
+    workers = machine.tables.workers
+    there = {worker.id for worker in edit.workers}
+    for worker in [worker for worker in workers if worker.id not in there]:
+        if not workers.is_held(worker.id):
+            machine.drop(worker.id, EDITED)
+    last = -inf
+    for read in edit.workers:
+        before = workers.get(read.id)
+        if before is not None and workers.is_held(read.id):
+            last = max(last, before.place)
+            continue
+        place = before.place if before else workers.last_place + 1
+        last = place if place > last else nextafter(last, inf)
+        worker = read._replace(place=last)
+        if before != worker:
+            kind = Kind.WORKER_CAME_BACK if before else Kind.WORKER_REGISTERED
+            machine.change_worker(worker, kind, EDITED)
+
+
+def arranged_jobs(machine: StateMachine, read: Iterable[Job]) -> Iterator[Job]:
+    """Number jobs that have no ticket, and give places that agree with the order.
+
+    A job that a worker has is taken as it is in the table; one that is known keeps its place
+    where that is behind the one before.
+    """
+    jobs, last = machine.tables.jobs, -inf
+    for job in read:
+        known = jobs.get(job.id)
+        if known is not None and known.state is State.ASSIGNED:
+            last = max(last, known.place)
+            yield known
+            continue
+        if not job.ticket:
+            jobs.last_ticket += 0 if known else 1
+            job = job.numbered(known.ticket if known else jobs.last_ticket)
+        if known is not None:
+            job = job._replace(place=known.place)
+        if not job.state.is_final:
+            if job.place <= last:
+                job = job._replace(place=nextafter(last, inf))
+            last = job.place
+        yield job
