@@ -465,7 +465,9 @@ class StateMachine:
     def _act_bring_back(self, act: c.BringBack) -> Worker:
         self._check_has_no_job(act.worker_id, "bring its worker back")
         worker = self._waiting_worker(act.worker_id, "bring its worker back")
-        if rescue.may_get_one_late(self, worker):  # it comes back once it is seen waiting
+        is_replaced = worker.aside is not None and worker.aside.reason == REPLACED
+        if is_replaced or rescue.may_get_one_late(self, worker):
+            # Whatever was sent there now could seem to be taken: it comes back once it is seen.
             return self.change_worker(worker.looked_at(), Kind.WORKER_SET_ASIDE, act.reason)
         return self.bring_back(worker, act.reason) if worker.aside else worker
 

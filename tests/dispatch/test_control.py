@@ -312,3 +312,14 @@ async def test_the_proof_that_a_job_was_lost_is_kept(world: World, act: str) -> 
     await world.clock.advance(5)
     await world.dispatcher.operator.put_back((await submitting).job.id, "by hand")
     await do(new.id, "cleaning")
+
+
+async def test_an_older_callback_comes_back_only_once_it_is_seen_waiting(world: World) -> None:
+    """Its robot has registered with a newer one: a job sent to the older would seem to be taken."""
+    older, newer = worker("c1", "i1"), worker("c2", "i1")
+    world.network.pending[older.id] = None
+    await world.register(older)
+    await world.register(newer)
+    await world.dispatcher.operator.bring_back(older.id, "clean")
+    await world.submit("x")
+    assert world.network.deliveries == [(newer.id, "x")]
