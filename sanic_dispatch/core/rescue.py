@@ -99,7 +99,7 @@ def look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
     for worker_id in due:
         worker = machine.tables.workers.get(worker_id)
         if worker is not None and worker.aside is not None:
-            look_at_worker(machine, _extra_look(machine, worker, worker.aside))
+            look_at_worker(machine, extra_look(machine, worker, worker.aside))
     machine.is_hurrying = True
     machine.effects.append(e.StartTimer(look, pause_s, is_spread=False))
 
@@ -130,7 +130,8 @@ def _was_looked_at(machine: StateMachine, worker_id: str, aside: Aside) -> bool:
     return machine.probed.get(worker_id, (0.0, 0.0))[0] == aside.since_s
 
 
-def _extra_look(machine: StateMachine, worker: Worker, aside: Aside) -> c.LookAtWorker:
+def extra_look(machine: StateMachine, worker: Worker, aside: Aside) -> c.LookAtWorker:
+    """Return a look that comes besides those that are due."""
     looks = 1 if _was_looked_at(machine, worker.id, aside) else 0
     return c.LookAtWorker(worker.id, aside, looks, machine.aside_since_s(aside), is_extra=True)
 

@@ -465,11 +465,16 @@ class StateMachine:
     def _act_bring_back(self, act: c.BringBack) -> Worker:
         self._check_has_no_job(act.worker_id, "bring its worker back")
         worker = self._waiting_worker(act.worker_id, "bring its worker back")
-        is_replaced = worker.aside is not None and worker.aside.reason == REPLACED
-        if is_replaced or rescue.may_get_one_late(self, worker):
-            # Whatever was sent there now could seem to be taken: it comes back once it is seen.
+        aside = worker.aside
+        if aside is None:
+            return worker
+        if rescue.may_get_one_late(self, worker):
             return self.change_worker(worker.looked_at(), Kind.WORKER_SET_ASIDE, act.reason)
-        return self.bring_back(worker, act.reason) if worker.aside else worker
+        if worker.key is not None and aside.cause is Cause.REFUSED:
+            # What is sent to a callback that does not wait may seem to be taken.
+            rescue.look_at_worker(self, rescue.extra_look(self, worker, aside))
+            return worker
+        return self.bring_back(worker, act.reason)
 
     def _act_drop(self, act: c.DropWorker) -> None:
         worker = self._waiting_worker(act.worker_id, "drop its worker")
