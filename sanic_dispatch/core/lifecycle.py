@@ -212,9 +212,9 @@ def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 
 def extend(job: Job, now_s: float) -> Step:
-    """The worker is still at it: its lease begins anew."""
+    """The worker is still at it: its lease begins anew. So it has the job, whatever was seen."""
     hold = _hold(job, "extend")
-    extended = hold._replace(since_s=now_s, refused_report="")
+    extended = hold._replace(since_s=now_s, refused_report="", unused=0)
     return Step(job._replace(hold=extended), Note(Kind.JOB_EXTENDED, now_s))
 
 

@@ -238,6 +238,7 @@ class StateMachine:
     def _give(self, job: Job, worker: Worker) -> Job | None:
         """Answer with a job that the worker's key holds already, or held last."""
         if job.state is State.WAITING and not self._may_pair:
+            self.tables.put_job(job._replace(former=None))  # it does not have it: it asks again
             return self._ask(worker)
         given = self._answer(job, worker)
         if job.worker and job.worker.id != worker.id:

@@ -265,6 +265,24 @@ async def test_a_former_holder_gets_nothing_while_the_service_is_paused() -> Non
         assert world.network.deliveries == [(worker("c2", "i1").id, "x")]
 
 
+@pytest.mark.parametrize("lost", [True, False])
+async def test_who_asks_again_during_a_pause_does_not_have_its_former_job(lost: bool) -> None:
+    """It gets another one first, comes back, and has done that one only."""
+    async with running_world(policy=Policy(lease_s=10)) as world:
+        first = (await world.submit("x")).job.id
+        assert await world.register(worker("c1", "i1")) == "x"
+        await world.clock.advance(20)
+        await world.dispatcher.operator.pause("lunch")
+        await world.register(worker("c2" if lost else "c1", "i1"), lost=lost)
+        second = (await world.submit("y")).job.id
+        await world.dispatcher.operator.move_to_front(second, "vip")
+        await world.dispatcher.operator.resume("back")
+        await world.quiet()
+        assert world.delivered == ["y"]
+        assert await world.register(worker("c3", "i1")) == "x"
+        assert (await world.job(first)).state is State.ASSIGNED
+
+
 async def test_a_repeat_during_a_pause_waits_once() -> None:
     """Also that of the callback which had the job until its lease ended, however often it comes."""
     async with running_world(policy=Policy(lease_s=10)) as world:

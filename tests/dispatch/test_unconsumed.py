@@ -11,6 +11,7 @@ import pytest
 
 from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Outcome, Refused
 from sanic_dispatch.core.job import Hold, Job, Stage, State
+from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.settings import Mode, Settings
@@ -228,6 +229,21 @@ async def test_the_lease_ends_and_the_robot_is_not_forgotten() -> None:
         await world.clock.advance(65)
         await world.submit("y")
         assert world.network.deliveries[-1] == (ROBOT.id, "y")
+
+
+async def test_a_robot_that_asks_for_more_time_has_its_job() -> None:
+    """Repaired, it extends the lease that the lost attempt began, though nobody else can tell."""
+    async with running_world(network=Mortal(), policy=Policy(lease_s=60)) as world:
+        job_id = await lose(world)
+        await world.clock.advance(AFTER_S)
+        engine_of(world).go_on(ROBOT)
+        engine_of(world).silent.add(ROBOT.id)
+        await world.clock.advance(2)
+        await world.dispatcher.extend(job_id, Proof(callback_url=ROBOT.id))
+        await world.clock.advance(50)
+        assert hold_of(await world.job(job_id)).unused == 0
+        await world.clock.advance(20)
+        assert (await world.job(job_id)).state is State.WAITING
 
 
 async def test_a_lease_shorter_than_the_look_forgets_no_robot() -> None:
