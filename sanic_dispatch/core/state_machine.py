@@ -205,7 +205,10 @@ class StateMachine:
                 self.bring_back(waiting)
             return None
         known = self.tables.jobs.at_callback(worker.id)
-        if known is not None:
+        if known is not None and known.state.is_final and known.former is not None:
+            # Its lease ended, and nobody had it until it was given up: this worker asks anew.
+            self.tables.put_job(known._replace(former=None))
+        elif known is not None:
             return self._repeat(known, worker)
         worker = self._as_operator_left(worker)
         self._probe_stale(worker)

@@ -283,6 +283,23 @@ async def test_who_asks_again_during_a_pause_does_not_have_its_former_job(lost: 
         assert (await world.job(first)).state is State.ASSIGNED
 
 
+async def test_who_repeats_after_its_former_job_was_given_up_waits() -> None:
+    """The answer with it got lost, its lease ended, somebody cancelled it: the robot is there."""
+    async with running_world(policy=Policy(lease_s=10)) as world:
+        first = (await world.submit("x")).job.id
+        asked = worker("c1", "i1")
+        assert await world.register(asked) == "x"
+        await world.clock.advance(20)
+        await world.dispatcher.cancel(first)
+        assert await world.register(asked) is None
+        assert await world.register(asked) is None
+        assert [waits.id for waits in world.workers()] == [asked.id]
+        await world.submit("y")
+        assert world.delivered == ["y"]
+        await world.register(worker("c2", "i1"))
+        assert (await world.job(first)).state is State.CANCELLED
+
+
 async def test_a_repeat_during_a_pause_waits_once() -> None:
     """Also that of the callback which had the job until its lease ended, however often it comes."""
     async with running_world(policy=Policy(lease_s=10)) as world:
