@@ -9,6 +9,7 @@ state does not allow what happened.
 from __future__ import annotations
 
 from sanic_dispatch.core.events import Kind, Note
+from sanic_dispatch.core.evidence import is_to_be_checked
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.rules import TABLE, Fate, Registration, Step
 from sanic_dispatch.core.topic import Policy
@@ -236,9 +237,11 @@ def put_back(job: Job, now_s: float, reason: str) -> Step:
     """An operator puts an assigned, doubtful or failed job back to its own place."""
     if job.state not in (State.ASSIGNED, State.FAILED):
         raise WrongState("put back", job.state)
-    is_unsettled = job.hold is not None and job.hold.stage is not Stage.CONFIRMED
-    is_held = is_unsettled and job.state is State.ASSIGNED
-    fate = _aside(job.hold) if job.hold and is_held else Fate.STAYS
+    hold, fate = job.hold, Fate.STAYS
+    # Also one that took it by PUT: it may have lost it, and wait on its callback all the same.
+    is_asked = hold is not None and (hold.stage is not Stage.CONFIRMED or is_to_be_checked(hold))
+    if hold is not None and is_asked and job.state is State.ASSIGNED:
+        fate = _aside(hold)
     return _free(job._replace(refusals=0, finished_s=None), now_s, reason, fate)
 
 

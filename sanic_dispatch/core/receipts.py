@@ -31,8 +31,19 @@ class Receipts:
     def receipt(self, job: Job) -> str:
         """Derive what a worker can show to prove that it got the job; a repeat gets the same."""
         hold = job.hold or job.former
-        callback_url = hold.worker.callback_url if hold else ""
+        return self._receipt(job, hold.worker.callback_url if hold else "")
+
+    def _receipt(self, job: Job, callback_url: str) -> str:
         return self._derive(f"receipt:{job.id}:{callback_url}")
+
+    def is_of_spent(self, proof: Proof, job: Job) -> bool:
+        """Whether this is a worker that took the job before, shown by its callback or receipt."""
+        if proof.callback_url in job.spent:
+            return True
+        shown = (proof.receipt or "").encode()
+        return any(
+            hmac.compare_digest(self._receipt(job, url).encode(), shown) for url in job.spent
+        )
 
     def is_of_holder(self, proof: Proof, job: Job) -> bool:
         """Whether this is the job's holder, or the last one while nobody else has the job."""

@@ -32,6 +32,10 @@ def look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
     if machine.is_hurrying and not look.is_extra and _was_just_looked_at(machine, look):
         _look_later(machine, look)
         return
+    if not worker.is_awaiting and worker.key is not None and not _may_probe(machine):
+        if not look.is_extra:
+            machine.effects.append(e.StartTimer(look, evidence.FIRST_INTERVAL_S))
+        return
     machine.probed[worker.id] = look.aside.since_s, machine.now.monotonic_s
     if worker.is_awaiting:
         machine.reunite(look.aside.job_id, worker.key)
@@ -40,6 +44,17 @@ def look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
         _look_at_unknown(machine, worker, look)
     else:
         machine.effects.append(e.ProbeWorker(look, worker, machine.request))
+
+
+def _may_probe(machine: StateMachine) -> bool:
+    """Count one more probe, if there may be one in this second: engines are not to be flooded."""
+    second, probes = int(machine.now.monotonic_s), 0
+    if machine.probes[0] == second:
+        probes = machine.probes[1]
+    if probes >= evidence.PROBES_PER_S:
+        return False
+    machine.probes = second, probes + 1
+    return True
 
 
 def _look_at_unknown(machine: StateMachine, worker: Worker, look: c.LookAtWorker) -> None:

@@ -88,6 +88,8 @@ class StateMachine:
         """Whose lease of which job began when: worker, monotonic seconds; not stored."""
         self.probed: dict[str, tuple[float, float]] = {}
         """Which workers set aside were probed when, and since when each was aside; not stored."""
+        self.probes = (0, 0)
+        """Which second of the monotonic clock it is, and how many probes of workers there were."""
         self.hurries = 0
         """How often workers set aside have come to be needed."""
         self.is_hurrying = False
@@ -414,11 +416,17 @@ class StateMachine:
     ) -> Placed:
         """Apply a report of the job's holder; a repeat changes nothing. Raises NotTheHolder."""
         job = self._find(report.job_id)
+        if isinstance(report, c.Fail) and report.retry and self._has_given_back(report.proof, job):
+            return self._placed(job)
         if not self._is_of_holder(report.proof, job):
             raise NotTheHolder(job.state)
         if job.state is not reached:
             job = self.take(job, decide(job, self.now.wall_s))
         return self._placed(job)
+
+    def _has_given_back(self, proof: Proof, job: Job) -> bool:
+        """Whether this worker has had the job, which waits since: its report is a repeat."""
+        return job.state is State.WAITING and self.receipts.is_of_spent(proof, job)
 
     def _is_of_holder(self, proof: Proof, job: Job) -> bool:
         if self.receipts.is_of_holder(proof, job):
@@ -690,7 +698,8 @@ class StateMachine:
         worker = self.tables.workers.get(holder.callback_url)
         if step.fate is Fate.REJOINS and worker is None:
             place = self.tables.workers.last_place + 1
-            back = holder.refused(step.note.reason, step.note.at_s, "")._replace(place=place)
+            back = holder.refused(step.note.reason, step.note.at_s, "", may_arrive=True)
+            back = back._replace(place=place)
             self.change_worker(back, Kind.WORKER_SET_ASIDE, step.note.reason)
         if worker is None or step.fate is Fate.REJOINS:
             return

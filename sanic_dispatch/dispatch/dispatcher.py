@@ -247,7 +247,7 @@ class Dispatcher:
 
     def note_refused(self, job_id: str, proof: Proof, reason: str) -> None:
         """Note that a report on a job was refused; nobody waits for that."""
-        if self._is_open:
+        if self._is_open or self._is_stopped:
             refused = c.NoteRefusedReport(job_id, proof, reason, REQUEST_ID.get())
             self.batches.report(refused)
 

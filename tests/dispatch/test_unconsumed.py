@@ -246,6 +246,18 @@ async def test_a_robot_that_asks_for_more_time_has_its_job() -> None:
         assert (await world.job(job_id)).state is State.WAITING
 
 
+async def test_a_robot_whose_lost_job_is_put_back_is_not_forgotten(world: World) -> None:
+    """Put back before it was seen to be lost: repaired, the robot waits where it waited."""
+    job_id = await lose(world)
+    await world.dispatcher.operator.put_back(job_id, "it was killed")
+    engine_of(world).stop(ROBOT)
+    await world.clock.advance(60)
+    assert (await world.job(job_id)).state is State.WAITING
+    engine_of(world).go_on(ROBOT)
+    await world.clock.advance(60)
+    assert hold_of(await world.job(job_id)).worker.id == ROBOT.id
+
+
 async def test_a_lease_shorter_than_the_look_forgets_no_robot() -> None:
     """The callback is looked at before the lease ends: a robot that still waits is set aside."""
     async with running_world(network=Mortal(), policy=Policy(lease_s=10)) as world:
