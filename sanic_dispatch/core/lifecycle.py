@@ -213,7 +213,7 @@ def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 
 def extend(job: Job, now_s: float) -> Step:
-    """The worker is still at it: its lease begins anew. So it has the job, whatever was seen."""
+    """Begin the lease anew: the worker says it is at it, so it has the job, whatever was seen."""
     hold = _hold(job, "extend")
     extended = hold._replace(since_s=now_s, refused_report="", unused=0)
     return Step(job._replace(hold=extended), Note(Kind.JOB_EXTENDED, now_s))
@@ -237,10 +237,9 @@ def put_back(job: Job, now_s: float, reason: str) -> Step:
     """An operator puts an assigned, doubtful or failed job back to its own place."""
     if job.state not in (State.ASSIGNED, State.FAILED):
         raise WrongState("put back", job.state)
-    hold, fate = job.hold, Fate.STAYS
+    hold, fate = job.hold if job.state is State.ASSIGNED else None, Fate.STAYS
     # Also one that took it by PUT: it may have lost it, and wait on its callback all the same.
-    is_asked = hold is not None and (hold.stage is not Stage.CONFIRMED or is_to_be_checked(hold))
-    if hold is not None and is_asked and job.state is State.ASSIGNED:
+    if hold and (hold.stage is not Stage.CONFIRMED or is_to_be_checked(hold)):
         fate = _aside(hold)
     return _free(job._replace(refusals=0, finished_s=None), now_s, reason, fate)
 

@@ -48,12 +48,12 @@ def look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
 
 def _may_probe(machine: StateMachine) -> bool:
     """Count one more probe, if there may be one in this second: engines are not to be flooded."""
-    second, probes = int(machine.now.monotonic_s), 0
-    if machine.probes[0] == second:
-        probes = machine.probes[1]
-    if probes >= evidence.PROBES_PER_S:
+    second = int(machine.now.monotonic_s)
+    last, probes = machine.probes
+    probes = probes + 1 if last == second else 1
+    if probes > evidence.PROBES_PER_S:
         return False
-    machine.probes = second, probes + 1
+    machine.probes = second, probes
     return True
 
 
@@ -146,7 +146,7 @@ def _was_looked_at(machine: StateMachine, worker_id: str, aside: Aside) -> bool:
 
 
 def extra_look(machine: StateMachine, worker: Worker, aside: Aside) -> c.LookAtWorker:
-    """Return a look that comes besides those that are due."""
+    """Return a look at a worker set aside that is made now; its timer goes on beside it."""
     looks = 1 if _was_looked_at(machine, worker.id, aside) else 0
     return c.LookAtWorker(worker.id, aside, looks, machine.aside_since_s(aside), is_extra=True)
 

@@ -502,7 +502,10 @@ class StateMachine:
         self.tell(Note(kind, self.now.wall_s, act.reason))
 
     def _waiting_worker(self, worker_id: str, act: str) -> Worker:
-        """The worker; not one that says it lost a job, while that is held: it is the proof."""
+        """Return a worker that waits. Raises UnknownWorker, and WrongState while it has a job.
+
+        So it does for one that says it lost its job, while that is held: it is the only proof.
+        """
         worker = self.tables.workers.get(worker_id)
         if worker is None:
             self._check_has_no_job(worker_id, act)
@@ -686,7 +689,7 @@ class StateMachine:
         self.note_last_ticket()
 
     def note_last_ticket(self) -> None:
-        """Keep the last ticket in mind before the job that has it is forgotten."""
+        """Store the last ticket given, so that it is not given again when its job is forgotten."""
         tables = self.tables
         if tables.facts.last_ticket != tables.jobs.last_ticket:
             tables.put_fact(Fact("last_ticket", tables.jobs.last_ticket))

@@ -107,7 +107,7 @@ class Worker(NamedTuple):
         return self._replace(aside=Aside(Cause.OPERATOR, now_s, reason, may_arrive=may_arrive))
 
     def looked_at(self) -> Worker:
-        """The same worker, set aside until it is seen waiting, whoever has set it aside."""
+        """Return the worker set aside as after a refusal: it comes back once it is seen waiting."""
         return self._replace(aside=self.aside and self.aside._replace(cause=Cause.REFUSED))
 
     def awaits(self, job_id: str) -> bool:
