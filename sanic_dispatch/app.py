@@ -47,7 +47,7 @@ from sanic_dispatch.web.clients import Proxies
 from sanic_dispatch.web.docs import docs
 from sanic_dispatch.web.follower import Followers
 from sanic_dispatch.web.health import health
-from sanic_dispatch.web.holder import holder
+from sanic_dispatch.web.holder import holder, note_refused
 from sanic_dispatch.web.jobs import jobs
 from sanic_dispatch.web.lists import lists
 from sanic_dispatch.web.live import live
@@ -135,7 +135,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     _guard(app, settings)
     for blueprint in BLUEPRINTS:
         app.blueprint(blueprint.copy(blueprint.name))
-    errors.install(app)
+    errors.install(app, note_refused)
     install_cors(app, settings.cors_origins)
     _run_services(app, settings)
     return app

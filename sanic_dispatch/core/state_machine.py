@@ -220,9 +220,17 @@ class StateMachine:
         return self._come_back(worker, job, lost=command.lost)
 
     def _repeat(self, job: Job, worker: Worker) -> Job | None:
-        """Give the job again, if this callback's registration was answered with it last."""
+        """Give the job again, if this callback's registration was answered with it last.
+
+        Where another worker has that job by now, this one waits; the oldest job is not in the
+        answer, since the repeat may be late, and nobody read it.
+        """
         hold = job.hold or job.former
-        if hold is None or hold.way is Way.PUT or hold.worker.id != worker.id:
+        if hold is not None and hold.worker.id != worker.id and not job.state.is_final:
+            self._check_room()
+            self._enqueue(worker)
+            return None
+        if hold is None or hold.worker.id != worker.id or hold.way is Way.PUT:
             return None
         if job.state.is_final:
             return job if job.state is State.DONE else None
@@ -252,14 +260,18 @@ class StateMachine:
 
     def _ask(self, worker: Worker) -> Job | None:
         """Answer with the oldest job, or let the worker wait."""
-        if len(self.tables.workers.free()) >= self.policy.max_workers:
-            raise QueueFull(self.policy.max_workers)
+        self._check_room()
         may_get_one = worker.is_free and self._may_pair
         job = matching.match_worker(self.tables) if may_get_one else None
         if job is not None:
             return self._answer(job, worker)
         self._enqueue(worker)
         return None
+
+    def _check_room(self) -> None:
+        """Raise QueueFull where no more workers may wait."""
+        if len(self.tables.workers.free()) >= self.policy.max_workers:
+            raise QueueFull(self.policy.max_workers)
 
     def _enqueue(self, worker: Worker) -> None:
         worker = worker._replace(place=self.tables.workers.last_place + 1)

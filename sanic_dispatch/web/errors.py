@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from math import ceil
@@ -122,12 +122,18 @@ def _headers(error: DispatchError) -> Mapping[str, str]:
     return _NOTHING
 
 
-def install(app: Sanic[Any, Any]) -> None:
-    """Answer every error with a problem document, also those that Sanic finds itself."""
-    app.error_handler.add(DispatchError, lambda _, error: problem_of(error))
-    app.error_handler.add(TooManyOrders, _on_too_many)
-    app.error_handler.add(SanicException, _on_sanic_error)
-    app.error_handler.add(Exception, _on_unexpected)
+def install(app: Sanic[Any, Any], tell: Callable[[Request, Exception], None]) -> None:
+    """Answer every error with a problem document, also those that Sanic finds itself.
+
+    ``tell`` is told of each first.
+    """
+    for kind, answer in _ANSWERS.items():
+
+        def told(request: Request, error: Any, answer: Any = answer) -> HTTPResponse:
+            tell(request, error)
+            return cast(HTTPResponse, answer(request, error))
+
+        app.error_handler.add(kind, told)
 
 
 def _on_sanic_error(request: Request, error: SanicException) -> HTTPResponse:
@@ -159,3 +165,11 @@ def _on_unexpected(request: Request, error: Exception) -> HTTPResponse:
     """A fault of ours: told to the log, not to the sender."""
     _log.exception("unexpected error", path=masked(request.path), exc_info=error)
     return problem(500, "InternalServerError", "the service made a mistake; it has been logged")
+
+
+_ANSWERS: dict[type[Exception], Callable[[Request, Any], HTTPResponse]] = {
+    DispatchError: lambda _, error: problem_of(error),
+    TooManyOrders: _on_too_many,
+    SanicException: _on_sanic_error,
+    Exception: _on_unexpected,
+}

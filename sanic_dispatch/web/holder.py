@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 
 from sanic import Blueprint, HTTPResponse, Request
-from sanic.exceptions import SanicException
 
-from sanic_dispatch.errors import DispatchError, InvalidRequest
+from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import access
 from sanic_dispatch.web.body import FORM, read_bytes, read_fields, read_result, text_in
 from sanic_dispatch.web.context import dispatcher_of, settings_of
@@ -25,6 +23,8 @@ from sanic_dispatch.web.openapi.operation import (
 from sanic_dispatch.web.openapi.schemas import CALLBACK_URL, LINE, ref
 
 holder = Blueprint("holder")
+
+_REPORT = re.compile(r"/jobs/(?P<id>[^/]+)/(?P<act>complete|fail|extend)")
 
 _ANY = {"type": "string", "minLength": 1}
 _PROOFS = (
@@ -69,10 +69,9 @@ _ERRORS = ("Unauthorized", "UnknownJob", "NotTheHolder", "WrongState", *TAKING)
 )
 async def complete(request: Request, job_id: str) -> HTTPResponse:
     """The work is done; a body, if there is one, is the result: any JSON."""
-    with _noted_if_refused(request, job_id):
-        access.check(request, access.WORKER)
-        result = await read_result(request)
-        await dispatcher_of(request).complete(job_id, proof_of(request), result)
+    access.check(request, access.WORKER)
+    result = await read_result(request)
+    await dispatcher_of(request).complete(job_id, proof_of(request), result)
     return await job_answer(request, job_id)
 
 
@@ -89,13 +88,12 @@ async def complete(request: Request, job_id: str) -> HTTPResponse:
 )
 async def fail(request: Request, job_id: str) -> HTTPResponse:
     """The work cannot be done: ``{"reason","retry"}``; with retry another worker may try."""
-    with _noted_if_refused(request, job_id):
-        access.check(request, access.WORKER)
-        said = await read_fields(request, "retry")
-        reason, retry = text_in(said, "reason"), said.get("retry", False)
-        if not isinstance(retry, bool):
-            raise InvalidRequest("retry is true or false")
-        await dispatcher_of(request).fail(job_id, proof_of(request), reason, retry=retry)
+    access.check(request, access.WORKER)
+    said = await read_fields(request, "retry")
+    reason, retry = text_in(said, "reason"), said.get("retry", False)
+    if not isinstance(retry, bool):
+        raise InvalidRequest("retry is true or false")
+    await dispatcher_of(request).fail(job_id, proof_of(request), reason, retry=retry)
     return await job_answer(request, job_id)
 
 
@@ -103,20 +101,18 @@ async def fail(request: Request, job_id: str) -> HTTPResponse:
 @describe(**_OF_A_HOLDER, errors=_ERRORS)
 async def extend(request: Request, job_id: str) -> HTTPResponse:
     """The work goes on: the lease begins anew. A body says nothing."""
-    with _noted_if_refused(request, job_id):
-        access.check(request, access.WORKER)
-        await read_bytes(request, settings_of(request).max_body_bytes)
-        await dispatcher_of(request).extend(job_id, proof_of(request))
+    access.check(request, access.WORKER)
+    await read_bytes(request, settings_of(request).max_body_bytes)
+    await dispatcher_of(request).extend(job_id, proof_of(request))
     return await job_answer(request, job_id)
 
 
-@contextmanager
-def _noted_if_refused(request: Request, job_id: str) -> Iterator[None]:
-    """Have a report that is refused remembered: its worker may go on as if it was taken."""
-    try:
-        yield
-    except (DispatchError, SanicException) as error:
-        act = request.path.rpartition("/")[2]
-        reason = plain(f"{act}: {error}")
-        dispatcher_of(request).note_refused(job_id, proof_of(request), reason)
-        raise
+def note_refused(request: Request, error: Exception) -> None:
+    """Have a report that is refused remembered: its worker may go on as if it was taken.
+
+    Called for every error, since some come before any handler: a wrong method, a body too large.
+    """
+    report = _REPORT.fullmatch(request.path)
+    if report is not None:
+        reason = plain(f"{report['act']}: {error}")
+        dispatcher_of(request).note_refused(report["id"], proof_of(request), reason)

@@ -300,6 +300,21 @@ async def test_who_repeats_after_its_former_job_was_given_up_waits() -> None:
         assert (await world.job(first)).state is State.CANCELLED
 
 
+async def test_who_repeats_after_others_got_its_former_job_waits() -> None:
+    """The answer with it got lost, its lease ended, another robot has it: the robot is there."""
+    async with running_world(policy=Policy(lease_s=10)) as world:
+        await world.submit("x")
+        asked = worker("c1", "i1")
+        assert await world.register(asked) == "x"
+        await world.clock.advance(20)
+        assert await world.register(worker("c2", "i2")) == "x"
+        assert await world.register(asked) is None
+        assert await world.register(asked) is None
+        assert [waits.id for waits in world.workers()] == [asked.id]
+        await world.submit("y")
+        assert world.network.deliveries == [(asked.id, "y")]
+
+
 async def test_a_repeat_during_a_pause_waits_once() -> None:
     """Also that of the callback which had the job until its lease ended, however often it comes."""
     async with running_world(policy=Policy(lease_s=10)) as world:

@@ -361,6 +361,26 @@ async def test_a_report_without_the_token_does_not_go_unnoticed() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "status", "why"),
+    [
+        ("PUT", b"", 405, "complete: Method PUT not allowed"),
+        ("POST", b" " * (3 * 2**20), 413, "complete: "),
+    ],
+)
+async def test_a_report_that_reaches_no_handler_does_not_go_unnoticed(
+    service: Service, method: str, body: bytes, status: int, why: str
+) -> None:
+    """The wrong method, or more than is ever read."""
+    job_id, _ = await held(service)
+    headers = {**INSTANCE, "Content-Type": "application/json"}
+    answer = await ask(service, method, f"jobs/{job_id}/complete", headers=headers, data=body)
+    assert answer.status == status
+    (*_, (event, reason)) = await told(service, job_id)
+    assert event == "job.report_refused"
+    assert reason.startswith(why)
+
+
 async def test_a_report_on_an_unknown_job_marks_what_its_instance_holds(service: Service) -> None:
     """A model with a wrong id: the order that it meant is not done in silence either."""
     job_id, _ = await held(service)

@@ -50,7 +50,7 @@ async def running_bar(**values: Any) -> AsyncIterator[Bar]:
     app: Sanic[Any, Any] = Sanic(f"live_{secrets.token_hex(4)}", configure_logging=False)
     app.config.update(TOUCHUP=False, AUTO_EXTEND=False, ACCESS_LOG=False)
     app.blueprint(live.copy("live"))
-    errors.install(app)
+    errors.install(app, lambda *_: None)
     app.ctx.story = Story()
     app.ctx.followers = Followers()
     app.ctx.hub = Hub(app.ctx.story.bus, SystemClock(), **values)
