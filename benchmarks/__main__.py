@@ -18,7 +18,7 @@ from benchmarks.measurements import MEASUREMENTS, runner
 from benchmarks.plan import FULL, QUICK
 from benchmarks.report import Report
 from benchmarks.servers import ours
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from itertools import count
 
 from benchmarks.wire import DATA
-from sanic_dispatch import logs, strict_json
+from sanic_dispatch import strict_json
+from sanic_dispatch.config.settings import LogFormat
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.events import Event, Kind
@@ -26,9 +27,9 @@ from sanic_dispatch.core.tables import Change, Table
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Key, Worker
-from sanic_dispatch.live.line import Line
+from sanic_dispatch.live.projection import Line
 from sanic_dispatch.live.views import Board, Monitor
-from sanic_dispatch.settings import LogFormat
+from sanic_dispatch.observability.log import configure, log_event, log_events
 from sanic_dispatch.storage.blocks import Blocks
 from sanic_dispatch.storage.journal import encode_batch, seal
 from sanic_dispatch.storage.records import encode_job
@@ -166,10 +167,10 @@ def hand_over_and_fold() -> Do:
 
 def hand_over_and_log() -> Do:
     """The same, and its two lines of the log are written."""
-    logs.configure(LogFormat.JSON, stream=io.StringIO())
+    configure(LogFormat.JSON, stream=io.StringIO())
     numbers = count(1)
 
-    return lambda: logs.log_events(handed_over(next(numbers)))
+    return lambda: log_events(handed_over(next(numbers)))
 
 
 def frame_of_the_board() -> Do:
@@ -224,9 +225,9 @@ def store() -> Do:
 
 def log() -> Do:
     """A line of the log is written."""
-    logs.configure(LogFormat.JSON, stream=io.StringIO())
+    configure(LogFormat.JSON, stream=io.StringIO())
     event = submitted(1)
-    return lambda: logs.log_event(event)
+    return lambda: log_event(event)
 
 
 STEPS: dict[str, Callable[[], Do]] = {

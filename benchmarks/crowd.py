@@ -19,7 +19,7 @@ from benchmarks.plan import Plan
 from benchmarks.report import Report, Table
 from benchmarks.servers import Server, Side, all_started
 from benchmarks.subscribers import subscribers_apart
-from sanic_dispatch.listen import allow_open_files
+from sanic_dispatch.server.sockets import allow_open_files
 
 SECONDS_MORE = 5
 """A p99 needs more orders than a median: times as many seconds for a round."""

@@ -22,12 +22,12 @@ from benchmarks.servers import Side
 from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.events import Event, Kind, Note
 from sanic_dispatch.core.job import Job, Way
-from sanic_dispatch.core.rules import Step
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.transitions import Step
 from sanic_dispatch.core.worker import Key, Worker
-from sanic_dispatch.live.eta import Promise
-from sanic_dispatch.live.line import Line
+from sanic_dispatch.live.estimator import Promise
+from sanic_dispatch.live.projection import Line
 
 START_S = 1_732_412_340.0
 SERVICE_S = 90.0

@@ -34,12 +34,12 @@ from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.core.events import Event, Kind
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.timestamps import to_rfc3339
-from sanic_dispatch.dispatch.event_bus import EventBus
-from sanic_dispatch.listen import allow_open_files
+from sanic_dispatch.live.connection import Topic
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.live.wire import Topic
-from sanic_dispatch.web.follower import Followers
-from sanic_dispatch.web.live import live
+from sanic_dispatch.observability.event_bus import EventBus
+from sanic_dispatch.server.sockets import allow_open_files
+from sanic_dispatch.web.routes.live_channel import live
+from sanic_dispatch.web.websocket import Followers
 
 PAUSE_S = 0.4
 """Between two measurements, so that nothing of the one is left in the other."""

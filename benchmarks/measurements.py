@@ -27,7 +27,7 @@ from benchmarks import (
 from benchmarks.plan import Plan
 from benchmarks.report import Report
 from benchmarks.servers import ORIGINAL_MODES, Side, bare_sanic, original, ours, running
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 
 Measure = Callable[[Plan, Sequence[Side]], Awaitable[Report]]
 

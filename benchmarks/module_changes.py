@@ -30,11 +30,11 @@ from benchmarks.report import Report, Table
 from benchmarks.robots import robots
 from benchmarks.servers import Server, Side, folder_of_its_own, running
 from benchmarks.subscribers import subscribers
-from sanic_dispatch import logs
 from sanic_dispatch.app import create_app
-from sanic_dispatch.listen import listening_socket
-from sanic_dispatch.serving import serving
-from sanic_dispatch.settings import LogFormat, Mode, Settings
+from sanic_dispatch.config.settings import LogFormat, Mode, Settings
+from sanic_dispatch.observability import log
+from sanic_dispatch.server.runner import serving
+from sanic_dispatch.server.sockets import listening_socket
 
 PACKAGE = f"{Path(sanic_dispatch.__file__).parent}/"
 
@@ -126,7 +126,7 @@ async def one_order(server: Server, profiler: Profiler, number: int) -> Counts:
 async def served() -> AsyncIterator[Server]:
     """Run the service with its default settings in this process."""
     with folder_of_its_own() as folder, listening_socket("127.0.0.1", 0) as sock:
-        logs.configure(LogFormat.JSON, stream=io.StringIO())
+        log.configure(LogFormat.JSON, stream=io.StringIO())
         port = sock.getsockname()[1]
         mode = Mode.CACHED_JSON_FILE
         app = create_app(Settings.of(mode, host="127.0.0.1", port=port, data_dir=folder))

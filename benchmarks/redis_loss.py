@@ -16,11 +16,11 @@ import tempfile
 from pathlib import Path
 from time import monotonic
 
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Change, Table
 from sanic_dispatch.core.timestamps import to_rfc3339
-from sanic_dispatch.settings import Mode, Settings
-from sanic_dispatch.storage.opening import open_store
+from sanic_dispatch.storage.open_store import open_store
 from sanic_dispatch.storage.store import Batch, Store
 
 SETTINGS = (("yes", "always"), ("yes", "everysec"), ("yes", "no"), ("no", "no"))

@@ -20,10 +20,10 @@ from uuid import UUID
 
 from benchmarks import machine
 from benchmarks.wire import DATA
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.core.timestamps import to_rfc3339
-from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.storage.export_format import Content
 from sanic_dispatch.storage.transfer import write_folder
 

@@ -25,7 +25,7 @@ from benchmarks.report import Report, Table
 from benchmarks.robots import robots
 from benchmarks.servers import Side, all_started, ours
 from benchmarks.take_over import take_over_s
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 
 COUNTS = (1, 2)
 """How many dispatchers are on one Redis: the first one owns the queues, the others stand by."""

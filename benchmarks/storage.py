@@ -29,13 +29,13 @@ from benchmarks.servers import ROOT, Side, folder_of_its_own, waiting
 from benchmarks.wire import DATA
 from sanic_dispatch.callbacks import Callbacks, Guard
 from sanic_dispatch.clock import SystemClock
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.dispatch.event_bus import EventBus
-from sanic_dispatch.settings import Mode, Settings
-from sanic_dispatch.storage.opening import open_store
+from sanic_dispatch.observability.event_bus import EventBus
+from sanic_dispatch.storage.open_store import open_store
 from sanic_dispatch.storage.transfer import write_folder
 
 SHALLOW = 100

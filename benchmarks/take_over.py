@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from benchmarks import redis_server, wire
 from benchmarks.load import ask, connect
 from benchmarks.servers import TOKEN, Server, all_started, ours, started
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 
 LOOK_S = 0.02
 LONGEST_S = 60.0

@@ -1,5 +1,5 @@
 """``python -m sanic_dispatch`` is ``sanic-dispatch``."""
 
-from sanic_dispatch.cli import main
+from sanic_dispatch.cli.main import main
 
 main()

@@ -15,49 +15,55 @@ from typing import Any
 import structlog
 from sanic import Sanic
 
-from sanic_dispatch import logs
-from sanic_dispatch.banner import announce, warn_if_open
 from sanic_dispatch.callbacks import Callbacks, Guard
 from sanic_dispatch.clock import SystemClock
-from sanic_dispatch.collector import collect_seldom, no_collection
+from sanic_dispatch.config.redis_url import shown
+from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.dispatch.event_bus import EventBus
 from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.dispatch.watchdog import Watchdog
 from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StorageFailed
-from sanic_dispatch.listen import allow_open_files, listening_socket
+from sanic_dispatch.garbage_collection import collect_seldom, no_collection
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.metrics import CountedCallbacks, Exposition, JobTally, LoopLag, Sources
+from sanic_dispatch.observability import log
+from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.histogram import CommitTally
-from sanic_dispatch.readiness import Readiness
-from sanic_dispatch.redis_url import shown
-from sanic_dispatch.serving import FAREWELL_S, run, serving
-from sanic_dispatch.settings import Settings
-from sanic_dispatch.signals import Stop
-from sanic_dispatch.storage.opening import open_store
+from sanic_dispatch.observability.history import Trail
+from sanic_dispatch.observability.metrics import (
+    CountedCallbacks,
+    Exposition,
+    JobTally,
+    LoopLag,
+    Sources,
+)
+from sanic_dispatch.server.banner import announce, warn_if_open
+from sanic_dispatch.server.runner import FAREWELL_S, run, serving
+from sanic_dispatch.server.signals import Stop
+from sanic_dispatch.server.sockets import allow_open_files, listening_socket
+from sanic_dispatch.server.tls import tls_context
+from sanic_dispatch.storage.open_store import open_store
 from sanic_dispatch.storage.repair import repair_all
-from sanic_dispatch.tls import tls_context
-from sanic_dispatch.trail import Trail
-from sanic_dispatch.web import errors
-from sanic_dispatch.web.access import Access
-from sanic_dispatch.web.browser import Origins, install_cors, page_headers
-from sanic_dispatch.web.clients import Proxies
-from sanic_dispatch.web.docs import docs
-from sanic_dispatch.web.follower import Followers
-from sanic_dispatch.web.health import health
-from sanic_dispatch.web.holder import holder, note_refused
-from sanic_dispatch.web.jobs import jobs
-from sanic_dispatch.web.lists import lists
-from sanic_dispatch.web.live import live
-from sanic_dispatch.web.menu import Menu, menu
-from sanic_dispatch.web.operator import operator
-from sanic_dispatch.web.pages import pages
-from sanic_dispatch.web.punctual import NamedRequest
-from sanic_dispatch.web.qr import qr
-from sanic_dispatch.web.quota import Quota
-from sanic_dispatch.web.workers import workers
+from sanic_dispatch.web import problems
+from sanic_dispatch.web.auth import Access
+from sanic_dispatch.web.browser_policy import Origins, install_cors, page_headers
+from sanic_dispatch.web.client_address import Proxies
+from sanic_dispatch.web.deadlines import NamedRequest
+from sanic_dispatch.web.rate_limit import Quota
+from sanic_dispatch.web.routes.api_docs import docs
+from sanic_dispatch.web.routes.drinks import Menu, menu
+from sanic_dispatch.web.routes.health import health
+from sanic_dispatch.web.routes.jobs import jobs
+from sanic_dispatch.web.routes.lists import lists
+from sanic_dispatch.web.routes.live_channel import live
+from sanic_dispatch.web.routes.operator_acts import operator
+from sanic_dispatch.web.routes.pages import pages
+from sanic_dispatch.web.routes.qr_code import qr
+from sanic_dispatch.web.routes.reports import holder, note_refused
+from sanic_dispatch.web.routes.workers import workers
+from sanic_dispatch.web.websocket import Followers
 
 Prepare = Callable[[Sanic[Any, Any], Settings], None]
 
@@ -71,7 +77,7 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     """Run until SIGTERM or SIGINT; ``prepare`` may add to the app. Raises StartError."""
     stop = Stop()
     stop.listen()
-    logs.configure(settings.log_format, settings.log_level)
+    log.configure(settings.log_format, settings.log_level)
     tls = _tls(settings)
     if settings.repair:
         repair_all(settings, SystemClock().now_s())
@@ -135,7 +141,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     _guard(app, settings)
     for blueprint in BLUEPRINTS:
         app.blueprint(blueprint.copy(blueprint.name))
-    errors.install(app, note_refused)
+    problems.install(app, note_refused)
     install_cors(app, settings.cors_origins)
     _run_services(app, settings)
     return app

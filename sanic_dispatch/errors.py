@@ -35,7 +35,7 @@
         ├── OutcomeUnknown       a write may have succeeded: nobody knows yet
         └── LostOwnership        another process owns the queues: nothing was written
 
-Errors carry data and end in a plain fact. None knows an HTTP status: web/errors.py has the map.
+Errors carry data and end in a plain fact. None knows an HTTP status: web/problems.py has the map.
 """
 
 from __future__ import annotations

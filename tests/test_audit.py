@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-AUDIT = Path(__file__).parents[1] / ".ci/audit"
+from tests.support.paths import ROOT
+
+AUDIT = ROOT / ".ci/audit"
 
 SAFE = {"name": "sanic", "version": "25.3", "vulns": []}
 UNKNOWN = {"name": "click", "skip_reason": "Dependency not found"}

@@ -14,8 +14,8 @@ from benchmarks.figures import Figure, ratio, share
 from benchmarks.load import size_of_first
 from benchmarks.plan import QUICK
 from benchmarks.report import Report, Table
-from tests.kit.redis import program
-from tests.kit.server import ROOT, running_service
+from tests.support.redis import program
+from tests.support.server import ROOT, running_service
 
 
 async def measured(tmp_path: Path, *names: str, **settings: object) -> dict[str, object]:

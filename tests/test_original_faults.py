@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import NotAQueue
-from sanic_dispatch.settings import Mode
 from sanic_dispatch.simulation import Engine
-from tests.kit.server import Service, eventually, running_service
 from tests.storage.faults import Disk
+from tests.support.server import Service, eventually, running_service
 
 FILE_MODES = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE]
 JOBS = [

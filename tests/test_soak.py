@@ -17,13 +17,13 @@ import pytest
 
 from sanic_dispatch import app
 from sanic_dispatch.client import DispatchClient
+from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core import evidence
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.settings import Settings
 from sanic_dispatch.simulation import Engine, Evaluator, Result, Robot
+from sanic_dispatch.simulation.background_tasks import Tasks
 from sanic_dispatch.simulation.mishaps import Mishaps, Rates
-from sanic_dispatch.tasks import Tasks
-from tests.kit.server import running_service
+from tests.support.server import running_service
 
 ROBOTS = 20
 SUBMITTERS = 10

@@ -7,7 +7,7 @@ import re
 
 import aiohttp
 
-from sanic_dispatch.core.rules import GONE
+from sanic_dispatch.core.transitions import GONE
 from sanic_dispatch.errors import CallbackForbidden
 
 PATIENCE_S = 3.0

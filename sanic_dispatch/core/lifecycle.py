@@ -11,8 +11,8 @@ from __future__ import annotations
 from sanic_dispatch.core.events import Kind, Note
 from sanic_dispatch.core.evidence import is_to_be_checked
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
-from sanic_dispatch.core.rules import TABLE, Fate, Registration, Step
 from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.transitions import TABLE, Fate, Registration, Step
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import WrongState
 

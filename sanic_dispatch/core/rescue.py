@@ -15,7 +15,7 @@ from sanic_dispatch.core import evidence, lifecycle
 from sanic_dispatch.core.events import Kind
 from sanic_dispatch.core.evidence import Finding
 from sanic_dispatch.core.job import Job, Stage, State
-from sanic_dispatch.core.rules import ENDED
+from sanic_dispatch.core.transitions import ENDED
 from sanic_dispatch.core.worker import REPLACED, Aside, Worker
 
 if TYPE_CHECKING:

@@ -18,15 +18,15 @@ from math import inf, nextafter
 from typing import Any, NamedTuple
 
 from sanic_dispatch.core import commands as c
-from sanic_dispatch.core import edits, evidence, lifecycle, matching, rescue
 from sanic_dispatch.core import effects as e
+from sanic_dispatch.core import evidence, external_edits, lifecycle, matching, rescue
 from sanic_dispatch.core.events import Event, Kind, Note
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
-from sanic_dispatch.core.rules import Fate, Registration, Step
 from sanic_dispatch.core.tables import Change, Fact, Table, Tables
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.transitions import Fate, Registration, Step
 from sanic_dispatch.core.worker import REPLACED, Aside, Cause, Key, Worker
 from sanic_dispatch.errors import (
     DispatchError,
@@ -116,7 +116,7 @@ class StateMachine:
             tables.facts.put(fact)
         known = (job.ticket for job in read)
         tables.jobs.last_ticket = max(tables.facts.last_ticket, *known, 0)
-        arranged = list(edits.arranged_jobs(self, read))
+        arranged = list(external_edits.arranged_jobs(self, read))
         tables.jobs.fill(arranged)
         for before, job in zip(read, arranged, strict=True):
             if job is not before:
@@ -813,6 +813,6 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.HoldProbed: rescue.hold_probed,
     c.Recover: StateMachine._recover,
     c.Close: StateMachine._close,
-    c.ReplaceJobs: edits.replace_jobs,
-    c.ReplaceWorkers: edits.replace_workers,
+    c.ReplaceJobs: external_edits.replace_jobs,
+    c.ReplaceWorkers: external_edits.replace_workers,
 }

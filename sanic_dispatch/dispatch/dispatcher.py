@@ -18,13 +18,13 @@ from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.dispatch.deliveries import Callbacks, Deliveries
-from sanic_dispatch.dispatch.event_bus import EventBus
 from sanic_dispatch.dispatch.operator import Operator
 from sanic_dispatch.dispatch.queries import Queries, Snapshot, snapshot_of
 from sanic_dispatch.dispatch.timers import Timers
 from sanic_dispatch.errors import ShuttingDown, StandingBy, StillUnderWay, StorageError
+from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.histogram import CommitTally
-from sanic_dispatch.request_id import REQUEST_ID
+from sanic_dispatch.observability.request_id import REQUEST_ID
 from sanic_dispatch.storage.store import Store
 
 DEFAULT_POLICY = Policy()

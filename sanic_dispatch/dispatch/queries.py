@@ -11,7 +11,7 @@ from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
-from sanic_dispatch.request_id import REQUEST_ID
+from sanic_dispatch.observability.request_id import REQUEST_ID
 
 
 class Snapshot(NamedTuple):

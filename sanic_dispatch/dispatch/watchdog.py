@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.live.line import Line
+from sanic_dispatch.live.projection import Line
 
 LOOK_S = 0.25
 STUCK_S = 1.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from sanic_dispatch.live.frame import Frame
-from sanic_dispatch.live.wire import has_room
+from sanic_dispatch.live.connection import has_room
+from sanic_dispatch.live.frames import Frame
 
 
 class EventStream:

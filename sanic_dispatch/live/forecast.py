@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sanic_dispatch.core.job import Job, Stage, State
-from sanic_dispatch.live.eta import Estimator, Load, Promise
+from sanic_dispatch.live.estimator import Estimator, Load, Promise
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.robots import Robots
 

@@ -14,17 +14,17 @@ from typing import Any
 
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.core.events import Event
-from sanic_dispatch.dispatch.event_bus import EventBus
 from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.errors import UnknownJob
-from sanic_dispatch.live.channel import Channel, Client, OutOfReach, TooManyClients
-from sanic_dispatch.live.frame import Cursor, Frame
-from sanic_dispatch.live.line import Line
-from sanic_dispatch.live.over import KEEP_FAILED_S
+from sanic_dispatch.live.connection import Topic, Wire
+from sanic_dispatch.live.finished import KEEP_FAILED_S
+from sanic_dispatch.live.frames import Cursor, Frame
 from sanic_dispatch.live.pacer import Loop, Pacer
-from sanic_dispatch.live.pushed import Pushed
+from sanic_dispatch.live.projection import Line
+from sanic_dispatch.live.stats import Pushed
+from sanic_dispatch.live.subscription import Channel, Client, OutOfReach, TooManyClients
 from sanic_dispatch.live.views import BEAT_S, NEAR, Board, Monitor, OrderView
-from sanic_dispatch.live.wire import Topic, Wire
+from sanic_dispatch.observability.event_bus import EventBus
 
 MOST_CLIENTS = 20_000
 """How many may follow at the same time."""

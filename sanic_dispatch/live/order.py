@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import ujson
 
 from sanic_dispatch.core.job import Job, Stage, State
-from sanic_dispatch.live.eta import Promise
+from sanic_dispatch.live.estimator import Promise
 
 LONGEST_TEXT = 80
 """Characters of a name, logo or drink; what is longer is not shown."""

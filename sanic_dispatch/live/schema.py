@@ -11,7 +11,7 @@ from sanic_dispatch.core.events import Kind
 from sanic_dispatch.core.job import Stage, State, Way
 from sanic_dispatch.live.order import LONGEST_TEXT
 from sanic_dispatch.live.robots import Doing
-from sanic_dispatch.live.shown import LONGEST_LINK, LONGEST_REASON
+from sanic_dispatch.live.serializers import LONGEST_LINK, LONGEST_REASON
 
 Schema = dict[str, Any]
 

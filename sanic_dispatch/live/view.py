@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from sanic_dispatch.live.frame import Cursor, Entries, Frame
-from sanic_dispatch.live.wire import MOST_BYTES
+from sanic_dispatch.live.connection import MOST_BYTES
+from sanic_dispatch.live.frames import Cursor, Entries, Frame
 
 RING = 512
 """How many patches back a cursor may be before it is told the whole state."""

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, Protocol
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.errors import UnknownJob
-from sanic_dispatch.live import shown
-from sanic_dispatch.live.frame import Cursor, Entries, Frame, encode
-from sanic_dispatch.live.line import Line
+from sanic_dispatch.live import serializers
+from sanic_dispatch.live.frames import Cursor, Entries, Frame, encode
 from sanic_dispatch.live.order import Order
+from sanic_dispatch.live.projection import Line
 from sanic_dispatch.live.robots import Robot
 from sanic_dispatch.live.view import FRESH_S, Known, Moment, View
 
@@ -144,8 +144,8 @@ class Board(LineView):
             islice(line.assigned.values(), BOARD_ASSIGNED),
             islice(line.waiting.values(), BOARD_WAITING),
         )
-        yield ORDERS_BYTES, _drawn(orders, shown.board_order)
-        yield REST_BYTES, [self._bar(shown.bar(line.bar()))]
+        yield ORDERS_BYTES, _drawn(orders, serializers.board_order)
+        yield REST_BYTES, [self._bar(serializers.bar(line.bar()))]
 
 
 class Monitor(LineView):
@@ -159,7 +159,7 @@ class Monitor(LineView):
             islice(line.waiting.values(), MONITOR_WAITING),
             islice(reversed(line.over.finished.values()), MONITOR_FINISHED),
         )
-        yield ORDERS_BYTES, _drawn(orders, shown.monitor_order)
+        yield ORDERS_BYTES, _drawn(orders, serializers.monitor_order)
         yield WORKERS_BYTES, map(_worker_item, islice(line.robots, MONITOR_WORKERS))
         yield LOG_BYTES, map(_log_item, reversed(line.log))
         yield REST_BYTES, self._rest()
@@ -167,7 +167,7 @@ class Monitor(LineView):
     def _rest(self) -> Iterator[Item]:
         line = self._line
         more = {"failed": len(line.over.failed), "kept": line.forecast.estimator.hit_rate}
-        yield self._bar(shown.bar(line.bar()) | more | line.history.shown())
+        yield self._bar(serializers.bar(line.bar()) | more | line.history.shown())
         for minute in line.history:
             drawn = minute.shown()
             yield Item(f"minute/{minute.number}", drawn, dict, drawn)
@@ -236,8 +236,8 @@ class OrderView:
         line, order, now_s = self._line, self._order(), self._now_s()
         self._drawn_s = now_s
         ahead = line.ahead(order) if order.job.state is State.WAITING else None
-        drawn = shown.own_order(order, ahead, line.window(order, now_s), now_s)
-        state = {"order": drawn, "bar": shown.bar(line.bar())}
+        drawn = serializers.own_order(order, ahead, line.window(order, now_s), now_s)
+        state = {"order": drawn, "bar": serializers.bar(line.bar())}
         return Frame(Cursor(self._epoch, line.moment.number), now_s, state=state)
 
 
@@ -247,8 +247,8 @@ def _drawn(orders: Iterable[Order], draw: Callable[[Order], dict[str, Any]]) -> 
 
 
 def _worker_item(robot: Robot) -> Item:
-    return Item(f"worker/{robot.worker.id}", robot, shown.monitor_worker, robot)
+    return Item(f"worker/{robot.worker.id}", robot, serializers.monitor_worker, robot)
 
 
 def _log_item(event: Event) -> Item:
-    return Item(f"log/{event.number}", event, shown.log_entry, event)
+    return Item(f"log/{event.number}", event, serializers.log_entry, event)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sanic_dispatch.simulation.background_tasks import Tasks
 from sanic_dispatch.simulation.mishaps import Mishaps, Rates
 from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
 from sanic_dispatch.simulation.robot import Robot
 from sanic_dispatch.simulation.waits import Result
-from sanic_dispatch.tasks import Tasks
 
 RESCUE_S = 2.0
 """After a call that failed, a robot waits so long: the dispatcher may be starting."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sanic_dispatch.clock import Clock, SystemClock
-from sanic_dispatch.tasks import Tasks
+from sanic_dispatch.simulation.background_tasks import Tasks
 
 Code = Callable[[], None]
 

@@ -23,11 +23,12 @@ from pathlib import Path
 
 import structlog
 
-from sanic_dispatch.collector import no_collection
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
+from sanic_dispatch.garbage_collection import no_collection
 from sanic_dispatch.storage.atomic_file import fsync_folder
+from sanic_dispatch.storage.blocking import OneThread
 from sanic_dispatch.storage.checkpoint import CheckpointFiles, Pace, Records, Snapshot
-from sanic_dispatch.storage.folder import LOCK, Anchor
+from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.journal import (
     Journal,
     JournalRead,
@@ -37,7 +38,6 @@ from sanic_dispatch.storage.journal import (
 )
 from sanic_dispatch.storage.json_folder import needs_settling, read_folder
 from sanic_dispatch.storage.store import Batch, Store, Stored
-from sanic_dispatch.storage.threads import OneThread
 from sanic_dispatch.storage.trial import write_trial, writing
 from sanic_dispatch.storage.whole_files import DISPATCH_NAME, JOBS_NAME, JOURNALED, WORKERS_NAME
 

@@ -26,8 +26,8 @@ from sanic_dispatch.core.tables import Change, Fact, Record, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, write_all
+from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, Found
-from sanic_dispatch.storage.folder import LOCK, Anchor
 from sanic_dispatch.storage.records import (
     UNREADABLE,
     decode_fact,

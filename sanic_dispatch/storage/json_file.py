@@ -11,11 +11,11 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
+from sanic_dispatch.storage.blocking import Threaded
 from sanic_dispatch.storage.cached_json_file import settle
+from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import QUEUED, WORKERS
-from sanic_dispatch.storage.folder import LOCK, Anchor
 from sanic_dispatch.storage.store import Batch, Edit, Stored
-from sanic_dispatch.storage.threads import Threaded
 from sanic_dispatch.storage.trial import write_trial, writing
 from sanic_dispatch.storage.whole_files import (
     DISPATCH_NAME,

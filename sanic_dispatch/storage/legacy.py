@@ -13,8 +13,8 @@ from sanic_dispatch.core.job import Job, Stage
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
 from sanic_dispatch.storage.atomic_file import replace_file
+from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content
-from sanic_dispatch.storage.folder import DataFolder
 from sanic_dispatch.storage.whole_files import JOBS_NAME, WORKERS_NAME, array_of
 
 

@@ -29,6 +29,7 @@ from typing import Any
 import structlog
 
 from sanic_dispatch.cluster.ownership import PACE, Claim, Ownership, Pace, Sight, running_s
+from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Fact, Record, Table
 from sanic_dispatch.core.worker import Worker
@@ -39,7 +40,6 @@ from sanic_dispatch.errors import (
     RedisUnusable,
     StorageFailed,
 )
-from sanic_dispatch.settings import Settings
 from sanic_dispatch.storage.entries import ANY_JOB
 from sanic_dispatch.storage.records import (
     UNREADABLE,
@@ -52,7 +52,7 @@ from sanic_dispatch.storage.records import (
     order_of,
 )
 from sanic_dispatch.storage.redis_address import parse_address
-from sanic_dispatch.storage.redis_link import TRY_S, RedisLink, Refused, Script
+from sanic_dispatch.storage.redis_connection import TRY_S, RedisLink, Refused, Script
 from sanic_dispatch.storage.store import Batch, Store, Stored
 
 FORMAT = "2"

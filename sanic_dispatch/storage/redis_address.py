@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from sanic_dispatch.config.redis_url import shown
 from sanic_dispatch.errors import RedisUnusable
-from sanic_dispatch.redis_url import shown
 
 _DEFAULT_PORT = 6379
 _YES = ("1", "y", "yes", "t", "true", "on")

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import DataFolderUnusable, InvalidJson, NotAQueue
-from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, replace_file
+from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Found, Kind, read_array
-from sanic_dispatch.storage.folder import DataFolder
 from sanic_dispatch.storage.journal import (
     decode_batch,
     header_of,

@@ -14,8 +14,9 @@ from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, refuse_link_to_nothing
+from sanic_dispatch.storage.blocking import Threaded
+from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, WORKERS, Kind, R
-from sanic_dispatch.storage.folder import LOCK, Anchor
 from sanic_dispatch.storage.records import (
     UNREADABLE,
     decode_fact,
@@ -26,7 +27,6 @@ from sanic_dispatch.storage.records import (
     order_of,
 )
 from sanic_dispatch.storage.store import Batch, Edit, Stored
-from sanic_dispatch.storage.threads import Threaded
 from sanic_dispatch.strict_json import check, one_entry
 
 DATABASE_NAME = "dispatch.sqlite3"

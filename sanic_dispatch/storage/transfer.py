@@ -14,6 +14,7 @@ from pathlib import Path
 from shutil import copy
 from tempfile import TemporaryDirectory
 
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.errors import (
@@ -24,12 +25,11 @@ from sanic_dispatch.errors import (
     NothingStored,
     StorageError,
 )
-from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, in_line
-from sanic_dispatch.storage.folder import DataFolder
 from sanic_dispatch.storage.journal import journals_in
 from sanic_dispatch.storage.json_folder import read_folder as read_json_folder
-from sanic_dispatch.storage.opening import store_of
+from sanic_dispatch.storage.open_store import store_of
 from sanic_dispatch.storage.records import order_of
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
 from sanic_dispatch.storage.store import Batch, Stored

@@ -7,10 +7,10 @@ from typing import cast
 from sanic import Request
 
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.settings import Settings
 
 
 def dispatcher_of(request: Request) -> Dispatcher:

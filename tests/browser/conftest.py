@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
-from tests.browser.bar import PREFIX, Bar, open_bar
+from tests.browser.served_bar import PREFIX, Bar, open_bar
 from tests.browser.visitors import Visitors
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -8,9 +8,9 @@ from math import sin
 from playwright.async_api import expect
 
 from sanic_dispatch.simulation import Faults
-from tests.browser.bar import Bar
 from tests.browser.journeys import DRINKS, LOGOS, LONG_DRINK, LONG_NAME, Journey
 from tests.browser.monitor_page import MonitorPage
+from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
 ROBOTS = ("Robot Ada", "Robot Bert", "Robot Cleo")

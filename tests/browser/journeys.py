@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from playwright.async_api import Route, expect
 
 from sanic_dispatch.simulation import Faults
-from tests.browser.bar import Bar
 from tests.browser.pages import BoardPage, OrderPage
+from tests.browser.served_bar import Bar
 
 DRINKS = ("mojito", "cuba-libre", "gin-tonic", "margarita", "virgin-colada", "lemonade")
 LOGOS = ("lion", "cat", "turtle", "rabbit", "owl", "fox", "octopus", "bee")

@@ -6,8 +6,8 @@ from typing import Self
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.bar import OPERATOR_TOKEN
 from tests.browser.pages import Keys
+from tests.browser.served_bar import OPERATOR_TOKEN
 
 
 class MonitorPage(Keys):

@@ -6,16 +6,16 @@ import asyncio
 import shutil
 import subprocess
 from base64 import b64encode
-from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
 
 from tests.browser import evenings, journeys
-from tests.browser.bar import open_bar
 from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.browser.served_bar import open_bar
 from tests.browser.visitors import Visitors
+from tests.support.paths import DOCS
 
-PICTURES = Path(__file__).parents[2] / "docs" / "img"
+PICTURES = DOCS / "img"
 
 PHONES = (
     (journeys.a_change_of_mind, "form-filled", "light"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Locator, expect
 
-from tests.browser.bar import Bar
 from tests.browser.monitor_page import MonitorPage
+from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
 

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from playwright.async_api import Page, WebSocket, expect
 
-from sanic_dispatch.live.line import Line
-from tests.browser.bar import Bar, Bartender
+from sanic_dispatch.live.projection import Line
 from tests.browser.journeys import DRINKS
+from tests.browser.served_bar import Bar, Bartender
 from tests.browser.visitors import Visitors
-from tests.kit.server import eventually
+from tests.support.server import eventually
 
 IS_INSIDE = """() => {
     const list = document.getElementById('ready-others').getBoundingClientRect();

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.bar import Bar
 from tests.browser.pages import OrderPage
+from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -12,11 +11,12 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Page
 
 from tests.browser import evenings, journeys
-from tests.browser.bar import Bar, open_bar
 from tests.browser.contrast import LOW_CONTRAST
+from tests.browser.served_bar import Bar, open_bar
 from tests.browser.visitors import Visitors
+from tests.support.paths import ROOT
 
-ARTEFACTS = Path(__file__).parents[2] / "artefacts"
+ARTEFACTS = ROOT / "artefacts"
 
 CUT_OFF = """() => [...document.querySelectorAll('body *')].filter((node) => {
     const frame = node.closest('button, article, section, .card, body');

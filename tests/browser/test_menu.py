@@ -8,7 +8,7 @@ import pytest
 import ujson
 from playwright.async_api import Browser, expect
 
-from tests.browser.bar import open_bar
+from tests.browser.served_bar import open_bar
 from tests.browser.visitors import Visitors
 
 MENU = {

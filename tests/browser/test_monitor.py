@@ -8,10 +8,10 @@ import re
 import pytest
 from playwright.async_api import expect
 
+from sanic_dispatch.config.menu import BUILT_IN
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import evidence
-from sanic_dispatch.menu import BUILT_IN
-from tests.browser.bar import Bar
+from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
 MARKUP = "<img src=x onerror=alert(1)>"

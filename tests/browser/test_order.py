@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.browser.bar import PREFIX, Bar
 from tests.browser.pages import OrderPage
+from tests.browser.served_bar import PREFIX, Bar
 from tests.browser.visitors import Visitors
 
 MARKUP = "<img src=x onerror=alert(1)>"

@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from sanic_dispatch.settings import Mode
-from tests.browser.bar import Bar, open_bar
+from sanic_dispatch.config.settings import Mode
+from tests.browser.served_bar import Bar, open_bar
 from tests.browser.visitors import Visitors
-from tests.kit.redis import RedisServer
+from tests.support.redis import RedisServer
 
 PATIENCE_MS = 30_000
 

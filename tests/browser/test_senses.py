@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import expect
 
-from tests.browser.bar import Bar
+from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
 NOTE_IT_DOWN = """

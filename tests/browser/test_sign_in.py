@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from playwright.async_api import expect
 
-from tests.browser.bar import OPERATOR_TOKEN, Bar, open_bar
+from tests.browser.served_bar import OPERATOR_TOKEN, Bar, open_bar
 from tests.browser.visitors import Visitors
 
 SUBMIT_TOKEN = "submit-token-1"

@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, Page
 
-from tests.browser.bar import Bar
 from tests.browser.pages import BoardPage, OrderPage
+from tests.browser.served_bar import Bar
 from tests.browser.visitors import PHONE, TELEVISION, Visitors
-from tests.kit.server import free_port, server_process
+from tests.support.server import free_port, server_process
 
 ORDERS = 9
 LIMIT_MS = 250

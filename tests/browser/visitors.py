@@ -6,10 +6,10 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebError
 
-from tests.browser.bar import OPERATOR_TOKEN
 from tests.browser.monitor_page import MonitorPage
 from tests.browser.pages import BoardPage, OrderPage
-from tests.kit.proxy import Proxy
+from tests.browser.served_bar import OPERATOR_TOKEN
+from tests.support.proxy import Proxy
 
 EVERYBODY = {"locale": "en-GB", "reduced_motion": "reduce"}
 """Less motion: tests are quicker, and pictures are the same every time."""

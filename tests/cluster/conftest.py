@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.redis import RedisServer
+from tests.support.redis import RedisServer
 
 SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))
 

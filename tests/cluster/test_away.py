@@ -17,11 +17,11 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
-from tests.kit.faulty_link import FaultyLink
-from tests.kit.redis import RedisServer
-from tests.kit.server import eventually
+from tests.support.faulty_link import FaultyLink
+from tests.support.redis import RedisServer
+from tests.support.server import eventually
 
 IS_TORTURE = "TORTURE" in os.environ
 RETURNS = 20 if IS_TORTURE else 2

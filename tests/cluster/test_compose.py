@@ -17,13 +17,13 @@ import pytest
 import yaml
 from aiohttp import WSMsgType
 
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
-from tests.kit.redis import RedisServer
-from tests.kit.server import eventually, free_port
 from tests.runbook.prometheus import need
+from tests.support.paths import ROOT
+from tests.support.redis import RedisServer
+from tests.support.server import eventually, free_port
 
-ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.cluster.ownership import PACE
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
 from tests.crash.server import Server
-from tests.kit.faulty_link import FaultyLink
-from tests.kit.redis import RedisServer
-from tests.kit.server import eventually
+from tests.support.faulty_link import FaultyLink
+from tests.support.redis import RedisServer
+from tests.support.server import eventually
 
 IS_TORTURE = "TORTURE" in os.environ
 KILLS = int(os.environ.get("TORTURE_KILLS", "50")) if IS_TORTURE else 2

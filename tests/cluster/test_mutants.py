@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.storage import redis
-from sanic_dispatch.storage.redis_link import Script
-from tests.crash.bar import Bar
+from sanic_dispatch.storage.redis_connection import Script
+from tests.crash.bar_in_process import Bar
 from tests.crash.history import check
 
 FENCE = "if batch ~= ARGV[1] then"

@@ -13,12 +13,12 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
 from tests.crash.server import TOKEN, Server
-from tests.kit import commands
-from tests.kit.redis import RedisServer
-from tests.kit.server import eventually, free_port
+from tests.support import commands
+from tests.support.redis import RedisServer
+from tests.support.server import eventually, free_port
 
 TRY_LATER, SERVICE_RESTART = 4503, 1012
 WORKER = {"CPEE-CALLBACK": "http://127.0.0.1:9/callbacks/1/"}

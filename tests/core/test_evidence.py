@@ -18,10 +18,10 @@ from sanic_dispatch.core.evidence import (
     next_look_s,
 )
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
-from sanic_dispatch.core.rules import Fate
 from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.transitions import Fate
 from sanic_dispatch.storage.records import _decode_hold, _encode_hold
-from tests.kit.world import worker
+from tests.support.world import worker
 
 POLICY = Policy()
 AFTER_S = POLICY.unconsumed_after_s

@@ -9,10 +9,10 @@ import pytest
 from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.events import Kind
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
-from sanic_dispatch.core.rules import TABLE, Fate, Registration, Step
 from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.transitions import TABLE, Fate, Registration, Step
 from sanic_dispatch.errors import WrongState
-from tests.kit.world import worker
+from tests.support.world import worker
 
 NOW_S = 1_732_412_400.0
 POLICY = Policy()

@@ -8,7 +8,7 @@ from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.events import Event, Kind
 from sanic_dispatch.core.state_machine import Now, StateMachine
 from sanic_dispatch.core.topic import Policy
-from tests.kit.world import worker
+from tests.support.world import worker
 
 NOW = Now(1_732_412_340.0, 0.0)
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import aiohttp
 
-from sanic_dispatch.settings import Mode
-from sanic_dispatch.tasks import Tasks
+from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.simulation.background_tasks import Tasks
 from tests.crash.history import Violation, check
 from tests.crash.load import Load, WatchedEngine
 from tests.crash.records import History, Look, Mark
 from tests.crash.server import TOKEN, Server, moment_of
-from tests.kit.server import eventually
+from tests.support.server import eventually
 
 CUSTOMERS, ROBOTS = 12, 12
 LOOK_S = 0.3

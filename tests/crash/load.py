@@ -16,7 +16,7 @@ from aiohttp import web
 from sanic_dispatch.simulation import Engine
 from sanic_dispatch.simulation.caller import Answer, Caller, CallFailed
 from sanic_dispatch.simulation.instance import Instance
-from tests.crash.bar import received
+from tests.crash.bar_in_process import received
 from tests.crash.records import History, Outcome, Registration, Submission
 
 REFUSED = ("QueueFull", "ShuttingDown", "NotReady")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 from tests.crash.strace import FILES
 
 NAMES = ("jobs.json", "workers.json", "dispatch.json")

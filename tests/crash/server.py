@@ -17,8 +17,8 @@ from typing import Any
 import aiohttp
 import ujson
 
-from sanic_dispatch.settings import Mode
-from tests.kit.server import ROOT, free_port
+from sanic_dispatch.config.settings import Mode
+from tests.support.server import ROOT, free_port
 
 TOKEN = "an-operator-of-the-harness"
 LONGEST_START_S = 30.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 
 JOURNALS = 20
 """How many journals a test may see begun."""

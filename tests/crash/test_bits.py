@@ -17,11 +17,11 @@ from typing import NamedTuple
 import pytest
 
 from sanic_dispatch.callbacks.outcome import InDoubt
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import NotAQueue
-from sanic_dispatch.settings import Mode, Settings
-from sanic_dispatch.storage.opening import open_store
-from tests.kit.network import FakeNetwork
-from tests.kit.world import running_world, worker
+from sanic_dispatch.storage.open_store import open_store
+from tests.support.network import FakeNetwork
+from tests.support.world import running_world, worker
 
 IS_TORTURE = "TORTURE" in os.environ
 SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import pytest
 
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
 from tests.crash.server import DURABLE, Ended, Server
 from tests.crash.shop import Shop
 from tests.crash.strace import CALLS, CHECKPOINT, has_injected, need, strace
-from tests.kit.server import eventually
+from tests.support.server import eventually
 
 IS_TORTURE = "TORTURE" in os.environ
 SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))

@@ -12,11 +12,11 @@ from time import monotonic
 import pytest
 
 from sanic_dispatch.client import DispatchClient, State
-from sanic_dispatch.listen import allow_open_files
-from sanic_dispatch.settings import Mode
-from sanic_dispatch.tasks import Tasks
+from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.server.sockets import allow_open_files
+from sanic_dispatch.simulation.background_tasks import Tasks
 from tests.crash.server import Server
-from tests.kit.server import eventually
+from tests.support.server import eventually
 
 IS_TORTURE = "TORTURE" in os.environ
 STORM = 2000 if IS_TORTURE else 100

@@ -11,15 +11,15 @@ from time import monotonic
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
-from sanic_dispatch.settings import Mode
 from sanic_dispatch.storage.journal import journals_in
 from sanic_dispatch.storage.records import encode_job
 from tests.crash.server import DURABLE, Ended, Server
 from tests.crash.shop import Shop
 from tests.crash.strace import missing, need, strace
-from tests.kit.server import eventually
-from tests.kit.world import worker
+from tests.support.server import eventually
+from tests.support.world import worker
 
 AT = "2024-11-24T01:39:00.123456Z"
 SIZE = 2**20

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.callbacks.outcome import InDoubt
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.job import State
-from sanic_dispatch.settings import Mode
-from tests.crash.bar import Bar
+from tests.crash.bar_in_process import Bar
 from tests.crash.history import check
-from tests.kit.world import running_world, worker
+from tests.support.world import running_world, worker
 
 MODE = Mode.CACHED_JSON_FILE
 

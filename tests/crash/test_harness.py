@@ -9,8 +9,8 @@ from time import monotonic
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.timestamps import to_rfc3339
-from sanic_dispatch.settings import Mode
 from tests.crash.harness import Harness
 from tests.crash.records import Mark, Outcome, Submission
 

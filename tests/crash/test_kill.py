@@ -12,7 +12,7 @@ from statistics import median
 
 import pytest
 
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
 from tests.crash.server import DURABLE
 

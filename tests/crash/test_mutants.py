@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core import lifecycle, matching
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.receipts import Receipts
@@ -24,12 +25,11 @@ from sanic_dispatch.core.tables import JobTable, Tables
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.errors import NotAQueue, StorageFailed
-from sanic_dispatch.settings import Mode
 from sanic_dispatch.storage import journal, json_folder
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
 from sanic_dispatch.storage.checkpoint import CheckpointFiles
 from sanic_dispatch.storage.journal import Journal, JournalRead, journals_in
-from tests.crash.bar import Bar
+from tests.crash.bar_in_process import Bar
 from tests.crash.history import check
 
 FILE_MODES = (Mode.JSON_FILE, Mode.CACHED_JSON_FILE)

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import NotAQueue
-from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.storage.journal import journals_in
-from sanic_dispatch.storage.opening import open_store
+from sanic_dispatch.storage.open_store import open_store
 from tests.crash.power import Call, Disk, cuts, traced, tracing
 from tests.crash.server import DURABLE, Server
 from tests.crash.shop import Order, Shop
 from tests.crash.strace import need
-from tests.kit.server import eventually
+from tests.support.server import eventually
 
 CUTS = 40
 ORDERS = 6

@@ -17,11 +17,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.config.settings import Mode, Settings
 from tests.crash.harness import Harness
 from tests.crash.server import DURABLE, TOKEN, Server
 from tests.crash.test_kill import IS_TORTURE, SEED
-from tests.kit.server import eventually
+from tests.support.server import eventually
 
 STOPS = 10 if IS_TORTURE else 2
 GRACE_S = Settings().stop_grace_s

@@ -24,8 +24,8 @@ from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore
 from sanic_dispatch.storage.memory import InMemoryStore
 from sanic_dispatch.storage.split import SplitStore
 from sanic_dispatch.storage.store import Batch, Edit, EditedMeanwhile, Store
-from tests.kit.clock import START_S, FakeClock, settle
-from tests.kit.world import running_world, worker
+from tests.support.clock import START_S, FakeClock, settle
+from tests.support.world import running_world, worker
 
 
 class Lasting(InMemoryStore):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.callbacks.outcome import InDoubt
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.events import Kind
 from sanic_dispatch.core.evidence import LATE_S
 from sanic_dispatch.core.job import State
@@ -22,9 +23,8 @@ from sanic_dispatch.errors import (
     UnknownWorker,
     WrongState,
 )
-from sanic_dispatch.settings import Mode, Settings
-from tests.kit.clock import settle
-from tests.kit.world import World, running_world, worker
+from tests.support.clock import settle
+from tests.support.world import World, running_world, worker
 
 
 @pytest.fixture

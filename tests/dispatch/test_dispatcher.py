@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Outcome, Refused
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Stage, State
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.errors import ShuttingDown, UnknownJob, WrongState
-from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.storage.memory import InMemoryStore
-from tests.kit.clock import settle
-from tests.kit.network import FakeNetwork
-from tests.kit.world import World, running_world, worker
+from tests.support.clock import settle
+from tests.support.network import FakeNetwork
+from tests.support.world import World, running_world, worker
 
 
 @pytest.fixture

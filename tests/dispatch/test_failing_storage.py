@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Refused
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.worker import Cause
 from sanic_dispatch.errors import WrongState
-from sanic_dispatch.settings import Mode, Settings
-from tests.kit.clock import settle
-from tests.kit.network import FakeNetwork
-from tests.kit.redis import redis_values
-from tests.kit.world import World, running_world, worker
+from tests.support.clock import settle
+from tests.support.network import FakeNetwork
+from tests.support.redis import redis_values
+from tests.support.world import World, running_world, worker
 
 CACHED = Mode.CACHED_JSON_FILE
 

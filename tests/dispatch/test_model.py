@@ -21,14 +21,14 @@ from hypothesis.stateful import (
 )
 
 from sanic_dispatch.callbacks.outcome import Refused
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.settings import Mode, Settings
-from tests.kit.machine import run_machine
-from tests.kit.network import FakeNetwork
-from tests.kit.redis import redis_values
-from tests.kit.world import World, running_world, worker
+from tests.support.machine import run_machine
+from tests.support.network import FakeNetwork
+from tests.support.redis import redis_values
+from tests.support.world import World, running_world, worker
 
 ROBOTS = 4
 PATIENT = Policy(max_attempts=10_000, probe_after_s=1e9)

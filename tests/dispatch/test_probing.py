@@ -11,7 +11,7 @@ import pytest
 from sanic_dispatch.callbacks.outcome import Refused
 from sanic_dispatch.core.evidence import PROBES_PER_S, to_wake, why_aside
 from sanic_dispatch.core.worker import Worker
-from tests.kit.world import World, running_world, worker
+from tests.support.world import World, running_world, worker
 
 
 @pytest.fixture

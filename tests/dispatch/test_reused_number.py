@@ -10,7 +10,7 @@ from sanic_dispatch.callbacks.outcome import InDoubt, Refused
 from sanic_dispatch.core.evidence import state_of_ours
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.worker import Key, Worker
-from tests.kit.world import World, running_world, worker
+from tests.support.world import World, running_world, worker
 
 ROBOT, OTHER = worker("c1", "i1"), worker("c5", "i5")
 SEEN_S = 120.0

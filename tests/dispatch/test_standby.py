@@ -12,8 +12,8 @@ from sanic_dispatch.dispatch import standby
 from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import OutcomeUnknown, StandingBy, StorageFailed
-from tests.kit.server import eventually
-from tests.kit.world import running_world, worker
+from tests.support.server import eventually
+from tests.support.world import running_world, worker
 
 
 class FakeOwnership:

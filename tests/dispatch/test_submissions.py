@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import state_machine
 from sanic_dispatch.core.state_machine import Placed, StateMachine
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.errors import DispatchError, ShuttingDown
-from sanic_dispatch.request_id import begin
-from sanic_dispatch.settings import Mode, Settings
-from tests.kit.world import World, running_world
+from sanic_dispatch.observability.request_id import begin
+from tests.support.world import World, running_world
 
 
 @pytest.fixture(params=[Mode.IN_MEMORY, Mode.SQLITE])

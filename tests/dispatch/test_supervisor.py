@@ -12,7 +12,7 @@ from sanic_dispatch.core.evidence import FIRST_INTERVAL_S, LAST_INTERVAL_S, grow
 from sanic_dispatch.core.job import Stage, State
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
-from tests.kit.world import World, running_world, worker
+from tests.support.world import World, running_world, worker
 
 DAY_S = 24 * 3600.0
 

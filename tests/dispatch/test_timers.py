@@ -5,7 +5,7 @@ from __future__ import annotations
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.effects import StartTimer
 from sanic_dispatch.dispatch.timers import SPREAD, Timers
-from tests.kit.clock import FakeClock
+from tests.support.clock import FakeClock
 
 
 async def test_a_timer_comes_at_its_time_a_fifth_more_or_less() -> None:

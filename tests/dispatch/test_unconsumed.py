@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Outcome, Refused
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Hold, Job, Stage, State
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.settings import Mode, Settings
-from tests.kit.network import FakeNetwork
-from tests.kit.redis import redis_values
-from tests.kit.world import World, running_world, worker
+from tests.support.network import FakeNetwork
+from tests.support.redis import redis_values
+from tests.support.world import World, running_world, worker
 
 AFTER_S = Policy().unconsumed_after_s
 

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core import matching
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.dispatch.event_bus import EventBus
+from sanic_dispatch.dispatch.readiness import FRESH_S, Readiness
 from sanic_dispatch.dispatch.watchdog import STUCK_S, Watchdog
 from sanic_dispatch.errors import ShuttingDown, StorageFailed
-from sanic_dispatch.live.line import Line
-from sanic_dispatch.readiness import FRESH_S, Readiness
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.live.projection import Line
+from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.storage.memory import InMemoryStore
 from sanic_dispatch.storage.store import Store
-from tests.kit.clock import FakeClock
-from tests.kit.network import FakeNetwork
-from tests.kit.redis import redis_values
-from tests.kit.server import Service, eventually, running_service
-from tests.live.kit import Story
+from tests.live.story import Story
+from tests.support.clock import FakeClock
+from tests.support.network import FakeNetwork
+from tests.support.redis import redis_values
+from tests.support.server import Service, eventually, running_service
 
 
 class Watched:
@@ -129,7 +129,7 @@ async def test_ready_asks_the_storage_at_most_once_a_second() -> None:
 
 async def test_a_storage_that_does_not_answer_is_not_ready(monkeypatch) -> None:
     """A disk that hangs is no disk; whoever asks is told so, and does not hang too."""
-    monkeypatch.setattr("sanic_dispatch.readiness.PATIENCE_S", 0.05)
+    monkeypatch.setattr("sanic_dispatch.dispatch.readiness.PATIENCE_S", 0.05)
     store, clock = FailingStore(), FakeClock()
     store.answers.clear()
     ready = await readiness(store, clock)

@@ -10,9 +10,9 @@ from unittest import mock
 
 from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.job import Job, Stage, State
-from sanic_dispatch.core.rules import Step
 from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.tables import JobTable, Tables
+from sanic_dispatch.core.transitions import Step
 from sanic_dispatch.dispatch.batches import Batches
 from tests.histories.plan import Plan
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from sanic_dispatch.storage.blocking import OneThread
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, JournaledFiles
 from sanic_dispatch.storage.checkpoint import CheckpointFiles
-from sanic_dispatch.storage.folder import LOCK
+from sanic_dispatch.storage.data_folder import LOCK
 from sanic_dispatch.storage.store import Store
-from sanic_dispatch.storage.threads import OneThread
 from tests.histories.simulation import OpenStore, Simulation
 
 CRASHES = 0.15

@@ -25,7 +25,6 @@ from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.dispatch.event_bus import EventBus
 from sanic_dispatch.errors import (
     DispatchError,
     ShuttingDown,
@@ -33,6 +32,7 @@ from sanic_dispatch.errors import (
     StorageError,
     StorageFailed,
 )
+from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.storage.store import Store
 from tests.crash.history import Violation
 from tests.crash.records import History, Mark, Outcome, Submission

@@ -13,9 +13,9 @@ from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.store import Batch, Store, Stored
-from tests.kit.clock import START_S, settle
-from tests.kit.network import FakeNetwork
-from tests.kit.world import World, worker
+from tests.support.clock import START_S, settle
+from tests.support.network import FakeNetwork
+from tests.support.world import World, worker
 
 
 class ScriptedStore(Store):

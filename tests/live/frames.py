@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 import ujson
 
-from sanic_dispatch.live.frame import Frame
+from sanic_dispatch.live.frames import Frame
 from sanic_dispatch.live.schema import frame_schema
 from sanic_dispatch.live.views import Board, Monitor, OrderView
 

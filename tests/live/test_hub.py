@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 
 from sanic_dispatch.core.events import Kind
 from sanic_dispatch.core.job import State
-from sanic_dispatch.live import wire as wire_module
-from sanic_dispatch.live.channel import Client, TooManyClients
-from sanic_dispatch.live.frame import Cursor
+from sanic_dispatch.live import connection as wire_module
+from sanic_dispatch.live.connection import LOW_BYTES, Topic
+from sanic_dispatch.live.finished import SHOWN_S
+from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.hub import (
     PATIENCE_S,
     SWEEP_S,
     TICK_S,
     Hub,
 )
-from sanic_dispatch.live.over import SHOWN_S
 from sanic_dispatch.live.pacer import LEAST_REST_S
 from sanic_dispatch.live.robots import LINGER_S
+from sanic_dispatch.live.subscription import Client, TooManyClients
 from sanic_dispatch.live.views import BEAT_S, Board, Monitor
-from sanic_dispatch.live.wire import LOW_BYTES, Topic
-from tests.kit.clock import START_S
-from tests.live.kit import FakeWire, Story, reduced, secret
+from tests.live.story import FakeWire, Story, reduced, secret
+from tests.support.clock import START_S
 
 BOARD, MONITOR = Topic("board"), Topic("monitor")
 

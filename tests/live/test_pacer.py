@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sanic_dispatch.live.pacer import LEAST_REST_S, REST, SLICE_S, Pacer
-from tests.live.kit import FakeLoop
+from tests.live.story import FakeLoop
 
 PIECE_S = 0.0004
 

@@ -11,9 +11,9 @@ import pytest
 import ujson
 
 from sanic_dispatch import __version__
+from sanic_dispatch.live.connection import Topic
 from sanic_dispatch.live.schema import VIEWS, asyncapi, frame_schema, schemas
-from sanic_dispatch.live.wire import Topic
-from tests.live.kit import FakeWire, Story, secret
+from tests.live.story import FakeWire, Story, secret
 
 OFFICIAL = Path(__file__).parent / "asyncapi/3.0.0.json"
 

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanic_dispatch.core.events import Event
-from sanic_dispatch.dispatch.event_bus import EventBus
 from sanic_dispatch.dispatch.queries import Snapshot
-from sanic_dispatch.live.channel import OutOfReach
-from sanic_dispatch.live.frame import Cursor
+from sanic_dispatch.live.connection import Topic
+from sanic_dispatch.live.finished import SHOWN_S
+from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.hub import RESTART, Hub
-from sanic_dispatch.live.over import SHOWN_S
 from sanic_dispatch.live.robots import LINGER_S
-from sanic_dispatch.live.wire import Topic
-from tests.live.kit import FakeWire, Story
+from sanic_dispatch.live.subscription import OutOfReach
+from sanic_dispatch.observability.event_bus import EventBus
+from tests.live.story import FakeWire, Story
 
 BOARD, MONITOR = Topic("board"), Topic("monitor")
 

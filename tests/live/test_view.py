@@ -9,10 +9,10 @@ import ujson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sanic_dispatch.live.frame import Cursor, Frame
+from sanic_dispatch.live.connection import MOST_BYTES
+from sanic_dispatch.live.frames import Cursor, Frame
 from sanic_dispatch.live.view import FRESH_S, RING, Moment, View
-from sanic_dispatch.live.wire import MOST_BYTES
-from tests.live.kit import reduced
+from tests.live.story import reduced
 
 AT = Cursor("a1", 7)
 

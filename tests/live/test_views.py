@@ -11,17 +11,17 @@ from sanic_dispatch.core.events import Kind
 from sanic_dispatch.core.worker import Aside, Cause
 from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.errors import UnknownJob
+from sanic_dispatch.live.connection import MOST_BYTES, Topic
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.order import LONGEST_TEXT
-from sanic_dispatch.live.shown import LONGEST_REASON, link_of
+from sanic_dispatch.live.serializers import LONGEST_REASON, link_of
 from sanic_dispatch.live.views import (
     BOARD_FINISHED,
     BOARD_WAITING,
     MONITOR_FINISHED,
     MONITOR_WORKERS,
 )
-from sanic_dispatch.live.wire import MOST_BYTES, Topic
-from tests.live.kit import FakeWire, Story, robot, secret
+from tests.live.story import FakeWire, Story, robot, secret
 
 BOARD, MONITOR = Topic("board"), Topic("monitor")
 ORDER = {"name": "Ada", "logo": "lion", "drink": "Mojito"}

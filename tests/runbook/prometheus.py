@@ -14,9 +14,10 @@ import aiohttp
 import pytest
 import yaml
 
-from tests.kit.server import eventually, free_port
+from tests.support.paths import ROOT
+from tests.support.server import eventually, free_port
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
 RULES = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
 PATIENCE_S = 60.0
 """How long a machine that is busy may take until a query is true."""

@@ -14,8 +14,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.kit.server import eventually, free_port, server_process
 from tests.runbook.prometheus import DEPLOY, PATIENCE_S, need, watching
+from tests.support.server import eventually, free_port, server_process
 
 PREFIX = "/ports/2567"
 WORKER, OPERATOR = "a-workers-token", "an-operators-token"

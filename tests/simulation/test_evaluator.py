@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from sanic_dispatch.simulation import Engine, Evaluator, Result
-from tests.kit.clock import FakeClock, settle
 from tests.simulation.test_simulated_engine import put, state, status_of
+from tests.support.clock import FakeClock, settle
 
 QUEUED = (
     b"HTTP/1.1 202 Accepted\r\ncpee-callback: true\r\nContent-Type: application/json\r\n"

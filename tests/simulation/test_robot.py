@@ -12,8 +12,8 @@ from sanic_dispatch.simulation import CallFailed, Faults, Robot
 from sanic_dispatch.simulation.crew import Crew, Plan, order_of
 from sanic_dispatch.simulation.mishaps import Mishaps, Rates
 from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
-from tests.kit.clock import FakeClock, settle
 from tests.simulation.conftest import ACCEPTED
+from tests.support.clock import FakeClock, settle
 
 JOB = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.storage.kit import DURABLE, EVERY, FILES, MIXED, Backend
+from tests.storage.samples import DURABLE, EVERY, FILES, MIXED, Backend
 
 
 @pytest.fixture(params=EVERY, ids=lambda backend: backend.name)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import StorageFailed
-from sanic_dispatch.settings import Mode
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore
-from sanic_dispatch.storage.folder import LOCK, DataFolder
-from sanic_dispatch.storage.opening import claimed
+from sanic_dispatch.storage.data_folder import LOCK, DataFolder
+from sanic_dispatch.storage.open_store import claimed
 from sanic_dispatch.storage.store import Store
-from tests.storage.kit import Topic, both, job
+from tests.storage.samples import Topic, both, job
 
 MODES = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE, Mode.SQLITE]
 DATABASE = "dispatch.sqlite3"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.storage.store import Batch, Stored
-from tests.storage.kit import (
+from tests.storage.samples import (
     Backend,
     Topic,
     done,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import NotAQueue
-from sanic_dispatch.settings import Mode
-from tests.storage.kit import both, filled, load_once
+from tests.storage.samples import both, filled, load_once
 
 MODES = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE]
 JOB = b'{"id":"a","data":1,"submitted_at":"2024-11-24T01:39:00Z"}'

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import ujson
 
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
-from sanic_dispatch.settings import Mode
 from sanic_dispatch.storage.store import Batch, EditedMeanwhile, Store
 from tests.storage.faults import Disk
-from tests.storage.kit import (
+from tests.storage.samples import (
     AT,
     Backend,
     Topic,

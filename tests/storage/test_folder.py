@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, NotAQueue
-from sanic_dispatch.settings import Mode, Settings
-from sanic_dispatch.storage.folder import DataFolder
-from sanic_dispatch.storage.opening import open_store
+from sanic_dispatch.storage.data_folder import DataFolder
+from sanic_dispatch.storage.open_store import open_store
 from sanic_dispatch.storage.store import Stored
 
 
@@ -64,7 +64,7 @@ def test_only_new_files_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def fails(**_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("sanic_dispatch.storage.folder.NamedTemporaryFile", fails)
+    monkeypatch.setattr("sanic_dispatch.storage.data_folder.NamedTemporaryFile", fails)
     folder = DataFolder(tmp_path)
     with pytest.raises(DataFolderUnusable, match="Read-only"):
         folder.claim()

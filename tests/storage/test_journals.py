@@ -24,7 +24,7 @@ from sanic_dispatch.storage.journal import journals_in
 from sanic_dispatch.storage.records import encode_worker, order_of
 from sanic_dispatch.storage.store import Stored
 from tests.storage.faults import Disk, Killed
-from tests.storage.kit import (
+from tests.storage.samples import (
     Topic,
     done,
     free,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import ujson
 
-from sanic_dispatch.settings import Mode
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.storage.records import encode_job
-from tests.storage.kit import Backend, Topic, both, job, load_once, opened, worker
+from tests.storage.samples import Backend, Topic, both, job, load_once, opened, worker
 
 JOBS = b"""[
   {

@@ -18,7 +18,7 @@ from sanic_dispatch.core.tables import Fact, Record
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore
 from sanic_dispatch.storage.store import Store
-from tests.storage.kit import DURABLE, Backend, Topic, done, held, in_order, job, opened, worker
+from tests.storage.samples import DURABLE, Backend, Topic, done, held, in_order, job, opened, worker
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=6)
 NUMBER = st.integers(1, 12)

@@ -18,6 +18,7 @@ import pytest
 from redis.asyncio import Redis
 
 from sanic_dispatch.cluster.ownership import PACE, Claim, Pace
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.tables import Fact, Record, Table
 from sanic_dispatch.core.worker import Aside, Cause, Key
@@ -28,14 +29,10 @@ from sanic_dispatch.errors import (
     RedisUnusable,
     StorageFailed,
 )
-from sanic_dispatch.settings import Mode, Settings
 from sanic_dispatch.storage.records import decode_job, decode_worker
 from sanic_dispatch.storage.redis import COMMIT, FORMAT, RedisStore, open_redis
 from sanic_dispatch.storage.store import Stored
 from sanic_dispatch.strict_json import one_object
-from tests.kit.faulty_link import FaultyLink
-from tests.kit.ports import free_port
-from tests.kit.redis import RedisServer, shared_server
 from tests.storage.redis_kit import (
     as_stored,
     batch,
@@ -46,8 +43,11 @@ from tests.storage.redis_kit import (
     removal,
     worker,
 )
+from tests.support.faulty_link import FaultyLink
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer, shared_server
 
-ROOT = Path(__file__).parents[2]
 OLD_DATA = json.loads((Path(__file__).parent / "data" / "redis_0_1.json").read_text())
 
 QUICK = Pace(lease_s=0.8, renew_s=0.25, poll_s=0.05)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import DataFolderInUse, NotAQueue
-from sanic_dispatch.settings import Settings
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
+from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.entries import QUEUED, Kind, read_array
 from sanic_dispatch.storage.entries import WORKERS as WORKER_KIND
-from sanic_dispatch.storage.folder import DataFolder
 from sanic_dispatch.storage.repair import repair, repair_all
-from tests.storage.kit import Topic, job
+from tests.storage.samples import Topic, job
 from tests.storage.test_original_files import JOBS, WORKERS
 
 NOW_S = 1_732_412_340.0

@@ -11,7 +11,7 @@ from sanic_dispatch.core.tables import Fact, Table
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.split import SplitStore
 from sanic_dispatch.storage.store import Batch, EditedMeanwhile, Store, Stored
-from tests.storage.kit import Topic, job, worker
+from tests.storage.samples import Topic, job, worker
 
 
 class Half(Store):

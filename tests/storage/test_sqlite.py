@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
-from sanic_dispatch.settings import Mode
 from sanic_dispatch.storage.sqlite import SqliteFile
 from sanic_dispatch.storage.store import Stored
-from tests.storage.kit import Topic, both, filled, in_order, job, load_once, worker
+from tests.storage.samples import Topic, both, filled, in_order, job, load_once, worker
 
 NAME = "dispatch.sqlite3"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.storage.check import inspect
 from sanic_dispatch.storage.export_format import Content, Reader, in_line, lines_of
 from sanic_dispatch.storage.records import order_of
 from sanic_dispatch.storage.store import Stored
 from sanic_dispatch.storage.transfer import read_folder, write_folder
-from tests.storage.kit import Topic, both, job, opened, worker
+from tests.storage.samples import Topic, both, job, opened, worker
 
 DATA = Path(__file__).parent / "data" / "0.1"
 DURABLE = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE, Mode.SQLITE]

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
-from sanic_dispatch.settings import Mode
 from sanic_dispatch.storage.atomic_file import replace_file
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
 from sanic_dispatch.storage.json_file import JsonFiles
 from sanic_dispatch.storage.store import Batch, Stored
 from tests.storage.faults import Disk, Killed
-from tests.storage.kit import (
+from tests.storage.samples import (
     Topic,
     both,
     done,

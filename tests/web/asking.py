@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from multidict import CIMultiDictProxy
 
-from tests.kit.server import Service
+from tests.support.server import Service
 
 CALLBACK = "http://127.0.0.1:1/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
 

@@ -15,11 +15,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from sanic_dispatch import logs
-from sanic_dispatch.settings import LogFormat, LogLevel, Mode, Settings
-from tests.kit.server import free_port, running_service, server_process
+from sanic_dispatch.config.settings import LogFormat, LogLevel, Mode, Settings
+from sanic_dispatch.observability import log
+from tests.support.server import free_port, running_service, server_process
 from tests.web.asking import CALLBACK
-from tests.web.test_access import DOORS, PUBLIC
+from tests.web.test_auth import DOORS, PUBLIC
 
 CANARIES = {door: f"canary{door}Zx81kQ7" for door in DOORS}
 WRONG = "wrongcanaryZx81kQ7"
@@ -133,7 +133,7 @@ async def test_a_token_that_was_made_is_printed_once(tmp_path: Path) -> None:
 async def test_a_fault_of_ours_says_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """500 says nothing, and the traceback in the log neither token nor whole id."""
     stream = io.StringIO()
-    logs.configure(LogFormat.JSON, LogLevel.DEBUG, stream)
+    log.configure(LogFormat.JSON, LogLevel.DEBUG, stream)
     tokens = {f"{door}_tokens": (token,) for door, token in CANARIES.items()}
     async with running_service(**tokens) as service:
 
@@ -144,7 +144,7 @@ async def test_a_fault_of_ours_says_no_token(monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.setattr(service.app.ctx.dispatcher, name, fail)
         ear = Ear(service.base_url, service.http)
         await ear.everything()
-    logs.configure()
+    log.configure()
     assert any('"status":500' in text for text in ear.heard)
     assert "RuntimeError" in stream.getvalue()
     assert not ear.heard_of(LOOKED_FOR)

@@ -14,7 +14,7 @@ import pytest
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.errors import CallbackForbidden, SettingsError
 from tests.callbacks.test_guard import FORBIDDEN, NEVER
-from tests.kit.server import eventually, running_service
+from tests.support.server import eventually, running_service
 from tests.web.asking import ask, register
 
 connected: list[tuple[Any, ...]] = []

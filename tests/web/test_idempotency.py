@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sanic_dispatch.settings import Mode
-from tests.kit.redis import redis_values
-from tests.kit.server import Service, running_service
+from sanic_dispatch.config.settings import Mode
+from tests.support.redis import redis_values
+from tests.support.server import Service, running_service
 from tests.web.asking import Answer, ask, register
 
 UUID = "8e03978e-40d5-43e8-bc93-6894a57f9324"

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import pytest
 
-from sanic_dispatch import logs
-from sanic_dispatch.settings import LogFormat, LogLevel
-from tests.kit.server import Service, running_service
+from sanic_dispatch.config.settings import LogFormat, LogLevel
+from sanic_dispatch.observability.log import configure
+from tests.support.server import Service, running_service
 from tests.web.asking import CALLBACK, ask, register, send_raw
 
 PAYLOADS = [
@@ -59,9 +59,9 @@ FIELDS = [
 def log() -> Iterator[io.StringIO]:
     """All that the service logs, as JSON."""
     stream = io.StringIO()
-    logs.configure(LogFormat.JSON, LogLevel.DEBUG, stream)
+    configure(LogFormat.JSON, LogLevel.DEBUG, stream)
     yield stream
-    logs.configure()
+    configure()
 
 
 @pytest.fixture

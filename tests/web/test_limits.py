@@ -17,7 +17,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from sanic_dispatch.simulation import Engine
-from tests.kit.server import free_port, running_service, server_process
+from tests.support.server import free_port, running_service, server_process
 from tests.web.asking import ask, register, send_raw
 
 JSON = {"Content-Type": "application/json"}

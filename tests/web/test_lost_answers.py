@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import ujson
 
-from sanic_dispatch.settings import Mode
-from tests.kit.server import Service, running_service
+from sanic_dispatch.config.settings import Mode
+from tests.support.server import Service, running_service
 
 ROUNDS = int(os.environ.get("LOST_ANSWERS", "1000"))
 SEED = int(os.environ.get("LOST_SEED", random.SystemRandom().randrange(2**32)))

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from sanic import Sanic
 
 from sanic_dispatch import __version__
-from sanic_dispatch.settings import DOORS
+from sanic_dispatch.config.settings import DOORS
+from sanic_dispatch.web.openapi.error_examples import ANYWHERE, PROBLEMS
 from sanic_dispatch.web.openapi.operation import JSON, OPERATION, Answer, Operation, Parameter
-from sanic_dispatch.web.openapi.problems import ANYWHERE, PROBLEMS
 from sanic_dispatch.web.openapi.schemas import SCHEMAS, ref
 
 TAGS = {

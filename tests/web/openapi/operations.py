@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sanic_dispatch.app import create_app
-from sanic_dispatch.settings import Mode, Settings
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.web.openapi.document import document
 
 

@@ -11,13 +11,13 @@ import jsonschema
 import pytest
 import schemathesis
 
-from sanic_dispatch.web.errors import STATUS
+from sanic_dispatch.web.openapi.error_examples import ANYWHERE, NO_OPERATION, PROBLEMS
 from sanic_dispatch.web.openapi.page import page
-from sanic_dispatch.web.openapi.problems import ANYWHERE, NO_OPERATION, PROBLEMS
-from tests.kit.server import running_service
+from sanic_dispatch.web.problems import STATUS
+from tests.support.server import running_service
 from tests.web.openapi.operations import the_document
-from tests.web.test_access import routes_of
-from tests.web.test_errors import PROTOCOL, ROWS
+from tests.web.test_auth import routes_of
+from tests.web.test_problems import PROTOCOL, ROWS
 
 DOCUMENT = the_document()
 OPERATIONS = [

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, seed, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from tests.kit.server import free_port, server_process
+from tests.support.server import free_port, server_process
 from tests.web.openapi.operations import the_document
 
 IS_TORTURE = "TORTURE" in os.environ

@@ -1,0 +1,78 @@
+"""The command that asks the dispatcher of this machine whether it is alive: health."""
+
+from __future__ import annotations
+
+import ssl
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any, NoReturn
+
+import click
+
+from sanic_dispatch.cli.options import settings_options
+from sanic_dispatch.cli.parameter_types import SettingsCommand
+from sanic_dispatch.cli.remote import DONE, FAILED, UNREACHABLE, warn
+from sanic_dispatch.config.settings import Settings
+from sanic_dispatch.server.banner import base_of
+
+PATIENCE_S = 2.0
+
+_NAMES = ("config", "port", "host", "tls_cert", "tls_key")
+
+
+@click.command(
+    cls=SettingsCommand, params=[option for option in settings_options() if option.name in _NAMES]
+)
+def health(**flags: Any) -> None:
+    """Ask the dispatcher that has these settings, on this machine, whether it is alive.
+
+    It is asked at the port and over TLS as the same variables and the same file have told it to
+    listen: for whatever restarts it, as the health check of a container does. A certificate is
+    not verified: nothing secret is said.
+
+    \b
+    Examples:
+      sanic-dispatch health --config /etc/sanic-dispatch/dispatch.toml
+      SANIC_DISPATCH_PORT=8080 sanic-dispatch health
+
+    \b
+    Exit codes:
+      0  it is alive
+      1  it answers, but not that
+      3  there is no answer within two seconds
+    """
+    settings = Settings(**flags)
+    url = base_of(settings, settings.port)
+    try:
+        status = _status(url)
+    except (OSError, HTTPException) as error:
+        _end(UNREACHABLE, f"no answer from {url}: {error or type(error).__name__}")
+    if status != 200:
+        _end(FAILED, f"{url}health is answered with {status}")
+    click.echo("alive")
+    click.get_current_context().exit(DONE)
+
+
+def _status(url: str) -> int:
+    scheme, _, place = url.rstrip("/").partition("://")
+    kind = _Secure if scheme == "https" else HTTPConnection
+    connection = kind(place, timeout=PATIENCE_S)
+    try:
+        connection.request("GET", "/health", headers={"Connection": "close"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+class _Secure(HTTPSConnection):
+    """TLS with whoever listens there: the name in its certificate is not that of the loopback."""
+
+    def __init__(self, place: str, timeout: float) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        super().__init__(place, timeout=timeout, context=context)
+
+
+def _end(code: int, text: str) -> NoReturn:
+    warn(text)
+    click.get_current_context().exit(code)

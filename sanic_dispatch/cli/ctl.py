@@ -1,0 +1,221 @@
+"""The commands of an operator: ctl, against any dispatcher."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import ujson
+
+from sanic_dispatch.cli import remote
+from sanic_dispatch.config.tokens import read_tokens
+from sanic_dispatch.observability.log import printable
+
+if TYPE_CHECKING:
+    from sanic_dispatch.client.operator_client import OperatorClient
+
+Ask = Callable[["OperatorClient"], Awaitable[Any]]
+
+LARGEST_TICKET = 15
+"""Digits of the largest ticket number; a job's id has more."""
+
+JOB_COLUMNS = ("ticket", "state", "stage", "attempt", "submitted_at", "id", "reason")
+WORKER_COLUMNS = ("label", "registered_at", "aside", "callback")
+
+
+def _token_file(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> str | None:
+    return read_tokens("--token-file", path)[0] if path else None
+
+
+OPTIONS: list[click.Parameter] = [
+    *remote.service_options(),
+    click.Option(
+        ["--token-file"],
+        type=click.Path(path_type=Path),
+        callback=_token_file,
+        metavar="FILE",
+        help="The operator's token from a file.",
+    ),
+    click.Option(["--yes", "-y"], is_flag=True, help="Do not ask on a terminal."),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object a line."),
+]
+
+
+@click.group(params=[])
+def ctl() -> None:
+    """Act as the operator: pause and go on, look at jobs and workers, move or drop them.
+
+    JOB is a job's id or its ticket number, CALLBACK a worker's callback. Whoever is logged in here
+    is named in the log as the one who did it.
+
+    \b
+    Examples:
+      sanic-dispatch ctl pause --reason "out of ice" --token-file operator.token
+      sanic-dispatch ctl jobs --state failed
+      sanic-dispatch ctl put-back 42
+    """
+
+
+def _listing(name: str, help: str, *extra: click.Parameter) -> Callable[[Any], click.Command]:
+    return click.command(name, params=[*extra, *OPTIONS], help=help)
+
+
+@_listing(
+    "jobs",
+    "List jobs by ticket.",
+    click.Option(["--state"], metavar="STATE", help="waiting, assigned, done, failed, cancelled."),
+    click.Option(["--after"], type=int, default=0, metavar="TICKET", help="Behind this ticket."),
+)
+def list_jobs(state: str | None, after: int, **options: Any) -> None:
+    """Print what there is, page by page."""
+
+    async def ask(client: OperatorClient) -> list[dict[str, Any]]:
+        jobs, following = [], after
+        while following is not None:
+            page = await client.jobs(state, following, 1000)
+            jobs += page["jobs"]
+            following = page["next"]
+        return jobs
+
+    run_as_operator(ask, lambda jobs: _print_rows(jobs, JOB_COLUMNS, options["as_json"]), options)
+
+
+@_listing("workers", "List the workers that wait.")
+def list_workers(**options: Any) -> None:
+    """Print what there is."""
+    run_as_operator(
+        lambda client: client.workers(),
+        lambda workers: _print_rows(workers, WORKER_COLUMNS, options["as_json"]),
+        options,
+    )
+
+
+def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: str) -> click.Command:
+    """A command that changes something: asks on a terminal whether it is meant."""
+
+    def act(reason: str, **options: Any) -> None:
+        named = [options.pop(argument) for argument in what]
+        if not options["yes"] and _is_terminal():
+            click.confirm(question.format(*map(printable, named)), abort=True)
+        run_as_operator(
+            ask(*named, reason=reason), lambda said: _print(said, options["as_json"]), options
+        )
+
+    params: list[click.Parameter] = [
+        *(click.Argument([argument], metavar=argument.upper()) for argument in what),
+        click.Option(["--reason", "-r"], default="", metavar="TEXT", help="Why; it is logged."),
+        *OPTIONS,
+    ]
+    return click.Command(name, callback=act, params=params, help=help)
+
+
+def _service(act: str) -> Callable[..., Ask]:
+    return lambda reason: lambda client: client.act(act, reason)
+
+
+def _job(act: str) -> Callable[..., Ask]:
+    def ask(job: str, reason: str) -> Ask:
+        async def find_and_act(client: OperatorClient) -> Any:
+            return await client.act_on_job(await _id_of(client, job), act, reason)
+
+        return find_and_act
+
+    return ask
+
+
+def _worker(act: str) -> Callable[..., Ask]:
+    return lambda callback, reason: lambda client: client.act_on_worker(callback, act, reason)
+
+
+for command in (
+    list_jobs,
+    list_workers,
+    _act("pause", "Hand out no more jobs.", "Hand out no more jobs?", _service("pause")),
+    _act("resume", "Go on.", "Go on handing out jobs?", _service("resume")),
+    _act("cancel", "Cancel a waiting job.", "Cancel job {}?", _job("cancel"), "job"),
+    _act(
+        "put-back",
+        "Put a job that is assigned or failed back to its place.",
+        "Put job {} back, even if a worker is at it?",
+        _job("put-back"),
+        "job",
+    ),
+    _act("first", "Let a waiting job be the next.", "Let job {} go first?", _job("first"), "job"),
+    _act("aside", "Give a worker nothing.", "Set {} aside?", _worker("aside"), "callback"),
+    _act("back", "Use a worker again.", "Bring {} back?", _worker("back"), "callback"),
+    _act("drop", "Forget a worker.", "Forget {}?", _worker("drop"), "callback"),
+):
+    ctl.add_command(command)
+
+
+def run_as_operator(ask: Ask, show: Callable[[Any], None], options: Mapping[str, Any]) -> None:
+    """Ask the dispatcher, show what it says, and exit."""
+    remote.run(_ask(ask, show, options))
+
+
+async def _ask(ask: Ask, show: Callable[[Any], None], options: Mapping[str, Any]) -> int:
+    from sanic_dispatch.client.operator_client import OperatorClient
+
+    token = options["token_file"] or options["token"]
+    async with OperatorClient(options["url"], token, who=_who()) as client:
+        show(await ask(client))
+    return remote.DONE
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _who() -> str:
+    """The name of whoever is logged in, if it can stand in a header."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        return ""
+    return name if name.isascii() and name.isprintable() and len(name) <= 64 else ""
+
+
+async def _id_of(client: OperatorClient, job: str) -> str:
+    """The id of a job that is named by its id or by its ticket."""
+    if not (job.isdecimal() and len(job) <= LARGEST_TICKET):
+        return job
+    from sanic_dispatch.client import ServiceError
+
+    found = (await client.jobs(after=int(job) - 1, limit=1))["jobs"]
+    if not found or found[0]["ticket"] != int(job):
+        raise ServiceError(404, "UnknownJob", "no job of that ticket is known")
+    return str(found[0]["id"])
+
+
+def _print(said: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json_of(said))
+        return
+    words = (f"{name} {value}" for name, value in said.items() if value is not None)
+    click.echo(printable(", ".join(words)))
+
+
+def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            click.echo(json_of(row))
+        return
+    lines = [columns, *([printable(_cell(row.get(name))) for name in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        click.echo("  ".join(map(str.ljust, line, widths)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ": ".join(str(part) for part in value.values() if part)
+    return "" if value is None else str(value)
+
+
+def json_of(value: Any) -> str:
+    """One line of JSON."""
+    return ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)

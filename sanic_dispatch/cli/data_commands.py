@@ -1,0 +1,161 @@
+"""The commands for data folders, while no dispatcher runs: check, export, import."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+import ujson
+
+from sanic_dispatch.cli.options import settings_options
+from sanic_dispatch.cli.parameter_types import SettingsCommand
+from sanic_dispatch.config.settings import Settings
+from sanic_dispatch.observability.log import printable
+
+LONG = 2000
+"""From so many records on, a terminal shows how far it is."""
+
+_NAMES = ("config", "mode", "job_queue_mode", "worker_queue_mode", "data_dir")
+
+
+def _options(*names: str) -> list[click.Parameter]:
+    return [option for option in settings_options() if option.name in names]
+
+
+@click.command(cls=SettingsCommand, params=_options("config", "data_dir"))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check(data_dir: Path, as_json: bool) -> None:
+    """Look into a data folder without starting: how much is there, and is it whole?
+
+    Nothing is changed. Of a damaged file it says where the damage begins; sanic-dispatch serve
+    --repair puts damaged entries of jobs.json and workers.json aside. Exit code 1: damaged.
+
+    \b
+    Examples:
+      sanic-dispatch check --data-dir /var/lib/dispatch
+      sanic-dispatch check --json | jq .whole
+    """
+    from sanic_dispatch.storage.check import inspect
+
+    inspection = inspect(data_dir)
+    found = inspection.to_dict()
+    click.echo(_json(found) if as_json else "\n".join(map(printable, _described(found))))
+    click.get_current_context().exit(0 if inspection.is_whole else 1)
+
+
+@click.command(cls=SettingsCommand, params=_options(*_NAMES))
+def export(**flags: Any) -> None:
+    """Write everything in a data folder to standard output, as JSON lines.
+
+    Jobs, workers, finished jobs, ticket numbers, and the secret that order links are made with:
+    keep it as safe as the folder. The folder stays as it is.
+
+    \b
+    Examples:
+      sanic-dispatch export > queue.jsonl
+      sanic-dispatch export -m Sqlite | sanic-dispatch import -m CachedJsonFile
+          from one mode to another; the database stays as it is
+    """
+    from sanic_dispatch.storage.export_format import lines_of
+    from sanic_dispatch.storage.transfer import read_folder
+
+    content = asyncio.run(read_folder(Settings.of(**flags)))
+    lines = lines_of(content)
+    to_file = not sys.stdout.isatty() and sys.stdout.seekable()
+    _print_all(_shown(lines, "exporting", sum(content.counts.values())) if to_file else lines)
+
+
+@click.command("import", cls=SettingsCommand, params=_options(*_NAMES))
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option(
+    "--original", is_flag=True, help="Write the original's two files, with what it knows."
+)
+def import_(file: BinaryIO, original: bool, **flags: Any) -> None:
+    """Store an export in a data folder that has nothing in this mode yet.
+
+    FILE is what export wrote; standard input if it is left out. All of it is stored, or nothing:
+    an export that was cut off or changed is refused, and what was stored is read again and
+    compared. With --original, jobs that a worker has for sure, finished ones and workers that are
+    set aside are left out: the original job dispatcher service knows none of them.
+
+    \b
+    Examples:
+      sanic-dispatch import queue.jsonl --data-dir /var/lib/dispatch
+      sanic-dispatch export | sanic-dispatch import --original --data-dir ../original
+    """
+    from sanic_dispatch.storage.export_format import Content
+    from sanic_dispatch.storage.legacy import Kept, write_original
+    from sanic_dispatch.storage.transfer import write_folder
+
+    settings = Settings.of(**flags)
+    content: Content = _read(file)
+    if original:
+        kept = Kept.of(content)
+        write_original(settings.data_dir, kept)
+        _say({"jobs": len(kept.jobs), "workers": len(kept.workers)}, content.counts)
+    else:
+        asyncio.run(write_folder(settings, content))
+        _say(content.counts, content.counts)
+
+
+def _read(file: BinaryIO) -> Any:
+    from sanic_dispatch.storage.export_format import Reader
+
+    reader = Reader()
+    lines = iter(file)
+    reader.take(next(lines, b""))
+    for line in _shown(lines, "importing", reader.expected):
+        reader.take(line)
+    return reader.content()
+
+
+def _print_all(lines: Iterable[bytes]) -> None:
+    """Whoever reads may stop early; whether everything arrived is said by the last line."""
+    with suppress(BrokenPipeError):
+        sys.stdout.buffer.writelines(lines)
+        sys.stdout.buffer.flush()
+
+
+def _shown(lines: Iterable[bytes], what: str, count: int) -> Iterator[bytes]:
+    """The same lines; on a terminal, with a bar where there are many."""
+    if count < LONG or not sys.stderr.isatty():
+        yield from lines
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(lines, what, total=count, console=Console(stderr=True), transient=True)
+
+
+def _say(stored: dict[str, int], came: dict[str, int]) -> None:
+    left_out = {kind: came[kind] - stored.get(kind, 0) for kind in came}
+    text = f"stored: {_listed(stored)}"
+    if any(left_out.values()):
+        text += f"; left out: {_listed({k: n for k, n in left_out.items() if n})}"
+    click.echo(text, err=True)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{kind}: {count}" for kind, count in counts.items())
+
+
+def _described(found: dict[str, Any]) -> Iterator[str]:
+    if found["in_use"]:
+        yield "a dispatcher runs on this folder: the counts can be of different moments"
+    for file in found["files"]:
+        name, damage = file.pop("file"), file.pop("damage")
+        counts = ", ".join(f"{kind.replace('_', ' ')}: {count}" for kind, count in file.items())
+        yield f"{name}: {f'DAMAGED, {damage}' if damage else counts or 'in use'}"
+    for name in found["set_aside"]:
+        yield f"{name}: damaged entries that were set aside"
+    if not found["files"]:
+        yield "nothing is stored here"
+
+
+def _json(value: Any) -> str:
+    return ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)

@@ -1,0 +1,68 @@
+"""The command that tells what happened to one order: history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sanic_dispatch.cli.ctl import OPTIONS, json_of, run_as_operator
+from sanic_dispatch.observability.log import printable
+
+if TYPE_CHECKING:
+    from sanic_dispatch.client.operator_client import OperatorClient
+
+HEAD = ("timestamp", "event", "attempt", "worker")
+"""What comes first in a line; the rest follows by name."""
+
+LEFT_OUT = ("ticket", "job", "callback")
+"""What is the same in all lines, or in the worker's name already."""
+
+
+@click.command(params=[option for option in OPTIONS if option.name != "yes"])
+@click.argument("ticket", type=click.IntRange(0))
+def history(ticket: int, **options: Any) -> None:
+    """Tell what happened to the order of that number, step by step.
+
+    The dispatcher keeps the last 20,000 steps since its start, of all orders together; what was
+    before that is in its log, under the same names. Needs the operator's token.
+
+    \b
+    Examples:
+      sanic-dispatch history 42 --token-file operator.token
+      sanic-dispatch history 42 --json | jq -r 'select(.reason) | .reason'
+    """
+
+    async def ask(client: OperatorClient) -> Any:
+        return await client.history(ticket)
+
+    run_as_operator(ask, lambda said: _print(said, options["as_json"]), options)
+
+
+def _print(said: Mapping[str, Any], as_json: bool) -> None:
+    for step in said["events"]:
+        click.echo(json_of(step) if as_json else printable(line_of(step)))
+    if not as_json:
+        click.echo(printable(_now(said["job"])))
+
+
+def line_of(step: Mapping[str, Any]) -> str:
+    """One step: when, what, which attempt, who; then everything else."""
+    attempt = f"#{step['attempt']}" if "attempt" in step else ""
+    worker = step.get("worker") or step.get("callback", "")
+    words = (step["timestamp"], f"{step['event']:<14}", f"{attempt:<3}", worker, *_rest(step))
+    return "  ".join(filter(None, words)).rstrip()
+
+
+def _rest(step: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in step.items():
+        if name not in (*HEAD, *LEFT_OUT):
+            yield f"{name}={value}"
+
+
+def _now(job: Mapping[str, Any] | None) -> str:
+    if job is None:
+        return "now: not kept any more"
+    stage = f", {job['stage']}" if job["stage"] else ""
+    return f"now: {job['state']}{stage}"

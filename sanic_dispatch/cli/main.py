@@ -1,0 +1,100 @@
+"""The command line: parse, make Settings, call. What is done is said elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sanic_dispatch import __version__
+from sanic_dispatch.cli.check_health import health
+from sanic_dispatch.cli.completion import PROGRAM, completion
+from sanic_dispatch.cli.ctl import ctl
+from sanic_dispatch.cli.data_commands import check, export, import_
+from sanic_dispatch.cli.job_history import history
+from sanic_dispatch.cli.serve import demo, serve
+from sanic_dispatch.cli.show_config import show_config
+from sanic_dispatch.cli.submit import submit
+from sanic_dispatch.cli.watch import watch
+from sanic_dispatch.cli.work import work
+from sanic_dispatch.errors import StartError
+from sanic_dispatch.observability.log import printable
+
+EPILOG = """\b
+Each command explains itself: sanic-dispatch COMMAND --help
+
+\b
+Exit codes:
+  0    done; a server: it was told to stop, and has
+  1    it did not work: a server cannot start, a dispatcher said no, damage was found
+  2    an option, a setting or an argument is wrong
+  3    there is no answer from the dispatcher
+  130  Ctrl-C; a server: it was told to stop a second time (by SIGTERM: 143)
+
+\b
+Environment:
+  SANIC_DISPATCH_…        every option of serve and demo, and --url and --token of the others
+  NO_COLOR                no colours in the log of a terminal
+
+\b
+Files:
+  jobs.json, workers.json, dispatch.json, dispatch.sqlite3
+                          what waits, in the data folder (--data-dir)
+
+\b
+More: docs/protocol.md for those who call it, docs/operations.md for those who run it; a running
+server has its interface at /docs, how it is at /ready, and numbers at /metrics.
+"""
+
+
+class Commands(click.Group):
+    """All commands; an error that keeps one from starting is a line and not a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except StartError as error:
+            click.echo(f"sanic-dispatch: {printable(str(error))}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EPILOG,
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def cli() -> None:
+    """A realtime job dispatcher: the oldest job goes to the worker that has waited longest.
+
+    Jobs are any JSON, sent to POST /submit-job. Workers are process instances that ask for one
+    with POST /register-worker and get it in the answer, or later by PUT to their callback.
+    """
+
+
+COMMANDS: dict[click.Command, str] = {
+    serve: "Run the dispatcher.",
+    demo: "Run it with two simulated robots.",
+    submit: "Submit a job, and wait for it if you like.",
+    watch: "Show what goes on, live.",
+    work: "Play robots for a dispatcher.",
+    ctl: "Act as the operator: pause, put back, set aside.",
+    health: "Ask the dispatcher of this machine whether it is alive.",
+    history: "Tell what happened to one order.",
+    show_config: "Print the settings that count, and their origin.",
+    completion: "Print what lets the tab key complete.",
+    check: "Look into a data folder: is it whole?",
+    export: "Write a data folder to standard output.",
+    import_: "Store an export in a data folder.",
+}
+"""All there are, each in a line."""
+
+for command, line in COMMANDS.items():
+    command.short_help = line
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    cli(prog_name=PROGRAM)

@@ -1,0 +1,65 @@
+"""The commands that start a server: serve and demo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sanic_dispatch.cli.options import ENVIRONMENT, settings_options
+from sanic_dispatch.cli.parameter_types import SettingsCommand
+from sanic_dispatch.config.settings import Mode, Settings
+from sanic_dispatch.garbage_collection import no_collection
+
+
+@click.command(cls=SettingsCommand, params=settings_options(), epilog=ENVIRONMENT)
+def serve(**flags: Any) -> None:
+    """Run the dispatcher until it is told to stop (SIGTERM, Ctrl-C).
+
+    \b
+    Examples:
+      sanic-dispatch serve
+          port 2567, queues in jobs.json and workers.json of this folder
+      sanic-dispatch serve -p 8080 -m InMemory
+          nothing on disk: what waits is gone when it stops
+      sanic-dispatch serve --data-dir /var/lib/dispatch --lease 600
+          a job neither done nor extended within ten minutes goes back
+      sanic-dispatch serve --config /etc/sanic-dispatch/dispatch.toml
+          settings from a file; sanic-dispatch config prints what counts
+
+    \b
+    Signals:
+      SIGTERM, SIGINT  no new jobs; deliveries finish or go back (--stop-grace); pages are told
+                       to come back; exit code 0. The second one ends it at once.
+
+    \b
+    Exit codes:
+      0  it was told to stop, and has
+      1  it cannot start: the port, the data folder, a file in it, Redis
+      2  a setting is wrong, or two contradict each other
+    """
+    settings = Settings.of(**flags)
+    with no_collection():
+        from sanic_dispatch.app import serve
+
+    serve(settings)
+
+
+@click.command(cls=SettingsCommand, params=settings_options(Mode.IN_MEMORY), epilog=ENVIRONMENT)
+def demo(**flags: Any) -> None:
+    """Run the dispatcher with two simulated robots, to see an order travel.
+
+    The robots register over HTTP as real ones do, take a few seconds for each drink and ask
+    again. Nothing is written to disk unless another --mode is given.
+
+    \b
+    Examples:
+      sanic-dispatch demo
+          then open the order page whose address it prints
+      sanic-dispatch demo -p 8080
+          the same on another port
+    """
+    settings = Settings.of(**flags)
+    from sanic_dispatch.cli.demo import run
+
+    run(settings)

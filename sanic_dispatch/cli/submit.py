@@ -1,0 +1,163 @@
+"""The command that submits a job: submit."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+import ujson
+
+from sanic_dispatch import strict_json
+from sanic_dispatch.cli import remote
+from sanic_dispatch.errors import InvalidJson
+from sanic_dispatch.observability.log import printable
+
+if TYPE_CHECKING:
+    from sanic_dispatch.client import DispatchClient, Lost, Submitted
+
+EXIT_CODES = """\b
+Exit codes:
+  0   taken in; with --follow: done
+  1   refused; with --follow: failed or cancelled
+  2   wrong usage, or what was given is not JSON
+  3   the dispatcher cannot be reached
+"""
+
+_ENDS = {"done": remote.DONE, "failed": remote.FAILED, "cancelled": remote.FAILED}
+
+
+@click.command(params=remote.service_options(), epilog=EXIT_CODES)
+@click.argument("json", required=False, metavar="[JSON]")
+@click.option("--file", "-f", type=click.File("rb"), help="Read the job from a file; - is stdin.")
+@click.option("--follow", "-F", is_flag=True, help="Show what becomes of it, until it is done.")
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="A word of your own for this job: repeated with the same word, it is still one job.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def submit(
+    json: str | None,
+    file: BinaryIO | None,
+    follow: bool,
+    idempotency_key: str | None,
+    as_json: bool,
+    url: str,
+    token: str | None,
+) -> None:
+    """Submit a job: any JSON, from the argument, from a file, or - for standard input.
+
+    The very bytes that are given are what a worker will get. Prints the job's id, which is a
+    secret: whoever has it may read and cancel the job.
+
+    \b
+    Examples:
+      sanic-dispatch submit '{"drink": "mojito", "name": "Ada", "logo": "lion"}' --follow
+          order a drink, and see it being mixed
+      sanic-dispatch submit --file order.json --url https://bar.example/dispatch/
+          from a file, to a dispatcher behind a path prefix
+      jq -c .order mail.json | sanic-dispatch submit - --json | jq -r .id
+          from a pipe, and only the id out
+    """
+    data = _checked(_read(json, file))
+    remote.run(_submit(url, token, data, idempotency_key, Reporter(as_json), follow))
+
+
+class Reporter:
+    """Prints what becomes of a job: a line for people, or a JSON object, for each change."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._said = ""
+
+    def submitted(self, submitted: Submitted) -> None:
+        """The job was taken in."""
+        state = "assigned" if submitted.position is None else "waiting"
+        if self._as_json:
+            self._json({"id": submitted.job_id, "state": state, "position": submitted.position})
+        else:
+            place = "" if submitted.position is None else f", position {submitted.position}"
+            click.echo(f"{state}{place}, id {printable(submitted.job_id) or 'unknown'}")
+
+    def changed(self, job_id: str, order: Mapping[str, Any]) -> None:
+        """Something happened; what was said already is not said again."""
+        text = order_words(order)
+        if text == self._said:
+            return
+        self._said = text
+        if self._as_json:
+            self._json({"id": job_id, **order})
+        else:
+            click.echo(printable(text))
+
+    def _json(self, value: Mapping[str, Any]) -> None:
+        click.echo(ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False))
+
+
+def order_words(order: Mapping[str, Any]) -> str:
+    """An order's state in words, as the live channel has it."""
+    words = [f"order {order['n']}: {order['state']}"]
+    if order["state"] == "waiting":
+        words.append(f"{order['ahead']} ahead")
+    if order.get("eta"):
+        soonest, latest = (f"{max(end, 0) / 60:.1f}" for end in order["eta"])
+        words.append(f"ready in {soonest} to {latest} min")
+    if order.get("doubt"):
+        words.append("whether the robot has it is being found out")
+    if order.get("reason"):
+        words.append(str(order["reason"]))
+    return ", ".join(words)
+
+
+async def _submit(
+    url: str, token: str | None, data: bytes, key: str | None, report: Reporter, follow: bool
+) -> int:
+    from sanic_dispatch.client import DispatchClient
+
+    async with DispatchClient(url, token) as client:
+        submitted = await client.submit(data, key)
+        report.submitted(submitted)
+        return await _follow(client, submitted.job_id, report) if follow else remote.DONE
+
+
+async def _follow(client: DispatchClient, job_id: str, report: Reporter) -> int:
+    if not job_id:
+        remote.warn("this dispatcher gives no id, so the job cannot be followed")
+        return remote.FAILED
+    async with aclosing(_orders(client, job_id)) as orders:
+        async for order in orders:
+            report.changed(job_id, order)
+            if order["state"] in _ENDS:
+                return _ENDS[order["state"]]
+    return remote.FAILED
+
+
+async def _orders(client: DispatchClient, job_id: str) -> AsyncGenerator[Mapping[str, Any]]:
+    async with aclosing(client.follow(order=job_id, on_lost=warn_of_loss)) as states:
+        async for state in states:
+            yield state.map["order"]
+
+
+def warn_of_loss(lost: Lost) -> None:
+    """Tell people that the live channel is cut off."""
+    remote.warn(f"cut off: {lost.reason}; trying again in {lost.delay_s:.1f} s")
+
+
+def _read(json: str | None, file: BinaryIO | None) -> bytes:
+    if (json is None) == (file is None):
+        raise click.UsageError("Give a job: as the argument, with --file, or - for standard input.")
+    if json is not None and json != "-":
+        return os.fsencode(json)
+    return (file or sys.stdin.buffer).read()
+
+
+def _checked(data: bytes) -> bytes:
+    try:
+        strict_json.check(data)
+    except InvalidJson as error:
+        raise click.UsageError(printable(str(error))) from error
+    return data

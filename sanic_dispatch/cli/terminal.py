@@ -1,0 +1,136 @@
+"""What watch and work show on a terminal; all that comes from outside is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sanic_dispatch.observability.log import printable
+
+if TYPE_CHECKING:
+    from sanic_dispatch.client import Lost, State
+    from sanic_dispatch.simulation.robot import Robot
+
+STYLES = {
+    "waiting": "yellow",
+    "assigned": "cyan",
+    "done": "green",
+    "failed": "red",
+    "cancelled": "dim",
+    "aside": "magenta",
+    "in doubt": "red",
+}
+
+_SEQUENCE = ("in doubt", "assigned", "waiting", "aside", "done", "failed", "cancelled")
+_FRAME_LINES = 6
+"""Lines that the counts, and a table's head and edges take."""
+
+Entry = Mapping[str, Any]
+
+
+def view_table(state: State, height: int) -> RenderableType:
+    """A view as counts, orders and, where it has them, robots; no higher than the terminal."""
+    orders = _entries(state, "order")
+    workers = _entries(state, "worker/")
+    parts: list[RenderableType] = [counts(state.map.get("bar", {}))]
+    if workers:
+        parts.append(_table(_WORKER_COLUMNS, workers, state.now, height // 2 - _FRAME_LINES))
+        height -= min(len(workers), height // 2) + _FRAME_LINES
+    parts.append(_table(_ORDER_COLUMNS, orders, state.now, height - _FRAME_LINES))
+    return Group(*parts)
+
+
+def counts(bar: Entry) -> Text:
+    """The counts of the view in one line."""
+    names = ("robots", "waiting", "assigned")
+    text = Text("  ".join(f"{name} {bar.get(name, 0)}" for name in names), style="bold")
+    return text.append("  paused", "bold red") if bar.get("paused") else text
+
+
+def cut_off(shown: RenderableType, lost: Lost) -> RenderableType:
+    """What was shown last, and that it is old."""
+    line = f"cut off: {printable(lost.reason)}; trying again in {lost.delay_s:.1f} s"
+    parts = shown.renderables[-2:] if isinstance(shown, Group) else []
+    old = [part for part in parts if not isinstance(part, Text)]
+    return Group(Text(line, style="bold red"), *old)
+
+
+def crew_table(robots: Mapping[str, Robot], orders: Mapping[str, str]) -> RenderableType:
+    """One line for each robot: what it does, with which order, and how many it has mixed."""
+    table = _empty(("robot", "instance", "does", "order", "mixed"))
+    for name, robot in robots.items():
+        order = orders.get(name, "") if robot.doing == "mixes" else ""
+        words = (name, robot.instance.state, robot.doing, order, str(robot.mixed))
+        style = "" if robot.instance.state == "running" else "yellow"
+        table.add_row(*(Text(printable(word)) for word in words), style=style)
+    return table
+
+
+def age(seconds: float) -> str:
+    """A duration as people say it: ``42 s``, ``3 min``, ``2 h``."""
+    seconds = max(seconds, 0)
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+_ORDER_COLUMNS = {
+    "order": lambda entry, _: entry.get("n", ""),
+    "state": lambda entry, _: _doing(entry),
+    "since": lambda entry, now: age(now - entry.get("t", now)),
+    "drink": lambda entry, _: entry.get("drink", ""),
+    "name": lambda entry, _: entry.get("name", ""),
+    "logo": lambda entry, _: entry.get("logo", ""),
+    "note": lambda entry, _: entry.get("reason", ""),
+}
+_WORKER_COLUMNS = {
+    "robot": lambda entry, _: entry.get("label", ""),
+    "state": lambda entry, _: entry.get("state", ""),
+    "since": lambda entry, now: age(now - entry.get("since", now)),
+    "order": lambda entry, _: entry.get("ticket", ""),
+    "instance": lambda entry, _: entry.get("link", ""),
+    "note": lambda entry, _: entry.get("reason", ""),
+}
+
+
+def _entries(state: State, prefix: str) -> list[Entry]:
+    """Those of a kind: first what is going on, then what waits, then what is over."""
+    entries = [entry for key, entry in state.map.items() if key.startswith(prefix)]
+    return sorted(entries, key=_rank)
+
+
+def _rank(entry: Entry) -> tuple[int, float]:
+    """The oldest comes first, but of what is over the newest does."""
+    state = entry.get("state", "")
+    rank = _SEQUENCE.index(state) if state in _SEQUENCE else len(_SEQUENCE)
+    place = entry.get("n", entry.get("since", 0))
+    return rank, -place if state in ("done", "failed", "cancelled") else place
+
+
+def _doing(entry: Entry) -> str:
+    is_in_doubt = entry.get("doubt") or entry.get("hold", {}).get("stage") == "in doubt"
+    return f"{entry.get('state', '')}{', in doubt' if is_in_doubt else ''}"
+
+
+def _table(columns: Mapping[str, Any], entries: Sequence[Entry], now: float, most: int) -> Table:
+    most = max(most, 3)
+    used = [name for name in columns if any(columns[name](entry, now) for entry in entries)]
+    table = _empty(used or list(columns))
+    for entry in entries[:most]:
+        words = (printable(str(columns[name](entry, now))) for name in used)
+        table.add_row(*map(Text, words), style=STYLES.get(str(entry.get("state")), ""))
+    if len(entries) > most:
+        table.caption = f"and {len(entries) - most} more"
+    return table
+
+
+def _empty(names: Iterable[str]) -> Table:
+    table = Table(expand=True, header_style="bold")
+    for name in names:
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    return table

@@ -1,0 +1,92 @@
+"""The command that shows the live channel: watch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import click
+import ujson
+
+from sanic_dispatch.cli import remote
+from sanic_dispatch.cli.submit import warn_of_loss
+
+if TYPE_CHECKING:
+    from sanic_dispatch.client import State
+
+OUTPUT = """\b
+As JSON there is one line for each key of the view that changed:
+  {"at":"a1b2c3d4:43","now":1732412346.1,"key":"order/42","value":{"n":42,…}}
+value is null where the key is gone; the first lines are the whole view.
+"""
+
+
+@click.command(params=remote.service_options(), epilog=OUTPUT)
+@click.option(
+    "--view",
+    type=click.Choice(["board", "monitor"]),
+    default="board",
+    show_default=True,
+    help="What everybody may see, or everything there is: the operator's token opens that.",
+)
+@click.option("--order", metavar="ID", help="One order instead, by the secret id of its job.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines, as always where no terminal is.")
+def watch(url: str, token: str | None, view: str, order: str | None, as_json: bool) -> None:
+    """Show what goes on, live, until Ctrl-C; after a cut it comes back by itself.
+
+    \b
+    Examples:
+      sanic-dispatch watch
+          the wall board as a table
+      sanic-dispatch watch --view monitor --url https://bar.example/dispatch/
+          robots too, and every order with its name
+      sanic-dispatch watch --json | jq -r 'select(.value.state == "done") | .value.n'
+          the numbers of the orders as they are ready
+    """
+    is_table = sys.stdout.isatty() and not as_json
+    follow = _show_table if is_table else _print_lines
+    remote.run(remote.until_told(follow(url, token, view, order)))
+
+
+async def _print_lines(url: str, token: str | None, view: str, order: str | None) -> None:
+    from sanic_dispatch.client import DispatchClient
+
+    before: Mapping[str, Any] = {}
+    async with (
+        DispatchClient(url, token) as client,
+        aclosing(client.follow(view, order=order, on_lost=warn_of_loss)) as states,
+    ):
+        async for state in states:
+            for line in changed_lines(before, state):
+                click.echo(line)
+            before = state.map
+
+
+def changed_lines(before: Mapping[str, Any], state: State) -> Iterator[str]:
+    """A JSON line for each key that is new, another or gone."""
+    gone = dict.fromkeys(before.keys() - state.map.keys())
+    for key, value in {**state.map, **gone}.items():
+        if before.get(key) != value:
+            line = {"at": state.at, "now": state.now, "key": key, "value": value}
+            yield ujson.dumps(line, ensure_ascii=False, escape_forward_slashes=False)
+
+
+async def _show_table(url: str, token: str | None, view: str, order: str | None) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from sanic_dispatch.cli.terminal import cut_off, view_table
+    from sanic_dispatch.client import DispatchClient, Lost
+
+    console = Console()
+    async with DispatchClient(url, token) as client:
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+
+            def lost(lost: Lost) -> None:
+                live.update(cut_off(live.renderable, lost), refresh=True)
+
+            async with aclosing(client.follow(view, order=order, on_lost=lost)) as states:
+                async for state in states:
+                    live.update(view_table(state, console.height), refresh=True)

@@ -1,0 +1,187 @@
+"""The command that plays the robots: work."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from sanic_dispatch.cli import remote
+from sanic_dispatch.cli.parameter_types import PREFIX
+from sanic_dispatch.observability.log import printable
+
+if TYPE_CHECKING:
+    from sanic_dispatch.simulation.crew import Plan
+
+REFRESH_S = 0.25
+
+_SHARE = click.FloatRange(0, 1)
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument(
+    "url",
+    required=False,
+    envvar=f"{PREFIX}URL",
+    default=remote.DEFAULT_URL,
+    callback=remote.base_url,
+)
+@click.option("--count", "-n", type=click.IntRange(1, 1000), default=2, help="How many robots.")
+@click.option(
+    "--seconds",
+    "-s",
+    type=click.FloatRange(0.001),
+    default=5.0,
+    metavar="SECONDS",
+    help="How long they mix one order.",
+)
+@click.option(
+    "--jitter",
+    type=_SHARE,
+    default=0.2,
+    metavar="SHARE",
+    help="By which share of that, from 0 to 1, it is more or less.",
+)
+@click.option(
+    "--fail-rate",
+    type=_SHARE,
+    default=0.0,
+    metavar="SHARE",
+    help="In which share of its rounds, from 0 to 1, a robot's callback answers 500 or 503 once, "
+    "although it waits.",
+)
+@click.option(
+    "--hang-rate",
+    type=_SHARE,
+    default=0.0,
+    metavar="SHARE",
+    help="In which share the PUT hangs, the order taken or not, or its answer is lost after "
+    "taking.",
+)
+@click.option(
+    "--stop-rate",
+    type=_SHARE,
+    default=0.0,
+    metavar="SHARE",
+    help="In which share the instance is stopped, and continued a little later.",
+)
+@click.option(
+    "--kill-rate",
+    type=_SHARE,
+    default=0.0,
+    metavar="SHARE",
+    help="In which share the instance's process dies; a little later it is stopped and continued.",
+)
+@click.option(
+    "--delete-rate",
+    type=_SHARE,
+    default=0.0,
+    metavar="SHARE",
+    help="In which share the instance is deleted, and another one started under its number.",
+)
+@click.option(
+    "--busy-rate",
+    type=_SHARE,
+    default=0.0,
+    metavar="SHARE",
+    help="In which share some code sleeps in the engine, so that all instances wait for it.",
+)
+@click.option("--label", default="Robot", metavar="TEXT", help="Their name, before the number.")
+@click.option("--seed", type=int, metavar="NUMBER", help="The same dice each time.")
+@click.option(
+    "--callback-host",
+    default="",
+    metavar="ADDRESS",
+    show_default="this machine's address on the way to the dispatcher",
+    help="The IPv4 address under which the dispatcher reaches the callbacks.",
+)
+def work(
+    url: str,
+    count: int,
+    seconds: float,
+    jitter: float,
+    fail_rate: float,
+    hang_rate: float,
+    stop_rate: float,
+    kill_rate: float,
+    delete_rate: float,
+    busy_rate: float,
+    label: str,
+    seed: int | None,
+    callback_host: str,
+) -> None:
+    """Play robots for the dispatcher at URL, until Ctrl-C: for demos, load and faults.
+
+    Each robot is an instance of a simulated process engine. It registers, waits on a callback,
+    mixes, and registers again, as CPEE's instances do. A token goes into the URL's query, as in a
+    process model. URL can be given as SANIC_DISPATCH_URL; else it is http://localhost:2567/.
+
+    \b
+    Examples:
+      sanic-dispatch work
+          two robots that need five seconds for an order
+      sanic-dispatch work -n 20 -s 0.1 --jitter 1 'https://bar.example/dispatch/?token=…'
+          load, on a dispatcher behind a path prefix
+      sanic-dispatch work --fail-rate 0.1 --hang-rate 0.1 --stop-rate 0.1 --seed 7
+          a bad night, the same one each time
+    """
+    from sanic_dispatch.simulation.crew import Plan
+    from sanic_dispatch.simulation.mishaps import Rates
+
+    if fail_rate + hang_rate > 1:
+        raise click.UsageError("--fail-rate and --hang-rate together are more than 1.")
+    if stop_rate + kill_rate + delete_rate > 1:
+        raise click.UsageError(
+            "--stop-rate, --kill-rate and --delete-rate together are more than 1."
+        )
+    plan = Plan(
+        url=url,
+        count=count,
+        mix_s=seconds,
+        jitter=jitter,
+        rates=Rates(fail_rate, hang_rate, stop_rate, kill_rate, delete_rate, busy_rate),
+        label=label,
+        seed=seed,
+        callback_host=callback_host,
+    )
+    play = _play_table if sys.stdout.isatty() else _play_lines
+    remote.run(remote.until_told(play(plan)))
+
+
+async def _play_lines(plan: Plan) -> None:
+    from sanic_dispatch.simulation.crew import Crew
+
+    await Crew(plan, _print_news).run()
+
+
+def _print_news(name: str, text: str) -> None:
+    click.echo(f"{datetime.now():%H:%M:%S} {printable(name)} {printable(text)}")
+
+
+async def _play_table(plan: Plan) -> None:
+    from rich.live import Live
+
+    from sanic_dispatch.cli.terminal import crew_table
+    from sanic_dispatch.simulation.crew import Crew
+
+    crew = Crew(plan, lambda _name, _text: None)
+    with Live(auto_refresh=False) as live:
+
+        def draw() -> None:
+            live.update(crew_table(crew.robots, crew.orders), refresh=True)
+
+        drawing = asyncio.create_task(_now_and_then(draw))
+        try:
+            await crew.run()
+        finally:
+            drawing.cancel()
+
+
+async def _now_and_then(draw: Callable[[], None]) -> None:
+    while True:
+        draw()
+        await asyncio.sleep(REFRESH_S)

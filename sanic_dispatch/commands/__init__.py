@@ -1,1 +1,0 @@
-"""The families of commands, one module each; cli.py puts them together."""

@@ -1,0 +1,1 @@
+"""What an operator can choose, and how it is read."""

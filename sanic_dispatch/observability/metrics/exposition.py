@@ -1,0 +1,282 @@
+"""All metrics in Prometheus' words: names, units, labels, and what each of them says.
+
+Nothing here names a job, a worker or a token. ``docs/operations.md`` has the same list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from sanic_dispatch import __version__
+from sanic_dispatch.live.projection import Line
+from sanic_dispatch.live.robots import Doing
+from sanic_dispatch.observability.histogram import CommitTally, Histogram
+from sanic_dispatch.observability.metrics.sources import Sources
+
+PREFIX = "dispatch_"
+
+_VERSION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){1,2}")
+
+
+class Exposition(Collector):
+    """Everything, as text, in a registry of its own."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The text and its media type, in the format that is asked for.
+
+        What cannot be understood as one gets the plain format, as it would without asking.
+        """
+        encode, media_type = _encoder(accept)
+        return encode(self._registry), media_type
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is known of a name before it is read."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, as things are now."""
+        self._sources.jobs.catch_up()
+        yield from self._service()
+        yield from self._waiting()
+        yield from self._jobs()
+        yield from self._live()
+        yield from self._storage()
+
+    def _service(self) -> Iterator[Metric]:
+        sources = self._sources
+        modes = sources.settings.job_queue_mode.value, sources.settings.worker_queue_mode.value
+        info = GaugeMetricFamily(
+            PREFIX + "info",
+            "1, with the version and the modes of the queues as labels.",
+            labels=["version", "job_queue_mode", "worker_queue_mode"],
+        )
+        info.add_metric([__version__, *modes], 1)
+        yield info
+        yield _gauge(
+            "paused",
+            "1 while an operator has paused the handing out.",
+            sources.hub.line.bar().paused,
+        )
+        yield _gauge(
+            "pairing_stuck_seconds",
+            "For how long the same free job and the same usable worker have waited together.",
+            sources.watchdog.stuck_s,
+        )
+        yield _histogram(
+            "event_loop_lag_seconds",
+            "How late a timer of the event loop is; looked at four times a second.",
+            sources.loop_lag.seconds,
+        )
+        yield _counts(
+            "http_responses",
+            "HTTP answers by status.",
+            "code",
+            {str(status): count for status, count in sorted(sources.responses.items())},
+        )
+
+    def _waiting(self) -> Iterator[Metric]:
+        sources, line = self._sources, self._sources.hub.line
+        busy = [robot.doing for robot in line.robots.busy.values()]
+        in_doubt = busy.count(Doing.IN_DOUBT)
+        yield _gauges(
+            "jobs",
+            "Jobs that wait, that workers have, and of which nobody knows whether a worker has it.",
+            "state",
+            {
+                "waiting": len(line.waiting),
+                "assigned": len(line.assigned) - in_doubt,
+                "in_doubt": in_doubt,
+            },
+        )
+        yield _gauges(
+            "workers",
+            "Workers that wait, have a job, may have one, or are set aside.",
+            "state",
+            {
+                "waiting": len(line.robots.free),
+                "assigned": len(busy) - in_doubt,
+                "in_doubt": in_doubt,
+                "aside": len(line.robots.aside),
+            },
+        )
+        yield _gauge(
+            "jobs_unconsumed",
+            "Jobs in doubt that a worker took and did not use: its process is probably dead.",
+            sum(robot.has_lost_job for robot in line.robots.busy.values()),
+        )
+        yield _gauge(
+            "oldest_waiting_job_age_seconds",
+            "Since when the job waits that has waited longest; 0 where none waits.",
+            _oldest_age_s(line, sources.clock.now_s()),
+        )
+        settings = sources.settings
+        yield _gauges(
+            "limit",
+            "How many there may be: jobs and workers that wait, clients of the live channel.",
+            "of",
+            {
+                "jobs": settings.max_jobs,
+                "workers": settings.max_workers,
+                "live_clients": settings.max_connections,
+            },
+        )
+
+    def _jobs(self) -> Iterator[Metric]:
+        jobs, calls = self._sources.jobs, self._sources.calls
+        yield _counts(
+            "events",
+            "What happened, by the kind of event.",
+            "kind",
+            {kind.value: count for kind, count in jobs.events.items()},
+        )
+        yield _counts("jobs_finished", "Jobs by how they ended.", "state", jobs.finished)
+        deliveries = CounterMetricFamily(
+            PREFIX + "deliveries",
+            "Hand-overs that ended: by PUT to a callback, or in the answer to a registration.",
+            labels=["way", "outcome"],
+        )
+        for way, outcomes in (("put", calls.outcomes), ("answer", jobs.answers)):
+            for outcome, count in outcomes.items():
+                deliveries.add_metric([way, outcome], count)
+        yield deliveries
+        yield _histogram(
+            "delivery_duration_seconds", "How long a PUT to a callback took.", calls.seconds
+        )
+        yield _histogram(
+            "job_wait_seconds", "From the submission until a worker had the job.", jobs.wait_s
+        )
+        yield _histogram(
+            "job_service_seconds",
+            "For how long workers had jobs that are done, from the confirmation or the last "
+            "extension on.",
+            jobs.service_s,
+        )
+        hit_rate = self._sources.hub.line.forecast.estimator.hit_rate
+        if hit_rate is not None:
+            yield _gauge(
+                "promise_hit_ratio",
+                "The share of the last waiting times told that came true; missing before the "
+                "first one was due.",
+                hit_rate,
+            )
+
+    def _live(self) -> Iterator[Metric]:
+        pushed = self._sources.hub.pushed
+        clients = GaugeMetricFamily(
+            PREFIX + "live_clients",
+            "Who follows the live channel.",
+            labels=["transport", "view"],
+        )
+        for (transport, view), count in sorted(pushed.clients.items()):
+            clients.add_metric([transport, view], count)
+        yield clients
+        yield _count("live_frames", "Frames that were written to clients.", pushed.frames)
+        yield _count(
+            "live_clients_cut", "Clients that were cut off, since they did not read.", pushed.cut
+        )
+        yield _histogram(
+            "live_lag_seconds",
+            "From the first event that is not pushed yet until all who follow were served.",
+            pushed.lag_s,
+        )
+
+    def _storage(self) -> Iterator[Metric]:
+        tallies = self._sources.commits
+        yield _histograms(
+            "commit_duration_seconds",
+            "How long it took to make a batch of changes durable.",
+            {queue: tally.seconds for queue, tally in tallies.items()},
+        )
+        yield _histograms(
+            "commit_changes",
+            "Changes that were made durable together.",
+            {queue: tally.changes for queue, tally in tallies.items()},
+        )
+        yield _counts(
+            "commit_failures",
+            "Batches that could not be written.",
+            "queue",
+            {queue: tally.failures for queue, tally in tallies.items()},
+        )
+        yield _gauges(
+            "storage_failing",
+            "1 while the last write of a queue's storage did not succeed.",
+            "queue",
+            {queue: _is_failing(tally) for queue, tally in tallies.items()},
+        )
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """The library compares a version that is asked for with its own, whatever it consists of."""
+    named = re.findall(r"version=([^;,]*)", accept)
+    if all(_VERSION.fullmatch(version.strip()) for version in named):
+        return choose_encoder(accept)
+    return generate_latest, CONTENT_TYPE_PLAIN_0_0_4
+
+
+def _is_failing(tally: CommitTally) -> int:
+    return int(tally.is_failing)
+
+
+def _oldest_age_s(line: Line, now_s: float) -> float:
+    """Those that an operator has moved stand before the oldest of the others."""
+    age_s = 0.0
+    for place, order in line.waiting.items():
+        age_s = max(age_s, now_s - order.job.submitted_s)
+        if place == order.job.ticket:
+            break
+    return age_s
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(PREFIX + name, text, value=value)
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    return _labelled(GaugeMetricFamily(PREFIX + name, text, labels=[label]), values)
+
+
+def _count(name: str, text: str, value: int) -> Metric:
+    return CounterMetricFamily(PREFIX + name, text, value=value)
+
+
+def _counts(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    return _labelled(CounterMetricFamily(PREFIX + name, text, labels=[label]), values)
+
+
+def _labelled(
+    family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[str, float]
+) -> Metric:
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _histogram(name: str, text: str, values: Histogram) -> Metric:
+    return HistogramMetricFamily(
+        PREFIX + name, text, buckets=list(values.buckets()), sum_value=values.total
+    )
+
+
+def _histograms(name: str, text: str, values: Mapping[str, Histogram]) -> Metric:
+    family = HistogramMetricFamily(PREFIX + name, text, labels=["queue"])
+    for queue, each in values.items():
+        family.add_metric([queue], buckets=list(each.buckets()), sum_value=each.total)
+    return family

@@ -1,0 +1,116 @@
+"""Blocking stores, run in a thread of their own so that the event loop never waits for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
+from typing import Protocol, TypeVar, TypeVarTuple, Unpack
+
+from sanic_dispatch.garbage_collection import no_collection
+from sanic_dispatch.storage.store import Batch, Edit, Store, Stored
+
+T = TypeVar("T")
+A = TypeVarTuple("A")
+
+
+class OneThread:
+    """Runs calls in one thread, one after the other, in the order in which they came.
+
+    A future of the loop and a queue: with uvloop 34 µs of CPU a call where ``run_in_executor``
+    takes 45; and a call that waits for its turn is not lost when its caller is cancelled.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def run(self, call: Callable[[Unpack[A]], T], *args: *A) -> asyncio.Future[T]:
+        """Return a future of what the call returns; to cancel that does not stop the call."""
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name=self._name, daemon=True)
+            self._thread.start()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def run_and_tell() -> None:
+            try:
+                result = call(*args)
+            except BaseException as error:
+                loop.call_soon_threadsafe(_fail, done, error)
+            else:
+                loop.call_soon_threadsafe(_succeed, done, result)
+
+        self._calls.put(run_and_tell)
+        return done
+
+    def stop(self) -> None:
+        """Let the thread end after its last call."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            with suppress(RuntimeError):  # the loop was closed before the call had ended
+                call()
+
+
+def _succeed(done: asyncio.Future[T], result: T) -> None:
+    if not done.done():  # else the caller was cancelled
+        done.set_result(result)
+
+
+def _fail(done: asyncio.Future[T], error: BaseException) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+class BlockingStore(Protocol):
+    """The contract of a store, synchronously: every method runs in one and the same thread."""
+
+    rereads: bool
+
+    def load(self) -> Stored: ...
+    def commit(self, batch: Batch) -> None: ...
+    def refresh(self) -> Edit | None: ...
+    def check_unedited(self) -> None: ...
+    def try_writing(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Threaded(Store):
+    """A blocking store behind the asynchronous contract."""
+
+    def __init__(self, store: BlockingStore, name: str = "storage") -> None:
+        self.rereads = store.rereads
+        self._store = store
+        self._thread = OneThread(name)
+        self._is_closed = False
+
+    async def load(self) -> Stored:
+        with no_collection():
+            return await self._thread.run(self._store.load)
+
+    async def commit(self, batch: Batch) -> None:
+        await self._thread.run(self._store.commit, batch)
+
+    async def refresh(self) -> Edit | None:
+        return await self._thread.run(self._store.refresh) if self.rereads else None
+
+    async def check_unedited(self) -> None:
+        if self.rereads:
+            await self._thread.run(self._store.check_unedited)
+
+    async def try_writing(self) -> None:
+        await self._thread.run(self._store.try_writing)
+
+    async def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            await self._thread.run(self._store.close)
+        finally:
+            self._thread.stop()

@@ -1,0 +1,115 @@
+"""What browsers are told to allow: on the pages, to other sites, and over the live channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import structlog
+from sanic import HTTPResponse, Request, Sanic
+from sanic.response import BaseHTTPResponse, empty
+
+from sanic_dispatch.config.origins import ANY, is_same_site
+from sanic_dispatch.config.settings import SELF, Settings
+from sanic_dispatch.web.client_address import Proxies
+from sanic_dispatch.web.responses import NOSNIFF
+
+_POLICY = (
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "media-src 'self'",
+    "font-src 'self'",
+    "connect-src 'self'",  # the live channel too: 'self' is also its ws: and wss:
+    "manifest-src 'self'",
+    "base-uri 'none'",
+    "form-action 'self'",
+)
+
+_PERMISSIONS = ", ".join(
+    [
+        *(f"{name}=(self)" for name in ("screen-wake-lock", "clipboard-write")),
+        *(
+            f"{name}=()"
+            for name in ("camera", "microphone", "geolocation", "payment", "usb", "serial", "midi")
+        ),
+    ]
+)
+"""Notifications and vibration need no permission of this kind."""
+
+_CORS_HEADERS = {
+    "Access-Control-Expose-Headers": "Location, Retry-After, RateLimit, RateLimit-Policy, "
+    "X-Request-ID",
+}
+_PREFLIGHT_HEADERS = {
+    "Access-Control-Allow-Methods": "GET, POST, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, "
+    "X-Operator, X-Request-ID",
+    "Access-Control-Max-Age": "600",
+}
+
+_log = structlog.get_logger("sanic_dispatch.web")
+
+
+def page_headers(settings: Settings) -> dict[str, str]:
+    """The headers of every page and of what it loads."""
+    ancestors = " ".join(map(_ancestor, settings.frame_ancestors)) or "'none'"
+    return {
+        "Content-Security-Policy": "; ".join((*_POLICY, f"frame-ancestors {ancestors}")),
+        "Referrer-Policy": "no-referrer",
+        "Permissions-Policy": _PERMISSIONS,
+        **NOSNIFF,
+    }
+
+
+class Origins:
+    """From which pages the live channel may be followed."""
+
+    def __init__(self, allowed: Sequence[str], proxies: Proxies) -> None:
+        self._allowed = frozenset(allowed)
+        self._proxies = proxies
+        self._refused: set[str] = set()
+
+    def may_follow(self, request: Request) -> bool:
+        """Whether it is no browser, or its page is one of ours or of an origin that is allowed."""
+        origin = request.headers.get("origin")
+        if origin is None or ANY in self._allowed or origin in self._allowed:
+            return True
+        host = self._proxies.host_of(request)
+        return is_same_site(origin, host) or self._refuse(origin, host)
+
+    def _refuse(self, origin: str, host: str) -> bool:
+        """Say it once for each origin: it may be a proxy in front that hides the host."""
+        if origin not in self._refused and len(self._refused) < 100:
+            self._refused.add(origin)
+            _log.warning("origin.refused", origin=origin, host=host, hint="see --allow-origin")
+        return False
+
+
+def install_cors(app: Sanic[Any, Any], origins: Sequence[str]) -> None:
+    """Let pages of these origins use the service; without any nothing is installed."""
+    if not origins:
+        return
+    allowed = frozenset(origins)
+
+    def allow(request: Request, response: BaseHTTPResponse) -> None:
+        origin = request.headers.get("origin")
+        if ANY in allowed or origin in allowed:
+            named = ANY if ANY in allowed else cast(str, origin)
+            vary = ", ".join(filter(None, [response.headers.get("vary"), "Origin"]))
+            origin_headers = {"Access-Control-Allow-Origin": named, "Vary": vary}
+            response.headers.update({**_CORS_HEADERS, **origin_headers})
+
+    def preflight(request: Request) -> HTTPResponse | None:
+        """A browser asks before it sends; no route of ours takes OPTIONS itself."""
+        if request.method != "OPTIONS" or "access-control-request-method" not in request.headers:
+            return None
+        return empty(headers=_PREFLIGHT_HEADERS)
+
+    app.register_middleware(preflight, "request")
+    app.register_middleware(allow, "response")
+
+
+def _ancestor(source: str) -> str:
+    return "'self'" if source == SELF else source

@@ -1,0 +1,107 @@
+"""Sanic's protocol, with an absolute deadline for each request.
+
+Sanic's own time-out begins anew with every byte, so that a sender of one byte now and then keeps
+a connection for ever. Here the time runs from the first byte of a request to the last of its
+body. What is timed is the waiting for more: a request that is there in one piece costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import Request
+from sanic.exceptions import RequestTimeout
+from sanic.http import Http, Stage
+from sanic.response import BaseHTTPResponse
+from sanic.server.protocols.websocket_protocol import WebSocketProtocol
+
+from sanic_dispatch.observability.request_id import REQUEST_ID, begin
+from sanic_dispatch.web.responses import Response
+
+
+class NamedRequest(Request):
+    """Has its name, which goes along with all that it begins, as soon as its head is there."""
+
+    __slots__ = ()
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        begin(self.headers.get("x-request-id"))
+
+
+class PunctualHttp(Http):
+    """Remembers until when the request under way may take."""
+
+    __slots__ = ("deadline_s",)
+
+    deadline_s: float | None
+
+    def init_for_request(self) -> None:
+        """The next request has its own deadline."""
+        super().init_for_request()  # type: ignore[no-untyped-call]
+        self.deadline_s = None
+        REQUEST_ID.set("")
+
+    def respond(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
+        """Count the answer by its status, and say which request it is of."""
+        self.protocol.app.ctx.responses[response.status] += 1
+        if request_id := REQUEST_ID.get():
+            response.headers["X-Request-ID"] = request_id
+        return super().respond(response)
+
+    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
+        """Write an answer of ours in one piece; whatever is special about one, Sanic knows."""
+        piece = None if data else self._in_one_piece()
+        if piece is None:
+            await super().http1_response_header(data, end_stream)
+            return
+        self.response_func = None  # type: ignore[assignment]  # as Sanic does
+        await self._send(piece)
+        self.stage = Stage.IDLE
+
+    def _in_one_piece(self) -> bytes | None:
+        answer = self.response
+        if self.expecting_continue or not isinstance(answer, Response):
+            return None
+        return answer.in_one_piece(keep_alive=self.keep_alive, head_only=bool(self.head_only))
+
+    @property
+    def is_between_requests(self) -> bool:
+        """Whether it waits for somebody to ask for something."""
+        return self.stage is Stage.IDLE and not self.request_body
+
+
+class PunctualProtocol(WebSocketProtocol):
+    """A connection whose requests arrive within REQUEST_TIMEOUT, or are answered with 408."""
+
+    __slots__ = ()
+
+    HTTP_CLASS = PunctualHttp
+
+    _http: PunctualHttp | None
+
+    async def receive_more(self) -> None:
+        """Wait for more of a request, at most until its deadline."""
+        http = self._http
+        if http is None or http.is_between_requests:
+            await self._wait()
+            return
+        if http.deadline_s is None:
+            http.deadline_s = self.loop.time() + self.request_timeout
+        timer = self.loop.call_at(http.deadline_s, self._cut)
+        try:
+            await self._wait()
+        finally:
+            timer.cancel()
+
+    async def _wait(self) -> Any:
+        return await super().receive_more()  # type: ignore[no-untyped-call]
+
+    def _cut(self) -> None:
+        """Answer that it took too long, if nothing was answered yet, and close."""
+        if self._http is None or self._task is None:
+            return
+        self._http.exception = RequestTimeout()
+        self._http.keep_alive = False
+        self._http.request_body = None  # nothing of it is waited for any more
+        self._task.cancel()

@@ -1,0 +1,175 @@
+"""Errors as answers: one problem document (RFC 9457) for everything that goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from math import ceil
+from types import MappingProxyType
+from typing import Any, cast
+
+import structlog
+from sanic import HTTPResponse, Request, Sanic
+from sanic.exceptions import SanicException
+
+from sanic_dispatch.errors import (
+    BodyTooLarge,
+    CallbackForbidden,
+    DispatchError,
+    IdempotencyMismatch,
+    InvalidCallback,
+    InvalidJson,
+    InvalidKey,
+    InvalidRequest,
+    NotTheHolder,
+    QueueFull,
+    ShuttingDown,
+    StandingBy,
+    StillUnderWay,
+    StorageError,
+    TooManyOrders,
+    Unauthorized,
+    UnknownJob,
+    UnknownWorker,
+    WrongMediaType,
+    WrongState,
+)
+from sanic_dispatch.observability.log import masked
+from sanic_dispatch.web.rate_limit import Quota
+from sanic_dispatch.web.responses import json_answer
+
+STATUS: dict[type[DispatchError], tuple[int, str]] = {
+    Unauthorized: (401, "Unauthorized"),
+    TooManyOrders: (429, "TooManyOrders"),
+    WrongMediaType: (415, "UnsupportedMediaType"),
+    BodyTooLarge: (413, "TooLarge"),
+    InvalidJson: (400, "InvalidJson"),
+    InvalidKey: (400, "InvalidIdempotencyKey"),
+    InvalidCallback: (400, "InvalidCallback"),
+    InvalidRequest: (400, "InvalidRequest"),
+    CallbackForbidden: (403, "NotAllowed"),
+    UnknownJob: (404, "UnknownJob"),
+    UnknownWorker: (404, "UnknownWorker"),
+    WrongState: (409, "WrongState"),
+    NotTheHolder: (409, "NotTheHolder"),
+    IdempotencyMismatch: (422, "IdempotencyMismatch"),
+    StillUnderWay: (409, "StillUnderWay"),
+    QueueFull: (503, "QueueFull"),
+    ShuttingDown: (503, "ShuttingDown"),
+    StandingBy: (503, "NotReady"),
+    StorageError: (503, "StorageFailed"),
+}
+"""The status of each error of ours, and the word for it in ``Error``."""
+
+RETRY_AFTER_S = 1
+FULL_RETRY_AFTER_S = 10
+"""When to come back: to a storage or a service that recovers; to a line that has to move."""
+
+METHODS = ("GET", "HEAD", "POST", "DELETE")
+"""Those that any path has."""
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+_log = structlog.get_logger("sanic_dispatch.web")
+
+
+def problem(
+    status: int, error: str, detail: str, headers: Mapping[str, str] = _NOTHING, **extra: Any
+) -> HTTPResponse:
+    """A problem document; ``error`` is one word that programs can rely on."""
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "Error": error,
+        **extra,
+    }
+    if status in (429, 503):
+        headers = {"Retry-After": str(RETRY_AFTER_S), **headers}
+    return json_answer(document, status, headers, "application/problem+json")
+
+
+def problem_of(error: DispatchError, **extra: Any) -> HTTPResponse:
+    """The answer to one of our own errors."""
+    kind = next(kind for kind in type(error).__mro__ if kind in STATUS)
+    status, word = STATUS[kind]
+    if isinstance(error, (WrongState, NotTheHolder)):
+        extra["state"] = error.state
+    return problem(status, getattr(error, "code", word), str(error), _headers(error), **extra)
+
+
+def word_of(status: int) -> str:
+    """The word of an error that has none of its own: ``NotFound``."""
+    if status == 413:  # Python's phrase for it is not the same in all versions
+        return "TooLarge"
+    return "".join(part.capitalize() for part in HTTPStatus(status).phrase.split())
+
+
+def challenge(door: str) -> dict[str, str]:
+    """What a 401 has to say; the same whatever was shown."""
+    return {"WWW-Authenticate": f'Bearer realm="{door}"'}
+
+
+def _headers(error: DispatchError) -> Mapping[str, str]:
+    if isinstance(error, Unauthorized):
+        return challenge(error.door)
+    if isinstance(error, QueueFull):
+        return {"Retry-After": str(FULL_RETRY_AFTER_S)}
+    if isinstance(error, StillUnderWay):
+        return {"Retry-After": str(RETRY_AFTER_S)}
+    return _NOTHING
+
+
+def install(app: Sanic[Any, Any], tell: Callable[[Request, Exception], None]) -> None:
+    """Answer every error with a problem document, also those that Sanic finds itself.
+
+    ``tell`` is told of each first.
+    """
+    for kind, answer in _ANSWERS.items():
+
+        def told(request: Request, error: Any, answer: Any = answer) -> HTTPResponse:
+            tell(request, error)
+            return cast(HTTPResponse, answer(request, error))
+
+        app.error_handler.add(kind, told)
+
+
+def _on_sanic_error(request: Request, error: SanicException) -> HTTPResponse:
+    status = error.status_code or 500
+    detail = HTTPStatus(status).description or HTTPStatus(status).phrase
+    answer = problem(status, word_of(status), detail)
+    answer.headers.update(getattr(error, "headers", {}))
+    if status == 405:
+        answer.headers["Allow"] = ", ".join(_allowed(request))
+    return answer
+
+
+def _allowed(request: Request) -> Iterator[str]:
+    """The methods of this path: Sanic does not know them where one path has several routes."""
+    for method in METHODS:
+        with suppress(SanicException):
+            request.app.router.get(request.path, method, None)
+            yield method
+
+
+def _on_too_many(request: Request, error: TooManyOrders) -> HTTPResponse:
+    quota = cast(Quota, request.app.ctx.quota)
+    headers = {"Retry-After": str(ceil(error.wait_s)), **quota.headers(0, error.wait_s)}
+    status, word = STATUS[TooManyOrders]
+    return problem(status, word, str(error), headers)
+
+
+def _on_unexpected(request: Request, error: Exception) -> HTTPResponse:
+    """A fault of ours: told to the log, not to the sender."""
+    _log.exception("unexpected error", path=masked(request.path), exc_info=error)
+    return problem(500, "InternalServerError", "the service made a mistake; it has been logged")
+
+
+_ANSWERS: dict[type[Exception], Callable[[Request, Any], HTTPResponse]] = {
+    DispatchError: lambda _, error: problem_of(error),
+    TooManyOrders: _on_too_many,
+    SanicException: _on_sanic_error,
+    Exception: _on_unexpected,
+}

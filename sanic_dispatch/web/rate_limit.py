@@ -1,0 +1,77 @@
+"""How many orders one address may send: a bucket that refills evenly, and its headers.
+
+The headers are those of draft-ietf-httpapi-ratelimit-headers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from math import ceil
+from typing import cast
+
+from sanic import Request
+
+from sanic_dispatch.errors import TooManyOrders
+from sanic_dispatch.web.client_address import client_of, network_of
+
+MINUTE_S = 60.0
+
+MOST_ADDRESSES = 10_000
+"""How many are remembered; beyond that the one is forgotten that was quiet for the longest."""
+
+
+class Quota:
+    """So many a minute for each address; they may come all at once."""
+
+    def __init__(self, per_minute: int, now_s: Callable[[], float]) -> None:
+        self._per_minute = per_minute
+        self._each_s = MINUTE_S / per_minute
+        self._now_s = now_s
+        self._full_at_s: OrderedDict[str, float] = OrderedDict()
+        """When the bucket of an address will be full again."""
+
+    def take(self, address: str) -> int:
+        """Count one, and say how many are left now. Raises TooManyOrders."""
+        now_s = self._now_s()
+        refill_s = max(self._full_at_s.get(address, now_s) - now_s, 0.0) + self._each_s
+        if refill_s > MINUTE_S + 1e-9:
+            raise TooManyOrders(self._per_minute, refill_s - MINUTE_S)
+        self._full_at_s[address] = now_s + refill_s
+        self._full_at_s.move_to_end(address)
+        self._forget(now_s)
+        return int((MINUTE_S - refill_s) / self._each_s + 1e-9)
+
+    def headers(self, left: int, wait_s: float) -> dict[str, str]:
+        """What tells a client how many are left, and when there will be more."""
+        return {
+            "RateLimit-Policy": f'"orders";q={self._per_minute};w={MINUTE_S:.0f}',
+            "RateLimit": f'"orders";r={left};t={ceil(wait_s)}',
+        }
+
+    @property
+    def each_s(self) -> float:
+        """After how many seconds there is room for one more."""
+        return self._each_s
+
+    def _forget(self, now_s: float) -> None:
+        while self._full_at_s:
+            address, full_at_s = next(iter(self._full_at_s.items()))
+            if full_at_s > now_s and len(self._full_at_s) <= MOST_ADDRESSES:
+                return
+            del self._full_at_s[address]
+
+
+_NOTHING: Mapping[str, str] = {}
+
+
+def take_one(request: Request) -> Mapping[str, str]:
+    """Count an order of this client, if orders are counted; gives the headers of the answer.
+
+    Raises TooManyOrders.
+    """
+    quota = cast("Quota | None", request.app.ctx.quota)
+    if quota is None:
+        return _NOTHING
+    left = quota.take(network_of(client_of(request)))
+    return quota.headers(left, quota.each_s)

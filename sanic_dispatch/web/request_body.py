@@ -1,0 +1,155 @@
+"""Reading a request's body with a limit, so that the sender gets to see the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from sanic import Request
+from sanic.exceptions import PayloadTooLarge, SanicException
+from sanic.http import Http
+
+from sanic_dispatch import strict_json
+from sanic_dispatch.config.settings import Settings
+from sanic_dispatch.errors import BodyTooLarge, InvalidRequest, WrongMediaType
+from sanic_dispatch.web.context import settings_of
+
+DRAIN_BYTES = 1 << 20
+DRAIN_S = 1.0
+"""How much of a body that is too large is read all the same: whoever still writes when the
+connection is closed sees a reset instead of the answer."""
+
+
+FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 100
+
+LONGEST_TEXT = 200
+"""Characters of a text for people, such as a reason."""
+
+
+async def read_json(request: Request) -> bytes:
+    """The body of a request, as it came, once it is known to be strict JSON.
+
+    Raises WrongMediaType, BodyTooLarge or InvalidJson, checked in this order.
+    """
+    settings: Settings = request.app.ctx.settings
+    if not _says_json(request):
+        await _drain(request, settings.max_body_bytes + DRAIN_BYTES)
+        raise WrongMediaType
+    data = await read_bytes(request, settings.max_body_bytes)
+    strict_json.check(data, settings.max_depth)
+    return data
+
+
+async def read_json_if_any(request: Request) -> bytes | None:
+    """The same for a request that may come without a body; then its media type does not count."""
+    data = await read_bytes(request, settings_of(request).max_body_bytes)
+    if not data:
+        return None
+    if not _says_json(request):
+        raise WrongMediaType
+    strict_json.check(data, settings_of(request).max_depth)
+    return data
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """A JSON object, empty where there is no body. Raises InvalidRequest for other JSON too."""
+    data = await read_json_if_any(request)
+    values = strict_json.check(data) if data else {}
+    if not isinstance(values, dict):
+        raise InvalidRequest("send a JSON object")
+    return values
+
+
+async def read_result(request: Request) -> bytes | None:
+    """The result in a report: the body, if it is JSON, or the field ``result`` of a form.
+
+    None where there is none. Raises WrongMediaType, BodyTooLarge, InvalidJson, InvalidRequest.
+    """
+    if not _says_form(request):
+        return await read_json_if_any(request)
+    result = (await _read_form(request)).get("result", "").encode()
+    if result:
+        strict_json.check(result, settings_of(request).max_depth)
+    return result or None
+
+
+async def read_fields(request: Request, *flags: str) -> dict[str, Any]:
+    """A JSON object, or a form, in which the ``flags`` are true or false."""
+    if not _says_form(request):
+        return await read_object(request)
+    fields = await _read_form(request)
+    return {
+        name: _WORDS.get(text, text) if name in flags else text for name, text in fields.items()
+    }
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    """The fields of a form, as process engines send the arguments of a call; the last one counts
+    where one is there twice."""
+    data = await read_bytes(request, settings_of(request).max_body_bytes)
+    try:
+        fields = parse_qsl(
+            data.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+        )
+    except ValueError as error:
+        raise InvalidRequest("the form cannot be read") from error
+    return dict(fields)
+
+
+_WORDS: dict[str, object] = {"true": True, "false": False}
+
+
+def text_in(values: dict[str, Any], name: str) -> str:
+    """A short text for people, empty where there is none. Raises InvalidRequest."""
+    text = values.get(name, "")
+    if not isinstance(text, str) or len(text) > LONGEST_TEXT or not text.isprintable():
+        raise InvalidRequest(f"{name} is a line of at most {LONGEST_TEXT} characters")
+    return text
+
+
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """The body, if it is not larger than the limit. Raises BodyTooLarge."""
+    stream = _stream_of(request)
+    stream.request_max_size = limit + DRAIN_BYTES
+    parts, size = [], 0
+    try:
+        while part := await stream.read():
+            size += len(part)
+            parts.append(part)
+            if size > limit:
+                await _drain(request, DRAIN_BYTES)
+                raise BodyTooLarge(limit)
+    except PayloadTooLarge:
+        raise BodyTooLarge(limit) from None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _drain(request: Request, most: int) -> None:
+    """Read on for a while and throw it away."""
+    stream = _stream_of(request)
+    stream.request_max_size = most
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            while most > 0 and (part := await stream.read()):
+                most -= len(part)
+    except (TimeoutError, SanicException):
+        return
+
+
+def _says_form(request: Request) -> bool:
+    return _media_type(request) == FORM
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _says_json(request: Request) -> bool:
+    media_type = _media_type(request)
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _stream_of(request: Request) -> Http:
+    return cast(Http, request.stream)

@@ -1,0 +1,207 @@
+"""The live channel: the websocket ``/live``, and ``/state`` as JSON or as an event stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from http import HTTPStatus
+from typing import cast
+
+from sanic import Blueprint, HTTPResponse, Request
+from sanic.response import raw
+from websockets.http11 import Response
+
+from sanic_dispatch import __version__
+from sanic_dispatch.errors import UnknownJob
+from sanic_dispatch.live.connection import Topic, Wire
+from sanic_dispatch.live.event_stream import EventStream
+from sanic_dispatch.live.frames import Cursor, encode
+from sanic_dispatch.live.schema import asyncapi
+from sanic_dispatch.live.subscription import Client, OutOfReach, TooManyClients
+from sanic_dispatch.web.auth import OPERATOR
+from sanic_dispatch.web.context import hub_of
+from sanic_dispatch.web.openapi.operation import Answer, Parameter, describe, in_json
+from sanic_dispatch.web.openapi.schemas import FRAME, JOB_ID, ref
+from sanic_dispatch.web.problems import challenge, problem, word_of
+from sanic_dispatch.web.responses import LOOKED_AT, NOSNIFF, PRIVATE
+from sanic_dispatch.web.websocket import Follower, handshake, limit_kernel, take_over
+
+live = Blueprint("live")
+
+Judge = Callable[[Request], bool]
+
+
+class Refusal(Exception):
+    """A request that gets no view: an HTTP status; the close code is the same plus 4000."""
+
+    def __init__(self, status: int, reason: str, word: str = "") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.word = word or word_of(status)
+
+    def to_answer(self) -> HTTPResponse:
+        """The same as an answer over HTTP."""
+        headers = challenge(OPERATOR) if self.status == 401 else {}
+        return problem(self.status, self.word, self.reason, headers)
+
+
+_VIEW = (
+    Parameter(
+        "query", "view", "whose; the monitor needs the operator's token",
+        {"type": "string", "enum": ["board", "monitor"], "default": "board"}, "board",
+    ),
+    Parameter(
+        "query", "order", "one order instead, by its job's secret id",
+        {"type": "string", "minLength": 1}, JOB_ID,
+    ),
+    Parameter(
+        "query", "since", "what has changed since then: at of the last frame",
+        {"type": "string", "pattern": "^[0-9a-z]{1,32}:[0-9]{1,15}$"}, "a1b2c3d4:41",
+    ),
+)  # fmt: skip
+_FRAME = {"anyOf": [ref("board_frame"), ref("order_frame"), ref("monitor_frame")]}
+
+
+@live.get("/live")
+@describe(
+    tag="live",
+    parameters=_VIEW,
+    answers={101: Answer("A websocket, on which frames come: see /asyncapi.json.")},
+    errors=("UpgradeRequired",),
+)
+async def follow(request: Request) -> HTTPResponse:
+    """Frames of one view until the client leaves; it must not speak."""
+    frames, answer = handshake(request)
+    if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+        return _no_websocket(answer)
+    follower = Follower(frames, hub_of(request), request.app.ctx.followers)
+    take_over(request, answer, follower)
+    try:
+        if not _asked(request, "may_follow", unless_wired=True):
+            raise Refusal(403, "not from a page of another site")
+        follower.client = _follow(request, follower, _parameter(request, "since"))
+    except Refusal as refusal:
+        # A browser cannot see why a handshake was refused: accept it first, then close.
+        follower.close(4000 + refusal.status, refusal.reason)
+    raise asyncio.CancelledError
+
+
+@live.get("/state")
+@describe(
+    tag="live",
+    parameters=_VIEW,
+    answers={
+        200: Answer(
+            "A frame; as an event stream, one after the other.",
+            {
+                **in_json(_FRAME, FRAME),
+                "text/event-stream": ({"type": "string"}, 'id: a1b2c3d4:41\ndata: {"at":…}\n\n'),
+            },
+        )
+    },
+    errors=("Unauthorized", "UnknownJob", "TooManyClients", "OutOfReach", "ShuttingDown"),
+)
+async def look(request: Request) -> HTTPResponse | None:
+    """One look at a view as JSON; or its frames as an event stream, if that is asked for."""
+    try:
+        if "text/event-stream" in request.headers.get("accept", ""):
+            await _stream(request)
+            return None
+        with _refusing():
+            _cursor(_parameter(request, "since"))
+            frame = hub_of(request).look(_topic(request))
+    except Refusal as refusal:
+        return refusal.to_answer()
+    return raw(frame.json, headers=PRIVATE, content_type="application/json")
+
+
+@describe(
+    tag="live",
+    answers={200: Answer("AsyncAPI 3.0.", in_json({"type": "object"}, None))},
+)
+async def document(_: Request) -> HTTPResponse:
+    """The channel as an AsyncAPI document."""
+    return raw(_document(), headers=NOSNIFF, content_type="application/json")
+
+
+live.add_route(document, "/asyncapi.json", LOOKED_AT)
+
+
+def _no_websocket(answer: Response) -> HTTPResponse:
+    """Why the handshake failed; the connection is still an ordinary one."""
+    status = answer.status_code
+    headers = {"Upgrade": "websocket"} if status == HTTPStatus.UPGRADE_REQUIRED else {}
+    detail = bytes(answer.body or b"").decode().strip()
+    return problem(status, word_of(status), detail, headers)
+
+
+@cache
+def _document() -> bytes:
+    return encode(asyncapi(__version__))
+
+
+async def _stream(request: Request) -> None:
+    last_id = request.headers.get("last-event-id")
+    since = last_id or _parameter(request, "since")
+    transport = cast(asyncio.Transport, request.transport)
+    limit_kernel(transport)
+    wire = EventStream(transport.abort)
+    client = _follow(request, wire, since)
+    try:
+        headers = {**PRIVATE, "X-Accel-Buffering": "no"}
+        response = await request.respond(content_type="text/event-stream", headers=headers)
+        await wire.send_by(cast(HTTPResponse, response).send)
+    finally:
+        hub_of(request).leave(client)
+
+
+def _follow(request: Request, wire: Wire, since: str | None) -> Client:
+    with _refusing():
+        return hub_of(request).follow(wire, _topic(request), _cursor(since))
+
+
+def _cursor(since: str | None) -> Cursor | None:
+    return None if since is None else Cursor.parse(since)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise Refusal(400, str(error)) from error
+    except UnknownJob as error:
+        raise Refusal(404, str(error), "UnknownJob") from error
+    except (TooManyClients, OutOfReach) as error:
+        raise Refusal(503, str(error), type(error).__name__) from error
+
+
+def _topic(request: Request) -> Topic:
+    """What the query asks for, if that exists and this client may see it."""
+    view, order_id = _parameter(request, "view"), _parameter(request, "order")
+    if view is not None and order_id is not None:
+        raise ValueError("either view or order, not both")
+    if order_id is not None:
+        return Topic("order", order_id)
+    if view not in (None, "board", "monitor"):
+        raise ValueError("view is board or monitor")
+    if view == "monitor" and not _asked(request, "may_monitor", unless_wired=False):
+        raise Refusal(401, "the monitor is for operators")
+    return Topic(view or "board")
+
+
+def _asked(request: Request, judge: str, *, unless_wired: bool) -> bool:
+    """What the judge that the app was wired with says of this request."""
+    judged = cast("Judge | None", getattr(request.app.ctx, judge, None))
+    return judged(request) if judged else unless_wired
+
+
+def _parameter(request: Request, name: str) -> str | None:
+    """A parameter of the query, also an empty one. Raises Refusal where it is there twice."""
+    values = request.get_args(keep_blank_values=True).getlist(name, [])
+    if len(values) > 1:
+        raise Refusal(400, f"{name} is there twice")
+    return values[0] if values else None

@@ -1,0 +1,178 @@
+"""The operator's hand over HTTP: every act needs the token, and says who did it, and why.
+
+Who: the X-Operator header, else the address that the request came from. Why: ``{"reason"}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, cast
+
+from sanic import Blueprint, HTTPResponse, Request
+
+from sanic_dispatch.dispatch.operator import Operator, said
+from sanic_dispatch.errors import InvalidRequest
+from sanic_dispatch.web import auth
+from sanic_dispatch.web.client_address import client_of
+from sanic_dispatch.web.context import dispatcher_of
+from sanic_dispatch.web.openapi.operation import (
+    AN_OBJECT,
+    JOB_ID_IN_PATH,
+    TAKING,
+    Answer,
+    Body,
+    Parameter,
+    describe,
+    in_json,
+)
+from sanic_dispatch.web.openapi.schemas import (
+    CALLBACK,
+    CALLBACK_URL,
+    ref,
+)
+from sanic_dispatch.web.request_body import read_object, text_in
+from sanic_dispatch.web.responses import json_answer
+from sanic_dispatch.web.routes.jobs import A_JOB, job_answer
+
+operator = Blueprint("operator", url_prefix="/operator")
+
+LONGEST_NAME = 64
+_WHO = Parameter(
+    "header",
+    "X-Operator",
+    "who it is, for the log; else the address that the request comes from",
+    {"type": "string", "pattern": "^[!-~]([ -~]{0,62}[!-~])?$"},
+    "Ada",
+)
+_REASON = Body(ref("reason"), {"reason": "out of ice"}, required=False)
+_OF_AN_OPERATOR = {"tag": "operator", "door": auth.OPERATOR}
+_ERRORS = ("Unauthorized", *AN_OBJECT, *TAKING)
+_PAUSED = {
+    **_OF_AN_OPERATOR,
+    "parameters": (_WHO,),
+    "body": _REASON,
+    "errors": _ERRORS,
+    "answers": {
+        200: Answer(
+            "Whether the handing out is paused now.",
+            in_json(
+                {
+                    "type": "object",
+                    "required": ["paused"],
+                    "properties": {"paused": {"type": "boolean"}},
+                    "additionalProperties": False,
+                },
+                {"paused": True},
+            ),
+        )
+    },
+}
+
+JobAct = Callable[[Operator, str, str, str], Awaitable[object]]
+"""Does something to the job of that id; why, and who."""
+WorkerAct = Callable[[Operator, str, str], Awaitable[object]]
+"""Does something to the worker of that id, for that reason."""
+
+
+@operator.post("/pause", stream=True)
+@describe(**_PAUSED)
+async def pause(request: Request) -> HTTPResponse:
+    """Hand out nothing more, until further notice."""
+    who, why, _ = await _words(request)
+    await _operator(request).pause(said(who, why))
+    return json_answer({"paused": dispatcher_of(request).is_paused})
+
+
+@operator.post("/resume", stream=True)
+@describe(**_PAUSED)
+async def resume(request: Request) -> HTTPResponse:
+    """Go on."""
+    who, why, _ = await _words(request)
+    await _operator(request).resume(said(who, why))
+    return json_answer({"paused": dispatcher_of(request).is_paused})
+
+
+async def act_on_job(request: Request, job_id: str, act: JobAct) -> HTTPResponse:
+    """Do something to a job, and show it as it is then."""
+    who, why, _ = await _words(request)
+    await act(_operator(request), job_id, why, who)
+    return await job_answer(request, job_id)
+
+
+async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
+    """Do something to the worker that waits on the callback of the body."""
+    who, why, body = await _words(request)
+    callback = body.get("callback")
+    if not isinstance(callback, str):
+        raise InvalidRequest("callback is the worker's callback")
+    await act(_operator(request), callback, said(who, why))
+    return json_answer({"callback": callback})
+
+
+JOB_ACTS: dict[str, tuple[JobAct, str]] = {
+    "cancel": (Operator.cancel, "Cancel a job that waits."),
+    "put-back": (Operator.put_back, "Put a job, assigned or failed, back to its own place."),
+    "first": (Operator.move_to_front, "Let a job that waits be the next."),
+}
+WORKER_ACTS: dict[str, tuple[WorkerAct, str]] = {
+    "aside": (Operator.set_aside, "Give a worker nothing."),
+    "back": (Operator.bring_back, "Use a worker again, at its old place."),
+    "drop": (Operator.drop, "Forget a worker."),
+}
+
+for name, (act, text) in JOB_ACTS.items():
+    operator.add_route(
+        describe(
+            **_OF_AN_OPERATOR,
+            summary=text,
+            parameters=(JOB_ID_IN_PATH, _WHO),
+            body=_REASON,
+            answers={200: A_JOB},
+            errors=(*_ERRORS, "UnknownJob", "WrongState"),
+        )(partial(act_on_job, act=act)),
+        f"/jobs/<job_id:str>/{name}",
+        ["POST"],
+        name=f"job_{name}",
+        stream=True,
+    )
+for name, (worker_act, text) in WORKER_ACTS.items():
+    operator.add_route(
+        describe(
+            **_OF_AN_OPERATOR,
+            summary=text,
+            parameters=(_WHO,),
+            body=Body(ref("callback"), {"callback": CALLBACK_URL, "reason": "smells burnt"}),
+            answers={
+                200: Answer(
+                    "The worker's callback.",
+                    in_json({"properties": {"callback": CALLBACK}}, {"callback": CALLBACK_URL}),
+                )
+            },
+            errors=(*_ERRORS, "UnknownWorker", "WrongState"),
+        )(partial(act_on_worker, act=worker_act)),
+        f"/workers/{name}",
+        ["POST"],
+        name=f"worker_{name}",
+        stream=True,
+    )
+
+
+async def _words(request: Request) -> tuple[str, str, dict[str, Any]]:
+    """Who, why, and all that the body says. Raises Unauthorized and InvalidRequest."""
+    auth.check(request, auth.OPERATOR)
+    body = await read_object(request)
+    return _who(request), text_in(body, "reason"), body
+
+
+def _who(request: Request) -> str:
+    name = request.headers.get("x-operator")
+    if name is None:
+        return client_of(request)
+    if not (0 < len(name) <= LONGEST_NAME and name.isascii() and name.isprintable()):
+        raise InvalidRequest(f"X-Operator is a name of at most {LONGEST_NAME} ASCII characters")
+    return cast(str, name)
+
+
+def _operator(request: Request) -> Operator:
+    return dispatcher_of(request).operator

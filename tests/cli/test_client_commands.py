@@ -1,0 +1,215 @@
+"""The commands that speak to a dispatcher, as processes, against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sanic_dispatch.cli.main import cli
+from sanic_dispatch.simulation import Engine, Robot
+from tests.support.commands import ended, line_of, on_a_terminal, run, start
+from tests.support.server import Service, free_port, running_service
+
+TOKEN = "an-operator-of-the-tests"
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with running_service(operator_tokens=(TOKEN,)) as service:
+        yield service
+
+
+@asynccontextmanager
+async def robot_at(service: Service) -> AsyncIterator[Robot]:
+    """One robot at work, in no time."""
+    async with Engine() as engine:
+        robot = Robot(engine.start_instance(), service.base_url, mix_s=0.01, pause_s=0.01)
+        working = asyncio.create_task(robot.run())
+        yield robot
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+# ---- submit
+
+
+async def test_submit_from_everywhere(service: Service, tmp_path: Path) -> None:
+    """The argument, a file and standard input are the same, and the bytes go as they are."""
+    (tmp_path / "order.json").write_bytes(b'{ "drink" : "mojito" }\n')
+    env = {"SANIC_DISPATCH_URL": service.base_url}
+    for n, done in enumerate(
+        [
+            await run("submit", '{ "drink" : "mojito" }', env=env),
+            await run("submit", "--file", str(tmp_path / "order.json"), env=env),
+            await run("submit", "-", stdin=b'{ "drink" : "mojito" }', env=env),
+            await run("submit", "-f", "-", stdin=b'{ "drink" : "mojito" }', env=env),
+        ],
+        1,
+    ):
+        assert (done.code, done.err) == (0, "")
+        assert done.out.startswith(f"waiting, position {n}, id ")
+
+
+async def test_submit_as_json(service: Service) -> None:
+    """With --json it is one object, for programs; its id can be looked up."""
+    done = await run("submit", "7", "--json", "--url", service.base_url)
+    (said,) = done.lines
+    assert (said["state"], said["position"]) == ("waiting", 1)
+    assert (await service.job(said["id"]))["ticket"] == 1
+
+
+async def test_submit_and_follow(service: Service) -> None:
+    """--follow shows each step, and ends with 0 when the order is done."""
+    async with robot_at(service):
+        done = await run("submit", '{"name": "Ada"}', "--follow", "--url", service.base_url)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == "order 1: done"
+
+
+async def test_submit_and_follow_as_json(service: Service) -> None:
+    """With --json each step is an object that begins with the id."""
+    async with robot_at(service):
+        done = await run("submit", '{"name": "Ada"}', "-F", "--json", "--url", service.base_url)
+    assert {line["id"] for line in done.lines} == {done.lines[0]["id"]}
+    assert (done.lines[-1]["state"], done.lines[-1]["name"]) == ("done", "Ada")
+
+
+async def test_submit_and_follow_to_a_bad_end(service: Service) -> None:
+    """An order that is cancelled ends with 1."""
+    process = await start("submit", "1", "--follow", "--json", "--url", service.base_url)
+    job_id = json.loads(await line_of(process.stdout, lambda line: "id" in line))["id"]
+    await line_of(process.stdout, lambda line: "ahead" in line)
+    async with service.http.delete(f"{service.base_url}jobs/{job_id}") as response:
+        assert response.status == 204
+    done = await ended(process)
+    assert (done.code, done.lines[-1]["state"]) == (1, "cancelled")
+
+
+async def test_the_key_makes_it_one_job(service: Service) -> None:
+    """Repeated with the same key it is the same job."""
+    command = ("submit", "1", "--json", "--idempotency-key", "table-7", "--url", service.base_url)
+    first, second = await run(*command), await run(*command)
+    assert first.lines[0]["id"] == second.lines[0]["id"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "Give a job: as the argument, with --file, or - for standard input."),
+        (["1", "--file", "-"], 2, "Give a job"),
+        (["{drink: mojito}"], 2, "not JSON"),
+        (["NaN"], 2, "NaN"),
+        (["1", "--url", "localhost:2567"], 2, "does not begin with http:// or https://."),
+        (["--file", "/no/such/file"], 2, "No such file"),
+    ],
+)
+async def test_wrong_usage(arguments: list[str], code: int, words: str) -> None:
+    """What cannot be right is refused before anything is sent, with 2."""
+    done = await run("submit", *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert words in done.err
+
+
+async def test_submit_to_nobody() -> None:
+    """A dispatcher that cannot be reached is one line, and 3."""
+    url = f"http://127.0.0.1:{free_port()}/"
+    done = await run("submit", "1", "--url", url)
+    assert (done.code, done.out) == (3, "")
+    assert done.err == f"sanic-dispatch: {url}: connection refused\n"
+
+
+async def test_submit_is_refused() -> None:
+    """What the service refuses is one line, and 1; the token opens it."""
+    async with running_service(submit_tokens=("a-customer-of-the-tests",)) as service:
+        done = await run("submit", "1", "--url", service.base_url)
+        assert done.code == 1
+        assert done.err.startswith("sanic-dispatch: ")
+        assert done.err.endswith("(401)\n")
+        env = {"SANIC_DISPATCH_TOKEN": "a-customer-of-the-tests"}
+        assert (await run("submit", "1", "--url", service.base_url, env=env)).code == 0
+
+
+# ---- watch
+
+
+async def test_watch_as_lines(service: Service) -> None:
+    """Without a terminal each change is a JSON line; Ctrl-C is a good end."""
+    process = await start("watch", "--url", service.base_url)
+    await line_of(process.stdout, lambda line: json.loads(line)["key"] == "bar")
+    await service.submit({"drink": "mojito"})
+    line = json.loads(await line_of(process.stdout, lambda line: "order/1" in line))
+    assert (line["value"]["drink"], sorted(line)) == ("mojito", ["at", "key", "now", "value"])
+    process.send_signal(signal.SIGINT)
+    done = await ended(process)
+    assert (done.code, done.err) == (0, "")
+
+
+async def test_watch_the_monitor_and_an_order(service: Service) -> None:
+    """The monitor needs the operator's token; an order its secret id."""
+    job_id = (await service.submit({"name": "Ada"}))[2]
+    for arguments in (("--view", "monitor", "--token", TOKEN), ("--order", job_id)):
+        process = await start("watch", *arguments, "--url", service.base_url)
+        await line_of(process.stdout, lambda line: '"name":"Ada"' in line)
+        process.send_signal(signal.SIGTERM)
+        assert (await ended(process)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "end"), [(["--view", "monitor"], "(401)\n"), (["--order", "f" * 32], "(404)\n")]
+)
+async def test_watch_is_refused(service: Service, arguments: list[str], end: str) -> None:
+    """What the service does not show is one line, and 1."""
+    done = await run("watch", *arguments, "--url", service.base_url)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.endswith(end)
+
+
+async def test_watch_comes_back(service: Service) -> None:
+    """Where nobody is there it says so and goes on trying."""
+    process = await start("watch", "--url", f"http://127.0.0.1:{free_port()}/")
+    line = await line_of(process.stderr, bool)
+    assert line.startswith("sanic-dispatch: cut off: connection refused; trying again in 0.")
+    process.send_signal(signal.SIGINT)
+    assert (await ended(process)).code == 0
+
+
+async def test_watch_on_a_terminal(service: Service) -> None:
+    """On a terminal it is a table, until Ctrl-C."""
+    await service.submit({"drink": "Caipirinha"})
+    async with on_a_terminal("watch", "--url", service.base_url) as (process, until):
+        await until(b"Caipirinha")
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+# ---- help
+
+
+@pytest.mark.parametrize("command", ["submit", "watch", "work"])
+def test_help_is_worth_reading(command: str) -> None:
+    """Examples, the variable for the address, and a sentence for each option."""
+    text = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
+    assert "Examples: " in text
+    assert "SANIC_DISPATCH_URL" in text
+    assert "http://localhost:2567/" in text
+    for option in cli.commands[command].params:
+        if option.param_type_name == "option":
+            assert option.help.endswith(".")
+
+
+def test_help_loads_no_client() -> None:
+    """--help is quick: neither client nor tables are loaded for it."""
+    program = (
+        "import sys, sanic_dispatch.cli.main; print({'aiohttp', 'rich.live'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "set()\n"

@@ -1,0 +1,223 @@
+"""Settings from a file, and the command that says where each comes from."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import replace
+
+import pytest
+
+from sanic_dispatch.cli.config_file import settings_in
+from sanic_dispatch.cli.main import cli
+from sanic_dispatch.cli.options import settings_options
+from sanic_dispatch.config.settings import HOUR_S, Mode, OnDoubt, Settings
+from tests.cli.test_settings_options import called, clean_environment, run
+
+__all__ = ["called", "clean_environment"]
+
+EVERYTHING = """
+port = 0
+host = "::1"
+public-url = "https://bar.example/drinks/"
+mode = "sqlite"
+job-queue-mode = "InMemory"
+data-dir = "/tmp"
+fsync = false
+repair = true
+keep-done = 1.5
+submit-wait = 0.5
+lease = 600
+on-doubt = "resend"
+worker-token = ["worker-token", "another-token"]
+allow-callback = "engine.example:8298"
+max-jobs = 7
+max-body = 4096
+orders-per-minute = 30
+log-format = "json"
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes a file, and says where."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "dispatch.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_every_setting_can_be_in_a_file(called, file):
+    """The names are those of the options, the values those of TOML."""
+    assert run("serve", "--config", file(EVERYTHING)).exit_code == 0
+    settings = called["app"]
+    assert (settings.port, settings.host) == (0, "::1")
+    assert settings.job_queue_mode is Mode.IN_MEMORY
+    assert settings.worker_queue_mode is Mode.SQLITE
+    assert (settings.fsync, settings.repair, settings.keep_done_s) == (False, True, 1.5 * HOUR_S)
+    assert (settings.lease_s, settings.on_doubt) == (600.0, OnDoubt.RESEND)
+    assert settings.worker_tokens == ("worker-token", "another-token")
+    assert settings.allow_callback == ("engine.example:8298",)
+    assert (settings.max_jobs, settings.max_body_bytes, settings.orders_per_minute) == (7, 4096, 30)
+
+
+def test_the_order_of_precedence(called, file):
+    """An option wins over a variable, a variable over the file, the file over the default."""
+    config = file("port = 1\nmax-jobs = 1\nmax-workers = 1\n")
+    environment = {"SANIC_DISPATCH_CONFIG": config, "SANIC_DISPATCH_MAX_JOBS": "2",
+                   "SANIC_DISPATCH_MAX_WORKERS": "2"}  # fmt: skip
+    assert run("serve", "--max-workers", "3", **environment).exit_code == 0
+    settings = called["app"]
+    assert (settings.port, settings.max_jobs, settings.max_workers) == (1, 2, 3)
+    assert settings.max_depth == Settings().max_depth
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("prot = 1", "there is no setting 'prot'; did you mean 'port'?"),
+        ("data_dir = '.'", "there is no setting 'data_dir'; did you mean 'data-dir'?"),
+        ("x-x-x = 1", "there is no setting 'x-x-x'"),
+        ("config = 'x'", "there is no setting 'config'"),
+        ("[network]\nport = 1", "there is no setting 'network'; settings stand in no section"),
+        ("port = {a = 1}", "port is a text or a number"),
+        ("port = 1970-01-01", "port is a text or a number"),
+        ("allow-callback = [[1]]", "allow-callback is a text or a number"),
+        ("repair = 'yes'", "repair is true or false"),
+        ("port = 'http'", "Invalid value for '--port'"),
+        ("port = 70000", "--port must be from 0 to 65535, not 70000"),
+        ("mode = 'Redmis'", "'Redmis' is none of"),
+        ("port = ", "Invalid value"),
+    ],
+)
+def test_what_is_wrong_is_refused(called, file, text, words):
+    """In one line, with what was probably meant, exit code 2; nothing is started."""
+    done = run("serve", "--config", file(text))
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert not called
+
+
+def test_a_file_that_cannot_be_read_is_refused(called, tmp_path):
+    """Missing, or no text: said with its name."""
+    for path in (tmp_path / "missing", tmp_path):
+        done = run("serve", "--config", str(path))
+        assert done.exit_code == 2
+        assert str(path) in done.stderr
+    assert not called
+
+
+def test_config_says_where_each_comes_from(file):
+    """Default, file, env and flag."""
+    config = file("port = 1\nmax-jobs = 1\n")
+    done = run("config", "--config", config, "--max-depth", "9", "--json",
+               SANIC_DISPATCH_MAX_JOBS="2")  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["port"] == {"value": 1, "origin": "file"}
+    assert found["max-jobs"] == {"value": 2, "origin": "env"}
+    assert found["max-depth"] == {"value": 9, "origin": "flag"}
+    assert found["lease"] == {"value": "off", "origin": "default"}
+    assert found.keys() == settings_in(settings_options()).keys()
+
+
+@pytest.mark.parametrize("text", ["", EVERYTHING])
+def test_what_config_prints_is_a_file(called, file, text):
+    """Given to serve, it makes the same settings; masked lines aside."""
+    run("serve", "--config", file(text))
+    before = called["app"]
+    printed = run("config", "--config", file(text)).stdout
+    assert "worker-token" not in tomllib.loads(printed)
+    assert run("serve", "--config", file(printed)).exit_code == 0
+    assert replace(called["app"], worker_tokens=before.worker_tokens) == before
+
+
+def test_config_masks_secrets(file):
+    """No token, and no password in an address, is printed; nor one that is wrong."""
+    config = file(
+        "submit-token = ['file-canary']\npublic-url = 'https://a.example/?token=url-canary'"
+    )
+    for extra in ((), ("--json",)):
+        done = run("config", "--config", config, "--operator-token", "flag-canary", *extra,
+                   SANIC_DISPATCH_WORKER_TOKEN="env-canary")  # fmt: skip
+        assert done.exit_code == 0
+        assert "canary" not in done.output
+        assert "operator-token" in done.output
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--redis-url", "redis://bar:canary@redis.example:6380/1"),
+        ("--redis-url", "redis://:can@canary@redis.example"),
+        ("--redis-url", "redis://b@r:canary@redis.example"),
+        ("--redis-url", "rediss://redis.example/?password=canary&ssl_password=canary&db=1"),
+        ("--public-url", "https://bar.example:8443/?lang=de&TOKEN=canary"),
+    ],
+)
+def test_config_masks_what_is_secret_in_an_address(option, value):
+    """However the password came into it; the rest of the address is still there."""
+    done = run("config", option, value, "--json")
+    shown = json.loads(done.stdout)[option[2:]]["value"]
+    assert "can" not in shown
+    assert ".example" in shown
+    assert "…" in shown
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--public-url", "https://bar.example:8443/drinks/?lang=de"),
+     ("--redis-url", "redis://redis.example:6380/1"),
+     ("--redis-url", "redis://localhost:6379/0")],
+)  # fmt: skip
+def test_config_masks_no_port(option, value):
+    """An address without a secret is printed as it is, so that it stays in the file."""
+    printed = run("config", option, value).stdout
+    assert tomllib.loads(printed)[option[2:]] == value
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--worker-token", "canary with blanks"),
+        ("--public-url", "https://ada:canary@bar.example/"),
+        ("--public-url", "bar.example/?token=canary"),
+        ("--redis-url", "http://:canary@redis.example"),
+        ("--redis-url", "redis://:canary@redis.example:99999"),
+        ("--redis-url", "redis://:canary@redis.example:port"),
+        ("--redis-url", "redis://:123/canary@redis.example"),
+        ("--redis-url", "redis://:123?canary@redis.example"),
+        ("--redis-url", "redis://:123#canary@redis.example"),
+        ("--redis-url", "redis://redis.example/0?canary=1"),
+        ("--redis-url", "redis://redis.example/0?%70assword=canary"),
+    ],
+)
+def test_a_secret_that_is_refused_is_not_repeated(option, value):
+    """The reason, and not what was given."""
+    refused = run("config", option, value)
+    assert refused.exit_code == 2
+    assert option in refused.output
+    assert "canary" not in refused.output
+
+
+def test_config_checks_as_serve_does(file):
+    """Two that contradict each other are refused."""
+    done = run("config", "--config", file("public = '/no/such/folder'"))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "is not a folder" in done.stderr
+
+
+def test_the_storage_commands_take_the_file(file, tmp_path):
+    """check looks where the file says; what else is in it does not matter there."""
+    (tmp_path / "data").mkdir()
+    config = file(f"port = 1\ndata-dir = '{tmp_path / 'data'}'")
+    done = run("check", "--config", config)
+    assert (done.exit_code, done.stdout) == (0, "nothing is stored here\n")
+
+
+def test_it_is_a_command():
+    """With a help of its own."""
+    assert "config" in cli.commands
+    assert "origin" in run("config", "--help").output

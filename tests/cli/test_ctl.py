@@ -1,0 +1,127 @@
+"""sanic-dispatch ctl: the operator's hand from a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from sanic_dispatch.cli.ctl import ctl
+from sanic_dispatch.cli.main import cli
+from tests.support.server import Service, running_service
+from tests.web.asking import CALLBACK, register
+
+TOKEN = "operator-token"
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with running_service(operator_tokens=(TOKEN,), submit_wait_s=0.1) as service:
+        yield service
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of whoever runs the tests, and a name for the log."""
+    for name in ("URL", "TOKEN"):
+        monkeypatch.delenv(f"SANIC_DISPATCH_{name}", raising=False)
+    monkeypatch.setenv("LOGNAME", "ada")
+
+
+async def run(service: Service, *arguments: str, token: str = TOKEN, **options: Any) -> Result:
+    """The command in a thread of its own: the service runs in this one's loop."""
+    words = ["ctl", *arguments, "--url", service.base_url, "--token", token]
+    return await asyncio.to_thread(CliRunner().invoke, cli, words, **options)
+
+
+async def test_pause_and_resume(service: Service) -> None:
+    """Each act is done, said, and logged with who and why."""
+    done = await run(service, "pause", "--reason", "out of ice")
+    assert (done.exit_code, done.stdout) == (0, "paused True\n")
+    assert service.app.ctx.hub.line.log[-1].reason == "ada: out of ice"
+    done = await run(service, "resume", "--json")
+    assert json.loads(done.stdout) == {"paused": False}
+
+
+async def test_jobs_by_ticket_or_id(service: Service) -> None:
+    """A job is named by the number that people see, or by its id."""
+    for n in range(3):
+        _, _, job_id = await service.submit(n)
+    assert (await run(service, "cancel", "1", "--yes")).exit_code == 0
+    assert (await run(service, "first", job_id)).exit_code == 0
+    done = await run(service, "jobs", "--json")
+    states = [(job["ticket"], job["state"]) for job in map(json.loads, done.stdout.splitlines())]
+    assert states == [(1, "cancelled"), (2, "waiting"), (3, "waiting")]
+    assert (await service.job(job_id))["position"] == 1
+    table = (await run(service, "jobs", "--state", "cancelled")).stdout.splitlines()
+    assert table[0].split()[:2] == ["ticket", "state"]
+    assert table[1].split()[:2] == ["1", "cancelled"]
+    await register(service, CPEE_INSTANCE_UUID="i", CPEE_ACTIVITY="a")
+    assert (await run(service, "put-back", "3", "-r", "spilt")).exit_code == 0
+    assert (await service.job(job_id))["state"] == "waiting"
+
+
+async def test_workers(service: Service) -> None:
+    """Listed, set aside, brought back, dropped."""
+    await register(service)
+    assert (await run(service, "aside", CALLBACK, "-r", "smells")).exit_code == 0
+    (worker,) = (await run(service, "workers", "--json")).stdout.splitlines()
+    assert json.loads(worker)["aside"] == {"cause": "operator", "reason": "ada: smells"}
+    assert "operator: ada: smells" in (await run(service, "workers")).stdout
+    assert (await run(service, "back", CALLBACK)).exit_code == 0
+    assert (await run(service, "drop", CALLBACK)).exit_code == 0
+    assert not (await run(service, "workers", "--json")).stdout
+
+
+async def test_what_goes_wrong_is_one_line(service: Service, tmp_path: Path) -> None:
+    """1 where the service says no, 2 for wrong usage, 3 where there is none."""
+    wrong = await run(service, "pause", token="another-token")
+    assert (wrong.exit_code, wrong.stderr) == (
+        1, "sanic-dispatch: the operator token is needed (401)\n",
+    )  # fmt: skip
+    unknown = await run(service, "cancel", "77")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "no job of that ticket" in unknown.stderr
+    words = ["ctl", "pause", "--url", "http://127.0.0.1:1/"]
+    nowhere = await asyncio.to_thread(CliRunner().invoke, cli, words)
+    assert nowhere.exit_code == 3
+    empty = tmp_path / "empty"
+    empty.touch()
+    nothing = CliRunner().invoke(cli, ["ctl", "pause", "--token-file", str(empty)])
+    assert nothing.exit_code == 2
+
+
+async def test_a_token_from_a_file(service: Service, tmp_path: Path) -> None:
+    """It does not stand on the command line, where other users see it."""
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    words = ["ctl", "pause", "--url", service.base_url, "--token-file", str(tmp_path / "token")]
+    done = await asyncio.to_thread(CliRunner().invoke, cli, words)
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize(("answer", "paused"), [("y\n", True), ("n\n", False), ("\n", False)])
+async def test_on_a_terminal_it_asks(
+    service: Service, monkeypatch: pytest.MonkeyPatch, answer: str, paused: bool
+) -> None:
+    """Nothing is done without a yes; --yes does not ask."""
+    monkeypatch.setattr("sanic_dispatch.cli.ctl._is_terminal", lambda: True)
+    done = await run(service, "pause", input=answer)
+    assert "Hand out no more jobs? [y/N]" in done.stdout
+    assert service.app.ctx.dispatcher.is_paused is paused
+    assert "[y/N]" not in (await run(service, "pause", "--yes")).stdout
+
+
+def test_help_explains_everything() -> None:
+    """Each command has a line of help, and each option too."""
+    for name, command in ctl.commands.items():
+        done = CliRunner().invoke(cli, ["ctl", name, "--help"])
+        assert done.exit_code == 0
+        assert command.help
+        options = [param for param in command.params if isinstance(param, click.Option)]
+        assert all(option.help for option in options)

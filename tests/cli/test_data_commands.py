@@ -1,0 +1,222 @@
+"""The commands for data folders: check, export, import, and serve --repair."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import sys
+from pathlib import Path
+
+import pytest
+
+from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
+from sanic_dispatch.storage.data_folder import LOCK, DataFolder
+from sanic_dispatch.storage.export_format import lines_of
+from sanic_dispatch.storage.legacy import Kept, write_original
+from sanic_dispatch.storage.transfer import read_folder, write_folder
+from tests.storage.test_journals import used as killed
+from tests.storage.test_transfer import contents, names_in, settings_of, used
+from tests.support.commands import run, start
+
+ENTRY = b'{"id":"a","data":1,"submitted_at":"2024-11-24T01:39:00Z"}'
+
+
+async def test_one_mode_is_piped_into_another_in_the_same_folder(tmp_path: Path) -> None:
+    """Moving is ``export | import``; the old files stay."""
+    settings = await used(tmp_path / "data", Mode.SQLITE)
+    command = (
+        f"python -m sanic_dispatch export -m Sqlite --data-dir {settings.data_dir} |"
+        f"python -m sanic_dispatch import -m CachedJsonFile --data-dir {settings.data_dir}"
+    )
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    process = await asyncio.create_subprocess_shell(
+        command, stderr=asyncio.subprocess.PIPE, env={**os.environ, "PATH": path}
+    )
+    _, said = await process.communicate()
+    assert said.decode() == "stored: workers: 4, jobs: 5, finished: 2\n"
+    moved = settings_of(Mode.CACHED_JSON_FILE, settings.data_dir)
+    assert await read_folder(moved) == await read_folder(settings)
+
+
+async def test_back_to_the_original(tmp_path: Path) -> None:
+    """Its two files, its keys, the order kept; what a worker has is left out, and counted."""
+    settings = await used(tmp_path / "data", Mode.SQLITE)
+    content = await read_folder(settings)
+    exported = await run("export", "-m", "Sqlite", "--data-dir", str(settings.data_dir))
+    target = ("import", "--original", "--data-dir", str(tmp_path))
+    done = await run(*target, stdin=exported.out.encode())
+    assert done.err == "stored: jobs: 4, workers: 0; left out: workers: 4, jobs: 1, finished: 2\n"
+    jobs = json.loads((tmp_path / "jobs.json").read_bytes())
+    assert {tuple(job) for job in jobs} == {("id", "data", "submitted_at")}
+    kept = [job for job in content.jobs if not job.hold or job.hold.stage != "confirmed"]
+    assert [job["id"] for job in jobs] == [job.id for job in kept]
+    assert (tmp_path / "workers.json").read_bytes() == b"[]\n"
+    again = await run(*target, stdin=exported.out.encode())
+    assert (again.code, "workers.json is there already" in again.err) == (1, True)
+
+
+async def test_back_to_the_original_is_all_or_nothing(tmp_path: Path) -> None:
+    """Where one of its files is there, or cannot be written, there is no other one afterwards."""
+    settings = await used(tmp_path / "data", Mode.SQLITE)
+    kept = Kept.of(await read_folder(settings))
+    target = tmp_path / "original"
+    target.mkdir()
+    (target / "jobs.json").write_text("[]")
+    with pytest.raises(FolderNotEmpty, match=r"jobs\.json is there already"):
+        write_original(target, kept)
+    assert names_in(target) - {LOCK} == {"jobs.json"}
+    (target / "jobs.json").unlink()
+    (target / ".jobs.json.new").mkdir()
+    with pytest.raises(DataFolderUnusable, match="cannot be written"):
+        write_original(target, kept)
+    assert names_in(target) - {LOCK} == {".jobs.json.new"}
+
+
+async def test_a_long_import_shows_how_far_it_is(tmp_path: Path) -> None:
+    """On a terminal only."""
+    old = settings_of(Mode.CACHED_JSON_FILE, tmp_path / "old")
+    entries = (ENTRY.replace(b'"a"', b'"%032x"' % n) for n in range(3000))
+    (old.data_dir / "jobs.json").write_bytes(b"[" + b",".join(entries) + b"]")
+    content = await read_folder(old)
+    ours, theirs = pty.openpty()
+    process = await start("import", "--data-dir", str(tmp_path), stderr=theirs)
+    os.close(theirs)
+    await process.communicate(b"".join(lines_of(content)))
+    said = os.read(ours, 65536)
+    os.close(ours)
+    assert b"importing" in said
+    assert b"stored: workers: 0, jobs: 3000, finished: 0" in said
+
+
+async def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
+    """Exit code 1, and nothing is stored."""
+    done = await run("import", "--data-dir", str(tmp_path), stdin=b'{"sanic-dispatch":1}\n')
+    assert (done.code, done.out) == (1, "")
+    reason = "nothing was stored, the export is not whole: line 1: 'workers' is missing"
+    assert done.err == f"sanic-dispatch: {reason}\n"
+    assert names_in(tmp_path) == set()
+
+
+async def test_check_counts(tmp_path: Path) -> None:
+    """What is there, whatever the mode; and it changes nothing."""
+    settings = await used(tmp_path / "data", Mode.SQLITE)
+    content = await read_folder(settings)
+    await write_folder(settings_of(Mode.CACHED_JSON_FILE, settings.data_dir), content)
+    before = contents(settings.data_dir)
+    done = await run("check", "--json", "--data-dir", str(settings.data_dir))
+    assert done.code == 0
+    jobs = {"waiting": 2, "assigned": 3, "in_doubt": 2}
+    workers = {"workers": 4, "set_aside": 2}
+    rest = {"last_ticket": 7, "paused": True, "finished": 2, "done": 1, "failed": 1}
+    assert done.lines == [
+        {
+            "folder": str(settings.data_dir),
+            "in_use": False,
+            "whole": True,
+            "files": [
+                {"file": "jobs.json", **jobs, "damage": None},
+                {"file": "workers.json", **workers, "damage": None},
+                {"file": "dispatch.json", **rest, "damage": None},
+                {"file": "dispatch.sqlite3", **jobs, **workers, **rest, "damage": None},
+            ],
+            "set_aside": [],
+        }
+    ]
+    assert contents(settings.data_dir) == before
+
+
+async def test_check_replays_journals(tmp_path: Path) -> None:
+    """After a kill it says how many batches the journals have, and what waits with them."""
+    killed(tmp_path)
+    before = contents(tmp_path)
+    done = await run("check", "--data-dir", str(tmp_path))
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "jobs.json: waiting: 2, assigned: 3, in doubt: 2",
+        "workers.json: workers: 4, set aside: 2",
+        "dispatch.json: last ticket: 7, paused: True, finished: 2, done: 1, failed: 1",
+        "dispatch.journal-2: batches: 1",
+        "dispatch.journal-3: batches: 2",
+        "files and journals together: waiting: 2, assigned: 3, in doubt: 2, workers: 4, "
+        "set aside: 2, last ticket: 7, paused: True, finished: 3, done: 2, failed: 1",
+    ]
+    assert contents(tmp_path) == before
+
+
+async def test_check_finds_a_damaged_journal(tmp_path: Path) -> None:
+    """Line and byte, and which one is missing."""
+    killed(tmp_path)
+    journal = tmp_path / "dispatch.journal-3"
+    content = journal.read_bytes()
+    journal.write_bytes(content.replace(b"drink", b"drunk"))
+    done = await run("check", "--data-dir", str(tmp_path))
+    assert done.code == 1
+    at = content.index(b"\n") + 1
+    assert f"dispatch.journal-3: DAMAGED, line 2, at byte {at}: its checksum is wrong" in done.out
+    journal.unlink()
+    (tmp_path / "dispatch.journal-2").unlink()
+    done = await run("check", "--data-dir", str(tmp_path))
+    assert done.code == 1
+    missing = "dispatch.journal-2 is missing, and dispatch.json counts on it"
+    assert f"files and journals together: DAMAGED, {missing}" in done.out
+
+
+async def test_check_says_where_the_damage_is(tmp_path: Path) -> None:
+    """Entry and byte, exit code 1; the other files are looked at all the same."""
+    (tmp_path / "jobs.json").write_bytes(b"[" + ENTRY + b',{"id":"b"}]')
+    (tmp_path / "workers.json").write_bytes(b"[]")
+    (tmp_path / "dispatch.sqlite3").mkdir()
+    (tmp_path / "jobs.json.damaged-20241124T013900Z").touch()
+    done = await run("check", "--data-dir", str(tmp_path))
+    assert done.code == 1
+    assert done.out.splitlines() == [
+        "jobs.json: DAMAGED, entry 1, at byte 59: 'data' is missing",
+        "workers.json: workers: 0, set aside: 0",
+        "dispatch.sqlite3: DAMAGED, is no regular file",
+        "jobs.json.damaged-20241124T013900Z: damaged entries that were set aside",
+    ]
+
+
+async def test_check_looks_at_a_folder_in_use(tmp_path: Path) -> None:
+    """The files are replaced whole, so they can be read; a database cannot."""
+    settings = await used(tmp_path / "data", Mode.SQLITE)
+    (settings.data_dir / "jobs.json").write_bytes(b"[" + ENTRY + b"]")
+    running = DataFolder(settings.data_dir)
+    running.claim()
+    done = await run("check", "--data-dir", str(settings.data_dir))
+    running.release()
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "a dispatcher runs on this folder: the counts can be of different moments",
+        "jobs.json: waiting: 1, assigned: 0, in doubt: 0",
+        "dispatch.sqlite3: in use",
+    ]
+
+
+@pytest.mark.parametrize(("name", "code"), [("empty", 0), ("missing", 1)])
+async def test_check_where_there_is_nothing(name: str, code: int, tmp_path: Path) -> None:
+    """An empty folder is whole; one that is missing is a mistake."""
+    (tmp_path / "empty").mkdir()
+    done = await run("check", "--data-dir", str(tmp_path / name))
+    assert done.code == code
+    assert ("nothing is stored here" in done.out) is (code == 0)
+
+
+async def test_serve_repairs_when_it_is_told_to(tmp_path: Path) -> None:
+    """Good entries stay, damaged ones are set aside; without --repair it does not start."""
+    from tests.support.server import free_port, server_process
+
+    damaged = b'[\n{"id":"b"},\n' + ENTRY + b"\n]\n"
+    (tmp_path / "jobs.json").write_bytes(damaged)
+    port, folder = free_port(), ("--data-dir", str(tmp_path))
+    done = await run("serve", *folder, "--port", str(port))
+    assert (done.code, "entry 0, at byte 2: 'data' is missing" in done.err) == (1, True)
+    assert (tmp_path / "jobs.json").read_bytes() == damaged
+    with server_process(*folder, "--repair", port=port, cwd=tmp_path):
+        pass
+    assert [job["id"] for job in json.loads((tmp_path / "jobs.json").read_bytes())] == ["a"]
+    (aside,) = (name for name in names_in(tmp_path) if name.startswith("jobs.json.damaged-"))
+    assert b'{"id":"b"}' in (tmp_path / aside).read_bytes()

@@ -1,0 +1,408 @@
+"""The command line, from outside: what it calls, with which settings, and how it refuses."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import click
+import pytest
+import structlog
+from click.testing import CliRunner
+
+from sanic_dispatch import __version__
+from sanic_dispatch.cli.main import cli
+from sanic_dispatch.cli.parameter_types import Duration, Setting
+from sanic_dispatch.config.settings import LogFormat, Mode, OnDoubt, Settings
+from sanic_dispatch.errors import PortUnavailable, StartError
+from sanic_dispatch.server.banner import announce, banner, warn_if_open
+from tests.support.paths import DOCS, ROOT
+
+README = ROOT / "README.md"
+PROGRAM = [sys.executable, "-m", "sanic_dispatch"]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    """No setting of whoever runs the tests."""
+    for setting in settings_of("serve"):
+        monkeypatch.delenv(setting.envvar, raising=False)
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """The settings that serve and demo were called with, by name; nothing is started."""
+    calls: dict[str, Settings] = {}
+    for name, function in (("app", "serve"), ("cli.demo", "run")):
+        module = SimpleNamespace(
+            **{
+                function: lambda settings, name=name: calls.update(
+                    {name.removeprefix("cli."): settings}
+                )
+            }
+        )
+        monkeypatch.setitem(sys.modules, f"sanic_dispatch.{name}", module)
+    return calls
+
+
+def run(*arguments: str, **environment: str):
+    """Run the command line in this process."""
+    return CliRunner(env=environment).invoke(cli, arguments)
+
+
+def settings_of(command: str) -> list[Setting]:
+    """The settings that a command has."""
+    return [option for option in cli.commands[command].params if isinstance(option, Setting)]
+
+
+def test_no_options_are_the_defaults(called):
+    """Every option's default is that of Settings."""
+    assert run("serve").exit_code == 0
+    assert called["app"] == Settings()
+
+
+def test_every_option_reaches_the_settings(called, tmp_path):
+    """Each flag sets its field; durations arrive in seconds."""
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "menu.json").write_text('{"drinks": [{"id": "tea", "name": "Tea"}]}')
+    (tmp_path / "tokens").write_text("from-a-file\n")
+    flags = {
+        "--port": "0",
+        "--host": "::1",
+        "--tls-cert": str(tmp_path / "tokens"),
+        "--tls-key": str(tmp_path / "tokens"),
+        "--public": str(tmp_path / "pages"),
+        "--menu": str(tmp_path / "menu.json"),
+        "--public-url": "https://bar.example/drinks/",
+        "--job-queue-mode": "InMemory",
+        "--worker-queue-mode": "JsonFile",
+        "--data-dir": str(tmp_path),
+        "--fsync": "off",
+        "--keep-done": "1.5",
+        "--redis-url": "redis://elsewhere:1/2",
+        "--redis-prefix": "bar",
+        "--workers": "1",
+        "--submit-wait": "0.5",
+        "--callback-timeout": "3",
+        "--max-attempts": "5",
+        "--lease": "600",
+        "--on-doubt": "resend",
+        "--worker-patience": "2",
+        "--probe-after": "30",
+        "--unconsumed-after": "45",
+        "--stop-grace": "4",
+        "--worker-token": "worker-token",
+        "--worker-token-file": str(tmp_path / "tokens"),
+        "--submit-token": "submit-token",
+        "--submit-token-file": str(tmp_path / "tokens"),
+        "--operator-token": "operator-token",
+        "--operator-token-file": str(tmp_path / "tokens"),
+        "--allow-callback": "engine.example:8298",
+        "--trusted-proxy": "10.0.0.0/8",
+        "--cors-origin": "https://a.example",
+        "--allow-origin": "https://b.example",
+        "--frame-ancestors": "self",
+        "--max-jobs": "7",
+        "--max-workers": "8",
+        "--max-body": "4096",
+        "--max-depth": "9",
+        "--max-connections": "10",
+        "--orders-per-minute": "30",
+        "--request-timeout": "9",
+        "--log-format": "json",
+        "--log-level": "debug",
+    }
+    words = (word for pair in flags.items() for word in pair)
+    assert run("serve", *words, "--repair").exit_code == 0
+    assert called["app"] == Settings(
+        repair=True,
+        port=0,
+        host="::1",
+        tls_cert=tmp_path / "tokens",
+        tls_key=tmp_path / "tokens",
+        public=tmp_path / "pages",
+        menu=tmp_path / "menu.json",
+        public_url="https://bar.example/drinks/",
+        job_queue_mode=Mode.IN_MEMORY,
+        worker_queue_mode=Mode.JSON_FILE,
+        data_dir=tmp_path,
+        fsync=False,
+        keep_done_s=5400.0,
+        redis_url="redis://elsewhere:1/2",
+        redis_prefix="bar",
+        submit_wait_s=0.5,
+        callback_timeout_s=3.0,
+        max_attempts=5,
+        lease_s=600.0,
+        on_doubt=OnDoubt.RESEND,
+        worker_patience_s=7200.0,
+        stop_grace_s=4,
+        probe_after_s=30.0,
+        unconsumed_after_s=45.0,
+        worker_tokens=("worker-token", "from-a-file"),
+        submit_tokens=("submit-token", "from-a-file"),
+        operator_tokens=("operator-token", "from-a-file"),
+        allow_callback=("engine.example:8298",),
+        trusted_proxies=("10.0.0.0/8",),
+        cors_origins=("https://a.example",),
+        allow_origins=("https://b.example",),
+        frame_ancestors=("self",),
+        max_jobs=7,
+        max_workers=8,
+        max_body_bytes=4096,
+        max_depth=9,
+        max_connections=10,
+        orders_per_minute=30,
+        request_timeout_s=9.0,
+        log_format="json",
+        log_level="debug",
+    )
+    known = {long_flag(setting) for setting in settings_of("serve")}
+    assert {*flags, "--mode", "--repair", "--config"} == known
+
+
+def test_the_originals_command_line_works(called):
+    """The original's flags mean what they meant: -p, -m, and a mode of its own for a queue."""
+    run("serve", "-p", "8080", "-m", "InMemory", "--worker-queue-mode", "JsonFile")
+    settings = called["app"]
+    assert settings.port == 8080
+    assert settings.job_queue_mode is Mode.IN_MEMORY
+    assert settings.worker_queue_mode is Mode.JSON_FILE
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_modes_in_any_case(called, mode):
+    """A mode is understood in any case."""
+    for word in (mode.upper(), mode.lower(), str(mode)):
+        assert run("serve", "--mode", word).exit_code == 0
+        assert called["app"].job_queue_mode is mode
+
+
+def test_environment(called):
+    """Every setting is an environment variable too; the command line wins; empty is not given."""
+    environment = {
+        "SANIC_DISPATCH_PORT": "1234",
+        "SANIC_DISPATCH_MODE": "inmemory",
+        "SANIC_DISPATCH_LEASE": "",
+        "SANIC_DISPATCH_KEEP_DONE": "48",
+    }
+    run("serve", "--port", "4321", **environment)
+    settings = called["app"]
+    assert (settings.port, settings.job_queue_mode) == (4321, Mode.IN_MEMORY)
+    assert (settings.lease_s, settings.keep_done_s) == (None, 48 * 3600)
+
+
+def test_what_may_be_given_several_times(called, tmp_path):
+    """Each time the flag, or in the variable separated by blanks, files as in PATH."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"token-{name}\n")
+    files = f"{tmp_path / 'one'}:{tmp_path / 'two'}"
+    flags = ("--allow-callback", "a.example", "--allow-callback", "10.0.0.0/8")
+    environment = {
+        "SANIC_DISPATCH_SUBMIT_TOKEN": "old-token new-token",
+        "SANIC_DISPATCH_WORKER_TOKEN_FILE": files,
+        "SANIC_DISPATCH_OPERATOR_TOKEN": "",
+    }
+    assert run("serve", *flags, **environment).exit_code == 0
+    settings = called["app"]
+    assert settings.allow_callback == ("a.example", "10.0.0.0/8")
+    assert settings.submit_tokens == ("old-token", "new-token")
+    assert settings.worker_tokens == ("token-one", "token-two")
+    assert settings.operator_tokens == ()
+
+
+def test_demo_writes_nothing_unless_told(called):
+    """The demo takes the same settings, with queues in memory as its default."""
+    run("demo")
+    assert called["demo"] == Settings.of(mode=Mode.IN_MEMORY)
+    run("demo", "-m", "jsonfile", "--lease", "OFF")
+    assert called["demo"] == Settings.of(mode=Mode.JSON_FILE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--port", "70000"], "sanic-dispatch: --port must be from 0 to 65535, not 70000"),
+        (
+            ["--public", "/no/such\nfolder"],
+            r"sanic-dispatch: --public /no/such\nfolder is not a folder",
+        ),
+    ],
+)
+def test_wrong_settings_are_one_line(arguments, line):
+    """Settings that are wrong or contradict each other: one line on stderr and exit code 2."""
+    done = subprocess.run([*PROGRAM, "serve", *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--mode", "Redmis"], f"'Redmis' is none of {', '.join(Mode)}."),
+        (["--lease", "soon"], "'soon' is not a number of seconds."),
+        (["--keep-done", "soon"], "'soon' is not a number of hours."),
+        (["--port", "http"], "'http' is not a valid integer."),
+        (["--orders-per-minute", "few"], "'few' is not a whole number."),
+        (["--prot", "1"], "No such option"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(called, arguments, words):
+    """A value that cannot be read is refused with what was meant to be there, exit code 2."""
+    done = run("serve", *arguments)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert not called
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [(PortUnavailable("", 80, "Permission denied"), 1), (StartError("no\x1b[31m\nway"), 1)],
+)
+def test_cannot_start_is_one_line(monkeypatch, error, exit_code):
+    """An error at the start is one printable line on stderr, its exit code, and no traceback."""
+
+    def serve(_settings):
+        raise error
+
+    monkeypatch.setitem(sys.modules, "sanic_dispatch.app", SimpleNamespace(serve=serve))
+    done = run("serve")
+    assert done.exit_code == exit_code
+    assert done.stdout == ""
+    assert re.fullmatch(r"sanic-dispatch: [ -~]+\n", done.stderr)
+
+
+def test_version():
+    """--version says which."""
+    assert run("--version").output == f"sanic-dispatch, version {__version__}\n"
+
+
+def test_help_loads_no_server():
+    """--help is quick: no web server, no client and no page is loaded for it."""
+    program = "import sys, sanic_dispatch.cli.main; print({'sanic', 'aiohttp'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_help_explains_everything(command):
+    """--help has an example, the rule for variables, and a text and default of each setting."""
+    text = " ".join(run(command, "--help").output.split())
+    assert f"sanic-dispatch {command}" in text
+    assert "SANIC_DISPATCH_DATA_DIR" in text
+    for setting in settings_of(command):
+        assert long_flag(setting) in text
+        assert setting.help
+        assert setting.help.endswith(".")
+    assert text.count("[default: ") == len(settings_of(command))
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_every_mode_is_explained(mode):
+    """Each mode has its sentence in --help and its row in the README."""
+    assert f"{mode}: " in " ".join(run("serve", "--help").output.split())
+    assert f"\n| `{mode}`" in README.read_text()
+
+
+def test_operations_doc_lists_every_setting():
+    """docs/operations.md has each setting with its environment variable and default, no other."""
+    rows = re.findall(
+        r"^\| `(--[a-z-]+)`[^|]*\| `(\w+)` \| ([^|]+) \|",
+        (DOCS / "operations.md").read_text(),
+        re.MULTILINE,
+    )
+    assert rows == [
+        (long_flag(setting), setting.envvar, shown_default(setting))
+        for setting in settings_of("serve")
+    ]
+
+
+def test_operations_doc_has_the_units():
+    """What is a duration has the unit in docs/operations.md that --help has."""
+    text = (DOCS / "operations.md").read_text()
+    durations = [each for each in settings_of("serve") if isinstance(each.callback, Duration)]
+    assert len(durations) > 5
+    for setting in durations:
+        (unit,) = re.findall(
+            rf"^\| `{long_flag(setting)}` \|[^|]*\|[^|]*\| ([^|]+) \|", text, re.MULTILINE
+        )
+        assert unit.split(",")[0].upper() == setting.metavar.partition("|")[0]
+
+
+def long_flag(setting: Setting) -> str:
+    """The flag by which it is known."""
+    return next(flag for flag in setting.opts if flag.startswith("--"))
+
+
+def shown_default(setting: Setting) -> str:
+    """The default as --help shows it."""
+    with click.Context(cli.commands["serve"]) as ctx:
+        return setting.get_help_extra(ctx)["default"].strip("()")
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("", "http://localhost:8080/"),
+        ("0.0.0.0", "http://localhost:8080/"),
+        ("::1", "http://[::1]:8080/"),
+        ("bar.local", "http://bar.local:8080/"),
+    ],
+)
+def test_banner_has_addresses_that_can_be_opened(host, base):
+    """What is printed at the start is how this machine reaches the server, with its real port."""
+    text = banner(Settings(host=host, port=0), 8080)
+    assert f"order page  {base}public/order_drink.html\n" in text
+    assert f"register    {base}register-worker\n" in text
+
+
+def test_start_is_a_line_of_the_log_elsewhere(capsys):
+    """Where the log is JSON, the start is one line of it with the same facts."""
+    announce(Settings(log_format=LogFormat.HUMAN), 8080)
+    assert "order page  http://localhost:8080/" in capsys.readouterr().err
+    with structlog.testing.capture_logs() as lines:
+        announce(Settings(log_format=LogFormat.JSON), 8080)
+    assert lines[0]["event"] == "dispatch.started"
+    assert lines[0]["order_page"] == "http://localhost:8080/public/order_drink.html"
+    assert not capsys.readouterr().err
+
+
+def test_only_a_made_token_is_printed(capsys):
+    """The operator's link has the token that was made; one that was given stands nowhere."""
+    given = Settings(operator_tokens=("given-token",), log_format=LogFormat.HUMAN)
+    announce(given, 8080)
+    assert "monitor     http://localhost:8080/public/monitor.html\n" in capsys.readouterr().err
+    announce(given, 8080, "made-token")
+    assert "public/monitor.html?token=made-token\n" in capsys.readouterr().err
+    with structlog.testing.capture_logs() as lines:
+        announce(Settings(log_format=LogFormat.JSON), 8080, "made-token")
+    assert "made-token" not in str(lines)
+    line = "operator: http://localhost:8080/public/monitor.html?token=made-token\n"
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_open"),
+    [
+        ({}, True),
+        ({"host": "0.0.0.0"}, True),
+        ({"host": "::"}, True),
+        ({"host": "127.0.0.1"}, False),
+        ({"worker_tokens": ("worker-token",)}, False),
+        ({"allow_callback": ("engine.example",)}, False),
+        ({"submit_tokens": ("submit-token",)}, True),
+    ],
+)
+def test_standing_open_is_said_loudly(settings, is_open):
+    """A warning where everybody on the network can register a worker anywhere."""
+    with structlog.testing.capture_logs() as lines:
+        warn_if_open(Settings(**settings))
+    assert [line["log_level"] for line in lines] == ["warning"] * is_open
+
+
+def test_banner_says_where_things_wait(tmp_path):
+    """Whoever starts it sees which files are used, and what is gone when it stops."""
+    text = banner(Settings(job_queue_mode=Mode.IN_MEMORY, data_dir=tmp_path), 2567)
+    assert "jobs        InMemory, gone when it stops\n" in text
+    assert f"workers     CachedJsonFile in {tmp_path}\n" in text

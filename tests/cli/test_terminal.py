@@ -1,0 +1,107 @@
+"""What the commands show: words, lines and tables, drawn from what the channel says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sanic_dispatch.cli.submit import order_words
+from sanic_dispatch.cli.terminal import age, crew_table, cut_off, view_table
+from sanic_dispatch.cli.watch import changed_lines
+from sanic_dispatch.client import Lost, State
+from sanic_dispatch.simulation import Engine, Robot
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ({"n": 1, "state": "waiting", "ahead": 2}, "order 1: waiting, 2 ahead"),
+        (
+            {"n": 1, "state": "waiting", "ahead": 0, "eta": [30.0, 90.0]},
+            "order 1: waiting, 0 ahead, ready in 0.5 to 1.5 min",
+        ),
+        ({"n": 1, "state": "failed", "reason": "no ice"}, "order 1: failed, no ice"),
+        (
+            {"n": 1, "state": "assigned", "doubt": True},
+            "order 1: assigned, whether the robot has it is being found out",
+        ),
+    ],
+)
+def test_an_order_in_words(order: dict[str, Any], words: str) -> None:
+    """What people read while they follow an order."""
+    assert order_words(order) == words
+
+
+def test_lines_are_what_changed() -> None:
+    """New, changed and gone keys are lines; what is the same is none."""
+    state = State("e:2", 1.5, {"a": {"n": 1}, "b": {"n": 2}})
+    lines = [json.loads(line) for line in changed_lines({"a": {"n": 1}, "c": {}}, state)]
+    assert lines == [
+        {"at": "e:2", "now": 1.5, "key": "b", "value": {"n": 2}},
+        {"at": "e:2", "now": 1.5, "key": "c", "value": None},
+    ]
+
+
+def drawn(table: Any) -> str:
+    """What a terminal of 120 columns would show."""
+    console = Console(width=120, height=30, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def monitor(orders: int = 3) -> State:
+    entries: dict[str, Any] = {
+        f"order/{n}": {"n": n, "state": "waiting", "t": 90.0, "drink": "[red]x", "name": "A\x1b[1m"}
+        for n in range(1, orders + 1)
+    }
+    entries["order/1"] |= {"state": "assigned", "hold": {"stage": "in doubt"}}
+    entries["worker/u"] = {"state": "aside", "label": "Robot 7", "since": 0.0, "reason": "503"}
+    entries["bar"] = {"robots": 1, "waiting": orders - 1, "assigned": 1, "paused": True}
+    return State("e:1", 100.0, entries)
+
+
+def test_a_view_as_a_table() -> None:
+    """Counts, robots and orders are there, and nothing from outside is carried out."""
+    text = drawn(view_table(monitor(), 30))
+    for words in ("robots 1  waiting 2  assigned 1  paused", "Robot 7", "assigned, in doubt"):
+        assert words in text
+    for words in ("[red]x", r"A\x1b[1m", "10 s"):
+        assert words in text
+    assert "\x1b" not in text
+
+
+def test_a_table_fits() -> None:
+    """What does not fit on the terminal is counted."""
+    text = drawn(view_table(monitor(orders=200), 30))
+    assert len(text.splitlines()) <= 30
+    assert " more" in text
+
+
+def test_a_view_that_is_old_says_so() -> None:
+    """While it is cut off, the last view stays, under a warning."""
+    text = drawn(cut_off(view_table(monitor(), 30), Lost("no answer", 0.71)))
+    assert "cut off: no answer; trying again in 0.7 s" in text
+    assert "Robot 7" in text
+    assert "robots 1" not in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(-1, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h")]
+)
+def test_ages(seconds: float, words: str) -> None:
+    """Durations are said in the largest unit of which there are two."""
+    assert age(seconds) == words
+
+
+async def test_a_crew_as_a_table() -> None:
+    """Each robot is a line: what it does, and how many it has mixed."""
+    async with Engine() as engine:
+        robot = Robot(engine.start_instance(), "http://localhost/")
+    robot.doing, robot.mixed = "mixes", 41
+    text = drawn(crew_table({"Robot 1": robot}, {"Robot 1": "mojito for Ada"}))
+    for words in ("Robot 1", "running", "mixes", "mojito for Ada", "41"):
+        assert words in text

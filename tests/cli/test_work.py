@@ -1,0 +1,101 @@
+"""Simulated robots by command: sanic-dispatch work, as a process, against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+from click.testing import CliRunner
+
+from sanic_dispatch.cli.main import cli
+from tests.support.commands import ended, line_of, on_a_terminal, start
+from tests.support.server import Service, free_port, running_service
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with running_service() as service:
+        yield service
+
+
+async def test_work(service: Service) -> None:
+    """Robots register, mix what is there, and leave quietly at Ctrl-C."""
+    process = await start("work", service.base_url, "-s", "0.01", "--label", "Bot", "-n", "2")
+    try:
+        job_id = (await service.submit({"drink": "mojito", "name": "Ada"}))[2]
+        line = await line_of(process.stdout, lambda line: "is done" in line)
+        assert line.split(" ", 1)[1] in [f"Bot {n} is done with mojito for Ada\n" for n in (1, 2)]
+        async with asyncio.timeout(10):
+            while (await service.job(job_id))["state"] != "done":
+                await service.http.get(service.base_url + "health")
+    finally:
+        process.send_signal(signal.SIGINT)
+    done = await ended(process)
+    assert (done.code, done.err) == (0, "")
+
+
+async def test_work_on_a_terminal(service: Service) -> None:
+    """On a terminal there is one line for each robot."""
+    async with on_a_terminal("work", service.base_url, "-s", "0.01") as (process, until):
+        await until(b"Robot 2")
+        await until(b"waits")
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+async def test_work_through_a_bad_night(service: Service) -> None:
+    """Robots that refuse, hang or are stopped say so."""
+    rates = ("--fail-rate", "0.5", "--hang-rate", "0.5", "--stop-rate", "1", "--seed", "1")
+    process = await start("work", service.base_url, "-s", "0.01", *rates)
+    await line_of(process.stdout, lambda line: "is stopped" in line)
+    await line_of(process.stdout, lambda line: "is continued" in line)
+    process.send_signal(signal.SIGTERM)
+    assert (await ended(process)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        ("--kill-rate", ["is killed", "is repaired"]),
+        ("--delete-rate", ["is deleted, and started again"]),
+        ("--busy-rate", ["sleeps in its code"]),
+    ],
+)
+async def test_work_in_an_engine_that_suffers(
+    service: Service, rate: str, words: list[str]
+) -> None:
+    """Instances die, are replaced, and block the evaluator of all others, as they are told."""
+    process = await start("work", service.base_url, "-s", "0.01", rate, "1")
+    for word in words:
+        await line_of(process.stdout, lambda line, word=word: word in line)
+    process.send_signal(signal.SIGTERM)
+    assert (await ended(process)).code == 0
+
+
+async def test_work_for_nobody() -> None:
+    """Robots wait for a dispatcher that is not there yet; the address can be a variable."""
+    env = {"SANIC_DISPATCH_URL": f"http://127.0.0.1:{free_port()}/", "TERM": "xterm"}
+    process = await start("work", "-n", "1", env=env)
+    line = await line_of(process.stdout, bool)
+    assert "Robot 1 cannot register: no answer" in line
+    process.send_signal(signal.SIGINT)
+    assert (await ended(process)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--fail-rate", "1.1"], "is not in the range 0<=x<=1"),
+        (["--fail-rate", "0.6", "--hang-rate", "0.6"], "together are more than 1"),
+        (["--stop-rate", "0.6", "--kill-rate", "0.6"], "together are more than 1"),
+        (["--count", "0"], "is not in the range"),
+        (["bar.example"], "does not begin with http:// or https://"),
+    ],
+)
+def test_work_refuses(arguments: list[str], words: str) -> None:
+    """What cannot be right is refused, with 2."""
+    done = CliRunner().invoke(cli, ["work", *arguments])
+    assert done.exit_code == 2
+    assert words in " ".join(done.stderr.split())

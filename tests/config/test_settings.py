@@ -1,0 +1,172 @@
+"""Settings: what they default to, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from sanic_dispatch.config.settings import Mode, OnDoubt, Settings
+from sanic_dispatch.errors import SettingsError
+
+
+def test_defaults_are_the_originals():
+    """Without any setting: port 2567, and cached JSON files in the current folder."""
+    settings = Settings()
+    assert (settings.port, settings.host) == (2567, "")
+    assert settings.job_queue_mode is settings.worker_queue_mode is Mode.CACHED_JSON_FILE
+    assert settings.data_dir == Path()
+
+
+def test_settings_do_not_change():
+    """Settings are validated once: nobody changes them afterwards."""
+    with pytest.raises(FrozenInstanceError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("given", "jobs", "workers"),
+    [
+        ({}, "InMemory", "InMemory"),
+        ({"job_queue_mode": Mode.JSON_FILE}, "JsonFile", "InMemory"),
+        ({"worker_queue_mode": Mode.JSON_FILE}, "InMemory", "JsonFile"),
+        ({"job_queue_mode": None, "worker_queue_mode": None}, "InMemory", "InMemory"),
+    ],
+)
+def test_own_mode_of_a_queue_overrides_mode(given, jobs, workers):
+    """A queue's own mode comes before the mode of both."""
+    settings = Settings.of(mode=Mode.IN_MEMORY, **given)
+    assert (settings.job_queue_mode, settings.worker_queue_mode) == (jobs, workers)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"port": 65536}, "--port must be from 0 to 65535, not 65536"),
+        ({"port": -1}, "--port must be from 0 to 65535, not -1"),
+        ({"submit_wait_s": -1}, "--submit-wait must be from 0 to 3600 seconds, not -1"),
+        ({"submit_wait_s": math.nan}, "--submit-wait must be from 0 to 3600 seconds, not nan"),
+        (
+            {"callback_timeout_s": 0},
+            "--callback-timeout must be from 0.001 to 3600 seconds, not 0",
+        ),
+        ({"keep_done_s": -3600}, "--keep-done must be from 0 to 87600 hours, not -1"),
+        (
+            {"worker_patience_s": math.inf},
+            "--worker-patience must be from 0 to 87600 hours, not inf",
+        ),
+        ({"max_attempts": 0}, "--max-attempts must be from 1 to 1000, not 0"),
+        ({"lease_s": 0}, "--lease must be from 0.001 to 315360000 seconds, not 0"),
+        ({"max_jobs": 0}, "--max-jobs must be from 1 to 100000000, not 0"),
+        ({"max_workers": 0}, "--max-workers must be from 1 to 1000000, not 0"),
+        ({"max_depth": 0}, "--max-depth must be from 1 to 500, not 0"),
+        ({"max_connections": 0}, "--max-connections must be from 1 to 1000000, not 0"),
+        ({"orders_per_minute": 0}, "--orders-per-minute must be from 1 to 100000, not 0"),
+        ({"max_body_bytes": 0}, "--max-body must be from 1024 to 1073741824 bytes, not 0"),
+    ],
+)
+def test_out_of_range(given, line):
+    """A number out of its range is refused in one line: flag, range, unit, what was given."""
+    with pytest.raises(SettingsError) as refused:
+        Settings(**given)
+    assert str(refused.value) == line
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://h/0?decode_responses=1", "options besides db, username, password, client_name"),
+        ("redis://h/0?max_connections=1", "options besides"),
+        ("redis://h/0?protocol=3", "options besides"),
+        ("redis://h/0?socket_timeout=9", "options besides"),
+        ("redis://h/0?ssl_cert_reqs=none", "options besides"),
+        ("rediss://h/0?timeout=1", "ssl_ca_certs"),
+        ("redis://h/0?db=1", "says twice: db"),
+        ("redis://h/?db=1&db=2", "says twice: db"),
+        ("redis://a:b@h/0?password=c&username=d", "says twice: password, username"),
+        ("redis://h/bar", "more than the number of a database"),
+        ("redis://h/1/2", "more than the number of a database"),
+        ("unix:///run/redis.sock#1", "more than the number of a database"),
+    ],
+)
+def test_redis_urls_that_are_refused(url, says):
+    """What would change how we talk to Redis, or is only half understood, is refused."""
+    with pytest.raises(SettingsError, match=f"^--redis-url .*{says}"):
+        Settings(redis_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "redis://h/",
+        "redis://[::1]:6380/15?client_name=bar",
+        "redis://bar:p%2F%3F@h/0",
+        "rediss://h/0?ssl_ca_certs=/etc/ca.pem&ssl_cert_reqs=required",
+        "unix:///run/redis.sock?db=1&password=p",
+    ],
+)
+def test_redis_urls(url):
+    """Where Redis is, as whom, and with which certificates."""
+    assert Settings(redis_url=url).redis_url == url
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "127.0.0.1", "::", "::1", "fe80::1", "bar.local"])
+def test_hosts(host):
+    """A host is an IPv4 or IPv6 address or a name; empty is every interface."""
+    assert Settings(host=host).host == host
+
+
+@pytest.mark.parametrize(
+    "host", ["http://bar", "bar:2567", "[::1]", "a b", "bar/", "x\r\ny", "bar\n", "::g"]
+)
+def test_not_a_host(host):
+    """An address with a scheme, a port, brackets or blanks is refused, in one line."""
+    with pytest.raises(SettingsError, match="is neither an address nor a name") as refused:
+        Settings(host=host)
+    assert "\n" not in str(refused.value)
+
+
+def test_public_must_be_a_folder(tmp_path):
+    """A folder of own pages that is missing or a file is refused, not found out by visitors."""
+    (tmp_path / "file").touch()
+    for public in (tmp_path / "missing", tmp_path / "file"):
+        with pytest.raises(SettingsError, match="is not a folder"):
+            Settings(public=public)
+
+
+@pytest.mark.parametrize("inside", [".", "queue", "link/queue"])
+def test_data_is_never_public(tmp_path, inside):
+    """A data folder inside the public one is a contradiction: everybody could read the jobs."""
+    (tmp_path / "queue").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(SettingsError, match="everybody could read the jobs"):
+        Settings(public=tmp_path, data_dir=tmp_path / inside)
+
+
+def test_public_beside_or_inside_data_is_fine(tmp_path):
+    """The other way round, or with nothing on disk, there is no contradiction."""
+    (tmp_path / "pages").mkdir()
+    Settings(public=tmp_path / "pages", data_dir=tmp_path)
+    Settings.of(mode=Mode.IN_MEMORY, public=tmp_path, data_dir=tmp_path)
+
+
+def test_needs_data_dir():
+    """A data folder is needed as soon as one of the queues is durable."""
+    modes = [Mode.IN_MEMORY, Mode.JSON_FILE]
+    needed = [
+        Settings(job_queue_mode=jobs, worker_queue_mode=workers).needs_data_dir
+        for jobs in modes
+        for workers in modes
+    ]
+    assert needed == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("on_doubt", "resend"), [(OnDoubt.AUTO, None), (OnDoubt.HOLD, False), (OnDoubt.RESEND, True)]
+)
+def test_resend_doubt(on_doubt, resend):
+    """``auto`` leaves it to the kind of worker, the other two decide for all."""
+    assert Settings(on_doubt=on_doubt).resend_doubt is resend

@@ -1,0 +1,256 @@
+"""What the tests of the live channel are made with: a story of events, a loop, wires."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import ujson
+
+from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core.events import Event, Kind, Note
+from sanic_dispatch.core.job import Job, Way
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.transitions import Step
+from sanic_dispatch.core.worker import Key, Worker
+from sanic_dispatch.live.connection import has_room
+from sanic_dispatch.live.frames import Frame
+from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.observability.event_bus import EventBus
+from tests.support.clock import START_S
+
+
+class FakeLoop:
+    """An event loop and clock in one: time passes only in ``run``."""
+
+    def __init__(self) -> None:
+        self.elapsed_s = 0.0
+        self._calls: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+
+    def now_s(self) -> float:
+        return START_S + self.elapsed_s
+
+    def monotonic_s(self) -> float:
+        return self.elapsed_s
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+    def call_soon(self, callback: Callable[[], None], /) -> Handle:
+        return self.call_later(0.0, callback)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None], /) -> Handle:
+        call = (self.elapsed_s + delay_s, next(self._order), callback)
+        heapq.heappush(self._calls, call)
+        return Handle(lambda: self._calls.remove(call))
+
+    def run(self, seconds: float = 0.0) -> None:
+        """Let so much time pass, and everything happen that is due."""
+        end_s = self.elapsed_s + seconds
+        while self._calls and self._calls[0][0] <= end_s:
+            self.step()
+        self.elapsed_s = max(self.elapsed_s, end_s)
+
+    def step(self) -> None:
+        """Only the next call."""
+        when_s, _, callback = heapq.heappop(self._calls)
+        self.elapsed_s = max(self.elapsed_s, when_s)
+        callback()
+
+
+class Handle:
+    """A call that can be taken back."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self.cancel = cancel
+
+
+class FakeWire:
+    """A wire that a test can hold up: what is not taken stays in ``held``."""
+
+    transport = "websocket"
+
+    def __init__(self, loop: FakeLoop | None = None, write_s: float = 0.0) -> None:
+        self.is_held = False
+        self.held: list[Frame] = []
+        self.taken: list[dict[str, Any]] = []
+        self.state: dict[str, Any] = {}
+        self.code: int | None = None
+        self.is_cut = False
+        self._loop = loop
+        self._write_s = write_s
+
+    def buffered(self) -> int:
+        return sum(len(frame.json) for frame in self.held)
+
+    def offer(self, frame: Frame) -> bool:
+        assert self.code is None
+        assert not self.is_cut
+        if not has_room(self.buffered(), len(frame.json)):
+            return False
+        if self._loop:
+            self._loop.elapsed_s += self._write_s
+        if self.is_held:
+            self.held.append(frame)
+        else:
+            self.take(frame)
+        return True
+
+    def release(self) -> None:
+        """The peer reads again."""
+        held, self.held, self.is_held = self.held, [], False
+        for frame in held:
+            self.take(frame)
+
+    def close(self, code: int) -> None:
+        self.code = code
+
+    def abort(self) -> None:
+        self.is_cut = True
+
+    def take(self, frame: Frame) -> None:
+        """What a client does with a frame: the whole reducer."""
+        content = ujson.loads(frame.json)
+        self.taken.append(content)
+        self.state = reduced(self.state, content)
+
+    @property
+    def at(self) -> str:
+        """The cursor to resume with."""
+        return str(self.taken[-1]["at"])
+
+
+def reduced(state: dict[str, Any], frame: dict[str, Any]) -> dict[str, Any]:
+    """The state after a frame."""
+    if "state" in frame:
+        return dict(frame["state"])
+    merged = state | frame.get("patch", {})
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+class Story:
+    """Jobs and workers, and the events of what happens to them, in the order of the calls."""
+
+    def __init__(self, loop: FakeLoop | None = None) -> None:
+        self.loop = loop or FakeLoop()
+        self.bus = EventBus()
+        self.jobs: dict[int, Job] = {}
+        self._last_ticket = 0
+        self._policy = Policy()
+
+    @property
+    def now_s(self) -> float:
+        return self.loop.now_s()
+
+    def tell(self, call: Callable[[Event], None]) -> None:
+        """Tell each event that comes."""
+        self.bus.fold_into(lambda events: [call(event) for event in events] and None)
+
+    def hub(self, **values: Any) -> Hub:
+        """A hub that follows the story."""
+        hub = Hub(self.bus, self.loop, self.loop, **values)
+        hub.start()
+        return hub
+
+    def submit(self, data: Any = None) -> int:
+        """The ticket of a new job."""
+        self._last_ticket += 1
+        ticket = self._last_ticket
+        raw = ujson.dumps({"drink": "Mojito"} if data is None else data).encode()
+        job = Job(secret(ticket), ticket, raw, to_rfc3339(self.now_s), float(ticket))
+        self._tell(job, Note(Kind.JOB_SUBMITTED, self.now_s))
+        return ticket
+
+    def register(self, name: str, *, kind: Kind = Kind.WORKER_REGISTERED, **values: Any) -> Worker:
+        """A worker that waits."""
+        worker = robot(name)._replace(**values)
+        self._publish(Note(kind, self.now_s), worker=worker)
+        return worker
+
+    def leave(self, worker: Worker, kind: Kind = Kind.WORKER_USED) -> None:
+        """A worker that is in the queue no longer."""
+        self._publish(Note(kind, self.now_s), worker=worker)
+
+    def assign(self, ticket: int, worker: Worker | None = None, way: Way = Way.PUT) -> None:
+        """The hand-over begins."""
+        holder = worker or robot(f"r{ticket}")
+        self.take(ticket, lambda job: lifecycle.assign(job, holder, way, self.now_s))
+
+    def confirm(self, ticket: int) -> None:
+        """The worker has it."""
+        self.take(ticket, lambda job: lifecycle.accept(job, self._policy, self.now_s))
+
+    def doubt(self, ticket: int) -> None:
+        """Nobody knows whether the worker has it."""
+        self.take(ticket, lambda job: lifecycle.doubt(job, self._policy, self.now_s, "time-out"))
+
+    def refuse(self, ticket: int) -> None:
+        """The worker did not take it."""
+        self.take(ticket, lambda job: lifecycle.refuse(job, self._policy, self.now_s, "refused"))
+
+    def finish(self, ticket: int) -> None:
+        """The work is done."""
+        self.take(ticket, lambda job: lifecycle.finish(job, self.now_s))
+
+    def fail(self, ticket: int, reason: str = "no more mint") -> None:
+        """The work cannot be done."""
+        self.take(ticket, lambda job: lifecycle.fail(job, self.now_s, reason))
+
+    def cancel(self, ticket: int) -> None:
+        """Nobody wants it any more."""
+        self.take(ticket, lambda job: lifecycle.cancel(job, self.now_s))
+
+    def put_back(self, ticket: int) -> None:
+        """An operator puts it back to its own place."""
+        self.take(ticket, lambda job: lifecycle.put_back(job, self.now_s, "once more"))
+
+    def move(self, ticket: int, place: float) -> None:
+        """An operator moves it."""
+        self._tell(self.jobs[ticket]._replace(place=place), Note(Kind.JOB_MOVED, self.now_s))
+
+    def pause(self, kind: Kind = Kind.DISPATCH_PAUSED) -> None:
+        """No hand-overs for a while."""
+        self._publish(Note(kind, self.now_s))
+
+    def serve(self, seconds: float) -> int:
+        """A whole life of one order."""
+        ticket = self.submit()
+        self.assign(ticket)
+        self.confirm(ticket)
+        self.loop.run(seconds)
+        self.finish(ticket)
+        return ticket
+
+    def take(self, ticket: int, decide: Callable[[Job], Step]) -> None:
+        """Any other step of a job's life."""
+        step = decide(self.jobs[ticket])
+        self._tell(step.job, step.note)
+
+    def _tell(self, job: Job, note: Note) -> None:
+        self.jobs[job.ticket] = job
+        self._publish(note, job=job)
+
+    def _publish(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
+        worker = job.worker if job else worker
+        number = self.bus.number + 1
+        self.bus.publish([Event(number, note.kind, note.at_s, job, worker, note.reason)])
+
+
+def secret(ticket: int) -> str:
+    """The secret id of a job."""
+    return f"{ticket:032x}"
+
+
+def robot(name: str) -> Worker:
+    """A worker of a process instance."""
+    return Worker(
+        callback_url=f"http://engine.example/flow/{name}/callbacks/1/",
+        registered_at=to_rfc3339(START_S),
+        key=Key(name, "a1"),
+        instance_url=f"http://engine.example/flow/{name}/",
+        label=name,
+    )

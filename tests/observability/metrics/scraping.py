@@ -1,0 +1,44 @@
+"""Reading /metrics as Prometheus does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.server import Service
+
+
+class Scrape:
+    """One look at all numbers."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.families: dict[str, Metric] = {
+            family.name: family for family in text_string_to_metric_families(text)
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        """The one sample of that name and these labels."""
+        (value,) = [
+            sample.value
+            for sample in self.samples()
+            if (sample.name, sample.labels) == (name, labels)
+        ]
+        return value
+
+    def samples(self) -> Iterable:
+        """All samples."""
+        return [sample for family in self.families.values() for sample in family.samples]
+
+    def names(self) -> set[str]:
+        """The names that a query can have."""
+        return {sample.name for sample in self.samples()}
+
+
+async def scrape(service: Service) -> Scrape:
+    """Look now."""
+    async with service.http.get(service.base_url + "metrics") as response:
+        assert response.status == 200
+        return Scrape(await response.text())

@@ -1,0 +1,182 @@
+"""What /metrics says, and that docs/operations.md says the same of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import WSMsgType
+
+from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.observability.metrics import LoopLag
+from sanic_dispatch.simulation import Engine
+from tests.live.story import FakeLoop
+from tests.observability.metrics.scraping import Scrape, scrape
+from tests.support.paths import DOCS
+from tests.support.server import Service, eventually, running_service
+
+OPERATIONS = DOCS / "operations.md"
+ROW = re.compile(r"^\| `((?:dispatch|process)_\w+)(?:\{(.*?)\})?` \| (\w+) \|", re.MULTILINE)
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    async with running_service(mode=Mode.CACHED_JSON_FILE, data_dir=tmp_path) as service:
+        yield service
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    async with Engine() as engine:
+        yield engine
+
+
+async def register(service: Service, callback: str, **headers: str) -> int:
+    headers |= {"CPEE-CALLBACK": callback}
+    async with service.http.post(service.base_url + "register-worker", headers=headers) as answer:
+        return answer.status
+
+
+async def test_an_evening_in_numbers(service: Service, engine: Engine) -> None:
+    """What came, waits, went out and was done; how long it took; and what was written for it."""
+    for number in range(3):
+        await service.submit(number)
+    before = await scrape(service)
+    assert before.value("dispatch_jobs", state="waiting") == 3
+    assert before.value("dispatch_oldest_waiting_job_age_seconds") > 0
+    assert before.value("dispatch_live_frames_total") == 0
+
+    robot = engine.start_instance("Ada")
+    await robot.call(service.base_url + "register-worker")
+    await robot.call(service.base_url + "register-worker")
+    await eventually(
+        lambda: _is(service, "dispatch_deliveries_total", 2, way="answer", outcome="accepted")
+    )
+    after = await scrape(service)
+    assert after.value("dispatch_jobs", state="waiting") == 1
+    assert after.value("dispatch_jobs", state="assigned") == 1
+    assert after.value("dispatch_workers", state="assigned") == 1
+    assert after.value("dispatch_jobs_finished_total", state="done") == 1
+    assert after.value("dispatch_events_total", kind="job.submitted") == 3
+    assert after.value("dispatch_job_wait_seconds_count") == 2
+    assert after.value("dispatch_job_service_seconds_count") == 1
+    assert after.value("dispatch_http_responses_total", code="202") == 3
+    changes = after.value("dispatch_commit_changes_sum", queue="both")
+    assert changes >= after.value("dispatch_commit_duration_seconds_count", queue="both") > 0
+    assert after.value("dispatch_storage_failing", queue="both") == 0
+
+
+async def test_deliveries_by_outcome(service: Service) -> None:
+    """A callback that nobody listens to refuses; its worker is set aside."""
+    await register(service, "http://127.0.0.1:9/callbacks/1/")
+    await service.submit("x")
+    await eventually(
+        lambda: _is(service, "dispatch_deliveries_total", 1, way="put", outcome="refused")
+    )
+    await eventually(lambda: _is(service, "dispatch_workers", 1, state="aside"))
+    after = await scrape(service)
+    assert after.value("dispatch_delivery_duration_seconds_count") == 1
+    assert after.value("dispatch_jobs_finished_total", state="done") == 0
+
+
+async def test_the_live_channel_in_numbers(service: Service) -> None:
+    """Who follows by which way, the frames that were written, and how late they were."""
+    async with service.http.ws_connect(service.base_url + "live") as ws:
+        await ws.receive()
+        await service.submit("x")
+        assert (await ws.receive()).type is WSMsgType.TEXT
+        await eventually(lambda: _is(service, "dispatch_live_lag_seconds_count", 1))
+        during = await scrape(service)
+        assert during.value("dispatch_live_clients", transport="websocket", view="board") == 1
+        assert during.value("dispatch_live_frames_total") == 2
+    await eventually(
+        lambda: _is(service, "dispatch_live_clients", 0, transport="websocket", view="board")
+    )
+
+
+async def test_no_number_has_a_name(service: Service) -> None:
+    """No payload, callback or id stands in a label."""
+    await register(service, "http://127.0.0.1:9/callbacks/secretcallback/")
+    _, _, job_id = await service.submit({"name": "secretname"})
+    text = (await scrape(service)).text
+    assert "secret" not in text
+    assert job_id not in text
+
+
+async def test_the_documentation_has_every_metric(service: Service) -> None:
+    """docs/operations.md lists exactly what exists, with kind and labels."""
+    async with service.http.ws_connect(service.base_url + "live"):
+        await scrape(service)
+        scraped = await scrape(service)
+    documented = {
+        (name, kind, labels) for name, labels, kind in ROW.findall(OPERATIONS.read_text())
+    }
+    documented -= {("dispatch_promise_hit_ratio", "gauge", "")}  # until the first was due
+    assert documented == set(_described(scraped))
+
+
+async def test_names_and_units_are_prometheus_own(service: Service) -> None:
+    """promtool finds nothing to say of them."""
+    if (promtool := shutil.which("promtool")) is None:
+        pytest.skip("promtool is not installed")
+    text = (await scrape(service)).text
+    checked = subprocess.run([promtool, "check", "metrics"], input=text, text=True,  # noqa: ASYNC221
+                             capture_output=True, check=False)  # fmt: skip
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+async def test_it_speaks_openmetrics_too(service: Service) -> None:
+    """The format is that which was asked for."""
+    headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    async with service.http.get(service.base_url + "metrics", headers=headers) as response:
+        assert response.content_type == "application/openmetrics-text"
+        assert (await response.text()).endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("media_type", ["application/openmetrics-text", "text/plain"])
+@pytest.mark.parametrize(
+    "version", ["x", "1", "1.0.0.0", "1.x", "-1.0.0", "9" * 4400, '"1.0.0"', "", " 1.0.0", "1.0.٣"]
+)
+async def test_no_format_that_is_asked_for_is_a_mistake_of_ours(
+    service: Service, media_type: str, version: str
+) -> None:
+    """Whatever stands behind ``version=``: the numbers, and no 500 that somebody is called for."""
+    headers = {"Accept": f"{media_type}; version={version}"}
+    async with service.http.get(service.base_url + "metrics", headers=headers) as response:
+        assert response.status == 200
+        assert "dispatch_paused 0.0" in await response.text()
+    assert (await scrape(service)).value("dispatch_http_responses_total", code="500") == 0
+
+
+def test_a_loop_that_is_held_up_is_late() -> None:
+    """What runs too long is seen by the timer that had to wait."""
+    loop = FakeLoop()
+    lag = LoopLag(loop, loop.monotonic_s)
+    lag.start()
+    loop.run(1.0)
+    assert lag.seconds.total == 0
+    loop.elapsed_s += 2.0
+    loop.run()
+    assert lag.seconds.total == pytest.approx(1.75)
+    count = lag.seconds.count
+    lag.stop()
+    loop.run(10.0)
+    assert lag.seconds.count == count
+
+
+async def _is(service: Service, name: str, value: float, **labels: str) -> bool:
+    return (await scrape(service)).value(name, **labels) == value
+
+
+def _described(scraped: Scrape) -> list[tuple[str, str, str]]:
+    """Name, kind and labels of each family; a counter's name as queries have it."""
+    described = []
+    for family in scraped.families.values():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(sorted(family.samples[0].labels.keys() - {"le"}))
+        described.append((name, family.type, labels))
+    return described

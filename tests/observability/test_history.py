@@ -1,0 +1,190 @@
+"""What happened to order 42: request ids in the log, and the steps that are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sanic_dispatch.cli.job_history import line_of
+from sanic_dispatch.config.settings import LogFormat, LogLevel, Mode
+from sanic_dispatch.observability.history import Trail
+from sanic_dispatch.observability.log import configure
+from sanic_dispatch.observability.request_id import REQUEST_ID, begin
+from sanic_dispatch.simulation import Engine
+from tests.live.story import Story
+from tests.observability.test_log import put_back
+from tests.support.server import Service, eventually, running_service
+
+__all__ = ["put_back"]
+
+TOKEN = "an-operators-token"
+OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+def log(put_back: None) -> io.StringIO:
+    stream = io.StringIO()
+    configure(LogFormat.JSON, LogLevel.DEBUG, stream)
+    return stream
+
+
+@pytest.fixture(params=[Mode.IN_MEMORY, Mode.CACHED_JSON_FILE, Mode.SQLITE], ids=str)
+async def service(request, tmp_path: Path) -> AsyncIterator[Service]:
+    async with running_service(
+        mode=request.param, data_dir=tmp_path, operator_tokens=(TOKEN,)
+    ) as service:
+        yield service
+
+
+def lines(log: io.StringIO, **values: object) -> list[dict[str, object]]:
+    """The lines with these values."""
+    found = [json.loads(line) for line in log.getvalue().splitlines()]
+    return [line for line in found if all(line.get(k) == v for k, v in values.items())]
+
+
+async def test_a_request_is_named_in_all_that_it_began(log: io.StringIO, service: Service) -> None:
+    """Also where changes of several requests share one write, and in what follows much later."""
+    numbers = range(20)
+    await asyncio.gather(*(service.submit(n, **{"X-Request-ID": f"order-{n}"}) for n in numbers))
+    for number in numbers:
+        (line,) = lines(log, request=f"order-{number}")
+        assert line["event"] == "job.submitted"
+    async with Engine() as engine:
+        robot = engine.start_instance("Ada")
+        await robot.call(service.base_url + "register-worker")
+        await eventually(lambda: _has(log, event="job.confirmed"))
+        (assigned,) = lines(log, event="job.assigned")
+        (confirmed,) = lines(log, event="job.confirmed")
+        assert assigned["request"] == confirmed["request"]
+        assert not str(assigned["request"]).startswith("order-")
+
+
+@pytest.mark.parametrize(
+    "given", ["order-42", "a", "x" * 64, "0f1e:2d/3c+4b=~._", "00-4bf92f3577b34da6-01"]
+)
+async def test_an_id_that_is_a_plain_word_is_kept(given: str) -> None:
+    """The answer has it."""
+    async with (
+        running_service() as service,
+        service.http.get(service.base_url + "health", headers={"X-Request-ID": given}) as answer,
+    ):
+        assert answer.headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "ü", "<script>", "a\tb"])
+async def test_an_id_that_is_none_is_replaced(given: str) -> None:
+    """Nothing that could pose as something else goes into an answer or a log."""
+    async with (
+        running_service() as service,
+        service.http.get(service.base_url + "health", headers={"X-Request-ID": given}) as answer,
+    ):
+        assert len(answer.headers["X-Request-ID"]) == 16
+        int(answer.headers["X-Request-ID"], 16)
+
+
+def test_control_characters_are_no_part_of_an_id() -> None:
+    """Whatever a client manages to send in a header."""
+    for given in ("a\nb", "a\r\nSet-Cookie: x", "\x1b[31m", "a\x00"):
+        assert begin(given) != given
+    REQUEST_ID.set("")
+
+
+async def test_each_request_has_its_own(service: Service) -> None:
+    """Also two on one connection, and one that ends in an error."""
+    seen = set()
+    for path in ("health", "health", "nope", "jobs/nope"):
+        async with service.http.get(service.base_url + path) as answer:
+            seen.add(answer.headers.get("X-Request-ID"))
+    assert len(seen - {None}) == 4
+
+
+async def _has(log: io.StringIO, **values: object) -> bool:
+    return bool(lines(log, **values))
+
+
+# ---- the steps that are kept
+
+
+def test_the_oldest_steps_are_forgotten_first() -> None:
+    """There is an end to what is kept; what is left is whole and in order."""
+    story = Story()
+    trail = Trail(story.bus, most=10)
+    story.register("r1")
+    for _ in range(5):
+        story.serve(1.0)
+    assert trail.of(1) == trail.of(2) == []
+    assert [step["event"] for step in trail.of(3)] == ["job.confirmed", "job.done"]
+    assert [step["event"] for step in trail.of(5)] == [
+        "job.submitted", "job.assigned", "job.confirmed", "job.done",
+    ]  # fmt: skip
+    assert sum(len(trail.of(ticket)) for ticket in range(6)) == 10
+    assert len(trail._steps) == 10
+
+
+async def test_who_asks_hears_also_of_what_has_just_happened() -> None:
+    """Also in the turn of the loop in which it did, before the lines are written."""
+    story = Story()
+    trail = Trail(story.bus)
+    story.submit()
+    assert [step["event"] for step in trail.of(1)] == ["job.submitted"]
+
+
+def test_no_payload_is_kept() -> None:
+    """What is kept of a job is what the log may have."""
+    story = Story()
+    trail = Trail(story.bus)
+    story.submit({"name": "Eve"})
+    assert "Eve" not in str(trail.of(1))
+
+
+async def test_the_server_tells_what_the_log_says(log: io.StringIO, service: Service) -> None:
+    """The same steps under the same names, with the job as it is now."""
+    await service.submit("x", **{"X-Request-ID": "order-1"})
+    async with Engine() as engine:
+        await engine.start_instance("Ada").call(service.base_url + "register-worker")
+        await eventually(lambda: _has(log, event="job.confirmed"))
+        async with service.http.get(
+            service.base_url + "operator/history/1", headers=OPERATOR
+        ) as answer:
+            told = await answer.json()
+    assert list(map(_timeless, told["events"])) == list(map(_timeless, lines(log, ticket=1)))
+    assert [step["event"] for step in told["events"]] == [
+        "job.submitted", "job.assigned", "job.confirmed",
+    ]  # fmt: skip
+    assert told["events"][0]["request"] == "order-1"
+    assert told["events"][1]["waiting_s"] >= 0
+    assert (told["job"]["state"], told["job"]["stage"]) == ("assigned", "confirmed")
+
+
+def _timeless(line: dict[str, object]) -> dict[str, object]:
+    """Without when it was written, and how important it was."""
+    return {name: value for name, value in line.items() if name not in ("timestamp", "level")}
+
+
+async def test_a_ticket_that_was_never_given_is_unknown(service: Service) -> None:
+    """404, as for an id."""
+    for ticket in ("7", "0", "-1", "99999999999999999999"):
+        url = f"{service.base_url}operator/history/{ticket}"
+        async with service.http.get(url, headers=OPERATOR) as answer:
+            assert answer.status == 404
+            assert (await answer.json())["Error"] == "UnknownJob"
+
+
+def test_a_step_is_a_line() -> None:
+    """When, what, which attempt, who; then the rest by name."""
+    step = {
+        "timestamp": "2024-11-24T01:39:00.500000Z",
+        "event": "job.doubted",
+        "ticket": 42,
+        "job": "01234567",
+        "attempt": 2,
+        "worker": "Ada",
+        "callback": "http://x/",
+        "reason": "time-out",
+    }
+    assert line_of(step) == "2024-11-24T01:39:00.500000Z  job.doubted     #2   Ada  reason=time-out"

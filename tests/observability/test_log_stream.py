@@ -1,0 +1,59 @@
+"""Where the log goes: whole lines, at once or together, and no failure of it stops anything."""
+
+from __future__ import annotations
+
+import io
+from select import PIPE_BUF
+
+import pytest
+
+from sanic_dispatch.observability.log_stream import LogStream
+
+
+class Pipe(io.StringIO):
+    """Remembers each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return len(text)
+
+
+@pytest.fixture
+def pipe() -> Pipe:
+    return Pipe()
+
+
+def test_a_line_alone_is_written_at_once(pipe: Pipe) -> None:
+    """Whoever looks on sees it now."""
+    LogStream(pipe).msg("one")
+    assert pipe.writes == ["one\n"]
+
+
+def test_several_lines_are_written_together(pipe: Pipe) -> None:
+    """In their order."""
+    LogStream(pipe).write(["one", "two"])
+    assert pipe.writes == ["one\ntwo\n"]
+
+
+def test_a_piece_is_what_a_pipe_takes_at_once(pipe: Pipe) -> None:
+    """Lines of several processes in one pipe do not get into each other, unless one is too long."""
+    lines = ["x" * 1000, "y" * 3000, "z" * (2 * PIPE_BUF), "ü" * 1500, "ü" * 1500, "last"] * 3
+    stream = LogStream(pipe)
+    stream.write(lines)
+    assert "".join(pipe.writes).splitlines() == lines
+    sizes = [(len(piece.encode()), piece.count("\n")) for piece in pipe.writes]
+    assert all(size <= PIPE_BUF or number == 1 for size, number in sizes)
+    assert len(pipe.writes) < len(lines)
+
+
+def test_what_cannot_be_written_is_dropped() -> None:
+    """A full disk or a closed pipe behind the log is not the dispatcher's affair."""
+    closed = io.StringIO()
+    closed.close()
+    stream = LogStream(closed)
+    stream.write(["one"])
+    stream.msg("two")

@@ -1,0 +1,226 @@
+"""What the tests of the stores share: records, batches, a model, and every kind of store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sanic_dispatch.config.settings import Mode, Settings
+from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.tables import Change, Fact, Record, Table
+from sanic_dispatch.core.worker import Key, Worker
+from sanic_dispatch.storage.open_store import open_store, store_of
+from sanic_dispatch.storage.store import Batch, Store, Stored
+from tests.support.redis import redis_values
+
+AT = "2026-11-24T03:00:00.123456Z"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to keep a topic; ``is_durable``: jobs and workers are there again after a crash."""
+
+    jobs: Mode
+    workers: Mode
+    keeps_jobs: bool = True
+    keeps_workers: bool = True
+
+    @property
+    def name(self) -> str:
+        """How the tests call it."""
+        return self.jobs if self.jobs is self.workers else f"{self.jobs}+{self.workers}"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether something is in Redis: then a copy of the folder is no copy of all."""
+        return Mode.REDIS in (self.jobs, self.workers)
+
+    def settings(self, folder: Path, *, fsync: bool = False) -> Settings:
+        """Return settings that keep a topic so, in this folder."""
+        shared = Mode.REDIS if self.is_shared else self.jobs
+        return Settings(
+            job_queue_mode=self.jobs,
+            worker_queue_mode=self.workers,
+            data_dir=folder,
+            fsync=fsync,
+            **redis_values(shared, folder),
+        )
+
+    def store(self, folder: Path, *, fsync: bool = False) -> Store:
+        """Return a store on this folder, which nobody claims."""
+        return store_of(self.settings(folder, fsync=fsync))
+
+
+def both(mode: Mode) -> Backend:
+    """The same mode for jobs and workers."""
+    return Backend(mode, mode)
+
+
+FILES = [both(Mode.JSON_FILE), both(Mode.CACHED_JSON_FILE), both(Mode.SQLITE)]
+"""Whole topics in a data folder."""
+
+MIXED = [
+    Backend(Mode.SQLITE, Mode.IN_MEMORY, keeps_workers=False),
+    Backend(Mode.IN_MEMORY, Mode.SQLITE, keeps_jobs=False),
+    Backend(Mode.IN_MEMORY, Mode.JSON_FILE, keeps_jobs=False),
+    Backend(Mode.CACHED_JSON_FILE, Mode.IN_MEMORY, keeps_workers=False),
+    Backend(Mode.CACHED_JSON_FILE, Mode.SQLITE),
+    Backend(Mode.CACHED_JSON_FILE, Mode.JSON_FILE),
+    Backend(Mode.JSON_FILE, Mode.CACHED_JSON_FILE),
+    Backend(Mode.SQLITE, Mode.CACHED_JSON_FILE),
+    Backend(Mode.SQLITE, Mode.JSON_FILE),
+]
+"""Each table in a mode of its own."""
+
+IN_REDIS = [
+    both(Mode.REDIS),
+    Backend(Mode.REDIS, Mode.IN_MEMORY, keeps_workers=False),
+    Backend(Mode.SQLITE, Mode.REDIS),
+    Backend(Mode.REDIS, Mode.CACHED_JSON_FILE),
+]
+"""One table or both in a Redis server, under a prefix that belongs to the folder."""
+
+DURABLE = [*FILES, *MIXED, *IN_REDIS]
+EVERY = [Backend(Mode.IN_MEMORY, Mode.IN_MEMORY, False, False), *DURABLE]
+
+
+def job(number: int, data: bytes = b'{"drink" : "mojito"}') -> Job:
+    """Make a waiting job, whose id differs from others in many bits."""
+    job_id = f"{number * 0x9E3779B97F4A7C15F39CC060 % 2**96:024x}{number:08x}"
+    return Job(job_id, number, data, AT, number)
+
+
+def worker(number: int, key: Key | None = None) -> Worker:
+    """Make a worker."""
+    return Worker(f"http://engine/callbacks/{number}/", AT, key, place=float(number))
+
+
+def held(job: Job, by: Worker, way: Way = Way.PUT, stage: Stage = Stage.UNDER_WAY) -> Job:
+    """Return the job in the hands of that worker."""
+    hold = Hold(by._replace(place=0.0), way, stage, 2.0)
+    return job._replace(state=State.ASSIGNED, hold=hold, attempt=job.attempt + 1)
+
+
+def done(job: Job, at_s: float = 9.0, result: bytes | None = None) -> Job:
+    """Return the job, finished."""
+    return job._replace(state=State.DONE, finished_s=at_s, result=result)
+
+
+def free(job: Job) -> Job:
+    """Return the job, waiting again."""
+    return job._replace(state=State.WAITING, hold=None, finished_s=None, result=None)
+
+
+@dataclass
+class Topic:
+    """A model of what a store has, which makes batches of what is to change."""
+
+    records: dict[tuple[Table, str], Record] = field(default_factory=dict)
+    number: int = 0
+
+    def put(self, *records: Record) -> Batch:
+        """Make the batch after which these records are there."""
+        return self._batch([self._change(record) for record in records])
+
+    def remove(self, *records: Record) -> Batch:
+        """Make the batch after which these records are gone."""
+        return self._batch([Change(table_of(r), r.id, self._before(r), None) for r in records])
+
+    def together(self, put: Iterable[Record], remove: Iterable[Record]) -> Batch:
+        """Make one batch of both."""
+        changes = [self._change(record) for record in put]
+        changes += [Change(table_of(r), r.id, self._before(r), None) for r in remove]
+        return self._batch(changes)
+
+    def restarted(self) -> None:
+        """Count batches from 1 again."""
+        self.number = 0
+
+    def apply(self, batch: Batch) -> Batch:
+        """Take in a batch that is durable."""
+        for change in batch.changes:
+            if change.after is None:
+                del self.records[change.table, change.id]
+            else:
+                self.records[change.table, change.id] = change.after
+        return batch
+
+    def stored(self, *, jobs: bool = True, workers: bool = True) -> Stored:
+        """Return what a store has to load, in order."""
+        queued = [r for r in self.records.values() if isinstance(r, Job) and jobs]
+        waiting = [r for r in self.records.values() if isinstance(r, Worker) and workers]
+        facts = [r for r in self.records.values() if isinstance(r, Fact) and jobs]
+        return in_order(Stored(queued, waiting, facts))
+
+    def _batch(self, changes: Sequence[Change]) -> Batch:
+        self.number += 1
+        return Batch(self.number, changes, ())
+
+    def _change(self, record: Record) -> Change:
+        return Change(table_of(record), record.id, self._before(record), record)
+
+    def _before(self, record: Record) -> Record | None:
+        return self.records.get((table_of(record), record.id))
+
+
+def table_of(record: Record) -> Table:
+    """Return the table in which a record stands."""
+    if isinstance(record, Job):
+        return Table.JOBS
+    return Table.WORKERS if isinstance(record, Worker) else Table.FACTS
+
+
+def in_order(stored: Stored) -> Stored:
+    """Sort what was loaded, with workers counted anew: their places are only their order."""
+    workers = sorted(stored.workers, key=lambda worker: worker.place)
+    return Stored(
+        sorted(stored.jobs, key=lambda job: (job.state.is_final, job.place, job.ticket, job.id)),
+        [worker._replace(place=float(n)) for n, worker in enumerate(workers, 1)],
+        sorted(stored.facts),
+    )
+
+
+@asynccontextmanager
+async def opened(backend: Backend, folder: Path, *, fsync: bool = False) -> AsyncIterator[Store]:
+    """Yield a store that owns its folder; it is closed at the end."""
+    async with open_store(backend.settings(folder, fsync=fsync)) as store:
+        yield store
+
+
+async def load_once(backend: Backend, folder: Path) -> Stored:
+    """Return what a start finds."""
+    async with opened(backend, folder) as store:
+        return in_order(await store.load())
+
+
+async def filled(backend: Backend, folder: Path) -> Topic:
+    """Fill a folder with one of everything, and stop cleanly."""
+    topic = Topic()
+    async with opened(backend, folder) as store:
+        await store.load()
+        await store.commit(topic.apply(one_of_each(topic)))
+    return topic
+
+
+def one_of_each(topic: Topic) -> Batch:
+    """Make a batch with a record of every kind."""
+    sidelined = worker(3, Key("17", "a2")).sidelined(5.0, "on its way")
+    confirmed = held(job(2), worker(9), stage=Stage.CONFIRMED)
+    return topic.put(
+        Fact("secret", "ab" * 32),
+        Fact("last_ticket", 7),
+        Fact("paused", True),
+        job(1),
+        confirmed,
+        held(job(3), worker(1, Key("4", "a1"))),
+        held(job(4), worker(2), way=Way.ANSWER, stage=Stage.IN_DOUBT),
+        job(5, b'{"a" : [1.0, "\xc3\xa4", 9007199254740993]}')._replace(place=0.5),
+        done(held(job(6), worker(8)), result=b'{"ok" : true}'),
+        job(7)._replace(state=State.FAILED, finished_s=3.5, reason="nobody takes it"),
+        worker(1, Key("4", "a1")),
+        worker(2)._replace(label="Ä", instance_url="http://engine/2/"),
+        sidelined,
+        worker(4).refused("503", 5.0, job(1).id, may_arrive=True),
+    )

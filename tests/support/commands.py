@@ -1,0 +1,90 @@
+"""Commands as processes: their output, their end, and a terminal for them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.paths import ROOT
+
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("SANIC_DISPATCH_")}
+
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    code: int | None
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[Any]:
+        """Its output as JSON lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+async def start(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
+    """Start a command without anybody's settings."""
+    environment = {**CLEAN, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **options.pop("env", {})}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sanic_dispatch", *arguments, env=environment, **{**pipes, **options}
+    )
+
+
+async def ended(process: asyncio.subprocess.Process, stdin: bytes = b"") -> Done:
+    """Wait for its end."""
+    out, err = await asyncio.wait_for(process.communicate(stdin), 30)
+    return Done(process.returncode, out.decode(), err.decode())
+
+
+async def run(*arguments: str, stdin: bytes = b"", **options: Any) -> Done:
+    """Run a command to its end."""
+    return await ended(await start(*arguments, **options), stdin)
+
+
+async def line_of(stream: asyncio.StreamReader | None, holds: Callable[[str], Any]) -> str:
+    """The next line of which something is true."""
+    assert stream is not None
+    async with asyncio.timeout(20):
+        while line := (await stream.readline()).decode():
+            if holds(line):
+                return line
+    raise AssertionError("the output ended")
+
+
+@asynccontextmanager
+async def on_a_terminal(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Any]]:
+    """A command whose output is a terminal, and a way to wait for words on it."""
+    ours, theirs = pty.openpty()
+    process = await start(*arguments, stdout=theirs, env={"TERM": "xterm", "LINES": "30"})
+    os.close(theirs)
+    seen, news = bytearray(), asyncio.Event()
+
+    def read() -> None:
+        try:
+            seen.extend(os.read(ours, 65536))
+        except OSError:
+            asyncio.get_running_loop().remove_reader(ours)
+        news.set()
+
+    async def until(words: bytes) -> None:
+        async with asyncio.timeout(20):
+            while words not in seen:
+                news.clear()
+                await news.wait()
+
+    asyncio.get_running_loop().add_reader(ours, read)
+    try:
+        yield process, until
+    finally:
+        asyncio.get_running_loop().remove_reader(ours)
+        os.close(ours)

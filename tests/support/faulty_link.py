@@ -1,0 +1,59 @@
+"""A TCP proxy that fails in the ways that networks fail: late, cut off in the middle, or silent."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+
+from tests.support.relay import Relay
+
+CHUNK = 65536
+
+
+class FaultyLink(Relay):
+    """Passes on what comes in; ``async with`` runs it.
+
+    ``latency_s`` is how long each piece takes on its way, at least and at most; ``resets`` is the
+    share of answers in the middle of which the connection breaks. A ``black_hole`` takes
+    everything and passes nothing on.
+    """
+
+    def __init__(self, server_port: int, rng: random.Random) -> None:
+        super().__init__()
+        self.latency_s = (0.0, 0.0)
+        self.resets = 0.0
+        self.black_hole = False
+        self.broken = 0
+        """How many connections were reset."""
+        self._server_port, self._random = server_port, rng
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
+        ways = [
+            asyncio.create_task(self._pass(reader, to_server, resets=False)),
+            asyncio.create_task(self._pass(from_server, writer, resets=True)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            to_server.transport.abort()
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, resets: bool
+    ) -> None:
+        with suppress(OSError):
+            while chunk := await reader.read(CHUNK):
+                await asyncio.sleep(self._random.uniform(*self.latency_s))
+                if self.black_hole:
+                    await asyncio.Event().wait()
+                if resets and self._random.random() < self.resets:
+                    self.broken += 1
+                    writer.write(chunk[: len(chunk) // 2])
+                    await writer.drain()
+                    return
+                writer.write(chunk)
+                await writer.drain()

@@ -1,0 +1,111 @@
+"""A real redis-server of the tests' own: on a socket file or a free port, gone with the process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+
+from sanic_dispatch.config.settings import Mode
+from tests.support.ports import free_port
+
+STARTING_S = 20.0
+
+
+def program() -> str:
+    """Debian's redis-server. Without it the test is skipped; in CI it has to be there."""
+    found = shutil.which("redis-server")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("redis-server is missing")
+        pytest.skip("redis-server is not installed")
+    return found
+
+
+class RedisServer:
+    """One server, on its own port and in its own folder; it can be killed and started again.
+
+    It is ready once it answers PING with ``pong``.
+    """
+
+    def __init__(self, folder: Path, *options: str, port: int = 0, pong: bytes = b"+PONG") -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self._options = options
+        self._pong = pong
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        command = [
+            program(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+            "--dir", str(self.folder), "--logfile", "redis.log", *self._options,
+        ]  # fmt: skip
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        deadline_s = monotonic() + STARTING_S
+        while not self.ask("PING").startswith(self._pong):
+            assert self._process.poll() is None, (self.folder / "redis.log").read_text()
+            assert monotonic() < deadline_s, "redis-server does not answer"
+            sleep(0.01)
+
+    def ask(self, *words: str) -> bytes:
+        """The beginning of its answer to a command; nothing where it does not answer."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+                connection.sendall(f"{' '.join(words)}\r\n".encode())
+                return connection.recv(65536)
+        except OSError:
+            return b""
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.signal(signal.SIGKILL)
+        assert self._process
+        self._process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it is there."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self.kill()
+
+
+def redis_values(mode: Mode, folder: Path) -> dict[str, str]:
+    """Settings for queues in that mode that belong to a folder: in Redis, to its name."""
+    if not mode.is_shared:
+        return {}
+    prefix = str(folder).replace("/", ".")[-64:]
+    return {"redis_url": shared_server().url, "redis_prefix": prefix}
+
+
+@cache
+def shared_server() -> RedisServer:
+    """One server for all tests that only need a prefix of their own in it."""
+    folder = tempfile.TemporaryDirectory(prefix="dispatch-redis-")
+    server = RedisServer(Path(folder.name))
+    server.start()
+    atexit.register(folder.cleanup)
+    atexit.register(server.stop)
+    return server

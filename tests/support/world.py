@@ -1,0 +1,143 @@
+"""The service below the web, wired without sockets, on a clock that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import ujson
+
+from sanic_dispatch.config.settings import Mode, Settings
+from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.state_machine import Placed
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Key, Worker
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.observability.event_bus import EventBus
+from sanic_dispatch.storage.open_store import open_store
+from sanic_dispatch.storage.store import Store
+from tests.support.clock import FakeClock, settle
+from tests.support.network import FakeNetwork
+
+
+class World:
+    """One running dispatcher and everything that a test wants to say to it."""
+
+    def __init__(self, store: Store, network: FakeNetwork, policy: Policy) -> None:
+        self.store, self.network = store, network
+        self._calls: set[asyncio.Task[Any]] = set()
+        for name in ("commit", "refresh"):
+            setattr(store, name, self._watched(getattr(store, name)))
+        self.clock = FakeClock()
+        self.bus = EventBus()
+        self._history: list[Event] = []
+        self.bus.fold_into(self._history.extend)
+        self.dispatcher = Dispatcher(store, network, self.bus, self.clock, policy)
+
+    def _watched(self, call: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+        """The same call, known to be under way."""
+
+        async def watched(*args: Any) -> Any:
+            task = asyncio.ensure_future(call(*args))
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+            return await task
+
+        return watched
+
+    async def start(self) -> None:
+        await self.dispatcher.load()
+        await self.dispatcher.start()
+        await self.quiet()
+
+    async def submit(self, data: Any) -> Placed:
+        return await self.dispatcher.submit(ujson.dumps(data).encode())
+
+    async def register(self, worker: Worker, *, lost: bool = False) -> Any:
+        """Register as the web does: a job in the answer is written at once. Its data, or None."""
+        job = await self.dispatcher.register(worker, lost=lost)
+        if job is None:
+            await self.quiet()
+            return None
+        self.dispatcher.answered(job)
+        await self.quiet()
+        return ujson.loads(job.data)
+
+    def never(self) -> asyncio.Future[Any]:
+        """An outcome that does not come."""
+        return asyncio.get_running_loop().create_future()
+
+    async def job(self, job_id: str) -> Job:
+        return (await self.dispatcher.look_up(job_id)).job
+
+    def jobs(self) -> list[Job]:
+        """The jobs that wait or are held, in order."""
+        return self.dispatcher.snapshot().jobs
+
+    def workers(self) -> list[Worker]:
+        """The workers that wait, in order; also those that are held or set aside."""
+        return self.dispatcher.snapshot().workers
+
+    def free_workers(self) -> list[Worker]:
+        """The workers that may get a job now, in order."""
+        return list(self.dispatcher._machine.tables.workers.free())
+
+    def waiting_jobs(self) -> list[Job]:
+        """The jobs that may be taken now, in order."""
+        return [job for job in self.jobs() if job.is_free]
+
+    async def quiet(self) -> None:
+        """Return when nothing happens any more without time passing; also no write."""
+        rounds_of_quiet = 0
+        while rounds_of_quiet < 3:
+            await settle()
+            is_busy = bool(self._calls)
+            rounds_of_quiet = 0 if is_busy else rounds_of_quiet + 1
+            if is_busy:
+                await asyncio.wait(self._calls)
+
+    @property
+    def delivered(self) -> list[Any]:
+        """The data of each delivery by PUT, in order."""
+        return [data for _, data in self.network.deliveries]
+
+    @property
+    def history(self) -> list[Event]:
+        """All events that were told so far."""
+        self.bus.catch_up()
+        return self._history
+
+    def kinds(self) -> list[str]:
+        """What happened so far."""
+        return [event.kind.value for event in self.history]
+
+
+def worker(callback: str, instance: str = "", activity: str = "a1") -> Worker:
+    """A worker as the web layer makes it: with an instance it has a key, without it has none."""
+    return Worker(
+        callback_url=f"http://engine/{instance or 'x'}/callbacks/{callback}/",
+        registered_at=to_rfc3339(FakeClock().now_s()),
+        key=Key(instance, activity) if instance else None,
+        instance_url=f"http://engine/{instance}/" if instance else "",
+    )
+
+
+@asynccontextmanager
+async def running_world(
+    settings: Settings | None = None,
+    network: FakeNetwork | None = None,
+    policy: Policy | None = None,
+) -> AsyncIterator[World]:
+    """A world in memory, or in the modes that the settings say."""
+    settings = settings or Settings(job_queue_mode=Mode.IN_MEMORY, worker_queue_mode=Mode.IN_MEMORY)
+    async with open_store(settings) as store:
+        world = World(store, network or FakeNetwork(), policy or Policy())
+        await world.start()
+        try:
+            yield world
+        finally:
+            await world.dispatcher.stop(0)

@@ -1,0 +1,114 @@
+"""The menu: the built-in one, and the operator's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import ujson
+
+from sanic_dispatch.config.menu import BUILT_IN, LARGEST_FILE
+from sanic_dispatch.config.settings import Settings
+from sanic_dispatch.errors import SettingsError
+from tests.support.server import running_service
+from tests.web.asking import ask
+
+TEA = {"id": "tea", "name": "Tea"}
+OWN = {
+    "drinks": [
+        {**TEA, "description": "Hot", "image": "img/drinks/tea.png"},
+        {"id": "water", "name": {"en": "Water", "de": "Wasser"}, "description": {"en": "Cold"}},
+    ]
+}
+
+
+def written(path: Path, content: Any) -> Path:
+    """A menu's file."""
+    path.write_text(content if isinstance(content, str) else ujson.dumps(content))
+    return path
+
+
+async def test_the_built_in_menu() -> None:
+    """Without --menu: the drinks that the pages have pictures of; to be asked for again."""
+    async with running_service() as service:
+        answer = await ask(service, "GET", "menu")
+        assert answer.body == BUILT_IN
+        assert answer.headers["Cache-Control"] == "no-cache"
+        assert answer.body["drinks"][0] == {
+            "id": "mojito",
+            "name": "Mojito",
+            "description": {"en": "Rum, mint, lime", "de": "Rum, Minze, Limette"},
+            "image": "img/drinks/mojito.svg",
+        }
+        for drink in answer.body["drinks"]:
+            assert (await ask(service, "GET", f"public/{drink['image']}")).status == 200
+        known = {"If-None-Match": answer.headers["ETag"]}
+        assert (await ask(service, "GET", "menu", headers=known)).status == 304
+
+
+async def test_the_operators_menu(tmp_path: Path) -> None:
+    """--menu: what is in the file."""
+    async with running_service(menu=written(tmp_path / "menu.json", OWN)) as service:
+        assert (await ask(service, "GET", "menu")).body == OWN
+
+
+async def test_an_edit_counts_at_once(tmp_path: Path) -> None:
+    """The rum is out: one edit. A damaged one is said to be, and the last good menu stands."""
+    path = written(tmp_path / "menu.json", OWN)
+    async with running_service(menu=path) as service:
+        written(path, {"drinks": [TEA]})
+        assert (await ask(service, "GET", "menu")).body == {"drinks": [TEA]}
+        written(path, '{"drinks": [')
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(2):
+                assert (await ask(service, "GET", "menu")).body == {"drinks": [TEA]}
+        assert [line["event"] for line in lines] == ["menu.refused"]
+        os.remove(path)
+        assert (await ask(service, "GET", "menu")).body == {"drinks": [TEA]}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "not JSON: "),
+        ([], 'a menu is {"drinks": [...]}'),
+        ({"drinks": [TEA], "food": []}, 'a menu is {"drinks": [...]}'),
+        ({"drinks": []}, "drinks is a list of 1 to 200"),
+        ({"drinks": [TEA] * 201}, "drinks is a list of 1 to 200"),
+        ({"drinks": [TEA, "tea"]}, "drink 2 has id and name, and may have description and image"),
+        ({"drinks": [{"id": "tea"}]}, "drink 1 has id and name, "),
+        ({"drinks": [TEA | {"price": 5}]}, "drink 1 has id and name, "),
+        ({"drinks": [TEA | {"id": 7}]}, "drink 1: id is a text of 1 to 60 printable characters"),
+        ({"drinks": [TEA | {"id": {"en": "tea"}}]}, "drink 1: id is a text of 1 to 60 "),
+        ({"drinks": [TEA | {"name": " "}]}, "drink 1: name is a text of 1 to 60 "),
+        ({"drinks": [TEA | {"name": "x" * 61}]}, "drink 1: name is a text of 1 to 60 "),
+        ({"drinks": [TEA | {"name": "a\nb"}]}, "drink 1: name is a text of 1 to 60 "),
+        ({"drinks": [TEA | {"name": {"de": "Tee"}}]}, "drink 1: name in several languages has en"),
+        ({"drinks": [TEA | {"name": {"en": "", "de": "Tee"}}]}, "drink 1: name is a text of 1 to"),
+        ({"drinks": [TEA, TEA | {"id": "TEA"}]}, "there are two drinks with the id 'TEA'"),
+        (" " * (LARGEST_FILE + 1), f"larger than {LARGEST_FILE} bytes"),
+        *(
+            ({"drinks": [TEA | {"image": image}]}, "drink 1: image is a path under public/, as in")
+            for image in ("/x.svg", "//e.example/x", "https://e.example/x", "../x", "a\\b")
+        ),
+    ],
+)
+def test_what_is_no_menu_is_refused_at_the_start(tmp_path: Path, content: Any, reason: str) -> None:
+    """In one line, that says what is wrong."""
+    path = written(tmp_path / "menu.json", content)
+    with pytest.raises(SettingsError) as refused:
+        Settings(menu=path)
+    assert str(refused.value).startswith(f"--menu {path}: {reason}")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_menu_must_be_there(tmp_path: Path) -> None:
+    """No file, or a folder, is refused in one line too."""
+    for path, reason in ((tmp_path / "no", "No such file or directory"),
+                         (tmp_path, "Is a directory")):  # fmt: skip
+        with pytest.raises(SettingsError) as refused:
+            Settings(menu=path)
+        assert str(refused.value) == f"--menu {path}: {reason}"

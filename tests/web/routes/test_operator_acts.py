@@ -1,0 +1,204 @@
+"""The operator's hand: each act over HTTP, who did it and why, and what cannot be done."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.core.events import Event
+from tests.support.server import Service, running_service
+from tests.web.asking import CALLBACK, Answer, ask, register
+
+TOKEN = "operator-token"
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with running_service(operator_tokens=(TOKEN,), submit_wait_s=0.2) as service:
+        yield service
+
+
+async def act(service: Service, path: str, who: str | None = None, **said: Any) -> Answer:
+    headers = {"X-Operator": who} if who else {}
+    return await ask(service, "POST", f"operator/{path}", TOKEN, json=said, headers=headers)
+
+
+def log_of(service: Service) -> list[Event]:
+    """What the monitor's log shows."""
+    return list(service.app.ctx.hub.line.log)
+
+
+def last_event(service: Service) -> Event:
+    """What it shows last."""
+    return log_of(service)[-1]
+
+
+async def test_pause_and_resume(service: Service) -> None:
+    """Nothing is handed out while it is paused; customers are told; then it goes on."""
+    answer = await act(service, "pause", reason="out of ice")
+    assert (answer.status, answer.body) == (200, {"paused": True})
+    assert last_event(service).reason == "127.0.0.1: out of ice"
+    assert (await register(service)).status == 202
+    _, body, job_id = await service.submit(1)
+    assert body == {"Queued": {"position": 1}}
+    board = await ask(service, "GET", "state")
+    assert board.body["state"]["bar"]["paused"] is True
+    assert (await act(service, "resume")).body == {"paused": False}
+    (resumed,) = [event for event in log_of(service) if event.kind == "dispatch.resumed"]
+    assert resumed.reason == "127.0.0.1"
+    assert (await ask(service, "GET", "state")).body["state"]["bar"]["paused"] is False
+
+
+async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
+    """It is stored, and the board says so from the first look on."""
+    settings = {"mode": Mode.CACHED_JSON_FILE, "data_dir": tmp_path, "operator_tokens": (TOKEN,)}
+    async with running_service(**settings) as service:
+        await act(service, "pause")
+    async with running_service(**settings) as service:
+        assert (await ask(service, "GET", "state")).body["state"]["bar"]["paused"] is True
+        await service.submit(1)
+        assert (await register(service)).status == 202
+
+
+async def test_who_and_why(service: Service) -> None:
+    """X-Operator, else the address; the reason behind it."""
+    for who, said, reason in (
+        ("Ada", {"reason": "no ice"}, "Ada: no ice"),
+        ("Ada", {}, "Ada"),
+        (None, {"reason": "\u00fcber"}, "127.0.0.1: \u00fcber"),
+    ):
+        await act(service, "resume")
+        await act(service, "pause", who, **said)
+        assert last_event(service).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"X-Operator": "x" * 65}, b"{}"),
+        ({"X-Operator": ""}, b"{}"),
+        ({"X-Operator": "\u00fc"}, b"{}"),
+        ({}, b'{"reason":"a\\nb"}'),
+        ({}, b'{"reason":"\\u001b[2J"}'),
+        ({}, b'{"reason":7}'),
+        ({}, b'{"reason":"' + b"x" * 201 + b'"}'),
+        ({}, b"[]"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+async def test_what_cannot_be_logged_is_400(
+    service: Service, headers: dict[str, str], body: bytes
+) -> None:
+    """A name or a reason that is no short line is refused, and nothing is done."""
+    headers = {"Content-Type": "application/json", **headers}
+    answer = await ask(service, "POST", "operator/pause", TOKEN, data=body, headers=headers)
+    assert (answer.status, answer.body["Error"]) == (400, "InvalidRequest")
+    assert not service.app.ctx.dispatcher.is_paused
+
+
+async def test_no_body_is_needed(service: Service) -> None:
+    """An act without a body has no reason but who did it."""
+    assert (await ask(service, "POST", "operator/pause", TOKEN)).status == 200
+
+
+async def test_cancel(service: Service) -> None:
+    """A waiting job leaves the line; any other answers 409 with its state."""
+    _, _, job_id = await service.submit(1)
+    answer = await act(service, f"jobs/{job_id}/cancel", "Ada", reason="he left")
+    assert (answer.status, answer.body["state"]) == (200, "cancelled")
+    assert last_event(service).reason == "Ada: he left"
+    answer = await act(service, f"jobs/{job_id}/cancel")
+    assert (answer.status, answer.body["Error"], answer.body["state"]) == (
+        409, "WrongState", "cancelled",
+    )  # fmt: skip
+    assert (await act(service, f"jobs/{'0' * 32}/cancel")).status == 404
+
+
+async def test_put_back(service: Service) -> None:
+    """An assigned job goes back to its own place, before those that came later."""
+    _, _, first = await service.submit(1)
+    _, _, second = await service.submit(2)
+    await register(service, CPEE_INSTANCE_UUID="i", CPEE_ACTIVITY="a1")
+    answer = await act(service, f"jobs/{first}/put-back", reason="glass broke")
+    assert (answer.body["state"], answer.body["position"]) == ("waiting", 1)
+    assert (await service.job(second))["position"] == 2
+    assert (await act(service, f"jobs/{first}/put-back")).status == 409
+
+
+async def test_move_to_the_front(service: Service) -> None:
+    """It is the next."""
+    await service.submit(1)
+    _, _, second = await service.submit(2)
+    answer = await act(service, f"jobs/{second}/first", reason="vip")
+    assert (answer.status, answer.body["position"]) == (200, 1)
+    assert (await register(service)).body["Job"]["data"] == 2
+
+
+async def test_workers_aside_back_and_dropped(service: Service) -> None:
+    """Aside: it gets nothing; back: it does again, at its place; dropped: it is forgotten."""
+    await register(service)
+    answer = await act(service, "workers/aside", "Ada", callback=CALLBACK, reason="smells burnt")
+    assert (answer.status, answer.body) == (200, {"callback": CALLBACK})
+    listed = (await ask(service, "GET", "operator/workers", TOKEN)).body["workers"]
+    assert listed[0]["callback"] == CALLBACK
+    assert listed[0]["aside"] == {"cause": "operator", "reason": "Ada: smells burnt"}
+    assert (await service.submit(1))[0] == 202
+    assert (await act(service, "workers/drop", callback=CALLBACK)).status == 200
+    assert last_event(service).kind == "worker.dropped"
+    for name in ("aside", "back", "drop"):
+        answer = await act(service, f"workers/{name}", callback=CALLBACK)
+        assert (answer.status, answer.body["Error"]) == (404, "UnknownWorker")
+        assert (await act(service, f"workers/{name}")).status == 400
+
+
+async def test_a_worker_comes_back(service: Service) -> None:
+    """Back: it is tried with the job that waited meanwhile."""
+    await register(service)
+    await act(service, "workers/aside", callback=CALLBACK)
+    await service.submit(1)
+    assert (await act(service, "workers/back", callback=CALLBACK)).status == 200
+    kinds = [event.kind.value for event in log_of(service)]
+    assert kinds.index("job.submitted") < kinds.index("worker.came_back")
+
+
+async def listed(service: Service, query: str = "") -> Any:
+    return (await ask(service, "GET", f"operator/jobs{query}", TOKEN)).body
+
+
+async def test_jobs_are_listed_page_by_page(service: Service) -> None:
+    """By ticket; ``next`` is where to go on; ``state`` is one of the five words."""
+    ids = [(await service.submit(n))[2] for n in range(5)]
+    await act(service, f"jobs/{ids[1]}/cancel", reason="x")
+    await register(service, CPEE_INSTANCE_UUID="i", CPEE_ACTIVITY="a1")
+    page = await listed(service, "?limit=2")
+    assert ([job["ticket"] for job in page["jobs"]], page["next"]) == ([1, 2], 2)
+    page = await listed(service, "?limit=3&after=2")
+    assert ([job["ticket"] for job in page["jobs"]], page["next"]) == ([3, 4, 5], 5)
+    assert await listed(service, "?after=5") == {"jobs": [], "next": None}
+    (assigned,) = (await listed(service, "?state=assigned"))["jobs"]
+    assert assigned == {
+        "id": ids[0],
+        "ticket": 1,
+        "state": "assigned",
+        "stage": assigned["stage"],
+        "submitted_at": assigned["submitted_at"],
+        "attempt": 1,
+        "reason": "",
+        "worker": CALLBACK,
+    }
+    (cancelled,) = (await listed(service, "?state=cancelled"))["jobs"]
+    assert (cancelled["ticket"], cancelled["reason"]) == (2, "x")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["?state=lost", "?after=x", "?after=-1", "?limit=1001", "?limit=0", "?after=" + "9" * 30],
+)
+async def test_a_listing_that_cannot_be_made(service: Service, query: str) -> None:
+    """400 with what is meant."""
+    answer = await ask(service, "GET", f"operator/jobs{query}", TOKEN)
+    assert (answer.status, answer.body["Error"]) == (400, "InvalidRequest")

@@ -1,0 +1,183 @@
+"""Tokens: which doors there are, what opens them, and that no route was forgotten."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.support.server import Service, running_service
+from tests.web.asking import CALLBACK, ask
+
+WORKER, SUBMIT, OPERATOR = "worker-token-1", "submit-token-1", "operator+token-1"
+OLD = {"worker": "worker-token-0", "submit": "submit-token-0", "operator": "operator-token-0"}
+
+DOORS = {
+    "submit": ["POST /submit-job"],
+    "worker": [
+        "POST /register-worker",
+        "POST /jobs/<job_id>/complete",
+        "POST /jobs/<job_id>/fail",
+        "POST /jobs/<job_id>/extend",
+    ],
+    "operator": [
+        "POST /operator/pause",
+        "POST /operator/resume",
+        "POST /operator/jobs/<job_id>/cancel",
+        "POST /operator/jobs/<job_id>/put-back",
+        "POST /operator/jobs/<job_id>/first",
+        "POST /operator/workers/aside",
+        "POST /operator/workers/back",
+        "POST /operator/workers/drop",
+        "GET /operator/jobs",
+        "GET /operator/workers",
+        "GET /operator/history/<ticket>",
+    ],
+}
+PUBLIC = [
+    "GET /",
+    "GET /public/config.json",
+    "GET /public/<path>",
+    "GET /health",
+    "GET /ready",
+    "GET /metrics",
+    "GET /menu",
+    "GET /qr.svg",
+    "GET /docs",
+    "GET /openapi.json",
+    "GET /asyncapi.json",
+    "GET /live",  # but for the monitor
+    "GET /state",  # but for the monitor
+    "GET /jobs/<job_id>",  # the id is the secret
+    "DELETE /jobs/<job_id>",
+    "HEAD /",
+    "HEAD /public/config.json",
+    "HEAD /public/<path>",
+    "HEAD /health",
+    "HEAD /ready",
+    "HEAD /docs",
+    "HEAD /openapi.json",
+    "HEAD /asyncapi.json",
+    "HEAD /metrics",
+    "HEAD /menu",
+    "HEAD /qr.svg",
+]
+"""What everybody may ask for; none of it holds a payload, a name or an id that was not shown."""
+
+BEHIND = [(door, route) for door, routes in DOORS.items() for route in routes]
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with running_service(
+        worker_tokens=(OLD["worker"], WORKER),
+        submit_tokens=(OLD["submit"], SUBMIT),
+        operator_tokens=(OLD["operator"], OPERATOR),
+    ) as service:
+        yield service
+
+
+def routes_of(service: Service) -> set[str]:
+    """Every route of the app, as ``METHOD /path``."""
+    return {
+        f"{method} /{re.sub(r':[a-z]+>', '>', route.path)}"
+        for route in service.app.router.routes
+        for method in route.methods
+    }
+
+
+async def call(service: Service, route: str, token: str | None = None, query: str = "") -> Any:
+    """The shortest request that this route understands."""
+    method, _, path = route.partition(" /")
+    path = path.replace("<job_id>", "0" * 32).replace("<ticket>", "1") + query
+    body = {"callback": CALLBACK} if "/workers/" in route else {}
+    options = {"json": body} if method == "POST" else {}
+    headers = {"CPEE-CALLBACK": CALLBACK}
+    return await ask(service, method, path, token, headers=headers, **options)
+
+
+async def test_no_route_was_forgotten(service: Service) -> None:
+    """Every route of the app is public by name, or behind a door by name."""
+    behind = {route for _, route in BEHIND}
+    assert routes_of(service) - set(PUBLIC) == behind
+
+
+@pytest.mark.parametrize(("door", "route"), BEHIND)
+async def test_without_its_token_a_route_refuses(service: Service, door: str, route: str) -> None:
+    """401 and nothing more, whether there is no token, a near miss, or the token of another."""
+    others = [tokens for name, tokens in zip(DOORS, (SUBMIT, WORKER, OPERATOR), strict=True)
+              if name != door]  # fmt: skip
+    own = {"submit": SUBMIT, "worker": WORKER, "operator": OPERATOR}[door]
+    answers = [
+        await call(service, route, token)
+        for token in (None, "", own[:-1], own + "x", own[:-1] + "2", "x" * 5000, *others)
+    ]
+    for answer in answers:
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"] == f'Bearer realm="{door}"'
+        assert answer.body["Error"] == "Unauthorized"
+    assert len({answer.raw for answer in answers}) == 1
+
+
+@pytest.mark.parametrize(("door", "route"), BEHIND)
+async def test_each_of_its_tokens_opens_a_route(service: Service, door: str, route: str) -> None:
+    """The new and the old one while they are rotated, in the header or in the query."""
+    own = {"submit": SUBMIT, "worker": WORKER, "operator": OPERATOR}[door]
+    for token in (own, OLD[door]):
+        assert (await call(service, route, token)).status != 401
+        assert (await call(service, route, query=f"?token={token}")).status != 401
+
+
+async def test_the_header_comes_before_the_query(service: Service) -> None:
+    """A wrong bearer token is not made good by the query; another scheme does not count."""
+    url = f"operator/jobs?token={OPERATOR}"
+    assert (await ask(service, "GET", url, "wrong")).status == 401
+    answer = await ask(service, "GET", url, headers={"Authorization": "Basic eDp5"})
+    assert answer.status == 200
+    answer = await ask(service, "GET", "operator/jobs", headers={"Authorization": OPERATOR})
+    assert answer.status == 401
+    answer = await ask(
+        service, "GET", "operator/jobs", headers={"Authorization": f"bearer  {OPERATOR}"}
+    )
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("route", ["POST /submit-job", "POST /operator/pause"])
+async def test_the_token_is_checked_before_anything_else(service: Service, route: str) -> None:
+    """Of a body that is neither JSON nor small, whoever has no token learns nothing."""
+    method, _, path = route.partition(" /")
+    answer = await ask(service, method, path, data=b"x" * (3 << 20))
+    assert answer.status == 401
+
+
+async def test_without_tokens_the_doors_stand_open_but_the_operators() -> None:
+    """Workers and submitters need none unless one is set; the operator always does."""
+    async with running_service() as service:
+        assert (await call(service, "POST /submit-job")).status == 202
+        assert (await call(service, "POST /register-worker")).status == 200
+        assert (await call(service, "POST /operator/pause")).status == 401
+        assert (await ask(service, "GET", "state?view=monitor")).status == 401
+
+
+async def test_the_monitor_needs_the_operators_token(service: Service) -> None:
+    """At the websocket, at /state and in the event stream; also from this very machine."""
+    for token, status in ((None, 401), (SUBMIT, 401), (OPERATOR, 200)):
+        assert (await ask(service, "GET", "state?view=monitor", token)).status == status
+    url = service.base_url.replace("http", "ws") + "live?view=monitor"
+    async with connect(url) as ws:
+        await ws.wait_closed()
+        assert ws.close_code == 4401
+    async with connect(f"{url}&token={OPERATOR}") as ws:
+        assert '"state"' in str(await ws.recv())
+
+
+async def test_whoever_has_the_id_has_the_job(service: Service) -> None:
+    """A job is read and cancelled by its id alone; another id is nobody's."""
+    submitted = await ask(service, "POST", "submit-job", SUBMIT, json=1)
+    location = submitted.headers["Location"]
+    assert (await ask(service, "GET", location)).body["state"] == "waiting"
+    assert (await ask(service, "GET", location[:-1] + "g")).status == 404
+    assert (await ask(service, "DELETE", location)).status == 204

@@ -1,0 +1,58 @@
+"""Answers are written quickly, and exactly as Sanic would write them."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sanic import HTTPResponse
+from sanic.headers import format_http1_response
+
+from sanic_dispatch.web.responses import Response
+
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=8)
+NAMES = st.sampled_from(("Location", "content-type", "A\r", "b\0"))
+
+
+@given(
+    st.lists(st.tuples(NAMES, TEXTS | st.integers())),
+    st.sampled_from((200, 202, 404, 503)),
+    st.booleans(),
+    st.booleans(),
+    TEXTS.map(lambda text: text.encode(errors="replace")),
+)
+@example([("Location", "jobs/1\r\nSet-Cookie: a=b")], 202, True, False, b"{}")
+@example([("Location", "\udcff")], 202, True, False, b"{}")
+@example([("Location", 7), ("Location", "ü")], 202, False, True, b"{}")
+def test_an_answer_in_one_piece_is_what_sanic_says(
+    headers: list[tuple[str, str | int]],
+    status: int,
+    keep_alive: bool,
+    head_only: bool,
+    body: bytes,
+) -> None:
+    """The same status, headers and body; what Sanic has to clean is left to Sanic."""
+    ours = Response(body, status, None, "application/json")
+    for name, value in headers:
+        ours.headers.add(name, value)
+    piece = ours.in_one_piece(keep_alive=keep_alive, head_only=head_only)
+    if any(not f"{name}{value}".isprintable() for name, value in headers):
+        assert piece is None
+    else:
+        assert piece is not None
+        head, body_said = by_sanic(ours, keep_alive=keep_alive), b"" if head_only else body
+        assert said(piece) == said(head + body_said)
+
+
+def by_sanic(answer: HTTPResponse, *, keep_alive: bool) -> bytes:
+    """As ``Http.http1_response_header`` writes it."""
+    assert answer.body is not None
+    answer.headers["content-length"] = len(answer.body)
+    answer.headers["connection"] = "keep-alive" if keep_alive else "close"
+    return format_http1_response(answer.status, answer.processed_headers)
+
+
+def said(answer: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """The status line, the headers and the body: among headers of one name the order counts."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *headers = head.split(b"\r\n")
+    return status, sorted(headers, key=lambda header: header.partition(b":")[0]), body
