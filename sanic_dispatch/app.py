@@ -31,7 +31,7 @@ from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability import log
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.histogram import CommitTally
-from sanic_dispatch.observability.history import Trail
+from sanic_dispatch.observability.history import JobHistory
 from sanic_dispatch.observability.metrics import (
     CountedCallbacks,
     Exposition,
@@ -185,7 +185,7 @@ def _run_services(app: Sanic[Any, Any], settings: Settings) -> None:
 async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[None]:
     """Everything below the web, open and running."""
     clock, guard, bus = app.ctx.clock, app.ctx.guard, EventBus()
-    app.ctx.trail = Trail(bus)
+    app.ctx.history = JobHistory(bus)
     tally = JobTally(bus)
     async with AsyncExitStack() as stack:
         app.ctx.hub = hub = Hub(

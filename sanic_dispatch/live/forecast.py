@@ -12,9 +12,9 @@ from sanic_dispatch.live.robots import Robots
 FRESH_S = 1.0
 """How long one look at the robots serves, as long as none of them began or ended anything."""
 
-CROWD = 20
 PER_ROBOT_S = 0.001
-"""With more busy robots than ``CROWD``, a look serves for so long per robot whatever they did."""
+"""For how long per busy robot a look serves whatever they did: so it takes a share of the time that
+does not grow with the robots. A look at 20 takes 50 µs, at each order 5 % of a cycle."""
 
 
 class Forecast:
@@ -67,7 +67,7 @@ class Forecast:
 
     def _load_at(self, now_s: float) -> Load:
         age_s, busy = now_s - self._looked_s, len(self._assigned)
-        fresh_s = FRESH_S if not self.has_changed else busy * PER_ROBOT_S * (busy > CROWD)
+        fresh_s = FRESH_S if not self.has_changed else busy * PER_ROBOT_S
         if not 0 <= age_s < fresh_s or self._load.robots != self._robots.present:
             elapsed = (now_s - order.since_s for order in self._assigned.values())
             self._load = self.estimator.load(self._robots.present, elapsed)

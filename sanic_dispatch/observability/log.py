@@ -104,23 +104,20 @@ def log_event(event: Event) -> None:
         log_events([event])
 
 
-def log_events(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """Write the lines of events together; return the fields of each, written or not.
+def log_events(events: Iterable[Event]) -> None:
+    """Write the lines of events together.
 
     As structlog does, but without a logger that is put together, one time for all, and without a
     look at fields that are sound: most lines come this way, in half of the instructions.
     """
-    now, lines, seen = _now(), [], []
+    now, lines = _now(), []
     for event in events:
-        fields = fields_of(event)
-        seen.append(fields)
         level = _LEVELS.get(event.kind, logging.INFO)
         if level >= _threshold:
             name = _NAMES[level]
-            line = {"timestamp": now, "level": name, "event": event.kind.value, **fields}
-            lines.append(_render(None, name, line))
+            head = {"timestamp": now, "level": name, "event": event.kind.value}
+            lines.append(_render(None, name, head | fields_of(event)))
     _stream.write(lines)
-    return seen
 
 
 def printable(text: str) -> str:
@@ -150,7 +147,10 @@ _QUERY_VALUE = re.compile(r"""([?&][^=&\s"']+=)[^&\s"'#]+""")
 
 
 def fields_of(event: Event) -> dict[str, Any]:
-    """What a line says of an event; nothing in it has to be escaped any more."""
+    """Return what the line of an event says besides time, level and kind.
+
+    Nothing in it has to be escaped any more.
+    """
     fields: dict[str, Any] = {}
     if event.job is not None:
         _note_job(fields, event, event.job)

@@ -12,7 +12,7 @@ import pytest
 
 from sanic_dispatch.cli.job_history import line_of
 from sanic_dispatch.config.settings import LogFormat, LogLevel, Mode
-from sanic_dispatch.observability.history import Trail
+from sanic_dispatch.observability.history import JobHistory
 from sanic_dispatch.observability.log import configure
 from sanic_dispatch.observability.request_id import REQUEST_ID, begin
 from sanic_dispatch.simulation import Engine
@@ -113,33 +113,33 @@ async def _has(log: io.StringIO, **values: object) -> bool:
 def test_the_oldest_steps_are_forgotten_first() -> None:
     """There is an end to what is kept; what is left is whole and in order."""
     story = Story()
-    trail = Trail(story.bus, most=10)
+    history = JobHistory(story.bus, most=10)
     story.register("r1")
     for _ in range(5):
         story.serve(1.0)
-    assert trail.of(1) == trail.of(2) == []
-    assert [step["event"] for step in trail.of(3)] == ["job.confirmed", "job.done"]
-    assert [step["event"] for step in trail.of(5)] == [
+    assert history.of(1) == history.of(2) == []
+    assert [step["event"] for step in history.of(3)] == ["job.confirmed", "job.done"]
+    assert [step["event"] for step in history.of(5)] == [
         "job.submitted", "job.assigned", "job.confirmed", "job.done",
     ]  # fmt: skip
-    assert sum(len(trail.of(ticket)) for ticket in range(6)) == 10
-    assert len(trail._steps) == 10
+    assert sum(len(history.of(ticket)) for ticket in range(6)) == 10
+    assert len(history._events) == 10
 
 
 async def test_who_asks_hears_also_of_what_has_just_happened() -> None:
     """Also in the turn of the loop in which it did, before the lines are written."""
     story = Story()
-    trail = Trail(story.bus)
+    history = JobHistory(story.bus)
     story.submit()
-    assert [step["event"] for step in trail.of(1)] == ["job.submitted"]
+    assert [step["event"] for step in history.of(1)] == ["job.submitted"]
 
 
 def test_no_payload_is_kept() -> None:
     """What is kept of a job is what the log may have."""
     story = Story()
-    trail = Trail(story.bus)
+    history = JobHistory(story.bus)
     story.submit({"name": "Eve"})
-    assert "Eve" not in str(trail.of(1))
+    assert "Eve" not in str(history.of(1))
 
 
 async def test_the_server_tells_what_the_log_says(log: io.StringIO, service: Service) -> None:

@@ -12,7 +12,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidRequest, UnknownJob
-from sanic_dispatch.observability.history import Trail
+from sanic_dispatch.observability.history import JobHistory
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.context import queries_of
 from sanic_dispatch.web.openapi.operation import READING, Answer, Parameter, describe, in_json
@@ -83,7 +83,7 @@ async def list_jobs(request: Request) -> HTTPResponse:
 async def history(request: Request, ticket: int) -> HTTPResponse:
     """What happened to the job of that ticket, step by step."""
     auth.check(request, auth.OPERATOR)
-    steps = cast(Trail, request.app.ctx.trail).of(ticket)
+    steps = cast(JobHistory, request.app.ctx.history).of(ticket)
     job = await queries_of(request).of_ticket(ticket)
     if job is None and not steps:
         raise UnknownJob

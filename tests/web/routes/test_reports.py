@@ -302,7 +302,7 @@ async def told(service: Service, job_id: str) -> list[tuple[str, str]]:
     """What happened to a job, and why, in the log; once everything that was begun is done."""
     await service.app.ctx.dispatcher.batches.idle()
     ticket = (await service.job(job_id))["ticket"]
-    lines = service.app.ctx.trail.of(ticket)
+    lines = service.app.ctx.history.of(ticket)
     return [(line["event"], line.get("reason", "")) for line in lines]
 
 
