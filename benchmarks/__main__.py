@@ -13,11 +13,13 @@ from typing import Any
 import click
 import uvloop
 
-from benchmarks import document, goals, machine, soak
+from benchmarks.drive import machine
+from benchmarks.drive.plan import FULL, QUICK
+from benchmarks.drive.servers import ours
+from benchmarks.measure import soak
 from benchmarks.measurements import MEASUREMENTS, runner
-from benchmarks.plan import FULL, QUICK
-from benchmarks.report import Report
-from benchmarks.servers import ours
+from benchmarks.report import document, goals
+from benchmarks.report.tables import Report
 from sanic_dispatch.config.settings import Mode
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"

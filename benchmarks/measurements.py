@@ -7,7 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from benchmarks import (
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.servers import ORIGINAL_MODES, Side, bare_sanic, original, ours, running
+from benchmarks.measure import (
     crowd,
     cycles,
     depth,
@@ -24,9 +26,7 @@ from benchmarks import (
     sharing,
     storage,
 )
-from benchmarks.plan import Plan
-from benchmarks.report import Report
-from benchmarks.servers import ORIGINAL_MODES, Side, bare_sanic, original, ours, running
+from benchmarks.report.tables import Report
 from sanic_dispatch.config.settings import Mode
 
 Measure = Callable[[Plan, Sequence[Side]], Awaitable[Report]]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.core import STEPS
+from benchmarks.measure.core_steps import STEPS
 
 
 @pytest.mark.parametrize("name", STEPS)

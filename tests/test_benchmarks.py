@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import document, goals, instructions, sharing
-from benchmarks.figures import Figure, ratio, share
-from benchmarks.load import size_of_first
-from benchmarks.plan import QUICK
-from benchmarks.report import Report, Table
+from benchmarks.drive.load import size_of_first
+from benchmarks.drive.plan import QUICK
+from benchmarks.measure import instructions, sharing
+from benchmarks.report import document, goals
+from benchmarks.report.figures import Figure, ratio, share
+from benchmarks.report.tables import Report, Table
 from tests.support.redis import program
 from tests.support.server import ROOT, running_service
 
@@ -136,7 +137,11 @@ def test_a_table_is_written_between_its_markers(tmp_path: Path) -> None:
 async def test_one_order_seldom_changes_the_module() -> None:
     """From the request to the last frame: what a reader has to follow, and the processor too."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.module_changes", cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "benchmarks.measure.module_changes",
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
     )
     said, _ = await process.communicate()
     assert process.returncode == 0

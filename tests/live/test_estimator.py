@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.eta import Bar, Scenario, scenarios, share
+from benchmarks.measure.eta import Bar, Scenario, scenarios, share
 from sanic_dispatch.core.job import Way
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.estimator import (

@@ -14,9 +14,9 @@ from enum import Enum, auto
 from itertools import repeat
 from typing import cast
 
-from benchmarks import wire
-from benchmarks.load import Connection, connect, size_of_first, status_of
-from benchmarks.servers import Server
+from benchmarks.drive import wire
+from benchmarks.drive.load import Connection, connect, size_of_first, status_of
+from benchmarks.drive.servers import Server
 
 Took = Callable[[int, float], None]
 """Told of each order that a robot got: its number, and when (``time.perf_counter``)."""

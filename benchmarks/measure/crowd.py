@@ -11,14 +11,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from benchmarks import machine, wire
-from benchmarks.figures import Figure, share
-from benchmarks.latency import CONNECTIONS
-from benchmarks.load import OpenLoop, Pool
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.servers import Server, Side, all_started
-from benchmarks.subscribers import subscribers_apart
+from benchmarks.drive import machine, wire
+from benchmarks.drive.load import OpenLoop, Pool
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.servers import Server, Side, all_started
+from benchmarks.drive.subscribers import subscribers_apart
+from benchmarks.measure.latency import CONNECTIONS
+from benchmarks.report.figures import Figure, share
+from benchmarks.report.tables import Report, Table
 from sanic_dispatch.server.sockets import allow_open_files
 
 SECONDS_MORE = 5

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from benchmarks.servers import Server
+from benchmarks.drive.servers import Server
 
 NEAR_S = 0.002
 """How long before its time a request is no longer left to the loop's timers, which know only

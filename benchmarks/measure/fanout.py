@@ -25,11 +25,11 @@ from sanic.server.websockets.impl import WebsocketImplProtocol
 from websockets import broadcast
 from websockets.asyncio.server import ServerConnection, serve
 
-from benchmarks import machine
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.servers import Side
-from benchmarks.subscribers import HANDSHAKE
+from benchmarks.drive import machine
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.servers import Side
+from benchmarks.drive.subscribers import HANDSHAKE
+from benchmarks.report.tables import Report, Table
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.core.events import Event, Kind
 from sanic_dispatch.core.job import Job

@@ -15,16 +15,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-from benchmarks import redis_server
-from benchmarks.cycles import AT_A_TIME, Circle
-from benchmarks.figures import Figure, ratio
-from benchmarks.load import Pool
-from benchmarks.plan import Plan
-from benchmarks.redis_server import RedisServer
-from benchmarks.report import Report, Table
-from benchmarks.robots import robots
-from benchmarks.servers import Side, all_started, ours
-from benchmarks.take_over import take_over_s
+from benchmarks.drive import redis_server
+from benchmarks.drive.load import Pool
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.redis_server import RedisServer
+from benchmarks.drive.robots import robots
+from benchmarks.drive.servers import Side, all_started, ours
+from benchmarks.measure.cycles import AT_A_TIME, Circle
+from benchmarks.measure.take_over import take_over_s
+from benchmarks.report.figures import Figure, ratio
+from benchmarks.report.tables import Report, Table
 from sanic_dispatch.config.settings import Mode
 
 COUNTS = (1, 2)

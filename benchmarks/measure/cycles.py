@@ -14,14 +14,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from benchmarks import wire
-from benchmarks.depth import costs
-from benchmarks.figures import Figure, ratio
-from benchmarks.load import Pool
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.robots import robots
-from benchmarks.servers import Server, Side, all_started
+from benchmarks.drive import wire
+from benchmarks.drive.load import Pool
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.robots import robots
+from benchmarks.drive.servers import Server, Side, all_started
+from benchmarks.measure.depth import costs
+from benchmarks.report.figures import Figure, ratio
+from benchmarks.report.tables import Report, Table
 
 ROBOTS = 20
 AT_A_TIME = 32

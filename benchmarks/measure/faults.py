@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks import wire
-from benchmarks.figures import share
-from benchmarks.load import OpenLoop, Pool, status_of
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.robots import SLOW_S, Manner, robots
-from benchmarks.servers import Side, started
+from benchmarks.drive import wire
+from benchmarks.drive.load import OpenLoop, Pool, status_of
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.robots import SLOW_S, Manner, robots
+from benchmarks.drive.servers import Side, started
+from benchmarks.report.figures import share
+from benchmarks.report.tables import Report, Table
 
 ROBOTS = 40
 SLOW, DEAD = 0.20, 0.05

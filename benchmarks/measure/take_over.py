@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-from benchmarks import redis_server, wire
-from benchmarks.load import ask, connect
-from benchmarks.servers import TOKEN, Server, all_started, ours, started
+from benchmarks.drive import redis_server, wire
+from benchmarks.drive.load import ask, connect
+from benchmarks.drive.servers import TOKEN, Server, all_started, ours, started
 from sanic_dispatch.config.settings import Mode
 
 LOOK_S = 0.02

@@ -12,7 +12,7 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.servers import Server
+from benchmarks.drive.servers import Server
 
 HANDSHAKE = (
     "GET /{path} HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

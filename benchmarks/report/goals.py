@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from benchmarks.report import Report, Table
+from benchmarks.report.tables import Report, Table
 
 FLOOR = "bare Sanic"
 OLD, OLDEST = "original, CachedJsonFile", "original, InMemory"

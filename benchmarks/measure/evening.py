@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
-from benchmarks import wire
-from benchmarks.figures import share
-from benchmarks.load import ask, connect, status_of
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.robots import robots
-from benchmarks.servers import TOKEN, Server, Side, started
-from benchmarks.subscribers import Subscriber, subscribers
+from benchmarks.drive import wire
+from benchmarks.drive.load import ask, connect, status_of
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.robots import robots
+from benchmarks.drive.servers import TOKEN, Server, Side, started
+from benchmarks.drive.subscribers import Subscriber, subscribers
+from benchmarks.report.figures import share
+from benchmarks.report.tables import Report, Table
 
 ROBOTS = 5
 SERVICE_S = 0.2

@@ -22,11 +22,11 @@ from typing import NamedTuple
 
 import uvloop
 
-from benchmarks import machine
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.servers import ROOT, Side, folder_of_its_own, waiting
-from benchmarks.wire import DATA
+from benchmarks.drive import machine
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.servers import ROOT, Side, folder_of_its_own, waiting
+from benchmarks.drive.wire import DATA
+from benchmarks.report.tables import Report, Table
 from sanic_dispatch.callbacks import Callbacks, Guard
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Mode, Settings
@@ -104,7 +104,13 @@ async def one_round(dispatcher: Dispatcher) -> float:
 
 def start(mode: Mode, folder: Path) -> Start:
     """Open the queue in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.storage", mode.value, str(folder.absolute())]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.measure.storage",
+        mode.value,
+        str(folder.absolute()),
+    ]
     said = subprocess.run(
         command, check=True, capture_output=True, text=True, cwd=ROOT
     ).stdout.split()

@@ -1,6 +1,6 @@
 """How often the way of one order leads from one module to another.
 
-    python -m benchmarks.module_changes
+    python -m benchmarks.measure.module_changes
 
 A change of module is a call into another file of the package than the call before it, on the same
 thread. The order goes to a worker that waits, in the mode CachedJsonFile, while a board is open;
@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 import uvloop
 
 import sanic_dispatch
-from benchmarks import wire
-from benchmarks.load import ask, connect, status_of
-from benchmarks.plan import FULL, Plan
-from benchmarks.report import Report, Table
-from benchmarks.robots import robots
-from benchmarks.servers import Server, Side, folder_of_its_own, running
-from benchmarks.subscribers import subscribers
+from benchmarks.drive import wire
+from benchmarks.drive.load import ask, connect, status_of
+from benchmarks.drive.plan import FULL, Plan
+from benchmarks.drive.robots import robots
+from benchmarks.drive.servers import Server, Side, folder_of_its_own, running
+from benchmarks.drive.subscribers import subscribers
+from benchmarks.report.tables import Report, Table
 from sanic_dispatch.app import create_app
 from sanic_dispatch.config.settings import LogFormat, Mode, Settings
 from sanic_dispatch.observability import log

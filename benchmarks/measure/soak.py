@@ -8,13 +8,13 @@ import asyncio
 from collections.abc import Callable
 from statistics import mean
 
-from benchmarks.figures import share
-from benchmarks.latency import ROBOTS, Bar, Taken
-from benchmarks.load import Pool
-from benchmarks.report import Report, Table
-from benchmarks.robots import robots
-from benchmarks.servers import Server, Side, started
-from benchmarks.subscribers import Subscriber, subscribers
+from benchmarks.drive.load import Pool
+from benchmarks.drive.robots import robots
+from benchmarks.drive.servers import Server, Side, started
+from benchmarks.drive.subscribers import Subscriber, subscribers
+from benchmarks.measure.latency import ROBOTS, Bar, Taken
+from benchmarks.report.figures import share
+from benchmarks.report.tables import Report, Table
 
 PER_S = 50.0
 CROWD = 500

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from benchmarks.report import Report, Table
+from benchmarks.report.tables import Report, Table
 
 
 def about_the_machine(facts: Mapping[str, str]) -> Report:

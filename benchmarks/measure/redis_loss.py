@@ -1,4 +1,4 @@
-"""What a kill -9 of Redis loses, by appendfsync: python -m benchmarks.redis_loss
+"""What a kill -9 of Redis loses, by appendfsync: python -m benchmarks.measure.redis_loss
 
 Each time jobs are stored one after the other until Redis is killed; then it is started again, and
 what was acknowledged is compared with what is there. A kill is no power loss: what the operating

@@ -18,8 +18,8 @@ from tempfile import mkdtemp
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from benchmarks import machine
-from benchmarks.wire import DATA
+from benchmarks.drive import machine
+from benchmarks.drive.wire import DATA
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Fact
@@ -27,7 +27,7 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.storage.export_format import Content
 from sanic_dispatch.storage.transfer import write_folder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TOKEN = "operator-of-the-benchmarks"
 MOST_JOBS = 10_000_000
 START_S = 300.0
@@ -154,7 +154,7 @@ def bare_sanic() -> Side:
     """The floor: a handler that reads the JSON and answers."""
     return Side(
         "bare Sanic",
-        lambda _, port: [sys.executable, "-m", "benchmarks.floors", str(port)],
+        lambda _, port: [sys.executable, "-m", "benchmarks.measure.floors", str(port)],
         is_floor=True,
     )
 

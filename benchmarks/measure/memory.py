@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from benchmarks import wire
-from benchmarks.depth import CLIENTS
-from benchmarks.load import clients
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.servers import Server, Side, started
-from benchmarks.subscribers import subscribers
+from benchmarks.drive import wire
+from benchmarks.drive.load import clients
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.servers import Server, Side, started
+from benchmarks.drive.subscribers import subscribers
+from benchmarks.measure.depth import CLIENTS
+from benchmarks.report.tables import Report, Table
 
 WARM_UP = 200
 SETTLE_S = 0.5

@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from benchmarks import wire
-from benchmarks.figures import Figure, ratio, share
-from benchmarks.load import OpenLoop, Pool
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.robots import Robots, robots
-from benchmarks.servers import Server, Side, all_started
+from benchmarks.drive import wire
+from benchmarks.drive.load import OpenLoop, Pool
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.robots import Robots, robots
+from benchmarks.drive.servers import Server, Side, all_started
+from benchmarks.report.figures import Figure, ratio, share
+from benchmarks.report.tables import Report, Table
 
 ROBOTS = 20
 CONNECTIONS = 16

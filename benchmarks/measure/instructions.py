@@ -17,11 +17,19 @@ from pathlib import Path
 
 import click
 
-from benchmarks import wire
-from benchmarks.load import clients
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.servers import COMPILED, ROOT, Server, Side, folder_of_its_own, free_port, listening
+from benchmarks.drive import wire
+from benchmarks.drive.load import clients
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.servers import (
+    COMPILED,
+    ROOT,
+    Server,
+    Side,
+    folder_of_its_own,
+    free_port,
+    listening,
+)
+from benchmarks.report.tables import Report, Table
 
 FEW, MANY = 100, 600
 CLIENTS = 16
@@ -92,7 +100,7 @@ def where_they_go(what: str, requests: Requests, parts: dict[str, float], whole:
 async def of_the_steps() -> dict[str, float]:
     """Instructions of one, by name."""
     with folder_of_its_own() as folder:
-        command = [sys.executable, "-m", "benchmarks.core", str(FEW), str(MANY)]
+        command = [sys.executable, "-m", "benchmarks.measure.core_steps", str(FEW), str(MANY)]
         said, _ = await asyncio.to_thread(_watched(command, folder).communicate)
         lines = [line.split("\t") for line in said.decode().splitlines()]
         return {

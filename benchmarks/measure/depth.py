@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from benchmarks import wire
-from benchmarks.figures import Figure, ratio, share
-from benchmarks.load import Clients, Round, clients
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.servers import Server, Side, all_started
+from benchmarks.drive import wire
+from benchmarks.drive.load import Clients, Round, clients
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.servers import Server, Side, all_started
+from benchmarks.report.figures import Figure, ratio, share
+from benchmarks.report.tables import Report, Table
 
 CLIENTS = 64
 ROBOTS = 64

@@ -1,6 +1,6 @@
 """The core's own steps, one by one: what a request is made of once HTTP and the disk are left out.
 
-    python -m benchmarks.core TIMES...
+    python -m benchmarks.measure.core_steps TIMES...
 
 does each of them so many times, and again so many, in a process of its own, and says which: for
 counting instructions. ``benchmarks/test_core.py`` takes the time of each with pytest-benchmark.
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from itertools import count
 
-from benchmarks.wire import DATA
+from benchmarks.drive.wire import DATA
 from sanic_dispatch import strict_json
 from sanic_dispatch.config.settings import LogFormat
 from sanic_dispatch.core import commands as c

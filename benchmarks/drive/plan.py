@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.servers import Side
+from benchmarks.drive.servers import Side
 
 MOST_OF = {
     "JsonFile": 1_000,

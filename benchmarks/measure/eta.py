@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from itertools import count, product
 from statistics import median
 
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.servers import Side
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.servers import Side
+from benchmarks.report.tables import Report, Table
 from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.events import Event, Kind, Note
 from sanic_dispatch.core.job import Job, Way

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.figures import Figure
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.servers import Side, folder_of_its_own
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.servers import Side, folder_of_its_own
+from benchmarks.report.figures import Figure
+from benchmarks.report.tables import Report, Table
 
 BLOCK = b"x" * 4096
 

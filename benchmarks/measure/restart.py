@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from benchmarks import wire
-from benchmarks.figures import Figure
-from benchmarks.load import ask, connect, status_of
-from benchmarks.plan import Plan
-from benchmarks.report import Report, Table
-from benchmarks.servers import Side, folder_of_its_own, launched, listening
+from benchmarks.drive import wire
+from benchmarks.drive.load import ask, connect, status_of
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.servers import Side, folder_of_its_own, launched, listening
+from benchmarks.report.figures import Figure
+from benchmarks.report.tables import Report, Table
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:

@@ -1,6 +1,6 @@
 """The floors: what the parts cost by themselves, when nothing is done with them.
 
-    python -m benchmarks.floors PORT
+    python -m benchmarks.measure.floors PORT
 
 A bare Sanic app: ``/submit-job`` reads the JSON and answers; ``/put-job`` does so after a bare
 aiohttp PUT of it to the URL in the query.

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks import machine
-from benchmarks.redis_loss import started
-from benchmarks.servers import folder_of_its_own, free_port
+from benchmarks.drive import machine
+from benchmarks.drive.servers import folder_of_its_own, free_port
+from benchmarks.measure.redis_loss import started
 
 APPEND, SYNC = "yes", "always"
 """As in compose.yaml: what was acknowledged is on the disk."""

@@ -1,0 +1,1 @@
+"""What drives a measurement: servers, load, robots, and the machine."""
