@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sanic_dispatch.core.evidence import Look
+from sanic_dispatch.core.evidence import ProbeResult
 from sanic_dispatch.core.job import Hold, Job
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.tables import Tables
@@ -19,7 +19,7 @@ from sanic_dispatch.core.worker import Aside, Worker
 
 
 class Submit(NamedTuple):
-    """Take in a job; where ``is_repeatable``, one of that id and data may be there already."""
+    """Enqueue a job; ``is_repeatable``: its id comes from an idempotency key, so it may exist."""
 
     job_id: str
     data: bytes
@@ -28,7 +28,7 @@ class Submit(NamedTuple):
 
 
 class Register(NamedTuple):
-    """Take in a worker that asks for a job; ``lost``: its last answer never arrived."""
+    """Give a worker a job, or enqueue it; ``lost``: the last answer to it got lost."""
 
     worker: Worker
     lost: bool = False
@@ -36,7 +36,7 @@ class Register(NamedTuple):
 
 
 class Complete(NamedTuple):
-    """The holder has done the work; ``result`` is JSON, already checked."""
+    """Report that the holder has done the job; ``result`` is checked JSON."""
 
     job_id: str
     proof: Proof
@@ -45,7 +45,7 @@ class Complete(NamedTuple):
 
 
 class Fail(NamedTuple):
-    """The holder cannot do the work; with ``retry`` another worker may try."""
+    """Report that the holder cannot do the job; with ``retry`` another worker may try."""
 
     job_id: str
     proof: Proof
@@ -55,7 +55,7 @@ class Fail(NamedTuple):
 
 
 class Extend(NamedTuple):
-    """The holder is still at it."""
+    """Begin the lease anew: the holder is still working."""
 
     job_id: str
     proof: Proof
@@ -63,7 +63,7 @@ class Extend(NamedTuple):
 
 
 class NoteRefusedReport(NamedTuple):
-    """A report on a job was refused, for that reason."""
+    """Note that a report on a job was refused, and why."""
 
     job_id: str
     proof: Proof
@@ -72,14 +72,14 @@ class NoteRefusedReport(NamedTuple):
 
 
 class LookUp(NamedTuple):
-    """Ask for a job and its position."""
+    """Ask for a job and its position in the queue."""
 
     job_id: str
     request: str = ""
 
 
 class Read(NamedTuple):
-    """Ask for what ``read`` finds in the tables, which it must not change."""
+    """Ask for what the function ``read`` returns for the tables; it must not change them."""
 
     read: Callable[[Tables], Any]
     request: str = ""
@@ -89,7 +89,7 @@ class Read(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Take a waiting job out of the line."""
+    """Cancel a waiting job."""
 
     job_id: str
     why: str = ""
@@ -107,7 +107,7 @@ class PutBack(NamedTuple):
 
 
 class MoveToFront(NamedTuple):
-    """Let a waiting job be the next."""
+    """Move a waiting job to the head of the queue."""
 
     job_id: str
     why: str = ""
@@ -116,7 +116,7 @@ class MoveToFront(NamedTuple):
 
 
 class SetAside(NamedTuple):
-    """Give a waiting worker nothing, also with its next callbacks."""
+    """Give a worker no jobs, whatever callback it registers with, until it is brought back."""
 
     worker_id: str
     reason: str = ""
@@ -140,7 +140,7 @@ class DropWorker(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Hand out nothing more, or go on."""
+    """Stop handing out jobs, or resume."""
 
     paused: bool
     reason: str = ""
@@ -198,10 +198,11 @@ class AnswerLost(NamedTuple):
 
 
 class LookAtWorker(NamedTuple):
-    """Look whether a worker that was set aside can be used again.
+    """Check whether a worker that was set aside can be used again.
 
-    ``looks`` were made before; ``since_s`` is monotonic. One that ``is_extra`` comes between two
-    others, since the worker is needed, and no other one follows it.
+    ``looks`` counts the checks before this one, ``since_s`` is when it was set aside (monotonic
+    seconds). An ``is_extra`` check comes between two scheduled ones, because the worker is needed,
+    and schedules no next one.
     """
 
     worker_id: str
@@ -213,9 +214,9 @@ class LookAtWorker(NamedTuple):
 
 
 class LookForWorkers(NamedTuple):
-    """Look which workers that were set aside are to be looked at sooner, since they are needed.
+    """Check workers set aside ahead of schedule, because jobs wait and no worker is free.
 
-    ``number`` counts how often they have come to be needed.
+    ``number`` counts the times that this has begun.
     """
 
     number: int
@@ -223,11 +224,11 @@ class LookForWorkers(NamedTuple):
 
 
 class LookAtJob(NamedTuple):
-    """Look after a job that is held: its lease, its doubt, its use, its instance.
+    """Check on a held job: its lease, its doubt, its use, its instance.
 
-    ``looks`` were made before. Monotonic are ``since_s``, when it came to be held so, ``leased_s``,
-    when its lease began, and ``first_look_s``, when its doubt was looked into first. ``is_used``
-    once it is known that the worker has used its callback up.
+    ``looks`` counts the checks before this one. Monotonic seconds: ``since_s`` when this hold
+    began, ``leased_s`` when its lease began, ``first_look_s`` when its doubt was first looked into.
+    ``is_used``: the worker is known to have used its callback up.
     """
 
     job_id: str
@@ -241,7 +242,10 @@ class LookAtJob(NamedTuple):
 
 
 class WorkerProbed(NamedTuple):
-    """Whether the callback still waits (None: unclear), and the engine's word for the instance."""
+    """The result of probing a worker set aside: its callback, and its instance's state.
+
+    None where unclear; the state is the engine's own word.
+    """
 
     look: LookAtWorker
     is_pending: bool | None
@@ -250,7 +254,7 @@ class WorkerProbed(NamedTuple):
 
 
 class StaleProbed(NamedTuple):
-    """Whether an older callback of a key that has come back still waits (None: unclear)."""
+    """The result of probing an older callback of a worker that registered anew; None: unclear."""
 
     worker_id: str
     is_pending: bool | None
@@ -258,14 +262,14 @@ class StaleProbed(NamedTuple):
 
 
 class HoldProbed(NamedTuple):
-    """What was found at the callback and the instance of a job's holder.
+    """The result of probing the callback and the instance of a job's holder.
 
-    Where ``is_timed`` the next look follows by a timer.
+    ``is_timed``: a scheduled check, after which the next one is scheduled.
     """
 
     look: LookAtJob
     is_timed: bool
-    found: Look
+    found: ProbeResult
     request: str = ""
 
 
@@ -273,20 +277,20 @@ class HoldProbed(NamedTuple):
 
 
 class Recover(NamedTuple):
-    """Take up what the last run left; ``new_secret`` (hex) is for a topic that has none."""
+    """Recover what the last run left; ``new_secret`` (hex) becomes the secret of a new topic."""
 
     new_secret: str
     request: str = ""
 
 
 class Close(NamedTuple):
-    """Pair nothing more: the service stops."""
+    """Assign no more jobs: the service is stopping."""
 
     request: str = ""
 
 
 class ReplaceJobs(NamedTuple):
-    """The file of waiting jobs was edited from outside: ``jobs`` is what it has now, in order."""
+    """Take over an edited file of jobs: ``jobs`` is what it holds now, in order."""
 
     jobs: Sequence[Job]
     at_s: float
@@ -294,7 +298,7 @@ class ReplaceJobs(NamedTuple):
 
 
 class ReplaceWorkers(NamedTuple):
-    """The file of workers was edited from outside: ``workers`` is what it has now, in order."""
+    """Take over an edited file of workers: ``workers`` is what it holds now, in order."""
 
     workers: Sequence[Worker]
     at_s: float

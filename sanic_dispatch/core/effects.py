@@ -10,7 +10,7 @@ from sanic_dispatch.core.worker import Worker
 
 
 class PutJob(NamedTuple):
-    """PUT a job to the callback that holds it; where ``is_probed``, ask first if it still waits."""
+    """PUT a job to its holder's callback; ``is_probed``: first ask whether it is still pending."""
 
     job: Job
     receipt: str
@@ -19,7 +19,7 @@ class PutJob(NamedTuple):
 
 
 class ProbeWorker(NamedTuple):
-    """Ask whether a worker that was set aside waits, and for the state of its instance."""
+    """Probe a worker set aside: is its callback pending, and what is its instance's state?"""
 
     look: LookAtWorker
     worker: Worker
@@ -27,17 +27,17 @@ class ProbeWorker(NamedTuple):
 
 
 class ProbeStale(NamedTuple):
-    """Ask whether an older callback of a key that has come back still waits."""
+    """Probe an older callback of a worker that has registered anew."""
 
     callback_url: str
     request: str
 
 
 class ProbeHold(NamedTuple):
-    """Ask for the instance of a job's holder, whether its callback still waits, and once more.
+    """Probe a job's holder: its instance's state, its callback, and the state once more.
 
-    Of a worker without a key nothing but its instance can be asked. Without ``asks_callback`` the
-    callback is asked only where the instance has ended.
+    A worker without a key has no callback that can be probed. Without ``asks_callback`` the
+    callback is probed only if the instance has ended.
     """
 
     look: LookAtJob
@@ -47,7 +47,7 @@ class ProbeHold(NamedTuple):
 
 
 class StartTimer(NamedTuple):
-    """Give this command after so many seconds; where ``is_spread``, a fifth more or less."""
+    """Apply a command after ``after_s`` seconds; ``is_spread``: with up to 20 % of jitter."""
 
     command: Command
     after_s: float

@@ -10,7 +10,7 @@ from sanic_dispatch.core.worker import Worker
 
 
 class Kind(StrEnum):
-    """Every event there is, by the noun that it changed."""
+    """The kinds of events; the part before the dot is the record that changed."""
 
     JOB_SUBMITTED = "job.submitted"
     JOB_ASSIGNED = "job.assigned"
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 class Note(NamedTuple):
-    """What a change is to be called, when it was made (Unix seconds), and why."""
+    """The part of an event that a transition decides: its kind, time (Unix seconds) and reason."""
 
     kind: Kind
     at_s: float
@@ -43,10 +43,10 @@ class Note(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One thing that happened, with the record as it was right after it.
+    """A change of the topic, with the record as it was right after it.
 
-    ``number`` counts up by one, over all events of the topic; ``at_s`` is Unix seconds; ``request``
-    is the id of the request that began it, empty where a timer did.
+    ``number`` counts the topic's events without gaps; ``at_s`` is Unix seconds; ``request`` is the
+    id of the request that caused it, empty if a timer did.
     """
 
     number: int

@@ -1,7 +1,6 @@
-"""What a look at a callback and its process instance proves, as pure functions.
+"""What probing a callback and its process instance proves, as pure functions.
 
-lifecycle says what becomes of a job once it is known what happened to it; here it is found out what
-happened. Nothing here waits, writes or calls anybody.
+Here is decided what has happened to a job; lifecycle decides what becomes of it then.
 """
 
 from __future__ import annotations
@@ -37,15 +36,16 @@ Then it gets that job again, unless its engine is away: one that answers can say
 
 UNPROBED_S = 4.0
 PROBES_PER_S = 20
-"""For how long a worker set aside that is needed is not probed, and how many probes there are then
-at most. Who is to be probed is found out once a second, so that makes five."""
+"""How long a needed worker set aside goes unprobed, and the most probes in a second.
+
+Whom to probe is decided once a second: with these four seconds that makes five at most."""
 
 
 A_MOMENT_S = 0.01
-"""The shortest wait for a time that is nearly over: a rest of 1e-15 s moves no clock on."""
+"""The shortest timer: adding a rest of 1e-15 s would not move a clock on."""
 
 
-class Look(NamedTuple):
+class ProbeResult(NamedTuple):
     """The result of probing a callback, with the state of its instance before and after that.
 
     None stands for what nobody can tell.
@@ -59,8 +59,8 @@ class Look(NamedTuple):
     def is_used_up(self) -> bool:
         """Whether the callback was used up.
 
-        While an instance is stopped its callbacks do not wait, and that says nothing of them: so
-        it must have run all the time.
+        A stopped instance answers 404 for callbacks that it has not used, so the instance must have
+        been running before and after the probe.
         """
         return self.pending is False and self.before == "running" == self.after
 
@@ -71,7 +71,7 @@ class Look(NamedTuple):
 
 
 class Finding(Enum):
-    """What probing a worker says of its job, and what to do next."""
+    """What a probe proves about a job, and what to do next."""
 
     WAIT = "nothing yet: look again later"
     USED = "the worker has the job"
@@ -81,7 +81,7 @@ class Finding(Enum):
 
 
 def state_of_ours(word: str | None, registered: str, there: str | None) -> str | None:
-    """The state of the instance that registered: ``gone`` if another one has its number now.
+    """Return the state of the instance that registered: ``gone`` if another one has its number now.
 
     ``word`` is the engine's for the instance at that address, ``registered`` the UUID that came
     with the registration, ``there`` the UUID at that address now, which was asked for after the
@@ -96,29 +96,35 @@ def state_of_ours(word: str | None, registered: str, there: str | None) -> str |
 
 
 def is_same(before: Hold | None, now: Hold | None) -> bool:
-    """Whether nothing has happened between the two but that a report was refused."""
+    """Whether two holds are the same but for a refused report."""
     if before is None or now is None:
         return before is now
     return before[:-1] == now[:-1]  # all but the refused report: 2 µs less than _replace
 
 
 def is_to_be_checked(hold: Hold) -> bool:
-    """Whether a 2xx has to prove true: the callback of a worker with a key must be used up."""
+    """Whether a hold needs a check that the worker, which has a key, has used its callback up."""
     is_taken = hold.stage is Stage.CONFIRMED and hold.way is Way.PUT
     return is_taken and hold.worker.key is not None
 
 
-def after_taking(look: Look) -> Finding:
-    """What a look at a worker says that took a job ``Policy.unconsumed_after_s`` ago."""
+def after_taking(look: ProbeResult) -> Finding:
+    """Decide whether a worker uses the job that it took ``Policy.unconsumed_after_s`` ago."""
     if look.pending and look.before == "running":
         return Finding.UNUSED
     return Finding.USED if look.is_used_up else Finding.WAIT
 
 
 def in_doubt(
-    hold: Hold, look: Look, *, came_back: bool, held_s: float, unclear_s: float, policy: Policy
+    hold: Hold,
+    look: ProbeResult,
+    *,
+    came_back: bool,
+    held_s: float,
+    unclear_s: float,
+    policy: Policy,
 ) -> Finding:
-    """What a look at the worker of a job in doubt says.
+    """Decide what a probe of its worker proves about a job in doubt.
 
     ``came_back``: the worker has registered with a new callback. ``held_s`` and ``unclear_s`` are
     the seconds since the doubt began, and since it was first looked into.
@@ -142,10 +148,10 @@ def in_doubt(
 def of_ended(
     hold: Hold, state: str, pending: bool | None, held_s: float, policy: Policy
 ) -> Finding:
-    """What the callback of an instance that has ended says of the job that it was sent.
+    """Decide whether an instance that has ended had used the job that was sent to it.
 
-    Where the instance was deleted, a new one may have its number, and with it the callback; it may
-    use what is on its way there until ``Policy.unconsumed_after_s`` after the hold began.
+    If it was deleted, a new instance may have its number and its callback, and may use what was
+    sent there until ``Policy.unconsumed_after_s`` after the hold began.
     """
     if hold.is_unused:
         return Finding.UNUSED
@@ -156,11 +162,11 @@ def of_ended(
 
 
 def next_look_s(hold: Hold, looks: int, held_s: float, policy: Policy, instance_s: float) -> float:
-    """How long to wait before the next look at a job's holder, without the spread.
+    """Return the seconds until the next probe of a job's holder, without jitter.
 
-    ``looks`` is how many there were at this hold, which began ``held_s`` ago; a confirmed one is
-    asked for its instance every ``instance_s``. A job that was taken and not used is sent again on
-    an interval that grows with each time that it was not used.
+    ``looks`` counts the probes of this hold, which began ``held_s`` ago. The instance of a
+    confirmed hold is asked for its state every ``instance_s``. A job that was taken and not used is
+    sent again with exponential backoff.
     """
     left_s = policy.unconsumed_after_s - held_s
     if hold.stage is Stage.CONFIRMED:
@@ -183,10 +189,10 @@ def why_aside(pending: bool | None, word: str | None) -> str:
 
 
 def to_wake(naps: Mapping[str, float], now_s: float) -> tuple[list[str], float]:
-    """Which workers set aside are to be probed now since they are needed; when to ask again.
+    """Choose the needed workers set aside to probe now; return them, and when to choose again.
 
-    ``naps`` says since when each was not probed. Each is at least every five seconds, those first
-    that were not for longest, and at most 20 in a second.
+    ``naps`` has the monotonic time of each worker's last probe. Each is probed at least every five
+    seconds, the longest unprobed first, 20 a second at most.
     """
     due = [each for each in naps if now_s - naps[each] >= UNPROBED_S]
     chosen = sorted(due, key=lambda each: naps[each])[:PROBES_PER_S]
@@ -195,5 +201,5 @@ def to_wake(naps: Mapping[str, float], now_s: float) -> tuple[list[str], float]:
 
 
 def growing_s(looks: int) -> float:
-    """How long to wait after so many looks: twice as long each time."""
+    """Return the wait after so many looks, in seconds: exponential backoff."""
     return min(FIRST_INTERVAL_S * 2.0 ** min(max(looks, 0), 10), LAST_INTERVAL_S)

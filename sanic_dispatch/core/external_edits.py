@@ -1,6 +1,6 @@
-"""Edits: what somebody has changed in ``jobs.json`` or ``workers.json`` is taken over.
+"""Taking over edits that a person or program made in ``jobs.json`` or ``workers.json``.
 
-These rules are functions over the state machine, like ``rescue``.
+Functions over the state machine, like those in ``rescue``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EDITED = "the file was edited"
 
 
 def replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
-    """Take over an edit of the file; what is held stays as it is, whatever was written."""
+    """Make the waiting jobs those of the edited file; held jobs stay as they are."""
     jobs = machine.tables.jobs
     queued = {job.id: job for job in (*jobs.assigned(), *jobs.waiting())}
     arranged = list(arranged_jobs(machine, edit.jobs))
@@ -39,7 +39,7 @@ def replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
 
 
 def replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
-    """The same for the file of workers."""
+    """Make the waiting workers those of the edited file; workers that hold a job stay."""
     workers = machine.tables.workers
     there = {worker.id for worker in edit.workers}
     for worker in [worker for worker in workers if worker.id not in there]:
@@ -60,10 +60,10 @@ def replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
 
 
 def arranged_jobs(machine: StateMachine, read: Iterable[Job]) -> Iterator[Job]:
-    """Number jobs that have no ticket, and give places that agree with the order.
+    """Yield the jobs of a file with a ticket each, and places that agree with their order.
 
-    A job that a worker has is taken as it is in the table; one that is known keeps its place
-    where that is behind the one before.
+    An assigned job is taken from the table, not from the file. A known job keeps its place if that
+    is behind the job before it.
     """
     jobs, last = machine.tables.jobs, -inf
     for job in read:

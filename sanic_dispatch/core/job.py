@@ -20,12 +20,12 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether only an operator can still change it."""
+        """Whether the job is finished; only an operator can change it any more."""
         return self in FINAL
 
 
 FINAL = (State.DONE, State.FAILED, State.CANCELLED)
-"""The final states: to look into them takes a fifth of ``is_final``'s time."""
+"""The final states; ``in FINAL`` takes a fifth of the time of ``is_final``."""
 
 
 class Way(StrEnum):
@@ -62,7 +62,7 @@ class Hold(NamedTuple):
 
     @property
     def is_unused(self) -> bool:
-        """Whether the worker is known not to have the job, although it answered 2xx."""
+        """Whether the worker answered 2xx and is known not to have the job all the same."""
         return self.stage is Stage.IN_DOUBT and self.unused > 0 and not self.is_again
 
 
@@ -71,9 +71,9 @@ class Job(NamedTuple):
 
     ``ticket`` counts up and is what people see; ``id`` is a secret of 128 bits. ``place`` orders
     the queue: the ticket, unless an operator moved the job. ``former`` had it until its lease
-    ended, and nobody has had it since. ``spent`` are callbacks that took it before: they are used
-    up. ``attempt`` counts hand-overs begun, ``refusals`` those refused by a worker that was alive
-    all the same.
+    ended, and no worker has had it since. ``spent`` are callbacks that took it before: they are
+    used up. ``attempt`` counts hand-overs begun, ``refusals`` those refused by a worker that was
+    alive all the same.
     """
 
     id: str
@@ -93,17 +93,17 @@ class Job(NamedTuple):
 
     @property
     def is_free(self) -> bool:
-        """Whether it waits for a worker."""
+        """Whether the job is waiting."""
         return self.state is State.WAITING
 
     @property
     def worker(self) -> Worker | None:
-        """Who holds it, or held it when it was finished."""
+        """The worker that holds the job, or held it when it finished."""
         return self.hold.worker if self.hold else None
 
     @property
     def callbacks(self) -> tuple[str, ...]:
-        """All callback URLs by which it is to be found."""
+        """The callback URLs of all workers that have, or had, the job."""
         hold = self.hold or self.former
         return (*self.spent, hold.worker.callback_url) if hold else self.spent
 
@@ -113,7 +113,7 @@ class Job(NamedTuple):
         return from_rfc3339(self.submitted_at)
 
     def to_wire(self) -> bytes:
-        """What a worker gets: ``{"Job":{"id","data","submitted_at"}}``, the data spliced in."""
+        """Encode the job for a worker: ``{"Job":{"id","data","submitted_at"}}``, data verbatim."""
         return b'{"Job":{"id":"%b","data":%b,"submitted_at":"%b"}}' % (
             self.id.encode(),
             self.data,
@@ -133,5 +133,5 @@ class Job(NamedTuple):
             raise ValueError("a finished job has a time at which it finished")
 
     def numbered(self, ticket: int) -> Job:
-        """Give a job of the original's file the ticket that people will see."""
+        """Return the job with a ticket; jobs in the original service's files have none."""
         return self._replace(ticket=ticket, place=ticket)

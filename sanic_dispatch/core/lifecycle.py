@@ -1,9 +1,8 @@
 """A job's life as pure functions: (record, what happened) → (new record, event, worker's fate).
 
 waiting → assigned → done | failed | cancelled. An assigned job is held, and its hold is first
-*under way*, then *confirmed* or *in doubt*. Nothing here waits, writes or calls anybody: the
-dispatcher carries out what these functions say. A function raises WrongState where the job's
-state does not allow what happened.
+*under way*, then *confirmed* or *in doubt*. Each function returns a ``Step`` and changes nothing
+itself; it raises WrongState if the job's state does not allow what happened.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ from sanic_dispatch.errors import WrongState
 
 
 def meaning_of(job: Job, callback_url: str, *, lost: bool = False) -> Registration:
-    """Look up what a registration means; ``lost`` says that the last answer never arrived.
+    """Return what a registration means for the job that its key holds.
 
-    A worker that is lost while a hand-over is under way waits for its outcome like any other.
+    ``lost``: the answer to its last registration never arrived. While a delivery is under way it
+    waits for its outcome all the same.
     """
     if job.state is State.WAITING and job.former:
         return Registration.SAME_JOB if lost else Registration.DONE
@@ -34,7 +34,7 @@ def meaning_of(job: Job, callback_url: str, *, lost: bool = False) -> Registrati
 
 
 def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
-    """A free job, or one whose worker asks for it again, is handed to this worker."""
+    """Assign a waiting job, or one that its worker asks for again, to this worker."""
     if job.state not in (State.WAITING, State.ASSIGNED):
         raise WrongState("assign", job.state)
     held = job.hold
@@ -67,10 +67,10 @@ def accept(job: Job, policy: Policy, now_s: float) -> Step:
 def refuse(
     job: Job, policy: Policy, now_s: float, reason: str, *, blames_job: bool = False
 ) -> Step:
-    """The worker did not take it: back to its own place, or failed if it was blamed too often.
+    """Return a refused job to its own place, or fail it after ``max_attempts`` refusals.
 
-    ``blames_job``: the answer says that the job is at fault, so nobody need find that out. A worker
-    that may have it from an earlier attempt keeps it: refusing it twice proves nothing.
+    ``blames_job``: the answer says that the job is at fault. A worker that may have it from an
+    earlier attempt keeps it: refusing it the second time proves nothing.
     """
     hold = _hold(job, "refuse")
     if hold.is_again or blames_job:
@@ -83,9 +83,9 @@ def refuse(
 
 
 def blame(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
-    """A worker that refused it turns out to be waiting all the same: it may be the job's fault.
+    """Count a refusal against the job, since the worker that refused it waits all the same.
 
-    After ``max_attempts`` of these the job is failed, at the latest when it comes back next.
+    After ``max_attempts`` the job fails, at the latest when it is refused next.
     """
     if job.state.is_final:
         raise WrongState("blame", job.state)
@@ -96,7 +96,7 @@ def blame(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 
 def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
-    """Nobody knows whether the worker has it: it stays with the worker, or goes to the next."""
+    """Put a job in doubt after an unknown outcome, or send it on, as ``Policy.resends`` says."""
     hold = _hold(job, "doubt")
     if policy.resends(hold.worker):
         return _free(job, now_s, reason, _aside(hold) if hold.worker.key else Fate.USED)
@@ -104,7 +104,7 @@ def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 
 def restart(job: Job, policy: Policy, now_s: float) -> Step | None:
-    """The table's last column: what was under way when the service stopped is in doubt."""
+    """Put a job in doubt that was under way when the service stopped; None for any other."""
     hold = _hold(job, "recover")
     if TABLE[hold.way, hold.stage].after_restart is hold.stage:
         return None
@@ -112,16 +112,16 @@ def restart(job: Job, policy: Policy, now_s: float) -> Step | None:
 
 
 def release(job: Job, now_s: float, reason: str) -> Step:
-    """Nothing of it went out: back to its own place, or to the doubt that there was before."""
+    """Undo an assignment of which nothing was sent: back to its place, or to the earlier doubt."""
     if _hold(job, "release").is_again:
         return _in_doubt(job, now_s, reason)
     return _free(job, now_s, reason, Fate.STAYS)
 
 
 def find_unused(job: Job, now_s: float) -> Step:
-    """Its worker took it, and still waits on the same callback: it has lost it, and gets it again.
+    """Note that the worker took a job and lost it: its callback is still pending.
 
-    Whatever ``Policy.resend_doubt`` says: nobody doubts that the worker does not have it.
+    It will get the job again, whatever ``Policy.resend_doubt`` says: there is no doubt here.
     """
     hold = _hold(job, "doubt")
     unused = hold._replace(
@@ -132,9 +132,9 @@ def find_unused(job: Job, now_s: float) -> Step:
 
 
 def end_lease(job: Job, now_s: float, *, is_unused: bool = False) -> Step:
-    """Its worker took too long: back to its own place; a late word of it still counts there.
+    """End the lease: back to its own place, where a late report of its worker still counts.
 
-    ``is_unused``: its callback still waits, so it has lost the job, and no word of it will come.
+    ``is_unused``: the callback is still pending, so the worker has lost the job and cannot report.
     """
     hold = _hold(job, "end the lease")
     if is_unused or hold.is_unused:
@@ -146,7 +146,7 @@ def end_lease(job: Job, now_s: float, *, is_unused: bool = False) -> Step:
 
 
 def finish(job: Job, now_s: float, result: bytes | None = None) -> Step:
-    """The work is done; also by a late word of the last holder, while nobody else has the job."""
+    """Finish a job; also by a late report of its former holder, while no other worker has it."""
     hold = job.former if job.state is State.WAITING else None
     hold = (hold or _hold(job, "complete"))._replace(refused_report="")
     done = job._replace(result=result, hold=hold, former=None)
@@ -154,9 +154,9 @@ def finish(job: Job, now_s: float, result: bytes | None = None) -> Step:
 
 
 def finish_by_return(job: Job, now_s: float) -> Step:
-    """Its worker asks for the next job, or has ended: so the work is done, for all that is known.
+    """Finish a job because its worker asks for the next one, or its instance has finished.
 
-    A report that was refused may have said otherwise, which is not to go unnoticed.
+    If a report of the worker was refused, the reason says so: it may have said otherwise.
     """
     hold = job.hold or job.former
     step = finish(job, now_s)
@@ -168,9 +168,9 @@ def finish_by_return(job: Job, now_s: float) -> Step:
 
 
 def refuse_report(job: Job, now_s: float, reason: str) -> Step | None:
-    """A report on it was refused: noted once, until one is taken. None where it makes no odds.
+    """Note the first refused report since the last accepted one; None if that makes no difference.
 
-    Anybody who knows the job's id can have a report refused, so it changes nothing else.
+    Everyone who knows the job's id can send such a report, so nothing else changes.
     """
     hold = job.hold or job.former
     if job.state.is_final or hold is None or hold.refused_report:
@@ -181,17 +181,16 @@ def refuse_report(job: Job, now_s: float, reason: str) -> Step | None:
 
 
 def fail(job: Job, now_s: float, reason: str) -> Step:
-    """The work cannot be done."""
+    """Fail a job that its holder cannot do."""
     hold = _hold(job, "fail")._replace(refused_report="")
     failed = job._replace(hold=hold)
     return _finish(failed, State.FAILED, Kind.JOB_FAILED, now_s, reason, _leave(hold))
 
 
 def end_with_instance(job: Job, word: str | None, now_s: float, *, is_unused: bool) -> Step:
-    """Its worker's process instance has ended: done if it ran to its end, else failed.
+    """Finish a job whose process instance has ended: done if the instance finished, else failed.
 
-    ``is_unused``: nothing that was sent to the callback was taken, so the job goes back to its own
-    place.
+    ``is_unused``: the instance had not used the job, which goes back to its own place.
     """
     hold = _hold(job, "end")
     reason = f"its process instance is {word}"
@@ -204,7 +203,7 @@ def end_with_instance(job: Job, word: str | None, now_s: float, *, is_unused: bo
 
 
 def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
-    """The worker could not do it and another one may: back, until it was refused too often."""
+    """Return a job for another worker to try, or fail it after ``max_attempts``."""
     hold = _hold(job, "fail")
     tried = job._replace(refusals=job.refusals + 1, spent=(*job.spent, hold.worker.callback_url))
     if tried.refusals >= policy.max_attempts:
@@ -213,28 +212,28 @@ def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 
 def extend(job: Job, now_s: float) -> Step:
-    """Begin the lease anew: the worker says it is at it, so it has the job, whatever was seen."""
+    """Begin the lease anew; the report proves that the worker has the job, whatever was probed."""
     hold = _hold(job, "extend")
     extended = hold._replace(since_s=now_s, refused_report="", unused=0)
     return Step(job._replace(hold=extended), Note(Kind.JOB_EXTENDED, now_s))
 
 
 def cancel(job: Job, now_s: float, reason: str = "") -> Step:
-    """Nobody wants it any more; only a waiting job can be cancelled."""
+    """Cancel a waiting job."""
     if job.state is not State.WAITING:
         raise WrongState("cancel", job.state)
     return _finish(job, State.CANCELLED, Kind.JOB_CANCELLED, now_s, reason)
 
 
 def move(job: Job, place: float, now_s: float, reason: str) -> Step:
-    """An operator gives a waiting job another place."""
+    """Give a waiting job another place."""
     if job.state is not State.WAITING:
         raise WrongState("move", job.state)
     return Step(job._replace(place=place), Note(Kind.JOB_MOVED, now_s, reason))
 
 
 def put_back(job: Job, now_s: float, reason: str) -> Step:
-    """An operator puts an assigned, doubtful or failed job back to its own place."""
+    """Return an assigned, doubtful or failed job to its own place, at an operator's word."""
     if job.state not in (State.ASSIGNED, State.FAILED):
         raise WrongState("put back", job.state)
     hold, fate = job.hold if job.state is State.ASSIGNED else None, Fate.STAYS
@@ -251,17 +250,17 @@ def _hold(job: Job, act: str) -> Hold:
 
 
 def _aside(hold: Hold) -> Fate:
-    """A worker that may wait on its callback all the same is set aside, until that is known."""
+    """Return the fate of a worker that may still be waiting on its callback."""
     return Fate.REJOINS if _has_left_queue(hold) else Fate.UNCLEAR
 
 
 def _has_left_queue(hold: Hold) -> bool:
-    """Whether its worker has taken the job, at least once."""
+    """Whether the worker has left the queue, since it took the job at least once."""
     return hold.stage is Stage.CONFIRMED or hold.unused > 0
 
 
 def _leave(hold: Hold) -> Fate:
-    """A worker that speaks of its job has used its callback up, if it had one in the queue."""
+    """Return the fate of a worker that reports: a callback that got a PUT is used up."""
     return Fate.USED if hold.way is Way.PUT else Fate.STAYS
 
 
@@ -276,14 +275,14 @@ def _free(job: Job, now_s: float, reason: str, fate: Fate) -> Step:
 
 
 def _spent(job: Job) -> tuple[str, ...]:
-    """A callback that took the job is used up, whoever gets the job next."""
+    """Return the callbacks that have taken the job so far, the present one included."""
     if job.hold is None or job.hold.stage is not Stage.CONFIRMED:
         return job.spent
     return tuple(dict.fromkeys((*job.spent, job.hold.worker.callback_url)))
 
 
 def _give_up(job: Job, now_s: float, reason: str) -> Step:
-    """Failed by refusals: the last worker has not used its callback up."""
+    """Fail a job after too many refusals; its last worker is set aside."""
     fate = Fate.ASIDE
     if job.hold and (job.hold.is_again or _has_left_queue(job.hold)):
         fate = _aside(job.hold)
@@ -302,10 +301,10 @@ def _finish(
 
 
 def _assigned(job: Job, hold: Hold) -> Job:
-    """Give a job to a worker, once more.
+    """Return the job as assigned, with one more attempt.
 
-    Written out, like ``_finished``: ``_replace`` takes twice as long, and most hand-overs are these
-    two.
+    Written out, like ``_finished``: ``_replace`` takes twice as long, and these are the two
+    transitions of an ordinary job.
     """
     return Job(
         job.id,
@@ -326,7 +325,7 @@ def _assigned(job: Job, hold: Hold) -> Job:
 
 
 def _finished(job: Job, state: State, at_s: float, reason: str) -> Job:
-    """End a job in this state, at this time (Unix seconds)."""
+    """Return the job in a final state, as of ``at_s`` (Unix seconds)."""
     return Job(
         job.id,
         job.ticket,

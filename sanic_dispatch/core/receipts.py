@@ -1,7 +1,7 @@
-"""What only this service can make: job ids from idempotency keys, and receipts for workers.
+"""Job ids derived from idempotency keys, and receipts that prove who got a job.
 
-Both are HMAC-SHA256 over a secret that is kept with the jobs, so a repeated submission finds the
-same job without a store of its own, also after a restart.
+Both are HMAC-SHA256 under a secret that is stored with the jobs. So a repeated submission finds its
+job without a table of keys, also after a restart.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Receipts:
         return self._derive(f"job:{idempotency_key}")
 
     def receipt(self, job: Job) -> str:
-        """Derive what a worker can show to prove that it got the job; a repeat gets the same."""
+        """Return the receipt that proves who got the job; the same for each holder every time."""
         hold = job.hold or job.former
         return self._receipt(job, hold.worker.callback_url if hold else "")
 
@@ -37,7 +37,7 @@ class Receipts:
         return self._derive(f"receipt:{job.id}:{callback_url}")
 
     def is_of_spent(self, proof: Proof, job: Job) -> bool:
-        """Whether this is a worker that took the job before, shown by its callback or receipt."""
+        """Whether the proof's callback or receipt is that of an earlier holder of the job."""
         if proof.callback_url in job.spent:
             return True
         shown = (proof.receipt or "").encode()
@@ -46,7 +46,7 @@ class Receipts:
         )
 
     def is_of_holder(self, proof: Proof, job: Job) -> bool:
-        """Whether this is the job's holder, or the last one while nobody else has the job."""
+        """Whether the proof is the holder's, or the former holder's while no other has the job."""
         hold = job.hold or job.former
         if hold is None:
             return False
@@ -59,17 +59,17 @@ class Receipts:
         return by_key or (proof.callback_url is not None and proof.callback_url == worker.id)
 
     def _derive(self, text: str) -> str:
-        """A copy of a prepared HMAC takes 3.1 µs in place of 7.6."""
+        """Return 128 bits of the HMAC in hex; to copy a prepared HMAC takes 3.1 µs, not 7.6."""
         prepared = self._hmac.copy()
         prepared.update(text.encode())
         return prepared.hexdigest()[:ID_DIGITS]
 
 
 class Proof(NamedTuple):
-    """The callback on which a worker got the job, its key, or the receipt that came with it.
+    """What a worker shows to prove that it holds a job: callback, key, receipt or instance.
 
-    A process model that reports from another activity than the one that got the job can show none
-    of these but the receipt: its ``instance`` alone is enough where that holds no other job.
+    A process model that reports from another activity than the one that registered has neither the
+    callback nor the key; its ``instance`` is proof enough if that instance holds no other job.
     """
 
     callback_url: str | None = None
@@ -78,10 +78,10 @@ class Proof(NamedTuple):
     instance: str | None = None
 
     def is_of_instance(self, job: Job, held: Sequence[Job]) -> bool:
-        """Whether it is of the instance that holds, or last held, this job and none besides.
+        """Whether the proof's instance holds (or last held) this job, and no other one.
 
-        ``held`` are all jobs of that instance. A job that is finished cannot be mistaken any more:
-        a repeat of the report that finished it is taken.
+        ``held`` are all unfinished jobs of that instance. A finished job cannot be confused with
+        another, so a repeat of the report that finished it is accepted.
         """
         hold = job.hold or job.former
         if hold is None or hold.worker.key is None or hold.worker.key.instance != self.instance:

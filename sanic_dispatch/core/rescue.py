@@ -1,8 +1,7 @@
-"""Rescue: rules for workers that were set aside, and for jobs whose holders say nothing.
+"""Rescue: rules for workers set aside, and for held jobs whose holders say nothing.
 
-Timers give the commands that look; what a look needs to know outside is an effect, whose outcome is
-a command again. These rules are functions over the state machine: ``evidence`` says what an outcome
-proves, and here is done what follows from it.
+Timers begin a check, an effect probes the worker, and its outcome is a command again. ``evidence``
+decides what an outcome proves; the functions here apply what follows to the state machine.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
-    """Find out whether a worker that was set aside can be used again."""
+    """Probe a worker set aside, or decide without a probe what becomes of it."""
     worker = _still_aside(machine, look)
     if worker is None:
         return
@@ -47,7 +46,7 @@ def look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
 
 
 def _may_probe(machine: StateMachine) -> bool:
-    """Count one more probe, if there may be one in this second: engines are not to be flooded."""
+    """Count a probe against this second's limit; False if engines have had enough."""
     second = int(machine.now.monotonic_s)
     last, probes = machine.probes
     probes = probes + 1 if last == second else 1
@@ -58,7 +57,7 @@ def _may_probe(machine: StateMachine) -> bool:
 
 
 def _look_at_unknown(machine: StateMachine, worker: Worker, look: c.LookAtWorker) -> None:
-    """Use a worker whose callback cannot be probed, if needed; drop it after max_attempts."""
+    """Try a worker without a key again if it is needed; drop it after ``max_attempts``."""
     if worker.refusals >= machine.policy.max_attempts:
         machine.drop(worker.id, "it refused too often")
     elif machine.needs_workers:
@@ -68,7 +67,7 @@ def _look_at_unknown(machine: StateMachine, worker: Worker, look: c.LookAtWorker
 
 
 def worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
-    """Use a worker again that was seen waiting, forget one that never will, or look later."""
+    """Free a worker whose callback is pending, drop one that is gone, or probe again later."""
     look, worker = probed.look, _still_aside(machine, probed.look)
     if worker is None:
         return
@@ -89,7 +88,7 @@ def worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
 
 
 def stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
-    """Forget an older callback of a worker that came back, unless it waits there too."""
+    """Drop an older callback of a worker that registered anew, unless it is still pending."""
     worker = machine.tables.workers.get(probed.worker_id)
     if probed.is_pending is False:
         machine.drop(probed.worker_id, REPLACED)
@@ -98,7 +97,7 @@ def stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
 
 
 def look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
-    """Look at workers set aside that were not for some seconds, unless none is needed."""
+    """Probe the workers set aside that went unprobed longest, while workers are needed."""
     if look.number != machine.hurries:
         return  # an undo has let another one begin
     machine.is_hurrying = False
@@ -120,21 +119,21 @@ def look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
 
 
 def _was_just_looked_at(machine: StateMachine, look: c.LookAtWorker) -> bool:
-    """Whether a look that came since the worker is needed stands for this one."""
+    """Whether an extra probe was made so recently that this one is superfluous."""
     since_s, probed_s = machine.probed.get(look.worker_id, (0.0, 0.0))
     is_recent = machine.now.monotonic_s - probed_s < evidence.UNPROBED_S
     return since_s == look.aside.since_s and is_recent
 
 
 def _last_look_s(machine: StateMachine, worker: Worker) -> float:
-    """When a worker set aside was looked at last, or set aside (monotonic)."""
+    """Return when a worker set aside was probed last, or set aside (monotonic seconds)."""
     assert worker.aside
     since_s, probed_s = machine.probed.get(worker.id, (0.0, 0.0))
     return probed_s if since_s == worker.aside.since_s else machine.aside_since_s(worker.aside)
 
 
 def may_get_one_late(machine: StateMachine, worker: Worker) -> bool:
-    """Whether a job that was sent to it may still arrive: it was not looked at since."""
+    """Whether a job that was sent to the worker may still arrive there."""
     aside = worker.aside
     if aside is None or not aside.may_arrive or _was_looked_at(machine, worker.id, aside):
         return False
@@ -146,15 +145,15 @@ def _was_looked_at(machine: StateMachine, worker_id: str, aside: Aside) -> bool:
 
 
 def extra_look(machine: StateMachine, worker: Worker, aside: Aside) -> c.LookAtWorker:
-    """Return a look at a worker set aside that is made now; its timer goes on beside it."""
+    """Return a check of a worker set aside to be made now, besides the scheduled one."""
     looks = 1 if _was_looked_at(machine, worker.id, aside) else 0
     return c.LookAtWorker(worker.id, aside, looks, machine.aside_since_s(aside), is_extra=True)
 
 
 def _blame(machine: StateMachine, job_id: str) -> None:
-    """Count a refusal by a worker that waits all the same, right after, against the job.
+    """Blame a job for a refusal by a worker that waits all the same right after it.
 
-    One that waits only later was stopped meanwhile, which is no fault of the job.
+    A worker that waits only later was stopped meanwhile, which is not the job's fault.
     """
     job = machine.tables.jobs.get(job_id)
     if job is not None and not job.state.is_final:
@@ -163,7 +162,7 @@ def _blame(machine: StateMachine, job_id: str) -> None:
 
 
 def _still_aside(machine: StateMachine, look: c.LookAtWorker) -> Worker | None:
-    """The worker, if it is set aside still; the reason may be known better meanwhile."""
+    """Return the worker if the same set-aside still stands; its reason may have changed."""
     worker = machine.tables.workers.get(look.worker_id)
     if worker is None or worker.aside is None:
         return None
@@ -184,7 +183,7 @@ def _look_later(machine: StateMachine, look: c.LookAtWorker) -> None:
 
 
 def look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
-    """See the lease end, and have the holder asked what has become of the job."""
+    """End the lease, or probe the holder."""
     job, hold = _still_held(machine, look), look.hold
     if job is None:
         return
@@ -201,7 +200,7 @@ def look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
 
 
 def look_into_doubt(machine: StateMachine, job: Job, look: c.LookAtJob, *, is_timed: bool) -> None:
-    """A worker that says that it never got the job gets it; else its engine is asked."""
+    """Send the job again to a worker that says it never got it; else probe the holder."""
     successor = machine.successor(look.hold.worker.key, job)
     if successor and successor.is_lost:
         machine.send_again(job, successor)
@@ -212,7 +211,7 @@ def look_into_doubt(machine: StateMachine, job: Job, look: c.LookAtJob, *, is_ti
 
 
 def hold_probed(machine: StateMachine, probed: c.HoldProbed) -> None:
-    """Apply what a probe found out about a job that is held; evidence says what it proves."""
+    """Apply the result of a probe to a held job."""
     look, found, job = probed.look, probed.found, _still_held(machine, probed.look)
     if job is None:
         return
@@ -229,7 +228,7 @@ def hold_probed(machine: StateMachine, probed: c.HoldProbed) -> None:
 
 
 def _settle_doubt(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool:
-    """Do what was found out about a job in doubt; False where that is nothing yet."""
+    """Settle a job in doubt; False if the probe proves nothing yet."""
     look, now_s, first_s = probed.look, machine.now.monotonic_s, probed.look.first_look_s
     successor = machine.successor(look.hold.worker.key, job)
     if successor and successor.is_lost:
@@ -259,7 +258,7 @@ def _settle_doubt(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool
 
 
 def _settle_use(machine: StateMachine, job: Job, probed: c.HoldProbed) -> tuple[bool, c.LookAtJob]:
-    """See whether a worker that took a job has used its callback up, or has lost the job."""
+    """Check whether the worker of a confirmed job has used it; return whether it had lost it."""
     look = probed.look
     is_unchecked = evidence.is_to_be_checked(look.hold) and not look.is_used
     if not is_unchecked or probed.found.pending is None:
@@ -272,7 +271,7 @@ def _settle_use(machine: StateMachine, job: Job, probed: c.HoldProbed) -> tuple[
 
 
 def _end_with_instance(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool:
-    """Finish a job whose process instance has ended: nobody will ever report it."""
+    """Settle a job whose process instance has ended, since no report will come."""
     found, hold, held_s = probed.found, job.hold, machine.now.monotonic_s - probed.look.since_s
     state = found.after if found.after in ENDED else found.before
     if state is None or state not in ENDED or hold is None:
@@ -288,7 +287,7 @@ def _end_with_instance(machine: StateMachine, job: Job, probed: c.HoldProbed) ->
 
 
 def _still_held(machine: StateMachine, look: c.LookAtJob) -> Job | None:
-    """The job, if it is held still as it was."""
+    """Return the job if the same hold still stands."""
     job = machine.tables.jobs.get(look.job_id)
     is_assigned = job is not None and job.state is State.ASSIGNED
     return job if job and is_assigned and evidence.is_same(look.hold, job.hold) else None

@@ -1,13 +1,13 @@
 """The state machine of one topic: every rule of the dispatcher, decided in one place.
 
-``apply(command, now)`` changes the tables and says what to answer (reply), what happened (events)
-and what is to be done outside (effects). It is pure and synchronous: it waits for nothing, calls
-nobody and reads no clock. A command is applied whole or not at all, and whenever one has been
-applied, no waiting job and no free worker are left together (unless the topic is paused).
+``apply(command, now)`` changes the tables and returns what to answer (reply), what happened
+(events) and what to do outside (effects). It is pure and synchronous: no I/O, no clock, no waiting.
+A command is applied whole or not at all, and whenever one has been applied, no waiting job and no
+free worker are left together (unless the topic is paused).
 
-What may be known only outside comes back as a command that names what it is about (an attempt, a
-hold, a set-aside); where that has changed meanwhile, it has no effect. Such looks are in
-``rescue``, edits of files from outside in ``edits``; what changes a job or a worker is here.
+The outcome of an effect comes back as a command that names its subject (an attempt, a hold, a
+set-aside); if that has changed meanwhile, the command has no effect. Probing is in ``rescue``,
+edited files are in ``external_edits``; every change of a job or a worker is made here.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from sanic_dispatch.errors import (
 )
 
 HURRY_S = 1.0
-"""How long after workers set aside have come to be needed to look which ones to ask."""
+"""How long after workers set aside have become needed to choose which ones to probe."""
 
 LATEST = 1.2
-"""By how much a timer can come late; a lease that ends before is looked at when it does."""
+"""The jitter of a timer: if the lease may end before the next check, that is made at its end."""
 
 
 class Now(NamedTuple):
-    """The time: wall clock (Unix seconds) for what people see, monotonic for what waits."""
+    """The time: wall clock (Unix seconds) for records, monotonic seconds for deadlines."""
 
     wall_s: float
     monotonic_s: float
 
 
 class Placed(NamedTuple):
-    """A job, and its place in line: None where a worker has it or had it at the end."""
+    """A job and its position in the queue; None if it is not waiting."""
 
     job: Job
     position: int | None
@@ -67,7 +67,7 @@ Reply = Placed | Job | Worker | DispatchError | None
 
 @dataclass(slots=True)
 class Applied:
-    """What came of a command: what to answer, what happened, what to do outside."""
+    """The result of a command: what to answer, what happened, what to do outside."""
 
     reply: Reply
     events: list[Event]
@@ -85,13 +85,13 @@ class StateMachine:
         self.policy = policy
         self._is_open = False
         self._leases: dict[str, tuple[str, float]] = {}
-        """Whose lease of which job began when: worker, monotonic seconds; not stored."""
+        """By job id: the worker that leased the job, and when (monotonic seconds); not stored."""
         self.probed: dict[str, tuple[float, float]] = {}
-        """Which workers set aside were probed when, and since when each was aside; not stored."""
+        """By worker set aside: since when it is, and when it was probed last; not stored."""
         self.probes = (0, 0)
-        """Which second of the monotonic clock it is, and how many probes of workers there were."""
+        """The current monotonic second, and the probes of workers made in it."""
         self.hurries = 0
-        """How often workers set aside have come to be needed."""
+        """How often workers set aside have become needed."""
         self.is_hurrying = False
         """Whether a ``LookForWorkers`` is to come."""
         self.now = Now(0.0, 0.0)
@@ -107,9 +107,9 @@ class StateMachine:
         return self.tables.facts.paused
 
     def load(self, jobs: Iterable[Job], workers: Iterable[Worker], facts: Iterable[Fact]) -> None:
-        """Begin with what a store has, in its order; ``Recover`` is to follow.
+        """Fill the tables with what a store has, in its order; ``Recover`` must follow.
 
-        Jobs of the original get their tickets here; places are made to agree with the order.
+        Jobs from the original service's files get their tickets here.
         """
         tables, read = self.tables, list(jobs)
         for fact in facts:
@@ -132,7 +132,7 @@ class StateMachine:
                 tables.changes.append(Change(Table.WORKERS, worker.id, worker, placed))
 
     def apply(self, command: c.Command, now: Now) -> Applied:
-        """Apply one command; where the reply is an error, nothing was changed."""
+        """Apply a command; if the reply is an error, nothing has changed."""
         self.now, self.request = now, command.request
         self._events, self.effects = [], []
         number, mark = self.number, len(self.tables.changes)
@@ -149,13 +149,13 @@ class StateMachine:
         return Applied(reply, self._events, self.effects)
 
     def undo(self, changes: Sequence[Change], number: int) -> None:
-        """Take back changes that are the last ones made, to when ``number`` was the last event."""
+        """Undo changes, the last ones made, back to when ``number`` was the last event."""
         self.tables.undo(changes)
         self.number = number
         self.is_hurrying = False
 
     def stands(self, effect: e.Effect) -> bool:
-        """Whether an effect is still to be carried out: its attempt may have been settled."""
+        """Whether an effect is still due; the attempt of a PUT may have been settled meanwhile."""
         if not isinstance(effect, e.PutJob):
             return True
         return self._attempt(effect.job.id, effect.job.attempt) is not None
@@ -198,7 +198,7 @@ class StateMachine:
     # ---- workers come in
 
     def _register(self, command: c.Register) -> Job | None:
-        """Take in a worker; a job in the reply is to be written into the answer."""
+        """Return the job to answer a worker with; None if it waits."""
         worker, workers = command.worker, self.tables.workers
         waiting = workers.get(worker.id)
         if waiting is not None:
@@ -220,10 +220,10 @@ class StateMachine:
         return self._come_back(worker, job, lost=command.lost)
 
     def _repeat(self, job: Job, worker: Worker) -> Job | None:
-        """Give the job again, if this callback's registration was answered with it last.
+        """Answer a repeated registration with the same job, if it was answered with that before.
 
-        Where another worker has that job by now, this one waits; the oldest job is not in the
-        answer, since the repeat may be late, and nobody read it.
+        If another worker has the job by now, this one is enqueued. It gets no job in this answer:
+        the repeat may be a late duplicate, whose answer no one reads.
         """
         hold = job.hold or job.former
         if hold is not None and hold.worker.id != worker.id and not job.state.is_final:
@@ -237,7 +237,7 @@ class StateMachine:
         return self._give(job, worker)
 
     def _come_back(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
-        """Take in a new callback of a worker that holds a job, as lifecycle.TABLE says."""
+        """Apply the registration table to a new callback of a worker that holds a job."""
         meaning = lifecycle.meaning_of(job, worker.id, lost=lost)
         if meaning is Registration.SAME_JOB:
             return self._give(job, worker)
@@ -249,7 +249,7 @@ class StateMachine:
         return None
 
     def _give(self, job: Job, worker: Worker) -> Job | None:
-        """Answer with a job that the worker's key holds already, or held last."""
+        """Answer with the job that the worker's key holds, or held last."""
         if job.state is State.WAITING and not self._may_pair:
             self.tables.put_job(job._replace(former=None))  # it does not have it: it asks again
             return self._ask(worker)
@@ -280,7 +280,7 @@ class StateMachine:
         self._watch_worker(worker)
 
     def _held_by(self, key: Key | None) -> Job | None:
-        """The job that this key got first and still holds, or lost by its lease."""
+        """Return the job that this key has held longest, or held until its lease ended."""
         held = self.tables.jobs.of_key(key) if key else []
         return min(held, key=_since_s, default=None)
 
@@ -292,10 +292,9 @@ class StateMachine:
         return worker
 
     def _probe_stale(self, worker: Worker) -> None:
-        """Have older callbacks of the same key looked at: they are dropped unless they wait.
+        """Probe the older callbacks of the same key; those that are not pending are dropped.
 
-        Until that is known they get nothing: a job that went to one and got lost on the way would
-        look as if it had been taken.
+        Until then they get no jobs: a job sent to a used callback would seem to have been taken.
         """
         workers = self.tables.workers
         for older in workers.of_key(worker.key):
@@ -310,7 +309,7 @@ class StateMachine:
     # ---- hand-overs
 
     def _pair_all(self) -> None:
-        """Send the oldest job to the oldest worker until there are not both."""
+        """Assign the oldest job to the longest-waiting worker while there are both."""
         while self._may_pair and (pair := matching.next_pair(self.tables)):
             self._send(*pair)
 
@@ -326,9 +325,9 @@ class StateMachine:
         return job
 
     def _forget_doubt(self, job: Job, worker: Worker) -> None:
-        """Take no other job to be at a callback that waits for this one.
+        """Forget that another job, whose lease ended in doubt, may be with this worker.
 
-        A job whose lease ended in doubt may have been taken; but then its callback would not wait.
+        It is not: its callback would have been used up, and the worker would not be free.
         """
         for other in self.tables.jobs.of_key(worker.key) if worker.key else ():
             former = other.former
@@ -348,7 +347,7 @@ class StateMachine:
     def send_again(self, job: Job, worker: Worker) -> None:
         """Send a job to its own worker again, or to that worker's new callback.
 
-        One that got it in an answer comes to wait: it is not forgotten if it gets nothing now.
+        A worker that got it in an answer is enqueued first, so it is kept if the PUT fails.
         """
         is_by_answer = job.hold is not None and job.hold.way is Way.ANSWER
         if is_by_answer and self.tables.workers.get(worker.id) is None:
@@ -358,7 +357,7 @@ class StateMachine:
             self.drop(job.worker.id, REPLACED)
 
     def _has_waited_long(self, worker: Worker) -> bool:
-        """Whether to ask first; less than no time means that somebody has set the clock back."""
+        """Whether to probe before the PUT; a negative wait means that the clock was set back."""
         if worker.key is None:
             return False
         waited_s = self.now.wall_s - from_rfc3339(worker.registered_at)
@@ -394,7 +393,7 @@ class StateMachine:
             self.settle(job, lifecycle.release(job, self.now.wall_s, reason))
 
     def _attempt(self, job_id: str, attempt: int) -> Job | None:
-        """The job, if this attempt is still the one under way."""
+        """Return the job if this attempt is still under way."""
         job = self.tables.jobs.get(job_id)
         if job is None or job.state is not State.ASSIGNED or job.attempt != attempt:
             return None
@@ -437,7 +436,7 @@ class StateMachine:
         return self._placed(job)
 
     def _has_given_back(self, proof: Proof, job: Job) -> bool:
-        """Whether this worker has had the job, which waits since: its report is a repeat."""
+        """Whether this is a repeated ``fail`` with ``retry`` by a worker that gave the job back."""
         return job.state is State.WAITING and self.receipts.is_of_spent(proof, job)
 
     def _is_of_holder(self, proof: Proof, job: Job) -> bool:
@@ -448,9 +447,9 @@ class StateMachine:
         return proof.is_of_instance(job, self.tables.jobs.of_instance(proof.instance))
 
     def _note_refused_report(self, refused: c.NoteRefusedReport) -> None:
-        """Keep in mind that a report was refused, and why, until one on the same job is taken.
+        """Note on the job that a report was refused, until one is accepted.
 
-        Where there is no such job it may have been about any that the reporting instance holds.
+        If there is no such job, every job that the reporting instance holds may have been meant.
         """
         jobs, instance = self.tables.jobs, refused.proof.instance
         known = jobs.get(refused.job_id)
@@ -475,7 +474,7 @@ class StateMachine:
         return self._act(act, lambda job, now_s: lifecycle.move(job, place, now_s, act.why))
 
     def _act(self, act: c.Cancel | c.PutBack | c.MoveToFront, decide: Decide) -> Placed:
-        """Do what an operator says; the job keeps why, its event says who too."""
+        """Apply an operator's act; the job keeps the reason, the event also who it was."""
         job = self._find(act.job_id)
         step = decide(job, self.now.wall_s)
         note = step.note._replace(reason=said(act.who, step.note.reason))
@@ -514,9 +513,9 @@ class StateMachine:
         self.tell(Note(kind, self.now.wall_s, act.reason))
 
     def _waiting_worker(self, worker_id: str, act: str) -> Worker:
-        """Return a worker that waits. Raises UnknownWorker, and WrongState while it has a job.
+        """Return a waiting worker. Raises UnknownWorker, and WrongState while it has a job.
 
-        So it does for one that says it lost its job, while that is held: it is the only proof.
+        Also for a worker that says it lost a job which is still held: it is the only proof of that.
         """
         worker = self.tables.workers.get(worker_id)
         if worker is None:
@@ -540,7 +539,7 @@ class StateMachine:
         return self.tables.jobs.first() is not None and self.tables.workers.first() is None
 
     def _hurry(self) -> None:
-        """Have workers set aside looked at sooner while they are needed."""
+        """Begin to probe workers set aside ahead of schedule if they are needed."""
         if self.tables.workers.aside() and not self.is_hurrying and self.needs_workers:
             self.is_hurrying = True
             self.hurries += 1
@@ -548,11 +547,11 @@ class StateMachine:
             self.effects.append(e.StartTimer(look, HURRY_S, is_spread=False))
 
     def aside_since_s(self, aside: Aside) -> float:
-        """Return when the worker was set aside, in monotonic seconds, as far as can be told."""
+        """Return when the worker was set aside (monotonic seconds, from the wall clock)."""
         return self.now.monotonic_s - max(self.now.wall_s - aside.since_s, 0.0)
 
     def _watch_worker(self, worker: Worker) -> None:
-        """Begin to look at a worker that is set aside, unless an operator did that."""
+        """Schedule the first probe of a worker set aside, unless an operator did that."""
         aside = worker.aside
         if aside is None or aside.cause is Cause.OPERATOR:
             self.probed.pop(worker.id, None)
@@ -566,10 +565,10 @@ class StateMachine:
     # ---- jobs that are held, and when to look at them
 
     def reunite(self, job_id: str, key: Key | None) -> None:
-        """See to a worker that has come back with a new callback while its job was unsettled.
+        """Free a worker that registered anew while its job was unsettled, once that is settled.
 
-        The job is confirmed: it is done, or sent again to a worker that never got it. In doubt: it
-        is looked into. In any other case the worker is free.
+        A confirmed job is finished, or sent again if the worker never got it; one in doubt is
+        looked into; in any other case the worker is free.
         """
         if key is None:
             return
@@ -591,27 +590,27 @@ class StateMachine:
         self.bring_back(successor)
 
     def _free_awaiting(self, job_id: str, key: Key) -> None:
-        """The job is not kept any more: nothing is left to be settled."""
+        """Free the workers of a key that await a job which is not kept any more."""
         for worker in self.tables.workers.of_key(key):
             if worker.awaits(job_id):
                 self.bring_back(worker)
 
     def successor(self, key: Key | None, job: Job) -> Worker | None:
-        """The new callback of the key that has, or had, the job, if it has come back already."""
+        """Return the worker that the job's key has registered anew, to await the job's outcome."""
         for worker in self.tables.workers.of_key(key):
             if worker.awaits(job.id) and not (job.worker and job.worker.id == worker.id):
                 return worker
         return None
 
     def _watch_hold(self, job: Job) -> None:
-        """Begin to look after a job that has come to be held otherwise than before."""
+        """Schedule the first check of a job whose hold has changed."""
         if job.state is not State.ASSIGNED:
             self._leases.pop(job.id, None)
         elif job.hold and job.hold.stage is not Stage.UNDER_WAY:
             self.watch_job(self._new_look(job))
 
     def _new_look(self, job: Job) -> c.LookAtJob:
-        """The first look at a hold; a job that its worker lost and got again keeps its lease."""
+        """Return the first check of a hold; a job lost and sent again keeps its lease."""
         hold, now_s = job.hold, self.now.monotonic_s
         assert hold
         holder, leased_s = self._leases.get(job.id, ("", now_s))
@@ -622,7 +621,7 @@ class StateMachine:
         return c.LookAtJob(job.id, hold, 0, now_s, leased_s)
 
     def watch_job(self, look: c.LookAtJob) -> None:
-        """Look at the job again in a while, or when its lease ends."""
+        """Schedule the next check of a held job, at the end of its lease at the latest."""
         hold = look.hold
         is_confirmed = hold.stage is Stage.CONFIRMED
         held_s = self.now.monotonic_s - look.since_s
@@ -638,14 +637,14 @@ class StateMachine:
             self.effects.append(e.StartTimer(look, next_s, is_spread=not is_confirmed))
 
     def left_of_lease_s(self, look: c.LookAtJob) -> float:
-        """How long the lease of a job still is; infinite where there are none."""
+        """Return how many seconds of the lease are left; infinite without leases."""
         lease_s = self.policy.lease_s
         return inf if lease_s is None else look.leased_s + lease_s - self.now.monotonic_s
 
     # ---- the life of the service
 
     def _recover(self, command: c.Recover) -> None:
-        """Take up what the last run left: hand-overs that were cut off first, then pairing."""
+        """Put deliveries that were cut off in doubt, schedule checks, and begin to assign."""
         tables = self.tables
         if not tables.facts.secret:
             tables.put_fact(Fact("secret", command.new_secret))
@@ -664,7 +663,7 @@ class StateMachine:
         self._is_open = True
 
     def _remove_used(self, job: Job) -> None:
-        """Forget a callback that has its job: a crash between two stores left it there."""
+        """Remove a worker that took its job: a crash between two stores' commits left it there."""
         worker = job.worker
         if worker is None or self.tables.workers.get(worker.id) is None:
             return
@@ -677,7 +676,7 @@ class StateMachine:
     # ---- changes
 
     def take(self, job: Job, step: Step) -> Job:
-        """Take a step of a job's life: store it, tell it, and let its worker go where it says."""
+        """Apply a transition: store the job, publish the event, and decide the worker's fate."""
         after = step.job
         if after.state in FINAL:
             self._make_room(after)
@@ -691,7 +690,7 @@ class StateMachine:
         return after
 
     def _make_room(self, finished: Job) -> None:
-        """Forget the oldest finished jobs that are too many or too old."""
+        """Remove finished jobs that are too many or too old."""
         tables, policy = self.tables, self.policy
         kept, oldest_s = tables.jobs.finished(), (finished.finished_s or 0) - policy.keep_finished_s
         while kept and (
@@ -701,13 +700,13 @@ class StateMachine:
         self.note_last_ticket()
 
     def note_last_ticket(self) -> None:
-        """Store the last ticket given, so that it is not given again when its job is forgotten."""
+        """Store the highest ticket, so it is not given again once its job is removed."""
         tables = self.tables
         if tables.facts.last_ticket != tables.jobs.last_ticket:
             tables.put_fact(Fact("last_ticket", tables.jobs.last_ticket))
 
     def _move_worker(self, job: Job, holder: Worker, step: Step) -> None:
-        """Do with the worker that held the job what the step says."""
+        """Apply a transition's fate to the worker that held the job."""
         if step.fate is Fate.STAYS:
             return
         worker = self.tables.workers.get(holder.callback_url)
@@ -729,11 +728,11 @@ class StateMachine:
             self.change_worker(refused, Kind.WORKER_SET_ASIDE, reason)
 
     def bring_back(self, worker: Worker, reason: str = "") -> Worker:
-        """Let a worker that was set aside be used again, at its old place."""
+        """Make a worker set aside free again, at its old place."""
         return self.change_worker(worker.back(), Kind.WORKER_CAME_BACK, reason)
 
     def drop(self, worker_id: str, reason: str) -> None:
-        """Forget a worker, if it is there."""
+        """Remove a worker, if it is there."""
         worker = self.tables.workers.get(worker_id)
         if worker is not None:
             self.tables.remove_worker(worker_id)
@@ -741,18 +740,18 @@ class StateMachine:
             self.tell(Note(Kind.WORKER_DROPPED, self.now.wall_s, reason), worker=worker)
 
     def change_worker(self, worker: Worker, kind: Kind, reason: str) -> Worker:
-        """Add or replace a worker, tell it, and begin to look at it if it is set aside."""
+        """Add or replace a worker, publish that, and schedule probes if it is set aside."""
         self.put_worker(worker, kind, reason)
         self._watch_worker(worker)
         return worker
 
     def put_worker(self, worker: Worker, kind: Kind, reason: str) -> None:
-        """Add or replace a worker, and tell it."""
+        """Add or replace a worker, and publish that."""
         self.tables.put_worker(worker)
         self.tell(Note(kind, self.now.wall_s, reason), worker=worker)
 
     def tell(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
-        """Add an event; one of a job has the worker that holds it."""
+        """Publish an event; that of a job names the worker that holds it."""
         if job is not None:
             worker = job.hold.worker if job.hold else None
         self.number += 1
@@ -771,7 +770,7 @@ class StateMachine:
 
 
 def said(who: str, why: str) -> str:
-    """Say who did something and why, as far as it is known: ``ada: out of ice``."""
+    """Return who did something and why, as far as known: ``ada: out of ice``."""
     return ": ".join(part for part in (who, why) if part)
 
 

@@ -18,7 +18,7 @@ from sanic_dispatch.core.worker import Cause, Key, Worker
 
 
 class Table(StrEnum):
-    """The kinds of records."""
+    """The tables of a topic."""
 
     JOBS = "jobs"
     WORKERS = "workers"
@@ -26,7 +26,7 @@ class Table(StrEnum):
 
 
 class Fact(NamedTuple):
-    """Something that the topic has to remember, by its name: see ``Facts``."""
+    """A value that the topic remembers under a name: see ``Facts``."""
 
     id: str
     value: int | bool | str
@@ -36,7 +36,7 @@ Record = Job | Worker | Fact
 
 
 class Change(NamedTuple):
-    """One record before and after it was changed; None where there is none."""
+    """A record before and after a change; None where it did not exist, or does not any more."""
 
     table: Table
     id: str
@@ -58,13 +58,13 @@ class Tables:
         self.changes: list[Change] = []
 
     def put_job(self, job: Job) -> None:
-        """Add or replace a job; its worker is held, or let go, as the record says."""
+        """Add or replace a job, and hold or release its worker as the record says."""
         before = self.jobs.put(job)
         self.changes.append(Change(Table.JOBS, job.id, before, job))
         self._move_hold(before, job)
 
     def remove_job(self, job_id: str) -> None:
-        """Forget a job that is there."""
+        """Remove a job. Raises KeyError."""
         before = self.jobs.remove(job_id)
         self.changes.append(Change(Table.JOBS, job_id, before, None))
         self._move_hold(before, None)
@@ -75,12 +75,12 @@ class Tables:
         self.changes.append(Change(Table.WORKERS, worker.id, before, worker))
 
     def remove_worker(self, worker_id: str) -> None:
-        """Forget a worker that is there."""
+        """Remove a worker. Raises KeyError."""
         before = self.workers.remove(worker_id)
         self.changes.append(Change(Table.WORKERS, worker_id, before, None))
 
     def put_fact(self, fact: Fact) -> None:
-        """Remember a fact."""
+        """Set a fact."""
         before = self.facts.put(fact)
         self.changes.append(Change(Table.FACTS, fact.id, before, fact))
 
@@ -90,12 +90,12 @@ class Tables:
         return changes
 
     def undo_since(self, mark: int) -> None:
-        """Take back the changes that came after the first ``mark`` ones, and forget them."""
+        """Undo and forget all changes but the first ``mark``."""
         self.undo(self.changes[mark:])
         del self.changes[mark:]
 
     def undo(self, changes: Sequence[Change]) -> None:
-        """Take back changes that are the last ones made; that is no change itself."""
+        """Undo changes, newest first; they must be the last ones made. That is no change itself."""
         for change in reversed(changes):
             if change.table is Table.JOBS:
                 self._restore_job(change)
@@ -110,7 +110,7 @@ class Tables:
         self._move_hold(after, before)
 
     def hold_worker_of(self, job: Job) -> None:
-        """Hold the worker of a job that was loaded."""
+        """Hold the worker of a job that was loaded by ``fill``."""
         self._move_hold(None, job)
 
     def _move_hold(self, before: Job | None, after: Job | None) -> None:
@@ -123,7 +123,7 @@ class Tables:
 
 
 def _may_wait(job: Job | None) -> str | None:
-    """The callback that holds the job and may still be waiting for it."""
+    """Return the callback that a job was sent to and that may still be pending, if any."""
     if job is None or job.state is not State.ASSIGNED or job.hold is None:
         return None
     hold = job.hold
@@ -144,9 +144,9 @@ class JobTable:
         self._by_key: dict[Key, tuple[str, ...]] = {}
         self._by_callback: dict[str, tuple[str, ...]] = {}
         self.last_ticket = 0
-        """The highest ticket there ever was; never given twice, also after an undo."""
+        """The highest ticket ever given; no ticket is given twice, not even after an undo."""
         self.last_place = 0.0
-        """The highest place there ever was."""
+        """The highest place ever given."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -193,13 +193,13 @@ class JobTable:
         return job
 
     def restore(self, job_id: str, before: Job | None) -> Job | None:
-        """Have a job as it was, or not at all; return it as it is."""
+        """Put a job back as it was, or remove it if it did not exist; return what it replaces."""
         if before is not None:
             return self.put(before)
         return self.remove(job_id) if job_id in self._jobs else None
 
     def first(self) -> Job | None:
-        """Return the waiting job that comes next."""
+        """Return the first waiting job."""
         return next(iter(self._waiting), None)
 
     def waiting(self) -> Sequence[Job]:
@@ -207,7 +207,7 @@ class JobTable:
         return cast("Sequence[Job]", self._waiting)
 
     def assigned(self) -> Iterable[Job]:
-        """Return the jobs that a worker has or may have."""
+        """Return the assigned jobs."""
         return self._assigned.values()
 
     def finished(self) -> Sequence[Job]:
@@ -215,7 +215,7 @@ class JobTable:
         return cast("Sequence[Job]", self._finished)
 
     def position_of(self, job: Job) -> int:
-        """Count the waiting jobs up to and including this one; 0 where it does not wait."""
+        """Return the job's position in the queue, counted from 1; 0 if it is not waiting."""
         if job.state is not State.WAITING:
             return 0
         if self._waiting[-1] is job:
@@ -223,23 +223,23 @@ class JobTable:
         return int(self._waiting.bisect_key_right(_place_of(job)))
 
     def of_key(self, key: Key) -> list[Job]:
-        """Return the jobs that this key holds, or lost by its lease."""
+        """Return the jobs that this key holds, or held until their lease ended."""
         return [self._jobs[job_id] for job_id in self._by_key.get(key, ())]
 
     def of_instance(self, instance: str) -> list[Job]:
-        """Return the jobs that this process instance holds, or lost by a lease."""
+        """Return the jobs that this process instance holds, or held until their lease ended."""
         keys = [key for key in self._by_key if key.instance == instance]
         return [job for key in keys for job in self.of_key(key)]
 
     def at_callback(self, callback_url: str) -> Job | None:
-        """Return the job that this callback got, an unfinished one first, else the latest."""
+        """Return the job that this callback got: an unfinished one if any, else the latest."""
         found = [self._jobs[job_id] for job_id in self._by_callback.get(callback_url, ())]
         if not found:
             return None
         return next((job for job in found if not job.state.is_final), found[-1])
 
     def _unlist(self, job: Job) -> None:
-        """Take a job out of the list of its state."""
+        """Remove a job from the index of its state."""
         if job.state is State.WAITING:
             _remove(self._waiting, job)
         elif job.state is State.ASSIGNED:
@@ -248,7 +248,7 @@ class JobTable:
             _remove(self._finished, job)
 
     def _note_holders(self, before: Job | None, after: Job | None) -> None:
-        """Have a job found by its callbacks and its key; most steps change neither."""
+        """Update the indexes by callback and by key; most changes concern neither."""
         old, new = _callbacks_of(before), _callbacks_of(after)
         if old != new:
             _move(self._by_callback, before, old, after, new)
@@ -258,10 +258,7 @@ class JobTable:
 
 
 class WorkerTable:
-    """Workers by callback, in order of their registration; some of them are free.
-
-    The callback is the id of a worker. It is asked for as such here: that is no call.
-    """
+    """Workers by callback, which is their id, in order of their registration; some are free."""
 
     def __init__(self) -> None:
         self._workers: dict[str, Worker] = {}
@@ -272,7 +269,7 @@ class WorkerTable:
         self._aside: dict[str, Worker] = {}
         self._by_key: dict[Key, tuple[str, ...]] = {}
         self.last_place = 0.0
-        """The highest place there ever was."""
+        """The highest place ever given."""
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -303,21 +300,21 @@ class WorkerTable:
         return worker
 
     def restore(self, worker_id: str, before: Worker | None) -> None:
-        """Have a worker as it was, or not at all."""
+        """Put a worker back as it was, or remove it if it did not exist."""
         if before is not None:
             self.put(before)
         elif worker_id in self._workers:
             self.remove(worker_id)
 
     def hold(self, worker_id: str) -> None:
-        """A job is held by this callback: it is not free, should it wait."""
+        """Note that a job was sent to this callback, so its worker is not free."""
         worker = self._workers.get(worker_id)
         if worker is not None and self.is_free(worker):
             _remove(self._free, worker)
         self._held.add(worker_id)
 
     def let_go(self, worker_id: str) -> None:
-        """No job is held by this callback any more."""
+        """Note that no job is at this callback any more."""
         self._held.discard(worker_id)
         if worker := self._workers.get(worker_id):
             self._list_if_free(worker)
@@ -327,7 +324,7 @@ class WorkerTable:
         return worker.aside is None and worker.callback_url not in self._held
 
     def is_held(self, worker_id: str) -> bool:
-        """Whether a job is held by this callback, which may still be waiting for it."""
+        """Whether a job was sent to this callback and is not settled there."""
         return worker_id in self._held
 
     def first(self) -> Worker | None:
@@ -339,11 +336,11 @@ class WorkerTable:
         return cast("Sequence[Worker]", self._free)
 
     def aside(self) -> Mapping[str, Worker]:
-        """Return the workers that are set aside, but for those whom an operator did that to."""
+        """Return the workers set aside for another reason than an operator's word."""
         return self._aside
 
     def of_key(self, key: Key | None) -> list[Worker]:
-        """Return the workers of this key that wait; none where there is no key."""
+        """Return the waiting workers of this key; none for a worker without a key."""
         return [self._workers[each] for each in self._by_key.get(key, ())] if key else []
 
     def _list_if_free(self, worker: Worker) -> None:
@@ -351,7 +348,7 @@ class WorkerTable:
             self._free.add(worker)
 
     def _unlist(self, worker: Worker) -> None:
-        """Take a worker out of every index but that of ids."""
+        """Remove a worker from every index but that of ids."""
         if self.is_free(worker):
             _remove(self._free, worker)
         self._aside.pop(worker.id, None)
@@ -360,10 +357,10 @@ class WorkerTable:
 
 
 class Facts:
-    """What a topic has to remember besides its records.
+    """What a topic remembers besides jobs and workers.
 
-    ``last_ticket`` is at least every ticket that is out of the queue; job ids and receipts are
-    derived from ``secret`` (hex), which is made once.
+    ``last_ticket`` is at least as high as the ticket of any job that was removed; ``secret`` (hex)
+    is made once, and job ids and receipts are derived from it.
     """
 
     def __init__(self) -> None:
@@ -371,20 +368,20 @@ class Facts:
         self.paused = False
         """Whether an operator has paused the handing out."""
         self.last_ticket = 0
-        """The highest ticket that has left the queue, as far as it was noted."""
+        """The highest ticket of a removed job, as far as it was noted."""
 
     def __iter__(self) -> Iterator[Fact]:
         return iter(self._facts.values())
 
     def put(self, fact: Fact) -> Fact | None:
-        """Remember a fact, and return the one before."""
+        """Set a fact, and return the one before."""
         before = self._facts.get(fact.id)
         self._facts[fact.id] = fact
         self._read()
         return before
 
     def restore(self, name: str, before: Fact | None) -> None:
-        """Have a fact as it was, or not at all."""
+        """Put a fact back as it was, or remove it if it did not exist."""
         if before is not None:
             self._facts[name] = before
         else:
@@ -393,11 +390,11 @@ class Facts:
 
     @property
     def secret(self) -> str:
-        """The secret (hex); empty where none was made yet."""
+        """The secret (hex); empty if none was made yet."""
         return str(self._value("secret", ""))
 
     def _read(self) -> None:
-        """Have those that are asked for with every command at hand."""
+        """Cache the facts that every command asks for."""
         self.paused = bool(self._value("paused", False))
         self.last_ticket = int(self._value("last_ticket", 0))
 
@@ -431,7 +428,7 @@ def _move(
     after: Job | None,
     new: Sequence[K],
 ) -> None:
-    """Have a job found by the new names in place of the old ones."""
+    """Index a job by its new names instead of its old ones."""
     if before is not None:
         for name in old:
             _drop(index, name, before.id)
@@ -441,7 +438,7 @@ def _move(
 
 
 def _remove(line: SortedKeyList[R, Any], record: R) -> None:
-    """Take a record out of a line; the first one, as it mostly is, in half the time."""
+    """Remove a record from a sorted list; to pop the first, as usual, takes half the time."""
     if next(iter(line)) is record:
         line.pop(0)
     else:
@@ -449,7 +446,7 @@ def _remove(line: SortedKeyList[R, Any], record: R) -> None:
 
 
 def _callbacks_of(job: Job | None) -> tuple[str, ...]:
-    """The callbacks by which a job is to be found; one that never had a worker has none."""
+    """Return the callbacks to index a job by."""
     if job is None:
         return ()
     hold = job.hold or job.former
@@ -457,7 +454,7 @@ def _callbacks_of(job: Job | None) -> tuple[str, ...]:
 
 
 def _keys_of(job: Job | None) -> tuple[Key, ...]:
-    """The key that holds an unfinished job, or lost it by its lease, if there is one."""
+    """Return the key that holds an unfinished job, or held it until its lease ended."""
     if job is None:
         return ()
     hold = job.hold or job.former

@@ -1,4 +1,4 @@
-"""A topic: a line of jobs and the workers that serve it, and the choices its operator has."""
+"""A topic: a queue of jobs, the workers that serve it, and the rules its operator can choose."""
 
 from __future__ import annotations
 

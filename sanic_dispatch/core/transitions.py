@@ -1,6 +1,6 @@
-"""The values of a job's life: the fates of workers, and the table of registrations.
+"""The values of a job's life: transitions, the fates of workers, and the registration table.
 
-lifecycle has the functions.
+``lifecycle`` has the functions.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from sanic_dispatch.core.events import Note
 from sanic_dispatch.core.job import Job, Stage, Way
 
 GONE = "gone"
-"""Our word for an instance that the engine does not know (any more)."""
+"""Our word for an instance that the engine does not know, or no longer knows."""
 
 ENDED = (GONE, "finished", "abandoned")
-"""The states of an instance that will never do anything more."""
+"""The final states of an instance."""
 
 
 class Fate(Enum):
@@ -30,7 +30,7 @@ class Fate(Enum):
 
 
 class Step(NamedTuple):
-    """One transition of a job: its new record, the event to tell, and the fate of its worker."""
+    """A transition of a job: its new record, the event to publish, and the fate of its worker."""
 
     job: Job
     note: Note
@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 
 class Registration(Enum):
-    """What a registration by a key means for the job which that key holds."""
+    """What a registration by a key means for the job that this key holds."""
 
     QUEUED = "202: it waits already, nothing new"
     SAME_JOB = "200: the same job again"
@@ -48,7 +48,7 @@ class Registration(Enum):
 
 
 class Row(NamedTuple):
-    """One row of the table: what a repeat and what a new callback mean, and a restart."""
+    """A row of the table: the meaning of a repeat, of a new callback, and of a restart."""
 
     same_callback: Registration
     new_callback: Registration

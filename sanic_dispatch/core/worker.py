@@ -9,21 +9,21 @@ from sanic_dispatch.core.timestamps import from_rfc3339
 
 
 class Key(NamedTuple):
-    """Who a worker is, over all its registrations: a process instance and one of its activities."""
+    """A worker's identity across registrations: a process instance and one of its activities."""
 
     instance: str
     activity: str
 
 
 class Cause(StrEnum):
-    """Why a worker may be set aside."""
+    """The reasons for setting a worker aside."""
 
     REFUSED = "refused"
-    """It did not take a job: it is probed, and comes back when it is found waiting."""
+    """It did not take a job: it is probed, and used again once its callback is seen pending."""
     AWAITS = "awaits"
-    """Its last job is not settled: it comes back, or gets that job again, when that is known."""
+    """Its last job is unsettled: once that is settled, it is free, or gets that job again."""
     LOST = "lost"
-    """The same, and it says that it never got that job: it gets it again, whatever became of it."""
+    """The same, but it says that the job never arrived (``?lost``): it gets it in any case."""
     OPERATOR = "operator"
     """An operator set it aside: only an operator brings it back."""
 
@@ -33,10 +33,10 @@ REPLACED = "it came back with a new callback"
 
 
 class Aside(NamedTuple):
-    """Why a worker gets no job although it is still in the queue, and since when (Unix seconds).
+    """Why a queued worker gets no jobs, and since when (Unix seconds).
 
-    ``job_id`` is the job that it refused, or whose outcome it waits for. ``may_arrive``: what was
-    sent to it may arrive still, so that it waits now does not say that it will get another job.
+    ``job_id`` is the job that it refused, or whose outcome it waits for. ``may_arrive``: a job that
+    was sent to its callback may still arrive there, so a pending callback proves nothing yet.
     """
 
     cause: Cause
@@ -47,9 +47,9 @@ class Aside(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """A worker that waits. Its id is the callback: one call of a process instance.
+    """A waiting worker. Its id is the callback URL: one call of a process instance.
 
-    ``place`` orders the queue; the queue gives it, and in a file it is the order of the entries.
+    ``place`` orders the queue. The queue sets it; in a file it is the order of the entries.
     """
 
     callback_url: str
@@ -63,7 +63,7 @@ class Worker(NamedTuple):
 
     @property
     def id(self) -> str:
-        """What the queue knows it by."""
+        """The worker's id: its callback URL."""
         return self.callback_url
 
     @property
@@ -73,7 +73,7 @@ class Worker(NamedTuple):
 
     @property
     def is_free(self) -> bool:
-        """Whether it may get a job, unless it holds one."""
+        """Whether it is not set aside. A free worker can still hold a job: see ``WorkerTable``."""
         return self.aside is None
 
     @property
@@ -84,12 +84,12 @@ class Worker(NamedTuple):
     def refused(
         self, reason: str, now_s: float, job_id: str, *, may_arrive: bool = False
     ) -> Worker:
-        """The same worker after it did not take a job, or after it is not known whether it did."""
+        """Return the worker set aside after it refused a job, or may have taken it."""
         aside = Aside(Cause.REFUSED, now_s, reason, job_id, may_arrive)
         return self._replace(aside=aside, refusals=self.refusals + 1)
 
     def aside_because(self, reason: str) -> Worker | None:
-        """Give a better reason for the set-aside after a refusal; None if it is no news."""
+        """Return the worker with a better reason for its set-aside; None if nothing changes."""
         if self.aside is None or self.aside.cause is not Cause.REFUSED:
             return None
         if self.aside.reason == reason:
@@ -97,12 +97,12 @@ class Worker(NamedTuple):
         return self._replace(aside=self.aside._replace(reason=reason))
 
     def awaiting(self, now_s: float, job_id: str, *, lost: bool) -> Worker:
-        """The same worker, until the job of its old callback is settled."""
+        """Return the worker set aside until the job of its old callback is settled."""
         cause = Cause.LOST if lost else Cause.AWAITS
         return self._replace(aside=Aside(cause, now_s, "its last job is unsettled", job_id))
 
     def sidelined(self, now_s: float, reason: str) -> Worker:
-        """The same worker, until an operator brings it back."""
+        """Return the worker set aside by an operator."""
         may_arrive = self.aside is not None and self.aside.may_arrive
         return self._replace(aside=Aside(Cause.OPERATOR, now_s, reason, may_arrive=may_arrive))
 
@@ -111,19 +111,19 @@ class Worker(NamedTuple):
         return self._replace(aside=self.aside and self.aside._replace(cause=Cause.REFUSED))
 
     def awaits(self, job_id: str) -> bool:
-        """Whether it waits for the outcome of that job."""
+        """Whether it is set aside until that job is settled."""
         return self.is_awaiting and self.aside is not None and self.aside.job_id == job_id
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether it waits for the outcome of some job."""
+        """Whether it is set aside until its last job is settled."""
         return self.aside is not None and self.aside.cause in (Cause.AWAITS, Cause.LOST)
 
     @property
     def is_lost(self) -> bool:
-        """Whether it says that the job whose outcome it waits for never arrived."""
+        """Whether it says that its last job never arrived."""
         return self.aside is not None and self.aside.cause is Cause.LOST
 
     def back(self) -> Worker:
-        """The same worker, usable again at its old place."""
+        """Return the worker as free again, at its old place."""
         return self._replace(aside=None)

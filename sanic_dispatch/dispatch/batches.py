@@ -66,7 +66,7 @@ class _Entry:
     applied: Applied | None = None
 
     def answer(self, reply: Any) -> None:
-        """Let the request have its reply; or whoever sees to those that were cut off."""
+        """Give the request its reply, or ``if_cut_off`` if it was cancelled meanwhile."""
         future = self.reply
         if future is None:
             return
@@ -79,14 +79,14 @@ class _Entry:
             future.set_result(reply)
 
     def refuse(self, error: Exception) -> None:
-        """Let the request hear of an error, unless it was cut off or has heard already."""
+        """Fail the request, unless it was cancelled or has its reply."""
         if self.reply is not None and not self.reply.done():
             self.reply.set_exception(error)
 
 
 @dataclass(slots=True)
 class _Pending:
-    """What was applied together since event ``number``: the commands, and what they changed."""
+    """Commands that were applied together after event ``number``, and their changes."""
 
     number: int
     entries: list[_Entry] = field(default_factory=list)
@@ -115,7 +115,7 @@ class Batches:
         self._loop = asyncio.get_running_loop()
         self._inbox: list[_Entry] = []
         self._kept: list[_Entry] = []
-        """What has happened outside and was undone: to be applied again."""
+        """Commands that were undone but have happened outside, to be applied again."""
         self._retry: Timer | None = None
         self._gathering = _Pending(machine.number)
         self._committing: asyncio.Task[None] | None = None
@@ -123,9 +123,9 @@ class Batches:
         """What is being committed."""
         self._committed = 0
         self._called_off: list[Effect] = []
-        """Effects that a command has called off which is not durable yet."""
+        """Effects that were called off by a command that is not durable yet."""
         self._is_edited = False
-        """Whether an edit from outside was taken over that the store does not know of."""
+        """Whether an edit from outside was applied that is not committed yet."""
         self._is_blocked = False
         self._is_closed = False
         self._is_due = False
@@ -135,25 +135,25 @@ class Batches:
     def execute(
         self, command: c.Command, if_cut_off: Callable[[Any], None] | None = None
     ) -> asyncio.Future[Any]:
-        """Apply a request's command soon; the result is its reply, once that may be told.
+        """Apply a command in this turn of the loop; the future has its reply once that is durable.
 
-        Where the request is cut off before that, ``if_cut_off`` gets the reply.
+        If the future is cancelled before, ``if_cut_off`` gets the reply.
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._take_in(_Entry(command, self._clock.monotonic_s(), reply, if_cut_off))
         return reply
 
     def report(self, command: c.Command) -> None:
-        """Apply what has already happened outside; it is never dropped."""
+        """Apply a command for something that has happened outside; it is never dropped."""
         self._take_in(_Entry(command, self._clock.monotonic_s()))
 
     @property
     def is_idle(self) -> bool:
-        """Whether everything that came in is committed, or has failed."""
+        """Whether every command is committed or refused."""
         return not (self._inbox or self._kept or self._gathering.entries or self._committing)
 
     async def idle(self) -> None:
-        """Return when everything that has come in is committed, or has failed."""
+        """Return once every command is committed or refused."""
         while not self.is_idle:
             if self._committing is not None:
                 await asyncio.wait([self._committing])
@@ -163,7 +163,7 @@ class Batches:
                 await self._clock.sleep(RETRY_S)
 
     async def close(self) -> None:
-        """Give up what is not committed yet; its requests hear that."""
+        """Refuse the requests whose commands are not committed."""
         self._is_closed = True
         if self._committing is not None:
             self._committing.cancel()
@@ -189,7 +189,7 @@ class Batches:
     # ---- they are applied
 
     def _apply_all(self) -> None:
-        """Apply what has come in; a store that others edit has to be read before that."""
+        """Apply the inbox; a store that is edited from outside is read before."""
         self._is_due = False
         if self._is_blocked or self._is_closed or not self._inbox:
             return
@@ -216,7 +216,7 @@ class Batches:
         return Now(self._clock.now_s(), self._clock.monotonic_s())
 
     def _go_on(self) -> None:
-        """Commit what has gathered, or let go of it at once where nothing is to be written."""
+        """Commit the gathered batch, or release it at once if it changed nothing."""
         while self._committing is None and self._gathering.entries and not self._is_closed:
             pending = self._taken()
             if pending.changes and self._store.lasts:
@@ -251,7 +251,7 @@ class Batches:
         self._go_on()
 
     async def _confirm(self, pending: _Pending) -> None:
-        """Let go of what needs no commit once it is sure that this process may still act."""
+        """Release a batch without changes once this process is confirmed as the owner."""
         try:
             await self._store.confirm()
         except StorageError as error:
@@ -266,7 +266,7 @@ class Batches:
         self._go_on()
 
     async def _write(self, pending: _Pending) -> None:
-        """Commit until it is known what became of it. Raises StorageFailed or EditedMeanwhile."""
+        """Commit a batch until its fate is known. Raises StorageFailed or EditedMeanwhile."""
         events = [each for entry in pending.entries for each in _applied(entry).events]
         batch = Batch(self._committed + 1, combined(pending.changes), events)
         began_s = self._clock.monotonic_s()
@@ -298,7 +298,7 @@ class Batches:
         return True
 
     def _release(self, pending: _Pending) -> None:
-        """Let go of the outputs of what is durable."""
+        """Release the outputs of a durable batch: effects, replies, events."""
         events: list[Event] = []
         self._called_off = []
         for entry in pending.entries:
@@ -313,7 +313,7 @@ class Batches:
         self._tell(events)
 
     def _take_back(self, pending: _Pending, error: StorageError) -> None:
-        """Undo a batch that is not durable, and what came after it; keep what has happened."""
+        """Undo a batch that failed, and the one that gathers; keep what has happened outside."""
         later = self._taken()
         self._undo([*pending.changes, *later.changes], pending.number)
         for entry in (*pending.entries, *later.entries):
@@ -327,7 +327,7 @@ class Batches:
                 entry.refuse(error)
 
     def _undo(self, changes: Sequence[Change], number: int) -> None:
-        """Undo changes; a delivery that an undone command had called off is due again."""
+        """Undo changes; a delivery that only an undone command had called off is due again."""
         self._machine.undo(changes, number)
         self._gathering = _Pending(number)
         due = [effect for effect in self._called_off if self._machine.stands(effect)]
@@ -336,7 +336,7 @@ class Batches:
             self._carry_out(effect)
 
     def _keep(self, entry: _Entry) -> None:
-        """Apply this again in a while, or before whatever comes next."""
+        """Apply a command again after RETRY_S, or before the next one that comes."""
         self._kept.append(entry)
         if self._retry is None:
             self._retry = self._clock.call_later(RETRY_S, self._apply_kept)
@@ -347,21 +347,21 @@ class Batches:
         self._apply_soon()
 
     def _give_up(self, pending: _Pending) -> None:
-        """Let the requests of a commit go that is broken off; it may end well all the same."""
+        """Fail the requests of a commit that was cancelled; it may still become durable."""
         for entry in pending.entries:
             entry.refuse(StorageFailed("it was broken off: it may have been stored"))
 
     # ---- a commit that does not come to an end
 
     def _block(self) -> None:
-        """Apply nothing more for now; what gathers is as if it had only just come in."""
+        """Stop applying; what has gathered is undone and goes back to the inbox."""
         self._is_blocked = True
         gathered = self._taken()
         self._undo(gathered.changes, gathered.number)
         self._inbox[:0] = gathered.entries
 
     def _refuse_late(self, pending: _Pending) -> None:
-        """Let requests go that have waited for too long; those not applied will never be."""
+        """Fail requests that have waited for PATIENCE_S; drop their commands if not applied."""
         self._block()
         late_s = self._clock.monotonic_s() - PATIENCE_S
         for entry in pending.entries:
@@ -377,7 +377,7 @@ class Batches:
     # ---- a store that is edited from outside
 
     async def _reread_and_commit(self) -> None:
-        """Read the store, apply what has come in, and commit it, until nothing is left."""
+        """Read the store, apply the inbox and commit, until the inbox is empty."""
         try:
             while self._inbox:
                 if await self._is_reread():
@@ -388,7 +388,7 @@ class Batches:
             self._ended()
 
     async def _is_reread(self) -> bool:
-        """Take over what was edited from outside; whether the store could be read."""
+        """Put edits from outside into the inbox; False if the store cannot be read."""
         try:
             edit = await self._store.refresh()
         except StorageError as error:
@@ -405,9 +405,9 @@ class Batches:
         return True
 
     async def _commit_unless_edited(self, pending: _Pending) -> None:
-        """Commit; where the store was edited meanwhile, the same commands come again after that.
+        """Commit; if the store was edited meanwhile, apply the same commands again after the edit.
 
-        An edit that was taken over is committed too, so that the store knows.
+        An edit that was applied is committed too, so that the store knows it is known.
         """
         self._under_way = pending
         try:
@@ -425,7 +425,7 @@ class Batches:
 
 
 class _Patience:
-    """Calls when a commit has taken PATIENCE_S, and again and again from then on."""
+    """Call ``lose`` when a commit has taken PATIENCE_S, and every RETRY_S from then on."""
 
     def __init__(self, clock: Clock, lose: Callable[[], None]) -> None:
         self._clock = clock
@@ -433,7 +433,7 @@ class _Patience:
         self._timer: Timer = clock.call_later(PATIENCE_S, self._is_over)
 
     def end(self) -> None:
-        """Call no more."""
+        """Stop calling."""
         self._timer.cancel()
 
     def _is_over(self) -> None:
@@ -442,7 +442,7 @@ class _Patience:
 
 
 def combined(changes: Sequence[Change]) -> list[Change]:
-    """Make one change of all changes of a record, in the order of the first ones."""
+    """Merge the changes of each record into one, in the order of the first ones."""
     made: dict[tuple[Table, str], Change] = {}
     for change in changes:
         name = (change.table, change.id)
@@ -457,12 +457,12 @@ def _applied(entry: _Entry) -> Applied:
 
 
 def _is_edit(entry: _Entry) -> bool:
-    """Whether a command takes over an edit: the store tells of it until a batch was committed."""
+    """Whether a command is an edit from outside, which the store reports until it is committed."""
     return isinstance(entry.command, (c.ReplaceJobs, c.ReplaceWorkers))
 
 
 def _replacing(edit: Edit) -> list[c.Command]:
-    """The commands that take over an edit from outside."""
+    """Return the commands that apply an edit from outside."""
     made: list[c.Command] = []
     if edit.jobs is not None:
         made.append(c.ReplaceJobs(edit.jobs, edit.at_s))

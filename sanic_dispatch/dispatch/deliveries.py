@@ -11,7 +11,7 @@ import structlog
 from sanic_dispatch.callbacks.outcome import Accepted, Outcome, Refused
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core.evidence import Look, state_of_ours
+from sanic_dispatch.core.evidence import ProbeResult, state_of_ours
 from sanic_dispatch.core.transitions import ENDED, GONE
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import StorageError
@@ -24,7 +24,7 @@ _log = structlog.get_logger("sanic_dispatch")
 
 
 class Callbacks(Protocol):
-    """What the dispatcher needs of the network."""
+    """The calls to workers that the dispatcher makes; see ``callbacks`` for the client."""
 
     async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """PUT the body to a callback, exactly once."""
@@ -46,7 +46,7 @@ class Callbacks(Protocol):
 
 
 class Deliveries:
-    """Carries out effects that call workers, and reports what came of them."""
+    """Carry out the effects that call workers, each in a task, and report the outcomes."""
 
     def __init__(
         self,
@@ -63,20 +63,20 @@ class Deliveries:
         self._tasks: set[asyncio.Task[None]] = set()
         self._puts: set[asyncio.Task[None]] = set()
         self._busy: dict[str, asyncio.Task[None]] = {}
-        """Which PUT is under way to a callback: never two at a time."""
+        """The PUT under way to each callback: never two at a time."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether no job is on its way."""
+        """Whether no PUT is under way."""
         return not self._puts
 
     async def idle(self) -> None:
-        """Return when no job is on its way."""
+        """Return once no PUT is under way."""
         while self._puts:
             await asyncio.wait(self._puts)
 
     def begin(self, effect: e.Effect) -> None:
-        """Begin to carry out an effect."""
+        """Carry out an effect in a task."""
         task = asyncio.get_running_loop().create_task(self._call(effect))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -85,7 +85,7 @@ class Deliveries:
             task.add_done_callback(self._puts.discard)
 
     async def close(self) -> None:
-        """Break off all calls; what was under way is in doubt at the next start."""
+        """Cancel all calls; a PUT that was under way is in doubt at the next start."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -111,9 +111,9 @@ class Deliveries:
                 raise TypeError(f"{effect!r} is no call")
 
     async def _put(self, effect: e.PutJob) -> c.Command:
-        """PUT a job, once an earlier PUT to the same callback has ended.
+        """PUT a job, after an earlier PUT to the same callback has ended.
 
-        There is one where an operator has put a job back that was under way.
+        There can be one if an operator put a job back while it was under way.
         """
         assert effect.job.hold
         url = effect.job.hold.worker.callback_url
@@ -148,9 +148,9 @@ class Deliveries:
         return c.DeliveryUnknown(job.id, job.attempt, outcome.reason, request)
 
     async def _confirm(self) -> None:
-        """Return once it is sure that no other process delivers this job.
+        """Return once this process is confirmed as the owner of the topic.
 
-        Where another one owns the queues this waits until the task is broken off.
+        If another process owns it, this waits until the task is cancelled.
         """
         while True:
             try:
@@ -159,7 +159,7 @@ class Deliveries:
                 await asyncio.sleep(CONFIRM_AGAIN_S)
 
     async def _has_left(self, worker: Worker) -> bool:
-        """Find out whether a worker waits no more, does not answer, or another has its number."""
+        """Whether a worker does not wait any more, does not answer, or its instance is gone."""
         if await self._callbacks.is_pending(worker.callback_url, silence=False) is False:
             return True
         return await self._state_of(worker) == GONE
@@ -181,15 +181,15 @@ class Deliveries:
             pending = await self._is_pending(worker)
         if pending is False:
             after = await self._state_of(worker)
-        found = Look(pending, before, after)
+        found = ProbeResult(pending, before, after)
         return c.HoldProbed(effect.look, effect.is_timed, found, effect.request)
 
     async def _is_pending(self, worker: Worker) -> bool | None:
-        """Ask whether a callback still waits; a worker without a key cannot be asked."""
+        """Probe a callback; None for a worker without a key, which cannot be probed."""
         return await self._callbacks.is_pending(worker.callback_url) if worker.key else None
 
     async def _state_of(self, worker: Worker) -> str | None:
-        """Ask for the state of the instance that registered; None where nobody can tell."""
+        """Ask for the state of the instance that registered; None if that is unclear."""
         url = worker.instance_url
         word = await self._callbacks.instance_state(url) if url else None
         if worker.key is None or word is None or word == GONE:

@@ -1,4 +1,4 @@
-"""The dispatcher: what requests ask of a topic, and the life of what answers them."""
+"""The dispatcher: the operations of a topic, and its start and stop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NOT_TAKEN = (Kind.JOB_DOUBTED, Kind.JOB_FAILED)
 
 
 class Dispatcher:
-    """Takes in jobs, workers and reports; gives each job to a worker, in the order they came."""
+    """Take in jobs, workers and reports; give each job to a worker, first come, first served."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Dispatcher:
         submit_wait_s: float = 2.0,
     ) -> None:
         self.tally = CommitTally()
-        """What the commits took."""
+        """How many commits there were, and how long they took."""
         self._store = store
         self._callbacks = callbacks
         self._bus = bus
@@ -59,7 +59,7 @@ class Dispatcher:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """Have a topic without records."""
+        """Set up an empty topic."""
         self._machine = StateMachine(self._policy)
         self.batches = Batches(
             self._machine, self._store, self._clock, self.tally, self._tell, self._carry_out
@@ -73,17 +73,17 @@ class Dispatcher:
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes jobs and workers in."""
+        """Whether jobs and workers are taken in."""
         return self._is_open
 
     @property
     def is_paused(self) -> bool:
-        """Whether an operator has paused the handing out."""
+        """Whether an operator has paused the topic."""
         return self._machine.is_paused
 
     @property
     def operator(self) -> Operator:
-        """The acts of the operator. Raises StandingBy, or ShuttingDown before the start."""
+        """The operator's acts. Raises StandingBy, and ShuttingDown before the start."""
         self._check_started()
         return self._operator
 
@@ -102,14 +102,15 @@ class Dispatcher:
         self._machine.load(stored.jobs, stored.workers, stored.facts)
 
     async def start(self) -> None:
-        """Take up what the last run left, and hand out. Raises StorageFailed."""
+        """Recover what the last run left, and begin to hand out jobs. Raises StorageFailed."""
         await self.batches.execute(c.Recover(secrets.token_hex(32)))
         self._is_open = True
 
     async def stop(self, grace_s: float) -> None:
-        """Take nothing new, and pair nothing more; deliveries under way end, or go back.
+        """Take nothing in, assign nothing, and wait for deliveries under way.
 
-        After ``grace_s`` seconds what is still under way is left, and in doubt at the next start.
+        Those that take longer than ``grace_s`` seconds are cancelled, and in doubt at the next
+        start.
         """
         was_open, self._is_open, self._is_stopped = self._is_open, False, True
         if was_open:
@@ -127,7 +128,7 @@ class Dispatcher:
         await self._break_off()
 
     async def stand_by(self) -> None:
-        """Forget everything: another process owns the topic, and goes on from what is stored."""
+        """Drop all state, because another process owns the topic now."""
         self._is_open = False
         for taken in self._awaited.values():
             _set(taken, False)
@@ -135,7 +136,7 @@ class Dispatcher:
         self._begin_anew()
 
     async def _break_off(self) -> None:
-        """End everything; batches first, so that none lets go of anything more."""
+        """Stop timers, batches and deliveries; batches before deliveries, which they begin."""
         self._timers.stop()
         await self.batches.close()
         await self.deliveries.close()
@@ -147,12 +148,11 @@ class Dispatcher:
     # ---- for those who submit
 
     async def submit(self, data: bytes, idempotency_key: str | None = None) -> Placed:
-        """Take in a job: any JSON, already checked.
+        """Enqueue a job; ``data`` is checked JSON.
 
-        Returns once it is durable and either a worker has it, or it is clear that it waits, or
-        the wait for a worker's answer is over. A repeat of the same key and data gets the job
-        that the first one made. Raises QueueFull, ShuttingDown, StorageFailed, and
-        IdempotencyMismatch or StillUnderWay: then it was not taken.
+        Returns once the job is durable and a worker has taken it, or it is waiting, or
+        ``submit_wait_s`` is over. A repeat with the same key and data gets the same job. Raises
+        QueueFull, ShuttingDown, StorageFailed, IdempotencyMismatch and StillUnderWay.
         """
         self.check_open()
         if idempotency_key is None:
@@ -177,7 +177,7 @@ class Dispatcher:
         return Placed(looked.job, max(1, looked.position or 0))
 
     async def _is_taken(self, job: Job) -> bool:
-        """Wait until a worker has taken the job; False where none has in time."""
+        """Wait until a worker has taken the job; False if none has within ``submit_wait_s``."""
         taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._awaited[job.id] = taken
         timer = self._clock.call_later(self._submit_wait_s, _set, taken, False)
@@ -188,25 +188,24 @@ class Dispatcher:
             self._awaited.pop(job.id, None)
 
     async def look_up(self, job_id: str) -> Placed:
-        """Return a job, and its position where it waits. Raises UnknownJob, and as ``operator``."""
+        """Return a job and its position in the queue. Raises UnknownJob, and as ``operator``."""
         self._check_started()
         placed: Placed = await self.batches.execute(c.LookUp(job_id, REQUEST_ID.get()))
         return placed
 
     async def cancel(self, job_id: str, reason: str = "") -> Job:
-        """Take a waiting job out of the line. Raises UnknownJob and WrongState."""
+        """Cancel a waiting job. Raises UnknownJob and WrongState."""
         self.check_open()
         return await self.operator.cancel(job_id, reason)
 
     # ---- for workers
 
     async def register(self, worker: Worker, *, lost: bool = False) -> Job | None:
-        """Take in a worker that asks for a job: a job to answer with, or None: it waits.
+        """Return a job for the worker to be answered with, or None if it waits.
 
-        A job that is returned is held by the worker; say ``answered`` or ``unanswered`` of it.
-        A repeat of the same callback changes nothing and gets the same answer. ``lost`` says that
-        the last answer never arrived: the same job is given again. Raises QueueFull, ShuttingDown
-        or StorageFailed.
+        After a job was returned, ``answered`` or ``unanswered`` must be called. A repeat with the
+        same callback gets the same answer. ``lost``: the last answer never arrived, so the same job
+        is given again. Raises QueueFull, ShuttingDown and StorageFailed.
         """
         self.check_open()
         register = c.Register(worker, lost, REQUEST_ID.get())
@@ -220,15 +219,15 @@ class Dispatcher:
         return job
 
     def answered(self, job: Job) -> None:
-        """Note that the answer with this job was written."""
+        """Report that the answer with this job was written."""
         self.batches.report(c.AnswerWritten(job.id, job.attempt, REQUEST_ID.get()))
 
     def unanswered(self, job: Job, *, began: bool) -> None:
-        """Note that the connection broke before the answer with this job, or after it ``began``."""
+        """Report that the connection broke before this job's answer, or after it ``began``."""
         self.batches.report(c.AnswerLost(job.id, job.attempt, began, REQUEST_ID.get()))
 
     async def complete(self, job_id: str, proof: Proof, result: bytes | None = None) -> Placed:
-        """Finish a job that its holder has done.
+        """Finish a job at its holder's report.
 
         Raises UnknownJob, NotTheHolder, WrongState and StorageFailed.
         """
@@ -236,23 +235,23 @@ class Dispatcher:
         return await self._report(c.Complete(job_id, proof, result, REQUEST_ID.get()))
 
     async def fail(self, job_id: str, proof: Proof, reason: str, *, retry: bool = False) -> Placed:
-        """Fail a job that its holder cannot do, or retry it elsewhere. Raises as ``complete``."""
+        """Fail a job, or with ``retry`` let another worker try. Raises as ``complete``."""
         self.check_open()
         return await self._report(c.Fail(job_id, proof, reason, retry, REQUEST_ID.get()))
 
     async def extend(self, job_id: str, proof: Proof) -> Placed:
-        """Begin the lease of a job anew, whose holder is still at it. Raises as ``complete``."""
+        """Begin a job's lease anew. Raises as ``complete``."""
         self.check_open()
         return await self._report(c.Extend(job_id, proof, REQUEST_ID.get()))
 
     def note_refused(self, job_id: str, proof: Proof, reason: str) -> None:
-        """Note that a report on a job was refused; nobody waits for that."""
+        """Note that a report on a job was refused; returns at once."""
         if self._is_open or self._is_stopped:
             refused = c.NoteRefusedReport(job_id, proof, reason, REQUEST_ID.get())
             self.batches.report(refused)
 
     def receipt_of(self, job: Job) -> str:
-        """Return what goes with a job that is handed over, and proves later who got it."""
+        """Return the receipt that goes with a job and later proves who got it."""
         return self._machine.receipts.receipt(job)
 
     async def _report(self, report: c.Complete | c.Fail | c.Extend) -> Placed:
@@ -260,7 +259,7 @@ class Dispatcher:
         return placed
 
     def _leave_unanswered(self, reply: object) -> None:
-        """The request was cut off before there was a reply: nobody will write it."""
+        """Report that a registration's answer will not be written: the request was cancelled."""
         if isinstance(reply, Job):
             self.unanswered(reply, began=False)
 
@@ -290,7 +289,7 @@ class Dispatcher:
                 _set(taken, False)
 
     def check_open(self) -> None:
-        """Raise ShuttingDown or StandingBy where nothing is taken in."""
+        """Raise ShuttingDown or StandingBy if nothing is taken in."""
         if self._is_open:
             return
         ownership = self._store.ownership
@@ -299,7 +298,7 @@ class Dispatcher:
         raise ShuttingDown
 
     def _check_started(self) -> None:
-        """Raise the same where the records are not there: not read yet, or another process's."""
+        """Raise the same if the records are not loaded yet, or are another process's."""
         if not self._is_stopped:
             self.check_open()
 

@@ -17,21 +17,21 @@ __all__ = ["Operator", "said"]
 
 
 class Operator:
-    """Raises UnknownJob, UnknownWorker, WrongState and StorageFailed."""
+    """Carry out an operator's acts. Raises UnknownJob, UnknownWorker, WrongState, StorageFailed."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
 
     async def pause(self, reason: str) -> None:
-        """Hand out nothing more; orders and workers are still taken in. Kept across restarts."""
+        """Stop handing out jobs; jobs and workers are still taken in. Kept across restarts."""
         await self._batches.execute(c.Pause(True, reason, REQUEST_ID.get()))
 
     async def resume(self, reason: str) -> None:
-        """Go on handing out."""
+        """Resume handing out jobs."""
         await self._batches.execute(c.Pause(False, reason, REQUEST_ID.get()))
 
     async def cancel(self, job_id: str, why: str, who: str = "") -> Job:
-        """Take a waiting job out of the line."""
+        """Cancel a waiting job."""
         return await self._act(c.Cancel(job_id, why, who, REQUEST_ID.get()))
 
     async def put_back(self, job_id: str, why: str, who: str = "") -> Job:
@@ -39,25 +39,25 @@ class Operator:
         return await self._act(c.PutBack(job_id, why, who, REQUEST_ID.get()))
 
     async def move_to_front(self, job_id: str, why: str, who: str = "") -> Job:
-        """Let a waiting job be the next."""
+        """Move a waiting job to the head of the queue."""
         return await self._act(c.MoveToFront(job_id, why, who, REQUEST_ID.get()))
 
     async def set_aside(self, worker_id: str, reason: str) -> Worker:
-        """Give a waiting worker nothing, also with its next callbacks, until it is brought back."""
+        """Give a worker no jobs, whatever callback it registers with, until it is brought back."""
         worker: Worker = await self._batches.execute(
             c.SetAside(worker_id, reason, REQUEST_ID.get())
         )
         return worker
 
     async def bring_back(self, worker_id: str, reason: str) -> Worker:
-        """Let a worker that was set aside be used again, at its old place."""
+        """Use a worker set aside again, at its old place."""
         worker: Worker = await self._batches.execute(
             c.BringBack(worker_id, reason, REQUEST_ID.get())
         )
         return worker
 
     async def drop(self, worker_id: str, reason: str) -> None:
-        """Forget a worker that waits."""
+        """Remove a waiting worker."""
         await self._batches.execute(c.DropWorker(worker_id, reason, REQUEST_ID.get()))
 
     async def _act(self, act: c.Cancel | c.PutBack | c.MoveToFront) -> Job:

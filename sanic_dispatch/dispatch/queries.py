@@ -1,4 +1,4 @@
-"""Queries: what waits and what was finished, as lists for operators and for the views."""
+"""Queries: lists of jobs and workers for operators and views."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Snapshot(NamedTuple):
 
 
 class Queries:
-    """Reads the tables; an answer costs time in proportion to their length, and is durable."""
+    """Read the tables; an answer shows only what is durable, and takes O(records)."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
 
     async def jobs(self, state: State | None, after: int, limit: int) -> list[Job]:
-        """Return the first ``limit`` jobs in the order of their tickets, behind ``after``."""
+        """Return the first ``limit`` jobs with tickets above ``after``, in ticket order."""
 
         def read(tables: Tables) -> list[Job]:
             jobs = tables.jobs
@@ -47,14 +47,14 @@ class Queries:
         return found[0] if found and found[0].ticket == ticket else None
 
     async def workers(self) -> list[Worker]:
-        """Return all workers that wait, in order; also those that are held or set aside."""
+        """Return all queued workers in order, held ones and those set aside included."""
         read = c.Read(lambda tables: list(tables.workers), REQUEST_ID.get())
         found: list[Worker] = await self._batches.execute(read)
         return found
 
 
 def snapshot_of(tables: Tables) -> Snapshot:
-    """Return everything, as of the last command that was applied."""
+    """Return all records, as of the last command that was applied."""
     jobs = tables.jobs
     queued = sorted(chain(jobs.assigned(), jobs.waiting()), key=lambda job: (job.place, job.ticket))
     return Snapshot(queued, list(jobs.finished()), list(tables.workers), tables.facts.paused)

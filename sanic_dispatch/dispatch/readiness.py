@@ -1,4 +1,4 @@
-"""Whether the service can do its work: its storage takes changes, and pairs are made."""
+"""Readiness: does the storage take changes, and are jobs assigned?"""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sanic_dispatch.errors import DispatchError, StorageError
 from sanic_dispatch.storage.store import Store
 
 FRESH_S = 1.0
-"""How long one try at the storage counts: however many ask, it is no load."""
+"""How long a test of the storage counts, so that many probes are no load."""
 
 PATIENCE_S = 2.0
-"""How long a try may take."""
+"""How long a test of the storage may take."""
 
 
 class Readiness:
-    """Looks when somebody asks."""
+    """Find out, when asked, whether the service is ready."""
 
     def __init__(
         self, store: Store, watchdog: Watchdog, clock: Clock, dispatcher: Dispatcher
@@ -32,7 +32,7 @@ class Readiness:
         self._storage = ""
 
     async def reasons(self) -> list[str]:
-        """Say why it is not ready; empty where it is."""
+        """Return why the service is not ready; empty if it is."""
         try:
             self._dispatcher.check_open()
         except DispatchError as error:

@@ -1,4 +1,4 @@
-"""Standing by: a dispatcher whose store several processes share serves while it owns the topic."""
+"""Standing by: with a shared store, a dispatcher serves only while its process owns the topic."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.errors import DispatchError
 
 LOOK_S = 0.2
-"""How often to look whether another process may own the topic by now."""
+"""How often to check whether another process may own the topic by now."""
 
 RETRY_S = 0.5
-"""How long to wait before a topic is loaded again that could not be."""
+"""How long to wait after a topic could not be loaded."""
 
 _log = structlog.get_logger("sanic_dispatch")
 
 
 class Standby:
-    """Takes the topic over when its owner is gone, and stands by when another one has come."""
+    """Take the topic over when its owner is gone, and stand by when another process owns it."""
 
     def __init__(
         self,
@@ -32,9 +32,9 @@ class Standby:
         show: Callable[[Snapshot | None], None],
         cut_off: Callable[[bool], None],
     ) -> None:
-        """``show`` is told what the topic begins with here; None where it is not served here.
+        """``show`` gets a snapshot when the topic is taken over, and None when it is lost.
 
-        ``cut_off`` is told whether what is shown here may be old.
+        ``cut_off`` is told whether what is shown may be stale.
         """
         self._dispatcher = dispatcher
         self._ownership = ownership
@@ -43,11 +43,11 @@ class Standby:
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Serve whenever this process owns the topic."""
+        """Begin to take over, and to serve, the topic."""
         self._running = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Take over no more."""
+        """Stop taking over."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
@@ -61,7 +61,7 @@ class Standby:
             await self._dispatcher.stand_by()
 
     async def _until_lost(self) -> None:
-        """Return when another process owns the topic; say whether one may own it meanwhile."""
+        """Return when another process owns the topic; tell ``cut_off`` while one may own it."""
         is_sure = True
         while self._ownership.is_owner:
             if self._ownership.may_act() is not is_sure:
@@ -72,7 +72,7 @@ class Standby:
                     await self._ownership.until_lost()
 
     async def _take_over(self) -> None:
-        """Return once the topic is ours, and served."""
+        """Acquire the topic, load it and start to serve it; retry until that works."""
         while not self._dispatcher.is_open:
             try:
                 await self._ownership.acquire()

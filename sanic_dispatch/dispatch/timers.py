@@ -1,4 +1,4 @@
-"""Timers: commands that are to come later."""
+"""Timers: commands to be applied later."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sanic_dispatch.core.commands import Command
 from sanic_dispatch.core.effects import StartTimer
 
 SPREAD = 0.2
-"""By how much of its time a timer may come earlier or later, so that not all come together."""
+"""The jitter of a timer as a share of its time, so that not all fire together."""
 
 
 class Timers:
-    """Gives commands when their time has come; time is monotonic."""
+    """Report commands when their time has come, on the monotonic clock."""
 
     def __init__(self, clock: Clock, report: Callable[[Command], None]) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class Timers:
         self._last = 0
 
     def start(self, effect: StartTimer) -> None:
-        """Give the effect's command when its time is over."""
+        """Report the effect's command after its time."""
         after_s = effect.after_s
         if effect.is_spread:
             after_s *= random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
@@ -31,7 +31,7 @@ class Timers:
         self._running[number] = self._clock.call_later(after_s, self._fire, number, effect.command)
 
     def stop(self) -> None:
-        """Call all timers off; a start derives them from the records again."""
+        """Cancel all timers; recovery derives them from the records again."""
         for timer in self._running.values():
             timer.cancel()
         self._running.clear()

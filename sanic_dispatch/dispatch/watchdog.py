@@ -1,7 +1,7 @@
-"""The watchdog: whether a free job and a usable worker wait together, which must not last.
+"""The watchdog: a job and a free worker must not wait side by side for long.
 
-It looks at the fold of events and not at the queues, so that it does not believe those whom it
-watches, and costs nothing.
+It looks at the projection of the events and not at the tables, so it does not trust the code that
+it watches.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from sanic_dispatch.live.projection import Line
 
 LOOK_S = 0.25
 STUCK_S = 1.0
-"""For how long the same two may wait together: a hand-over takes as long as its commit."""
+"""How long the same job and worker may wait side by side: an assignment takes one commit."""
 
 _log = structlog.get_logger("sanic_dispatch")
 
 
 class Watchdog:
-    """Looks again and again whether the job and the worker that come next are the same two."""
+    """Raise an alarm when the same job and worker stay next in line for STUCK_S."""
 
     def __init__(self, line: Callable[[], Line], clock: Clock, is_open: Callable[[], bool]) -> None:
-        """``is_open``: whether pairs are to be made; while the service stops they are not."""
+        """``is_open`` says whether jobs are assigned at all; a stopping service does not."""
         self._line = line
         self._clock = clock
         self._is_open = is_open
@@ -36,26 +36,26 @@ class Watchdog:
 
     @property
     def stuck_s(self) -> float:
-        """For how many seconds the same two have waited together; 0 where none do."""
+        """How many seconds the same job and worker have waited side by side; 0 if none do."""
         return self._clock.monotonic_s() - self._since_s if self._next else 0.0
 
     @property
     def is_alarmed(self) -> bool:
-        """Whether that is too long."""
+        """Whether a job and a worker have waited side by side for too long."""
         return self.stuck_s > STUCK_S
 
     def start(self) -> None:
-        """From now on."""
+        """Start watching."""
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """No more."""
+        """Stop watching."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
 
     def look(self) -> None:
-        """Look now."""
+        """Check once, and log an error when the alarm begins."""
         coming = self._coming()
         if coming != self._next:
             self._next, self._since_s, self._is_said = coming, self._clock.monotonic_s(), False
@@ -70,7 +70,7 @@ class Watchdog:
             await self._clock.sleep(LOOK_S)
 
     def _coming(self) -> tuple[str, str] | None:
-        """The job and the worker that should be paired next; None where there are not both."""
+        """Return the job and the worker to be assigned next; None if there are not both."""
         line = self._line()
         if line.bar().paused or not self._is_open():
             return None

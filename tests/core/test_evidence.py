@@ -12,7 +12,7 @@ from sanic_dispatch.core.events import Kind
 from sanic_dispatch.core.evidence import (
     UNCLEAR_S,
     Finding,
-    Look,
+    ProbeResult,
     after_taking,
     in_doubt,
     next_look_s,
@@ -27,9 +27,12 @@ POLICY = Policy()
 AFTER_S = POLICY.unconsumed_after_s
 NOW_S = 1_732_412_400.0
 WORKER = worker("c1", "i1")
-WAITS, IS_USED = Look(True, "running", "running"), Look(False, "running", "running")
+WAITS, IS_USED = (
+    ProbeResult(True, "running", "running"),
+    ProbeResult(False, "running", "running"),
+)
 STATES = ("running", "stopped", "gone", None)
-LOOKS = [Look(*each) for each in product((True, False, None), STATES, STATES)]
+LOOKS = [ProbeResult(*each) for each in product((True, False, None), STATES, STATES)]
 
 
 def hold(stage: Stage, *, unused: int = 0, is_again: bool = False) -> Hold:
@@ -41,7 +44,7 @@ UNUSED = hold(Stage.IN_DOUBT, unused=1)
 SENT_AGAIN = hold(Stage.IN_DOUBT, unused=1, is_again=True)
 
 
-def found(held: Hold, look: Look, *, came_back: bool = False, s: float = 0.0) -> Finding:
+def found(held: Hold, look: ProbeResult, *, came_back: bool = False, s: float = 0.0) -> Finding:
     return in_doubt(held, look, came_back=came_back, held_s=s, unclear_s=s, policy=POLICY)
 
 
@@ -51,7 +54,7 @@ def job(held: Hold) -> Job:
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=str)
-def test_what_a_look_after_the_taking_proves(look: Look) -> None:
+def test_what_a_look_after_the_taking_proves(look: ProbeResult) -> None:
     """Waiting in a running instance: lost. Not waiting, and it ran all the time: used. Else
     nothing."""
     expected = Finding.WAIT
@@ -64,7 +67,7 @@ def test_what_a_look_after_the_taking_proves(look: Look) -> None:
 
 @pytest.mark.parametrize("held", [DOUBT, UNUSED, SENT_AGAIN], ids=["doubt", "unused", "again"])
 @pytest.mark.parametrize("look", [each for each in LOOKS if "gone" in each], ids=str)
-def test_nothing_is_sent_to_an_instance_that_has_ended(held: Hold, look: Look) -> None:
+def test_nothing_is_sent_to_an_instance_that_has_ended(held: Hold, look: ProbeResult) -> None:
     """Whoever has its callback now."""
     for came_back in (True, False):
         assert found(held, look, came_back=came_back, s=1e9) is Finding.WAIT
@@ -75,14 +78,14 @@ def test_a_plain_doubt() -> None:
     tell for long: to the callback with which it is back."""
     assert found(DOUBT, WAITS) is Finding.SEND_AGAIN
     assert found(DOUBT, IS_USED) is Finding.USED
-    assert found(DOUBT, Look(False, "stopped", "stopped")) is Finding.WAIT
-    assert found(DOUBT, Look(False, "stopped", "stopped"), came_back=True) is Finding.USED
-    assert found(DOUBT, Look(), came_back=True) is Finding.WAIT
+    assert found(DOUBT, ProbeResult(False, "stopped", "stopped")) is Finding.WAIT
+    assert found(DOUBT, ProbeResult(False, "stopped", "stopped"), came_back=True) is Finding.USED
+    assert found(DOUBT, ProbeResult(), came_back=True) is Finding.WAIT
     late = UNCLEAR_S + 1
-    odd, away = Look(None, "running", "running"), Look()
+    odd, away = ProbeResult(None, "running", "running"), ProbeResult()
     assert found(DOUBT, odd, came_back=True, s=late) is Finding.SEND_TO_SUCCESSOR
     assert found(DOUBT, away, came_back=True, s=late) is Finding.WAIT
-    assert found(DOUBT, Look(), s=late) is Finding.WAIT
+    assert found(DOUBT, ProbeResult(), s=late) is Finding.WAIT
 
 
 def test_a_job_that_was_not_used() -> None:
@@ -90,8 +93,8 @@ def test_a_job_that_was_not_used() -> None:
     the job goes there, since it never had it."""
     assert found(UNUSED, WAITS) is Finding.SEND_AGAIN
     assert found(UNUSED, IS_USED) is Finding.USED
-    assert found(UNUSED, Look(False, "stopped", "stopped")) is Finding.WAIT
-    for look in (WAITS, IS_USED, Look()):
+    assert found(UNUSED, ProbeResult(False, "stopped", "stopped")) is Finding.WAIT
+    for look in (WAITS, IS_USED, ProbeResult()):
         assert found(UNUSED, look, came_back=True) is Finding.SEND_TO_SUCCESSOR
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import matching
-from sanic_dispatch.core.evidence import Look
+from sanic_dispatch.core.evidence import ProbeResult
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import Now, StateMachine
@@ -175,7 +175,7 @@ def _outcome(player: Player, about: int, choice: int) -> c.Command:
             return c.StaleProbed(effect.callback_url, pending)
         case e.ProbeHold():
             after = state[about] if choice == 7 else state[choice]
-            look = Look(pending, state[choice], after)
+            look = ProbeResult(pending, state[choice], after)
             return c.HoldProbed(effect.look, effect.is_timed, look)
         case e.StartTimer():
             return effect.command
