@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
 
-import aiohttp
-
 from sanic_dispatch.callbacks import probe
+from sanic_dispatch.callbacks.address_client import AddressClient
+from sanic_dispatch.callbacks.aiohttp_client import AiohttpClient, why_not_sent
+from sanic_dispatch.callbacks.client import Client, Timeouts
 from sanic_dispatch.callbacks.guard import Guard, is_address
 from sanic_dispatch.callbacks.outcome import Outcome, Refused
-from sanic_dispatch.callbacks.put import notes_of_sending, put, why_not_sent
+from sanic_dispatch.callbacks.put import put
 from sanic_dispatch.callbacks.resolver import GuardedResolver, Lookup, system_lookup
 from sanic_dispatch.callbacks.url import parse_callback, split_url
 from sanic_dispatch.errors import CallbackForbidden
@@ -29,10 +30,10 @@ _KEEP_ALIVE_S = 2.0
 
 
 class Callbacks:
-    """The HTTP client for all calls to workers: one pool of connections, every call guarded.
+    """The HTTP client for all calls to workers: every call guarded, connections kept in a pool.
 
-    The pool itself has no upper limit, so that no slow worker takes another one's place in it;
-    there is never more than one delivery under way per worker that waits.
+    The pool has no upper limit, so that no slow worker takes another one's place in it; there is
+    never more than one delivery under way per worker that waits.
     """
 
     def __init__(
@@ -49,40 +50,24 @@ class Callbacks:
         ``body_limit`` is how many bytes of an answer are read at most.
         """
         self._guard = guard
-        self._timeout = aiohttp.ClientTimeout(
-            total=timeout_s,
-            connect=connect_timeout_s,
-            ceil_threshold=timeout_s + 1,  # no rounding up to whole seconds
-        )
+        self._timeouts = Timeouts(timeout_s, connect_timeout_s, _KEEP_ALIVE_S)
         self._body_limit = body_limit
         self._lookup = lookup
         self._resolver: GuardedResolver | None = None
-        self._open_session: aiohttp.ClientSession | None = None
+        self._by_address: Client | None = None
+        self._by_name: Client | None = None
 
     async def open(self) -> None:
-        """Make the pool; call once, inside the event loop."""
+        """Make the pools; call once, inside the event loop."""
         self._resolver = GuardedResolver(self._guard, self._lookup)
-        self._open_session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                keepalive_timeout=_KEEP_ALIVE_S,
-                use_dns_cache=False,
-                resolver=self._resolver,
-            ),
-            timeout=self._timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "sanic-dispatch"},
-            skip_auto_headers=("Accept-Encoding",),
-            auto_decompress=False,
-            trust_env=False,
-            trace_configs=[notes_of_sending()],
-            read_bufsize=max(1, self._body_limit // 2),  # it reads up to twice as much ahead
-        )
+        self._by_address = AddressClient(self._timeouts)
+        self._by_name = AiohttpClient(self._resolver, self._timeouts, self._body_limit)
 
     async def close(self) -> None:
         """Break off what is under way and close all connections; harmless if never opened."""
-        if self._open_session is not None:
-            await self._open_session.close()
+        for client in (self._by_address, self._by_name):
+            if client is not None:
+                await client.close()
         if self._resolver is not None:
             await self._resolver.close()
 
@@ -106,44 +91,50 @@ class Callbacks:
 
         Takes at most ``timeout_s``. Raises nothing but for headers that cannot be sent.
         """
-        session = self._session
         try:
-            self._guard.check_url(callback_url)
+            client = self._client(callback_url)
         except CallbackForbidden as error:
             return Refused(why_not_sent(error))
-        return await put(session, callback_url, body, headers)
+        return await put(client, callback_url, body, headers)
 
     async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
         """Ask whether the callback still waits; None where that cannot be known now.
 
         ``silence`` is what it means if nothing answers in time.
         """
-        if not self._may_call(callback_url):
+        if (client := self._probing(callback_url)) is None:
             return None
-        return await probe.is_pending(self._session, callback_url, silence)
+        return await probe.is_pending(client, callback_url, silence)
 
     async def instance_state(self, instance_url: str) -> str | None:
         """Ask for the instance's state: the engine's word, ``gone``, or None where unknown."""
-        if not self._may_call(instance_url):
+        if (client := self._probing(instance_url)) is None:
             return None
-        return await probe.instance_state(self._session, instance_url, self._body_limit)
+        return await probe.instance_state(client, instance_url, self._body_limit)
 
     async def instance_uuid(self, instance_url: str) -> str | None:
         """Ask which instance has this address now: its UUID, empty where the engine does not say,
         None where that cannot be known now."""
-        if not self._may_call(instance_url):
+        if (client := self._probing(instance_url)) is None:
             return None
-        return await probe.instance_uuid(self._session, instance_url, self._body_limit)
+        return await probe.instance_uuid(client, instance_url, self._body_limit)
 
-    def _may_call(self, url: str) -> bool:
+    def _probing(self, url: str) -> Client | None:
+        """The client for a probe; None where the URL may not be called."""
         try:
-            self._guard.check_url(url)
+            return self._client(url)
         except CallbackForbidden:
-            return False
-        return True
+            return None
 
-    @property
-    def _session(self) -> aiohttp.ClientSession:
-        if self._open_session is None:
+    def _client(self, url: str) -> Client:
+        """The client for a URL: aiohttp, unless it is plain HTTP to a literal address.
+
+        Raises CallbackForbidden where the URL may not be called.
+        """
+        if self._by_address is None or self._by_name is None:
             raise RuntimeError("not open")
-        return self._open_session
+        self._guard.check_url(url)
+        target = split_url(url)
+        if target.scheme == "http" and is_address(target.host):
+            return self._by_address
+        return self._by_name

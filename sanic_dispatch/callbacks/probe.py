@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
-import aiohttp
-
+from sanic_dispatch.callbacks.client import Broken, Client, NotSent
 from sanic_dispatch.core.transitions import GONE
-from sanic_dispatch.errors import CallbackForbidden
 
 PATIENCE_S = 3.0
 """How long to wait for an answer: an order may wait for it too."""
@@ -20,22 +17,18 @@ _STATES = frozenset(
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
-async def is_pending(
-    session: aiohttp.ClientSession, callback_url: str, silence: bool | None = None
-) -> bool | None:
+async def is_pending(client: Client, callback_url: str, silence: bool | None = None) -> bool | None:
     """Whether the callback still waits; None where the answer is unclear.
 
     ``silence`` where there is no answer: a connection that cannot be made, or PATIENCE_S over.
     """
-    answer = await _get(session, callback_url, 0)
+    answer = await _get(client, callback_url, 0)
     return silence if answer is None else {200: True, 404: False}.get(answer[0])
 
 
-async def instance_state(
-    session: aiohttp.ClientSession, instance_url: str, body_limit: int
-) -> str | None:
+async def instance_state(client: Client, instance_url: str, body_limit: int) -> str | None:
     """The engine's word for the instance's state, ``gone``, or None where it is unclear."""
-    answer = await _get(session, instance_url.rstrip("/") + "/properties/state/", body_limit)
+    answer = await _get(client, instance_url.rstrip("/") + "/properties/state/", body_limit)
     if answer is None:
         return None
     status, body = answer
@@ -45,15 +38,13 @@ async def instance_state(
     return word if status == 200 and word in _STATES else None
 
 
-async def instance_uuid(
-    session: aiohttp.ClientSession, instance_url: str, body_limit: int
-) -> str | None:
+async def instance_uuid(client: Client, instance_url: str, body_limit: int) -> str | None:
     """The UUID of the instance that has this address now; None where it is unclear.
 
     Empty where the engine does not say: it knows no such attribute, or what is there is no UUID.
     """
     url = instance_url.rstrip("/") + "/properties/attributes/uuid/"
-    answer = await _get(session, url, body_limit)
+    answer = await _get(client, url, body_limit)
     if answer is None:
         return None
     status, body = answer
@@ -63,23 +54,9 @@ async def instance_uuid(
     return uuid if status == 200 and _UUID.fullmatch(uuid) else ""
 
 
-async def _get(
-    session: aiohttp.ClientSession, url: str, body_limit: int
-) -> tuple[int, bytes] | None:
+async def _get(client: Client, url: str, limit: int) -> tuple[int, bytes] | None:
     """Status and at most so many bytes of the body, or None where that did not work."""
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            response = await session.get(url, allow_redirects=False)
-            try:
-                return response.status, await _read(response.content, body_limit)
-            finally:
-                response.release()
-    except (aiohttp.ClientError, CallbackForbidden, OSError):
+        return await client.get(url, limit, PATIENCE_S)
+    except (NotSent, Broken):
         return None
-
-
-async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
-    try:
-        return await content.readexactly(limit)
-    except asyncio.IncompleteReadError as error:
-        return error.partial

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from sanic_dispatch.callbacks import Callbacks, Guard
+from sanic_dispatch.callbacks.resolver import system_lookup
+
+NAME = "worker.example"
+"""A name that resolves to 127.0.0.1: calls to names go through aiohttp, to addresses not."""
 
 Behaviour = Callable[["Worker", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -17,18 +22,21 @@ Behaviour = Callable[["Worker", asyncio.StreamReader, asyncio.StreamWriter], Awa
 class Worker:
     """A raw server: counts connections, records each request that it reads."""
 
-    def __init__(self, behave: Behaviour) -> None:
+    def __init__(self, behave: Behaviour, host: str) -> None:
         self.behave = behave
+        self.host = host
         self.connections = 0
         self.connected = asyncio.Event()
         self.requests: list[bytes] = []
+        self.origin = ""
         self.url = ""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, tls: ssl.SSLContext | None = None) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls, backlog=512)
+    async def start(self, tls: ssl.SSLContext | None = None, at: str = "127.0.0.1") -> None:
+        self._server = await asyncio.start_server(self._serve, at, 0, ssl=tls, backlog=512)
         self.port = self._server.sockets[0].getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/cb/1/?secret=s3cret"
+        self.origin = f"{'https' if tls else 'http'}://{self.host}:{self.port}"
+        self.url = f"{self.origin}/cb/1/?secret=s3cret"
 
     async def stop(self) -> None:
         self._server.close()
@@ -97,16 +105,32 @@ def answering_all(answer: bytes) -> Behaviour:
 StartWorker = Callable[..., Awaitable[Worker]]
 
 
+def lookup(host: str) -> Sequence[str]:
+    """Resolve NAME, and ask the system for others."""
+    return ["127.0.0.1"] if host == NAME else system_lookup(host)
+
+
+@pytest.fixture(params=["127.0.0.1", NAME])
+def each_host(request: pytest.FixtureRequest) -> str:
+    """What a worker is called by: once its address, once its name, so both clients are tested."""
+    return request.param
+
+
 @pytest.fixture
-async def start_worker() -> AsyncIterator[StartWorker]:
+def host() -> str:
+    """What a worker is called by; a module can override it by ``each_host``."""
+    return "127.0.0.1"
+
+
+@pytest.fixture
+async def start_worker(host: str) -> AsyncIterator[StartWorker]:
     """Start a worker with a behaviour, or with the bytes that it answers."""
     workers: list[Worker] = []
 
-    async def start(
-        behave: Behaviour | bytes, keep_open: bool = False, tls: ssl.SSLContext | None = None
-    ) -> Worker:
-        worker = Worker(answering(behave, keep_open) if isinstance(behave, bytes) else behave)
-        await worker.start(tls)
+    async def start(behave: Behaviour | bytes, keep_open: bool = False, **where: Any) -> Worker:
+        behave = answering(behave, keep_open) if isinstance(behave, bytes) else behave
+        worker = Worker(behave, host)
+        await worker.start(**where)
         workers.append(worker)
         return worker
 
@@ -121,7 +145,11 @@ async def open_callbacks() -> AsyncIterator[Callable[..., Awaitable[Callbacks]]]
     opened: list[Callbacks] = []
 
     async def make(guard: Guard | None = None, **settings: object) -> Callbacks:
-        defaults: dict[str, object] = {"timeout_s": 20.0, "connect_timeout_s": 20.0}
+        defaults: dict[str, object] = {
+            "timeout_s": 20.0,
+            "connect_timeout_s": 20.0,
+            "lookup": lookup,
+        }
         callbacks = Callbacks(guard or Guard(), **{**defaults, **settings})  # type: ignore[arg-type]
         await callbacks.open()
         opened.append(callbacks)

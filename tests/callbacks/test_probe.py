@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 
 import pytest
 
@@ -12,8 +13,17 @@ from sanic_dispatch.callbacks import Callbacks, Guard
 UUID = "b0bc965b-11b4-4dfa-91bb-4a145ab2d3b2"
 
 
+@pytest.fixture
+def host(each_host):
+    """Both clients keep the same promises."""
+    return each_host
+
+
 def answer(status, body=b""):
     return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -58,12 +68,18 @@ async def test_is_pending(callbacks, start_worker, reply, pending):
         (answer(302), None),
         (b"", None),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nrunning", None),
+        (b"HTTP/1.1 200 OK\r\n\r\nrunning", "running"),
+        (CHUNKED + b"4\r\nrunn\r\n3\r\ning\r\n0\r\n\r\n", "running"),
+        (CHUNKED + b"7\r\nrunning\r\n0\r\nTrailer: x\r\n\r\n", "running"),
+        (CHUNKED + b"7\r\nrunning\r\n", None),
+        (CHUNKED + b"7\r\nrunning\r\nzz\r\n", None),
+        (b"HTTP/1.1 103 Hints\r\nContent-Length: 7\r\n\r\n" + answer(200, b"ready"), "ready"),
     ],
 )
 async def test_instance_state(callbacks, start_worker, reply, state):
     """Only the engine's own words count; an unknown instance is gone."""
     worker = await start_worker(reply)
-    assert await callbacks.instance_state(f"http://127.0.0.1:{worker.port}/4/") == state
+    assert await callbacks.instance_state(f"{worker.origin}/4/") == state
     assert worker.requests[0].startswith(b"GET /4/properties/state/ HTTP/1.1\r\n")
 
 
@@ -83,14 +99,14 @@ async def test_instance_state(callbacks, start_worker, reply, state):
 async def test_instance_uuid(callbacks, start_worker, reply, uuid):
     """Which instance is there; empty where the engine knows no UUID, None where nobody can tell."""
     worker = await start_worker(reply)
-    assert await callbacks.instance_uuid(f"http://127.0.0.1:{worker.port}/4/") == uuid
+    assert await callbacks.instance_uuid(f"{worker.origin}/4/") == uuid
     assert worker.requests[0].startswith(b"GET /4/properties/attributes/uuid/ HTTP/1.1\r\n")
 
 
 async def test_instance_url_without_a_slash(callbacks, start_worker):
     """The state lies below the instance, whether its URL ends in a slash or not."""
     worker = await start_worker(answer(200, b"running"))
-    assert await callbacks.instance_state(f"http://127.0.0.1:{worker.port}/4") == "running"
+    assert await callbacks.instance_state(f"{worker.origin}/4") == "running"
     assert worker.requests[0].startswith(b"GET /4/properties/state/ HTTP/1.1\r\n")
 
 
@@ -104,20 +120,62 @@ async def test_redirects_are_not_followed(callbacks, start_worker):
     assert (worker.connections, other.connections) == (2, 0)
 
 
-async def test_unreachable(callbacks):
+async def test_connections_are_reused(callbacks, start_worker, answering_every):
+    """A probe leaves its connection to the next one, once it has read all of the answer."""
+    worker = await start_worker(answering_every(answer(200, b"running")))
+    for _ in range(3):
+        assert await callbacks.instance_state(worker.origin) == "running"
+    assert (len(worker.requests), worker.connections) == (3, 1)
+
+
+async def test_limit(open_callbacks, start_worker, answering_every):
+    """No more than the limit counts, and what has more is closed."""
+    endless = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nrunning!!"
+    worker = await start_worker(answering_every(endless))
+    callbacks = await open_callbacks(body_limit=7)
+    for _ in range(2):
+        assert await callbacks.instance_state(worker.origin) == "running"
+    assert worker.connections == 2
+
+
+async def test_asks_again(callbacks, start_worker):
+    """A connection that breaks unanswered says nothing of the callback: it is asked once more."""
+
+    async def behave(worker, reader, writer):
+        await worker.read(reader)
+        if len(worker.requests) == 2:
+            writer.write(answer(200))
+
+    worker = await start_worker(behave)
+    assert await callbacks.is_pending(worker.url) is True
+    assert len(worker.requests) == 2
+
+
+async def test_unreachable(callbacks, host):
     """Where nobody listens nothing is known."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/4/"
+        url = f"http://{host}:{free.getsockname()[1]}/4/"
     assert await callbacks.is_pending(url) is None
     assert await callbacks.instance_state(url) is None
 
 
 async def test_hanging(hasty, start_worker):
     """A probe has the same limits as a delivery."""
+    began = time.monotonic()
     worker = await start_worker(b"HTTP/1.1 200 OK\r\n", keep_open=True)
     assert await hasty.is_pending(worker.url) is None
     half = await start_worker(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nrun", keep_open=True)
-    assert await hasty.instance_state(f"http://127.0.0.1:{half.port}/4/") is None
+    assert await hasty.instance_state(f"{half.origin}/4/") is None
+    assert time.monotonic() - began < 2.5
+
+
+async def test_patience(callbacks, start_worker, monkeypatch):
+    """A probe has a limit of its own, shorter than a delivery's; silence then has a meaning."""
+    monkeypatch.setattr("sanic_dispatch.callbacks.probe.PATIENCE_S", 0.3)
+    began = time.monotonic()
+    worker = await start_worker(b"", keep_open=True)
+    assert await callbacks.is_pending(worker.url, silence=False) is False
+    assert time.monotonic() - began < 5
 
 
 async def test_endless_state(callbacks, start_worker):
@@ -135,7 +193,7 @@ async def test_endless_state(callbacks, start_worker):
             cut.set()
 
     worker = await start_worker(behave)
-    assert await callbacks.instance_state(f"http://127.0.0.1:{worker.port}/4/") is None
+    assert await callbacks.instance_state(f"{worker.origin}/4/") is None
     await asyncio.wait_for(cut.wait(), 9)
 
 

@@ -22,6 +22,16 @@ BROKEN = InDoubt("the connection broke before an answer came")
 NOT_HTTP = InDoubt("the answer is not HTTP")
 
 
+@pytest.fixture
+def host(each_host):
+    """Both clients keep the same promises."""
+    return each_host
+
+
+at_its_address = pytest.mark.parametrize("host", ["127.0.0.1"])
+"""For tests where the name makes no difference: https goes through aiohttp."""
+
+
 async def test_request_on_the_wire(callbacks, start_worker):
     """A delivery is a PUT with plain application/json, its length, and the very bytes."""
     worker = await start_worker(OK)
@@ -31,7 +41,7 @@ async def test_request_on_the_wire(callbacks, start_worker):
         b"Accept: */*",
         b"Content-Length: %d" % len(BODY),
         b"Content-Type: application/json",
-        b"Host: 127.0.0.1:%d" % worker.port,
+        b"Host: %b:%d" % (worker.host.encode(), worker.port),
         b"Job-Receipt: r1",
         b"PUT /cb/1/?secret=s3cret HTTP/1.1",
         b"User-Agent: sanic-dispatch",
@@ -52,7 +62,7 @@ async def test_url_is_kept_as_it_is(callbacks, start_worker):
     """Escapes in path and query reach the worker as they were registered."""
     worker = await start_worker(OK)
     path = "/a%2Fb/;c/?x=a%3Db+c%26d&y=1"
-    await callbacks.deliver(f"http://127.0.0.1:{worker.port}{path}#here", BODY)
+    await callbacks.deliver(f"{worker.origin}{path}#here", BODY)
     assert worker.requests[0].startswith(f"PUT {path} HTTP/1.1\r\n".encode())
 
 
@@ -107,6 +117,12 @@ async def test_redirects_are_not_followed(callbacks, start_worker, status):
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal", Accepted()),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", NOT_HTTP),
         (b"HTTP/1.1 503 X\r\nContent-Length: 10\r\n\r\nhalf", Refused("answered 503")),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nX: y\r\n\r\n" + OK, Accepted()),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", BROKEN),
+        (b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n?", Refused("answered 101")),
+        (b"HTTP/1.1 101 X\r\n\r\n", Refused("answered 101")),
+        (b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n", NOT_HTTP),
+        (b"HTTP/1.1 200 OK\nX: a\x01b\n\n", Accepted()),
     ],
 )
 async def test_broken_answers(callbacks, start_worker, answer, expected):
@@ -187,6 +203,32 @@ async def test_endless_body(callbacks, start_worker):
     await asyncio.wait_for(cut.wait(), 9)
 
 
+async def test_an_early_answer(callbacks, start_worker):
+    """An answer counts before all of the job was read; the rest of the job is not sent."""
+
+    async def behave(worker, reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n")
+        await done.wait()
+
+    done = asyncio.Event()
+    worker = await start_worker(behave)
+    for _ in range(2):
+        assert await callbacks.deliver(worker.url, b"1" * 2**25) == Refused("answered 413", True)
+    assert worker.connections == 2
+    done.set()
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: b", "a\nb", "a\0b", "a\x7fb"])
+async def test_headers_that_cannot_be_sent(callbacks, start_worker, value):
+    """A header that would become two is a mistake of the caller; nothing is sent."""
+    worker = await start_worker(OK)
+    for headers in ({"X": value}, {value: "x"}):
+        with pytest.raises(ValueError, match="control character"):
+            await callbacks.deliver(worker.url, BODY, headers)
+    assert worker.requests == []
+
+
 async def test_slow_workers_delay_nobody(callbacks, start_worker):
     """While two hundred workers hang, a delivery to a good one goes through."""
     hanging, good = await start_worker(b"", keep_open=True), await start_worker(OK)
@@ -199,22 +241,22 @@ async def test_slow_workers_delay_nobody(callbacks, start_worker):
     await asyncio.gather(*stuck, return_exceptions=True)
 
 
-async def test_connection_refused(callbacks):
+async def test_connection_refused(callbacks, host):
     """Where nobody listens, nothing was sent: refused."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    outcome = await callbacks.deliver(f"http://127.0.0.1:{port}/?token=s3cret", BODY)
+    outcome = await callbacks.deliver(f"http://{host}:{port}/?token=s3cret", BODY)
     assert outcome == Refused("no connection: connection refused")
 
 
-async def test_connect_time_out(hasty):
+async def test_connect_time_out(hasty, host):
     """A host that does not answer the connection attempt was sent nothing: refused."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         crowd = [socket.socket() for _ in range(4)]
         for one in crowd:
             one.setblocking(False)
             one.connect_ex(full.getsockname())
-        outcome = await hasty.deliver(f"http://127.0.0.1:{full.getsockname()[1]}/", BODY)
+        outcome = await hasty.deliver(f"http://{host}:{full.getsockname()[1]}/", BODY)
         for one in crowd:
             one.close()
     assert outcome == Refused("no connection in time")
@@ -242,6 +284,7 @@ async def test_name_resolves_too_slowly(open_callbacks):
     assert outcome == Refused("no connection in time")
 
 
+@at_its_address
 async def test_not_tls(callbacks, start_worker):
     """A worker that speaks no TLS on https was sent nothing: refused."""
     worker = await start_worker(b"")
@@ -251,10 +294,11 @@ async def test_not_tls(callbacks, start_worker):
         await writer.drain()
 
     worker.behave = behave
-    outcome = await callbacks.deliver(f"https://127.0.0.1:{worker.port}/", BODY)
+    outcome = await callbacks.deliver(f"https://{worker.host}:{worker.port}/", BODY)
     assert outcome == Refused("the TLS handshake failed")
 
 
+@at_its_address
 async def test_untrusted_certificate(callbacks, start_worker, self_signed):
     """A certificate that nobody vouches for: refused, and the job was not shown."""
     worker = await start_worker(OK, tls=self_signed)
@@ -262,6 +306,7 @@ async def test_untrusted_certificate(callbacks, start_worker, self_signed):
     assert worker.requests == []
 
 
+@at_its_address
 async def test_tls_handshake_hangs(hasty, start_worker):
     """A handshake that is never answered falls under the connect limit: refused."""
 
@@ -269,7 +314,7 @@ async def test_tls_handshake_hangs(hasty, start_worker):
         await asyncio.Event().wait()
 
     worker = await start_worker(behave)
-    outcome = await hasty.deliver(f"https://127.0.0.1:{worker.port}/", BODY)
+    outcome = await hasty.deliver(f"https://{worker.host}:{worker.port}/", BODY)
     assert outcome == Refused("no connection in time")
 
 
@@ -297,6 +342,7 @@ async def test_one_put_on_a_reused_connection(callbacks, start_worker, reset):
     assert (len(worker.requests), worker.connections) == (2, 1)
 
 
+@at_its_address
 async def test_a_plain_client_would_send_twice(start_worker):
     """The control: without our cure the same library puts a second PUT on the wire."""
     worker = await start_worker(b"")
@@ -314,13 +360,91 @@ async def test_connections_are_reused(callbacks, start_worker, answering_every):
     assert (len(worker.requests), worker.connections) == (5, 1)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+        OK + OK,
+    ],
+)
+async def test_connections_that_are_not_reused(callbacks, start_worker, answering_every, answer):
+    """Where more is to come, came too much, or the worker will close, the next job goes anew."""
+    worker = await start_worker(answering_every(answer))
+    for _ in range(2):
+        assert await callbacks.deliver(worker.url, BODY) == Accepted()
+    assert (len(worker.requests), worker.connections) == (2, 2)
+
+
+async def test_closed_while_idle(callbacks, start_worker):
+    """A connection that the worker closed between two jobs is noticed, and not used."""
+    worker = await start_worker(OK)
+    for _ in range(2):
+        assert await callbacks.deliver(worker.url, BODY) == Accepted()
+        await asyncio.sleep(0.1)
+    assert (len(worker.requests), worker.connections) == (2, 2)
+
+
+async def test_idle_connections_are_closed(open_callbacks, start_worker, monkeypatch):
+    """A connection is kept only for so long, each from its own last use on."""
+
+    async def behave(worker, reader, writer):
+        delay_s = 0.05 * worker.connections
+        await worker.read(reader)
+        await asyncio.sleep(delay_s)
+        writer.write(OK)
+        read.append(await reader.read(1))
+
+    read = []
+    monkeypatch.setattr("sanic_dispatch.callbacks._KEEP_ALIVE_S", 0.2)
+    callbacks, worker = await open_callbacks(), await start_worker(behave)
+    await asyncio.gather(*(callbacks.deliver(worker.url, BODY) for _ in range(3)))
+    await asyncio.sleep(0.6)
+    assert read == [b""] * 3
+
+
+async def test_idle_for_too_long(open_callbacks, start_worker, answering_every, monkeypatch):
+    """A connection that was idle for too long is not used, even if it is not closed yet."""
+    monkeypatch.setattr("sanic_dispatch.callbacks._KEEP_ALIVE_S", 0.0)
+    callbacks, worker = await open_callbacks(), await start_worker(answering_every(OK))
+    for _ in range(2):
+        assert await callbacks.deliver(worker.url, BODY) == Accepted()
+    assert worker.connections == 2
+
+
+async def test_closing(open_callbacks, start_worker):
+    """Closing breaks a delivery off, which is then in doubt; idle connections are closed too."""
+
+    async def behave(worker, reader, writer):
+        await worker.read(reader)
+        writer.write(OK)
+        await worker.read(reader)
+        arrived.set()
+        closed.append(await reader.read())
+
+    arrived, closed = asyncio.Event(), []
+    callbacks, worker = await open_callbacks(), await start_worker(behave)
+    await asyncio.gather(*(callbacks.deliver(worker.url, BODY) for _ in range(2)))
+    under_way = asyncio.create_task(callbacks.deliver(worker.url, BODY))
+    await arrived.wait()
+    await callbacks.close()
+    assert await under_way == BROKEN
+    await asyncio.sleep(0.1)
+    assert closed == [b""]
+    with pytest.raises(RuntimeError):
+        await callbacks.deliver(worker.url, BODY)
+
+
 async def test_no_cookies(callbacks, start_worker, answering_every):
     """What one worker sets as a cookie is told to nobody."""
     worker = await start_worker(
         answering_every(OK.replace(b"OK\r\n", b"OK\r\nSet-Cookie: a=b\r\n"))
     )
     for _ in range(2):
-        await callbacks.deliver(f"http://localhost:{worker.port}/", BODY)
+        await callbacks.deliver(worker.url, BODY)
     assert b"Cookie" not in worker.requests[1]
 
 
@@ -369,7 +493,7 @@ def self_signed(tmp_path):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
         + ["-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=worker"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1"],
+        + ["-addext", "subjectAltName=IP:127.0.0.1,DNS:worker.example"],
         check=True,
         capture_output=True,
     )

@@ -1,0 +1,145 @@
+"""The client for https and for names: aiohttp, kept from sending a PUT twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from io import BytesIO
+from types import SimpleNamespace
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
+from sanic_dispatch.callbacks import client
+from sanic_dispatch.callbacks.client import Broken, Disconnected, NotSent, Timeouts
+from sanic_dispatch.errors import CallbackForbidden
+
+_FAILURES = (aiohttp.ClientError, CallbackForbidden, Broken, OSError)
+
+
+class Attempt:
+    """What is known of one PUT while it is under way."""
+
+    sent = False
+    """Whether a part of the request may have been sent."""
+
+
+class AiohttpClient:
+    """A Client on an aiohttp session."""
+
+    def __init__(self, resolver: AbstractResolver, timeouts: Timeouts, body_limit: int) -> None:
+        """Make the pool; needs the running event loop. No GET reads more than ``body_limit``."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                keepalive_timeout=timeouts.keep_alive_s,
+                use_dns_cache=False,
+                resolver=resolver,
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=timeouts.total_s,
+                connect=timeouts.connect_s,
+                ceil_threshold=timeouts.total_s + 1,  # no rounding up to whole seconds
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": client.USER_AGENT},
+            skip_auto_headers=("Accept-Encoding",),
+            auto_decompress=False,
+            trust_env=False,
+            trace_configs=[_notes_of_sending()],
+            read_bufsize=max(1, body_limit // 2),  # it reads up to twice as much ahead
+        )
+
+    async def put(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """PUT the body exactly once and return the status."""
+        attempt = Attempt()
+        try:
+            response = await self._session.put(
+                url,
+                data=BytesIO(body),  # sent with its length, never chunked
+                headers=headers,
+                allow_redirects=False,
+                middlewares=(_send_once,),
+                trace_request_ctx=attempt,
+            )
+        except _FAILURES as error:
+            if attempt.sent:
+                raise Broken(_why_broken(error)) from error
+            raise NotSent(why_not_sent(error)) from error
+        response.release()
+        return response.status
+
+    async def get(self, url: str, limit: int, patience_s: float) -> tuple[int, bytes]:
+        """GET the status and at most ``limit`` bytes of the body; aiohttp asks again by itself."""
+        try:
+            async with asyncio.timeout(patience_s):
+                response = await self._session.get(url, allow_redirects=False)
+                try:
+                    return response.status, await _read(response.content, limit)
+                finally:
+                    response.release()
+        except _FAILURES as error:
+            raise Broken(_why_broken(error)) from error
+
+    async def close(self) -> None:
+        """Break off what is under way and close all connections."""
+        await self._session.close()
+
+
+def _notes_of_sending() -> aiohttp.TraceConfig:
+    """For the session: has it note in each Attempt, just before it writes, that it does."""
+
+    async def note(_: object, context: SimpleNamespace, __: object) -> None:
+        if context.trace_request_ctx is not None:
+            context.trace_request_ctx.sent = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(note)
+    return trace
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep the client from sending an unanswered PUT again: it repeats none but these errors.
+
+    A worker that took the job from the first PUT would answer the second with a refusal.
+    """
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise Disconnected from error
+
+
+async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
+    try:
+        return await content.readexactly(limit)
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+
+
+def why_not_sent(error: Exception) -> str:
+    """In plain words, without any part of the URL, why a request could not be sent."""
+    match error:
+        case CallbackForbidden():
+            return f"may not be called: {error}"
+        case TimeoutError():
+            return client.NOT_CONNECTED_IN_TIME
+        case aiohttp.ClientConnectorDNSError():
+            return "the name does not resolve"
+        case aiohttp.ClientSSLError():
+            return "the TLS handshake failed"
+        case aiohttp.ClientConnectorError():
+            return client.not_connected(error.os_error)
+    return client.NOT_SENT
+
+
+def _why_broken(error: Exception) -> str:
+    match error:
+        case TimeoutError():
+            return client.NOT_ANSWERED_IN_TIME
+        case aiohttp.ClientResponseError():
+            return client.NOT_HTTP
+    return client.DISCONNECTED

@@ -1,0 +1,188 @@
+"""Connections to literal addresses: one exchange at a time on each, kept in a pool between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from httptools import HttpParserError
+
+from sanic_dispatch.callbacks import client
+from sanic_dispatch.callbacks.answer import AnswerReader
+from sanic_dispatch.callbacks.client import Broken, Disconnected, NotSent
+
+Address = tuple[str, int]
+"""The IP address and the port."""
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection."""
+
+    def __init__(self, address: Address, on_lost: Callable[[Connection], None]) -> None:
+        self.address = address
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._reader = AnswerReader()
+        self._end: asyncio.Future[Broken | None] | None = None
+        """Of the exchange under way: what it broke by, or None once the answer is there."""
+
+    async def exchange(self, request: bytes, limit: int, deadline_s: float) -> tuple[int, bytes]:
+        """Send a request, and return the answer's status and at most ``limit`` bytes of its body.
+
+        Waits for no more than that, and until the loop's clock is at ``deadline_s``. Raises Broken;
+        then, and where it is cancelled, the connection is closed.
+        """
+        self._reader.begin(limit)
+        self._end = self._loop.create_future()
+        timer = self._loop.call_at(deadline_s, self._break, client.NOT_ANSWERED_IN_TIME)
+        try:
+            self._transport.write(request)
+            if (error := await self._end) is not None:
+                raise error
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self._end = None
+            timer.cancel()
+        return self._reader.status, bytes(self._reader.body)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has closed it, as far as is known."""
+        return not self._transport.is_closing()
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the last answer has ended, and a request may follow."""
+        return (
+            self._reader.may_stay
+            and self.is_open
+            and self._transport.get_write_buffer_size() == 0  # the answer came early
+        )
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be written."""
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on in the answer; close where there is no request that it could answer."""
+        if self._end is None or self._end.done():
+            self.abort()
+            return
+        try:
+            self._reader.feed(data)
+        except HttpParserError:
+            self._break(client.NOT_HTTP)
+        else:
+            if self._reader.is_done:
+                self._finish(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End the exchange that is under way."""
+        self._on_lost(self)
+        if self._reader.ends_by_close:
+            self._finish(None)
+        elif self._reader.status:
+            self._finish(Broken(client.DISCONNECTED))
+        else:
+            self._finish(Disconnected())
+        self._reader.close()
+
+    def _break(self, reason: str) -> None:
+        self._finish(Broken(reason))
+        self.abort()
+
+    def _finish(self, error: Broken | None) -> None:
+        if self._end is not None and not self._end.done():
+            self._end.set_result(error)
+
+
+class Pool:
+    """Connections by address, without an upper limit; the one used last is used first."""
+
+    def __init__(self, keep_alive_s: float) -> None:
+        """Close connections that were idle for ``keep_alive_s``; needs the running event loop."""
+        self._keep_alive_s = keep_alive_s
+        self._loop = asyncio.get_running_loop()
+        self._connections: set[Connection] = set()
+        self._idle: dict[Address, dict[Connection, float]] = {}
+        """Since when each is idle, the longest first."""
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self._emptied = asyncio.Event()
+
+    async def take(self, address: Address, timeout_s: float) -> Connection:
+        """Take an idle connection, or connect within ``timeout_s``; raises NotSent."""
+        if self._is_closed:
+            raise RuntimeError("closed")
+        idle = self._idle.get(address)
+        while idle:
+            connection, since_s = idle.popitem()
+            if connection.is_open and self._loop.time() - since_s < self._keep_alive_s:
+                return connection
+            connection.abort()
+        return await self._connect(address, timeout_s)
+
+    def put_back(self, connection: Connection) -> None:
+        """Keep a connection whose exchange has ended, or close it where no other may follow."""
+        if self._is_closed or not connection.is_reusable:
+            connection.abort()
+            return
+        now_s = self._loop.time()
+        self._idle.setdefault(connection.address, {})[connection] = now_s
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_at(now_s + self._keep_alive_s, self._sweep)
+
+    async def close(self) -> None:
+        """Close all connections, and break off what is under way."""
+        self._is_closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in self._connections:
+            connection.abort()
+        if self._connections:
+            await self._emptied.wait()
+
+    async def _connect(self, address: Address, timeout_s: float) -> Connection:
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, connection = await self._loop.create_connection(
+                    lambda: Connection(address, self._forget), *address
+                )
+        except OSError as error:
+            if isinstance(error, TimeoutError) and not error.errno:
+                raise NotSent(client.NOT_CONNECTED_IN_TIME) from error
+            raise NotSent(client.not_connected(error)) from error
+        if self._is_closed or not connection.is_open:  # or something came before it was asked
+            connection.abort()
+            raise NotSent(client.NOT_SENT)
+        self._connections.add(connection)
+        return connection
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._idle.get(connection.address, {}).pop(connection, None)
+        if self._is_closed and not self._connections:
+            self._emptied.set()
+
+    def _sweep(self) -> None:
+        """Close what was idle for too long; come back when the next one will have been."""
+        latest_s = self._loop.time() - self._keep_alive_s
+        for address, idle in list(self._idle.items()):
+            for connection, since_s in list(idle.items()):
+                if since_s > latest_s:
+                    break
+                del idle[connection]
+                connection.abort()
+            if not idle:
+                del self._idle[address]
+        self._sweeper = None
+        if self._idle:
+            since_s = min(next(iter(idle.values())) for idle in self._idle.values())
+            self._sweeper = self._loop.call_at(since_s + self._keep_alive_s, self._sweep)

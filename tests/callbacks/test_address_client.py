@@ -1,0 +1,149 @@
+"""Where only literal addresses have a way of their own: the wire, and a pool without aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+from unittest.mock import Mock
+
+import pytest
+from yarl import URL
+
+from sanic_dispatch.callbacks.address_client import host_and_path
+from sanic_dispatch.callbacks.client import NotSent
+from sanic_dispatch.callbacks.connection import Connection, Pool
+from sanic_dispatch.callbacks.outcome import Accepted
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+PATHS = [
+    "",
+    "/",
+    "?",
+    "?x=1",
+    "#f",
+    "/x?#y",
+    "/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/",
+    "/a_b-c//d/",
+    "/a/../b",
+    "/..",
+    "/a/./b/.",
+    "/a/%2e%2e/b",
+    "/a%2Fb/%7e%41%zz%",
+    '/"<>^{}|`\\',
+    '/?"<>^{}|`\\',
+    "/a:b@c!$&'()*+,;=",
+    "/;a=b?c;d&e==&f=%41%2b+%20%26",
+    "/a?b/../c?d",
+    "/[a]?[b]",
+    "//evil/x",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_the_wire_is_the_same(callbacks, start_worker, path):
+    """What a worker reads does not tell which client has written it."""
+    worker = await start_worker(OK)
+    for host in ("127.0.0.1", "worker.example"):
+        url = f"http://{host}:{worker.port}{path}"
+        await callbacks.deliver(url, b"{}", {"Job-Receipt": "r", "X": "\tü"})
+        await callbacks.is_pending(url)
+    by_address = [worker.requests[0], worker.requests[1]]
+    by_name = [each.replace(b"worker.example", b"127.0.0.1") for each in worker.requests[2:]]
+    assert by_address == by_name
+
+
+@pytest.mark.parametrize("path", ["", "/", "/x", "/x.y"])
+@pytest.mark.parametrize("port", ["", ":", ":80", ":080", ":8", ":800", ":0800", ":65535"])
+def test_the_port_in_the_host(port, path):
+    """The header Host names the port unless it is the default, as aiohttp has it from yarl."""
+    url = URL(f"http://127.0.0.1{port}{path}")
+    assert host_and_path(f"http://127.0.0.1{port}{path}") == (
+        url.host_port_subcomponent,
+        url.raw_path_qs,
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "at", "written"),
+    [
+        ("[::1]", "::1", b"[::1]"),
+        ("[0:0::1]", "::1", b"[::1]"),
+        ("[::FFFF:7f00:1]", "127.0.0.1", b"[::ffff:7f00:1]"),
+    ],
+)
+async def test_ipv6(callbacks, start_worker, host, at, written):
+    """An IPv6 address is called too; the header Host has it in its short form."""
+    try:
+        worker = await start_worker(OK, at=at)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    assert await callbacks.deliver(f"http://{host}:{worker.port}/", b"1") == Accepted()
+    assert b"\r\nHost: %b:%d\r\n" % (written, worker.port) in worker.requests[0]
+
+
+async def test_unasked_bytes(callbacks, start_worker):
+    """A connection on which something came that nobody asked for is not used any more."""
+
+    async def behave(worker, reader, writer):
+        await worker.read(reader)
+        writer.write(OK)
+        await asyncio.sleep(0.05)
+        writer.write(OK.replace(b"200", b"500"))
+        closed.append(await reader.read())
+
+    closed = []
+    worker = await start_worker(behave)
+    for _ in range(2):
+        assert await callbacks.deliver(worker.url, b"1") == Accepted()
+        await asyncio.sleep(0.15)
+    assert worker.connections == 2
+    assert closed == [b"", b""]
+
+
+async def test_an_answer_before_the_request(monkeypatch):
+    """A new connection on which something came before it was asked is not used."""
+
+    async def connect(make, *_):
+        connection, transport = make(), Mock()
+        transport.is_closing.side_effect = lambda: transport.abort.called
+        connection.connection_made(transport)
+        connection.data_received(OK)
+        return transport, connection
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", connect)
+    with pytest.raises(NotSent, match="^the request could not be sent$"):
+        await Pool(keep_alive_s=2.0).take(("127.0.0.1", 1), timeout_s=9)
+
+
+async def test_cancelled_when_the_answer_is_there():
+    """A connection whose call is cancelled is closed, even in the very moment of its answer."""
+    connection, transport = Connection(("127.0.0.1", 1), Mock()), Mock()
+    connection.connection_made(transport)
+    task = asyncio.create_task(connection.exchange(b"", 0, asyncio.get_running_loop().time() + 9))
+    await asyncio.sleep(0)
+    connection.data_received(OK)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    transport.abort.assert_called_once_with()
+
+
+async def test_the_last_used_first(callbacks, start_worker):
+    """Idle connections are used from the most recent on, so that the others can end."""
+
+    async def behave(worker, reader, writer):
+        number = worker.connections
+        while await worker.read(reader):
+            served.append(number)
+            if len(served) == 3:
+                all_there.set()
+            await all_there.wait()
+            writer.write(OK)
+
+    served, all_there = [], asyncio.Event()
+    worker = await start_worker(behave)
+    await asyncio.gather(*(callbacks.deliver(worker.url, b"1") for _ in range(3)))
+    for _ in range(3):
+        await callbacks.deliver(worker.url, b"1")
+    assert len(set(served[3:])) == 1
+    assert worker.connections == 3
