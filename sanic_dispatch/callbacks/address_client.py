@@ -16,7 +16,7 @@ from yarl import URL
 
 from sanic_dispatch.callbacks import client
 from sanic_dispatch.callbacks.client import Disconnected, NotSent, Timeouts
-from sanic_dispatch.callbacks.connection import Pool
+from sanic_dispatch.callbacks.connection_pool import Pool
 from sanic_dispatch.callbacks.url import split_url
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sanic_dispatch.client.answers import JobStatus, ServiceError, Submitted, Unreachable
 from sanic_dispatch.client.channel import Lost, State, reduce
-from sanic_dispatch.client.client import DispatchClient
+from sanic_dispatch.client.dispatch_client import DispatchClient
 
 __all__ = [
     "DispatchClient",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sanic_dispatch.client.answers import read
-from sanic_dispatch.client.client import DispatchClient
+from sanic_dispatch.client.dispatch_client import DispatchClient
 
 
 class OperatorClient(DispatchClient):

@@ -10,7 +10,7 @@ from yarl import URL
 
 from sanic_dispatch.callbacks.address_client import host_and_path
 from sanic_dispatch.callbacks.client import NotSent
-from sanic_dispatch.callbacks.connection import Connection, Pool
+from sanic_dispatch.callbacks.connection_pool import Connection, Pool
 from sanic_dispatch.callbacks.outcome import Accepted
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
