@@ -16,6 +16,7 @@ from sanic_dispatch.callbacks.outcome import Outcome, Refused
 from sanic_dispatch.callbacks.put import put
 from sanic_dispatch.callbacks.resolver import GuardedResolver, Lookup, system_lookup
 from sanic_dispatch.callbacks.url import parse_callback, split_url
+from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.errors import CallbackForbidden
 
 __all__ = ["Callbacks", "Guard", "parse_callback"]
@@ -40,7 +41,7 @@ class Callbacks:
         self,
         guard: Guard,
         *,
-        timeout_s: float = 10.0,
+        timeout_s: float = DEFAULTS.callback_timeout_s,
         connect_timeout_s: float = 2.0,
         body_limit: int = 65536,
         lookup: Lookup = system_lookup,

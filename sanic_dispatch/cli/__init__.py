@@ -1,1 +1,1 @@
-"""The command line: one module for each family of commands; main.py puts them together."""
+"""The command line: one module for each group of commands; main.py puts them together."""

@@ -1,4 +1,4 @@
-"""The command that asks the dispatcher of this machine whether it is alive: health."""
+"""The command that checks whether the dispatcher on this machine is alive: health."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ from typing import Any, NoReturn
 
 import click
 
-from sanic_dispatch.cli.options import settings_options
-from sanic_dispatch.cli.parameter_types import SettingsCommand
+from sanic_dispatch.cli.env_option import SectionedCommand
+from sanic_dispatch.cli.options import options_of
 from sanic_dispatch.cli.remote import DONE, FAILED, UNREACHABLE, warn
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.server.banner import base_of
 
 PATIENCE_S = 2.0
 
-_NAMES = ("config", "port", "host", "tls_cert", "tls_key")
 
-
-@click.command(
-    cls=SettingsCommand, params=[option for option in settings_options() if option.name in _NAMES]
-)
+@click.command(cls=SectionedCommand, params=options_of("port", "host", "tls_cert", "tls_key"))
 def health(**flags: Any) -> None:
-    """Ask the dispatcher that has these settings, on this machine, whether it is alive.
+    """Check whether the dispatcher with these settings, on this machine, is alive.
 
-    It is asked at the port and over TLS as the same variables and the same file have told it to
-    listen: for whatever restarts it, as the health check of a container does. A certificate is
-    not verified: nothing secret is said.
+    The port and TLS are read from the same variables and the same file as those of serve. It is
+    meant for health checks, such as a container's. The certificate is not verified, since nothing
+    secret is sent.
 
     \b
     Examples:
@@ -37,7 +33,7 @@ def health(**flags: Any) -> None:
     \b
     Exit codes:
       0  it is alive
-      1  it answers, but not that
+      1  it answers with another status than 200
       3  there is no answer within two seconds
     """
     settings = Settings(**flags)
@@ -47,7 +43,7 @@ def health(**flags: Any) -> None:
     except (OSError, HTTPException) as error:
         _end(UNREACHABLE, f"no answer from {url}: {error or type(error).__name__}")
     if status != 200:
-        _end(FAILED, f"{url}health is answered with {status}")
+        _end(FAILED, f"{url}health answers {status}")
     click.echo("alive")
     click.get_current_context().exit(DONE)
 
@@ -64,7 +60,7 @@ def _status(url: str) -> int:
 
 
 class _Secure(HTTPSConnection):
-    """TLS with whoever listens there: the name in its certificate is not that of the loopback."""
+    """HTTPS without verification: a certificate does not have the name of the loopback."""
 
     def __init__(self, place: str, timeout: float) -> None:
         context = ssl.create_default_context()

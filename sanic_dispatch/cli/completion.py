@@ -1,4 +1,4 @@
-"""The command for the shell's tab key: completion."""
+"""The command that prints a shell's completion script: completion."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from click.shell_completion import get_completion_class
 
 PROGRAM = "sanic-dispatch"
 VARIABLE = "_SANIC_DISPATCH_COMPLETE"
-"""What tells this program that a shell asks how to go on; click's name for it."""
+"""The variable by which click recognizes a shell's request for completions."""
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what lets the tab key complete commands, options and their values.
+    """Print the script that completes commands, options and their values in your shell.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The commands of an operator: ctl, against any dispatcher."""
+"""The operator's commands: ctl."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OPTIONS: list[click.Parameter] = [
         type=click.Path(path_type=Path),
         callback=_token_file,
         metavar="FILE",
-        help="The operator's token from a file.",
+        help="File with the operator's token.",
     ),
     click.Option(["--yes", "-y"], is_flag=True, help="Do not ask on a terminal."),
     click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object a line."),
@@ -47,10 +47,10 @@ OPTIONS: list[click.Parameter] = [
 
 @click.group(params=[])
 def ctl() -> None:
-    """Act as the operator: pause and go on, look at jobs and workers, move or drop them.
+    """Act as the operator: pause and resume, list jobs and workers, move or remove them.
 
-    JOB is a job's id or its ticket number, CALLBACK a worker's callback. Whoever is logged in here
-    is named in the log as the one who did it.
+    JOB is a job's id or its ticket number, CALLBACK a worker's callback. The dispatcher's log names
+    the user who runs the command.
 
     \b
     Examples:
@@ -68,10 +68,10 @@ def _listing(name: str, help: str, *extra: click.Parameter) -> Callable[[Any], c
     "jobs",
     "List jobs by ticket.",
     click.Option(["--state"], metavar="STATE", help="waiting, assigned, done, failed, cancelled."),
-    click.Option(["--after"], type=int, default=0, metavar="TICKET", help="Behind this ticket."),
+    click.Option(["--after"], type=int, default=0, metavar="TICKET", help="After this ticket."),
 )
 def list_jobs(state: str | None, after: int, **options: Any) -> None:
-    """Print what there is, page by page."""
+    """Fetch all pages and print them."""
 
     async def ask(client: OperatorClient) -> list[dict[str, Any]]:
         jobs, following = [], after
@@ -86,7 +86,7 @@ def list_jobs(state: str | None, after: int, **options: Any) -> None:
 
 @_listing("workers", "List the workers that wait.")
 def list_workers(**options: Any) -> None:
-    """Print what there is."""
+    """Print the workers that the dispatcher knows."""
     run_as_operator(
         lambda client: client.workers(),
         lambda workers: _print_rows(workers, WORKER_COLUMNS, options["as_json"]),
@@ -95,7 +95,7 @@ def list_workers(**options: Any) -> None:
 
 
 def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: str) -> click.Command:
-    """A command that changes something: asks on a terminal whether it is meant."""
+    """Return a command that changes something; on a terminal it asks for confirmation."""
 
     def act(reason: str, **options: Any) -> None:
         named = [options.pop(argument) for argument in what]
@@ -135,25 +135,31 @@ for command in (
     list_jobs,
     list_workers,
     _act("pause", "Hand out no more jobs.", "Hand out no more jobs?", _service("pause")),
-    _act("resume", "Go on.", "Go on handing out jobs?", _service("resume")),
+    _act("resume", "Hand out jobs again.", "Hand out jobs again?", _service("resume")),
     _act("cancel", "Cancel a waiting job.", "Cancel job {}?", _job("cancel"), "job"),
     _act(
         "put-back",
-        "Put a job that is assigned or failed back to its place.",
-        "Put job {} back, even if a worker is at it?",
+        "Put an assigned or failed job back to its place in the queue.",
+        "Put job {} back, even if a worker is working on it?",
         _job("put-back"),
         "job",
     ),
-    _act("first", "Let a waiting job be the next.", "Let job {} go first?", _job("first"), "job"),
-    _act("aside", "Give a worker nothing.", "Set {} aside?", _worker("aside"), "callback"),
-    _act("back", "Use a worker again.", "Bring {} back?", _worker("back"), "callback"),
-    _act("drop", "Forget a worker.", "Forget {}?", _worker("drop"), "callback"),
+    _act("first", "Move a waiting job to the front.", "Let job {} go first?", _job("first"), "job"),
+    _act(
+        "aside",
+        "Give a worker no jobs.",
+        "Set {} aside?",
+        _worker("aside"),
+        "callback",
+    ),
+    _act("back", "Give jobs to a worker again.", "Bring {} back?", _worker("back"), "callback"),
+    _act("drop", "Remove a worker.", "Remove {}?", _worker("drop"), "callback"),
 ):
     ctl.add_command(command)
 
 
 def run_as_operator(ask: Ask, show: Callable[[Any], None], options: Mapping[str, Any]) -> None:
-    """Ask the dispatcher, show what it says, and exit."""
+    """Send the request, show the answer, and exit."""
     remote.run(_ask(ask, show, options))
 
 
@@ -171,7 +177,7 @@ def _is_terminal() -> bool:
 
 
 def _who() -> str:
-    """The name of whoever is logged in, if it can stand in a header."""
+    """Return the user's login name if it can be sent in a header, else an empty text."""
     try:
         name = getpass.getuser()
     except (OSError, KeyError):
@@ -180,14 +186,14 @@ def _who() -> str:
 
 
 async def _id_of(client: OperatorClient, job: str) -> str:
-    """The id of a job that is named by its id or by its ticket."""
+    """Return a job's id; ``job`` is the id itself or the ticket number."""
     if not (job.isdecimal() and len(job) <= LARGEST_TICKET):
         return job
     from sanic_dispatch.client import ServiceError
 
     found = (await client.jobs(after=int(job) - 1, limit=1))["jobs"]
     if not found or found[0]["ticket"] != int(job):
-        raise ServiceError(404, "UnknownJob", "no job of that ticket is known")
+        raise ServiceError(404, "UnknownJob", "there is no job with that ticket")
     return str(found[0]["id"])
 
 
@@ -217,5 +223,5 @@ def _cell(value: Any) -> str:
 
 
 def json_of(value: Any) -> str:
-    """One line of JSON."""
+    """Return the value as one line of JSON."""
     return ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)

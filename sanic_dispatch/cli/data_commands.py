@@ -12,28 +12,25 @@ from typing import Any, BinaryIO
 import click
 import ujson
 
-from sanic_dispatch.cli.options import settings_options
-from sanic_dispatch.cli.parameter_types import SettingsCommand
+from sanic_dispatch.cli.env_option import SectionedCommand
+from sanic_dispatch.cli.options import options_of
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.observability.log import printable
 
 LONG = 2000
-"""From so many records on, a terminal shows how far it is."""
+"""Records from which on a terminal shows a progress bar."""
 
-_NAMES = ("config", "mode", "job_queue_mode", "worker_queue_mode", "data_dir")
-
-
-def _options(*names: str) -> list[click.Parameter]:
-    return [option for option in settings_options() if option.name in names]
+_NAMES = ("mode", "job_queue_mode", "worker_queue_mode", "data_dir")
 
 
-@click.command(cls=SettingsCommand, params=_options("config", "data_dir"))
+@click.command(cls=SectionedCommand, params=options_of("data_dir"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check(data_dir: Path, as_json: bool) -> None:
-    """Look into a data folder without starting: how much is there, and is it whole?
+    """Check a data folder without starting: what is in it, and is anything damaged?
 
-    Nothing is changed. Of a damaged file it says where the damage begins; sanic-dispatch serve
-    --repair puts damaged entries of jobs.json and workers.json aside. Exit code 1: damaged.
+    Nothing is changed. For a damaged file it prints where the damage begins; sanic-dispatch serve
+    --repair moves damaged entries of jobs.json and workers.json to another file. Exit code 1:
+    damaged.
 
     \b
     Examples:
@@ -48,12 +45,12 @@ def check(data_dir: Path, as_json: bool) -> None:
     click.get_current_context().exit(0 if inspection.is_whole else 1)
 
 
-@click.command(cls=SettingsCommand, params=_options(*_NAMES))
+@click.command(cls=SectionedCommand, params=options_of(*_NAMES))
 def export(**flags: Any) -> None:
     """Write everything in a data folder to standard output, as JSON lines.
 
-    Jobs, workers, finished jobs, ticket numbers, and the secret that order links are made with:
-    keep it as safe as the folder. The folder stays as it is.
+    The output has jobs, workers, finished jobs, ticket numbers, and the secret that order links
+    are made with: keep it as safe as the folder. The folder is not changed.
 
     \b
     Examples:
@@ -70,18 +67,20 @@ def export(**flags: Any) -> None:
     _print_all(_shown(lines, "exporting", sum(content.counts.values())) if to_file else lines)
 
 
-@click.command("import", cls=SettingsCommand, params=_options(*_NAMES))
+@click.command("import", cls=SectionedCommand, params=options_of(*_NAMES))
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option(
-    "--original", is_flag=True, help="Write the original's two files, with what it knows."
+    "--original",
+    is_flag=True,
+    help="Write the two files of the original service, without what it does not support.",
 )
 def import_(file: BinaryIO, original: bool, **flags: Any) -> None:
     """Store an export in a data folder that has nothing in this mode yet.
 
-    FILE is what export wrote; standard input if it is left out. All of it is stored, or nothing:
-    an export that was cut off or changed is refused, and what was stored is read again and
-    compared. With --original, jobs that a worker has for sure, finished ones and workers that are
-    set aside are left out: the original job dispatcher service knows none of them.
+    FILE is the output of export; the default is standard input. All of it is stored, or nothing:
+    an incomplete or changed export is refused, and the stored data is read back and compared.
+    With --original, jobs that a worker certainly has, finished jobs and workers that are set aside
+    are left out: the original job dispatcher service does not have them.
 
     \b
     Examples:
@@ -115,14 +114,14 @@ def _read(file: BinaryIO) -> Any:
 
 
 def _print_all(lines: Iterable[bytes]) -> None:
-    """Whoever reads may stop early; whether everything arrived is said by the last line."""
+    """Write the lines; a reader may stop early, since the last line marks a complete export."""
     with suppress(BrokenPipeError):
         sys.stdout.buffer.writelines(lines)
         sys.stdout.buffer.flush()
 
 
 def _shown(lines: Iterable[bytes], what: str, count: int) -> Iterator[bytes]:
-    """The same lines; on a terminal, with a bar where there are many."""
+    """Yield the lines, with a progress bar on a terminal if there are many."""
     if count < LONG or not sys.stderr.isatty():
         yield from lines
         return

@@ -1,4 +1,4 @@
-"""The server with two simulated robots: an order travels without any process engine."""
+"""The demo: the server with two simulated robots, which needs no process engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIX_S = 6.0
 
 
 def run(settings: Settings) -> None:
-    """Serve, and let robots register by real HTTP. Raises StartError where it cannot start."""
+    """Serve, with robots that register over HTTP. Raises StartError if it cannot start."""
     if settings.tls_cert is not None:
         raise SettingsError("--tls-cert is for serve: the robots of the demo speak plain HTTP")
     serve(settings, _add_robots)

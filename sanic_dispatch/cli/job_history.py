@@ -1,4 +1,4 @@
-"""The command that tells what happened to one order: history."""
+"""The command that prints the events of one order: history."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from sanic_dispatch.client.operator_client import OperatorClient
 
 HEAD = ("timestamp", "event", "attempt", "worker")
-"""What comes first in a line; the rest follows by name."""
+"""Come first in a line; other fields follow as name=value."""
 
 LEFT_OUT = ("ticket", "job", "callback")
-"""What is the same in all lines, or in the worker's name already."""
+"""Not printed: the same in all lines, or part of the worker's name."""
 
 
 @click.command(params=[option for option in OPTIONS if option.name != "yes"])
 @click.argument("ticket", type=click.IntRange(0))
 def history(ticket: int, **options: Any) -> None:
-    """Tell what happened to the order of that number, step by step.
+    """Print what happened to the order with this number, step by step.
 
-    The dispatcher keeps the last 20,000 steps since its start, of all orders together; what was
-    before that is in its log, under the same names. Needs the operator's token.
+    The dispatcher keeps the last 20,000 steps since its start, of all orders together; older ones
+    are in its log, under the same names. Needs the operator's token.
 
     \b
     Examples:
@@ -48,7 +48,7 @@ def _print(said: Mapping[str, Any], as_json: bool) -> None:
 
 
 def line_of(step: Mapping[str, Any]) -> str:
-    """One step: when, what, which attempt, who; then everything else."""
+    """Return a step as a line: time, event, attempt, worker, then the other fields."""
     attempt = f"#{step['attempt']}" if "attempt" in step else ""
     worker = step.get("worker") or step.get("callback", "")
     words = (step["timestamp"], f"{step['event']:<14}", f"{attempt:<3}", worker, *_rest(step))

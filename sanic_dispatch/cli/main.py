@@ -1,4 +1,4 @@
-"""The command line: parse, make Settings, call. What is done is said elsewhere."""
+"""The command line: the group of all commands, and its entry point."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from sanic_dispatch.errors import StartError
 from sanic_dispatch.observability.log import printable
 
 EPILOG = """\b
-Each command explains itself: sanic-dispatch COMMAND --help
+Help for a command: sanic-dispatch COMMAND --help
 
 \b
 Exit codes:
   0    done; a server: it was told to stop, and has
-  1    it did not work: a server cannot start, a dispatcher said no, damage was found
+  1    failure: a server cannot start, a dispatcher refused, damage was found
   2    an option, a setting or an argument is wrong
-  3    there is no answer from the dispatcher
-  130  Ctrl-C; a server: it was told to stop a second time (by SIGTERM: 143)
+  3    no answer from the dispatcher
+  130  Ctrl-C; a server: it was told to stop twice (by SIGTERM: 143)
 
 \b
 Environment:
@@ -39,19 +39,19 @@ Environment:
 \b
 Files:
   jobs.json, workers.json, dispatch.json, dispatch.sqlite3
-                          what waits, in the data folder (--data-dir)
+                          the queues, in the data folder (--data-dir)
 
 \b
-More: docs/protocol.md for those who call it, docs/operations.md for those who run it; a running
-server has its interface at /docs, how it is at /ready, and numbers at /metrics.
+More: docs/protocol.md for clients, docs/operations.md for operators. A running server has its
+interface at /docs, its state at /ready, and metrics at /metrics.
 """
 
 
 class Commands(click.Group):
-    """All commands; an error that keeps one from starting is a line and not a traceback."""
+    """All commands; prints a StartError as one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was named."""
+        """Run the command; on a StartError, exit with its exit code."""
         try:
             return super().invoke(ctx)
         except StartError as error:
@@ -77,18 +77,18 @@ COMMANDS: dict[click.Command, str] = {
     serve: "Run the dispatcher.",
     demo: "Run it with two simulated robots.",
     submit: "Submit a job, and wait for it if you like.",
-    watch: "Show what goes on, live.",
-    work: "Play robots for a dispatcher.",
+    watch: "Show orders and robots, live.",
+    work: "Simulate robots for a dispatcher.",
     ctl: "Act as the operator: pause, put back, set aside.",
-    health: "Ask the dispatcher of this machine whether it is alive.",
-    history: "Tell what happened to one order.",
-    show_config: "Print the settings that count, and their origin.",
-    completion: "Print what lets the tab key complete.",
-    check: "Look into a data folder: is it whole?",
+    health: "Check whether the dispatcher on this machine is alive.",
+    history: "Print what happened to one order.",
+    show_config: "Print the settings in effect, and their origin.",
+    completion: "Print a shell's completion script.",
+    check: "Check a data folder for damage.",
     export: "Write a data folder to standard output.",
     import_: "Store an export in a data folder.",
 }
-"""All there are, each in a line."""
+"""All commands, with their lines in the list."""
 
 for command, line in COMMANDS.items():
     command.short_help = line

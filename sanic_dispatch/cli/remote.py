@@ -1,4 +1,4 @@
-"""What the commands have in common that speak to a dispatcher: its address, and how they end."""
+"""Shared by the commands that call a dispatcher: its address and token, and exit codes."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from typing import Any
 
 import click
 
-from sanic_dispatch.cli.parameter_types import Setting
+from sanic_dispatch.cli.env_option import EnvOption
+from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.observability.log import printable
 
-DEFAULT_URL = "http://localhost:2567/"
+DEFAULT_URL = f"http://localhost:{DEFAULTS.port}/"
 
 DONE, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes."""
 
 
 def service_options() -> list[click.Parameter]:
-    """Where the dispatcher is, and what opens it."""
+    """Return the options --url and --token."""
     section = "Dispatcher"
     return [
-        Setting(
+        EnvOption(
             "--url",
             section=section,
             default=DEFAULT_URL,
             metavar="URL",
             callback=base_url,
             show_envvar=True,
-            help="Where the dispatcher is, with the path prefix that it may have.",
+            help="URL of the dispatcher, with its path prefix if it has one.",
         ),
-        Setting(
+        EnvOption(
             "--token",
             section=section,
             default=None,
@@ -46,14 +47,14 @@ def service_options() -> list[click.Parameter]:
 
 
 def base_url(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    """A callback for an option or argument: an address of http or https."""
+    """Check that an option or argument is an http or https URL; a callback for click."""
     if not value.startswith(("http://", "https://")):
         raise click.BadParameter(f"{value!r} does not begin with http:// or https://.")
     return value
 
 
 def run(work: Coroutine[Any, Any, int]) -> None:
-    """Run it and exit with its code; what the dispatcher says or does not say is one line."""
+    """Run it and exit with its code; print an error of the dispatcher as one line."""
     from sanic_dispatch.client import ServiceError, Unreachable
 
     try:
@@ -68,7 +69,7 @@ def run(work: Coroutine[Any, Any, int]) -> None:
 
 
 async def until_told(work: Coroutine[Any, Any, object]) -> int:
-    """Work until SIGINT or SIGTERM: for what has no end of its own, that is a good one."""
+    """Run until SIGINT or SIGTERM, and return DONE: for work that has no end of its own."""
     working = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -79,7 +80,7 @@ async def until_told(work: Coroutine[Any, Any, object]) -> int:
 
 
 def warn(text: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     click.echo(f"sanic-dispatch: {printable(text)}", err=True)
 
 

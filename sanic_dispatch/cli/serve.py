@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
+from sanic_dispatch.cli.env_option import SectionedCommand
 from sanic_dispatch.cli.options import ENVIRONMENT, settings_options
-from sanic_dispatch.cli.parameter_types import SettingsCommand
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.garbage_collection import no_collection
 
 
-@click.command(cls=SettingsCommand, params=settings_options(), epilog=ENVIRONMENT)
+@click.command(cls=SectionedCommand, params=settings_options(), epilog=ENVIRONMENT)
 def serve(**flags: Any) -> None:
     """Run the dispatcher until it is told to stop (SIGTERM, Ctrl-C).
 
@@ -21,16 +21,16 @@ def serve(**flags: Any) -> None:
       sanic-dispatch serve
           port 2567, queues in jobs.json and workers.json of this folder
       sanic-dispatch serve -p 8080 -m InMemory
-          nothing on disk: what waits is gone when it stops
+          nothing on disk: the queues are lost when it stops
       sanic-dispatch serve --data-dir /var/lib/dispatch --lease 600
           a job neither done nor extended within ten minutes goes back
       sanic-dispatch serve --config /etc/sanic-dispatch/dispatch.toml
-          settings from a file; sanic-dispatch config prints what counts
+          settings from a file; sanic-dispatch config prints those in effect
 
     \b
     Signals:
       SIGTERM, SIGINT  no new jobs; deliveries finish or go back (--stop-grace); pages are told
-                       to come back; exit code 0. The second one ends it at once.
+                       to reconnect; exit code 0. A second signal ends it at once.
 
     \b
     Exit codes:
@@ -45,9 +45,9 @@ def serve(**flags: Any) -> None:
     serve(settings)
 
 
-@click.command(cls=SettingsCommand, params=settings_options(Mode.IN_MEMORY), epilog=ENVIRONMENT)
+@click.command(cls=SectionedCommand, params=settings_options(Mode.IN_MEMORY), epilog=ENVIRONMENT)
 def demo(**flags: Any) -> None:
-    """Run the dispatcher with two simulated robots, to see an order travel.
+    """Run the dispatcher with two simulated robots, to try it without a process engine.
 
     The robots register over HTTP as real ones do, take a few seconds for each drink and ask
     again. Nothing is written to disk unless another --mode is given.
@@ -55,7 +55,7 @@ def demo(**flags: Any) -> None:
     \b
     Examples:
       sanic-dispatch demo
-          then open the order page whose address it prints
+          then open the order page; its address is printed
       sanic-dispatch demo -p 8080
           the same on another port
     """

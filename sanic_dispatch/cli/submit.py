@@ -23,7 +23,7 @@ EXIT_CODES = """\b
 Exit codes:
   0   taken in; with --follow: done
   1   refused; with --follow: failed or cancelled
-  2   wrong usage, or what was given is not JSON
+  2   wrong usage, or the job is not JSON
   3   the dispatcher cannot be reached
 """
 
@@ -33,11 +33,11 @@ _ENDS = {"done": remote.DONE, "failed": remote.FAILED, "cancelled": remote.FAILE
 @click.command(params=remote.service_options(), epilog=EXIT_CODES)
 @click.argument("json", required=False, metavar="[JSON]")
 @click.option("--file", "-f", type=click.File("rb"), help="Read the job from a file; - is stdin.")
-@click.option("--follow", "-F", is_flag=True, help="Show what becomes of it, until it is done.")
+@click.option("--follow", "-F", is_flag=True, help="Show its progress until it is done.")
 @click.option(
     "--idempotency-key",
     metavar="KEY",
-    help="A word of your own for this job: repeated with the same word, it is still one job.",
+    help="A key of your own for this job: submitted again with the same key, it stays one job.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def submit(
@@ -51,8 +51,8 @@ def submit(
 ) -> None:
     """Submit a job: any JSON, from the argument, from a file, or - for standard input.
 
-    The very bytes that are given are what a worker will get. Prints the job's id, which is a
-    secret: whoever has it may read and cancel the job.
+    A worker gets exactly the bytes that are given. Prints the job's id, which is a secret: it
+    allows reading and cancelling the job.
 
     \b
     Examples:
@@ -68,14 +68,14 @@ def submit(
 
 
 class Reporter:
-    """Prints what becomes of a job: a line for people, or a JSON object, for each change."""
+    """Prints each change of a job, as a line for people or as a JSON object."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
         self._said = ""
 
     def submitted(self, submitted: Submitted) -> None:
-        """The job was taken in."""
+        """Print that the job was accepted."""
         state = "assigned" if submitted.position is None else "waiting"
         if self._as_json:
             self._json({"id": submitted.job_id, "state": state, "position": submitted.position})
@@ -84,7 +84,7 @@ class Reporter:
             click.echo(f"{state}{place}, id {printable(submitted.job_id) or 'unknown'}")
 
     def changed(self, job_id: str, order: Mapping[str, Any]) -> None:
-        """Something happened; what was said already is not said again."""
+        """Print the order's state, unless the text is the one printed last."""
         text = order_words(order)
         if text == self._said:
             return
@@ -99,7 +99,7 @@ class Reporter:
 
 
 def order_words(order: Mapping[str, Any]) -> str:
-    """An order's state in words, as the live channel has it."""
+    """Describe an order of the live channel."""
     words = [f"order {order['n']}: {order['state']}"]
     if order["state"] == "waiting":
         words.append(f"{order['ahead']} ahead")
@@ -107,7 +107,7 @@ def order_words(order: Mapping[str, Any]) -> str:
         soonest, latest = (f"{max(end, 0) / 60:.1f}" for end in order["eta"])
         words.append(f"ready in {soonest} to {latest} min")
     if order.get("doubt"):
-        words.append("whether the robot has it is being found out")
+        words.append("checking whether the robot has it")
     if order.get("reason"):
         words.append(str(order["reason"]))
     return ", ".join(words)
@@ -143,7 +143,7 @@ async def _orders(client: DispatchClient, job_id: str) -> AsyncGenerator[Mapping
 
 
 def warn_of_loss(lost: Lost) -> None:
-    """Tell people that the live channel is cut off."""
+    """Print a warning that the live channel is interrupted."""
     remote.warn(f"cut off: {lost.reason}; trying again in {lost.delay_s:.1f} s")
 
 

@@ -1,4 +1,4 @@
-"""What watch and work show on a terminal; all that comes from outside is escaped."""
+"""Tables that watch and work show on a terminal; text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ STYLES = {
 
 _SEQUENCE = ("in doubt", "assigned", "waiting", "aside", "done", "failed", "cancelled")
 _FRAME_LINES = 6
-"""Lines that the counts, and a table's head and edges take."""
+"""Lines taken by the counts and by a table's head and borders."""
 
 Entry = Mapping[str, Any]
 
 
 def view_table(state: State, height: int) -> RenderableType:
-    """A view as counts, orders and, where it has them, robots; no higher than the terminal."""
+    """Return a view as counts, robots if it has any, and orders, at most ``height`` lines high."""
     orders = _entries(state, "order")
     workers = _entries(state, "worker/")
     parts: list[RenderableType] = [counts(state.map.get("bar", {}))]
@@ -45,14 +45,14 @@ def view_table(state: State, height: int) -> RenderableType:
 
 
 def counts(bar: Entry) -> Text:
-    """The counts of the view in one line."""
+    """Return the counts of the view in one line."""
     names = ("robots", "waiting", "assigned")
     text = Text("  ".join(f"{name} {bar.get(name, 0)}" for name in names), style="bold")
     return text.append("  paused", "bold red") if bar.get("paused") else text
 
 
 def cut_off(shown: RenderableType, lost: Lost) -> RenderableType:
-    """What was shown last, and that it is old."""
+    """Return the tables shown last, below a line that says that they are out of date."""
     line = f"cut off: {printable(lost.reason)}; trying again in {lost.delay_s:.1f} s"
     parts = shown.renderables[-2:] if isinstance(shown, Group) else []
     old = [part for part in parts if not isinstance(part, Text)]
@@ -60,7 +60,7 @@ def cut_off(shown: RenderableType, lost: Lost) -> RenderableType:
 
 
 def crew_table(robots: Mapping[str, Robot], orders: Mapping[str, str]) -> RenderableType:
-    """One line for each robot: what it does, with which order, and how many it has mixed."""
+    """Return a row for each robot: its activity, its order, and the number of orders mixed."""
     table = _empty(("robot", "instance", "does", "order", "mixed"))
     for name, robot in robots.items():
         order = orders.get(name, "") if robot.doing == "mixes" else ""
@@ -71,7 +71,7 @@ def crew_table(robots: Mapping[str, Robot], orders: Mapping[str, str]) -> Render
 
 
 def age(seconds: float) -> str:
-    """A duration as people say it: ``42 s``, ``3 min``, ``2 h``."""
+    """Return a duration for people: ``42 s``, ``3 min``, ``2 h``."""
     seconds = max(seconds, 0)
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
@@ -99,13 +99,13 @@ _WORKER_COLUMNS = {
 
 
 def _entries(state: State, prefix: str) -> list[Entry]:
-    """Those of a kind: first what is going on, then what waits, then what is over."""
+    """Return the entries with this prefix: active ones, then waiting ones, then finished ones."""
     entries = [entry for key, entry in state.map.items() if key.startswith(prefix)]
     return sorted(entries, key=_rank)
 
 
 def _rank(entry: Entry) -> tuple[int, float]:
-    """The oldest comes first, but of what is over the newest does."""
+    """Return the sort key: the oldest entry first, but the newest first of those finished."""
     state = entry.get("state", "")
     rank = _SEQUENCE.index(state) if state in _SEQUENCE else len(_SEQUENCE)
     place = entry.get("n", entry.get("since", 0))

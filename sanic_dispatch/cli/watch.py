@@ -1,4 +1,4 @@
-"""The command that shows the live channel: watch."""
+"""The command that follows the live channel: watch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OUTPUT = """\b
 As JSON there is one line for each key of the view that changed:
   {"at":"a1b2c3d4:43","now":1732412346.1,"key":"order/42","value":{"n":42,…}}
-value is null where the key is gone; the first lines are the whole view.
+value is null if the key was removed; the first lines are the whole view.
 """
 
 
@@ -29,12 +29,14 @@ value is null where the key is gone; the first lines are the whole view.
     type=click.Choice(["board", "monitor"]),
     default="board",
     show_default=True,
-    help="What everybody may see, or everything there is: the operator's token opens that.",
+    help="The public view, or the operator's view, which needs the operator's token.",
 )
-@click.option("--order", metavar="ID", help="One order instead, by the secret id of its job.")
-@click.option("--json", "as_json", is_flag=True, help="JSON lines, as always where no terminal is.")
+@click.option("--order", metavar="ID", help="Follow one order, by the secret id of its job.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON lines; always without a terminal."
+)
 def watch(url: str, token: str | None, view: str, order: str | None, as_json: bool) -> None:
-    """Show what goes on, live, until Ctrl-C; after a cut it comes back by itself.
+    """Show orders and robots, live, until Ctrl-C; it reconnects by itself.
 
     \b
     Examples:
@@ -65,7 +67,7 @@ async def _print_lines(url: str, token: str | None, view: str, order: str | None
 
 
 def changed_lines(before: Mapping[str, Any], state: State) -> Iterator[str]:
-    """A JSON line for each key that is new, another or gone."""
+    """Yield a JSON line for each key that was added, changed or removed."""
     gone = dict.fromkeys(before.keys() - state.map.keys())
     for key, value in {**state.map, **gone}.items():
         if before.get(key) != value:

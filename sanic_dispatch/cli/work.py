@@ -1,4 +1,4 @@
-"""The command that plays the robots: work."""
+"""The command that simulates robots: work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sanic_dispatch.cli import remote
-from sanic_dispatch.cli.parameter_types import PREFIX
+from sanic_dispatch.cli.env_option import PREFIX
 from sanic_dispatch.observability.log import printable
 
 if TYPE_CHECKING:
@@ -37,21 +37,21 @@ _SHARE = click.FloatRange(0, 1)
     type=click.FloatRange(0.001),
     default=5.0,
     metavar="SECONDS",
-    help="How long they mix one order.",
+    help="How long a robot takes for an order.",
 )
 @click.option(
     "--jitter",
     type=_SHARE,
     default=0.2,
     metavar="SHARE",
-    help="By which share of that, from 0 to 1, it is more or less.",
+    help="Random variation of that, as a share from 0 to 1.",
 )
 @click.option(
     "--fail-rate",
     type=_SHARE,
     default=0.0,
     metavar="SHARE",
-    help="In which share of its rounds, from 0 to 1, a robot's callback answers 500 or 503 once, "
+    help="Share of rounds, from 0 to 1, in which a robot's callback answers 500 or 503 once, "
     "although it waits.",
 )
 @click.option(
@@ -59,45 +59,49 @@ _SHARE = click.FloatRange(0, 1)
     type=_SHARE,
     default=0.0,
     metavar="SHARE",
-    help="In which share the PUT hangs, the order taken or not, or its answer is lost after "
-    "taking.",
+    help="Share in which the PUT hangs, with or without the order taken, or its answer is lost "
+    "after the order was taken.",
 )
 @click.option(
     "--stop-rate",
     type=_SHARE,
     default=0.0,
     metavar="SHARE",
-    help="In which share the instance is stopped, and continued a little later.",
+    help="Share in which the instance is stopped, and continued a little later.",
 )
 @click.option(
     "--kill-rate",
     type=_SHARE,
     default=0.0,
     metavar="SHARE",
-    help="In which share the instance's process dies; a little later it is stopped and continued.",
+    help="Share in which the instance's process dies; a little later it is stopped and continued.",
 )
 @click.option(
     "--delete-rate",
     type=_SHARE,
     default=0.0,
     metavar="SHARE",
-    help="In which share the instance is deleted, and another one started under its number.",
+    help="Share in which the instance is deleted, and another one started with the same number.",
 )
 @click.option(
     "--busy-rate",
     type=_SHARE,
     default=0.0,
     metavar="SHARE",
-    help="In which share some code sleeps in the engine, so that all instances wait for it.",
+    help="Share in which code sleeps in the engine, so that all instances wait for it.",
 )
-@click.option("--label", default="Robot", metavar="TEXT", help="Their name, before the number.")
-@click.option("--seed", type=int, metavar="NUMBER", help="The same dice each time.")
+@click.option(
+    "--label", default="Robot", metavar="TEXT", help="Name of the robots, before their number."
+)
+@click.option(
+    "--seed", type=int, metavar="NUMBER", help="Seed of the random numbers, to repeat a run."
+)
 @click.option(
     "--callback-host",
     default="",
     metavar="ADDRESS",
     show_default="this machine's address on the way to the dispatcher",
-    help="The IPv4 address under which the dispatcher reaches the callbacks.",
+    help="IPv4 address at which the dispatcher reaches the callbacks.",
 )
 def work(
     url: str,
@@ -114,11 +118,11 @@ def work(
     seed: int | None,
     callback_host: str,
 ) -> None:
-    """Play robots for the dispatcher at URL, until Ctrl-C: for demos, load and faults.
+    """Simulate robots for the dispatcher at URL, until Ctrl-C: for demos, load and faults.
 
     Each robot is an instance of a simulated process engine. It registers, waits on a callback,
     mixes, and registers again, as CPEE's instances do. A token goes into the URL's query, as in a
-    process model. URL can be given as SANIC_DISPATCH_URL; else it is http://localhost:2567/.
+    process model. URL can be given as SANIC_DISPATCH_URL; the default is http://localhost:2567/.
 
     \b
     Examples:

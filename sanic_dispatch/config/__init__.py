@@ -1,1 +1,1 @@
-"""What an operator can choose, and how it is read."""
+"""Settings, and the files and values from outside that they refer to."""

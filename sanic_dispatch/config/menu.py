@@ -1,8 +1,8 @@
-"""The menu: what customers can choose from, as the order page reads it.
+"""The menu: the drinks on the order page.
 
-``{"drinks": [{"id", "name", "description", "image"}]}``. The id is what an order says; name and
-description are a text, or one for each language: ``{"en": …, "de": …}``. The image is a file
-under ``public/``; description and image may be left out.
+``{"drinks": [{"id", "name", "description", "image"}]}``. The id is what an order contains; name
+and description are a text, or one for each language: ``{"en": …, "de": …}``. The image is a file
+under ``public/``; description and image are optional.
 """
 
 from __future__ import annotations
@@ -38,16 +38,22 @@ BUILT_IN: dict[str, Any] = {
         _drink("lemonade", {"en": "Lemonade", "de": "Limonade"}, "No alcohol", "Ohne Alkohol"),
     ]
 }
-"""The pages have the same, for when this service cannot be reached."""
+"""The pages have a copy, for when the service cannot be reached."""
 
 
 def encoded(menu: dict[str, Any]) -> bytes:
-    """The menu as JSON."""
+    """Return the menu as JSON."""
     return ujson.dumps(menu, ensure_ascii=False, escape_forward_slashes=False).encode()
 
 
+def check_menu(_: str, path: Path | None) -> None:
+    """Raise SettingsError if there is a path and its file is not a menu."""
+    if path is not None:
+        read_menu(path)
+
+
 def read_menu(path: Path) -> dict[str, Any]:
-    """The menu in a file. Raises SettingsError, one line that says what is wrong with it."""
+    """Return the menu in a file. Raises SettingsError, in one line, if it is not a menu."""
     try:
         return checked(check(_content(path)))
     except OSError as error:
@@ -58,7 +64,7 @@ def read_menu(path: Path) -> dict[str, Any]:
 
 
 def checked(value: Any) -> dict[str, Any]:
-    """The same value, once it is known to be a menu. Raises ValueError, which says why not."""
+    """Return the value if it is a menu. Raises ValueError with the reason if it is not."""
     if not (isinstance(value, dict) and value.keys() == {"drinks"}):
         raise ValueError('a menu is {"drinks": [...]}')
     drinks = value["drinks"]
@@ -111,5 +117,5 @@ def _check_ids(ids: list[str]) -> None:
 
 
 def _is_inside_public(image: str) -> bool:
-    """A relative path without a scheme, which the policy of the pages lets them load."""
+    """Whether it is a relative path below ``public/``, which the pages' policy lets them load."""
     return not (image.startswith("/") or ":" in image or "\\" in image or ".." in image)

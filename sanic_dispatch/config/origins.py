@@ -1,4 +1,4 @@
-"""Origins, as browsers say where a page comes from: ``https://bar.example:8443``."""
+"""Web origins, such as ``https://bar.example:8443``: parsed, compared and checked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from sanic_dispatch.errors import SettingsError
 
 ANY, OPAQUE = "*", "null"
-"""Every origin; and that of a page from a file, or in a sandbox."""
+"""Stand for every origin, and for that of a page from a file or in a sandbox."""
 
 _ORIGIN = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?"
@@ -17,7 +17,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def authority_of(origin: str) -> str | None:
-    """``host[:port]`` of an origin as a Host header has it; None where it is no origin."""
+    """Return the origin's ``host[:port]`` as in a Host header, or None if it is not an origin."""
     match = _ORIGIN.fullmatch(origin)
     if match is None:
         return None
@@ -28,7 +28,7 @@ def authority_of(origin: str) -> str | None:
 def is_same_site(origin: str, host: str) -> bool:
     """Whether a page of this origin was served under this Host header.
 
-    The scheme is not looked at: where TLS ends in front of the service, nobody here knows it.
+    The scheme is not compared: it is unknown here if a proxy terminates TLS.
     """
     authority = authority_of(origin)
     if authority is None:
@@ -37,8 +37,8 @@ def is_same_site(origin: str, host: str) -> bool:
     return authority == host.lower().removesuffix(_DEFAULT_PORTS[scheme])
 
 
-def check_origins(flag: str, origins: Iterable[str], *words: str) -> None:
-    """Raises SettingsError for what is neither an origin nor one of the words."""
+def check_origins(flag: str, origins: Iterable[str], words: tuple[str, ...]) -> None:
+    """Raise SettingsError unless each is an origin or one of the words."""
     for origin in origins:
         if origin not in words and authority_of(origin) is None:
             allowed = ", ".join(("an origin as in https://bar.example", *words))

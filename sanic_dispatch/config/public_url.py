@@ -1,4 +1,4 @@
-"""The address that customers know: what a QR code leads to."""
+"""The public URL: the address at which customers reach the service, for the QR code."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from sanic_dispatch.config.origins import authority_of
 from sanic_dispatch.errors import SettingsError
 
 LONGEST_URL = 300
-"""Characters; a code of more has squares too small for a camera."""
+"""Characters. The squares of a longer URL's QR code are too small for a camera."""
 
 ORDER_PAGE = "public/order_drink.html"
 
 
-def check_public_url(url: str) -> None:
-    """Raises SettingsError for what is neither empty nor an address that a page can have.
+def check_public_url(flag: str, url: str) -> None:
+    """Raise SettingsError unless it is empty or the URL of a page.
 
-    Without repeating it: a token or a password may be in it.
+    The error does not repeat the URL: it may contain a token or a password.
     """
     if url and not is_page_url(url):
-        raise SettingsError("--public-url is no address as in https://bar.example/drinks/")
+        raise SettingsError(f"{flag} must be a URL such as https://bar.example/drinks/")
 
 
 def is_page_url(url: str) -> bool:
-    """Whether it is http or https, with a host, without a user's name and without a fragment."""
+    """Whether it is an http or https URL with a host, and without a user name or a fragment."""
     if len(url) > LONGEST_URL or not url.isascii() or not url.isprintable() or " " in url:
         return False
     return authority_of(origin_of(url)) is not None and "#" not in url
 
 
 def origin_of(url: str) -> str:
-    """``https://bar.example`` of an address; empty where it has none."""
+    """Return the URL's origin, such as ``https://bar.example``; empty if it cannot be parsed."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -39,6 +39,6 @@ def origin_of(url: str) -> str:
 
 
 def order_page_of(public_url: str) -> str:
-    """The order page's address under the service's own; a query goes along."""
+    """Return the URL of the order page of the service at this URL; the query is kept."""
     parts = urlsplit(public_url)
     return parts._replace(path=f"{parts.path.rstrip('/')}/{ORDER_PAGE}").geturl()

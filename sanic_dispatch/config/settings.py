@@ -1,30 +1,50 @@
-"""What an operator can choose, validated once and never changed afterwards."""
+"""The settings of the service: what an operator can choose, declared and validated here.
+
+A setting is declared once, as a field of Settings. To add one, see CONTRIBUTING.md.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import os.path
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-from sanic_dispatch.config.menu import read_menu
+from sanic_dispatch.config.declaration import (
+    HOUR_S,
+    YEAR_S,
+    Choice,
+    Duration,
+    Flag,
+    Integer,
+    Pathname,
+    Setting,
+    Switch,
+    Text,
+    declaration_of,
+    declared_field,
+    setting,
+)
+from sanic_dispatch.config.masking import mask_all, mask_url
+from sanic_dispatch.config.menu import check_menu
 from sanic_dispatch.config.origins import ANY, OPAQUE, check_origins
 from sanic_dispatch.config.public_url import check_public_url
-from sanic_dispatch.config.redis_url import check_redis
-from sanic_dispatch.config.tokens import check_tokens, new_token, read_tokens
+from sanic_dispatch.config.redis_url import check_redis_prefix, check_redis_url
+from sanic_dispatch.config.tokens import LONGEST, SHORTEST, check_tokens, new_token, read_tokens
+from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.errors import SettingsError
+from sanic_dispatch.strict_json import MAX_DEPTH
 
 DOORS = ("worker", "submit", "operator")
 """What a token is for."""
 
 SELF = "self"
 """As an ancestor of a frame: this service's own pages."""
-
-HOUR_S = 3600.0
-YEAR_S = 365 * 24 * HOUR_S
 
 
 class Mode(StrEnum):
@@ -38,17 +58,17 @@ class Mode(StrEnum):
 
     @property
     def is_shared(self) -> bool:
-        """Whether several processes can have the same queue."""
+        """Whether several processes can use the same queue."""
         return self is Mode.REDIS
 
     @property
     def is_durable(self) -> bool:
-        """Whether what waits outlives the process."""
+        """Whether waiting jobs and workers survive the process."""
         return self is not Mode.IN_MEMORY
 
 
 class OnDoubt(StrEnum):
-    """What becomes of a job of which nobody knows whether its worker has it."""
+    """What to do with a job when it is unknown whether its worker received it."""
 
     AUTO = "auto"
     HOLD = "hold"
@@ -56,7 +76,7 @@ class OnDoubt(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How a line of the log looks; ``auto`` is human on a terminal and JSON elsewhere."""
+    """The format of a log line; ``auto`` is human on a terminal and JSON elsewhere."""
 
     AUTO = "auto"
     HUMAN = "human"
@@ -64,7 +84,7 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """The least important line that is still written."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -72,100 +92,478 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+def _check_host(flag: str, host: str) -> None:
+    if not (_HOST.fullmatch(host) or _is_ipv6(host)):
+        raise SettingsError(f"{flag} {host!r} is neither an address nor a name")
+
+
+def _check_networks(flag: str, networks: Iterable[str]) -> None:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise SettingsError(f"{flag} {network!r} is not an address or a network") from None
+
+
+def _check_folder(flag: str, folder: Path | None) -> None:
+    if folder is not None and not os.path.isdir(folder):
+        raise SettingsError(f"{flag} {folder} is not a folder")
+
+
+def _check_one_process(flag: str, count: int) -> None:
+    if count > 1:
+        raise SettingsError(
+            f"{flag} {count}: in this version one process owns the queues; "
+            "start a second dispatcher with --mode Redis, which stands by"
+        )
+
+
+NETWORK = "Network"
+QUEUES = "Queues"
+DELIVERIES = "Deliveries"
+ACCESS = "Access (each may be given several times)"
+BROWSERS = "Browsers (each may be given several times)"
+LIMITS = "Limits"
+LOG = "Log (written to standard error)"
+"""Sections of the help. The docs have the same, without what is in parentheses."""
+
+FILE = Pathname("FILE", "file")
+FOLDER = Pathname("DIR", "folder")
+MODE_NAME = Choice(Mode, "MODE")
+TOKEN = Text("TOKEN", f"{SHORTEST} to {LONGEST} characters")
+
+_POLICY = Policy()
+
+MODE = Setting(
+    "--mode",
+    Mode.CACHED_JSON_FILE,
+    MODE_NAME,
+    QUEUES,
+    "Where jobs and workers wait (case-insensitive). InMemory: lost when the service stops. "
+    "JsonFile: jobs.json and workers.json, read and written on every operation. CachedJsonFile: "
+    "the same files, brought up to date from a journal. Sqlite: dispatch.sqlite3. Redis: a server "
+    "whose queues another dispatcher can take over.",
+    short="-m",
+    details=f"The demo's default is {Mode.IN_MEMORY}.",
+    name="mode",
+)
+"""The mode of both queues, which Settings.of passes on to each."""
+
+
+def _token_file(door: str) -> Setting:
+    """Declare the files with a door's tokens, which Settings.of reads."""
+    return Setting(
+        f"--{door}-token-file",
+        (),
+        Pathname("FILE", "file, one token a line"),
+        ACCESS,
+        f"File with more values for --{door}-token, one on each line.",
+        default_text="none",
+        name=f"{door}_token_files",
+    )
+
+
+TOKEN_FILES = {f"{door}_tokens": _token_file(door) for door in DOORS}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings with their defaults; durations are in seconds.
+    """All settings, checked; durations are in seconds.
 
-    An empty ``host`` is every interface, IPv6 and IPv4; an empty ``public_url`` is wherever a page
-    says that it is. ``lease_s`` None means that an assigned job stays with its worker for as long
-    as it takes, ``orders_per_minute`` None that nobody counts. Tokens are not in the ``repr``.
-    Raises SettingsError where a value is out of range, or two contradict each other.
+    Raises SettingsError if a value is out of range or two contradict each other. What may hold a
+    secret is not in the ``repr``.
     """
 
-    port: int = 2567
-    host: str = ""
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    job_queue_mode: Mode = Mode.CACHED_JSON_FILE
-    worker_queue_mode: Mode = Mode.CACHED_JSON_FILE
-    data_dir: Path = Path()
-    fsync: bool = True
-    repair: bool = False
-    keep_done_s: float = 24 * HOUR_S
-    redis_url: str = field(default="redis://localhost:6379/0", repr=False)
-    redis_prefix: str = "sanic-dispatch"
-    workers: int = 1
-    public: Path | None = None
-    menu: Path | None = None
-    public_url: str = ""
-    submit_wait_s: float = 2.0
-    callback_timeout_s: float = 10.0
-    max_attempts: int = 3
-    lease_s: float | None = None
-    on_doubt: OnDoubt = OnDoubt.AUTO
-    worker_patience_s: float = 24 * HOUR_S
-    probe_after_s: float = 60.0
-    unconsumed_after_s: float = 30.0
-    stop_grace_s: float = 12.0
-    max_jobs: int = 100_000
-    max_workers: int = 10_000
-    max_body_bytes: int = 2 * 2**20
-    max_depth: int = 127
-    max_connections: int = 20_000
-    request_timeout_s: float = 10.0
-    orders_per_minute: int | None = None
-    trusted_proxies: tuple[str, ...] = ()
-    worker_tokens: tuple[str, ...] = field(default=(), repr=False)
-    submit_tokens: tuple[str, ...] = field(default=(), repr=False)
-    operator_tokens: tuple[str, ...] = field(default=(), repr=False)
-    allow_callback: tuple[str, ...] = ()
-    cors_origins: tuple[str, ...] = ()
-    allow_origins: tuple[str, ...] = ()
-    frame_ancestors: tuple[str, ...] = ()
-    log_format: LogFormat = LogFormat.AUTO
-    log_level: LogLevel = LogLevel.INFO
+    port: int = setting(
+        "--port",
+        2567,
+        Integer(0, 65535),
+        NETWORK,
+        "TCP port to listen on; 0 takes any free port.",
+        short="-p",
+    )
+    host: str = setting(
+        "--host",
+        "",
+        Text("ADDRESS", "address or name"),
+        NETWORK,
+        "Address or name to listen on.",
+        default_text="all interfaces, IPv6 and IPv4",
+        check=_check_host,
+    )
+    tls_cert: Path | None = setting(
+        "--tls-cert",
+        None,
+        Pathname("FILE", "file, PEM"),
+        NETWORK,
+        "Certificate with its chain, in PEM format. The service then speaks HTTPS.",
+        details="See [TLS](#tls).",
+        default_text="none, so it speaks plain HTTP",
+    )
+    tls_key: Path | None = setting(
+        "--tls-key",
+        None,
+        Pathname("FILE", "file, PEM"),
+        NETWORK,
+        "The certificate's key in PEM format, without a password.",
+        default_text="none",
+    )
+    public: Path | None = setting(
+        "--public",
+        None,
+        FOLDER,
+        NETWORK,
+        "Folder of your own files, served under public/. A file replaces the built-in one of the "
+        "same name.",
+        default_text="none",
+        check=_check_folder,
+    )
+    menu: Path | None = setting(
+        "--menu",
+        None,
+        FILE,
+        NETWORK,
+        "JSON file of the drinks on the order page. Changes to it take effect at once.",
+        details="See [the menu](#the-menu).",
+        default_text="the built-in menu",
+        check=check_menu,
+    )
+    public_url: str = setting(
+        "--public-url",
+        "",
+        Text("URL", "http or https"),
+        NETWORK,
+        "URL at which customers reach this service, for the QR code. Its query is kept.",
+        details="See [the QR code](#the-qr-code).",
+        default_text="the address of the wall board's page",
+        check=check_public_url,
+        mask=mask_url,
+    )
+    job_queue_mode: Mode = declared_field(
+        Setting(
+            "--job-queue-mode",
+            None,
+            MODE_NAME,
+            QUEUES,
+            "Where jobs wait; overrides --mode.",
+            default_text="as --mode",
+        ),
+        default=MODE.default,
+    )
+    worker_queue_mode: Mode = declared_field(
+        Setting(
+            "--worker-queue-mode",
+            None,
+            MODE_NAME,
+            QUEUES,
+            "Where workers wait; overrides --mode.",
+            default_text="as --mode",
+        ),
+        default=MODE.default,
+    )
+    data_dir: Path = setting(
+        "--data-dir",
+        Path(),
+        FOLDER,
+        QUEUES,
+        "Folder of the files with jobs and workers. It must exist; one dispatcher owns it.",
+        default_text="the current folder",
+    )
+    fsync: bool = setting(
+        "--fsync",
+        True,
+        Switch(),
+        QUEUES,
+        "Whether a request is answered only after its changes are on the disk. Off: a power cut "
+        "can lose the last orders.",
+    )
+    repair: bool = setting(
+        "--repair",
+        False,
+        Flag(),
+        QUEUES,
+        "Move damaged entries of jobs.json and workers.json to a file beside them, and start with "
+        "the others. Without it, a damaged file keeps the service from starting.",
+        details="See [durability.md](durability.md#damage).",
+        default_text="off",
+    )
+    keep_done_s: float = setting(
+        "--keep-done",
+        _POLICY.keep_finished_s,
+        Duration(0, 10 * YEAR_S, "hours"),
+        QUEUES,
+        "How long a finished job can still be looked up.",
+    )
+    redis_url: str = setting(
+        "--redis-url",
+        "redis://localhost:6379/0",
+        Text("URL", "redis, rediss or unix"),
+        QUEUES,
+        "Redis 7 or Valkey 8 for the mode Redis: redis://, rediss:// or unix://. Give a password "
+        "in the environment variable, since other users of the machine can see the command line.",
+        details="After a `?` only `db`, `username`, `password`, `client_name` and, with rediss, "
+        "redis-py's `ssl_…` are allowed.",
+        check=check_redis_url,
+        mask=mask_url,
+    )
+    redis_prefix: str = setting(
+        "--redis-prefix",
+        "sanic-dispatch",
+        Text("NAME", "1 to 64 of `A-Z a-z 0-9 . _ : -`"),
+        QUEUES,
+        "Prefix of the queues' keys in Redis. Of the dispatchers with the same prefix one is "
+        "active; the others stand by.",
+        details="See [standing by](#standing-by).",
+        check=check_redis_prefix,
+    )
+    workers: int = setting(
+        "--workers",
+        1,
+        Integer(1, 256),
+        QUEUES,
+        "Number of processes that serve the port; only 1 is accepted in this version.",
+        check=_check_one_process,
+    )
+    submit_wait_s: float = setting(
+        "--submit-wait",
+        2.0,
+        Duration(0, HOUR_S),
+        DELIVERIES,
+        "How long to delay the answer to a new job, at most, until a worker takes the job.",
+    )
+    callback_timeout_s: float = setting(
+        "--callback-timeout",
+        10.0,
+        Duration(0.001, HOUR_S),
+        DELIVERIES,
+        "Timeout of a call to a worker's callback, from connecting to the end of the answer.",
+    )
+    max_attempts: int = setting(
+        "--max-attempts",
+        _POLICY.max_attempts,
+        Integer(1, 1000),
+        DELIVERIES,
+        "How often live workers may refuse a job, or ask for a retry, before it fails.",
+    )
+    lease_s: float | None = setting(
+        "--lease",
+        _POLICY.lease_s,
+        Duration(0.001, 10 * YEAR_S, may_be_off=True),
+        DELIVERIES,
+        "How long a worker may keep a job without completing it or extending the lease. The job "
+        "then returns to its place in the queue.",
+    )
+    on_doubt: OnDoubt = setting(
+        "--on-doubt",
+        OnDoubt.AUTO,
+        Choice(OnDoubt),
+        DELIVERIES,
+        "What to do when it is unknown whether a worker received a job: hold it until that is "
+        "known, or resend it to the next worker. Auto holds it if the worker can be asked.",
+    )
+    worker_patience_s: float = setting(
+        "--worker-patience",
+        _POLICY.worker_patience_s,
+        Duration(0, 10 * YEAR_S, "hours"),
+        DELIVERIES,
+        "How long to keep a worker whose callback is not pending.",
+    )
+    probe_after_s: float = setting(
+        "--probe-after",
+        _POLICY.probe_after_s,
+        Duration(0, 10 * YEAR_S),
+        DELIVERIES,
+        "A worker that has waited longer is asked whether it still waits before it gets a job.",
+    )
+    unconsumed_after_s: float = setting(
+        "--unconsumed-after",
+        _POLICY.unconsumed_after_s,
+        Duration(0.1, 10 * YEAR_S),
+        DELIVERIES,
+        "If a worker's callback is still pending this long after it took a job, the job is lost "
+        "and is sent again.",
+        details="The worker's process is probably dead "
+        "([DispatchJobsUnconsumed](#dispatchjobsunconsumed)). Choose more than the longest time "
+        "for which the engine's evaluator is busy.",
+    )
+    stop_grace_s: float = setting(
+        "--stop-grace",
+        12.0,
+        Duration(0, HOUR_S),
+        DELIVERIES,
+        "How long deliveries under way may take to finish when the service stops.",
+        details="See [stopping](#stopping).",
+    )
+    worker_tokens: tuple[str, ...] = setting(
+        "--worker-token",
+        (),
+        TOKEN,
+        ACCESS,
+        "Token for registering as a worker and reporting on its job.",
+        default_text="none, so everybody may",
+        check=check_tokens,
+        mask=mask_all,
+    )
+    submit_tokens: tuple[str, ...] = setting(
+        "--submit-token",
+        (),
+        TOKEN,
+        ACCESS,
+        "Token for submitting a job.",
+        default_text="none, so everybody may",
+        check=check_tokens,
+        mask=mask_all,
+    )
+    operator_tokens: tuple[str, ...] = setting(
+        "--operator-token",
+        (),
+        TOKEN,
+        ACCESS,
+        "Token for the monitor and for acting as the operator.",
+        default_text="one is made at the start",
+        check=check_tokens,
+        mask=mask_all,
+    )
+    allow_callback: tuple[str, ...] = setting(
+        "--allow-callback",
+        (),
+        Text("HOST|CIDR[:PORT]", "HOST or CIDR, :PORT"),
+        ACCESS,
+        "Hosts and networks that workers' callbacks may be on.",
+        details="See [what may be called back](#what-may-be-called-back).",
+        default_text="every address but link-local, multicast, reserved ones",
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        "--trusted-proxy",
+        (),
+        Text("CIDR", "address or CIDR"),
+        ACCESS,
+        "Proxies whose X-Forwarded-For and X-Forwarded-Host are trusted.",
+        default_text="none",
+        check=_check_networks,
+    )
+    cors_origins: tuple[str, ...] = setting(
+        "--cors-origin",
+        (),
+        Text("ORIGIN|*", "origin, or *"),
+        BROWSERS,
+        "Sites whose pages may submit jobs and read answers.",
+        default_text="none",
+        check=partial(check_origins, words=(ANY,)),
+    )
+    allow_origins: tuple[str, ...] = setting(
+        "--allow-origin",
+        (),
+        Text("ORIGIN|null|*", "origin, null, or *"),
+        BROWSERS,
+        "Sites whose pages may follow the live channel, besides our own.",
+        default_text="none",
+        check=partial(check_origins, words=(ANY, OPAQUE)),
+    )
+    frame_ancestors: tuple[str, ...] = setting(
+        "--frame-ancestors",
+        (),
+        Text("ORIGIN|self|*", "origin, self, or *"),
+        BROWSERS,
+        "Sites that may show our pages in a frame.",
+        default_text="none",
+        check=partial(check_origins, words=(ANY, SELF)),
+    )
+    max_jobs: int = setting(
+        "--max-jobs",
+        _POLICY.max_jobs,
+        Integer(1, 100_000_000),
+        LIMITS,
+        "Jobs that may wait; further ones are refused.",
+    )
+    max_workers: int = setting(
+        "--max-workers",
+        _POLICY.max_workers,
+        Integer(1, 1_000_000),
+        LIMITS,
+        "Workers that may wait; further ones are refused.",
+    )
+    max_body_bytes: int = setting(
+        "--max-body",
+        2 * 2**20,
+        Integer(1024, 2**30, "bytes"),
+        LIMITS,
+        "Largest request body that is accepted.",
+    )
+    max_depth: int = setting(
+        "--max-depth",
+        MAX_DEPTH,
+        Integer(1, 500),
+        LIMITS,
+        "How deeply the JSON of a job may be nested.",
+    )
+    max_connections: int = setting(
+        "--max-connections",
+        20_000,
+        Integer(1, 1_000_000),
+        LIMITS,
+        "Clients that may follow the live channel; further ones are told to come back later.",
+        details="Websockets and event streams count together.",
+    )
+    orders_per_minute: int | None = setting(
+        "--orders-per-minute",
+        None,
+        Integer(1, 100_000, may_be_off=True),
+        LIMITS,
+        "Jobs that one address may submit in a minute. A venue often shares one address.",
+        details="They may come all at once or one by one.",
+    )
+    request_timeout_s: float = setting(
+        "--request-timeout",
+        10.0,
+        Duration(0.001, HOUR_S),
+        LIMITS,
+        "How long a request may take to arrive, from its first byte to the last of its body.",
+    )
+    log_format: LogFormat = setting(
+        "--log-format",
+        LogFormat.AUTO,
+        Choice(LogFormat),
+        LOG,
+        "Lines for people, or one JSON object a line. Auto: human on a terminal, JSON elsewhere.",
+    )
+    log_level: LogLevel = setting(
+        "--log-level",
+        LogLevel.INFO,
+        Choice(LogLevel),
+        LOG,
+        "The lowest level to log.",
+    )
 
     def __post_init__(self) -> None:
-        for name, allowed in _RANGES.items():
-            _check_range(name, allowed, getattr(self, name))
-        _check_host(self.host)
-        _check_networks(self.trusted_proxies)
-        for door in DOORS:
-            check_tokens(f"--{door}-token", getattr(self, f"{door}_tokens"))
-        check_origins("--cors-origin", self.cors_origins, ANY)
-        check_origins("--allow-origin", self.allow_origins, ANY, OPAQUE)
-        check_origins("--frame-ancestors", self.frame_ancestors, ANY, SELF)
-        check_public_url(self.public_url)
-        check_redis(self.redis_url, self.redis_prefix)
-        self._check_workers()
-        if (self.tls_cert is None) is not (self.tls_key is None):
-            raise SettingsError("--tls-cert and --tls-key belong together")
-        if self.menu is not None:
-            read_menu(self.menu)
-        if self.public is not None:
-            self._check_public(self.public)
+        for declared in _FIELDS:
+            declared.validate(getattr(self, declared.name))
+        self._check_tls()
+        self._check_public()
 
     @classmethod
     def of(cls, mode: Mode, **values: Any) -> Settings:
-        """``mode`` is for both queues, except for one whose own mode is given and not None.
+        """Return the settings that the options give.
 
-        ``worker_token_files`` and the like hold paths: the tokens in those files count too.
+        ``mode`` is for both queues; a queue's own mode overrides it unless it is None. Tokens are
+        also read from the files in ``worker_token_files``, ``submit_token_files`` and
+        ``operator_token_files``.
         """
         for queue in ("job_queue_mode", "worker_queue_mode"):
             values[queue] = values.get(queue) or mode
-        for door in DOORS:
-            for path in values.pop(f"{door}_token_files", ()):
-                tokens = read_tokens(f"--{door}-token-file", path)
-                values[f"{door}_tokens"] = (*values.get(f"{door}_tokens", ()), *tokens)
+        for tokens, from_file in TOKEN_FILES.items():
+            for path in values.pop(from_file.name, ()):
+                found = read_tokens(from_file.flag, path)
+                values[tokens] = (*values.get(tokens, ()), *found)
         return cls(**values)
 
     def with_operator_token(self) -> Self:
-        """The same, with a token made for the operator where none was given."""
+        """Return these settings, with a new operator's token if there is none."""
         return self if self.operator_tokens else replace(self, operator_tokens=(new_token(),))
 
     @property
     def scheme(self) -> str:
-        """What the service speaks: http or https."""
+        """The URL scheme of the service: http or https."""
         return "http" if self.tls_cert is None else "https"
 
     @property
@@ -189,80 +587,22 @@ class Settings:
 
     @property
     def resend_doubt(self) -> bool | None:
-        """``on_doubt`` as a job's policy has it; None lets the kind of worker decide."""
+        """``on_doubt`` as Policy has it; None lets the kind of worker decide."""
         return None if self.on_doubt is OnDoubt.AUTO else self.on_doubt is OnDoubt.RESEND
 
-    def _check_workers(self) -> None:
-        if self.workers > 1:
-            raise SettingsError(
-                f"--workers {self.workers}: in this version one process owns the queues; "
-                "start a second dispatcher with --mode Redis, which stands by"
-            )
+    def _check_tls(self) -> None:
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            raise SettingsError("--tls-cert and --tls-key belong together")
 
-    def _check_public(self, public: Path) -> None:
-        if not os.path.isdir(public):
-            raise SettingsError(f"--public {public} is not a folder")
-        if self.needs_data_dir and _is_inside(self.data_dir, public):
+    def _check_public(self) -> None:
+        if self.public and self.needs_data_dir and _is_inside(self.data_dir, self.public):
             raise SettingsError(
-                f"--data-dir {self.data_dir} lies in --public {public}: "
+                f"--data-dir {self.data_dir} lies in --public {self.public}: "
                 "everybody could read the jobs"
             )
 
 
-class _Range(NamedTuple):
-    """From ``low`` to ``high``, both included; ``unit_s`` is the flag's unit in seconds."""
-
-    low: float
-    high: float
-    unit: str = ""
-    unit_s: float = 1.0
-
-    def __str__(self) -> str:
-        low, high = (f"{bound / self.unit_s:.12g}" for bound in (self.low, self.high))
-        return f"from {low} to {high}{self.unit}"
-
-
-_RANGES = {
-    "port": _Range(0, 65535),
-    "workers": _Range(1, 256),
-    "keep_done_s": _Range(0, 10 * YEAR_S, " hours", HOUR_S),
-    "submit_wait_s": _Range(0, HOUR_S, " seconds"),
-    "callback_timeout_s": _Range(0.001, HOUR_S, " seconds"),
-    "max_attempts": _Range(1, 1000),
-    "lease_s": _Range(0.001, 10 * YEAR_S, " seconds"),
-    "worker_patience_s": _Range(0, 10 * YEAR_S, " hours", HOUR_S),
-    "probe_after_s": _Range(0, 10 * YEAR_S, " seconds"),
-    "unconsumed_after_s": _Range(0.1, 10 * YEAR_S, " seconds"),
-    "stop_grace_s": _Range(0, HOUR_S, " seconds"),
-    "max_jobs": _Range(1, 100_000_000),
-    "max_workers": _Range(1, 1_000_000),
-    "max_body_bytes": _Range(1024, 2**30, " bytes"),
-    "max_depth": _Range(1, 500),
-    "max_connections": _Range(1, 1_000_000),
-    "request_timeout_s": _Range(0.001, HOUR_S, " seconds"),
-    "orders_per_minute": _Range(1, 100_000),
-}
-
 _HOST = re.compile(r"[A-Za-z0-9._-]*")
-
-
-def _check_range(field: str, allowed: _Range, value: float | None) -> None:
-    if value is not None and not allowed.low <= value <= allowed.high:
-        flag = "--" + field.removesuffix("_s").removesuffix("_bytes").replace("_", "-")
-        raise SettingsError(f"{flag} must be {allowed}, not {value / allowed.unit_s:.12g}")
-
-
-def _check_host(host: str) -> None:
-    if not (_HOST.fullmatch(host) or _is_ipv6(host)):
-        raise SettingsError(f"--host {host!r} is neither an address nor a name")
-
-
-def _check_networks(networks: tuple[str, ...]) -> None:
-    for network in networks:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError:
-            raise SettingsError(f"--trusted-proxy {network!r} is no address or network") from None
 
 
 def _is_ipv6(text: str) -> bool:
@@ -274,3 +614,23 @@ def _is_ipv6(text: str) -> bool:
 
 def _is_inside(inner: Path, outer: Path) -> bool:
     return Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(outer))
+
+
+_FIELDS = tuple(replace(declaration_of(each.metadata), name=each.name) for each in fields(Settings))
+
+
+def _in_order() -> Iterator[Setting]:
+    """Yield the fields' settings, and beside them those that Settings.of turns into fields."""
+    for declared in _FIELDS:
+        if declared.name == "job_queue_mode":
+            yield MODE
+        yield declared
+        if declared.name in TOKEN_FILES:
+            yield TOKEN_FILES[declared.name]
+
+
+SETTINGS = tuple(_in_order())
+"""Every setting, in the order of the help."""
+
+DEFAULTS = Settings()
+"""The settings of a service that was given none; for constructors that have the same defaults."""

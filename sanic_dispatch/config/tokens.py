@@ -1,6 +1,6 @@
-"""Tokens: what whoever wants to do something has to show, and how it is compared.
+"""Access tokens: read, checked and compared.
 
-A token is never kept in the clear longer than it takes to read it: only digests are compared.
+Tokens keeps digests only, and compares those.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sanic_dispatch.errors import SettingsError
 SHORTEST, LONGEST = 8, 256
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-"""What RFC 6750 lets stand behind ``Bearer``."""
+"""The ``b64token`` of RFC 6750, section 2.1."""
 
 
 class Tokens:
-    """The tokens that open one door; without any it stands open."""
+    """The tokens that open one door; without tokens it is open."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._digests = [_digest(token) for token in tokens]
@@ -30,7 +30,7 @@ class Tokens:
         return bool(self._digests)
 
     def admit(self, shown: str | None) -> bool:
-        """Whether it opens the door. Takes as long for a near miss as for any other."""
+        """Whether the token opens the door. The time this takes does not depend on the token."""
         if not self._digests:
             return True
         digest = _digest(shown or "")
@@ -39,12 +39,12 @@ class Tokens:
 
 
 def new_token() -> str:
-    """A token that nobody can guess."""
+    """Return a new random token."""
     return secrets.token_urlsafe(24)
 
 
 def check_tokens(flag: str, tokens: Iterable[str]) -> None:
-    """Raises SettingsError, without the token in it, where one cannot be sent or is too short."""
+    """Raise SettingsError, without repeating the token, if one has bad characters or length."""
     for token in tokens:
         if not _TOKEN.fullmatch(token):
             raise SettingsError(
@@ -55,9 +55,9 @@ def check_tokens(flag: str, tokens: Iterable[str]) -> None:
 
 
 def read_tokens(flag: str, path: Path) -> list[str]:
-    """The tokens of a file, one a line; empty lines and those that begin with # do not count.
+    """Return the tokens in a file, one on each line; empty lines and ``#`` comments are skipped.
 
-    Raises SettingsError where there is none.
+    Raises SettingsError if the file cannot be read or has no token.
     """
     try:
         lines = [line.strip() for line in path.read_text("ascii").splitlines()]
@@ -66,7 +66,7 @@ def read_tokens(flag: str, path: Path) -> list[str]:
         raise SettingsError(f"{flag} {path}: {reason}") from None
     tokens = [line for line in lines if line and not line.startswith("#")]
     if not tokens:
-        raise SettingsError(f"{flag} {path}: there is no token in it")
+        raise SettingsError(f"{flag} {path}: the file has no token")
     return tokens
 
 

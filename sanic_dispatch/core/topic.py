@@ -1,4 +1,4 @@
-"""A topic: a queue of jobs, the workers that serve it, and the rules its operator can choose."""
+"""The rules of a topic: a queue of jobs and the workers that serve it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from sanic_dispatch.core.worker import Worker
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules of a topic that an operator can choose; times are in seconds.
+    """The rules that an operator can choose; times are in seconds.
 
-    ``resend_doubt``: True sends a job in doubt to the next worker, False keeps it with its own,
-    None does the former where the worker cannot be asked and the latter where it can. A worker that
-    has waited longer than ``probe_after_s`` is asked whether it still waits before it gets a job.
-    One that took a job by PUT and still waits on that callback ``unconsumed_after_s`` later has
-    lost it. One that is set aside is dropped when it was not seen for ``worker_patience_s``. An
-    instance that holds a job is asked for its state every ``instance_interval_s``.
+    The defaults are those of the settings of the same name in ``config/settings.py``.
+
+    ``resend_doubt``: True sends a job in doubt to the next worker, False keeps it with its own
+    worker, None resends it only if the worker cannot be asked. A worker that has waited longer than
+    ``probe_after_s`` is asked whether it still waits before it gets a job. If a worker took a job
+    by PUT and its callback is still pending ``unconsumed_after_s`` later, the job is lost. A worker
+    that was set aside is dropped if it was not seen for ``worker_patience_s``. An instance that
+    holds a job is asked for its state every ``instance_interval_s``.
     """
 
     max_attempts: int = 3
@@ -32,5 +34,5 @@ class Policy:
     keep_finished_s: float = 24 * 3600.0
 
     def resends(self, worker: Worker) -> bool:
-        """Whether a job in doubt with this worker goes to the next one without further ado."""
+        """Whether a job in doubt with this worker is sent to the next worker without asking."""
         return worker.key is None if self.resend_doubt is None else self.resend_doubt

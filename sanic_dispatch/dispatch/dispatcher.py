@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.events import Event, Kind
@@ -43,7 +44,7 @@ class Dispatcher:
         bus: EventBus,
         clock: Clock,
         policy: Policy = DEFAULT_POLICY,
-        submit_wait_s: float = 2.0,
+        submit_wait_s: float = DEFAULTS.submit_wait_s,
     ) -> None:
         self.tally = CommitTally()
         """How many commits there were, and how long they took."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core.job import State
 from sanic_dispatch.live.order import Order
 
@@ -13,7 +14,7 @@ SHOWN_S = 600.0
 MOST_SHOWN = 10_000
 """How many of them are shown at most, however short the time."""
 
-KEEP_FAILED_S = 24 * 3600.0
+KEEP_FAILED_S = DEFAULTS.keep_done_s
 MOST_FAILED = 10_000
 """How long, and how many of, the failed ones are shown: somebody may still put them back."""
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.errors import UnknownJob
@@ -26,7 +27,7 @@ from sanic_dispatch.live.subscription import Channel, Client, OutOfReach, TooMan
 from sanic_dispatch.live.views import BEAT_S, NEAR, Board, Monitor, OrderView
 from sanic_dispatch.observability.event_bus import EventBus
 
-MOST_CLIENTS = 20_000
+MOST_CLIENTS = DEFAULTS.max_connections
 """How many may follow at the same time."""
 
 PIECE = 16

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from sanic_dispatch.cli.main import cli
+from sanic_dispatch.cli.remote import DEFAULT_URL
 from sanic_dispatch.simulation import Engine, Robot
 from tests.support.commands import ended, line_of, on_a_terminal, run, start
 from tests.support.server import Service, free_port, running_service
@@ -200,7 +201,7 @@ def test_help_is_worth_reading(command: str) -> None:
     text = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
     assert "Examples: " in text
     assert "SANIC_DISPATCH_URL" in text
-    assert "http://localhost:2567/" in text
+    assert DEFAULT_URL in text
     for option in cli.commands[command].params:
         if option.param_type_name == "option":
             assert option.help.endswith(".")

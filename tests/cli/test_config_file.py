@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from sanic_dispatch.cli.config_file import settings_in
 from sanic_dispatch.cli.main import cli
-from sanic_dispatch.cli.options import settings_options
-from sanic_dispatch.config.settings import HOUR_S, Mode, OnDoubt, Settings
+from sanic_dispatch.config.declaration import HOUR_S
+from sanic_dispatch.config.settings import SETTINGS, Mode, OnDoubt, Settings
 from tests.cli.test_settings_options import called, clean_environment, run
 
 __all__ = ["called", "clean_environment"]
@@ -82,11 +81,11 @@ def test_the_order_of_precedence(called, file):
         ("data_dir = '.'", "there is no setting 'data_dir'; did you mean 'data-dir'?"),
         ("x-x-x = 1", "there is no setting 'x-x-x'"),
         ("config = 'x'", "there is no setting 'config'"),
-        ("[network]\nport = 1", "there is no setting 'network'; settings stand in no section"),
-        ("port = {a = 1}", "port is a text or a number"),
-        ("port = 1970-01-01", "port is a text or a number"),
-        ("allow-callback = [[1]]", "allow-callback is a text or a number"),
-        ("repair = 'yes'", "repair is true or false"),
+        ("[network]\nport = 1", "there is no setting 'network'; settings are not in sections"),
+        ("port = {a = 1}", "port must be a text or a number"),
+        ("port = 1970-01-01", "port must be a text or a number"),
+        ("allow-callback = [[1]]", "allow-callback must be a text or a number"),
+        ("repair = 'yes'", "repair must be true or false"),
         ("port = 'http'", "Invalid value for '--port'"),
         ("port = 70000", "--port must be from 0 to 65535, not 70000"),
         ("mode = 'Redmis'", "'Redmis' is none of"),
@@ -110,6 +109,14 @@ def test_a_file_that_cannot_be_read_is_refused(called, tmp_path):
     assert not called
 
 
+@pytest.mark.parametrize("number", ["1234567.25", "0.1", "3600", "off"])
+def test_config_prints_numbers_as_they_were_given(number):
+    """In the option's unit, none rounded."""
+    printed = run("config", "--lease", number, "--keep-done", "0.1").stdout
+    assert str(tomllib.loads(printed)["lease"]) == number
+    assert tomllib.loads(printed)["keep-done"] == 0.1
+
+
 def test_config_says_where_each_comes_from(file):
     """Default, file, env and flag."""
     config = file("port = 1\nmax-jobs = 1\n")
@@ -120,7 +127,7 @@ def test_config_says_where_each_comes_from(file):
     assert found["max-jobs"] == {"value": 2, "origin": "env"}
     assert found["max-depth"] == {"value": 9, "origin": "flag"}
     assert found["lease"] == {"value": "off", "origin": "default"}
-    assert found.keys() == settings_in(settings_options()).keys()
+    assert found.keys() == {setting.key for setting in SETTINGS}
 
 
 @pytest.mark.parametrize("text", ["", EVERYTHING])

@@ -87,7 +87,7 @@ async def test_what_goes_wrong_is_one_line(service: Service, tmp_path: Path) -> 
     )  # fmt: skip
     unknown = await run(service, "cancel", "77")
     assert (unknown.exit_code, unknown.stdout) == (1, "")
-    assert "no job of that ticket" in unknown.stderr
+    assert "there is no job with that ticket" in unknown.stderr
     words = ["ctl", "pause", "--url", "http://127.0.0.1:1/"]
     nowhere = await asyncio.to_thread(CliRunner().invoke, cli, words)
     assert nowhere.exit_code == 3

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from types import SimpleNamespace
 
-import click
 import pytest
 import structlog
 from click.testing import CliRunner
 
 from sanic_dispatch import __version__
 from sanic_dispatch.cli.main import cli
-from sanic_dispatch.cli.parameter_types import Duration, Setting
-from sanic_dispatch.config.settings import LogFormat, Mode, OnDoubt, Settings
+from sanic_dispatch.cli.setting_option import SettingOption
+from sanic_dispatch.config.settings import DEFAULTS, SETTINGS, LogFormat, Mode, OnDoubt, Settings
 from sanic_dispatch.errors import PortUnavailable, StartError
 from sanic_dispatch.server.banner import announce, banner, warn_if_open
-from tests.support.paths import DOCS, ROOT
+from tests.support.paths import ROOT
+from tests.support.settings_table import PAGE, with_tables
 
 README = ROOT / "README.md"
 PROGRAM = [sys.executable, "-m", "sanic_dispatch"]
@@ -27,8 +28,8 @@ PROGRAM = [sys.executable, "-m", "sanic_dispatch"]
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     """No setting of whoever runs the tests."""
-    for setting in settings_of("serve"):
-        monkeypatch.delenv(setting.envvar, raising=False)
+    for option in options_of("serve"):
+        monkeypatch.delenv(option.envvar, raising=False)
 
 
 @pytest.fixture
@@ -52,9 +53,9 @@ def run(*arguments: str, **environment: str):
     return CliRunner(env=environment).invoke(cli, arguments)
 
 
-def settings_of(command: str) -> list[Setting]:
-    """The settings that a command has."""
-    return [option for option in cli.commands[command].params if isinstance(option, Setting)]
+def options_of(command: str) -> list[SettingOption]:
+    """The options of settings that a command has, --config included."""
+    return [option for option in cli.commands[command].params if isinstance(option, SettingOption)]
 
 
 def test_no_options_are_the_defaults(called):
@@ -159,8 +160,27 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         log_format="json",
         log_level="debug",
     )
-    known = {long_flag(setting) for setting in settings_of("serve")}
-    assert {*flags, "--mode", "--repair", "--config"} == known
+    known = {option.setting.flag for option in options_of("serve")}
+    assert {*flags, "--mode", "--repair", "--config"} <= known
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
+def test_every_default_can_be_given(called, tmp_path, setting):
+    """In a variable and in a file, as config prints it; the settings are the defaults then."""
+    written = setting.written(setting.default)
+    if not written and not isinstance(written, bool):
+        return
+    file = tmp_path / "dispatch.toml"
+    file.write_text(f"{setting.key} = {json.dumps(written)}")
+    in_words = ("on" if written else "off") if isinstance(written, bool) else str(written)
+    for environment in ({variable_of(setting): in_words}, {"SANIC_DISPATCH_CONFIG": str(file)}):
+        assert run("serve", **environment).exit_code == 0
+        assert called.pop("app") == DEFAULTS
+
+
+def variable_of(setting):
+    """The environment variable of a setting."""
+    return "SANIC_DISPATCH_" + setting.key.upper().replace("-", "_")
 
 
 def test_the_originals_command_line_works(called):
@@ -243,7 +263,7 @@ def test_wrong_settings_are_one_line(arguments, line):
         (["--mode", "Redmis"], f"'Redmis' is none of {', '.join(Mode)}."),
         (["--lease", "soon"], "'soon' is not a number of seconds."),
         (["--keep-done", "soon"], "'soon' is not a number of hours."),
-        (["--port", "http"], "'http' is not a valid integer."),
+        (["--port", "http"], "'http' is not a whole number."),
         (["--orders-per-minute", "few"], "'few' is not a whole number."),
         (["--prot", "1"], "No such option"),
     ],
@@ -291,11 +311,11 @@ def test_help_explains_everything(command):
     text = " ".join(run(command, "--help").output.split())
     assert f"sanic-dispatch {command}" in text
     assert "SANIC_DISPATCH_DATA_DIR" in text
-    for setting in settings_of(command):
-        assert long_flag(setting) in text
-        assert setting.help
-        assert setting.help.endswith(".")
-    assert text.count("[default: ") == len(settings_of(command))
+    for option in options_of(command):
+        assert option.setting.flag in text
+        assert option.help
+        assert option.help.endswith(".")
+    assert text.count("[default: ") == len(options_of(command))
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -305,40 +325,18 @@ def test_every_mode_is_explained(mode):
     assert f"\n| `{mode}`" in README.read_text()
 
 
-def test_operations_doc_lists_every_setting():
-    """docs/operations.md has each setting with its environment variable and default, no other."""
-    rows = re.findall(
-        r"^\| `(--[a-z-]+)`[^|]*\| `(\w+)` \| ([^|]+) \|",
-        (DOCS / "operations.md").read_text(),
-        re.MULTILINE,
+def test_operations_doc_has_the_declared_settings():
+    """The tables of docs/operations.md are those that the declarations make: CONTRIBUTING.md."""
+    assert PAGE.read_text() == with_tables(PAGE.read_text()), (
+        "renew it: python -m tests.support.settings_table"
     )
-    assert rows == [
-        (long_flag(setting), setting.envvar, shown_default(setting))
-        for setting in settings_of("serve")
-    ]
 
 
-def test_operations_doc_has_the_units():
-    """What is a duration has the unit in docs/operations.md that --help has."""
-    text = (DOCS / "operations.md").read_text()
-    durations = [each for each in settings_of("serve") if isinstance(each.callback, Duration)]
-    assert len(durations) > 5
-    for setting in durations:
-        (unit,) = re.findall(
-            rf"^\| `{long_flag(setting)}` \|[^|]*\|[^|]*\| ([^|]+) \|", text, re.MULTILINE
-        )
-        assert unit.split(",")[0].upper() == setting.metavar.partition("|")[0]
-
-
-def long_flag(setting: Setting) -> str:
-    """The flag by which it is known."""
-    return next(flag for flag in setting.opts if flag.startswith("--"))
-
-
-def shown_default(setting: Setting) -> str:
-    """The default as --help shows it."""
-    with click.Context(cli.commands["serve"]) as ctx:
-        return setting.get_help_extra(ctx)["default"].strip("()")
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_help_restates_no_other_port(command):
+    """The examples that name the default port have the declared one."""
+    text = run(command, "--help").output
+    assert set(re.findall(r"\bport (\d+)", text)) <= {str(DEFAULTS.port)}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from sanic_dispatch.simulation import Engine, Robot
         ({"n": 1, "state": "failed", "reason": "no ice"}, "order 1: failed, no ice"),
         (
             {"n": 1, "state": "assigned", "doubt": True},
-            "order 1: assigned, whether the robot has it is being found out",
+            "order 1: assigned, checking whether the robot has it",
         ),
     ],
 )

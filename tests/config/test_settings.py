@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sanic_dispatch.app import policy_of
 from sanic_dispatch.config.settings import Mode, OnDoubt, Settings
+from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.errors import SettingsError
 
 
@@ -18,6 +20,11 @@ def test_defaults_are_the_originals():
     assert (settings.port, settings.host) == (2567, "")
     assert settings.job_queue_mode is settings.worker_queue_mode is Mode.CACHED_JSON_FILE
     assert settings.data_dir == Path()
+
+
+def test_the_default_policy_is_that_of_the_default_settings():
+    """The core has the same defaults without any settings."""
+    assert policy_of(Settings()) == Policy()
 
 
 def test_settings_do_not_change():
@@ -83,9 +90,9 @@ def test_out_of_range(given, line):
         ("redis://h/0?socket_timeout=9", "options besides"),
         ("redis://h/0?ssl_cert_reqs=none", "options besides"),
         ("rediss://h/0?timeout=1", "ssl_ca_certs"),
-        ("redis://h/0?db=1", "says twice: db"),
-        ("redis://h/?db=1&db=2", "says twice: db"),
-        ("redis://a:b@h/0?password=c&username=d", "says twice: password, username"),
+        ("redis://h/0?db=1", "gives more than once: db"),
+        ("redis://h/?db=1&db=2", "gives more than once: db"),
+        ("redis://a:b@h/0?password=c&username=d", "gives more than once: password, username"),
         ("redis://h/bar", "more than the number of a database"),
         ("redis://h/1/2", "more than the number of a database"),
         ("unix:///run/redis.sock#1", "more than the number of a database"),

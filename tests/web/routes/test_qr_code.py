@@ -90,5 +90,5 @@ async def test_the_operators_address_counts(public_url: str, page: str) -> None:
 )  # fmt: skip
 def test_what_is_no_public_address(public_url: str) -> None:
     """Refused at the start, in one line."""
-    with pytest.raises(SettingsError, match="^--public-url is no address as in https://"):
+    with pytest.raises(SettingsError, match="^--public-url must be a URL such as https://"):
         Settings(public_url=public_url)

@@ -1,0 +1,82 @@
+"""The option of a declared setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from sanic_dispatch.cli.env_option import EnvOption
+from sanic_dispatch.config.declaration import (
+    OFF,
+    Choice,
+    Flag,
+    Kind,
+    Number,
+    Pathname,
+    Setting,
+    Switch,
+)
+
+
+class SettingOption(EnvOption):
+    """The option of a setting; its value is that of the setting, durations in seconds."""
+
+    def __init__(self, setting: Setting, **attributes: Any) -> None:
+        kind = setting.kind
+        is_flag = isinstance(kind, Flag)
+        shape = {"is_flag": True} if is_flag else {"type": _type_of(kind), "metavar": kind.metavar}
+        super().__init__(
+            setting.flag,
+            *filter(None, (setting.short, setting.name)),
+            section=setting.section,
+            default=_default_of(setting),
+            show_default=setting.default_text or True,
+            multiple=setting.is_list,
+            help=setting.help,
+            **shape,
+            **attributes,
+        )
+        self.setting = setting
+
+
+class ValueType(click.ParamType[Any]):
+    """Reads a value as its kind does."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.name = kind.metavar
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value that a text stands for; a value that is no text is returned as it is."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._kind.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the kind's words that begin like this, in upper or lower case."""
+        begun = incomplete.lower()
+        words = self._kind.words
+        return [CompletionItem(str(word)) for word in words if word.lower().startswith(begun)]
+
+
+def _type_of(kind: Kind) -> click.ParamType[Any]:
+    """Return click's own type for a path, since it completes names and checks permissions."""
+    return click.Path(path_type=Path) if isinstance(kind, Pathname) else ValueType(kind)
+
+
+def _default_of(setting: Setting) -> Any:
+    """Return the default as a user would give it, which is how the help shows it."""
+    kind, default = setting.kind, setting.default
+    if setting.is_list or default is None and not isinstance(kind, Number):
+        return None
+    if isinstance(kind, Switch) and not isinstance(kind, Flag):
+        return "on" if default else OFF
+    return str(kind.written(default)) if isinstance(kind, Choice | Number) else default
