@@ -386,7 +386,7 @@ async def test_both_languages_have_the_same_texts(visitors: Visitors) -> None:
             const load = (path) => import(new URL(path, document.baseURI));
             const both = (path) =>
                 Promise.all(['en', 'de'].map((lang) => load(`${path}/${lang}.js`)));
-            const all = await Promise.all([both('js/words'), both('js/monitor/words')]);
+            const all = await Promise.all([both('js/shared/words'), both('js/monitor/words')]);
             return all.map((pair) => pair.map(({ words }) => keysOf(words)));
         }"""
     )
@@ -397,5 +397,6 @@ async def test_both_languages_have_the_same_texts(visitors: Visitors) -> None:
 async def test_the_pages_know_the_built_in_menu(visitors: Visitors) -> None:
     """What the order page falls back on is what the service has."""
     monitor = await visitors.operator()
-    load = "import(new URL('js/menu.js', document.baseURI)).then((module) => module.BUILT_IN)"
-    assert await monitor.page.evaluate(load) == BUILT_IN["drinks"]
+    menu = "import(new URL('js/shared/menu.js', document.baseURI))"
+    drinks = await monitor.page.evaluate(f"{menu}.then((module) => module.BUILT_IN)")
+    assert drinks == BUILT_IN["drinks"]

@@ -18,7 +18,7 @@ READY = "#0b7a3b"
 TURNED = "\N{RIGHT-TO-LEFT OVERRIDE}"
 
 OTHER_NUMBER = """async (n) => {
-    const { renderTicket } = await import(new URL('js/ticket_view.js', document.baseURI));
+    const { renderTicket } = await import(new URL('js/order/ticket.js', document.baseURI));
     renderTicket({ order: { n, logo: 'owl' }, phase: 'waiting', entry: {} });
 }"""
 GAP_PX = """() => {
@@ -128,7 +128,7 @@ async def test_impatience_before_all_is_loaded_gives_one_order(
         await route.continue_()
 
     phone = await visitors.newcomer()
-    await phone.page.route("**/js/desk.js", slowly)
+    await phone.page.route("**/js/order/my_orders.js", slowly)
     await phone.open()
     await phone.fill()
     for _ in range(3):
@@ -143,11 +143,11 @@ async def test_an_order_is_possible_after_loading_failed(visitors: Visitors) -> 
     """Where the network fails while the page loads, it says so, and the next try succeeds."""
     visitors.expect_network_errors = True
     phone = await visitors.newcomer()
-    await phone.page.route("**/js/desk.js", lambda route: route.abort())
+    await phone.page.route("**/js/order/my_orders.js", lambda route: route.abort())
     await phone.open()
     await phone.order()
     await expect(phone.banner).to_have_text("That did not get through. Please try again.")
-    await phone.page.unroute("**/js/desk.js")
+    await phone.page.unroute("**/js/order/my_orders.js")
     await phone.submit.click()
     await phone.shows("waiting")
     await expect(phone.banner).to_be_hidden()

@@ -81,7 +81,7 @@ async def test_first_paint(visitors: Visitors, capsys: pytest.CaptureFixture[str
     """The whole form with all its pictures comes in less than 50 KB, answers' headers included."""
     visitors.expect_network_errors = True
     phone = await visitors.newcomer()
-    await phone.page.route("**/js/desk.js", lambda route: route.abort())
+    await phone.page.route("**/js/order/my_orders.js", lambda route: route.abort())
     arrived: list[int] = []
     devtools = await phone.page.context.new_cdp_session(phone.page)
     await devtools.send("Network.enable")

@@ -1,6 +1,6 @@
-import { $ } from '../dom.js';
-import { t } from '../i18n.js';
-import { linear, steps, unitOf } from './scale.js';
+import { $ } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { linear, steps, unitOf } from './chart_scale.js';
 import { duration } from './time.js';
 
 const HOUR_MIN = 60;

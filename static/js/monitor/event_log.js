@@ -1,5 +1,5 @@
-import { $, el, say } from '../dom.js';
-import { t } from '../i18n.js';
+import { $, el, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
 import { isTrouble, workerName } from './model.js';
 import { Rows } from './rows.js';
 import { timeOfDay } from './time.js';

@@ -1,4 +1,4 @@
-import { lang } from '../i18n.js';
+import { lang } from '../shared/i18n.js';
 
 const TROUBLE = ['job.doubted', 'job.unconsumed', 'job.report_refused', 'job.blamed', 'job.failed', 'worker.set_aside'];
 const LONGEST_CALLBACK = 40;

@@ -1,10 +1,10 @@
-import { Connection } from '../connection.js';
-import { $, say } from '../dom.js';
-import { t } from '../i18n.js';
-import { loadMenu } from '../menu.js';
-import { keepToken, tokenOf } from '../token.js';
+import { Connection } from '../shared/connection.js';
+import { $, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { loadMenu } from '../shared/menu.js';
+import { keepToken, tokenOf } from '../shared/token.js';
 import { Chart } from './chart.js';
-import { copyAsJson } from './copy.js';
+import { copyAsJson } from './copy_json.js';
 import { EventLog } from './event_log.js';
 import { read } from './model.js';
 import { Operator } from './operator.js';

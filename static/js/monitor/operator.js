@@ -1,7 +1,7 @@
-import { $, el, isFocusLost } from '../dom.js';
-import { t } from '../i18n.js';
-import { ACTS, perform } from './acts.js';
-import { ask, lastWho } from './ask.js';
+import { $, el, isFocusLost } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { ACTS, perform } from './actions.js';
+import { ask, lastWho } from './confirm.js';
 import { toast } from './toast.js';
 
 /** Carries out what an operator presses: asks, does it, says so, and offers to undo it. */

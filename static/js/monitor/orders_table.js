@@ -1,8 +1,8 @@
-import { $, el, say } from '../dom.js';
-import { t } from '../i18n.js';
-import { logoImage } from '../logos.js';
-import { drinkName } from '../menu.js';
-import { Finder } from './finder.js';
+import { $, el, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { logoImage } from '../shared/mascots.js';
+import { drinkName } from '../shared/menu.js';
+import { Finder } from './order_finder.js';
 import { workerName } from './model.js';
 import { Rows } from './rows.js';
 import { elapsed } from './time.js';

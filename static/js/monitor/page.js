@@ -1,6 +1,6 @@
-import { ignoreDoubleClicks } from '../dom.js';
-import { learn, t, translatePage } from '../i18n.js';
-import { takeToken } from '../token.js';
+import { ignoreDoubleClicks } from '../shared/dom.js';
+import { learn, t, translatePage } from '../shared/i18n.js';
+import { takeToken } from '../shared/token.js';
 
 takeToken('operator-token');
 await learn('monitor/words');

@@ -1,5 +1,5 @@
-import { $, say } from '../dom.js';
-import { t } from '../i18n.js';
+import { $, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
 
 /**
  * Show the field for the token.

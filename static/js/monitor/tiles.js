@@ -1,5 +1,5 @@
-import { $, el, say } from '../dom.js';
-import { t } from '../i18n.js';
+import { $, el, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
 import { countRobots } from './model.js';
 import { duration } from './time.js';
 

@@ -1,5 +1,5 @@
-import { lang } from '../i18n.js';
-import { el, say } from '../dom.js';
+import { lang } from '../shared/i18n.js';
+import { el, say } from '../shared/dom.js';
 
 const clock = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
 const two = (n) => String(n).padStart(2, '0');

@@ -1,4 +1,4 @@
-import { $ } from '../dom.js';
+import { $ } from '../shared/dom.js';
 
 /**
  * Say what was done, and offer to undo it; or what went wrong. It stays until the next one, so that

@@ -1,5 +1,5 @@
-import { $, el } from '../dom.js';
-import { t } from '../i18n.js';
+import { $, el } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
 import { workerName } from './model.js';
 import { Rows } from './rows.js';
 import { elapsed } from './time.js';

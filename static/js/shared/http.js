@@ -1,4 +1,4 @@
-import { service } from './base.js';
+import { service } from './service_url.js';
 
 const TIMEOUT_MS = 15_000;
 const MAY_PASS = [0, 408, 409, 425, 429];

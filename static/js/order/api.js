@@ -1,5 +1,5 @@
-import { call, Problem } from './http.js';
-import { bearer, tokenOf } from './token.js';
+import { call, Problem } from '../shared/http.js';
+import { bearer, tokenOf } from '../shared/token.js';
 
 /**
  * Hand an order in. Repeating it with the same key never makes a second drink.

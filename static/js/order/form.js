@@ -1,9 +1,9 @@
-import { $, el, say } from './dom.js';
-import { t } from './i18n.js';
-import { LOGOS, logoImage } from './logos.js';
-import { drinkImage, find, loadMenu } from './menu.js';
-import { keep, recall } from './storage.js';
-import { tokenOf } from './token.js';
+import { $, el, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { LOGOS, logoImage } from '../shared/mascots.js';
+import { drinkImage, find, loadMenu } from '../shared/menu.js';
+import { keep, recall } from '../shared/storage.js';
+import { tokenOf } from '../shared/token.js';
 
 const NO_PICTURE = 'img/drinks/drink.svg';
 

@@ -1,12 +1,12 @@
-import { $, isFocusLost, say } from './dom.js';
-import { t } from './i18n.js';
-import { orderAgain } from './order_form.js';
+import { $, isFocusLost, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { orderAgain } from './form.js';
 import { allOrders, forgetOrder, isOver, newKey, saveOrder } from './order_store.js';
-import { renderTabs } from './order_tabs.js';
-import { QueueView } from './queue_view.js';
-import { askToNotify, celebrate, stayAwake } from './senses.js';
+import { renderTabs } from './tabs.js';
+import { QueueView } from './queue.js';
+import { askToNotify, celebrate, stayAwake } from './ready_signal.js';
 import { share } from './share.js';
-import { headline, renderTicket } from './ticket_view.js';
+import { headline, renderTicket } from './ticket.js';
 import { TrackedOrder } from './tracked_order.js';
 
 const TICK_MS = 10_000;

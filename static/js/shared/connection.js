@@ -1,4 +1,4 @@
-import { EMPTY, reduce } from './state.js';
+import { EMPTY, reduce } from './live_view.js';
 import { eventStream, webSocket } from './transports.js';
 
 const OPENING_MS = 10_000;

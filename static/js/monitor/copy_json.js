@@ -1,5 +1,5 @@
-import { $ } from '../dom.js';
-import { t } from '../i18n.js';
+import { $ } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
 import { toast } from './toast.js';
 
 /** Copy all that is known as JSON; where a page may not use the clipboard, show it for copying. */

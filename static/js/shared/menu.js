@@ -1,4 +1,4 @@
-import { service } from './base.js';
+import { service } from './service_url.js';
 import { lang } from './i18n.js';
 
 const TIMEOUT_MS = 3_000;

@@ -1,4 +1,4 @@
-import { keep, recall } from './storage.js';
+import { keep, recall } from '../shared/storage.js';
 
 const KEY = 'orders';
 const KEPT_MS = 12 * 3600_000;

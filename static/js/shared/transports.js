@@ -1,4 +1,4 @@
-import { service, socketUrl } from './base.js';
+import { service, socketUrl } from './service_url.js';
 
 /**
  * Two ways to the same frames. Each takes a query and two callbacks, `frame(object)` and

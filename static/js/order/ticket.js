@@ -1,8 +1,8 @@
-import { $, say, show } from './dom.js';
-import { t } from './i18n.js';
-import { logoImage } from './logos.js';
-import { drinkImage, drinkName } from './menu.js';
-import { canAskToNotify } from './senses.js';
+import { $, say, show } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { logoImage } from '../shared/mascots.js';
+import { drinkImage, drinkName } from '../shared/menu.js';
+import { canAskToNotify } from './ready_signal.js';
 import { waitingTime } from './waiting_time.js';
 
 const STEP = { sending: -1, unsent: -1, stale: -1, loading: -1, waiting: 1, assigned: 2, done: 3 };

@@ -6,9 +6,9 @@ export const lang = [new URLSearchParams(location.search).get('lang'), navigator
 
 const words = { ...(await import(`./words/${lang}.js`)).words };
 
-/** Learn further texts: those in `<folder>/<language>.js`, beside this file. */
+/** Learn further texts: those in `js/<folder>/<language>.js`. */
 export async function learn(folder) {
-  Object.assign(words, (await import(`./${folder}/${lang}.js`)).words);
+  Object.assign(words, (await import(`../${folder}/${lang}.js`)).words);
 }
 
 /**

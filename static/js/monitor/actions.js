@@ -1,5 +1,5 @@
-import { call } from '../http.js';
-import { bearer, tokenOf } from '../token.js';
+import { call } from '../shared/http.js';
+import { bearer, tokenOf } from '../shared/token.js';
 
 const job = (act) => ({ id }) => `jobs/${encodeURIComponent(id)}/${act}`;
 

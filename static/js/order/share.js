@@ -1,5 +1,5 @@
-import { $, say } from './dom.js';
-import { t } from './i18n.js';
+import { $, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
 
 const SAID_MS = 2_500;
 

@@ -1,5 +1,5 @@
-import { delay } from './connection.js';
-import { cancel, submit } from './order_api.js';
+import { delay } from '../shared/connection.js';
+import { cancel, submit } from './api.js';
 
 const STALE_MS = 120_000;
 
@@ -9,7 +9,7 @@ const STALE_MS = 120_000;
  */
 export class Sender {
   state = 'sending';
-  /** @type {import('./http.js').Problem|null} why it is not sent */
+  /** @type {import('../shared/http.js').Problem|null} why it is not sent */
   problem = null;
   #order;
   #changed;

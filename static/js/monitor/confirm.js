@@ -1,7 +1,7 @@
-import { $ } from '../dom.js';
-import { t } from '../i18n.js';
-import { keep, recall } from '../storage.js';
-import { ACTS } from './acts.js';
+import { $ } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { keep, recall } from '../shared/storage.js';
+import { ACTS } from './actions.js';
 
 /** The name that was given last. */
 export const lastWho = () => recall('operator', '');

@@ -1,6 +1,6 @@
-import { Connection } from './connection.js';
-import { t } from './i18n.js';
-import * as api from './order_api.js';
+import { Connection } from '../shared/connection.js';
+import { t } from '../shared/i18n.js';
+import * as api from './api.js';
 import { isOver } from './order_store.js';
 import { Sender } from './sender.js';
 

@@ -1,9 +1,9 @@
-import { columns } from './board.js';
-import { Connection } from './connection.js';
-import { $, el, say } from './dom.js';
-import { t } from './i18n.js';
-import { logoImage } from './logos.js';
-import { drinkName } from './menu.js';
+import { columns } from '../shared/board_columns.js';
+import { Connection } from '../shared/connection.js';
+import { $, el, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { logoImage } from '../shared/mascots.js';
+import { drinkName } from '../shared/menu.js';
 
 /** The queue under an order; it listens to the board only while it is open. */
 export class QueueView {

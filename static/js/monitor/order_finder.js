@@ -1,8 +1,8 @@
-import { Connection } from '../connection.js';
-import { $, say } from '../dom.js';
-import { call } from '../http.js';
-import { t } from '../i18n.js';
-import { bearer, tokenOf } from '../token.js';
+import { Connection } from '../shared/connection.js';
+import { $, say } from '../shared/dom.js';
+import { call } from '../shared/http.js';
+import { t } from '../shared/i18n.js';
+import { bearer, tokenOf } from '../shared/token.js';
 
 /** Finds one order by its number, however far back it stands, and follows it while it is looked at. */
 export class Finder {
