@@ -5,7 +5,7 @@ import { $, el, say } from '../shared/dom.js';
 import { t, translatePage } from '../shared/i18n.js';
 import { logoImage } from '../shared/mascots.js';
 import { drinkName, loadMenu } from '../shared/menu.js';
-import { stayAwake } from '../order/ready_signal.js';
+import { keepScreenOn } from '../shared/wake_lock.js';
 
 /** How many orders a column holds without scrolling. */
 const ROOM = { ready: 8, mixing: 5, next: 8 };
@@ -26,12 +26,12 @@ function renderColumn(id, orders, total) {
   const shown = orders.slice(0, ROOM[id]);
   const old = new Map([...list.children].map((tile) => [Number(tile.dataset.n), tile]));
   const tiles = shown.map((order) => old.get(order.n) ?? newTile(order));
-  // Putting a tile back where it was would start its animations again.
+  // Moving a tile, even to where it was, would restart its animation.
   if (tiles.length !== old.size || tiles.some((tile, i) => tile !== list.children[i])) list.replaceChildren(...tiles);
   if ($(`${id}-more`)) say($(`${id}-more`), total > shown.length ? `+${total - shown.length}` : '');
 }
 
-// Older ready orders, as numbers: as many as there is room for.
+// Older ready orders show as numbers, as many as fit.
 function renderOthers(numbers) {
   const list = $('ready-others');
   const key = `${numbers} ${innerWidth} ${innerHeight}`;
@@ -75,7 +75,7 @@ function showCode() {
 translatePage();
 document.title = t('board');
 showCode();
-stayAwake(true);
+keepScreenOn(true);
 await loadMenu();
 const connection = new Connection({ view: 'board' }, render).open();
 addEventListener('resize', () => render(connection));

@@ -4,10 +4,10 @@ import { bearer, tokenOf } from '../shared/token.js';
 const job = (act) => ({ id }) => `jobs/${encodeURIComponent(id)}/${act}`;
 
 /**
- * What an operator can do: `path` under operator/, `undo` the act that takes it back, `asks` whether
- * somebody has to say yes first. What only lets things go on again is done at once.
+ * What an operator can do: `path` is its address under operator/, `undo` the action that reverses it,
+ * `asks` whether to ask for confirmation. What only resumes work needs none.
  */
-export const ACTS = {
+export const ACTIONS = {
   pause: { path: () => 'pause', undo: 'resume', asks: true },
   resume: { path: () => 'resume', undo: 'pause' },
   cancel: { path: job('cancel'), asks: true },
@@ -19,18 +19,18 @@ export const ACTS = {
 };
 
 /**
- * Do it.
- * @param {string} name one of ACTS
+ * Carry out an action.
+ * @param {string} name one of ACTIONS
  * @param {{id?: string, callback?: string}} target
  * @param {{why: string, who: string}} answer
  */
 export function perform(name, target, { why, who }) {
   const headers = { 'Content-Type': 'application/json', ...bearer(tokenOf('operator-token')), ...signed(who) };
   const body = JSON.stringify({ callback: target.callback, reason: why.trim() || undefined });
-  return call(`operator/${ACTS[name].path(target)}`, { method: 'POST', headers, body });
+  return call(`operator/${ACTIONS[name].path(target)}`, { method: 'POST', headers, body });
 }
 
-// A header holds ASCII only: what has an accent loses it.
+// Headers are ASCII only: accents are stripped, other letters dropped.
 function signed(who) {
   const name = who.normalize('NFKD').replace(/[^\x20-\x7e]/g, '').trim();
   return name ? { 'X-Operator': name } : {};

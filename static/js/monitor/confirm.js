@@ -1,17 +1,17 @@
 import { $ } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { keep, recall } from '../shared/storage.js';
-import { ACTS } from './actions.js';
+import { ACTIONS } from './actions.js';
 
-/** The name that was given last. */
+/** The operator's name as it was entered last. */
 export const lastWho = () => recall('operator', '');
 
 /**
- * Ask whether an act is meant. Where nothing takes it back, the focus is on the button that does no
- * harm: who presses Enter twice has done nothing.
+ * Ask for confirmation. Where there is no undo, the focus starts on the harmless button, so that
+ * pressing Enter twice does nothing.
  * @returns {Promise<{why: string, who: string}|null>} null for no
  */
-export function ask(name, label) {
+export function confirmAction(name, label) {
   const dialog = $('ask');
   $('ask-title').textContent = t(`ask.${name}`, label);
   $('ask-text').textContent = t(`consequence.${name}`);
@@ -20,7 +20,7 @@ export function ask(name, label) {
   $('who').value = lastWho();
   dialog.returnValue = '';
   dialog.showModal();
-  const isFinal = !ACTS[name].undo;
+  const isFinal = !ACTIONS[name].undo;
   $('yes').classList.toggle('primary', !isFinal);
   $('no').classList.toggle('primary', isFinal);
   $(isFinal ? 'no' : 'why').focus();

@@ -2,7 +2,7 @@ import { $ } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { toast } from './toast.js';
 
-/** Copy all that is known as JSON; where a page may not use the clipboard, show it for copying. */
+/** Copy the whole view as JSON; where the clipboard is not allowed, show it for copying by hand. */
 export async function copyAsJson({ at, entries }) {
   const json = JSON.stringify({ at, entries }, null, 2);
   try {

@@ -4,11 +4,11 @@ import { call } from '../shared/http.js';
 import { t } from '../shared/i18n.js';
 import { bearer, tokenOf } from '../shared/token.js';
 
-/** Finds one order by its number, however far back it stands, and follows it while it is looked at. */
-export class Finder {
-  /** The number that is looked for, or null. */
+/** Finds an order by its number, however far back in the queue, and follows it while it is shown. */
+export class OrderFinder {
+  /** The number searched for, or null. */
   n = null;
-  /** What the list of all orders says of it. */
+  /** The order as the list of all jobs has it. */
   #listed = null;
   #order = null;
   #known = null;
@@ -18,7 +18,7 @@ export class Finder {
 
   /**
    * @param {() => void} changed
-   * @param {() => void} unauthorized called when the token is not good any more
+   * @param {() => void} unauthorized called when the token is no longer valid
    */
   constructor(changed, unauthorized) {
     this.#changed = changed;
@@ -28,20 +28,20 @@ export class Finder {
     $('find-form').onsubmit = (event) => { event.preventDefault(); this.#find($('find').value); };
   }
 
-  /** The order that was found, as a list of one: what the monitor follows knows most of it. */
+  /** The order that was found, in a list of one; from the monitor's view if it is in there. */
   pick({ shelves }) {
     const known = Object.values(shelves).flat().find(({ n }) => n === this.n);
     return [known ? this.#placed(known, shelves.waiting.indexOf(known) + 1) : this.#order].filter(Boolean);
   }
 
-  // The same object for as long as nothing changes, so that its row need not be drawn anew.
+  // Return the same object while nothing changes, so that its row is not redrawn.
   #placed(known, position) {
     const is = this.#known;
     if (is?.known !== known || is.order.position !== position) this.#known = { known, order: { ...known, position } };
     return this.#known.order;
   }
 
-  /** Look for nothing any more. */
+  /** End the search. */
   clear() {
     this.#begin(null);
     $('find').value = '';
@@ -79,7 +79,7 @@ export class Finder {
     this.#connection = new Connection({ order: id }, ({ view }) => this.#heard(view.entries.order)).open();
   }
 
-  // Of an order that was over long ago nothing more is heard.
+  // There is no live view of an order that finished long ago.
   #heard(order) {
     if (!order) return;
     this.#order = { ...this.#listed, reason: '', ...order };

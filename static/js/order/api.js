@@ -2,7 +2,7 @@ import { call, Problem } from '../shared/http.js';
 import { bearer, tokenOf } from '../shared/token.js';
 
 /**
- * Hand an order in. Repeating it with the same key never makes a second drink.
+ * Submit an order. Repeating it with the same key never makes a second drink.
  * @param {import('./order_store.js').Order} order
  * @returns {Promise<string>} the job's secret id
  */
@@ -13,12 +13,12 @@ export async function submit({ key, drink, name, logo }) {
   const body = JSON.stringify({ drink, name, logo });
   const answer = await call('submit-job', { method: 'POST', headers, body });
   const id = answer.headers.get('Location')?.split('/').pop();
-  // The login page of a venue's network answers 200 to anything.
+  // The login page of a public network answers 200 to anything.
   if (!id) throw new Problem(0);
   return id;
 }
 
-/** Cancel an order that still waits; a Problem of 409 says that it is too late. */
+/** Cancel a waiting order; throws a Problem with status 409 if it is too late. */
 export function cancel(id) {
   return call(`jobs/${encodeURIComponent(id)}`, { method: 'DELETE' });
 }

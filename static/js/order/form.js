@@ -1,14 +1,12 @@
 import { $, el, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { LOGOS, logoImage } from '../shared/mascots.js';
-import { drinkImage, find, loadMenu } from '../shared/menu.js';
+import { drinkImage, find, loadMenu, NO_PICTURE } from '../shared/menu.js';
 import { keep, recall } from '../shared/storage.js';
 import { tokenOf } from '../shared/token.js';
 
-const NO_PICTURE = 'img/drinks/drink.svg';
-
 /**
- * The form: drink, logo, name, one button.
+ * Fill the form (drink, mascot, name, one button).
  * @param {string|null} wanted the drink of the page's address
  * @param {(choice: {drink: string, logo: string, name: string}) => Promise<void>} submitted
  */
@@ -26,7 +24,7 @@ export async function startForm(wanted, submitted) {
   nameButton(form);
 }
 
-// Who came without the code at the bar is told before the form is filled in.
+// Customers who came without the code at the bar learn it before they fill the form in.
 async function sayIfClosed() {
   if (tokenOf('submit-token')) return;
   const answer = await fetch('config.json').then((one) => one.json()).catch(() => ({}));
@@ -36,14 +34,14 @@ async function sayIfClosed() {
   say($('closed'), t('note.closed'));
 }
 
-/** Choose the drink of an earlier order again. */
+/** Preselect the drink of an earlier order. */
 export function orderAgain({ drink }) {
   const form = $('form');
   if (form.elements.drink) choose(form.elements.drink, find(drink)?.id);
   nameButton(form);
 }
 
-// People press again while the first time is still being seen to; that is one order.
+// Impatient people press the button again: that is still one order.
 function once(submitted) {
   let busy = false;
   return async (event) => {
@@ -76,7 +74,7 @@ function card(name, value, ...content) {
   return el('label', {}, radio, el('span', { className: 'card' }, ...content));
 }
 
-// Of one radio `elements` gives the element itself, of several a list.
+// `form.elements` holds a single radio as itself, and several as a list.
 function choose(radios, value) {
   for (const radio of radios.length ? radios : [radios]) radio.checked = radio.value === value;
 }

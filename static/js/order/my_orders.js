@@ -1,29 +1,30 @@
 import { $, isFocusLost, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
+import { keepScreenOn } from '../shared/wake_lock.js';
 import { orderAgain } from './form.js';
 import { allOrders, forgetOrder, isOver, newKey, saveOrder } from './order_store.js';
 import { renderTabs } from './tabs.js';
 import { QueueView } from './queue.js';
-import { askToNotify, celebrate, stayAwake } from './ready_signal.js';
+import { askToNotify, signalReady } from './ready_signal.js';
 import { share } from './share.js';
 import { headline, renderTicket } from './ticket.js';
 import { TrackedOrder } from './tracked_order.js';
 
 const TICK_MS = 10_000;
 const LOUD = ['done', 'failed', 'rejected'];
-/** It is not known that the bar has these. */
+/** The bar may not have these orders. */
 const UNSENT = ['sending', 'unsent', 'stale'];
-/** The bar does not have these: nothing is left of them once somebody moves on. */
+/** The bar does not have these orders: they are forgotten once the customer moves on. */
 const NOT_TAKEN = ['unsent', 'stale', 'rejected', 'gone'];
 
-/** Keeps all orders of this phone, shows one of them or the form, and tells what happens to any. */
-export class Desk {
+/** Follows all orders of this phone, shows one of them or the form, and announces what happens to any. */
+export class MyOrders {
   /** @type {Set<TrackedOrder>} */
   #orders = new Set();
-  /** @type {TrackedOrder|null} null: the form */
+  /** @type {TrackedOrder|null} null while the form is shown */
   #shown = null;
   #said = new WeakMap();
-  /** Ready, and not looked at yet. */
+  /** Ready orders that have not been looked at yet. */
   #news = new Set();
   #queue = new QueueView();
 
@@ -36,7 +37,7 @@ export class Desk {
     addEventListener('storage', () => this.#adopt());
   }
 
-  /** Take an order from the form: kept first, then sent. */
+  /** Take an order from the form. It is saved before it is sent, so that a reload does not lose it. */
   order(choice) {
     const order = { ...choice, key: newKey(), asked: Date.now() };
     saveOrder(order);
@@ -70,7 +71,7 @@ export class Desk {
     return tracked.start();
   }
 
-  // Orders that another tab has made; one that is not sent yet is its own affair, until it is discarded there.
+  // Follow the orders of other tabs once they are sent, and drop those that were discarded there.
   #adopt() {
     const kept = allOrders();
     const isKept = (order) => kept.some(({ key }) => key === order.key);
@@ -87,7 +88,7 @@ export class Desk {
     this.#render();
   }
 
-  // An order of somebody else's link has no key and is not kept; a rejected one must not be sent again.
+  // An order from somebody else's link has no key and is not saved; a rejected one must not be sent again.
   #keep({ order, phase }) {
     if (phase === 'rejected') forgetOrder(order);
     else if (order.key) saveOrder(order);
@@ -101,7 +102,7 @@ export class Desk {
     const spoken = order.n ? t('spoken', order.n, text) : text;
     say($(LOUD.includes(phase) ? 'alert' : 'status'), spoken);
     if (phase !== 'done') return;
-    celebrate(spoken);
+    signalReady(spoken);
     if (tracked !== this.#shown) this.#news.add(tracked);
   }
 
@@ -130,13 +131,13 @@ export class Desk {
     this.#render();
   }
 
-  // A reload, or a copied address, opens what is shown.
+  // Keep the address in step, so that a reload, or a copy of it, opens the order that is shown.
   #address() {
     const url = new URL(location);
     const id = this.#shown?.order.id;
     if (id) url.searchParams.set('order', id);
     else url.searchParams.delete('order');
-    // The drink of a link has been ordered: a reload is not to begin anew.
+    // The drink from the link has been ordered: a reload must not start over.
     if (this.#shown) url.searchParams.delete('drink');
     if (url.href !== location.href) history.replaceState(null, '', url);
   }
@@ -148,13 +149,13 @@ export class Desk {
     this.#queue.show(shown?.phase === 'waiting' || shown?.phase === 'assigned', shown);
     const hadFocus = $('ticket').contains(document.activeElement);
     if (shown) renderTicket(shown);
-    // The button that was pressed goes away with what it did.
+    // The button that was pressed may be gone now.
     if (hadFocus && shown && isFocusLost()) toHeadline();
     renderTabs([...this.#orders].reverse(), shown, (tracked) => this.#show(tracked));
     this.#banner();
     this.#address();
     document.title = this.#title();
-    stayAwake([...this.#orders].some(({ phase }) => phase === 'waiting' || phase === 'assigned'));
+    keepScreenOn([...this.#orders].some(({ phase }) => phase === 'waiting' || phase === 'assigned'));
   }
 
   #banner() {

@@ -16,10 +16,10 @@ const OVER_KEPT_MS = 30 * 60_000;
  * @property {string} [state] last known
  */
 
-/** True once nothing more will happen to an order. */
+/** Whether nothing more will happen to an order. */
 export const isOver = (state) => state === 'done' || state === 'cancelled' || state === 'gone';
 
-/** The orders of this phone, oldest first; read anew each time, since another tab may have written. */
+/** The orders of this phone, oldest first. Not cached, since another tab may have saved one. */
 export function allOrders(now = Date.now()) {
   const fresh = (order) => now - order.asked < (isOver(order.state) ? OVER_KEPT_MS : KEPT_MS);
   return recall(KEY, []).filter(fresh);
@@ -38,7 +38,7 @@ export function forgetOrder(order) {
   keep(KEY, allOrders().filter(({ key }) => key !== order.key));
 }
 
-/** A new idempotency key; `crypto.randomUUID` exists on https only, bars are often plain http. */
+/** A new idempotency key: a UUID. `crypto.randomUUID` needs https, which a bar may not have. */
 export function newKey() {
   const hex = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0'));
   hex[6] = `4${hex[6][1]}`;

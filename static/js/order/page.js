@@ -6,20 +6,20 @@ import { takeToken } from '../shared/token.js';
 
 takeToken('submit-token');
 const params = new URLSearchParams(location.search);
-let desk;
+let myOrders;
 
-// What follows an order is not needed to show the form, so it is loaded after it was painted.
-// Where the network fails it is loaded again the next time.
-function openDesk() {
-  desk ??= import('./my_orders.js').then(({ Desk }) => new Desk(params), () => { desk = null; });
-  return desk;
+// Following an order takes scripts that the form does not need: they are loaded after it was painted.
+// Where that fails, the next call tries again.
+function loadMyOrders() {
+  myOrders ??= import('./my_orders.js').then(({ MyOrders }) => new MyOrders(params), () => { myOrders = null; });
+  return myOrders;
 }
 
 async function order(choice) {
-  const opened = await openDesk();
-  $('banner').hidden = Boolean(opened);
+  const loaded = await loadMyOrders();
+  $('banner').hidden = Boolean(loaded);
   say($('banner'), t('tryAgain'));
-  opened?.order(choice);
+  loaded?.order(choice);
 }
 
 translatePage();
@@ -28,9 +28,9 @@ document.title = t('title');
 const form = startForm(params.get('drink')?.trim(), order);
 if (params.has('order') || (allOrders().length && !params.has('drink'))) {
   await form;
-  openDesk();
+  loadMyOrders();
 } else {
   $('form').hidden = false;
   await form;
-  requestAnimationFrame(() => setTimeout(openDesk));
+  requestAnimationFrame(() => setTimeout(loadMyOrders));
 }

@@ -5,7 +5,7 @@ import { t } from '../shared/i18n.js';
 import { logoImage } from '../shared/mascots.js';
 import { drinkName } from '../shared/menu.js';
 
-/** The queue under an order; it listens to the board only while it is open. */
+/** The queue below an order. It follows the board only while it is open. */
 export class QueueView {
   #board = null;
   #own;

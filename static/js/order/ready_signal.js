@@ -2,17 +2,15 @@ const NOTES_HZ = [659, 880, 1319];
 const ICON = 'img/robot.svg';
 
 let audio = null;
-let lock = null;
-let awake = false;
 
-// Browsers keep a page silent until somebody has touched it.
+// Browsers keep a page silent until its first click.
 addEventListener('click', () => {
   audio ??= window.AudioContext && new AudioContext();
   audio?.resume();
 });
 
-/** Make a ready drink heard, felt and, where it was allowed, notified. */
-export function celebrate(text) {
+/** Announce a ready drink by sound, vibration and, where allowed, a notification. */
+export function signalReady(text) {
   if (audio) NOTES_HZ.forEach(play);
   if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.([200, 100, 200, 100, 400]);
   if (document.hidden) notify(text);
@@ -31,31 +29,10 @@ function play(hz, i) {
 function notify(text) {
   if (window.Notification?.permission !== 'granted') return;
   // Some phones allow notifications from service workers only, and throw.
-  try { new Notification(text, { icon: ICON, tag: text }); } catch { /* it was heard and felt */ }
+  try { new Notification(text, { icon: ICON, tag: text }); } catch { /* sound and vibration remain */ }
 }
 
-/** True while it makes sense to offer notifications: never asked, never refused. */
+/** Whether to offer notifications: only where the browser has not been asked yet. */
 export const canAskToNotify = () => isSecureContext && window.Notification?.permission === 'default';
 
 export const askToNotify = () => Notification.requestPermission();
-
-/** Keep the screen on while an order is under way. */
-export function stayAwake(wanted) {
-  awake = wanted;
-  if (awake && !document.hidden) acquire();
-  else if (!awake) release();
-}
-
-async function acquire() {
-  if (lock || !navigator.wakeLock) return;
-  lock = navigator.wakeLock.request('screen').catch(() => null);
-  const held = await lock;
-  if (held) held.onrelease = () => { lock = null; };
-  else lock = null;
-}
-
-async function release() {
-  (await lock)?.release();
-}
-
-document.addEventListener('visibilitychange', () => stayAwake(awake));

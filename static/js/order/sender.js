@@ -4,8 +4,8 @@ import { cancel, submit } from './api.js';
 const STALE_MS = 120_000;
 
 /**
- * Sends one order until the bar has it. `state` is `sending`, `unsent` (it tries again by itself),
- * `stale` (two minutes old: somebody has to say that it is still wanted), `rejected` or `sent`.
+ * Sends one order, and retries until the bar has it. `state` is `sending`, `unsent` (will retry),
+ * `stale` (two minutes old: the customer has to confirm it), `rejected` or `sent`.
  */
 export class Sender {
   state = 'sending';
@@ -40,7 +40,7 @@ export class Sender {
     removeEventListener('online', this.#online);
   }
 
-  /** Still wanted: send it now. */
+  /** Send a stale order after all. */
   renew() {
     this.#order.asked = Date.now();
     this.#tries = 0;
@@ -58,7 +58,7 @@ export class Sender {
   }
 
   #sent(id) {
-    // Discarded while it was on its way: take it back.
+    // It was discarded while being sent.
     if (this.#stopped) return cancel(id).catch(() => {});
     this.#order.id = id;
     this.#report('sent');

@@ -3,11 +3,11 @@ import { t } from '../shared/i18n.js';
 
 const SAID_MS = 2_500;
 
-/** Share the link of an order the best way this phone has; at the least, show it. */
+/** Share the link to an order: by the share sheet, else the clipboard, else by showing it. */
 export async function share(id) {
   const url = new URL(`order_drink.html?${new URLSearchParams({ order: id })}`, document.baseURI).href;
   if (navigator.share) return navigator.share({ url, title: t('brand') }).catch(() => {});
-  // Both are missing outside https.
+  // Both need https.
   try {
     await navigator.clipboard.writeText(url);
     sayCopied();

@@ -5,7 +5,7 @@ import { logoImage } from '../shared/mascots.js';
 const SHORT = { waiting: 'waiting', assigned: 'mixing', done: 'ready' };
 
 /**
- * The orders of this phone, to go from one to the other; nothing when that would only repeat what is shown.
+ * Show a tab for each order of this phone, unless the only one is shown already.
  * @param {import('./tracked_order.js').TrackedOrder[]} orders
  * @param {import('./tracked_order.js').TrackedOrder|null} shown
  * @param {(tracked: import('./tracked_order.js').TrackedOrder) => void} chosen

@@ -15,7 +15,7 @@ const FELL_THROUGH = ['rejected', 'failed', 'cancelled', 'gone'];
 
 const timesShown = new WeakMap();
 
-/** What a person should know first about an order. */
+/** The headline of an order. */
 export const headline = ({ phase, entry }) => t(`head.${phase}`, entry.ahead);
 
 /** @param {import('./tracked_order.js').TrackedOrder} tracked */
@@ -60,7 +60,7 @@ function note({ phase, problem, entry, notice }) {
   if (phase === 'rejected' && problem.status === 401) return t('note.closed');
   if (phase === 'unsent' && problem.status) return t('note.busy');
   if (phase === 'assigned' && entry.doubt) return t('doubt');
-  // Why it failed or was rejected is said in words for those behind the bar; these are for customers.
+  // The reasons that robots and the service give are for staff; customers get texts of their own.
   return t(`note.${phase}`) || notice;
 }
 
@@ -78,7 +78,7 @@ function renderSteps({ phase, entry }) {
     if (i === now) step.setAttribute('aria-current', 'step');
     else step.removeAttribute('aria-current');
   });
-  say($('step-line'), phase === 'waiting' ? t('aheadShort', entry.ahead) : t('inLine'));
+  say($('step-line'), phase === 'waiting' ? t('aheadShort', entry.ahead) : t('waiting'));
 }
 
 function renderButtons({ phase, order }) {
@@ -89,5 +89,5 @@ function renderButtons({ phase, order }) {
   $('share-link').hidden ||= !offered.includes('share');
 }
 
-// Whoever got the link from a friend may look, not cancel.
+// Only who placed the order has its key; with a shared link one cannot cancel.
 const ALLOWED = { notify: canAskToNotify, cancel: ({ key }) => Boolean(key) };

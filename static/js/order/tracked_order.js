@@ -5,8 +5,8 @@ import { isOver } from './order_store.js';
 import { Sender } from './sender.js';
 
 /**
- * One order, followed from "not sent yet" to the drink. `phase` is what a person should see:
- * the sender's state, `loading`, one of the five words of an order's life, or `gone`.
+ * Follows one order from sending it to the drink. `phase` is what to show: the state of the sender,
+ * `loading`, the state of the order (`waiting`, `assigned`, `done`, `failed`, `cancelled`) or `gone`.
  */
 export class TrackedOrder {
   /** @type {import('./order_store.js').Order} */
@@ -14,7 +14,7 @@ export class TrackedOrder {
   #changed;
   #sender = null;
   #connection = null;
-  /** Why it is not cancelled, although that was asked for: a text's key. */
+  /** Why cancelling failed: the key of a text. */
   #obstacle = '';
 
   /**
@@ -56,12 +56,12 @@ export class TrackedOrder {
     return this.#sender?.problem;
   }
 
-  /** Why it could not be cancelled. To try again makes no sense once it does not wait any more. */
+  /** Why cancelling failed. Once a robot has the order, trying again makes no sense. */
   get notice() {
     return this.#obstacle === 'tryAgain' && this.phase !== 'waiting' ? '' : t(this.#obstacle);
   }
 
-  /** What is shown may be old. */
+  /** Whether what is shown may be out of date. */
   get stale() {
     return this.#connection?.status === 'stale';
   }
@@ -85,7 +85,7 @@ export class TrackedOrder {
     }
   }
 
-  // The answer says so, whether or not the live channel can.
+  // The answer is proof enough: the live channel may be down.
   #isCancelled() {
     this.#connection?.close();
     this.order.state = 'cancelled';

@@ -1,8 +1,8 @@
-// A number that jumps to and fro is worse than one that is a little old.
+// A number that jumps back and forth is worse than one that is slightly old.
 const settle = (shown, minutes) => (Math.abs(minutes - shown) < 1 ? shown : Math.round(minutes));
 
 /**
- * The waiting time to show, in whole minutes; it moves only when reality has moved by a minute.
+ * The waiting time to show, in whole minutes. It changes only once the estimate is off by a minute.
  * @param {[number, number]|null} eta unix seconds
  * @param {number} now unix seconds
  * @param {{low: number, high: number}|null} shown what is shown now

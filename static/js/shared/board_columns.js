@@ -1,11 +1,11 @@
 const isOrder = ([key]) => key.startsWith('order/');
 const byNumber = (a, b) => a.n - b.n;
-// An order that was moved has another place than its number says.
+// An operator can move an order: its place then differs from its number.
 const byPlace = (a, b) => (a.place ?? a.n) - (b.place ?? b.n);
 const newestFirst = (a, b) => b.t - a.t;
 
 /**
- * The board view's entries, sorted the way people read them.
+ * Sort the entries of the board view into the columns in which they are shown.
  * @param {Object<string, object>} entries
  */
 export function columns(entries) {

@@ -9,16 +9,16 @@ const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
 const SILENCE = 1006;
 
-/** How long to wait before attempt `n` (from 0), with jitter, so that a full room does not knock at once. */
+/** The pause before attempt `n` (from 0) in ms, with jitter, so that a full room does not reconnect at once. */
 export function delay(n, random = Math.random()) {
   return Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** n * (1 + random / 2));
 }
 
 /**
- * A live view. It only listens; where it was cut off it resumes with `since`.
+ * Follow a live view of the service. It only listens; after a break it resumes with `since`.
  *
  * `status` is one of `closed`, `connecting`, `live`, `stale` (not connected for two seconds) and
- * `refused` (`code` says why; it does not come back).
+ * `refused` (`code` says why; it does not try again).
  */
 export class Connection {
   view = EMPTY;
@@ -30,14 +30,14 @@ export class Connection {
   #timer;
   #grace;
   #tries = 0;
-  /** How often in a row nothing came; a websocket that never worked gets one try, else it is two. */
+  /** Attempts in a row without a frame. A websocket that never worked gets one, one that did gets two. */
   #unheard = 1;
   #heardAt = 0;
   #wake = (event) => this.#resume(event);
 
   /**
    * @param {Object<string, string>} query `{view: 'board'}` or `{order: id}`
-   * @param {(connection: Connection) => void} changed called for every frame and every new status
+   * @param {(connection: Connection) => void} changed called after every frame and every new status
    */
   constructor(query, changed) {
     this.#query = query;
@@ -77,7 +77,7 @@ export class Connection {
     clearTimeout(this.#grace);
     this.#heardAt = Date.now();
     this.#tries = 0;
-    // What got through is tried first the next time.
+    // The transport that works is tried first next time.
     if (this.#unheard < 2) this.#unheard = 0;
     this.view = reduce(this.view, frame, Date.now() / 1000);
     this.#watch(WATCHDOG_MS);
@@ -89,7 +89,7 @@ export class Connection {
     const forget = code === 4400 && this.view.at;
     if (code >= 4400 && code < 4500 && !forget) return this.#refused(code);
     if (forget) this.view = { ...this.view, at: null };
-    // Where sockets bring no frame, try the event stream once, then begin again.
+    // Where websockets bring no frame, try the event stream once, then start over.
     if (!this.#heardAt && code < 4000) this.#unheard = (this.#unheard + 1) % 3;
     if (this.status === 'live') this.#away();
     this.#again();
@@ -114,7 +114,7 @@ export class Connection {
     this.#report(status);
   }
 
-  // `visibilitychange` bubbles from the document to the window.
+  // On the window, since `visibilitychange` bubbles up to it from the document.
   #listen(change) {
     for (const type of ['online', 'offline', 'pageshow', 'visibilitychange']) change(type, this.#wake);
   }
@@ -129,7 +129,7 @@ export class Connection {
     this.#timer = setTimeout(() => this.#lost(SILENCE), ms);
   }
 
-  // A phone that wakes up, or changes its network, holds a socket that may be dead without knowing it.
+  // After sleep, or a change of network, a socket may be dead without having been closed.
   #resume({ type }) {
     if (type === 'offline') return this.#lost(SILENCE);
     const quiet = Date.now() - this.#heardAt > HEARTBEAT_MS;

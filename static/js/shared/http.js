@@ -3,7 +3,7 @@ import { service } from './service_url.js';
 const TIMEOUT_MS = 15_000;
 const MAY_PASS = [0, 408, 409, 425, 429];
 
-/** The service said no (`status`), or could not be reached (`status` 0). */
+/** The service answered with an error (`status`), or could not be reached (`status` 0). */
 export class Problem extends Error {
   constructor(status, detail = '', retryAfter_s = 0) {
     super(detail);
@@ -11,13 +11,13 @@ export class Problem extends Error {
     this.retryAfter_s = retryAfter_s;
   }
 
-  /** The same request may succeed later. */
+  /** Whether the same request may succeed later. */
   get passes() {
     return MAY_PASS.includes(this.status) || this.status >= 500;
   }
 }
 
-/** Ask the service for something. Throws a Problem where it does not get it. */
+/** Send a request to the service; throws a Problem unless it succeeds. */
 export async function call(path, options) {
   const answer = await reach(path, options);
   if (answer.ok) return answer;

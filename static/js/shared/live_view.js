@@ -1,6 +1,6 @@
 /**
  * @typedef {{at: string|null, offset: number, entries: Object<string, object>}} View
- *   `at` resumes the view, `offset` is the server's clock minus ours in seconds.
+ *   `at` is where to resume, `offset` the server's clock minus ours in seconds.
  * @typedef {{at: string, now: number, state?: object, patch?: object}} Frame
  */
 
@@ -8,7 +8,7 @@
 export const EMPTY = Object.freeze({ at: null, offset: 0, entries: {} });
 
 /**
- * The view after a frame. Without `state` and `patch` (a heartbeat) the entries stay the same object.
+ * Apply a frame to a view. After a heartbeat (no `state`, no `patch`) the entries stay the same object.
  * @param {View} view
  * @param {Frame} frame
  * @param {number} clock our own time in seconds

@@ -1,5 +1,5 @@
-/** What a customer can be recognised by. */
+/** The mascots that a customer can choose from. */
 export const LOGOS = ['lion', 'cat', 'turtle', 'rabbit', 'owl', 'fox', 'octopus', 'bee'];
 
-/** The picture of a logo; the robot stands in for one that we have not drawn. */
+/** The picture of a mascot; the robot stands in for an unknown one. */
 export const logoImage = (logo) => (LOGOS.includes(logo) ? `img/logos/${logo}.svg` : 'img/robot.svg');

@@ -3,13 +3,14 @@ import { lang } from './i18n.js';
 
 const TIMEOUT_MS = 3_000;
 const LONGEST_NAME = 60;
-const NO_PICTURE = 'img/drinks/drink.svg';
+/** The picture of a drink that has none. */
+export const NO_PICTURE = 'img/drinks/drink.svg';
 
 /** @typedef {{id: string, name: string, description?: string, image?: string}} Drink */
 
 const drink = (id, name, en, de) => ({ id, name, description: { en, de }, image: `img/drinks/${id}.svg` });
 
-/** The service's built-in menu, for when it cannot be reached. */
+/** The built-in menu of the service, for when the service cannot be reached. */
 export const BUILT_IN = [
   drink('mojito', 'Mojito', 'Rum, mint, lime', 'Rum, Minze, Limette'),
   drink('cuba-libre', 'Cuba Libre', 'Rum, cola, lime', 'Rum, Cola, Limette'),
@@ -34,13 +35,13 @@ export async function loadMenu(wanted) {
   return menu;
 }
 
-/** The drink of the menu that is meant by an id or a name, in any case. */
+/** Find a drink on the menu by its id or name, in upper or lower case. */
 export function find(text) {
   const same = (other) => other.toLowerCase() === String(text).toLowerCase();
   return menu.find(({ id, name }) => same(id) || same(name));
 }
 
-/** How a drink is called, on the menu or not. */
+/** The name to show for a drink, on the menu or not. */
 export const drinkName = (text) => find(text)?.name ?? text ?? '';
 
 /** The picture of a drink. */
@@ -51,7 +52,7 @@ async function fetchMenu() {
   return (await answer.json()).drinks;
 }
 
-// A menu has one text, or one for each language.
+// A menu gives a text once, or once for each language.
 function translated({ name, description, ...rest }) {
   const read = (text) => (typeof text === 'object' ? text[lang] ?? text.en : text);
   return { ...rest, name: read(name), description: read(description) };

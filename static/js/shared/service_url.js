@@ -1,10 +1,10 @@
-// Pages live under public/, one folder below the service, whatever prefix a proxy puts in front.
+// Pages are under public/, one folder below the service. Relative, so that any path prefix works.
 const BASE = new URL('../', document.baseURI);
 
 /** The address of a path of the service, e.g. `submit-job`. */
 export const service = (path) => new URL(path, BASE);
 
-/** The same, for a websocket. */
+/** The same address, for a websocket. */
 export function socketUrl(path) {
   const url = service(path);
   url.protocol = url.protocol.replace('http', 'ws');

@@ -1,7 +1,7 @@
-// Private windows may refuse localStorage; the page then remembers for as long as it is open.
+// Private windows may refuse localStorage; values then last for as long as the page is open.
 const memory = new Map();
 
-/** What was kept under a key, or the fallback. */
+/** Read the value kept under a key, or the fallback. */
 export function recall(key, fallback) {
   try {
     return JSON.parse(localStorage.getItem(key)) ?? memory.get(key) ?? fallback;
@@ -10,7 +10,7 @@ export function recall(key, fallback) {
   }
 }
 
-/** Keep a value. */
+/** Keep a value under a key. */
 export function keep(key, value) {
   memory.set(key, value);
   try {

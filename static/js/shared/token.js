@@ -1,9 +1,9 @@
-// A private window may refuse sessionStorage; the token then lasts until the page is left.
+// Private windows may refuse sessionStorage; the token then lasts until the page is left.
 const memory = new Map();
 
 /**
- * The token of the page's address (`?token=`). It is taken out of the address bar at once, where
- * others could read or share it, and lasts as long as this tab.
+ * Take the token (`?token=`) out of the page's address, where others could see it or share it by
+ * accident, and keep it for as long as this tab is open.
  * @param {string} name what the token is for
  */
 export function takeToken(name) {
@@ -15,7 +15,7 @@ export function takeToken(name) {
   keepToken(name, token);
 }
 
-/** The token that was kept, or an empty text. */
+/** The token that was kept, or an empty string. */
 export function tokenOf(name) {
   try {
     return sessionStorage.getItem(name) ?? memory.get(name) ?? '';
@@ -24,7 +24,7 @@ export function tokenOf(name) {
   }
 }
 
-/** Keep a token, or forget it where it is empty. */
+/** Keep a token for this tab; an empty one forgets it. */
 export function keepToken(name, token) {
   memory.set(name, token);
   try {
@@ -32,5 +32,5 @@ export function keepToken(name, token) {
   } catch { /* kept in memory */ }
 }
 
-/** The header that shows a token, where there is one. */
+/** The header for a token; none for an empty one. */
 export const bearer = (token) => (token ? { Authorization: `Bearer ${token}` } : {});

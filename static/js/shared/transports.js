@@ -1,12 +1,12 @@
 import { service, socketUrl } from './service_url.js';
 
 /**
- * Two ways to the same frames. Each takes a query and two callbacks, `frame(object)` and
- * `closed(code)`, and returns a function that hangs up silently.
- * Close codes are those of the websocket; 4000 + an HTTP status where the server refused.
+ * Two transports for the same frames. Each takes a query and two callbacks, `frame(object)` and
+ * `closed(code)`, and returns a function that closes it without calling back.
+ * Codes are the websocket's close codes; 4000 + an HTTP status where the server refused.
  */
 
-/** Frames over a websocket. */
+/** Receive frames over a websocket. */
 export function webSocket(query, frame, closed) {
   const socket = new WebSocket(socketUrl(`live?${query}`));
   socket.onmessage = (event) => frame(JSON.parse(event.data));
@@ -17,7 +17,7 @@ export function webSocket(query, frame, closed) {
   };
 }
 
-/** Frames over an event stream, for places where upgrades are blocked. */
+/** Receive frames as an event stream, for networks that block websockets. */
 export function eventStream(query, frame, closed) {
   const url = service(`state?${query}`);
   const source = new EventSource(url);
@@ -35,7 +35,7 @@ export function eventStream(query, frame, closed) {
   return hangUp;
 }
 
-// An EventSource does not tell why it failed; one plain look does.
+// An EventSource does not say why it failed; a plain request does.
 async function refusal(url) {
   try {
     const { status } = await fetch(url, { headers: { Accept: 'application/json' } });
