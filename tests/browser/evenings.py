@@ -31,13 +31,13 @@ async def a_quiet_evening(bar: Bar, monitor: MonitorPage) -> Journey:
     await expect(monitor.token).to_be_visible()
     yield "sign-in"
     await monitor.sign_in("operator-token-2")
-    await expect(monitor.refused).to_contain_text("does not open")
+    await expect(monitor.refused).to_contain_text("not valid")
     yield "wrong-token"
     await monitor.open(Visitors.OPERATORS_LINK)
     await monitor.is_live()
     yield "empty"
     bar.proxy.go_offline()
-    await expect(monitor.badge).to_have_text("Reconnecting …")
+    await expect(monitor.badge).to_have_text("Reconnecting…")
     await monitor.page.clock.fast_forward(3_000)
     await expect(monitor.badge).to_have_text("Out of date")
     yield "cut-off"
@@ -67,11 +67,11 @@ async def an_evening_abroad(bar: Bar, monitor: MonitorPage) -> Journey:
     await _fill(bar)
     await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de")
     await expect(monitor.tile("waiting")).to_have_text("7")
-    await monitor.button("Pause machen").click()
-    await monitor.button("Ja, Pause").click()
+    await monitor.button("Pausieren").click()
+    await monitor.button("Ja, pausieren").click()
     await expect(monitor.said).to_have_text("Die Bar macht Pause.")
     yield "german"
-    await monitor.button("Stornieren: Bestellung 9").click()
+    await monitor.button("Bestellung 9 stornieren").click()
     await expect(monitor.dialog).to_be_visible()
     yield "german-question"
 

@@ -110,7 +110,7 @@ async def a_bad_night(bar: Bar, phone: OrderPage) -> Journey:
     await phone.order("Cuba Libre")
     await robot.instance.until(lambda: len(robot.instance.puts) == 2)
     await bar.engine.down()
-    await expect(phone.note).to_contain_text("gone quiet")
+    await expect(phone.note).to_contain_text("not responding")
     yield "in-doubt"
 
 

@@ -11,13 +11,13 @@ SENTENCE = {
     "waiting": re.compile(r"^(\d+ ahead of you|You are next)$"),
     "assigned": "Being mixed",
     "done": "Ready!",
-    "failed": "That went wrong",
+    "failed": "Something went wrong",
     "cancelled": "Cancelled",
     "unsent": "Not sent yet",
     "stale": "Still thirsty?",
-    "rejected": "The bar could not take this order",
-    "gone": "We no longer know this order",
-    "sending": "Sending your order …",
+    "rejected": "The bar could not take your order",
+    "gone": "This order no longer exists",
+    "sending": "Sending your order…",
 }
 """What the ticket says first, by the phase that it is in."""
 

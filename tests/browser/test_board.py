@@ -85,7 +85,7 @@ async def test_what_has_no_room_is_counted(bar: Bar, visitors: Visitors) -> None
     board = await visitors.television()
     await board.shows(next=[*range(1, 9)])
     await expect(board.more("next")).to_have_text("+52")
-    await expect(board.strip).to_have_text("No robot on duty right now")
+    await expect(board.strip).to_have_text("No robot is on duty right now")
 
 
 async def test_older_ready_orders_are_small_numbers(bar: Bar, visitors: Visitors) -> None:

@@ -42,7 +42,7 @@ async def test_a_page_says_that_it_is_cut_off(bar: Bar, visitors: Visitors) -> N
     bar.proxy.go_offline()
     await expect(phone.ticket).to_have_attribute("data-stale", "false")
     await phone.page.clock.fast_forward(2_000)
-    await expect(phone.banner).to_have_text("Connection lost. Trying again …")
+    await expect(phone.banner).to_have_text("Connection lost. Trying again…")
     await expect(phone.ticket).to_have_attribute("data-stale", "true")
     bar.proxy.go_online()
     await phone.page.clock.fast_forward(15_000)

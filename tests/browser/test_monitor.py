@@ -47,7 +47,7 @@ async def test_a_robots_row(bar: Bar, visitors: Visitors) -> None:
     await bar.order("Ann")
     row = monitor.worker("Robot Ada")
     await expect(row.locator("td")).to_have_text(["Mixing", "#1", "0:00", "0:00", ""])
-    link = row.get_by_role("link", name="Robot Ada, its process instance")
+    link = row.get_by_role("link", name="Robot Ada: process instance")
     await expect(link).to_have_attribute("href", robot.instance.url)
     await expect(link).to_have_attribute("rel", "noopener noreferrer")
 
@@ -56,7 +56,7 @@ async def test_a_robots_row(bar: Bar, visitors: Visitors) -> None:
     ("locale", "text", "state"),
     [
         ("en", "taken, but not used: is its process alive?", "In doubt"),
-        ("de", "angenommen, aber nicht verwendet: Lebt sein Prozess?", "Unklar"),
+        ("de", "angenommen, aber nicht verwendet: Läuft sein Prozess noch?", "Unklar"),
     ],
 )
 async def test_a_robot_that_lost_its_order(
@@ -98,7 +98,7 @@ async def test_an_order_whose_report_was_refused(bar: Bar, visitors: Visitors) -
     async with bar.service.http.post(url, json={"reason": "no ice"}) as answer:
         assert answer.status == 409
     await monitor.page.get_by_role("button", name="Being mixed").click()
-    refused = "its robot’s report was refused: fail: only the worker that holds the job can do this"
+    refused = "the robot’s report was refused: fail: only the worker that holds the job can do this"
     await expect(monitor.orders.first).to_contain_text(refused)
     ada.finish()
     await bar.sees(1, "done")
@@ -126,7 +126,7 @@ async def test_a_long_queue_is_shown_in_part(bar: Bar, visitors: Visitors) -> No
     monitor = await visitors.operator()
     await expect(monitor.orders).to_have_count(100)
     await expect(monitor.page.locator("#orders-more")).to_have_text(
-        "+30 more. Find any by its number."
+        "+30 more. Find any of them by number."
     )
     await expect(monitor.shelf("Waiting")).to_have_text("Waiting 130")
 
@@ -139,8 +139,8 @@ async def test_an_order_is_found_by_its_number(bar: Bar, visitors: Visitors) -> 
     await monitor.stands_now(621)
     await expect(monitor.orders).to_contain_text("Ann")
     await expect(monitor.orders).to_contain_text("place 621")
-    await monitor.act("To the front: order 621", "Yes, to the front", "birthday")
-    await expect(monitor.button("To the front: order 621")).to_be_hidden()
+    await monitor.act("Move order 621 to the front", "Yes, to the front", "birthday")
+    await expect(monitor.button("Move order 621 to the front")).to_be_hidden()
     await monitor.act("Cancel order 621", "Yes, cancel it", "gone home")
     await expect(monitor.orders).to_contain_text("Cancelled")
     await expect(monitor.orders).to_contain_text("gone home")
@@ -157,7 +157,7 @@ async def test_what_cannot_be_found(bar: Bar, visitors: Visitors) -> None:
     await expect(said).to_have_text("There is no order 17.")
     await monitor.stands_now()
     await monitor.find("Ann")
-    await expect(said).to_have_text("That is not a number.")
+    await expect(said).to_have_text("Please enter an order number.")
     await monitor.find("2")
     await monitor.stands_now(2)
     await monitor.search.fill("")
@@ -255,15 +255,15 @@ async def test_events_can_be_filtered(bar: Bar, visitors: Visitors) -> None:
     monitor = await visitors.operator()
     await bar.robot()
     await bar.order("Ann", "Ben")
-    await expect(monitor.events.first).to_contain_text("Came in")
+    await expect(monitor.events.first).to_contain_text("Received")
     await monitor.filter.fill("#2")
     await expect(monitor.events).to_have_count(1)
     await monitor.filter.fill("robot ada")
     await expect(monitor.events.last).to_contain_text("Robot registered")
-    await monitor.page.get_by_label("Events about").select_option("Orders")
-    await expect(monitor.events.last).to_contain_text("Came in#1Robot Ada")
+    await monitor.page.get_by_label("Kind of event").select_option("Orders")
+    await expect(monitor.events.last).to_contain_text("Received#1Robot Ada")
     await monitor.filter.fill("nothing like that")
-    await expect(monitor.page.get_by_text("No event.")).to_be_visible()
+    await expect(monitor.page.get_by_text("No events")).to_be_visible()
 
 
 async def test_events_can_be_held_still(bar: Bar, visitors: Visitors) -> None:
@@ -271,9 +271,9 @@ async def test_events_can_be_held_still(bar: Bar, visitors: Visitors) -> None:
     monitor = await visitors.operator()
     await bar.order("Ann")
     await expect(monitor.events).to_have_count(1)
-    await monitor.button("Hold").click()
+    await monitor.button("Pause the log").click()
     await bar.order("Ben", "Cleo")
-    await monitor.button("Go on (2 new)").click()
+    await monitor.button("Resume (2 new)").click()
     await expect(monitor.events).to_have_count(3)
 
 
@@ -283,8 +283,9 @@ async def test_the_chart_is_the_servers_memory(bar: Bar, visitors: Visitors) -> 
     monitor = await visitors.operator()
     await expect(monitor.chart.locator("polyline")).to_have_count(2)
     await expect(monitor.chart).to_have_accessible_name(
-        "In the last hour 30 orders came in and 30 were served. "
-        "Last, half waited at most 3:00 minutes for a robot, nine in ten at most 3:00."
+        "In the last hour 30 orders were received and 30 were served. "
+        "Most recently the median wait for a robot was 3:00 minutes, "
+        "and 90 % waited less than 3:00."
     )
     await expect(monitor.tile("p50")).to_have_text("2:00")
     drawn = await monitor.chart.locator("rect.done").count()
@@ -325,7 +326,7 @@ async def test_everything_as_json(visitors: Visitors, bar: Bar) -> None:
     await bar.order("Ann")
     await expect(monitor.orders).to_have_count(1)
     await monitor.button("Copy as JSON").click()
-    await expect(monitor.said).to_have_text("Everything is copied as JSON.")
+    await expect(monitor.said).to_have_text("Copied everything as JSON.")
     copied = json.loads(await monitor.page.evaluate("navigator.clipboard.readText()"))
     assert copied["entries"]["order/1"]["name"] == "Ann"
     await monitor.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject() }")
@@ -343,7 +344,7 @@ async def test_a_monitor_that_is_cut_off_says_so(bar: Bar, visitors: Visitors) -
     await monitor.open(visitors.OPERATORS_LINK)
     await monitor.is_live()
     bar.proxy.go_offline()
-    await expect(monitor.badge).to_have_text("Reconnecting …")
+    await expect(monitor.badge).to_have_text("Reconnecting…")
     await monitor.page.clock.fast_forward(2_000)
     await expect(monitor.badge).to_have_text("Out of date")
     await bar.order("Ann")
@@ -361,7 +362,7 @@ async def test_where_upgrades_are_refused(bar: Bar, visitors: Visitors) -> None:
     await bar.order("Ann")
     await expect(monitor.tile("waiting")).to_have_text("1")
     wrong = await (await visitors.blank_desk()).open("?token=operator-token-2")
-    await expect(wrong.refused).to_have_text("This token does not open the monitor.")
+    await expect(wrong.refused).to_have_text("This token is not valid.")
 
 
 @pytest.mark.parametrize("bar", ["/"], ids=["root"], indirect=True)
@@ -369,11 +370,11 @@ async def test_a_german_monitor(bar: Bar, visitors: Visitors) -> None:
     """The monitor speaks German where the browser does."""
     monitor = await (await visitors.blank_desk(locale="de-DE")).open(visitors.OPERATORS_LINK)
     await bar.order("Ann")
-    await monitor.button("Pause machen").click()
-    await monitor.button("Ja, Pause").click()
+    await monitor.button("Pausieren").click()
+    await monitor.button("Ja, pausieren").click()
     await expect(monitor.said).to_have_text("Die Bar macht Pause.")
-    await expect(monitor.button("Stornieren: Bestellung 1")).to_be_visible()
-    await expect(monitor.page).to_have_title("Pause · Monitor")
+    await expect(monitor.button("Bestellung 1 stornieren")).to_be_visible()
+    await expect(monitor.page).to_have_title("Pausiert · Monitor")
 
 
 async def test_both_languages_have_the_same_texts(visitors: Visitors) -> None:
@@ -386,7 +387,7 @@ async def test_both_languages_have_the_same_texts(visitors: Visitors) -> None:
             const load = (path) => import(new URL(path, document.baseURI));
             const both = (path) =>
                 Promise.all(['en', 'de'].map((lang) => load(`${path}/${lang}.js`)));
-            const all = await Promise.all([both('js/words'), both('js/monitor/words')]);
+            const all = await Promise.all([both('js/shared/words'), both('js/monitor/words')]);
             return all.map((pair) => pair.map(({ words }) => keysOf(words)));
         }"""
     )
@@ -397,5 +398,6 @@ async def test_both_languages_have_the_same_texts(visitors: Visitors) -> None:
 async def test_the_pages_know_the_built_in_menu(visitors: Visitors) -> None:
     """What the order page falls back on is what the service has."""
     monitor = await visitors.operator()
-    load = "import(new URL('js/menu.js', document.baseURI)).then((module) => module.BUILT_IN)"
-    assert await monitor.page.evaluate(load) == BUILT_IN["drinks"]
+    menu = "import(new URL('js/shared/menu.js', document.baseURI))"
+    drinks = await monitor.page.evaluate(f"{menu}.then((module) => module.BUILT_IN)")
+    assert drinks == BUILT_IN["drinks"]

@@ -18,7 +18,7 @@ READY = "#0b7a3b"
 TURNED = "\N{RIGHT-TO-LEFT OVERRIDE}"
 
 OTHER_NUMBER = """async (n) => {
-    const { renderTicket } = await import(new URL('js/ticket_view.js', document.baseURI));
+    const { renderTicket } = await import(new URL('js/order/ticket.js', document.baseURI));
     renderTicket({ order: { n, logo: 'owl' }, phase: 'waiting', entry: {} });
 }"""
 GAP_PX = """() => {
@@ -128,7 +128,7 @@ async def test_impatience_before_all_is_loaded_gives_one_order(
         await route.continue_()
 
     phone = await visitors.newcomer()
-    await phone.page.route("**/js/desk.js", slowly)
+    await phone.page.route("**/js/order/my_orders.js", slowly)
     await phone.open()
     await phone.fill()
     for _ in range(3):
@@ -143,11 +143,11 @@ async def test_an_order_is_possible_after_loading_failed(visitors: Visitors) -> 
     """Where the network fails while the page loads, it says so, and the next try succeeds."""
     visitors.expect_network_errors = True
     phone = await visitors.newcomer()
-    await phone.page.route("**/js/desk.js", lambda route: route.abort())
+    await phone.page.route("**/js/order/my_orders.js", lambda route: route.abort())
     await phone.open()
     await phone.order()
-    await expect(phone.banner).to_have_text("That did not get through. Please try again.")
-    await phone.page.unroute("**/js/desk.js")
+    await expect(phone.banner).to_have_text("That did not go through. Please try again.")
+    await phone.page.unroute("**/js/order/my_orders.js")
     await phone.submit.click()
     await phone.shows("waiting")
     await expect(phone.banner).to_be_hidden()
@@ -175,7 +175,7 @@ async def test_a_cancellation_that_does_not_get_through(bar: Bar, visitors: Visi
     await phone.page.route("**/jobs/*", lambda route: route.abort())
     await phone.place()
     await phone.cancel()
-    await expect(phone.note).to_have_text("That did not get through. Please try again.")
+    await expect(phone.note).to_have_text("That did not go through. Please try again.")
     await phone.shows("waiting")
     bar.begin()
     await phone.shows("assigned")
@@ -191,7 +191,7 @@ async def test_too_late_to_cancel(bar: Bar, visitors: Visitors) -> None:
     robot = bar.begin()
     await phone.shows("assigned")
     await phone.button("Yes, cancel it").click()
-    await expect(phone.note).to_have_text("Too late to cancel: it is already being mixed.")
+    await expect(phone.note).to_have_text("Too late to cancel: your drink is already being mixed.")
     robot.finish()
     await phone.shows("done")
 
@@ -233,7 +233,9 @@ async def test_a_failure_is_said_in_words_for_customers(bar: Bar, visitors: Visi
     await phone.place()
     await bar.fail(await phone.order_id(), robot, "E_NO_ICE")
     await phone.shows("failed")
-    await expect(phone.note).to_have_text("Sorry! No drink came of it. Please ask at the bar.")
+    await expect(phone.note).to_have_text(
+        "Sorry, we could not make your drink. Please ask at the bar."
+    )
 
 
 async def test_an_order_of_another_tab(bar: Bar, visitors: Visitors) -> None:
@@ -294,7 +296,7 @@ async def test_german(bar: Bar, visitors: Visitors) -> None:
     robot.finish()
     await expect(phone.headline).to_have_text("Fertig!")
     await expect(phone.page).to_have_title("Fertig! · #1 · Roboter-Bar")
-    await expect(phone.button("Noch einen Drink")).to_be_visible()
+    await expect(phone.button("Noch ein Drink")).to_be_visible()
 
 
 async def test_a_rejection_is_said_in_the_customers_language(visitors: Visitors) -> None:
@@ -306,8 +308,8 @@ async def test_a_rejection_is_said_in_the_customers_language(visitors: Visitors)
     await phone.drink("Margarita").check()
     await phone.name.fill("Zoë")
     await phone.submit.click()
-    await expect(phone.headline).to_have_text("Die Bar konnte das nicht annehmen")
-    await expect(phone.note).to_have_text("Bitte frag an der Bar.")
+    await expect(phone.headline).to_have_text("Die Bar konnte deine Bestellung nicht annehmen")
+    await expect(phone.note).to_have_text("Bitte frag an der Bar nach.")
 
 
 async def test_keyboard_only(bar: Bar, visitors: Visitors) -> None:

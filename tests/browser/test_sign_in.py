@@ -30,7 +30,7 @@ async def test_the_operators_link_opens_the_monitor(visitors: Visitors) -> None:
     assert OPERATOR_TOKEN not in await monitor.page.evaluate(KEPT)
     other = await monitor.page.context.new_page()
     await other.goto(monitor.page.url)
-    await expect(other.get_by_label("Operator’s token")).to_be_focused()
+    await expect(other.get_by_label("Operator token")).to_be_focused()
 
 
 async def test_other_parameters_stay_in_the_address(visitors: Visitors) -> None:
@@ -45,7 +45,7 @@ async def test_a_token_can_be_typed(visitors: Visitors) -> None:
     await expect(monitor.token).to_be_focused()
     await expect(monitor.badge).to_be_hidden()
     await monitor.sign_in("operator-token-2")
-    await expect(monitor.refused).to_have_text("This token does not open the monitor.")
+    await expect(monitor.refused).to_have_text("This token is not valid.")
     await expect(monitor.token).to_be_focused()
     await expect(monitor.token).to_have_attribute("type", "password")
     await expect(monitor.page.locator("#monitor")).to_be_hidden()
@@ -57,7 +57,7 @@ async def test_a_token_can_be_typed(visitors: Visitors) -> None:
 async def test_a_link_with_a_wrong_token(visitors: Visitors) -> None:
     """It is refused, and forgotten: a reload asks without a reproach."""
     monitor = await (await visitors.blank_desk()).open("?token=operator-token-2")
-    await expect(monitor.refused).to_have_text("This token does not open the monitor.")
+    await expect(monitor.refused).to_have_text("This token is not valid.")
     await monitor.page.reload()
     await expect(monitor.token).to_be_visible()
     await expect(monitor.refused).to_be_empty()
@@ -78,7 +78,7 @@ async def test_a_token_that_is_good_no_more(visitors: Visitors) -> None:
     monitor = await visitors.operator()
     await monitor.page.route("**/operator/*", lambda route: route.fulfill(status=401, json={}))
     await monitor.act("Pause", "Yes, pause")
-    await expect(monitor.refused).to_have_text("This token does not open the monitor.")
+    await expect(monitor.refused).to_have_text("This token is not valid.")
     await expect(monitor.page.locator("#monitor")).to_be_hidden()
 
 

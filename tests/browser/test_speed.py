@@ -39,6 +39,15 @@ NOTE_SHIFTS = """window.moved = 0;
 new PerformanceObserver((list) => {
     for (const { value } of list.getEntries()) window.moved += value;
 }).observe({ type: 'layout-shift', buffered: true })"""
+NOT_PRELOADED = """() => {
+    const named = [...document.querySelectorAll('script[src], [rel=modulepreload]')];
+    const urls = named.map(({ src, href }) => src ?? href);
+    const isMeant = (name) => /[.]js$/.test(name) && !/words|my_orders/.test(name);
+    return performance.getEntriesByType('resource').map(({ name }) => name)
+        .filter((name) => isMeant(name) && !urls.includes(name));
+}"""
+"""The words are those of one language, which the HTML cannot know."""
+
 IS_PAINTED = """() => {
     const pictures = [...document.querySelectorAll('#form img')];
     return document.querySelectorAll('#drinks img').length
@@ -81,7 +90,7 @@ async def test_first_paint(visitors: Visitors, capsys: pytest.CaptureFixture[str
     """The whole form with all its pictures comes in less than 50 KB, answers' headers included."""
     visitors.expect_network_errors = True
     phone = await visitors.newcomer()
-    await phone.page.route("**/js/desk.js", lambda route: route.abort())
+    await phone.page.route("**/js/order/my_orders.js", lambda route: route.abort())
     arrived: list[int] = []
     devtools = await phone.page.context.new_cdp_session(phone.page)
     await devtools.send("Network.enable")
@@ -93,6 +102,21 @@ async def test_first_paint(visitors: Visitors, capsys: pytest.CaptureFixture[str
         sys.stdout.write(f"\nfirst paint: {sum(arrived)} bytes in {len(arrived)} answers\n")
     assert len(arrived) > 20
     assert sum(arrived) < 50_000
+
+
+async def test_scripts_are_preloaded(visitors: Visitors) -> None:
+    """The HTML names every script that its page begins with; none is found only inside another."""
+    visitors.expect_network_errors = True
+    orders, board = await visitors.newcomer(), await visitors.blank_television()
+    monitor = await visitors.blank_desk()
+    await orders.page.route("**/js/order/my_orders.js", lambda route: route.abort())
+    await orders.open()
+    await board.open()
+    await board.page.locator("body[data-known=true]").wait_for()
+    await monitor.open(visitors.OPERATORS_LINK)
+    await monitor.is_live()
+    for page in (orders.page, board.page, monitor.page):
+        assert await page.evaluate(NOT_PRELOADED) == []
 
 
 async def test_nothing_moves(bar: Bar, visitors: Visitors) -> None:

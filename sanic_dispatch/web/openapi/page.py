@@ -13,9 +13,13 @@ _PAGE = """\
 <head>
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
+  <meta name="theme-color" content="#fff4e3" media="(prefers-color-scheme: light)">
+  <meta name="theme-color" content="#150f2b" media="(prefers-color-scheme: dark)">
   <title>{title}</title>
+  <meta name="description" content="The HTTP interface of {title}: every request and its answers.">
   <link rel="icon" href="public/img/robot.svg" type="image/svg+xml">
   <link rel="stylesheet" href="public/css/tokens.css">
+  <link rel="stylesheet" href="public/css/dark.css" media="(prefers-color-scheme: dark)">
   <link rel="stylesheet" href="public/css/docs.css">
 </head>
 <body>
@@ -49,7 +53,7 @@ def page(document: Mapping[str, Any]) -> str:
 
 def _anywhere(shared: Mapping[str, Any]) -> str:
     found = {name.rpartition("_")[2]: response for name, response in shared.items()}
-    text = "What any request can meet: it is no HTTP, too slow, too large; or our own mistake."
+    text = "Any request can fail so: malformed, too slow, too large, or an error of the service."
     return f"<section><h2>errors</h2><p>{text}</p><article>{_responses(found)}</article></section>"
 
 
@@ -113,7 +117,7 @@ def _parameters(parameters: list[Mapping[str, Any]]) -> str:
 def _body(body: Mapping[str, Any] | None) -> str:
     if body is None:
         return ""
-    how = "" if body["required"] else ", or nothing"
+    how = "" if body["required"] else ", optional"
     return "".join(
         f"<h4>Body: {media_type}{how}</h4>{_example(content['example'])}"
         for media_type, content in body["content"].items()
@@ -121,7 +125,7 @@ def _body(body: Mapping[str, Any] | None) -> str:
 
 
 def _responses(responses: Mapping[str, Any]) -> str:
-    """Those that any request can meet are said once, at the end."""
+    """The responses of this operation; those of every request stand once, at the end."""
     own = ((status, each) for status, each in responses.items() if "$ref" not in each)
     return "".join(_response(status, response) for status, response in own)
 
@@ -141,11 +145,11 @@ def _response(status: str, response: Mapping[str, Any]) -> str:
 
 def _example(value: Any) -> str:
     text = value if isinstance(value, str) and "\n" in value else json.dumps(value, indent=2)
-    return f'<pre tabindex="0">{escape(text)}</pre>'  # it can be scrolled, also by keys
+    return f'<pre tabindex="0">{escape(text)}</pre>'  # tabindex: keys can scroll it
 
 
 def _text(text: str) -> str:
-    """Words, with what stands between back quotes as code."""
+    """Escape a text; what is between back quotes becomes code."""
     parts = escape(text).replace("``", "`").split("`")
     return "".join(
         f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts)

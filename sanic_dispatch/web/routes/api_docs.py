@@ -5,6 +5,7 @@ from __future__ import annotations
 from sanic import Blueprint, HTTPResponse, Request
 
 from sanic_dispatch.live.frames import encode
+from sanic_dispatch.web.compression import packed
 from sanic_dispatch.web.conditional import validated
 from sanic_dispatch.web.openapi.document import document
 from sanic_dispatch.web.openapi.operation import NOT_MODIFIED, Answer, describe, in_json
@@ -12,6 +13,9 @@ from sanic_dispatch.web.openapi.page import page
 from sanic_dispatch.web.responses import LOOKED_AT
 
 docs = Blueprint("docs")
+
+_JSON = "application/json"
+_HTML = "text/html; charset=utf-8"
 
 
 @describe(
@@ -23,7 +27,8 @@ docs = Blueprint("docs")
 )
 async def openapi(request: Request) -> HTTPResponse:
     """This interface as an OpenAPI document."""
-    return validated(request, encode(document(request.app)), "application/json")
+    text, headers = await packed(request, encode(document(request.app)), _JSON, {})
+    return validated(request, text, _JSON, headers)
 
 
 @describe(
@@ -36,7 +41,8 @@ async def openapi(request: Request) -> HTTPResponse:
 async def human(request: Request) -> HTTPResponse:
     """This interface for people."""
     text = page(document(request.app)).encode()
-    return validated(request, text, "text/html; charset=utf-8", request.app.ctx.page_headers)
+    text, headers = await packed(request, text, _HTML, request.app.ctx.page_headers)
+    return validated(request, text, _HTML, headers)
 
 
 docs.add_route(openapi, "/openapi.json", LOOKED_AT)

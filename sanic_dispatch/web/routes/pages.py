@@ -14,7 +14,7 @@ from sanic.exceptions import NotFound
 from sanic.response import redirect
 
 from sanic_dispatch.config.public_url import ORDER_PAGE
-from sanic_dispatch.web.compression import PACKED, VARY, is_worth_packing, pack, takes_gzip
+from sanic_dispatch.web.compression import packed
 from sanic_dispatch.web.conditional import validated
 from sanic_dispatch.web.context import settings_of
 from sanic_dispatch.web.openapi.operation import (
@@ -105,12 +105,8 @@ async def page(request: Request, path: str) -> HTTPResponse:
     file = await asyncio.to_thread(_find, folders, path)
     if file is None:
         raise NotFound("no such file")
-    kind, content = _type_of(path), file.content
-    headers = request.app.ctx.page_headers
-    if is_worth_packing(content, kind):
-        is_packed = takes_gzip(request)
-        headers = {**headers, **(PACKED if is_packed else VARY)}
-        content = await asyncio.to_thread(pack, content) if is_packed else content
+    kind = _type_of(path)
+    content, headers = await packed(request, file.content, kind, request.app.ctx.page_headers)
     return validated(request, content, kind, headers, file.modified_s)
 
 

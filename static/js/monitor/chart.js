@@ -1,17 +1,17 @@
-import { $ } from '../dom.js';
-import { t } from '../i18n.js';
-import { linear, steps, unitOf } from './scale.js';
+import { $ } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { linear, steps, unitOf } from './chart_scale.js';
 import { duration } from './time.js';
 
 const HOUR_MIN = 60;
 const MINUTE_S = 60;
 const EDGE = { left: 52, right: 12, top: 10, bottom: 24 };
-/** The waits above, the counts below: two units, two scales. */
+/** The share of the height for waiting times; the rest is for counts, which have a scale of their own. */
 const UPPER = 0.64;
 const GAP = 22;
 const ROOM_OF_TICK = 80;
 
-/** The waiting times of the last hour as lines, arrivals and completions as bars, in one SVG. */
+/** Draws the last hour: waiting times as lines, orders received and served as bars. */
 export class Chart {
   #drawn = '';
 
@@ -106,7 +106,7 @@ function label(kind, x, y, text) {
   return shape('text', kind, { x, y }, text);
 }
 
-// Texts are content of a text, and what a mouse is told of anything else.
+// On a `text` element the text is its content, on any other its tooltip.
 function shape(tag, kind, attributes, text = '') {
   const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
   node.setAttribute('class', kind);

@@ -1,16 +1,16 @@
-import { $, el, say } from '../dom.js';
-import { t } from '../i18n.js';
+import { $, el, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
 import { isTrouble, workerName } from './model.js';
 import { Rows } from './rows.js';
 import { timeOfDay } from './time.js';
 
-/** It goes with every delivery: only who looks at robots wants to know. */
+/** It comes with every delivery, so it is shown only among the events about robots. */
 const DULL = 'worker.used';
 
-/** What happened, the newest first; it can be filtered, and held still for reading. */
+/** What happened, newest first. It can be filtered, and paused for reading. */
 export class EventLog {
   #model = { log: [], twins: new Set() };
-  /** What was there when it was held. */
+  /** The events at the moment of pausing, or null. */
   #held = null;
   #rows = new Rows($('events'), (event) => this.#row(event), $('log-title'));
 

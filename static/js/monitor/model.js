@@ -1,4 +1,4 @@
-import { lang } from '../i18n.js';
+import { lang } from '../shared/i18n.js';
 
 const TROUBLE = ['job.doubted', 'job.unconsumed', 'job.report_refused', 'job.blamed', 'job.failed', 'worker.set_aside'];
 const LONGEST_CALLBACK = 40;
@@ -9,7 +9,7 @@ const byPlace = (a, b) => (a.place ?? a.n) - (b.place ?? b.n);
 const newestFirst = (a, b) => b.t - a.t || b.n - a.n;
 
 /**
- * The monitor view, sorted the way people read it.
+ * Sort the entries of the monitor view into what the page shows.
  * @param {Object<string, object>} entries
  */
 export function read(entries) {
@@ -28,7 +28,7 @@ export function read(entries) {
   };
 }
 
-// Failed orders have a shelf of their own: somebody has to decide what becomes of them.
+// Failed orders have a shelf of their own, since an operator has to decide about them.
 function shelvesOf(orders) {
   const inState = (...states) => orders.filter(({ state }) => states.includes(state));
   return {
@@ -39,14 +39,14 @@ function shelvesOf(orders) {
   };
 }
 
-// A robot that does something else stays where it was, or its buttons would move under the pointer.
+// Not by state: buttons must not move under the pointer when a robot's state changes.
 function byLabel([callback, { label = '' }], [otherCallback, { label: otherLabel = '' }]) {
   return collator.compare(label, otherLabel) || collator.compare(callback, otherCallback);
 }
 
 const instanceOf = (callback) => /\/(\d+)\/callbacks\//.exec(callback)?.[1] ?? '';
 
-/** The labels that more than one instance has, of those that are here and of those in the log. */
+/** The labels that several process instances share, including those in the log. */
 function twinsOf(workers, log) {
   const first = new Map();
   const twins = new Set();
@@ -61,20 +61,20 @@ function twinsOf(workers, log) {
 }
 
 /**
- * How a worker is called: its label, and the number of its instance where others are called the
- * same; else the end of its callback.
- * @param {Set<string>} twins the labels that several have
+ * The name to show for a worker: its label, with the number of its instance where several share
+ * that label; without a label the end of its callback.
+ * @param {Set<string>} twins the labels that several instances share
  */
 export function workerName(callback, label, twins) {
   if (!label) return callback.replace(/^https?:\/\//, '').slice(-LONGEST_CALLBACK);
   return twins.has(label) ? `${label} ${instanceOf(callback)}`.trim() : label;
 }
 
-/** How many robots do what. */
+/** Count the robots by what they are doing. */
 export function countRobots(workers) {
   const count = (...states) => [...workers.values()].filter(({ state }) => states.includes(state)).length;
   return { idle: count('waiting'), busy: count('assigned', 'in doubt'), aside: count('aside'), doubt: count('in doubt') };
 }
 
-/** Whether an event is one that somebody may have to look into. */
+/** Whether an event may need an operator's attention. */
 export const isTrouble = ({ kind }) => TROUBLE.includes(kind);

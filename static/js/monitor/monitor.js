@@ -1,10 +1,10 @@
-import { Connection } from '../connection.js';
-import { $, say } from '../dom.js';
-import { t } from '../i18n.js';
-import { loadMenu } from '../menu.js';
-import { keepToken, tokenOf } from '../token.js';
+import { Connection } from '../shared/connection.js';
+import { $, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { loadMenu } from '../shared/menu.js';
+import { keepToken, tokenOf } from '../shared/token.js';
 import { Chart } from './chart.js';
-import { copyAsJson } from './copy.js';
+import { copyAsJson } from './copy_json.js';
 import { EventLog } from './event_log.js';
 import { read } from './model.js';
 import { Operator } from './operator.js';
@@ -17,9 +17,11 @@ import { WorkersTable } from './workers_table.js';
 const TICK_MS = 1_000;
 const UNAUTHORIZED = 4401;
 
-/** The operator's page: signs in, follows the monitor view and shows all of it. */
+/** The operator's page: signs in, follows the monitor view and shows it. */
 export class Monitor {
   #connection = null;
+  /** Names of drinks are not redrawn, so nothing is followed before the menu has loaded. */
+  #menu = loadMenu();
   #isDue = false;
   #operator = new Operator(() => this.#refused('wrongToken'));
   #workers = new WorkersTable(this.#operator);
@@ -27,13 +29,12 @@ export class Monitor {
   #log = new EventLog();
   #chart = new Chart();
 
-  async start() {
+  start() {
     $('pause').onclick = () => this.#operator.act(this.#model.bar.paused ? 'resume' : 'pause');
     $('copy').onclick = () => copyAsJson(this.#connection.view);
     $('sign-out').onclick = () => this.#signOut();
     setInterval(() => this.#tick(), TICK_MS);
     addEventListener('resize', () => this.#changed());
-    await loadMenu();
     if (tokenOf('operator-token')) this.#follow();
     else this.#ask();
   }
@@ -42,7 +43,8 @@ export class Monitor {
     return read(this.#connection?.view.entries ?? {});
   }
 
-  #follow() {
+  async #follow() {
+    await this.#menu;
     const token = tokenOf('operator-token');
     this.#connection = new Connection({ view: 'monitor', token }, () => this.#changed());
     this.#connection.open();
@@ -69,7 +71,7 @@ export class Monitor {
     location.reload();
   }
 
-  // However much happens, it is drawn once a frame; and not at all where nobody looks.
+  // Draw at most once per animation frame, and not at all while the page is hidden.
   #changed() {
     const { status, code } = this.#connection ?? {};
     if (status === 'refused') return this.#refused(code === UNAUTHORIZED ? 'wrongToken' : 'refused');

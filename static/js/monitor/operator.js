@@ -1,27 +1,27 @@
-import { $, el, isFocusLost } from '../dom.js';
-import { t } from '../i18n.js';
-import { ACTS, perform } from './acts.js';
-import { ask, lastWho } from './ask.js';
+import { $, el, isFocusLost } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { ACTIONS, perform } from './actions.js';
+import { confirmAction, lastWho } from './confirm.js';
 import { toast } from './toast.js';
 
-/** Carries out what an operator presses: asks, does it, says so, and offers to undo it. */
+/** Carries out an operator's actions: confirms, performs and reports them, and offers undo. */
 export class Operator {
-  /** @param {() => void} unauthorized called when the token is not good any more */
+  /** @param {() => void} unauthorized called when the token is no longer valid */
   constructor(unauthorized) {
     this.unauthorized = unauthorized;
   }
 
   /**
-   * @param {string} name one of ACTS
+   * @param {string} name one of ACTIONS
    * @param {{id?: string, callback?: string, label?: string|number}} target
    */
   async act(name, target = {}) {
-    const answer = ACTS[name].asks ? await ask(name, target.label) : { why: '', who: lastWho() };
+    const answer = ACTIONS[name].asks ? await confirmAction(name, target.label) : { why: '', who: lastWho() };
     returnFocus(name, target);
     if (answer) await this.#do(name, target, answer);
   }
 
-  /** A button for it. */
+  /** Create a button for an action. */
   button(name, target) {
     const props = { type: 'button', className: 'button small', onclick: () => this.act(name, target) };
     const button = el('button', props, t(`acts.${name}`));
@@ -36,7 +36,7 @@ export class Operator {
     } catch (problem) {
       return this.#failed(problem);
     }
-    const { undo } = ACTS[name];
+    const { undo } = ACTIONS[name];
     const again = { why: t('undone'), who: answer.who };
     toast(t(`did.${name}`, target.label), undo && (() => this.#do(undo, target, again)));
   }
@@ -47,7 +47,7 @@ export class Operator {
   }
 }
 
-// The button that was pressed may have been drawn anew, or be gone, by the time of the answer.
+// By now the button that was pressed may have been redrawn or removed.
 function returnFocus(name, { label, id, callback }) {
   if (!isFocusLost()) return;
   const twin = [...document.querySelectorAll(`[data-act="${name}"]`)]

@@ -1,18 +1,18 @@
-import { $, el, say } from '../dom.js';
-import { t } from '../i18n.js';
-import { logoImage } from '../logos.js';
-import { drinkName } from '../menu.js';
-import { Finder } from './finder.js';
+import { $, el, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { logoImage } from '../shared/mascots.js';
+import { drinkName } from '../shared/menu.js';
+import { OrderFinder } from './order_finder.js';
 import { workerName } from './model.js';
 import { Rows } from './rows.js';
 import { elapsed } from './time.js';
 
 const SHELVES = ['waiting', 'assigned', 'failed', 'finished'];
-const ACTS = { waiting: ['first', 'cancel'], assigned: ['back'], failed: ['back'] };
-/** Rows on a shelf; nobody reads more, and each costs. */
+const ACTIONS_IN = { waiting: ['first', 'cancel'], assigned: ['back'], failed: ['back'] };
+/** Rows per shelf: more would cost time to draw, and nobody reads them. */
 const ROOM = 100;
 
-/** The orders, one shelf of them at a time. */
+/** The orders, one shelf (state) at a time. */
 export class OrdersTable {
   #operator;
   #shelf = 'waiting';
@@ -22,7 +22,7 @@ export class OrdersTable {
 
   constructor(operator) {
     this.#operator = operator;
-    this.#finder = new Finder(() => this.show(this.#model), () => operator.unauthorized());
+    this.#finder = new OrderFinder(() => this.show(this.#model), () => operator.unauthorized());
     this.#rows = new Rows($('orders'), (order) => this.#row(order), $('orders-title'));
     $('shelves').append(...SHELVES.map((shelf) => this.#choice(shelf)));
   }
@@ -51,7 +51,7 @@ export class OrdersTable {
     button.dataset.alarm = shelf === 'failed' && orders.length > 0;
   }
 
-  // Whoever is the next already cannot be moved to the front.
+  // The first order cannot be moved further to the front.
   #hideFirst(next) {
     for (const button of $('orders').querySelectorAll('[data-act=first]')) {
       const isNext = Number(button.closest('tr').dataset.n) === next;
@@ -63,7 +63,7 @@ export class OrdersTable {
 
   #row(order) {
     const { n, name = '', state } = order;
-    // Who waits has waited since they came, wherever the order has been meanwhile.
+    // An order that was put back has been waiting since it was submitted.
     const since = state === 'waiting' ? order.submitted : order.t;
     const row = el('tr', {}, el('th', { scope: 'row' }, `#${n}`), drinkCell(order), el('td', { className: 'wide' }, name));
     row.append(el('td', {}, elapsed(since)), el('td', {}, ...this.#remarks(order)));
@@ -91,7 +91,7 @@ export class OrdersTable {
   }
 
   #buttons({ id, n, state }) {
-    return (ACTS[state] ?? []).map((name) => this.#operator.button(name, { id, label: n }));
+    return (ACTIONS_IN[state] ?? []).map((name) => this.#operator.button(name, { id, label: n }));
   }
 }
 

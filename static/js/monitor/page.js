@@ -1,6 +1,7 @@
-import { ignoreDoubleClicks } from '../dom.js';
-import { learn, t, translatePage } from '../i18n.js';
-import { takeToken } from '../token.js';
+import { ignoreDoubleClicks } from '../shared/dom.js';
+import { learn, t, translatePage } from '../shared/i18n.js';
+import { takeToken } from '../shared/token.js';
+import { Monitor } from './monitor.js';
 
 takeToken('operator-token');
 await learn('monitor/words');
@@ -8,6 +9,4 @@ translatePage();
 ignoreDoubleClicks();
 document.title = t('monitor');
 
-// What these show at once needs the words.
-const { Monitor } = await import('./monitor.js');
 new Monitor().start();

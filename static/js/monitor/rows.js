@@ -1,6 +1,6 @@
 /**
- * Keeps the children of a node in step with a list: each is drawn anew only when its value is
- * another object, and who was in it with the keyboard stays there.
+ * Keeps the children of an element in step with a list. A row is redrawn only when its value is
+ * another object, and the keyboard focus stays where it was.
  */
 export class Rows {
   #rows = new Map();
@@ -9,7 +9,7 @@ export class Rows {
   /**
    * @param {HTMLElement} parent
    * @param {(value: object, key: string) => HTMLElement} draw
-   * @param {HTMLElement} home what gets the focus when the row that has it is the last to go
+   * @param {HTMLElement} home gets the focus when the last row goes that had it
    */
   constructor(parent, draw, home) {
     this.parent = parent;
@@ -19,7 +19,7 @@ export class Rows {
 
   /**
    * @param {[string|number, object][]} items what to show, in this order
-   * @param {string} [look] what else rows depend on: when it is another, all are drawn anew
+   * @param {string} [look] whatever else the rows depend on: when it changes, all are redrawn
    */
   show(items, look = '') {
     const focus = this.#focus();
@@ -49,7 +49,7 @@ export class Rows {
     return { active, key, at: [...this.parent.children].findIndex((node) => node.contains(active)) };
   }
 
-  // Moving a node takes the focus from it, too.
+  // Moving an element takes the focus away from it, too.
   #refocus({ active, key, at }, nodes) {
     if (document.activeElement === active) return;
     const row = this.#rows.get(key)?.node ?? nodes[Math.min(at, nodes.length - 1)];

@@ -1,9 +1,9 @@
-import { $, say } from '../dom.js';
-import { t } from '../i18n.js';
+import { $, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
 
 /**
- * Show the field for the token.
- * @param {string} [problem] why the last one did not do, as a text's key
+ * Ask for the operator token.
+ * @param {string} [problem] why the last one was refused: the key of a text
  * @param {(token: string) => void} signIn
  */
 export function askForToken(problem, signIn) {

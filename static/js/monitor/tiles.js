@@ -1,12 +1,12 @@
-import { $, el, say } from '../dom.js';
-import { t } from '../i18n.js';
+import { $, el, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
 import { countRobots } from './model.js';
 import { duration } from './time.js';
 
 const NOTHING = '–';
 const time = (seconds) => (seconds === null || seconds === undefined ? NOTHING : duration(seconds));
 
-/** The numbers that an operator looks at first: name, number, and what else there is to say. */
+/** The numbers that an operator looks at first, each with an optional note. */
 function tiles({ bar, workers }) {
   const { idle, busy, aside, doubt } = countRobots(workers);
   const kept = typeof bar.kept === 'number' ? `${Math.round(bar.kept * 100)} %` : NOTHING;
@@ -16,8 +16,8 @@ function tiles({ bar, workers }) {
     idle: [idle, aside ? t('tile.aside', aside) : ''],
     busy: [busy],
     hour: [bar.per_hour, t('tile.perHour')],
-    p50: [time(bar.p50), t('tile.minutes')],
-    p90: [time(bar.p90), t('tile.minutes')],
+    p50: [time(bar.p50), t('tile.perHour')],
+    p90: [time(bar.p90), t('tile.perHour')],
     kept: [kept, t('tile.promises')],
   };
 }

@@ -1,8 +1,8 @@
-import { $ } from '../dom.js';
+import { $ } from '../shared/dom.js';
 
 /**
- * Say what was done, and offer to undo it; or what went wrong. It stays until the next one, so that
- * nobody has to hurry.
+ * Say what was done and offer to undo it, or say what went wrong. It stays until the next message,
+ * so that there is no hurry.
  */
 export function toast(text, undo = null, wrong = '') {
   $('said').textContent = text;

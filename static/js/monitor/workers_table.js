@@ -1,12 +1,12 @@
-import { $, el } from '../dom.js';
-import { t } from '../i18n.js';
+import { $, el } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
 import { workerName } from './model.js';
 import { Rows } from './rows.js';
 import { elapsed } from './time.js';
 
-const ACTS = { waiting: ['aside', 'drop'], aside: ['bring', 'drop'] };
+const ACTIONS_IN = { waiting: ['aside', 'drop'], aside: ['bring', 'drop'] };
 
-/** The robots: what each is doing, for how long, and what can be done about it. */
+/** The robots: what each is doing, for how long, and buttons for what an operator can do. */
 export class WorkersTable {
   #operator;
   #rows;
@@ -33,7 +33,7 @@ export class WorkersTable {
 
   #buttons(worker, callback, label) {
     const target = { callback, label };
-    return (ACTS[worker.state] ?? []).map((name) => this.#operator.button(name, target));
+    return (ACTIONS_IN[worker.state] ?? []).map((name) => this.#operator.button(name, target));
   }
 }
 

@@ -55,6 +55,30 @@ async def test_a_text_is_packed_for_who_takes_it(service: Service, taken: str) -
     assert len(packed) < len(page) / 2
 
 
+@pytest.mark.parametrize("path", ["docs", "openapi.json"])
+async def test_the_interface_is_packed_too(service: Service, path: str) -> None:
+    """What is written on the fly comes compressed like a file."""
+    async with ClientSession(auto_decompress=False) as http:
+        url, gzipped = service.base_url + path, {"Accept-Encoding": "gzip"}
+        async with http.get(url, headers=gzipped) as answer:
+            packed = await answer.read()
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert answer.headers["Vary"] == "Accept-Encoding"
+        known = {**gzipped, "If-None-Match": answer.headers["ETag"]}
+        async with http.get(url, headers=known) as again:
+            assert again.status == 304
+    assert len(packed) < len(gzip.decompress(packed)) / 4
+
+
+@pytest.mark.parametrize("page", ["order", "board"])
+async def test_a_page_copied_from_an_earlier_version_finds_its_script(
+    service: Service, page: str
+) -> None:
+    """Its old address leads to the new one."""
+    script = (await ask(service, "GET", f"public/js/{page}_page.js")).raw
+    assert f"import './{page}/page.js';".encode() in script
+
+
 @pytest.mark.parametrize("taken", ["", "identity", "br", "gzip;q=0", "gzip; q=0.000", "xgzip"])
 async def test_nothing_is_packed_for_who_does_not_take_it(service: Service, taken: str) -> None:
     """The file as it is; and whoever keeps it for others is told what it depends on."""
@@ -75,7 +99,8 @@ async def test_what_does_not_get_smaller_is_not_packed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [("css/base.css", "text/css; charset=utf-8"), ("js/base.js", "text/javascript; charset=utf-8"),
+    [("css/base.css", "text/css; charset=utf-8"),
+     ("js/order/page.js", "text/javascript; charset=utf-8"),
      ("img/robot.svg", "image/svg+xml"), ("notes.unheard-of", "text/plain; charset=utf-8")],
 )  # fmt: skip
 async def test_a_file_says_what_it_is(tmp_path: Path, path: str, kind: str) -> None:

@@ -1,0 +1,81 @@
+import { service } from '../shared/service_url.js';
+import { columns } from '../shared/board_columns.js';
+import { Connection } from '../shared/connection.js';
+import { $, el, say } from '../shared/dom.js';
+import { t, translatePage } from '../shared/i18n.js';
+import { logoImage } from '../shared/mascots.js';
+import { drinkName, loadMenu } from '../shared/menu.js';
+import { keepScreenOn } from '../shared/wake_lock.js';
+
+/** How many orders a column holds without scrolling. */
+const ROOM = { ready: 8, mixing: 5, next: 8 };
+
+function render({ view, status }) {
+  document.body.dataset.known = Boolean(view.at);
+  const board = columns(view.entries);
+  const waiting = Math.max(board.bar.waiting ?? 0, board.next.length);
+  renderColumn('ready', board.ready, board.ready.length);
+  renderOthers(board.ready.slice(ROOM.ready).map(({ n }) => n));
+  renderColumn('mixing', board.mixing, Math.max(board.bar.assigned ?? 0, board.mixing.length));
+  renderColumn('next', board.next, waiting);
+  renderStrip(status, board.bar);
+}
+
+function renderColumn(id, orders, total) {
+  const list = $(id);
+  const shown = orders.slice(0, ROOM[id]);
+  const old = new Map([...list.children].map((tile) => [Number(tile.dataset.n), tile]));
+  const tiles = shown.map((order) => old.get(order.n) ?? newTile(order));
+  // Moving a tile, even to where it was, would restart its animation.
+  if (tiles.length !== old.size || tiles.some((tile, i) => tile !== list.children[i])) list.replaceChildren(...tiles);
+  if ($(`${id}-more`)) say($(`${id}-more`), total > shown.length ? `+${total - shown.length}` : '');
+}
+
+// Older ready orders show as numbers, as many as fit.
+function renderOthers(numbers) {
+  const list = $('ready-others');
+  const key = `${numbers} ${innerWidth} ${innerHeight}`;
+  if (list.dataset.key === key) return;
+  list.dataset.key = key;
+  list.hidden = !numbers.length;
+  list.replaceChildren(...numbers.map((n) => el('li', {}, n)));
+  let hidden = 0;
+  while (list.scrollHeight > list.clientHeight + 1 && list.children.length > 1) {
+    if (hidden) list.lastElementChild.remove();
+    list.lastElementChild.remove();
+    hidden = numbers.length - list.children.length;
+    list.append(el('li', { className: 'rest' }, `+${hidden}`));
+  }
+}
+
+function newTile({ n, logo, drink }) {
+  const number = el('b', { className: n > 999 ? 'long' : '' }, n);
+  const picture = el('img', { src: logoImage(logo), alt: t(`logos.${logo}`) });
+  const tile = el('li', { className: 'new' }, picture, el('span', {}, number, el('small', {}, drinkName(drink))));
+  tile.dataset.n = n;
+  tile.onanimationend = () => tile.classList.remove('new');
+  return tile;
+}
+
+function renderStrip(status, bar) {
+  const stale = status === 'stale' || status === 'refused';
+  document.body.dataset.stale = stale;
+  const text = { boardStale: stale, boardPaused: bar.paused, boardNoRobot: bar.robots === 0 };
+  const key = Object.keys(text).find((one) => text[one]);
+  say($('strip'), key ? t(key) : '');
+}
+
+function showCode() {
+  $('qr').onload = () => { $('scan').hidden = false; };
+  $('qr').alt = t('scan');
+  const url = new URL('order_drink.html', document.baseURI);
+  $('qr').src = service(`qr.svg?${new URLSearchParams({ url })}`);
+}
+
+translatePage();
+document.title = t('board');
+showCode();
+keepScreenOn(true);
+await loadMenu();
+const connection = new Connection({ view: 'board' }, render).open();
+addEventListener('resize', () => render(connection));

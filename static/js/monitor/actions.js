@@ -1,0 +1,37 @@
+import { call } from '../shared/http.js';
+import { bearer, tokenOf } from '../shared/token.js';
+
+const job = (act) => ({ id }) => `jobs/${encodeURIComponent(id)}/${act}`;
+
+/**
+ * What an operator can do: `path` is its address under operator/, `undo` the action that reverses it,
+ * `asks` whether to ask for confirmation. What only resumes work needs none.
+ */
+export const ACTIONS = {
+  pause: { path: () => 'pause', undo: 'resume', asks: true },
+  resume: { path: () => 'resume', undo: 'pause' },
+  cancel: { path: job('cancel'), asks: true },
+  back: { path: job('put-back'), asks: true },
+  first: { path: job('first'), asks: true },
+  aside: { path: () => 'workers/aside', undo: 'bring', asks: true },
+  bring: { path: () => 'workers/back', undo: 'aside' },
+  drop: { path: () => 'workers/drop', asks: true },
+};
+
+/**
+ * Carry out an action.
+ * @param {string} name one of ACTIONS
+ * @param {{id?: string, callback?: string}} target
+ * @param {{why: string, who: string}} answer
+ */
+export function perform(name, target, { why, who }) {
+  const headers = { 'Content-Type': 'application/json', ...bearer(tokenOf('operator-token')), ...signed(who) };
+  const body = JSON.stringify({ callback: target.callback, reason: why.trim() || undefined });
+  return call(`operator/${ACTIONS[name].path(target)}`, { method: 'POST', headers, body });
+}
+
+// Headers are ASCII only: accents are stripped, other letters dropped.
+function signed(who) {
+  const name = who.normalize('NFKD').replace(/[^\x20-\x7e]/g, '').trim();
+  return name ? { 'X-Operator': name } : {};
+}

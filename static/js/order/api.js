@@ -1,0 +1,24 @@
+import { call, Problem } from '../shared/http.js';
+import { bearer, tokenOf } from '../shared/token.js';
+
+/**
+ * Submit an order. Repeating it with the same key never makes a second drink.
+ * @param {import('./order_store.js').Order} order
+ * @returns {Promise<string>} the job's secret id
+ */
+export async function submit({ key, drink, name, logo }) {
+  const headers = {
+    'Content-Type': 'application/json', 'Idempotency-Key': `"${key}"`, ...bearer(tokenOf('submit-token')),
+  };
+  const body = JSON.stringify({ drink, name, logo });
+  const answer = await call('submit-job', { method: 'POST', headers, body });
+  const id = answer.headers.get('Location')?.split('/').pop();
+  // The login page of a public network answers 200 to anything.
+  if (!id) throw new Problem(0);
+  return id;
+}
+
+/** Cancel a waiting order; throws a Problem with status 409 if it is too late. */
+export function cancel(id) {
+  return call(`jobs/${encodeURIComponent(id)}`, { method: 'DELETE' });
+}

@@ -1,0 +1,87 @@
+import { $, el, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { LOGOS, logoImage } from '../shared/mascots.js';
+import { drinkImage, find, loadMenu, NO_PICTURE } from '../shared/menu.js';
+import { keep, recall } from '../shared/storage.js';
+import { tokenOf } from '../shared/token.js';
+
+/**
+ * Fill the form (drink, mascot, name, one button).
+ * @param {string|null} wanted the drink of the page's address
+ * @param {(choice: {drink: string, logo: string, name: string}) => Promise<void>} submitted
+ */
+export async function startForm(wanted, submitted) {
+  const form = $('form');
+  const customer = recall('customer', {});
+  form.elements.name.value = customer.name ?? '';
+  $('logos').append(...LOGOS.map(logoCard));
+  choose(form.elements.logo, LOGOS.includes(customer.logo) ? customer.logo : anyOf(LOGOS));
+  form.onsubmit = once(submitted);
+  form.onchange = () => nameButton(form);
+  sayIfClosed();
+  $('drinks').append(...(await loadMenu(wanted)).map(drinkCard));
+  if (wanted) choose(form.elements.drink, find(wanted).id);
+  nameButton(form);
+}
+
+// Customers who came without the code at the bar learn it before they fill the form in.
+async function sayIfClosed() {
+  if (tokenOf('submit-token')) return;
+  const answer = await fetch('config.json').then((one) => one.json()).catch(() => ({}));
+  if (!answer.submit_token) return;
+  $('form').dataset.closed = 'true';
+  $('closed').hidden = false;
+  say($('closed'), t('note.closed'));
+}
+
+/** Preselect the drink of an earlier order. */
+export function orderAgain({ drink }) {
+  const form = $('form');
+  if (form.elements.drink) choose(form.elements.drink, find(drink)?.id);
+  nameButton(form);
+}
+
+// Impatient people press the button again: that is still one order.
+function once(submitted) {
+  let busy = false;
+  return async (event) => {
+    event.preventDefault();
+    if (busy) return;
+    busy = true;
+    await submitted(choice(event.target)).finally(() => { busy = false; });
+  };
+}
+
+function choice(form) {
+  const { drink, logo, name } = Object.fromEntries(new FormData(form));
+  keep('customer', { name: name.trim(), logo });
+  return { drink, logo, name: name.trim() };
+}
+
+function drinkCard({ id, name, description = '' }) {
+  const picture = el('img', { src: drinkImage(id), alt: '', width: 72, height: 72 });
+  picture.onerror = () => { picture.onerror = null; picture.src = NO_PICTURE; };
+  return card('drink', id, picture, el('b', {}, name), el('small', {}, description));
+}
+
+function logoCard(logo) {
+  const picture = el('img', { src: logoImage(logo), alt: '', width: 64, height: 64 });
+  return card('logo', logo, picture, el('b', {}, t(`logos.${logo}`)));
+}
+
+function card(name, value, ...content) {
+  const radio = el('input', { type: 'radio', name, value, required: true });
+  return el('label', {}, radio, el('span', { className: 'card' }, ...content));
+}
+
+// `form.elements` holds a single radio as itself, and several as a list.
+function choose(radios, value) {
+  for (const radio of radios.length ? radios : [radios]) radio.checked = radio.value === value;
+}
+
+function nameButton(form) {
+  const { drink } = Object.fromEntries(new FormData(form));
+  say($('submit'), drink ? t('orderDrink', find(drink).name) : t('order'));
+}
+
+const anyOf = (list) => list[Math.floor(Math.random() * list.length)];

@@ -1,0 +1,174 @@
+import { $, isFocusLost, say } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { keepScreenOn } from '../shared/wake_lock.js';
+import { orderAgain } from './form.js';
+import { allOrders, forgetOrder, isOver, newKey, saveOrder } from './order_store.js';
+import { renderTabs } from './tabs.js';
+import { QueueView } from './queue.js';
+import { askToNotify, signalReady } from './ready_signal.js';
+import { share } from './share.js';
+import { headline, renderTicket } from './ticket.js';
+import { TrackedOrder } from './tracked_order.js';
+
+const TICK_MS = 10_000;
+const LOUD = ['done', 'failed', 'rejected'];
+/** The bar may not have these orders. */
+const UNSENT = ['sending', 'unsent', 'stale'];
+/** The bar does not have these orders: they are forgotten once the customer moves on. */
+const NOT_TAKEN = ['unsent', 'stale', 'rejected', 'gone'];
+
+/** Follows all orders of this phone, shows one of them or the form, and announces what happens to any. */
+export class MyOrders {
+  /** @type {Set<TrackedOrder>} */
+  #orders = new Set();
+  /** @type {TrackedOrder|null} null while the form is shown */
+  #shown = null;
+  #said = new WeakMap();
+  /** Ready orders that have not been looked at yet. */
+  #news = new Set();
+  #queue = new QueueView();
+
+  /** @param {URLSearchParams} params the page's */
+  constructor(params) {
+    this.#buttons();
+    allOrders().forEach((order) => this.#track(order));
+    this.#show(this.#first(params));
+    setInterval(() => this.#render(), TICK_MS);
+    addEventListener('storage', () => this.#adopt());
+  }
+
+  /** Take an order from the form. It is saved before it is sent, so that a reload does not lose it. */
+  order(choice) {
+    const order = { ...choice, key: newKey(), asked: Date.now() };
+    saveOrder(order);
+    this.#show(this.#track(order));
+    toHeadline();
+  }
+
+  #buttons() {
+    const press = (id, action) => { $(id).onclick = () => action(this.#shown); };
+    press('send', (tracked) => tracked.sendAnyway());
+    press('discard', (tracked) => this.#another(tracked));
+    press('another', (tracked) => this.#another(tracked));
+    press('notify', () => askToNotify().then(() => this.#render()));
+    press('share', ({ order }) => share(order.id));
+    press('cancel', () => $('confirm').showModal());
+    press('confirm-cancel', (tracked) => tracked.cancel());
+    $('confirm').onclose = () => { if (isFocusLost()) toHeadline(); };
+  }
+
+  #first(params) {
+    const orders = [...this.#orders];
+    const id = params.get('order');
+    if (id) return orders.find(({ order }) => order.id === id) ?? this.#track({ id });
+    return params.has('drink') ? null : orders.reverse().find(({ order }) => !isOver(order.state));
+  }
+
+  #track(order) {
+    const tracked = new TrackedOrder(order, () => this.#changed(tracked));
+    this.#orders.add(tracked);
+    this.#said.set(tracked, headline(tracked));
+    return tracked.start();
+  }
+
+  // Follow the orders of other tabs once they are sent, and drop those that were discarded there.
+  #adopt() {
+    const kept = allOrders();
+    const isKept = (order) => kept.some(({ key }) => key === order.key);
+    [...this.#orders].filter(({ order, phase }) => UNSENT.includes(phase) && !isKept(order)).forEach((tracked) => this.#drop(tracked));
+    const known = new Set([...this.#orders].map(({ order }) => order.key));
+    kept.filter(({ key, id }) => id && !known.has(key)).forEach((order) => this.#track(order));
+    this.#render();
+  }
+
+  #changed(tracked) {
+    if (!this.#orders.has(tracked)) return;
+    this.#keep(tracked);
+    this.#announce(tracked);
+    this.#render();
+  }
+
+  // An order from somebody else's link has no key and is not saved; a rejected one must not be sent again.
+  #keep({ order, phase }) {
+    if (phase === 'rejected') forgetOrder(order);
+    else if (order.key) saveOrder(order);
+  }
+
+  #announce(tracked) {
+    const text = headline(tracked);
+    if (this.#said.get(tracked) === text) return;
+    this.#said.set(tracked, text);
+    const { phase, order } = tracked;
+    const spoken = order.n ? t('spoken', order.n, text) : text;
+    say($(LOUD.includes(phase) ? 'alert' : 'status'), spoken);
+    if (phase !== 'done') return;
+    signalReady(spoken);
+    if (tracked !== this.#shown) this.#news.add(tracked);
+  }
+
+  #another(tracked) {
+    if (NOT_TAKEN.includes(tracked.phase)) this.#forget(tracked);
+    orderAgain(tracked.order);
+    this.#show(null);
+    scrollTo(0, 0);
+    $('title').focus({ preventScroll: true });
+  }
+
+  #forget(tracked) {
+    this.#drop(tracked);
+    forgetOrder(tracked.order);
+  }
+
+  #drop(tracked) {
+    this.#orders.delete(tracked);
+    tracked.stop();
+    if (tracked === this.#shown) this.#shown = null;
+  }
+
+  #show(tracked) {
+    this.#shown = tracked ?? null;
+    this.#news.delete(tracked);
+    this.#render();
+  }
+
+  // Keep the address in step, so that a reload, or a copy of it, opens the order that is shown.
+  #address() {
+    const url = new URL(location);
+    const id = this.#shown?.order.id;
+    if (id) url.searchParams.set('order', id);
+    else url.searchParams.delete('order');
+    // The drink from the link has been ordered: a reload must not start over.
+    if (this.#shown) url.searchParams.delete('drink');
+    if (url.href !== location.href) history.replaceState(null, '', url);
+  }
+
+  #render() {
+    const shown = this.#shown;
+    $('form').hidden = Boolean(shown);
+    $('ticket').hidden = !shown;
+    this.#queue.show(shown?.phase === 'waiting' || shown?.phase === 'assigned', shown);
+    const hadFocus = $('ticket').contains(document.activeElement);
+    if (shown) renderTicket(shown);
+    // The button that was pressed may be gone now.
+    if (hadFocus && shown && isFocusLost()) toHeadline();
+    renderTabs([...this.#orders].reverse(), shown, (tracked) => this.#show(tracked));
+    this.#banner();
+    this.#address();
+    document.title = this.#title();
+    keepScreenOn([...this.#orders].some(({ phase }) => phase === 'waiting' || phase === 'assigned'));
+  }
+
+  #banner() {
+    $('banner').hidden = !this.#shown?.stale;
+    say($('banner'), t(navigator.onLine ? 'reconnecting' : 'offline'));
+  }
+
+  #title() {
+    const [tracked = this.#shown] = this.#news;
+    if (!tracked) return t('title');
+    const { n } = tracked.order;
+    return [headline(tracked), n && `#${n}`, t('brand')].filter(Boolean).join(' · ');
+  }
+}
+
+const toHeadline = () => $('headline').focus({ preventScroll: true });

@@ -1,0 +1,81 @@
+import { delay } from '../shared/connection.js';
+import { cancel, submit } from './api.js';
+
+const STALE_MS = 120_000;
+
+/**
+ * Sends one order, and retries until the bar has it. `state` is `sending`, `unsent` (will retry),
+ * `stale` (two minutes old: the customer has to confirm it), `rejected` or `sent`.
+ */
+export class Sender {
+  state = 'sending';
+  /** @type {import('../shared/http.js').Problem|null} why it is not sent */
+  problem = null;
+  #order;
+  #changed;
+  #tries = 0;
+  #timer;
+  #busy = false;
+  #stopped = false;
+  #online = () => this.#attempt();
+
+  /**
+   * @param {import('./order_store.js').Order} order
+   * @param {(sender: Sender) => void} changed
+   */
+  constructor(order, changed) {
+    this.#order = order;
+    this.#changed = changed;
+  }
+
+  start() {
+    addEventListener('online', this.#online);
+    this.#attempt();
+    return this;
+  }
+
+  stop() {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    removeEventListener('online', this.#online);
+  }
+
+  /** Send a stale order after all. */
+  renew() {
+    this.#order.asked = Date.now();
+    this.#tries = 0;
+    this.#report('sending');
+    this.#attempt();
+  }
+
+  async #attempt() {
+    clearTimeout(this.#timer);
+    if (this.#busy) return;
+    if (Date.now() - this.#order.asked > STALE_MS) return this.#report('stale');
+    this.#busy = true;
+    await submit(this.#order).then((id) => this.#sent(id), (problem) => this.#failed(problem));
+    this.#busy = false;
+  }
+
+  #sent(id) {
+    // It was discarded while being sent.
+    if (this.#stopped) return cancel(id).catch(() => {});
+    this.#order.id = id;
+    this.#report('sent');
+    this.stop();
+  }
+
+  #failed(problem) {
+    if (this.#stopped) return;
+    this.problem = problem;
+    this.#report(problem.passes ? 'unsent' : 'rejected');
+    if (!problem.passes) return this.stop();
+    const wait = Math.max(delay(this.#tries++), problem.retryAfter_s * 1000);
+    this.#timer = setTimeout(() => this.#attempt(), wait);
+  }
+
+  #report(state) {
+    this.state = state;
+    this.#changed(this);
+  }
+}

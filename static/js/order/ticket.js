@@ -1,0 +1,93 @@
+import { $, say, show } from '../shared/dom.js';
+import { t } from '../shared/i18n.js';
+import { logoImage } from '../shared/mascots.js';
+import { drinkImage, drinkName } from '../shared/menu.js';
+import { canAskToNotify } from './ready_signal.js';
+import { waitingTime } from './waiting_time.js';
+
+const STEP = { sending: -1, unsent: -1, stale: -1, loading: -1, waiting: 1, assigned: 2, done: 3 };
+const BUTTONS = {
+  unsent: ['send', 'discard'], stale: ['send', 'discard'], rejected: ['another'],
+  waiting: ['another', 'notify', 'share', 'cancel'], assigned: ['another', 'notify', 'share'],
+  done: ['another', 'share'], failed: ['another'], cancelled: ['another'], gone: ['another'],
+};
+const FELL_THROUGH = ['rejected', 'failed', 'cancelled', 'gone'];
+
+const timesShown = new WeakMap();
+
+/** The headline of an order. */
+export const headline = ({ phase, entry }) => t(`head.${phase}`, entry.ahead);
+
+/** @param {import('./tracked_order.js').TrackedOrder} tracked */
+export function renderTicket(tracked) {
+  Object.assign($('ticket').dataset, { phase: tracked.phase, stale: tracked.stale });
+  renderStub(tracked.order);
+  show($('robot'), FELL_THROUGH.includes(tracked.phase) ? 'img/robot-sad.svg' : 'img/robot.svg');
+  say($('headline'), headline(tracked));
+  renderLine('eta', time(tracked));
+  renderLine('note', note(tracked));
+  renderLine('bar', barNote(tracked));
+  renderSteps(tracked);
+  renderButtons(tracked);
+}
+
+function renderStub({ n, logo, drink, name }) {
+  say($('number'), String(n ?? ''));
+  $('number').parentElement.style.setProperty('--digits', Math.max(2, String(n ?? '').length));
+  show($('logo'), logoImage(logo));
+  $('logo').hidden = !logo;
+  $('logo').alt = t(`logos.${logo}`);
+  say($('drink'), drinkName(drink));
+  say($('for'), name ? t('forName', name) : '');
+  for (const img of $('ticket').querySelectorAll('.drink')) show(img, drinkImage(drink));
+}
+
+function renderLine(id, text) {
+  $(id).hidden = !text;
+  say($(id), text);
+}
+
+function time(tracked) {
+  const { phase, entry, now } = tracked;
+  const shown = waitingTime(entry.eta, now, timesShown.get(tracked));
+  timesShown.set(tracked, shown);
+  if (!(phase === 'waiting' || phase === 'assigned')) return '';
+  const about = shown && !shown.late ? t('about', shown.low, shown.high) : '';
+  return entry.late || shown?.late ? [t('late'), about].filter(Boolean).join(': ') : about;
+}
+
+function note({ phase, problem, entry, notice }) {
+  if (phase === 'rejected' && problem.status === 401) return t('note.closed');
+  if (phase === 'unsent' && problem.status) return t('note.busy');
+  if (phase === 'assigned' && entry.doubt) return t('doubt');
+  // The reasons that robots and the service give are for staff; customers get texts of their own.
+  return t(`note.${phase}`) || notice;
+}
+
+function barNote({ phase, bar }) {
+  if (phase !== 'waiting' || !bar) return '';
+  if (bar.paused) return t('paused');
+  return bar.robots === 0 ? t('noRobot') : '';
+}
+
+function renderSteps({ phase, entry }) {
+  const now = STEP[phase];
+  $('steps').hidden = now === undefined;
+  [...$('steps').children].forEach((step, i) => {
+    step.classList.toggle('past', i < now);
+    if (i === now) step.setAttribute('aria-current', 'step');
+    else step.removeAttribute('aria-current');
+  });
+  say($('step-line'), phase === 'waiting' ? t('aheadShort', entry.ahead) : t('waiting'));
+}
+
+function renderButtons({ phase, order }) {
+  const offered = (BUTTONS[phase] ?? []).filter((id) => ALLOWED[id]?.(order) ?? true);
+  for (const button of $('ticket').querySelectorAll('button')) button.hidden = !offered.includes(button.id);
+  say($('another'), t(FELL_THROUGH.includes(phase) ? 'again' : 'another'));
+  $('another').classList.toggle('primary', phase === 'done' || FELL_THROUGH.includes(phase));
+  $('share-link').hidden ||= !offered.includes('share');
+}
+
+// Only who placed the order has its key; with a shared link one cannot cancel.
+const ALLOWED = { notify: canAskToNotify, cancel: ({ key }) => Boolean(key) };

@@ -1,0 +1,34 @@
+/** Find the element with this id. */
+export const $ = (id) => document.getElementById(id);
+
+/** Create an element; strings among the children become text, never markup. */
+export function el(tag, props = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), props);
+  node.append(...children);
+  return node;
+}
+
+/** Set a text unless it is there already: a live region would be read out again. */
+export function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Whether nothing visible has the focus: the element that had it was removed or hidden. */
+export function isFocusLost() {
+  const active = document.activeElement;
+  return !active || active === document.body || !active.checkVisibility();
+}
+
+/** Set a picture unless it is there already: it would be loaded again. */
+export function show(img, src) {
+  if (img.getAttribute('src') !== src) img.src = src;
+}
+
+/** Ignore the second click of a double click: by then another button may be under the pointer. */
+export function ignoreDoubleClicks() {
+  addEventListener('click', (event) => {
+    if (event.detail < 2) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, { capture: true });
+}

@@ -1,0 +1,28 @@
+const LANGUAGES = ['en', 'de'];
+
+/** The language of the page; `?lang=` overrides the browser's. */
+export const lang = [new URLSearchParams(location.search).get('lang'), navigator.language?.slice(0, 2)]
+  .find((code) => LANGUAGES.includes(code)) ?? 'en';
+
+const words = { ...(await import(`./words/${lang}.js`)).words };
+
+/** Add the texts of `js/<folder>/<language>.js`. */
+export async function learn(folder) {
+  Object.assign(words, (await import(`../${folder}/${lang}.js`)).words);
+}
+
+/**
+ * Look a text up by its key (`head.done`); further arguments are filled in.
+ * @returns {string} empty for an unknown key
+ */
+export function t(key, ...args) {
+  const word = key.split('.').reduce((found, part) => found?.[part], words) ?? '';
+  return typeof word === 'function' ? word(...args) : word;
+}
+
+/** Translate the English texts in the page's HTML; `data-t` and `data-label` name their keys. */
+export function translatePage() {
+  document.documentElement.lang = lang;
+  for (const node of document.querySelectorAll('[data-t]')) node.textContent = t(node.dataset.t);
+  for (const node of document.querySelectorAll('[data-label]')) node.setAttribute('aria-label', t(node.dataset.label));
+}

@@ -1,0 +1,61 @@
+import { service } from './service_url.js';
+import { lang } from './i18n.js';
+
+const TIMEOUT_MS = 3_000;
+const LONGEST_NAME = 60;
+/** The picture of a drink that has none. */
+export const NO_PICTURE = 'img/drinks/drink.svg';
+
+/** @typedef {{id: string, name: string, description?: string, image?: string}} Drink */
+
+const drink = (id, name, en, de) => ({ id, name, description: { en, de }, image: `img/drinks/${id}.svg` });
+
+/** The built-in menu of the service, for when the service cannot be reached. */
+export const BUILT_IN = [
+  drink('mojito', 'Mojito', 'Rum, mint, lime', 'Rum, Minze, Limette'),
+  drink('cuba-libre', 'Cuba Libre', 'Rum, cola, lime', 'Rum, Cola, Limette'),
+  drink('gin-tonic', 'Gin Tonic', 'Gin, tonic, juniper', 'Gin, Tonic, Wacholder'),
+  drink('margarita', 'Margarita', 'Tequila, lime, salt', 'Tequila, Limette, Salz'),
+  drink('virgin-colada', 'Virgin Colada', 'No alcohol', 'Ohne Alkohol'),
+  drink('lemonade', { en: 'Lemonade', de: 'Limonade' }, 'No alcohol', 'Ohne Alkohol'),
+];
+
+/** @type {Drink[]} */
+let menu = BUILT_IN.map(translated);
+
+/**
+ * Load the menu.
+ * @param {string} [wanted] a drink that must be on it, from the page's address
+ * @returns {Promise<Drink[]>}
+ */
+export async function loadMenu(wanted) {
+  menu = (await fetchMenu().catch(() => BUILT_IN)).map(translated);
+  const extra = wanted && !find(wanted) ? [{ id: wanted, name: titled(wanted).slice(0, LONGEST_NAME) }] : [];
+  menu = [...extra, ...menu];
+  return menu;
+}
+
+/** Find a drink on the menu by its id or name, in upper or lower case. */
+export function find(text) {
+  const same = (other) => other.toLowerCase() === String(text).toLowerCase();
+  return menu.find(({ id, name }) => same(id) || same(name));
+}
+
+/** The name to show for a drink, on the menu or not. */
+export const drinkName = (text) => find(text)?.name ?? text ?? '';
+
+/** The picture of a drink. */
+export const drinkImage = (text) => find(text)?.image ?? NO_PICTURE;
+
+async function fetchMenu() {
+  const answer = await fetch(service('menu'), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  return (await answer.json()).drinks;
+}
+
+// A menu gives a text once, or once for each language.
+function translated({ name, description, ...rest }) {
+  const read = (text) => (typeof text === 'object' ? text[lang] ?? text.en : text);
+  return { ...rest, name: read(name), description: read(description) };
+}
+
+const titled = (text) => text.replace(/(^|[\s_-])(\p{L})/gu, (_, gap, letter) => (gap && ' ') + letter.toUpperCase());

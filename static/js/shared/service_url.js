@@ -1,0 +1,12 @@
+// Pages are under public/, one folder below the service. Relative, so that any path prefix works.
+const BASE = new URL('../', document.baseURI);
+
+/** The address of a path of the service, e.g. `submit-job`. */
+export const service = (path) => new URL(path, BASE);
+
+/** The same address, for a websocket. */
+export function socketUrl(path) {
+  const url = service(path);
+  url.protocol = url.protocol.replace('http', 'ws');
+  return url;
+}
