@@ -1,18 +1,30 @@
-"""The examples for modellers: what is in them is what an engine and its cockpit read."""
+"""The examples: models are what an engine and its cockpit read, and a plain worker loses no job."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import runpy
 import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.support.commands import line_of, run
 from tests.support.paths import CPEE_EXAMPLES, DOCS, ROOT
-from tests.support.server import running_service
+from tests.support.proxy import Proxy
+from tests.support.server import (
+    Service,
+    eventually,
+    free_port,
+    running_service,
+    server_process,
+)
 
 MODELS = sorted(CPEE_EXAMPLES.glob("*.xml"))
 RESOURCES = sorted((CPEE_EXAMPLES / "resources").iterdir())
@@ -168,3 +180,111 @@ async def test_the_subscriber_in_ten_lines() -> None:
         process.kill()
         await process.communicate()
     assert line.endswith(b"ready: []\n")
+
+
+# ---- examples/http/worker.py: a worker that is no process instance
+
+
+@asynccontextmanager
+async def plain_worker(url: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The example as a process of its own; killed at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "examples/http/worker.py"),
+        url,
+        *("--seconds", "0.01", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def has(words: str) -> Callable[[str], bool]:
+    return lambda line: words in line
+
+
+async def ends(service: Service, job_id: str) -> dict[str, Any]:
+    """The job, once it is done or failed."""
+
+    async def is_final() -> bool:
+        return (await service.job(job_id))["state"] in ("done", "failed")
+
+    await eventually(is_final, 20)
+    return await service.job(job_id)
+
+
+async def test_a_plain_worker_works_on_what_waits_and_on_what_comes() -> None:
+    """The first job comes in the answer, the second by PUT; both are reported, with a result."""
+    async with running_service(unconsumed_after_s=0.1) as service:
+        _, _, waited = await service.submit("one")
+        async with plain_worker(service.base_url, "--seconds", "0.5") as process:
+            assert (await ends(service, waited))["result"] == {"made": "one"}
+            await line_of(process.stdout, has("done"))
+            await line_of(process.stdout, has("waiting"))
+            _, _, came = await service.submit("two")
+            assert (await ends(service, came))["result"] == {"made": "two"}
+
+
+async def test_a_plain_worker_that_died_gets_its_job_again() -> None:
+    """After a restart it asks with ?lost, under the same name."""
+    async with running_service() as service:
+        _, _, job_id = await service.submit("one")
+        async with plain_worker(service.base_url, "--seconds", "60") as process:
+            await line_of(process.stdout, has("working"))
+            assert (await service.job(job_id))["state"] == "assigned"
+        async with plain_worker(service.base_url) as process:
+            await line_of(process.stdout, has('working on "one"'))
+            assert (await ends(service, job_id))["result"] == {"made": "one"}
+
+
+async def test_a_plain_worker_outlives_lost_answers() -> None:
+    """Of a registration that brought a job, and of a report: each is repeated."""
+    async with (
+        running_service() as service,
+        Proxy(urlsplit(service.base_url).port or 0) as proxy,
+    ):
+        _, _, job_id = await service.submit("one")
+        proxy.loses_answer_to = "POST /register-worker?lost"
+        async with plain_worker(proxy.url, "--seconds", "1") as process:
+            await line_of(process.stdout, has("no answer"))
+            await line_of(process.stdout, has('working on "one"'))
+            proxy.loses_answer_to = f"POST /jobs/{job_id}/complete"
+            await line_of(process.stdout, has("no answer"))
+            await line_of(process.stdout, has("done"))
+        assert (await service.job(job_id))["result"] == {"made": "one"}
+
+
+async def test_a_plain_worker_waits_for_its_dispatcher(tmp_path: Path) -> None:
+    """It may be started first."""
+    port = free_port()
+    async with plain_worker(f"http://127.0.0.1:{port}/") as process:
+        await line_of(process.stdout, has("no answer"))
+        with server_process(port=port, cwd=tmp_path):
+            await run("submit", '"one"', env={"SANIC_DISPATCH_URL": f"http://127.0.0.1:{port}/"})
+            await line_of(process.stdout, has('working on "one"'))
+
+
+async def test_a_plain_worker_says_why_it_may_not() -> None:
+    """A wrong token is said, and nothing is tried again."""
+    async with (
+        running_service(worker_tokens=("a-token-of-workers",)) as service,
+        plain_worker(service.base_url) as process,
+    ):
+        assert await asyncio.wait_for(process.wait(), 20) == 1
+
+
+async def test_a_plain_worker_reports_failures() -> None:
+    """A job that it cannot do may be done by another, until it was tried often enough."""
+    worker = runpy.run_path(str(ROOT / "examples/http/worker.py"))
+    async with running_service(max_attempts=1) as service:
+        _, _, job_id = await service.submit("one")
+        robot = worker["Worker"](service.base_url, "Robot 1", worker["Inbox"]("127.0.0.1", 0))
+        job = await asyncio.to_thread(robot.next_job)
+        await asyncio.to_thread(robot.fail, job, "no ice")
+        ended = await ends(service, job_id)
+    assert ended["state"] == "failed"
+    assert "no ice" in ended["reason"]
