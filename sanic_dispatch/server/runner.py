@@ -20,7 +20,7 @@ from typing import Any
 
 from sanic import Sanic
 
-from sanic_dispatch.web.deadlines import PunctualProtocol
+from sanic_dispatch.web.short_way import ShortWayProtocol
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: a whole bar may come back at once."""
@@ -40,7 +40,7 @@ async def serving(
     server: Any = await app.create_server(
         sock=sock,
         ssl=tls,
-        protocol=PunctualProtocol,  # what the server has to speak for the deadlines to hold
+        protocol=ShortWayProtocol,
         backlog=BACKLOG,
         access_log=False,
         return_asyncio_server=True,

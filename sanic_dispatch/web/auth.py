@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from sanic import Request
-
 from sanic_dispatch.config.settings import DOORS, Settings
 from sanic_dispatch.config.tokens import Tokens
 from sanic_dispatch.errors import Unauthorized
+from sanic_dispatch.web.context import Call
 
 WORKER, SUBMIT, OPERATOR = DOORS
 
@@ -24,23 +23,23 @@ class Access:
         self._tokens = {door: Tokens(getattr(settings, f"{door}_tokens")) for door in DOORS}
         self._closed = {door: tokens for door, tokens in self._tokens.items() if tokens}
 
-    def check(self, request: Request, door: str) -> None:
+    def check(self, request: Call, door: str) -> None:
         """Raises Unauthorized where the request does not show a token that the door needs."""
         tokens = self._closed.get(door)
         if tokens is not None and not tokens.admit(token_of(request)):
             raise Unauthorized(door)
 
-    def may_monitor(self, request: Request) -> bool:
+    def may_monitor(self, request: Call) -> bool:
         """Whether it shows the operator's token; from where it comes does not count."""
         return self._tokens[OPERATOR].admit(token_of(request))
 
 
-def check(request: Request, door: str) -> None:
+def check(request: Call, door: str) -> None:
     """Raises Unauthorized where the request may not pass this door."""
     cast(Access, request.app.ctx.access).check(request, door)
 
 
-def token_of(request: Request) -> str | None:
+def token_of(request: Call) -> str | None:
     """The token that came along: ``Authorization: Bearer …``, else ``?token=…``.
 
     In a query a plus sign means a space, which no token has.

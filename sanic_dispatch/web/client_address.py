@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import cast
 
-from sanic import Request
+from sanic_dispatch.web.context import Call
 
 Address = IPv4Address | IPv6Address
 
@@ -17,7 +17,7 @@ class Proxies:
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ip_network(network) for network in networks]
 
-    def client_of(self, request: Request) -> str:
+    def client_of(self, request: Call) -> str:
         """The address of whoever sent the request to the first proxy that is trusted."""
         client = _read(request.ip)
         if client is None:
@@ -28,7 +28,7 @@ class Proxies:
             client = address
         return str(client)
 
-    def host_of(self, request: Request) -> str:
+    def host_of(self, request: Call) -> str:
         """The host that the client asked for: a proxy that is trusted may have put its own."""
         peer = _read(request.ip)
         forwarded = request.headers.get("x-forwarded-host", "")
@@ -40,7 +40,7 @@ class Proxies:
         return any(address in network for network in self._networks)
 
 
-def client_of(request: Request) -> str:
+def client_of(request: Call) -> str:
     """The client's address, as the app was wired."""
     return cast(Proxies, request.app.ctx.proxies).client_of(request)
 
@@ -50,7 +50,7 @@ def network_of(address: str) -> str:
     return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
-def _forwarded(request: Request) -> Iterator[Address | None]:
+def _forwarded(request: Call) -> Iterator[Address | None]:
     """The hops of X-Forwarded-For, the last one first; None for what is no address."""
     for hop in reversed(",".join(request.headers.getall("x-forwarded-for", [])).split(",")):
         yield _read(hop.strip())

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import re
 
-from sanic import Request
-
 from sanic_dispatch.callbacks.url import split_url
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.worker import Key
+from sanic_dispatch.web.context import Call
 
 MAX_LABEL = 200
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
-def key_of(request: Request) -> Key | None:
+def key_of(request: Call) -> Key | None:
     """The worker's key, if it says both its process instance and its activity."""
     instance = request.headers.get("cpee-instance-uuid")
     activity = request.headers.get("cpee-activity")
     return Key(plain(instance), plain(activity)) if instance and activity else None
 
 
-def proof_of(request: Request) -> Proof:
+def proof_of(request: Call) -> Proof:
     """What a worker shows to be taken for the holder of a job."""
     callback_url = visible(request.headers.get("cpee-callback", ""))
     receipt = visible(request.headers.get("job-receipt", ""))
@@ -30,7 +29,7 @@ def proof_of(request: Request) -> Proof:
     return Proof(callback_url or None, key_of(request), receipt or None, instance or None)
 
 
-def instance_url_of(request: Request, callback_url: str) -> str:
+def instance_url_of(request: Call, callback_url: str) -> str:
     """The process instance's address; empty unless it has the callback's origin.
 
     It is called, and shown as a link: only the engine that is called back anyway may name one.
@@ -42,7 +41,7 @@ def instance_url_of(request: Request, callback_url: str) -> str:
     return instance_url if origin and _origin(instance_url) == origin else ""
 
 
-def name_of(request: Request) -> str:
+def name_of(request: Call) -> str:
     """What people call the worker: the ``info`` of its process, else the label of its activity.
 
     Many processes have the same label there; their modellers tell them apart by ``info``.

@@ -16,7 +16,7 @@ from sanic.response import BaseHTTPResponse
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from sanic_dispatch.observability.request_id import REQUEST_ID, begin
-from sanic_dispatch.web.responses import Response
+from sanic_dispatch.web.responses import Response, sign
 
 
 class NamedRequest(Request):
@@ -44,9 +44,7 @@ class PunctualHttp(Http):
 
     def respond(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
         """Count the answer by its status, and say which request it is of."""
-        self.protocol.app.ctx.responses[response.status] += 1
-        if request_id := REQUEST_ID.get():
-            response.headers["X-Request-ID"] = request_id
+        sign(response, self.protocol.app)
         return super().respond(response)
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:

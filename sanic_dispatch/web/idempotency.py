@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from sanic import Request
-
 from sanic_dispatch.errors import InvalidKey
+from sanic_dispatch.web.context import Call
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPE = re.compile(r"\\(.)")
@@ -14,7 +13,7 @@ _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
 _BARE = re.compile(r'[^",;\\]+')
 
 
-def key_of(request: Request) -> str | None:
+def key_of(request: Call) -> str | None:
     """The key of a request, or None where it has none. Raises InvalidKey.
 
     The draft has it in quotes; many clients send it bare. Both are the same key.

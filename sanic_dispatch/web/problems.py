@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import structlog
-from sanic import HTTPResponse, Request, Sanic
+from sanic import HTTPResponse, Sanic
 from sanic.exceptions import SanicException
 
 from sanic_dispatch.errors import (
@@ -36,6 +36,7 @@ from sanic_dispatch.errors import (
     WrongState,
 )
 from sanic_dispatch.observability.log import masked
+from sanic_dispatch.web.context import Call
 from sanic_dispatch.web.rate_limit import Quota
 from sanic_dispatch.web.responses import json_answer
 
@@ -122,21 +123,21 @@ def _headers(error: DispatchError) -> Mapping[str, str]:
     return _NOTHING
 
 
-def install(app: Sanic[Any, Any], tell: Callable[[Request, Exception], None]) -> None:
+def install(app: Sanic[Any, Any], tell: Callable[[Call, Exception], None]) -> None:
     """Answer every error with a problem document, also those that Sanic finds itself.
 
     ``tell`` is told of each first.
     """
     for kind, answer in _ANSWERS.items():
 
-        def told(request: Request, error: Any, answer: Any = answer) -> HTTPResponse:
+        def told(request: Call, error: Any, answer: Any = answer) -> HTTPResponse:
             tell(request, error)
             return cast(HTTPResponse, answer(request, error))
 
         app.error_handler.add(kind, told)
 
 
-def _on_sanic_error(request: Request, error: SanicException) -> HTTPResponse:
+def _on_sanic_error(request: Call, error: SanicException) -> HTTPResponse:
     status = error.status_code or 500
     detail = HTTPStatus(status).description or HTTPStatus(status).phrase
     answer = problem(status, word_of(status), detail)
@@ -146,7 +147,7 @@ def _on_sanic_error(request: Request, error: SanicException) -> HTTPResponse:
     return answer
 
 
-def _allowed(request: Request) -> Iterator[str]:
+def _allowed(request: Call) -> Iterator[str]:
     """The methods of this path: Sanic does not know them where one path has several routes."""
     for method in METHODS:
         with suppress(SanicException):
@@ -154,20 +155,20 @@ def _allowed(request: Request) -> Iterator[str]:
             yield method
 
 
-def _on_too_many(request: Request, error: TooManyOrders) -> HTTPResponse:
+def _on_too_many(request: Call, error: TooManyOrders) -> HTTPResponse:
     quota = cast(Quota, request.app.ctx.quota)
     headers = {"Retry-After": str(ceil(error.wait_s)), **quota.headers(0, error.wait_s)}
     status, word = STATUS[TooManyOrders]
     return problem(status, word, str(error), headers)
 
 
-def _on_unexpected(request: Request, error: Exception) -> HTTPResponse:
+def _on_unexpected(request: Call, error: Exception) -> HTTPResponse:
     """A fault of ours: told to the log, not to the sender."""
     _log.exception("unexpected error", path=masked(request.path), exc_info=error)
     return problem(500, "InternalServerError", "the service made a mistake; it has been logged")
 
 
-_ANSWERS: dict[type[Exception], Callable[[Request, Any], HTTPResponse]] = {
+_ANSWERS: dict[type[Exception], Callable[[Call, Any], HTTPResponse]] = {
     DispatchError: lambda _, error: problem_of(error),
     TooManyOrders: _on_too_many,
     SanicException: _on_sanic_error,

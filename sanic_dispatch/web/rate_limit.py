@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping
 from math import ceil
 from typing import cast
 
-from sanic import Request
-
 from sanic_dispatch.errors import TooManyOrders
 from sanic_dispatch.web.client_address import client_of, network_of
+from sanic_dispatch.web.context import Call
 
 MINUTE_S = 60.0
 
@@ -65,7 +64,7 @@ class Quota:
 _NOTHING: Mapping[str, str] = {}
 
 
-def take_one(request: Request) -> Mapping[str, str]:
+def take_one(request: Call) -> Mapping[str, str]:
     """Count an order of this client, if orders are counted; gives the headers of the answer.
 
     Raises TooManyOrders.

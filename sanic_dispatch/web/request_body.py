@@ -6,14 +6,13 @@ import asyncio
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
-from sanic import Request
 from sanic.exceptions import PayloadTooLarge, SanicException
 from sanic.http import Http
 
 from sanic_dispatch import strict_json
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import BodyTooLarge, InvalidRequest, WrongMediaType
-from sanic_dispatch.web.context import settings_of
+from sanic_dispatch.web.context import Call, settings_of
 
 DRAIN_BYTES = 1 << 20
 DRAIN_S = 1.0
@@ -28,7 +27,7 @@ LONGEST_TEXT = 200
 """Characters of a text for people, such as a reason."""
 
 
-async def read_json(request: Request) -> bytes:
+async def read_json(request: Call) -> bytes:
     """The body of a request, as it came, once it is known to be strict JSON.
 
     Raises WrongMediaType, BodyTooLarge or InvalidJson, checked in this order.
@@ -42,7 +41,7 @@ async def read_json(request: Request) -> bytes:
     return data
 
 
-async def read_json_if_any(request: Request) -> bytes | None:
+async def read_json_if_any(request: Call) -> bytes | None:
     """The same for a request that may come without a body; then its media type does not count."""
     data = await read_bytes(request, settings_of(request).max_body_bytes)
     if not data:
@@ -53,7 +52,7 @@ async def read_json_if_any(request: Request) -> bytes | None:
     return data
 
 
-async def read_object(request: Request) -> dict[str, Any]:
+async def read_object(request: Call) -> dict[str, Any]:
     """A JSON object, empty where there is no body. Raises InvalidRequest for other JSON too."""
     data = await read_json_if_any(request)
     values = strict_json.check(data) if data else {}
@@ -62,7 +61,7 @@ async def read_object(request: Request) -> dict[str, Any]:
     return values
 
 
-async def read_result(request: Request) -> bytes | None:
+async def read_result(request: Call) -> bytes | None:
     """The result in a report: the body, if it is JSON, or the field ``result`` of a form.
 
     None where there is none. Raises WrongMediaType, BodyTooLarge, InvalidJson, InvalidRequest.
@@ -75,7 +74,7 @@ async def read_result(request: Request) -> bytes | None:
     return result or None
 
 
-async def read_fields(request: Request, *flags: str) -> dict[str, Any]:
+async def read_fields(request: Call, *flags: str) -> dict[str, Any]:
     """A JSON object, or a form, in which the ``flags`` are true or false."""
     if not _says_form(request):
         return await read_object(request)
@@ -85,7 +84,7 @@ async def read_fields(request: Request, *flags: str) -> dict[str, Any]:
     }
 
 
-async def _read_form(request: Request) -> dict[str, str]:
+async def _read_form(request: Call) -> dict[str, str]:
     """The fields of a form, as process engines send the arguments of a call; the last one counts
     where one is there twice."""
     data = await read_bytes(request, settings_of(request).max_body_bytes)
@@ -109,7 +108,7 @@ def text_in(values: dict[str, Any], name: str) -> str:
     return text
 
 
-async def read_bytes(request: Request, limit: int) -> bytes:
+async def read_bytes(request: Call, limit: int) -> bytes:
     """The body, if it is not larger than the limit. Raises BodyTooLarge."""
     stream = _stream_of(request)
     stream.request_max_size = limit + DRAIN_BYTES
@@ -126,7 +125,7 @@ async def read_bytes(request: Request, limit: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _drain(request: Request, most: int) -> None:
+async def _drain(request: Call, most: int) -> None:
     """Read on for a while and throw it away."""
     stream = _stream_of(request)
     stream.request_max_size = most
@@ -138,18 +137,18 @@ async def _drain(request: Request, most: int) -> None:
         return
 
 
-def _says_form(request: Request) -> bool:
+def _says_form(request: Call) -> bool:
     return _media_type(request) == FORM
 
 
-def _media_type(request: Request) -> str:
+def _media_type(request: Call) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _says_json(request: Request) -> bool:
+def _says_json(request: Call) -> bool:
     media_type = _media_type(request)
     return media_type == "application/json" or media_type.endswith("+json")
 
 
-def _stream_of(request: Request) -> Http:
+def _stream_of(request: Call) -> Http:
     return cast(Http, request.stream)

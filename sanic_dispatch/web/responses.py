@@ -8,8 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 import ujson
-from sanic import HTTPResponse
+from sanic import HTTPResponse, Sanic
 from sanic.helpers import STATUS_CODES
+from sanic.response import BaseHTTPResponse
+
+from sanic_dispatch.observability.request_id import REQUEST_ID
 
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 """For every answer that a browser can be led to: it is what it says that it is.
@@ -55,6 +58,13 @@ class Response(HTTPResponse):
 @lru_cache
 def _status_line(status: int) -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (status, STATUS_CODES[status])
+
+
+def sign(response: BaseHTTPResponse, app: Sanic[Any, Any]) -> None:
+    """Count the answer by its status, and say which request it is of."""
+    app.ctx.responses[response.status] += 1
+    if request_id := REQUEST_ID.get():
+        response.headers["X-Request-ID"] = request_id
 
 
 def json_answer(

@@ -13,7 +13,7 @@ from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import QueueFull
 from sanic_dispatch.web import auth, idempotency, rate_limit
-from sanic_dispatch.web.context import dispatcher_of, hub_of, now_s_of
+from sanic_dispatch.web.context import Call, dispatcher_of, hub_of, now_s_of
 from sanic_dispatch.web.openapi.operation import (
     JOB_ID_IN_PATH,
     READING,
@@ -70,7 +70,7 @@ A_JOB = Answer("The job as it is now.", in_json(ref("job"), JOB))
         *TAKING,
     ),
 )
-async def submit(request: Request) -> HTTPResponse:
+async def submit(request: Call) -> HTTPResponse:
     """Take in a job: any JSON. 200 ``"Assigned"``, or 202 ``{"Queued":{"position":n}}``."""
     auth.check(request, auth.SUBMIT)
     headers = rate_limit.take_one(request)
@@ -110,7 +110,7 @@ async def cancel(request: Request, job_id: str) -> HTTPResponse:
     return empty(headers=NOSNIFF)
 
 
-async def job_answer(request: Request, job_id: str) -> HTTPResponse:
+async def job_answer(request: Call, job_id: str) -> HTTPResponse:
     """A job as it is now; with the result, to the byte, that its worker gave."""
     placed = await dispatcher_of(request).look_up(job_id)
     answer = json_answer(_shown(request, placed))
@@ -120,7 +120,7 @@ async def job_answer(request: Request, job_id: str) -> HTTPResponse:
     return answer
 
 
-def _shown(request: Request, placed: Placed) -> dict[str, Any]:
+def _shown(request: Call, placed: Placed) -> dict[str, Any]:
     """A job as whoever has its id may see it."""
     job = placed.job
     reason = {"reason": job.reason} if job.reason and job.state in _WITHOUT_RESULT else {}
@@ -143,7 +143,7 @@ def _submitted(placed: Placed, headers: Mapping[str, str]) -> HTTPResponse:
     return Response(body, 202, headers, "application/json")
 
 
-def _eta(request: Request, job_id: str) -> list[float] | None:
+def _eta(request: Call, job_id: str) -> list[float] | None:
     line = hub_of(request).line
     order = line.get(job_id)
     return None if order is None else _rounded(line.window(order, now_s_of(request)))

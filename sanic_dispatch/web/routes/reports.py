@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import Blueprint, HTTPResponse
 
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
-from sanic_dispatch.web.context import dispatcher_of, settings_of
+from sanic_dispatch.web.context import Call, dispatcher_of, settings_of
 from sanic_dispatch.web.cpee_headers import plain, proof_of
 from sanic_dispatch.web.openapi.operation import (
     AN_OBJECT,
@@ -67,7 +67,7 @@ _ERRORS = ("Unauthorized", "UnknownJob", "NotTheHolder", "WrongState", *TAKING)
     ),
     errors=(*_ERRORS, *AN_OBJECT),
 )
-async def complete(request: Request, job_id: str) -> HTTPResponse:
+async def complete(request: Call, job_id: str) -> HTTPResponse:
     """The work is done; a body, if there is one, is the result: any JSON."""
     auth.check(request, auth.WORKER)
     result = await read_result(request)
@@ -86,7 +86,7 @@ async def complete(request: Request, job_id: str) -> HTTPResponse:
     ),
     errors=(*_ERRORS, *AN_OBJECT),
 )
-async def fail(request: Request, job_id: str) -> HTTPResponse:
+async def fail(request: Call, job_id: str) -> HTTPResponse:
     """The work cannot be done: ``{"reason","retry"}``; with retry another worker may try."""
     auth.check(request, auth.WORKER)
     said = await read_fields(request, "retry")
@@ -99,7 +99,7 @@ async def fail(request: Request, job_id: str) -> HTTPResponse:
 
 @holder.post("/jobs/<job_id:str>/extend", stream=True)
 @describe(**_OF_A_HOLDER, errors=_ERRORS)
-async def extend(request: Request, job_id: str) -> HTTPResponse:
+async def extend(request: Call, job_id: str) -> HTTPResponse:
     """The work goes on: the lease begins anew. A body says nothing."""
     auth.check(request, auth.WORKER)
     await read_bytes(request, settings_of(request).max_body_bytes)
@@ -107,7 +107,7 @@ async def extend(request: Request, job_id: str) -> HTTPResponse:
     return await job_answer(request, job_id)
 
 
-def note_refused(request: Request, error: Exception) -> None:
+def note_refused(request: Call, error: Exception) -> None:
     """Have a report that is refused remembered: its worker may go on as if it was taken.
 
     Called for every error, since some come before any handler: a wrong method, a body too large.

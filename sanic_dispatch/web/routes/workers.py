@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import Blueprint, HTTPResponse
 from sanic.exceptions import RequestCancelled
 
 from sanic_dispatch.callbacks import Callbacks, parse_callback
@@ -11,7 +11,7 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.web import auth
-from sanic_dispatch.web.context import dispatcher_of, now_s_of
+from sanic_dispatch.web.context import Call, dispatcher_of, now_s_of
 from sanic_dispatch.web.cpee_headers import instance_url_of, key_of, name_of
 from sanic_dispatch.web.openapi.operation import (
     TAKING,
@@ -82,7 +82,7 @@ _LOST = Parameter(
         *TAKING,
     ),
 )
-async def register(request: Request) -> HTTPResponse | None:
+async def register(request: Call) -> HTTPResponse | None:
     """Take in a worker: 200 with a job, or 202: it is called back later."""
     auth.check(request, auth.WORKER)
     dispatcher = dispatcher_of(request)
@@ -94,7 +94,7 @@ async def register(request: Request) -> HTTPResponse | None:
     return None
 
 
-def _queued(request: Request) -> Response:
+def _queued(request: Call) -> Response:
     """Tell a worker that it waits; without a body if a process engine is to read the answer.
 
     An engine sets the call's result from the body of the 202 and from that of the PUT, whichever
@@ -106,7 +106,7 @@ def _queued(request: Request) -> Response:
     return Response('"Queued"', 202, headers, "application/json")
 
 
-async def worker_from(request: Request) -> Worker:
+async def worker_from(request: Call) -> Worker:
     """The worker that the CPEE headers speak of. Raises InvalidCallback, CallbackForbidden."""
     callback_url = parse_callback(request.headers.get("cpee-callback"))
     callbacks: Callbacks = request.app.ctx.callbacks
@@ -120,7 +120,7 @@ async def worker_from(request: Request) -> Worker:
     )
 
 
-async def _answer_with(request: Request, dispatcher: Dispatcher, job: Job) -> None:
+async def _answer_with(request: Call, dispatcher: Dispatcher, job: Job) -> None:
     """Write the job, and tell the dispatcher how far that came."""
     headers = {"Job-Receipt": dispatcher.receipt_of(job)}
     began = False
@@ -139,6 +139,6 @@ async def _answer_with(request: Request, dispatcher: Dispatcher, job: Job) -> No
     dispatcher.answered(job)
 
 
-def _flags(request: Request) -> set[str]:
+def _flags(request: Call) -> set[str]:
     """The names in the query, also those without a value."""
     return {part.partition("=")[0] for part in request.query_string.split("&")}

@@ -1,0 +1,267 @@
+"""A short way in for the requests that make up the load, before Sanic's own.
+
+Sanic's connection task, header parsing, routing and response streaming cost more than everything
+that a submission or a registration does here. So an ordinary request of these routes, which came
+whole and alone, is read with httptools and given to the handler that Sanic's route has too.
+Everything else goes to Sanic as the bytes that came, and is judged only there: what was split or
+pipelined, is chunked, odd, malformed or too large, or comes while Sanic is busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from functools import partial
+from time import monotonic
+from typing import Any, cast
+from urllib.parse import parse_qs
+
+import structlog
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
+from sanic import HTTPResponse, Sanic
+from sanic.compat import Header
+from sanic.exceptions import RequestCancelled, ServiceUnavailable
+from sanic.http import Stage
+from sanic.request import RequestParameters
+from sanic.response import BaseHTTPResponse
+
+from sanic_dispatch.observability.request_id import begin
+from sanic_dispatch.web.context import Call
+from sanic_dispatch.web.deadlines import PunctualProtocol
+from sanic_dispatch.web.responses import Response, sign
+from sanic_dispatch.web.routes.jobs import submit
+from sanic_dispatch.web.routes.reports import complete, extend, fail
+from sanic_dispatch.web.routes.workers import register
+
+Handler = Callable[[Call], Awaitable[HTTPResponse | None]]
+
+HANDLERS: dict[bytes, Any] = {b"/submit-job": submit, b"/register-worker": register}
+REPORTS: dict[bytes, Any] = {b"complete": complete, b"fail": fail, b"extend": extend}
+"""What a POST is handled by, as in the blueprints; their decorators return the functions."""
+
+_REPORT = re.compile(rb"/jobs/(?P<id>[0-9A-Za-z]+)/(?P<act>complete|fail|extend)")
+_BEGINNINGS = tuple(b"POST " + path for path in (*HANDLERS, b"/jobs/"))
+
+_SANICS = frozenset(("transfer-encoding", "expect", "upgrade"))
+"""Headers that only Sanic deals with."""
+
+_log = structlog.get_logger("sanic_dispatch.web")
+
+
+class Head:
+    """The head of a request, as httptools reads it: strictly, so that what it takes is ordinary."""
+
+    __slots__ = ("headers", "url")
+
+    def __init__(self, data: bytes) -> None:
+        """Raises HttpParserError or HttpParserUpgrade."""
+        self.url = b""
+        self.headers = Header()
+        HttpRequestParser(self).feed_data(data)
+
+    def on_url(self, url: bytes) -> None:
+        self.url = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Decode it as Sanic does."""
+        text = value.decode(errors="surrogateescape").lstrip()
+        self.headers.add(name.decode().lower(), text)
+
+
+class ShortRequest:
+    """A request that came the short way: what a ``Call`` has, and the stream of its body."""
+
+    __slots__ = (
+        "_answer", "_body", "_protocol", "headers", "keep_alive", "path", "query_string",
+        "request_max_size",
+    )  # fmt: skip
+
+    name = None
+    """Sanic's error handler asks which route it is: here all have the same handlers."""
+
+    _answer: BaseHTTPResponse
+
+    def __init__(
+        self, protocol: ShortWayProtocol, headers: Header, path: str, query: str, body: bytes
+    ) -> None:
+        self._protocol = protocol
+        self._body = body
+        self.headers = headers
+        self.path = path
+        self.query_string = query
+        self.keep_alive = True
+        self.request_max_size = 0  # to be set by who reads: all of the body is here
+
+    @property
+    def app(self) -> Sanic[Any, Any]:
+        return self._protocol.app
+
+    @property
+    def args(self) -> RequestParameters:
+        return RequestParameters(parse_qs(self.query_string))
+
+    @property
+    def ip(self) -> str:
+        return self._protocol.conn_info.client_ip  # type: ignore[union-attr]
+
+    @property
+    def transport(self) -> Any:
+        return self._protocol.transport
+
+    @property
+    def stream(self) -> ShortRequest:
+        return self
+
+    async def read(self) -> bytes:
+        """Return the body, and then nothing more."""
+        body, self._body = self._body, b""
+        return body
+
+    async def respond(self, response: BaseHTTPResponse) -> ShortRequest:
+        """Set the answer; ``send`` of what is returned writes it."""
+        sign(response, self.app)
+        self._answer = response
+        return self
+
+    async def send(self, *, end_stream: bool) -> None:
+        """Write the answer, at once and whole. Raises RequestCancelled if nobody is there."""
+        answer = self._answer
+        assert isinstance(answer, Response)
+        assert end_stream, "it is written in one piece"
+        piece = answer.in_one_piece(keep_alive=self.keep_alive, head_only=False)
+        assert piece is not None, "none of these answers has a header that has to be cleaned"
+        await self._protocol.send(piece)  # type: ignore[no-untyped-call]
+
+
+class ShortWayProtocol(PunctualProtocol):
+    """A connection whose ordinary requests go the short way, and all others to Sanic.
+
+    Sanic's task waits meanwhile, as it does between requests. What comes while a short request is
+    under way is put into Sanic's buffer, and Sanic is held back until the answer is written.
+    """
+
+    __slots__ = ("_short", "_takes")
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        self._short: asyncio.Task[None] | None = None
+        """The request that is under way."""
+        app = self.app
+        self._takes = not (app.request_middleware or app.response_middleware or self.access_log)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer an ordinary request, or let Sanic see what it is."""
+        if self._short is not None and self.http is None:  # Sanic's task begins in a moment:
+            self.loop.call_soon(self.data_received, data)  # it must not find this before it waits
+        elif not (data.startswith(_BEGINNINGS) and self._is_free() and self._begin(data)):
+            super().data_received(data)  # type: ignore[no-untyped-call]
+
+    def _is_free(self) -> bool:
+        """Whether nothing else is under way on this connection; its task may not have begun yet."""
+        http = self.http
+        return (
+            self._takes
+            and self._short is None
+            and self._task is not None
+            and (http is None or (http.stage is Stage.IDLE and http.request is None))
+            and not self.recv_buffer
+            and self._can_write.is_set()
+            and not self.transport.is_closing()  # type: ignore[union-attr]
+        )
+
+    def _begin(self, data: bytes) -> bool:
+        """Begin to answer, if these bytes are one ordinary request and nothing else."""
+        end = data.find(b"\r\n\r\n") + 4
+        if not 4 <= end < self.HTTP_CLASS.HEADER_MAX_SIZE + 4:
+            return False
+        try:
+            head = Head(data[:end])
+            url = parse_url(head.url)
+        except (HttpParserError, HttpParserUpgrade):
+            return False
+        if not (head.url.isascii() and data.startswith(b"POST %b HTTP/1.1\r\n" % head.url)):
+            return False
+        handler = _handler_of(url.path)
+        body = data[end:]
+        if handler is None or not self._is_ordinary(head.headers, len(body)):
+            return False
+        query = (url.query or b"").decode()
+        request = ShortRequest(self, head.headers, url.path.decode(), query, body)
+        self._time = monotonic()
+        self._short = self.loop.create_task(self._serve(request, handler))
+        return True
+
+    def _is_ordinary(self, headers: Header, size: int) -> bool:
+        """Whether nothing is special about how the request is framed, and it is not too large."""
+        return (
+            _SANICS.isdisjoint(headers)
+            and all(it.lower() == "keep-alive" for it in headers.getall("connection", ()))
+            and int(headers.get("content-length", 0)) == size <= self.request_max_size
+        )
+
+    async def _serve(self, request: ShortRequest, handler: Handler) -> None:
+        """Answer it; whatever is not caught here is a connection that is gone."""
+        http = self._http
+        assert http is not None  # Sanic's task has begun before
+        http.stage = Stage.HANDLER  # not idle: for Sanic's timers, and when the server stops
+        begin(request.headers.get("x-request-id"))
+        try:
+            response = await self._response_of(request, handler)
+            if response is not None:
+                await (await request.respond(response)).send(end_stream=True)
+        except Exception:
+            _log.exception("answer not written", path=request.path)
+            request.keep_alive = False
+        finally:
+            self._short = None
+            http.stage = Stage.IDLE
+        if not request.keep_alive:
+            self.close()
+
+    async def _response_of(self, request: ShortRequest, handler: Handler) -> HTTPResponse | None:
+        """What the handler returns, or the problem document of what it raises."""
+        try:
+            return await handler(request)
+        except Exception as error:
+            return _problem_of(request, error)
+        except asyncio.CancelledError:
+            if self._http is None or self._http.exception is None:
+                raise
+            request.keep_alive = False
+            return _problem_of(request, self._http.exception)
+
+    def check_timeouts(self) -> None:
+        """Answer with 503 what takes longer than RESPONSE_TIMEOUT, as Sanic does."""
+        is_late = monotonic() - self._time > self.response_timeout
+        if self._short is None or self._http is None or not is_late:
+            super().check_timeouts()  # type: ignore[no-untyped-call]
+            return
+        self._http.exception = ServiceUnavailable("Response Timeout")
+        self._short.cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Break off the request under way: its handler may have a job to give back."""
+        super().connection_lost(exc)  # type: ignore[no-untyped-call]
+        if self._short is not None:
+            self._short.cancel()
+
+    async def _wait(self) -> None:
+        """Wait for more bytes, and for the answer before them."""
+        await super()._wait()
+        if self._short is not None:
+            await asyncio.wait([self._short])
+            if self.transport is None or self.transport.is_closing():
+                raise RequestCancelled
+
+
+def _handler_of(path: bytes) -> Handler | None:
+    if handler := HANDLERS.get(path):
+        return cast(Handler, handler)
+    report = _REPORT.fullmatch(path)
+    return report and partial(REPORTS[report["act"]], job_id=report["id"].decode())
+
+
+def _problem_of(request: ShortRequest, error: Exception) -> HTTPResponse:
+    handler = request.app.error_handler
+    return cast(HTTPResponse, handler.response(request, error))  # type: ignore[no-untyped-call]
