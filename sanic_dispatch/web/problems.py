@@ -14,58 +14,17 @@ from sanic import HTTPResponse, Sanic
 from sanic.exceptions import SanicException
 
 from sanic_dispatch.errors import (
-    BodyTooLarge,
-    CallbackForbidden,
+    PROBLEMS,
     DispatchError,
-    IdempotencyMismatch,
-    InvalidCallback,
-    InvalidJson,
-    InvalidKey,
-    InvalidRequest,
     NotTheHolder,
-    QueueFull,
-    ShuttingDown,
-    StandingBy,
-    StillUnderWay,
-    StorageError,
     TooManyOrders,
     Unauthorized,
-    UnknownJob,
-    UnknownWorker,
-    WrongMediaType,
     WrongState,
 )
 from sanic_dispatch.observability.log import masked
 from sanic_dispatch.web.context import Call
 from sanic_dispatch.web.rate_limit import Quota
 from sanic_dispatch.web.responses import json_answer
-
-STATUS: dict[type[DispatchError], tuple[int, str]] = {
-    Unauthorized: (401, "Unauthorized"),
-    TooManyOrders: (429, "TooManyOrders"),
-    WrongMediaType: (415, "UnsupportedMediaType"),
-    BodyTooLarge: (413, "TooLarge"),
-    InvalidJson: (400, "InvalidJson"),
-    InvalidKey: (400, "InvalidIdempotencyKey"),
-    InvalidCallback: (400, "InvalidCallback"),
-    InvalidRequest: (400, "InvalidRequest"),
-    CallbackForbidden: (403, "NotAllowed"),
-    UnknownJob: (404, "UnknownJob"),
-    UnknownWorker: (404, "UnknownWorker"),
-    WrongState: (409, "WrongState"),
-    NotTheHolder: (409, "NotTheHolder"),
-    IdempotencyMismatch: (422, "IdempotencyMismatch"),
-    StillUnderWay: (409, "StillUnderWay"),
-    QueueFull: (503, "QueueFull"),
-    ShuttingDown: (503, "ShuttingDown"),
-    StandingBy: (503, "NotReady"),
-    StorageError: (503, "StorageFailed"),
-}
-"""The status of each error of ours, and the word for it in ``Error``."""
-
-RETRY_AFTER_S = 1
-FULL_RETRY_AFTER_S = 10
-"""When to come back: to a storage or a service that recovers; to a line that has to move."""
 
 METHODS = ("GET", "HEAD", "POST", "DELETE")
 """Those that any path has."""
@@ -87,18 +46,17 @@ def problem(
         "Error": error,
         **extra,
     }
-    if status in (429, 503):
-        headers = {"Retry-After": str(RETRY_AFTER_S), **headers}
+    if retry_after_s := PROBLEMS[error].headers.get("Retry-After"):
+        headers = {"Retry-After": retry_after_s, **headers}
     return json_answer(document, status, headers, "application/problem+json")
 
 
 def problem_of(error: DispatchError, **extra: Any) -> HTTPResponse:
-    """The answer to one of our own errors."""
-    kind = next(kind for kind in type(error).__mro__ if kind in STATUS)
-    status, word = STATUS[kind]
+    """Return the answer to one of our own errors."""
     if isinstance(error, (WrongState, NotTheHolder)):
         extra["state"] = error.state
-    return problem(status, getattr(error, "code", word), str(error), _headers(error), **extra)
+    headers = challenge(error.door) if isinstance(error, Unauthorized) else _NOTHING
+    return problem(PROBLEMS[error.code].status, error.code, str(error), headers, **extra)
 
 
 def word_of(status: int) -> str:
@@ -111,16 +69,6 @@ def word_of(status: int) -> str:
 def challenge(door: str) -> dict[str, str]:
     """What a 401 has to say; the same whatever was shown."""
     return {"WWW-Authenticate": f'Bearer realm="{door}"'}
-
-
-def _headers(error: DispatchError) -> Mapping[str, str]:
-    if isinstance(error, Unauthorized):
-        return challenge(error.door)
-    if isinstance(error, QueueFull):
-        return {"Retry-After": str(FULL_RETRY_AFTER_S)}
-    if isinstance(error, StillUnderWay):
-        return {"Retry-After": str(RETRY_AFTER_S)}
-    return _NOTHING
 
 
 def install(app: Sanic[Any, Any], tell: Callable[[Call, Exception], None]) -> None:
@@ -158,8 +106,7 @@ def _allowed(request: Call) -> Iterator[str]:
 def _on_too_many(request: Call, error: TooManyOrders) -> HTTPResponse:
     quota = cast(Quota, request.app.ctx.quota)
     headers = {"Retry-After": str(ceil(error.wait_s)), **quota.headers(0, error.wait_s)}
-    status, word = STATUS[TooManyOrders]
-    return problem(status, word, str(error), headers)
+    return problem(429, error.code, str(error), headers)
 
 
 def _on_unexpected(request: Call, error: Exception) -> HTTPResponse:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from sanic_dispatch import errors
 from sanic_dispatch.errors import (
+    PROBLEMS,
     BodyTooLarge,
     CallbackForbidden,
     DispatchError,
@@ -20,18 +19,14 @@ from sanic_dispatch.errors import (
     ShuttingDown,
     StartError,
     StillUnderWay,
-    TooManyOrders,
     Unauthorized,
     UnknownJob,
     UnknownWorker,
     WrongMediaType,
     WrongState,
 )
-from sanic_dispatch.web.problems import STATUS, problem_of
-from tests.support.paths import DOCS
-
-PROTOCOL = (DOCS / "protocol.md").read_text()
-ROWS = re.findall(r"^\| `(\d{3})` \| `(\w+)` \| (.+?) \| (.*?) ?\|$", PROTOCOL, re.MULTILINE)
+from sanic_dispatch.web.problems import problem_of
+from tests.support.errors_table import PAGE, with_table
 
 EXAMPLES: list[DispatchError] = [
     Unauthorized("worker"),
@@ -51,42 +46,32 @@ EXAMPLES: list[DispatchError] = [
 ]
 
 
-def documented(word: str) -> tuple[int, str, str]:
-    """Status, example and what else is there, of the one row of that word."""
-    (row,) = [row for row in ROWS if row[1] == word]
-    return int(row[0]), row[2], row[3]
+def test_the_protocol_has_the_registry() -> None:
+    """Made anew by ``python -m tests.support.errors_table``."""
+    assert with_table(PAGE.read_text()) == PAGE.read_text()
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
-def test_the_protocol_has_the_very_answer(error: DispatchError) -> None:
+def test_an_answer_is_what_the_registry_says(error: DispatchError) -> None:
     """Status, detail and headers are those of the example."""
-    answer = problem_of(error)
-    word = re.search(rb'"Error":"(\w+)"', answer.body or b"")
-    assert word
-    status, example, besides = documented(word[1].decode())
-    assert answer.status == status
-    assert example.startswith(f"`{error}`")
+    answer, problem = problem_of(error), PROBLEMS[error.code]
+    assert f'"Error":"{error.code}"'.encode() in (answer.body or b"")
+    assert answer.status == problem.status
+    assert str(error) == problem.detail
     for name in ("WWW-Authenticate", "Retry-After"):
-        if value := answer.headers.get(name):
-            assert f"`{name}: {value}`" in besides
+        assert answer.headers.get(name) == problem.headers.get(name)
 
 
-@pytest.mark.parametrize(("status", "word"), STATUS.values())
-def test_every_word_is_documented(status: int, word: str) -> None:
-    """What programs can rely on stands in the protocol, with its status."""
-    if word != "InvalidCallback":  # it always says which of three words it is
-        assert documented(word)[0] == status
-
-
-def test_every_error_has_an_answer() -> None:
+def test_every_error_has_a_code() -> None:
     """No error of ours can end in a 500, but those that only a start can have."""
     for error in vars(errors).values():
         if isinstance(error, type) and issubclass(error, DispatchError):
             is_asked = not issubclass(error, StartError) and error is not DispatchError
-            assert any(kind in STATUS for kind in error.__mro__) is is_asked
+            if error is not InvalidCallback:  # it always says which of three words it is
+                assert error.code in PROBLEMS
+                assert (error.code != "InternalServerError") is is_asked
 
 
 def test_the_answer_never_holds_more_than_the_error_says() -> None:
     """A record's id is no part of an answer about storage."""
     assert problem_of(OutcomeUnknown("x")).status == 503
-    assert TooManyOrders in STATUS

@@ -12,9 +12,15 @@ from sanic import Sanic
 
 from sanic_dispatch import __version__
 from sanic_dispatch.config.settings import DOORS
-from sanic_dispatch.web.openapi.error_examples import ANYWHERE, PROBLEMS
+from sanic_dispatch.errors import PROBLEMS
 from sanic_dispatch.web.openapi.operation import JSON, OPERATION, Answer, Operation, Parameter
 from sanic_dispatch.web.openapi.schemas import SCHEMAS, ref
+
+ANYWHERE = ("BadRequest", "RequestTimeout", "TooLarge", "ExpectationFailed", "InternalServerError")
+"""The errors that any request can meet: no HTTP, too slow, too large; or our own mistake."""
+
+NO_OPERATION = ("NotFound", "MethodNotAllowed")
+"""The errors of paths and methods that are in no document."""
 
 TAGS = {
     "jobs": "For whoever submits jobs.",
@@ -76,7 +82,7 @@ def document(app: Sanic[Any, Any]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,
-            "responses": {PROBLEMS[word].anchor: _problems([word]) for word in ANYWHERE},
+            "responses": {_anchor(word): _problems([word]) for word in ANYWHERE},
             "securitySchemes": dict(_schemes()),
         },
     }
@@ -145,7 +151,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for status, of_status in groupby(words, key=lambda word: PROBLEMS[word].status):
         found = list(of_status)
         is_own = found != [word for word in ANYWHERE if PROBLEMS[word].status == status]
-        shared = {"$ref": f"#/components/responses/{PROBLEMS[found[0]].anchor}"}
+        shared = {"$ref": f"#/components/responses/{_anchor(found[0])}"}
         answers[str(status)] = _problems(found) if is_own else shared
     return answers
 
@@ -201,3 +207,8 @@ def _example(word: str, phrase: str) -> dict[str, Any]:
         "Error": word,
     }
     return example | ({"state": "assigned"} if word in ("WrongState", "NotTheHolder") else {})
+
+
+def _anchor(word: str) -> str:
+    """The name of the response that all errors of this one's status share."""
+    return f"problem_{PROBLEMS[word].status}"
