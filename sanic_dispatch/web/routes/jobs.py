@@ -81,7 +81,7 @@ async def submit(request: Request) -> HTTPResponse:
         return _submitted(await dispatcher.submit(data, key), headers)
     except QueueFull as full:
         return problem_of(
-            full, eta=_rounded(hub_of(request).line.window_of_next(now_s_of(request)))
+            full, eta=_rounded(hub_of(request).projection.window_of_next(now_s_of(request)))
         )
 
 
@@ -144,7 +144,7 @@ def _submitted(placed: Placed, headers: Mapping[str, str]) -> HTTPResponse:
 
 
 def _eta(request: Request, job_id: str) -> list[float] | None:
-    line = hub_of(request).line
+    line = hub_of(request).projection
     order = line.get(job_id)
     return None if order is None else _rounded(line.window(order, now_s_of(request)))
 
