@@ -40,7 +40,7 @@ from sanic_dispatch.observability.metrics import (
     Sources,
 )
 from sanic_dispatch.server.banner import announce, warn_if_open
-from sanic_dispatch.server.runner import FAREWELL_S, run, serving
+from sanic_dispatch.server.runner import CLOSE_GRACE_S, run, serving
 from sanic_dispatch.server.signals import Stop
 from sanic_dispatch.server.sockets import allow_open_files, listening_socket
 from sanic_dispatch.server.tls import tls_context
@@ -170,7 +170,7 @@ def _run_services(app: Sanic[Any, Any], settings: Settings) -> None:
         await app.ctx.dispatcher.stop(settings.stop_grace_s)
         app.ctx.hub.stop()
         with suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL_S):
+            async with asyncio.timeout(CLOSE_GRACE_S):
                 await app.ctx.followers.gone()
 
     async def close(_: Sanic[Any, Any]) -> None:
