@@ -1,1 +1,1 @@
-"""How fast it is, beside its floor and beside the original: ``python -m benchmarks --help``."""
+"""Benchmarks of the service: see ``python -m benchmarks --help``."""

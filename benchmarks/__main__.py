@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, and say it in Markdown and JSON."""
+"""``python -m benchmarks``: measure, and report in Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
 @click.group()
 def main() -> None:
-    """How fast it is, beside its floor and beside the original.
+    """Measure the service beside its floor (bare Sanic) and beside the original.
 
     The server runs on one core and the load on another; the sides take turns, so that they see the
     same machine. Numbers are medians over the rounds, with the least and the most in brackets.
     """
     machine.stay_off_the_servers_core()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server is left behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that the servers are killed
 
 
 @main.command(name="run")
@@ -60,7 +60,7 @@ def run(
     data: Path | None,
     write: bool,
 ) -> None:
-    """Measure all, or what is named, and compare it with the goals.
+    """Run all measurements, or the named ones, and compare the results with the goals.
 
     The names are those of the parts of docs/performance.md: fsync, depth, keyed, latency, cycles,
     faults, fanout, crowd, memory, restart, evening, storage, sharing, eta, modules, instructions.
@@ -90,7 +90,7 @@ def run(
 @click.option("--subscribers", default=soak.CROWD, show_default=True, help="How many follow.")
 @click.option("--write", is_flag=True, help=f"Put the table into docs/{PAGE.name}.")
 def run_soak(minutes: float, mode: str, subscribers: int, write: bool) -> None:
-    """Orders at a fixed rate for a long time: memory, descriptors and times must stay flat."""
+    """Send orders at a fixed rate for a long time: memory, descriptors and times must stay flat."""
     report = uvloop.run(soak.measure(ours(Mode(mode)), minutes, click.echo, crowd=subscribers))
     click.echo(f"\n{report.show()}")
     if write:
@@ -98,7 +98,7 @@ def run_soak(minutes: float, mode: str, subscribers: int, write: bool) -> None:
 
 
 def merged(old: Any, new: Any) -> Any:
-    """What is new, beside what is only in the old: another depth, another side."""
+    """Merge new results into old ones; depths and sides that were not measured again stay."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return new
     return old | {key: merged(old.get(key), value) for key, value in new.items()}

@@ -1,4 +1,4 @@
-"""All measurements by name, and which sides each of them compares."""
+"""All measurements by name, and the sides that each of them compares."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ KEYED_DEPTH = 1_000
 
 
 class Measurement(NamedTuple):
-    """What is measured, with or without the floor, in which modes (none: it is no server)."""
+    """A measurement and its sides; one without modes starts no server."""
 
     measure: Measure
     modes: Sequence[Mode] = ()
     original_modes: Sequence[str] = ()
     has_floor: bool = False
     flags: Sequence[str] = ()
-    """What ours is started with."""
+    """Extra options of our own server."""
 
 
 async def keyed(plan: Plan, sides: Sequence[Side]) -> Report:
-    """Registrations of workers with a key, at one depth."""
+    """Measure registrations of workers with a key, at one depth."""
     at = max((d for d in plan.depths if d <= KEYED_DEPTH), default=KEYED_DEPTH)
     return await depth.measure(replace(plan, depths=(at,)), sides, keyed=True)
 
 
 _CACHED = Mode.CACHED_JSON_FILE
 _ALONE = tuple(mode for mode in Mode if not mode.is_shared)
-"""Those that need nothing beside them; Redis has a measurement of its own."""
+"""The modes that need no server beside them; Redis has a measurement of its own."""
 _DURABLE = [mode for mode in _ALONE if mode.is_durable]
 _USUAL = (Mode.IN_MEMORY, _CACHED, Mode.SQLITE)
 _BOTH = ("InMemory", "CachedJsonFile")
@@ -86,7 +86,7 @@ MEASUREMENTS: dict[str, Measurement] = {
 def runner(
     name: str, plan: Plan, program: str | None, urls: Sequence[str], *, only_urls: bool = False
 ) -> partial[Awaitable[Report]]:
-    """The measurement of that name, ready to be run."""
+    """Return the measurement of this name with its arguments bound."""
     measurement = MEASUREMENTS[name]
     sides = [] if only_urls else sides_of(measurement, program)
     if measurement.modes:
@@ -95,7 +95,7 @@ def runner(
 
 
 def sides_of(measurement: Measurement, program: str | None) -> list[Side]:
-    """The sides that are started: the floor first, then ours, then the original."""
+    """Return the sides to start: the floor, then ours, then the original."""
     sides = [bare_sanic()] if measurement.has_floor else []
     sides += [ours(mode, *measurement.flags) for mode in measurement.modes]
     if program:

@@ -1,4 +1,4 @@
-"""How long each step of the core takes: ``pytest benchmarks/test_core.py``, not among the tests."""
+"""Times of the core's steps: ``pytest benchmarks/test_core.py``; not run with the tests."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from benchmarks.measure.core_steps import STEPS
 
 @pytest.mark.parametrize("name", STEPS)
 async def test_step(benchmark: Any, name: str) -> None:
-    """One step, as often as it takes to know."""
+    """Time one step."""
     benchmark(STEPS[name]())

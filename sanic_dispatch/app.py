@@ -30,17 +30,17 @@ from sanic_dispatch.garbage_collection import collect_seldom, no_collection
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability import log
 from sanic_dispatch.observability.event_bus import EventBus
-from sanic_dispatch.observability.histogram import CommitTally
+from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.observability.history import JobHistory
 from sanic_dispatch.observability.metrics import (
     CountedCallbacks,
     Exposition,
-    JobTally,
+    JobCounts,
     LoopLag,
     Sources,
 )
 from sanic_dispatch.server.banner import announce, warn_if_open
-from sanic_dispatch.server.runner import FAREWELL_S, run, serving
+from sanic_dispatch.server.runner import CLOSE_GRACE_S, run, serving
 from sanic_dispatch.server.signals import Stop
 from sanic_dispatch.server.sockets import allow_open_files, listening_socket
 from sanic_dispatch.server.tls import tls_context
@@ -170,7 +170,7 @@ def _run_services(app: Sanic[Any, Any], settings: Settings) -> None:
         await app.ctx.dispatcher.stop(settings.stop_grace_s)
         app.ctx.hub.stop()
         with suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL_S):
+            async with asyncio.timeout(CLOSE_GRACE_S):
                 await app.ctx.followers.gone()
 
     async def close(_: Sanic[Any, Any]) -> None:
@@ -186,12 +186,12 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
     """Everything below the web, open and running."""
     clock, guard, bus = app.ctx.clock, app.ctx.guard, EventBus()
     app.ctx.history = JobHistory(bus)
-    tally = JobTally(bus)
+    tally = JobCounts(bus)
     async with AsyncExitStack() as stack:
         app.ctx.hub = hub = Hub(
             bus,
             clock,
-            most_clients=settings.max_connections,
+            max_clients=settings.max_connections,
             keep_failed_s=settings.keep_done_s,
         )
         store = await stack.enter_async_context(open_store(settings))
@@ -208,7 +208,7 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
             if snapshot is not None:
                 bus.begin_epoch()
                 hub.seed(snapshot)
-            hub.cut_off(snapshot is None)
+            hub.set_cut_off(snapshot is None)
 
         with _starting(settings):
             if await store.open():
@@ -216,7 +216,7 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
                 show(dispatcher.snapshot())
                 await dispatcher.start()
         if store.ownership is not None:
-            standby = Standby(dispatcher, store.ownership, show, hub.cut_off)
+            standby = Standby(dispatcher, store.ownership, show, hub.set_cut_off)
             standby.start()
             stack.push_async_callback(standby.stop)
         watchdog = _watch(app, stack, callbacks, tally)
@@ -255,11 +255,11 @@ def _watch(
     app: Sanic[Any, Any],
     stack: AsyncExitStack,
     calls: CountedCallbacks,
-    tally: JobTally,
+    tally: JobCounts,
 ) -> Watchdog:
     """What looks on: the watchdog, and the metrics."""
     clock, hub = app.ctx.clock, app.ctx.hub
-    watchdog = Watchdog(lambda: hub.line, clock, lambda: app.ctx.dispatcher.is_open)
+    watchdog = Watchdog(lambda: hub.projection, clock, lambda: app.ctx.dispatcher.is_open)
     loop_lag = LoopLag(asyncio.get_running_loop(), clock.monotonic_s)
     app.ctx.exposition = Exposition(
         Sources(
@@ -274,7 +274,7 @@ def _watch(
     return watchdog
 
 
-def _commits(app: Sanic[Any, Any]) -> dict[str, CommitTally]:
+def _commits(app: Sanic[Any, Any]) -> dict[str, CommitStats]:
     """What the commits took, by the queues that are stored; nothing where none is."""
     settings: Settings = app.ctx.settings
     modes = {"jobs": settings.job_queue_mode, "workers": settings.worker_queue_mode}

@@ -1,4 +1,4 @@
-"""The time, as something that comes in from outside, so that a test can hold it."""
+"""The clock as a dependency, so that tests can control it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any, Protocol
 
 
 class Timer(Protocol):
-    """A call that is to come."""
+    """A scheduled call."""
 
     def cancel(self) -> object:
-        """Call it off; harmless if it has been made."""
+        """Cancel the call; no-op once it was made."""
 
 
 class Clock(Protocol):
-    """What the service knows of time; seconds everywhere."""
+    """Wall time, monotonic time and timers, in seconds."""
 
     def now_s(self) -> float:
-        """Return the wall-clock time, Unix seconds: for what people and files see."""
+        """Return the wall-clock time, Unix seconds: for records, files and people."""
 
     def monotonic_s(self) -> float:
         """Return a time that never jumps: for leases, time-outs and intervals."""
 
     async def sleep(self, seconds: float) -> None:
-        """Return after so many seconds."""
+        """Sleep for a number of seconds."""
 
     def call_later(self, seconds: float, call: Callable[..., object], *args: Any) -> Timer:
-        """Call after so many seconds, on the event loop."""
+        """Schedule a call on the event loop."""
 
 
 class SystemClock:
-    """The machine's own clock; to ask it is no call into Python."""
+    """The machine's clock; its readings are built-in functions, not Python calls around them."""
 
     now_s = staticmethod(time.time)
     monotonic_s = staticmethod(time.monotonic)

@@ -1,4 +1,4 @@
-"""Python's garbage collector, while the service starts and while it runs."""
+"""Python's garbage collector: off during bulk loads, infrequent while the service runs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-MORE = 10_000
-"""How many more objects there are to be before the collector looks at the new ones. With Python's
-700 it looks at what is on its way to the disk again and again, to find that it is still wanted."""
+GEN0_THRESHOLD = 10_000
+"""New objects before a collection. With Python's 700 it would traverse the records that wait for
+their commit again and again."""
 
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Reading and importing make no garbage, only ever more for the collector to look through."""
+    """Disable collection in the block: imports and bulk loads allocate, but leave no garbage."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -24,6 +24,6 @@ def no_collection() -> Iterator[None]:
 
 
 def collect_seldom() -> None:
-    """From now on; what is there now stays, and need never be looked through."""
+    """Exempt all present objects from collection, and collect new ones less often."""
     gc.freeze()
-    gc.set_threshold(MORE)
+    gc.set_threshold(GEN0_THRESHOLD)

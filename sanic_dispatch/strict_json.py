@@ -1,8 +1,8 @@
-"""JSON at the door: strict checking, and reading with the raw bytes kept (RFC 8259).
+"""Strict JSON (RFC 8259): validation of submitted JSON, and parsing that keeps the raw bytes.
 
-What people submit is checked here once and from then on only carried as the bytes that came in.
-ujson is too lenient for the door (it takes NaN, ``-``, ``01``), the standard library's parser with
-hooks for constants and overflow is not.
+What clients submit is checked here once, and carried as its bytes from then on. ujson is too
+lenient for that (it accepts NaN, ``-``, ``01``); the standard library's parser with hooks for
+constants and overflow is not.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from sanic_dispatch.errors import InvalidJson
 E = TypeVar("E")
 
 MAX_DEPTH = 127
-"""The deepest nesting that is taken; serde_json's limit of 128 is the original's."""
+"""The deepest accepted nesting; the original's parser, serde_json, has a limit of 128."""
 
 _GAP = re.compile(r"[ \t\n\r]*")
 _KEY = re.compile(r'[ \t\n\r,]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
-"""A key of an object that is known to be JSON, up to its value; the comma before it too."""
+"""A key of an object in valid JSON, with the comma before it and all up to its value."""
 _COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-"""Up and down, as signed bytes."""
+"""Opening brackets as +1 and closing ones as -1, as signed bytes."""
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Entry(NamedTuple):
-    """One object of a JSON text: its values, and the raw text of it and of its values."""
+    """An object within a JSON text: its parsed values, and where it is in the text."""
 
     values: dict[str, Any]
     text: str
     at: int
-    """The character at which it begins; ``byte_at`` makes a byte of it."""
+    """The index of its first character; ``byte_at`` converts it to bytes."""
     end: int
 
     def encoded(self) -> bytes:
-        """The object as it stands in the text."""
+        """Return the object's own text as UTF-8."""
         return self.text[self.at : self.end].encode()
 
     def raw(self, wanted: str) -> str:
-        """The value of this key as it stands in the text. Raises KeyError where there is none."""
+        """Return the text of the value of this key. Raises KeyError if it is missing."""
         text, at = self.text, self.at + 1
         while key := _KEY.match(text, at):
             _, end = _SCAN(text, key.end())
@@ -57,7 +57,7 @@ class Entry(NamedTuple):
 
 
 def check(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
-    """The value of ``raw``, once it is known to be strict JSON.
+    """Parse strict JSON.
 
     Raises InvalidJson for anything else: bad UTF-8, a byte order mark, NaN and Infinity, numbers
     out of a double's range, lone surrogates, control characters, trailing data, too deep nesting.
@@ -74,9 +74,9 @@ def check(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
 
 
 def object_at(text: str, at: int) -> tuple[Entry, int]:
-    """The object that begins at this character, and the character after its end.
+    """Parse the object at an index of the text; return it and the index after it.
 
-    Raises JSONDecodeError where there is none.
+    Raises JSONDecodeError if there is none.
     """
     _after(text, at, "{")
     values, end = _value_at(text, at)
@@ -84,9 +84,9 @@ def object_at(text: str, at: int) -> tuple[Entry, int]:
 
 
 def array_entries(content: bytes, entry_at: Callable[[str, int], tuple[E, int]]) -> Iterator[E]:
-    """Each entry of a JSON array of objects, read by ``object_at`` or something faster.
+    """Yield each object of a JSON array; ``entry_at`` is ``object_at`` or a faster equivalent.
 
-    Raises InvalidJson, with entry and byte, where the content stops being such an array.
+    Raises InvalidJson, with the number of entries before and the byte, for any other content.
     """
     text, number = _text(content), 0
     try:
@@ -104,12 +104,12 @@ def array_entries(content: bytes, entry_at: Callable[[str, int], tuple[E, int]])
 
 
 def one_object(content: bytes) -> Entry:
-    """The one object that the content is. Raises InvalidJson with the byte where it is not."""
+    """Parse content that is one object. Raises InvalidJson with the byte of the error."""
     return one_entry(content, object_at)
 
 
 def one_entry(content: bytes, entry_at: Callable[[str, int], tuple[E, int]]) -> E:
-    """The same, read by ``object_at`` or something faster."""
+    """Parse content that is one object by ``object_at`` or a faster equivalent."""
     text = _text(content)
     try:
         entry, end = entry_at(text, _gap(text, 0))
@@ -120,7 +120,7 @@ def one_entry(content: bytes, entry_at: Callable[[str, int], tuple[E, int]]) -> 
 
 
 def value_end(text: str, at: int) -> int:
-    """The character after the value that begins at this one. Raises JSONDecodeError."""
+    """Return the index after the value at this index. Raises JSONDecodeError."""
     return _value_at(text, at)[1]
 
 
@@ -137,7 +137,7 @@ def _value_at(text: str, at: int) -> tuple[Any, int]:
 
 
 def byte_at(content: bytes, at: int) -> int:
-    """The byte at which a character of UTF-8 text begins."""
+    """Convert an index into UTF-8 text to an offset in bytes."""
     return len(content.decode("utf-8")[:at].encode("utf-8"))
 
 
@@ -155,7 +155,7 @@ def _gap(text: str, at: int) -> int:
 
 
 def _after_entry(text: str, at: int) -> tuple[int, bool]:
-    """Where the next entry of an array begins; or where the array ends, and that it does."""
+    """Return the index of the next entry, or of the end of the array and True."""
     if comma := _COMMA.match(text, at):
         return comma.end(), False
     at = _gap(text, at)
@@ -194,7 +194,7 @@ def _plain(error: ValueError) -> str:
 
 
 def _check_depth(raw: bytes, max_depth: int) -> None:
-    """Count up and down at the brackets of JSON that is known to be valid."""
+    """Sum up the brackets of valid JSON."""
     if raw.count(b"[") + raw.count(b"{") <= max_depth:
         return
     steps = _STRING.sub(b"", raw).translate(_STEPS, _NO_BRACKETS)
@@ -203,7 +203,7 @@ def _check_depth(raw: bytes, max_depth: int) -> None:
 
 
 def _check_surrogates(raw: bytes, value: Any) -> None:
-    """Half of a surrogate pair can only come from an escape: look only where there is one."""
+    """Raise InvalidJson for a lone surrogate; only an escape can produce one."""
     if b"\\ud" not in raw and b"\\uD" not in raw:
         return
     try:

@@ -13,7 +13,7 @@ from benchmarks.drive.load import size_of_first
 from benchmarks.drive.plan import QUICK
 from benchmarks.measure import instructions, sharing
 from benchmarks.report import document, goals
-from benchmarks.report.figures import Figure, ratio, share
+from benchmarks.report.figures import Figure, quantile, ratio
 from benchmarks.report.tables import Report, Table
 from tests.support.redis import program
 from tests.support.server import ROOT, running_service
@@ -87,7 +87,7 @@ async def test_dispatchers_that_share_are_measured(monkeypatch: pytest.MonkeyPat
 def test_a_ratio_is_of_rounds_that_took_turns() -> None:
     """What slowed two sides down in the same round does not count."""
     assert ratio([10, 5], [20, 10]) == Figure(0.5, 0.5, 0.5)
-    assert share([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert Figure.of([1.0, 3.0, 2.0]).show(1) == "2.0 (1.0–3.0)"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sanic_dispatch.garbage_collection import MORE, collect_seldom
+from sanic_dispatch.garbage_collection import GEN0_THRESHOLD, collect_seldom
 
 
 class Ring:
@@ -30,8 +30,8 @@ def seldom() -> Iterator[None]:
 @pytest.mark.usefixtures("seldom")
 def test_rings_are_still_found() -> None:
     """What a long evening leaves behind does not pile up."""
-    rings = [weakref.ref(Ring()) for _ in range(3 * MORE)]
-    assert sum(ring() is not None for ring in rings) <= MORE
+    rings = [weakref.ref(Ring()) for _ in range(3 * GEN0_THRESHOLD)]
+    assert sum(ring() is not None for ring in rings) <= GEN0_THRESHOLD
 
 
 @pytest.mark.usefixtures("seldom")
@@ -39,6 +39,6 @@ def test_what_is_wanted_is_left_in_peace() -> None:
     """A burst of orders is not looked through while it is on its way."""
     gc.collect()
     before = gc.get_stats()[0]["collections"]
-    kept = [Ring() for _ in range(MORE // 4)]
+    kept = [Ring() for _ in range(GEN0_THRESHOLD // 4)]
     assert kept
     assert gc.get_stats()[0]["collections"] == before

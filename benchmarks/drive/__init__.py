@@ -1,1 +1,1 @@
-"""What drives a measurement: servers, load, robots, and the machine."""
+"""Driving of measurements: servers, load, robots, and the machine."""

@@ -1,8 +1,8 @@
-"""The load: hand-written HTTP/1.1 over raw sockets, so that it costs next to nothing.
+"""The load: hand-written HTTP/1.1 on raw sockets, so that it costs next to nothing.
 
-A connection has one request under way. ``Clients`` are a closed loop: each sends its next request
-when it has the answer to its last. ``OpenLoop`` sends at fixed times, whatever became of the ones
-before, and counts from the time at which it should have sent.
+A connection has one request in flight. ``Clients`` are a closed loop: each sends its next request
+when it has the answer to its last. ``OpenLoop`` sends at fixed times regardless of earlier answers,
+and measures from the time a request was due, so that a stall counts for every request it delays.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Any, cast
 from benchmarks.drive.servers import Server
 
 NEAR_S = 0.002
-"""How long before its time a request is no longer left to the loop's timers, which know only
-milliseconds: the loop is spun until the time has come."""
+"""How long before its time a request is busy-waited for: the loop's timers have a resolution of
+only a millisecond."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 def size_of_first(data: bytes) -> int:
-    """How many bytes the first message has; 0 where it is not all there yet."""
+    """Return the size of the first complete message in the data, or 0 if there is none."""
     head = data.find(b"\r\n\r\n")
     if head < 0:
         return 0
@@ -41,12 +41,12 @@ def size_of_first(data: bytes) -> int:
 
 
 def status_of(answer: bytes) -> int:
-    """The status of a response."""
+    """Return the status of a response."""
     return int(answer[9:12])
 
 
 class Connection(asyncio.Protocol):
-    """A connection to a server: asks, and hands each answer to whoever asked."""
+    """A connection to a server that passes each response to the request's callback."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -55,17 +55,20 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether neither side has hung up."""
+        """Whether neither side has closed the connection."""
         return self._transport is not None and not self._transport.is_closing()
 
     def ask(self, request: bytes, answered: Callable[[bytes], None]) -> None:
-        """Send; ``answered`` gets the response, or nothing at all if the connection breaks."""
+        """Send a request; ``answered`` gets the response.
+
+        It is never called if the connection breaks.
+        """
         assert self._transport
         self._answered = answered
         self._transport.write(request)
 
     def close(self) -> None:
-        """Hang up, whatever is under way."""
+        """Abort the connection, with any request in flight."""
         if self._transport:
             self._transport.abort()
 
@@ -82,14 +85,14 @@ class Connection(asyncio.Protocol):
 
 
 async def connect(server: Server) -> Connection:
-    """A new connection."""
+    """Open a connection."""
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(Connection, server.host, server.port)
     return connection
 
 
 async def ask(connection: Connection, request: bytes) -> bytes:
-    """One request and its answer."""
+    """Send one request and return its response."""
     answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     connection.ask(request, answer.set_result)
     return await answer
@@ -97,38 +100,38 @@ async def ask(connection: Connection, request: bytes) -> bytes:
 
 @dataclass
 class Round:
-    """What came of one round of load."""
+    """The results of one round of load."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
     took_s: float = 0.0
     server_s: float = 0.0
     load_s: float = 0.0
-    """Processor time of the server and of the load."""
+    """CPU time of the server and of the load."""
 
     @property
     def done(self) -> int:
-        """How many were answered."""
+        """The number of responses."""
         return len(self.latencies_s)
 
     @property
     def per_s(self) -> float:
-        """How many were answered in a second."""
+        """Responses per second."""
         return self.done / self.took_s
 
     @property
     def server_us(self) -> float:
-        """Processor time of the server for one of them, microseconds."""
+        """CPU time of the server per response, microseconds."""
         return self.server_s / max(self.done, 1) * 1e6
 
     @property
     def load_share(self) -> float:
-        """How busy the load's core was with it: near 1, the load is what is measured."""
+        """How busy the load's own core was: near 1, the load is the bottleneck."""
         return self.load_s / self.took_s
 
 
 class Clients:
-    """So many at a time, each one request after the other."""
+    """A closed loop: each client sends one request after the other."""
 
     def __init__(self, server: Server, connections: list[Connection]) -> None:
         self._server = server
@@ -137,7 +140,7 @@ class Clients:
     async def send(
         self, request: Callable[[], bytes], *, seconds: float = 1e9, count: int = 10**9
     ) -> Round:
-        """Send for so many seconds, or so many in all; returns when all are answered."""
+        """Send for a time or a number of requests; return when all are answered."""
         pump = _Pump(request, time.perf_counter() + seconds, count)
         server_s, load_s = self._server.cpu_s(), time.process_time()
         began_s = time.perf_counter()
@@ -150,7 +153,7 @@ class Clients:
 
 @asynccontextmanager
 async def clients(server: Server, count: int) -> Any:
-    """So many clients of a server, connected; gives ``Clients``."""
+    """Connect ``count`` clients to a server, and yield ``Clients``."""
     connections = [await connect(server) for _ in range(count)]
     try:
         yield Clients(server, connections)
@@ -192,7 +195,7 @@ class _Pump:
 
 
 class OpenLoop:
-    """Calls ``send(number, due_s)`` at fixed times (``time.perf_counter``), on time or late."""
+    """Calls ``send(number, due_s)`` at fixed times of ``time.perf_counter``, on time or late."""
 
     def __init__(self, per_s: float, seconds: float, send: Callable[[int, float], None]) -> None:
         self._send = send
@@ -201,10 +204,10 @@ class OpenLoop:
         self._next = next(self._times)
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.late_s = 0.0
-        """How late the load itself was at most: should be far below what is measured."""
+        """The largest delay of the load itself: should be far below what is measured."""
 
     async def run(self) -> None:
-        """Returns when the last one was sent; nobody knows then what became of it."""
+        """Return when the last request was sent, answered or not."""
         self._spin()
         await self._over
 
@@ -231,7 +234,7 @@ class OpenLoop:
 
 
 class Pool:
-    """Connections for whoever needs one now; there are more when all are in use."""
+    """Connections that grow in number when all are in use."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -240,13 +243,13 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, count: int) -> None:
-        """Have so many ready."""
+        """Open ``count`` connections in advance."""
         for _ in range(count):
             self._free.append(await self._connect())
 
     def ask(self, request: bytes, answered: Callable[[bytes], None]) -> None:
-        """Send at once, or as soon as there is one more connection."""
-        while self._free:  # the server hangs up on those that were idle for long
+        """Send on a free connection, or on a new one if there is none."""
+        while self._free:  # the server closes idle connections
             if (connection := self._free.pop()).is_open:
                 self._ask(connection, request, answered)
                 return
@@ -255,7 +258,7 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Hang up on all."""
+        """Abort all connections."""
         for connection in self._all:
             connection.close()
 

@@ -1,4 +1,4 @@
-"""The machine: what it is, and who runs on which of its cores."""
+"""The machine: its description, and the cores that server and load run on."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from pathlib import Path
 LIBRARIES = ("sanic", "uvloop", "httptools", "aiohttp", "websockets", "ujson", "structlog")
 
 RECEIVERS = Path("/sys/class/net/lo/queues/rx-0/rps_cpus")
-"""A mask of the cores that receive what comes over the loopback; 0: the sender's."""
+"""Mask of the cores that process packets received on the loopback; 0: the sender's core."""
 
 BACKLOG = Path("/proc/sys/net/core/netdev_max_backlog")
-"""How many packets wait for such a core; what is more is dropped, and sent again 0.2 s later."""
+"""Length of such a core's packet queue; packets beyond are dropped, and resent 0.2 s later."""
 
 
 def server_cores() -> set[int]:
-    """The first core that this process may use."""
+    """Return the first core that this process may use."""
     return {min(_ALLOWED)}
 
 
 def load_cores() -> set[int]:
-    """All the others; the same one where there is only one."""
+    """Return the other cores, or the same one if there is only one."""
     return _ALLOWED - server_cores() or _ALLOWED
 
 
 def stay_off_the_servers_core() -> None:
-    """From now on this process makes the load, on a core of its own."""
+    """Bind this process, as the load, to the cores of the load."""
     os.sched_setaffinity(0, load_cores())
 
 
 @contextmanager
 def on(cores: set[int]) -> Iterator[None]:
-    """For a while this process runs on those cores."""
+    """Bind this process to these cores inside the block."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -46,10 +46,10 @@ def on(cores: set[int]) -> Iterator[None]:
 
 @contextmanager
 def receiving_apart() -> Iterator[bool]:
-    """For a while the kernel receives on the load's core what comes over the loopback.
+    """Have the kernel receive loopback packets on the load's core inside the block.
 
-    That is work of those who listen, as with phones on a network; without this it is done within
-    the sender's own system call. Only root may have it so; yields whether it is.
+    Otherwise receiving is done within the sender's system call and counts as work of the server;
+    over a network it is the clients' work. Only root may change it: yields whether it was done.
     """
     with ExitStack() as stack:
         try:
@@ -72,7 +72,7 @@ def _set(path: Path, value: str) -> Iterator[None]:
 
 
 def describe() -> dict[str, str]:
-    """What the numbers were measured on."""
+    """Return the facts about the machine for the report."""
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return {
         "processor": f"{_processor()}, {len(_ALLOWED)} cores",
@@ -85,7 +85,7 @@ def describe() -> dict[str, str]:
 
 
 def cpu_s(pid: int) -> float:
-    """How much processor time all threads of a process have had, seconds."""
+    """Return the CPU time of all threads of a process, seconds."""
     spent_ns = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         spent_ns += int((task / "schedstat").read_text().split()[0])
@@ -93,12 +93,12 @@ def cpu_s(pid: int) -> float:
 
 
 def rss(pid: int | str = "self") -> int:
-    """How much memory a process occupies, bytes."""
+    """Return the resident memory of a process, bytes."""
     return _field(f"/proc/{pid}/status", "VmRSS") * 1024
 
 
 def descriptors(pid: int) -> int:
-    """How many files and connections a process has open."""
+    """Return the number of open descriptors of a process."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 

@@ -1,4 +1,4 @@
-"""How much is measured: all of it, or just enough to try the tool."""
+"""How much is measured: a full run, or just enough to try the tool."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_OF = {
     "original, JsonFile": 1_000,
     "original, CachedJsonFile": 100_000,
 }
-"""How deep a side is measured at most: deeper, one round would take minutes."""
+"""The largest depth at which a side is measured: deeper, one round would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +23,22 @@ class Plan:
     seconds: float = 1.0
     depths: tuple[int, ...] = (0, 1_000, 10_000, 100_000)
     per_s: float = 100.0
-    """Orders in a second, where they come at fixed times."""
+    """Orders per second where they are sent at fixed times."""
     many: int = 20_000
-    """Jobs, or workers, of which the memory is measured."""
+    """Number of jobs or workers whose memory is measured."""
     crowds: tuple[int, ...] = (2_000, 5_000)
-    """Subscribers; where one number is enough, the first."""
+    """Numbers of subscribers; measurements with one size use the first."""
     phones: int = 200
     orders: int = 2_000
     """Orders in each simulated bar."""
 
     @property
     def crowd(self) -> int:
-        """How many follow."""
+        """The number of subscribers."""
         return self.crowds[0]
 
     def deepest(self, side: Side) -> int:
-        """How deep that side is measured at most."""
+        """Return the largest depth at which this side is measured."""
         return MOST_OF.get(side.name, max(self.depths))
 
 

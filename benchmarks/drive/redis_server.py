@@ -1,46 +1,62 @@
-"""A redis-server of the benchmarks' own, on a free port and on the servers' core."""
+"""A redis-server for the benchmarks, on a free port and on the server's core."""
 
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.drive import machine
 from benchmarks.drive.servers import folder_of_its_own, free_port
-from benchmarks.measure.redis_loss import started
 
 APPEND, SYNC = "yes", "always"
-"""As in compose.yaml: what was acknowledged is on the disk."""
+"""As in compose.yaml: acknowledged writes are on the disk."""
 
 
 @dataclass
 class RedisServer:
-    """One that runs."""
+    """A running redis-server."""
 
     port: int
     process: subprocess.Popen[bytes]
 
     @property
     def url(self) -> str:
-        """What a dispatcher is told."""
+        """The URL for a dispatcher."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def cpu_s(self) -> float:
-        """Its processor time."""
+        """Return its CPU time."""
         return machine.cpu_s(self.process.pid)
 
 
 def is_installed() -> bool:
-    """Whether there is such a program."""
+    """Return whether redis-server is installed."""
     return shutil.which("redis-server") is not None
+
+
+def started(folder: Path, port: int, append: str, sync: str) -> subprocess.Popen[bytes]:
+    """Start a redis-server in this folder, and return once it accepts connections."""
+    command = [
+        "redis-server", "--port", str(port), "--dir", str(folder), "--save", "",
+        "--appendonly", append, "--appendfsync", sync, "--logfile", "redis.log",
+    ]  # fmt: skip
+    process = subprocess.Popen(command)
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            continue
+        return process
 
 
 @contextmanager
 def running() -> Iterator[RedisServer]:
-    """One with an empty folder; killed at the end."""
+    """Start one in an empty folder; it is killed at the end of the block."""
     with folder_of_its_own() as folder:
         port = free_port()
         with machine.on(machine.server_cores()):

@@ -1,7 +1,7 @@
-"""Workers: each registers, takes the job that it gets, and registers again with a new callback.
+"""Workers that register, take a job, and register again with a new callback.
 
-All of them are called at one listening socket, which answers as a process engine does: 200 to the
-PUT on a callback that waits, 503 to another; a GET says whether it still waits.
+All their callbacks are served on one socket, which answers as a process engine does: 200 to a PUT
+on a callback that waits, 503 on any other; a GET tells whether it still waits.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from benchmarks.drive.load import Connection, connect, size_of_first, status_of
 from benchmarks.drive.servers import Server
 
 Took = Callable[[int, float], None]
-"""Told of each order that a robot got: its number, and when (``time.perf_counter``)."""
+"""Called for each order that a robot got: its number, and when (``time.perf_counter``)."""
 
 SLOW_S = 0.5
 
 
 class Manner(Enum):
-    """How a worker behaves when it is called."""
+    """How a worker responds to the PUT of a job."""
 
     PROMPT = auto()
     SLOW = auto()
-    """It answers, but late."""
+    """It responds late."""
     DEAD = auto()
-    """It takes the connection, and never answers again."""
+    """It accepts the connection and never responds."""
 
 
 class Robots:
@@ -53,32 +53,32 @@ class Robots:
         self.manners = manners or repeat(Manner.PROMPT)
         self.host = ""
         self.done: Callable[[int], None] = lambda _: None
-        """Told of the number of an order just before its robot asks for the next one."""
+        """Called with the number of an order just before its robot registers again."""
         self._robots: list[Robot] = []
         self._listening: asyncio.Server | None = None
 
     async def listen(self) -> None:
-        """Be there for callbacks."""
+        """Listen for callbacks."""
         loop = asyncio.get_running_loop()
         self._listening = await loop.create_server(lambda: _Callbacks(self), "127.0.0.1", 0)
         self.host = f"127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
 
     async def come(self, count: int) -> None:
-        """So many come and ask for work."""
+        """Register ``count`` more robots."""
         for number in range(count):
             robot = Robot(self, number, await connect(self.server))
             self._robots.append(robot)
             robot.register()
 
     def leave(self) -> None:
-        """All of them go, without a word."""
+        """Close all connections, without deregistering."""
         for robot in self._robots:
             robot.connection.close()
         if self._listening:
             self._listening.close()
 
     def called(self, method: bytes, path: str, body: bytes, reply: Callable[[int], None]) -> None:
-        """A request came: ``/<robot>/callbacks/<id>/``, or something about its instance."""
+        """Handle a request to ``/<robot>/callbacks/<id>/``, or about the robot's instance."""
         number = path.split("/")[1]
         robot = self._robots[int(number)] if self._robots else None
         if robot is None:
@@ -91,7 +91,7 @@ class Robots:
 
 
 class Robot:
-    """One of them, with a connection of its own."""
+    """One robot, with a connection of its own."""
 
     def __init__(self, crew: Robots, number: int, connection: Connection) -> None:
         self.connection = connection
@@ -104,7 +104,7 @@ class Robot:
         self._order = 0
 
     def register(self) -> None:
-        """Ask for a job, with a callback that was never used."""
+        """Register with a new callback."""
         self._calls += 1
         self._is_answered = self._has_job = False
         self._manner = next(self._crew.manners)
@@ -114,11 +114,11 @@ class Robot:
         self.connection.ask(wire.registration(url, headers), self._answered)
 
     def put(self, path: str, body: bytes, reply: Callable[[int], None]) -> None:
-        """A job comes by the callback."""
+        """Handle the PUT of a job."""
         if path != self.callback:
             reply(503)
         elif self._manner is Manner.DEAD:
-            # Nobody will ever answer there; somebody else comes in its place.
+            # This call stays unanswered; another worker registers in its place.
             self._go_on()
         elif self._manner is Manner.SLOW:
             asyncio.get_running_loop().call_later(SLOW_S, self._take, body, reply)
@@ -186,7 +186,7 @@ async def robots(
     service_s: float = 0.0,
     manners: Iterator[Manner] | None = None,
 ) -> AsyncIterator[Robots]:
-    """So many robots at work; with 0 somebody only listens, and takes whatever comes."""
+    """Run ``count`` robots inside the block; with 0, a listener that takes any job."""
     crew = Robots(server, took, keyed=keyed, service_s=service_s, manners=manners)
     await crew.listen()
     try:

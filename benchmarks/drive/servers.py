@@ -1,4 +1,4 @@
-"""The sides: what is measured, how it is started, and how a queue of some depth comes into it."""
+"""The sides of a comparison: how each is started, and how its queue is filled."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "operator-of-the-benchmarks"
 MOST_JOBS = 10_000_000
 START_S = 300.0
-"""How long a server may take until it listens: under valgrind, on a slow machine, minutes."""
+"""How long a server may take to listen: under valgrind, on a slow machine, minutes."""
 
 FIRST_S, APART_S = 1_732_412_340.0, 0.25
-"""When the first job in a file was submitted (Unix seconds), and how far they are apart."""
+"""Submission time of the first job in a file (Unix seconds), and the interval to each next one."""
 
 COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
-"""Python keeps what it has compiled, as it does where this is installed."""
+"""Have Python keep its compiled files, as in an installation."""
 
 ORIGINAL_MODES = ("InMemory", "JsonFile", "CachedJsonFile")
 
@@ -46,27 +46,27 @@ Command = Callable[[Path, int], Sequence[str]]
 
 
 async def nothing_to_fill(_: Path, __: int) -> None:
-    """What waits in memory comes over HTTP, once the server runs."""
+    """Do nothing: a queue in memory is filled over HTTP once the server runs."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of those that are compared."""
+    """A server that is compared with others."""
 
     name: str
     command: Command
     fill: Fill = nothing_to_fill
     is_kept: bool = False
-    """Whether its queue is in files, which ``fill`` makes."""
+    """Whether its queue is in files, which ``fill`` writes."""
     is_floor: bool = False
     """Whether it has no queue at all."""
     url: str = ""
-    """Where it runs already; else ``command`` starts it."""
+    """The URL of a server that runs already; otherwise ``command`` starts it."""
 
 
 @dataclass
 class Server:
-    """A side that runs, or (without a process) a server that somebody else has started."""
+    """A running side; without a process it was started elsewhere."""
 
     side: Side
     host: str
@@ -77,34 +77,34 @@ class Server:
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
+        """Its name in the tables."""
         return self.side.name
 
     @property
     def base_url(self) -> str:
-        """Its root."""
+        """The URL of its root."""
         return f"http://{self.host}:{self.port}/"
 
     def cpu_s(self) -> float:
-        """Its processor time; 0 where it is not ours to look at."""
+        """Return its CPU time; 0 for a server started elsewhere."""
         return machine.cpu_s(self.process.pid) if self.process else 0.0
 
     def descriptors(self) -> int:
-        """How many files and connections it has open; 0 likewise."""
+        """Return the number of its open descriptors; 0 likewise."""
         return machine.descriptors(self.process.pid) if self.process else 0
 
     def rss(self) -> int:
-        """Its memory, bytes; 0 likewise."""
+        """Return its resident memory in bytes; 0 likewise."""
         return machine.rss(self.process.pid) if self.process else 0
 
 
 def submitted_at(number: int) -> str:
-    """When the job of that number came."""
+    """Return the submission time of the job of this number."""
     return to_rfc3339(FIRST_S + number * APART_S)
 
 
 def waiting(jobs: Sequence[Job]) -> Content:
-    """Jobs that wait, and nothing else; they have the tickets from 1 on."""
+    """Return the content of a store with these waiting jobs; their tickets start at 1."""
     facts = [
         Fact("last_ticket", len(jobs)),
         Fact("paused", False),
@@ -114,7 +114,7 @@ def waiting(jobs: Sequence[Job]) -> Content:
 
 
 def ours(mode: Mode, *more: str) -> Side:
-    """This project in that mode, as it is by default otherwise."""
+    """Return this project in a mode, with default settings otherwise."""
 
     def command(folder: Path, port: int) -> Sequence[str]:
         return [
@@ -132,7 +132,7 @@ def ours(mode: Mode, *more: str) -> Side:
 
 
 def original(path: str, mode: str) -> Side:
-    """The Job Dispatcher Service in that mode, started in a folder of its own."""
+    """Return the Job Dispatcher Service in a mode; it writes to its working directory."""
     program = os.path.realpath(path)
 
     def command(_: Path, port: int) -> Sequence[str]:
@@ -151,7 +151,7 @@ def original(path: str, mode: str) -> Side:
 
 
 def bare_sanic() -> Side:
-    """The floor: a handler that reads the JSON and answers."""
+    """Return the floor: a handler that parses the JSON and answers."""
     return Side(
         "bare Sanic",
         lambda _, port: [sys.executable, "-m", "benchmarks.measure.floors", str(port)],
@@ -160,13 +160,16 @@ def bare_sanic() -> Side:
 
 
 def running(url: str) -> Side:
-    """A server that runs already, wherever and whatever it is; its queue should be empty."""
+    """Return a server that runs already; its queue should be empty."""
     return Side(url, lambda _, __: [], url=url)
 
 
 @contextmanager
 def folder_of_its_own() -> Iterator[Path]:
-    """An empty folder on the disk that this was started on: what is in memory syncs for nothing."""
+    """Make an empty folder below the working directory, removed at the end of the block.
+
+    Unlike /tmp it is not in memory, where a sync costs nothing.
+    """
     folder = Path(mkdtemp(dir=".", prefix=".benchmark-")).absolute()
     try:
         yield folder
@@ -176,7 +179,7 @@ def folder_of_its_own() -> Iterator[Path]:
 
 @asynccontextmanager
 async def started(side: Side, depth: int = 0) -> AsyncIterator[Server]:
-    """The side, running on the server's core, with so many jobs in its files if it has some."""
+    """Run a side on the server's core, with ``depth`` jobs if its queue is in files."""
     if side.url:
         parts = urlsplit(side.url)
         yield Server(side, parts.hostname or "127.0.0.1", parts.port or 80, Path())
@@ -191,14 +194,14 @@ async def started(side: Side, depth: int = 0) -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def all_started(sides: Sequence[Side], depth: int = 0) -> AsyncIterator[list[Server]]:
-    """All of them at the same time: whoever is not asked just waits."""
+    """Run all sides at the same time; an idle one only waits."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(started(side, depth)) for side in sides]
 
 
 @contextmanager
 def launched(side: Side, folder: Path) -> Iterator[Server]:
-    """Its process, killed at the end; perhaps not listening yet."""
+    """Start the process of a side, killed at the end of the block; it may not listen yet."""
     port = free_port()
     process = subprocess.Popen(
         side.command(folder, port),
@@ -216,7 +219,7 @@ def launched(side: Side, folder: Path) -> Iterator[Server]:
 
 
 async def listening(server: Server) -> None:
-    """Return when it takes connections. Raises RuntimeError where it never does."""
+    """Return once the server accepts connections. Raises RuntimeError if it does not."""
     while time.perf_counter() - server.started_s < START_S:
         if server.process and server.process.poll() is not None:
             break
@@ -228,7 +231,7 @@ async def listening(server: Server) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
+    """Return a port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

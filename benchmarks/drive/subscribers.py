@@ -1,4 +1,4 @@
-"""Subscribers that cost the load next to nothing: they join, and count the bytes that come."""
+"""Websocket subscribers that only count the bytes they receive."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ HANDSHAKE = (
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
 )
 PONG = b"\x8a\x80\x00\x00\x00\x00"
-"""Masked with nothing, as a client must mask."""
+"""Masked with zeros, as a client has to mask."""
 
 
 class Subscriber(asyncio.Protocol):
-    """One of them."""
+    """A subscriber of a view."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -34,11 +34,11 @@ class Subscriber(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def join(self, path: str) -> None:
-        """Begin to follow."""
+        """Send the handshake."""
         self._transport.write(HANDSHAKE.format(path=path).encode())
 
     def leave(self) -> None:
-        """Hang up."""
+        """Abort the connection."""
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -56,7 +56,7 @@ class Subscriber(asyncio.Protocol):
 async def subscribers(
     server: Server, count: int, path: str = "live"
 ) -> AsyncIterator[list[Subscriber]]:
-    """So many that follow a view."""
+    """Connect ``count`` subscribers to a view."""
     loop = asyncio.get_running_loop()
     crowd = []
     for _ in range(count):
@@ -73,7 +73,10 @@ async def subscribers(
 
 @asynccontextmanager
 async def subscribers_apart(server: Server, count: int) -> AsyncIterator[None]:
-    """The same in a process that gives way to all others: reading is not to delay who measures."""
+    """Connect them in another process with the lowest priority.
+
+    Their reading should not delay the measuring process.
+    """
     pipe, end = multiprocessing.Pipe()
     process = multiprocessing.Process(target=_follow, args=(server, count, end), daemon=True)
     process.start()

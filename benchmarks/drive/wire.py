@@ -1,4 +1,4 @@
-"""What goes over the wire: orders and registrations, ready to be sent."""
+"""Requests as bytes: orders and registrations."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ _NUMBER = re.compile(rb'"n": *(\d+)')
 
 
 def post(path: str, body: bytes = b"", headers: str = "") -> bytes:
-    """A POST request."""
+    """Build a POST request."""
     kind = "Content-Type: application/json\r\n" if body else ""
     head = f"POST /{path} HTTP/1.1\r\nHost: bench\r\n{kind}{headers}Content-Length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
 
 
 def get(path: str, headers: str = "") -> bytes:
-    """A GET request."""
+    """Build a GET request."""
     return f"GET /{path} HTTP/1.1\r\nHost: bench\r\n{headers}\r\n".encode()
 
 
 def order(path: str = "submit-job") -> Callable[[], bytes]:
-    """The same order again and again."""
+    """Return a function that returns the same order each time."""
     request = post(path, DATA)
     return lambda: request
 
 
 def numbered_order(number: int) -> bytes:
-    """An order that can be told from all others."""
+    """Build an order with a number, by which ``number_in`` recognizes it."""
     return post("submit-job", _numbered(number))
 
 
 def put_order(host: str, number: int) -> bytes:
-    """The same to a floor, which puts it to this host at once."""
+    """Build the same for a floor, which PUTs it to this host at once."""
     return post(f"put-job?to=http://{host}/0/callbacks/{number:032x}/", _numbered(number))
 
 
@@ -44,24 +44,27 @@ def _numbered(number: int) -> bytes:
 
 
 def number_in(body: bytes) -> int | None:
-    """The number of the order that a message carries; None where it carries none."""
+    """Return the number of the order in a message, or None."""
     found = _NUMBER.search(body)
     return int(found[1]) if found else None
 
 
 def registrations(host: str = "127.0.0.1:9") -> Callable[[], bytes]:
-    """Workers without a key that come once each; nobody listens at their callbacks."""
+    """Return a function that builds registrations without a key; their callbacks do not listen."""
     numbers = count()
     return lambda: registration(f"http://{host}/callbacks/{next(numbers):032x}/")
 
 
 def registration(callback_url: str, headers: str = "") -> bytes:
-    """A worker that asks for a job."""
+    """Build the registration of a worker."""
     return post("register-worker", headers=f"CPEE-CALLBACK: {callback_url}\r\n{headers}")
 
 
 def keyed_registrations(robots: int, host: str = "127.0.0.1:9") -> Callable[[], bytes]:
-    """So many process instances in turn, each with a new callback: its last job is done."""
+    """Return a function that builds registrations of ``robots`` process instances in turn.
+
+    Each has a new callback, so it reports the instance's last job as done.
+    """
     numbers = count()
 
     def following() -> bytes:
@@ -75,7 +78,7 @@ def keyed_registrations(robots: int, host: str = "127.0.0.1:9") -> Callable[[], 
 
 
 def instance_headers(host: str, number: int) -> str:
-    """What an engine's call says of the process instance."""
+    """Return the headers by which an engine identifies the process instance."""
     return (
         f"CPEE-INSTANCE-URL: http://{host}/{number}/\r\n"
         f"CPEE-INSTANCE-UUID: 00000000-0000-4000-8000-{number:012x}\r\n"

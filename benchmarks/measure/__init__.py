@@ -1,1 +1,1 @@
-"""What is measured: one module for each table of docs/performance.md."""
+"""Measurements: one module for each table of docs/performance.md."""

@@ -1,9 +1,9 @@
-"""The core's own steps, one by one: what a request is made of once HTTP and the disk are left out.
+"""The core's steps one by one: the parts of a request without HTTP and disk.
 
     python -m benchmarks.measure.core_steps TIMES...
 
-does each of them so many times, and again so many, in a process of its own, and says which: for
-counting instructions. ``benchmarks/test_core.py`` takes the time of each with pytest-benchmark.
+runs each step, once for each TIMES, that many times in a process of its own, and prints the process
+ids: for counting instructions. ``benchmarks/test_core.py`` times the steps with pytest-benchmark.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sanic_dispatch.core.tables import Change, Table
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Key, Worker
-from sanic_dispatch.live.projection import Line
+from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.views import Board, Monitor
 from sanic_dispatch.observability.log import configure, log_event, log_events
 from sanic_dispatch.storage.blocks import Blocks
@@ -42,22 +42,22 @@ NOW = Now(NOW_S, 0.0)
 POLICY = Policy(max_jobs=10**9, keep_finished=DEEP)
 
 Do = Callable[[], object]
-"""What is measured: one step, as often as it is called."""
+"""A step: each call performs it once."""
 
 
 def job(number: int) -> Job:
-    """A new job."""
+    """Return a new job."""
     return Job(f"{number:032x}", number, DATA, AT, number)
 
 
 def worker(number: int) -> Worker:
-    """A worker with a key, and a callback that was never used."""
+    """Return a worker with a key and an unused callback."""
     url = f"http://127.0.0.1:8298/7/callbacks/{number:032x}/"
     return Worker(url, AT, Key(f"instance {number}", "a1"), label="Robot")
 
 
 def machine(waiting: int = 0) -> StateMachine:
-    """A topic in which so many jobs wait."""
+    """Return a state machine with ``waiting`` jobs."""
     made = StateMachine(POLICY)
     apply(made, c.Recover("00" * 32))
     for number in range(waiting):
@@ -66,7 +66,7 @@ def machine(waiting: int = 0) -> StateMachine:
 
 
 def apply(topic: StateMachine, *commands: c.Command) -> None:
-    """Apply commands, as a batch does that is committed at once."""
+    """Apply commands as one batch that is committed at once."""
     for command in commands:
         topic.apply(command, NOW)
     topic.tables.take_changes()
@@ -79,7 +79,7 @@ def submit() -> Do:
 
 
 def submit_and_register() -> Do:
-    """A job comes; a worker without a key comes, gets the oldest one, and is done with it."""
+    """Submit a job; register a worker without a key, which takes the oldest job and is done."""
     topic, numbers = machine(DEEP), count(DEEP)
 
     def do() -> None:
@@ -92,7 +92,7 @@ def submit_and_register() -> Do:
 
 
 def cycle() -> Do:
-    """A job comes and is put to the worker that waits; that one is done, and waits again."""
+    """Submit a job, deliver it to the waiting worker, and register that worker again."""
     topic, numbers = machine(), count(1)
     apply(topic, c.Register(worker(0)))
 
@@ -107,38 +107,38 @@ def cycle() -> Do:
 
 
 def assign() -> Do:
-    """A job is given to a worker."""
+    """Assign a job to a worker."""
     waiting, free = job(1), worker(1)
     return lambda: lifecycle.assign(waiting, free, Way.PUT, NOW_S)
 
 
 def submitted(number: int) -> Event:
-    """What a new job says."""
+    """Return the event of a submission."""
     return Event(number, Kind.JOB_SUBMITTED, NOW_S, job(number), None, "")
 
 
-def line() -> Line:
-    """What people see, with many orders in it."""
-    seen = Line()
+def full_projection() -> Projection:
+    """Return a projection with many orders."""
+    projection = Projection()
     for number in range(1, DEEP + 1):
-        seen.fold(submitted(number))
-    return seen
+        projection.fold(submitted(number))
+    return projection
 
 
 def event() -> Do:
-    """What a new job says is made."""
+    """Build the event of a submission."""
     numbers = count(1)
     return lambda: submitted(next(numbers))
 
 
 def event_and_fold() -> Do:
-    """The same, and it is taken in by the line that the views show."""
-    seen, numbers = line(), count(DEEP + 1)
-    return lambda: seen.fold(submitted(next(numbers)))
+    """Build the event of a submission, and fold it."""
+    projection, numbers = full_projection(), count(DEEP + 1)
+    return lambda: projection.fold(submitted(next(numbers)))
 
 
 def handed_over(number: int) -> tuple[Event, Event]:
-    """What a job says that goes out in an answer to a worker without a key: assigned, done."""
+    """Return the events of a job taken by a worker without a key: assigned, done."""
     taker = worker(number)._replace(key=None)
     given = lifecycle.assign(job(number), taker, Way.ANSWER, NOW_S)
     done = lifecycle.accept(given.job, POLICY, NOW_S)
@@ -149,24 +149,24 @@ def handed_over(number: int) -> tuple[Event, Event]:
 
 
 def hand_over() -> Do:
-    """What a hand-over says is made."""
+    """Build the events of a hand-over."""
     numbers = count(1)
     return lambda: handed_over(next(numbers))
 
 
 def hand_over_and_fold() -> Do:
-    """The same, and it is taken in by the line that the views show."""
-    seen, numbers = line(), count(1)
+    """Build the events of a hand-over, and fold them."""
+    projection, numbers = full_projection(), count(1)
 
     def do() -> None:
         for event in handed_over(next(numbers)):
-            seen.fold(event)
+            projection.fold(event)
 
     return do
 
 
 def hand_over_and_log() -> Do:
-    """The same, and its two lines of the log are written."""
+    """Build the events of a hand-over, and write their two log lines."""
     configure(LogFormat.JSON, stream=io.StringIO())
     numbers = count(1)
 
@@ -174,32 +174,34 @@ def hand_over_and_log() -> Do:
 
 
 def frame_of_the_board() -> Do:
-    """An order is taken; what that changes is composed for all who follow the board."""
-    seen = line()
-    view = Board(seen, "epoch", lambda: NOW_S)
-    return lambda: _next_frame(seen, view)
+    """Assign an order and submit another; compose the board's frame of the change."""
+    projection = full_projection()
+    view = Board(projection, "epoch", lambda: NOW_S)
+    return lambda: _next_frame(projection, view)
 
 
 def frame_of_the_monitor() -> Do:
-    """The same for those who follow the monitor."""
-    seen = line()
-    view = Monitor(seen, "epoch", lambda: NOW_S)
-    return lambda: _next_frame(seen, view)
+    """Assign an order and submit another; compose the monitor's frame of the change."""
+    projection = full_projection()
+    view = Monitor(projection, "epoch", lambda: NOW_S)
+    return lambda: _next_frame(projection, view)
 
 
-def _next_frame(seen: Line, view: Board | Monitor) -> None:
+def _next_frame(projection: Projection, view: Board | Monitor) -> None:
     view.refresh()
     before = view.head
-    oldest = seen.first(1)[0].job
+    oldest = projection.first(1)[0].job
     step = lifecycle.assign(oldest, worker(oldest.ticket), Way.PUT, NOW_S)
-    seen.fold(Event(seen.moment.number + 1, step.note.kind, NOW_S, step.job, step.job.worker, ""))
-    seen.fold(submitted(DEEP + seen.moment.number))
+    projection.fold(
+        Event(projection.version.number + 1, step.note.kind, NOW_S, step.job, step.job.worker, "")
+    )
+    projection.fold(submitted(DEEP + projection.version.number))
     view.refresh()
     view.frame_since(before)
 
 
 def commit_of_a_file() -> Do:
-    """A job is put to the end of a file of many, and the file's pieces are made."""
+    """Append a job to a file of 10,000, and join the file's pieces."""
     entry = encode_job(job(1))
     blocks = Blocks.of(((float(place), place, ""), entry) for place in range(10 * DEEP))
     last = (float(10 * DEEP), 10 * DEEP, "")
@@ -207,24 +209,24 @@ def commit_of_a_file() -> Do:
 
 
 def line_of_a_journal() -> Do:
-    """A batch of 32 new jobs becomes a line."""
+    """Encode a batch of 32 new jobs as a journal line."""
     changes = [Change(Table.JOBS, made.id, None, made) for made in map(job, range(32))]
     return lambda: seal(encode_batch(Batch(1, changes, ())), 0)
 
 
 def check() -> Do:
-    """A body is checked."""
+    """Validate a body."""
     return lambda: strict_json.check(DATA)
 
 
 def store() -> Do:
-    """A job's bytes for the disk are made."""
+    """Encode a job for the disk."""
     one = job(1)
     return lambda: encode_job(one)
 
 
 def log() -> Do:
-    """A line of the log is written."""
+    """Write a log line."""
     configure(LogFormat.JSON, stream=io.StringIO())
     event = submitted(1)
     return lambda: log_event(event)
@@ -248,11 +250,11 @@ STEPS: dict[str, Callable[[], Do]] = {
     "frame of the monitor": frame_of_the_monitor,
     "log": log,
 }
-"""Each makes what it needs and gives the step that is measured."""
+"""By name: a function that prepares a step and returns it."""
 
 
 def do_apart(name: str, times: int) -> int:
-    """Do a step so many times in a process of its own; its number."""
+    """Run a step ``times`` times in a process of its own, and return its id."""
     if child := os.fork():
         os.waitpid(child, 0)
         return child

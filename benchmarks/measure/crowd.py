@@ -1,7 +1,7 @@
-"""Orders while thousands follow: what pushing every change costs those who order.
+"""Latency of orders while thousands follow: the cost of pushing each change to everybody.
 
-The same server twice, once alone and once with a crowd on its board. Orders come at a fixed rate,
-at one and at the other in turns; each is a change that goes to everybody. Nobody takes them.
+The same server runs twice, without followers and with a crowd on its board. Orders come at a fixed
+rate, at one server and the other in turns; each is a change for everybody. No worker takes them.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from benchmarks.drive.plan import Plan
 from benchmarks.drive.servers import Server, Side, all_started
 from benchmarks.drive.subscribers import subscribers_apart
 from benchmarks.measure.latency import CONNECTIONS
-from benchmarks.report.figures import Figure, share
+from benchmarks.report.figures import Figure, quantile
 from benchmarks.report.tables import Report, Table
 from sanic_dispatch.server.sockets import allow_open_files
 
 SECONDS_MORE = 5
-"""A p99 needs more orders than a median: times as many seconds for a round."""
+"""Multiplies the seconds of a round: a p99 needs more orders than a median."""
 
 PAUSE_S = 0.5
-"""Before a round, so that nothing of the other side's is left."""
+"""Pause before a round, so that nothing of the other side's is left."""
 
 
 @dataclass
 class Customers:
-    """Those who order at one server: milliseconds until each answer, round by round."""
+    """The customers of one server: milliseconds until each answer, by round."""
 
     name: str
     pool: Pool
     rounds: list[list[float]] = field(default_factory=list)
 
     async def order(self, per_s: float, seconds: float) -> None:
-        """One round; the time counts from when an order should have been sent."""
+        """Run a round; latency counts from the time an order was due."""
         await asyncio.sleep(PAUSE_S)
         self.rounds.append([])
         await OpenLoop(per_s, seconds, self._send).run()
@@ -52,20 +52,20 @@ class Customers:
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
-    """The table; ``sides`` is one, which is started twice."""
+    """Measure one side, which is started twice."""
     allow_open_files()
     with machine.receiving_apart():
-        return report(plan, await compared(plan, sides))
+        return report(plan, await measure_both(plan, sides))
 
 
-async def compared(plan: Plan, sides: Sequence[Side]) -> list[Customers]:
-    """Those who order at the one and at the other, in turns."""
+async def measure_both(plan: Plan, sides: Sequence[Side]) -> list[Customers]:
+    """Run all rounds, at both servers in turns."""
     async with (
         all_started([*sides, *sides]) as (alone, followed),
         subscribers_apart(followed, plan.crowd),
     ):
-        both = [Customers("nobody", await opened(alone))]
-        both.append(Customers(f"{plan.crowd:,}", await opened(followed)))
+        both = [Customers("nobody", await connected(alone))]
+        both.append(Customers(f"{plan.crowd:,}", await connected(followed)))
         for _ in range(plan.rounds + 1):
             for customers in both:
                 await customers.order(plan.per_s, plan.seconds * SECONDS_MORE)
@@ -74,18 +74,19 @@ async def compared(plan: Plan, sides: Sequence[Side]) -> list[Customers]:
     return both
 
 
-async def opened(server: Server) -> Pool:
-    """Connections that are ready."""
+async def connected(server: Server) -> Pool:
+    """Open a pool of connections."""
     pool = Pool(server)
     await pool.open(CONNECTIONS)
     return pool
 
 
 def report(plan: Plan, both: Sequence[Customers]) -> Report:
-    """Differences to the side that nobody follows, round by round; the first one warms up."""
+    """Report the differences to the server without followers by round; the first one warms up."""
     rows, data = [], {}
     for customers in both:
-        p50, p99 = ([share(times, part) for times in customers.rounds[1:]] for part in (0.5, 0.99))
+        measured = customers.rounds[1:]
+        p50, p99 = ([quantile(times, share) for times in measured] for share in (0.5, 0.99))
         data[customers.name] = {"p50_ms": p50, "p99_ms": p99}
         above = Figure.of([a - b for a, b in zip(p99, data["nobody"]["p99_ms"], strict=True)])
         figures = (above, Figure.of(p50), Figure.of(p99))

@@ -1,8 +1,8 @@
-"""Whole cycles: an order is submitted, called back, and its robot registers again.
+"""Whole cycles: an order is submitted and delivered, and its robot registers again.
 
-So many orders are on their way at a time; when one was taken, the next one is submitted. The floor
-of a cycle is two requests to a bare Sanic handler and one bare aiohttp PUT: the first request is
-answered when its PUT was, and the second one follows.
+A fixed number of orders is in flight; when one was taken, the next is submitted. The floor of a
+cycle is two requests to a bare Sanic handler and one bare aiohttp PUT: the first request is
+answered after its PUT, and the second one follows.
 """
 
 from __future__ import annotations
@@ -27,134 +27,134 @@ ROBOTS = 20
 AT_A_TIME = 32
 
 PATIENCE_S = 10.0
-"""How long a round waits for what is still on its way; what has not come by then never does."""
+"""How long a round waits for orders in flight before they count as missing."""
 
 Ask = Callable[[bytes, Callable[[bytes], None]], None]
-"""Sends a request; what it is given is called with the answer."""
+"""Sends a request, and calls the function with the response."""
 
 
 @dataclass
-class Taken:
+class CycleRound:
     """One round of one side."""
 
     cycles: int
     took_s: float
     server_s: float
     missing: int
-    """Orders that no robot ever got."""
+    """Orders that no robot got."""
 
     @property
     def per_s(self) -> float:
-        """Cycles in a second."""
+        """Cycles per second."""
         return self.cycles / self.took_s
 
     @property
     def server_us(self) -> float:
-        """Processor time of the server for one."""
+        """CPU time of the server per cycle, microseconds."""
         return self.server_s / max(self.cycles, 1) * 1e6
 
 
-class Circle:
-    """Orders that go round, as long as it is on."""
+class CycleLoad:
+    """Keeps a fixed number of orders in flight while a round runs."""
 
     def __init__(self, name: str, ask: Ask, cpu_s: Callable[[], float]) -> None:
         self.name = name
         self._ask = ask
         self._cpu_s = cpu_s
         self._number = self._cycles = 0
-        self._is_on = False
-        self._under_way: set[int] = set()
+        self._is_running = False
+        self._in_flight: set[int] = set()
         self._is_empty = asyncio.Event()
         self._last_s = 0.0
 
-    async def round(self, seconds: float) -> Taken:
-        """As many cycles as there are in that time."""
-        self._is_on, self._cycles = True, 0
+    async def round(self, seconds: float) -> CycleRound:
+        """Run cycles for a time."""
+        self._is_running, self._cycles = True, 0
         self._is_empty.clear()
         began_s, server_s = time.perf_counter(), self._cpu_s()
         for _ in range(AT_A_TIME):
             self._order()
         await asyncio.sleep(seconds)
-        self._is_on = False
+        self._is_running = False
         with suppress(TimeoutError):
             await asyncio.wait_for(self._is_empty.wait(), PATIENCE_S)
-        missing = len(self._under_way)
-        self._under_way.clear()
-        return Taken(self._cycles, self._last_s - began_s, self._cpu_s() - server_s, missing)
+        missing = len(self._in_flight)
+        self._in_flight.clear()
+        return CycleRound(self._cycles, self._last_s - began_s, self._cpu_s() - server_s, missing)
 
-    def took(self, number: int, _: float) -> None:
-        """A robot got an order: on to the next."""
-        if number not in self._under_way:
+    def taken_by_robot(self, number: int, _: float) -> None:
+        """Count an order that a robot got, and submit the next."""
+        if number not in self._in_flight:
             return
-        self._under_way.discard(number)
+        self._in_flight.discard(number)
         self._cycles += 1
         self._last_s = time.perf_counter()
-        if self._is_on:
+        if self._is_running:
             self._order()
-        elif not self._under_way:
+        elif not self._in_flight:
             self._is_empty.set()
 
     def _order(self) -> None:
         self._number += 1
-        self._under_way.add(self._number)
+        self._in_flight.add(self._number)
         self._ask(self._request(self._number), lambda _: None)
 
     def _request(self, number: int) -> bytes:
         return wire.numbered_order(number)
 
 
-class Floor(Circle):
-    """Orders that are put as they come, each followed by what a registration is elsewhere."""
+class BareCycleLoad(CycleLoad):
+    """The same load for the floor, which PUTs an order as it comes."""
 
     host = ""
-    """Where they are put."""
+    """Where the orders are PUT."""
 
-    def took(self, number: int, at_s: float) -> None:
-        """Somebody got an order, and registers again."""
+    def taken_by_robot(self, number: int, at_s: float) -> None:
+        """Count an order, and send the request that stands for a registration."""
         self._ask(_REGISTRATION(), lambda _: None)
-        super().took(number, at_s)
+        super().taken_by_robot(number, at_s)
 
     def _request(self, number: int) -> bytes:
         return wire.put_order(self.host, number)
 
 
 _REGISTRATION = wire.order()
-"""To a floor, which has one handler for everything."""
+"""To a floor every request is the same."""
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
-    """The table; ratios to the first side."""
-    taken: dict[str, list[Taken]] = defaultdict(list)
-    async with all_started(sides) as servers, opened(servers) as circles:
+    """Measure all sides; ratios are to the first one."""
+    taken: dict[str, list[CycleRound]] = defaultdict(list)
+    async with all_started(sides) as servers, cycle_loads(servers) as loads:
         for number in range(plan.rounds + 1):
-            for circle in circles:
-                one = await circle.round(plan.seconds)
+            for load in loads:
+                one = await load.round(plan.seconds)
                 if number:
-                    taken[circle.name].append(one)
+                    taken[load.name].append(one)
     return report(taken)
 
 
 @asynccontextmanager
-async def opened(servers: Sequence[Server]) -> AsyncIterator[list[Circle]]:
-    """Robots for each."""
+async def cycle_loads(servers: Sequence[Server]) -> AsyncIterator[list[CycleLoad]]:
+    """Start the robots and the load of each server."""
     async with AsyncExitStack() as stack:
-        circles = []
+        loads = []
         for server in servers:
             pool = Pool(server)
             await pool.open(AT_A_TIME)
             stack.callback(pool.close)
-            kind = Floor if server.side.is_floor else Circle
-            circle = kind(server.name, pool.ask, server.cpu_s)
+            kind = BareCycleLoad if server.side.is_floor else CycleLoad
+            load = kind(server.name, pool.ask, server.cpu_s)
             count = 0 if server.side.is_floor else ROBOTS
-            crew = await stack.enter_async_context(robots(server, count, circle.took))
-            if isinstance(circle, Floor):
-                circle.host = crew.host
-            circles.append(circle)
-        yield circles
+            crew = await stack.enter_async_context(robots(server, count, load.taken_by_robot))
+            if isinstance(load, BareCycleLoad):
+                load.host = crew.host
+            loads.append(load)
+        yield loads
 
 
-def report(taken: dict[str, list[Taken]]) -> Report:
-    """One row a side."""
+def report(taken: dict[str, list[CycleRound]]) -> Report:
+    """Report one row per side."""
     first = next(iter(taken))
     per_s = {name: [one.per_s for one in rounds] for name, rounds in taken.items()}
     cost = {name: [one.server_us for one in rounds] for name, rounds in taken.items()}

@@ -1,9 +1,8 @@
 """How often the promised waiting time is kept, in simulated bars.
 
-Each bar is a line of real events, folded by the real code: orders come, robots take them, and
-what was promised to each order when it came is compared with what became of it. Eight of ten
-promises should be kept. The last columns are those of a fixed range of ±25 % of the same
-estimate, which is what one would write without thinking.
+Each bar feeds real events to the real projection: orders come, robots take them, and the promise
+made to each order when it came is compared with its outcome. Eight of ten promises should be
+kept. The last columns are a fixed range of ±25 % of the same estimate, as the naive alternative.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Step
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.live.estimator import Promise
-from sanic_dispatch.live.projection import Line
+from sanic_dispatch.live.projection import Projection
 
 START_S = 1_732_412_340.0
 SERVICE_S = 90.0
 SEED = 1
 WARM_UP = 25
-"""Promises that do not count: the first ones are made by a bar that knows nothing yet."""
+"""The first promises do not count: the estimator has few samples yet."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A bar: how many robots, how its guests come, and what happens midway."""
+    """A bar: number of robots, pattern of arrivals, and a change midway."""
 
     robots: int
     arrivals: str
@@ -48,7 +47,7 @@ class Scenario:
     spread: float = 0.25
 
     def arrivals_s(self, dice: random.Random) -> Iterator[float]:
-        """The times at which orders come."""
+        """Yield the times of orders."""
         rate = self.load * self.robots / SERVICE_S
         size = 1 if self.arrivals == "steady" else 8
         now_s = START_S
@@ -57,40 +56,40 @@ class Scenario:
             yield from (now_s + 2.0 * i for i in range(dice.randint(1, 2 * size - 1)))
 
     def service_s(self, dice: random.Random, served: int) -> float:
-        """How long a robot needs for one order."""
+        """Return the service time of an order."""
         slow = 1.6 if self.change == "slower" and served >= self.orders // 2 else 1.0
         return SERVICE_S * slow * dice.lognormvariate(-(self.spread**2) / 2, self.spread)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What was promised to one order, and how long it took."""
+class PromiseOutcome:
+    """A promise, and how long the order took."""
 
     promise: Promise
     actual_s: float
 
     @property
     def is_kept(self) -> bool:
-        """Whether it was ready in the range that was promised."""
+        """Whether it was ready within the promised range."""
         return self.promise.low_s <= self.actual_s <= self.promise.high_s
 
     @property
     def is_within_a_quarter(self) -> bool:
-        """The same for a fixed range."""
+        """Whether it was ready within ±25 % of the estimate."""
         return 0.75 <= self.actual_s / self.promise.ready_s <= 1.25
 
     @property
     def width_min(self) -> float:
-        """How far apart the two ends were, in minutes."""
+        """The width of the range, minutes."""
         return (self.promise.high_s - self.promise.low_s) / 60
 
 
-class Bar:
-    """Robots that take the oldest order and come back when it is done."""
+class SimulatedBar:
+    """Robots that take the oldest order and return when it is done."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
-        self.line = Line()
-        self.outcomes: list[Outcome] = []
+        self.projection = Projection()
+        self.outcomes: list[PromiseOutcome] = []
         self._scenario = scenario
         self._dice = random.Random(seed)
         self._numbers = count(1)
@@ -102,8 +101,8 @@ class Bar:
         for worker in self._free:
             self._fold(Note(Kind.WORKER_REGISTERED, START_S), worker=worker)
 
-    def run(self) -> list[Outcome]:
-        """All orders, to the last one."""
+    def run(self) -> list[PromiseOutcome]:
+        """Simulate all orders."""
         arrivals = self._scenario.arrivals_s(self._dice)
         for ticket in range(1, self._scenario.orders + 1):
             now_s = next(arrivals)
@@ -116,13 +115,13 @@ class Bar:
         job = Job(f"{ticket:032x}", ticket, b"{}", to_rfc3339(now_s), float(ticket))
         self._fold(Note(Kind.JOB_SUBMITTED, now_s), job=job)
         self._waiting.append(job)
-        self._pair(now_s)
+        self._match(now_s)
 
-    def _pair(self, now_s: float) -> None:
+    def _match(self, now_s: float) -> None:
         while self._waiting and self._free:
             worker = self._free.popleft()
-            job = self._tell(lifecycle.assign(self._waiting.popleft(), worker, Way.PUT, now_s))
-            job = self._tell(lifecycle.accept(job, self._policy, now_s))
+            job = self._fold_step(lifecycle.assign(self._waiting.popleft(), worker, Way.PUT, now_s))
+            job = self._fold_step(lifecycle.accept(job, self._policy, now_s))
             served = next(self._served)
             done_s = now_s + self._scenario.service_s(self._dice, served)
             heapq.heappush(self._busy, (done_s, served, job, worker))
@@ -130,54 +129,54 @@ class Bar:
     def _work_until(self, end_s: float) -> None:
         while self._busy and self._busy[0][0] <= end_s:
             now_s, _, job, worker = heapq.heappop(self._busy)
-            self._note(self.line.get(job.id), now_s)
-            self._tell(lifecycle.finish(job, now_s))
+            self._record_outcome(self.projection.get(job.id), now_s)
+            self._fold_step(lifecycle.finish(job, now_s))
             self._fold(Note(Kind.WORKER_REGISTERED, now_s), worker=worker)
             self._free.append(worker)
-            self._pair(now_s)
+            self._match(now_s)
 
-    def _note(self, order: object, now_s: float) -> None:
+    def _record_outcome(self, order: object, now_s: float) -> None:
         promise = getattr(order, "promise", None)
         if promise is not None:
-            self.outcomes.append(Outcome(promise, now_s - promise.at_s))
+            self.outcomes.append(PromiseOutcome(promise, now_s - promise.at_s))
 
-    def _tell(self, step: Step) -> Job:
+    def _fold_step(self, step: Step) -> Job:
         self._fold(step.note, job=step.job)
         return step.job
 
     def _fold(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
         holder = job.worker if job else worker
         number = next(self._numbers)
-        self.line.fold(Event(number, note.kind, note.at_s, job, holder, note.reason))
+        self.projection.fold(Event(number, note.kind, note.at_s, job, holder, note.reason))
 
 
 def robot(number: int) -> Worker:
-    """A robot that has a key, so that its next registration tells that it is done."""
+    """Return a robot with a key: its next registration reports its job as done."""
     url = f"http://engine.example/{number}/callbacks/1/"
     return Worker(url, to_rfc3339(START_S), Key(str(number), "a1"))
 
 
 def scenarios(orders: int) -> list[Scenario]:
-    """One and three robots, steady and bursty arrivals, with and without a slowdown midway."""
+    """Return one and three robots, steady and bursty arrivals, with and without a slowdown."""
     return [
         Scenario(robots, arrivals, change, orders)
         for robots, arrivals, change in product((1, 3), ("steady", "bursty"), ("none", "slower"))
     ]
 
 
-def share(values: list[bool]) -> float:
-    """The share of what is true, in per cent."""
+def percent_true(values: list[bool]) -> float:
+    """Return the percentage of True."""
     return 100 * sum(values) / len(values)
 
 
 async def measure(plan: Plan, _: Sequence[Side]) -> Report:
-    """The table."""
+    """Measure all scenarios."""
     rows, data = [], {}
     for scenario in scenarios(plan.orders):
-        outcomes = Bar(scenario, SEED).run()
-        kept = share([o.is_kept for o in outcomes])
+        outcomes = SimulatedBar(scenario, SEED).run()
+        kept = percent_true([o.is_kept for o in outcomes])
         width_min = median(o.width_min for o in outcomes)
-        fixed = share([o.is_within_a_quarter for o in outcomes])
+        fixed = percent_true([o.is_within_a_quarter for o in outcomes])
         bar = [str(scenario.robots), scenario.arrivals, scenario.change]
         rows.append(
             [*bar, str(len(outcomes)), f"{kept:.0f} %", f"{width_min:.1f} min", f"{fixed:.0f} %"]

@@ -1,9 +1,7 @@
-"""A mixed evening: phones that order and follow their order, a few robots, a wall board, a
-monitor; everything at once, as in a bar.
+"""A mixed evening: phones that order and follow, a few robots, a wall board and a monitor at once.
 
-A phone orders when it comes, follows its order over the live channel until it is ready, and
-goes. The lag is from the moment at which the robot asks for its next job to the frame on the phone
-that says that the order is done.
+A phone orders, follows its order over the live channel until it is ready, and leaves. The lag runs
+from the robot's next registration to the frame on the phone that says the order is done.
 """
 
 from __future__ import annotations
@@ -22,20 +20,20 @@ from benchmarks.drive.plan import Plan
 from benchmarks.drive.robots import robots
 from benchmarks.drive.servers import TOKEN, Server, Side, started
 from benchmarks.drive.subscribers import Subscriber, subscribers
-from benchmarks.report.figures import share
+from benchmarks.report.figures import quantile
 from benchmarks.report.tables import Report, Table
 
 ROBOTS = 5
 SERVICE_S = 0.2
 COME_S = 10.0
-"""Over how long the phones come: as fast as the robots can serve them."""
+"""Time over which 200 phones come: as fast as the robots can serve them."""
 PATIENCE_S = 60.0
 DONE = b'"state":"done"'
 
 
 @dataclass
 class Seen:
-    """What the evening was like, milliseconds."""
+    """The results of an evening."""
 
     answers_ms: list[float] = field(default_factory=list)
     lags_ms: list[float] = field(default_factory=list)
@@ -45,7 +43,7 @@ class Seen:
     rss: int = 0
 
     def done(self, number: int) -> None:
-        """A robot has finished an order."""
+        """Note that a robot finished an order."""
         self.done_s[number] = time.perf_counter()
 
 
@@ -63,16 +61,16 @@ class Phone(Subscriber):
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
-    """The table; only this project has a live channel."""
+    """Measure; only this project has a live channel."""
     mine = [side for side in sides if not side.name.startswith("original") and not side.url]
     seen = {side.name: await evening(side, plan.phones) for side in mine}
     rows = [
         [
             name,
-            f"{share(one.answers_ms, 0.5):.1f} ms",
-            f"{share(one.answers_ms, 0.99):.1f} ms",
-            f"{share(one.lags_ms, 0.5):.1f} ms",
-            f"{share(one.lags_ms, 0.99):.1f} ms",
+            f"{quantile(one.answers_ms, 0.5):.1f} ms",
+            f"{quantile(one.answers_ms, 0.99):.1f} ms",
+            f"{quantile(one.lags_ms, 0.5):.1f} ms",
+            f"{quantile(one.lags_ms, 0.99):.1f} ms",
             f"{100 * one.server_s / one.took_s:.0f} %",
             f"{one.rss / 2**20:.0f} MiB",
             f"{len(one.lags_ms)} of {plan.phones}",
@@ -91,7 +89,7 @@ async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
 
 
 async def evening(side: Side, phones: int) -> Seen:
-    """From the first guest to the last drink."""
+    """Run from the first guest to the last drink."""
     seen, dice = Seen(), random.Random(1)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(started(side))
@@ -114,7 +112,7 @@ async def evening(side: Side, phones: int) -> Seen:
 
 
 async def phone(server: Server, seen: Seen, number: int, comes_s: float) -> None:
-    """One guest."""
+    """Order as one guest, and follow the order."""
     await asyncio.sleep(comes_s)
     connection = await connect(server)
     sent_s = time.perf_counter()

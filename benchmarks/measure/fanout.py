@@ -1,10 +1,10 @@
-"""One change to many subscribers: how long until the last of them has it.
+"""One change to many subscribers: the time until the last of them has it.
 
-Four ways in one process, on the same event loop, taking turns: our hub; a plain loop of
-``await ws.send`` over Sanic's websockets; ``websockets.broadcast`` over those of the websockets
-library; and the floor, a bare loop of ``transport.write`` with ready bytes. The subscribers are
-sockets of a second process, which says when the last one has its frame. Ours folds a real event,
-composes the frame, and pushes it in slices; the others get their text for nothing.
+Four ways in one process, on one event loop, take turns: our hub; a plain loop of
+``await ws.send`` over Sanic's websockets; ``websockets.broadcast`` of the websockets library; and
+the floor, a bare loop of ``transport.write`` with ready bytes. The subscribers are sockets of a
+second process, which reports when the last one has its frame. Only ours folds a real event and
+composes and paces the frame; the others send a ready text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.core.events import Event, Kind
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.timestamps import to_rfc3339
-from sanic_dispatch.live.connection import Topic
+from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.server.sockets import allow_open_files
@@ -42,11 +42,11 @@ from sanic_dispatch.web.routes.live_channel import live
 from sanic_dispatch.web.websocket import Followers
 
 PAUSE_S = 0.4
-"""Between two measurements, so that nothing of the one is left in the other."""
+"""Pause between two measurements, so that nothing of the one is left in the other."""
 
 Way = Callable[[], Awaitable[None]]
-Taken = dict[str, list[tuple[float, float]]]
-"""Of each way: milliseconds until the last one has it, and microseconds of our own work."""
+Timings = dict[str, list[tuple[float, float]]]
+"""By way: milliseconds until the last subscriber has it, and microseconds of CPU time."""
 
 
 class Audience:
@@ -54,19 +54,19 @@ class Audience:
 
     def __init__(self, port: int, path: str, size: int) -> None:
         self._sockets = [self._join(port, path) for _ in range(size)]
-        # Each tells once that something came, so that nobody need read while others still wait.
+        # Edge-triggered: each socket reports once, and is not read while others still wait.
         self._arrivals = select.epoll()
         for sock in self._sockets:
             self._arrivals.register(sock, select.EPOLLIN | select.EPOLLET)
 
     def drain(self) -> None:
-        """Throw away what is there."""
+        """Discard what has been received."""
         while self._arrivals.poll(0.2):
             for sock in self._sockets:
                 self._receive(sock)
 
     def last(self) -> float:
-        """When the last one has got something."""
+        """Return when the last subscriber has received something."""
         heard: set[int] = set()
         while len(heard) < len(self._sockets):
             heard.update(fd for fd, _ in self._arrivals.poll())
@@ -89,7 +89,7 @@ class Audience:
 
 
 def second_process(pipe: Connection, places: list[tuple[int, str]], size: int) -> None:
-    """Seat all audiences, then measure as told: the number of one in, the time out."""
+    """Connect all audiences, then measure on command: a number of one in, its time out."""
     machine.stay_off_the_servers_core()
     audiences = [Audience(port, path, size) for port, path in places]
     for audience in audiences:
@@ -101,8 +101,8 @@ def second_process(pipe: Connection, places: list[tuple[int, str]], size: int) -
         pipe.send(audiences[number].last())
 
 
-class Stage:
-    """All ways, in one process."""
+class FanoutServer:
+    """A server for all four ways of sending, in one process."""
 
     def __init__(self) -> None:
         self.bus = EventBus()
@@ -112,9 +112,9 @@ class Stage:
         self._tickets = 0
 
     def app(self) -> Sanic[Any, Any]:
-        """``/live`` is ours; ``/plain`` keeps Sanic's websockets in a list."""
+        """Serve ``/live`` by the hub; ``/plain`` keeps Sanic's websockets in a list."""
         app: Sanic[Any, Any] = Sanic(f"fanout-{id(self)}", configure_logging=False)
-        # The subscribers only count: they would not answer a ping.
+        # The subscribers would not answer a ping.
         app.config.update(ACCESS_LOG=False, AUTO_EXTEND=False, TOUCHUP=False)
         app.config.WEBSOCKET_PING_INTERVAL = None
         app.ctx.hub, app.ctx.followers = self.hub, Followers()
@@ -128,30 +128,30 @@ class Stage:
         await ws.recv()
 
     async def connected(self, connection: ServerConnection) -> None:
-        """The same for the websockets library."""
+        """Wait until the client of the websockets library leaves."""
         self.connections.add(connection)
         await connection.wait_closed()
 
-    async def ours(self) -> None:
-        """An event happens: the hub does the rest."""
+    async def push_by_hub(self) -> None:
+        """Publish an event."""
         self._tickets += 1
         now_s, ticket = time.time(), self._tickets
         data = b'{"drink":"Mojito","logo":"lion"}'
         job = Job(f"{ticket:032x}", ticket, data, to_rfc3339(now_s), float(ticket))
         self.bus.publish([Event(ticket, Kind.JOB_SUBMITTED, now_s, job, None, "")])
 
-    async def plain(self) -> None:
-        """One after the other."""
+    async def push_by_loop(self) -> None:
+        """Send to one after the other."""
         text = self.text()
         for ws in self.sockets:
             await ws.send(text)
 
     async def broadcast(self) -> None:
-        """What the websockets library has for it."""
+        """Send by ``websockets.broadcast``."""
         broadcast(self.connections, self.text())
 
     async def floor(self) -> None:
-        """Nothing but the system calls, to the same clients as the plain loop."""
+        """Only make the system calls, to the clients of the plain loop."""
         data = self.text().encode()
         frame = b"\x81\x7e" + len(data).to_bytes(2, "big") + data
         for ws in self.sockets:
@@ -160,8 +160,8 @@ class Stage:
             ws.io_proto.transport.write(frame)
 
     def text(self) -> str:
-        """A frame like the last one of ours."""
-        return self.hub.look(Topic("board")).json.decode()[:260]
+        """Return a text as long as a frame of ours."""
+        return self.hub.state_frame(ViewKey("board")).json.decode()[:260]
 
 
 async def seat(pipe: Connection) -> None:
@@ -172,7 +172,7 @@ async def seat(pipe: Connection) -> None:
 
 
 async def one_change(pipe: Connection, number: int, change: Way) -> tuple[float, float]:
-    """Milliseconds until the last one has it, and microseconds of our own work for each."""
+    """Return milliseconds until the last subscriber has it, and microseconds of CPU time."""
     pipe.send(number)
     await seat(pipe)
     await asyncio.sleep(PAUSE_S)
@@ -184,46 +184,48 @@ async def one_change(pipe: Connection, number: int, change: Way) -> tuple[float,
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
-    """The table."""
+    """Measure all audience sizes."""
     allow_open_files()
     with machine.on(machine.server_cores()), machine.receiving_apart() as is_apart:
         taken = {size: await compare(size, plan.rounds * 3) for size in plan.crowds}
     return report(taken, "the load's core" if is_apart else "the sender's core")
 
 
-async def compare(size: int, rounds: int) -> Taken:
-    """All ways, on one loop."""
-    stage = Stage()
-    stage.hub.start()
+async def compare(size: int, rounds: int) -> Timings:
+    """Run all ways on one loop."""
+    server_side = FanoutServer()
+    server_side.hub.start()
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as sock:
-        server = await stage.app().create_server(sock=sock, return_asyncio_server=True)
+        server = await server_side.app().create_server(sock=sock, return_asyncio_server=True)
         assert server
         await server.startup()  # type: ignore[no-untyped-call]
         plain = sock.getsockname()[1]
         async with serve(
-            stage.connected, "127.0.0.1", 0, compression=None, ping_interval=None
+            server_side.connected, "127.0.0.1", 0, compression=None, ping_interval=None
         ) as other:
             library = next(iter(other.sockets)).getsockname()[1]
             places = [(plain, "live"), (plain, "plain"), (library, "")]
-            taken = await take_turns(stage, places, size, rounds)
+            taken = await take_turns(server_side, places, size, rounds)
     server.close()  # type: ignore[no-untyped-call]
-    stage.hub.stop()
+    server_side.hub.stop()
     return taken
 
 
-async def take_turns(stage: Stage, places: list[tuple[int, str]], size: int, rounds: int) -> Taken:
-    """Measure all ways, one after the other, again and again."""
+async def take_turns(
+    server_side: FanoutServer, places: list[tuple[int, str]], size: int, rounds: int
+) -> Timings:
+    """Measure all ways in turns."""
     pipe, end = multiprocessing.Pipe()
     process = multiprocessing.Process(target=second_process, args=(end, places, size), daemon=True)
     process.start()
     await seat(pipe)
     ways: list[tuple[str, int, Way]] = [
-        ("hub", 0, stage.ours),
-        ("await ws.send", 1, stage.plain),
-        ("websockets.broadcast", 2, stage.broadcast),
-        ("bare transport.write", 1, stage.floor),
+        ("hub", 0, server_side.push_by_hub),
+        ("await ws.send", 1, server_side.push_by_loop),
+        ("websockets.broadcast", 2, server_side.broadcast),
+        ("bare transport.write", 1, server_side.floor),
     ]
-    taken: Taken = {name: [] for name, _, _ in ways}
+    taken: Timings = {name: [] for name, _, _ in ways}
     for _ in range(rounds + 1):
         for name, audience, change in ways:
             taken[name].append(await one_change(pipe, audience, change))
@@ -232,15 +234,15 @@ async def take_turns(stage: Stage, places: list[tuple[int, str]], size: int, rou
     return {name: times[1:] for name, times in taken.items()}
 
 
-def report(taken: Mapping[int, Taken], where: str) -> Report:
-    """A table for each size."""
+def report(taken: Mapping[int, Timings], where: str) -> Report:
+    """Report a table per audience size."""
     title = f"One change to all subscribers, until the last one has it; received on {where}"
     tables = [table(size, ways) for size, ways in taken.items()]
     return Report("fanout", title, tables, {str(size): data(taken[size], size) for size in taken})
 
 
-def table(size: int, ways: Taken) -> Table:
-    """Medians, and their ratios to the hub's."""
+def table(size: int, ways: Timings) -> Table:
+    """Return the medians and their ratios to the hub's."""
     hub_ms, hub_us = (median(values) for values in zip(*ways["hub"], strict=True))
     rows = []
     for name, rounds in ways.items():
@@ -259,8 +261,8 @@ def table(size: int, ways: Taken) -> Table:
     return Table(heads, rows, f"{size:,} subscribers")
 
 
-def data(ways: Taken, size: int) -> dict[str, Any]:
-    """The same, round by round."""
+def data(ways: Timings, size: int) -> dict[str, Any]:
+    """Return the numbers by round."""
     return {
         name: {"ms": [ms for ms, _ in rounds], "us_each": [us / size for _, us in rounds]}
         for name, rounds in ways.items()

@@ -1,7 +1,7 @@
-"""The same with bad workers: one of five answers late, one of twenty never answers at all.
+"""Bad workers: one of five registrations answers late, one of twenty never.
 
-Orders come at fixed times. At the end everybody waits: an order that no robot got by then, while
-good robots are waiting, is stuck.
+Orders come at fixed times. An order that no robot got in the end, while good robots wait, is
+stuck.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from benchmarks.drive.load import OpenLoop, Pool, status_of
 from benchmarks.drive.plan import Plan
 from benchmarks.drive.robots import SLOW_S, Manner, robots
 from benchmarks.drive.servers import Side, started
-from benchmarks.report.figures import share
+from benchmarks.report.figures import quantile
 from benchmarks.report.tables import Report, Table
 
 ROBOTS = 40
 SLOW, DEAD = 0.20, 0.05
 SECONDS = 10.0
 PATIENCE_S = 10.0
-"""How long nothing at all has to happen before what is missing counts as stuck: several times
-what a call of a worker may take here."""
+"""How long nothing may happen before what is missing counts as stuck: several times the longest
+call of a worker here."""
 CALLBACK_TIMEOUT_S = 2.0
 
 
 @dataclass
-class Evening:
-    """What became of the orders of one side."""
+class FaultRun:
+    """The orders of one side, and what became of them."""
 
     sent_s: dict[int, float] = field(default_factory=dict)
     latencies_ms: list[float] = field(default_factory=list)
@@ -44,26 +44,26 @@ class Evening:
         return len(self.sent_s)
 
     def goes_on(self) -> bool:
-        """Whether something is still to come, and something came lately."""
+        """Return whether something is missing and something came lately."""
         is_still = time.perf_counter() - self.changed_s > PATIENCE_S
         return bool(self.stuck or self.unanswered) and not is_still
 
-    def took(self, number: int, at_s: float) -> None:
-        """A robot got an order."""
+    def taken_by_robot(self, number: int, at_s: float) -> None:
+        """Note an order that a robot got."""
         sent_s = self.sent_s.pop(number, None)
         if sent_s is not None:
             self.latencies_ms.append((at_s - sent_s) * 1e3)
             self.changed_s = at_s
 
     def answered(self, answer: bytes) -> None:
-        """A customer was answered."""
+        """Note an answer to a customer."""
         assert status_of(answer) in (200, 202)
         self.unanswered -= 1
         self.changed_s = time.perf_counter()
 
 
 def manners(seed: int) -> Iterator[Manner]:
-    """The same sequence for every side."""
+    """Yield the same random sequence for every side."""
     dice = random.Random(seed)
     while True:
         roll = dice.random()
@@ -71,18 +71,18 @@ def manners(seed: int) -> Iterator[Manner]:
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
-    """The table; one side after the other, since each takes its time."""
-    evenings = {side.name: await evening(plan, side) for side in sides}
+    """Measure one side after the other, since each takes long."""
+    runs = {side.name: await run_side(plan, side) for side in sides}
     rows = [
         [
             name,
             str(seen.stuck),
             str(seen.unanswered),
-            f"{share(seen.latencies_ms, 0.5):.1f} ms",
-            f"{share(seen.latencies_ms, 0.99):.0f} ms",
+            f"{quantile(seen.latencies_ms, 0.5):.1f} ms",
+            f"{quantile(seen.latencies_ms, 0.99):.0f} ms",
             str(len(seen.latencies_ms)),
         ]
-        for name, seen in evenings.items()
+        for name, seen in runs.items()
     ]
     heads = ["side", "stuck for ever", "customers never answered", "p50", "p99", "taken"]
     title = (
@@ -92,17 +92,17 @@ async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
     )
     data = {
         name: {"stuck": seen.stuck, "unanswered": seen.unanswered, "taken": len(seen.latencies_ms)}
-        for name, seen in evenings.items()
+        for name, seen in runs.items()
     }
     return Report("faults", title, [Table(heads, rows)], data)
 
 
-async def evening(plan: Plan, side: Side) -> Evening:
-    """One side's orders, until nothing happens any more."""
-    seen = Evening()
+async def run_side(plan: Plan, side: Side) -> FaultRun:
+    """Send the orders of one side, and wait until nothing happens any more."""
+    seen = FaultRun()
     async with (
         started(side) as server,
-        robots(server, ROBOTS, seen.took, keyed=False, manners=manners(seed=1)),
+        robots(server, ROBOTS, seen.taken_by_robot, keyed=False, manners=manners(seed=1)),
     ):
         pool = Pool(server)
         await pool.open(ROBOTS)

@@ -1,9 +1,9 @@
-"""The floors: what the parts cost by themselves, when nothing is done with them.
+"""The floors: a bare Sanic app.
 
     python -m benchmarks.measure.floors PORT
 
-A bare Sanic app: ``/submit-job`` reads the JSON and answers; ``/put-job`` does so after a bare
-aiohttp PUT of it to the URL in the query.
+``/submit-job`` parses the JSON and answers; ``/put-job`` does so after a bare aiohttp PUT of it to
+the URL in the query.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sanic.response import json, raw
 
 
 def app() -> Sanic[Any, Any]:
-    """The app; it logs nothing and keeps nothing."""
+    """Return the app; it logs and stores nothing."""
     bare: Sanic[Any, Any] = Sanic("bare", configure_logging=False)
     bare.config.update(AUTO_EXTEND=False)
 

@@ -1,4 +1,4 @@
-"""The floor of everything durable: how many times a second this disk says that it has something."""
+"""The floor of durable storage: syncs per second of this disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOCK = b"x" * 4096
 
 
 async def measure(plan: Plan, _: Sequence[Side]) -> Report:
-    """The table."""
+    """Measure both ways."""
     ways: dict[str, Callable[[Path], None]] = {
         "append 4 KiB, fsync": append,
         "new file of 4 KiB, fsync, rename, fsync of the folder": replace,
@@ -31,7 +31,7 @@ async def measure(plan: Plan, _: Sequence[Side]) -> Report:
 
 
 def per_s(do: Callable[[], None], seconds: float) -> float:
-    """How often it can be done in a second."""
+    """Return how often a function runs per second."""
     count, began_s = 0, time.perf_counter()
     while (took_s := time.perf_counter() - began_s) < seconds:
         do()
@@ -39,21 +39,23 @@ def per_s(do: Callable[[], None], seconds: float) -> float:
     return count / took_s
 
 
-def append(folder: Path) -> None:
-    """As a log grows."""
-    descriptor = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def write_synced(path: Path, flag: int) -> None:
+    """Write a block to a file opened with this flag, and sync it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flag)
     os.write(descriptor, BLOCK)
     os.fsync(descriptor)
     os.close(descriptor)
+
+
+def append(folder: Path) -> None:
+    """Append to a file, as a journal does."""
+    write_synced(folder / "log", os.O_APPEND)
 
 
 def replace(folder: Path) -> None:
-    """As a file is replaced that nobody must ever see half written."""
+    """Replace a file atomically."""
     new = folder / "new"
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.write(descriptor, BLOCK)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    write_synced(new, os.O_TRUNC)
     new.replace(folder / "file")
     descriptor = os.open(folder, os.O_RDONLY)
     os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Instructions, where times are too noisy: valgrind counts the same on a busy machine.
+"""Instructions counted by valgrind, where times are too noisy.
 
-Each step, and each request over HTTP, is done a few times and many times; the difference is what
-the others cost. What the kernel does is not in it, nor what waiting costs.
+Each step, and each request over HTTP, runs a few times and many times; the difference is the cost
+of the additional runs. The kernel's work and waiting are not included.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _REFERENCES = re.compile(r"I\s+refs:\s+([\d,]+)")
 
 
 async def measure(_: Plan, sides: Sequence[Side]) -> Report:
-    """The tables. Raises ClickException where there is no valgrind."""
+    """Measure. Raises ClickException without valgrind."""
     if shutil.which("valgrind") is None:
         raise click.ClickException("valgrind is not installed")
     steps = await of_the_steps()
@@ -61,11 +61,11 @@ async def measure(_: Plan, sides: Sequence[Side]) -> Report:
 
 
 Requests = Mapping[str, tuple[float, float]]
-"""By side: a submission; and one with the registration that takes it."""
+"""By side: a submission, and a submission with the registration that takes it."""
 
 
 def of_a_submission(requests: Requests, steps: Mapping[str, float]) -> Table:
-    """What a submission of the last side consists of."""
+    """Break down a submission of the last side."""
     parts = {
         "the job is taken in": steps["submit"],
         "fold": steps["event and fold"] - steps["event"],
@@ -77,7 +77,7 @@ def of_a_submission(requests: Requests, steps: Mapping[str, float]) -> Table:
 
 
 def of_a_registration(requests: Requests, steps: Mapping[str, float]) -> Table:
-    """The same of a registration that takes a job, which is done once the answer was written."""
+    """Break down a registration that takes a job, which is done once the answer is written."""
     made = steps["hand-over"]
     parts = {
         "the job is held, and finished": steps["submit and register"] - steps["submit"],
@@ -90,7 +90,10 @@ def of_a_registration(requests: Requests, steps: Mapping[str, float]) -> Table:
 
 
 def where_they_go(what: str, requests: Requests, parts: dict[str, float], whole: float) -> Table:
-    """The parts, the last of them with what is left; ratios to a submission of the first side."""
+    """Tabulate the parts of a request; the last part is the remainder.
+
+    Ratios are to a submission of the first side.
+    """
     parts[list(parts)[-1]] = whole - sum(parts.values())
     floor, _ = next(iter(requests.values()))
     rows = [[name, f"{n / floor:.2f}", f"{n / 1e3:,.0f} k"] for name, n in parts.items()]
@@ -98,7 +101,7 @@ def where_they_go(what: str, requests: Requests, parts: dict[str, float], whole:
 
 
 async def of_the_steps() -> dict[str, float]:
-    """Instructions of one, by name."""
+    """Return the instructions of each step by name."""
     with folder_of_its_own() as folder:
         command = [sys.executable, "-m", "benchmarks.measure.core_steps", str(FEW), str(MANY)]
         said, _ = await asyncio.to_thread(_watched(command, folder).communicate)
@@ -110,7 +113,7 @@ async def of_the_steps() -> dict[str, float]:
 
 
 async def of_requests(side: Side) -> tuple[float, float]:
-    """Instructions of a submission; and of one with the registration that takes it."""
+    """Return the instructions of a submission, and of one with its registration."""
     register = wire.order() if side.is_floor else wire.registrations()
     few = await _serving(side, FEW, None)
     many = await _serving(side, MANY, None)
@@ -138,7 +141,7 @@ async def _serving(side: Side, count: int, after: Callable[[], bytes] | None) ->
 
 
 def _watched(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
-    """The command, with its instructions counted."""
+    """Run a command under valgrind."""
     return subprocess.Popen(
         [
             "valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null",

@@ -1,7 +1,7 @@
-"""From the order to the callback, at a fixed rate: orders come whether or not those before were
-answered, and the time counts from the moment at which an order should have been sent.
+"""Latency from order to callback at a fixed rate: orders come whether or not earlier ones were
+answered, and latency counts from the time an order was due.
 
-The floor is a bare Sanic handler that reads the JSON, makes a bare aiohttp PUT, and answers.
+The floor is a bare Sanic handler that parses the JSON, makes a bare aiohttp PUT, and answers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.drive.load import OpenLoop, Pool
 from benchmarks.drive.plan import Plan
 from benchmarks.drive.robots import Robots, robots
 from benchmarks.drive.servers import Server, Side, all_started
-from benchmarks.report.figures import Figure, ratio, share
+from benchmarks.report.figures import Figure, quantile, ratio
 from benchmarks.report.tables import Report, Table
 
 ROBOTS = 20
@@ -27,30 +27,30 @@ PATIENCE_S = 5.0
 
 
 @dataclass
-class Taken:
+class LatencyRound:
     """One round of one side."""
 
     latencies_ms: list[float] = field(default_factory=list)
     missing: int = 0
     late_ms: float = 0.0
-    """How late the load itself was at most."""
+    """The largest delay of the load itself."""
 
 
-class Bar:
-    """A server, its robots, and the orders that are on their way."""
+class LatencyLoad:
+    """A server, its robots, and the orders in flight."""
 
     def __init__(self, server: Server, pool: Pool) -> None:
         self.server = server
         self.pool = pool
         self.crew: Robots | None = None
         self._due_s: dict[int, float] = {}
-        self._taken = Taken()
+        self._taken = LatencyRound()
         self._settled = asyncio.Event()
         self._numbers = 0
 
-    async def round(self, per_s: float, seconds: float) -> Taken:
-        """Orders at a fixed rate, until all were taken."""
-        self._taken = Taken()
+    async def round(self, per_s: float, seconds: float) -> LatencyRound:
+        """Send orders at a fixed rate, and wait until all were taken."""
+        self._taken = LatencyRound()
         self._settled.clear()
         load = OpenLoop(per_s, seconds, self._order)
         await load.run()
@@ -62,8 +62,8 @@ class Bar:
         self._due_s.clear()
         return self._taken
 
-    def took(self, number: int, at_s: float) -> None:
-        """A robot got an order."""
+    def taken_by_robot(self, number: int, at_s: float) -> None:
+        """Note an order that a robot got."""
         due_s = self._due_s.pop(number, None)
         if due_s is not None:
             self._taken.latencies_ms.append((at_s - due_s) * 1e3)
@@ -84,39 +84,39 @@ class Bar:
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
-    """The table; the floor is the first side."""
-    taken: dict[str, list[Taken]] = defaultdict(list)
-    async with all_started(sides) as servers, opened(servers) as bars:
+    """Measure all sides; the floor is the first one."""
+    taken: dict[str, list[LatencyRound]] = defaultdict(list)
+    async with all_started(sides) as servers, latency_loads(servers) as loads:
         for number in range(plan.rounds + 1):
-            for bar in bars:
-                one = await bar.round(plan.per_s, plan.seconds * 2)
+            for load in loads:
+                one = await load.round(plan.per_s, plan.seconds * 2)
                 if number:
-                    taken[bar.server.name].append(one)
+                    taken[load.server.name].append(one)
     return report(plan, taken)
 
 
 @asynccontextmanager
-async def opened(servers: Sequence[Server]) -> AsyncIterator[list[Bar]]:
-    """A bar for each, with robots that wait."""
+async def latency_loads(servers: Sequence[Server]) -> AsyncIterator[list[LatencyLoad]]:
+    """Start the robots and the load of each server."""
     async with AsyncExitStack() as stack:
-        bars = []
+        loads = []
         for server in servers:
-            bar = Bar(server, Pool(server))
-            await bar.pool.open(CONNECTIONS)
-            stack.callback(bar.pool.close)
+            load = LatencyLoad(server, Pool(server))
+            await load.pool.open(CONNECTIONS)
+            stack.callback(load.pool.close)
             count = 0 if server.side.is_floor else ROBOTS
-            bar.crew = await stack.enter_async_context(robots(server, count, bar.took))
-            bars.append(bar)
-        yield bars
+            load.crew = await stack.enter_async_context(robots(server, count, load.taken_by_robot))
+            loads.append(load)
+        yield loads
 
 
-def report(plan: Plan, taken: dict[str, list[Taken]]) -> Report:
-    """Differences to the floor, round by round."""
-    floor = [share(one.latencies_ms, 0.5) for one in next(iter(taken.values()))]
+def report(plan: Plan, taken: dict[str, list[LatencyRound]]) -> Report:
+    """Report the differences to the floor by round."""
+    floor = [quantile(one.latencies_ms, 0.5) for one in next(iter(taken.values()))]
     rows = []
     for name, rounds in taken.items():
-        p50 = [share(one.latencies_ms, 0.5) for one in rounds]
-        p99 = [share(one.latencies_ms, 0.99) for one in rounds]
+        p50 = [quantile(one.latencies_ms, 0.5) for one in rounds]
+        p99 = [quantile(one.latencies_ms, 0.99) for one in rounds]
         above = Figure.of([a - b for a, b in zip(p50, floor, strict=True)])
         rows.append(
             [
@@ -133,8 +133,8 @@ def report(plan: Plan, taken: dict[str, list[Taken]]) -> Report:
     title = f"{plan.per_s:.0f} orders/s at fixed times, {ROBOTS} robots with a key"
     data = {
         name: {
-            "p50_ms": [share(one.latencies_ms, 0.5) for one in rounds],
-            "p99_ms": [share(one.latencies_ms, 0.99) for one in rounds],
+            "p50_ms": [quantile(one.latencies_ms, 0.5) for one in rounds],
+            "p99_ms": [quantile(one.latencies_ms, 0.99) for one in rounds],
             "missing": [one.missing for one in rounds],
         }
         for name, rounds in taken.items()

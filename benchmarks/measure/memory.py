@@ -1,6 +1,6 @@
-"""How much memory each thing that waits costs: a job, a worker, a subscriber.
+"""Memory of a waiting job, a waiting worker, and a subscriber.
 
-Each is counted in a server of its own: what the process has more once many of them are there.
+Each is measured in a server of its own: the growth of the process with many of them.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ Bring = Callable[[Server, int], Awaitable[None]]
 
 
 async def jobs(server: Server, count: int) -> None:
-    """So many orders come."""
+    """Submit ``count`` orders."""
     async with clients(server, CLIENTS) as crowd:
         await crowd.send(wire.order(), count=count)
 
 
 async def workers(server: Server, count: int) -> None:
-    """So many workers come."""
+    """Register ``count`` workers."""
     async with clients(server, CLIENTS) as crowd:
         await crowd.send(_register, count=count)
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
-    """The table; only those that were started here can be looked at."""
+    """Measure the sides that are started here."""
     mine = [side for side in sides if not side.url]
     rows, data = [], {}
     for side in mine:
@@ -58,7 +58,7 @@ KINDS = ("job", "worker", "subscriber")
 
 
 async def each(side: Side, bring: Bring, count: int) -> float:
-    """Bytes for one of so many."""
+    """Return the bytes for one of ``count``."""
     async with started(side) as server:
         await bring(server, WARM_UP)
         before = server.rss()
@@ -68,7 +68,7 @@ async def each(side: Side, bring: Bring, count: int) -> float:
 
 
 async def each_subscriber(side: Side, count: int) -> float:
-    """Bytes for one that follows the wall board."""
+    """Return the bytes for one subscriber of the wall board."""
     async with started(side) as server, subscribers(server, 10):
         before = server.rss()
         async with subscribers(server, count):

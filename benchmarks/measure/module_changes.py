@@ -2,9 +2,9 @@
 
     python -m benchmarks.measure.module_changes
 
-A change of module is a call into another file of the package than the call before it, on the same
-thread. The order goes to a worker that waits, in the mode CachedJsonFile, while a board is open;
-it counts from the request to the answer and the last frame. The server runs in this process.
+A change of module is a call into another file of the package than the previous call on the same
+thread. The order goes to a waiting worker, in the mode CachedJsonFile, with a board open; it
+counts from the request to the answer and the last frame. The server runs in this process.
 """
 
 from __future__ import annotations
@@ -39,14 +39,13 @@ from sanic_dispatch.server.sockets import listening_socket
 PACKAGE = f"{Path(sanic_dispatch.__file__).parent}/"
 
 ORDERS = 9
-"""How many are looked at; in most of them a timer is due that has nothing to do with it, so the
-least counts."""
+"""Number of orders; unrelated timers run during most of them, so the least count is reported."""
 
 SETTLE_S = 0.1
-"""How long after the answer the last frame has come."""
+"""Time after the answer within which the last frame comes."""
 
 SERVICE_S = 0.3
-"""After how long the worker registers again."""
+"""Time after which the worker registers again."""
 
 
 class Counts(NamedTuple):
@@ -57,7 +56,7 @@ class Counts(NamedTuple):
 
 
 class Profiler:
-    """Counts the calls into the files of the package while it is on, on every thread."""
+    """Counts the calls into files of the package while it is on, on every thread."""
 
     def __init__(self) -> None:
         self.is_on = False
@@ -65,7 +64,7 @@ class Profiler:
         self._last: dict[int, str] = {}
 
     def begin(self) -> None:
-        """Begin to count."""
+        """Start counting."""
         self._counts = Counts(Counter(), Counter())
         self._last.clear()
         self.is_on = True
@@ -91,7 +90,7 @@ class Profiler:
 
 
 async def count_of_an_order() -> Counts:
-    """The least of several orders."""
+    """Return the least counts of several orders."""
     profiler = Profiler()
     threading.setprofile(profiler)  # for the threads that begin from now on
     taken = []
@@ -137,7 +136,7 @@ async def served() -> AsyncIterator[Server]:
 
 
 async def measure(_: Plan, __: Sequence[Side]) -> Report:
-    """The table, the files with the most changes first."""
+    """Report the files, those with the most changes first."""
     calls, changes = await count_of_an_order()
     rows = [
         ["all", f"{changes.total():,}", f"{calls.total():,}"],

@@ -1,8 +1,8 @@
 """What a kill -9 of Redis loses, by appendfsync: python -m benchmarks.measure.redis_loss
 
-Each time jobs are stored one after the other until Redis is killed; then it is started again, and
-what was acknowledged is compared with what is there. A kill is no power loss: what the operating
-system has is not lost with the process.
+Jobs are stored one after the other until Redis is killed; after a restart the acknowledged jobs
+are compared with the stored ones. A kill is not a power loss: what the operating system has
+buffered survives the process.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from time import monotonic
 
+from benchmarks.drive.redis_server import started
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Change, Table
@@ -27,23 +27,8 @@ SETTINGS = (("yes", "always"), ("yes", "everysec"), ("yes", "no"), ("no", "no"))
 RUN_S = 2.0
 
 
-def started(folder: Path, port: int, append: str, sync: str) -> subprocess.Popen[bytes]:
-    """A server on this folder, once it answers."""
-    command = [
-        "redis-server", "--port", str(port), "--dir", str(folder), "--save", "",
-        "--appendonly", append, "--appendfsync", sync, "--logfile", "redis.log",
-    ]  # fmt: skip
-    process = subprocess.Popen(command)
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            continue
-        return process
-
-
 async def lost(folder: Path, port: int, append: str, sync: str) -> tuple[int, int]:
-    """How many jobs were acknowledged, and how many of them are lost."""
+    """Return how many jobs were acknowledged, and how many of these are lost."""
     settings = Settings.of(Mode.REDIS, redis_url=f"redis://127.0.0.1:{port}/0")
     server = started(folder, port, append, sync)
     async with open_store(settings) as store:
@@ -60,7 +45,7 @@ async def lost(folder: Path, port: int, append: str, sync: str) -> tuple[int, in
 
 
 async def fill(store: Store) -> set[str]:
-    """The ids of the jobs that were acknowledged in the time."""
+    """Store jobs for a time, and return the ids of the acknowledged ones."""
     acknowledged: set[str] = set()
     until_s = monotonic() + RUN_S
     while monotonic() < until_s:
@@ -72,7 +57,7 @@ async def fill(store: Store) -> set[str]:
 
 
 async def main() -> None:
-    """One line for each setting."""
+    """Print one row per setting."""
     if shutil.which("redis-server") is None:
         sys.exit("redis-server is needed")
     sys.stdout.write(

@@ -1,4 +1,4 @@
-"""How long a start takes with so many jobs in the files: from the command to the first answer."""
+"""Duration of a start with jobs in the files: from the command to the first answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.report.tables import Report, Table
 
 
 async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
-    """The table; only those that keep something can have it again."""
+    """Measure the sides with files."""
     depths = plan.depths
     kept = [side for side in sides if side.is_kept]
     took = {side.name: {d: await starts(side, d, plan.rounds) for d in depths} for side in kept}
@@ -28,7 +28,7 @@ async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
 
 
 async def starts(side: Side, depth: int, rounds: int) -> list[float]:
-    """Seconds, for so many starts in the same folder."""
+    """Return the seconds of several starts in the same folder."""
     took = []
     with folder_of_its_own() as folder:
         if depth:

@@ -1,10 +1,10 @@
-"""What it costs to store an order, at the depths that a queue can have, in every mode.
+"""The cost of storing an order by depth of the queue, in every mode.
 
 64 clients submit one order after the other to the dispatcher itself, without HTTP and without
-workers, each waiting until its order is on disk. They do so in rounds; between two rounds what was
-added is cancelled, so the depth stays what it is. The depths take turns, and the best turn of each
-counts: what else runs on the machine only ever makes it slower. A start is a process of its own
-that opens the queue; the memory is what that process has more than one that opened an empty queue.
+workers, each waiting until its order is on disk. Between two rounds the added orders are
+cancelled, so the depth stays. The depths take turns, and the best turn of each counts: other load
+on the machine only slows it down. A start is a process of its own that opens the queue; the
+memory is that process's, minus that of one that opened an empty queue.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SHALLOW = 100
 """The depth to which all others are compared."""
 
 CLIENTS, EACH = 64, 8
-"""How many submit at a time, and how many orders each in one round."""
+"""Number of concurrent clients, and orders of each per round."""
 
 AT = to_rfc3339(1_732_412_340.0)
 MODES = [mode for mode in Mode if not mode.is_shared]
@@ -50,14 +50,14 @@ POLICY = Policy(max_jobs=10**9, keep_finished=1)
 
 
 class Start(NamedTuple):
-    """How long opening a queue takes, and how much memory there is then."""
+    """Duration of opening a queue, and the memory of the process after it."""
 
     took_s: float
     rss: int
 
 
 async def fill(settings: Settings, depth: int) -> None:
-    """A folder in which so many orders wait."""
+    """Write a folder with ``depth`` waiting orders."""
     jobs = [Job(f"{n:032x}", n, DATA, AT, n) for n in range(1, depth + 1)]
     await write_folder(settings, waiting(jobs))
 
@@ -75,7 +75,7 @@ async def opened(settings: Settings) -> AsyncIterator[Dispatcher]:
 
 
 async def per_second(settings: Settings, depth: int, seconds: float) -> float:
-    """How many orders are stored in a second."""
+    """Return the orders stored per second."""
     async with opened(settings) as dispatcher:
         if not settings.needs_data_dir:
             await asyncio.gather(*(dispatcher.submit(DATA) for _ in range(depth)))
@@ -89,7 +89,7 @@ async def per_second(settings: Settings, depth: int, seconds: float) -> float:
 
 
 async def one_round(dispatcher: Dispatcher) -> float:
-    """All clients submit; how long it took until the last order was stored."""
+    """Submit from all clients; return the seconds until the last order was stored."""
     added: list[str] = []
 
     async def submit() -> None:
@@ -118,7 +118,7 @@ def start(mode: Mode, folder: Path) -> Start:
 
 
 async def show_start(mode: Mode, folder: Path) -> None:
-    """In that process: open it, and print how long it took and how much memory there is."""
+    """Open the queue, and print duration and memory: the process that ``start`` runs."""
     began_s = time.perf_counter()
     async with opened(Settings.of(mode, data_dir=folder)):
         took_s = time.perf_counter() - began_s
@@ -129,7 +129,7 @@ async def show_start(mode: Mode, folder: Path) -> None:
 
 
 async def measure(plan: Plan, _: Sequence[Side]) -> Report:
-    """The table."""
+    """Measure all modes."""
     depths = [SHALLOW, *(depth for depth in plan.depths if depth > SHALLOW)]
     heads = [
         f"orders/s, {CLIENTS} clients",
@@ -149,14 +149,14 @@ async def measure(plan: Plan, _: Sequence[Side]) -> Report:
 
 
 class Stored(NamedTuple):
-    """What came of one mode; the last two are None where nothing outlives the process."""
+    """The results of one mode; the last two are None for a queue in memory."""
 
     per_s: dict[int, float]
     start_s: float | None = None
     bytes_each: float | None = None
 
     def cells(self, depths: Sequence[int]) -> list[str]:
-        """Ratios first."""
+        """Return the cells of the row, ratios first."""
         first = self.per_s[depths[0]]
         cells = [f"{self.per_s[depth] / first:.2f}" for depth in depths[1:]]
         cells += [f"{self.per_s[depth]:,.0f}" for depth in depths]
@@ -166,7 +166,7 @@ class Stored(NamedTuple):
 
 
 async def measure_mode(plan: Plan, mode: Mode, folder: Path, depths: Sequence[int]) -> Stored:
-    """One line of the table."""
+    """Measure one mode."""
     settings = {depth: settings_of(folder / str(depth), mode) for depth in (0, *depths)}
     if mode.is_durable:
         for depth in depths:
@@ -184,7 +184,7 @@ async def measure_mode(plan: Plan, mode: Mode, folder: Path, depths: Sequence[in
 
 
 def settings_of(folder: Path, mode: Mode) -> Settings:
-    """A folder of its own."""
+    """Make a folder, and return settings for it."""
     folder.mkdir()
     return Settings.of(mode, data_dir=folder)
 

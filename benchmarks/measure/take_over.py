@@ -1,7 +1,7 @@
-"""How soon somebody else has what a dispatcher had under way when it was killed.
+"""How soon the deliveries of a killed dispatcher are taken over.
 
-One that stands by takes over when the lease of the other has lapsed. Where there is none, the one
-that was killed is started again at once, as systemd or compose does, and waits for that as well.
+A standby takes over when the owner's lease has lapsed. Without one, the killed dispatcher is
+started again at once, as systemd or compose would, and waits for the lease too.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ LONGEST_S = 60.0
 
 @dataclass
 class Silent:
-    """A robot that takes the connection of a PUT and never answers."""
+    """A robot that accepts the connection of a PUT and never responds."""
 
     host: str = ""
     called: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read on until whoever called is gone."""
+        """Read until the caller hangs up."""
         if (await reader.readline()).startswith(b"PUT "):
             self.called.set()
         await reader.read()
@@ -38,7 +38,7 @@ class Silent:
 
 @asynccontextmanager
 async def silent() -> AsyncIterator[Silent]:
-    """One that listens."""
+    """Run a silent robot inside the block."""
     robot = Silent()
     listening = await asyncio.start_server(robot.take, "127.0.0.1", 0)
     robot.host = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
@@ -47,7 +47,7 @@ async def silent() -> AsyncIterator[Silent]:
 
 
 async def take_over_s(count: int) -> float:
-    """Seconds from the kill of the first of so many to the doubt that another has noted."""
+    """Return the seconds from the kill of the first dispatcher to another one noting the doubt."""
     async with AsyncExitStack() as stack:
         redis = stack.enter_context(redis_server.running())
         side = ours(Mode.REDIS, "--redis-url", redis.url)
@@ -65,7 +65,7 @@ async def take_over_s(count: int) -> float:
 
 
 async def begin_delivery(server: Server, robot: Silent) -> None:
-    """Return when an order is on its way from that dispatcher to the robot."""
+    """Return when an order is being delivered from this dispatcher to the robot."""
     headers = wire.instance_headers(robot.host, 0)
     url = f"http://{robot.host}/0/callbacks/1/"
     connection = await connect(server)
@@ -76,7 +76,7 @@ async def begin_delivery(server: Server, robot: Silent) -> None:
 
 
 async def in_doubt(server: Server) -> None:
-    """Return when that dispatcher says that nobody knows whether the robot has it."""
+    """Return when this dispatcher reports a job as in doubt."""
     look = wire.get("operator/jobs?state=assigned", f"Authorization: Bearer {TOKEN}\r\n")
     connection = await connect(server)
     while b'"in doubt"' not in await ask(connection, look):  # noqa: ASYNC110 - over HTTP

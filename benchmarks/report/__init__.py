@@ -1,1 +1,1 @@
-"""What reports it: figures, tables, goals, and docs/performance.md."""
+"""Reporting: figures, tables, goals, and docs/performance.md."""

@@ -1,4 +1,4 @@
-"""docs/performance.md: each table stands between two markers, and is written anew there."""
+"""docs/performance.md: each table is written between two markers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from benchmarks.report.tables import Report, Table
 
 
 def about_the_machine(facts: Mapping[str, str]) -> Report:
-    """What the numbers were measured on."""
+    """Report the machine that the numbers were measured on."""
     rows = [[name, fact] for name, fact in facts.items()]
     return Report("machine", "The machine", [Table(["what", "which"], rows)], dict(facts))
 
 
 def write(page: Path, reports: Iterable[Report]) -> None:
-    """Put each report between its markers; one without any is left out."""
+    """Replace each report between its markers; a report without markers is skipped."""
     text = page.read_text()
     for report in reports:
         text = _placed(text, report)

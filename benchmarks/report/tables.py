@@ -1,4 +1,4 @@
-"""What a measurement has to say: tables for people, and the same as JSON."""
+"""Results of measurements: tables for people, and the same numbers as JSON."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Rows = Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class Table:
-    """A head and rows, in Markdown when shown."""
+    """A table with a title, shown as Markdown."""
 
     heads: Sequence[str]
     rows: Rows
     title: str = ""
 
     def show(self) -> str:
-        """As Markdown."""
+        """Format as Markdown."""
         lines = [self.heads, ["---"] * len(self.heads), *self.rows]
         table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
         return f"{self.title}\n\n{table}" if self.title else table
@@ -26,7 +26,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """One measurement: its name, its tables, and its numbers for programs."""
+    """The result of a measurement: its name, its tables, and its numbers for programs."""
 
     name: str
     title: str
@@ -34,5 +34,5 @@ class Report:
     data: Any = field(default_factory=dict)
 
     def show(self) -> str:
-        """As Markdown."""
+        """Format as Markdown."""
         return "\n\n".join([f"**{self.title}**", *(table.show() for table in self.tables)])

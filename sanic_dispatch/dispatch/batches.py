@@ -37,7 +37,7 @@ from sanic_dispatch.errors import (
     StorageError,
     StorageFailed,
 )
-from sanic_dispatch.observability.histogram import CommitTally
+from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.storage.store import Batch, Edit, EditedMeanwhile, Store
 
 RETRY_S = 0.5
@@ -101,7 +101,7 @@ class Batches:
         machine: StateMachine,
         store: Store,
         clock: Clock,
-        tally: CommitTally,
+        tally: CommitStats,
         tell: Callable[[Sequence[Event]], None],
         carry_out: Callable[[Effect], None],
     ) -> None:

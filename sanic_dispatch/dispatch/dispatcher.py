@@ -24,7 +24,7 @@ from sanic_dispatch.dispatch.queries import Queries, Snapshot, snapshot_of
 from sanic_dispatch.dispatch.timers import Timers
 from sanic_dispatch.errors import ShuttingDown, StandingBy, StillUnderWay, StorageError
 from sanic_dispatch.observability.event_bus import EventBus
-from sanic_dispatch.observability.histogram import CommitTally
+from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.observability.request_id import REQUEST_ID
 from sanic_dispatch.storage.store import Store
 
@@ -46,7 +46,7 @@ class Dispatcher:
         policy: Policy = DEFAULT_POLICY,
         submit_wait_s: float = DEFAULTS.submit_wait_s,
     ) -> None:
-        self.tally = CommitTally()
+        self.tally = CommitStats()
         """How many commits there were, and how long they took."""
         self._store = store
         self._callbacks = callbacks

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.live.projection import Line
+from sanic_dispatch.live.projection import Projection
 
 LOOK_S = 0.25
 STUCK_S = 1.0
@@ -24,7 +24,9 @@ _log = structlog.get_logger("sanic_dispatch")
 class Watchdog:
     """Raise an alarm when the same job and worker stay next in line for STUCK_S."""
 
-    def __init__(self, line: Callable[[], Line], clock: Clock, is_open: Callable[[], bool]) -> None:
+    def __init__(
+        self, line: Callable[[], Projection], clock: Clock, is_open: Callable[[], bool]
+    ) -> None:
         """``is_open`` says whether jobs are assigned at all; a stopping service does not."""
         self._line = line
         self._clock = clock
@@ -72,7 +74,7 @@ class Watchdog:
     def _coming(self) -> tuple[str, str] | None:
         """Return the job and the worker to be assigned next; None if there are not both."""
         line = self._line()
-        if line.bar().paused or not self._is_open():
+        if line.counts().paused or not self._is_open():
             return None
         jobs, worker = line.first(1), next(iter(line.robots.free), None)
         if not jobs or worker is None:

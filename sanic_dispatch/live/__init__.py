@@ -1,1 +1,1 @@
-"""What people see, as it happens: folds over events, and the channel that carries them."""
+"""Projections of committed events for people, and the live channel that pushes them."""

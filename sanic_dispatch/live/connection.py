@@ -1,4 +1,4 @@
-"""What can be followed, and a way to somebody who follows it."""
+"""The contract of a client's connection to the live channel, and the key of a view."""
 
 from __future__ import annotations
 
@@ -6,38 +6,41 @@ from typing import NamedTuple, Protocol
 
 from sanic_dispatch.live.frames import Frame
 
-LOW_BYTES = 32 * 1024
-"""A wire that holds more than that, not yet taken by its peer, is not written to."""
+LOW_WATER_BYTES = 32 * 1024
+"""Nothing is written to a connection with more bytes than this not yet taken by its peer."""
 
-MOST_BYTES = 1024 * 1024
-"""No wire ever holds more than that."""
+MAX_BUFFERED_BYTES = 1024 * 1024
+"""The most bytes that are ever buffered for one connection."""
 
 
 def has_room(buffered: int, size: int) -> bool:
-    """Whether so many bytes more may go into a wire that holds so many."""
-    return buffered <= LOW_BYTES and buffered + size <= MOST_BYTES
+    """Return whether ``size`` bytes may be added to the ``buffered`` bytes of a connection."""
+    return buffered <= LOW_WATER_BYTES and buffered + size <= MAX_BUFFERED_BYTES
 
 
-class Wire(Protocol):
-    """A way to one client; ``transport`` is the kind of it, in a word."""
+class Connection(Protocol):
+    """A connection to one client; ``transport`` names its kind in the metrics."""
 
     transport: str
 
     def buffered(self) -> int:
-        """How many bytes the peer has not taken yet."""
+        """Return the number of bytes that the peer has not taken yet."""
 
     def offer(self, frame: Frame) -> bool:
-        """Send a frame if there is room for it; never waits, does nothing on a closed wire."""
+        """Send a frame if the buffer has room, and return whether it had.
+
+        Never waits. Nothing is sent on a closed connection.
+        """
 
     def close(self, code: int) -> None:
-        """Say good-bye."""
+        """Close the connection with this close code, after what is buffered."""
 
     def abort(self) -> None:
-        """Cut it: the peer does not listen anyway."""
+        """Drop the connection at once, with what is buffered."""
 
 
-class Topic(NamedTuple):
-    """What can be followed: ``board``, ``monitor``, or an order by its secret id."""
+class ViewKey(NamedTuple):
+    """Identify a view: ``board``, ``monitor``, or ``order`` with the order's secret id."""
 
     view: str = "board"
     order_id: str = ""

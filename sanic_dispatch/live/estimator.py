@@ -1,6 +1,11 @@
-"""The waiting time: an estimate from what was seen lately, with a range from our own mistakes.
+"""Estimate waiting times from recent service times, with a range that is right 80 % of the time.
 
-Pure: no clock, no events. Times are seconds; a caller says what has elapsed.
+The range comes from conformal prediction: the quantiles of the recent ratios actual ÷ estimated
+are the factors by which an estimate may be off. It is the adaptive variant (Gibbs and Candès,
+"Adaptive Conformal Inference Under Distribution Shift", 2021): each outcome moves the quantile
+levels, so that the share of misses stays right when service times drift.
+
+Pure: no clock and no events. All times are in seconds.
 """
 
 from __future__ import annotations
@@ -11,46 +16,46 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import NamedTuple
 
-SERVICES = 40
-"""How many of the last service times count."""
+SERVICE_SAMPLES = 40
+"""Number of recent service times that are kept."""
 
-FEWEST_SERVICES = 5
-"""With fewer service times than that there is no number at all."""
+MIN_SERVICE_SAMPLES = 5
+"""With fewer service times no estimate is given."""
 
-RATIOS = 60
-"""How many of the last ratios actual ÷ promised make the range."""
+RATIO_SAMPLES = 60
+"""Number of recent ratios actual ÷ estimated that the range is computed from."""
 
-FEWEST_RATIOS = 20
-"""With fewer ratios than that the range is ``FIRST_RANGE``."""
+MIN_RATIO_SAMPLES = 20
+"""With fewer ratios the range is ``INITIAL_RANGE``."""
 
-FIRST_RANGE = (0.6, 1.6)
+INITIAL_RANGE = (0.6, 1.6)
 
-MISSES = 0.1
-"""The share of orders that may be ready before the range begins; and after it ends."""
+MISS_RATE = 0.1
+"""Target share of orders that are ready before the range begins; the same for after it ends."""
 
-STEER = 0.02
-"""How much a single order moves the ends of the range; so misses come right in the long run."""
+LEARNING_RATE = 0.02
+"""How far one outcome moves a quantile level: the γ of adaptive conformal inference."""
 
-REACH = 0.5
-"""How far the ends may be steered beyond all that was seen, in widths of what was seen."""
+MAX_EXTRAPOLATION = 0.5
+"""How far a quantile level may leave 0 to 1, in distances from the least to the largest ratio."""
 
-OVERDUE = 0.3
-"""What is left of a service that takes longer than all lately, as a share of what it took."""
+OVERDUE_SHARE = 0.3
+"""Remaining time of a service that already took longer than all samples, as a share of its age."""
 
-RECENT = 200
-"""Of how many of the last promises the hit rate speaks."""
+HIT_RATE_PROMISES = 200
+"""Number of recent promises in the hit rate."""
 
 
 class Load(NamedTuple):
-    """What stands before those who wait: the robots, and what is left of what they are doing."""
+    """The robots at work, and how long their running services will still take."""
 
     robots: int
-    total_left_s: float
-    least_left_s: float
+    total_remaining_s: float
+    min_remaining_s: float
 
 
 class Promise(NamedTuple):
-    """What was told at a time: how long it would take from then on."""
+    """A waiting time as told to a customer at ``at_s``, counted from there."""
 
     at_s: float
     ready_s: float
@@ -58,98 +63,107 @@ class Promise(NamedTuple):
     high_s: float
 
     def window(self) -> tuple[float, float]:
-        """The two ends as points in time."""
+        """Return the start and the end of the range as points in time."""
         return self.at_s + self.low_s, self.at_s + self.high_s
 
 
-class Range:
-    """The factors by which an estimate may be wrong, learnt from those that were.
+class ConformalRange:
+    """The factors by which an estimate may be off, learnt from past estimates.
 
-    They are the quantiles of the last ratios, at shares that are steered by what was missed: out
-    after a miss on that side, in after each one that was not.
+    The quantile level of an end moves outwards after a miss on that side, inwards otherwise.
     """
 
     def __init__(self) -> None:
-        self.low, self.high = FIRST_RANGE
-        self._ratios: deque[float] = deque(maxlen=RATIOS)
-        self._below = self._above = MISSES
+        self.low, self.high = INITIAL_RANGE
+        self._ratios: deque[float] = deque(maxlen=RATIO_SAMPLES)
+        self._below = self._above = MISS_RATE
 
-    def learn(self, ratio: float, *, was_early: bool, was_late: bool) -> None:
-        """One more estimate turned out to be wrong by this factor."""
-        self._below = _steered(self._below, was_early)
-        self._above = _steered(self._above, was_late)
+    def update(self, ratio: float, *, was_early: bool, was_late: bool) -> None:
+        """Add the ratio actual ÷ estimated of an outcome, and which end it missed, if any."""
+        self._below = _adapted(self._below, was_early)
+        self._above = _adapted(self._above, was_late)
         self._ratios.append(ratio)
-        if len(self._ratios) >= FEWEST_RATIOS:
+        if len(self._ratios) >= MIN_RATIO_SAMPLES:
             ratios = sorted(self._ratios)
             self.low = max(quantile(ratios, self._below), 0.0)
             self.high = quantile(ratios, 1.0 - self._above)
 
 
 class Estimator:
-    """Learns from service times and from its own promises."""
+    """Estimates waiting times from service times, and ranges from the outcomes of its promises."""
 
     def __init__(self) -> None:
-        self.knows_enough = False
-        """Whether there are enough service times for a number."""
+        self.has_enough_samples = False
+        """Whether there are enough service times for an estimate."""
         self.made = 0
         self.kept = 0
-        self._services: deque[float] = deque(maxlen=SERVICES)
+        self._services: deque[float] = deque(maxlen=SERVICE_SAMPLES)
         self._sorted: list[float] = []
         self._sums: list[float] = [0.0]
-        self._range = Range()
-        self._hits: deque[bool] = deque(maxlen=RECENT)
+        self._range = ConformalRange()
+        self._hits: deque[bool] = deque(maxlen=HIT_RATE_PROMISES)
 
     @property
     def mean_s(self) -> float:
-        """The mean of the last service times."""
+        """The mean of the recent service times."""
         return self._sums[0] / len(self._sorted)
 
     @property
     def hit_rate(self) -> float | None:
-        """The share of the last promises that were kept; None before the first one was due."""
+        """The share of recent promises that were kept; None before the first outcome."""
         return round(sum(self._hits) / len(self._hits), 3) if self._hits else None
 
-    def served(self, service_s: float) -> None:
-        """A service took that long."""
+    def observe_service(self, service_s: float) -> None:
+        """Add the duration of a finished service."""
         self._services.append(max(service_s, 0.0))
-        self.knows_enough = len(self._services) >= FEWEST_SERVICES
+        self.has_enough_samples = len(self._services) >= MIN_SERVICE_SAMPLES
         self._sorted = sorted(self._services)
         self._sums = _suffix_sums(self._sorted)
 
-    def left_s(self, elapsed_s: float) -> float:
-        """How much is left of a service: the mean over those that took longer than this."""
+    def remaining_s(self, elapsed_s: float) -> float:
+        """Estimate the remaining time of a service that has run for ``elapsed_s``.
+
+        This is the mean residual life: the mean of the samples that took longer, minus
+        ``elapsed_s``.
+        """
         longer = len(self._sorted) - bisect_right(self._sorted, elapsed_s)
         if longer:
             return self._sums[-1 - longer] / longer - elapsed_s
-        return OVERDUE * max(self.mean_s, elapsed_s)
+        return OVERDUE_SHARE * max(self.mean_s, elapsed_s)
 
     def load(self, robots: int, elapsed_s: Iterable[float]) -> Load:
-        """So many robots, of which some have been busy for so long each."""
-        left = [self.left_s(elapsed) for elapsed in elapsed_s]
+        """Sum up the present robots and the ages of the services that are running."""
+        left = [self.remaining_s(elapsed) for elapsed in elapsed_s]
         least = min(left) if left and len(left) >= robots else 0.0
         return Load(robots, sum(left), least)
 
     def promise(self, at_s: float, load: Load, ahead: int) -> Promise | None:
-        """When somebody who waits behind so many will be served; None where nobody can tell."""
-        if not self.knows_enough or load.robots <= 0:
+        """Estimate when an order with ``ahead`` orders before it will be ready.
+
+        Return None without robots or with too few samples.
+        """
+        if not self.has_enough_samples or load.robots <= 0:
             return None
         return self._promise(at_s, self._start_s(load, ahead) + self.mean_s)
 
     def promise_of_service(self, at_s: float) -> Promise | None:
-        """When a service that begins now will be over."""
-        return self._promise(at_s, self.mean_s) if self.knows_enough else None
+        """Estimate when a service that begins at ``at_s`` will end."""
+        return self._promise(at_s, self.mean_s) if self.has_enough_samples else None
 
     def service_window(self, began_s: float) -> tuple[float, float] | None:
-        """Between when and when a service is over that began then; it does not move with time."""
-        if not self.knows_enough:
+        """Return between when a service that began at ``began_s`` should end, as points in time.
+
+        The window does not depend on the present, so an overdue service is seen to be late.
+        """
+        if not self.has_enough_samples:
             return None
         return (
-            began_s + quantile(self._sorted, MISSES),
-            began_s + quantile(self._sorted, 1.0 - MISSES),
+            began_s + quantile(self._sorted, MISS_RATE),
+            began_s + quantile(self._sorted, 1.0 - MISS_RATE),
         )
 
-    def settle(self, promise: Promise, finished_s: float) -> None:
-        """What was promised has come true, sooner or later."""
+    def observe_outcome(self, promise: Promise, finished_s: float) -> None:
+        """Learn from a promise whose order is ready at ``finished_s``."""
         actual_s = max(finished_s - promise.at_s, 0.0)
         was_early, was_late = actual_s < promise.low_s, actual_s > promise.high_s
         is_kept = not (was_early or was_late)
@@ -157,23 +171,23 @@ class Estimator:
         self.kept += is_kept
         self._hits.append(is_kept)
         ratio = actual_s / max(promise.ready_s, 1e-3)
-        self._range.learn(ratio, was_early=was_early, was_late=was_late)
+        self._range.update(ratio, was_early=was_early, was_late=was_late)
 
     def _promise(self, at_s: float, ready_s: float) -> Promise:
         return Promise(at_s, ready_s, ready_s * self._range.low, ready_s * self._range.high)
 
     def _start_s(self, load: Load, ahead: int) -> float:
         if ahead <= 0:
-            return load.least_left_s
+            return load.min_remaining_s
         mean_s, robots = self.mean_s, load.robots
-        start_s = (load.total_left_s + ahead * mean_s) / robots
-        return max(start_s - mean_s * (robots - 1) / (2 * robots), load.least_left_s)
+        start_s = (load.total_remaining_s + ahead * mean_s) / robots
+        return max(start_s - mean_s * (robots - 1) / (2 * robots), load.min_remaining_s)
 
 
 def quantile(ordered: list[float], share: float) -> float:
-    """The value below which that share of a sorted list lies, interpolated.
+    """Return the quantile of a sorted list, interpolated linearly.
 
-    Beyond 0 and 1 it goes on in widths of the whole list.
+    A share outside 0 to 1 extrapolates by that share of the distance from first to last.
     """
     inside = min(max(share, 0.0), 1.0)
     position = inside * (len(ordered) - 1)
@@ -183,10 +197,10 @@ def quantile(ordered: list[float], share: float) -> float:
     return value + (following - value) * (position - index) + beyond
 
 
-def _steered(share: float, was_missed: bool) -> float:
-    return min(max(share + STEER * (MISSES - was_missed), -REACH), 0.5)
+def _adapted(share: float, was_missed: bool) -> float:
+    return min(max(share + LEARNING_RATE * (MISS_RATE - was_missed), -MAX_EXTRAPOLATION), 0.5)
 
 
 def _suffix_sums(ordered: list[float]) -> list[float]:
-    """For each position, the sum from there to the end; and 0 after the end."""
+    """Return for each index the sum from there to the end, and a final 0."""
     return list(accumulate(reversed(ordered), initial=0.0))[::-1]

@@ -1,4 +1,4 @@
-"""An event stream as a wire of the hub."""
+"""Server-sent events as a connection of the hub."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sanic_dispatch.live.frames import Frame
 
 
 class EventStream:
-    """Frames that are on their way, seldom more than one: whoever sends them waits for the peer.
+    """A buffer of frames between the hub and the coroutine that writes them to the response.
 
-    ``cut`` ends the connection under it at once.
+    ``cut`` drops the TCP connection under it.
     """
 
     transport = "event_stream"
@@ -22,14 +22,14 @@ class EventStream:
         self._waiting: list[bytes] = []
         self._sending: list[bytes] = []
         self._changed = asyncio.Event()
-        self._is_over = False
+        self._is_closed = False
 
     def buffered(self) -> int:
-        """How many bytes the peer has not taken yet."""
+        """Return the number of bytes that the peer has not taken yet."""
         return sum(map(len, self._waiting)) + sum(map(len, self._sending))
 
     def offer(self, frame: Frame) -> bool:
-        """Have a frame sent, if there is room for it."""
+        """Buffer a frame if there is room, and return whether there was."""
         if not has_room(self.buffered(), len(frame.event_stream)):
             return False
         self._waiting.append(frame.event_stream)
@@ -37,18 +37,21 @@ class EventStream:
         return True
 
     def close(self, code: int) -> None:
-        """End the stream: the client comes back, and is told why if it may not."""
-        self._is_over = True
+        """End the stream.
+
+        The code is not sent: a client that reconnects is refused with the HTTP status for it.
+        """
+        self._is_closed = True
         self._changed.set()
 
     def abort(self) -> None:
-        """Cut the connection: whoever sends still waits for the peer, which does not read."""
+        """Drop the connection; ``send_by`` may be waiting for a peer that never reads."""
         self.close(1006)
         self._cut()
 
     async def send_by(self, send: Callable[[bytes], Awaitable[object]]) -> None:
-        """Send what there is, as soon as there is something, until the end."""
-        while not self._is_over:
+        """Pass buffered frames to ``send``, joined, until the stream is closed."""
+        while not self._is_closed:
             await self._changed.wait()
             self._changed.clear()
             self._sending, self._waiting = self._waiting, []

@@ -1,4 +1,4 @@
-"""Orders that are over: the last ones for a while, the failed ones for as long as they are kept."""
+"""Finished orders that are still shown: recent ones for ten minutes, failed ones while kept."""
 
 from __future__ import annotations
 
@@ -8,49 +8,50 @@ from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core.job import State
 from sanic_dispatch.live.order import Order
 
-SHOWN_S = 600.0
-"""How long an order is shown that was served or cancelled."""
+RECENT_S = 600.0
+"""How long a done or cancelled order is shown."""
 
-MOST_SHOWN = 10_000
-"""How many of them are shown at most, however short the time."""
+MAX_RECENT = 10_000
+"""How many done and cancelled orders are shown at most."""
 
 KEEP_FAILED_S = DEFAULTS.keep_done_s
-MOST_FAILED = 10_000
-"""How long, and how many of, the failed ones are shown: somebody may still put them back."""
+MAX_FAILED = 10_000
+"""How many failed orders are shown at most, and ``KEEP_FAILED_S`` for how long by default: an
+operator may still requeue them."""
 
 Orders = OrderedDict[str, Order]
 
 
-class Over:
-    """Both kinds by secret id, in the order in which they came here."""
+class FinishedOrders:
+    """Done and cancelled orders (``recent``) and failed ones by secret id, oldest first."""
 
     def __init__(self, keep_failed_s: float) -> None:
-        self.finished: Orders = OrderedDict()
+        self.recent: Orders = OrderedDict()
         self.failed: Orders = OrderedDict()
         self._keep_failed_s = keep_failed_s
         self._last_s = 0.0
 
     def add(self, order: Order) -> list[Order]:
-        """One more; returns those that are too many now."""
+        """Add an order, and return the orders that this pushed out."""
         job = order.job
         self._last_s = max(self._last_s, job.finished_s or 0.0)
         is_failed = job.state is State.FAILED
-        orders, most = (self.failed, MOST_FAILED) if is_failed else (self.finished, MOST_SHOWN)
+        orders, most = (self.failed, MAX_FAILED) if is_failed else (self.recent, MAX_RECENT)
         orders[job.id] = order
         return [orders.popitem(last=False)[1]] if len(orders) > most else []
 
     def remove(self, job_id: str) -> None:
-        """It is not over any more."""
-        self.finished.pop(job_id, None)
+        """Forget an order that was requeued, if it is here."""
+        self.recent.pop(job_id, None)
         self.failed.pop(job_id, None)
 
     def expire(self, now_s: float) -> list[Order]:
-        """Let go of those that are too old, and return them.
+        """Remove and return the orders that have been shown long enough.
 
-        As where they are kept, the age of a failed one counts until the last order finished.
+        The age of failed orders counts up to the last finish, as in the tables.
         """
         return [
-            *_pop_until(self.finished, now_s - SHOWN_S),
+            *_pop_until(self.recent, now_s - RECENT_S),
             *_pop_until(self.failed, self._last_s - self._keep_failed_s),
         ]
 

@@ -1,4 +1,4 @@
-"""When orders will be ready: what the estimator needs to know of the line, kept at hand."""
+"""Promises and time windows for orders, from the estimator and the load on the robots."""
 
 from __future__ import annotations
 
@@ -9,29 +9,32 @@ from sanic_dispatch.live.estimator import Estimator, Load, Promise
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.robots import Robots
 
-FRESH_S = 1.0
-"""How long one look at the robots serves, as long as none of them began or ended anything."""
+LOAD_MAX_AGE_S = 1.0
+"""How long a computed load is reused while no robot began or ended a job."""
 
-PER_ROBOT_S = 0.001
-"""For how long per busy robot a look serves whatever they did: so it takes a share of the time that
-does not grow with the robots. A look at 20 takes 50 µs, at each order 5 % of a cycle."""
+MAX_AGE_PER_ROBOT_S = 0.001
+"""How long, per busy robot, a computed load is reused although jobs began or ended: it bounds
+the share of time that computing takes. For 20 robots it takes 50 µs, 5 % of a cycle."""
 
 
 class Forecast:
-    """Estimates for orders that wait or are being served, and what became of the first ones."""
+    """Estimates for orders that wait or are served; learns from what became of them."""
 
     def __init__(self, robots: Robots, assigned: Mapping[float, Order]) -> None:
         self.estimator = Estimator()
         self._robots = robots
         self._assigned = assigned
         self._load = Load(0, 0.0, 0.0)
-        self._looked_s = 0.0
+        self._load_at_s = 0.0
         self.has_changed = True
-        """Whether a robot began or ended something since the last look."""
+        """Whether a job began or ended since the load was computed."""
 
     def promise(self, order: Order, ahead: int, now_s: float) -> Promise | None:
-        """What can be said now of an order that was not served yet; the first time counts."""
-        if not self.estimator.knows_enough:
+        """Estimate when an unfinished order will be ready.
+
+        The first estimate of an order becomes its promise.
+        """
+        if not self.estimator.has_enough_samples:
             return None
         if order.job.state is State.ASSIGNED:
             promise = self.estimator.promise_of_service(now_s)
@@ -41,35 +44,38 @@ class Forecast:
         return promise
 
     def promise_behind(self, ahead: int, now_s: float) -> Promise | None:
-        """What can be said now of whoever has so many before them."""
-        if not self.estimator.knows_enough:
+        """Estimate when an order with ``ahead`` orders before it will be ready."""
+        if not self.estimator.has_enough_samples:
             return None
         return self.estimator.promise(now_s, self._load_at(now_s), ahead)
 
     def window(self, order: Order, ahead: int, now_s: float) -> tuple[float, float] | None:
-        """Between when and when it will be ready, Unix seconds."""
+        """Return between when an unfinished order will be ready, Unix seconds."""
         if order.job.state is State.ASSIGNED:
             return self.estimator.service_window(order.since_s)
         promise = self.promise(order, ahead, now_s)
         return promise.window() if promise else None
 
     def done(self, order: Order, began_s: float) -> None:
-        """It was served."""
+        """Learn from an order that was served from ``began_s`` on."""
         self.learn(order.job, began_s)
         if order.promise and order.job.finished_s:
-            self.estimator.settle(order.promise, order.job.finished_s)
+            self.estimator.observe_outcome(order.promise, order.job.finished_s)
 
     def learn(self, job: Job, began_s: float) -> None:
-        """How long a service took; a worker without a key that has no lease does not tell."""
+        """Add the service time of a finished job, if it is one.
+
+        A worker without a key and without a lease does not report its end: it is skipped.
+        """
         hold = job.hold
         if hold and job.finished_s and (hold.worker.key or hold.stage is Stage.CONFIRMED):
-            self.estimator.served(job.finished_s - began_s)
+            self.estimator.observe_service(job.finished_s - began_s)
 
     def _load_at(self, now_s: float) -> Load:
-        age_s, busy = now_s - self._looked_s, len(self._assigned)
-        fresh_s = FRESH_S if not self.has_changed else busy * PER_ROBOT_S
+        age_s, busy = now_s - self._load_at_s, len(self._assigned)
+        fresh_s = LOAD_MAX_AGE_S if not self.has_changed else busy * MAX_AGE_PER_ROBOT_S
         if not 0 <= age_s < fresh_s or self._load.robots != self._robots.present:
             elapsed = (now_s - order.since_s for order in self._assigned.values())
             self._load = self.estimator.load(self._robots.present, elapsed)
-            self._looked_s, self.has_changed = now_s, False
+            self._load_at_s, self.has_changed = now_s, False
         return self._load

@@ -1,4 +1,4 @@
-"""Frames: what goes over the live channel, encoded once and shared by all who get it."""
+"""Frames of the live channel: encoded once, shared by all clients at the same cursor."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 import ujson
 
 Entries = dict[str, Any]
-"""A view's keys and objects; in a patch, None says that a key is gone."""
+"""The keys and objects of a view; in a patch, None deletes a key."""
 
 _CURSOR = re.compile(r"([0-9a-z]{1,32}):([0-9]{1,15})")
 
 
 class Cursor(NamedTuple):
-    """Where somebody is in a view: ``at`` of the last frame that was received."""
+    """The position of a client in a view: ``at`` of the last frame that it received."""
 
     epoch: str
     number: int
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        """Read ``epoch:number``. Raises ValueError where it is no such thing."""
+        """Parse ``epoch:number``. Raises ValueError for any other text."""
         match = _CURSOR.fullmatch(text)
         if match is None:
             raise ValueError("a cursor is epoch:number")
@@ -33,7 +33,7 @@ class Cursor(NamedTuple):
 
 
 class Frame:
-    """One frame; its JSON is wrapped for a websocket or an event stream when first needed."""
+    """A frame; its websocket and event-stream encodings are made on first use."""
 
     def __init__(self, at: Cursor, now_s: float, **content: Entries) -> None:
         self.at = at
@@ -41,17 +41,17 @@ class Frame:
 
     @cached_property
     def websocket(self) -> bytes:
-        """As one unmasked, final text frame of RFC 6455, without extensions."""
+        """The frame as one final, unmasked text frame of RFC 6455, without extensions."""
         return _header(len(self.json)) + self.json
 
     @cached_property
     def event_stream(self) -> bytes:
-        """As one event; its id is the cursor to resume with."""
+        """The frame as a server-sent event whose id is the cursor to resume with."""
         return b"id: %b\ndata: %b\n\n" % (str(self.at).encode(), self.json)
 
 
 def encode(value: Any) -> bytes:
-    """JSON as it leaves the service; what is no character in UTF-8 becomes a question mark."""
+    """Encode JSON as UTF-8; a lone surrogate becomes a question mark."""
     text = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False)
     return text.encode(errors="replace")
 

@@ -1,7 +1,7 @@
-"""The hub: everybody who follows a view, and the pushing of frames to them.
+"""The hub: all clients of the live channel, and the pushing of frames to them.
 
-Nobody has a queue or a task here. A client is a cursor and a wire; whoever is behind the head of
-its view gets one frame with all that it has missed, as soon as its wire has room.
+There is no queue and no task per client. A client is a cursor and a connection; a client behind
+the head of its view gets one frame with everything since, as soon as its connection has room.
 """
 
 from __future__ import annotations
@@ -17,82 +17,85 @@ from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.errors import UnknownJob
-from sanic_dispatch.live.connection import Topic, Wire
+from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.finished import KEEP_FAILED_S
 from sanic_dispatch.live.frames import Cursor, Frame
 from sanic_dispatch.live.pacer import Loop, Pacer
-from sanic_dispatch.live.projection import Line
-from sanic_dispatch.live.stats import Pushed
+from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.live.stats import PushStats
 from sanic_dispatch.live.subscription import Channel, Client, OutOfReach, TooManyClients
-from sanic_dispatch.live.views import BEAT_S, NEAR, Board, Monitor, OrderView
+from sanic_dispatch.live.views import HEARTBEAT_S, NEAR, Board, Monitor, OrderView
 from sanic_dispatch.observability.event_bus import EventBus
 
-MOST_CLIENTS = DEFAULTS.max_connections
-"""How many may follow at the same time."""
+MAX_CLIENTS = DEFAULTS.max_connections
+"""How many clients may be connected at the same time."""
 
-PIECE = 16
-"""How many are written to between two looks at the clock."""
+CHUNK_CLIENTS = 16
+"""How many clients are written to before the pacer looks at the clock."""
 
-PATIENCE_S = 10.0
-"""How long a wire may have no room before it is cut."""
+STALL_TIMEOUT_S = 10.0
+"""How long a connection may have no room before it is dropped."""
 
 TICK_S = 0.25
-"""How often to look at the clock: who has room again, who is to be cut, who needs a heartbeat."""
+"""Interval of the check for connections with room, stalled ones, and heartbeats that are due."""
 
 SWEEP_S = 2.0
-"""How often to look whether a far place in the line has changed enough to be told."""
+"""Interval at which an order that is not near the front is checked for changes."""
 
 GONE, RESTART = 4404, 1012
-"""Close codes: there is no such order any more; the service stops."""
+"""Close codes: the order is no longer kept; the service restarts."""
 
 
 class Hub:
-    """Folds events at once, and pushes what came of them at the pace that the loop can bear."""
+    """Folds events into the projection at once, and pushes frames at the pacer's pace."""
 
     def __init__(
         self,
         bus: EventBus,
         clock: Clock,
         loop: Loop | None = None,
-        most_clients: int = MOST_CLIENTS,
+        max_clients: int = MAX_CLIENTS,
         keep_failed_s: float = KEEP_FAILED_S,
     ) -> None:
-        self._new_line = partial(Line, keep_failed_s)
-        self._line = self._new_line()
+        self._new_projection = partial(Projection, keep_failed_s)
+        self._projection = self._new_projection()
         self._bus = bus
         self._clock = clock
         self._loop = loop or asyncio.get_running_loop()
-        self._most_clients = most_clients
-        self._pacer = Pacer(self._loop, clock.monotonic_s, self._round)
+        self._max_clients = max_clients
+        self._pacer = Pacer(self._loop, clock.monotonic_s, self._push_round)
         self._shared = self._new_channels()
         self._orders: dict[str, Channel] = {}
-        self._due: dict[str, None] = {}
+        self._changed_order_ids: dict[str, None] = {}
         self._sweep: deque[tuple[float, Channel]] = deque()
         self._clients: set[Client] = set()
-        self._full: dict[Client, float] = {}
-        self._beat_at_s = 0.0
+        self._stalled: dict[Client, float] = {}
+        self._heartbeat_at_s = 0.0
         self._is_cut_off = False
         self._timer: Any = None
-        self._is_over = False
-        self.pushed = Pushed()
-        bus.fold_into(self._fold)
+        self._is_stopped = False
+        self.stats = PushStats()
+        bus.subscribe(self._fold)
 
     @property
-    def line(self) -> Line:
-        """All orders, as of the last event."""
+    def projection(self) -> Projection:
+        """The projection, with all published events folded in."""
         self._bus.catch_up()
-        return self._line
+        return self._projection
 
     @property
     def size(self) -> int:
-        """How many follow now."""
+        """The number of connected clients."""
         return len(self._clients)
 
     def seed(self, snapshot: Snapshot) -> None:
-        """Begin with what the tables hold, as of the last event; whoever follows comes back."""
+        """Start over from a snapshot of the tables as of the last event.
+
+        Clients are disconnected, so that they reconnect for the new state.
+        """
         self._bus.catch_up()
-        self._line = self._new_line()
-        self._line.seed(
+        self._projection = self._new_projection()
+        self._projection.seed(
             snapshot.jobs,
             snapshot.finished,
             snapshot.workers,
@@ -100,87 +103,87 @@ class Hub:
             number=self._bus.number,
             now_s=self._clock.now_s(),
         )
-        self._dismiss_all()
+        self._disconnect_all()
         self._shared = self._new_channels()
 
-    def cut_off(self, is_cut_off: bool) -> None:
-        """Refuse followers, or take them again: this process does not own the topic, or does.
+    def set_cut_off(self, is_cut_off: bool) -> None:
+        """Refuse clients while this process does not own the topic.
 
-        Pages say that what they show is old where they are not connected; so they are not.
+        Pages show that their content is old when they are not connected, so they are disconnected.
         """
         self._is_cut_off = is_cut_off
         if is_cut_off:
-            self._dismiss_all()
+            self._disconnect_all()
 
     def start(self) -> None:
-        """From now on, keep an eye on the clock."""
+        """Start the periodic tick."""
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def stop(self) -> None:
-        """Say good-bye to all, also to who comes now: they come back when the service does."""
-        self._is_over = True
+        """Stop the tick and disconnect all clients, also those that connect later."""
+        self._is_stopped = True
         if self._timer:
             self._timer.cancel()
-        self._dismiss_all()
+        self._disconnect_all()
 
-    def follow(self, wire: Wire, topic: Topic, since: Cursor | None = None) -> Client:
-        """Send what leads from ``since`` to now, and from then on everything that happens.
+    def follow(self, connection: Connection, key: ViewKey, since: Cursor | None = None) -> Client:
+        """Add a client to a view, and send it a frame that leads from ``since`` to now.
 
         Raises UnknownJob, TooManyClients and OutOfReach.
         """
-        self._come_up_to_date()
-        if len(self._clients) >= self._most_clients:
-            raise TooManyClients(self._most_clients)
-        channel = self._channel(topic)
+        self._catch_up()
+        if len(self._clients) >= self._max_clients:
+            raise TooManyClients(self._max_clients)
+        channel = self._channel(key)
         number = since.number if since and since.epoch == self._bus.epoch else None
-        client = Client(wire, channel, number)
+        client = Client(connection, channel, number)
         channel.clients[client] = None
         self._clients.add(client)
-        self.pushed.clients[wire.transport, topic.view] += 1
-        self._serve(channel, [client])
-        if self._is_over:
-            self._dismiss(client, RESTART)
+        self.stats.clients[connection.transport, key.view] += 1
+        self._send(channel, [client])
+        if self._is_stopped:
+            self._disconnect(client, RESTART)
         return client
 
     def leave(self, client: Client) -> None:
-        """Forget a client; also one that was forgotten already."""
+        """Remove a client; no-op if it was removed before."""
         channel = client.channel
         if client not in self._clients:
             return
         self._clients.discard(client)
         channel.clients.pop(client, None)
-        self.pushed.clients[client.wire.transport, channel.topic.view] -= 1
-        self._full.pop(client, None)
-        if not channel.clients and channel.topic.order_id:
-            self._orders.pop(channel.topic.order_id, None)
+        self.stats.clients[client.connection.transport, channel.key.view] -= 1
+        self._stalled.pop(client, None)
+        if not channel.clients and channel.key.order_id:
+            self._orders.pop(channel.key.order_id, None)
 
-    def look(self, topic: Topic) -> Frame:
-        """One look: the whole state. Raises UnknownJob and OutOfReach."""
-        self._come_up_to_date()
-        view = self._shared[topic].view if topic in self._shared else self._order(topic.order_id)
+    def state_frame(self, key: ViewKey) -> Frame:
+        """Return a frame with the whole state of a view. Raises UnknownJob and OutOfReach."""
+        self._catch_up()
+        view = self._shared[key].view if key in self._shared else self._order(key.order_id)
         view.refresh()
         return view.frame_since(None)
 
     # ---- channels
 
-    def _channel(self, topic: Topic) -> Channel:
-        channel = self._shared.get(topic) or self._orders.get(topic.order_id)
+    def _channel(self, key: ViewKey) -> Channel:
+        channel = self._shared.get(key) or self._orders.get(key.order_id)
         if channel is None:
-            channel = self._orders[topic.order_id] = Channel(topic, self._order(topic.order_id))
+            channel = self._orders[key.order_id] = Channel(key, self._order(key.order_id))
             self._sweep.append((self._clock.monotonic_s() + SWEEP_S, channel))
         channel.view.refresh()
         return channel
 
     def _order(self, order_id: str) -> OrderView:
-        return OrderView(self._line, self._bus.epoch, self._clock.now_s, order_id)
+        return OrderView(self._projection, self._bus.epoch, self._clock.now_s, order_id)
 
-    def _new_channels(self) -> dict[Topic, Channel]:
-        views = ((Topic("board"), Board), (Topic("monitor"), Monitor))
+    def _new_channels(self) -> dict[ViewKey, Channel]:
+        views = ((ViewKey("board"), Board), (ViewKey("monitor"), Monitor))
         epoch, now_s = self._bus.epoch, self._clock.now_s
-        return {topic: Channel(topic, view(self._line, epoch, now_s)) for topic, view in views}
+        return {key: Channel(key, view(self._projection, epoch, now_s)) for key, view in views}
 
-    def _come_up_to_date(self) -> None:
-        """Before a look. Raises OutOfReach where the events do not come through."""
+    def _catch_up(self) -> None:
+        """Fold all published events. Raises OutOfReach while this process is cut off."""
         if self._is_cut_off:
             raise OutOfReach
         self._bus.catch_up()
@@ -189,48 +192,48 @@ class Hub:
 
     def _fold(self, events: Sequence[Event]) -> None:
         for event in events:
-            self._line.fold(event)
+            self._projection.fold(event)
         if self._clients:
-            self._due.update((event.job.id, None) for event in events if event.job)
-            self.pushed.wait(self._clock.monotonic_s())
+            self._changed_order_ids.update((event.job.id, None) for event in events if event.job)
+            self.stats.mark_pending(self._clock.monotonic_s())
             self._pacer.wake()
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK_S, self._tick)
-        self.line.expire(self._clock.now_s())
+        self.projection.expire(self._clock.now_s())
         if self._clients:
             self._pacer.wake()
 
     # ---- pushing
 
-    def _round(self) -> Iterator[None]:
-        """Whatever there is to send, in small pieces."""
-        now_s, since_s = self._clock.monotonic_s(), self.pushed.begin()
-        yield from self._retry(now_s)
-        is_beat, self._beat_at_s = self._next_beat(now_s)
+    def _push_round(self) -> Iterator[None]:
+        """Push everything there is to push; yields after each small piece of work."""
+        now_s, since_s = self._clock.monotonic_s(), self.stats.begin_round()
+        yield from self._retry_stalled(now_s)
+        is_heartbeat, self._heartbeat_at_s = self._next_heartbeat(now_s)
         for channel in self._shared.values():
             if channel.clients:
-                yield from self._push(channel, is_beat)
-        for channel in self._due_orders():
+                yield from self._push(channel, is_heartbeat)
+        for channel in self._orders_to_push():
             yield from self._push(channel)
-        self.pushed.end(since_s, self._clock.monotonic_s())
+        self.stats.end_round(since_s, self._clock.monotonic_s())
         yield from self._sweep_orders(now_s)
 
-    def _next_beat(self, now_s: float) -> tuple[bool, float]:
-        is_due = now_s >= self._beat_at_s
-        return is_due, now_s + BEAT_S if is_due else self._beat_at_s
+    def _next_heartbeat(self, now_s: float) -> tuple[bool, float]:
+        is_due = now_s >= self._heartbeat_at_s
+        return is_due, now_s + HEARTBEAT_S if is_due else self._heartbeat_at_s
 
-    def _due_orders(self) -> list[Channel]:
-        """The orders that changed, and those that are near: they are told of every step."""
-        due, self._due = self._due, {}
+    def _orders_to_push(self) -> list[Channel]:
+        """Return the followed orders that changed or are near the front: these get every step."""
+        due, self._changed_order_ids = self._changed_order_ids, {}
         if not self._orders:
             return []
-        near = (order.job.id for order in self.line.first(NEAR + 1))
+        near = (order.job.id for order in self.projection.first(NEAR + 1))
         due |= dict.fromkeys(near)
         return [self._orders[order_id] for order_id in due if order_id in self._orders]
 
     def _sweep_orders(self, now_s: float) -> Iterator[None]:
-        """Look at every followed order in turn, each at a bounded rate."""
+        """Check every followed order in turn, each at most once per ``SWEEP_S``."""
         while self._sweep and self._sweep[0][0] <= now_s:
             _, channel = self._sweep.popleft()
             if channel.clients:
@@ -238,52 +241,52 @@ class Hub:
                 yield from self._push(channel)
             yield
 
-    def _push(self, channel: Channel, is_beat: bool = False) -> Iterator[None]:
+    def _push(self, channel: Channel, is_heartbeat: bool = False) -> Iterator[None]:
         try:
             channel.view.refresh()
         except UnknownJob:
             for client in list(channel.clients):
-                self._dismiss(client, GONE)
+                self._disconnect(client, GONE)
             return
-        if channel.view.head == channel.pushed and not is_beat:
+        if channel.view.head == channel.pushed_head and not is_heartbeat:
             return
-        channel.pushed = channel.view.head
+        channel.pushed_head = channel.view.head
         clients = list(channel.clients)
-        for at in range(0, len(clients), PIECE):
-            self._serve(channel, clients[at : at + PIECE], is_beat)
+        for at in range(0, len(clients), CHUNK_CLIENTS):
+            self._send(channel, clients[at : at + CHUNK_CLIENTS], is_heartbeat)
             yield
 
-    def _retry(self, now_s: float) -> Iterator[None]:
-        """Those whose wires had no room."""
-        for client, since_s in list(self._full.items()):
-            self._serve(client.channel, [client])
-            if client in self._full and now_s - since_s >= PATIENCE_S:
-                client.wire.abort()
-                self.pushed.cut += 1
+    def _retry_stalled(self, now_s: float) -> Iterator[None]:
+        """Send to clients whose connections had no room; drop those stalled for too long."""
+        for client, since_s in list(self._stalled.items()):
+            self._send(client.channel, [client])
+            if client in self._stalled and now_s - since_s >= STALL_TIMEOUT_S:
+                client.connection.abort()
+                self.stats.cut += 1
                 self.leave(client)
             yield
 
-    def _serve(self, channel: Channel, clients: Iterable[Client], is_beat: bool = True) -> None:
-        """Send what leads to the head to those who follow this channel and have room for it."""
+    def _send(self, channel: Channel, clients: Iterable[Client], is_heartbeat: bool = True) -> None:
+        """Send each client of the channel a frame up to the head of its view, if it has room."""
         view, followers, cursor, frame = channel.view, channel.clients, None, None
-        head, pushed = view.head, self.pushed
+        head, stats = view.head, self.stats
         for client in clients:
-            if client not in followers or (not is_beat and client.cursor == head):
+            if client not in followers or (not is_heartbeat and client.cursor == head):
                 continue
-            if frame is None or client.cursor is not cursor:  # most are at the same one
+            if frame is None or client.cursor is not cursor:  # most clients are at the same cursor
                 cursor = client.cursor
                 frame = view.frame_since(cursor)
-            if client.wire.offer(frame):
+            if client.connection.offer(frame):
                 client.cursor = head
-                pushed.frames += 1
-                self._full.pop(client, None)
+                stats.frames += 1
+                self._stalled.pop(client, None)
             else:
-                self._full.setdefault(client, self._clock.monotonic_s())
+                self._stalled.setdefault(client, self._clock.monotonic_s())
 
-    def _dismiss_all(self) -> None:
+    def _disconnect_all(self) -> None:
         for client in list(self._clients):
-            self._dismiss(client, RESTART)
+            self._disconnect(client, RESTART)
 
-    def _dismiss(self, client: Client, code: int) -> None:
+    def _disconnect(self, client: Client, code: int) -> None:
         self.leave(client)
-        client.wire.close(code)
+        client.connection.close(code)

@@ -1,4 +1,4 @@
-"""An order: a job as people see it."""
+"""An order: a job as it is shown to people."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import ujson
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.live.estimator import Promise
 
-LONGEST_TEXT = 80
-"""Characters of a name, logo or drink; what is longer is not shown."""
+MAX_TEXT_CHARS = 80
+"""Most characters of a name, logo or drink; a longer one is not shown."""
 
-LARGEST_DATA = 65536
-"""Bytes of a job's data that are looked into for texts; more would hold everybody else up."""
+MAX_DATA_BYTES = 65536
+"""Larger job data is not parsed for texts: that would block the event loop."""
 
 
-class Texts(NamedTuple):
-    """What a job's data says for people; None where it says nothing that can be shown."""
+class OrderTexts(NamedTuple):
+    """The texts in a job's data; None for a text that is missing or cannot be shown."""
 
     name: str | None = None
     logo: str | None = None
@@ -27,54 +27,54 @@ class Texts(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """A job, and what was promised when it came."""
+    """A job, with the promise made when it was submitted."""
 
     job: Job
     changed_s: float | None = None
-    """When it last changed its state, Unix seconds; None: not since it came."""
+    """When its state last changed, Unix seconds; None if it never has."""
     promise: Promise | None = None
-    _texts: Texts | None = None
+    _texts: OrderTexts | None = None
 
     @property
     def since_s(self) -> float:
-        """Since when it is in its present state; a job's own time is only read when asked for."""
+        """When its present state began; the job's submission time is parsed only on demand."""
         return self.job.submitted_s if self.changed_s is None else self.changed_s
 
     @property
-    def texts(self) -> Texts:
-        """The texts to show, read when first needed."""
+    def texts(self) -> OrderTexts:
+        """The texts to show, parsed on first use."""
         if self._texts is None:
             self._texts = texts_of(self.job.data)
         return self._texts
 
     def is_late(self, now_s: float) -> bool:
-        """Whether it should be ready by now, after what was promised first."""
+        """Whether the order is unfinished past the end of its promise."""
         if self.promise is None or self.job.state.is_final:
             return False
         return now_s > self.promise.window()[1]
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether nobody knows if its worker has it."""
+        """Whether it is unknown if the worker received the job."""
         job = self.job
         if job.state is not State.ASSIGNED or job.hold is None:
             return False
         return job.hold.stage is Stage.IN_DOUBT
 
 
-def texts_of(data: bytes) -> Texts:
-    """Read the texts out of a job's data, which can be any JSON."""
-    if len(data) > LARGEST_DATA or not data.lstrip().startswith(b"{"):
-        return Texts()
+def texts_of(data: bytes) -> OrderTexts:
+    """Extract the texts from a job's data, which may be any JSON."""
+    if len(data) > MAX_DATA_BYTES or not data.lstrip().startswith(b"{"):
+        return OrderTexts()
     try:
         values: dict[str, Any] = ujson.loads(data)
     except ValueError:
-        return Texts()
-    return Texts(*(_short(values.get(name)) for name in Texts._fields))
+        return OrderTexts()
+    return OrderTexts(*(_short(values.get(name)) for name in OrderTexts._fields))
 
 
 def _short(value: object) -> str | None:
-    is_text = isinstance(value, str) and len(value) <= LONGEST_TEXT and any(map(_is_seen, value))
+    is_text = isinstance(value, str) and len(value) <= MAX_TEXT_CHARS and any(map(_is_seen, value))
     return str(value) if is_text else None
 
 

@@ -1,4 +1,4 @@
-"""When to push: at once if nothing was pushed lately, in short slices, and with rests between."""
+"""Pacing of pushes: at once after a pause, in short slices, with rests in between."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 SLICE_S = 0.001
-"""How long pushing may go on before the loop serves others."""
+"""How long a round may run before the event loop does other work."""
 
-REST = 3.0
-"""How long to rest after a round, in times of what it took: pushing takes a quarter at most."""
+REST_RATIO = 3.0
+"""Length of the rest after a round, in multiples of its work: pushing takes at most a quarter."""
 
-LEAST_REST_S = 0.025
-"""How long to rest at least: what changes meanwhile goes out together, and no eye sees it."""
+MIN_REST_S = 0.025
+"""The shortest rest; changes in it are pushed together, too quickly for the eye."""
 
 
 class Loop(Protocol):
-    """What is needed of an event loop."""
+    """The two methods of an event loop that the pacer needs."""
 
     def call_soon(self, callback: Callable[[], None], /) -> Any:
-        """Call it after everything that is ready now."""
+        """Call after everything that is ready to run."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None], /) -> Any:
-        """Call it when so much time has passed; what is returned can be cancelled."""
+        """Call after this delay; the returned handle can be cancelled."""
 
 
 class Pacer:
-    """Runs rounds of work, one at a time; a round yields after each small piece.
+    """Runs rounds of work, one at a time; a round is an iterator that yields after each piece.
 
-    The time is not the loop's own: that may stand still while a callback runs.
+    It has its own clock, since the time of an event loop may stand still during a callback.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Pacer:
         self._rested_at_s = 0.0
 
     def wake(self) -> None:
-        """There is something to push: begin a round as soon as the rest is over."""
+        """Request a round; it begins as soon as the rest is over."""
         self._is_wanted = True
         if self._is_awake:
             return
@@ -72,11 +72,11 @@ class Pacer:
                 self._loop.call_soon(self._slice)
 
     def _work_until(self, pieces: Iterator[None], deadline_s: float) -> bool:
-        """Whether the round is over."""
+        """Return whether the round ended before the deadline."""
         return all(self._monotonic_s() < deadline_s for _ in pieces)
 
     def _rest(self) -> None:
-        self._rested_at_s = self._monotonic_s() + max(REST * self._spent_s, LEAST_REST_S)
+        self._rested_at_s = self._monotonic_s() + max(REST_RATIO * self._spent_s, MIN_REST_S)
         self._round, self._spent_s, self._is_awake = None, 0.0, False
         if self._is_wanted:
             self.wake()

@@ -1,4 +1,4 @@
-"""The fold of events to orders: who waits in which place, who is being served, who was served."""
+"""The projection of events to orders: waiting in order, being served, finished."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from sortedcontainers import SortedDict
 from sanic_dispatch.core.events import Event, Kind
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.live.finished import KEEP_FAILED_S, Over
+from sanic_dispatch.live.delta_view import Version
+from sanic_dispatch.live.finished import KEEP_FAILED_S, FinishedOrders
 from sanic_dispatch.live.forecast import Forecast
-from sanic_dispatch.live.last_hour import History
+from sanic_dispatch.live.last_hour import LastHour
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.robots import Robots
-from sanic_dispatch.live.view import Moment
 
-LOG = 200
-"""How many of the last events the log shows."""
+LOG_EVENTS = 200
+"""Number of events in the log."""
 
 
-class Bar(NamedTuple):
-    """The counts."""
+class QueueCounts(NamedTuple):
+    """The counts in the bar of every view."""
 
     robots: int
     waiting: int
@@ -32,20 +32,20 @@ class Bar(NamedTuple):
     paused: bool
 
 
-class Line:
-    """All orders. A change costs O(log n), and so does a place in the line.
+class Projection:
+    """All orders. A change costs O(log n), and so does finding a place in the queue.
 
-    ``moment`` moves with each change: an event, or something that is shown no longer.
+    ``version`` grows with each event, and with each expiration of something that was shown.
     """
 
     def __init__(self, keep_failed_s: float = KEEP_FAILED_S) -> None:
-        self.moment = Moment(0)
+        self.version = Version(0)
         self.robots = Robots()
-        self.history = History()
-        self.log: deque[Event] = deque(maxlen=LOG)
+        self.last_hour = LastHour()
+        self.log: deque[Event] = deque(maxlen=LOG_EVENTS)
         self.waiting: SortedDict[float, Order] = SortedDict()
         self.assigned: SortedDict[float, Order] = SortedDict()
-        self.over = Over(keep_failed_s)
+        self.finished = FinishedOrders(keep_failed_s)
         self.forecast = Forecast(self.robots, self.assigned)
         self._orders: dict[str, Order] = {}
         self._paused = False
@@ -60,17 +60,17 @@ class Line:
         number: int = 0,
         now_s: float = 0.0,
     ) -> None:
-        """Begin with what the queues hold; from then on, fold every event after that number.
+        """Load the tables as of event ``number``; later events are folded on top.
 
-        Of those that wait only the ones that came in the hour before ``now_s`` count as arrived.
+        Of the unfinished jobs only those submitted in the hour before ``now_s`` count as arrivals.
         """
-        self.moment = Moment(number)
+        self.version = Version(number)
         self._paused = paused
         for worker in workers:
             self.robots.fold(Kind.WORKER_REGISTERED, worker)
         for job in finished:
-            self._put(job, job.finished_s or 0.0)
-            self.history.seed(job)
+            self._apply(job, job.finished_s or 0.0)
+            self.last_hour.seed(job)
             if job.hold:
                 self.forecast.learn(job, job.hold.since_s)
         waiting: dict[float, Order] = {}
@@ -78,19 +78,19 @@ class Line:
             if job.is_free:
                 waiting[job.place] = self._orders[job.id] = Order(job)
             else:
-                self._put(job, job.hold.since_s if job.hold else job.submitted_s)
-        self.history.seed_unfinished(jobs, now_s)
-        self.waiting.update(waiting)  # all at once: one by one takes four times as long
+                self._apply(job, job.hold.since_s if job.hold else job.submitted_s)
+        self.last_hour.seed_unfinished(jobs, now_s)
+        self.waiting.update(waiting)  # in one go: a quarter of the time of inserting one by one
 
     def fold(self, event: Event) -> None:
-        """Take in what happened."""
-        self.moment = Moment(event.number)
+        """Apply an event."""
+        self.version = Version(event.number)
         self.log.append(event)
         if event.job is not None:
-            self.history.fold(event)
-            order = self._put(event.job, event.at_s)
+            self.last_hour.fold(event)
+            order = self._apply(event.job, event.at_s)
             if event.kind is Kind.JOB_SUBMITTED and not self._paused:
-                # It is the last in the line, so that its place need not be looked up.
+                # It is the last in the queue: no lookup of its place.
                 self.forecast.promise(order, len(self.waiting) - 1, event.at_s)
         elif event.worker is not None:
             self.robots.fold(event.kind, event.worker)
@@ -98,80 +98,76 @@ class Line:
             self._paused = event.kind is Kind.DISPATCH_PAUSED
 
     def expire(self, now_s: float) -> None:
-        """Let go of what is shown no longer."""
-        changed = self.robots.expire(now_s) | self.history.expire(now_s)
-        gone = self.over.expire(now_s)
+        """Remove what is no longer shown."""
+        changed = self.robots.expire(now_s) | self.last_hour.expire(now_s)
+        gone = self.finished.expire(now_s)
         self._forget(gone)
         if changed or gone:
-            self.moment = self.moment._replace(age=self.moment.age + 1)
+            self.version = self.version._replace(age=self.version.age + 1)
 
     def get(self, job_id: str) -> Order | None:
-        """The order of that secret id."""
+        """Return the order with this secret id, if it is shown."""
         return self._orders.get(job_id)
 
     def first(self, count: int) -> list[Order]:
-        """The first ones that wait."""
+        """Return the first waiting orders, at most ``count``."""
         return list(islice(self.waiting.values(), count))
 
     def ahead(self, order: Order) -> int:
-        """How many wait before it."""
+        """Return the number of orders that wait before this one."""
         return int(self.waiting.bisect_left(order.job.place))
 
     def window(self, order: Order, now_s: float) -> tuple[float, float] | None:
-        """Between when and when it will be ready, Unix seconds; None where nobody can tell."""
+        """Return between when an order will be ready, Unix seconds; None if that is unknown."""
         if order.job.state.is_final or (self._paused and order.job.state is State.WAITING):
             return None
         return self.forecast.window(order, self.ahead(order), now_s)
 
     def window_of_next(self, now_s: float) -> tuple[float, float] | None:
-        """The same for an order that would come now."""
+        """Return between when an order submitted now would be ready."""
         if self._paused:
             return None
         promise = self.forecast.promise_behind(len(self.waiting), now_s)
         return promise.window() if promise else None
 
-    def bar(self) -> Bar:
-        """The counts."""
-        return Bar(self.robots.present, len(self.waiting), len(self.assigned), self._paused)
+    def counts(self) -> QueueCounts:
+        """Return the counts for the bar."""
+        return QueueCounts(self.robots.present, len(self.waiting), len(self.assigned), self._paused)
 
-    def _put(self, job: Job, at_s: float) -> Order:
+    def _apply(self, job: Job, at_s: float) -> Order:
         order = self._orders.get(job.id)
         if order is None:
             order = self._orders[job.id] = Order(job, at_s)
         else:
             before, order.job = order.job, job
-            self._step_out(before, job, at_s)
+            self._withdraw(before, job, at_s)
             if job.state is not before.state or job.attempt > before.attempt:
-                self._begin(order, before, at_s)
-        self._stand(order)
+                if job.state is State.DONE and before.state is State.ASSIGNED:
+                    self.forecast.done(order, order.since_s)
+                order.changed_s = at_s
+        self._insert(order)
         return order
 
-    def _begin(self, order: Order, before: Job, at_s: float) -> None:
-        """Its state is a new one."""
-        if order.job.state is State.DONE and before.state is State.ASSIGNED:
-            self.forecast.done(order, order.since_s)
-        order.changed_s = at_s
-
-    def _stand(self, order: Order) -> None:
+    def _insert(self, order: Order) -> None:
         job = order.job
         if job.state is State.WAITING:
             self.waiting[job.place] = order
         elif job.state is State.ASSIGNED:
             self.assigned[job.place] = order
-            self.robots.hold(job)
+            self.robots.assign(job)
             self.forecast.has_changed = True
         else:
-            self._forget(self.over.add(order))
+            self._forget(self.finished.add(order))
 
-    def _step_out(self, before: Job, now: Job, at_s: float) -> None:
+    def _withdraw(self, before: Job, now: Job, at_s: float) -> None:
         if before.state is State.WAITING:
             self.waiting.pop(before.place, None)
         elif before.state is State.ASSIGNED:
             self.assigned.pop(before.place, None)
-            self.robots.let_go(before, now, at_s)
+            self.robots.release(before, now, at_s)
             self.forecast.has_changed = True
         else:
-            self.over.remove(before.id)
+            self.finished.remove(before.id)
 
     def _forget(self, orders: Iterable[Order]) -> None:
         for order in orders:

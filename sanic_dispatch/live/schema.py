@@ -1,6 +1,6 @@
-"""The live channel as documents: JSON Schema of every view's objects, and AsyncAPI 3.0 around it.
+"""JSON Schemas of the live channel's frames, and the AsyncAPI 3.0 document around them.
 
-The keys of a view are named by patterns, so that a frame can be checked as a whole.
+The keys of a view are matched by patterns, so that a whole frame can be validated.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from typing import Any
 
 from sanic_dispatch.core.events import Kind
 from sanic_dispatch.core.job import Stage, State, Way
-from sanic_dispatch.live.order import LONGEST_TEXT
-from sanic_dispatch.live.robots import Doing
-from sanic_dispatch.live.serializers import LONGEST_LINK, LONGEST_REASON
+from sanic_dispatch.live.order import MAX_TEXT_CHARS
+from sanic_dispatch.live.robots import RobotState
+from sanic_dispatch.live.serializers import MAX_LINK_CHARS, MAX_REASON_CHARS
 
 Schema = dict[str, Any]
 
@@ -25,7 +25,7 @@ _TITLES = {
 
 
 def asyncapi(version: str) -> Schema:
-    """The AsyncAPI document of this version of the service."""
+    """Return the AsyncAPI document for this version of the service."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -45,18 +45,18 @@ def asyncapi(version: str) -> Schema:
 
 
 def schemas() -> dict[str, Schema]:
-    """The JSON Schema of each view's frames and of the objects in them, by name."""
+    """Return the JSON Schemas of each view's frames and of the objects in them, by name."""
     frames = {f"{view}_frame": _frame(keys) for view, keys in _KEYS.items()}
     return {**frames, **_OBJECTS}
 
 
 def frame_schema(view: str) -> Schema:
-    """A schema of its own for the frames of a view, to check one with."""
+    """Return a self-contained schema for the frames of a view."""
     return {**schemas()[f"{view}_frame"], "components": {"schemas": schemas()}}
 
 
 def an_object(required: Schema, optional: Schema | None = None) -> Schema:
-    """An object with these keys and no others."""
+    """Return the schema of an object with these keys and no others."""
     return {
         "type": "object",
         "required": list(required),
@@ -65,7 +65,7 @@ def an_object(required: Schema, optional: Schema | None = None) -> Schema:
     }
 
 
-def _one_of(words: type[State] | type[Stage] | type[Way] | type[Doing] | type[Kind]) -> Schema:
+def _one_of(words: type[State] | type[Stage] | type[Way] | type[RobotState] | type[Kind]) -> Schema:
     return {"type": "string", "enum": [word.value for word in words]}
 
 
@@ -88,7 +88,7 @@ PLACE: Schema = {
     "description": "its place in the line, where an operator moved it; else that is its number",
 }
 TIME: Schema = {"type": "number", "minimum": 0, "description": "Unix seconds"}
-TEXT, REASON = _text(LONGEST_TEXT), _text(LONGEST_REASON)
+TEXT, REASON = _text(MAX_TEXT_CHARS), _text(MAX_REASON_CHARS)
 UNUSED: Schema = {
     "const": True,
     "description": "taken, and the callback waits all the same: its process is probably dead",
@@ -163,10 +163,10 @@ _OBJECTS: dict[str, Schema] = {
          )},
     ),
     "worker": an_object(
-        {"state": _one_of(Doing), "since": TIME, "seen": TIME, "refusals": COUNT},
-        {"label": REASON, "link": _text(LONGEST_LINK), "activity": REASON, "ticket": TICKET,
+        {"state": _one_of(RobotState), "since": TIME, "seen": TIME, "refusals": COUNT},
+        {"label": REASON, "link": _text(MAX_LINK_CHARS), "activity": REASON, "ticket": TICKET,
          "unused": UNUSED,
-         "reason": {"type": "string", "maxLength": LONGEST_REASON}},
+         "reason": {"type": "string", "maxLength": MAX_REASON_CHARS}},
     ),
     "log_entry": an_object(
         {"n": {"type": "integer", "minimum": 1}, "kind": _one_of(Kind), "t": TIME},
@@ -188,7 +188,7 @@ _KEYS = {
 
 
 def _frame(keys: dict[str, str]) -> Schema:
-    """A frame has ``state`` or ``patch``; one that has neither is a heartbeat."""
+    """Return the schema of a frame: with ``state`` or ``patch``, or neither for a heartbeat."""
     frame = an_object(
         {
             "at": {

@@ -1,6 +1,6 @@
-"""How things are shown: the objects in the views, drawn from orders, robots and events.
+"""Serialize orders, robots and events as the JSON objects of the views.
 
-What is unknown is left out, except for the keys that are always there.
+An unknown value is left out, except where the schema requires its key.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.job import Hold, Stage, State
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.order import Order
-from sanic_dispatch.live.projection import Bar
-from sanic_dispatch.live.robots import Robot
+from sanic_dispatch.live.projection import QueueCounts
+from sanic_dispatch.live.robots import TrackedRobot
 
-Drawn = dict[str, Any]
+JsonObject = dict[str, Any]
 
-LONGEST_REASON = 200
-LONGEST_LINK = 500
-"""Characters of what comes from outside; a longer reason is cut, a longer link is left out."""
+MAX_REASON_CHARS = 200
+MAX_LINK_CHARS = 500
+"""Limits for text from outside: a longer reason is cut, a longer link is left out."""
 
 
-def bar(counts: Bar) -> Drawn:
-    """The counts, the same in every view."""
+def bar(counts: QueueCounts) -> JsonObject:
+    """Serialize the counts, the same in every view."""
     return counts._asdict()
 
 
-def board_order(order: Order) -> Drawn:
-    """An order as everybody may see it: never with a name."""
+def board_order(order: Order) -> JsonObject:
+    """Serialize an order for the public board: never with a name."""
     return {
         "n": order.job.ticket,
         **_texts(order, "logo", "drink"),
@@ -40,9 +40,9 @@ def board_order(order: Order) -> Drawn:
 
 def own_order(
     order: Order, ahead: int | None, eta: tuple[float, float] | None, now_s: float
-) -> Drawn:
-    """An order as those see it who have its link; ``ahead`` is None once it waits no longer."""
-    drawn: Drawn = {
+) -> JsonObject:
+    """Serialize an order for its owner; ``ahead`` is None unless it waits."""
+    fields: JsonObject = {
         "n": order.job.ticket,
         **_texts(order, "name", "logo", "drink"),
         "state": order.job.state.value,
@@ -52,18 +52,18 @@ def own_order(
         "t": order.since_s,
     }
     if order.is_late(now_s):
-        drawn["late"] = True
+        fields["late"] = True
     if order.is_in_doubt:
-        drawn["doubt"] = True
+        fields["doubt"] = True
     if order.job.reason and order.job.state in (State.FAILED, State.CANCELLED):
-        drawn["reason"] = order.job.reason[:LONGEST_REASON]
-    return drawn
+        fields["reason"] = order.job.reason[:MAX_REASON_CHARS]
+    return fields
 
 
-def monitor_order(order: Order) -> Drawn:
-    """An order as an operator sees it."""
+def monitor_order(order: Order) -> JsonObject:
+    """Serialize an order for operators."""
     job = order.job
-    drawn: Drawn = {
+    fields: JsonObject = {
         "n": job.ticket,
         "id": job.id,
         **_texts(order, "name", "logo", "drink"),
@@ -74,53 +74,56 @@ def monitor_order(order: Order) -> Drawn:
         "attempt": job.attempt,
     }
     if job.hold:
-        drawn["hold"] = _hold(job.hold)
+        fields["hold"] = _hold(job.hold)
     if job.reason:
-        drawn["reason"] = job.reason[:LONGEST_REASON]
-    return drawn
+        fields["reason"] = job.reason[:MAX_REASON_CHARS]
+    return fields
 
 
-def monitor_worker(robot: Robot) -> Drawn:
-    """A worker as an operator sees it."""
+def monitor_worker(robot: TrackedRobot) -> JsonObject:
+    """Serialize a worker for operators."""
     worker = robot.worker
-    drawn: Drawn = {
-        "state": robot.doing.value,
+    fields: JsonObject = {
+        "state": robot.state.value,
         "since": _since_s(robot),
         "seen": _seen_s(robot),
         "refusals": worker.refusals,
     }
     if worker.label:
-        drawn["label"] = worker.label[:LONGEST_REASON]
+        fields["label"] = worker.label[:MAX_REASON_CHARS]
     if link := link_of(worker):
-        drawn["link"] = link
+        fields["link"] = link
     if worker.key:
-        drawn["activity"] = worker.key.activity[:LONGEST_REASON]
+        fields["activity"] = worker.key.activity[:MAX_REASON_CHARS]
     if robot.job is not None:
-        drawn["ticket"] = robot.job.ticket
-        if robot.has_lost_job:
-            drawn["unused"] = True
+        fields["ticket"] = robot.job.ticket
+        if robot.has_unconsumed_job:
+            fields["unused"] = True
     elif worker.aside:
-        drawn["reason"] = worker.aside.reason[:LONGEST_REASON]
-    return drawn
+        fields["reason"] = worker.aside.reason[:MAX_REASON_CHARS]
+    return fields
 
 
-def log_entry(event: Event) -> Drawn:
-    """A line of the log."""
-    drawn: Drawn = {"n": event.number, "kind": event.kind.value, "t": event.at_s}
+def log_entry(event: Event) -> JsonObject:
+    """Serialize an event as a line of the log."""
+    fields: JsonObject = {"n": event.number, "kind": event.kind.value, "t": event.at_s}
     if event.job is not None:
-        drawn["ticket"] = event.job.ticket
+        fields["ticket"] = event.job.ticket
     if event.worker is not None:
-        drawn["worker"] = event.worker.id
+        fields["worker"] = event.worker.id
         if event.worker.label:
-            drawn["label"] = event.worker.label[:LONGEST_REASON]
+            fields["label"] = event.worker.label[:MAX_REASON_CHARS]
     if event.reason:
-        drawn["reason"] = event.reason[:LONGEST_REASON]
-    return drawn
+        fields["reason"] = event.reason[:MAX_REASON_CHARS]
+    return fields
 
 
 def link_of(worker: Worker) -> str | None:
-    """The process instance's address, if it is where the callback is: any client can claim it."""
-    if not 0 < len(worker.instance_url) <= LONGEST_LINK:
+    """Return the address of the process instance if it has the origin of the callback, else None.
+
+    Any client can claim any instance, so an address elsewhere is not shown as a link.
+    """
+    if not 0 < len(worker.instance_url) <= MAX_LINK_CHARS:
         return None
     return worker.instance_url if _origin(worker.instance_url) == _origin(worker.id) else None
 
@@ -141,31 +144,31 @@ def _texts(order: Order, *names: str) -> dict[str, str]:
 
 
 def _place(order: Order) -> dict[str, float]:
-    """Where it stands in the line, if that is not where its number says."""
+    """Return the place in the queue if an operator moved the order; else its ticket says it."""
     job = order.job
     return {} if job.place == job.ticket else {"place": job.place}
 
 
-def _hold(hold: Hold) -> Drawn:
+def _hold(hold: Hold) -> JsonObject:
     return {
         "worker": hold.worker.id,
         "way": hold.way.value,
         "stage": hold.stage.value,
         "since": hold.since_s,
         **({"unused": True} if hold.unused else {}),
-        **({"refused": hold.refused_report[:LONGEST_REASON]} if hold.refused_report else {}),
+        **({"refused": hold.refused_report[:MAX_REASON_CHARS]} if hold.refused_report else {}),
     }
 
 
-def _since_s(robot: Robot) -> float:
+def _since_s(robot: TrackedRobot) -> float:
     if robot.job is not None and robot.job.hold is not None:
         return robot.job.hold.since_s
     worker = robot.worker
     return worker.aside.since_s if worker.aside else worker.registered_s
 
 
-def _seen_s(robot: Robot) -> float:
-    """When it was last heard of: it registered, or took its job."""
+def _seen_s(robot: TrackedRobot) -> float:
+    """Return when the robot was last heard of: at its registration, or when it took its job."""
     hold = robot.job.hold if robot.job else None
     took_s = hold.since_s if hold and hold.stage is Stage.CONFIRMED else 0.0
     return max(robot.worker.registered_s, took_s)

@@ -1,15 +1,15 @@
-"""Who follows what, and why somebody may not follow."""
+"""Clients of the live channel, grouped by view, and why a client may be refused."""
 
 from __future__ import annotations
 
 from sanic_dispatch.errors import DispatchError
-from sanic_dispatch.live.connection import Topic, Wire
-from sanic_dispatch.live.view import Known
-from sanic_dispatch.live.views import Watched
+from sanic_dispatch.live.connection import Connection, ViewKey
+from sanic_dispatch.live.delta_view import KnownVersion
+from sanic_dispatch.live.views import View
 
 
 class TooManyClients(DispatchError):
-    """As many follow as may follow."""
+    """The limit of connected clients is reached."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} are following already")
@@ -17,28 +17,28 @@ class TooManyClients(DispatchError):
 
 
 class OutOfReach(DispatchError):
-    """What happens does not come through; what is shown here is old."""
+    """This process gets no events, so its projection is out of date."""
 
     def __init__(self) -> None:
         super().__init__("the queues are out of reach")
 
 
 class Client:
-    """Somebody who follows a view: how far, and on which wire."""
+    """A client: its connection, its view, and the version of the view that it has."""
 
-    __slots__ = ("channel", "cursor", "wire")
+    __slots__ = ("channel", "cursor", "connection")
 
-    def __init__(self, wire: Wire, channel: Channel, cursor: Known) -> None:
-        self.wire = wire
+    def __init__(self, connection: Connection, channel: Channel, cursor: KnownVersion) -> None:
+        self.connection = connection
         self.channel = channel
         self.cursor = cursor
 
 
 class Channel:
-    """A view, and all who follow it; ``pushed`` is the head that was pushed last."""
+    """A view and its clients; ``pushed_head`` is the version that was pushed last."""
 
-    def __init__(self, topic: Topic, view: Watched) -> None:
-        self.topic = topic
+    def __init__(self, key: ViewKey, view: View) -> None:
+        self.key = key
         self.view = view
-        self.pushed = view.head
+        self.pushed_head = view.head
         self.clients: dict[Client, None] = {}

@@ -1,7 +1,7 @@
-"""The three views of the line: the board for all, an order for its owner, the monitor.
+"""The three views of the projection: the public board, one order, the operators' monitor.
 
-A view is brought up to date when somebody looks at it: what nobody watches costs nothing. It
-shows at most so many of each kind, so that a look costs the same however long the line is.
+A view is refreshed only when a client reads it. It shows at most a fixed number of entries of
+each kind, so a refresh costs the same for any length of the queue.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live import serializers
+from sanic_dispatch.live.delta_view import FRAME_REUSE_S, DeltaView, KnownVersion, Version
 from sanic_dispatch.live.frames import Cursor, Entries, Frame, encode
 from sanic_dispatch.live.order import Order
-from sanic_dispatch.live.projection import Line
-from sanic_dispatch.live.robots import Robot
-from sanic_dispatch.live.view import FRESH_S, Known, Moment, View
+from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.live.robots import TrackedRobot
 
 BOARD_WAITING = 50
 BOARD_ASSIGNED = 100
@@ -29,152 +29,163 @@ MONITOR_ASSIGNED = 500
 MONITOR_FINISHED = 200
 MONITOR_FAILED = 500
 MONITOR_WORKERS = 500
-"""How many of each kind are shown; the bar has the whole numbers."""
+"""How many entries of each kind are shown; the bar has the full counts."""
 
 ORDERS_BYTES = 600 * 1024
 WORKERS_BYTES = 250 * 1024
 LOG_BYTES = 100 * 1024
 REST_BYTES = 50 * 1024
-"""How much of each kind is shown, where its texts are long: all fits into one frame."""
+"""Byte budget of each kind: together they fit into one frame, however long the texts are."""
 
 NEAR = 10
-"""Whoever has so few before them, or fewer, is told of every step."""
+"""An order with at most this many before it is pushed at every step."""
 
-BEAT_S = 20.0
-"""How long a view may be silent."""
+HEARTBEAT_S = 20.0
+"""The longest time without a frame."""
 
 NowS = Callable[[], float]
 
 
-class Watched(Protocol):
+class View(Protocol):
     """What the hub needs of a view."""
 
     @property
-    def head(self) -> Moment:
-        """Moves when there is something to tell."""
+    def head(self) -> Version:
+        """The version of the last visible change."""
 
     def refresh(self) -> None:
-        """Bring it up to date with the line."""
+        """Bring the view up to date with the projection."""
 
-    def frame_since(self, known: Known) -> Frame:
-        """What leads from there to the head."""
+    def frame_since(self, known: KnownVersion) -> Frame:
+        """Return the frame that leads from a known version to the head."""
 
 
-class Item(NamedTuple):
-    """What a key shows: drawn anew when ``record``, which never changes, is another one."""
+class ViewItem(NamedTuple):
+    """A key and how to render it: ``render(subject)``, again when ``record`` is another object.
+
+    Records are immutable, so comparing their identity is enough.
+    """
 
     key: str
     record: Any
-    draw: Callable[[Any], dict[str, Any]]
-    thing: Any
+    render: Callable[[Any], dict[str, Any]]
+    subject: Any
 
 
-class Kept(NamedTuple):
-    """What a key shows already, and how many bytes it takes."""
+class ShownItem(NamedTuple):
+    """The record that a key was last rendered from, and the bytes of its rendering."""
 
     record: Any
     size: int
 
 
-Share = tuple[int, Iterable[Item]]
-"""So many bytes for these items, the first of them first."""
+Section = tuple[int, Iterable[ViewItem]]
+"""A byte budget, and the items to show within it, the most important first."""
 
 
-class LineView(ABC):
-    """A view of the line as keys and objects."""
+class SharedView(ABC):
+    """A view of keys and objects that any number of clients share."""
 
-    def __init__(self, line: Line, epoch: str, now_s: NowS) -> None:
-        self.head = Moment(0)
-        """The moment of the last change that is visible here."""
-        self._line = line
-        self._view = View(epoch, now_s)
-        self._seen: Moment | None = None
-        self._kept: dict[str, Kept] = {}
+    def __init__(self, projection: Projection, epoch: str, now_s: NowS) -> None:
+        self.head = Version(0)
+        """The version of the last visible change."""
+        self._projection = projection
+        self._view = DeltaView(epoch, now_s)
+        self._seen: Version | None = None
+        self._shown: dict[str, ShownItem] = {}
 
     def refresh(self) -> None:
-        """Bring it up to date with the line."""
-        seen, self._seen = self._seen, self._line.moment
+        """Bring the view up to date with the projection."""
+        seen, self._seen = self._seen, self._projection.version
         if seen is None:
             self._view.begin(self._seen, self._changes())
         elif seen != self._seen:
             self._view.apply(self._seen, self._changes())
         self.head = self._view.head
 
-    def frame_since(self, known: Known) -> Frame:
-        """What leads from there to the head."""
+    def frame_since(self, known: KnownVersion) -> Frame:
+        """Return the frame that leads from a known version to the head."""
         return self._view.frame_since(known)
 
     @abstractmethod
-    def _shares(self) -> Iterable[Share]:
-        """What is to be seen now."""
+    def _sections(self) -> Iterable[Section]:
+        """Return everything to show now."""
 
     def _changes(self) -> Entries:
-        before, now, patch = self._kept, dict[str, Kept](), Entries()
-        for room, items in self._shares():
+        before, now, patch = self._shown, dict[str, ShownItem](), Entries()
+        for room, items in self._sections():
             for item in items:
-                kept, drawn = before.get(item.key), None
-                if kept is None or kept.record is not item.record:
-                    drawn = item.draw(item.thing)
-                    kept = Kept(item.record, len(item.key) + len(encode(drawn)))
-                room -= kept.size
+                shown, rendered = before.get(item.key), None
+                if shown is None or shown.record is not item.record:
+                    rendered = item.render(item.subject)
+                    shown = ShownItem(item.record, len(item.key) + len(encode(rendered)))
+                room -= shown.size
                 if room < 0:
                     break
-                now[item.key] = kept
-                if drawn is not None:
-                    patch[item.key] = drawn
-        self._kept = now
+                now[item.key] = shown
+                if rendered is not None:
+                    patch[item.key] = rendered
+        self._shown = now
         return patch | dict.fromkeys(before.keys() - now.keys(), None)
 
-    def _bar(self, drawn: dict[str, Any]) -> Item:
-        """The bar is counted anew each time: where it is the same, the old one stands for it."""
-        before = self._kept.get("bar")
-        return Item(
-            "bar", before.record if before and before.record == drawn else drawn, dict, drawn
+    def _bar(self, rendered: dict[str, Any]) -> ViewItem:
+        """Return the bar's item; equal counts keep the old record, so that nothing is sent."""
+        before = self._shown.get("bar")
+        return ViewItem(
+            "bar",
+            before.record if before and before.record == rendered else rendered,
+            dict,
+            rendered,
         )
 
 
-class Board(LineView):
-    """What everybody may see."""
+class Board(SharedView):
+    """The public board."""
 
-    def _shares(self) -> Iterable[Share]:
-        line = self._line
-        finished = islice(reversed(line.over.finished.values()), BOARD_FINISHED)
+    def _sections(self) -> Iterable[Section]:
+        projection = self._projection
+        finished = islice(reversed(projection.finished.recent.values()), BOARD_FINISHED)
         orders = chain(
             (order for order in finished if order.job.state is State.DONE),
-            islice(line.assigned.values(), BOARD_ASSIGNED),
-            islice(line.waiting.values(), BOARD_WAITING),
+            islice(projection.assigned.values(), BOARD_ASSIGNED),
+            islice(projection.waiting.values(), BOARD_WAITING),
         )
-        yield ORDERS_BYTES, _drawn(orders, serializers.board_order)
-        yield REST_BYTES, [self._bar(serializers.bar(line.bar()))]
+        yield ORDERS_BYTES, _order_items(orders, serializers.board_order)
+        yield REST_BYTES, [self._bar(serializers.bar(projection.counts()))]
 
 
-class Monitor(LineView):
-    """What an operator sees: orders, workers, the log, the last hour."""
+class Monitor(SharedView):
+    """The operators' monitor: orders, workers, the log, the last hour."""
 
-    def _shares(self) -> Iterable[Share]:
-        line = self._line
+    def _sections(self) -> Iterable[Section]:
+        projection = self._projection
         orders = chain(
-            islice(line.assigned.values(), MONITOR_ASSIGNED),
-            islice(reversed(line.over.failed.values()), MONITOR_FAILED),
-            islice(line.waiting.values(), MONITOR_WAITING),
-            islice(reversed(line.over.finished.values()), MONITOR_FINISHED),
+            islice(projection.assigned.values(), MONITOR_ASSIGNED),
+            islice(reversed(projection.finished.failed.values()), MONITOR_FAILED),
+            islice(projection.waiting.values(), MONITOR_WAITING),
+            islice(reversed(projection.finished.recent.values()), MONITOR_FINISHED),
         )
-        yield ORDERS_BYTES, _drawn(orders, serializers.monitor_order)
-        yield WORKERS_BYTES, map(_worker_item, islice(line.robots, MONITOR_WORKERS))
-        yield LOG_BYTES, map(_log_item, reversed(line.log))
+        yield ORDERS_BYTES, _order_items(orders, serializers.monitor_order)
+        yield WORKERS_BYTES, map(_worker_item, islice(projection.robots, MONITOR_WORKERS))
+        yield LOG_BYTES, map(_log_item, reversed(projection.log))
         yield REST_BYTES, self._rest()
 
-    def _rest(self) -> Iterator[Item]:
-        line = self._line
-        more = {"failed": len(line.over.failed), "kept": line.forecast.estimator.hit_rate}
-        yield self._bar(serializers.bar(line.bar()) | more | line.history.shown())
-        for minute in line.history:
-            drawn = minute.shown()
-            yield Item(f"minute/{minute.number}", drawn, dict, drawn)
+    def _rest(self) -> Iterator[ViewItem]:
+        projection = self._projection
+        more = {
+            "failed": len(projection.finished.failed),
+            "kept": projection.forecast.estimator.hit_rate,
+        }
+        yield self._bar(
+            serializers.bar(projection.counts()) | more | projection.last_hour.as_json()
+        )
+        for minute in projection.last_hour:
+            rendered = minute.as_json()
+            yield ViewItem(f"minute/{minute.number}", rendered, dict, rendered)
 
 
-class News(NamedTuple):
-    """What an order's owner may have to be told of."""
+class OrderStatus(NamedTuple):
+    """The facts about an order of which its owner is told."""
 
     job: Job
     ahead: int
@@ -182,73 +193,80 @@ class News(NamedTuple):
     is_paused: bool
     is_late: bool
 
-    def matters_after(self, told: News) -> bool:
-        """Each step for those who are near, a tenth of the way for those who are not."""
-        if self.job is not told.job or self[2:] != told[2:]:
+    def differs_noticeably_from(self, sent: OrderStatus) -> bool:
+        """Return whether the owner should be sent this status after having seen another one.
+
+        Near the front every step counts; further back a tenth of the way.
+        """
+        if self.job is not sent.job or self[2:] != sent[2:]:
             return True
-        step = 1 if min(self.ahead, told.ahead) <= NEAR else max(1, self.ahead // 10)
-        return abs(self.ahead - told.ahead) >= step
+        step = 1 if min(self.ahead, sent.ahead) <= NEAR else max(1, self.ahead // 10)
+        return abs(self.ahead - sent.ahead) >= step
 
 
 class OrderView:
-    """One order, for whoever has its link; every frame of it is a ``state``.
+    """One order, for its owner; every frame is a whole ``state``.
 
-    Raises UnknownJob where there is no such order, also later on.
+    The constructor and the methods raise UnknownJob when the order is not kept (any more).
     """
 
-    def __init__(self, line: Line, epoch: str, now_s: NowS, job_id: str) -> None:
-        self.head = Moment(0)
-        self._line = line
+    def __init__(self, projection: Projection, epoch: str, now_s: NowS, job_id: str) -> None:
+        self.head = Version(0)
+        self._projection = projection
         self._epoch = epoch
         self._now_s = now_s
         self._job_id = job_id
-        self._told = self._news()
-        self._frame = self._draw()
-        self._told_s = self._drawn_s
+        self._sent = self._status()
+        self._frame = self._render()
+        self._sent_s = self._rendered_s
 
     def refresh(self) -> None:
-        """Have something to tell if it matters, or if nothing was told for long."""
-        now_s, news = self._now_s(), self._news()
-        is_silent = not 0 <= now_s - self._told_s < BEAT_S
-        if is_silent or news.matters_after(self._told):
-            self._told, self._told_s = news, now_s
-            self._frame = self._draw()
-            self.head = Moment(self.head.number + 1)
+        """Move the head if the status changed noticeably, or if a heartbeat is due."""
+        now_s, status = self._now_s(), self._status()
+        is_silent = not 0 <= now_s - self._sent_s < HEARTBEAT_S
+        if is_silent or status.differs_noticeably_from(self._sent):
+            self._sent, self._sent_s = status, now_s
+            self._frame = self._render()
+            self.head = Version(self.head.number + 1)
 
-    def frame_since(self, known: Known) -> Frame:
-        """The order as it is, whatever is known already."""
-        if not 0 <= self._now_s() - self._drawn_s <= FRESH_S:
-            self._frame = self._draw()
+    def frame_since(self, known: KnownVersion) -> Frame:
+        """Return the whole state, whatever the client has."""
+        if not 0 <= self._now_s() - self._rendered_s <= FRAME_REUSE_S:
+            self._frame = self._render()
         return self._frame
 
-    def _news(self) -> News:
-        order, bar = self._order(), self._line.bar()
-        ahead = self._line.ahead(order) if order.job.state is State.WAITING else 0
-        return News(order.job, ahead, bar.robots > 0, bar.paused, order.is_late(self._now_s()))
+    def _status(self) -> OrderStatus:
+        order, bar = self._order(), self._projection.counts()
+        ahead = self._projection.ahead(order) if order.job.state is State.WAITING else 0
+        return OrderStatus(
+            order.job, ahead, bar.robots > 0, bar.paused, order.is_late(self._now_s())
+        )
 
     def _order(self) -> Order:
-        order = self._line.get(self._job_id)
+        order = self._projection.get(self._job_id)
         if order is None:
             raise UnknownJob
         return order
 
-    def _draw(self) -> Frame:
-        line, order, now_s = self._line, self._order(), self._now_s()
-        self._drawn_s = now_s
-        ahead = line.ahead(order) if order.job.state is State.WAITING else None
-        drawn = serializers.own_order(order, ahead, line.window(order, now_s), now_s)
-        state = {"order": drawn, "bar": serializers.bar(line.bar())}
-        return Frame(Cursor(self._epoch, line.moment.number), now_s, state=state)
+    def _render(self) -> Frame:
+        projection, order, now_s = self._projection, self._order(), self._now_s()
+        self._rendered_s = now_s
+        ahead = projection.ahead(order) if order.job.state is State.WAITING else None
+        rendered = serializers.own_order(order, ahead, projection.window(order, now_s), now_s)
+        state = {"order": rendered, "bar": serializers.bar(projection.counts())}
+        return Frame(Cursor(self._epoch, projection.version.number), now_s, state=state)
 
 
-def _drawn(orders: Iterable[Order], draw: Callable[[Order], dict[str, Any]]) -> Iterator[Item]:
+def _order_items(
+    orders: Iterable[Order], render: Callable[[Order], dict[str, Any]]
+) -> Iterator[ViewItem]:
     for order in orders:
-        yield Item(f"order/{order.job.ticket}", order.job, draw, order)
+        yield ViewItem(f"order/{order.job.ticket}", order.job, render, order)
 
 
-def _worker_item(robot: Robot) -> Item:
-    return Item(f"worker/{robot.worker.id}", robot, serializers.monitor_worker, robot)
+def _worker_item(robot: TrackedRobot) -> ViewItem:
+    return ViewItem(f"worker/{robot.worker.id}", robot, serializers.monitor_worker, robot)
 
 
-def _log_item(event: Event) -> Item:
-    return Item(f"log/{event.number}", event, serializers.log_entry, event)
+def _log_item(event: Event) -> ViewItem:
+    return ViewItem(f"log/{event.number}", event, serializers.log_entry, event)

@@ -1,1 +1,1 @@
-"""What happened, for people and programs that look on: log, history, metrics."""
+"""Events for operators and monitoring: log, job history, metrics."""

@@ -1,4 +1,4 @@
-"""The event bus: committed events, told to everything that folds them."""
+"""The event bus: publishes committed events to its subscribers."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ _log = structlog.get_logger("sanic_dispatch")
 
 
 class EventBus:
-    """Tells events in their order, those of one turn of the loop together.
+    """Publishes events in order, all events of one turn of the event loop together.
 
-    A fold takes them in a little later, behind the answers that have just become due; so
-    ``catch_up`` comes before every look at what a fold knows. A fold that fails is logged, and
-    stops no other one.
+    Subscribers are called at the end of the turn, after the replies that became due; call
+    ``catch_up`` before reading from one. A subscriber that raises is logged, and the others are
+    called all the same.
     """
 
     def __init__(self) -> None:
         self.epoch = secrets.token_hex(4)
         self.number = 0
-        """The number of the last event that was told."""
+        """The number of the last published event."""
         self._folds: list[Fold] = []
-        self._untold: list[Event] = []
+        self._pending: list[Event] = []
 
     def begin_epoch(self) -> None:
-        """Begin anew: what was told before says nothing about what is to come."""
+        """Begin a new epoch after a gap in the events: no older cursor is valid in it."""
         self.epoch = secrets.token_hex(4)
 
-    def fold_into(self, fold: Fold) -> None:
-        """Tell this one too, from now on."""
+    def subscribe(self, fold: Fold) -> None:
+        """Call ``fold`` with all events published from now on."""
         self._folds.append(fold)
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Tell events that have become durable."""
+        """Publish events that have become durable."""
         if not events:
             return
-        self._untold.extend(events)
+        self._pending.extend(events)
         self.number = events[-1].number
-        if len(self._untold) == len(events):
+        if len(self._pending) == len(events):
             _soon(self.catch_up)
 
     def catch_up(self) -> None:
-        """Let the folds take in now what has been published."""
-        events, self._untold = self._untold, []
+        """Pass all published events to the subscribers now."""
+        events, self._pending = self._pending, []
         if events:
             for fold in self._folds:
                 try:
@@ -59,7 +59,7 @@ class EventBus:
 
 
 def _soon(call: Callable[[], None]) -> None:
-    """Call after what is ready to run now; at once where no loop runs."""
+    """Call at the end of this turn of the event loop; at once if no loop is running."""
     try:
         asyncio.get_running_loop().call_soon(call)
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Counting where things happen: plain numbers, which cost next to nothing until somebody looks."""
+"""Histograms and commit statistics as plain numbers, without locks or labels."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 QUICK_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Ends of buckets for what should take milliseconds."""
+"""Upper bounds of buckets for durations of milliseconds."""
 
 
 class Histogram:
-    """How often values fell into which bucket; ``ends`` are the upper ends, each included."""
+    """Counts of values by bucket; ``ends`` are the inclusive upper bounds."""
 
     __slots__ = ("_counts", "_ends", "total")
 
@@ -22,23 +22,23 @@ class Histogram:
         """The sum of all values."""
 
     def observe(self, value: float) -> None:
-        """One more."""
+        """Count a value."""
         self._counts[bisect_left(self._ends, value)] += 1
         self.total += value
 
     @property
     def count(self) -> int:
-        """How many there were."""
+        """The number of values."""
         return sum(self._counts)
 
     def buckets(self) -> Iterator[tuple[str, int]]:
-        """Each end, as Prometheus writes it, and how many values were not greater."""
+        """Return each upper bound as Prometheus writes it, with the cumulative count."""
         names = [*map(str, self._ends), "+Inf"]
         return zip(names, accumulate(self._counts), strict=True)
 
 
-class CommitTally:
-    """What the commits of one store took; ``is_failing``: the last one did not succeed."""
+class CommitStats:
+    """Durations, sizes and failures of one store's commits; ``is_failing``: the last one failed."""
 
     def __init__(self) -> None:
         self.seconds = Histogram(QUICK_S)
@@ -47,12 +47,12 @@ class CommitTally:
         self.is_failing = False
 
     def succeeded(self, changes: int, took_s: float) -> None:
-        """So many changes were made durable together."""
+        """Count a commit of ``changes`` changes."""
         self.seconds.observe(took_s)
         self.changes.observe(changes)
         self.is_failing = False
 
     def failed(self) -> None:
-        """One could not be written."""
+        """Count a commit that failed."""
         self.failures += 1
         self.is_failing = True

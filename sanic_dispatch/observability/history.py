@@ -1,4 +1,4 @@
-"""What happened to each job lately: the lines of the log, kept for whoever asks for one ticket."""
+"""The recent events of each job, and the writing of all events to the log."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.log import fields_of, log_events
 
-MOST = 20_000
-"""How many events are kept, of all jobs together."""
+MAX_EVENTS = 20_000
+"""Number of events kept, of all jobs together."""
 
 
 class JobHistory:
-    """The last events of all jobs, from now on; the oldest are forgotten first."""
+    """The most recent events of all jobs; the oldest are dropped first."""
 
-    def __init__(self, bus: EventBus, most: int = MOST) -> None:
-        self._events: deque[Event] = deque(maxlen=most)
+    def __init__(self, bus: EventBus, max_events: int = MAX_EVENTS) -> None:
+        self._events: deque[Event] = deque(maxlen=max_events)
         self._bus = bus
-        bus.fold_into(self._fold)
+        bus.subscribe(self._fold)
 
     def of(self, ticket: int) -> list[dict[str, Any]]:
-        """Return the events of one job as the log has them, the first one first."""
+        """Return the events of the job with this ticket as the log shows them, oldest first."""
         self._bus.catch_up()
         return [_shown(each) for each in self._events if each.job and each.job.ticket == ticket]
 
     def _fold(self, events: Sequence[Event]) -> None:
-        """Have the lines of events written, and keep those that are about jobs."""
+        """Log events, and keep those about jobs."""
         self._events.extend(event for event in events if event.job is not None)
         log_events(events)
 

@@ -1,12 +1,12 @@
-"""The log: one line for each thing that happened to a job or a worker.
+"""The log: one line for each event of a job or a worker.
 
-Lines for people on a terminal, one JSON object a line elsewhere, on standard error. What the
-standard library's logging gets (sanic, aiohttp, asyncio) goes the same way. Three rules hold for
-every line:
+Lines go to standard error: for people on a terminal, as JSON objects elsewhere. The standard
+library's logging (sanic, aiohttp, asyncio) is written the same way. Three rules hold for every
+line:
 
-- no control character from outside reaches it: what cannot be printed is escaped;
-- no secret does: of an id of 128 bits only the first 8 digits show, of a query only its keys;
-- a line that cannot be written is dropped, and stops nothing.
+- control characters from outside are escaped;
+- secrets are cut: a 128-bit id to its first 8 digits, a query to its keys;
+- a line that cannot be written is dropped, and nothing else fails.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.errors import StartError
 from sanic_dispatch.observability.log_stream import LogStream
 
-LONGEST = 500
-"""Characters of one value that are written; what comes from outside has no end otherwise."""
+MAX_VALUE_CHARS = 500
+"""Most characters of one value: text from outside may be of any length."""
 
 Fields = MutableMapping[str, Any]
 
@@ -45,21 +45,21 @@ _LEVELS = {
     Kind.WORKER_SET_ASIDE: logging.WARNING,
     Kind.WORKER_USED: logging.DEBUG,
 }
-"""Which level a kind of event has, where it is not info."""
+"""The level of each kind of event that is not logged at info."""
 
 _NAMES = {level: name.lower() for name, level in logging.getLevelNamesMapping().items()}
 
 _log = structlog.get_logger("sanic_dispatch")
-"""Bound once it is configured: unbound, it would be put together anew for each line."""
+"""Bound by ``configure``: structlog assembles an unbound logger anew for each line."""
 
 _threshold = logging.CRITICAL
-"""The least level of what is written; no events are before it is configured."""
+"""The least level that is written; before ``configure`` no event reaches it."""
 
 _stream = LogStream(sys.stderr)
 
 _now: Callable[[], str] = str
 _render: Callable[[object, str, Fields], str]
-"""The time in each line, and what makes one of fields that are sound, once it is configured."""
+"""How to format the time, and how to render escaped fields as a line; set by ``configure``."""
 
 
 def configure(
@@ -67,10 +67,10 @@ def configure(
     level: LogLevel = LogLevel.INFO,
     stream: TextIO | None = None,
 ) -> None:
-    """Send every log of this process to ``stream`` (standard error); may be called again.
+    """Send every log of this process to ``stream`` (default: standard error); may be called again.
 
-    Other libraries are heard from warning on, and from info on at level debug. They are never let
-    down to debug: some write what goes over their connections there, names and secrets included.
+    Other libraries are logged from warning on, and at level debug from info on. Their debug lines
+    never are: some contain the traffic of their connections, with names and secrets.
     """
     global _log, _threshold, _stream, _now, _render
     stream = stream or sys.stderr
@@ -78,7 +78,7 @@ def configure(
     _now, _render = _renderers(format, stream)
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[structlog.processors.format_exc_info, _escape, _headed, _render],
+        processors=[structlog.processors.format_exc_info, _escape, _with_head, _render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_: _stream,
         cache_logger_on_first_use=False,
@@ -86,20 +86,22 @@ def configure(
     _log = structlog.get_logger("sanic_dispatch").bind()
     _threshold = threshold
     logging.captureWarnings(True)
-    others = [handler for handler in logging.root.handlers if not isinstance(handler, _Relay)]
-    logging.root.handlers[:] = [*others, _Relay()]
+    others = [
+        handler for handler in logging.root.handlers if not isinstance(handler, _StdlibHandler)
+    ]
+    logging.root.handlers[:] = [*others, _StdlibHandler()]
     logging.root.setLevel(
         max(threshold, logging.WARNING) if threshold > logging.DEBUG else logging.INFO
     )
 
 
 def is_human(format: LogFormat, stream: TextIO) -> bool:
-    """Whether lines of this format, in this stream, are for people."""
+    """Return whether lines of this format are for people when written to this stream."""
     return format is LogFormat.HUMAN or (format is LogFormat.AUTO and stream.isatty())
 
 
 def log_event(event: Event) -> None:
-    """Write the line of an event, unless its level is off."""
+    """Write the line of an event, if its level is on."""
     if _LEVELS.get(event.kind, logging.INFO) >= _threshold:
         log_events([event])
 
@@ -107,8 +109,8 @@ def log_event(event: Event) -> None:
 def log_events(events: Iterable[Event]) -> None:
     """Write the lines of events together.
 
-    As structlog does, but without a logger that is put together, one time for all, and without a
-    look at fields that are sound: most lines come this way, in half of the instructions.
+    This bypasses structlog's logger and escaping, since the fields of events are escaped already:
+    most lines are written here, with half of the instructions.
     """
     now, lines = _now(), []
     for event in events:
@@ -121,16 +123,16 @@ def log_events(events: Iterable[Event]) -> None:
 
 
 def printable(text: str) -> str:
-    r"""The text with everything that does not print escaped (``\x1b``), cut where it is long."""
-    if len(text) > LONGEST:
-        text = text[:LONGEST] + "…"
+    r"""Escape everything that does not print (as ``\x1b``), and cut long text."""
+    if len(text) > MAX_VALUE_CHARS:
+        text = text[:MAX_VALUE_CHARS] + "…"
     if text.isprintable():
         return text
     return "".join(map(_escaped, text))
 
 
 def masked(text: str) -> str:
-    """The text without secrets: ids cut to their first 8 digits, queries to their keys."""
+    """Cut ids to their first 8 digits and queries to their keys."""
     text = _LONG_ID.sub(_cut, text)
     return _QUERY_VALUE.sub(_cut, text) if "=" in text else text
 
@@ -147,13 +149,10 @@ _QUERY_VALUE = re.compile(r"""([?&][^=&\s"']+=)[^&\s"'#]+""")
 
 
 def fields_of(event: Event) -> dict[str, Any]:
-    """Return what the line of an event says besides time, level and kind.
-
-    Nothing in it has to be escaped any more.
-    """
+    """Return the fields of an event's line besides time, level and kind; they are escaped."""
     fields: dict[str, Any] = {}
     if event.job is not None:
-        _note_job(fields, event, event.job)
+        _add_job_fields(fields, event, event.job)
     elif event.worker is not None and event.kind is not Kind.WORKER_REGISTERED:
         fields["waiting_s"] = _elapsed_s(event.worker.registered_s, event.at_s)
     if event.worker is not None:
@@ -167,8 +166,8 @@ def fields_of(event: Event) -> dict[str, Any]:
     return fields
 
 
-def _note_job(fields: dict[str, Any], event: Event, job: Job) -> None:
-    """Which it is; how long it waited, once that is over; how long its worker had it, likewise."""
+def _add_job_fields(fields: dict[str, Any], event: Event, job: Job) -> None:
+    """Add ticket and id, and how long the job waited or was served if that has just ended."""
     fields["ticket"] = job.ticket
     fields["job"] = job.id[: min(8, len(job.id) // 4)]
     if job.attempt:
@@ -185,7 +184,7 @@ _SERVED = (Kind.JOB_DONE, Kind.JOB_FAILED)
 
 @lru_cache(maxsize=1024)
 def _without_secrets(url: str) -> str:
-    """The URL without query, fragment and user name, its long ids cut; asked for several times."""
+    """Return a URL without query, fragment, user name and long ids; cached, as URLs repeat."""
     if "?" in url or "#" in url or "@" in url:
         scheme, separator, rest = url.partition("?")[0].partition("#")[0].partition("://")
         host, slash, path = rest.partition("/")
@@ -194,7 +193,7 @@ def _without_secrets(url: str) -> str:
 
 
 def _elapsed_s(since_s: float, now_s: float) -> float:
-    """Never negative, also where somebody has put the clock back."""
+    """Return a duration, not negative even if the clock was set back."""
     return round(max(0.0, now_s - since_s), 3)
 
 
@@ -207,17 +206,17 @@ def _escape(_logger: object, _method: str, fields: Fields) -> Fields:
             fields[name] = _traceback(value)
         elif isinstance(value, str):
             fields[name] = printable(value)
-        elif not isinstance(value, _SOUND):
+        elif not isinstance(value, _NOT_TEXT):
             fields[name] = printable(str(value))
     return fields
 
 
-_SOUND = (int, float, NoneType)
-"""What cannot hold anything from outside."""
+_NOT_TEXT = (int, float, NoneType)
+"""Types of values that cannot hold text from outside."""
 
 
 def _traceback(text: str) -> str:
-    """Its lines set in, so that none of them can pose as a line of the log."""
+    """Indent a traceback, so that no line of it can pass for a line of the log."""
     return "\n".join("    " + printable(line) for line in masked(text).splitlines())
 
 
@@ -230,7 +229,7 @@ def _escaped(character: str) -> str:
 def _renderers(
     format: LogFormat, stream: TextIO
 ) -> tuple[Callable[[], str], Callable[[object, str, Fields], str]]:
-    """What says the time, and what makes a line."""
+    """Return how to format the time, and how to render fields as a line."""
     if not is_human(format, stream):
         return (lambda: to_rfc3339(time.time())), _as_json
     return (lambda: time.strftime("%H:%M:%S")), structlog.dev.ConsoleRenderer(
@@ -241,8 +240,8 @@ def _renderers(
     )
 
 
-def _headed(_logger: object, level: str, fields: Fields) -> Fields:
-    """What each line begins with: when, how important, what."""
+def _with_head(_logger: object, level: str, fields: Fields) -> Fields:
+    """Put time, level and event before the other fields."""
     return {"timestamp": _now(), "level": level, "event": fields.pop("event"), **fields}
 
 
@@ -253,11 +252,11 @@ def _as_json(_logger: object, _method: str, fields: Fields) -> str:
 # ---- the standard library's logging
 
 
-class _Relay(logging.Handler):
-    """Hands the standard library's records on to the same processors.
+class _StdlibHandler(logging.Handler):
+    """Passes the standard library's log records to structlog.
 
-    An error that keeps the service from starting is left to the command line, which says it in
-    one line; Sanic would add a traceback.
+    A StartError is left to the command line, which prints it in one line; Sanic would log it with a
+    traceback.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -278,7 +277,7 @@ def _message_of(record: logging.LogRecord) -> str:
 
 
 def _request_fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What Sanic's access log has beside its message, which is empty."""
+    """Return the fields of Sanic's access log, whose message is empty."""
     if record.name != "sanic.access":
         return {}
     kept = {name: getattr(record, name, "") for name in ("request", "status", "byte", "host")}

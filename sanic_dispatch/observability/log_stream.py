@@ -1,4 +1,4 @@
-"""Where the lines of the log go: the end of their way."""
+"""The output stream of the log."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TextIO
 
 
 class LogStream:
-    """Writes a line, or several together. What cannot be written is dropped."""
+    """Writes lines, alone or together; drops what cannot be written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def msg(self, line: str) -> None:
-        """Write a line: the name is structlog's."""
+        """Write a line; structlog calls a logger's methods by this name."""
         self._write(line + "\n")
 
     debug = info = warning = error = critical = msg
 
     def write(self, lines: Iterable[str]) -> None:
-        """Write lines in as few pieces as a pipe takes at once."""
+        """Write lines in pieces of at most ``PIPE_BUF`` bytes, which a pipe takes atomically."""
         for text in _pieces(line + "\n" for line in lines):
             self._write(text)
 
@@ -33,7 +33,7 @@ class LogStream:
 
 
 def _pieces(lines: Iterable[str]) -> Iterator[str]:
-    """As many lines in each as a pipe takes at once: other processes may write to it, too."""
+    """Join lines into pieces that other processes' writes to the same pipe cannot interrupt."""
     piece, size = "", 0
     for line in lines:
         size += _size(line)
@@ -46,5 +46,5 @@ def _pieces(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _size(line: str) -> int:
-    """In bytes, as pipes count."""
+    """Return the size in bytes."""
     return len(line) if line.isascii() else len(line.encode(errors="replace"))

@@ -1,7 +1,7 @@
-"""Which request began what happens now: a name that goes along, from the answer to the log.
+"""Request ids: the request that began a change is named in its reply and in its log lines.
 
-It goes along by itself: what a request begins runs in tasks of its context, and a change is applied
-in the context of whoever wanted it.
+The id is in a context variable: tasks inherit it, and a command is applied in the context of its
+request.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ from contextvars import ContextVar
 from itertools import count
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
-"""Empty where no request began it: at the start, or where a timer did."""
+"""Empty for what no request began: recovery and timers."""
 
-_OURS = secrets.token_hex(4)
+_PROCESS = secrets.token_hex(4)
 _numbers = count()
-"""What names that are made consist of: the run of the process, and a number."""
+"""A generated id is the random id of the process and a number."""
 
-_GOOD = re.compile(r"[A-Za-z0-9._~+/=:-]{1,64}")
+_ACCEPTED = re.compile(r"[A-Za-z0-9._~+/=:-]{1,64}")
 
 
 def begin(given: str | None) -> str:
-    """A request begins: what it calls itself, where that is a plain word; else a new name."""
-    name = given if given and _GOOD.fullmatch(given) else f"{_OURS}{next(_numbers):08x}"
+    """Set the request id: the client's own if it is well-formed, else a new one.
+
+    A well-formed id has 1 to 64 letters, digits and signs of a URL.
+    """
+    name = given if given and _ACCEPTED.fullmatch(given) else f"{_PROCESS}{next(_numbers):08x}"
     REQUEST_ID.set(name)
     return name

@@ -1,1 +1,1 @@
-"""The process: its sockets, signals and TLS, and the life of the server in it."""
+"""The server process: life cycle, sockets, signals, TLS and the banner."""

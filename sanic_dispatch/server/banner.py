@@ -1,4 +1,4 @@
-"""Where everything is, said once at the start."""
+"""The addresses of the service, printed or logged once at the start."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sanic_dispatch.config.redis_url import shown
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.observability.log import is_human
 
-_ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - it is only compared
+_ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - only compared
 
 
 def warn_if_open(settings: Settings) -> None:
-    """Say it loudly where everybody on the network may register a worker anywhere."""
+    """Log a warning if anybody on the network may register a worker at any address."""
     if settings.host in _ALL_INTERFACES and not (settings.worker_tokens or settings.allow_callback):
         structlog.get_logger().warning(
             "service.open",
@@ -26,10 +26,10 @@ def warn_if_open(settings: Settings) -> None:
 
 
 def announce(settings: Settings, port: int, operator_token: str = "") -> None:
-    """Say it: as a banner where the log is for people, else as a line of the log.
+    """Print the addresses as a banner if the log is for people, else log them.
 
-    ``port`` is the one that is really listened on. Call it once requests are taken. A token that
-    was made for the operator is said too, once and never in the log; one that was given is not.
+    Call it once the server accepts requests. ``port`` is the port it listens on. A generated
+    operator token is printed too, but never logged; a configured one is neither.
     """
     if is_human(settings.log_format, sys.stderr):
         sys.stderr.write(banner(settings, port, operator_token) + "\n")
@@ -42,7 +42,7 @@ def announce(settings: Settings, port: int, operator_token: str = "") -> None:
 
 
 def banner(settings: Settings, port: int, operator_token: str = "") -> str:
-    """The lines for a person."""
+    """Return the banner for a terminal."""
     rows = _rows(settings, port)
     if operator_token:
         rows["monitor"] = monitor_link(base_of(settings, port), operator_token)
@@ -51,7 +51,7 @@ def banner(settings: Settings, port: int, operator_token: str = "") -> str:
 
 
 def addresses(base: str) -> dict[str, str]:
-    """What to open in a browser, and what customers and workers call, at this address."""
+    """Return the pages, and the URLs for submissions and registrations, below ``base``."""
     return {
         "order page": base + "public/order_drink.html",
         "wall board": base + "public/board.html",
@@ -62,18 +62,18 @@ def addresses(base: str) -> dict[str, str]:
 
 
 def monitor_link(base: str, token: str = "") -> str:
-    """The operator's page; with the token it opens without asking for it."""
+    """Return the URL of the operators' page; with the token it opens without asking."""
     return base + "public/monitor.html" + (f"?token={token}" if token else "")
 
 
 def base_of(settings: Settings, port: int) -> str:
-    """The address of the server's root, as this machine reaches it."""
+    """Return the URL of the server's root as seen from this machine."""
     name = "localhost" if settings.host in _ALL_INTERFACES else settings.host
     return f"{settings.scheme}://{f'[{name}]' if ':' in name else name}:{port}/"
 
 
 def queues(settings: Settings) -> dict[str, str]:
-    """Where jobs and workers wait."""
+    """Return where the jobs and the workers are stored."""
     folder = os.path.realpath(settings.data_dir)
     redis = shown(settings.redis_url)
     return {

@@ -1,9 +1,9 @@
-"""The life of the server: Sanic's own, begun and ended in an order in which nothing is lost.
+"""The life cycle of the server: Sanic's, started and stopped in an order that loses nothing.
 
-Begin: open the queues, then take requests, then say so. End: take no new jobs and workers, let
-deliveries finish or go back, stop listening, tell the pages to come back, close what is left,
-close the queues. Sanic's own runner listens for signals only after it takes requests, and waits
-for clients that never close; so it is not used.
+Start: open the queues, accept requests, announce the addresses. Stop: refuse new jobs and
+workers, let deliveries finish or go back, stop listening, tell the pages to reconnect, close the
+remaining connections, close the queues. Sanic's own runner is not used: it handles signals only
+once it accepts requests, and waits for clients that never close.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from sanic import Sanic
 from sanic_dispatch.web.short_way import ShortWayProtocol
 
 BACKLOG = 4096
-"""Connections that may wait to be accepted: a whole bar may come back at once."""
+"""Size of the accept queue: all pages may reconnect at once."""
 
-FAREWELL_S = 0.4
-"""How long clients may take to close their connections when the service stops: first those that
-follow, then the others."""
+CLOSE_GRACE_S = 0.4
+"""How long clients may take to close their connections at the stop: first the followers of the live
+channel, then the others."""
 
-LOOK_S = 0.02
+POLL_S = 0.02
 
 
 @asynccontextmanager
 async def serving(
     app: Sanic[Any, Any], sock: socket, tls: SSLContext | None = None
 ) -> AsyncIterator[None]:
-    """Take requests inside the block. Raises StartError where it cannot begin."""
+    """Accept requests inside the block. Raises StartError if the server cannot start."""
     server: Any = await app.create_server(
         sock=sock,
         ssl=tls,
@@ -54,20 +54,20 @@ async def serving(
         yield
     finally:
         await server.before_stop()
-        await _part(server)
+        await _close_connections(server)
         await server.after_stop()
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, in a loop of its own, and wait for no thread that still asks a name server.
+    """Run a coroutine in a new event loop, and exit without waiting for DNS lookups in threads.
 
-    The event loops' own ways to end do wait, for as long as that takes.
+    The event loops' own shutdown would wait for these threads.
     """
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     try:
         loop.run_until_complete(work)
-        loop.run_until_complete(_end_others())
+        loop.run_until_complete(_cancel_other_tasks())
     finally:
         loop.close()
     if threading.active_count() > 1:
@@ -75,22 +75,22 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         os._exit(0)
 
 
-async def _part(server: Any) -> None:
-    """Listen no more; close every connection as soon as it is idle, and all of them in the end."""
+async def _close_connections(server: Any) -> None:
+    """Stop listening; close each connection once it is idle, and abort the rest after the grace."""
     server.close()
     loop = asyncio.get_running_loop()
-    until_s = loop.time() + FAREWELL_S
-    while server.connections and loop.time() < until_s:
+    deadline_s = loop.time() + CLOSE_GRACE_S
+    while server.connections and loop.time() < deadline_s:
         for connection in list(server.connections):
             connection.close_if_idle()
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
     for connection in list(server.connections):
         if connection.transport is not None:
             connection.transport.abort()
 
 
-async def _end_others() -> None:
-    """End the tasks of connections that were cut."""
+async def _cancel_other_tasks() -> None:
+    """Cancel the tasks of connections that were aborted."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
@@ -101,6 +101,6 @@ async def _end_others() -> None:
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
-    except ImportError:  # there is none for this platform
+    except ImportError:  # not available on this platform
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()

@@ -1,4 +1,4 @@
-"""What the operating system says to the process: to stop, and to stop now."""
+"""SIGTERM and SIGINT: stop, or on the second one stop at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """The first SIGTERM or SIGINT asks to stop; the second one ends the process at once.
+    """Waits for a first SIGTERM or SIGINT; a second one ends the process at once.
 
-    The handlers are Python's and not an event loop's, so that they are there before there is a
-    loop: a signal that comes during the start is not forgotten. Ending at once is safe: what was
-    acknowledged is on the disk, and what was under way is taken up at the next start.
+    The handlers are Python's, not the event loop's, so that a signal during the start is noticed
+    too. Ending at once is safe: what was acknowledged is durable, and deliveries in progress are
+    recovered at the next start.
     """
 
     def __init__(self) -> None:
@@ -24,12 +24,12 @@ class Stop:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def listen(self) -> None:
-        """From now on. Call it in the main thread, before anybody can connect."""
+        """Install the handlers. Call it in the main thread, before clients can connect."""
         for number in STOPPING:
             signal.signal(number, self._on_signal)
 
     async def wait(self) -> None:
-        """Return as soon as somebody has asked to stop; at once if that is so already."""
+        """Return once a stop was requested."""
         self._loop = asyncio.get_running_loop()
         if not self.is_asked:
             await self._asked.wait()

@@ -1,4 +1,4 @@
-"""What the service needs of the machine to listen: a socket, and enough descriptors."""
+"""The listening socket, and the limit of open files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sanic_dispatch.errors import PortUnavailable
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A bound socket; without a host on all interfaces, IPv6 and IPv4 in one.
+    """Return a bound socket; without a host on all interfaces, IPv6 and IPv4 in one.
 
     Raises PortUnavailable.
     """
@@ -24,6 +24,6 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 def allow_open_files() -> None:
-    """Have as many descriptors as this process may have: each client takes one."""
+    """Raise the soft limit of open files to the hard limit: each client takes one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

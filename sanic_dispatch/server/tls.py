@@ -9,9 +9,9 @@ from sanic_dispatch.errors import SettingsError
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 or later with this certificate (and its chain) and key, in PEM.
+    """Return a context for TLS 1.2 or later from a certificate (with its chain) and key in PEM.
 
-    Raises SettingsError where they cannot be read, or do not belong together.
+    Raises SettingsError if they cannot be read or do not match.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
@@ -21,7 +21,7 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
         except OSError as error:
             raise SettingsError(f"{flag} {path}: {error.strerror}") from None
     try:
-        context.load_cert_chain(certificate, key, password=_nobody_knows)
+        context.load_cert_chain(certificate, key, password=_no_password)
     except (ssl.SSLError, ValueError, OSError):
         raise SettingsError(
             f"--tls-cert {certificate}, --tls-key {key}: no certificate and its key in PEM, "
@@ -30,6 +30,6 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def _nobody_knows() -> bytes:
-    """A key with a password would be asked for on the terminal otherwise."""
+def _no_password() -> bytes:
+    """Return an empty password: by default OpenSSL would ask for one on the terminal."""
     return b""

@@ -23,7 +23,7 @@ connection is closed sees a reset instead of the answer."""
 FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 100
 
-LONGEST_TEXT = 200
+MAX_TEXT_CHARS = 200
 """Characters of a text for people, such as a reason."""
 
 
@@ -103,8 +103,8 @@ _WORDS: dict[str, object] = {"true": True, "false": False}
 def text_in(values: dict[str, Any], name: str) -> str:
     """A short text for people, empty where there is none. Raises InvalidRequest."""
     text = values.get(name, "")
-    if not isinstance(text, str) or len(text) > LONGEST_TEXT or not text.isprintable():
-        raise InvalidRequest(f"{name} is a line of at most {LONGEST_TEXT} characters")
+    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS or not text.isprintable():
+        raise InvalidRequest(f"{name} is a line of at most {MAX_TEXT_CHARS} characters")
     return text
 
 

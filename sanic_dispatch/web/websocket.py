@@ -22,7 +22,7 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from sanic_dispatch.live.connection import MOST_BYTES, has_room
+from sanic_dispatch.live.connection import MAX_BUFFERED_BYTES, has_room
 from sanic_dispatch.live.frames import Frame
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.subscription import Client
@@ -107,7 +107,7 @@ class Follower(asyncio.Protocol):
         data, transport = frame.websocket, self._transport
         buffered = transport.get_write_buffer_size()
         # Mostly nothing waits before it: then a call less for each of thousands.
-        if (buffered or len(data) > MOST_BYTES) and not has_room(buffered, len(data)):
+        if (buffered or len(data) > MAX_BUFFERED_BYTES) and not has_room(buffered, len(data)):
             return False
         if self._frames.state is not OPEN:
             return True

@@ -138,17 +138,17 @@ class Bar:
     def knows_mixing_times(self, *seconds: float) -> None:
         """As if so many drinks had been mixed already: waiting times can be told."""
         for one in seconds:
-            self.service.app.ctx.hub.line.forecast.estimator.served(one)
+            self.service.app.ctx.hub.projection.forecast.estimator.observe_service(one)
 
     def keeps_promises(self, kept: int, of: int) -> None:
         """As if so many waiting times had been told, and so many of them had come true."""
-        estimator = self.service.app.ctx.hub.line.forecast.estimator
+        estimator = self.service.app.ctx.hub.projection.forecast.estimator
         for n in range(of):
-            estimator.settle(Promise(0.0, 60.0, 40.0, 90.0), 60.0 if n < kept else 120.0)
+            estimator.observe_outcome(Promise(0.0, 60.0, 40.0, 90.0), 60.0 if n < kept else 120.0)
 
     def remembers_an_evening(self, waits_s: Sequence[float]) -> None:
         """As if there had been orders, one by one until ten minutes ago, with these waits."""
-        history, now_s = self.service.app.ctx.hub.line.history, time()
+        history, now_s = self.service.app.ctx.hub.projection.last_hour, time()
         for n, wait_s in enumerate(waits_s):
             came_s = now_s - 3500 + 2800 * n / len(waits_s)
             history.seed(_served(n, came_s, came_s + wait_s, now_s))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from playwright.async_api import Page, WebSocket, expect
 
-from sanic_dispatch.live.projection import Line
+from sanic_dispatch.live.projection import Projection
 from tests.browser.journeys import DRINKS
 from tests.browser.served_bar import Bar, Bartender
 from tests.browser.visitors import Visitors
@@ -109,13 +109,13 @@ async def serve(bar: Bar, robot: Bartender, count: int) -> None:
     await bar.order(*[""] * count)
     for _ in range(count):
         robot.finish()
-    line = bar.service.app.ctx.hub.line
-    await eventually(lambda: has_served(line), within_s=60.0)
+    projection = bar.service.app.ctx.hub.projection
+    await eventually(lambda: has_served(projection), within_s=60.0)
 
 
-async def has_served(line: Line) -> bool:
+async def has_served(projection: Projection) -> bool:
     """Nobody waits any more, for anything."""
-    return line.bar().waiting == line.bar().assigned == 0
+    return projection.counts().waiting == projection.counts().assigned == 0
 
 
 async def test_it_can_be_read_from_five_metres(bar: Bar, visitors: Visitors) -> None:

@@ -44,7 +44,7 @@ async def test_pause_and_resume(service: Service) -> None:
     """Each act is done, said, and logged with who and why."""
     done = await run(service, "pause", "--reason", "out of ice")
     assert (done.exit_code, done.stdout) == (0, "paused True\n")
-    assert service.app.ctx.hub.line.log[-1].reason == "ada: out of ice"
+    assert service.app.ctx.hub.projection.log[-1].reason == "ada: out of ice"
     done = await run(service, "resume", "--json")
     assert json.loads(done.stdout) == {"paused": False}
 

@@ -19,7 +19,7 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.errors import LostOwnership, ShuttingDown, StorageFailed
-from sanic_dispatch.observability.histogram import CommitTally
+from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore
 from sanic_dispatch.storage.memory import InMemoryStore
 from sanic_dispatch.storage.split import SplitStore
@@ -54,7 +54,7 @@ async def begun(store: Store) -> tuple[Batches, list[Event]]:
     """Batches over a store, with a topic that is open; and what was told."""
     told: list[Event] = []
     machine = StateMachine(Policy())
-    tally, clock = CommitTally(), FakeClock()
+    tally, clock = CommitStats(), FakeClock()
     batches = Batches(machine, store, clock, tally, told.extend, lambda effect: None)
     await batches.execute(c.Recover("00" * 32))
     return batches, told

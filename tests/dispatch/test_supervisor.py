@@ -166,7 +166,7 @@ async def an_evening(jump_s: float) -> list[tuple[float, str, int]]:
     random.seed(1)
     told: list[tuple[float, str, int]] = []
     async with running_world(policy=Policy(lease_s=600)) as world:
-        world.bus.fold_into(
+        world.bus.subscribe(
             lambda events: told.extend(
                 (round(world.clock.elapsed_s, 6), event.kind, event.job.ticket if event.job else 0)
                 for event in events

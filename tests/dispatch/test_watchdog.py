@@ -13,7 +13,7 @@ from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.readiness import FRESH_S, Readiness
 from sanic_dispatch.dispatch.watchdog import STUCK_S, Watchdog
 from sanic_dispatch.errors import ShuttingDown, StorageFailed
-from sanic_dispatch.live.projection import Line
+from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.storage.memory import InMemoryStore
 from sanic_dispatch.storage.store import Store
@@ -28,10 +28,10 @@ class Watched:
     """A line that nobody pairs, a clock, and the watchdog."""
 
     def __init__(self) -> None:
-        self.story, self.clock, self.line = Story(), FakeClock(), Line()
-        self.story.tell(self.line.fold)
+        self.story, self.clock, self.projection = Story(), FakeClock(), Projection()
+        self.story.tell(self.projection.fold)
         self.is_open = True
-        self.watchdog = Watchdog(lambda: self.line, self.clock, lambda: self.is_open)
+        self.watchdog = Watchdog(lambda: self.projection, self.clock, lambda: self.is_open)
         self.watchdog.start()
 
 
@@ -83,7 +83,7 @@ async def test_others_each_time_are_no_alarm(watched: Watched) -> None:
         watched.story.submit(number)
     for _ in range(18):
         await watched.clock.advance(0.5)
-        watched.story.assign(min(watched.line.waiting.values(), key=_ticket).job.ticket)
+        watched.story.assign(min(watched.projection.waiting.values(), key=_ticket).job.ticket)
         assert not watched.watchdog.is_alarmed
 
 
@@ -111,7 +111,7 @@ async def readiness(store: Store, clock: FakeClock) -> Readiness:
     dispatcher = Dispatcher(store, FakeNetwork(), EventBus(), clock)
     await dispatcher.load()
     await dispatcher.start()
-    return Readiness(store, Watchdog(Line, clock, lambda: True), clock, dispatcher)
+    return Readiness(store, Watchdog(Projection, clock, lambda: True), clock, dispatcher)
 
 
 async def test_ready_asks_the_storage_at_most_once_a_second() -> None:

@@ -102,7 +102,7 @@ class Life:
         self.inner = run.open_store(run)
         self.store = Witness(self.inner, run.truth)
         self.bus = EventBus()
-        self.bus.fold_into(lambda events: None if self.is_over else run.told(events))
+        self.bus.subscribe(lambda events: None if self.is_over else run.told(events))
         network = SimulatedNetwork(run, self)
         self.dispatcher = Dispatcher(
             self.store, network, self.bus, self.clock, run.plan.policy, submit_wait_s=2.0

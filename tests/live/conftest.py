@@ -1,4 +1,4 @@
-"""What holds for all tests of the live channel."""
+"""Fixtures for all tests of the live channel."""
 
 from __future__ import annotations
 

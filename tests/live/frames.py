@@ -1,4 +1,4 @@
-"""Every frame that somebody gets while a test runs is checked against the schema of its view."""
+"""Validation of every frame made during the tests against the schema of its view."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sanic_dispatch.live.views import Board, Monitor, OrderView
 
 @pytest.fixture(autouse=True, scope="session")
 def every_frame_is_valid() -> Iterator[None]:
-    """Wherever it is made, and whoever it is for."""
+    """Check each frame that a view returns."""
     with pytest.MonkeyPatch.context() as patch:
         for view, name in ((Board, "board"), (Monitor, "monitor"), (OrderView, "order")):
             patch.setattr(view, "frame_since", checking(view.frame_since, name))
@@ -24,7 +24,7 @@ def every_frame_is_valid() -> Iterator[None]:
 
 
 def checking(frame_since: Any, name: str) -> Any:
-    """The same method; a frame is checked once."""
+    """Wrap ``frame_since``; each frame is checked once."""
     validator = jsonschema_rs.Draft7Validator(frame_schema(name))
 
     def checked(self: Any, cursor: int | None) -> Frame:

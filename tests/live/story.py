@@ -1,4 +1,4 @@
-"""What the tests of the live channel are made with: a story of events, a loop, wires."""
+"""Helpers for the live channel: a story of events, a fake loop, fake connections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.clock import START_S
 
 
 class FakeLoop:
-    """An event loop and clock in one: time passes only in ``run``."""
+    """An event loop and clock in one: time passes only in ``run`` and ``step``."""
 
     def __init__(self) -> None:
         self.elapsed_s = 0.0
@@ -49,28 +49,28 @@ class FakeLoop:
         return Handle(lambda: self._calls.remove(call))
 
     def run(self, seconds: float = 0.0) -> None:
-        """Let so much time pass, and everything happen that is due."""
+        """Let time pass, and run every call that is due."""
         end_s = self.elapsed_s + seconds
         while self._calls and self._calls[0][0] <= end_s:
             self.step()
         self.elapsed_s = max(self.elapsed_s, end_s)
 
     def step(self) -> None:
-        """Only the next call."""
+        """Run the next call."""
         when_s, _, callback = heapq.heappop(self._calls)
         self.elapsed_s = max(self.elapsed_s, when_s)
         callback()
 
 
 class Handle:
-    """A call that can be taken back."""
+    """A call that can be cancelled."""
 
     def __init__(self, cancel: Callable[[], None]) -> None:
         self.cancel = cancel
 
 
-class FakeWire:
-    """A wire that a test can hold up: what is not taken stays in ``held``."""
+class FakeConnection:
+    """A connection that a test can hold up: untaken frames stay in ``held``."""
 
     transport = "websocket"
 
@@ -101,7 +101,7 @@ class FakeWire:
         return True
 
     def release(self) -> None:
-        """The peer reads again."""
+        """Let the peer read again."""
         held, self.held, self.is_held = self.held, [], False
         for frame in held:
             self.take(frame)
@@ -113,7 +113,7 @@ class FakeWire:
         self.is_cut = True
 
     def take(self, frame: Frame) -> None:
-        """What a client does with a frame: the whole reducer."""
+        """Apply a frame as a client does."""
         content = ujson.loads(frame.json)
         self.taken.append(content)
         self.state = reduced(self.state, content)
@@ -125,7 +125,7 @@ class FakeWire:
 
 
 def reduced(state: dict[str, Any], frame: dict[str, Any]) -> dict[str, Any]:
-    """The state after a frame."""
+    """Return the state after a frame."""
     if "state" in frame:
         return dict(frame["state"])
     merged = state | frame.get("patch", {})
@@ -147,17 +147,17 @@ class Story:
         return self.loop.now_s()
 
     def tell(self, call: Callable[[Event], None]) -> None:
-        """Tell each event that comes."""
-        self.bus.fold_into(lambda events: [call(event) for event in events] and None)
+        """Call with each event."""
+        self.bus.subscribe(lambda events: [call(event) for event in events] and None)
 
     def hub(self, **values: Any) -> Hub:
-        """A hub that follows the story."""
+        """Start a hub that follows the story."""
         hub = Hub(self.bus, self.loop, self.loop, **values)
         hub.start()
         return hub
 
     def submit(self, data: Any = None) -> int:
-        """The ticket of a new job."""
+        """Submit a job, and return its ticket."""
         self._last_ticket += 1
         ticket = self._last_ticket
         raw = ujson.dumps({"drink": "Mojito"} if data is None else data).encode()
@@ -166,58 +166,58 @@ class Story:
         return ticket
 
     def register(self, name: str, *, kind: Kind = Kind.WORKER_REGISTERED, **values: Any) -> Worker:
-        """A worker that waits."""
+        """Register a worker."""
         worker = robot(name)._replace(**values)
         self._publish(Note(kind, self.now_s), worker=worker)
         return worker
 
     def leave(self, worker: Worker, kind: Kind = Kind.WORKER_USED) -> None:
-        """A worker that is in the queue no longer."""
+        """Remove a worker from the queue."""
         self._publish(Note(kind, self.now_s), worker=worker)
 
     def assign(self, ticket: int, worker: Worker | None = None, way: Way = Way.PUT) -> None:
-        """The hand-over begins."""
+        """Begin a hand-over."""
         holder = worker or robot(f"r{ticket}")
         self.take(ticket, lambda job: lifecycle.assign(job, holder, way, self.now_s))
 
     def confirm(self, ticket: int) -> None:
-        """The worker has it."""
+        """Confirm the hand-over."""
         self.take(ticket, lambda job: lifecycle.accept(job, self._policy, self.now_s))
 
     def doubt(self, ticket: int) -> None:
-        """Nobody knows whether the worker has it."""
+        """Leave it unknown whether the worker has the job."""
         self.take(ticket, lambda job: lifecycle.doubt(job, self._policy, self.now_s, "time-out"))
 
     def refuse(self, ticket: int) -> None:
-        """The worker did not take it."""
+        """Have the worker refuse the job."""
         self.take(ticket, lambda job: lifecycle.refuse(job, self._policy, self.now_s, "refused"))
 
     def finish(self, ticket: int) -> None:
-        """The work is done."""
+        """Complete the job."""
         self.take(ticket, lambda job: lifecycle.finish(job, self.now_s))
 
     def fail(self, ticket: int, reason: str = "no more mint") -> None:
-        """The work cannot be done."""
+        """Fail the job."""
         self.take(ticket, lambda job: lifecycle.fail(job, self.now_s, reason))
 
     def cancel(self, ticket: int) -> None:
-        """Nobody wants it any more."""
+        """Cancel the job."""
         self.take(ticket, lambda job: lifecycle.cancel(job, self.now_s))
 
     def put_back(self, ticket: int) -> None:
-        """An operator puts it back to its own place."""
+        """Requeue the job at its own place, as an operator."""
         self.take(ticket, lambda job: lifecycle.put_back(job, self.now_s, "once more"))
 
     def move(self, ticket: int, place: float) -> None:
-        """An operator moves it."""
+        """Move the job, as an operator."""
         self._tell(self.jobs[ticket]._replace(place=place), Note(Kind.JOB_MOVED, self.now_s))
 
     def pause(self, kind: Kind = Kind.DISPATCH_PAUSED) -> None:
-        """No hand-overs for a while."""
+        """Pause the hand-overs."""
         self._publish(Note(kind, self.now_s))
 
     def serve(self, seconds: float) -> int:
-        """A whole life of one order."""
+        """Submit, assign, confirm and finish an order."""
         ticket = self.submit()
         self.assign(ticket)
         self.confirm(ticket)
@@ -226,7 +226,7 @@ class Story:
         return ticket
 
     def take(self, ticket: int, decide: Callable[[Job], Step]) -> None:
-        """Any other step of a job's life."""
+        """Apply any other transition of a job."""
         step = decide(self.jobs[ticket])
         self._tell(step.job, step.note)
 
@@ -241,12 +241,12 @@ class Story:
 
 
 def secret(ticket: int) -> str:
-    """The secret id of a job."""
+    """Return the secret id of a job."""
     return f"{ticket:032x}"
 
 
 def robot(name: str) -> Worker:
-    """A worker of a process instance."""
+    """Return a worker of a process instance."""
     return Worker(
         callback_url=f"http://engine.example/flow/{name}/callbacks/1/",
         registered_at=to_rfc3339(START_S),

@@ -1,4 +1,4 @@
-"""Everybody who follows ends equal to the server, whatever happens on the way."""
+"""Every client ends equal to the server, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from hypothesis import strategies as st
 
 from sanic_dispatch.core.events import Kind
 from sanic_dispatch.core.job import State
-from sanic_dispatch.live import connection as wire_module
-from sanic_dispatch.live.connection import LOW_BYTES, Topic
-from sanic_dispatch.live.finished import SHOWN_S
+from sanic_dispatch.live import connection as connection_module
+from sanic_dispatch.live.connection import LOW_WATER_BYTES, ViewKey
+from sanic_dispatch.live.finished import RECENT_S
 from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.hub import (
-    PATIENCE_S,
+    STALL_TIMEOUT_S,
     SWEEP_S,
     TICK_S,
     Hub,
 )
-from sanic_dispatch.live.pacer import LEAST_REST_S
-from sanic_dispatch.live.robots import LINGER_S
+from sanic_dispatch.live.pacer import MIN_REST_S
+from sanic_dispatch.live.robots import RETURN_GRACE_S
 from sanic_dispatch.live.subscription import Client, TooManyClients
-from sanic_dispatch.live.views import BEAT_S, Board, Monitor
-from tests.live.story import FakeWire, Story, reduced, secret
+from sanic_dispatch.live.views import HEARTBEAT_S, Board, Monitor
+from tests.live.story import FakeConnection, Story, reduced, secret
 from tests.support.clock import START_S
 
-BOARD, MONITOR = Topic("board"), Topic("monitor")
+BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
 
 
-def order(ticket: int) -> Topic:
-    return Topic("order", secret(ticket))
+def order(ticket: int) -> ViewKey:
+    return ViewKey("order", secret(ticket))
 
 
 @pytest.fixture
@@ -46,54 +46,57 @@ def hub(story: Story) -> Hub:
     return story.hub()
 
 
-def followed(hub: Hub, topic: Topic = BOARD, **values: Any) -> FakeWire:
-    """A wire that follows."""
-    wire = FakeWire(**values)
-    hub.follow(wire, topic)
-    return wire
+def followed(hub: Hub, key: ViewKey = BOARD, **values: Any) -> FakeConnection:
+    """Connect a client."""
+    connection = FakeConnection(**values)
+    hub.follow(connection, key)
+    return connection
 
 
 # ---- the great test
 
 
 class Screen:
-    """A client that lags, leaves and comes back with what it has."""
+    """A client that lags, leaves and reconnects with what it has."""
 
-    def __init__(self, hub: Hub, topic: Topic) -> None:
-        self.hub, self.topic = hub, topic
+    def __init__(self, hub: Hub, key: ViewKey) -> None:
+        self.hub, self.key = hub, key
         self.state: dict[str, Any] = {}
         self.at: str | None = None
         self.client: Client | None = None
-        self.wire = FakeWire()
+        self.connection = FakeConnection()
 
     def arrive(self) -> None:
         if self.client is None:
-            self.wire = FakeWire()
+            self.connection = FakeConnection()
             since = Cursor.parse(self.at) if self.at else None
-            self.client = self.hub.follow(self.wire, self.topic, since)
+            self.client = self.hub.follow(self.connection, self.key, since)
 
     def leave(self) -> None:
-        """Break off: what is still on the wire is lost."""
+        """Disconnect; frames in flight are lost."""
         self.read()
         if self.client:
             self.hub.leave(self.client)
         self.client = None
 
     def read(self) -> None:
-        for frame in self.wire.taken:
+        for frame in self.connection.taken:
             self.state, self.at = reduced(self.state, frame), frame["at"]
-        self.wire.taken.clear()
-        if self.wire.is_cut or self.wire.code:
+        self.connection.taken.clear()
+        if self.connection.is_cut or self.connection.code:
             self.client = None
 
     def catch_up(self) -> None:
-        self.wire.release()
+        self.connection.release()
         self.read()
         self.arrive()
 
 
 def steps_of(story: Story) -> dict[str, Callable[[int], object]]:
-    """Everything that can happen; a number says to whom, and what makes no sense is left out."""
+    """Return everything that can happen.
+
+    A number selects the order; a step that no order allows is skipped.
+    """
 
     def on(states: tuple[State, ...], step: Callable[[int], object]) -> Callable[[int], object]:
         def chosen(n: int) -> None:
@@ -127,8 +130,8 @@ def steps_of(story: Story) -> dict[str, Callable[[int], object]]:
 SCREEN_STEPS: dict[str, Callable[[Screen], None]] = {
     "arrive": Screen.arrive,
     "leave": Screen.leave,
-    "stop reading": lambda screen: setattr(screen.wire, "is_held", True),
-    "read again": lambda screen: screen.wire.release(),
+    "stop reading": lambda screen: setattr(screen.connection, "is_held", True),
+    "read again": lambda screen: screen.connection.release(),
 }
 
 schedules = st.lists(
@@ -140,48 +143,48 @@ schedules = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(schedules, st.sampled_from([1, 4, 512]))
 def test_all_screens_end_equal_to_the_server(schedule: list[tuple[str, int]], ring: int) -> None:
-    """They lag, leave and come back at random; in the end each shows what the server has."""
+    """Clients lag, leave and reconnect at random; in the end each has the server's state."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sanic_dispatch.live.view.RING", ring)
-        patch.setattr(wire_module, "LOW_BYTES", 300)
+        patch.setattr("sanic_dispatch.live.delta_view.RING_PATCHES", ring)
+        patch.setattr(connection_module, "LOW_WATER_BYTES", 300)
         story = Story()
         hub = story.hub()
         first = story.submit({"name": "Ada", "drink": "Mojito"})
-        screens = [Screen(hub, topic) for topic in (BOARD, BOARD, MONITOR, order(first))]
+        screens = [Screen(hub, key) for key in (BOARD, BOARD, MONITOR, order(first))]
         steps = steps_of(story)
         for name, n in schedule:
             if name in steps:
                 steps[name](n)
-            elif hub.line.get(secret(first)):
+            elif hub.projection.get(secret(first)):
                 SCREEN_STEPS[name](screens[n % len(screens)])
             for screen in screens:
                 screen.read()
-        check_equal(story, hub, [screen for screen in screens if not screen.wire.code])
+        check_equal(story, hub, [screen for screen in screens if not screen.connection.code])
 
 
 def check_equal(story: Story, hub: Hub, screens: list[Screen]) -> None:
     for screen in screens:
-        if hub.line.get(screen.topic.order_id) or not screen.topic.order_id:
+        if hub.projection.get(screen.key.order_id) or not screen.key.order_id:
             screen.catch_up()
-    story.loop.run(LINGER_S)
-    story.loop.run(BEAT_S + SWEEP_S + TICK_S)
+    story.loop.run(RETURN_GRACE_S)
+    story.loop.run(HEARTBEAT_S + SWEEP_S + TICK_S)
     for screen in screens:
         screen.read()
-        if hub.line.get(screen.topic.order_id) or not screen.topic.order_id:
-            assert comparable(screen.state) == comparable(truth(hub, screen.topic))
+        if hub.projection.get(screen.key.order_id) or not screen.key.order_id:
+            assert comparable(screen.state) == comparable(truth(hub, screen.key))
 
 
-def truth(hub: Hub, topic: Topic) -> dict[str, Any]:
-    """What the line holds, drawn by a view that has no past."""
-    if topic.order_id:
-        return dict(ujson.loads(hub.look(topic).json)["state"])
-    view = {BOARD: Board, MONITOR: Monitor}[topic](hub.line, "fresh", lambda: START_S)
+def truth(hub: Hub, key: ViewKey) -> dict[str, Any]:
+    """Render the projection by a view without a past."""
+    if key.order_id:
+        return dict(ujson.loads(hub.state_frame(key).json)["state"])
+    view = {BOARD: Board, MONITOR: Monitor}[key](hub.projection, "fresh", lambda: START_S)
     view.refresh()
     return dict(ujson.loads(view.frame_since(None).json)["state"])
 
 
 def comparable(state: dict[str, Any]) -> dict[str, Any]:
-    """Without the waiting time, which is another one whenever it is asked for."""
+    """Leave out the waiting time, which differs at each computation."""
     return {
         key: {name: value for name, value in shown.items() if name != "eta"}
         for key, shown in state.items()
@@ -192,37 +195,37 @@ def comparable(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_first_frame_comes_at_once(story: Story, hub: Hub) -> None:
-    """Before anything happens, and whether or not there is something to tell."""
-    wire = followed(hub)
-    assert wire.state == {"bar": {"robots": 0, "waiting": 0, "assigned": 0, "paused": False}}
-    back = FakeWire()
-    hub.follow(back, BOARD, Cursor.parse(wire.at))
+    """A client gets a frame when it connects, before anything happens."""
+    connection = followed(hub)
+    assert connection.state == {"bar": {"robots": 0, "waiting": 0, "assigned": 0, "paused": False}}
+    back = FakeConnection()
+    hub.follow(back, BOARD, Cursor.parse(connection.at))
     assert [set(frame) for frame in back.taken] == [{"at", "now"}]
 
 
 def test_a_cursor_of_another_epoch_is_worth_nothing(story: Story, hub: Hub) -> None:
-    """Whatever its number is: the whole state."""
+    """It gets the whole state."""
     for _ in range(3):
         story.submit()
     followed(hub)
     for number in range(5):
-        wire = FakeWire()
-        hub.follow(wire, BOARD, Cursor("0badcafe", number))
-        assert "state" in wire.taken[0]
+        connection = FakeConnection()
+        hub.follow(connection, BOARD, Cursor("0badcafe", number))
+        assert "state" in connection.taken[0]
 
 
 def test_many_changes_are_one_frame(story: Story, hub: Hub) -> None:
-    """What happens before the loop comes to pushing goes out together."""
-    wire = followed(hub)
+    """Changes before the push are sent together."""
+    connection = followed(hub)
     for _ in range(100):
         story.submit()
     story.loop.run(0.0)
-    assert len(wire.taken) == 2
-    assert wire.state["bar"]["waiting"] == 100
+    assert len(connection.taken) == 2
+    assert connection.state["bar"]["waiting"] == 100
 
 
-def test_what_changes_nothing_here_is_not_told(story: Story, hub: Hub) -> None:
-    """An event that only operators see is no frame for the others."""
+def test_events_that_a_view_does_not_show_are_no_frame(story: Story, hub: Hub) -> None:
+    """An event that only the monitor shows is no frame for the others."""
     board, monitor = followed(hub), followed(hub, MONITOR)
     story.assign(story.submit())
     story.loop.run(0.1)
@@ -234,10 +237,10 @@ def test_what_changes_nothing_here_is_not_told(story: Story, hub: Hub) -> None:
 
 
 def test_all_get_the_same_bytes(story: Story, hub: Hub) -> None:
-    """A frame is encoded once for all who are at the same cursor."""
+    """A frame is encoded once for all clients at the same cursor."""
     frames: list[Any] = []
 
-    class Recorder(FakeWire):
+    class Recorder(FakeConnection):
         def offer(self, frame: Any) -> bool:
             frames.append(frame)
             return True
@@ -251,189 +254,187 @@ def test_all_get_the_same_bytes(story: Story, hub: Hub) -> None:
     assert len({id(frame) for frame in frames}) == 1
 
 
-def test_who_does_not_drain_is_skipped_and_catches_up(story: Story, hub: Hub) -> None:
-    """One composed frame for all that it has missed, as soon as there is room."""
-    wire, other = followed(hub, MONITOR), followed(hub, MONITOR)
-    wire.is_held = True
+def test_a_stalled_client_catches_up_in_one_frame(story: Story, hub: Hub) -> None:
+    """A stalled client gets one frame with all it missed, as soon as there is room."""
+    connection, other = followed(hub, MONITOR), followed(hub, MONITOR)
+    connection.is_held = True
     for _ in range(30):
         for _ in range(20):
             story.submit({"drink": "x" * 80})
         story.loop.run(TICK_S)
-    assert LOW_BYTES < wire.buffered() < 2 * LOW_BYTES
-    held = len(wire.held)
-    wire.release()
+    assert LOW_WATER_BYTES < connection.buffered() < 2 * LOW_WATER_BYTES
+    held = len(connection.held)
+    connection.release()
     story.loop.run(TICK_S)
-    assert len(wire.taken) == 1 + held + 1
-    assert wire.state == other.state
+    assert len(connection.taken) == 1 + held + 1
+    assert connection.state == other.state
     assert hub.size == 2
 
 
-def test_who_never_drains_is_cut(story: Story, hub: Hub) -> None:
-    """After ten seconds without room, and nobody else notices."""
-    wire, other = followed(hub), followed(hub)
-    wire.is_held = True
+def test_a_client_that_stalls_too_long_is_dropped(story: Story, hub: Hub) -> None:
+    """A client without room for ten seconds is dropped; others are not affected."""
+    connection, other = followed(hub), followed(hub)
+    connection.is_held = True
     filled_s = None
-    while not wire.is_cut:
+    while not connection.is_cut:
         story.submit({"drink": "x" * 80})
         story.loop.run(0.05)
-        if filled_s is None and wire.buffered() > LOW_BYTES:
+        if filled_s is None and connection.buffered() > LOW_WATER_BYTES:
             filled_s = story.loop.elapsed_s
     assert filled_s is not None
-    assert PATIENCE_S <= story.loop.elapsed_s - filled_s <= PATIENCE_S + 2 * TICK_S
-    assert wire.buffered() <= 1024 * 1024
+    assert STALL_TIMEOUT_S <= story.loop.elapsed_s - filled_s <= STALL_TIMEOUT_S + 2 * TICK_S
+    assert connection.buffered() <= 1024 * 1024
     assert hub.size == 1
     assert other.state["bar"]["waiting"] == len(story.jobs)
 
 
-def test_a_frame_that_would_be_too_much_is_not_written(
-    story: Story, hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No wire ever holds more than the limit; who cannot be served is cut."""
-    monkeypatch.setattr(wire_module, "MOST_BYTES", 150)
-    wire = followed(hub)
+def test_buffers_are_bounded(story: Story, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection buffers more than the limit; a client that cannot be served is dropped."""
+    monkeypatch.setattr(connection_module, "MAX_BUFFERED_BYTES", 150)
+    connection = followed(hub)
     for _ in range(3):
         story.submit()
-    story.loop.run(PATIENCE_S + 3 * TICK_S)
-    assert len(wire.taken) == 1
-    assert wire.is_cut
+    story.loop.run(STALL_TIMEOUT_S + 3 * TICK_S)
+    assert len(connection.taken) == 1
+    assert connection.is_cut
 
 
 def test_heartbeats(story: Story, hub: Hub) -> None:
     """Every 20 seconds, also when nothing happens; they move the cursor."""
     wires = [followed(hub), followed(hub, MONITOR)]
-    story.loop.run(3 * BEAT_S + 1)
-    for wire in wires:
-        beats = [frame for frame in wire.taken if set(frame) == {"at", "now"}]
+    story.loop.run(3 * HEARTBEAT_S + 1)
+    for connection in wires:
+        beats = [frame for frame in connection.taken if set(frame) == {"at", "now"}]
         assert 3 <= len(beats) <= 4
         assert beats[-1]["now"] > beats[0]["now"]
 
 
 def test_a_heartbeat_of_an_order_is_a_state(story: Story, hub: Hub) -> None:
     """The waiting time is computed anew."""
-    wire = followed(hub, order(story.submit()))
-    story.loop.run(BEAT_S + SWEEP_S + TICK_S)
-    assert len(wire.taken) == 2
-    assert all("state" in frame for frame in wire.taken)
+    connection = followed(hub, order(story.submit()))
+    story.loop.run(HEARTBEAT_S + SWEEP_S + TICK_S)
+    assert len(connection.taken) == 2
+    assert all("state" in frame for frame in connection.taken)
 
 
-def test_over_the_limit(story: Story) -> None:
-    """As many as may follow, and not one more."""
-    hub = story.hub(most_clients=2)
-    clients = [hub.follow(FakeWire(), BOARD), hub.follow(FakeWire(), MONITOR)]
+def test_the_number_of_clients_is_limited(story: Story) -> None:
+    """One client too many is refused."""
+    hub = story.hub(max_clients=2)
+    clients = [hub.follow(FakeConnection(), BOARD), hub.follow(FakeConnection(), MONITOR)]
     with pytest.raises(TooManyClients):
-        hub.follow(FakeWire(), BOARD)
+        hub.follow(FakeConnection(), BOARD)
     hub.leave(clients[0])
     hub.leave(clients[0])
-    hub.follow(FakeWire(), BOARD)
+    hub.follow(FakeConnection(), BOARD)
     assert hub.size == 2
 
 
 def test_stop_says_goodbye(story: Story, hub: Hub) -> None:
-    """1012 to all, and no more looks at the clock."""
+    """All clients are closed with 1012, and the tick stops."""
     wires = [followed(hub), followed(hub, order(story.submit()))]
     hub.stop()
-    assert [wire.code for wire in wires] == [1012, 1012]
+    assert [connection.code for connection in wires] == [1012, 1012]
     assert hub.size == 0
     story.loop.run(60.0)
 
 
-def test_who_comes_after_the_stop_is_told_to_come_back(story: Story, hub: Hub) -> None:
-    """Nobody is left connected to a service that stops."""
+def test_a_client_that_connects_during_the_stop(story: Story, hub: Hub) -> None:
+    """A client that connects during the stop is closed with 1012."""
     hub.stop()
     assert followed(hub).code == 1012
     assert hub.size == 0
 
 
-def test_an_order_that_is_shown_no_longer(story: Story, hub: Hub) -> None:
-    """4404 to whoever still looks."""
-    wire = followed(hub, order(story.serve(1.0)))
-    story.loop.run(SHOWN_S + SWEEP_S + 2 * TICK_S)
-    assert wire.code == 4404
+def test_an_order_that_is_no_longer_kept(story: Story, hub: Hub) -> None:
+    """Its clients are closed with 4404."""
+    connection = followed(hub, order(story.serve(1.0)))
+    story.loop.run(RECENT_S + SWEEP_S + 2 * TICK_S)
+    assert connection.code == 4404
     assert hub.size == 0
 
 
 def test_an_owner_learns_at_once_what_happens_to_the_order(story: Story, hub: Hub) -> None:
-    """However far back it stands, and after it has left the line."""
+    """However far back it is, and after it has left the queue."""
     for _ in range(100):
         story.submit()
-    wire = followed(hub, order(100))
+    connection = followed(hub, order(100))
     for step in (story.assign, story.doubt, story.put_back, story.cancel):
         step(100)
-        story.loop.run(LEAST_REST_S)
-    states = [frame["state"]["order"]["state"] for frame in wire.taken]
+        story.loop.run(MIN_REST_S)
+    states = [frame["state"]["order"]["state"] for frame in connection.taken]
     assert states == ["waiting", "assigned", "assigned", "waiting", "cancelled"]
 
 
 def test_an_old_connection_that_ends_late_takes_nothing_away(story: Story, hub: Hub) -> None:
-    """The owner is back on a new one by then, and is still told at once."""
-    topic = order(story.submit())
-    old = hub.follow(FakeWire(), topic)
-    hub.cut_off(True)
-    hub.cut_off(False)
-    wire = followed(hub, topic)
+    """The owner has reconnected by then, and is still told at once."""
+    key = order(story.submit())
+    old = hub.follow(FakeConnection(), key)
+    hub.set_cut_off(True)
+    hub.set_cut_off(False)
+    connection = followed(hub, key)
     hub.leave(old)
     story.cancel(1)
-    story.loop.run(LEAST_REST_S)
-    assert wire.state["order"]["state"] == "cancelled"
+    story.loop.run(MIN_REST_S)
+    assert connection.state["order"]["state"] == "cancelled"
 
 
 # ---- places in a long line
 
 
-def told(wire: FakeWire) -> list[int]:
-    """The places that an order was told, in order."""
-    return [frame["state"]["order"]["ahead"] for frame in wire.taken]
+def told(connection: FakeConnection) -> list[int]:
+    """Return the places that an order was sent, in order."""
+    return [frame["state"]["order"]["ahead"] for frame in connection.taken]
 
 
-def test_who_is_near_is_told_of_every_step(story: Story, hub: Hub) -> None:
+def test_near_orders_get_every_step(story: Story, hub: Hub) -> None:
     """At once, from ten ahead on."""
     for _ in range(14):
         story.submit()
-    wire = followed(hub, order(14))
+    connection = followed(hub, order(14))
     for ticket in range(1, 14):
         story.assign(ticket)
-        story.loop.run(LEAST_REST_S)
-    assert told(wire) == [13, *range(10, -1, -1)]
+        story.loop.run(MIN_REST_S)
+    assert told(connection) == [13, *range(10, -1, -1)]
 
 
-def test_who_is_far_is_told_seldom(story: Story, hub: Hub) -> None:
-    """A tenth of the way at a time, and not more often than every so many seconds."""
+def test_far_orders_get_a_tenth_of_the_way(story: Story, hub: Hub) -> None:
+    """A tenth of the way at a time, and at a bounded rate."""
     for _ in range(1000):
         story.submit()
-    wire = followed(hub, order(1000))
+    connection = followed(hub, order(1000))
     for ticket in range(1, 900):
         story.assign(ticket)
         story.loop.run(0.1)
-    places = told(wire)
+    places = told(connection)
     assert len(places) < 30
     assert places == sorted(places, reverse=True)
     assert abs(places[-1] - 100) <= 30
 
 
 def test_ten_thousand_links_do_not_cost_ten_thousand_updates(story: Story, hub: Hub) -> None:
-    """One leaves the head of a line in which each order is watched: the near ones are told."""
+    """When one leaves a long queue of followed orders, only the near ones are told."""
     wires = []
     for _ in range(10_000):
         wires.append(followed(hub, order(story.submit())))
         story.loop.run(0.0)
-    story.loop.run(BEAT_S)
-    for wire in wires:
-        wire.taken.clear()
+    story.loop.run(HEARTBEAT_S)
+    for connection in wires:
+        connection.taken.clear()
     story.assign(1)
-    story.loop.run(LEAST_REST_S)
-    assert 10 <= sum(len(wire.taken) for wire in wires) <= 12
+    story.loop.run(MIN_REST_S)
+    assert 10 <= sum(len(connection.taken) for connection in wires) <= 12
     assert wires[5].state["order"]["ahead"] == 4
 
 
 def test_all_owners_learn_that_the_robots_are_gone(story: Story, hub: Hub) -> None:
-    """Or that the bar is paused: within seconds, wherever they stand."""
+    """Or that the bar is paused: within seconds, wherever they are."""
     worker = story.register("r1")
     for _ in range(100):
         story.submit()
-    wire = followed(hub, order(100))
+    connection = followed(hub, order(100))
     story.leave(worker, Kind.WORKER_DROPPED)
     story.loop.run(SWEEP_S + TICK_S)
-    assert wire.state["bar"]["robots"] == 0
+    assert connection.state["bar"]["robots"] == 0
     story.pause()
     story.loop.run(SWEEP_S + TICK_S)
-    assert wire.state["bar"]["paused"] is True
+    assert connection.state["bar"]["paused"] is True

@@ -1,4 +1,4 @@
-"""The last hour: what the monitor's chart is drawn from."""
+"""The last hour: the numbers of the monitor's chart."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import ujson
 from sanic_dispatch.core.job import Job, Way
 from sanic_dispatch.core.timestamps import from_rfc3339
 from sanic_dispatch.dispatch.queries import Snapshot
-from sanic_dispatch.live.connection import Topic
+from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.live.last_hour import MOST_OF_A_MINUTE, MOST_OF_THE_HOUR, History, Minute
-from tests.live.story import FakeWire, Story
+from sanic_dispatch.live.last_hour import MAX_HOUR_SAMPLES, MAX_MINUTE_SAMPLES, LastHour, Minute
+from tests.live.story import FakeConnection, Story
 
-MONITOR = Topic("monitor")
+MONITOR = ViewKey("monitor")
 
 
 @pytest.fixture
@@ -28,25 +28,25 @@ def hub(story: Story) -> Hub:
     return story.hub()
 
 
-def look(hub: Hub) -> dict[str, Any]:
-    state: dict[str, Any] = ujson.loads(hub.look(MONITOR).json)["state"]
+def state_of(hub: Hub) -> dict[str, Any]:
+    state: dict[str, Any] = ujson.loads(hub.state_frame(MONITOR).json)["state"]
     return state
 
 
 def minutes(hub: Hub) -> list[tuple[Any, ...]]:
-    """Arrived, done, p50 and p90 of each minute in which something happened."""
-    found = sorted((value["t"], value) for key, value in look(hub).items() if "minute/" in key)
+    """Return arrived, done, p50 and p90 of each minute in which something happened."""
+    found = sorted((value["t"], value) for key, value in state_of(hub).items() if "minute/" in key)
     return [tuple(value[name] for name in ("arrived", "done", "p50", "p90")) for _, value in found]
 
 
 def hour(hub: Hub) -> tuple[Any, ...]:
-    """Done, p50 and p90 of the whole hour."""
-    bar = look(hub)["bar"]
+    """Return done, p50 and p90 of the whole hour."""
+    bar = state_of(hub)["bar"]
     return bar["per_hour"], bar["p50"], bar["p90"]
 
 
 def test_an_order_through_the_minutes(story: Story, hub: Hub) -> None:
-    """It counts when it came, its wait when a robot had it, its end when it was done."""
+    """An arrival, a wait and a completion count in the minutes in which each happened."""
     ticket = story.submit()
     story.loop.run(90.0)
     story.assign(ticket)
@@ -58,8 +58,8 @@ def test_an_order_through_the_minutes(story: Story, hub: Hub) -> None:
     assert hour(hub) == (1, 91.0, 91.0)
 
 
-def test_a_worker_that_reports_nothing(story: Story, hub: Hub) -> None:
-    """Where an order is done as soon as it was taken, that is when the wait was over."""
+def test_a_job_done_when_taken(story: Story, hub: Hub) -> None:
+    """An order that is done as soon as it is taken has waited until then."""
     ticket = story.submit()
     story.loop.run(5.0)
     story.assign(ticket, way=Way.ANSWER)
@@ -67,8 +67,8 @@ def test_a_worker_that_reports_nothing(story: Story, hub: Hub) -> None:
     assert hour(hub) == (1, 5.0, 5.0)
 
 
-def test_what_comes_to_nothing_is_not_done(story: Story, hub: Hub) -> None:
-    """A cancelled, a failed and a returned order have come, no more."""
+def test_unsuccessful_orders_only_arrive(story: Story, hub: Hub) -> None:
+    """Cancelled, failed and returned orders count as arrivals only."""
     for end in (story.cancel, story.fail, story.refuse):
         ticket = story.submit()
         if end != story.cancel:
@@ -78,8 +78,8 @@ def test_what_comes_to_nothing_is_not_done(story: Story, hub: Hub) -> None:
     assert hour(hub) == (0, None, None)
 
 
-def test_half_and_nine_in_ten(story: Story, hub: Hub) -> None:
-    """p50 and p90 are what so many of a minute, or of the hour, waited at most."""
+def test_quantiles_of_waits(story: Story, hub: Hub) -> None:
+    """p50 and p90 are the quantiles of a minute's or of the hour's waits."""
     tickets = [story.submit() for _ in range(11)]
     for ticket in tickets:
         story.assign(ticket)
@@ -90,34 +90,34 @@ def test_half_and_nine_in_ten(story: Story, hub: Hub) -> None:
 
 
 def test_an_hour_is_over(story: Story, hub: Hub) -> None:
-    """What is older than an hour is forgotten, and who follows the monitor is told."""
-    wire = FakeWire()
-    hub.follow(wire, MONITOR)
+    """Minutes older than an hour are forgotten, and the monitor's clients are told."""
+    connection = FakeConnection()
+    hub.follow(connection, MONITOR)
     story.serve(10.0)
-    key = next(key for key in look(hub) if key.startswith("minute/"))
+    key = next(key for key in state_of(hub) if key.startswith("minute/"))
     story.loop.run(3500.0)
     assert hour(hub)[0] == 1
-    assert key in wire.state
+    assert key in connection.state
     story.loop.run(200.0)
     assert (minutes(hub), hour(hub)) == ([], (0, None, None))
-    assert key not in wire.state
-    assert wire.state["bar"]["per_hour"] == 0
+    assert key not in connection.state
+    assert connection.state["bar"]["per_hour"] == 0
 
 
 def test_nothing_changes_where_nothing_happens(story: Story, hub: Hub) -> None:
-    """Of minutes that are over nothing is sent again."""
+    """Unchanged minutes are not sent again."""
     story.serve(60.0)
-    wire = FakeWire()
-    hub.follow(wire, MONITOR)
+    connection = FakeConnection()
+    hub.follow(connection, MONITOR)
     story.loop.run(60.0)
     story.submit()
     story.loop.run(1.0)
-    (patch,) = [frame["patch"] for frame in wire.taken if "order/2" in frame.get("patch", {})]
+    (patch,) = [frame["patch"] for frame in connection.taken if "order/2" in frame.get("patch", {})]
     assert len([key for key in patch if key.startswith("minute/")]) == 1
 
 
 def test_a_restart_remembers_the_hour(story: Story) -> None:
-    """The jobs that were kept tell what happened before it."""
+    """Seeded with the finished jobs, the hour before the start is counted."""
     done = [story.jobs[story.serve(60.0)] for _ in range(3)]
     waiting = story.jobs[story.submit()]
     again = Story(story.loop)
@@ -138,26 +138,26 @@ def test_a_restart_remembers_the_hour(story: Story) -> None:
     ],
 )
 def test_a_time_of_any_spelling(at: str) -> None:
-    """An order of the last hour counts however its time is written in a file."""
-    history = History()
+    """An arrival of the last hour counts in any RFC 3339 spelling of its time."""
+    history = LastHour()
     job = Job("ab", 1, b"7", at, 1)
     history.seed_unfinished([job], from_rfc3339("2026-11-25T12:45:00Z"))
     assert [minute.arrived for minute in history] == [1]
 
 
-def test_a_rush_costs_no_more_memory() -> None:
-    """Of very many waits of a minute an even part is kept, and tells the same."""
+def test_a_minute_keeps_an_even_sample() -> None:
+    """A full minute keeps an even sample with the same quantiles."""
     minute = Minute(0)
-    for n in range(MOST_OF_A_MINUTE * 9):
-        minute.waited(float(n))
-    assert len(minute._waits) <= MOST_OF_A_MINUTE
-    assert minute.shown()["p50"] == pytest.approx(MOST_OF_A_MINUTE * 4.5, rel=0.02)
+    for n in range(MAX_MINUTE_SAMPLES * 9):
+        minute.add_wait(float(n))
+    assert len(minute._waits) <= MAX_MINUTE_SAMPLES
+    assert minute.as_json()["p50"] == pytest.approx(MAX_MINUTE_SAMPLES * 4.5, rel=0.02)
 
 
-def test_the_hour_speaks_of_the_last_ones(story: Story, hub: Hub) -> None:
-    """After a rush p50 and p90 are of so many orders at most."""
-    for _ in range(MOST_OF_THE_HOUR + 5):
+def test_the_hour_keeps_the_last_waits(story: Story, hub: Hub) -> None:
+    """The hour keeps a bounded number of waits, the last ones."""
+    for _ in range(MAX_HOUR_SAMPLES + 5):
         ticket = story.submit()
         story.assign(ticket)
         story.confirm(ticket)
-    assert len(hub.line.history._waits) == MOST_OF_THE_HOUR
+    assert len(hub.projection.last_hour._waits) == MAX_HOUR_SAMPLES

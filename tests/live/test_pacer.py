@@ -1,4 +1,4 @@
-"""When to push: at once, in slices, with rests."""
+"""The pacer: at once, in slices, with rests."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from sanic_dispatch.live.pacer import LEAST_REST_S, REST, SLICE_S, Pacer
+from sanic_dispatch.live.pacer import MIN_REST_S, REST_RATIO, SLICE_S, Pacer
 from tests.live.story import FakeLoop
 
 PIECE_S = 0.0004
 
 
 class Work:
-    """Rounds of so many pieces, each of which takes its time."""
+    """Rounds of several pieces, each of which takes a fixed time."""
 
     def __init__(self, pieces: int, piece_s: float = PIECE_S) -> None:
         self.loop = FakeLoop()
@@ -31,7 +31,7 @@ class Work:
 
 
 def test_a_lone_change_goes_out_at_once() -> None:
-    """As soon as the loop has done what was ready before."""
+    """It is pushed after what the loop has ready."""
     work = Work(1)
     work.pacer.wake()
     assert work.began == []
@@ -40,7 +40,7 @@ def test_a_lone_change_goes_out_at_once() -> None:
 
 
 def test_others_are_served_between_slices() -> None:
-    """A long round is cut into slices, of one piece too much at most."""
+    """A long round is cut into slices, each over by one piece at most."""
     work = Work(100)
     work.pacer.wake()
     slices = []
@@ -53,7 +53,7 @@ def test_others_are_served_between_slices() -> None:
 
 
 def busy_work(pieces: int) -> Work:
-    """Half a minute in which something changes every millisecond."""
+    """Half a minute with a change every millisecond."""
     work = Work(pieces)
 
     def change() -> None:
@@ -67,17 +67,17 @@ def busy_work(pieces: int) -> Work:
 
 @pytest.mark.parametrize("pieces", [50, 500, 5000])
 def test_pushing_takes_a_quarter_of_the_time(pieces: int) -> None:
-    """However often something changes, and however many there are to tell."""
-    assert busy_work(pieces).spent_s == pytest.approx(30.0 / (1 + REST), rel=0.1)
+    """However many changes and clients there are."""
+    assert busy_work(pieces).spent_s == pytest.approx(30.0 / (1 + REST_RATIO), rel=0.1)
 
 
-def test_few_are_not_told_more_often_than_they_can_see() -> None:
-    """Many changes go out together, so that one who looks does not cost a quarter of the time."""
-    assert len(busy_work(1).began) <= 30.0 / LEAST_REST_S
+def test_frequent_changes_are_pushed_together() -> None:
+    """Frequent changes for few clients are pushed together."""
+    assert len(busy_work(1).began) <= 30.0 / MIN_REST_S
 
 
 def test_what_changes_during_a_round_gets_another_one() -> None:
-    """Nothing is forgotten, and one round is enough for many changes."""
+    """One more round covers all changes during the last."""
     work = Work(10)
     work.pacer.wake()
     work.loop.step()
@@ -88,7 +88,7 @@ def test_what_changes_during_a_round_gets_another_one() -> None:
 
 
 def test_a_round_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error is the loop's to report; the next change is pushed all the same."""
+    """The loop reports the error; the next change is pushed."""
     work = Work(3)
 
     def broken() -> Iterator[None]:

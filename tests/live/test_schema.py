@@ -1,4 +1,4 @@
-"""The documents of the live channel."""
+"""The schemas and the AsyncAPI document of the live channel."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 import ujson
 
 from sanic_dispatch import __version__
-from sanic_dispatch.live.connection import Topic
+from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.schema import VIEWS, asyncapi, frame_schema, schemas
-from tests.live.story import FakeWire, Story, secret
+from tests.live.story import FakeConnection, Story, secret
 
 OFFICIAL = Path(__file__).parent / "asyncapi/3.0.0.json"
 
@@ -28,7 +28,7 @@ def is_valid(view: str, frame: Any) -> bool:
 
 
 def references(value: Any) -> list[str]:
-    """Every $ref in a document."""
+    """Yield every $ref in a document."""
     if isinstance(value, dict):
         own = [value["$ref"]] if "$ref" in value else []
         return own + [ref for part in value.values() for ref in references(part)]
@@ -36,14 +36,14 @@ def references(value: Any) -> list[str]:
 
 
 def test_the_official_schema_accepts_the_document() -> None:
-    """AsyncAPI 3.0, as its authors check it; and it would not accept anything."""
+    """The official AsyncAPI 3.0 schema accepts it, and rejects a broken one."""
     official = jsonschema.Draft7Validator(json.loads(OFFICIAL.read_text()))
     official.validate(DOCUMENT)
     assert not official.is_valid({**DOCUMENT, "channels": []})
 
 
 def test_the_document_holds_together() -> None:
-    """Each reference leads somewhere; each operation sends the frames of its own channel."""
+    """Each reference resolves; each operation sends the frames of its own channel."""
     assert DOCUMENT["asyncapi"] == "3.0.0"
     assert DOCUMENT["info"]["version"] == __version__
     for ref in references(DOCUMENT):
@@ -57,34 +57,34 @@ def test_the_document_holds_together() -> None:
 
 
 def test_the_document_is_json() -> None:
-    """It is the same after a round trip."""
+    """It survives a round trip."""
     assert ujson.loads(ujson.dumps(DOCUMENT)) == DOCUMENT
 
 
 @pytest.mark.parametrize("name", schemas())
 def test_schemas_are_schemas(name: str) -> None:
-    """Draft 7, which is what AsyncAPI's own schema objects build on."""
+    """Draft 7, on which AsyncAPI's schema objects are based."""
     jsonschema.Draft7Validator.check_schema(schemas()[name])
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_the_frames_of_a_view_fit_its_schema(view: str) -> None:
-    """State, patch and heartbeat, of everything that there is to show."""
+    """State, patch and heartbeat with every kind of entry."""
     story = Story()
     hub = story.hub()
-    wire = FakeWire()
+    connection = FakeConnection()
     worker = story.register("r1")
     ticket = story.submit({"name": "Ada", "logo": "lion", "drink": "Mojito"})
-    hub.follow(wire, Topic(view, secret(ticket) if view == "order" else ""))
+    hub.follow(connection, ViewKey(view, secret(ticket) if view == "order" else ""))
     for step in (story.assign, story.doubt, story.put_back, story.assign, story.fail):
         step(ticket)
         story.loop.run(25.0)
     story.serve(10.0)
     story.leave(worker)
     story.loop.run(25.0)
-    for frame in wire.taken:
+    for frame in connection.taken:
         jsonschema.validate(frame, frame_schema(view), jsonschema.Draft7Validator)
-    assert len(wire.taken) > 5
+    assert len(connection.taken) > 5
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_the_frames_of_a_view_fit_its_schema(view: str) -> None:
         {"at": "a:1", "now": 1.0, "extra": 1},
     ],
 )
-def test_what_is_no_frame_of_the_board(frame: dict[str, Any]) -> None:
-    """The control: the schema says no, first of all to names."""
+def test_the_schema_rejects_other_frames(frame: dict[str, Any]) -> None:
+    """Control: the schema rejects other frames, above all names."""
     assert not is_valid("board", frame)
     assert is_valid("board", {"at": "a:1", "now": 1.0, "state": {"order/1": ORDER, "bar": BAR}})
     assert is_valid("board", {"at": "a:1", "now": 1.0, "patch": {"order/1": None}})

@@ -1,4 +1,4 @@
-"""Pages that go from one process to another: the same events, told by each in its own time."""
+"""Pages that switch between processes, each with the same events at its own time."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.dispatch.queries import Snapshot
-from sanic_dispatch.live.connection import Topic
-from sanic_dispatch.live.finished import SHOWN_S
+from sanic_dispatch.live.connection import ViewKey
+from sanic_dispatch.live.finished import RECENT_S
 from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.hub import RESTART, Hub
-from sanic_dispatch.live.robots import LINGER_S
+from sanic_dispatch.live.robots import RETURN_GRACE_S
 from sanic_dispatch.live.subscription import OutOfReach
 from sanic_dispatch.observability.event_bus import EventBus
-from tests.live.story import FakeWire, Story
+from tests.live.story import FakeConnection, Story
 
-BOARD, MONITOR = Topic("board"), Topic("monitor")
+BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
 
 
 class Other:
-    """A second process: it hears of everything, but later."""
+    """A second process, which gets the same events later."""
 
     def __init__(self, story: Story) -> None:
         self.bus = EventBus()
@@ -35,12 +35,12 @@ class Other:
         story.tell(self._coming.append)
 
     def tell(self, count: int) -> None:
-        """Hear of so many more events."""
+        """Receive ``count`` more events."""
         told, self._coming[:] = self._coming[:count], self._coming[count:]
         self.bus.publish(told)
 
     def tell_all(self) -> None:
-        """Hear of all."""
+        """Receive all events."""
         self.tell(len(self._coming))
 
 
@@ -49,30 +49,30 @@ def story() -> Story:
     return Story()
 
 
-def shown(hub: Hub, topic: Topic) -> dict[str, Any]:
-    state: dict[str, Any] = ujson.loads(hub.look(topic).json)["state"]
+def shown(hub: Hub, key: ViewKey) -> dict[str, Any]:
+    state: dict[str, Any] = ujson.loads(hub.state_frame(key).json)["state"]
     return state
 
 
 class Page:
-    """A page that keeps what it has when it is connected elsewhere."""
+    """A page that keeps its state when it connects elsewhere."""
 
-    def __init__(self, hub: Hub, topic: Topic) -> None:
-        self._topic = topic
-        self.wire = FakeWire()
-        self._hub, self._client = hub, hub.follow(self.wire, topic)
+    def __init__(self, hub: Hub, key: ViewKey) -> None:
+        self._topic = key
+        self.connection = FakeConnection()
+        self._hub, self._client = hub, hub.follow(self.connection, key)
 
     def switch(self, hub: Hub) -> None:
-        """Go on elsewhere."""
+        """Reconnect to another process."""
         self._hub.leave(self._client)
-        before, self.wire = self.wire, FakeWire()
-        self.wire.state = before.state
+        before, self.connection = self.connection, FakeConnection()
+        self.connection.state = before.state
         self._hub = hub
-        self._client = hub.follow(self.wire, self._topic, Cursor.parse(before.at))
+        self._client = hub.follow(self.connection, self._topic, Cursor.parse(before.at))
 
 
 def happen(story: Story, what: str) -> None:
-    """Something, to the first order that it can happen to."""
+    """Apply a step to the first order that allows it."""
     states = {"assign": "waiting", "cancel": "waiting", "confirm": "assigned", "finish": "assigned"}
     if what == "submit":
         story.submit()
@@ -85,16 +85,16 @@ def happen(story: Story, what: str) -> None:
 STEPS = ("submit", "assign", "confirm", "finish", "cancel", "wait", "wait long", "tell", "switch")
 
 
-@pytest.mark.parametrize("topic", [BOARD, MONITOR], ids=lambda topic: topic.view)
+@pytest.mark.parametrize("key", [BOARD, MONITOR], ids=lambda key: key.view)
 @settings(max_examples=150, deadline=None)
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=80))
-def test_any_switches_end_equal(topic: Topic, steps: list[str]) -> None:
-    """Whenever a page switches, and whatever has grown old where: it ends equal to the servers."""
+def test_any_switches_end_equal(key: ViewKey, steps: list[str]) -> None:
+    """Whenever a page switches, and whatever expired where, it ends equal to the servers."""
     story = Story()
     here = story.hub()
     story.loop.run(0.1)
     there = Other(story)
-    page, hubs = Page(here, topic), [here, there.hub]
+    page, hubs = Page(here, key), [here, there.hub]
     for step in steps:
         if step == "switch":
             there.tell_all()
@@ -103,17 +103,17 @@ def test_any_switches_end_equal(topic: Topic, steps: list[str]) -> None:
         elif step == "tell":
             there.tell(1)
         elif step.startswith("wait"):
-            story.loop.run(SHOWN_S / 3 if step == "wait long" else 0.05)
+            story.loop.run(RECENT_S / 3 if step == "wait long" else 0.05)
         else:
             happen(story, step)
     there.tell_all()
-    story.loop.run(LINGER_S + 1.0)
-    assert page.wire.state == shown(hubs[0], topic)
-    assert shown(here, topic) == shown(there.hub, topic)
+    story.loop.run(RETURN_GRACE_S + 1.0)
+    assert page.connection.state == shown(hubs[0], key)
+    assert shown(here, key) == shown(there.hub, key)
 
 
 def test_a_switch_is_a_patch(story: Story) -> None:
-    """What the page has is worth as much there: it gets what it missed, and nothing else."""
+    """A cursor is valid in the other process: the page gets a patch with what it missed."""
     hub, other = story.hub(), Other(story)
     Page(other.hub, BOARD)
     for _ in range(3):
@@ -124,31 +124,31 @@ def test_a_switch_is_a_patch(story: Story) -> None:
     story.submit()
     other.tell_all()
     page.switch(other.hub)
-    assert set(page.wire.taken[0]["patch"]) == {"order/4", "bar"}
+    assert set(page.connection.taken[0]["patch"]) == {"order/4", "bar"}
 
 
-def test_what_is_old_is_not_shown_as_new(story: Story) -> None:
-    """While the events do not come through nobody can follow; those who did are sent away."""
+def test_a_process_that_is_cut_off_has_no_clients(story: Story) -> None:
+    """A process that is cut off refuses clients, and disconnects those it has."""
     other = Other(story)
     page = Page(other.hub, BOARD)
-    other.hub.cut_off(True)
-    assert page.wire.code == RESTART
+    other.hub.set_cut_off(True)
+    assert page.connection.code == RESTART
     with pytest.raises(OutOfReach):
         Page(other.hub, BOARD)
     with pytest.raises(OutOfReach):
-        other.hub.look(BOARD)
-    other.hub.cut_off(False)
-    assert Page(other.hub, BOARD).wire.state
+        other.hub.state_frame(BOARD)
+    other.hub.set_cut_off(False)
+    assert Page(other.hub, BOARD).connection.state
 
 
-def test_whoever_missed_events_begins_anew(story: Story) -> None:
-    """A new epoch, a snapshot, and everybody comes back for it."""
+def test_a_gap_in_the_events_begins_a_new_epoch(story: Story) -> None:
+    """After a gap there is a new epoch and a snapshot, and everybody reconnects."""
     other = Other(story)
     page = Page(other.hub, BOARD)
     story.submit()
     other.bus.epoch, other.bus.number = "f00d", 7
     other.hub.seed(Snapshot(list(story.jobs.values()), [], [], paused=True))
-    assert page.wire.code == RESTART
+    assert page.connection.code == RESTART
     page.switch(other.hub)
-    assert page.wire.taken[0]["at"] == "f00d:7"
-    assert page.wire.taken[0]["state"]["bar"]["paused"] is True
+    assert page.connection.taken[0]["at"] == "f00d:7"
+    assert page.connection.taken[0]["state"]["bar"]["paused"] is True

@@ -1,4 +1,4 @@
-"""What the three views show."""
+"""The contents of the three views."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sanic_dispatch.core.events import Kind
 from sanic_dispatch.core.worker import Aside, Cause
 from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.errors import UnknownJob
-from sanic_dispatch.live.connection import MOST_BYTES, Topic
+from sanic_dispatch.live.connection import MAX_BUFFERED_BYTES, ViewKey
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.live.order import LONGEST_TEXT
-from sanic_dispatch.live.serializers import LONGEST_REASON, link_of
+from sanic_dispatch.live.order import MAX_TEXT_CHARS
+from sanic_dispatch.live.serializers import MAX_REASON_CHARS, link_of
 from sanic_dispatch.live.views import (
     BOARD_FINISHED,
     BOARD_WAITING,
     MONITOR_FINISHED,
     MONITOR_WORKERS,
 )
-from tests.live.story import FakeWire, Story, robot, secret
+from tests.live.story import FakeConnection, Story, robot, secret
 
-BOARD, MONITOR = Topic("board"), Topic("monitor")
+BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
 ORDER = {"name": "Ada", "logo": "lion", "drink": "Mojito"}
 
 
@@ -37,20 +37,20 @@ def hub(story: Story) -> Hub:
     return story.hub()
 
 
-def look(hub: Hub, topic: Topic = BOARD) -> dict[str, Any]:
-    state: dict[str, Any] = ujson.loads(hub.look(topic).json)["state"]
+def state_of(hub: Hub, key: ViewKey = BOARD) -> dict[str, Any]:
+    state: dict[str, Any] = ujson.loads(hub.state_frame(key).json)["state"]
     return state
 
 
 def own(hub: Hub, ticket: int) -> dict[str, Any]:
-    order: dict[str, Any] = look(hub, Topic("order", secret(ticket)))["order"]
+    order: dict[str, Any] = state_of(hub, ViewKey("order", secret(ticket)))["order"]
     return order
 
 
 def test_the_board_to_the_letter(story: Story, hub: Hub) -> None:
-    """Number, logo, drink, state and time; and the counts."""
+    """Number, logo, drink, state and time, and the counts."""
     story.submit(ORDER)
-    assert look(hub) == {
+    assert state_of(hub) == {
         "order/1": {
             "n": 1, "logo": "lion", "drink": "Mojito", "state": "waiting", "t": story.now_s,
         },
@@ -58,67 +58,67 @@ def test_the_board_to_the_letter(story: Story, hub: Hub) -> None:
     }  # fmt: skip
     story.loop.run(5.0)
     story.assign(1)
-    assert look(hub)["order/1"]["state"] == "assigned"
-    assert look(hub)["order/1"]["t"] == story.now_s
-    assert look(hub)["bar"] == {"robots": 1, "waiting": 0, "assigned": 1, "paused": False}
+    assert state_of(hub)["order/1"]["state"] == "assigned"
+    assert state_of(hub)["order/1"]["t"] == story.now_s
+    assert state_of(hub)["bar"] == {"robots": 1, "waiting": 0, "assigned": 1, "paused": False}
 
 
-@pytest.mark.parametrize("topic", [BOARD, MONITOR])
+@pytest.mark.parametrize("key", [BOARD, MONITOR])
 def test_the_longest_texts_leave_a_frame_that_can_be_sent(
-    story: Story, hub: Hub, topic: Topic
+    story: Story, hub: Hub, key: ViewKey
 ) -> None:
-    """Of what is too long less is shown, the newest of the log, and the counts in any case."""
-    long = "\N{SUNFLOWER}" * LONGEST_TEXT
+    """With very long texts fewer entries are shown, and always the counts."""
+    long = "\N{SUNFLOWER}" * MAX_TEXT_CHARS
     for number in range(MONITOR_WORKERS):
         ticket = story.submit({"name": long, "logo": long, "drink": long})
-        worker = story.register(f"{number}/{'x' * 3_000}", label="y" * LONGEST_REASON)
+        worker = story.register(f"{number}/{'x' * 3_000}", label="y" * MAX_REASON_CHARS)
         if number % 2:
             story.leave(worker)
             story.assign(ticket, worker)
-    frame = hub.look(topic)
-    assert len(frame.json) <= MOST_BYTES
+    frame = hub.state_frame(key)
+    assert len(frame.json) <= MAX_BUFFERED_BYTES
     state = ujson.loads(frame.json)["state"]
     assert state["bar"]["waiting"] == MONITOR_WORKERS // 2
-    if topic == MONITOR:
-        assert len(frame.json) > MOST_BYTES / 2
+    if key == MONITOR:
+        assert len(frame.json) > MAX_BUFFERED_BYTES / 2
         assert f"log/{story.bus.number}" in state
         assert [key for key in state if key.startswith("worker/")]
         assert [key for key in state if key.startswith("order/")]
 
 
 def test_the_board_never_shows_names(story: Story, hub: Hub) -> None:
-    """Nor ids, reasons, workers or anything else of the data."""
+    """Nor ids, reasons, workers or other data."""
     for data in (ORDER, {"name": "Ada", "drink": {"name": "Ada"}}, ["Ada"], {"Ada": "Ada"}):
         ticket = story.submit(data)
         for step in (story.assign, story.confirm, story.finish):
-            assert b"Ada" not in hub.look(BOARD).json
-            assert secret(ticket).encode() not in hub.look(BOARD).json
+            assert b"Ada" not in hub.state_frame(BOARD).json
+            assert secret(ticket).encode() not in hub.state_frame(BOARD).json
             step(ticket)
-        assert b"Ada" not in hub.look(BOARD).json
-    assert b"engine.example" not in hub.look(BOARD).json
+        assert b"Ada" not in hub.state_frame(BOARD).json
+    assert b"engine.example" not in hub.state_frame(BOARD).json
 
 
 def test_the_board_shows_the_first_fifty_that_wait(story: Story, hub: Hub) -> None:
-    """Of 10,000, and the next one when one has left; the bar counts all."""
+    """Of 10,000; the next one moves up when one leaves; the bar counts all."""
     for _ in range(10_000):
         story.submit()
-    state = look(hub)
+    state = state_of(hub)
     assert len(state) == BOARD_WAITING + 1
     assert state["bar"]["waiting"] == 10_000
     assert "order/51" not in state
     story.assign(7)
-    assert look(hub)["order/51"]["n"] == 51
+    assert state_of(hub)["order/51"]["n"] == 51
 
 
 def test_the_board_shows_what_is_done(story: Story, hub: Hub) -> None:
-    """The newest so many; not what failed or was cancelled."""
+    """The newest done orders; no failed or cancelled ones."""
     for _ in range(BOARD_FINISHED + 5):
         story.serve(0.1)
     failed, cancelled = story.submit(), story.submit()
     story.assign(failed)
     story.fail(failed)
     story.cancel(cancelled)
-    shown = {key for key in look(hub) if key != "bar"}
+    shown = {key for key in state_of(hub) if key != "bar"}
     assert shown == {f"order/{n}" for n in range(7, BOARD_FINISHED + 6)}
 
 
@@ -144,31 +144,31 @@ def test_an_order_to_the_letter(story: Story, hub: Hub) -> None:
 
 
 def test_the_owner_is_told_why_there_will_be_no_drink(story: Story, hub: Hub) -> None:
-    """The reason of a failure; that a robot could not be reached is no business of theirs."""
+    """The reason of a failure, but not of an unreachable robot."""
     ticket = story.submit()
     story.assign(ticket)
     story.refuse(ticket)
     assert "reason" not in own(hub, ticket)
     story.assign(ticket)
     story.fail(ticket, "no more mint" + "!" * 500)
-    assert own(hub, ticket)["reason"] == ("no more mint" + "!" * 500)[:LONGEST_REASON]
+    assert own(hub, ticket)["reason"] == ("no more mint" + "!" * 500)[:MAX_REASON_CHARS]
 
 
 def test_an_order_that_is_late_says_so(story: Story, hub: Hub) -> None:
-    """Past the end of what was promised first, while it waits and while it is mixed; then not."""
+    """Past the end of its promise, while it waits and while it is served."""
     for _ in range(8):
         story.serve(60.0)
     story.register("r1")
     ticket = story.submit()
-    wire = FakeWire()
-    hub.follow(wire, Topic("order", secret(ticket)))
+    connection = FakeConnection()
+    hub.follow(connection, ViewKey("order", secret(ticket)))
     end_s = own(hub, ticket)["eta"][1]
     story.loop.run(end_s - story.now_s)
     assert "late" not in own(hub, ticket)
     story.loop.run(3.0)
     assert own(hub, ticket)["late"] is True
     assert own(hub, ticket)["eta"][0] > story.now_s, "the newest estimate goes on"
-    assert wire.state["order"]["late"] is True, "told at once, not with the next heartbeat"
+    assert connection.state["order"]["late"] is True, "told at once, not with the next heartbeat"
     story.assign(ticket)
     assert own(hub, ticket)["late"] is True
     story.confirm(ticket)
@@ -177,14 +177,14 @@ def test_an_order_that_is_late_says_so(story: Story, hub: Hub) -> None:
 
 
 def test_an_order_without_a_promise_is_never_late(story: Story, hub: Hub) -> None:
-    """Where nobody could tell, nothing was broken."""
+    """Without an estimate there is nothing to be late for."""
     ticket = story.submit()
     story.loop.run(10_000.0)
     assert "late" not in own(hub, ticket)
 
 
 def test_failed_orders_stay_on_the_monitor(story: Story, hub: Hub) -> None:
-    """However many others finish after them, and how long ago; also after a restart."""
+    """However many others finish later; also after a restart."""
     failed = story.submit()
     story.assign(failed)
     story.fail(failed)
@@ -194,28 +194,28 @@ def test_failed_orders_stay_on_the_monitor(story: Story, hub: Hub) -> None:
     again.seed(Snapshot([], list(story.jobs.values()), [], paused=False))
     story.loop.run(1.0)
     for one in (hub, again):
-        state = look(one, MONITOR)
+        state = state_of(one, MONITOR)
         assert state[f"order/{failed}"]["state"] == "failed"
         assert state["bar"]["failed"] == 1
     story.put_back(failed)
-    assert look(hub, MONITOR)["bar"]["failed"] == 0
+    assert state_of(hub, MONITOR)["bar"]["failed"] == 0
 
 
 def test_the_monitor_says_when_an_order_was_placed(story: Story, hub: Hub) -> None:
-    """Also of one that came back to the line just now."""
+    """Also for an order that has just been requeued."""
     came_s, ticket = story.now_s, story.submit()
     story.assign(ticket)
     story.loop.run(600.0)
     story.put_back(ticket)
-    order = look(hub, MONITOR)[f"order/{ticket}"]
+    order = state_of(hub, MONITOR)[f"order/{ticket}"]
     assert (order["submitted"], order["t"]) == (came_s, came_s + 600.0)
 
 
 def test_an_unknown_order(hub: Hub) -> None:
-    """The ticket number does not open it."""
+    """A ticket number does not open an order."""
     for order_id in ("", "1", "f" * 32):
         with pytest.raises(UnknownJob):
-            hub.look(Topic("order", order_id))
+            hub.state_frame(ViewKey("order", order_id))
 
 
 def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
@@ -225,7 +225,7 @@ def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
     story.submit(ORDER)
     story.assign(1, worker)
     now_s = story.now_s
-    assert look(hub, MONITOR) == {
+    assert state_of(hub, MONITOR) == {
         "order/1": {
             "n": 1, "id": secret(1), "name": "Ada", "logo": "lion", "drink": "Mojito",
             "state": "assigned", "t": now_s, "attempt": 1, "submitted": now_s,
@@ -263,25 +263,25 @@ def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
 
 
 def test_an_order_that_was_moved_says_where_it_stands(story: Story, hub: Hub) -> None:
-    """Its place comes along, on the board and on the monitor; of all others it is the number."""
+    """Its place is shown on board and monitor; otherwise the number is the place."""
     for _ in range(2):
         story.submit()
     story.move(2, 0.0)
-    for topic in (BOARD, MONITOR):
-        assert look(hub, topic)["order/2"]["place"] == 0.0
-        assert "place" not in look(hub, topic)["order/1"]
+    for key in (BOARD, MONITOR):
+        assert state_of(hub, key)["order/2"]["place"] == 0.0
+        assert "place" not in state_of(hub, key)["order/1"]
 
 
 def test_the_log_shows_the_last_two_hundred(story: Story, hub: Hub) -> None:
     """Their numbers have no gaps."""
     for _ in range(250):
         story.submit()
-    log = {key for key in look(hub, MONITOR) if key.startswith("log/")}
+    log = {key for key in state_of(hub, MONITOR) if key.startswith("log/")}
     assert log == {f"log/{n}" for n in range(51, 251)}
 
 
 def test_pausing_is_seen_everywhere(story: Story, hub: Hub) -> None:
-    """And no time is promised meanwhile."""
+    """And there is no estimate meanwhile."""
     for _ in range(8):
         story.serve(60.0)
     ticket = story.submit()
@@ -289,13 +289,13 @@ def test_pausing_is_seen_everywhere(story: Story, hub: Hub) -> None:
     assert own(hub, ticket)["eta"] is not None
     story.pause()
     assert own(hub, ticket)["eta"] is None
-    assert look(hub)["bar"]["paused"] is True
+    assert state_of(hub)["bar"]["paused"] is True
     story.pause(Kind.DISPATCH_RESUMED)
-    assert look(hub, MONITOR)["bar"]["paused"] is False
+    assert state_of(hub, MONITOR)["bar"]["paused"] is False
 
 
 def test_a_restart_is_no_reason_to_forget_how_long_things_take(story: Story) -> None:
-    """The finished jobs that were kept are enough for a waiting time."""
+    """The kept finished jobs are enough for an estimate."""
     done = [story.jobs[story.serve(60.0)] for _ in range(5)]
     again = Story()
     hub = again.hub()

@@ -1,4 +1,4 @@
-"""The event bus: folds take in a turn's events together, each for itself."""
+"""The event bus: subscribers get the events of a turn together, independently of each other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Told:
     def __init__(self) -> None:
         self.bus = EventBus()
         self.soon: list[list[int]] = []
-        self.bus.fold_into(self.fold)
+        self.bus.subscribe(self.fold)
 
     def fold(self, events: Sequence[Event]) -> None:
         self.soon.append([event.number for event in events])
@@ -33,7 +33,7 @@ def told() -> Told:
 
 
 async def test_a_fold_takes_in_a_turn_together(told: Told) -> None:
-    """What becomes durable in one turn comes in one call, in order; and nothing comes twice."""
+    """Events of one turn arrive in one call, in order, once."""
     told.bus.publish([paused(1)])
     told.bus.publish([paused(2), paused(3)])
     assert (told.bus.number, told.soon) == (3, [])
@@ -44,8 +44,8 @@ async def test_a_fold_takes_in_a_turn_together(told: Told) -> None:
     assert told.soon == [[1, 2, 3], [4]]
 
 
-async def test_who_asks_need_not_wait(told: Told) -> None:
-    """After catching up all is folded, and the turn's end brings nothing anew."""
+async def test_catching_up_at_once(told: Told) -> None:
+    """After catch_up all is folded, and the end of the turn repeats nothing."""
     told.bus.publish([paused(1)])
     told.bus.catch_up()
     assert told.soon == [[1]]
@@ -54,19 +54,19 @@ async def test_who_asks_need_not_wait(told: Told) -> None:
 
 
 def test_where_no_loop_runs_it_is_at_once(told: Told) -> None:
-    """A command on the command line has no turns to wait for."""
+    """Without a running loop events are passed on at once."""
     told.bus.publish([paused(1)])
     assert told.soon == [[1]]
 
 
 def test_a_fold_that_fails_stops_no_other(told: Told) -> None:
-    """Turning the log off, or breaking it, turns nothing else off."""
+    """A subscriber that raises does not affect the others."""
 
     def broken(events: Sequence[Event]) -> None:
         raise RuntimeError("broken")
 
     told.bus = EventBus()
-    told.bus.fold_into(broken)
-    told.bus.fold_into(told.fold)
+    told.bus.subscribe(broken)
+    told.bus.subscribe(told.fold)
     told.bus.publish([paused(1)])
     assert told.soon == [[1]]

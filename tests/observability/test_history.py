@@ -1,4 +1,4 @@
-"""What happened to order 42: request ids in the log, and the steps that are kept."""
+"""Request ids in the log, and the history of each job."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def lines(log: io.StringIO, **values: object) -> list[dict[str, object]]:
 
 
 async def test_a_request_is_named_in_all_that_it_began(log: io.StringIO, service: Service) -> None:
-    """Also where changes of several requests share one write, and in what follows much later."""
+    """Also when several requests share a commit, and in what follows much later."""
     numbers = range(20)
     await asyncio.gather(*(service.submit(n, **{"X-Request-ID": f"order-{n}"}) for n in numbers))
     for number in numbers:
@@ -67,8 +67,8 @@ async def test_a_request_is_named_in_all_that_it_began(log: io.StringIO, service
 @pytest.mark.parametrize(
     "given", ["order-42", "a", "x" * 64, "0f1e:2d/3c+4b=~._", "00-4bf92f3577b34da6-01"]
 )
-async def test_an_id_that_is_a_plain_word_is_kept(given: str) -> None:
-    """The answer has it."""
+async def test_well_formed_ids_are_kept(given: str) -> None:
+    """It is in the reply."""
     async with (
         running_service() as service,
         service.http.get(service.base_url + "health", headers={"X-Request-ID": given}) as answer,
@@ -77,8 +77,8 @@ async def test_an_id_that_is_a_plain_word_is_kept(given: str) -> None:
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "ü", "<script>", "a\tb"])
-async def test_an_id_that_is_none_is_replaced(given: str) -> None:
-    """Nothing that could pose as something else goes into an answer or a log."""
+async def test_malformed_ids_are_replaced(given: str) -> None:
+    """A malformed id gets neither into a reply nor into the log."""
     async with (
         running_service() as service,
         service.http.get(service.base_url + "health", headers={"X-Request-ID": given}) as answer,
@@ -88,14 +88,14 @@ async def test_an_id_that_is_none_is_replaced(given: str) -> None:
 
 
 def test_control_characters_are_no_part_of_an_id() -> None:
-    """Whatever a client manages to send in a header."""
+    """For any bytes that a client can send in a header."""
     for given in ("a\nb", "a\r\nSet-Cookie: x", "\x1b[31m", "a\x00"):
         assert begin(given) != given
     REQUEST_ID.set("")
 
 
 async def test_each_request_has_its_own(service: Service) -> None:
-    """Also two on one connection, and one that ends in an error."""
+    """Also two on one connection, and one that fails."""
     seen = set()
     for path in ("health", "health", "nope", "jobs/nope"):
         async with service.http.get(service.base_url + path) as answer:
@@ -111,9 +111,9 @@ async def _has(log: io.StringIO, **values: object) -> bool:
 
 
 def test_the_oldest_steps_are_forgotten_first() -> None:
-    """There is an end to what is kept; what is left is whole and in order."""
+    """The history is bounded; what is left is whole and in order."""
     story = Story()
-    history = JobHistory(story.bus, most=10)
+    history = JobHistory(story.bus, max_events=10)
     story.register("r1")
     for _ in range(5):
         story.serve(1.0)
@@ -126,8 +126,8 @@ def test_the_oldest_steps_are_forgotten_first() -> None:
     assert len(history._events) == 10
 
 
-async def test_who_asks_hears_also_of_what_has_just_happened() -> None:
-    """Also in the turn of the loop in which it did, before the lines are written."""
+async def test_history_includes_the_present_turn() -> None:
+    """Also within the turn in which it happened, before the lines are written."""
     story = Story()
     history = JobHistory(story.bus)
     story.submit()
@@ -135,7 +135,7 @@ async def test_who_asks_hears_also_of_what_has_just_happened() -> None:
 
 
 def test_no_payload_is_kept() -> None:
-    """What is kept of a job is what the log may have."""
+    """The history of a job has what its log lines have."""
     story = Story()
     history = JobHistory(story.bus)
     story.submit({"name": "Eve"})
@@ -176,7 +176,7 @@ async def test_a_ticket_that_was_never_given_is_unknown(service: Service) -> Non
 
 
 def test_a_step_is_a_line() -> None:
-    """When, what, which attempt, who; then the rest by name."""
+    """Time, event, attempt, worker; then the other fields by name."""
     step = {
         "timestamp": "2024-11-24T01:39:00.500000Z",
         "event": "job.doubted",

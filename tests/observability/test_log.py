@@ -1,4 +1,4 @@
-"""The log: one line per thing that happened, harmless, without secrets, cheap when it is off."""
+"""The log: one line per event, escaped, without secrets, cheap when it is off."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ from sanic_dispatch.core.events import Event, Kind
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.errors import StartError
-from sanic_dispatch.observability.log import LONGEST, configure, log_event, masked, printable
+from sanic_dispatch.observability.log import (
+    MAX_VALUE_CHARS,
+    configure,
+    log_event,
+    masked,
+    printable,
+)
 
 SUBMITTED_AT, SUBMITTED_S = "2024-11-24T01:39:00.500000Z", 1732412340.5
 JOB_ID = "0123456789abcdef0123456789abcdef"
@@ -125,7 +131,7 @@ def test_job_that_is_done(stream):
 
 
 def test_job_in_doubt_is_a_warning_with_its_reason(stream):
-    """What somebody may have to look into is a warning, and says why."""
+    """It is logged as a warning."""
     log_event(event(Kind.JOB_DOUBTED, held(Stage.IN_DOUBT), reason="no answer in time"))
     (line,) = lines(stream)
     assert (line["level"], line["reason"]) == ("warning", "no answer in time")
@@ -147,21 +153,21 @@ def test_worker_alone(stream):
 
 
 def test_dispatch_alone(stream):
-    """What happened to no job and no worker is a line all the same."""
+    """An event without job and worker is a line too."""
     log_event(event(Kind.DISPATCH_PAUSED, reason="ice is out"))
     assert lines(stream) == [{"level": "info", "event": "dispatch.paused", "reason": "ice is out"}]
 
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_every_kind_of_event_is_one_line(stream, kind):
-    """Whatever happens, it is exactly one line, named as the event is."""
+    """Each kind is one line, named after the event."""
     log_event(event(kind, held(Stage.CONFIRMED)))
     assert [line["event"] for line in lines(stream)] == [kind.value]
 
 
 @pytest.mark.parametrize("job_id", ["", "7", "1234567", JOB_ID, "é" * 40])
 def test_never_the_whole_id(stream, job_id):
-    """However short an id is, at most a quarter of it shows."""
+    """At most a quarter of an id is shown, however short it is."""
     log_event(event(Kind.JOB_SUBMITTED, Job(job_id, 1, b"1", SUBMITTED_AT, 1.0)))
     (line,) = lines(stream)
     assert line["job"] == job_id[: min(8, len(job_id) // 4)]
@@ -217,11 +223,11 @@ def test_value_cannot_pose_as_a_field():
 
 def test_long_values_are_cut():
     """What comes from outside does not fill the disk through the log."""
-    assert printable("x" * 10_000) == "x" * LONGEST + "…"
+    assert printable("x" * 10_000) == "x" * MAX_VALUE_CHARS + "…"
 
 
 def test_printable_text_is_kept():
-    """Text that prints is not changed, whatever its script."""
+    """Printable text of any script is not changed."""
     assert printable("Kühle Drinks für 東京 🍹") == "Kühle Drinks für 東京 🍹"
 
 
@@ -236,7 +242,7 @@ def test_printable_text_is_kept():
     ],
 )
 def test_masked(text, expected):
-    """Ids of 128 bits are cut and the values of queries left out, wherever they stand."""
+    """Ids of 128 bits are cut and the values of queries left out, anywhere in a text."""
     assert masked(text) == expected
 
 
@@ -250,7 +256,7 @@ def test_masked(text, expected):
     ],
 )
 def test_levels(level, kinds):
-    """A level leaves out what is less important."""
+    """A level leaves out the less important events."""
     stream = io.StringIO()
     configure(LogFormat.JSON, level, stream)
     log_event(event(Kind.JOB_DONE, WAITING))
@@ -265,8 +271,8 @@ def test_a_level_that_is_off_costs_nothing():
     log_event(Event(1, Kind.JOB_DONE, 0.0, object(), None, ""))  # type: ignore[arg-type]
 
 
-def test_whoever_configures_nothing_reads_nothing():
-    """Where the core is used without the service, events are not for the log, and stop nothing."""
+def test_unconfigured_events_are_not_logged():
+    """Without ``configure`` events are not logged, and nothing fails."""
     program = (
         "from sanic_dispatch.core.events import Event, Kind\n"
         "from sanic_dispatch.observability.log import log_event\n"
@@ -305,7 +311,7 @@ def test_colours(monkeypatch):
 
 
 def test_standard_library_goes_the_same_way(stream):
-    """What sanic, aiohttp and asyncio log is a line of the same kind, once, with its logger."""
+    """Records of sanic, aiohttp and asyncio are lines of the same kind, once, with their logger."""
     for name in ("sanic.root", "aiohttp.client", "asyncio"):
         logging.getLogger(name).warning("hello %s", "bar")
     assert lines(stream) == [
@@ -338,7 +344,7 @@ def test_other_libraries_are_never_at_debug(stream):
     ],
 )
 def test_other_libraries_chat_only_at_debug(level, heard):
-    """What other libraries say at level info is heard only by who asks for debug."""
+    """Info lines of other libraries are written only at level debug."""
     stream = io.StringIO()
     configure(LogFormat.JSON, level, stream)
     for word in ("debug", "info", "warning", "error"):
@@ -347,7 +353,7 @@ def test_other_libraries_chat_only_at_debug(level, heard):
 
 
 def test_a_start_that_fails_is_left_to_the_command_line(stream):
-    """Sanic logs what keeps the service from starting with a traceback: that is not written."""
+    """Sanic's traceback of a StartError is not written."""
     try:
         raise StartError("no way")
     except StartError:
@@ -405,7 +411,7 @@ def test_warnings_are_logged(stream):
     assert lines(stream)[0]["logger"] == "py.warnings"
 
 
-async def test_forgotten_failures_are_logged(stream):
-    """A failure in a task that nobody waits for is a line, not a silence."""
+async def test_exceptions_of_tasks_never_awaited_are_logged(stream):
+    """An exception in a task that is never awaited is a line."""
     asyncio.get_running_loop().call_exception_handler({"message": "task failed"})
     assert lines(stream)[0]["event"] == "task failed"

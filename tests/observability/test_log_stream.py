@@ -1,4 +1,4 @@
-"""Where the log goes: whole lines, at once or together, and no failure of it stops anything."""
+"""The log's stream: whole lines, alone or together; its failures stop nothing."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def pipe() -> Pipe:
 
 
 def test_a_line_alone_is_written_at_once(pipe: Pipe) -> None:
-    """Whoever looks on sees it now."""
+    """It is flushed."""
     LogStream(pipe).msg("one")
     assert pipe.writes == ["one\n"]
 
 
 def test_several_lines_are_written_together(pipe: Pipe) -> None:
-    """In their order."""
+    """In order, in one write."""
     LogStream(pipe).write(["one", "two"])
     assert pipe.writes == ["one\ntwo\n"]
 
 
 def test_a_piece_is_what_a_pipe_takes_at_once(pipe: Pipe) -> None:
-    """Lines of several processes in one pipe do not get into each other, unless one is too long."""
+    """Lines of several processes do not mix in a pipe, unless one is longer than PIPE_BUF."""
     lines = ["x" * 1000, "y" * 3000, "z" * (2 * PIPE_BUF), "ü" * 1500, "ü" * 1500, "last"] * 3
     stream = LogStream(pipe)
     stream.write(lines)
@@ -51,7 +51,7 @@ def test_a_piece_is_what_a_pipe_takes_at_once(pipe: Pipe) -> None:
 
 
 def test_what_cannot_be_written_is_dropped() -> None:
-    """A full disk or a closed pipe behind the log is not the dispatcher's affair."""
+    """A full disk or a closed pipe does not stop the dispatcher."""
     closed = io.StringIO()
     closed.close()
     stream = LogStream(closed)

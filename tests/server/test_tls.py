@@ -1,4 +1,4 @@
-"""TLS of the service itself: pages, requests and the live channel, with a real process."""
+"""TLS of the service itself, with a real process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_everything_is_there_over_tls(pem: Path, tmp_path: Path) -> None:
-    """Requests, pages and the live channel; plain HTTP gets nothing; it stops as always."""
+    """Requests, pages and the live channel work; plain HTTP gets nothing; it stops as always."""
     port = free_port()
     arguments = ("--tls-cert", str(pem / "cert.pem"), "--tls-key", str(pem / "key.pem"),
                  "--host", "127.0.0.1")  # fmt: skip
@@ -66,7 +66,7 @@ async def test_everything_is_there_over_tls(pem: Path, tmp_path: Path) -> None:
 
 
 async def test_the_tools_say_what_is_wrong_with_a_certificate(pem: Path, tmp_path: Path) -> None:
-    """One of your own making is not trusted until it is named; where nobody speaks TLS, that."""
+    """An unknown self-signed certificate, and a server without TLS, are named in the error."""
     port = free_port()
     tls = ("--tls-cert", str(pem / "cert.pem"), "--tls-key", str(pem / "key.pem"))
     url = f"https://127.0.0.1:{port}/"
@@ -99,30 +99,30 @@ def test_old_versions_are_not_spoken(pem: Path) -> None:
         ("cert.pem", "locked.pem", "without a password"),
     ],
 )
-def test_what_is_no_certificate_is_refused(
+def test_invalid_certificates_are_refused(
     pem: Path, certificate: str, key: str, words: str
 ) -> None:
-    """In one line, at the start; a key with a password is asked for by nobody."""
+    """In one line, at the start; a key with a password is not prompted for."""
     with pytest.raises(SettingsError, match=words):
         tls_context(pem / certificate, pem / key)
 
 
 @pytest.mark.parametrize("flag", ["--tls-cert", "--tls-key"])
-def test_one_without_the_other_is_refused(flag: str) -> None:
-    """They belong together."""
+def test_certificate_and_key_need_each_other(flag: str) -> None:
+    """Certificate and key need each other."""
     done = run("serve", flag, "x.pem")
     assert done.exit_code == 2
     assert done.stderr == "sanic-dispatch: --tls-cert and --tls-key belong together\n"
 
 
 def test_the_demo_speaks_plain_http(pem: Path) -> None:
-    """Its robots trust no certificate of your own making."""
+    """Its robots do not trust self-signed certificates."""
     done = run("demo", "--tls-cert", str(pem / "cert.pem"), "--tls-key", str(pem / "key.pem"))
     assert done.exit_code == 2
     assert "plain HTTP" in done.stderr
 
 
 def test_the_scheme_is_said() -> None:
-    """Where it is printed how to reach it."""
+    """The banner has https URLs."""
     assert Settings().scheme == "http"
     assert Settings(tls_cert=Path("c"), tls_key=Path("k")).scheme == "https"

@@ -35,7 +35,7 @@ class World:
         self.clock = FakeClock()
         self.bus = EventBus()
         self._history: list[Event] = []
-        self.bus.fold_into(self._history.extend)
+        self.bus.subscribe(self._history.extend)
         self.dispatcher = Dispatcher(store, network, self.bus, self.clock, policy)
 
     def _watched(self, call: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:

@@ -1,11 +1,11 @@
-"""What Prometheus sees: counted where it happens, put into words when somebody looks."""
+"""Prometheus metrics: counted as plain numbers, formatted when scraped."""
 
 from __future__ import annotations
 
 from sanic_dispatch.observability.metrics.delivery_counts import CountedCallbacks
 from sanic_dispatch.observability.metrics.exposition import Exposition
-from sanic_dispatch.observability.metrics.job_counts import JobTally
+from sanic_dispatch.observability.metrics.job_counts import JobCounts
 from sanic_dispatch.observability.metrics.loop_lag import LoopLag
 from sanic_dispatch.observability.metrics.sources import Sources
 
-__all__ = ["CountedCallbacks", "Exposition", "JobTally", "LoopLag", "Sources"]
+__all__ = ["CountedCallbacks", "Exposition", "JobCounts", "LoopLag", "Sources"]

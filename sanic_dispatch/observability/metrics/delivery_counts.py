@@ -1,4 +1,4 @@
-"""Counts deliveries by PUT, on the way to whoever makes them."""
+"""Count deliveries by PUT, as a wrapper around the callbacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORDS = {Accepted: "accepted", Refused: "refused", InDoubt: "in_doubt"}
 
 
 class CountedCallbacks:
-    """The same calls; how many deliveries had which outcome, and how long they took."""
+    """The wrapped callbacks, with counts of outcomes and durations of deliveries."""
 
     def __init__(self, callbacks: Callbacks, clock: Clock) -> None:
         self.outcomes: Counter[str] = Counter(dict.fromkeys(WORDS.values(), 0))
@@ -23,7 +23,7 @@ class CountedCallbacks:
         self._clock = clock
 
     async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """PUT the body to a callback, exactly once."""
+        """PUT the body to a callback, exactly once, and count the outcome."""
         began_s = self._clock.monotonic_s()
         outcome = await self._callbacks.deliver(callback_url, body, headers)
         self.seconds.observe(self._clock.monotonic_s() - began_s)
@@ -31,13 +31,13 @@ class CountedCallbacks:
         return outcome
 
     async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
-        """Whether the callback still waits for a PUT; ``silence`` is what no answer means."""
+        """Return whether the callback still waits for a PUT; ``silence`` if it does not answer."""
         return await self._callbacks.is_pending(callback_url, silence)
 
     async def instance_state(self, instance_url: str) -> str | None:
-        """The engine's word for an instance's state."""
+        """Return the engine's word for the state of an instance."""
         return await self._callbacks.instance_state(instance_url)
 
     async def instance_uuid(self, instance_url: str) -> str | None:
-        """The UUID of the instance that has this address now."""
+        """Return the UUID of the instance that has this address now."""
         return await self._callbacks.instance_uuid(instance_url)

@@ -1,6 +1,6 @@
-"""All metrics in Prometheus' words: names, units, labels, and what each of them says.
+"""All metrics in Prometheus' format: names, units, labels and help texts.
 
-Nothing here names a job, a worker or a token. ``docs/operations.md`` has the same list.
+No label holds a job, a worker or a token. ``docs/operations.md`` lists the same metrics.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from sanic_dispatch import __version__
-from sanic_dispatch.live.projection import Line
-from sanic_dispatch.live.robots import Doing
-from sanic_dispatch.observability.histogram import CommitTally, Histogram
+from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.live.robots import RobotState
+from sanic_dispatch.observability.histogram import Histogram
 from sanic_dispatch.observability.metrics.sources import Sources
 
 PREFIX = "dispatch_"
@@ -30,7 +30,7 @@ _VERSION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){1,2}")
 
 
 class Exposition(Collector):
-    """Everything, as text, in a registry of its own."""
+    """Collects and formats all metrics in a registry of its own."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
@@ -39,19 +39,19 @@ class Exposition(Collector):
         ProcessCollector(registry=self._registry)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """The text and its media type, in the format that is asked for.
+        """Return the metrics and their media type, in the format that ``accept`` asks for.
 
-        What cannot be understood as one gets the plain format, as it would without asking.
+        Unless that header is understood, the plain text format is used.
         """
         encode, media_type = _encoder(accept)
         return encode(self._registry), media_type
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing is known of a name before it is read."""
+        """Return nothing: the registry then does not collect at registration."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """All families, as things are now."""
+        """Yield all metric families with their present values."""
         self._sources.jobs.catch_up()
         yield from self._service()
         yield from self._waiting()
@@ -72,7 +72,7 @@ class Exposition(Collector):
         yield _gauge(
             "paused",
             "1 while an operator has paused the handing out.",
-            sources.hub.line.bar().paused,
+            sources.hub.projection.counts().paused,
         )
         yield _gauge(
             "pairing_stuck_seconds",
@@ -92,16 +92,16 @@ class Exposition(Collector):
         )
 
     def _waiting(self) -> Iterator[Metric]:
-        sources, line = self._sources, self._sources.hub.line
-        busy = [robot.doing for robot in line.robots.busy.values()]
-        in_doubt = busy.count(Doing.IN_DOUBT)
+        sources, projection = self._sources, self._sources.hub.projection
+        busy = [robot.state for robot in projection.robots.busy.values()]
+        in_doubt = busy.count(RobotState.IN_DOUBT)
         yield _gauges(
             "jobs",
             "Jobs that wait, that workers have, and of which nobody knows whether a worker has it.",
             "state",
             {
-                "waiting": len(line.waiting),
-                "assigned": len(line.assigned) - in_doubt,
+                "waiting": len(projection.waiting),
+                "assigned": len(projection.assigned) - in_doubt,
                 "in_doubt": in_doubt,
             },
         )
@@ -110,21 +110,21 @@ class Exposition(Collector):
             "Workers that wait, have a job, may have one, or are set aside.",
             "state",
             {
-                "waiting": len(line.robots.free),
+                "waiting": len(projection.robots.free),
                 "assigned": len(busy) - in_doubt,
                 "in_doubt": in_doubt,
-                "aside": len(line.robots.aside),
+                "aside": len(projection.robots.aside),
             },
         )
         yield _gauge(
             "jobs_unconsumed",
             "Jobs in doubt that a worker took and did not use: its process is probably dead.",
-            sum(robot.has_lost_job for robot in line.robots.busy.values()),
+            sum(robot.has_unconsumed_job for robot in projection.robots.busy.values()),
         )
         yield _gauge(
             "oldest_waiting_job_age_seconds",
             "Since when the job waits that has waited longest; 0 where none waits.",
-            _oldest_age_s(line, sources.clock.now_s()),
+            _oldest_age_s(projection, sources.clock.now_s()),
         )
         settings = sources.settings
         yield _gauges(
@@ -168,7 +168,7 @@ class Exposition(Collector):
             "extension on.",
             jobs.service_s,
         )
-        hit_rate = self._sources.hub.line.forecast.estimator.hit_rate
+        hit_rate = self._sources.hub.projection.forecast.estimator.hit_rate
         if hit_rate is not None:
             yield _gauge(
                 "promise_hit_ratio",
@@ -178,67 +178,69 @@ class Exposition(Collector):
             )
 
     def _live(self) -> Iterator[Metric]:
-        pushed = self._sources.hub.pushed
+        stats = self._sources.hub.stats
         clients = GaugeMetricFamily(
             PREFIX + "live_clients",
             "Who follows the live channel.",
             labels=["transport", "view"],
         )
-        for (transport, view), count in sorted(pushed.clients.items()):
+        for (transport, view), count in sorted(stats.clients.items()):
             clients.add_metric([transport, view], count)
         yield clients
-        yield _count("live_frames", "Frames that were written to clients.", pushed.frames)
+        yield _count("live_frames", "Frames that were written to clients.", stats.frames)
         yield _count(
-            "live_clients_cut", "Clients that were cut off, since they did not read.", pushed.cut
+            "live_clients_cut", "Clients that were cut off, since they did not read.", stats.cut
         )
         yield _histogram(
             "live_lag_seconds",
             "From the first event that is not pushed yet until all who follow were served.",
-            pushed.lag_s,
+            stats.lag_s,
         )
 
     def _storage(self) -> Iterator[Metric]:
-        tallies = self._sources.commits
+        stats = self._sources.commits
         yield _histograms(
             "commit_duration_seconds",
             "How long it took to make a batch of changes durable.",
-            {queue: tally.seconds for queue, tally in tallies.items()},
+            {queue: commits.seconds for queue, commits in stats.items()},
         )
         yield _histograms(
             "commit_changes",
             "Changes that were made durable together.",
-            {queue: tally.changes for queue, tally in tallies.items()},
+            {queue: commits.changes for queue, commits in stats.items()},
         )
         yield _counts(
             "commit_failures",
             "Batches that could not be written.",
             "queue",
-            {queue: tally.failures for queue, tally in tallies.items()},
+            {queue: commits.failures for queue, commits in stats.items()},
         )
         yield _gauges(
             "storage_failing",
             "1 while the last write of a queue's storage did not succeed.",
             "queue",
-            {queue: _is_failing(tally) for queue, tally in tallies.items()},
+            {queue: int(commits.is_failing) for queue, commits in stats.items()},
         )
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    """The library compares a version that is asked for with its own, whatever it consists of."""
+    """Choose the encoder, and the plain one for a malformed version.
+
+    The library parses a requested version as a number and fails for anything else.
+    """
     named = re.findall(r"version=([^;,]*)", accept)
     if all(_VERSION.fullmatch(version.strip()) for version in named):
         return choose_encoder(accept)
     return generate_latest, CONTENT_TYPE_PLAIN_0_0_4
 
 
-def _is_failing(tally: CommitTally) -> int:
-    return int(tally.is_failing)
+def _oldest_age_s(projection: Projection, now_s: float) -> float:
+    """Return the age of the oldest waiting job.
 
-
-def _oldest_age_s(line: Line, now_s: float) -> float:
-    """Those that an operator has moved stand before the oldest of the others."""
+    Orders that were moved to the front come first; the first unmoved one is the oldest of its kind.
+    """
     age_s = 0.0
-    for place, order in line.waiting.items():
+    for place, order in projection.waiting.items():
         age_s = max(age_s, now_s - order.job.submitted_s)
         if place == order.job.ticket:
             break

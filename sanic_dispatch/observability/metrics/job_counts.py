@@ -1,4 +1,4 @@
-"""The fold of events to numbers: how many came and went, and how long they took."""
+"""The projection of events to counts, waiting times and service times."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sanic_dispatch.core.timestamps import from_rfc3339
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.histogram import Histogram
 
-LONG_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
-"""Ends of buckets for what people wait for."""
+WAIT_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+"""Upper bounds of buckets for waiting times of people."""
 
-_ENDS = {Kind.JOB_DONE, Kind.JOB_FAILED, Kind.JOB_CANCELLED}
+_FINISHING = {Kind.JOB_DONE, Kind.JOB_FAILED, Kind.JOB_CANCELLED}
 _TAKEN = {Kind.JOB_CONFIRMED, Kind.JOB_DONE}
 _OUTCOMES = {
     Kind.JOB_CONFIRMED: "accepted",
@@ -25,8 +25,8 @@ _OUTCOMES = {
 }
 
 
-class JobTally:
-    """Counts events by kind, jobs by how they ended, answers by what became of them."""
+class JobCounts:
+    """Counts of events by kind, of jobs by final state, of hand-overs in an answer by outcome."""
 
     def __init__(self, bus: EventBus) -> None:
         self.events: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
@@ -34,14 +34,14 @@ class JobTally:
             dict.fromkeys((state.value for state in State if state.is_final), 0)
         )
         self.answers: Counter[str] = Counter(dict.fromkeys(_OUTCOMES.values(), 0))
-        self.wait_s = Histogram(LONG_S)
-        """From the submission until a worker had it."""
-        self.service_s = Histogram(LONG_S)
-        """From then, or from the last word that it goes on, until it was done."""
-        self._under_way: dict[str, Way] = {}
+        self.wait_s = Histogram(WAIT_BUCKETS_S)
+        """From the submission until a worker had the job."""
+        self.service_s = Histogram(WAIT_BUCKETS_S)
+        """From the confirmation or the last extension until the job was done."""
+        self._handing_over: dict[str, Way] = {}
         self.catch_up = bus.catch_up
-        """Before it is read: count also what has only just happened."""
-        bus.fold_into(self._fold)
+        """Count the events that were just published; call it before reading."""
+        bus.subscribe(self._fold)
 
     def _fold(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -54,16 +54,16 @@ class JobTally:
             return
         if kind is Kind.JOB_ASSIGNED:
             assert job.hold
-            self._under_way[job.id] = job.hold.way
-        elif kind in _OUTCOMES and (way := self._under_way.pop(job.id, None)):
+            self._handing_over[job.id] = job.hold.way
+        elif kind in _OUTCOMES and (way := self._handing_over.pop(job.id, None)):
             self._settled(kind, job, way, event.at_s)
         elif kind is Kind.JOB_DONE and job.hold and job.hold.stage is Stage.CONFIRMED:
             self.service_s.observe(max(event.at_s - job.hold.since_s, 0.0))
-        if kind in _ENDS:
+        if kind in _FINISHING:
             self.finished[job.state.value] += 1
 
     def _settled(self, kind: Kind, job: Job, way: Way, at_s: float) -> None:
-        """A hand-over has an outcome; one by PUT is counted where it was made."""
+        """Count the outcome of a hand-over; ``CountedCallbacks`` counts those by PUT."""
         if way is Way.ANSWER:
             self.answers[_OUTCOMES[kind]] += 1
         if kind in _TAKEN:

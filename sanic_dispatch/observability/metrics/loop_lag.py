@@ -1,4 +1,4 @@
-"""How late the event loop is: what is due now has to wait for what runs before it."""
+"""The lag of the event loop: how late its timers run."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from sanic_dispatch.live.pacer import Loop
 from sanic_dispatch.observability.histogram import QUICK_S, Histogram
 
-EVERY_S = 0.25
+INTERVAL_S = 0.25
 
 
 class LoopLag:
-    """Sets a timer again and again, and looks how late it is."""
+    """Measures how late a periodic timer is."""
 
     def __init__(self, loop: Loop, monotonic_s: Callable[[], float]) -> None:
         self.seconds = Histogram(QUICK_S)
@@ -22,12 +22,12 @@ class LoopLag:
         self._timer: Any = None
 
     def start(self) -> None:
-        """From now on."""
-        self._due_s = self._monotonic_s() + EVERY_S
-        self._timer = self._loop.call_later(EVERY_S, self._tick)
+        """Start the timer."""
+        self._due_s = self._monotonic_s() + INTERVAL_S
+        self._timer = self._loop.call_later(INTERVAL_S, self._tick)
 
     def stop(self) -> None:
-        """No more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 

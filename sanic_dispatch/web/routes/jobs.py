@@ -81,7 +81,7 @@ async def submit(request: Call) -> HTTPResponse:
         return _submitted(await dispatcher.submit(data, key), headers)
     except QueueFull as full:
         return problem_of(
-            full, eta=_rounded(hub_of(request).line.window_of_next(now_s_of(request)))
+            full, eta=_rounded(hub_of(request).projection.window_of_next(now_s_of(request)))
         )
 
 
@@ -144,9 +144,9 @@ def _submitted(placed: Placed, headers: Mapping[str, str]) -> HTTPResponse:
 
 
 def _eta(request: Call, job_id: str) -> list[float] | None:
-    line = hub_of(request).line
-    order = line.get(job_id)
-    return None if order is None else _rounded(line.window(order, now_s_of(request)))
+    projection = hub_of(request).projection
+    order = projection.get(job_id)
+    return None if order is None else _rounded(projection.window(order, now_s_of(request)))
 
 
 def _rounded(window: tuple[float, float] | None) -> list[float] | None:

@@ -15,7 +15,7 @@ from websockets.http11 import Response
 
 from sanic_dispatch import __version__
 from sanic_dispatch.errors import UnknownJob
-from sanic_dispatch.live.connection import Topic, Wire
+from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.event_stream import EventStream
 from sanic_dispatch.live.frames import Cursor, encode
 from sanic_dispatch.live.schema import asyncapi
@@ -112,7 +112,7 @@ async def look(request: Request) -> HTTPResponse | None:
             return None
         with _refusing():
             _cursor(_parameter(request, "since"))
-            frame = hub_of(request).look(_topic(request))
+            frame = hub_of(request).state_frame(_view_key(request))
     except Refusal as refusal:
         return refusal.to_answer()
     return raw(frame.json, headers=PRIVATE, content_type="application/json")
@@ -148,19 +148,19 @@ async def _stream(request: Request) -> None:
     since = last_id or _parameter(request, "since")
     transport = cast(asyncio.Transport, request.transport)
     limit_kernel(transport)
-    wire = EventStream(transport.abort)
-    client = _follow(request, wire, since)
+    connection = EventStream(transport.abort)
+    client = _follow(request, connection, since)
     try:
         headers = {**PRIVATE, "X-Accel-Buffering": "no"}
         response = await request.respond(content_type="text/event-stream", headers=headers)
-        await wire.send_by(cast(HTTPResponse, response).send)
+        await connection.send_by(cast(HTTPResponse, response).send)
     finally:
         hub_of(request).leave(client)
 
 
-def _follow(request: Request, wire: Wire, since: str | None) -> Client:
+def _follow(request: Request, connection: Connection, since: str | None) -> Client:
     with _refusing():
-        return hub_of(request).follow(wire, _topic(request), _cursor(since))
+        return hub_of(request).follow(connection, _view_key(request), _cursor(since))
 
 
 def _cursor(since: str | None) -> Cursor | None:
@@ -179,18 +179,18 @@ def _refusing() -> Iterator[None]:
         raise Refusal(503, str(error), type(error).__name__) from error
 
 
-def _topic(request: Request) -> Topic:
+def _view_key(request: Request) -> ViewKey:
     """What the query asks for, if that exists and this client may see it."""
     view, order_id = _parameter(request, "view"), _parameter(request, "order")
     if view is not None and order_id is not None:
         raise ValueError("either view or order, not both")
     if order_id is not None:
-        return Topic("order", order_id)
+        return ViewKey("order", order_id)
     if view not in (None, "board", "monitor"):
         raise ValueError("view is board or monitor")
     if view == "monitor" and not _asked(request, "may_monitor", unless_wired=False):
         raise Refusal(401, "the monitor is for operators")
-    return Topic(view or "board")
+    return ViewKey(view or "board")
 
 
 def _asked(request: Request, judge: str, *, unless_wired: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Reading /metrics as Prometheus does."""
+"""Scraping of /metrics as Prometheus does it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.server import Service
 
 
 class Scrape:
-    """One look at all numbers."""
+    """The parsed metrics."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -20,7 +20,7 @@ class Scrape:
         }
 
     def value(self, name: str, **labels: str) -> float:
-        """The one sample of that name and these labels."""
+        """Return the value of the one sample with this name and these labels."""
         (value,) = [
             sample.value
             for sample in self.samples()
@@ -29,16 +29,16 @@ class Scrape:
         return value
 
     def samples(self) -> Iterable:
-        """All samples."""
+        """Return all samples."""
         return [sample for family in self.families.values() for sample in family.samples]
 
     def names(self) -> set[str]:
-        """The names that a query can have."""
+        """Return the names that a query can use."""
         return {sample.name for sample in self.samples()}
 
 
 async def scrape(service: Service) -> Scrape:
-    """Look now."""
+    """Scrape the service now."""
     async with service.http.get(service.base_url + "metrics") as response:
         assert response.status == 200
         return Scrape(await response.text())

@@ -1,4 +1,4 @@
-"""What is in deploy/: every query asks for metrics that exist, and every alert has its entry."""
+"""The files of deploy/: queries use existing metrics, and each alert has a runbook entry."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/dispatch.json").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 NOT_YET = {"dispatch_promise_hit_ratio"}
-"""What is missing until the first promise was due."""
+"""Metrics that are missing until the first promise was due."""
 
 
 def queries() -> list[str]:
-    """Every query there is."""
+    """Return every query of the dashboard and the alerts."""
     of_panels = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
     of_variables = [variable["query"] for variable in DASHBOARD["templating"]["list"]]
     return [*of_panels, *of_variables, *(rule["expr"] for rule in RULES)]
 
 
 def names_in(query: str) -> set[str]:
-    """The metrics that a query asks for."""
+    """Return the metrics in a query."""
     return set(re.findall(r"\b(?:dispatch|process)_\w+", re.sub(r'"[^"]*"', "", query)))
 
 
 async def test_every_metric_that_is_asked_for_exists(tmp_path: Path) -> None:
-    """On the dashboard and in the alerts."""
+    """Queries of the dashboard and the alerts use existing metrics."""
     async with (
         running_service(mode=Mode.CACHED_JSON_FILE, data_dir=tmp_path) as service,
         service.http.ws_connect(service.base_url + "live"),
@@ -57,20 +57,20 @@ async def test_every_metric_that_is_asked_for_exists(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_every_alert_has_an_entry_in_the_runbook(rule: dict[str, Any]) -> None:
-    """Of its name: what it means, how to look, what to do."""
+    """The entry has its name, and the alert a severity and a summary."""
     assert f"\n### {rule['alert']}\n" in OPERATIONS
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["annotations"]["summary"]
 
 
 def test_the_runbook_has_no_other_entries() -> None:
-    """What nobody is alerted of is not in it."""
+    """Every entry belongs to an alert."""
     entries = re.findall(r"^### (Dispatch\w+)$", OPERATIONS, re.MULTILINE)
     assert entries == [rule["alert"] for rule in RULES]
 
 
 def test_prometheus_takes_the_files() -> None:
-    """promtool has nothing to say of the configuration and its rules."""
+    """promtool accepts the configuration and its rules."""
     if (promtool := shutil.which("promtool")) is None:
         pytest.skip("promtool is not installed")
     command = [promtool, "check", "config", "prometheus.yml"]
@@ -79,7 +79,7 @@ def test_prometheus_takes_the_files() -> None:
 
 
 def test_the_dashboard_uses_the_datasource_that_is_provisioned() -> None:
-    """No panel asks another one."""
+    """Every panel uses it."""
     path = DEPLOY / "grafana/provisioning/datasources/prometheus.yml"
     (source,) = yaml.safe_load(path.read_text())["datasources"]
     used = {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]}
@@ -99,11 +99,11 @@ def test_the_unit_is_more_patient_than_the_service() -> None:
 
 UNIT = (DEPLOY / "systemd/sanic-dispatch.service").read_text()
 WHOLE_UNIT = re.sub(r"^# (LoadCredential|Environment)=", r"\1=", UNIT, flags=re.MULTILINE)
-"""With what is there to choose."""
+"""The unit with its optional lines enabled."""
 
 
 def test_the_unit_hands_on_what_it_has() -> None:
-    """Each variable is a setting's, and each file that it names was loaded for the service."""
+    """Each variable belongs to a setting, and each file that it names is a loaded credential."""
     given = dict(re.findall(r"^Environment=(SANIC_DISPATCH_\w+)=(.*)$", WHOLE_UNIT, re.MULTILINE))
     loaded = set(re.findall(r"^LoadCredential=([^:]+):/etc/", WHOLE_UNIT, re.MULTILINE))
     assert given.keys() <= {setting.envvar for setting in settings_options()[1:]}
@@ -113,7 +113,7 @@ def test_the_unit_hands_on_what_it_has() -> None:
 
 @pytest.mark.parametrize("unit", [UNIT, WHOLE_UNIT], ids=["as it is", "with all"])
 def test_systemd_takes_the_unit(tmp_path: Path, unit: str) -> None:
-    """systemd-analyze has nothing to say of it, but that the program is not installed there."""
+    """systemd-analyze accepts it, except that the program is not installed there."""
     if (program := shutil.which("systemd-analyze")) is None:
         pytest.skip("systemd-analyze is not installed")
     path = tmp_path / "sanic-dispatch.service"
@@ -126,7 +126,7 @@ def test_systemd_takes_the_unit(tmp_path: Path, unit: str) -> None:
     "path", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]), ids=lambda path: path.name
 )
 def test_links_in_the_docs_lead_somewhere(path: Path) -> None:
-    """To files that are there, and headings that are."""
+    """Each links to an existing file and heading."""
     text = path.read_text()
     for target, anchor in _links_in(text):
         linked = (path.parent / target).resolve() if target else path
@@ -138,6 +138,6 @@ def test_links_in_the_docs_lead_somewhere(path: Path) -> None:
 
 
 def _links_in(text: str) -> list[tuple[str, str]]:
-    """File and heading of each link and picture that is not of another site."""
+    """Return file and heading of each link and picture within the site."""
     linked = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text)
     return [*linked, *((source, "") for source in re.findall(r'<img src="([^"]+)"', text))]

@@ -1,4 +1,4 @@
-"""What /metrics says, and that docs/operations.md says the same of it."""
+"""The metrics, and their description in docs/operations.md."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def register(service: Service, callback: str, **headers: str) -> int:
 
 
 async def test_an_evening_in_numbers(service: Service, engine: Engine) -> None:
-    """What came, waits, went out and was done; how long it took; and what was written for it."""
+    """Submitted, waiting, delivered and done jobs, their times, and the commits for them."""
     for number in range(3):
         await service.submit(number)
     before = await scrape(service)
@@ -71,7 +71,7 @@ async def test_an_evening_in_numbers(service: Service, engine: Engine) -> None:
 
 
 async def test_deliveries_by_outcome(service: Service) -> None:
-    """A callback that nobody listens to refuses; its worker is set aside."""
+    """A callback that does not listen refuses; its worker is set aside."""
     await register(service, "http://127.0.0.1:9/callbacks/1/")
     await service.submit("x")
     await eventually(
@@ -84,7 +84,7 @@ async def test_deliveries_by_outcome(service: Service) -> None:
 
 
 async def test_the_live_channel_in_numbers(service: Service) -> None:
-    """Who follows by which way, the frames that were written, and how late they were."""
+    """Clients by transport, frames sent, and the push lag."""
     async with service.http.ws_connect(service.base_url + "live") as ws:
         await ws.receive()
         await service.submit("x")
@@ -98,8 +98,8 @@ async def test_the_live_channel_in_numbers(service: Service) -> None:
     )
 
 
-async def test_no_number_has_a_name(service: Service) -> None:
-    """No payload, callback or id stands in a label."""
+async def test_no_label_identifies_a_job(service: Service) -> None:
+    """No label holds a payload, a callback or an id."""
     await register(service, "http://127.0.0.1:9/callbacks/secretcallback/")
     _, _, job_id = await service.submit({"name": "secretname"})
     text = (await scrape(service)).text
@@ -119,8 +119,8 @@ async def test_the_documentation_has_every_metric(service: Service) -> None:
     assert documented == set(_described(scraped))
 
 
-async def test_names_and_units_are_prometheus_own(service: Service) -> None:
-    """promtool finds nothing to say of them."""
+async def test_promtool_has_no_complaints(service: Service) -> None:
+    """promtool has no complaints."""
     if (promtool := shutil.which("promtool")) is None:
         pytest.skip("promtool is not installed")
     text = (await scrape(service)).text
@@ -130,7 +130,7 @@ async def test_names_and_units_are_prometheus_own(service: Service) -> None:
 
 
 async def test_it_speaks_openmetrics_too(service: Service) -> None:
-    """The format is that which was asked for."""
+    """The format is the one in the Accept header."""
     headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
     async with service.http.get(service.base_url + "metrics", headers=headers) as response:
         assert response.content_type == "application/openmetrics-text"
@@ -141,10 +141,8 @@ async def test_it_speaks_openmetrics_too(service: Service) -> None:
 @pytest.mark.parametrize(
     "version", ["x", "1", "1.0.0.0", "1.x", "-1.0.0", "9" * 4400, '"1.0.0"', "", " 1.0.0", "1.0.٣"]
 )
-async def test_no_format_that_is_asked_for_is_a_mistake_of_ours(
-    service: Service, media_type: str, version: str
-) -> None:
-    """Whatever stands behind ``version=``: the numbers, and no 500 that somebody is called for."""
+async def test_a_malformed_accept_header(service: Service, media_type: str, version: str) -> None:
+    """A malformed ``version=`` gets the plain format, not a 500."""
     headers = {"Accept": f"{media_type}; version={version}"}
     async with service.http.get(service.base_url + "metrics", headers=headers) as response:
         assert response.status == 200
@@ -153,7 +151,7 @@ async def test_no_format_that_is_asked_for_is_a_mistake_of_ours(
 
 
 def test_a_loop_that_is_held_up_is_late() -> None:
-    """What runs too long is seen by the timer that had to wait."""
+    """A blocking call shows as lag."""
     loop = FakeLoop()
     lag = LoopLag(loop, loop.monotonic_s)
     lag.start()

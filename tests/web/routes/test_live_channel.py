@@ -188,7 +188,7 @@ async def test_pages_of_other_sites_do_not_follow(bar: Bar) -> None:
 
 async def test_full_is_said_as_such() -> None:
     """4503 over the limit, 503 for an event stream; whoever left makes room."""
-    async with running_bar(most_clients=1) as bar:
+    async with running_bar(max_clients=1) as bar:
         async with bar.connect() as ws:
             await frame(ws)
             async with bar.connect() as second:
@@ -438,7 +438,7 @@ async def test_a_slow_reader_is_cut_and_holds_little(
     bar: Bar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who never reads never holds more than 1 MiB, and is cut while others are served."""
-    monkeypatch.setattr("sanic_dispatch.live.hub.PATIENCE_S", 0.3)
+    monkeypatch.setattr("sanic_dispatch.live.hub.STALL_TIMEOUT_S", 0.3)
     async with raw_client(bar, SO_RCVBUF=4096), bar.connect() as reader:
         state = reduced({}, await frame(reader))
         held = 0
@@ -522,13 +522,13 @@ async def test_who_never_reads_an_event_stream_is_cut(
     bar: Bar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection too is gone then, without another word, with all that was held for it."""
-    monkeypatch.setattr("sanic_dispatch.live.hub.PATIENCE_S", 0.3)
+    monkeypatch.setattr("sanic_dispatch.live.hub.STALL_TIMEOUT_S", 0.3)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.connect(("127.0.0.1", bar.port))
         sock.sendall(b"GET /state HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
         async with asyncio.timeout(20), bar.connect() as reader:
-            while not bar.hub.pushed.cut:
+            while not bar.hub.stats.cut:
                 await frame(reader)
                 for _ in range(40):
                     ticket = bar.story.submit({"drink": secrets.token_hex(40)})

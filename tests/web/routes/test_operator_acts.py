@@ -29,7 +29,7 @@ async def act(service: Service, path: str, who: str | None = None, **said: Any) 
 
 def log_of(service: Service) -> list[Event]:
     """What the monitor's log shows."""
-    return list(service.app.ctx.hub.line.log)
+    return list(service.app.ctx.hub.projection.log)
 
 
 def last_event(service: Service) -> Event:

@@ -1,12 +1,12 @@
-"""Histograms and tallies by themselves."""
+"""Histograms and commit statistics."""
 
 from __future__ import annotations
 
-from sanic_dispatch.observability.histogram import CommitTally, Histogram
+from sanic_dispatch.observability.histogram import CommitStats, Histogram
 
 
 def test_an_end_belongs_to_its_bucket() -> None:
-    """``le`` is less or equal; what is beyond all ends is in +Inf; buckets are cumulative."""
+    """Upper bounds are inclusive; larger values are in +Inf; buckets are cumulative."""
     histogram = Histogram((1, 2.5))
     for value in (0, 1, 1.1, 2.5, 99):
         histogram.observe(value)
@@ -15,8 +15,8 @@ def test_an_end_belongs_to_its_bucket() -> None:
 
 
 def test_a_storage_fails_until_a_write_succeeds() -> None:
-    """One success ends it; the failures stay counted."""
-    tally = CommitTally()
+    """One success ends the failing state; the failures stay counted."""
+    tally = CommitStats()
     tally.failed()
     assert tally.is_failing
     tally.succeeded(3, 0.01)
