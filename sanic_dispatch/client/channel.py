@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from yarl import URL
 
 from sanic_dispatch.client.answers import ServiceError, words_of
+from sanic_dispatch.live import close_codes
 
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 15.0
@@ -24,7 +25,6 @@ WATCHDOG_S = 45.0
 
 LARGEST_FRAME = 64 * 2**20
 
-_BAD_QUERY = 4400
 _LATER = (408, 425, 429)
 """Answers to a handshake that mean *later*, although they begin with a 4."""
 
@@ -61,11 +61,11 @@ class ChannelLost(Exception):
 
         4400 may be about the cursor alone: then it is tried once without.
         """
-        if not 4400 <= self.code < 4500:
+        if not close_codes.is_final(self.code):
             return since
-        if self.code == _BAD_QUERY and since:
+        if self.code == close_codes.CLIENT_SPOKE and since:
             return None
-        raise ServiceError(self.code - 4000, detail=self.reason)
+        raise ServiceError(close_codes.status_of(self.code), detail=self.reason)
 
 
 def reduce(state: State | None, frame: Mapping[str, Any]) -> State:
@@ -113,7 +113,7 @@ def _losing() -> Iterator[None]:
         raise _closed(closed) from None
     except InvalidStatus as refused:
         status = refused.response.status_code
-        code = 0 if status in _LATER else 4000 + status
+        code = 0 if status in _LATER else close_codes.of_status(status)
         raise ChannelLost(f"answered {status}", code) from None
     except (WebSocketException, OSError, ValueError) as error:
         raise ChannelLost(words_of(error)) from None

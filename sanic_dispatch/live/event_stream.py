@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import has_room
 from sanic_dispatch.live.frames import Frame
 
@@ -46,7 +47,7 @@ class EventStream:
 
     def abort(self) -> None:
         """Drop the connection; ``send_by`` may be waiting for a peer that never reads."""
-        self.close(1006)
+        self.close(close_codes.ABNORMAL)
         self._cut()
 
     async def send_by(self, send: Callable[[bytes], Awaitable[object]]) -> None:

@@ -17,6 +17,7 @@ from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.errors import UnknownJob
+from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.finished import KEEP_FAILED_S
 from sanic_dispatch.live.frames import Cursor, Frame
@@ -41,9 +42,6 @@ TICK_S = 0.25
 
 SWEEP_S = 2.0
 """Interval at which an order that is not near the front is checked for changes."""
-
-GONE, RESTART = 4404, 1012
-"""Close codes: the order is no longer kept; the service restarts."""
 
 
 class Hub:
@@ -142,7 +140,7 @@ class Hub:
         self.stats.clients[connection.transport, key.view] += 1
         self._send(channel, [client])
         if self._is_stopped:
-            self._disconnect(client, RESTART)
+            self._disconnect(client, close_codes.RESTART)
         return client
 
     def leave(self, client: Client) -> None:
@@ -246,7 +244,7 @@ class Hub:
             channel.view.refresh()
         except UnknownJob:
             for client in list(channel.clients):
-                self._disconnect(client, GONE)
+                self._disconnect(client, close_codes.UNKNOWN_JOB)
             return
         if channel.view.head == channel.pushed_head and not is_heartbeat:
             return
@@ -285,7 +283,7 @@ class Hub:
 
     def _disconnect_all(self) -> None:
         for client in list(self._clients):
-            self._disconnect(client, RESTART)
+            self._disconnect(client, close_codes.RESTART)
 
     def _disconnect(self, client: Client, code: int) -> None:
         self.leave(client)

@@ -22,6 +22,7 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import MAX_BUFFERED_BYTES, has_room
 from sanic_dispatch.live.frames import Frame
 from sanic_dispatch.live.hub import Hub
@@ -35,9 +36,6 @@ SEND_BUFFER_BYTES = 64 * 1024
 
 UNHEARD_MS = 30_000
 """How long the kernel waits for a sign of life; heartbeats go out often enough to miss one."""
-
-SPOKE, NOT_UTF8 = 4400, 1007
-"""Close codes: only we speak here; a text that is none."""
 
 _HANDSHAKE = ("connection", "upgrade", "sec-websocket-")
 """What the headers of a handshake begin with."""
@@ -136,7 +134,8 @@ class Follower(asyncio.Protocol):
         self._frames.receive_data(data)
         for event in self._frames.events_received():
             if isinstance(event, WebsocketFrame) and event.opcode in (Opcode.TEXT, Opcode.BINARY):
-                self.close(SPOKE if _can_be_read(event) else NOT_UTF8)
+                is_text = _can_be_read(event)
+                self.close(close_codes.CLIENT_SPOKE if is_text else close_codes.NOT_UTF8)
         self._send()
 
     def pause_writing(self) -> None:

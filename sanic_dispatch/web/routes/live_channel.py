@@ -15,6 +15,7 @@ from websockets.http11 import Response
 
 from sanic_dispatch import __version__
 from sanic_dispatch.errors import UnknownJob
+from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.event_stream import EventStream
 from sanic_dispatch.live.frames import Cursor, encode
@@ -85,7 +86,7 @@ async def follow(request: Request) -> HTTPResponse:
         follower.client = _follow(request, follower, _parameter(request, "since"))
     except Refusal as refusal:
         # A browser cannot see why a handshake was refused: accept it first, then close.
-        follower.close(4000 + refusal.status, refusal.reason)
+        follower.close(close_codes.of_status(refusal.status), refusal.reason)
     raise asyncio.CancelledError
 
 

@@ -449,7 +449,7 @@ async def test_a_slow_reader_is_cut_and_holds_little(
                     if ticket > 40:
                         bar.story.cancel(ticket - 40)
                 state = reduced(state, await frame(reader))
-                held = max(held, *(c.wire.buffered() for c in bar.hub._clients))
+                held = max(held, *(c.connection.buffered() for c in bar.hub._clients))
         assert 0 < held <= 1024 * 1024
         assert state["bar"]["waiting"] == 40
 
@@ -465,7 +465,7 @@ async def test_pings_of_a_slow_reader_do_not_pile_up(bar: Bar) -> None:
                 for _ in range(200):
                     client.writer.write(pings)
                     await client.writer.drain()
-        (follower,) = (each.wire for each in bar.hub._clients)
+        (follower,) = (each.connection for each in bar.hub._clients)
         assert 0 < follower.buffered() <= 1024 * 1024
         client.writer.transport.abort()
 

@@ -1,0 +1,33 @@
+"""Why a live connection is closed: RFC 6455's codes, and 4000 plus an HTTP status."""
+
+from __future__ import annotations
+
+ABNORMAL = 1006
+"""The connection broke, or the client did not read."""
+
+NOT_UTF8 = 1007
+"""A text frame was no UTF-8."""
+
+RESTART = 1012
+"""The service stops: come back."""
+
+CLIENT_SPOKE = 4400
+"""The client sent something, or asked with a bad query: do not come back with the same."""
+
+UNKNOWN_JOB = 4404
+"""There is no such order, or not any more."""
+
+
+def of_status(status: int) -> int:
+    """Return the close code for a request that was refused with this HTTP status."""
+    return 4000 + status
+
+
+def is_final(code: int) -> bool:
+    """Whether a client must not come back: codes from 4400 to 4499."""
+    return 4400 <= code < 4500
+
+
+def status_of(code: int) -> int:
+    """Return the HTTP status that a close code above 4000 stands for."""
+    return code - 4000
