@@ -5,7 +5,7 @@
         async for state in client.follow(order=submitted.job_id):
             ...
 
-Raises ServiceError where the service said no, and Unreachable where nothing was heard of it.
+Methods raise ServiceError if the service refuses a request, and Unreachable without an answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the service answers, read: what was taken in, what has become of a job, what went wrong."""
+"""Parse the service's answers: submissions, job states and errors."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ T = TypeVar("T")
 
 
 class ServiceError(Exception):
-    """The service said no: ``status``, ``error`` (one word for programs) and ``detail``."""
+    """The service refused a request: ``status``, ``error`` (a word for programs) and ``detail``."""
 
     def __init__(self, status: int, error: str = "", detail: str = "") -> None:
         self.status = status
-        self.error = error or _word(status)
+        self.error = error or _status_word(status)
         self.detail = detail
         super().__init__(f"{detail or self.error} ({status})")
 
 
 class Unreachable(Exception):
-    """No answer: what was asked for may or may not have happened."""
+    """There was no answer; the request may or may not have had an effect."""
 
 
 class Submitted(NamedTuple):
-    """A job that was taken in; ``position`` is None where a worker has it already.
+    """A submitted job; ``position`` is None if a worker has it already.
 
-    ``job_id`` is a secret: whoever has it may read and cancel the job. It is empty where the
-    service gives none, as the original does.
+    ``job_id`` is a secret that allows to read and cancel the job. It is empty if the service sends
+    none, as the original service does.
     """
 
     job_id: str
@@ -40,7 +40,7 @@ class Submitted(NamedTuple):
 
 
 class JobStatus(NamedTuple):
-    """What has become of a job; ``raw`` is all that the service says of it."""
+    """The state of a job; ``raw`` is the service's whole answer."""
 
     id: str
     ticket: int
@@ -51,17 +51,17 @@ class JobStatus(NamedTuple):
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> JobStatus:
-        """From the service's words. Raises KeyError where one is missing."""
+        """Return the status from an answer's JSON. Raises KeyError if a member is missing."""
         return cls(**{name: said[name] for name in cls._fields if name != "raw"}, raw=said)
 
     @property
     def is_final(self) -> bool:
-        """Whether only an operator can still change it."""
+        """Whether it is done, failed or cancelled, so that only an operator can still change it."""
         return self.state in ("done", "failed", "cancelled")
 
 
-async def read(response: aiohttp.ClientResponse, find: Callable[[Any], T]) -> T:
-    """What is looked for in an answer. Raises ServiceError where it is not there."""
+async def read_answer(response: aiohttp.ClientResponse, find: Callable[[Any], T]) -> T:
+    """Return what ``find`` finds in an answer's JSON. Raises ServiceError if it fails."""
     body = await response.read()
     try:
         return find(ujson.loads(body))
@@ -71,7 +71,7 @@ async def read(response: aiohttp.ClientResponse, find: Callable[[Any], T]) -> T:
 
 
 async def error_of(response: aiohttp.ClientResponse) -> ServiceError:
-    """From a problem document, or whatever else came instead."""
+    """Return the error in a problem document, or one made of the status line."""
     detail = response.reason or ""
     try:
         said = ujson.loads(await response.read())
@@ -80,21 +80,21 @@ async def error_of(response: aiohttp.ClientResponse) -> ServiceError:
         return ServiceError(response.status, detail=detail)
 
 
-def words_of(error: Exception) -> str:
-    """What went wrong, for people."""
+def error_text(error: Exception) -> str:
+    """Return the cause of a connection error, for people."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {cause.verify_message}"
-    if isinstance(cause, ssl.SSLError):  # its number is one of TLS' own
+    if isinstance(cause, ssl.SSLError):  # errno is a TLS code here, not the system's
         return str(cause)
     number = cause.errno if isinstance(cause, OSError) else None
     return (os.strerror(number).lower() if number and number > 0 else str(cause)) or "no answer"
 
 
-def _word(status: int) -> str:
-    """The word for a status where the service gives none: ``NotFound``."""
+def _status_word(status: int) -> str:
+    """Return the default ``error`` of a status, such as ``NotFound``."""
     try:
         return "".join(part.capitalize() for part in HTTPStatus(status).phrase.split())
     except ValueError:

@@ -1,4 +1,4 @@
-"""The live channel as a client sees it: frames, the view that they make, and why it is cut off."""
+"""The client's side of the live channel: frames, the reducer that applies them, and reconnects."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from yarl import URL
 
-from sanic_dispatch.client.answers import ServiceError, words_of
+from sanic_dispatch.client.answers import ServiceError, error_text
 from sanic_dispatch.live import close_codes
 
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 15.0
-"""How long to wait before the first and the later attempts to come back."""
+"""Limits of the exponential backoff before reconnecting."""
 
 WATCHDOG_S = 45.0
-"""A channel that is silent for so long is dead: there is a heartbeat every 20 s."""
+"""How long a channel may be silent; the service sends a heartbeat every 20 s."""
 
 LARGEST_FRAME = 64 * 2**20
 
 _LATER = (408, 425, 429)
-"""Answers to a handshake that mean *later*, although they begin with a 4."""
+"""Statuses 4xx of a handshake that are worth a retry."""
 
 
 class Lost(NamedTuple):
-    """The live channel is cut off: why, and after how many seconds it is tried again."""
+    """The live channel broke: why, and after how many seconds the client reconnects."""
 
     reason: str
     delay_s: float
@@ -38,7 +38,7 @@ class Lost(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A view as it was at ``at``: a flat ``map`` from keys to objects, not to be changed.
+    """A view at the cursor ``at``: ``map`` has its objects by key, and must not be changed.
 
     ``now`` is the service's clock in Unix seconds.
     """
@@ -49,7 +49,7 @@ class State:
 
 
 class ChannelLost(Exception):
-    """A connection of the live channel has ended; ``code`` is its close code, 0 where unknown."""
+    """A connection of the live channel ended; ``code`` is its close code, 0 if unknown."""
 
     def __init__(self, reason: str, code: int = 0) -> None:
         super().__init__(reason)
@@ -57,9 +57,9 @@ class ChannelLost(Exception):
         self.code = code
 
     def cursor_after(self, since: str | None) -> str | None:
-        """The cursor to come back with. Raises ServiceError where there is no coming back.
+        """Return the cursor to reconnect with. Raises ServiceError if that is no use.
 
-        4400 may be about the cursor alone: then it is tried once without.
+        Code 4400 may be about the cursor ``since``, so None is returned: reconnect without it.
         """
         if not close_codes.is_final(self.code):
             return since
@@ -69,19 +69,19 @@ class ChannelLost(Exception):
 
 
 def reduce(state: State | None, frame: Mapping[str, Any]) -> State:
-    """The view after a frame; where that is a heartbeat, the map stays the same object."""
+    """Return the view after a frame; after a heartbeat the map is the same object."""
     return State(frame["at"], frame["now"], _merge(state.map if state else {}, frame))
 
 
 def delay_s(attempt: int, share: float) -> float:
-    """How long to wait before attempt n (from 0); ``share`` (0 to 1) spreads those who wait."""
+    """Return the backoff before attempt n (from 0) in seconds; ``share`` (0 to 1) is the jitter."""
     return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempt, 10) * (1 + share / 2))
 
 
 async def frames_of(
     url: URL, headers: Mapping[str, str], watchdog_s: float
 ) -> AsyncGenerator[dict[str, Any]]:
-    """The frames of one connection. Raises ChannelLost at its end."""
+    """Connect and yield frames. Raises ChannelLost when the connection ends."""
     scheme = "wss" if url.scheme == "https" else "ws"
     connection = connect(
         str(url.with_scheme(scheme)),
@@ -91,13 +91,13 @@ async def frames_of(
         close_timeout=1,
         max_size=LARGEST_FRAME,
     )
-    with _losing():
+    with _raising_channel_lost():
         async with connection as socket:
             while True:
-                yield ujson.loads(await _received(socket, watchdog_s))
+                yield ujson.loads(await _receive(socket, watchdog_s))
 
 
-async def _received(socket: ClientConnection, watchdog_s: float) -> str | bytes:
+async def _receive(socket: ClientConnection, watchdog_s: float) -> str | bytes:
     try:
         async with asyncio.timeout(watchdog_s):
             return await socket.recv()
@@ -106,20 +106,20 @@ async def _received(socket: ClientConnection, watchdog_s: float) -> str | bytes:
 
 
 @contextmanager
-def _losing() -> Iterator[None]:
+def _raising_channel_lost() -> Iterator[None]:
     try:
         yield
     except ConnectionClosed as closed:
-        raise _closed(closed) from None
+        raise _lost_by(closed) from None
     except InvalidStatus as refused:
         status = refused.response.status_code
         code = 0 if status in _LATER else close_codes.of_status(status)
         raise ChannelLost(f"answered {status}", code) from None
     except (WebSocketException, OSError, ValueError) as error:
-        raise ChannelLost(words_of(error)) from None
+        raise ChannelLost(error_text(error)) from None
 
 
-def _closed(closed: ConnectionClosed) -> ChannelLost:
+def _lost_by(closed: ConnectionClosed) -> ChannelLost:
     if closed.rcvd is None:
         return ChannelLost("the connection broke")
     return ChannelLost(closed.rcvd.reason or f"closed with {closed.rcvd.code}", closed.rcvd.code)

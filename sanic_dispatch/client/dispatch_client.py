@@ -1,4 +1,4 @@
-"""The client: one session for HTTP, one connection for each view that is followed."""
+"""The client: one HTTP session, and one live connection for each followed view."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from sanic_dispatch.client.answers import (
     Submitted,
     Unreachable,
     error_of,
-    read,
-    words_of,
+    error_text,
+    read_answer,
 )
 from sanic_dispatch.client.channel import (
     WATCHDOG_S,
@@ -35,11 +35,11 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class DispatchClient:
-    """Submits, looks up, cancels, registers and follows; ``async with`` opens and closes it.
+    """A client of one service; use it with ``async with``.
 
-    ``base_url`` is where the service is mounted, with any path prefix. ``token`` is sent with
-    every request. ``timeout_s`` is for one request, ``watchdog_s`` for the silence of a live
-    channel. The clock and the dice come from outside where a test holds them.
+    ``base_url`` is the service's URL, with any path prefix. ``token`` is sent with every request.
+    ``timeout_s`` limits a request, ``watchdog_s`` the silence of a live channel. Tests replace
+    ``clock`` and ``rng``.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class DispatchClient:
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """Raises ValueError where the URL is not one of http or https."""
-        self.base_url = base_of(base_url)
+        """Raises ValueError if the URL is not http or https."""
+        self.base_url = parse_base_url(base_url)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._watchdog_s = watchdog_s
@@ -73,9 +73,9 @@ class DispatchClient:
             self._session = None
 
     async def submit(self, data: Any, idempotency_key: str | None = None) -> Submitted:
-        """Submit a job: bytes are sent as they are, anything else as JSON.
+        """Submit a job: bytes unchanged, anything else encoded as JSON.
 
-        With a key the same submission can be repeated until it is answered: it is one job.
+        With an idempotency key a submission without an answer can safely be repeated.
         """
         headers = {"Content-Type": "application/json"}
         if idempotency_key is not None:
@@ -85,32 +85,35 @@ class DispatchClient:
             job_id = answer.headers.get("Location", "").rpartition("/")[2]
             if answer.status == 200:
                 return Submitted(job_id, None)
-            return Submitted(job_id, await read(answer, lambda said: said["Queued"]["position"]))
+            return Submitted(
+                job_id, await read_answer(answer, lambda said: said["Queued"]["position"])
+            )
 
     async def job(self, job_id: str) -> JobStatus:
-        """What has become of a job."""
+        """Return the state of a job."""
         async with self._request("GET", "jobs", job_id) as answer:
-            return await read(answer, JobStatus.of)
+            return await read_answer(answer, JobStatus.of)
 
     async def cancel(self, job_id: str) -> None:
-        """Take a waiting job out of the line; ServiceError 409 once it is anything else."""
+        """Cancel a waiting job. Raises ServiceError 409 if it is not waiting any more."""
         async with self._request("DELETE", "jobs", job_id):
             pass
 
     async def register(
         self, callback_url: str, headers: Mapping[str, str] = _NOTHING, *, lost: bool = False
     ) -> dict[str, Any] | None:
-        """Ask for a job: ``{"id","data","submitted_at"}``, or None: the callback will get it.
+        """Register a worker; return a job, or None if the callback will get one later.
 
-        ``headers`` may say more of the worker (CPEE-INSTANCE-UUID, CPEE-ACTIVITY, …); ``lost``
-        says that the last answer never arrived.
+        A job is ``{"id","data","submitted_at"}``. ``headers`` may identify the worker
+        (CPEE-INSTANCE-UUID, CPEE-ACTIVITY, …). ``lost`` says that the answer to the last
+        registration did not arrive.
         """
         headers = {**headers, "CPEE-CALLBACK": callback_url}
         query = {"lost": ""} if lost else _NOTHING
         async with self._request("POST", "register-worker", query=query, headers=headers) as answer:
             if answer.status != 200:
                 return None
-            return await read(answer, lambda said: dict(said["Job"]))
+            return await read_answer(answer, lambda said: dict(said["Job"]))
 
     async def follow(
         self,
@@ -119,11 +122,11 @@ class DispatchClient:
         order: str | None = None,
         on_lost: Callable[[Lost], None] | None = None,
     ) -> AsyncGenerator[State]:
-        """The view ``board`` or ``monitor``, or the order of that id: now, and after each frame.
+        """Yield the view ``board`` or ``monitor``, or that of one order, after each frame.
 
-        Never ends by itself: where the channel is cut off it comes back and resumes; ``on_lost``
-        is told of it. Raises ServiceError where the service will not have it. A heartbeat gives a
-        state too, with the same map.
+        Never ends by itself: after a lost connection, which ``on_lost`` is called with, it
+        reconnects and resumes. A heartbeat yields a state too, with the same map. Raises
+        ServiceError if the service refuses the request.
         """
         query = {"view": view} if order is None else {"order": order}
         state, since, attempt = None, None, 0
@@ -152,9 +155,9 @@ class DispatchClient:
     async def _request(
         self, method: str, *path: str, query: Mapping[str, str] = _NOTHING, **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An answer of 2xx. Raises ServiceError for any other, and Unreachable for none."""
+        """Yield a 2xx answer. Raises ServiceError for any other, and Unreachable without one."""
         if self._session is None:
-            raise RuntimeError("not open: use it with async with")
+            raise RuntimeError("the client is not open: use it with `async with`")
         url = self._url(*path, query=query)
         try:
             async with self._session.request(
@@ -164,14 +167,14 @@ class DispatchClient:
                     raise await error_of(answer)
                 yield answer
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"{self.base_url}: {words_of(error)}") from error
+            raise Unreachable(f"{self.base_url}: {error_text(error)}") from error
 
     def _url(self, *path: str, query: Mapping[str, str]) -> URL:
         return self.base_url.joinpath(*path).with_query(query)
 
 
-def base_of(url: str) -> URL:
-    """Where a service is mounted, without a query. Raises ValueError where it cannot be."""
+def parse_base_url(url: str) -> URL:
+    """Parse a service's base URL, and drop query and fragment. Raises ValueError."""
     base = URL(url)
     if base.scheme not in ("http", "https") or not base.host:
         raise ValueError(f"{url!r} is not an http or https address")

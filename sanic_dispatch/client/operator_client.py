@@ -1,17 +1,17 @@
-"""The operator's part of the client: every act of ``/operator``."""
+"""The operator's client: the routes under ``/operator``."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sanic_dispatch.client.answers import read
+from sanic_dispatch.client.answers import read_answer
 from sanic_dispatch.client.dispatch_client import DispatchClient
 
 
 class OperatorClient(DispatchClient):
-    """Acts for whoever has the operator's token. Raises ServiceError and Unreachable.
+    """Acts as an operator; needs the operator's token.
 
-    ``who`` is the name that the log will have; without one it is this machine's address.
+    The service logs acts with the name ``who``, or else with this machine's address.
     """
 
     def __init__(self, base_url: str, token: str | None = None, *, who: str = "") -> None:
@@ -20,34 +20,38 @@ class OperatorClient(DispatchClient):
             self._headers = {**self._headers, "X-Operator": who}
 
     async def act(self, act: str, reason: str = "") -> dict[str, Any]:
-        """``pause`` or ``resume``."""
+        """Send ``pause`` or ``resume``: whether jobs are handed out."""
         return await self._act("operator", act, said={"reason": reason})
 
     async def act_on_job(self, job_id: str, act: str, reason: str = "") -> dict[str, Any]:
-        """``cancel``, ``put-back`` or ``first``; the job as it is then."""
+        """Send ``cancel``, ``put-back`` or ``first`` for a job; return its new state."""
         return await self._act("operator", "jobs", job_id, act, said={"reason": reason})
 
     async def act_on_worker(self, callback: str, act: str, reason: str = "") -> dict[str, Any]:
-        """``aside``, ``back`` or ``drop``."""
+        """Send ``aside``, ``back`` or ``drop`` for a worker."""
         said = {"callback": callback, "reason": reason}
         return await self._act("operator", "workers", act, said=said)
 
     async def jobs(self, state: str | None = None, after: int = 0, limit: int = 100) -> Any:
-        """``{"jobs","next"}``: jobs by ticket, and the ticket after which to go on."""
+        """Return ``{"jobs","next"}``: jobs by ticket, and the ``after`` of the next page."""
         query = {"after": str(after), "limit": str(limit)} | ({"state": state} if state else {})
         async with self._request("GET", "operator", "jobs", query=query) as answer:
-            return await read(answer, lambda said: {name: said[name] for name in ("jobs", "next")})
+            return await read_answer(
+                answer, lambda said: {name: said[name] for name in ("jobs", "next")}
+            )
 
     async def history(self, ticket: int) -> dict[str, Any]:
-        """``{"job","events"}``: the job of that ticket, and what happened to it."""
+        """Return ``{"job","events"}``: a job, and the log of what happened to it."""
         async with self._request("GET", "operator", "history", str(ticket)) as answer:
-            return await read(answer, lambda said: {name: said[name] for name in ("job", "events")})
+            return await read_answer(
+                answer, lambda said: {name: said[name] for name in ("job", "events")}
+            )
 
     async def workers(self) -> list[dict[str, Any]]:
-        """The workers that wait."""
+        """Return the waiting workers."""
         async with self._request("GET", "operator", "workers") as answer:
-            return await read(answer, lambda said: list(said["workers"]))
+            return await read_answer(answer, lambda said: list(said["workers"]))
 
     async def _act(self, *path: str, said: dict[str, str]) -> dict[str, Any]:
         async with self._request("POST", *path, json=said) as answer:
-            return await read(answer, dict)
+            return await read_answer(answer, dict)

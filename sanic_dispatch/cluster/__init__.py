@@ -1,1 +1,1 @@
-"""Several processes: who owns a topic."""
+"""Leader election between processes that share a store."""

@@ -1,18 +1,17 @@
-"""Ownership of a topic: one process at a time, by a lease.
+"""Ownership of a topic by one process at a time: a lease with a fencing token and an epoch.
 
-The owner gives signs of life: each renewal and each commit changes the *state* in the register (the
-store's record of who owns the topic). It may act until ``lease_s`` after it sent the last one that
-was granted. Who wants to take over watches the state, and may do so once it has seen the same state
-for ``lease_s``, with the register in reach all the time, and no other comes in between. So
+The owner sends heartbeats: each renewal and each commit changes the *state* in the lease store. It
+may act until ``lease_s`` after it sent the last heartbeat that the store confirmed. A process on
+standby polls the state. It may take over once it has seen the same state for ``lease_s``, with the
+store reachable all the time; the store grants the claim only if that is still the state. So
 
-- no two may act at once: a watcher sees a sign of life later than its owner began to send it, and
-  both count the same span from there, each on its own clock that only goes forward. What time the
-  register has, and whether its clock steps, does not matter;
-- an outage of the register ends nobody's ownership: when it is back, every watcher begins to count
-  anew, and the owner renews within that time.
+- at most one process may act: the standby sees a heartbeat later than the owner sent it, and both
+  count ``lease_s`` from there on their own monotonic clocks. The store's clock is not used;
+- an outage of the store ends no ownership: after it every standby starts counting again, and the
+  owner renews within that time.
 
-Every commit carries the token of its owner and is refused where the register has another one, so a
-process that was stopped past its lease can change nothing any more.
+Every commit carries its owner's token (the fencing token) and is refused if the store has another
+one. So a process that was suspended for longer than its lease cannot write any more.
 """
 
 from __future__ import annotations
@@ -29,29 +28,28 @@ import structlog
 from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
 
 RETRY_S = 0.1
-"""How long to wait after a call that failed."""
+"""How long to wait after a failed call."""
 
 LONGEST_GAP_S = 2.0
-"""With a longer time between two looks, the register counts as having been out of reach."""
+"""After a longer time between two polls the store counts as having been unreachable."""
 
 _log = structlog.get_logger("sanic_dispatch.cluster")
 
 
-def running_s() -> float:
-    """Seconds on a clock that only goes forward, also while the machine sleeps."""
+def boottime_s() -> float:
+    """Return seconds on a monotonic clock that includes the time the machine is suspended."""
     return time.clock_gettime(_CLOCK)
 
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-class Pace(NamedTuple):
-    """How fast ownership changes hands, in seconds.
+class LeaseTimes(NamedTuple):
+    """Times of the lease, in seconds.
 
-    ``lease_s``: how long after its last sign of life an owner may act, and the least time to a
-    take-over. ``renew_s``: how often an owner gives a sign of life at least. ``poll_s``: how often
-    a process that stands by looks whether it can take over. So a take-over takes ``lease_s`` and
-    twice ``poll_s`` at most.
+    ``lease_s``: how long an owner may act after its last heartbeat, and so the least time until
+    another process takes over. ``renew_s``: the longest time between two heartbeats. ``poll_s``:
+    how often a standby polls the state. A take-over takes at most ``lease_s`` + 2 × ``poll_s``.
     """
 
     lease_s: float = 3.0
@@ -59,13 +57,13 @@ class Pace(NamedTuple):
     poll_s: float = 0.4
 
 
-PACE = Pace()
+LEASE_TIMES = LeaseTimes()
 
 
 class Claim(NamedTuple):
-    """Who wants to own a topic: a random id for each attempt, and a name for people and peers.
+    """A process's claim to a topic: a random id for each attempt, and the process's public name.
 
-    ``former`` is the last token of the same process, which it has given up.
+    ``former`` is this process's previous token, which it does not use any more.
     """
 
     id: str
@@ -73,8 +71,8 @@ class Claim(NamedTuple):
     former: str = ""
 
 
-class Sight(NamedTuple):
-    """What the register answers to a claim: the token, or whose the topic is and its state."""
+class ClaimAnswer(NamedTuple):
+    """The answer to a claim: token and epoch if granted, else the state and the owner's name."""
 
     token: str = ""
     epoch: int = 0
@@ -82,112 +80,112 @@ class Sight(NamedTuple):
     owner: str = ""
 
 
-class Register(Protocol):
-    """The store's record of who owns a topic; each method is atomic there.
+class LeaseStore(Protocol):
+    """Where the lease is kept; each method is atomic, and safe to repeat.
 
-    They raise StorageFailed or OutcomeUnknown where it cannot be reached; each can be repeated.
+    All raise StorageFailed or OutcomeUnknown if the store is unreachable.
     """
 
-    async def claim(self, claim: Claim, unchanged: str | None) -> Sight:
-        """Become the owner, if the topic has none, or its state is still ``unchanged``.
+    async def claim(self, claim: Claim, unchanged: str | None) -> ClaimAnswer:
+        """Grant the lease if the topic has no owner, or its state is still ``unchanged``.
 
-        A claim that is repeated, since its answer was lost, is granted again and changes the state.
+        A repeated claim, after a lost answer, is granted again and counts as a heartbeat.
         """
 
     async def renew(self, token: str) -> None:
-        """Give a sign of life. Raises LostOwnership."""
+        """Change the state: a heartbeat. Raises LostOwnership if another token owns the topic."""
 
     async def release(self, token: str) -> None:
-        """Let go of the topic, if this token still owns it."""
+        """End the lease, if this token still has it."""
 
 
 class Ownership:
-    """This process's place in a topic: it owns it, or stands by.
+    """This process's share in a topic: it is the owner, or on standby.
 
-    ``when_lost`` is called at once, and synchronously, when it becomes known that another process
-    came; it gets the reason.
+    ``on_lost`` is called synchronously, with the reason, as soon as the loss of ownership is known.
     """
 
     def __init__(
         self,
-        register: Register,
+        store: LeaseStore,
         name: str,
-        pace: Pace = PACE,
-        clock: Callable[[], float] = running_s,
+        times: LeaseTimes = LEASE_TIMES,
+        clock: Callable[[], float] = boottime_s,
     ) -> None:
         self.name = name
         self.owner = ""
-        """The advertised name of the owner, as it was last seen."""
+        """The public name of the owner, as of the last poll."""
         self.epoch = 0
-        """Counts the owners that the topic has had, this one included."""
+        """The number of the current ownership; increases with each change of owner."""
         self.token = ""
-        """What commits carry; empty while this process is not the owner."""
-        self.when_lost: Callable[[str], None] = _nothing
+        """The fencing token for commits; empty while this process is not the owner."""
+        self.on_lost: Callable[[str], None] = _ignore
         self.deadline_s = 0.0
-        """Until when this process may act without asking, on the clock of ``running_s``."""
-        self._register = register
-        self._pace = pace
+        """Until when this process may act without asking the store, on the ``boottime_s`` clock."""
+        self._store = store
+        self._times = times
         self._clock = clock
         self._former = ""
         self._sent_s = 0.0
-        self._away_since_s: float | None = None
+        self._unreachable_since_s: float | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
 
     @property
     def is_owner(self) -> bool:
-        """Whether this process owns the topic, as far as it knows."""
+        """Whether this process has a token; the lease may have expired meanwhile."""
         return bool(self.token)
 
     def may_act(self) -> bool:
-        """Whether no other process can own the topic now, without asking."""
+        """Return whether the lease has not expired, so that no other process can own the topic."""
         return bool(self.token) and self._clock() < self.deadline_s
 
     async def confirm(self) -> None:
-        """Return once this process may act; ask the register where the deadline is past.
+        """Renew the lease if it has expired; return once this process may act.
 
-        Raises LostOwnership, or StorageFailed where the register cannot be asked.
+        Raises LostOwnership, or StorageFailed if the store is unreachable.
         """
-        while not self.may_act():  # the answer may come later than the lease lasts
+        while not self.may_act():  # the answer may take longer than the lease
             await self._renew()
 
     async def acquire(self, patience_s: float | None = None) -> bool:
-        """Wait until this process owns the topic; False where it does not within ``patience_s``.
+        """Wait until this process owns the topic; return False after ``patience_s`` without it.
 
-        Raises what the register raises where the topic is unusable.
+        Raises StorageFailed after ``patience_s`` if the store is unreachable then, and the lease
+        store's own error if its data is unusable.
         """
         claim = Claim(secrets.token_hex(8), self.name, self._former)
         began_s = self._clock()
-        watch = _Watch(self._pace.lease_s)
+        watch = _StateWatch(self._times.lease_s)
         while not self.is_owner:
             sent_s = self._clock()
             try:
-                sight = await self._register.claim(claim, watch.lapsed(sent_s))
+                answer = await self._store.claim(claim, watch.expired(sent_s))
             except (StorageFailed, OutcomeUnknown) as error:
                 watch.forget()
-                self._note_trouble(error)
+                self._log_unreachable(error)
                 if patience_s is not None and self._clock() - began_s >= patience_s:
                     raise StorageFailed(str(error)) from error
                 await asyncio.sleep(RETRY_S)
                 continue
-            self._note_reach()
-            if sight.token:
-                self._begin(sight, sent_s)
+            self._log_reachable()
+            if answer.token:
+                self._start_lease(answer, sent_s)
                 break
-            self.owner = sight.owner
-            watch.note(sight.state, self._clock())
+            self.owner = answer.owner
+            watch.note(answer.state, self._clock())
             if patience_s is not None and self._clock() - began_s >= patience_s:
                 return False
-            await asyncio.sleep(self._pace.poll_s)
+            await asyncio.sleep(self._times.poll_s)
         return True
 
     def granted(self, sent_s: float) -> None:
-        """Note that a sign of life which was sent at that time has reached the register."""
+        """Extend the lease: the store has confirmed a heartbeat that was sent at ``sent_s``."""
         self._sent_s = max(self._sent_s, sent_s)
-        self.deadline_s = self._sent_s + self._pace.lease_s
+        self.deadline_s = self._sent_s + self._times.lease_s
 
     def lose(self, reason: str) -> None:
-        """Note that another process came, or that the register knows nothing of this one."""
+        """Give up ownership: another process took over, or the store has lost this lease."""
         if not self.token:
             return
         self.token = ""
@@ -197,15 +195,15 @@ class Ownership:
             self._renewing = None
         _log.warning("ownership.lost", epoch=self.epoch, reason=reason)
         self._lost.set()
-        self.when_lost(reason)
+        self.on_lost(reason)
 
     async def until_lost(self) -> None:
-        """Return when this process does not own the topic any more."""
+        """Wait until this process is not the owner any more."""
         if self.token:
             await self._lost.wait()
 
     async def close(self) -> None:
-        """Release the topic, so that another process takes over at once."""
+        """Stop renewing and end the lease, so that another process can take over at once."""
         token, self.token = self.token, ""
         self.deadline_s = 0.0
         self._lost.set()
@@ -215,31 +213,31 @@ class Ownership:
             await asyncio.gather(renewing, return_exceptions=True)
         if token:
             with suppress(StorageFailed, OutcomeUnknown):
-                await self._register.release(token)
+                await self._store.release(token)
 
-    def _begin(self, sight: Sight, sent_s: float) -> None:
-        self.token = self._former = sight.token
-        self.epoch, self.owner = sight.epoch, self.name
+    def _start_lease(self, answer: ClaimAnswer, sent_s: float) -> None:
+        self.token = self._former = answer.token
+        self.epoch, self.owner = answer.epoch, self.name
         self._sent_s = sent_s
-        self.deadline_s = sent_s + self._pace.lease_s
+        self.deadline_s = sent_s + self._times.lease_s
         self._lost = asyncio.Event()
-        self._renewing = asyncio.create_task(self._keep())
+        self._renewing = asyncio.create_task(self._renew_loop())
         _log.info("ownership.gained", epoch=self.epoch)
 
-    async def _keep(self) -> None:
-        """Renew whenever no other sign of life was granted for ``renew_s``."""
+    async def _renew_loop(self) -> None:
+        """Renew ``renew_s`` after the last confirmed heartbeat, until ownership is lost."""
         while self.token:
-            await asyncio.sleep(max(self._sent_s + self._pace.renew_s - self._clock(), 0.001))
-            if self._clock() < self._sent_s + self._pace.renew_s:
+            await asyncio.sleep(max(self._sent_s + self._times.renew_s - self._clock(), 0.001))
+            if self._clock() < self._sent_s + self._times.renew_s:
                 continue
             try:
                 await self._renew()
             except LostOwnership:
                 return
             except (StorageFailed, OutcomeUnknown) as error:
-                self._note_trouble(error)
+                self._log_unreachable(error)
                 await asyncio.sleep(RETRY_S)
-            except Exception:  # an owner that gives no more signs of life is taken for dead
+            except Exception:  # go on: without heartbeats the lease would expire
                 _log.exception("ownership.not_renewed")
                 await asyncio.sleep(RETRY_S)
 
@@ -248,31 +246,31 @@ class Ownership:
         if not token:
             raise LostOwnership(self.owner)
         try:
-            await self._register.renew(token)
+            await self._store.renew(token)
         except LostOwnership as error:
             if token == self.token:
                 self.lose(str(error))
             raise
         except OutcomeUnknown as error:
             raise StorageFailed(str(error)) from error
-        self._note_reach()
+        self._log_reachable()
         if token == self.token:
             self.granted(sent_s)
 
-    def _note_trouble(self, error: Exception) -> None:
-        if self._away_since_s is None:
-            self._away_since_s = self._clock()
-            _log.warning("ownership.store_away", reason=str(error))
+    def _log_unreachable(self, error: Exception) -> None:
+        if self._unreachable_since_s is None:
+            self._unreachable_since_s = self._clock()
+            _log.warning("ownership.store_unreachable", reason=str(error))
 
-    def _note_reach(self) -> None:
-        if self._away_since_s is not None:
-            away_s = round(self._clock() - self._away_since_s, 1)
-            self._away_since_s = None
-            _log.warning("ownership.store_back", after_s=away_s)
+    def _log_reachable(self) -> None:
+        if self._unreachable_since_s is not None:
+            away_s = round(self._clock() - self._unreachable_since_s, 1)
+            self._unreachable_since_s = None
+            _log.warning("ownership.store_reachable", after_s=away_s)
 
 
-class _Watch:
-    """The state of a topic as a process that stands by sees it, and for how long unchanged."""
+class _StateWatch:
+    """Measures for how long the lease's state has not changed, as a standby polls it."""
 
     def __init__(self, lease_s: float) -> None:
         self._lease_s = lease_s
@@ -280,21 +278,21 @@ class _Watch:
         self._since_s = self._seen_s = 0.0
 
     def note(self, state: str, now_s: float) -> None:
-        """The register was reached and had this state."""
+        """Record the state that a poll returned."""
         if state != self._state or now_s - self._seen_s > LONGEST_GAP_S:
             self._state, self._since_s = state, now_s
         self._seen_s = now_s
 
     def forget(self) -> None:
-        """The register was out of reach: count anew."""
+        """Start counting again, since the store was unreachable."""
         self._state = None
 
-    def lapsed(self, now_s: float) -> str | None:
-        """The state that has not changed for a whole lease; None where there is none."""
+    def expired(self, now_s: float) -> str | None:
+        """Return the state if it has not changed for a whole lease, else None."""
         if self._state is None or now_s - self._seen_s > LONGEST_GAP_S:
             return None
         return self._state if now_s - self._since_s >= self._lease_s else None
 
 
-def _nothing(reason: str) -> None:
-    """Ignore the loss of ownership, until somebody asks to be told."""
+def _ignore(reason: str) -> None:
+    """Do nothing: the default of ``on_lost``."""

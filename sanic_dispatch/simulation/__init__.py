@@ -1,4 +1,4 @@
-"""A simulated CPEE engine and its robots: for the demo, for trying things out, and for tests."""
+"""A simulated CPEE engine and its robots, for the demo and for tests."""
 
 from __future__ import annotations
 

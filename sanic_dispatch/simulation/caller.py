@@ -1,4 +1,4 @@
-"""The engine's HTTP client, as far as services can tell."""
+"""The simulated engine's HTTP client: sends the same requests as CPEE."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class CallFailed(Exception):
-    """A call that went wrong: an answer of 4xx or 5xx, no connection, no answer.
+    """A call failed: an answer other than 2xx, no connection, or no answer.
 
-    ``result`` is what rescue code gets: the status and the body, or None without an answer.
+    ``result`` is what the model's rescue code gets: status and body, or None without an answer.
     """
 
     def __init__(self, reason: str, result: dict[str, object] | None = None) -> None:
@@ -30,7 +30,7 @@ class CallFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an activity asks for, with whatever callback."""
+    """The call of an activity, without its callback."""
 
     url: str
     activity: str
@@ -41,22 +41,22 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a service answered to a call."""
+    """A service's answer to a call."""
 
     status: int
     callback: bool
-    """Whether it says that the result comes later: ``CPEE-CALLBACK: true``, exactly."""
+    """Whether the result comes later: the header ``CPEE-CALLBACK`` is exactly ``true``."""
     value: object
-    """The body as the process sees it; None where there is none."""
+    """The body as the process sees it; None if it is empty."""
     body: bytes
     headers: Mapping[str, str]
 
 
 class Caller:
-    """Posts the calls of all instances of one engine; keeps connections alive, has no time-out."""
+    """Posts the calls of all instances of an engine, over a connection pool, without a timeout."""
 
     def __init__(self) -> None:
-        """Make the pool; inside the event loop."""
+        """Create the pool; has to be called in the event loop."""
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_note_reuse)
         self._session = aiohttp.ClientSession(
@@ -69,16 +69,16 @@ class Caller:
         )
 
     async def close(self) -> None:
-        """Close all connections; a call under way fails."""
+        """Close all connections; calls under way fail."""
         await self._session.close()
 
     async def post(
         self, url: str, headers: Mapping[str, str], arguments: Mapping[str, str]
     ) -> Answer:
-        """POST a call, form-encoded; a query of the URL travels along. Raises CallFailed.
+        """POST the arguments as a form, and return the answer. Raises CallFailed.
 
-        Where a connection that had been used before breaks without an answer, the same call is
-        sent once more: services get the same CPEE-CALLBACK twice.
+        If a reused connection breaks without an answer, the call is sent again, as CPEE's client
+        does: a service can get the same CPEE-CALLBACK twice.
         """
         _check_host(url)
         try:
@@ -121,7 +121,7 @@ class Caller:
 
 
 def headers_of(instance: Instance, wait: Wait) -> dict[str, str]:
-    """What a call says of itself."""
+    """Return the CPEE headers of a call."""
     return {
         "CPEE-BASE": instance.engine.base_url,
         "CPEE-INSTANCE": str(instance.number),
@@ -149,7 +149,7 @@ def _answer(response: aiohttp.ClientResponse, body: bytes) -> Answer:
 
 
 def _check_host(url: str) -> None:
-    """Endpoints need a dotted name, an IPv4 address or ``localhost``."""
+    """Raise CallFailed unless the host is a dotted name, an IPv4 address or ``localhost``."""
     host = URL(url).host or ""
     if host != "localhost" and "." not in host:
         raise CallFailed(f"the endpoint's host {host!r} has no dot")

@@ -1,4 +1,4 @@
-"""What the engine makes of a body, in both directions."""
+"""Convert HTTP bodies to process values, as CPEE does."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from base64 import b64encode
 
 
 class EmptyJson(Exception):
-    """A body that is declared to be JSON and is empty."""
+    """The content type is JSON, but the body is empty."""
 
 
 def read_content(body: bytes, content_type: str) -> object:
-    """The value that a process sees.
+    """Return the value that a process sees.
 
-    Plain JSON is parsed, and becomes None where it is invalid; other types that are not text
-    arrive as base64. Raises EmptyJson.
+    ``application/json`` is parsed, and None if invalid; text is decoded; other types are encoded as
+    base64. Raises EmptyJson.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/json":

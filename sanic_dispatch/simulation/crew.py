@@ -1,4 +1,4 @@
-"""A crew: several robots of one simulated engine that work for the same dispatcher."""
+"""A crew: several robots of one simulated engine, working for one dispatcher."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from sanic_dispatch.simulation.robot import Robot
 from sanic_dispatch.simulation.waits import Result
 
 RESCUE_S = 2.0
-"""After a call that failed, a robot waits so long: the dispatcher may be starting."""
+"""How long a robot waits after a failed call; the dispatcher may be starting."""
 
 News = Callable[[str, str], None]
-"""Is told a robot's name and what it does or what befalls it."""
+"""Called with a robot's name and what happens to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Who works where, how fast and how reliably; ``callback_host`` empty is found out."""
+    """How many robots work where, how fast and how reliably.
+
+    An empty ``callback_host`` means this machine's address towards the dispatcher.
+    """
 
     url: str
     count: int = 2
@@ -36,7 +39,7 @@ class Plan:
 
 
 class Crew:
-    """The robots by name; ``orders`` has what each of them got last."""
+    """Runs robots; ``robots`` and ``orders`` (the last order of each) are keyed by name."""
 
     def __init__(self, plan: Plan, news: News) -> None:
         self.robots: dict[str, Robot] = {}
@@ -51,7 +54,7 @@ class Crew:
         host = self._plan.callback_host or address_towards(self._plan.url)
         async with OutsideEngine(host) as engine:
             for n in range(1, self._plan.count + 1):
-                self._hire(f"{self._plan.label} {n}", engine)
+                self._add_robot(f"{self._plan.label} {n}", engine)
             for robot in self.robots.values():
                 tasks.spawn(robot.run())
             try:
@@ -59,7 +62,7 @@ class Crew:
             finally:
                 await tasks.cancel()
 
-    def _hire(self, name: str, engine: OutsideEngine) -> None:
+    def _add_robot(self, name: str, engine: OutsideEngine) -> None:
         plan, rng = self._plan, random.Random(self._random.random())
         instance = engine.start_instance(name, {"nednoamol": "true"})
         mishaps = Mishaps(
@@ -84,15 +87,15 @@ class Crew:
         )
 
     def _on_job(self, name: str, _: Robot, result: Result) -> None:
-        self.orders[name] = order_of(result.value)
+        self.orders[name] = order_label(result.value)
         self._news(name, f"mixes {self.orders[name]}")
 
     def _on_mixed(self, name: str, _: Robot, __: Result) -> None:
         self._news(name, f"is done with {self.orders[name]}")
 
 
-def order_of(value: Any) -> str:
-    """What people call an order: its drink and who it is for, or the begin of its id."""
+def order_label(value: Any) -> str:
+    """Return an order's label for people: drink and name, or the beginning of its id."""
     job = value["Job"]
     data = job.get("data")
     texts = [data.get(key) for key in ("drink", "name")] if isinstance(data, dict) else []

@@ -1,4 +1,4 @@
-"""A simulated CPEE engine: the part of it that services can see."""
+"""A simulated CPEE engine: its HTTP interface, and its instances."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _BODY_LIMIT = 64 * 2**20
 
 
 class Engine:
-    """Starts instances and answers for their callbacks; ``async with`` runs it.
+    """Runs instances and serves their callbacks over HTTP; use it with ``async with``.
 
-    ``now_s`` is a monotonic clock. ``unregister_after_s`` is how long a process takes to unregister
-    a callback that was used: further PUTs inside that time are answered 200, and lost. All
-    instances share one ``evaluator``.
+    ``now_s`` is a monotonic clock. A process takes ``unregister_after_s`` to unregister a used
+    callback; more PUTs in that time are answered 200, and lost. All instances share one
+    ``evaluator``.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Engine:
 
     @property
     def base_url(self) -> str:
-        """Where it listens, with a slash at the end."""
+        """The engine's URL, with a slash at the end."""
         return f"http://127.0.0.1:{self.port}/"
 
     async def up(self) -> None:
-        """Listen, on the same port as before; instances and callbacks are still there."""
+        """Start listening, on the same port as before; instances and callbacks are kept."""
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(
@@ -71,7 +71,7 @@ class Engine:
         self.port = self._runner.addresses[0][1]
 
     async def down(self) -> None:
-        """Stop listening and break all connections; harmless when down already."""
+        """Stop listening and break all connections; do nothing if it does not listen."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -79,15 +79,15 @@ class Engine:
     def start_instance(
         self, label: str = "Worker", attributes: Mapping[str, str] | None = None
     ) -> Instance:
-        """Start an instance, under the smallest number that is free.
+        """Start an instance under the smallest free number.
 
-        Each attribute travels as a header ``CPEE-ATTR-<NAME>``; ``label`` is the one called info.
-        Where the number's last instance was deleted less than 30 s ago, the new one stands where
-        that one stood, waits on its callback, and calls nobody.
+        Each attribute is sent with calls as ``CPEE-ATTR-<NAME>``; ``label`` is the attribute info.
+        If the number's last instance was deleted less than 30 s ago, the new one inherits its
+        positions: it waits on the old callback and makes no call.
         """
         number = next(n for n in count(1) if self._is_free(n))
         last = self._find(str(number))
-        inherited = last.left_behind if last else ()
+        inherited = last.waits_at_deletion if last else ()
         instance = Instance(self, number, label, attributes or {}, inherited)
         self._instances[number] = instance
         return instance
@@ -120,7 +120,7 @@ class Engine:
             case "GET", ["properties", "state"]:
                 return web.Response(text=instance.state)
             case "PUT", ["properties", "state"]:
-                return _turn(instance, (await request.post()).get("value"))
+                return _set_state(instance, (await request.post()).get("value"))
             case "GET", ["properties", "attributes", "uuid"]:
                 return web.Response(text=instance.uuid)
             case method, ["callbacks", callback_id]:
@@ -157,8 +157,8 @@ async def _put(request: web.Request, instance: Instance, callback_id: str) -> we
     return _status(faults.status or status)
 
 
-def _turn(instance: Instance, state: object) -> web.Response:
-    """An operator wants another state."""
+def _set_state(instance: Instance, state: object) -> web.Response:
+    """Set an instance's state, as an operator does."""
     match state:
         case "stopping":
             instance.stop()

@@ -1,4 +1,4 @@
-"""The engine's evaluator: one thread for the results and the code of all instances."""
+"""The engine's evaluator: one thread that runs the code of all instances."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Code = Callable[[], None]
 
 
 class Evaluator:
-    """Evaluates one thing at a time; those that have to wait get their turn in no order.
+    """Runs one piece of code at a time; waiting ones are picked at random.
 
-    ``each_s`` seconds for each evaluation; with 0, and while nothing blocks it, at once.
+    Each evaluation takes ``each_s`` seconds. With 0 it happens at once, unless blocked.
     """
 
     def __init__(
@@ -25,51 +25,51 @@ class Evaluator:
         clock: Clock | None = None,
         pick: Callable[[int], int] = random.randrange,
     ) -> None:
-        """``pick`` chooses among so many that wait, oldest first: the index of the next."""
+        """``pick`` gets how many wait and returns the index of the next; the oldest has index 0."""
         self.each_s = each_s
         self._clock = clock or SystemClock()
         self._pick = pick
         self._waiting: list[Code] = []
         self._blocks = 0
-        self._is_at_work = False
+        self._is_running = False
         self._tasks = Tasks()
 
     def submit(self, code: Code) -> None:
-        """Evaluate this as soon as the thread is free."""
+        """Run code as soon as the evaluator is free."""
         self._waiting.append(code)
-        self._go_on()
+        self._evaluate_waiting()
 
     @contextmanager
     def blocked(self) -> Iterator[None]:
-        """Evaluate nothing meanwhile: a model's code sleeps."""
+        """Block the evaluator in this context, like a model whose code sleeps."""
         self._blocks += 1
         try:
             yield
         finally:
             self._blocks -= 1
-            self._go_on()
+            self._evaluate_waiting()
 
     async def close(self) -> None:
-        """Evaluate nothing more."""
+        """Drop waiting code and stop."""
         self._waiting.clear()
         await self._tasks.cancel()
 
-    def _go_on(self) -> None:
-        if self._is_at_work or self._blocks or not self._waiting:
+    def _evaluate_waiting(self) -> None:
+        if self._is_running or self._blocks or not self._waiting:
             return
-        self._is_at_work = True
+        self._is_running = True
         if self.each_s:
-            self._tasks.spawn(self._work_slowly())
+            self._tasks.spawn(self._evaluate_slowly())
             return
         while self._waiting and not self._blocks:
-            self._take_next()()
-        self._is_at_work = False
+            self._pop_next()()
+        self._is_running = False
 
-    async def _work_slowly(self) -> None:
+    async def _evaluate_slowly(self) -> None:
         while self._waiting and not self._blocks:
             await self._clock.sleep(self.each_s)
-            self._take_next()()
-        self._is_at_work = False
+            self._pop_next()()
+        self._is_running = False
 
-    def _take_next(self) -> Code:
+    def _pop_next(self) -> Code:
         return self._waiting.pop(self._pick(len(self._waiting)))

@@ -1,4 +1,4 @@
-"""How an instance misbehaves when a job is put to its callback."""
+"""Fault injection: how an instance misbehaves at a PUT to its callback."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass
 class Faults:
-    """What goes wrong with each PUT from now on; the default is nothing. Change it at any time.
+    """What goes wrong with each PUT; nothing by default. May be changed at any time.
 
-    First the job is taken or not, then the answer is delayed, then it is given, or not.
+    Faults apply in this order: the job is taken or not, the answer is delayed, sent, or not sent.
     """
 
     take: bool = True
@@ -17,8 +17,8 @@ class Faults:
     delay_s: float = 0.0
     """Seconds between taking and answering."""
     status: int | None = None
-    """The status that is answered in place of the right one."""
+    """The status to answer instead of the right one."""
     close: bool = False
-    """Close the connection in place of an answer."""
+    """Close the connection instead of answering."""
     hang: bool = False
     """Never answer and keep the connection open."""

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Instance:
-    """One process instance; made by ``Engine.start_instance``.
+    """One process instance; created by ``Engine.start_instance``.
 
-    ``state`` is the engine's word; ``faults`` says how callbacks misbehave; ``puts`` (every PUT to
-    a callback of this instance, in order of arrival) and ``updates`` record what came.
+    ``state`` is CPEE's word for it; ``faults`` are injected at its callbacks. ``puts`` records all
+    PUTs to its callbacks in order of arrival, ``updates`` the values of intermediate results.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Instance:
         attributes: Mapping[str, str],
         inherited: Iterable[Wait] = (),
     ) -> None:
-        """``inherited``: where it stands, and waits, without having called anybody."""
+        """``inherited``: the callbacks of the number's last instance, on which it waits instead."""
         self.number = number
         self.uuid = str(uuid4())
         self.attributes = {
@@ -45,13 +45,13 @@ class Instance:
         }
         self.state = "running"
         self.status: str | None = None
-        """What the last CPEE-STATUS said."""
+        """The value of the last CPEE-STATUS header."""
         self.deleted_at_s: float | None = None
         """When it was deleted, by the engine's clock."""
-        self.left_behind: list[Wait] = []
-        """What it waited for when it was deleted."""
+        self.waits_at_deletion: list[Wait] = []
+        """The callbacks on which it waited when it was deleted."""
         self.heir: Instance | None = None
-        """The instance that was started in its place."""
+        """The instance that replaced it after its deletion."""
         self.faults = Faults()
         self.puts: list[Put] = []
         self.updates: list[object] = []
@@ -66,21 +66,21 @@ class Instance:
 
     @property
     def url(self) -> str:
-        """Where the engine shows this instance, with a slash at the end."""
+        """The instance's URL, with a slash at the end."""
         return f"{self.engine.base_url}{self.number}/"
 
     def callback_url(self, callback_id: str) -> str:
-        """Where it waits for the result of a call."""
+        """Return the URL of a callback."""
         return f"{self.url}callbacks/{callback_id}/"
 
     @property
     def callback_urls(self) -> list[str]:
-        """The callbacks that can be used now, oldest first."""
+        """The URLs of usable callbacks, oldest first."""
         return [self.callback_url(key) for key in self._waits if self.pending(key)]
 
     @property
     def waiting(self) -> bool:
-        """Whether a call waits for its callback, and none for its answer."""
+        """Whether it waits on a callback, and no call is still unanswered."""
         return not self._posting and bool(self.callback_urls)
 
     @property
@@ -89,12 +89,12 @@ class Instance:
         return self.state in ("abandoned", "finished") or self.deleted_at_s is not None
 
     @property
-    def is_where_the_last_one_was(self) -> bool:
-        """Whether it waits, and has called nobody for it."""
+    def waits_on_inherited(self) -> bool:
+        """Whether it waits on a callback of the number's last instance, without its own call."""
         return not self.over and any(key in self._waits for key in self._inherited)
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Return as soon as the condition holds; it is looked at after each change here."""
+        """Wait until a condition holds; it is evaluated after each change of this instance."""
         while not holds():
             await self._changed.wait()
 
@@ -108,18 +108,18 @@ class Instance:
         arguments: Mapping[str, str] | None = None,
         rescue: bool = False,
     ) -> Result:
-        """Call a service and return what it brings, be it at once or by the callback.
+        """Call a service and return the result, from the answer or the callback.
 
-        Waits first while the instance is stopped. At a position that was inherited it calls nobody
-        and waits on the callback that is there. Raises CallFailed where the call went wrong (the
-        instance is then stopped, unless the model has ``rescue`` code), and InstanceEnded.
+        While the instance is stopped, wait before the call. At an inherited position make no call,
+        but wait on the inherited callback. Raises InstanceEnded, or CallFailed if the call fails;
+        that stops the instance, unless the model has ``rescue`` code.
         """
         await self.ready()
         call = Call(url, activity, label, extra_headers or {}, arguments or {})
         try:
-            wait = self._positions.pop(activity, None) or await self._begin(call)
-            while not await self._comes_through(wait):
-                wait = await self._begin(call)
+            wait = self._positions.pop(activity, None) or await self._post(call)
+            while not await self._wait_for_end(wait):
+                wait = await self._post(call)
         except CallFailed:
             if not rescue:
                 self.stop()
@@ -128,93 +128,95 @@ class Instance:
         return self._last
 
     async def ready(self) -> None:
-        """Return when it is neither stopped nor killed. Raises InstanceEnded."""
+        """Wait until it is neither stopped nor killed. Raises InstanceEnded."""
         await self.until(lambda: self.over or (self.state == "running" and not self._killed))
         if self.over:
             raise InstanceEnded(f"instance {self.number} makes no more calls")
 
     def stop(self) -> None:
-        """Stop: callbacks are answered 503 until ``resume``; the service is told nothing.
+        """Stop it: callbacks are answered 503 until ``resume``; no service is notified.
 
-        While a POST is unanswered, or its process is dead, the state stays ``stopping``.
+        The state stays ``stopping`` while a POST is unanswered, and if the process was killed.
         """
-        self._turn("stopping" if self._posting or self._killed else "stopped")
+        self._set_state("stopping" if self._posting or self._killed else "stopped")
 
     def resume(self) -> None:
-        """Continue: the same callbacks can be used again, and nothing is posted.
+        """Continue it: the same callbacks can be used again, and no call is repeated.
 
-        One that was killed, and stopped then, gets a new process.
+        An instance that was killed and then stopped gets a new process.
         """
         if self.state != "running":
             self._killed = False
-        self._turn("running")
+        self._set_state("running")
 
     def begin_anew(self) -> None:
-        """Stop it, remove its positions, set them again, and continue: waiting calls are repeated.
+        """Repeat waiting calls with new callbacks, as after an operator set the positions again.
 
-        Each has a new callback then. The old one is gone, but not that of a killed process, which
-        cannot unregister it any more: that goes on to take jobs, and loses them.
+        The old callbacks are unregistered, except those of a killed process: they go on taking
+        jobs, which are lost.
         """
         for wait in [wait for wait in self._waits.values() if not wait.goes_on]:
             wait.is_void = True
             if not self._killed:
                 self._unregister(wait)
         self._killed = False
-        self._turn("running")
+        self._set_state("running")
 
     def abandon(self) -> None:
-        """Abandon: calls end with InstanceEnded; the service is told nothing."""
-        self._turn("abandoned")
+        """Abandon it: calls end with InstanceEnded; no service is notified."""
+        self._set_state("abandoned")
 
     def finish(self) -> None:
-        """Come to the process's end."""
-        self._turn("finished")
+        """Finish it, as at the end of the process."""
+        self._set_state("finished")
 
     def delete(self) -> None:
-        """Delete: the engine knows it for a while more, but its number is free at once."""
-        self.left_behind = [replace(wait) for wait in self._waits.values() if not wait.goes_on]
+        """Delete it: the engine still knows it for 30 s, but its number is free at once."""
+        self.waits_at_deletion = [
+            replace(wait) for wait in self._waits.values() if not wait.goes_on
+        ]
         self.deleted_at_s = self.engine.now_s()
-        self._note()
+        self._notify()
 
     def kill(self) -> None:
-        """Kill its operating-system process: it stays ``running``, takes jobs and loses them.
+        """Kill its operating-system process: it stays ``running``, accepts jobs and loses them.
 
-        Once it was stopped and continued it waits on the same callbacks, and nothing is posted.
+        After ``stop`` and ``resume`` it waits on the same callbacks, without a new call.
         """
         self._killed = True
-        self._note()
+        self._notify()
 
     def pending(self, callback_id: str) -> bool:
-        """Whether a callback can be used now."""
+        """Return whether a callback can be used now."""
         return self.state == "running" and not self.over and callback_id in self._waits
 
     def describe(self, callback_id: str) -> dict[str, str]:
-        """What a GET of a pending callback shows."""
+        """Return the answer to a GET of a pending callback."""
         return self._waits[callback_id].describe(self.uuid)
 
     def record(self, put: Put) -> None:
-        """Note that a PUT arrived, whatever becomes of it."""
+        """Record a PUT that arrived, taken or not."""
         self.puts.append(put)
-        self._note()
+        self._notify()
 
     def take(self, put: Put) -> None:
-        """Take a PUT to a pending callback; raises EmptyJson, and nothing happened.
+        """Accept a PUT to a pending callback. Raises EmptyJson, which changes nothing.
 
-        It takes effect when the evaluator is through with its body; a moment after that the
-        process unregisters its callback. What comes in between is lost.
+        It takes effect once the evaluator has processed its body; ``unregister_after_s`` later the
+        callback is unregistered. PUTs in between are lost.
         """
         value = None
         if "Transfer-Encoding" not in put.headers:
             value = read_content(put.body, put.headers.get("Content-Type", ""))
         wait = self._waits[put.callback_id]
-        self.engine.evaluator.submit(lambda: self._received(wait, put, value))
+        self.engine.evaluator.submit(lambda: self._apply_put(wait, put, value))
 
     def delete_callback(self, callback_id: str) -> None:
-        """What DELETE does: the callback is gone and its call waits for ever."""
+        """Unregister a callback, as a DELETE does; its call then waits for ever."""
         self._unregister(self._waits[callback_id])
 
-    def _received(self, wait: Wait, put: Put, value: object) -> None:
-        """The evaluator is through with the body of a PUT."""
+    def _apply_put(self, wait: Wait, put: Put, value: object) -> None:
+        """Apply a PUT whose body the evaluator has processed."""
         if self._killed or self.over or wait.goes_on or wait.is_void:
             return
         self.status = put.headers.get("CPEE-STATUS", self.status)
@@ -228,45 +230,45 @@ class Instance:
             loop.call_later(self.engine.unregister_after_s, self._unregister, wait)
         if "CPEE-SALVAGE" in put.headers:
             self.stop()
-        self._note()
+        self._notify()
 
-    def _answered(self, wait: Wait, answer: Answer) -> None:
-        """The service has answered the call: this was all, or the result comes later."""
+    def _apply_answer(self, wait: Wait, answer: Answer) -> None:
+        """Apply the answer to a call: its result, or an update before the callback."""
         if answer.callback and answer.body:
-            self.engine.evaluator.submit(lambda: self._updated(wait, answer))
+            self.engine.evaluator.submit(lambda: self._apply_update(wait, answer))
         elif not answer.callback:
             value = answer.value if answer.status == 200 else None
             wait.result = Result(value, answer.body, False, answer.headers)
             self._unregister(wait)
             wait.goes_on = True
 
-    def _updated(self, wait: Wait, answer: Answer) -> None:
-        """The evaluator is through with a body that came beside ``CPEE-CALLBACK: true``."""
+    def _apply_update(self, wait: Wait, answer: Answer) -> None:
+        """Apply the evaluated body of an answer with ``CPEE-CALLBACK: true``."""
         if self._killed or self.over or wait.has_ended:
             return
         wait.result = Result(answer.value, answer.body, False, answer.headers)
         self.updates.append(answer.value)
-        self._note()
+        self._notify()
 
-    def _end(self, wait: Wait) -> None:
-        """The evaluator has run the activity's own code: what comes now comes too late."""
+    def _end_activity(self, wait: Wait) -> None:
+        """End the activity; later results have no effect."""
         wait.has_ended = True
-        self._note()
+        self._notify()
 
     def _unregister(self, wait: Wait) -> None:
         self._waits.pop(wait.callback_id, None)
-        self._note()
+        self._notify()
 
-    async def _begin(self, call: Call) -> Wait:
-        """Make the call, with a new callback."""
+    async def _post(self, call: Call) -> Wait:
+        """Post a call with a new callback, and apply the answer."""
         wait = Wait(token_hex(16), call.activity, call.label)
         self._waits[wait.callback_id] = wait
         self._posting += 1
-        self._note()
+        self._notify()
         try:
             headers = {**headers_of(self, wait), **call.extra_headers}
             answer = await self.engine.caller.post(call.url, headers, call.arguments)
-            self._answered(wait, answer)
+            self._apply_answer(wait, answer)
         except BaseException:
             self._unregister(wait)
             raise
@@ -274,14 +276,17 @@ class Instance:
             self._posting -= 1
             if self.state == "stopping" and not self._killed:
                 self.state = "stopped"
-            self._note()
+            self._notify()
         return wait
 
-    async def _comes_through(self, wait: Wait) -> bool:
-        """Wait for the activity's end; False where it has to begin anew. Raises InstanceEnded."""
+    async def _wait_for_end(self, wait: Wait) -> bool:
+        """Wait for the activity's end; return False if the call has to be repeated.
+
+        Raises InstanceEnded.
+        """
         try:
             await self.until(lambda: self.over or wait.goes_on or wait.is_void)
-            self.engine.evaluator.submit(lambda: self._end(wait))
+            self.engine.evaluator.submit(lambda: self._end_activity(wait))
             await self.until(lambda: self.over or wait.has_ended)
             await self.ready()
         finally:
@@ -289,11 +294,11 @@ class Instance:
                 self._unregister(wait)
         return not wait.is_void
 
-    def _turn(self, state: str) -> None:
+    def _set_state(self, state: str) -> None:
         if not self.over:
             self.state = state
-        self._note()
+        self._notify()
 
-    def _note(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()

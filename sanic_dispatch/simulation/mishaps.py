@@ -1,4 +1,4 @@
-"""What befalls a robot by chance, each in a share of its rounds."""
+"""Random faults of a robot, each in a share of its rounds."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _REFUSALS = (Faults(take=False, status=500), Faults(take=False, status=503))
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """In which share of its rounds, from 0 to 1, what happens to a robot.
+    """The probability of each fault per round, from 0 to 1.
 
-    ``fail``: its callback answers 500 or 503 once, although it waits. ``hang``: the PUT is never
-    answered, be the job taken or not, or the answer is lost. ``stop``: somebody stops its
-    instance, and continues it later. ``kill``: its process dies; later somebody stops and continues
-    it. ``delete``: it is deleted and started again under its number, where the last one stood;
-    somebody who finds it there later has it begin anew. ``busy``: a model sleeps in its code, so
-    that the evaluator is blocked for all instances.
+    ``fail``: its callback answers 500 or 503 once, although it waits. ``hang``: the PUT is not
+    answered, with the job taken or not, or the answer is lost. ``stop``: an operator stops the
+    instance, and continues it later. ``kill``: its process is killed; an operator stops and
+    continues it later. ``delete``: it is deleted and started again under the same number, with the
+    old callback; an operator sets its position again later. ``busy``: a model's code sleeps, which
+    blocks the evaluator for all instances.
     """
 
     fail: float = 0.0
@@ -43,10 +43,10 @@ class Rates:
 
 
 class Mishaps:
-    """Rolls the dice for the rounds of one robot.
+    """Draws the faults of one robot for each round.
 
-    It takes about ``stop_s`` until somebody looks after an instance that is stopped, killed or
-    deleted; about ``busy_s`` until a model has slept.
+    An operator repairs a stopped, killed or deleted instance after about ``stop_s``; a model sleeps
+    for about ``busy_s``.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Mishaps:
         rng: random.Random | None = None,
         on_mishap: OnMishap | None = None,
     ) -> None:
-        """All begins ``within_s`` of its round's begin; ``on_mishap`` is told of everything.
+        """Faults begin within ``within_s`` of a round's start; ``on_mishap`` is called for each.
 
         ``rates`` may be changed at any time.
         """
         self.rates = rates
-        self.will_stop = False
-        """Whether a stop, a kill or a deletion is to come, or to end."""
+        self.is_disrupted = False
+        """Whether a stop, kill or deletion is scheduled or not repaired yet."""
         self._within_s = within_s
         self._stop_s = stop_s
         self._busy_s = busy_s
@@ -74,30 +74,30 @@ class Mishaps:
         self._random = rng or random.Random()
         self._on_mishap = on_mishap
         self._tasks = Tasks()
-        self._blow: asyncio.Task[None] | None = None
+        self._disruption: asyncio.Task[None] | None = None
 
     def begin_round(self, instance: Instance) -> None:
-        """Decide what happens to this round's PUT, to the instance, and to its engine."""
-        instance.faults = faults = self._draw()
+        """Draw the faults of this round's PUT, of the instance, and of the engine."""
+        instance.faults = faults = self._draw_faults()
         if faults != Faults():
-            self._tasks.spawn(self._only_once(instance, faults))
-        if not self.will_stop and (blow := self._draw_blow()):
-            self.will_stop = True
-            self._blow = self._tasks.spawn(blow(instance))
+            self._tasks.spawn(self._clear_after_one_put(instance, faults))
+        if not self.is_disrupted and (disruption := self._draw_disruption()):
+            self.is_disrupted = True
+            self._disruption = self._tasks.spawn(disruption(instance))
         if self._random.random() < self.rates.busy:
             self._tasks.spawn(self._block(instance))
 
     async def calm_down(self) -> None:
-        """Let nothing more happen; return when somebody has looked after what has."""
+        """Draw no more faults, and wait until the instance is repaired."""
         self.rates = Rates()
-        if self._blow:
-            await asyncio.wait([self._blow])
+        if self._disruption:
+            await asyncio.wait([self._disruption])
 
     async def end(self) -> None:
-        """Nothing more happens; an instance that is stopped stays so."""
+        """Cancel all faults; a stopped instance is not repaired any more."""
         await self._tasks.cancel()
 
-    def _draw(self) -> Faults:
+    def _draw_faults(self) -> Faults:
         dice = self._random.random()
         if dice < self.rates.fail:
             return self._random.choice(_REFUSALS)
@@ -105,7 +105,7 @@ class Mishaps:
             return self._random.choice(_HANGS)
         return Faults()
 
-    def _draw_blow(self) -> Callable[[Instance], Coroutine[Any, Any, None]] | None:
+    def _draw_disruption(self) -> Callable[[Instance], Coroutine[Any, Any, None]] | None:
         dice, rates = self._random.random(), self.rates
         if dice < rates.stop:
             return self._stop_for_a_while
@@ -113,60 +113,60 @@ class Mishaps:
             return self._kill_for_a_while
         return self._delete if dice < rates.stop + rates.kill + rates.delete else None
 
-    async def _only_once(self, instance: Instance, faults: Faults) -> None:
+    async def _clear_after_one_put(self, instance: Instance, faults: Faults) -> None:
         before = len(instance.puts)
         await instance.until(lambda: len(instance.puts) > before or instance.faults is not faults)
         if instance.faults is faults:
             instance.faults = Faults()
-            self._tell(instance, _words(faults))
+            self._report(instance, _describe(faults))
 
     async def _stop_for_a_while(self, instance: Instance) -> None:
-        await self._a_moment()
+        await self._sleep_into_round()
         instance.stop()
-        self._tell(instance, "is stopped")
-        await self._until_somebody_looks()
-        self.will_stop = False
+        self._report(instance, "is stopped")
+        await self._sleep_until_repair()
+        self.is_disrupted = False
         instance.resume()
-        self._tell(instance, "is continued")
+        self._report(instance, "is continued")
 
     async def _kill_for_a_while(self, instance: Instance) -> None:
-        await self._a_moment()
+        await self._sleep_into_round()
         instance.kill()
-        self._tell(instance, "is killed")
-        await self._until_somebody_looks()
-        self.will_stop = False
+        self._report(instance, "is killed")
+        await self._sleep_until_repair()
+        self.is_disrupted = False
         instance.stop()
         instance.resume()
-        self._tell(instance, "is repaired")
+        self._report(instance, "is repaired")
 
     async def _delete(self, instance: Instance) -> None:
-        await self._a_moment()
+        await self._sleep_into_round()
         heir = instance.engine.restart(instance)
-        self._tell(instance, "is deleted, and started again")
-        await self._until_somebody_looks()
-        self.will_stop = False
-        if heir.is_where_the_last_one_was:
+        self._report(instance, "is deleted, and started again")
+        await self._sleep_until_repair()
+        self.is_disrupted = False
+        if heir.waits_on_inherited:
             heir.begin_anew()
-            self._tell(heir, "begins anew")
+            self._report(heir, "begins anew")
 
     async def _block(self, instance: Instance) -> None:
-        await self._a_moment()
-        self._tell(instance, "sleeps in its code")
+        await self._sleep_into_round()
+        self._report(instance, "sleeps in its code")
         with instance.engine.evaluator.blocked():
             await self._clock.sleep(self._busy_s * self._random.uniform(0.5, 1.5))
 
-    async def _a_moment(self) -> None:
+    async def _sleep_into_round(self) -> None:
         await self._clock.sleep(self._random.uniform(0, self._within_s))
 
-    async def _until_somebody_looks(self) -> None:
+    async def _sleep_until_repair(self) -> None:
         await self._clock.sleep(self._stop_s * self._random.uniform(0.5, 1.5))
 
-    def _tell(self, instance: Instance, text: str) -> None:
+    def _report(self, instance: Instance, text: str) -> None:
         if self._on_mishap:
             self._on_mishap(instance, text)
 
 
-def _words(faults: Faults) -> str:
+def _describe(faults: Faults) -> str:
     if faults.status:
         return f"refuses a job with {faults.status}"
     if not faults.take:

@@ -14,7 +14,7 @@ LOCAL = "127.0.0.1"
 
 
 class OutsideEngine(Engine):
-    """Listens on loopback and at ``host``, and calls itself by ``host`` in every callback."""
+    """Listens on loopback and on ``host``; its callback URLs have ``host``."""
 
     def __init__(self, host: str, port: int = 0) -> None:
         super().__init__(port=port)
@@ -22,21 +22,23 @@ class OutsideEngine(Engine):
 
     @property
     def base_url(self) -> str:
-        """Where others reach it, with a slash at the end."""
+        """The engine's URL for other machines, with a slash at the end."""
         return f"http://{self.host}:{self.port}/"
 
     async def up(self) -> None:
-        """Listen there too, on the port that the engine has."""
+        """Listen on loopback, then on ``host`` with the same port."""
         await super().up()
         if self.host != LOCAL and self._runner is not None:
-            with suppress(OSError):  # this very machine under another name
+            with suppress(OSError):  # ``host`` may be another name of loopback
                 await web.TCPSite(self._runner, self.host, self.port).start()
 
 
 def address_towards(url: str) -> str:
-    """This machine's IPv4 address on the way to a service; loopback where there is no way."""
+    """Return this machine's IPv4 address as a service sees it; loopback if there is no route."""
     target = URL(url)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
-        probe.connect((target.host or LOCAL, target.port or 80))  # sends nothing
+        probe.connect(
+            (target.host or LOCAL, target.port or 80)
+        )  # UDP: sets the route, sends nothing
         return str(probe.getsockname()[0])
     return LOCAL

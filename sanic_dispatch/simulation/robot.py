@@ -1,4 +1,4 @@
-"""A robot bartender: asks for a job, mixes the drink, asks for the next one."""
+"""A robot bartender: registers, mixes the drink that it gets, and registers again."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ OnFailure = Callable[["Robot", CallFailed], None]
 
 
 class Robot:
-    """The loop of a worker's process model, run by an instance.
+    """Runs the loop of a worker's process model in an instance.
 
-    ``mix_s`` seconds of work per job, more or less by the share ``jitter``; ``pause_s`` seconds
-    between a job's end and the next call. ``rescue_s`` is the model's rescue code: after a call
-    that failed, wait so long and call again with ``?lost``, since there may have been a job in
-    the answer; without it (None) the instance stops, as engines do. Where that brings the job
-    that it mixed last, it is not mixed again. After 100 rounds a quick one is braked, but for
-    instances with the attribute ``nednoamol``.
+    A job takes ``mix_s`` seconds, times a random factor of 1 ± ``jitter``; ``pause_s`` seconds pass
+    before the next call. ``rescue_s`` stands for the model's rescue code: after a failed call wait
+    so long, then register with ``?lost``, since the lost answer may have had a job. A job that was
+    mixed already is not mixed again. With ``rescue_s`` None a failed call stops the instance. As in
+    CPEE, rounds of under 2 s are slowed down after the first 100, unless the instance has the
+    attribute ``nednoamol``.
 
-    ``doing`` says for people what it is at, ``mixed`` counts.
+    ``doing`` describes for people what it does; ``mixed`` counts its jobs.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Robot:
         on_failure: OnFailure | None = None,
         mishaps: Mishaps | None = None,
     ) -> None:
-        """``dispatcher_url`` may have a path prefix and a query, which travels with each call.
+        """``dispatcher_url`` may have a path prefix, and a query that each call repeats.
 
-        ``on_job`` is told of each job before the mixing, ``on_mixed`` after it,
-        ``on_failure`` of each call that failed.
+        ``on_job`` is called with each job before it is mixed, ``on_mixed`` afterwards, and
+        ``on_failure`` after each failed call.
         """
         self.instance = instance
         self.url = _register_url(dispatcher_url)
@@ -74,23 +74,23 @@ class Robot:
         self._on_failure = on_failure
         self._mishaps = mishaps
         self._asks_again = False
-        self._last = ""
+        self._last_job_id = ""
 
     async def run(self, rounds: int | None = None) -> None:
-        """Work for ever, or for so many rounds; returns early where the instance ends.
+        """Work for ``rounds`` rounds, or for ever; return early if the instance ends.
 
-        Where another one was started in its place, the robot is that one from then on. Raises
-        CallFailed where a call fails and there is no rescue.
+        If another instance replaces it, continue with that one. Raises CallFailed if a call fails
+        and ``rescue_s`` is None.
         """
         try:
             while not await self._work_until_it_ends(rounds):
-                self._asks_again, self._last = False, ""
+                self._asks_again, self._last_job_id = False, ""
         finally:
             if self._mishaps:
                 await self._mishaps.end()
 
     async def _work_until_it_ends(self, rounds: int | None) -> bool:
-        """Whether this was all; False where another instance goes on."""
+        """Work in one instance; return False if another one replaced it."""
         done = 0
         try:
             while rounds is None or done < rounds:
@@ -98,7 +98,7 @@ class Robot:
                 await self._round()
                 done += 1
                 if done > _QUICK_ROUNDS:
-                    await self._brake(began_s)
+                    await self._slow_down(began_s)
         except InstanceEnded:
             if self.instance.heir is None:
                 self.doing = "has ended"
@@ -129,17 +129,17 @@ class Robot:
         await self._clock.sleep(self._rescue_s)
 
     async def _call(self) -> Result | None:
-        """What brought a job that is to be mixed, or None."""
+        """Register; return the result that has a job to be mixed, or None."""
         self.doing = "waits"
         url = str(URL(self.url).update_query(lost="")) if self._asks_again else self.url
         rescue = self._rescue_s is not None
         result = await self.instance.call(url, self._activity, self._label, rescue=rescue)
-        is_known = self._asks_again and _id_of(result) == self._last
+        is_known = self._asks_again and _id_of(result) == self._last_job_id
         self._asks_again = False
         is_job = isinstance(result.value, dict) and "Job" in result.value
         return result if is_job and not is_known else None
 
-    async def _brake(self, began_s: float) -> None:
+    async def _slow_down(self, began_s: float) -> None:
         quick = self._clock.monotonic_s() - began_s < _QUICK_S
         if quick and "nednoamol" not in self.instance.attributes:
             await self._clock.sleep(_BRAKE_S)
@@ -151,7 +151,7 @@ class Robot:
         share = self._random.uniform(1 - self._jitter, 1 + self._jitter)
         await self._clock.sleep(self._mix_s * share)
         await self.instance.ready()
-        self._last = _id_of(result)
+        self._last_job_id = _id_of(result)
         self.mixed += 1
         if self._on_mixed is not None:
             self._on_mixed(self, result)

@@ -1,4 +1,4 @@
-"""What an instance waits for, what arrives, and what a call brings."""
+"""Values of an instance: results of calls, PUTs that arrived, and callbacks that wait."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 
 
 class InstanceEnded(Exception):
-    """The instance was abandoned, deleted or has finished: it makes no more calls."""
+    """The instance was abandoned, deleted or has finished, and makes no more calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a call brought: by its answer, or by the callback."""
+    """The result of a call, from its answer or its callback."""
 
     value: object
-    """As the process sees it; None for an empty result and for invalid JSON."""
+    """The body as the process sees it; None for an empty body and for invalid JSON."""
     body: bytes
-    """The very bytes that came."""
+    """The bytes as received."""
     by_callback: bool
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    """What came with it; they can be looked up in any case."""
+    """The received headers; lookups ignore case."""
 
 
 NOTHING = Result(None, b"", False)
@@ -28,7 +28,7 @@ NOTHING = Result(None, b"", False)
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A PUT to a callback as it arrived; headers can be looked up in any case."""
+    """A PUT to a callback as received; lookups of headers ignore case."""
 
     callback_id: str
     headers: Mapping[str, str]
@@ -37,9 +37,9 @@ class Put:
 
 @dataclass(slots=True, eq=False)
 class Wait:
-    """The callback of one call: it advances the process once.
+    """The callback of one call; it advances the process once.
 
-    Every body that comes through the evaluator before the activity ends sets ``result``.
+    Each body that is evaluated before the activity ends replaces ``result``.
     """
 
     callback_id: str
@@ -47,11 +47,11 @@ class Wait:
     label: str
     result: Result = NOTHING
     goes_on: bool = False
-    """Whether the activity was told to go on; it ends once the evaluator has run its code."""
+    """Whether the final result is there; the activity ends once the evaluator ran its code."""
     has_ended: bool = False
     is_void: bool = False
-    """Whether its position was removed: the call is made again."""
+    """Whether its position was removed, so that the call has to be repeated."""
 
     def describe(self, uuid: str) -> dict[str, str]:
-        """What a GET shows while it is pending, with the UUID of whoever has the number."""
+        """Return the answer to a GET while pending; ``uuid`` is that of the number's instance."""
         return {"uuid": uuid, "type": "callback", "position": self.activity, "label": self.label}

@@ -1,1 +1,1 @@
-"""Where a topic's records last: one contract (store.py), one file per backend."""
+"""Durable storage of a topic's records: the contract in store.py, one module per backend."""

@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole: after a crash there is the old one or the new one."""
+"""Durable file operations: atomic replacement (write, fsync, rename), fsync and full writes."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from pathlib import Path
 from sanic_dispatch.errors import NotAQueue
 
 PRIVATE = 0o600
-"""A new file is its owner's only: it holds names, and ids that open doors."""
+"""The mode of new files: they hold people's names, and job ids, which are secrets."""
 
 MAX_PIECES = 1024
-"""How many pieces one system call takes (Linux, macOS)."""
+"""How many buffers one writev may have (IOV_MAX on Linux and macOS)."""
 
 
 class NameNotSynced(OSError):
-    """A file was replaced, and the folder could not be synced: after a crash it may be the old."""
+    """The file was replaced but its folder not synced: a crash may bring the old file back."""
 
 
 def replace_file(
-    path: Path, pieces: Iterable[bytes], *, fsync: bool = True, at_once: int = MAX_PIECES
+    path: Path, pieces: Iterable[bytes], *, fsync: bool = True, pieces_per_call: int = MAX_PIECES
 ) -> None:
-    """Write a new file beside the old one, sync it, and rename it over the old one.
+    """Replace a file atomically: write a new one, sync it, rename it, and sync the folder.
 
-    It gets the old one's mode; ``at_once`` pieces go into one system call. Raises NameNotSynced, or
-    another OSError: then the old file is as it was. A descriptor whose fsync failed is never used
-    again: the kernel has marked its pages clean, so a second fsync would lie.
+    The new file keeps the old one's mode; each writev gets ``pieces_per_call`` pieces. Raises
+    NameNotSynced if only the last step failed, or another OSError, after which the old file is
+    unchanged. A descriptor whose fsync failed is never synced again: the kernel has marked its
+    pages clean, so a second fsync would succeed without writing them.
     """
     new = path.with_name(f".{path.name}.new")
     try:
-        _write_new(new, pieces, _mode_of(path), fsync, at_once)
+        _write_new(new, pieces, _mode_of(path), fsync, pieces_per_call)
         new.replace(path)
     except OSError:
         new.unlink(missing_ok=True)
@@ -45,40 +46,48 @@ def replace_file(
 
 
 def refuse_link_to_nothing(path: Path) -> None:
-    """Raise NotAQueue for a link that leads nowhere.
+    """Raise NotAQueue for a dangling symbolic link.
 
-    Its target may be on a disk that is not mounted now, and a new file would be an empty queue.
+    Its target may be on a disk that is not mounted, and a new file would be an empty queue.
     """
     if path.is_symlink() and not os.path.lexists(os.path.realpath(path)):
         raise NotAQueue(path, "is a link that leads nowhere")
 
 
-def fsync_found(path: Path) -> None:
-    """Sync a file that was found, and its name; a killed process may not have. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
+def fsync_existing(path: Path) -> None:
+    """Sync a file and its folder, which a killed process may have left unsynced.
+
+    Raises NotAQueue.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    fsync_folder(path.parent)
+        _fsync(path, os.O_RDONLY)
+        fsync_folder(path.parent)
+    except OSError as error:
+        raise NotAQueue(path, f"cannot be synced: {error.strerror}") from error
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Sync a folder, so that created, renamed and deleted names are durable."""
+    _fsync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _fsync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _write_new(new: Path, pieces: Iterable[bytes], mode: int, fsync: bool, at_once: int) -> None:
+def _write_new(
+    new: Path, pieces: Iterable[bytes], mode: int, fsync: bool, pieces_per_call: int
+) -> None:
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
     try:
         os.fchmod(descriptor, mode)
         left = iter(pieces)
-        while some := list(islice(left, at_once)):
-            _write_some(descriptor, some)
+        while some := list(islice(left, pieces_per_call)):
+            _write_pieces(descriptor, some)
         if fsync:
             os.fsync(descriptor)
     finally:
@@ -86,14 +95,14 @@ def _write_new(new: Path, pieces: Iterable[bytes], mode: int, fsync: bool, at_on
 
 
 def write_all(descriptor: int, content: bytes) -> None:
-    """Write all bytes, however many the system takes at once."""
+    """Write all bytes, also if the system accepts only a part at a time."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _write_some(descriptor: int, pieces: Sequence[bytes]) -> None:
-    """Write pieces in one system call as a rule: each one more is a wait for Python's lock."""
+def _write_pieces(descriptor: int, pieces: Sequence[bytes]) -> None:
+    """Write pieces with one writev if possible: after each system call the thread needs the GIL."""
     written = os.writev(descriptor, pieces)
     if written < sum(map(len, pieces)):
         write_all(descriptor, b"".join(pieces)[written:])

@@ -1,17 +1,18 @@
-"""CachedJsonFile: the files of JsonFile as a checkpoint, and journals of what came after it.
+"""The mode CachedJsonFile: a write-ahead log (journals), and the files of JsonFile as checkpoint.
 
-A batch is one line at the end of a journal, so it costs the same at any length of the queue. What
-waits is in the files after a second of quiet, after a clean stop, and whenever the journals have
-outgrown them.
+A batch is one line appended to a journal, so its cost does not depend on the length of the queue. A
+checkpoint is written after a second without commits, at a clean stop, and when the journals have
+outgrown the files.
 
-``dispatch.json`` says the number of the journal up to which the files have everything; the journals
-after that one count. From the first batch to a clean stop it also says a version that older
-programs refuse, and a journal that counts is never missing:
+``dispatch.json`` names the last journal that is contained in the files; recovery replays the
+journals after it. From the first batch to a clean stop its version is JOURNALED, which programs
+without journals refuse:
 
-    start       journal n+1 is begun; dispatch.json: journaled, n
-    checkpoint  journal n+1 is begun and takes the batches; the state at the end of n is written;
-                dispatch.json: journaled, n; journals up to n are removed
-    clean stop  a checkpoint; workers.json without places; dispatch.json: settled, n+1; journals go
+    start       create journal n+1; dispatch.json: JOURNALED, n
+    checkpoint  create journal n+1 and append to it from now on; write the state at the end of n;
+                dispatch.json: JOURNALED, n; remove the journals up to n
+    clean stop  write a checkpoint; write workers.json without places;
+                dispatch.json: STANDALONE, n+1; remove all journals
 """
 
 from __future__ import annotations
@@ -32,42 +33,42 @@ from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.journal import (
     Journal,
     JournalRead,
-    cut_off_torn,
     encode_batch,
     journals_in,
+    truncate_torn,
 )
-from sanic_dispatch.storage.json_folder import needs_settling, read_folder
+from sanic_dispatch.storage.json_folder import needs_recovery, read_folder
 from sanic_dispatch.storage.store import Batch, Store, Stored
-from sanic_dispatch.storage.trial import write_trial, writing
+from sanic_dispatch.storage.trial import reporting_write_errors, write_test_file
 from sanic_dispatch.storage.whole_files import DISPATCH_NAME, JOBS_NAME, JOURNALED, WORKERS_NAME
 
 QUIET_S = 1.0
-"""How long nothing must have been committed before a checkpoint is written."""
+"""How long after the last commit to begin a checkpoint."""
 
-LONG = 8 * 2**20
-"""How many bytes journals may have even if the files have less: as much as is replayed in 0.7 s."""
+MIN_CHECKPOINT_BYTES = 8 * 2**20
+"""The journal length below which files count as not outgrown; it is replayed in 0.7 s."""
 
 RETRY_S = 5.0
-"""How long after a checkpoint that failed the next one is tried."""
+"""How long after a failed checkpoint to try again."""
 
 _log = structlog.get_logger("sanic_dispatch")
 
 
 class CachedJsonFileStore(Store):
-    """The journaled files; batches are appended in one thread, checkpoints written in another."""
+    """Appends batches in one thread and writes checkpoints in another."""
 
     def __init__(
         self, folder: Path, *, workers: bool = True, fsync: bool = True, quiet_s: float = QUIET_S
     ) -> None:
-        """Without ``workers`` only the jobs and the facts are kept here."""
+        """Store jobs and facts, and with ``workers`` the workers, too."""
         self._files = JournaledFiles(folder, workers=workers, fsync=fsync)
         self._quiet_s = quiet_s
         self._appends = OneThread("journal")
         self._checkpoints = OneThread("checkpoint")
         self._checkpoint: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._committed_s = 0.0
-        self._not_before_s = 0.0
+        self._last_commit_s = 0.0
+        self._retry_at_s = 0.0
         self._is_closed = False
 
     async def load(self) -> Stored:
@@ -84,26 +85,30 @@ class CachedJsonFileStore(Store):
         try:
             await self._appends.run(self._files.commit, batch)
         finally:
-            self._committed_s = loop.time()
+            self._last_commit_s = loop.time()
             if self._timer is None and not self._is_closed:
                 self._set_timer(self._quiet_s)
-        if self._files.is_long and self._checkpoint is None and loop.time() > self._not_before_s:
+        is_due = self._files.journals_are_long and loop.time() > self._retry_at_s
+        if is_due and self._checkpoint is None:
             self._begin_checkpoint()
 
     async def try_writing(self) -> None:
         await self._appends.run(self._files.try_writing)
 
     async def checkpoint(self) -> None:
-        """Bring the files up to date. Raises StorageFailed; nothing is lost by that."""
+        """Write a checkpoint.
+
+        Raises StorageFailed, after which the journals still have everything.
+        """
         if not self._files.has_batches:
             return
         try:
-            await self._appends.run(self._files.prepare)
-            turned = await self._appends.run(self._files.turn_over)
-            if turned is not None:
-                await self._checkpoints.run(self._files.write_checkpoint, *turned)
+            await self._appends.run(self._files.create_spare)
+            rotated = await self._appends.run(self._files.rotate)
+            if rotated is not None:
+                await self._checkpoints.run(self._files.write_checkpoint, *rotated)
         except OSError as error:
-            raise StorageFailed(f"the files could not be brought up to date: {error}") from error
+            raise StorageFailed(f"the checkpoint could not be written: {error}") from error
 
     async def close(self) -> None:
         if self._is_closed:
@@ -119,16 +124,16 @@ class CachedJsonFileStore(Store):
             self._appends.stop()
             self._checkpoints.stop()
 
-    # ---- when a checkpoint is due
+    # ---- scheduling checkpoints
 
     def _set_timer(self, delay_s: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._look)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._check_quiet)
 
-    def _look(self) -> None:
-        """Begin a checkpoint if it has been quiet for long enough, or look again later."""
+    def _check_quiet(self) -> None:
+        """Begin a checkpoint if there was no commit for ``quiet_s``; else check again later."""
         self._timer = None
         now_s = asyncio.get_running_loop().time()
-        due_s = max(self._committed_s + self._quiet_s, self._not_before_s)
+        due_s = max(self._last_commit_s + self._quiet_s, self._retry_at_s)
         if self._checkpoint is not None or now_s < due_s:
             self._set_timer(max(due_s - now_s, 0.001) if now_s < due_s else self._quiet_s)
         elif self._files.has_batches:
@@ -143,7 +148,7 @@ class CachedJsonFileStore(Store):
             await self.checkpoint()
         except StorageFailed as error:
             _log.warning("storage.checkpoint_failed", reason=str(error))
-            self._not_before_s = asyncio.get_running_loop().time() + RETRY_S
+            self._retry_at_s = asyncio.get_running_loop().time() + RETRY_S
             if self._timer is None and not self._is_closed:
                 self._set_timer(RETRY_S)
         finally:
@@ -151,7 +156,10 @@ class CachedJsonFileStore(Store):
 
 
 class JournaledFiles:
-    """The same, blocking. ``write_checkpoint`` may run beside the others."""
+    """The blocking part of CachedJsonFileStore.
+
+    ``write_checkpoint`` may run in another thread than the other methods.
+    """
 
     def __init__(self, folder: Path, *, workers: bool = True, fsync: bool = True) -> None:
         self._folder = folder.resolve()
@@ -162,33 +170,33 @@ class JournaledFiles:
         self._anchor = Anchor(())
         self._journal: Journal | None = None
         self._spare: Journal | None = None
-        """A journal that was begun, and takes no batches yet."""
-        self._last_journal = 0
+        """The next journal, created but without batches."""
+        self._last_number = 0
         self._replayed: Sequence[JournalRead] = ()
-        self._is_settled = True
-        """Whether dispatch.json stands for itself."""
+        self._is_standalone = True
+        """Whether dispatch.json is complete without journals."""
         self._has_places = False
         """Whether workers.json has places."""
         self._old_bytes = 0
-        """The length of journals that are no longer written, and not in the files yet."""
+        """The length of closed journals that are not in the files yet."""
         self._file_bytes = 0
         self._batch = 0
 
     @property
     def is_broken(self) -> bool:
-        """Whether the fate of the last batch is unknown, and its journal not to be used again."""
+        """Whether the last batch may or may not be durable; its journal must be replaced."""
         return self._journal is not None and self._journal.is_broken
 
     @property
     def has_batches(self) -> bool:
-        """Whether journals say more than the files."""
+        """Whether journals have batches that are not in the files."""
         return self._old_bytes > 0 or (self._journal is not None and self._journal.batches > 0)
 
     @property
-    def is_long(self) -> bool:
-        """Whether the journals have outgrown the files."""
+    def journals_are_long(self) -> bool:
+        """Whether the journals are longer than the files and MIN_CHECKPOINT_BYTES."""
         length = self._journal.length if self._journal else 0
-        return self._old_bytes + length > max(LONG, self._file_bytes)
+        return self._old_bytes + length > max(MIN_CHECKPOINT_BYTES, self._file_bytes)
 
     def load(self) -> Stored:
         for journal in (self._journal, self._spare):
@@ -197,25 +205,26 @@ class JournaledFiles:
         self._journal = self._spare = None
         self._batch = 0
         if not self._has_workers:
-            settle(self._folder, fsync=self._fsync)  # a journal may have workers, too
+            # another mode has the workers now, and the journals may have some
+            recover_folder(self._folder, fsync=self._fsync)
         found = read_folder(self._folder, workers=self._has_workers, fsync=self._fsync)
         self._anchor = Anchor((self._folder, self._folder / LOCK))
         self._records = found.records
         self._replayed = found.replayed
-        self._last_journal = found.last_journal
-        self._is_settled = found.version != JOURNALED
+        self._last_number = found.last_journal
+        self._is_standalone = found.version != JOURNALED
         self._has_places = found.has_places
         self._old_bytes = sum(read.size for read in found.replayed if read.batches)
-        self._measure()
+        self._measure_files()
         return found.stored()
 
     def commit(self, batch: Batch) -> None:
         if batch.number <= self._batch:
             return
         if self._journal is None:
-            self._journal = self._begin()
+            self._journal = self._start_journal()
         elif self._journal.is_broken:
-            self._renew(self._journal)
+            self._replace_broken(self._journal)
         self._journal.append(encode_batch(batch))
         self._records.apply(batch.changes)
         self._batch = batch.number
@@ -223,18 +232,21 @@ class JournaledFiles:
     def try_writing(self) -> None:
         if self.is_broken:
             raise StorageFailed("nothing can be written: the journal could not be synced")
-        with writing():
+        with reporting_write_errors():
             (self._journal or self._anchor).check()
-            write_trial(self._folder)
+            write_test_file(self._folder)
 
     def close(self) -> None:
-        """Write all files and remove the journals. Raises StorageFailed; nothing is lost by it."""
+        """Write all files and remove the journals.
+
+        Raises StorageFailed, after which the journals still have everything.
+        """
         try:
-            if self._journal is not None or self._replayed or not self._is_settled:
+            if self._journal is not None or self._replayed or not self._is_standalone:
                 self._anchor.check()
-                self._settle()
+                self._write_standalone()
         except OSError as error:
-            raise StorageFailed(f"the files could not be brought up to date: {error}") from error
+            raise StorageFailed(f"the checkpoint could not be written: {error}") from error
         finally:
             for journal in (self._journal, self._spare):
                 if journal is not None:
@@ -242,19 +254,19 @@ class JournaledFiles:
 
     # ---- checkpoints
 
-    def prepare(self) -> None:
-        """Begin the next journal, if that was not done yet. Raises OSError."""
+    def create_spare(self) -> None:
+        """Create the next journal, unless it exists. Raises OSError."""
         if self._spare is None:
             self._anchor.check()
-            self._cut_off_torn()
-            number = self._last_journal + 1
+            self._truncate_torn()
+            number = self._last_number + 1
             self._spare = Journal.create(self._folder, number, fsync=self._fsync)
-            self._last_journal = number
+            self._last_number = number
 
-    def turn_over(self) -> tuple[Snapshot, int] | None:
-        """Go on in the next journal; return the state at the end of the last one, and its number.
+    def rotate(self) -> tuple[Snapshot, int] | None:
+        """Switch to the next journal; return the records as of the last one, and its number.
 
-        None where there is nothing to write, or the last journal is broken.
+        Return None if no checkpoint is needed or the last journal is broken.
         """
         if self.is_broken or self._spare is None or not self.has_batches:
             return None
@@ -265,7 +277,7 @@ class JournaledFiles:
         return self._records.snapshot(), self._journal.number - 1
 
     def write_checkpoint(self, snapshot: Snapshot, journal: int, pace: Pace | None = None) -> None:
-        """Write the files, then remove the journals that are in them. Raises OSError."""
+        """Write the files, then remove the journals up to this number. Raises OSError."""
         length = self._old_bytes
         self._has_places |= snapshot.workers_changed
         try:
@@ -274,33 +286,33 @@ class JournaledFiles:
         except OSError:
             self._records.note_unwritten(snapshot)
             raise
-        self._is_settled = False
+        self._is_standalone = False
         self._old_bytes -= length
-        self._measure()
+        self._measure_files()
         self._remove_journals(journal)
 
-    def _begin(self) -> Journal:
-        """Have a journal, and a dispatch.json that counts on it. Raises StorageFailed."""
+    def _start_journal(self) -> Journal:
+        """Return a new journal, once dispatch.json refers to it. Raises StorageFailed."""
         try:
-            self.prepare()
+            self.create_spare()
             assert self._spare is not None
-            if self._is_settled:
-                snapshot, number = self._peek(), self._spare.number - 1
+            if self._is_standalone:
+                snapshot, number = self._copy_records(), self._spare.number - 1
                 self._files.write_ledger(snapshot, JOURNALED, number, Pace())
-                self._is_settled = False
+                self._is_standalone = False
         except OSError as error:
             raise StorageFailed(f"the change could not be written: {error}") from error
         journal, self._spare = self._spare, None
         return journal
 
-    def _renew(self, broken: Journal) -> None:
-        """Replace a journal that could not be synced by files without its last batch.
+    def _replace_broken(self, broken: Journal) -> None:
+        """Replace a journal whose sync failed by a checkpoint without its last batch.
 
-        Raises OutcomeUnknown: until dispatch.json says that the journal does not count any more,
-        that batch may be durable.
+        Raises OutcomeUnknown: until dispatch.json names that journal as contained in the files,
+        recovery would replay it, and its last batch may be durable.
         """
         try:
-            self.prepare()
+            self.create_spare()
             assert self._spare is not None
             self.write_checkpoint(self._records.snapshot(), self._spare.number - 1)
         except OSError as error:
@@ -308,36 +320,36 @@ class JournaledFiles:
         broken.close()
         self._journal, self._spare = self._spare, None
 
-    def _settle(self) -> None:
-        """Have files that stand for themselves. Raises OSError."""
-        at_once = Pace(rest_s=0)
+    def _write_standalone(self) -> None:
+        """Write files that are complete without journals, then remove these. Raises OSError."""
+        unpaced = Pace(rest_s=0)
         if self.has_batches or self.is_broken:
-            self.prepare()
+            self.create_spare()
             assert self._spare is not None
-            self.write_checkpoint(self._records.snapshot(), self._spare.number - 1, at_once)
-        self._files.settle(
-            self._peek(),
-            self._last_journal,
-            at_once,
+            self.write_checkpoint(self._records.snapshot(), self._spare.number - 1, unpaced)
+        self._files.write_standalone(
+            self._copy_records(),
+            self._last_number,
+            unpaced,
             workers=self._has_places and self._has_workers,
         )
-        self._remove_journals(self._last_journal)
+        self._remove_journals(self._last_number)
 
-    def _peek(self) -> Snapshot:
-        """Return all records; what is outdated stays so."""
+    def _copy_records(self) -> Snapshot:
+        """Return all records, without marking files as up to date."""
         snapshot = self._records.snapshot()
         self._records.note_unwritten(snapshot)
         return snapshot
 
-    def _cut_off_torn(self) -> None:
-        """Cut off what a kill has left of the last line, before others follow. Raises OSError."""
+    def _truncate_torn(self) -> None:
+        """Truncate torn last lines before later journals get batches. Raises OSError."""
         for read in self._replayed:
             if read.torn:
-                cut_off_torn(read, fsync=self._fsync)
+                truncate_torn(read, fsync=self._fsync)
         self._replayed = ()
 
     def _remove_journals(self, last: int) -> None:
-        """Remove journals that are in the files; those that cannot be are ignored by a start."""
+        """Remove the journals up to this number; recovery ignores any that cannot be removed."""
         with suppress(OSError):
             for number, path in journals_in(self._folder).items():
                 if number <= last:
@@ -345,17 +357,18 @@ class JournaledFiles:
             if self._fsync:
                 fsync_folder(self._folder)
 
-    def _measure(self) -> None:
+    def _measure_files(self) -> None:
         paths = [self._folder / name for name in (JOBS_NAME, WORKERS_NAME, DISPATCH_NAME)]
         self._file_bytes = sum(path.stat().st_size for path in paths if path.exists())
 
 
-def settle(folder: Path, *, fsync: bool) -> None:
-    """Replay the journals that a kill has left, so that the files stand for themselves.
+def recover_folder(folder: Path, *, fsync: bool) -> None:
+    """Replay the journals that a killed process left, write the files and remove the journals.
 
-    Raises NotAQueue, and StorageFailed where the files cannot be written.
+    Do nothing in a folder without journals. Raises NotAQueue, or StorageFailed if the files cannot
+    be written.
     """
-    if needs_settling(folder):
+    if needs_recovery(folder):
         files = JournaledFiles(folder, fsync=fsync)
         files.load()
         files.close()

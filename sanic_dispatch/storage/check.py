@@ -1,6 +1,6 @@
-"""A look into a data folder without starting on it: what is there, and what is damaged.
+"""Inspect a data folder: count its records and report damage, without changing anything.
 
-Nothing is changed. A database is looked at in a copy, since reading it works its log in.
+A database is read from a copy, since opening it checkpoints its write-ahead log.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from sanic_dispatch.errors import DataFolderUnusable, NotAQueue
 from sanic_dispatch.storage.data_folder import LOCK
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Kind, R, read_array
 from sanic_dispatch.storage.journal import journals_in, read_journal
-from sanic_dispatch.storage.json_folder import needs_settling, read_folder
+from sanic_dispatch.storage.json_folder import needs_recovery, read_folder
 from sanic_dispatch.storage.sqlite import DATABASE_NAME
 from sanic_dispatch.storage.transfer import read_database
 from sanic_dispatch.storage.whole_files import (
     DISPATCH_NAME,
     JOBS_NAME,
     WORKERS_NAME,
-    read_found,
     read_ledger,
+    read_synced,
 )
 
 TOGETHER = "files and journals together"
 
 
 @dataclass(slots=True)
-class Found:
-    """One file: how many records of which kind, and what is wrong with it."""
+class FileReport:
+    """The number of records in a file by kind, or what is wrong with it."""
 
     file: str
     counts: dict[str, int] = field(default_factory=dict)
@@ -46,15 +46,15 @@ class Found:
 
 @dataclass(slots=True)
 class Inspection:
-    """What is in a folder.
+    """The report on a folder.
 
-    ``in_use``: a dispatcher runs, so what is said here can be of different moments. ``set_aside``
-    are files with damaged entries that a repair has put there.
+    If it is ``in_use`` by a dispatcher, the files may have been read at different moments.
+    ``set_aside`` are the files to which repairs moved damaged entries.
     """
 
     folder: Path
     in_use: bool
-    files: list[Found] = field(default_factory=list)
+    files: list[FileReport] = field(default_factory=list)
     set_aside: list[str] = field(default_factory=list)
 
     @property
@@ -76,27 +76,27 @@ class Inspection:
 
 
 def inspect(folder: Path) -> Inspection:
-    """Look at every file that is there, whatever the mode. Raises DataFolderUnusable."""
+    """Inspect all files in a folder, of every mode. Raises DataFolderUnusable."""
     if not folder.is_dir():
         raise DataFolderUnusable(folder, "is no folder" if folder.exists() else "does not exist")
     inspection = Inspection(folder, is_in_use(folder))
     inspection.set_aside = sorted(path.name for path in folder.glob("*.damaged-*"))
     for name, count in (
-        (JOBS_NAME, _look_at_jobs),
-        (WORKERS_NAME, _look_at_workers),
-        (DISPATCH_NAME, _look_at_ledger),
+        (JOBS_NAME, _inspect_jobs),
+        (WORKERS_NAME, _inspect_workers),
+        (DISPATCH_NAME, _inspect_ledger),
     ):
         if os.path.lexists(folder / name):
-            inspection.files.append(_looked(folder / name, count))
-    journals = _look_at_journals(folder, inspection.files, in_use=inspection.in_use)
+            inspection.files.append(_report(folder / name, count))
+    journals = _inspect_journals(folder, inspection.files, in_use=inspection.in_use)
     inspection.files += journals
     if os.path.lexists(folder / DATABASE_NAME):
-        inspection.files.append(_look_at_database(folder, in_use=inspection.in_use))
+        inspection.files.append(_inspect_database(folder, in_use=inspection.in_use))
     return inspection
 
 
 def is_in_use(folder: Path) -> bool:
-    """Whether a dispatcher owns the folder now."""
+    """Return whether a running dispatcher has locked the folder."""
     try:
         lock = os.open(folder / LOCK, os.O_RDONLY)
     except OSError:
@@ -110,43 +110,43 @@ def is_in_use(folder: Path) -> bool:
     return False
 
 
-def _looked(path: Path, count: Callable[[Path], dict[str, int]]) -> Found:
-    """Count what is in a file, or say what is wrong with it."""
+def _report(path: Path, count: Callable[[Path], dict[str, int]]) -> FileReport:
+    """Return the counts of a file, or its damage."""
     try:
-        return Found(path.name, count(path))
+        return FileReport(path.name, count(path))
     except NotAQueue as error:
         where = "" if error.path.name == path.name else f"{error.path.name} "
-        return Found(path.name, damage=f"{where}{error.reason}")
+        return FileReport(path.name, damage=f"{where}{error.reason}")
 
 
-def _look_at_jobs(path: Path) -> dict[str, int]:
-    return _count_queued(_records(path, QUEUED))
+def _inspect_jobs(path: Path) -> dict[str, int]:
+    return _count_queued(_read_records(path, QUEUED))
 
 
-def _look_at_workers(path: Path) -> dict[str, int]:
-    return _count_workers(_records(path, WORKERS))
+def _inspect_workers(path: Path) -> dict[str, int]:
+    return _count_workers(_read_records(path, WORKERS))
 
 
-def _records(path: Path, kind: Kind[R]) -> list[R]:
-    content = read_found(path, fsync=False) or b"[]"
+def _read_records(path: Path, kind: Kind[R]) -> list[R]:
+    content = read_synced(path, fsync=False) or b"[]"
     return [found.record for found in read_array(path, kind, content)]
 
 
-def _look_at_ledger(path: Path) -> dict[str, int]:
+def _inspect_ledger(path: Path) -> dict[str, int]:
     ledger = read_ledger(path, fsync=False)
     finished = [found.record for found in ledger.finished]
     return _count_facts(ledger.facts) | _count_finished(finished)
 
 
-def _look_at_journals(folder: Path, others: list[Found], *, in_use: bool) -> list[Found]:
-    """Count each journal's batches; then, where all is whole, everything with them replayed."""
+def _inspect_journals(folder: Path, others: list[FileReport], *, in_use: bool) -> list[FileReport]:
+    """Report on each journal; if nothing is damaged, also on all records after a replay."""
     found = [
-        _looked(path, partial(_count_batches, number=number))
+        _report(path, partial(_count_batches, number=number))
         for number, path in journals_in(folder).items()
     ]
     is_whole = all(each.damage is None for each in (*others, *found))
-    if needs_settling(folder) and is_whole and not in_use:
-        together = _looked(folder / TOGETHER, _count_replayed)
+    if needs_recovery(folder) and is_whole and not in_use:
+        together = _report(folder / TOGETHER, _count_replayed)
         found.append(together)
     return found
 
@@ -160,16 +160,16 @@ def _count_replayed(path: Path) -> dict[str, int]:
     return _count_all(stored.jobs, stored.workers, stored.facts)
 
 
-def _look_at_database(folder: Path, *, in_use: bool) -> Found:
-    """Look at a copy; while a dispatcher writes to it a copy would be torn."""
+def _inspect_database(folder: Path, *, in_use: bool) -> FileReport:
+    """Report on a copy of the database; skip it while in use, since the copy would be torn."""
     if in_use:
-        return Found(DATABASE_NAME)
+        return FileReport(DATABASE_NAME)
 
     def count(path: Path) -> dict[str, int]:
         stored = read_database(path.parent)
         return _count_all(stored.jobs, stored.workers, stored.facts)
 
-    return _looked(folder / DATABASE_NAME, count)
+    return _report(folder / DATABASE_NAME, count)
 
 
 def _count_all(
@@ -185,7 +185,7 @@ def _count_all(
 
 
 def _count_queued(jobs: list[Job]) -> dict[str, int]:
-    """Count jobs by state; of those in doubt the next start does not know who has them."""
+    """Count jobs by state; ``in_doubt`` are those whose hand-over is not confirmed."""
     states = Counter(job.state for job in jobs)
     unsure = sum(bool(job.hold and job.hold.stage is not Stage.CONFIRMED) for job in jobs)
     return {

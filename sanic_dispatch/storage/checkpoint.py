@@ -1,7 +1,7 @@
 """Checkpoints: ``jobs.json``, ``workers.json`` and ``dispatch.json`` as of the end of a journal.
 
-They are written in slices of a millisecond or two, with rests between them, since the thread that
-writes them shares the interpreter with the event loop.
+The thread that writes them shares the interpreter (GIL) with the event loop. It works in slices of
+a millisecond or two and sleeps in between.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.storage.atomic_file import replace_file
-from sanic_dispatch.storage.journal import Put
+from sanic_dispatch.storage.journal import RecordUpdate
 from sanic_dispatch.storage.records import (
     encode_job,
     encode_placed_worker,
@@ -30,7 +30,7 @@ from sanic_dispatch.storage.whole_files import (
     JOBS_NAME,
     JOURNALED,
     LEDGER_END,
-    SETTLED,
+    STANDALONE,
     WORKERS_NAME,
     ledger_head,
 )
@@ -38,35 +38,35 @@ from sanic_dispatch.storage.whole_files import (
 R = TypeVar("R", Job, Worker)
 
 SLICE_S = 0.001
-"""How long the interpreter is held at a stretch."""
+"""How long to work without a sleep."""
 
 REST_S = 0.003
-"""How long it is left to others in between."""
+"""How long each sleep is."""
 
 CHUNK = 64
-"""How many records are encoded between two looks at the time."""
+"""How many records to encode before checking the time."""
 
-AT_ONCE = 16
-"""How many chunks one system call writes."""
+CHUNKS_PER_CALL = 16
+"""How many chunks one writev gets."""
 
 
 class Pace:
-    """Takes rests during long work."""
+    """Interrupts long work with sleeps, so that other threads get the GIL."""
 
     def __init__(self, rest_s: float = REST_S) -> None:
-        """With ``rest_s`` 0 there are no rests."""
+        """Start a slice; with ``rest_s`` 0, ``rest`` never sleeps."""
         self._rest_s = rest_s
         self._began_s = perf_counter()
 
     def rest(self) -> None:
-        """Sleep, if the slice is over."""
+        """Sleep if SLICE_S has passed since the last sleep."""
         if self._rest_s and perf_counter() - self._began_s > SLICE_S:
             sleep(self._rest_s)
             self._began_s = perf_counter()
 
 
 class Snapshot(NamedTuple):
-    """All records as committed at one moment, and which files do not have them yet."""
+    """All committed records at one moment, and which files are older than they are."""
 
     jobs: Sequence[Job]
     workers: Sequence[Worker]
@@ -76,7 +76,7 @@ class Snapshot(NamedTuple):
 
 
 class Records:
-    """What is committed, by id; the records themselves are shared with the state machine."""
+    """The committed records by id; the records are immutable, and shared with the state machine."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
@@ -85,8 +85,8 @@ class Records:
         self.jobs_changed = False
         self.workers_changed = False
 
-    def apply(self, changes: Iterable[Change | Put]) -> None:
-        """Take in what a batch has changed."""
+    def apply(self, changes: Iterable[Change | RecordUpdate]) -> None:
+        """Apply the changes of a batch."""
         for change in changes:
             after = change.after
             if isinstance(after, Job):
@@ -101,7 +101,7 @@ class Records:
                 self._remove(change.table, change.id)
 
     def snapshot(self) -> Snapshot:
-        """Return all records; from now on no file is outdated until something changes."""
+        """Return all records, and mark both files as up to date."""
         snapshot = Snapshot(
             list(self.jobs.values()),
             list(self.workers.values()),
@@ -113,7 +113,7 @@ class Records:
         return snapshot
 
     def note_unwritten(self, snapshot: Snapshot) -> None:
-        """Note that the files of this snapshot could not be written."""
+        """Mark the files of a snapshot as outdated again, since it was not written."""
         self.jobs_changed |= snapshot.jobs_changed
         self.workers_changed |= snapshot.workers_changed
 
@@ -129,18 +129,18 @@ class Records:
 
 
 class CheckpointFiles:
-    """Writes the files of one folder; each method raises OSError."""
+    """Writes the JSON files of a folder; each method raises OSError."""
 
     def __init__(self, folder: Path, *, fsync: bool) -> None:
         self._folder = folder
         self._fsync = fsync
 
     def write(self, snapshot: Snapshot, journal: int, pace: Pace) -> None:
-        """Write what has changed; ``dispatch.json`` last, which says the journal's number.
+        """Write the outdated files, and ``dispatch.json``, which names the journal, last.
 
-        Workers have their places with them: journals to come say theirs, too.
+        Workers are written with their places, since later journals have places too.
         """
-        queued, finished = _divided(snapshot.jobs, pace)
+        queued, finished = _split_finished(snapshot.jobs, pace)
         if snapshot.jobs_changed:
             self._write_array(JOBS_NAME, queued, encode_job, pace)
         if snapshot.workers_changed:
@@ -148,40 +148,42 @@ class CheckpointFiles:
         self._write_ledger(JOURNALED, snapshot.facts, finished, journal, pace)
 
     def write_ledger(self, snapshot: Snapshot, version: int, journal: int, pace: Pace) -> None:
-        """Write only ``dispatch.json``, in this version."""
-        _, finished = _divided(snapshot.jobs, pace)
+        """Write ``dispatch.json`` alone, as STANDALONE or JOURNALED."""
+        _, finished = _split_finished(snapshot.jobs, pace)
         self._write_ledger(version, snapshot.facts, finished, journal, pace)
 
-    def settle(self, snapshot: Snapshot, journal: int, pace: Pace, *, workers: bool) -> None:
-        """Have files that stand for themselves, from such that a checkpoint has written.
+    def write_standalone(
+        self, snapshot: Snapshot, journal: int, pace: Pace, *, workers: bool
+    ) -> None:
+        """Turn the files of a checkpoint into files that are complete without any journal.
 
-        ``workers``: ``workers.json`` is to be written without the places.
+        With ``workers``, rewrite ``workers.json`` without places, as the original service does.
         """
         if workers:
             self._write_array(WORKERS_NAME, snapshot.workers, encode_worker, pace)
-        self.write_ledger(snapshot, SETTLED, journal, pace)
+        self.write_ledger(snapshot, STANDALONE, journal, pace)
 
     def _write_array(
         self, name: str, records: Sequence[R], encode: Callable[[R], bytes], pace: Pace
     ) -> None:
-        pieces = _joined(in_order(records, pace), encode, pace)
-        content = _enclosed(b"[\n", pieces, b"\n]\n") if records else [EMPTY_ARRAY]
+        pieces = _encode_chunks(in_order(records, pace), encode, pace)
+        content = _enclose(b"[\n", pieces, b"\n]\n") if records else [EMPTY_ARRAY]
         self._replace(name, content)
 
     def _write_ledger(
         self, version: int, facts: Sequence[Fact], finished: Sequence[Job], journal: int, pace: Pace
     ) -> None:
-        pieces = _joined(in_order(finished, pace), encode_job, pace)
+        pieces = _encode_chunks(in_order(finished, pace), encode_job, pace)
         head = ledger_head(version, facts, journal)
-        self._replace(DISPATCH_NAME, _enclosed(head, pieces, LEDGER_END))
+        self._replace(DISPATCH_NAME, _enclose(head, pieces, LEDGER_END))
 
     def _replace(self, name: str, pieces: Iterable[bytes]) -> None:
         path = (self._folder / name).resolve()
-        replace_file(path, pieces, fsync=self._fsync, at_once=AT_ONCE)
+        replace_file(path, pieces, fsync=self._fsync, pieces_per_call=CHUNKS_PER_CALL)
 
 
 def in_order(records: Sequence[R], pace: Pace) -> Iterator[R]:
-    """Sort records in slices: first in runs, of which there are few, then by merging these."""
+    """Sort records with sleeps in between: a merge sort of runs, few since most are in order."""
     runs: list[list[R]] = []
     for at in range(0, len(records), RUN):
         run = sorted(records[at : at + RUN], key=order_of)
@@ -194,11 +196,11 @@ def in_order(records: Sequence[R], pace: Pace) -> Iterator[R]:
 
 
 RUN = 1000
-"""How many records are sorted in one go: a third of a millisecond."""
+"""How many records to sort at a time: 0.3 ms."""
 
 
-def _divided(jobs: Sequence[Job], pace: Pace) -> tuple[list[Job], list[Job]]:
-    """Separate the jobs of the queue from the finished ones."""
+def _split_finished(jobs: Sequence[Job], pace: Pace) -> tuple[list[Job], list[Job]]:
+    """Return the jobs of the queue, and the finished jobs."""
     queued: list[Job] = []
     finished: list[Job] = []
     for at in range(0, len(jobs), RUN):
@@ -208,8 +210,10 @@ def _divided(jobs: Sequence[Job], pace: Pace) -> tuple[list[Job], list[Job]]:
     return queued, finished
 
 
-def _joined(records: Iterator[R], encode: Callable[[R], bytes], pace: Pace) -> Iterator[bytes]:
-    """Encode records, separated, in pieces."""
+def _encode_chunks(
+    records: Iterator[R], encode: Callable[[R], bytes], pace: Pace
+) -> Iterator[bytes]:
+    """Yield the encoded records in chunks, with separators."""
     before = b""
     while some := [encode(record) for record in islice(records, CHUNK)]:
         yield before + b",\n".join(some)
@@ -217,7 +221,7 @@ def _joined(records: Iterator[R], encode: Callable[[R], bytes], pace: Pace) -> I
         pace.rest()
 
 
-def _enclosed(head: bytes, pieces: Iterator[bytes], end: bytes) -> Iterator[bytes]:
+def _enclose(head: bytes, pieces: Iterator[bytes], end: bytes) -> Iterator[bytes]:
     yield head
     yield from pieces
     yield end

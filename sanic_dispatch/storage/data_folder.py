@@ -1,4 +1,4 @@
-"""The data folder: it must be there, be ours to write to, and belong to this process alone."""
+"""The data folder: exclusive ownership by a file lock, and checks that paths stay the same."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ LOCK = ".dispatch.lock"
 
 
 class DataFolder:
-    """A folder that one dispatcher owns, by a lock that goes with the process."""
+    """A folder that one process owns by an flock, which the kernel releases when it ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: int | None = None
 
     def claim(self) -> None:
-        """Take the folder. Raises DataFolderUnusable or DataFolderInUse."""
+        """Lock the folder. Raises DataFolderUnusable or DataFolderInUse."""
         if not self.path.is_dir():
             reason = "is no folder" if self.path.exists() else "does not exist"
             raise DataFolderUnusable(self.path, reason)
         try:
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._try_writing()
+            with NamedTemporaryFile(dir=self.path, prefix=".dispatch."):
+                pass  # permissions are not enough: the file system may be read-only
         except BlockingIOError:
             self.release()
             raise DataFolderInUse(self.path) from None
@@ -37,33 +38,28 @@ class DataFolder:
             self.release()
             raise DataFolderUnusable(self.path, f"is not writable: {error.strerror}") from error
 
-    def _try_writing(self) -> None:
-        """Permissions do not tell everything: root has them all, on a read-only disk too."""
-        with NamedTemporaryFile(dir=self.path, prefix=".dispatch."):
-            pass
-
     def release(self) -> None:
-        """Give it up."""
+        """Unlock the folder; do nothing if it is not locked."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
 
 class Anchor:
-    """Files, and folders, that must stay the ones that they are for as long as they are written to.
+    """Checks that paths still lead to the same files and folders (device and inode).
 
-    A folder that is renamed takes an open database along, and lets a second dispatcher start on
-    another one of its name: what is written from then on would not be there after a restart.
+    Renaming the data folder takes the open files along. Writes would then go to the renamed folder,
+    be missing after a restart, and a second dispatcher could start on a new folder of the old name.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        """Those of these that are there now, whatever the working folder will be called."""
+        """Remember the identity of each path that exists, independent of the working folder."""
         real = [os.path.realpath(path) for path in paths]
         found = {path: _identity(path) for path in real}
         self._identities = {path: identity for path, identity in found.items() if identity}
 
     def check(self) -> None:
-        """Raises OSError where one of them is gone, or another one stands in its place."""
+        """Raise OSError (ESTALE) if one of the paths is gone or leads to another file."""
         for path, identity in self._identities.items():
             if _identity(path) != identity:
                 raise OSError(errno.ESTALE, "It was taken away or replaced", path)

@@ -1,4 +1,4 @@
-"""Entries of JSON files: records as they were read, with the text that they were read from."""
+"""Read the entries of JSON arrays: each record together with the text it was read from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sanic_dispatch.storage.records import (
     UNREADABLE,
     decode_job,
     decode_worker,
-    described,
+    describe_error,
     encode_job,
     encode_worker,
 )
@@ -27,7 +27,7 @@ R = TypeVar("R", Job, Worker)
 
 
 class Found(NamedTuple, Generic[R]):
-    """A record that was read, and where its text is."""
+    """A decoded record and the span of its text."""
 
     record: R
     text: str
@@ -36,15 +36,16 @@ class Found(NamedTuple, Generic[R]):
 
     @property
     def stored(self) -> bytes:
-        """Its text, cut out when it is asked for, so that a long queue is not there twice."""
+        """The record's text; sliced on demand, so that a long queue is not in memory twice."""
         return self.text[self.at : self.end].encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[R]):
-    """One kind of entry: how its text is found, and how a record is made of it.
+    """One kind of entry: how to find, decode and encode it.
 
-    ``find`` may return what it found in place of an entry, where it has read it on the way.
+    ``find`` takes a text and an offset, and returns an entry and the offset of its end. It may
+    return a decoded ``Found`` if decoding is part of finding.
     """
 
     name: str
@@ -53,22 +54,25 @@ class Kind(Generic[R]):
     encode: Callable[[Any], bytes]
 
     def read(self, entry: Entry | Found[R], number: int) -> Found[R]:
-        """Read the entry that stands at this place in its file, counted from 1.
+        """Decode an entry; ``number`` (from 1) becomes the place of a worker that has none.
 
-        Raises one of UNREADABLE where it is no such record.
+        Raises one of UNREADABLE if the entry is no such record.
         """
         if isinstance(entry, Found):
             return entry
         record = self.decode(entry)
         if "\\u" in entry.text[entry.at : entry.end]:
-            self.encode(record)  # half a character in one of our texts cannot be encoded again
+            self.encode(record)  # raises for a lone surrogate, which could not be written again
         if isinstance(record, Worker) and not record.place:
             record = record._replace(place=float(number))
         return Found(record, entry.text, entry.at, entry.end)
 
 
 def read_array(path: Path, kind: Kind[R], content: bytes) -> Iterator[Found[R]]:
-    """Read the entries of an array. Raises NotAQueue, naming entry and byte."""
+    """Yield the decoded entries of a JSON array.
+
+    Raises NotAQueue, naming entry and byte, for an invalid entry or a duplicate id.
+    """
     seen: set[str] = set()
     try:
         for number, entry in enumerate(array_entries(content, kind.find)):
@@ -78,7 +82,7 @@ def read_array(path: Path, kind: Kind[R], content: bytes) -> Iterator[Found[R]]:
                     raise ValueError(f"the id {found.record.id!r} is there twice")
             except UNREADABLE as error:
                 where = f"entry {number}, at byte {byte_at(content, entry.at)}"
-                raise NotAQueue(path, f"{where}: {described(error)}") from error
+                raise NotAQueue(path, f"{where}: {describe_error(error)}") from error
             seen.add(found.record.id)
             yield found
     except InvalidJson as error:
@@ -86,29 +90,29 @@ def read_array(path: Path, kind: Kind[R], content: bytes) -> Iterator[Found[R]]:
 
 
 def job_at(text: str, at: int) -> tuple[Entry | Found[Job], int]:
-    """Find the job that begins at this character, and the character after its end.
+    """Return the job that begins at this offset, and the offset of its end.
 
-    Jobs that have only been submitted are by far the most of those that wait: one is read at once
-    where it looks like that. Anything else is an object, to be read key by key. Raises
-    JSONDecodeError where there is none.
+    Most waiting jobs have no members but those of a new job; a regular expression decodes these at
+    once. Any other job is returned as an undecoded entry. Raises JSONDecodeError if no object
+    begins here.
     """
-    if head := _HEAD.match(text, at):
+    if head := _NEW_JOB_HEAD.match(text, at):
         end = value_end(text, head.end())
-        tail = _TAIL.match(text, end)
-        if tail and _is_time(tail[1]):
+        tail = _NEW_JOB_TAIL.match(text, end)
+        if tail and _is_utc_time(tail[1]):
             data, ticket = text[head.end() : end].encode(), int(tail[2])
             job = Job(head[1], ticket, data, tail[1], ticket)
             return Found(job, text, at, tail.end()), tail.end()
     return object_at(text, at)
 
 
-_HEAD = re.compile(rf'{{"id":"({PLAIN.pattern})","data":')
-_TAIL = re.compile(rf',"submitted_at":"({PLAIN.pattern})","ticket":([1-9][0-9]{{0,14}})}}')
-"""No ticket of fifteen digits is out of range."""
+_NEW_JOB_HEAD = re.compile(rf'{{"id":"({PLAIN.pattern})","data":')
+_NEW_JOB_TAIL = re.compile(rf',"submitted_at":"({PLAIN.pattern})","ticket":([1-9][0-9]{{0,14}})}}')
+"""At most fifteen digits: below MAX_NUMBER, so the ticket needs no range check."""
 
 
-def _is_time(text: str) -> bool:
-    """Whether it is a time in UTC: such a one can be read later on, too."""
+def _is_utc_time(text: str) -> bool:
+    """Return whether a text is a UTC timestamp in ISO 8601."""
     try:
         return datetime.fromisoformat(text).tzinfo is UTC
     except ValueError:
@@ -134,7 +138,7 @@ def _decode_worker(entry: Entry) -> Worker:
 
 
 QUEUED = Kind("jobs", job_at, _decode_queued, encode_job)
-"""Jobs that wait or are held."""
+"""Jobs that are waiting or assigned."""
 
 FINISHED = Kind("finished", object_at, _decode_finished, encode_job)
 """Jobs that are done, failed or cancelled."""
@@ -143,4 +147,4 @@ ANY_JOB = Kind("jobs", job_at, decode_job, encode_job)
 """Jobs in any state."""
 
 WORKERS = Kind("workers", object_at, _decode_worker, encode_worker)
-"""Workers; one without a place gets the number of its entry."""
+"""Workers; a worker without a place gets the number of its entry."""

@@ -1,8 +1,8 @@
-"""The export format: all records of a topic as JSON lines, of which none can be missing.
+"""The export format: all records of a topic as JSON lines, with counts and a SHA-256.
 
-The first line says how many records follow, the last one has a checksum of all before it. In
-between stand the facts, the workers, the jobs and the finished jobs, each kind in its order; a
-record stands there as it is stored.
+The first line says how many records of each kind follow, the last one has the SHA-256 of all lines
+before. In between are the facts, the workers, the jobs of the queue and the finished jobs, each
+kind in order and encoded as in a store.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sanic_dispatch.storage.entries import FINISHED, QUEUED, WORKERS
 from sanic_dispatch.storage.records import (
     UNREADABLE,
     decode_fact,
-    described,
+    describe_error,
     encode_job,
     encode_worker,
     order_of,
@@ -35,7 +35,7 @@ FORMAT = "sanic-dispatch"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Everything that is stored of a topic: facts by name, the others in their order."""
+    """All records of a topic: facts by name, workers and jobs in order."""
 
     facts: Sequence[Fact]
     workers: Sequence[Worker]
@@ -44,7 +44,7 @@ class Content:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Count the records of each kind."""
+        """The number of records of each kind, without facts."""
         return {
             "workers": len(self.workers),
             "jobs": len(self.jobs),
@@ -52,39 +52,39 @@ class Content:
         }
 
 
-def in_line(workers: Iterable[Worker]) -> list[Worker]:
-    """Count the places of workers anew: they are only an order."""
+def renumber_workers(workers: Iterable[Worker]) -> list[Worker]:
+    """Return workers with the places 1, 2, 3 …, since only their order matters."""
     return [worker._replace(place=float(n)) for n, worker in enumerate(workers, 1)]
 
 
 def lines_of(content: Content) -> Iterator[bytes]:
-    """Return the content as lines, the first and the last one included."""
+    """Yield the lines of an export, header and checksum included."""
     seen = hashlib.sha256()
     head = {FORMAT: VERSION, **content.counts}
-    for line in (_json(head), *_records(content)):
+    for line in (_json_line(head), *_records(content)):
         seen.update(line)
         yield line
-    yield _json({"sha256": seen.hexdigest()})
+    yield _json_line({"sha256": seen.hexdigest()})
 
 
 def _records(content: Content) -> Iterator[bytes]:
     for fact in content.facts:
-        yield _json({"fact": fact.id, "value": fact.value})
+        yield _json_line({"fact": fact.id, "value": fact.value})
     yield from (b'{"worker":%b}\n' % encode_worker(worker) for worker in content.workers)
     yield from (b'{"job":%b}\n' % encode_job(job) for job in content.jobs)
     yield from (b'{"finished":%b}\n' % encode_job(job) for job in content.finished)
 
 
-def _json(value: dict[str, Any]) -> bytes:
+def _json_line(value: dict[str, Any]) -> bytes:
     return ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False).encode() + b"\n"
 
 
 class Reader:
-    """Takes in the lines of an export, one by one."""
+    """Decodes the lines of an export, one by one."""
 
     def __init__(self) -> None:
         self.expected = 0
-        """How many records the first line announces."""
+        """How many records the first line promises."""
         self._counts: dict[str, int] = {}
         self._facts: list[Fact] = []
         self._workers: list[Worker] = []
@@ -95,24 +95,26 @@ class Reader:
         self._is_complete = False
 
     def take(self, line: bytes) -> None:
-        """Take in the next line. Raises BrokenTransfer where it is not what was exported."""
+        """Decode the next line. Raises BrokenTransfer if it is invalid."""
         self._number += 1
         try:
-            self._take(one_object(line), line)
+            self._take_entry(one_object(line), line)
         except (*UNREADABLE, InvalidJson) as error:
-            raise BrokenTransfer(f"line {self._number}: {described(error)}") from error
+            raise BrokenTransfer(f"line {self._number}: {describe_error(error)}") from error
 
     def content(self) -> Content:
-        """Return everything. Raises BrokenTransfer where the last line has not come."""
+        """Return all records. Raises BrokenTransfer if lines are missing."""
         if not self._is_complete:
-            raise BrokenTransfer(f"it ends after {self._number} lines, before its last one")
+            raise BrokenTransfer(
+                f"it ends after {self._number} lines, without the last line's checksum"
+            )
         finished = sorted(self._finished, key=order_of)
-        found = Content(sorted(self._facts), in_line(self._workers), self._jobs, finished)
+        found = Content(sorted(self._facts), renumber_workers(self._workers), self._jobs, finished)
         if found.counts != self._counts:
-            raise BrokenTransfer(f"{self._counts} were announced, and {found.counts} came")
+            raise BrokenTransfer(f"it should have {self._counts}, but has {found.counts}")
         return found
 
-    def _take(self, entry: Entry, line: bytes) -> None:
+    def _take_entry(self, entry: Entry, line: bytes) -> None:
         values = entry.values
         if self._is_complete:
             raise ValueError("something follows the last line")
@@ -120,7 +122,7 @@ class Reader:
             self._begin(values)
         elif "sha256" in values:
             if values["sha256"] != self._seen.hexdigest():
-                raise ValueError("a line before has been changed, or is missing")
+                raise ValueError("the checksum is wrong: an earlier line was changed or is missing")
             self._is_complete = True
         elif "fact" in values:
             self._facts.append(decode_fact(values["fact"], values["value"]))
@@ -136,16 +138,16 @@ class Reader:
         self.expected = sum(self._counts.values())
 
     def _take_record(self, entry: Entry, name: str) -> None:
-        """``name`` is the only member of the line: what kind of record it is."""
+        """Decode the record of a line whose only member is ``name``, the kind of record."""
         if name == "worker":
-            self._workers.append(WORKERS.decode(_inner(entry, name)))
+            self._workers.append(WORKERS.decode(_member_entry(entry, name)))
         elif name == "job":
-            self._jobs.append(QUEUED.decode(_inner(entry, name)))
+            self._jobs.append(QUEUED.decode(_member_entry(entry, name)))
         elif name == "finished":
-            self._finished.append(FINISHED.decode(_inner(entry, name)))
+            self._finished.append(FINISHED.decode(_member_entry(entry, name)))
         else:
             raise KeyError(name)
 
 
-def _inner(entry: Entry, name: str) -> Entry:
+def _member_entry(entry: Entry, name: str) -> Entry:
     return one_object(entry.raw(name).encode())

@@ -1,12 +1,14 @@
-"""Journals: one line for each batch, appended and synced, which costs the same at any length.
+"""A write-ahead log: each batch is one line, appended and synced at a constant cost.
 
-A line is a checksum (CRC-32, eight hex digits), a blank, and a JSON array: the batch's number, then
-each record as it is after the batch, and what is gone. The checksum covers the line before, too, so
-that a line that is missing is found. The first line of a journal says its number.
+A line is a CRC-32 in eight hex digits, a blank, and a JSON array: the batch's number, then each
+changed record as it is after the batch, and the ids of deleted records. Checksums are chained: each
+one continues that of the line before, so that a missing line is detected. The first line says the
+journal's number.
 
     5a1e0c3f [{"batch":17},{"job":{"id":...}},{"worker":{...}},{"fact":"last_ticket","value":7}]
 
-Records are whole and facts absolute, so a journal may be replayed over files that are newer.
+Records are stored whole, not as differences, so replay is idempotent: a journal may be replayed
+over files that already have its batches.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from sanic_dispatch.storage.records import (
     UNREADABLE,
     decode_fact,
     decode_worker,
-    described,
+    describe_error,
     encode_fact,
     encode_job,
     encode_placed_worker,
@@ -41,24 +43,24 @@ from sanic_dispatch.storage.store import Batch
 from sanic_dispatch.strict_json import Entry, array_entries, object_at
 
 sync_data = getattr(os, "fdatasync", os.fsync)
-"""Sync a file's content and length; macOS has no fdatasync."""
+"""Sync a file's content and length (fdatasync; fsync on macOS, which has none)."""
 
 _NAME = re.compile(r"dispatch\.journal-([0-9]{1,15})")
 
 
 def journal_path(folder: Path, number: int) -> Path:
-    """Return where the journal of that number is."""
+    """Return the path of the journal with this number."""
     return folder / f"dispatch.journal-{number}"
 
 
 def number_of(path: Path) -> int | None:
-    """Return the number of the journal that is called so; None where it is none."""
+    """Return the number in a journal's file name; None for any other file."""
     match = _NAME.fullmatch(path.name)
     return int(match[1]) if match else None
 
 
 def journals_in(folder: Path) -> dict[int, Path]:
-    """Find the journals of a folder by their numbers, in order."""
+    """Return a folder's journals by number, in increasing order."""
     found = ((number_of(path), path) for path in folder.iterdir())
     return dict(sorted((number, path) for number, path in found if number is not None))
 
@@ -66,8 +68,8 @@ def journals_in(folder: Path) -> dict[int, Path]:
 # ---- lines
 
 
-class Put(NamedTuple):
-    """A record as it is after a batch; None: it is gone."""
+class RecordUpdate(NamedTuple):
+    """A record as it is after a batch; ``after`` is None if it was deleted."""
 
     table: Table
     id: str
@@ -75,7 +77,7 @@ class Put(NamedTuple):
 
 
 def encode_batch(batch: Batch) -> bytes:
-    """Encode a batch for its line: each record once."""
+    """Encode a batch as the JSON array of its line."""
     parts = [b'{"batch":%d}' % batch.number]
     parts += [_encode_change(change) for change in batch.changes]
     return b"[%b]" % b",".join(parts)
@@ -92,28 +94,28 @@ def _encode_change(change: Change) -> bytes:
     return b'{"gone":%b,"from":"%b"}' % (_quoted(change.id), change.table.value.encode())
 
 
-def decode_batch(body: bytes) -> list[Put]:
-    """Decode a line's array. Raises one of UNREADABLE or InvalidJson where it is none."""
-    entries = array_entries(body, _part_at)
+def decode_batch(body: bytes) -> list[RecordUpdate]:
+    """Decode the JSON array of a line. Raises one of UNREADABLE, or InvalidJson."""
+    entries = array_entries(body, _find_part)
     first = next(entries, None)
     if not isinstance(first, Entry) or "batch" not in first.values:
         raise ValueError("it does not begin with the number of a batch")
-    return [entry if isinstance(entry, Put) else _decode_part(entry) for entry in entries]
+    return [entry if isinstance(entry, RecordUpdate) else _decode_part(entry) for entry in entries]
 
 
-def _decode_part(entry: Entry) -> Put:
+def _decode_part(entry: Entry) -> RecordUpdate:
     values = entry.values
     if "worker" in values:
         worker = decode_worker(values["worker"])
-        return Put(Table.WORKERS, worker.id, worker)
+        return RecordUpdate(Table.WORKERS, worker.id, worker)
     if "fact" in values:
         fact = decode_fact(values["fact"], values["value"])
-        return Put(Table.FACTS, fact.id, fact)
-    return Put(Table(values["from"]), values["gone"], None)
+        return RecordUpdate(Table.FACTS, fact.id, fact)
+    return RecordUpdate(Table(values["from"]), values["gone"], None)
 
 
-def _part_at(text: str, at: int) -> tuple[Entry | Put, int]:
-    """Find the part of a batch that begins here; a job is read at once, with its raw data."""
+def _find_part(text: str, at: int) -> tuple[Entry | RecordUpdate, int]:
+    """Return the part of a batch at this offset, and its end; a job is decoded at once."""
     if not text.startswith(_JOB, at):
         return object_at(text, at)
     found, end = ANY_JOB.find(text, at + len(_JOB))
@@ -122,8 +124,8 @@ def _part_at(text: str, at: int) -> tuple[Entry | Put, int]:
     try:
         job = found.record if isinstance(found, Found) else ANY_JOB.read(found, 0).record
     except UNREADABLE as error:
-        raise JSONDecodeError(described(error), text, at) from error
-    return Put(Table.JOBS, job.id, job), end + 1
+        raise JSONDecodeError(describe_error(error), text, at) from error
+    return RecordUpdate(Table.JOBS, job.id, job), end + 1
 
 
 _JOB = '{"job":'
@@ -134,7 +136,7 @@ def _quoted(text: str) -> bytes:
 
 
 def seal(body: bytes, before: int) -> tuple[bytes, int]:
-    """Return a whole line, and its checksum, which the next one begins with."""
+    """Return a complete line, and its checksum: the ``before`` of the next line."""
     checksum = zlib.crc32(body, before)
     return b"%08x %b\n" % (checksum, body), checksum
 
@@ -143,7 +145,7 @@ def seal(body: bytes, before: int) -> tuple[bytes, int]:
 
 
 class Line(NamedTuple):
-    """A line of a journal that is whole."""
+    """A complete line whose checksum is right; ``at`` is its offset in the file."""
 
     at: int
     body: bytes
@@ -151,18 +153,18 @@ class Line(NamedTuple):
 
 
 class JournalRead(NamedTuple):
-    """A journal that was read: its batches, and how many bytes of a torn last line follow."""
+    """A journal's batches, its size, and how many of its bytes are a torn last line."""
 
     path: Path
-    batches: list[list[Put]]
+    batches: list[list[RecordUpdate]]
     size: int
     torn: int
 
 
 def read_journal(path: Path, number: int) -> JournalRead:
-    """Read a journal; a last line that has no end was never acknowledged, and is left out.
+    """Read and check a journal; ignore a torn last line, which was never acknowledged.
 
-    Raises NotAQueue, with the byte, where any other line is not what was written.
+    Raises NotAQueue, naming the byte, if any other line is damaged.
     """
     try:
         content = path.read_bytes()
@@ -170,7 +172,7 @@ def read_journal(path: Path, number: int) -> JournalRead:
         raise NotAQueue(path, f"cannot be read: {error.strerror}") from error
     whole = content.rfind(b"\n") + 1
     lines = list(lines_of(path, content[:whole]))
-    if _is_only_unended(content[whole:], lines[-1].checksum if lines else 0):
+    if _lost_only_newline(content[whole:], lines[-1].checksum if lines else 0):
         raise NotAQueue(path, f"at byte {len(content) - 1}: the end of its last line is damaged")
     if lines and lines[0].body != header_of(number):
         raise NotAQueue(path, f"line 1, at byte 0: it is not the head of journal {number}")
@@ -180,18 +182,18 @@ def read_journal(path: Path, number: int) -> JournalRead:
             batches.append(decode_batch(line.body))
         except (*UNREADABLE, InvalidJson) as error:
             where = f"line {count}, at byte {line.at}"
-            raise NotAQueue(path, f"{where}: {described(error)}") from error
+            raise NotAQueue(path, f"{where}: {describe_error(error)}") from error
     return JournalRead(path, batches, len(content), len(content) - whole)
 
 
-def _is_only_unended(line: bytes, before: int) -> bool:
-    """Whether a line has everything, but another byte for its newline: no write leaves that."""
+def _lost_only_newline(line: bytes, before: int) -> bool:
+    """Return whether only the newline of a line is wrong: damage, since no torn write does that."""
     sealed, body = line[:9], line[9:-1]
     return len(body) > 0 and sealed == b"%08x " % zlib.crc32(body, before)
 
 
 def lines_of(path: Path, content: bytes) -> Iterator[Line]:
-    """Split whole lines and check them. Raises NotAQueue at the first wrong checksum."""
+    """Yield the lines of a journal. Raises NotAQueue at the first wrong checksum."""
     at, before = 0, 0
     for count, line in enumerate(content.split(b"\n")[:-1], 1):
         body = line[9:]
@@ -203,12 +205,12 @@ def lines_of(path: Path, content: bytes) -> Iterator[Line]:
 
 
 def header_of(number: int) -> bytes:
-    """Return the first line's array, which says which journal it is."""
+    """Return the JSON array of a journal's first line."""
     return b'[{"journal":%d,"version":1}]' % number
 
 
-def cut_off_torn(journal: JournalRead, *, fsync: bool) -> None:
-    """Cut off the torn last line of a journal that was read. Raises OSError."""
+def truncate_torn(journal: JournalRead, *, fsync: bool) -> None:
+    """Truncate a journal before its torn last line. Raises OSError."""
     descriptor = os.open(journal.path, os.O_WRONLY)
     try:
         os.ftruncate(descriptor, journal.size - journal.torn)
@@ -222,13 +224,13 @@ def cut_off_torn(journal: JournalRead, *, fsync: bool) -> None:
 
 
 class Journal:
-    """A journal that is being written; after a failed sync it is broken, and never synced again."""
+    """A journal open for appending; after a failed sync it is broken and never synced again."""
 
     def __init__(self, folder: Path, number: int, descriptor: int, *, fsync: bool) -> None:
         self.number = number
         self.path = journal_path(folder, number)
         self.length = 0
-        """How many bytes are durable."""
+        """How many bytes of it are durable."""
         self.batches = 0
         self.is_broken = False
         self._descriptor = descriptor
@@ -238,7 +240,7 @@ class Journal:
 
     @classmethod
     def create(cls, folder: Path, number: int, *, fsync: bool) -> Journal:
-        """Begin a journal, durably. Raises OSError."""
+        """Create a journal with its first line, and sync it and its folder. Raises OSError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         descriptor = os.open(journal_path(folder, number), flags, PRIVATE)
         try:
@@ -255,7 +257,11 @@ class Journal:
         return journal
 
     def append(self, body: bytes) -> None:
-        """Append a line and sync it. Raises StorageFailed, or OutcomeUnknown: then it is broken."""
+        """Append a batch and sync it.
+
+        Raises StorageFailed, after which the journal is as before, or OutcomeUnknown, after which
+        it is broken.
+        """
         line, checksum = seal(body, self._checksum)
         try:
             self._anchor.check()
@@ -276,21 +282,22 @@ class Journal:
         self.batches += 1
 
     def check(self) -> None:
-        """Raise OSError where the folder, its lock or the journal was taken away or replaced."""
+        """Raise OSError if the folder, its lock file or the journal was removed or replaced."""
         self._anchor.check()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def _cut_back(self, error: OSError) -> None:
+        """Truncate the journal after a failed write, and raise StorageFailed or OutcomeUnknown."""
         try:
             os.ftruncate(self._descriptor, self.length)
             if self._fsync:
                 os.fsync(self._descriptor)
         except OSError as second:
             self.is_broken = True
-            raise OutcomeUnknown(f"a failed write could not be taken back: {second}") from error
+            raise OutcomeUnknown(f"a failed write could not be rolled back: {second}") from error
         raise StorageFailed(f"the change could not be written: {error}") from error

@@ -1,4 +1,4 @@
-"""JsonFile: ``jobs.json``, ``workers.json`` and ``dispatch.json``, written whole for each batch."""
+"""The mode JsonFile: each batch rewrites ``dispatch.json``, ``jobs.json``, ``workers.json``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
-from sanic_dispatch.storage.blocking import Threaded
-from sanic_dispatch.storage.cached_json_file import settle
+from sanic_dispatch.storage.blocking import ThreadedStore
+from sanic_dispatch.storage.cached_json_file import recover_folder
 from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import QUEUED, WORKERS
 from sanic_dispatch.storage.store import Batch, Edit, Stored
-from sanic_dispatch.storage.trial import write_trial, writing
+from sanic_dispatch.storage.trial import reporting_write_errors, write_test_file
 from sanic_dispatch.storage.whole_files import (
     DISPATCH_NAME,
     JOBS_NAME,
@@ -27,8 +27,8 @@ from sanic_dispatch.storage.whole_files import (
 )
 
 
-class JsonFileStore(Threaded):
-    """The files of both tables, or of one of them; edits from outside are seen if wanted."""
+class JsonFileStore(ThreadedStore):
+    """Stores jobs, workers or both in JSON files; with ``rereads`` other programs may edit them."""
 
     def __init__(
         self,
@@ -45,10 +45,10 @@ class JsonFileStore(Threaded):
 
 
 class JsonFiles:
-    """The same, blocking.
+    """The blocking part of JsonFileStore.
 
-    ``dispatch.json`` is replaced first, then ``jobs.json``: a finished job is in at least one of
-    them, and one that is in both is in the queue. ``workers.json`` comes last.
+    A batch replaces ``dispatch.json`` first, then ``jobs.json``, then ``workers.json``. So a crash
+    leaves a job that finishes in at least one of the first two; a job in both is in the queue.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class JsonFiles:
         )
         files: Sequence[WholeFile[Any] | None] = (self._ledger, self._jobs, self._workers)
         self._files = [file for file in files if file is not None]
-        self._is_unknown = False
-        """Whether a write failed and could not be taken back."""
+        self._outcome_is_unknown = False
+        """Whether a write failed and could not be rolled back."""
 
     def load(self) -> Stored:
-        settle(self._folder, fsync=self._fsync)
+        recover_folder(self._folder, fsync=self._fsync)
         self._anchor = Anchor((self._folder, self._folder / LOCK))
         workers: list[Worker] = self._workers.load() if self._workers else []
         if self._ledger is None or self._jobs is None:
@@ -88,25 +88,25 @@ class JsonFiles:
     def commit(self, batch: Batch) -> None:
         try:
             self._anchor.check()
-            if not self._is_unknown:
+            if not self._outcome_is_unknown:
                 self.check_unedited()
         except OSError as error:
-            raise self._failure(error) from error
+            raise self._error_for(error) from error
         drafts = [(file, file.draft(batch.changes)) for file in self._files]
         try:
             for file, draft in drafts:
                 file.save(draft)
         except OSError as error:
-            self._go_back()
-            raise self._failure(error) from error
+            self._roll_back()
+            raise self._error_for(error) from error
         for file, draft in drafts:
-            file.keep(draft)
-        self._is_unknown = False
+            file.commit(draft)
+        self._outcome_is_unknown = False
 
     def refresh(self) -> Edit | None:
-        if not self.rereads or self._is_unknown:
+        if not self.rereads or self._outcome_is_unknown:
             return None
-        with _reading():
+        with _reporting_read_errors():
             jobs = self._jobs.refresh() if self._jobs else None
             workers = self._workers.refresh() if self._workers else None
         if jobs is None and workers is None:
@@ -116,38 +116,38 @@ class JsonFiles:
 
     def check_unedited(self) -> None:
         if self.rereads:
-            with _reading():
+            with _reporting_read_errors():
                 for file in (self._jobs, self._workers):
                     if file is not None:
                         file.check_unedited()
 
     def try_writing(self) -> None:
-        if self._is_unknown:
-            raise StorageFailed("nothing can be written: a failed write is not taken back yet")
-        with writing():
+        if self._outcome_is_unknown:
+            raise StorageFailed("nothing can be written: a failed write is not rolled back yet")
+        with reporting_write_errors():
             self._anchor.check()
-            write_trial(self._folder)
+            write_test_file(self._folder)
 
     def close(self) -> None:
-        """Nothing is open between commits."""
+        """Do nothing: no file is open between commits."""
 
-    def _go_back(self) -> None:
-        """Have all files as they were, or note that nobody knows what they are."""
-        self._is_unknown = False
+    def _roll_back(self) -> None:
+        """Restore all files, or note that their content is unknown."""
+        self._outcome_is_unknown = False
         for file in self._files:
             try:
-                file.go_back()
+                file.roll_back()
             except OSError:
-                self._is_unknown = True
+                self._outcome_is_unknown = True
 
-    def _failure(self, error: OSError) -> Exception:
-        kind = OutcomeUnknown if self._is_unknown else StorageFailed
+    def _error_for(self, error: OSError) -> Exception:
+        kind = OutcomeUnknown if self._outcome_is_unknown else StorageFailed
         return kind(f"the change could not be written: {error}")
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
-    """Raise StorageFailed where a file cannot be read as a queue."""
+def _reporting_read_errors() -> Iterator[None]:
+    """Turn an unreadable file in the block into StorageFailed."""
     try:
         yield
     except (NotAQueue, OSError) as error:

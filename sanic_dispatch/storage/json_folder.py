@@ -1,14 +1,13 @@
-"""What a data folder holds in JSON files and journals, read without changing anything."""
+"""Read the JSON files and journals of a data folder, without changing them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from sanic_dispatch.errors import NotAQueue
-from sanic_dispatch.storage.atomic_file import fsync_found
+from sanic_dispatch.storage.atomic_file import fsync_existing
 from sanic_dispatch.storage.checkpoint import Records
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Kind, R, read_array
 from sanic_dispatch.storage.journal import (
@@ -17,25 +16,26 @@ from sanic_dispatch.storage.journal import (
     journals_in,
     read_journal,
 )
-from sanic_dispatch.storage.records import order_of
+from sanic_dispatch.storage.records import in_queue_order, order_of
 from sanic_dispatch.storage.store import Stored
 from sanic_dispatch.storage.whole_files import (
     DISPATCH_NAME,
     JOBS_NAME,
     JOURNALED,
-    SETTLED,
+    STANDALONE,
     WORKERS_NAME,
     LedgerRead,
-    read_found,
     read_ledger,
+    read_synced,
 )
 
 
 class FolderRead(NamedTuple):
-    """What was read: records as of the end of the last journal, and where the journals are.
+    """The records of a folder after replaying its journals.
 
-    ``last_journal`` is the highest number that there is or was; ``has_places`` says whether
-    ``workers.json`` has places; ``replayed`` are the journals that count.
+    ``version`` is that of ``dispatch.json``, ``last_journal`` the highest journal number in use so
+    far, ``has_places`` whether ``workers.json`` has places; ``replayed`` are the journals that were
+    not yet part of the files.
     """
 
     records: Records
@@ -46,17 +46,14 @@ class FolderRead(NamedTuple):
 
     @property
     def has_batches(self) -> bool:
-        """Whether the journals say more than the files."""
+        """Whether the journals have batches that are not in the files."""
         return any(journal.batches for journal in self.replayed)
 
     def stored(self) -> Stored:
-        """Return everything: in the order of the files, unless the journals say more."""
+        """Return all records: in the order of the files, or sorted if journals were replayed."""
         jobs, workers = list(self.records.jobs.values()), list(self.records.workers.values())
         if self.has_batches:
-            queued = [job for job in jobs if not job.state.is_final]
-            queued.sort(key=attrgetter("place", "ticket"))
-            finished = [job for job in jobs if job.state.is_final]
-            jobs = queued + sorted(finished, key=order_of)
+            jobs = in_queue_order(jobs)
             workers.sort(key=order_of)
         return Stored(jobs, workers, list(self.records.facts.values()))
 
@@ -64,9 +61,10 @@ class FolderRead(NamedTuple):
 def read_folder(
     folder: Path, *, jobs: bool = True, workers: bool = True, fsync: bool = False
 ) -> FolderRead:
-    """Read files and journals. With ``fsync`` all of it is synced first. Raises NotAQueue.
+    """Read the files and replay the journals. Raises NotAQueue.
 
-    Without ``jobs``, or ``workers``, their file is not read.
+    With ``fsync`` each file is synced before it is read, so that nothing depends on data that a
+    crash could still lose. Without ``jobs``, or ``workers``, that file is not read.
     """
     ledger = read_ledger(folder / DISPATCH_NAME, fsync=fsync)
     journals = journals_in(folder)
@@ -89,8 +87,8 @@ def read_folder(
     return FolderRead(records, ledger.version, last, has_places, replayed)
 
 
-def needs_settling(folder: Path) -> bool:
-    """Whether there are journals, or a ``dispatch.json`` that counts only together with some."""
+def needs_recovery(folder: Path) -> bool:
+    """Return whether there are journals, or a ``dispatch.json`` that depends on journals."""
     if journals_in(folder):
         return True
     path = folder / DISPATCH_NAME
@@ -100,13 +98,13 @@ def needs_settling(folder: Path) -> bool:
         with open(path, "rb") as file:
             return file.read(64).startswith(b'{"version":%d,' % JOURNALED)
     except OSError:
-        return False  # whoever reads it says what is wrong
+        return False  # reading the file reports the error
 
 
 def _read_journals(
     folder: Path, ledger: LedgerRead, journals: dict[int, Path], *, fsync: bool
 ) -> list[JournalRead]:
-    """Read the journals after the one that ``dispatch.json`` names; the others are in the files."""
+    """Read the journals after the one that ``dispatch.json`` names; others are in the files."""
     number = ledger.journal or 0
     following = {each: path for each, path in journals.items() if each > number}
     if ledger.version == JOURNALED:
@@ -116,10 +114,10 @@ def _read_journals(
                 raise NotAQueue(path, f"is missing, and {DISPATCH_NAME} counts on it")
     read = [_read_synced(path, each, fsync=fsync) for each, path in following.items()]
     _check_ends(read)
-    if ledger.version == SETTLED:
+    if ledger.version == STANDALONE:
         for journal in read:
             if journal.batches:
-                raise NotAQueue(journal.path, f"is there, and {DISPATCH_NAME} does not know of it")
+                raise NotAQueue(journal.path, f"has batches that {DISPATCH_NAME} does not refer to")
         return []
     return read
 
@@ -128,24 +126,24 @@ def _read_synced(path: Path, number: int, *, fsync: bool) -> JournalRead:
     if not path.is_file():
         raise NotAQueue(path, "is no regular file")
     if fsync:
-        try:
-            fsync_found(path)
-        except OSError as error:
-            raise NotAQueue(path, f"cannot be synced: {error.strerror}") from error
+        fsync_existing(path)
     return read_journal(path, number)
 
 
 def _check_ends(journals: Sequence[JournalRead]) -> None:
-    """Refuse a torn line that others follow: it cannot be the last that was written."""
+    """Refuse a torn write at the end of a journal if later journals have batches."""
     for at, journal in enumerate(journals):
         if journal.torn and any(later.batches for later in journals[at + 1 :]):
             where = f"at byte {journal.size - journal.torn}"
-            raise NotAQueue(journal.path, f"{where}: its last line has no end, and others follow")
+            raise NotAQueue(
+                journal.path,
+                f"{where}: its last line is incomplete, but later journals have batches",
+            )
 
 
 def _read_records(path: Path, kind: Kind[R], *, fsync: bool) -> tuple[list[R], bool]:
-    """Read the records of an array, and whether they have places."""
-    content = read_found(path, fsync=fsync)
+    """Return the records of an array, and whether they have places."""
+    content = read_synced(path, fsync=fsync)
     if content is None:
         return [], False
     records = [found.record for found in read_array(path.resolve(), kind, content)]

@@ -1,4 +1,4 @@
-"""Files of the original job dispatcher service: its two files, with only what it knows."""
+"""Export to the two files of the original job dispatcher service, for going back to it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
 from sanic_dispatch.storage.atomic_file import replace_file
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content
-from sanic_dispatch.storage.whole_files import JOBS_NAME, WORKERS_NAME, array_of
+from sanic_dispatch.storage.whole_files import JOBS_NAME, WORKERS_NAME, json_array
 
 
 class Kept(NamedTuple):
-    """What the original can go on with: it knows jobs and workers that wait, and nothing else."""
+    """The records that the original service can use: it knows only waiting jobs and workers."""
 
     jobs: list[Job]
     workers: list[Worker]
 
     @classmethod
     def of(cls, content: Content) -> Kept:
-        """Leave out jobs that a worker has for sure, and workers that are used up or set aside.
+        """Drop confirmed and finished jobs, and workers that hold a job or are set aside.
 
-        A job in doubt is kept: rather twice than never.
+        A job in doubt is kept: it is delivered at least once, perhaps twice.
         """
         held = {job.worker.id for job in content.jobs if job.worker}
         return cls(
@@ -38,15 +38,15 @@ class Kept(NamedTuple):
 
 
 def write_original(folder: Path, kept: Kept) -> None:
-    """Write ``jobs.json`` and ``workers.json``, both or neither.
+    """Write ``jobs.json`` and ``workers.json``; after an error neither is left behind.
 
     Raises FolderNotEmpty, DataFolderUnusable.
     """
     claimed = DataFolder(folder)
     claimed.claim()
     files = {
-        folder / WORKERS_NAME: [_worker(worker) for worker in kept.workers],
-        folder / JOBS_NAME: [_job(job) for job in kept.jobs],
+        folder / WORKERS_NAME: [_encode_worker(worker) for worker in kept.workers],
+        folder / JOBS_NAME: [_encode_job(job) for job in kept.jobs],
     }
     try:
         for path in files:
@@ -62,17 +62,17 @@ def write_original(folder: Path, kept: Kept) -> None:
 def _write_all(files: Mapping[Path, Sequence[bytes]]) -> None:
     try:
         for path, entries in files.items():
-            replace_file(path, array_of([b",\n".join(entries)] if entries else []))
+            replace_file(path, json_array([b",\n".join(entries)] if entries else []))
     except BaseException:
         for path in files:
             path.unlink(missing_ok=True)
         raise
 
 
-def _job(job: Job) -> bytes:
+def _encode_job(job: Job) -> bytes:
     return job.to_wire().removeprefix(b'{"Job":').removesuffix(b"}")
 
 
-def _worker(worker: Worker) -> bytes:
+def _encode_worker(worker: Worker) -> bytes:
     entry = {"callback_url": worker.callback_url, "registered_at": worker.registered_at}
     return ujson.dumps(entry, ensure_ascii=False, escape_forward_slashes=False).encode()

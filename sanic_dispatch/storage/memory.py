@@ -1,4 +1,4 @@
-"""InMemory: nothing outlives the process."""
+"""The mode InMemory: records are lost when the process ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sanic_dispatch.storage.store import Batch, Store, Stored
 
 
 class InMemoryStore(Store):
-    """A store that keeps nothing."""
+    """A store that writes nothing."""
 
     lasts = False
 
@@ -14,10 +14,10 @@ class InMemoryStore(Store):
         return Stored()
 
     async def commit(self, batch: Batch) -> None:
-        """Return at once: what is in memory is all there is."""
+        """Do nothing: the state machine has the records."""
 
     async def try_writing(self) -> None:
-        """Return at once."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Return at once."""
+        """Do nothing."""

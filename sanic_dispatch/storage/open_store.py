@@ -1,4 +1,4 @@
-"""Opening the store that the settings name."""
+"""Open the stores that the settings choose."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import DataFolderUnusable, StorageFailed
-from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, settle
+from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, recover_folder
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.json_file import JsonFileStore
 from sanic_dispatch.storage.memory import InMemoryStore
@@ -19,10 +19,10 @@ from sanic_dispatch.storage.store import Store
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """Claim the data folder, if one is needed, and yield the store; it is closed at the end.
+    """Lock the data folder, if one is needed, and yield the store; close it at the end.
 
-    What is stored is read by ``load``. Raises DataFolderUnusable, DataFolderInUse, and
-    NotAQueue where journals that a kill left cannot be replayed.
+    The caller reads the records with ``load``. Raises DataFolderUnusable, DataFolderInUse, or
+    NotAQueue if the journals of a killed process cannot be replayed.
     """
     with claimed(settings):
         store = store_of(settings)
@@ -33,29 +33,30 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
 
 
 def store_of(settings: Settings) -> Store:
-    """Return the store of both modes, on a data folder that is claimed already."""
+    """Return the store for the modes of both queues; the data folder has to be locked already."""
     jobs, workers, folder = settings.job_queue_mode, settings.worker_queue_mode, settings.data_dir
     if settings.needs_data_dir and jobs is not Mode.CACHED_JSON_FILE:
-        settle_or_refuse(folder, fsync=settings.fsync)
+        recover_or_refuse(folder, fsync=settings.fsync)
     if jobs is workers:
-        return _whole_store(settings, jobs)
-    return SplitStore(_jobs_store(settings, jobs), _workers_store(settings, workers))
+        return _jobs_store(settings, jobs, workers=True)
+    jobs_store = _jobs_store(settings, jobs, workers=False)
+    return SplitStore(jobs_store, _workers_store(settings, workers))
 
 
-def settle_or_refuse(folder: Path, *, fsync: bool) -> None:
-    """Replay journals of CachedJsonFile before another mode uses the folder.
+def recover_or_refuse(folder: Path, *, fsync: bool) -> None:
+    """Replay the journals of CachedJsonFile before another mode uses the folder.
 
-    Raises NotAQueue, and DataFolderUnusable where the files cannot be written.
+    Raises NotAQueue, or DataFolderUnusable if the files cannot be written.
     """
     try:
-        settle(folder, fsync=fsync)
+        recover_folder(folder, fsync=fsync)
     except StorageFailed as error:
         raise DataFolderUnusable(folder, str(error)) from error
 
 
 @contextmanager
 def claimed(settings: Settings) -> Iterator[None]:
-    """Own the data folder, if one is needed. Raises DataFolderUnusable or DataFolderInUse."""
+    """Lock the data folder, if one is needed. Raises DataFolderUnusable or DataFolderInUse."""
     folder = DataFolder(settings.data_dir)
     if settings.needs_data_dir:
         folder.claim()
@@ -65,38 +66,30 @@ def claimed(settings: Settings) -> Iterator[None]:
         folder.release()
 
 
-def _whole_store(settings: Settings, mode: Mode) -> Store:
+def _jobs_store(settings: Settings, mode: Mode, *, workers: bool) -> Store:
+    """Return a store of the jobs and facts, and with ``workers`` of the workers, too."""
     folder, fsync = settings.data_dir, settings.fsync
     if mode is Mode.JSON_FILE:
-        return JsonFileStore(folder, fsync=fsync)
+        return JsonFileStore(folder, workers=workers, fsync=fsync)
     if mode is Mode.CACHED_JSON_FILE:
-        return CachedJsonFileStore(folder, fsync=fsync)
-    return _half_store(settings, mode)
-
-
-def _jobs_store(settings: Settings, mode: Mode) -> Store:
-    folder, fsync = settings.data_dir, settings.fsync
-    if mode is Mode.JSON_FILE:
-        return JsonFileStore(folder, workers=False, fsync=fsync)
-    if mode is Mode.CACHED_JSON_FILE:
-        return CachedJsonFileStore(folder, workers=False, fsync=fsync)
-    return _half_store(settings, mode)
+        return CachedJsonFileStore(folder, workers=workers, fsync=fsync)
+    return _any_store(settings, mode)
 
 
 def _workers_store(settings: Settings, mode: Mode) -> Store:
-    """Return the store of the workers; without their jobs they are few, and written whole."""
+    """Return a store of the workers alone; they are few, so CachedJsonFile needs no journal."""
     if mode in (Mode.JSON_FILE, Mode.CACHED_JSON_FILE):
         rereads = mode is Mode.JSON_FILE
         return JsonFileStore(settings.data_dir, jobs=False, rereads=rereads, fsync=settings.fsync)
-    return _half_store(settings, mode)
+    return _any_store(settings, mode)
 
 
-def _half_store(settings: Settings, mode: Mode) -> Store:
-    """Return a store that takes whatever it is given: both tables, or one of them."""
+def _any_store(settings: Settings, mode: Mode) -> Store:
+    """Return a store of a mode that does not need to know which tables it stores."""
     if mode is Mode.SQLITE:
         return SqliteStore(settings.data_dir, fsync=settings.fsync)
     if mode is Mode.REDIS:
-        from sanic_dispatch.storage.redis import open_redis  # costs time, so only for this
+        from sanic_dispatch.storage.redis import open_redis  # slow to import, so only for this mode
 
         return open_redis(settings)
     return InMemoryStore()

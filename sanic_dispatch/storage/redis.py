@@ -1,15 +1,15 @@
-"""A topic in Redis or Valkey, which one dispatcher at a time owns.
+"""The mode Redis: a topic in Redis or Valkey, owned by one dispatcher at a time.
 
 Keys, all under ``{prefix}:`` and so in one slot of a cluster:
 
-- ``meta``: ``format``, and ``epoch``, which counts the owners;
-- ``owner``: ``token`` (epoch and random id; empty after a release), ``name``, ``beat``, and
-  ``batch`` (the token, and the number of the last batch);
-- ``jobs``, ``workers``, ``facts``: records as JSON by their ids; a worker has its ``place``, too.
+- ``meta``: ``format``, and ``epoch``, which increases with each change of owner;
+- ``owner``: ``token`` (epoch and random id; empty after a release), ``name``, ``beat`` (the
+  heartbeat's counter), and ``batch`` (token and number of the last batch);
+- ``jobs``, ``workers``, ``facts``: records as JSON by id; workers with their ``place``.
 
-A batch is one script. It carries the owner's token, and the number of the batch before it: so it is
-applied once, only on top of what it was made for, and never for a process that was superseded. A
-commit is a sign of life, too.
+A commit is one Lua script, so it is atomic. It carries the owner's token as a fencing token, and
+the number of the batch before, as a compare-and-set: a batch is applied once, directly after the
+one before, and not at all for a process that has lost ownership. A commit is a heartbeat, too.
 
 CPU of a commit (uvloop, best of 25 rounds): one change costs 58 µs here and 40 µs in Redis, 64
 changes together cost 160 and 95 µs.
@@ -23,12 +23,18 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.resources import files
-from operator import attrgetter
 from typing import Any
 
 import structlog
 
-from sanic_dispatch.cluster.ownership import PACE, Claim, Ownership, Pace, Sight, running_s
+from sanic_dispatch.cluster.ownership import (
+    LEASE_TIMES,
+    Claim,
+    ClaimAnswer,
+    LeaseTimes,
+    Ownership,
+    boottime_s,
+)
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Fact, Record, Table
@@ -45,39 +51,40 @@ from sanic_dispatch.storage.records import (
     UNREADABLE,
     decode_fact,
     decode_worker,
-    described,
+    describe_error,
     encode_fact,
     encode_job,
     encode_placed_worker,
+    in_queue_order,
     order_of,
 )
 from sanic_dispatch.storage.redis_address import parse_address
-from sanic_dispatch.storage.redis_connection import TRY_S, RedisLink, Refused, Script
+from sanic_dispatch.storage.redis_connection import TIMEOUT_S, RedisClient, Refused, Script
 from sanic_dispatch.storage.store import Batch, Store, Stored
 
 FORMAT = "2"
-"""The version of what is stored; 0.1 wrote version 1."""
+"""The version of the data format; 0.1 wrote version 1."""
 
 OPEN_S = 3.0
-"""How long to try to reach Redis at the start."""
+"""How long to try to reach Redis at start."""
 
-PATIENCE_S = 5.0
-"""How long ``load`` waits for another owner: the lease of one that was killed has to lapse."""
+OWNER_WAIT_S = 5.0
+"""How long ``load`` waits for ownership: longer than the lease of a killed owner lasts."""
 
 MIGRATION_S = 120.0
-"""How long Redis may take to rewrite the data of 0.1; 100,000 jobs take it some seconds."""
+"""The extra timeout for migrating data of 0.1; 100,000 jobs take some seconds."""
 
 RETRY_S = 0.1
-"""How long to wait before Redis is asked again."""
+"""How long to wait before a retry."""
 
-FINAL = ("ERR", "NOAUTH", "NOPERM", "WRONGPASS")
-"""Errors that no time would make right, as a wrong password; while it loads its data, it would."""
+PERMANENT_ERRORS = ("ERR", "NOAUTH", "NOPERM", "WRONGPASS")
+"""Codes of errors not worth a retry, as a wrong password; LOADING, for example, is worth one."""
 
-SCANNED_AT_ONCE = 500
-"""How many records are read in one piece; the event loop has its turn after each."""
+SCAN_COUNT = 500
+"""How many records one HSCAN reads; the event loop runs other tasks in between."""
 
-WORDS_AT_ONCE = 1000
-"""How many words one command in a script may have: Lua's stack has its limit."""
+MAX_ARGUMENTS = 1000
+"""How many arguments one command in a script gets: Lua's stack is limited."""
 
 KEYS = (
     "meta", "owner", "jobs", "workers", "facts",
@@ -85,10 +92,10 @@ KEYS = (
     "jobs:callbacks", "finished", "finished:line", "finished:callbacks", "workers:line",
     "workers:free", "workers:keys",
 )  # fmt: skip
-"""All keys, in the order of claim.lua; those from ``events`` on are of version 0.1 alone."""
+"""All keys, in the order of claim.lua; those from ``events`` on belong to version 0.1 only."""
 
 _JOBS, _WORKERS, _ = TABLES = tuple(Table)
-"""The tables, in the order of their keys for commit.lua, after that of the owner."""
+"""The tables in the order of commit.lua's keys, which begin with ``owner``."""
 
 _log = structlog.get_logger("sanic_dispatch.storage")
 
@@ -101,16 +108,16 @@ CLAIM = _script("claim")
 RENEW = _script("renew")
 RELEASE = _script("release")
 COMMIT = _script("commit")
-SETTLE = _script("settle")
+RESOLVE = _script("resolve")
 TRY_WRITING = _script("try_writing")
 MIGRATE = _script("migrate")
 
 
 def open_redis(settings: Settings, name: str = "") -> RedisStore:
-    """Make the store for the queues whose mode is Redis; it connects when it is first used.
+    """Return a store for the queues whose mode is Redis; it connects on first use.
 
-    ``name`` is by which other processes know this one; by default host and port. Raises
-    RedisUnusable where an option in the address cannot be.
+    ``name`` is this process's name for others; by default host and port. Raises RedisUnusable if
+    an option in the URL is invalid.
     """
     tables = [Table.JOBS, Table.FACTS] if settings.job_queue_mode.is_shared else []
     tables += [Table.WORKERS] if settings.worker_queue_mode.is_shared else []
@@ -123,11 +130,11 @@ def open_redis(settings: Settings, name: str = "") -> RedisStore:
 
 
 class RedisStore(Store):
-    """The records of a topic, or one half of them, for the process that owns them.
+    """Stores all records of a topic in Redis, or one half of them.
 
-    ``open`` connects; ``ownership.acquire`` waits until the topic is ours; then ``load`` and
-    ``commit``. Without the first two, ``load`` does what they do, but waits only so long.
-    ``commit`` raises LostOwnership besides what the contract says.
+    Call ``open`` to connect, ``ownership.acquire`` to wait for ownership, then ``load`` and
+    ``commit``. ``load`` alone does all three, but waits no longer than OWNER_WAIT_S. Besides the
+    errors of the contract, ``commit`` raises LostOwnership.
     """
 
     def __init__(
@@ -136,7 +143,7 @@ class RedisStore(Store):
         prefix: str,
         tables: Iterable[Table],
         name: str,
-        pace: Pace = PACE,
+        times: LeaseTimes = LEASE_TIMES,
     ) -> None:
         address = parse_address(url)
         self._where = address.shown
@@ -144,43 +151,44 @@ class RedisStore(Store):
         self._indices = {TABLES.index(table) + 2 for table in self._tables}
         self._keys = {name: f"{{{prefix}}}:{name}" for name in KEYS}
         self._commit_keys = [self._keys[name] for name in ("owner", *TABLES)]
-        self._link = RedisLink(address)
-        self._register = RedisRegister(RedisLink(address), self._keys, self._where)
-        self.ownership: Ownership = Ownership(self._register, name, pace)
+        self._client = RedisClient(address)
+        self._lease_store = RedisLeaseStore(RedisClient(address), self._keys, self._where)
+        self.ownership: Ownership = Ownership(self._lease_store, name, times)
         self._token = ""
-        """Whose batches ``_last`` and ``_unsettled`` are about."""
+        """The token under which ``_last`` and ``_in_doubt`` were committed."""
         self._last = ""
-        """What Redis has as our last batch: token and number, and ``!`` where it was given up."""
-        self._unsettled = ""
-        """The same of a batch that was sent, and nobody knows what became of it."""
-        self._going_on: asyncio.Task[None] | None = None
-        """Commits a batch whose caller was cancelled."""
+        """Our last batch as Redis has it: token and number, with ``!`` if it was voided."""
+        self._in_doubt = ""
+        """Token and number of a batch that was sent and whose outcome is unknown."""
+        self._completion: asyncio.Task[None] | None = None
+        """Completes the commit of a cancelled caller."""
 
     async def open(self) -> bool:
-        """Look at Redis for the first time, and own the queues if nobody else does.
+        """Connect, and become the owner if the topic has none; return whether this process is it.
 
-        Raises RedisUnusable where Redis cannot be reached, or what is there is not ours.
+        Raises RedisUnusable if Redis is unreachable for OPEN_S, or its data is not ours.
         """
-        until_s = running_s() + OPEN_S
+        until_s = boottime_s() + OPEN_S
         while True:
             try:
-                await self._link.call("PING")
+                await self._client.call("PING")
                 return await self.ownership.acquire(patience_s=0.0)
             except (StorageFailed, OutcomeUnknown) as error:
-                is_final = isinstance(error, Refused) and error.code in FINAL
-                if is_final or running_s() >= until_s:
+                is_permanent = isinstance(error, Refused) and error.code in PERMANENT_ERRORS
+                if is_permanent or boottime_s() >= until_s:
                     raise RedisUnusable(self._where, str(error)) from error
             await asyncio.sleep(RETRY_S)
 
     async def load(self) -> Stored:
-        """Read everything, as the owner.
+        """Return all records, after becoming the owner.
 
-        Raises RedisInUse, RedisUnusable, LostOwnership, or StorageFailed where Redis goes away.
+        Raises RedisInUse, RedisUnusable, LostOwnership, or StorageFailed if Redis becomes
+        unreachable.
         """
         ownership = self.ownership
         if not ownership.is_owner and not await self.open():
             try:
-                is_ours = await ownership.acquire(PATIENCE_S)
+                is_ours = await ownership.acquire(OWNER_WAIT_S)
             except StorageFailed as error:
                 raise RedisUnusable(self._where, str(error)) from error
             if not is_ours:
@@ -188,7 +196,7 @@ class RedisStore(Store):
         token = ownership.token
         try:
             stored = Stored(
-                _in_order(await self._read(Table.JOBS, _decode_job)),
+                in_queue_order(await self._read(Table.JOBS, _decode_job)),
                 sorted(await self._read(Table.WORKERS, _decode_worker), key=order_of),
                 await self._read(Table.FACTS, _decode_fact),
             )
@@ -200,65 +208,65 @@ class RedisStore(Store):
         return stored
 
     async def commit(self, batch: Batch) -> None:
-        """Apply a batch in one script; it goes on where the caller is cancelled.
+        """Apply a batch with one script; if the caller is cancelled, complete it in the background.
 
-        Raises StorageFailed, OutcomeUnknown, or LostOwnership where another process came.
+        Raises StorageFailed, OutcomeUnknown, or LostOwnership if another process took over.
         """
-        if self._going_on is not None:
-            await asyncio.wait([self._going_on])
+        if self._completion is not None:
+            await asyncio.wait([self._completion])
         try:
             await self._commit(batch)
         except asyncio.CancelledError:
-            self._going_on = asyncio.create_task(self._go_on(batch))
-            self._going_on.add_done_callback(self._note_end)
+            self._completion = asyncio.create_task(self._complete(batch))
+            self._completion.add_done_callback(self._forget_completion)
             raise
 
     async def _commit(self, batch: Batch) -> None:
-        token = self._present_token()
+        token = self._current_token()
         parts = self._encode(batch)
-        present = f"{token} {batch.number}"
-        if present == self._last:
+        current = f"{token} {batch.number}"
+        if current == self._last:
             return
-        is_repeat = self._unsettled == present
-        assert is_repeat or not self._unsettled, "a batch of unknown outcome has to be repeated"
-        self._unsettled = present
-        sent_s = running_s()
+        is_repeat = self._in_doubt == current
+        assert is_repeat or not self._in_doubt, "a batch of unknown outcome has to be repeated"
+        self._in_doubt = current
+        sent_s = boottime_s()
         try:
-            answer = await self._link.run(COMMIT, self._commit_keys, self._last, present, *parts)
-        except StorageFailed as error:  # this try did nothing; what of an earlier one?
+            answer = await self._client.run(COMMIT, self._commit_keys, self._last, current, *parts)
+        except StorageFailed as error:  # no effect; but an earlier attempt may have had one
             if not is_repeat:
-                self._unsettled = ""
+                self._in_doubt = ""
                 raise
             if not isinstance(error, Refused):
                 raise OutcomeUnknown(str(error)) from error
-            answer = await self._settle(present, error)
-        self._note_outcome(token, present, answer, sent_s)
+            answer = await self._resolve(current, error)
+        self._record_outcome(token, current, answer, sent_s)
 
     async def try_writing(self) -> None:
-        """Write something that changes nothing. Raises StorageFailed, also where not the owner."""
-        sent_s = running_s()
+        """Increment the heartbeat. Raises StorageFailed, also if not the owner."""
+        sent_s = boottime_s()
         try:
-            token = self._present_token()
-            answer = await self._link.run(TRY_WRITING, self._commit_keys, token)
+            token = self._current_token()
+            answer = await self._client.run(TRY_WRITING, self._commit_keys, token)
             self._check_owned(token, answer)
         except (OutcomeUnknown, LostOwnership) as error:
             raise StorageFailed(str(error)) from error
         self.ownership.granted(sent_s)
 
     async def close(self) -> None:
-        """Release the queues at once, and hang up."""
-        if self._going_on is not None:
-            going_on = self._going_on
-            await asyncio.wait([going_on], timeout=2 * TRY_S)
-            going_on.cancel()
+        """End the lease, so that another process can take over at once, and disconnect."""
+        if self._completion is not None:
+            completion = self._completion
+            await asyncio.wait([completion], timeout=2 * TIMEOUT_S)
+            completion.cancel()
         await self.ownership.close()
-        await self._link.close()
-        await self._register.close()
+        await self._client.close()
+        await self._lease_store.close()
 
     # ---- commit
 
-    async def _go_on(self, batch: Batch) -> None:
-        """Repeat a batch whose caller was cancelled, until its fate is known."""
+    async def _complete(self, batch: Batch) -> None:
+        """Retry a batch until its outcome is known."""
         with suppress(StorageFailed, LostOwnership):
             while True:
                 try:
@@ -266,23 +274,27 @@ class RedisStore(Store):
                 except OutcomeUnknown:
                     await asyncio.sleep(RETRY_S)
 
-    def _note_end(self, _: asyncio.Task[None]) -> None:
-        self._going_on = None
+    def _forget_completion(self, _: asyncio.Task[None]) -> None:
+        self._completion = None
 
-    def _present_token(self) -> str:
-        """Our token; batches are counted anew where it is another than before."""
+    def _current_token(self) -> str:
+        """Return our token; if it is a new one, start counting batches at 0.
+
+        Raises LostOwnership.
+        """
         token = self.ownership.token
         if not token:
             raise LostOwnership(self.ownership.owner)
         if token != self._token:
-            self._token, self._last, self._unsettled = token, f"{token} 0", ""
+            self._token, self._last, self._in_doubt = token, f"{token} 0", ""
         return token
 
     def _encode(self, batch: Batch) -> list[str | bytes]:
-        """A batch as commit.lua takes it: HSET and HDEL for each table that it changes."""
+        """Return a batch as arguments of commit.lua: an HSET and an HDEL for each changed table."""
         puts: dict[int, list[str | bytes]] = {}
         removals: dict[int, list[str | bytes]] = {}
         for table, record_id, _, after in batch.changes:
+            # an index of commit.lua's KEYS, of which the first is the owner
             key = 2 if table is _JOBS else 3 if table is _WORKERS else 4
             if after is None:
                 removals.setdefault(key, []).append(record_id)
@@ -292,30 +304,35 @@ class RedisStore(Store):
         parts: list[str | bytes] = []
         for verb, changed in (("HSET", puts), ("HDEL", removals)):
             for key, words in changed.items():
-                for first in range(0, len(words), WORDS_AT_ONCE):
-                    piece = words[first : first + WORDS_AT_ONCE]
+                for first in range(0, len(words), MAX_ARGUMENTS):
+                    piece = words[first : first + MAX_ARGUMENTS]
                     parts += (str(key), verb, str(len(piece)), *piece)
         return parts
 
-    async def _settle(self, present: str, refusal: Refused) -> Any:
-        """Redis takes no batch now: find out what became of an earlier try of this one."""
+    async def _resolve(self, current: str, refusal: Refused) -> Any:
+        """Return whether an earlier attempt of a refused batch was applied; if not, void it.
+
+        Raises OutcomeUnknown.
+        """
         try:
-            return await self._link.run(SETTLE, self._commit_keys[:1], self._last, present)
+            return await self._client.run(RESOLVE, self._commit_keys[:1], self._last, current)
         except StorageFailed:
             raise OutcomeUnknown(str(refusal)) from refusal
 
-    def _note_outcome(self, token: str, present: str, answer: Sequence[Any], sent_s: float) -> None:
-        self._unsettled = ""
+    def _record_outcome(
+        self, token: str, current: str, answer: Sequence[Any], sent_s: float
+    ) -> None:
+        self._in_doubt = ""
         self._check_owned(token, answer)
         if answer[0] == b"void":
-            self._last = f"{present}!"
-            raise StorageFailed("Redis did not take the batch, and it was given up")
-        self._last = present
+            self._last = f"{current}!"
+            raise StorageFailed("Redis did not apply the batch, and never will")
+        self._last = current
         if answer[0] == b"ok":
             self.ownership.granted(sent_s)
 
     def _check_owned(self, token: str, answer: Sequence[Any]) -> None:
-        """Raise LostOwnership where the script has found another owner, or batches missing."""
+        """Raise LostOwnership if a script found another owner, or that batches are missing."""
         if answer[0] == b"lost":
             error = LostOwnership(answer[1].decode())
         elif answer[0] == b"gap":
@@ -329,14 +346,14 @@ class RedisStore(Store):
     # ---- load
 
     async def _read(self, table: Table, decode: Callable[[str, bytes], Any]) -> list[Any]:
-        """Read the records of a table, in pieces; only the owner writes, so they fit together."""
+        """Return the records of a table; consistent over HSCANs, since only the owner writes."""
         if table not in self._tables:
             return []
         found: dict[str, Any] = {}
         cursor = b"0"
         while True:
-            cursor, entries = await self._link.call(
-                "HSCAN", self._keys[table], cursor, "COUNT", SCANNED_AT_ONCE
+            cursor, entries = await self._client.call(
+                "HSCAN", self._keys[table], cursor, "COUNT", SCAN_COUNT
             )
             for record_id, stored in _pairs(entries):
                 try:
@@ -344,58 +361,56 @@ class RedisStore(Store):
                 except UNREADABLE as error:
                     shown = record_id.decode(errors="replace")
                     raise RedisUnusable(
-                        self._where, f"{self._keys[table]} {shown}: {described(error)}"
+                        self._where, f"{self._keys[table]} {shown}: {describe_error(error)}"
                     ) from error
             if cursor == b"0":
                 return list(found.values())
             await asyncio.sleep(0)
 
 
-class RedisRegister:
-    """Who owns the topic, as Redis has it; on a connection of its own, which nothing holds up."""
+class RedisLeaseStore:
+    """The lease in Redis, on its own connection, so that large commits do not delay heartbeats."""
 
-    def __init__(self, link: RedisLink, keys: dict[str, str], where: str) -> None:
-        self._link = link
+    def __init__(self, client: RedisClient, keys: dict[str, str], where: str) -> None:
+        self._client = client
         self._keys = list(keys.values())
         self._owner = [keys["owner"]]
         self._where = where
 
-    async def claim(self, claim: Claim, unchanged: str | None) -> Sight:
-        """Become the owner, if nobody else is; data of 0.1 is migrated before. See Register.
+    async def claim(self, claim: Claim, unchanged: str | None) -> ClaimAnswer:
+        """Claim the lease as LeaseStore.claim says, after migrating data of version 0.1.
 
-        Raises RedisUnusable where what is there is not ours.
+        Raises RedisUnusable if the keys hold other data.
         """
-        lapsed = ("0",) if unchanged is None else ("1", unchanged)
+        expired = ("0",) if unchanged is None else ("1", unchanged)
         while True:
-            word, *answer = await self._link.run(CLAIM, self._keys, FORMAT, *claim, *lapsed)
+            word, *answer = await self._client.run(CLAIM, self._keys, FORMAT, *claim, *expired)
             if word == b"owner":
-                return Sight(answer[0].decode(), answer[1])
+                return ClaimAnswer(answer[0].decode(), answer[1])
             if word == b"held":
-                return Sight(state=answer[0].decode(), owner=answer[1].decode())
+                return ClaimAnswer(state=answer[0].decode(), owner=answer[1].decode())
             if word == b"refused":
                 raise RedisUnusable(self._where, answer[0].decode(errors="replace"))
             await self._migrate()
 
     async def renew(self, token: str) -> None:
-        """Give a sign of life. Raises LostOwnership."""
-        word, *answer = await self._link.run(RENEW, self._owner, token)
+        """Increment the heartbeat. Raises LostOwnership."""
+        word, *answer = await self._client.run(RENEW, self._owner, token)
         if word == b"lost":
             raise LostOwnership(answer[0].decode())
 
     async def release(self, token: str) -> None:
-        """Let go of the topic, if this token still owns it."""
-        await self._link.run(RELEASE, self._owner, token)
+        """End the lease, if this token still has it."""
+        await self._client.run(RELEASE, self._owner, token)
 
     async def close(self) -> None:
-        """Hang up."""
-        await self._link.close()
+        """Close the connection."""
+        await self._client.close()
 
     async def _migrate(self) -> None:
-        """Rewrite the data of 0.1, unless another process did so. Raises RedisUnusable."""
+        """Migrate the data of version 0.1, unless it is done already. Raises RedisUnusable."""
         try:
-            word, *answer = await self._link.run(
-                MIGRATE, self._keys, FORMAT, patience_s=MIGRATION_S
-            )
+            word, *answer = await self._client.run(MIGRATE, self._keys, FORMAT, extra_s=MIGRATION_S)
         except Refused as error:
             if error.code != "ERR":
                 raise
@@ -410,7 +425,7 @@ class RedisRegister:
 
 
 def encode_record(record: Record) -> bytes:
-    """Encode a record as Redis keeps it."""
+    """Encode a record as the value of its hash field."""
     if isinstance(record, Job):
         return encode_job(record)
     return encode_placed_worker(record) if isinstance(record, Worker) else encode_fact(record)
@@ -434,16 +449,6 @@ def _decode_worker(worker_id: str, stored: bytes) -> Worker:
 
 def _decode_fact(name: str, stored: bytes) -> Fact:
     return decode_fact(name, json.loads(stored))
-
-
-def _in_order(jobs: Iterable[Job]) -> list[Job]:
-    """Those that wait or are held by their place, then the finished ones, oldest first."""
-    queued, finished = list[Job](), list[Job]()
-    for job in jobs:
-        (queued if job.finished_s is None else finished).append(job)
-    queued.sort(key=attrgetter("place", "ticket", "id"))
-    finished.sort(key=order_of)
-    return queued + finished
 
 
 def _pairs(entries: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -1,6 +1,6 @@
-"""The address of a Redis server, taken apart: where to connect, and what to say first.
+"""Parse a Redis URL: where to connect, TLS, and the commands that begin a connection.
 
-The words of the address are those of redis-py, as far as ``check_redis`` lets them through.
+The options in the URL are redis-py's, as far as ``check_redis`` allows them.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _CHECKS = {
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """Where Redis listens: ``path`` of a socket file, else ``host`` and ``port``.
+    """Where Redis listens: ``path`` of a Unix socket, or ``host`` and ``port``.
 
-    ``greeting`` are the commands with which each connection begins; ``shown`` has no password.
+    Each connection begins with the commands in ``greeting``. ``shown`` is the URL without password.
     """
 
     shown: str
@@ -39,7 +39,7 @@ class RedisAddress:
 
 
 def parse_address(url: str) -> RedisAddress:
-    """Take an address apart. Raises RedisUnusable where an option in it cannot be."""
+    """Parse a Redis URL. Raises RedisUnusable if an option in it is invalid."""
     parts = urlsplit(url)
     try:
         options = {name: values[0] for name, values in parse_qs(parts.query).items()}

@@ -1,7 +1,7 @@
-"""Repair: good entries of ``jobs.json``, ``workers.json`` and journals stay, damaged ones go aside.
+"""Repair ``jobs.json``, ``workers.json`` and journals: keep good entries, set bad ones aside.
 
-What cannot be read goes, byte by byte, to a file beside it, which is called like
-``jobs.json.damaged-20241124T013900Z`` and is durable before the file itself is replaced.
+The bytes that cannot be read are moved to a file beside it, named like
+``jobs.json.damaged-20241124T013900Z``, which is synced before the damaged file is replaced.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sanic_dispatch.storage.journal import (
     seal,
 )
 from sanic_dispatch.storage.records import UNREADABLE
-from sanic_dispatch.storage.whole_files import JOBS_NAME, WORKERS_NAME, array_of
+from sanic_dispatch.storage.whole_files import JOBS_NAME, WORKERS_NAME, json_array
 from sanic_dispatch.strict_json import object_at
 
 FILE_MODES = (Mode.JSON_FILE, Mode.CACHED_JSON_FILE)
@@ -40,14 +40,14 @@ _HEAD = re.compile(r"\ufeff?[ \t\r\n]*\[?[ \t\r\n]*")
 _BETWEEN = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
 _END = re.compile(r"[ \t\r\n]*\]?[ \t\r\n]*\Z")
 _NEXT_ENTRY = re.compile(r"^ {0,2}\{", re.MULTILINE)
-"""Where an entry can begin after damage: at the begin of a line, as in our files, or set in by
-two blanks, as in the original's. What is nested in somebody's data is deeper."""
+"""Where an entry can begin after damage: at the beginning of a line, as in our files, or after two
+blanks, as in the original service's. Objects within a job's data are indented more deeply."""
 
 _log = structlog.get_logger("sanic_dispatch")
 
 
 class Repaired(NamedTuple):
-    """How many entries stay, how many pieces were set aside, and where; None: there were none."""
+    """The number of kept entries and of damaged pieces, and the file that has these, or None."""
 
     kept: int
     damaged: int
@@ -55,9 +55,9 @@ class Repaired(NamedTuple):
 
 
 def repair_all(settings: Settings, now_s: float) -> None:
-    """Repair the files of a data folder where these modes use them, and log what was done.
+    """Repair the files of a data folder that these modes use, and log what was damaged.
 
-    Raises DataFolderInUse, NotAQueue where a file cannot be repaired, and DataFolderUnusable.
+    Raises DataFolderInUse, DataFolderUnusable, or NotAQueue for a file that cannot be repaired.
     """
     for path in _files_of(settings):
         try:
@@ -75,10 +75,10 @@ def repair_all(settings: Settings, now_s: float) -> None:
 
 
 def repair(path: Path, now_s: float) -> Repaired:
-    """Make one file readable again.
+    """Repair one file.
 
-    Raises DataFolderInUse while a dispatcher runs, NotAQueue where there is no file that could be
-    repaired, and OSError.
+    Raises DataFolderInUse while a dispatcher runs, NotAQueue if the file is of another kind, or
+    OSError.
     """
     folder = DataFolder(path.parent)
     folder.claim()
@@ -122,15 +122,15 @@ def _repair_array(path: Path, kind: Kind[Any], now_s: float) -> Repaired:
     try:
         return Repaired(len(list(read_array(path, kind, content))), 0, None)
     except NotAQueue:
-        good, damaged = _sorted_out(content.decode("utf-8", "surrogateescape"), kind)
-    aside = _set_aside(path, [_encoded(piece) for piece in damaged], now_s) if damaged else None
+        good, damaged = _separate_entries(content.decode("utf-8", "surrogateescape"), kind)
+    aside = _set_aside(path, [_to_bytes(piece) for piece in damaged], now_s) if damaged else None
     joined = b",\n".join(found.stored for found in good)
-    replace_file(path, array_of([joined] if good else []))
+    replace_file(path, json_array([joined] if good else []))
     return Repaired(len(good), len(damaged), aside)
 
 
-def _sorted_out(text: str, kind: Kind[Any]) -> tuple[list[Found[Any]], list[str]]:
-    """Separate the good entries from all pieces that are none."""
+def _separate_entries(text: str, kind: Kind[Any]) -> tuple[list[Found[Any]], list[str]]:
+    """Return the good entries, and all text between them."""
     good: dict[str, Found[Any]] = {}
     damaged: list[str] = []
     at = _skip(_HEAD, text, 0)
@@ -145,11 +145,11 @@ def _sorted_out(text: str, kind: Kind[Any]) -> tuple[list[Found[Any]], list[str]
 
 
 def _good_entry(text: str, at: int, kind: Kind[Any], good: dict[str, Found[Any]]) -> int | None:
-    """Take in the entry that begins here and say where it ends; None where there is none."""
+    """Add the entry at this offset to ``good``, and return its end; None if there is none."""
     try:
         entry, end = object_at(text, at)
         found = kind.read(entry, 1)
-        found.stored  # noqa: B018 - a byte that is no UTF-8 cannot be encoded again
+        found.stored  # noqa: B018 - raises for bytes that are not UTF-8
     except (*UNREADABLE, JSONDecodeError):
         return None
     return end if good.setdefault(found.record.id, found) is found else None
@@ -160,7 +160,7 @@ def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _encoded(piece: str) -> bytes:
+def _to_bytes(piece: str) -> bytes:
     return piece.encode("utf-8", "surrogateescape")
 
 
@@ -168,11 +168,11 @@ def _encoded(piece: str) -> bytes:
 
 
 def _repair_journal(path: Path, number: int, now_s: float) -> Repaired:
-    """Keep every batch whose checksum is right: records are whole, so those behind it count."""
+    """Keep every batch whose checksum is right, also after a damaged one: records are whole."""
     try:
         return Repaired(len(read_journal(path, number).batches), 0, None)
     except NotAQueue:
-        good, damaged = _sort_out_lines(path.read_bytes(), number)
+        good, damaged = _separate_lines(path.read_bytes(), number)
     aside = _set_aside(path, damaged, now_s) if damaged else None
     lines, before = [], 0
     for body in [header_of(number), *good]:
@@ -182,14 +182,18 @@ def _repair_journal(path: Path, number: int, now_s: float) -> Repaired:
     return Repaired(len(good), len(damaged), aside)
 
 
-def _sort_out_lines(content: bytes, number: int) -> tuple[list[bytes], list[bytes]]:
-    """Separate good batches from damaged lines, each by the checksum that the line before says."""
+def _separate_lines(content: bytes, number: int) -> tuple[list[bytes], list[bytes]]:
+    """Return the good batches and the damaged lines; the chain continues with stated checksums."""
     good: list[bytes] = []
     damaged: list[bytes] = []
     before = 0
     for line in content.split(b"\n"):
-        body, stated = line[9:], _stated(line)
-        if stated is not None and zlib.crc32(body, before) == stated and _is_part(body, number):
+        body, stated = line[9:], _stated_checksum(line)
+        if (
+            stated is not None
+            and zlib.crc32(body, before) == stated
+            and _is_valid_line(body, number)
+        ):
             if body != header_of(number):
                 good.append(body)
         elif line:
@@ -198,12 +202,12 @@ def _sort_out_lines(content: bytes, number: int) -> tuple[list[bytes], list[byte
     return good, damaged
 
 
-def _stated(line: bytes) -> int | None:
+def _stated_checksum(line: bytes) -> int | None:
     return int(line[:8], 16) if re.match(rb"[0-9a-f]{8} ", line) else None
 
 
-def _is_part(body: bytes, number: int) -> bool:
-    """Whether it is the head of this journal, or a batch."""
+def _is_valid_line(body: bytes, number: int) -> bool:
+    """Return whether a line's array is this journal's header or a batch."""
     try:
         return body == header_of(number) or decode_batch(body) is not None
     except (*UNREADABLE, InvalidJson):

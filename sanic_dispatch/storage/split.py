@@ -1,4 +1,4 @@
-"""Two stores for one topic: one for the jobs and the facts, one for the workers."""
+"""A store made of two: one for jobs and facts, one for workers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sanic_dispatch.storage.store import Batch, Edit, EditedMeanwhile, Store, St
 
 
 class SplitStore(Store):
-    """Commits the jobs' half of each batch first, since it says who holds what, then the workers'.
+    """Commits the jobs' half of each batch first, then the workers'.
 
-    Where only the workers' half fails the outcome is unknown: the batch is given again, and then
-    only that half is written.
+    Jobs come first because a job's record says which worker holds it. If only the workers' half
+    fails, the outcome is unknown: the batch is committed again, and then only that half is written.
     """
 
     def __init__(self, jobs: Store, workers: Store) -> None:
@@ -24,19 +24,19 @@ class SplitStore(Store):
         self._jobs = jobs
         self._workers = workers
         self._lock = asyncio.Lock()
-        self._jobs_done = 0
+        self._last_jobs_durable = 0
         """The number of the last batch whose jobs' half is durable."""
-        self._begun = 0
-        """The number of the last batch of which something may be durable."""
+        self._last_begun = 0
+        """The number of the last batch that may be durable, in full or in part."""
 
     async def load(self) -> Stored:
         async with self._lock:  # a commit whose caller was cancelled may still be under way
-            self._begun = self._jobs_done = 0
+            self._last_begun = self._last_jobs_durable = 0
             jobs, workers = await self._jobs.load(), await self._workers.load()
         return Stored(jobs.jobs, workers.workers, jobs.facts)
 
     async def commit(self, batch: Batch) -> None:
-        """Commit both halves, also where the caller is cancelled in between."""
+        """Commit both halves, even if the caller is cancelled in between."""
         await asyncio.shield(self._commit(batch))
 
     async def _commit(self, batch: Batch) -> None:
@@ -44,20 +44,22 @@ class SplitStore(Store):
             await self._commit_halves(batch)
 
     async def _commit_halves(self, batch: Batch) -> None:
-        if batch.number != self._begun:
+        if batch.number != self._last_begun:
             await self.check_unedited()
-            self._begun = batch.number
-        if batch.number != self._jobs_done:
+            self._last_begun = batch.number
+        if batch.number != self._last_jobs_durable:
             await self._commit_jobs(batch)
-            self._jobs_done = batch.number
+            self._last_jobs_durable = batch.number
         try:
             await _commit_half(self._workers, batch, (Table.WORKERS,))
         except EditedMeanwhile as error:
-            with suppress(StorageFailed):  # it came between two looks: the batch stands
+            with suppress(StorageFailed):  # the jobs' half is durable, so the batch stands
                 await self._workers.refresh()
             raise OutcomeUnknown("the workers' file was edited during a write") from error
         except LostOwnership:
-            self._begun = self._jobs_done = 0  # the next batch is another one
+            self._last_begun = self._last_jobs_durable = (
+                0  # the new owner numbers its batches from 1
+            )
             raise
         except StorageFailed as error:
             raise OutcomeUnknown(f"only the jobs are written: {error}") from error
@@ -66,7 +68,7 @@ class SplitStore(Store):
         try:
             await _commit_half(self._jobs, batch, (Table.JOBS, Table.FACTS))
         except (StorageFailed, EditedMeanwhile):
-            self._begun = 0  # nothing of it is durable: the next batch may have its number
+            self._last_begun = 0  # nothing is durable: the next batch may reuse the number
             raise
 
     async def refresh(self) -> Edit | None:

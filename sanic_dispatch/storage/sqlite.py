@@ -1,10 +1,10 @@
-"""Sqlite: one database file, one connection, one transaction for each batch."""
+"""The mode Sqlite: one database file, one connection, one transaction per batch."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,17 @@ from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, refuse_link_to_nothing
-from sanic_dispatch.storage.blocking import Threaded
+from sanic_dispatch.storage.blocking import ThreadedStore
 from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, WORKERS, Kind, R
 from sanic_dispatch.storage.records import (
     UNREADABLE,
     decode_fact,
-    described,
+    describe_error,
     encode_fact,
     encode_job,
     encode_worker,
-    order_of,
+    in_queue_order,
 )
 from sanic_dispatch.storage.store import Batch, Edit, Stored
 from sanic_dispatch.strict_json import check, one_entry
@@ -32,10 +32,10 @@ from sanic_dispatch.strict_json import check, one_entry
 DATABASE_NAME = "dispatch.sqlite3"
 
 VERSION = 3
-"""Version 1 found rows by id, version 2 by place; both had finished jobs in another table."""
+"""The schema's version. Versions 1 and 2 had other keys, and a table of finished jobs."""
 
 APPLICATION_ID = 0x6A6F6273
-"""``jobs`` in ASCII: tells our files from other programs' ones."""
+"""``jobs`` in ASCII; tells our databases from other programs'."""
 
 TABLES = (
     "CREATE TABLE jobs (ticket INTEGER, id TEXT, record TEXT, PRIMARY KEY (ticket, id))"
@@ -52,74 +52,73 @@ NOT_WRITTEN = (
     "SQLITE_READONLY",
     "SQLITE_TOOBIG",
 )
-"""Errors of a commit after which nothing of it is in the log as a whole."""
+"""Errors of COMMIT after which the write-ahead log certainly has no complete transaction."""
 
 
-class SqliteStore(Threaded):
-    """The database of a data folder."""
+class SqliteStore(ThreadedStore):
+    """Stores records in the SQLite database of a data folder."""
 
     def __init__(self, folder: Path, *, fsync: bool = True) -> None:
         super().__init__(SqliteFile(folder / DATABASE_NAME, fsync=fsync))
 
 
 class SqliteFile:
-    """The same, blocking. All tables are in one file, with a write-ahead log that is always synced.
+    """The blocking part of SqliteStore: one file in WAL mode, synced at each commit.
 
-    Jobs are kept, and found, by their tickets and workers by their places: what comes in stands at
-    the end, beside the row before. The file belongs to this connection alone while it is open:
-    SQLite before 3.51.3 can damage the log when several connections write.
+    The primary keys begin with the ticket (jobs) or the place (workers), so that new rows are
+    appended to the B-tree. The connection locks the file exclusively: SQLite before 3.51.3 can
+    damage the write-ahead log if several connections write.
     """
 
     rereads = False
 
     def __init__(self, path: Path, *, fsync: bool = True) -> None:
-        self._given = path
+        self._link = path
         self._path = Path(os.path.realpath(path))
         self._fsync = fsync
         self._opened: sqlite3.Connection | None = None
         self._anchor = Anchor(())
-        self._is_unknown = False
-        """Whether nobody knows if the last transaction is durable."""
+        self._outcome_is_unknown = False
+        """Whether the last transaction may or may not be durable."""
 
     def load(self) -> Stored:
-        """Read everything. Raises NotAQueue."""
+        """Return all records. Raises NotAQueue."""
         database = self._database()
         jobs, workers = self._jobs(database), self._workers(database)
         for name, records in (("jobs", jobs), ("workers", workers)):
             if len({record.id for record in records}) < len(records):
                 raise NotAQueue(self._path, f"table {name}: an id is there twice")
-        jobs.sort(key=lambda job: (job.state.is_final, order_of(job)))
-        return Stored(jobs, workers, self._facts(database))
+        return Stored(in_queue_order(jobs), workers, self._facts(database))
 
     def commit(self, batch: Batch) -> None:
-        """Make all changes in one transaction."""
+        """Apply all changes in one transaction."""
         try:
             self._anchor.check()
-            database = self._reopened() if self._is_unknown else self._database()
+            database = self._reopen() if self._outcome_is_unknown else self._database()
             database.execute("BEGIN IMMEDIATE")
         except (OSError, NotAQueue, sqlite3.Error) as error:
-            raise self._failure(error) from error
+            raise self._error_for(error) from error
         try:
-            _make(database, batch.changes)
+            _apply_changes(database, batch.changes)
         except BaseException as error:
             _roll_back(database)
-            raise self._failure(error) from error
+            raise self._error_for(error) from error
         try:
             database.execute("COMMIT")
         except sqlite3.Error as error:
             _roll_back(database)
-            self._is_unknown = error.sqlite_errorname not in NOT_WRITTEN
-            raise self._failure(error) from error
-        self._is_unknown = False
+            self._outcome_is_unknown = error.sqlite_errorname not in NOT_WRITTEN
+            raise self._error_for(error) from error
+        self._outcome_is_unknown = False
 
     def refresh(self) -> Edit | None:
         return None
 
     def check_unedited(self) -> None:
-        """Nobody else can write to the database while it is open."""
+        """Do nothing: the database is locked exclusively."""
 
     def try_writing(self) -> None:
-        """Write the version that is there already: a transaction as any other."""
+        """Set the version to the same value, which is a durable transaction."""
         try:
             self._anchor.check()
             self._database().execute(f"PRAGMA user_version = {VERSION}")
@@ -127,13 +126,13 @@ class SqliteFile:
             raise StorageFailed(f"nothing can be written: {error}") from error
 
     def close(self) -> None:
-        """Close the file; the log is worked in."""
+        """Checkpoint the write-ahead log and close the file."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
 
-    def _failure(self, error: BaseException) -> Exception:
-        kind = OutcomeUnknown if self._is_unknown else StorageFailed
+    def _error_for(self, error: BaseException) -> Exception:
+        kind = OutcomeUnknown if self._outcome_is_unknown else StorageFailed
         return kind(f"the change could not be written: {error}")
 
     # ---- opening
@@ -142,13 +141,14 @@ class SqliteFile:
         if self._opened is None:
             with self._reading():
                 self._opened = self._open()
-                self._anchor = Anchor(self._must_stay())
+                lock = self._path.parent / LOCK
+                self._anchor = Anchor((self._path, _log_of(self._path), lock))
         return self._opened
 
-    def _reopened(self) -> sqlite3.Connection:
-        """Open the file anew: what its log has is in the file then, and what is lost is lost.
+    def _reopen(self) -> sqlite3.Connection:
+        """Close and open the file, which recovers what the write-ahead log durably has.
 
-        A log that could not be synced is never synced again.
+        A log whose sync failed is never synced again.
         """
         if self._opened is not None:
             with suppress(sqlite3.Error):
@@ -157,18 +157,18 @@ class SqliteFile:
         return self._database()
 
     def _open(self) -> sqlite3.Connection:
-        refuse_link_to_nothing(self._given)
+        refuse_link_to_nothing(self._link)
         if not os.path.lexists(self._path):
             if _log_of(self._path).exists():
-                raise NotAQueue(self._path, "is missing, and its log is there")
+                raise NotAQueue(self._path, "is missing, but its write-ahead log is there")
             _create(self._path, fsync=self._fsync)
         _check_file(self._path)
-        database = _connected(self._path)
+        database = _connect(self._path)
         try:
             version = _check_database(self._path, database)
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(f"PRAGMA synchronous = {'FULL' if self._fsync else 'OFF'}")
-            _work_log_in(self._path, database)
+            _checkpoint_log(self._path, database)
             if version < VERSION:
                 self._migrate(database)
         except BaseException:
@@ -176,11 +176,8 @@ class SqliteFile:
             raise
         return database
 
-    def _must_stay(self) -> Sequence[Path]:
-        return self._path, _log_of(self._path), self._path.parent / LOCK
-
     def _migrate(self, database: sqlite3.Connection) -> None:
-        """Copy what version 1 or 2 has into tables of this one, in one transaction."""
+        """Migrate version 1 or 2 to the current schema, in one transaction."""
         database.execute("BEGIN IMMEDIATE")
         try:
             for name in ("jobs", "workers", "finished", "facts"):
@@ -224,7 +221,7 @@ class SqliteFile:
         with self._reading():
             for ticket, row_id, stored in database.execute(query):
                 job = self._record("jobs", ANY_JOB, row_id, stored)
-                if job.ticket != ticket:  # it would not be found when it is changed
+                if job.ticket != ticket:  # a change would not find the row
                     reason = f"its ticket is {ticket!r}, and the record says {job.ticket}"
                     raise NotAQueue(self._path, f"table jobs, row {row_id!r}: {reason}")
                 jobs.append(job)
@@ -250,7 +247,7 @@ class SqliteFile:
                 try:
                     facts.append(decode_fact(name, check(stored)))
                 except (*UNREADABLE, InvalidJson) as error:
-                    reason = f"table facts, row {name!r}: {described(error)}"
+                    reason = f"table facts, row {name!r}: {describe_error(error)}"
                     raise NotAQueue(self._path, reason) from error
         return facts
 
@@ -260,7 +257,7 @@ class SqliteFile:
             if record.id != row_id:
                 raise ValueError(f"the record has the id {record.id!r}")
         except (*UNREADABLE, InvalidJson) as error:
-            reason = f"table {table}, row {row_id!r}: {described(error)}"
+            reason = f"table {table}, row {row_id!r}: {describe_error(error)}"
             raise NotAQueue(self._path, reason) from error
         return record
 
@@ -272,21 +269,21 @@ class SqliteFile:
             raise NotAQueue(self._path, f"cannot be read: {error}") from error
 
 
-def _make(database: sqlite3.Connection, changes: Iterable[Change]) -> None:
-    """Take out what is gone or stands elsewhere now, then put in what is new or has changed."""
+def _apply_changes(database: sqlite3.Connection, changes: Iterable[Change]) -> None:
+    """Delete the rows of removed records and of those whose key changed, then upsert the others."""
     jobs_out, jobs_in, workers_out, workers_in, facts_out, facts_in = [], [], [], [], [], []
     for change in changes:
         before, after = change.before, change.after
-        if isinstance(before, Job) and (after is None or _row_of(before) != _row_of(after)):
-            jobs_out.append(_row_of(before))
-        elif isinstance(before, Worker) and (after is None or _row_of(before) != _row_of(after)):
-            workers_out.append(_row_of(before))
+        if isinstance(before, Job) and (after is None or _row_key(before) != _row_key(after)):
+            jobs_out.append(_row_key(before))
+        elif isinstance(before, Worker) and (after is None or _row_key(before) != _row_key(after)):
+            workers_out.append(_row_key(before))
         elif change.table is Table.FACTS and after is None:
             facts_out.append((change.id,))
         if isinstance(after, Job):
-            jobs_in.append((*_row_of(after), encode_job(after)))
+            jobs_in.append((*_row_key(after), encode_job(after)))
         elif isinstance(after, Worker):
-            workers_in.append((*_row_of(after), encode_worker(after)))
+            workers_in.append((*_row_key(after), encode_worker(after)))
         elif isinstance(after, Fact):
             facts_in.append((after.id, encode_fact(after)))
     for statement, rows in (
@@ -301,8 +298,8 @@ def _make(database: sqlite3.Connection, changes: Iterable[Change]) -> None:
             database.executemany(statement, rows)
 
 
-def _row_of(record: object) -> tuple[float, str]:
-    """Where a record stands: a job by its ticket, a worker by its place."""
+def _row_key(record: object) -> tuple[float, str]:
+    """Return the primary key of a record's row: ticket or place, and id."""
     if isinstance(record, Job):
         return record.ticket, record.id
     assert isinstance(record, Worker)
@@ -316,11 +313,11 @@ def _roll_back(database: sqlite3.Connection) -> None:
 
 
 def _create(path: Path, *, fsync: bool) -> None:
-    """Make an empty database, under another name first: the right one is never a half-made one."""
+    """Create an empty database under a temporary name, and rename it once it is complete."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     os.close(os.open(new, os.O_WRONLY | os.O_CREAT, PRIVATE))
-    database = _connected(new)
+    database = _connect(new)
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {VERSION}")
     for table in TABLES:
@@ -335,7 +332,7 @@ def _log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
-def _connected(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(
         f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
     )
@@ -343,15 +340,15 @@ def _connected(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _work_log_in(path: Path, database: sqlite3.Connection) -> None:
-    """Sync what a killed process had written, perhaps unsynced, before others act on it.
+def _checkpoint_log(path: Path, database: sqlite3.Connection) -> None:
+    """Checkpoint the write-ahead log, which syncs what a killed process may have left unsynced.
 
-    From then on the log is a file, too.
+    Afterwards the log file exists, so that an Anchor can check it.
     """
     database.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens the log
     is_busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if is_busy:
-        raise NotAQueue(path, "its log cannot be worked in")
+        raise NotAQueue(path, "its write-ahead log cannot be checkpointed")
 
 
 def _check_file(path: Path) -> None:
@@ -362,12 +359,14 @@ def _check_file(path: Path) -> None:
 
 
 def _check_database(path: Path, database: sqlite3.Connection) -> int:
-    """Return its version, which is one that this program knows."""
+    """Return the schema's version. Raises NotAQueue if it is unknown or the file is damaged."""
     if _pragma(database, "application_id") != APPLICATION_ID:
         raise NotAQueue(path, "is another program's database")
     version: int = _pragma(database, "user_version")
     if not 1 <= version <= VERSION:
-        raise NotAQueue(path, f"it has version {version}, and this program knows {VERSION}")
+        raise NotAQueue(
+            path, f"it has version {version}, but this program knows only up to {VERSION}"
+        )
     if (result := _pragma(database, "quick_check")) != "ok":
         raise NotAQueue(path, f"is damaged: {result}")
     return version

@@ -1,17 +1,17 @@
-"""The contract of a store: what every backend promises, and what the dispatcher relies on.
+"""The contract of a store: what every backend guarantees, and what the dispatcher relies on.
 
-- ``commit`` is called with one batch at a time, in the order of their numbers.
-- It ends in one of three ways. It returns: the batch is durable, with all that came before it. It
-  raises StorageFailed: nothing of the batch can ever come back. It raises OutcomeUnknown: the batch
-  may be durable; the same batch is given again, under its number, until its fate is known. A batch
-  that turns out to be durable already is not applied twice.
-- A batch has at most one change of a record. Its ``before`` is what the store has, its ``after``
-  what it is to have.
-- What ``load`` returned, and each ``after`` since, is what another ``load`` returns, also after a
-  crash; jobs and workers in order, workers with places that rise.
-- What a file has in another order than its places, or without tickets, is loaded in the order of
-  the file; the first batch has to have everything that makes places agree with it.
-- Damage is never taken for emptiness: ``load`` raises NotAQueue, and leaves the file as it was.
+- The dispatcher calls ``commit`` with one batch at a time, in the order of their numbers.
+- ``commit`` ends in one of three ways. It returns: this batch and all before it are durable. It
+  raises StorageFailed: the batch is not durable and never will be. It raises OutcomeUnknown: the
+  batch may be durable; the caller commits the same batch again, under the same number, until one
+  of the other two ways ends it. A batch that is durable already is not applied twice.
+- A batch changes each record at most once. ``Change.before`` is the stored record,
+  ``Change.after`` the new one, or None for a deletion.
+- ``load`` returns the records as of the last durable batch, also after a crash: jobs and workers
+  in order, workers with increasing places.
+- Records whose order in the file contradicts their places, or that have no tickets, are loaded in
+  the order of the file; the first batch has to renumber them accordingly.
+- Damaged data is never read as empty: ``load`` raises NotAQueue and leaves the file as it was.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sanic_dispatch.core.worker import Worker
 
 
 class Batch(NamedTuple):
-    """What is to become durable together; numbers count up by one from 1 at each start."""
+    """Changes to commit atomically; numbers count up from 1 after each ``load``."""
 
     number: int
     changes: Sequence[Change]
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """All that a store has: jobs in any state and workers, in order; facts."""
+    """Everything in a store: jobs in any state and workers, both in order, and facts."""
 
     jobs: Sequence[Job] = ()
     workers: Sequence[Worker] = ()
@@ -44,10 +44,10 @@ class Stored(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """A file was edited from outside; what it has now, in order, and since when (Unix seconds).
+    """The new content of files that another program edited, in the order of the file.
 
-    ``jobs`` or ``workers`` is None where that file was not edited; ``jobs`` are those that wait or
-    are held.
+    ``jobs`` or ``workers`` is None if that file was not edited; ``jobs`` are the waiting and the
+    assigned ones. ``at_s`` is when the edit was made (Unix seconds).
     """
 
     jobs: Sequence[Job] | None
@@ -56,45 +56,48 @@ class Edit(NamedTuple):
 
 
 class EditedMeanwhile(Exception):
-    """The files were edited from outside since the last ``refresh``; nothing was written."""
+    """Another program edited the files since the last ``refresh``; nothing was written."""
 
 
 class Store(ABC):
-    """Where the records of a topic last, or one half of them: jobs with the facts, or workers."""
+    """Stores all records of a topic, or one half of them: jobs and facts, or workers."""
 
     lasts: bool = True
-    """Whether there is anything to commit: memory alone does not last."""
+    """Whether batches have to be committed; False for a store in memory."""
 
     rereads: bool = False
-    """Whether edits from outside are looked for: then ``refresh`` comes before each batch."""
+    """Whether other programs may edit the files; then ``refresh`` has to precede each batch."""
 
     ownership: Ownership | None = None
-    """The lease by which several processes take turns, where they share the store."""
+    """The lease on a store that several processes share; None if one process has it to itself."""
 
     async def open(self) -> bool:
-        """Look at the store for the first time; whether this process may use it now."""
+        """Connect to the store; return whether this process owns it."""
         return True
 
     @abstractmethod
     async def load(self) -> Stored:
-        """Open the store and read everything. Raises NotAQueue or another StartError."""
+        """Open the store and return all records. Raises NotAQueue or another StartError."""
 
     @abstractmethod
     async def commit(self, batch: Batch) -> None:
-        """Make a batch durable. Raises StorageFailed, OutcomeUnknown or EditedMeanwhile."""
+        """Apply a batch atomically and make it durable.
+
+        Raises StorageFailed, OutcomeUnknown or EditedMeanwhile.
+        """
 
     async def refresh(self) -> Edit | None:
-        """Read what was edited from outside since the last look; None where nothing was.
+        """Return what another program edited since the last call, or None.
 
-        An edit is returned again until a batch was committed after it, be it an empty one: what the
-        edit took out of a file, and the state machine kept, is written again by that.
+        The same edit is returned until a batch, possibly an empty one, is committed after it: that
+        commit restores entries that the edit removed and the state machine kept.
 
-        Raises StorageFailed where a file cannot be read now.
+        Raises StorageFailed if a file cannot be read.
         """
         return None
 
     def may_act(self) -> bool:
-        """Whether this process may hand out and answer now, without asking the store first."""
+        """Return whether this process may deliver and answer without asking the store first."""
         return self.ownership is None or self.ownership.may_act()
 
     async def confirm(self) -> None:
@@ -103,13 +106,19 @@ class Store(ABC):
             await self.ownership.confirm()
 
     async def check_unedited(self) -> None:
-        """Raise EditedMeanwhile where the files are not what was last seen; StorageFailed."""
+        """Raise EditedMeanwhile if the files differ from what was last read or written.
+
+        Raises StorageFailed if they cannot be read.
+        """
         return
 
     @abstractmethod
     async def try_writing(self) -> None:
-        """Write something that changes nothing, as durably as a batch. Raises StorageFailed."""
+        """Check that a batch could be written now, by a durable write that changes no record.
+
+        Raises StorageFailed.
+        """
 
     @abstractmethod
     async def close(self) -> None:
-        """Write what is still to be written, and let go of everything."""
+        """Write all pending data and release files, locks and connections."""

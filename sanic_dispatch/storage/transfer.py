@@ -1,7 +1,7 @@
-"""Moving a topic from one data folder, or mode, into another, while no dispatcher runs.
+"""Export and import a topic between data folders and modes, while no dispatcher runs.
 
-What is read is what a dispatcher would find at its start, and reading changes nothing. What is
-written is read again and compared.
+Reading returns the records that a dispatcher would start with, and changes nothing. Writing reads
+the result back and compares it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sanic_dispatch.errors import (
     StorageError,
 )
 from sanic_dispatch.storage.data_folder import DataFolder
-from sanic_dispatch.storage.export_format import Content, in_line
+from sanic_dispatch.storage.export_format import Content, renumber_workers
 from sanic_dispatch.storage.journal import journals_in
 from sanic_dispatch.storage.json_folder import read_folder as read_json_folder
 from sanic_dispatch.storage.open_store import store_of
@@ -39,10 +39,10 @@ SQLITE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-journal
 
 
 async def read_folder(settings: Settings) -> Content:
-    """Return what the folder holds in these modes.
+    """Return all records that the folder has in these modes.
 
-    Raises NothingStored where there is none of their files, DataFolderInUse while a dispatcher
-    runs, DataFolderUnusable and NotAQueue.
+    Raises NothingStored if none of their files exists, DataFolderInUse while a dispatcher runs,
+    DataFolderUnusable or NotAQueue.
     """
     with _claimed(settings):
         if not any(path.exists() for path in files_of(settings)):
@@ -51,10 +51,10 @@ async def read_folder(settings: Settings) -> Content:
 
 
 async def write_folder(settings: Settings, content: Content) -> None:
-    """Store everything in these modes, and make sure that it is there, in its order.
+    """Write all records in these modes, and verify them.
 
-    Raises FolderNotEmpty where there is one of their files already; whatever else goes wrong,
-    what was written is taken away again.
+    Raises FolderNotEmpty if one of their files exists. After any other error the files that were
+    written are removed.
     """
     with _claimed(settings):
         for path in files_of(settings):
@@ -63,7 +63,7 @@ async def write_folder(settings: Settings, content: Content) -> None:
         try:
             await _write(settings, content)
             if _read_again(settings) != content:
-                raise BrokenTransfer("what was stored is not what came in")
+                raise BrokenTransfer("the stored records differ from the imported ones")
         except BaseException:
             for path in files_of(settings):
                 path.unlink(missing_ok=True)
@@ -71,7 +71,7 @@ async def write_folder(settings: Settings, content: Content) -> None:
 
 
 def files_of(settings: Settings) -> list[Path]:
-    """Return the files that hold the topic in these modes, whether or not they are there."""
+    """Return the paths of the topic's files in these modes, existing or not."""
     names: dict[str, None] = {}
     for mode, own in (
         (settings.job_queue_mode, (DISPATCH_NAME, JOBS_NAME)),
@@ -102,33 +102,33 @@ def _claimed(settings: Settings) -> Iterator[None]:
 
 def _read(settings: Settings) -> Content:
     jobs, workers = settings.job_queue_mode, settings.worker_queue_mode
-    of_jobs = _stored(settings.data_dir, jobs, jobs=True, workers=jobs is workers)
+    of_jobs = _read_mode(settings.data_dir, jobs, jobs=True, workers=jobs is workers)
     of_workers = of_jobs
     if jobs is not workers:
-        of_workers = _stored(settings.data_dir, workers, jobs=False, workers=True)
+        of_workers = _read_mode(settings.data_dir, workers, jobs=False, workers=True)
     facts = {fact.id: fact for fact in of_jobs.facts}
     last_ticket = max([int(facts["last_ticket"].value)] if "last_ticket" in facts else [0])
-    numbered = arranged(of_jobs.jobs, last_ticket)
+    numbered = number_jobs(of_jobs.jobs, last_ticket)
     facts["last_ticket"] = Fact("last_ticket", max([last_ticket, *(j.ticket for j in numbered)]))
     facts.setdefault("paused", Fact("paused", False))
     facts.setdefault("secret", Fact("secret", secrets.token_hex(32)))
     finished = [job for job in numbered if job.state.is_final]
     return Content(
         [facts[name] for name in sorted(facts)],
-        in_line(of_workers.workers),
+        renumber_workers(of_workers.workers),
         [job for job in numbered if not job.state.is_final],
         sorted(finished, key=order_of),
     )
 
 
-def _stored(folder: Path, mode: Mode, *, jobs: bool, workers: bool) -> Stored:
+def _read_mode(folder: Path, mode: Mode, *, jobs: bool, workers: bool) -> Stored:
     if mode is not Mode.SQLITE:
         return read_json_folder(folder, jobs=jobs, workers=workers).stored()
     return read_database(folder)
 
 
 def read_database(folder: Path) -> Stored:
-    """Read a copy of the database, since opening it works its log in. Raises NotAQueue."""
+    """Read a copy of the database, since opening it checkpoints its log. Raises NotAQueue."""
     if not any((folder / name).exists() for name in SQLITE_FILES):
         return Stored()
     if (folder / DATABASE_NAME).exists() and not (folder / DATABASE_NAME).is_file():
@@ -145,8 +145,8 @@ def read_database(folder: Path) -> Stored:
             database.close()
 
 
-def arranged(jobs: Iterable[Job], last_ticket: int) -> list[Job]:
-    """Number jobs that have no ticket, and give places that agree with their order."""
+def number_jobs(jobs: Iterable[Job], last_ticket: int) -> list[Job]:
+    """Return the jobs with missing tickets added, and with increasing places."""
     read = list(jobs)
     ticket, last = max([last_ticket, *(job.ticket for job in read)]), -inf
     made = []

@@ -1,4 +1,4 @@
-"""Trials: whether something could be written now."""
+"""Check that a folder can be written to now, including free space."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tempfile import NamedTemporaryFile
 
 from sanic_dispatch.errors import StorageFailed
 
-TRIAL = bytes(4096)
-"""What is written: a block, since a disk can be full."""
+TEST_BLOCK = bytes(4096)
+"""One block of zeros: an empty file can be made on a full disk."""
 
 
-def write_trial(folder: Path) -> None:
-    """Write and sync a file that is gone right after. Raises OSError."""
+def write_test_file(folder: Path) -> None:
+    """Write, sync and delete a temporary file. Raises OSError."""
     with NamedTemporaryFile(dir=folder, prefix=".dispatch.") as file:
-        file.write(TRIAL)
+        file.write(TEST_BLOCK)
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextmanager
-def writing() -> Iterator[None]:
-    """Raise StorageFailed where nothing can be written."""
+def reporting_write_errors() -> Iterator[None]:
+    """Turn an OSError in the block into StorageFailed."""
     try:
         yield
     except OSError as error:

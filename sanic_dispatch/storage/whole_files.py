@@ -1,6 +1,7 @@
-"""The files that are written whole: ``jobs.json``, ``workers.json`` and ``dispatch.json``.
+"""The files of the mode JsonFile, each rewritten for a batch that changes it.
 
-A write is drafted, saved and then kept; what could not be saved is put back as it was.
+A write has three steps: draft the new content, save it, and commit it once all files are saved. If
+one cannot be saved, all are rolled back.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidJson, NotAQueue
 from sanic_dispatch.storage.atomic_file import (
     NameNotSynced,
-    fsync_found,
+    fsync_existing,
     refuse_link_to_nothing,
     replace_file,
 )
-from sanic_dispatch.storage.blocks import Blocks, Key
+from sanic_dispatch.storage.blocks import Blocks, SortKey
 from sanic_dispatch.storage.entries import FINISHED, Found, Kind, R, read_array
 from sanic_dispatch.storage.records import (
     UNREADABLE,
     decode_fact,
-    described,
+    describe_error,
     encode_fact,
     encode_job,
     order_of,
@@ -45,38 +46,38 @@ DISPATCH_NAME = "dispatch.json"
 
 EMPTY_ARRAY = b"[]\n"
 
-SETTLED = 1
-"""The version of a dispatch.json that stands for itself; what was written before 0.2 has it too."""
+STANDALONE = 1
+"""The version of a dispatch.json that is complete without journals; also that before 0.2."""
 
 JOURNALED = 2
-"""The version of a dispatch.json that counts only together with the journals after it."""
+"""The version of a dispatch.json that is incomplete without the journals after it."""
 
 
 class WholeFile(ABC, Generic[C]):
-    """One file: what is committed of it, and what was last seen on the disk."""
+    """One file: its committed content, and the bytes that are on the disk."""
 
     def __init__(self, path: Path, content: C, *, fsync: bool) -> None:
         self.path = Path(os.path.realpath(path))
-        self._given = path
+        self._link = path
         self._fsync = fsync
         self._content = content
-        self._seen: Sequence[bytes] | None = [EMPTY_ARRAY]
-        """What the file holds; None where nobody knows."""
+        self._on_disk: Sequence[bytes] | None = [EMPTY_ARRAY]
+        """The bytes in the file, in pieces; None if unknown."""
         self._saved: Sequence[bytes] | None = None
         self._is_edited = False
-        """Whether what the file holds was put there by somebody else."""
+        """Whether another program wrote these bytes."""
 
     @abstractmethod
     def draft(self, changes: Sequence[Change]) -> C:
-        """Return the content with these changes; the present one where none is of this file."""
+        """Return the content with these changes, or the same object if none concerns this file."""
 
     @abstractmethod
     def pieces_of(self, content: C) -> Sequence[bytes]:
-        """Return the bytes of a content, in pieces."""
+        """Return the file's bytes for a content, as pieces to concatenate."""
 
     def save(self, draft: C) -> None:
-        """Replace the file, unless it is as it should be. Raises OSError."""
-        if draft is self._content and self._seen is not None and not self._is_edited:
+        """Replace the file by a draft, unless the file has that content. Raises OSError."""
+        if draft is self._content and self._on_disk is not None and not self._is_edited:
             return
         pieces = self.pieces_of(draft)
         try:
@@ -86,26 +87,29 @@ class WholeFile(ABC, Generic[C]):
             raise
         self._saved = pieces
 
-    def keep(self, draft: C) -> None:
-        """Take what was saved for the committed content."""
+    def commit(self, draft: C) -> None:
+        """Make a saved draft the committed content."""
         self._content = draft
         if self._saved is not None:
-            self._seen, self._saved, self._is_edited = self._saved, None, False
+            self._on_disk, self._saved, self._is_edited = self._saved, None, False
 
-    def go_back(self) -> None:
-        """Have the file as it was before a save. Raises OSError, and then nobody knows."""
-        if self._saved is None and self._seen is not None:
+    def roll_back(self) -> None:
+        """Restore the file as it was before ``save``.
+
+        Raises OSError, after which the file's content is unknown until the next success.
+        """
+        if self._saved is None and self._on_disk is not None:
             return
-        before = self.pieces_of(self._content) if self._seen is None else self._seen
-        self._saved = self._seen = None
+        before = self.pieces_of(self._content) if self._on_disk is None else self._on_disk
+        self._saved = self._on_disk = None
         replace_file(self.path, before, fsync=self._fsync)
-        self._seen = before
+        self._on_disk = before
 
 
 class ArrayFile(WholeFile[Blocks], Generic[R]):
-    """``jobs.json`` or ``workers.json``, the original's files: one array, an entry a line.
+    """``jobs.json`` or ``workers.json`` in the original service's format: one array.
 
-    What is kept in memory are the entries' bytes, so that a write encodes only what changed.
+    Each entry has a line. Their bytes stay in memory, so that a write encodes only changes.
     """
 
     def __init__(self, path: Path, kind: Kind[R], table: Table, *, fsync: bool) -> None:
@@ -114,91 +118,91 @@ class ArrayFile(WholeFile[Blocks], Generic[R]):
         self._table = table
 
     def load(self) -> list[R]:
-        """Read all records, in the order of the file; none where there is no file.
+        """Read all records, in the order of the file; a missing file has none.
 
         Raises NotAQueue.
         """
-        content = read_found(self._given, fsync=self._fsync) or EMPTY_ARRAY
+        content = read_synced(self._link, fsync=self._fsync) or EMPTY_ARRAY
         found = list(read_array(self.path, self._kind, content))
         items = [(order_of(each.record), each.stored) for each in found]
         self._content = Blocks.of(sorted(items))
         pieces = self.pieces_of(self._content)
-        self._seen = pieces if _is_made_of(content, pieces) else [content]
+        self._on_disk = pieces if _equals_joined(content, pieces) else [content]
         self._is_edited = False
         return [each.record for each in found]
 
     def refresh(self) -> tuple[list[R], float] | None:
-        """Read an edit and say when it was made; None where there is none.
+        """Return the records of an edited file and when it was edited, or None if it was not.
 
-        An edit is returned again until something was committed after it. Raises NotAQueue.
+        The same edit is returned until the next commit. Raises NotAQueue.
         """
         content = read_regular(self.path) or EMPTY_ARRAY
-        if self._is_seen(content) and not self._is_edited:
+        if self._is_on_disk(content) and not self._is_edited:
             return None
         found = list(read_array(self.path, self._kind, content))
-        self._seen, self._is_edited = [content], True
-        return [each.record for each in found], _edited_s(self.path)
+        self._on_disk, self._is_edited = [content], True
+        return [each.record for each in found], _modified_s(self.path)
 
     def check_unedited(self) -> None:
-        """Raise EditedMeanwhile where the file is not what was last seen; NotAQueue."""
-        if not self._is_seen(read_regular(self.path) or EMPTY_ARRAY):
+        """Raise EditedMeanwhile if the file is not as last read or written, or NotAQueue."""
+        if not self._is_on_disk(read_regular(self.path) or EMPTY_ARRAY):
             raise EditedMeanwhile(self.path.name)
 
     def draft(self, changes: Sequence[Change]) -> Blocks:
-        edits: dict[Key, bytes | None] = {}
+        edits: dict[SortKey, bytes | None] = {}
         mine = [change for change in changes if change.table is self._table]
         for change in mine:
-            if _belongs(change.before):
+            if _is_in_array_file(change.before):
                 edits[order_of(change.before)] = None
         for change in mine:
-            if _belongs(change.after):
+            if _is_in_array_file(change.after):
                 edits[order_of(change.after)] = self._kind.encode(change.after)
         return self._content.changed(edits) if edits else self._content
 
     def pieces_of(self, content: Blocks) -> Sequence[bytes]:
-        return array_of(content.joined())
+        return json_array(content.joined())
 
-    def _is_seen(self, content: bytes) -> bool:
-        return self._seen is None or _is_made_of(content, self._seen)
+    def _is_on_disk(self, content: bytes) -> bool:
+        return self._on_disk is None or _equals_joined(content, self._on_disk)
 
 
 class Ledger(NamedTuple):
     """The content of ``dispatch.json``: facts, and finished jobs.
 
-    ``leaving`` are finished jobs that the next write leaves out: one that is put back must not be
-    gone from this file before it is in ``jobs.json``. A job that is in both is in the queue.
+    ``leaving`` are the keys of finished jobs that the next write removes: a job that is put back
+    stays in this file until it is durable in ``jobs.json``; a job in both is in the queue.
     """
 
     facts: Mapping[str, Fact]
     finished: Blocks
-    leaving: tuple[Key, ...] = ()
+    leaving: tuple[SortKey, ...] = ()
 
 
 class LedgerFile(WholeFile[Ledger]):
-    """``dispatch.json``, replaced before ``jobs.json``. Edits are not looked for."""
+    """``dispatch.json``, replaced before ``jobs.json``; edits from outside are not detected."""
 
     def __init__(self, path: Path, *, fsync: bool) -> None:
         super().__init__(path, Ledger({}, Blocks()), fsync=fsync)
 
     def load(self) -> LedgerRead:
-        """Read everything; nothing where there is no file. Raises NotAQueue."""
-        read = read_ledger(self._given, fsync=self._fsync)
-        if read.version != SETTLED:
-            raise NotAQueue(self.path, "counts only together with its journals")
+        """Read facts and finished jobs; a missing file has none. Raises NotAQueue."""
+        read = read_ledger(self._link, fsync=self._fsync)
+        if read.version != STANDALONE:
+            raise NotAQueue(self.path, "is incomplete without its journals")
         items = sorted((order_of(each.record), each.stored) for each in read.finished)
         self._content = Ledger({fact.id: fact for fact in read.facts}, Blocks.of(items))
-        self._seen = []  # it is never compared, and is put back from the content
+        self._on_disk = []  # never compared, and rolled back from the content
         return read
 
     def leave_out(self, jobs: Iterable[Job]) -> None:
-        """Leave out finished jobs, which are in the queue too, from the next write on."""
+        """Remove finished jobs that are in the queue, too, with the next write."""
         leaving = tuple(order_of(job) for job in jobs)
         self._content = self._content._replace(leaving=leaving)
 
     def draft(self, changes: Sequence[Change]) -> Ledger:
         facts = {c.id: c.after for c in changes if isinstance(c.after, Fact)}
-        edits: dict[Key, bytes | None] = {}
-        leaving: list[Key] = []
+        edits: dict[SortKey, bytes | None] = {}
+        leaving: list[SortKey] = []
         jobs = [change for change in changes if change.table is Table.JOBS]
         for change in jobs:
             if _is_finished(change.before):
@@ -218,30 +222,30 @@ class LedgerFile(WholeFile[Ledger]):
         )
 
     def pieces_of(self, content: Ledger) -> Sequence[bytes]:
-        head = ledger_head(SETTLED, content.facts.values())
+        head = ledger_head(STANDALONE, content.facts.values())
         return [head, *content.finished.joined(), LEDGER_END]
 
-    def go_back(self) -> None:
+    def roll_back(self) -> None:
         if self._saved is not None:
-            self._seen = None
-        super().go_back()
+            self._on_disk = None
+        super().roll_back()
 
 
 class LedgerRead(NamedTuple):
-    """What was read from ``dispatch.json``.
+    """The content of ``dispatch.json``; ``journal`` is the last journal that the files contain.
 
-    Where the version is JOURNALED, it counts only together with the journals after ``journal``.
+    If the version is JOURNALED, the later journals have to be replayed.
     """
 
-    version: int = SETTLED
+    version: int = STANDALONE
     journal: int | None = None
     facts: Sequence[Fact] = ()
     finished: Sequence[Found[Job]] = ()
 
 
 def read_ledger(path: Path, *, fsync: bool) -> LedgerRead:
-    """Read ``dispatch.json``; nothing where there is no file. Raises NotAQueue."""
-    content = read_found(path, fsync=fsync)
+    """Read ``dispatch.json``; a missing file has no facts and no jobs. Raises NotAQueue."""
+    content = read_synced(path, fsync=fsync)
     path = Path(os.path.realpath(path))
     if content is None:
         return LedgerRead(journal=None)
@@ -258,11 +262,11 @@ def read_ledger(path: Path, *, fsync: bool) -> LedgerRead:
             list(read_array(path, FINISHED, entry.raw("finished").encode())),
         )
     except UNREADABLE as error:
-        raise NotAQueue(path, described(error)) from error
+        raise NotAQueue(path, describe_error(error)) from error
 
 
 def ledger_head(version: int, facts: Iterable[Fact], journal: int | None = None) -> bytes:
-    """Return the begin of ``dispatch.json``, up to its finished jobs, of which each has a line."""
+    """Return the beginning of ``dispatch.json``, up to the array of finished jobs."""
     joined = b",".join(b"%b:%b" % (_quoted(fact.id), encode_fact(fact)) for fact in facts)
     number = b"" if journal is None else b'"journal":%d,' % journal
     return b'{"version":%d,%b"facts":{%b},"finished":[\n' % (version, number, joined)
@@ -271,29 +275,26 @@ def ledger_head(version: int, facts: Iterable[Fact], journal: int | None = None)
 LEDGER_END = b"\n]}\n"
 
 
-def array_of(joined: Sequence[bytes]) -> list[bytes]:
-    """Return an array of entries, which come with their separators: a line each."""
+def json_array(joined: Sequence[bytes]) -> list[bytes]:
+    """Return a JSON array, in pieces, of encoded entries that have separators already."""
     return [b"[\n", *joined, b"\n]\n"] if joined else [EMPTY_ARRAY]
 
 
-def read_found(path: Path, *, fsync: bool) -> bytes | None:
-    """Read what is there at the start, made durable before anybody acts on it.
+def read_synced(path: Path, *, fsync: bool) -> bytes | None:
+    """Read a file at start; return None if there is none. Raises NotAQueue.
 
-    None where there is nothing. Raises NotAQueue.
+    With ``fsync`` the file is synced, so that nothing depends on data that a crash could lose.
     """
     refuse_link_to_nothing(path)
     real = Path(os.path.realpath(path))
     content = read_regular(real)
     if fsync and content is not None:
-        try:
-            fsync_found(real)
-        except OSError as error:
-            raise NotAQueue(real, f"cannot be synced: {error.strerror}") from error
+        fsync_existing(real)
     return content
 
 
 def read_regular(path: Path) -> bytes | None:
-    """Read a regular file; None where there is none. Raises NotAQueue otherwise."""
+    """Read a regular file that is not blank; return None if there is none. Raises NotAQueue."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise NotAQueue(path, "is no regular file")
@@ -309,8 +310,10 @@ def read_regular(path: Path) -> bytes | None:
 
 def _version_of(entry: Entry) -> tuple[int, int | None]:
     version, journal = entry.values["version"], entry.values.get("journal")
-    if version not in (SETTLED, JOURNALED) or isinstance(version, (bool, float)):
-        raise ValueError(f"it has version {version!r}, and this program knows {JOURNALED}")
+    if version not in (STANDALONE, JOURNALED) or isinstance(version, (bool, float)):
+        raise ValueError(
+            f"it has version {version!r}, but this program knows only {STANDALONE} and {JOURNALED}"
+        )
     is_number = isinstance(journal, int) and not isinstance(journal, bool) and journal >= 0
     if not is_number and (journal is not None or version == JOURNALED):
         raise TypeError(f"journal cannot be {journal!r}")
@@ -321,8 +324,8 @@ def _is_finished(record: object) -> TypeGuard[Job]:
     return isinstance(record, Job) and record.state.is_final
 
 
-def _belongs(record: object) -> TypeGuard[Job | Worker]:
-    """Whether a record stands in an array file: finished jobs do not."""
+def _is_in_array_file(record: object) -> TypeGuard[Job | Worker]:
+    """Return whether a record belongs in an array file: a worker, or a job that is not finished."""
     return isinstance(record, (Job, Worker)) and not _is_finished(record)
 
 
@@ -330,7 +333,7 @@ def _quoted(text: str) -> bytes:
     return ujson.dumps(text, ensure_ascii=False).encode()
 
 
-def _is_made_of(content: bytes, pieces: Sequence[bytes]) -> bool:
+def _equals_joined(content: bytes, pieces: Sequence[bytes]) -> bool:
     at = 0
     for piece in pieces:
         if not content.startswith(piece, at):
@@ -339,5 +342,5 @@ def _is_made_of(content: bytes, pieces: Sequence[bytes]) -> bool:
     return at == len(content)
 
 
-def _edited_s(path: Path) -> float:
+def _modified_s(path: Path) -> float:
     return path.stat().st_mtime if path.exists() else path.parent.stat().st_mtime

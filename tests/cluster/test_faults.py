@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sanic_dispatch.cluster.ownership import PACE
+from sanic_dispatch.cluster.ownership import LEASE_TIMES
 from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
 from tests.crash.server import Server
@@ -110,7 +110,7 @@ async def test_the_owner_is_stopped_cleanly(
             assert victim is not None
             harness.history.restarts_s.append(monotonic())
             assert await victim.stop() == 0
-            assert await taken_over(harness, victim) < PACE.lease_s * SLOW_MACHINE
+            assert await taken_over(harness, victim) < LEASE_TIMES.lease_s * SLOW_MACHINE
             await victim.start()
     doubts = [line for server in harness.servers for line in said(server, "job.doubted")]
     assert not [line for line in doubts if "restarted" in line["reason"]]

@@ -91,7 +91,7 @@ async def a_pause(first: Bar, second: Bar) -> None:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who starts waits for the lease of the other, also on a busy machine."""
-    monkeypatch.setattr(redis, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(redis, "OWNER_WAIT_S", 30.0)
 
 
 async def test_two_dispatchers_pass(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sanic_dispatch.cluster.ownership import PACE, Claim, Ownership, Sight
+from sanic_dispatch.cluster.ownership import LEASE_TIMES, Claim, ClaimAnswer, Ownership
 from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
 
 SEEDS = range(20)
@@ -58,16 +58,16 @@ class FakeRegister:
         self.epoch = 0
         self.is_away = False
 
-    def claim(self, claim: Claim, unchanged: str | None) -> Sight:
+    def claim(self, claim: Claim, unchanged: str | None) -> ClaimAnswer:
         state = f"{self.token} {self.beat}"
         if self.token.endswith(f":{claim.id}"):
             self.beat += 1
-            return Sight(self.token, self.epoch)
+            return ClaimAnswer(self.token, self.epoch)
         if self.token not in ("", claim.former) and unchanged != state:
-            return Sight(state=state, owner=self.name)
+            return ClaimAnswer(state=state, owner=self.name)
         self.epoch += 1
         self.token, self.name, self.beat = f"{self.epoch}:{claim.id}", claim.name, 0
-        return Sight(self.token, self.epoch)
+        return ClaimAnswer(self.token, self.epoch)
 
     def renew(self, token: str) -> None:
         if token != self.token:
@@ -88,8 +88,8 @@ class FakeLink:
         self._register = register
         self._rng = rng
 
-    async def claim(self, claim: Claim, unchanged: str | None) -> Sight:
-        sight: Sight = await self._call(lambda: self._register.claim(claim, unchanged))
+    async def claim(self, claim: Claim, unchanged: str | None) -> ClaimAnswer:
+        sight: ClaimAnswer = await self._call(lambda: self._register.claim(claim, unchanged))
         return sight
 
     async def renew(self, token: str) -> None:
@@ -215,11 +215,11 @@ def test_the_dead_are_replaced_within_five_seconds(seed: int) -> None:
         await eventually_one([ada, bert], 1.0)
         await asyncio.sleep(rng.uniform(0.0, 10.0))
         owner, other = (ada, bert) if ada.ownership.is_owner else (bert, ada)
-        renewed_s = owner.ownership.deadline_s - PACE.lease_s
+        renewed_s = owner.ownership.deadline_s - LEASE_TIMES.lease_s
         await owner.kill()
         killed_s = now_s()
         await eventually_one([other], 5.0)
-        assert now_s() >= renewed_s + PACE.lease_s
+        assert now_s() >= renewed_s + LEASE_TIMES.lease_s
         assert now_s() - killed_s < 5.0
         await other.kill()
 
@@ -241,7 +241,7 @@ def test_a_clean_end_hands_over_at_once() -> None:
         await asyncio.sleep(0)
         assert not ada.may_act()
         await closing
-        await eventually_one([bert], 2 * PACE.poll_s)
+        await eventually_one([bert], 2 * LEASE_TIMES.poll_s)
         await bert.kill()
 
     on_virtual_time(run())
@@ -254,10 +254,10 @@ def test_who_is_superseded_is_told() -> None:
         register, reasons = FakeRegister(), list[str]()
         link = FakeLink(register, random.Random(1))
         ada = Ownership(link, "ada", clock=now_s)
-        ada.when_lost = reasons.append
+        ada.on_lost = reasons.append
         await ada.acquire()
         register.token, register.name = "2:x", "bert"
-        await asyncio.wait_for(ada.until_lost(), 2 * PACE.renew_s)
+        await asyncio.wait_for(ada.until_lost(), 2 * LEASE_TIMES.renew_s)
         assert reasons == ["bert owns the queues now"]
         assert not ada.may_act()
         with pytest.raises(LostOwnership):
@@ -275,7 +275,7 @@ def test_asking_when_the_deadline_is_past() -> None:
         ada = Ownership(link, "ada", clock=now_s)
         await ada.acquire()
         register.is_away = True
-        await asyncio.sleep(PACE.lease_s)
+        await asyncio.sleep(LEASE_TIMES.lease_s)
         assert ada.is_owner
         assert not ada.may_act()
         with pytest.raises(StorageFailed):
@@ -312,7 +312,7 @@ def test_a_claim_whose_answer_is_late() -> None:
     async def run() -> None:
         link = FakeLink(FakeRegister(), random.Random(1))
         ada = Ownership(link, "ada", clock=now_s)
-        link.latency_s = (PACE.lease_s / 2, PACE.lease_s / 2)
+        link.latency_s = (LEASE_TIMES.lease_s / 2, LEASE_TIMES.lease_s / 2)
         await ada.acquire()
         assert ada.is_owner
         assert not ada.may_act()

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from sanic_dispatch.simulation import CallFailed, Faults, Robot
-from sanic_dispatch.simulation.crew import Crew, Plan, order_of
+from sanic_dispatch.simulation.crew import Crew, Plan, order_label
 from sanic_dispatch.simulation.mishaps import Mishaps, Rates
 from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
 from tests.simulation.conftest import ACCEPTED
@@ -226,7 +226,7 @@ async def test_a_stop_ends(instance):
     dice = mishaps(told, stop=1.0)
     dice.begin_round(instance)
     dice.begin_round(instance)
-    await instance.until(lambda: not dice.will_stop and instance.state == "running")
+    await instance.until(lambda: not dice.is_disrupted and instance.state == "running")
     assert told == ["is stopped", "is continued"]
     await dice.end()
 
@@ -238,20 +238,20 @@ async def test_a_kill_is_repaired(instance, waiting):
     url = instance.callback_urls[0]
     dice = mishaps(told, kill=1.0)
     dice.begin_round(instance)
-    await instance.until(lambda: not dice.will_stop and instance.state == "running")
+    await instance.until(lambda: not dice.is_disrupted and instance.state == "running")
     assert told == ["is killed", "is repaired"]
     assert instance.callback_urls == [url]
     await dice.end()
 
 
-@pytest.mark.parametrize("blow", ["stop", "kill", "delete"])
-async def test_calm_down(instance, blow):
+@pytest.mark.parametrize("disruption", ["stop", "kill", "delete"])
+async def test_calm_down(instance, disruption):
     """When it is calm somebody has looked after everything, and nothing more happens."""
     told = []
-    dice = mishaps(told, **{blow: 1.0})
+    dice = mishaps(told, **{disruption: 1.0})
     dice.begin_round(instance)
     await dice.calm_down()
-    assert ((instance.heir or instance).state, dice.will_stop) == ("running", False)
+    assert ((instance.heir or instance).state, dice.is_disrupted) == ("running", False)
     assert told
     told.clear()
     dice.begin_round(instance)
@@ -307,11 +307,11 @@ async def test_an_heir_that_is_found_begins_anew(instance, waiting, service):
     heir = instance.engine.restart(instance)
     task = asyncio.create_task(heir.call(service.url))
     await settle()
-    assert heir.is_where_the_last_one_was
+    assert heir.waits_on_inherited
     assert (heir.callback_urls, len(service.requests)) == ([url], 1)
     heir.begin_anew()
     await heir.until(lambda: heir.waiting)
-    assert not heir.is_where_the_last_one_was
+    assert not heir.waits_on_inherited
     assert (heir.callback_urls != [url], len(service.requests)) == (True, 2)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -386,7 +386,7 @@ async def test_a_crew(service):
 )
 def test_what_an_order_is_called(job, words):
     """An order is called by its drink and name, or by its id where it has none."""
-    assert order_of({"Job": job}) == words
+    assert order_label({"Job": job}) == words
 
 
 async def test_an_engine_that_others_can_reach(service, clock):

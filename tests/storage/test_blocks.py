@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanic_dispatch.storage.blocks import BLOCK, SEPARATOR, Blocks, Key
+from sanic_dispatch.storage.blocks import BLOCK, SEPARATOR, Blocks, SortKey
 
 
-def key(place: float) -> Key:
+def key(place: float) -> SortKey:
     return place, 0, ""
 
 
@@ -16,13 +16,13 @@ PLACES = st.integers(0, 1200).map(key)
 EDITS = st.dictionaries(PLACES, st.none() | st.binary(max_size=3), max_size=300)
 
 
-def joined(entries: dict[Key, bytes]) -> bytes:
+def joined(entries: dict[SortKey, bytes]) -> bytes:
     return SEPARATOR.join(entry for _, entry in sorted(entries.items()))
 
 
 @settings(deadline=None)
 @given(start=st.integers(0, 1200), steps=st.lists(EDITS, max_size=6))
-def test_like_a_sorted_list(start: int, steps: list[dict[Key, bytes | None]]) -> None:
+def test_like_a_sorted_list(start: int, steps: list[dict[SortKey, bytes | None]]) -> None:
     """After any edits the entries stand joined in the order of their keys."""
     model = {key(place): b"%d" % place for place in range(start)}
     blocks = Blocks.of(sorted(model.items()))

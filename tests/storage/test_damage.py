@@ -177,7 +177,7 @@ async def test_a_link_to_nothing(mode: Mode, tmp_path: Path, name: str, target: 
         (b"", "is empty"),
         (b"[]", "is no JSON object: expected { at byte 0"),
         (b"{}", "'version' is missing"),
-        (b'{"version":3,"facts":{},"finished":[]}', "it has version 3, and this program knows 2"),
+        (b'{"version":3,"facts":{},"finished":[]}', "but this program knows only 1 and 2"),
         (b'{"version":1,"facts":{}}', "'finished' is missing"),
         (b'{"version":1,"finished":[]}', "'facts' is missing"),
         (b'{"version":1,"facts":[],"finished":[]}', "no attribute 'items'"),

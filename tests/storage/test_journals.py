@@ -50,8 +50,8 @@ def loaded(folder: Path) -> Stored:
 
 def checkpoint(files: JournaledFiles) -> None:
     """Write a checkpoint, as when it has been quiet for a second."""
-    files.prepare()
-    turned = files.turn_over()
+    files.create_spare()
+    turned = files.rotate()
     assert turned is not None
     files.write_checkpoint(*turned)
 
@@ -131,9 +131,9 @@ def test_batches_during_a_checkpoint(tmp_path: Path) -> None:
     """What is committed while the files are written goes to the next journal, and counts."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
-    files.prepare()
+    files.create_spare()
     files.commit(topic.apply(topic.put(job(10))))
-    turned = files.turn_over()
+    turned = files.rotate()
     assert turned is not None
     files.commit(topic.apply(topic.put(held(job(10), worker(4)), Fact("paused", False))))
     assert list(journals_in(tmp_path)) == [1, 2]
@@ -180,7 +180,7 @@ def test_numbers_go_on(tmp_path: Path) -> None:
     [
         (lambda folder: (folder / "dispatch.journal-2").unlink(), "is missing, and dispatch.json"),
         (lambda folder: (folder / "dispatch.journal-3").unlink(), "is missing, and dispatch.json"),
-        (lambda folder: (folder / "dispatch.json").unlink(), "does not know of it"),
+        (lambda folder: (folder / "dispatch.json").unlink(), "does not refer to"),
     ],
 )
 def test_a_missing_file(spoil: Callable[[Path], None], reason: str, tmp_path: Path) -> None:
@@ -189,11 +189,11 @@ def test_a_missing_file(spoil: Callable[[Path], None], reason: str, tmp_path: Pa
     files.commit(topic.apply(one_of_each(topic)))
     checkpoint(files)
     files.commit(topic.apply(topic.put(job(10))))
-    files.prepare()
-    assert files.turn_over() is not None
+    files.create_spare()
+    assert files.rotate() is not None
     files.commit(topic.apply(topic.put(job(11))))
-    files.prepare()
-    assert files.turn_over() is not None
+    files.create_spare()
+    assert files.rotate() is not None
     assert list(journals_in(tmp_path)) == [2, 3, 4]
     spoil(tmp_path)
     with pytest.raises(NotAQueue, match=reason):
@@ -205,7 +205,7 @@ def test_a_settled_file_with_journals(tmp_path: Path) -> None:
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     (tmp_path / "dispatch.json").write_bytes(b'{"version":1,"facts":{},"finished":[]}')
-    with pytest.raises(NotAQueue, match=r"journal-1: is there, and dispatch\.json does not know"):
+    with pytest.raises(NotAQueue, match=r"journal-1: has batches that dispatch\.json"):
         loaded(tmp_path)
 
 
@@ -219,8 +219,8 @@ def used(folder: Path) -> Topic:
     files.commit(topic.apply(one_of_each(topic)))
     checkpoint(files)
     files.commit(topic.apply(topic.put(job(10), worker(10))))
-    files.prepare()
-    assert files.turn_over() is not None
+    files.create_spare()
+    assert files.rotate() is not None
     files.commit(topic.apply(topic.put(held(job(10), worker(10)))))
     files.commit(topic.apply(topic.together([done(held(job(10), worker(10)))], [worker(10)])))
     return topic
@@ -272,7 +272,7 @@ def test_a_journal_in_between_is_whole(tmp_path: Path) -> None:
     for length in range(len(content)):
         path.write_bytes(content[:length])
         if length not in ends and length:
-            with pytest.raises(NotAQueue, match="its last line has no end, and others follow"):
+            with pytest.raises(NotAQueue, match="its last line is incomplete, but later journals"):
                 loaded(tmp_path)
 
 
@@ -419,7 +419,7 @@ def forgets_places(patch: pytest.MonkeyPatch) -> None:
 
 
 def keeps_torn_lines(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("sanic_dispatch.storage.cached_json_file.cut_off_torn", lambda *_, **__: None)
+    patch.setattr("sanic_dispatch.storage.cached_json_file.truncate_torn", lambda *_, **__: None)
 
 
 @pytest.mark.parametrize(
@@ -469,9 +469,9 @@ def live(folder: Path, topic: Topic, possible: list[Stored]) -> None:
         possible.append(topic.stored())
 
     commit(*(change.after for change in one_of_each(topic).changes))
-    files.prepare()
+    files.create_spare()
     commit(job(10), worker(10))
-    turned = files.turn_over()
+    turned = files.rotate()
     assert turned is not None
     commit(held(job(10), worker(10)))
     files.write_checkpoint(*turned)
@@ -588,8 +588,8 @@ def test_a_failed_sync_during_a_checkpoint(tmp_path: Path, monkeypatch: pytest.M
     """The next checkpoint has both journals in it."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
-    files.prepare()
-    turned = files.turn_over()
+    files.create_spare()
+    turned = files.rotate()
     assert turned is not None
     files.commit(topic.apply(topic.put(job(10))))
     batch = topic.put(job(11))
@@ -743,7 +743,7 @@ async def test_after_some_quiet(tmp_path: Path) -> None:
 
 async def test_a_long_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint comes also without any quiet, when the journal has outgrown the files."""
-    monkeypatch.setattr("sanic_dispatch.storage.cached_json_file.LONG", 1000)
+    monkeypatch.setattr("sanic_dispatch.storage.cached_json_file.MIN_CHECKPOINT_BYTES", 1000)
     store, topic = CachedJsonFileStore(tmp_path, fsync=False, quiet_s=1000.0), Topic()
     await store.load()
     while not (tmp_path / "jobs.json").exists():

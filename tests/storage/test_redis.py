@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from sanic_dispatch.cluster.ownership import PACE, Claim, Pace
+from sanic_dispatch.cluster.ownership import LEASE_TIMES, Claim, LeaseTimes
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.tables import Fact, Record, Table
@@ -50,7 +50,7 @@ from tests.support.redis import RedisServer, shared_server
 
 OLD_DATA = json.loads((Path(__file__).parent / "data" / "redis_0_1.json").read_text())
 
-QUICK = Pace(lease_s=0.8, renew_s=0.25, poll_s=0.05)
+QUICK = LeaseTimes(lease_s=0.8, renew_s=0.25, poll_s=0.05)
 """Ownership that changes hands faster, so that a test need not wait for long."""
 
 Open = Callable[..., Any]
@@ -68,9 +68,9 @@ async def opened(prefix: str) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
 
         def open_one(
-            url: str = "", tables: Any = Table, name: str = "ada", pace: Pace = QUICK
+            url: str = "", tables: Any = Table, name: str = "ada", times: LeaseTimes = QUICK
         ) -> RedisStore:
-            store = RedisStore(url or shared_server().url, prefix, tables, name, pace)
+            store = RedisStore(url or shared_server().url, prefix, tables, name, times)
             stack.push_async_callback(store.close)
             return store
 
@@ -364,7 +364,7 @@ async def test_what_answers_is_not_redis(opened: Open) -> None:
     listener = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     async with listener:
-        with pytest.raises(RedisUnusable, match="not Redis"):
+        with pytest.raises(RedisUnusable, match="not in the Redis protocol"):
             await opened(f"redis://127.0.0.1:{port}").open()
 
 
@@ -400,7 +400,7 @@ async def test_what_is_sent_twice_is_done_once(
     """
     repeated = 0
     async with FaultyLink(shared_server().port, random.Random(seed)) as link:
-        store = opened(f"redis://127.0.0.1:{link.port}/0", pace=PACE)
+        store = opened(f"redis://127.0.0.1:{link.port}/0", times=LEASE_TIMES)
         await store.load()
         link.resets = 0.3
         for number in range(1, 60):
@@ -427,7 +427,7 @@ async def test_a_batch_that_comes_late(opened: Open) -> None:
     for before, late in (("0", "1"), ("1", "2")):
         late_words = store._encode(batch(1, put(Fact("paused", True)), put(job(7))))
         numbers = f"{token} {before}", f"{token} {late}"
-        await store._link.run(COMMIT, store._commit_keys, *numbers, *late_words)
+        await store._client.run(COMMIT, store._commit_keys, *numbers, *late_words)
     assert await store.load() == Stored([], [], [Fact("paused", False)])
 
 
@@ -437,7 +437,7 @@ async def test_redis_is_full_when_a_batch_is_repeated(
 ) -> None:
     """The fate of the first try is found out, and a copy that comes late does nothing."""
     async with FaultyLink(server.port, random.Random(1)) as link:
-        store = opened(f"redis://127.0.0.1:{link.port}/0", pace=PACE)
+        store = opened(f"redis://127.0.0.1:{link.port}/0", times=LEASE_TIMES)
         await store.load()
         await store.commit(batch(1, put(job(1))))
         link.resets, link.black_hole = 1.0, not was_applied
@@ -449,13 +449,13 @@ async def test_redis_is_full_when_a_batch_is_repeated(
         if was_applied:
             await commit_surely(store, wanted)
         else:
-            with pytest.raises(StorageFailed, match="OOM|given up"):
+            with pytest.raises(StorageFailed, match="OOM|never will"):
                 await commit_surely(store, wanted)
         server.ask("CONFIG", "SET", "maxmemory", "0")
         if not was_applied:
             numbers = f"{store.ownership.token} 1", f"{store.ownership.token} 2"
             words = store._encode(wanted)
-            late = await store._link.run(COMMIT, store._commit_keys, *numbers, *words)
+            late = await store._client.run(COMMIT, store._commit_keys, *numbers, *words)
             assert late == [b"void"]
         await store.commit(batch(3, put(job(3))))
         expected = [job(1), job(2), job(3)] if was_applied else [job(1), job(3)]
@@ -515,7 +515,10 @@ async def test_redis_that_takes_nothing(
 
 async def test_redis_that_is_gone(opened: Open, server: RedisServer) -> None:
     """Batches fail, certainly; an outage ends nobody's ownership; all goes on within 2 s."""
-    store, other = opened(server.url, pace=PACE), opened(server.url, name="bert", pace=PACE)
+    store, other = (
+        opened(server.url, times=LEASE_TIMES),
+        opened(server.url, name="bert", times=LEASE_TIMES),
+    )
     await store.load()
     standing_by = asyncio.create_task(other.ownership.acquire())
     await store.commit(batch(1, put(job(1))))
@@ -526,7 +529,7 @@ async def test_redis_that_is_gone(opened: Open, server: RedisServer) -> None:
     with pytest.raises(StorageFailed, match="cannot be reached"):
         await store.commit(batch(2, put(job(2))))
     assert monotonic() - began_s < 5
-    await asyncio.sleep(PACE.lease_s + 0.5)
+    await asyncio.sleep(LEASE_TIMES.lease_s + 0.5)
     assert store.ownership.is_owner
     assert not store.ownership.may_act()
     with pytest.raises(StorageFailed):
@@ -544,7 +547,7 @@ async def test_redis_that_is_gone(opened: Open, server: RedisServer) -> None:
     await store.ownership.confirm()
     assert store.ownership.may_act()
     assert (await store.load()).jobs == [job(1), job(3)]
-    await asyncio.sleep(PACE.lease_s + 1.0)
+    await asyncio.sleep(LEASE_TIMES.lease_s + 1.0)
     assert store.ownership.epoch == 1
     assert not standing_by.done()
     standing_by.cancel()
@@ -553,7 +556,7 @@ async def test_redis_that_is_gone(opened: Open, server: RedisServer) -> None:
 async def test_a_network_that_swallows_everything(opened: Open, server: RedisServer) -> None:
     """The outcome is unknown within 5 s; the batch is applied within 2 s of its return."""
     async with FaultyLink(server.port, random.Random(1)) as link:
-        store = opened(f"redis://127.0.0.1:{link.port}/0", pace=PACE)
+        store = opened(f"redis://127.0.0.1:{link.port}/0", times=LEASE_TIMES)
         await store.load()
         link.black_hole = True
         began_s = monotonic()
@@ -561,7 +564,7 @@ async def test_a_network_that_swallows_everything(opened: Open, server: RedisSer
             await store.commit(batch(1, put(job(1))))
         assert monotonic() - began_s < 5
         repeating = asyncio.create_task(commit_surely(store, batch(1, put(job(1)))))
-        await asyncio.sleep(PACE.lease_s)
+        await asyncio.sleep(LEASE_TIMES.lease_s)
         assert not store.ownership.may_act()
         link.black_hole = False
 
@@ -613,7 +616,7 @@ async def test_redis_that_has_forgotten_everything(opened: Open, tmp_path: Path)
 async def test_redis_that_went_back_in_time(opened: Open, client: Redis, prefix: str) -> None:
     """Where the last batches are missing, as after a failover, no later one is applied."""
     store, reasons = opened(), list[str]()
-    store.ownership.when_lost = reasons.append
+    store.ownership.on_lost = reasons.append
     await store.load()
     await store.commit(batch(1, put(job(1))))
     before = await client.hget(f"{{{prefix}}}:owner", "batch")
@@ -654,7 +657,7 @@ async def test_one_at_a_time(opened: Open) -> None:
 
 async def test_a_process_that_is_killed(opened: Open, prefix: str) -> None:
     """Another one that stands by owns the queues within 5 s, with all that was acknowledged."""
-    store = opened(pace=PACE)
+    store = opened(times=LEASE_TIMES)
     with owner_process(shared_server().url, prefix) as process:
         standing_by = asyncio.create_task(store.ownership.acquire())
         await asyncio.sleep(0.5)
@@ -662,7 +665,7 @@ async def test_a_process_that_is_killed(opened: Open, prefix: str) -> None:
         process.kill()
         began_s = monotonic()
         await asyncio.wait_for(standing_by, 5.0)
-        assert monotonic() - began_s > PACE.lease_s - PACE.renew_s
+        assert monotonic() - began_s > LEASE_TIMES.lease_s - LEASE_TIMES.renew_s
         assert process.stdout
         acknowledged = int(process.stdout.read().split()[-1])
     [fact] = (await store.load()).facts
@@ -671,7 +674,7 @@ async def test_a_process_that_is_killed(opened: Open, prefix: str) -> None:
 
 async def test_a_process_that_was_stopped(opened: Open, prefix: str) -> None:
     """One that comes back past its lease changes nothing any more, and is told so."""
-    store = opened(pace=PACE)
+    store = opened(times=LEASE_TIMES)
     with owner_process(shared_server().url, prefix) as process:
         process.send_signal(signal.SIGSTOP)
         await asyncio.wait_for(store.ownership.acquire(), 5.0)
@@ -695,17 +698,17 @@ async def test_a_claim_whose_answer_was_lost(opened: Open) -> None:
     """It is granted again when it is repeated, and that is a sign of life that others see."""
     ada, bert = opened(), opened(name="bert")
     claim = Claim("1234", "ada")
-    first = await ada._register.claim(claim, None)
-    before = await bert._register.claim(Claim("5678", "bert"), None)
-    assert await ada._register.claim(claim, None) == first
-    after = await bert._register.claim(Claim("5678", "bert"), before.state)
+    first = await ada._lease_store.claim(claim, None)
+    before = await bert._lease_store.claim(Claim("5678", "bert"), None)
+    assert await ada._lease_store.claim(claim, None) == first
+    after = await bert._lease_store.claim(Claim("5678", "bert"), before.state)
     assert before.state != after.state
     assert after.token == ""
 
 
 async def test_commits_are_signs_of_life(opened: Open) -> None:
     """An owner that commits need not renew, and moves its deadline on by each batch."""
-    ada, bert = opened(pace=QUICK._replace(renew_s=60.0)), opened(name="bert")
+    ada, bert = opened(times=QUICK._replace(renew_s=60.0)), opened(name="bert")
     await ada.load()
     standing_by = asyncio.create_task(bert.ownership.acquire())
     until_s = monotonic() + 2 * QUICK.lease_s
@@ -726,14 +729,14 @@ async def test_commits_are_signs_of_life(opened: Open) -> None:
 
 async def test_a_large_load_holds_no_renewal_up(opened: Open) -> None:
     """Renewals have a connection of their own: nobody takes over while much is read."""
-    pace = QUICK._replace(lease_s=2.0)  # to decode so many holds the loop for a part of a second
-    ada, bert = opened(pace=pace), opened(name="bert", pace=pace)
+    times = QUICK._replace(lease_s=2.0)  # to decode so many holds the loop for a part of a second
+    ada, bert = opened(times=times), opened(name="bert", times=times)
     await ada.load()
     for number in range(1, 11):
         jobs = [job(n) for n in range(number * 1000, (number + 1) * 1000)]
         await ada.commit(batch(number, *map(put, jobs)))
     standing_by = asyncio.create_task(bert.ownership.acquire())
-    until_s = monotonic() + 2 * pace.lease_s
+    until_s = monotonic() + 2 * times.lease_s
     while monotonic() < until_s:
         assert len((await ada.load()).jobs) == 10_000
     assert not standing_by.done()

@@ -99,7 +99,7 @@ async def test_a_later_version(folder: Path) -> None:
     """A file of a later version is refused with both versions named."""
     with database(folder) as connection:
         connection.execute("PRAGMA user_version = 4")
-    assert await refused(folder) == "it has version 4, and this program knows 3"
+    assert await refused(folder) == "it has version 4, but this program knows only up to 3"
 
 
 async def test_another_programs_database(folder: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_log_without_its_database(crashed: Path) -> None:
     """What is in the log was acknowledged; a new database would swallow it, or be spoilt by it."""
     (crashed / NAME).unlink()
     before = names_in(crashed)
-    with pytest.raises(NotAQueue, match="is missing, and its log is there"):
+    with pytest.raises(NotAQueue, match="is missing, but its write-ahead log is there"):
         SqliteFile(crashed / NAME).load()
     assert names_in(crashed) == before
 

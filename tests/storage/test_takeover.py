@@ -10,7 +10,7 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.storage.check import inspect
-from sanic_dispatch.storage.export_format import Content, Reader, in_line, lines_of
+from sanic_dispatch.storage.export_format import Content, Reader, lines_of, renumber_workers
 from sanic_dispatch.storage.records import order_of
 from sanic_dispatch.storage.store import Stored
 from sanic_dispatch.storage.transfer import read_folder, write_folder
@@ -39,7 +39,7 @@ def content_of(stored: Stored) -> Content:
     """What was loaded, as an export has it."""
     return Content(
         sorted(stored.facts),
-        in_line(stored.workers),
+        renumber_workers(stored.workers),
         [job for job in stored.jobs if not job.state.is_final],
         sorted([job for job in stored.jobs if job.state.is_final], key=order_of),
     )

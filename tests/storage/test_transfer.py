@@ -182,8 +182,8 @@ async def test_an_export_that_was_cut_off_is_found_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        (b'"drink"', b'"drunk"', "has been changed"),
-        (b'"jobs":5', b'"jobs":6', "has been changed"),
+        (b'"drink"', b'"drunk"', "an earlier line was changed"),
+        (b'"jobs":5', b'"jobs":6', "an earlier line was changed"),
         (b'"sanic-dispatch":1', b'"sanic-dispatch":2', "line 1: this is no export of version 1"),
         (b'{"job":', b'{"task":', "'task' is missing"),
         (b'"state":"assigned"', b'"state":"lost"', "'lost' is not a valid State"),

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Become the owner, where what is there is ours and nobody else owns it.
+-- Claim the lease: granted if the topic has no owner, or the owner's lease has expired.
 -- KEYS: meta, owner, jobs, workers, facts; then those of format 1.
--- ARGV: format, id, name, former token, "1" and the state that has not changed for a lease, or "0".
+-- ARGV: format, id, name, former token; then "0", or "1" and the state that has not changed for a lease.
 local TYPES = {
   'hash', 'hash', 'hash', 'hash', 'hash',
   'stream', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'hash', 'hash',
@@ -36,7 +36,7 @@ end
 local token, beat, batch, name = unpack(redis.call('HMGET', OWNER, 'token', 'beat', 'batch', 'name'))
 if token and token ~= '' and token ~= ARGV[4] then
   local epoch, id = string.match(token, '^(%d+):(.*)$')
-  if id == ARGV[2] then -- the answer was lost: this is another sign of life
+  if id == ARGV[2] then -- the claim is repeated, since its answer was lost: count it as a heartbeat
     redis.call('HINCRBY', OWNER, 'beat', 1)
     return {'owner', token, tonumber(epoch)}
   end
@@ -47,5 +47,5 @@ local epoch = redis.call('HINCRBY', META, 'epoch', 1)
 token = string.format('%d', epoch) .. ':' .. ARGV[2]
 redis.call('HSET', OWNER, 'token', token, 'name', ARGV[3], 'beat', '0',
   'batch', token .. ' 0')
-redis.call('HDEL', OWNER, 'none')  -- a user that may not is refused here, and not in half a batch
+redis.call('HDEL', OWNER, 'none')  -- an ACL without HDEL fails here, and not in the middle of a batch
 return {'owner', token, epoch}

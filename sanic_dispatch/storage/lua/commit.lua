@@ -1,8 +1,7 @@
 #!lua
--- Apply a batch: all of it, once, and only for the owner.
+-- Apply a batch atomically, once, and only for the owner (fencing token and compare-and-set).
 -- KEYS: owner, and the tables. ARGV: token and number of the batch before, token and number of this
--- one; then for each part of it the index of its key, HSET or HDEL, how many words follow, and the
--- words.
+-- one; then for each command the index of its key, HSET or HDEL, how many arguments follow, and these.
 local batch = redis.call('HGET', KEYS[1], 'batch')
 if batch ~= ARGV[1] then
   if batch == ARGV[2] then return {'done'} end
@@ -12,7 +11,7 @@ if batch ~= ARGV[1] then
   return {'gap'}
 end
 
--- What is written before an error stays written: so look first whether there can be one.
+-- Redis does not roll a script back. So provoke an error, such as a wrong type, before any write.
 local at = 3
 local is_one_part = not ARGV[at] or not ARGV[at + 3 + tonumber(ARGV[at + 2])]
 while not is_one_part and ARGV[at] do

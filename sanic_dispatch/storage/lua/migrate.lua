@@ -1,9 +1,9 @@
 #!lua
--- Rewrite format 1, that of version 0.1, as the present one; all of it, or nothing.
--- KEYS: as for claim.lua. ARGV: the present format.
+-- Migrate format 1, that of version 0.1, to the current one, atomically.
+-- KEYS: as for claim.lua. ARGV: the current format.
 --
--- Records of format 1 are flat objects of texts, and numbers stay texts here: Lua would lose digits.
--- Everything is read and made first, so that an entry that cannot be read leaves all as it was.
+-- Records of format 1 are flat objects of strings. Numbers stay strings, since Lua would lose digits.
+-- Nothing is written before all entries are converted, so that an unreadable one changes nothing.
 local META, OWNER, JOBS, WORKERS, FACTS = unpack(KEYS, 1, 5)
 local DATA, LENT, DISPATCHERS, FINISHED = KEYS[7], KEYS[9], KEYS[10], KEYS[15]
 
@@ -44,7 +44,7 @@ local function job_text(id, job, data)
   return table.concat(parts) .. '}'
 end
 
-for _, key in ipairs({FINISHED, JOBS}) do -- a job that is in both waits: it was put back
+for _, key in ipairs({FINISHED, JOBS}) do -- JOBS last: a job in both was put back, and waits
   local entries = redis.call('HGETALL', key)
   for index = 1, #entries, 2 do
     local id = entries[index]
@@ -58,7 +58,7 @@ for _, key in ipairs({FINISHED, JOBS}) do -- a job that is in both waits: it was
   end
 end
 
--- A worker that was lent to a job is used up once it has it, as a restart of 0.1 would find.
+-- A worker lent to a job is used up if the job reached it; version 0.1 decided so at a restart.
 local function is_used_up(url, job)
   if not job or job.holder ~= url then return false end
   if job.state == 'waiting' or job.state == 'assigned' then

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Give a sign of life. KEYS: owner. ARGV: token.
+-- Increment the heartbeat. KEYS: owner. ARGV: token.
 local token, name = unpack(redis.call('HMGET', KEYS[1], 'token', 'name'))
 if token ~= ARGV[1] then return {'lost', name or ''} end
 redis.call('HINCRBY', KEYS[1], 'beat', 1)

@@ -1,5 +1,5 @@
 #!lua
--- Write something that changes nothing. KEYS: owner, and the tables. ARGV: token.
+-- Check that a batch could be written: read all tables, and increment the heartbeat. KEYS: owner, and the tables. ARGV: token.
 local token, name = unpack(redis.call('HMGET', KEYS[1], 'token', 'name'))
 if token ~= ARGV[1] then return {'lost', name or ''} end
 for _, key in ipairs(KEYS) do redis.call('HLEN', key) end

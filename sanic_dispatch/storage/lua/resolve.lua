@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- Find out whether a batch was applied; if it was not, see to it that it never will be, however late
--- a copy of it arrives. KEYS: owner. ARGV: token and number of the batch before, and of this one.
+-- Resolve a batch of unknown outcome: return whether it was applied; if not, void it, so that a copy
+-- that arrives late is not applied. KEYS: owner. ARGV: token and number of the batch before, and of
+-- this one.
 local batch = redis.call('HGET', KEYS[1], 'batch')
 if batch == ARGV[2] then return {'done'} end
 if batch == ARGV[1] then
