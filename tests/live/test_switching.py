@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.live.close_codes import RESTART
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.finished import RECENT_S
 from sanic_dispatch.live.frames import Cursor
-from sanic_dispatch.live.hub import RESTART, Hub
+from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.robots import RETURN_GRACE_S
 from sanic_dispatch.live.subscription import OutOfReach
 from sanic_dispatch.observability.event_bus import EventBus
