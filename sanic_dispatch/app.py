@@ -1,4 +1,4 @@
-"""The one place where objects are wired."""
+"""The app: the only place where objects are wired."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ from sanic_dispatch.web import problems
 from sanic_dispatch.web.auth import Access
 from sanic_dispatch.web.browser_policy import Origins, install_cors, page_headers
 from sanic_dispatch.web.client_address import Proxies
+from sanic_dispatch.web.context import Context
 from sanic_dispatch.web.deadlines import NamedRequest
 from sanic_dispatch.web.rate_limit import Quota
 from sanic_dispatch.web.routes.api_docs import docs
@@ -65,12 +66,12 @@ from sanic_dispatch.web.routes.reports import holder, note_refused
 from sanic_dispatch.web.routes.workers import workers
 from sanic_dispatch.web.websocket import Followers
 
-Prepare = Callable[[Sanic[Any, Any], Settings], None]
+Prepare = Callable[[Sanic[Any, Context], Settings], None]
 
 BLUEPRINTS = (jobs, holder, workers, operator, lists, live, pages, menu, qr, health, docs)
 
 KEEP_ALIVE_S = 75
-"""For how long a connection may be silent between requests."""
+"""How long a connection may be idle between requests."""
 
 
 def serve(settings: Settings, prepare: Prepare | None = None) -> None:
@@ -101,7 +102,7 @@ def _tls(settings: Settings) -> SSLContext | None:
 
 
 async def _serve_until(
-    stop: Stop, app: Sanic[Any, Any], sock: socket, tls: SSLContext | None
+    stop: Stop, app: Sanic[Any, Context], sock: socket, tls: SSLContext | None
 ) -> None:
     log, clock = structlog.get_logger(), SystemClock()
     async with AsyncExitStack() as stack:
@@ -114,15 +115,16 @@ async def _serve_until(
     log.info("dispatch.stopped", took_s=round(clock.monotonic_s() - began_s, 3))
 
 
-def create_app(settings: Settings) -> Sanic[Any, Any]:
-    """The app, which opens everything when it starts and closes it when it stops.
+def create_app(settings: Settings) -> Sanic[Any, Context]:
+    """Return the app, which opens everything when it starts and closes it when it stops.
 
-    Where there is no operator's token, it makes one that nobody knows.
+    Without an operator's token in the settings, it makes a secret one.
     """
     settings = settings.with_operator_token()
-    app: Sanic[Any, Any] = Sanic(
+    app: Sanic[Any, Context] = Sanic(
         f"dispatch_{secrets.token_hex(4)}",
         request_class=NamedRequest,
+        ctx=new_context(settings),
         configure_logging=False,
         env_prefix="",
     )
@@ -133,12 +135,6 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
         AUTO_EXTEND=False,
         MOTD=False,
     )
-    app.ctx.settings = settings
-    app.ctx.clock = SystemClock()
-    app.ctx.responses = Counter({500: 0, 503: 0})  # what is alerted of is counted from 0 on
-    app.ctx.menu = Menu(settings.menu)
-    app.ctx.followers = Followers()
-    _guard(app, settings)
     for blueprint in BLUEPRINTS:
         app.blueprint(blueprint.copy(blueprint.name))
     problems.install(app, note_refused)
@@ -147,33 +143,42 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     return app
 
 
-def _guard(app: Sanic[Any, Any], settings: Settings) -> None:
-    """What judges requests. Raises SettingsError where a callback's entry cannot be read."""
-    context = app.ctx
-    context.guard = Guard(settings.allow_callback)
-    context.access = Access(settings)
-    context.may_monitor = context.access.may_monitor
-    context.proxies = Proxies(settings.trusted_proxies)
-    context.may_follow = Origins(settings.allow_origins, context.proxies).may_follow
-    context.page_headers = page_headers(settings)
+def new_context(settings: Settings) -> Context:
+    """Return the part of the context that judges requests.
+
+    Raises SettingsError if an entry for callbacks cannot be read.
+    """
+    clock, proxies = SystemClock(), Proxies(settings.trusted_proxies)
     per_minute = settings.orders_per_minute
-    context.quota = Quota(per_minute, context.clock.monotonic_s) if per_minute else None
+    return Context(
+        settings=settings,
+        clock=clock,
+        access=Access(settings),
+        proxies=proxies,
+        origins=Origins(settings.allow_origins, proxies),
+        guard=Guard(settings.allow_callback),
+        quota=Quota(per_minute, clock.monotonic_s) if per_minute else None,
+        menu=Menu(settings.menu),
+        followers=Followers(),
+        page_headers=page_headers(settings),
+        responses=Counter({500: 0, 503: 0}),  # alerts watch these: they count from 0 on
+    )
 
 
-def _run_services(app: Sanic[Any, Any], settings: Settings) -> None:
+def _run_services(app: Sanic[Any, Context], settings: Settings) -> None:
     opened = AsyncExitStack()
 
-    async def start(app: Sanic[Any, Any]) -> None:
+    async def start(app: Sanic[Any, Context]) -> None:
         await opened.enter_async_context(services(app, settings))
 
-    async def stop_taking(app: Sanic[Any, Any]) -> None:
+    async def stop_taking(app: Sanic[Any, Context]) -> None:
         await app.ctx.dispatcher.stop(settings.stop_grace_s)
         app.ctx.hub.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_GRACE_S):
                 await app.ctx.followers.gone()
 
-    async def close(_: Sanic[Any, Any]) -> None:
+    async def close(_: Sanic[Any, Context]) -> None:
         await opened.aclose()
 
     app.before_server_start(start)
@@ -182,8 +187,8 @@ def _run_services(app: Sanic[Any, Any], settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[None]:
-    """Everything below the web, open and running."""
+async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterator[None]:
+    """Open and run everything below web/, and set the rest of the context."""
     clock, guard, bus = app.ctx.clock, app.ctx.guard, EventBus()
     app.ctx.history = JobHistory(bus)
     tally = JobCounts(bus)
@@ -226,7 +231,7 @@ async def services(app: Sanic[Any, Any], settings: Settings) -> AsyncIterator[No
 
 
 def policy_of(settings: Settings) -> Policy:
-    """The rules of the topic, as the settings say."""
+    """Return the rules of the topic."""
     return Policy(
         max_attempts=settings.max_attempts,
         lease_s=settings.lease_s,
@@ -242,7 +247,7 @@ def policy_of(settings: Settings) -> Policy:
 
 @contextmanager
 def _starting(settings: Settings) -> Iterator[None]:
-    """A storage that fails now keeps the service from starting."""
+    """Turn a failing storage into an error of the start."""
     try:
         yield
     except StorageFailed as error:
@@ -252,14 +257,16 @@ def _starting(settings: Settings) -> Iterator[None]:
 
 
 def _watch(
-    app: Sanic[Any, Any],
+    app: Sanic[Any, Context],
     stack: AsyncExitStack,
     calls: CountedCallbacks,
     tally: JobCounts,
 ) -> Watchdog:
-    """What looks on: the watchdog, and the metrics."""
+    """Start the watchdog and the metrics."""
     clock, hub = app.ctx.clock, app.ctx.hub
-    watchdog = Watchdog(lambda: hub.projection, clock, lambda: app.ctx.dispatcher.is_open)
+    watchdog = Watchdog(
+        lambda: hub.projection.next_pair(), clock, lambda: app.ctx.dispatcher.is_open
+    )
     loop_lag = LoopLag(asyncio.get_running_loop(), clock.monotonic_s)
     app.ctx.exposition = Exposition(
         Sources(
@@ -274,8 +281,8 @@ def _watch(
     return watchdog
 
 
-def _commits(app: Sanic[Any, Any]) -> dict[str, CommitStats]:
-    """What the commits took, by the queues that are stored; nothing where none is."""
+def _commits(app: Sanic[Any, Context]) -> dict[str, CommitStats]:
+    """Return the durations of commits by the queues that are stored; empty if none is."""
     settings: Settings = app.ctx.settings
     modes = {"jobs": settings.job_queue_mode, "workers": settings.worker_queue_mode}
     stored = [queue for queue, mode in modes.items() if mode.is_durable]

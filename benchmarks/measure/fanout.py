@@ -30,7 +30,9 @@ from benchmarks.drive.plan import Plan
 from benchmarks.drive.servers import Side
 from benchmarks.drive.subscribers import HANDSHAKE
 from benchmarks.report.tables import Report, Table
+from sanic_dispatch.app import new_context
 from sanic_dispatch.clock import SystemClock
+from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.events import Event, Kind
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.timestamps import to_rfc3339
@@ -38,8 +40,8 @@ from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.server.sockets import allow_open_files
+from sanic_dispatch.web.context import Context
 from sanic_dispatch.web.routes.live_channel import live
-from sanic_dispatch.web.websocket import Followers
 
 PAUSE_S = 0.4
 """Pause between two measurements, so that nothing of the one is left in the other."""
@@ -111,13 +113,15 @@ class FanoutServer:
         self.connections: set[ServerConnection] = set()
         self._tickets = 0
 
-    def app(self) -> Sanic[Any, Any]:
+    def app(self) -> Sanic[Any, Context]:
         """Serve ``/live`` by the hub; ``/plain`` keeps Sanic's websockets in a list."""
-        app: Sanic[Any, Any] = Sanic(f"fanout-{id(self)}", configure_logging=False)
+        app: Sanic[Any, Context] = Sanic(
+            f"fanout-{id(self)}", ctx=new_context(Settings()), configure_logging=False
+        )
         # The subscribers would not answer a ping.
         app.config.update(ACCESS_LOG=False, AUTO_EXTEND=False, TOUCHUP=False)
         app.config.WEBSOCKET_PING_INTERVAL = None
-        app.ctx.hub, app.ctx.followers = self.hub, Followers()
+        app.ctx.hub = self.hub
         app.blueprint(live)
         app.add_websocket_route(self.join, "/plain")
         return app

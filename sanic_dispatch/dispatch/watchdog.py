@@ -12,7 +12,6 @@ from collections.abc import Callable
 import structlog
 
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.live.projection import Projection
 
 LOOK_S = 0.25
 STUCK_S = 1.0
@@ -21,17 +20,24 @@ STUCK_S = 1.0
 _log = structlog.get_logger("sanic_dispatch")
 
 
+Pair = tuple[int, str]
+"""A job's ticket and a worker's callback."""
+
+
 class Watchdog:
     """Raise an alarm when the same job and worker stay next in line for STUCK_S."""
 
     def __init__(
-        self, line: Callable[[], Projection], clock: Clock, is_open: Callable[[], bool]
+        self, next_pair: Callable[[], Pair | None], clock: Clock, is_open: Callable[[], bool]
     ) -> None:
-        """``is_open`` says whether jobs are assigned at all; a stopping service does not."""
-        self._line = line
+        """``next_pair`` returns the ticket and the callback that are next in line, if any.
+
+        ``is_open`` says whether jobs are assigned at all; a stopping service does not.
+        """
+        self._next_pair = next_pair
         self._clock = clock
         self._is_open = is_open
-        self._next: tuple[str, str] | None = None
+        self._next: Pair | None = None
         self._since_s = 0.0
         self._is_said = False
         self._watching: asyncio.Task[None] | None = None
@@ -58,25 +64,14 @@ class Watchdog:
 
     def look(self) -> None:
         """Check once, and log an error when the alarm begins."""
-        coming = self._coming()
+        coming = self._next_pair() if self._is_open() else None
         if coming != self._next:
             self._next, self._since_s, self._is_said = coming, self._clock.monotonic_s(), False
-        if self.is_alarmed and not self._is_said:
+        if coming is not None and self.is_alarmed and not self._is_said:
             self._is_said = True
-            ticket = self._line().first(1)[0].job.ticket
-            _log.error("pairing.stuck", ticket=ticket, stuck_s=round(self.stuck_s, 3))
+            _log.error("pairing.stuck", ticket=coming[0], stuck_s=round(self.stuck_s, 3))
 
     async def _watch(self) -> None:
         while True:
             self.look()
             await self._clock.sleep(LOOK_S)
-
-    def _coming(self) -> tuple[str, str] | None:
-        """Return the job and the worker to be assigned next; None if there are not both."""
-        line = self._line()
-        if line.counts().paused or not self._is_open():
-            return None
-        jobs, worker = line.first(1), next(iter(line.robots.free), None)
-        if not jobs or worker is None:
-            return None
-        return jobs[0].job.id, worker

@@ -109,6 +109,13 @@ class Projection:
         """Return the order with this secret id, if it is shown."""
         return self._orders.get(job_id)
 
+    def next_pair(self) -> tuple[int, str] | None:
+        """Return the ticket and the callback that are next in line; None if not both, or paused."""
+        worker = next(iter(self.robots.free), None)
+        if self._paused or not self.waiting or worker is None:
+            return None
+        return self.first(1)[0].job.ticket, worker
+
     def first(self, count: int) -> list[Order]:
         """Return the first waiting orders, at most ``count``."""
         return list(islice(self.waiting.values(), count))

@@ -1,1 +1,1 @@
-"""HTTP: one blueprint per noun. Parses, asks the dispatcher, and answers; no rules of its own."""
+"""HTTP: parse a request, ask the dispatcher, answer; no rules of its own."""

@@ -1,4 +1,4 @@
-"""What browsers are told to allow: on the pages, to other sites, and over the live channel."""
+"""What browsers may do: security headers of pages, CORS, and origins of the live channel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PERMISSIONS = ", ".join(
         ),
     ]
 )
-"""Notifications and vibration need no permission of this kind."""
+"""Notifications and vibration are not governed by this header."""
 
 _CORS_HEADERS = {
     "Access-Control-Expose-Headers": "Location, Retry-After, RateLimit, RateLimit-Policy, "
@@ -53,7 +53,7 @@ _log = structlog.get_logger("sanic_dispatch.web")
 
 
 def page_headers(settings: Settings) -> dict[str, str]:
-    """The headers of every page and of what it loads."""
+    """Return the security headers of pages and of the files that they load."""
     ancestors = " ".join(map(_ancestor, settings.frame_ancestors)) or "'none'"
     return {
         "Content-Security-Policy": "; ".join((*_POLICY, f"frame-ancestors {ancestors}")),
@@ -64,7 +64,7 @@ def page_headers(settings: Settings) -> dict[str, str]:
 
 
 class Origins:
-    """From which pages the live channel may be followed."""
+    """The origins whose pages may open the live channel."""
 
     def __init__(self, allowed: Sequence[str], proxies: Proxies) -> None:
         self._allowed = frozenset(allowed)
@@ -72,7 +72,7 @@ class Origins:
         self._refused: set[str] = set()
 
     def may_follow(self, request: Request) -> bool:
-        """Whether it is no browser, or its page is one of ours or of an origin that is allowed."""
+        """Whether the request is from no browser, from our own page, or from an allowed origin."""
         origin = request.headers.get("origin")
         if origin is None or ANY in self._allowed or origin in self._allowed:
             return True
@@ -80,7 +80,7 @@ class Origins:
         return is_same_site(origin, host) or self._refuse(origin, host)
 
     def _refuse(self, origin: str, host: str) -> bool:
-        """Say it once for each origin: it may be a proxy in front that hides the host."""
+        """Log each refused origin once: the cause may be a proxy that hides the host."""
         if origin not in self._refused and len(self._refused) < 100:
             self._refused.add(origin)
             _log.warning("origin.refused", origin=origin, host=host, hint="see --allow-origin")
@@ -88,7 +88,7 @@ class Origins:
 
 
 def install_cors(app: Sanic[Any, Any], origins: Sequence[str]) -> None:
-    """Let pages of these origins use the service; without any nothing is installed."""
+    """Answer CORS requests of these origins; without any, do nothing."""
     if not origins:
         return
     allowed = frozenset(origins)
@@ -102,7 +102,7 @@ def install_cors(app: Sanic[Any, Any], origins: Sequence[str]) -> None:
             response.headers.update({**_CORS_HEADERS, **origin_headers})
 
     def preflight(request: Request) -> HTTPResponse | None:
-        """A browser asks before it sends; no route of ours takes OPTIONS itself."""
+        """Answer a preflight request; no route handles OPTIONS itself."""
         if request.method != "OPTIONS" or "access-control-request-method" not in request.headers:
             return None
         return empty(headers=_PREFLIGHT_HEADERS)

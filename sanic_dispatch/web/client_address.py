@@ -1,4 +1,4 @@
-"""Where a request comes from, seen through the proxies that are trusted."""
+"""The client's address, behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import cast
 
-from sanic_dispatch.web.context import Call
+from sanic_dispatch.web.context import Call, context_of
 
 Address = IPv4Address | IPv6Address
 
 
 class Proxies:
-    """The networks whose word on where a request comes from is taken."""
+    """The networks whose X-Forwarded headers are trusted."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ip_network(network) for network in networks]
 
     def client_of(self, request: Call) -> str:
-        """The address of whoever sent the request to the first proxy that is trusted."""
+        """Return the address of the last hop that is no trusted proxy."""
         client = _read(request.ip)
         if client is None:
             return "unknown"
@@ -29,7 +29,7 @@ class Proxies:
         return str(client)
 
     def host_of(self, request: Call) -> str:
-        """The host that the client asked for: a proxy that is trusted may have put its own."""
+        """Return the host that the client asked for; a trusted proxy passes it in a header."""
         peer = _read(request.ip)
         forwarded = request.headers.get("x-forwarded-host", "")
         if forwarded and peer is not None and self._trusts(peer):
@@ -41,17 +41,17 @@ class Proxies:
 
 
 def client_of(request: Call) -> str:
-    """The client's address, as the app was wired."""
-    return cast(Proxies, request.app.ctx.proxies).client_of(request)
+    """Return the client's address, behind the app's trusted proxies."""
+    return context_of(request).proxies.client_of(request)
 
 
 def network_of(address: str) -> str:
-    """What one household has: an IPv4 address, or the first 64 bits of an IPv6 address."""
+    """Return the network of one household: an IPv4 address, or the /64 of an IPv6 address."""
     return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
 def _forwarded(request: Call) -> Iterator[Address | None]:
-    """The hops of X-Forwarded-For, the last one first; None for what is no address."""
+    """Yield the hops of X-Forwarded-For, the last one first; None for one that is no address."""
     for hop in reversed(",".join(request.headers.getall("x-forwarded-for", [])).split(",")):
         yield _read(hop.strip())
 

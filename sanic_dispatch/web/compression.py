@@ -14,7 +14,7 @@ _PACKED = {**_VARY, "Content-Encoding": "gzip"}
 
 _TEXTS = ("text/", "image/svg+xml", "application/json")
 _LEAST_BYTES, _MOST_BYTES = 400, 1 << 18
-"""Less does not get smaller; more would hold up a thread and fill the memory."""
+"""The sizes worth compressing: less does not shrink, more would occupy a thread and memory."""
 
 
 async def packed(
@@ -35,17 +35,17 @@ def _takes_gzip(request: Request) -> bool:
 
 
 def _is_worth_packing(content: bytes, content_type: str) -> bool:
-    """Whether it is a text, and neither tiny nor huge."""
+    """Whether the media type is text, and the size is worth compressing."""
     return content_type.startswith(_TEXTS) and _LEAST_BYTES <= len(content) <= _MOST_BYTES
 
 
 @lru_cache(maxsize=128)
 def _pack(content: bytes) -> bytes:
-    """Always the same bytes for the same content: its tag is made of them. It blocks."""
+    """Compress; equal content gives equal bytes, since the ETag is made of them. Blocks."""
     return gzip.compress(content, mtime=0)
 
 
 def _names_gzip(name: str, _: str, weight: str) -> bool:
-    """``gzip``, unless its weight is nothing."""
+    """Whether this element of Accept-Encoding is gzip with a weight above 0."""
     quality = weight.replace(" ", "").removeprefix("q=").rstrip("0").rstrip(".")
     return name.strip() == "gzip" and (not weight or quality not in ("", "0"))

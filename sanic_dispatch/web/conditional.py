@@ -1,4 +1,4 @@
-"""Answers that a browser may keep, and ask about before it uses them again (RFC 9110, 13)."""
+"""Conditional requests: ETag, Last-Modified and 304 (RFC 9110, section 13)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def validated(
     headers: Mapping[str, str] = _NOTHING,
     modified_s: float | None = None,
 ) -> HTTPResponse:
-    """200 with validators; 304 and no body for whoever has these very bytes already."""
+    """Return 200 with validators, or 304 if the client has these bytes already."""
     tag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
     headers = {**NOSNIFF, "Cache-Control": "no-cache", **headers, "ETag": tag}
     if modified_s is not None:
@@ -34,7 +34,7 @@ def validated(
 
 
 def _is_known(request: Request, tag: str, modified_s: float | None) -> bool:
-    """The time only counts where no tag was sent: it is whole seconds, and clocks differ."""
+    """Whether the client has this version; a time counts only without an ETag (13.2.2)."""
     known = ",".join(request.headers.getall("if-none-match", []))
     if known:
         tags = {one.strip().removeprefix("W/") for one in known.split(",")}
@@ -44,7 +44,7 @@ def _is_known(request: Request, tag: str, modified_s: float | None) -> bool:
 
 
 def _seconds(date: str) -> float | None:
-    """An HTTP date as Unix seconds; None for what is none."""
+    """Return an HTTP date as Unix seconds; None if it is not one."""
     try:
         time = parsedate_to_datetime(date)
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

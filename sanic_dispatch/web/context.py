@@ -1,23 +1,65 @@
-"""What the handlers work with, as the app was wired."""
+"""The typed ``ctx`` of the app, and what handlers need of a request."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from sanic import Sanic
 from sanic.compat import Header
 from sanic.request import RequestParameters
 from sanic.response import BaseHTTPResponse
 
+from sanic_dispatch.callbacks import Callbacks, Guard
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.queries import Queries
+from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.observability.history import JobHistory
+from sanic_dispatch.observability.metrics import Exposition
+
+if TYPE_CHECKING:
+    from sanic_dispatch.web.auth import Access
+    from sanic_dispatch.web.browser_policy import Origins
+    from sanic_dispatch.web.client_address import Proxies
+    from sanic_dispatch.web.rate_limit import Quota
+    from sanic_dispatch.web.routes.drinks import Menu
+    from sanic_dispatch.web.websocket import Followers
+
+
+@dataclass(eq=False)
+class Context:
+    """The ``ctx`` of the app. The part without a default is there from the start on.
+
+    The rest is set when the server starts, before it takes requests.
+    """
+
+    settings: Settings
+    clock: Clock
+    access: Access
+    proxies: Proxies
+    origins: Origins
+    guard: Guard
+    quota: Quota | None
+    menu: Menu
+    followers: Followers
+    page_headers: Mapping[str, str]
+    responses: Counter[int]
+    """How many answers there were, by status."""
+    history: JobHistory = field(init=False)
+    hub: Hub = field(init=False)
+    callbacks: Callbacks = field(init=False)
+    dispatcher: Dispatcher = field(init=False)
+    readiness: Readiness = field(init=False)
+    exposition: Exposition = field(init=False)
 
 
 class Call(Protocol):
-    """What the handlers of the load need of a request: Sanic's, or one that came the short way."""
+    """What the busiest handlers need of a request: Sanic's, or a ``ShortRequest``."""
 
     @property
     def app(self) -> Sanic[Any, Any]: ...
@@ -38,26 +80,31 @@ class Call(Protocol):
     async def respond(self, response: BaseHTTPResponse) -> Any: ...
 
 
+def context_of(request: Call) -> Context:
+    """Return what the app was wired with."""
+    return cast(Context, request.app.ctx)
+
+
 def dispatcher_of(request: Call) -> Dispatcher:
-    """The one dispatcher."""
-    return cast(Dispatcher, request.app.ctx.dispatcher)
+    """Return the dispatcher."""
+    return context_of(request).dispatcher
 
 
 def queries_of(request: Call) -> Queries:
-    """The lists of what waits and what was finished."""
-    return dispatcher_of(request).queries
+    """Return the lists of jobs and workers."""
+    return context_of(request).dispatcher.queries
 
 
 def settings_of(request: Call) -> Settings:
-    """The settings that the app runs with."""
-    return cast(Settings, request.app.ctx.settings)
+    """Return the settings that the app runs with."""
+    return context_of(request).settings
 
 
 def hub_of(request: Call) -> Hub:
-    """The hub that the live views come from."""
-    return cast(Hub, request.app.ctx.hub)
+    """Return the hub of the live views."""
+    return context_of(request).hub
 
 
 def now_s_of(request: Call) -> float:
-    """The time, Unix seconds."""
-    return cast(Clock, request.app.ctx.clock).now_s()
+    """Return the time, Unix seconds."""
+    return context_of(request).clock.now_s()

@@ -1,4 +1,4 @@
-"""The CPEE headers of a worker: who it is, where it can be called, and that a job is its own."""
+"""The CPEE headers: a worker's identity, callback and name, and its proof of holding a job."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
 def key_of(request: Call) -> Key | None:
-    """The worker's key, if it says both its process instance and its activity."""
+    """Return the worker's key, if the request names both process instance and activity."""
     instance = request.headers.get("cpee-instance-uuid")
     activity = request.headers.get("cpee-activity")
     return Key(plain(instance), plain(activity)) if instance and activity else None
 
 
 def proof_of(request: Call) -> Proof:
-    """What a worker shows to be taken for the holder of a job."""
+    """Return what the request shows to prove that it comes from a job's holder."""
     callback_url = visible(request.headers.get("cpee-callback", ""))
     receipt = visible(request.headers.get("job-receipt", ""))
     instance = plain(request.headers.get("cpee-instance-uuid", ""))
@@ -30,9 +30,9 @@ def proof_of(request: Call) -> Proof:
 
 
 def instance_url_of(request: Call, callback_url: str) -> str:
-    """The process instance's address; empty unless it has the callback's origin.
+    """Return the process instance's URL; empty unless it has the callback's origin.
 
-    It is called, and shown as a link: only the engine that is called back anyway may name one.
+    It is called, and shown as a link, so only the engine that is called back anyway may name one.
     """
     instance_url = visible(request.headers.get("cpee-instance-url", ""))
     if not instance_url:
@@ -42,9 +42,9 @@ def instance_url_of(request: Call, callback_url: str) -> str:
 
 
 def name_of(request: Call) -> str:
-    """What people call the worker: the ``info`` of its process, else the label of its activity.
+    """Return the worker's name: its process's ``info`` attribute, else its activity's label.
 
-    Many processes have the same label there; their modellers tell them apart by ``info``.
+    Many processes share a label; modellers tell them apart by ``info``.
     """
     info, label = (
         plain(request.headers.get(name, "")) for name in ("cpee-attr-info", "cpee-label")
@@ -53,7 +53,7 @@ def name_of(request: Call) -> str:
 
 
 def plain(text: str) -> str:
-    """A header's text: the engine sends raw UTF-8; control characters are dropped."""
+    """Decode a header that the engine sent as raw UTF-8, without control characters."""
     if text.isascii() and text.isprintable():  # as nearly all of them are, in a tenth of the time
         return text[:MAX_LABEL]
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -61,7 +61,7 @@ def plain(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text if it is visible ASCII, else nothing."""
+    """Return the text if it is visible ASCII, else an empty string."""
     return text if _VISIBLE.fullmatch(text) else ""
 
 

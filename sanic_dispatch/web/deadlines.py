@@ -1,8 +1,9 @@
 """Sanic's protocol, with an absolute deadline for each request.
 
-Sanic's own time-out begins anew with every byte, so that a sender of one byte now and then keeps
-a connection for ever. Here the time runs from the first byte of a request to the last of its
-body. What is timed is the waiting for more: a request that is there in one piece costs nothing.
+Sanic's own time-out starts again with every byte, so a client that sends a byte now and then keeps
+a connection for ever. Here the time runs from the first byte of a request to the last one of its
+body. A timer runs only while more bytes are awaited; a request that arrives in one piece needs
+none.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sanic_dispatch.web.responses import Response, sign
 
 
 class NamedRequest(Request):
-    """Has its name, which goes along with all that it begins, as soon as its head is there."""
+    """A request that sets the request id for all that it begins."""
 
     __slots__ = ()
 
@@ -30,25 +31,25 @@ class NamedRequest(Request):
 
 
 class PunctualHttp(Http):
-    """Remembers until when the request under way may take."""
+    """Sanic's HTTP state machine, with the deadline of the current request."""
 
     __slots__ = ("deadline_s",)
 
     deadline_s: float | None
 
     def init_for_request(self) -> None:
-        """The next request has its own deadline."""
+        """Reset the deadline for the next request."""
         super().init_for_request()  # type: ignore[no-untyped-call]
         self.deadline_s = None
         REQUEST_ID.set("")
 
     def respond(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
-        """Count the answer by its status, and say which request it is of."""
+        """Count the answer by its status, and add X-Request-ID."""
         sign(response, self.protocol.app)
         return super().respond(response)
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
-        """Write an answer of ours in one piece; whatever is special about one, Sanic knows."""
+        """Write a plain answer in one piece; leave any other to Sanic."""
         piece = None if data else self._in_one_piece()
         if piece is None:
             await super().http1_response_header(data, end_stream)
@@ -65,12 +66,12 @@ class PunctualHttp(Http):
 
     @property
     def is_between_requests(self) -> bool:
-        """Whether it waits for somebody to ask for something."""
+        """Whether no request is in progress."""
         return self.stage is Stage.IDLE and not self.request_body
 
 
 class PunctualProtocol(WebSocketProtocol):
-    """A connection whose requests arrive within REQUEST_TIMEOUT, or are answered with 408."""
+    """A connection whose requests must arrive within REQUEST_TIMEOUT, or get 408."""
 
     __slots__ = ()
 
@@ -79,7 +80,7 @@ class PunctualProtocol(WebSocketProtocol):
     _http: PunctualHttp | None
 
     async def receive_more(self) -> None:
-        """Wait for more of a request, at most until its deadline."""
+        """Wait for more of a request, until its deadline at most."""
         http = self._http
         if http is None or http.is_between_requests:
             await self._wait()
@@ -96,7 +97,7 @@ class PunctualProtocol(WebSocketProtocol):
         return await super().receive_more()  # type: ignore[no-untyped-call]
 
     def _cut(self) -> None:
-        """Answer that it took too long, if nothing was answered yet, and close."""
+        """Answer 408, unless an answer has begun, and close."""
         if self._http is None or self._task is None:
             return
         self._http.exception = RequestTimeout()

@@ -1,4 +1,4 @@
-"""The Idempotency-Key header, as draft-ietf-httpapi-idempotency-key-header says."""
+"""The Idempotency-Key header (draft-ietf-httpapi-idempotency-key-header)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _BARE = re.compile(r'[^",;\\]+')
 
 
 def key_of(request: Call) -> str | None:
-    """The key of a request, or None where it has none. Raises InvalidKey.
+    """Return the request's key, or None if it has none. Raises InvalidKey.
 
-    The draft has it in quotes; many clients send it bare. Both are the same key.
+    The draft quotes it, many clients send it bare; both are the same key.
     """
     headers = request.headers.getall("idempotency-key", None)
     if headers is None:

@@ -1,4 +1,4 @@
-"""Errors as answers: one problem document (RFC 9457) for everything that goes wrong."""
+"""Problem documents (RFC 9457): the answer to every error."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ from sanic_dispatch.errors import (
     WrongState,
 )
 from sanic_dispatch.observability.log import masked
-from sanic_dispatch.web.context import Call
-from sanic_dispatch.web.rate_limit import Quota
+from sanic_dispatch.web.context import Call, context_of
 from sanic_dispatch.web.responses import json_answer
 
 METHODS = ("GET", "HEAD", "POST", "DELETE")
-"""Those that any path has."""
+"""The methods that routes use."""
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -37,7 +36,7 @@ _log = structlog.get_logger("sanic_dispatch.web")
 def problem(
     status: int, error: str, detail: str, headers: Mapping[str, str] = _NOTHING, **extra: Any
 ) -> HTTPResponse:
-    """A problem document; ``error`` is one word that programs can rely on."""
+    """Return a problem document; ``error`` is its code in ``PROBLEMS``."""
     document = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -60,14 +59,14 @@ def problem_of(error: DispatchError, **extra: Any) -> HTTPResponse:
 
 
 def word_of(status: int) -> str:
-    """The word of an error that has none of its own: ``NotFound``."""
+    """Return the code of an error of Sanic's, made from its status: ``NotFound``."""
     if status == 413:  # Python's phrase for it is not the same in all versions
         return "TooLarge"
     return "".join(part.capitalize() for part in HTTPStatus(status).phrase.split())
 
 
 def challenge(door: str) -> dict[str, str]:
-    """What a 401 has to say; the same whatever was shown."""
+    """Return the WWW-Authenticate header of a 401."""
     return {"WWW-Authenticate": f'Bearer realm="{door}"'}
 
 
@@ -96,7 +95,7 @@ def _on_sanic_error(request: Call, error: SanicException) -> HTTPResponse:
 
 
 def _allowed(request: Call) -> Iterator[str]:
-    """The methods of this path: Sanic does not know them where one path has several routes."""
+    """Yield the methods of a path; Sanic does not know them if it has several routes."""
     for method in METHODS:
         with suppress(SanicException):
             request.app.router.get(request.path, method, None)
@@ -104,13 +103,14 @@ def _allowed(request: Call) -> Iterator[str]:
 
 
 def _on_too_many(request: Call, error: TooManyOrders) -> HTTPResponse:
-    quota = cast(Quota, request.app.ctx.quota)
+    quota = context_of(request).quota
+    assert quota is not None, "without one there is no such error"
     headers = {"Retry-After": str(ceil(error.wait_s)), **quota.headers(0, error.wait_s)}
     return problem(429, error.code, str(error), headers)
 
 
 def _on_unexpected(request: Call, error: Exception) -> HTTPResponse:
-    """A fault of ours: told to the log, not to the sender."""
+    """Log a fault of the service; the client only learns that there was one."""
     _log.exception("unexpected error", path=masked(request.path), exc_info=error)
     return problem(500, "InternalServerError", "the service made a mistake; it has been logged")
 

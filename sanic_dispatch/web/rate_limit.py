@@ -1,4 +1,4 @@
-"""How many orders one address may send: a bucket that refills evenly, and its headers.
+"""Rate limiting of orders by client address, with GCRA (the generic cell rate algorithm).
 
 The headers are those of draft-ietf-httpapi-ratelimit-headers.
 """
@@ -8,30 +8,29 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from math import ceil
-from typing import cast
 
 from sanic_dispatch.errors import TooManyOrders
 from sanic_dispatch.web.client_address import client_of, network_of
-from sanic_dispatch.web.context import Call
+from sanic_dispatch.web.context import Call, context_of
 
 MINUTE_S = 60.0
 
 MOST_ADDRESSES = 10_000
-"""How many are remembered; beyond that the one is forgotten that was quiet for the longest."""
+"""How many addresses are remembered; the one that was quiet longest is forgotten first."""
 
 
 class Quota:
-    """So many a minute for each address; they may come all at once."""
+    """A limit per minute and address; the whole minute's orders may come at once."""
 
     def __init__(self, per_minute: int, now_s: Callable[[], float]) -> None:
         self._per_minute = per_minute
         self._each_s = MINUTE_S / per_minute
         self._now_s = now_s
         self._full_at_s: OrderedDict[str, float] = OrderedDict()
-        """When the bucket of an address will be full again."""
+        """By address: when its bucket will be full again (monotonic seconds)."""
 
     def take(self, address: str) -> int:
-        """Count one, and say how many are left now. Raises TooManyOrders."""
+        """Count an order; return how many more may come now. Raises TooManyOrders."""
         now_s = self._now_s()
         refill_s = max(self._full_at_s.get(address, now_s) - now_s, 0.0) + self._each_s
         if refill_s > MINUTE_S + 1e-9:
@@ -42,7 +41,7 @@ class Quota:
         return int((MINUTE_S - refill_s) / self._each_s + 1e-9)
 
     def headers(self, left: int, wait_s: float) -> dict[str, str]:
-        """What tells a client how many are left, and when there will be more."""
+        """Return the RateLimit headers: how many are left, and when there will be more."""
         return {
             "RateLimit-Policy": f'"orders";q={self._per_minute};w={MINUTE_S:.0f}',
             "RateLimit": f'"orders";r={left};t={ceil(wait_s)}',
@@ -50,7 +49,7 @@ class Quota:
 
     @property
     def each_s(self) -> float:
-        """After how many seconds there is room for one more."""
+        """The seconds between two orders at the limit."""
         return self._each_s
 
     def _forget(self, now_s: float) -> None:
@@ -65,11 +64,11 @@ _NOTHING: Mapping[str, str] = {}
 
 
 def take_one(request: Call) -> Mapping[str, str]:
-    """Count an order of this client, if orders are counted; gives the headers of the answer.
+    """Count an order of this client, and return the headers for the answer.
 
     Raises TooManyOrders.
     """
-    quota = cast("Quota | None", request.app.ctx.quota)
+    quota = context_of(request).quota
     if quota is None:
         return _NOTHING
     left = quota.take(network_of(client_of(request)))

@@ -1,4 +1,4 @@
-"""Reading a request's body with a limit, so that the sender gets to see the answer."""
+"""Reading a request's body, with a limit."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from sanic.exceptions import PayloadTooLarge, SanicException
 from sanic.http import Http
 
 from sanic_dispatch import strict_json
-from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import BodyTooLarge, InvalidRequest, WrongMediaType
 from sanic_dispatch.web.context import Call, settings_of
 
 DRAIN_BYTES = 1 << 20
 DRAIN_S = 1.0
-"""How much of a body that is too large is read all the same: whoever still writes when the
-connection is closed sees a reset instead of the answer."""
+"""How much of a body that is too large is read and dropped: a client that still writes when the
+connection is closed would see a reset instead of the answer."""
 
 
 FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 100
 
 MAX_TEXT_CHARS = 200
-"""Characters of a text for people, such as a reason."""
+"""The most characters of a text for people, such as a reason."""
 
 
 async def read_json(request: Call) -> bytes:
-    """The body of a request, as it came, once it is known to be strict JSON.
+    """Return the body as it came, after checking that it is strict JSON.
 
     Raises WrongMediaType, BodyTooLarge or InvalidJson, checked in this order.
     """
-    settings: Settings = request.app.ctx.settings
+    settings = settings_of(request)
     if not _says_json(request):
         await _drain(request, settings.max_body_bytes + DRAIN_BYTES)
         raise WrongMediaType
@@ -42,7 +41,7 @@ async def read_json(request: Call) -> bytes:
 
 
 async def read_json_if_any(request: Call) -> bytes | None:
-    """The same for a request that may come without a body; then its media type does not count."""
+    """Return the body like ``read_json``, or None if there is none, whatever its media type."""
     data = await read_bytes(request, settings_of(request).max_body_bytes)
     if not data:
         return None
@@ -53,7 +52,7 @@ async def read_json_if_any(request: Call) -> bytes | None:
 
 
 async def read_object(request: Call) -> dict[str, Any]:
-    """A JSON object, empty where there is no body. Raises InvalidRequest for other JSON too."""
+    """Return the body's JSON object, empty without a body. Raises InvalidRequest for other JSON."""
     data = await read_json_if_any(request)
     values = strict_json.check(data) if data else {}
     if not isinstance(values, dict):
@@ -62,9 +61,9 @@ async def read_object(request: Call) -> dict[str, Any]:
 
 
 async def read_result(request: Call) -> bytes | None:
-    """The result in a report: the body, if it is JSON, or the field ``result`` of a form.
+    """Return the result in a report: the JSON body, or the field ``result`` of a form.
 
-    None where there is none. Raises WrongMediaType, BodyTooLarge, InvalidJson, InvalidRequest.
+    None if there is none. Raises WrongMediaType, BodyTooLarge, InvalidJson, InvalidRequest.
     """
     if not _says_form(request):
         return await read_json_if_any(request)
@@ -75,7 +74,7 @@ async def read_result(request: Call) -> bytes | None:
 
 
 async def read_fields(request: Call, *flags: str) -> dict[str, Any]:
-    """A JSON object, or a form, in which the ``flags`` are true or false."""
+    """Return a JSON object, or the fields of a form with ``flags`` as booleans."""
     if not _says_form(request):
         return await read_object(request)
     fields = await _read_form(request)
@@ -85,8 +84,7 @@ async def read_fields(request: Call, *flags: str) -> dict[str, Any]:
 
 
 async def _read_form(request: Call) -> dict[str, str]:
-    """The fields of a form, as process engines send the arguments of a call; the last one counts
-    where one is there twice."""
+    """Return the fields of a form, which is how engines send arguments; a later one replaces."""
     data = await read_bytes(request, settings_of(request).max_body_bytes)
     try:
         fields = parse_qsl(
@@ -101,7 +99,7 @@ _WORDS: dict[str, object] = {"true": True, "false": False}
 
 
 def text_in(values: dict[str, Any], name: str) -> str:
-    """A short text for people, empty where there is none. Raises InvalidRequest."""
+    """Return a short text for people, empty if there is none. Raises InvalidRequest."""
     text = values.get(name, "")
     if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS or not text.isprintable():
         raise InvalidRequest(f"{name} is a line of at most {MAX_TEXT_CHARS} characters")
@@ -109,7 +107,7 @@ def text_in(values: dict[str, Any], name: str) -> str:
 
 
 async def read_bytes(request: Call, limit: int) -> bytes:
-    """The body, if it is not larger than the limit. Raises BodyTooLarge."""
+    """Return the body. Raises BodyTooLarge if it exceeds the limit."""
     stream = _stream_of(request)
     stream.request_max_size = limit + DRAIN_BYTES
     parts, size = [], 0
@@ -126,7 +124,7 @@ async def read_bytes(request: Call, limit: int) -> bytes:
 
 
 async def _drain(request: Call, most: int) -> None:
-    """Read on for a while and throw it away."""
+    """Read and drop up to ``limit`` bytes, for DRAIN_S at most."""
     stream = _stream_of(request)
     stream.request_max_size = most
     try:

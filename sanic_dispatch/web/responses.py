@@ -1,4 +1,4 @@
-"""Answers in JSON, with the headers that all of them have, and quickly written."""
+"""Answers: common headers, JSON, and writing a plain answer in one piece."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from sanic.response import BaseHTTPResponse
 from sanic_dispatch.observability.request_id import REQUEST_ID
 
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}
-"""For every answer that a browser can be led to: it is what it says that it is.
-
-Those to workers and to submissions do without: a header costs a few microseconds there.
+"""For every answer that a browser may open. Answers to workers and submissions go without it: a
+header costs them a few microseconds.
 """
 
 LOOKED_AT = ("GET", "HEAD")
-"""The methods of what is the same for everybody: who only wants to know of it asks with HEAD."""
+"""The methods of GET routes that also answer HEAD."""
 
 PRIVATE = {**NOSNIFF, "Cache-Control": "no-store"}
 
@@ -29,16 +28,19 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Response(HTTPResponse):
-    """An answer with a body, which is written in one piece where nothing about it is special: Sanic
-    makes each header by itself and cleans it by character, which costs more than all the rest."""
+    """An answer with a body that can be written in one piece.
+
+    Sanic formats each header by itself and cleans it character by character, which costs more than
+    the rest of the answer.
+    """
 
     __slots__ = ()
 
     def in_one_piece(self, *, keep_alive: bool, head_only: bool) -> bytes | None:
-        """What Sanic would write, but for an empty Alt-Svc; None where a header has to be cleaned.
+        """Return the bytes that Sanic would write; None if a header has to be cleaned.
 
-        ``head_only``: without the body, to HEAD. The status is one that has a body; how long that
-        is, and whether the connection stays, none of the headers says yet.
+        ``head_only``: the answer to HEAD, without the body. The status must be one with a body, and
+        the headers must not have Content-Length or Connection.
         """
         lines = [f"{name}: {value}" for name, value in self.headers.items()]
         if "content-type" not in self.headers:
@@ -61,7 +63,7 @@ def _status_line(status: int) -> bytes:
 
 
 def sign(response: BaseHTTPResponse, app: Sanic[Any, Any]) -> None:
-    """Count the answer by its status, and say which request it is of."""
+    """Count the answer by its status, and add X-Request-ID."""
     app.ctx.responses[response.status] += 1
     if request_id := REQUEST_ID.get():
         response.headers["X-Request-ID"] = request_id
@@ -73,6 +75,6 @@ def json_answer(
     headers: Mapping[str, str] = _NOTHING,
     media_type: str = "application/json",
 ) -> HTTPResponse:
-    """An answer that no cache keeps."""
+    """Return an answer in JSON that no cache stores."""
     body = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)
     return Response(body, status, {**PRIVATE, **headers}, media_type)

@@ -1,10 +1,10 @@
-"""A short way in for the requests that make up the load, before Sanic's own.
+"""A fast path for submissions, registrations and reports, in front of Sanic.
 
-Sanic's connection task, header parsing, routing and response streaming cost more than everything
-that a submission or a registration does here. So an ordinary request of these routes, which came
-whole and alone, is read with httptools and given to the handler that Sanic's route has too.
-Everything else goes to Sanic as the bytes that came, and is judged only there: what was split or
-pipelined, is chunked, odd, malformed or too large, or comes while Sanic is busy.
+Sanic's connection task, header parsing, routing and response streaming cost more than all that a
+submission or a registration does here. So an ordinary request to these routes that arrives whole
+and alone is parsed with httptools and given to the handler of Sanic's route. Every other request
+goes to Sanic as the bytes that came: one that is split, pipelined, chunked, odd, malformed or too
+large, or that arrives while Sanic is busy.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ Handler = Callable[[Call], Awaitable[HTTPResponse | None]]
 
 HANDLERS: dict[bytes, Any] = {b"/submit-job": submit, b"/register-worker": register}
 REPORTS: dict[bytes, Any] = {b"complete": complete, b"fail": fail, b"extend": extend}
-"""What a POST is handled by, as in the blueprints; their decorators return the functions."""
+"""The handlers of POST requests, as in the blueprints."""
 
 _REPORT = re.compile(rb"/jobs/(?P<id>[0-9A-Za-z]+)/(?P<act>complete|fail|extend)")
 _BEGINNINGS = tuple(b"POST " + path for path in (*HANDLERS, b"/jobs/"))
 
 _SANICS = frozenset(("transfer-encoding", "expect", "upgrade"))
-"""Headers that only Sanic deals with."""
+"""Headers that only Sanic handles."""
 
 _log = structlog.get_logger("sanic_dispatch.web")
 
 
 class Head:
-    """The head of a request, as httptools reads it: strictly, so that what it takes is ordinary."""
+    """The head of a request, parsed strictly by httptools."""
 
     __slots__ = ("headers", "url")
 
@@ -70,7 +70,7 @@ class Head:
 
 
 class ShortRequest:
-    """A request that came the short way: what a ``Call`` has, and the stream of its body."""
+    """A request on the fast path: a ``Call`` with its body."""
 
     __slots__ = (
         "_answer", "_body", "_protocol", "headers", "keep_alive", "path", "query_string",
@@ -78,7 +78,7 @@ class ShortRequest:
     )  # fmt: skip
 
     name = None
-    """Sanic's error handler asks which route it is: here all have the same handlers."""
+    """Read by Sanic's error handler, for handlers of single routes; there are none."""
 
     _answer: BaseHTTPResponse
 
@@ -119,13 +119,13 @@ class ShortRequest:
         return body
 
     async def respond(self, response: BaseHTTPResponse) -> ShortRequest:
-        """Set the answer; ``send`` of what is returned writes it."""
+        """Set the answer, to be written by ``send``."""
         sign(response, self.app)
         self._answer = response
         return self
 
     async def send(self, *, end_stream: bool) -> None:
-        """Write the answer, at once and whole. Raises RequestCancelled if nobody is there."""
+        """Write the whole answer. Raises RequestCancelled if the client is gone."""
         answer = self._answer
         assert isinstance(answer, Response)
         assert end_stream, "it is written in one piece"
@@ -135,10 +135,10 @@ class ShortRequest:
 
 
 class ShortWayProtocol(PunctualProtocol):
-    """A connection whose ordinary requests go the short way, and all others to Sanic.
+    """A connection that answers ordinary requests itself and passes all others to Sanic.
 
-    Sanic's task waits meanwhile, as it does between requests. What comes while a short request is
-    under way is put into Sanic's buffer, and Sanic is held back until the answer is written.
+    Sanic's task waits meanwhile, as between requests. Bytes that arrive while a request is in
+    progress go into Sanic's buffer, and Sanic is held back until the answer is written.
     """
 
     __slots__ = ("_short", "_takes")
@@ -146,19 +146,19 @@ class ShortWayProtocol(PunctualProtocol):
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
         self._short: asyncio.Task[None] | None = None
-        """The request that is under way."""
+        """The task of the request in progress."""
         app = self.app
         self._takes = not (app.request_middleware or app.response_middleware or self.access_log)
 
     def data_received(self, data: bytes) -> None:
-        """Answer an ordinary request, or let Sanic see what it is."""
+        """Answer an ordinary request, or pass the bytes to Sanic."""
         if self._short is not None and self.http is None:  # Sanic's task begins in a moment:
             self.loop.call_soon(self.data_received, data)  # it must not find this before it waits
         elif not (data.startswith(_BEGINNINGS) and self._is_free() and self._begin(data)):
             super().data_received(data)  # type: ignore[no-untyped-call]
 
     def _is_free(self) -> bool:
-        """Whether nothing else is under way on this connection; its task may not have begun yet."""
+        """Whether no request is in progress; Sanic's task may not have begun yet."""
         http = self.http
         return (
             self._takes
@@ -171,7 +171,7 @@ class ShortWayProtocol(PunctualProtocol):
         )
 
     def _begin(self, data: bytes) -> bool:
-        """Begin to answer, if these bytes are one ordinary request and nothing else."""
+        """Begin to answer if the bytes are one ordinary request; return whether they are."""
         end = data.find(b"\r\n\r\n") + 4
         if not 4 <= end < self.HTTP_CLASS.HEADER_MAX_SIZE + 4:
             return False
@@ -193,7 +193,7 @@ class ShortWayProtocol(PunctualProtocol):
         return True
 
     def _is_ordinary(self, headers: Header, size: int) -> bool:
-        """Whether nothing is special about how the request is framed, and it is not too large."""
+        """Whether the request is framed by Content-Length alone, and not too large."""
         return (
             _SANICS.isdisjoint(headers)
             and all(it.lower() == "keep-alive" for it in headers.getall("connection", ()))
@@ -201,7 +201,7 @@ class ShortWayProtocol(PunctualProtocol):
         )
 
     async def _serve(self, request: ShortRequest, handler: Handler) -> None:
-        """Answer it; whatever is not caught here is a connection that is gone."""
+        """Answer a request; a CancelledError means that the connection is gone."""
         http = self._http
         assert http is not None  # Sanic's task has begun before
         http.stage = Stage.HANDLER  # not idle: for Sanic's timers, and when the server stops
@@ -220,7 +220,7 @@ class ShortWayProtocol(PunctualProtocol):
             self.close()
 
     async def _response_of(self, request: ShortRequest, handler: Handler) -> HTTPResponse | None:
-        """What the handler returns, or the problem document of what it raises."""
+        """Return the handler's answer, or the problem document of its error."""
         try:
             return await handler(request)
         except Exception as error:
@@ -232,7 +232,7 @@ class ShortWayProtocol(PunctualProtocol):
             return _problem_of(request, self._http.exception)
 
     def check_timeouts(self) -> None:
-        """Answer with 503 what takes longer than RESPONSE_TIMEOUT, as Sanic does."""
+        """Answer 503 after RESPONSE_TIMEOUT, as Sanic does."""
         is_late = monotonic() - self._time > self.response_timeout
         if self._short is None or self._http is None or not is_late:
             super().check_timeouts()  # type: ignore[no-untyped-call]
@@ -241,13 +241,13 @@ class ShortWayProtocol(PunctualProtocol):
         self._short.cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Break off the request under way: its handler may have a job to give back."""
+        """Cancel the request in progress: its handler may have a job to give back."""
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
         if self._short is not None:
             self._short.cancel()
 
     async def _wait(self) -> None:
-        """Wait for more bytes, and for the answer before them."""
+        """Wait for more bytes, and for the end of the request in progress."""
         await super()._wait()
         if self._short is not None:
             await asyncio.wait([self._short])

@@ -1,8 +1,8 @@
-"""A follower's websocket: a connection with nothing but this protocol on it.
+"""The websocket of a follower, without Sanic's overhead.
 
-Sanic keeps four tasks and twenty kilobytes for each of its websockets. A follower only listens, so
-after the handshake its connection is taken over from Sanic: the websockets library reads and
-writes its frames, and no task waits for it.
+Sanic needs four tasks and twenty kilobytes for a websocket. A follower only listens, so its
+connection is taken over from Sanic after the handshake: the websockets library parses and makes the
+frames, and no task waits for it.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.subscription import Client
 
 MESSAGE_BYTES = 1024
-"""What a client may say: nothing, but that is judged by its message."""
+"""The largest message that is read; any message is answered by closing."""
 
 SEND_BUFFER_BYTES = 64 * 1024
-"""What the kernel may hold for one client: what is more stays with us, where it is counted."""
+"""The kernel's send buffer for a client; what exceeds it stays with us, where it is counted."""
 
 UNHEARD_MS = 30_000
-"""How long the kernel waits for a sign of life; heartbeats go out often enough to miss one."""
+"""TCP_USER_TIMEOUT: long enough to miss one heartbeat."""
 
 _HANDSHAKE = ("connection", "upgrade", "sec-websocket-")
-"""What the headers of a handshake begin with."""
+"""The prefixes of the headers of a handshake."""
 
 GOODBYE_S = 1.0
 """How long to wait for the other side to close the connection."""
 
 
 class Followers:
-    """All websockets that are connected."""
+    """The connected websockets."""
 
     def __init__(self) -> None:
         self._connected: set[Follower] = set()
@@ -53,23 +53,23 @@ class Followers:
         self._nobody.set()
 
     def add(self, follower: Follower) -> None:
-        """It is connected from now on."""
+        """Add a websocket."""
         self._connected.add(follower)
         self._nobody.clear()
 
     def discard(self, follower: Follower) -> None:
-        """It is connected no longer."""
+        """Remove a websocket."""
         self._connected.discard(follower)
         if not self._connected:
             self._nobody.set()
 
     async def gone(self) -> None:
-        """Return when nobody is connected any more: those who were told to go have little time."""
+        """Return once no websocket is connected."""
         await self._nobody.wait()
 
 
 class Follower(asyncio.Protocol):
-    """Frames go out as they are; the first message that comes in is one too many."""
+    """A websocket that sends frames, and closes at the first message that it gets."""
 
     __slots__ = (
         "_fd", "_followers", "_frames", "_hub", "_is_ending", "_is_sealed", "_transport", "client",
@@ -85,7 +85,7 @@ class Follower(asyncio.Protocol):
         self._is_ending = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Its own transport, on which the handshake is done."""
+        """Take the transport over, after the handshake."""
         self._transport = cast(asyncio.Transport, transport)
         self._is_sealed = transport.get_extra_info("sslcontext") is not None
         self._fd = transport.get_extra_info("socket").fileno()
@@ -93,14 +93,14 @@ class Follower(asyncio.Protocol):
         limit_kernel(transport)
 
     def buffered(self) -> int:
-        """How many bytes the kernel has not taken yet."""
+        """Return how many bytes the kernel has not taken yet."""
         return self._transport.get_write_buffer_size()
 
     def offer(self, frame: Frame) -> bool:
-        """Send a frame if there is room for it; after a good-bye there is nothing to send.
+        """Send a frame, unless the connection is closing.
 
-        Straight into the kernel where nothing waits before it: that is half of what a transport
-        costs, and most of what it costs to tell thousands.
+        Directly to the socket if nothing is buffered: half the cost of the transport's write, and
+        most of the cost of telling thousands.
         """
         data, transport = frame.websocket, self._transport
         buffered = transport.get_write_buffer_size()
@@ -120,17 +120,17 @@ class Follower(asyncio.Protocol):
         return True
 
     def close(self, code: int, reason: str = "") -> None:
-        """Say good-bye, unless that was said."""
+        """Begin the closing handshake, unless it has begun."""
         if self._frames.state is OPEN:
             self._frames.send_close(code, reason)
             self._send()
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Drop the connection."""
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Control frames are answered; a message is not wanted."""
+        """Answer control frames, and close at a message."""
         self._frames.receive_data(data)
         for event in self._frames.events_received():
             if isinstance(event, WebsocketFrame) and event.opcode in (Opcode.TEXT, Opcode.BINARY):
@@ -139,26 +139,26 @@ class Follower(asyncio.Protocol):
         self._send()
 
     def pause_writing(self) -> None:
-        """Who does not read is not heard either: the answers to its pings would pile up here."""
+        """Stop reading: the answers to the client's pings would pile up."""
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """Resume reading."""
         self._transport.resume_reading()
 
     def eof_received(self) -> None:
-        """The client has gone: the connection is closed after what is still to be sent."""
+        """Close after what is buffered: the client is gone."""
         self._frames.receive_eof()
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is forgotten."""
+        """Remove the websocket, and tell the hub."""
         self._followers.discard(self)
         if self.client is not None:
             self._hub.leave(self.client)
 
     def _send(self) -> None:
-        """Write what the frames demand; an empty piece means that it was the last."""
+        """Write the library's output; an empty piece means end of stream."""
         for piece in self._frames.data_to_send():
             if piece:
                 self._transport.write(piece)
@@ -169,7 +169,7 @@ class Follower(asyncio.Protocol):
             asyncio.get_running_loop().call_later(GOODBYE_S, self._transport.abort)
 
     def _write_eof(self) -> None:
-        """What the client still says is read, so that it is not told of a reset instead."""
+        """Half-close, and keep reading: else the client may get a reset, not the close frame."""
         if not self._transport.can_write_eof():
             self._transport.close()
             return
@@ -178,10 +178,10 @@ class Follower(asyncio.Protocol):
 
 
 def handshake(request: Request) -> tuple[ServerProtocol, Response]:
-    """The websockets library's answer to a request for a websocket: 101, or why not.
+    """Return the websockets library's answer to a handshake: 101, or why not.
 
-    It sees the headers that are about that, where they can be read: what a proxy or a cookie says
-    in others, and in which letters, must not keep anybody out.
+    It gets only the headers of the handshake: an odd cookie or a proxy's header must not make it
+    fail.
     """
     frames = ServerProtocol(max_size=MESSAGE_BYTES, state=OPEN)
     about = [
@@ -193,7 +193,7 @@ def handshake(request: Request) -> tuple[ServerProtocol, Response]:
 
 
 def take_over(request: Request, answer: Response, follower: Follower) -> None:
-    """Answer, and have the follower in Sanic's place; its task ends where it waits next."""
+    """Send the answer, and replace Sanic by the follower; Sanic's task ends at its next await."""
     transport = cast(asyncio.Transport, request.transport)
     protocol = cast(Any, transport.get_protocol())
     transport.write(answer.serialize())
@@ -206,7 +206,7 @@ def take_over(request: Request, answer: Response, follower: Follower) -> None:
 
 
 def limit_kernel(transport: asyncio.BaseTransport) -> None:
-    """Let the kernel neither hold much for a client nor believe for long that it is there."""
+    """Limit the kernel's send buffer, and how long it waits for acknowledgements."""
     sock = transport.get_extra_info("socket")
     with suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -215,7 +215,7 @@ def limit_kernel(transport: asyncio.BaseTransport) -> None:
 
 
 def _can_be_read(frame: WebsocketFrame) -> bool:
-    """False for a text that is not UTF-8; one that goes on in other frames is not judged."""
+    """Whether a text frame is UTF-8; a fragmented message counts as such."""
     if frame.opcode is Opcode.BINARY or not frame.fin:
         return True
     try:

@@ -31,7 +31,9 @@ class Watched:
         self.story, self.clock, self.projection = Story(), FakeClock(), Projection()
         self.story.tell(self.projection.fold)
         self.is_open = True
-        self.watchdog = Watchdog(lambda: self.projection, self.clock, lambda: self.is_open)
+        self.watchdog = Watchdog(
+            lambda: self.projection.next_pair(), self.clock, lambda: self.is_open
+        )
         self.watchdog.start()
 
 
@@ -111,7 +113,7 @@ async def readiness(store: Store, clock: FakeClock) -> Readiness:
     dispatcher = Dispatcher(store, FakeNetwork(), EventBus(), clock)
     await dispatcher.load()
     await dispatcher.start()
-    return Readiness(store, Watchdog(Projection, clock, lambda: True), clock, dispatcher)
+    return Readiness(store, Watchdog(lambda: None, clock, lambda: True), clock, dispatcher)
 
 
 async def test_ready_asks_the_storage_at_most_once_a_second() -> None:

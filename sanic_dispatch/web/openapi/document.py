@@ -1,4 +1,4 @@
-"""The OpenAPI document of an app: its routes, in the words of their handlers."""
+"""The OpenAPI document of an app, made from its routes, their descriptions and docstrings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from sanic_dispatch.web.openapi.operation import JSON, OPERATION, Answer, Operat
 from sanic_dispatch.web.openapi.schemas import SCHEMAS, ref
 
 ANYWHERE = ("BadRequest", "RequestTimeout", "TooLarge", "ExpectationFailed", "InternalServerError")
-"""The errors that any request can meet: no HTTP, too slow, too large; or our own mistake."""
+"""The errors of any request: not HTTP, too slow, too large, or a fault of the service."""
 
 NO_OPERATION = ("NotFound", "MethodNotAllowed")
-"""The errors of paths and methods that are in no document."""
+"""The errors of paths and methods that do not exist."""
 
 TAGS = {
     "jobs": "For whoever submits jobs.",
@@ -41,7 +41,7 @@ service answer HEAD too. The live channel `/live` is a websocket: `/asyncapi.jso
 
 
 class Described(NamedTuple):
-    """A route that says what it is."""
+    """A route and its description."""
 
     path: str
     method: str
@@ -51,7 +51,7 @@ class Described(NamedTuple):
 
 
 def described(app: Sanic[Any, Any]) -> Iterator[Described]:
-    """Every route and method, in the order of paths; HEAD goes with GET."""
+    """Yield every route and method in the order of paths; HEAD is left out, it goes with GET."""
     for route in sorted(app.router.routes, key=lambda route: str(route.path)):
         operation = getattr(route.handler, OPERATION, None)
         if operation is None:
@@ -63,7 +63,7 @@ def described(app: Sanic[Any, Any]) -> Iterator[Described]:
 
 
 def document(app: Sanic[Any, Any]) -> dict[str, Any]:
-    """The whole of it."""
+    """Return the OpenAPI document of an app."""
     paths = {
         path: {each.method: _operation(each) for each in of_path}
         for path, of_path in groupby(described(app), key=lambda each: each.path)
@@ -129,7 +129,7 @@ def _operation(each: Described) -> dict[str, Any]:
 
 
 def _security(door: str) -> list[dict[str, list[str]]]:
-    """The operator's door never stands open; the others do, where no token is set."""
+    """Return the security requirement; only the operator's token is always needed."""
     needed: list[dict[str, list[str]]] = [{door: []}, {f"{door}_query": []}]
     return needed if door == "operator" else [{}, *needed]
 
@@ -169,7 +169,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 
 def _problems(words: list[str]) -> dict[str, Any]:
-    """Errors of one status, each with its example."""
+    """Return the response for errors of one status, with an example of each."""
     phrase = HTTPStatus(PROBLEMS[words[0]].status).phrase
     examples = {word: {"value": _example(word, phrase)} for word in words}
     schema = {"allOf": [ref("problem"), {"properties": {"Error": {"enum": words}}}]}
@@ -183,7 +183,7 @@ def _problems(words: list[str]) -> dict[str, Any]:
 
 
 def _headers(words: list[str]) -> dict[str, Any]:
-    """Those of any of the words: required where all have it."""
+    """Return the headers of these errors; required if all of them have it."""
     of_words = [PROBLEMS[word].headers for word in words]
     names = {name: example for headers in of_words for name, example in headers.items()}
     return {
@@ -210,5 +210,5 @@ def _example(word: str, phrase: str) -> dict[str, Any]:
 
 
 def _anchor(word: str) -> str:
-    """The name of the response that all errors of this one's status share."""
+    """Return the name of the shared response for this error's status."""
     return f"problem_{PROBLEMS[word].status}"

@@ -1,4 +1,4 @@
-"""What a handler says of itself: what it takes, what it answers, what can go wrong."""
+"""The description of a route: parameters, body, answers, errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JSON = "application/json"
 
 
 class Answer(NamedTuple):
-    """An answer that is no error: its schema and an example by media type, and its headers."""
+    """A successful answer: schema and example by media type, and headers."""
 
     text: str
     content: Mapping[str, tuple[Schema, Any]] = {}
@@ -24,7 +24,7 @@ class Answer(NamedTuple):
 
 
 class Body(NamedTuple):
-    """What a request may or must have in it, as JSON; ``others`` are other media types."""
+    """The JSON body of a request; ``others`` are other media types that it may have."""
 
     schema: Schema
     example: Any
@@ -33,7 +33,7 @@ class Body(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """Something in the path, the query or a header."""
+    """A parameter in the path, the query or a header."""
 
     where: str
     name: str
@@ -45,20 +45,20 @@ class Parameter(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One request that can be made."""
+    """A route with its method."""
 
     tag: str
     answers: Mapping[int, Answer]
     errors: tuple[str, ...] = ()
-    """The words in ``Error``; those that any request can meet need not be named."""
+    """The codes of its errors, without those of any request."""
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None
     door: str = ""
-    """Whose token it needs, where one is set."""
+    """The role whose token it needs, if one is configured."""
     summary: str = field(default="")
 
     def text_of(self, handler: Callable[..., Any]) -> tuple[str, str]:
-        """A line, and the rest: of the handler's docstring, where nothing else is said."""
+        """Return summary and description: those given, else the handler's docstring."""
         text = self.summary or inspect.getdoc(handler) or ""
         first, _, rest = text.partition("\n")
         return first, rest.strip()
@@ -70,28 +70,28 @@ JOB_ID_IN_PATH = Parameter(
 NOT_MODIFIED = Answer("Whoever asks has it already.")
 
 READING = ("NotReady", "StorageFailed")
-"""What can keep anything from being read: another dispatcher has it, or nobody can say."""
+"""The errors of any read: another dispatcher owns the queues, or the storage fails."""
 
 TAKING = ("ShuttingDown", *READING)
-"""What can keep anything from being changed."""
+"""The errors of any change."""
 
 AN_OBJECT = ("UnsupportedMediaType", "InvalidJson", "InvalidRequest")
-"""What can be wrong with a body that is an object."""
+"""The errors of a body that must be a JSON object."""
 
 OPERATION = "dispatch_operation"
-"""The attribute of a handler."""
+"""The attribute of a handler that has its description."""
 
 
-def describe(**values: Any) -> Callable[[Handler], Handler]:
-    """Say what a handler is; the words for it are those of its docstring."""
+def describe(operation: Operation) -> Callable[[Handler], Handler]:
+    """Attach its description to a handler, whose docstring has the text."""
 
     def attach(handler: Handler) -> Handler:
-        setattr(handler, OPERATION, Operation(**values))
+        setattr(handler, OPERATION, operation)
         return handler
 
     return attach
 
 
 def in_json(schema: Schema, example: Any) -> Mapping[str, tuple[Schema, Any]]:
-    """An answer's content in JSON."""
+    """Return an answer's content in JSON."""
     return {JSON: (schema, example)}

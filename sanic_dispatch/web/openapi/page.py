@@ -38,7 +38,7 @@ Operation = Mapping[str, Any]
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """The whole page."""
+    """Return the page."""
     info = document["info"]
     by_tag = {tag["name"]: list(_of_tag(document, tag["name"])) for tag in document["tags"]}
     texts = {tag["name"]: tag["description"] for tag in document["tags"]}
@@ -125,7 +125,7 @@ def _body(body: Mapping[str, Any] | None) -> str:
 
 
 def _responses(responses: Mapping[str, Any]) -> str:
-    """The responses of this operation; those of every request stand once, at the end."""
+    """Return the responses of an operation, without those of any request."""
     own = ((status, each) for status, each in responses.items() if "$ref" not in each)
     return "".join(_response(status, response) for status, response in own)
 
@@ -149,7 +149,7 @@ def _example(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    """Escape a text; what is between back quotes becomes code."""
+    """Escape a text, and turn back-quoted parts into code."""
     parts = escape(text).replace("``", "`").split("`")
     return "".join(
         f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts)

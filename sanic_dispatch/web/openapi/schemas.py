@@ -10,7 +10,7 @@ from sanic_dispatch.live.schema import Schema, an_object
 
 
 def ref(name: str) -> Schema:
-    """A schema by its name."""
+    """Return a reference to a schema."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -147,7 +147,7 @@ OWN: dict[str, Schema] = {
 }
 
 SCHEMAS = {**OWN, **live.schemas()}
-"""Ours, and those of the live channel."""
+"""The schemas of the HTTP interface and of the live channel."""
 
 JOB_ID = "2f6c1d0e9b8a7f6e5d4c3b2a19080706"
 CALLBACK_URL = "http://engine.example:8298/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/"

@@ -1,56 +1,33 @@
-"""What waits and what was finished, for operators; and what happened to one job.
-
-Each needs the operator's token.
-"""
+"""Lists of jobs and workers, and the history of a job; all need the operator's token."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from sanic import Blueprint, HTTPResponse, Request
 
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidRequest, UnknownJob
-from sanic_dispatch.observability.history import JobHistory
 from sanic_dispatch.web import auth
-from sanic_dispatch.web.context import queries_of
-from sanic_dispatch.web.openapi.operation import READING, Answer, Parameter, describe, in_json
-from sanic_dispatch.web.openapi.schemas import LISTED_JOB, LISTED_WORKER, STATE, STEP, ref
+from sanic_dispatch.web.context import context_of, queries_of
+from sanic_dispatch.web.openapi.operation import describe
+from sanic_dispatch.web.openapi.operations import (
+    HISTORY,
+    LARGEST_PAGE,
+    LIST_JOBS,
+    LIST_WORKERS,
+    PAGE,
+)
 from sanic_dispatch.web.responses import json_answer
 
 lists = Blueprint("lists", url_prefix="/operator")
 
-PAGE, LARGEST_PAGE = 100, 1000
-"""Jobs of one answer."""
-
-_OF_AN_OPERATOR = {"tag": "operator", "door": auth.OPERATOR}
-
 
 @lists.get("/jobs")
-@describe(
-    **_OF_AN_OPERATOR,
-    parameters=(
-        Parameter("query", "state", "only those of this state", STATE, "failed"),
-        Parameter(
-            "query", "after", "only those behind this ticket",
-            {"type": "integer", "minimum": 0, "maximum": 2**53, "default": 0}, 41,
-        ),
-        Parameter(
-            "query", "limit", "at most so many",
-            {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}, 100,
-        ),
-    ),
-    answers={
-        200: Answer(
-            "Jobs by ticket; next is what to give as after for the following ones, or null.",
-            in_json(ref("jobs"), {"jobs": [LISTED_JOB], "next": None}),
-        )
-    },
-    errors=("Unauthorized", "InvalidRequest", *READING),
-)  # fmt: skip
+@describe(LIST_JOBS)
 async def list_jobs(request: Request) -> HTTPResponse:
-    """Jobs by ticket: ``state`` one of the five words, ``after`` a ticket, ``limit``."""
+    """List jobs by ticket, those of a ``state``, ``after`` a ticket, ``limit`` at most."""
     auth.check(request, auth.OPERATOR)
     word = request.args.get("state")
     if word is not None and word not in list(State):
@@ -64,26 +41,11 @@ async def list_jobs(request: Request) -> HTTPResponse:
 
 
 @lists.get("/history/<ticket:int>")
-@describe(
-    **_OF_AN_OPERATOR,
-    parameters=(
-        Parameter(
-            "path", "ticket", "the job's number", {"type": "integer", "minimum": 0}, 42, True
-        ),
-    ),
-    answers={
-        200: Answer(
-            "The job as it is now, or null where it is not kept any more; and what happened to it "
-            "since the service was started, in the words of the log.",
-            in_json(ref("history"), {"job": LISTED_JOB, "events": [STEP]}),
-        )
-    },
-    errors=("Unauthorized", "UnknownJob", "NotFound", *READING),
-)
+@describe(HISTORY)
 async def history(request: Request, ticket: int) -> HTTPResponse:
-    """What happened to the job of that ticket, step by step."""
+    """Return what happened to the job with this ticket."""
     auth.check(request, auth.OPERATOR)
-    steps = cast(JobHistory, request.app.ctx.history).of(ticket)
+    steps = context_of(request).history.of(ticket)
     job = await queries_of(request).of_ticket(ticket)
     if job is None and not steps:
         raise UnknownJob
@@ -91,15 +53,9 @@ async def history(request: Request, ticket: int) -> HTTPResponse:
 
 
 @lists.get("/workers")
-@describe(
-    **_OF_AN_OPERATOR,
-    answers={
-        200: Answer("The oldest first.", in_json(ref("workers"), {"workers": [LISTED_WORKER]}))
-    },
-    errors=("Unauthorized", *READING),
-)
+@describe(LIST_WORKERS)
 async def list_workers(request: Request) -> HTTPResponse:
-    """The workers that wait, the oldest first; also those that are set aside."""
+    """List the waiting workers in order, those set aside included."""
     auth.check(request, auth.OPERATOR)
     return json_answer({"workers": list(map(_worker, await queries_of(request).workers()))})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
@@ -22,20 +22,18 @@ from sanic_dispatch.live.frames import Cursor, encode
 from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.live.subscription import Client, OutOfReach, TooManyClients
 from sanic_dispatch.web.auth import OPERATOR
-from sanic_dispatch.web.context import hub_of
-from sanic_dispatch.web.openapi.operation import Answer, Parameter, describe, in_json
-from sanic_dispatch.web.openapi.schemas import FRAME, JOB_ID, ref
+from sanic_dispatch.web.context import context_of, hub_of
+from sanic_dispatch.web.openapi.operation import describe
+from sanic_dispatch.web.openapi.operations import ASYNCAPI, FOLLOW, VIEW_STATE
 from sanic_dispatch.web.problems import challenge, problem, word_of
 from sanic_dispatch.web.responses import LOOKED_AT, NOSNIFF, PRIVATE
 from sanic_dispatch.web.websocket import Follower, handshake, limit_kernel, take_over
 
 live = Blueprint("live")
 
-Judge = Callable[[Request], bool]
-
 
 class Refusal(Exception):
-    """A request that gets no view: an HTTP status; the close code is the same plus 4000."""
+    """Why a request gets no view: an HTTP status, or the close code made from it."""
 
     def __init__(self, status: int, reason: str, word: str = "") -> None:
         super().__init__(reason)
@@ -44,44 +42,22 @@ class Refusal(Exception):
         self.word = word or word_of(status)
 
     def to_answer(self) -> HTTPResponse:
-        """The same as an answer over HTTP."""
+        """Return the refusal as an answer over HTTP."""
         headers = challenge(OPERATOR) if self.status == 401 else {}
         return problem(self.status, self.word, self.reason, headers)
 
 
-_VIEW = (
-    Parameter(
-        "query", "view", "whose; the monitor needs the operator's token",
-        {"type": "string", "enum": ["board", "monitor"], "default": "board"}, "board",
-    ),
-    Parameter(
-        "query", "order", "one order instead, by its job's secret id",
-        {"type": "string", "minLength": 1}, JOB_ID,
-    ),
-    Parameter(
-        "query", "since", "what has changed since then: at of the last frame",
-        {"type": "string", "pattern": "^[0-9a-z]{1,32}:[0-9]{1,15}$"}, "a1b2c3d4:41",
-    ),
-)  # fmt: skip
-_FRAME = {"anyOf": [ref("board_frame"), ref("order_frame"), ref("monitor_frame")]}
-
-
 @live.get("/live")
-@describe(
-    tag="live",
-    parameters=_VIEW,
-    answers={101: Answer("A websocket, on which frames come: see /asyncapi.json.")},
-    errors=("UpgradeRequired",),
-)
+@describe(FOLLOW)
 async def follow(request: Request) -> HTTPResponse:
-    """Frames of one view until the client leaves; it must not speak."""
+    """Send the frames of a view until the client leaves; it must not send messages."""
     frames, answer = handshake(request)
     if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
         return _no_websocket(answer)
-    follower = Follower(frames, hub_of(request), request.app.ctx.followers)
+    follower = Follower(frames, hub_of(request), context_of(request).followers)
     take_over(request, answer, follower)
     try:
-        if not _asked(request, "may_follow", unless_wired=True):
+        if not context_of(request).origins.may_follow(request):
             raise Refusal(403, "not from a page of another site")
         follower.client = _follow(request, follower, _parameter(request, "since"))
     except Refusal as refusal:
@@ -91,22 +67,9 @@ async def follow(request: Request) -> HTTPResponse:
 
 
 @live.get("/state")
-@describe(
-    tag="live",
-    parameters=_VIEW,
-    answers={
-        200: Answer(
-            "A frame; as an event stream, one after the other.",
-            {
-                **in_json(_FRAME, FRAME),
-                "text/event-stream": ({"type": "string"}, 'id: a1b2c3d4:41\ndata: {"at":…}\n\n'),
-            },
-        )
-    },
-    errors=("Unauthorized", "UnknownJob", "TooManyClients", "OutOfReach", "ShuttingDown"),
-)
+@describe(VIEW_STATE)
 async def look(request: Request) -> HTTPResponse | None:
-    """One look at a view as JSON; or its frames as an event stream, if that is asked for."""
+    """Return a view once as JSON, or its frames as an event stream if the client accepts that."""
     try:
         if "text/event-stream" in request.headers.get("accept", ""):
             await _stream(request)
@@ -119,12 +82,9 @@ async def look(request: Request) -> HTTPResponse | None:
     return raw(frame.json, headers=PRIVATE, content_type="application/json")
 
 
-@describe(
-    tag="live",
-    answers={200: Answer("AsyncAPI 3.0.", in_json({"type": "object"}, None))},
-)
+@describe(ASYNCAPI)
 async def document(_: Request) -> HTTPResponse:
-    """The channel as an AsyncAPI document."""
+    """Return the live channel as an AsyncAPI document."""
     return raw(_document(), headers=NOSNIFF, content_type="application/json")
 
 
@@ -132,7 +92,7 @@ live.add_route(document, "/asyncapi.json", LOOKED_AT)
 
 
 def _no_websocket(answer: Response) -> HTTPResponse:
-    """Why the handshake failed; the connection is still an ordinary one."""
+    """Return why the handshake failed; the connection is still plain HTTP."""
     status = answer.status_code
     headers = {"Upgrade": "websocket"} if status == HTTPStatus.UPGRADE_REQUIRED else {}
     detail = bytes(answer.body or b"").decode().strip()
@@ -181,7 +141,7 @@ def _refusing() -> Iterator[None]:
 
 
 def _view_key(request: Request) -> ViewKey:
-    """What the query asks for, if that exists and this client may see it."""
+    """Return the view that the query names, if this client may see it."""
     view, order_id = _parameter(request, "view"), _parameter(request, "order")
     if view is not None and order_id is not None:
         raise ValueError("either view or order, not both")
@@ -189,19 +149,13 @@ def _view_key(request: Request) -> ViewKey:
         return ViewKey("order", order_id)
     if view not in (None, "board", "monitor"):
         raise ValueError("view is board or monitor")
-    if view == "monitor" and not _asked(request, "may_monitor", unless_wired=False):
+    if view == "monitor" and not context_of(request).access.may_monitor(request):
         raise Refusal(401, "the monitor is for operators")
     return ViewKey(view or "board")
 
 
-def _asked(request: Request, judge: str, *, unless_wired: bool) -> bool:
-    """What the judge that the app was wired with says of this request."""
-    judged = cast("Judge | None", getattr(request.app.ctx, judge, None))
-    return judged(request) if judged else unless_wired
-
-
 def _parameter(request: Request, name: str) -> str | None:
-    """A parameter of the query, also an empty one. Raises Refusal where it is there twice."""
+    """Return a parameter of the query, even if empty. Raises Refusal if it occurs twice."""
     values = request.get_args(keep_blank_values=True).getlist(name, [])
     if len(values) > 1:
         raise Refusal(400, f"{name} is there twice")

@@ -1,6 +1,6 @@
-"""The operator's hand over HTTP: every act needs the token, and says who did it, and why.
+"""The operator's acts: each needs the token, and records who did it and why.
 
-Who: the X-Operator header, else the address that the request came from. Why: ``{"reason"}``.
+Who: the X-Operator header, else the client's address. Why: ``{"reason"}`` in the body.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from sanic_dispatch.web.openapi.operation import (
     TAKING,
     Answer,
     Body,
+    Operation,
     Parameter,
     describe,
     in_json,
 )
+from sanic_dispatch.web.openapi.operations import A_JOB
 from sanic_dispatch.web.openapi.schemas import (
     CALLBACK,
     CALLBACK_URL,
@@ -33,7 +35,7 @@ from sanic_dispatch.web.openapi.schemas import (
 )
 from sanic_dispatch.web.request_body import read_object, text_in
 from sanic_dispatch.web.responses import json_answer
-from sanic_dispatch.web.routes.jobs import A_JOB, job_answer
+from sanic_dispatch.web.routes.jobs import job_answer
 
 operator = Blueprint("operator", url_prefix="/operator")
 
@@ -46,14 +48,14 @@ _WHO = Parameter(
     "Ada",
 )
 _REASON = Body(ref("reason"), {"reason": "out of ice"}, required=False)
-_OF_AN_OPERATOR = {"tag": "operator", "door": auth.OPERATOR}
+_OF_AN_OPERATOR: dict[str, Any] = {"tag": "operator", "door": auth.OPERATOR}
 _ERRORS = ("Unauthorized", *AN_OBJECT, *TAKING)
-_PAUSED = {
+_PAUSED = Operation(
     **_OF_AN_OPERATOR,
-    "parameters": (_WHO,),
-    "body": _REASON,
-    "errors": _ERRORS,
-    "answers": {
+    parameters=(_WHO,),
+    body=_REASON,
+    errors=_ERRORS,
+    answers={
         200: Answer(
             "Whether the handing out is paused now.",
             in_json(
@@ -67,41 +69,69 @@ _PAUSED = {
             ),
         )
     },
-}
+)
+
+
+def _job_act(text: str) -> Operation:
+    return Operation(
+        **_OF_AN_OPERATOR,
+        summary=text,
+        parameters=(JOB_ID_IN_PATH, _WHO),
+        body=_REASON,
+        answers={200: A_JOB},
+        errors=(*_ERRORS, "UnknownJob", "WrongState"),
+    )
+
+
+def _worker_act(text: str) -> Operation:
+    return Operation(
+        **_OF_AN_OPERATOR,
+        summary=text,
+        parameters=(_WHO,),
+        body=Body(ref("callback"), {"callback": CALLBACK_URL, "reason": "smells burnt"}),
+        answers={
+            200: Answer(
+                "The worker's callback.",
+                in_json({"properties": {"callback": CALLBACK}}, {"callback": CALLBACK_URL}),
+            )
+        },
+        errors=(*_ERRORS, "UnknownWorker", "WrongState"),
+    )
+
 
 JobAct = Callable[[Operator, str, str, str], Awaitable[object]]
-"""Does something to the job of that id; why, and who."""
+"""Acts on a job: (operator, job id, why, who)."""
 WorkerAct = Callable[[Operator, str, str], Awaitable[object]]
-"""Does something to the worker of that id, for that reason."""
+"""Acts on a worker: (operator, worker id, reason)."""
 
 
 @operator.post("/pause", stream=True)
-@describe(**_PAUSED)
+@describe(_PAUSED)
 async def pause(request: Request) -> HTTPResponse:
-    """Hand out nothing more, until further notice."""
+    """Stop handing out jobs until further notice."""
     who, why, _ = await _words(request)
     await _operator(request).pause(said(who, why))
     return json_answer({"paused": dispatcher_of(request).is_paused})
 
 
 @operator.post("/resume", stream=True)
-@describe(**_PAUSED)
+@describe(_PAUSED)
 async def resume(request: Request) -> HTTPResponse:
-    """Go on."""
+    """Resume handing out jobs."""
     who, why, _ = await _words(request)
     await _operator(request).resume(said(who, why))
     return json_answer({"paused": dispatcher_of(request).is_paused})
 
 
 async def act_on_job(request: Request, job_id: str, act: JobAct) -> HTTPResponse:
-    """Do something to a job, and show it as it is then."""
+    """Act on a job, and return it."""
     who, why, _ = await _words(request)
     await act(_operator(request), job_id, why, who)
     return await job_answer(request, job_id)
 
 
 async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
-    """Do something to the worker that waits on the callback of the body."""
+    """Act on the worker whose callback is in the body."""
     who, why, body = await _words(request)
     callback = body.get("callback")
     if not isinstance(callback, str):
@@ -123,14 +153,7 @@ WORKER_ACTS: dict[str, tuple[WorkerAct, str]] = {
 
 for name, (act, text) in JOB_ACTS.items():
     operator.add_route(
-        describe(
-            **_OF_AN_OPERATOR,
-            summary=text,
-            parameters=(JOB_ID_IN_PATH, _WHO),
-            body=_REASON,
-            answers={200: A_JOB},
-            errors=(*_ERRORS, "UnknownJob", "WrongState"),
-        )(partial(act_on_job, act=act)),
+        describe(_job_act(text))(partial(act_on_job, act=act)),
         f"/jobs/<job_id:str>/{name}",
         ["POST"],
         name=f"job_{name}",
@@ -138,19 +161,7 @@ for name, (act, text) in JOB_ACTS.items():
     )
 for name, (worker_act, text) in WORKER_ACTS.items():
     operator.add_route(
-        describe(
-            **_OF_AN_OPERATOR,
-            summary=text,
-            parameters=(_WHO,),
-            body=Body(ref("callback"), {"callback": CALLBACK_URL, "reason": "smells burnt"}),
-            answers={
-                200: Answer(
-                    "The worker's callback.",
-                    in_json({"properties": {"callback": CALLBACK}}, {"callback": CALLBACK_URL}),
-                )
-            },
-            errors=(*_ERRORS, "UnknownWorker", "WrongState"),
-        )(partial(act_on_worker, act=worker_act)),
+        describe(_worker_act(text))(partial(act_on_worker, act=worker_act)),
         f"/workers/{name}",
         ["POST"],
         name=f"worker_{name}",
@@ -159,7 +170,7 @@ for name, (worker_act, text) in WORKER_ACTS.items():
 
 
 async def _words(request: Request) -> tuple[str, str, dict[str, Any]]:
-    """Who, why, and all that the body says. Raises Unauthorized and InvalidRequest."""
+    """Return who acts, why, and the body. Raises Unauthorized and InvalidRequest."""
     auth.check(request, auth.OPERATOR)
     body = await read_object(request)
     return _who(request), text_in(body, "reason"), body

@@ -1,4 +1,4 @@
-"""The pages: what ships with the service, and a user's own files over it."""
+"""The pages: the built-in files, overlaid by the user's own."""
 
 from __future__ import annotations
 
@@ -16,97 +16,59 @@ from sanic.response import redirect
 from sanic_dispatch.config.public_url import ORDER_PAGE
 from sanic_dispatch.web.compression import packed
 from sanic_dispatch.web.conditional import validated
-from sanic_dispatch.web.context import settings_of
+from sanic_dispatch.web.context import context_of, settings_of
 from sanic_dispatch.web.openapi.operation import (
-    NOT_MODIFIED,
-    Answer,
-    Parameter,
     describe,
-    in_json,
 )
+from sanic_dispatch.web.openapi.operations import CONFIG, HOME, PUBLIC_FILE
 from sanic_dispatch.web.responses import LOOKED_AT, json_answer
 
 pages = Blueprint("pages")
 
 
 class File(NamedTuple):
-    """What is in a file, and when that was written."""
+    """A file's content and modification time."""
 
     content: bytes
     modified_s: float
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read it whole, with the time of what was really read."""
+        """Read a file, with the modification time of the very bytes read."""
         with path.open("rb") as file:
             return cls(file.read(), os.fstat(file.fileno()).st_mtime)
 
 
 def shipped_files() -> Path:
-    """The folder of the pages: inside the package when installed, beside it in a checkout."""
+    """Return the folder of the built-in pages: in the package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[2]
     inside = package / "static"
     return inside if inside.is_dir() else package.parent / "static"
 
 
-@describe(
-    tag="pages",
-    answers={
-        302: Answer(
-            "To the order page.",
-            headers={"Location": {"const": ORDER_PAGE, "description": "relative"}},
-        )
-    },
-)
+@describe(HOME)
 async def home(_: Request) -> HTTPResponse:
-    """The order page; relative, so that it works behind a path prefix."""
+    """Redirect to the order page, relatively, so it works behind a path prefix."""
     return redirect(ORDER_PAGE)
 
 
-@describe(
-    tag="pages",
-    answers={
-        200: Answer(
-            "The port.",
-            in_json(
-                {
-                    "type": "object",
-                    "required": ["server_port"],
-                    "properties": {
-                        "server_port": {"type": "integer"},
-                        "submit_token": {"type": "boolean"},
-                    },
-                },
-                {"server_port": 2567},
-            ),
-        )
-    },
-)
+@describe(CONFIG)
 async def config(request: Request) -> HTTPResponse:
-    """What the original's page asked for; and whether an order needs a token."""
+    """Return what the original's page asks for, and whether an order needs a token."""
     settings = settings_of(request)
     needs = {"submit_token": True} if settings.submit_tokens else {}
     return json_answer({"server_port": settings.port, **needs})
 
 
-@describe(
-    tag="pages",
-    parameters=(
-        Parameter(
-            "path", "path", "a file", {"type": "string", "minLength": 1}, "order_drink.html", True
-        ),
-    ),
-    answers={200: Answer("The file.", {"*/*": ({}, None)}), 304: NOT_MODIFIED},
-    errors=("NotFound",),
-)
+@describe(PUBLIC_FILE)
 async def page(request: Request, path: str) -> HTTPResponse:
-    """A file; the user's own comes before the one that ships."""
+    """Return a file; the user's own replaces the built-in one."""
     folders = filter(None, (settings_of(request).public, shipped_files()))
     file = await asyncio.to_thread(_find, folders, path)
     if file is None:
         raise NotFound("no such file")
     kind = _type_of(path)
-    content, headers = await packed(request, file.content, kind, request.app.ctx.page_headers)
+    content, headers = await packed(request, file.content, kind, context_of(request).page_headers)
     return validated(request, content, kind, headers, file.modified_s)
 
 
@@ -116,18 +78,18 @@ pages.add_route(page, "/public/<path:path>", LOOKED_AT)
 
 
 def _type_of(path: str) -> str:
-    """By the end of its name; what is not known is shown as text, and never run."""
+    """Return the media type by the file's extension; an unknown one is plain text, never run."""
     kind = guess_type(path)[0] or "text/plain"
     return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
 def _find(folders: Iterable[Path], path: str) -> File | None:
-    """The first file of that path. It blocks, so the event loop has it done by a thread."""
+    """Return the first file with this path. Blocks: call it in a thread."""
     return next(filter(None, (_inside(folder, path) for folder in folders)), None)
 
 
 def _inside(folder: Path, path: str) -> File | None:
-    """The regular file of that path, if it is really inside the folder."""
+    """Return the regular file with this path, if it is inside the folder."""
     try:
         found = Path(os.path.realpath(folder / path))
         if not (found.is_relative_to(os.path.realpath(folder)) and found.is_file()):

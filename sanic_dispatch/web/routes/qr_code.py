@@ -1,4 +1,4 @@
-"""The way to the order page as a QR code."""
+"""The QR code of the order page."""
 
 from __future__ import annotations
 
@@ -13,40 +13,29 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic_dispatch.config.origins import is_same_site
 from sanic_dispatch.config.public_url import is_page_url, order_page_of, origin_of
 from sanic_dispatch.errors import InvalidRequest
-from sanic_dispatch.web.client_address import Proxies
 from sanic_dispatch.web.conditional import validated
-from sanic_dispatch.web.context import settings_of
-from sanic_dispatch.web.openapi.operation import NOT_MODIFIED, Answer, Parameter, describe
+from sanic_dispatch.web.context import context_of, settings_of
+from sanic_dispatch.web.openapi.operation import describe
+from sanic_dispatch.web.openapi.operations import QR_CODE
 from sanic_dispatch.web.responses import LOOKED_AT
 
 qr = Blueprint("qr")
 
 QUIET = 2
-"""Light squares around the code; the page has more of them."""
+"""The quiet zone in modules; the page adds more."""
 
 FRESH = {"Cache-Control": "max-age=300"}
 
 
-@describe(
-    tag="pages",
-    parameters=(
-        Parameter(
-            "query", "url", "an address of this host; not needed with --public-url",
-            {"type": "string", "format": "uri"}, "http://localhost:2567/public/order_drink.html",
-        ),
-    ),
-    answers={
-        200: Answer("A drawing.", {"image/svg+xml": ({"type": "string"}, None)}),
-        304: NOT_MODIFIED,
-    },
-    errors=("InvalidRequest",),
-)  # fmt: skip
+@describe(QR_CODE)
 async def code(request: Request) -> HTTPResponse:
-    """The code of --public-url; without one, of the page's own address, which it tells."""
+    """Return the QR code of --public-url, or of the page's own address, which it sends."""
     public_url = settings_of(request).public_url
     url = order_page_of(public_url) if public_url else _told(request)
     drawing = await asyncio.to_thread(draw, url)
-    return validated(request, drawing, "image/svg+xml", {**request.app.ctx.page_headers, **FRESH})
+    return validated(
+        request, drawing, "image/svg+xml", {**context_of(request).page_headers, **FRESH}
+    )
 
 
 qr.add_route(code, "/qr.svg", LOOKED_AT)
@@ -54,7 +43,7 @@ qr.add_route(code, "/qr.svg", LOOKED_AT)
 
 @lru_cache(maxsize=64)
 def draw(url: str) -> bytes:
-    """The code as SVG; it has no size of its own."""
+    """Return the QR code as SVG, without a fixed size."""
     drawing = BytesIO()
     made = segno.make(url, error="m", micro=False)
     made.save(drawing, kind="svg", xmldecl=False, omitsize=True, border=QUIET)
@@ -62,9 +51,9 @@ def draw(url: str) -> bytes:
 
 
 def _told(request: Request) -> str:
-    """The address in the query: of this very host, so that nobody makes codes of others here."""
+    """Return the address in the query, if it is of this host: no codes of other sites here."""
     url = cast(str, request.args.get("url", ""))
-    host = cast(Proxies, request.app.ctx.proxies).host_of(request)
+    host = context_of(request).proxies.host_of(request)
     if not (is_page_url(url) and is_same_site(origin_of(url), host)):
         raise InvalidRequest("url is an http or https address of this host; or set --public-url")
     return url

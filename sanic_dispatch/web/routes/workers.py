@@ -1,89 +1,31 @@
-"""Workers over HTTP: registration, and the answer that may carry a job."""
+"""Registration of workers."""
 
 from __future__ import annotations
 
 from sanic import Blueprint, HTTPResponse
 from sanic.exceptions import RequestCancelled
 
-from sanic_dispatch.callbacks import Callbacks, parse_callback
+from sanic_dispatch.callbacks import parse_callback
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.web import auth
-from sanic_dispatch.web.context import Call, dispatcher_of, now_s_of
+from sanic_dispatch.web.context import Call, context_of, dispatcher_of, now_s_of
 from sanic_dispatch.web.cpee_headers import instance_url_of, key_of, name_of
 from sanic_dispatch.web.openapi.operation import (
-    TAKING,
-    Answer,
-    Parameter,
     describe,
-    in_json,
 )
-from sanic_dispatch.web.openapi.schemas import CALLBACK_URL, HANDED_JOB, ref
+from sanic_dispatch.web.openapi.operations import REGISTER
 from sanic_dispatch.web.responses import Response
 
 workers = Blueprint("workers")
 
-_ANY = {"type": "string", "minLength": 1}
-_HEADERS = (
-    Parameter(
-        "header",
-        "CPEE-CALLBACK",
-        "where it waits: an absolute http or https address",
-        {
-            "type": "string",
-            "pattern": r"^https?://[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,3}(:[1-9][0-9]{0,3})?/[!-~]*$",
-        },
-        CALLBACK_URL,
-        required=True,
-    ),
-    Parameter("header", "CPEE-INSTANCE-UUID", "its process instance", _ANY, "9b3f6c1e"),
-    Parameter("header", "CPEE-ACTIVITY", "which of its activities", _ANY, "a1"),
-    Parameter(
-        "header",
-        "CPEE-INSTANCE-URL",
-        "where the instance can be asked for its state",
-        _ANY,
-        "http://engine.example:8298/4/",
-    ),
-    Parameter("header", "CPEE-ATTR-INFO", "its name on the monitor", _ANY, "Robot 1"),
-    Parameter("header", "CPEE-LABEL", "its name where there is no other", _ANY, "Register worker"),
-)
-_LOST = Parameter(
-    "query", "lost", "the last answer never arrived: the same job again", {"type": "string"}, ""
-)
-
 
 @workers.post("/register-worker")
-@describe(
-    tag="workers",
-    door=auth.WORKER,
-    parameters=(*_HEADERS, _LOST),
-    answers={
-        200: Answer(
-            "A job waited: here it is.",
-            in_json(ref("handed_job"), HANDED_JOB),
-            {"Job-Receipt": {"type": "string", "description": "proves later who got it"}},
-        ),
-        202: Answer(
-            "It waits, and gets its job later by PUT to the callback. The body is empty where the "
-            "registration names its process instance (CPEE-INSTANCE-UUID), whose engine would take "
-            "it for a result.",
-            {
-                **in_json({"const": "Queued"}, "Queued"),
-                "text/plain": ({"type": "string", "maxLength": 0}, ""),
-            },
-            {"CPEE-CALLBACK": {"const": "true"}},
-        ),
-    },
-    errors=(
-        *("Unauthorized", "Missing", "NotAString", "NotAUrl", "NotAllowed", "QueueFull"),
-        *TAKING,
-    ),
-)
+@describe(REGISTER)
 async def register(request: Call) -> HTTPResponse | None:
-    """Take in a worker: 200 with a job, or 202: it is called back later."""
+    """Register a worker: 200 with a job, or 202, and it is called back later."""
     auth.check(request, auth.WORKER)
     dispatcher = dispatcher_of(request)
     worker = await worker_from(request)
@@ -95,10 +37,10 @@ async def register(request: Call) -> HTTPResponse | None:
 
 
 def _queued(request: Call) -> Response:
-    """Tell a worker that it waits; without a body if a process engine is to read the answer.
+    """Return the answer for a worker that waits, without a body if it is a process engine.
 
-    An engine sets the call's result from the body of the 202 and from that of the PUT, whichever
-    its evaluator gets to last: with a body, the job can be overwritten by it.
+    An engine takes the bodies of the 202 and of the PUT for results, in the order in which its
+    evaluator gets to them: a body here could overwrite the job.
     """
     headers = {"CPEE-CALLBACK": "true"}
     if request.headers.get("cpee-instance-uuid"):
@@ -107,10 +49,9 @@ def _queued(request: Call) -> Response:
 
 
 async def worker_from(request: Call) -> Worker:
-    """The worker that the CPEE headers speak of. Raises InvalidCallback, CallbackForbidden."""
+    """Return the worker of the CPEE headers. Raises InvalidCallback and CallbackForbidden."""
     callback_url = parse_callback(request.headers.get("cpee-callback"))
-    callbacks: Callbacks = request.app.ctx.callbacks
-    await callbacks.check(callback_url)
+    await context_of(request).callbacks.check(callback_url)
     return Worker(
         callback_url=callback_url,
         registered_at=to_rfc3339(now_s_of(request)),
@@ -121,7 +62,7 @@ async def worker_from(request: Call) -> Worker:
 
 
 async def _answer_with(request: Call, dispatcher: Dispatcher, job: Job) -> None:
-    """Write the job, and tell the dispatcher how far that came."""
+    """Write the answer with a job, and report to the dispatcher whether that worked."""
     headers = {"Job-Receipt": dispatcher.receipt_of(job)}
     began = False
     try:
@@ -140,5 +81,5 @@ async def _answer_with(request: Call, dispatcher: Dispatcher, job: Job) -> None:
 
 
 def _flags(request: Call) -> set[str]:
-    """The names in the query, also those without a value."""
+    """Return the names in the query, those without a value included."""
     return {part.partition("=")[0] for part in request.query_string.split("&")}

@@ -18,12 +18,13 @@ from sanic import Sanic
 from websockets.asyncio.client import ClientConnection, connect
 
 from sanic_dispatch import __version__
+from sanic_dispatch.app import new_context
 from sanic_dispatch.clock import SystemClock
+from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.routes.live_channel import live
-from sanic_dispatch.web.websocket import Followers
 from tests.live.frames import every_frame_is_valid
 from tests.live.story import Story, reduced, secret
 
@@ -47,12 +48,13 @@ class Bar:
 
 @asynccontextmanager
 async def running_bar(**values: Any) -> AsyncIterator[Bar]:
-    app: Sanic[Any, Any] = Sanic(f"live_{secrets.token_hex(4)}", configure_logging=False)
+    app: Sanic[Any, Any] = Sanic(
+        f"live_{secrets.token_hex(4)}", ctx=new_context(Settings()), configure_logging=False
+    )
     app.config.update(TOUCHUP=False, AUTO_EXTEND=False, ACCESS_LOG=False)
     app.blueprint(live.copy("live"))
     problems.install(app, lambda *_: None)
     app.ctx.story = Story()
-    app.ctx.followers = Followers()
     app.ctx.hub = Hub(app.ctx.story.bus, SystemClock(), **values)
     app.ctx.hub.start()
     with socket.create_server(("127.0.0.1", 0)) as sock:
@@ -174,14 +176,14 @@ async def test_the_monitor_is_for_operators(bar: Bar) -> None:
     async with bar.get("?view=monitor") as response:
         assert response.status == 401
         assert response.headers["WWW-Authenticate"] == 'Bearer realm="operator"'
-    bar.app.ctx.may_monitor = lambda request: True
+    bar.app.ctx.access.may_monitor = lambda request: True
     async with bar.connect("?view=monitor") as ws:
         assert "state" in await frame(ws)
 
 
 async def test_pages_of_other_sites_do_not_follow(bar: Bar) -> None:
     """4403 where the app says that the page is none of ours."""
-    bar.app.ctx.may_follow = lambda request: False
+    bar.app.ctx.origins.may_follow = lambda request: False
     async with bar.connect() as ws:
         assert await close_code(ws) == 4403
 

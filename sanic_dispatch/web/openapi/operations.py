@@ -1,0 +1,407 @@
+"""What OpenAPI says of each route: parameters, bodies, answers and errors.
+
+The texts of a route are those of its handler's docstring.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic_dispatch.config.public_url import ORDER_PAGE
+from sanic_dispatch.web import auth
+from sanic_dispatch.web.openapi.operation import (
+    AN_OBJECT,
+    JOB_ID_IN_PATH,
+    NOT_MODIFIED,
+    READING,
+    TAKING,
+    Answer,
+    Body,
+    Operation,
+    Parameter,
+    in_json,
+)
+from sanic_dispatch.web.openapi.schemas import (
+    CALLBACK_URL,
+    FRAME,
+    HANDED_JOB,
+    JOB,
+    JOB_ID,
+    LINE,
+    LISTED_JOB,
+    LISTED_WORKER,
+    ORDER,
+    STATE,
+    STEP,
+    ref,
+)
+from sanic_dispatch.web.request_body import FORM
+
+# ---- jobs
+
+_ACCEPTED_HEADERS = {
+    "Location": {"type": "string", "description": "jobs/<id>: the id is a secret"},
+}
+A_JOB = Answer("The job as it is now.", in_json(ref("job"), JOB))
+SUBMIT = Operation(
+    tag="jobs",
+    door=auth.SUBMIT,
+    parameters=(
+        Parameter(
+            "header",
+            "Idempotency-Key",
+            "a repeat with the same key and body is the same job",
+            {"type": "string", "pattern": r'^("[!#-\[\]-~]{1,200}"|[!#-+\--:<-\[\]-~]{1,200})$'},
+            '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+        ),
+    ),
+    body=Body({"description": "any JSON"}, ORDER),
+    answers={
+        200: Answer(
+            "A worker has taken it.",
+            in_json({"const": "Assigned"}, "Assigned"),
+            _ACCEPTED_HEADERS,
+        ),
+        202: Answer(
+            "It waits; position counts the jobs up to and including this one.",
+            in_json(ref("queued"), {"Queued": {"position": 3}}),
+            _ACCEPTED_HEADERS,
+        ),
+    },
+    errors=(
+        *("Unauthorized", "TooManyOrders", "UnsupportedMediaType", "InvalidJson"),
+        *("InvalidIdempotencyKey", "StillUnderWay", "IdempotencyMismatch", "QueueFull"),
+        *TAKING,
+    ),
+)
+LOOK_UP = Operation(
+    tag="jobs",
+    parameters=(JOB_ID_IN_PATH,),
+    answers={200: A_JOB},
+    errors=("UnknownJob", *READING),
+)
+CANCEL = Operation(
+    tag="jobs",
+    parameters=(JOB_ID_IN_PATH,),
+    answers={204: Answer("It is cancelled.")},
+    errors=("UnknownJob", "WrongState", *TAKING),
+)
+
+# ---- workers
+
+_ANY = {"type": "string", "minLength": 1}
+_HEADERS = (
+    Parameter(
+        "header",
+        "CPEE-CALLBACK",
+        "where it waits: an absolute http or https address",
+        {
+            "type": "string",
+            "pattern": r"^https?://[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,3}(:[1-9][0-9]{0,3})?/[!-~]*$",
+        },
+        CALLBACK_URL,
+        required=True,
+    ),
+    Parameter("header", "CPEE-INSTANCE-UUID", "its process instance", _ANY, "9b3f6c1e"),
+    Parameter("header", "CPEE-ACTIVITY", "which of its activities", _ANY, "a1"),
+    Parameter(
+        "header",
+        "CPEE-INSTANCE-URL",
+        "where the instance can be asked for its state",
+        _ANY,
+        "http://engine.example:8298/4/",
+    ),
+    Parameter("header", "CPEE-ATTR-INFO", "its name on the monitor", _ANY, "Robot 1"),
+    Parameter("header", "CPEE-LABEL", "its name where there is no other", _ANY, "Register worker"),
+)
+_LOST = Parameter(
+    "query", "lost", "the last answer never arrived: the same job again", {"type": "string"}, ""
+)
+REGISTER = Operation(
+    tag="workers",
+    door=auth.WORKER,
+    parameters=(*_HEADERS, _LOST),
+    answers={
+        200: Answer(
+            "A job waited: here it is.",
+            in_json(ref("handed_job"), HANDED_JOB),
+            {"Job-Receipt": {"type": "string", "description": "proves later who got it"}},
+        ),
+        202: Answer(
+            "It waits, and gets its job later by PUT to the callback. The body is empty where the "
+            "registration names its process instance (CPEE-INSTANCE-UUID), whose engine would take "
+            "it for a result.",
+            {
+                **in_json({"const": "Queued"}, "Queued"),
+                "text/plain": ({"type": "string", "maxLength": 0}, ""),
+            },
+            {"CPEE-CALLBACK": {"const": "true"}},
+        ),
+    },
+    errors=(
+        *("Unauthorized", "Missing", "NotAString", "NotAUrl", "NotAllowed", "QueueFull"),
+        *TAKING,
+    ),
+)
+
+# ---- reports of workers
+
+_PROOFS = (
+    Parameter("header", "CPEE-CALLBACK", "the callback it got the job on", _ANY, CALLBACK_URL),
+    Parameter(
+        "header",
+        "CPEE-INSTANCE-UUID",
+        "its key, with the next; alone it is enough where the instance holds one job",
+        _ANY,
+        "9b3f6c1e",
+    ),
+    Parameter("header", "CPEE-ACTIVITY", "its key, with the one before", _ANY, "a1"),
+    Parameter("header", "Job-Receipt", "what came with the job", _ANY, "0f1e2d3c4b5a6978"),
+)
+_OF_A_HOLDER: dict[str, Any] = {
+    "tag": "workers",
+    "door": auth.WORKER,
+    "parameters": (JOB_ID_IN_PATH, *_PROOFS),
+    "answers": {200: A_JOB},
+}
+_RESULT_FORM = {
+    "type": "object",
+    "properties": {"result": {"type": "string", "description": "the result as JSON text"}},
+}
+_FAILURE_FORM = {
+    "type": "object",
+    "properties": {"reason": LINE, "retry": {"type": "string", "enum": ["true", "false"]}},
+}
+_REPORT_ERRORS = ("Unauthorized", "UnknownJob", "NotTheHolder", "WrongState", *TAKING)
+COMPLETE = Operation(
+    **_OF_A_HOLDER,
+    body=Body(
+        {"description": "the result: any JSON"},
+        {"glasses": 1},
+        required=False,
+        others={FORM: (_RESULT_FORM, {"result": '{"glasses": 1}'})},
+    ),
+    errors=(*_REPORT_ERRORS, *AN_OBJECT),
+)
+FAIL = Operation(
+    **_OF_A_HOLDER,
+    body=Body(
+        ref("failure"),
+        {"reason": "no ice", "retry": True},
+        required=False,
+        others={FORM: (_FAILURE_FORM, {"reason": "no ice", "retry": "true"})},
+    ),
+    errors=(*_REPORT_ERRORS, *AN_OBJECT),
+)
+EXTEND = Operation(**_OF_A_HOLDER, errors=_REPORT_ERRORS)
+
+# ---- lists for operators
+
+PAGE, LARGEST_PAGE = 100, 1000
+"""How many jobs a list has, by default and at most."""
+
+_OF_AN_OPERATOR: dict[str, Any] = {"tag": "operator", "door": auth.OPERATOR}
+LIST_JOBS = Operation(
+    **_OF_AN_OPERATOR,
+    parameters=(
+        Parameter("query", "state", "only those of this state", STATE, "failed"),
+        Parameter(
+            "query", "after", "only those behind this ticket",
+            {"type": "integer", "minimum": 0, "maximum": 2**53, "default": 0}, 41,
+        ),
+        Parameter(
+            "query", "limit", "at most so many",
+            {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}, 100,
+        ),
+    ),
+    answers={
+        200: Answer(
+            "Jobs by ticket; next is what to give as after for the following ones, or null.",
+            in_json(ref("jobs"), {"jobs": [LISTED_JOB], "next": None}),
+        )
+    },
+    errors=("Unauthorized", "InvalidRequest", *READING),
+)  # fmt: skip
+HISTORY = Operation(
+    **_OF_AN_OPERATOR,
+    parameters=(
+        Parameter(
+            "path", "ticket", "the job's number", {"type": "integer", "minimum": 0}, 42, True
+        ),
+    ),
+    answers={
+        200: Answer(
+            "The job as it is now, or null where it is not kept any more; and what happened to it "
+            "since the service was started, in the words of the log.",
+            in_json(ref("history"), {"job": LISTED_JOB, "events": [STEP]}),
+        )
+    },
+    errors=("Unauthorized", "UnknownJob", "NotFound", *READING),
+)
+LIST_WORKERS = Operation(
+    **_OF_AN_OPERATOR,
+    answers={
+        200: Answer("The oldest first.", in_json(ref("workers"), {"workers": [LISTED_WORKER]}))
+    },
+    errors=("Unauthorized", *READING),
+)
+
+# ---- the live channel
+
+_VIEW = (
+    Parameter(
+        "query", "view", "whose; the monitor needs the operator's token",
+        {"type": "string", "enum": ["board", "monitor"], "default": "board"}, "board",
+    ),
+    Parameter(
+        "query", "order", "one order instead, by its job's secret id",
+        {"type": "string", "minLength": 1}, JOB_ID,
+    ),
+    Parameter(
+        "query", "since", "what has changed since then: at of the last frame",
+        {"type": "string", "pattern": "^[0-9a-z]{1,32}:[0-9]{1,15}$"}, "a1b2c3d4:41",
+    ),
+)  # fmt: skip
+_FRAME = {"anyOf": [ref("board_frame"), ref("order_frame"), ref("monitor_frame")]}
+FOLLOW = Operation(
+    tag="live",
+    parameters=_VIEW,
+    answers={101: Answer("A websocket, on which frames come: see /asyncapi.json.")},
+    errors=("UpgradeRequired",),
+)
+VIEW_STATE = Operation(
+    tag="live",
+    parameters=_VIEW,
+    answers={
+        200: Answer(
+            "A frame; as an event stream, one after the other.",
+            {
+                **in_json(_FRAME, FRAME),
+                "text/event-stream": ({"type": "string"}, 'id: a1b2c3d4:41\ndata: {"at":…}\n\n'),
+            },
+        )
+    },
+    errors=("Unauthorized", "UnknownJob", "TooManyClients", "OutOfReach", "ShuttingDown"),
+)
+ASYNCAPI = Operation(
+    tag="live",
+    answers={200: Answer("AsyncAPI 3.0.", in_json({"type": "object"}, None))},
+)
+
+# ---- pages
+
+HOME = Operation(
+    tag="pages",
+    answers={
+        302: Answer(
+            "To the order page.",
+            headers={"Location": {"const": ORDER_PAGE, "description": "relative"}},
+        )
+    },
+)
+CONFIG = Operation(
+    tag="pages",
+    answers={
+        200: Answer(
+            "The port.",
+            in_json(
+                {
+                    "type": "object",
+                    "required": ["server_port"],
+                    "properties": {
+                        "server_port": {"type": "integer"},
+                        "submit_token": {"type": "boolean"},
+                    },
+                },
+                {"server_port": 2567},
+            ),
+        )
+    },
+)
+PUBLIC_FILE = Operation(
+    tag="pages",
+    parameters=(
+        Parameter(
+            "path", "path", "a file", {"type": "string", "minLength": 1}, "order_drink.html", True
+        ),
+    ),
+    answers={200: Answer("The file.", {"*/*": ({}, None)}), 304: NOT_MODIFIED},
+    errors=("NotFound",),
+)
+
+# ---- the menu
+
+MENU = Operation(
+    tag="pages",
+    answers={
+        200: Answer(
+            "The drinks, with an ETag.",
+            in_json(ref("menu"), {"drinks": [{"id": "mojito", "name": "Mojito"}]}),
+        ),
+        304: NOT_MODIFIED,
+    },
+)
+
+# ---- the QR code
+
+QR_CODE = Operation(
+    tag="pages",
+    parameters=(
+        Parameter(
+            "query", "url", "an address of this host; not needed with --public-url",
+            {"type": "string", "format": "uri"}, "http://localhost:2567/public/order_drink.html",
+        ),
+    ),
+    answers={
+        200: Answer("A drawing.", {"image/svg+xml": ({"type": "string"}, None)}),
+        304: NOT_MODIFIED,
+    },
+    errors=("InvalidRequest",),
+)  # fmt: skip
+
+# ---- health and metrics
+
+_STATUS = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {"status": {"type": "string"}},
+    "additionalProperties": False,
+}
+HEALTH = Operation(
+    tag="service",
+    answers={200: Answer("It is alive.", in_json(_STATUS, {"status": "ok"}))},
+)
+READY = Operation(
+    tag="service",
+    answers={200: Answer("It is ready.", in_json(_STATUS, {"status": "ready"}))},
+    errors=("NotReady",),
+)
+METRICS = Operation(
+    tag="service",
+    answers={
+        200: Answer(
+            "Prometheus' text format, or OpenMetrics for whoever asks for that.",
+            {
+                "text/plain": ({"type": "string"}, "dispatch_paused 0.0\n"),
+                "application/openmetrics-text": ({"type": "string"}, "dispatch_paused 0.0\n"),
+            },
+        )
+    },
+)
+
+# ---- this description
+
+OPENAPI = Operation(
+    tag="service",
+    answers={
+        200: Answer("OpenAPI 3.1.", in_json({"type": "object"}, None)),
+        304: NOT_MODIFIED,
+    },
+)
+DOCS = Operation(
+    tag="service",
+    answers={
+        200: Answer("A page.", {"text/html": ({"type": "string"}, None)}),
+        304: NOT_MODIFIED,
+    },
+)
