@@ -55,6 +55,17 @@ def split_url(url: str) -> Target:
     return Target(scheme, match["userinfo"] is not None, host.strip("[]").lower(), port)
 
 
+def http_origin(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, host and port of an http or https URL without a user name, else None."""
+    try:
+        target = split_url(url)
+    except ValueError:
+        return None
+    if target.userinfo or target.scheme not in ("http", "https"):
+        return None
+    return target.scheme, target.host, target.port
+
+
 def _is_host(host: str) -> bool:
     if not host.startswith("["):
         return NAME.fullmatch(host) is not None

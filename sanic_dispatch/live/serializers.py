@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sanic_dispatch.callbacks.url import split_url
+from sanic_dispatch.callbacks.url import http_origin
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.job import Hold, Stage, State
 from sanic_dispatch.core.worker import Worker
@@ -125,17 +125,9 @@ def link_of(worker: Worker) -> str | None:
     """
     if not 0 < len(worker.instance_url) <= MAX_LINK_CHARS:
         return None
-    return worker.instance_url if _origin(worker.instance_url) == _origin(worker.id) else None
-
-
-def _origin(url: str) -> tuple[str, str, int] | None:
-    try:
-        target = split_url(url)
-    except ValueError:
-        return None
-    if target.userinfo or target.scheme not in ("http", "https"):
-        return None
-    return target.scheme, target.host, target.port
+    return (
+        worker.instance_url if http_origin(worker.instance_url) == http_origin(worker.id) else None
+    )
 
 
 def _texts(order: Order, *names: str) -> dict[str, str]:

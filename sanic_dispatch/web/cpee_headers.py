@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sanic_dispatch.callbacks.url import split_url
+from sanic_dispatch.callbacks.url import http_origin
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.worker import Key
 from sanic_dispatch.web.context import Call
@@ -37,8 +37,8 @@ def instance_url_of(request: Call, callback_url: str) -> str:
     instance_url = visible(request.headers.get("cpee-instance-url", ""))
     if not instance_url:
         return ""
-    origin = _origin(callback_url)
-    return instance_url if origin and _origin(instance_url) == origin else ""
+    origin = http_origin(callback_url)
+    return instance_url if origin and http_origin(instance_url) == origin else ""
 
 
 def name_of(request: Call) -> str:
@@ -63,13 +63,3 @@ def plain(text: str) -> str:
 def visible(text: str) -> str:
     """Return the text if it is visible ASCII, else an empty string."""
     return text if _VISIBLE.fullmatch(text) else ""
-
-
-def _origin(url: str) -> tuple[str, str, int] | None:
-    try:
-        target = split_url(url)
-    except ValueError:
-        return None
-    if target.userinfo or target.scheme not in ("http", "https"):
-        return None
-    return target.scheme, target.host, target.port
