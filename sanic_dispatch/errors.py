@@ -398,6 +398,12 @@ PROBLEMS: dict[str, Problem] = {
         },
     ),
     "InternalServerError": Problem(500, "the service made a mistake; it has been logged"),
+    "ServiceUnavailable": Problem(
+        503,
+        "The server cannot process the request due to a high load",
+        ": the answer took longer than a minute",
+        _SOON,
+    ),
     "QueueFull": Problem(
         503,
         "100000 are waiting already",

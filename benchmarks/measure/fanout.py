@@ -116,7 +116,9 @@ class FanoutServer:
     def app(self) -> Sanic[Any, Context]:
         """Serve ``/live`` by the hub; ``/plain`` keeps Sanic's websockets in a list."""
         app: Sanic[Any, Context] = Sanic(
-            f"fanout-{id(self)}", ctx=new_context(Settings()), configure_logging=False
+            f"fanout-{id(self)}",
+            ctx=new_context(Settings().with_operator_token()),
+            configure_logging=False,
         )
         # The subscribers would not answer a ping.
         app.config.update(ACCESS_LOG=False, AUTO_EXTEND=False, TOUCHUP=False)

@@ -31,7 +31,8 @@ class Access:
 
     def may_monitor(self, request: Call) -> bool:
         """Whether the request has the operator's token; where it comes from does not matter."""
-        return self._tokens[OPERATOR].admit(token_of(request))
+        tokens = self._tokens[OPERATOR]
+        return bool(tokens) and tokens.admit(token_of(request))
 
 
 def check(request: Call, door: str) -> None:

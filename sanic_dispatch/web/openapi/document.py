@@ -16,7 +16,10 @@ from sanic_dispatch.errors import PROBLEMS
 from sanic_dispatch.web.openapi.operation import JSON, OPERATION, Answer, Operation, Parameter
 from sanic_dispatch.web.openapi.schemas import SCHEMAS, ref
 
-ANYWHERE = ("BadRequest", "RequestTimeout", "TooLarge", "ExpectationFailed", "InternalServerError")
+ANYWHERE = (
+    *("BadRequest", "RequestTimeout", "TooLarge", "ExpectationFailed"),
+    *("InternalServerError", "ServiceUnavailable"),
+)
 """The errors of any request: not HTTP, too slow, too large, or a fault of the service."""
 
 NO_OPERATION = ("NotFound", "MethodNotAllowed")

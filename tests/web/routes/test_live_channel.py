@@ -49,7 +49,9 @@ class Bar:
 @asynccontextmanager
 async def running_bar(**values: Any) -> AsyncIterator[Bar]:
     app: Sanic[Any, Any] = Sanic(
-        f"live_{secrets.token_hex(4)}", ctx=new_context(Settings()), configure_logging=False
+        f"live_{secrets.token_hex(4)}",
+        ctx=new_context(Settings().with_operator_token()),
+        configure_logging=False,
     )
     app.config.update(TOUCHUP=False, AUTO_EXTEND=False, ACCESS_LOG=False)
     app.blueprint(live.copy("live"))
