@@ -68,20 +68,23 @@ def run(
     plan = QUICK if quick else FULL
     if depths:
         plan = replace(plan, depths=depths)
-    reports = [document.about_the_machine(machine.describe())]
+    known = json.loads(data.read_text()) if data and data.exists() else {}
+
+    def keep(report: Report) -> None:
+        """Keep each result at once: a later measurement can fail, or take too long."""
+        known[report.name] = merged(known.get(report.name), report.data)
+        if data:
+            data.write_text(json.dumps(known, indent=1))
+        if write:
+            document.write(PAGE, [report, goals.report(known)])
+
+    keep(document.about_the_machine(machine.describe()))
     for name in names or MEASUREMENTS:
         measure = runner(name, plan, program, urls, only_urls=only_urls)
-        reports.append(uvloop.run(_run(measure())))
-        click.echo(f"{reports[-1].show()}\n")
-    known = json.loads(data.read_text()) if data and data.exists() else {}
-    for report in reports:
-        known[report.name] = merged(known.get(report.name), report.data)
-    reports.append(goals.report(known))
-    click.echo(reports[-1].show())
-    if data:
-        data.write_text(json.dumps(known, indent=1))
-    if write:
-        document.write(PAGE, reports)
+        report = uvloop.run(_run(measure()))
+        keep(report)
+        click.echo(f"{report.show()}\n")
+    click.echo(goals.report(known).show())
 
 
 @main.command(name="soak")
