@@ -174,7 +174,7 @@ class RedisStore(Store):
                 await self._client.call("PING")
                 return await self.ownership.acquire(patience_s=0.0)
             except (StorageFailed, OutcomeUnknown) as error:
-                is_permanent = isinstance(error, Refused) and error.code in PERMANENT_ERRORS
+                is_permanent = isinstance(error, Refused) and error.redis_code in PERMANENT_ERRORS
                 if is_permanent or boottime_s() >= until_s:
                     raise RedisUnusable(self._where, str(error)) from error
             await asyncio.sleep(RETRY_S)
@@ -412,7 +412,7 @@ class RedisLeaseStore:
         try:
             word, *answer = await self._client.run(MIGRATE, self._keys, FORMAT, extra_s=MIGRATION_S)
         except Refused as error:
-            if error.code != "ERR":
+            if error.redis_code != "ERR":
                 raise
             raise RedisUnusable(self._where, str(error)) from error
         if word == b"refused":

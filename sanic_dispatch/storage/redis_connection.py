@@ -31,11 +31,11 @@ Argument = str | bytes | int | float
 
 
 class Refused(StorageFailed):
-    """Redis answered with an error and did nothing; ``code`` is the error's first word."""
+    """Redis answered with an error and did nothing; ``redis_code`` is its first word."""
 
     def __init__(self, answer: str) -> None:
         super().__init__(f"Redis: {answer}")
-        self.code = answer.partition(" ")[0]
+        self.redis_code = answer.partition(" ")[0]
 
 
 class Script:
@@ -87,7 +87,7 @@ class RedisClient:
                 "EVALSHA", script.digest, len(keys), *keys, *arguments, extra_s=extra_s
             )
         except Refused as error:
-            if error.code != "NOSCRIPT":
+            if error.redis_code != "NOSCRIPT":
                 raise
         return await self.call("EVAL", script.text, len(keys), *keys, *arguments, extra_s=extra_s)
 
@@ -253,7 +253,7 @@ class _Connection(asyncio.Protocol):
         if isinstance(answer, hiredis.ReplyError):
             refused = Refused(str(answer))
             future.set_exception(refused)
-            if refused.code == "READONLY":  # after a failover the name may lead to another server
+            if refused.redis_code == "READONLY":  # a failover: the name may lead elsewhere now
                 self.abort("it is a replica")
         else:
             future.set_result(answer)
