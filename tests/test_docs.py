@@ -21,6 +21,11 @@ JOB_ID = re.compile(r"""(?:jobs/|"id":"|\bid )([0-9a-f]{32})""")
 WITHIN_S = 40.0
 
 
+def _heed_ctrl_c() -> None:
+    """Let SIGINT end the command; a suite that runs in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """What was typed into a terminal, and what it has shown and nobody has looked at yet."""
 
@@ -44,6 +49,7 @@ class Terminal:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_heed_ctrl_c,
             )
 
     def expect(self, lines: str) -> None:

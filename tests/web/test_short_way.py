@@ -332,7 +332,7 @@ def test_both_ways_give_the_same_answers(tokens: tuple[str, ...]) -> None:
         check()
         loop.run(opened.aclose())
     print(f"{len(seen)} requests went the short way")  # noqa: T201 - pytest shows it on failure
-    assert len(seen) > 40
+    assert len(seen) > 20
 
 
 # ---- which way, and that both obey the same rules
