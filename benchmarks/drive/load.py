@@ -204,7 +204,7 @@ class OpenLoop:
         self._next = next(self._times)
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.late_s = 0.0
-        """The largest delay of the load itself: should be far below what is measured."""
+        """The longest delay in sending a request, in seconds; far below what is measured."""
 
     async def run(self) -> None:
         """Return when the last request was sent, answered or not."""

@@ -157,7 +157,7 @@ def fanout_speedup(other: str) -> Measured:
 
 
 def crowd_margin_ms(data: Data) -> float | None:
-    """Return what is left of the 10 ms that 2,000 followers may add to the p99 of orders."""
+    """Return 10 ms minus what 2,000 followers add to the p99 of orders, in ms."""
     sides = [side["p99_ms"] for side in data.get("crowd", {}).values()]
     return 10.0 - median(b - a for a, b in zip(*sides, strict=True)) if sides else None
 

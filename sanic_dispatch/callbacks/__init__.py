@@ -65,7 +65,7 @@ class Callbacks:
         self._by_name = AiohttpClient(self._resolver, self._timeouts, self._body_limit)
 
     async def close(self) -> None:
-        """Break off what is under way and close all connections; harmless if never opened."""
+        """Cancel all calls and close all connections; does nothing if never opened."""
         for client in (self._by_address, self._by_name):
             if client is not None:
                 await client.close()

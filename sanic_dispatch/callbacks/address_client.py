@@ -58,7 +58,7 @@ class AddressClient:
             return await self._exchange(url, request, limit, deadline_s)
 
     async def close(self) -> None:
-        """Break off what is under way and close all connections."""
+        """Cancel all calls and close all connections."""
         await self._pool.close()
 
     async def _exchange(

@@ -18,7 +18,7 @@ _FAILURES = (aiohttp.ClientError, CallbackForbidden, Broken, OSError)
 
 
 class Attempt:
-    """What is known of one PUT while it is under way."""
+    """The progress of a PUT: whether any of it may have been sent."""
 
     sent = False
     """Whether a part of the request may have been sent."""
@@ -82,7 +82,7 @@ class AiohttpClient:
             raise Broken(_why_broken(error)) from error
 
     async def close(self) -> None:
-        """Break off what is under way and close all connections."""
+        """Cancel all calls and close all connections."""
         await self._session.close()
 
 

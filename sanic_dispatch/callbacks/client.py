@@ -73,4 +73,4 @@ class Client(Protocol):
         """
 
     async def close(self) -> None:
-        """Break off what is under way and close all connections."""
+        """Cancel all calls and close all connections."""

@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         )
 
     def abort(self) -> None:
-        """Close at once, whatever is still to be written."""
+        """Close at once, and discard unwritten data."""
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -140,7 +140,7 @@ class Pool:
             self._sweeper = self._loop.call_at(now_s + self._keep_alive_s, self._sweep)
 
     async def close(self) -> None:
-        """Close all connections, and break off what is under way."""
+        """Cancel all exchanges and close all connections."""
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -172,7 +172,7 @@ class Pool:
             self._emptied.set()
 
     def _sweep(self) -> None:
-        """Close what was idle for too long; come back when the next one will have been."""
+        """Close connections idle for ``keep_alive_s``, and schedule the next sweep."""
         latest_s = self._loop.time() - self._keep_alive_s
         for address, idle in list(self._idle.items()):
             for connection, since_s in list(idle.items()):

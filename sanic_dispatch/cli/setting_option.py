@@ -50,7 +50,7 @@ class ValueType(click.ParamType[Any]):
         self._kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value that a text stands for; a value that is no text is returned as it is."""
+        """Parse a value given as text; return any other value unchanged."""
         if not isinstance(value, str):
             return value
         try:
