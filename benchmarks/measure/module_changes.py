@@ -38,8 +38,14 @@ from sanic_dispatch.server.sockets import listening_socket
 
 PACKAGE = f"{Path(sanic_dispatch.__file__).parent}/"
 
-ORDERS = 9
+ORDERS = 27
 """Number of orders; unrelated timers run during most of them, so the least count is reported."""
+
+PHASE_S = 0.015
+"""An additional wait before each order: so they come at all phases of the hub's tick of 250 ms.
+
+An order right after a tick, in the pacer's rest, is shown in one frame, any other in two.
+"""
 
 SETTLE_S = 0.1
 """Time after the answer within which the last frame comes."""
@@ -101,7 +107,7 @@ async def count_of_an_order() -> Counts:
             robots(server, 1, lambda *_: None, service_s=SERVICE_S),
         ):
             for number in range(ORDERS + 1):
-                await asyncio.sleep(SERVICE_S + SETTLE_S)
+                await asyncio.sleep(SERVICE_S + SETTLE_S + PHASE_S)
                 taken.append(await one_order(server, profiler, number))
     finally:
         threading.setprofile(None)
