@@ -65,6 +65,7 @@ class Hub:
         self._shared = self._new_channels()
         self._orders: dict[str, Channel] = {}
         self._changed_order_ids: dict[str, None] = {}
+        self._unpushed_since_s: float | None = None
         self._sweep: deque[tuple[float, Channel]] = deque()
         self._clients: set[Client] = set()
         self._stalled: dict[Client, float] = {}
@@ -193,7 +194,8 @@ class Hub:
             self._projection.fold(event)
         if self._clients:
             self._changed_order_ids.update((event.job.id, None) for event in events if event.job)
-            self.stats.mark_pending(self._clock.monotonic_s())
+            if self._unpushed_since_s is None:
+                self._unpushed_since_s = self._clock.monotonic_s()
             self._pacer.wake()
 
     def _tick(self) -> None:
@@ -206,7 +208,8 @@ class Hub:
 
     def _push_round(self) -> Iterator[None]:
         """Push everything there is to push; yields after each small piece of work."""
-        now_s, since_s = self._clock.monotonic_s(), self.stats.begin_round()
+        now_s, since_s = self._clock.monotonic_s(), self._unpushed_since_s
+        self._unpushed_since_s = None
         yield from self._retry_stalled(now_s)
         is_heartbeat, self._heartbeat_at_s = self._next_heartbeat(now_s)
         for channel in self._shared.values():
@@ -214,7 +217,8 @@ class Hub:
                 yield from self._push(channel, is_heartbeat)
         for channel in self._orders_to_push():
             yield from self._push(channel)
-        self.stats.end_round(since_s, self._clock.monotonic_s())
+        if since_s is not None:
+            self.stats.lag_s.observe(self._clock.monotonic_s() - since_s)
         yield from self._sweep_orders(now_s)
 
     def _next_heartbeat(self, now_s: float) -> tuple[bool, float]:

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 
 import structlog
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
-from sanic import HTTPResponse, Sanic
+from sanic import HTTPResponse
 from sanic.compat import Header
 from sanic.exceptions import RequestCancelled, ServiceUnavailable
 from sanic.http import Stage
@@ -73,7 +73,7 @@ class ShortRequest:
     """A request on the fast path: a ``Call`` with its body."""
 
     __slots__ = (
-        "_answer", "_body", "_protocol", "headers", "keep_alive", "path", "query_string",
+        "_answer", "_body", "_protocol", "app", "headers", "keep_alive", "path", "query_string",
         "request_max_size",
     )  # fmt: skip
 
@@ -87,15 +87,12 @@ class ShortRequest:
     ) -> None:
         self._protocol = protocol
         self._body = body
+        self.app = protocol.app
         self.headers = headers
         self.path = path
         self.query_string = query
         self.keep_alive = True
         self.request_max_size = 0  # to be set by who reads: all of the body is here
-
-    @property
-    def app(self) -> Sanic[Any, Any]:
-        return self._protocol.app
 
     @property
     def args(self) -> RequestParameters:
