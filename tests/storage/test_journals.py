@@ -80,6 +80,15 @@ def test_a_batch_is_one_line(tmp_path: Path) -> None:
     assert b'[{"batch":2},{"job":{"id":"%b"' % job(10).id.encode() in lines[2]
 
 
+def test_data_of_several_lines(tmp_path: Path) -> None:
+    """A batch is one line also where a job's data has line breaks, and each byte is there again."""
+    files, topic = opened(tmp_path), Topic()
+    files.commit(topic.apply(topic.put(job(1, b'{\r\n  "drink": "mojito"\n}'))))
+    files.commit(topic.apply(topic.put(done(job(2), result=b"[\n]"))))
+    assert (tmp_path / "dispatch.journal-1").read_bytes().count(b"\n") == 3
+    assert loaded(tmp_path) == topic.stored()
+
+
 def test_older_programs_refuse_a_running_folder(tmp_path: Path) -> None:
     """From the first batch to a clean stop dispatch.json says a version that they do not know."""
     files, topic = opened(tmp_path), Topic()
