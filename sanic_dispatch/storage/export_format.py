@@ -3,6 +3,9 @@
 The first line says how many records of each kind follow, the last one has the SHA-256 of all lines
 before. In between are the facts, the workers, the jobs of the queue and the finished jobs, each
 kind in order and encoded as in a store.
+
+A job's data keeps every byte, and may have line breaks between its tokens. Such a record is written
+with blanks for them, and once more, exactly, as the text ``exact``.
 """
 
 from __future__ import annotations
@@ -31,6 +34,9 @@ from sanic_dispatch.strict_json import Entry, one_object
 
 VERSION = 1
 FORMAT = "sanic-dispatch"
+EXACT = "exact"
+
+_BLANKS = bytes.maketrans(b"\r\n", b"  ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +76,17 @@ def lines_of(content: Content) -> Iterator[bytes]:
 def _records(content: Content) -> Iterator[bytes]:
     for fact in content.facts:
         yield _json_line({"fact": fact.id, "value": fact.value})
-    yield from (b'{"worker":%b}\n' % encode_worker(worker) for worker in content.workers)
-    yield from (b'{"job":%b}\n' % encode_job(job) for job in content.jobs)
-    yield from (b'{"finished":%b}\n' % encode_job(job) for job in content.finished)
+    yield from (_record_line("worker", encode_worker(worker)) for worker in content.workers)
+    yield from (_record_line("job", encode_job(job)) for job in content.jobs)
+    yield from (_record_line("finished", encode_job(job)) for job in content.finished)
+
+
+def _record_line(kind: str, record: bytes) -> bytes:
+    one_line = record.translate(_BLANKS)
+    if one_line == record:
+        return b'{"%b":%b}\n' % (kind.encode(), record)
+    exact = ujson.dumps(record.decode(), ensure_ascii=False, escape_forward_slashes=False)
+    return b'{"%b":%b,"exact":%b}\n' % (kind.encode(), one_line, exact.encode())
 
 
 def _json_line(value: dict[str, Any]) -> bytes:
@@ -127,7 +141,7 @@ class Reader:
         elif "fact" in values:
             self._facts.append(decode_fact(values["fact"], values["value"]))
         else:
-            self._take_record(entry, *values)
+            self._take_record(entry, *(name for name in values if name != EXACT))
         self._seen.update(line)
 
     def _begin(self, head: dict[str, Any]) -> None:
@@ -138,7 +152,7 @@ class Reader:
         self.expected = sum(self._counts.values())
 
     def _take_record(self, entry: Entry, name: str) -> None:
-        """Decode the record of a line whose only member is ``name``, the kind of record."""
+        """Decode the record of a line; ``name`` is the kind of record, its only other member."""
         if name == "worker":
             self._workers.append(WORKERS.decode(_member_entry(entry, name)))
         elif name == "job":
@@ -150,4 +164,5 @@ class Reader:
 
 
 def _member_entry(entry: Entry, name: str) -> Entry:
-    return one_object(entry.raw(name).encode())
+    exact = entry.values.get(EXACT)
+    return one_object((entry.raw(name) if exact is None else exact).encode())

@@ -77,6 +77,23 @@ def content_of(text: bytes) -> Content:
     return reader.content()
 
 
+@pytest.mark.parametrize("mode", DURABLE)
+async def test_data_of_several_lines_is_exported_exactly(mode: Mode, tmp_path: Path) -> None:
+    """Every byte of data and result is there again, and every line is JSON for other programs."""
+    content = await read_folder(await used(tmp_path / "old", mode))
+    printed = content.jobs[0]._replace(data=b'{\r\n  "drink": "mojito"\n}')
+    ended = content.finished[0]._replace(result=b"[\n]")
+    content = replace(
+        content, jobs=[printed, *content.jobs[1:]], finished=[ended, *content.finished[1:]]
+    )
+    lines = list(lines_of(content))
+    jobs = [json.loads(line)["job"] for line in lines if line.startswith(b'{"job"')]
+    assert jobs[0]["data"] == {"drink": "mojito"}
+    target = settings_of(mode, tmp_path / "new")
+    await write_folder(target, content_of(b"".join(lines)))
+    assert await read_folder(target) == content
+
+
 async def test_a_folder_that_a_kill_left(tmp_path: Path) -> None:
     """Its journals are replayed for an export, which leaves them as they are."""
     files, topic = JournaledFiles(tmp_path, fsync=False), Topic()
