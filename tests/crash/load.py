@@ -123,7 +123,8 @@ class Load:
         while self._is_open and (number := next(self._numbers)) <= self._most:
             while self._is_crowded() or self._is_quiet():  # noqa: ASYNC110 - nobody calls then
                 await asyncio.sleep(RESCUE_S)
-            data = b'{"n": %d, "half": %d.50}' % (number, number)
+            form = (b'{"n": %d, "half": %d.50}', b'{\r\n  "n": %d,\n  "half": %d.50\n}')[number % 2]
+            data = form % (number, number)
             key = f"order-{number}" if self._random.random() < 0.5 else None
             while not await self._submit(http, data, key) and key:  # noqa: ASYNC110 - over HTTP
                 await asyncio.sleep(RESCUE_S)

@@ -336,7 +336,7 @@ class Simulation:
     async def _order(self) -> None:
         """Send a new order; with a key it is repeated until its fate is known, or dropped."""
         self._orders += 1
-        data = b'{"n": %d}' % self._orders
+        data = (b'{"n": %d}', b'{\n  "n": %d\n}')[self._orders % 2] % self._orders
         key = f"k{self._orders}" if self.dice.random() < 0.5 else None
         self._sent.append((data, key))
         if key is not None and self.dice.random() < 0.2:
