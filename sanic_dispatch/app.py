@@ -15,13 +15,13 @@ from typing import Any
 import structlog
 from sanic import Sanic
 
-from sanic_dispatch.callbacks import Callbacks, Guard
+from sanic_dispatch.callbacks import CallbackClient, Guard
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.redis_url import shown
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.dispatch.watchdog import Watchdog
@@ -200,7 +200,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
             keep_failed_s=settings.keep_done_s,
         )
         store = await stack.enter_async_context(open_store(settings))
-        app.ctx.callbacks = plain = Callbacks(guard, timeout_s=settings.callback_timeout_s)
+        app.ctx.callbacks = plain = CallbackClient(guard, timeout_s=settings.callback_timeout_s)
         await plain.open()
         stack.push_async_callback(plain.close)
         callbacks = CountedCallbacks(plain, clock)
@@ -209,7 +209,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
         )
         app.ctx.dispatcher = dispatcher
 
-        def show(snapshot: Snapshot | None) -> None:
+        def show(snapshot: TopicSnapshot | None) -> None:
             if snapshot is not None:
                 bus.begin_epoch()
                 hub.seed(snapshot)

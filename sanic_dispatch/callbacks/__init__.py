@@ -10,8 +10,8 @@ from types import MappingProxyType
 from sanic_dispatch.callbacks import probe
 from sanic_dispatch.callbacks.address_client import AddressClient
 from sanic_dispatch.callbacks.aiohttp_client import AiohttpClient, why_not_sent
-from sanic_dispatch.callbacks.client import Client, Timeouts
 from sanic_dispatch.callbacks.guard import Guard, is_address
+from sanic_dispatch.callbacks.http_client import HttpClient, Timeouts
 from sanic_dispatch.callbacks.outcome import Outcome, Refused
 from sanic_dispatch.callbacks.put import put
 from sanic_dispatch.callbacks.resolver import GuardedResolver, Lookup, system_lookup
@@ -19,7 +19,7 @@ from sanic_dispatch.callbacks.url import parse_callback, split_url
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.errors import CallbackForbidden
 
-__all__ = ["Callbacks", "Guard", "parse_callback"]
+__all__ = ["CallbackClient", "Guard", "parse_callback"]
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -30,7 +30,7 @@ _KEEP_ALIVE_S = 2.0
 """Less than servers usually wait before they close: a PUT that meets a close is in doubt."""
 
 
-class Callbacks:
+class CallbackClient:
     """The HTTP client for all calls to workers: every call guarded, connections kept in a pool.
 
     The pool has no upper limit, so that no slow worker takes another one's place in it; there is
@@ -55,8 +55,8 @@ class Callbacks:
         self._body_limit = body_limit
         self._lookup = lookup
         self._resolver: GuardedResolver | None = None
-        self._by_address: Client | None = None
-        self._by_name: Client | None = None
+        self._by_address: HttpClient | None = None
+        self._by_name: HttpClient | None = None
 
     async def open(self) -> None:
         """Make the pools; call once, inside the event loop."""
@@ -120,14 +120,14 @@ class Callbacks:
             return None
         return await probe.instance_uuid(client, instance_url, self._body_limit)
 
-    def _probing(self, url: str) -> Client | None:
+    def _probing(self, url: str) -> HttpClient | None:
         """The client for a probe; None where the URL may not be called."""
         try:
             return self._client(url)
         except CallbackForbidden:
             return None
 
-    def _client(self, url: str) -> Client:
+    def _client(self, url: str) -> HttpClient:
         """The client for a URL: aiohttp, unless it is plain HTTP to a literal address.
 
         Raises CallbackForbidden where the URL may not be called.

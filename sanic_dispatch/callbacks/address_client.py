@@ -14,9 +14,9 @@ from types import MappingProxyType
 
 from yarl import URL
 
-from sanic_dispatch.callbacks import client
-from sanic_dispatch.callbacks.client import Disconnected, NotSent, Timeouts
+from sanic_dispatch.callbacks import http_client
 from sanic_dispatch.callbacks.connection_pool import Pool
+from sanic_dispatch.callbacks.http_client import Disconnected, NotSent, Timeouts
 from sanic_dispatch.callbacks.url import split_url
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -29,7 +29,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class AddressClient:
-    """A Client on a pool of connections of our own.
+    """An HttpClient on a pool of connections of our own.
 
     It connects to the very address that the guard has judged, and resolves nothing. What it puts
     on the wire is, byte by byte, what AiohttpClient does.
@@ -79,7 +79,7 @@ def _head(
 ) -> bytes:
     """The head of a request; raises NotSent for the URL, ValueError for the headers."""
     host, path = host_and_path(url)
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"User-Agent: {client.USER_AGENT}"]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"User-Agent: {http_client.USER_AGENT}"]
     for name, value in headers.items():
         if _CONTROL.search(name) or _CONTROL.search(value):
             raise ValueError("a header with a control character")
@@ -97,5 +97,5 @@ def host_and_path(url: str) -> tuple[str, str]:
     try:
         parsed = URL(url)
     except ValueError as error:
-        raise NotSent(client.NOT_SENT) from error
+        raise NotSent(http_client.NOT_SENT) from error
     return parsed.host_port_subcomponent or "", parsed.raw_path_qs

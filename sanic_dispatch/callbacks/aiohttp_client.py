@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from sanic_dispatch.callbacks import client
-from sanic_dispatch.callbacks.client import Broken, Disconnected, NotSent, Timeouts
+from sanic_dispatch.callbacks import http_client
+from sanic_dispatch.callbacks.http_client import Broken, Disconnected, NotSent, Timeouts
 from sanic_dispatch.errors import CallbackForbidden
 
 _FAILURES = (aiohttp.ClientError, CallbackForbidden, Broken, OSError)
@@ -25,7 +25,7 @@ class Attempt:
 
 
 class AiohttpClient:
-    """A Client on an aiohttp session."""
+    """An HttpClient on an aiohttp session."""
 
     def __init__(self, resolver: AbstractResolver, timeouts: Timeouts, body_limit: int) -> None:
         """Make the pool; needs the running event loop. No GET reads more than ``body_limit``."""
@@ -42,7 +42,7 @@ class AiohttpClient:
                 ceil_threshold=timeouts.total_s + 1,  # no rounding up to whole seconds
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": client.USER_AGENT},
+            headers={"User-Agent": http_client.USER_AGENT},
             skip_auto_headers=("Accept-Encoding",),
             auto_decompress=False,
             trust_env=False,
@@ -126,20 +126,20 @@ def why_not_sent(error: Exception) -> str:
         case CallbackForbidden():
             return f"may not be called: {error}"
         case TimeoutError():
-            return client.NOT_CONNECTED_IN_TIME
+            return http_client.NOT_CONNECTED_IN_TIME
         case aiohttp.ClientConnectorDNSError():
             return "the name does not resolve"
         case aiohttp.ClientSSLError():
             return "the TLS handshake failed"
         case aiohttp.ClientConnectorError():
-            return client.not_connected(error.os_error)
-    return client.NOT_SENT
+            return http_client.not_connected(error.os_error)
+    return http_client.NOT_SENT
 
 
 def _why_broken(error: Exception) -> str:
     match error:
         case TimeoutError():
-            return client.NOT_ANSWERED_IN_TIME
+            return http_client.NOT_ANSWERED_IN_TIME
         case aiohttp.ClientResponseError():
-            return client.NOT_HTTP
-    return client.DISCONNECTED
+            return http_client.NOT_HTTP
+    return http_client.DISCONNECTED

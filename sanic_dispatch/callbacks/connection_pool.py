@@ -8,18 +8,18 @@ from typing import cast
 
 from httptools import HttpParserError
 
-from sanic_dispatch.callbacks import client
+from sanic_dispatch.callbacks import http_client
 from sanic_dispatch.callbacks.answer import AnswerReader
-from sanic_dispatch.callbacks.client import Broken, Disconnected, NotSent
+from sanic_dispatch.callbacks.http_client import Broken, Disconnected, NotSent
 
-Address = tuple[str, int]
+HostAndPort = tuple[str, int]
 """The IP address and the port."""
 
 
-class Connection(asyncio.Protocol):
+class PooledConnection(asyncio.Protocol):
     """One TCP connection."""
 
-    def __init__(self, address: Address, on_lost: Callable[[Connection], None]) -> None:
+    def __init__(self, address: HostAndPort, on_lost: Callable[[PooledConnection], None]) -> None:
         self.address = address
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -35,7 +35,7 @@ class Connection(asyncio.Protocol):
         """
         self._reader.begin(limit)
         self._end = self._loop.create_future()
-        timer = self._loop.call_at(deadline_s, self._break, client.NOT_ANSWERED_IN_TIME)
+        timer = self._loop.call_at(deadline_s, self._break, http_client.NOT_ANSWERED_IN_TIME)
         try:
             self._transport.write(request)
             if (error := await self._end) is not None:
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
         try:
             self._reader.feed(data)
         except HttpParserError:
-            self._break(client.NOT_HTTP)
+            self._break(http_client.NOT_HTTP)
         else:
             if self._reader.is_done:
                 self._finish(None)
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
         if self._reader.ends_by_close:
             self._finish(None)
         elif self._reader.status:
-            self._finish(Broken(client.DISCONNECTED))
+            self._finish(Broken(http_client.DISCONNECTED))
         else:
             self._finish(Disconnected())
         self._reader.close()
@@ -110,14 +110,14 @@ class Pool:
         """Close connections that were idle for ``keep_alive_s``; needs the running event loop."""
         self._keep_alive_s = keep_alive_s
         self._loop = asyncio.get_running_loop()
-        self._connections: set[Connection] = set()
-        self._idle: dict[Address, dict[Connection, float]] = {}
+        self._connections: set[PooledConnection] = set()
+        self._idle: dict[HostAndPort, dict[PooledConnection, float]] = {}
         """Since when each is idle, the longest first."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._emptied = asyncio.Event()
 
-    async def take(self, address: Address, timeout_s: float) -> Connection:
+    async def take(self, address: HostAndPort, timeout_s: float) -> PooledConnection:
         """Take an idle connection, or connect within ``timeout_s``; raises NotSent."""
         if self._is_closed:
             raise RuntimeError("closed")
@@ -129,7 +129,7 @@ class Pool:
             connection.abort()
         return await self._connect(address, timeout_s)
 
-    def put_back(self, connection: Connection) -> None:
+    def put_back(self, connection: PooledConnection) -> None:
         """Keep a connection whose exchange has ended, or close it where no other may follow."""
         if self._is_closed or not connection.is_reusable:
             connection.abort()
@@ -149,23 +149,23 @@ class Pool:
         if self._connections:
             await self._emptied.wait()
 
-    async def _connect(self, address: Address, timeout_s: float) -> Connection:
+    async def _connect(self, address: HostAndPort, timeout_s: float) -> PooledConnection:
         try:
             async with asyncio.timeout(timeout_s):
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(address, self._forget), *address
+                    lambda: PooledConnection(address, self._forget), *address
                 )
         except OSError as error:
             if isinstance(error, TimeoutError) and not error.errno:
-                raise NotSent(client.NOT_CONNECTED_IN_TIME) from error
-            raise NotSent(client.not_connected(error)) from error
+                raise NotSent(http_client.NOT_CONNECTED_IN_TIME) from error
+            raise NotSent(http_client.not_connected(error)) from error
         if self._is_closed or not connection.is_open:  # or something came before it was asked
             connection.abort()
-            raise NotSent(client.NOT_SENT)
+            raise NotSent(http_client.NOT_SENT)
         self._connections.add(connection)
         return connection
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: PooledConnection) -> None:
         self._connections.discard(connection)
         self._idle.get(connection.address, {}).pop(connection, None)
         if self._is_closed and not self._connections:

@@ -24,7 +24,7 @@ from sanic_dispatch.client.channel import (
     WATCHDOG_S,
     ChannelLost,
     Lost,
-    State,
+    ViewState,
     delay_s,
     frames_of,
     reduce,
@@ -121,7 +121,7 @@ class DispatchClient:
         *,
         order: str | None = None,
         on_lost: Callable[[Lost], None] | None = None,
-    ) -> AsyncGenerator[State]:
+    ) -> AsyncGenerator[ViewState]:
         """Yield the view ``board`` or ``monitor``, or that of one order, after each frame.
 
         Never ends by itself: after a lost connection, which ``on_lost`` is called with, it

@@ -27,7 +27,7 @@ _DECLARATION = "setting"
 T = TypeVar("T")
 
 
-class Kind:
+class SettingKind:
     """What a setting's values are, and how a user writes them."""
 
     metavar: str
@@ -51,7 +51,7 @@ class Kind:
         """Raise SettingsError if the value is out of range."""
 
 
-class Text(Kind):
+class Text(SettingKind):
     """Any text; the setting's own check says which are good."""
 
     def __init__(self, metavar: str, allowed: str) -> None:
@@ -59,7 +59,7 @@ class Text(Kind):
         self.allowed = allowed
 
 
-class Pathname(Kind):
+class Pathname(SettingKind):
     """A file or a folder."""
 
     def __init__(self, metavar: str, allowed: str) -> None:
@@ -70,7 +70,7 @@ class Pathname(Kind):
         return Path(text)
 
 
-class Choice(Kind):
+class Choice(SettingKind):
     """A member of an enumeration, in upper or lower case."""
 
     def __init__(self, members: type[StrEnum], metavar: str = "") -> None:
@@ -86,7 +86,7 @@ class Choice(Kind):
             raise ValueError(f"{text!r} is none of {', '.join(self.words)}.") from None
 
 
-class Switch(Kind):
+class Switch(SettingKind):
     """``on`` or ``off``."""
 
     metavar = "on|off"
@@ -109,7 +109,7 @@ class Flag(Switch):
     allowed = "a flag"
 
 
-class Number(Kind):
+class Number(SettingKind):
     """A number from ``low`` to ``high``, both included, or None where it may be off.
 
     ``unit`` follows the range in texts; the value itself is in ``unit_size`` times that unit.
@@ -193,7 +193,7 @@ class Setting:
 
     flag: str
     default: Any
-    kind: Kind
+    kind: SettingKind
     section: str
     help: str
     details: str = ""
@@ -231,7 +231,7 @@ class Setting:
         return self.mask(str(written)) if self.mask is not None else written
 
 
-def setting(flag: str, default: T, kind: Kind, section: str, help: str, **more: Any) -> T:
+def setting(flag: str, default: T, kind: SettingKind, section: str, help: str, **more: Any) -> T:
     """Declare a field of Settings; the arguments are those of Setting."""
     declared = Setting(flag, default, kind, section, help, **more)
     return cast(T, declared_field(declared, default))

@@ -11,7 +11,7 @@ from sanic_dispatch.clock import Clock
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.receipts import ID_DIGITS, Proof
 from sanic_dispatch.core.state_machine import Placed, StateMachine
@@ -20,7 +20,7 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.dispatch.operator import Operator
-from sanic_dispatch.dispatch.queries import Queries, Snapshot, snapshot_of
+from sanic_dispatch.dispatch.queries import Queries, TopicSnapshot, snapshot_of
 from sanic_dispatch.dispatch.timers import Timers
 from sanic_dispatch.errors import ShuttingDown, StandingBy, StillUnderWay, StorageError
 from sanic_dispatch.observability.event_bus import EventBus
@@ -30,8 +30,8 @@ from sanic_dispatch.storage.store import Store
 
 DEFAULT_POLICY = Policy()
 
-_TAKEN = (Kind.JOB_CONFIRMED, Kind.JOB_DONE)
-_NOT_TAKEN = (Kind.JOB_DOUBTED, Kind.JOB_FAILED)
+_TAKEN = (EventKind.JOB_CONFIRMED, EventKind.JOB_DONE)
+_NOT_TAKEN = (EventKind.JOB_DOUBTED, EventKind.JOB_FAILED)
 
 
 class Dispatcher:
@@ -142,7 +142,7 @@ class Dispatcher:
         await self.batches.close()
         await self.deliveries.close()
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> TopicSnapshot:
         """Return all records, as of the last command that was applied."""
         return snapshot_of(self._machine.tables)
 
@@ -284,7 +284,7 @@ class Dispatcher:
             _set(taken, True)
         elif event.kind in _NOT_TAKEN:
             _set(taken, False)
-        elif event.kind is Kind.JOB_RETURNED:
+        elif event.kind is EventKind.JOB_RETURNED:
             job = self._machine.tables.jobs.get(job_id)
             if job is None or job.state is State.WAITING:
                 _set(taken, False)

@@ -15,7 +15,7 @@ from typing import Any
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core.events import Event
-from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import Connection, ViewKey
@@ -86,7 +86,7 @@ class Hub:
         """The number of connected clients."""
         return len(self._clients)
 
-    def seed(self, snapshot: Snapshot) -> None:
+    def seed(self, snapshot: TopicSnapshot) -> None:
         """Start over from a snapshot of the tables as of the last event.
 
         Clients are disconnected, so that they reconnect for the new state.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Stage, State, Way
 from sanic_dispatch.live.order import MAX_TEXT_CHARS
 from sanic_dispatch.live.robots import RobotState
@@ -65,7 +65,9 @@ def an_object(required: Schema, optional: Schema | None = None) -> Schema:
     }
 
 
-def _one_of(words: type[State] | type[Stage] | type[Way] | type[RobotState] | type[Kind]) -> Schema:
+def _one_of(
+    words: type[State] | type[Stage] | type[Way] | type[RobotState] | type[EventKind],
+) -> Schema:
     return {"type": "string", "enum": [word.value for word in words]}
 
 
@@ -169,7 +171,7 @@ _OBJECTS: dict[str, Schema] = {
          "reason": {"type": "string", "maxLength": MAX_REASON_CHARS}},
     ),
     "log_entry": an_object(
-        {"n": {"type": "integer", "minimum": 1}, "kind": _one_of(Kind), "t": TIME},
+        {"n": {"type": "integer", "minimum": 1}, "kind": _one_of(EventKind), "t": TIME},
         {"ticket": TICKET, "worker": CALLBACK, "label": REASON, "reason": REASON},
     ),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from sanic.compat import Header
 from sanic.request import RequestParameters
 from sanic.response import BaseHTTPResponse
 
-from sanic_dispatch.callbacks import Callbacks, Guard
+from sanic_dispatch.callbacks import CallbackClient, Guard
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
@@ -52,7 +52,7 @@ class Context:
     """How many answers there were, by status."""
     history: JobHistory = field(init=False)
     hub: Hub = field(init=False)
-    callbacks: Callbacks = field(init=False)
+    callbacks: CallbackClient = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     readiness: Readiness = field(init=False)
     exposition: Exposition = field(init=False)

@@ -65,7 +65,7 @@ def described(app: Sanic[Any, Any]) -> Iterator[Described]:
             yield Described(path, method.lower(), name, operation, route.handler)
 
 
-def document(app: Sanic[Any, Any]) -> dict[str, Any]:
+def openapi_document(app: Sanic[Any, Any]) -> dict[str, Any]:
     """Return the OpenAPI document of an app."""
     paths = {
         path: {each.method: _operation(each) for each in of_path}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from sanic_dispatch.live.schema import Schema
 from sanic_dispatch.web.openapi.schemas import JOB_ID
 
-Handler = TypeVar("Handler", bound=Callable[..., Any])
+HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 
 JSON = "application/json"
 
@@ -82,10 +82,10 @@ OPERATION = "dispatch_operation"
 """The attribute of a handler that has its description."""
 
 
-def describe(operation: Operation) -> Callable[[Handler], Handler]:
+def describe(operation: Operation) -> Callable[[HandlerT], HandlerT]:
     """Attach its description to a handler, whose docstring has the text."""
 
-    def attach(handler: Handler) -> Handler:
+    def attach(handler: HandlerT) -> HandlerT:
         setattr(handler, OPERATION, operation)
         return handler
 

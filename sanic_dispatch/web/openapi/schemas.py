@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Stage, State
 from sanic_dispatch.core.worker import Cause
 from sanic_dispatch.live import schema as live
@@ -113,7 +113,7 @@ OWN: dict[str, Schema] = {
     "step": an_object(
         {
             "timestamp": TIME,
-            "event": {"enum": [kind.value for kind in Kind]},
+            "event": {"enum": [kind.value for kind in EventKind]},
             "ticket": TICKET,
             "job": {"type": "string", "description": "the first 8 digits of its secret id"},
         },

@@ -52,7 +52,7 @@ class Timeouts:
     """How long a connection may be idle before it is closed."""
 
 
-class Client(Protocol):
+class HttpClient(Protocol):
     """Sends requests to URLs that the guard let pass.
 
     Follows no redirect, asks no proxy, keeps no cookie. Each call raises NotSent or Broken, and a
