@@ -12,7 +12,7 @@ from sanic_dispatch.cli.submit import order_words
 from sanic_dispatch.cli.terminal import age, crew_table, cut_off, view_table
 from sanic_dispatch.cli.watch import changed_lines
 from sanic_dispatch.client import Lost, ViewState
-from sanic_dispatch.simulation import Engine, Robot
+from sanic_dispatch.simulation import Engine, Robot, RobotModel
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_ages(seconds: float, words: str) -> None:
 async def test_a_crew_as_a_table() -> None:
     """Each robot is a line: what it does, and how many it has mixed."""
     async with Engine() as engine:
-        robot = Robot(engine.start_instance(), "http://localhost/")
+        robot = Robot(engine.start_instance(), RobotModel("http://localhost/"))
     robot.doing, robot.mixed = "mixes", 41
     text = drawn(crew_table({"Robot 1": robot}, {"Robot 1": "mojito for Ada"}))
     for words in ("Robot 1", "running", "mixes", "mojito for Ada", "41"):
