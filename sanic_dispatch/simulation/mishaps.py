@@ -126,8 +126,7 @@ class Mishaps:
         await self._sleep_into_round()
         instance.stop()
         self._report(instance, "is stopped")
-        await self._sleep_until_repair()
-        self.is_disrupted = False
+        await self._wait_for_repair()
         instance.resume()
         self._report(instance, "is continued")
 
@@ -135,8 +134,7 @@ class Mishaps:
         await self._sleep_into_round()
         instance.kill()
         self._report(instance, "is killed")
-        await self._sleep_until_repair()
-        self.is_disrupted = False
+        await self._wait_for_repair()
         instance.stop()
         instance.resume()
         self._report(instance, "is repaired")
@@ -145,8 +143,7 @@ class Mishaps:
         await self._sleep_into_round()
         heir = instance.engine.restart(instance)
         self._report(instance, "is deleted, and started again")
-        await self._sleep_until_repair()
-        self.is_disrupted = False
+        await self._wait_for_repair()
         if heir.waits_on_inherited:
             heir.begin_anew()
             self._report(heir, "begins anew")
@@ -160,8 +157,10 @@ class Mishaps:
     async def _sleep_into_round(self) -> None:
         await self._clock.sleep(self._random.uniform(0, self._times.within_s))
 
-    async def _sleep_until_repair(self) -> None:
+    async def _wait_for_repair(self) -> None:
+        """Sleep until the operator repairs the instance."""
         await self._clock.sleep(self._times.stop_s * self._random.uniform(0.5, 1.5))
+        self.is_disrupted = False
 
     def _report(self, instance: Instance, text: str) -> None:
         if self._on_mishap:

@@ -200,9 +200,9 @@ EXTEND = Operation(**_OF_A_HOLDER, errors=_REPORT_ERRORS)
 PAGE, LARGEST_PAGE = 100, 1000
 """How many jobs a list has, by default and at most."""
 
-_OF_AN_OPERATOR: dict[str, Any] = {"tag": "operator", "door": auth.OPERATOR}
+OF_AN_OPERATOR: dict[str, Any] = {"tag": "operator", "door": auth.OPERATOR}
 LIST_JOBS = Operation(
-    **_OF_AN_OPERATOR,
+    **OF_AN_OPERATOR,
     parameters=(
         Parameter("query", "state", "only those of this state", STATE, "failed"),
         Parameter(
@@ -223,7 +223,7 @@ LIST_JOBS = Operation(
     errors=("Unauthorized", "InvalidRequest", *READING),
 )  # fmt: skip
 HISTORY = Operation(
-    **_OF_AN_OPERATOR,
+    **OF_AN_OPERATOR,
     parameters=(
         Parameter(
             "path", "ticket", "the job's number", {"type": "integer", "minimum": 0}, 42, True
@@ -239,7 +239,7 @@ HISTORY = Operation(
     errors=("Unauthorized", "UnknownJob", "NotFound", *READING),
 )
 LIST_WORKERS = Operation(
-    **_OF_AN_OPERATOR,
+    **OF_AN_OPERATOR,
     answers={
         200: Answer("The oldest first.", in_json(ref("workers"), {"workers": [LISTED_WORKER]}))
     },
