@@ -191,7 +191,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
     """Open and run everything below web/, and set the rest of the context."""
     clock, guard, bus = app.ctx.clock, app.ctx.guard, EventBus()
     app.ctx.history = JobHistory(bus)
-    tally = JobCounts(bus)
+    job_counts = JobCounts(bus)
     async with AsyncExitStack() as stack:
         app.ctx.hub = hub = Hub(
             bus,
@@ -224,7 +224,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
             standby = Standby(dispatcher, store.ownership, show, hub.set_cut_off)
             standby.start()
             stack.push_async_callback(standby.stop)
-        watchdog = _watch(app, stack, callbacks, tally)
+        watchdog = _watch(app, stack, callbacks, job_counts)
         app.ctx.readiness = Readiness(store, watchdog, clock, dispatcher)
         hub.start()
         yield
@@ -260,7 +260,7 @@ def _watch(
     app: Sanic[Any, Context],
     stack: AsyncExitStack,
     calls: CountedCallbacks,
-    tally: JobCounts,
+    job_counts: JobCounts,
 ) -> Watchdog:
     """Start the watchdog and the metrics."""
     clock, hub = app.ctx.clock, app.ctx.hub
@@ -270,7 +270,7 @@ def _watch(
     loop_lag = LoopLag(asyncio.get_running_loop(), clock.monotonic_s)
     app.ctx.exposition = Exposition(
         Sources(
-            app.ctx.settings, clock, hub, _commits(app), tally, calls, watchdog, loop_lag,
+            app.ctx.settings, clock, hub, _commits(app), job_counts, calls, watchdog, loop_lag,
             app.ctx.responses,
         )
     )  # fmt: skip
@@ -286,5 +286,5 @@ def _commits(app: Sanic[Any, Context]) -> dict[str, CommitStats]:
     settings: Settings = app.ctx.settings
     modes = {"jobs": settings.job_queue_mode, "workers": settings.worker_queue_mode}
     stored = [queue for queue, mode in modes.items() if mode.is_durable]
-    tally = app.ctx.dispatcher.tally
-    return {"both" if len(stored) > 1 else stored[0]: tally} if stored else {}
+    commit_stats = app.ctx.dispatcher.commit_stats
+    return {"both" if len(stored) > 1 else stored[0]: commit_stats} if stored else {}

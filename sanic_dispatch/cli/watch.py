@@ -36,7 +36,7 @@ value is null if the key was removed; the first lines are the whole view.
     "--json", "as_json", is_flag=True, help="Print JSON lines; always without a terminal."
 )
 def watch(url: str, token: str | None, view: str, order: str | None, as_json: bool) -> None:
-    """Show orders and robots, live, until Ctrl-C; it reconnects by itself.
+    """Show orders and robots, live, until Ctrl-C; it reconnects automatically.
 
     \b
     Examples:

@@ -31,7 +31,7 @@ class SettingKind:
     """What a setting's values are, and how a user writes them."""
 
     metavar: str
-    """Stands for the value in ``--help``."""
+    """The placeholder of the value in ``--help``."""
 
     allowed: str
     """The unit and range, for the documentation."""
@@ -40,7 +40,7 @@ class SettingKind:
     """All values that there are, where they can be listed."""
 
     def parse(self, text: str) -> Any:
-        """Return the value that the text stands for. Raises ValueError with the reason."""
+        """Parse a value. Raises ValueError with the reason."""
         return text
 
     def written(self, value: Any) -> str | float | bool:
@@ -186,9 +186,9 @@ class Setting:
     ``flag`` is the option, as in ``--max-jobs``; the environment variable and the key of the
     settings file follow from it. ``default`` is a tuple if the setting can be given several times.
     ``help`` is the text of ``--help``; the documentation adds ``details``, which is Markdown.
-    ``default_text`` is shown for a default that does not speak for itself. ``check`` takes the flag
-    and a value and raises SettingsError. ``mask`` hides what is secret in a text. ``name`` is the
-    attribute of Settings, or the argument of Settings.of.
+    ``default_text`` is shown instead of a default that is not clear as it is. ``check`` takes the
+    flag and a value, and raises SettingsError. ``mask`` hides the secrets in a text. ``name`` is
+    the attribute of Settings, or the argument of Settings.of.
     """
 
     flag: str

@@ -121,7 +121,7 @@ def release(job: Job, now_s: float, reason: str) -> Step:
 def find_unused(job: Job, now_s: float) -> Step:
     """Note that the worker took a job and lost it: its callback is still pending.
 
-    It will get the job again, whatever ``Policy.resend_doubt`` says: there is no doubt here.
+    It gets the job again even if ``Policy.resend_doubt`` is set: there is no doubt here.
     """
     hold = _hold(job, "doubt")
     unused = hold._replace(
@@ -214,7 +214,7 @@ def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 
 def extend(job: Job, now_s: float) -> Step:
-    """Begin the lease anew; the report proves that the worker has the job, whatever was probed."""
+    """Begin the lease anew; the report outweighs any probe: the worker has the job."""
     hold = _hold(job, "extend")
     extended = hold._replace(since_s=now_s, refused_report="", unused=0)
     return Step(job._replace(hold=extended), Note(EventKind.JOB_EXTENDED, now_s))

@@ -208,7 +208,7 @@ class StateMachine:
             return None
         known = self.tables.jobs.at_callback(worker.id)
         if known is not None and known.state.is_final and known.former is not None:
-            # Its lease ended, and nobody had it until it was given up: this worker asks anew.
+            # Its lease ended, and no other worker had it before it failed: this worker asks anew.
             self.tables.put_job(known._replace(former=None))
         elif known is not None:
             return self._repeat(known, worker)
@@ -223,7 +223,7 @@ class StateMachine:
         """Answer a repeated registration with the same job, if it was answered with that before.
 
         If another worker has the job by now, this one is enqueued. It gets no job in this answer:
-        the repeat may be a late duplicate, whose answer no one reads.
+        the repeat may be a late duplicate, whose answer is not read.
         """
         hold = job.hold or job.former
         if hold is not None and hold.worker.id != worker.id and not job.state.is_final:
@@ -292,7 +292,7 @@ class StateMachine:
         return worker
 
     def _probe_stale(self, worker: Worker) -> None:
-        """Probe the older callbacks of the same key; those that are not pending are dropped.
+        """Probe the older callbacks of the same key; a callback that is not pending is dropped.
 
         Until then they get no jobs: a job sent to a used callback would seem to have been taken.
         """

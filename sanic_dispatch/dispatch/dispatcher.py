@@ -46,7 +46,7 @@ class Dispatcher:
         policy: Policy = DEFAULT_POLICY,
         submit_wait_s: float = DEFAULTS.submit_wait_s,
     ) -> None:
-        self.tally = CommitStats()
+        self.commit_stats = CommitStats()
         """How many commits there were, and how long they took."""
         self._store = store
         self._callbacks = callbacks
@@ -63,7 +63,7 @@ class Dispatcher:
         """Set up an empty topic."""
         self._machine = StateMachine(self._policy)
         self.batches = Batches(
-            self._machine, self._store, self._clock, self.tally, self._tell, self._carry_out
+            self._machine, self._store, self._clock, self.commit_stats, self._tell, self._carry_out
         )
         self.deliveries = Deliveries(
             self._callbacks, self._store, self._machine.stands, self.batches.report
@@ -90,11 +90,11 @@ class Dispatcher:
 
     @property
     def queries(self) -> Queries:
-        """Lists of what waits and what was finished. Raises as ``operator``."""
+        """Lists of jobs and workers. Raises as ``operator``."""
         self._check_started()
         return self._queries
 
-    # ---- its life
+    # ---- start and stop
 
     async def load(self) -> None:
         """Read what the store has. Raises NotAQueue or another StartError, or StorageFailed."""
@@ -110,8 +110,8 @@ class Dispatcher:
     async def stop(self, grace_s: float) -> None:
         """Take nothing in, assign nothing, and wait for deliveries under way.
 
-        Those that take longer than ``grace_s`` seconds are cancelled, and in doubt at the next
-        start.
+        Deliveries that take longer than ``grace_s`` seconds are cancelled, and in doubt at the
+        next start.
         """
         was_open, self._is_open, self._is_stopped = self._is_open, False, True
         if was_open:
@@ -146,7 +146,7 @@ class Dispatcher:
         """Return all records, as of the last command that was applied."""
         return snapshot_of(self._machine.tables)
 
-    # ---- for those who submit
+    # ---- submitting
 
     async def submit(self, data: bytes, idempotency_key: str | None = None) -> Placed:
         """Enqueue a job; ``data`` is checked JSON.
@@ -173,7 +173,7 @@ class Dispatcher:
             return Placed(placed.job, 1)
         try:
             looked: Placed = await self.batches.execute(c.LookUp(job_id, submit.request))
-        except (StorageError, ShuttingDown):  # the job is durable all the same
+        except (StorageError, ShuttingDown):  # but the job is durable
             return Placed(placed.job, 1)
         return Placed(looked.job, max(1, looked.position or 0))
 
@@ -199,7 +199,7 @@ class Dispatcher:
         self.check_open()
         return await self.operator.cancel(job_id, reason)
 
-    # ---- for workers
+    # ---- registrations and reports
 
     async def register(self, worker: Worker, *, lost: bool = False) -> Job | None:
         """Return a job for the worker to be answered with, or None if it waits.
@@ -264,7 +264,7 @@ class Dispatcher:
         if isinstance(reply, Job):
             self.unanswered(reply, began=False)
 
-    # ---- what leaves
+    # ---- callbacks of the batches
 
     def _carry_out(self, effect: e.Effect) -> None:
         if isinstance(effect, e.StartTimer):

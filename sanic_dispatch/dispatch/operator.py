@@ -1,7 +1,7 @@
-"""The operator's acts: pause and go on; cancel, put back or move a job; set a worker aside.
+"""The operator's acts: pause and resume; cancel, put back or move a job; set a worker aside.
 
-Each act leaves an event whose reason says who did it and why. Who it was is the operators' affair:
-a job itself keeps only why, since its submitter can read that.
+Each act leaves an event whose reason says who did it and why. The job itself keeps only why,
+since its submitter can read that.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Operator:
         return await self._act_on_job(c.MoveToFront(job_id, why, who, REQUEST_ID.get()))
 
     async def set_aside(self, worker_id: str, reason: str) -> Worker:
-        """Give a worker no jobs, whatever callback it registers with, until it is brought back."""
+        """Give a worker no jobs until it is brought back, even if it registers anew."""
         return await self._act_on_worker(c.SetAside(worker_id, reason, REQUEST_ID.get()))
 
     async def bring_back(self, worker_id: str, reason: str) -> Worker:

@@ -118,7 +118,7 @@ class Hub:
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def stop(self) -> None:
-        """Stop the tick and disconnect all clients, also those that connect later."""
+        """Stop the tick and disconnect all clients; later ones are disconnected at once."""
         self._is_stopped = True
         if self._timer:
             self._timer.cancel()
@@ -186,7 +186,7 @@ class Hub:
             raise OutOfReach
         self._bus.catch_up()
 
-    # ---- what happens
+    # ---- events
 
     def _fold(self, events: Sequence[Event]) -> None:
         for event in events:

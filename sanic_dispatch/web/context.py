@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Context:
-    """The ``ctx`` of the app. The part without a default is there from the start on.
+    """The ``ctx`` of the app.
 
-    The rest is set when the server starts, before it takes requests.
+    Fields without a default are set when the app is created, the others when the server starts,
+    before it takes requests.
     """
 
     settings: Settings
@@ -49,7 +50,7 @@ class Context:
     followers: Followers
     page_headers: Mapping[str, str]
     responses: Counter[int]
-    """How many answers there were, by status."""
+    """The number of answers by status."""
     history: JobHistory = field(init=False)
     hub: Hub = field(init=False)
     callbacks: CallbackClient = field(init=False)
@@ -59,7 +60,7 @@ class Context:
 
 
 class Call(Protocol):
-    """What the busiest handlers need of a request: Sanic's, or a ``ShortRequest``."""
+    """A request as the busiest handlers need it: Sanic's, or a ``ShortRequest``."""
 
     @property
     def app(self) -> Sanic[Any, Any]: ...
@@ -81,7 +82,7 @@ class Call(Protocol):
 
 
 def context_of(request: Call) -> Context:
-    """Return what the app was wired with."""
+    """Return the app's context."""
     return cast(Context, request.app.ctx)
 
 

@@ -91,7 +91,7 @@ class ShortRequest:
         self.path = path
         self.query_string = query
         self.keep_alive = True
-        self.request_max_size = 0  # to be set by who reads: all of the body is here
+        self.request_max_size = 0  # set by the reader of the body, which is complete already
 
     @property
     def app(self) -> Sanic[Any, Any]:

@@ -67,7 +67,7 @@ class Operation:
 JOB_ID_IN_PATH = Parameter(
     "path", "job_id", "the job's secret id", {"type": "string", "minLength": 1}, JOB_ID, True
 )
-NOT_MODIFIED = Answer("Whoever asks has it already.")
+NOT_MODIFIED = Answer("The client has this version already.")
 
 READING = ("NotReady", "StorageFailed")
 """The errors of any read: another dispatcher owns the queues, or the storage fails."""

@@ -53,7 +53,9 @@ def docs_page(document: Mapping[str, Any]) -> str:
 
 def _anywhere(shared: Mapping[str, Any]) -> str:
     found = {name.rpartition("_")[2]: response for name, response in shared.items()}
-    text = "Any request can fail so: malformed, too slow, too large, or an error of the service."
+    text = (
+        "Any request can fail this way: malformed, too slow, too large, or a fault of the service."
+    )
     return f"<section><h2>errors</h2><p>{text}</p><article>{_responses(found)}</article></section>"
 
 

@@ -43,7 +43,7 @@ LONGEST_NAME = 64
 _WHO = Parameter(
     "header",
     "X-Operator",
-    "who it is, for the log; else the address that the request comes from",
+    "the operator's name, for the log; by default the client's address",
     {"type": "string", "pattern": "^[!-~]([ -~]{0,62}[!-~])?$"},
     "Ada",
 )
@@ -60,7 +60,7 @@ def _dispatch_act(text: str) -> Operation:
         errors=_ERRORS,
         answers={
             200: Answer(
-                "Whether the handing out is paused now.",
+                "Whether handing out jobs is paused now.",
                 in_json(
                     {
                         "type": "object",
@@ -139,14 +139,14 @@ DISPATCH_ACTS: dict[str, tuple[DispatchAct, str]] = {
     "resume": (Operator.resume, "Resume handing out jobs."),
 }
 JOB_ACTS: dict[str, tuple[JobAct, str]] = {
-    "cancel": (Operator.cancel, "Cancel a job that waits."),
-    "put-back": (Operator.put_back, "Put a job, assigned or failed, back to its own place."),
-    "first": (Operator.move_to_front, "Let a job that waits be the next."),
+    "cancel": (Operator.cancel, "Cancel a waiting job."),
+    "put-back": (Operator.put_back, "Put an assigned or failed job back to its own place."),
+    "first": (Operator.move_to_front, "Move a waiting job to the front of the queue."),
 }
 WORKER_ACTS: dict[str, tuple[WorkerAct, str]] = {
-    "aside": (Operator.set_aside, "Give a worker nothing."),
-    "back": (Operator.bring_back, "Use a worker again, at its old place."),
-    "drop": (Operator.drop, "Forget a worker."),
+    "aside": (Operator.set_aside, "Set a worker aside: it gets no jobs."),
+    "back": (Operator.bring_back, "Bring a worker back to its old place."),
+    "drop": (Operator.drop, "Remove a worker."),
 }
 
 for name, (dispatch_act, text) in DISPATCH_ACTS.items():

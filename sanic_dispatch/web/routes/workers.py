@@ -81,5 +81,5 @@ async def _answer_with(request: Call, dispatcher: Dispatcher, job: Job) -> None:
 
 
 def _flags(request: Call) -> set[str]:
-    """Return the names in the query, those without a value included."""
+    """Return the names in the query, including names without a value."""
     return {part.partition("=")[0] for part in request.query_string.split("&")}
