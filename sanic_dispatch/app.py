@@ -15,13 +15,13 @@ from typing import Any
 import structlog
 from sanic import Sanic
 
-from sanic_dispatch.callbacks import Callbacks, Guard
+from sanic_dispatch.callbacks import CallbackClient, Guard
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.redis_url import shown
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.dispatch.watchdog import Watchdog
@@ -191,7 +191,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
     """Open and run everything below web/, and set the rest of the context."""
     clock, guard, bus = app.ctx.clock, app.ctx.guard, EventBus()
     app.ctx.history = JobHistory(bus)
-    tally = JobCounts(bus)
+    job_counts = JobCounts(bus)
     async with AsyncExitStack() as stack:
         app.ctx.hub = hub = Hub(
             bus,
@@ -200,7 +200,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
             keep_failed_s=settings.keep_done_s,
         )
         store = await stack.enter_async_context(open_store(settings))
-        app.ctx.callbacks = plain = Callbacks(guard, timeout_s=settings.callback_timeout_s)
+        app.ctx.callbacks = plain = CallbackClient(guard, timeout_s=settings.callback_timeout_s)
         await plain.open()
         stack.push_async_callback(plain.close)
         callbacks = CountedCallbacks(plain, clock)
@@ -209,7 +209,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
         )
         app.ctx.dispatcher = dispatcher
 
-        def show(snapshot: Snapshot | None) -> None:
+        def show(snapshot: TopicSnapshot | None) -> None:
             if snapshot is not None:
                 bus.begin_epoch()
                 hub.seed(snapshot)
@@ -224,7 +224,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
             standby = Standby(dispatcher, store.ownership, show, hub.set_cut_off)
             standby.start()
             stack.push_async_callback(standby.stop)
-        watchdog = _watch(app, stack, callbacks, tally)
+        watchdog = _watch(app, stack, callbacks, job_counts)
         app.ctx.readiness = Readiness(store, watchdog, clock, dispatcher)
         hub.start()
         yield
@@ -260,7 +260,7 @@ def _watch(
     app: Sanic[Any, Context],
     stack: AsyncExitStack,
     calls: CountedCallbacks,
-    tally: JobCounts,
+    job_counts: JobCounts,
 ) -> Watchdog:
     """Start the watchdog and the metrics."""
     clock, hub = app.ctx.clock, app.ctx.hub
@@ -270,7 +270,7 @@ def _watch(
     loop_lag = LoopLag(asyncio.get_running_loop(), clock.monotonic_s)
     app.ctx.exposition = Exposition(
         Sources(
-            app.ctx.settings, clock, hub, _commits(app), tally, calls, watchdog, loop_lag,
+            app.ctx.settings, clock, hub, _commits(app), job_counts, calls, watchdog, loop_lag,
             app.ctx.responses,
         )
     )  # fmt: skip
@@ -286,5 +286,5 @@ def _commits(app: Sanic[Any, Context]) -> dict[str, CommitStats]:
     settings: Settings = app.ctx.settings
     modes = {"jobs": settings.job_queue_mode, "workers": settings.worker_queue_mode}
     stored = [queue for queue, mode in modes.items() if mode.is_durable]
-    tally = app.ctx.dispatcher.tally
-    return {"both" if len(stored) > 1 else stored[0]: tally} if stored else {}
+    commit_stats = app.ctx.dispatcher.commit_stats
+    return {"both" if len(stored) > 1 else stored[0]: commit_stats} if stored else {}

@@ -1,43 +1,43 @@
-"""Everything that can go wrong, as one tree.
+"""All errors of the service, in one tree.
 
     DispatchError
     ├── StartError               cannot start: one line on stderr, exit code ≠ 0
-    │   ├── SettingsError        settings that are wrong or contradict each other (exit 2)
-    │   ├── PortUnavailable      the port is taken, or not ours to take
+    │   ├── SettingsError        a setting is wrong, or two contradict each other (exit 2)
+    │   ├── PortUnavailable      the port is taken, or needs privileges
     │   ├── DataFolderUnusable   missing, not a folder, not writable
     │   ├── DataFolderInUse      another process owns it
-    │   ├── NotAQueue            a file that cannot be read as what it should hold
-    │   ├── RedisUnusable        not there, or what is there is not ours
-    │   ├── RedisInUse           another dispatcher owns the queues there
-    │   ├── NothingStored        a folder without anything to move, in this mode
-    │   ├── FolderNotEmpty       something is stored already where something is to be moved to
-    │   └── BrokenTransfer       what is to be moved did not come whole
+    │   ├── NotAQueue            a file cannot be read as a queue
+    │   ├── RedisUnusable        no connection, or data that is not ours
+    │   ├── RedisInUse           another dispatcher owns its queues
+    │   ├── NothingStored        nothing to export from the folder in this mode
+    │   ├── FolderNotEmpty       the folder to import into is not empty
+    │   └── BrokenTransfer       an export is incomplete or damaged
     ├── Unauthorized             no token, or a wrong one
     ├── TooManyOrders            more in a minute than one address may send
-    ├── InvalidRequest           the sender can mend it
+    ├── InvalidRequest           the sender can correct it
     │   ├── WrongMediaType       does not say that it is JSON
     │   ├── BodyTooLarge         larger than is accepted
     │   ├── InvalidJson          not strict JSON, or nested too deeply
-    │   ├── InvalidKey           an Idempotency-Key that is none
+    │   ├── InvalidKey           a malformed Idempotency-Key
     │   ├── InvalidCallback      CPEE-CALLBACK missing, not a string, not a URL
-    │   └── CallbackForbidden    the address guard says no
+    │   └── CallbackForbidden    the address guard refuses the callback
     ├── UnknownJob               no such job, or no longer kept
-    ├── UnknownWorker            no such worker waits
+    ├── UnknownWorker            no such worker is waiting
     ├── WrongState               the job's state does not allow this act
-    ├── NotTheHolder             somebody else holds the job
-    ├── IdempotencyMismatch      that idempotency key came with another body before
+    ├── NotTheHolder             the reporter does not hold the job
+    ├── IdempotencyMismatch      the idempotency key was used with another body
     ├── StillUnderWay            the first request with that idempotency key is not answered yet
-    ├── QueueFull                as many wait as may wait
-    ├── ShuttingDown             takes nothing new any more
+    ├── QueueFull                the queue has reached its limit
+    ├── ShuttingDown             the service takes nothing new
     ├── StandingBy               another process owns the queues
     └── StorageError
-        ├── StorageFailed        a write did not succeed: nothing was acknowledged
-        ├── OutcomeUnknown       a write may have succeeded: nobody knows yet
+        ├── StorageFailed        a write failed: nothing was acknowledged
+        ├── OutcomeUnknown       a write may have succeeded: it has to be repeated
         └── LostOwnership        another process owns the queues: nothing was written
 
-Errors carry data and end in a plain fact. ``code`` is the word for an error in a problem document,
-and ``PROBLEMS`` says for each code what is answered over HTTP: problem documents, OpenAPI and the
-table in docs/protocol.md are made from it.
+An error has data, and a message that states a fact. ``code`` is its code in a problem document.
+``PROBLEMS`` has the HTTP answer for each code: problem documents, OpenAPI and the table in
+docs/protocol.md are made from it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class DispatchError(Exception):
     """The root of the tree."""
 
     code = "InternalServerError"
-    """The key in ``PROBLEMS``; only errors of a start have none of their own."""
+    """The key in ``PROBLEMS``; errors of the start have none of their own."""
 
 
 class StartError(DispatchError):
@@ -62,13 +62,13 @@ class StartError(DispatchError):
 
 
 class SettingsError(StartError):
-    """Settings that are wrong or contradict each other."""
+    """A setting is wrong, or two contradict each other."""
 
     exit_code = 2
 
 
 class PortUnavailable(StartError):
-    """The address cannot be listened on."""
+    """The service cannot listen on this address."""
 
     def __init__(self, host: str, port: int, reason: str) -> None:
         super().__init__(f"cannot listen on {host or 'all interfaces'} port {port}: {reason}")
@@ -89,7 +89,7 @@ class DataFolderInUse(StartError):
 
 
 class NotAQueue(StartError):
-    """A file that cannot be read as what it should hold; it is left untouched."""
+    """A file cannot be read as a queue; it is left untouched."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}; the file was left as it is")
@@ -98,7 +98,7 @@ class NotAQueue(StartError):
 
 
 class RedisUnusable(StartError):
-    """Redis cannot be reached, or what is there cannot be read as our queues."""
+    """Redis cannot be reached, or its data cannot be read as our queues."""
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"Redis at {where}: {reason}; nothing there was changed")
@@ -113,28 +113,28 @@ class RedisInUse(StartError):
 
 
 class NothingStored(StartError):
-    """Nothing is stored in this mode."""
+    """The folder has nothing of this mode to export."""
 
     def __init__(self, folder: Path, mode: str) -> None:
         super().__init__(f"data folder {folder} holds nothing of the mode {mode}")
 
 
 class FolderNotEmpty(StartError):
-    """Something is stored there already."""
+    """The folder to import into has data already."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is there already; import into a folder without it")
 
 
 class BrokenTransfer(StartError):
-    """What is to be moved did not come whole, or did not arrive whole."""
+    """An export is incomplete or damaged, or was not stored completely."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"nothing was stored, the export is not whole: {reason}")
 
 
 class Unauthorized(DispatchError):
-    """No token, or one that does not open this door; nobody is told which."""
+    """No token, or a wrong one; the answer does not say which."""
 
     code = "Unauthorized"
 
@@ -144,7 +144,7 @@ class Unauthorized(DispatchError):
 
 
 class TooManyOrders(DispatchError):
-    """More in a minute than one address may send."""
+    """An address has sent more orders than it may in a minute."""
 
     code = "TooManyOrders"
 
@@ -155,13 +155,13 @@ class TooManyOrders(DispatchError):
 
 
 class InvalidRequest(DispatchError):
-    """What came in is not acceptable, and the sender can mend it."""
+    """The request is invalid, and the sender can correct it."""
 
     code = "InvalidRequest"
 
 
 class WrongMediaType(InvalidRequest):
-    """The body does not say that it is JSON."""
+    """The body's media type is not JSON."""
 
     code = "UnsupportedMediaType"
 
@@ -195,7 +195,7 @@ class InvalidKey(InvalidRequest):
 
 
 class InvalidCallback(InvalidRequest):
-    """The CPEE-CALLBACK header; ``code`` is the original's word for what is wrong with it."""
+    """The CPEE-CALLBACK header is invalid; ``code`` is the word of the original service."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
@@ -203,7 +203,7 @@ class InvalidCallback(InvalidRequest):
 
 
 class CallbackForbidden(DispatchError):
-    """The address guard does not let this callback be called."""
+    """The address guard refuses to call this callback."""
 
     code = "NotAllowed"
 
@@ -218,7 +218,7 @@ class UnknownJob(DispatchError):
 
 
 class UnknownWorker(DispatchError):
-    """No worker of that callback waits."""
+    """No worker is waiting on that callback."""
 
     code = "UnknownWorker"
 
@@ -237,7 +237,7 @@ class WrongState(DispatchError):
 
 
 class NotTheHolder(DispatchError):
-    """Somebody else holds the job, or nobody does."""
+    """The reporter does not hold the job."""
 
     code = "NotTheHolder"
 
@@ -247,7 +247,7 @@ class NotTheHolder(DispatchError):
 
 
 class IdempotencyMismatch(DispatchError):
-    """That idempotency key came with another body before."""
+    """The idempotency key was used with another body before."""
 
     code = "IdempotencyMismatch"
 
@@ -265,7 +265,7 @@ class StillUnderWay(DispatchError):
 
 
 class QueueFull(DispatchError):
-    """As many wait as may wait."""
+    """The limit of waiting jobs, or of waiting workers, is reached."""
 
     code = "QueueFull"
 
@@ -293,13 +293,13 @@ class StandingBy(DispatchError):
 
 
 class StorageError(DispatchError):
-    """The queue did not take the change."""
+    """The storage did not take a change."""
 
     code = "StorageFailed"
 
 
 class StorageFailed(StorageError):
-    """A write did not succeed; nothing changed and nothing was acknowledged."""
+    """A write failed; nothing changed and nothing was acknowledged."""
 
 
 class OutcomeUnknown(StorageError):
@@ -309,8 +309,8 @@ class OutcomeUnknown(StorageError):
 class LostOwnership(StorageError):
     """Another process owns the queues, or the store has lost what was committed.
 
-    Nothing of the batch was applied by this call. An earlier call of the same batch whose outcome
-    is unknown may have been: what the queues have now shows when they are loaded again.
+    This call has written nothing of the batch. An earlier call with the same batch, whose outcome
+    is unknown, may have written it: that shows when the queues are loaded again.
     """
 
     def __init__(self, owner: str = "", reason: str = "") -> None:
@@ -319,11 +319,11 @@ class LostOwnership(StorageError):
 
 
 class Problem(NamedTuple):
-    """What is answered over HTTP where a request fails.
+    """The HTTP answer to a request that failed.
 
-    ``detail`` is an example and ``note`` what docs/protocol.md adds to it. ``headers`` are examples
-    too, but for Retry-After, which is sent as it stands here; ``members`` says what the problem
-    document has besides.
+    ``detail`` is an example, and docs/protocol.md adds ``note`` to it. ``headers`` are examples
+    too, except Retry-After, which is sent with this value. ``members`` describes further members
+    of the problem document.
     """
 
     status: int
@@ -334,7 +334,7 @@ class Problem(NamedTuple):
 
 
 _SOON = {"Retry-After": "1"}
-"""For what recovers by itself: a storage, or a service that is taken over."""
+"""For errors that pass: the storage recovers, or another process takes over."""
 
 PROBLEMS: dict[str, Problem] = {
     "InvalidJson": Problem(400, "not JSON: NaN is not JSON"),
@@ -345,11 +345,11 @@ PROBLEMS: dict[str, Problem] = {
     "Missing": Problem(400, "there is no CPEE-CALLBACK header"),
     "NotAString": Problem(400, "CPEE-CALLBACK is not visible ASCII"),
     "NotAUrl": Problem(400, "CPEE-CALLBACK: not an absolute URL with a scheme and a host"),
-    "BadRequest": Problem(400, "view is board or monitor", "; or the request is no HTTP"),
+    "BadRequest": Problem(400, "view is board or monitor", "; or the request is not HTTP"),
     "Unauthorized": Problem(
         401,
         "the worker token is needed",
-        ", the same whatever was shown",
+        ", the same without a token and with a wrong one",
         {"WWW-Authenticate": 'Bearer realm="worker"'},
     ),
     "NotAllowed": Problem(403, "the address is link-local"),
@@ -407,22 +407,22 @@ PROBLEMS: dict[str, Problem] = {
     "QueueFull": Problem(
         503,
         "100000 are waiting already",
-        headers={"Retry-After": "10"},  # a queue has to move first
-        members='of jobs also `"eta":[1732412940.0,1732413540.0]`, when a job that came now would '
+        headers={"Retry-After": "10"},  # the queue has to get shorter first
+        members='of jobs also `"eta":[1732412940.0,1732413540.0]`, when a job submitted now would '
         "be ready, or null",
     ),
     "ShuttingDown": Problem(503, "the service is shutting down", headers=_SOON),
     "StorageFailed": Problem(
         503,
         "the change could not be written: [Errno 28] No space left on device",
-        ": why the write did not succeed",
+        ": why the write failed",
         _SOON,
     ),
     "NotReady": Problem(
         503,
         "nothing can be written: [Errno 28] No space left on device",
         ", on `/ready`; on any other request `standing by: bar-1:2567 owns the queues`: ask that "
-        "one, or again",
+        "one, or retry",
         _SOON,
     ),
     "TooManyClients": Problem(503, "20000 are following already", headers=_SOON),
@@ -433,4 +433,4 @@ PROBLEMS: dict[str, Problem] = {
         _SOON,
     ),
 }
-"""Every error over HTTP by its code, those that Sanic finds included."""
+"""Every error over HTTP by its code, including the errors that Sanic raises."""

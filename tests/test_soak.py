@@ -20,9 +20,9 @@ from sanic_dispatch.client import DispatchClient
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core import evidence
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.simulation import Engine, Evaluator, Result, Robot
+from sanic_dispatch.simulation import Engine, Evaluator, Result, Robot, RobotHooks, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
-from sanic_dispatch.simulation.mishaps import Mishaps, Rates
+from sanic_dispatch.simulation.mishaps import Mishaps, MishapTimes, Rates
 from tests.support.server import running_service
 
 ROBOTS = 20
@@ -78,21 +78,16 @@ class Bar:
     def _hire(self, engine: Engine, url: str, name: str, rng: random.Random) -> None:
         mishaps = Mishaps(
             RATES,
-            within_s=0.01,
-            stop_s=0.3,
-            busy_s=0.2,
+            MishapTimes(within_s=0.01, stop_s=0.3, busy_s=0.2),
             rng=rng,
             on_mishap=lambda _, text: self.happened.update([text]),
         )
         robot = Robot(
             engine.start_instance(name, {"nednoamol": "true"}),
-            url,
-            mix_s=0.004,
-            jitter=0.5,
-            pause_s=0.001,
-            rng=rng,
-            on_mixed=self._count,
+            RobotModel(url, mix_s=0.004, jitter=0.5, pause_s=0.001),
+            hooks=RobotHooks(on_mixed=self._count),
             mishaps=mishaps,
+            rng=rng,
         )
         self.robots.append(robot)
         self.mishaps.append(mishaps)

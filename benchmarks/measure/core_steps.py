@@ -20,7 +20,7 @@ from sanic_dispatch import strict_json
 from sanic_dispatch.config.settings import LogFormat
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import lifecycle
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, Way
 from sanic_dispatch.core.state_machine import Now, StateMachine
 from sanic_dispatch.core.tables import Change, Table
@@ -114,7 +114,7 @@ def assign() -> Do:
 
 def submitted(number: int) -> Event:
     """Return the event of a submission."""
-    return Event(number, Kind.JOB_SUBMITTED, NOW_S, job(number), None, "")
+    return Event(number, EventKind.JOB_SUBMITTED, NOW_S, job(number), None, "")
 
 
 def full_projection() -> Projection:

@@ -19,7 +19,7 @@ from benchmarks.drive.plan import Plan
 from benchmarks.drive.servers import Side
 from benchmarks.report.tables import Report, Table
 from sanic_dispatch.core import lifecycle
-from sanic_dispatch.core.events import Event, Kind, Note
+from sanic_dispatch.core.events import Event, EventKind, Note
 from sanic_dispatch.core.job import Job, Way
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
@@ -99,7 +99,7 @@ class SimulatedBar:
         self._busy: list[tuple[float, int, Job, Worker]] = []
         self._served = count()
         for worker in self._free:
-            self._fold(Note(Kind.WORKER_REGISTERED, START_S), worker=worker)
+            self._fold(Note(EventKind.WORKER_REGISTERED, START_S), worker=worker)
 
     def run(self) -> list[PromiseOutcome]:
         """Simulate all orders."""
@@ -113,7 +113,7 @@ class SimulatedBar:
 
     def _order(self, ticket: int, now_s: float) -> None:
         job = Job(f"{ticket:032x}", ticket, b"{}", to_rfc3339(now_s), float(ticket))
-        self._fold(Note(Kind.JOB_SUBMITTED, now_s), job=job)
+        self._fold(Note(EventKind.JOB_SUBMITTED, now_s), job=job)
         self._waiting.append(job)
         self._match(now_s)
 
@@ -131,7 +131,7 @@ class SimulatedBar:
             now_s, _, job, worker = heapq.heappop(self._busy)
             self._record_outcome(self.projection.get(job.id), now_s)
             self._fold_step(lifecycle.finish(job, now_s))
-            self._fold(Note(Kind.WORKER_REGISTERED, now_s), worker=worker)
+            self._fold(Note(EventKind.WORKER_REGISTERED, now_s), worker=worker)
             self._free.append(worker)
             self._match(now_s)
 

@@ -33,7 +33,7 @@ from benchmarks.report.tables import Report, Table
 from sanic_dispatch.app import new_context
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Settings
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.live.connection import ViewKey
@@ -144,7 +144,7 @@ class FanoutServer:
         now_s, ticket = time.time(), self._tickets
         data = b'{"drink":"Mojito","logo":"lion"}'
         job = Job(f"{ticket:032x}", ticket, data, to_rfc3339(now_s), float(ticket))
-        self.bus.publish([Event(ticket, Kind.JOB_SUBMITTED, now_s, job, None, "")])
+        self.bus.publish([Event(ticket, EventKind.JOB_SUBMITTED, now_s, job, None, "")])
 
     async def push_by_loop(self) -> None:
         """Send to one after the other."""

@@ -27,7 +27,7 @@ from benchmarks.drive.plan import Plan
 from benchmarks.drive.servers import ROOT, Side, folder_of_its_own, waiting
 from benchmarks.drive.wire import DATA
 from benchmarks.report.tables import Report, Table
-from sanic_dispatch.callbacks import Callbacks, Guard
+from sanic_dispatch.callbacks import CallbackClient, Guard
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Job
@@ -66,7 +66,7 @@ async def fill(settings: Settings, depth: int) -> None:
 async def opened(settings: Settings) -> AsyncIterator[Dispatcher]:
     """Make a dispatcher on a store, without network and without subscribers."""
     async with open_store(settings) as store:
-        callbacks = Callbacks(Guard(), timeout_s=1.0)
+        callbacks = CallbackClient(Guard(), timeout_s=1.0)
         dispatcher = Dispatcher(store, callbacks, EventBus(), SystemClock(), POLICY)
         await dispatcher.load()
         await dispatcher.start()

@@ -1,4 +1,4 @@
-"""Calls to workers: the delivery of a job, and the probes that clear up what became of one."""
+"""Calls to workers: deliver a job, and probe callbacks and process instances."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import MappingProxyType
 from sanic_dispatch.callbacks import probe
 from sanic_dispatch.callbacks.address_client import AddressClient
 from sanic_dispatch.callbacks.aiohttp_client import AiohttpClient, why_not_sent
-from sanic_dispatch.callbacks.client import Client, Timeouts
 from sanic_dispatch.callbacks.guard import Guard, is_address
+from sanic_dispatch.callbacks.http_client import HttpClient, Timeouts
 from sanic_dispatch.callbacks.outcome import Outcome, Refused
 from sanic_dispatch.callbacks.put import put
 from sanic_dispatch.callbacks.resolver import GuardedResolver, Lookup, system_lookup
@@ -19,22 +19,25 @@ from sanic_dispatch.callbacks.url import parse_callback, split_url
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.errors import CallbackForbidden
 
-__all__ = ["Callbacks", "Guard", "parse_callback"]
+__all__ = ["CallbackClient", "Guard", "parse_callback"]
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 _LOOKUP_S = 1.0
-"""How long a registration waits at most to see what a name resolves to."""
+"""The longest time a registration waits for its callback's host name to resolve."""
 
 _KEEP_ALIVE_S = 2.0
-"""Less than servers usually wait before they close: a PUT that meets a close is in doubt."""
+"""How long an idle connection is kept: for less time than most servers keep theirs.
+
+A PUT that crosses the server's close is in doubt.
+"""
 
 
-class Callbacks:
-    """The HTTP client for all calls to workers: every call guarded, connections kept in a pool.
+class CallbackClient:
+    """The HTTP client for calls to workers: the guard checks each call, connections are pooled.
 
-    The pool has no upper limit, so that no slow worker takes another one's place in it; there is
-    never more than one delivery under way per worker that waits.
+    The pool has no upper limit, so that a slow worker cannot hold up another one. At most one
+    delivery per waiting worker is under way.
     """
 
     def __init__(
@@ -46,26 +49,26 @@ class Callbacks:
         body_limit: int = 65536,
         lookup: Lookup = system_lookup,
     ) -> None:
-        """``timeout_s`` bounds a whole call, ``connect_timeout_s`` its resolving and connecting.
+        """``timeout_s`` limits a whole call, ``connect_timeout_s`` resolving and connecting.
 
-        ``body_limit`` is how many bytes of an answer are read at most.
+        At most ``body_limit`` bytes of an answer's body are read.
         """
         self._guard = guard
         self._timeouts = Timeouts(timeout_s, connect_timeout_s, _KEEP_ALIVE_S)
         self._body_limit = body_limit
         self._lookup = lookup
         self._resolver: GuardedResolver | None = None
-        self._by_address: Client | None = None
-        self._by_name: Client | None = None
+        self._by_address: HttpClient | None = None
+        self._by_name: HttpClient | None = None
 
     async def open(self) -> None:
-        """Make the pools; call once, inside the event loop."""
+        """Create the pools; call it once, in the event loop."""
         self._resolver = GuardedResolver(self._guard, self._lookup)
         self._by_address = AddressClient(self._timeouts)
         self._by_name = AiohttpClient(self._resolver, self._timeouts, self._body_limit)
 
     async def close(self) -> None:
-        """Cancel all calls and close all connections; does nothing if never opened."""
+        """Cancel all calls and close all connections; no-op if never opened."""
         for client in (self._by_address, self._by_name):
             if client is not None:
                 await client.close()
@@ -73,9 +76,9 @@ class Callbacks:
             await self._resolver.close()
 
     async def check(self, callback_url: str) -> None:
-        """Raises CallbackForbidden where the URL, or all that its name is now, may not be called.
+        """Raise CallbackForbidden if the URL, or each address of its host, may not be called.
 
-        A name that does not resolve in time may: it is judged again at each call.
+        A name that does not resolve in time is accepted: it is checked again at each call.
         """
         self._guard.check_url(callback_url)
         target = split_url(callback_url)
@@ -88,9 +91,9 @@ class Callbacks:
     async def deliver(
         self, callback_url: str, body: bytes, headers: Mapping[str, str] = _NO_HEADERS
     ) -> Outcome:
-        """PUT the JSON ``body`` to the callback, exactly once, and say what became of it.
+        """PUT the JSON ``body`` to the callback, exactly once, and return the outcome.
 
-        Takes at most ``timeout_s``. Raises nothing but for headers that cannot be sent.
+        Takes at most ``timeout_s``. Raises only ValueError, for headers that cannot be sent.
         """
         try:
             client = self._client(callback_url)
@@ -99,38 +102,40 @@ class Callbacks:
         return await put(client, callback_url, body, headers)
 
     async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
-        """Ask whether the callback still waits; None where that cannot be known now.
+        """Return whether the callback is pending; None if that is unclear.
 
-        ``silence`` is what it means if nothing answers in time.
+        Returns ``silence`` if there is no answer in time.
         """
         if (client := self._probing(callback_url)) is None:
             return None
         return await probe.is_pending(client, callback_url, silence)
 
     async def instance_state(self, instance_url: str) -> str | None:
-        """Ask for the instance's state: the engine's word, ``gone``, or None where unknown."""
+        """Return the instance's state in the engine's word, ``gone``, or None if unclear."""
         if (client := self._probing(instance_url)) is None:
             return None
         return await probe.instance_state(client, instance_url, self._body_limit)
 
     async def instance_uuid(self, instance_url: str) -> str | None:
-        """Ask which instance has this address now: its UUID, empty where the engine does not say,
-        None where that cannot be known now."""
+        """Return the UUID of the instance that has this address now.
+
+        Empty if the engine does not say, None if that is unclear.
+        """
         if (client := self._probing(instance_url)) is None:
             return None
         return await probe.instance_uuid(client, instance_url, self._body_limit)
 
-    def _probing(self, url: str) -> Client | None:
-        """The client for a probe; None where the URL may not be called."""
+    def _probing(self, url: str) -> HttpClient | None:
+        """Return the client for a probe; None if the URL may not be called."""
         try:
             return self._client(url)
         except CallbackForbidden:
             return None
 
-    def _client(self, url: str) -> Client:
-        """The client for a URL: aiohttp, unless it is plain HTTP to a literal address.
+    def _client(self, url: str) -> HttpClient:
+        """Return the client for a URL: aiohttp, unless it is plain HTTP to a literal address.
 
-        Raises CallbackForbidden where the URL may not be called.
+        Raises CallbackForbidden if the URL may not be called.
         """
         if self._by_address is None or self._by_name is None:
             raise RuntimeError("not open")

@@ -1,8 +1,8 @@
 """The client for plain HTTP to literal addresses, without aiohttp.
 
 CPU time of a PUT to a new callback on a pooled connection, 5,000 one after the other against a bare
-asyncio server: on uvloop 76 us, where aiohttp takes 268 and a bare write and wait 22; on asyncio's
-own loop 127, 312 and 54.
+asyncio server: 76 µs on uvloop (aiohttp 268, a bare write and wait 22), 127 µs on asyncio's own
+loop (312 and 54).
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from types import MappingProxyType
 
 from yarl import URL
 
-from sanic_dispatch.callbacks import client
-from sanic_dispatch.callbacks.client import Disconnected, NotSent, Timeouts
+from sanic_dispatch.callbacks import http_client
 from sanic_dispatch.callbacks.connection_pool import Pool
+from sanic_dispatch.callbacks.http_client import Disconnected, NotSent, Timeouts
 from sanic_dispatch.callbacks.url import split_url
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 _PLAIN = re.compile(r"http://([0-9.]+:(?!80/)[1-9][0-9]*)(/[A-Za-z0-9/_-]*)")
-"""A URL that yarl would not change. Each callback is new to its cache and costs it 9 us; this 1."""
+"""A URL that yarl would not change: matching costs 1 µs, yarl 9 µs for each new callback."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-"""What would end a header, or is forbidden in one."""
+"""Control characters: not allowed in a header."""
 
 
 class AddressClient:
-    """A Client on a pool of connections of our own.
+    """An HttpClient on a pool of connections of our own.
 
-    It connects to the very address that the guard has judged, and resolves nothing. What it puts
-    on the wire is, byte by byte, what AiohttpClient does.
+    It connects to the address that the guard has checked, and resolves nothing. It sends exactly
+    the same bytes as AiohttpClient.
     """
 
     def __init__(self, timeouts: Timeouts) -> None:
-        """Make the pool; needs the running event loop."""
+        """Create the pool; needs the running event loop."""
         self._timeouts = timeouts
         self._pool = Pool(timeouts.keep_alive_s)
         self._loop = asyncio.get_running_loop()
@@ -49,7 +49,7 @@ class AddressClient:
         return status
 
     async def get(self, url: str, limit: int, patience_s: float) -> tuple[int, bytes]:
-        """GET the status and at most ``limit`` bytes of the body; ask twice where it breaks."""
+        """GET the status and at most ``limit`` bytes of the body; retry once if it breaks."""
         request = _head("GET", url)
         deadline_s = self._loop.time() + min(patience_s, self._timeouts.total_s)
         try:
@@ -77,9 +77,9 @@ class AddressClient:
 def _head(
     method: str, url: str, headers: Mapping[str, str] = _NO_HEADERS, length: int | None = None
 ) -> bytes:
-    """The head of a request; raises NotSent for the URL, ValueError for the headers."""
+    """Encode a request's head. Raises NotSent for a bad URL, ValueError for bad headers."""
     host, path = host_and_path(url)
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"User-Agent: {client.USER_AGENT}"]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"User-Agent: {http_client.USER_AGENT}"]
     for name, value in headers.items():
         if _CONTROL.search(name) or _CONTROL.search(value):
             raise ValueError("a header with a control character")
@@ -91,11 +91,11 @@ def _head(
 
 
 def host_and_path(url: str) -> tuple[str, str]:
-    """What aiohttp would write: yarl normalizes a URL as it does there."""
+    """Return the Host header and the path as aiohttp would write them, normalized by yarl."""
     if match := _PLAIN.fullmatch(url):
         return match[1], match[2]
     try:
         parsed = URL(url)
     except ValueError as error:
-        raise NotSent(client.NOT_SENT) from error
+        raise NotSent(http_client.NOT_SENT) from error
     return parsed.host_port_subcomponent or "", parsed.raw_path_qs

@@ -1,4 +1,4 @@
-"""Which addresses may never be called, whatever is allowed: pure, by the address alone."""
+"""Addresses that may never be called, not even if they are on the allow list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 KINDS = ("unspecified", "link_local", "multicast", "reserved")
-"""The standard library's words for what may never be called."""
+"""Properties, in the standard library's words, of addresses that may never be called."""
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
@@ -25,18 +25,18 @@ _NEVER: tuple[tuple[Network, str], ...] = tuple(
         ("fd20:ce::254", "a cloud's metadata service"),
     )
 )
-"""What the standard library's own words do not cover."""
+"""Networks that may never be called and are not covered by these properties."""
 
 
 ENGINES = 256
-"""How many addresses are remembered once they were judged: workers come from few engines."""
+"""The size of the caches of checked addresses: workers come from few engines."""
 
 
 @lru_cache(maxsize=ENGINES)
 def read_address(text: str) -> Address:
-    """The address that will really be reached; raises ValueError where it is none.
+    """Return the address that would be reached. Raises ValueError if the text is no address.
 
-    An IPv4 address that is only wrapped, as IPv4-mapped or behind NAT64, is unwrapped.
+    An IPv4-mapped or NAT64 address is unwrapped to its IPv4 address.
     """
     address = ip_address(text)
     if isinstance(address, IPv6Address):
@@ -49,10 +49,10 @@ def read_address(text: str) -> Address:
 
 @lru_cache(maxsize=ENGINES)
 def never(text: str) -> str | None:
-    """Why this address may never be called, or None.
+    """Return why this address may never be called, or None.
 
-    Loopback and private addresses may (engines live there), but not hidden inside an address
-    that is meant for the public internet: NAT64, 6to4, Teredo.
+    Loopback and private addresses may be called, since engines run there, but not if they are
+    embedded in a public address: NAT64, 6to4, Teredo.
     """
     address = read_address(text)
     hidden = _hidden(ip_address(text))
@@ -71,7 +71,7 @@ def _kind(address: Address) -> str | None:
 
 
 def _hidden(address: Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address carries for some translator on the way."""
+    """Return the IPv4 addresses embedded in an IPv6 address."""
     if not isinstance(address, IPv6Address):
         return []
     found = [address.sixtofour, *(address.teredo or ())]

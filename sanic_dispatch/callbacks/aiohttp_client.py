@@ -1,4 +1,4 @@
-"""The client for https and for names: aiohttp, kept from sending a PUT twice."""
+"""The client for https and for host names: aiohttp, kept from sending a PUT twice."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from types import SimpleNamespace
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from sanic_dispatch.callbacks import client
-from sanic_dispatch.callbacks.client import Broken, Disconnected, NotSent, Timeouts
+from sanic_dispatch.callbacks import http_client
+from sanic_dispatch.callbacks.http_client import Broken, Disconnected, NotSent, Timeouts
 from sanic_dispatch.errors import CallbackForbidden
 
 _FAILURES = (aiohttp.ClientError, CallbackForbidden, Broken, OSError)
 
 
 class Attempt:
-    """The progress of a PUT: whether any of it may have been sent."""
+    """The progress of a PUT."""
 
     sent = False
     """Whether a part of the request may have been sent."""
 
 
 class AiohttpClient:
-    """A Client on an aiohttp session."""
+    """An HttpClient on an aiohttp session."""
 
     def __init__(self, resolver: AbstractResolver, timeouts: Timeouts, body_limit: int) -> None:
-        """Make the pool; needs the running event loop. No GET reads more than ``body_limit``."""
+        """Create the pool; needs the running event loop. A GET reads at most ``body_limit``."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,
@@ -42,7 +42,7 @@ class AiohttpClient:
                 ceil_threshold=timeouts.total_s + 1,  # no rounding up to whole seconds
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": client.USER_AGENT},
+            headers={"User-Agent": http_client.USER_AGENT},
             skip_auto_headers=("Accept-Encoding",),
             auto_decompress=False,
             trust_env=False,
@@ -70,7 +70,7 @@ class AiohttpClient:
         return response.status
 
     async def get(self, url: str, limit: int, patience_s: float) -> tuple[int, bytes]:
-        """GET the status and at most ``limit`` bytes of the body; aiohttp asks again by itself."""
+        """GET the status and at most ``limit`` bytes of the body; aiohttp retries once."""
         try:
             async with asyncio.timeout(patience_s):
                 response = await self._session.get(url, allow_redirects=False)
@@ -87,7 +87,7 @@ class AiohttpClient:
 
 
 def _notes_of_sending() -> aiohttp.TraceConfig:
-    """For the session: has it note in each Attempt, just before it writes, that it does."""
+    """Return a trace that marks an Attempt as sent, just before the session writes it."""
 
     async def note(_: object, context: SimpleNamespace, __: object) -> None:
         if context.trace_request_ctx is not None:
@@ -101,9 +101,9 @@ def _notes_of_sending() -> aiohttp.TraceConfig:
 async def _send_once(
     request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Keep the client from sending an unanswered PUT again: it repeats none but these errors.
+    """Raise Disconnected instead of the errors for which aiohttp would repeat the request.
 
-    A worker that took the job from the first PUT would answer the second with a refusal.
+    A worker that took the job from a first PUT would answer a second one with a refusal.
     """
     try:
         return await send(request)
@@ -121,25 +121,25 @@ async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
 
 
 def why_not_sent(error: Exception) -> str:
-    """In plain words, without any part of the URL, why a request could not be sent."""
+    """Return why a request could not be sent, without any part of the URL."""
     match error:
         case CallbackForbidden():
             return f"may not be called: {error}"
         case TimeoutError():
-            return client.NOT_CONNECTED_IN_TIME
+            return http_client.NOT_CONNECTED_IN_TIME
         case aiohttp.ClientConnectorDNSError():
             return "the name does not resolve"
         case aiohttp.ClientSSLError():
             return "the TLS handshake failed"
         case aiohttp.ClientConnectorError():
-            return client.not_connected(error.os_error)
-    return client.NOT_SENT
+            return http_client.not_connected(error.os_error)
+    return http_client.NOT_SENT
 
 
 def _why_broken(error: Exception) -> str:
     match error:
         case TimeoutError():
-            return client.NOT_ANSWERED_IN_TIME
+            return http_client.NOT_ANSWERED_IN_TIME
         case aiohttp.ClientResponseError():
-            return client.NOT_HTTP
-    return client.DISCONNECTED
+            return http_client.NOT_HTTP
+    return http_client.DISCONNECTED

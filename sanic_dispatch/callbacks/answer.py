@@ -1,17 +1,17 @@
-"""Reads answers out of a stream of bytes: pure, it knows no socket and no clock."""
+"""Parse HTTP answers from a stream of bytes, without I/O."""
 
 from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 HEAD_LIMIT = 65536
-"""How many bytes an answer's head may have: none is kept, but a head has to end."""
+"""The most bytes of an answer's head. Heads are not kept; this ends an endless one."""
 
 
 class AnswerReader:
-    """Reads one answer after the other; call ``begin`` before each.
+    """Parses one answer after the other; call ``begin`` before each.
 
-    As lenient as aiohttp is with servers: both parse with llhttp.
+    It is as lenient as aiohttp: both use llhttp.
     """
 
     def __init__(self) -> None:
@@ -26,17 +26,17 @@ class AnswerReader:
     def begin(self, limit: int) -> None:
         """Expect the next answer, and keep at most ``limit`` bytes of its body."""
         self.status = 0
-        """0 until the whole head is there; interim answers (1xx) are skipped."""
+        """0 until the head is complete; interim answers (1xx) are skipped."""
         self.body = bytearray()
         self.may_stay = False
-        """Whether the answer has ended, nothing came after it, and the server keeps alive."""
+        """Whether the connection can be reused: the answer is complete, and nothing followed it."""
         self._limit = limit
         self._has_ended = False
         self._is_delimited = False
         self._head_room = HEAD_LIMIT
 
     def feed(self, data: bytes) -> None:
-        """Read on; raises HttpParserError where this is not HTTP, or too long a head."""
+        """Parse more bytes. Raises HttpParserError if they are not HTTP, or for too long a head."""
         while data:
             if not self.status and not self._head_room:
                 raise HttpParserError("the head does not end")
@@ -52,22 +52,22 @@ class AnswerReader:
 
     @property
     def is_done(self) -> bool:
-        """Whether the head is there, and as much of the body as is wanted or as there is."""
+        """Whether the head is complete, and the body up to its end or the limit."""
         return self.status > 0 and (self._has_ended or len(self.body) >= self._limit)
 
     @property
     def ends_by_close(self) -> bool:
-        """Whether the end of the connection is the end of the answer."""
+        """Whether the body ends only when the connection is closed."""
         return self.status > 0 and not self._is_delimited
 
     def close(self) -> None:
-        """Let go of the parser, which refers to this object: the collector seldom runs."""
+        """Drop the parser: it refers to this object, and garbage collection is infrequent."""
         del self._parser
 
-    # ---- what the parser calls
+    # ---- callbacks of the parser
 
     def on_message_begin(self) -> None:
-        if self._has_ended:  # a second answer, to nothing
+        if self._has_ended:  # a second answer, without a request
             self.may_stay = False
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Connections to literal addresses: one exchange at a time on each, kept in a pool between them."""
+"""A pool of TCP connections to literal addresses, for one exchange at a time on each."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import cast
 
 from httptools import HttpParserError
 
-from sanic_dispatch.callbacks import client
+from sanic_dispatch.callbacks import http_client
 from sanic_dispatch.callbacks.answer import AnswerReader
-from sanic_dispatch.callbacks.client import Broken, Disconnected, NotSent
+from sanic_dispatch.callbacks.http_client import Broken, Disconnected, NotSent
 
-Address = tuple[str, int]
-"""The IP address and the port."""
+HostAndPort = tuple[str, int]
+"""An IP address and a port."""
 
 
-class Connection(asyncio.Protocol):
+class PooledConnection(asyncio.Protocol):
     """One TCP connection."""
 
-    def __init__(self, address: Address, on_lost: Callable[[Connection], None]) -> None:
+    def __init__(self, address: HostAndPort, on_lost: Callable[[PooledConnection], None]) -> None:
         self.address = address
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._reader = AnswerReader()
         self._end: asyncio.Future[Broken | None] | None = None
-        """Of the exchange under way: what it broke by, or None once the answer is there."""
+        """The end of the exchange under way: its error, or None for a complete answer."""
 
     async def exchange(self, request: bytes, limit: int, deadline_s: float) -> tuple[int, bytes]:
         """Send a request, and return the answer's status and at most ``limit`` bytes of its body.
 
-        Waits for no more than that, and until the loop's clock is at ``deadline_s``. Raises Broken;
-        then, and where it is cancelled, the connection is closed.
+        ``deadline_s`` is a time of the loop's clock. Raises Broken; after that, and after a
+        cancellation, the connection is closed.
         """
         self._reader.begin(limit)
         self._end = self._loop.create_future()
-        timer = self._loop.call_at(deadline_s, self._break, client.NOT_ANSWERED_IN_TIME)
+        timer = self._loop.call_at(deadline_s, self._break, http_client.NOT_ANSWERED_IN_TIME)
         try:
             self._transport.write(request)
             if (error := await self._end) is not None:
@@ -50,16 +50,17 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether neither side has closed it, as far as is known."""
+        """Whether the connection is not known to be closed."""
         return not self._transport.is_closing()
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the last answer has ended, and a request may follow."""
+        """Whether another request may be sent on this connection."""
         return (
             self._reader.may_stay
             and self.is_open
-            and self._transport.get_write_buffer_size() == 0  # the answer came early
+            and self._transport.get_write_buffer_size()
+            == 0  # the answer came before the whole request was sent
         )
 
     def abort(self) -> None:
@@ -67,29 +68,29 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Store the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Read on in the answer; close where there is no request that it could answer."""
+        """Parse the answer; close the connection if no request is waiting for one."""
         if self._end is None or self._end.done():
             self.abort()
             return
         try:
             self._reader.feed(data)
         except HttpParserError:
-            self._break(client.NOT_HTTP)
+            self._break(http_client.NOT_HTTP)
         else:
             if self._reader.is_done:
                 self._finish(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """End the exchange that is under way."""
+        """End the exchange under way."""
         self._on_lost(self)
         if self._reader.ends_by_close:
             self._finish(None)
         elif self._reader.status:
-            self._finish(Broken(client.DISCONNECTED))
+            self._finish(Broken(http_client.DISCONNECTED))
         else:
             self._finish(Disconnected())
         self._reader.close()
@@ -104,21 +105,21 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """Connections by address, without an upper limit; the one used last is used first."""
+    """Connections by address, without an upper limit, last in, first out."""
 
     def __init__(self, keep_alive_s: float) -> None:
         """Close connections that were idle for ``keep_alive_s``; needs the running event loop."""
         self._keep_alive_s = keep_alive_s
         self._loop = asyncio.get_running_loop()
-        self._connections: set[Connection] = set()
-        self._idle: dict[Address, dict[Connection, float]] = {}
-        """Since when each is idle, the longest first."""
+        self._connections: set[PooledConnection] = set()
+        self._idle: dict[HostAndPort, dict[PooledConnection, float]] = {}
+        """When each connection became idle, the earliest first."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._emptied = asyncio.Event()
 
-    async def take(self, address: Address, timeout_s: float) -> Connection:
-        """Take an idle connection, or connect within ``timeout_s``; raises NotSent."""
+    async def take(self, address: HostAndPort, timeout_s: float) -> PooledConnection:
+        """Take an idle connection, or connect within ``timeout_s``. Raises NotSent."""
         if self._is_closed:
             raise RuntimeError("closed")
         idle = self._idle.get(address)
@@ -129,8 +130,8 @@ class Pool:
             connection.abort()
         return await self._connect(address, timeout_s)
 
-    def put_back(self, connection: Connection) -> None:
-        """Keep a connection whose exchange has ended, or close it where no other may follow."""
+    def put_back(self, connection: PooledConnection) -> None:
+        """Keep a connection after its exchange, or close it if it cannot be reused."""
         if self._is_closed or not connection.is_reusable:
             connection.abort()
             return
@@ -149,23 +150,23 @@ class Pool:
         if self._connections:
             await self._emptied.wait()
 
-    async def _connect(self, address: Address, timeout_s: float) -> Connection:
+    async def _connect(self, address: HostAndPort, timeout_s: float) -> PooledConnection:
         try:
             async with asyncio.timeout(timeout_s):
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(address, self._forget), *address
+                    lambda: PooledConnection(address, self._forget), *address
                 )
         except OSError as error:
             if isinstance(error, TimeoutError) and not error.errno:
-                raise NotSent(client.NOT_CONNECTED_IN_TIME) from error
-            raise NotSent(client.not_connected(error)) from error
-        if self._is_closed or not connection.is_open:  # or something came before it was asked
+                raise NotSent(http_client.NOT_CONNECTED_IN_TIME) from error
+            raise NotSent(http_client.not_connected(error)) from error
+        if self._is_closed or not connection.is_open:  # or the server sent something unasked
             connection.abort()
-            raise NotSent(client.NOT_SENT)
+            raise NotSent(http_client.NOT_SENT)
         self._connections.add(connection)
         return connection
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: PooledConnection) -> None:
         self._connections.discard(connection)
         self._idle.get(connection.address, {}).pop(connection, None)
         if self._is_closed and not self._connections:

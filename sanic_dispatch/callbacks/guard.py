@@ -1,4 +1,7 @@
-"""Which addresses may be called: judged before a name is resolved, and again for what it became."""
+"""The address guard: which callbacks may be called.
+
+A URL is checked before its host name is resolved, and each address that the name resolves to.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _ENDS_IN_A_NUMBER = re.compile(r"(.*\.)?([0-9]+|0[xX][0-9a-fA-F]*)\.?")
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """One entry of the allow list: a name or a network, on one port or (None) on any."""
+    """An entry of the allow list: a name or a network, on one port, or on any if it is None."""
 
     name: str | None
     network: Network | None
@@ -33,9 +36,9 @@ class Allowed:
 
     @classmethod
     def parse(cls, entry: str) -> Allowed:
-        """Read ``HOST[:PORT]`` or ``CIDR[:PORT]``; IPv6 with a port needs brackets.
+        """Parse ``HOST[:PORT]`` or ``CIDR[:PORT]``; IPv6 with a port needs brackets.
 
-        Raises SettingsError where it is neither.
+        Raises SettingsError for anything else.
         """
         match = _ENTRY.fullmatch(entry)
         where = re.sub(r"[\[\]]", "", match["where"]) if match else entry
@@ -53,11 +56,11 @@ class Allowed:
         return cls(None, network, port)
 
     def may_cover(self, host: str, port: int) -> bool:
-        """Whether a name could turn out to be allowed, before it is resolved."""
+        """Whether a host may turn out to be allowed once its name is resolved."""
         return self._fits(port) and (self.network is not None or self.name == _plain(host))
 
     def covers(self, host: str, address: Address, port: int) -> bool:
-        """Whether this address, found for this host, is allowed."""
+        """Whether this address of this host is allowed."""
         if not self._fits(port):
             return False
         return self.name == _plain(host) if self.network is None else address in self.network
@@ -67,18 +70,19 @@ class Allowed:
 
 
 class Guard:
-    """Says which callbacks may be called. Pure: it resolves nothing and connects nowhere.
+    """Checks URLs and addresses against the allow list, without any I/O.
 
-    Without an allow list every address may be called except those that never may (link-local,
-    multicast, unspecified, reserved, clouds' metadata). With one, only what it names, less those.
+    Link-local, multicast, unspecified and reserved addresses and the metadata services of clouds
+    may never be called. Any other address may be called if there is no allow list, or if the list
+    has it.
     """
 
     def __init__(self, allow: Sequence[str] = ()) -> None:
-        """``allow`` holds ``HOST|CIDR[:PORT]``; raises SettingsError for anything else."""
+        """``allow`` has entries ``HOST|CIDR[:PORT]``. Raises SettingsError for anything else."""
         self._allow = tuple(Allowed.parse(entry) for entry in allow)
 
     def check_url(self, url: str) -> None:
-        """Judge what can be judged without resolving; raises CallbackForbidden with the reason."""
+        """Check a URL without resolving its name. Raises CallbackForbidden with the reason."""
         try:
             target = split_url(url)
         except ValueError as error:
@@ -93,7 +97,7 @@ class Guard:
             raise CallbackForbidden("not on the list of what may be called")
 
     def check_address(self, host: str, ip: str, port: int) -> None:
-        """Judge the address ``ip`` that ``host`` was resolved to; raises CallbackForbidden."""
+        """Check the address ``ip`` that ``host`` was resolved to. Raises CallbackForbidden."""
         try:
             reason, address = never(ip), read_address(ip)
         except ValueError:
@@ -106,9 +110,9 @@ class Guard:
 
 @lru_cache(maxsize=ENGINES)
 def is_address(host: str) -> bool:
-    """Whether a host is an address and no name; raises CallbackForbidden for an odd spelling.
+    """Whether a host is an address, not a name. Raises CallbackForbidden for an odd spelling.
 
-    What ends in a number is read as an address by some resolvers (``127.1``, ``0x7f000001``).
+    Some resolvers take a name that ends in a number for an address (``127.1``, ``0x7f000001``).
     """
     if ":" not in host and not _ENDS_IN_A_NUMBER.fullmatch(host):
         return False

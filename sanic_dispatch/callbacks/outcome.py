@@ -1,4 +1,4 @@
-"""A delivery's three outcomes."""
+"""The three outcomes of a delivery."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing was taken: no connection, or any answer but 2xx, 502 and 504.
+    """The worker did not take the job: no connection, or any answer but 2xx, 502 and 504.
 
-    ``blames_job`` where the answer is about what was sent, not about the worker.
+    ``blames_job``: the answer says that the job is at fault, not the worker.
     """
 
     reason: str
@@ -23,7 +23,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class InDoubt:
-    """The request was sent, then no answer came (time-out, broken connection, 502, 504)."""
+    """The request was sent, but no answer came: timeout, broken connection, 502 or 504."""
 
     reason: str
 

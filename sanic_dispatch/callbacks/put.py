@@ -1,20 +1,20 @@
-"""One delivery: exactly one PUT, and what became of it."""
+"""A delivery: exactly one PUT, and its outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sanic_dispatch.callbacks.client import Broken, Client, NotSent
+from sanic_dispatch.callbacks.http_client import Broken, HttpClient, NotSent
 from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Outcome, Refused
 
 _DOUBTFUL_STATUSES = (502, 504)
 
 _OF_THE_WORKER = (401, 403, 404, 405, 407, 408, 409, 410, 421, 425, 426, 429, 503)
-"""Refusals that say nothing of the job: another one would have got them too."""
+"""Statuses that say nothing about the job: any other job would have got them too."""
 
 
-async def put(client: Client, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-    """PUT the JSON body to a URL that the guard let pass, once. The status line decides."""
+async def put(client: HttpClient, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+    """PUT the JSON body once, to a URL that the guard has checked; the status decides."""
     try:
         status = await client.put(url, body, {**headers, "Content-Type": "application/json"})
     except NotSent as error:

@@ -1,4 +1,4 @@
-"""The resolver that the HTTP client asks: it returns only addresses that the guard lets pass."""
+"""The resolver of the HTTP client: it returns only addresses that the guard allows."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.errors import CallbackForbidden
 
 Lookup = Callable[[str], Sequence[str]]
-"""Host name → its addresses, in the order to try them; blocks; OSError where there is none."""
+"""Host name → its addresses, in the order to try them. Blocks; raises OSError."""
 
 _THREADS = 8
 
 
 def system_lookup(host: str) -> Sequence[str]:
-    """Ask the operating system; raises OSError where the name does not resolve."""
+    """Resolve a name by the operating system. Raises OSError if it does not resolve."""
     found = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves anew for each connection; the address that was checked is the one connected to.
+    """Resolves for each new connection, so the address that was checked is the one used.
 
-    Has threads of its own, so that names that hang hold up nothing else in the process.
+    It has its own threads, so that slow look-ups do not block the threads of the process.
     """
 
     def __init__(self, guard: Guard, lookup: Lookup = system_lookup) -> None:
@@ -38,10 +38,10 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The allowed addresses of a host, in the order they came.
+        """Return the allowed addresses of a host, in the order of the look-up.
 
-        Raises OSError where the name does not resolve, CallbackForbidden where it resolves to
-        nothing that may be called.
+        Raises OSError if the name does not resolve, and CallbackForbidden if none of its addresses
+        may be called.
         """
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._threads, self._lookup, host)
@@ -51,7 +51,7 @@ class GuardedResolver(AbstractResolver):
         return [_result(host, ip, port) for ip in allowed]
 
     async def close(self) -> None:
-        """Let go of the threads; a look-up under way is not waited for."""
+        """Release the threads, without waiting for look-ups under way."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _sift(

@@ -1,4 +1,4 @@
-"""How a callback's URL is read: strictly, and the same way by everyone who has to judge it."""
+"""Parse URLs of callbacks: strictly, and in one way for all checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from sanic_dispatch.errors import InvalidCallback
 
 NAME = re.compile(r"(?=.{1,254}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
-"""What may be the name of a host."""
+"""A host name."""
 
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _URL = re.compile(
@@ -25,23 +25,23 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an absolute URL points."""
+    """The parts of an absolute URL that say where it points."""
 
     scheme: str
-    """In lower case."""
+    """Lower-case."""
     userinfo: bool
-    """Whether there is an ``@`` in front of the host, be it with an empty name."""
+    """Whether there is an ``@`` before the host, even with an empty user name."""
     host: str
-    """In lower case, an IPv6 address without its brackets."""
+    """Lower-case; an IPv6 address without its brackets."""
     port: int
-    """The scheme's own where the URL names none; 0 where the scheme has none that we know."""
+    """By default that of the scheme; 0 if the scheme is unknown."""
 
 
 @lru_cache(maxsize=64)
 def split_url(url: str) -> Target:
-    """Where the URL points; raises ValueError with a plain reason where it is no absolute URL.
+    """Parse an absolute URL. Raises ValueError with the reason if it is not one.
 
-    Everyone who judges a request asks again, so the last ones are remembered.
+    Cached, since each check of a request parses its URL again.
     """
     match = _URL.match(url)
     if match is None:
@@ -77,11 +77,10 @@ def _is_host(host: str) -> bool:
 
 
 def parse_callback(header: str | None) -> str:
-    """The callback's URL, unchanged, out of the CPEE-CALLBACK header.
+    """Return the URL in a CPEE-CALLBACK header, unchanged.
 
     Raises InvalidCallback: ``Missing``, ``NotAString`` (not visible ASCII), or ``NotAUrl`` (not
-    absolute, without a host, a bad port). Which schemes and addresses may be called is not judged
-    here: the guard does that.
+    absolute, without a host, a bad port). Whether it may be called is for the guard to check.
     """
     if header is None:
         raise InvalidCallback("Missing", "there is no CPEE-CALLBACK header")

@@ -11,7 +11,7 @@ from sanic_dispatch.app import serve
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.server.banner import base_of
-from sanic_dispatch.simulation import Engine, Robot
+from sanic_dispatch.simulation import Engine, Robot, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
 
 ROBOTS = ("Robot Ada", "Robot Bert")
@@ -32,8 +32,9 @@ def _add_robots(app: Sanic[Any, Any], settings: Settings) -> None:
 
     async def start(_: Sanic[Any, Any]) -> None:
         engine = await opened.enter_async_context(Engine())
+        model = RobotModel(dispatcher_url, mix_s=MIX_S)
         for label in ROBOTS:
-            robot = Robot(engine.start_instance(label), dispatcher_url, mix_s=MIX_S)
+            robot = Robot(engine.start_instance(label), model)
             tasks.spawn(robot.run())
 
     async def stop(_: Sanic[Any, Any]) -> None:

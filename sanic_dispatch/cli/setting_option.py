@@ -13,10 +13,10 @@ from sanic_dispatch.config.declaration import (
     OFF,
     Choice,
     Flag,
-    Kind,
     Number,
     Pathname,
     Setting,
+    SettingKind,
     Switch,
 )
 
@@ -45,7 +45,7 @@ class SettingOption(EnvOption):
 class ValueType(click.ParamType[Any]):
     """Reads a value as its kind does."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: SettingKind) -> None:
         self.name = kind.metavar
         self._kind = kind
 
@@ -67,7 +67,7 @@ class ValueType(click.ParamType[Any]):
         return [CompletionItem(str(word)) for word in words if word.lower().startswith(begun)]
 
 
-def _type_of(kind: Kind) -> click.ParamType[Any]:
+def _type_of(kind: SettingKind) -> click.ParamType[Any]:
     """Return click's own type for a path, since it completes names and checks permissions."""
     return click.Path(path_type=Path) if isinstance(kind, Pathname) else ValueType(kind)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from sanic_dispatch.observability.log import printable
 
 if TYPE_CHECKING:
-    from sanic_dispatch.client import Lost, State
+    from sanic_dispatch.client import Lost, ViewState
     from sanic_dispatch.simulation.robot import Robot
 
 STYLES = {
@@ -29,10 +29,10 @@ _SEQUENCE = ("in doubt", "assigned", "waiting", "aside", "done", "failed", "canc
 _FRAME_LINES = 6
 """Lines taken by the counts and by a table's head and borders."""
 
-Entry = Mapping[str, Any]
+ViewObject = Mapping[str, Any]
 
 
-def view_table(state: State, height: int) -> RenderableType:
+def view_table(state: ViewState, height: int) -> RenderableType:
     """Return a view as counts, robots if it has any, and orders, at most ``height`` lines high."""
     orders = _entries(state, "order")
     workers = _entries(state, "worker/")
@@ -44,7 +44,7 @@ def view_table(state: State, height: int) -> RenderableType:
     return Group(*parts)
 
 
-def counts(bar: Entry) -> Text:
+def counts(bar: ViewObject) -> Text:
     """Return the counts of the view in one line."""
     names = ("robots", "waiting", "assigned")
     text = Text("  ".join(f"{name} {bar.get(name, 0)}" for name in names), style="bold")
@@ -98,13 +98,13 @@ _WORKER_COLUMNS = {
 }
 
 
-def _entries(state: State, prefix: str) -> list[Entry]:
+def _entries(state: ViewState, prefix: str) -> list[ViewObject]:
     """Return the entries with this prefix: active ones, then waiting ones, then finished ones."""
     entries = [entry for key, entry in state.map.items() if key.startswith(prefix)]
     return sorted(entries, key=_rank)
 
 
-def _rank(entry: Entry) -> tuple[int, float]:
+def _rank(entry: ViewObject) -> tuple[int, float]:
     """Return the sort key: the oldest entry first, but the newest first of those finished."""
     state = entry.get("state", "")
     rank = _SEQUENCE.index(state) if state in _SEQUENCE else len(_SEQUENCE)
@@ -112,12 +112,14 @@ def _rank(entry: Entry) -> tuple[int, float]:
     return rank, -place if state in ("done", "failed", "cancelled") else place
 
 
-def _doing(entry: Entry) -> str:
+def _doing(entry: ViewObject) -> str:
     is_in_doubt = entry.get("doubt") or entry.get("hold", {}).get("stage") == "in doubt"
     return f"{entry.get('state', '')}{', in doubt' if is_in_doubt else ''}"
 
 
-def _table(columns: Mapping[str, Any], entries: Sequence[Entry], now: float, most: int) -> Table:
+def _table(
+    columns: Mapping[str, Any], entries: Sequence[ViewObject], now: float, most: int
+) -> Table:
     most = max(most, 3)
     used = [name for name in columns if any(columns[name](entry, now) for entry in entries)]
     table = _empty(used or list(columns))

@@ -14,7 +14,7 @@ from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.submit import warn_of_loss
 
 if TYPE_CHECKING:
-    from sanic_dispatch.client import State
+    from sanic_dispatch.client import ViewState
 
 OUTPUT = """\b
 As JSON there is one line for each key of the view that changed:
@@ -36,7 +36,7 @@ value is null if the key was removed; the first lines are the whole view.
     "--json", "as_json", is_flag=True, help="Print JSON lines; always without a terminal."
 )
 def watch(url: str, token: str | None, view: str, order: str | None, as_json: bool) -> None:
-    """Show orders and robots, live, until Ctrl-C; it reconnects by itself.
+    """Show orders and robots, live, until Ctrl-C; it reconnects automatically.
 
     \b
     Examples:
@@ -66,7 +66,7 @@ async def _print_lines(url: str, token: str | None, view: str, order: str | None
             before = state.map
 
 
-def changed_lines(before: Mapping[str, Any], state: State) -> Iterator[str]:
+def changed_lines(before: Mapping[str, Any], state: ViewState) -> Iterator[str]:
     """Yield a JSON line for each key that was added, changed or removed."""
     gone = dict.fromkeys(before.keys() - state.map.keys())
     for key, value in {**state.map, **gone}.items():

@@ -22,6 +22,11 @@ REFRESH_S = 0.25
 _SHARE = click.FloatRange(0, 1)
 
 
+def _rate(flag: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option of a fault's share of the rounds."""
+    return click.option(flag, type=_SHARE, default=0.0, metavar="SHARE", help=text)
+
+
 @click.command(context_settings={"show_default": True})
 @click.argument(
     "url",
@@ -46,49 +51,27 @@ _SHARE = click.FloatRange(0, 1)
     metavar="SHARE",
     help="Random variation of that, as a share from 0 to 1.",
 )
-@click.option(
+@_rate(
     "--fail-rate",
-    type=_SHARE,
-    default=0.0,
-    metavar="SHARE",
-    help="Share of rounds, from 0 to 1, in which a robot's callback answers 500 or 503 once, "
+    "Share of rounds, from 0 to 1, in which a robot's callback answers 500 or 503 once, "
     "although it waits.",
 )
-@click.option(
+@_rate(
     "--hang-rate",
-    type=_SHARE,
-    default=0.0,
-    metavar="SHARE",
-    help="Share in which the PUT hangs, with or without the order taken, or its answer is lost "
+    "Share in which the PUT hangs, with or without the order taken, or its answer is lost "
     "after the order was taken.",
 )
-@click.option(
-    "--stop-rate",
-    type=_SHARE,
-    default=0.0,
-    metavar="SHARE",
-    help="Share in which the instance is stopped, and continued a little later.",
-)
-@click.option(
+@_rate("--stop-rate", "Share in which the instance is stopped, and continued a little later.")
+@_rate(
     "--kill-rate",
-    type=_SHARE,
-    default=0.0,
-    metavar="SHARE",
-    help="Share in which the instance's process dies; a little later it is stopped and continued.",
+    "Share in which the instance's process dies; a little later it is stopped and continued.",
 )
-@click.option(
+@_rate(
     "--delete-rate",
-    type=_SHARE,
-    default=0.0,
-    metavar="SHARE",
-    help="Share in which the instance is deleted, and another one started with the same number.",
+    "Share in which the instance is deleted, and another one started with the same number.",
 )
-@click.option(
-    "--busy-rate",
-    type=_SHARE,
-    default=0.0,
-    metavar="SHARE",
-    help="Share in which code sleeps in the engine, so that all instances wait for it.",
+@_rate(
+    "--busy-rate", "Share in which code sleeps in the engine, so that all instances wait for it."
 )
 @click.option(
     "--label", default="Robot", metavar="TEXT", help="Name of the robots, before their number."

@@ -11,7 +11,7 @@ Methods raise ServiceError if the service refuses a request, and Unreachable wit
 from __future__ import annotations
 
 from sanic_dispatch.client.answers import JobStatus, ServiceError, Submitted, Unreachable
-from sanic_dispatch.client.channel import Lost, State, reduce
+from sanic_dispatch.client.channel import Lost, ViewState, reduce
 from sanic_dispatch.client.dispatch_client import DispatchClient
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "JobStatus",
     "Lost",
     "ServiceError",
-    "State",
+    "ViewState",
     "Submitted",
     "Unreachable",
     "reduce",

@@ -37,7 +37,7 @@ class Lost(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ViewState:
     """A view at the cursor ``at``: ``map`` has its objects by key, and must not be changed.
 
     ``now`` is the service's clock in Unix seconds.
@@ -68,9 +68,9 @@ class ChannelLost(Exception):
         raise ServiceError(close_codes.status_of(self.code), detail=self.reason)
 
 
-def reduce(state: State | None, frame: Mapping[str, Any]) -> State:
+def reduce(state: ViewState | None, frame: Mapping[str, Any]) -> ViewState:
     """Return the view after a frame; after a heartbeat the map is the same object."""
-    return State(frame["at"], frame["now"], _merge(state.map if state else {}, frame))
+    return ViewState(frame["at"], frame["now"], _merge(state.map if state else {}, frame))
 
 
 def delay_s(attempt: int, share: float) -> float:

@@ -24,7 +24,7 @@ from sanic_dispatch.client.channel import (
     WATCHDOG_S,
     ChannelLost,
     Lost,
-    State,
+    ViewState,
     delay_s,
     frames_of,
     reduce,
@@ -121,11 +121,11 @@ class DispatchClient:
         *,
         order: str | None = None,
         on_lost: Callable[[Lost], None] | None = None,
-    ) -> AsyncGenerator[State]:
+    ) -> AsyncGenerator[ViewState]:
         """Yield the view ``board`` or ``monitor``, or that of one order, after each frame.
 
-        Never ends by itself: after a lost connection, which ``on_lost`` is called with, it
-        reconnects and resumes. A heartbeat yields a state too, with the same map. Raises
+        Never ends on its own: if the connection is lost, it calls ``on_lost``, reconnects and
+        resumes. A heartbeat yields a state too, with the same map. Raises
         ServiceError if the service refuses the request.
         """
         query = {"view": view} if order is None else {"order": order}

@@ -27,11 +27,11 @@ _DECLARATION = "setting"
 T = TypeVar("T")
 
 
-class Kind:
+class SettingKind:
     """What a setting's values are, and how a user writes them."""
 
     metavar: str
-    """Stands for the value in ``--help``."""
+    """The placeholder of the value in ``--help``."""
 
     allowed: str
     """The unit and range, for the documentation."""
@@ -40,7 +40,7 @@ class Kind:
     """All values that there are, where they can be listed."""
 
     def parse(self, text: str) -> Any:
-        """Return the value that the text stands for. Raises ValueError with the reason."""
+        """Parse a value. Raises ValueError with the reason."""
         return text
 
     def written(self, value: Any) -> str | float | bool:
@@ -51,7 +51,7 @@ class Kind:
         """Raise SettingsError if the value is out of range."""
 
 
-class Text(Kind):
+class Text(SettingKind):
     """Any text; the setting's own check says which are good."""
 
     def __init__(self, metavar: str, allowed: str) -> None:
@@ -59,7 +59,7 @@ class Text(Kind):
         self.allowed = allowed
 
 
-class Pathname(Kind):
+class Pathname(SettingKind):
     """A file or a folder."""
 
     def __init__(self, metavar: str, allowed: str) -> None:
@@ -70,7 +70,7 @@ class Pathname(Kind):
         return Path(text)
 
 
-class Choice(Kind):
+class Choice(SettingKind):
     """A member of an enumeration, in upper or lower case."""
 
     def __init__(self, members: type[StrEnum], metavar: str = "") -> None:
@@ -86,7 +86,7 @@ class Choice(Kind):
             raise ValueError(f"{text!r} is none of {', '.join(self.words)}.") from None
 
 
-class Switch(Kind):
+class Switch(SettingKind):
     """``on`` or ``off``."""
 
     metavar = "on|off"
@@ -109,7 +109,7 @@ class Flag(Switch):
     allowed = "a flag"
 
 
-class Number(Kind):
+class Number(SettingKind):
     """A number from ``low`` to ``high``, both included, or None where it may be off.
 
     ``unit`` follows the range in texts; the value itself is in ``unit_size`` times that unit.
@@ -186,14 +186,14 @@ class Setting:
     ``flag`` is the option, as in ``--max-jobs``; the environment variable and the key of the
     settings file follow from it. ``default`` is a tuple if the setting can be given several times.
     ``help`` is the text of ``--help``; the documentation adds ``details``, which is Markdown.
-    ``default_text`` is shown for a default that does not speak for itself. ``check`` takes the flag
-    and a value and raises SettingsError. ``mask`` hides what is secret in a text. ``name`` is the
-    attribute of Settings, or the argument of Settings.of.
+    ``default_text`` is shown instead of a default that is not clear as it is. ``check`` takes the
+    flag and a value, and raises SettingsError. ``mask`` hides the secrets in a text. ``name`` is
+    the attribute of Settings, or the argument of Settings.of.
     """
 
     flag: str
     default: Any
-    kind: Kind
+    kind: SettingKind
     section: str
     help: str
     details: str = ""
@@ -231,7 +231,7 @@ class Setting:
         return self.mask(str(written)) if self.mask is not None else written
 
 
-def setting(flag: str, default: T, kind: Kind, section: str, help: str, **more: Any) -> T:
+def setting(flag: str, default: T, kind: SettingKind, section: str, help: str, **more: Any) -> T:
     """Declare a field of Settings; the arguments are those of Setting."""
     declared = Setting(flag, default, kind, section, help, **more)
     return cast(T, declared_field(declared, default))

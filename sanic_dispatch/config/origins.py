@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from sanic_dispatch.errors import SettingsError
 
 ANY, OPAQUE = "*", "null"
-"""Stand for every origin, and for that of a page from a file or in a sandbox."""
+"""The words for any origin, and for the origin of a page from a file or in a sandbox."""
 
 _ORIGIN = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?"

@@ -620,7 +620,7 @@ _FIELDS = tuple(replace(declaration_of(each.metadata), name=each.name) for each 
 
 
 def _in_order() -> Iterator[Setting]:
-    """Yield all settings: those with a field, and those that ``Settings.of`` maps to fields."""
+    """Yield all settings, including the ones that ``Settings.of`` maps to fields."""
     for declared in _FIELDS:
         if declared.name == "job_queue_mode":
             yield MODE

@@ -116,7 +116,7 @@ class MoveToFront(NamedTuple):
 
 
 class SetAside(NamedTuple):
-    """Give a worker no jobs, whatever callback it registers with, until it is brought back."""
+    """Give a worker no jobs until it is brought back, even if it registers anew."""
 
     worker_id: str
     reason: str = ""

@@ -9,7 +9,7 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.worker import Worker
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """The kinds of events; the part before the dot is the record that changed."""
 
     JOB_SUBMITTED = "job.submitted"
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 class Note(NamedTuple):
     """The part of an event that a transition decides: its kind, time (Unix seconds) and reason."""
 
-    kind: Kind
+    kind: EventKind
     at_s: float
     reason: str = ""
 
@@ -50,7 +50,7 @@ class Event(NamedTuple):
     """
 
     number: int
-    kind: Kind
+    kind: EventKind
     at_s: float
     job: Job | None
     worker: Worker | None

@@ -22,7 +22,7 @@ until then the callback looks as if it still waited.
 """
 
 LATE_S = 15.0
-"""How long a job may be on its way to a callback after nobody listens for the answer any more.
+"""How long a job may still be on its way to a callback after its request was given up.
 
 A killed process has sent what lies in its machine's buffers, and a busy engine reads it later.
 Until then another job sent there could find the callback used, and look as if it had used it.
@@ -48,7 +48,7 @@ A_MOMENT_S = 0.01
 class ProbeResult(NamedTuple):
     """The result of probing a callback, with the state of its instance before and after that.
 
-    None stands for what nobody can tell.
+    None means that the answer was unclear.
     """
 
     pending: bool | None = None

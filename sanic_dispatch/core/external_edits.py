@@ -10,7 +10,7 @@ from math import inf, nextafter
 from typing import TYPE_CHECKING
 
 from sanic_dispatch.core import commands as c
-from sanic_dispatch.core.events import Kind, Note
+from sanic_dispatch.core.events import EventKind, Note
 from sanic_dispatch.core.job import Job, State
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ def replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
         machine.note_last_ticket()
         machine.tables.remove_job(job.id)
         gone = job._replace(state=State.CANCELLED, finished_s=edit.at_s, reason=EDITED)
-        machine.tell(Note(Kind.JOB_CANCELLED, edit.at_s, EDITED), job=gone)
+        machine.tell(Note(EventKind.JOB_CANCELLED, edit.at_s, EDITED), job=gone)
     for job in arranged:
         before = queued.get(job.id)
         if before != job:
             machine.tables.put_job(job)
-            kind = Kind.JOB_MOVED if before else Kind.JOB_SUBMITTED
+            kind = EventKind.JOB_MOVED if before else EventKind.JOB_SUBMITTED
             machine.tell(Note(kind, edit.at_s, EDITED), job=job)
 
 
@@ -55,7 +55,7 @@ def replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
         last = place if place > last else nextafter(last, inf)
         worker = read._replace(place=last)
         if before != worker:
-            kind = Kind.WORKER_CAME_BACK if before else Kind.WORKER_REGISTERED
+            kind = EventKind.WORKER_CAME_BACK if before else EventKind.WORKER_REGISTERED
             machine.change_worker(worker, kind, EDITED)
 
 

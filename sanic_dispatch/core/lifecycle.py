@@ -7,7 +7,7 @@ itself; it raises WrongState if the job's state does not allow what happened.
 
 from __future__ import annotations
 
-from sanic_dispatch.core.events import Kind, Note
+from sanic_dispatch.core.events import EventKind, Note
 from sanic_dispatch.core.evidence import is_to_be_checked
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.topic import Policy
@@ -43,7 +43,7 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
         hold = hold._replace(unused=held.unused)
     elif held is not None and held.is_unused:
         hold = hold._replace(is_again=False)
-    return Step(_assigned(job, hold), Note(Kind.JOB_ASSIGNED, now_s))
+    return Step(_assigned(job, hold), Note(EventKind.JOB_ASSIGNED, now_s))
 
 
 def accept(job: Job, policy: Policy, now_s: float) -> Step:
@@ -59,9 +59,9 @@ def accept(job: Job, policy: Policy, now_s: float) -> Step:
         hold, job = hold._replace(unused=0, is_again=False), job._replace(reason="")
     fate = Fate.USED if hold.way is Way.PUT else Fate.STAYS
     if hold.worker.key is None and policy.lease_s is None:
-        return _finish(job, State.DONE, Kind.JOB_DONE, now_s, fate=fate)
+        return _finish(job, State.DONE, EventKind.JOB_DONE, now_s, fate=fate)
     confirmed = Hold(hold.worker, hold.way, Stage.CONFIRMED, now_s, hold.is_again)
-    return Step(job._replace(hold=confirmed), Note(Kind.JOB_CONFIRMED, now_s), fate)
+    return Step(job._replace(hold=confirmed), Note(EventKind.JOB_CONFIRMED, now_s), fate)
 
 
 def refuse(
@@ -92,7 +92,7 @@ def blame(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
     blamed = job._replace(refusals=job.refusals + 1)
     if job.state is State.WAITING and blamed.refusals >= policy.max_attempts:
         return _give_up(blamed, now_s, reason)
-    return Step(blamed, Note(Kind.JOB_BLAMED, now_s, reason))
+    return Step(blamed, Note(EventKind.JOB_BLAMED, now_s, reason))
 
 
 def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
@@ -121,14 +121,16 @@ def release(job: Job, now_s: float, reason: str) -> Step:
 def find_unused(job: Job, now_s: float) -> Step:
     """Note that the worker took a job and lost it: its callback is still pending.
 
-    It will get the job again, whatever ``Policy.resend_doubt`` says: there is no doubt here.
+    It gets the job again even if ``Policy.resend_doubt`` is set: there is no doubt here.
     """
     hold = _hold(job, "doubt")
     unused = hold._replace(
         stage=Stage.IN_DOUBT, since_s=now_s, is_again=False, unused=hold.unused + 1
     )
     reason = "taken, but not used: its callback still waits"
-    return Step(job._replace(hold=unused, reason=reason), Note(Kind.JOB_UNCONSUMED, now_s, reason))
+    return Step(
+        job._replace(hold=unused, reason=reason), Note(EventKind.JOB_UNCONSUMED, now_s, reason)
+    )
 
 
 def end_lease(job: Job, now_s: float, *, is_unused: bool = False) -> Step:
@@ -150,7 +152,7 @@ def finish(job: Job, now_s: float, result: bytes | None = None) -> Step:
     hold = job.former if job.state is State.WAITING else None
     hold = (hold or _hold(job, "complete"))._replace(refused_report="")
     done = job._replace(result=result, hold=hold, former=None)
-    return _finish(done, State.DONE, Kind.JOB_DONE, now_s, fate=_leave(hold))
+    return _finish(done, State.DONE, EventKind.JOB_DONE, now_s, fate=_leave(hold))
 
 
 def finish_by_return(job: Job, now_s: float) -> Step:
@@ -177,14 +179,14 @@ def refuse_report(job: Job, now_s: float, reason: str) -> Step | None:
         return None
     marked = hold._replace(refused_report=reason)
     noted = job._replace(hold=marked) if job.hold else job._replace(former=marked)
-    return Step(noted, Note(Kind.JOB_REPORT_REFUSED, now_s, reason))
+    return Step(noted, Note(EventKind.JOB_REPORT_REFUSED, now_s, reason))
 
 
 def fail(job: Job, now_s: float, reason: str) -> Step:
     """Fail a job that its holder cannot do."""
     hold = _hold(job, "fail")._replace(refused_report="")
     failed = job._replace(hold=hold)
-    return _finish(failed, State.FAILED, Kind.JOB_FAILED, now_s, reason, _leave(hold))
+    return _finish(failed, State.FAILED, EventKind.JOB_FAILED, now_s, reason, _leave(hold))
 
 
 def end_with_instance(job: Job, word: str | None, now_s: float, *, is_unused: bool) -> Step:
@@ -199,7 +201,7 @@ def end_with_instance(job: Job, word: str | None, now_s: float, *, is_unused: bo
     if is_unused:
         fate = Fate.STAYS if _has_left_queue(hold) else Fate.ASIDE
         return _free(job, now_s, f"{reason}, and had not used it", fate)
-    return _finish(job, State.FAILED, Kind.JOB_FAILED, now_s, reason, _leave(hold))
+    return _finish(job, State.FAILED, EventKind.JOB_FAILED, now_s, reason, _leave(hold))
 
 
 def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
@@ -212,24 +214,24 @@ def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 
 def extend(job: Job, now_s: float) -> Step:
-    """Begin the lease anew; the report proves that the worker has the job, whatever was probed."""
+    """Begin the lease anew; the report outweighs any probe: the worker has the job."""
     hold = _hold(job, "extend")
     extended = hold._replace(since_s=now_s, refused_report="", unused=0)
-    return Step(job._replace(hold=extended), Note(Kind.JOB_EXTENDED, now_s))
+    return Step(job._replace(hold=extended), Note(EventKind.JOB_EXTENDED, now_s))
 
 
 def cancel(job: Job, now_s: float, reason: str = "") -> Step:
     """Cancel a waiting job."""
     if job.state is not State.WAITING:
         raise WrongState("cancel", job.state)
-    return _finish(job, State.CANCELLED, Kind.JOB_CANCELLED, now_s, reason)
+    return _finish(job, State.CANCELLED, EventKind.JOB_CANCELLED, now_s, reason)
 
 
 def move(job: Job, place: float, now_s: float, reason: str) -> Step:
     """Give a waiting job another place."""
     if job.state is not State.WAITING:
         raise WrongState("move", job.state)
-    return Step(job._replace(place=place), Note(Kind.JOB_MOVED, now_s, reason))
+    return Step(job._replace(place=place), Note(EventKind.JOB_MOVED, now_s, reason))
 
 
 def put_back(job: Job, now_s: float, reason: str) -> Step:
@@ -266,12 +268,12 @@ def _leave(hold: Hold) -> Fate:
 
 def _in_doubt(job: Job, now_s: float, reason: str) -> Step:
     hold = _hold(job, "doubt")._replace(stage=Stage.IN_DOUBT, since_s=now_s)
-    return Step(job._replace(hold=hold, reason=reason), Note(Kind.JOB_DOUBTED, now_s, reason))
+    return Step(job._replace(hold=hold, reason=reason), Note(EventKind.JOB_DOUBTED, now_s, reason))
 
 
 def _free(job: Job, now_s: float, reason: str, fate: Fate) -> Step:
     freed = job._replace(state=State.WAITING, hold=None, spent=_spent(job), reason=reason)
-    return Step(freed, Note(Kind.JOB_RETURNED, now_s, reason), fate)
+    return Step(freed, Note(EventKind.JOB_RETURNED, now_s, reason), fate)
 
 
 def _spent(job: Job) -> tuple[str, ...]:
@@ -286,13 +288,13 @@ def _give_up(job: Job, now_s: float, reason: str) -> Step:
     fate = Fate.ASIDE
     if job.hold and (job.hold.is_again or _has_left_queue(job.hold)):
         fate = _aside(job.hold)
-    return _finish(job._replace(hold=None), State.FAILED, Kind.JOB_FAILED, now_s, reason, fate)
+    return _finish(job._replace(hold=None), State.FAILED, EventKind.JOB_FAILED, now_s, reason, fate)
 
 
 def _finish(
     job: Job,
     state: State,
-    kind: Kind,
+    kind: EventKind,
     now_s: float,
     reason: str = "",
     fate: Fate = Fate.STAYS,

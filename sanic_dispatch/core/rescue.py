@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import evidence, lifecycle
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.evidence import Finding
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.transitions import ENDED
@@ -83,7 +83,7 @@ def worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
     else:
         why = evidence.why_aside(probed.is_pending, state)
         if why and (known := worker.aside_because(why)):
-            machine.put_worker(known, Kind.WORKER_SET_ASIDE, why)
+            machine.put_worker(known, EventKind.WORKER_SET_ASIDE, why)
         _look_later(machine, look)
 
 

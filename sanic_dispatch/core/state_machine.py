@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import evidence, external_edits, lifecycle, matching, rescue
-from sanic_dispatch.core.events import Event, Kind, Note
+from sanic_dispatch.core.events import Event, EventKind, Note
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
 from sanic_dispatch.core.tables import Change, Fact, Table, Tables
@@ -172,7 +172,7 @@ class StateMachine:
         if len(jobs.waiting()) >= self.policy.max_jobs:
             raise QueueFull(self.policy.max_jobs)
         job = self._new_job(command)
-        submitted = Note(Kind.JOB_SUBMITTED, self.now.wall_s)
+        submitted = Note(EventKind.JOB_SUBMITTED, self.now.wall_s)
         worker = matching.match_job(self.tables) if self._may_pair else None
         if worker is not None:
             given = lifecycle.assign(job, worker, Way.PUT, self.now.wall_s).job
@@ -208,7 +208,7 @@ class StateMachine:
             return None
         known = self.tables.jobs.at_callback(worker.id)
         if known is not None and known.state.is_final and known.former is not None:
-            # Its lease ended, and nobody had it until it was given up: this worker asks anew.
+            # Its lease ended, and no other worker had it before it failed: this worker asks anew.
             self.tables.put_job(known._replace(former=None))
         elif known is not None:
             return self._repeat(known, worker)
@@ -223,7 +223,7 @@ class StateMachine:
         """Answer a repeated registration with the same job, if it was answered with that before.
 
         If another worker has the job by now, this one is enqueued. It gets no job in this answer:
-        the repeat may be a late duplicate, whose answer no one reads.
+        the repeat may be a late duplicate, whose answer is not read.
         """
         hold = job.hold or job.former
         if hold is not None and hold.worker.id != worker.id and not job.state.is_final:
@@ -276,7 +276,7 @@ class StateMachine:
     def _enqueue(self, worker: Worker) -> None:
         worker = worker._replace(place=self.tables.workers.last_place + 1)
         self.tables.put_worker(worker)
-        self.tell(Note(Kind.WORKER_REGISTERED, self.now.wall_s), worker=worker)
+        self.tell(Note(EventKind.WORKER_REGISTERED, self.now.wall_s), worker=worker)
         self._watch_worker(worker)
 
     def _held_by(self, key: Key | None) -> Job | None:
@@ -292,7 +292,7 @@ class StateMachine:
         return worker
 
     def _probe_stale(self, worker: Worker) -> None:
-        """Probe the older callbacks of the same key; those that are not pending are dropped.
+        """Probe the older callbacks of the same key; a callback that is not pending is dropped.
 
         Until then they get no jobs: a job sent to a used callback would seem to have been taken.
         """
@@ -304,7 +304,9 @@ class StateMachine:
             self.effects.append(e.ProbeStale(older.id, self.request))
             if not is_held and (older.is_free or older.is_awaiting):
                 aside = Aside(Cause.REFUSED, self.now.wall_s, REPLACED)
-                self.change_worker(older._replace(aside=aside), Kind.WORKER_SET_ASIDE, REPLACED)
+                self.change_worker(
+                    older._replace(aside=aside), EventKind.WORKER_SET_ASIDE, REPLACED
+                )
 
     # ---- hand-overs
 
@@ -483,7 +485,7 @@ class StateMachine:
     def _set_aside(self, act: c.SetAside) -> Worker:
         worker = self._waiting_worker(act.worker_id, "set its worker aside")
         aside = worker.sidelined(self.now.wall_s, act.reason)
-        return self.change_worker(aside, Kind.WORKER_SET_ASIDE, act.reason)
+        return self.change_worker(aside, EventKind.WORKER_SET_ASIDE, act.reason)
 
     def _act_bring_back(self, act: c.BringBack) -> Worker:
         self._check_has_no_job(act.worker_id, "bring its worker back")
@@ -492,7 +494,7 @@ class StateMachine:
         if aside is None:
             return worker
         if rescue.may_get_one_late(self, worker):
-            return self.change_worker(worker.looked_at(), Kind.WORKER_SET_ASIDE, act.reason)
+            return self.change_worker(worker.looked_at(), EventKind.WORKER_SET_ASIDE, act.reason)
         if worker.key is not None and aside.cause is Cause.REFUSED:
             # What is sent to a callback that does not wait may seem to be taken.
             rescue.look_at_worker(self, rescue.extra_look(self, worker, aside))
@@ -509,7 +511,7 @@ class StateMachine:
         if self.tables.facts.paused is act.paused:
             return
         self.tables.put_fact(Fact("paused", act.paused))
-        kind = Kind.DISPATCH_PAUSED if act.paused else Kind.DISPATCH_RESUMED
+        kind = EventKind.DISPATCH_PAUSED if act.paused else EventKind.DISPATCH_RESUMED
         self.tell(Note(kind, self.now.wall_s, act.reason))
 
     def _waiting_worker(self, worker_id: str, act: str) -> Worker:
@@ -714,22 +716,22 @@ class StateMachine:
             place = self.tables.workers.last_place + 1
             back = holder.refused(step.note.reason, step.note.at_s, "", may_arrive=True)
             back = back._replace(place=place)
-            self.change_worker(back, Kind.WORKER_SET_ASIDE, step.note.reason)
+            self.change_worker(back, EventKind.WORKER_SET_ASIDE, step.note.reason)
         if worker is None or step.fate is Fate.REJOINS:
             return
         if step.fate is Fate.USED:
             self.tables.remove_worker(worker.callback_url)
             self.probed.pop(worker.callback_url, None)
-            self.tell(Note(Kind.WORKER_USED, self.now.wall_s), worker=worker)
+            self.tell(Note(EventKind.WORKER_USED, self.now.wall_s), worker=worker)
         elif worker.aside is None or worker.aside.cause is not Cause.OPERATOR:
             reason, is_unclear = step.note.reason, step.fate is Fate.UNCLEAR
             job_id = job.id if is_unclear or step.fate is Fate.ASIDE else ""
             refused = worker.refused(reason, step.note.at_s, job_id, may_arrive=is_unclear)
-            self.change_worker(refused, Kind.WORKER_SET_ASIDE, reason)
+            self.change_worker(refused, EventKind.WORKER_SET_ASIDE, reason)
 
     def bring_back(self, worker: Worker, reason: str = "") -> Worker:
         """Make a worker set aside free again, at its old place."""
-        return self.change_worker(worker.back(), Kind.WORKER_CAME_BACK, reason)
+        return self.change_worker(worker.back(), EventKind.WORKER_CAME_BACK, reason)
 
     def drop(self, worker_id: str, reason: str) -> None:
         """Remove a worker, if it is there."""
@@ -737,15 +739,15 @@ class StateMachine:
         if worker is not None:
             self.tables.remove_worker(worker_id)
             self.probed.pop(worker_id, None)
-            self.tell(Note(Kind.WORKER_DROPPED, self.now.wall_s, reason), worker=worker)
+            self.tell(Note(EventKind.WORKER_DROPPED, self.now.wall_s, reason), worker=worker)
 
-    def change_worker(self, worker: Worker, kind: Kind, reason: str) -> Worker:
+    def change_worker(self, worker: Worker, kind: EventKind, reason: str) -> Worker:
         """Add or replace a worker, publish that, and schedule probes if it is set aside."""
         self.put_worker(worker, kind, reason)
         self._watch_worker(worker)
         return worker
 
-    def put_worker(self, worker: Worker, kind: Kind, reason: str) -> None:
+    def put_worker(self, worker: Worker, kind: EventKind, reason: str) -> None:
         """Add or replace a worker, and publish that."""
         self.tables.put_worker(worker)
         self.tell(Note(kind, self.now.wall_s, reason), worker=worker)

@@ -30,18 +30,18 @@ class Callbacks(Protocol):
         """PUT the body to a callback, exactly once."""
 
     async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
-        """Ask whether the callback still waits for a PUT; None where nobody can tell.
+        """Return whether the callback is pending; None if that is unclear.
 
-        ``silence`` is what it means if nothing answers in time.
+        Returns ``silence`` if there is no answer in time.
         """
 
     async def instance_state(self, instance_url: str) -> str | None:
-        """Ask for the engine's word for an instance's state; None where nobody can tell."""
+        """Return an instance's state in the engine's word; None if that is unclear."""
 
     async def instance_uuid(self, instance_url: str) -> str | None:
-        """Ask which instance has this address now.
+        """Return the UUID of the instance that has this address now.
 
-        Empty where the engine does not say, None where nobody can tell.
+        Empty if the engine does not say, None if that is unclear.
         """
 
 

@@ -11,7 +11,7 @@ from sanic_dispatch.clock import Clock
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.receipts import ID_DIGITS, Proof
 from sanic_dispatch.core.state_machine import Placed, StateMachine
@@ -20,7 +20,7 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.dispatch.operator import Operator
-from sanic_dispatch.dispatch.queries import Queries, Snapshot, snapshot_of
+from sanic_dispatch.dispatch.queries import Queries, TopicSnapshot, snapshot_of
 from sanic_dispatch.dispatch.timers import Timers
 from sanic_dispatch.errors import ShuttingDown, StandingBy, StillUnderWay, StorageError
 from sanic_dispatch.observability.event_bus import EventBus
@@ -30,8 +30,8 @@ from sanic_dispatch.storage.store import Store
 
 DEFAULT_POLICY = Policy()
 
-_TAKEN = (Kind.JOB_CONFIRMED, Kind.JOB_DONE)
-_NOT_TAKEN = (Kind.JOB_DOUBTED, Kind.JOB_FAILED)
+_TAKEN = (EventKind.JOB_CONFIRMED, EventKind.JOB_DONE)
+_NOT_TAKEN = (EventKind.JOB_DOUBTED, EventKind.JOB_FAILED)
 
 
 class Dispatcher:
@@ -46,7 +46,7 @@ class Dispatcher:
         policy: Policy = DEFAULT_POLICY,
         submit_wait_s: float = DEFAULTS.submit_wait_s,
     ) -> None:
-        self.tally = CommitStats()
+        self.commit_stats = CommitStats()
         """How many commits there were, and how long they took."""
         self._store = store
         self._callbacks = callbacks
@@ -63,7 +63,7 @@ class Dispatcher:
         """Set up an empty topic."""
         self._machine = StateMachine(self._policy)
         self.batches = Batches(
-            self._machine, self._store, self._clock, self.tally, self._tell, self._carry_out
+            self._machine, self._store, self._clock, self.commit_stats, self._tell, self._carry_out
         )
         self.deliveries = Deliveries(
             self._callbacks, self._store, self._machine.stands, self.batches.report
@@ -90,11 +90,11 @@ class Dispatcher:
 
     @property
     def queries(self) -> Queries:
-        """Lists of what waits and what was finished. Raises as ``operator``."""
+        """Lists of jobs and workers. Raises as ``operator``."""
         self._check_started()
         return self._queries
 
-    # ---- its life
+    # ---- start and stop
 
     async def load(self) -> None:
         """Read what the store has. Raises NotAQueue or another StartError, or StorageFailed."""
@@ -110,8 +110,8 @@ class Dispatcher:
     async def stop(self, grace_s: float) -> None:
         """Take nothing in, assign nothing, and wait for deliveries under way.
 
-        Those that take longer than ``grace_s`` seconds are cancelled, and in doubt at the next
-        start.
+        Deliveries that take longer than ``grace_s`` seconds are cancelled, and in doubt at the
+        next start.
         """
         was_open, self._is_open, self._is_stopped = self._is_open, False, True
         if was_open:
@@ -142,11 +142,11 @@ class Dispatcher:
         await self.batches.close()
         await self.deliveries.close()
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> TopicSnapshot:
         """Return all records, as of the last command that was applied."""
         return snapshot_of(self._machine.tables)
 
-    # ---- for those who submit
+    # ---- submitting
 
     async def submit(self, data: bytes, idempotency_key: str | None = None) -> Placed:
         """Enqueue a job; ``data`` is checked JSON.
@@ -173,7 +173,7 @@ class Dispatcher:
             return Placed(placed.job, 1)
         try:
             looked: Placed = await self.batches.execute(c.LookUp(job_id, submit.request))
-        except (StorageError, ShuttingDown):  # the job is durable all the same
+        except (StorageError, ShuttingDown):  # but the job is durable
             return Placed(placed.job, 1)
         return Placed(looked.job, max(1, looked.position or 0))
 
@@ -199,7 +199,7 @@ class Dispatcher:
         self.check_open()
         return await self.operator.cancel(job_id, reason)
 
-    # ---- for workers
+    # ---- registrations and reports
 
     async def register(self, worker: Worker, *, lost: bool = False) -> Job | None:
         """Return a job for the worker to be answered with, or None if it waits.
@@ -264,7 +264,7 @@ class Dispatcher:
         if isinstance(reply, Job):
             self.unanswered(reply, began=False)
 
-    # ---- what leaves
+    # ---- callbacks of the batches
 
     def _carry_out(self, effect: e.Effect) -> None:
         if isinstance(effect, e.StartTimer):
@@ -284,7 +284,7 @@ class Dispatcher:
             _set(taken, True)
         elif event.kind in _NOT_TAKEN:
             _set(taken, False)
-        elif event.kind is Kind.JOB_RETURNED:
+        elif event.kind is EventKind.JOB_RETURNED:
             job = self._machine.tables.jobs.get(job_id)
             if job is None or job.state is State.WAITING:
                 _set(taken, False)

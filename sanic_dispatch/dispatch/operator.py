@@ -1,7 +1,7 @@
-"""The operator's acts: pause and go on; cancel, put back or move a job; set a worker aside.
+"""The operator's acts: pause and resume; cancel, put back or move a job; set a worker aside.
 
-Each act leaves an event whose reason says who did it and why. Who it was is the operators' affair:
-a job itself keeps only why, since its submitter can read that.
+Each act leaves an event whose reason says who did it and why. The job itself keeps only why,
+since its submitter can read that.
 """
 
 from __future__ import annotations
@@ -32,34 +32,32 @@ class Operator:
 
     async def cancel(self, job_id: str, why: str, who: str = "") -> Job:
         """Cancel a waiting job."""
-        return await self._act(c.Cancel(job_id, why, who, REQUEST_ID.get()))
+        return await self._act_on_job(c.Cancel(job_id, why, who, REQUEST_ID.get()))
 
     async def put_back(self, job_id: str, why: str, who: str = "") -> Job:
         """Put an assigned, doubtful or failed job back to its own place."""
-        return await self._act(c.PutBack(job_id, why, who, REQUEST_ID.get()))
+        return await self._act_on_job(c.PutBack(job_id, why, who, REQUEST_ID.get()))
 
     async def move_to_front(self, job_id: str, why: str, who: str = "") -> Job:
         """Move a waiting job to the head of the queue."""
-        return await self._act(c.MoveToFront(job_id, why, who, REQUEST_ID.get()))
+        return await self._act_on_job(c.MoveToFront(job_id, why, who, REQUEST_ID.get()))
 
     async def set_aside(self, worker_id: str, reason: str) -> Worker:
-        """Give a worker no jobs, whatever callback it registers with, until it is brought back."""
-        worker: Worker = await self._batches.execute(
-            c.SetAside(worker_id, reason, REQUEST_ID.get())
-        )
-        return worker
+        """Give a worker no jobs until it is brought back, even if it registers anew."""
+        return await self._act_on_worker(c.SetAside(worker_id, reason, REQUEST_ID.get()))
 
     async def bring_back(self, worker_id: str, reason: str) -> Worker:
         """Use a worker set aside again, at its old place."""
-        worker: Worker = await self._batches.execute(
-            c.BringBack(worker_id, reason, REQUEST_ID.get())
-        )
-        return worker
+        return await self._act_on_worker(c.BringBack(worker_id, reason, REQUEST_ID.get()))
 
     async def drop(self, worker_id: str, reason: str) -> None:
         """Remove a waiting worker."""
         await self._batches.execute(c.DropWorker(worker_id, reason, REQUEST_ID.get()))
 
-    async def _act(self, act: c.Cancel | c.PutBack | c.MoveToFront) -> Job:
+    async def _act_on_job(self, act: c.Cancel | c.PutBack | c.MoveToFront) -> Job:
         job: Job = (await self._batches.execute(act)).job
         return job
+
+    async def _act_on_worker(self, act: c.SetAside | c.BringBack) -> Worker:
+        worker: Worker = await self._batches.execute(act)
+        return worker

@@ -14,7 +14,7 @@ from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.observability.request_id import REQUEST_ID
 
 
-class Snapshot(NamedTuple):
+class TopicSnapshot(NamedTuple):
     """All records of a topic: jobs that wait or are held, finished jobs and workers, in order."""
 
     jobs: list[Job]
@@ -53,8 +53,8 @@ class Queries:
         return found
 
 
-def snapshot_of(tables: Tables) -> Snapshot:
+def snapshot_of(tables: Tables) -> TopicSnapshot:
     """Return all records, as of the last command that was applied."""
     jobs = tables.jobs
     queued = sorted(chain(jobs.assigned(), jobs.waiting()), key=lambda job: (job.place, job.ticket))
-    return Snapshot(queued, list(jobs.finished()), list(tables.workers), tables.facts.paused)
+    return TopicSnapshot(queued, list(jobs.finished()), list(tables.workers), tables.facts.paused)

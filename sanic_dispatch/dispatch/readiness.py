@@ -11,10 +11,10 @@ from sanic_dispatch.errors import DispatchError, StorageError
 from sanic_dispatch.storage.store import Store
 
 FRESH_S = 1.0
-"""How long a test of the storage counts, so that many probes are no load."""
+"""How long the result of a test write is reused, so that frequent probes cost little."""
 
 PATIENCE_S = 2.0
-"""How long a test of the storage may take."""
+"""The timeout of a test write."""
 
 
 class Readiness:

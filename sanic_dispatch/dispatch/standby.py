@@ -10,7 +10,7 @@ import structlog
 
 from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.errors import DispatchError
 
 LOOK_S = 0.2
@@ -29,7 +29,7 @@ class Standby:
         self,
         dispatcher: Dispatcher,
         ownership: Ownership,
-        show: Callable[[Snapshot | None], None],
+        show: Callable[[TopicSnapshot | None], None],
         cut_off: Callable[[bool], None],
     ) -> None:
         """``show`` gets a snapshot when the topic is taken over, and None when it is lost.

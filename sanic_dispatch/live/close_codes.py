@@ -29,5 +29,5 @@ def is_final(code: int) -> bool:
 
 
 def status_of(code: int) -> int:
-    """Return the HTTP status that a close code above 4000 stands for."""
+    """Return the HTTP status of a close code above 4000."""
     return code - 4000

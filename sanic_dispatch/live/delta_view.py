@@ -30,7 +30,7 @@ SKEW_S = 5.0
 class Version(NamedTuple):
     """A version of a view: the last event in it, and the number of expirations since.
 
-    Event numbers are the same in all processes; expirations are counted in each for itself.
+    Event numbers are the same in all processes; each process counts expirations on its own.
     """
 
     number: int

@@ -15,7 +15,7 @@ from typing import Any
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core.events import Event
-from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import Connection, ViewKey
@@ -87,7 +87,7 @@ class Hub:
         """The number of connected clients."""
         return len(self._clients)
 
-    def seed(self, snapshot: Snapshot) -> None:
+    def seed(self, snapshot: TopicSnapshot) -> None:
         """Start over from a snapshot of the tables as of the last event.
 
         Clients are disconnected, so that they reconnect for the new state.
@@ -119,7 +119,7 @@ class Hub:
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def stop(self) -> None:
-        """Stop the tick and disconnect all clients, also those that connect later."""
+        """Stop the tick and disconnect all clients; later ones are disconnected at once."""
         self._is_stopped = True
         if self._timer:
             self._timer.cancel()
@@ -187,7 +187,7 @@ class Hub:
             raise OutOfReach
         self._bus.catch_up()
 
-    # ---- what happens
+    # ---- events
 
     def _fold(self, events: Sequence[Event]) -> None:
         for event in events:

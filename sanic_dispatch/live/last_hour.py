@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.live.estimator import quantile
@@ -73,11 +73,11 @@ class LastHour:
         job, at_s = event.job, event.at_s
         if job is None:
             return
-        if event.kind is Kind.JOB_SUBMITTED:
+        if event.kind is EventKind.JOB_SUBMITTED:
             self._minute(at_s).add(arrived=1)
-        elif event.kind is Kind.JOB_CONFIRMED:
+        elif event.kind is EventKind.JOB_CONFIRMED:
             self._add_wait(job, at_s)
-        elif event.kind is Kind.JOB_DONE:
+        elif event.kind is EventKind.JOB_DONE:
             self._minute(at_s).add(done=1)
             # Without a key a job is done as soon as it is taken.
             if job.hold and job.hold.stage is Stage.UNDER_WAY:

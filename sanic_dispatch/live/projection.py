@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sortedcontainers import SortedDict
 
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.delta_view import Version
@@ -67,7 +67,7 @@ class Projection:
         self.version = Version(number)
         self._paused = paused
         for worker in workers:
-            self.robots.fold(Kind.WORKER_REGISTERED, worker)
+            self.robots.fold(EventKind.WORKER_REGISTERED, worker)
         for job in finished:
             self._apply(job, job.finished_s or 0.0)
             self.last_hour.seed(job)
@@ -89,13 +89,13 @@ class Projection:
         if event.job is not None:
             self.last_hour.fold(event)
             order = self._apply(event.job, event.at_s)
-            if event.kind is Kind.JOB_SUBMITTED and not self._paused:
+            if event.kind is EventKind.JOB_SUBMITTED and not self._paused:
                 # It is the last in the queue: no lookup of its place.
                 self.forecast.promise(order, len(self.waiting) - 1, event.at_s)
         elif event.worker is not None:
             self.robots.fold(event.kind, event.worker)
         else:
-            self._paused = event.kind is Kind.DISPATCH_PAUSED
+            self._paused = event.kind is EventKind.DISPATCH_PAUSED
 
     def expire(self, now_s: float) -> None:
         """Remove what is no longer shown."""

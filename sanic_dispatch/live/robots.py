@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.worker import Key, Worker
 
 RETURN_GRACE_S = 30.0
 """How long a worker that is done still counts as present: it usually registers again at once."""
 
-_LEFT = (Kind.WORKER_DROPPED, Kind.WORKER_USED)
+_LEFT = (EventKind.WORKER_DROPPED, EventKind.WORKER_USED)
 
 
 class RobotState(StrEnum):
@@ -69,7 +69,7 @@ class Robots:
         yield from self.free.values()
         yield from self.aside.values()
 
-    def fold(self, kind: Kind, worker: Worker) -> None:
+    def fold(self, kind: EventKind, worker: Worker) -> None:
         """Apply a worker's registration, change or removal."""
         for place in (self.free, self.aside, self._displaced):
             place.pop(worker.callback_url, None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Stage, State, Way
 from sanic_dispatch.live.order import MAX_TEXT_CHARS
 from sanic_dispatch.live.robots import RobotState
@@ -18,8 +18,8 @@ Schema = dict[str, Any]
 VIEWS = ("board", "order", "monitor")
 
 _TITLES = {
-    "board": "What everybody may see: number, logo, drink and state of the orders",
-    "order": "One order, for whoever has its secret id; every frame of it is a state",
+    "board": "Public: number, logo, drink and state of the orders",
+    "order": "One order, for a client that has its secret id; every frame is a whole state",
     "monitor": "Everything, for operators: orders, workers, the log, the last hour",
 }
 
@@ -65,7 +65,9 @@ def an_object(required: Schema, optional: Schema | None = None) -> Schema:
     }
 
 
-def _one_of(words: type[State] | type[Stage] | type[Way] | type[RobotState] | type[Kind]) -> Schema:
+def _one_of(
+    words: type[State] | type[Stage] | type[Way] | type[RobotState] | type[EventKind],
+) -> Schema:
     return {"type": "string", "enum": [word.value for word in words]}
 
 
@@ -85,18 +87,18 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 TICKET: Schema = {"type": "integer", "minimum": 1, "description": "the number that people see"}
 PLACE: Schema = {
     "type": "number",
-    "description": "its place in the line, where an operator moved it; else that is its number",
+    "description": "its place in the queue if an operator moved it; else its number is its place",
 }
 TIME: Schema = {"type": "number", "minimum": 0, "description": "Unix seconds"}
 TEXT, REASON = _text(MAX_TEXT_CHARS), _text(MAX_REASON_CHARS)
 UNUSED: Schema = {
     "const": True,
-    "description": "taken, and the callback waits all the same: its process is probably dead",
+    "description": "taken, but the callback is still pending: its process is probably dead",
 }
 CALLBACK: Schema = {"type": "string", "description": "the callback of the worker"}
 
 _BAR: Schema = {
-    "robots": COUNT | {"description": "how many work here; without those set aside"},
+    "robots": COUNT | {"description": "how many are at work, without the ones set aside"},
     "waiting": COUNT,
     "assigned": COUNT,
     "paused": {"type": "boolean"},
@@ -105,8 +107,8 @@ _BAR: Schema = {
 _WAITS: Schema = {
     name: _or_null({"type": "number", "minimum": 0}) | {"description": text}
     for name, text in (
-        ("p50", "seconds from submission to a robot that half waited at most"),
-        ("p90", "the same of nine in ten"),
+        ("p50", "median wait in seconds, from the submission until a robot has the order"),
+        ("p90", "the 90th percentile of these waits"),
     )
 }
 
@@ -115,7 +117,7 @@ _ETA: Schema = {
     "items": TIME,
     "minItems": 2,
     "maxItems": 2,
-    "description": "between when and when it will be ready; null where nobody can tell",
+    "description": "the range in which it will be ready; null if that is unknown",
 }
 
 _OBJECTS: dict[str, Schema] = {
@@ -125,7 +127,7 @@ _OBJECTS: dict[str, Schema] = {
         | {
             "failed": COUNT | {"description": "how many an operator can still put back"},
             "kept": _or_null({"type": "number", "minimum": 0, "maximum": 1})
-            | {"description": "share of the last promises that came true, since the start"},
+            | {"description": "share of recent promises that were kept, since the start"},
             "per_hour": COUNT | {"description": "done in the last hour"},
         }
         | _WAITS
@@ -150,7 +152,7 @@ _OBJECTS: dict[str, Schema] = {
             "drink": TEXT,
             "late": {"const": True, "description": "it was promised to be ready by now"},
             "doubt": {"const": True},
-            "reason": REASON | {"description": "in the words of who failed or cancelled it"},
+            "reason": REASON | {"description": "why it failed or was cancelled, as reported"},
         },
     ),
     "monitor_order": an_object(
@@ -169,7 +171,7 @@ _OBJECTS: dict[str, Schema] = {
          "reason": {"type": "string", "maxLength": MAX_REASON_CHARS}},
     ),
     "log_entry": an_object(
-        {"n": {"type": "integer", "minimum": 1}, "kind": _one_of(Kind), "t": TIME},
+        {"n": {"type": "integer", "minimum": 1}, "kind": _one_of(EventKind), "t": TIME},
         {"ticket": TICKET, "worker": CALLBACK, "label": REASON, "reason": REASON},
     ),
 }  # fmt: skip
@@ -247,13 +249,13 @@ def _message(view: str) -> Schema:
 _DESCRIPTION = """\
 One shape of message, and the client never speaks. A view is one flat map of keys to objects. A \
 frame has at most one of `state` (replace everything) and `patch` (set each key to its new object; \
-`null` deletes); one that has neither is a heartbeat. `at` resumes the view with `?since=`; `now` \
+`null` deletes); a frame with neither is a heartbeat. `at` resumes the view with `?since=`; `now` \
 corrects the client's clock.
 
 The same frames come from `GET state`, with the same query: as an event stream for \
-`Accept: text/event-stream` (`id` is `at`), else as JSON for one look.
+`Accept: text/event-stream` (`id` is `at`), else once, as JSON.
 
-Close codes are 4000 + an HTTP status: 4400 the client spoke, or a bad query; 4401 not for you; \
-4404 no such order; 4503 full, or the queues are out of reach. After 44xx do not come back, after \
-anything else do.
+Close codes are 4000 + an HTTP status: 4400 the client spoke, or a bad query; 4401 the \
+operator's token is needed; 4404 no such order; 4503 full, or the queues are out of reach. Do not \
+reconnect after 44xx; reconnect after any other code.
 """

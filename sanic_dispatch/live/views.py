@@ -230,7 +230,7 @@ class OrderView:
             self.head = Version(self.head.number + 1)
 
     def frame_since(self, known: KnownVersion) -> Frame:
-        """Return the whole state, whatever the client has."""
+        """Return the whole state; the version that the client has does not matter."""
         if not 0 <= self._now_s() - self._rendered_s <= FRAME_REUSE_S:
             self._frame = self._render()
         return self._frame

@@ -20,7 +20,7 @@ class EventBus:
 
     Subscribers are called at the end of the turn, after the replies that became due; call
     ``catch_up`` before reading from one. A subscriber that raises is logged, and the others are
-    called all the same.
+    still called.
     """
 
     def __init__(self) -> None:

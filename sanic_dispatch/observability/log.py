@@ -25,7 +25,7 @@ import structlog
 import ujson
 
 from sanic_dispatch.config.settings import LogFormat, LogLevel
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.errors import StartError
@@ -37,13 +37,13 @@ MAX_VALUE_CHARS = 500
 Fields = MutableMapping[str, Any]
 
 _LEVELS = {
-    Kind.JOB_DOUBTED: logging.WARNING,
-    Kind.JOB_UNCONSUMED: logging.WARNING,
-    Kind.JOB_BLAMED: logging.WARNING,
-    Kind.JOB_REPORT_REFUSED: logging.WARNING,
-    Kind.JOB_FAILED: logging.WARNING,
-    Kind.WORKER_SET_ASIDE: logging.WARNING,
-    Kind.WORKER_USED: logging.DEBUG,
+    EventKind.JOB_DOUBTED: logging.WARNING,
+    EventKind.JOB_UNCONSUMED: logging.WARNING,
+    EventKind.JOB_BLAMED: logging.WARNING,
+    EventKind.JOB_REPORT_REFUSED: logging.WARNING,
+    EventKind.JOB_FAILED: logging.WARNING,
+    EventKind.WORKER_SET_ASIDE: logging.WARNING,
+    EventKind.WORKER_USED: logging.DEBUG,
 }
 """The level of each kind of event that is not logged at info."""
 
@@ -153,7 +153,7 @@ def fields_of(event: Event) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if event.job is not None:
         _add_job_fields(fields, event, event.job)
-    elif event.worker is not None and event.kind is not Kind.WORKER_REGISTERED:
+    elif event.worker is not None and event.kind is not EventKind.WORKER_REGISTERED:
         fields["waiting_s"] = _elapsed_s(event.worker.registered_s, event.at_s)
     if event.worker is not None:
         if event.worker.label:
@@ -178,8 +178,8 @@ def _add_job_fields(fields: dict[str, Any], event: Event, job: Job) -> None:
         fields["service_s"] = _elapsed_s(job.hold.since_s, event.at_s)
 
 
-_WAITED = (Kind.JOB_ASSIGNED, Kind.JOB_CANCELLED)
-_SERVED = (Kind.JOB_DONE, Kind.JOB_FAILED)
+_WAITED = (EventKind.JOB_ASSIGNED, EventKind.JOB_CANCELLED)
+_SERVED = (EventKind.JOB_DONE, EventKind.JOB_FAILED)
 
 
 @lru_cache(maxsize=1024)

@@ -16,11 +16,11 @@ _ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - only compared
 
 
 def warn_if_open(settings: Settings) -> None:
-    """Log a warning if anybody on the network may register a worker at any address."""
+    """Log a warning if anyone on the network can register a worker at any address."""
     if settings.host in _ALL_INTERFACES and not (settings.worker_tokens or settings.allow_callback):
         structlog.get_logger().warning(
             "service.open",
-            reason="it listens on all interfaces, and whoever reaches it can register workers",
+            reason="it listens on all interfaces: anyone who can reach it can register workers",
             hint="set --worker-token or --allow-callback, or listen on one address with --host",
         )
 

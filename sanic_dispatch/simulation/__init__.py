@@ -7,7 +7,7 @@ from sanic_dispatch.simulation.engine import Engine
 from sanic_dispatch.simulation.evaluator import Evaluator
 from sanic_dispatch.simulation.faults import Faults
 from sanic_dispatch.simulation.instance import Instance
-from sanic_dispatch.simulation.robot import Robot
+from sanic_dispatch.simulation.robot import Robot, RobotHooks, RobotModel
 from sanic_dispatch.simulation.waits import InstanceEnded, Put, Result
 
 __all__ = [
@@ -20,4 +20,6 @@ __all__ = [
     "Put",
     "Result",
     "Robot",
+    "RobotHooks",
+    "RobotModel",
 ]

@@ -29,7 +29,7 @@ class CallFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ActivityCall:
     """The call of an activity, without its callback."""
 
     url: str
@@ -40,7 +40,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServiceAnswer:
     """A service's answer to a call."""
 
     status: int
@@ -74,7 +74,7 @@ class Caller:
 
     async def post(
         self, url: str, headers: Mapping[str, str], arguments: Mapping[str, str]
-    ) -> Answer:
+    ) -> ServiceAnswer:
         """POST the arguments as a form, and return the answer. Raises CallFailed.
 
         If a reused connection breaks without an answer, the call is sent again, as CPEE's client
@@ -92,7 +92,7 @@ class Caller:
 
     async def _post(
         self, url: str, headers: Mapping[str, str], arguments: Mapping[str, str]
-    ) -> Answer:
+    ) -> ServiceAnswer:
         attempt = SimpleNamespace(reused=False)
         try:
             return await self._send(url, headers, arguments, attempt)
@@ -109,7 +109,7 @@ class Caller:
         headers: Mapping[str, str],
         arguments: Mapping[str, str],
         attempt: SimpleNamespace,
-    ) -> Answer:
+    ) -> ServiceAnswer:
         request = self._session.post(
             url,
             data=aiohttp.FormData(arguments)(),
@@ -139,13 +139,13 @@ def _header(name: str) -> str:
     return name.upper().replace("_", "-")
 
 
-def _answer(response: aiohttp.ClientResponse, body: bytes) -> Answer:
+def _answer(response: aiohttp.ClientResponse, body: bytes) -> ServiceAnswer:
     callback = response.headers.get("CPEE-CALLBACK") == "true"
     try:
         value = read_content(body, response.headers.get("Content-Type", "")) if body else None
     except EmptyJson:
         value = None
-    return Answer(response.status, callback, value, body, response.headers)
+    return ServiceAnswer(response.status, callback, value, body, response.headers)
 
 
 def _check_host(url: str) -> None:

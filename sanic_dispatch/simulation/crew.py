@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from sanic_dispatch.simulation.background_tasks import Tasks
-from sanic_dispatch.simulation.mishaps import Mishaps, Rates
+from sanic_dispatch.simulation.mishaps import Mishaps, MishapTimes, Rates
 from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
-from sanic_dispatch.simulation.robot import Robot
+from sanic_dispatch.simulation.robot import Robot, RobotHooks, RobotModel
 from sanic_dispatch.simulation.waits import Result
 
 RESCUE_S = 2.0
@@ -67,23 +67,20 @@ class Crew:
         instance = engine.start_instance(name, {"nednoamol": "true"})
         mishaps = Mishaps(
             plan.rates,
-            within_s=plan.mix_s,
-            stop_s=2 * plan.mix_s,
+            MishapTimes(within_s=plan.mix_s, stop_s=2 * plan.mix_s),
             rng=rng,
             on_mishap=lambda instance, text: self._news(name, text),
         )
         self.robots[name] = Robot(
             instance,
-            plan.url,
-            mix_s=plan.mix_s,
-            jitter=plan.jitter,
-            rescue_s=RESCUE_S,
-            label=name,
-            rng=rng,
-            on_job=partial(self._on_job, name),
-            on_mixed=partial(self._on_mixed, name),
-            on_failure=lambda robot, _: self._news(name, robot.doing),
+            RobotModel(plan.url, plan.mix_s, plan.jitter, rescue_s=RESCUE_S, label=name),
+            hooks=RobotHooks(
+                on_job=partial(self._on_job, name),
+                on_mixed=partial(self._on_mixed, name),
+                on_failure=lambda robot, _: self._news(name, robot.doing),
+            ),
             mishaps=mishaps,
+            rng=rng,
         )
 
     def _on_job(self, name: str, _: Robot, result: Result) -> None:

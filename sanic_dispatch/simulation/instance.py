@@ -9,7 +9,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from sanic_dispatch.simulation.caller import Answer, Call, CallFailed, headers_of
+from sanic_dispatch.simulation.caller import ActivityCall, CallFailed, ServiceAnswer, headers_of
 from sanic_dispatch.simulation.content import read_content
 from sanic_dispatch.simulation.faults import Faults
 from sanic_dispatch.simulation.waits import NOTHING, InstanceEnded, Put, Result, Wait
@@ -115,7 +115,7 @@ class Instance:
         that stops the instance, unless the model has ``rescue`` code.
         """
         await self.ready()
-        call = Call(url, activity, label, extra_headers or {}, arguments or {})
+        call = ActivityCall(url, activity, label, extra_headers or {}, arguments or {})
         try:
             wait = self._positions.pop(activity, None) or await self._post(call)
             while not await self._wait_for_end(wait):
@@ -232,7 +232,7 @@ class Instance:
             self.stop()
         self._notify()
 
-    def _apply_answer(self, wait: Wait, answer: Answer) -> None:
+    def _apply_answer(self, wait: Wait, answer: ServiceAnswer) -> None:
         """Apply the answer to a call: its result, or an update before the callback."""
         if answer.callback and answer.body:
             self.engine.evaluator.submit(lambda: self._apply_update(wait, answer))
@@ -242,7 +242,7 @@ class Instance:
             self._unregister(wait)
             wait.goes_on = True
 
-    def _apply_update(self, wait: Wait, answer: Answer) -> None:
+    def _apply_update(self, wait: Wait, answer: ServiceAnswer) -> None:
         """Apply the evaluated body of an answer with ``CPEE-CALLBACK: true``."""
         if self._killed or self.over or wait.has_ended:
             return
@@ -259,7 +259,7 @@ class Instance:
         self._waits.pop(wait.callback_id, None)
         self._notify()
 
-    async def _post(self, call: Call) -> Wait:
+    async def _post(self, call: ActivityCall) -> Wait:
         """Post a call with a new callback, and apply the answer."""
         wait = Wait(token_hex(16), call.activity, call.label)
         self._waits[wait.callback_id] = wait

@@ -42,34 +42,36 @@ class Rates:
     busy: float = 0.0
 
 
-class Mishaps:
-    """Draws the faults of one robot for each round.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MishapTimes:
+    """When faults begin and how long they last, in seconds.
 
-    An operator repairs a stopped, killed or deleted instance after about ``stop_s``; a model sleeps
-    for about ``busy_s``.
+    Faults begin within ``within_s`` of a round's start. An operator repairs a stopped, killed or
+    deleted instance after about ``stop_s``; a model sleeps for about ``busy_s``.
     """
+
+    within_s: float = 5.0
+    stop_s: float = 5.0
+    busy_s: float = 2.0
+
+
+class Mishaps:
+    """Draws the faults of one robot for each round."""
 
     def __init__(
         self,
         rates: Rates,
+        times: MishapTimes = MishapTimes(),
         *,
-        within_s: float = 5.0,
-        stop_s: float = 5.0,
-        busy_s: float = 2.0,
         clock: Clock | None = None,
         rng: random.Random | None = None,
         on_mishap: OnMishap | None = None,
     ) -> None:
-        """Faults begin within ``within_s`` of a round's start; ``on_mishap`` is called for each.
-
-        ``rates`` may be changed at any time.
-        """
+        """``on_mishap`` is called for each fault; ``rates`` may be changed at any time."""
         self.rates = rates
         self.is_disrupted = False
         """Whether a stop, kill or deletion is scheduled or not repaired yet."""
-        self._within_s = within_s
-        self._stop_s = stop_s
-        self._busy_s = busy_s
+        self._times = times
         self._clock = clock or SystemClock()
         self._random = rng or random.Random()
         self._on_mishap = on_mishap
@@ -124,8 +126,7 @@ class Mishaps:
         await self._sleep_into_round()
         instance.stop()
         self._report(instance, "is stopped")
-        await self._sleep_until_repair()
-        self.is_disrupted = False
+        await self._wait_for_repair()
         instance.resume()
         self._report(instance, "is continued")
 
@@ -133,8 +134,7 @@ class Mishaps:
         await self._sleep_into_round()
         instance.kill()
         self._report(instance, "is killed")
-        await self._sleep_until_repair()
-        self.is_disrupted = False
+        await self._wait_for_repair()
         instance.stop()
         instance.resume()
         self._report(instance, "is repaired")
@@ -143,8 +143,7 @@ class Mishaps:
         await self._sleep_into_round()
         heir = instance.engine.restart(instance)
         self._report(instance, "is deleted, and started again")
-        await self._sleep_until_repair()
-        self.is_disrupted = False
+        await self._wait_for_repair()
         if heir.waits_on_inherited:
             heir.begin_anew()
             self._report(heir, "begins anew")
@@ -153,13 +152,15 @@ class Mishaps:
         await self._sleep_into_round()
         self._report(instance, "sleeps in its code")
         with instance.engine.evaluator.blocked():
-            await self._clock.sleep(self._busy_s * self._random.uniform(0.5, 1.5))
+            await self._clock.sleep(self._times.busy_s * self._random.uniform(0.5, 1.5))
 
     async def _sleep_into_round(self) -> None:
-        await self._clock.sleep(self._random.uniform(0, self._within_s))
+        await self._clock.sleep(self._random.uniform(0, self._times.within_s))
 
-    async def _sleep_until_repair(self) -> None:
-        await self._clock.sleep(self._stop_s * self._random.uniform(0.5, 1.5))
+    async def _wait_for_repair(self) -> None:
+        """Sleep until the operator repairs the instance."""
+        await self._clock.sleep(self._times.stop_s * self._random.uniform(0.5, 1.5))
+        self.is_disrupted = False
 
     def _report(self, instance: Instance, text: str) -> None:
         if self._on_mishap:

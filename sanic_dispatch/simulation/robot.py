@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from yarl import URL
 
@@ -21,15 +22,43 @@ OnJob = Callable[["Robot", Result], None]
 OnFailure = Callable[["Robot", CallFailed], None]
 
 
+@dataclass(frozen=True, slots=True)
+class RobotModel:
+    """A robot's process model: where it registers, and how long it takes for a job.
+
+    ``dispatcher_url`` may have a path prefix, and a query that each call repeats. A job takes
+    ``mix_s`` seconds, times a random factor of 1 ± ``jitter``; ``pause_s`` seconds pass before the
+    next call. ``rescue_s`` stands for the model's rescue code: after a failed call wait so long,
+    then register with ``?lost``, since the lost answer may have had a job. With ``rescue_s`` None a
+    failed call stops the instance. ``label`` is that of the activity that registers.
+    """
+
+    dispatcher_url: str
+    mix_s: float = 5.0
+    jitter: float = 0.2
+    pause_s: float = 0.15
+    rescue_s: float | None = None
+    label: str = "Register worker"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RobotHooks:
+    """What to call while a robot works.
+
+    ``on_job`` is called with each job before it is mixed, ``on_mixed`` afterwards, and
+    ``on_failure`` after each failed call.
+    """
+
+    on_job: OnJob = lambda robot, job: None
+    on_mixed: OnJob = lambda robot, job: None
+    on_failure: OnFailure = lambda robot, error: None
+
+
 class Robot:
     """Runs the loop of a worker's process model in an instance.
 
-    A job takes ``mix_s`` seconds, times a random factor of 1 ± ``jitter``; ``pause_s`` seconds pass
-    before the next call. ``rescue_s`` stands for the model's rescue code: after a failed call wait
-    so long, then register with ``?lost``, since the lost answer may have had a job. A job that was
-    mixed already is not mixed again. With ``rescue_s`` None a failed call stops the instance. As in
-    CPEE, rounds of under 2 s are slowed down after the first 100, unless the instance has the
-    attribute ``nednoamol``.
+    A job that was mixed already is not mixed again. As in CPEE, rounds of under 2 s are slowed down
+    after the first 100, unless the instance has the attribute ``nednoamol``.
 
     ``doing`` describes for people what it does; ``mixed`` counts its jobs.
     """
@@ -37,42 +66,22 @@ class Robot:
     def __init__(
         self,
         instance: Instance,
-        dispatcher_url: str,
+        model: RobotModel,
         *,
-        mix_s: float = 5.0,
-        jitter: float = 0.2,
-        pause_s: float = 0.15,
-        rescue_s: float | None = None,
-        activity: str = "a1",
-        label: str = "Register worker",
+        hooks: RobotHooks = RobotHooks(),
+        mishaps: Mishaps | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
-        on_job: OnJob | None = None,
-        on_mixed: OnJob | None = None,
-        on_failure: OnFailure | None = None,
-        mishaps: Mishaps | None = None,
     ) -> None:
-        """``dispatcher_url`` may have a path prefix, and a query that each call repeats.
-
-        ``on_job`` is called with each job before it is mixed, ``on_mixed`` afterwards, and
-        ``on_failure`` after each failed call.
-        """
         self.instance = instance
-        self.url = _register_url(dispatcher_url)
+        self.url = _register_url(model.dispatcher_url)
         self.doing = "starts"
         self.mixed = 0
-        self._mix_s = mix_s
-        self._jitter = jitter
-        self._pause_s = pause_s
-        self._rescue_s = rescue_s
-        self._activity = activity
-        self._label = label
+        self._model = model
+        self._hooks = hooks
+        self._mishaps = mishaps
         self._clock = clock or SystemClock()
         self._random = rng or random.Random()
-        self._on_job = on_job
-        self._on_mixed = on_mixed
-        self._on_failure = on_failure
-        self._mishaps = mishaps
         self._asks_again = False
         self._last_job_id = ""
 
@@ -80,7 +89,7 @@ class Robot:
         """Work for ``rounds`` rounds, or for ever; return early if the instance ends.
 
         If another instance replaces it, continue with that one. Raises CallFailed if a call fails
-        and ``rescue_s`` is None.
+        and the model has no rescue code.
         """
         try:
             while not await self._work_until_it_ends(rounds):
@@ -117,23 +126,22 @@ class Robot:
             return
         if job is not None:
             await self._work(job)
-        await self._clock.sleep(self._pause_s)
+        await self._clock.sleep(self._model.pause_s)
 
     async def _rescue(self, error: CallFailed) -> None:
         self._asks_again = True
         self.doing = f"cannot register: {error}"
-        if self._on_failure is not None:
-            self._on_failure(self, error)
-        if self._rescue_s is None:
+        self._hooks.on_failure(self, error)
+        if self._model.rescue_s is None:
             raise error
-        await self._clock.sleep(self._rescue_s)
+        await self._clock.sleep(self._model.rescue_s)
 
     async def _call(self) -> Result | None:
         """Register; return the result that has a job to be mixed, or None."""
         self.doing = "waits"
         url = str(URL(self.url).update_query(lost="")) if self._asks_again else self.url
-        rescue = self._rescue_s is not None
-        result = await self.instance.call(url, self._activity, self._label, rescue=rescue)
+        rescue = self._model.rescue_s is not None
+        result = await self.instance.call(url, label=self._model.label, rescue=rescue)
         is_known = self._asks_again and _id_of(result) == self._last_job_id
         self._asks_again = False
         is_job = isinstance(result.value, dict) and "Job" in result.value
@@ -145,16 +153,15 @@ class Robot:
             await self._clock.sleep(_BRAKE_S)
 
     async def _work(self, result: Result) -> None:
-        if self._on_job is not None:
-            self._on_job(self, result)
+        model = self._model
+        self._hooks.on_job(self, result)
         self.doing = "mixes"
-        share = self._random.uniform(1 - self._jitter, 1 + self._jitter)
-        await self._clock.sleep(self._mix_s * share)
+        share = self._random.uniform(1 - model.jitter, 1 + model.jitter)
+        await self._clock.sleep(model.mix_s * share)
         await self.instance.ready()
         self._last_job_id = _id_of(result)
         self.mixed += 1
-        if self._on_mixed is not None:
-            self._on_mixed(self, result)
+        self._hooks.on_mixed(self, result)
 
 
 def _id_of(result: Result) -> str:

@@ -30,7 +30,7 @@ class Access:
             raise Unauthorized(door)
 
     def may_monitor(self, request: Call) -> bool:
-        """Whether the request has the operator's token; where it comes from does not matter."""
+        """Whether the request has the operator's token, in the header or in the query."""
         tokens = self._tokens[OPERATOR]
         return bool(tokens) and tokens.admit(token_of(request))
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import cast
 
+from sanic_dispatch.callbacks.addresses import Address
 from sanic_dispatch.web.context import Call, context_of
-
-Address = IPv4Address | IPv6Address
 
 
 class Proxies:

@@ -12,7 +12,7 @@ from sanic.compat import Header
 from sanic.request import RequestParameters
 from sanic.response import BaseHTTPResponse
 
-from sanic_dispatch.callbacks import Callbacks, Guard
+from sanic_dispatch.callbacks import CallbackClient, Guard
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Context:
-    """The ``ctx`` of the app. The part without a default is there from the start on.
+    """The ``ctx`` of the app.
 
-    The rest is set when the server starts, before it takes requests.
+    Fields without a default are set when the app is created, the others when the server starts,
+    before it takes requests.
     """
 
     settings: Settings
@@ -49,17 +50,17 @@ class Context:
     followers: Followers
     page_headers: Mapping[str, str]
     responses: Counter[int]
-    """How many answers there were, by status."""
+    """The number of answers by status."""
     history: JobHistory = field(init=False)
     hub: Hub = field(init=False)
-    callbacks: Callbacks = field(init=False)
+    callbacks: CallbackClient = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     readiness: Readiness = field(init=False)
     exposition: Exposition = field(init=False)
 
 
 class Call(Protocol):
-    """What the busiest handlers need of a request: Sanic's, or a ``ShortRequest``."""
+    """A request as the busiest handlers need it: Sanic's, or a ``ShortRequest``."""
 
     @property
     def app(self) -> Sanic[Any, Any]: ...
@@ -81,7 +82,7 @@ class Call(Protocol):
 
 
 def context_of(request: Call) -> Context:
-    """Return what the app was wired with."""
+    """Return the app's context."""
     return cast(Context, request.app.ctx)
 
 

@@ -14,7 +14,7 @@ MAX_LABEL = 200
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
-def key_of(request: Call) -> Key | None:
+def worker_key_of(request: Call) -> Key | None:
     """Return the worker's key, if the request names both process instance and activity."""
     instance = request.headers.get("cpee-instance-uuid")
     activity = request.headers.get("cpee-activity")
@@ -26,7 +26,7 @@ def proof_of(request: Call) -> Proof:
     callback_url = visible(request.headers.get("cpee-callback", ""))
     receipt = visible(request.headers.get("job-receipt", ""))
     instance = plain(request.headers.get("cpee-instance-uuid", ""))
-    return Proof(callback_url or None, key_of(request), receipt or None, instance or None)
+    return Proof(callback_url or None, worker_key_of(request), receipt or None, instance or None)
 
 
 def instance_url_of(request: Call, callback_url: str) -> str:

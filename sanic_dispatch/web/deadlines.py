@@ -102,5 +102,5 @@ class PunctualProtocol(WebSocketProtocol):
             return
         self._http.exception = RequestTimeout()
         self._http.keep_alive = False
-        self._http.request_body = None  # nothing of it is waited for any more
+        self._http.request_body = None  # do not wait for the rest of the body
         self._task.cancel()

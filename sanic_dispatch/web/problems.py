@@ -71,9 +71,9 @@ def challenge(door: str) -> dict[str, str]:
 
 
 def install(app: Sanic[Any, Any], tell: Callable[[Call, Exception], None]) -> None:
-    """Answer every error with a problem document, also those that Sanic finds itself.
+    """Answer every error with a problem document, also the errors that Sanic raises.
 
-    ``tell`` is told of each first.
+    ``tell`` is called with each error first.
     """
     for kind, answer in _ANSWERS.items():
 

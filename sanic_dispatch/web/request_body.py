@@ -41,7 +41,7 @@ async def read_json(request: Call) -> bytes:
 
 
 async def read_json_if_any(request: Call) -> bytes | None:
-    """Return the body like ``read_json``, or None if there is none, whatever its media type."""
+    """Return the body like ``read_json``, or None if there is none: no media type is needed."""
     data = await read_bytes(request, settings_of(request).max_body_bytes)
     if not data:
         return None

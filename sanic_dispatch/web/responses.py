@@ -30,7 +30,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 class Response(HTTPResponse):
     """An answer with a body that can be written in one piece.
 
-    Sanic formats each header by itself and cleans it character by character, which costs more than
+    Sanic formats each header separately and cleans it character by character, which costs more than
     the rest of the answer.
     """
 

@@ -92,7 +92,7 @@ class ShortRequest:
         self.path = path
         self.query_string = query
         self.keep_alive = True
-        self.request_max_size = 0  # to be set by who reads: all of the body is here
+        self.request_max_size = 0  # set by the reader of the body, which is complete already
 
     @property
     def args(self) -> RequestParameters:
@@ -217,7 +217,7 @@ class ShortWayProtocol(PunctualProtocol):
             self.close()
 
     async def _response_of(self, request: ShortRequest, handler: Handler) -> HTTPResponse | None:
-        """Return the handler's answer, or the problem document of its error."""
+        """Return the handler's answer, or the answer to its error."""
         try:
             return await handler(request)
         except Exception as error:
@@ -259,6 +259,9 @@ def _handler_of(path: bytes) -> Handler | None:
     return report and partial(REPORTS[report["act"]], job_id=report["id"].decode())
 
 
-def _problem_of(request: ShortRequest, error: Exception) -> HTTPResponse:
-    handler = request.app.error_handler
-    return cast(HTTPResponse, handler.response(request, error))  # type: ignore[no-untyped-call]
+def _problem_of(request: ShortRequest, error: Exception) -> Response:
+    """Return the answer to an error: a problem document, or Sanic's 500 if making that fails."""
+    answer = request.app.error_handler.response(request, error)  # type: ignore[no-untyped-call]
+    if isinstance(answer, Response):
+        return answer
+    return Response(answer.body, answer.status, answer.headers, answer.content_type)

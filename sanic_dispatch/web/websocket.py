@@ -49,23 +49,23 @@ class Followers:
 
     def __init__(self) -> None:
         self._connected: set[Follower] = set()
-        self._nobody = asyncio.Event()
-        self._nobody.set()
+        self._all_gone = asyncio.Event()
+        self._all_gone.set()
 
     def add(self, follower: Follower) -> None:
         """Add a websocket."""
         self._connected.add(follower)
-        self._nobody.clear()
+        self._all_gone.clear()
 
     def discard(self, follower: Follower) -> None:
         """Remove a websocket."""
         self._connected.discard(follower)
         if not self._connected:
-            self._nobody.set()
+            self._all_gone.set()
 
     async def gone(self) -> None:
         """Return once no websocket is connected."""
-        await self._nobody.wait()
+        await self._all_gone.wait()
 
 
 class Follower(asyncio.Protocol):
@@ -113,7 +113,7 @@ class Follower(asyncio.Protocol):
         if not (buffered or self._is_sealed or transport.is_closing()):
             try:  # noqa: SIM105 - for every frame
                 sent = os.write(self._fd, data)
-            except OSError:  # no room; or nobody is there, which the transport finds out
+            except OSError:  # no room, or the client is gone, which the transport finds out
                 pass
         if sent < len(data):
             transport.write(data[sent:])

@@ -14,7 +14,7 @@ from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.estimator import Promise
-from sanic_dispatch.simulation import Engine, Instance, Result, Robot
+from sanic_dispatch.simulation import Engine, Instance, Result, Robot, RobotHooks, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
 from tests.support.proxy import Proxy
 from tests.support.server import Service, eventually, running_service
@@ -70,12 +70,9 @@ class Bartender:
         """The robot itself."""
         return Robot(
             self.instance,
-            dispatcher_url,
-            label=self.label,
-            mix_s=MIXING_S,
-            jitter=0,
+            RobotModel(dispatcher_url, label=self.label, mix_s=MIXING_S, jitter=0),
+            hooks=RobotHooks(on_job=on_job),
             clock=self._clock,
-            on_job=on_job,
         )
 
 

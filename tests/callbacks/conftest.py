@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sanic_dispatch.callbacks import Callbacks, Guard
+from sanic_dispatch.callbacks import CallbackClient, Guard
 from sanic_dispatch.callbacks.resolver import system_lookup
 
 NAME = "worker.example"
@@ -140,17 +140,17 @@ async def start_worker(host: str) -> AsyncIterator[StartWorker]:
 
 
 @pytest.fixture
-async def open_callbacks() -> AsyncIterator[Callable[..., Awaitable[Callbacks]]]:
+async def open_callbacks() -> AsyncIterator[Callable[..., Awaitable[CallbackClient]]]:
     """Callbacks with ample time-outs, or those given; closed at the end."""
-    opened: list[Callbacks] = []
+    opened: list[CallbackClient] = []
 
-    async def make(guard: Guard | None = None, **settings: object) -> Callbacks:
+    async def make(guard: Guard | None = None, **settings: object) -> CallbackClient:
         defaults: dict[str, object] = {
             "timeout_s": 20.0,
             "connect_timeout_s": 20.0,
             "lookup": lookup,
         }
-        callbacks = Callbacks(guard or Guard(), **{**defaults, **settings})  # type: ignore[arg-type]
+        callbacks = CallbackClient(guard or Guard(), **{**defaults, **settings})  # type: ignore[arg-type]
         await callbacks.open()
         opened.append(callbacks)
         return callbacks
@@ -161,13 +161,13 @@ async def open_callbacks() -> AsyncIterator[Callable[..., Awaitable[Callbacks]]]
 
 
 @pytest.fixture
-async def callbacks(open_callbacks: Callable[..., Awaitable[Callbacks]]) -> Callbacks:
+async def callbacks(open_callbacks: Callable[..., Awaitable[CallbackClient]]) -> CallbackClient:
     """Callbacks with ample time-outs and no allow list."""
     return await open_callbacks()
 
 
 @pytest.fixture
-async def hasty(open_callbacks: Callable[..., Awaitable[Callbacks]]) -> Callbacks:
+async def hasty(open_callbacks: Callable[..., Awaitable[CallbackClient]]) -> CallbackClient:
     """Callbacks with small time-outs, for workers that are known to exceed them."""
     return await open_callbacks(timeout_s=0.5, connect_timeout_s=0.5)
 

@@ -9,8 +9,8 @@ import pytest
 from yarl import URL
 
 from sanic_dispatch.callbacks.address_client import host_and_path
-from sanic_dispatch.callbacks.client import NotSent
-from sanic_dispatch.callbacks.connection_pool import Connection, Pool
+from sanic_dispatch.callbacks.connection_pool import Pool, PooledConnection
+from sanic_dispatch.callbacks.http_client import NotSent
 from sanic_dispatch.callbacks.outcome import Accepted
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -117,7 +117,7 @@ async def test_an_answer_before_the_request(monkeypatch):
 
 async def test_cancelled_when_the_answer_is_there():
     """A connection whose call is cancelled is closed, even in the very moment of its answer."""
-    connection, transport = Connection(("127.0.0.1", 1), Mock()), Mock()
+    connection, transport = PooledConnection(("127.0.0.1", 1), Mock()), Mock()
     connection.connection_made(transport)
     task = asyncio.create_task(connection.exchange(b"", 0, asyncio.get_running_loop().time() + 9))
     await asyncio.sleep(0)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from sanic_dispatch.callbacks import Callbacks, Guard
+from sanic_dispatch.callbacks import CallbackClient, Guard
 
 UUID = "b0bc965b-11b4-4dfa-91bb-4a145ab2d3b2"
 
@@ -199,7 +199,7 @@ async def test_endless_state(callbacks, start_worker):
 
 async def test_not_open():
     """Calling before opening is a mistake of the caller; closing then is harmless."""
-    callbacks = Callbacks(Guard())
+    callbacks = CallbackClient(Guard())
     with pytest.raises(RuntimeError):
         await callbacks.is_pending("http://127.0.0.1/")
     await callbacks.close()

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from sanic_dispatch.cli.main import cli
 from sanic_dispatch.cli.remote import DEFAULT_URL
-from sanic_dispatch.simulation import Engine, Robot
+from sanic_dispatch.simulation import Engine, Robot, RobotModel
 from tests.support.commands import ended, line_of, on_a_terminal, run, start
 from tests.support.server import Service, free_port, running_service
 
@@ -33,7 +33,8 @@ async def service() -> AsyncIterator[Service]:
 async def robot_at(service: Service) -> AsyncIterator[Robot]:
     """One robot at work, in no time."""
     async with Engine() as engine:
-        robot = Robot(engine.start_instance(), service.base_url, mix_s=0.01, pause_s=0.01)
+        model = RobotModel(service.base_url, mix_s=0.01, pause_s=0.01)
+        robot = Robot(engine.start_instance(), model)
         working = asyncio.create_task(robot.run())
         yield robot
         working.cancel()

@@ -11,8 +11,8 @@ from rich.console import Console
 from sanic_dispatch.cli.submit import order_words
 from sanic_dispatch.cli.terminal import age, crew_table, cut_off, view_table
 from sanic_dispatch.cli.watch import changed_lines
-from sanic_dispatch.client import Lost, State
-from sanic_dispatch.simulation import Engine, Robot
+from sanic_dispatch.client import Lost, ViewState
+from sanic_dispatch.simulation import Engine, Robot, RobotModel
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_an_order_in_words(order: dict[str, Any], words: str) -> None:
 
 def test_lines_are_what_changed() -> None:
     """New, changed and gone keys are lines; what is the same is none."""
-    state = State("e:2", 1.5, {"a": {"n": 1}, "b": {"n": 2}})
+    state = ViewState("e:2", 1.5, {"a": {"n": 1}, "b": {"n": 2}})
     lines = [json.loads(line) for line in changed_lines({"a": {"n": 1}, "c": {}}, state)]
     assert lines == [
         {"at": "e:2", "now": 1.5, "key": "b", "value": {"n": 2}},
@@ -53,7 +53,7 @@ def drawn(table: Any) -> str:
     return capture.get()
 
 
-def monitor(orders: int = 3) -> State:
+def monitor(orders: int = 3) -> ViewState:
     entries: dict[str, Any] = {
         f"order/{n}": {"n": n, "state": "waiting", "t": 90.0, "drink": "[red]x", "name": "A\x1b[1m"}
         for n in range(1, orders + 1)
@@ -61,7 +61,7 @@ def monitor(orders: int = 3) -> State:
     entries["order/1"] |= {"state": "assigned", "hold": {"stage": "in doubt"}}
     entries["worker/u"] = {"state": "aside", "label": "Robot 7", "since": 0.0, "reason": "503"}
     entries["bar"] = {"robots": 1, "waiting": orders - 1, "assigned": 1, "paused": True}
-    return State("e:1", 100.0, entries)
+    return ViewState("e:1", 100.0, entries)
 
 
 def test_a_view_as_a_table() -> None:
@@ -100,7 +100,7 @@ def test_ages(seconds: float, words: str) -> None:
 async def test_a_crew_as_a_table() -> None:
     """Each robot is a line: what it does, and how many it has mixed."""
     async with Engine() as engine:
-        robot = Robot(engine.start_instance(), "http://localhost/")
+        robot = Robot(engine.start_instance(), RobotModel("http://localhost/"))
     robot.doing, robot.mixed = "mixes", 41
     text = drawn(crew_table({"Robot 1": robot}, {"Robot 1": "mojito for Ada"}))
     for words in ("Robot 1", "running", "mixes", "mojito for Ada", "41"):

@@ -17,7 +17,7 @@ from sanic_dispatch.client import (
     DispatchClient,
     Lost,
     ServiceError,
-    State,
+    ViewState,
     reduce,
 )
 from sanic_dispatch.client.channel import delay_s
@@ -54,7 +54,7 @@ async def client(service: Service) -> AsyncIterator[DispatchClient]:
         yield client
 
 
-async def first(states: Any, holds: Callable[[State], Any] = lambda _: True) -> State:
+async def first(states: Any, holds: Callable[[ViewState], Any] = lambda _: True) -> ViewState:
     """The first state of which something is true; the channel is closed then."""
     async with asyncio.timeout(5), aclosing(states) as states:
         async for state in states:
@@ -68,7 +68,7 @@ def test_the_reducer() -> None:
     state = reduce(None, {"at": "e:1", "now": 1.0, "state": {"a": 1, "b": 2}})
     patched = reduce(state, {"at": "e:2", "now": 2.0, "patch": {"b": None, "c": 3}})
     beat = reduce(patched, {"at": "e:2", "now": 3.0})
-    assert patched == State("e:2", 2.0, {"a": 1, "c": 3})
+    assert patched == ViewState("e:2", 2.0, {"a": 1, "c": 3})
     assert beat.map is patched.map
     assert state.map == {"a": 1, "b": 2}
     assert reduce(beat, {"at": "f:0", "now": 4.0, "state": {}}).map == {}

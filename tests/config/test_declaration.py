@@ -12,9 +12,9 @@ from sanic_dispatch.config.declaration import (
     Duration,
     Flag,
     Integer,
-    Kind,
     Pathname,
     Setting,
+    SettingKind,
     Switch,
     Text,
 )
@@ -43,7 +43,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("kind", "text", "value", "written"), KINDS)
-def test_values(kind: Kind, text: str, value: object, written: object) -> None:
+def test_values(kind: SettingKind, text: str, value: object, written: object) -> None:
     """A text is read as a value, and a value is written as a settings file has it."""
     assert kind.parse(text) == value
     assert kind.written(value) == written
@@ -60,7 +60,7 @@ def test_values(kind: Kind, text: str, value: object, written: object) -> None:
         (Duration(0, 9, "hours"), "soon", "'soon' is not a number of hours."),
     ],
 )
-def test_other_texts(kind: Kind, text: str, reason: str) -> None:
+def test_other_texts(kind: SettingKind, text: str, reason: str) -> None:
     """What cannot be read is refused with the reason."""
     with pytest.raises(ValueError, match=reason):
         kind.parse(text)
@@ -77,7 +77,7 @@ def test_other_texts(kind: Kind, text: str, reason: str) -> None:
         (Switch(), "on|off", "on or off"),
     ],
 )
-def test_descriptions(kind: Kind, metavar: str, allowed: str) -> None:
+def test_descriptions(kind: SettingKind, metavar: str, allowed: str) -> None:
     """Each kind describes its values for the help and for the documentation."""
     assert (kind.metavar, kind.allowed) == (metavar, allowed)
 

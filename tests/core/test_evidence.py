@@ -8,7 +8,7 @@ import pytest
 import ujson
 
 from sanic_dispatch.core import evidence, lifecycle
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.evidence import (
     UNCLEAR_S,
     Finding,
@@ -131,7 +131,7 @@ def test_a_job_that_was_lost_is_in_doubt_and_counts() -> None:
     """Not given back: the same worker gets it again."""
     step = lifecycle.find_unused(job(hold(Stage.CONFIRMED)), NOW_S + 30)
     assert step.job.hold == UNUSED._replace(since_s=NOW_S + 30)
-    assert (step.note.kind, step.fate) == (Kind.JOB_UNCONSUMED, Fate.STAYS)
+    assert (step.note.kind, step.fate) == (EventKind.JOB_UNCONSUMED, Fate.STAYS)
     again = lifecycle.find_unused(job(SENT_AGAIN), NOW_S)
     assert again.job.hold == UNUSED._replace(unused=2)
 
@@ -141,10 +141,10 @@ def test_taking_it_once_more_proves_nothing() -> None:
     sent = lifecycle.assign(job(UNUSED), WORKER, Way.PUT, NOW_S).job
     assert sent.hold == hold(Stage.UNDER_WAY, unused=1, is_again=True)
     taken = lifecycle.accept(sent, POLICY, NOW_S)
-    assert (taken.job.hold, taken.note.kind) == (SENT_AGAIN, Kind.JOB_DOUBTED)
+    assert (taken.job.hold, taken.note.kind) == (SENT_AGAIN, EventKind.JOB_DOUBTED)
     used = lifecycle.accept(taken.job, POLICY, NOW_S)
     assert (used.job.hold, used.job.reason) == (hold(Stage.CONFIRMED), "")
-    assert used.note.kind is Kind.JOB_CONFIRMED
+    assert used.note.kind is EventKind.JOB_CONFIRMED
 
 
 def test_the_new_callback_of_a_worker_that_lost_it_begins_anew() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sanic_dispatch.core import lifecycle
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import TABLE, Fate, Registration, Step
@@ -85,7 +85,7 @@ def test_a_restart_leaves_what_was_under_way_in_doubt(way: Way, stage: Stage) ->
         assert step is not None
         assert step.job.hold is not None
         assert step.job.hold.stage is Stage.IN_DOUBT
-        assert step.note.kind is Kind.JOB_DOUBTED
+        assert step.note.kind is EventKind.JOB_DOUBTED
     else:
         assert step is None
 

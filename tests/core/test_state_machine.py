@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sanic_dispatch.core import commands as c
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.state_machine import Now, StateMachine
 from sanic_dispatch.core.topic import Policy
 from tests.support.world import worker
@@ -28,7 +28,7 @@ def test_a_job_that_is_sent_at_once_is_told_with_its_worker(machine: StateMachin
     """A view that shows what matters to one worker learns of the job with its first event."""
     events_of(machine, c.Register(worker("c1", "i1"), lost=False))
     submitted, assigned = events_of(machine, c.Submit("a", b"1", is_repeatable=False))
-    assert (submitted.kind, assigned.kind) == (Kind.JOB_SUBMITTED, Kind.JOB_ASSIGNED)
+    assert (submitted.kind, assigned.kind) == (EventKind.JOB_SUBMITTED, EventKind.JOB_ASSIGNED)
     assert submitted.worker == assigned.worker == worker("c1", "i1")._replace(place=1.0)
 
 

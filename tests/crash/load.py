@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from sanic_dispatch.simulation import Engine
-from sanic_dispatch.simulation.caller import Answer, Caller, CallFailed
+from sanic_dispatch.simulation.caller import Caller, CallFailed, ServiceAnswer
 from sanic_dispatch.simulation.instance import Instance
 from tests.crash.bar_in_process import received
 from tests.crash.records import History, Outcome, Registration, Submission
@@ -37,7 +37,7 @@ class WatchedCaller(Caller):
 
     async def post(
         self, url: str, headers: Mapping[str, str], arguments: Mapping[str, str]
-    ) -> Answer:
+    ) -> ServiceAnswer:
         began_s, callback = monotonic(), headers["CPEE-CALLBACK"]
         outcome = Outcome.UNKNOWN
         try:

@@ -11,7 +11,7 @@ from time import monotonic
 
 import pytest
 
-from sanic_dispatch.client import DispatchClient, State
+from sanic_dispatch.client import DispatchClient, ViewState
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.server.sockets import allow_open_files
 from sanic_dispatch.simulation.background_tasks import Tasks
@@ -36,7 +36,7 @@ class Crowd:
     """Followers of the board, each with the state that it saw last."""
 
     def __init__(self, client: DispatchClient, tasks: Tasks, size: int) -> None:
-        self.seen: list[State | None] = [None] * size
+        self.seen: list[ViewState | None] = [None] * size
         for number in range(size):
             tasks.spawn(self._follow(client, number))
 

@@ -10,7 +10,7 @@ import pytest
 
 from sanic_dispatch.callbacks.outcome import InDoubt
 from sanic_dispatch.config.settings import Mode, Settings
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.evidence import LATE_S
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.receipts import Proof
@@ -53,7 +53,10 @@ async def test_what_is_so_already_does_not_happen_again(world: World) -> None:
     await asyncio.gather(control.pause("lunch"), control.pause("lunch"))
     await control.pause("still")
     await asyncio.gather(control.resume("back"), control.resume("back"))
-    assert [event.kind for event in world.history] == [Kind.DISPATCH_PAUSED, Kind.DISPATCH_RESUMED]
+    assert [event.kind for event in world.history] == [
+        EventKind.DISPATCH_PAUSED,
+        EventKind.DISPATCH_RESUMED,
+    ]
 
 
 async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:

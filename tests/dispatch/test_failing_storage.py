@@ -116,7 +116,7 @@ async def test_storage_that_fails_keeps_no_core_busy(tmp_path: Path) -> None:
         (blocker := tmp_path / ".jobs.json.new").mkdir()
         outcome.set_result(Accepted())
         await advance(world, 5)
-        assert 5 <= world.dispatcher.tally.failures <= 12
+        assert 5 <= world.dispatcher.commit_stats.failures <= 12
         blocker.rmdir()
         await advance(world, 1)
         assert world.kinds()[-1] == "job.confirmed" or "job.confirmed" in world.kinds()

@@ -9,7 +9,7 @@ import pytest
 
 from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.dispatch import standby
-from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import OutcomeUnknown, StandingBy, StorageFailed
 from tests.support.server import eventually
@@ -123,7 +123,7 @@ async def test_pages_are_cut_off_while_another_may_own_the_queues(
     monkeypatch.setattr(standby, "LOOK_S", 0.001)
     ownership, said = FakeOwnership(), list[Any]()
 
-    def show(snapshot: Snapshot | None) -> None:
+    def show(snapshot: TopicSnapshot | None) -> None:
         said.append(snapshot)
 
     async with running_world() as world:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import matching
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
 from sanic_dispatch.core.tables import Change, Tables
@@ -161,12 +161,12 @@ class Inspector:
         still = next((job for job in wait if job.id in waited), None)
         for event in events:
             job = event.job
-            if event.kind is Kind.JOB_ASSIGNED and job is not None and job.hold is not None:
+            if event.kind is EventKind.JOB_ASSIGNED and job is not None and job.hold is not None:
                 was = self._as_it_was(job, before)
                 if _is_regular(job, was) and still and _place(still) < _place(job):
                     self._accuse("FIFO", f"job {job.ticket} overtook job {still.ticket}")
                 self._look_at_worker(job, before, after)
-            elif job is not None and event.kind in (Kind.JOB_RETURNED, Kind.JOB_DOUBTED):
+            elif job is not None and event.kind in (EventKind.JOB_RETURNED, EventKind.JOB_DOUBTED):
                 was = self._as_it_was(job, before)
                 if was is not None and was.place != job.place:
                     self._accuse("FIFO", f"job {job.ticket} lost its place")

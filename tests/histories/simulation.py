@@ -19,7 +19,7 @@ from unittest import mock
 import structlog
 
 from sanic_dispatch.core import commands as c
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.core.topic import Policy
@@ -206,22 +206,24 @@ class Simulation:
     def _see(self, event: Event, before: Job | None) -> None:
         """An event is durable: what it allows from now on."""
         job, kind = event.job, event.kind
-        if kind is Kind.WORKER_DROPPED and event.worker is not None:
+        if kind is EventKind.WORKER_DROPPED and event.worker is not None:
             self.dropped[event.worker.id] = event.reason
-        elif kind is Kind.WORKER_USED and event.worker is not None and event.worker.key is None:
+        elif (
+            kind is EventKind.WORKER_USED and event.worker is not None and event.worker.key is None
+        ):
             self.dropped[event.worker.id] = USED_IN_DOUBT
         if job is None or kind.startswith("worker"):
             return
         self._data[job.id] = job.data
         now_s = self.now_s()
-        if kind is Kind.JOB_ASSIGNED and job.hold is not None:
+        if kind is EventKind.JOB_ASSIGNED and job.hold is not None:
             self.history.cut_off.append(Mark(job.data, now_s))
             if job.hold.way is Way.PUT:
                 receipt = self._receipt_of(job)
                 self._assigned[job.id, job.hold.worker.id] = receipt
-        elif kind is Kind.JOB_MOVED:
+        elif kind is EventKind.JOB_MOVED:
             self.moved.add(job.data)
-        elif kind is Kind.JOB_RETURNED and self._may_go_on(event, before):
+        elif kind is EventKind.JOB_RETURNED and self._may_go_on(event, before):
             self.allow(job.data)
 
     def _receipt_of(self, job: Job) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import ujson
 
 from sanic_dispatch.core import lifecycle
-from sanic_dispatch.core.events import Event, Kind, Note
+from sanic_dispatch.core.events import Event, EventKind, Note
 from sanic_dispatch.core.job import Job, Way
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
@@ -162,16 +162,18 @@ class Story:
         ticket = self._last_ticket
         raw = ujson.dumps({"drink": "Mojito"} if data is None else data).encode()
         job = Job(secret(ticket), ticket, raw, to_rfc3339(self.now_s), float(ticket))
-        self._tell(job, Note(Kind.JOB_SUBMITTED, self.now_s))
+        self._tell(job, Note(EventKind.JOB_SUBMITTED, self.now_s))
         return ticket
 
-    def register(self, name: str, *, kind: Kind = Kind.WORKER_REGISTERED, **values: Any) -> Worker:
+    def register(
+        self, name: str, *, kind: EventKind = EventKind.WORKER_REGISTERED, **values: Any
+    ) -> Worker:
         """Register a worker."""
         worker = robot(name)._replace(**values)
         self._publish(Note(kind, self.now_s), worker=worker)
         return worker
 
-    def leave(self, worker: Worker, kind: Kind = Kind.WORKER_USED) -> None:
+    def leave(self, worker: Worker, kind: EventKind = EventKind.WORKER_USED) -> None:
         """Remove a worker from the queue."""
         self._publish(Note(kind, self.now_s), worker=worker)
 
@@ -210,9 +212,9 @@ class Story:
 
     def move(self, ticket: int, place: float) -> None:
         """Move the job, as an operator."""
-        self._tell(self.jobs[ticket]._replace(place=place), Note(Kind.JOB_MOVED, self.now_s))
+        self._tell(self.jobs[ticket]._replace(place=place), Note(EventKind.JOB_MOVED, self.now_s))
 
-    def pause(self, kind: Kind = Kind.DISPATCH_PAUSED) -> None:
+    def pause(self, kind: EventKind = EventKind.DISPATCH_PAUSED) -> None:
         """Pause the hand-overs."""
         self._publish(Note(kind, self.now_s))
 

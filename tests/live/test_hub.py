@@ -10,7 +10,7 @@ import ujson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import State
 from sanic_dispatch.live import connection as connection_module
 from sanic_dispatch.live.connection import LOW_WATER_BYTES, ViewKey
@@ -119,8 +119,10 @@ def steps_of(story: Story) -> dict[str, Callable[[int], object]]:
         "put back": on((State.FAILED, State.ASSIGNED), story.put_back),
         "move": on(waiting, lambda ticket: story.move(ticket, -story.bus.number - 0.5)),
         "register": lambda n: story.register(f"r{n % 5}"),
-        "drop": lambda n: story.leave(story.register(f"r{n % 5}"), Kind.WORKER_DROPPED),
-        "pause": lambda n: story.pause(Kind.DISPATCH_PAUSED if n % 2 else Kind.DISPATCH_RESUMED),
+        "drop": lambda n: story.leave(story.register(f"r{n % 5}"), EventKind.WORKER_DROPPED),
+        "pause": lambda n: story.pause(
+            EventKind.DISPATCH_PAUSED if n % 2 else EventKind.DISPATCH_RESUMED
+        ),
         "time": lambda n: story.loop.run(n / 4),
         "long time": lambda n: story.loop.run(n * 20.0),
         "push": lambda n: story.loop.run(0.0),
@@ -230,7 +232,7 @@ def test_events_that_a_view_does_not_show_are_no_frame(story: Story, hub: Hub) -
     story.assign(story.submit())
     story.loop.run(0.1)
     frames = len(board.taken), len(monitor.taken)
-    story.register("r9", kind=Kind.WORKER_DROPPED)
+    story.register("r9", kind=EventKind.WORKER_DROPPED)
     story.loop.run(0.1)
     assert (len(board.taken), len(monitor.taken)) == (frames[0], frames[1] + 1)
     assert set(monitor.taken[-1]["patch"]) == {f"log/{story.bus.number}"}
@@ -432,7 +434,7 @@ def test_all_owners_learn_that_the_robots_are_gone(story: Story, hub: Hub) -> No
     for _ in range(100):
         story.submit()
     connection = followed(hub, order(100))
-    story.leave(worker, Kind.WORKER_DROPPED)
+    story.leave(worker, EventKind.WORKER_DROPPED)
     story.loop.run(SWEEP_S + TICK_S)
     assert connection.state["bar"]["robots"] == 0
     story.pause()

@@ -9,7 +9,7 @@ import ujson
 
 from sanic_dispatch.core.job import Job, Way
 from sanic_dispatch.core.timestamps import from_rfc3339
-from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.last_hour import MAX_HOUR_SAMPLES, MAX_MINUTE_SAMPLES, LastHour, Minute
@@ -122,7 +122,7 @@ def test_a_restart_remembers_the_hour(story: Story) -> None:
     waiting = story.jobs[story.submit()]
     again = Story(story.loop)
     hub = again.hub()
-    hub.seed(Snapshot([waiting], done, [], paused=False))
+    hub.seed(TopicSnapshot([waiting], done, [], paused=False))
     assert hour(hub) == (3, 0.0, 0.0)
     assert sum(arrived for arrived, *_ in minutes(hub)) == 4
 

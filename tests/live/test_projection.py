@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import State, Way
 from sanic_dispatch.core.lifecycle import blame
 from sanic_dispatch.core.topic import Policy
@@ -174,13 +174,13 @@ def test_states_of_robots(story: Story, projection: Projection) -> None:
     assert states(projection) == {"r1": RobotState.IN_DOUBT}
     story.put_back(1)
     story.register(
-        "r1", kind=Kind.WORKER_SET_ASIDE, aside=Aside(Cause.REFUSED, story.now_s, "refused")
+        "r1", kind=EventKind.WORKER_SET_ASIDE, aside=Aside(Cause.REFUSED, story.now_s, "refused")
     )
     assert states(projection) == {"r1": RobotState.ASIDE}
     assert projection.counts().robots == 0, "one that was set aside may never come back"
-    story.register("r1", kind=Kind.WORKER_CAME_BACK)
+    story.register("r1", kind=EventKind.WORKER_CAME_BACK)
     assert states(projection) == {"r1": RobotState.WAITING}
-    story.leave(worker, Kind.WORKER_DROPPED)
+    story.leave(worker, EventKind.WORKER_DROPPED)
     assert states(projection) == {}
 
 
@@ -211,7 +211,7 @@ def test_a_worker_in_the_queue_that_holds_a_job_counts_once(
     story.submit()
     worker = story.register("r1")
     story.assign(1, worker)
-    story.register("r1", kind=Kind.WORKER_CAME_BACK)
+    story.register("r1", kind=EventKind.WORKER_CAME_BACK)
     assert projection.counts().robots == 1
     story.confirm(1)
     story.leave(worker)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanic_dispatch.core.events import Event
-from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.live.close_codes import RESTART
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.finished import RECENT_S
@@ -148,7 +148,7 @@ def test_a_gap_in_the_events_begins_a_new_epoch(story: Story) -> None:
     page = Page(other.hub, BOARD)
     story.submit()
     other.bus.epoch, other.bus.number = "f00d", 7
-    other.hub.seed(Snapshot(list(story.jobs.values()), [], [], paused=True))
+    other.hub.seed(TopicSnapshot(list(story.jobs.values()), [], [], paused=True))
     assert page.connection.code == RESTART
     page.switch(other.hub)
     assert page.connection.taken[0]["at"] == "f00d:7"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import ujson
 
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.worker import Aside, Cause
-from sanic_dispatch.dispatch.queries import Snapshot
+from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live.connection import MAX_BUFFERED_BYTES, ViewKey
 from sanic_dispatch.live.hub import Hub
@@ -191,7 +191,7 @@ def test_failed_orders_stay_on_the_monitor(story: Story, hub: Hub) -> None:
     for _ in range(MONITOR_FINISHED + 5):
         story.serve(5.0)
     again = Story(story.loop).hub()
-    again.seed(Snapshot([], list(story.jobs.values()), [], paused=False))
+    again.seed(TopicSnapshot([], list(story.jobs.values()), [], paused=False))
     story.loop.run(1.0)
     for one in (hub, again):
         state = state_of(one, MONITOR)
@@ -290,7 +290,7 @@ def test_pausing_is_seen_everywhere(story: Story, hub: Hub) -> None:
     story.pause()
     assert own(hub, ticket)["eta"] is None
     assert state_of(hub)["bar"]["paused"] is True
-    story.pause(Kind.DISPATCH_RESUMED)
+    story.pause(EventKind.DISPATCH_RESUMED)
     assert state_of(hub, MONITOR)["bar"]["paused"] is False
 
 
@@ -299,7 +299,7 @@ def test_a_restart_is_no_reason_to_forget_how_long_things_take(story: Story) -> 
     done = [story.jobs[story.serve(60.0)] for _ in range(5)]
     again = Story()
     hub = again.hub()
-    hub.seed(Snapshot([], done, [robot("r1")], paused=False))
+    hub.seed(TopicSnapshot([], done, [robot("r1")], paused=False))
     ticket = again.submit()
     low, high = own(hub, ticket)["eta"]
     assert low < again.now_s + 60.0 < high

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.observability.event_bus import EventBus
 
 
 def paused(number: int) -> Event:
-    return Event(number, Kind.DISPATCH_PAUSED, 1.0, None, None, "")
+    return Event(number, EventKind.DISPATCH_PAUSED, 1.0, None, None, "")
 
 
 class Told:

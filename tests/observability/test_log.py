@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from sanic_dispatch.config.settings import LogFormat, LogLevel
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.errors import StartError
@@ -81,7 +81,7 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
 
 
 def event(
-    kind: Kind,
+    kind: EventKind,
     job: Job | None = None,
     worker: Worker | None = None,
     reason: str = "",
@@ -99,7 +99,7 @@ def held(stage: Stage, state: State = State.ASSIGNED, worker: Worker = WORKER) -
 
 def test_job_that_waits(stream):
     """A job's line has its ticket and only the first digits of its secret id, never its data."""
-    log_event(event(Kind.JOB_SUBMITTED, WAITING))
+    log_event(event(EventKind.JOB_SUBMITTED, WAITING))
     assert lines(stream) == [
         {"level": "info", "event": "job.submitted", "ticket": 42, "job": "01234567"}
     ]
@@ -107,7 +107,7 @@ def test_job_that_waits(stream):
 
 def test_job_that_is_assigned(stream):
     """An assigned job's line has attempt, waiting time, and the worker by label and callback."""
-    log_event(event(Kind.JOB_ASSIGNED, held(Stage.UNDER_WAY), at_s=SUBMITTED_S + 10.1234567))
+    log_event(event(EventKind.JOB_ASSIGNED, held(Stage.UNDER_WAY), at_s=SUBMITTED_S + 10.1234567))
     assert lines(stream) == [
         {
             "level": "info",
@@ -124,7 +124,7 @@ def test_job_that_is_assigned(stream):
 
 def test_job_that_is_done(stream):
     """A finished job's line has the time for which its worker had it."""
-    log_event(event(Kind.JOB_DONE, held(Stage.CONFIRMED, State.DONE), at_s=SUBMITTED_S + 95))
+    log_event(event(EventKind.JOB_DONE, held(Stage.CONFIRMED, State.DONE), at_s=SUBMITTED_S + 95))
     (line,) = lines(stream)
     assert (line["event"], line["service_s"]) == ("job.done", 85.0)
     assert "waiting_s" not in line
@@ -132,7 +132,7 @@ def test_job_that_is_done(stream):
 
 def test_job_in_doubt_is_a_warning_with_its_reason(stream):
     """It is logged as a warning."""
-    log_event(event(Kind.JOB_DOUBTED, held(Stage.IN_DOUBT), reason="no answer in time"))
+    log_event(event(EventKind.JOB_DOUBTED, held(Stage.IN_DOUBT), reason="no answer in time"))
     (line,) = lines(stream)
     assert (line["level"], line["reason"]) == ("warning", "no answer in time")
 
@@ -140,7 +140,7 @@ def test_job_in_doubt_is_a_warning_with_its_reason(stream):
 def test_worker_alone(stream):
     """A worker's line has its callback and how long it has waited."""
     worker = Worker("http://127.0.0.1:1/cb", SUBMITTED_AT)
-    log_event(event(Kind.WORKER_DROPPED, worker=worker, reason="gone", at_s=SUBMITTED_S + 3))
+    log_event(event(EventKind.WORKER_DROPPED, worker=worker, reason="gone", at_s=SUBMITTED_S + 3))
     assert lines(stream) == [
         {
             "level": "info",
@@ -154,11 +154,11 @@ def test_worker_alone(stream):
 
 def test_dispatch_alone(stream):
     """An event without job and worker is a line too."""
-    log_event(event(Kind.DISPATCH_PAUSED, reason="ice is out"))
+    log_event(event(EventKind.DISPATCH_PAUSED, reason="ice is out"))
     assert lines(stream) == [{"level": "info", "event": "dispatch.paused", "reason": "ice is out"}]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", list(EventKind))
 def test_every_kind_of_event_is_one_line(stream, kind):
     """Each kind is one line, named after the event."""
     log_event(event(kind, held(Stage.CONFIRMED)))
@@ -168,7 +168,7 @@ def test_every_kind_of_event_is_one_line(stream, kind):
 @pytest.mark.parametrize("job_id", ["", "7", "1234567", JOB_ID, "é" * 40])
 def test_never_the_whole_id(stream, job_id):
     """At most a quarter of an id is shown, however short it is."""
-    log_event(event(Kind.JOB_SUBMITTED, Job(job_id, 1, b"1", SUBMITTED_AT, 1.0)))
+    log_event(event(EventKind.JOB_SUBMITTED, Job(job_id, 1, b"1", SUBMITTED_AT, 1.0)))
     (line,) = lines(stream)
     assert line["job"] == job_id[: min(8, len(job_id) // 4)]
 
@@ -186,13 +186,13 @@ def test_never_the_whole_id(stream, job_id):
 )
 def test_callback_without_secrets(stream, callback, shown):
     """A callback is written without query, fragment and user name."""
-    log_event(event(Kind.WORKER_REGISTERED, worker=Worker(callback, SUBMITTED_AT)))
+    log_event(event(EventKind.WORKER_REGISTERED, worker=Worker(callback, SUBMITTED_AT)))
     assert lines(stream)[0]["callback"] == shown
 
 
 def test_a_clock_put_back_gives_no_negative_time(stream):
     """A duration is never negative."""
-    log_event(event(Kind.JOB_ASSIGNED, held(Stage.UNDER_WAY), at_s=SUBMITTED_S - 3600))
+    log_event(event(EventKind.JOB_ASSIGNED, held(Stage.UNDER_WAY), at_s=SUBMITTED_S - 3600))
     assert lines(stream)[0]["waiting_s"] == 0.0
 
 
@@ -205,7 +205,7 @@ def test_nothing_from_outside_controls_the_terminal(format):
     stream = io.StringIO()
     configure(format, LogLevel.INFO, stream)
     worker = Worker("http://h/" + EVIL, SUBMITTED_AT, label=EVIL)
-    log_event(event(Kind.WORKER_REGISTERED, worker=worker, reason=EVIL))
+    log_event(event(EventKind.WORKER_REGISTERED, worker=worker, reason=EVIL))
     logging.getLogger("sanic.error").error("%s", EVIL)
     structlog.get_logger().info(EVIL, given=[EVIL])
     text = stream.getvalue()
@@ -217,7 +217,7 @@ def test_value_cannot_pose_as_a_field():
     """In lines for people a value that has blanks or equals signs is quoted."""
     stream = io.StringIO()
     configure(LogFormat.HUMAN, LogLevel.INFO, stream)
-    log_event(event(Kind.DISPATCH_PAUSED, reason="x ticket=1"))
+    log_event(event(EventKind.DISPATCH_PAUSED, reason="x ticket=1"))
     assert stream.getvalue().rstrip().endswith("reason='x ticket=1'")
 
 
@@ -259,24 +259,24 @@ def test_levels(level, kinds):
     """A level leaves out the less important events."""
     stream = io.StringIO()
     configure(LogFormat.JSON, level, stream)
-    log_event(event(Kind.JOB_DONE, WAITING))
-    log_event(event(Kind.WORKER_USED, worker=WORKER))
-    log_event(event(Kind.JOB_FAILED, WAITING))
+    log_event(event(EventKind.JOB_DONE, WAITING))
+    log_event(event(EventKind.WORKER_USED, worker=WORKER))
+    log_event(event(EventKind.JOB_FAILED, WAITING))
     assert [line["event"] for line in lines(stream)] == kinds
 
 
 def test_a_level_that_is_off_costs_nothing():
     """Where the level is off, the event's job is not even looked at."""
     configure(LogFormat.JSON, LogLevel.ERROR, io.StringIO())
-    log_event(Event(1, Kind.JOB_DONE, 0.0, object(), None, ""))  # type: ignore[arg-type]
+    log_event(Event(1, EventKind.JOB_DONE, 0.0, object(), None, ""))  # type: ignore[arg-type]
 
 
 def test_unconfigured_events_are_not_logged():
     """Without ``configure`` events are not logged, and nothing fails."""
     program = (
-        "from sanic_dispatch.core.events import Event, Kind\n"
+        "from sanic_dispatch.core.events import Event, EventKind\n"
         "from sanic_dispatch.observability.log import log_event\n"
-        "log_event(Event(1, Kind.JOB_FAILED, 0.0, None, None, 'too often'))\n"
+        "log_event(Event(1, EventKind.JOB_FAILED, 0.0, None, None, 'too often'))\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert (run.stdout, run.stderr) == (b"", b"")
@@ -287,7 +287,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(stream):
     """A full disk, a closed pipe or stream: the line is dropped and the dispatch goes on."""
     configure(LogFormat.JSON, LogLevel.INFO, stream)
     stream.close()
-    log_event(event(Kind.JOB_SUBMITTED, WAITING))
+    log_event(event(EventKind.JOB_SUBMITTED, WAITING))
     logging.getLogger("sanic.error").error("x")
 
 
@@ -296,7 +296,7 @@ def test_auto_is_human_on_a_terminal_and_json_elsewhere():
     terminal, pipe = Terminal(), io.StringIO()
     for stream in (terminal, pipe):
         configure(LogFormat.AUTO, LogLevel.INFO, stream)
-        log_event(event(Kind.JOB_SUBMITTED, WAITING))
+        log_event(event(EventKind.JOB_SUBMITTED, WAITING))
     assert "\x1b[" in terminal.getvalue()
     assert lines(pipe)[0]["ticket"] == 42
 
@@ -306,7 +306,7 @@ def test_colours(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     for stream in (Terminal(), io.StringIO()):
         configure(LogFormat.HUMAN, LogLevel.INFO, stream)
-        log_event(event(Kind.JOB_SUBMITTED, WAITING))
+        log_event(event(EventKind.JOB_SUBMITTED, WAITING))
         assert "\x1b" not in stream.getvalue()
 
 

@@ -8,9 +8,9 @@ import random
 import aiohttp
 import pytest
 
-from sanic_dispatch.simulation import CallFailed, Faults, Robot
+from sanic_dispatch.simulation import CallFailed, Faults, Robot, RobotHooks, RobotModel
 from sanic_dispatch.simulation.crew import Crew, Plan, order_label
-from sanic_dispatch.simulation.mishaps import Mishaps, Rates
+from sanic_dispatch.simulation.mishaps import Mishaps, MishapTimes, Rates
 from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
 from tests.simulation.conftest import ACCEPTED
 from tests.support.clock import FakeClock, settle
@@ -52,11 +52,9 @@ async def test_rounds(instance, service, clock):
     told = []
     robot = Robot(
         instance,
-        service.base,
-        mix_s=5.0,
-        jitter=0.0,
+        RobotModel(service.base, mix_s=5.0, jitter=0.0),
+        hooks=RobotHooks(on_job=lambda robot, result: told.append(result.value)),
         clock=clock,
-        on_job=lambda robot, result: told.append(result.value),
     )
     await robot.run(rounds=2)
     assert told == [{"Job": {"id": "7"}}] * 2
@@ -67,7 +65,8 @@ async def test_rounds(instance, service, clock):
 async def test_jitter(instance, service, clock):
     """The time of mixing varies by the share that was given, and with the seed alone."""
     service.answers = [JOB]
-    robot = Robot(instance, service.base, mix_s=10.0, jitter=0.5, clock=clock, rng=random.Random(1))
+    model = RobotModel(service.base, mix_s=10.0, jitter=0.5)
+    robot = Robot(instance, model, clock=clock, rng=random.Random(1))
     await robot.run(rounds=20)
     mixed = clock.slept[::2]
     assert all(5.0 <= s <= 15.0 for s in mixed)
@@ -78,7 +77,10 @@ async def test_by_callback(instance, service, clock, http):
     """A job may come by the callback; the very bytes are recorded."""
     told = []
     robot = Robot(
-        instance, service.base, clock=clock, on_job=lambda robot, result: told.append(result.body)
+        instance,
+        RobotModel(service.base),
+        hooks=RobotHooks(on_job=lambda robot, result: told.append(result.body)),
+        clock=clock,
     )
     task = asyncio.create_task(robot.run(rounds=1))
     await instance.until(lambda: instance.waiting)
@@ -100,14 +102,14 @@ async def test_by_callback(instance, service, clock, http):
 async def test_address(instance, service, clock, base, path):
     """Robots call below any path prefix, and a query travels with each call."""
     service.answers = [NO_CONTENT]
-    await Robot(instance, service.base + base, clock=clock).run(rounds=1)
+    await Robot(instance, RobotModel(service.base + base), clock=clock).run(rounds=1)
     assert service.requests[0].startswith(b"POST %b HTTP/1.1\r\n" % path)
 
 
 async def test_an_empty_result_is_no_job(instance, service, clock):
     """A call that brings no job is followed by the next, without mixing."""
     service.answers = [NO_CONTENT]
-    await Robot(instance, service.base, clock=clock).run(rounds=2)
+    await Robot(instance, RobotModel(service.base), clock=clock).run(rounds=2)
     assert clock.slept == [0.15, 0.15]
 
 
@@ -115,21 +117,22 @@ async def test_no_rescue(instance, service, clock):
     """A failed call stops the instance, and the robot with it."""
     service.answers = [UNAVAILABLE]
     with pytest.raises(CallFailed):
-        await Robot(instance, service.base, clock=clock).run()
+        await Robot(instance, RobotModel(service.base), clock=clock).run()
     assert instance.state == "stopped"
 
 
 async def test_rescue(instance, service, clock):
     """With rescue code the robot waits and calls again."""
     service.answers = [UNAVAILABLE, UNAVAILABLE, JOB]
-    await Robot(instance, service.base, mix_s=1, jitter=0, rescue_s=3, clock=clock).run(rounds=3)
+    model = RobotModel(service.base, mix_s=1, jitter=0, rescue_s=3)
+    await Robot(instance, model, clock=clock).run(rounds=3)
     assert clock.slept == [3, 3, 1, 0.15]
     assert instance.state == "running"
 
 
 async def test_the_instance_ends(instance, service, clock):
     """A robot whose instance ends stops quietly."""
-    task = asyncio.create_task(Robot(instance, service.base, clock=clock).run())
+    task = asyncio.create_task(Robot(instance, RobotModel(service.base), clock=clock).run())
     await instance.until(lambda: instance.waiting)
     instance.abandon()
     await task
@@ -140,14 +143,14 @@ async def test_brake(engine, service, clock, attributes, braked):
     """After 100 rounds a round under 2 s is braked by 1 s, unless an attribute says no."""
     service.answers = [NO_CONTENT]
     instance = engine.start_instance(attributes=attributes)
-    await Robot(instance, service.base, clock=clock).run(rounds=103)
+    await Robot(instance, RobotModel(service.base), clock=clock).run(rounds=103)
     assert clock.slept.count(1.0) == braked
 
 
 async def test_after_a_failed_call_the_last_answer_is_asked_for(instance, service, clock):
     """Rescue code registers with ?lost; once there was an answer the robot calls as usual."""
     service.answers = [UNAVAILABLE, NO_CONTENT]
-    robot = Robot(instance, service.base + "?token=t", rescue_s=3, clock=clock)
+    robot = Robot(instance, RobotModel(service.base + "?token=t", rescue_s=3), clock=clock)
     await robot.run(rounds=3)
     queries = [request.split(b" ", 2)[1].partition(b"?")[2] for request in service.requests]
     assert queries == [b"token=t", b"token=t&lost=", b"token=t"]
@@ -158,7 +161,10 @@ async def test_what_is_mixed_is_not_mixed_again(instance, service, clock):
     service.answers = [JOB, UNAVAILABLE, JOB, NO_CONTENT]
     mixed = []
     robot = Robot(
-        instance, service.base, rescue_s=3, clock=clock, on_mixed=lambda *_: mixed.append(1)
+        instance,
+        RobotModel(service.base, rescue_s=3),
+        hooks=RobotHooks(on_mixed=lambda *_: mixed.append(1)),
+        clock=clock,
     )
     await robot.run(rounds=4)
     assert (len(mixed), robot.mixed) == (1, 1)
@@ -167,7 +173,7 @@ async def test_what_is_mixed_is_not_mixed_again(instance, service, clock):
 async def test_the_label(instance, service, clock):
     """A robot's label is that of its activity."""
     service.answers = [NO_CONTENT]
-    await Robot(instance, service.base, label="Robot 7", clock=clock).run(rounds=1)
+    await Robot(instance, RobotModel(service.base, label="Robot 7"), clock=clock).run(rounds=1)
     assert dict(service.headers())["CPEE-LABEL"] == "Robot 7"
 
 
@@ -263,8 +269,13 @@ async def test_calm_down(instance, disruption):
 async def test_the_evaluator_is_blocked_for_a_while(instance, engine):
     """Code that sleeps in one model holds back what all others have to evaluate."""
     told, seen, clock = [], [], FakeClock()
-    dice = Mishaps(Rates(busy=1.0), busy_s=2.0, within_s=1.0, clock=clock, rng=random.Random(1),
-                   on_mishap=lambda _, text: told.append(text))  # fmt: skip
+    dice = Mishaps(
+        Rates(busy=1.0),
+        MishapTimes(within_s=1.0, busy_s=2.0),
+        clock=clock,
+        rng=random.Random(1),
+        on_mishap=lambda _, text: told.append(text),
+    )
     dice.begin_round(instance)
     await clock.advance(1.0)
     engine.evaluator.submit(lambda: seen.append(1))
@@ -281,10 +292,10 @@ async def test_a_deleted_robot_is_another_instance(instance, service, clock, htt
     dice = mishaps(told, delete=1.0)
     robot = Robot(
         instance,
-        service.base,
-        clock=clock,
-        on_mixed=lambda _, result: mixed.append(result.value["Job"]),
+        RobotModel(service.base),
+        hooks=RobotHooks(on_mixed=lambda _, result: mixed.append(result.value["Job"])),
         mishaps=dice,
+        clock=clock,
     )
     task = asyncio.create_task(robot.run(rounds=1))
     await service.arrived.wait()
@@ -340,7 +351,8 @@ async def test_what_was_being_mixed_is_gone_with_its_instance(engine, service, e
     """A drink is mixed once the instance can go on: not by one that was deleted or killed."""
     service.answers, clock, mixed = [JOB], FakeClock(), []
     instance = engine.start_instance()
-    robot = Robot(instance, service.base, mix_s=5, clock=clock, on_mixed=lambda *_: mixed.append(1))
+    hooks = RobotHooks(on_mixed=lambda *_: mixed.append(1))
+    robot = Robot(instance, RobotModel(service.base, mix_s=5), hooks=hooks, clock=clock)
     task = asyncio.create_task(robot.run(rounds=1))
     await instance.until(lambda: robot.doing == "mixes")
     getattr(instance, end)()

@@ -8,7 +8,7 @@ from io import BytesIO
 import aiohttp
 import pytest
 
-from sanic_dispatch.callbacks import Callbacks, Guard
+from sanic_dispatch.callbacks import CallbackClient, Guard
 from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Refused
 from sanic_dispatch.simulation import Engine
 
@@ -382,7 +382,7 @@ BROKEN = InDoubt("the connection broke before an answer came")
 @pytest.fixture
 async def callbacks():
     """The dispatcher's own client."""
-    callbacks = Callbacks(Guard(), timeout_s=20.0, connect_timeout_s=20.0)
+    callbacks = CallbackClient(Guard(), timeout_s=20.0, connect_timeout_s=20.0)
     await callbacks.open()
     yield callbacks
     await callbacks.close()
@@ -391,7 +391,7 @@ async def callbacks():
 @pytest.fixture
 async def hasty():
     """The dispatcher's own client, with a small time-out."""
-    callbacks = Callbacks(Guard(), timeout_s=0.5)
+    callbacks = CallbackClient(Guard(), timeout_s=0.5)
     await callbacks.open()
     yield callbacks
     await callbacks.close()

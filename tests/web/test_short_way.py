@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sanic_dispatch.server import runner
+from sanic_dispatch.web import problems
 from sanic_dispatch.web.deadlines import PunctualProtocol
 from sanic_dispatch.web.short_way import ShortRequest, ShortWayProtocol
 from tests.support.server import Service, eventually, running_service
@@ -446,6 +447,27 @@ async def test_a_mistake_of_ours_is_500_both_ways(monkeypatch: pytest.MonkeyPatc
             answers.append(masked(await said(service, [submission(), submission()])))
     assert answers[0] == answers[1]
     assert answers[0].count(b"HTTP/1.1 500") == 2
+
+
+async def test_a_mistake_in_an_error_handler_is_500_both_ways(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer is Sanic's own, but for an empty header and their order; the connection stays."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a mistake in the handler")
+
+    answers = []
+    monkeypatch.setattr(problems, "problem", fail)
+    with counted() as seen:
+        for service_of in (running_service, without_short_way):
+            async with service_of() as service:
+                answer = masked(await said(service, [submission(body=b"{")] * 2))
+                answers.append(answer.replace(b"alt-svc: \r\n", b""))
+    assert sorted(answers[0].split(b"\r\n")) == sorted(answers[1].split(b"\r\n"))
+    assert answers[0].count(b"HTTP/1.1 500") == 3
+    assert answers[0].count(b"An error occurred while handling an error") == 3
+    assert len(seen) == 2
 
 
 # ---- while one is under way

@@ -76,12 +76,12 @@ class Exposition(Collector):
         )
         yield _gauge(
             "pairing_stuck_seconds",
-            "For how long the same free job and the same usable worker have waited together.",
+            "How long the same free job and the same usable worker have waited side by side.",
             sources.watchdog.stuck_s,
         )
         yield _histogram(
             "event_loop_lag_seconds",
-            "How late a timer of the event loop is; looked at four times a second.",
+            "How late a timer of the event loop runs; measured four times a second.",
             sources.loop_lag.seconds,
         )
         yield _counts(
@@ -97,7 +97,7 @@ class Exposition(Collector):
         in_doubt = busy.count(RobotState.IN_DOUBT)
         yield _gauges(
             "jobs",
-            "Jobs that wait, that workers have, and of which nobody knows whether a worker has it.",
+            "Unfinished jobs: waiting, assigned, or in doubt (a worker may have it or not).",
             "state",
             {
                 "waiting": len(projection.waiting),
@@ -107,7 +107,7 @@ class Exposition(Collector):
         )
         yield _gauges(
             "workers",
-            "Workers that wait, have a job, may have one, or are set aside.",
+            "Workers: waiting, with a job, with a job in doubt, or set aside.",
             "state",
             {
                 "waiting": len(projection.robots.free),
@@ -123,13 +123,13 @@ class Exposition(Collector):
         )
         yield _gauge(
             "oldest_waiting_job_age_seconds",
-            "Since when the job waits that has waited longest; 0 where none waits.",
+            "How long the oldest waiting job has waited; 0 if none waits.",
             _oldest_age_s(projection, sources.clock.now_s()),
         )
         settings = sources.settings
         yield _gauges(
             "limit",
-            "How many there may be: jobs and workers that wait, clients of the live channel.",
+            "The most waiting jobs, waiting workers, and clients of the live channel.",
             "of",
             {
                 "jobs": settings.max_jobs,
@@ -142,14 +142,14 @@ class Exposition(Collector):
         jobs, calls = self._sources.jobs, self._sources.calls
         yield _counts(
             "events",
-            "What happened, by the kind of event.",
+            "Events by kind.",
             "kind",
             {kind.value: count for kind, count in jobs.events.items()},
         )
-        yield _counts("jobs_finished", "Jobs by how they ended.", "state", jobs.finished)
+        yield _counts("jobs_finished", "Finished jobs by final state.", "state", jobs.finished)
         deliveries = CounterMetricFamily(
             PREFIX + "deliveries",
-            "Hand-overs that ended: by PUT to a callback, or in the answer to a registration.",
+            "Hand-overs by outcome: by PUT to a callback, or in the answer to a registration.",
             labels=["way", "outcome"],
         )
         for way, outcomes in (("put", calls.outcomes), ("answer", jobs.answers)):
@@ -164,16 +164,14 @@ class Exposition(Collector):
         )
         yield _histogram(
             "job_service_seconds",
-            "For how long workers had jobs that are done, from the confirmation or the last "
-            "extension on.",
+            "How long workers had done jobs, since the confirmation or the last extension.",
             jobs.service_s,
         )
         hit_rate = self._sources.hub.projection.forecast.estimator.hit_rate
         if hit_rate is not None:
             yield _gauge(
                 "promise_hit_ratio",
-                "The share of the last waiting times told that came true; missing before the "
-                "first one was due.",
+                "The share of recent promises that were kept; missing before one was due.",
                 hit_rate,
             )
 
@@ -181,7 +179,7 @@ class Exposition(Collector):
         stats = self._sources.hub.stats
         clients = GaugeMetricFamily(
             PREFIX + "live_clients",
-            "Who follows the live channel.",
+            "Clients of the live channel.",
             labels=["transport", "view"],
         )
         for (transport, view), count in sorted(stats.clients.items()):
@@ -189,11 +187,11 @@ class Exposition(Collector):
         yield clients
         yield _count("live_frames", "Frames that were written to clients.", stats.frames)
         yield _count(
-            "live_clients_cut", "Clients that were cut off, since they did not read.", stats.cut
+            "live_clients_cut", "Clients that were dropped because they did not read.", stats.cut
         )
         yield _histogram(
             "live_lag_seconds",
-            "From the first event that is not pushed yet until all who follow were served.",
+            "Time from the first unpushed event until all clients were served.",
             stats.lag_s,
         )
 
@@ -201,23 +199,23 @@ class Exposition(Collector):
         stats = self._sources.commits
         yield _histograms(
             "commit_duration_seconds",
-            "How long it took to make a batch of changes durable.",
+            "Duration of a commit.",
             {queue: commits.seconds for queue, commits in stats.items()},
         )
         yield _histograms(
             "commit_changes",
-            "Changes that were made durable together.",
+            "Changes in a commit.",
             {queue: commits.changes for queue, commits in stats.items()},
         )
         yield _counts(
             "commit_failures",
-            "Batches that could not be written.",
+            "Commits that failed.",
             "queue",
             {queue: commits.failures for queue, commits in stats.items()},
         )
         yield _gauges(
             "storage_failing",
-            "1 while the last write of a queue's storage did not succeed.",
+            "1 if the last commit failed.",
             "queue",
             {queue: int(commits.is_failing) for queue, commits in stats.items()},
         )

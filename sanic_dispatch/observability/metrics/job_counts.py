@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.timestamps import from_rfc3339
 from sanic_dispatch.observability.event_bus import EventBus
@@ -14,14 +14,14 @@ from sanic_dispatch.observability.histogram import Histogram
 WAIT_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Upper bounds of buckets for waiting times of people."""
 
-_FINISHING = {Kind.JOB_DONE, Kind.JOB_FAILED, Kind.JOB_CANCELLED}
-_TAKEN = {Kind.JOB_CONFIRMED, Kind.JOB_DONE}
+_FINISHING = {EventKind.JOB_DONE, EventKind.JOB_FAILED, EventKind.JOB_CANCELLED}
+_TAKEN = {EventKind.JOB_CONFIRMED, EventKind.JOB_DONE}
 _OUTCOMES = {
-    Kind.JOB_CONFIRMED: "accepted",
-    Kind.JOB_DONE: "accepted",
-    Kind.JOB_DOUBTED: "in_doubt",
-    Kind.JOB_RETURNED: "refused",
-    Kind.JOB_FAILED: "refused",
+    EventKind.JOB_CONFIRMED: "accepted",
+    EventKind.JOB_DONE: "accepted",
+    EventKind.JOB_DOUBTED: "in_doubt",
+    EventKind.JOB_RETURNED: "refused",
+    EventKind.JOB_FAILED: "refused",
 }
 
 
@@ -29,7 +29,7 @@ class JobCounts:
     """Counts of events by kind, of jobs by final state, of hand-overs in an answer by outcome."""
 
     def __init__(self, bus: EventBus) -> None:
-        self.events: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
+        self.events: Counter[EventKind] = Counter(dict.fromkeys(EventKind, 0))
         self.finished: Counter[str] = Counter(
             dict.fromkeys((state.value for state in State if state.is_final), 0)
         )
@@ -52,17 +52,17 @@ class JobCounts:
         self.events[kind] += 1
         if job is None:
             return
-        if kind is Kind.JOB_ASSIGNED:
+        if kind is EventKind.JOB_ASSIGNED:
             assert job.hold
             self._handing_over[job.id] = job.hold.way
         elif kind in _OUTCOMES and (way := self._handing_over.pop(job.id, None)):
             self._settled(kind, job, way, event.at_s)
-        elif kind is Kind.JOB_DONE and job.hold and job.hold.stage is Stage.CONFIRMED:
+        elif kind is EventKind.JOB_DONE and job.hold and job.hold.stage is Stage.CONFIRMED:
             self.service_s.observe(max(event.at_s - job.hold.since_s, 0.0))
         if kind in _FINISHING:
             self.finished[job.state.value] += 1
 
-    def _settled(self, kind: Kind, job: Job, way: Way, at_s: float) -> None:
+    def _settled(self, kind: EventKind, job: Job, way: Way, at_s: float) -> None:
         """Count the outcome of a hand-over; ``CountedCallbacks`` counts those by PUT."""
         if way is Way.ANSWER:
             self.answers[_OUTCOMES[kind]] += 1

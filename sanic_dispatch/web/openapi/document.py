@@ -26,20 +26,20 @@ NO_OPERATION = ("NotFound", "MethodNotAllowed")
 """The errors of paths and methods that do not exist."""
 
 TAGS = {
-    "jobs": "For whoever submits jobs.",
-    "workers": "For whoever does them.",
-    "operator": "For whoever is in charge.",
-    "live": "What goes on, as it happens.",
-    "pages": "What browsers load.",
-    "service": "How the service is.",
+    "jobs": "Submit jobs, look them up, cancel them.",
+    "workers": "Register as a worker, get jobs, report on them.",
+    "operator": "Pause and resume, list and move jobs, set workers aside.",
+    "live": "Follow orders and robots in real time.",
+    "pages": "The pages and the files that they load.",
+    "service": "Health, metrics, and this description.",
 }
 
 _DESCRIPTION = """\
 The oldest job goes to the worker that has waited longest.
 
-Every path is relative to wherever the service is mounted. Every error is a problem document \
-(RFC 9457) with one word in `Error` that programs can rely on. GET requests of pages and of the \
-service answer HEAD too. The live channel `/live` is a websocket: `/asyncapi.json` describes it.
+Every path is relative to where the service is mounted. Every error is a problem document \
+(RFC 9457) whose `Error` is a stable code for programs. GET routes of pages and of the service \
+also answer HEAD. The live channel `/live` is a websocket: `/asyncapi.json` describes it.
 """
 
 
@@ -54,7 +54,7 @@ class Described(NamedTuple):
 
 
 def described(app: Sanic[Any, Any]) -> Iterator[Described]:
-    """Yield every route and method in the order of paths; HEAD is left out, it goes with GET."""
+    """Yield every route and method in the order of paths; HEAD is left out: it goes with GET."""
     for route in sorted(app.router.routes, key=lambda route: str(route.path)):
         operation = getattr(route.handler, OPERATION, None)
         if operation is None:
@@ -65,7 +65,7 @@ def described(app: Sanic[Any, Any]) -> Iterator[Described]:
             yield Described(path, method.lower(), name, operation, route.handler)
 
 
-def document(app: Sanic[Any, Any]) -> dict[str, Any]:
+def openapi_document(app: Sanic[Any, Any]) -> dict[str, Any]:
     """Return the OpenAPI document of an app."""
     paths = {
         path: {each.method: _operation(each) for each in of_path}
@@ -80,7 +80,7 @@ def document(app: Sanic[Any, Any]) -> dict[str, Any]:
             "description": _DESCRIPTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "./", "description": "wherever this document comes from"}],
+        "servers": [{"url": "./", "description": "relative to this document"}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
         "components": {

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from sanic_dispatch.live.schema import Schema
 from sanic_dispatch.web.openapi.schemas import JOB_ID
 
-Handler = TypeVar("Handler", bound=Callable[..., Any])
+HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 
 JSON = "application/json"
 
@@ -67,7 +67,7 @@ class Operation:
 JOB_ID_IN_PATH = Parameter(
     "path", "job_id", "the job's secret id", {"type": "string", "minLength": 1}, JOB_ID, True
 )
-NOT_MODIFIED = Answer("Whoever asks has it already.")
+NOT_MODIFIED = Answer("The client has this version already.")
 
 READING = ("NotReady", "StorageFailed")
 """The errors of any read: another dispatcher owns the queues, or the storage fails."""
@@ -82,10 +82,10 @@ OPERATION = "dispatch_operation"
 """The attribute of a handler that has its description."""
 
 
-def describe(operation: Operation) -> Callable[[Handler], Handler]:
+def describe(operation: Operation) -> Callable[[HandlerT], HandlerT]:
     """Attach its description to a handler, whose docstring has the text."""
 
-    def attach(handler: Handler) -> Handler:
+    def attach(handler: HandlerT) -> HandlerT:
         setattr(handler, OPERATION, operation)
         return handler
 

@@ -1,6 +1,6 @@
-"""What OpenAPI says of each route: parameters, bodies, answers and errors.
+"""The OpenAPI description of each route: parameters, bodies, answers and errors.
 
-The texts of a route are those of its handler's docstring.
+Summary and description of a route are its handler's docstring.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SUBMIT = Operation(
         Parameter(
             "header",
             "Idempotency-Key",
-            "a repeat with the same key and body is the same job",
+            "a repeat with the same key and body returns the same job",
             {"type": "string", "pattern": r'^("[!#-\[\]-~]{1,200}"|[!#-+\--:<-\[\]-~]{1,200})$'},
             '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
         ),
@@ -94,7 +94,7 @@ _HEADERS = (
     Parameter(
         "header",
         "CPEE-CALLBACK",
-        "where it waits: an absolute http or https address",
+        "the callback on which it waits: an absolute http or https URL",
         {
             "type": "string",
             "pattern": r"^https?://[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,3}(:[1-9][0-9]{0,3})?/[!-~]*$",
@@ -107,15 +107,25 @@ _HEADERS = (
     Parameter(
         "header",
         "CPEE-INSTANCE-URL",
-        "where the instance can be asked for its state",
+        "the URL at which the engine tells the instance's state",
         _ANY,
         "http://engine.example:8298/4/",
     ),
     Parameter("header", "CPEE-ATTR-INFO", "its name on the monitor", _ANY, "Robot 1"),
-    Parameter("header", "CPEE-LABEL", "its name where there is no other", _ANY, "Register worker"),
+    Parameter(
+        "header",
+        "CPEE-LABEL",
+        "its name on the monitor if there is no other",
+        _ANY,
+        "Register worker",
+    ),
 )
 _LOST = Parameter(
-    "query", "lost", "the last answer never arrived: the same job again", {"type": "string"}, ""
+    "query",
+    "lost",
+    "the last answer never arrived: return the same job again",
+    {"type": "string"},
+    "",
 )
 REGISTER = Operation(
     tag="workers",
@@ -123,14 +133,14 @@ REGISTER = Operation(
     parameters=(*_HEADERS, _LOST),
     answers={
         200: Answer(
-            "A job waited: here it is.",
+            "The job that waited longest.",
             in_json(ref("handed_job"), HANDED_JOB),
-            {"Job-Receipt": {"type": "string", "description": "proves later who got it"}},
+            {"Job-Receipt": {"type": "string", "description": "proves later who got the job"}},
         ),
         202: Answer(
-            "It waits, and gets its job later by PUT to the callback. The body is empty where the "
-            "registration names its process instance (CPEE-INSTANCE-UUID), whose engine would take "
-            "it for a result.",
+            "It waits, and gets its job later by PUT to the callback. The body is empty if the "
+            "registration names its process instance (CPEE-INSTANCE-UUID): the engine would take a "
+            "body for the result.",
             {
                 **in_json({"const": "Queued"}, "Queued"),
                 "text/plain": ({"type": "string", "maxLength": 0}, ""),
@@ -147,16 +157,26 @@ REGISTER = Operation(
 # ---- reports of workers
 
 _PROOFS = (
-    Parameter("header", "CPEE-CALLBACK", "the callback it got the job on", _ANY, CALLBACK_URL),
+    Parameter(
+        "header", "CPEE-CALLBACK", "the callback on which it got the job", _ANY, CALLBACK_URL
+    ),
     Parameter(
         "header",
         "CPEE-INSTANCE-UUID",
-        "its key, with the next; alone it is enough where the instance holds one job",
+        "its process instance; proof enough if that holds one job only",
         _ANY,
         "9b3f6c1e",
     ),
-    Parameter("header", "CPEE-ACTIVITY", "its key, with the one before", _ANY, "a1"),
-    Parameter("header", "Job-Receipt", "what came with the job", _ANY, "0f1e2d3c4b5a6978"),
+    Parameter(
+        "header",
+        "CPEE-ACTIVITY",
+        "its activity; with CPEE-INSTANCE-UUID it is the worker's key",
+        _ANY,
+        "a1",
+    ),
+    Parameter(
+        "header", "Job-Receipt", "the header that came with the job", _ANY, "0f1e2d3c4b5a6978"
+    ),
 )
 _OF_A_HOLDER: dict[str, Any] = {
     "tag": "workers",
@@ -200,30 +220,30 @@ EXTEND = Operation(**_OF_A_HOLDER, errors=_REPORT_ERRORS)
 PAGE, LARGEST_PAGE = 100, 1000
 """How many jobs a list has, by default and at most."""
 
-_OF_AN_OPERATOR: dict[str, Any] = {"tag": "operator", "door": auth.OPERATOR}
+OF_AN_OPERATOR: dict[str, Any] = {"tag": "operator", "door": auth.OPERATOR}
 LIST_JOBS = Operation(
-    **_OF_AN_OPERATOR,
+    **OF_AN_OPERATOR,
     parameters=(
-        Parameter("query", "state", "only those of this state", STATE, "failed"),
+        Parameter("query", "state", "only jobs in this state", STATE, "failed"),
         Parameter(
-            "query", "after", "only those behind this ticket",
+            "query", "after", "only jobs with a higher ticket than this",
             {"type": "integer", "minimum": 0, "maximum": 2**53, "default": 0}, 41,
         ),
         Parameter(
-            "query", "limit", "at most so many",
+            "query", "limit", "the most jobs to return",
             {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}, 100,
         ),
     ),
     answers={
         200: Answer(
-            "Jobs by ticket; next is what to give as after for the following ones, or null.",
+            "Jobs by ticket; next is the value of after for the next page, or null.",
             in_json(ref("jobs"), {"jobs": [LISTED_JOB], "next": None}),
         )
     },
     errors=("Unauthorized", "InvalidRequest", *READING),
 )  # fmt: skip
 HISTORY = Operation(
-    **_OF_AN_OPERATOR,
+    **OF_AN_OPERATOR,
     parameters=(
         Parameter(
             "path", "ticket", "the job's number", {"type": "integer", "minimum": 0}, 42, True
@@ -231,15 +251,15 @@ HISTORY = Operation(
     ),
     answers={
         200: Answer(
-            "The job as it is now, or null where it is not kept any more; and what happened to it "
-            "since the service was started, in the words of the log.",
+            "The job as it is now, or null if it is no longer kept; and its events since the "
+            "start of the service, as in the log.",
             in_json(ref("history"), {"job": LISTED_JOB, "events": [STEP]}),
         )
     },
     errors=("Unauthorized", "UnknownJob", "NotFound", *READING),
 )
 LIST_WORKERS = Operation(
-    **_OF_AN_OPERATOR,
+    **OF_AN_OPERATOR,
     answers={
         200: Answer("The oldest first.", in_json(ref("workers"), {"workers": [LISTED_WORKER]}))
     },
@@ -250,7 +270,7 @@ LIST_WORKERS = Operation(
 
 _VIEW = (
     Parameter(
-        "query", "view", "whose; the monitor needs the operator's token",
+        "query", "view", "the view; the monitor needs the operator's token",
         {"type": "string", "enum": ["board", "monitor"], "default": "board"}, "board",
     ),
     Parameter(
@@ -258,7 +278,7 @@ _VIEW = (
         {"type": "string", "minLength": 1}, JOB_ID,
     ),
     Parameter(
-        "query", "since", "what has changed since then: at of the last frame",
+        "query", "since", "resume from this version: at of the last frame",
         {"type": "string", "pattern": "^[0-9a-z]{1,32}:[0-9]{1,15}$"}, "a1b2c3d4:41",
     ),
 )  # fmt: skip
@@ -266,7 +286,7 @@ _FRAME = {"anyOf": [ref("board_frame"), ref("order_frame"), ref("monitor_frame")
 FOLLOW = Operation(
     tag="live",
     parameters=_VIEW,
-    answers={101: Answer("A websocket, on which frames come: see /asyncapi.json.")},
+    answers={101: Answer("A websocket that sends frames: see /asyncapi.json.")},
     errors=("UpgradeRequired",),
 )
 VIEW_STATE = Operation(
@@ -274,7 +294,7 @@ VIEW_STATE = Operation(
     parameters=_VIEW,
     answers={
         200: Answer(
-            "A frame; as an event stream, one after the other.",
+            "A frame, or a stream of frames.",
             {
                 **in_json(_FRAME, FRAME),
                 "text/event-stream": ({"type": "string"}, 'id: a1b2c3d4:41\ndata: {"at":…}\n\n'),
@@ -348,12 +368,12 @@ QR_CODE = Operation(
     tag="pages",
     parameters=(
         Parameter(
-            "query", "url", "an address of this host; not needed with --public-url",
+            "query", "url", "a URL of this host; not needed with --public-url",
             {"type": "string", "format": "uri"}, "http://localhost:2567/public/order_drink.html",
         ),
     ),
     answers={
-        200: Answer("A drawing.", {"image/svg+xml": ({"type": "string"}, None)}),
+        200: Answer("The QR code as SVG.", {"image/svg+xml": ({"type": "string"}, None)}),
         304: NOT_MODIFIED,
     },
     errors=("InvalidRequest",),
@@ -380,7 +400,7 @@ METRICS = Operation(
     tag="service",
     answers={
         200: Answer(
-            "Prometheus' text format, or OpenMetrics for whoever asks for that.",
+            "Prometheus' text format, or OpenMetrics if the client accepts it.",
             {
                 "text/plain": ({"type": "string"}, "dispatch_paused 0.0\n"),
                 "application/openmetrics-text": ({"type": "string"}, "dispatch_paused 0.0\n"),

@@ -34,11 +34,11 @@ _PAGE = """\
 </html>
 """
 
-Operation = Mapping[str, Any]
+OperationObject = Mapping[str, Any]
 
 
-def page(document: Mapping[str, Any]) -> str:
-    """Return the page."""
+def docs_page(document: Mapping[str, Any]) -> str:
+    """Return an OpenAPI document as an HTML page."""
     info = document["info"]
     by_tag = {tag["name"]: list(_of_tag(document, tag["name"])) for tag in document["tags"]}
     texts = {tag["name"]: tag["description"] for tag in document["tags"]}
@@ -53,18 +53,20 @@ def page(document: Mapping[str, Any]) -> str:
 
 def _anywhere(shared: Mapping[str, Any]) -> str:
     found = {name.rpartition("_")[2]: response for name, response in shared.items()}
-    text = "Any request can fail so: malformed, too slow, too large, or an error of the service."
+    text = (
+        "Any request can fail this way: malformed, too slow, too large, or a fault of the service."
+    )
     return f"<section><h2>errors</h2><p>{text}</p><article>{_responses(found)}</article></section>"
 
 
-def _of_tag(document: Mapping[str, Any], tag: str) -> Iterator[tuple[str, str, Operation]]:
+def _of_tag(document: Mapping[str, Any], tag: str) -> Iterator[tuple[str, str, OperationObject]]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if tag in operation["tags"]:
                 yield path, method.upper(), operation
 
 
-def _contents(tag: str, found: list[tuple[str, str, Operation]]) -> str:
+def _contents(tag: str, found: list[tuple[str, str, OperationObject]]) -> str:
     links = "".join(
         f'<li><a href="#{operation["operationId"]}">{method} {escape(path)}</a></li>'
         for path, method, operation in found
@@ -72,12 +74,12 @@ def _contents(tag: str, found: list[tuple[str, str, Operation]]) -> str:
     return f"<h2>{escape(tag)}</h2><ul>{links}</ul>"
 
 
-def _section(tag: str, text: str, found: list[tuple[str, str, Operation]]) -> str:
+def _section(tag: str, text: str, found: list[tuple[str, str, OperationObject]]) -> str:
     articles = "".join(_article(*each) for each in found)
     return f"<section><h2>{escape(tag)}</h2><p>{escape(text)}</p>{articles}</section>"
 
 
-def _article(path: str, method: str, operation: Operation) -> str:
+def _article(path: str, method: str, operation: OperationObject) -> str:
     parts = [
         f'<h3><span class="method">{method}</span> {escape(path)}</h3>',
         f"<p>{_text(operation['summary'])}</p>",
@@ -90,7 +92,7 @@ def _article(path: str, method: str, operation: Operation) -> str:
     return f'<article id="{operation["operationId"]}">{"".join(parts)}</article>'
 
 
-def _token(operation: Operation) -> str:
+def _token(operation: OperationObject) -> str:
     security = operation.get("security")
     if not security:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Stage, State
 from sanic_dispatch.core.worker import Cause
 from sanic_dispatch.live import schema as live
@@ -27,7 +27,7 @@ WINDOW: Schema = {
     "items": {"type": "number"},
     "minItems": 2,
     "maxItems": 2,
-    "description": "between when and when it will be ready, Unix seconds",
+    "description": "the range in which it will be ready, Unix seconds",
 }
 CALLBACK: Schema = {"type": "string", "description": "the callback of a worker"}
 LINE: Schema = {"type": "string", "maxLength": 200, "description": "one printable line"}
@@ -45,7 +45,7 @@ OWN: dict[str, Schema] = {
             "title": {"type": "string"},
             "status": {"type": "integer"},
             "detail": {"type": "string"},
-            "Error": {"type": "string", "description": "one word that programs can rely on"},
+            "Error": {"type": "string", "description": "a stable code for programs"},
             "state": STATE,
             "eta": _or_null(WINDOW),
         },
@@ -71,7 +71,7 @@ OWN: dict[str, Schema] = {
         },
         {
             "reason": {"type": "string", "description": "why it failed, or was cancelled"},
-            "result": {"description": "what the worker gave: any JSON"},
+            "result": {"description": "the worker's result: any JSON"},
         },
     ),
     "listed_job": an_object(
@@ -113,7 +113,7 @@ OWN: dict[str, Schema] = {
     "step": an_object(
         {
             "timestamp": TIME,
-            "event": {"enum": [kind.value for kind in Kind]},
+            "event": {"enum": [kind.value for kind in EventKind]},
             "ticket": TICKET,
             "job": {"type": "string", "description": "the first 8 digits of its secret id"},
         },
@@ -124,7 +124,10 @@ OWN: dict[str, Schema] = {
             "worker": {"type": "string", "description": "its label"},
             "callback": {"type": "string", "description": "without query, long ids cut"},
             "reason": {"type": "string"},
-            "request": {"type": "string", "description": "the X-Request-ID that it began with"},
+            "request": {
+                "type": "string",
+                "description": "the X-Request-ID of the request that caused it",
+            },
         },
     ),
     "workers": an_object({"workers": {"type": "array", "items": ref("listed_worker")}}),

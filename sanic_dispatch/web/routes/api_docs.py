@@ -8,10 +8,10 @@ from sanic_dispatch.live.frames import encode
 from sanic_dispatch.web.compression import packed
 from sanic_dispatch.web.conditional import validated
 from sanic_dispatch.web.context import context_of
-from sanic_dispatch.web.openapi.document import document
+from sanic_dispatch.web.openapi.document import openapi_document
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import DOCS, OPENAPI
-from sanic_dispatch.web.openapi.page import page
+from sanic_dispatch.web.openapi.page import docs_page
 from sanic_dispatch.web.responses import LOOKED_AT
 
 docs = Blueprint("docs")
@@ -23,14 +23,14 @@ _HTML = "text/html; charset=utf-8"
 @describe(OPENAPI)
 async def openapi(request: Request) -> HTTPResponse:
     """Return this interface as an OpenAPI document."""
-    text, headers = await packed(request, encode(document(request.app)), _JSON, {})
+    text, headers = await packed(request, encode(openapi_document(request.app)), _JSON, {})
     return validated(request, text, _JSON, headers)
 
 
 @describe(DOCS)
 async def human(request: Request) -> HTTPResponse:
     """Return this interface as a page."""
-    text = page(document(request.app)).encode()
+    text = docs_page(openapi_document(request.app)).encode()
     text, headers = await packed(request, text, _HTML, context_of(request).page_headers)
     return validated(request, text, _HTML, headers)
 

@@ -1,4 +1,4 @@
-"""Jobs, for those who submit them: submit, look up, cancel."""
+"""Jobs: submit, look up, cancel."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ live = Blueprint("live")
 
 
 class Refusal(Exception):
-    """Why a request gets no view: an HTTP status, or the close code made from it."""
+    """Why a view is refused: an HTTP status, or the close code made from it."""
 
     def __init__(self, status: int, reason: str, word: str = "") -> None:
         super().__init__(reason)

@@ -27,7 +27,7 @@ from sanic_dispatch.web.openapi.operation import (
     describe,
     in_json,
 )
-from sanic_dispatch.web.openapi.operations import A_JOB
+from sanic_dispatch.web.openapi.operations import A_JOB, OF_AN_OPERATOR
 from sanic_dispatch.web.openapi.schemas import (
     CALLBACK,
     CALLBACK_URL,
@@ -43,38 +43,41 @@ LONGEST_NAME = 64
 _WHO = Parameter(
     "header",
     "X-Operator",
-    "who it is, for the log; else the address that the request comes from",
+    "the operator's name, for the log; by default the client's address",
     {"type": "string", "pattern": "^[!-~]([ -~]{0,62}[!-~])?$"},
     "Ada",
 )
 _REASON = Body(ref("reason"), {"reason": "out of ice"}, required=False)
-_OF_AN_OPERATOR: dict[str, Any] = {"tag": "operator", "door": auth.OPERATOR}
 _ERRORS = ("Unauthorized", *AN_OBJECT, *TAKING)
-_PAUSED = Operation(
-    **_OF_AN_OPERATOR,
-    parameters=(_WHO,),
-    body=_REASON,
-    errors=_ERRORS,
-    answers={
-        200: Answer(
-            "Whether the handing out is paused now.",
-            in_json(
-                {
-                    "type": "object",
-                    "required": ["paused"],
-                    "properties": {"paused": {"type": "boolean"}},
-                    "additionalProperties": False,
-                },
-                {"paused": True},
-            ),
-        )
-    },
-)
+
+
+def _dispatch_act(text: str) -> Operation:
+    return Operation(
+        **OF_AN_OPERATOR,
+        summary=text,
+        parameters=(_WHO,),
+        body=_REASON,
+        errors=_ERRORS,
+        answers={
+            200: Answer(
+                "Whether handing out jobs is paused now.",
+                in_json(
+                    {
+                        "type": "object",
+                        "required": ["paused"],
+                        "properties": {"paused": {"type": "boolean"}},
+                        "additionalProperties": False,
+                    },
+                    {"paused": True},
+                ),
+            )
+        },
+    )
 
 
 def _job_act(text: str) -> Operation:
     return Operation(
-        **_OF_AN_OPERATOR,
+        **OF_AN_OPERATOR,
         summary=text,
         parameters=(JOB_ID_IN_PATH, _WHO),
         body=_REASON,
@@ -85,7 +88,7 @@ def _job_act(text: str) -> Operation:
 
 def _worker_act(text: str) -> Operation:
     return Operation(
-        **_OF_AN_OPERATOR,
+        **OF_AN_OPERATOR,
         summary=text,
         parameters=(_WHO,),
         body=Body(ref("callback"), {"callback": CALLBACK_URL, "reason": "smells burnt"}),
@@ -99,27 +102,18 @@ def _worker_act(text: str) -> Operation:
     )
 
 
+DispatchAct = Callable[[Operator, str], Awaitable[object]]
+"""Acts on the handing out of jobs: (operator, reason)."""
 JobAct = Callable[[Operator, str, str, str], Awaitable[object]]
 """Acts on a job: (operator, job id, why, who)."""
 WorkerAct = Callable[[Operator, str, str], Awaitable[object]]
 """Acts on a worker: (operator, worker id, reason)."""
 
 
-@operator.post("/pause", stream=True)
-@describe(_PAUSED)
-async def pause(request: Request) -> HTTPResponse:
-    """Stop handing out jobs until further notice."""
+async def act_on_dispatch(request: Request, act: DispatchAct) -> HTTPResponse:
+    """Pause or resume the handing out of jobs, and return whether it is paused now."""
     who, why, _ = await _words(request)
-    await _operator(request).pause(said(who, why))
-    return json_answer({"paused": dispatcher_of(request).is_paused})
-
-
-@operator.post("/resume", stream=True)
-@describe(_PAUSED)
-async def resume(request: Request) -> HTTPResponse:
-    """Resume handing out jobs."""
-    who, why, _ = await _words(request)
-    await _operator(request).resume(said(who, why))
+    await act(_operator(request), said(who, why))
     return json_answer({"paused": dispatcher_of(request).is_paused})
 
 
@@ -140,20 +134,32 @@ async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
     return json_answer({"callback": callback})
 
 
+DISPATCH_ACTS: dict[str, tuple[DispatchAct, str]] = {
+    "pause": (Operator.pause, "Stop handing out jobs until further notice."),
+    "resume": (Operator.resume, "Resume handing out jobs."),
+}
 JOB_ACTS: dict[str, tuple[JobAct, str]] = {
-    "cancel": (Operator.cancel, "Cancel a job that waits."),
-    "put-back": (Operator.put_back, "Put a job, assigned or failed, back to its own place."),
-    "first": (Operator.move_to_front, "Let a job that waits be the next."),
+    "cancel": (Operator.cancel, "Cancel a waiting job."),
+    "put-back": (Operator.put_back, "Put an assigned or failed job back to its own place."),
+    "first": (Operator.move_to_front, "Move a waiting job to the front of the queue."),
 }
 WORKER_ACTS: dict[str, tuple[WorkerAct, str]] = {
-    "aside": (Operator.set_aside, "Give a worker nothing."),
-    "back": (Operator.bring_back, "Use a worker again, at its old place."),
-    "drop": (Operator.drop, "Forget a worker."),
+    "aside": (Operator.set_aside, "Set a worker aside: it gets no jobs."),
+    "back": (Operator.bring_back, "Bring a worker back to its old place."),
+    "drop": (Operator.drop, "Remove a worker."),
 }
 
-for name, (act, text) in JOB_ACTS.items():
+for name, (dispatch_act, text) in DISPATCH_ACTS.items():
     operator.add_route(
-        describe(_job_act(text))(partial(act_on_job, act=act)),
+        describe(_dispatch_act(text))(partial(act_on_dispatch, act=dispatch_act)),
+        f"/{name}",
+        ["POST"],
+        name=name,
+        stream=True,
+    )
+for name, (job_act, text) in JOB_ACTS.items():
+    operator.add_route(
+        describe(_job_act(text))(partial(act_on_job, act=job_act)),
         f"/jobs/<job_id:str>/{name}",
         ["POST"],
         name=f"job_{name}",

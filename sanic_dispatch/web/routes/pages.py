@@ -54,7 +54,7 @@ async def home(_: Request) -> HTTPResponse:
 
 @describe(CONFIG)
 async def config(request: Request) -> HTTPResponse:
-    """Return what the original's page asks for, and whether an order needs a token."""
+    """Return the port, for the original's page, and whether an order needs a token."""
     settings = settings_of(request)
     needs = {"submit_token": True} if settings.submit_tokens else {}
     return json_answer({"server_port": settings.port, **needs})

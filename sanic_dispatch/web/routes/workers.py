@@ -12,7 +12,7 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.context import Call, context_of, dispatcher_of, now_s_of
-from sanic_dispatch.web.cpee_headers import instance_url_of, key_of, name_of
+from sanic_dispatch.web.cpee_headers import instance_url_of, name_of, worker_key_of
 from sanic_dispatch.web.openapi.operation import (
     describe,
 )
@@ -55,7 +55,7 @@ async def worker_from(request: Call) -> Worker:
     return Worker(
         callback_url=callback_url,
         registered_at=to_rfc3339(now_s_of(request)),
-        key=key_of(request),
+        key=worker_key_of(request),
         instance_url=instance_url_of(request, callback_url),
         label=name_of(request),
     )
@@ -81,5 +81,5 @@ async def _answer_with(request: Call, dispatcher: Dispatcher, job: Job) -> None:
 
 
 def _flags(request: Call) -> set[str]:
-    """Return the names in the query, those without a value included."""
+    """Return the names in the query, including names without a value."""
     return {part.partition("=")[0] for part in request.query_string.split("&")}

@@ -6,11 +6,11 @@ from typing import Any
 
 from sanic_dispatch.app import create_app
 from sanic_dispatch.config.settings import Mode, Settings
-from sanic_dispatch.web.openapi.document import document
+from sanic_dispatch.web.openapi.document import openapi_document
 
 
 def the_document() -> dict[str, Any]:
     """As /openapi.json has it."""
     app = create_app(Settings.of(Mode.IN_MEMORY))
     app.router.finalize()
-    return document(app)
+    return openapi_document(app)

@@ -13,7 +13,7 @@ import schemathesis
 
 from sanic_dispatch.errors import PROBLEMS
 from sanic_dispatch.web.openapi.document import ANYWHERE, NO_OPERATION
-from sanic_dispatch.web.openapi.page import page
+from sanic_dispatch.web.openapi.page import docs_page
 from tests.support.paths import DOCS
 from tests.support.server import running_service
 from tests.web.openapi.operations import the_document
@@ -128,7 +128,7 @@ async def test_the_page_needs_nothing_from_elsewhere() -> None:
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
 def test_the_page_has_every_operation(method: str, path: str, operation: Any) -> None:
     """With a place of its own to link to."""
-    text = page(DOCUMENT)
+    text = docs_page(DOCUMENT)
     assert text.count(f'id="{operation["operationId"]}"') == 1
     assert text.count(f'href="#{operation["operationId"]}"') == 1
 
@@ -136,4 +136,4 @@ def test_the_page_has_every_operation(method: str, path: str, operation: Any) ->
 def test_the_page_escapes_what_it_shows() -> None:
     """An example can hold anything."""
     document = json.loads(json.dumps(DOCUMENT).replace("Ada", "<script>"))
-    assert "<script>" not in page(document)
+    assert "<script>" not in docs_page(document)

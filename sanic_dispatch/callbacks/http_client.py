@@ -1,4 +1,4 @@
-"""What both HTTP clients have in common: what they are asked, and how they fail."""
+"""The interface of both HTTP clients, and their errors."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ DISCONNECTED = "the connection broke before an answer came"
 
 
 def not_connected(error: OSError) -> str:
-    """Say why there is no connection, in the system's words for the error's number.
+    """Return why there is no connection: the system's text for the error's number.
 
-    They hold no part of the URL.
+    That text has no part of the URL.
     """
     words = os.strerror(error.errno).lower() if error.errno else "the connection failed"
     return f"no connection: {words}"
 
 
 class NotSent(Exception):
-    """Nothing of the request was sent; the text is why, without any part of the URL."""
+    """Nothing of the request was sent; the reason has no part of the URL."""
 
 
 class Broken(Exception):
-    """A part of the request may have been sent, and no whole answer came; the text is why."""
+    """A part of the request may have been sent, and no complete answer came."""
 
 
 class Disconnected(Broken):
@@ -42,34 +42,34 @@ class Disconnected(Broken):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long a client waits, in seconds."""
+    """Timeouts of a client, in seconds."""
 
     total_s: float
-    """For a whole call."""
+    """The whole call."""
     connect_s: float
-    """For resolving and connecting, within that."""
+    """Resolving and connecting, as a part of that."""
     keep_alive_s: float
     """How long a connection may be idle before it is closed."""
 
 
-class Client(Protocol):
-    """Sends requests to URLs that the guard let pass.
+class HttpClient(Protocol):
+    """Sends requests to URLs that the guard has checked.
 
-    Follows no redirect, asks no proxy, keeps no cookie. Each call raises NotSent or Broken, and a
-    call that is cancelled closes its connection.
+    Follows no redirects, uses no proxy, keeps no cookies. Each call raises NotSent or Broken;
+    cancelling a call closes its connection.
     """
 
     async def put(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """PUT the body exactly once and return the status; no answer's body is waited for.
+        """PUT the body exactly once and return the status, without waiting for the answer's body.
 
-        Of the answer's body no more is read than came along with the head, and a connection with
-        more to come is closed. Raises ValueError for headers that cannot be sent.
+        If the answer's body did not come along with its head, the connection is closed. Raises
+        ValueError for headers that cannot be sent.
         """
 
     async def get(self, url: str, limit: int, patience_s: float) -> tuple[int, bytes]:
         """GET the status and at most ``limit`` bytes of the body, within ``patience_s``.
 
-        Asks once more where the connection breaks before an answer came: a GET changes nothing.
+        Retries once if the connection breaks before an answer: a GET changes nothing.
         """
 
     async def close(self) -> None:
