@@ -16,8 +16,8 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import WrongState
 
 
-def meaning_of(job: Job, callback_url: str, *, lost: bool = False) -> Registration:
-    """Return what a registration means for the job that its key holds.
+def meaning_of(job: Job, *, lost: bool = False) -> Registration:
+    """Return what a registration with a new callback means for the job that its key holds.
 
     ``lost``: the answer to its last registration never arrived. While a delivery is under way it
     waits for its outcome all the same.
@@ -26,8 +26,6 @@ def meaning_of(job: Job, callback_url: str, *, lost: bool = False) -> Registrati
         return Registration.SAME_JOB if lost else Registration.DONE
     hold = _hold(job, "register for it")
     row = TABLE[hold.way, hold.stage]
-    if callback_url == hold.worker.callback_url:
-        return row.same_callback
     if lost and row.new_callback is not Registration.AWAIT:
         return Registration.SAME_JOB
     return row.new_callback

@@ -238,7 +238,7 @@ class StateMachine:
 
     def _come_back(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
         """Apply the registration table to a new callback of a worker that holds a job."""
-        meaning = lifecycle.meaning_of(job, worker.id, lost=lost)
+        meaning = lifecycle.meaning_of(job, lost=lost)
         if meaning is Registration.SAME_JOB:
             return self._give(job, worker)
         if meaning is Registration.DONE:

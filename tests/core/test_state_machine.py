@@ -6,6 +6,7 @@ import pytest
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.events import Event, Kind
+from sanic_dispatch.core.job import Job, Stage, Way
 from sanic_dispatch.core.state_machine import Now, StateMachine
 from sanic_dispatch.core.topic import Policy
 from tests.support.world import worker
@@ -30,6 +31,38 @@ def test_a_job_that_is_sent_at_once_is_told_with_its_worker(machine: StateMachin
     submitted, assigned = events_of(machine, c.Submit("a", b"1", is_repeatable=False))
     assert (submitted.kind, assigned.kind) == (Kind.JOB_SUBMITTED, Kind.JOB_ASSIGNED)
     assert submitted.worker == assigned.worker == worker("c1", "i1")._replace(place=1.0)
+
+
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("way", Way)
+def test_a_repeat_on_the_same_callback_is_answered_as_before(
+    machine: StateMachine, way: Way, stage: Stage
+) -> None:
+    """The first column of docs/design.md's table: 202 after a PUT, the same job after an answer."""
+    register, submit = c.Register(worker("c1", "i1")), c.Submit("a", b"1")
+    outcomes = {
+        (Way.PUT, Stage.CONFIRMED): [c.DeliveryAccepted("a", 1)],
+        (Way.PUT, Stage.IN_DOUBT): [c.DeliveryUnknown("a", 1, "no answer")],
+        (Way.ANSWER, Stage.CONFIRMED): [c.AnswerWritten("a", 1)],
+        (Way.ANSWER, Stage.IN_DOUBT): [c.AnswerLost("a", 1, began=True)],
+    }.get((way, stage), [])
+    begun = [register, submit] if way is Way.PUT else [submit, register]
+    for command in (*begun, *outcomes):
+        machine.apply(command, NOW)
+    before = machine.tables.jobs.get("a")
+    assert before is not None
+    assert before.hold is not None
+    assert (before.hold.way, before.hold.stage) == (way, stage)
+
+    repeated = machine.apply(register, NOW)
+
+    if way is Way.PUT:
+        assert (repeated.reply, repeated.events) == (None, [])
+        assert machine.tables.jobs.get("a") is before
+    else:
+        assert isinstance(repeated.reply, Job)
+        assert (repeated.reply.id, repeated.reply.attempt) == ("a", 2)
+        assert [event.kind for event in repeated.events] == [Kind.JOB_ASSIGNED]
 
 
 def test_the_ticket_of_a_job_that_is_edited_out_is_not_given_again(machine: StateMachine) -> None:
