@@ -45,6 +45,8 @@ class Note(NamedTuple):
 class Event(NamedTuple):
     """A change of the topic, with the record as it was right after it.
 
+    A job that a worker gets at once is submitted (waiting, attempt 0) and then assigned, in one
+    batch: what is folded from the events never shows it as waiting.
     ``number`` counts the topic's events without gaps; ``at_s`` is Unix seconds; ``request`` is the
     id of the request that caused it, empty if a timer did.
     """

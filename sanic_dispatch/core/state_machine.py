@@ -172,13 +172,10 @@ class StateMachine:
         if len(jobs.waiting()) >= self.policy.max_jobs:
             raise QueueFull(self.policy.max_jobs)
         job = self._new_job(command)
-        submitted = Note(Kind.JOB_SUBMITTED, self.now.wall_s)
+        self.tell(Note(Kind.JOB_SUBMITTED, self.now.wall_s), job=job)
         worker = matching.match_job(self.tables) if self._may_pair else None
         if worker is not None:
-            given = lifecycle.assign(job, worker, Way.PUT, self.now.wall_s).job
-            self.tell(submitted, job=given)  # its record after that, with its worker
             return Placed(self._send(job, worker), None, is_new=True)
-        self.tell(submitted, job=job)
         self.tables.put_job(job)
         return Placed(job, jobs.position_of(job), is_new=True)
 

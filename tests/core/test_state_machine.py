@@ -6,7 +6,7 @@ import pytest
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.events import Event, Kind
-from sanic_dispatch.core.job import Job, Stage, Way
+from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.state_machine import Now, StateMachine
 from sanic_dispatch.core.topic import Policy
 from tests.support.world import worker
@@ -25,12 +25,15 @@ def events_of(machine: StateMachine, command: c.Command) -> list[Event]:
     return machine.apply(command, NOW).events
 
 
-def test_a_job_that_is_sent_at_once_is_told_with_its_worker(machine: StateMachine) -> None:
-    """A view that shows what matters to one worker learns of the job with its first event."""
+def test_a_job_that_is_sent_at_once_is_submitted_and_then_assigned(machine: StateMachine) -> None:
+    """Each event has the record as it was right after it: first waiting, then with its worker."""
     events_of(machine, c.Register(worker("c1", "i1"), lost=False))
     submitted, assigned = events_of(machine, c.Submit("a", b"1", is_repeatable=False))
     assert (submitted.kind, assigned.kind) == (Kind.JOB_SUBMITTED, Kind.JOB_ASSIGNED)
-    assert submitted.worker == assigned.worker == worker("c1", "i1")._replace(place=1.0)
+    assert submitted.job is not None
+    assert (submitted.job.state, submitted.job.attempt) == (State.WAITING, 0)
+    assert submitted.worker is None
+    assert assigned.worker == worker("c1", "i1")._replace(place=1.0)
 
 
 @pytest.mark.parametrize("stage", Stage)
