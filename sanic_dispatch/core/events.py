@@ -26,6 +26,7 @@ class Kind(StrEnum):
     JOB_FAILED = "job.failed"
     JOB_CANCELLED = "job.cancelled"
     WORKER_REGISTERED = "worker.registered"
+    """A worker began to wait; one that gets a job at once has ``job.assigned`` and not this."""
     WORKER_SET_ASIDE = "worker.set_aside"
     WORKER_CAME_BACK = "worker.came_back"
     WORKER_DROPPED = "worker.dropped"
