@@ -30,6 +30,12 @@ from sanic_dispatch.storage.store import Store
 
 DEFAULT_POLICY = Policy()
 
+POSITION_OF_UNTAKEN = 1
+"""The position in the answer for a new job that was assigned, but not taken in time.
+
+The original's answer is ``"Assigned"`` or a position: it has no word for a job under way.
+"""
+
 _TAKEN = (Kind.JOB_CONFIRMED, Kind.JOB_DONE)
 _NOT_TAKEN = (Kind.JOB_DOUBTED, Kind.JOB_FAILED)
 
@@ -152,8 +158,10 @@ class Dispatcher:
         """Enqueue a job; ``data`` is checked JSON.
 
         Returns once the job is durable and a worker has taken it, or it is waiting, or
-        ``submit_wait_s`` is over. A repeat with the same key and data gets the same job. Raises
-        QueueFull, ShuttingDown, StorageFailed, IdempotencyMismatch and StillUnderWay.
+        ``submit_wait_s`` is over. The position is None if a worker has taken the job, and 1 if it
+        was assigned and nobody has taken it by then. A repeat with the same key and data gets the
+        same job. Raises QueueFull, ShuttingDown, StorageFailed, IdempotencyMismatch and
+        StillUnderWay.
         """
         self.check_open()
         if idempotency_key is None:
@@ -170,12 +178,12 @@ class Dispatcher:
         if await self._is_taken(placed.job):
             return placed
         if not self._is_open and not self._is_stopped:  # it is another process's by now
-            return Placed(placed.job, 1)
+            return Placed(placed.job, POSITION_OF_UNTAKEN)
         try:
             looked: Placed = await self.batches.execute(c.LookUp(job_id, submit.request))
         except (StorageError, ShuttingDown):  # the job is durable all the same
-            return Placed(placed.job, 1)
-        return Placed(looked.job, max(1, looked.position or 0))
+            return Placed(placed.job, POSITION_OF_UNTAKEN)
+        return Placed(looked.job, looked.position or POSITION_OF_UNTAKEN)
 
     async def _is_taken(self, job: Job) -> bool:
         """Wait until a worker has taken the job; False if none has within ``submit_wait_s``."""
