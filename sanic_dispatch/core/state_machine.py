@@ -371,7 +371,7 @@ class StateMachine:
             )
             self.settle(job, step)
 
-    def _unknown(self, came: c.DeliveryUnknown) -> None:
+    def _in_doubt(self, came: c.DeliveryInDoubt) -> None:
         if job := self._attempt(came.job_id, came.attempt):
             self.settle(job, lifecycle.doubt(job, self.policy, self.now.wall_s, came.reason))
 
@@ -798,7 +798,7 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.Pause: StateMachine._pause,
     c.DeliveryAccepted: StateMachine._accepted,
     c.DeliveryRefused: StateMachine._refused,
-    c.DeliveryUnknown: StateMachine._unknown,
+    c.DeliveryInDoubt: StateMachine._in_doubt,
     c.AnswerWritten: StateMachine._answer_written,
     c.AnswerLost: StateMachine._answer_lost,
     c.LookAtWorker: rescue.look_at_worker,

@@ -145,7 +145,7 @@ class Deliveries:
             return c.DeliveryRefused(
                 job.id, job.attempt, outcome.reason, outcome.blames_job, request
             )
-        return c.DeliveryUnknown(job.id, job.attempt, outcome.reason, request)
+        return c.DeliveryInDoubt(job.id, job.attempt, outcome.reason, request)
 
     async def _confirm(self) -> None:
         """Return once this process is confirmed as the owner of the topic.

@@ -45,7 +45,7 @@ def test_a_repeat_on_the_same_callback_is_answered_as_before(
     register, submit = c.Register(worker("c1", "i1")), c.Submit("a", b"1")
     outcomes = {
         (Way.PUT, Stage.CONFIRMED): [c.DeliveryAccepted("a", 1)],
-        (Way.PUT, Stage.IN_DOUBT): [c.DeliveryUnknown("a", 1, "no answer")],
+        (Way.PUT, Stage.IN_DOUBT): [c.DeliveryInDoubt("a", 1, "no answer")],
         (Way.ANSWER, Stage.CONFIRMED): [c.AnswerWritten("a", 1)],
         (Way.ANSWER, Stage.IN_DOUBT): [c.AnswerLost("a", 1, began=True)],
     }.get((way, stage), [])
