@@ -94,7 +94,7 @@ def blame(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 
 def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
-    """Put a job in doubt after a hand-over without an outcome, or send it on, as ``Policy.resends`` says."""
+    """Put a job in doubt, or send it to the next worker, as ``Policy.resends`` says."""
     hold = _hold(job, "doubt")
     if policy.resends(hold.worker):
         return _free(job, now_s, reason, _aside(hold) if hold.worker.key else Fate.USED)

@@ -173,7 +173,7 @@ class StateMachine:
             raise QueueFull(self.policy.max_jobs)
         job = self._new_job(command)
         self.tell(Note(Kind.JOB_SUBMITTED, self.now.wall_s), job=job)
-        worker = matching.match_job(self.tables) if self._may_pair else None
+        worker = matching.worker_for_new_job(self.tables) if self._may_pair else None
         if worker is not None:
             return Placed(self._send(job, worker), None, is_new=True)
         self.tables.put_job(job)
@@ -259,7 +259,7 @@ class StateMachine:
         """Answer with the oldest job, or let the worker wait."""
         self._check_room()
         may_get_one = worker.is_free and self._may_pair
-        job = matching.match_worker(self.tables) if may_get_one else None
+        job = matching.job_for_new_worker(self.tables) if may_get_one else None
         if job is not None:
             return self._answer(job, worker)
         self._enqueue(worker)
