@@ -1,6 +1,6 @@
 """Taking over edits that a person or program made in ``jobs.json`` or ``workers.json``.
 
-Functions over the state machine, like those in ``rescue``.
+Functions over the state machine, like those in ``held_jobs``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ A command is applied whole or not at all, and whenever one has been applied, no 
 free worker are left together (unless the topic is paused).
 
 The outcome of an effect comes back as a command that names its subject (an attempt, a hold, a
-set-aside); if that has changed meanwhile, the command has no effect. Probing is in ``rescue``,
+set-aside); if that has changed meanwhile, the command has no effect. Probing is in ``held_jobs``,
 edited files are in ``external_edits``; every change of a job or a worker is made here.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core import evidence, external_edits, lifecycle, matching, rescue
+from sanic_dispatch.core import evidence, external_edits, held_jobs, lifecycle, matching
 from sanic_dispatch.core.events import Event, Kind, Note
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
@@ -488,17 +488,17 @@ class StateMachine:
         aside = worker.aside
         if aside is None:
             return worker
-        if rescue.may_get_one_late(self, worker):
+        if held_jobs.may_get_one_late(self, worker):
             return self.change_worker(worker.looked_at(), Kind.WORKER_SET_ASIDE, act.reason)
         if worker.key is not None and aside.cause is Cause.REFUSED:
             # What is sent to a callback that does not wait may seem to be taken.
-            rescue.look_at_worker(self, rescue.extra_look(self, worker, aside))
+            held_jobs.look_at_worker(self, held_jobs.extra_look(self, worker, aside))
             return worker
         return self.bring_back(worker, act.reason)
 
     def _act_drop(self, act: c.DropWorker) -> None:
         worker = self._waiting_worker(act.worker_id, "drop its worker")
-        if rescue.may_get_one_late(self, worker):
+        if held_jobs.may_get_one_late(self, worker):
             raise WrongState("drop its worker", State.ASSIGNED)
         self.drop(worker.id, act.reason)
 
@@ -577,7 +577,7 @@ class StateMachine:
         if successor is None or _is_at(job, Stage.UNDER_WAY):
             return
         if _is_at(job, Stage.IN_DOUBT):
-            rescue.look_into_doubt(self, job, self._new_look(job), is_timed=False)
+            held_jobs.look_into_doubt(self, job, self._new_look(job), is_timed=False)
             return
         if _is_at(job, Stage.CONFIRMED) and job.worker and job.worker.key == key:
             if successor.is_lost:
@@ -801,12 +801,12 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.DeliveryInDoubt: StateMachine._in_doubt,
     c.AnswerWritten: StateMachine._answer_written,
     c.AnswerLost: StateMachine._answer_lost,
-    c.LookAtWorker: rescue.look_at_worker,
-    c.LookForWorkers: rescue.look_for_workers,
-    c.LookAtJob: rescue.look_at_job,
-    c.WorkerProbed: rescue.worker_probed,
-    c.StaleProbed: rescue.stale_probed,
-    c.HoldProbed: rescue.hold_probed,
+    c.LookAtWorker: held_jobs.look_at_worker,
+    c.LookForWorkers: held_jobs.look_for_workers,
+    c.LookAtJob: held_jobs.look_at_job,
+    c.WorkerProbed: held_jobs.worker_probed,
+    c.StaleProbed: held_jobs.stale_probed,
+    c.HoldProbed: held_jobs.hold_probed,
     c.Recover: StateMachine._recover,
     c.Close: StateMachine._close,
     c.ReplaceJobs: external_edits.replace_jobs,
