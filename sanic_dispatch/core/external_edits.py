@@ -1,6 +1,6 @@
 """Taking over edits that a person or program made in ``jobs.json`` or ``workers.json``.
 
-Functions over the state machine, like those in ``held_jobs``.
+Functions over the state machine, like those in ``held_jobs`` and ``workers_aside``.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ A command is applied whole or not at all, and whenever one has been applied, no 
 free worker are left together (unless the topic is paused).
 
 The outcome of an effect comes back as a command that names its subject (an attempt, a hold, a
-set-aside); if that has changed meanwhile, the command has no effect. Probing is in ``held_jobs``,
-edited files are in ``external_edits``; every change of a job or a worker is made here.
+set-aside); if that has changed meanwhile, the command has no effect. ``held_jobs`` and
+``workers_aside`` have the checks by timers, ``external_edits`` the edited files; every change of a
+job or a worker is made here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from typing import Any, NamedTuple
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core import evidence, external_edits, held_jobs, lifecycle, matching
+from sanic_dispatch.core import (
+    evidence,
+    external_edits,
+    held_jobs,
+    lifecycle,
+    matching,
+    workers_aside,
+)
 from sanic_dispatch.core.events import Event, Kind, Note
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
@@ -488,17 +496,17 @@ class StateMachine:
         aside = worker.aside
         if aside is None:
             return worker
-        if held_jobs.may_get_one_late(self, worker):
+        if workers_aside.may_get_one_late(self, worker):
             return self.change_worker(worker.looked_at(), Kind.WORKER_SET_ASIDE, act.reason)
         if worker.key is not None and aside.cause is Cause.REFUSED:
             # What is sent to a callback that does not wait may seem to be taken.
-            held_jobs.look_at_worker(self, held_jobs.extra_look(self, worker, aside))
+            workers_aside.look_at_worker(self, workers_aside.extra_look(self, worker, aside))
             return worker
         return self.bring_back(worker, act.reason)
 
     def _act_drop(self, act: c.DropWorker) -> None:
         worker = self._waiting_worker(act.worker_id, "drop its worker")
-        if held_jobs.may_get_one_late(self, worker):
+        if workers_aside.may_get_one_late(self, worker):
             raise WrongState("drop its worker", State.ASSIGNED)
         self.drop(worker.id, act.reason)
 
@@ -801,11 +809,11 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.DeliveryInDoubt: StateMachine._in_doubt,
     c.AnswerWritten: StateMachine._answer_written,
     c.AnswerLost: StateMachine._answer_lost,
-    c.LookAtWorker: held_jobs.look_at_worker,
-    c.LookForWorkers: held_jobs.look_for_workers,
+    c.LookAtWorker: workers_aside.look_at_worker,
+    c.LookForWorkers: workers_aside.look_for_workers,
     c.LookAtJob: held_jobs.look_at_job,
-    c.WorkerProbed: held_jobs.worker_probed,
-    c.StaleProbed: held_jobs.stale_probed,
+    c.WorkerProbed: workers_aside.worker_probed,
+    c.StaleProbed: workers_aside.stale_probed,
     c.HoldProbed: held_jobs.hold_probed,
     c.Recover: StateMachine._recover,
     c.Close: StateMachine._close,

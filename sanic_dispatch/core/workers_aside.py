@@ -1,0 +1,176 @@
+"""Workers that are set aside: when they are probed, and what becomes of them then.
+
+A timer begins a check, an effect probes the worker, and its result is a command again. The first
+check is scheduled by ``StateMachine._watch_worker``; while jobs wait and no worker is free,
+``look_for_workers`` makes extra ones (``StateMachine._hurry``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core import evidence, lifecycle
+from sanic_dispatch.core.events import Kind
+from sanic_dispatch.core.transitions import ENDED
+from sanic_dispatch.core.worker import REPLACED, Aside, Worker
+
+if TYPE_CHECKING:
+    from sanic_dispatch.core.state_machine import StateMachine
+
+
+def look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
+    """Probe a worker set aside, or decide without a probe what becomes of it."""
+    worker = _still_aside(machine, look)
+    if worker is None:
+        return
+    if machine.is_hurrying and not look.is_extra and _was_just_looked_at(machine, look):
+        _look_later(machine, look)
+        return
+    if not worker.is_awaiting and worker.key is not None and not _may_probe(machine):
+        if not look.is_extra:
+            machine.effects.append(e.StartTimer(look, evidence.FIRST_INTERVAL_S))
+        return
+    machine.probed[worker.id] = look.aside.since_s, machine.now.monotonic_s
+    if worker.is_awaiting:
+        machine.reunite(look.aside.job_id, worker.key)
+        _look_later(machine, look)
+    elif worker.key is None:
+        _look_at_unknown(machine, worker, look)
+    else:
+        machine.effects.append(e.ProbeWorker(look, worker, machine.request))
+
+
+def _may_probe(machine: StateMachine) -> bool:
+    """Count a probe against this second's limit; False if engines have had enough."""
+    second = int(machine.now.monotonic_s)
+    last, probes = machine.probes
+    probes = probes + 1 if last == second else 1
+    if probes > evidence.PROBES_PER_S:
+        return False
+    machine.probes = second, probes
+    return True
+
+
+def _look_at_unknown(machine: StateMachine, worker: Worker, look: c.LookAtWorker) -> None:
+    """Try a worker without a key again if it is needed; drop it after ``max_attempts``."""
+    if worker.refusals >= machine.policy.max_attempts:
+        machine.drop(worker.id, "it refused too often")
+    elif machine.needs_workers:
+        machine.bring_back(worker)
+    else:
+        _look_later(machine, look)
+
+
+def worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
+    """Free a worker whose callback is pending, drop one that is gone, or probe again later."""
+    look, worker = probed.look, _still_aside(machine, probed.look)
+    if worker is None:
+        return
+    state = probed.instance_state
+    if state in ENDED:  # also where another instance has its number, and its callback
+        machine.drop(worker.id, f"its process instance is {state}")
+    elif probed.is_pending:
+        if look.looks == 0:
+            _blame(machine, look.aside.job_id)
+        machine.bring_back(worker)
+    elif machine.now.monotonic_s - look.since_s > machine.policy.worker_patience_s:
+        machine.drop(worker.id, "it was not seen for too long")
+    else:
+        why = evidence.why_aside(probed.is_pending, state)
+        if why and (known := worker.aside_because(why)):
+            machine.put_worker(known, Kind.WORKER_SET_ASIDE, why)
+        _look_later(machine, look)
+
+
+def stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
+    """Drop an older callback of a worker that registered anew, unless it is still pending."""
+    worker = machine.tables.workers.get(probed.worker_id)
+    if probed.is_pending is False:
+        machine.drop(probed.worker_id, REPLACED)
+    elif probed.is_pending and worker and worker.aside and worker.aside.reason == REPLACED:
+        machine.bring_back(worker)
+
+
+def look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
+    """Probe the workers set aside that went unprobed longest, while workers are needed."""
+    if look.number != machine.hurries:
+        return  # an undo has let another one begin
+    machine.is_hurrying = False
+    aside = machine.tables.workers.aside()
+    if not aside or not machine.needs_workers:
+        return
+    naps = {
+        worker.id: _last_look_s(machine, worker)
+        for worker in aside.values()
+        if not may_get_one_late(machine, worker)
+    }
+    due, pause_s = evidence.to_wake(naps, machine.now.monotonic_s)
+    for worker_id in due:
+        worker = machine.tables.workers.get(worker_id)
+        if worker is not None and worker.aside is not None:
+            look_at_worker(machine, extra_look(machine, worker, worker.aside))
+    machine.is_hurrying = True
+    machine.effects.append(e.StartTimer(look, pause_s, is_spread=False))
+
+
+def _was_just_looked_at(machine: StateMachine, look: c.LookAtWorker) -> bool:
+    """Whether an extra probe was made so recently that this one is superfluous."""
+    since_s, probed_s = machine.probed.get(look.worker_id, (0.0, 0.0))
+    is_recent = machine.now.monotonic_s - probed_s < evidence.UNPROBED_S
+    return since_s == look.aside.since_s and is_recent
+
+
+def _last_look_s(machine: StateMachine, worker: Worker) -> float:
+    """Return when a worker set aside was probed last, or set aside (monotonic seconds)."""
+    assert worker.aside
+    since_s, probed_s = machine.probed.get(worker.id, (0.0, 0.0))
+    return probed_s if since_s == worker.aside.since_s else machine.aside_since_s(worker.aside)
+
+
+def may_get_one_late(machine: StateMachine, worker: Worker) -> bool:
+    """Whether a job that was sent to the worker may still arrive there."""
+    aside = worker.aside
+    if aside is None or not aside.may_arrive or _was_looked_at(machine, worker.id, aside):
+        return False
+    return machine.now.monotonic_s - machine.aside_since_s(aside) < evidence.LATE_S
+
+
+def _was_looked_at(machine: StateMachine, worker_id: str, aside: Aside) -> bool:
+    return machine.probed.get(worker_id, (0.0, 0.0))[0] == aside.since_s
+
+
+def extra_look(machine: StateMachine, worker: Worker, aside: Aside) -> c.LookAtWorker:
+    """Return a check of a worker set aside to be made now, besides the scheduled one."""
+    looks = 1 if _was_looked_at(machine, worker.id, aside) else 0
+    return c.LookAtWorker(worker.id, aside, looks, machine.aside_since_s(aside), is_extra=True)
+
+
+def _blame(machine: StateMachine, job_id: str) -> None:
+    """Blame a job for a refusal by a worker that waits all the same right after it.
+
+    A worker that waits only later was stopped meanwhile, which is not the job's fault.
+    """
+    job = machine.tables.jobs.get(job_id)
+    if job is not None and not job.state.is_final:
+        reason = "refused by a worker that waits"
+        machine.take(job, lifecycle.blame(job, machine.policy, machine.now.wall_s, reason))
+
+
+def _still_aside(machine: StateMachine, look: c.LookAtWorker) -> Worker | None:
+    """Return the worker if the same set-aside still stands; its reason may have changed."""
+    worker = machine.tables.workers.get(look.worker_id)
+    if worker is None or worker.aside is None:
+        return None
+    before, now = look.aside, worker.aside
+    is_same = (before.cause, before.since_s) == (now.cause, now.since_s)
+    return worker if is_same else None
+
+
+def _look_later(machine: StateMachine, look: c.LookAtWorker) -> None:
+    worker = None if look.is_extra else _still_aside(machine, look)
+    if worker is not None:
+        looks = look.looks + 1
+        after_s = evidence.growing_s(worker.refusals - 1 + looks)
+        machine.effects.append(e.StartTimer(look._replace(looks=looks), after_s))
