@@ -101,10 +101,10 @@ def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
     return _in_doubt(job, now_s, reason)
 
 
-def restart(job: Job, policy: Policy, now_s: float) -> Step | None:
-    """Put a job in doubt that was under way when the service stopped; None for any other."""
+def recover(job: Job, policy: Policy, now_s: float) -> Step | None:
+    """Put a job in doubt that was under way when the last run ended; None for any other."""
     hold = _hold(job, "recover")
-    if TABLE[hold.way, hold.stage].after_restart is hold.stage:
+    if TABLE[hold.way, hold.stage].after_recovery is hold.stage:
         return None
     return doubt(job, policy, now_s, "the service was restarted during the hand-over")
 

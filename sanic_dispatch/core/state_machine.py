@@ -658,7 +658,7 @@ class StateMachine:
         for job in (*held, *tables.jobs.finished()):
             self._remove_used(job)
         for job in held:
-            step = lifecycle.restart(job, self.policy, self.now.wall_s)
+            step = lifecycle.recover(job, self.policy, self.now.wall_s)
             if step is not None:
                 self.settle(job, step)
             else:

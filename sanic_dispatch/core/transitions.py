@@ -47,10 +47,10 @@ class Registration(Enum):
 
 
 class Row(NamedTuple):
-    """A row of the table: the meaning of a new callback, and the stage after a restart."""
+    """A row of the table: the meaning of a new callback, and the stage after a recovery."""
 
     new_callback: Registration
-    after_restart: Stage
+    after_recovery: Stage
 
 
 TABLE: dict[tuple[Way, Stage], Row] = {

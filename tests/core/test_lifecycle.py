@@ -43,7 +43,7 @@ NOT_HELD = [State.WAITING, State.DONE, State.FAILED, State.CANCELLED]
 
 
 @pytest.mark.parametrize(
-    ("way", "stage", "new", "after_restart"),
+    ("way", "stage", "new", "after_recovery"),
     [
         (Way.PUT, Stage.UNDER_WAY, "AWAIT", Stage.IN_DOUBT),
         (Way.PUT, Stage.IN_DOUBT, "CLEAR_UP", Stage.IN_DOUBT),
@@ -54,11 +54,11 @@ NOT_HELD = [State.WAITING, State.DONE, State.FAILED, State.CANCELLED]
     ],
 )
 def test_what_a_registration_by_the_holders_key_means(
-    way: Way, stage: Stage, new: str, after_restart: Stage
+    way: Way, stage: Stage, new: str, after_recovery: Stage
 ) -> None:
     """The last two columns of the table in docs/design.md, row by row."""
     assert lifecycle.meaning_of(held(way, stage)).name == new
-    assert TABLE[way, stage].after_restart is after_restart
+    assert TABLE[way, stage].after_recovery is after_recovery
 
 
 def test_the_table_has_every_row() -> None:
@@ -77,7 +77,7 @@ def test_lost_gives_the_same_job_unless_its_delivery_is_under_way(way: Way, stag
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
 def test_a_restart_leaves_what_was_under_way_in_doubt(way: Way, stage: Stage) -> None:
     """The table's last column: confirmed is kept, under way is in doubt, doubt stays."""
-    step = lifecycle.restart(held(way, stage), POLICY, NOW_S)
+    step = lifecycle.recover(held(way, stage), POLICY, NOW_S)
     if stage is Stage.UNDER_WAY:
         assert step is not None
         assert step.job.hold is not None
@@ -92,7 +92,7 @@ ACTS_ON_HELD: dict[str, Callable[[Job], object]] = {
     "accept": lambda job: lifecycle.accept(job, POLICY, NOW_S),
     "refuse": lambda job: lifecycle.refuse(job, POLICY, NOW_S, "503"),
     "doubt": lambda job: lifecycle.doubt(job, POLICY, NOW_S, "time-out"),
-    "restart": lambda job: lifecycle.restart(job, POLICY, NOW_S),
+    "recover": lambda job: lifecycle.recover(job, POLICY, NOW_S),
     "release": lambda job: lifecycle.release(job, NOW_S, "cut off"),
     "finish": lambda job: lifecycle.finish(job, NOW_S),
     "fail": lambda job: lifecycle.fail(job, NOW_S, "no ice"),

@@ -356,7 +356,7 @@ MUTANTS = {
     ),
     "to the tail": Mutant("C4", [(lifecycle, "_free", to_the_tail)]),
     "encoded anew": Mutant("C2", [(Job, "to_wire", encoded_anew)]),
-    "given to the next after a restart": Mutant("C3", [(lifecycle, "restart", forgotten_hold)]),
+    "given to the next after a restart": Mutant("C3", [(lifecycle, "recover", forgotten_hold)]),
     "a used callback is used again": Mutant(
         "C3", [(JobTable, "at_callback", nothing), (StateMachine, "_held_by", nothing)]
     ),

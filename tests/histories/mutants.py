@@ -90,13 +90,13 @@ def send_a_refused_job_to_the_tail() -> Patch:
 def believe_that_a_restart_was_no_crash() -> Patch:
     """What was under way when the dispatcher died counts as taken."""
 
-    def restart(job: Job, policy: Any, now_s: float) -> Step | None:
+    def recover(job: Job, policy: Any, now_s: float) -> Step | None:
         hold = job.hold
         return (
             lifecycle.accept(job, policy, now_s) if hold and hold.stage is Stage.UNDER_WAY else None
         )
 
-    return lifecycle, "restart", restart
+    return lifecycle, "recover", recover
 
 
 @mutant
