@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine
 
 
-def look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
+def on_look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
     """End the lease, or probe the holder."""
     job, hold = _still_held(machine, look), look.hold
     if job is None:
@@ -28,7 +28,7 @@ def look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
     is_over = machine.left_of_lease_s(look) <= 0
     is_unchecked = evidence.is_to_be_checked(hold) and not look.is_used
     if is_over and not (is_unchecked or hold.unused):
-        machine.take(job, lifecycle.end_lease(job, machine.now.wall_s))
+        machine.apply_step(job, lifecycle.end_lease(job, machine.now.wall_s))
     elif hold.stage is Stage.IN_DOUBT:
         look_into_doubt(machine, job, look, is_timed=True)
     else:
@@ -48,14 +48,14 @@ def look_into_doubt(machine: StateMachine, job: Job, look: c.LookAtJob, *, is_ti
         machine.effects.append(e.ProbeHold(look, True, is_timed, machine.request))
 
 
-def hold_probed(machine: StateMachine, probed: c.HoldProbed) -> None:
+def on_hold_probed(machine: StateMachine, probed: c.HoldProbed) -> None:
     """Apply the result of a probe to a held job."""
     look, found, job = probed.look, probed.found, _still_held(machine, probed.look)
     if job is None:
         return
     if machine.left_of_lease_s(look) <= 0:
         is_unused = evidence.after_taking(found) is Finding.UNUSED
-        machine.take(job, lifecycle.end_lease(job, machine.now.wall_s, is_unused=is_unused))
+        machine.apply_step(job, lifecycle.end_lease(job, machine.now.wall_s, is_unused=is_unused))
         return
     if look.hold.stage is Stage.IN_DOUBT:
         is_settled = _settle_doubt(machine, job, probed)
@@ -87,9 +87,9 @@ def _settle_doubt(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool
     elif finding is Finding.SEND_TO_SUCCESSOR and successor:
         machine.send_again(job, successor)
     elif finding is Finding.USED:
-        machine.settle(job, lifecycle.accept(job, machine.policy, machine.now.wall_s))
+        machine.apply_outcome(job, lifecycle.accept(job, machine.policy, machine.now.wall_s))
     elif finding is Finding.UNUSED:
-        machine.take(job, lifecycle.find_unused(job, machine.now.wall_s))
+        machine.apply_step(job, lifecycle.find_unused(job, machine.now.wall_s))
     else:
         return False
     return True
@@ -103,7 +103,7 @@ def _settle_use(machine: StateMachine, job: Job, probed: c.HoldProbed) -> tuple[
         return False, look
     finding = evidence.after_taking(probed.found)
     if finding is Finding.UNUSED:
-        machine.take(job, lifecycle.find_unused(job, machine.now.wall_s))
+        machine.apply_step(job, lifecycle.find_unused(job, machine.now.wall_s))
         return True, look
     return False, look._replace(is_used=finding is Finding.USED)
 
@@ -118,7 +118,7 @@ def _end_with_instance(machine: StateMachine, job: Job, probed: c.HoldProbed) ->
     if finding is Finding.WAIT:
         return False
     is_unused = finding is Finding.UNUSED
-    machine.take(
+    machine.apply_step(
         job, lifecycle.end_with_instance(job, state, machine.now.wall_s, is_unused=is_unused)
     )
     return True

@@ -63,5 +63,5 @@ TABLE: dict[tuple[Way, Stage], Row] = {
 }
 """What a new callback of key K means for the job that K holds: docs/design.md has it in words.
 
-A repeat on the same callback needs no table: ``StateMachine._register`` answers it as it did first.
+A repeat on the same callback needs no table: ``StateMachine._on_register`` answers it as before.
 """

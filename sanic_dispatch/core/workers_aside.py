@@ -2,7 +2,7 @@
 
 A timer begins a check, an effect probes the worker, and its result is a command again. The first
 check is scheduled by ``StateMachine._watch_worker``; while jobs wait and no worker is free,
-``look_for_workers`` makes extra ones (``StateMachine._hurry``).
+``on_look_for_workers`` makes extra ones (``StateMachine._hurry``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine
 
 
-def look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
+def on_look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
     """Probe a worker set aside, or decide without a probe what becomes of it."""
     worker = _still_aside(machine, look)
     if worker is None:
@@ -34,7 +34,7 @@ def look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
         return
     machine.probed[worker.id] = look.aside.since_s, machine.now.monotonic_s
     if worker.is_awaiting:
-        machine.reunite(look.aside.job_id, worker.key)
+        machine.free_successor(look.aside.job_id, worker.key)
         _look_later(machine, look)
     elif worker.key is None:
         _look_at_unknown(machine, worker, look)
@@ -63,7 +63,7 @@ def _look_at_unknown(machine: StateMachine, worker: Worker, look: c.LookAtWorker
         _look_later(machine, look)
 
 
-def worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
+def on_worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
     """Free a worker whose callback is pending, drop one that is gone, or probe again later."""
     look, worker = probed.look, _still_aside(machine, probed.look)
     if worker is None:
@@ -84,7 +84,7 @@ def worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
         _look_later(machine, look)
 
 
-def stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
+def on_stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
     """Drop an older callback of a worker that registered anew, unless it is still pending."""
     worker = machine.tables.workers.get(probed.worker_id)
     if probed.is_pending is False:
@@ -93,7 +93,7 @@ def stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
         machine.bring_back(worker)
 
 
-def look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
+def on_look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
     """Probe the workers set aside that went unprobed longest, while workers are needed."""
     if look.number != machine.hurries:
         return  # an undo has let another one begin
@@ -110,7 +110,7 @@ def look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
     for worker_id in due:
         worker = machine.tables.workers.get(worker_id)
         if worker is not None and worker.aside is not None:
-            look_at_worker(machine, extra_look(machine, worker, worker.aside))
+            on_look_at_worker(machine, extra_look(machine, worker, worker.aside))
     machine.is_hurrying = True
     machine.effects.append(e.StartTimer(look, pause_s, is_spread=False))
 
@@ -155,7 +155,7 @@ def _blame(machine: StateMachine, job_id: str) -> None:
     job = machine.tables.jobs.get(job_id)
     if job is not None and not job.state.is_final:
         reason = "refused by a worker that waits"
-        machine.take(job, lifecycle.blame(job, machine.policy, machine.now.wall_s, reason))
+        machine.apply_step(job, lifecycle.blame(job, machine.policy, machine.now.wall_s, reason))
 
 
 def _still_aside(machine: StateMachine, look: c.LookAtWorker) -> Worker | None:

@@ -304,7 +304,7 @@ class Batches:
         for entry in pending.entries:
             applied = _applied(entry)
             for effect in applied.effects:
-                if self._machine.stands(effect):
+                if self._machine.is_still_due(effect):
                     self._carry_out(effect)
                 else:
                     self._called_off.append(effect)
@@ -330,7 +330,7 @@ class Batches:
         """Undo changes; a delivery that only an undone command had called off is due again."""
         self._machine.undo(changes, number)
         self._gathering = _Pending(number)
-        due = [effect for effect in self._called_off if self._machine.stands(effect)]
+        due = [effect for effect in self._called_off if self._machine.is_still_due(effect)]
         self._called_off = [effect for effect in self._called_off if effect not in due]
         for effect in due:
             self._carry_out(effect)

@@ -72,7 +72,7 @@ class Dispatcher:
             self._machine, self._store, self._clock, self.tally, self._tell, self._carry_out
         )
         self.deliveries = Deliveries(
-            self._callbacks, self._store, self._machine.stands, self.batches.report
+            self._callbacks, self._store, self._machine.is_still_due, self.batches.report
         )
         self._timers = Timers(self._clock, self.batches.report)
         self._operator = Operator(self.batches)

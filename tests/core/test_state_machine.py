@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import state_machine
 from sanic_dispatch.core.events import Event, Kind
 from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.state_machine import Now, StateMachine
@@ -78,3 +81,10 @@ def test_the_ticket_of_a_job_that_is_edited_out_is_not_given_again(machine: Stat
     (submitted,) = events_of(restarted, c.Submit("b", b"1", is_repeatable=False))
     assert submitted.job is not None
     assert submitted.job.ticket == 2
+
+
+def test_the_handler_of_a_command_is_named_after_it() -> None:
+    """on_<command>, so that it can be found."""
+    for command, handler in state_machine._HANDLERS.items():
+        words = re.sub(r"(?<!^)(?=[A-Z])", "_", command.__name__).lower()
+        assert handler.__name__.lstrip("_") == f"on_{words}"
