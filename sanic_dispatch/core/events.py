@@ -59,3 +59,8 @@ class Event(NamedTuple):
     worker: Worker | None
     reason: str
     request: str = ""
+
+
+def with_actor(who: str, why: str) -> str:
+    """Return the reason of an operator's act, with who it was if known: ``ada: out of ice``."""
+    return ": ".join(part for part in (who, why) if part)

@@ -28,7 +28,7 @@ from sanic_dispatch.core import (
     matching,
     workers_aside,
 )
-from sanic_dispatch.core.events import Event, Kind, Note
+from sanic_dispatch.core.events import Event, Kind, Note, with_actor
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
 from sanic_dispatch.core.tables import Change, Fact, Table, Tables
@@ -494,7 +494,7 @@ class StateMachine:
         """Apply an operator's act; the job keeps the reason, the event also who it was."""
         job = self._find(act.job_id)
         step = decide(job, self.now.wall_s)
-        note = step.note._replace(reason=said(act.who, step.note.reason))
+        note = step.note._replace(reason=with_actor(act.who, step.note.reason))
         return self._placed(self.apply_step(job, step._replace(note=note)))
 
     def _on_set_aside(self, act: c.SetAside) -> Worker:
@@ -784,11 +784,6 @@ class StateMachine:
 
     def _placed(self, job: Job) -> Placed:
         return Placed(job, self.tables.jobs.position_of(job) or None)
-
-
-def said(who: str, why: str) -> str:
-    """Return who did something and why, as far as known: ``ada: out of ice``."""
-    return ": ".join(part for part in (who, why) if part)
 
 
 def _is_at(job: Job, stage: Stage) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from sanic import Blueprint, HTTPResponse, Request
 
-from sanic_dispatch.dispatch.operator import Operator, said
+from sanic_dispatch.dispatch.operator import Operator
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.client_address import client_of
@@ -101,8 +101,8 @@ def _worker_act(text: str) -> Operation:
 
 JobAct = Callable[[Operator, str, str, str], Awaitable[object]]
 """Acts on a job: (operator, job id, why, who)."""
-WorkerAct = Callable[[Operator, str, str], Awaitable[object]]
-"""Acts on a worker: (operator, worker id, reason)."""
+WorkerAct = Callable[[Operator, str, str, str], Awaitable[object]]
+"""Acts on a worker: (operator, worker id, why, who)."""
 
 
 @operator.post("/pause", stream=True)
@@ -110,7 +110,7 @@ WorkerAct = Callable[[Operator, str, str], Awaitable[object]]
 async def pause(request: Request) -> HTTPResponse:
     """Stop handing out jobs until further notice."""
     who, why, _ = await _words(request)
-    await _operator(request).pause(said(who, why))
+    await _operator(request).pause(why, who)
     return json_answer({"paused": dispatcher_of(request).is_paused})
 
 
@@ -119,7 +119,7 @@ async def pause(request: Request) -> HTTPResponse:
 async def resume(request: Request) -> HTTPResponse:
     """Resume handing out jobs."""
     who, why, _ = await _words(request)
-    await _operator(request).resume(said(who, why))
+    await _operator(request).resume(why, who)
     return json_answer({"paused": dispatcher_of(request).is_paused})
 
 
@@ -136,7 +136,7 @@ async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
     callback = body.get("callback")
     if not isinstance(callback, str):
         raise InvalidRequest("callback is the worker's callback")
-    await act(_operator(request), callback, said(who, why))
+    await act(_operator(request), callback, why, who)
     return json_answer({"callback": callback})
 
 
