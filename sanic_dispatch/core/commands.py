@@ -186,7 +186,7 @@ class AnswerWritten(NamedTuple):
 
 
 class AnswerLost(NamedTuple):
-    """The worker's connection broke before the answer, or after it ``began``."""
+    """The worker's connection broke before the answer; ``began``: some of it may have been sent."""
 
     job_id: str
     attempt: int

@@ -69,7 +69,7 @@ class Dispatcher:
         """Set up an empty topic."""
         self._machine = StateMachine(self._policy)
         self.batches = Batches(
-            self._machine, self._store, self._clock, self.tally, self._tell, self._carry_out
+            self._machine, self._store, self._clock, self.tally, self._publish, self._begin_effect
         )
         self.deliveries = Deliveries(
             self._callbacks, self._store, self._machine.is_still_due, self.batches.report
@@ -188,6 +188,8 @@ class Dispatcher:
     async def _is_taken(self, job: Job) -> bool:
         """Wait until a worker has taken the job; False if none has within ``submit_wait_s``."""
         taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        # Not too late: _release begins the PUT in the turn in which it answers _submit, and even an
+        # outcome that came at once would be a command of a later turn (Batches._apply_soon).
         self._awaited[job.id] = taken
         timer = self._clock.call_later(self._submit_wait_s, _set, taken, False)
         try:
@@ -223,16 +225,24 @@ class Dispatcher:
             job: Job | None = await reply
         except asyncio.CancelledError:
             if reply.done() and not reply.cancelled() and reply.exception() is None:
-                self._leave_unanswered(reply.result())  # it was cut off in the turn of its reply
+                # Cancelled after the reply was set and before it was read: Batches did not see it.
+                self._leave_unanswered(reply.result())
             raise
         return job
 
     def answered(self, job: Job) -> None:
-        """Report that the answer with this job was written."""
+        """Report that the answer with this job was written; returns at once.
+
+        The worker has the job by then, so nobody waits for the commit. It confirms the job; a job
+        whose commit is cut off by a crash is in doubt after the recovery.
+        """
         self.batches.report(c.AnswerWritten(job.id, job.attempt, REQUEST_ID.get()))
 
     def unanswered(self, job: Job, *, began: bool) -> None:
-        """Report that the connection broke before this job's answer, or after it ``began``."""
+        """Report that the connection broke before this job's answer was written as a whole.
+
+        ``began``: some of it may have been sent, so the worker may have the job.
+        """
         self.batches.report(c.AnswerLost(job.id, job.attempt, began, REQUEST_ID.get()))
 
     async def complete(self, job_id: str, proof: Proof, result: bytes | None = None) -> Placed:
@@ -274,20 +284,20 @@ class Dispatcher:
 
     # ---- what leaves
 
-    def _carry_out(self, effect: e.Effect) -> None:
+    def _begin_effect(self, effect: e.Effect) -> None:
         if isinstance(effect, e.StartTimer):
             self._timers.start(effect)
         else:
             self.deliveries.begin(effect)
 
-    def _tell(self, events: Sequence[Event]) -> None:
+    def _publish(self, events: Sequence[Event]) -> None:
         if self._awaited:
             for event in events:
                 if event.job and (taken := self._awaited.get(event.job.id)):
-                    self._tell_submitter(event, event.job.id, taken)
+                    self._answer_submitter(event, event.job.id, taken)
         self._bus.publish(events)
 
-    def _tell_submitter(self, event: Event, job_id: str, taken: asyncio.Future[bool]) -> None:
+    def _answer_submitter(self, event: Event, job_id: str, taken: asyncio.Future[bool]) -> None:
         if event.kind in _TAKEN:
             _set(taken, True)
         elif event.kind in _NOT_TAKEN:

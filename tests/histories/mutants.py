@@ -162,7 +162,7 @@ def carry_out_an_effect_before_its_commit() -> Patch:
         for entry in self._gathering.entries:
             if entry.applied is not None:
                 for effect in entry.applied.effects:
-                    self._carry_out(effect)
+                    self._on_effect(effect)
                 entry.applied.effects.clear()
 
     return Batches, "_gather", gather_and_carry_out
@@ -178,8 +178,8 @@ def tell_an_event_before_its_commit() -> Patch:
         gather(self)
         for entry in self._gathering.entries[before:]:
             if entry.applied is not None:
-                self._tell(entry.applied.events)
-        self._tell = lambda events: None
+                self._on_events(entry.applied.events)
+        self._on_events = lambda events: None
 
     return Batches, "_gather", gather_and_tell
 
