@@ -709,7 +709,7 @@ class StateMachine:
     def _make_room(self, finished: Job) -> None:
         """Remove finished jobs that are too many or too old."""
         tables, policy = self.tables, self.policy
-        kept, oldest_s = tables.jobs.finished(), (finished.finished_s or 0) - policy.keep_finished_s
+        kept, oldest_s = tables.jobs.finished(), (finished.finished_s or 0) - policy.keep_done_s
         while kept and (
             len(kept) >= policy.keep_finished or (kept[0].finished_s or 0.0) < oldest_s
         ):
