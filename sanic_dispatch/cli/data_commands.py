@@ -88,7 +88,7 @@ def import_(file: BinaryIO, original: bool, **flags: Any) -> None:
       sanic-dispatch export | sanic-dispatch import --original --data-dir ../original
     """
     from sanic_dispatch.storage.export_format import Content
-    from sanic_dispatch.storage.legacy import Kept, write_original
+    from sanic_dispatch.storage.original_export import Kept, write_original
     from sanic_dispatch.storage.transfer import write_folder
 
     settings = Settings.of(**flags)
