@@ -35,8 +35,8 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.observability.event_bus import EventBus
+from sanic_dispatch.storage.folder_contents import write_folder
 from sanic_dispatch.storage.open_store import open_store
-from sanic_dispatch.storage.transfer import write_folder
 
 SHALLOW = 100
 """The depth to which all others are compared."""

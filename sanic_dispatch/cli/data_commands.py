@@ -59,7 +59,7 @@ def export(**flags: Any) -> None:
           from one mode to another; the database stays as it is
     """
     from sanic_dispatch.storage.export_format import lines_of
-    from sanic_dispatch.storage.transfer import read_folder
+    from sanic_dispatch.storage.folder_contents import read_folder
 
     content = asyncio.run(read_folder(Settings.of(**flags)))
     lines = lines_of(content)
@@ -88,8 +88,8 @@ def import_(file: BinaryIO, original: bool, **flags: Any) -> None:
       sanic-dispatch export | sanic-dispatch import --original --data-dir ../original
     """
     from sanic_dispatch.storage.export_format import Content
+    from sanic_dispatch.storage.folder_contents import write_folder
     from sanic_dispatch.storage.original_export import Kept, write_original
-    from sanic_dispatch.storage.transfer import write_folder
 
     settings = Settings.of(**flags)
     content: Content = _read(file)

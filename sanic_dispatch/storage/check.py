@@ -20,10 +20,10 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import DataFolderUnusable, NotAQueue
 from sanic_dispatch.storage.data_folder import LOCK
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Kind, R, read_array
+from sanic_dispatch.storage.folder_contents import read_database
 from sanic_dispatch.storage.journal import journals_in, read_journal
 from sanic_dispatch.storage.json_folder import needs_recovery, read_folder
 from sanic_dispatch.storage.sqlite import DATABASE_NAME
-from sanic_dispatch.storage.transfer import read_database
 from sanic_dispatch.storage.whole_files import (
     DISPATCH_NAME,
     JOBS_NAME,

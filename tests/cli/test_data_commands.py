@@ -15,8 +15,8 @@ from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
 from sanic_dispatch.storage.data_folder import LOCK, DataFolder
 from sanic_dispatch.storage.export_format import lines_of
+from sanic_dispatch.storage.folder_contents import read_folder, write_folder
 from sanic_dispatch.storage.original_export import Kept, write_original
-from sanic_dispatch.storage.transfer import read_folder, write_folder
 from tests.storage.test_journals import used as killed
 from tests.storage.test_transfer import contents, names_in, settings_of, used
 from tests.support.commands import run, start

@@ -11,9 +11,9 @@ import pytest
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.storage.check import inspect
 from sanic_dispatch.storage.export_format import Content, Reader, lines_of, renumber_workers
+from sanic_dispatch.storage.folder_contents import read_folder, write_folder
 from sanic_dispatch.storage.records import order_of
 from sanic_dispatch.storage.store import Stored
-from sanic_dispatch.storage.transfer import read_folder, write_folder
 from tests.storage.samples import Topic, both, job, opened, worker
 
 DATA = Path(__file__).parent / "data" / "0.1"

@@ -15,8 +15,8 @@ from sanic_dispatch.errors import BrokenTransfer, DataFolderInUse, FolderNotEmpt
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, Reader, lines_of
+from sanic_dispatch.storage.folder_contents import read_folder, write_folder
 from sanic_dispatch.storage.journal import journals_in
-from sanic_dispatch.storage.transfer import read_folder, write_folder
 from tests.storage.samples import Topic, both, filled, job, one_of_each, opened, worker
 
 DURABLE = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE, Mode.SQLITE]
