@@ -38,9 +38,9 @@ from sanic_dispatch.storage.journal import (
     truncate_torn,
 )
 from sanic_dispatch.storage.json_folder import needs_recovery, read_folder
+from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, JOURNALED, WORKERS_NAME
 from sanic_dispatch.storage.store import Batch, Store, Stored
 from sanic_dispatch.storage.trial import reporting_write_errors, write_test_file
-from sanic_dispatch.storage.whole_files import DISPATCH_NAME, JOBS_NAME, JOURNALED, WORKERS_NAME
 
 QUIET_S = 1.0
 """How long after the last commit to begin a checkpoint."""

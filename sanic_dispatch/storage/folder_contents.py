@@ -30,11 +30,11 @@ from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, renumber_workers
 from sanic_dispatch.storage.journal import journals_in
 from sanic_dispatch.storage.json_folder import read_folder
+from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
 from sanic_dispatch.storage.open_store import store_of
 from sanic_dispatch.storage.records import order_of
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
 from sanic_dispatch.storage.store import Batch, Stored
-from sanic_dispatch.storage.whole_files import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
 
 SQLITE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-journal")
 

@@ -16,9 +16,7 @@ from sanic_dispatch.storage.journal import (
     journals_in,
     read_journal,
 )
-from sanic_dispatch.storage.records import in_queue_order, order_of
-from sanic_dispatch.storage.store import Stored
-from sanic_dispatch.storage.whole_files import (
+from sanic_dispatch.storage.json_format import (
     DISPATCH_NAME,
     JOBS_NAME,
     JOURNALED,
@@ -28,6 +26,8 @@ from sanic_dispatch.storage.whole_files import (
     read_ledger,
     read_synced,
 )
+from sanic_dispatch.storage.records import in_queue_order, order_of
+from sanic_dispatch.storage.store import Stored
 
 
 class FolderRead(NamedTuple):
