@@ -87,20 +87,6 @@ def read_folder(
     return FolderRead(records, ledger.version, last, has_places, replayed)
 
 
-def needs_recovery(folder: Path) -> bool:
-    """Return whether there are journals, or a ``dispatch.json`` that depends on journals."""
-    if journals_in(folder):
-        return True
-    path = folder / DISPATCH_NAME
-    if not path.is_file():
-        return False
-    try:
-        with open(path, "rb") as file:
-            return file.read(64).startswith(b'{"version":%d,' % JOURNALED)
-    except OSError:
-        return False  # reading the file reports the error
-
-
 def _read_journals(
     folder: Path, ledger: LedgerRead, journals: dict[int, Path], *, fsync: bool
 ) -> list[JournalRead]:
