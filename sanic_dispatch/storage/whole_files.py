@@ -152,8 +152,9 @@ class ArrayFile(WholeFile[Blocks], Generic[R]):
 class Ledger(NamedTuple):
     """The content of ``dispatch.json``: facts, and finished jobs.
 
-    ``leaving`` are the keys of finished jobs that the next write removes: a job that is put back
-    stays in this file until it is durable in ``jobs.json``; a job in both is in the queue.
+    ``leaving`` are the keys of finished jobs that the next batch removes: a job that is put back
+    stays in this file until it is durable in ``jobs.json``; a job in both is in the queue. The next
+    batch may take it out of ``jobs.json``, and without that it would be finished again.
     """
 
     facts: Mapping[str, Fact]
@@ -196,7 +197,7 @@ class LedgerFile(WholeFile[Ledger]):
         for change in jobs:
             if _is_finished(change.after):
                 edits[order_of(change.after)] = encode_job(change.after)
-        if not facts and not edits and not leaving:
+        if not (facts or edits or leaving or self._content.leaving):
             return self._content
         return Ledger(
             {**self._content.facts, **facts},
