@@ -61,7 +61,10 @@ class Now(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A job and its position in the queue; None if it is not waiting."""
+    """A job and its position in the queue; None if it is not waiting.
+
+    In the reply to ``Submit`` None means that a worker is to get the job at once.
+    """
 
     job: Job
     position: int | None
@@ -355,7 +358,10 @@ class StateMachine:
         return e.PutJob(job, self.receipts.receipt(job), is_probed, self.request)
 
     def _assign_by_answer(self, job: Job, worker: Worker) -> Job:
-        """Assign a job, to be written into the answer to the worker's registration."""
+        """Assign a job, to be written into the answer to the worker's registration.
+
+        The worker does not enter its table for that: only the job's record says who holds it.
+        """
         return self.apply_step(job, lifecycle.assign(job, worker, Way.ANSWER, self.now.wall_s))
 
     def send_again(self, job: Job, worker: Worker) -> None:
