@@ -241,7 +241,7 @@ def policy_of(settings: Settings) -> Policy:
         worker_patience_s=settings.worker_patience_s,
         max_jobs=settings.max_jobs,
         max_workers=settings.max_workers,
-        keep_finished_s=settings.keep_done_s,
+        keep_done_s=settings.keep_done_s,
     )
 
 

@@ -25,7 +25,7 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.storage.export_format import Content
-from sanic_dispatch.storage.transfer import write_folder
+from sanic_dispatch.storage.folder_contents import write_contents
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "operator-of-the-benchmarks"
@@ -126,7 +126,7 @@ def ours(mode: Mode, *more: str) -> Side:
 
     async def fill(folder: Path, depth: int) -> None:
         jobs = [Job(f"{n:032x}", n, DATA, submitted_at(n), n) for n in range(1, depth + 1)]
-        await write_folder(Settings.of(mode, data_dir=folder), waiting(jobs))
+        await write_contents(Settings.of(mode, data_dir=folder), waiting(jobs))
 
     return Side(mode.value, command, fill if mode.is_durable else nothing_to_fill, mode.is_durable)
 

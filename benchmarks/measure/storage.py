@@ -35,8 +35,8 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.observability.event_bus import EventBus
+from sanic_dispatch.storage.folder_contents import write_contents
 from sanic_dispatch.storage.open_store import open_store
-from sanic_dispatch.storage.transfer import write_folder
 
 SHALLOW = 100
 """The depth to which all others are compared."""
@@ -59,7 +59,7 @@ class Start(NamedTuple):
 async def fill(settings: Settings, depth: int) -> None:
     """Write a folder with ``depth`` waiting orders."""
     jobs = [Job(f"{n:032x}", n, DATA, AT, n) for n in range(1, depth + 1)]
-    await write_folder(settings, waiting(jobs))
+    await write_contents(settings, waiting(jobs))
 
 
 @asynccontextmanager

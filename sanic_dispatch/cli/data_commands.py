@@ -59,9 +59,9 @@ def export(**flags: Any) -> None:
           from one mode to another; the database stays as it is
     """
     from sanic_dispatch.storage.export_format import lines_of
-    from sanic_dispatch.storage.transfer import read_folder
+    from sanic_dispatch.storage.folder_contents import read_contents
 
-    content = asyncio.run(read_folder(Settings.of(**flags)))
+    content = asyncio.run(read_contents(Settings.of(**flags)))
     lines = lines_of(content)
     to_file = not sys.stdout.isatty() and sys.stdout.seekable()
     _print_all(_shown(lines, "exporting", sum(content.counts.values())) if to_file else lines)
@@ -88,8 +88,8 @@ def import_(file: BinaryIO, original: bool, **flags: Any) -> None:
       sanic-dispatch export | sanic-dispatch import --original --data-dir ../original
     """
     from sanic_dispatch.storage.export_format import Content
-    from sanic_dispatch.storage.legacy import Kept, write_original
-    from sanic_dispatch.storage.transfer import write_folder
+    from sanic_dispatch.storage.folder_contents import write_contents
+    from sanic_dispatch.storage.original_export import Kept, write_original
 
     settings = Settings.of(**flags)
     content: Content = _read(file)
@@ -98,7 +98,7 @@ def import_(file: BinaryIO, original: bool, **flags: Any) -> None:
         write_original(settings.data_dir, kept)
         _say({"jobs": len(kept.jobs), "workers": len(kept.workers)}, content.counts)
     else:
-        asyncio.run(write_folder(settings, content))
+        asyncio.run(write_contents(settings, content))
         _say(content.counts, content.counts)
 
 

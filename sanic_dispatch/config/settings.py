@@ -289,7 +289,7 @@ class Settings:
     )
     keep_done_s: float = setting(
         "--keep-done",
-        _POLICY.keep_finished_s,
+        _POLICY.keep_done_s,
         Duration(0, 10 * YEAR_S, "hours"),
         QUEUES,
         "How long a finished job can still be looked up.",

@@ -168,8 +168,8 @@ class DeliveryRefused(NamedTuple):
     request: str = ""
 
 
-class DeliveryUnknown(NamedTuple):
-    """The request was sent, and no answer came."""
+class DeliveryInDoubt(NamedTuple):
+    """The request was sent, and no answer came: the worker may have the job."""
 
     job_id: str
     attempt: int
@@ -186,7 +186,7 @@ class AnswerWritten(NamedTuple):
 
 
 class AnswerLost(NamedTuple):
-    """The worker's connection broke before the answer, or after it ``began``."""
+    """The worker's connection broke before the answer; ``began``: some of it may have been sent."""
 
     job_id: str
     attempt: int
@@ -309,7 +309,7 @@ Command = (
     Submit | Register | Complete | Fail | Extend | NoteRefusedReport
     | LookUp | Read
     | Cancel | PutBack | MoveToFront | SetAside | BringBack | DropWorker | Pause
-    | DeliveryAccepted | DeliveryRefused | DeliveryUnknown | AnswerWritten | AnswerLost
+    | DeliveryAccepted | DeliveryRefused | DeliveryInDoubt | AnswerWritten | AnswerLost
     | LookAtWorker | LookForWorkers | LookAtJob | WorkerProbed | StaleProbed | HoldProbed
     | Recover | Close | ReplaceJobs | ReplaceWorkers
 )  # fmt: skip

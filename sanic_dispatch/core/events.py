@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     JOB_FAILED = "job.failed"
     JOB_CANCELLED = "job.cancelled"
     WORKER_REGISTERED = "worker.registered"
+    """A worker began to wait; one that gets a job at once has ``job.assigned`` and not this."""
     WORKER_SET_ASIDE = "worker.set_aside"
     WORKER_CAME_BACK = "worker.came_back"
     WORKER_DROPPED = "worker.dropped"
@@ -45,6 +46,8 @@ class Note(NamedTuple):
 class Event(NamedTuple):
     """A change of the topic, with the record as it was right after it.
 
+    A job that a worker gets at once is submitted (waiting, attempt 0) and then assigned, in one
+    batch: what is folded from the events never shows it as waiting.
     ``number`` counts the topic's events without gaps; ``at_s`` is Unix seconds; ``request`` is the
     id of the request that caused it, empty if a timer did.
     """
@@ -56,3 +59,8 @@ class Event(NamedTuple):
     worker: Worker | None
     reason: str
     request: str = ""
+
+
+def with_actor(who: str, why: str) -> str:
+    """Return the reason of an operator's act, with who it was if known: ``ada: out of ice``."""
+    return ": ".join(part for part in (who, why) if part)

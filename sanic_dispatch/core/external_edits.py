@@ -1,6 +1,6 @@
 """Taking over edits that a person or program made in ``jobs.json`` or ``workers.json``.
 
-Functions over the state machine, like those in ``rescue``.
+Functions over the state machine, like those in ``held_jobs`` and ``workers_aside``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EDITED = "the file was edited"
 
 
-def replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
+def on_replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
     """Make the waiting jobs those of the edited file; held jobs stay as they are."""
     jobs = machine.tables.jobs
     queued = {job.id: job for job in (*jobs.assigned(), *jobs.waiting())}
@@ -29,16 +29,16 @@ def replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
         machine.note_last_ticket()
         machine.tables.remove_job(job.id)
         gone = job._replace(state=State.CANCELLED, finished_s=edit.at_s, reason=EDITED)
-        machine.tell(Note(EventKind.JOB_CANCELLED, edit.at_s, EDITED), job=gone)
+        machine.emit(Note(EventKind.JOB_CANCELLED, edit.at_s, EDITED), job=gone)
     for job in arranged:
         before = queued.get(job.id)
         if before != job:
             machine.tables.put_job(job)
             kind = EventKind.JOB_MOVED if before else EventKind.JOB_SUBMITTED
-            machine.tell(Note(kind, edit.at_s, EDITED), job=job)
+            machine.emit(Note(kind, edit.at_s, EDITED), job=job)
 
 
-def replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
+def on_replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
     """Make the waiting workers those of the edited file; workers that hold a job stay."""
     workers = machine.tables.workers
     there = {worker.id for worker in edit.workers}

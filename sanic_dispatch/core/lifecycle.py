@@ -16,8 +16,8 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import WrongState
 
 
-def meaning_of(job: Job, callback_url: str, *, lost: bool = False) -> Registration:
-    """Return what a registration means for the job that its key holds.
+def meaning_of(job: Job, *, lost: bool = False) -> Registration:
+    """Return what a registration with a new callback means for the job that its key holds.
 
     ``lost``: the answer to its last registration never arrived. While a delivery is under way it
     waits for its outcome all the same.
@@ -26,8 +26,6 @@ def meaning_of(job: Job, callback_url: str, *, lost: bool = False) -> Registrati
         return Registration.SAME_JOB if lost else Registration.DONE
     hold = _hold(job, "register for it")
     row = TABLE[hold.way, hold.stage]
-    if callback_url == hold.worker.callback_url:
-        return row.same_callback
     if lost and row.new_callback is not Registration.AWAIT:
         return Registration.SAME_JOB
     return row.new_callback
@@ -96,17 +94,17 @@ def blame(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 
 def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
-    """Put a job in doubt after an unknown outcome, or send it on, as ``Policy.resends`` says."""
+    """Put a job in doubt, or send it to the next worker, as ``Policy.resends`` says."""
     hold = _hold(job, "doubt")
     if policy.resends(hold.worker):
         return _free(job, now_s, reason, _aside(hold) if hold.worker.key else Fate.USED)
     return _in_doubt(job, now_s, reason)
 
 
-def restart(job: Job, policy: Policy, now_s: float) -> Step | None:
-    """Put a job in doubt that was under way when the service stopped; None for any other."""
+def recover(job: Job, policy: Policy, now_s: float) -> Step | None:
+    """Put a job in doubt that was under way when the last run ended; None for any other."""
     hold = _hold(job, "recover")
-    if TABLE[hold.way, hold.stage].after_restart is hold.stage:
+    if TABLE[hold.way, hold.stage].after_recovery is hold.stage:
         return None
     return doubt(job, policy, now_s, "the service was restarted during the hand-over")
 

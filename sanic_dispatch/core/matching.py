@@ -7,12 +7,12 @@ from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.core.worker import Worker
 
 
-def match_job(tables: Tables) -> Worker | None:
+def worker_for_new_job(tables: Tables) -> Worker | None:
     """Return the free worker that has waited longest; None if there is none, or older jobs wait."""
     return tables.workers.first() if tables.jobs.first() is None else None
 
 
-def match_worker(tables: Tables) -> Job | None:
+def job_for_new_worker(tables: Tables) -> Job | None:
     """Return the oldest waiting job; None if there is none, or other workers have waited longer."""
     return tables.jobs.first() if tables.workers.first() is None else None
 

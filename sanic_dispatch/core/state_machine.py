@@ -6,8 +6,9 @@ A command is applied whole or not at all, and whenever one has been applied, no 
 free worker are left together (unless the topic is paused).
 
 The outcome of an effect comes back as a command that names its subject (an attempt, a hold, a
-set-aside); if that has changed meanwhile, the command has no effect. Probing is in ``rescue``,
-edited files are in ``external_edits``; every change of a job or a worker is made here.
+set-aside); if that has changed meanwhile, the command has no effect. ``held_jobs`` and
+``workers_aside`` have the checks by timers, ``external_edits`` the edited files; every change of a
+job or a worker is made here.
 """
 
 from __future__ import annotations
@@ -19,8 +20,15 @@ from typing import Any, NamedTuple
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core import evidence, external_edits, lifecycle, matching, rescue
-from sanic_dispatch.core.events import Event, EventKind, Note
+from sanic_dispatch.core import (
+    evidence,
+    external_edits,
+    held_jobs,
+    lifecycle,
+    matching,
+    workers_aside,
+)
+from sanic_dispatch.core.events import Event, EventKind, Note, with_actor
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
 from sanic_dispatch.core.tables import Change, Fact, Table, Tables
@@ -53,7 +61,10 @@ class Now(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A job and its position in the queue; None if it is not waiting."""
+    """A job and its position in the queue; None if it is not waiting.
+
+    In the reply to ``Submit`` None means that a worker is to get the job at once.
+    """
 
     job: Job
     position: int | None
@@ -137,7 +148,7 @@ class StateMachine:
         self._events, self.effects = [], []
         number, mark = self.number, len(self.tables.changes)
         try:
-            reply = _HANDLERS[type(command)](self, command)
+            reply = _HANDLERS[type(command)](self, command)  # its method _on_<command>
             self._pair_all()
             self._hurry()
         except Exception as error:
@@ -154,7 +165,7 @@ class StateMachine:
         self.number = number
         self.is_hurrying = False
 
-    def stands(self, effect: e.Effect) -> bool:
+    def is_still_due(self, effect: e.Effect) -> bool:
         """Whether an effect is still due; the attempt of a PUT may have been settled meanwhile."""
         if not isinstance(effect, e.PutJob):
             return True
@@ -162,7 +173,11 @@ class StateMachine:
 
     # ---- jobs come in, and are asked for
 
-    def _submit(self, command: c.Submit) -> Placed:
+    def _on_submit(self, command: c.Submit) -> Placed:
+        """Assign a new job to the worker that has waited longest, or enqueue it.
+
+        The position of a job that was assigned is None. Raises QueueFull and IdempotencyMismatch.
+        """
         jobs = self.tables.jobs
         if command.is_repeatable and (known := jobs.get(command.job_id)):
             if known.data != command.data:
@@ -172,20 +187,17 @@ class StateMachine:
         if len(jobs.waiting()) >= self.policy.max_jobs:
             raise QueueFull(self.policy.max_jobs)
         job = self._new_job(command)
-        submitted = Note(EventKind.JOB_SUBMITTED, self.now.wall_s)
-        worker = matching.match_job(self.tables) if self._may_pair else None
+        self.emit(Note(EventKind.JOB_SUBMITTED, self.now.wall_s), job=job)
+        worker = matching.worker_for_new_job(self.tables) if self._may_pair else None
         if worker is not None:
-            given = lifecycle.assign(job, worker, Way.PUT, self.now.wall_s).job
-            self.tell(submitted, job=given)  # its record after that, with its worker
-            return Placed(self._send(job, worker), None, is_new=True)
-        self.tell(submitted, job=job)
+            return Placed(self._assign_by_put(job, worker), None, is_new=True)
         self.tables.put_job(job)
         return Placed(job, jobs.position_of(job), is_new=True)
 
-    def _look_up(self, command: c.LookUp) -> Placed:
+    def _on_look_up(self, command: c.LookUp) -> Placed:
         return self._placed(self._find(command.job_id))
 
-    def _read(self, command: c.Read) -> Any:
+    def _on_read(self, command: c.Read) -> Any:
         return command.read(self.tables)
 
     def _new_job(self, command: c.Submit) -> Job:
@@ -197,8 +209,12 @@ class StateMachine:
 
     # ---- workers come in
 
-    def _register(self, command: c.Register) -> Job | None:
-        """Return the job to answer a worker with; None if it waits."""
+    def _on_register(self, command: c.Register) -> Job | None:
+        """Return the job to answer a worker with; None if it waits.
+
+        In this order: a callback that waits, one that has a job already, a key that holds a job,
+        and any other worker, which gets the oldest job or is enqueued. Raises QueueFull.
+        """
         worker, workers = command.worker, self.tables.workers
         waiting = workers.get(worker.id)
         if waiting is not None:
@@ -211,16 +227,16 @@ class StateMachine:
             # Its lease ended, and no other worker had it before it failed: this worker asks anew.
             self.tables.put_job(known._replace(former=None))
         elif known is not None:
-            return self._repeat(known, worker)
+            return self._answer_repeat(known, worker)
         worker = self._as_operator_left(worker)
         self._probe_stale(worker)
         job = self._held_by(worker.key)
         if job is None:
-            return self._ask(worker)
-        return self._come_back(worker, job, lost=command.lost)
+            return self._give_oldest_job_or_enqueue(worker)
+        return self._register_anew(worker, job, lost=command.lost)
 
-    def _repeat(self, job: Job, worker: Worker) -> Job | None:
-        """Answer a repeated registration with the same job, if it was answered with that before.
+    def _answer_repeat(self, job: Job, worker: Worker) -> Job | None:
+        """Answer a repeat on the same callback as before: with the same job, or none after a PUT.
 
         If another worker has the job by now, this one is enqueued. It gets no job in this answer:
         the repeat may be a late duplicate, whose answer is not read.
@@ -234,37 +250,37 @@ class StateMachine:
             return None
         if job.state.is_final:
             return job if job.state is State.DONE else None
-        return self._give(job, worker)
+        return self._give_same_job(job, worker)
 
-    def _come_back(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
+    def _register_anew(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
         """Apply the registration table to a new callback of a worker that holds a job."""
-        meaning = lifecycle.meaning_of(job, worker.id, lost=lost)
+        meaning = lifecycle.meaning_of(job, lost=lost)
         if meaning is Registration.SAME_JOB:
-            return self._give(job, worker)
+            return self._give_same_job(job, worker)
         if meaning is Registration.DONE:
-            self.take(job, lifecycle.finish_by_return(job, self.now.wall_s))
-            return self._ask(worker)
+            self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
+            return self._give_oldest_job_or_enqueue(worker)
         self._enqueue(worker.awaiting(self.now.wall_s, job.id, lost=lost))
-        self.reunite(job.id, worker.key)
+        self.free_successor(job.id, worker.key)
         return None
 
-    def _give(self, job: Job, worker: Worker) -> Job | None:
+    def _give_same_job(self, job: Job, worker: Worker) -> Job | None:
         """Answer with the job that the worker's key holds, or held last."""
         if job.state is State.WAITING and not self._may_pair:
             self.tables.put_job(job._replace(former=None))  # it does not have it: it asks again
-            return self._ask(worker)
-        given = self._answer(job, worker)
+            return self._give_oldest_job_or_enqueue(worker)
+        given = self._assign_by_answer(job, worker)
         if job.worker and job.worker.id != worker.id:
             self.drop(job.worker.id, REPLACED)
         return given
 
-    def _ask(self, worker: Worker) -> Job | None:
+    def _give_oldest_job_or_enqueue(self, worker: Worker) -> Job | None:
         """Answer with the oldest job, or let the worker wait."""
         self._check_room()
         may_get_one = worker.is_free and self._may_pair
-        job = matching.match_worker(self.tables) if may_get_one else None
+        job = matching.job_for_new_worker(self.tables) if may_get_one else None
         if job is not None:
-            return self._answer(job, worker)
+            return self._assign_by_answer(job, worker)
         self._enqueue(worker)
         return None
 
@@ -274,9 +290,10 @@ class StateMachine:
             raise QueueFull(self.policy.max_workers)
 
     def _enqueue(self, worker: Worker) -> None:
+        """Put a worker at the end of the queue."""
         worker = worker._replace(place=self.tables.workers.last_place + 1)
         self.tables.put_worker(worker)
-        self.tell(Note(EventKind.WORKER_REGISTERED, self.now.wall_s), worker=worker)
+        self.emit(Note(EventKind.WORKER_REGISTERED, self.now.wall_s), worker=worker)
         self._watch_worker(worker)
 
     def _held_by(self, key: Key | None) -> Job | None:
@@ -313,16 +330,16 @@ class StateMachine:
     def _pair_all(self) -> None:
         """Assign the oldest job to the longest-waiting worker while there are both."""
         while self._may_pair and (pair := matching.next_pair(self.tables)):
-            self._send(*pair)
+            self._assign_by_put(*pair)
 
     @property
     def _may_pair(self) -> bool:
         return self._is_open and not self.tables.facts.paused
 
-    def _send(self, job: Job, worker: Worker) -> Job:
+    def _assign_by_put(self, job: Job, worker: Worker) -> Job:
         """Assign a job, to be sent to the worker's callback."""
         self._forget_doubt(job, worker)
-        job = self.take(job, lifecycle.assign(job, worker, Way.PUT, self.now.wall_s))
+        job = self.apply_step(job, lifecycle.assign(job, worker, Way.PUT, self.now.wall_s))
         self.effects.append(self._put_job(job, worker))
         return job
 
@@ -342,9 +359,12 @@ class StateMachine:
         is_probed = self._has_waited_long(worker)
         return e.PutJob(job, self.receipts.receipt(job), is_probed, self.request)
 
-    def _answer(self, job: Job, worker: Worker) -> Job:
-        """Assign a job, to be written into the answer to the worker's registration."""
-        return self.take(job, lifecycle.assign(job, worker, Way.ANSWER, self.now.wall_s))
+    def _assign_by_answer(self, job: Job, worker: Worker) -> Job:
+        """Assign a job, to be written into the answer to the worker's registration.
+
+        The worker does not enter its table for that: only the job's record says who holds it.
+        """
+        return self.apply_step(job, lifecycle.assign(job, worker, Way.ANSWER, self.now.wall_s))
 
     def send_again(self, job: Job, worker: Worker) -> None:
         """Send a job to its own worker again, or to that worker's new callback.
@@ -354,7 +374,7 @@ class StateMachine:
         is_by_answer = job.hold is not None and job.hold.way is Way.ANSWER
         if is_by_answer and self.tables.workers.get(worker.id) is None:
             self._enqueue(worker)
-        self._send(job, worker)
+        self._assign_by_put(job, worker)
         if job.worker and job.worker.id != worker.id:
             self.drop(job.worker.id, REPLACED)
 
@@ -365,34 +385,36 @@ class StateMachine:
         waited_s = self.now.wall_s - from_rfc3339(worker.registered_at)
         return not 0 <= waited_s < self.policy.probe_after_s
 
-    def _accepted(self, came: c.DeliveryAccepted) -> None:
-        if job := self._attempt(came.job_id, came.attempt):
-            self.settle(job, lifecycle.accept(job, self.policy, self.now.wall_s))
+    def _on_delivery_accepted(self, outcome: c.DeliveryAccepted) -> None:
+        if job := self._attempt(outcome.job_id, outcome.attempt):
+            self.apply_outcome(job, lifecycle.accept(job, self.policy, self.now.wall_s))
 
-    def _refused(self, came: c.DeliveryRefused) -> None:
-        if job := self._attempt(came.job_id, came.attempt):
+    def _on_delivery_refused(self, outcome: c.DeliveryRefused) -> None:
+        if job := self._attempt(outcome.job_id, outcome.attempt):
             step = lifecycle.refuse(
-                job, self.policy, self.now.wall_s, came.reason, blames_job=came.blames_job
+                job, self.policy, self.now.wall_s, outcome.reason, blames_job=outcome.blames_job
             )
-            self.settle(job, step)
+            self.apply_outcome(job, step)
 
-    def _unknown(self, came: c.DeliveryUnknown) -> None:
-        if job := self._attempt(came.job_id, came.attempt):
-            self.settle(job, lifecycle.doubt(job, self.policy, self.now.wall_s, came.reason))
+    def _on_delivery_in_doubt(self, outcome: c.DeliveryInDoubt) -> None:
+        if job := self._attempt(outcome.job_id, outcome.attempt):
+            self.apply_outcome(
+                job, lifecycle.doubt(job, self.policy, self.now.wall_s, outcome.reason)
+            )
 
-    def _answer_written(self, came: c.AnswerWritten) -> None:
-        if job := self._attempt(came.job_id, came.attempt):
-            self.settle(job, lifecycle.accept(job, self.policy, self.now.wall_s))
+    def _on_answer_written(self, outcome: c.AnswerWritten) -> None:
+        if job := self._attempt(outcome.job_id, outcome.attempt):
+            self.apply_outcome(job, lifecycle.accept(job, self.policy, self.now.wall_s))
 
-    def _answer_lost(self, came: c.AnswerLost) -> None:
-        job = self._attempt(came.job_id, came.attempt)
+    def _on_answer_lost(self, outcome: c.AnswerLost) -> None:
+        job = self._attempt(outcome.job_id, outcome.attempt)
         if job is None:
             return
-        reason = f"the connection broke {'during' if came.began else 'before'} the answer"
-        if came.began:
-            self.settle(job, lifecycle.doubt(job, self.policy, self.now.wall_s, reason))
+        reason = f"the connection broke {'during' if outcome.began else 'before'} the answer"
+        if outcome.began:
+            self.apply_outcome(job, lifecycle.doubt(job, self.policy, self.now.wall_s, reason))
         else:
-            self.settle(job, lifecycle.release(job, self.now.wall_s, reason))
+            self.apply_outcome(job, lifecycle.release(job, self.now.wall_s, reason))
 
     def _attempt(self, job_id: str, attempt: int) -> Job | None:
         """Return the job if this attempt is still under way."""
@@ -401,30 +423,31 @@ class StateMachine:
             return None
         return job if job.hold and job.hold.stage is Stage.UNDER_WAY else None
 
-    def settle(self, job: Job, step: Step) -> None:
-        self.take(job, step)
+    def apply_outcome(self, job: Job, step: Step) -> None:
+        """Apply a transition that may settle a hand-over, and free a worker that awaits that."""
+        self.apply_step(job, step)
         if job.hold is not None:
-            self.reunite(job.id, job.hold.worker.key)
+            self.free_successor(job.id, job.hold.worker.key)
 
     # ---- reports of the holder
 
-    def _complete(self, report: c.Complete) -> Placed:
-        return self._report(
+    def _on_complete(self, report: c.Complete) -> Placed:
+        return self._apply_report(
             report, State.DONE, lambda job, now_s: lifecycle.finish(job, now_s, report.result)
         )
 
-    def _fail(self, report: c.Fail) -> Placed:
+    def _on_fail(self, report: c.Fail) -> Placed:
         def decide(job: Job, now_s: float) -> Step:
             if report.retry:
                 return lifecycle.retry(job, self.policy, now_s, report.reason)
             return lifecycle.fail(job, now_s, report.reason)
 
-        return self._report(report, State.FAILED, decide)
+        return self._apply_report(report, State.FAILED, decide)
 
-    def _extend(self, report: c.Extend) -> Placed:
-        return self._report(report, None, lifecycle.extend)
+    def _on_extend(self, report: c.Extend) -> Placed:
+        return self._apply_report(report, None, lifecycle.extend)
 
-    def _report(
+    def _apply_report(
         self, report: c.Complete | c.Fail | c.Extend, reached: State | None, decide: Decide
     ) -> Placed:
         """Apply a report of the job's holder; a repeat changes nothing. Raises NotTheHolder."""
@@ -434,7 +457,7 @@ class StateMachine:
         if not self._is_of_holder(report.proof, job):
             raise NotTheHolder(job.state)
         if job.state is not reached:
-            job = self.take(job, decide(job, self.now.wall_s))
+            job = self.apply_step(job, decide(job, self.now.wall_s))
         return self._placed(job)
 
     def _has_given_back(self, proof: Proof, job: Job) -> bool:
@@ -448,7 +471,7 @@ class StateMachine:
             return False
         return proof.is_of_instance(job, self.tables.jobs.of_instance(proof.instance))
 
-    def _note_refused_report(self, refused: c.NoteRefusedReport) -> None:
+    def _on_note_refused_report(self, refused: c.NoteRefusedReport) -> None:
         """Note on the job that a report was refused, until one is accepted.
 
         If there is no such job, every job that the reporting instance holds may have been meant.
@@ -459,60 +482,60 @@ class StateMachine:
         for job in meant:
             step = lifecycle.refuse_report(job, self.now.wall_s, refused.reason)
             if step is not None:
-                self.take(job, step)
+                self.apply_step(job, step)
 
     # ---- acts of the operator
 
-    def _cancel(self, act: c.Cancel) -> Placed:
-        return self._act(act, lambda job, now_s: lifecycle.cancel(job, now_s, act.why))
+    def _on_cancel(self, act: c.Cancel) -> Placed:
+        return self._apply_act(act, lambda job, now_s: lifecycle.cancel(job, now_s, act.why))
 
-    def _put_back(self, act: c.PutBack) -> Placed:
-        return self._act(act, lambda job, now_s: lifecycle.put_back(job, now_s, act.why))
+    def _on_put_back(self, act: c.PutBack) -> Placed:
+        return self._apply_act(act, lambda job, now_s: lifecycle.put_back(job, now_s, act.why))
 
-    def _move_to_front(self, act: c.MoveToFront) -> Placed:
+    def _on_move_to_front(self, act: c.MoveToFront) -> Placed:
         first = self.tables.jobs.first()
         queued = [*self.tables.jobs.assigned(), *([first] if first else [])]
         place = min((job.place for job in queued), default=0.0) - 1.0
-        return self._act(act, lambda job, now_s: lifecycle.move(job, place, now_s, act.why))
+        return self._apply_act(act, lambda job, now_s: lifecycle.move(job, place, now_s, act.why))
 
-    def _act(self, act: c.Cancel | c.PutBack | c.MoveToFront, decide: Decide) -> Placed:
+    def _apply_act(self, act: c.Cancel | c.PutBack | c.MoveToFront, decide: Decide) -> Placed:
         """Apply an operator's act; the job keeps the reason, the event also who it was."""
         job = self._find(act.job_id)
         step = decide(job, self.now.wall_s)
-        note = step.note._replace(reason=said(act.who, step.note.reason))
-        return self._placed(self.take(job, step._replace(note=note)))
+        note = step.note._replace(reason=with_actor(act.who, step.note.reason))
+        return self._placed(self.apply_step(job, step._replace(note=note)))
 
-    def _set_aside(self, act: c.SetAside) -> Worker:
+    def _on_set_aside(self, act: c.SetAside) -> Worker:
         worker = self._waiting_worker(act.worker_id, "set its worker aside")
         aside = worker.sidelined(self.now.wall_s, act.reason)
         return self.change_worker(aside, EventKind.WORKER_SET_ASIDE, act.reason)
 
-    def _act_bring_back(self, act: c.BringBack) -> Worker:
+    def _on_bring_back(self, act: c.BringBack) -> Worker:
         self._check_has_no_job(act.worker_id, "bring its worker back")
         worker = self._waiting_worker(act.worker_id, "bring its worker back")
         aside = worker.aside
         if aside is None:
             return worker
-        if rescue.may_get_one_late(self, worker):
+        if workers_aside.may_get_one_late(self, worker):
             return self.change_worker(worker.looked_at(), EventKind.WORKER_SET_ASIDE, act.reason)
         if worker.key is not None and aside.cause is Cause.REFUSED:
             # What is sent to a callback that does not wait may seem to be taken.
-            rescue.look_at_worker(self, rescue.extra_look(self, worker, aside))
+            workers_aside.on_look_at_worker(self, workers_aside.extra_look(self, worker, aside))
             return worker
         return self.bring_back(worker, act.reason)
 
-    def _act_drop(self, act: c.DropWorker) -> None:
+    def _on_drop_worker(self, act: c.DropWorker) -> None:
         worker = self._waiting_worker(act.worker_id, "drop its worker")
-        if rescue.may_get_one_late(self, worker):
+        if workers_aside.may_get_one_late(self, worker):
             raise WrongState("drop its worker", State.ASSIGNED)
         self.drop(worker.id, act.reason)
 
-    def _pause(self, act: c.Pause) -> None:
+    def _on_pause(self, act: c.Pause) -> None:
         if self.tables.facts.paused is act.paused:
             return
         self.tables.put_fact(Fact("paused", act.paused))
         kind = EventKind.DISPATCH_PAUSED if act.paused else EventKind.DISPATCH_RESUMED
-        self.tell(Note(kind, self.now.wall_s, act.reason))
+        self.emit(Note(kind, self.now.wall_s, act.reason))
 
     def _waiting_worker(self, worker_id: str, act: str) -> Worker:
         """Return a waiting worker. Raises UnknownWorker, and WrongState while it has a job.
@@ -566,7 +589,7 @@ class StateMachine:
 
     # ---- jobs that are held, and when to look at them
 
-    def reunite(self, job_id: str, key: Key | None) -> None:
+    def free_successor(self, job_id: str, key: Key | None) -> None:
         """Free a worker that registered anew while its job was unsettled, once that is settled.
 
         A confirmed job is finished, or sent again if the worker never got it; one in doubt is
@@ -582,13 +605,13 @@ class StateMachine:
         if successor is None or _is_at(job, Stage.UNDER_WAY):
             return
         if _is_at(job, Stage.IN_DOUBT):
-            rescue.look_into_doubt(self, job, self._new_look(job), is_timed=False)
+            held_jobs.look_into_doubt(self, job, self._new_look(job), is_timed=False)
             return
         if _is_at(job, Stage.CONFIRMED) and job.worker and job.worker.key == key:
             if successor.is_lost:
                 self.send_again(job, successor)
                 return
-            self.take(job, lifecycle.finish_by_return(job, self.now.wall_s))
+            self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
         self.bring_back(successor)
 
     def _free_awaiting(self, job_id: str, key: Key) -> None:
@@ -645,7 +668,7 @@ class StateMachine:
 
     # ---- the life of the service
 
-    def _recover(self, command: c.Recover) -> None:
+    def _on_recover(self, command: c.Recover) -> None:
         """Put deliveries that were cut off in doubt, schedule checks, and begin to assign."""
         tables = self.tables
         if not tables.facts.secret:
@@ -655,9 +678,9 @@ class StateMachine:
         for job in (*held, *tables.jobs.finished()):
             self._remove_used(job)
         for job in held:
-            step = lifecycle.restart(job, self.policy, self.now.wall_s)
+            step = lifecycle.recover(job, self.policy, self.now.wall_s)
             if step is not None:
-                self.settle(job, step)
+                self.apply_outcome(job, step)
             else:
                 self._watch_hold(job)
         for worker in tables.workers:
@@ -672,19 +695,19 @@ class StateMachine:
         if job.state.is_final or _is_at(job, Stage.CONFIRMED):
             self.tables.remove_worker(worker.id)
 
-    def _close(self, _: c.Close) -> None:
+    def _on_close(self, _: c.Close) -> None:
         self._is_open = False
 
     # ---- changes
 
-    def take(self, job: Job, step: Step) -> Job:
-        """Apply a transition: store the job, publish the event, and decide the worker's fate."""
+    def apply_step(self, job: Job, step: Step) -> Job:
+        """Apply a transition: store the job, emit the event, and apply the worker's fate."""
         after = step.job
         if after.state in FINAL:
             self._make_room(after)
             self._leases.pop(after.id, None)
         self.tables.put_job(after)
-        self.tell(step.note, job=after)
+        self.emit(step.note, job=after)
         if job.hold is not None:
             self._move_worker(job, job.hold.worker, step)
         if after.hold is not job.hold and not evidence.is_same(job.hold, after.hold):
@@ -694,7 +717,7 @@ class StateMachine:
     def _make_room(self, finished: Job) -> None:
         """Remove finished jobs that are too many or too old."""
         tables, policy = self.tables, self.policy
-        kept, oldest_s = tables.jobs.finished(), (finished.finished_s or 0) - policy.keep_finished_s
+        kept, oldest_s = tables.jobs.finished(), (finished.finished_s or 0) - policy.keep_done_s
         while kept and (
             len(kept) >= policy.keep_finished or (kept[0].finished_s or 0.0) < oldest_s
         ):
@@ -722,7 +745,7 @@ class StateMachine:
         if step.fate is Fate.USED:
             self.tables.remove_worker(worker.callback_url)
             self.probed.pop(worker.callback_url, None)
-            self.tell(Note(EventKind.WORKER_USED, self.now.wall_s), worker=worker)
+            self.emit(Note(EventKind.WORKER_USED, self.now.wall_s), worker=worker)
         elif worker.aside is None or worker.aside.cause is not Cause.OPERATOR:
             reason, is_unclear = step.note.reason, step.fate is Fate.UNCLEAR
             job_id = job.id if is_unclear or step.fate is Fate.ASIDE else ""
@@ -739,21 +762,21 @@ class StateMachine:
         if worker is not None:
             self.tables.remove_worker(worker_id)
             self.probed.pop(worker_id, None)
-            self.tell(Note(EventKind.WORKER_DROPPED, self.now.wall_s, reason), worker=worker)
+            self.emit(Note(EventKind.WORKER_DROPPED, self.now.wall_s, reason), worker=worker)
 
     def change_worker(self, worker: Worker, kind: EventKind, reason: str) -> Worker:
-        """Add or replace a worker, publish that, and schedule probes if it is set aside."""
+        """Add or replace a worker, emit an event, and schedule probes if it is set aside."""
         self.put_worker(worker, kind, reason)
         self._watch_worker(worker)
         return worker
 
     def put_worker(self, worker: Worker, kind: EventKind, reason: str) -> None:
-        """Add or replace a worker, and publish that."""
+        """Add or replace a worker, and emit an event."""
         self.tables.put_worker(worker)
-        self.tell(Note(kind, self.now.wall_s, reason), worker=worker)
+        self.emit(Note(kind, self.now.wall_s, reason), worker=worker)
 
-    def tell(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
-        """Publish an event; that of a job names the worker that holds it."""
+    def emit(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
+        """Emit an event, to be published once it is durable; a job's names its holder."""
         if job is not None:
             worker = job.hold.worker if job.hold else None
         self.number += 1
@@ -771,11 +794,6 @@ class StateMachine:
         return Placed(job, self.tables.jobs.position_of(job) or None)
 
 
-def said(who: str, why: str) -> str:
-    """Return who did something and why, as far as known: ``ada: out of ice``."""
-    return ": ".join(part for part in (who, why) if part)
-
-
 def _is_at(job: Job, stage: Stage) -> bool:
     return job.state is State.ASSIGNED and job.hold is not None and job.hold.stage is stage
 
@@ -786,34 +804,34 @@ def _since_s(job: Job) -> float:
 
 
 _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
-    c.Submit: StateMachine._submit,
-    c.Register: StateMachine._register,
-    c.Complete: StateMachine._complete,
-    c.Fail: StateMachine._fail,
-    c.Extend: StateMachine._extend,
-    c.NoteRefusedReport: StateMachine._note_refused_report,
-    c.LookUp: StateMachine._look_up,
-    c.Read: StateMachine._read,
-    c.Cancel: StateMachine._cancel,
-    c.PutBack: StateMachine._put_back,
-    c.MoveToFront: StateMachine._move_to_front,
-    c.SetAside: StateMachine._set_aside,
-    c.BringBack: StateMachine._act_bring_back,
-    c.DropWorker: StateMachine._act_drop,
-    c.Pause: StateMachine._pause,
-    c.DeliveryAccepted: StateMachine._accepted,
-    c.DeliveryRefused: StateMachine._refused,
-    c.DeliveryUnknown: StateMachine._unknown,
-    c.AnswerWritten: StateMachine._answer_written,
-    c.AnswerLost: StateMachine._answer_lost,
-    c.LookAtWorker: rescue.look_at_worker,
-    c.LookForWorkers: rescue.look_for_workers,
-    c.LookAtJob: rescue.look_at_job,
-    c.WorkerProbed: rescue.worker_probed,
-    c.StaleProbed: rescue.stale_probed,
-    c.HoldProbed: rescue.hold_probed,
-    c.Recover: StateMachine._recover,
-    c.Close: StateMachine._close,
-    c.ReplaceJobs: external_edits.replace_jobs,
-    c.ReplaceWorkers: external_edits.replace_workers,
+    c.Submit: StateMachine._on_submit,
+    c.Register: StateMachine._on_register,
+    c.Complete: StateMachine._on_complete,
+    c.Fail: StateMachine._on_fail,
+    c.Extend: StateMachine._on_extend,
+    c.NoteRefusedReport: StateMachine._on_note_refused_report,
+    c.LookUp: StateMachine._on_look_up,
+    c.Read: StateMachine._on_read,
+    c.Cancel: StateMachine._on_cancel,
+    c.PutBack: StateMachine._on_put_back,
+    c.MoveToFront: StateMachine._on_move_to_front,
+    c.SetAside: StateMachine._on_set_aside,
+    c.BringBack: StateMachine._on_bring_back,
+    c.DropWorker: StateMachine._on_drop_worker,
+    c.Pause: StateMachine._on_pause,
+    c.DeliveryAccepted: StateMachine._on_delivery_accepted,
+    c.DeliveryRefused: StateMachine._on_delivery_refused,
+    c.DeliveryInDoubt: StateMachine._on_delivery_in_doubt,
+    c.AnswerWritten: StateMachine._on_answer_written,
+    c.AnswerLost: StateMachine._on_answer_lost,
+    c.LookAtWorker: workers_aside.on_look_at_worker,
+    c.LookForWorkers: workers_aside.on_look_for_workers,
+    c.LookAtJob: held_jobs.on_look_at_job,
+    c.WorkerProbed: workers_aside.on_worker_probed,
+    c.StaleProbed: workers_aside.on_stale_probed,
+    c.HoldProbed: held_jobs.on_hold_probed,
+    c.Recover: StateMachine._on_recover,
+    c.Close: StateMachine._on_close,
+    c.ReplaceJobs: external_edits.on_replace_jobs,
+    c.ReplaceWorkers: external_edits.on_replace_workers,
 }

@@ -11,14 +11,15 @@ from sanic_dispatch.core.worker import Worker
 class Policy:
     """The rules that an operator can choose; times are in seconds.
 
-    The defaults are those of the settings of the same name in ``config/settings.py``.
+    A rule that is a setting has its name and its default: ``config/settings.py`` takes them here.
 
     ``resend_doubt``: True sends a job in doubt to the next worker, False keeps it with its own
     worker, None resends it only if the worker cannot be asked. A worker that has waited longer than
     ``probe_after_s`` is asked whether it still waits before it gets a job. If a worker took a job
     by PUT and its callback is still pending ``unconsumed_after_s`` later, the job is lost. A worker
     that was set aside is dropped if it was not seen for ``worker_patience_s``. An instance that
-    holds a job is asked for its state every ``instance_interval_s``.
+    holds a job is asked for its state every ``instance_interval_s``. Of the finished jobs the last
+    ``keep_finished`` are kept, each for ``keep_done_s``.
     """
 
     max_attempts: int = 3
@@ -31,7 +32,7 @@ class Policy:
     max_jobs: int = 100_000
     max_workers: int = 10_000
     keep_finished: int = 10_000
-    keep_finished_s: float = 24 * 3600.0
+    keep_done_s: float = 24 * 3600.0
 
     def resends(self, worker: Worker) -> bool:
         """Whether a job in doubt with this worker is sent to the next worker without asking."""

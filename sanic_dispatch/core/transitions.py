@@ -38,9 +38,8 @@ class Step(NamedTuple):
 
 
 class Registration(Enum):
-    """What a registration by a key means for the job that this key holds."""
+    """What a registration with a new callback means for the job that its key holds."""
 
-    QUEUED = "202: it waits already, nothing new"
     SAME_JOB = "200: the same job again"
     DONE = "the job is done, and the worker is free for the next"
     AWAIT = "202: set aside until the delivery under way has an outcome"
@@ -48,21 +47,21 @@ class Registration(Enum):
 
 
 class Row(NamedTuple):
-    """A row of the table: the meaning of a repeat, of a new callback, and of a restart."""
+    """A row of the table: the meaning of a new callback, and the stage after a recovery."""
 
-    same_callback: Registration
     new_callback: Registration
-    after_restart: Stage
+    after_recovery: Stage
 
 
 TABLE: dict[tuple[Way, Stage], Row] = {
-    (Way.PUT, Stage.UNDER_WAY): Row(Registration.QUEUED, Registration.AWAIT, Stage.IN_DOUBT),
-    (Way.PUT, Stage.IN_DOUBT): Row(Registration.QUEUED, Registration.CLEAR_UP, Stage.IN_DOUBT),
-    (Way.PUT, Stage.CONFIRMED): Row(Registration.QUEUED, Registration.DONE, Stage.CONFIRMED),
-    (Way.ANSWER, Stage.CONFIRMED): Row(Registration.SAME_JOB, Registration.DONE, Stage.CONFIRMED),
-    (Way.ANSWER, Stage.UNDER_WAY): Row(
-        Registration.SAME_JOB, Registration.SAME_JOB, Stage.IN_DOUBT
-    ),
-    (Way.ANSWER, Stage.IN_DOUBT): Row(Registration.SAME_JOB, Registration.SAME_JOB, Stage.IN_DOUBT),
+    (Way.PUT, Stage.UNDER_WAY): Row(Registration.AWAIT, Stage.IN_DOUBT),
+    (Way.PUT, Stage.IN_DOUBT): Row(Registration.CLEAR_UP, Stage.IN_DOUBT),
+    (Way.PUT, Stage.CONFIRMED): Row(Registration.DONE, Stage.CONFIRMED),
+    (Way.ANSWER, Stage.CONFIRMED): Row(Registration.DONE, Stage.CONFIRMED),
+    (Way.ANSWER, Stage.UNDER_WAY): Row(Registration.SAME_JOB, Stage.IN_DOUBT),
+    (Way.ANSWER, Stage.IN_DOUBT): Row(Registration.SAME_JOB, Stage.IN_DOUBT),
 }
-"""What a registration by key K means for the job that K holds: docs/design.md has it in words."""
+"""What a new callback of key K means for the job that K holds: docs/design.md has it in words.
+
+A repeat on the same callback needs no table: ``StateMachine._on_register`` answers it as before.
+"""

@@ -102,16 +102,16 @@ class Batches:
         store: Store,
         clock: Clock,
         tally: CommitStats,
-        tell: Callable[[Sequence[Event]], None],
-        carry_out: Callable[[Effect], None],
+        on_events: Callable[[Sequence[Event]], None],
+        on_effect: Callable[[Effect], None],
     ) -> None:
-        """``tell`` gets committed events, ``carry_out`` effects whose state is durable."""
+        """Call ``on_events`` with durable events, and ``on_effect`` with effects that are due."""
         self._tally = tally
         self._machine = machine
         self._store = store
         self._clock = clock
-        self._tell = tell
-        self._carry_out = carry_out
+        self._on_events = on_events
+        self._on_effect = on_effect
         self._loop = asyncio.get_running_loop()
         self._inbox: list[_Entry] = []
         self._kept: list[_Entry] = []
@@ -298,19 +298,23 @@ class Batches:
         return True
 
     def _release(self, pending: _Pending) -> None:
-        """Release the outputs of a durable batch: effects, replies, events."""
+        """Release the outputs of a durable batch: effects, replies, events.
+
+        Of each command first the effects, then the reply, and in the end all events; the requests
+        go on in the next turn of the loop.
+        """
         events: list[Event] = []
         self._called_off = []
         for entry in pending.entries:
             applied = _applied(entry)
             for effect in applied.effects:
-                if self._machine.stands(effect):
-                    self._carry_out(effect)
+                if self._machine.is_still_due(effect):
+                    self._on_effect(effect)
                 else:
                     self._called_off.append(effect)
             entry.answer(applied.reply)
             events += applied.events
-        self._tell(events)
+        self._on_events(events)
 
     def _take_back(self, pending: _Pending, error: StorageError) -> None:
         """Undo a batch that failed, and the one that gathers; keep what has happened outside."""
@@ -330,10 +334,10 @@ class Batches:
         """Undo changes; a delivery that only an undone command had called off is due again."""
         self._machine.undo(changes, number)
         self._gathering = _Pending(number)
-        due = [effect for effect in self._called_off if self._machine.stands(effect)]
+        due = [effect for effect in self._called_off if self._machine.is_still_due(effect)]
         self._called_off = [effect for effect in self._called_off if effect not in due]
         for effect in due:
-            self._carry_out(effect)
+            self._on_effect(effect)
 
     def _keep(self, entry: _Entry) -> None:
         """Apply a command again after RETRY_S, or before the next one that comes."""

@@ -52,13 +52,13 @@ class Deliveries:
         self,
         callbacks: Callbacks,
         store: Store,
-        stands: Callable[[e.Effect], bool],
+        is_still_due: Callable[[e.Effect], bool],
         report: Callable[[c.Command], None],
     ) -> None:
-        """``stands`` says whether an effect is still to be carried out."""
+        """``is_still_due`` says whether an effect is still to be carried out."""
         self._callbacks = callbacks
         self._store = store
-        self._stands = stands
+        self._is_still_due = is_still_due
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
         self._puts: set[asyncio.Task[None]] = set()
@@ -134,7 +134,7 @@ class Deliveries:
         assert job.hold
         if effect.is_probed and await self._has_left(job.hold.worker):
             outcome: Outcome = Refused("its callback does not wait any more")
-        elif not self._stands(effect):  # an operator has put the job back meanwhile
+        elif not self._is_still_due(effect):  # an operator has put the job back meanwhile
             outcome = Refused("it was called off before it was sent")
         else:
             headers = {"Job-Receipt": effect.receipt}
@@ -145,7 +145,7 @@ class Deliveries:
             return c.DeliveryRefused(
                 job.id, job.attempt, outcome.reason, outcome.blames_job, request
             )
-        return c.DeliveryUnknown(job.id, job.attempt, outcome.reason, request)
+        return c.DeliveryInDoubt(job.id, job.attempt, outcome.reason, request)
 
     async def _confirm(self) -> None:
         """Return once this process is confirmed as the owner of the topic.

@@ -30,6 +30,12 @@ from sanic_dispatch.storage.store import Store
 
 DEFAULT_POLICY = Policy()
 
+POSITION_OF_UNTAKEN = 1
+"""The position in the answer for a new job that was assigned, but not taken in time.
+
+The original's answer is ``"Assigned"`` or a position: it has no word for a job under way.
+"""
+
 _TAKEN = (EventKind.JOB_CONFIRMED, EventKind.JOB_DONE)
 _NOT_TAKEN = (EventKind.JOB_DOUBTED, EventKind.JOB_FAILED)
 
@@ -63,10 +69,15 @@ class Dispatcher:
         """Set up an empty topic."""
         self._machine = StateMachine(self._policy)
         self.batches = Batches(
-            self._machine, self._store, self._clock, self.commit_stats, self._tell, self._carry_out
+            self._machine,
+            self._store,
+            self._clock,
+            self.commit_stats,
+            self._publish,
+            self._begin_effect,
         )
         self.deliveries = Deliveries(
-            self._callbacks, self._store, self._machine.stands, self.batches.report
+            self._callbacks, self._store, self._machine.is_still_due, self.batches.report
         )
         self._timers = Timers(self._clock, self.batches.report)
         self._operator = Operator(self.batches)
@@ -152,8 +163,10 @@ class Dispatcher:
         """Enqueue a job; ``data`` is checked JSON.
 
         Returns once the job is durable and a worker has taken it, or it is waiting, or
-        ``submit_wait_s`` is over. A repeat with the same key and data gets the same job. Raises
-        QueueFull, ShuttingDown, StorageFailed, IdempotencyMismatch and StillUnderWay.
+        ``submit_wait_s`` is over. The position is None if a worker has taken the job, and 1 if it
+        was assigned and nobody has taken it by then. A repeat with the same key and data gets the
+        same job. Raises QueueFull, ShuttingDown, StorageFailed, IdempotencyMismatch and
+        StillUnderWay.
         """
         self.check_open()
         if idempotency_key is None:
@@ -170,16 +183,18 @@ class Dispatcher:
         if await self._is_taken(placed.job):
             return placed
         if not self._is_open and not self._is_stopped:  # it is another process's by now
-            return Placed(placed.job, 1)
+            return Placed(placed.job, POSITION_OF_UNTAKEN)
         try:
             looked: Placed = await self.batches.execute(c.LookUp(job_id, submit.request))
         except (StorageError, ShuttingDown):  # but the job is durable
-            return Placed(placed.job, 1)
-        return Placed(looked.job, max(1, looked.position or 0))
+            return Placed(placed.job, POSITION_OF_UNTAKEN)
+        return Placed(looked.job, looked.position or POSITION_OF_UNTAKEN)
 
     async def _is_taken(self, job: Job) -> bool:
         """Wait until a worker has taken the job; False if none has within ``submit_wait_s``."""
         taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        # Not too late: _release begins the PUT in the turn in which it answers _submit, and even an
+        # outcome that came at once would be a command of a later turn (Batches._apply_soon).
         self._awaited[job.id] = taken
         timer = self._clock.call_later(self._submit_wait_s, _set, taken, False)
         try:
@@ -215,16 +230,24 @@ class Dispatcher:
             job: Job | None = await reply
         except asyncio.CancelledError:
             if reply.done() and not reply.cancelled() and reply.exception() is None:
-                self._leave_unanswered(reply.result())  # it was cut off in the turn of its reply
+                # Cancelled after the reply was set and before it was read: Batches did not see it.
+                self._leave_unanswered(reply.result())
             raise
         return job
 
     def answered(self, job: Job) -> None:
-        """Report that the answer with this job was written."""
+        """Report that the answer with this job was written; returns at once.
+
+        The worker has the job by then, so nobody waits for the commit. It confirms the job; a job
+        whose commit is cut off by a crash is in doubt after the recovery.
+        """
         self.batches.report(c.AnswerWritten(job.id, job.attempt, REQUEST_ID.get()))
 
     def unanswered(self, job: Job, *, began: bool) -> None:
-        """Report that the connection broke before this job's answer, or after it ``began``."""
+        """Report that the connection broke before this job's answer was written as a whole.
+
+        ``began``: some of it may have been sent, so the worker may have the job.
+        """
         self.batches.report(c.AnswerLost(job.id, job.attempt, began, REQUEST_ID.get()))
 
     async def complete(self, job_id: str, proof: Proof, result: bytes | None = None) -> Placed:
@@ -266,20 +289,20 @@ class Dispatcher:
 
     # ---- callbacks of the batches
 
-    def _carry_out(self, effect: e.Effect) -> None:
+    def _begin_effect(self, effect: e.Effect) -> None:
         if isinstance(effect, e.StartTimer):
             self._timers.start(effect)
         else:
             self.deliveries.begin(effect)
 
-    def _tell(self, events: Sequence[Event]) -> None:
+    def _publish(self, events: Sequence[Event]) -> None:
         if self._awaited:
             for event in events:
                 if event.job and (taken := self._awaited.get(event.job.id)):
-                    self._tell_submitter(event, event.job.id, taken)
+                    self._answer_submitter(event, event.job.id, taken)
         self._bus.publish(events)
 
-    def _tell_submitter(self, event: Event, job_id: str, taken: asyncio.Future[bool]) -> None:
+    def _answer_submitter(self, event: Event, job_id: str, taken: asyncio.Future[bool]) -> None:
         if event.kind in _TAKEN:
             _set(taken, True)
         elif event.kind in _NOT_TAKEN:

@@ -7,13 +7,11 @@ since its submitter can read that.
 from __future__ import annotations
 
 from sanic_dispatch.core import commands as c
+from sanic_dispatch.core.events import with_actor
 from sanic_dispatch.core.job import Job
-from sanic_dispatch.core.state_machine import said
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.observability.request_id import REQUEST_ID
-
-__all__ = ["Operator", "said"]
 
 
 class Operator:
@@ -22,13 +20,13 @@ class Operator:
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
 
-    async def pause(self, reason: str) -> None:
+    async def pause(self, why: str, who: str = "") -> None:
         """Stop handing out jobs; jobs and workers are still taken in. Kept across restarts."""
-        await self._batches.execute(c.Pause(True, reason, REQUEST_ID.get()))
+        await self._batches.execute(c.Pause(True, with_actor(who, why), REQUEST_ID.get()))
 
-    async def resume(self, reason: str) -> None:
+    async def resume(self, why: str, who: str = "") -> None:
         """Resume handing out jobs."""
-        await self._batches.execute(c.Pause(False, reason, REQUEST_ID.get()))
+        await self._batches.execute(c.Pause(False, with_actor(who, why), REQUEST_ID.get()))
 
     async def cancel(self, job_id: str, why: str, who: str = "") -> Job:
         """Cancel a waiting job."""
@@ -42,17 +40,21 @@ class Operator:
         """Move a waiting job to the head of the queue."""
         return await self._act_on_job(c.MoveToFront(job_id, why, who, REQUEST_ID.get()))
 
-    async def set_aside(self, worker_id: str, reason: str) -> Worker:
+    async def set_aside(self, worker_id: str, why: str, who: str = "") -> Worker:
         """Give a worker no jobs until it is brought back, even if it registers anew."""
-        return await self._act_on_worker(c.SetAside(worker_id, reason, REQUEST_ID.get()))
+        return await self._act_on_worker(
+            c.SetAside(worker_id, with_actor(who, why), REQUEST_ID.get())
+        )
 
-    async def bring_back(self, worker_id: str, reason: str) -> Worker:
+    async def bring_back(self, worker_id: str, why: str, who: str = "") -> Worker:
         """Use a worker set aside again, at its old place."""
-        return await self._act_on_worker(c.BringBack(worker_id, reason, REQUEST_ID.get()))
+        return await self._act_on_worker(
+            c.BringBack(worker_id, with_actor(who, why), REQUEST_ID.get())
+        )
 
-    async def drop(self, worker_id: str, reason: str) -> None:
+    async def drop(self, worker_id: str, why: str, who: str = "") -> None:
         """Remove a waiting worker."""
-        await self._batches.execute(c.DropWorker(worker_id, reason, REQUEST_ID.get()))
+        await self._batches.execute(c.DropWorker(worker_id, with_actor(who, why), REQUEST_ID.get()))
 
     async def _act_on_job(self, act: c.Cancel | c.PutBack | c.MoveToFront) -> Job:
         job: Job = (await self._batches.execute(act)).job

@@ -47,6 +47,8 @@ class Forecast:
         """Estimate when an order with ``ahead`` orders before it will be ready."""
         if not self.estimator.has_enough_samples:
             return None
+        if ahead <= 0 and self._robots.free:  # it begins at once: the load makes no difference
+            return self.estimator.promise_of_service(now_s)
         return self.estimator.promise(now_s, self._load_at(now_s), ahead)
 
     def window(self, order: Order, ahead: int, now_s: float) -> tuple[float, float] | None:

@@ -90,7 +90,7 @@ class Projection:
             self.last_hour.fold(event)
             order = self._apply(event.job, event.at_s)
             if event.kind is EventKind.JOB_SUBMITTED and not self._paused:
-                # It is the last in the queue: no lookup of its place.
+                # A new order is the last in the queue: no lookup of its place.
                 self.forecast.promise(order, len(self.waiting) - 1, event.at_s)
         elif event.worker is not None:
             self.robots.fold(event.kind, event.worker)

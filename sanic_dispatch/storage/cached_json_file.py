@@ -29,7 +29,7 @@ from sanic_dispatch.garbage_collection import no_collection
 from sanic_dispatch.storage.atomic_file import fsync_folder
 from sanic_dispatch.storage.blocking import OneThread
 from sanic_dispatch.storage.checkpoint import CheckpointFiles, Pace, Records, Snapshot
-from sanic_dispatch.storage.data_folder import LOCK, Anchor
+from sanic_dispatch.storage.data_folder import LOCK, Anchor, reporting_write_errors, write_test_file
 from sanic_dispatch.storage.journal import (
     Journal,
     JournalRead,
@@ -37,10 +37,9 @@ from sanic_dispatch.storage.journal import (
     journals_in,
     truncate_torn,
 )
-from sanic_dispatch.storage.json_folder import needs_recovery, read_folder
+from sanic_dispatch.storage.json_folder import read_folder
+from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, JOURNALED, WORKERS_NAME
 from sanic_dispatch.storage.store import Batch, Store, Stored
-from sanic_dispatch.storage.trial import reporting_write_errors, write_test_file
-from sanic_dispatch.storage.whole_files import DISPATCH_NAME, JOBS_NAME, JOURNALED, WORKERS_NAME
 
 QUIET_S = 1.0
 """How long after the last commit to begin a checkpoint."""
@@ -360,6 +359,20 @@ class JournaledFiles:
     def _measure_files(self) -> None:
         paths = [self._folder / name for name in (JOBS_NAME, WORKERS_NAME, DISPATCH_NAME)]
         self._file_bytes = sum(path.stat().st_size for path in paths if path.exists())
+
+
+def needs_recovery(folder: Path) -> bool:
+    """Return whether there are journals, or a ``dispatch.json`` that depends on journals."""
+    if journals_in(folder):
+        return True
+    path = folder / DISPATCH_NAME
+    if not path.is_file():
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(64).startswith(b'{"version":%d,' % JOURNALED)
+    except OSError:
+        return False  # reading the file reports the error
 
 
 def recover_folder(folder: Path, *, fsync: bool) -> None:

@@ -18,19 +18,20 @@ from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import DataFolderUnusable, NotAQueue
+from sanic_dispatch.storage.cached_json_file import needs_recovery
 from sanic_dispatch.storage.data_folder import LOCK
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Kind, R, read_array
+from sanic_dispatch.storage.folder_contents import read_database
 from sanic_dispatch.storage.journal import journals_in, read_journal
-from sanic_dispatch.storage.json_folder import needs_recovery, read_folder
-from sanic_dispatch.storage.sqlite import DATABASE_NAME
-from sanic_dispatch.storage.transfer import read_database
-from sanic_dispatch.storage.whole_files import (
+from sanic_dispatch.storage.json_folder import read_folder
+from sanic_dispatch.storage.json_format import (
     DISPATCH_NAME,
     JOBS_NAME,
     WORKERS_NAME,
     read_ledger,
     read_synced,
 )
+from sanic_dispatch.storage.sqlite import DATABASE_NAME
 
 TOGETHER = "files and journals together"
 

@@ -18,13 +18,7 @@ from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.storage.atomic_file import replace_file
 from sanic_dispatch.storage.journal import RecordUpdate
-from sanic_dispatch.storage.records import (
-    encode_job,
-    encode_placed_worker,
-    encode_worker,
-    order_of,
-)
-from sanic_dispatch.storage.whole_files import (
+from sanic_dispatch.storage.json_format import (
     DISPATCH_NAME,
     EMPTY_ARRAY,
     JOBS_NAME,
@@ -33,6 +27,12 @@ from sanic_dispatch.storage.whole_files import (
     STANDALONE,
     WORKERS_NAME,
     ledger_head,
+)
+from sanic_dispatch.storage.records import (
+    encode_job,
+    encode_placed_worker,
+    encode_worker,
+    order_of,
 )
 
 R = TypeVar("R", Job, Worker)

@@ -1,17 +1,21 @@
-"""The data folder: exclusive ownership by a file lock, and checks that paths stay the same."""
+"""The data folder: its lock, and checks of its paths and of whether it can be written to."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable
+from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, StorageFailed
 
 LOCK = ".dispatch.lock"
+
+TEST_BLOCK = bytes(4096)
+"""One block of zeros: an empty file can be made on a full disk."""
 
 
 class DataFolder:
@@ -63,6 +67,23 @@ class Anchor:
         for path, identity in self._identities.items():
             if _identity(path) != identity:
                 raise OSError(errno.ESTALE, "It was taken away or replaced", path)
+
+
+def write_test_file(folder: Path) -> None:
+    """Write, sync and delete a temporary file. Raises OSError."""
+    with NamedTemporaryFile(dir=folder, prefix=".dispatch.") as file:
+        file.write(TEST_BLOCK)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def reporting_write_errors() -> Iterator[None]:
+    """Turn an OSError in the block into StorageFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed(f"nothing can be written: {error}") from error
 
 
 def _identity(path: str) -> tuple[int, int] | None:

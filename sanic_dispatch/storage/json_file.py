@@ -13,18 +13,11 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.blocking import ThreadedStore
 from sanic_dispatch.storage.cached_json_file import recover_folder
-from sanic_dispatch.storage.data_folder import LOCK, Anchor
+from sanic_dispatch.storage.data_folder import LOCK, Anchor, reporting_write_errors, write_test_file
 from sanic_dispatch.storage.entries import QUEUED, WORKERS
+from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
 from sanic_dispatch.storage.store import Batch, Edit, Stored
-from sanic_dispatch.storage.trial import reporting_write_errors, write_test_file
-from sanic_dispatch.storage.whole_files import (
-    DISPATCH_NAME,
-    JOBS_NAME,
-    WORKERS_NAME,
-    ArrayFile,
-    LedgerFile,
-    WholeFile,
-)
+from sanic_dispatch.storage.whole_files import ArrayFile, LedgerFile, WholeFile
 
 
 class JsonFileStore(ThreadedStore):

@@ -16,9 +16,7 @@ from sanic_dispatch.storage.journal import (
     journals_in,
     read_journal,
 )
-from sanic_dispatch.storage.records import in_queue_order, order_of
-from sanic_dispatch.storage.store import Stored
-from sanic_dispatch.storage.whole_files import (
+from sanic_dispatch.storage.json_format import (
     DISPATCH_NAME,
     JOBS_NAME,
     JOURNALED,
@@ -28,6 +26,8 @@ from sanic_dispatch.storage.whole_files import (
     read_ledger,
     read_synced,
 )
+from sanic_dispatch.storage.records import in_queue_order, order_of
+from sanic_dispatch.storage.store import Stored
 
 
 class FolderRead(NamedTuple):
@@ -85,20 +85,6 @@ def read_folder(
             records.apply(batch)
     last = max([ledger.journal or 0, *journals])
     return FolderRead(records, ledger.version, last, has_places, replayed)
-
-
-def needs_recovery(folder: Path) -> bool:
-    """Return whether there are journals, or a ``dispatch.json`` that depends on journals."""
-    if journals_in(folder):
-        return True
-    path = folder / DISPATCH_NAME
-    if not path.is_file():
-        return False
-    try:
-        with open(path, "rb") as file:
-            return file.read(64).startswith(b'{"version":%d,' % JOURNALED)
-    except OSError:
-        return False  # reading the file reports the error
 
 
 def _read_journals(

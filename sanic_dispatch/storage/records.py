@@ -1,4 +1,8 @@
-"""Encode and decode jobs, workers and facts as JSON, as every store keeps them."""
+"""Encode and decode jobs, workers and facts as JSON, as every store keeps them.
+
+The entries of the original service's files are decoded too: what they lack has its default, and a
+job gets its ticket from ``external_edits.arranged_jobs``.
+"""
 
 from __future__ import annotations
 

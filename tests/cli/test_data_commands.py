@@ -15,8 +15,8 @@ from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
 from sanic_dispatch.storage.data_folder import LOCK, DataFolder
 from sanic_dispatch.storage.export_format import lines_of
-from sanic_dispatch.storage.legacy import Kept, write_original
-from sanic_dispatch.storage.transfer import read_folder, write_folder
+from sanic_dispatch.storage.folder_contents import read_contents, write_contents
+from sanic_dispatch.storage.original_export import Kept, write_original
 from tests.storage.test_journals import used as killed
 from tests.storage.test_transfer import contents, names_in, settings_of, used
 from tests.support.commands import run, start
@@ -38,13 +38,13 @@ async def test_one_mode_is_piped_into_another_in_the_same_folder(tmp_path: Path)
     _, said = await process.communicate()
     assert said.decode() == "stored: workers: 4, jobs: 5, finished: 2\n"
     moved = settings_of(Mode.CACHED_JSON_FILE, settings.data_dir)
-    assert await read_folder(moved) == await read_folder(settings)
+    assert await read_contents(moved) == await read_contents(settings)
 
 
 async def test_back_to_the_original(tmp_path: Path) -> None:
     """Its two files, its keys, the order kept; what a worker has is left out, and counted."""
     settings = await used(tmp_path / "data", Mode.SQLITE)
-    content = await read_folder(settings)
+    content = await read_contents(settings)
     exported = await run("export", "-m", "Sqlite", "--data-dir", str(settings.data_dir))
     target = ("import", "--original", "--data-dir", str(tmp_path))
     done = await run(*target, stdin=exported.out.encode())
@@ -61,7 +61,7 @@ async def test_back_to_the_original(tmp_path: Path) -> None:
 async def test_back_to_the_original_is_all_or_nothing(tmp_path: Path) -> None:
     """Where one of its files is there, or cannot be written, there is no other one afterwards."""
     settings = await used(tmp_path / "data", Mode.SQLITE)
-    kept = Kept.of(await read_folder(settings))
+    kept = Kept.of(await read_contents(settings))
     target = tmp_path / "original"
     target.mkdir()
     (target / "jobs.json").write_text("[]")
@@ -80,7 +80,7 @@ async def test_a_long_import_shows_how_far_it_is(tmp_path: Path) -> None:
     old = settings_of(Mode.CACHED_JSON_FILE, tmp_path / "old")
     entries = (ENTRY.replace(b'"a"', b'"%032x"' % n) for n in range(3000))
     (old.data_dir / "jobs.json").write_bytes(b"[" + b",".join(entries) + b"]")
-    content = await read_folder(old)
+    content = await read_contents(old)
     ours, theirs = pty.openpty()
     process = await start("import", "--data-dir", str(tmp_path), stderr=theirs)
     os.close(theirs)
@@ -103,8 +103,8 @@ async def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
 async def test_check_counts(tmp_path: Path) -> None:
     """What is there, whatever the mode; and it changes nothing."""
     settings = await used(tmp_path / "data", Mode.SQLITE)
-    content = await read_folder(settings)
-    await write_folder(settings_of(Mode.CACHED_JSON_FILE, settings.data_dir), content)
+    content = await read_contents(settings)
+    await write_contents(settings_of(Mode.CACHED_JSON_FILE, settings.data_dir), content)
     before = contents(settings.data_dir)
     done = await run("check", "--json", "--data-dir", str(settings.data_dir))
     assert done.code == 0

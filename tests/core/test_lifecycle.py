@@ -41,27 +41,24 @@ def held(way: Way = Way.PUT, stage: Stage = Stage.UNDER_WAY, *, keyed: bool = Tr
 HOLDS = [(way, stage) for way in Way for stage in Stage]
 NOT_HELD = [State.WAITING, State.DONE, State.FAILED, State.CANCELLED]
 
-SAME, NEW = KEYED.id, worker("c2", "i1").id
-
 
 @pytest.mark.parametrize(
-    ("way", "stage", "same", "new", "after_restart"),
+    ("way", "stage", "new", "after_recovery"),
     [
-        (Way.PUT, Stage.UNDER_WAY, "QUEUED", "AWAIT", Stage.IN_DOUBT),
-        (Way.PUT, Stage.IN_DOUBT, "QUEUED", "CLEAR_UP", Stage.IN_DOUBT),
-        (Way.PUT, Stage.CONFIRMED, "QUEUED", "DONE", Stage.CONFIRMED),
-        (Way.ANSWER, Stage.CONFIRMED, "SAME_JOB", "DONE", Stage.CONFIRMED),
-        (Way.ANSWER, Stage.UNDER_WAY, "SAME_JOB", "SAME_JOB", Stage.IN_DOUBT),
-        (Way.ANSWER, Stage.IN_DOUBT, "SAME_JOB", "SAME_JOB", Stage.IN_DOUBT),
+        (Way.PUT, Stage.UNDER_WAY, "AWAIT", Stage.IN_DOUBT),
+        (Way.PUT, Stage.IN_DOUBT, "CLEAR_UP", Stage.IN_DOUBT),
+        (Way.PUT, Stage.CONFIRMED, "DONE", Stage.CONFIRMED),
+        (Way.ANSWER, Stage.CONFIRMED, "DONE", Stage.CONFIRMED),
+        (Way.ANSWER, Stage.UNDER_WAY, "SAME_JOB", Stage.IN_DOUBT),
+        (Way.ANSWER, Stage.IN_DOUBT, "SAME_JOB", Stage.IN_DOUBT),
     ],
 )
 def test_what_a_registration_by_the_holders_key_means(
-    way: Way, stage: Stage, same: str, new: str, after_restart: Stage
+    way: Way, stage: Stage, new: str, after_recovery: Stage
 ) -> None:
-    """The table of docs/design.md, row by row and column by column."""
-    assert lifecycle.meaning_of(held(way, stage), SAME).name == same
-    assert lifecycle.meaning_of(held(way, stage), NEW).name == new
-    assert TABLE[way, stage].after_restart is after_restart
+    """The last two columns of the table in docs/design.md, row by row."""
+    assert lifecycle.meaning_of(held(way, stage)).name == new
+    assert TABLE[way, stage].after_recovery is after_recovery
 
 
 def test_the_table_has_every_row() -> None:
@@ -72,7 +69,7 @@ def test_the_table_has_every_row() -> None:
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
 def test_lost_gives_the_same_job_unless_its_delivery_is_under_way(way: Way, stage: Stage) -> None:
     """?lost: the answer never arrived, whatever was noted."""
-    meaning = lifecycle.meaning_of(held(way, stage), NEW, lost=True)
+    meaning = lifecycle.meaning_of(held(way, stage), lost=True)
     awaited = (way, stage) == (Way.PUT, Stage.UNDER_WAY)
     assert meaning is (Registration.AWAIT if awaited else Registration.SAME_JOB)
 
@@ -80,7 +77,7 @@ def test_lost_gives_the_same_job_unless_its_delivery_is_under_way(way: Way, stag
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
 def test_a_restart_leaves_what_was_under_way_in_doubt(way: Way, stage: Stage) -> None:
     """The table's last column: confirmed is kept, under way is in doubt, doubt stays."""
-    step = lifecycle.restart(held(way, stage), POLICY, NOW_S)
+    step = lifecycle.recover(held(way, stage), POLICY, NOW_S)
     if stage is Stage.UNDER_WAY:
         assert step is not None
         assert step.job.hold is not None
@@ -91,11 +88,11 @@ def test_a_restart_leaves_what_was_under_way_in_doubt(way: Way, stage: Stage) ->
 
 
 ACTS_ON_HELD: dict[str, Callable[[Job], object]] = {
-    "meaning_of": lambda job: lifecycle.meaning_of(job, SAME),
+    "meaning_of": lambda job: lifecycle.meaning_of(job),
     "accept": lambda job: lifecycle.accept(job, POLICY, NOW_S),
     "refuse": lambda job: lifecycle.refuse(job, POLICY, NOW_S, "503"),
     "doubt": lambda job: lifecycle.doubt(job, POLICY, NOW_S, "time-out"),
-    "restart": lambda job: lifecycle.restart(job, POLICY, NOW_S),
+    "recover": lambda job: lifecycle.recover(job, POLICY, NOW_S),
     "release": lambda job: lifecycle.release(job, NOW_S, "cut off"),
     "finish": lambda job: lifecycle.finish(job, NOW_S),
     "fail": lambda job: lifecycle.fail(job, NOW_S, "no ice"),
@@ -234,8 +231,8 @@ def test_a_lease_that_ends_gives_the_job_back_and_remembers_the_holder(
     assert step.fate is (Fate.STAYS if stage is Stage.CONFIRMED else Fate.UNCLEAR)
     late = lifecycle.finish(step.job, NOW_S)
     assert (late.job.state, late.job.worker) == (State.DONE, KEYED)
-    assert lifecycle.meaning_of(step.job, NEW) is Registration.DONE
-    assert lifecycle.meaning_of(step.job, NEW, lost=True) is Registration.SAME_JOB
+    assert lifecycle.meaning_of(step.job) is Registration.DONE
+    assert lifecycle.meaning_of(step.job, lost=True) is Registration.SAME_JOB
     taken = lifecycle.assign(step.job, NAMELESS, Way.PUT, NOW_S).job
     assert taken.former is None
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import state_machine
 from sanic_dispatch.core.events import Event, EventKind
+from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.state_machine import Now, StateMachine
 from sanic_dispatch.core.topic import Policy
 from tests.support.world import worker
@@ -24,12 +28,47 @@ def events_of(machine: StateMachine, command: c.Command) -> list[Event]:
     return machine.apply(command, NOW).events
 
 
-def test_a_job_that_is_sent_at_once_is_told_with_its_worker(machine: StateMachine) -> None:
-    """A view that shows what matters to one worker learns of the job with its first event."""
+def test_a_job_that_is_sent_at_once_is_submitted_and_then_assigned(machine: StateMachine) -> None:
+    """Each event has the record as it was right after it: first waiting, then with its worker."""
     events_of(machine, c.Register(worker("c1", "i1"), lost=False))
     submitted, assigned = events_of(machine, c.Submit("a", b"1", is_repeatable=False))
     assert (submitted.kind, assigned.kind) == (EventKind.JOB_SUBMITTED, EventKind.JOB_ASSIGNED)
-    assert submitted.worker == assigned.worker == worker("c1", "i1")._replace(place=1.0)
+    assert submitted.job is not None
+    assert (submitted.job.state, submitted.job.attempt) == (State.WAITING, 0)
+    assert submitted.worker is None
+    assert assigned.worker == worker("c1", "i1")._replace(place=1.0)
+
+
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("way", Way)
+def test_a_repeat_on_the_same_callback_is_answered_as_before(
+    machine: StateMachine, way: Way, stage: Stage
+) -> None:
+    """The first column of docs/design.md's table: 202 after a PUT, the same job after an answer."""
+    register, submit = c.Register(worker("c1", "i1")), c.Submit("a", b"1")
+    outcomes = {
+        (Way.PUT, Stage.CONFIRMED): [c.DeliveryAccepted("a", 1)],
+        (Way.PUT, Stage.IN_DOUBT): [c.DeliveryInDoubt("a", 1, "no answer")],
+        (Way.ANSWER, Stage.CONFIRMED): [c.AnswerWritten("a", 1)],
+        (Way.ANSWER, Stage.IN_DOUBT): [c.AnswerLost("a", 1, began=True)],
+    }.get((way, stage), [])
+    begun = [register, submit] if way is Way.PUT else [submit, register]
+    for command in (*begun, *outcomes):
+        machine.apply(command, NOW)
+    before = machine.tables.jobs.get("a")
+    assert before is not None
+    assert before.hold is not None
+    assert (before.hold.way, before.hold.stage) == (way, stage)
+
+    repeated = machine.apply(register, NOW)
+
+    if way is Way.PUT:
+        assert (repeated.reply, repeated.events) == (None, [])
+        assert machine.tables.jobs.get("a") is before
+    else:
+        assert isinstance(repeated.reply, Job)
+        assert (repeated.reply.id, repeated.reply.attempt) == ("a", 2)
+        assert [event.kind for event in repeated.events] == [EventKind.JOB_ASSIGNED]
 
 
 def test_the_ticket_of_a_job_that_is_edited_out_is_not_given_again(machine: StateMachine) -> None:
@@ -42,3 +81,10 @@ def test_the_ticket_of_a_job_that_is_edited_out_is_not_given_again(machine: Stat
     (submitted,) = events_of(restarted, c.Submit("b", b"1", is_repeatable=False))
     assert submitted.job is not None
     assert submitted.job.ticket == 2
+
+
+def test_the_handler_of_a_command_is_named_after_it() -> None:
+    """on_<command>, so that it can be found."""
+    for command, handler in state_machine._HANDLERS.items():
+        words = re.sub(r"(?<!^)(?=[A-Z])", "_", command.__name__).lower()
+        assert handler.__name__.lstrip("_") == f"on_{words}"

@@ -165,7 +165,7 @@ def _outcome(player: Player, about: int, choice: int) -> c.Command:
             outcomes: tuple[c.Command, ...] = (
                 c.DeliveryAccepted(job.id, job.attempt),
                 c.DeliveryRefused(job.id, job.attempt, "503"),
-                c.DeliveryUnknown(job.id, job.attempt, "no answer"),
+                c.DeliveryInDoubt(job.id, job.attempt, "no answer"),
                 c.DeliveryRefused(job.id, job.attempt, "500", blames_job=True),
             )
             return outcomes[choice % 4]

@@ -217,11 +217,11 @@ class Look:
         self.job, self.worker = tables.jobs.first(), tables.workers.first()
         GATHER(batches)
 
-    def match_job(self, tables: Tables) -> Worker | None:
+    def worker_for_new_job(self, tables: Tables) -> Worker | None:
         """A job was lined up after a look at the workers, and in between a worker came."""
         return self.worker if self.worker is tables.workers.first() else None
 
-    def match_worker(self, tables: Tables) -> Job | None:
+    def job_for_new_worker(self, tables: Tables) -> Job | None:
         """The same for a worker."""
         return self.job if self.job is tables.jobs.first() else None
 
@@ -333,8 +333,8 @@ MUTANTS = {
         "C5",
         [
             (Batches, "_gather", lambda batches: LOOK.gather(batches)),
-            (matching, "match_job", LOOK.match_job),
-            (matching, "match_worker", LOOK.match_worker),
+            (matching, "worker_for_new_job", LOOK.worker_for_new_job),
+            (matching, "job_for_new_worker", LOOK.job_for_new_worker),
             (StateMachine, "_pair_all", nothing),
         ],
     ),
@@ -356,7 +356,7 @@ MUTANTS = {
     ),
     "to the tail": Mutant("C4", [(lifecycle, "_free", to_the_tail)]),
     "encoded anew": Mutant("C2", [(Job, "to_wire", encoded_anew)]),
-    "given to the next after a restart": Mutant("C3", [(lifecycle, "restart", forgotten_hold)]),
+    "given to the next after a restart": Mutant("C3", [(lifecycle, "recover", forgotten_hold)]),
     "a used callback is used again": Mutant(
         "C3", [(JobTable, "at_callback", nothing), (StateMachine, "_held_by", nothing)]
     ),

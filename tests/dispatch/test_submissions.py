@@ -58,7 +58,7 @@ async def test_one_that_is_cut_off_is_taken_all_the_same(world: World) -> None:
 
 async def test_one_that_fails_stops_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of ours is the answer to one request only."""
-    submit = StateMachine._submit
+    submit = StateMachine._on_submit
 
     def faulty(machine: StateMachine, command: c.Submit) -> Placed:
         placed = submit(machine, command)

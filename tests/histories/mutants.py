@@ -90,13 +90,13 @@ def send_a_refused_job_to_the_tail() -> Patch:
 def believe_that_a_restart_was_no_crash() -> Patch:
     """What was under way when the dispatcher died counts as taken."""
 
-    def restart(job: Job, policy: Any, now_s: float) -> Step | None:
+    def recover(job: Job, policy: Any, now_s: float) -> Step | None:
         hold = job.hold
         return (
             lifecycle.accept(job, policy, now_s) if hold and hold.stage is Stage.UNDER_WAY else None
         )
 
-    return lifecycle, "restart", restart
+    return lifecycle, "recover", recover
 
 
 @mutant
@@ -162,7 +162,7 @@ def carry_out_an_effect_before_its_commit() -> Patch:
         for entry in self._gathering.entries:
             if entry.applied is not None:
                 for effect in entry.applied.effects:
-                    self._carry_out(effect)
+                    self._on_effect(effect)
                 entry.applied.effects.clear()
 
     return Batches, "_gather", gather_and_carry_out
@@ -178,8 +178,8 @@ def tell_an_event_before_its_commit() -> Patch:
         gather(self)
         for entry in self._gathering.entries[before:]:
             if entry.applied is not None:
-                self._tell(entry.applied.events)
-        self._tell = lambda events: None
+                self._on_events(entry.applied.events)
+        self._on_events = lambda events: None
 
     return Batches, "_gather", gather_and_tell
 

@@ -58,7 +58,7 @@ DRAIN_S = 400.0
 
 DRAIN_ROBOTS = 3
 
-DELIVERY_OUTCOMES = (c.DeliveryAccepted, c.DeliveryRefused, c.DeliveryUnknown)
+DELIVERY_OUTCOMES = (c.DeliveryAccepted, c.DeliveryRefused, c.DeliveryInDoubt)
 
 USED_IN_DOUBT = "used, or not"
 """A worker that cannot be asked counts as used where a delivery to it is in doubt."""

@@ -156,8 +156,8 @@ def busy_story() -> tuple[Story, Projection]:
     return story, projection
 
 
-def hired(story: Story) -> Worker:
-    return story.register("robot")
+def hired(story: Story, name: str = "robot") -> Worker:
+    return story.register(name)
 
 
 def window(projection: Projection, story: Story, ticket: int) -> tuple[float, float] | None:
@@ -183,6 +183,22 @@ def test_the_first_estimate_is_the_promise() -> None:
     story.confirm(ticket)
     story.finish(ticket)
     assert (learnt.made, learnt.kept) == (made + 1, kept)
+
+
+def test_an_order_that_a_free_robot_gets_at_once_is_promised_its_service() -> None:
+    """It waits for nobody, however busy the bar was when the load was last computed."""
+    story, projection = busy_story()
+    for n in range(3):
+        story.assign(story.submit(), hired(story, f"busy {n}"))
+    projection.window_of_next(story.now_s)
+    hired(story)
+    ticket = story.submit()
+    order = projection.get(secret(ticket))
+    assert order
+    learnt = projection.forecast.estimator
+    assert order.promise == learnt.promise_of_service(story.now_s)
+    story.assign(ticket, robot("robot"))
+    assert order.promise == learnt.promise_of_service(story.now_s)
 
 
 def test_an_overdue_service_is_late() -> None:

@@ -10,8 +10,11 @@ import ujson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import State
+from sanic_dispatch.core.state_machine import Now, StateMachine
+from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.live import connection as connection_module
 from sanic_dispatch.live.connection import LOW_WATER_BYTES, ViewKey
 from sanic_dispatch.live.finished import RECENT_S
@@ -26,7 +29,7 @@ from sanic_dispatch.live.pacer import MIN_REST_S
 from sanic_dispatch.live.robots import RETURN_GRACE_S
 from sanic_dispatch.live.subscription import Client, TooManyClients
 from sanic_dispatch.live.views import HEARTBEAT_S, Board, Monitor
-from tests.live.story import FakeConnection, Story, reduced, secret
+from tests.live.story import FakeConnection, Story, reduced, robot, secret
 from tests.support.clock import START_S
 
 BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
@@ -224,6 +227,22 @@ def test_many_changes_are_one_frame(story: Story, hub: Hub) -> None:
     story.loop.run(0.0)
     assert len(connection.taken) == 2
     assert connection.state["bar"]["waiting"] == 100
+
+
+@pytest.mark.parametrize("key", [BOARD, MONITOR])
+def test_an_order_that_is_assigned_at_once_is_never_shown_as_waiting(
+    story: Story, hub: Hub, key: ViewKey
+) -> None:
+    """All events of a batch are folded before a frame is made of them."""
+    machine, now = StateMachine(Policy()), Now(story.now_s, 0.0)
+    machine.apply(c.Recover("00" * 32), now)
+    story.bus.publish(machine.apply(c.Register(robot("robot")), now).events)
+    connection = followed(hub, key)
+    story.bus.publish(machine.apply(c.Submit(secret(1), b"1"), now).events)
+    story.loop.run(1.0)
+    patches = [frame.get("patch", {}) for frame in connection.taken]
+    assert [p["order/1"]["state"] for p in patches if "order/1" in p] == ["assigned"]
+    assert {p["bar"]["waiting"] for p in patches if "bar" in p} == {0}
 
 
 def test_events_that_a_view_does_not_show_are_no_frame(story: Story, hub: Hub) -> None:

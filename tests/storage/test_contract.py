@@ -72,6 +72,19 @@ async def test_a_job_lives(durable: Backend, tmp_path: Path) -> None:
         assert await load_once(durable, tmp_path) == expected(topic, durable)
 
 
+async def test_a_finished_job_that_is_put_back_and_removed_is_gone(
+    durable: Backend, tmp_path: Path
+) -> None:
+    """It is not finished again: where it was finished, it is removed too."""
+    topic, finished = Topic(), done(held(job(1), worker(1)))
+    async with opened(durable, tmp_path) as store:
+        await store.load()
+        for put in (finished, free(finished)):
+            await store.commit(topic.apply(topic.put(put)))
+        await store.commit(topic.apply(topic.remove(finished)))
+    assert await load_once(durable, tmp_path) == expected(topic, durable)
+
+
 async def test_what_is_removed_is_gone(durable: Backend, tmp_path: Path) -> None:
     """Removed records stay away, in whatever state they were; the others stay."""
     topic = Topic()

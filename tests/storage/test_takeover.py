@@ -11,9 +11,9 @@ import pytest
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.storage.check import inspect
 from sanic_dispatch.storage.export_format import Content, Reader, lines_of, renumber_workers
+from sanic_dispatch.storage.folder_contents import read_contents, write_contents
 from sanic_dispatch.storage.records import order_of
 from sanic_dispatch.storage.store import Stored
-from sanic_dispatch.storage.transfer import read_folder, write_folder
 from tests.storage.samples import Topic, both, job, opened, worker
 
 DATA = Path(__file__).parent / "data" / "0.1"
@@ -87,20 +87,20 @@ async def test_a_start_finds_everything(name: str, mode: Mode, folder: Path) -> 
 async def test_it_moves_to_every_mode(name: str, target: Mode, folder: Path) -> None:
     """By export and import, whatever the old mode was."""
     source = Mode.SQLITE if name.startswith("Sqlite") else Mode.CACHED_JSON_FILE
-    content = await read_folder(Settings.of(source, data_dir=folder, fsync=False))
+    content = await read_contents(Settings.of(source, data_dir=folder, fsync=False))
     assert content == expected(name)
     moved = folder / "moved"
     moved.mkdir()
     settings = Settings.of(target, data_dir=moved, fsync=False)
-    await write_folder(settings, content)
-    assert await read_folder(settings) == content
+    await write_contents(settings, content)
+    assert await read_contents(settings) == content
 
 
 @pytest.mark.parametrize("name", FOLDERS)
 async def test_an_export_is_what_the_old_one_was(name: str, folder: Path) -> None:
     """Line by line, so that the old version can import it again; finished jobs by their end."""
     source = Mode.SQLITE if name.startswith("Sqlite") else Mode.CACHED_JSON_FILE
-    content = await read_folder(Settings.of(source, data_dir=folder, fsync=False))
+    content = await read_contents(Settings.of(source, data_dir=folder, fsync=False))
     old = (DATA / f"{name}.jsonl").read_bytes()
     assert without_versions(b"".join(lines_of(content))) == without_versions(old)
 

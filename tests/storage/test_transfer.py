@@ -15,8 +15,8 @@ from sanic_dispatch.errors import BrokenTransfer, DataFolderInUse, FolderNotEmpt
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, Reader, lines_of
+from sanic_dispatch.storage.folder_contents import read_contents, write_contents
 from sanic_dispatch.storage.journal import journals_in
-from sanic_dispatch.storage.transfer import read_folder, write_folder
 from tests.storage.samples import Topic, both, filled, job, one_of_each, opened, worker
 
 DURABLE = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE, Mode.SQLITE]
@@ -31,7 +31,7 @@ async def test_everything_moves_from_any_mode_to_any_other(
     old: Mode, new: Mode, tmp_path: Path
 ) -> None:
     """Order, places, holds, tickets, finished jobs, facts: what comes out is what went in."""
-    content = await read_folder(await used(tmp_path / "old", old))
+    content = await read_contents(await used(tmp_path / "old", old))
     assert {job.hold.stage.value if job.hold else "free" for job in content.jobs} == {
         "free",
         "confirmed",
@@ -42,8 +42,8 @@ async def test_everything_moves_from_any_mode_to_any_other(
     assert [bool(each.aside) for each in content.workers].count(True) == 2
     assert content.jobs[0].place != content.jobs[0].ticket
     target = settings_of(new, tmp_path)
-    await write_folder(target, content_of(b"".join(lines_of(content))))
-    assert await read_folder(target) == content
+    await write_contents(target, content_of(b"".join(lines_of(content))))
+    assert await read_contents(target) == content
 
 
 def settings_of(mode: Mode, folder: Path) -> Settings:
@@ -80,7 +80,7 @@ def content_of(text: bytes) -> Content:
 @pytest.mark.parametrize("mode", DURABLE)
 async def test_data_of_several_lines_is_exported_exactly(mode: Mode, tmp_path: Path) -> None:
     """Every byte of data and result is there again, and every line is JSON for other programs."""
-    content = await read_folder(await used(tmp_path / "old", mode))
+    content = await read_contents(await used(tmp_path / "old", mode))
     printed = content.jobs[0]._replace(data=b'{\r\n  "drink": "mojito"\n}')
     ended = content.finished[0]._replace(result=b"[\n]")
     content = replace(
@@ -90,8 +90,8 @@ async def test_data_of_several_lines_is_exported_exactly(mode: Mode, tmp_path: P
     jobs = [json.loads(line)["job"] for line in lines if line.startswith(b'{"job"')]
     assert jobs[0]["data"] == {"drink": "mojito"}
     target = settings_of(mode, tmp_path / "new")
-    await write_folder(target, content_of(b"".join(lines)))
-    assert await read_folder(target) == content
+    await write_contents(target, content_of(b"".join(lines)))
+    assert await read_contents(target) == content
 
 
 async def test_a_folder_that_a_kill_left(tmp_path: Path) -> None:
@@ -102,13 +102,13 @@ async def test_a_folder_that_a_kill_left(tmp_path: Path) -> None:
     files.commit(topic.apply(topic.put(job(20), worker(20))))
     before = contents(tmp_path)
     for mode in (Mode.CACHED_JSON_FILE, Mode.JSON_FILE):
-        content = await read_folder(settings_of(mode, tmp_path))
+        content = await read_contents(settings_of(mode, tmp_path))
         assert [job.ticket for job in content.jobs][-1] == 20
         assert content.workers[-1].id == worker(20).id
     (tmp_path / ".dispatch.lock").unlink()
     assert contents(tmp_path) == before
     with pytest.raises(FolderNotEmpty):
-        await write_folder(settings_of(Mode.JSON_FILE, tmp_path), content)
+        await write_contents(settings_of(Mode.JSON_FILE, tmp_path), content)
 
 
 @pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.SQLITE], ids=str)
@@ -128,7 +128,7 @@ async def test_another_mode_replays_journals(mode: Mode, tmp_path: Path) -> None
 async def test_reading_changes_nothing(tmp_path: Path) -> None:
     """Not even in files of the original, which have no tickets."""
     (tmp_path / "jobs.json").write_text(text := json.dumps(JOBS, indent=2))
-    content = await read_folder(settings_of(Mode.CACHED_JSON_FILE, tmp_path))
+    content = await read_contents(settings_of(Mode.CACHED_JSON_FILE, tmp_path))
     assert [(job.ticket, job.id) for job in content.jobs] == [
         (n, job["id"]) for n, job in enumerate(JOBS, 1)
     ]
@@ -140,19 +140,19 @@ async def test_reading_changes_nothing(tmp_path: Path) -> None:
 async def test_there_must_be_something_to_export(mode: Mode, tmp_path: Path) -> None:
     """A folder without files of that mode is most likely the wrong one."""
     with pytest.raises(NothingStored, match=str(mode)):
-        await read_folder(settings_of(mode, tmp_path))
+        await read_contents(settings_of(mode, tmp_path))
     assert names_in(tmp_path) <= {".dispatch.lock"}
 
 
 async def test_a_folder_that_is_used_is_left_alone(tmp_path: Path) -> None:
     """Neither read nor written while a dispatcher runs."""
-    content = await read_folder(await used(tmp_path / "old", Mode.SQLITE))
+    content = await read_contents(await used(tmp_path / "old", Mode.SQLITE))
     running = DataFolder(tmp_path)
     running.claim()
     with pytest.raises(DataFolderInUse):
-        await write_folder(settings_of(Mode.SQLITE, tmp_path), content)
+        await write_contents(settings_of(Mode.SQLITE, tmp_path), content)
     with pytest.raises(DataFolderInUse):
-        await read_folder(settings_of(Mode.SQLITE, tmp_path))
+        await read_contents(settings_of(Mode.SQLITE, tmp_path))
     running.release()
 
 
@@ -167,26 +167,26 @@ async def test_a_folder_that_is_used_is_left_alone(tmp_path: Path) -> None:
 )
 async def test_nothing_is_overwritten(mode: Mode, name: str, tmp_path: Path) -> None:
     """An import into a folder that is not empty is refused."""
-    content = await read_folder(await used(tmp_path / "old", Mode.SQLITE))
+    content = await read_contents(await used(tmp_path / "old", Mode.SQLITE))
     (tmp_path / name).write_text("mine")
     with pytest.raises(FolderNotEmpty, match=name):
-        await write_folder(settings_of(mode, tmp_path), content)
+        await write_contents(settings_of(mode, tmp_path), content)
     assert (tmp_path / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize("mode", DURABLE, ids=str)
 async def test_what_does_not_arrive_whole_is_taken_away_again(mode: Mode, tmp_path: Path) -> None:
     """All or nothing: two jobs of one id cannot both be stored."""
-    content = await read_folder(await used(tmp_path / "old", Mode.SQLITE))
+    content = await read_contents(await used(tmp_path / "old", Mode.SQLITE))
     twice = replace(content, jobs=[*content.jobs, content.jobs[-1]._replace(place=99.0)])
     with pytest.raises(BrokenTransfer):
-        await write_folder(settings_of(mode, tmp_path), twice)
+        await write_contents(settings_of(mode, tmp_path), twice)
     assert names_in(tmp_path) == {"old", ".dispatch.lock"}
 
 
 async def test_an_export_that_was_cut_off_is_found_out(tmp_path: Path) -> None:
     """After every line, and in the midst of one."""
-    content = await read_folder(await used(tmp_path / "old", Mode.SQLITE))
+    content = await read_contents(await used(tmp_path / "old", Mode.SQLITE))
     text = b"".join(lines_of(content))
     lines = text.splitlines(keepends=True)
     cut = [b"".join(lines[:n]) for n in range(len(lines))]
@@ -212,7 +212,7 @@ async def test_an_export_that_was_changed_is_found_out(
     old: bytes, new: bytes, reason: str, tmp_path: Path
 ) -> None:
     """Whatever is in it is what was exported."""
-    content = await read_folder(await used(tmp_path / "old", Mode.SQLITE))
+    content = await read_contents(await used(tmp_path / "old", Mode.SQLITE))
     text = b"".join(lines_of(content))
     head, found, tail = text.rpartition(old)
     assert found

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from sanic import Blueprint, HTTPResponse, Request
 
-from sanic_dispatch.dispatch.operator import Operator, said
+from sanic_dispatch.dispatch.operator import Operator
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.client_address import client_of
@@ -102,18 +102,18 @@ def _worker_act(text: str) -> Operation:
     )
 
 
-DispatchAct = Callable[[Operator, str], Awaitable[object]]
-"""Acts on the handing out of jobs: (operator, reason)."""
+DispatchAct = Callable[[Operator, str, str], Awaitable[object]]
+"""Acts on the handing out of jobs: (operator, why, who)."""
 JobAct = Callable[[Operator, str, str, str], Awaitable[object]]
 """Acts on a job: (operator, job id, why, who)."""
-WorkerAct = Callable[[Operator, str, str], Awaitable[object]]
-"""Acts on a worker: (operator, worker id, reason)."""
+WorkerAct = Callable[[Operator, str, str, str], Awaitable[object]]
+"""Acts on a worker: (operator, worker id, why, who)."""
 
 
 async def act_on_dispatch(request: Request, act: DispatchAct) -> HTTPResponse:
     """Pause or resume the handing out of jobs, and return whether it is paused now."""
     who, why, _ = await _words(request)
-    await act(_operator(request), said(who, why))
+    await act(_operator(request), why, who)
     return json_answer({"paused": dispatcher_of(request).is_paused})
 
 
@@ -130,7 +130,7 @@ async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
     callback = body.get("callback")
     if not isinstance(callback, str):
         raise InvalidRequest("callback is the worker's callback")
-    await act(_operator(request), callback, said(who, why))
+    await act(_operator(request), callback, why, who)
     return json_answer({"callback": callback})
 
 

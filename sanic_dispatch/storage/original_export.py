@@ -15,7 +15,7 @@ from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
 from sanic_dispatch.storage.atomic_file import replace_file
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content
-from sanic_dispatch.storage.whole_files import JOBS_NAME, WORKERS_NAME, json_array
+from sanic_dispatch.storage.json_format import JOBS_NAME, WORKERS_NAME, json_array
 
 
 class Kept(NamedTuple):

@@ -1,7 +1,8 @@
-"""Rescue: rules for workers set aside, and for held jobs whose holders say nothing.
+"""Workers that are set aside: when they are probed, and what becomes of them then.
 
-Timers begin a check, an effect probes the worker, and its outcome is a command again. ``evidence``
-decides what an outcome proves; the functions here apply what follows to the state machine.
+A timer begins a check, an effect probes the worker, and its result is a command again. The first
+check is scheduled by ``StateMachine._watch_worker``; while jobs wait and no worker is free,
+``on_look_for_workers`` makes extra ones (``StateMachine._hurry``).
 """
 
 from __future__ import annotations
@@ -12,18 +13,14 @@ from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import evidence, lifecycle
 from sanic_dispatch.core.events import EventKind
-from sanic_dispatch.core.evidence import Finding
-from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.transitions import ENDED
 from sanic_dispatch.core.worker import REPLACED, Aside, Worker
 
 if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine
 
-# ---- workers that were set aside
 
-
-def look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
+def on_look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
     """Probe a worker set aside, or decide without a probe what becomes of it."""
     worker = _still_aside(machine, look)
     if worker is None:
@@ -37,7 +34,7 @@ def look_at_worker(machine: StateMachine, look: c.LookAtWorker) -> None:
         return
     machine.probed[worker.id] = look.aside.since_s, machine.now.monotonic_s
     if worker.is_awaiting:
-        machine.reunite(look.aside.job_id, worker.key)
+        machine.free_successor(look.aside.job_id, worker.key)
         _look_later(machine, look)
     elif worker.key is None:
         _look_at_unknown(machine, worker, look)
@@ -66,7 +63,7 @@ def _look_at_unknown(machine: StateMachine, worker: Worker, look: c.LookAtWorker
         _look_later(machine, look)
 
 
-def worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
+def on_worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
     """Free a worker whose callback is pending, drop one that is gone, or probe again later."""
     look, worker = probed.look, _still_aside(machine, probed.look)
     if worker is None:
@@ -87,7 +84,7 @@ def worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
         _look_later(machine, look)
 
 
-def stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
+def on_stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
     """Drop an older callback of a worker that registered anew, unless it is still pending."""
     worker = machine.tables.workers.get(probed.worker_id)
     if probed.is_pending is False:
@@ -96,7 +93,7 @@ def stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
         machine.bring_back(worker)
 
 
-def look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
+def on_look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
     """Probe the workers set aside that went unprobed longest, while workers are needed."""
     if look.number != machine.hurries:
         return  # an undo has let another one begin
@@ -113,7 +110,7 @@ def look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
     for worker_id in due:
         worker = machine.tables.workers.get(worker_id)
         if worker is not None and worker.aside is not None:
-            look_at_worker(machine, extra_look(machine, worker, worker.aside))
+            on_look_at_worker(machine, extra_look(machine, worker, worker.aside))
     machine.is_hurrying = True
     machine.effects.append(e.StartTimer(look, pause_s, is_spread=False))
 
@@ -158,7 +155,7 @@ def _blame(machine: StateMachine, job_id: str) -> None:
     job = machine.tables.jobs.get(job_id)
     if job is not None and not job.state.is_final:
         reason = "refused by a worker that waits"
-        machine.take(job, lifecycle.blame(job, machine.policy, machine.now.wall_s, reason))
+        machine.apply_step(job, lifecycle.blame(job, machine.policy, machine.now.wall_s, reason))
 
 
 def _still_aside(machine: StateMachine, look: c.LookAtWorker) -> Worker | None:
@@ -177,117 +174,3 @@ def _look_later(machine: StateMachine, look: c.LookAtWorker) -> None:
         looks = look.looks + 1
         after_s = evidence.growing_s(worker.refusals - 1 + looks)
         machine.effects.append(e.StartTimer(look._replace(looks=looks), after_s))
-
-
-# ---- jobs that are held
-
-
-def look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
-    """End the lease, or probe the holder."""
-    job, hold = _still_held(machine, look), look.hold
-    if job is None:
-        return
-    is_over = machine.left_of_lease_s(look) <= 0
-    is_unchecked = evidence.is_to_be_checked(hold) and not look.is_used
-    if is_over and not (is_unchecked or hold.unused):
-        machine.take(job, lifecycle.end_lease(job, machine.now.wall_s))
-    elif hold.stage is Stage.IN_DOUBT:
-        look_into_doubt(machine, job, look, is_timed=True)
-    else:
-        held_s = machine.now.monotonic_s - look.since_s
-        is_due = is_unchecked and held_s >= machine.policy.unconsumed_after_s
-        machine.effects.append(e.ProbeHold(look, is_due or is_over, True, machine.request))
-
-
-def look_into_doubt(machine: StateMachine, job: Job, look: c.LookAtJob, *, is_timed: bool) -> None:
-    """Send the job again to a worker that says it never got it; else probe the holder."""
-    successor = machine.successor(look.hold.worker.key, job)
-    if successor and successor.is_lost:
-        machine.send_again(job, successor)
-    else:
-        first_s = look.first_look_s
-        look = look._replace(first_look_s=machine.now.monotonic_s if first_s is None else first_s)
-        machine.effects.append(e.ProbeHold(look, True, is_timed, machine.request))
-
-
-def hold_probed(machine: StateMachine, probed: c.HoldProbed) -> None:
-    """Apply the result of a probe to a held job."""
-    look, found, job = probed.look, probed.found, _still_held(machine, probed.look)
-    if job is None:
-        return
-    if machine.left_of_lease_s(look) <= 0:
-        is_unused = evidence.after_taking(found) is Finding.UNUSED
-        machine.take(job, lifecycle.end_lease(job, machine.now.wall_s, is_unused=is_unused))
-        return
-    if look.hold.stage is Stage.IN_DOUBT:
-        is_settled = _settle_doubt(machine, job, probed)
-    else:
-        is_settled, look = _settle_use(machine, job, probed)
-    if not is_settled and not _end_with_instance(machine, job, probed) and probed.is_timed:
-        machine.watch_job(look._replace(looks=look.looks + 1))
-
-
-def _settle_doubt(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool:
-    """Settle a job in doubt; False if the probe proves nothing yet."""
-    look, now_s, first_s = probed.look, machine.now.monotonic_s, probed.look.first_look_s
-    successor = machine.successor(look.hold.worker.key, job)
-    if successor and successor.is_lost:
-        machine.send_again(job, successor)
-        return True
-    finding = evidence.in_doubt(
-        look.hold,
-        probed.found,
-        came_back=successor is not None,
-        held_s=now_s - look.since_s,
-        unclear_s=0.0 if first_s is None else now_s - first_s,
-        policy=machine.policy,
-    )
-    if finding is Finding.SEND_AGAIN:
-        if successor:
-            machine.bring_back(successor)
-        machine.send_again(job, look.hold.worker)
-    elif finding is Finding.SEND_TO_SUCCESSOR and successor:
-        machine.send_again(job, successor)
-    elif finding is Finding.USED:
-        machine.settle(job, lifecycle.accept(job, machine.policy, machine.now.wall_s))
-    elif finding is Finding.UNUSED:
-        machine.take(job, lifecycle.find_unused(job, machine.now.wall_s))
-    else:
-        return False
-    return True
-
-
-def _settle_use(machine: StateMachine, job: Job, probed: c.HoldProbed) -> tuple[bool, c.LookAtJob]:
-    """Check whether the worker of a confirmed job has used it; return whether it had lost it."""
-    look = probed.look
-    is_unchecked = evidence.is_to_be_checked(look.hold) and not look.is_used
-    if not is_unchecked or probed.found.pending is None:
-        return False, look
-    finding = evidence.after_taking(probed.found)
-    if finding is Finding.UNUSED:
-        machine.take(job, lifecycle.find_unused(job, machine.now.wall_s))
-        return True, look
-    return False, look._replace(is_used=finding is Finding.USED)
-
-
-def _end_with_instance(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool:
-    """Settle a job whose process instance has ended, since no report will come."""
-    found, hold, held_s = probed.found, job.hold, machine.now.monotonic_s - probed.look.since_s
-    state = found.after if found.after in ENDED else found.before
-    if state is None or state not in ENDED or hold is None:
-        return False
-    finding = evidence.of_ended(hold, state, found.pending, held_s, machine.policy)
-    if finding is Finding.WAIT:
-        return False
-    is_unused = finding is Finding.UNUSED
-    machine.take(
-        job, lifecycle.end_with_instance(job, state, machine.now.wall_s, is_unused=is_unused)
-    )
-    return True
-
-
-def _still_held(machine: StateMachine, look: c.LookAtJob) -> Job | None:
-    """Return the job if the same hold still stands."""
-    job = machine.tables.jobs.get(look.job_id)
-    is_assigned = job is not None and job.state is State.ASSIGNED
-    return job if job and is_assigned and evidence.is_same(look.hold, job.hold) else None

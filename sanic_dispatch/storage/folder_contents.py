@@ -1,7 +1,8 @@
-"""Export and import a topic between data folders and modes, while no dispatcher runs.
+"""Read and write all records in a data folder, in any mode, while no dispatcher runs.
 
-Reading returns the records that a dispatcher would start with, and changes nothing. Writing reads
-the result back and compares it.
+For the commands export and import: ``read_contents`` returns the records that a dispatcher would
+start with, and changes nothing; ``write_contents`` reads the result back and compares it. Between
+the two, ``export_format`` makes lines of them.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from sanic_dispatch.errors import (
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, renumber_workers
 from sanic_dispatch.storage.journal import journals_in
-from sanic_dispatch.storage.json_folder import read_folder as read_json_folder
+from sanic_dispatch.storage.json_folder import read_folder
+from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
 from sanic_dispatch.storage.open_store import store_of
 from sanic_dispatch.storage.records import order_of
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
 from sanic_dispatch.storage.store import Batch, Stored
-from sanic_dispatch.storage.whole_files import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
 
 SQLITE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-journal")
 
 
-async def read_folder(settings: Settings) -> Content:
+async def read_contents(settings: Settings) -> Content:
     """Return all records that the folder has in these modes.
 
     Raises NothingStored if none of their files exists, DataFolderInUse while a dispatcher runs,
@@ -50,7 +51,7 @@ async def read_folder(settings: Settings) -> Content:
         return _read(settings)
 
 
-async def write_folder(settings: Settings, content: Content) -> None:
+async def write_contents(settings: Settings, content: Content) -> None:
     """Write all records in these modes, and verify them.
 
     Raises FolderNotEmpty if one of their files exists. After any other error the files that were
@@ -123,7 +124,7 @@ def _read(settings: Settings) -> Content:
 
 def _read_mode(folder: Path, mode: Mode, *, jobs: bool, workers: bool) -> Stored:
     if mode is not Mode.SQLITE:
-        return read_json_folder(folder, jobs=jobs, workers=workers).stored()
+        return read_folder(folder, jobs=jobs, workers=workers).stored()
     return read_database(folder)
 
 
