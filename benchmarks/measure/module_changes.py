@@ -39,7 +39,10 @@ from sanic_dispatch.server.sockets import listening_socket
 PACKAGE = f"{Path(sanic_dispatch.__file__).parent}/"
 
 ORDERS = 27
-"""Number of orders; unrelated timers run during most of them, so the least count is reported."""
+"""Least number of orders; unrelated timers run during most, so the least count is reported."""
+
+MOST_ORDERS = 120
+"""Number of orders after which to give up waiting for one that the board shows in one frame."""
 
 PHASE_S = 0.015
 """An additional wait before each order: so they come at all phases of the hub's tick of 250 ms.
@@ -59,6 +62,11 @@ class Counts(NamedTuple):
 
     calls: Counter[str]
     changes: Counter[str]
+
+    @property
+    def frames(self) -> int:
+        """The number of frames that the board was offered."""
+        return self.calls["web/websocket.py"]
 
 
 class Profiler:
@@ -106,9 +114,11 @@ async def count_of_an_order() -> Counts:
             subscribers(server, 1),
             robots(server, 1, lambda *_: None, service_s=SERVICE_S),
         ):
-            for number in range(ORDERS + 1):
+            for number in range(MOST_ORDERS + 1):
                 await asyncio.sleep(SERVICE_S + SETTLE_S + PHASE_S)
                 taken.append(await one_order(server, profiler, number))
+                if number >= ORDERS and any(counts.frames == 1 for counts in taken):
+                    break
     finally:
         threading.setprofile(None)
     return min(taken[1:], key=lambda counts: counts.changes.total())
