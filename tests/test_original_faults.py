@@ -15,7 +15,7 @@ import pytest
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import NotAQueue
 from sanic_dispatch.simulation import Engine
-from tests.storage.faults import Disk
+from tests.support.disk_faults import Disk
 from tests.support.server import Service, eventually, running_service
 
 FILE_MODES = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE]

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from sanic_dispatch.cli.ctl import ctl
 from sanic_dispatch.cli.main import cli
+from tests.support.http_requests import CALLBACK, register
 from tests.support.server import Service, running_service
-from tests.web.asking import CALLBACK, register
 
 TOKEN = "operator-token"
 

@@ -19,8 +19,8 @@ from aiohttp import WSMsgType
 
 from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
-from tests.runbook.prometheus import need
 from tests.support.paths import ROOT
+from tests.support.prometheus import need
 from tests.support.redis import RedisServer
 from tests.support.server import eventually, free_port
 

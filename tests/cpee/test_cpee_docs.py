@@ -17,8 +17,8 @@ import pytest
 from sanic_dispatch.simulation import CallFailed, Engine, Instance
 from tests.simulation import conftest as stand_in
 from tests.support.commands import CLEAN, line_of
+from tests.support.http_requests import CALLBACK, register
 from tests.support.server import ROOT, Service, free_port, running_service
-from tests.web.asking import CALLBACK, register
 
 GUIDE = (ROOT / "docs" / "cpee.md").read_text()
 COMMANDS = [

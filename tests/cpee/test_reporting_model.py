@@ -5,8 +5,8 @@ from __future__ import annotations
 from sanic_dispatch.simulation import Engine
 from tests.cpee.test_models import at_work, load
 from tests.support.example_robot import example_robot
+from tests.support.http_requests import ask
 from tests.support.server import eventually, running_service
-from tests.web.asking import ask
 
 TOKEN = "an-operator-of-reports"
 

@@ -17,11 +17,11 @@ from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.storage.memory import InMemoryStore
 from sanic_dispatch.storage.store import Store
-from tests.live.story import Story
 from tests.support.clock import FakeClock
 from tests.support.network import FakeNetwork
 from tests.support.redis import redis_values
 from tests.support.server import Service, eventually, running_service
+from tests.support.story import Story
 
 
 class Watched:

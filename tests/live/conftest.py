@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.live.frames import every_frame_is_valid
+from tests.support.valid_frames import every_frame_is_valid
 
 __all__ = ["every_frame_is_valid"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sanic_dispatch.live.connection import MAX_BUFFERED_BYTES
 from sanic_dispatch.live.delta_view import FRAME_REUSE_S, RING_PATCHES, DeltaView, Version
 from sanic_dispatch.live.frames import Cursor, Frame
-from tests.live.story import reduced
+from tests.support.story import reduced
 
 AT = Cursor("a1", 7)
 

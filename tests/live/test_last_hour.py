@@ -13,7 +13,7 @@ from sanic_dispatch.dispatch.queries import Snapshot
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.last_hour import MAX_HOUR_SAMPLES, MAX_MINUTE_SAMPLES, LastHour, Minute
-from tests.live.story import FakeConnection, Story
+from tests.support.story import FakeConnection, Story
 
 MONITOR = ViewKey("monitor")
 

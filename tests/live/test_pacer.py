@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sanic_dispatch.live.pacer import MIN_REST_S, REST_RATIO, SLICE_S, Pacer
-from tests.live.story import FakeLoop
+from tests.support.story import FakeLoop
 
 PIECE_S = 0.0004
 

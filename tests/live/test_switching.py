@@ -19,7 +19,7 @@ from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.robots import RETURN_GRACE_S
 from sanic_dispatch.live.subscription import OutOfReach
 from sanic_dispatch.observability.event_bus import EventBus
-from tests.live.story import FakeConnection, Story
+from tests.support.story import FakeConnection, Story
 
 BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
 

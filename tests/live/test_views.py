@@ -21,7 +21,7 @@ from sanic_dispatch.live.views import (
     MONITOR_FINISHED,
     MONITOR_WORKERS,
 )
-from tests.live.story import FakeConnection, Story, robot, secret
+from tests.support.story import FakeConnection, Story, robot, secret
 
 BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
 ORDER = {"name": "Ada", "logo": "lion", "drink": "Mojito"}

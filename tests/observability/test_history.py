@@ -16,9 +16,9 @@ from sanic_dispatch.observability.history import JobHistory
 from sanic_dispatch.observability.log import configure
 from sanic_dispatch.observability.request_id import REQUEST_ID, begin
 from sanic_dispatch.simulation import Engine
-from tests.live.story import Story
 from tests.observability.test_log import put_back
 from tests.support.server import Service, eventually, running_service
+from tests.support.story import Story
 
 __all__ = ["put_back"]
 

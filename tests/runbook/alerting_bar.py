@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.runbook.prometheus import PATIENCE_S, Prometheus, need
+from tests.support.prometheus import PATIENCE_S, Prometheus, need
 from tests.support.server import ROOT, eventually
 
 TOKEN = "an-operators-token"

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.runbook.prometheus import DEPLOY, PATIENCE_S, need, watching
+from tests.support.prometheus import DEPLOY, PATIENCE_S, need, watching
 from tests.support.server import eventually, free_port, server_process
 
 PREFIX = "/ports/2567"

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from sanic_dispatch.simulation import Engine
 from tests.runbook.alerting_bar import FAULTY, Bar, repeated
-from tests.runbook.prometheus import PATIENCE_S, RULES, Prometheus, watching
+from tests.support.prometheus import PATIENCE_S, RULES, Prometheus, watching
 from tests.support.server import eventually, free_port
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]

@@ -33,7 +33,7 @@ from sanic_dispatch.storage.records import decode_job, decode_worker
 from sanic_dispatch.storage.redis import COMMIT, FORMAT, RedisStore, open_redis
 from sanic_dispatch.storage.store import Stored
 from sanic_dispatch.strict_json import one_object
-from tests.storage.redis_kit import (
+from tests.storage.redis_samples import (
     as_stored,
     batch,
     commit_surely,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.support.http_requests import CALLBACK, ask
 from tests.support.server import Service, running_service
-from tests.web.asking import CALLBACK, ask
 
 WORKER, SUBMIT, OPERATOR = "worker-token-1", "submit-token-1", "operator+token-1"
 OLD = {"worker": "worker-token-0", "submit": "submit-token-0", "operator": "operator-token-0"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.support.http_requests import ask
 from tests.support.server import Service, running_service
-from tests.web.asking import ask
 
 PAGE = "public/order_drink.html"
 POLICY = (

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.config.settings import Mode
+from tests.support.http_requests import Answer, ask, register
 from tests.support.redis import redis_values
 from tests.support.server import Service, running_service
-from tests.web.asking import Answer, ask, register
 
 UUID = "8e03978e-40d5-43e8-bc93-6894a57f9324"
 

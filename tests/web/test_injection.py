@@ -11,8 +11,8 @@ import pytest
 
 from sanic_dispatch.config.settings import LogFormat, LogLevel
 from sanic_dispatch.observability.log import configure
+from tests.support.http_requests import CALLBACK, ask, register, send_raw
 from tests.support.server import Service, running_service
-from tests.web.asking import CALLBACK, ask, register, send_raw
 
 PAYLOADS = [
     *(f"a{chr(code)}b" for code in (*range(32), 127)),

@@ -17,8 +17,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from sanic_dispatch.simulation import Engine
+from tests.support.http_requests import ask, register, send_raw
 from tests.support.server import free_port, running_service, server_process
-from tests.web.asking import ask, register, send_raw
 
 JSON = {"Content-Type": "application/json"}
 

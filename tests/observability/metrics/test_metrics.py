@@ -14,10 +14,10 @@ from aiohttp import WSMsgType
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.observability.metrics import LoopLag
 from sanic_dispatch.simulation import Engine
-from tests.live.story import FakeLoop
 from tests.observability.metrics.scraping import Scrape, scrape
 from tests.support.paths import DOCS
 from tests.support.server import Service, eventually, running_service
+from tests.support.story import FakeLoop
 
 OPERATIONS = DOCS / "operations.md"
 ROW = re.compile(r"^\| `((?:dispatch|process)_\w+)(?:\{(.*?)\})?` \| (\w+) \|", re.MULTILINE)

@@ -13,8 +13,8 @@ import ujson
 from sanic_dispatch.config.menu import BUILT_IN, LARGEST_FILE
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import SettingsError
+from tests.support.http_requests import ask
 from tests.support.server import running_service
-from tests.web.asking import ask
 
 TEA = {"id": "tea", "name": "Tea"}
 OWN = {

@@ -25,8 +25,8 @@ from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.routes.live_channel import live
-from tests.live.frames import every_frame_is_valid
-from tests.live.story import Story, reduced, secret
+from tests.support.story import Story, reduced, secret
+from tests.support.valid_frames import every_frame_is_valid
 
 __all__ = ["every_frame_is_valid"]
 

@@ -10,8 +10,8 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.events import Event
+from tests.support.http_requests import CALLBACK, Answer, ask, register
 from tests.support.server import Service, running_service
-from tests.web.asking import CALLBACK, Answer, ask, register
 
 TOKEN = "operator-token"
 

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import ClientSession
 
 from sanic_dispatch.web.routes.pages import shipped_files
+from tests.support.http_requests import address_of, ask
 from tests.support.server import Service, running_service
-from tests.web.asking import address_of, ask
 
 PAGE = "public/order_drink.html"
 OLD, NEW = "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"

@@ -10,8 +10,8 @@ import pytest
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.web.routes.qr_code import draw
+from tests.support.http_requests import Answer, ask
 from tests.support.server import Service, running_service
-from tests.web.asking import Answer, ask
 
 PAGE = "public/order_drink.html"
 

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.support.http_requests import CALLBACK, Answer, ask, register
 from tests.support.server import Service, running_service
-from tests.web.asking import CALLBACK, Answer, ask, register
 
 TOKEN = "operator-token"
 KEY = {"CPEE_INSTANCE_UUID": "b0bc965b", "CPEE_ACTIVITY": "a1"}

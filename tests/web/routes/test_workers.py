@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.simulation import Engine, Instance
+from tests.support.http_requests import register
 from tests.support.server import Service, eventually, running_service
-from tests.web.asking import register
 
 CALLBACK = "http://127.0.0.1:1/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
 

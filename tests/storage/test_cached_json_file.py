@@ -23,7 +23,6 @@ from sanic_dispatch.storage.checkpoint import in_order as in_order_of
 from sanic_dispatch.storage.journal import journals_in
 from sanic_dispatch.storage.records import encode_worker, order_of
 from sanic_dispatch.storage.store import Stored
-from tests.storage.faults import Disk, Killed
 from tests.storage.samples import (
     Topic,
     done,
@@ -34,6 +33,7 @@ from tests.storage.samples import (
     one_of_each,
     worker,
 )
+from tests.support.disk_faults import Disk, Killed
 
 
 def opened(folder: Path, *, fsync: bool = True) -> JournaledFiles:

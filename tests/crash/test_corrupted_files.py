@@ -1,6 +1,6 @@
 """Torn files and flipped bits: found, or harmless; never a job less without a word.
 
-Journals are spoilt in tests/storage/test_journals.py.
+Journals are spoilt in tests/storage/test_cached_json_file.py.
 
 CRASH_SEED repeats the dice of an earlier run.
 """

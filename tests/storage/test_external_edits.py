@@ -12,7 +12,6 @@ import ujson
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.store import Batch, EditedMeanwhile, Store
-from tests.storage.faults import Disk
 from tests.storage.samples import (
     AT,
     Backend,
@@ -25,6 +24,7 @@ from tests.storage.samples import (
     opened,
     worker,
 )
+from tests.support.disk_faults import Disk
 
 MODES = [
     both(Mode.JSON_FILE),

@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed
 
 from sanic_dispatch.config.settings import LogFormat, LogLevel, Mode, Settings
 from sanic_dispatch.observability import log
+from tests.support.http_requests import CALLBACK
 from tests.support.server import free_port, running_service, server_process
-from tests.web.asking import CALLBACK
 from tests.web.test_auth import DOORS, PUBLIC
 
 CANARIES = {door: f"canary{door}Zx81kQ7" for door in DOORS}

@@ -16,7 +16,6 @@ from sanic_dispatch.storage.atomic_file import replace_file
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
 from sanic_dispatch.storage.json_file import JsonFiles
 from sanic_dispatch.storage.store import Batch, Stored
-from tests.storage.faults import Disk, Killed
 from tests.storage.samples import (
     Topic,
     both,
@@ -30,6 +29,7 @@ from tests.storage.samples import (
     opened,
     worker,
 )
+from tests.support.disk_faults import Disk, Killed
 
 MODES = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE]
 

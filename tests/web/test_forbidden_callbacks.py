@@ -14,8 +14,8 @@ import pytest
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.errors import CallbackForbidden, SettingsError
 from tests.callbacks.test_guard import FORBIDDEN, NEVER
+from tests.support.http_requests import ask, register
 from tests.support.server import eventually, running_service
-from tests.web.asking import ask, register
 
 connected: list[tuple[Any, ...]] = []
 """Every address that this process connected a socket to, while somebody listens."""
