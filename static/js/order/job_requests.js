@@ -13,12 +13,16 @@ export async function submit({ key, drink, name, logo }) {
   const body = JSON.stringify({ drink, name, logo });
   const answer = await call('submit-job', { method: 'POST', headers, body });
   const id = answer.headers.get('Location')?.split('/').pop();
-  // The login page of a public network answers 200 to anything.
+  // A captive portal answers 200 to anything: count that as "not reached", so that the order is sent again.
   if (!id) throw new Problem(0);
   return id;
 }
 
-/** Cancel a waiting order; throws a Problem with status 409 if it is too late. */
+/**
+ * Cancel a waiting order.
+ * @param {string} id the job's secret id
+ * @returns {Promise<Response>} throws a Problem with status 409 if it is too late
+ */
 export function cancel(id) {
   return call(`jobs/${encodeURIComponent(id)}`, { method: 'DELETE' });
 }
