@@ -102,6 +102,24 @@ def answering_all(answer: bytes) -> Behaviour:
     return behave
 
 
+def answering_endlessly(cut: asyncio.Event) -> Behaviour:
+    """Answer 200 with a body without end; set ``cut`` once the connection is closed."""
+
+    async def behave(
+        worker: Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await worker.read(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while True:
+                writer.write(b" " * 65536)
+                await writer.drain()
+        finally:
+            cut.set()
+
+    return behave
+
+
 StartWorker = Callable[..., Awaitable[Worker]]
 
 
@@ -176,3 +194,9 @@ async def hasty(open_callbacks: Callable[..., Awaitable[Callbacks]]) -> Callback
 def answering_every() -> Callable[[bytes], Behaviour]:
     """The behaviour that answers every request the same and keeps the connection."""
     return answering_all
+
+
+@pytest.fixture
+def endless() -> Callable[[asyncio.Event], Behaviour]:
+    """The behaviour that answers with a body without end."""
+    return answering_endlessly

@@ -178,21 +178,10 @@ async def test_patience(callbacks, start_worker, monkeypatch):
     assert time.monotonic() - began < 5
 
 
-async def test_endless_state(callbacks, start_worker):
+async def test_endless_state(callbacks, start_worker, endless):
     """No more of a body is read than the limit; then the connection is closed."""
     cut = asyncio.Event()
-
-    async def behave(worker, reader, writer):
-        await worker.read(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        try:
-            while True:
-                writer.write(b" " * 65536)
-                await writer.drain()
-        finally:
-            cut.set()
-
-    worker = await start_worker(behave)
+    worker = await start_worker(endless(cut))
     assert await callbacks.instance_state(f"{worker.origin}/4/") is None
     await asyncio.wait_for(cut.wait(), 9)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import subprocess
 import threading
 import time
 
@@ -13,6 +12,7 @@ import aiohttp
 import pytest
 
 from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Refused
+from tests.support.certificates import make_certificate
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 BODY = b'{"Job":{"id":"1","data":{"drink":"mojito"},"submitted_at":"2024"}}'
@@ -184,21 +184,10 @@ async def test_never_reads(hasty, start_worker):
     assert await hasty.deliver(worker.url, b"1" * 2**25) == IN_TIME
 
 
-async def test_endless_body(callbacks, start_worker):
+async def test_endless_body(callbacks, start_worker, endless):
     """Of an endless body no more than the limit is read: the connection is closed."""
     cut = asyncio.Event()
-
-    async def behave(worker, reader, writer):
-        await worker.read(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        try:
-            while True:
-                writer.write(b"x" * 65536)
-                await writer.drain()
-        finally:
-            cut.set()
-
-    worker = await start_worker(behave)
+    worker = await start_worker(endless(cut))
     assert await callbacks.deliver(worker.url, BODY) == Accepted()
     await asyncio.wait_for(cut.wait(), 9)
 
@@ -488,15 +477,8 @@ async def test_a_cancelled_delivery_closes_its_connection(callbacks, start_worke
 
 @pytest.fixture
 def self_signed(tmp_path):
-    """A server's TLS context with a certificate of its own making."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-        + ["-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=worker"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1,DNS:worker.example"],
-        check=True,
-        capture_output=True,
-    )
+    """A server's TLS context with a self-signed certificate."""
+    key, certificate = make_certificate(tmp_path, "worker", "IP:127.0.0.1,DNS:worker.example")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_settings_options import run
-from tests.server.test_tls import pem
+from tests.support.certificates import pem
+from tests.support.command_line import run
 from tests.support.commands import CLEAN
 from tests.support.server import ROOT, free_port, server_process
 

@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from sanic_dispatch.cli.main import cli
-from sanic_dispatch.cli.remote import DEFAULT_URL
 from sanic_dispatch.simulation import Engine, Robot
 from tests.support.commands import ended, line_of, on_a_terminal, run, start
 from tests.support.server import Service, free_port, running_service
@@ -193,24 +188,3 @@ async def test_watch_on_a_terminal(service: Service) -> None:
 
 
 # ---- help
-
-
-@pytest.mark.parametrize("command", ["submit", "watch", "work"])
-def test_help_is_worth_reading(command: str) -> None:
-    """Examples, the variable for the address, and a sentence for each option."""
-    text = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
-    assert "Examples: " in text
-    assert "SANIC_DISPATCH_URL" in text
-    assert DEFAULT_URL in text
-    for option in cli.commands[command].params:
-        if option.param_type_name == "option":
-            assert option.help.endswith(".")
-
-
-def test_help_loads_no_client() -> None:
-    """--help is quick: neither client nor tables are loaded for it."""
-    program = (
-        "import sys, sanic_dispatch.cli.main; print({'aiohttp', 'rich.live'} & {*sys.modules})"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "set()\n"

@@ -8,8 +8,7 @@ import subprocess
 
 import pytest
 
-from sanic_dispatch.cli.main import cli
-from tests.cli.test_settings_options import PROGRAM, run
+from tests.support.command_line import PROGRAM, run
 
 
 def completed(*words: str) -> list[str]:
@@ -48,20 +47,3 @@ def test_each_shell_has_its_script(shell: str) -> None:
 def test_the_tab_key_goes_on(words: tuple[str, ...], offered: set[str]) -> None:
     """Commands, options, and the words that an option may have."""
     assert set(completed(*words)) == offered
-
-
-def test_the_help_has_what_a_man_page_has() -> None:
-    """Exit codes, environment, files, signals, and where to read on."""
-    text = run("--help").output
-    for part in ("Exit codes:", "Environment:", "Files:", "More:", *cli.commands):
-        assert part in text
-    assert "..." not in text.partition("Commands:")[2], "each line of the list is whole"
-    assert "Signals:" in run("serve", "--help").output
-
-
-@pytest.mark.parametrize("name", sorted(cli.commands))
-def test_every_command_explains_itself(name: str) -> None:
-    """In a sentence, with examples."""
-    text = run(name, "--help").output
-    assert f"sanic-dispatch {name}" in text.replace("Usage: cli", "")
-    assert "Example" in text

@@ -11,9 +11,7 @@ import pytest
 from sanic_dispatch.cli.main import cli
 from sanic_dispatch.config.declaration import HOUR_S
 from sanic_dispatch.config.settings import SETTINGS, Mode, OnDoubt, Settings
-from tests.cli.test_settings_options import called, clean_environment, run
-
-__all__ = ["called", "clean_environment"]
+from tests.support.command_line import run
 
 EVERYTHING = """
 port = 0

@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sanic_dispatch.cli.ctl import ctl
 from sanic_dispatch.cli.main import cli
 from tests.support.http_requests import CALLBACK, register
 from tests.support.server import Service, running_service
@@ -115,13 +113,3 @@ async def test_on_a_terminal_it_asks(
     assert "Hand out no more jobs? [y/N]" in done.stdout
     assert service.app.ctx.dispatcher.is_paused is paused
     assert "[y/N]" not in (await run(service, "pause", "--yes")).stdout
-
-
-def test_help_explains_everything() -> None:
-    """Each command has a line of help, and each option too."""
-    for name, command in ctl.commands.items():
-        done = CliRunner().invoke(cli, ["ctl", name, "--help"])
-        assert done.exit_code == 0
-        assert command.help
-        options = [param for param in command.params if isinstance(param, click.Option)]
-        assert all(option.help for option in options)

@@ -9,53 +9,12 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import structlog
-from click.testing import CliRunner
 
 from sanic_dispatch import __version__
-from sanic_dispatch.cli.main import cli
-from sanic_dispatch.cli.setting_option import SettingOption
-from sanic_dispatch.config.settings import DEFAULTS, SETTINGS, LogFormat, Mode, OnDoubt, Settings
+from sanic_dispatch.config.settings import DEFAULTS, SETTINGS, Mode, OnDoubt, Settings
 from sanic_dispatch.errors import PortUnavailable, StartError
-from sanic_dispatch.server.banner import announce, banner, warn_if_open
-from tests.support.paths import ROOT
+from tests.support.command_line import PROGRAM, options_of, run
 from tests.support.settings_table import PAGE, with_tables
-
-README = ROOT / "README.md"
-PROGRAM = [sys.executable, "-m", "sanic_dispatch"]
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch):
-    """No setting of whoever runs the tests."""
-    for option in options_of("serve"):
-        monkeypatch.delenv(option.envvar, raising=False)
-
-
-@pytest.fixture
-def called(monkeypatch):
-    """The settings that serve and demo were called with, by name; nothing is started."""
-    calls: dict[str, Settings] = {}
-    for name, function in (("app", "serve"), ("cli.demo", "run")):
-        module = SimpleNamespace(
-            **{
-                function: lambda settings, name=name: calls.update(
-                    {name.removeprefix("cli."): settings}
-                )
-            }
-        )
-        monkeypatch.setitem(sys.modules, f"sanic_dispatch.{name}", module)
-    return calls
-
-
-def run(*arguments: str, **environment: str):
-    """Run the command line in this process."""
-    return CliRunner(env=environment).invoke(cli, arguments)
-
-
-def options_of(command: str) -> list[SettingOption]:
-    """The options of settings that a command has, --config included."""
-    return [option for option in cli.commands[command].params if isinstance(option, SettingOption)]
 
 
 def test_no_options_are_the_defaults(called):
@@ -298,109 +257,8 @@ def test_version():
     assert run("--version").output == f"sanic-dispatch, version {__version__}\n"
 
 
-def test_help_loads_no_server():
-    """--help is quick: no web server, no client and no page is loaded for it."""
-    program = "import sys, sanic_dispatch.cli.main; print({'sanic', 'aiohttp'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "set()\n"
-
-
-@pytest.mark.parametrize("command", ["serve", "demo"])
-def test_help_explains_everything(command):
-    """--help has an example, the rule for variables, and a text and default of each setting."""
-    text = " ".join(run(command, "--help").output.split())
-    assert f"sanic-dispatch {command}" in text
-    assert "SANIC_DISPATCH_DATA_DIR" in text
-    for option in options_of(command):
-        assert option.setting.flag in text
-        assert option.help
-        assert option.help.endswith(".")
-    assert text.count("[default: ") == len(options_of(command))
-
-
-@pytest.mark.parametrize("mode", list(Mode))
-def test_every_mode_is_explained(mode):
-    """Each mode has its sentence in --help and its row in the README."""
-    assert f"{mode}: " in " ".join(run("serve", "--help").output.split())
-    assert f"\n| `{mode}`" in README.read_text()
-
-
 def test_operations_doc_has_the_declared_settings():
     """The tables of docs/operations.md are those that the declarations make: CONTRIBUTING.md."""
     assert PAGE.read_text() == with_tables(PAGE.read_text()), (
         "renew it: python -m tests.support.settings_table"
     )
-
-
-@pytest.mark.parametrize("command", ["serve", "demo"])
-def test_help_restates_no_other_port(command):
-    """The examples that name the default port have the declared one."""
-    text = run(command, "--help").output
-    assert set(re.findall(r"\bport (\d+)", text)) <= {str(DEFAULTS.port)}
-
-
-@pytest.mark.parametrize(
-    ("host", "base"),
-    [
-        ("", "http://localhost:8080/"),
-        ("0.0.0.0", "http://localhost:8080/"),
-        ("::1", "http://[::1]:8080/"),
-        ("bar.local", "http://bar.local:8080/"),
-    ],
-)
-def test_banner_has_addresses_that_can_be_opened(host, base):
-    """What is printed at the start is how this machine reaches the server, with its real port."""
-    text = banner(Settings(host=host, port=0), 8080)
-    assert f"order page  {base}public/order_drink.html\n" in text
-    assert f"register    {base}register-worker\n" in text
-
-
-def test_start_is_a_line_of_the_log_elsewhere(capsys):
-    """Where the log is JSON, the start is one line of it with the same facts."""
-    announce(Settings(log_format=LogFormat.HUMAN), 8080)
-    assert "order page  http://localhost:8080/" in capsys.readouterr().err
-    with structlog.testing.capture_logs() as lines:
-        announce(Settings(log_format=LogFormat.JSON), 8080)
-    assert lines[0]["event"] == "dispatch.started"
-    assert lines[0]["order_page"] == "http://localhost:8080/public/order_drink.html"
-    assert not capsys.readouterr().err
-
-
-def test_only_a_made_token_is_printed(capsys):
-    """The operator's link has the token that was made; one that was given stands nowhere."""
-    given = Settings(operator_tokens=("given-token",), log_format=LogFormat.HUMAN)
-    announce(given, 8080)
-    assert "monitor     http://localhost:8080/public/monitor.html\n" in capsys.readouterr().err
-    announce(given, 8080, "made-token")
-    assert "public/monitor.html?token=made-token\n" in capsys.readouterr().err
-    with structlog.testing.capture_logs() as lines:
-        announce(Settings(log_format=LogFormat.JSON), 8080, "made-token")
-    assert "made-token" not in str(lines)
-    line = "operator: http://localhost:8080/public/monitor.html?token=made-token\n"
-    assert capsys.readouterr().err == line
-
-
-@pytest.mark.parametrize(
-    ("settings", "is_open"),
-    [
-        ({}, True),
-        ({"host": "0.0.0.0"}, True),
-        ({"host": "::"}, True),
-        ({"host": "127.0.0.1"}, False),
-        ({"worker_tokens": ("worker-token",)}, False),
-        ({"allow_callback": ("engine.example",)}, False),
-        ({"submit_tokens": ("submit-token",)}, True),
-    ],
-)
-def test_standing_open_is_said_loudly(settings, is_open):
-    """A warning where everybody on the network can register a worker anywhere."""
-    with structlog.testing.capture_logs() as lines:
-        warn_if_open(Settings(**settings))
-    assert [line["log_level"] for line in lines] == ["warning"] * is_open
-
-
-def test_banner_says_where_things_wait(tmp_path):
-    """Whoever starts it sees which files are used, and what is gone when it stops."""
-    text = banner(Settings(job_queue_mode=Mode.IN_MEMORY, data_dir=tmp_path), 2567)
-    assert "jobs        InMemory, gone when it stops\n" in text
-    assert f"workers     CachedJsonFile in {tmp_path}\n" in text

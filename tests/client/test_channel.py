@@ -21,9 +21,8 @@ from sanic_dispatch.client import (
     reduce,
 )
 from sanic_dispatch.client.channel import delay_s
-from tests.support.server import Service, free_port, running_service
-
-TOKEN = "an-operator-of-the-tests"
+from tests.client.conftest import TOKEN
+from tests.support.server import Service, free_port
 
 
 class QuickClock:
@@ -40,18 +39,6 @@ class QuickClock:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    async with running_service(operator_tokens=(TOKEN,)) as service:
-        yield service
-
-
-@pytest.fixture
-async def client(service: Service) -> AsyncIterator[DispatchClient]:
-    async with DispatchClient(service.base_url) as client:
-        yield client
 
 
 async def first(states: Any, holds: Callable[[State], Any] = lambda _: True) -> State:

@@ -15,22 +15,10 @@ from sanic_dispatch.client import (
     Submitted,
     Unreachable,
 )
-from tests.support.server import Service, free_port, running_service
+from tests.client.conftest import TOKEN
+from tests.support.server import free_port
 
-TOKEN = "an-operator-of-the-tests"
 CALLBACK = "http://127.0.0.1:9/1/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    async with running_service(operator_tokens=(TOKEN,)) as service:
-        yield service
-
-
-@pytest.fixture
-async def client(service: Service) -> AsyncIterator[DispatchClient]:
-    async with DispatchClient(service.base_url) as client:
-        yield client
 
 
 async def test_submit_look_up_cancel(client: DispatchClient) -> None:

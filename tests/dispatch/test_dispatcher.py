@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,6 @@ from sanic_dispatch.storage.memory import InMemoryStore
 from tests.support.clock import settle
 from tests.support.network import FakeNetwork
 from tests.support.world import World, running_world, worker
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with running_world() as world:
-        yield world
 
 
 async def test_a_job_waits_at_the_end_of_the_line(world: World) -> None:
@@ -616,3 +609,20 @@ async def test_a_doubtful_job_is_not_sent_in_a_loop(world: World) -> None:
     await world.register(new)
     await settle()
     assert len(world.network.deliveries) <= 2
+
+
+async def test_one_callback_under_two_keys_gets_one_job() -> None:
+    """Whatever the headers say, a callback is one registration."""
+    async with running_world() as world:
+        for n in range(3):
+            await world.submit(n)
+        same = [worker("c1", "i1"), worker("c1", "i1", "a2"), worker("c1", "i1", "a3")]
+        jobs = await asyncio.gather(*(world.dispatcher.register(each) for each in same))
+        assert {job.data for job in jobs if job} == {b"0"}
+        waiting = [worker("c2", "i2", f"a{n}") for n in range(3)]
+        for _ in range(2):
+            await world.register(worker(f"d{_}", f"j{_}"))
+        answers = await asyncio.gather(*(world.dispatcher.register(each) for each in waiting))
+        assert answers == [None, None, None]
+        held = [job for job in world.jobs() if job.state is State.ASSIGNED]
+        assert len(held) == 3

@@ -1,9 +1,8 @@
-"""The timers: probes of workers set aside, doubt, leases, and instances that are asked."""
+"""Held jobs: doubt, leases, and instances that are asked; independent of the wall clock."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,27 +10,9 @@ from sanic_dispatch.callbacks.outcome import InDoubt, Refused
 from sanic_dispatch.core.evidence import FIRST_INTERVAL_S, LAST_INTERVAL_S, growing_s
 from sanic_dispatch.core.job import Stage, State
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.worker import Worker
 from tests.support.world import World, running_world, worker
 
 DAY_S = 24 * 3600.0
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with running_world() as world:
-        yield world
-
-
-async def set_aside(world: World, state: str | None) -> Worker:
-    """A robot that refused its order, because its instance is in that state."""
-    robot = worker("c1", "i1")
-    await world.register(robot)
-    world.network.outcomes[robot.id] = [Refused("503")]
-    world.network.pending[robot.id] = False if state else None
-    world.network.states[robot.instance_url] = state
-    await world.submit("x")
-    return robot
 
 
 async def cancel_all(world: World) -> None:
@@ -46,32 +27,6 @@ def test_intervals_grow_from_one_second_to_a_minute() -> None:
     drawn = [growing_s(looks) for looks in (-1, 0, 1, 5, 6, 10_000)]
     assert drawn == [1.0, 1.0, 2.0, 32.0, 60.0, 60.0]
     assert (FIRST_INTERVAL_S, LAST_INTERVAL_S) == (1.0, 60.0)
-
-
-@pytest.mark.parametrize("state", ["stopped", "stopping", "running", "ready", None])
-async def test_a_robot_is_kept_for_a_day(world: World, state: str | None) -> None:
-    """Stopped, or out of reach: it may come back; after a day without a sign it is dropped."""
-    robot = await set_aside(world, state)
-    await cancel_all(world)
-    await world.clock.advance(DAY_S - 300)
-    assert [w.id for w in world.workers()] == [robot.id]
-    await world.clock.advance(600)
-    assert world.workers() == []
-
-
-@pytest.mark.parametrize("state", ["gone", "finished", "abandoned"])
-async def test_a_robot_that_will_never_be_back_is_dropped(world: World, state: str) -> None:
-    """Its process instance has ended."""
-    await set_aside(world, state)
-    await world.clock.advance(5)
-    assert world.workers() == []
-
-
-async def test_a_robot_that_asks_again_on_its_old_callback_is_back_at_once(world: World) -> None:
-    """Who sends the same registration again is there: no probe is waited for."""
-    robot = await set_aside(world, "stopped")
-    await world.register(robot)
-    assert [url for url, _ in world.network.deliveries] == [robot.id, robot.id]
 
 
 @pytest.mark.parametrize(

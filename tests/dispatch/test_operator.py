@@ -1,36 +1,25 @@
-"""The operator's hand, and what workers say of their jobs."""
+"""What operators can do: pause, cancel, put back, move, set aside, bring back, drop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from sanic_dispatch.callbacks.outcome import InDoubt
+from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Refused
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.events import Kind
 from sanic_dispatch.core.evidence import LATE_S
 from sanic_dispatch.core.job import State
-from sanic_dispatch.core.receipts import Proof
-from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.worker import Key
+from sanic_dispatch.core.worker import Cause
 from sanic_dispatch.errors import (
-    IdempotencyMismatch,
-    NotTheHolder,
-    StillUnderWay,
     UnknownWorker,
     WrongState,
 )
 from tests.support.clock import settle
+from tests.support.redis import redis_values
 from tests.support.world import World, running_world, worker
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with running_world() as world:
-        yield world
 
 
 async def test_nothing_is_handed_out_while_paused(world: World) -> None:
@@ -194,102 +183,6 @@ async def test_every_act_says_who_and_why(world: World) -> None:
     assert cancelled.reason == "mistake"
 
 
-@pytest.mark.parametrize("by", ["callback", "key", "receipt"])
-async def test_the_holder_can_complete_its_job(world: World, by: str) -> None:
-    """By its callback, its key, or the receipt that came with the job; a repeat is fine."""
-    submission = await world.submit("x")
-    await world.register(worker("c1", "i1"))
-    job = await world.job(submission.job.id)
-    proof = {
-        "callback": Proof(callback_url=worker("c1", "i1").id),
-        "key": Proof(key=Key("i1", "a1")),
-        "receipt": Proof(receipt=world.dispatcher.receipt_of(job)),
-    }[by]
-    for _ in range(2):
-        done = (await world.dispatcher.complete(job.id, proof, b'{"ice":true}')).job
-        assert (done.state, done.result) == (State.DONE, b'{"ice":true}')
-
-
-@pytest.mark.parametrize(
-    "proof",
-    [Proof(), Proof(callback_url="http://x/"), Proof(key=Key("i2", "a1")), Proof(receipt="0" * 32)],
-)
-async def test_nobody_else_can_report(world: World, proof: Proof) -> None:
-    """Who does not hold the job is told so, whatever it says."""
-    submission = await world.submit("x")
-    await world.register(worker("c1", "i1"))
-    with pytest.raises(NotTheHolder):
-        await world.dispatcher.complete(submission.job.id, proof)
-    with pytest.raises(NotTheHolder):
-        await world.dispatcher.fail(submission.job.id, proof, "no")
-    with pytest.raises(NotTheHolder):
-        await world.dispatcher.extend(submission.job.id, proof)
-
-
-async def test_a_failed_job_can_be_retried_by_others(world: World) -> None:
-    """``retry`` gives it back at its place."""
-    submission = await world.submit("x")
-    await world.register(worker("c1", "i1"))
-    proof = Proof(callback_url=worker("c1", "i1").id)
-    for _ in range(2):  # an engine that got no answer reports once more
-        await world.dispatcher.fail(submission.job.id, proof, "no ice", retry=True)
-    assert await world.register(worker("c2", "i2")) == "x"
-    await world.dispatcher.fail(submission.job.id, Proof(key=Key("i2", "a1")), "no rum")
-    failed = await world.job(submission.job.id)
-    assert (failed.state, failed.reason) == (State.FAILED, "no rum")
-
-
-async def test_a_lease_that_ends_gives_the_job_to_somebody_else() -> None:
-    """And the late word of the old holder does not touch the new one's attempt."""
-    async with running_world(policy=Policy(lease_s=60)) as world:
-        submission = await world.submit("x")
-        await world.register(worker("c1", "i1"))
-        late = Proof(callback_url=worker("c1", "i1").id)
-        await world.clock.advance(59)
-        await world.dispatcher.extend(submission.job.id, late)
-        await world.clock.advance(59)
-        assert (await world.job(submission.job.id)).state is State.ASSIGNED
-        await world.clock.advance(3)
-        assert await world.register(worker("c2", "i2")) == "x"
-        with pytest.raises(NotTheHolder):
-            await world.dispatcher.complete(submission.job.id, late)
-
-
-async def test_a_late_report_counts_while_nobody_else_has_the_job() -> None:
-    """Mixed, if too late: not mixed again."""
-    async with running_world(policy=Policy(lease_s=60)) as world:
-        submission = await world.submit("x")
-        await world.register(worker("c1", "i1"))
-        await world.clock.advance(61)
-        assert (await world.job(submission.job.id)).state is State.WAITING
-        await world.register(worker("c2", "i1"))
-        assert (await world.job(submission.job.id)).state is State.DONE
-
-
-async def test_an_idempotency_key_makes_one_job(world: World) -> None:
-    """Same key and body: the same job; another body is refused."""
-    first = await world.dispatcher.submit(b"1", "key")
-    again = await world.dispatcher.submit(b"1", "key")
-    assert (again.job.id, again.position) == (first.job.id, 1)
-    with pytest.raises(IdempotencyMismatch):
-        await world.dispatcher.submit(b"2", "key")
-    await world.dispatcher.cancel(first.job.id)
-    assert (await world.dispatcher.submit(b"1", "key")).job.state is State.CANCELLED
-
-
-async def test_a_key_whose_first_request_is_under_way_has_to_wait(world: World) -> None:
-    """409 while running: who asks too early is told to ask again."""
-    slow = worker("c1", "i1")
-    await world.register(slow)
-    world.network.outcomes[slow.id] = [world.never()]
-    first = asyncio.create_task(world.dispatcher.submit(b"1", "key"))
-    await settle()
-    with pytest.raises(StillUnderWay):
-        await world.dispatcher.submit(b"1", "key")
-    await world.clock.advance(3)
-    assert (await first).position == 1
-
-
 async def test_an_operator_cannot_cancel_what_is_assigned(world: World) -> None:
     """409 with the state: first put it back."""
     submission = await world.submit("x")
@@ -325,3 +218,51 @@ async def test_an_older_callback_comes_back_only_once_it_is_seen_waiting(world: 
     await world.dispatcher.operator.bring_back(older.id, "clean")
     await world.submit("x")
     assert world.network.deliveries == [(newer.id, "x")]
+
+
+async def test_a_callback_that_may_have_a_job_cannot_be_brought_back() -> None:
+    """Two deliveries to one callback at a time lose a job: 409 until it is settled."""
+    async with running_world() as world:
+        robot = worker("c1", "i1")
+        await world.register(robot)
+        outcome: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+        world.network.outcomes[robot.id] = [outcome]
+        asyncio.create_task(world.submit("x"))
+        await settle()
+        with pytest.raises(WrongState):
+            await world.dispatcher.operator.bring_back(robot.id, "operator")
+        outcome.set_result(Accepted())
+        await settle()
+
+
+async def test_an_operators_aside_is_not_undone_by_a_refusal() -> None:
+    """Set aside during its delivery: only the operator brings it back."""
+    async with running_world() as world:
+        robot = worker("c1", "i1")
+        await world.register(robot)
+        outcome: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
+        world.network.outcomes[robot.id] = [outcome]
+        asyncio.create_task(world.submit("x"))
+        await settle()
+        await world.dispatcher.operator.set_aside(robot.id, "cleaning")
+        outcome.set_result(Refused("503"))
+        await world.clock.advance(300)
+        (aside,) = world.workers()
+        assert aside.aside is not None
+        assert aside.aside.cause is Cause.OPERATOR
+        assert world.delivered == ["x"]
+
+
+@pytest.mark.parametrize("mode", [mode for mode in Mode if mode.is_durable])
+async def test_a_job_moved_to_the_front_outlives_restarts(mode: Mode, tmp_path: Path) -> None:
+    """Its place may be 0, which is a place like any other."""
+    settings = Settings.of(mode, data_dir=tmp_path, **redis_values(mode, tmp_path))
+    async with running_world(settings) as world:
+        await world.submit("one")
+        two = await world.submit("two")
+        await world.dispatcher.operator.move_to_front(two.job.id, "vip")
+    async with running_world(settings) as world:
+        await world.submit("three")
+    async with running_world(settings) as world:
+        order = [await world.register(worker(f"c{n}", f"i{n}")) for n in range(3)]
+    assert order == ["two", "one", "three"]

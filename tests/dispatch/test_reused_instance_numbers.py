@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from sanic_dispatch.callbacks.outcome import InDoubt, Refused
 from sanic_dispatch.core.evidence import state_of_ours
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.worker import Key, Worker
-from tests.support.world import World, running_world, worker
+from tests.support.world import World, worker
 
 ROBOT, OTHER = worker("c1", "i1"), worker("c5", "i5")
 SEEN_S = 120.0
 """Within which another instance is seen."""
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with running_world() as world:
-        yield world
 
 
 def reuse_number(world: World, *, inherits: bool = False) -> Worker:

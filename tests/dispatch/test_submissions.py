@@ -14,11 +14,13 @@ import pytest
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import state_machine
+from sanic_dispatch.core.job import State
 from sanic_dispatch.core.state_machine import Placed, StateMachine
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.errors import DispatchError, ShuttingDown
+from sanic_dispatch.errors import DispatchError, IdempotencyMismatch, ShuttingDown, StillUnderWay
 from sanic_dispatch.observability.request_id import begin
-from tests.support.world import World, running_world
+from tests.support.clock import settle
+from tests.support.world import World, running_world, worker
 
 
 @pytest.fixture(params=[Mode.IN_MEMORY, Mode.SQLITE])
@@ -123,3 +125,27 @@ async def test_a_stop_waits_for_those_that_have_come(world: World) -> None:
     await asyncio.sleep(0)
     await world.dispatcher.stop(grace_s=5.0)
     assert [each.position for each in await asyncio.gather(*requests)] == [1, 2]
+
+
+async def test_an_idempotency_key_makes_one_job(world: World) -> None:
+    """Same key and body: the same job; another body is refused."""
+    first = await world.dispatcher.submit(b"1", "key")
+    again = await world.dispatcher.submit(b"1", "key")
+    assert (again.job.id, again.position) == (first.job.id, 1)
+    with pytest.raises(IdempotencyMismatch):
+        await world.dispatcher.submit(b"2", "key")
+    await world.dispatcher.cancel(first.job.id)
+    assert (await world.dispatcher.submit(b"1", "key")).job.state is State.CANCELLED
+
+
+async def test_a_key_whose_first_request_is_under_way_has_to_wait(world: World) -> None:
+    """409 while running: who asks too early is told to ask again."""
+    slow = worker("c1", "i1")
+    await world.register(slow)
+    world.network.outcomes[slow.id] = [world.never()]
+    first = asyncio.create_task(world.dispatcher.submit(b"1", "key"))
+    await settle()
+    with pytest.raises(StillUnderWay):
+        await world.dispatcher.submit(b"1", "key")
+    await world.clock.advance(3)
+    assert (await first).position == 1

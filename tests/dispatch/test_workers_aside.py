@@ -1,9 +1,8 @@
-"""Workers set aside: what is known of them, and how often they are probed when they are needed."""
+"""Workers that are set aside: how often they are probed, how long they are kept, and the reason."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
@@ -11,13 +10,7 @@ import pytest
 from sanic_dispatch.callbacks.outcome import Refused
 from sanic_dispatch.core.evidence import PROBES_PER_S, to_wake, why_aside
 from sanic_dispatch.core.worker import Worker
-from tests.support.world import World, running_world, worker
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with running_world() as world:
-        yield world
+from tests.support.world import World, worker
 
 
 def count_probes(world: World) -> dict[str, list[float]]:
@@ -46,7 +39,7 @@ async def set_aside(world: World, *robots: Worker) -> None:
 
 
 async def cancel_all(world: World) -> None:
-    for job in world.jobs():
+    for job in world.waiting_jobs():
         await world.dispatcher.cancel(job.id)
 
 
@@ -154,3 +147,43 @@ async def test_the_reason_of_a_robot_set_aside_says_what_is_known(world: World) 
     (waiting,) = world.workers()
     assert waiting.aside
     assert waiting.aside.reason == "its instance is stopped"
+
+
+DAY_S = 24 * 3600.0
+
+
+async def set_aside_with_state(world: World, state: str | None) -> Worker:
+    """Register a robot that refuses its order because its instance is in this state."""
+    robot = worker("c1", "i1")
+    await world.register(robot)
+    world.network.outcomes[robot.id] = [Refused("503")]
+    world.network.pending[robot.id] = False if state else None
+    world.network.states[robot.instance_url] = state
+    await world.submit("x")
+    return robot
+
+
+@pytest.mark.parametrize("state", ["gone", "finished", "abandoned"])
+async def test_a_robot_that_will_never_be_back_is_dropped(world: World, state: str) -> None:
+    """Its process instance has ended."""
+    await set_aside_with_state(world, state)
+    await world.clock.advance(5)
+    assert world.workers() == []
+
+
+@pytest.mark.parametrize("state", ["stopped", "stopping", "running", "ready", None])
+async def test_a_robot_is_kept_for_a_day(world: World, state: str | None) -> None:
+    """Stopped, or out of reach: it may come back; after a day without a sign it is dropped."""
+    robot = await set_aside_with_state(world, state)
+    await cancel_all(world)
+    await world.clock.advance(DAY_S - 300)
+    assert [w.id for w in world.workers()] == [robot.id]
+    await world.clock.advance(600)
+    assert world.workers() == []
+
+
+async def test_a_robot_that_asks_again_on_its_old_callback_is_back_at_once(world: World) -> None:
+    """Who sends the same registration again is there: no probe is waited for."""
+    robot = await set_aside_with_state(world, "stopped")
+    await world.register(robot)
+    assert [url for url, _ in world.network.deliveries] == [robot.id, robot.id]

@@ -36,16 +36,6 @@ def order(ticket: int) -> ViewKey:
     return ViewKey("order", secret(ticket))
 
 
-@pytest.fixture
-def story() -> Story:
-    return Story()
-
-
-@pytest.fixture
-def hub(story: Story) -> Hub:
-    return story.hub()
-
-
 def followed(hub: Hub, key: ViewKey = BOARD, **values: Any) -> FakeConnection:
     """Connect a client."""
     connection = FakeConnection(**values)

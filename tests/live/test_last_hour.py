@@ -18,16 +18,6 @@ from tests.support.story import FakeConnection, Story
 MONITOR = ViewKey("monitor")
 
 
-@pytest.fixture
-def story() -> Story:
-    return Story()
-
-
-@pytest.fixture
-def hub(story: Story) -> Hub:
-    return story.hub()
-
-
 def state_of(hub: Hub) -> dict[str, Any]:
     state: dict[str, Any] = ujson.loads(hub.state_frame(MONITOR).json)["state"]
     return state

@@ -18,11 +18,6 @@ from tests.support.story import Story, secret
 
 
 @pytest.fixture
-def story() -> Story:
-    return Story()
-
-
-@pytest.fixture
 def projection(story: Story) -> Projection:
     projection = Projection()
     story.tell(projection.fold)

@@ -45,11 +45,6 @@ class Other:
         self.tell(len(self._coming))
 
 
-@pytest.fixture
-def story() -> Story:
-    return Story()
-
-
 def shown(hub: Hub, key: ViewKey) -> dict[str, Any]:
     state: dict[str, Any] = ujson.loads(hub.state_frame(key).json)["state"]
     return state

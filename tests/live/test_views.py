@@ -27,16 +27,6 @@ BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
 ORDER = {"name": "Ada", "logo": "lion", "drink": "Mojito"}
 
 
-@pytest.fixture
-def story() -> Story:
-    return Story()
-
-
-@pytest.fixture
-def hub(story: Story) -> Hub:
-    return story.hub()
-
-
 def state_of(hub: Hub, key: ViewKey = BOARD) -> dict[str, Any]:
     state: dict[str, Any] = ujson.loads(hub.state_frame(key).json)["state"]
     return state

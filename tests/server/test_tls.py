@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import ssl
-import subprocess
 from pathlib import Path
 
 import aiohttp
@@ -14,30 +13,12 @@ from websockets.asyncio.client import connect
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.server.tls import tls_context
-from tests.cli.test_settings_options import run
 from tests.support import commands
+from tests.support.certificates import pem
+from tests.support.command_line import run
 from tests.support.server import free_port, server_process
 
-
-@pytest.fixture(scope="module")
-def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate of its own making, its key, and a key with a password."""
-    folder = tmp_path_factory.mktemp("pem")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-        + ["-nodes", "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-days", "2"]
-        + ["-subj", "/CN=bar", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True,
-        capture_output=True,
-    )
-    subprocess.run(
-        ["openssl", "ec", "-aes128", "-passout", "pass:x", "-in", folder / "key.pem"]
-        + ["-out", folder / "locked.pem"],
-        check=True,
-        capture_output=True,
-    )
-    (folder / "empty.pem").write_text("")
-    return folder
+__all__ = ["pem"]
 
 
 async def test_everything_is_there_over_tls(pem: Path, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ from tests.storage.redis_samples import (
     removal,
     worker,
 )
+from tests.support.certificates import make_certificate
 from tests.support.faulty_link import FaultyLink
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
@@ -308,22 +309,9 @@ async def test_every_way_to_redis(guarded: RedisServer) -> None:
         assert set(await client.info("keyspace")) == {"db0", "db1", "db2", "db3"}
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a key and a certificate of its own for localhost."""
-    key, certificate = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-        + ["-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost"],
-        check=True,
-        capture_output=True,
-    )
-    return key, certificate
-
-
 async def test_tls(tmp_path: Path) -> None:
     """With rediss the server's certificate is checked, unless the address says otherwise."""
-    key, certificate = make_certificate(tmp_path)
+    key, certificate = make_certificate(tmp_path, "localhost", "DNS:localhost")
     port = free_port()
     options = ["--tls-port", str(port), "--tls-cert-file", str(certificate)]
     options += ["--tls-key-file", str(key), "--tls-auth-clients", "no"]

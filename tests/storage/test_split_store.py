@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from sanic_dispatch.core.tables import Fact, Table
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
+from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore
+from sanic_dispatch.storage.memory import InMemoryStore
 from sanic_dispatch.storage.split import SplitStore
 from sanic_dispatch.storage.store import Batch, EditedMeanwhile, Store, Stored
-from tests.storage.samples import Topic, job, worker
+from tests.storage.samples import Topic, in_order, job, worker
 
 
 class Half(Store):
@@ -150,3 +153,17 @@ async def test_trying_and_closing(both: Both, half: Callable[[Both], Half]) -> N
     with pytest.raises(StorageFailed):
         await both.store.close()
     assert (both.jobs.is_closed, both.workers.is_closed) == (True, True)
+
+
+async def test_a_store_that_is_loaded_again_accepts_batches_from_one_on(tmp_path: Path) -> None:
+    """A store that is loaded again accepts batches numbered from 1, as after a take-over."""
+    store = SplitStore(CachedJsonFileStore(tmp_path, workers=False, fsync=False), InMemoryStore())
+    topic = Topic()
+    for first in (1, 11):
+        await store.load()
+        topic.restarted()
+        for number in range(first, first + 3):
+            await store.commit(topic.apply(topic.put(job(number))))
+    stored = await store.load()
+    await store.close()
+    assert in_order(stored) == topic.stored()
