@@ -42,7 +42,7 @@ def names_in(query: str) -> set[str]:
     return set(re.findall(r"\b(?:dispatch|process)_\w+", re.sub(r'"[^"]*"', "", query)))
 
 
-async def test_every_metric_that_is_asked_for_exists(tmp_path: Path) -> None:
+async def test_every_queried_metric_exists(tmp_path: Path) -> None:
     """Queries of the dashboard and the alerts use existing metrics."""
     async with (
         running_service(mode=Mode.CACHED_JSON_FILE, data_dir=tmp_path) as service,
@@ -69,7 +69,7 @@ def test_the_runbook_has_no_other_entries() -> None:
     assert entries == [rule["alert"] for rule in RULES]
 
 
-def test_prometheus_takes_the_files() -> None:
+def test_prometheus_accepts_the_files() -> None:
     """promtool accepts the configuration and its rules."""
     if (promtool := shutil.which("promtool")) is None:
         pytest.skip("promtool is not installed")
@@ -79,15 +79,15 @@ def test_prometheus_takes_the_files() -> None:
 
 
 def test_the_dashboard_uses_the_datasource_that_is_provisioned() -> None:
-    """Every panel uses it."""
+    """Every panel uses the provisioned one."""
     path = DEPLOY / "grafana/provisioning/datasources/prometheus.yml"
     (source,) = yaml.safe_load(path.read_text())["datasources"]
     used = {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]}
     assert used == {source["uid"]}
 
 
-def test_the_unit_is_more_patient_than_the_service() -> None:
-    """systemd waits longer than the service may take to stop, and gives each page a descriptor."""
+def test_the_unit_waits_longer_than_the_service() -> None:
+    """systemd waits longer than a stop may take, and allows a descriptor per page."""
     unit = ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(DEPLOY / "systemd/sanic-dispatch.service")
@@ -102,7 +102,7 @@ WHOLE_UNIT = re.sub(r"^# (LoadCredential|Environment)=", r"\1=", UNIT, flags=re.
 """The unit with its optional lines enabled."""
 
 
-def test_the_unit_hands_on_what_it_has() -> None:
+def test_variables_and_credentials_of_the_unit() -> None:
     """Each variable belongs to a setting, and each file that it names is a loaded credential."""
     given = dict(re.findall(r"^Environment=(SANIC_DISPATCH_\w+)=(.*)$", WHOLE_UNIT, re.MULTILINE))
     loaded = set(re.findall(r"^LoadCredential=([^:]+):/etc/", WHOLE_UNIT, re.MULTILINE))
@@ -112,7 +112,7 @@ def test_the_unit_hands_on_what_it_has() -> None:
 
 
 @pytest.mark.parametrize("unit", [UNIT, WHOLE_UNIT], ids=["as it is", "with all"])
-def test_systemd_takes_the_unit(tmp_path: Path, unit: str) -> None:
+def test_systemd_accepts_the_unit(tmp_path: Path, unit: str) -> None:
     """systemd-analyze accepts it, except that the program is not installed there."""
     if (program := shutil.which("systemd-analyze")) is None:
         pytest.skip("systemd-analyze is not installed")

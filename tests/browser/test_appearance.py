@@ -27,12 +27,12 @@ CUT_OFF = """() => [...document.querySelectorAll('body *')].filter((node) => {
         || inner.right > outer.right || inner.right > innerWidth
         || inner.bottom > outer.bottom + 1 && !node.closest('.scroll');
 }).map((node) => node.outerHTML.slice(0, 80))"""
-"""Texts that stick out of what they are in, or do not fit in it."""
+"""Texts that overflow their container."""
 
 RUN_AXE = "axe.run({ resultTypes: ['violations'] })"
 
 
-class Look(NamedTuple):
+class Screen(NamedTuple):
     """A kind of screen."""
 
     name: str
@@ -43,30 +43,30 @@ class Look(NamedTuple):
 
 
 DESKS = (
-    Look("light", "light", 1440, 1000),
-    Look("dark", "dark", 1440, 1000),
-    Look("narrow", "light", 390),
-    Look("narrow-dark", "dark", 320),
-    Look("zoomed", "light", 720, 500),
+    Screen("light", "light", 1440, 1000),
+    Screen("dark", "dark", 1440, 1000),
+    Screen("narrow", "light", 390),
+    Screen("narrow-dark", "dark", 320),
+    Screen("zoomed", "light", 720, 500),
 )
 LOOKS = (
-    Look("light", "light", 390),
-    Look("dark", "dark", 390),
-    Look("narrow", "light", 320),
-    Look("large", "light", 390, letters="200%"),
+    Screen("light", "light", 390),
+    Screen("dark", "dark", 390),
+    Screen("narrow", "light", 320),
+    Screen("large", "light", 390, letters="200%"),
 )
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bar() -> AsyncIterator[Bar]:
-    """A bar where the first refusal of a robot that is alive is the order's fault."""
+    """A service that blames the order for the first refusal of a live robot."""
     async with open_bar(max_attempts=1) as bar:
         yield bar
 
 
 @pytest.mark.parametrize("journey", journeys.ON_A_PHONE, ids=lambda journey: journey.__name__)
 async def test_the_order_page(bar: Bar, visitors: Visitors, journey: journeys.OrderJourney) -> None:
-    """In no state is there a violation of accessibility, or a text that the phone cuts off."""
+    """No state violates an accessibility rule or has a text that the phone cuts off."""
     visitors.expect_network_errors = True
     phone = await visitors.newcomer()
     async for state in journey(bar, phone):
@@ -77,7 +77,7 @@ async def test_the_order_page(bar: Bar, visitors: Visitors, journey: journeys.Or
 
 @pytest.mark.parametrize("journey", journeys.ON_THE_WALL, ids=lambda journey: journey.__name__)
 async def test_the_board(bar: Bar, visitors: Visitors, journey: journeys.BoardJourney) -> None:
-    """In no state is there a violation of accessibility, or anything that does not fit."""
+    """No state violates an accessibility rule or has anything that does not fit."""
     visitors.expect_network_errors = True
     board = await visitors.blank_television()
     async for state in journey(bar, board):
@@ -86,7 +86,7 @@ async def test_the_board(bar: Bar, visitors: Visitors, journey: journeys.BoardJo
 
 @pytest.mark.parametrize("journey", evenings.ON_THE_DESK, ids=lambda journey: journey.__name__)
 async def test_the_monitor(bar: Bar, visitors: Visitors, journey: evenings.DeskJourney) -> None:
-    """In no state is there a violation of accessibility, or a text that the screen cuts off."""
+    """No state violates an accessibility rule or has a text that the screen cuts off."""
     visitors.expect_network_errors = True
     monitor = await visitors.blank_desk()
     async for state in journey(bar, monitor):
@@ -97,7 +97,7 @@ async def test_the_monitor(bar: Bar, visitors: Visitors, journey: evenings.DeskJ
 
 
 async def test_the_docs(bar: Bar, visitors: Visitors) -> None:
-    """The interface for people: accessible, whole on a phone too, and nothing is refused to it."""
+    """/docs is accessible, fits on a phone, and none of its requests is refused."""
     desk = await visitors.blank_desk()
     page = desk.page
     await page.goto(desk.base_url + "docs")
@@ -107,8 +107,8 @@ async def test_the_docs(bar: Bar, visitors: Visitors) -> None:
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look.name
 
 
-async def put_on(page: Page, look: Look) -> None:
-    """Turn a screen into another one, long enough for the whole page."""
+async def put_on(page: Page, look: Screen) -> None:
+    """Turn a screen into another one, tall enough for the whole page."""
     await page.emulate_media(color_scheme=look.scheme, reduced_motion="reduce")
     await page.evaluate("size => document.documentElement.style.fontSize = size", look.letters)
     await page.set_viewport_size({"width": look.width, "height": look.height})
@@ -118,7 +118,7 @@ async def put_on(page: Page, look: Look) -> None:
 
 
 async def examine(page: Page, name: str) -> None:
-    """Keep a picture of what is to be seen, and find nothing wrong with it."""
+    """Keep a picture of the page, and check that nothing is wrong with it."""
     ARTEFACTS.mkdir(exist_ok=True)
     await page.screenshot(path=ARTEFACTS / f"{name}.png", animations="disabled")
     assert await violations(page) == [], name
@@ -127,7 +127,7 @@ async def examine(page: Page, name: str) -> None:
 
 
 async def violations(page: Page) -> list[str]:
-    """What axe finds, in a line each."""
+    """Return what axe finds, one line each."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE_SCRIPT)
     found = (await page.evaluate(RUN_AXE))["violations"]

@@ -1,4 +1,4 @@
-"""What an operator can do on the monitor, each act from the button to the bar."""
+"""Operators' actions on the monitor, each from the button to the service."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
 
-async def test_pause_undo_and_go_on(bar: Bar, visitors: Visitors) -> None:
-    """After a question nothing is handed out; undo, or the same button, lets it go on."""
+async def test_pause_undo_and_resume(bar: Bar, visitors: Visitors) -> None:
+    """A confirmed pause stops hand-overs; undo, or the same button, resumes them."""
     monitor, board = await visitors.operator(), await visitors.television()
     await monitor.act("Pause", "Yes, pause", "out of ice")
     await expect(monitor.paused).to_be_visible()
@@ -29,8 +29,8 @@ async def test_pause_undo_and_go_on(bar: Bar, visitors: Visitors) -> None:
     await expect(monitor.paused).to_be_hidden()
 
 
-async def test_what_was_done_takes_one_line(visitors: Visitors) -> None:
-    """The words and both buttons, on a desk; on a phone the buttons stay together."""
+async def test_message_and_its_buttons_take_one_line(visitors: Visitors) -> None:
+    """On a desktop the message and its buttons are on one line; on a phone the buttons are."""
     monitor = await visitors.operator()
     await monitor.act("Pause", "Yes, pause")
     parts = [monitor.said, monitor.button("Undo"), monitor.button("Dismiss")]
@@ -41,14 +41,14 @@ async def test_what_was_done_takes_one_line(visitors: Visitors) -> None:
 
 
 async def middle_y(part: Locator) -> float:
-    """How far down the middle of something is."""
+    """Return the y coordinate of an element's centre."""
     box = await part.bounding_box()
     assert box is not None
     return box["y"] + box["height"] / 2
 
 
-async def test_who_and_why_are_in_the_log(visitors: Visitors) -> None:
-    """The reason and the name go along; the name is remembered, without what no header can hold."""
+async def test_reason_and_name_are_logged(visitors: Visitors) -> None:
+    """Reason and name are sent; the name is remembered, without characters unfit for headers."""
     monitor = await visitors.operator()
     await monitor.button("Pause").click()
     await monitor.who.fill("Zoë Łu")
@@ -62,8 +62,8 @@ async def test_who_and_why_are_in_the_log(visitors: Visitors) -> None:
     await expect(monitor.reason).to_have_value("")
 
 
-async def test_no_means_no(bar: Bar, visitors: Visitors) -> None:
-    """Who says no, or presses Escape, has done nothing; the focus is back where it was."""
+async def test_no_and_escape_cancel_an_action(bar: Bar, visitors: Visitors) -> None:
+    """No, or Escape, does nothing and returns the focus to its button."""
     monitor = await visitors.operator()
     await bar.order("Ann")
     cancel = monitor.button("Cancel order 1")
@@ -77,14 +77,12 @@ async def test_no_means_no(bar: Bar, visitors: Visitors) -> None:
     assert bar.proxy.count("POST /operator") == 0
 
 
-async def test_what_cannot_be_undone_needs_more_than_two_presses_of_enter(
-    bar: Bar, visitors: Visitors
-) -> None:
-    """Its question begins at the button that does no harm; the others at the reason."""
+async def test_enter_twice_does_nothing_final(bar: Bar, visitors: Visitors) -> None:
+    """An action that cannot be undone starts at its harmless button; others start at the reason."""
     monitor = await visitors.operator()
     await bar.robot()
     await bar.order("Ann", "Ben", "Cleo", "Dan")
-    await monitor.stands("Waiting", 2, 3, 4)
+    await monitor.shelf_shows("Waiting", 2, 3, 4)
     for name in ("Cancel order 4", "Move order 4 to the front"):
         await twice(monitor, name)
     await monitor.shelf("Being mixed").click()
@@ -96,7 +94,7 @@ async def test_what_cannot_be_undone_needs_more_than_two_presses_of_enter(
 
 
 async def twice(monitor: MonitorPage, name: str) -> None:
-    """Press Enter two times, and nothing has happened."""
+    """Press Enter twice, and check that nothing has happened."""
     await monitor.button(name).focus()
     await monitor.page.keyboard.press("Enter")
     await expect(monitor.button("No, leave it")).to_be_focused()
@@ -105,10 +103,8 @@ async def twice(monitor: MonitorPage, name: str) -> None:
     await expect(monitor.button(name)).to_be_focused()
 
 
-async def test_the_focus_survives_what_happens_behind_a_question(
-    bar: Bar, visitors: Visitors
-) -> None:
-    """The row of the button is drawn anew, or goes, meanwhile: the focus is where it was."""
+async def test_focus_returns_after_the_row_was_redrawn(bar: Bar, visitors: Visitors) -> None:
+    """After the dialog the focus is where it was, even if the row was redrawn or removed."""
     monitor = await visitors.operator()
     await bar.order("Ann", "Ben", "Cleo")
     await monitor.button("Cancel order 3").focus()
@@ -116,62 +112,62 @@ async def test_the_focus_survives_what_happens_behind_a_question(
     await bar.service.app.ctx.dispatcher.operator.move_to_front(
         (await monitor.id_of(3)), "birthday"
     )
-    await monitor.stands_now(3, 1, 2)
+    await monitor.shows_orders(3, 1, 2)
     await monitor.page.keyboard.press("Enter")
     await expect(monitor.button("Cancel order 3")).to_be_focused()
     await monitor.page.keyboard.press("Enter")
     bar.begin()
-    await monitor.stands_now(1, 2)
+    await monitor.shows_orders(1, 2)
     await monitor.page.keyboard.press("Enter")
     await expect(monitor.page.locator("#orders-title")).to_be_focused()
 
 
 async def test_cancel(bar: Bar, visitors: Visitors) -> None:
-    """A waiting order leaves the line, and its owner is told why."""
+    """A cancelled order leaves the queue, and its customer is told why."""
     phone, monitor = await visitors.phone(), await visitors.operator()
     await phone.place()
     await monitor.act("Cancel order 1", "Yes, cancel it", "no more mint")
     await expect(monitor.said).to_have_text("Order 1 is cancelled.")
     await expect(monitor.button("Undo")).to_be_hidden()
     await phone.shows("cancelled")
-    await monitor.stands("Waiting")
-    await monitor.stands("Finished", 1)
+    await monitor.shelf_shows("Waiting")
+    await monitor.shelf_shows("Finished", 1)
     await expect(monitor.orders).to_contain_text("no more mint")
 
 
 async def test_put_back(bar: Bar, visitors: Visitors) -> None:
-    """An order that a robot has goes back to its own place, before those that came later."""
+    """An assigned order returns to its own place, before later ones."""
     monitor = await visitors.operator()
     await bar.robot()
     await bar.order("Ann", "Ben")
-    await monitor.stands("Being mixed", 1)
+    await monitor.shelf_shows("Being mixed", 1)
     await monitor.act("Put back order 1", "Yes, put it back", "glass broke")
     await expect(monitor.said).to_have_text("Order 1 is back in the queue.")
-    await monitor.stands("Waiting", 1, 2)
+    await monitor.shelf_shows("Waiting", 1, 2)
     await expect(monitor.orders.first).to_contain_text("glass broke")
 
 
-async def test_a_failed_order_gets_another_chance(bar: Bar, visitors: Visitors) -> None:
-    """It stands on a shelf of its own, with the reason, and can be put back from there."""
+async def test_a_failed_order_can_be_put_back(bar: Bar, visitors: Visitors) -> None:
+    """Failed orders have a shelf of their own, with the reason, and can be put back from there."""
     monitor = await visitors.operator()
     robot = await bar.robot()
     (job_id,) = await bar.order("Ann")
     await bar.fail(job_id, robot, "no more mint")
     await expect(monitor.tile("waiting").locator("+ dd")).to_have_text("1 failed")
-    await monitor.stands("Failed", 1)
+    await monitor.shelf_shows("Failed", 1)
     await expect(monitor.orders).to_contain_text("no more mint")
     await monitor.act("Put back order 1", "Yes, put it back", "mint is here")
-    await monitor.stands("Waiting", 1)
+    await monitor.shelf_shows("Waiting", 1)
 
 
 async def test_move_to_the_front(bar: Bar, visitors: Visitors) -> None:
-    """It is the next: on the monitor, on the board, and for the robot."""
+    """The order becomes the next one: on the monitor, on the board, and for the robot."""
     monitor, board = await visitors.operator(), await visitors.television()
     await bar.order("Ann", "Ben", "Cleo")
     await expect(monitor.button("Move order 1 to the front")).to_be_hidden()
     await monitor.act("Move order 3 to the front", "Yes, to the front", "birthday")
     await expect(monitor.said).to_have_text("Order 3 is next.")
-    await monitor.stands("Waiting", 3, 1, 2)
+    await monitor.shelf_shows("Waiting", 3, 1, 2)
     await expect(monitor.button("Move order 3 to the front")).to_be_hidden()
     await expect(monitor.button("Move order 1 to the front")).to_be_visible()
     await board.shows(next=[3, 1, 2])
@@ -179,8 +175,8 @@ async def test_move_to_the_front(bar: Bar, visitors: Visitors) -> None:
     await bar.sees(3, "assigned")
 
 
-async def test_a_robot_aside_and_back(bar: Bar, visitors: Visitors) -> None:
-    """Aside it gets nothing; undone, or brought back, it does again."""
+async def test_set_a_robot_aside_and_bring_it_back(bar: Bar, visitors: Visitors) -> None:
+    """A robot set aside gets no jobs until that is undone or it is brought back."""
     monitor = await visitors.operator()
     await bar.robot()
     robot = monitor.worker("Robot Ada")
@@ -200,7 +196,7 @@ async def test_a_robot_aside_and_back(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_drop_a_robot(bar: Bar, visitors: Visitors) -> None:
-    """It is forgotten; that cannot be undone."""
+    """A dropped robot is forgotten, which cannot be undone."""
     monitor = await visitors.operator()
     await bar.robot()
     await monitor.act("Drop Robot Ada", "Yes, drop it", "gone home")
@@ -210,8 +206,8 @@ async def test_drop_a_robot(bar: Bar, visitors: Visitors) -> None:
     await expect(monitor.events.first).to_contain_text("Robot dropped")
 
 
-async def test_too_late(bar: Bar, visitors: Visitors) -> None:
-    """What has become impossible since the question is said to be, in the service's own words."""
+async def test_an_action_that_became_impossible(bar: Bar, visitors: Visitors) -> None:
+    """If an action is impossible by the time it is confirmed, the page shows the reason."""
     visitors.expect_network_errors = True
     monitor = await visitors.operator()
     await bar.order("Ann")
@@ -227,7 +223,7 @@ async def test_too_late(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_a_service_that_cannot_be_reached(bar: Bar, visitors: Visitors) -> None:
-    """Nobody knows whether it was done, and the page says so."""
+    """The page says that it is unknown whether the action was carried out."""
     visitors.expect_network_errors = True
     monitor = await visitors.operator()
     bar.proxy.go_offline()
@@ -238,7 +234,7 @@ async def test_a_service_that_cannot_be_reached(bar: Bar, visitors: Visitors) ->
 async def test_the_second_click_of_a_double_click_does_nothing(
     bar: Bar, visitors: Visitors
 ) -> None:
-    """Neither the same again, nor what stands there after the first."""
+    """It neither repeats the action nor presses the button that has taken its place."""
     monitor = await visitors.operator()
     await bar.robot()
     await monitor.act("Set aside Robot Ada", "Yes, set it aside")
@@ -253,7 +249,7 @@ async def test_the_second_click_of_a_double_click_does_nothing(
 
 
 async def test_keyboard_only(bar: Bar, visitors: Visitors) -> None:
-    """Everything can be done with the keyboard; who acts on a row that goes is at the next one."""
+    """Everything works by keyboard; after an action on a row that goes, the next has the focus."""
     monitor = await visitors.operator()
     await bar.order("Ann", "Ben")
     await expect(monitor.orders).to_have_count(2)
@@ -267,12 +263,12 @@ async def test_keyboard_only(bar: Bar, visitors: Visitors) -> None:
     await monitor.tab_to(monitor.button("Yes, cancel it"))
     assert await monitor.focus_is_visible()
     await keys.press("Enter")
-    await monitor.stands_now(2)
+    await monitor.shows_orders(2)
     await expect(monitor.button("Cancel order 2")).to_be_focused()
     await keys.press("Enter")
     await monitor.tab_to(monitor.button("Yes, cancel it"))
     await keys.press("Enter")
-    await monitor.stands_now()
+    await monitor.shows_orders()
     await expect(monitor.page.locator("#orders-title")).to_be_focused()
     await monitor.tab_to(monitor.button("Pause the log"))
     await keys.press("Space")

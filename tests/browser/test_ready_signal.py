@@ -7,7 +7,7 @@ from playwright.async_api import expect
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
-NOTE_IT_DOWN = """
+RECORD_CALLS = """
     window.sensed = [];
     const note = (name) => { sensed.push(name); return Promise.resolve(); };
     navigator.vibrate = () => note('vibration');
@@ -18,14 +18,14 @@ NOTE_IT_DOWN = """
         value: { request: () => note('lit').then(() => lock) },
     });
 """
-"""A headless browser has neither a motor nor a screen: what it is asked for is noted down."""
+"""Records the calls, since a headless browser has neither a motor nor a screen."""
 
 
 async def test_a_ready_drink_is_heard_and_felt(bar: Bar, visitors: Visitors) -> None:
-    """Three tones and a vibration when it is ready, not before; the screen is lit until then."""
+    """Three tones and a vibration when it is ready, not before; the screen stays on until then."""
     robot = await bar.robot()
     phone = await visitors.newcomer()
-    await phone.page.add_init_script(NOTE_IT_DOWN)
+    await phone.page.add_init_script(RECORD_CALLS)
     await phone.open()
     await phone.place()
     await phone.shows("assigned")
@@ -51,8 +51,8 @@ NOTE_NOTICES_DOWN = """
 """
 
 
-async def test_who_wants_to_be_notified_is(bar: Bar, visitors: Visitors) -> None:
-    """The button asks once; while nobody looks, one notification says that it is ready."""
+async def test_notification(bar: Bar, visitors: Visitors) -> None:
+    """The button asks once; a hidden page sends one notification when the drink is ready."""
     robot = await bar.robot()
     phone = await visitors.newcomer()
     await phone.page.add_init_script(NOTE_NOTICES_DOWN)
@@ -70,9 +70,7 @@ async def test_who_wants_to_be_notified_is(bar: Bar, visitors: Visitors) -> None
     assert "ready" in notices[0].lower()
 
 
-async def test_without_any_of_it_an_order_is_followed_all_the_same(
-    bar: Bar, visitors: Visitors
-) -> None:
+async def test_an_order_is_followed_without_any_of_it(bar: Bar, visitors: Visitors) -> None:
     """Old phones, and pages without https, have none of these."""
     robot = await bar.robot()
     phone = await visitors.newcomer()
@@ -92,7 +90,7 @@ async def test_without_any_of_it_an_order_is_followed_all_the_same(
 
 
 async def test_a_link_is_copied(visitors: Visitors) -> None:
-    """Where a phone cannot share, the link goes to the clipboard, and the button says so."""
+    """If a phone cannot share, the link is copied to the clipboard, and the button says so."""
     phone = await visitors.newcomer(permissions=["clipboard-read", "clipboard-write"])
     await phone.page.add_init_script(
         "Object.defineProperty(navigator, 'share', { value: undefined })"

@@ -1,4 +1,4 @@
-"""Pages while Redis is away: they say that what they show is old, and catch up when it is back."""
+"""Pages during an outage of Redis: they say that they are out of date, and catch up after it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENCE_MS = 30_000
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that forgets nothing that it has answered."""
+    """A server that syncs each write before it answers."""
     server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
     server.start()
     yield server
@@ -28,7 +28,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bar(redis: RedisServer) -> AsyncIterator[Bar]:
-    """A bar whose queues are there."""
+    """A service with its queues in that Redis."""
     async with open_bar(mode=Mode.REDIS, redis_url=redis.url) as bar:
         yield bar
 
@@ -36,7 +36,7 @@ async def bar(redis: RedisServer) -> AsyncIterator[Bar]:
 async def test_pages_say_that_redis_is_away(
     redis: RedisServer, bar: Bar, visitors: Visitors
 ) -> None:
-    """A phone and the wall board, which are connected to a service that knows no news itself."""
+    """A phone and the board, though they are still connected to the service."""
     visitors.expect_network_errors = True
     phone, board = await visitors.phone(), await visitors.television()
     await phone.place()

@@ -1,4 +1,4 @@
-"""Answers out of a stream of bytes, however it was cut up."""
+"""Reading answers from a stream of bytes, however it is cut up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
 
 
 def head_of(size):
-    """The start of an answer that has so many bytes in its head."""
+    """Return the start of an answer whose head has so many bytes."""
     start, end = b"HTTP/1.1 200 OK\r\nX: ", b"\r\n\r\n"
     return start + b"y" * (size - len(start) - len(end)) + end
 
@@ -40,8 +40,8 @@ def feed(reader, data, size):
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x\r\n\r\nab", False, True),
     ],
 )
-def test_cut_up(data, size, may_stay, ends_by_close):
-    """Status, body and what becomes of the connection are the same in whatever pieces."""
+def test_any_pieces(data, size, may_stay, ends_by_close):
+    """Status, body and whether the connection can be kept do not depend on the pieces."""
     reader = AnswerReader()
     for _ in range(2 if may_stay else 1):
         reader.begin(9)
@@ -50,8 +50,8 @@ def test_cut_up(data, size, may_stay, ends_by_close):
         assert (reader.may_stay, reader.ends_by_close) == (may_stay, ends_by_close)
 
 
-def test_no_more_than_the_limit():
-    """An endless body is done at its limit, and fills no memory."""
+def test_an_endless_body_ends_at_the_limit():
+    """An endless body ends at its limit, and needs no more memory."""
     reader = AnswerReader()
     reader.begin(3)
     reader.feed(b"HTTP/1.1 200 OK\r\n\r\nab")
@@ -64,7 +64,7 @@ def test_no_more_than_the_limit():
 
 @pytest.mark.parametrize("size", [1000, 10**6])
 def test_long_heads(size):
-    """A head may be as long as the limit, whatever comes behind it in the same piece."""
+    """A head may be as long as the limit, whatever follows it in the same piece."""
     reader = AnswerReader()
     feed(reader, head_of(HEAD_LIMIT) + b"x" * HEAD_LIMIT, size)
     assert reader.status == 200
@@ -74,7 +74,7 @@ def test_long_heads(size):
 
 @pytest.mark.parametrize("size", [1000, 10**6])
 def test_many_interim_answers(size):
-    """Interim answers are no part of the head, however many come at once."""
+    """Interim answers do not count for the limit of the head, however many come at once."""
     reader = AnswerReader()
     feed(reader, HINTS * (2 * HEAD_LIMIT // len(HINTS)) + OK, size)
     assert reader.status == 200

@@ -13,7 +13,7 @@ from tests.support.command_line import options_of
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    """No setting of whoever runs the tests."""
+    """Remove the settings of the environment in which the tests run."""
     for option in options_of("serve"):
         monkeypatch.delenv(option.envvar, raising=False)
 

@@ -1,4 +1,4 @@
-"""``sanic-dispatch health``, and the health check of the container image, which is that."""
+"""``sanic-dispatch health``, which is also the health check of the container image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def checked(**environment: str) -> subprocess.CompletedProcess[str]:
-    """The command of the image's HEALTHCHECK, with these variables and nobody else's."""
+    """Run the command of the image's HEALTHCHECK with these variables; return its exit code."""
     (command,) = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
     program, *arguments = json.loads(command)
     assert program == "sanic-dispatch"
@@ -40,7 +40,7 @@ def checked(**environment: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def listening() -> Iterator[int]:
-    """Something on a port that says nothing."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         yield silent.getsockname()[1]
 
@@ -49,7 +49,7 @@ def listening() -> Iterator[int]:
 def test_a_container_is_healthy_as_long_as_it_answers(
     tmp_path: Path, pem: Path, is_secure: bool
 ) -> None:
-    """With and without TLS, by variables or by the settings file; stopped, it is not."""
+    """With and without TLS, by variables or the settings file; stopped, it is unhealthy."""
     port = free_port()
     lines = [f"port = {port}"]
     if is_secure:
@@ -74,16 +74,16 @@ def test_a_container_is_healthy_as_long_as_it_answers(
         )
 
 
-def test_silence_is_no_health() -> None:
-    """What takes the connection and says nothing is not alive."""
+def test_a_silent_server_is_unhealthy() -> None:
+    """A server that accepts the connection and does not answer is unhealthy."""
     with listening() as port:
         done = run("health", "--host", "127.0.0.1", "--port", str(port))
     assert done.exit_code == 3
     assert "no answer" in done.stderr
 
 
-def test_wrong_settings_are_said() -> None:
-    """As serve says them."""
+def test_wrong_settings_are_reported() -> None:
+    """Wrong settings are reported as serve reports them."""
     done = run("health", "--tls-cert", "cert.pem")
     assert done.exit_code == 2
     assert "--tls-cert and --tls-key belong together" in done.stderr

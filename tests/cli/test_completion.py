@@ -1,4 +1,4 @@
-"""The tab key, in the shells that there are; and a --help that leaves nothing open."""
+"""Shell completion in bash, zsh and fish."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.command_line import PROGRAM, run
 
 
 def completed(*words: str) -> list[str]:
-    """What the tab key offers behind these words."""
+    """Return the completions that the program offers after these words."""
     asked = {
         "_SANIC_DISPATCH_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(("sanic-dispatch", *words)),
@@ -25,7 +25,7 @@ def completed(*words: str) -> list[str]:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_has_its_script(shell: str) -> None:
-    """One that the shell itself can read, where it is there."""
+    """The script passes the shell's own syntax check, if the shell is installed."""
     done = run("completion", shell)
     assert done.exit_code == 0
     assert "_SANIC_DISPATCH_COMPLETE" in done.stdout
@@ -44,6 +44,6 @@ def test_each_shell_has_its_script(shell: str) -> None:
         (("completion", "f"), {"fish"}),
     ],
 )
-def test_the_tab_key_goes_on(words: tuple[str, ...], offered: set[str]) -> None:
-    """Commands, options, and the words that an option may have."""
+def test_completes_commands_options_and_values(words: tuple[str, ...], offered: set[str]) -> None:
+    """Commands, options, and values of options are completed."""
     assert set(completed(*words)) == offered

@@ -21,7 +21,7 @@ README = ROOT / "README.md"
 
 
 def test_the_help_has_what_a_man_page_has() -> None:
-    """Exit codes, environment, files, signals, and where to read on."""
+    """--help lists exit codes, environment, files, signals and further reading."""
     text = run("--help").output
     for part in ("Exit codes:", "Environment:", "Files:", "More:", *cli.commands):
         assert part in text
@@ -31,7 +31,7 @@ def test_the_help_has_what_a_man_page_has() -> None:
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
 def test_every_command_explains_itself(name: str) -> None:
-    """In a sentence, with examples."""
+    """Each command's help names the command and has an example."""
     text = run(name, "--help").output
     assert f"sanic-dispatch {name}" in text.replace("Usage: cli", "")
     assert "Example" in text
@@ -47,7 +47,7 @@ def test_help_loads_neither_server_nor_client() -> None:
 
 @pytest.mark.parametrize("command", ["serve", "demo"])
 def test_help_explains_every_setting(command):
-    """--help has an example, the rule for variables, and a text and default of each setting."""
+    """--help has an example, the rule for variables, and text and default of each setting."""
     text = " ".join(run(command, "--help").output.split())
     assert f"sanic-dispatch {command}" in text
     assert "SANIC_DISPATCH_DATA_DIR" in text
@@ -60,20 +60,20 @@ def test_help_explains_every_setting(command):
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_every_mode_is_explained(mode):
-    """Each mode has its sentence in --help and its row in the README."""
+    """Each mode has a sentence in --help and a row in the README."""
     assert f"{mode}: " in " ".join(run("serve", "--help").output.split())
     assert f"\n| `{mode}`" in README.read_text()
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])
 def test_help_restates_no_other_port(command):
-    """The examples that name the default port have the declared one."""
+    """Examples that name the default port have the declared one."""
     text = run(command, "--help").output
     assert set(re.findall(r"\bport (\d+)", text)) <= {str(DEFAULTS.port)}
 
 
 @pytest.mark.parametrize("command", ["submit", "watch", "work"])
-def test_help_is_worth_reading(command: str) -> None:
+def test_help_of_client_commands(command: str) -> None:
     """Examples, the variable for the address, and a sentence for each option."""
     text = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
     assert "Examples: " in text
@@ -85,7 +85,7 @@ def test_help_is_worth_reading(command: str) -> None:
 
 
 def test_help_of_ctl_explains_each_command_and_option() -> None:
-    """Each command has a line of help, and each option too."""
+    """Each command and each option has a text."""
     for name, command in ctl.commands.items():
         done = CliRunner().invoke(cli, ["ctl", name, "--help"])
         assert done.exit_code == 0

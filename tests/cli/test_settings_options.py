@@ -1,4 +1,4 @@
-"""The command line, from outside: what it calls, with which settings, and how it refuses."""
+"""The options of serve and demo: their settings, and how wrong ones are refused."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.settings_table import PAGE, with_tables
 
 
 def test_no_options_are_the_defaults(called):
-    """Every option's default is that of Settings."""
+    """The defaults of the options are those of Settings."""
     assert run("serve").exit_code == 0
     assert called["app"] == Settings()
 
 
 def test_every_option_reaches_the_settings(called, tmp_path):
-    """Each flag sets its field; durations arrive in seconds."""
+    """Each option sets its field; durations arrive in seconds."""
     (tmp_path / "pages").mkdir()
     (tmp_path / "menu.json").write_text('{"drinks": [{"id": "tea", "name": "Tea"}]}')
     (tmp_path / "tokens").write_text("from-a-file\n")
@@ -125,7 +125,7 @@ def test_every_option_reaches_the_settings(called, tmp_path):
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_every_default_can_be_given(called, tmp_path, setting):
-    """In a variable and in a file, as config prints it; the settings are the defaults then."""
+    """Defaults as config prints them, in a variable or in a file, make the default settings."""
     written = setting.written(setting.default)
     if not written and not isinstance(written, bool):
         return
@@ -138,12 +138,12 @@ def test_every_default_can_be_given(called, tmp_path, setting):
 
 
 def variable_of(setting):
-    """The environment variable of a setting."""
+    """Return a setting's environment variable."""
     return "SANIC_DISPATCH_" + setting.key.upper().replace("-", "_")
 
 
 def test_the_originals_command_line_works(called):
-    """The original's flags mean what they meant: -p, -m, and a mode of its own for a queue."""
+    """-p, -m and a mode per queue mean what they meant in the original."""
     run("serve", "-p", "8080", "-m", "InMemory", "--worker-queue-mode", "JsonFile")
     settings = called["app"]
     assert settings.port == 8080
@@ -160,7 +160,7 @@ def test_modes_in_any_case(called, mode):
 
 
 def test_environment(called):
-    """Every setting is an environment variable too; the command line wins; empty is not given."""
+    """Every setting is an environment variable; the command line wins; empty means not given."""
     environment = {
         "SANIC_DISPATCH_PORT": "1234",
         "SANIC_DISPATCH_MODE": "inmemory",
@@ -173,8 +173,8 @@ def test_environment(called):
     assert (settings.lease_s, settings.keep_done_s) == (None, 48 * 3600)
 
 
-def test_what_may_be_given_several_times(called, tmp_path):
-    """Each time the flag, or in the variable separated by blanks, files as in PATH."""
+def test_settings_with_several_values(called, tmp_path):
+    """The option is repeated; a variable is separated by blanks, files as in PATH."""
     for name in ("one", "two"):
         (tmp_path / name).write_text(f"token-{name}\n")
     files = f"{tmp_path / 'one'}:{tmp_path / 'two'}"
@@ -193,7 +193,7 @@ def test_what_may_be_given_several_times(called, tmp_path):
 
 
 def test_demo_writes_nothing_unless_told(called):
-    """The demo takes the same settings, with queues in memory as its default."""
+    """demo takes the same settings; its queues are in memory by default."""
     run("demo")
     assert called["demo"] == Settings.of(mode=Mode.IN_MEMORY)
     run("demo", "-m", "jsonfile", "--lease", "OFF")
@@ -211,7 +211,7 @@ def test_demo_writes_nothing_unless_told(called):
     ],
 )
 def test_wrong_settings_are_one_line(arguments, line):
-    """Settings that are wrong or contradict each other: one line on stderr and exit code 2."""
+    """Wrong or contradictory settings are one line on stderr, and exit code 2."""
     done = subprocess.run([*PROGRAM, "serve", *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line + "\n")
 
@@ -227,8 +227,8 @@ def test_wrong_settings_are_one_line(arguments, line):
         (["--prot", "1"], "No such option"),
     ],
 )
-def test_what_cannot_be_read_is_refused(called, arguments, words):
-    """A value that cannot be read is refused with what was meant to be there, exit code 2."""
+def test_malformed_values_are_refused(called, arguments, words):
+    """The error says what was expected, with exit code 2."""
     done = run("serve", *arguments)
     assert done.exit_code == 2
     assert words in done.stderr
@@ -239,8 +239,8 @@ def test_what_cannot_be_read_is_refused(called, arguments, words):
     ("error", "exit_code"),
     [(PortUnavailable("", 80, "Permission denied"), 1), (StartError("no\x1b[31m\nway"), 1)],
 )
-def test_cannot_start_is_one_line(monkeypatch, error, exit_code):
-    """An error at the start is one printable line on stderr, its exit code, and no traceback."""
+def test_an_error_at_the_start_is_one_line(monkeypatch, error, exit_code):
+    """One printable line on stderr, the error's exit code, and no traceback."""
 
     def serve(_settings):
         raise error
@@ -253,12 +253,12 @@ def test_cannot_start_is_one_line(monkeypatch, error, exit_code):
 
 
 def test_version():
-    """--version says which."""
+    """--version prints the version."""
     assert run("--version").output == f"sanic-dispatch, version {__version__}\n"
 
 
 def test_operations_doc_has_the_declared_settings():
-    """The tables of docs/operations.md are those that the declarations make: CONTRIBUTING.md."""
+    """The tables of docs/operations.md are made from the declarations."""
     assert PAGE.read_text() == with_tables(PAGE.read_text()), (
         "renew it: python -m tests.support.settings_table"
     )

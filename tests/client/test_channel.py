@@ -1,4 +1,4 @@
-"""Following the live channel: resume, backoff, refusals; the real server and a false one."""
+"""The client of the live channel: resume, backoff and refusals, on a real server and a fake one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.server import Service, free_port
 
 
 class QuickClock:
-    """Sleeps in no time, and remembers for how long."""
+    """A clock that sleeps in no time and records the durations."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -42,7 +42,7 @@ class QuickClock:
 
 
 async def first(states: Any, holds: Callable[[State], Any] = lambda _: True) -> State:
-    """The first state of which something is true; the channel is closed then."""
+    """Return the first state for which ``holds`` is true, and close the channel."""
     async with asyncio.timeout(5), aclosing(states) as states:
         async for state in states:
             if holds(state):
@@ -51,7 +51,7 @@ async def first(states: Any, holds: Callable[[State], Any] = lambda _: True) -> 
 
 
 def test_the_reducer() -> None:
-    """A state replaces, a patch sets or removes, a heartbeat leaves the same map."""
+    """A state replaces, a patch sets or removes, a heartbeat keeps the same map."""
     state = reduce(None, {"at": "e:1", "now": 1.0, "state": {"a": 1, "b": 2}})
     patched = reduce(state, {"at": "e:2", "now": 2.0, "patch": {"b": None, "c": 3}})
     beat = reduce(patched, {"at": "e:2", "now": 3.0})
@@ -62,14 +62,14 @@ def test_the_reducer() -> None:
 
 
 def test_the_backoff() -> None:
-    """From half a second to 15, doubled each time, spread by half of it."""
+    """From 0.5 s to 15 s, doubled each time, with jitter of up to half of it."""
     assert [delay_s(n, 0.0) for n in range(7)] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
     assert delay_s(0, 1.0) == 0.75
     assert delay_s(5000, 1.0) == 15.0
 
 
 async def test_follow_the_board(client: DispatchClient) -> None:
-    """The whole view at once, then each change."""
+    """First the whole view, then each change."""
     await client.submit({"drink": "mojito", "name": "Ada"})
     async with aclosing(client.follow()) as states:
         state = await anext(states)
@@ -93,7 +93,7 @@ async def test_follow_an_order_to_its_end(client: DispatchClient) -> None:
 
 
 async def test_the_monitor_needs_the_token(service: Service, client: DispatchClient) -> None:
-    """The operator's token opens the monitor; without it there is no coming back."""
+    """Without the operator's token the monitor is refused, and there is no retry."""
     async with DispatchClient(service.base_url, TOKEN) as operator:
         await operator.submit({"name": "Ada"})
         state = await first(operator.follow("monitor"))
@@ -104,10 +104,10 @@ async def test_the_monitor_needs_the_token(service: Service, client: DispatchCli
 
 
 @pytest.mark.parametrize(("query", "status"), [({"order": "f" * 32}, 404), ({"view": "x"}, 400)])
-async def test_what_will_not_come_back(
+async def test_unknown_views_and_orders_are_not_retried(
     client: DispatchClient, query: dict[str, str], status: int
 ) -> None:
-    """An unknown order or view ends the following."""
+    """An unknown order or view ends the iteration with an error."""
     with pytest.raises(ServiceError) as caught:
         await first(client.follow(**query))
     assert caught.value.status == status
@@ -117,7 +117,7 @@ Behave = Callable[[ServerConnection], Awaitable[None]]
 
 
 class Channel:
-    """A live channel that behaves as told, one connection after the other, the last for ever."""
+    """A live channel with a behaviour for each connection; the last one is repeated for ever."""
 
     def __init__(self, *behaviours: Behave | int) -> None:
         self.behaviours = list(behaviours)
@@ -136,7 +136,7 @@ class Channel:
 
 
 def says(*frames: dict[str, Any], code: int | None = None) -> Behave:
-    """Send frames, and then close with that code, cut the connection (0), or stay silent."""
+    """Send frames, then close with this code, cut the connection (0), or stay silent."""
 
     async def behave(connection: ServerConnection) -> None:
         for number, frame in enumerate(frames):
@@ -155,7 +155,7 @@ def says(*frames: dict[str, Any], code: int | None = None) -> Behave:
 async def followed(
     *behaviours: Behave | int, **options: Any
 ) -> AsyncIterator[tuple[Channel, DispatchClient, QuickClock]]:
-    """Such a channel, and a client for it whose clock does not wait."""
+    """Run such a channel, and a client of it whose clock does not wait."""
     channel, clock = Channel(*behaviours), QuickClock()
     server = serve(channel.handle, "127.0.0.1", 0, process_request=channel.refuse)
     async with server as running:
@@ -166,8 +166,8 @@ async def followed(
 
 
 @pytest.mark.parametrize("code", [0, 1000, 1001, 1012, 4503])
-async def test_comes_back_and_resumes(code: int) -> None:
-    """After any code but 44xx it comes back with the cursor of the last frame."""
+async def test_reconnects_and_resumes(code: int) -> None:
+    """After any code but 44xx it reconnects with the cursor of the last frame."""
     lost: list[Lost] = []
     again = says({"at": "e:7", "patch": {"b": 2}})
     async with followed(says({"state": {"a": 1}}, code=code), again) as (channel, client, clock):
@@ -180,7 +180,7 @@ async def test_comes_back_and_resumes(code: int) -> None:
 
 
 async def test_waits_longer_each_time_until_a_frame_comes() -> None:
-    """The pause grows over attempts without a frame, and begins anew after one."""
+    """The pause grows with attempts without a frame, and is reset by a frame."""
     bad, good = says(code=4503), says({"state": {}}, code=1000)
     last = says({"state": {"end": 1}})
     async with followed(503, 429, bad, good, last) as (_, client, clock):
@@ -192,16 +192,16 @@ async def test_waits_longer_each_time_until_a_frame_comes() -> None:
 @pytest.mark.parametrize(
     ("behaviour", "status"), [(says(code=4401), 401), (says(code=4404), 404), (403, 403)]
 )
-async def test_44xx_ends_it(behaviour: Behave | int, status: int) -> None:
-    """A close code of 44xx, or a handshake that is refused for good, is an error."""
+async def test_44xx_is_final(behaviour: Behave | int, status: int) -> None:
+    """A close code 44xx, or a handshake refused for good, is an error."""
     async with followed(behaviour, says()) as (channel, client, clock):
         with pytest.raises(ServiceError) as caught:
             await first(client.follow())
     assert (caught.value.status, len(channel.asked), clock.slept) == (status, 1, [])
 
 
-async def test_a_cursor_that_is_not_taken_is_forgotten() -> None:
-    """4400 to a resumed channel may be about the cursor: it is tried once without."""
+async def test_a_refused_cursor_is_forgotten() -> None:
+    """4400 after resuming may be about the cursor: it reconnects once without."""
     begin, end = says({"state": {"a": 1}}, code=1000), says(code=4400)
     async with followed(begin, end, end) as (channel, client, _):
         with pytest.raises(ServiceError, match="so it is"):
@@ -209,8 +209,8 @@ async def test_a_cursor_that_is_not_taken_is_forgotten() -> None:
     assert [path.partition("&")[2] for path in channel.asked] == ["", "since=e:0", ""]
 
 
-async def test_silence_is_the_end_of_a_connection() -> None:
-    """A channel that is silent for too long is cut, and another one is opened."""
+async def test_a_silent_connection_is_replaced() -> None:
+    """A connection that is silent for too long is closed, and another one opened."""
     lost: list[Lost] = []
     silent, end = says({"state": {}}), says({"state": {"end": 1}})
     async with followed(silent, end, watchdog_s=0.05) as (_, client, _):
@@ -218,8 +218,8 @@ async def test_silence_is_the_end_of_a_connection() -> None:
     assert lost[0].reason == "silent for 0.05 s"
 
 
-async def test_noise_is_the_end_of_a_connection() -> None:
-    """What is no JSON is not a live channel: it is tried again."""
+async def test_invalid_json_is_retried() -> None:
+    """A frame that is not JSON ends the connection, and it reconnects."""
 
     async def noise(connection: ServerConnection) -> None:
         await connection.send("<html>")
@@ -230,8 +230,8 @@ async def test_noise_is_the_end_of_a_connection() -> None:
     assert len(clock.slept) == 1
 
 
-async def test_nobody_there_is_tried_again() -> None:
-    """Where nobody listens it goes on trying."""
+async def test_an_unreachable_server_is_retried() -> None:
+    """While the server is unreachable, it keeps trying."""
     clock, lost = QuickClock(), asyncio.Event()
     async with DispatchClient(f"http://127.0.0.1:{free_port()}", clock=clock) as client:
         reasons: list[str] = []
@@ -248,8 +248,8 @@ async def test_nobody_there_is_tried_again() -> None:
     assert reasons[0] == "connection refused"
 
 
-async def test_a_restart_is_survived(service: Service, client: DispatchClient) -> None:
-    """The server says good-bye to all; whoever followed comes back by itself."""
+async def test_reconnects_after_a_restart(service: Service, client: DispatchClient) -> None:
+    """After a restart of the server it reconnects."""
     async with aclosing(client.follow()) as states:
         await anext(states)
         service.app.ctx.hub.stop()

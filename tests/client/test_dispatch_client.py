@@ -1,4 +1,4 @@
-"""The client against the real server, and against one that misbehaves."""
+"""DispatchClient against the real server and a misbehaving one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALLBACK = "http://127.0.0.1:9/1/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
 
 
 async def test_submit_look_up_cancel(client: DispatchClient) -> None:
-    """A job is taken in with its id and position, looked up, and cancelled while it waits."""
+    """A job is submitted with an id and a position, looked up, and cancelled while it waits."""
     assert (await client.submit(1)).position == 1
     job_id, position = await client.submit({"drink": "mojito"})
     status = await client.job(job_id)
@@ -33,7 +33,7 @@ async def test_submit_look_up_cancel(client: DispatchClient) -> None:
 
 
 async def test_the_bytes_that_are_given_are_sent(client: DispatchClient) -> None:
-    """Bytes go out as they are; a string is JSON's string."""
+    """Bytes are sent unchanged; a string is encoded as JSON."""
     for data in (b'{ "a" : 1.0 }', "text"):
         await client.submit(data)
     jobs = [await client.register(CALLBACK.replace("/1/", f"/{n}/")) for n in (1, 2)]
@@ -41,11 +41,11 @@ async def test_the_bytes_that_are_given_are_sent(client: DispatchClient) -> None
 
 
 async def test_register(client: DispatchClient) -> None:
-    """A worker waits, or gets its job at once; and again where the answer was lost."""
+    """A worker waits or gets a job; with ``lost`` it gets the job of the lost answer."""
     assert await client.register(CALLBACK) is None
     second = CALLBACK.replace("/1/", "/2/")
     key = {"CPEE-INSTANCE-UUID": "i", "CPEE-ACTIVITY": "a1"}
-    await client.submit(1)  # refused by the first, which is not there
+    await client.submit(1)  # refused by the first worker, which is unreachable
     job = await client.register(second, key)
     assert job is not None
     again = await client.register(CALLBACK.replace("/1/", "/3/"), key, lost=True)
@@ -53,7 +53,7 @@ async def test_register(client: DispatchClient) -> None:
 
 
 async def test_problems_are_one_exception(client: DispatchClient) -> None:
-    """What the service refuses has its status, its word and its reason."""
+    """A refusal is a ServiceError with status, code and reason."""
     with pytest.raises(ServiceError) as caught:
         await client.job("f" * 32)
     error = caught.value
@@ -65,21 +65,21 @@ async def test_problems_are_one_exception(client: DispatchClient) -> None:
 
 
 async def test_unreachable() -> None:
-    """Where nobody answers, nothing is known."""
+    """Unreachable is raised if the server does not answer."""
     async with DispatchClient(f"http://127.0.0.1:{free_port()}") as client:
         with pytest.raises(Unreachable, match="connection refused"):
             await client.submit(1)
 
 
 @pytest.mark.parametrize("url", ["localhost:2567", "ftp://localhost/", "http://", ""])
-def test_addresses_that_are_none(url: str) -> None:
-    """Only http and https have a dispatcher behind them."""
+def test_malformed_addresses(url: str) -> None:
+    """Only http and https URLs are accepted."""
     with pytest.raises(ValueError, match="not an http or https address"):
         DispatchClient(url)
 
 
 async def test_not_open() -> None:
-    """It has to be opened first."""
+    """Using the client before opening it raises."""
     with pytest.raises(RuntimeError, match="async with"):
         await DispatchClient("http://localhost/").job("1")
 
@@ -88,7 +88,7 @@ async def test_not_open() -> None:
 async def answering(
     answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> AsyncIterator[str]:
-    """A server that is no dispatcher; its address."""
+    """Run a server that answers every request alike; yields its address."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app)
@@ -102,7 +102,7 @@ async def answering(
 
 @pytest.mark.parametrize("base", ["", "/", "/ports/2567", "/ports/2567/", "/p?token=secret#x"])
 async def test_any_path_prefix(base: str) -> None:
-    """Requests go below the base's path; the token and the key travel in headers."""
+    """Requests go below the base's path; token and key are headers."""
     seen: list[web.Request] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -127,8 +127,8 @@ async def test_any_path_prefix(base: str) -> None:
         (202, b"[]", "NotUnderstood", "the answer is not that of a dispatcher"),
     ],
 )
-async def test_answers_of_others(status: int, body: bytes, error: str, detail: str) -> None:
-    """What a proxy or another service answers is an error with its status."""
+async def test_answers_of_other_servers(status: int, body: bytes, error: str, detail: str) -> None:
+    """Answers of a proxy or another service are errors with their status."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
         return web.Response(status=status, body=body)
@@ -139,8 +139,8 @@ async def test_answers_of_others(status: int, body: bytes, error: str, detail: s
     assert (caught.value.status, caught.value.error, caught.value.detail) == (status, error, detail)
 
 
-def test_a_job_status_keeps_what_it_does_not_know() -> None:
-    """What a later service adds is there in raw."""
+def test_a_job_status_keeps_unknown_fields() -> None:
+    """Fields that a later service adds are in ``raw``."""
     said = {
         "id": "1",
         "ticket": 2,

@@ -1,4 +1,4 @@
-"""Redis is away for a while: what customers, pages and robots are told, and how soon it is over."""
+"""Redis is away for a while: what customers, pages and robots receive, and how soon it is over."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RETURNS = 20 if IS_TORTURE else 2
 LONG = pytest.mark.timeout(1800 if IS_TORTURE else 240)
 
 ANSWER_S, BACK_S = 5.0, 2.0
-"""How long an answer may take at most, and how soon all is well again once Redis is."""
+"""The limits for an answer, and for the recovery after Redis is back."""
 
 SERVICE_RESTART, TRY_LATER = 1012, 4503
 """The close codes with which a page is told to come back."""
@@ -42,7 +42,7 @@ Way = Callable[[RedisServer, FaultyLink], None]
 
 
 class Guest:
-    """Orders, follows the board, and waits as a robot without a key, each time under a new name."""
+    """A client that orders, follows the board, and registers robots without a key, each new."""
 
     def __init__(
         self, http: aiohttp.ClientSession, url: str, callbacks: str, mixed: set[int]
@@ -52,7 +52,7 @@ class Guest:
         self._numbers = count(1)
 
     async def order(self, number: int = 0) -> tuple[int, float, str | None]:
-        """Status, seconds, and when to come back."""
+        """Submit an order; return status, seconds, and Retry-After."""
         began_s = monotonic()
         data = {"n": number}
         async with self._http.post(self._url + "submit-job", json=data) as answer:
@@ -60,29 +60,29 @@ class Guest:
             return answer.status, monotonic() - began_s, answer.headers.get("Retry-After")
 
     async def wait_as_robots(self, how_many: int) -> None:
-        """So many that can be called back."""
+        """Register so many robots that can be called back."""
         for _ in range(how_many):
             headers = {"CPEE-CALLBACK": f"{self._callbacks}{next(self._numbers)}"}
             async with self._http.post(self._url + "register-worker", headers=headers) as answer:
                 assert answer.status in (200, 202)
 
     async def looks(self) -> int:
-        """The status of a look at the board."""
+        """Request the board's state; return the status."""
         async with self._http.get(self._url + "state") as answer:
             return answer.status
 
     def follow(self) -> aiohttp.client._WSRequestContextManager:
-        """The board, live."""
+        """Follow the board live."""
         return self._http.ws_connect(self._url + "live?view=board")
 
     async def is_refused(self) -> None:
-        """An order is refused in time, with a word on when to come back."""
+        """Return whether an order is refused in time, with a Retry-After."""
         status, took_s, retry_after = await self.order()
         assert (status, retry_after) == (503, "1")
         assert took_s < ANSWER_S
 
     async def back_after_s(self) -> float:
-        """How long from now on until an order is taken in and mixed, and pages are live."""
+        """Return the seconds until an order is accepted and delivered, and pages are live."""
         began_s, number = monotonic(), next(self._numbers)
 
         async def is_taken() -> bool:
@@ -102,7 +102,7 @@ class Guest:
 
 @asynccontextmanager
 async def open_for_guests(folder: Path, rng: random.Random, url: str) -> AsyncIterator[Guest]:
-    """Of a dispatcher without any load."""
+    """Start a dispatcher without load."""
     options = ("--redis-url", url)
     async with Harness(folder / "bar", Mode.REDIS, rng, *options) as harness:
         await harness.server.start()
@@ -112,7 +112,7 @@ async def open_for_guests(folder: Path, rng: random.Random, url: str) -> AsyncIt
 
 @asynccontextmanager
 async def callbacks() -> AsyncIterator[tuple[str, set[int]]]:
-    """An address under which robots take whatever comes, and the numbers of what came."""
+    """Run callbacks that accept every job; yields their address and the numbers received."""
     mixed: set[int] = set()
 
     async def take(request: web.BaseRequest) -> web.Response:
@@ -129,12 +129,12 @@ async def callbacks() -> AsyncIterator[tuple[str, set[int]]]:
 
 
 def swallow(_: RedisServer, link: FaultyLink) -> None:
-    """The network takes everything and passes nothing on."""
+    """Have the network swallow everything that is sent."""
     link.black_hole = True
 
 
 def pass_on(_: RedisServer, link: FaultyLink) -> None:
-    """The network works again."""
+    """Have the network work again."""
     link.black_hole = False
 
 
@@ -149,7 +149,7 @@ FAULTS: dict[str, tuple[Way, Way]] = {
 
 
 async def outage(guest: Guest, begin: Callable[[], None]) -> None:
-    """It begins: customers are refused, and pages are cut off, also those that come now."""
+    """Wait until the outage shows: orders are refused, and pages are disconnected."""
     await guest.wait_as_robots(8)
     async with guest.follow() as page:
         assert (await page.receive()).type is WSMsgType.TEXT
@@ -161,7 +161,7 @@ async def outage(guest: Guest, begin: Callable[[], None]) -> None:
 
 
 async def is_cut_off(page: aiohttp.ClientWebSocketResponse, code: int) -> None:
-    """Whoever follows is told to come back, so that the page says that it is stale."""
+    """Return whether followers are told to come back, so that pages say they are out of date."""
     async with asyncio.timeout(PATIENCE_S):
         while (await page.receive()).type is WSMsgType.TEXT:
             continue
@@ -173,7 +173,7 @@ async def is_cut_off(page: aiohttp.ClientWebSocketResponse, code: int) -> None:
 async def test_redis_is_away_and_comes_back(
     fault: str, redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """Answers within 5 s, pages that are told, and 2 s after its return all is well (R1, R2)."""
+    """Answers within 5 s, disconnected pages, and recovery within 2 s of its return (R1, R2)."""
     begin, end = FAULTS[fault]
     took_s = []
     async with (
@@ -182,7 +182,7 @@ async def test_redis_is_away_and_comes_back(
     ):
         for _ in range(RETURNS):
             await outage(guest, lambda: begin(redis, link))
-            await asyncio.sleep(rng.uniform(0.0, 1.5))  # its own timers stand anywhere
+            await asyncio.sleep(rng.uniform(0.0, 1.5))  # so that its timers are at a random point
             end(redis, link)
             took_s.append(await guest.back_after_s())
     assert_soon(fault, took_s)
@@ -200,7 +200,7 @@ REFUSALS = {
 async def test_redis_refuses(
     fault: str, redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """Full, a replica, a key of another type: 503, nothing is taken in; then it goes on (R4)."""
+    """Full, a replica, a key of another type: 503, nothing is accepted; then it recovers (R4)."""
     begin, end = REFUSALS[fault]
     took_s = []
     async with open_for_guests(tmp_path, rng, redis.url) as guest:
@@ -216,8 +216,8 @@ async def test_redis_refuses(
 
 
 def assert_soon(fault: str, took_s: list[float]) -> None:
-    """A busy machine can make any return late, so only the typical one counts: in the torture the
-    median of twenty, else the quickest of two."""
+    """Check the typical recovery time, since a busy machine can make any one late: the median of
+    twenty in the torture, else the quicker one of two."""
     shown = ", ".join(f"{each:.2f}" for each in sorted(took_s))
     print(f"{fault}: well again after {shown} s")  # noqa: T201
     assert (median if IS_TORTURE else min)(took_s) < BACK_S

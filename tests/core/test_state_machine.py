@@ -1,4 +1,4 @@
-"""The state machine, one rule at a time, where no other test of the outside sees it."""
+"""Rules of the state machine that no test of the dispatcher shows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def events_of(machine: StateMachine, command: c.Command) -> list[Event]:
     return machine.apply(command, NOW).events
 
 
-def test_a_job_that_is_sent_at_once_is_told_with_its_worker(machine: StateMachine) -> None:
-    """A view that shows what matters to one worker learns of the job with its first event."""
+def test_a_job_assigned_at_once_is_published_with_its_worker(machine: StateMachine) -> None:
+    """Its first event has the worker, so that a view by worker has the job from the start."""
     events_of(machine, c.Register(worker("c1", "i1"), lost=False))
     submitted, assigned = events_of(machine, c.Submit("a", b"1", is_repeatable=False))
     assert (submitted.kind, assigned.kind) == (Kind.JOB_SUBMITTED, Kind.JOB_ASSIGNED)
@@ -33,7 +33,7 @@ def test_a_job_that_is_sent_at_once_is_told_with_its_worker(machine: StateMachin
 
 
 def test_the_ticket_of_a_job_that_is_edited_out_is_not_given_again(machine: StateMachine) -> None:
-    """Also by the next run, which finds no job with it."""
+    """Not even after a restart that finds no job with it."""
     events_of(machine, c.Submit("a", b"1", is_repeatable=False))
     events_of(machine, c.ReplaceJobs([], NOW.wall_s))
     restarted = StateMachine(Policy())

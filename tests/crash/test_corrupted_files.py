@@ -1,8 +1,7 @@
-"""Torn files and flipped bits: found, or harmless; never a job less without a word.
+"""Truncated files and flipped bits are found, or harmless: no job is lost silently.
 
-Journals are spoilt in tests/storage/test_cached_json_file.py.
-
-CRASH_SEED repeats the dice of an earlier run.
+The journals are in tests/storage/test_cached_json_file.py. CRASH_SEED repeats the random numbers of
+an earlier run.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ Spoil = Callable[[bytes], Iterator[bytes]]
 
 
 class Counts(NamedTuple):
-    """What a start finds: jobs, finished ones too, and workers."""
+    """What a start finds: jobs, finished jobs, and workers."""
 
     jobs: int
     workers: int
 
     def has(self, others: Counts) -> bool:
-        """Whether there is as much of everything as in the others."""
+        """Return whether there are at least as many of each as in ``others``."""
         return self.jobs >= others.jobs and self.workers >= others.workers
 
 
 async def used_folder(folder: Path, mode: Mode, *, is_clean: bool) -> Path:
-    """A folder with everything in it, as a clean stop leaves it, or a crash."""
+    """Fill a folder with records of all kinds, as a clean stop or a crash leaves it."""
     running, crashed = folder / "running", folder / "crashed"
     running.mkdir()
     network = FakeNetwork()
@@ -65,7 +64,7 @@ async def used_folder(folder: Path, mode: Mode, *, is_clean: bool) -> Path:
 
 
 async def counted(folder: Path, mode: Mode) -> Counts:
-    """Start on a copy of the folder, and count. Raises NotAQueue, and then no file has changed."""
+    """Start on a copy of the folder, and count. Raises NotAQueue, with the file unchanged."""
     tried = folder.with_name("tried")
     shutil.rmtree(tried, ignore_errors=True)
     shutil.copytree(folder, tried)
@@ -81,14 +80,14 @@ async def counted(folder: Path, mode: Mode) -> Counts:
 
 
 def cuts(content: bytes) -> Iterator[bytes]:
-    """The file, torn at every place, or at some."""
+    """Yield the file truncated at every place, or at some."""
     sizes = range(len(content))
     for size in random.Random(SEED).sample(sizes, min(CUTS, len(sizes))):
         yield content[:size]
 
 
 def flips(content: bytes) -> Iterator[bytes]:
-    """The file with one bit the other way round, for every bit, or for some."""
+    """Yield the file with one bit flipped, for every bit or for some."""
     bits = range(len(content) * 8)
     for bit in random.Random(SEED).sample(bits, min(FLIPS, len(bits))):
         flipped = bytearray(content)
@@ -99,35 +98,37 @@ def flips(content: bytes) -> Iterator[bytes]:
 @pytest.mark.timeout(1800 if IS_TORTURE else 60)
 @pytest.mark.parametrize("spoil", [cuts, flips])
 @pytest.mark.parametrize("name", ["jobs.json", "workers.json", "dispatch.json"])
-async def test_a_spoilt_file_never_has_less(name: str, spoil: Spoil, tmp_path: Path) -> None:
+async def test_a_corrupted_file_never_has_fewer_records(
+    name: str, spoil: Spoil, tmp_path: Path
+) -> None:
     """It is refused and left alone, or has as many jobs and workers as before."""
-    await never_less(Mode.CACHED_JSON_FILE, name, spoil, tmp_path)
+    await check_damaged(Mode.CACHED_JSON_FILE, name, spoil, tmp_path)
 
 
 @pytest.mark.timeout(1800 if IS_TORTURE else 60)
 @pytest.mark.parametrize("spoil", [cuts, flips])
-async def test_a_spoilt_database_never_has_less(spoil: Spoil, tmp_path: Path) -> None:
-    """The same after a clean stop, when everything is in the one file."""
-    await never_less(Mode.SQLITE, "dispatch.sqlite3", spoil, tmp_path)
+async def test_a_corrupted_database_never_has_fewer_records(spoil: Spoil, tmp_path: Path) -> None:
+    """The same after a clean stop, when everything is in one file."""
+    await check_damaged(Mode.SQLITE, "dispatch.sqlite3", spoil, tmp_path)
 
 
 @pytest.mark.xfail(reason="SQLite ends its log at the first bad frame, without a word", strict=True)
-async def test_a_spoilt_log_never_has_less(tmp_path: Path) -> None:
-    """The same after a crash, when everything is still in the log.
+async def test_a_corrupted_log_never_has_fewer_records(tmp_path: Path) -> None:
+    """The same after a crash, when everything is in the log.
 
-    At its end a bit that has flipped looks like a transaction that the crash has torn.
+    At the end of the log a flipped bit looks like a transaction that the crash has torn.
     """
-    await never_less(Mode.SQLITE, "dispatch.sqlite3-wal", flips_before_the_end, tmp_path)
+    await check_damaged(Mode.SQLITE, "dispatch.sqlite3-wal", flips_before_the_end, tmp_path)
 
 
 def flips_before_the_end(content: bytes) -> Iterator[bytes]:
-    """Flips with some transactions behind each."""
+    """Yield flips with some transactions behind each."""
     end = len(content) * 4 // 5
     return (flipped + content[end:] for flipped in flips(content[:end]))
 
 
-async def never_less(mode: Mode, name: str, spoil: Spoil, folder: Path) -> None:
-    """Spoil a file of a used folder in many ways."""
+async def check_damaged(mode: Mode, name: str, spoil: Spoil, folder: Path) -> None:
+    """Damage a file of a used folder in many ways, and check each."""
     print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     used = await used_folder(folder, mode, is_clean=not name.endswith("-wal"))
     right = await counted(used, mode)
@@ -144,6 +145,6 @@ async def never_less(mode: Mode, name: str, spoil: Spoil, folder: Path) -> None:
 
 
 def difference(content: bytes, spoilt: bytes) -> str:
-    """Where the two part."""
+    """Return where two contents differ."""
     at = len(os.path.commonprefix([content, spoilt]))
     return f"byte {at}: {content[at : at + 20]!r} became {spoilt[at : at + 20]!r}"

@@ -1,6 +1,6 @@
 """The server dies at its n-th write, sync, rename or unlink; or such a call fails.
 
-CRASH_SEED repeats the dice of an earlier run.
+CRASH_SEED repeats the random numbers of an earlier run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST_S = 30.0
 """How long to wait for a fault: on a busy machine many changes share one write."""
 
 AFTER_S = 1.0
-"""How long a life goes on after calls have failed."""
+"""How long the server goes on after calls have failed."""
 
 
 class Point(NamedTuple):
@@ -43,12 +43,12 @@ class Point(NamedTuple):
 
 
 def points() -> list[Point]:
-    """All there are, or one of each mode that the dice say."""
+    """Return all points, or one random point of each mode."""
     return [point for mode in DURABLE for point in chosen(mode, CALLS[mode])]
 
 
 def chosen(mode: Mode, calls: Mapping[str, int]) -> list[Point]:
-    """All points at these calls, or one that the dice say."""
+    """Return all points at these calls, or a random one."""
     points = [Point(mode, call, n) for call, last in calls.items() for n in range(1, last + 1)]
     return points if IS_TORTURE else [random.Random(SEED).choice(points)]
 
@@ -59,37 +59,39 @@ in_checkpoints = pytest.mark.parametrize("point", chosen(CACHED, CHECKPOINT), id
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("point", points(), ids=str)
 async def test_nothing_is_lost_when_it_dies_at_a_call(point: Point, tmp_path: Path) -> None:
-    """C1 to C6: whatever was half done on the disk."""
-    await suffer(point, "signal=KILL", f"{point.n}", tmp_path)
+    """C1 to C6, with any call half done."""
+    await run_with_fault(point, "signal=KILL", f"{point.n}", tmp_path)
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("point", points(), ids=str)
 async def test_nothing_is_lost_when_calls_fail(point: Point, tmp_path: Path) -> None:
-    """C1 to C6: what could not be stored is not acknowledged, and the next one is."""
+    """C1 to C6: what could not be stored is not acknowledged, and the next order is."""
     error = "EIO" if point.n % 2 else "ENOSPC"
-    await suffer(point, f"error={error}", f"{point.n}..{point.n + 2}", tmp_path)
+    await run_with_fault(point, f"error={error}", f"{point.n}..{point.n + 2}", tmp_path)
 
 
 @pytest.mark.timeout(120)
 @in_checkpoints
 async def test_nothing_is_lost_when_it_dies_in_a_checkpoint(point: Point, tmp_path: Path) -> None:
-    """C1 to C6: whichever files are new already, and whatever is left of the journals."""
-    await suffer_in_a_checkpoint(point, "signal=KILL", f"{point.n}", tmp_path)
+    """C1 to C6, whichever files are new already, and with any rest of the journals."""
+    await run_with_fault_in_checkpoint(point, "signal=KILL", f"{point.n}", tmp_path)
 
 
 @pytest.mark.timeout(120)
 @in_checkpoints
 async def test_nothing_is_lost_when_a_checkpoint_fails(point: Point, tmp_path: Path) -> None:
-    """C1 to C6: the journals stay until the files have everything."""
+    """C1 to C6: the journals stay until the files are complete."""
     error = "EIO" if point.n % 2 else "ENOSPC"
-    await suffer_in_a_checkpoint(point, f"error={error}", f"{point.n}..{point.n + 2}", tmp_path)
+    await run_with_fault_in_checkpoint(
+        point, f"error={error}", f"{point.n}..{point.n + 2}", tmp_path
+    )
 
 
-async def suffer_in_a_checkpoint(point: Point, what: str, when: str, folder: Path) -> None:
-    """The same, with rests in which the files are brought up to date.
+async def run_with_fault_in_checkpoint(point: Point, what: str, when: str, folder: Path) -> None:
+    """Do the same with pauses, in which checkpoints are written.
 
-    It begins as a kill has left it: then only checkpoints replace files.
+    The folder is as a kill has left it: then only checkpoints replace files.
     """
     need("strace")
     data_dir = folder / "data"
@@ -99,13 +101,15 @@ async def suffer_in_a_checkpoint(point: Point, what: str, when: str, folder: Pat
     async with Shop(server) as shop:
         assert await shop.register() == 202
     server.kill()
-    await suffer(point, what, when, folder, quiet_s=2.5)
+    await run_with_fault(point, what, when, folder, quiet_s=2.5)
 
 
-async def suffer(point: Point, what: str, when: str, folder: Path, quiet_s: float = 0.0) -> None:
-    """A life with this fault, under load, and one without, to the drain.
+async def run_with_fault(
+    point: Point, what: str, when: str, folder: Path, quiet_s: float = 0.0
+) -> None:
+    """Run under load with this fault, then without, to the drain.
 
-    With ``quiet_s`` nobody orders for so long, again and again.
+    ``quiet_s``: pause the orders for so long, again and again.
     """
     need("strace")
     print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails

@@ -1,4 +1,4 @@
-"""What the torture has found: each fault as a story of its own."""
+"""Faults that the torture has found, each with a small test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODE = Mode.CACHED_JSON_FILE
 
 
 async def test_a_worker_that_refused_while_the_disk_was_full_comes_back(tmp_path: Path) -> None:
-    """C5: it is set aside, and probed, as soon as that can be stored."""
+    """C5: it is set aside and probed as soon as that can be stored."""
     async with Bar(tmp_path, MODE) as bar:
         robot = bar.robot(1)
         await bar.register(robot)
@@ -46,7 +46,7 @@ async def test_an_answer_that_a_crash_kept_back_is_given_again(
 ) -> None:
     """C1: the process died after the job was held, and before a byte of the answer was written.
 
-    The call failed, so the instance stopped; once it is continued it calls anew.
+    The call failed, so the instance stopped; once it is continued it registers anew.
     """
     async with Bar(tmp_path, MODE) as bar:
         await bar.submit(b"1")
@@ -69,7 +69,7 @@ async def test_an_answer_that_a_crash_kept_back_is_given_again(
     [("gone", State.FAILED), ("abandoned", State.FAILED), ("finished", State.DONE)],
 )
 async def test_a_doubt_ends_with_its_process_instance(state: str, end: State) -> None:
-    """A job in doubt whose worker will never come back is settled all the same."""
+    """A job in doubt is settled when its instance has ended."""
     async with running_world() as world:
         robot = worker("c1", "i1")
         await world.register(robot)

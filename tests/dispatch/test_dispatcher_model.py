@@ -1,4 +1,4 @@
-"""The dispatcher against two plain deques, in every order of events that hypothesis finds."""
+"""The dispatcher against a model of two deques, in any order of events that hypothesis finds."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ PATIENT = Policy(max_attempts=10_000, probe_after_s=1e9)
 class DispatcherModel(RuleBasedStateMachine):
     """Robots that work, stop and continue; customers that order and cancel; restarts.
 
-    C1: what was acknowledged is delivered or still waits. C2: nothing else is delivered. C3: no
-    job is given to two workers. C4: FIFO on both sides, and a job or worker that came back has
-    its own place. C5: a free job and a usable worker never wait together.
+    C1: acknowledged jobs are delivered or wait. C2: no others are delivered. C3: no job goes to two
+    workers. C4: FIFO on both sides, and a job or worker that came back has its own place. C5: a
+    free job and a usable worker never wait together.
     """
 
     mode = Mode.IN_MEMORY
@@ -81,7 +81,7 @@ class DispatcherModel(RuleBasedStateMachine):
         self.runner.close()
 
     async def advance(self, seconds: int) -> None:
-        """Let time pass slowly enough for the writes."""
+        """Let time pass in seconds, so that the writes keep up."""
         for _ in range(seconds // 10):
             await self.world.clock.advance(10)
             await self.world.quiet()
@@ -114,7 +114,7 @@ class DispatcherModel(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting and not self.jobs)
     @rule()
     def stop_the_next_robot(self) -> None:
-        """Its callback answers 503 until it is continued; the next order finds that out."""
+        """Its callback answers 503 until it is continued, as the next order finds out."""
         place, stopped = self.waiting.pop(0)
         self.network.outcomes[stopped.id] = [Refused("503")]
         self.network.pending[stopped.id] = False
@@ -191,6 +191,6 @@ def model_of(tested: Mode) -> type[DispatcherModel]:
 @pytest.mark.parametrize("mode", list(Mode), ids=lambda mode: mode.value)
 @pytest.mark.timeout(300)
 def test_the_dispatcher_behaves_like_two_deques(mode: Mode) -> None:
-    """C1 to C5 of the history checker, over generated histories."""
+    """C1 to C5 over generated histories."""
     factor = int(os.environ.get("MODEL_FACTOR", "1"))
     run_machine(model_of(mode), 40 * factor, 50)

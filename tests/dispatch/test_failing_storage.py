@@ -1,4 +1,4 @@
-"""Storage that fails for a while strands nobody, and what it says at a restart is true."""
+"""Storage that fails for a while: no worker is forgotten, and the stored state is right."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def modes(folder: Path, jobs: Mode = CACHED, workers: Mode = CACHED) -> Settings
 
 
 async def advance(world: World, seconds: int) -> None:
-    """Let time pass slowly enough for the writes."""
+    """Let time pass in seconds, so that the writes keep up."""
     for _ in range(seconds):
         await world.clock.advance(1)
         await world.quiet()
 
 
-async def test_a_failed_write_at_a_refusal_strands_no_worker(tmp_path: Path) -> None:
-    """The job is stored: its worker follows as soon as the storage goes along."""
+async def test_a_failed_write_at_a_refusal_forgets_no_worker(tmp_path: Path) -> None:
+    """The worker gets a job again once its refusal can be stored."""
     async with running_world(modes(tmp_path, jobs=Mode.IN_MEMORY)) as world:
         robot = worker("c1", "i1")
         await world.register(robot)
@@ -48,8 +48,8 @@ async def test_a_failed_write_at_a_refusal_strands_no_worker(tmp_path: Path) -> 
         assert world.delivered == ["x", "x"]
 
 
-async def test_a_file_that_cannot_be_read_for_a_while_ends_no_watch(tmp_path: Path) -> None:
-    """An editor's half-written file: the robot that was set aside comes back all the same."""
+async def test_an_unreadable_file_does_not_end_probing(tmp_path: Path) -> None:
+    """While an editor's half-written file cannot be read, a robot set aside still comes back."""
     async with running_world(modes(tmp_path, Mode.IN_MEMORY, Mode.JSON_FILE)) as world:
         robot = worker("c1", "i1")
         await world.register(robot)
@@ -67,8 +67,8 @@ async def test_a_file_that_cannot_be_read_for_a_while_ends_no_watch(tmp_path: Pa
         assert world.delivered == ["x", "x"]
 
 
-async def test_a_worker_that_awaits_a_job_nobody_knows_any_more_is_free(tmp_path: Path) -> None:
-    """Jobs in memory, workers on disk, and a restart in between."""
+async def test_a_worker_whose_job_is_unknown_after_a_restart_is_free(tmp_path: Path) -> None:
+    """With jobs in memory and workers on disk, a worker that held a job is free after a restart."""
     settings = modes(tmp_path, jobs=Mode.IN_MEMORY)
     network = FakeNetwork()
     old, new = worker("c1", "i1"), worker("c2", "i1")
@@ -85,7 +85,7 @@ async def test_a_worker_that_awaits_a_job_nobody_knows_any_more_is_free(tmp_path
 
 
 async def test_storage_that_fails_keeps_no_core_busy(tmp_path: Path) -> None:
-    """An outcome that cannot be stored is tried twice a second, however long that lasts."""
+    """An outcome that cannot be stored is tried twice a second."""
     async with running_world(modes(tmp_path, Mode.JSON_FILE, Mode.IN_MEMORY)) as world:
         robot = worker("c1", "i1")
         await world.register(robot)

@@ -16,14 +16,14 @@ DAY_S = 24 * 3600.0
 
 
 async def cancel_all(world: World) -> None:
-    """Nobody needs a robot any more, so they are asked seldom."""
+    """Cancel the waiting orders, so that no robot is needed."""
     for job in world.jobs():
         if job.is_free:
             await world.dispatcher.cancel(job.id)
 
 
 def test_intervals_grow_from_one_second_to_a_minute() -> None:
-    """1, 2, 4 … 60 s; the timers spread them."""
+    """1, 2, 4 … 60 s; the timers add jitter."""
     drawn = [growing_s(looks) for looks in (-1, 0, 1, 5, 6, 10_000)]
     assert drawn == [1.0, 1.0, 2.0, 32.0, 60.0, 60.0]
     assert (FIRST_INTERVAL_S, LAST_INTERVAL_S) == (1.0, 60.0)
@@ -52,8 +52,8 @@ async def test_an_instance_that_holds_a_job_is_asked(
     assert (await world.job(submission.job.id)).state is becomes
 
 
-async def test_doubt_stays_while_nobody_can_tell(world: World) -> None:
-    """Engine out of reach: the job is kept with its robot; when it answers, it is cleared up."""
+async def test_doubt_stays_while_the_engine_is_unreachable(world: World) -> None:
+    """The job stays with its robot; once the engine answers, the doubt is settled."""
     robot = worker("c1", "i1")
     await world.register(robot)
     world.network.outcomes[robot.id] = [InDoubt("time-out")]
@@ -74,7 +74,7 @@ async def test_doubt_stays_while_nobody_can_tell(world: World) -> None:
 async def test_a_job_in_doubt_of_a_stopped_instance_goes_to_it_when_it_continues(
     world: World,
 ) -> None:
-    """404 and stopped says nothing; pending again says that nothing was consumed."""
+    """404 while stopped proves nothing; a callback that waits again did not use the job."""
     robot = worker("c1", "i1")
     await world.register(robot)
     world.network.outcomes[robot.id] = [InDoubt("broken")]
@@ -89,7 +89,7 @@ async def test_a_job_in_doubt_of_a_stopped_instance_goes_to_it_when_it_continues
 
 
 async def test_a_lease_counts_from_the_moment_of_doubt() -> None:
-    """Doubt does not last for ever where there is a lease."""
+    """With a lease, a job in doubt is put back when it ends."""
     async with running_world(policy=Policy(lease_s=60)) as world:
         robot = worker("c1", "i1")
         await world.register(robot)
@@ -103,7 +103,7 @@ async def test_a_lease_counts_from_the_moment_of_doubt() -> None:
 
 
 async def test_a_clock_that_jumps_ends_no_lease() -> None:
-    """Leases run on a clock that never jumps."""
+    """Leases use monotonic time."""
     async with running_world(policy=Policy(lease_s=60)) as world:
         submission = await world.submit("x")
         await world.register(worker("c1", "i1"))
@@ -117,7 +117,7 @@ async def test_a_clock_that_jumps_ends_no_lease() -> None:
 
 
 async def an_evening(jump_s: float) -> list[tuple[float, str, int]]:
-    """What happens when in two days with every kind of wait, with a jump of the wall clock."""
+    """Return the events of two days with every kind of wait, and a jump of the wall clock."""
     random.seed(1)
     told: list[tuple[float, str, int]] = []
     async with running_world(policy=Policy(lease_s=600)) as world:
@@ -150,7 +150,7 @@ async def an_evening(jump_s: float) -> list[tuple[float, str, int]]:
 
 @pytest.mark.parametrize("jump_s", [3600, -3600, -DAY_S])
 async def test_a_clock_that_jumps_changes_nothing(jump_s: float) -> None:
-    """P2: leases, doubts, time-outs and the order of everything are the same, to the second."""
+    """P2: leases, doubts, time-outs and all orders are the same, to the second."""
     told = await an_evening(jump_s)
     assert told == await an_evening(0)
     assert {"job.returned", "job.doubted", "worker.dropped"} <= {kind for _, kind, _ in told}

@@ -23,7 +23,7 @@ from tests.support.world import World, running_world, worker
 
 
 async def test_nothing_is_handed_out_while_paused(world: World) -> None:
-    """Orders and workers are taken in, and meet when it goes on."""
+    """During a pause orders and workers wait; after it they are matched."""
     control = world.dispatcher.operator
     await control.pause("lunch")
     assert await world.register(worker("c1", "i1")) is None
@@ -35,8 +35,8 @@ async def test_nothing_is_handed_out_while_paused(world: World) -> None:
     assert world.delivered == ["x"]
 
 
-async def test_what_is_so_already_does_not_happen_again(world: World) -> None:
-    """Pausing twice, also at the same moment, leaves one event; so does going on."""
+async def test_a_second_pause_or_resume_has_no_event(world: World) -> None:
+    """Pausing twice, also at the same time, publishes one event; so does resuming."""
     control = world.dispatcher.operator
     await control.resume("why not")
     await asyncio.gather(control.pause("lunch"), control.pause("lunch"))
@@ -46,7 +46,7 @@ async def test_what_is_so_already_does_not_happen_again(world: World) -> None:
 
 
 async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
-    """Kept with the jobs."""
+    """The pause is stored with the jobs."""
     mode = Mode.CACHED_JSON_FILE
     settings = Settings(job_queue_mode=mode, worker_queue_mode=mode, data_dir=tmp_path)
     async with running_world(settings) as world:
@@ -58,7 +58,7 @@ async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
 
 
 async def test_put_back_gives_a_job_its_own_place(world: World) -> None:
-    """An assigned job goes to somebody else, before those behind it."""
+    """An assigned job goes to another worker, before the jobs behind it."""
     first = await world.submit("first")
     await world.submit("second")
     assert await world.register(worker("c1", "i1")) == "first"
@@ -69,7 +69,7 @@ async def test_put_back_gives_a_job_its_own_place(world: World) -> None:
 async def test_a_robot_whose_job_was_put_back_cannot_wait_on_its_used_callback(
     world: World,
 ) -> None:
-    """However late the repeat of its registration arrives, and whoever has the job then."""
+    """A repeat of its registration, however late, is not enqueued again."""
     used, other = worker("c1", "i1"), worker("c2", "i2")
     await world.register(used)
     job_id = (await world.submit("x")).job.id
@@ -85,10 +85,10 @@ async def test_a_robot_whose_job_was_put_back_cannot_wait_on_its_used_callback(
 
 
 @pytest.mark.parametrize("by_operator", [False, True])
-async def test_a_doubtful_job_can_be_put_back_and_its_worker_is_looked_at(
+async def test_a_job_in_doubt_can_be_put_back_and_its_worker_is_probed(
     world: World, by_operator: bool
 ) -> None:
-    """Its callback gets nothing until it was seen waiting once nothing can arrive any more."""
+    """Its callback gets no job until it was seen waiting after the last attempt can arrive."""
     unclear = worker("c1", "i1")
     await world.register(unclear)
     world.network.outcomes[unclear.id] = [InDoubt("time-out")]
@@ -113,7 +113,7 @@ async def test_a_doubtful_job_can_be_put_back_and_its_worker_is_looked_at(
 
 
 async def test_a_job_can_be_moved_to_the_front(world: World) -> None:
-    """The next worker gets it; twice works too."""
+    """The next worker gets it; a second job can be moved in front of it."""
     jobs = [(await world.submit(n)).job.id for n in range(3)]
     await world.dispatcher.operator.move_to_front(jobs[2], "vip")
     await world.dispatcher.operator.move_to_front(jobs[1], "vip")
@@ -124,7 +124,7 @@ async def test_a_job_can_be_moved_to_the_front(world: World) -> None:
 async def test_a_worker_set_aside_by_an_operator_stays_so_until_it_is_brought_back(
     world: World,
 ) -> None:
-    """No probe brings it back, and it has its old place then."""
+    """No probe brings it back; when brought back it has its old place."""
     old, new = worker("c1", "i1"), worker("c2", "i2")
     await world.register(old)
     await world.register(new)
@@ -137,7 +137,7 @@ async def test_a_worker_set_aside_by_an_operator_stays_so_until_it_is_brought_ba
 
 
 async def test_a_dropped_worker_is_gone(world: World) -> None:
-    """And an unknown one is said to be unknown."""
+    """After that it is unknown."""
     await world.register(waiting := worker("c1", "i1"))
     await world.dispatcher.operator.drop(waiting.id, "scrapped")
     assert world.workers() == []
@@ -147,7 +147,7 @@ async def test_a_dropped_worker_is_gone(world: World) -> None:
 
 
 async def test_a_robot_that_was_set_aside_stays_so_with_a_new_callback(world: World) -> None:
-    """An operator means the robot, not its call."""
+    """Setting aside applies to the robot, also when it registers anew."""
     old, new = worker("c1", "i1"), worker("c2", "i1")
     await world.register(old)
     await world.dispatcher.operator.set_aside(old.id, "smells burnt")
@@ -162,8 +162,8 @@ async def test_a_robot_that_was_set_aside_stays_so_with_a_new_callback(world: Wo
     assert world.network.deliveries == [(new.id, "x")]
 
 
-async def test_a_robot_that_has_a_job_is_no_unknown_one(world: World) -> None:
-    """409, with the job's state: it can be set aside or dropped once it waits."""
+async def test_a_worker_with_a_job_cannot_be_set_aside_or_dropped(world: World) -> None:
+    """WrongState instead of UnknownWorker: it can be set aside or dropped once it waits."""
     robot = worker("c1", "i1")
     await world.register(robot)
     await world.submit("x")
@@ -172,8 +172,8 @@ async def test_a_robot_that_has_a_job_is_no_unknown_one(world: World) -> None:
             await act(robot.id, "smells burnt")
 
 
-async def test_every_act_says_who_and_why(world: World) -> None:
-    """The events are the audit; a job, which its submitter can read, only says why."""
+async def test_every_action_is_logged_with_name_and_reason(world: World) -> None:
+    """Events have name and reason; a job, which its submitter can read, has the reason only."""
     await world.dispatcher.operator.pause("ada: lunch")
     submission = await world.submit("x")
     cancelled = await world.dispatcher.operator.cancel(submission.job.id, "mistake", "ada")
@@ -183,8 +183,8 @@ async def test_every_act_says_who_and_why(world: World) -> None:
     assert cancelled.reason == "mistake"
 
 
-async def test_an_operator_cannot_cancel_what_is_assigned(world: World) -> None:
-    """409 with the state: first put it back."""
+async def test_an_assigned_job_cannot_be_cancelled(world: World) -> None:
+    """WrongState with the state: it has to be put back first."""
     submission = await world.submit("x")
     await world.register(worker("c1", "i1"))
     with pytest.raises(WrongState):
@@ -192,9 +192,9 @@ async def test_an_operator_cannot_cancel_what_is_assigned(world: World) -> None:
 
 
 @pytest.mark.parametrize("act", ["set_aside", "bring_back", "drop"])
-async def test_the_proof_that_a_job_was_lost_is_kept(world: World, act: str) -> None:
-    """Whoever waits with ?lost is left alone until that job is put back, or settled: without it the
-    next registration of its key would count the job as done."""
+async def test_a_callback_that_proves_a_lost_job_is_kept(world: World, act: str) -> None:
+    """A worker that waits after ?lost cannot be changed until that job is settled: without it the
+    next registration of its key would complete the job."""
     old, new = worker("c1", "i1"), worker("c2", "i1")
     world.network.outcomes[old.id] = [world.never()]
     await world.register(old)
@@ -210,7 +210,7 @@ async def test_the_proof_that_a_job_was_lost_is_kept(world: World, act: str) -> 
 
 
 async def test_an_older_callback_comes_back_only_once_it_is_seen_waiting(world: World) -> None:
-    """Its robot has registered with a newer one: a job sent to the older would seem to be taken."""
+    """Its robot has registered anew, and a job sent to the old callback would look taken."""
     older, newer = worker("c1", "i1"), worker("c2", "i1")
     world.network.pending[older.id] = None
     await world.register(older)
@@ -221,7 +221,7 @@ async def test_an_older_callback_comes_back_only_once_it_is_seen_waiting(world: 
 
 
 async def test_a_callback_that_may_have_a_job_cannot_be_brought_back() -> None:
-    """Two deliveries to one callback at a time lose a job: 409 until it is settled."""
+    """Two deliveries to one callback at once lose a job: WrongState until the first one ends."""
     async with running_world() as world:
         robot = worker("c1", "i1")
         await world.register(robot)
@@ -236,7 +236,7 @@ async def test_a_callback_that_may_have_a_job_cannot_be_brought_back() -> None:
 
 
 async def test_an_operators_aside_is_not_undone_by_a_refusal() -> None:
-    """Set aside during its delivery: only the operator brings it back."""
+    """A worker set aside during its delivery is brought back by the operator only."""
     async with running_world() as world:
         robot = worker("c1", "i1")
         await world.register(robot)
@@ -254,8 +254,10 @@ async def test_an_operators_aside_is_not_undone_by_a_refusal() -> None:
 
 
 @pytest.mark.parametrize("mode", [mode for mode in Mode if mode.is_durable])
-async def test_a_job_moved_to_the_front_outlives_restarts(mode: Mode, tmp_path: Path) -> None:
-    """Its place may be 0, which is a place like any other."""
+async def test_a_job_moved_to_the_front_keeps_its_place_over_restarts(
+    mode: Mode, tmp_path: Path
+) -> None:
+    """Also if its place is 0."""
     settings = Settings.of(mode, data_dir=tmp_path, **redis_values(mode, tmp_path))
     async with running_world(settings) as world:
         await world.submit("one")

@@ -23,7 +23,7 @@ from tests.support.server import Service, eventually, running_service
 
 
 class FailingStore(InMemoryStore):
-    """A store in which trials fail, or never end, as a test says."""
+    """A store in which ``try_writing`` fails, or does not end, as a test says."""
 
     def __init__(self) -> None:
         self.tries, self.answers = 0, asyncio.Event()
@@ -38,7 +38,7 @@ class FailingStore(InMemoryStore):
 
 
 async def readiness(store: Store, clock: FakeClock) -> Readiness:
-    """What ``/ready`` asks, of a dispatcher that is open."""
+    """Return the readiness of a recovered dispatcher."""
     dispatcher = Dispatcher(store, FakeNetwork(), EventBus(), clock)
     await dispatcher.load()
     await dispatcher.start()
@@ -46,7 +46,7 @@ async def readiness(store: Store, clock: FakeClock) -> Readiness:
 
 
 async def test_ready_asks_the_storage_at_most_once_a_second() -> None:
-    """However many look, it is one write a second; and it is green again by itself."""
+    """However many requests there are; and it recovers by itself."""
     store, clock = FailingStore(), FakeClock()
     ready = await readiness(store, clock)
     store.error = StorageFailed("nothing can be written: disk full")
@@ -59,7 +59,7 @@ async def test_ready_asks_the_storage_at_most_once_a_second() -> None:
 
 
 async def test_a_storage_that_does_not_answer_is_not_ready(monkeypatch) -> None:
-    """A disk that hangs is no disk; whoever asks is told so, and does not hang too."""
+    """A disk that hangs is reported after PATIENCE_S."""
     monkeypatch.setattr("sanic_dispatch.dispatch.readiness.PATIENCE_S", 0.05)
     store, clock = FailingStore(), FakeClock()
     store.answers.clear()
@@ -68,7 +68,7 @@ async def test_a_storage_that_does_not_answer_is_not_ready(monkeypatch) -> None:
 
 
 async def test_a_service_that_stops_is_not_ready() -> None:
-    """Nothing is taken in any more, and the storage is not asked."""
+    """While stopping, the storage is not tried."""
     store, clock = FailingStore(), FakeClock()
     ready = await readiness(store, clock)
     await ready._dispatcher.stop(0)
@@ -84,7 +84,7 @@ async def _answer(service: Service) -> tuple[int, str]:
 
 @pytest.mark.parametrize("mode", list(Mode), ids=str)
 async def test_a_service_that_can_write_is_ready(mode: Mode, tmp_path: Path) -> None:
-    """Every mode; also again and again."""
+    """In every mode, also repeatedly."""
     values = redis_values(mode, tmp_path)
     async with running_service(mode=mode, data_dir=tmp_path, **values) as service:
         service.app.ctx.readiness._clock = FakeClock()
@@ -95,7 +95,7 @@ async def test_a_service_that_can_write_is_ready(mode: Mode, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
 async def test_a_folder_that_is_gone_is_not_ready(mode: Mode, tmp_path: Path) -> None:
-    """What would be written now would be lost: 503, and why."""
+    """503 with the reason, since what is written now would be lost."""
     folder = tmp_path / "data"
     folder.mkdir()
     async with running_service(mode=mode, data_dir=folder) as service:
@@ -107,7 +107,7 @@ async def test_a_folder_that_is_gone_is_not_ready(mode: Mode, tmp_path: Path) ->
 
 
 async def test_a_pair_that_is_not_made_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    """503 while the two wait together; a pause and its end make every pair that can be made."""
+    """503 while a job and a worker wait together; the end of a pause matches them."""
     async with running_service() as service:
         operator = service.app.ctx.dispatcher.operator
         await operator.pause("")

@@ -1,4 +1,4 @@
-"""What workers say of their jobs: complete, fail, extend; and the end of a lease."""
+"""Reports of workers: complete, fail, extend; and leases that end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.world import World, running_world, worker
 
 @pytest.mark.parametrize("by", ["callback", "key", "receipt"])
 async def test_the_holder_can_complete_its_job(world: World, by: str) -> None:
-    """By its callback, its key, or the receipt that came with the job; a repeat is fine."""
+    """By its callback, its key, or the job's receipt; a repeat is accepted."""
     submission = await world.submit("x")
     await world.register(worker("c1", "i1"))
     job = await world.job(submission.job.id)
@@ -32,8 +32,8 @@ async def test_the_holder_can_complete_its_job(world: World, by: str) -> None:
     "proof",
     [Proof(), Proof(callback_url="http://x/"), Proof(key=Key("i2", "a1")), Proof(receipt="0" * 32)],
 )
-async def test_nobody_else_can_report(world: World, proof: Proof) -> None:
-    """Who does not hold the job is told so, whatever it says."""
+async def test_only_the_holder_can_report(world: World, proof: Proof) -> None:
+    """Without a valid proof each report raises NotTheHolder."""
     submission = await world.submit("x")
     await world.register(worker("c1", "i1"))
     with pytest.raises(NotTheHolder):
@@ -45,7 +45,7 @@ async def test_nobody_else_can_report(world: World, proof: Proof) -> None:
 
 
 async def test_a_failed_job_can_be_retried_by_others(world: World) -> None:
-    """``retry`` gives it back at its place."""
+    """``retry`` puts the job back at its place."""
     submission = await world.submit("x")
     await world.register(worker("c1", "i1"))
     proof = Proof(callback_url=worker("c1", "i1").id)
@@ -57,8 +57,8 @@ async def test_a_failed_job_can_be_retried_by_others(world: World) -> None:
     assert (failed.state, failed.reason) == (State.FAILED, "no rum")
 
 
-async def test_a_lease_that_ends_gives_the_job_to_somebody_else() -> None:
-    """And the late word of the old holder does not touch the new one's attempt."""
+async def test_a_job_whose_lease_ended_goes_to_another_worker() -> None:
+    """A late report of the former holder does not affect the new attempt."""
     async with running_world(policy=Policy(lease_s=60)) as world:
         submission = await world.submit("x")
         await world.register(worker("c1", "i1"))
@@ -73,8 +73,8 @@ async def test_a_lease_that_ends_gives_the_job_to_somebody_else() -> None:
             await world.dispatcher.complete(submission.job.id, late)
 
 
-async def test_a_late_report_counts_while_nobody_else_has_the_job() -> None:
-    """Mixed, if too late: not mixed again."""
+async def test_a_late_report_counts_until_the_job_is_assigned_anew() -> None:
+    """The drink was mixed, if too late: it is not mixed again."""
     async with running_world(policy=Policy(lease_s=60)) as world:
         submission = await world.submit("x")
         await world.register(worker("c1", "i1"))

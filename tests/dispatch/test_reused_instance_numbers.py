@@ -1,4 +1,4 @@
-"""An engine gives the number of a deleted instance to the next one: that one is not ours."""
+"""An engine gives the number of a deleted instance to another one, which is not our worker."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.support.world import World, worker
 
 ROBOT, OTHER = worker("c1", "i1"), worker("c5", "i5")
 SEEN_S = 120.0
-"""Within which another instance is seen."""
+"""The time within which another instance is noticed."""
 
 
 def reuse_number(world: World, *, inherits: bool = False) -> Worker:
-    """ROBOT's instance is deleted and its number given anew; for half a minute the new one has its
-    callback. The new instance, as it registers."""
+    """Delete ROBOT's instance, and give its number to another one, which has its callback for half
+    a minute. Return the new instance as it registers."""
     world.network.uuids[ROBOT.instance_url] = "new"
     world.network.pending[ROBOT.id] = inherits
     return worker("c2", "i1")._replace(key=Key("new", "a1"))
@@ -37,10 +37,10 @@ def reuse_number(world: World, *, inherits: bool = False) -> Worker:
         (None, "another", None),
     ],
 )
-def test_the_state_of_another_instance_is_not_ours(
+def test_another_uuid_means_that_the_instance_is_gone(
     word: str | None, there: str | None, state: str | None
 ) -> None:
-    """Another UUID: ours is gone. An engine without UUIDs is believed, a silent one is not."""
+    """An engine without UUIDs is believed; one that does not answer proves nothing."""
     assert state_of_ours(word, "ours", there) == state
 
 
@@ -48,7 +48,7 @@ def test_the_state_of_another_instance_is_not_ours(
 async def test_a_job_of_an_instance_whose_number_is_reused_is_failed(
     world: World, state: str
 ) -> None:
-    """Ours is gone, whatever the new one does; an operator can put the job back."""
+    """Our instance is gone; an operator can put the job back."""
     await world.register(ROBOT)
     job_id = (await world.submit("x")).job.id
     reuse_number(world)
@@ -58,10 +58,10 @@ async def test_a_job_of_an_instance_whose_number_is_reused_is_failed(
     assert (job.state, job.reason) == (State.FAILED, "its process instance is gone")
 
 
-async def test_a_confirmed_job_that_the_new_instance_still_has_to_take_goes_back(
+async def test_an_unused_confirmed_job_goes_back(
     world: World,
 ) -> None:
-    """The callback that it has inherited still waits: ours never used the job."""
+    """The inherited callback still waits, so our instance never used the job."""
     await world.register(ROBOT)
     job_id = (await world.submit("x")).job.id
     reuse_number(world, inherits=True)
@@ -72,7 +72,7 @@ async def test_a_confirmed_job_that_the_new_instance_still_has_to_take_goes_back
 
 @pytest.mark.parametrize("inherits", [True, False])
 async def test_a_doubt_is_not_cleared_up_by_the_new_instance(world: World, inherits: bool) -> None:
-    """Its callback does not get the job again, and that it runs does not mean that ours took it."""
+    """The job is not resent to it, and that it runs does not mean that ours took the job."""
     await world.register(ROBOT)
     world.network.outcomes[ROBOT.id] = [InDoubt("no answer in time")]
     job_id = (await world.submit("x")).job.id
@@ -83,8 +83,8 @@ async def test_a_doubt_is_not_cleared_up_by_the_new_instance(world: World, inher
     assert world.workers() == []
 
 
-async def test_a_doubt_that_is_settled_as_not_consumed_goes_to_another_robot(world: World) -> None:
-    """The order has its own place again."""
+async def test_an_unused_job_in_doubt_goes_to_another_robot(world: World) -> None:
+    """The order returns to its own place."""
     await world.register(ROBOT)
     world.network.outcomes[ROBOT.id] = [InDoubt("no answer in time")]
     await world.submit("x")
@@ -97,8 +97,7 @@ async def test_a_doubt_that_is_settled_as_not_consumed_goes_to_another_robot(wor
 async def test_a_robot_set_aside_whose_number_is_reused_is_dropped(
     world: World, inherits: bool
 ) -> None:
-    """Also while the new instance has its callback: what is sent there would be mixed by nobody
-    that we know."""
+    """Also while the new instance has its callback: a job sent there would be lost."""
     await world.register(ROBOT)
     world.network.outcomes[ROBOT.id] = [Refused("answered 503")]
     await world.submit("x")
@@ -108,10 +107,10 @@ async def test_a_robot_set_aside_whose_number_is_reused_is_dropped(
     assert world.delivered == ["x"]
 
 
-async def test_a_robot_that_waited_long_is_asked_who_it_is_before_it_gets_a_job(
+async def test_a_robot_that_waited_long_is_identified_before_it_gets_a_job(
     world: World,
 ) -> None:
-    """After --probe-after: the new instance's callback does not get the job."""
+    """After --probe-after the callback of a new instance gets no job."""
     await world.register(ROBOT)
     await world.clock.advance(61)
     reuse_number(world, inherits=True)
@@ -120,7 +119,7 @@ async def test_a_robot_that_waited_long_is_asked_who_it_is_before_it_gets_a_job(
 
 
 async def test_the_new_instance_is_a_worker_of_its_own(world: World) -> None:
-    """Its registration says nothing of the old one's job, and it gets the next one."""
+    """Its registration does not complete the old one's job, and it gets the next one."""
     await world.register(ROBOT)
     job_id = (await world.submit("x")).job.id
     new = reuse_number(world)

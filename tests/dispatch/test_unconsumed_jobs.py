@@ -1,4 +1,4 @@
-"""A worker that took its job and lost it: the callback still waits, and gets the same job again."""
+"""A worker that took its job and lost it: its callback still waits, and gets the same job again."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ AFTER_S = Policy().unconsumed_after_s
 
 
 @dataclass
-class Mortal(FakeNetwork):
-    """An engine, some of whose processes were killed: each takes what is sent and loses it."""
+class MortalEngine(FakeNetwork):
+    """An engine of which some processes were killed: they accept each job and lose it."""
 
     dead: set[str] = field(default_factory=set)
 
@@ -35,12 +35,12 @@ class Mortal(FakeNetwork):
         return outcome
 
     def stop(self, robot: Worker) -> None:
-        """The operator stops it: its callback does not wait any more."""
+        """Stop an instance: its callback no longer waits."""
         self.states[robot.instance_url] = "stopped"
         self.pending[robot.id] = False
 
-    def go_on(self, robot: Worker) -> None:
-        """The operator continues it: it waits on the same callback, with a process again."""
+    def repair(self, robot: Worker) -> None:
+        """Continue an instance: it waits on the same callback, with a process again."""
         self.states[robot.instance_url] = "running"
         self.pending[robot.id] = True
         self.dead.discard(robot.id)
@@ -51,17 +51,17 @@ ROBOT = worker("c1", "i1")
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    async with running_world(network=Mortal()) as world:
+    async with running_world(network=MortalEngine()) as world:
         yield world
 
 
-def engine_of(world: World) -> Mortal:
-    assert isinstance(world.network, Mortal)
+def engine_of(world: World) -> MortalEngine:
+    assert isinstance(world.network, MortalEngine)
     return world.network
 
 
 async def lose(world: World, robot: Worker = ROBOT) -> str:
-    """A robot whose process is dead takes an order. Its id."""
+    """Deliver an order to a robot whose process is dead; return the job's id."""
     await world.register(robot)
     engine_of(world).dead.add(robot.id)
     job_id = (await world.submit("x")).job.id
@@ -70,13 +70,14 @@ async def lose(world: World, robot: Worker = ROBOT) -> str:
 
 
 def hold_of(job: Job) -> Hold:
+    """Return a job's hold."""
     assert job.state is State.ASSIGNED
     assert job.hold
     return job.hold
 
 
 async def test_a_job_that_was_taken_and_not_used_is_in_doubt(world: World) -> None:
-    """Its callback still waits after --unconsumed-after: the job was lost, not before."""
+    """If its callback still waits after --unconsumed-after, and not before."""
     job_id = await lose(world)
     await world.clock.advance(AFTER_S - 1)
     assert hold_of(await world.job(job_id)).stage is Stage.CONFIRMED
@@ -86,9 +87,8 @@ async def test_a_job_that_was_taken_and_not_used_is_in_doubt(world: World) -> No
     assert world.kinds().count("job.unconsumed") == 1
 
 
-async def test_it_is_sent_again_until_a_repaired_robot_has_it(world: World) -> None:
-    """The same job to the same callback; once it is used up the robot mixes it, and nothing more
-    is sent."""
+async def test_it_is_resent_until_a_repaired_robot_has_it(world: World) -> None:
+    """The same job goes to the same callback until that is used; then nothing more is sent."""
     job_id = await lose(world)
     await world.clock.advance(600)
     assert set(world.delivered) == {"x"}
@@ -96,7 +96,7 @@ async def test_it_is_sent_again_until_a_repaired_robot_has_it(world: World) -> N
     engine_of(world).stop(ROBOT)
     await world.clock.advance(300)
     sent = len(world.delivered)
-    engine_of(world).go_on(ROBOT)
+    engine_of(world).repair(ROBOT)
     await world.clock.advance(120)
     assert len(world.delivered) == sent + 1
     hold = hold_of(await world.job(job_id))
@@ -107,8 +107,8 @@ async def test_it_is_sent_again_until_a_repaired_robot_has_it(world: World) -> N
     assert (await world.job(job_id)).state is State.DONE
 
 
-async def test_it_is_sent_again_on_a_growing_interval(world: World) -> None:
-    """From half a minute to a minute and a half: a dead process costs little, and is seen soon."""
+async def test_it_is_resent_at_growing_intervals(world: World) -> None:
+    """Between half a minute and a minute and a half."""
     await lose(world)
     times: list[float] = []
     for _ in range(1200):
@@ -122,8 +122,8 @@ async def test_it_is_sent_again_on_a_growing_interval(world: World) -> None:
     assert max(gaps) < AFTER_S + 80
 
 
-async def test_a_robot_that_used_its_callback_up_is_asked_once(world: World) -> None:
-    """A job that is being mixed costs one look at its callback, however long that takes."""
+async def test_a_used_callback_is_probed_once(world: World) -> None:
+    """A job that is being mixed costs one probe of its callback, however long that takes."""
     looks: list[str] = []
     ask = world.network.is_pending
 
@@ -140,20 +140,20 @@ async def test_a_robot_that_used_its_callback_up_is_asked_once(world: World) -> 
     assert hold_of(await world.job(job_id)).stage is Stage.CONFIRMED
 
 
-async def test_a_robot_that_is_stopped_has_used_nothing_up(world: World) -> None:
-    """A callback of a stopped instance does not wait: it is looked at until the instance runs."""
+async def test_a_stopped_robot_is_probed_until_it_runs(world: World) -> None:
+    """The callback of a stopped instance does not wait, which proves nothing."""
     job_id = await lose(world)
     engine_of(world).stop(ROBOT)
     await world.clock.advance(600)
     assert hold_of(await world.job(job_id)).stage is Stage.CONFIRMED
-    engine_of(world).go_on(ROBOT)
+    engine_of(world).repair(ROBOT)
     await world.clock.advance(120)
     assert world.delivered == ["x", "x"]
     assert hold_of(await world.job(job_id)).stage is Stage.CONFIRMED
 
 
-async def test_a_robot_whose_evaluator_is_slow_has_it_once(world: World) -> None:
-    """It used the callback up later than --unconsumed-after, and before the job was sent again."""
+async def test_a_robot_with_a_slow_evaluator_gets_it_once(world: World) -> None:
+    """It used the callback after --unconsumed-after, and before the job was resent."""
     job_id = await lose(world)
     await world.clock.advance(AFTER_S)
     assert hold_of(await world.job(job_id)).is_unused
@@ -168,17 +168,17 @@ async def test_a_robot_whose_evaluator_is_slow_has_it_once(world: World) -> None
 async def test_only_a_running_instance_has_lost_what_it_took(
     world: World, state: str | None
 ) -> None:
-    """A callback that answers 200 says nothing where no engine says that the instance runs."""
+    """A waiting callback proves nothing unless the engine says that the instance runs."""
     job_id = await lose(world)
     world.network.states[ROBOT.instance_url] = state
     await world.clock.advance(600)
     assert hold_of(await world.job(job_id)).stage is Stage.CONFIRMED
 
 
-async def test_a_worker_without_a_key_is_not_looked_at() -> None:
-    """Fire and forget: its job is done, or its lease ends; its callback may answer anything."""
+async def test_a_worker_without_a_key_is_not_probed() -> None:
+    """Its job is done, or its lease ends, whatever its callback answers."""
     nameless = worker("c9")
-    async with running_world(network=Mortal(), policy=Policy(lease_s=300)) as world:
+    async with running_world(network=MortalEngine(), policy=Policy(lease_s=300)) as world:
         await world.register(nameless)
         engine_of(world).dead.add(nameless.id)
         job_id = (await world.submit("x")).job.id
@@ -188,7 +188,7 @@ async def test_a_worker_without_a_key_is_not_looked_at() -> None:
 
 
 async def test_a_repeat_of_the_registration_changes_nothing(world: World) -> None:
-    """The same callback, whenever it comes: 202, no second place in line, no other job."""
+    """The same callback gets 202 at any time, without a second place or another job."""
     await lose(world)
     for seconds in (1, AFTER_S, 2, 40):
         await world.clock.advance(seconds)
@@ -200,7 +200,7 @@ async def test_a_repeat_of_the_registration_changes_nothing(world: World) -> Non
 
 
 async def test_a_robot_that_comes_back_with_a_new_callback_gets_the_same_job(world: World) -> None:
-    """Its position was set anew: it never had the job, so that is not done."""
+    """Its position was set anew: it never had the job, so the job is not done."""
     job_id = await lose(world)
     await world.clock.advance(AFTER_S)
     engine_of(world).stop(ROBOT)
@@ -214,9 +214,8 @@ async def test_a_robot_that_comes_back_with_a_new_callback_gets_the_same_job(wor
 
 
 async def test_the_lease_ends_and_the_robot_is_not_forgotten() -> None:
-    """The job goes to another robot; this one stands in line again, and has its job once it is
-    repaired."""
-    async with running_world(network=Mortal(), policy=Policy(lease_s=100)) as world:
+    """The job goes to another robot; this one is enqueued, and gets a job once it is repaired."""
+    async with running_world(network=MortalEngine(), policy=Policy(lease_s=100)) as world:
         job_id = await lose(world)
         await world.clock.advance(99)
         assert (await world.job(job_id)).state is State.ASSIGNED
@@ -225,18 +224,18 @@ async def test_the_lease_ends_and_the_robot_is_not_forgotten() -> None:
         assert hold_of(await world.job(job_id)).worker.id == other.id
         waiting = world.workers()
         assert [each.id for each in waiting] == [ROBOT.id]
-        engine_of(world).go_on(ROBOT)
+        engine_of(world).repair(ROBOT)
         await world.clock.advance(65)
         await world.submit("y")
         assert world.network.deliveries[-1] == (ROBOT.id, "y")
 
 
-async def test_a_robot_that_asks_for_more_time_has_its_job() -> None:
-    """Repaired, it extends the lease that the lost attempt began, though nobody else can tell."""
-    async with running_world(network=Mortal(), policy=Policy(lease_s=60)) as world:
+async def test_an_extended_lease_means_that_the_robot_has_its_job() -> None:
+    """A repaired robot extends the lease, which proves that it used the lost attempt."""
+    async with running_world(network=MortalEngine(), policy=Policy(lease_s=60)) as world:
         job_id = await lose(world)
         await world.clock.advance(AFTER_S)
-        engine_of(world).go_on(ROBOT)
+        engine_of(world).repair(ROBOT)
         engine_of(world).silent.add(ROBOT.id)
         await world.clock.advance(2)
         await world.dispatcher.extend(job_id, Proof(callback_url=ROBOT.id))
@@ -247,20 +246,20 @@ async def test_a_robot_that_asks_for_more_time_has_its_job() -> None:
 
 
 async def test_a_robot_whose_lost_job_is_put_back_is_not_forgotten(world: World) -> None:
-    """Put back before it was seen to be lost: repaired, the robot waits where it waited."""
+    """Put back before the loss was noticed; once repaired, the robot waits at its old place."""
     job_id = await lose(world)
     await world.dispatcher.operator.put_back(job_id, "it was killed")
     engine_of(world).stop(ROBOT)
     await world.clock.advance(60)
     assert (await world.job(job_id)).state is State.WAITING
-    engine_of(world).go_on(ROBOT)
+    engine_of(world).repair(ROBOT)
     await world.clock.advance(60)
     assert hold_of(await world.job(job_id)).worker.id == ROBOT.id
 
 
-async def test_a_lease_shorter_than_the_look_forgets_no_robot() -> None:
-    """The callback is looked at before the lease ends: a robot that still waits is set aside."""
-    async with running_world(network=Mortal(), policy=Policy(lease_s=10)) as world:
+async def test_a_short_lease_forgets_no_robot() -> None:
+    """The callback is probed before the lease ends, and a robot that still waits is set aside."""
+    async with running_world(network=MortalEngine(), policy=Policy(lease_s=10)) as world:
         job_id = await lose(world)
         await world.register(other := worker("c5", "i5"))
         await world.clock.advance(10)
@@ -269,9 +268,9 @@ async def test_a_lease_shorter_than_the_look_forgets_no_robot() -> None:
         assert ROBOT.id not in (await world.job(job_id)).callbacks
 
 
-async def test_a_robot_that_lost_its_job_says_nothing_of_it_after_the_lease() -> None:
-    """It comes back with a new callback: the job is not done, it never had it."""
-    async with running_world(network=Mortal(), policy=Policy(lease_s=60)) as world:
+async def test_a_new_callback_after_the_lease_does_not_complete_a_lost_job() -> None:
+    """The robot never had the job."""
+    async with running_world(network=MortalEngine(), policy=Policy(lease_s=60)) as world:
         job_id = await lose(world)
         await world.dispatcher.operator.pause("no ice")
         await world.clock.advance(61)
@@ -280,7 +279,7 @@ async def test_a_robot_that_lost_its_job_says_nothing_of_it_after_the_lease() ->
 
 
 async def test_an_operator_puts_it_back(world: World) -> None:
-    """It goes to another robot; this one stands in line again, aside."""
+    """It goes to another robot; this one is enqueued, and set aside."""
     job_id = await lose(world)
     await world.clock.advance(AFTER_S)
     await world.register(other := worker("c5", "i5"))
@@ -301,7 +300,7 @@ async def test_a_resend_that_does_not_arrive_leaves_it_in_doubt(
     await world.clock.advance(AFTER_S + 2)
     hold = hold_of(await world.job(job_id))
     assert (hold.worker.id, hold.stage, hold.unused) == (ROBOT.id, Stage.IN_DOUBT, 1)
-    engine_of(world).go_on(ROBOT)
+    engine_of(world).repair(ROBOT)
     await world.clock.advance(180)
     assert hold_of(await world.job(job_id)).stage is Stage.CONFIRMED
 
@@ -310,7 +309,7 @@ async def test_a_resend_that_does_not_arrive_leaves_it_in_doubt(
 async def test_a_job_that_its_instance_never_used_goes_to_another_robot(
     world: World, word: str
 ) -> None:
-    """The instance was deleted: nothing was mixed, so the job goes back to its own place."""
+    """After its instance was deleted the unused job returns to its place."""
     job_id = await lose(world)
     await world.clock.advance(AFTER_S)
     world.network.states[ROBOT.instance_url] = word
@@ -321,7 +320,7 @@ async def test_a_job_that_its_instance_never_used_goes_to_another_robot(
 
 
 async def pass_time(world: World, seconds: float) -> None:
-    """In small steps, so that what is stored elsewhere keeps up."""
+    """Let time pass in small steps, so that storage keeps up."""
     await world.quiet()
     for _ in range(int(seconds / 5)):
         await world.clock.advance(5)
@@ -331,9 +330,9 @@ async def pass_time(world: World, seconds: float) -> None:
 @pytest.mark.parametrize("mode", [Mode.CACHED_JSON_FILE, Mode.SQLITE, Mode.REDIS])
 @pytest.mark.parametrize("seconds", [5.0, AFTER_S, AFTER_S + 5])
 async def test_a_restart_forgets_nothing(tmp_path: Path, mode: Mode, seconds: float) -> None:
-    """Confirmed, lost, or sent again: it is looked after as before, also after a restart."""
+    """Confirmed, lost or resent, the job is handled as before the restart."""
     values = {"data_dir": tmp_path, **redis_values(mode, tmp_path)}
-    settings, network = Settings.of(mode, **values), Mortal()
+    settings, network = Settings.of(mode, **values), MortalEngine()
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(running_world(settings, network))
         job_id = await lose(world)
@@ -341,7 +340,7 @@ async def test_a_restart_forgets_nothing(tmp_path: Path, mode: Mode, seconds: fl
     async with running_world(settings, network) as world:
         await pass_time(world, AFTER_S + 5)
         assert hold_of(await world.job(job_id)).unused
-        network.go_on(ROBOT)
+        network.repair(ROBOT)
         await pass_time(world, 200)
         assert hold_of(await world.job(job_id)).stage is Stage.CONFIRMED
         assert set(world.delivered) == {"x"}

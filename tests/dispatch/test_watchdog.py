@@ -11,7 +11,7 @@ from tests.support.story import Story
 
 
 class Watched:
-    """A line that nobody pairs, a clock, and the watchdog."""
+    """A queue without matching, a clock, and the watchdog."""
 
     def __init__(self) -> None:
         self.story, self.clock, self.projection = Story(), FakeClock(), Projection()
@@ -30,7 +30,7 @@ async def watched():
     await watched.watchdog.stop()
 
 
-async def test_two_that_wait_together_are_seen(watched: Watched) -> None:
+async def test_a_pair_that_waits_together_is_an_alarm(watched: Watched) -> None:
     """The same free job and usable worker, for over a second."""
     watched.story.submit("x")
     watched.story.register("r1")
@@ -44,14 +44,14 @@ async def test_two_that_wait_together_are_seen(watched: Watched) -> None:
 
 
 async def test_one_alone_may_wait(watched: Watched) -> None:
-    """A job without a worker, or a worker without a job, is what queues are for."""
+    """A job without a worker, or a worker without a job, is no alarm."""
     watched.story.submit("x")
     await watched.clock.advance(100)
     assert watched.watchdog.stuck_s == 0
 
 
-async def test_nobody_is_paired_while_it_stops(watched: Watched) -> None:
-    """Nor while an operator has paused it: that is no fault."""
+async def test_no_alarm_while_stopped_or_paused(watched: Watched) -> None:
+    """While stopping or paused, jobs and workers may wait together."""
     watched.story.submit("x")
     watched.story.register("r1")
     watched.is_open = False
@@ -63,8 +63,8 @@ async def test_nobody_is_paired_while_it_stops(watched: Watched) -> None:
     assert watched.watchdog.stuck_s == 0
 
 
-async def test_others_each_time_are_no_alarm(watched: Watched) -> None:
-    """A busy bar always has somebody waiting on both sides: what counts is that they change."""
+async def test_a_changing_pair_is_no_alarm(watched: Watched) -> None:
+    """On a busy day both sides wait all the time: only the same pair is an alarm."""
     for number in range(20):
         watched.story.register(f"r{number}")
         watched.story.submit(number)

@@ -14,7 +14,7 @@ from tests.support.world import World, worker
 
 
 def count_probes(world: World) -> dict[str, list[float]]:
-    """When each callback is probed from now on."""
+    """Record the times at which each callback is probed from now on."""
     probes: dict[str, list[float]] = {}
     ask = world.network.is_pending
 
@@ -27,7 +27,7 @@ def count_probes(world: World) -> dict[str, list[float]]:
 
 
 async def set_aside(world: World, *robots: Worker) -> None:
-    """Robots that were stopped, each of which has refused the one order that there is."""
+    """Register robots that are stopped, and have each refuse the same order."""
     for robot in robots:
         world.network.outcomes[robot.id] = [Refused("answered 503")]
         world.network.pending[robot.id] = False
@@ -44,7 +44,7 @@ async def cancel_all(world: World) -> None:
 
 
 async def test_robots_that_are_needed_are_probed_every_five_seconds(world: World) -> None:
-    """While orders wait and no robot is free, however long that has been so."""
+    """While orders wait and no robot is free, for any length of time."""
     robots = [worker(f"c{n}", f"i{n}") for n in range(3)]
     await set_aside(world, *robots)
     await world.clock.advance(600)
@@ -56,8 +56,8 @@ async def test_robots_that_are_needed_are_probed_every_five_seconds(world: World
 
 
 @pytest.mark.parametrize("end", ["cancel", "register"])
-async def test_robots_that_nobody_needs_are_probed_seldom(world: World, end: str) -> None:
-    """No order waits, or somebody is free: the interval grows to a minute."""
+async def test_robots_that_are_not_needed_are_probed_seldom(world: World, end: str) -> None:
+    """Without a waiting order, or with a free robot, the interval grows to a minute."""
     await set_aside(world, robot := worker("c1", "i1"))
     if end == "cancel":
         await cancel_all(world)
@@ -71,7 +71,7 @@ async def test_robots_that_nobody_needs_are_probed_seldom(world: World, end: str
 
 
 async def test_a_robot_that_is_continued_is_back_within_five_seconds(world: World) -> None:
-    """The order that waits is at the robot at once, also after an hour."""
+    """Also after an hour, and it gets the waiting order at once."""
     await set_aside(world, robot := worker("c1", "i1"))
     await world.clock.advance(3600)
     sent = len(world.delivered)
@@ -81,8 +81,8 @@ async def test_a_robot_that_is_continued_is_back_within_five_seconds(world: Worl
     assert world.delivered[sent:] == ["x"]
 
 
-async def test_an_order_that_comes_later_hurries_them_too(world: World) -> None:
-    """They were probed once a minute; with an order there, they are within five seconds."""
+async def test_a_new_order_hastens_probes(world: World) -> None:
+    """Robots that were probed once a minute are probed within five seconds of a new order."""
     await set_aside(world, robot := worker("c1", "i1"))
     await cancel_all(world)
     await world.clock.advance(3600)
@@ -94,7 +94,7 @@ async def test_an_order_that_comes_later_hurries_them_too(world: World) -> None:
 
 
 async def test_no_more_than_twenty_probes_a_second(world: World) -> None:
-    """With hundreds set aside all have their turn, but the engine is not run over."""
+    """With more than a hundred set aside each has its turn, without overloading the engine."""
     probes = count_probes(world)
     await set_aside(world, *(worker(f"c{n}", f"i{n}") for n in range(120)))
     await world.clock.advance(20)
@@ -103,8 +103,8 @@ async def test_no_more_than_twenty_probes_a_second(world: World) -> None:
     assert max(seconds.values()) <= PROBES_PER_S
 
 
-def test_those_are_woken_first_that_were_not_probed_for_longest() -> None:
-    """As many as there may be in a second, and not one before its time."""
+def test_the_longest_unprobed_come_first() -> None:
+    """At most PROBES_PER_S of them, and none before its time."""
     naps = {f"w{n}": float(n) for n in range(50)}
     chosen, pause_s = to_wake(naps, 60.0)
     assert chosen == [f"w{n}" for n in range(20)]
@@ -126,12 +126,12 @@ def test_those_are_woken_first_that_were_not_probed_for_longest() -> None:
     ],
 )
 def test_the_reason_says_what_is_known(pending: bool | None, word: str | None, why: str) -> None:
-    """What its instance does, where that explains that the callback does not wait."""
+    """The state of the instance, if that explains why the callback does not wait."""
     assert why_aside(pending, word) == why
 
 
-async def test_the_reason_of_a_robot_set_aside_says_what_is_known(world: World) -> None:
-    """ "answered 503" until its instance was asked; then that it is stopped, told once."""
+async def test_the_reason_is_updated_after_a_probe(world: World) -> None:
+    """First "answered 503"; after a probe that the instance is stopped, published once."""
     await set_aside(world, robot := worker("c1", "i1"))
     (waiting,) = world.workers()
     assert waiting.aside
@@ -164,8 +164,8 @@ async def set_aside_with_state(world: World, state: str | None) -> Worker:
 
 
 @pytest.mark.parametrize("state", ["gone", "finished", "abandoned"])
-async def test_a_robot_that_will_never_be_back_is_dropped(world: World, state: str) -> None:
-    """Its process instance has ended."""
+async def test_a_robot_whose_instance_has_ended_is_dropped(world: World, state: str) -> None:
+    """A robot is dropped once its instance has ended."""
     await set_aside_with_state(world, state)
     await world.clock.advance(5)
     assert world.workers() == []
@@ -173,7 +173,7 @@ async def test_a_robot_that_will_never_be_back_is_dropped(world: World, state: s
 
 @pytest.mark.parametrize("state", ["stopped", "stopping", "running", "ready", None])
 async def test_a_robot_is_kept_for_a_day(world: World, state: str | None) -> None:
-    """Stopped, or out of reach: it may come back; after a day without a sign it is dropped."""
+    """A stopped or unreachable robot may come back; after a day it is dropped."""
     robot = await set_aside_with_state(world, state)
     await cancel_all(world)
     await world.clock.advance(DAY_S - 300)
@@ -182,8 +182,8 @@ async def test_a_robot_is_kept_for_a_day(world: World, state: str | None) -> Non
     assert world.workers() == []
 
 
-async def test_a_robot_that_asks_again_on_its_old_callback_is_back_at_once(world: World) -> None:
-    """Who sends the same registration again is there: no probe is waited for."""
+async def test_a_repeated_registration_brings_a_robot_back(world: World) -> None:
+    """It gets a job at once, without a probe."""
     robot = await set_aside_with_state(world, "stopped")
     await world.register(robot)
     assert [url for url, _ in world.network.deliveries] == [robot.id, robot.id]

@@ -1,4 +1,4 @@
-"""What simulated histories have found: a small test for each."""
+"""Faults that simulated histories have found, each with a small test."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ class ScriptedStore(Store):
             await end
 
     async def try_writing(self) -> None:
-        """Nothing is written."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 async def world_on(store: Store, policy: Policy | None = None) -> World:
-    """A dispatcher on this store, which has started."""
+    """Return a recovered dispatcher on this store."""
     world = World(store, FakeNetwork(), policy or Policy())
     await world.start()
     return world
 
 
 async def test_what_a_batch_changes_is_what_was_loaded() -> None:
-    """``before`` is the record that the store has, also for a worker whose place is not 1."""
+    """``before`` is the record in the store, also for a worker whose place is not 1."""
     robot = worker("c1", "i1")._replace(place=7.0)
     later = worker("c2", "i2")
     store = ScriptedStore(Stored(workers=[robot]))
@@ -67,7 +67,7 @@ async def test_what_a_batch_changes_is_what_was_loaded() -> None:
 
 
 async def test_nothing_is_committed_under_the_number_of_a_batch_of_unknown_fate() -> None:
-    """A stop while a commit's fate is unknown applies nothing that has come in since."""
+    """A stop while a commit's fate is unknown applies no later commands."""
     store = ScriptedStore()
     world = await world_on(store)
     store.otherwise = lambda: OutcomeUnknown("no answer")
@@ -84,8 +84,8 @@ async def test_nothing_is_committed_under_the_number_of_a_batch_of_unknown_fate(
     await asyncio.gather(first, second, return_exceptions=True)
 
 
-async def test_a_submission_that_is_durable_is_not_called_lost() -> None:
-    """The storage stalls while a job is on its way: its submitter hears that it was taken in."""
+async def test_a_durable_submission_is_acknowledged() -> None:
+    """The storage stalls during the delivery: the customer still gets an acknowledgement."""
     store = ScriptedStore()
     world = await world_on(store)
     robot = worker("c1", "i1")
@@ -104,7 +104,7 @@ async def test_a_submission_that_is_durable_is_not_called_lost() -> None:
 
 
 async def test_a_full_disk_is_not_written_to_without_a_pause() -> None:
-    """An outcome whose commit fails is tried again in a while, not at once and without end."""
+    """An outcome whose commit fails is tried again after a pause."""
     store = ScriptedStore()
     world = await world_on(store)
     robot = worker("c1", "i1")
@@ -125,7 +125,7 @@ async def test_a_full_disk_is_not_written_to_without_a_pause() -> None:
 
 
 async def test_a_late_outcome_is_not_taken_for_that_of_the_next_attempt() -> None:
-    """An operator puts a job back whose PUT is under way: its outcome says nothing any more."""
+    """After an operator put a job back, the outcome of its PUT is ignored."""
     store = ScriptedStore()
     world = await world_on(store)
     first, second = worker("c1", "i1"), worker("c2", "i2")
@@ -168,7 +168,7 @@ async def test_a_callback_gets_one_put_at_a_time() -> None:
 
 
 async def test_a_put_that_was_called_off_before_it_was_sent_is_not_sent() -> None:
-    """A worker is asked before the PUT; an operator puts the job back meanwhile."""
+    """A worker is probed before the PUT, and an operator puts the job back meanwhile."""
     world = await world_on(ScriptedStore(), Policy(probe_after_s=0.0))
     first, second = worker("c1", "i1"), worker("c2", "i2")
     await world.register(first)
@@ -193,7 +193,7 @@ async def test_a_put_that_was_called_off_before_it_was_sent_is_not_sent() -> Non
 
 
 async def test_a_job_whose_lease_ended_in_doubt_is_not_done_by_the_next_one() -> None:
-    """It never arrived; its worker got another one, and says only of that one that it is done."""
+    """It never arrived; its worker got another job, and completes only that one."""
     world = await world_on(ScriptedStore(), Policy(lease_s=5.0, resend_doubt=False))
     robot = worker("c1", "i1")
     await world.register(robot)
@@ -214,8 +214,8 @@ async def test_a_job_whose_lease_ended_in_doubt_is_not_done_by_the_next_one() ->
     assert (await world.job(first.id)).state is not State.DONE
 
 
-async def test_a_worker_that_is_sent_its_job_again_waits() -> None:
-    """One that got a job in an answer that broke is free again when the job is put back."""
+async def test_a_worker_whose_resent_job_is_put_back_is_free() -> None:
+    """It had got the job in an answer that broke."""
     world = await world_on(ScriptedStore(), Policy(resend_doubt=False))
     robot = worker("c1", "i1")
     await world.submit("one")
@@ -232,8 +232,8 @@ async def test_a_worker_that_is_sent_its_job_again_waits() -> None:
     assert [each.id for each in world.free_workers()] == [robot.id]
 
 
-def test_a_look_that_comes_a_hair_too_early_is_not_repeated_at_once() -> None:
-    """A rest of 1e-15 s moves no clock on: the same look would come again without end."""
+def test_a_probe_a_hair_too_early_is_not_repeated_at_once() -> None:
+    """A rest of 1e-15 s does not move the clock: the same probe would be repeated without end."""
     policy = Policy(unconsumed_after_s=30.0)
     hold = Hold(worker("c1", "i1"), Way.PUT, Stage.CONFIRMED, START_S)
     held_s = nextafter(30.0, 0.0)

@@ -80,7 +80,7 @@ def test_quantiles_of_waits(story: Story, hub: Hub) -> None:
 
 
 def test_an_hour_is_over(story: Story, hub: Hub) -> None:
-    """Minutes older than an hour are forgotten, and the monitor's clients are told."""
+    """Minutes older than an hour are removed, and the monitor's clients are told."""
     connection = FakeConnection()
     hub.follow(connection, MONITOR)
     story.serve(10.0)

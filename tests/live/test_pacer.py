@@ -1,4 +1,4 @@
-"""The pacer: at once, in slices, with rests."""
+"""The pacer pushes at once, in slices, with pauses."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ from sanic_dispatch.server.banner import announce, banner, warn_if_open
     ],
 )
 def test_banner_has_addresses_that_can_be_opened(host, base):
-    """What is printed at the start is how this machine reaches the server, with its real port."""
+    """The banner has URLs that this machine can open, with the real port."""
     text = banner(Settings(host=host, port=0), 8080)
     assert f"order page  {base}public/order_drink.html\n" in text
     assert f"register    {base}register-worker\n" in text
 
 
-def test_start_is_a_line_of_the_log_elsewhere(capsys):
-    """Where the log is JSON, the start is one line of it with the same facts."""
+def test_start_is_a_log_line_in_json(capsys):
+    """With JSON logs the start is one line of the log, with the same facts."""
     announce(Settings(log_format=LogFormat.HUMAN), 8080)
     assert "order page  http://localhost:8080/" in capsys.readouterr().err
     with structlog.testing.capture_logs() as lines:
@@ -37,7 +37,7 @@ def test_start_is_a_line_of_the_log_elsewhere(capsys):
 
 
 def test_only_a_made_token_is_printed(capsys):
-    """The operator's link has the token that was made; one that was given stands nowhere."""
+    """The operator's link has a generated token; a token that was given is not printed."""
     given = Settings(operator_tokens=("given-token",), log_format=LogFormat.HUMAN)
     announce(given, 8080)
     assert "monitor     http://localhost:8080/public/monitor.html\n" in capsys.readouterr().err
@@ -62,15 +62,15 @@ def test_only_a_made_token_is_printed(capsys):
         ({"submit_tokens": ("submit-token",)}, True),
     ],
 )
-def test_standing_open_is_said_loudly(settings, is_open):
-    """A warning where everybody on the network can register a worker anywhere."""
+def test_warning_if_anyone_can_register(settings, is_open):
+    """There is a warning if everyone on the network can register any worker."""
     with structlog.testing.capture_logs() as lines:
         warn_if_open(Settings(**settings))
     assert [line["log_level"] for line in lines] == ["warning"] * is_open
 
 
-def test_banner_says_where_things_wait(tmp_path):
-    """Whoever starts it sees which files are used, and what is gone when it stops."""
+def test_banner_says_where_queues_are_stored(tmp_path):
+    """The banner names the folder of each queue, or says that it is gone after a stop."""
     text = banner(Settings(job_queue_mode=Mode.IN_MEMORY, data_dir=tmp_path), 2567)
     assert "jobs        InMemory, gone when it stops\n" in text
     assert f"workers     CachedJsonFile in {tmp_path}\n" in text

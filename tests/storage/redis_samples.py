@@ -1,4 +1,4 @@
-"""What the tests of the store in Redis share: records, batches, and a server that fails."""
+"""Records and batches for the tests of the store in Redis."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ AT = "2026-11-24T03:00:00.123456Z"
 
 
 def job(number: int, data: bytes = b'{"drink":"Negroni"}') -> Job:
-    """A job that waits."""
+    """Return a waiting job."""
     return Job(f"{number:032x}", number, data, AT, float(number))
 
 
 def worker(number: int, key: Key | None = None) -> Worker:
-    """A worker that waits."""
+    """Return a waiting worker."""
     return Worker(f"http://engine/callbacks/{number}/", AT, key, place=float(number))
 
 
 def held(free: Job, by: Worker) -> Job:
-    """The same job, held by a worker."""
+    """Return the job, held by a worker."""
     hold = Hold(by._replace(place=0.0), Way.PUT, Stage.UNDER_WAY, 1795509665.7019312)
     return free._replace(state=State.ASSIGNED, hold=hold, attempt=1)
 
 
 def put(record: Record) -> Change:
-    """The change that stores a record."""
+    """Return the change that stores a record."""
     table = {Job: Table.JOBS, Worker: Table.WORKERS, Fact: Table.FACTS}[type(record)]
     return Change(table, record.id, None, record)
 
 
 def removal(record: Record) -> Change:
-    """The change that forgets a record."""
+    """Return the change that removes a record."""
     return put(record)._replace(before=record, after=None)
 
 
 def batch(number: int, *changes: Change) -> Batch:
-    """A batch without events."""
+    """Return a batch without events."""
     return Batch(number, changes, ())
 
 
 async def commit_surely(store: RedisStore, wanted: Batch) -> int:
-    """Commit a batch as the dispatcher does, until its fate is known; return how often."""
+    """Commit a batch as the dispatcher does, until its fate is known; return the tries."""
     tries = 1
     while True:
         try:
@@ -62,7 +62,7 @@ async def commit_surely(store: RedisStore, wanted: Batch) -> int:
 
 
 def as_stored(records: Iterable[Any]) -> Stored:
-    """Records of all kinds as ``load`` returns them."""
+    """Return records of all kinds as ``load`` does."""
     found = list(records)
     jobs = [each for each in found if isinstance(each, Job)]
     return Stored(

@@ -15,7 +15,7 @@ CALLS = ["open", "fchmod", "writev", "fsync", "close", "rename"]
 
 
 def break_call(monkeypatch: pytest.MonkeyPatch, name: str, after: int, times: int) -> None:
-    """The n-th of these system calls from now on fails, and some after it."""
+    """Fail ``times`` system calls of this name, after so many."""
     module: Any = Path if name == "rename" else os
     name = "replace" if name == "rename" else name
     real: Callable[..., Any] = getattr(module, name)
@@ -34,7 +34,7 @@ def break_call(monkeypatch: pytest.MonkeyPatch, name: str, after: int, times: in
 
 
 def test_a_file_is_replaced(tmp_path: Path) -> None:
-    """The new content is there, and nothing else is left."""
+    """It has the new content, and there are no other files."""
     path = tmp_path / "x.json"
     for pieces in ([b"one"], [b"t", b"", b"wo"], [b"%d," % n for n in range(5000)]):
         replace_file(path, pieces)
@@ -43,14 +43,14 @@ def test_a_file_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system takes only a part, the rest is written too."""
+    """If the system writes a part, the rest is written too."""
     monkeypatch.setattr(os, "writev", lambda fd, pieces: os.write(fd, b"".join(pieces)[:3]))
     replace_file(tmp_path / "x", [b"12", b"3456", b"7"])
     assert (tmp_path / "x").read_bytes() == b"1234567"
 
 
 def test_modes(tmp_path: Path) -> None:
-    """A new file is its owner's only; one that is replaced keeps its mode."""
+    """A new file can be read by its owner only; a replaced file keeps its mode."""
     path = tmp_path / "x"
     replace_file(path, [b"1"])
     assert path.stat().st_mode & 0o777 == 0o600
@@ -61,7 +61,7 @@ def test_modes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-    """Whatever fails before the rename, the old file is whole, and the new one is gone."""
+    """If a call before the rename fails, the old file is unchanged, and the new one is removed."""
     path = tmp_path / "x"
     replace_file(path, [b"old"])
     break_call(monkeypatch, call, after=0, times=1)
@@ -73,7 +73,7 @@ def test_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cal
 
 @pytest.mark.parametrize("fsync", [True, False], ids=["fsync", "no fsync"])
 def test_synced_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: bool) -> None:
-    """The file is synced before the rename and the folder after it, or neither where not wanted."""
+    """The file is synced before the rename and the folder after it; without fsync neither is."""
     steps: list[str] = []
     real = Path.replace
     monkeypatch.setattr(os, "fsync", lambda fd: steps.append("fsync"))

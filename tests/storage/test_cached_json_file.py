@@ -37,19 +37,19 @@ from tests.support.disk_faults import Disk, Killed
 
 
 def opened(folder: Path, *, fsync: bool = True) -> JournaledFiles:
-    """The blocking store, loaded."""
+    """Return the blocking store, loaded."""
     files = JournaledFiles(folder, fsync=fsync)
     files.load()
     return files
 
 
 def loaded(folder: Path) -> Stored:
-    """What a start on this folder would find."""
+    """Return what a start on this folder would load."""
     return in_order(JournaledFiles(folder, fsync=False).load())
 
 
 def checkpoint(files: JournaledFiles) -> None:
-    """Write a checkpoint, as when it has been quiet for a second."""
+    """Write a checkpoint, as after a second of quiet."""
     files.create_spare()
     turned = files.rotate()
     assert turned is not None
@@ -57,18 +57,18 @@ def checkpoint(files: JournaledFiles) -> None:
 
 
 def names(folder: Path) -> list[str]:
-    """The files in a folder, but for the lock."""
+    """Return the files in a folder, except the lock."""
     return sorted(path.name for path in folder.iterdir() if path.name != ".dispatch.lock")
 
 
 def version(folder: Path) -> tuple[int, int]:
-    """What dispatch.json says."""
+    """Return the version in dispatch.json."""
     entry = ujson.loads((folder / "dispatch.json").read_bytes())
     return entry["version"], entry["journal"]
 
 
 def test_a_batch_is_one_line(tmp_path: Path) -> None:
-    """A batch adds a line to the journal, and touches no other file."""
+    """A batch appends a line to the journal, and touches no other file."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     before = {path: path.stat() for path in tmp_path.iterdir()}
@@ -90,7 +90,7 @@ def test_data_of_several_lines(tmp_path: Path) -> None:
 
 
 def test_older_programs_refuse_a_running_folder(tmp_path: Path) -> None:
-    """From the first batch to a clean stop dispatch.json says a version that they do not know."""
+    """From the first batch to a clean stop dispatch.json has a version that they refuse."""
     files, topic = opened(tmp_path), Topic()
     assert names(tmp_path) == []
     files.commit(topic.apply(one_of_each(topic)))
@@ -116,7 +116,7 @@ def test_a_clean_stop_leaves_the_files_of_version_1(tmp_path: Path) -> None:
 
 
 def test_a_start_and_a_stop_change_nothing(tmp_path: Path) -> None:
-    """Without a batch no file is written, and none is made."""
+    """Without a batch no file is written or created."""
     (tmp_path / "jobs.json").write_bytes(
         b'[ {"id":"a","data":1,"submitted_at":"2024-11-24T01:39:00Z"}]'
     )
@@ -137,7 +137,7 @@ def test_the_order_after_a_checkpoint_and_a_kill(tmp_path: Path) -> None:
 
 
 def test_batches_during_a_checkpoint(tmp_path: Path) -> None:
-    """What is committed while the files are written goes to the next journal, and counts."""
+    """Batches committed meanwhile are in the next journal, and are loaded."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     files.create_spare()
@@ -155,7 +155,7 @@ def test_batches_during_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_journals_that_are_in_the_files_are_ignored(tmp_path: Path) -> None:
-    """A journal that a kill left, and that dispatch.json has already, is not replayed."""
+    """A journal that a kill left, and that dispatch.json includes, is not replayed."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     old = (tmp_path / "dispatch.journal-1").read_bytes()
@@ -168,7 +168,7 @@ def test_journals_that_are_in_the_files_are_ignored(tmp_path: Path) -> None:
 
 
 def test_numbers_go_on(tmp_path: Path) -> None:
-    """Journals are never called like one before, whether they were closed or left."""
+    """Numbers of journals are never reused, whether the journals were closed or left."""
     seen: set[int] = set()
     topic = Topic()
     for run in range(4):
@@ -193,7 +193,7 @@ def test_numbers_go_on(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_file(spoil: Callable[[Path], None], reason: str, tmp_path: Path) -> None:
-    """A journal that counts is never missing, nor is the file that says which ones count."""
+    """A missing journal that counts is refused, and so is a missing dispatch.json."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     checkpoint(files)
@@ -210,7 +210,7 @@ def test_a_missing_file(spoil: Callable[[Path], None], reason: str, tmp_path: Pa
 
 
 def test_a_settled_file_with_journals(tmp_path: Path) -> None:
-    """A dispatch.json from elsewhere does not make a journal's batches go unsaid."""
+    """A dispatch.json from elsewhere does not make a journal's batches disappear silently."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     (tmp_path / "dispatch.json").write_bytes(b'{"version":1,"facts":{},"finished":[]}')
@@ -222,7 +222,7 @@ def test_a_settled_file_with_journals(tmp_path: Path) -> None:
 
 
 def used(folder: Path) -> Topic:
-    """A folder as a kill leaves it: a checkpoint, and two journals with batches."""
+    """Fill a folder as a kill leaves it: a checkpoint, and two journals with batches."""
     folder.mkdir(exist_ok=True)
     files, topic = opened(folder, fsync=False), Topic()
     files.commit(topic.apply(one_of_each(topic)))
@@ -236,7 +236,7 @@ def used(folder: Path) -> Topic:
 
 
 def states(folder: Path) -> list[Stored]:
-    """What a start finds after each of the batches of the last journal."""
+    """Return what a start finds after each of the batches of the last journal."""
     path = folder / "dispatch.journal-3"
     lines = path.read_bytes().splitlines(keepends=True)
     found = []
@@ -247,7 +247,7 @@ def states(folder: Path) -> list[Stored]:
 
 
 def test_a_torn_journal(tmp_path: Path) -> None:
-    """Cut off anywhere, the last journal is what it was after one of its batches."""
+    """Truncated anywhere, the last journal has its first batches."""
     used(tmp_path)
     possible = states(tmp_path)
     path = tmp_path / "dispatch.journal-3"
@@ -260,7 +260,7 @@ def test_a_torn_journal(tmp_path: Path) -> None:
 
 
 def test_a_torn_line_is_cut_off_before_others_follow(tmp_path: Path) -> None:
-    """What a kill left of a line is gone from the journal once the next one is begun."""
+    """The rest of a line that a kill left is removed before the next journal begins."""
     topic = used(tmp_path)
     path = tmp_path / "dispatch.journal-3"
     whole = path.read_bytes()
@@ -273,7 +273,7 @@ def test_a_torn_line_is_cut_off_before_others_follow(tmp_path: Path) -> None:
 
 
 def test_a_journal_in_between_is_whole(tmp_path: Path) -> None:
-    """A journal that others follow is refused wherever it is cut off."""
+    """A truncated journal that others follow is refused."""
     used(tmp_path)
     path = tmp_path / "dispatch.journal-2"
     content = path.read_bytes()
@@ -286,8 +286,8 @@ def test_a_journal_in_between_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["dispatch.journal-2", "dispatch.journal-3"])
-def test_bits_of_a_journal_that_rot(name: str, tmp_path: Path) -> None:
-    """A journal with a bit the other way round is refused, with the file and the byte."""
+def test_flipped_bits_in_a_journal(name: str, tmp_path: Path) -> None:
+    """It is refused, with file and byte."""
     used(tmp_path)
     path = tmp_path / name
     content = path.read_bytes()
@@ -300,7 +300,7 @@ def test_bits_of_a_journal_that_rot(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["jobs.json", "workers.json", "dispatch.json"])
 def test_torn_checkpoint_files(name: str, tmp_path: Path) -> None:
-    """A file of a checkpoint that was cut off is refused, wherever that was."""
+    """A truncated file of a checkpoint is refused, wherever it was cut."""
     used(tmp_path)
     path = tmp_path / name
     content = path.read_bytes()
@@ -311,8 +311,8 @@ def test_torn_checkpoint_files(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["jobs.json", "workers.json", "dispatch.json"])
-def test_bits_of_a_checkpoint_that_rot(name: str, tmp_path: Path) -> None:
-    """With a bit flipped a file is refused, or has as many records as before."""
+def test_flipped_bits_in_a_checkpoint(name: str, tmp_path: Path) -> None:
+    """The file is refused, or has as many records as before."""
     topic = used(tmp_path)
     right = topic.stored()
     path = tmp_path / name
@@ -335,8 +335,8 @@ def test_bits_of_a_checkpoint_that_rot(name: str, tmp_path: Path) -> None:
         (b"", "its checksum is wrong"),
     ],
 )
-def test_lines_that_are_none(line: bytes, reason: str, tmp_path: Path) -> None:
-    """A line with an end and without its checksum is refused, also as the last one."""
+def test_malformed_lines(line: bytes, reason: str, tmp_path: Path) -> None:
+    """A complete line without its checksum is refused, also as the last one."""
     used(tmp_path)
     path = tmp_path / "dispatch.journal-3"
     content = path.read_bytes()
@@ -346,7 +346,7 @@ def test_lines_that_are_none(line: bytes, reason: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_line(tmp_path: Path) -> None:
-    """A checksum covers the line before, so none can be taken out."""
+    """A checksum includes the line before, so none can be removed."""
     used(tmp_path)
     path = tmp_path / "dispatch.journal-3"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -356,7 +356,7 @@ def test_a_missing_line(tmp_path: Path) -> None:
 
 
 def test_another_journals_name(tmp_path: Path) -> None:
-    """A journal says its number: under another one it is refused."""
+    """A journal has its number inside: under another one it is refused."""
     used(tmp_path)
     shutil.copy(tmp_path / "dispatch.journal-2", tmp_path / "dispatch.journal-3")
     with pytest.raises(NotAQueue, match="it is not the head of journal 3"):
@@ -367,7 +367,7 @@ def test_another_journals_name(tmp_path: Path) -> None:
 
 
 def killed_at_every_call(folder: Path) -> list[int]:
-    """Kill a run at each of its calls; return those after which a start finds something wrong."""
+    """Kill a run at each of its calls; return those after which a start loads something wrong."""
     wrong, number, is_over = [], 0, False
     while not is_over:
         data = folder / str(number)
@@ -389,7 +389,7 @@ def killed_at_every_call(folder: Path) -> list[int]:
 
 
 def goes_on(folder: Path, possible: list[Stored]) -> bool:
-    """Whether a start finds one of these states, and one after a clean stop the same."""
+    """Return whether a start loads one of these states, and the same again after a clean stop."""
     try:
         found = loaded(folder)
         opened(folder, fsync=False).close()
@@ -399,7 +399,7 @@ def goes_on(folder: Path, possible: list[Stored]) -> bool:
 
 
 def test_killed_at_every_call(tmp_path: Path) -> None:
-    """Whichever call is the last, a start finds each batch that was acknowledged, and no half."""
+    """Whichever call is the last, a start loads each acknowledged batch, and no half."""
     assert killed_at_every_call(tmp_path) == []
 
 
@@ -456,14 +456,14 @@ def test_others_find_mutants(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """So do a missing place, and a torn line that stays."""
+    """The same for a missing place, and for a torn line that stays."""
     mutant(monkeypatch)
     with pytest.raises((AssertionError, NotAQueue)):
         check(tmp_path)
 
 
 def live(folder: Path, topic: Topic, possible: list[Stored]) -> None:
-    """A run of the service: batches, checkpoints, a clean stop; note what may be found after it."""
+    """Run the service: batches, checkpoints, a clean stop; record the states that may be loaded."""
     files = JournaledFiles(folder)
     files.load()
 
@@ -494,7 +494,7 @@ def live(folder: Path, topic: Topic, possible: list[Stored]) -> None:
 
 
 def test_a_write_that_fails_is_cut_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without room a batch is refused, nothing of it stays, and with room the next one goes."""
+    """On a full disk a batch is refused without a trace; with room the next one succeeds."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     before = (tmp_path / "dispatch.journal-1").read_bytes()
@@ -510,7 +510,7 @@ def test_a_write_that_fails_is_cut_back(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_short_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the disk takes a part of a line and then fails, that part is cut off."""
+    """If the disk writes a part of a line and then fails, that part is removed."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     with monkeypatch.context() as patch:
@@ -528,7 +528,7 @@ def test_a_short_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_write_that_cannot_be_taken_back(
     call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then nobody knows, until a checkpoint without the batch has replaced the journal."""
+    """The outcome is unknown until a checkpoint without the batch has replaced the journal."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     batch = topic.put(job(10))
@@ -554,7 +554,7 @@ def fail_both(disk: Disk, *wanted: str) -> None:
 
 
 def test_a_failed_sync_is_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After it comes a new journal, and a checkpoint by which the old one does not count."""
+    """After it come a new journal, and a checkpoint that replaces the old one."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     batch = topic.put(job(10))
@@ -577,8 +577,10 @@ def test_a_failed_sync_is_never_repeated(tmp_path: Path, monkeypatch: pytest.Mon
     assert loaded(tmp_path) == topic.stored()
 
 
-def test_a_kill_while_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a failed sync a start finds the batch, or not; never a half, and nothing else less."""
+def test_a_kill_while_the_outcome_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failed sync a start loads the batch or not, never a half, and all before it."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     without = topic.stored()
@@ -594,7 +596,7 @@ def test_a_kill_while_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_failed_sync_during_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next checkpoint has both journals in it."""
+    """The next checkpoint includes both journals."""
     files, topic = opened(tmp_path), Topic()
     files.commit(topic.apply(one_of_each(topic)))
     files.create_spare()
@@ -618,7 +620,7 @@ def test_a_failed_sync_during_a_checkpoint(tmp_path: Path, monkeypatch: pytest.M
 def test_a_checkpoint_that_fails(
     call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever call fails, in whichever file, batches go on and nothing is lost."""
+    """With any failing call in any file, batches go on and nothing is lost."""
     for after in range(12):
         folder = tmp_path / f"{after}"
         folder.mkdir()
@@ -645,7 +647,7 @@ def test_a_checkpoint_that_fails(
 def test_a_clean_stop_that_fails(
     call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever call fails, nothing is lost: the next start replays the journals."""
+    """With any failing call nothing is lost: the next start replays the journals."""
     for after in range(12):
         folder = tmp_path / f"{after}"
         folder.mkdir()
@@ -663,7 +665,7 @@ def test_a_clean_stop_that_fails(
 
 
 def test_a_start_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the first journal cannot be begun the batch is refused, and the next one goes."""
+    """If the first journal cannot be created the batch is refused, and the next one succeeds."""
     for after in range(12):
         folder = tmp_path / f"{after}"
         folder.mkdir()
@@ -690,8 +692,8 @@ def fail_at(disk: Disk, number: int) -> None:
 # ---- how a checkpoint shares the interpreter
 
 
-class Counting(Pace):
-    """Counts rests in place of taking them."""
+class CountingPace(Pace):
+    """Counts pauses instead of taking them."""
 
     def __init__(self) -> None:
         super().__init__(rest_s=0)
@@ -702,17 +704,17 @@ class Counting(Pace):
 
 
 def test_slices(tmp_path: Path) -> None:
-    """Between two chances to rest at most some records are encoded, or a thousand are sorted."""
+    """Between two pauses at most some records are encoded, or a thousand are sorted."""
     records = [job(number) for number in range(20_000)]
     snapshot = Snapshot(records, [], [], jobs_changed=True, workers_changed=True)
-    pace = Counting()
+    pace = CountingPace()
     CheckpointFiles(tmp_path, fsync=False).write(snapshot, 1, pace)
     assert pace.rests >= 20_000 / CHUNK + 2 * 20_000 / RUN
 
 
 @given(places=st.lists(st.integers(0, 50), max_size=40))
 def test_sorted_in_runs(places: list[int]) -> None:
-    """Sorted run by run, records are in the order that sorting them at once gives."""
+    """Sorting in runs gives the same order as sorting at once."""
     records = [job(n)._replace(place=place) for n, place in enumerate(places)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sanic_dispatch.storage.checkpoint.RUN", 4)
@@ -723,7 +725,7 @@ def test_sorted_in_runs(places: list[int]) -> None:
 
 
 def ends_of(store: CachedJsonFileStore) -> asyncio.Queue[None]:
-    """A queue that says each time that a checkpoint has ended, well or not."""
+    """Return a queue that gets an item at the end of each checkpoint, successful or not."""
     ends: asyncio.Queue[None] = asyncio.Queue()
     real = store.checkpoint
 
@@ -738,7 +740,7 @@ def ends_of(store: CachedJsonFileStore) -> asyncio.Queue[None]:
 
 
 async def test_after_some_quiet(tmp_path: Path) -> None:
-    """The files are brought up to date once nothing has been committed for a while."""
+    """A checkpoint is written once nothing has been committed for a while."""
     store, topic = CachedJsonFileStore(tmp_path, fsync=False, quiet_s=0.01), Topic()
     ends = ends_of(store)
     await store.load()
@@ -751,7 +753,7 @@ async def test_after_some_quiet(tmp_path: Path) -> None:
 
 
 async def test_a_long_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint comes also without any quiet, when the journal has outgrown the files."""
+    """A checkpoint is written without quiet when the journal has outgrown the files."""
     monkeypatch.setattr("sanic_dispatch.storage.cached_json_file.MIN_CHECKPOINT_BYTES", 1000)
     store, topic = CachedJsonFileStore(tmp_path, fsync=False, quiet_s=1000.0), Topic()
     await store.load()
@@ -763,7 +765,7 @@ async def test_a_long_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_start_after_a_kill_tidies_up(tmp_path: Path) -> None:
-    """What was replayed is in the files soon, though nothing else happens."""
+    """Replayed batches are soon in the files, without further batches."""
     topic = used(tmp_path)
     store = CachedJsonFileStore(tmp_path, fsync=False, quiet_s=0.01)
     ends = ends_of(store)
@@ -777,7 +779,7 @@ async def test_a_start_after_a_kill_tidies_up(tmp_path: Path) -> None:
 async def test_a_checkpoint_that_fails_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Batches go on meanwhile, and the files are up to date once they can be."""
+    """Batches go on meanwhile, and the files are up to date once they can be written."""
     monkeypatch.setattr("sanic_dispatch.storage.cached_json_file.RETRY_S", 0.01)
     store, topic = CachedJsonFileStore(tmp_path, fsync=True, quiet_s=0.01), Topic()
     ends = ends_of(store)

@@ -1,4 +1,4 @@
-"""The data folder: there, writable, and ours alone."""
+"""The data folder has to exist, be writable, and belong to one dispatcher only."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sanic_dispatch.storage.store import Stored
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    """It is not made: a mistyped path would be an empty queue."""
+    """It is not created: a mistyped path would be an empty queue."""
     with pytest.raises(DataFolderUnusable, match="does not exist"):
         DataFolder(tmp_path / "data").claim()
     assert not (tmp_path / "data").exists()
 
 
 def test_not_a_folder(tmp_path: Path) -> None:
-    """A file is no folder."""
+    """A file in its place is refused."""
     (tmp_path / "data").touch()
     with pytest.raises(DataFolderUnusable, match="is no folder"):
         DataFolder(tmp_path / "data").claim()
@@ -33,7 +33,7 @@ def test_not_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_no_permission(tmp_path: Path) -> None:
-    """A folder that we may not write to is refused."""
+    """A folder without write permission is refused."""
     tmp_path.chmod(0o500)
     with pytest.raises(DataFolderUnusable, match="is not writable: Permission denied"):
         DataFolder(tmp_path).claim()
@@ -53,13 +53,13 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_read_only_disk(read_only: Path) -> None:
-    """Permissions do not tell: it is tried, so that root learns it too."""
+    """Permissions do not show it, so writing is tried, also as root."""
     with pytest.raises(DataFolderUnusable, match="is not writable: Read-only file system"):
         DataFolder(read_only).claim()
 
 
 def test_only_new_files_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock file that is there already does not mean that files can be made."""
+    """An existing lock file does not mean that files can be created."""
 
     def fails(**_: object) -> None:
         raise OSError(30, "Read-only file system")
@@ -73,7 +73,7 @@ def test_only_new_files_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_two_dispatchers(tmp_path: Path) -> None:
-    """The second one gets a clear error; when the first has gone it can start."""
+    """The second one is refused; once the first has ended it can start."""
     settings = Settings(data_dir=tmp_path)
     async with open_store(settings):
         with pytest.raises(DataFolderInUse, match="is used by another dispatcher"):
@@ -83,8 +83,8 @@ async def test_two_dispatchers(tmp_path: Path) -> None:
         assert await store.load() == Stored([], [], [])
 
 
-async def test_a_failed_start_lets_go(tmp_path: Path) -> None:
-    """A start that was refused leaves the folder to the next one."""
+async def test_a_failed_start_releases_the_folder(tmp_path: Path) -> None:
+    """The next start can use the folder."""
     settings = Settings(data_dir=tmp_path)
     (tmp_path / "jobs.json").write_text("null")
     for _ in range(2):
@@ -94,7 +94,7 @@ async def test_a_failed_start_lets_go(tmp_path: Path) -> None:
 
 
 async def test_nothing_durable_needs_no_folder(tmp_path: Path) -> None:
-    """In memory only, the folder is neither looked at nor written to."""
+    """In memory only, the folder is neither checked nor written to."""
     settings = Settings.of(Mode.IN_MEMORY, data_dir=tmp_path / "missing")
     async with open_store(settings) as store:
         assert await store.load() == Stored()
@@ -102,7 +102,7 @@ async def test_nothing_durable_needs_no_folder(tmp_path: Path) -> None:
 
 
 async def test_the_collector_goes_on(tmp_path: Path) -> None:
-    """Garbage is collected again once everything is loaded, also after a start that was refused."""
+    """Garbage collection is on again after loading, also after a refused start."""
     settings = Settings(data_dir=tmp_path)
     async with open_store(settings) as store:
         await store.load()

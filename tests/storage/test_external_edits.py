@@ -1,4 +1,4 @@
-"""JsonFile sees what was done to its files between two batches."""
+"""JsonFile notices edits of its files between two batches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Bench:
         self.folder = folder
         self.topic = Topic()
         self.name = "jobs.json" if backend.jobs is Mode.JSON_FILE else "workers.json"
-        """A file whose edits are seen."""
+        """The file whose edits are noticed."""
 
     async def commit(self, batch: Batch) -> None:
         await self.store.commit(batch)
@@ -58,7 +58,7 @@ class Bench:
         (self.folder / (name or self.name)).write_text(ujson.dumps(entries))
 
     def entry(self, name: str) -> dict[str, Any]:
-        """An entry that somebody adds."""
+        """Return an entry to add by hand."""
         if self.name == "workers.json":
             return {"callback_url": name, "registered_at": AT}
         return {"id": name, "data": {"from": "outside"}, "submitted_at": AT}
@@ -67,7 +67,7 @@ class Bench:
         return [each.get("id") or each["callback_url"] for each in self.read()]
 
     async def edit_ids(self) -> list[str] | None:
-        """The ids that ``refresh`` finds in an edit, in order."""
+        """Return the ids of the edit that ``refresh`` finds, in order."""
         edit = await self.store.refresh()
         if edit is None:
             return None
@@ -78,7 +78,7 @@ class Bench:
 
 @pytest.fixture(params=MODES, ids=lambda backend: backend.name)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    """Every mode in which edits are seen."""
+    """Every mode that notices edits."""
     async with opened(request.param, tmp_path) as store:
         await store.load()
         bench = Bench(request.param, store, tmp_path)
@@ -88,7 +88,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def test_no_edit(bench: Bench) -> None:
-    """Our own writes are no edits, and neither is the same content written again."""
+    """Our own writes, and a rewrite with the same content, are no edits."""
     assert await bench.store.refresh() is None
     path = bench.folder / bench.name
     path.write_bytes(path.read_bytes())
@@ -98,7 +98,7 @@ async def test_no_edit(bench: Bench) -> None:
 
 
 async def test_an_edit_is_read_in_its_order(bench: Bench) -> None:
-    """Entries that were added, moved and removed come as they stand in the file."""
+    """Entries that were added, moved and removed are in the order of the file."""
     first, *others = bench.read()
     bench.write([*others[::-1], bench.entry("x")])
     expected = [*bench.read_ids()]
@@ -107,8 +107,8 @@ async def test_an_edit_is_read_in_its_order(bench: Bench) -> None:
     assert first
 
 
-async def test_an_edit_comes_until_it_is_committed(bench: Bench) -> None:
-    """Where the batch after an edit fails the edit is read again; after an empty batch it is over,
+async def test_an_edit_is_returned_until_it_is_committed(bench: Bench) -> None:
+    """If the batch after an edit fails the edit is read again; after an empty batch it is over,
     and the file has what is committed."""
     ids = bench.read_ids()
     bench.write([*bench.read(), bench.entry("x")])
@@ -119,8 +119,8 @@ async def test_an_edit_comes_until_it_is_committed(bench: Bench) -> None:
     assert bench.read_ids() == ids
 
 
-async def test_an_edit_that_came_in_between(bench: Bench) -> None:
-    """Nothing is written over an edit that was not read: neither that file nor any other."""
+async def test_an_edit_that_was_not_read_is_not_overwritten(bench: Bench) -> None:
+    """Neither that file nor the other one is written."""
     bench.write([*bench.read(), bench.entry("x")])
     before = {path: path.read_bytes() for path in bench.folder.glob("*.json")}
     batch = bench.topic.put(done(job(1)), job(9), worker(9))
@@ -133,8 +133,8 @@ async def test_an_edit_that_came_in_between(bench: Bench) -> None:
     assert bench.read_ids() == [r for r in bench.read_ids() if r != "x"]
 
 
-async def test_an_edit_is_taken_over(bench: Bench) -> None:
-    """What the state machine makes of an edit is what the file has after its batch."""
+async def test_an_edit_is_applied(bench: Bench) -> None:
+    """After its batch the file has what the state machine made of the edit."""
     bench.write([bench.entry("http://x/"), *bench.read()])
     edit = await bench.store.refresh()
     assert edit is not None
@@ -149,8 +149,8 @@ async def test_an_edit_is_taken_over(bench: Bench) -> None:
     assert await bench.store.refresh() is None
 
 
-async def test_what_was_held_is_written_again(bench: Bench) -> None:
-    """An entry that is gone from the file, and was kept, is there after the next batch."""
+async def test_kept_entries_are_written_again(bench: Bench) -> None:
+    """An entry that was removed from the file, and kept by us, is there after the next batch."""
     await bench.commit(bench.topic.put(held(job(1), worker(1)), worker(1).refused("503", 1.0, "")))
     content = (bench.folder / bench.name).read_bytes()
     bench.write([])
@@ -160,13 +160,13 @@ async def test_what_was_held_is_written_again(bench: Bench) -> None:
 
 
 async def test_a_deleted_file_is_an_empty_one(bench: Bench) -> None:
-    """Somebody who deletes the file empties the queue."""
+    """Deleting the file empties the queue."""
     (bench.folder / bench.name).unlink()
     assert await bench.edit_ids() == []
 
 
 async def test_an_edit_that_cannot_be_read(bench: Bench) -> None:
-    """As long as the file is damaged nothing is committed and the file stays; mended, it goes."""
+    """While the file is damaged nothing is committed and it stays; once repaired, it is applied."""
     path = bench.folder / bench.name
     good = path.read_bytes()
     path.write_bytes(good[:-3])
@@ -181,8 +181,8 @@ async def test_an_edit_that_cannot_be_read(bench: Bench) -> None:
     await bench.commit(bench.topic.put(job(10), worker(10)))
 
 
-async def test_a_file_that_is_none(bench: Bench) -> None:
-    """A folder in the place of the file is refused, batch by batch."""
+async def test_a_folder_in_place_of_the_file(bench: Bench) -> None:
+    """Each batch is refused."""
     (bench.folder / bench.name).unlink()
     (bench.folder / bench.name).mkdir()
     with pytest.raises(StorageFailed, match="no regular file"):
@@ -192,7 +192,7 @@ async def test_a_file_that_is_none(bench: Bench) -> None:
 
 
 async def test_a_failed_write_keeps_an_edit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An edit that was read, and whose batch could not be written, is still in the file."""
+    """An edit whose batch could not be written is still in the file."""
     bench.write([*bench.read(), bench.entry("x")])
     edited = (bench.folder / bench.name).read_bytes()
     assert (await bench.edit_ids() or [])[-1] == "x"
@@ -205,8 +205,8 @@ async def test_a_failed_write_keeps_an_edit(bench: Bench, monkeypatch: pytest.Mo
         assert (await bench.edit_ids() or [])[-1] == "x"
 
 
-async def test_cached_files_are_not_looked_at(tmp_path: Path) -> None:
-    """In CachedJsonFile an edit is overwritten, and nothing is lost by that."""
+async def test_cached_json_file_ignores_edits(tmp_path: Path) -> None:
+    """In CachedJsonFile an edit is overwritten, and no record is lost by that."""
     topic = Topic()
     async with opened(both(Mode.CACHED_JSON_FILE), tmp_path) as store:
         await store.load()

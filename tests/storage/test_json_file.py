@@ -1,4 +1,4 @@
-"""Files replaced as a whole, and what JsonFile makes of it when a call fails."""
+"""The files of JsonFile and CachedJsonFile when calls fail, and what a start finds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MODES = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE]
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
 async def test_a_link_is_followed(mode: Mode, tmp_path: Path) -> None:
-    """A file that is a link stays one; what it points to is replaced."""
+    """A file that is a link stays one; its target is replaced."""
     data, real = tmp_path / "data", tmp_path / "real.json"
     data.mkdir()
     real.write_text("[]")
@@ -49,11 +49,11 @@ async def test_a_link_is_followed(mode: Mode, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
 @pytest.mark.parametrize("fsync", [True, False])
-async def test_what_is_found_is_synced(
+async def test_existing_files_are_synced(
     fsync: bool, mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A killed process may have renamed a file and not synced it; from the start on others are
-    told of its jobs, so a power cut must not take them any more."""
+    """A killed process may have renamed a file without syncing it; from the start on its jobs are
+    seen by others, so a power cut must not lose them."""
     await filled(both(mode), tmp_path)
     synced, real = [], os.fsync
 
@@ -70,10 +70,10 @@ async def test_what_is_found_is_synced(
 
 
 @pytest.mark.parametrize("fsync", [True, False])
-def test_a_journal_that_is_found_is_synced(
+def test_existing_journals_are_synced(
     fsync: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same for what a killed process had appended."""
+    """The same for what a killed process appended."""
     files, topic = JournaledFiles(tmp_path, fsync=False), Topic()
     files.load()
     files.commit(topic.put(job(1)))
@@ -85,8 +85,8 @@ def test_a_journal_that_is_found_is_synced(
 # ---- JsonFile
 
 
-def acts(topic: Topic) -> dict[str, Callable[[], Batch]]:
-    """What can happen to a job that waits, a held one, a finished one, and a fact."""
+def every_change(topic: Topic) -> dict[str, Callable[[], Batch]]:
+    """Yield changes of a waiting job, a held one, a finished one, and a fact."""
     return {
         "enqueue": lambda: topic.put(job(9), worker(9)),
         "finish": lambda: topic.put(done(held(job(2), worker(8)), 11.0)),
@@ -96,11 +96,11 @@ def acts(topic: Topic) -> dict[str, Callable[[], Batch]]:
     }
 
 
-ACTS = list(acts(Topic()))
+ACTS = list(every_change(Topic()))
 
 
 def prepared(folder: Path) -> tuple[JsonFiles, Topic]:
-    """The blocking store of both tables, with one of everything."""
+    """Return the blocking store of both tables, with records of every kind."""
     folder.mkdir()
     files = JsonFiles(folder, jobs=True, workers=True, rereads=True, fsync=True)
     files.load()
@@ -119,11 +119,11 @@ def loaded(folder: Path) -> Stored:
 def test_a_batch_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, act: str
 ) -> None:
-    """Whichever call fails, in whichever file, a batch that was refused has changed nothing, and
-    one whose fate is unknown is there once it was repeated."""
+    """With any failing call in any file, a refused batch has changed nothing, and one of unknown
+    fate is stored once it was repeated."""
     for after in range(7):
         files, topic = prepared(tmp_path / str(after))
-        before, batch = topic.stored(), acts(topic)[act]()
+        before, batch = topic.stored(), every_change(topic)[act]()
         with monkeypatch.context() as patch:
             Disk(patch, tmp_path).fail(call, after=after)
             try:
@@ -147,10 +147,10 @@ def test_a_batch_that_fails(
 def test_a_disk_that_fails_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
-    """As long as nothing can be written nothing is; then the files are set right by the batch."""
+    """While nothing can be written nothing changes; the next batch then repairs the files."""
     for after in range(6):
         files, topic = prepared(tmp_path / str(after))
-        batch = acts(topic)[act]()
+        batch = every_change(topic)[act]()
         with monkeypatch.context() as patch:
             Disk(patch, tmp_path).fail("fsync", after=after, times=1000)
             for _ in range(3):
@@ -165,10 +165,10 @@ def test_a_disk_that_fails_for_long(
 
 @pytest.mark.parametrize("act", ACTS)
 def test_a_kill_at_any_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
-    """Between two files a job may be in both, but never in none of them."""
+    """Between two writes a job may be in both files, but never in neither."""
     for number in range(60):
         files, topic = prepared(tmp_path / str(number))
-        batch = acts(topic)[act]()
+        batch = every_change(topic)[act]()
         jobs_before = {job.id for job in topic.stored().jobs}
         with monkeypatch.context() as patch:
             Disk(patch, tmp_path).kill_at(number)
@@ -189,7 +189,7 @@ def test_a_kill_at_any_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act
 
 
 def test_a_job_that_is_in_both_files(tmp_path: Path) -> None:
-    """It was not said to be finished: it is in the queue, once, and can be finished again."""
+    """Its end was not acknowledged: it is in the queue, once, and can be finished again."""
     files, topic = prepared(tmp_path / "data")
     old = (tmp_path / "data" / "jobs.json").read_bytes()
     before = topic.stored()

@@ -1,4 +1,4 @@
-"""The data folder goes away under a running dispatcher: nothing more is acknowledged."""
+"""The data folder disappears under a running dispatcher: nothing more is acknowledged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DATABASE = "dispatch.sqlite3"
 
 
 class Bench:
-    """A store on a folder that is claimed, as by a dispatcher that runs, with a job in it."""
+    """A store on a claimed folder, with a job in it."""
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.store = store
@@ -38,7 +38,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    """A mode's store; closing it may fail, and nothing is lost by that."""
+    """The store of each mode; closing it may fail, without losing anything."""
     folder = tmp_path / "data"
     folder.mkdir()
     with claimed(both(request.param).settings(folder)):
@@ -78,7 +78,7 @@ def a_copy(folder: Path) -> None:
 
 
 async def stores_nothing(bench: Bench) -> None:
-    """A change is refused, and the trial that readiness makes too."""
+    """Check that commits and ``try_writing`` are refused."""
     with pytest.raises(StorageFailed, match="taken away or replaced"):
         await bench.commit(2)
     with pytest.raises(StorageFailed, match="taken away or replaced"):
@@ -90,8 +90,8 @@ async def stores_nothing(bench: Bench) -> None:
     "happens", [renamed, removed, another, another_dispatchers, unlocked, a_copy]
 )
 async def test_the_folder_goes_away(bench: Bench, happens: Callable[[Path], None]) -> None:
-    """What would not be there after a restart is not acknowledged, and no other folder of that
-    name is written to: it may be another dispatcher's."""
+    """Changes that a restart would not find are not acknowledged, and a new folder of that name is
+    not written to, since it may be another dispatcher's."""
     happens(bench.folder)
     before = contents(bench.folder)
     await stores_nothing(bench)
@@ -106,7 +106,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("bench", [Mode.SQLITE], indirect=True, ids=str)
 @pytest.mark.parametrize("name", [DATABASE, f"{DATABASE}-wal"])
 async def test_the_database_goes_away(bench: Bench, name: str) -> None:
-    """A removed file still takes what is written to it, and loses it when it is closed."""
+    """A removed file still accepts writes, and loses them when it is closed."""
     (bench.folder / name).unlink()
     await stores_nothing(bench)
 
@@ -143,7 +143,7 @@ async def test_the_working_folder_is_renamed(
 
 @pytest.mark.parametrize("bench", [Mode.CACHED_JSON_FILE], indirect=True, ids=str)
 async def test_the_journal_goes_away(bench: Bench) -> None:
-    """A removed journal still takes what is written to it, and would lose it."""
+    """A removed journal still accepts writes, and would lose them."""
     (bench.folder / "dispatch.journal-1").unlink()
     await stores_nothing(bench)
 

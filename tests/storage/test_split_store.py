@@ -1,4 +1,4 @@
-"""A topic in two stores: the jobs' half first, and each half once."""
+"""A topic in two stores: the jobs' half is committed first, and each half once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.storage.samples import Topic, in_order, job, worker
 
 
 class Half(Store):
-    """A store that notes what it is given, and fails when it is told to."""
+    """A store that records its batches, and fails when it is told to."""
 
     def __init__(self) -> None:
         self.given: list[tuple[int, list[Table]]] = []
@@ -84,7 +84,7 @@ async def test_each_half_gets_its_own(both: Both) -> None:
 
 @pytest.mark.parametrize("error", [StorageFailed, OutcomeUnknown])
 async def test_the_jobs_half_fails(both: Both, error: type[Exception]) -> None:
-    """Then nothing is given to the other half, and it ends as that half does."""
+    """The other half gets nothing, and the commit ends as the jobs' half does."""
     both.jobs.failures = [error("full")]
     with pytest.raises(error, match="full"):
         await both.store.commit(batch())
@@ -107,7 +107,7 @@ async def test_only_the_workers_half_fails(both: Both, error: type[Exception]) -
 
 
 async def test_an_edit_is_looked_for_before_anything_is_written(both: Both) -> None:
-    """An edit of the workers' file stops a batch before its jobs' half; the number comes again."""
+    """An edit of workers.json stops a batch before its jobs' half; the number is used again."""
     both.workers.edits = [EditedMeanwhile("x"), EditedMeanwhile("x")]
     for _ in range(2):
         with pytest.raises(EditedMeanwhile):
@@ -121,8 +121,8 @@ async def test_an_edit_is_looked_for_before_anything_is_written(both: Both) -> N
         await both.store.commit(batch())
 
 
-async def test_no_edit_is_looked_for_while_nobody_knows(both: Both) -> None:
-    """A batch of which a half may be durable is carried through, whatever was edited."""
+async def test_no_edit_is_looked_for_while_the_outcome_is_unknown(both: Both) -> None:
+    """A batch of which a half may be durable is completed, in spite of edits."""
     both.jobs.failures = [OutcomeUnknown("lost")]
     with pytest.raises(OutcomeUnknown):
         await both.store.commit(batch())
@@ -131,8 +131,8 @@ async def test_no_edit_is_looked_for_while_nobody_knows(both: Both) -> None:
     assert both.workers.given == [(1, WORKERS)]
 
 
-async def test_the_caller_is_cut_off_between_the_halves(both: Both) -> None:
-    """Both halves are written all the same, and the next batch waits for that."""
+async def test_the_caller_is_cancelled_between_the_halves(both: Both) -> None:
+    """Both halves are written, and the next batch waits for that."""
     both.workers.gate.clear()
     first = asyncio.create_task(both.store.commit(batch()))
     await both.jobs.was_given.wait()
@@ -146,7 +146,7 @@ async def test_the_caller_is_cut_off_between_the_halves(both: Both) -> None:
 
 @pytest.mark.parametrize("half", [lambda both: both.jobs, lambda both: both.workers])
 async def test_trying_and_closing(both: Both, half: Callable[[Both], Half]) -> None:
-    """Either half can say that nothing can be written; both are closed, whatever one says."""
+    """Either half can refuse a trial; both are closed, even if one fails."""
     half(both).failures = [StorageFailed("full"), StorageFailed("full")]
     with pytest.raises(StorageFailed):
         await both.store.try_writing()

@@ -1,4 +1,4 @@
-"""Data folders of version 0.1 are taken over as they are: nothing lost, and in their order."""
+"""Data folders of version 0.1 are migrated: nothing is lost, and the order is kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLACES = [
 
 
 def expected(name: str) -> Content:
-    """What version 0.1 exported from this folder."""
+    """Return what version 0.1 exported from this folder."""
     reader = Reader()
     for line in (DATA / f"{name}.jsonl").read_bytes().splitlines(keepends=True):
         reader.take(line)
@@ -36,7 +36,7 @@ def expected(name: str) -> Content:
 
 
 def content_of(stored: Stored) -> Content:
-    """What was loaded, as an export has it."""
+    """Return what was loaded, in the form of an export."""
     return Content(
         sorted(stored.facts),
         renumber_workers(stored.workers),
@@ -47,12 +47,12 @@ def content_of(stored: Stored) -> Content:
 
 @pytest.fixture
 def folder(tmp_path: Path, name: str) -> Path:
-    """A copy of one of the folders."""
+    """A copy of each folder."""
     return Path(shutil.copytree(DATA / name, tmp_path / name))
 
 
 def test_there_is_something_of_everything() -> None:
-    """The data has each kind of record that there is."""
+    """The data has every kind of record."""
     content = expected("CachedJsonFile-killed")
     stages = {job.hold.stage.value if job.hold else "" for job in content.jobs}
     assert stages == {"", "under way", "confirmed", "in doubt"}
@@ -65,7 +65,7 @@ def test_there_is_something_of_everything() -> None:
 
 @pytest.mark.parametrize(("name", "mode"), PLACES)
 async def test_a_start_finds_everything(name: str, mode: Mode, folder: Path) -> None:
-    """What a start loads is what the old version exported; and so is what the next one loads."""
+    """Each start loads what the old version exported."""
     topic = Topic()
     async with opened(both(mode), folder) as store:
         stored = await store.load()
@@ -85,7 +85,7 @@ async def test_a_start_finds_everything(name: str, mode: Mode, folder: Path) -> 
 @pytest.mark.parametrize("target", DURABLE, ids=str)
 @pytest.mark.parametrize("name", FOLDERS)
 async def test_it_moves_to_every_mode(name: str, target: Mode, folder: Path) -> None:
-    """By export and import, whatever the old mode was."""
+    """By export and import, from any mode."""
     source = Mode.SQLITE if name.startswith("Sqlite") else Mode.CACHED_JSON_FILE
     content = await read_folder(Settings.of(source, data_dir=folder, fsync=False))
     assert content == expected(name)
@@ -98,7 +98,7 @@ async def test_it_moves_to_every_mode(name: str, target: Mode, folder: Path) -> 
 
 @pytest.mark.parametrize("name", FOLDERS)
 async def test_an_export_is_what_the_old_one_was(name: str, folder: Path) -> None:
-    """Line by line, so that the old version can import it again; finished jobs by their end."""
+    """Line by line, so that the old version can import it; finished jobs by their end."""
     source = Mode.SQLITE if name.startswith("Sqlite") else Mode.CACHED_JSON_FILE
     content = await read_folder(Settings.of(source, data_dir=folder, fsync=False))
     old = (DATA / f"{name}.jsonl").read_bytes()
@@ -106,7 +106,7 @@ async def test_an_export_is_what_the_old_one_was(name: str, folder: Path) -> Non
 
 
 def without_versions(export: bytes) -> list[bytes]:
-    """The lines, but for the checksum and the versions that records of 0.1 had."""
+    """Return the lines without the checksum and the versions that records of 0.1 had."""
     lines = [re.sub(rb',"version":\d+', b"", line) for line in export.splitlines()[:-1]]
     return [line for line in lines if b"finished" not in line[:20]] + sorted(
         line for line in lines if line.startswith(b'{"finished"')
@@ -115,7 +115,7 @@ def without_versions(export: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_check_finds_it_whole(name: str, folder: Path) -> None:
-    """A look finds nothing damaged, and leaves everything as it was."""
+    """check finds no damage, and changes nothing."""
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert inspect(folder).is_whole
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

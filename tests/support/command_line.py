@@ -18,5 +18,5 @@ def run(*arguments: str, **environment: str):
 
 
 def options_of(command: str) -> list[SettingOption]:
-    """The options of settings that a command has, --config included."""
+    """Return the options of a command that are settings, and --config."""
     return [option for option in cli.commands[command].params if isinstance(option, SettingOption)]

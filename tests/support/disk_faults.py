@@ -1,6 +1,6 @@
-"""A seam to the system: each call that changes a disk can be counted, failed, or be the last.
+"""Faults of a disk: each system call that changes it can be counted, failed, or be the last.
 
-Nothing is really synced behind it: what a kill leaves does not depend on that.
+Nothing is really synced: what a kill leaves does not depend on that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 CALLS = ("open", "write", "writev", "fsync", "fdatasync", "ftruncate", "rename", "unlink", "fchmod")
-"""The calls by which the stores change a disk; ``open`` only where it makes or truncates a file."""
+"""The calls by which the stores change a disk; ``open`` only if it creates or truncates a file."""
 
 
 class Killed(BaseException):
@@ -23,7 +23,7 @@ class Killed(BaseException):
 
 
 class Disk:
-    """Counts the calls that come, and has a say in each."""
+    """Counts the calls, and lets, fails or ends each."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.calls: list[str] = []
@@ -57,7 +57,7 @@ class Disk:
         self.before = before
 
     def fill(self) -> None:
-        """Have no room: whatever needs some fails."""
+        """Have no room: calls that need some fail."""
 
         def before(_: int, name: str, path: Path | None) -> None:
             if name in ("open", "write", "writev"):
@@ -66,7 +66,7 @@ class Disk:
         self.before = before
 
     def kill_at(self, number: int) -> None:
-        """Be killed before the call of this number, counted from 0; and do nothing after that."""
+        """Be killed before the call of this number, counted from 0; ignore later calls."""
 
         def before(now: int, name: str, path: Path | None) -> None:
             if now >= number:
@@ -89,7 +89,7 @@ class Disk:
         return call
 
     def _path(self, name: str, args: tuple[Any, ...]) -> Path | None:
-        """The path that a call is about, if it changes something in the folder."""
+        """Return the path of a call, if it changes something in the folder."""
         if name == "open":
             if not args[1] & (os.O_CREAT | os.O_TRUNC):
                 return None

@@ -1,4 +1,4 @@
-"""Requests to a running service, and the connections of clients that do not behave."""
+"""Requests to a running service, and connections of misbehaving clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CALLBACK = "http://127.0.0.1:1/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
 
 
 class Answer(NamedTuple):
-    """What came back; ``body`` is the JSON in it, or None where there is none."""
+    """An answer; ``body`` is the JSON in it, or None."""
 
     status: int
     body: Any
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 async def ask(
     service: Service, method: str, path: str, token: str | None = None, **options: Any
 ) -> Answer:
-    """One request; every error must be a problem document."""
+    """Send a request; check that an error is a problem document."""
     headers = dict(options.pop("headers", {}))
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
@@ -45,7 +45,7 @@ async def ask(
 
 
 async def register(service: Service, callback: str = CALLBACK, **headers: str) -> Answer:
-    """Register a worker; header names with ``_`` for ``-``."""
+    """Register a worker; ``_`` in header names stands for ``-``."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return await ask(
         service, "POST", "register-worker", headers={"CPEE-CALLBACK": callback, **named}
@@ -53,13 +53,13 @@ async def register(service: Service, callback: str = CALLBACK, **headers: str) -
 
 
 def address_of(service: Service) -> tuple[str, int]:
-    """Where the service listens."""
+    """Return host and port of the service."""
     host, port = service.base_url.removeprefix("http://").strip("/").split(":")
     return host, int(port)
 
 
 async def send_raw(service: Service, request: bytes, within_s: float = 5.0) -> bytes:
-    """Send these very bytes, and return all that comes back until the server closes."""
+    """Send these bytes, and return all that is received until the server closes."""
     reader, writer = await asyncio.open_connection(*address_of(service))
     writer.write(request)
     try:

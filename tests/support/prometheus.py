@@ -1,4 +1,4 @@
-"""Debian's Prometheus on the files that ship, looking every second at the servers of a test."""
+"""Debian's Prometheus with the files of deploy/, scraping the servers of a test every second."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.support.server import eventually, free_port
 DEPLOY = ROOT / "deploy"
 RULES = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"][0]["rules"]
 PATIENCE_S = 60.0
-"""How long a machine that is busy may take until a query is true."""
+"""The longest time until a query is true, on a busy machine."""
 
 
 def need(program: str) -> str:
-    """The program's path; where it is missing, skip, but never in CI."""
+    """Return the program's path; without it skip the test, except in CI, where it fails."""
     path = shutil.which(program)
     if path is None:
         if "CI" in os.environ:
@@ -34,31 +34,31 @@ def need(program: str) -> str:
 
 
 class Prometheus:
-    """A running one, which can be asked."""
+    """A running Prometheus."""
 
     def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
         self.url, self.http = url, http
 
     async def ask(self, path: str, **query: str) -> Any:
-        """What its API says."""
+        """Return what its API answers."""
         async with self.http.get(f"{self.url}api/v1/{path}", params=query) as response:
             return (await response.json())["data"]
 
     async def is_ready(self) -> bool:
-        """Whether it takes questions."""
+        """Return whether it answers."""
         with suppress(aiohttp.ClientError):
             async with self.http.get(self.url + "-/ready") as response:
                 return response.status == 200
         return False
 
     async def fires(self, alert: str, port: int) -> bool:
-        """Whether the alert's query is true of the server on that port."""
+        """Return whether the alert's query is true for the server on this port."""
         (expression,) = [rule["expr"] for rule in RULES if rule["alert"] == alert]
         found = (await self.ask("query", query=expression))["result"]
         return any(each["metric"]["instance"] == f"127.0.0.1:{port}" for each in found)
 
     async def has_seen(self, port: int) -> bool:
-        """Whether it has looked at the server on that port twice: a rate needs that."""
+        """Return whether it has scraped the server twice, as a rate needs."""
         query = f'count_over_time(dispatch_info{{instance="127.0.0.1:{port}"}}[1m])'
         found = (await self.ask("query", query=query))["result"]
         return bool(found) and float(found[0]["value"][1]) >= 2
@@ -66,7 +66,7 @@ class Prometheus:
 
 @asynccontextmanager
 async def watching(folder: Path, ports: Sequence[int], path: str = "") -> AsyncIterator[Prometheus]:
-    """Look at these ports, under this path prefix."""
+    """Run one that scrapes these ports, under this path prefix."""
     program, port = need("prometheus"), free_port()
     config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}

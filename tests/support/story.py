@@ -70,7 +70,7 @@ class Handle:
 
 
 class FakeConnection:
-    """A connection that a test can hold up: untaken frames stay in ``held``."""
+    """A connection that a test can block: frames that were not accepted stay in ``held``."""
 
     transport = "websocket"
 
@@ -120,7 +120,7 @@ class FakeConnection:
 
     @property
     def at(self) -> str:
-        """The cursor to resume with."""
+        """Return the cursor to resume with."""
         return str(self.taken[-1]["at"])
 
 
@@ -147,7 +147,7 @@ class Story:
         return self.loop.now_s()
 
     def tell(self, call: Callable[[Event], None]) -> None:
-        """Call with each event."""
+        """Call a function with each event."""
         self.bus.subscribe(lambda events: [call(event) for event in events] and None)
 
     def hub(self, **values: Any) -> Hub:

@@ -1,4 +1,4 @@
-"""Validation of every frame made during the tests against the schema of its view."""
+"""Validation of all frames made during the tests against the schema of their view."""
 
 from __future__ import annotations
 

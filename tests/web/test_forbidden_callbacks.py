@@ -1,4 +1,4 @@
-"""Callbacks to where they must not go: through the running service, nothing forbidden is called."""
+"""Forbidden callbacks: a running service calls none (server-side request forgery)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.http_requests import ask, register
 from tests.support.server import eventually, running_service
 
 connected: list[tuple[Any, ...]] = []
-"""Every address that this process connected a socket to, while somebody listens."""
+"""The addresses that this process connected to, while a test records them."""
 _listening = False
 
 
@@ -32,7 +32,7 @@ sys.addaudithook(_hear)
 
 @contextmanager
 def connections() -> Iterator[list[tuple[Any, ...]]]:
-    """All that is connected to from here on."""
+    """Record all outgoing connections."""
     global _listening
     connected.clear()
     _listening = True
@@ -43,7 +43,7 @@ def connections() -> Iterator[list[tuple[Any, ...]]]:
 
 
 class Worker:
-    """A worker at a port of this machine: counts what it is asked, and redirects or accepts."""
+    """A worker on this machine that counts its requests, and redirects or accepts."""
 
     def __init__(self, redirects_to: str = "") -> None:
         self.requests: list[str] = []
@@ -72,7 +72,7 @@ async def running_worker(redirects_to: str = "") -> AsyncIterator[Worker]:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], Sequence[str]]]:
-    """What names resolve to, each time they are looked up; others as always."""
+    """What names resolve to, each time they are looked up; others as usual."""
     known: dict[str, Callable[[], Sequence[str]]] = {}
     real = socket.getaddrinfo
 
@@ -87,7 +87,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], Sequence[st
 
 
 async def test_no_forbidden_url_is_taken_or_called() -> None:
-    """120 URLs, each registered and offered a job: 400 or 403 for each, and no connection."""
+    """Each of 120 URLs, registered and offered a job, is 400 or 403 without a connection."""
     assert len(set(FORBIDDEN)) >= 115
     async with running_service() as service:
         for url in [*FORBIDDEN, *(f"http://[{ip}]/" for ip in NEVER if ":" in ip)]:
@@ -104,7 +104,7 @@ async def test_no_forbidden_url_is_taken_or_called() -> None:
 async def test_a_name_is_no_better_than_its_address(
     names: dict[str, Callable[[], Sequence[str]]], address: str
 ) -> None:
-    """What it resolves to decides, when it registers and when it is called."""
+    """A name is judged by its addresses, when it registers and when it is called."""
     bound: list[str] = [address]
     names["engine.test"] = lambda: bound
     async with running_service(submit_wait_s=1) as service:
@@ -117,10 +117,10 @@ async def test_a_name_is_no_better_than_its_address(
             assert {host for host, *_ in made} <= {"127.0.0.1"}
 
 
-async def test_a_name_that_is_bound_anew_is_looked_at_anew(
+async def test_dns_rebinding(
     names: dict[str, Callable[[], Sequence[str]]],
 ) -> None:
-    """Allowed when it was probed, a metadata service when the job goes out: it is not called."""
+    """Allowed when it was probed, and a metadata service at the delivery: it is not called."""
     bound = ["127.0.0.1"]
     looked_up: list[str] = []
 
@@ -144,7 +144,7 @@ async def test_a_name_that_is_bound_anew_is_looked_at_anew(
 async def test_what_was_checked_is_what_is_called(
     names: dict[str, Callable[[], Sequence[str]]],
 ) -> None:
-    """A resolver that answers otherwise each time: one look-up a call, and that address is used."""
+    """With a resolver that changes its answer, one look-up per call, and that address is used."""
     answers = iter([["127.0.0.1"], ["127.0.0.1"], ["169.254.169.254"], ["10.0.0.1"]])
     names["flip.test"] = lambda: next(answers)
     async with running_worker() as worker, running_service() as service:
@@ -157,7 +157,7 @@ async def test_what_was_checked_is_what_is_called(
 
 
 async def test_redirects_are_not_followed() -> None:
-    """A worker that redirects elsewhere has refused."""
+    """A worker that redirects has refused."""
     async with running_worker() as secret:
         elsewhere = f"http://127.0.0.1:{secret.port}/admin"
         async with running_worker(elsewhere) as worker, running_service(submit_wait_s=1) as service:
@@ -170,7 +170,7 @@ async def test_redirects_are_not_followed() -> None:
 async def test_an_allow_list_narrows_it_all(
     names: dict[str, Callable[[], Sequence[str]]],
 ) -> None:
-    """--allow-callback: host, network and port, and what never may still never may."""
+    """--allow-callback: host, network and port; addresses never called stay forbidden."""
     async with running_worker() as worker:
         names["engine.test"] = lambda: ["127.0.0.1"]
         names["stranger.test"] = lambda: ["127.0.0.1"]
@@ -193,7 +193,7 @@ async def test_an_allow_list_narrows_it_all(
     ["", "http://engine/", "a b", "10.0.0.0/40", "engine:0", "169.254.0.0/16", "[fe80::1]:80"],
 )
 def test_an_entry_that_cannot_be_read(entry: str) -> None:
-    """The service does not start with a list that means something else than was meant."""
+    """The service does not start with a malformed list."""
     with pytest.raises(SettingsError):
         Guard([entry])
 
@@ -220,7 +220,7 @@ def test_an_entry_that_cannot_be_read(entry: str) -> None:
     ],
 )
 async def test_an_instance_counts_only_at_the_callbacks_origin(instance: str, counts: bool) -> None:
-    """Any client can claim to be an instance elsewhere: that is neither asked nor linked to."""
+    """Clients can claim to be an instance elsewhere: that is neither probed nor linked to."""
     async with running_service(operator_tokens=("operator-token",)) as service:
         request = (
             f"POST /register-worker HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -238,8 +238,8 @@ async def test_an_instance_counts_only_at_the_callbacks_origin(instance: str, co
         assert (b'"link"' in monitor.raw) is counts
 
 
-async def test_an_allowed_callback_is_still_called_after_all_that() -> None:
-    """The guard is no wall: a job reaches a worker on this machine, as engines live there."""
+async def test_an_allowed_callback_is_called() -> None:
+    """Control: a worker on this machine gets its job."""
     async with running_worker() as worker, running_service() as service:
         await register(service, f"http://127.0.0.1:{worker.port}/cb/")
         await service.submit(1)

@@ -1,4 +1,4 @@
-"""Secrets stay secret: tokens given to the service are looked for in all that it says."""
+"""Tokens given to the service are never in its output, answers or logs."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ BODIES: list[dict[str, Any]] = [
 ]
 
 
-class Ear:
-    """Asks, and keeps all that was answered."""
+class Listener:
+    """Sends requests, and keeps all answers."""
 
     def __init__(self, base_url: str, http: aiohttp.ClientSession) -> None:
         self.base_url, self.http = base_url, http
         self.heard: list[str] = []
 
     async def everything(self) -> None:
-        """Every route, with each way to show each token, and every kind of mistake."""
+        """Send requests to every route, with each token in each way, and every kind of mistake."""
         routes = [route for routes in DOORS.values() for route in routes] + PUBLIC + ["GET /nope"]
         for route in routes:
             for token in (*CANARIES.values(), WRONG):
@@ -83,11 +83,12 @@ class Ear:
                 self.heard.append(str(ws.close_reason))
 
     def heard_of(self, secret: str) -> list[str]:
+        """Return the texts that contain this secret."""
         return [text for text in self.heard if secret in text]
 
 
 async def test_no_token_is_printed_or_answered(tmp_path: Path) -> None:
-    """Every route and error of a server of its own, from the start to SIGTERM, at level debug."""
+    """Every route and error of a server, from the start to SIGTERM, at level debug."""
     (tmp_path / "worker.token").write_text(f"# for robots\n{CANARIES['worker']}\n")
     arguments = ("--mode", "CachedJsonFile", "--log-format", "json", "--log-level", "debug",
                  "--worker-token-file", str(tmp_path / "worker.token"),
@@ -98,7 +99,7 @@ async def test_no_token_is_printed_or_answered(tmp_path: Path) -> None:
         assert process.stderr
         reading = asyncio.create_task(asyncio.to_thread(process.stderr.read))
         async with aiohttp.ClientSession() as http:
-            ear = Ear(f"http://127.0.0.1:{port}/", http)
+            ear = Listener(f"http://127.0.0.1:{port}/", http)
             await ear.everything()
         process.send_signal(signal.SIGTERM)
         printed = await reading
@@ -114,7 +115,7 @@ async def test_no_token_is_printed_or_answered(tmp_path: Path) -> None:
 
 
 async def test_a_token_that_was_made_is_printed_once(tmp_path: Path) -> None:
-    """Without one for the operator its link is printed, on a line that is no line of the log."""
+    """Without an operator's token its link is printed, outside the log."""
     port = free_port()
     arguments = ("--mode", "InMemory", "--log-format", "json")
     with server_process(*arguments, port=port, cwd=tmp_path) as process:
@@ -131,7 +132,7 @@ async def test_a_token_that_was_made_is_printed_once(tmp_path: Path) -> None:
 
 
 async def test_a_fault_of_ours_says_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """500 says nothing, and the traceback in the log neither token nor whole id."""
+    """500 says nothing, and the traceback in the log has neither a token nor a whole id."""
     stream = io.StringIO()
     log.configure(LogFormat.JSON, LogLevel.DEBUG, stream)
     tokens = {f"{door}_tokens": (token,) for door, token in CANARIES.items()}
@@ -142,7 +143,7 @@ async def test_a_fault_of_ours_says_no_token(monkeypatch: pytest.MonkeyPatch) ->
 
         for name in ("submit", "register", "look_up", "complete"):
             monkeypatch.setattr(service.app.ctx.dispatcher, name, fail)
-        ear = Ear(service.base_url, service.http)
+        ear = Listener(service.base_url, service.http)
         await ear.everything()
     log.configure()
     assert any('"status":500' in text for text in ear.heard)
@@ -152,7 +153,7 @@ async def test_a_fault_of_ours_says_no_token(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_tokens_are_not_in_the_settings_words() -> None:
-    """Who prints the settings prints no token."""
+    """The repr of Settings has no token."""
     settings = Settings.of(
         Mode.IN_MEMORY, **{f"{door}_tokens": (token,) for door, token in CANARIES.items()}
     )
