@@ -21,15 +21,10 @@ from sanic_dispatch.live.views import (
     MONITOR_FINISHED,
     MONITOR_WORKERS,
 )
-from tests.support.story import FakeConnection, Story, robot, secret
+from tests.support.story import FakeConnection, Story, robot, secret, state_of
 
 BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
 ORDER = {"name": "Ada", "logo": "lion", "drink": "Mojito"}
-
-
-def state_of(hub: Hub, key: ViewKey = BOARD) -> dict[str, Any]:
-    state: dict[str, Any] = ujson.loads(hub.state_frame(key).json)["state"]
-    return state
 
 
 def own(hub: Hub, ticket: int) -> dict[str, Any]:

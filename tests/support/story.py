@@ -16,11 +16,13 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Step
 from sanic_dispatch.core.worker import Key, Worker
-from sanic_dispatch.live.connection import has_room
+from sanic_dispatch.live.connection import ViewKey, has_room
 from sanic_dispatch.live.frames import Frame
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability.event_bus import EventBus
 from tests.support.clock import START_S
+
+BOARD = ViewKey("board")
 
 
 class FakeLoop:
@@ -254,3 +256,9 @@ def robot(name: str) -> Worker:
         instance_url=f"http://engine.example/flow/{name}/",
         label=name,
     )
+
+
+def state_of(hub: Hub, key: ViewKey = BOARD) -> dict[str, Any]:
+    """Return the whole state of a view, as a new client gets it."""
+    state: dict[str, Any] = ujson.loads(hub.state_frame(key).json)["state"]
+    return state

@@ -11,7 +11,7 @@ import ujson
 
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.events import Event
-from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.job import Job, Stage
 from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
@@ -73,6 +73,11 @@ class World:
 
     async def job(self, job_id: str) -> Job:
         return (await self.dispatcher.look_up(job_id)).job
+
+    async def stage(self, job_id: str) -> Stage | None:
+        """Return the stage of a job's hold, or None if it is not held."""
+        hold = (await self.job(job_id)).hold
+        return hold.stage if hold else None
 
     def jobs(self) -> list[Job]:
         """Return the jobs that wait or are held, in order."""
