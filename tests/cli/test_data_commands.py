@@ -17,8 +17,8 @@ from sanic_dispatch.storage.data_folder import LOCK, DataFolder
 from sanic_dispatch.storage.export_format import lines_of
 from sanic_dispatch.storage.legacy import Kept, write_original
 from sanic_dispatch.storage.transfer import read_folder, write_folder
+from tests.storage.samples import contents, names_in, settings_of, used
 from tests.storage.test_cached_json_file import used as killed
-from tests.storage.test_transfer import contents, names_in, settings_of, used
 from tests.support.commands import run, start
 
 ENTRY = b'{"id":"a","data":1,"submitted_at":"2024-11-24T01:39:00Z"}'

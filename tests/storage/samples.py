@@ -224,3 +224,26 @@ def one_of_each(topic: Topic) -> Batch:
         sidelined,
         worker(4).refused("503", 5.0, job(1).id, may_arrive=True),
     )
+
+
+def settings_of(mode: Mode, folder: Path) -> Settings:
+    """Return settings for both tables in this mode, in this folder, which is created if needed."""
+    folder.mkdir(exist_ok=True)
+    return Settings.of(mode, data_dir=folder, fsync=False)
+
+
+async def used(folder: Path, mode: Mode) -> Settings:
+    """Fill a folder with a record of every kind, and return its settings."""
+    settings = settings_of(mode, folder)
+    await filled(both(mode), folder)
+    return settings
+
+
+def names_in(folder: Path) -> set[str]:
+    """Return the names in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file in a folder, by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sanic_dispatch.config.settings import Mode, Settings
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.errors import BrokenTransfer, DataFolderInUse, FolderNotEmpty, NothingStored
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
@@ -17,7 +17,18 @@ from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, Reader, lines_of
 from sanic_dispatch.storage.journal import journals_in
 from sanic_dispatch.storage.transfer import read_folder, write_folder
-from tests.storage.samples import Topic, both, filled, job, one_of_each, opened, worker
+from tests.storage.samples import (
+    Topic,
+    both,
+    contents,
+    job,
+    names_in,
+    one_of_each,
+    opened,
+    settings_of,
+    used,
+    worker,
+)
 
 DURABLE = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE, Mode.SQLITE]
 JOBS = [
@@ -44,29 +55,6 @@ async def test_everything_moves_from_any_mode_to_any_other(
     target = settings_of(new, tmp_path)
     await write_folder(target, content_of(b"".join(lines_of(content))))
     assert await read_folder(target) == content
-
-
-def settings_of(mode: Mode, folder: Path) -> Settings:
-    """Both tables in this mode, in this folder, which is made if it is not there."""
-    folder.mkdir(exist_ok=True)
-    return Settings.of(mode, data_dir=folder, fsync=False)
-
-
-async def used(folder: Path, mode: Mode) -> Settings:
-    """A folder with one of everything."""
-    settings = settings_of(mode, folder)
-    await filled(both(mode), folder)
-    return settings
-
-
-def names_in(folder: Path) -> set[str]:
-    """The names in a folder."""
-    return {path.name for path in folder.iterdir()}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file in a folder."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def content_of(text: bytes) -> Content:
