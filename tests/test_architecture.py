@@ -39,10 +39,10 @@ IMPURE = {
     "signal", "socket", "socketserver", "sqlite3", "ssl", "subprocess", "sys", "tempfile",
     "threading", "time", "urllib", "uuid", "_thread",
 }  # fmt: skip
-"""Modules of the standard library that wait, read a clock, throw dice or reach outside."""
+"""Modules of the standard library that wait, read a clock, are random or do I/O."""
 
 IMPURE_CALLS = {"open", "print", "input", "now", "utcnow", "today"}
-"""What a pure module does not call either; the last three are datetime's clocks."""
+"""Functions that a pure module does not call; the last three are datetime's clocks."""
 
 
 def room(path: Path) -> str:
@@ -50,7 +50,7 @@ def room(path: Path) -> str:
 
 
 def room_of(parts: Sequence[str]) -> str:
-    """The room of a module: a room within another one counts for itself."""
+    """Return the room of a module: a room within another one counts for itself."""
     inner = ".".join(parts[:2])
     return inner if any(inner in rooms for rooms in LAYERS) else parts[0]
 
@@ -60,7 +60,7 @@ def layer(name: str) -> int:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """The modules that a file imports; of this package without its name in front."""
+    """Yield the modules that a file imports; those of this package without its name."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -72,7 +72,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def imported_rooms(path: Path) -> set[str]:
-    """The rooms of this package that a file imports."""
+    """Return the rooms of this package that a file imports."""
     parts = [name.split(".") for name in imported(path)]
     return {room_of(part[1:]) for part in parts if part[0] == NAME and part[1] != "__version__"}
 
@@ -88,7 +88,7 @@ def test_imports_go_down_only(path: Path) -> None:
 
 @pytest.mark.parametrize("path", IN_CORE, ids=lambda path: path.name)
 def test_the_core_is_pure(path: Path) -> None:
-    """No asyncio, Sanic, storage, network, dice or clock: only rules over tables."""
+    """No asyncio, Sanic, storage, network, randomness or clock: only rules over tables."""
     for name in imported(path):
         top, _, rest = name.partition(".")
         if top == NAME:
@@ -121,22 +121,22 @@ def test_only_records_are_stored_and_called(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_the_dispatcher_has_a_state_machine(path: Path) -> None:
-    """Whatever changes a topic goes through dispatch/, and so through a commit."""
+    """A topic is changed through dispatch/ only, and so with a commit."""
     if room(path) not in ("core", "dispatch"):
         assert f"{NAME}.core.state_machine.StateMachine" not in set(imported(path))
 
 
 @pytest.mark.parametrize("name", sorted(set().union(*LAYERS) - {"__main__"}))
-def test_every_room_is_in_the_plan(name: str) -> None:
-    """A newcomer finds each room in docs/design.md."""
+def test_every_room_is_in_the_design(name: str) -> None:
+    """docs/design.md names each room."""
     path = name.replace(".", "/")
     path = f"{path}/" if (PACKAGE / path).is_dir() else f"{path}.py"
     assert f"`{path}`" in (DOCS / "design.md").read_text()
 
 
 @pytest.mark.parametrize("name", [path.name for path in IN_CORE if path.stem != "__init__"])
-def test_every_module_of_the_core_is_in_the_plan(name: str) -> None:
-    """So does whoever looks for a rule."""
+def test_every_module_of_the_core_is_in_the_design(name: str) -> None:
+    """docs/design.md names each module of the core."""
     assert f"`{name}`" in (DOCS / "design.md").read_text()
 
 
@@ -152,6 +152,6 @@ def test_only_the_web_knows_sanic(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_are_absolute(path: Path) -> None:
-    """One way to name a module."""
+    """Each module is imported by one name."""
     tree = ast.parse(path.read_text())
     assert not [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]

@@ -1,4 +1,4 @@
-"""make check's look for known vulnerabilities, with a pip-audit that says what a test wants."""
+"""The check for known vulnerabilities in ``make check``, with a simulated pip-audit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VULNERABLE = {
 
 
 def audit(folder: Path, printed: str) -> tuple[int, str]:
-    """Exit code and words, where pip-audit prints this."""
+    """Return exit code and output if pip-audit prints this."""
     (folder / "pip_audit.py").write_text(f"print({printed!r})")
     env = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run([sys.executable, AUDIT], env=env, capture_output=True, text=True,
@@ -45,11 +45,11 @@ def audit(folder: Path, printed: str) -> tuple[int, str]:
 def test_only_what_is_vulnerable_is_an_error(
     tmp_path: Path, packages: list[dict[str, Any]], code: int, words: str
 ) -> None:
-    """With what mends it; what is not known is said."""
+    """With the version that fixes it; unknown packages are listed."""
     assert audit(tmp_path, json.dumps({"dependencies": packages})) == (code, words)
 
 
-def test_a_service_that_cannot_be_asked_stops_nobody(tmp_path: Path) -> None:
+def test_an_unreachable_service_is_no_error(tmp_path: Path) -> None:
     """Offline, make check goes on."""
     code, words = audit(tmp_path, "")
     assert (code, "could not be asked" in words) == (0, True)

@@ -1,4 +1,4 @@
-"""The benchmarks measure what runs, and find what they look for in it."""
+"""The benchmarks measure a running server, and find its numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.server import ROOT, running_service
 
 
 async def measured(tmp_path: Path, *names: str, **settings: object) -> dict[str, object]:
-    """What the tool says of a server of ours, which it finds running."""
+    """Return what the tool prints about a running server of ours."""
     data = tmp_path / "numbers.json"
     async with running_service(**settings) as service:
         process = await asyncio.create_subprocess_exec(
@@ -33,8 +33,8 @@ async def measured(tmp_path: Path, *names: str, **settings: object) -> dict[str,
     return json.loads(data.read_text())
 
 
-async def test_it_measures_what_runs(tmp_path: Path) -> None:
-    """Every order and every registration of a round is answered as the protocol says."""
+async def test_it_measures_a_running_server(tmp_path: Path) -> None:
+    """Each order and registration of a round is answered as the protocol says."""
     found = await measured(tmp_path, "depth", "keyed", "latency", "cycles")
     for name in ("depth", "depth-keyed"):
         for what, status in (("submissions", "202"), ("registrations", "200")):
@@ -49,7 +49,7 @@ async def test_it_measures_what_runs(tmp_path: Path) -> None:
 
 
 async def test_with_bad_workers_nothing_is_stuck(tmp_path: Path) -> None:
-    """With late and dead workers every order is taken by somebody, and every customer answered."""
+    """With late and dead workers each order is taken, and each customer answered."""
     found = await measured(tmp_path, "faults", callback_timeout_s=0.5, submit_wait_s=0.2)
     (evening,) = found["faults"].values()
     assert (evening["stuck"], evening["unanswered"]) == (0, 0)
@@ -57,14 +57,14 @@ async def test_with_bad_workers_nothing_is_stuck(tmp_path: Path) -> None:
 
 
 async def test_orders_are_measured_while_others_follow(tmp_path: Path) -> None:
-    """Of every order that is sent at its time, the time until its answer is in the numbers."""
+    """The latency of each order that was due is in the numbers."""
     found = await measured(tmp_path, "crowd")
     assert list(found["crowd"]) == ["nobody", "50"]
     assert all(0 < ms < 5_000 for side in found["crowd"].values() for ms in side["p99_ms"])
 
 
 async def test_one_change_is_measured_in_all_ways_of_sending_it(tmp_path: Path) -> None:
-    """Each way reaches everybody, and takes some time and some work for it."""
+    """Each way reaches all subscribers, and takes time."""
     ways = (await measured(tmp_path, "fanout"))["fanout"]["50"]
     assert list(ways) == ["hub", "await ws.send", "websockets.broadcast", "bare transport.write"]
     assert all(0 < ms < 5_000 for way in ways.values() for ms in way["ms"])
@@ -72,7 +72,7 @@ async def test_one_change_is_measured_in_all_ways_of_sending_it(tmp_path: Path) 
 
 
 async def test_dispatchers_that_share_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside the one in memory: what all of them and Redis cost, and when one is taken over."""
+    """The cost with Redis beside in memory, and the time to a take-over."""
     program()
     monkeypatch.setattr(sharing, "COUNTS", (2,))
     monkeypatch.setattr(sharing, "ROUNDS_EACH", 1)
@@ -85,7 +85,7 @@ async def test_dispatchers_that_share_are_measured(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_ratio_is_of_rounds_that_took_turns() -> None:
-    """What slowed two sides down in the same round does not count."""
+    """A slow moment that affects both sides of a round does not count."""
     assert ratio([10, 5], [20, 10]) == Figure(0.5, 0.5, 0.5)
     assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert Figure.of([1.0, 3.0, 2.0]).show(1) == "2.0 (1.0–3.0)"
@@ -102,12 +102,12 @@ def test_a_ratio_is_of_rounds_that_took_turns() -> None:
     ],
 )
 def test_the_end_of_a_message(data: bytes, size: int) -> None:
-    """By its length or its last chunk; what has not come whole is waited for."""
+    """By its length or its last chunk; an incomplete one is waited for."""
     assert size_of_first(data) == size
 
 
 def test_the_parts_of_a_request_are_the_whole_of_it() -> None:
-    """The last part is what the others leave; ratios are to a submission of the floor."""
+    """The last part is the remainder; ratios are to a submission of the floor."""
     requests = {"bare Sanic": (100e3, 200e3), "InMemory": (250e3, 800e3)}
     steps = {
         "submit": 40e3, "submit and register": 240e3,
@@ -123,7 +123,7 @@ def test_the_parts_of_a_request_are_the_whole_of_it() -> None:
 
 
 def test_a_table_is_written_between_its_markers(tmp_path: Path) -> None:
-    """What stands around them stays; a report without markers is left out."""
+    """Other text stays; a report without markers is skipped."""
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- one -->\nold\n<!-- end of one -->\nafter\n")
     table = Table(["a", "b"], [["1", "2"]])
@@ -134,8 +134,8 @@ def test_a_table_is_written_between_its_markers(tmp_path: Path) -> None:
     )
 
 
-async def test_one_order_seldom_changes_the_module() -> None:
-    """From the request to the last frame: what a reader has to follow, and the processor too."""
+async def test_one_order_has_few_changes_of_module() -> None:
+    """From the request to the last frame."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -152,7 +152,7 @@ async def test_one_order_seldom_changes_the_module() -> None:
 
 
 def test_a_goal_is_judged_by_what_was_measured() -> None:
-    """Reached, missed, or not there at all where nothing says anything of it."""
+    """Reached, missed, or absent if it was not measured."""
     sides = {"bare Sanic": {"per_s": [100.0, 200.0]}, "InMemory": {"per_s": [90.0, 100.0]}}
     (table,) = goals.report({"depth": {"submissions": {"0": sides}}}).tables
     assert list(table.rows) == [
@@ -161,8 +161,8 @@ def test_a_goal_is_judged_by_what_was_measured() -> None:
     ]
 
 
-def test_of_some_goals_more_is_worse() -> None:
-    """A limit is kept by what is not more than it."""
+def test_goals_with_a_maximum() -> None:
+    """Such a goal is reached by values up to the target."""
     found: dict[str, object] = {
         "cycles": {"bare Sanic": {"server_us": [100.0]}, "InMemory": {"server_us": [150.0]}},
         "sharing": {"InMemory": {"cpu_s": [1.0]}, "Redis": {"cpu_s": [1.5], "redis_s": [0.25]}},
@@ -177,7 +177,7 @@ def test_of_some_goals_more_is_worse() -> None:
 
 
 def test_a_submission_counts_with_the_registration_that_takes_it() -> None:
-    """Half as fast both ways is half as fast together, whatever each of them costs."""
+    """Half the rate of both is half the rate together, whatever each costs."""
     sides = {
         depth: {"bare Sanic": {"per_s": [100.0]}, "CachedJsonFile": {"per_s": [rate]}}
         for depth, rate in (("0", 50.0), ("100000", 25.0))
@@ -187,8 +187,8 @@ def test_a_submission_counts_with_the_registration_that_takes_it() -> None:
     assert rows["the same, with the registrations that take them"] == "0.50"
 
 
-def test_two_depths_are_compared_by_what_the_floor_did_then() -> None:
-    """A machine that is half as fast an hour later makes nothing slower of ours."""
+def test_depths_are_compared_relative_to_the_floor() -> None:
+    """If the machine is half as fast an hour later, the ratio of the depths is the same."""
     shallow = {"bare Sanic": {"per_s": [100.0, 200.0]}, "Sqlite": {"per_s": [50.0, 100.0]}}
     deep = {"bare Sanic": {"per_s": [50.0, 60.0]}, "Sqlite": {"per_s": [20.0, 24.0]}}
     (table,) = goals.report({"depth": {"submissions": {"0": shallow, "100000": deep}}}).tables

@@ -1,4 +1,4 @@
-"""The tutorial and the README: their commands are run, and say what stands there."""
+"""The tutorial and the README: their commands are run, and print what the pages show."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ WITHIN_S = 40.0
 
 
 def _heed_ctrl_c() -> None:
-    """Let SIGINT end the command; a suite that runs in the background ignores it."""
+    """Let SIGINT end the command, which a suite in the background ignores."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Terminal:
-    """What was typed into a terminal, and what it has shown and nobody has looked at yet."""
+    """What was typed into a terminal, and its output that was not expected yet."""
 
     def __init__(self, folder: Path, environment: dict[str, str], name: str) -> None:
         self._folder = folder
@@ -53,7 +53,7 @@ class Terminal:
             )
 
     def expect(self, lines: str) -> None:
-        """Wait until it shows these lines next; ``…`` stands for anything."""
+        """Wait until these lines are printed next; ``…`` matches anything."""
         assert self._process is not None
         parts = map(re.escape, lines.strip("\n").split("…"))
         pattern = re.compile(r"\n*" + ".*?".join(parts) + r"(?=(\n)|\Z)", re.DOTALL)
@@ -70,21 +70,21 @@ class Terminal:
             sleep(0.05)
 
     def wait(self) -> None:
-        """Wait until the command has ended; no more is shown than was expected."""
+        """Wait until the command has ended; check that it prints no more."""
         assert self._process is not None
         self._process.wait(WITHIN_S)
         shown = self._output.read_text().replace("\r", "")
         assert shown[self._seen :].strip() == ""
 
     def end(self, with_signal: int = signal.SIGINT) -> None:
-        """Press Ctrl-C, if something runs."""
+        """Press Ctrl-C, if a command runs."""
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, with_signal)
             self._process.wait(WITHIN_S)
 
 
 class Reader:
-    """Does what a page says, from top to bottom."""
+    """Follows a page from top to bottom."""
 
     def __init__(self, folder: Path, terminals: dict[str, Terminal], words: dict[str, str]) -> None:
         self._folder = folder
@@ -92,7 +92,7 @@ class Reader:
         self._words = words
 
     def follow(self, page: str) -> None:
-        """Write its files and run its commands; each shows what stands below it."""
+        """Write its files and run its commands; check that each prints what the page shows."""
         terminal, last, job_id = "1", 0, "ID"
         for block in BLOCK.finditer(page):
             before, language, text = page[last : block.start()], block[1], block[2]
@@ -126,7 +126,7 @@ class Reader:
 
 @contextmanager
 def reader(folder: Path, words: dict[str, str]) -> Iterator[Reader]:
-    """Somebody in an empty folder, with three terminals and the program installed."""
+    """A reader in an empty folder, with three terminals and the program installed."""
     programs = folder.parent / "programs"
     programs.mkdir()
     for name, module in (("sanic-dispatch", "-m sanic_dispatch"), ("python3", "")):
@@ -150,7 +150,7 @@ def reader(folder: Path, words: dict[str, str]) -> Iterator[Reader]:
 
 
 def test_the_tutorial(tmp_path: Path) -> None:
-    """Each command of docs/tutorial.md shows what stands below it."""
+    """Each command of docs/tutorial.md prints what the page shows."""
     folder = tmp_path / "my-bar"
     folder.mkdir()
     with reader(folder, {"2567": str(free_port()), "9000": str(free_port())}) as somebody:
@@ -159,7 +159,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
 
 
 def test_the_readme(tmp_path: Path) -> None:
-    """So does each of README.md."""
+    """Each command of README.md prints what the page shows."""
     folder = tmp_path / "folder"
     folder.mkdir()
     with reader(folder, {"2567": str(free_port())}) as somebody:

@@ -1,4 +1,4 @@
-"""The garbage collector: it looks seldom, and still finds what nobody wants."""
+"""The garbage collector runs seldom, and still finds reference cycles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sanic_dispatch.garbage_collection import GEN0_THRESHOLD, collect_seldom
 
 
 class Ring:
-    """Something that only the collector can free."""
+    """A reference cycle, which only the collector can free."""
 
     def __init__(self) -> None:
         self.me = self
@@ -28,15 +28,15 @@ def seldom() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("seldom")
-def test_rings_are_still_found() -> None:
-    """What a long evening leaves behind does not pile up."""
+def test_cycles_are_still_found() -> None:
+    """Cycles do not pile up over a long run."""
     rings = [weakref.ref(Ring()) for _ in range(3 * GEN0_THRESHOLD)]
     assert sum(ring() is not None for ring in rings) <= GEN0_THRESHOLD
 
 
 @pytest.mark.usefixtures("seldom")
-def test_what_is_wanted_is_left_in_peace() -> None:
-    """A burst of orders is not looked through while it is on its way."""
+def test_live_objects_are_seldom_scanned() -> None:
+    """A burst of orders is not scanned while it is handled."""
     gc.collect()
     before = gc.get_stats()[0]["collections"]
     kept = [Ring() for _ in range(GEN0_THRESHOLD // 4)]

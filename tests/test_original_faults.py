@@ -1,4 +1,4 @@
-"""Each fault of the original, put to the test through real sockets: it must not come back."""
+"""Each fault of the original, tried through real sockets: it must not come back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import NotAQueue
 from sanic_dispatch.simulation import Engine
-from tests.storage.faults import Disk
+from tests.support.disk_faults import Disk
 from tests.support.server import Service, eventually, running_service
 
 FILE_MODES = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE]
@@ -26,7 +26,7 @@ JOBS = [
 
 
 async def register(service: Service, n: int, **headers: str) -> tuple[int, Any]:
-    """A registration without an engine: only its answer matters."""
+    """Register without an engine: only the answer matters."""
     callback = f"http://127.0.0.1:9/{n}/callbacks/{n:032x}/"
     async with service.http.post(
         service.base_url + "register-worker", headers={"CPEE-CALLBACK": callback, **headers}
@@ -36,7 +36,7 @@ async def register(service: Service, n: int, **headers: str) -> tuple[int, Any]:
 
 @pytest.mark.parametrize("mode", FILE_MODES)
 async def test_the_originals_files_go_on_oldest_first(mode: Mode, tmp_path: Path) -> None:
-    """Its file queues took the newest first; its files are taken over in the right order."""
+    """The original's file queues took the newest first; its files are read in the right order."""
     (tmp_path / "jobs.json").write_text(json.dumps(JOBS, indent=2))
     async with running_service(mode=mode, data_dir=tmp_path) as service:
         for n, job in enumerate(JOBS):
@@ -55,7 +55,7 @@ async def test_a_job_and_a_worker_never_wait_together() -> None:
 
 
 async def test_a_hanging_callback_does_not_hold_the_customer_up() -> None:
-    """There was no time-out on the callback, inside the customer's request."""
+    """The customer's request waited for the callback without a time-out."""
     async with (
         Engine() as engine,
         running_service(submit_wait_s=0.2, callback_timeout_s=1) as service,
@@ -71,7 +71,7 @@ async def test_a_hanging_callback_does_not_hold_the_customer_up() -> None:
 
 
 async def test_one_failed_put_throws_no_worker_away_and_no_job_to_the_tail() -> None:
-    """A worker was thrown away after one failed PUT, and the job was put at the tail."""
+    """After one failed PUT the worker was dropped, and the job was put at the tail."""
     async with Engine() as engine, running_service() as service:
         instance = engine.start_instance()
         calling = asyncio.create_task(instance.call(service.base_url + "register-worker"))
@@ -87,7 +87,7 @@ async def test_one_failed_put_throws_no_worker_away_and_no_job_to_the_tail() -> 
 async def test_a_failed_write_is_not_acknowledged(
     mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A failed write was only logged, and the job was acknowledged all the same."""
+    """A failed write was only logged, and the job was acknowledged."""
     disk = Disk(monkeypatch, tmp_path)
     async with running_service(mode=mode, data_dir=tmp_path) as service:
         await service.submit(1)
@@ -102,7 +102,7 @@ async def test_a_failed_write_is_not_acknowledged(
 @pytest.mark.parametrize("mode", FILE_MODES)
 @pytest.mark.parametrize("content", ["", "[", json.dumps(JOBS)[:-40], "null", "{}"])
 async def test_a_torn_file_is_never_read_as_empty(mode: Mode, content: str, tmp_path: Path) -> None:
-    """A file torn by a crash was read as an empty queue, and then overwritten."""
+    """A damaged file was read as an empty queue, and then overwritten."""
     path = tmp_path / "jobs.json"
     path.write_text(content)
     with pytest.raises(NotAQueue, match=r"jobs\.json"):
@@ -113,7 +113,7 @@ async def test_a_torn_file_is_never_read_as_empty(mode: Mode, content: str, tmp_
 
 @pytest.mark.parametrize("mode", FILE_MODES)
 async def test_an_entry_that_does_not_parse_does_not_vanish(mode: Mode, tmp_path: Path) -> None:
-    """Entries that did not parse were dropped, and overwritten."""
+    """Entries that could not be parsed were skipped, and overwritten."""
     path = tmp_path / "jobs.json"
     path.write_text(content := json.dumps([*JOBS, {"id": 4}]))
     with pytest.raises(NotAQueue, match="entry 3"):
@@ -123,7 +123,7 @@ async def test_an_entry_that_does_not_parse_does_not_vanish(mode: Mode, tmp_path
 
 
 async def test_a_job_survives_the_workers_dropped_connection() -> None:
-    """The job was lost when the worker's connection dropped before the answer."""
+    """The job was lost when the worker's connection broke before the answer."""
     async with running_service() as service:
         await service.submit("precious")
         port = int(service.base_url.rstrip("/").rpartition(":")[2])
@@ -164,7 +164,7 @@ async def test_there_are_limits_and_forbidden_addresses() -> None:
 
 @pytest.mark.parametrize("mode", [Mode.IN_MEMORY, Mode.CACHED_JSON_FILE])
 async def test_thousands_of_jobs_and_ten_workers(mode: Mode, tmp_path: Path) -> None:
-    """All delivered once, in order."""
+    """All jobs are delivered once, in order."""
     count = 10_000 if "TORTURE" in os.environ else 3_000
     async with Engine() as engine, running_service(mode=mode, data_dir=tmp_path) as service:
         received: list[list[int]] = [[] for _ in range(10)]

@@ -1,6 +1,6 @@
-"""The soak: robots to which everything happens at random that an engine knows, over real sockets.
+"""The soak: robots with every mishap of a real engine, over real sockets.
 
-SOAK_ORDERS says how many orders, SOAK_SEED repeats the dice of an earlier run.
+SOAK_ORDERS says how many orders, SOAK_SEED repeats the random numbers of an earlier run.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ MISHAPS = {
 
 
 class Bar:
-    """Robots at work, and how often each order was mixed to the end."""
+    """Robots at work, and how often each order was mixed."""
 
     def __init__(self, engine: Engine, url: str, rng: random.Random) -> None:
         self.mixed: Counter[int] = Counter()
@@ -68,11 +68,11 @@ class Bar:
 
     @property
     def callbacks(self) -> set[str]:
-        """Where robots wait now."""
+        """Return the callbacks at which robots wait now."""
         return {url for robot in self.robots for url in robot.instance.callback_urls}
 
     async def calm_down(self) -> None:
-        """From now on nothing happens; return when all are continued, or have begun anew."""
+        """End all mishaps; return once all robots were continued, or have begun anew."""
         await asyncio.gather(*(mishaps.calm_down() for mishaps in self.mishaps))
 
     def _hire(self, engine: Engine, url: str, name: str, rng: random.Random) -> None:
@@ -99,7 +99,7 @@ class Bar:
 
 @asynccontextmanager
 async def working_bar() -> AsyncIterator[tuple[Bar, DispatchClient]]:
-    """A dispatcher that gives up on a callback soon, and robots at work."""
+    """Run a dispatcher with short time-outs, and robots."""
     tasks, dice = Tasks(), random.Random(SEED)
     evaluator = Evaluator(pick=dice.randrange)
     async with (
@@ -117,7 +117,7 @@ async def working_bar() -> AsyncIterator[tuple[Bar, DispatchClient]]:
 
 
 async def submit_all(client: DispatchClient) -> dict[int, str]:
-    """Submit all orders; mostly the next when the last one is over. Their ids."""
+    """Submit all orders, most of them when the last one is over; return their ids."""
     orders, rng, ids = iter(range(ORDERS)), random.Random(SEED), {}
 
     async def submit_some() -> None:
@@ -133,7 +133,7 @@ async def submit_all(client: DispatchClient) -> dict[int, str]:
 
 
 async def until_over(client: DispatchClient, job_id: str) -> None:
-    """Return when an order is done or failed."""
+    """Wait until an order is done or failed."""
     async with aclosing(client.follow(order=job_id)) as states:
         async for state in states:
             if state.map["order"]["state"] in ("done", "failed"):
@@ -141,9 +141,9 @@ async def until_over(client: DispatchClient, job_id: str) -> None:
 
 
 async def until_all_wait(bar: Bar, client: DispatchClient) -> None:
-    """Return when every robot waits, and the dispatcher can use the callback of each.
+    """Wait until every robot waits, and the dispatcher can use the callback of each.
 
-    It may have others too, of robots that were deleted: it finds out with the next order for them.
+    It may also have callbacks of deleted robots, which the next order for them finds out.
     """
     async with aclosing(client.follow("monitor")) as states:
         async for state in states:
@@ -158,13 +158,13 @@ POLICY_OF = app.policy_of
 
 
 def impatient(settings: Settings) -> Policy:
-    """The same rules; instances are asked twice a second."""
+    """Use the same rules, with two requests for an instance's state per second."""
     return replace(POLICY_OF(settings), instance_interval_s=0.5)
 
 
 @pytest.mark.timeout(LONGEST_S + 60)
 async def test_every_order_is_mixed_once_or_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each order is mixed once, or failed with its robot that was deleted; none is forgotten."""
+    """Each order is mixed once, or failed with its deleted robot; none is forgotten."""
     print(f"SOAK_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     monkeypatch.setattr(evidence, "FIRST_INTERVAL_S", 0.05)
     monkeypatch.setattr(evidence, "LAST_INTERVAL_S", 0.4)
@@ -177,8 +177,8 @@ async def test_every_order_is_mixed_once_or_failed(monkeypatch: pytest.MonkeyPat
         assert max(bar.mixed.values()) == 1
         assert {order for order, job in jobs.items() if job.state == "done"} <= bar.mixed.keys()
         failed = [job for job in jobs.values() if job.state != "done"]
-        # With a robot that is deleted fail the order that it has, and the one that its heir takes
-        # on the callback that it inherits.
+        # A deleted robot's order fails, and so does the one that the next instance of its number
+        # takes on the inherited callback.
         assert len(failed) <= 2 * bar.happened[DELETED]
         assert {(job.state, job.raw["reason"]) for job in failed} <= {
             ("failed", "its process instance is gone")

@@ -1,4 +1,4 @@
-"""What comes in is strict JSON or refused; what is read keeps its very bytes."""
+"""Input is strict JSON or refused; accepted JSON keeps its bytes."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=5)
 
 @settings(deadline=None)
 @given(value=VALUES, indent=st.sampled_from([None, 0, 2]), ascii_only=st.booleans())
-def test_all_json_is_taken(value: Any, indent: int | None, ascii_only: bool) -> None:
-    """Whatever is JSON is taken, with any blanks and any escapes."""
+def test_all_json_is_accepted(value: Any, indent: int | None, ascii_only: bool) -> None:
+    """All JSON is accepted, with any blanks and escapes."""
     raw = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
     assert check(raw) == value
 
@@ -80,21 +80,21 @@ def test_all_json_is_taken(value: Any, indent: int | None, ascii_only: bool) -> 
         (b"[" * 1_025 + b"]" * 1_025, "nested deeper than 127"),
     ],
 )  # fmt: skip
-def test_all_else_is_refused(raw: bytes, reason: str) -> None:
-    """What is not JSON to the letter is refused, and the reason says where."""
+def test_other_texts_are_refused(raw: bytes, reason: str) -> None:
+    """The reason has the position of the error."""
     with pytest.raises(InvalidJson, match=reason):
         check(raw)
 
 
 @pytest.mark.parametrize("raw", [b'"\\ud83c\\udf79"', b'"\\\\ud800"', b'"\\u00e4"'])
 def test_whole_characters(raw: bytes) -> None:
-    """Both halves of a pair are a character, and an escaped backslash begins no escape."""
+    """Both halves of a surrogate pair are needed, and an escaped backslash begins no escape."""
     assert check(raw) == json.loads(raw)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"[{":', b"}")])
 def test_the_depth_is_exact(opening: bytes, closing: bytes) -> None:
-    """As deep as allowed is taken, one deeper is not; brackets in texts do not count."""
+    """The maximum depth is accepted, one more is not; brackets in strings do not count."""
     inner = b'"[[[[\\"{{{{"'
     assert check(opening * MAX_DEPTH + inner + closing * MAX_DEPTH)
     with pytest.raises(InvalidJson, match="nested deeper than 127"):
@@ -102,14 +102,14 @@ def test_the_depth_is_exact(opening: bytes, closing: bytes) -> None:
 
 
 def test_wide_is_not_deep() -> None:
-    """Many brackets beside each other are no depth."""
+    """Brackets side by side add no depth."""
     assert check(b"[" + b"[],{}," * 1000 + b"[]]")
 
 
 @settings(deadline=None)
 @given(value=VALUES, limit=st.integers(0, 6))
-def test_depth_is_what_it_is(value: Any, limit: int) -> None:
-    """The depth that is counted in the text is that of the value."""
+def test_the_depth_of_the_text_is_that_of_the_value(value: Any, limit: int) -> None:
+    """The depth counted in the text equals that of the value."""
     raw = json.dumps(value).encode()
     if depth_of(value) <= limit:
         assert check(raw, limit) == value
@@ -131,7 +131,7 @@ def depth_of(value: Any) -> int:
 @settings(deadline=None)
 @given(objects=st.lists(OBJECTS, max_size=5), indent=st.sampled_from([None, 0, 3]))
 def test_entries_of_any_array(objects: list[dict[str, Any]], indent: int | None) -> None:
-    """Each entry has the values of its object and their raw text, whatever the blanks."""
+    """Each entry has the values of its object and their raw text, with any blanks."""
     content = json.dumps(objects, indent=indent, ensure_ascii=False).encode()
     entries = list(array_entries(content, object_at))
     assert [entry.values for entry in entries] == objects
@@ -156,7 +156,7 @@ def test_raw_text_is_kept() -> None:
 
 
 def test_a_key_in_a_text_is_no_key() -> None:
-    """What looks like a key inside of a value is not taken for one."""
+    """Text inside a value that looks like a key is not taken for one."""
     [entry] = array_entries(b'[{"id":"\\",\\"data\\":1","n":{"data":2},"data":3}]', object_at)
     assert entry.raw("data") == "3"
 
@@ -164,7 +164,7 @@ def test_a_key_in_a_text_is_no_key() -> None:
 @settings(deadline=None)
 @given(content=st.binary(max_size=40))
 def test_anything_else_is_refused(content: bytes) -> None:
-    """Whatever the bytes, they are an array of objects or InvalidJson."""
+    """Any bytes are an array of objects, or raise InvalidJson."""
     try:
         entries = list(array_entries(content, object_at))
     except InvalidJson:
@@ -173,7 +173,7 @@ def test_anything_else_is_refused(content: bytes) -> None:
 
 
 def test_one_object_only() -> None:
-    """An object with blanks around it is taken; anything behind it is not."""
+    """An object with blanks around it is accepted, with anything behind it refused."""
     assert one_object(b' {"a":1}\n').values == {"a": 1}
     for content in (b"", b"[]", b'{"a":1} {}', b'{"a":1'):
         with pytest.raises(InvalidJson, match="at byte"):
@@ -181,6 +181,6 @@ def test_one_object_only() -> None:
 
 
 def test_characters_and_bytes() -> None:
-    """The byte of a character counts the bytes of those before it."""
+    """The byte position of a character counts the bytes before it."""
     content = "aä€🍹z".encode()
     assert [byte_at(content, at) for at in range(6)] == [0, 1, 3, 6, 10, 11]

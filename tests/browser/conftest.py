@@ -1,4 +1,4 @@
-"""One Chromium for all tests here; a bar of its own for each."""
+"""Fixtures: one Chromium for all tests of this folder, and a service of its own for each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All share the event loop that the browser belongs to."""
+    """Run all tests on one event loop, since the browser belongs to it."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here) and pytest_asyncio.is_async_test(item):
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """Debian's Chromium; where it is missing, skip, but never in CI."""
+    """Debian's Chromium; without it the tests are skipped, except in CI."""
     _need_chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -54,14 +54,14 @@ def _need_chromium() -> None:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bar(request: pytest.FixtureRequest) -> AsyncIterator[Bar]:
-    """A bar without robots, behind a path prefix unless the test says otherwise."""
+    """A service without robots, behind a path prefix unless the test says otherwise."""
     async with open_bar(getattr(request, "param", PREFIX)) as bar:
         yield bar
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visitors(browser: Browser, bar: Bar) -> AsyncIterator[Visitors]:
-    """People with phones and televisions; their browsers must have nothing to complain of."""
+    """Browsers of customers and operators; the test fails if one of their consoles has an error."""
     visitors = Visitors(browser, bar.proxy)
     yield visitors
     complaints = [*visitors.complaints]

@@ -1,4 +1,4 @@
-"""The contrast of all texts: axe leaves those on a gradient, or near a shape, undecided."""
+"""Contrast of the texts that axe leaves undecided: those on a gradient, or near a shape."""
 
 LOW_CONTRAST = """() => {
     const parse = (text) => {
@@ -47,4 +47,4 @@ LOW_CONTRAST = """() => {
         .filter(([node, least]) => least < wanted(getComputedStyle(node)))
         .map(([node, least]) => `${least.toFixed(2)}: ${node.outerHTML.slice(0, 80)}`);
 }"""
-"""Texts below WCAG AA wherever on the page's ground they stand (its plain colour or a glow)."""
+"""Texts with a contrast below WCAG AA on the page's background, both its colour and its glow."""

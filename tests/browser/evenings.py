@@ -1,4 +1,4 @@
-"""Ways through the operator's page that come by every state in which somebody can see it."""
+"""Scripts that lead the monitor through every state that an operator can see."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ GUESTS = {
     660: "Ada", 640: "Grace", 610: "Alan", 560: "Edsger", 480: "Barbara", 410: "Ken",
     350: "Margaret", 290: "Donald", 220: "Radia", 150: "Tim", 90: "Frances", 45: "Niklaus", 12: "",
 }  # fmt: skip
-"""How many seconds ago who came."""
+"""When each guest ordered, in seconds ago."""
 
 BUSY_WAITS_S = [max(8.0, 150 + 110 * sin(n / 9) + 47 * (n % 4)) for n in range(84)]
-"""An hour with a rush in it."""
+"""Waiting times of an hour with a rush."""
 
 
 async def a_quiet_evening(bar: Bar, monitor: MonitorPage) -> Journey:
-    """From the closed door into an empty bar, and out of the network."""
+    """Sign in, look at an empty bar, and lose the network."""
     await monitor.page.clock.install()
     await monitor.open()
     await expect(monitor.token).to_be_visible()
@@ -44,7 +44,7 @@ async def a_quiet_evening(bar: Bar, monitor: MonitorPage) -> Journey:
 
 
 async def a_busy_evening(bar: Bar, monitor: MonitorPage) -> Journey:
-    """Three robots, a long line and a rush; questions, acts, and undoing them."""
+    """Three robots, a long queue and a rush; confirmations, actions, and undoing them."""
     await _fill(bar)
     await monitor.open(Visitors.OPERATORS_LINK)
     await monitor.is_live()
@@ -63,7 +63,7 @@ async def a_busy_evening(bar: Bar, monitor: MonitorPage) -> Journey:
 
 
 async def an_evening_abroad(bar: Bar, monitor: MonitorPage) -> Journey:
-    """The same in German, which needs more room."""
+    """The same in German, whose texts are longer."""
     await _fill(bar)
     await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de")
     await expect(monitor.tile("waiting")).to_have_text("7")
@@ -77,7 +77,7 @@ async def an_evening_abroad(bar: Bar, monitor: MonitorPage) -> Journey:
 
 
 async def a_bad_evening(bar: Bar, monitor: MonitorPage) -> Journey:
-    """A robot in doubt, one aside, an order that failed; and the longest texts there are."""
+    """A robot in doubt, one set aside, a failed order; and the longest texts allowed."""
     robots = [await bar.robot(name) for name in ("Robot Ada", LONG_DRINK, "Robot Bert")]
     await bar.order(LONG_NAME, drink=LONG_DRINK, logo="fox")
     (lost,) = await bar.order("Grace", drink="mojito")
@@ -103,7 +103,7 @@ async def a_bad_evening(bar: Bar, monitor: MonitorPage) -> Journey:
 
 
 async def _fill(bar: Bar) -> None:
-    """Three robots, a long line, and ten minutes in which all of that came to be."""
+    """Create three robots, a long queue, and ten minutes of orders before now."""
     bar.remembers_an_evening(BUSY_WAITS_S)
     bar.keeps_promises(43, of=46)
     bar.clock.moved_s = -700.0

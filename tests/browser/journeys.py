@@ -1,4 +1,4 @@
-"""Ways through the pages that come by every state in which somebody can see them."""
+"""Scripts that lead the order page and the board through every state that people can see."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ LOGOS = ("lion", "cat", "turtle", "rabbit", "owl", "fox", "octopus", "bee")
 LONG_DRINK = "Donaudampfschifffahrtsgesellschaftskapitän"
 LONG_NAME = "Maximiliane-Konstantine Müller"
 MIXING_TIMES_S = (110, 120, 130, 100, 140, 120)
-"""They are known already, so that waiting times can be told."""
+"""Earlier mixing times, so that waiting times can be estimated."""
 
 Journey = AsyncIterator[str]
-"""The name of each state, once it is reached."""
+"""Yields the name of each state when it is reached."""
 
 
 # ---- the order page
 
 
 async def a_change_of_mind(bar: Bar, phone: OrderPage) -> Journey:
-    """From the empty form into a long line, and out of it."""
+    """Fill in the form, wait in a long queue, and cancel."""
     answered = asyncio.Event()
     await phone.page.route("**/submit-job", lambda route: _later(route, answered))
     await _get_busy(bar)
@@ -53,7 +53,7 @@ async def a_change_of_mind(bar: Bar, phone: OrderPage) -> Journey:
 
 
 async def a_drink(bar: Bar, phone: OrderPage) -> Journey:
-    """From a bar without robots over a break of the network to the glass."""
+    """Order without robots, lose the network, and get the drink."""
     bar.knows_mixing_times(*MIXING_TIMES_S)
     await phone.page.clock.install()
     await phone.open()
@@ -76,7 +76,7 @@ async def a_drink(bar: Bar, phone: OrderPage) -> Journey:
 
 
 async def a_bad_network(bar: Bar, phone: OrderPage) -> Journey:
-    """By a link to a drink with a long name, never to arrive at the bar."""
+    """Order a drink with a long name by a link; the order never reaches the service."""
     await phone.page.clock.install()
     await phone.page.route("**/submit-job", lambda route: route.abort())
     await phone.open(f"?drink={LONG_DRINK}")
@@ -95,7 +95,7 @@ async def a_bad_network(bar: Bar, phone: OrderPage) -> Journey:
 
 
 async def a_bad_night(bar: Bar, phone: OrderPage) -> Journey:
-    """An order that nobody knows, one that no robot can mix, and one that may be lost."""
+    """An unknown order, one that no robot can mix, and one that may be lost."""
     await phone.open(f"?order={'0' * 32}")
     await phone.shows("gone")
     yield "unknown"
@@ -115,7 +115,7 @@ async def a_bad_night(bar: Bar, phone: OrderPage) -> Journey:
 
 
 async def a_round(bar: Bar, phone: OrderPage) -> Journey:
-    """Three drinks from one phone, each in a state of its own."""
+    """Three orders from one phone, each in another state."""
     ada, _ = await bar.robot(), await bar.robot()
     await phone.open()
     for drink in ("Mojito", "Cuba Libre", "Lemonade"):
@@ -130,7 +130,7 @@ async def a_round(bar: Bar, phone: OrderPage) -> Journey:
 
 
 async def a_long_night(bar: Bar, phone: OrderPage) -> Journey:
-    """The order after more than a thousand, in German, which needs more room."""
+    """An order with a number above 1,000, in German, whose texts are longer."""
     await bar.order(*[""] * 1233)
     await phone.open(f"?lang=de&drink={LONG_DRINK}")
     await phone.name.fill(LONG_NAME)
@@ -143,7 +143,7 @@ async def a_long_night(bar: Bar, phone: OrderPage) -> Journey:
 
 
 async def a_party(bar: Bar, board: BoardPage) -> Journey:
-    """From the empty board to the full one, and its last picture when the network breaks."""
+    """The board from empty to full, and when the network breaks."""
     await board.page.clock.install()
     robots = [await bar.robot() for _ in range(4)]
     await board.open()
@@ -162,7 +162,7 @@ async def a_party(bar: Bar, board: BoardPage) -> Journey:
 
 
 async def a_rush(bar: Bar, board: BoardPage) -> Journey:
-    """Hundreds wait and dozens stand ready, in German, which needs more room; then a break."""
+    """Hundreds wait and dozens are ready, in German with its longer texts; then no network."""
     robots = [await bar.robot() for _ in range(7)]
     await board.open("?lang=de")
     for n in range(40):
@@ -179,7 +179,7 @@ async def a_rush(bar: Bar, board: BoardPage) -> Journey:
 
 
 async def a_late_crew(bar: Bar, board: BoardPage) -> Journey:
-    """Guests are there, robots are not."""
+    """Orders wait, and no robot has registered."""
     await bar.order("", "", drink="mojito", logo="fox")
     await board.open()
     await expect(board.strip).to_contain_text("No robot")
@@ -187,7 +187,7 @@ async def a_late_crew(bar: Bar, board: BoardPage) -> Journey:
 
 
 async def _get_busy(bar: Bar) -> None:
-    """Two robots at work, and three orders in line."""
+    """Start two robots, and let three orders wait."""
     bar.knows_mixing_times(*MIXING_TIMES_S)
     for _ in range(2):
         await bar.robot()

@@ -1,4 +1,4 @@
-"""The operator's page as operators know it."""
+"""The monitor as operators use it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.browser.served_bar import OPERATOR_TOKEN
 
 
 class MonitorPage(Keys):
-    """The page on the operator's desk: the sign-in, then everything."""
+    """The monitor on a desktop screen: the sign-in, then all of the page."""
 
     def __init__(self, page: Page, base_url: str) -> None:
         self.page = page
@@ -33,12 +33,12 @@ class MonitorPage(Keys):
         self.chart = page.locator("#chart")
 
     async def open(self, query: str = "") -> Self:
-        """As from the link, or from a bookmark."""
+        """Open the page by the operator's link, or by a bookmark."""
         await self.page.goto(f"{self.base_url}public/monitor.html{query}")
         return self
 
     async def is_live(self) -> None:
-        """Wait until it is let in and shows something."""
+        """Wait until the operator is signed in and the page shows the service's state."""
         await expect(self.badge).to_have_text("Live")
         await expect(self.page.locator("#monitor")).to_be_visible()
 
@@ -48,45 +48,45 @@ class MonitorPage(Keys):
         await self.token.press("Enter")
 
     def tile(self, name: str) -> Locator:
-        """The number under this name."""
+        """Locate the number of this tile."""
         return self.page.locator(f"#tile-{name} dd").first
 
     def button(self, name: str) -> Locator:
-        """A button that can be seen."""
+        """Locate a visible button."""
         return self.page.get_by_role("button", name=name, exact=True)
 
     def shelf(self, name: str) -> Locator:
-        """The button of a shelf of orders; its number stands in it."""
+        """Locate the button of a shelf of orders; its number is part of the text."""
         return self.page.locator("#shelves button").filter(has_text=name)
 
     def worker(self, label: str) -> Locator:
-        """A robot's row."""
+        """Locate a robot's row."""
         return self.workers.filter(has_text=label)
 
     async def id_of(self, number: int) -> str:
-        """An order's secret id, as this page was told."""
+        """Return an order's secret id, as this page received it."""
         url = f"{self.base_url}operator/jobs?after={number - 1}&limit=1"
         headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
         answer = await self.page.request.get(url, headers=headers)
         return str((await answer.json())["jobs"][0]["id"])
 
     async def find(self, text: str) -> None:
-        """Look for an order."""
+        """Search for an order."""
         await self.search.fill(text)
         await self.search.press("Enter")
 
     async def act(self, name: str, yes: str, reason: str = "") -> None:
-        """Press a button, say why, and say yes."""
+        """Press a button, give a reason, and confirm."""
         await self.button(name).click()
         await self.reason.fill(reason)
         await self.button(yes).click()
         await expect(self.dialog).to_be_hidden()
 
-    async def stands(self, shelf: str, *numbers: int) -> None:
-        """Wait until just these orders stand on a shelf, in this order."""
+    async def shelf_shows(self, shelf: str, *numbers: int) -> None:
+        """Wait until a shelf shows exactly these orders, in this order."""
         await self.shelf(shelf).click()
-        await self.stands_now(*numbers)
+        await self.shows_orders(*numbers)
 
-    async def stands_now(self, *numbers: int) -> None:
-        """The same of the shelf that is shown."""
+    async def shows_orders(self, *numbers: int) -> None:
+        """Wait until the shelf that is shown has exactly these orders, in this order."""
         await expect(self.orders.locator("th")).to_have_text([f"#{n}" for n in numbers])

@@ -1,4 +1,4 @@
-"""The pages as their users know them: what can be done and what can be seen."""
+"""The order page and the board as their users see them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ SENTENCE = {
     "gone": "This order no longer exists",
     "sending": "Sending your order…",
 }
-"""What the ticket says first, by the phase that it is in."""
+"""The ticket's headline, by phase."""
 
 
 class Keys:
-    """What only has a keyboard."""
+    """A page that is used by keyboard only."""
 
     page: Page
 
     async def tab_to(self, target: Locator) -> None:
-        """Press Tab until it has the focus."""
+        """Press Tab until this element has the focus."""
         for _ in range(60):
             if await target.evaluate("node => node === document.activeElement"):
                 return
@@ -36,7 +36,7 @@ class Keys:
         raise AssertionError(f"the keyboard does not reach {target}")
 
     async def focus_is_visible(self) -> bool:
-        """Whether one sees what has the focus: itself, or the card that it fills."""
+        """Return whether the focus can be seen: on the element itself, or on the card around it."""
         return bool(
             await self.page.evaluate(
                 """() => [document.activeElement, document.activeElement.nextElementSibling].some(
@@ -46,7 +46,7 @@ class Keys:
 
 
 class OrderPage(Keys):
-    """The page on a phone: the form, then the ticket."""
+    """The order page on a phone: the form, then the ticket."""
 
     def __init__(self, page: Page, base_url: str) -> None:
         self.page = page
@@ -65,27 +65,27 @@ class OrderPage(Keys):
         self.dialog = page.get_by_role("dialog")
 
     async def open(self, query: str = "") -> Self:
-        """As from a link or a QR code."""
+        """Open the page by a link or a QR code."""
         await self.page.goto(f"{self.base_url}public/order_drink.html{query}")
         await self.page.locator("main :is(#form, #ticket):visible").wait_for()
         return self
 
     async def is_loaded(self) -> None:
-        """Wait until all is there that an order needs: from now on it works without a network."""
+        """Wait until everything is loaded that an order needs: from then on it works offline."""
         await self.page.wait_for_function(
             "() => Boolean(document.getElementById('another').onclick)"
         )
 
     def drink(self, name: str) -> Locator:
-        """A drink's radio button."""
+        """Locate the radio button of a drink."""
         return self.page.get_by_role("radio", name=name)
 
     def button(self, name: str) -> Locator:
-        """A button that can be seen."""
+        """Locate a visible button."""
         return self.page.get_by_role("button", name=name, exact=True)
 
     def step(self, name: str) -> Locator:
-        """A step of the order, by its word."""
+        """Locate a step of the order by its text."""
         return self.steps.filter(has_text=name)
 
     async def fill(self, drink: str = "Mojito", name: str = "Ada", logo: str = "Lion") -> None:
@@ -100,34 +100,34 @@ class OrderPage(Keys):
         await self.button(f"Order {drink}").click()
 
     async def place(self, drink: str = "Mojito", name: str = "Ada", logo: str = "Lion") -> int:
-        """Order, and return the number that the bar gave."""
+        """Order, and return the number that the service gave."""
         await self.order(drink, name, logo)
         await expect(self.number).to_have_text(re.compile(r"^\d+$"))
         return int(await self.number.inner_text())
 
     async def cancel(self) -> None:
-        """Cancel, and say yes."""
+        """Cancel, and confirm."""
         await self.button("Cancel").click()
         await self.button("Yes, cancel it").click()
 
     async def shows(self, phase: str) -> None:
-        """Wait until the ticket is in that phase, in colour and in words."""
+        """Wait until the ticket shows this phase, in colour and in words."""
         await expect(self.ticket).to_have_attribute("data-phase", phase)
         await expect(self.headline).to_have_text(SENTENCE[phase])
 
     async def colour(self) -> str:
-        """The ticket's colour, once it has settled."""
+        """Return the ticket's colour, after its transition."""
         colour = "node => getComputedStyle(node).getPropertyValue('--colour')"
         return str(await self.ticket.evaluate(colour))
 
     async def order_id(self) -> str:
-        """The secret id, from the address that a reload or a friend would open."""
+        """Return the secret id from the page's address."""
         await self.page.wait_for_url(re.compile("order="))
         return self.page.url.partition("order=")[2].partition("&")[0]
 
 
 class BoardPage:
-    """The page on the wall."""
+    """The board on a television."""
 
     COLUMNS = ("ready", "mixing", "next")
 
@@ -137,19 +137,19 @@ class BoardPage:
         self.strip = page.locator("#strip")
 
     async def open(self, query: str = "") -> Self:
-        """Turn the television on."""
+        """Open the board."""
         await self.page.goto(f"{self.base_url}public/board.html{query}")
         return self
 
     def numbers(self, column: str) -> Locator:
-        """The numbers in a column, from the top."""
+        """Return the numbers in a column, from the top."""
         return self.page.locator(f"#{column} b")
 
     def more(self, column: str) -> Locator:
-        """How many have no room in a column."""
+        """Return how many orders have no room in a column."""
         return self.page.locator(f"#{column}-more")
 
     async def shows(self, **columns: list[int]) -> None:
-        """Wait until each column named shows just these numbers, in this order."""
+        """Wait until each column named shows exactly these numbers, in this order."""
         for column, numbers in columns.items():
             await expect(self.numbers(column)).to_have_text([str(n) for n in numbers])

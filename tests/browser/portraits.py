@@ -41,7 +41,7 @@ async def main() -> None:
 
 
 async def phone(browser: Browser, journey: journeys.OrderJourney, state: str, scheme: str) -> bytes:
-    """A phone's screen in a state of a journey."""
+    """Take a picture of a phone in one state of a journey."""
     async with open_bar() as bar:
         visitors = Visitors(browser, bar.proxy)
         customer = await visitors.newcomer(color_scheme=scheme, device_scale_factor=2)
@@ -53,7 +53,7 @@ async def phone(browser: Browser, journey: journeys.OrderJourney, state: str, sc
 
 
 async def frame(browser: Browser, screens: list[bytes]) -> None:
-    """All phones side by side, on nothing."""
+    """Put all phones side by side on a transparent background."""
     page = await browser.new_page(device_scale_factor=1.5, viewport={"width": 1000, "height": 700})
     images = (f'<img src="data:image/png;base64,{b64encode(one).decode()}">' for one in screens)
     await page.set_content(FRAMES + "".join(images))
@@ -63,7 +63,7 @@ async def frame(browser: Browser, screens: list[bytes]) -> None:
 
 
 async def board(browser: Browser) -> None:
-    """The wall board, at a size for reading."""
+    """Take a picture of the board, at a readable size."""
     async with open_bar() as bar:
         visitors = Visitors(browser, bar.proxy)
         size = {"width": 1280, "height": 720}
@@ -74,7 +74,7 @@ async def board(browser: Browser) -> None:
 
 
 async def monitor(browser: Browser) -> None:
-    """The operator's page in the middle of a busy evening."""
+    """Take a picture of the monitor in the middle of a busy evening."""
     async with open_bar() as bar:
         visitors = Visitors(browser, bar.proxy)
         desk = await visitors.blank_desk(viewport={"width": 1360, "height": 1120})
@@ -84,14 +84,14 @@ async def monitor(browser: Browser) -> None:
 
 
 async def reach(state: str, journey: journeys.Journey) -> None:
-    """Travel until that state."""
+    """Run a journey up to this state."""
     async for reached in journey:
         if reached == state:
             return
 
 
 def shrink() -> None:
-    """Make the files small where pngquant is there to do it."""
+    """Shrink the files, if pngquant is installed."""
     if pngquant := shutil.which("pngquant"):
         pictures = map(str, PICTURES.glob("*.png"))
         subprocess.run([pngquant, "--force", "--ext", ".png", "--strip", *pictures], check=True)

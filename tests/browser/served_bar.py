@@ -1,4 +1,4 @@
-"""A whole bar: the real server, robots that mix until told to stop, and a proxy in front."""
+"""A real service, robots that mix until they are told to stop, and a proxy in front."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PREFIX = "/ports/2567/"
 OPERATOR_TOKEN = "operator-token-1"
 
 MIXED_S = 90.0
-"""How long drinks took that were mixed before a test began."""
+"""The mixing time of drinks before the test."""
 
 MIXING_S = 3600.0
-"""What a robot believes that mixing takes; in truth it takes until ``finish``."""
+"""The mixing time of a robot's settings; it really ends with ``finish``."""
 
 
 class MovableClock(SystemClock):
-    """A wall clock that a test can set: pictures of an evening need not take one."""
+    """A wall clock that a test can set, so that an evening takes no time."""
 
     moved_s = 0.0
 
@@ -40,13 +40,13 @@ class MovableClock(SystemClock):
 
 
 class MixingClock(SystemClock):
-    """Ends one mixing for each ``finish``, also for one that comes first."""
+    """A clock that ends one drink for each call of ``finish``, also for one that came earlier."""
 
     def __init__(self) -> None:
         self._finished = asyncio.Semaphore(0)
 
     def finish(self) -> None:
-        """The drink is ready."""
+        """End the drink that is being mixed, or the next one."""
         self._finished.release()
 
     async def sleep(self, seconds: float) -> None:
@@ -55,7 +55,7 @@ class MixingClock(SystemClock):
 
 
 class Bartender:
-    """A robot at work, that finishes a drink when a test says so."""
+    """A robot that finishes a drink when a test says so."""
 
     def __init__(self, label: str, instance: Instance) -> None:
         self.label = label
@@ -63,11 +63,11 @@ class Bartender:
         self._clock = MixingClock()
 
     def finish(self) -> None:
-        """The drink is ready: the robot asks for its next job."""
+        """Finish the drink: the robot registers again."""
         self._clock.finish()
 
     def robot(self, dispatcher_url: str, on_job: Any) -> Robot:
-        """The robot itself."""
+        """The simulated robot."""
         return Robot(
             self.instance,
             RobotModel(dispatcher_url, label=self.label, mix_s=MIXING_S, jitter=0),
@@ -77,7 +77,7 @@ class Bartender:
 
 
 class Bar:
-    """The server behind a proxy, and its robots; ``served`` has (robot, name) as jobs arrived."""
+    """A service behind a proxy, and its robots; ``served`` lists (robot, name) as jobs arrived."""
 
     clock: MovableClock
 
@@ -90,25 +90,25 @@ class Bar:
         self._tasks = tasks
 
     async def robot(self, label: str = "Robot Ada") -> Bartender:
-        """Another robot, as soon as it waits for a job."""
+        """Start another robot, and return it once it waits for a job."""
         bartender = self.begin(label)
         await bartender.instance.until(lambda: bartender.instance.waiting)
         return bartender
 
     def begin(self, label: str = "Robot Ada") -> Bartender:
-        """Another robot, that takes what waits already."""
+        """Start another robot that takes an order which is waiting."""
         bartender = Bartender(label, self.engine.start_instance(label))
         robot = bartender.robot(self.service.base_url, lambda _, result: self._note(label, result))
         self._tasks.spawn(robot.run())
         return bartender
 
     async def order(self, *names: str, drink: str = "Mojito", logo: str = "owl") -> list[str]:
-        """Orders that come by other ways than the page; their secret ids."""
+        """Submit orders without the page; return their secret ids."""
         data = [{"drink": drink, "name": name, "logo": logo} for name in names]
         return [(await self.service.submit(one))[2] for one in data]
 
     async def fail(self, job_id: str, robot: Bartender, reason: str) -> None:
-        """A robot says that it cannot mix this one."""
+        """Have a robot report that it failed."""
         await eventually(lambda: self._is_assigned(job_id))
         key = {"CPEE-INSTANCE-UUID": robot.instance.uuid, "CPEE-ACTIVITY": "a1"}
         url = f"{self.service.base_url}jobs/{job_id}/fail"
@@ -116,13 +116,13 @@ class Bar:
             assert answer.status == 200
 
     async def orders(self) -> dict[str, dict[str, Any]]:
-        """All orders that the board shows, by their key."""
+        """Return all orders that the board shows, by key."""
         async with self.service.http.get(self.service.base_url + "state") as answer:
             state = (await answer.json())["state"]
         return {key: shown for key, shown in state.items() if key.startswith("order/")}
 
     async def sees(self, number: int, state: str) -> None:
-        """Wait until an order is in that state."""
+        """Wait until an order is in this state."""
 
         async def is_so() -> bool:
             return (await self.orders()).get(f"order/{number}", {}).get("state") == state
@@ -133,18 +133,18 @@ class Bar:
         return bool((await self.service.job(job_id))["state"] == "assigned")
 
     def knows_mixing_times(self, *seconds: float) -> None:
-        """As if so many drinks had been mixed already: waiting times can be told."""
+        """Record so many finished drinks, so that waiting times can be estimated."""
         for one in seconds:
             self.service.app.ctx.hub.projection.forecast.estimator.observe_service(one)
 
     def keeps_promises(self, kept: int, of: int) -> None:
-        """As if so many waiting times had been told, and so many of them had come true."""
+        """Record so many promised waiting times, of which so many were kept."""
         estimator = self.service.app.ctx.hub.projection.forecast.estimator
         for n in range(of):
             estimator.observe_outcome(Promise(0.0, 60.0, 40.0, 90.0), 60.0 if n < kept else 120.0)
 
     def remembers_an_evening(self, waits_s: Sequence[float]) -> None:
-        """As if there had been orders, one by one until ten minutes ago, with these waits."""
+        """Record orders, one by one until ten minutes ago, with these waiting times."""
         history, now_s = self.service.app.ctx.hub.projection.last_hour, time()
         for n, wait_s in enumerate(waits_s):
             came_s = now_s - 3500 + 2800 * n / len(waits_s)
@@ -156,7 +156,7 @@ class Bar:
 
 
 def _served(n: int, came_s: float, began_s: float, now_s: float) -> Job:
-    """An order that was served a while after it was begun, if that was before now."""
+    """Return an order that was finished a while after it began, or that has not finished by now."""
     finished_s = began_s + MIXED_S
     callback = f"http://127.0.0.1/{n}/callbacks/1/"
     hold = Hold(Worker(callback, to_rfc3339(came_s)), Way.PUT, Stage.CONFIRMED, began_s)
@@ -174,7 +174,7 @@ async def _movable_service(**settings: Any) -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def open_bar(prefix: str = PREFIX, **settings: Any) -> AsyncIterator[Bar]:
-    """A bar without robots."""
+    """Run a service without robots."""
     tasks, settings = Tasks(), {"operator_tokens": (OPERATOR_TOKEN,), **settings}
     async with (
         _movable_service(**settings) as service,

@@ -1,4 +1,4 @@
-"""The wall board: what a whole room sees."""
+"""The board on the wall."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CUT_SHORT = """() => [...document.querySelectorAll('small')]
     .filter((node) => node.scrollWidth > node.clientWidth).map((node) => node.textContent)"""
 
 READABLE_PX = 29.5
-"""Its capitals are 12 mm high on a television of 50 inches: from five metres, eight minutes of arc,
-where good eyes need five. The numbers, which people look for, are larger."""
+"""Capitals are 12 mm high on a 50-inch television: eight minutes of arc from five metres, where
+good eyes need five. The numbers are larger."""
 
 NUMBER_PX = 41.5
 
@@ -39,10 +39,8 @@ NOTHING_IS_CUT_OFF = """() => [...document.querySelectorAll('section')].every(
         && section.scrollWidth <= section.clientWidth)"""
 
 
-async def test_orders_move_from_next_over_being_mixed_to_ready(
-    bar: Bar, visitors: Visitors
-) -> None:
-    """Each order stands in the column of its state; the newest of those that are ready is first."""
+async def test_orders_move_from_next_to_mixing_to_ready(bar: Bar, visitors: Visitors) -> None:
+    """Each order is in the column of its state; in Ready the newest is first."""
     board = await visitors.television()
     ada, bert = await bar.robot("Robot Ada"), await bar.robot("Robot Bert")
     await bar.order("Ann", "Ben", "Cleo", "Dan")
@@ -56,7 +54,7 @@ async def test_orders_move_from_next_over_being_mixed_to_ready(
 
 
 async def test_names_never_reach_the_board(bar: Bar, visitors: Visitors) -> None:
-    """The board shows numbers, mascots and drinks; a name is not even sent to it."""
+    """The board shows numbers, mascots and drinks; names are not even sent to it."""
     heard: list[str | bytes] = []
     board = await visitors.blank_television()
     board.page.on("websocket", lambda socket: listen(socket, heard))
@@ -75,7 +73,7 @@ async def test_names_never_reach_the_board(bar: Bar, visitors: Visitors) -> None
 
 
 def listen(socket: WebSocket, heard: list[str | bytes]) -> None:
-    """Collect what comes in."""
+    """Collect the frames that the page receives."""
     socket.on("framereceived", lambda frame: heard.append(frame))
 
 
@@ -89,7 +87,7 @@ async def test_what_has_no_room_is_counted(bar: Bar, visitors: Visitors) -> None
 
 
 async def test_older_ready_orders_are_small_numbers(bar: Bar, visitors: Visitors) -> None:
-    """None that is ready is nowhere: numbers as far as there is room, then how many more."""
+    """Older ready orders are numbers as far as there is room, then a count."""
     robot = await bar.robot()
     await serve(bar, robot, 14)
     board = await visitors.television()
@@ -105,7 +103,7 @@ async def test_older_ready_orders_are_small_numbers(bar: Bar, visitors: Visitors
 
 
 async def serve(bar: Bar, robot: Bartender, count: int) -> None:
-    """So many orders, from the first to the glass."""
+    """Submit so many orders, and have them finished."""
     await bar.order(*[""] * count)
     for _ in range(count):
         robot.finish()
@@ -114,12 +112,12 @@ async def serve(bar: Bar, robot: Bartender, count: int) -> None:
 
 
 async def has_served(projection: Projection) -> bool:
-    """Nobody waits any more, for anything."""
+    """Return whether no order is waiting or being mixed."""
     return projection.counts().waiting == projection.counts().assigned == 0
 
 
 async def test_it_can_be_read_from_five_metres(bar: Bar, visitors: Visitors) -> None:
-    """Full or not: no small letters at 1080p, and every drink of the menu by its whole name."""
+    """At 1080p all letters are large and no drink of the menu is cut short, full or not."""
     board = await visitors.television("?lang=de")
     for drink in 4 * DRINKS:
         await bar.order("", drink=drink)
@@ -134,14 +132,14 @@ async def test_it_can_be_read_from_five_metres(bar: Bar, visitors: Visitors) -> 
 
 
 async def is_readable(page: Page) -> None:
-    """Large letters, and no name cut short."""
+    """Return whether all letters are large, and no name is cut short."""
     assert min(await page.evaluate(FONT_SIZES_PX)) >= READABLE_PX
     numbers = [await one.evaluate(FONT_SIZE_PX) for one in await page.locator("li b").all()]
     assert min(numbers) >= NUMBER_PX
     assert await page.evaluate(CUT_SHORT) == []
 
 
-async def test_a_phone_on_its_side(bar: Bar, visitors: Visitors) -> None:
+async def test_a_phone_in_landscape(bar: Bar, visitors: Visitors) -> None:
     """All columns can be reached by scrolling; nothing is cut off."""
     await bar.robot()
     await bar.order(*["Ann"] * 12)
@@ -153,8 +151,8 @@ async def test_a_phone_on_its_side(bar: Bar, visitors: Visitors) -> None:
     await expect(board.more("next")).to_be_in_viewport(ratio=1)
 
 
-async def test_a_board_that_is_cut_off_says_so(bar: Bar, visitors: Visitors) -> None:
-    """An old board is worse than none: after two seconds it says that it may be out of date."""
+async def test_a_disconnected_board_says_so(bar: Bar, visitors: Visitors) -> None:
+    """Two seconds after the connection broke it says that it may be out of date."""
     visitors.expect_network_errors = True
     await bar.robot()
     board = await visitors.blank_television()
@@ -171,8 +169,8 @@ async def test_a_board_that_is_cut_off_says_so(bar: Bar, visitors: Visitors) -> 
     await expect(board.strip).to_have_text("")
 
 
-async def test_nothing_is_said_that_is_not_known(bar: Bar, visitors: Visitors) -> None:
-    """Until it has heard from the bar, the board does not claim that nobody waits."""
+async def test_an_unconnected_board_claims_nothing(bar: Bar, visitors: Visitors) -> None:
+    """Until it has received the first state, the board does not say that no one waits."""
     visitors.expect_network_errors = True
     bar.proxy.refuses_upgrades = True
     asked = asyncio.Event()
@@ -188,15 +186,15 @@ async def test_nothing_is_said_that_is_not_known(bar: Bar, visitors: Visitors) -
 
 
 async def test_a_german_board(visitors: Visitors) -> None:
-    """The board speaks German where it is told to."""
+    """With ?lang=de the board is in German."""
     board = await visitors.television("?lang=de")
     for title in ("Fertig", "Wird gemixt", "Als Nächstes"):
         await expect(board.page.get_by_role("heading", name=title)).to_be_visible()
     await expect(board.page).to_have_title("Bestellungen")
 
 
-async def test_the_way_to_the_order_page(bar: Bar, visitors: Visitors) -> None:
-    """The board shows the code of the order page under the address that it was itself opened at."""
+async def test_qr_code_of_the_order_page(bar: Bar, visitors: Visitors) -> None:
+    """The board has the code of the order page, below the URL that the board was opened at."""
     board = await visitors.television()
     await expect(board.page.get_by_role("img", name="Order here")).to_be_visible()
     url = quote(f"{bar.proxy.url}public/order_drink.html", safe="")

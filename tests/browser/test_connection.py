@@ -12,12 +12,12 @@ from tests.browser.visitors import Visitors
 
 @pytest.fixture(autouse=True)
 def bad_network(visitors: Visitors) -> None:
-    """Here a browser may say that requests fail."""
+    """Allow failed requests in a browser's console."""
     visitors.expect_network_errors = True
 
 
-async def test_a_page_that_was_cut_off_catches_up(bar: Bar, visitors: Visitors) -> None:
-    """After a break the page resumes where it was, and shows what has happened meanwhile."""
+async def test_a_page_catches_up_after_a_break(bar: Bar, visitors: Visitors) -> None:
+    """After a break the page resumes at its cursor, and shows what has happened meanwhile."""
     phone, board = await visitors.phone(), await visitors.television()
     await phone.place()
     await board.shows(next=[1])
@@ -32,8 +32,8 @@ async def test_a_page_that_was_cut_off_catches_up(bar: Bar, visitors: Visitors) 
     assert bar.proxy.count("GET /live?view=board&since=") == 1
 
 
-async def test_a_page_says_that_it_is_cut_off(bar: Bar, visitors: Visitors) -> None:
-    """After two seconds without a connection there is a banner, and it goes away again."""
+async def test_a_disconnected_page_shows_a_banner(bar: Bar, visitors: Visitors) -> None:
+    """A banner shows after two seconds without a connection, and goes once it is back."""
     phone = await visitors.newcomer()
     await phone.page.clock.install()
     await phone.open()
@@ -50,10 +50,8 @@ async def test_a_page_says_that_it_is_cut_off(bar: Bar, visitors: Visitors) -> N
     await expect(phone.ticket).to_have_attribute("data-stale", "false")
 
 
-async def test_where_upgrades_are_refused_it_is_an_event_stream(
-    bar: Bar, visitors: Visitors
-) -> None:
-    """Behind a proxy that knows no websockets an order is live too, also after a break."""
+async def test_event_stream_where_websockets_are_refused(bar: Bar, visitors: Visitors) -> None:
+    """Behind a proxy without websockets an order is followed live too, also after a break."""
     bar.proxy.refuses_upgrades = True
     robot = await bar.robot()
     phone = await visitors.phone()
@@ -67,7 +65,7 @@ async def test_where_upgrades_are_refused_it_is_an_event_stream(
 
 
 async def test_an_offline_order_is_sent_once_when_back_online(bar: Bar, visitors: Visitors) -> None:
-    """An order without a network waits in the phone, also over a reload, and goes out once."""
+    """An order made offline is kept over a reload, and sent once."""
     phone = await visitors.phone()
     await phone.is_loaded()
     await phone.page.context.set_offline(True)
@@ -80,7 +78,7 @@ async def test_an_offline_order_is_sent_once_when_back_online(bar: Bar, visitors
 
 
 async def test_an_unsent_order_survives_a_reload(bar: Bar, visitors: Visitors) -> None:
-    """An order that the bar could not be reached for is kept, and sent by itself."""
+    """An order that could not be sent is kept, and sent without being asked."""
     phone = await visitors.phone()
     await phone.page.route("**/submit-job", lambda route: route.abort())
     await phone.order()
@@ -92,7 +90,7 @@ async def test_an_unsent_order_survives_a_reload(bar: Bar, visitors: Visitors) -
 
 
 async def test_an_unsent_order_of_a_link_survives_a_reload(bar: Bar, visitors: Visitors) -> None:
-    """The address says nothing of the drink any more: it is ordered."""
+    """The drink is no longer in the address, since it was ordered."""
     phone = await visitors.phone("?drink=margarita&lang=en")
     await phone.page.route("**/submit-job", lambda route: route.abort())
     await phone.order("Margarita")
@@ -120,7 +118,7 @@ async def test_an_old_order_is_not_sent_unasked(bar: Bar, visitors: Visitors) ->
 
 
 async def test_an_unsent_order_can_be_discarded(bar: Bar, visitors: Visitors) -> None:
-    """What was not sent can be given up: it is gone, also after a reload."""
+    """A discarded order is gone, also after a reload."""
     phone = await visitors.phone()
     await phone.is_loaded()
     bar.proxy.go_offline()
@@ -134,8 +132,8 @@ async def test_an_unsent_order_can_be_discarded(bar: Bar, visitors: Visitors) ->
     assert await bar.orders() == {}
 
 
-async def test_what_one_tab_discards_no_other_sends(bar: Bar, visitors: Visitors) -> None:
-    """An unsent order that two tabs know of is given up in both."""
+async def test_discarding_in_one_tab_discards_in_all(bar: Bar, visitors: Visitors) -> None:
+    """An unsent order that two tabs show is discarded in both."""
     phone = await visitors.phone()
     await phone.is_loaded()
     await phone.page.context.route("**/submit-job", lambda route: route.abort())
@@ -153,7 +151,7 @@ async def test_what_one_tab_discards_no_other_sends(bar: Bar, visitors: Visitors
 
 
 async def test_a_lost_answer_gives_one_order(bar: Bar, visitors: Visitors) -> None:
-    """Where the bar has the order and its answer was lost, the retry is the same order."""
+    """If only the answer was lost, the retry is the same order."""
     bar.proxy.loses_answer_to = "POST /submit-job"
     phone = await visitors.phone()
     await phone.place()
@@ -163,10 +161,8 @@ async def test_a_lost_answer_gives_one_order(bar: Bar, visitors: Visitors) -> No
 
 
 @pytest.mark.parametrize("upgrades", [True, False], ids=["websocket", "event-stream"])
-async def test_an_unknown_order_is_said_to_be_unknown(
-    bar: Bar, visitors: Visitors, upgrades: bool
-) -> None:
-    """A link to an order that the bar no longer knows says so, and does not ask again."""
+async def test_a_link_to_an_unknown_order(bar: Bar, visitors: Visitors, upgrades: bool) -> None:
+    """The page says that the order is unknown, and does not ask again."""
     bar.proxy.refuses_upgrades = not upgrades
     phone = await visitors.phone(f"?order={'0' * 32}")
     await phone.shows("gone")

@@ -21,7 +21,7 @@ MENU = {
 
 @pytest.mark.parametrize(("locale", "name"), [("en-GB", "Tea"), ("de-DE", "Tee")])
 async def test_the_operators_menu(browser: Browser, tmp_path: Path, locale: str, name: str) -> None:
-    """Its drinks and no others, in the customer's language; markup is text, a picture can fail."""
+    """The pages have its drinks and no others, in the customer's language; markup is text."""
     path = tmp_path / "menu.json"
     path.write_text(ujson.dumps(MENU))
     async with open_bar(menu=path) as bar:

@@ -25,8 +25,8 @@ HOLD_IS_BESIDE = """() => {
 }"""
 
 
-async def test_the_numbers_follow_the_bar(bar: Bar, visitors: Visitors) -> None:
-    """Each tile says what is so now: orders, robots, the last hour."""
+async def test_tiles_follow_the_service(bar: Bar, visitors: Visitors) -> None:
+    """Each tile has the current number: orders, robots, the last hour."""
     monitor = await visitors.operator()
     ada = await bar.robot("Robot Ada")
     await bar.robot("Robot Bert")
@@ -41,7 +41,7 @@ async def test_the_numbers_follow_the_bar(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_a_robots_row(bar: Bar, visitors: Visitors) -> None:
-    """Its name leads to its instance; its state, its order, and for how long."""
+    """It has a link to the robot's instance, its state, its order, and for how long."""
     monitor = await visitors.operator()
     robot = await bar.robot("Robot Ada")
     await bar.order("Ann")
@@ -62,7 +62,7 @@ async def test_a_robots_row(bar: Bar, visitors: Visitors) -> None:
 async def test_a_robot_that_lost_its_order(
     bar: Bar, visitors: Visitors, locale: str, text: str, state: str
 ) -> None:
-    """Its row and the order's say that it took it and did not use it, and ask for its process."""
+    """Its row and the order's say that the order was not used, and ask to look at the process."""
     monitor = await visitors.operator(locale=locale)
     await bar.robot("Robot Ada")
     (job_id,) = await bar.order("Ann")
@@ -75,7 +75,7 @@ async def test_a_robot_that_lost_its_order(
 
 
 async def lose(bar: Bar, job_id: str) -> None:
-    """As if the robot's process had been killed, and nobody could ask its engine since."""
+    """Make the callback of a robot wait again, as if its process had been killed."""
 
     async def unknown(*_: object, **__: object) -> None:
         return None
@@ -89,7 +89,7 @@ async def lose(bar: Bar, job_id: str) -> None:
 
 
 async def test_an_order_whose_report_was_refused(bar: Bar, visitors: Visitors) -> None:
-    """What its robot said of it, and why it was refused; as a remark, also once it is served."""
+    """The refused report and the reason are a note on the order, also once it is finished."""
     monitor = await visitors.operator()
     ada = await bar.robot("Robot Ada")
     (job_id,) = await bar.order("Ann")
@@ -106,22 +106,22 @@ async def test_an_order_whose_report_was_refused(bar: Bar, visitors: Visitors) -
     await expect(monitor.orders.first).to_contain_text(refused)
 
 
-async def test_orders_stand_on_shelves(bar: Bar, visitors: Visitors) -> None:
-    """One shelf at a time: those that wait, those being mixed, those that are over."""
+async def test_shelves(bar: Bar, visitors: Visitors) -> None:
+    """One state at a time: waiting, assigned, failed, finished."""
     monitor = await visitors.operator()
     ada = await bar.robot()
     await bar.order("Ann", "Ben", "Cleo", drink="gin-tonic")
-    await monitor.stands("Waiting", 2, 3)
+    await monitor.shelf_shows("Waiting", 2, 3)
     await expect(monitor.orders.first).to_contain_text("Gin Tonic")
     await expect(monitor.orders.first).to_contain_text("Ben")
     ada.finish()
-    await monitor.stands("Being mixed", 2)
+    await monitor.shelf_shows("Being mixed", 2)
     await expect(monitor.orders).to_contain_text("Robot Ada")
-    await monitor.stands("Finished", 1)
+    await monitor.shelf_shows("Finished", 1)
 
 
 async def test_a_long_queue_is_shown_in_part(bar: Bar, visitors: Visitors) -> None:
-    """The first hundred, and how many there are."""
+    """The first hundred are shown, and how many there are."""
     await bar.order(*[""] * 130)
     monitor = await visitors.operator()
     await expect(monitor.orders).to_have_count(100)
@@ -132,11 +132,11 @@ async def test_a_long_queue_is_shown_in_part(bar: Bar, visitors: Visitors) -> No
 
 
 async def test_an_order_is_found_by_its_number(bar: Bar, visitors: Visitors) -> None:
-    """However far back it waits; with all that can be done to it, and live."""
+    """An order anywhere in the queue is found, live and with all its actions."""
     await bar.order(*[""] * 620, "Ann")
     monitor = await visitors.operator()
     await monitor.find("#621")
-    await monitor.stands_now(621)
+    await monitor.shows_orders(621)
     await expect(monitor.orders).to_contain_text("Ann")
     await expect(monitor.orders).to_contain_text("place 621")
     await monitor.act("Move order 621 to the front", "Yes, to the front", "birthday")
@@ -144,29 +144,29 @@ async def test_an_order_is_found_by_its_number(bar: Bar, visitors: Visitors) -> 
     await monitor.act("Cancel order 621", "Yes, cancel it", "gone home")
     await expect(monitor.orders).to_contain_text("Cancelled")
     await expect(monitor.orders).to_contain_text("gone home")
-    await monitor.stands("Finished", 621)
+    await monitor.shelf_shows("Finished", 621)
     await expect(monitor.search).to_have_value("")
 
 
-async def test_what_cannot_be_found(bar: Bar, visitors: Visitors) -> None:
-    """A number that no order has, or no number at all; an empty field leads back to the shelf."""
+async def test_an_unsuccessful_search(bar: Bar, visitors: Visitors) -> None:
+    """An unknown number or no number finds nothing; an empty field ends the search."""
     monitor = await visitors.operator()
     await bar.order("Ann", "Ben")
     said = monitor.page.locator("#find-said")
     await monitor.find("17")
     await expect(said).to_have_text("There is no order 17.")
-    await monitor.stands_now()
+    await monitor.shows_orders()
     await monitor.find("Ann")
     await expect(said).to_have_text("Please enter an order number.")
     await monitor.find("2")
-    await monitor.stands_now(2)
+    await monitor.shows_orders(2)
     await monitor.search.fill("")
-    await monitor.stands_now(1, 2)
+    await monitor.shows_orders(1, 2)
     await expect(said).to_be_empty()
 
 
 async def test_an_order_of_long_ago_is_found(bar: Bar, visitors: Visitors) -> None:
-    """Also one that is shown no longer: what became of it."""
+    """An order that is no longer shown is found with its outcome."""
     robot = await bar.robot()
     await bar.order("Ann")
     robot.finish()
@@ -175,12 +175,12 @@ async def test_an_order_of_long_ago_is_found(bar: Bar, visitors: Visitors) -> No
     monitor = await visitors.operator()
     await expect(monitor.shelf("Finished")).to_have_text("Finished 0")
     await monitor.find("1")
-    await monitor.stands_now(1)
+    await monitor.shows_orders(1)
     await expect(monitor.orders).to_contain_text("Served")
 
 
-async def test_who_waits_has_waited_since_they_came(bar: Bar, visitors: Visitors) -> None:
-    """Also whose order came back to the line just now."""
+async def test_waiting_time_counts_from_the_submission(bar: Bar, visitors: Visitors) -> None:
+    """Also for an order that was put back just now."""
     bar.clock.moved_s = -600.0
     (job_id,) = await bar.order("Ann")
     bar.begin()
@@ -191,8 +191,8 @@ async def test_who_waits_has_waited_since_they_came(bar: Bar, visitors: Visitors
     await expect(monitor.orders.locator(".elapsed")).to_have_text(re.compile("^10:0"))
 
 
-async def test_a_failed_order_does_not_go_away(bar: Bar, visitors: Visitors) -> None:
-    """However many others finish after it: the warning and the way back stay."""
+async def test_failed_orders_stay(bar: Bar, visitors: Visitors) -> None:
+    """However many orders finish later, failed ones stay and can be put back."""
     robot = await bar.robot()
     (job_id,) = await bar.order("Ann")
     await bar.fail(job_id, robot, "no more mint")
@@ -201,11 +201,11 @@ async def test_a_failed_order_does_not_go_away(bar: Bar, visitors: Visitors) -> 
     monitor = await visitors.operator()
     await expect(monitor.shelf("Finished")).to_have_text("Finished 200")
     await expect(monitor.tile("waiting").locator("+ dd")).to_have_text("1 failed")
-    await monitor.stands("Failed", 1)
+    await monitor.shelf_shows("Failed", 1)
 
 
 async def test_robots_keep_their_rows(bar: Bar, visitors: Visitors) -> None:
-    """By label, whatever they do, so that no button moves; numbered only where labels are equal."""
+    """Rows are sorted by label, so that no button moves; equal labels are numbered."""
     monitor = await visitors.operator()
     names = monitor.workers.locator("th a")
     cleo = await bar.robot("Robot 10")
@@ -222,7 +222,7 @@ async def test_robots_keep_their_rows(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_skip_links(bar: Bar, visitors: Visitors) -> None:
-    """The first Tab shows the ways to robots, orders and events."""
+    """The first Tab shows links to robots, orders and events."""
     await bar.robot()
     monitor = await visitors.operator()
     keys = monitor.page.keyboard
@@ -237,7 +237,7 @@ async def test_skip_links(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_numbers_stand_on_one_line(bar: Bar, visitors: Visitors) -> None:
-    """The tiles' numbers, in both languages at every width; an order's number never breaks."""
+    """Numbers do not wrap, in tiles and tables, in both languages at every width."""
     await bar.order(*[""] * 3)
     for query in ("&lang=en", "&lang=de"):
         monitor = await (await visitors.blank_desk()).open(visitors.OPERATORS_LINK + query)
@@ -251,7 +251,7 @@ async def test_numbers_stand_on_one_line(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_events_can_be_filtered(bar: Bar, visitors: Visitors) -> None:
-    """By kind and by any word: a number, a robot, a reason."""
+    """The log is filtered by kind and by any text: a number, a robot, a reason."""
     monitor = await visitors.operator()
     await bar.robot()
     await bar.order("Ann", "Ben")
@@ -266,8 +266,8 @@ async def test_events_can_be_filtered(bar: Bar, visitors: Visitors) -> None:
     await expect(monitor.page.get_by_text("No events")).to_be_visible()
 
 
-async def test_events_can_be_held_still(bar: Bar, visitors: Visitors) -> None:
-    """Held, nothing moves under the reader's eyes; how much is new is counted."""
+async def test_the_log_can_be_paused(bar: Bar, visitors: Visitors) -> None:
+    """A paused log does not move; it counts the new events."""
     monitor = await visitors.operator()
     await bar.order("Ann")
     await expect(monitor.events).to_have_count(1)
@@ -277,8 +277,8 @@ async def test_events_can_be_held_still(bar: Bar, visitors: Visitors) -> None:
     await expect(monitor.events).to_have_count(3)
 
 
-async def test_the_chart_is_the_servers_memory(bar: Bar, visitors: Visitors) -> None:
-    """The last hour is there at the first look, and said in words for those who do not see it."""
+async def test_the_chart_has_the_last_hour_at_once(bar: Bar, visitors: Visitors) -> None:
+    """The server sends the last hour; it is also described in words."""
     bar.remembers_an_evening([60.0, 120.0, 180.0] * 10)
     monitor = await visitors.operator()
     await expect(monitor.chart.locator("polyline")).to_have_count(2)
@@ -294,7 +294,7 @@ async def test_the_chart_is_the_servers_memory(bar: Bar, visitors: Visitors) -> 
 
 
 async def test_bars_differ_by_more_than_a_colour(bar: Bar, visitors: Visitors) -> None:
-    """Who cannot tell brown from green sees which orders came in, and which were served."""
+    """Received and served orders can be told apart without colours."""
     bar.remembers_an_evening([60.0, 120.0, 180.0] * 10)
     monitor = await visitors.operator()
     fill = "node => getComputedStyle(node).fill"
@@ -303,7 +303,7 @@ async def test_bars_differ_by_more_than_a_colour(bar: Bar, visitors: Visitors) -
 
 
 async def test_markup_is_shown_as_text(bar: Bar, visitors: Visitors) -> None:
-    """Names, drinks, mascots, labels and reasons come from anybody: they are text everywhere."""
+    """Names, drinks, mascots, labels and reasons are shown as text everywhere."""
     monitor = await visitors.operator()
     await bar.robot(MARKUP)
     await expect(monitor.workers.locator("th")).to_contain_text(MARKUP)
@@ -321,7 +321,7 @@ async def test_markup_is_shown_as_text(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_everything_as_json(visitors: Visitors, bar: Bar) -> None:
-    """Copied; or, where a page may not use the clipboard, shown and selected."""
+    """It is copied, or shown and selected where a page may not use the clipboard."""
     monitor = await visitors.operator(permissions=["clipboard-read", "clipboard-write"])
     await bar.order("Ann")
     await expect(monitor.orders).to_have_count(1)
@@ -336,8 +336,8 @@ async def test_everything_as_json(visitors: Visitors, bar: Bar) -> None:
     await expect(monitor.dialog).to_be_hidden()
 
 
-async def test_a_monitor_that_is_cut_off_says_so(bar: Bar, visitors: Visitors) -> None:
-    """After two seconds it is out of date; back again it has all that happened meanwhile."""
+async def test_a_disconnected_monitor_says_so(bar: Bar, visitors: Visitors) -> None:
+    """After two seconds it says that it is out of date; reconnected, it catches up."""
     visitors.expect_network_errors = True
     monitor = await visitors.blank_desk()
     await monitor.page.clock.install()
@@ -354,8 +354,8 @@ async def test_a_monitor_that_is_cut_off_says_so(bar: Bar, visitors: Visitors) -
     await expect(monitor.tile("waiting")).to_have_text("1")
 
 
-async def test_where_upgrades_are_refused(bar: Bar, visitors: Visitors) -> None:
-    """Behind a proxy that knows no websockets the monitor is live, too; and asks for its token."""
+async def test_event_stream_where_websockets_are_refused(bar: Bar, visitors: Visitors) -> None:
+    """Behind a proxy without websockets the monitor is live too, and asks for its token."""
     visitors.expect_network_errors = True
     bar.proxy.refuses_upgrades = True
     monitor = await visitors.operator()
@@ -367,7 +367,7 @@ async def test_where_upgrades_are_refused(bar: Bar, visitors: Visitors) -> None:
 
 @pytest.mark.parametrize("bar", ["/"], ids=["root"], indirect=True)
 async def test_a_german_monitor(bar: Bar, visitors: Visitors) -> None:
-    """The monitor speaks German where the browser does."""
+    """The monitor is in German where the browser is."""
     monitor = await (await visitors.blank_desk(locale="de-DE")).open(visitors.OPERATORS_LINK)
     await bar.order("Ann")
     await monitor.button("Pausieren").click()
@@ -378,7 +378,7 @@ async def test_a_german_monitor(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_both_languages_have_the_same_texts(visitors: Visitors) -> None:
-    """No text is missing in one of them."""
+    """No text is missing in a language."""
     monitor = await visitors.operator()
     keys = await monitor.page.evaluate(
         """async () => {
@@ -396,7 +396,7 @@ async def test_both_languages_have_the_same_texts(visitors: Visitors) -> None:
 
 
 async def test_the_pages_know_the_built_in_menu(visitors: Visitors) -> None:
-    """What the order page falls back on is what the service has."""
+    """The order page's fallback menu is the service's built-in menu."""
     monitor = await visitors.operator()
     menu = "import(new URL('js/shared/menu.js', document.baseURI))"
     drinks = await monitor.page.evaluate(f"{menu}.then((module) => module.BUILT_IN)")

@@ -1,4 +1,4 @@
-"""The order page, from the choice of a drink to the glass."""
+"""The order page, from the choice of a drink to the drink."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_five_orders_reach_the_right_robots_in_order(bar: Bar, visitors: V
 
 
 async def test_two_phones_each_follow_their_own_order(bar: Bar, visitors: Visitors) -> None:
-    """Two orders at the same moment get two numbers, and each phone sees only its own."""
+    """Two concurrent orders get two numbers, and each phone shows only its own."""
     ada = await bar.robot()
     phones = [await visitors.phone() for _ in range(2)]
     names = ["Ann", "Ben"]
@@ -81,7 +81,7 @@ async def test_two_phones_each_follow_their_own_order(bar: Bar, visitors: Visito
 
 
 async def test_markup_in_names_is_shown_as_text(bar: Bar, visitors: Visitors) -> None:
-    """What people type, and what a link says, is text wherever it is shown."""
+    """Names from the form and from a link are shown as text everywhere."""
     phone = await visitors.phone(f"?{urlencode({'drink': MARKUP})}")
     drink = await phone.page.locator("#drinks b").first.inner_text()
     assert drink.lower() == MARKUP
@@ -97,7 +97,7 @@ async def test_markup_in_names_is_shown_as_text(bar: Bar, visitors: Visitors) ->
 
 
 async def test_a_name_cannot_turn_the_words_around_it(bar: Bar, visitors: Visitors) -> None:
-    """What is written from right to left, or pretends to be, stays in its place."""
+    """Right-to-left text, and characters that pretend to be it, do not affect other text."""
     for name in ("عمر", f"{TURNED}Ada"):
         (order_id,) = await bar.order(name, drink=name)
         phone = await visitors.phone(f"?order={order_id}")
@@ -109,7 +109,7 @@ async def test_a_name_cannot_turn_the_words_around_it(bar: Bar, visitors: Visito
 
 
 async def test_a_double_click_gives_one_order(bar: Bar, visitors: Visitors) -> None:
-    """The second click of a double click does nothing: no second order, no other button."""
+    """The second click of a double click has no effect: no second order, no other button."""
     phone = await visitors.phone()
     await phone.fill()
     await phone.submit.dblclick()
@@ -117,10 +117,8 @@ async def test_a_double_click_gives_one_order(bar: Bar, visitors: Visitors) -> N
     assert bar.proxy.count("POST /submit-job") == 1
 
 
-async def test_impatience_before_all_is_loaded_gives_one_order(
-    bar: Bar, visitors: Visitors
-) -> None:
-    """However often the button is pressed while the page still loads, it is one order."""
+async def test_many_clicks_while_loading_give_one_order(bar: Bar, visitors: Visitors) -> None:
+    """However often the button is pressed while the page loads, it is one order."""
     loaded = asyncio.Event()
 
     async def slowly(route: Route) -> None:
@@ -140,7 +138,7 @@ async def test_impatience_before_all_is_loaded_gives_one_order(
 
 
 async def test_an_order_is_possible_after_loading_failed(visitors: Visitors) -> None:
-    """Where the network fails while the page loads, it says so, and the next try succeeds."""
+    """If the network fails while the page loads, it says so, and the next try succeeds."""
     visitors.expect_network_errors = True
     phone = await visitors.newcomer()
     await phone.page.route("**/js/order/my_orders.js", lambda route: route.abort())
@@ -154,7 +152,7 @@ async def test_an_order_is_possible_after_loading_failed(visitors: Visitors) -> 
 
 
 async def test_cancel_while_waiting(bar: Bar, visitors: Visitors) -> None:
-    """Who waits can cancel, after a question; those behind move up."""
+    """A waiting order can be cancelled, after a confirmation; those behind it move up."""
     phone, other = await visitors.phone(), await visitors.phone()
     await phone.place(name="Ann")
     await other.place(name="Ben")
@@ -169,7 +167,7 @@ async def test_cancel_while_waiting(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_a_cancellation_that_does_not_get_through(bar: Bar, visitors: Visitors) -> None:
-    """The page says so while it can be tried again, and no longer."""
+    """The page says that it failed as long as it can be tried again."""
     visitors.expect_network_errors = True
     phone = await visitors.phone()
     await phone.page.route("**/jobs/*", lambda route: route.abort())
@@ -197,7 +195,7 @@ async def test_too_late_to_cancel(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_an_order_that_is_late_says_so(bar: Bar, visitors: Visitors) -> None:
-    """Past the end of the first promise, with the newest estimate; and while it is mixed."""
+    """Past the end of its first promise, with the newest estimate, also while it is mixed."""
     bar.knows_mixing_times(*[60.0] * 6)
     await bar.robot()
     await bar.order("Ann")
@@ -226,8 +224,8 @@ async def test_a_cancel_is_shown_without_the_live_channel(bar: Bar, visitors: Vi
     await expect(phone.banner).to_be_hidden()
 
 
-async def test_a_failure_is_said_in_words_for_customers(bar: Bar, visitors: Visitors) -> None:
-    """What the robot says of it is for those behind the bar."""
+async def test_a_failure_has_a_text_for_customers(bar: Bar, visitors: Visitors) -> None:
+    """The robot's reason is for staff, and not shown."""
     robot = await bar.robot()
     phone = await visitors.phone()
     await phone.place()
@@ -239,7 +237,7 @@ async def test_a_failure_is_said_in_words_for_customers(bar: Bar, visitors: Visi
 
 
 async def test_an_order_of_another_tab(bar: Bar, visitors: Visitors) -> None:
-    """It appears by itself in a tab that was open already, and is followed there."""
+    """A tab that was open already shows and follows it."""
     first = await visitors.phone()
     second = OrderPage(await first.page.context.new_page(), first.base_url)
     await second.open()
@@ -253,7 +251,7 @@ async def test_an_order_of_another_tab(bar: Bar, visitors: Visitors) -> None:
 
 @pytest.mark.parametrize("count", [1, 99, 999, 9999])
 async def test_a_number_never_meets_the_mascot(bar: Bar, visitors: Visitors, count: int) -> None:
-    """On the narrowest phone, however long the number."""
+    """Not even a long number on the narrowest phone overlaps it."""
     phone = await visitors.phone(viewport={"width": 320, "height": 640})
     await phone.place()
     await phone.page.evaluate(OTHER_NUMBER, count)
@@ -261,7 +259,7 @@ async def test_a_number_never_meets_the_mascot(bar: Bar, visitors: Visitors, cou
 
 
 async def test_a_choice_is_seen_in_forced_colours(visitors: Visitors) -> None:
-    """The chosen mascot has its mark where the system takes all colours away."""
+    """The chosen mascot has a mark where the system replaces all colours."""
     phone = await visitors.phone(forced_colors="active")
     await phone.page.get_by_role("radio", name="Bee").check()
     mark = await phone.page.evaluate(
@@ -275,7 +273,7 @@ async def test_a_choice_is_seen_in_forced_colours(visitors: Visitors) -> None:
 
 
 async def test_a_link_chooses_the_drink(visitors: Visitors) -> None:
-    """``?drink=`` chooses a drink of the menu by its id or its name, or adds another one."""
+    """``?drink=`` chooses a drink of the menu by its id or name, or adds another one."""
     phone = await visitors.newcomer()
     for wanted, drink in LINKS.items():
         await phone.open(f"?{urlencode({'drink': wanted})}")
@@ -284,7 +282,7 @@ async def test_a_link_chooses_the_drink(visitors: Visitors) -> None:
 
 
 async def test_german(bar: Bar, visitors: Visitors) -> None:
-    """A German phone gets a German page, from the form to the glass."""
+    """A German phone gets a German page, from the form to the drink."""
     robot = await bar.robot()
     phone = await visitors.phone(locale="de-DE")
     await expect(phone.page.locator("html")).to_have_attribute("lang", "de")
@@ -299,8 +297,8 @@ async def test_german(bar: Bar, visitors: Visitors) -> None:
     await expect(phone.button("Noch ein Drink")).to_be_visible()
 
 
-async def test_a_rejection_is_said_in_the_customers_language(visitors: Visitors) -> None:
-    """What the service says is English, and meant for those behind the bar."""
+async def test_a_rejection_has_a_text_for_customers(visitors: Visitors) -> None:
+    """The service's text is English, and meant for staff."""
     visitors.expect_network_errors = True
     phone = await visitors.phone(locale="de-DE")
     refusal = {"status": 400, "json": {"detail": "nested too deeply"}}
@@ -313,7 +311,7 @@ async def test_a_rejection_is_said_in_the_customers_language(visitors: Visitors)
 
 
 async def test_keyboard_only(bar: Bar, visitors: Visitors) -> None:
-    """Everything can be done with the keyboard, and one sees where one is."""
+    """Everything works by keyboard, with a visible focus."""
     phone = await visitors.phone(has_touch=False, is_mobile=False)
     await phone.is_loaded()
     keys = phone.page.keyboard
@@ -354,7 +352,7 @@ async def test_a_reload_changes_nothing(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_a_friend_may_look_and_not_cancel(bar: Bar, visitors: Visitors) -> None:
-    """The link of an order shows it to anybody; only who ordered can cancel."""
+    """The link of an order shows it; only the phone that ordered can cancel."""
     phone = await visitors.phone()
     await phone.place("Margarita", "Ada")
     friend = await visitors.phone(f"?order={await phone.order_id()}")
@@ -366,7 +364,7 @@ async def test_a_friend_may_look_and_not_cancel(bar: Bar, visitors: Visitors) ->
 
 
 async def test_errors_in_a_page_are_noticed(visitors: Visitors) -> None:
-    """What is said on the console, or thrown, reaches these tests: silence means something."""
+    """Messages on the console and exceptions reach these tests, so that silence means something."""
     phone = await visitors.phone()
     async with phone.page.expect_event("pageerror"):
         await phone.page.evaluate("setTimeout(() => { throw new Error('oh') })")

@@ -1,4 +1,4 @@
-"""Tokens in a browser: what lets somebody in, and where a token does not stay."""
+"""Tokens in a browser: who is let in, and where a token is not left behind."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ KEPT = "() => JSON.stringify([{...localStorage}, document.cookie, location.href]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bar() -> AsyncIterator[Bar]:
-    """A bar where an order needs a token, too."""
+    """A service where ordering needs a token too."""
     async with open_bar(submit_tokens=(SUBMIT_TOKEN,)) as bar:
         yield bar
 
 
 async def test_the_operators_link_opens_the_monitor(visitors: Visitors) -> None:
-    """The token leaves the address bar at once, lasts over a reload, and only in this tab."""
+    """The token leaves the address bar at once, survives a reload, and only in this tab."""
     monitor = await visitors.operator()
     assert monitor.page.url.endswith("public/monitor.html")
     await monitor.page.reload()
@@ -34,13 +34,13 @@ async def test_the_operators_link_opens_the_monitor(visitors: Visitors) -> None:
 
 
 async def test_other_parameters_stay_in_the_address(visitors: Visitors) -> None:
-    """Only the token is taken out."""
+    """Only the token is removed."""
     monitor = await visitors.operator(f"?lang=de&token={OPERATOR_TOKEN}")
     assert monitor.page.url.endswith("public/monitor.html?lang=de")
 
 
 async def test_a_token_can_be_typed(visitors: Visitors) -> None:
-    """Without the link there is a field; a wrong token is refused, and the right one is not."""
+    """Without the link there is a field; a wrong token is refused, and the right one accepted."""
     monitor = await (await visitors.blank_desk()).open()
     await expect(monitor.token).to_be_focused()
     await expect(monitor.badge).to_be_hidden()
@@ -55,7 +55,7 @@ async def test_a_token_can_be_typed(visitors: Visitors) -> None:
 
 
 async def test_a_link_with_a_wrong_token(visitors: Visitors) -> None:
-    """It is refused, and forgotten: a reload asks without a reproach."""
+    """It is refused and forgotten: a reload asks for a token without an error."""
     monitor = await (await visitors.blank_desk()).open("?token=operator-token-2")
     await expect(monitor.refused).to_have_text("This token is not valid.")
     await monitor.page.reload()
@@ -72,8 +72,8 @@ async def test_signing_out(visitors: Visitors) -> None:
     await expect(monitor.token).to_be_visible()
 
 
-async def test_a_token_that_is_good_no_more(visitors: Visitors) -> None:
-    """An act that the service answers with 401 leads back to the sign-in."""
+async def test_a_token_that_is_no_longer_valid(visitors: Visitors) -> None:
+    """An action that is answered with 401 leads back to the sign-in."""
     visitors.expect_network_errors = True
     monitor = await visitors.operator()
     await monitor.page.route("**/operator/*", lambda route: route.fulfill(status=401, json={}))
@@ -82,8 +82,8 @@ async def test_a_token_that_is_good_no_more(visitors: Visitors) -> None:
     await expect(monitor.page.locator("#monitor")).to_be_hidden()
 
 
-async def test_an_order_shows_the_token_of_its_link(bar: Bar, visitors: Visitors) -> None:
-    """?token= of the order page goes along with the order; it leaves the address bar at once."""
+async def test_an_order_has_the_token_of_its_link(bar: Bar, visitors: Visitors) -> None:
+    """?token= of the order page is sent with the order, and leaves the address bar at once."""
     phone = await visitors.phone(f"?drink=margarita&token={SUBMIT_TOKEN}")
     assert phone.page.url.endswith("public/order_drink.html?drink=margarita")
     await phone.place("Margarita")
@@ -94,8 +94,8 @@ async def test_an_order_shows_the_token_of_its_link(bar: Bar, visitors: Visitors
     assert len(await bar.orders()) == 2
 
 
-async def test_who_has_no_token_is_told_at_once(visitors: Visitors) -> None:
-    """Before anything is filled in."""
+async def test_a_missing_token_is_reported_at_once(visitors: Visitors) -> None:
+    """Before the form is filled in."""
     phone = await visitors.phone()
     await expect(phone.page.locator("#closed")).to_contain_text("Please scan it again.")
     await expect(phone.submit).to_be_hidden()
@@ -103,7 +103,7 @@ async def test_who_has_no_token_is_told_at_once(visitors: Visitors) -> None:
 
 
 async def test_an_order_with_a_wrong_token_says_what_to_do(visitors: Visitors) -> None:
-    """It is rejected, in words that help, and not tried again and again."""
+    """It is rejected with a helpful text, and not retried."""
     visitors.expect_network_errors = True
     phone = await visitors.phone("?token=submit-token-2")
     await phone.order()

@@ -1,4 +1,4 @@
-"""How fast a change travels from one screen to another, measured in the pages themselves."""
+"""Speed of the pages: change to pixel, first paint, preloading, layout shifts."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LIMIT_MS = 250
 """Loose, for busy machines; on a quiet one it takes a tenth of that."""
 
 NOW = "performance.timeOrigin + performance.now()"
-NOTE_PRESSED = f"""addEventListener('click', ({{ target }}) => {{
+RECORD_CLICK = f"""addEventListener('click', ({{ target }}) => {{
     if (target.id === 'submit') window.pressed = {NOW};
 }}, true)"""
-NOTE_SEEN = f"""window.seen = {{}};
+RECORD_APPEARANCE = f"""window.seen = {{}};
 new MutationObserver(() => {{
     for (const {{ dataset: {{ n }} }} of document.querySelectorAll('#next li')) {{
         if (seen[n]) continue;
@@ -35,7 +35,7 @@ new MutationObserver(() => {{
 
 SLOW = {"offline": False, "latency": 60, "downloadThroughput": 500_000, "uploadThroughput": 100_000}
 
-NOTE_SHIFTS = """window.moved = 0;
+RECORD_LAYOUT_SHIFTS = """window.moved = 0;
 new PerformanceObserver((list) => {
     for (const { value } of list.getEntries()) window.moved += value;
 }).observe({ type: 'layout-shift', buffered: true })"""
@@ -46,7 +46,8 @@ NOT_PRELOADED = """() => {
     return performance.getEntriesByType('resource').map(({ name }) => name)
         .filter((name) => isMeant(name) && !urls.includes(name));
 }"""
-"""The words are those of one language, which the HTML cannot know."""
+"""Scripts that were loaded and are not named; my_orders.js is loaded later, and the words depend on
+the language."""
 
 IS_PAINTED = """() => {
     const pictures = [...document.querySelectorAll('#form img')];
@@ -57,7 +58,7 @@ IS_PAINTED = """() => {
 
 @pytest.fixture
 def server_url(tmp_path: Path) -> Iterator[str]:
-    """A server as a process of its own, with nothing in between."""
+    """A server as a process, without a proxy."""
     port = free_port()
     with server_process("--mode", "InMemory", port=port, cwd=tmp_path):
         yield f"http://127.0.0.1:{port}/"
@@ -66,15 +67,15 @@ def server_url(tmp_path: Path) -> Iterator[str]:
 async def test_change_to_pixel(
     browser: Browser, server_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An order on a phone is on the wall board at once: press of the button to its DOM."""
+    """An order on a phone is on the board at once: from the click to the board's DOM."""
     phone = OrderPage(await browser.new_page(**PHONE), server_url)
     board = BoardPage(await browser.new_page(**TELEVISION), server_url)
     await phone.open()
     await phone.is_loaded()
     await board.open()
     await board.page.locator("body[data-stale=false]").wait_for()
-    await phone.page.evaluate(NOTE_PRESSED)
-    await board.page.evaluate(NOTE_SEEN)
+    await phone.page.evaluate(RECORD_CLICK)
+    await board.page.evaluate(RECORD_APPEARANCE)
     took = [await travel_ms(phone, board.page) for _ in range(ORDERS)]
     for page in (phone.page, board.page):
         await page.context.close()
@@ -87,8 +88,8 @@ async def test_change_to_pixel(
 
 
 async def test_first_paint(visitors: Visitors, capsys: pytest.CaptureFixture[str]) -> None:
-    """The whole form with all its pictures comes in less than 50 KB, answers' headers included."""
-    visitors.expect_network_errors = True
+    """The form with all its pictures needs less than 50 KB, including headers."""
+    visitors.expect_network_errors = True  # my_orders.js comes after the first paint: leave it out
     phone = await visitors.newcomer()
     await phone.page.route("**/js/order/my_orders.js", lambda route: route.abort())
     arrived: list[int] = []
@@ -100,13 +101,13 @@ async def test_first_paint(visitors: Visitors, capsys: pytest.CaptureFixture[str
     await phone.page.wait_for_load_state("networkidle")
     with capsys.disabled():
         sys.stdout.write(f"\nfirst paint: {sum(arrived)} bytes in {len(arrived)} answers\n")
-    assert len(arrived) > 20
+    assert len(arrived) > 20  # or the measurement missed something
     assert sum(arrived) < 50_000
 
 
 async def test_scripts_are_preloaded(visitors: Visitors) -> None:
-    """The HTML names every script that its page begins with; none is found only inside another."""
-    visitors.expect_network_errors = True
+    """The HTML names every script that its page starts with; none is found only inside another."""
+    visitors.expect_network_errors = True  # my_orders.js comes after the first paint: leave it out
     orders, board = await visitors.newcomer(), await visitors.blank_television()
     monitor = await visitors.blank_desk()
     await orders.page.route("**/js/order/my_orders.js", lambda route: route.abort())
@@ -119,14 +120,14 @@ async def test_scripts_are_preloaded(visitors: Visitors) -> None:
         assert await page.evaluate(NOT_PRELOADED) == []
 
 
-async def test_nothing_moves(bar: Bar, visitors: Visitors) -> None:
-    """On none of the pages does anything change its place by itself while it loads slowly."""
+async def test_layout_does_not_shift(bar: Bar, visitors: Visitors) -> None:
+    """No element of a page moves while it loads slowly."""
     await bar.robot()
     await bar.order(*[""] * 9)
     orders, board = await visitors.newcomer(), await visitors.blank_television()
     monitor = await visitors.blank_desk()
     for page in (orders.page, board.page, monitor.page):
-        await page.add_init_script(NOTE_SHIFTS)
+        await page.add_init_script(RECORD_LAYOUT_SHIFTS)
         devtools = await page.context.new_cdp_session(page)
         await devtools.send("Network.enable")
         await devtools.send("Network.emulateNetworkConditions", SLOW)
@@ -135,21 +136,21 @@ async def test_nothing_moves(bar: Bar, visitors: Visitors) -> None:
     await board.open()
     await board.shows(mixing=[1], next=[*range(2, 10)])
     await monitor.open(visitors.OPERATORS_LINK)
-    await monitor.stands_now(*range(2, 10))
+    await monitor.shows_orders(*range(2, 10))
     for page in (orders.page, board.page, monitor.page):
         assert await page.evaluate("moved") < 0.01
 
 
 async def travel_ms(phone: OrderPage, board: Page) -> tuple[float, float]:
-    """Milliseconds from the press to the other page's DOM, and to its next frame."""
+    """Return the milliseconds from the click to the other page's DOM, and to its next frame."""
     number = await phone.place()
     seen = await board.wait_for_function("n => seen[n]?.frame && seen[n]", arg=number)
     times, pressed = await seen.json_value(), await phone.page.evaluate("pressed")
-    await take_away(phone)
+    await cancel_and_return(phone)
     return times["dom"] - pressed, times["frame"] - pressed
 
 
-async def take_away(phone: OrderPage) -> None:
+async def cancel_and_return(phone: OrderPage) -> None:
     """Cancel it, since the board shows the first few only, and go back to the form."""
     url = f"{phone.base_url}jobs/{await phone.order_id()}"
     async with aiohttp.ClientSession() as http, http.delete(url) as answer:

@@ -1,4 +1,4 @@
-"""Who looks at the pages: phones, televisions and desks, and what their consoles say."""
+"""Visitors of the pages: phones, televisions and desktops, and the errors on their consoles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.browser.served_bar import OPERATOR_TOKEN
 from tests.support.proxy import Proxy
 
 EVERYBODY = {"locale": "en-GB", "reduced_motion": "reduce"}
-"""Less motion: tests are quicker, and pictures are the same every time."""
+"""Reduced motion makes tests quicker, and pictures reproducible."""
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 TELEVISION = {"viewport": {"width": 1920, "height": 1080}}
@@ -20,46 +20,46 @@ DESK = {"viewport": {"width": 1440, "height": 1000}}
 
 
 class Visitors:
-    """Opens pages, each in a browser profile of its own; ``complaints`` has every error in them."""
+    """Opens pages, each in its own browser profile; ``complaints`` has every error in them."""
 
     def __init__(self, browser: Browser, proxy: Proxy) -> None:
         self.complaints: list[str] = []
         self.expect_network_errors = False
-        """A browser itself reports each request that fails."""
+        """Whether failed requests, which the browser reports itself, are no complaints."""
         self._browser = browser
         self._proxy = proxy
         self._contexts: list[BrowserContext] = []
 
     async def phone(self, query: str = "", **profile: Any) -> OrderPage:
-        """Somebody opens the order page."""
+        """Open the order page on a phone."""
         return await (await self.newcomer(**profile)).open(query)
 
     async def newcomer(self, **profile: Any) -> OrderPage:
-        """Somebody who has not opened the order page yet."""
+        """Return a phone that has not opened the order page yet."""
         return OrderPage(await self.page(**PHONE | profile), self._proxy.url)
 
     async def television(self, query: str = "", **profile: Any) -> BoardPage:
-        """Somebody turns the wall board on."""
+        """Open the board on a television."""
         return await (await self.blank_television(**profile)).open(query)
 
     async def blank_television(self, **profile: Any) -> BoardPage:
-        """A television that shows nothing yet."""
+        """Return a television that has not opened a page yet."""
         return BoardPage(await self.page(**TELEVISION | profile), self._proxy.url)
 
     OPERATORS_LINK = f"?token={OPERATOR_TOKEN}"
 
     async def operator(self, query: str = OPERATORS_LINK, **profile: Any) -> MonitorPage:
-        """Somebody opens the operator's link, and is let in."""
+        """Open the operator's link, and wait until it is signed in."""
         monitor = await (await self.blank_desk(**profile)).open(query)
         await monitor.is_live()
         return monitor
 
     async def blank_desk(self, **profile: Any) -> MonitorPage:
-        """An operator's desk that shows nothing yet."""
+        """Return a desktop that has not opened a page yet."""
         return MonitorPage(await self.page(**DESK | profile), self._proxy.url)
 
     async def page(self, **profile: Any) -> Page:
-        """An empty page, watched."""
+        """Return an empty page whose errors are collected."""
         context = await self._browser.new_context(**EVERYBODY | profile)
         self._contexts.append(context)
         context.on("console", self._on_console)
@@ -68,7 +68,7 @@ class Visitors:
         return await context.new_page()
 
     async def leave(self) -> None:
-        """Close everything."""
+        """Close all pages."""
         for context in self._contexts:
             await context.close()
 

@@ -1,4 +1,4 @@
-"""Workers as bad as one likes, on real sockets."""
+"""Misbehaving workers on real sockets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sanic_dispatch.callbacks import CallbackClient, Guard
 from sanic_dispatch.callbacks.resolver import system_lookup
 
 NAME = "worker.example"
-"""A name that resolves to 127.0.0.1: calls to names go through aiohttp, to addresses not."""
+"""A name that resolves to 127.0.0.1: names are called by aiohttp, addresses by our own client."""
 
 Behaviour = Callable[["Worker", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Worker:
-    """A raw server: counts connections, records each request that it reads."""
+    """A raw server that counts connections and records each request."""
 
     def __init__(self, behave: Behaviour, host: str) -> None:
         self.behave = behave
@@ -45,7 +45,7 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def read(self, reader: asyncio.StreamReader) -> bytes:
-        """One whole request, also recorded; raises IncompleteReadError at the end."""
+        """Read and record one request. Raises IncompleteReadError at the end of the connection."""
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(
             (
@@ -74,7 +74,7 @@ class Worker:
 
 
 def answering(answer: bytes, keep_open: bool = False) -> Behaviour:
-    """Read a request, write these bytes, and close (or hang with the connection open)."""
+    """Read a request, write these bytes, then close, or keep the connection open and silent."""
 
     async def behave(
         worker: Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -102,23 +102,41 @@ def answering_all(answer: bytes) -> Behaviour:
     return behave
 
 
+def answering_endlessly(cut: asyncio.Event) -> Behaviour:
+    """Answer 200 with a body without end; set ``cut`` once the connection is closed."""
+
+    async def behave(
+        worker: Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await worker.read(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while True:
+                writer.write(b" " * 65536)
+                await writer.drain()
+        finally:
+            cut.set()
+
+    return behave
+
+
 StartWorker = Callable[..., Awaitable[Worker]]
 
 
 def lookup(host: str) -> Sequence[str]:
-    """Resolve NAME, and ask the system for others."""
+    """Resolve NAME to this machine, and ask the system for other names."""
     return ["127.0.0.1"] if host == NAME else system_lookup(host)
 
 
 @pytest.fixture(params=["127.0.0.1", NAME])
 def each_host(request: pytest.FixtureRequest) -> str:
-    """What a worker is called by: once its address, once its name, so both clients are tested."""
+    """How a worker is addressed: by address and by name, so that both clients are tested."""
     return request.param
 
 
 @pytest.fixture
 def host() -> str:
-    """What a worker is called by; a module can override it by ``each_host``."""
+    """How a worker is addressed; a module can override it by ``each_host``."""
     return "127.0.0.1"
 
 
@@ -141,7 +159,7 @@ async def start_worker(host: str) -> AsyncIterator[StartWorker]:
 
 @pytest.fixture
 async def open_callbacks() -> AsyncIterator[Callable[..., Awaitable[CallbackClient]]]:
-    """Callbacks with ample time-outs, or those given; closed at the end."""
+    """Open callbacks with ample time-outs, or those given; closed at the end."""
     opened: list[CallbackClient] = []
 
     async def make(guard: Guard | None = None, **settings: object) -> CallbackClient:
@@ -168,11 +186,17 @@ async def callbacks(open_callbacks: Callable[..., Awaitable[CallbackClient]]) ->
 
 @pytest.fixture
 async def hasty(open_callbacks: Callable[..., Awaitable[CallbackClient]]) -> CallbackClient:
-    """Callbacks with small time-outs, for workers that are known to exceed them."""
+    """CallbackClient with small time-outs, for workers that will exceed them."""
     return await open_callbacks(timeout_s=0.5, connect_timeout_s=0.5)
 
 
 @pytest.fixture
 def answering_every() -> Callable[[bytes], Behaviour]:
-    """The behaviour that answers every request the same and keeps the connection."""
+    """The behaviour that answers every request alike and keeps the connection open."""
     return answering_all
+
+
+@pytest.fixture
+def endless() -> Callable[[asyncio.Event], Behaviour]:
+    """The behaviour that answers with a body without end."""
+    return answering_endlessly

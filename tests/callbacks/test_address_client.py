@@ -1,4 +1,4 @@
-"""Where only literal addresses have a way of their own: the wire, and a pool without aiohttp."""
+"""The client for literal addresses: its bytes on the wire, and its connection pool."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_the_wire_is_the_same(callbacks, start_worker, path):
-    """What a worker reads does not tell which client has written it."""
+async def test_same_bytes_as_aiohttp(callbacks, start_worker, path):
+    """A worker receives the same bytes from both clients."""
     worker = await start_worker(OK)
     for host in ("127.0.0.1", "worker.example"):
         url = f"http://{host}:{worker.port}{path}"
@@ -54,8 +54,8 @@ async def test_the_wire_is_the_same(callbacks, start_worker, path):
 
 @pytest.mark.parametrize("path", ["", "/", "/x", "/x.y"])
 @pytest.mark.parametrize("port", ["", ":", ":80", ":080", ":8", ":800", ":0800", ":65535"])
-def test_the_port_in_the_host(port, path):
-    """The header Host names the port unless it is the default, as aiohttp has it from yarl."""
+def test_port_in_the_host_header(port, path):
+    """The Host header has the port unless it is the scheme's default, as in aiohttp."""
     url = URL(f"http://127.0.0.1{port}{path}")
     assert host_and_path(f"http://127.0.0.1{port}{path}") == (
         url.host_port_subcomponent,
@@ -72,7 +72,7 @@ def test_the_port_in_the_host(port, path):
     ],
 )
 async def test_ipv6(callbacks, start_worker, host, at, written):
-    """An IPv6 address is called too; the header Host has it in its short form."""
+    """An IPv6 address is called, with its short form in the Host header."""
     try:
         worker = await start_worker(OK, at=at)
     except OSError:
@@ -81,8 +81,8 @@ async def test_ipv6(callbacks, start_worker, host, at, written):
     assert b"\r\nHost: %b:%d\r\n" % (written, worker.port) in worker.requests[0]
 
 
-async def test_unasked_bytes(callbacks, start_worker):
-    """A connection on which something came that nobody asked for is not used any more."""
+async def test_unexpected_bytes_end_a_connection(callbacks, start_worker):
+    """A connection that received bytes without a request is not used again."""
 
     async def behave(worker, reader, writer):
         await worker.read(reader)
@@ -101,7 +101,7 @@ async def test_unasked_bytes(callbacks, start_worker):
 
 
 async def test_an_answer_before_the_request(monkeypatch):
-    """A new connection on which something came before it was asked is not used."""
+    """A new connection that received bytes before its request is not used."""
 
     async def connect(make, *_):
         connection, transport = make(), Mock()
@@ -115,8 +115,8 @@ async def test_an_answer_before_the_request(monkeypatch):
         await Pool(keep_alive_s=2.0).take(("127.0.0.1", 1), timeout_s=9)
 
 
-async def test_cancelled_when_the_answer_is_there():
-    """A connection whose call is cancelled is closed, even in the very moment of its answer."""
+async def test_a_cancelled_call_closes_its_connection():
+    """A cancelled call closes its connection, even in the moment of its answer."""
     connection, transport = PooledConnection(("127.0.0.1", 1), Mock()), Mock()
     connection.connection_made(transport)
     task = asyncio.create_task(connection.exchange(b"", 0, asyncio.get_running_loop().time() + 9))
@@ -128,8 +128,8 @@ async def test_cancelled_when_the_answer_is_there():
     transport.abort.assert_called_once_with()
 
 
-async def test_the_last_used_first(callbacks, start_worker):
-    """Idle connections are used from the most recent on, so that the others can end."""
+async def test_most_recent_idle_connection_first(callbacks, start_worker):
+    """The most recently used idle connection is used first, so that others can expire."""
 
     async def behave(worker, reader, writer):
         number = worker.connections

@@ -1,4 +1,4 @@
-"""The CPEE-CALLBACK header, and what a URL is taken to point at."""
+"""The CPEE-CALLBACK header, and the host and port of a URL."""
 
 from __future__ import annotations
 
@@ -97,12 +97,12 @@ NOT_A_STRING = [
 
 @pytest.mark.parametrize("header", GOOD)
 def test_good(header):
-    """An absolute URL with scheme and host is taken, unchanged."""
+    """An absolute URL with scheme and host is accepted unchanged."""
     assert parse_callback(header) == header
 
 
 def test_missing():
-    """No header at all has its own word."""
+    """A missing header is reported as Missing."""
     with pytest.raises(InvalidCallback) as caught:
         parse_callback(None)
     assert caught.value.code == "Missing"
@@ -110,7 +110,7 @@ def test_missing():
 
 @pytest.mark.parametrize("header", NOT_A_STRING)
 def test_not_a_string(header):
-    """A header that is not visible ASCII is no string."""
+    """A header that is not visible ASCII is NotAString."""
     with pytest.raises(InvalidCallback) as caught:
         parse_callback(header)
     assert caught.value.code == "NotAString"
@@ -119,7 +119,7 @@ def test_not_a_string(header):
 
 @pytest.mark.parametrize("header", NOT_A_URL)
 def test_not_a_url(header):
-    """What has no scheme, no host, or a bad port is no URL."""
+    """A URL without scheme or host, or with a bad port, is NotAUrl."""
     with pytest.raises(InvalidCallback) as caught:
         parse_callback(header)
     assert caught.value.code == "NotAUrl"

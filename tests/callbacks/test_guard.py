@@ -1,4 +1,4 @@
-"""Which addresses may be called: a table for each rule, and no connection where it says no."""
+"""The addresses that may be called: a table for each rule, and no connection to others."""
 
 from __future__ import annotations
 
@@ -171,14 +171,14 @@ FORBIDDEN = [
 
 
 def test_the_table_is_long_enough():
-    """The rule is shown by at least 120 URLs."""
+    """The rule is tried with at least 120 URLs."""
     assert len(set(FORBIDDEN)) >= 115
     assert len({*FORBIDDEN, *map(url_of, MAY)}) >= 134
 
 
 @pytest.mark.parametrize("url", FORBIDDEN)
 async def test_forbidden(callbacks, url):
-    """A forbidden URL is refused by the guard, before anything is sent or resolved."""
+    """A forbidden URL is refused before anything is sent or resolved."""
     with pytest.raises(CallbackForbidden) as caught:
         Guard().check_url(url)
     assert await callbacks.deliver(url, b"1") == Refused(f"may not be called: {caught.value}")
@@ -188,14 +188,14 @@ async def test_forbidden(callbacks, url):
 
 @pytest.mark.parametrize(("url", "reason"), OTHER)
 def test_reasons(url, reason):
-    """The reason says what is wrong, and repeats nothing of the URL."""
+    """The reason says what is wrong, and has no part of the URL."""
     with pytest.raises(CallbackForbidden, match=f"^{reason}$"):
         Guard().check_url(url)
 
 
 @pytest.mark.parametrize("ip", NEVER)
 async def test_names_of_forbidden_addresses(open_callbacks, ip):
-    """A name is no better than the address that it resolves to."""
+    """A name that resolves to a forbidden address is refused."""
     callbacks = await open_callbacks(lookup=lambda host: [ip])
     outcome = await callbacks.deliver("http://engine.example.org/", b"1")
     assert isinstance(outcome, Refused)
@@ -203,14 +203,14 @@ async def test_names_of_forbidden_addresses(open_callbacks, ip):
 
 
 @pytest.mark.parametrize("ip", NEVER)
-def test_an_allow_list_allows_none_of_them(ip):
-    """What may never be called cannot be allowed either."""
+def test_an_allow_list_does_not_allow_forbidden_addresses(ip):
+    """Addresses that are never called cannot be allowed either."""
     with pytest.raises(CallbackForbidden):
         Guard(["0.0.0.0/0", "::/0"]).check_address("h", ip, 80)
 
 
 @pytest.mark.parametrize("ip", MAY)
-def test_may(ip):
+def test_allowed_by_default(ip):
     """Loopback, private and public addresses may be called, on any port."""
     Guard().check_url(url_of(ip))
     Guard().check_address("engine.example.org", ip, 1)
@@ -219,8 +219,8 @@ def test_may(ip):
 @pytest.mark.parametrize(
     "host", ["localhost", "engine.example.org", "engine.", "7.example", "0x7f.example", "a-1"]
 )
-def test_names_wait_for_their_resolution(host):
-    """A name is taken as it is; what it resolves to is judged at each connection."""
+def test_names_are_judged_when_they_resolve(host):
+    """A name is accepted at first; its addresses are judged at each connection."""
     Guard().check_url(f"http://{host}:8298/")
 
 
@@ -241,7 +241,7 @@ ALLOW = ["Engine.example.org", "one.example:8298", "10.0.0.0/8", "192.0.2.7:80",
     ],
 )
 def test_on_the_list(host, ip, port):
-    """An entry allows a name wherever it leads, or a network under whatever name."""
+    """An entry allows a name whatever its address, or a network whatever the name."""
     Guard(ALLOW).check_address(host, ip, port)
 
 
@@ -261,7 +261,7 @@ def test_on_the_list(host, ip, port):
     ],
 )
 def test_off_the_list(host, ip, port):
-    """With a list, whatever it does not name is forbidden; nor does it lift what never may."""
+    """With a list, what it does not name is forbidden, and so are the addresses never called."""
     with pytest.raises(CallbackForbidden):
         Guard(ALLOW).check_address(host, ip, port)
 
@@ -284,7 +284,7 @@ def test_off_the_list(host, ip, port):
     ],
 )
 def test_judged_before_resolving(allow, url, allowed):
-    """A name is turned away at once only where no entry could turn out to cover it."""
+    """A name is refused without resolving it only if no entry could match its addresses."""
     try:
         Guard(allow).check_url(url)
     except CallbackForbidden:
@@ -298,15 +298,15 @@ def test_judged_before_resolving(allow, url, allowed):
     ["", "*", "*.example", "a b", "http://h/", "10.0.0.0/33", "h:0", "h:65536", "h:x", "127.1"]
     + ["[::1", "[::1]x", "[::1]:", "10.0.0.1/8/8", "h/8", "user@h", "0x7f000001", "::1::"],
 )
-def test_entries_that_are_none(entry):
-    """An entry that would never match is an error at the start."""
+def test_malformed_entries(entry):
+    """An entry that could never match is an error at the start."""
     with pytest.raises(SettingsError):
         Guard([entry])
 
 
 @pytest.mark.parametrize("ip", ["127.1", "engine", "", "1.2.3.4.5"])
-def test_no_address(ip):
-    """What a resolver returns has to be an address."""
+def test_resolver_returns_no_address(ip):
+    """A resolver's result that is no address is refused."""
     with pytest.raises(CallbackForbidden, match="odd spelling"):
         Guard().check_address("h", ip, 80)
 
@@ -315,7 +315,7 @@ OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 async def test_rebinding(open_callbacks, start_worker):
-    """A name is resolved anew for each connection, once, and judged each time."""
+    """A name is resolved anew, once, for each connection, and judged each time."""
     worker = await start_worker(OK)
     answers = [["127.0.0.1"], ["169.254.169.254"], ["127.0.0.1"]]
     callbacks = await open_callbacks(lookup=lambda host: answers.pop(0))
@@ -330,7 +330,7 @@ async def test_rebinding(open_callbacks, start_worker):
 
 
 async def test_mixed_addresses(open_callbacks, start_worker):
-    """Of several addresses only those that may be called are tried, in their order."""
+    """Only the allowed addresses of a name are tried, in the resolver's order."""
     worker = await start_worker(OK)
     callbacks = await open_callbacks(lookup=lambda host: ["0.0.0.0", "127.0.0.1", "fe80::1%1"])
     url = f"http://mixed.example:{worker.port}/"
@@ -345,7 +345,7 @@ async def test_names_really_resolve(callbacks, start_worker):
 
 
 async def test_an_allowed_name_is_called(open_callbacks, start_worker):
-    """The list is kept at each delivery: one name passes, another for the same place does not."""
+    """The list applies to each delivery: one name is called, another one for this host is not."""
     worker = await start_worker(OK)
     guard = Guard(["one.example"])
     callbacks = await open_callbacks(guard, lookup=lambda host: ["127.0.0.1"])

@@ -1,4 +1,4 @@
-"""The probes: what they ask, and what each answer is taken to mean."""
+"""Probes: what they request, and what each answer means."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UUID = "b0bc965b-11b4-4dfa-91bb-4a145ab2d3b2"
 
 @pytest.fixture
 def host(each_host):
-    """Both clients keep the same promises."""
+    """Both clients are tested."""
     return each_host
 
 
@@ -43,7 +43,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     ],
 )
 async def test_is_pending(callbacks, start_worker, reply, pending):
-    """200 says that the callback waits, 404 that it does not, all else says nothing."""
+    """200 means that the callback waits, 404 that it does not; other answers mean nothing."""
     worker = await start_worker(reply)
     assert await callbacks.is_pending(worker.url) is pending
     assert worker.requests[0].startswith(b"GET /cb/1/?secret=s3cret HTTP/1.1\r\n")
@@ -97,21 +97,21 @@ async def test_instance_state(callbacks, start_worker, reply, state):
     ],
 )
 async def test_instance_uuid(callbacks, start_worker, reply, uuid):
-    """Which instance is there; empty where the engine knows no UUID, None where nobody can tell."""
+    """The instance's UUID; empty if the engine knows none, None if unknown."""
     worker = await start_worker(reply)
     assert await callbacks.instance_uuid(f"{worker.origin}/4/") == uuid
     assert worker.requests[0].startswith(b"GET /4/properties/attributes/uuid/ HTTP/1.1\r\n")
 
 
 async def test_instance_url_without_a_slash(callbacks, start_worker):
-    """The state lies below the instance, whether its URL ends in a slash or not."""
+    """The state is below the instance, with or without a slash at the end of its URL."""
     worker = await start_worker(answer(200, b"running"))
     assert await callbacks.instance_state(f"{worker.origin}/4") == "running"
     assert worker.requests[0].startswith(b"GET /4/properties/state/ HTTP/1.1\r\n")
 
 
 async def test_redirects_are_not_followed(callbacks, start_worker):
-    """A probe is not led elsewhere: the guard has judged this address and no other."""
+    """A probe does not follow redirects: the guard has judged this address only."""
     other = await start_worker(answer(200, b"running"))
     moved = b"HTTP/1.1 302 X\r\nLocation: %b\r\n\r\n" % other.url.encode()
     worker = await start_worker(moved)
@@ -121,7 +121,7 @@ async def test_redirects_are_not_followed(callbacks, start_worker):
 
 
 async def test_connections_are_reused(callbacks, start_worker, answering_every):
-    """A probe leaves its connection to the next one, once it has read all of the answer."""
+    """A probe that has read all of its answer leaves its connection to the next one."""
     worker = await start_worker(answering_every(answer(200, b"running")))
     for _ in range(3):
         assert await callbacks.instance_state(worker.origin) == "running"
@@ -129,7 +129,7 @@ async def test_connections_are_reused(callbacks, start_worker, answering_every):
 
 
 async def test_limit(open_callbacks, start_worker, answering_every):
-    """No more than the limit counts, and what has more is closed."""
+    """No more than the limit is read of a body, and its connection is closed."""
     endless = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nrunning!!"
     worker = await start_worker(answering_every(endless))
     callbacks = await open_callbacks(body_limit=7)
@@ -138,8 +138,8 @@ async def test_limit(open_callbacks, start_worker, answering_every):
     assert worker.connections == 2
 
 
-async def test_asks_again(callbacks, start_worker):
-    """A connection that breaks unanswered says nothing of the callback: it is asked once more."""
+async def test_a_broken_connection_is_tried_once_more(callbacks, start_worker):
+    """A connection that breaks unanswered says nothing, so the probe is repeated once."""
 
     async def behave(worker, reader, writer):
         await worker.read(reader)
@@ -152,7 +152,7 @@ async def test_asks_again(callbacks, start_worker):
 
 
 async def test_unreachable(callbacks, host):
-    """Where nobody listens nothing is known."""
+    """An unreachable worker is unknown."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://{host}:{free.getsockname()[1]}/4/"
     assert await callbacks.is_pending(url) is None
@@ -170,7 +170,7 @@ async def test_hanging(hasty, start_worker):
 
 
 async def test_patience(callbacks, start_worker, monkeypatch):
-    """A probe has a limit of its own, shorter than a delivery's; silence then has a meaning."""
+    """With ``silence``, a probe has a shorter limit, after which that value is the answer."""
     monkeypatch.setattr("sanic_dispatch.callbacks.probe.PATIENCE_S", 0.3)
     began = time.monotonic()
     worker = await start_worker(b"", keep_open=True)
@@ -178,27 +178,16 @@ async def test_patience(callbacks, start_worker, monkeypatch):
     assert time.monotonic() - began < 5
 
 
-async def test_endless_state(callbacks, start_worker):
-    """No more of a body is read than the limit; then the connection is closed."""
+async def test_endless_state(callbacks, start_worker, endless):
+    """Of a body no more than the limit is read; then the connection is closed."""
     cut = asyncio.Event()
-
-    async def behave(worker, reader, writer):
-        await worker.read(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        try:
-            while True:
-                writer.write(b" " * 65536)
-                await writer.drain()
-        finally:
-            cut.set()
-
-    worker = await start_worker(behave)
+    worker = await start_worker(endless(cut))
     assert await callbacks.instance_state(f"{worker.origin}/4/") is None
     await asyncio.wait_for(cut.wait(), 9)
 
 
 async def test_not_open():
-    """Calling before opening is a mistake of the caller; closing then is harmless."""
+    """Calling before opening raises; closing before opening is harmless."""
     callbacks = CallbackClient(Guard())
     with pytest.raises(RuntimeError):
         await callbacks.is_pending("http://127.0.0.1/")

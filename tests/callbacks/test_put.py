@@ -1,11 +1,10 @@
-"""One delivery: what goes over the wire, and which of the three outcomes each worker earns."""
+"""Deliveries: the bytes on the wire, and which outcome each kind of worker leads to."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
-import subprocess
 import threading
 import time
 
@@ -13,6 +12,7 @@ import aiohttp
 import pytest
 
 from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Refused
+from tests.support.certificates import make_certificate
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 BODY = b'{"Job":{"id":"1","data":{"drink":"mojito"},"submitted_at":"2024"}}'
@@ -24,7 +24,7 @@ NOT_HTTP = InDoubt("the answer is not HTTP")
 
 @pytest.fixture
 def host(each_host):
-    """Both clients keep the same promises."""
+    """Both clients are tested."""
     return each_host
 
 
@@ -33,7 +33,7 @@ at_its_address = pytest.mark.parametrize("host", ["127.0.0.1"])
 
 
 async def test_request_on_the_wire(callbacks, start_worker):
-    """A delivery is a PUT with plain application/json, its length, and the very bytes."""
+    """A delivery is a PUT with application/json, a Content-Length, and the bytes of the job."""
     worker = await start_worker(OK)
     assert await callbacks.deliver(worker.url, BODY, {"Job-Receipt": "r1"}) == Accepted()
     head, _, body = worker.requests[0].partition(b"\r\n\r\n")
@@ -51,7 +51,7 @@ async def test_request_on_the_wire(callbacks, start_worker):
 
 @pytest.mark.parametrize("size", [0, 1, 2**16, 2**20 + 1, 3 * 2**20])
 async def test_every_size_has_a_length(callbacks, start_worker, size):
-    """No body is chunked, however large: an engine would read a chunked one as empty."""
+    """No body is chunked, however large: an engine reads a chunked one as empty."""
     worker = await start_worker(OK)
     assert await callbacks.deliver(worker.url, b"1" * size) == Accepted()
     assert b"\r\nContent-Length: %d\r\n" % size in worker.requests[0]
@@ -79,7 +79,7 @@ async def test_accepted(callbacks, start_worker, status):
      (503, False), (400, True), (413, True), (418, True), (500, True), (501, True), (505, True)],
 )  # fmt: skip
 async def test_refused(callbacks, start_worker, status, blames_job):
-    """Any answer but 2xx, 502 and 504 means that nothing was taken; some are about the job."""
+    """Other answers mean that the job was not taken; some of them blame the job."""
     worker = await start_worker(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
     outcome = await callbacks.deliver(worker.url, BODY)
     assert outcome == Refused(f"answered {status}", blames_job)
@@ -87,14 +87,14 @@ async def test_refused(callbacks, start_worker, status, blames_job):
 
 @pytest.mark.parametrize("status", [502, 504])
 async def test_gateway_in_doubt(callbacks, start_worker, status):
-    """A gateway that got no answer leaves it open whether the worker took the job."""
+    """502 and 504 leave it open whether the worker behind the gateway took the job."""
     worker = await start_worker(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
     assert await callbacks.deliver(worker.url, BODY) == InDoubt(f"answered {status}")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_not_followed(callbacks, start_worker, status):
-    """A redirect, be it to a private address, is a refusal; nothing is called there."""
+    """A redirect is a refusal, and its target is not called."""
     other = await start_worker(OK)
     worker = await start_worker(
         b"HTTP/1.1 %d X\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % (status, other.url.encode())
@@ -126,7 +126,7 @@ async def test_redirects_are_not_followed(callbacks, start_worker, status):
     ],
 )
 async def test_broken_answers(callbacks, start_worker, answer, expected):
-    """A break before the head's end leaves doubt; after it the status line decides."""
+    """A connection that breaks within the head leaves doubt; after it the status decides."""
     worker = await start_worker(answer)
     assert await callbacks.deliver(worker.url, BODY) == expected
     assert len(worker.requests) == 1
@@ -142,7 +142,7 @@ async def test_broken_answers(callbacks, start_worker, answer, expected):
     ],
 )
 async def test_hanging_answers(hasty, start_worker, answer, expected):
-    """A worker that hangs before its head's end is in doubt; a hanging body is not waited for."""
+    """A worker that hangs within the head is in doubt; its body is not waited for."""
     worker = await start_worker(answer, keep_open=True)
     began = time.monotonic()
     assert await hasty.deliver(worker.url, BODY) == expected
@@ -167,7 +167,7 @@ async def informs(worker, reader, writer):
 
 @pytest.mark.parametrize("behave", [drip, informs])
 async def test_slow_answers(hasty, start_worker, behave):
-    """The whole call has one limit: neither a drip nor interim answers stretch it."""
+    """The whole call has one limit, whatever trickles in meanwhile."""
     worker = await start_worker(behave)
     began = time.monotonic()
     assert await hasty.deliver(worker.url, BODY) == IN_TIME
@@ -175,7 +175,7 @@ async def test_slow_answers(hasty, start_worker, behave):
 
 
 async def test_never_reads(hasty, start_worker):
-    """A worker that never reads a large job costs the time-out and no more."""
+    """A worker that does not read a large job costs the time-out and no more."""
 
     async def behave(worker, reader, writer):
         await asyncio.Event().wait()
@@ -184,27 +184,16 @@ async def test_never_reads(hasty, start_worker):
     assert await hasty.deliver(worker.url, b"1" * 2**25) == IN_TIME
 
 
-async def test_endless_body(callbacks, start_worker):
-    """Of an endless body no more than the limit is read: the connection is closed."""
+async def test_endless_body(callbacks, start_worker, endless):
+    """Of an endless body no more than the limit is read; then the connection is closed."""
     cut = asyncio.Event()
-
-    async def behave(worker, reader, writer):
-        await worker.read(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        try:
-            while True:
-                writer.write(b"x" * 65536)
-                await writer.drain()
-        finally:
-            cut.set()
-
-    worker = await start_worker(behave)
+    worker = await start_worker(endless(cut))
     assert await callbacks.deliver(worker.url, BODY) == Accepted()
     await asyncio.wait_for(cut.wait(), 9)
 
 
 async def test_an_early_answer(callbacks, start_worker):
-    """An answer counts before all of the job was read; the rest of the job is not sent."""
+    """An answer counts before the job was read; the rest of the job is not sent."""
 
     async def behave(worker, reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -221,7 +210,7 @@ async def test_an_early_answer(callbacks, start_worker):
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: b", "a\nb", "a\0b", "a\x7fb"])
 async def test_headers_that_cannot_be_sent(callbacks, start_worker, value):
-    """A header that would become two is a mistake of the caller; nothing is sent."""
+    """A header with a line break raises ValueError, and nothing is sent."""
     worker = await start_worker(OK)
     for headers in ({"X": value}, {value: "x"}):
         with pytest.raises(ValueError, match="control character"):
@@ -229,8 +218,8 @@ async def test_headers_that_cannot_be_sent(callbacks, start_worker, value):
     assert worker.requests == []
 
 
-async def test_slow_workers_delay_nobody(callbacks, start_worker):
-    """While two hundred workers hang, a delivery to a good one goes through."""
+async def test_slow_workers_delay_no_others(callbacks, start_worker):
+    """While 200 workers hang, a delivery to a good one succeeds."""
     hanging, good = await start_worker(b"", keep_open=True), await start_worker(OK)
     stuck = [asyncio.create_task(callbacks.deliver(hanging.url, BODY)) for _ in range(200)]
     await hanging.connected.wait()
@@ -242,7 +231,7 @@ async def test_slow_workers_delay_nobody(callbacks, start_worker):
 
 
 async def test_connection_refused(callbacks, host):
-    """Where nobody listens, nothing was sent: refused."""
+    """If the connection is refused, nothing was sent: refused."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     outcome = await callbacks.deliver(f"http://{host}:{port}/?token=s3cret", BODY)
@@ -250,7 +239,7 @@ async def test_connection_refused(callbacks, host):
 
 
 async def test_connect_time_out(hasty, host):
-    """A host that does not answer the connection attempt was sent nothing: refused."""
+    """If connecting times out, nothing was sent: refused."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         crowd = [socket.socket() for _ in range(4)]
         for one in crowd:
@@ -263,7 +252,7 @@ async def test_connect_time_out(hasty, host):
 
 
 async def test_name_does_not_resolve(open_callbacks):
-    """A name without an address is a refusal."""
+    """A name without an address is refused."""
 
     def lookup(host):
         raise socket.gaierror(-2, "Name or service not known")
@@ -274,7 +263,7 @@ async def test_name_does_not_resolve(open_callbacks):
 
 
 async def test_name_resolves_too_slowly(open_callbacks):
-    """Resolving counts as connecting: its limit ends in a refusal."""
+    """Resolving counts as connecting: a time-out is refused."""
     never = threading.Event()
     callbacks = await open_callbacks(
         connect_timeout_s=0.3, lookup=lambda host: never.wait(9) and []
@@ -286,7 +275,7 @@ async def test_name_resolves_too_slowly(open_callbacks):
 
 @at_its_address
 async def test_not_tls(callbacks, start_worker):
-    """A worker that speaks no TLS on https was sent nothing: refused."""
+    """If the TLS handshake fails, nothing was sent: refused."""
     worker = await start_worker(b"")
 
     async def behave(worker, reader, writer):
@@ -300,7 +289,7 @@ async def test_not_tls(callbacks, start_worker):
 
 @at_its_address
 async def test_untrusted_certificate(callbacks, start_worker, self_signed):
-    """A certificate that nobody vouches for: refused, and the job was not shown."""
+    """A worker with an untrusted certificate is refused, and the job is not sent."""
     worker = await start_worker(OK, tls=self_signed)
     assert await callbacks.deliver(worker.url, BODY) == Refused("the TLS handshake failed")
     assert worker.requests == []
@@ -308,7 +297,7 @@ async def test_untrusted_certificate(callbacks, start_worker, self_signed):
 
 @at_its_address
 async def test_tls_handshake_hangs(hasty, start_worker):
-    """A handshake that is never answered falls under the connect limit: refused."""
+    """A hanging handshake ends at the connect time-out: refused."""
 
     async def behave(worker, reader, writer):
         await asyncio.Event().wait()
@@ -319,7 +308,7 @@ async def test_tls_handshake_hangs(hasty, start_worker):
 
 
 async def test_one_put_on_a_fresh_connection(callbacks, start_worker):
-    """A fresh connection that breaks unanswered has carried one PUT, and no other follows."""
+    """A fresh connection that breaks unanswered has carried the only PUT."""
     worker = await start_worker(b"")
     assert await callbacks.deliver(worker.url, BODY) == BROKEN
     assert (len(worker.requests), worker.connections) == (1, 1)
@@ -327,7 +316,7 @@ async def test_one_put_on_a_fresh_connection(callbacks, start_worker):
 
 @pytest.mark.parametrize("reset", [False, True])
 async def test_one_put_on_a_reused_connection(callbacks, start_worker, reset):
-    """A re-used connection that breaks unanswered has carried one PUT, and no other follows."""
+    """A reused connection that breaks unanswered has carried the only PUT."""
 
     async def behave(worker, reader, writer):
         await worker.read(reader)
@@ -344,7 +333,7 @@ async def test_one_put_on_a_reused_connection(callbacks, start_worker, reset):
 
 @at_its_address
 async def test_a_plain_client_would_send_twice(start_worker):
-    """The control: without our cure the same library puts a second PUT on the wire."""
+    """Control: aiohttp by itself would send a second PUT."""
     worker = await start_worker(b"")
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -353,7 +342,7 @@ async def test_a_plain_client_would_send_twice(start_worker):
 
 
 async def test_connections_are_reused(callbacks, start_worker, answering_every):
-    """A worker that keeps its connection alive gets the next job on it."""
+    """A connection that the worker keeps alive carries the next job."""
     worker = await start_worker(answering_every(OK))
     for _ in range(5):
         assert await callbacks.deliver(worker.url, BODY) == Accepted()
@@ -372,7 +361,7 @@ async def test_connections_are_reused(callbacks, start_worker, answering_every):
     ],
 )
 async def test_connections_that_are_not_reused(callbacks, start_worker, answering_every, answer):
-    """Where more is to come, came too much, or the worker will close, the next job goes anew."""
+    """An unread rest, extra bytes, or ``Connection: close`` mean a new connection."""
     worker = await start_worker(answering_every(answer))
     for _ in range(2):
         assert await callbacks.deliver(worker.url, BODY) == Accepted()
@@ -389,7 +378,7 @@ async def test_closed_while_idle(callbacks, start_worker):
 
 
 async def test_idle_connections_are_closed(open_callbacks, start_worker, monkeypatch):
-    """A connection is kept only for so long, each from its own last use on."""
+    """Each idle connection is closed some time after its last use."""
 
     async def behave(worker, reader, writer):
         delay_s = 0.05 * worker.connections
@@ -407,7 +396,7 @@ async def test_idle_connections_are_closed(open_callbacks, start_worker, monkeyp
 
 
 async def test_idle_for_too_long(open_callbacks, start_worker, answering_every, monkeypatch):
-    """A connection that was idle for too long is not used, even if it is not closed yet."""
+    """A connection that was idle for too long is not used, even if it is still open."""
     monkeypatch.setattr("sanic_dispatch.callbacks._KEEP_ALIVE_S", 0.0)
     callbacks, worker = await open_callbacks(), await start_worker(answering_every(OK))
     for _ in range(2):
@@ -416,7 +405,7 @@ async def test_idle_for_too_long(open_callbacks, start_worker, answering_every, 
 
 
 async def test_closing(open_callbacks, start_worker):
-    """Closing breaks a delivery off, which is then in doubt; idle connections are closed too."""
+    """Closing breaks off a delivery, which is then in doubt, and closes idle connections."""
 
     async def behave(worker, reader, writer):
         await worker.read(reader)
@@ -439,7 +428,7 @@ async def test_closing(open_callbacks, start_worker):
 
 
 async def test_no_cookies(callbacks, start_worker, answering_every):
-    """What one worker sets as a cookie is told to nobody."""
+    """Cookies of one worker are sent to none."""
     worker = await start_worker(
         answering_every(OK.replace(b"OK\r\n", b"OK\r\nSet-Cookie: a=b\r\n"))
     )
@@ -449,7 +438,7 @@ async def test_no_cookies(callbacks, start_worker, answering_every):
 
 
 async def test_no_proxy_from_the_environment(callbacks, start_worker, monkeypatch):
-    """Proxies from the environment are not asked: the guard judges the worker itself."""
+    """Proxies from the environment are not used: the guard judges the worker itself."""
     proxy, worker = await start_worker(OK), await start_worker(OK)
     monkeypatch.setenv("http_proxy", proxy.url)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -458,7 +447,7 @@ async def test_no_proxy_from_the_environment(callbacks, start_worker, monkeypatc
 
 
 async def test_reasons_are_plain(callbacks, start_worker):
-    """No reason repeats what a worker said or what a URL hides."""
+    """No reason has text of a worker, or of a URL."""
     worker = await start_worker(b"HTTP/1.1 500 \x1b[31ms3cret\r\nContent-Length: 0\r\n\r\n")
     for url in (worker.url, "http://s3cret@h/", "http://[::s3cret]/", "http://169.254.0.1/?s3cret"):
         outcome = await callbacks.deliver(url, BODY)
@@ -467,7 +456,7 @@ async def test_reasons_are_plain(callbacks, start_worker):
 
 
 async def test_a_cancelled_delivery_closes_its_connection(callbacks, start_worker):
-    """A delivery that is cancelled leaves no connection behind that a later one could meet."""
+    """A cancelled delivery leaves no connection that a later one could use."""
     closed = asyncio.Event()
 
     async def behave(worker, reader, writer):
@@ -488,15 +477,8 @@ async def test_a_cancelled_delivery_closes_its_connection(callbacks, start_worke
 
 @pytest.fixture
 def self_signed(tmp_path):
-    """A server's TLS context with a certificate of its own making."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-        + ["-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=worker"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1,DNS:worker.example"],
-        check=True,
-        capture_output=True,
-    )
+    """A server's TLS context with a self-signed certificate."""
+    key, certificate = make_certificate(tmp_path, "worker", "IP:127.0.0.1,DNS:worker.example")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context

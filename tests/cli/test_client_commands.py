@@ -1,21 +1,16 @@
-"""The commands that speak to a dispatcher, as processes, against the real server."""
+"""The commands for clients, as processes, against the real server."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from sanic_dispatch.cli.main import cli
-from sanic_dispatch.cli.remote import DEFAULT_URL
 from sanic_dispatch.simulation import Engine, Robot, RobotModel
 from tests.support.commands import ended, line_of, on_a_terminal, run, start
 from tests.support.server import Service, free_port, running_service
@@ -31,7 +26,7 @@ async def service() -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def robot_at(service: Service) -> AsyncIterator[Robot]:
-    """One robot at work, in no time."""
+    """Start one robot that mixes in no time."""
     async with Engine() as engine:
         model = RobotModel(service.base_url, mix_s=0.01, pause_s=0.01)
         robot = Robot(engine.start_instance(), model)
@@ -44,8 +39,8 @@ async def robot_at(service: Service) -> AsyncIterator[Robot]:
 # ---- submit
 
 
-async def test_submit_from_everywhere(service: Service, tmp_path: Path) -> None:
-    """The argument, a file and standard input are the same, and the bytes go as they are."""
+async def test_submit_from_argument_file_and_stdin(service: Service, tmp_path: Path) -> None:
+    """Argument, file and standard input submit the same bytes."""
     (tmp_path / "order.json").write_bytes(b'{ "drink" : "mojito" }\n')
     env = {"SANIC_DISPATCH_URL": service.base_url}
     for n, done in enumerate(
@@ -62,7 +57,7 @@ async def test_submit_from_everywhere(service: Service, tmp_path: Path) -> None:
 
 
 async def test_submit_as_json(service: Service) -> None:
-    """With --json it is one object, for programs; its id can be looked up."""
+    """--json prints one object, whose id can be looked up."""
     done = await run("submit", "7", "--json", "--url", service.base_url)
     (said,) = done.lines
     assert (said["state"], said["position"]) == ("waiting", 1)
@@ -70,7 +65,7 @@ async def test_submit_as_json(service: Service) -> None:
 
 
 async def test_submit_and_follow(service: Service) -> None:
-    """--follow shows each step, and ends with 0 when the order is done."""
+    """--follow prints each step, and exits with 0 when the order is done."""
     async with robot_at(service):
         done = await run("submit", '{"name": "Ada"}', "--follow", "--url", service.base_url)
     assert (done.code, done.err) == (0, "")
@@ -85,8 +80,8 @@ async def test_submit_and_follow_as_json(service: Service) -> None:
     assert (done.lines[-1]["state"], done.lines[-1]["name"]) == ("done", "Ada")
 
 
-async def test_submit_and_follow_to_a_bad_end(service: Service) -> None:
-    """An order that is cancelled ends with 1."""
+async def test_submit_and_follow_a_cancelled_order(service: Service) -> None:
+    """An order that is cancelled exits with 1."""
     process = await start("submit", "1", "--follow", "--json", "--url", service.base_url)
     job_id = json.loads(await line_of(process.stdout, lambda line: "id" in line))["id"]
     await line_of(process.stdout, lambda line: "ahead" in line)
@@ -96,8 +91,8 @@ async def test_submit_and_follow_to_a_bad_end(service: Service) -> None:
     assert (done.code, done.lines[-1]["state"]) == (1, "cancelled")
 
 
-async def test_the_key_makes_it_one_job(service: Service) -> None:
-    """Repeated with the same key it is the same job."""
+async def test_the_same_key_is_the_same_job(service: Service) -> None:
+    """Repeated with the same --key it is the same job."""
     command = ("submit", "1", "--json", "--idempotency-key", "table-7", "--url", service.base_url)
     first, second = await run(*command), await run(*command)
     assert first.lines[0]["id"] == second.lines[0]["id"]
@@ -115,14 +110,14 @@ async def test_the_key_makes_it_one_job(service: Service) -> None:
     ],
 )
 async def test_wrong_usage(arguments: list[str], code: int, words: str) -> None:
-    """What cannot be right is refused before anything is sent, with 2."""
+    """Wrong usage is refused before anything is sent, with exit code 2."""
     done = await run("submit", *arguments)
     assert (done.code, done.out) == (code, "")
     assert words in done.err
 
 
-async def test_submit_to_nobody() -> None:
-    """A dispatcher that cannot be reached is one line, and 3."""
+async def test_submit_to_an_unreachable_dispatcher() -> None:
+    """An unreachable dispatcher is one line, and exit code 3."""
     url = f"http://127.0.0.1:{free_port()}/"
     done = await run("submit", "1", "--url", url)
     assert (done.code, done.out) == (3, "")
@@ -130,7 +125,7 @@ async def test_submit_to_nobody() -> None:
 
 
 async def test_submit_is_refused() -> None:
-    """What the service refuses is one line, and 1; the token opens it."""
+    """What the service refuses is one line and exit code 1; with the token it succeeds."""
     async with running_service(submit_tokens=("a-customer-of-the-tests",)) as service:
         done = await run("submit", "1", "--url", service.base_url)
         assert done.code == 1
@@ -144,7 +139,7 @@ async def test_submit_is_refused() -> None:
 
 
 async def test_watch_as_lines(service: Service) -> None:
-    """Without a terminal each change is a JSON line; Ctrl-C is a good end."""
+    """Without a terminal each change is a JSON line; Ctrl-C exits with 0."""
     process = await start("watch", "--url", service.base_url)
     await line_of(process.stdout, lambda line: json.loads(line)["key"] == "bar")
     await service.submit({"drink": "mojito"})
@@ -156,7 +151,7 @@ async def test_watch_as_lines(service: Service) -> None:
 
 
 async def test_watch_the_monitor_and_an_order(service: Service) -> None:
-    """The monitor needs the operator's token; an order its secret id."""
+    """The monitor needs the operator's token, an order its secret id."""
     job_id = (await service.submit({"name": "Ada"}))[2]
     for arguments in (("--view", "monitor", "--token", TOKEN), ("--order", job_id)):
         process = await start("watch", *arguments, "--url", service.base_url)
@@ -169,14 +164,14 @@ async def test_watch_the_monitor_and_an_order(service: Service) -> None:
     ("arguments", "end"), [(["--view", "monitor"], "(401)\n"), (["--order", "f" * 32], "(404)\n")]
 )
 async def test_watch_is_refused(service: Service, arguments: list[str], end: str) -> None:
-    """What the service does not show is one line, and 1."""
+    """A view that the service refuses is one line, and exit code 1."""
     done = await run("watch", *arguments, "--url", service.base_url)
     assert (done.code, done.out) == (1, "")
     assert done.err.endswith(end)
 
 
-async def test_watch_comes_back(service: Service) -> None:
-    """Where nobody is there it says so and goes on trying."""
+async def test_watch_retries(service: Service) -> None:
+    """While the dispatcher is unreachable, it says so and keeps trying."""
     process = await start("watch", "--url", f"http://127.0.0.1:{free_port()}/")
     line = await line_of(process.stderr, bool)
     assert line.startswith("sanic-dispatch: cut off: connection refused; trying again in 0.")
@@ -194,24 +189,3 @@ async def test_watch_on_a_terminal(service: Service) -> None:
 
 
 # ---- help
-
-
-@pytest.mark.parametrize("command", ["submit", "watch", "work"])
-def test_help_is_worth_reading(command: str) -> None:
-    """Examples, the variable for the address, and a sentence for each option."""
-    text = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
-    assert "Examples: " in text
-    assert "SANIC_DISPATCH_URL" in text
-    assert DEFAULT_URL in text
-    for option in cli.commands[command].params:
-        if option.param_type_name == "option":
-            assert option.help.endswith(".")
-
-
-def test_help_loads_no_client() -> None:
-    """--help is quick: neither client nor tables are loaded for it."""
-    program = (
-        "import sys, sanic_dispatch.cli.main; print({'aiohttp', 'rich.live'} & {*sys.modules})"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "set()\n"

@@ -1,4 +1,4 @@
-"""The tab key, in the shells that there are; and a --help that leaves nothing open."""
+"""Shell completion in bash, zsh and fish."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import subprocess
 
 import pytest
 
-from sanic_dispatch.cli.main import cli
-from tests.cli.test_settings_options import PROGRAM, run
+from tests.support.command_line import PROGRAM, run
 
 
 def completed(*words: str) -> list[str]:
-    """What the tab key offers behind these words."""
+    """Return the completions that the program offers after these words."""
     asked = {
         "_SANIC_DISPATCH_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(("sanic-dispatch", *words)),
@@ -26,7 +25,7 @@ def completed(*words: str) -> list[str]:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_has_its_script(shell: str) -> None:
-    """One that the shell itself can read, where it is there."""
+    """The script passes the shell's own syntax check, if the shell is installed."""
     done = run("completion", shell)
     assert done.exit_code == 0
     assert "_SANIC_DISPATCH_COMPLETE" in done.stdout
@@ -45,23 +44,6 @@ def test_each_shell_has_its_script(shell: str) -> None:
         (("completion", "f"), {"fish"}),
     ],
 )
-def test_the_tab_key_goes_on(words: tuple[str, ...], offered: set[str]) -> None:
-    """Commands, options, and the words that an option may have."""
+def test_completes_commands_options_and_values(words: tuple[str, ...], offered: set[str]) -> None:
+    """Commands, options, and values of options are completed."""
     assert set(completed(*words)) == offered
-
-
-def test_the_help_has_what_a_man_page_has() -> None:
-    """Exit codes, environment, files, signals, and where to read on."""
-    text = run("--help").output
-    for part in ("Exit codes:", "Environment:", "Files:", "More:", *cli.commands):
-        assert part in text
-    assert "..." not in text.partition("Commands:")[2], "each line of the list is whole"
-    assert "Signals:" in run("serve", "--help").output
-
-
-@pytest.mark.parametrize("name", sorted(cli.commands))
-def test_every_command_explains_itself(name: str) -> None:
-    """In a sentence, with examples."""
-    text = run(name, "--help").output
-    assert f"sanic-dispatch {name}" in text.replace("Usage: cli", "")
-    assert "Example" in text

@@ -1,4 +1,4 @@
-"""Settings from a file, and the command that says where each comes from."""
+"""The settings file, and ``sanic-dispatch config``, which prints where each setting comes from."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import pytest
 from sanic_dispatch.cli.main import cli
 from sanic_dispatch.config.declaration import HOUR_S
 from sanic_dispatch.config.settings import SETTINGS, Mode, OnDoubt, Settings
-from tests.cli.test_settings_options import called, clean_environment, run
-
-__all__ = ["called", "clean_environment"]
+from tests.support.command_line import run
 
 EVERYTHING = """
 port = 0
@@ -39,7 +37,7 @@ log-format = "json"
 
 @pytest.fixture
 def file(tmp_path):
-    """Writes a file, and says where."""
+    """Write a settings file, and return its path."""
 
     def write(text: str) -> str:
         path = tmp_path / "dispatch.toml"
@@ -50,7 +48,7 @@ def file(tmp_path):
 
 
 def test_every_setting_can_be_in_a_file(called, file):
-    """The names are those of the options, the values those of TOML."""
+    """The keys are the options' names, the values TOML."""
     assert run("serve", "--config", file(EVERYTHING)).exit_code == 0
     settings = called["app"]
     assert (settings.port, settings.host) == (0, "::1")
@@ -64,7 +62,7 @@ def test_every_setting_can_be_in_a_file(called, file):
 
 
 def test_the_order_of_precedence(called, file):
-    """An option wins over a variable, a variable over the file, the file over the default."""
+    """Option, environment variable, file, default: the first one given wins."""
     config = file("port = 1\nmax-jobs = 1\nmax-workers = 1\n")
     environment = {"SANIC_DISPATCH_CONFIG": config, "SANIC_DISPATCH_MAX_JOBS": "2",
                    "SANIC_DISPATCH_MAX_WORKERS": "2"}  # fmt: skip
@@ -92,8 +90,8 @@ def test_the_order_of_precedence(called, file):
         ("port = ", "Invalid value"),
     ],
 )
-def test_what_is_wrong_is_refused(called, file, text, words):
-    """In one line, with what was probably meant, exit code 2; nothing is started."""
+def test_a_wrong_entry_is_refused(called, file, text, words):
+    """One line with what was probably meant, exit code 2, and nothing is started."""
     done = run("serve", "--config", file(text))
     assert done.exit_code == 2
     assert words in done.stderr
@@ -101,7 +99,7 @@ def test_what_is_wrong_is_refused(called, file, text, words):
 
 
 def test_a_file_that_cannot_be_read_is_refused(called, tmp_path):
-    """Missing, or no text: said with its name."""
+    """A missing file, or one that is no text, is named in the error."""
     for path in (tmp_path / "missing", tmp_path):
         done = run("serve", "--config", str(path))
         assert done.exit_code == 2
@@ -111,14 +109,14 @@ def test_a_file_that_cannot_be_read_is_refused(called, tmp_path):
 
 @pytest.mark.parametrize("number", ["1234567.25", "0.1", "3600", "off"])
 def test_config_prints_numbers_as_they_were_given(number):
-    """In the option's unit, none rounded."""
+    """Numbers are printed in the option's unit, unrounded."""
     printed = run("config", "--lease", number, "--keep-done", "0.1").stdout
     assert str(tomllib.loads(printed)["lease"]) == number
     assert tomllib.loads(printed)["keep-done"] == 0.1
 
 
 def test_config_says_where_each_comes_from(file):
-    """Default, file, env and flag."""
+    """Each line says default, file, env or flag."""
     config = file("port = 1\nmax-jobs = 1\n")
     done = run("config", "--config", config, "--max-depth", "9", "--json",
                SANIC_DISPATCH_MAX_JOBS="2")  # fmt: skip
@@ -131,8 +129,8 @@ def test_config_says_where_each_comes_from(file):
 
 
 @pytest.mark.parametrize("text", ["", EVERYTHING])
-def test_what_config_prints_is_a_file(called, file, text):
-    """Given to serve, it makes the same settings; masked lines aside."""
+def test_the_output_of_config_is_a_settings_file(called, file, text):
+    """Given to serve, it makes the same settings, except for masked lines."""
     run("serve", "--config", file(text))
     before = called["app"]
     printed = run("config", "--config", file(text)).stdout
@@ -142,7 +140,7 @@ def test_what_config_prints_is_a_file(called, file, text):
 
 
 def test_config_masks_secrets(file):
-    """No token, and no password in an address, is printed; nor one that is wrong."""
+    """No token and no password in a URL is printed, valid or not."""
     config = file(
         "submit-token = ['file-canary']\npublic-url = 'https://a.example/?token=url-canary'"
     )
@@ -164,8 +162,8 @@ def test_config_masks_secrets(file):
         ("--public-url", "https://bar.example:8443/?lang=de&TOKEN=canary"),
     ],
 )
-def test_config_masks_what_is_secret_in_an_address(option, value):
-    """However the password came into it; the rest of the address is still there."""
+def test_config_masks_passwords_in_urls(option, value):
+    """Passwords are masked in any form of URL; the rest of the URL is printed."""
     done = run("config", option, value, "--json")
     shown = json.loads(done.stdout)[option[2:]]["value"]
     assert "can" not in shown
@@ -179,8 +177,8 @@ def test_config_masks_what_is_secret_in_an_address(option, value):
      ("--redis-url", "redis://redis.example:6380/1"),
      ("--redis-url", "redis://localhost:6379/0")],
 )  # fmt: skip
-def test_config_masks_no_port(option, value):
-    """An address without a secret is printed as it is, so that it stays in the file."""
+def test_config_prints_urls_without_secrets(option, value):
+    """A URL without a secret is printed unchanged."""
     printed = run("config", option, value).stdout
     assert tomllib.loads(printed)[option[2:]] == value
 
@@ -202,7 +200,7 @@ def test_config_masks_no_port(option, value):
     ],
 )
 def test_a_secret_that_is_refused_is_not_repeated(option, value):
-    """The reason, and not what was given."""
+    """The error has the reason, and not the value."""
     refused = run("config", option, value)
     assert refused.exit_code == 2
     assert option in refused.output
@@ -210,21 +208,21 @@ def test_a_secret_that_is_refused_is_not_repeated(option, value):
 
 
 def test_config_checks_as_serve_does(file):
-    """Two that contradict each other are refused."""
+    """Settings that contradict each other are refused."""
     done = run("config", "--config", file("public = '/no/such/folder'"))
     assert (done.exit_code, done.stdout) == (2, "")
     assert "is not a folder" in done.stderr
 
 
 def test_the_storage_commands_take_the_file(file, tmp_path):
-    """check looks where the file says; what else is in it does not matter there."""
+    """check reads the data folder from the file, and ignores its other settings."""
     (tmp_path / "data").mkdir()
     config = file(f"port = 1\ndata-dir = '{tmp_path / 'data'}'")
     done = run("check", "--config", config)
     assert (done.exit_code, done.stdout) == (0, "nothing is stored here\n")
 
 
-def test_it_is_a_command():
-    """With a help of its own."""
+def test_config_has_help():
+    """config is a command with a help text."""
     assert "config" in cli.commands
     assert "origin" in run("config", "--help").output

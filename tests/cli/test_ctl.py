@@ -1,4 +1,4 @@
-"""sanic-dispatch ctl: the operator's hand from a terminal."""
+"""``sanic-dispatch ctl``: operators' actions from a terminal."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sanic_dispatch.cli.ctl import ctl
 from sanic_dispatch.cli.main import cli
+from tests.support.http_requests import CALLBACK, register
 from tests.support.server import Service, running_service
-from tests.web.asking import CALLBACK, register
 
 TOKEN = "operator-token"
 
@@ -28,20 +26,20 @@ async def service() -> AsyncIterator[Service]:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of whoever runs the tests, and a name for the log."""
+    """Remove the settings of the environment, and set the user's name for the log."""
     for name in ("URL", "TOKEN"):
         monkeypatch.delenv(f"SANIC_DISPATCH_{name}", raising=False)
     monkeypatch.setenv("LOGNAME", "ada")
 
 
 async def run(service: Service, *arguments: str, token: str = TOKEN, **options: Any) -> Result:
-    """The command in a thread of its own: the service runs in this one's loop."""
+    """Run the command in a thread, since the service runs in this loop."""
     words = ["ctl", *arguments, "--url", service.base_url, "--token", token]
     return await asyncio.to_thread(CliRunner().invoke, cli, words, **options)
 
 
 async def test_pause_and_resume(service: Service) -> None:
-    """Each act is done, said, and logged with who and why."""
+    """Each action is carried out, printed, and logged with name and reason."""
     done = await run(service, "pause", "--reason", "out of ice")
     assert (done.exit_code, done.stdout) == (0, "paused True\n")
     assert service.app.ctx.hub.projection.log[-1].reason == "ada: out of ice"
@@ -50,7 +48,7 @@ async def test_pause_and_resume(service: Service) -> None:
 
 
 async def test_jobs_by_ticket_or_id(service: Service) -> None:
-    """A job is named by the number that people see, or by its id."""
+    """A job can be named by its ticket number or its id."""
     for n in range(3):
         _, _, job_id = await service.submit(n)
     assert (await run(service, "cancel", "1", "--yes")).exit_code == 0
@@ -68,7 +66,7 @@ async def test_jobs_by_ticket_or_id(service: Service) -> None:
 
 
 async def test_workers(service: Service) -> None:
-    """Listed, set aside, brought back, dropped."""
+    """Workers are listed, set aside, brought back and dropped."""
     await register(service)
     assert (await run(service, "aside", CALLBACK, "-r", "smells")).exit_code == 0
     (worker,) = (await run(service, "workers", "--json")).stdout.splitlines()
@@ -79,8 +77,8 @@ async def test_workers(service: Service) -> None:
     assert not (await run(service, "workers", "--json")).stdout
 
 
-async def test_what_goes_wrong_is_one_line(service: Service, tmp_path: Path) -> None:
-    """1 where the service says no, 2 for wrong usage, 3 where there is none."""
+async def test_errors_are_one_line(service: Service, tmp_path: Path) -> None:
+    """Exit code 1: refused by the service; 2: wrong usage; 3: unreachable."""
     wrong = await run(service, "pause", token="another-token")
     assert (wrong.exit_code, wrong.stderr) == (
         1, "sanic-dispatch: the operator token is needed (401)\n",
@@ -98,7 +96,7 @@ async def test_what_goes_wrong_is_one_line(service: Service, tmp_path: Path) -> 
 
 
 async def test_a_token_from_a_file(service: Service, tmp_path: Path) -> None:
-    """It does not stand on the command line, where other users see it."""
+    """A token in a file is not on the command line, where other users could see it."""
     (tmp_path / "token").write_text(TOKEN + "\n")
     words = ["ctl", "pause", "--url", service.base_url, "--token-file", str(tmp_path / "token")]
     done = await asyncio.to_thread(CliRunner().invoke, cli, words)
@@ -106,22 +104,12 @@ async def test_a_token_from_a_file(service: Service, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("answer", "paused"), [("y\n", True), ("n\n", False), ("\n", False)])
-async def test_on_a_terminal_it_asks(
+async def test_confirmation_on_a_terminal(
     service: Service, monkeypatch: pytest.MonkeyPatch, answer: str, paused: bool
 ) -> None:
-    """Nothing is done without a yes; --yes does not ask."""
+    """On a terminal nothing is done without a yes; --yes does not ask."""
     monkeypatch.setattr("sanic_dispatch.cli.ctl._is_terminal", lambda: True)
     done = await run(service, "pause", input=answer)
     assert "Hand out no more jobs? [y/N]" in done.stdout
     assert service.app.ctx.dispatcher.is_paused is paused
     assert "[y/N]" not in (await run(service, "pause", "--yes")).stdout
-
-
-def test_help_explains_everything() -> None:
-    """Each command has a line of help, and each option too."""
-    for name, command in ctl.commands.items():
-        done = CliRunner().invoke(cli, ["ctl", name, "--help"])
-        assert done.exit_code == 0
-        assert command.help
-        options = [param for param in command.params if isinstance(param, click.Option)]
-        assert all(option.help for option in options)

@@ -17,15 +17,15 @@ from sanic_dispatch.storage.data_folder import LOCK, DataFolder
 from sanic_dispatch.storage.export_format import lines_of
 from sanic_dispatch.storage.folder_contents import read_contents, write_contents
 from sanic_dispatch.storage.original_export import Kept, write_original
-from tests.storage.test_journals import used as killed
-from tests.storage.test_transfer import contents, names_in, settings_of, used
+from tests.storage.samples import contents, names_in, settings_of, used
+from tests.storage.test_cached_json_file import used as killed
 from tests.support.commands import run, start
 
 ENTRY = b'{"id":"a","data":1,"submitted_at":"2024-11-24T01:39:00Z"}'
 
 
 async def test_one_mode_is_piped_into_another_in_the_same_folder(tmp_path: Path) -> None:
-    """Moving is ``export | import``; the old files stay."""
+    """``export | import`` moves the data to another mode; the old files stay."""
     settings = await used(tmp_path / "data", Mode.SQLITE)
     command = (
         f"python -m sanic_dispatch export -m Sqlite --data-dir {settings.data_dir} |"
@@ -41,8 +41,8 @@ async def test_one_mode_is_piped_into_another_in_the_same_folder(tmp_path: Path)
     assert await read_contents(moved) == await read_contents(settings)
 
 
-async def test_back_to_the_original(tmp_path: Path) -> None:
-    """Its two files, its keys, the order kept; what a worker has is left out, and counted."""
+async def test_export_for_the_original(tmp_path: Path) -> None:
+    """Its two files with its keys, in order; held jobs are left out, and counted."""
     settings = await used(tmp_path / "data", Mode.SQLITE)
     content = await read_contents(settings)
     exported = await run("export", "-m", "Sqlite", "--data-dir", str(settings.data_dir))
@@ -58,8 +58,8 @@ async def test_back_to_the_original(tmp_path: Path) -> None:
     assert (again.code, "workers.json is there already" in again.err) == (1, True)
 
 
-async def test_back_to_the_original_is_all_or_nothing(tmp_path: Path) -> None:
-    """Where one of its files is there, or cannot be written, there is no other one afterwards."""
+async def test_export_for_the_original_is_all_or_nothing(tmp_path: Path) -> None:
+    """If one of its files exists or cannot be written, the other one is not left behind."""
     settings = await used(tmp_path / "data", Mode.SQLITE)
     kept = Kept.of(await read_contents(settings))
     target = tmp_path / "original"
@@ -75,8 +75,8 @@ async def test_back_to_the_original_is_all_or_nothing(tmp_path: Path) -> None:
     assert names_in(target) - {LOCK} == {".jobs.json.new"}
 
 
-async def test_a_long_import_shows_how_far_it_is(tmp_path: Path) -> None:
-    """On a terminal only."""
+async def test_a_long_import_shows_progress(tmp_path: Path) -> None:
+    """Progress is shown on a terminal only."""
     old = settings_of(Mode.CACHED_JSON_FILE, tmp_path / "old")
     entries = (ENTRY.replace(b'"a"', b'"%032x"' % n) for n in range(3000))
     (old.data_dir / "jobs.json").write_bytes(b"[" + b",".join(entries) + b"]")
@@ -91,8 +91,8 @@ async def test_a_long_import_shows_how_far_it_is(tmp_path: Path) -> None:
     assert b"stored: workers: 0, jobs: 3000, finished: 0" in said
 
 
-async def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
-    """Exit code 1, and nothing is stored."""
+async def test_errors_are_one_line(tmp_path: Path) -> None:
+    """Errors are one line with exit code 1, and nothing is stored."""
     done = await run("import", "--data-dir", str(tmp_path), stdin=b'{"sanic-dispatch":1}\n')
     assert (done.code, done.out) == (1, "")
     reason = "nothing was stored, the export is not whole: line 1: 'workers' is missing"
@@ -101,7 +101,7 @@ async def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
 
 
 async def test_check_counts(tmp_path: Path) -> None:
-    """What is there, whatever the mode; and it changes nothing."""
+    """check prints the number of records in any mode, and changes nothing."""
     settings = await used(tmp_path / "data", Mode.SQLITE)
     content = await read_contents(settings)
     await write_contents(settings_of(Mode.CACHED_JSON_FILE, settings.data_dir), content)
@@ -129,7 +129,7 @@ async def test_check_counts(tmp_path: Path) -> None:
 
 
 async def test_check_replays_journals(tmp_path: Path) -> None:
-    """After a kill it says how many batches the journals have, and what waits with them."""
+    """After a kill it counts the batches in the journals, and the jobs that wait with them."""
     killed(tmp_path)
     before = contents(tmp_path)
     done = await run("check", "--data-dir", str(tmp_path))
@@ -147,7 +147,7 @@ async def test_check_replays_journals(tmp_path: Path) -> None:
 
 
 async def test_check_finds_a_damaged_journal(tmp_path: Path) -> None:
-    """Line and byte, and which one is missing."""
+    """It names the damaged line and byte, or the missing journal."""
     killed(tmp_path)
     journal = tmp_path / "dispatch.journal-3"
     content = journal.read_bytes()
@@ -165,7 +165,7 @@ async def test_check_finds_a_damaged_journal(tmp_path: Path) -> None:
 
 
 async def test_check_says_where_the_damage_is(tmp_path: Path) -> None:
-    """Entry and byte, exit code 1; the other files are looked at all the same."""
+    """It names entry and byte with exit code 1, and checks the other files too."""
     (tmp_path / "jobs.json").write_bytes(b"[" + ENTRY + b',{"id":"b"}]')
     (tmp_path / "workers.json").write_bytes(b"[]")
     (tmp_path / "dispatch.sqlite3").mkdir()
@@ -181,7 +181,7 @@ async def test_check_says_where_the_damage_is(tmp_path: Path) -> None:
 
 
 async def test_check_looks_at_a_folder_in_use(tmp_path: Path) -> None:
-    """The files are replaced whole, so they can be read; a database cannot."""
+    """Files are replaced as a whole, so they can be checked; a database in use cannot."""
     settings = await used(tmp_path / "data", Mode.SQLITE)
     (settings.data_dir / "jobs.json").write_bytes(b"[" + ENTRY + b"]")
     running = DataFolder(settings.data_dir)
@@ -197,8 +197,8 @@ async def test_check_looks_at_a_folder_in_use(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "code"), [("empty", 0), ("missing", 1)])
-async def test_check_where_there_is_nothing(name: str, code: int, tmp_path: Path) -> None:
-    """An empty folder is whole; one that is missing is a mistake."""
+async def test_check_of_an_empty_or_missing_folder(name: str, code: int, tmp_path: Path) -> None:
+    """An empty folder is whole; a missing one is an error."""
     (tmp_path / "empty").mkdir()
     done = await run("check", "--data-dir", str(tmp_path / name))
     assert done.code == code
@@ -206,7 +206,7 @@ async def test_check_where_there_is_nothing(name: str, code: int, tmp_path: Path
 
 
 async def test_serve_repairs_when_it_is_told_to(tmp_path: Path) -> None:
-    """Good entries stay, damaged ones are set aside; without --repair it does not start."""
+    """With --repair damaged entries are set aside; without it the server does not start."""
     from tests.support.server import free_port, server_process
 
     damaged = b'[\n{"id":"b"},\n' + ENTRY + b"\n]\n"

@@ -1,4 +1,4 @@
-"""The command line, from outside: what it calls, with which settings, and how it refuses."""
+"""The options of serve and demo: their settings, and how wrong ones are refused."""
 
 from __future__ import annotations
 
@@ -9,63 +9,22 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import structlog
-from click.testing import CliRunner
 
 from sanic_dispatch import __version__
-from sanic_dispatch.cli.main import cli
-from sanic_dispatch.cli.setting_option import SettingOption
-from sanic_dispatch.config.settings import DEFAULTS, SETTINGS, LogFormat, Mode, OnDoubt, Settings
+from sanic_dispatch.config.settings import DEFAULTS, SETTINGS, Mode, OnDoubt, Settings
 from sanic_dispatch.errors import PortUnavailable, StartError
-from sanic_dispatch.server.banner import announce, banner, warn_if_open
-from tests.support.paths import ROOT
+from tests.support.command_line import PROGRAM, options_of, run
 from tests.support.settings_table import PAGE, with_tables
-
-README = ROOT / "README.md"
-PROGRAM = [sys.executable, "-m", "sanic_dispatch"]
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch):
-    """No setting of whoever runs the tests."""
-    for option in options_of("serve"):
-        monkeypatch.delenv(option.envvar, raising=False)
-
-
-@pytest.fixture
-def called(monkeypatch):
-    """The settings that serve and demo were called with, by name; nothing is started."""
-    calls: dict[str, Settings] = {}
-    for name, function in (("app", "serve"), ("cli.demo", "run")):
-        module = SimpleNamespace(
-            **{
-                function: lambda settings, name=name: calls.update(
-                    {name.removeprefix("cli."): settings}
-                )
-            }
-        )
-        monkeypatch.setitem(sys.modules, f"sanic_dispatch.{name}", module)
-    return calls
-
-
-def run(*arguments: str, **environment: str):
-    """Run the command line in this process."""
-    return CliRunner(env=environment).invoke(cli, arguments)
-
-
-def options_of(command: str) -> list[SettingOption]:
-    """The options of settings that a command has, --config included."""
-    return [option for option in cli.commands[command].params if isinstance(option, SettingOption)]
 
 
 def test_no_options_are_the_defaults(called):
-    """Every option's default is that of Settings."""
+    """The defaults of the options are those of Settings."""
     assert run("serve").exit_code == 0
     assert called["app"] == Settings()
 
 
 def test_every_option_reaches_the_settings(called, tmp_path):
-    """Each flag sets its field; durations arrive in seconds."""
+    """Each option sets its field; durations arrive in seconds."""
     (tmp_path / "pages").mkdir()
     (tmp_path / "menu.json").write_text('{"drinks": [{"id": "tea", "name": "Tea"}]}')
     (tmp_path / "tokens").write_text("from-a-file\n")
@@ -166,7 +125,7 @@ def test_every_option_reaches_the_settings(called, tmp_path):
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_every_default_can_be_given(called, tmp_path, setting):
-    """In a variable and in a file, as config prints it; the settings are the defaults then."""
+    """Defaults as config prints them, in a variable or in a file, make the default settings."""
     written = setting.written(setting.default)
     if not written and not isinstance(written, bool):
         return
@@ -179,12 +138,12 @@ def test_every_default_can_be_given(called, tmp_path, setting):
 
 
 def variable_of(setting):
-    """The environment variable of a setting."""
+    """Return a setting's environment variable."""
     return "SANIC_DISPATCH_" + setting.key.upper().replace("-", "_")
 
 
 def test_the_originals_command_line_works(called):
-    """The original's flags mean what they meant: -p, -m, and a mode of its own for a queue."""
+    """-p, -m and a mode per queue mean what they meant in the original."""
     run("serve", "-p", "8080", "-m", "InMemory", "--worker-queue-mode", "JsonFile")
     settings = called["app"]
     assert settings.port == 8080
@@ -201,7 +160,7 @@ def test_modes_in_any_case(called, mode):
 
 
 def test_environment(called):
-    """Every setting is an environment variable too; the command line wins; empty is not given."""
+    """Every setting is an environment variable; the command line wins; empty means not given."""
     environment = {
         "SANIC_DISPATCH_PORT": "1234",
         "SANIC_DISPATCH_MODE": "inmemory",
@@ -214,8 +173,8 @@ def test_environment(called):
     assert (settings.lease_s, settings.keep_done_s) == (None, 48 * 3600)
 
 
-def test_what_may_be_given_several_times(called, tmp_path):
-    """Each time the flag, or in the variable separated by blanks, files as in PATH."""
+def test_settings_with_several_values(called, tmp_path):
+    """The option is repeated; a variable is separated by blanks, files as in PATH."""
     for name in ("one", "two"):
         (tmp_path / name).write_text(f"token-{name}\n")
     files = f"{tmp_path / 'one'}:{tmp_path / 'two'}"
@@ -234,7 +193,7 @@ def test_what_may_be_given_several_times(called, tmp_path):
 
 
 def test_demo_writes_nothing_unless_told(called):
-    """The demo takes the same settings, with queues in memory as its default."""
+    """demo takes the same settings; its queues are in memory by default."""
     run("demo")
     assert called["demo"] == Settings.of(mode=Mode.IN_MEMORY)
     run("demo", "-m", "jsonfile", "--lease", "OFF")
@@ -252,7 +211,7 @@ def test_demo_writes_nothing_unless_told(called):
     ],
 )
 def test_wrong_settings_are_one_line(arguments, line):
-    """Settings that are wrong or contradict each other: one line on stderr and exit code 2."""
+    """Wrong or contradictory settings are one line on stderr, and exit code 2."""
     done = subprocess.run([*PROGRAM, "serve", *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line + "\n")
 
@@ -268,8 +227,8 @@ def test_wrong_settings_are_one_line(arguments, line):
         (["--prot", "1"], "No such option"),
     ],
 )
-def test_what_cannot_be_read_is_refused(called, arguments, words):
-    """A value that cannot be read is refused with what was meant to be there, exit code 2."""
+def test_malformed_values_are_refused(called, arguments, words):
+    """The error says what was expected, with exit code 2."""
     done = run("serve", *arguments)
     assert done.exit_code == 2
     assert words in done.stderr
@@ -280,8 +239,8 @@ def test_what_cannot_be_read_is_refused(called, arguments, words):
     ("error", "exit_code"),
     [(PortUnavailable("", 80, "Permission denied"), 1), (StartError("no\x1b[31m\nway"), 1)],
 )
-def test_cannot_start_is_one_line(monkeypatch, error, exit_code):
-    """An error at the start is one printable line on stderr, its exit code, and no traceback."""
+def test_an_error_at_the_start_is_one_line(monkeypatch, error, exit_code):
+    """One printable line on stderr, the error's exit code, and no traceback."""
 
     def serve(_settings):
         raise error
@@ -294,113 +253,12 @@ def test_cannot_start_is_one_line(monkeypatch, error, exit_code):
 
 
 def test_version():
-    """--version says which."""
+    """--version prints the version."""
     assert run("--version").output == f"sanic-dispatch, version {__version__}\n"
 
 
-def test_help_loads_no_server():
-    """--help is quick: no web server, no client and no page is loaded for it."""
-    program = "import sys, sanic_dispatch.cli.main; print({'sanic', 'aiohttp'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "set()\n"
-
-
-@pytest.mark.parametrize("command", ["serve", "demo"])
-def test_help_explains_everything(command):
-    """--help has an example, the rule for variables, and a text and default of each setting."""
-    text = " ".join(run(command, "--help").output.split())
-    assert f"sanic-dispatch {command}" in text
-    assert "SANIC_DISPATCH_DATA_DIR" in text
-    for option in options_of(command):
-        assert option.setting.flag in text
-        assert option.help
-        assert option.help.endswith(".")
-    assert text.count("[default: ") == len(options_of(command))
-
-
-@pytest.mark.parametrize("mode", list(Mode))
-def test_every_mode_is_explained(mode):
-    """Each mode has its sentence in --help and its row in the README."""
-    assert f"{mode}: " in " ".join(run("serve", "--help").output.split())
-    assert f"\n| `{mode}`" in README.read_text()
-
-
 def test_operations_doc_has_the_declared_settings():
-    """The tables of docs/operations.md are those that the declarations make: CONTRIBUTING.md."""
+    """The tables of docs/operations.md are made from the declarations."""
     assert PAGE.read_text() == with_tables(PAGE.read_text()), (
         "renew it: python -m tests.support.settings_table"
     )
-
-
-@pytest.mark.parametrize("command", ["serve", "demo"])
-def test_help_restates_no_other_port(command):
-    """The examples that name the default port have the declared one."""
-    text = run(command, "--help").output
-    assert set(re.findall(r"\bport (\d+)", text)) <= {str(DEFAULTS.port)}
-
-
-@pytest.mark.parametrize(
-    ("host", "base"),
-    [
-        ("", "http://localhost:8080/"),
-        ("0.0.0.0", "http://localhost:8080/"),
-        ("::1", "http://[::1]:8080/"),
-        ("bar.local", "http://bar.local:8080/"),
-    ],
-)
-def test_banner_has_addresses_that_can_be_opened(host, base):
-    """What is printed at the start is how this machine reaches the server, with its real port."""
-    text = banner(Settings(host=host, port=0), 8080)
-    assert f"order page  {base}public/order_drink.html\n" in text
-    assert f"register    {base}register-worker\n" in text
-
-
-def test_start_is_a_line_of_the_log_elsewhere(capsys):
-    """Where the log is JSON, the start is one line of it with the same facts."""
-    announce(Settings(log_format=LogFormat.HUMAN), 8080)
-    assert "order page  http://localhost:8080/" in capsys.readouterr().err
-    with structlog.testing.capture_logs() as lines:
-        announce(Settings(log_format=LogFormat.JSON), 8080)
-    assert lines[0]["event"] == "dispatch.started"
-    assert lines[0]["order_page"] == "http://localhost:8080/public/order_drink.html"
-    assert not capsys.readouterr().err
-
-
-def test_only_a_made_token_is_printed(capsys):
-    """The operator's link has the token that was made; one that was given stands nowhere."""
-    given = Settings(operator_tokens=("given-token",), log_format=LogFormat.HUMAN)
-    announce(given, 8080)
-    assert "monitor     http://localhost:8080/public/monitor.html\n" in capsys.readouterr().err
-    announce(given, 8080, "made-token")
-    assert "public/monitor.html?token=made-token\n" in capsys.readouterr().err
-    with structlog.testing.capture_logs() as lines:
-        announce(Settings(log_format=LogFormat.JSON), 8080, "made-token")
-    assert "made-token" not in str(lines)
-    line = "operator: http://localhost:8080/public/monitor.html?token=made-token\n"
-    assert capsys.readouterr().err == line
-
-
-@pytest.mark.parametrize(
-    ("settings", "is_open"),
-    [
-        ({}, True),
-        ({"host": "0.0.0.0"}, True),
-        ({"host": "::"}, True),
-        ({"host": "127.0.0.1"}, False),
-        ({"worker_tokens": ("worker-token",)}, False),
-        ({"allow_callback": ("engine.example",)}, False),
-        ({"submit_tokens": ("submit-token",)}, True),
-    ],
-)
-def test_standing_open_is_said_loudly(settings, is_open):
-    """A warning where everybody on the network can register a worker anywhere."""
-    with structlog.testing.capture_logs() as lines:
-        warn_if_open(Settings(**settings))
-    assert [line["log_level"] for line in lines] == ["warning"] * is_open
-
-
-def test_banner_says_where_things_wait(tmp_path):
-    """Whoever starts it sees which files are used, and what is gone when it stops."""
-    text = banner(Settings(job_queue_mode=Mode.IN_MEMORY, data_dir=tmp_path), 2567)
-    assert "jobs        InMemory, gone when it stops\n" in text
-    assert f"workers     CachedJsonFile in {tmp_path}\n" in text

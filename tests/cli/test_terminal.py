@@ -1,4 +1,4 @@
-"""What the commands show: words, lines and tables, drawn from what the channel says."""
+"""What the commands print: words, lines and tables, from the frames of the live channel."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from sanic_dispatch.simulation import Engine, Robot, RobotModel
     ],
 )
 def test_an_order_in_words(order: dict[str, Any], words: str) -> None:
-    """What people read while they follow an order."""
+    """Each state of an order has a text."""
     assert order_words(order) == words
 
 
-def test_lines_are_what_changed() -> None:
-    """New, changed and gone keys are lines; what is the same is none."""
+def test_only_changes_are_lines() -> None:
+    """New, changed and removed keys are lines; unchanged ones are not."""
     state = ViewState("e:2", 1.5, {"a": {"n": 1}, "b": {"n": 2}})
     lines = [json.loads(line) for line in changed_lines({"a": {"n": 1}, "c": {}}, state)]
     assert lines == [
@@ -46,7 +46,7 @@ def test_lines_are_what_changed() -> None:
 
 
 def drawn(table: Any) -> str:
-    """What a terminal of 120 columns would show."""
+    """Return what a terminal of 120 columns would show."""
     console = Console(width=120, height=30, color_system=None)
     with console.capture() as capture:
         console.print(table)
@@ -65,7 +65,7 @@ def monitor(orders: int = 3) -> ViewState:
 
 
 def test_a_view_as_a_table() -> None:
-    """Counts, robots and orders are there, and nothing from outside is carried out."""
+    """The table has counts, robots and orders; control codes in them have no effect."""
     text = drawn(view_table(monitor(), 30))
     for words in ("robots 1  waiting 2  assigned 1  paused", "Robot 7", "assigned, in doubt"):
         assert words in text
@@ -75,14 +75,14 @@ def test_a_view_as_a_table() -> None:
 
 
 def test_a_table_fits() -> None:
-    """What does not fit on the terminal is counted."""
+    """Rows that do not fit on the terminal are counted."""
     text = drawn(view_table(monitor(orders=200), 30))
     assert len(text.splitlines()) <= 30
     assert " more" in text
 
 
 def test_a_view_that_is_old_says_so() -> None:
-    """While it is cut off, the last view stays, under a warning."""
+    """While disconnected, the last view stays under a warning."""
     text = drawn(cut_off(view_table(monitor(), 30), Lost("no answer", 0.71)))
     assert "cut off: no answer; trying again in 0.7 s" in text
     assert "Robot 7" in text
@@ -93,12 +93,12 @@ def test_a_view_that_is_old_says_so() -> None:
     ("seconds", "words"), [(-1, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h")]
 )
 def test_ages(seconds: float, words: str) -> None:
-    """Durations are said in the largest unit of which there are two."""
+    """Durations are given in the largest unit of which there are at least two."""
     assert age(seconds) == words
 
 
 async def test_a_crew_as_a_table() -> None:
-    """Each robot is a line: what it does, and how many it has mixed."""
+    """Each robot is a line: its state, and how many drinks it has mixed."""
     async with Engine() as engine:
         robot = Robot(engine.start_instance(), RobotModel("http://localhost/"))
     robot.doing, robot.mixed = "mixes", 41

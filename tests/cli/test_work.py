@@ -1,4 +1,4 @@
-"""Simulated robots by command: sanic-dispatch work, as a process, against the real server."""
+"""``sanic-dispatch work``: simulated robots as a process, against the real server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 async def test_work(service: Service) -> None:
-    """Robots register, mix what is there, and leave quietly at Ctrl-C."""
+    """Robots register, mix the waiting orders, and stop at Ctrl-C."""
     process = await start("work", service.base_url, "-s", "0.01", "--label", "Bot", "-n", "2")
     try:
         job_id = (await service.submit({"drink": "mojito", "name": "Ada"}))[2]
@@ -37,7 +37,7 @@ async def test_work(service: Service) -> None:
 
 
 async def test_work_on_a_terminal(service: Service) -> None:
-    """On a terminal there is one line for each robot."""
+    """On a terminal there is a line for each robot."""
     async with on_a_terminal("work", service.base_url, "-s", "0.01") as (process, until):
         await until(b"Robot 2")
         await until(b"waits")
@@ -45,7 +45,7 @@ async def test_work_on_a_terminal(service: Service) -> None:
         assert await asyncio.wait_for(process.wait(), 20) == 0
 
 
-async def test_work_through_a_bad_night(service: Service) -> None:
+async def test_work_with_mishaps(service: Service) -> None:
     """Robots that refuse, hang or are stopped say so."""
     rates = ("--fail-rate", "0.5", "--hang-rate", "0.5", "--stop-rate", "1", "--seed", "1")
     process = await start("work", service.base_url, "-s", "0.01", *rates)
@@ -63,10 +63,8 @@ async def test_work_through_a_bad_night(service: Service) -> None:
         ("--busy-rate", ["sleeps in its code"]),
     ],
 )
-async def test_work_in_an_engine_that_suffers(
-    service: Service, rate: str, words: list[str]
-) -> None:
-    """Instances die, are replaced, and block the evaluator of all others, as they are told."""
+async def test_work_with_engine_faults(service: Service, rate: str, words: list[str]) -> None:
+    """Instances die, are replaced, and block the evaluator, as the options say."""
     process = await start("work", service.base_url, "-s", "0.01", rate, "1")
     for word in words:
         await line_of(process.stdout, lambda line, word=word: word in line)
@@ -74,8 +72,8 @@ async def test_work_in_an_engine_that_suffers(
     assert (await ended(process)).code == 0
 
 
-async def test_work_for_nobody() -> None:
-    """Robots wait for a dispatcher that is not there yet; the address can be a variable."""
+async def test_work_waits_for_the_dispatcher() -> None:
+    """Robots wait for a dispatcher that is not started yet; a variable can have its address."""
     env = {"SANIC_DISPATCH_URL": f"http://127.0.0.1:{free_port()}/", "TERM": "xterm"}
     process = await start("work", "-n", "1", env=env)
     line = await line_of(process.stdout, bool)
@@ -94,8 +92,8 @@ async def test_work_for_nobody() -> None:
         (["bar.example"], "does not begin with http:// or https://"),
     ],
 )
-def test_work_refuses(arguments: list[str], words: str) -> None:
-    """What cannot be right is refused, with 2."""
+def test_work_refuses_wrong_usage(arguments: list[str], words: str) -> None:
+    """Wrong usage exits with 2."""
     done = CliRunner().invoke(cli, ["work", *arguments])
     assert done.exit_code == 2
     assert words in " ".join(done.stderr.split())

@@ -1,2 +1,2 @@
-"""Dispatchers that take turns in owning their queues in Redis: what must hold over all of them, and
-when one of them, the network or Redis itself fails."""
+"""Dispatchers that take turns in owning their queues in Redis: rules C1 to C6 over all of them,
+also when one of them, the network or Redis fails."""

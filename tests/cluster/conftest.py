@@ -1,4 +1,4 @@
-"""A redis-server of its own for each test that does something to it."""
+"""Fixtures: a redis-server for each test that disturbs it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))
 
 @pytest.fixture
 def rng() -> random.Random:
-    """Dice that CRASH_SEED throws again."""
+    """Random numbers; CRASH_SEED repeats those of an earlier run."""
     print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     return random.Random(SEED)
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that forgets nothing that it has answered."""
+    """A server that syncs each write before it answers."""
     folder = tmp_path / "redis"
     folder.mkdir()
     server = RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")

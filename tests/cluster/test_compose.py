@@ -1,4 +1,4 @@
-"""compose.yaml: what it names is there, compose itself takes it, and its proxy finds the owner."""
+"""compose.yaml: its files exist, docker-compose accepts it, and its proxy finds the owner."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from aiohttp import WSMsgType
 
 from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
-from tests.runbook.prometheus import need
 from tests.support.paths import ROOT
+from tests.support.prometheus import need
 from tests.support.redis import RedisServer
 from tests.support.server import eventually, free_port
 
@@ -29,7 +29,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
 def compose() -> list[str]:
-    """Debian's docker-compose, or docker's own. Without it the test is skipped, but not in CI."""
+    """docker-compose, or the plugin of docker; without it the test is skipped, except in CI."""
     for command in (["docker-compose"], ["docker", "compose"]):
         if shutil.which(command[0]):
             done = subprocess.run([*command, "version"], capture_output=True, check=False)
@@ -40,8 +40,8 @@ def compose() -> list[str]:
     pytest.skip("docker-compose is not installed")
 
 
-def test_compose_takes_it() -> None:
-    """By the compose specification, as its own program reads it; a token has to be given."""
+def test_compose_accepts_it() -> None:
+    """docker-compose accepts it, and requires a token."""
     given = {**os.environ, "SANIC_DISPATCH_OPERATOR_TOKEN": "a-token-of-the-tests"}
     command = [*compose(), "--file", str(ROOT / "compose.yaml"), "config", "--quiet"]
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
@@ -52,8 +52,8 @@ def test_compose_takes_it() -> None:
     assert "give the operator a token" in done.stderr
 
 
-def test_all_files_are_there() -> None:
-    """Each file and folder that a container gets is in the repository."""
+def test_all_files_exist() -> None:
+    """Each file and folder that a container mounts is in the repository."""
     sources = {
         source
         for service in SERVICES.values()
@@ -66,8 +66,8 @@ def test_all_files_are_there() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_each_comes_back(name: str) -> None:
-    """Every service is started again when it dies, and says whether it is well."""
+def test_each_service_is_restarted(name: str) -> None:
+    """Every service is restarted when it dies, and has a health check."""
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
     assert "healthcheck" in service or service.get("build") == "."
@@ -99,7 +99,7 @@ def caddy(folder: Path, port: int, behind: list[int]) -> Iterator[None]:
 async def test_the_proxy_finds_the_owner(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """Orders and pages go to the active one; after kill -9 an order waits for the other one."""
+    """Orders and pages go to the owner; after kill -9 an order waits for the standby."""
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
     options = ("--redis-url", redis.url)
@@ -108,22 +108,22 @@ async def test_the_proxy_finds_the_owner(
             await server.start()
         with caddy(tmp_path, port, [server.port for server in harness.servers]):
             http = harness._http
-            await eventually(lambda: is_taken_in(http, url), 30)
+            await eventually(lambda: is_accepted(http, url), 30)
             for _ in range(2):
                 owner = await harness.owner()
                 assert owner is not None
-                assert [await is_taken_in(http, url) for _ in range(5)] == [True] * 5
+                assert [await is_accepted(http, url) for _ in range(5)] == [True] * 5
                 async with http.ws_connect(url + "live?view=board") as page:
                     assert (await page.receive()).type is WSMsgType.TEXT
                 owner.kill()
                 began_s = monotonic()
-                await eventually(lambda: is_taken_in(http, url), 30)
+                await eventually(lambda: is_accepted(http, url), 30)
                 print(f"an order was taken in after {monotonic() - began_s:.1f} s")  # noqa: T201
                 await owner.start()
 
 
-async def is_taken_in(http: aiohttp.ClientSession, url: str) -> bool:
-    """Whether an order is taken in."""
+async def is_accepted(http: aiohttp.ClientSession, url: str) -> bool:
+    """Return whether an order is accepted."""
     try:
         async with http.post(url + "submit-job", json=1) as answer:
             return answer.status == 202

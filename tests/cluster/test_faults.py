@@ -1,4 +1,4 @@
-"""What fails while one dispatcher is busy and one stands by: one of them, the network, Redis."""
+"""Faults under load with one dispatcher on standby: a dispatcher, the network or Redis fails."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ PAUSES = 10 if IS_TORTURE else 1
 LONG = pytest.mark.timeout(3600 if IS_TORTURE else 240)
 
 TAKE_OVER_S = 5.0
-"""How long after the end of an owner the other one takes orders in, at most."""
+"""The longest time from the end of an owner until the other accepts orders."""
 
 SLOW_MACHINE = 1.0 if IS_TORTURE else 3.0
-"""How much longer anything may take where the tests share their machine with others."""
+"""The factor for limits on a machine that the tests share with others."""
 
 
 @asynccontextmanager
 async def bar(
     folder: Path, rng: random.Random, url: str, count: int = 2, pause_s: float = 0.04
 ) -> AsyncIterator[Harness]:
-    """Dispatchers, customers and robots; the history is right at the end."""
+    """Run dispatchers, customers and robots; check the history at the end."""
     options = ("--redis-url", url)
     async with Harness(folder / "bar", Mode.REDIS, rng, *options, count=count) as harness:
         for server in harness.servers:
@@ -48,13 +48,13 @@ async def bar(
         assert await harness.close() == []
 
 
-def said(server: Server, event: str) -> list[dict[str, Any]]:
-    """Its log's lines of that event."""
+def logged(server: Server, event: str) -> list[dict[str, Any]]:
+    """Return a server's log lines of this event."""
     return [line for line in server.lines() if line.get("event") == event]
 
 
 async def taken_over(harness: Harness, before: Server) -> float:
-    """Return once another server owns the queues, and after how long."""
+    """Wait until another server owns the queues; return the seconds it took."""
     began_s = monotonic()
 
     async def is_another() -> bool:
@@ -66,14 +66,14 @@ async def taken_over(harness: Harness, before: Server) -> float:
 
 @LONG
 async def test_the_owner_is_killed(redis: RedisServer, rng: random.Random, tmp_path: Path) -> None:
-    """kill -9 under load, again and again: C1 to C6, and the other takes over within 5 s."""
+    """kill -9 under load: C1 to C6 hold, and the standby takes over within 5 s."""
     took_s = []
     async with bar(tmp_path, rng, redis.url) as harness:
         for _ in range(KILLS):
             await asyncio.sleep(rng.uniform(0.5, 2.0))
             victim = await harness.owner()
             assert victim is not None
-            # before, not after: a process takes a while to be gone, and what it had is cut off now
+            # before the kill: a process ends only later, and its hand-overs are interrupted now
             harness.history.restarts_s.append(monotonic())
             victim.kill()
             took_s.append(await taken_over(harness, victim))
@@ -83,10 +83,10 @@ async def test_the_owner_is_killed(redis: RedisServer, rng: random.Random, tmp_p
 
 
 @LONG
-async def test_who_stands_by_is_killed(
+async def test_the_standby_is_killed(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """kill -9 of the other one: nobody notices."""
+    """kill -9 of the standby has no effect."""
     async with bar(tmp_path, rng, redis.url) as harness:
         for _ in range(KILLS):
             await asyncio.sleep(rng.uniform(0.0, 1.0))
@@ -95,14 +95,14 @@ async def test_who_stands_by_is_killed(
             other.kill()
             await other.start()
             assert await harness.owner() is owner
-    assert not any(said(server, "ownership.lost") for server in harness.servers)
+    assert not any(logged(server, "ownership.lost") for server in harness.servers)
 
 
 @LONG
 async def test_the_owner_is_stopped_cleanly(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """SIGTERM under load: it ends with 0, nothing is in doubt, and the other is there at once."""
+    """SIGTERM under load: exit code 0, nothing in doubt, and an immediate take-over."""
     async with bar(tmp_path, rng, redis.url) as harness:
         for _ in range(PAUSES):
             await asyncio.sleep(rng.uniform(0.5, 2.0))
@@ -112,7 +112,7 @@ async def test_the_owner_is_stopped_cleanly(
             assert await victim.stop() == 0
             assert await taken_over(harness, victim) < LEASE_TIMES.lease_s * SLOW_MACHINE
             await victim.start()
-    doubts = [line for server in harness.servers for line in said(server, "job.doubted")]
+    doubts = [line for server in harness.servers for line in logged(server, "job.doubted")]
     assert not [line for line in doubts if "restarted" in line["reason"]]
 
 
@@ -120,7 +120,7 @@ async def test_the_owner_is_stopped_cleanly(
 async def test_the_owner_is_paused_past_its_lease(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """SIGSTOP, and SIGCONT after the other has taken over: its late word is fenced off (A5)."""
+    """After SIGSTOP, a take-over and SIGCONT the old owner's commits are refused (A5)."""
     async with bar(tmp_path, rng, redis.url) as harness:
         for _ in range(PAUSES):
             await asyncio.sleep(rng.uniform(0.5, 2.0))
@@ -135,13 +135,13 @@ async def test_the_owner_is_paused_past_its_lease(
 
 
 async def stands_by(server: Server) -> bool:
-    """Whether it has noticed that another one came."""
-    return bool(said(server, "ownership.lost"))
+    """Return whether a server has noticed that it lost ownership."""
+    return bool(logged(server, "ownership.lost"))
 
 
 @LONG
 async def test_redis_is_killed(redis: RedisServer, rng: random.Random, tmp_path: Path) -> None:
-    """kill -9 of Redis that syncs always, again and again: C1 to C6 (R1)."""
+    """kill -9 of a Redis that syncs every write: C1 to C6 hold (R1)."""
     async with bar(tmp_path, rng, redis.url) as harness:
         for _ in range(KILLS):
             await asyncio.sleep(rng.uniform(0.3, 1.5))
@@ -156,8 +156,7 @@ async def test_redis_is_killed(redis: RedisServer, rng: random.Random, tmp_path:
 async def test_a_network_that_is_slow_and_breaks(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """200 ± 100 ms, one answer in twenty, or five, cut off in the middle, and silence: C1 to C6
-    (R2)."""
+    """200 ± 100 ms, one answer in twenty or in five cut off, and silence: C1 to C6 hold (R2)."""
     async with FaultyLink(redis.port, rng) as link:
         url = f"redis://127.0.0.1:{link.port}/0"
         async with bar(tmp_path, rng, url, pause_s=0.3) as harness:

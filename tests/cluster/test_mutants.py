@@ -1,5 +1,8 @@
-"""Two dispatchers on one Redis, whole and with a bug put in: the checker finds the bug, and nothing
-without it. Both are in this process, so that a test can stop one between two steps."""
+"""Two dispatchers on one Redis, with and without a bug: the checker finds the bug, and nothing
+else.
+
+Both are in this process, so that a test can stop one between two steps.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,13 @@ FENCE = "if batch ~= ARGV[1] then"
 
 
 def order(n: int) -> bytes:
-    """An order that no other one is like."""
+    """Return an order with data of its own."""
     return b'{"n": %d}' % n
 
 
 @asynccontextmanager
-async def two_counters(folder: Path) -> AsyncIterator[tuple[Bar, Bar]]:
-    """The dispatcher of a bar, and another one that has not started yet."""
+async def two_bars(folder: Path) -> AsyncIterator[tuple[Bar, Bar]]:
+    """Run a bar's dispatcher, and another one that has not started yet."""
     first, second = Bar(folder, Mode.REDIS), Bar(folder, Mode.REDIS)
     second.history, second.watch, second.network = first.history, first.watch, first.network
     second._callbacks, second._runs = first._callbacks, count(100)
@@ -41,9 +44,9 @@ async def two_counters(folder: Path) -> AsyncIterator[tuple[Bar, Bar]]:
 
 
 def stop_before_a_commit(bar: Bar) -> tuple[asyncio.Event, Callable[[], None]]:
-    """From now on this dispatcher stops where it commits, and gives no sign of life.
+    """Make a dispatcher stop before its next commit, without renewing its lease.
 
-    Returns what is set when it has stopped, and what lets it go on.
+    Returns an event that is set once it has stopped, and one that lets it go on.
     """
     store = bar.world.store
     assert isinstance(store, redis.RedisStore)
@@ -61,10 +64,10 @@ def stop_before_a_commit(bar: Bar) -> tuple[asyncio.Event, Callable[[], None]]:
 
 
 async def a_pause(first: Bar, second: Bar) -> None:
-    """The owner is stopped between a look at a job and its change, past its lease (A5).
+    """Stop the owner between reading a job and changing it, past its lease (A5).
 
-    A robot has refused the job. The other one takes over, asks, and the robot takes it after all.
-    Then the first goes on, and has the refusal stored.
+    A robot has refused the job. The other dispatcher takes over, probes, and the robot takes the
+    job after all. Then the first one goes on, and commits the refusal.
     """
     robot = first.robot(1)
     first.network.refusing[robot.id] = refuse = asyncio.Event()
@@ -90,23 +93,23 @@ async def a_pause(first: Bar, second: Bar) -> None:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who starts waits for the lease of the other, also on a busy machine."""
+    """Make a starting dispatcher wait for the other's lease, also on a busy machine."""
     monkeypatch.setattr(redis, "OWNER_WAIT_S", 30.0)
 
 
 async def test_two_dispatchers_pass(tmp_path: Path) -> None:
-    """C1 to C6 over both: what the mutant shows is its own doing."""
-    async with two_counters(tmp_path) as (first, second):
+    """Without a mutant C1 to C6 hold over both."""
+    async with two_bars(tmp_path) as (first, second):
         await a_pause(first, second)
         assert check(first.history) == []
         assert len(first.history.taken) == 2
 
 
 async def test_without_the_fence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The late word of one that was paused frees a job that a robot has: C3 finds it (A5)."""
+    """Without the epoch check, a paused owner's commit frees a job that a robot has (C3, A5)."""
     assert FENCE in redis.COMMIT.text
     fenceless = Script(redis.COMMIT.text.replace(FENCE, "if false then"))
     monkeypatch.setattr(redis, "COMMIT", fenceless)
-    async with two_counters(tmp_path) as (first, second):
+    async with two_bars(tmp_path) as (first, second):
         await a_pause(first, second)
         assert "C3" in {violation.rule for violation in check(first.history)}

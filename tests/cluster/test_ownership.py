@@ -1,4 +1,4 @@
-"""Ownership on virtual time: many processes, and a register that is slow or away."""
+"""Ownership on virtual time: many processes, and a register that is slow or unreachable."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
 SEEDS = range(20)
 
 QUICK = (0.001, 0.02)
-"""From how long to how long a message takes on its way, in seconds, where nothing is wrong."""
+"""The range of a message's latency without faults, seconds."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop that never waits: where all tasks sleep, time goes on to the next one that wakes."""
+    """An event loop that never waits: when all tasks sleep, time jumps to the next timer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,18 +38,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def on_virtual_time(run: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end, without waiting."""
+    """Run a coroutine to its end without waiting."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(run)
 
 
 def now_s() -> float:
-    """The time on the clock of the loop."""
+    """Return the time of the loop."""
     return asyncio.get_running_loop().time()
 
 
 class FakeRegister:
-    """Who owns the topic, in memory; it may be away for everybody."""
+    """The register of the owner, in memory; it can be unreachable for all processes."""
 
     def __init__(self) -> None:
         self.token = ""
@@ -80,7 +80,7 @@ class FakeRegister:
 
 
 class FakeLink:
-    """One process's way to the register: ``latency_s`` and a share of ``losses`` each way."""
+    """One process's link to the register, with a latency and a share of losses each way."""
 
     def __init__(self, register: FakeRegister, rng: random.Random) -> None:
         self.latency_s = QUICK
@@ -111,7 +111,7 @@ class FakeLink:
 
 
 class Process:
-    """Owns or stands by, for as long as it runs; it may be killed, and started again."""
+    """A process that owns or stands by while it runs; it can be killed and restarted."""
 
     def __init__(self, link: FakeLink, name: str, drift_s: float = 0.0) -> None:
         self.link = link
@@ -124,7 +124,7 @@ class Process:
             await self.ownership.until_lost()
 
     async def kill(self) -> None:
-        """Stop at once, without a word to the register."""
+        """Stop at once, without releasing ownership."""
         tasks = [self.running, self.ownership._renewing]
         for task in tasks:
             if task is not None:
@@ -134,7 +134,7 @@ class Process:
 
 
 async def watch(processes: list[Process], for_s: float) -> None:
-    """Look all the time that no two may act at once."""
+    """Check at all times that at most one process may act."""
     until_s = now_s() + for_s
     while now_s() < until_s:
         active = [each.ownership.name for each in processes if each.ownership.may_act()]
@@ -143,7 +143,7 @@ async def watch(processes: list[Process], for_s: float) -> None:
 
 
 async def eventually_one(processes: list[Process], within_s: float) -> None:
-    """Return when one of them may act."""
+    """Wait until one of them may act."""
     until_s = now_s() + within_s
     while not any(each.ownership.may_act() for each in processes):
         assert now_s() < until_s, f"no owner within {within_s} s"
@@ -152,7 +152,7 @@ async def eventually_one(processes: list[Process], within_s: float) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_two_may_act_at_once(seed: int) -> None:
-    """Whatever the network loses or delays, and whoever is killed; and soon one may act again."""
+    """Whatever is lost, delayed or killed, at most one may act, and soon one may again."""
     rng = random.Random(seed)
 
     async def run() -> None:
@@ -183,8 +183,8 @@ def test_no_two_may_act_at_once(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_an_outage_ends_nobodys_ownership(seed: int) -> None:
-    """However often and long the register is away, its owner is the same one afterwards."""
+def test_an_outage_keeps_the_owner(seed: int) -> None:
+    """After outages of the register, of any number and length, the owner is the same."""
     rng = random.Random(seed)
 
     async def run() -> None:
@@ -205,8 +205,8 @@ def test_an_outage_ends_nobodys_ownership(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_dead_are_replaced_within_five_seconds(seed: int) -> None:
-    """A process that stands by takes over, not before the lease and within 5 s of the kill."""
+def test_a_killed_owner_is_replaced_within_five_seconds(seed: int) -> None:
+    """A standby takes over within 5 s of the kill, and not before the lease has ended."""
     rng = random.Random(seed)
 
     async def run() -> None:
@@ -227,7 +227,7 @@ def test_the_dead_are_replaced_within_five_seconds(seed: int) -> None:
 
 
 def test_a_clean_end_hands_over_at_once() -> None:
-    """Who closes releases the topic, and may not act from that moment on."""
+    """Closing releases the topic; from then on the process may not act."""
 
     async def run() -> None:
         register = FakeRegister()
@@ -247,7 +247,7 @@ def test_a_clean_end_hands_over_at_once() -> None:
     on_virtual_time(run())
 
 
-def test_who_is_superseded_is_told() -> None:
+def test_a_superseded_owner_is_notified() -> None:
     """The callback comes once, with a reason; ``until_lost`` returns; acting is refused."""
 
     async def run() -> None:
@@ -266,8 +266,8 @@ def test_who_is_superseded_is_told() -> None:
     on_virtual_time(run())
 
 
-def test_asking_when_the_deadline_is_past() -> None:
-    """Past its deadline an owner may act again once the register has said so, and not before."""
+def test_confirming_past_the_deadline() -> None:
+    """Past its deadline an owner may act again only once the register has confirmed it."""
 
     async def run() -> None:
         register = FakeRegister()
@@ -289,7 +289,7 @@ def test_asking_when_the_deadline_is_past() -> None:
 
 
 def test_no_owner_in_time() -> None:
-    """With a patience, waiting ends: False where another one owns, an error out of reach."""
+    """With a time limit, acquiring returns False, or raises if the register is unreachable."""
 
     async def run() -> None:
         register = FakeRegister()
@@ -307,7 +307,7 @@ def test_no_owner_in_time() -> None:
 
 
 def test_a_claim_whose_answer_is_late() -> None:
-    """The lease counts from when the claim was sent: who hears of it too late has to ask."""
+    """The lease counts from when the claim was sent: after a late answer it must be confirmed."""
 
     async def run() -> None:
         link = FakeLink(FakeRegister(), random.Random(1))

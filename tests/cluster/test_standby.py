@@ -1,4 +1,4 @@
-"""A dispatcher that stands by: what it says to whom, and when it takes over."""
+"""A dispatcher on standby: its answers, and when it takes over."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WORKER = {"CPEE-CALLBACK": "http://127.0.0.1:9/callbacks/1/"}
 async def pair_of_servers(
     folder: Path, rng: random.Random, redis: RedisServer
 ) -> AsyncIterator[tuple[Server, Server, aiohttp.ClientSession]]:
-    """One that owns the queues, one that stands by, and a client."""
+    """Run an owner, a standby, and an HTTP client."""
     options = ("--redis-url", redis.url)
     async with Harness(folder / "bar", Mode.REDIS, rng, *options, count=2) as harness:
         for server in harness.servers:
@@ -41,16 +41,16 @@ async def pair_of_servers(
 async def asked(
     http: aiohttp.ClientSession, method: str, url: str, **options: Any
 ) -> tuple[int, str, str | None]:
-    """The status of an answer, the error that it names, and when to come back."""
+    """Return an answer's status, its error code, and Retry-After."""
     async with http.request(method, url, **options) as answer:
         body = await answer.json() if answer.content_type.endswith("json") else {}
         return answer.status, body.get("Error", ""), answer.headers.get("Retry-After")
 
 
-async def test_who_stands_by_says_so(
+async def test_a_standby_is_alive_and_not_ready(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """Alive and not ready: orders, robots, operators and looks are 503, and told to come back."""
+    """Orders, robots, operators and look-ups get 503 with Retry-After."""
     async with pair_of_servers(tmp_path, rng, redis) as (first, second, http):
         async with http.post(first.url + "submit-job", json=1) as answer:
             job = answer.headers["Location"]
@@ -75,7 +75,7 @@ async def test_who_stands_by_says_so(
 async def test_pages_go_where_the_owner_is(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """Whoever stands by closes with 4503; after a take-over it has all orders, also on pages."""
+    """A standby closes pages with 4503; after a take-over it has all orders, also on pages."""
     async with pair_of_servers(tmp_path, rng, redis) as (first, second, http):
         async with http.ws_connect(second.url + "live?view=board") as page:
             assert (await page.receive()).type is WSMsgType.CLOSE
@@ -93,7 +93,7 @@ async def test_pages_go_where_the_owner_is(
 
 
 async def test_a_hand_over_and_back(redis: RedisServer, rng: random.Random, tmp_path: Path) -> None:
-    """Each goes on with what the other one has left, in the order of the queue."""
+    """Each goes on with what the other has left, in the order of the queue."""
     async with pair_of_servers(tmp_path, rng, redis) as (first, second, http):
         for number in range(4):
             one, other = (first, second) if number % 2 == 0 else (second, first)
@@ -110,27 +110,27 @@ async def test_a_hand_over_and_back(redis: RedisServer, rng: random.Random, tmp_
 
 
 async def is_closed(page: aiohttp.ClientWebSocketResponse) -> None:
-    """Return once no more frames come."""
+    """Return once no more frames arrive."""
     while (await page.receive()).type is WSMsgType.TEXT:
         continue
 
 
 async def is_ready(http: aiohttp.ClientSession, server: Server) -> bool:
-    """Whether it owns the queues."""
+    """Return whether a server owns the queues."""
     return (await asked(http, "GET", server.url + "ready"))[0] == 200
 
 
 @pytest.mark.parametrize("options", [(), ("-m", "Redis"), ("-m", "Redis", "-p", "0")])
 async def test_one_process_only(options: tuple[str, ...]) -> None:
-    """More than one is refused in one line that says why, before anything is opened."""
+    """More than one worker process is refused in one line, before anything is opened."""
     done = await commands.run("serve", "--workers", "2", *options)
     assert (done.code, done.out) == (2, "")
     assert done.err.count("\n") == 1
     assert "--workers 2: in this version one process owns the queues" in done.err
 
 
-async def test_told_to_stop_while_redis_is_asked() -> None:
-    """It ends at once and well, however long Redis is silent."""
+async def test_stop_while_redis_is_silent() -> None:
+    """The server stops at once and with 0, however long Redis does not answer."""
     asked_for, patience = asyncio.Event(), asyncio.Event()
 
     async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

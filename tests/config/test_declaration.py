@@ -1,4 +1,4 @@
-"""Declarations: how values are read, checked, written and described."""
+"""Declarations of settings: how values are parsed, checked, written and described."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ KINDS = [
 
 @pytest.mark.parametrize(("kind", "text", "value", "written"), KINDS)
 def test_values(kind: SettingKind, text: str, value: object, written: object) -> None:
-    """A text is read as a value, and a value is written as a settings file has it."""
+    """A text is parsed to a value, and a value is written as in a settings file."""
     assert kind.parse(text) == value
     assert kind.written(value) == written
     assert type(kind.written(value)) is type(written)
@@ -60,8 +60,8 @@ def test_values(kind: SettingKind, text: str, value: object, written: object) ->
         (Duration(0, 9, "hours"), "soon", "'soon' is not a number of hours."),
     ],
 )
-def test_other_texts(kind: SettingKind, text: str, reason: str) -> None:
-    """What cannot be read is refused with the reason."""
+def test_malformed_texts(kind: SettingKind, text: str, reason: str) -> None:
+    """A text that cannot be parsed is refused with the reason."""
     with pytest.raises(ValueError, match=reason):
         kind.parse(text)
 
@@ -83,7 +83,7 @@ def test_descriptions(kind: SettingKind, metavar: str, allowed: str) -> None:
 
 
 def test_range() -> None:
-    """The bounds are included; the error has the option, the range and the value in its unit."""
+    """Bounds are inclusive; the error has the option, the range and the value in its unit."""
     patience = Setting("--patience", 0.0, Duration(0, 7200, "hours"), "Queues", "How long.")
     for seconds in (0.0, 7200.0):
         patience.validate(seconds)
@@ -92,7 +92,7 @@ def test_range() -> None:
 
 
 def test_secrets_are_masked() -> None:
-    """A token is hidden, and of a URL only what is secret in it."""
+    """A token is masked, and of a URL only its secret."""
     tokens = Setting("--token", (), Text("TOKEN", ""), "Access", "Token.", mask=mask_all)
     url = Setting("--url", "", Text("URL", ""), "Access", "URL.", mask=mask_url)
     assert tokens.written(("canary", "canary")) == ["…", "…"]

@@ -1,4 +1,4 @@
-"""Settings: what they default to, and what is refused before anything starts."""
+"""Settings: their defaults, and what is refused before anything starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sanic_dispatch.errors import SettingsError
 
 
 def test_defaults_are_the_originals():
-    """Without any setting: port 2567, and cached JSON files in the current folder."""
+    """By default: port 2567, and cached JSON files in the current folder."""
     settings = Settings()
     assert (settings.port, settings.host) == (2567, "")
     assert settings.job_queue_mode is settings.worker_queue_mode is Mode.CACHED_JSON_FILE
@@ -23,12 +23,12 @@ def test_defaults_are_the_originals():
 
 
 def test_the_default_policy_is_that_of_the_default_settings():
-    """The core has the same defaults without any settings."""
+    """The core's default policy equals that of the default settings."""
     assert policy_of(Settings()) == Policy()
 
 
-def test_settings_do_not_change():
-    """Settings are validated once: nobody changes them afterwards."""
+def test_settings_are_immutable():
+    """Settings are validated once and cannot be changed."""
     with pytest.raises(FrozenInstanceError):
         Settings().port = 1  # type: ignore[misc]
 
@@ -43,7 +43,7 @@ def test_settings_do_not_change():
     ],
 )
 def test_own_mode_of_a_queue_overrides_mode(given, jobs, workers):
-    """A queue's own mode comes before the mode of both."""
+    """The mode of a queue overrides ``mode``."""
     settings = Settings.of(mode=Mode.IN_MEMORY, **given)
     assert (settings.job_queue_mode, settings.worker_queue_mode) == (jobs, workers)
 
@@ -75,7 +75,7 @@ def test_own_mode_of_a_queue_overrides_mode(given, jobs, workers):
     ],
 )
 def test_out_of_range(given, line):
-    """A number out of its range is refused in one line: flag, range, unit, what was given."""
+    """A number out of range is refused in one line: option, range, unit, value."""
     with pytest.raises(SettingsError) as refused:
         Settings(**given)
     assert str(refused.value) == line
@@ -99,7 +99,7 @@ def test_out_of_range(given, line):
     ],
 )
 def test_redis_urls_that_are_refused(url, says):
-    """What would change how we talk to Redis, or is only half understood, is refused."""
+    """Unknown options, values given twice, and a path that is no database are refused."""
     with pytest.raises(SettingsError, match=f"^--redis-url .*{says}"):
         Settings(redis_url=url)
 
@@ -116,13 +116,13 @@ def test_redis_urls_that_are_refused(url, says):
     ],
 )
 def test_redis_urls(url):
-    """Where Redis is, as whom, and with which certificates."""
+    """A Redis URL has host, user, database and certificates."""
     assert Settings(redis_url=url).redis_url == url
 
 
 @pytest.mark.parametrize("host", ["", "0.0.0.0", "127.0.0.1", "::", "::1", "fe80::1", "bar.local"])
 def test_hosts(host):
-    """A host is an IPv4 or IPv6 address or a name; empty is every interface."""
+    """A host is an IPv4 or IPv6 address or a name; empty means every interface."""
     assert Settings(host=host).host == host
 
 
@@ -130,14 +130,14 @@ def test_hosts(host):
     "host", ["http://bar", "bar:2567", "[::1]", "a b", "bar/", "x\r\ny", "bar\n", "::g"]
 )
 def test_not_a_host(host):
-    """An address with a scheme, a port, brackets or blanks is refused, in one line."""
+    """A scheme, a port, brackets or blanks in a host are refused in one line."""
     with pytest.raises(SettingsError, match="is neither an address nor a name") as refused:
         Settings(host=host)
     assert "\n" not in str(refused.value)
 
 
 def test_public_must_be_a_folder(tmp_path):
-    """A folder of own pages that is missing or a file is refused, not found out by visitors."""
+    """A folder of own pages that is missing, or is a file, is refused at the start."""
     (tmp_path / "file").touch()
     for public in (tmp_path / "missing", tmp_path / "file"):
         with pytest.raises(SettingsError, match="is not a folder"):
@@ -146,7 +146,7 @@ def test_public_must_be_a_folder(tmp_path):
 
 @pytest.mark.parametrize("inside", [".", "queue", "link/queue"])
 def test_data_is_never_public(tmp_path, inside):
-    """A data folder inside the public one is a contradiction: everybody could read the jobs."""
+    """A data folder inside the public folder is refused: everyone could read the jobs."""
     (tmp_path / "queue").mkdir()
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(SettingsError, match="everybody could read the jobs"):
@@ -154,14 +154,14 @@ def test_data_is_never_public(tmp_path, inside):
 
 
 def test_public_beside_or_inside_data_is_fine(tmp_path):
-    """The other way round, or with nothing on disk, there is no contradiction."""
+    """A public folder beside or inside the data folder is allowed."""
     (tmp_path / "pages").mkdir()
     Settings(public=tmp_path / "pages", data_dir=tmp_path)
     Settings.of(mode=Mode.IN_MEMORY, public=tmp_path, data_dir=tmp_path)
 
 
 def test_needs_data_dir():
-    """A data folder is needed as soon as one of the queues is durable."""
+    """A data folder is needed if any queue is durable."""
     modes = [Mode.IN_MEMORY, Mode.JSON_FILE]
     needed = [
         Settings(job_queue_mode=jobs, worker_queue_mode=workers).needs_data_dir
@@ -175,5 +175,5 @@ def test_needs_data_dir():
     ("on_doubt", "resend"), [(OnDoubt.AUTO, None), (OnDoubt.HOLD, False), (OnDoubt.RESEND, True)]
 )
 def test_resend_doubt(on_doubt, resend):
-    """``auto`` leaves it to the kind of worker, the other two decide for all."""
+    """``auto`` decides by the kind of worker; the other two values decide for all."""
     assert Settings(on_doubt=on_doubt).resend_doubt is resend

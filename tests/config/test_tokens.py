@@ -1,4 +1,4 @@
-"""Tokens, and origins: how they are read, compared and refused."""
+"""Tokens and origins: how they are read, compared and refused."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sanic_dispatch.config.tokens import Tokens, new_token, read_tokens
 from sanic_dispatch.errors import SettingsError
 
 
-def test_any_of_them_opens():
-    """Each of a door's tokens opens it, and nothing that only resembles one."""
+def test_any_token_opens_its_door():
+    """Each of a door's tokens opens it; similar ones do not."""
     tokens = Tokens(["old-token", "new-token"])
     assert tokens.admit("old-token")
     assert tokens.admit("new-token")
@@ -21,8 +21,8 @@ def test_any_of_them_opens():
         assert not tokens.admit(shown)
 
 
-def test_all_of_them_are_compared(monkeypatch):
-    """Constant time: the whole of each, whichever it is, and not the tokens themselves."""
+def test_tokens_are_compared_in_constant_time(monkeypatch):
+    """Hashes of all tokens are compared in full, whichever one matches."""
     compared = []
 
     def compare(one, other):
@@ -36,13 +36,13 @@ def test_all_of_them_are_compared(monkeypatch):
 
 
 def test_without_tokens_a_door_stands_open():
-    """It is false, and lets everybody pass."""
+    """Without tokens it is falsy, and accepts every request."""
     assert not Tokens([])
     assert Tokens([]).admit(None)
 
 
 def test_a_made_token_cannot_be_guessed():
-    """192 random bits, in characters that a URL can hold."""
+    """A new token has 192 random bits, in URL-safe characters."""
     assert len({new_token() for _ in range(100)}) == 100
     Settings(operator_tokens=(new_token(),))
 
@@ -50,14 +50,14 @@ def test_a_made_token_cannot_be_guessed():
 @pytest.mark.parametrize("token", ["", "short", "x" * 257, "with blanks in it", "umläut-token",
                                    "token?&=", "a\nb-token-x"])  # fmt: skip
 def test_a_token_that_cannot_be_sent_is_refused(token):
-    """One line with the flag and what a token is; the token is not in it."""
+    """The error has the option and what a token is, and not the token."""
     with pytest.raises(SettingsError, match="^--worker-token: a token has ") as refused:
         Settings(worker_tokens=(token,))
     assert not token or token not in str(refused.value)
 
 
 def test_tokens_from_a_file(tmp_path: Path):
-    """One a line, beside those of the command line; comments and empty lines do not count."""
+    """One token per line, in addition to the options; comments and empty lines are skipped."""
     file = tmp_path / "tokens"
     file.write_text("# robots\n\nfirst-token\n  second-token  \n")
     settings = Settings.of(Mode.IN_MEMORY, worker_tokens=("x-token-x",), worker_token_files=[file])
@@ -66,7 +66,7 @@ def test_tokens_from_a_file(tmp_path: Path):
 
 @pytest.mark.parametrize("content", [b"", b"# nothing\n", b"\xff\xfe", None])
 def test_a_file_without_tokens_is_refused(tmp_path: Path, content):
-    """Nobody starts a service that stands open by mistake."""
+    """An empty token file is refused, so that no service is open by mistake."""
     file = tmp_path / "tokens"
     if content is not None:
         file.write_bytes(content)
@@ -75,7 +75,7 @@ def test_a_file_without_tokens_is_refused(tmp_path: Path, content):
 
 
 def test_an_operators_token_is_made_where_none_is_given():
-    """And one that was given is kept."""
+    """Without an operator's token a new one is made; a given one is kept."""
     assert len(Settings().with_operator_token().operator_tokens) == 1
     given = Settings(operator_tokens=("given-token",))
     assert given.with_operator_token() is given
@@ -95,8 +95,8 @@ def test_an_operators_token_is_made_where_none_is_given():
         ("trusted_proxies", "--trusted-proxy", "10.0.0.1/8"),
     ],
 )
-def test_what_would_end_in_a_header_is_checked(field, flag, value):
-    """An origin is an origin, a network a network."""
+def test_origins_and_networks_are_validated(field, flag, value):
+    """Values that are sent in headers are validated: origins and networks."""
     with pytest.raises(SettingsError, match=f"^{flag} "):
         Settings(**{field: (value,)})
 
@@ -120,5 +120,5 @@ def test_what_would_end_in_a_header_is_checked(field, flag, value):
     ],
 )
 def test_same_site(origin, host, same):
-    """Host and port are compared, default ports left out; the scheme is the proxy's affair."""
+    """Host and port are compared, without default ports; not the scheme, which proxies change."""
     assert is_same_site(origin, host) is same

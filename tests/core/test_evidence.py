@@ -1,4 +1,4 @@
-"""evidence.py, exhaustively: what a look proves, and when the next one is due."""
+"""evidence.py, exhaustively: what a probe proves, and when the next one is due."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def job(held: Hold) -> Job:
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=str)
-def test_what_a_look_after_the_taking_proves(look: ProbeResult) -> None:
-    """Waiting in a running instance: lost. Not waiting, and it ran all the time: used. Else
-    nothing."""
+def test_what_a_probe_after_a_delivery_proves(look: ProbeResult) -> None:
+    """Waiting in a running instance: lost. Not waiting while it ran all the time: used. Otherwise
+    nothing is proved."""
     expected = Finding.WAIT
     if look.pending is True and look.before == "running":
         expected = Finding.UNUSED
@@ -68,14 +68,14 @@ def test_what_a_look_after_the_taking_proves(look: ProbeResult) -> None:
 @pytest.mark.parametrize("held", [DOUBT, UNUSED, SENT_AGAIN], ids=["doubt", "unused", "again"])
 @pytest.mark.parametrize("look", [each for each in LOOKS if "gone" in each], ids=str)
 def test_nothing_is_sent_to_an_instance_that_has_ended(held: Hold, look: ProbeResult) -> None:
-    """Whoever has its callback now."""
+    """Nothing is resent to it, whichever instance has its callback now."""
     for came_back in (True, False):
         assert found(held, look, came_back=came_back, s=1e9) is Finding.WAIT
 
 
 def test_a_plain_doubt() -> None:
-    """It waits: the same job again. It does not: taken, if the instance ran or is back. Nobody can
-    tell for long: to the callback with which it is back."""
+    """The callback waits: resend. It does not: taken, if the instance ran or is back. Unknown for
+    long: resend to the callback with which it is back."""
     assert found(DOUBT, WAITS) is Finding.SEND_AGAIN
     assert found(DOUBT, IS_USED) is Finding.USED
     assert found(DOUBT, ProbeResult(False, "stopped", "stopped")) is Finding.WAIT
@@ -88,9 +88,9 @@ def test_a_plain_doubt() -> None:
     assert found(DOUBT, ProbeResult(), s=late) is Finding.WAIT
 
 
-def test_a_job_that_was_not_used() -> None:
-    """It waits: the same job again. It used it all the same: taken. It is back with a new callback:
-    the job goes there, since it never had it."""
+def test_an_unconsumed_job() -> None:
+    """The callback waits: resend. It was used after all: taken. The worker is back with a new
+    callback: the job goes there, since it was never used."""
     assert found(UNUSED, WAITS) is Finding.SEND_AGAIN
     assert found(UNUSED, IS_USED) is Finding.USED
     assert found(UNUSED, ProbeResult(False, "stopped", "stopped")) is Finding.WAIT
@@ -98,17 +98,17 @@ def test_a_job_that_was_not_used() -> None:
         assert found(UNUSED, look, came_back=True) is Finding.SEND_TO_SUCCESSOR
 
 
-def test_a_job_that_was_not_used_and_was_sent_again() -> None:
-    """It has the time that the first attempt had; until then it is not sent once more."""
+def test_an_unconsumed_job_that_was_resent() -> None:
+    """It gets as much time as the first attempt before it is resent once more."""
     assert found(SENT_AGAIN, WAITS) is Finding.WAIT
     assert found(SENT_AGAIN, WAITS, s=AFTER_S) is Finding.UNUSED
     assert found(SENT_AGAIN, IS_USED) is Finding.USED
     assert found(SENT_AGAIN, IS_USED, came_back=True) is Finding.USED
 
 
-def test_when_the_next_look_is_due() -> None:
-    """A confirmed job once after the time that it has, then with its instance; what was not used
-    on an interval that grows with each time."""
+def test_when_the_next_probe_is_due() -> None:
+    """A confirmed job: once after --unconsumed-after, then with its instance. An unconsumed one: at
+    growing intervals."""
     taken = hold(Stage.CONFIRMED)
 
     def due_s(held: Hold, looks: int = 0, held_s: float = 0.0) -> float:
@@ -127,8 +127,8 @@ def test_when_the_next_look_is_due() -> None:
     assert due_s(SENT_AGAIN, 9, AFTER_S) == 1.0
 
 
-def test_a_job_that_was_lost_is_in_doubt_and_counts() -> None:
-    """Not given back: the same worker gets it again."""
+def test_an_unconsumed_job_is_in_doubt_and_counted() -> None:
+    """It is not put back: the same worker gets it again."""
     step = lifecycle.find_unused(job(hold(Stage.CONFIRMED)), NOW_S + 30)
     assert step.job.hold == UNUSED._replace(since_s=NOW_S + 30)
     assert (step.note.kind, step.fate) == (EventKind.JOB_UNCONSUMED, Fate.STAYS)
@@ -137,7 +137,7 @@ def test_a_job_that_was_lost_is_in_doubt_and_counts() -> None:
 
 
 def test_taking_it_once_more_proves_nothing() -> None:
-    """A worker that has lost it before stays in doubt until its callback is used up."""
+    """A worker that lost the job before stays in doubt until its callback is used."""
     sent = lifecycle.assign(job(UNUSED), WORKER, Way.PUT, NOW_S).job
     assert sent.hold == hold(Stage.UNDER_WAY, unused=1, is_again=True)
     taken = lifecycle.accept(sent, POLICY, NOW_S)
@@ -148,7 +148,7 @@ def test_taking_it_once_more_proves_nothing() -> None:
 
 
 def test_the_new_callback_of_a_worker_that_lost_it_begins_anew() -> None:
-    """It never had the job: what it answers counts as from any other."""
+    """A new callback has not had the job: its answers count as those of any other."""
     other = worker("c2", "i1")
     for way in Way:
         given = lifecycle.assign(job(UNUSED), other, way, NOW_S).job.hold
@@ -159,8 +159,7 @@ def test_the_new_callback_of_a_worker_that_lost_it_begins_anew() -> None:
 
 @pytest.mark.parametrize("held", [UNUSED, SENT_AGAIN], ids=["unused", "again"])
 def test_a_worker_that_lost_it_is_not_forgotten(held: Hold) -> None:
-    """Whatever takes the job away from it: it stands in line again, and its callback is not used
-    up."""
+    """However the job is taken away, the worker is enqueued, and its callback is not used up."""
     steps = [
         lifecycle.end_lease(job(held), NOW_S),
         lifecycle.put_back(job(held), NOW_S, "its process is dead"),
@@ -177,8 +176,8 @@ def test_a_worker_that_lost_it_is_not_forgotten(held: Hold) -> None:
         assert step.job.spent == ()
 
 
-def test_a_lease_that_ends_is_no_word_of_a_worker_that_lost_it() -> None:
-    """Its next registration does not mean that it is done, unless it may have had it."""
+def test_an_ended_lease_of_a_worker_that_lost_its_job() -> None:
+    """Its next registration does not complete the job, unless it may have had it."""
     assert lifecycle.end_lease(job(UNUSED), NOW_S).job.former is None
     lost = lifecycle.end_lease(job(hold(Stage.CONFIRMED)), NOW_S, is_unused=True)
     assert (lost.job.former, lost.job.spent, lost.fate) == (None, (), Fate.REJOINS)
@@ -188,7 +187,7 @@ def test_a_lease_that_ends_is_no_word_of_a_worker_that_lost_it() -> None:
 @pytest.mark.parametrize("held", [hold(Stage.CONFIRMED), DOUBT, UNUSED, SENT_AGAIN], ids=str)
 @pytest.mark.parametrize("word", ["gone", "abandoned", "finished"])
 def test_what_an_instance_that_has_ended_leaves(held: Hold, word: str) -> None:
-    """Finished: done. Else failed; back to its own place where it is known not to be used."""
+    """Finished: done. Otherwise failed, or put back if it is known to be unused."""
     for is_unused in (True, False):
         step = lifecycle.end_with_instance(job(held), word, NOW_S, is_unused=is_unused)
         if word == "finished":
@@ -199,7 +198,7 @@ def test_what_an_instance_that_has_ended_leaves(held: Hold, word: str) -> None:
 
 @pytest.mark.parametrize("held", [hold(Stage.CONFIRMED), DOUBT], ids=str)
 def test_what_the_callback_of_a_deleted_instance_says(held: Hold) -> None:
-    """A new instance may have it, and for a while it may use what was sent there."""
+    """A new instance may have the callback, and for a while it may use what was sent there."""
     assert evidence.of_ended(held, "gone", True, AFTER_S - 1, POLICY) is Finding.WAIT
     assert evidence.of_ended(held, "gone", True, AFTER_S, POLICY) is Finding.UNUSED
     assert evidence.of_ended(held, "gone", False, 0.0, POLICY) is Finding.USED
@@ -207,8 +206,8 @@ def test_what_the_callback_of_a_deleted_instance_says(held: Hold) -> None:
     assert evidence.of_ended(held, "abandoned", True, 0.0, POLICY) is Finding.UNUSED
 
 
-def test_a_refused_report_is_no_other_hold() -> None:
-    """The lease, and what was decided by a look, go on."""
+def test_a_refused_report_keeps_the_hold() -> None:
+    """The lease and the results of probes stay."""
     marked = DOUBT._replace(refused_report="fail: retry is true or false")
     assert evidence.is_same(DOUBT, marked)
     assert evidence.is_same(marked, DOUBT)
@@ -217,8 +216,8 @@ def test_a_refused_report_is_no_other_hold() -> None:
 
 
 @pytest.mark.parametrize("held", [hold(Stage.CONFIRMED), UNUSED, SENT_AGAIN], ids=str)
-def test_what_is_known_of_a_hold_is_stored(held: Hold) -> None:
-    """And read back; what is not there takes no room."""
+def test_evidence_is_stored(held: Hold) -> None:
+    """Evidence survives a round trip; absent values take no space."""
     for marked in (held, held._replace(refused_report="fail: no")):
         assert _decode_hold(ujson.loads(_encode_hold(marked))) == marked
     assert "unused" not in _encode_hold(DOUBT).decode()

@@ -1,4 +1,4 @@
-"""lifecycle.py's table, exhaustively: every function in every state, way and stage."""
+"""lifecycle.py, exhaustively: every function in every state, way and stage."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def job(
     keyed: bool = True,
     refusals: int = 0,
 ) -> Job:
-    """A job in that state; with a way it is held."""
+    """Return a job in this state; with a way it is held."""
     hold = Hold(KEYED if keyed else NAMELESS, way, stage, NOW_S - 5) if way else None
     submitted_at = "2024-11-24T01:39:00.123456789Z"
     return Job("id", 7, b"1", submitted_at, 7.0, state, hold, attempt=1, refusals=refusals)
 
 
 def held(way: Way = Way.PUT, stage: Stage = Stage.UNDER_WAY, *, keyed: bool = True) -> Job:
-    """An assigned job."""
+    """Return an assigned job."""
     return job(State.ASSIGNED, way, stage, keyed=keyed)
 
 
@@ -62,13 +62,13 @@ def test_what_a_registration_by_the_holders_key_means(
 
 
 def test_the_table_has_every_row() -> None:
-    """No hold is without a meaning."""
+    """Every way and stage of a hold has a row."""
     assert set(TABLE) == set(HOLDS)
 
 
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
 def test_lost_gives_the_same_job_unless_its_delivery_is_under_way(way: Way, stage: Stage) -> None:
-    """?lost: the answer never arrived, whatever was noted."""
+    """With ?lost the same job is given again, also if the answer was noted as written."""
     meaning = lifecycle.meaning_of(held(way, stage), lost=True)
     awaited = (way, stage) == (Way.PUT, Stage.UNDER_WAY)
     assert meaning is (Registration.AWAIT if awaited else Registration.SAME_JOB)
@@ -76,7 +76,7 @@ def test_lost_gives_the_same_job_unless_its_delivery_is_under_way(way: Way, stag
 
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
 def test_a_restart_leaves_what_was_under_way_in_doubt(way: Way, stage: Stage) -> None:
-    """The table's last column: confirmed is kept, under way is in doubt, doubt stays."""
+    """After a restart: confirmed stays, under way becomes in doubt, in doubt stays."""
     step = lifecycle.recover(held(way, stage), POLICY, NOW_S)
     if stage is Stage.UNDER_WAY:
         assert step is not None
@@ -103,8 +103,8 @@ ACTS_ON_HELD: dict[str, Callable[[Job], object]] = {
 
 @pytest.mark.parametrize("act", ACTS_ON_HELD)
 @pytest.mark.parametrize("state", NOT_HELD)
-def test_what_needs_a_holder_is_refused_without_one(act: str, state: State) -> None:
-    """WrongState, with the state, for every act on a job that nobody holds."""
+def test_actions_on_a_held_job_need_a_hold(act: str, state: State) -> None:
+    """Without a hold they raise WrongState with the state."""
     with pytest.raises(WrongState) as refused:
         ACTS_ON_HELD[act](job(state))
     assert refused.value.state == state
@@ -112,7 +112,7 @@ def test_what_needs_a_holder_is_refused_without_one(act: str, state: State) -> N
 
 @pytest.mark.parametrize("state", State)
 def test_only_waiting_and_assigned_jobs_can_be_assigned(state: State) -> None:
-    """A finished job never goes to a worker."""
+    """A finished job is never assigned."""
     before = held() if state is State.ASSIGNED else job(state)
     if state.is_final:
         with pytest.raises(WrongState):
@@ -125,8 +125,8 @@ def test_only_waiting_and_assigned_jobs_can_be_assigned(state: State) -> None:
 
 
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
-def test_accepted_is_confirmed_for_a_worker_that_will_come_back(way: Way, stage: Stage) -> None:
-    """A worker with a key says itself when it is done: by asking again."""
+def test_accepted_is_confirmed_for_a_worker_with_a_key(way: Way, stage: Stage) -> None:
+    """A worker with a key completes its job by registering again."""
     step = lifecycle.accept(held(way, stage), POLICY, NOW_S)
     assert step.job.state is State.ASSIGNED
     assert step.job.hold is not None
@@ -135,22 +135,22 @@ def test_accepted_is_confirmed_for_a_worker_that_will_come_back(way: Way, stage:
 
 
 def test_accepted_is_done_for_a_worker_without_a_key() -> None:
-    """Fire and forget: done once confirmed, unless there is a lease."""
+    """Without a key and without a lease a job is done once it is confirmed."""
     assert lifecycle.accept(held(keyed=False), POLICY, NOW_S).job.state is State.DONE
     leased = lifecycle.accept(held(keyed=False), Policy(lease_s=60), NOW_S)
     assert leased.job.state is State.ASSIGNED
 
 
 def test_refused_goes_back_to_its_own_place_and_the_worker_aside() -> None:
-    """Neither the job nor the worker is thrown away."""
+    """The job returns to its place, and the worker is set aside."""
     before = held()
     step = lifecycle.refuse(before, POLICY, NOW_S, "503")
     assert step.job == before._replace(state=State.WAITING, hold=None, reason="503")
     assert step.fate is Fate.ASIDE
 
 
-def test_refused_after_a_doubt_the_worker_may_get_it_still() -> None:
-    """Given up, but what was sent before is not known not to arrive: the worker is left alone."""
+def test_a_refused_resend_leaves_the_worker_alone() -> None:
+    """An earlier attempt may still arrive, so the worker is not set aside."""
     doubted = lifecycle.doubt(held(), POLICY, NOW_S, "time-out").job
     again = lifecycle.assign(doubted, KEYED, Way.PUT, NOW_S).job._replace(refusals=2)
     step = lifecycle.refuse(again, POLICY, NOW_S, "503")
@@ -158,7 +158,7 @@ def test_refused_after_a_doubt_the_worker_may_get_it_still() -> None:
 
 
 def test_refused_by_an_answer_about_the_job_counts_at_once() -> None:
-    """It does not set all robots aside first; they are not asked about it a second time."""
+    """An answer that blames the job counts at once, without other workers being set aside first."""
     before = held()
     step = lifecycle.refuse(before, POLICY, NOW_S, "500", blames_job=True)
     assert (step.job.state, step.job.refusals, step.fate) == (State.WAITING, 1, Fate.BLAMELESS)
@@ -167,13 +167,13 @@ def test_refused_by_an_answer_about_the_job_counts_at_once() -> None:
 
 
 def test_blame_fails_a_waiting_job_after_max_attempts() -> None:
-    """A job that workers refuse though they wait does not circle for ever."""
+    """A job that waiting workers refuse again and again fails."""
     assert lifecycle.blame(job(refusals=1), POLICY, NOW_S, "x").job.state is State.WAITING
     assert lifecycle.blame(job(refusals=2), POLICY, NOW_S, "x").job.state is State.FAILED
 
 
 def test_blame_waits_for_the_attempt_under_way() -> None:
-    """A blamed job that a worker has at the moment fails only if that one refuses too."""
+    """A blamed job that is assigned fails only if this attempt is refused too."""
     blamed = lifecycle.blame(held()._replace(refusals=2), POLICY, NOW_S, "x").job
     assert blamed.state is State.ASSIGNED
     failed = lifecycle.refuse(blamed, POLICY, NOW_S, "503")
@@ -185,7 +185,7 @@ def test_blame_waits_for_the_attempt_under_way() -> None:
 @pytest.mark.parametrize("keyed", [True, False])
 @pytest.mark.parametrize("resend", [None, True, False])
 def test_doubt_stays_or_is_resent_as_the_policy_says(keyed: bool, resend: bool | None) -> None:
-    """By default it stays where the worker can be asked, and is resent where it cannot."""
+    """By default it stays if the worker can be probed, and is resent if not."""
     step = lifecycle.doubt(held(keyed=keyed), Policy(resend_doubt=resend), NOW_S, "time-out")
     if resend or (resend is None and not keyed):
         assert step.job.state is State.WAITING
@@ -198,8 +198,8 @@ def test_doubt_stays_or_is_resent_as_the_policy_says(keyed: bool, resend: bool |
 
 
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
-def test_finished_and_failed_jobs_keep_who_had_them(way: Way, stage: Stage) -> None:
-    """The callback of a finished job is used up, and the job remembers it."""
+def test_finished_and_failed_jobs_keep_their_holder(way: Way, stage: Stage) -> None:
+    """Their callbacks count as used up."""
     for step in (
         lifecycle.finish(held(way, stage), NOW_S, b'{"ok":1}'),
         lifecycle.fail(held(way, stage), NOW_S, "no ice"),
@@ -210,9 +210,9 @@ def test_finished_and_failed_jobs_keep_who_had_them(way: Way, stage: Stage) -> N
 
 
 def test_retry_goes_back_until_there_were_enough_attempts() -> None:
-    """``retry`` puts it back at its place until it was refused max_attempts times.
+    """``retry`` puts the job back until it was refused max_attempts times.
 
-    That the same worker got it several times, because it asked again, does not count.
+    Attempts that repeat the job for the same worker do not count.
     """
     asked_again = held()._replace(attempt=20)
     assert lifecycle.retry(asked_again, POLICY, NOW_S, "no ice").job.state is State.WAITING
@@ -224,7 +224,7 @@ def test_retry_goes_back_until_there_were_enough_attempts() -> None:
 def test_a_lease_that_ends_gives_the_job_back_and_remembers_the_holder(
     way: Way, stage: Stage
 ) -> None:
-    """Own place; a late word of the last holder counts until somebody else gets the job."""
+    """The job returns to its place; a late report counts until the job is assigned anew."""
     before = held(way, stage)
     step = lifecycle.end_lease(before, NOW_S)
     assert (step.job.state, step.job.hold, step.job.former) == (State.WAITING, None, before.hold)
@@ -239,7 +239,7 @@ def test_a_lease_that_ends_gives_the_job_back_and_remembers_the_holder(
 
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
 def test_a_callback_that_took_a_job_stays_known_as_used_up(way: Way, stage: Stage) -> None:
-    """Whoever gets the job next; a worker that speaks of the job has taken it."""
+    """It stays used up whoever gets the job next; a report of its worker shows that it took it."""
     before = held(way, stage)._replace(spent=("http://e/0",))
     both = ("http://e/0", KEYED.callback_url)
     spent = both if stage is Stage.CONFIRMED else both[:1]
@@ -253,7 +253,7 @@ def test_a_callback_that_took_a_job_stays_known_as_used_up(way: Way, stage: Stag
 
 @pytest.mark.parametrize("state", State)
 def test_only_a_waiting_job_can_be_moved(state: State) -> None:
-    """An operator's move changes the place and nothing else."""
+    """A move changes the place, and nothing else."""
     before = held() if state is State.ASSIGNED else job(state)
     if state is State.WAITING:
         assert lifecycle.move(before, -1.0, NOW_S, "vip").job == before._replace(place=-1.0)
@@ -270,7 +270,7 @@ def test_extend_restarts_the_lease() -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_only_a_waiting_job_can_be_cancelled(state: State) -> None:
-    """409 for everything else, with the state."""
+    """In other states it raises WrongState with the state."""
     if state is State.WAITING:
         assert lifecycle.cancel(job(), NOW_S).job.state is State.CANCELLED
     else:
@@ -280,7 +280,7 @@ def test_only_a_waiting_job_can_be_cancelled(state: State) -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_only_assigned_and_failed_jobs_can_be_put_back(state: State) -> None:
-    """An operator's put-back: own place, no refusals; attempts go on being counted."""
+    """The job returns to its place without refusals; attempts go on being counted."""
     before = held() if state is State.ASSIGNED else job(state, Way.PUT if state.is_final else None)
     if state in (State.ASSIGNED, State.FAILED):
         step = lifecycle.put_back(before, NOW_S, "operator")
@@ -294,7 +294,7 @@ def test_only_assigned_and_failed_jobs_can_be_put_back(state: State) -> None:
 @pytest.mark.parametrize("act", [*ACTS_ON_HELD][1:])
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
 def test_a_step_never_touches_what_was_submitted(act: str, way: Way, stage: Stage) -> None:
-    """Id, ticket, data, time and place are the same after everything that can happen."""
+    """No transition changes id, ticket, data, time or place."""
     before = held(way, stage)
     step = ACTS_ON_HELD[act](before)
     if isinstance(step, Step):

@@ -1,4 +1,4 @@
-"""The state machine, one rule at a time, where no other test of the outside sees it."""
+"""Rules of the state machine that no test of the dispatcher shows."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_repeat_on_the_same_callback_is_answered_as_before(
 
 
 def test_the_ticket_of_a_job_that_is_edited_out_is_not_given_again(machine: StateMachine) -> None:
-    """Also by the next run, which finds no job with it."""
+    """Not even after a restart that finds no job with it."""
     events_of(machine, c.Submit("a", b"1", is_repeatable=False))
     events_of(machine, c.ReplaceJobs([], NOW.wall_s))
     restarted = StateMachine(Policy())

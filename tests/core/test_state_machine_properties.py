@@ -1,4 +1,4 @@
-"""Properties of the state machine, over random sequences of commands."""
+"""Properties of the state machine over random sequences of commands."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ POLICIES = st.builds(
 STEPS = st.lists(
     st.tuples(st.integers(0, 10**6), st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=40
 )
-"""What kind of command, about what, and a choice."""
+"""The kind of a command, its subject, and a choice."""
 
 
 class Player:
-    """Makes commands that fit what is there, and applies them."""
+    """Applies random commands that fit the present state."""
 
     def __init__(self, policy: Policy) -> None:
         self.machine = StateMachine(policy)
         self.stored: dict[tuple[Table, str], Record] = {}
         self.due: list[e.Effect] = []
-        """Effects whose outcome has not come yet; each may come more than once."""
+        """Effects without an outcome yet; an outcome can come more than once."""
         self._now_s = 0.0
 
     def play(self, steps: Sequence[tuple[int, int, int]]) -> None:
-        """Apply one command for each step; an error changes nothing."""
+        """Apply one command for each step; a command that raises changes nothing."""
         for kind, about, choice in steps:
             self.apply(MAKERS[kind % len(MAKERS)](self, about, choice))
 
     def apply(self, command: c.Command) -> None:
-        """Apply a command, and look at what holds after each."""
+        """Apply a command, and check the invariants."""
         self._now_s += 1.0
         tables, number = self.machine.tables, self.machine.number
         before, changes = dump(tables), len(tables.changes)
@@ -78,7 +78,7 @@ class Player:
             assert matching.next_pair(tables) is None
 
     def store(self, changes: Sequence[Change]) -> None:
-        """Do with changes what a store does."""
+        """Apply changes as a store does."""
         for table, name, before, after in changes:
             assert self.stored.get((table, name)) == before
             if after is None:
@@ -87,7 +87,7 @@ class Player:
                 self.stored[table, name] = after
 
     def of(self, table: Table) -> list[Any]:
-        """All stored records of a kind."""
+        """Return all stored records of a kind."""
         return [record for (kind, _), record in self.stored.items() if kind is table]
 
 
@@ -95,7 +95,7 @@ class Player:
 
 
 def worker(about: int, choice: int) -> Worker:
-    """One of a few workers: with a key, which the other callbacks of it share, or without."""
+    """Return one of a few workers: with a key that several callbacks share, or without."""
     key = Key(f"i{about // 2}", "a1") if about < 6 else None
     return Worker(
         f"http://engine/{about}/callbacks/{choice % 3}/",
@@ -153,7 +153,7 @@ def _operate(player: Player, about: int, choice: int) -> c.Command:
 
 
 def _outcome(player: Player, about: int, choice: int) -> c.Command:
-    """What comes of an effect: mostly of one of the last ones, now or again."""
+    """Report an outcome for an effect, most often one of the last."""
     if not player.due:
         return c.LookForWorkers(1)
     effect = player.due[-1 - about % len(player.due)]
@@ -190,7 +190,7 @@ def _answered(player: Player, about: int, choice: int) -> c.Command:
 
 
 def _edit(player: Player, about: int, choice: int) -> c.Command:
-    """The files are edited: entries are reordered, taken out, put in."""
+    """Edit the files: reorder, remove and add entries."""
     tables = player.machine.tables
     at_s = START_S + about
     if choice % 2:
@@ -210,15 +210,15 @@ MAKERS: tuple[Maker, ...] = (
 )
 
 
-def begun(policy: Policy) -> Player:
-    """A player whose machine is open."""
+def opened_player(policy: Policy) -> Player:
+    """Return a player with a recovered machine."""
     player = Player(policy)
     player.apply(c.Recover(SECRET))
     return player
 
 
 def many(examples: int) -> settings:
-    """So many examples, however long one takes."""
+    """Run so many examples, without a time limit."""
     return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -228,8 +228,8 @@ def many(examples: int) -> settings:
 @many(150)
 @given(POLICIES, STEPS, STEPS)
 def test_an_undo_restores_what_was_before(policy: Policy, first: Any, second: Any) -> None:
-    """The tables after an undo are those before its changes, and may be changed on."""
-    player = begun(policy)
+    """After an undo the tables equal those before the changes, and can be changed again."""
+    player = opened_player(policy)
     player.play(first)
     player.machine.tables.take_changes()
     before, number = dump(player.machine.tables), player.machine.number
@@ -243,8 +243,8 @@ def test_an_undo_restores_what_was_before(policy: Policy, first: Any, second: An
 @many(150)
 @given(POLICIES, STEPS)
 def test_what_a_store_has_is_what_the_tables_have(policy: Policy, steps: Any) -> None:
-    """Changes, kept by any store in order, load as the same tables."""
-    player = begun(policy)
+    """The stored changes load as the same tables."""
+    player = opened_player(policy)
     player.play(steps)
     player.store(player.machine.tables.take_changes())
     loaded = StateMachine(policy)
@@ -259,8 +259,8 @@ def test_what_a_store_has_is_what_the_tables_have(policy: Policy, steps: Any) ->
 @many(60)
 @given(POLICIES, STEPS, STEPS)
 def test_a_restart_takes_up_what_was_left(policy: Policy, first: Any, second: Any) -> None:
-    """After a start from what is stored nothing is under way, and everything goes on."""
-    player = begun(policy)
+    """After loading, nothing is under way, and everything goes on."""
+    player = opened_player(policy)
     player.play(first)
     player.store(player.machine.tables.take_changes())
     again = Player(policy)

@@ -1,4 +1,4 @@
-"""An engine whose evaluator is busy, and the real dispatcher."""
+"""An engine with a busy evaluator, and the real dispatcher."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROBOTS = 20
 
 
 async def test_no_order_is_lost_in_a_busy_engine() -> None:
-    """Whatever comes through the evaluator last, each robot gets the order that was put to it."""
+    """In any order of evaluation each robot gets the job that was sent to it."""
     dice = random.Random(1)
     async with (
         Engine(evaluator=Evaluator(pick=dice.randrange)) as engine,

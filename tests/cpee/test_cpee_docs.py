@@ -1,4 +1,4 @@
-"""docs/cpee.md: its commands and answers, as they stand there."""
+"""docs/cpee.md: its commands and their output."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 from sanic_dispatch.simulation import CallFailed, Engine, Instance
 from tests.simulation import conftest as stand_in
 from tests.support.commands import CLEAN, line_of
+from tests.support.http_requests import CALLBACK, register
 from tests.support.server import ROOT, Service, free_port, running_service
-from tests.web.asking import CALLBACK, register
 
 GUIDE = (ROOT / "docs" / "cpee.md").read_text()
 COMMANDS = [
@@ -26,13 +26,13 @@ COMMANDS = [
     for code in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)
 ]
 SERVE, ROBOT, WATCH, SUBMIT, WORK, ASIDE, STOPPING, RUNNING = COMMANDS
-"""What is new in the guide needs a test here."""
+"""All commands of the guide: a new one needs a test here."""
 TOKEN = "an-operator-of-the-guide"
 
 
 @pytest.fixture
 def programs(tmp_path: Path) -> str:
-    """A PATH on which sanic-dispatch and python are those of this test."""
+    """A PATH with the sanic-dispatch and python of this environment."""
     for name, module in (("sanic-dispatch", "-m sanic_dispatch"), ("python", "")):
         program = tmp_path / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
@@ -44,7 +44,7 @@ def programs(tmp_path: Path) -> str:
 async def running(
     line: str, programs: str, **env: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A command of the guide, in a shell."""
+    """Run a command of the guide in a shell."""
     environment = {**CLEAN, "PATH": programs, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **env}
     process = await asyncio.create_subprocess_exec(
         "bash",
@@ -79,7 +79,7 @@ async def instance() -> AsyncIterator[Instance]:
 
 @asynccontextmanager
 async def registered(service: Service, instance: Instance) -> AsyncIterator[None]:
-    """The instance waits for an order."""
+    """Wait until the instance waits for a job."""
     calling = asyncio.create_task(instance.call(service.base_url + "register-worker"))
     await instance.until(lambda: instance.waiting)
     try:
@@ -90,7 +90,7 @@ async def registered(service: Service, instance: Instance) -> AsyncIterator[None
 
 
 async def test_serve(programs: str, tmp_path: Path) -> None:
-    """The dispatcher says its address, and the monitor's with the operator's token."""
+    """serve prints its address, and the monitor's with the operator's token."""
     port = str(free_port())
     env = {"SANIC_DISPATCH_PORT": port, "SANIC_DISPATCH_DATA_DIR": str(tmp_path)}
     async with running(SERVE, programs, **env) as process:
@@ -99,7 +99,7 @@ async def test_serve(programs: str, tmp_path: Path) -> None:
 
 
 async def test_the_robot(programs: str) -> None:
-    """The robot says where the models find it, and the models have just that address."""
+    """The robot prints its address for the models, which is the one in them."""
     async with running(f"{ROBOT} --port 0", programs) as process:
         line = await line_of(process.stdout, bool)
     assert re.fullmatch(r"A robot mixes at http://127\.0\.0\.1:\d+/mix\n", line)
@@ -109,7 +109,7 @@ async def test_the_robot(programs: str) -> None:
 
 
 async def test_work(programs: str, service: Service) -> None:
-    """Robots of a simulated engine work."""
+    """The robots of a simulated engine work."""
     env = {"SANIC_DISPATCH_URL": service.base_url}
     async with running(WORK, programs, **env) as process:
         await service.submit({"drink": "mojito", "name": "Ada"})
@@ -117,7 +117,7 @@ async def test_work(programs: str, service: Service) -> None:
 
 
 async def test_watch_needs_the_token(programs: str, service: Service, instance: Instance) -> None:
-    """The robot is shown as waiting, by its process's name, to whoever has the token."""
+    """With the operator's token the monitor shows the robot, by its process's name."""
     env = {"SANIC_DISPATCH_URL": service.base_url}
     async with registered(service, instance):
         async with running(WATCH, programs, **env) as process:
@@ -129,7 +129,7 @@ async def test_watch_needs_the_token(programs: str, service: Service, instance: 
 
 
 async def test_submit(programs: str, service: Service, instance: Instance) -> None:
-    """An order is followed until it is with the robot that waits."""
+    """An order is followed until the waiting robot has it."""
     env = {"SANIC_DISPATCH_URL": service.base_url}
     async with (
         registered(service, instance),
@@ -138,8 +138,8 @@ async def test_submit(programs: str, service: Service, instance: Instance) -> No
         await line_of(process.stdout, lambda line: "assigned" in line)
 
 
-async def test_who_is_aside(programs: str, service: Service, instance: Instance) -> None:
-    """A stopped robot is aside once it has refused an order, with the reason and its link."""
+async def test_a_worker_set_aside(programs: str, service: Service, instance: Instance) -> None:
+    """A stopped robot is set aside after refusing an order, with the reason and its link."""
     env = {"SANIC_DISPATCH_URL": service.base_url, "SANIC_DISPATCH_TOKEN": TOKEN}
     async with registered(service, instance):
         instance.stop()
@@ -153,7 +153,7 @@ async def test_who_is_aside(programs: str, service: Service, instance: Instance)
 async def test_what_helps_a_killed_instance(
     programs: str, service: Service, instance: Instance
 ) -> None:
-    """Told to stop and to run, it waits on the same callback, and registers with nobody."""
+    """After a stop and a continue it waits on the same callback, without registering again."""
     async with registered(service, instance):
         (url,) = instance.callback_urls
         instance.kill()
@@ -171,7 +171,7 @@ async def test_what_helps_a_killed_instance(
 
 @pytest.fixture
 async def dispatcher() -> AsyncIterator[stand_in.Service]:
-    """A service that answers as told."""
+    """A service with prepared answers."""
     service = stand_in.Service()
     await service.start()
     yield service
@@ -182,7 +182,7 @@ ANSWERS = dict(re.findall(r"^\| `(\d{3})[^|]*\| (.*?) \|$", GUIDE, re.MULTILINE)
 
 
 async def test_an_order_that_waited_is_in_the_answer(service: Service, instance: Instance) -> None:
-    """200: the activity is over at once."""
+    """200: the activity ends at once."""
     await service.submit(1)
     result = await instance.call(service.base_url + "register-worker")
     assert result.value["Job"]["data"] == 1  # type: ignore[index]
@@ -190,7 +190,7 @@ async def test_an_order_that_waited_is_in_the_answer(service: Service, instance:
 
 
 async def test_a_registration_waits(service: Service, instance: Instance) -> None:
-    """202: the order comes by PUT to the callback."""
+    """202: the job comes by PUT to the callback."""
     async with registered(service, instance):
         assert not instance.puts
         await service.submit(1)
@@ -207,10 +207,10 @@ async def test_a_registration_waits(service: Service, instance: Instance) -> Non
         (503, {"max_workers": 1}, CALLBACK, ""),
     ],
 )
-async def test_what_is_refused(
+async def test_refused_registrations(
     status: int, settings: dict[str, object], callback: str, query: str
 ) -> None:
-    """400, 401, 403 and 503: for the reason that the guide says."""
+    """400, 401, 403 and 503, for the reasons in the guide."""
     async with running_service(**settings) as service:
         if status == 503:
             await register(service, CALLBACK.replace("/4/", "/5/"))
@@ -223,7 +223,7 @@ async def test_what_is_refused(
 async def test_a_call_that_failed_stops_the_instance(
     dispatcher: stand_in.Service, instance: Instance, status: int
 ) -> None:
-    """Without rescue code, and nothing is tried again."""
+    """Without rescue code the instance stops, and the call is not repeated."""
     dispatcher.answers = [b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status]
     with pytest.raises(CallFailed):
         await instance.call(dispatcher.url)
@@ -231,14 +231,14 @@ async def test_a_call_that_failed_stops_the_instance(
 
 
 async def test_a_host_without_a_dot_stops_the_instance(instance: Instance) -> None:
-    """Before it has called anybody."""
+    """The instance stops before calling."""
     with pytest.raises(CallFailed, match="has no dot"):
         await instance.call("http://dispatcher:2567/register-worker")
     assert instance.state == "stopped"
 
 
 def test_what_the_guide_quotes_of_the_models() -> None:
-    """Its lines of Ruby and XML are lines of the examples."""
+    """The guide's lines of Ruby and XML are in the examples."""
     report = (ROOT / "examples/cpee/report.xml").read_text()
     quoted = re.findall(r"```(?:ruby|xml)\n(.*?)\n```", GUIDE, re.DOTALL)
     assert len(quoted) == 4
@@ -246,7 +246,7 @@ def test_what_the_guide_quotes_of_the_models() -> None:
 
 
 def test_the_folders_are_named_as_the_guide_says() -> None:
-    """The whole endpoint, its query included, URL-escaped."""
+    """The folder is named by the whole endpoint with its query, URL-escaped."""
     folder = re.search(r"`(http-post%3A[^`]*)`", GUIDE)
     assert folder is not None
     assert (ROOT / "examples/cpee/resources" / folder[1]).is_dir()

@@ -1,4 +1,4 @@
-"""The examples: models are what an engine and its cockpit read, and a plain worker loses no job."""
+"""The examples: models that are valid for an engine and its cockpit, and a plain worker."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def endpoints(path: Path) -> dict[str, str]:
 
 
 def test_there_are_four_models_and_a_resource_for_each_endpoint() -> None:
-    """One robot, two, one with rescue code, one that reports; and how the cockpit shows them."""
+    """One robot, two, one with rescue code, one that reports; and resources for the cockpit."""
     assert [path.stem for path in MODELS] == ["report", "rescue", "two-robots", "worker"]
     fixed = {address for path in MODELS for address in endpoints(path).values() if address}
     described = {unquote(folder.name) for folder in RESOURCES}
@@ -74,7 +74,7 @@ def test_a_model_is_a_testset(path: Path) -> None:
 
 @every_model
 def test_endpoints(path: Path) -> None:
-    """Endpoints are called by POST, on a host that engines take; those that are empty are made."""
+    """Endpoints use POST, on a host that engines accept; others are set by the model itself."""
     addresses = endpoints(path)
     assert addresses["dispatcher"] == "http-post://127.0.0.1:2567/register-worker"
     for name, address in addresses.items():
@@ -85,8 +85,8 @@ def test_endpoints(path: Path) -> None:
 
 
 @every_model
-def test_every_call_to_the_dispatcher_shows_the_token(path: Path) -> None:
-    """The token travels in a header, where no log and no folder of the cockpit has it."""
+def test_every_call_to_the_dispatcher_has_the_token(path: Path) -> None:
+    """The token is a header, which is neither in logs nor in the cockpit's folders."""
     for call in root(path).iter(f"{D}call"):
         token = call.findtext(f"{D}parameters/{D}arguments/{D}__H_Authorization")
         assert token == (None if call.get("endpoint") == "robot" else "Bearer WORKER-TOKEN")
@@ -94,14 +94,14 @@ def test_every_call_to_the_dispatcher_shows_the_token(path: Path) -> None:
 
 @every_model
 def test_no_code_sleeps(path: Path) -> None:
-    """Code that sleeps holds up all instances of the engine; what takes time is a call."""
+    """Code that sleeps would block all instances of the engine."""
     for code in (*root(path).iter(f"{D}code"), *root(path).iter(f"{D}manipulate")):
         assert "sleep" not in "".join(code.itertext())
 
 
 @every_model
 def test_activities(path: Path) -> None:
-    """Activity ids are unique, endless loops hold them, and calls name endpoints that exist."""
+    """Ids are unique, loops are endless and hold the activities, and all endpoints exist."""
     calls = list(root(path).iter(f"{D}call"))
     ids = [each.get("id") for each in (*calls, *root(path).iter(f"{D}manipulate"))]
     assert len(ids) == len(set(ids))
@@ -119,14 +119,14 @@ def test_activities(path: Path) -> None:
 
 
 def test_no_loop_is_empty() -> None:
-    """A loop that only registers would empty the queue: each has its work in it."""
+    """Each loop does work: one that only registered would empty the queue."""
     for path in MODELS:
         for loop in root(path).iter(f"{D}loop"):
             assert [call for call in loop.iter(f"{D}call") if call.get("endpoint") == "robot"]
 
 
 def test_two_robots_are_two_branches() -> None:
-    """Parallel branches each have a call with an id of its own."""
+    """Each parallel branch has a call with an id of its own."""
     branches = list(root(CPEE_EXAMPLES / "two-robots.xml").iter(f"{D}parallel_branch"))
     ids = [call.get("id") for branch in branches for call in branch.iter(f"{D}call")]
     assert (len(branches), len(set(ids))) == (2, 4)
@@ -134,7 +134,7 @@ def test_two_robots_are_two_branches() -> None:
 
 @every_resource
 def test_a_resource_is_named_after_its_endpoint(folder: Path) -> None:
-    """The folder's name is the whole endpoint, its query included, URL-escaped."""
+    """The folder is named by the whole endpoint with its query, URL-escaped."""
     assert folder.name == quote(unquote(folder.name), safe="")
     assert sorted(file.name for file in folder.iterdir()) == [
         "properties.json",
@@ -145,7 +145,7 @@ def test_a_resource_is_named_after_its_endpoint(folder: Path) -> None:
 
 @every_resource
 def test_what_the_cockpit_reads(folder: Path) -> None:
-    """The properties are CPEE's, the schema is of arguments, the symbol is a group of SVG."""
+    """Properties are CPEE's, the schema has the arguments, and the symbol is an SVG group."""
     properties = json.loads((folder / "properties.json").read_text())
     assert properties == {"type": "event", "resource": "automatic"}
     schema = root(folder / "schema.rng")
@@ -155,14 +155,14 @@ def test_what_the_cockpit_reads(folder: Path) -> None:
 
 
 def test_the_guide_names_every_example() -> None:
-    """docs/cpee.md leads to each of them."""
+    """docs/cpee.md links to each of them."""
     guide = (DOCS / "cpee.md").read_text()
     for path in (*MODELS, CPEE_EXAMPLES / "robot.py"):
         assert f"../examples/cpee/{path.name}" in guide
 
 
 async def test_the_subscriber_in_ten_lines() -> None:
-    """The example of docs/monitoring.md runs as it stands, and has ten lines or fewer."""
+    """The example of docs/monitoring.md runs unchanged, and has at most ten lines."""
     guide = (DOCS / "monitoring.md").read_text()
     code = guide.partition("```python\n")[2].partition("```")[0]
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
@@ -187,7 +187,7 @@ async def test_the_subscriber_in_ten_lines() -> None:
 
 @asynccontextmanager
 async def plain_worker(url: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The example as a process of its own; killed at the end."""
+    """Run the example as a process; it is killed at the end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(ROOT / "examples/http/worker.py"),
@@ -208,7 +208,7 @@ def has(words: str) -> Callable[[str], bool]:
 
 
 async def ends(service: Service, job_id: str) -> dict[str, Any]:
-    """The job, once it is done or failed."""
+    """Return the job once it is done or failed."""
 
     async def is_final() -> bool:
         return (await service.job(job_id))["state"] in ("done", "failed")
@@ -217,8 +217,8 @@ async def ends(service: Service, job_id: str) -> dict[str, Any]:
     return await service.job(job_id)
 
 
-async def test_a_plain_worker_works_on_what_waits_and_on_what_comes() -> None:
-    """The first job comes in the answer, the second by PUT; both are reported, with a result."""
+async def test_a_plain_worker_gets_jobs_by_answer_and_by_put() -> None:
+    """The first job comes in the answer, the second by PUT; both are completed with a result."""
     async with running_service(unconsumed_after_s=0.1) as service:
         _, _, waited = await service.submit("one")
         async with plain_worker(service.base_url, "--seconds", "0.5") as process:
@@ -230,7 +230,7 @@ async def test_a_plain_worker_works_on_what_waits_and_on_what_comes() -> None:
 
 
 async def test_a_plain_worker_that_died_gets_its_job_again() -> None:
-    """After a restart it asks with ?lost, under the same name."""
+    """After a restart it registers with ?lost, under the same name."""
     async with running_service() as service:
         _, _, job_id = await service.submit("one")
         async with plain_worker(service.base_url, "--seconds", "60") as process:
@@ -242,7 +242,7 @@ async def test_a_plain_worker_that_died_gets_its_job_again() -> None:
 
 
 async def test_a_plain_worker_outlives_lost_answers() -> None:
-    """Of a registration that brought a job, and of a report: each is repeated."""
+    """It repeats a registration that brought a job, and a report."""
     async with (
         running_service() as service,
         Proxy(urlsplit(service.base_url).port or 0) as proxy,
@@ -259,7 +259,7 @@ async def test_a_plain_worker_outlives_lost_answers() -> None:
 
 
 async def test_a_plain_worker_waits_for_its_dispatcher(tmp_path: Path) -> None:
-    """It may be started first."""
+    """It can be started before the dispatcher."""
     port = free_port()
     async with plain_worker(f"http://127.0.0.1:{port}/") as process:
         await line_of(process.stdout, has("no answer"))
@@ -268,8 +268,8 @@ async def test_a_plain_worker_waits_for_its_dispatcher(tmp_path: Path) -> None:
             await line_of(process.stdout, has('working on "one"'))
 
 
-async def test_a_plain_worker_says_why_it_may_not() -> None:
-    """A wrong token is said, and nothing is tried again."""
+async def test_a_plain_worker_with_a_wrong_token() -> None:
+    """It prints the refusal and does not try again."""
     async with (
         running_service(worker_tokens=("a-token-of-workers",)) as service,
         plain_worker(service.base_url) as process,
@@ -278,7 +278,7 @@ async def test_a_plain_worker_says_why_it_may_not() -> None:
 
 
 async def test_a_plain_worker_reports_failures() -> None:
-    """A job that it cannot do may be done by another, until it was tried often enough."""
+    """A failed job is tried by others until max_attempts."""
     worker = runpy.run_path(str(ROOT / "examples/http/worker.py"))
     async with running_service(max_attempts=1) as service:
         _, _, job_id = await service.submit("one")

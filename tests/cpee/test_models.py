@@ -30,7 +30,7 @@ def job(name: str) -> bytes:
 
 
 def load(engine: Engine, name: str, dispatcher: str, robot: str) -> Process:
-    """An example, with its endpoints changed as docs/cpee.md says."""
+    """Load an example, with its endpoints changed as docs/cpee.md says."""
     process = Process(engine, CPEE_EXAMPLES / f"{name}.xml")
     for key, address in process.endpoints.items():
         if address and key != "robot":
@@ -42,7 +42,7 @@ def load(engine: Engine, name: str, dispatcher: str, robot: str) -> Process:
 
 @asynccontextmanager
 async def at_work(process: Process) -> AsyncIterator[asyncio.Task[None]]:
-    """The process, running."""
+    """Run the process."""
     task = asyncio.create_task(process.run())
     try:
         yield task
@@ -52,7 +52,7 @@ async def at_work(process: Process) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def all_done(service: Service, orders: int) -> None:
-    """Order so much, and return when all of it is done."""
+    """Submit these orders, and return once all are done."""
     ids = [(await service.submit({"drink": "mojito", "n": n}))[2] for n in range(orders)]
 
     async def is_done() -> bool:
@@ -63,15 +63,15 @@ async def all_done(service: Service, orders: int) -> None:
 
 @pytest.mark.parametrize("name", ["worker", "two-robots", "rescue"])
 async def test_a_model_mixes_what_is_ordered(name: str) -> None:
-    """Each model gets its orders, has its robot mix them, and comes for the next."""
+    """Each model gets its orders, has its robot mix them, and registers again."""
     async with Engine() as engine, running_service() as service, example_robot() as robot:
         process = load(engine, name, service.base_url, robot)
         async with at_work(process):
             await all_done(service, 5)
 
 
-async def test_a_model_shows_its_token() -> None:
-    """Where workers need a token, the models' header is enough; without it the instance stops."""
+async def test_a_model_sends_its_token() -> None:
+    """The models' header is accepted; without it the instance stops."""
     async with (
         Engine() as engine,
         running_service(worker_tokens=("a-token-of-the-workers",)) as service,
@@ -90,7 +90,7 @@ async def test_a_model_shows_its_token() -> None:
 
 
 class StandIns:
-    """A dispatcher and a robot that answer as told."""
+    """A dispatcher and a robot with prepared answers."""
 
     def __init__(self) -> None:
         self.dispatcher = stand_in.Service()
@@ -99,17 +99,17 @@ class StandIns:
 
     @property
     def asked(self) -> list[str]:
-        """With which query the dispatcher was asked, each time."""
+        """Return the query of each registration."""
         paths = [request.split(b" ", 2)[1].decode() for request in self.dispatcher.requests]
         return [path.partition("?")[2] for path in paths]
 
     @property
-    def told(self) -> list[bytes]:
-        """With which arguments the robot was called, each time."""
+    def ordered(self) -> list[bytes]:
+        """Return the arguments of each call of the robot."""
         return [request.partition(b"\r\n\r\n")[2] for request in self.robot.requests]
 
     async def until(self, answers: int) -> None:
-        """Return when the dispatcher was asked once more than it has had answers for."""
+        """Wait for one registration more than there are answers."""
         while len(self.dispatcher.requests) <= answers:
             self.dispatcher.arrived.clear()
             await self.dispatcher.arrived.wait()
@@ -126,7 +126,7 @@ async def stand_ins() -> AsyncIterator[StandIns]:
 
 
 async def answered(stand_ins: StandIns, *answers: bytes) -> Process:
-    """The rescue example, after the dispatcher has answered so."""
+    """Run the rescue example against these answers of the dispatcher."""
     stand_ins.dispatcher.answers = [*answers, stand_in.ACCEPTED]
     async with Engine() as engine:
         base = stand_ins.dispatcher.base.replace("http:", "http-post:")
@@ -141,31 +141,31 @@ PAUSE = b"seconds=0.01"
 
 
 async def test_a_failed_registration_is_repeated_with_lost(stand_ins: StandIns) -> None:
-    """The rescue model waits a little, asks for the order of the lost answer, and goes on."""
+    """The rescue model waits a little, registers with ?lost, and goes on."""
     await answered(stand_ins, UNAVAILABLE, UNAVAILABLE, job("1"), job("2"))
     assert stand_ins.asked == ["", "lost", "lost", "", ""]
-    assert stand_ins.told == [PAUSE, PAUSE, ORDER, ORDER]
+    assert stand_ins.ordered == [PAUSE, PAUSE, ORDER, ORDER]
 
 
 async def test_an_order_that_is_given_again_is_not_mixed_again(stand_ins: StandIns) -> None:
-    """Where ?lost brings the order that was mixed last, it is left alone, and is done."""
+    """If ?lost brings the order that was mixed last, it is done without mixing."""
     await answered(stand_ins, job("1"), UNAVAILABLE, job("1"), job("2"))
     assert stand_ins.asked == ["", "", "lost", "", ""]
-    assert stand_ins.told == [ORDER, PAUSE, ORDER]
+    assert stand_ins.ordered == [ORDER, PAUSE, ORDER]
 
 
 @pytest.mark.parametrize("nothing", [b'"Queued"', b'{"Error":"Broken"}'])
 async def test_a_result_without_an_order_is_asked_for_again(
     stand_ins: StandIns, nothing: bytes
 ) -> None:
-    """The rescue model goes on with ?lost until an order has come: its own may have been lost."""
+    """The rescue model repeats ?lost until it has an order: its own may have been lost."""
     await answered(stand_ins, json_answer(nothing), job("1"))
     assert stand_ins.asked == ["", "lost", ""]
-    assert stand_ins.told == [PAUSE, ORDER]
+    assert stand_ins.ordered == [PAUSE, ORDER]
 
 
 async def test_a_robot_brings_its_result_later(stand_ins: StandIns) -> None:
-    """The example robot answers at once with 202 and no body, and puts its result afterwards."""
+    """The example robot answers 202 without a body, and puts its result afterwards."""
     async with (
         Engine() as engine,
         example_robot() as robot,
@@ -195,7 +195,7 @@ async def test_a_robot_brings_its_result_later(stand_ins: StandIns) -> None:
     ],
 )
 def test_the_ruby_of_the_models(code: str, value: Any) -> None:
-    """An expression means what it means in Ruby."""
+    """Expressions have the values that they have in Ruby."""
     scope = Scope(
         {"order": {"id": "1"}, "mixed": "2"},
         {"dispatcher": "http://x/"},
@@ -218,7 +218,7 @@ def test_the_ruby_of_the_models(code: str, value: Any) -> None:
         "data.x = %",
     ],
 )
-def test_what_a_model_must_not_need(code: str) -> None:
-    """What Ruby would refuse, and a sleep, which would block the engine, is an error."""
+def test_unsupported_ruby(code: str) -> None:
+    """Invalid Ruby, and a sleep, which would block the engine, are errors."""
     with pytest.raises(RubyError):
         run(code, Scope({}, {}))

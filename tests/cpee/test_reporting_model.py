@@ -1,18 +1,18 @@
-"""The example model that reports what becomes of its orders, run by the simulated engine."""
+"""The example model that reports the outcome of its orders, run by the simulated engine."""
 
 from __future__ import annotations
 
 from sanic_dispatch.simulation import Engine
 from tests.cpee.test_models import at_work, load
 from tests.support.example_robot import example_robot
+from tests.support.http_requests import ask
 from tests.support.server import eventually, running_service
-from tests.web.asking import ask
 
 TOKEN = "an-operator-of-reports"
 
 
 async def test_success_is_reported_with_a_result() -> None:
-    """An order that was mixed is done before its robot comes for the next, and has a result."""
+    """A mixed order is completed with a result before its robot registers again."""
     async with (
         Engine() as engine,
         running_service(lease_s=600.0) as service,
@@ -31,7 +31,7 @@ async def test_success_is_reported_with_a_result() -> None:
 
 
 async def test_failure_is_reported_so_that_another_may_try() -> None:
-    """An order that failed goes back to its place, until it was tried often enough."""
+    """A failed order returns to its place until max_attempts."""
     async with (
         Engine() as engine,
         running_service(lease_s=600.0, max_attempts=2) as service,
@@ -49,7 +49,7 @@ async def test_failure_is_reported_so_that_another_may_try() -> None:
         assert process.data["refused"] is None
 
 
-async def test_it_takes_longer() -> None:
+async def test_a_long_order_is_extended() -> None:
     """The lease begins anew before the mixing."""
     async with (
         Engine() as engine,
@@ -72,7 +72,7 @@ async def test_it_takes_longer() -> None:
 
 
 async def test_a_refused_report_is_kept() -> None:
-    """The model goes on where a report is refused, and keeps that it was."""
+    """The model goes on after a refused report, and stores that it was refused."""
     async with (
         Engine() as engine,
         running_service(lease_s=600.0) as service,

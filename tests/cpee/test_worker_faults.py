@@ -1,4 +1,4 @@
-"""Robots to which everything happens that can, in every order that hypothesis finds."""
+"""Robots with every kind of fault, in every order of events that hypothesis finds."""
 
 from __future__ import annotations
 
@@ -41,19 +41,18 @@ MODES = [Mode.IN_MEMORY, Mode.CACHED_JSON_FILE, Mode.SQLITE]
 
 
 class WorkerFaults(RuleBasedStateMachine):
-    """Robots refuse, hang, lose what they got, are stopped, continued, killed, repaired, deleted
-    and replaced under their number; the evaluator of their engine is busy; restarts.
+    """Robots refuse, hang, lose jobs, are stopped, continued, killed, repaired, deleted and
+    replaced under their number; their engine's evaluator is busy; the dispatcher restarts.
 
-    No order is mixed twice; none is called done that was not mixed; none is forgotten, and no
-    robot is: once nothing fails any more, every order is mixed, or failed with its robot, and every
-    robot waits. Until a callback that got a job is used up, it gets no other one (the engine looks
-    at that).
+    No order is mixed twice, none is done without being mixed, and no order or robot is forgotten:
+    once all faults have ended, every order is mixed, or failed with its robot, and every robot
+    waits. A callback that got a job gets no other one until it is used (checked by the engine).
     """
 
     mode = Mode.IN_MEMORY
     policy = PATIENT
     instances_suffer = True
-    """Whether instances are killed and deleted, and their engine is busy."""
+    """Whether instances are killed and deleted, and the engine is busy."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +89,7 @@ class WorkerFaults(RuleBasedStateMachine):
 
     @property
     def robots(self) -> list[WornRobot]:
-        """Those that were not deleted."""
+        """Return the robots that were not deleted."""
         return [robot for robot in self.engine.robots if not robot.is_deleted]
 
     def draw(self, data: st.DataObject, robots: list[WornRobot]) -> WornRobot:
@@ -115,7 +114,7 @@ class WorkerFaults(RuleBasedStateMachine):
         return [r for r in self.robots if r.is_alive and r.callback is None]
 
     def new_callback(self, robot: WornRobot) -> Worker:
-        """It has mixed what it had, and is about to ask once more."""
+        """Return a new callback for a robot that has mixed its job."""
         self.registrations += 1
         asks = worker(f"c{self.registrations}", f"i{robot.number}")
         asks = asks._replace(key=Key(robot.uuid, "a1"))
@@ -144,13 +143,13 @@ class WorkerFaults(RuleBasedStateMachine):
     @precondition(lambda self: self.idle())
     @rule(data=st.data(), fate=st.sampled_from(["unwritten", "broken", "lost"]))
     def come_and_miss_the_answer(self, data: st.DataObject, fate: str) -> None:
-        """The connection breaks before, while or after the answer is written: it comes again."""
+        """The connection breaks before, during or after the answer; the robot registers again."""
         robot = self.draw(data, self.idle())
         if self.run(self.miss(self.new_callback(robot), fate)):
             self.ask(robot, lost=fate == "lost")
 
     async def miss(self, asks: Worker, fate: str) -> bool:
-        """Whether there was an answer that could be missed."""
+        """Register and lose the answer; return whether there was a job in it."""
         job = await self.here.dispatcher.register(asks)
         if job and fate == "lost":
             self.here.dispatcher.answered(job)
@@ -162,7 +161,7 @@ class WorkerFaults(RuleBasedStateMachine):
     @precondition(lambda self: self.used)
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
-        """A registration that comes once more, however late, changes nothing."""
+        """A repeated registration, however late, changes nothing."""
         asks = data.draw(st.sampled_from(self.used), label="callback")
         robot = self.engine.robot_at(asks)
         if robot.is_alive and robot.callback is asks and not robot.is_heir:
@@ -196,19 +195,19 @@ class WorkerFaults(RuleBasedStateMachine):
     @precondition(lambda self: [r for r in self.robots if r.state != "running"])
     @rule(data=st.data())
     def continue_a_robot(self, data: st.DataObject) -> None:
-        """One that was killed is repaired by that."""
+        """Continue a robot, which also repairs one that was killed."""
         self.engine.resume(self.draw(data, [r for r in self.robots if r.state != "running"]))
 
     @precondition(lambda self: self.instances_suffer and [r for r in self.robots if r.is_alive])
     @rule(data=st.data())
     def kill_a_robot(self, data: st.DataObject) -> None:
-        """Its process dies, and nothing says so."""
+        """Kill a robot's process, without any sign of it."""
         self.draw(data, [r for r in self.robots if r.is_alive]).is_dead = True
 
     @precondition(lambda self: [r for r in self.robots if r.is_heir])
     @rule(data=st.data())
     def begin_anew(self, data: st.DataObject) -> None:
-        """An operator finds one that hangs, removes its position and sets it again."""
+        """An operator removes the position of a hanging robot and sets it again."""
         self.engine.begin_anew(self.draw(data, [r for r in self.robots if r.is_heir]))
 
     @precondition(
@@ -216,7 +215,7 @@ class WorkerFaults(RuleBasedStateMachine):
     )
     @rule(data=st.data(), later=st.sampled_from([None, 0, 10, 100]))
     def delete_a_robot(self, data: st.DataObject, later: int | None) -> None:
-        """Another one is hired for it: under its number, at once or later; or under a new one."""
+        """Delete a robot and hire another: under its number, at once or later, or a new one."""
         robot = self.draw(data, self.robots)
         self.engine.delete(robot)
         if later is None:
@@ -228,7 +227,7 @@ class WorkerFaults(RuleBasedStateMachine):
     @precondition(lambda self: self.instances_suffer and not self.engine.is_busy)
     @rule()
     def some_code_sleeps(self) -> None:
-        """What the evaluator gets has to wait from now on."""
+        """Block the evaluator."""
         self.engine.is_busy = True
 
     @precondition(lambda self: self.engine.is_busy)
@@ -242,7 +241,7 @@ class WorkerFaults(RuleBasedStateMachine):
 
     @rule(orders=st.integers(0, 2), seconds=st.sampled_from([1, 10, 100]))
     def the_engine_is_away(self, orders: int, seconds: int) -> None:
-        """Nothing of it can be reached for a while."""
+        """Make the engine unreachable for a while."""
         self.engine.is_up = False
         for _ in range(orders):
             self.order()
@@ -298,10 +297,10 @@ class WorkerFaults(RuleBasedStateMachine):
             self.runner.close()
 
     def mend_everything(self) -> None:
-        """Nothing fails any more, and everybody works until there is nothing left to do.
+        """End all faults, and let everyone work until nothing is left to do.
 
-        Somebody has looked after every instance that hangs: a process that was killed is stopped
-        and continued, and an heir begins anew, since nobody knows of it that it waits.
+        Someone looks after each instance that hangs: a killed process is stopped and continued, and
+        one that inherited a number begins anew, since the dispatcher does not know that it waits.
         """
         self.wake_up()
         for robot in self.robots:
@@ -323,55 +322,55 @@ class WorkerFaults(RuleBasedStateMachine):
         assert waiting <= self.run(self.usable()), "a robot was forgotten"
 
     async def is_all_over(self) -> bool:
-        """Whether no order is left, and every robot can be used."""
+        """Return whether no order is left, and every robot is usable."""
         states = {(await self.here.job(job_id)).state for job_id in self.ids}
         waiting = {robot.callback.id if robot.callback else "" for robot in self.robots}
         return states <= {State.DONE, State.FAILED} and waiting <= await self.usable()
 
     def died_with_its_robot(self, job: Any) -> bool:
-        """Nobody can tell whether a robot that was deleted had mixed it: an operator decides."""
+        """Return whether an order failed because its robot was deleted, mixed or not."""
         gone = {robot.uuid for robot in self.engine.robots if robot.is_deleted}
         return job.state is State.FAILED and job.worker.key.instance in gone
 
 
 def look_for_trouble(examples: int, **chosen: Any) -> None:
-    """Generate so many histories, and see each one through."""
+    """Run so many generated histories."""
     run_machine(type("Chosen", (WorkerFaults,), chosen), examples, 40, phases=[Phase.generate])
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
 @pytest.mark.timeout(300 * FACTOR)
-def test_whatever_befalls_the_robots(mode: Mode) -> None:
-    """W1 and W2: over generated histories, each order is mixed once and no robot is forgotten."""
+def test_no_order_or_robot_is_lost(mode: Mode) -> None:
+    """W1, W2: in all generated histories each order is mixed once, and no robot is forgotten."""
     examples = 8 if mode.is_durable else 25
     look_for_trouble(examples * FACTOR, mode=mode)
 
 
 @pytest.mark.timeout(300)
-def test_a_drink_mixed_twice_is_seen() -> None:
-    """A control: sent to the next robot while in doubt, some order is mixed twice."""
+def test_a_drink_mixed_twice_is_noticed() -> None:
+    """Control: if jobs in doubt are sent to the next robot, some order is mixed twice."""
     with pytest.raises(AssertionError):
         look_for_trouble(500, policy=replace(PATIENT, resend_doubt=True), instances_suffer=False)
 
 
 @pytest.mark.timeout(300)
-def test_a_forgotten_robot_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A control: where one that was set aside stays that, some robot gets nothing any more."""
+def test_a_forgotten_robot_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: if robots that were set aside are not probed, some robot gets no more jobs."""
     monkeypatch.setattr(StateMachine, "bring_back", lambda _, worker, reason="": worker)
     with pytest.raises(AssertionError):
         look_for_trouble(500, instances_suffer=False)
 
 
 @pytest.mark.timeout(300)
-def test_a_job_that_a_dead_process_took_is_seen() -> None:
-    """A control: where no callback is looked at after a 2xx, some order is never mixed."""
+def test_an_unconsumed_job_is_noticed() -> None:
+    """Control: if callbacks are not probed after a 2xx, some order is never mixed."""
     with pytest.raises(AssertionError):
         look_for_trouble(500, policy=replace(PATIENT, unconsumed_after_s=1e9))
 
 
 @pytest.mark.timeout(300)
-def test_a_number_that_is_used_again_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A control: where the UUIDs are not compared, some order waits for a robot that is gone."""
+def test_a_reused_number_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: if UUIDs are not compared, some order waits for a robot that is gone."""
 
     async def does_not_say(engine: WornEngine, instance_url: str) -> str:
         return ""

@@ -1,1 +1,1 @@
-"""Crashes: a server that is killed, disks that fail, files that are torn; and what must hold."""
+"""Crashes: killed servers, failing disks and damaged files, and the rules that hold then."""

@@ -1,6 +1,6 @@
-"""A bar in one process: the real dispatcher and its files, and a history of all that happens.
+"""A bar in one process: the real dispatcher and its files, and a history of what happens.
 
-A crash leaves everything as it is and goes on with a copy of the folder, as it was then.
+A crash abandons everything and goes on with a copy of the folder as it was at that moment.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from tests.support.world import World, running_world, worker
 
 
 class Stopwatch:
-    """Counts what happens: no two things happen at the same time."""
+    """A clock on which no two events have the same time."""
 
     def __init__(self) -> None:
         self._ticks = count()
 
     def now_s(self) -> float:
-        """Later than ever before."""
+        """Return a time later than all before."""
         return next(self._ticks) * 0.001
 
 
 class RecordingNetwork(FakeNetwork):
-    """Callbacks that write down what came, byte by byte.
+    """Callbacks that record what they receive, byte by byte.
 
-    Those in ``silent`` take it and never answer; those in ``refusing`` refuse once, when told to.
+    Those in ``silent`` accept a job without answering; those in ``refusing`` refuse once.
     """
 
     def __init__(self, history: History, watch: Stopwatch) -> None:
@@ -76,7 +76,7 @@ def received(
     ended_s: float,
     outcome: records.Outcome = records.Outcome.OK,
 ) -> Delivery:
-    """What arrived at a callback, with the data as the very bytes that came."""
+    """Return what a callback received, with the very bytes of the data."""
     head, _, rest = body.partition(b',"data":')
     data, _, _ = rest.rpartition(b',"submitted_at":')
     job_id = ujson.loads(head + b"}}")["Job"]["id"]
@@ -86,11 +86,11 @@ def received(
 
 
 NEW_JOBS = ".jobs.json.new"
-"""What ``jobs.json`` is written to: where there is a folder of this name, it cannot be."""
+"""The name under which ``jobs.json`` is written: a folder of that name makes that fail."""
 
 
 def write_half(descriptor: int, content: bytes) -> None:
-    """There is room for one half of it."""
+    """Write half of it, then fail: the disk is full."""
     os.write(descriptor, content[: len(content) // 2])
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -98,7 +98,7 @@ def write_half(descriptor: int, content: bytes) -> None:
 class Bar:
     """Customers and robots of one dispatcher, over restarts.
 
-    The files of CachedJsonFile are brought up to date only by ``checkpoint``.
+    The files of CachedJsonFile are written by ``checkpoint`` only.
     """
 
     def __init__(self, folder: Path, mode: Mode) -> None:
@@ -131,8 +131,8 @@ class Bar:
         settings = Settings.of(self._mode, data_dir=self.data_dir, fsync=False, **redis)
         self.world = await self._stack.enter_async_context(running_world(settings, self.network))
 
-    async def start_with_what_is_left(self) -> None:
-        """Start on the folder as it is; where that is refused, everything is lost."""
+    async def start_or_lose_everything(self) -> None:
+        """Start on the folder as it is; if that is refused, start on an empty one."""
         try:
             await self.start()
         except NotAQueue:
@@ -140,7 +140,7 @@ class Bar:
             await self.start()
 
     async def crash(self) -> None:
-        """Nothing happens any more, and what was on disk is there again; it has room."""
+        """Stop without warning, and go on with the files as they were; the disk has room again."""
         self.history.restarts_s.append(self.watch.now_s())
         left, self.data_dir = self.data_dir, self._new_folder()
         shutil.copytree(left, self.data_dir, dirs_exist_ok=True)
@@ -150,29 +150,29 @@ class Bar:
         self.network.under_way.clear()
 
     def fill_disk(self) -> None:
-        """From now on no order can be written."""
+        """Fail all writes of orders from now on."""
         self.spoil_checkpoints()
         self._full.enter_context(mock.patch("sanic_dispatch.storage.journal.write_all", write_half))
 
     def spoil_checkpoints(self) -> None:
-        """From now on ``jobs.json`` cannot be written."""
+        """Fail all writes of ``jobs.json`` from now on."""
         blocker = self.data_dir / NEW_JOBS
         blocker.mkdir()
         self._full.callback(blocker.rmdir)
 
     def free_disk(self) -> None:
-        """Everything can be written again."""
+        """Let all writes succeed again."""
         self._full.close()
 
     async def checkpoint(self) -> None:
-        """Bring the files up to date, if that can be."""
+        """Write a checkpoint, if that is possible."""
         store = self.world.store
         if isinstance(store, CachedJsonFileStore):
             with suppress(StorageFailed):
                 await store.checkpoint()
 
     async def submit(self, data: bytes, key: str | None = None) -> None:
-        """An order, and what its customer hears at the latest after the longest wait."""
+        """Submit an order; record the answer, at the latest after submit_wait_s."""
         submitting = asyncio.create_task(self._submit(data, key))
         await self.world.quiet()
         if not submitting.done():
@@ -192,11 +192,11 @@ class Bar:
         )
 
     def robot(self, number: int) -> Worker:
-        """A robot's next callback."""
+        """Return a robot's next callback."""
         return worker(f"c{next(self._callbacks)}", f"i{number}")
 
     async def register(self, robot: Worker, *, lost: bool = False) -> None:
-        """A robot's call, and the job in the answer if there is one."""
+        """Register a callback, and record the job in the answer, if any."""
         began_s = self.watch.now_s()
         job = await self.world.dispatcher.register(robot, lost=lost)
         self._note_call(robot, began_s, job)
@@ -205,21 +205,21 @@ class Bar:
         await self.world.quiet()
 
     def look(self) -> None:
-        """What could be taken and used now."""
+        """Record the jobs that could be assigned and the workers that could get one."""
         jobs = [job.id for job in self.world.jobs() if job.is_free]
         held = {job.worker.id for job in self.world.jobs() if job.worker}
         workers = {each.id for each in self.world.workers() if each.is_free} - held
         self.history.looks.append(Look(self.watch.now_s(), frozenset(jobs), frozenset(workers)))
 
     async def look_for_long(self) -> None:
-        """Three looks, with more than a second from the first to the last."""
+        """Look three times, over more than a second."""
         for _ in range(3):
             self.look()
             self.watch._ticks = count(next(self.watch._ticks) + 600)
             await self.world.clock.advance(0.6)
 
     async def drain(self, robots: int) -> None:
-        """Robots come and work until nothing waits; what is still there is written down."""
+        """Have robots work until nothing waits; record what is left."""
         for _ in range(100):
             if not self.world.jobs():
                 break
@@ -229,7 +229,7 @@ class Bar:
         self.history.left |= {job.id for job in jobs if job.hold and job.hold.stage != "confirmed"}
 
     def note_doubts(self, before: int = 0) -> None:
-        """What the dispatcher says of hand-overs that were cut off."""
+        """Record the interrupted hand-overs that the dispatcher reports."""
         for event in self.world.history[before:]:
             if event.kind == "job.doubted" and event.job:
                 self.history.cut_off.append(Mark(event.job.data, self.history.restarts_s[-1]))

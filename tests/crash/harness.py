@@ -29,13 +29,13 @@ LOOK_S = 0.3
 SOON = aiohttp.ClientTimeout(total=1.0)
 LONGEST_DRAIN_S = 90.0
 SLACK_S = 0.25
-"""How much later than the server a customer or robot of this process may see something."""
+"""By how much this process can see an event later than the server."""
 
 OPTIONS = ("--submit-wait", "0.2", "--callback-timeout", "2")
 
 
 class Harness:
-    """A server, or several of which one owns the queues; their load, and the history of both."""
+    """One server, or several that take turns in owning the queues; their load and its history."""
 
     def __init__(
         self,
@@ -73,9 +73,9 @@ class Harness:
     def open(
         self, pause_s: float = 0.04, rest_s: float | None = None, quiet_s: float = 0.0
     ) -> None:
-        """Customers and robots come, and pause between two calls; robots may rest longer.
+        """Start customers and robots, which pause between calls; robots may pause longer.
 
-        After each second of orders nobody orders for ``quiet_s``.
+        After each second of orders there are none for ``quiet_s``.
         """
         self._load.quiet_s = quiet_s
         for _ in range(CUSTOMERS):
@@ -85,7 +85,7 @@ class Harness:
             self._working.spawn(self._load.work(instance, rest_s or pause_s))
 
     async def kill(self, after_s: float) -> bool:
-        """kill -9 after so long, unless it has ended by then; whether it had."""
+        """kill -9 after a delay; return whether the server had ended by itself."""
         with suppress(subprocess.TimeoutExpired):
             await self.server.ended(after_s)
         has_ended = not self.server.is_running
@@ -93,17 +93,17 @@ class Harness:
         return has_ended
 
     async def restart(self) -> None:
-        """Start again on the same folder, a moment after it has ended, however that was."""
+        """Start again on the same folder, a moment after the server ended."""
         self.history.restarts_s.append(monotonic())
         await asyncio.sleep(self.random.uniform(0, 0.1))
         await self.server.start()
 
     async def sold_out(self) -> None:
-        """Return when as many were ordered as there may be."""
+        """Wait until the maximum number of orders was submitted."""
         await self._ordering.idle()
 
     async def close(self) -> list[Violation]:
-        """No more orders; robots work on until nothing is left. What is wrong with the history."""
+        """End the orders, let robots work until nothing is left, and return the violations."""
         self._load.close()
         await self._ordering.idle()
         with suppress(TimeoutError):
@@ -126,7 +126,7 @@ class Harness:
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:
-        """Workers first: one that gets a job in between counts as busy then."""
+        """Look at the workers first: one that gets a job in between counts as busy then."""
         workers = (await self.ask("operator/workers"))["workers"]
         jobs = (await self.ask("operator/jobs?limit=1000&state=waiting"))["jobs"]
         assigned = (await self.ask("operator/jobs?limit=1000&state=assigned"))["jobs"]
@@ -136,7 +136,7 @@ class Harness:
         self.history.looks.append(Look(monotonic(), ids, frozenset(free)))
 
     async def _left(self) -> set[str]:
-        """Jobs that wait, or of which nobody knows yet whether their workers have them."""
+        """Return the jobs that wait, or of which it is unknown whether their workers have them."""
         waiting = (await self.ask("operator/jobs?limit=1000&state=waiting"))["jobs"]
         assigned = (await self.ask("operator/jobs?limit=1000&state=assigned"))["jobs"]
         unsure = [job for job in assigned if job["stage"] != "confirmed"]
@@ -148,7 +148,7 @@ class Harness:
         return False
 
     async def ask(self, path: str) -> Any:
-        """What an operator is told. Raises aiohttp.ClientError where nothing can be told now."""
+        """Send an operator's request. Raises aiohttp.ClientError if it is not answered."""
         owner = await self.owner() or self.server
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with self._http.get(
@@ -157,7 +157,7 @@ class Harness:
             return await response.json()
 
     async def owner(self) -> Server | None:
-        """The server that owns the queues; None where there is none now."""
+        """Return the server that owns the queues, or None."""
         if len(self.servers) == 1:
             return self.server
         for server in self.servers:
@@ -169,7 +169,7 @@ class Harness:
         return None
 
     def _read_log(self) -> None:
-        """What the server says of hand-overs that it began; one that was cut off, before a kill."""
+        """Record the hand-overs in a server's log, including one that was interrupted by a kill."""
         by_prefix = {each.job_id[:8]: each.data for each in self.history.acknowledged}
         by_prefix |= {each.job_id[:8]: each.data for each in self.history.deliveries}
         assigned: dict[tuple[bytes, int], float] = {}
@@ -185,11 +185,11 @@ class Harness:
         self.history.cut_off += [Mark(data, at_s) for (data, _), at_s in assigned.items()]
         for (data, attempt), at_s in assigned.items():
             if attempt > 1 and (data, attempt - 1) not in assigned:
-                # whoever began the one before was killed before it could say so
+                # the one before was begun by a process that was killed before it logged that
                 self._note_cut_off(data, at_s)
 
     def _note_cut_off(self, data: bytes, before_s: float) -> None:
-        """A hand-over had begun when somebody was killed, the last time before that moment."""
+        """Record that a hand-over had begun by the last kill before that moment."""
         killed = [at_s for at_s in self.history.restarts_s if at_s < before_s]
         if killed:
             self.history.cut_off.append(Mark(data, max(killed)))

@@ -1,7 +1,7 @@
-"""The history checker: a run's history, held against the rules C1 to C6.
+"""The history checker: the rules C1 to C6 over the history of one run.
 
 C1 and C6 say what may be lost, C2 what may be delivered, C3 to whom, C4 in which order, and C5
-that nobody waits in vain.
+that jobs and workers do not wait in vain.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import NamedTuple
 from tests.crash.records import Delivery, History, Look, Outcome
 
 LONGEST_TOGETHER_S = 1.0
-"""For how long a job and a worker may wait at the same time (C5)."""
+"""How long a job and a worker may wait together (C5)."""
 
 
 class Violation(NamedTuple):
-    """A rule that does not hold, and where it shows."""
+    """A rule that was broken, and the evidence."""
 
     rule: str
     text: str
 
 
 def check(history: History) -> list[Violation]:
-    """All violations of all rules; none in a history that is as it should be."""
+    """Return all violations of all rules."""
     return [Violation(rule.__name__.upper(), text) for rule in RULES for text in rule(history)]
 
 
 def c1(history: History) -> Iterator[str]:
-    """Each job that was acknowledged is delivered, or still waits at the drain."""
+    """Each acknowledged job is delivered, or still waits at the drain."""
     delivered = {each.data for each in history.taken} | history.cancelled
     for order in _orders(history):
         if order.data not in delivered and order.job_id not in history.left:
@@ -40,7 +40,7 @@ def c1(history: History) -> Iterator[str]:
 
 
 def c2(history: History) -> Iterator[str]:
-    """Nothing else is delivered, and what is delivered is the very JSON that was submitted."""
+    """Only submitted jobs are delivered, with the very bytes that were submitted."""
     ids = defaultdict(set)
     for submission in history.acknowledged:
         ids[submission.data].add(submission.job_id)
@@ -58,7 +58,7 @@ def c2(history: History) -> Iterator[str]:
 
 
 def c3(history: History) -> Iterator[str]:
-    """A job is given to one worker, and to another only when that was allowed; a callback once."""
+    """A job goes to one worker, and to another only if that is allowed; a callback gets one job."""
     for data, deliveries in _by_data(history.taken).items():
         for first, second in pairwise(deliveries):
             if first.worker != second.worker and not _is_allowed(history, first, second):
@@ -70,9 +70,9 @@ def c3(history: History) -> Iterator[str]:
 
 
 def c4(history: History) -> Iterator[str]:
-    """First in, first out: whoever was acknowledged before another was sent is handed out before.
+    """First in, first out: a job acknowledged before another was sent is handed out before it.
 
-    That holds for a job that a worker refused too: it goes back to its own place.
+    This includes jobs that a worker refused, which return to their own place.
     """
     begun = _begun(history)
     attempts = _by_data(sorted(history.deliveries, key=lambda each: each.began_s))
@@ -85,7 +85,7 @@ def c4(history: History) -> Iterator[str]:
 
 
 def c5(history: History) -> Iterator[str]:
-    """Never a job that could be taken and a worker that could be used together for over 1 s."""
+    """No free job and usable worker wait together for more than 1 s."""
     jobs: dict[str, float] = {}
     workers: dict[str, float] = {}
     for look in _with_restarts(history):
@@ -99,7 +99,7 @@ def c5(history: History) -> Iterator[str]:
 
 
 def c6(history: History) -> Iterator[str]:
-    """What was refused is never delivered."""
+    """Refused jobs are never delivered."""
     outcomes = defaultdict(set)
     for submission in history.submissions:
         outcomes[submission.data].add(submission.outcome)
@@ -118,7 +118,7 @@ RULES: tuple[Callable[[History], Iterator[str]], ...] = (c1, c2, c3, c4, c5, c6)
 
 
 class _Order(NamedTuple):
-    """What was acknowledged: first sent, first acknowledged, and as which job."""
+    """An acknowledged order: when it was first sent and first acknowledged, and its job's id."""
 
     data: bytes
     sent_s: float
@@ -127,7 +127,7 @@ class _Order(NamedTuple):
 
 
 def _orders(history: History) -> list[_Order]:
-    """All that was acknowledged, in the order of the acknowledgements."""
+    """Return all acknowledged orders, by the time of their acknowledgement."""
     sent: dict[bytes, float] = {}
     for each in sorted(history.submissions, key=lambda each: each.began_s):
         sent.setdefault(each.data, each.began_s)
@@ -138,7 +138,7 @@ def _orders(history: History) -> list[_Order]:
 
 
 def _begun(history: History) -> dict[bytes, list[float]]:
-    """When hand-overs of each order began."""
+    """Return when the hand-overs of each order began."""
     begun: dict[bytes, list[float]] = defaultdict(list)
     for delivery in history.deliveries:
         begun[delivery.data].append(delivery.began_s)
@@ -166,7 +166,7 @@ def _overtaken(
 
 
 def _running_latest(orders: Iterable[_Order], starts: dict[bytes, float]) -> Iterator[_Order]:
-    """Of the orders up to each one, the one whose first hand-over began last."""
+    """For each prefix of the orders, return the one whose first hand-over began last."""
     latest: _Order | None = None
     for order in orders:
         if latest is None or starts[order.data] > starts[latest.data]:
@@ -181,7 +181,7 @@ def _overtaken_in_place(
     attempts: dict[bytes, list[Delivery]],
     begun: dict[bytes, list[float]],
 ) -> Iterator[str]:
-    """A later order that was handed out while this one, once refused, was back in line."""
+    """Yield later orders that were handed out while this one, once refused, was waiting again."""
     for refused in attempts.get(order.data, ()):
         if refused.outcome is not Outcome.FAILED:
             continue
@@ -203,7 +203,7 @@ def _is_allowed(history: History, first: Delivery, second: Delivery) -> bool:
 
 
 def _with_restarts(history: History) -> list[Look]:
-    """The looks, and an empty one at each restart: nobody waits while the service is down."""
+    """Return the looks, with an empty one at each restart: C5 does not apply while it is down."""
     nothing: frozenset[str] = frozenset()
     downs = [Look(at_s, nothing, nothing) for at_s in history.restarts_s]
     return sorted([*history.looks, *downs], key=lambda look: look.at_s)

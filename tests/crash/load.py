@@ -1,4 +1,4 @@
-"""The load: customers that order and robots that ask, who write down everything that they see."""
+"""The load: customers that order and robots that register, and record all that they see."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tests.crash.bar_in_process import received
 from tests.crash.records import History, Outcome, Registration, Submission
 
 REFUSED = ("QueueFull", "ShuttingDown", "NotReady")
-"""What says for sure that an order was not taken in."""
+"""Statuses that mean that an order was not accepted."""
 
 RESCUE_S = 0.05
 
 CROWD = 300
-"""With so many orders that nobody has got yet, customers wait outside: the drain has an end."""
+"""With so many undelivered orders customers pause, so that the drain ends."""
 
 
 class WatchedCaller(Caller):
-    """Writes down each call of a worker, and the job in its answer."""
+    """Records each call of a worker, and the job in its answer."""
 
     def __init__(self, history: History) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class WatchedCaller(Caller):
 
 
 class WatchedEngine(Engine):
-    """Writes down each PUT, and whether the process took it."""
+    """Records each PUT, and whether the process took it."""
 
     def __init__(self, history: History) -> None:
         super().__init__()
@@ -90,9 +90,9 @@ class WatchedEngine(Engine):
 
 
 class Load:
-    """So many customers and robots, against addresses that are not always there.
+    """Customers and robots, for addresses that are not always reachable.
 
-    All go to one of them, and after a call that failed to the next one. There are at most ``most``
+    All of them use one address, and the next one after a failed call. There are at most ``most``
     orders.
     """
 
@@ -101,7 +101,7 @@ class Load:
     ) -> None:
         self._urls, self._history, self._random, self._most = urls, history, rng, most
         self.quiet_s = 0.0
-        """For how long nobody orders after each second of orders."""
+        """The pause after each second of orders."""
         self._numbers = count(1)
         self._at = 0
         self._is_open = True
@@ -114,14 +114,14 @@ class Load:
         return self._urls[self._at]
 
     def _move_on(self, url: str) -> None:
-        """Go to the next address, unless somebody has done so since."""
+        """Use the next address, unless another call did so meanwhile."""
         if url == self._url:
             self._at = (self._at + 1) % len(self._urls)
 
     async def order(self, http: aiohttp.ClientSession, pause_s: float) -> None:
-        """A customer: one order after the other, half of them with a key, until closing time."""
+        """Be a customer: submit one order after the other, half with a key, until ``close``."""
         while self._is_open and (number := next(self._numbers)) <= self._most:
-            while self._is_crowded() or self._is_quiet():  # noqa: ASYNC110 - nobody calls then
+            while self._is_crowded() or self._is_quiet():  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(RESCUE_S)
             form = (b'{"n": %d, "half": %d.50}', b'{\r\n  "n": %d,\n  "half": %d.50\n}')[number % 2]
             data = form % (number, number)
@@ -131,11 +131,11 @@ class Load:
             await asyncio.sleep(self._random.expovariate(1 / pause_s))
 
     def close(self) -> None:
-        """No more orders; what was begun is seen through."""
+        """Submit no more orders; those that were begun go on."""
         self._is_open = False
 
     async def work(self, instance: Instance, pause_s: float) -> None:
-        """A robot: asks again and again; after a call that failed it says so (``?lost``)."""
+        """Be a robot: register again and again, with ``?lost`` after a failed call."""
         lost = ""
         while True:
             url = self._url
@@ -149,7 +149,7 @@ class Load:
             await asyncio.sleep(self._random.expovariate(1 / pause_s))
 
     async def _submit(self, http: aiohttp.ClientSession, data: bytes, key: str | None) -> bool:
-        """Send it once; whether that settled it."""
+        """Send an order once; return whether its fate is known."""
         began_s, url = monotonic(), self._url
         outcome, job_id = await self._post(http, url, data, key)
         if outcome is not Outcome.OK:
@@ -187,7 +187,7 @@ class Load:
 
 async def _outcome(response: aiohttp.ClientResponse) -> tuple[Outcome, str]:
     if response.status in (200, 202):
-        # acknowledged as soon as the status is there; the body says no more
+        # the status acknowledges; the body adds nothing
         return Outcome.OK, response.headers["Location"].removeprefix("jobs/")
     problem: dict[str, Any] = await response.json(content_type=None)
     is_sure = response.status < 500 and response.status != 409 or problem["Error"] in REFUSED

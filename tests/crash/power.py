@@ -1,7 +1,8 @@
-"""A power cut, simulated: what a disk has for sure, from what strace saw the server do.
+"""Simulate a power cut: from a trace of the server's system calls, compute what is certainly on the
+disk.
 
-What was written counts only once it was synced, and a name only once its folder was. A run is
-traced once; then the power can be cut at any moment of it.
+Written data counts once it was synced, and a name once its folder was. A run is traced once; then
+the power can be cut at any moment of it.
 """
 
 from __future__ import annotations
@@ -18,48 +19,50 @@ from tests.crash.strace import FILES
 NAMES = ("jobs.json", "workers.json", "dispatch.json")
 CALLS = "openat,write,writev,pwrite64,ftruncate,fsync,fdatasync,rename,unlink,close"
 
+MAX_STRING_BYTES = 64 * 2**20
+
 _LINE = re.compile(r"(\d+\.\d+) (\w+)\((.*)\) += (-?\d+).* <(\d+\.\d+)>$")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
 
-def tracing(folder: Path, mode: Mode) -> Sequence[str]:
-    """The command in front that writes down what happens to our files, a file for each thread."""
+def strace_command(folder: Path, mode: Mode) -> Sequence[str]:
+    """Return the strace command that logs all calls on the data files, one log per thread."""
     files = [folder, *(folder / name for name in (*FILES[mode], *NAMES))]
     paths = [part for file in files for part in ("-P", str(file))]
     log = str(folder.with_name(f"{folder.name}.trace"))
-    shown = ["-v", "-xx", "-s", "67108864", "-ttt", "-T"]
+    shown = ["-v", "-xx", "-s", str(MAX_STRING_BYTES), "-ttt", "-T"]
     return ["strace", "-ff", "-qq", *shown, "-o", log, *paths, "-e", f"trace={CALLS}"]
 
 
 class Call(NamedTuple):
-    """One system call that succeeded; ``number`` is its result."""
+    """A successful system call."""
 
     began_s: float
     ended_s: float
     name: str
     arguments: str
-    number: int
+    result: int
 
     @property
     def strings(self) -> list[bytes]:
-        """The strings among its arguments: names, or what was written."""
+        """The strings among the arguments: names, or the data that was written."""
         return [
             bytes.fromhex(match.replace("\\x", "")) for match in _STRING.findall(self.arguments)
         ]
 
     @property
     def descriptor(self) -> int:
-        """Its first argument."""
+        """The first argument."""
         return int(self.arguments.partition(",")[0])
 
     @property
     def last_number(self) -> int:
-        """Its last argument."""
+        """The last argument."""
         return int(self.arguments.rpartition(",")[2])
 
 
-def traced(folder: Path) -> list[Call]:
-    """All calls of a traced run, in their order."""
+def read_trace(folder: Path) -> list[Call]:
+    """Return the successful calls of a traced run, in order."""
     calls = []
     for log in folder.parent.glob(f"{folder.name}.trace.*"):
         for line in log.read_text().splitlines():
@@ -72,7 +75,7 @@ def traced(folder: Path) -> list[Call]:
 
 @dataclass
 class Inode:
-    """A file: what it holds, and what of that the disk has."""
+    """A file: its content, and how much of that is on the disk."""
 
     content: bytearray = field(default_factory=bytearray)
     synced: bytes = b""
@@ -86,7 +89,7 @@ class _Open:
 
 
 class Disk:
-    """One folder, as the kernel shows it and as the disk has it."""
+    """A folder, as the kernel shows it and as the disk has it."""
 
     def __init__(self, folder: Path, calls: Iterable[Call]) -> None:
         self._folder = str(folder).encode()
@@ -97,30 +100,34 @@ class Disk:
         self._next = next(self._calls, None)
 
     def run_until(self, at_s: float) -> None:
-        """Carry out everything that had come to its end by then."""
+        """Apply the calls that had ended by ``at_s``."""
         while self._next is not None and self._next.ended_s <= at_s:
+            # One method per call in CALLS, by its name.
             getattr(self, f"_{self._next.name}")(self._next)
             self._next = next(self._calls, None)
 
-    def remains(self, *, names_too: bool) -> dict[str, bytes]:
-        """What is there after a power cut; with ``names_too`` the disk had the latest names."""
-        names = self.names if names_too else self.synced_names
+    def files_after_cut(self, *, renames_survive: bool) -> dict[str, bytes]:
+        """Return name and content of each file after a power cut.
+
+        ``renames_survive``: also names whose folder was not synced.
+        """
+        names = self.names if renames_survive else self.synced_names
         return {Path(name.decode()).name: inode.synced for name, inode in names.items()}
 
     def _openat(self, call: Call) -> None:
         (path,) = call.strings
         if path == self._folder:
-            self._open[call.number] = _Open(None)
+            self._open[call.result] = _Open(None)
             return
         inode = self.names.get(path)
         if inode is None or ("O_TRUNC" in call.arguments):
             inode = self.names.setdefault(path, Inode())
             del inode.content[:]
-        self._open[call.number] = _Open(inode)
+        self._open[call.result] = _Open(inode)
 
     def _write(self, call: Call) -> None:
         self._put(call, self._file(call).at)
-        self._file(call).at += call.number
+        self._file(call).at += call.result
 
     _writev = _write
 
@@ -155,7 +162,7 @@ class Disk:
     def _put(self, call: Call, at: int) -> None:
         inode = self._file(call).inode
         assert inode
-        content = b"".join(call.strings)[: call.number]
+        content = b"".join(call.strings)[: call.result]
         inode.content[:] = inode.content.ljust(at, b"\0")
         inode.content[at : at + len(content)] = content
 
@@ -163,9 +170,9 @@ class Disk:
         return self._open[call.descriptor]
 
 
-def cuts(calls: Sequence[Call], most: int) -> Iterator[float]:
-    """Moments to cut the power at: before and after calls, spread over the whole run."""
+def cut_times(calls: Sequence[Call], count: int) -> Iterator[float]:
+    """Yield about ``count`` times at which to cut the power, before and after calls."""
     moments = sorted({moment for call in calls for moment in (call.began_s, call.ended_s)})
-    step = max(1, len(moments) // most)
+    step = max(1, len(moments) // count)
     yield from moments[::step]
     yield moments[-1]

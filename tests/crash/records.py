@@ -1,11 +1,11 @@
 """A history: what customers, workers and operators saw of one run.
 
-It is written down from outside: each operation with the moment before it was sent and the
-moment after its answer came. One order is one ``data``, which no other order has; a repeat of an
-order (the same Idempotency-Key) is another submission of the same data.
+It is recorded from outside: each operation with the time before it was sent and the time after its
+answer came. One order is one ``data``, which no other order has; a repeat of an order (with the
+same Idempotency-Key) is another submission of the same data.
 
-What the dispatcher itself says counts in one place only: a hand-over that it began and that
-nobody saw arrive (``cut_off``) has begun all the same.
+The dispatcher's own word counts in one place only: a hand-over that it began and that no worker
+reported (``cut_off``) has begun all the same.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import NamedTuple
 
 
 class Outcome(StrEnum):
-    """What whoever asked knows of it."""
+    """What the sender knows of an operation."""
 
     OK = "ok"
     FAILED = "failed"
     """It did not happen."""
     UNKNOWN = "unknown"
-    """It may have happened: no answer, or one that does not say."""
+    """It may have happened: there was no answer, or an unclear one."""
 
 
 class Submission(NamedTuple):
-    """An order that was sent; OK means that it was acknowledged with 2xx."""
+    """An order that was sent; OK: acknowledged with 2xx."""
 
     data: bytes
     began_s: float
@@ -36,7 +36,7 @@ class Submission(NamedTuple):
 
 
 class Registration(NamedTuple):
-    """A worker's call; OK means that it waits, or that a job came with the answer."""
+    """A worker's call; OK: the worker waits, or a job came with the answer."""
 
     callback: str
     worker: str
@@ -46,7 +46,7 @@ class Registration(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A job that arrived at a worker, by PUT or in an answer; OK means that the worker took it."""
+    """A job that arrived at a worker, by PUT or in an answer; OK: the worker took it."""
 
     data: bytes
     job_id: str
@@ -58,14 +58,14 @@ class Delivery(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """Something about one order, and when."""
+    """An event of one order, and its time."""
 
     data: bytes
     at_s: float
 
 
 class Look(NamedTuple):
-    """The jobs that could be taken and the workers that could be used, at one moment."""
+    """The free jobs and the usable workers at one moment."""
 
     at_s: float
     jobs: frozenset[str]
@@ -74,30 +74,30 @@ class Look(NamedTuple):
 
 @dataclass
 class History:
-    """Everything that happened in one run, up to the drain."""
+    """The events of one run, up to the drain."""
 
     submissions: list[Submission] = field(default_factory=list)
     registrations: list[Registration] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     cut_off: list[Mark] = field(default_factory=list)
-    """Hand-overs of which the dispatcher says that they had begun."""
+    """Hand-overs that had begun, according to the dispatcher."""
     allowed: list[Mark] = field(default_factory=list)
-    """From then on the order may go to another worker: an operator, a lease, or ``resend``."""
+    """When an order may go to another worker: by an operator, a lease, or ``resend``."""
     cancelled: set[bytes] = field(default_factory=set)
     looks: list[Look] = field(default_factory=list)
     restarts_s: list[float] = field(default_factory=list)
     left: set[str] = field(default_factory=set)
     """Ids of the jobs that still wait, or are held, at the drain."""
     slack_s: float = 0.0
-    """How much later than the dispatcher whoever wrote this down can have seen something."""
+    """By how much a recorded time can be later than the dispatcher's."""
 
     @property
     def acknowledged(self) -> list[Submission]:
-        """What was taken in, and its submitter knows it."""
+        """The submissions that were acknowledged."""
         return [each for each in self.submissions if each.outcome is Outcome.OK]
 
     @property
     def taken(self) -> list[Delivery]:
-        """What workers have, in the order in which it came."""
+        """The deliveries that workers took, in order."""
         took = (each for each in self.deliveries if each.outcome is Outcome.OK)
         return sorted(took, key=lambda each: each.began_s)

@@ -1,4 +1,4 @@
-"""The real server as a process of its own, which is killed and started again on the same folder."""
+"""The real server as a process, which is killed and started again on the same folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Ended(Exception):
 class Server:
     """``sanic-dispatch serve`` on one folder and one port, over all its lives.
 
-    ``wrap`` is a command in front of it, as strace is. What it says goes to ``log``.
+    ``wrap`` is a command in front of it, such as strace. Its output goes to ``log``.
     """
 
     def __init__(self, folder: Path, mode: Mode, *options: str, log: Path | None = None) -> None:
@@ -46,12 +46,12 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}/"
         self.log = log or folder.with_name(f"{folder.name}.log")
         self.ready_s: list[float] = []
-        """How long each start took until /health was answered."""
+        """The duration of each start until /health was answered."""
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     def spawn(self, wrap: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-        """Start it, in a process group of its own, and go on."""
+        """Start it in a process group of its own, without waiting for it."""
         command = [*wrap, sys.executable, "-m", "sanic_dispatch", "serve", *self._arguments()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -68,7 +68,7 @@ class Server:
         return self._process
 
     async def start(self, wrap: Sequence[str] = ()) -> None:
-        """Start it and return when it answers. Raises Ended."""
+        """Start it, and return once it answers. Raises Ended."""
         began_s, said = monotonic(), self.log.stat().st_size if self.log.exists() else 0
         process = self.spawn(wrap)
         async with aiohttp.ClientSession() as http:
@@ -88,11 +88,11 @@ class Server:
 
     @property
     def is_running(self) -> bool:
-        """Whether it is alive."""
+        """Return whether the process is alive."""
         return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
-        """kill -9, at once; also what is wrapped around it."""
+        """kill -9 it, and what wraps it."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -104,7 +104,7 @@ class Server:
         self._process.send_signal(number)
 
     async def ended(self, within_s: float = 20.0) -> int:
-        """Return its exit code as soon as it has ended."""
+        """Wait for its end, and return its exit code."""
         assert self._process
         return await asyncio.to_thread(self._process.wait, within_s)
 
@@ -114,12 +114,12 @@ class Server:
         return await self.ended()
 
     def memory(self) -> int:
-        """How many bytes it occupies."""
+        """Return its resident memory, bytes."""
         status = Path(f"/proc/{self._pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
     def open_files(self) -> int:
-        """How many descriptors it has."""
+        """Return the number of its descriptors."""
         return len(os.listdir(f"/proc/{self._pid}/fd"))
 
     @property
@@ -128,7 +128,7 @@ class Server:
         return self._process.pid
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """What it has logged, in all its lives."""
+        """Return what it has logged in all its lives."""
         for line in self.log.read_bytes().splitlines():
             with suppress(ValueError):  # a line that was cut off, or no line of the log
                 said = ujson.loads(line)
@@ -147,5 +147,5 @@ class Server:
 
 
 def moment_of(line: dict[str, Any], offset_s: float) -> float:
-    """When a line was logged, by this process's monotonic clock."""
+    """Return when a line was logged, by this process's monotonic clock."""
     return datetime.fromisoformat(line["timestamp"]).timestamp() + offset_s

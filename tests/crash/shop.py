@@ -1,4 +1,4 @@
-"""A few orders, one after the other or some at a time, and what the service says of them."""
+"""A client for a few orders, which records the answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.crash.server import TOKEN, Server
 
 
 class Order(NamedTuple):
-    """What a customer heard, and when (Unix seconds); no id where it was not taken in."""
+    """An order's answer, and when it came (Unix seconds); without an id if it was not accepted."""
 
     status: int
     job_id: str
@@ -41,19 +41,19 @@ class Shop:
         await self._http.close()
 
     @property
-    def taken_in(self) -> list[str]:
-        """The ids of all orders that were acknowledged."""
+    def accepted_ids(self) -> list[str]:
+        """The ids of all acknowledged orders."""
         return [order.job_id for order in self.orders if order.job_id]
 
     async def order(self, data: object) -> int:
-        """Order once; the status."""
+        """Submit an order; return the status."""
         async with self._http.post("submit-job", json=data) as response:
             job_id = response.headers.get("Location", "").removeprefix("jobs/")
             self.orders.append(Order(response.status, job_id, time.time()))
             return response.status
 
     async def register(self) -> int:
-        """A worker of its own calls, and cannot be called back; the status."""
+        """Register a new worker that cannot be called back; return the status."""
         self._workers += 1
         headers = {
             "CPEE-CALLBACK": f"http://127.0.0.1:9/callbacks/{self._workers}/",
@@ -64,12 +64,12 @@ class Shop:
             return response.status
 
     async def health(self) -> int:
-        """The status of /health."""
+        """Return the status of /health."""
         async with self._http.get("health") as response:
             return response.status
 
     async def jobs(self, state: str = "waiting") -> list[str]:
-        """The ids of the jobs in that state, by ticket."""
+        """Return the ids of the jobs in this state, by ticket."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         query = {"state": state, "limit": "1000"}
         async with self._http.get("operator/jobs", params=query, headers=headers) as response:

@@ -12,7 +12,7 @@ import pytest
 from sanic_dispatch.config.settings import Mode
 
 JOURNALS = 20
-"""How many journals a test may see begun."""
+"""The most journals that a test may begin."""
 
 FILES = {
     Mode.SQLITE: (
@@ -35,9 +35,9 @@ CALLS = {
         "openat": 4, "write": 20, "writev": 1, "fdatasync": 20, "fsync": 3, "rename": 1,
     },
 }  # fmt: skip
-"""What each mode does to its files to store something, and up to which one it is tried.
+"""The calls by which each mode stores something, and the highest n that is tried.
 
-CachedJsonFile begins a journal, and a ``dispatch.json`` that counts on it, and appends then.
+CachedJsonFile creates a journal and a ``dispatch.json`` that names it, and then appends.
 """
 
 CHECKPOINT = {
@@ -52,10 +52,10 @@ strace counts the calls of each thread, and checkpoints have a thread of their o
 def strace(
     folder: Path, mode: Mode, call: str, what: str, when: str, *, folder_too: bool = True
 ) -> Sequence[str]:
-    """The command in front: for each thread, ``what`` happens at so many calls on our files.
+    """Return the command that injects ``what`` at calls on our files, counted for each thread.
 
-    ``what`` is ``signal=KILL`` (before the call is carried out) or ``error=EIO``; ``when`` is
-    ``3`` for the third, ``3+`` from the third on, ``3..5`` for some.
+    ``what`` is ``signal=KILL`` (before the call is carried out) or ``error=EIO``; ``when`` is ``3``
+    for the third, ``3+`` from the third on, ``3..5`` for a range.
     """
     files = [*([folder] if folder_too else []), *(folder / name for name in FILES[mode])]
     paths = [part for file in files for part in ("-P", str(file))]
@@ -65,18 +65,18 @@ def strace(
 
 
 def need(program: str) -> None:
-    """Skip where it is missing; in CI that is a failure."""
+    """Skip the test if the program is missing; in CI that is a failure."""
     if shutil.which(program) is None:
         missing(f"{program} is not installed")
 
 
 def missing(reason: str) -> None:
-    """Skip, and say why; in CI that is a failure."""
+    """Skip the test with a reason; in CI that is a failure."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def has_injected(folder: Path) -> bool:
-    """Whether a call failed, according to strace."""
+    """Return whether strace has injected a failure."""
     return "(INJECTED)" in folder.with_name(f"{folder.name}.strace").read_text()

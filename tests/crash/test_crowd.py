@@ -1,4 +1,4 @@
-"""A crowd that follows the board: it comes back after a kill, and it leaves nothing behind."""
+"""Many followers of the board: they reconnect after a kill, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ IDLE = 5000 if IS_TORTURE else 500
 IDLE_S = 600.0 if IS_TORTURE else 2.0
 BACK_S = 45.0
 FEW_FILES = ("sh", "-c", 'ulimit -Sn 64; exec "$@"', "sh")
-"""A shell's limit, which the server has to raise."""
+"""A usual limit, which the server has to raise."""
 LARGEST_GROWTH = 8 * 2**20
-"""Bytes that a crowd which only waits may cost over all that time: the allocator's own noise."""
+"""The growth in bytes allowed for waiting followers: noise of the allocator."""
 
 LARGEST_FOLLOWER = 16 * 1024
-"""Bytes for each that follows and waits."""
+"""Bytes per waiting follower."""
 
 
 class Crowd:
-    """Followers of the board, each with the state that it saw last."""
+    """Followers of the board, each with the last state that it received."""
 
     def __init__(self, client: DispatchClient, tasks: Tasks, size: int) -> None:
         self.seen: list[ViewState | None] = [None] * size
@@ -45,7 +45,7 @@ class Crowd:
             self.seen[number] = state
 
     async def agrees(self, client: DispatchClient) -> bool:
-        """Whether everybody sees what the server says now."""
+        """Return whether all followers have the server's present state."""
         now = await anext(client.follow())
         epoch = now.at.partition(":")[0]
         return all(one and one.at.startswith(epoch) and one.map == now.map for one in self.seen)
@@ -64,7 +64,7 @@ async def a_server(folder: Path) -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def a_crowd(server: Server, size: int) -> AsyncIterator[tuple[DispatchClient, Crowd]]:
-    """Everybody is there and has seen the board."""
+    """Connect followers, and wait until each has the board."""
     tasks = Tasks()
     async with DispatchClient(server.url) as client:
         crowd = Crowd(client, tasks, size)
@@ -77,7 +77,7 @@ async def a_crowd(server: Server, size: int) -> AsyncIterator[tuple[DispatchClie
 
 @pytest.mark.timeout(300)
 async def test_a_crowd_is_back_after_a_kill(tmp_path: Path) -> None:
-    """S3: all see the new server's board in 45 s, and it has what was ordered before."""
+    """S3: within 45 s all have the new server's board, with the orders from before."""
     async with a_server(tmp_path) as server, a_crowd(server, STORM) as (client, crowd):
         await client.submit({"drink": "Mojito"})
         await eventually(lambda: crowd.agrees(client), BACK_S)
@@ -92,7 +92,7 @@ async def test_a_crowd_is_back_after_a_kill(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(1200)
 async def test_a_crowd_leaves_nothing_behind(tmp_path: Path) -> None:
-    """S2: those who wait cost little, and no more as time goes by; gone, so are their sockets."""
+    """S2: followers need little memory, also over time; once gone, their sockets are closed."""
     async with a_server(tmp_path) as server:
         async with a_crowd(server, 1):
             before, files = server.memory(), server.open_files()
@@ -100,13 +100,13 @@ async def test_a_crowd_leaves_nothing_behind(tmp_path: Path) -> None:
             there = server.memory()
             await asyncio.sleep(IDLE_S)
             later = server.memory()
-        await eventually(lambda: has_let_go(server, files), 30)
+        await eventually(lambda: has_forgotten(server, files), 30)
         each = (there - before) / IDLE
         print(f"{each / 1024:.1f} KiB for each of {IDLE}, {later - there:+} B in {IDLE_S:g} s")  # noqa: T201
         assert each <= LARGEST_FOLLOWER
         assert later - there <= LARGEST_GROWTH
 
 
-async def has_let_go(server: Server, files: int) -> bool:
-    """Whether all who have left are forgotten."""
+async def has_forgotten(server: Server, files: int) -> bool:
+    """Return whether all clients that left are forgotten."""
     return server.open_files() <= files

@@ -1,4 +1,4 @@
-"""A disk that is full, read-only or failing: refused and said so, and nothing is lost."""
+"""A full, read-only or failing disk: requests are refused with the reason, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ READ_ONLY = {
 
 @contextmanager
 def mounted(folder: Path, options: str = "") -> Iterator[Path]:
-    """A disk of 1 MiB at this folder."""
+    """Mount a disk of 1 MiB at this folder."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a disk")
     folder.mkdir()
@@ -51,7 +51,7 @@ def mounted(folder: Path, options: str = "") -> Iterator[Path]:
 
 @asynccontextmanager
 async def shop_on(server: Server, *wrap: str) -> AsyncIterator[Shop]:
-    """A running server, and a client of it; killed at the end."""
+    """Run a server, and yield a client of it; it is killed at the end."""
     try:
         await server.start(wrap)
         async with Shop(server) as shop:
@@ -61,21 +61,21 @@ async def shop_on(server: Server, *wrap: str) -> AsyncIterator[Shop]:
 
 
 async def restarted(server: Server) -> list[str]:
-    """The ids of all jobs that wait after a kill and another start."""
+    """Kill and restart the server; return the ids of all waiting jobs."""
     async with shop_on(server) as shop:
         return await shop.jobs()
 
 
 def fill(filler: Path) -> None:
-    """Leave only a little room."""
+    """Fill the disk, except for a little room."""
     disk = os.statvfs(filler.parent)
     filler.write_bytes(b"\0" * (disk.f_bavail * disk.f_frsize - ROOM))
 
 
 @pytest.mark.parametrize("mode", DURABLE, ids=str)
 async def test_a_full_disk(mode: Mode, tmp_path: Path) -> None:
-    """C1, C6: 503 while it is full, and no job handed out without being written; back 1 s after
-    there is room. A hand-over may find room where an order did not."""
+    """C1, C6: 503 while it is full, and no job is handed out unrecorded; 1 s after there is room it
+    recovers. A hand-over may find room where an order did not."""
     with mounted(tmp_path / "disk") as disk:
         server, filler, handed = Server(disk, mode), disk / "filler", 0
         async with shop_on(server) as shop:
@@ -89,21 +89,22 @@ async def test_a_full_disk(mode: Mode, tmp_path: Path) -> None:
             assert status == 503
             assert handed == 0 or mode is Mode.SQLITE  # the others need more room than for an order
             assert await shop.health() == 200
-            assert await shop.jobs() == shop.taken_in[handed:]
+            assert await shop.jobs() == shop.accepted_ids[handed:]
             filler.unlink()
             freed_s = monotonic()
-            await eventually(lambda: is_taken_in(shop), BACK_S)
+            await eventually(lambda: is_accepted(shop), BACK_S)
             assert monotonic() - freed_s < BACK_S
-        assert await restarted(server) == shop.taken_in[handed:]
+        assert await restarted(server) == shop.accepted_ids[handed:]
 
 
-async def is_taken_in(shop: Shop) -> bool:
+async def is_accepted(shop: Shop) -> bool:
+    """Return whether an order is accepted."""
     return await shop.order(BIG) == 202
 
 
 async def test_a_disk_that_is_too_full_for_a_checkpoint(tmp_path: Path) -> None:
-    """C1: orders are taken in for as long as the journal has room, and outlive a kill; once there
-    is room for the files too they are brought up to date, and the journal goes."""
+    """C1: orders are accepted while the journal has room, and survive a kill; once there is room
+    for the files a checkpoint is written, and the journal is removed."""
     with mounted(tmp_path / "disk") as disk:
         server, filler = Server(disk, Mode.CACHED_JSON_FILE), disk / "filler"
         async with shop_on(server) as shop:
@@ -115,13 +116,13 @@ async def test_a_disk_that_is_too_full_for_a_checkpoint(tmp_path: Path) -> None:
             server.kill()
             assert len(journals_in(disk)) > 0
             await server.start()
-            assert await shop.jobs() == shop.taken_in
+            assert await shop.jobs() == shop.accepted_ids
             assert await shop.order(BIG) == 202
             filler.unlink()
-            last = shop.taken_in[-1].encode()
+            last = shop.accepted_ids[-1].encode()
             await eventually(lambda: is_checkpointed(disk, last), 20)
-            assert await shop.jobs() == shop.taken_in
-        assert await restarted(server) == shop.taken_in
+            assert await shop.jobs() == shop.accepted_ids
+        assert await restarted(server) == shop.accepted_ids
 
 
 async def has_said(server: Server, event: str) -> bool:
@@ -129,7 +130,7 @@ async def has_said(server: Server, event: str) -> bool:
 
 
 async def is_checkpointed(folder: Path, last: bytes) -> bool:
-    """Whether the files have an order, and only an empty journal is left."""
+    """Return whether the files have an order, and only an empty journal is left."""
     jobs, journals = folder / "jobs.json", list(journals_in(folder).values())
     is_there = jobs.exists() and last in jobs.read_bytes()
     return is_there and [path.read_bytes().count(b"\n") for path in journals] == [1]
@@ -145,7 +146,7 @@ async def is_checkpointed(folder: Path, last: bytes) -> bool:
     ids=str,
 )
 async def test_a_disk_that_is_full_at_the_start(mode: Mode, tmp_path: Path) -> None:
-    """One line says why it cannot start."""
+    """The server ends with one line that says why."""
     with mounted(tmp_path / "disk") as disk:
         with suppress(OSError):
             (disk / "filler").write_bytes(b"\0" * 2 * SIZE)
@@ -153,7 +154,7 @@ async def test_a_disk_that_is_full_at_the_start(mode: Mode, tmp_path: Path) -> N
 
 
 async def test_a_disk_that_is_full_at_a_restart(tmp_path: Path) -> None:
-    """One line too where there is a hand-over that was cut off, which has to be stored."""
+    """It also ends with one line if an interrupted hand-over has to be stored."""
     need("strace")
     held = Hold(worker("c1", "i1"), Way.PUT, Stage.UNDER_WAY, 1.0)
     cut_off = Job("0" * 32, 1, b"1", AT, 1.0, State.ASSIGNED, held)
@@ -167,14 +168,14 @@ async def test_a_disk_that_is_full_at_a_restart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", DURABLE, ids=str)
 async def test_a_disk_that_is_read_only_at_the_start(mode: Mode, tmp_path: Path) -> None:
-    """One line says why it cannot start."""
+    """The server ends with one line that says why."""
     with mounted(tmp_path / "disk", ",ro") as disk:
         said = await refuses_to_start(Server(disk, mode))
         assert "is not writable: Read-only file system" in said
 
 
 async def refuses_to_start(server: Server, *wrap: str) -> str:
-    """It ends with exit code 1, and one line that names the folder; the line."""
+    """Check that it ends with 1 and one line that names the folder; return the line."""
     try:
         with pytest.raises(Ended) as ended:
             await server.start(wrap)
@@ -201,6 +202,6 @@ async def test_a_disk_that_becomes_read_only(mode: Mode, tmp_path: Path) -> None
             assert len(shop.orders) < 30
         assert status == 503
         assert [await shop.register() for _ in range(3)] == [503] * 3
-        assert await shop.jobs() == shop.taken_in
+        assert await shop.jobs() == shop.accepted_ids
         assert await shop.jobs("assigned") == []
-    assert await restarted(server) == shop.taken_in
+    assert await restarted(server) == shop.accepted_ids

@@ -1,4 +1,4 @@
-"""The harness reads from the log what nobody has seen."""
+"""The harness reads hand-overs from the log that no worker has seen."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ JOB = "0123456789abcdef"
 
 
 @pytest.mark.parametrize(("attempts", "unsaid"), [([2], True), ([1, 2], False), ([1], False)])
-def test_a_hand_over_that_nobody_could_log(
+def test_a_hand_over_that_was_killed_before_it_was_logged(
     attempts: list[int], unsaid: bool, tmp_path: Path
 ) -> None:
-    """A second attempt without a first one: whoever began that was killed before it said so."""
+    """A second attempt without a first one implies one that was killed before it was logged."""
     harness = Harness(tmp_path / "bar", Mode.REDIS, random.Random(1), count=2)
     harness.history.submissions.append(Submission(b"1", 0.0, 1.0, Outcome.OK, JOB))
     harness.history.restarts_s = [1.0, killed_s := monotonic() - 5.0, monotonic() + 60.0]

@@ -1,4 +1,4 @@
-"""The checker itself, with histories made by hand: each rule, kept and broken."""
+"""The history checker, with histories made by hand: each rule, kept and broken."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def given(n: int, worker: str, began_s: float, ended_s: float, **values: Any) ->
 
 
 def history(*happened: Any, **values: Any) -> History:
-    """A history of these; every callback that got something has registered."""
+    """Return a history of these events, in which each callback with a job has registered."""
     deliveries = [each for each in happened if isinstance(each, Delivery)]
     return History(
         submissions=[each for each in happened if isinstance(each, Submission)],
@@ -44,12 +44,12 @@ def history(*happened: Any, **values: Any) -> History:
 
 
 def broken(history: History) -> set[str]:
-    """The rules that do not hold."""
+    """Return the rules that are broken."""
     return {violation.rule for violation in check(history)}
 
 
-def test_a_history_as_it_should_be() -> None:
-    """In order, each once, and what is left still waits."""
+def test_a_correct_history() -> None:
+    """Deliveries in order, each once, and the rest still waits."""
     assert not broken(
         history(
             *(order(n, n, n + 0.5) for n in (1, 2, 3)),
@@ -63,8 +63,8 @@ def test_a_history_as_it_should_be() -> None:
 # ---- C1
 
 
-def test_what_was_acknowledged_is_delivered_or_waits() -> None:
-    """C1: gone without a trace is lost."""
+def test_acknowledged_orders_are_delivered_or_wait() -> None:
+    """C1: an acknowledged order that is nowhere is lost."""
     assert broken(history(order(1, 1, 2))) == {"C1"}
 
 
@@ -74,51 +74,51 @@ def test_a_refused_delivery_delivers_nothing() -> None:
     assert broken(history(order(1, 1, 2), refused)) == {"C1"}
 
 
-def test_what_was_not_acknowledged_may_be_gone() -> None:
+def test_unacknowledged_orders_may_be_lost() -> None:
     """C1: unknown and refused submissions promise nothing."""
     assert not broken(history(order(1, 1, 2, Outcome.UNKNOWN), order(2, 1, 2, Outcome.FAILED)))
 
 
-def test_who_cancels_gets_nothing() -> None:
-    """C1: a cancelled order is not lost."""
+def test_cancelled_orders_are_not_lost() -> None:
+    """C1: a cancelled order need not be delivered."""
     assert not broken(history(order(1, 1, 2), cancelled={b"1"}))
 
 
 # ---- C2
 
 
-def test_nothing_comes_that_nobody_ordered() -> None:
-    """C2: a delivery has a submission."""
+def test_only_submitted_orders_are_delivered() -> None:
+    """C2: each delivery has a submission."""
     assert broken(history(given(1, "ada", 3, 4))) == {"C2"}
 
 
-def test_the_very_bytes_come() -> None:
-    """C2: JSON that says the same is not the same."""
+def test_the_very_bytes_are_delivered() -> None:
+    """C2: equivalent JSON is not enough."""
     submitted = Submission(b'{"n": 1.0}', 1, 2, Outcome.OK, "j1")
     delivered = given(1, "ada", 3, 4)._replace(data=b'{"n":1.0}')
     assert broken(history(submitted, delivered, left={"j1"})) == {"C2"}
 
 
 def test_a_repeat_is_the_same_job() -> None:
-    """C2: one order, one job, however often it is sent."""
+    """C2: one order is one job, however often it is sent."""
     repeat = order(1, 3, 4)._replace(job_id="another")
     assert broken(history(order(1, 1, 2), repeat, left={"j1", "another"})) == {"C2"}
 
 
 def test_a_job_keeps_its_id() -> None:
-    """C2: the id that comes is the one that was promised."""
+    """C2: the delivered id is the one in the acknowledgement."""
     assert broken(history(order(1, 1, 2), given(1, "ada", 3, 4, job_id="another"))) == {"C2"}
 
 
-def test_nobody_is_called_who_did_not_call() -> None:
+def test_only_registered_callbacks_are_called() -> None:
     """C2: a callback has registered before it gets a job."""
     unknown = history(order(1, 1, 2), given(1, "ada", 3, 4))
     unknown.registrations = []
     assert broken(unknown) == {"C2"}
 
 
-def test_what_nobody_knows_of_may_come() -> None:
-    """C2: an unknown submission may have been taken in."""
+def test_orders_of_unknown_fate_may_be_delivered() -> None:
+    """C2: a submission of unknown fate may have been accepted."""
     assert not broken(history(order(1, 1, 2, Outcome.UNKNOWN), given(1, "ada", 3, 4)))
 
 
@@ -139,19 +139,19 @@ def test_another_worker_gets_it_when_that_was_allowed() -> None:
 
 
 def test_the_same_worker_may_get_it_again() -> None:
-    """C3: whoever lost the answer gets the same job."""
+    """C3: a worker that lost the answer gets the same job."""
     twice = [given(1, "ada", n, n + 0.5, callback=f"ada/{n}") for n in (3, 4)]
     assert not broken(history(order(1, 1, 2), *twice))
 
 
 def test_the_next_worker_gets_what_the_first_refused() -> None:
-    """C3: a refusal takes nothing."""
+    """C3: a refused job is free."""
     refused = given(1, "ada", 3, 3.5, outcome=Outcome.FAILED)
     assert not broken(history(order(1, 1, 2), refused, given(1, "bob", 4, 5)))
 
 
 def test_a_callback_is_used_once() -> None:
-    """C3: a callback that was used up never gets another job."""
+    """C3: a used callback gets no other job."""
     same = [given(n, "ada", n + 2, n + 2.5, callback="ada/x") for n in (1, 2)]
     assert broken(history(order(1, 1, 1.5), order(2, 2, 2.5), *same)) == {"C3"}
 
@@ -159,34 +159,34 @@ def test_a_callback_is_used_once() -> None:
 # ---- C4
 
 
-def test_who_came_later_is_not_served_before() -> None:
-    """C4: acknowledged before the other was sent, handed out before."""
+def test_later_orders_are_not_handed_out_before() -> None:
+    """C4: acknowledged before the other was sent means handed out before it."""
     first, second = order(1, 1, 2), order(2, 2.5, 3)
     deliveries = given(2, "ada", 4, 5), given(1, "bob", 6, 7)
     assert broken(history(first, second, *deliveries)) == {"C4"}
 
 
 def test_a_job_that_waits_on_is_overtaken_too() -> None:
-    """C4: also where the first never comes."""
+    """C4: also if the first is never handed out."""
     assert broken(
         history(order(1, 1, 2), order(2, 2.5, 3), given(2, "ada", 4, 5), left={"j1"})
     ) == {"C4"}
 
 
-def test_orders_at_the_same_time_have_no_order() -> None:
-    """C4: while the first is not acknowledged, nobody knows which came first."""
+def test_concurrent_orders_have_no_order() -> None:
+    """C4: until the first is acknowledged their order is unknown."""
     first, second = order(1, 1, 3), order(2, 2.5, 3.5)
     assert not broken(history(first, second, given(2, "ada", 4, 5), given(1, "bob", 6, 7)))
 
 
-def test_hand_overs_at_the_same_time_have_no_order() -> None:
+def test_concurrent_hand_overs_have_no_order() -> None:
     """C4: the first had begun before the second was over."""
     first, second = order(1, 1, 2), order(2, 2.5, 3)
     assert not broken(history(first, second, given(2, "ada", 4, 5), given(1, "bob", 4.9, 9)))
 
 
 def test_a_hand_over_that_was_cut_off_had_begun() -> None:
-    """C4: a job in doubt delays nobody."""
+    """C4: a job in doubt delays no others."""
     orders = order(1, 1, 2), order(2, 2.5, 3)
     deliveries = given(2, "ada", 4, 5), given(1, "bob", 6, 7)
     assert not broken(history(*orders, *deliveries, cut_off=[Mark(b"1", 3.5)]))
@@ -202,8 +202,8 @@ def test_a_refused_job_keeps_its_place() -> None:
     assert not broken(tail)
 
 
-def test_a_refused_job_holds_up_nobody_while_it_is_tried_again() -> None:
-    """C4: handed out again before the other, whatever comes of it."""
+def test_a_refused_job_delays_no_others_while_it_is_retried() -> None:
+    """C4: it was handed out again before the other, with any outcome."""
     orders = [order(n, n, n + 0.5) for n in (1, 2)]
     refused = [
         given(1, "ada", at_s, at_s + 0.5, outcome=Outcome.FAILED, callback=f"a{at_s}")
@@ -236,13 +236,13 @@ def test_a_job_and_a_worker_do_not_wait_together() -> None:
         [look(1, "j1", ""), look(1.6, "j1", ""), look(2.2, "j1", "ada")],
     ],
 )
-def test_others_every_time_are_no_waiting(looks: list[Look]) -> None:
-    """C5: the same job and the same worker have to be there all the time."""
+def test_changing_pairs_are_no_waiting(looks: list[Look]) -> None:
+    """C5: it has to be the same job and the same worker all the time."""
     assert not broken(history(looks=looks))
 
 
-def test_nobody_waits_while_the_service_is_down() -> None:
-    """C5: a restart begins anew."""
+def test_a_restart_resets_the_waiting_time() -> None:
+    """C5: waiting counts from the restart."""
     looks = [look(1.0, "j1", "ada"), look(2.2, "j1", "ada")]
     assert not broken(history(looks=looks, restarts_s=[1.5]))
 
@@ -250,12 +250,12 @@ def test_nobody_waits_while_the_service_is_down() -> None:
 # ---- C6
 
 
-def test_what_was_refused_does_not_come() -> None:
+def test_refused_orders_are_not_delivered() -> None:
     """C6: 4xx, or 5xx before its write began."""
     assert broken(history(order(1, 1, 2, Outcome.FAILED), given(1, "ada", 3, 4))) == {"C6"}
 
 
-def test_what_was_refused_first_may_come_when_it_was_sent_again() -> None:
+def test_a_refused_order_may_succeed_on_repeat() -> None:
     """C6: the repeat counts."""
     again = order(1, 1, 2, Outcome.FAILED), order(1, 3, 4)
     assert not broken(history(*again, given(1, "ada", 5, 6)))

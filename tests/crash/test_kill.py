@@ -1,6 +1,6 @@
-"""kill -9 at random moments, under load, on every durable mode.
+"""kill -9 at random moments under load, in every durable mode.
 
-CRASH_SEED repeats the dice of an earlier run.
+CRASH_SEED repeats the random numbers of an earlier run.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ KILLS = int(os.environ.get("TORTURE_KILLS", "200")) if IS_TORTURE else 2
 KILLS_A_ROUND = 10
 SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))
 READY_S = 2.0 if IS_TORTURE else 10.0
-"""The sample shares its machine with all other tests; what it shows is that nothing is lost."""
+"""Generous, since the tests share their machine; that nothing is lost is what counts."""
 
 
 @pytest.mark.timeout(1800 if IS_TORTURE else 120)
 @pytest.mark.parametrize("mode", DURABLE, ids=str)
 async def test_nothing_is_lost_when_the_server_is_killed(mode: Mode, tmp_path: Path) -> None:
-    """C1 to C6 over many lives of the server, and it is ready in 2 s each time."""
+    """C1 to C6 over many lives of the server; each start takes at most 2 s."""
     print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     rng = random.Random(f"{SEED} {mode}")
     ready_s, left = [], KILLS

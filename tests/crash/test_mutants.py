@@ -1,7 +1,7 @@
 """The original's bugs, put back one by one: the checker finds each, and nothing without them.
 
-The dispatcher is the real one; a mutant is a patch of it. The story has everything in it that one
-of them spoils, and without a mutant it has no violation, in any mode.
+The dispatcher is the real one, and a mutant is a patch of it. The story has a situation for each of
+them, and without a mutant it has no violation, in any mode.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ FILE_MODES = (Mode.JSON_FILE, Mode.CACHED_JSON_FILE)
 
 
 def order(n: int) -> bytes:
-    """An order that comes back in other bytes if it is encoded anew."""
+    """Return an order whose bytes change if it is encoded anew."""
     return b'{ "n": %d.0, "drink": "caf\\u00e9" }' % n
 
 
 async def story(bar: Bar, mode: Mode) -> None:
-    """A day at the bar, with everything in it that can go wrong."""
+    """Run a day at the bar with everything that can go wrong."""
     await a_backlog(bar)
     await a_rush(bar)
     await a_refusal(bar)
@@ -60,7 +60,7 @@ async def story(bar: Bar, mode: Mode) -> None:
 
 
 async def a_backlog(bar: Bar) -> None:
-    """More orders than robots; one is sent twice, with the same key."""
+    """More orders than robots; one is sent twice with the same key."""
     for n in (1, 2, 3):
         await bar.submit(order(n))
     await bar.submit(order(4), "four")
@@ -71,7 +71,7 @@ async def a_backlog(bar: Bar) -> None:
 
 
 async def a_rush(bar: Bar) -> None:
-    """Orders and robots at the same time; nobody waits for the other."""
+    """Orders and robots at the same time."""
     await asyncio.gather(
         *(bar.submit(order(n)) for n in range(10, 14)),
         *(bar.register(bar.robot(n)) for n in range(10, 14)),
@@ -80,7 +80,7 @@ async def a_rush(bar: Bar) -> None:
 
 
 async def a_refusal(bar: Bar) -> None:
-    """A robot refuses an order; it keeps its place before the next one."""
+    """A robot refuses an order, which keeps its place before the next one."""
     refusing = bar.robot(20)
     bar.network.refusing[refusing.id] = refuse = asyncio.Event()
     bar.network.states[refusing.instance_url] = "stopped"
@@ -94,7 +94,7 @@ async def a_refusal(bar: Bar) -> None:
 
 
 async def a_refusal_while_another_waits(bar: Bar) -> None:
-    """A robot refuses an order, and the one behind it has waited for that."""
+    """A robot refuses an order that another robot is waiting for."""
     refusing = bar.robot(23)
     bar.network.refusing[refusing.id] = refuse = asyncio.Event()
     bar.network.states[refusing.instance_url] = "stopped"
@@ -106,7 +106,7 @@ async def a_refusal_while_another_waits(bar: Bar) -> None:
 
 
 async def a_used_callback(bar: Bar) -> None:
-    """A robot gets its order by PUT, and repeats the call that it was the answer to."""
+    """A robot gets its order by PUT, and then repeats its registration."""
     robot = bar.robot(25)
     await bar.register(robot)
     await bar.submit(order(25))
@@ -116,7 +116,7 @@ async def a_used_callback(bar: Bar) -> None:
 
 
 async def a_crash_during_a_hand_over(bar: Bar) -> None:
-    """A robot takes an order, and the service dies before it hears of that."""
+    """A robot takes an order, and the service dies before it reads the answer."""
     robot = bar.robot(30)
     bar.network.silent.add(robot.id)
     await bar.register(robot)
@@ -131,7 +131,7 @@ async def a_crash_during_a_hand_over(bar: Bar) -> None:
 
 
 async def a_full_disk(bar: Bar) -> None:
-    """Writes fail half-way; once a robot asks after that, once the service dies."""
+    """Writes fail half-way; once a robot registers after that, once the service dies."""
     bar.fill_disk()
     await bar.submit(order(40))
     bar.free_disk()
@@ -144,11 +144,11 @@ async def a_full_disk(bar: Bar) -> None:
     bar.fill_disk()
     await bar.submit(order(44))
     await bar.crash()
-    await bar.start_with_what_is_left()
+    await bar.start_or_lose_everything()
 
 
 async def a_damaged_file(bar: Bar, damage: Callable[[bytes], bytes]) -> None:
-    """The disk spoils a file; it is put right where the service says so."""
+    """A file is damaged, and restored where the service reports it."""
     await bar.submit(order(50 + len(bar.history.restarts_s)))
     await bar.checkpoint()
     await bar.crash()
@@ -156,17 +156,17 @@ async def a_damaged_file(bar: Bar, damage: Callable[[bytes], bytes]) -> None:
 
 
 async def a_checkpoint_without_room(bar: Bar) -> None:
-    """The files cannot be brought up to date, and then the service dies."""
+    """Checkpoints fail, and then the service dies."""
     await bar.submit(order(70))
     bar.spoil_checkpoints()
     await bar.checkpoint()
     await bar.submit(order(71))
     await bar.crash()
-    await bar.start_with_what_is_left()
+    await bar.start_or_lose_everything()
 
 
 async def a_damaged_journal(bar: Bar) -> None:
-    """The disk spoils what was appended, before its last line."""
+    """The journal is damaged before its last line."""
     await bar.submit(order(72))
     await bar.submit(order(73))
     await bar.crash()
@@ -175,7 +175,7 @@ async def a_damaged_journal(bar: Bar) -> None:
 
 
 async def start_on(bar: Bar, name: str, damage: Callable[[bytes], bytes]) -> None:
-    """Start on a file that was damaged, or on the right one where that is refused."""
+    """Start on a damaged file, or on the right one if that is refused."""
     path = bar.data_dir / name
     content = path.read_bytes()
     path.write_bytes(damage(content))
@@ -189,7 +189,7 @@ async def start_on(bar: Bar, name: str, damage: Callable[[bytes], bytes]) -> Non
 
 @pytest.mark.parametrize("mode", list(Mode), ids=str)
 async def test_the_dispatcher_passes(mode: Mode, tmp_path: Path) -> None:
-    """C1 to C6 over the whole story: what the mutants show is their own doing."""
+    """Without a mutant C1 to C6 hold over the whole story."""
     async with Bar(tmp_path, mode) as bar:
         await story(bar, mode)
         assert check(bar.history) == []
@@ -204,21 +204,21 @@ def newest_first(table: JobTable) -> Job | None:
     return table.waiting()[-1] if table.waiting() else None
 
 
-class Look:
-    """What was free before the commands of this turn: who came since then was not seen."""
+class StaleLook:
+    """Matches with the state before this turn's commands, so later ones are not seen."""
 
     def __init__(self) -> None:
         self.job: Job | None = None
         self.worker: Worker | None = None
 
     def gather(self, batches: Batches) -> None:
-        """Look first, and apply the commands then."""
+        """Note the state, then apply the commands."""
         tables = batches._machine.tables
         self.job, self.worker = tables.jobs.first(), tables.workers.first()
         GATHER(batches)
 
     def worker_for_new_job(self, tables: Tables) -> Worker | None:
-        """A job was lined up after a look at the workers, and in between a worker came."""
+        """A job was enqueued after a look at the workers, and in between a worker registered."""
         return self.worker if self.worker is tables.workers.first() else None
 
     def job_for_new_worker(self, tables: Tables) -> Job | None:
@@ -226,11 +226,11 @@ class Look:
         return self.job if self.job is tables.jobs.first() else None
 
 
-LOOK = Look()
+LOOK = StaleLook()
 
 
 def nothing_if_unreadable(*args: Any) -> list[Any]:
-    """A torn file was an empty queue."""
+    """A damaged file was an empty queue."""
     try:
         return list(READ_ARRAY(*args))
     except NotAQueue:
@@ -238,13 +238,13 @@ def nothing_if_unreadable(*args: Any) -> list[Any]:
 
 
 def readable_entries(*args: Any) -> Iterator[Any]:
-    """What did not parse was left out."""
+    """Entries that could not be parsed were skipped."""
     with suppress(NotAQueue):
         yield from READ_ARRAY(*args)
 
 
 def empty_if_unreadable(path: Path, number: int) -> JournalRead:
-    """A damaged journal is an empty one."""
+    """A damaged journal counts as empty."""
     try:
         return READ_JOURNAL(path, number)
     except NotAQueue:
@@ -276,7 +276,7 @@ def leave_half_a_line(_: Journal, error: OSError) -> None:
 
 
 def unlink_first(files: JournaledFiles, snapshot: Any, number: int, *rest: Any) -> None:
-    """Journals are removed before the files have what is in them."""
+    """Journals are removed before the files have their content."""
     files._remove_journals(number)
     WRITE_CHECKPOINT(files, snapshot, number, *rest)
 
@@ -294,18 +294,18 @@ def to_the_tail(job: Job, *args: Any) -> Any:
 
 
 def encoded_anew(job: Job) -> bytes:
-    """The JSON was read and written again."""
+    """The JSON was parsed and encoded again."""
     wire = json.loads(TO_WIRE(job))
     return json.dumps(wire, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def forgotten_hold(job: Job, _policy: Any, now_s: float) -> Any:
-    """After a restart every job that was held is given to the next one."""
+    """After a restart each held job is given to the next worker."""
     return lifecycle.release(job, now_s, "restarted")
 
 
 def nothing(*_: Any) -> None:
-    """It is not done, or nothing is found."""
+    """Do nothing, or find nothing."""
 
 
 def another_id(_: Receipts, __: str | None) -> str:
@@ -338,7 +338,9 @@ MUTANTS = {
             (StateMachine, "_pair_all", nothing),
         ],
     ),
-    "nobody pairs those who wait": Mutant("C5", [(StateMachine, "_pair_all", nothing)]),
+    "waiting jobs and workers are not matched": Mutant(
+        "C5", [(StateMachine, "_pair_all", nothing)]
+    ),
     "a torn file is empty": Mutant("C1", [(json_folder, "read_array", nothing_if_unreadable)]),
     "an entry is dropped": Mutant("C1", [(json_folder, "read_array", readable_entries)]),
     "a damaged journal is empty": Mutant(
@@ -368,7 +370,7 @@ MUTANTS = {
 async def test_each_mutant_is_caught(
     mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One bug is put back, and its rule does not hold any more."""
+    """One bug is put back, and its rule is broken."""
     for owner, name, patch in mutant.patches:
         monkeypatch.setattr(owner, name, patch)
     mode = Mode.CACHED_JSON_FILE

@@ -1,6 +1,6 @@
-"""SIGTERM, to real processes: what is under way ends or goes back, and the process ends with 0.
+"""SIGTERM to real processes: work in progress ends or is put back, and the exit code is 0.
 
-CRASH_SEED repeats the dice of an earlier run.
+CRASH_SEED repeats the random numbers of an earlier run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HALF = b"POST /submit-job HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
 
 
 class SlowCallback:
-    """A worker that has got the PUT and answers when it is told to."""
+    """A worker that answers its PUT when it is told to."""
 
     def __init__(self) -> None:
         self.got = asyncio.Event()
@@ -44,7 +44,7 @@ class SlowCallback:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
-        """The address of its callback."""
+        """Return the address of its callback."""
         server = await asyncio.start_server(self._take, "127.0.0.1", 0)
         async with server:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/callback/1/"
@@ -61,7 +61,7 @@ class SlowCallback:
 async def delivering(
     folder: Path, *options: str
 ) -> AsyncIterator[tuple[Server, SlowCallback, aiohttp.ClientSession]]:
-    """A server in the middle of a delivery, which has got SIGTERM and takes nothing new."""
+    """Run a server that got SIGTERM in the middle of a delivery, and accepts nothing new."""
     server, worker = Server(folder, Mode.CACHED_JSON_FILE, *options), SlowCallback()
     async with worker.listening() as callback, aiohttp.ClientSession() as http:
         await server.start()
@@ -80,7 +80,7 @@ async def delivering(
 
 
 async def refuses(server: Server, http: aiohttp.ClientSession) -> bool:
-    """Whether it takes no new jobs, and says when to come back."""
+    """Return whether new jobs are refused with a Retry-After."""
     async with http.post(server.url + "submit-job", json="too late") as response:
         said = await response.json()
     if response.status in (200, 202):
@@ -92,7 +92,7 @@ async def refuses(server: Server, http: aiohttp.ClientSession) -> bool:
 
 
 async def jobs_of(server: Server) -> list[dict[str, Any]]:
-    """All jobs, after another start."""
+    """Return all jobs, after another start."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     await server.start()
     url = server.url + "operator/jobs"
@@ -103,7 +103,7 @@ async def jobs_of(server: Server) -> list[dict[str, Any]]:
 
 
 async def test_a_delivery_under_way_finishes(tmp_path: Path) -> None:
-    """After SIGTERM nothing new is taken (503), the worker's late answer counts, and it ends."""
+    """After SIGTERM new jobs get 503, the worker's late answer counts, and the server ends."""
     async with delivering(tmp_path) as (server, worker, _):
         worker.answers.set()
         assert await server.ended() == 0
@@ -112,15 +112,15 @@ async def test_a_delivery_under_way_finishes(tmp_path: Path) -> None:
 
 
 async def test_a_delivery_that_does_not_end_is_left_in_doubt(tmp_path: Path) -> None:
-    """It ends with 0 after the grace; the job is not lost, and not given to anybody else."""
+    """The server ends with 0 after the grace; the job is not lost, nor given to another worker."""
     async with delivering(tmp_path, "--stop-grace", "1") as (server, _, _):
         assert await server.ended(GRACE_S) == 0
         (job,) = await jobs_of(server)
         assert (job["state"], job["stage"]) == ("assigned", "in doubt")
 
 
-async def test_who_still_waits_after_the_grace_is_told_so(tmp_path: Path) -> None:
-    """503 and when to come back, and no mistake in the log: what became of it shows later."""
+async def test_requests_that_wait_after_the_grace_get_503(tmp_path: Path) -> None:
+    """With a Retry-After, and without an error in the log: the outcome shows later."""
     options = ("--stop-grace", "0", "--submit-wait", "60")
     server, worker = Server(tmp_path, Mode.CACHED_JSON_FILE, *options), SlowCallback()
     async with worker.listening() as callback, aiohttp.ClientSession() as http:
@@ -143,7 +143,7 @@ async def test_who_still_waits_after_the_grace_is_told_so(tmp_path: Path) -> Non
 
 
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
-    """Nobody has to wait for the grace; what was acknowledged is on the disk all the same."""
+    """It does not wait for the grace; acknowledged jobs are on the disk."""
     async with delivering(tmp_path, "--stop-grace", "600") as (server, _, _):
         server.signal(signal.SIGTERM)
         assert await server.ended() == 128 + signal.SIGTERM
@@ -153,7 +153,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 async def test_a_signal_in_the_first_moment_counts(tmp_path: Path, number: signal.Signals) -> None:
-    """As soon as the port answers, it can be told to stop: it ends with 0."""
+    """A server can be told to stop as soon as its port answers."""
     server = Server(tmp_path, Mode.CACHED_JSON_FILE)
     for _ in range(STOPS):
         server.spawn()
@@ -165,8 +165,8 @@ async def test_a_signal_in_the_first_moment_counts(tmp_path: Path, number: signa
             server.kill()
 
 
-async def test_clients_that_never_close_delay_nothing(tmp_path: Path) -> None:
-    """Websockets are told to come back (1012), whoever listens to that or not, and it ends."""
+async def test_clients_that_never_close_do_not_delay_the_stop(tmp_path: Path) -> None:
+    """Websockets get 1012, and the server ends whether they close or not."""
     server = Server(tmp_path, Mode.CACHED_JSON_FILE)
     await server.start()
     async with AsyncExitStack() as stack:
@@ -185,7 +185,7 @@ async def test_clients_that_never_close_delay_nothing(tmp_path: Path) -> None:
 @pytest.mark.timeout(300 if IS_TORTURE else 120)
 @pytest.mark.parametrize("mode", DURABLE if IS_TORTURE else [Mode.SQLITE], ids=str)
 async def test_restarts_under_load_lose_nothing(mode: Mode, tmp_path: Path) -> None:
-    """C1 to C6, exit code 0 within the grace and a second, with a client that never closes."""
+    """C1 to C6, and exit code 0 within the grace and a second, with a client that never closes."""
     print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     rng = random.Random(f"{SEED} {mode}")
     async with Harness(tmp_path / "data", mode, rng) as harness, AsyncExitStack() as stack:
@@ -204,7 +204,7 @@ async def test_restarts_under_load_lose_nothing(mode: Mode, tmp_path: Path) -> N
 
 
 async def _submit(server: Server, http: aiohttp.ClientSession) -> tuple[int, str, str]:
-    """What the answer to an order is: its status, and what it says of the error."""
+    """Submit an order; return the status and the error."""
     async with http.post(server.url + "submit-job", json="mojito") as response:
         said = await response.json()
         return response.status, said["Error"], response.headers["Retry-After"]
@@ -213,7 +213,7 @@ async def _submit(server: Server, http: aiohttp.ClientSession) -> tuple[int, str
 async def _client(
     stack: AsyncExitStack, port: int, said: bytes
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection on which something was said, and nothing more will be."""
+    """A connection that has sent a request and sends nothing more."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     stack.callback(writer.close)
     writer.write(said)

@@ -1,9 +1,8 @@
-"""The dispatcher's rules, without sockets and on a clock that stands still."""
+"""The dispatcher's rules, without sockets, on a clock that stands still."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,26 +19,20 @@ from tests.support.network import FakeNetwork
 from tests.support.world import World, running_world, worker
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with running_world() as world:
-        yield world
-
-
-async def test_a_job_waits_at_the_end_of_the_line(world: World) -> None:
+async def test_a_job_waits_at_the_end_of_the_queue(world: World) -> None:
     """Without workers each job gets the next position."""
     assert [(await world.submit(n)).position for n in range(3)] == [1, 2, 3]
 
 
 async def test_workers_get_the_oldest_job_first(world: World) -> None:
-    """FIFO when workers come later: the original's file queues gave the newest."""
+    """FIFO if workers register later; the original's file queues gave the newest."""
     for n in range(3):
         await world.submit(n)
     assert [await world.register(worker(str(n))) for n in range(4)] == [0, 1, 2, None]
 
 
 async def test_jobs_go_to_the_oldest_worker_first(world: World) -> None:
-    """FIFO when jobs come later."""
+    """FIFO if jobs are submitted later."""
     workers = [worker(str(n)) for n in range(3)]
     for each in workers:
         await world.register(each)
@@ -49,7 +42,7 @@ async def test_jobs_go_to_the_oldest_worker_first(world: World) -> None:
 
 
 async def test_a_submission_is_assigned_once_the_worker_has_accepted(world: World) -> None:
-    """200 means that a worker took it."""
+    """Only then it is answered as assigned."""
     await world.register(worker("c", "i"))
     submission = await world.submit("x")
     assert submission.position is None
@@ -57,7 +50,7 @@ async def test_a_submission_is_assigned_once_the_worker_has_accepted(world: Worl
 
 
 async def test_a_refused_job_goes_to_the_next_worker_within_the_wait(world: World) -> None:
-    """Refused by one and taken by the next: still assigned, and at once."""
+    """If the next worker takes it, the submission is still answered as assigned."""
     bad, good = worker("bad", "i1"), worker("good", "i2")
     await world.register(bad)
     await world.register(good)
@@ -66,8 +59,8 @@ async def test_a_refused_job_goes_to_the_next_worker_within_the_wait(world: Worl
     assert [url for url, _ in world.network.deliveries] == [bad.id, good.id]
 
 
-async def test_before_the_start_nobody_is_let_in() -> None:
-    """Records that are not read yet can neither be changed nor asked for, also by an operator."""
+async def test_requests_before_the_start_are_refused() -> None:
+    """Until the records are loaded, requests and operators' actions are refused."""
     world = World(InMemoryStore(), FakeNetwork(), Policy())
     with pytest.raises(ShuttingDown):
         await world.dispatcher.operator.pause("a break")
@@ -79,7 +72,7 @@ async def test_before_the_start_nobody_is_let_in() -> None:
 
 
 async def test_a_refused_job_keeps_its_own_place(world: World) -> None:
-    """A job whose delivery failed is not put at the tail, as the original did."""
+    """It is not put at the tail, as in the original."""
     bad = worker("bad", "i1")
     await world.register(bad)
     outcome: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
@@ -93,7 +86,7 @@ async def test_a_refused_job_keeps_its_own_place(world: World) -> None:
 
 
 async def test_the_answer_does_not_wait_for_a_slow_worker(world: World) -> None:
-    """After the wait the answer is 202, position 1, and the delivery goes on by itself."""
+    """After submit_wait_s the answer is position 1, and the delivery goes on."""
     slow = worker("slow", "i1")
     await world.register(slow)
     outcome: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
@@ -104,12 +97,10 @@ async def test_the_answer_does_not_wait_for_a_slow_worker(world: World) -> None:
     assert submission.position == 1
     outcome.set_result(Accepted())
     await settle()
-    job = await world.job(submission.job.id)
-    assert job.hold is not None
-    assert job.hold.stage is Stage.CONFIRMED
+    assert await world.stage(submission.job.id) is Stage.CONFIRMED
 
 
-async def test_a_slow_worker_delays_nobody_else(world: World) -> None:
+async def test_a_slow_worker_delays_no_others(world: World) -> None:
     """Deliveries to different workers run in parallel."""
     slow, quick = worker("slow", "i1"), worker("quick", "i2")
     await world.register(slow)
@@ -120,8 +111,8 @@ async def test_a_slow_worker_delays_nobody_else(world: World) -> None:
     assert (await world.submit("quick one")).position is None
 
 
-async def test_a_cut_off_submission_is_delivered_all_the_same(world: World) -> None:
-    """A request that is cut off changes nothing half-way."""
+async def test_a_cancelled_submission_is_delivered(world: World) -> None:
+    """A request that is cancelled is carried out as a whole."""
     slow = worker("slow", "i1")
     await world.register(slow)
     outcome: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
@@ -137,7 +128,7 @@ async def test_a_cut_off_submission_is_delivered_all_the_same(world: World) -> N
 
 
 async def test_a_new_worker_does_not_overtake_one_that_waits(world: World) -> None:
-    """Workers that became free while both exist are paired in order of arrival."""
+    """A job goes to the worker that has waited longest."""
     old, new = worker("old", "i1"), worker("new", "i2")
     await world.register(old)
     await world.register(new)
@@ -146,7 +137,7 @@ async def test_a_new_worker_does_not_overtake_one_that_waits(world: World) -> No
 
 
 async def test_registration_is_idempotent_by_callback(world: World) -> None:
-    """The same callback twice waits once."""
+    """The same callback is enqueued once."""
     again = worker("c", "i1")
     await world.register(again)
     await world.register(again)
@@ -154,7 +145,7 @@ async def test_registration_is_idempotent_by_callback(world: World) -> None:
 
 
 async def test_a_used_callback_is_never_enqueued_again(world: World) -> None:
-    """A late repeat of a registration that got its job by PUT waits for nothing new."""
+    """A late repeat of a registration that got its job by PUT is not enqueued."""
     used = worker("c", "i1")
     await world.register(used)
     await world.submit("x")
@@ -163,7 +154,7 @@ async def test_a_used_callback_is_never_enqueued_again(world: World) -> None:
 
 
 async def test_a_repeat_of_an_answered_registration_gets_the_same_job(world: World) -> None:
-    """A 200 that was lost is given again, also after it was noted as written."""
+    """A lost answer is given again, also after it was noted as written."""
     await world.submit("x")
     await world.submit("y")
     asking = worker("c", "i1")
@@ -173,7 +164,7 @@ async def test_a_repeat_of_an_answered_registration_gets_the_same_job(world: Wor
 
 
 async def test_the_next_registration_of_the_key_means_done(world: World) -> None:
-    """A robot that asks again has finished its last job."""
+    """A robot that registers again has finished its last job."""
     submission = await world.submit("x")
     await world.register(worker("c1", "i1"))
     assert await world.register(worker("c2", "i1")) is None
@@ -181,7 +172,7 @@ async def test_the_next_registration_of_the_key_means_done(world: World) -> None
 
 
 async def test_lost_gives_the_same_job_to_the_new_callback(world: World) -> None:
-    """?lost: the last answer never arrived."""
+    """With ?lost the last answer never arrived."""
     await world.submit("x")
     assert await world.register(worker("c1", "i1")) == "x"
     assert await world.register(worker("c2", "i1"), lost=True) == "x"
@@ -191,7 +182,7 @@ async def test_lost_gives_the_same_job_to_the_new_callback(world: World) -> None
 async def test_lost_while_the_job_is_on_its_way_gives_it_again(
     world: World, outcome: Outcome
 ) -> None:
-    """The old callback is gone and the instance goes on, as after a job was taken: it was not."""
+    """The old callback is gone as after a job was taken, but with ?lost it was not."""
     old, new = worker("c1", "i1"), worker("c2", "i1")
     under_way = world.never()
     world.network.outcomes[old.id] = [under_way]
@@ -207,7 +198,7 @@ async def test_lost_while_the_job_is_on_its_way_gives_it_again(
 
 
 async def test_a_late_repeat_of_a_robot_that_gave_its_job_back_gets_nothing(world: World) -> None:
-    """The next registration of its key would count that job as done, and nobody had mixed it."""
+    """Otherwise its next registration would complete a job that was never mixed."""
     submission = await world.submit("x")
     asked = worker("c1", "i1")
     assert await world.register(asked) == "x"
@@ -219,7 +210,7 @@ async def test_a_late_repeat_of_a_robot_that_gave_its_job_back_gets_nothing(worl
 
 
 async def test_a_repeat_gets_no_job_that_was_cancelled_or_failed(world: World) -> None:
-    """Only one that it may still have to hear of."""
+    """Only a job whose answer the worker may have missed is given again."""
     submission = await world.submit("x")
     asked = worker("c1", "i1")
     assert await world.register(asked) == "x"
@@ -228,7 +219,7 @@ async def test_a_repeat_gets_no_job_that_was_cancelled_or_failed(world: World) -
 
 
 async def test_a_silent_engine_costs_an_order_no_delivery(world: World) -> None:
-    """Who has waited long and does not answer is passed over: the next one gets the job."""
+    """A worker that waited long and does not answer the probe is skipped for the next one."""
     silent, awake = worker("c1", "i1"), worker("c2", "i2")
     await world.register(silent)
     await world.register(awake)
@@ -239,7 +230,7 @@ async def test_a_silent_engine_costs_an_order_no_delivery(world: World) -> None:
 
 
 async def test_a_poison_job_sets_few_robots_aside(world: World) -> None:
-    """Where the answers are about the job, it is failed after max_attempts of them, at once."""
+    """Answers that blame the job fail it after max_attempts, at once."""
     robots = [worker(f"c{n}", f"i{n}") for n in range(9)]
     for robot in robots:
         world.network.outcomes[robot.id] = [Refused("answered 500", blames_job=True)]
@@ -252,7 +243,7 @@ async def test_a_poison_job_sets_few_robots_aside(world: World) -> None:
 
 
 async def test_a_former_holder_gets_nothing_while_the_service_is_paused() -> None:
-    """Nor does a pause forget it: it waits like all others."""
+    """It waits like the others during a pause."""
     async with running_world(policy=Policy(lease_s=10)) as world:
         await world.submit("x")
         assert await world.register(worker("c1", "i1")) == "x"
@@ -266,8 +257,10 @@ async def test_a_former_holder_gets_nothing_while_the_service_is_paused() -> Non
 
 
 @pytest.mark.parametrize("lost", [True, False])
-async def test_who_asks_again_during_a_pause_does_not_have_its_former_job(lost: bool) -> None:
-    """It gets another one first, comes back, and has done that one only."""
+async def test_a_former_holder_that_registers_during_a_pause_completes_only_its_next_job(
+    lost: bool,
+) -> None:
+    """It gets another job first, and its next registration completes that one only."""
     async with running_world(policy=Policy(lease_s=10)) as world:
         first = (await world.submit("x")).job.id
         assert await world.register(worker("c1", "i1")) == "x"
@@ -283,8 +276,8 @@ async def test_who_asks_again_during_a_pause_does_not_have_its_former_job(lost: 
         assert (await world.job(first)).state is State.ASSIGNED
 
 
-async def test_who_repeats_after_its_former_job_was_given_up_waits() -> None:
-    """The answer with it got lost, its lease ended, somebody cancelled it: the robot is there."""
+async def test_a_repeat_after_its_job_was_cancelled_waits() -> None:
+    """The answer was lost, the lease ended, and the job was cancelled: the robot is enqueued."""
     async with running_world(policy=Policy(lease_s=10)) as world:
         first = (await world.submit("x")).job.id
         asked = worker("c1", "i1")
@@ -300,8 +293,8 @@ async def test_who_repeats_after_its_former_job_was_given_up_waits() -> None:
         assert (await world.job(first)).state is State.CANCELLED
 
 
-async def test_who_repeats_after_others_got_its_former_job_waits() -> None:
-    """The answer with it got lost, its lease ended, another robot has it: the robot is there."""
+async def test_a_repeat_after_its_job_went_to_another_robot_waits() -> None:
+    """The answer was lost, the lease ended, another robot has the job: the robot is enqueued."""
     async with running_world(policy=Policy(lease_s=10)) as world:
         await world.submit("x")
         asked = worker("c1", "i1")
@@ -316,7 +309,7 @@ async def test_who_repeats_after_others_got_its_former_job_waits() -> None:
 
 
 async def test_a_repeat_during_a_pause_waits_once() -> None:
-    """Also that of the callback which had the job until its lease ended, however often it comes."""
+    """However often it comes, also from the callback that had the job until its lease ended."""
     async with running_world(policy=Policy(lease_s=10)) as world:
         await world.submit("x")
         asked = worker("c1", "i1")
@@ -329,7 +322,7 @@ async def test_a_repeat_during_a_pause_waits_once() -> None:
 
 
 async def test_an_answer_cut_off_before_it_was_written_frees_the_job(world: World) -> None:
-    """Nothing went out: back to its own place, and the next worker gets it."""
+    """No byte was sent: the job returns to its place, and the next worker gets it."""
     await world.submit("x")
     job = await world.dispatcher.register(worker("c1", "i1"))
     assert job is not None
@@ -341,7 +334,7 @@ async def test_an_answer_cut_off_before_it_was_written_frees_the_job(world: Worl
 async def test_an_answer_that_broke_is_in_doubt_and_given_again_to_its_callback(
     world: World,
 ) -> None:
-    """An error after writing began: in doubt; a repeat of the POST gets the same job."""
+    """After an error while writing, a repeat of the registration gets the same job."""
     submission = await world.submit("x")
     asking = worker("c1", "i1")
     world.network.pending[asking.id] = None
@@ -349,14 +342,12 @@ async def test_an_answer_that_broke_is_in_doubt_and_given_again_to_its_callback(
     assert job is not None
     world.dispatcher.unanswered(job, began=True)
     await settle()
-    doubtful = await world.job(submission.job.id)
-    assert doubtful.hold is not None
-    assert doubtful.hold.stage is Stage.IN_DOUBT
+    assert await world.stage(submission.job.id) is Stage.IN_DOUBT
     assert await world.register(asking) == "x"
 
 
 async def test_a_job_in_doubt_stays_with_its_worker(world: World) -> None:
-    """Nobody else gets it while its worker may have it."""
+    """No other worker gets it while this one may have it."""
     unclear = worker("c", "i1")
     await world.register(unclear)
     world.network.outcomes[unclear.id] = [InDoubt("time-out")]
@@ -369,20 +360,18 @@ async def test_a_job_in_doubt_stays_with_its_worker(world: World) -> None:
 
 
 async def test_doubt_is_cleared_up_when_the_callback_still_waits(world: World) -> None:
-    """GET says pending: nothing was consumed, so the same job goes to the same worker again."""
+    """200 to GET: the job was not used, so it is sent to the same callback again."""
     unclear = worker("c", "i1")
     await world.register(unclear)
     world.network.outcomes[unclear.id] = [InDoubt("time-out")]
     submission = await world.submit("x")
     await world.clock.advance(2)
     assert world.network.deliveries == [(unclear.id, "x"), (unclear.id, "x")]
-    hold = (await world.job(submission.job.id)).hold
-    assert hold is not None
-    assert hold.stage is Stage.CONFIRMED
+    assert await world.stage(submission.job.id) is Stage.CONFIRMED
 
 
 async def test_doubt_is_cleared_up_when_the_callback_was_consumed(world: World) -> None:
-    """GET says 404 and the instance runs: the worker has it, and it is not sent again."""
+    """404 to GET and a running instance: the worker has it, and it is not sent again."""
     unclear = worker("c", "i1")
     await world.register(unclear)
     world.network.outcomes[unclear.id] = [InDoubt("time-out")]
@@ -390,13 +379,11 @@ async def test_doubt_is_cleared_up_when_the_callback_was_consumed(world: World) 
     submission = await world.submit("x")
     await world.clock.advance(2)
     assert world.delivered == ["x"]
-    hold = (await world.job(submission.job.id)).hold
-    assert hold is not None
-    assert hold.stage is Stage.CONFIRMED
+    assert await world.stage(submission.job.id) is Stage.CONFIRMED
 
 
 async def test_a_robot_that_comes_back_during_its_delivery_has_done_it(world: World) -> None:
-    """PUT under way and a new callback of the key: accepted then means done."""
+    """A new callback of the key during the PUT: once accepted, the job is done."""
     old = worker("c1", "i1")
     outcome: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
     world.network.outcomes[old.id] = [outcome]
@@ -413,7 +400,7 @@ async def test_a_robot_that_comes_back_during_its_delivery_has_done_it(world: Wo
 
 
 async def test_a_robot_that_comes_back_unserved_gets_the_same_job(world: World) -> None:
-    """In doubt, nobody can tell for long, and a new callback: the same job goes there."""
+    """A job that is in doubt for long goes to the new callback of its key."""
     old, new = worker("c1", "i1"), worker("c2", "i1")
     world.network.outcomes[old.id] = [InDoubt("time-out")]
     world.network.pending[old.id] = None
@@ -428,7 +415,7 @@ async def test_a_robot_that_comes_back_unserved_gets_the_same_job(world: World) 
 
 
 async def test_a_worker_that_refused_is_probed_and_gets_its_old_place(world: World) -> None:
-    """Stop and continue: a robot is never forgotten because of one failed PUT."""
+    """A stopped robot is back after it was continued: one failed PUT does not drop it."""
     stopped, other = worker("c1", "i1"), worker("c2", "i2")
     await world.register(stopped)
     world.network.outcomes[stopped.id] = [Refused("503")]
@@ -446,7 +433,7 @@ async def test_a_worker_that_refused_is_probed_and_gets_its_old_place(world: Wor
 
 
 async def test_a_worker_whose_instance_is_gone_is_dropped(world: World) -> None:
-    """Abandoned, finished or deleted: its callback will never be back."""
+    """Abandoned, finished or deleted: its callback will not be back."""
     gone = worker("c1", "i1")
     await world.register(gone)
     world.network.outcomes[gone.id] = [Refused("404")]
@@ -458,7 +445,7 @@ async def test_a_worker_whose_instance_is_gone_is_dropped(world: World) -> None:
 
 
 async def test_a_poison_job_does_not_circle_for_ever(world: World) -> None:
-    """Refused again and again by workers that wait: failed after max_attempts."""
+    """A job refused again and again by workers that wait fails after max_attempts."""
     robot = worker("c1", "i1")
     await world.register(robot)
     world.network.outcomes[robot.id] = [Refused("500")] * 10
@@ -468,10 +455,10 @@ async def test_a_poison_job_does_not_circle_for_ever(world: World) -> None:
     assert len(world.network.deliveries) <= 4
 
 
-async def test_a_worker_that_cannot_be_asked_is_dropped_after_a_few_refusals(
+async def test_a_worker_without_an_instance_is_dropped_after_a_few_refusals(
     world: World,
 ) -> None:
-    """Fire and forget: tried again only when nobody else is free, then dropped."""
+    """It is tried again only when no other worker is free, then dropped."""
     nameless = worker("c1")
     await world.register(nameless)
     world.network.outcomes[nameless.id] = [Refused("500")] * 10
@@ -481,15 +468,15 @@ async def test_a_worker_that_cannot_be_asked_is_dropped_after_a_few_refusals(
     assert len(world.network.deliveries) == 3
 
 
-async def test_a_nameless_workers_job_is_done_once_confirmed(world: World) -> None:
-    """Nobody will ever say that its work is done."""
+async def test_a_job_of_a_worker_without_a_key_is_done_once_confirmed(world: World) -> None:
+    """Such a worker never registers its completion."""
     await world.register(worker("c1"))
     submission = await world.submit("x")
     assert (await world.job(submission.job.id)).state is State.DONE
 
 
 async def test_a_waiting_job_can_be_cancelled_and_is_never_delivered(world: World) -> None:
-    """DELETE takes it out of the line."""
+    """Cancelling takes it out of the queue."""
     submission = await world.submit("x")
     await world.dispatcher.cancel(submission.job.id)
     assert await world.register(worker("c1", "i1")) is None
@@ -497,28 +484,28 @@ async def test_a_waiting_job_can_be_cancelled_and_is_never_delivered(world: Worl
 
 
 async def test_an_assigned_job_cannot_be_cancelled(world: World) -> None:
-    """The robot is at it already."""
+    """It raises WrongState."""
     submission = await world.submit("x")
     await world.register(worker("c1", "i1"))
     with pytest.raises(WrongState, match="assigned"):
         await world.dispatcher.cancel(submission.job.id)
 
 
-async def test_an_unknown_job_is_said_to_be_unknown(world: World) -> None:
-    """No job of that id: a fact, not a crash."""
+async def test_an_unknown_job(world: World) -> None:
+    """Unknown ids raise UnknownJob."""
     with pytest.raises(UnknownJob):
         await world.dispatcher.look_up("nope")
 
 
-async def test_nothing_new_is_taken_while_stopping(world: World) -> None:
-    """After stop, a submission is refused, not lost."""
+async def test_submissions_are_refused_while_stopping(world: World) -> None:
+    """After stop a submission is refused."""
     await world.dispatcher.stop(grace_s=5)
     with pytest.raises(ShuttingDown):
         await world.submit("x")
 
 
 async def test_a_replaced_callback_that_is_not_pending_is_dropped(world: World) -> None:
-    """Same key, new callback, and the older one waits no more."""
+    """A key has a new callback, and the older one does not wait."""
     old, new = worker("c1", "i1"), worker("c2", "i1")
     await world.register(old)
     world.network.pending[old.id] = False
@@ -527,14 +514,14 @@ async def test_a_replaced_callback_that_is_not_pending_is_dropped(world: World) 
 
 
 async def test_parallel_branches_of_one_activity_both_wait(world: World) -> None:
-    """Same key, new callback, and the older one is still pending."""
+    """A key has a new callback, and the older one still waits."""
     await world.register(worker("c1", "i1"))
     await world.register(worker("c2", "i1"))
     assert len(world.free_workers()) == 2
 
 
 async def test_a_robot_that_asks_again_at_once_does_not_get_the_same_job(tmp_path: Path) -> None:
-    """The note that an answer was written comes before the worker's next call, also on disk."""
+    """That its answer was written is stored before its next registration is applied."""
     mode = Mode.CACHED_JSON_FILE
     settings = Settings(job_queue_mode=mode, worker_queue_mode=mode, data_dir=tmp_path)
     async with running_world(settings) as world:
@@ -547,8 +534,8 @@ async def test_a_robot_that_asks_again_at_once_does_not_get_the_same_job(tmp_pat
             world.dispatcher.answered(job)
 
 
-async def test_a_worker_that_has_waited_long_is_asked_before_it_gets_a_job(world: World) -> None:
-    """One that has left costs the order nothing: the next worker gets it, and no PUT is sent."""
+async def test_a_worker_that_has_waited_long_is_probed_before_it_gets_a_job(world: World) -> None:
+    """If it has left, the next worker gets the job, and no PUT is sent to it."""
     left, there = worker("c1", "i1"), worker("c2", "i2")
     await world.register(left)
     await world.register(there)
@@ -560,7 +547,7 @@ async def test_a_worker_that_has_waited_long_is_asked_before_it_gets_a_job(world
 
 
 async def test_a_second_refusal_does_not_settle_a_doubt(world: World) -> None:
-    """Sent again because the callback seemed to wait, then 503: the first attempt may have won."""
+    """Resent because the callback seemed to wait, then 503: the first attempt may have arrived."""
     unclear = worker("c", "i1")
     await world.register(unclear)
     world.network.outcomes[unclear.id] = [InDoubt("broken"), Refused("503")]
@@ -576,10 +563,10 @@ async def test_a_second_refusal_does_not_settle_a_doubt(world: World) -> None:
     assert (await world.job(submission.job.id)).worker == doubtful.worker
 
 
-async def test_a_robot_that_came_back_while_stopped_has_done_its_doubtful_job(
+async def test_a_robot_that_came_back_while_stopped_has_done_its_job_in_doubt(
     world: World,
 ) -> None:
-    """Its old callback waits no more and it has a new one: it went on, whatever its state now."""
+    """Its old callback does not wait and it has a new one: it went on, whatever its state now."""
     old = worker("c1", "i1")
     world.network.outcomes[old.id] = [InDoubt("broken")]
     world.network.pending[old.id] = False
@@ -592,8 +579,8 @@ async def test_a_robot_that_came_back_while_stopped_has_done_its_doubtful_job(
     assert world.delivered == ["x"]
 
 
-async def test_two_answers_are_not_one_look(world: World) -> None:
-    """Stopped while the callback is asked, running when the state is: that proves nothing."""
+async def test_answers_of_different_moments_prove_nothing(world: World) -> None:
+    """Stopped when the callback is probed, running when the state is requested."""
     robot = worker("c1", "i1")
     await world.register(robot)
     world.network.outcomes[robot.id] = [InDoubt("lost")]
@@ -606,8 +593,8 @@ async def test_two_answers_are_not_one_look(world: World) -> None:
     assert hold.stage is Stage.IN_DOUBT
 
 
-async def test_a_doubtful_job_is_not_sent_in_a_loop(world: World) -> None:
-    """Each look waits its time, whatever the worker's callbacks do."""
+async def test_a_job_in_doubt_is_not_resent_in_a_loop(world: World) -> None:
+    """Each probe waits for its time, whatever the callbacks answer."""
     old, new = worker("c1", "i1"), worker("c2", "i1")
     await world.register(old)
     world.network.outcomes[old.id] = [InDoubt("lost")] * 50
@@ -616,3 +603,20 @@ async def test_a_doubtful_job_is_not_sent_in_a_loop(world: World) -> None:
     await world.register(new)
     await settle()
     assert len(world.network.deliveries) <= 2
+
+
+async def test_one_callback_under_two_keys_gets_one_job() -> None:
+    """A callback is one registration, whatever its headers."""
+    async with running_world() as world:
+        for n in range(3):
+            await world.submit(n)
+        same = [worker("c1", "i1"), worker("c1", "i1", "a2"), worker("c1", "i1", "a3")]
+        jobs = await asyncio.gather(*(world.dispatcher.register(each) for each in same))
+        assert {job.data for job in jobs if job} == {b"0"}
+        waiting = [worker("c2", "i2", f"a{n}") for n in range(3)]
+        for _ in range(2):
+            await world.register(worker(f"d{_}", f"j{_}"))
+        answers = await asyncio.gather(*(world.dispatcher.register(each) for each in waiting))
+        assert answers == [None, None, None]
+        held = [job for job in world.jobs() if job.state is State.ASSIGNED]
+        assert len(held) == 3

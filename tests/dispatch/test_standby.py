@@ -1,4 +1,4 @@
-"""Standing by: what requests hear when another process comes, and when pages are cut off."""
+"""A dispatcher on standby or losing ownership: what requests get, and disconnected pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.world import running_world, worker
 
 
 class FakeOwnership:
-    """Owns the topic, and is sure of that, as a test says."""
+    """Ownership that a test grants, doubts and takes away."""
 
     def __init__(self) -> None:
         self.is_owner = self.is_sure = True
@@ -46,8 +46,8 @@ class FakeOwnership:
         self._lost.set()
 
 
-async def test_an_order_that_waits_for_its_worker() -> None:
-    """It is durable, so it was taken in, whoever owns the queues by then."""
+async def test_an_order_that_waits_for_its_worker_is_acknowledged() -> None:
+    """It is durable, so it is accepted, whichever process owns the queues by then."""
     async with running_world() as world:
         robot = worker("c1", "i1")
         await world.register(robot)
@@ -69,8 +69,8 @@ async def test_an_order_that_waits_for_its_worker() -> None:
                 await act()
 
 
-async def test_an_order_that_is_looked_up_just_then() -> None:
-    """It is durable too, although nothing can be looked up any more."""
+async def test_an_order_accepted_just_before_the_loss_is_acknowledged() -> None:
+    """It is durable, although nothing can be looked up any more."""
     async with running_world() as world:
         robots = [worker(f"c{n}", f"i{n}") for n in (1, 2)]
         submitting = []
@@ -89,7 +89,7 @@ async def test_an_order_that_is_looked_up_just_then() -> None:
 
 
 async def test_an_order_whose_commit_is_broken_off() -> None:
-    """Nobody knows whether it was stored, and whoever sent it does not wait for ever."""
+    """Its fate is unknown, so it gets 503 instead of waiting for ever."""
     async with running_world() as world:
 
         async def commit(_: Any) -> None:
@@ -104,8 +104,8 @@ async def test_an_order_whose_commit_is_broken_off() -> None:
             await submitting
 
 
-async def test_a_look_at_an_order_that_may_be_old() -> None:
-    """Where the store cannot be asked whose the queues are, nobody is told of an order."""
+async def test_a_look_up_that_may_be_stale_is_refused() -> None:
+    """If the store cannot confirm ownership, look-ups are refused."""
     async with running_world() as world:
         job_id = (await world.submit("x")).job.id
         ownership = FakeOwnership()
@@ -116,10 +116,10 @@ async def test_a_look_at_an_order_that_may_be_old() -> None:
             await world.job(job_id)
 
 
-async def test_pages_are_cut_off_while_another_may_own_the_queues(
+async def test_pages_are_disconnected_while_ownership_is_uncertain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Past the deadline what is shown may be old; it is shown again once it is sure."""
+    """Past the deadline views may be stale; they come back once ownership is confirmed."""
     monkeypatch.setattr(standby, "LOOK_S", 0.001)
     ownership, said = FakeOwnership(), list[Any]()
 

@@ -1,4 +1,4 @@
-"""Timers: commands that come later."""
+"""Timers: commands after a delay."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from sanic_dispatch.dispatch.timers import SPREAD, Timers
 from tests.support.clock import FakeClock
 
 
-async def test_a_timer_comes_at_its_time_a_fifth_more_or_less() -> None:
-    """So that probes which began together do not all come together; a lease is exact."""
+async def test_timers_have_jitter() -> None:
+    """Probes that began together do not all end together; a lease is exact."""
     clock, came = FakeClock(), list[tuple[float, c.Command]]()
     timers = Timers(clock, lambda command: came.append((clock.elapsed_s, command)))
     for _ in range(100):
@@ -22,8 +22,8 @@ async def test_a_timer_comes_at_its_time_a_fifth_more_or_less() -> None:
     assert [at_s for at_s, command in came if command == c.Close("lease")] == [10.0]
 
 
-async def test_a_stop_calls_all_off() -> None:
-    """What they were for is derived anew at the next start."""
+async def test_stop_cancels_all_timers() -> None:
+    """They are derived anew at the next start."""
     clock, came = FakeClock(), list[c.Command]()
     timers = Timers(clock, came.append)
     timers.start(StartTimer(c.Close(), 1.0))

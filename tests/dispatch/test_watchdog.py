@@ -1,31 +1,17 @@
-"""The watchdog and /ready: red when a job and a worker wait together, or nothing can be written."""
+"""The watchdog: it raises an alarm when a job and a worker wait together."""
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
-
 import pytest
 
-from sanic_dispatch.config.settings import Mode
-from sanic_dispatch.core import matching
-from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.dispatch.readiness import FRESH_S, Readiness
 from sanic_dispatch.dispatch.watchdog import STUCK_S, Watchdog
-from sanic_dispatch.errors import ShuttingDown, StorageFailed
 from sanic_dispatch.live.projection import Projection
-from sanic_dispatch.observability.event_bus import EventBus
-from sanic_dispatch.storage.memory import InMemoryStore
-from sanic_dispatch.storage.store import Store
-from tests.live.story import Story
 from tests.support.clock import FakeClock
-from tests.support.network import FakeNetwork
-from tests.support.redis import redis_values
-from tests.support.server import Service, eventually, running_service
+from tests.support.story import Story
 
 
 class Watched:
-    """A line that nobody pairs, a clock, and the watchdog."""
+    """A queue without matching, a clock, and the watchdog."""
 
     def __init__(self) -> None:
         self.story, self.clock, self.projection = Story(), FakeClock(), Projection()
@@ -44,7 +30,7 @@ async def watched():
     await watched.watchdog.stop()
 
 
-async def test_two_that_wait_together_are_seen(watched: Watched) -> None:
+async def test_a_pair_that_waits_together_is_an_alarm(watched: Watched) -> None:
     """The same free job and usable worker, for over a second."""
     watched.story.submit("x")
     watched.story.register("r1")
@@ -58,14 +44,14 @@ async def test_two_that_wait_together_are_seen(watched: Watched) -> None:
 
 
 async def test_one_alone_may_wait(watched: Watched) -> None:
-    """A job without a worker, or a worker without a job, is what queues are for."""
+    """A job without a worker, or a worker without a job, is no alarm."""
     watched.story.submit("x")
     await watched.clock.advance(100)
     assert watched.watchdog.stuck_s == 0
 
 
-async def test_nobody_is_paired_while_it_stops(watched: Watched) -> None:
-    """Nor while an operator has paused it: that is no fault."""
+async def test_no_alarm_while_stopped_or_paused(watched: Watched) -> None:
+    """While stopping or paused, jobs and workers may wait together."""
     watched.story.submit("x")
     watched.story.register("r1")
     watched.is_open = False
@@ -77,8 +63,8 @@ async def test_nobody_is_paired_while_it_stops(watched: Watched) -> None:
     assert watched.watchdog.stuck_s == 0
 
 
-async def test_others_each_time_are_no_alarm(watched: Watched) -> None:
-    """A busy bar always has somebody waiting on both sides: what counts is that they change."""
+async def test_a_changing_pair_is_no_alarm(watched: Watched) -> None:
+    """On a busy day both sides wait all the time: only the same pair is an alarm."""
     for number in range(20):
         watched.story.register(f"r{number}")
         watched.story.submit(number)
@@ -91,113 +77,3 @@ async def test_others_each_time_are_no_alarm(watched: Watched) -> None:
 
 def _ticket(order) -> int:
     return order.job.ticket
-
-
-class FailingStore(InMemoryStore):
-    """A store in which trials fail, or never end, as a test says."""
-
-    def __init__(self) -> None:
-        self.tries, self.answers = 0, asyncio.Event()
-        self.answers.set()
-        self.error: Exception | None = None
-
-    async def try_writing(self) -> None:
-        self.tries += 1
-        await self.answers.wait()
-        if self.error:
-            raise self.error
-
-
-async def readiness(store: Store, clock: FakeClock) -> Readiness:
-    """What ``/ready`` asks, of a dispatcher that is open."""
-    dispatcher = Dispatcher(store, FakeNetwork(), EventBus(), clock)
-    await dispatcher.load()
-    await dispatcher.start()
-    return Readiness(store, Watchdog(lambda: None, clock, lambda: True), clock, dispatcher)
-
-
-async def test_ready_asks_the_storage_at_most_once_a_second() -> None:
-    """However many look, it is one write a second; and it is green again by itself."""
-    store, clock = FailingStore(), FakeClock()
-    ready = await readiness(store, clock)
-    store.error = StorageFailed("nothing can be written: disk full")
-    said = await asyncio.gather(*(ready.reasons() for _ in range(10)))
-    assert said == [["nothing can be written: disk full"]] * 10
-    assert store.tries == 1
-    store.error = None
-    await clock.advance(FRESH_S)
-    assert await ready.reasons() == []
-
-
-async def test_a_storage_that_does_not_answer_is_not_ready(monkeypatch) -> None:
-    """A disk that hangs is no disk; whoever asks is told so, and does not hang too."""
-    monkeypatch.setattr("sanic_dispatch.dispatch.readiness.PATIENCE_S", 0.05)
-    store, clock = FailingStore(), FakeClock()
-    store.answers.clear()
-    ready = await readiness(store, clock)
-    assert await ready.reasons() == ["the storage does not answer"]
-
-
-async def test_a_service_that_stops_is_not_ready() -> None:
-    """Nothing is taken in any more, and the storage is not asked."""
-    store, clock = FailingStore(), FakeClock()
-    ready = await readiness(store, clock)
-    await ready._dispatcher.stop(0)
-    assert await ready.reasons() == [str(ShuttingDown())]
-    assert store.tries == 0
-
-
-async def _answer(service: Service) -> tuple[int, str]:
-    async with service.http.get(service.base_url + "ready") as response:
-        said = await response.json()
-        return response.status, said.get("detail", said.get("status"))
-
-
-@pytest.mark.parametrize("mode", list(Mode), ids=str)
-async def test_a_service_that_can_write_is_ready(mode: Mode, tmp_path: Path) -> None:
-    """Every mode; also again and again."""
-    values = redis_values(mode, tmp_path)
-    async with running_service(mode=mode, data_dir=tmp_path, **values) as service:
-        service.app.ctx.readiness._clock = FakeClock()
-        for _ in range(3):
-            assert await _answer(service) == (200, "ready")
-            await service.app.ctx.readiness._clock.advance(1)
-
-
-@pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
-async def test_a_folder_that_is_gone_is_not_ready(mode: Mode, tmp_path: Path) -> None:
-    """What would be written now would be lost: 503, and why."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    async with running_service(mode=mode, data_dir=folder) as service:
-        folder.rename(tmp_path / "elsewhere")
-        status, detail = await _answer(service)
-        assert status == 503
-        assert detail.startswith("nothing can be written: ")
-        (tmp_path / "elsewhere").rename(folder)
-
-
-async def test_a_pair_that_is_not_made_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    """503 while the two wait together; a pause and its end make every pair that can be made."""
-    async with running_service() as service:
-        operator = service.app.ctx.dispatcher.operator
-        await operator.pause("")
-        await service.submit("x")
-        headers = {"CPEE-CALLBACK": "http://127.0.0.1:9/callbacks/1/"}
-        async with service.http.post(service.base_url + "register-worker", headers=headers) as said:
-            assert said.status == 202
-        with monkeypatch.context() as patch:
-            patch.setattr(matching, "next_pair", lambda tables: None)
-            await operator.resume("")
-            await eventually(lambda: _is_red(service))
-        await operator.pause("")
-        await operator.resume("once more")
-        await eventually(lambda: _is_green(service))
-
-
-async def _is_red(service: Service) -> bool:
-    return await _answer(service) == (503, "a job and a worker wait together")
-
-
-async def _is_green(service: Service) -> bool:
-    return (await _answer(service))[0] == 200

@@ -1,4 +1,4 @@
-"""A simulated disk: commits that take time, fail, stall, or whose fate nobody knows."""
+"""A simulated disk: commits that take time, fail, stall, or whose fate is unknown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STALL_S = (5.5, 20.0)
 
 
 class Disk:
-    """What is durable: it outlives every crash, and knows no more than that."""
+    """What is durable: it survives every crash."""
 
     def __init__(self) -> None:
         self.records: dict[Table, dict[str, Record]] = {table: {} for table in Table}
@@ -45,7 +45,7 @@ def _order_of(job: Job) -> tuple[bool, float, float, int]:
 
 
 class SimulatedStore(Store):
-    """The disk as one life of the dispatcher has it open."""
+    """The disk as one life of the dispatcher sees it."""
 
     def __init__(self, disk: Disk, plan: Plan, dice: random.Random) -> None:
         self._disk = disk
@@ -78,7 +78,7 @@ class SimulatedStore(Store):
             raise OutcomeUnknown("no answer from the disk")
 
     async def _wait(self) -> None:
-        """Take time: mostly little, seldom much."""
+        """Take time: usually little, seldom much."""
         dice, plan = self._dice, self._plan
         if dice.random() < plan.stalls:
             await asyncio.sleep(dice.uniform(*STALL_S))
@@ -95,13 +95,13 @@ class SimulatedStore(Store):
             self._written = batch.number
 
     def crash(self) -> None:
-        """The process has died; what it was writing is there as a whole, or not at all."""
+        """The process dies; a batch that is being written is there as a whole, or not at all."""
         if self._in_flight is not None and self._dice.random() < 0.5:
             self._write_once(self._in_flight)
         self._in_flight = None
 
     async def try_writing(self) -> None:
-        """Nothing changes."""
+        """Change nothing."""
 
     async def close(self) -> None:
-        """Everything is written already."""
+        """Do nothing: everything is written already."""

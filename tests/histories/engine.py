@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Handed(NamedTuple):
-    """A job that has arrived at a robot."""
+    """A job that arrived at a robot."""
 
     job_id: str
     data: bytes
@@ -31,7 +31,7 @@ class Handed(NamedTuple):
 
 
 class Robot:
-    """One process instance: registers, waits on a callback, works, reports, and comes back."""
+    """A process instance: it registers, waits on a callback, works, reports, registers again."""
 
     def __init__(self, run: Simulation, number: int, *, has_key: bool, is_healthy: bool) -> None:
         self.number = number
@@ -39,13 +39,13 @@ class Robot:
         self.key = Key(f"i{number}", "a1") if has_key else None
         self.state = "running"
         self.is_dead = False
-        """Whether its process was killed: it says that it runs, and takes what nobody works on."""
+        """Whether its process was killed: it looks running, and loses the jobs that it takes."""
         self.callback = ""
         self.is_pending = False
         self.is_waiting = False
         """Whether it was told that it waits, and waits."""
         self.may_have_got_one = False
-        """Whether it will ask again for a job that it may have got, and nobody else will get."""
+        """Whether it will register again for a job that it may have got, and no other will get."""
         self._run = run
         self._dice = run.dice
         self._is_healthy = is_healthy
@@ -73,7 +73,7 @@ class Robot:
             await asyncio.sleep(0.15)
 
     async def _next_job(self) -> Handed | None:
-        """Register until there is a job; None where this callback leads to nothing."""
+        """Register until there is a job; return None if this callback leads to nothing."""
         self.callback = callback = f"{self.instance_url}callbacks/{next(self._callbacks)}/"
         self.is_pending, self.is_waiting = True, False
         called = self._called = asyncio.get_running_loop().create_future()
@@ -101,7 +101,7 @@ class Robot:
         return job
 
     async def _register(self, callback: str) -> Handed | Exception | None:
-        """Call once: a job, None where it waits, or what went wrong."""
+        """Register once; return the job, None if it waits, or what went wrong."""
         run, began_s = self._run, self._run.now_s()
         worker = Worker(
             callback_url=callback,
@@ -133,7 +133,7 @@ class Robot:
         return answer
 
     def _take(self, job: Handed, callback: str) -> None:
-        """Have a job, and use the callback up."""
+        """Take a job, and use the callback."""
         assert self._called is not None
         self.is_pending = self.is_waiting = False
         self._note(job, callback, Outcome.OK)
@@ -165,7 +165,7 @@ class Robot:
                 await self._report("complete", job)
 
     async def _report(self, act: str, job: Handed) -> None:
-        """Report until that was heard, or refused, a few times."""
+        """Report until the report is accepted or refused, or a few times at most."""
         proof = self._dice.choice(
             (Proof(receipt=job.receipt), Proof(callback_url=self.callback), Proof(key=self.key))
         )
@@ -187,7 +187,7 @@ class Robot:
     # ---- what the network asks of it
 
     def put(self, callback: str, body: bytes, receipt: str, began_s: float) -> int:
-        """A PUT arrives: take it, or not; return the status."""
+        """Handle a PUT: take the job or not; return the status."""
         job = _handed(body, receipt, began_s)
         if self.is_dead and callback == self.callback:
             self._run.swallowed.add((callback, job.job_id))
@@ -207,14 +207,14 @@ class Robot:
         return status
 
     def waits_on(self, callback: str) -> bool:
-        """What a GET of the callback says."""
+        """Return what a GET of the callback answers."""
         is_known = self.is_dead or (self.is_pending and self.state == "running")
         return is_known and callback == self.callback
 
     # ---- what befalls it
 
     def befall(self, what: str) -> None:
-        """Stop, continue, abandon, or kill it."""
+        """Stop, continue, abandon or kill it."""
         if self.is_dead or self.state not in ("running", "stopped"):
             return
         self._run.write("robot", self.number, what)
@@ -233,7 +233,7 @@ class Robot:
 
 
 def _handed(body: bytes, receipt: str, began_s: float) -> Handed:
-    """Read what a worker gets; the data is compared byte by byte."""
+    """Parse what a worker received; the data is compared byte by byte."""
     job_id = ujson.loads(body)["Job"]["id"]
     data = body.partition(b'"data":')[2].rpartition(b',"submitted_at"')[0]
     return Handed(job_id, data, receipt, began_s)
@@ -244,7 +244,7 @@ def _told(answer: object) -> str:
 
 
 class Engine:
-    """All robots, found by the URLs of their instances."""
+    """All robots, by the URLs of their instances."""
 
     def __init__(self, run: Simulation) -> None:
         self._run = run
@@ -259,5 +259,5 @@ class Engine:
         return robot
 
     def at(self, url: str) -> Robot:
-        """Find the instance of a callback, or of an instance's URL."""
+        """Return the instance of a callback, or of an instance's URL."""
         return self.robots[int(url.split("/")[3]) - 1]

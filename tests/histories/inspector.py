@@ -1,4 +1,4 @@
-"""Looks into the state machine after every command and every undo."""
+"""Checks of the state machine after every command and every undo."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sanic_dispatch.errors import DispatchError
 from tests.histories.truth import Accuse
 
 LAST_BATCHES = 400
-"""How many commands back an undo may reach, at most."""
+"""The most commands that an undo can reach back."""
 
 
 class Index(dict[object, tuple[str, ...]]):
-    """An index as it was; which of the ids of one name comes first says nothing."""
+    """An index by name; the order of ids with one name does not count."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Index):
@@ -34,7 +34,7 @@ class Index(dict[object, tuple[str, ...]]):
 
 
 class Dump(NamedTuple):
-    """All that tables hold, in a form that compares by value and by order."""
+    """The content of tables, in a form that compares by value and by order."""
 
     waiting: tuple[Job, ...]
     assigned: frozenset[Job]
@@ -48,7 +48,7 @@ class Dump(NamedTuple):
 
 
 def dump(tables: Tables) -> Dump:
-    """Take down what tables hold now."""
+    """Return what the tables hold now."""
     jobs, workers = tables.jobs, tables.workers
     return Dump(
         tuple(jobs.waiting()),
@@ -64,7 +64,7 @@ def dump(tables: Tables) -> Dump:
 
 
 def rebuilt(taken: Dump) -> Dump:
-    """The same records in tables that are made from nothing."""
+    """Return new tables with the same records."""
     tables = Tables()
     for job in (*taken.finished, *sorted(taken.assigned), *taken.waiting):
         tables.put_job(job)
@@ -80,10 +80,10 @@ def _as_sets(index: Index) -> dict[object, frozenset[str]]:
 
 
 class Inspector:
-    """Stands in for a machine's ``apply`` and ``undo``, and accuses where a rule does not hold."""
+    """Stands in for a machine's ``apply`` and ``undo``, and reports broken rules."""
 
     def __init__(self, machine: StateMachine, accuse: Accuse, every: int = 4) -> None:
-        """``every`` so many commands the indexes are held against rebuilt ones."""
+        """``every``: after so many commands the indexes are compared with rebuilt ones."""
         self._machine = machine
         self._accuse = accuse
         self._every = every
@@ -96,7 +96,7 @@ class Inspector:
         machine.undo = self.undo  # type: ignore[method-assign]
 
     def apply(self, command: c.Command, now: Now) -> Applied:
-        """Apply, and look."""
+        """Apply, and check."""
         machine = self._machine
         tables, number = machine.tables, machine.number
         before, made = self._last or dump(tables), len(tables.changes)
@@ -119,7 +119,7 @@ class Inspector:
         return applied
 
     def undo(self, changes: Sequence[Change], number: int) -> None:
-        """Undo, and look."""
+        """Undo, and check."""
         self._undo(changes, number)
         self._last = after = dump(self._machine.tables)
         left, expected = len(changes), None
@@ -156,7 +156,7 @@ class Inspector:
             self._accuse("INDEX", f"after {name}: {_difference(expected, taken)}")
 
     def _look_at_order(self, events: Sequence[Event], before: Dump, after: Dump) -> None:
-        """First in, first out, on both sides; and a job keeps its place."""
+        """Check first in, first out on both sides, and that a job keeps its place."""
         waited, wait = {job.id for job in before.waiting}, after.waiting
         still = next((job for job in wait if job.id in waited), None)
         for event in events:
@@ -172,7 +172,7 @@ class Inspector:
                     self._accuse("FIFO", f"job {job.ticket} lost its place")
 
     def _look_at_worker(self, job: Job, before: Dump, after: Dump) -> None:
-        """A free worker that has waited longer gets a job before this one does."""
+        """Check that no free worker has waited longer than the one that got the job."""
         assert job.hold
         chosen = job.hold.worker
         was = self._as_it_was(job, before)
@@ -190,7 +190,7 @@ class Inspector:
 
 
 def _is_regular(job: Job, was: Job | None) -> bool:
-    """Whether a job is assigned from the line, not given to its own worker again."""
+    """Return whether a job was assigned from the queue, and not again to its own worker."""
     if was is None:
         return True
     return was.state is State.WAITING and was.former is None

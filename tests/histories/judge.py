@@ -1,4 +1,4 @@
-"""Judges a history by the rules C1 to C6, and by what was promised on the way."""
+"""Judge a history by the rules C1 to C6, and by the promises made on the way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def judge(run: Simulation) -> list[Violation]:
-    """Return what is wrong with a history that has come to its end."""
+    """Return the violations of a complete history."""
     history = run.history
     cancelled = {
         job.data
@@ -24,8 +24,8 @@ def judge(run: Simulation) -> list[Violation]:
     }
     history.cancelled = cancelled
     taken = [each for each in history.deliveries if each.outcome is Outcome.OK]
-    # Whether a job that was refused keeps its place is looked at in the tables; and whoever an
-    # operator has moved to the front may overtake.
+    # The inspector checks that a refused job keeps its place; and a job that an operator has moved
+    # to the front may overtake others.
     in_order = replace(history, deliveries=taken, cancelled=cancelled | run.moved)
     # A robot whose process was killed takes job after job on one callback.
     by_the_living = [each for each in taken if (each.callback, each.job_id) not in run.swallowed]
@@ -39,7 +39,7 @@ def judge(run: Simulation) -> list[Violation]:
 
 
 def _delivered_after_cancelling(run: Simulation) -> Iterator[str]:
-    """A job whose cancellation was answered is not handed out after that."""
+    """Yield the jobs that were handed out after their cancellation was answered."""
     for delivery in run.history.deliveries:
         at_s = run.cancelled_at.get(delivery.data)
         if at_s is not None and delivery.began_s > at_s:

@@ -1,4 +1,4 @@
-"""Bugs that the simulation has to find: each is patched in, and taken out again."""
+"""Bugs that the simulation has to find: each is patched in for a while."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ FOCUS: dict[str, Callable[[Plan], Plan]] = {
 
 
 def mutant(make: Callable[[], Patch]) -> Callable[[], Patch]:
-    """Note a mutant by its name, with blanks."""
+    """Register a mutant under its name, with blanks for underscores."""
     MUTANTS[make.__name__.replace("_", " ")] = make
     return make
 
 
 @contextmanager
 def patched_in(name: str) -> Iterator[None]:
-    """Have the bug of that name for a while."""
+    """Patch in the mutant of this name."""
     target, attribute, replacement = MUTANTS[name]()
     with mock.patch.object(target, attribute, replacement):
         yield
@@ -48,7 +48,7 @@ def patched_in(name: str) -> Iterator[None]:
 
 @mutant
 def take_the_newest() -> Patch:
-    """The job that came last is handed out first."""
+    """The newest job is handed out first."""
 
     def first(self: JobTable) -> Job | None:
         return self._waiting[-1] if self._waiting else None
@@ -58,13 +58,13 @@ def take_the_newest() -> Patch:
 
 @mutant
 def forget_a_hold() -> Patch:
-    """A worker that holds a job counts as free, and is given another one."""
+    """A worker that holds a job counts as free, and gets another one."""
     return Tables, "_move_hold", lambda self, before, after: None
 
 
 @mutant
 def apply_an_outcome_of_an_old_attempt() -> Patch:
-    """Whatever comes in is about the attempt that is under way now."""
+    """Each outcome counts for the present attempt."""
 
     def attempt(self: StateMachine, job_id: str, _: int) -> Job | None:
         job = self.tables.jobs.get(job_id)
@@ -88,7 +88,7 @@ def send_a_refused_job_to_the_tail() -> Patch:
 
 @mutant
 def believe_that_a_restart_was_no_crash() -> Patch:
-    """What was under way when the dispatcher died counts as taken."""
+    """Hand-overs that a crash interrupted count as accepted."""
 
     def recover(job: Job, policy: Any, now_s: float) -> Step | None:
         hold = job.hold
@@ -101,7 +101,7 @@ def believe_that_a_restart_was_no_crash() -> Patch:
 
 @mutant
 def undo_a_job_and_not_its_hold() -> Patch:
-    """An undo leaves the worker held that had the job."""
+    """An undo leaves the job's worker held."""
 
     def restore(self: Tables, change: Any) -> None:
         self.jobs.restore(change.id, change.before)
@@ -114,7 +114,7 @@ def undo_a_job_and_not_its_hold() -> Patch:
 
 @mutant
 def answer_before_the_commit() -> Patch:
-    """A reply leaves as soon as its command is applied."""
+    """A reply is sent as soon as its command is applied."""
     gather = Batches._gather
 
     def gather_and_answer(self: Batches) -> None:
@@ -128,7 +128,7 @@ def answer_before_the_commit() -> Patch:
 
 @mutant
 def answer_a_repeat_before_the_first_commit() -> Patch:
-    """A reply leaves at once where its own command has changed nothing."""
+    """A reply is sent at once if its own command has changed nothing."""
     gather = Batches._gather
 
     def gather_and_answer(self: Batches) -> None:
@@ -144,7 +144,7 @@ def answer_a_repeat_before_the_first_commit() -> Patch:
 
 @mutant
 def drop_an_outcome_in_an_undo() -> Patch:
-    """What has happened outside is forgotten when its batch fails."""
+    """An outcome is forgotten when its batch fails."""
 
     def keep(self: Batches, entries: list[Any]) -> None:
         pass
@@ -154,7 +154,7 @@ def drop_an_outcome_in_an_undo() -> Patch:
 
 @mutant
 def carry_out_an_effect_before_its_commit() -> Patch:
-    """A PUT leaves as soon as its command is applied."""
+    """A PUT is sent as soon as its command is applied."""
     gather = Batches._gather
 
     def gather_and_carry_out(self: Batches) -> None:
@@ -169,8 +169,8 @@ def carry_out_an_effect_before_its_commit() -> Patch:
 
 
 @mutant
-def tell_an_event_before_its_commit() -> Patch:
-    """Events are published as soon as they have happened."""
+def publish_an_event_before_its_commit() -> Patch:
+    """Events are published as soon as their command is applied."""
     gather = Batches._gather
 
     def gather_and_tell(self: Batches) -> None:
@@ -186,7 +186,7 @@ def tell_an_event_before_its_commit() -> Patch:
 
 @mutant
 def forget_a_delivery_that_an_undo_called_back() -> Patch:
-    """A PUT that an undone command had called off is never sent."""
+    """A PUT that an undone command had cancelled is never sent."""
     undo = Batches._undo
 
     def undo_and_forget(self: Batches, changes: Any, number: int) -> None:

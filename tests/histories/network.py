@@ -1,4 +1,4 @@
-"""A simulated network between the dispatcher and the engine: late, lossy, and one-sided."""
+"""A simulated network between dispatcher and engine: late, lossy, and lossy one way only."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TIMEOUT_S = 10.0
 """How long the dispatcher waits for an answer to a PUT."""
 
 PATIENCE_S = 3.0
-"""How long it waits for an answer to a question."""
+"""How long it waits for an answer to a probe."""
 
 
 class SimulatedNetwork:
-    """The calls that one life of the dispatcher makes."""
+    """The calls of one life of the dispatcher."""
 
     def __init__(self, run: Simulation, life: Life) -> None:
         self._run = run
@@ -47,7 +47,7 @@ class SimulatedNetwork:
             self._under_way.discard(callback_url)
 
     async def _send(self, callback_url: str, body: bytes, receipt: str) -> Outcome:
-        """Send; what has left arrives, also where the dispatcher is dead by then."""
+        """Send; what was sent arrives, also if the dispatcher is dead by then."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
         began_s = self._run.now_s()
@@ -98,7 +98,7 @@ class SimulatedNetwork:
         return uuid if await self._asked() else None
 
     async def _asked(self) -> bool:
-        """Let a message go one way; whether it came through."""
+        """Send a message one way; return whether it arrived."""
         if self._is_lost():
             await asyncio.sleep(PATIENCE_S)
             return False

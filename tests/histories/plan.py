@@ -1,4 +1,4 @@
-"""Plans: how much of which trouble a history has, drawn from its seed."""
+"""Plans: how much of which fault a history has, drawn from its seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sanic_dispatch.core.topic import Policy
 
 @dataclass(frozen=True)
 class Plan:
-    """The chances of one history, and the rules of its topic. Times are in seconds."""
+    """The probabilities of one history, and its topic's policy. Times are in seconds."""
 
     policy: Policy
     actions: int
@@ -46,12 +46,12 @@ class Plan:
 
     @property
     def is_calm(self) -> bool:
-        """Whether nothing ever goes wrong."""
+        """Return whether there are no faults."""
         return not (self.fails or self.unknown or self.lost or self.crash or self.fickle)
 
 
 def draw_plan(dice: random.Random) -> Plan:
-    """Draw a plan; most histories have some kinds of trouble and not others."""
+    """Draw a plan; most histories have only some kinds of fault."""
 
     def some(*chances: float) -> float:
         return dice.choice((0.0, 0.0, *chances))

@@ -1,4 +1,4 @@
-"""Histories on the real CachedJsonFile, in a folder, with crashes between its writes."""
+"""Histories on the real CachedJsonFile, with crashes between its writes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CRASHES = 0.15
 
 
 class RealStore(CachedJsonFileStore):
-    """The journaled files as one life of the dispatcher has them open."""
+    """The journaled files as one life of the dispatcher sees them."""
 
     def crash(self) -> None:
-        """The process has died: nothing more is written, and its files are closed."""
+        """The process dies: nothing more is written, and its files are closed."""
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -35,7 +35,7 @@ class RealStore(CachedJsonFileStore):
 
 
 def in_folder(folder: Path) -> OpenStore:
-    """Open the files of a folder; they are not synced, since only the process dies."""
+    """Open the files of a folder, without syncs, since only the process dies."""
     (folder / LOCK).touch()
 
     def open_store(run: Simulation) -> Store:
@@ -49,7 +49,7 @@ def in_folder(folder: Path) -> OpenStore:
 def crashes_between_writes(
     dice: random.Random, current: Callable[[], Simulation]
 ) -> Iterator[None]:
-    """Let threads run on virtual time, and the process die between two files of a checkpoint."""
+    """Run threads on virtual time, and let the process die between two files of a checkpoint."""
     replace = CheckpointFiles._replace
 
     async def run(_: OneThread, call: Callable[..., Any], *args: Any) -> Any:
@@ -72,7 +72,7 @@ def crashes_between_writes(
 
 @contextmanager
 def journal_unlinked_before_its_checkpoint() -> Iterator[None]:
-    """The mutant: journals go first, then the files are written that have what they had."""
+    """Mutant: journals are removed before the files have their content."""
     write = JournaledFiles.write_checkpoint
 
     def unlink_and_write(self: JournaledFiles, snapshot: Any, journal: int, *rest: Any) -> None:

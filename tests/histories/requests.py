@@ -1,4 +1,4 @@
-"""Requests: what customers, robots and operators send, and what comes back to them."""
+"""Requests of customers, robots and operators, and their answers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 class NotSent(Exception):
-    """No connection: the request has not reached anybody."""
+    """No connection: the request has not been sent."""
 
 
 class CutOff(Exception):
-    """The connection broke before an answer: nobody knows what became of the request."""
+    """The connection broke before the answer: the fate of the request is unknown."""
 
 
 class Answer(NamedTuple):
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
 
 class Requests:
-    """Plays the web layer, and the network in front of it."""
+    """Stands in for the web layer, and the network in front of it."""
 
     def __init__(self, run: Simulation) -> None:
         self._run = run
@@ -59,7 +59,7 @@ class Requests:
         return await self._ask(handle)
 
     async def report(self, act: str, job_id: str, proof: Proof) -> Placed:
-        """``act`` is complete, fail, retry or extend."""
+        """Report; ``act`` is complete, fail, retry or extend."""
 
         async def handle(life: Life) -> Placed:
             dispatcher = life.dispatcher
@@ -80,7 +80,7 @@ class Requests:
         return await self._ask(handle)
 
     async def register(self, worker: Worker, *, lost: bool) -> Answer | None:
-        """Register; a job in the answer may come, or get lost on its way."""
+        """Register; a job in the answer may arrive, or be lost on the way."""
 
         async def handle(life: Life) -> Answer | None:
             job = await life.dispatcher.register(worker, lost=lost)
@@ -91,7 +91,7 @@ class Requests:
         return await self._ask(handle)
 
     async def _answer(self, life: Life, job: Job) -> Answer:
-        """Write a job into an answer, and say how far that came, as the web layer does."""
+        """Write a job into an answer, and report how far that came, as the web layer does."""
         run, dice = self._run, self._run.dice
         dispatcher = life.dispatcher
         answer = Answer(job.to_wire(), dispatcher.receipt_of(job), run.now_s())
@@ -123,7 +123,7 @@ class Requests:
         return reply
 
     async def _ask(self, handle: Callable[[Life], Coroutine[Any, Any, T]]) -> T:
-        """Send a request. Raises NotSent, CutOff, and what the dispatcher does."""
+        """Send a request. Raises NotSent, CutOff, and the dispatcher's errors."""
         run, dice, plan = self._run, self._run.dice, self._run.plan
         has_trouble = run.has_trouble
         await asyncio.sleep(dice.choice((0.0, 0.0, 0.001)))

@@ -1,8 +1,8 @@
 """One history of the whole dispatcher, on virtual time, from a seed.
 
 Customers, robots and an operator act on a dispatcher whose disk and network fail as the plan says,
-and which crashes and is started again. Then all trouble ends, and what is left has to drain.
-Everything that is seen from outside is written down; the same seed writes the same bytes.
+and which crashes and is restarted. Then all faults end, and what is left has to drain. All that is
+seen from outside is recorded; the same seed records the same bytes.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ from tests.histories.virtual_time import (
 )
 
 DRAIN_S = 400.0
-"""How long, in virtual seconds, everything may take to come to rest after the trouble."""
+"""The virtual seconds within which everything has to come to rest after the faults."""
 
 DRAIN_ROBOTS = 3
 
 DELIVERY_OUTCOMES = (c.DeliveryAccepted, c.DeliveryRefused, c.DeliveryInDoubt)
 
 USED_IN_DOUBT = "used, or not"
-"""A worker that cannot be asked counts as used where a delivery to it is in doubt."""
+"""A worker that cannot be probed counts as used if a delivery to it is in doubt."""
 
 OpenStore = Callable[["Simulation"], Store]
 """Opens the store of one life; ``crash`` is called on it, if it has that."""
@@ -71,7 +71,7 @@ MOST_VIOLATIONS = 20
 
 @dataclass
 class Run:
-    """What came of a history."""
+    """The result of a history."""
 
     seed: int
     plan: Plan
@@ -80,7 +80,7 @@ class Run:
 
     @property
     def text(self) -> str:
-        """The history, a line for each thing that was seen."""
+        """The history, one line per observation."""
         return "\n".join(" ".join(map(str, line)) for line in self.lines)
 
 
@@ -89,7 +89,7 @@ class MayCrash(Protocol):
     """A store that has to know when its process dies."""
 
     def crash(self) -> None:
-        """Nothing more is written; what was being written is there, or not."""
+        """End all writing; a batch that is being written is there, or not."""
 
 
 class Life:
@@ -113,7 +113,7 @@ class Life:
         self.dispatcher.deliveries._report = self._report_as_planned
 
     def _report_as_planned(self, outcome: c.Command) -> None:
-        """Report an outcome, and sometimes once more, later."""
+        """Report an outcome, and sometimes a second time, later."""
         self._report(outcome)
         run = self._run
         if not isinstance(outcome, DELIVERY_OUTCOMES):
@@ -122,7 +122,7 @@ class Life:
             self.clock.call_later(run.dice.choice((0.0, 0.01, 1.0)), self._report, outcome)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Do something in this process."""
+        """Start a task of this process."""
         token = OWNER.set(self.tasks)
         try:
             return asyncio.get_running_loop().create_task(work)
@@ -130,13 +130,13 @@ class Life:
             OWNER.reset(token)
 
     def crash(self) -> None:
-        """End at once: nothing more leaves, and only what is on the disk stays."""
+        """End at once: nothing more is sent, and only the disk's content stays."""
         self.end()
         if isinstance(self.inner, MayCrash):
             self.inner.crash()
 
     def end(self) -> None:
-        """Let nothing of this process do anything any more."""
+        """End all tasks of this process."""
         self.is_over = self.store.is_gone = self.clock.is_stopped = True
         for task in list(self.tasks):
             task.cancel()
@@ -162,7 +162,7 @@ class Simulation:
         self.engine = Engine(self)
         self.moved: set[bytes] = set()
         self.swallowed: set[tuple[str, str]] = set()
-        """Callback and job of what dead robots took: they take everything."""
+        """Callback and job of the deliveries to dead robots, which accept each."""
         self.dropped: dict[str, str] = {}
         self.cancelled_at: dict[bytes, float] = {}
         self.asked_to_cancel: set[str] = set()
@@ -181,17 +181,17 @@ class Simulation:
         return self.loop.elapsed_s
 
     def write(self, *words: object) -> None:
-        """Write down what was seen."""
+        """Record an observation."""
         self.lines.append((f"{self.loop.elapsed_s:.6f}", *words))
 
     def accuse(self, rule: str, text: str) -> None:
-        """Note a violation."""
+        """Record a violation."""
         self.write("VIOLATION", rule, text)
         if len(self.violations) < MOST_VIOLATIONS:
             self.violations.append(Violation(rule, text))
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Do something outside of the dispatcher."""
+        """Start a task outside the dispatcher."""
         task = self.loop.create_task(work)
         self._tasks[task] = None
         task.add_done_callback(self._has_ended)
@@ -204,7 +204,7 @@ class Simulation:
     # ---- what is seen of the dispatcher
 
     def _see(self, event: Event, before: Job | None) -> None:
-        """An event is durable: what it allows from now on."""
+        """Note what a durable event allows from now on."""
         job, kind = event.job, event.kind
         if kind is EventKind.WORKER_DROPPED and event.worker is not None:
             self.dropped[event.worker.id] = event.reason
@@ -230,7 +230,7 @@ class Simulation:
         return self.life.dispatcher.receipt_of(job) if self.life else ""
 
     def _may_go_on(self, event: Event, before: Job | None) -> bool:
-        """Whether a job that was held may go to another worker, who may have it then, too."""
+        """Return whether a held job may go to another worker, while the first may have it too."""
         policy: Policy = self.plan.policy
         if before is None or before.hold is None:
             return False
@@ -242,11 +242,11 @@ class Simulation:
         return is_doubt and policy.resends(before.hold.worker)
 
     def allow(self, data: bytes) -> None:
-        """From now on the job may be given to another worker."""
+        """Allow the job to be given to another worker from now on."""
         self.history.allowed.append(Mark(data, self.now_s()))
 
     def told(self, events: Sequence[Event]) -> None:
-        """Events were told to those who follow."""
+        """Check events that were published to followers."""
         for event in events:
             self._told += 1
             if event.number != self._told:
@@ -258,20 +258,20 @@ class Simulation:
             self.write("event", event.number, event.kind.value, subject, repr(event.reason))
 
     def check_reply(self, reply: object) -> None:
-        """A reply leaves: what it says has to be durable."""
+        """Check that what a reply says is durable."""
         job = reply.job if isinstance(reply, Placed) else reply
         if isinstance(job, Job) and not self.truth.is_durable(job):
             self.accuse("BEFORE", f"a reply showed job {job.ticket}, {job.state}, too early")
 
     def check_put(self, callback: str, job_id: str, receipt: str) -> None:
-        """A PUT leaves: its attempt has to be durable."""
+        """Check that the attempt of a PUT is durable."""
         if self._assigned.get((job_id, callback)) != receipt:
             self.accuse("BEFORE", f"a PUT of {job_id} to {callback} left before its commit")
 
     # ---- lives
 
     async def start(self) -> bool:
-        """Start the dispatcher; whether that worked."""
+        """Start the dispatcher; return whether that succeeded."""
         self.life = life = Life(self)
         self._told = 0
         self.history.restarts_s.append(self.now_s())
@@ -306,7 +306,7 @@ class Simulation:
         await self._restart()
 
     def kill(self) -> None:
-        """Kill the dispatcher where it stands, and start it again after a moment."""
+        """Kill the dispatcher at this very step, and start it again after a moment."""
         if self.life is not None and not self.life.is_over:
             self.write("killed")
             self.life.crash()
@@ -336,7 +336,7 @@ class Simulation:
     # ---- customers
 
     async def _order(self) -> None:
-        """Send a new order; with a key it is repeated until its fate is known, or dropped."""
+        """Submit a new order; with a key it is repeated until its fate is known, or dropped."""
         self._orders += 1
         data = (b'{"n": %d}', b'{\n  "n": %d\n}')[self._orders % 2] % self._orders
         key = f"k{self._orders}" if self.dice.random() < 0.5 else None
@@ -361,7 +361,7 @@ class Simulation:
         except StorageFailed as error:
             word = str(error)
             outcome = Outcome.UNKNOWN if "may have been" in word else Outcome.FAILED
-        except ShuttingDown:  # also said to those whose job is on its way to a worker
+        except ShuttingDown:  # also the answer to requests whose job is being delivered
             outcome = Outcome.UNKNOWN
         except DispatchError as error:
             outcome, word = Outcome.FAILED, type(error).__name__
@@ -376,7 +376,7 @@ class Simulation:
         return outcome
 
     async def _repeat(self) -> None:
-        """Send an order again, or another one with its key."""
+        """Repeat an order, or submit another one with its key."""
         if not self._sent:
             return
         data, key = self.dice.choice(self._sent)
@@ -447,7 +447,7 @@ class Simulation:
     # ---- the whole
 
     async def live(self) -> None:
-        """See the history through."""
+        """Run the history."""
         if not await self.start():
             await self._restart()
         for _ in range(self.plan.robots):
@@ -464,7 +464,7 @@ class Simulation:
         self.violations += judge(self)
 
     def _act(self) -> None:
-        """Let one thing happen."""
+        """Do one random thing."""
         dice, plan = self.dice, self.plan
         chance = dice.random()
         for share, act in (
@@ -500,7 +500,7 @@ class Simulation:
         self.wall.offset_s += step_s
 
     def _compare(self) -> None:
-        """Where nothing is under way, memory is what is durable."""
+        """Check that memory equals what is durable, if nothing is under way."""
         life = self.life
         if life is None or life.is_over or not life.dispatcher.is_open:
             return
@@ -513,7 +513,7 @@ class Simulation:
     # ---- the end
 
     async def _drain(self) -> None:
-        """End all trouble, and let everything come to rest."""
+        """End all faults, and let everything come to rest."""
         self.has_trouble = False
         self.disk.is_faulty = False
         self.write("drain")
@@ -533,7 +533,7 @@ class Simulation:
                 return
 
     async def _undo_the_operator(self) -> None:
-        """Go on, and bring everybody back."""
+        """Resume, and bring all workers back."""
         life = self.life
         if life is None or life.is_over or not life.dispatcher.is_open:
             return
@@ -554,7 +554,7 @@ class Simulation:
         return next(self._unsettled(), None) is next(self._stranded(), None) is None
 
     def _unsettled(self) -> Iterator[str]:
-        """Jobs that wait, or of which it is not known whether their workers have them."""
+        """Return the jobs that wait, or of which it is unknown whether their workers have them."""
         for job in self.truth.jobs.values():
             if job.state is State.WAITING:
                 yield f"job {job.ticket} waits"
@@ -562,9 +562,9 @@ class Simulation:
                 yield f"job {job.ticket} is {job.hold.stage} at {job.hold.worker.id}"
 
     def _is_settled(self, hold: Hold) -> bool:
-        """Whether its worker has it, or only an operator can say so.
+        """Return whether its worker has it, or only an operator can decide.
 
-        The latter where nobody can be asked, and nothing is to be sent again.
+        The latter if the worker cannot be probed, and the job is not to be resent.
         """
         if hold.stage is Stage.IN_DOUBT and hold.worker.key is None:
             return self.plan.policy.resend_doubt is False
@@ -572,26 +572,26 @@ class Simulation:
         return hold.stage is Stage.CONFIRMED or self.engine.at(hold.worker.id).is_dead
 
     def _stranded(self) -> Iterator[str]:
-        """Robots that were told to wait, and will never be called."""
+        """Return the robots that were told to wait, and will never be called."""
         for robot in self.engine.robots:
             if not robot.is_waiting or robot.is_dead or robot.state != "running":
                 continue
             worker = self.truth.workers.get(robot.callback)
             if worker is None and not self._was_dropped(robot):
-                yield f"{robot.callback} waits, and nobody knows of it"
+                yield f"{robot.callback} waits without being registered"
             elif (
                 worker is not None and worker.aside is not None and not self._is_tried_last(worker)
             ):
                 yield f"{robot.callback} is set aside: {worker.aside}"
 
     def _is_tried_last(self, worker: Worker) -> bool:
-        """A worker that cannot be asked is tried again when a job waits and nobody else does."""
+        """A worker that cannot be probed is tried again when a job waits and no other is free."""
         return worker.key is None
 
     def _was_dropped(self, robot: Robot) -> bool:
-        """Whether it was dropped for a reason that a robot has to live with."""
-        # A callback that had a job in an answer counts as used up, also where that was lost; a
-        # repeat that comes after the lease has ended waits in vain.
+        """Return whether a robot was dropped for a reason that it has to accept."""
+        # A callback that had a job in an answer counts as used up, also if the answer was lost: a
+        # repeat after the end of the lease waits in vain.
         if any(robot.callback in job.spent for job in self.truth.jobs.values()):
             return True
         reason = self.dropped.get(robot.callback, "")
@@ -611,7 +611,7 @@ class Simulation:
         }
 
     async def end(self) -> None:
-        """Let nothing go on."""
+        """End everything."""
         if self.life is not None:
             self.life.end()
         for task in list(self._tasks):
@@ -684,7 +684,7 @@ def _described(context: dict[str, Any]) -> str:
 
 @contextmanager
 def _determined(run: Simulation) -> Iterator[None]:
-    """Take all dice from the seed, and hear what is logged as an error."""
+    """Take all random numbers from the seed, and collect the errors in the log."""
     dice = run.dice
 
     def hear(_: object, level: str, entry: Any) -> Any:

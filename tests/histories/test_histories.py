@@ -1,8 +1,9 @@
-"""Histories of the whole dispatcher: nothing is lost, told too early, given twice or stranded.
+"""Histories of the whole dispatcher: nothing is lost, published too early, given twice or
+forgotten.
 
-HISTORIES says how many, HISTORY_SEED which one comes first: ``HISTORIES=1 HISTORY_SEED=4711`` runs
-the history of one seed again. ``make check`` runs the same ones each time, so that it judges the
-change and not the dice; ``make torture`` throws them.
+HISTORIES says how many, HISTORY_SEED which one is the first: ``HISTORIES=1 HISTORY_SEED=4711``
+repeats the history of one seed. ``make check`` runs the same ones each time, so that it judges the
+change; ``make torture`` runs random ones.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PARTS = 50 if TORTURE else 5
 
 
 def described(run: Run) -> str:
-    """Say what is wrong, and how to see it again."""
+    """Return the violations, and how to repeat the history."""
     wrong = "\n".join(f"{rule}: {text}" for rule, text in run.violations)
     last = "\n".join(run.text.splitlines()[-60:])
     return (
@@ -35,7 +36,7 @@ def described(run: Run) -> str:
 @pytest.mark.timeout(3600 if TORTURE else 600)
 @pytest.mark.parametrize("part", range(min(PARTS, HISTORIES)))
 def test_histories(part: int) -> None:
-    """Whatever fails, crashes or comes late: the rules C1 to C6 hold, and all drains."""
+    """With any failures, crashes and delays C1 to C6 hold, and all drains."""
     print(f"HISTORY_SEED={FIRST}, part {part}")  # noqa: T201
     for seed in range(FIRST + part, FIRST + HISTORIES, min(PARTS, HISTORIES)):
         run = simulate(seed)
@@ -44,5 +45,5 @@ def test_histories(part: int) -> None:
 
 @pytest.mark.parametrize("seed", [11, 4711, 815])
 def test_a_seed_replays_exactly(seed: int) -> None:
-    """The same seed writes the same history, byte by byte."""
+    """The same seed records the same history, byte by byte."""
     assert simulate(seed).text == simulate(seed).text

@@ -1,4 +1,4 @@
-"""The control: known bugs are patched in, and histories have to find each within a minute."""
+"""Control: with a known bug patched in, histories find it within a minute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_S = 60.0
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_found(name: str) -> None:
-    """Each bug turns some history red within a minute of computing."""
+    """Each bug breaks a rule in some history within a minute of computing."""
     began_s, seed = process_time(), FIRST
     focus = FOCUS.get(name, lambda plan: plan)
     with patched_in(name):

@@ -1,4 +1,4 @@
-"""Histories on the real CachedJsonFile: what was acknowledged outlives a crash at every write."""
+"""Histories on the real CachedJsonFile: acknowledged jobs survive a crash at every write."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_histories_in_a_folder() -> None:
 
 @pytest.mark.timeout(600)
 def test_a_journal_that_goes_before_its_checkpoint_is_found() -> None:
-    """The control: a crash in between loses what was acknowledged."""
+    """Control: a crash in between loses acknowledged jobs."""
     began_s, seed = process_time(), 100_000
     with journal_unlinked_before_its_checkpoint():
         while process_time() - began_s < LONGEST_S:

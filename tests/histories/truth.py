@@ -1,4 +1,4 @@
-"""The truth: what is durable at each moment, and the store that a run is watched through."""
+"""What is durable at each moment, and a store that keeps a record of it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.store import Batch, Store, Stored
 
 Accuse = Callable[[str, str], None]
-"""Takes a violation: the rule, and where it shows."""
+"""Records a violation: the rule, and the evidence."""
 
 
 class Truth:
     """What a store has said is durable: records, and in this life events and versions of jobs."""
 
     def __init__(self, accuse: Accuse, see: Callable[[Event, Job | None], None]) -> None:
-        """``see`` gets each event when it becomes durable, with its job as it was before."""
+        """``see`` gets each event when it becomes durable, with the job as it was before."""
         self.records: dict[Table, dict[str, Record]] = {table: {} for table in Table}
         self.events: list[Event] = []
         self.unsure: Batch | None = None
@@ -39,11 +39,11 @@ class Truth:
         return self.records[Table.WORKERS]  # type: ignore[return-value]
 
     def is_durable(self, job: Job) -> bool:
-        """Whether the job was ever durable as it is here."""
+        """Return whether the job was ever durable in this version."""
         return job in self._versions
 
     def begin_life(self, stored: Stored) -> None:
-        """Hold what was loaded against what was durable; a batch of unknown fate may be there."""
+        """Compare what was loaded with what was durable; a batch of unknown fate may be there."""
         unsure, self.unsure = self.unsure, None
         found = _by_table(stored)
         has, had = _plain(found), _plain(self.records)
@@ -68,7 +68,7 @@ class Truth:
                 )
 
     def note(self, batch: Batch) -> None:
-        """A batch has become durable."""
+        """Record that a batch is durable."""
         self.unsure = None
         self._note(batch)
 
@@ -99,7 +99,7 @@ class Truth:
 
 
 class Witness(Store):
-    """A store that tells the truth what has become durable, and when."""
+    """A store that records in a Truth what has become durable, and when."""
 
     def __init__(self, inner: Store, truth: Truth) -> None:
         self._inner = inner
@@ -107,7 +107,7 @@ class Witness(Store):
         self._last: Batch = Batch(0, (), ())
         self.rereads = inner.rereads
         self.is_gone = False
-        """Whether the process is dead: nothing is written by it any more."""
+        """Whether the process is dead, and writes nothing more."""
         self.committing: Batch | None = None
 
     async def load(self) -> Stored:
@@ -150,7 +150,7 @@ def _by_table(stored: Stored) -> dict[Table, dict[str, Record]]:
 
 
 def _plain(records: dict[Table, dict[str, Record]]) -> dict[Table, dict[str, Any]]:
-    """Records as every store keeps them: of places of workers only their order."""
+    """Return records as every store keeps them: of workers' places only the order."""
     jobs = {name: _with_plain_holds(job) for name, job in records[Table.JOBS].items()}
     by_place = sorted(records[Table.WORKERS].values(), key=lambda worker: worker.place)  # type: ignore
     workers = {
@@ -177,7 +177,7 @@ def _first_difference(had: dict[Table, Any], has: dict[Table, Any]) -> str:
 
 
 def differences(records: dict[Table, dict[str, Record]], tables: Any) -> str:
-    """Say where tables in memory are not what is durable; empty where they agree."""
+    """Return where tables in memory differ from what is durable."""
     found: dict[Table, dict[str, Record]] = {
         Table.JOBS: dict(tables.jobs._jobs),
         Table.WORKERS: dict(tables.workers._workers),

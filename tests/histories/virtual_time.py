@@ -1,4 +1,4 @@
-"""Virtual time: an event loop whose clock jumps to the next thing that is due."""
+"""Virtual time: an event loop whose clock jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ START_S = 1_732_412_340.0
 """The wall clock at the beginning of every history."""
 
 OWNER: ContextVar[dict[asyncio.Task[Any], None] | None] = ContextVar("owner", default=None)
-"""Where tasks that are created in this context are noted, in order."""
+"""The list of the tasks that are created in this context."""
 
 
 class NothingIsDue(Exception):
-    """Everybody waits, and nothing will ever wake anybody."""
+    """All tasks wait, and no timer will wake one."""
 
 
 class TooLong(Exception):
-    """So many turns of the loop that something goes round in circles."""
+    """More turns of the loop than a history can need."""
 
 
 MOST_TURNS = 50_000
-"""Of the loop, in one history; an ordinary one has about 1,000."""
+"""The most turns of the loop in one history; an ordinary one has about 1,000."""
 
 
 class VirtualLoop(BaseEventLoop):
     """An event loop without I/O; time passes only while nothing is ready to run.
 
-    What would run in a thread runs at once and takes ``thread_s()`` seconds of virtual time, so
-    that a store that uses threads is as deterministic as everything else.
+    Work for threads runs at once and takes ``thread_s()`` seconds of virtual time, so that a store
+    that uses threads is deterministic too.
     """
 
     def __init__(self) -> None:
@@ -57,14 +57,14 @@ class VirtualLoop(BaseEventLoop):
         return future
 
     def _process_events(self, event_list: object) -> None:
-        """There is no I/O."""
+        """Do nothing: there is no I/O."""
 
     def _write_to_self(self) -> None:
-        """No other thread has to wake this loop."""
+        """Do nothing: there are no other threads."""
 
 
 class _Selector:
-    """In place of waiting for I/O, lets time jump to the next timer."""
+    """Lets time jump to the next timer instead of waiting for I/O."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -100,7 +100,7 @@ def _settle(future: asyncio.Future[Any], settle: Callable[[Any], None], outcome:
 
 
 class WallClock:
-    """The time of day of the simulated machine, which somebody may set."""
+    """The time of day of the simulated machine, which can be set."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -112,10 +112,10 @@ class WallClock:
 
 
 class LifeClock:
-    """The clock of one life of the dispatcher: monotonic time begins anew, timers end with it."""
+    """The clock of one life of the dispatcher: its monotonic time and its timers begin anew."""
 
     def __init__(self, loop: VirtualLoop, wall: WallClock, began_at_s: float) -> None:
-        """``began_at_s`` is what the monotonic clock says now."""
+        """``began_at_s``: the time of the monotonic clock now."""
         self._loop = loop
         self._wall = wall
         self._shift_s = began_at_s - loop.elapsed_s

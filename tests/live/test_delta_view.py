@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sanic_dispatch.live.connection import MAX_BUFFERED_BYTES
 from sanic_dispatch.live.delta_view import FRAME_REUSE_S, RING_PATCHES, DeltaView, Version
 from sanic_dispatch.live.frames import Cursor, Frame
-from tests.live.story import reduced
+from tests.support.story import reduced
 
 AT = Cursor("a1", 7)
 
@@ -36,7 +36,7 @@ def loaded(frame: Frame) -> dict[str, object]:
 def test_any_cursor_leads_to_the_head(
     changes: list[dict[str, object]], data: st.DataObject
 ) -> None:
-    """One frame makes a client equal to the server, whatever version it had."""
+    """One frame makes a client equal to the server, from any version."""
     view, known = DeltaView("a1", Time()), [{}]
     for number, patch in enumerate(changes, start=1):
         view.apply(Version(number), patch)
@@ -83,7 +83,7 @@ def test_an_event_that_changes_nothing_here_still_moves_the_cursor() -> None:
 
 
 def test_one_frame_for_all_at_the_same_cursor() -> None:
-    """A frame is encoded once, but reused only briefly, since it tells the time."""
+    """A frame is encoded once, but reused only briefly, since it has the time."""
     time = Time()
     view = DeltaView("a1", time)
     view.apply(Version(1), {"a": {}})

@@ -23,7 +23,7 @@ from sanic_dispatch.live.estimator import (
     quantile,
 )
 from sanic_dispatch.live.projection import Projection
-from tests.live.story import Story, robot, secret
+from tests.support.story import Story, robot, secret
 
 services = st.lists(st.floats(0.0, 3600.0), min_size=MIN_SERVICE_SAMPLES, max_size=60)
 

@@ -1,4 +1,4 @@
-"""Every client ends equal to the server, whatever happens on the way."""
+"""The hub: each client ends equal to the server, after any lags and reconnects."""
 
 from __future__ import annotations
 
@@ -29,24 +29,14 @@ from sanic_dispatch.live.pacer import MIN_REST_S
 from sanic_dispatch.live.robots import RETURN_GRACE_S
 from sanic_dispatch.live.subscription import Client, TooManyClients
 from sanic_dispatch.live.views import HEARTBEAT_S, Board, Monitor
-from tests.live.story import FakeConnection, Story, reduced, robot, secret
 from tests.support.clock import START_S
+from tests.support.story import FakeConnection, Story, reduced, robot, secret
 
 BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
 
 
 def order(ticket: int) -> ViewKey:
     return ViewKey("order", secret(ticket))
-
-
-@pytest.fixture
-def story() -> Story:
-    return Story()
-
-
-@pytest.fixture
-def hub(story: Story) -> Hub:
-    return story.hub()
 
 
 def followed(hub: Hub, key: ViewKey = BOARD, **values: Any) -> FakeConnection:
@@ -180,7 +170,7 @@ def check_equal(story: Story, hub: Hub, screens: list[Screen]) -> None:
 
 
 def truth(hub: Hub, key: ViewKey) -> dict[str, Any]:
-    """Render the projection by a view without a past."""
+    """Return the state of a view without a past."""
     if key.order_id:
         return dict(ujson.loads(hub.state_frame(key).json)["state"])
     view = {BOARD: Board, MONITOR: Monitor}[key](hub.projection, "fresh", lambda: START_S)
@@ -189,7 +179,7 @@ def truth(hub: Hub, key: ViewKey) -> dict[str, Any]:
 
 
 def comparable(state: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the waiting time, which differs at each computation."""
+    """Return a state without the waiting time, which differs at each computation."""
     return {
         key: {name: value for name, value in shown.items() if name != "eta"}
         for key, shown in state.items()
@@ -208,8 +198,8 @@ def test_the_first_frame_comes_at_once(story: Story, hub: Hub) -> None:
     assert [set(frame) for frame in back.taken] == [{"at", "now"}]
 
 
-def test_a_cursor_of_another_epoch_is_worth_nothing(story: Story, hub: Hub) -> None:
-    """It gets the whole state."""
+def test_a_cursor_of_another_epoch_gets_the_whole_state(story: Story, hub: Hub) -> None:
+    """Cursors are valid in their own epoch only."""
     for _ in range(3):
         story.submit()
     followed(hub)
@@ -350,7 +340,7 @@ def test_the_number_of_clients_is_limited(story: Story) -> None:
     assert hub.size == 2
 
 
-def test_stop_says_goodbye(story: Story, hub: Hub) -> None:
+def test_stop_closes_with_1012(story: Story, hub: Hub) -> None:
     """All clients are closed with 1012, and the tick stops."""
     wires = [followed(hub), followed(hub, order(story.submit()))]
     hub.stop()
@@ -374,8 +364,8 @@ def test_an_order_that_is_no_longer_kept(story: Story, hub: Hub) -> None:
     assert hub.size == 0
 
 
-def test_an_owner_learns_at_once_what_happens_to_the_order(story: Story, hub: Hub) -> None:
-    """However far back it is, and after it has left the queue."""
+def test_customers_learn_at_once_about_their_order(story: Story, hub: Hub) -> None:
+    """At any place in the queue, and after it has left the queue."""
     for _ in range(100):
         story.submit()
     connection = followed(hub, order(100))
@@ -387,7 +377,7 @@ def test_an_owner_learns_at_once_what_happens_to_the_order(story: Story, hub: Hu
 
 
 def test_an_old_connection_that_ends_late_takes_nothing_away(story: Story, hub: Hub) -> None:
-    """The owner has reconnected by then, and is still told at once."""
+    """The customer has reconnected by then, and is still notified at once."""
     key = order(story.submit())
     old = hub.follow(FakeConnection(), key)
     hub.set_cut_off(True)
@@ -402,38 +392,38 @@ def test_an_old_connection_that_ends_late_takes_nothing_away(story: Story, hub: 
 # ---- places in a long line
 
 
-def told(connection: FakeConnection) -> list[int]:
+def places_sent(connection: FakeConnection) -> list[int]:
     """Return the places that an order was sent, in order."""
     return [frame["state"]["order"]["ahead"] for frame in connection.taken]
 
 
 def test_near_orders_get_every_step(story: Story, hub: Hub) -> None:
-    """At once, from ten ahead on."""
+    """Within ten places of the front, at once."""
     for _ in range(14):
         story.submit()
     connection = followed(hub, order(14))
     for ticket in range(1, 14):
         story.assign(ticket)
         story.loop.run(MIN_REST_S)
-    assert told(connection) == [13, *range(10, -1, -1)]
+    assert places_sent(connection) == [13, *range(10, -1, -1)]
 
 
 def test_far_orders_get_a_tenth_of_the_way(story: Story, hub: Hub) -> None:
-    """A tenth of the way at a time, and at a bounded rate."""
+    """Once per tenth of the way, and at a bounded rate."""
     for _ in range(1000):
         story.submit()
     connection = followed(hub, order(1000))
     for ticket in range(1, 900):
         story.assign(ticket)
         story.loop.run(0.1)
-    places = told(connection)
+    places = places_sent(connection)
     assert len(places) < 30
     assert places == sorted(places, reverse=True)
     assert abs(places[-1] - 100) <= 30
 
 
 def test_ten_thousand_links_do_not_cost_ten_thousand_updates(story: Story, hub: Hub) -> None:
-    """When one leaves a long queue of followed orders, only the near ones are told."""
+    """When one order leaves a long followed queue, only the near ones are notified."""
     wires = []
     for _ in range(10_000):
         wires.append(followed(hub, order(story.submit())))
@@ -447,8 +437,8 @@ def test_ten_thousand_links_do_not_cost_ten_thousand_updates(story: Story, hub: 
     assert wires[5].state["order"]["ahead"] == 4
 
 
-def test_all_owners_learn_that_the_robots_are_gone(story: Story, hub: Hub) -> None:
-    """Or that the bar is paused: within seconds, wherever they are."""
+def test_all_customers_learn_that_the_robots_are_gone(story: Story, hub: Hub) -> None:
+    """Or that the bar is paused: within seconds, at any place."""
     worker = story.register("r1")
     for _ in range(100):
         story.submit()

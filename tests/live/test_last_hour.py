@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import ujson
 
 from sanic_dispatch.core.job import Job, Way
 from sanic_dispatch.core.timestamps import from_rfc3339
@@ -13,35 +12,22 @@ from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.last_hour import MAX_HOUR_SAMPLES, MAX_MINUTE_SAMPLES, LastHour, Minute
-from tests.live.story import FakeConnection, Story
+from tests.support.story import FakeConnection, Story, state_of
 
 MONITOR = ViewKey("monitor")
 
 
-@pytest.fixture
-def story() -> Story:
-    return Story()
-
-
-@pytest.fixture
-def hub(story: Story) -> Hub:
-    return story.hub()
-
-
-def state_of(hub: Hub) -> dict[str, Any]:
-    state: dict[str, Any] = ujson.loads(hub.state_frame(MONITOR).json)["state"]
-    return state
-
-
 def minutes(hub: Hub) -> list[tuple[Any, ...]]:
     """Return arrived, done, p50 and p90 of each minute in which something happened."""
-    found = sorted((value["t"], value) for key, value in state_of(hub).items() if "minute/" in key)
+    found = sorted(
+        (value["t"], value) for key, value in state_of(hub, MONITOR).items() if "minute/" in key
+    )
     return [tuple(value[name] for name in ("arrived", "done", "p50", "p90")) for _, value in found]
 
 
 def hour(hub: Hub) -> tuple[Any, ...]:
     """Return done, p50 and p90 of the whole hour."""
-    bar = state_of(hub)["bar"]
+    bar = state_of(hub, MONITOR)["bar"]
     return bar["per_hour"], bar["p50"], bar["p90"]
 
 
@@ -90,11 +76,11 @@ def test_quantiles_of_waits(story: Story, hub: Hub) -> None:
 
 
 def test_an_hour_is_over(story: Story, hub: Hub) -> None:
-    """Minutes older than an hour are forgotten, and the monitor's clients are told."""
+    """Minutes older than an hour are removed, and the monitor's clients are told."""
     connection = FakeConnection()
     hub.follow(connection, MONITOR)
     story.serve(10.0)
-    key = next(key for key in state_of(hub) if key.startswith("minute/"))
+    key = next(key for key in state_of(hub, MONITOR) if key.startswith("minute/"))
     story.loop.run(3500.0)
     assert hour(hub)[0] == 1
     assert key in connection.state

@@ -1,4 +1,4 @@
-"""The pacer: at once, in slices, with rests."""
+"""The pacer pushes at once, in slices, with pauses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sanic_dispatch.live.pacer import MIN_REST_S, REST_RATIO, SLICE_S, Pacer
-from tests.live.story import FakeLoop
+from tests.support.story import FakeLoop
 
 PIECE_S = 0.0004
 

@@ -14,12 +14,7 @@ from sanic_dispatch.live.finished import KEEP_FAILED_S, RECENT_S
 from sanic_dispatch.live.order import OrderTexts, texts_of
 from sanic_dispatch.live.projection import Projection, QueueCounts
 from sanic_dispatch.live.robots import RETURN_GRACE_S, RobotState
-from tests.live.story import Story, secret
-
-
-@pytest.fixture
-def story() -> Story:
-    return Story()
+from tests.support.story import Story, secret
 
 
 @pytest.fixture

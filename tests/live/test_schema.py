@@ -13,7 +13,7 @@ import ujson
 from sanic_dispatch import __version__
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.schema import VIEWS, asyncapi, frame_schema, schemas
-from tests.live.story import FakeConnection, Story, secret
+from tests.support.story import FakeConnection, Story, secret
 
 OFFICIAL = Path(__file__).parent / "asyncapi/3.0.0.json"
 

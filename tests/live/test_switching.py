@@ -1,4 +1,4 @@
-"""Pages that switch between processes, each with the same events at its own time."""
+"""Pages that switch between processes that get the same events at different times."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.robots import RETURN_GRACE_S
 from sanic_dispatch.live.subscription import OutOfReach
 from sanic_dispatch.observability.event_bus import EventBus
-from tests.live.story import FakeConnection, Story
+from tests.support.story import FakeConnection, Story
 
 BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
 
 
-class Other:
+class OtherProcess:
     """A second process, which gets the same events later."""
 
     def __init__(self, story: Story) -> None:
@@ -35,19 +35,14 @@ class Other:
         self._coming: list[Event] = []
         story.tell(self._coming.append)
 
-    def tell(self, count: int) -> None:
+    def receive(self, count: int) -> None:
         """Receive ``count`` more events."""
         told, self._coming[:] = self._coming[:count], self._coming[count:]
         self.bus.publish(told)
 
-    def tell_all(self) -> None:
+    def receive_all(self) -> None:
         """Receive all events."""
-        self.tell(len(self._coming))
-
-
-@pytest.fixture
-def story() -> Story:
-    return Story()
+        self.receive(len(self._coming))
 
 
 def shown(hub: Hub, key: ViewKey) -> dict[str, Any]:
@@ -83,31 +78,41 @@ def happen(story: Story, what: str) -> None:
             return
 
 
-STEPS = ("submit", "assign", "confirm", "finish", "cancel", "wait", "wait long", "tell", "switch")
+STEPS = (
+    "submit",
+    "assign",
+    "confirm",
+    "finish",
+    "cancel",
+    "wait",
+    "wait long",
+    "receive",
+    "switch",
+)
 
 
 @pytest.mark.parametrize("key", [BOARD, MONITOR], ids=lambda key: key.view)
 @settings(max_examples=150, deadline=None)
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=80))
 def test_any_switches_end_equal(key: ViewKey, steps: list[str]) -> None:
-    """Whenever a page switches, and whatever expired where, it ends equal to the servers."""
+    """After any switches and expiries, a page ends equal to the servers."""
     story = Story()
     here = story.hub()
     story.loop.run(0.1)
-    there = Other(story)
+    there = OtherProcess(story)
     page, hubs = Page(here, key), [here, there.hub]
     for step in steps:
         if step == "switch":
-            there.tell_all()
+            there.receive_all()
             hubs.reverse()
             page.switch(hubs[0])
-        elif step == "tell":
-            there.tell(1)
+        elif step == "receive":
+            there.receive(1)
         elif step.startswith("wait"):
             story.loop.run(RECENT_S / 3 if step == "wait long" else 0.05)
         else:
             happen(story, step)
-    there.tell_all()
+    there.receive_all()
     story.loop.run(RETURN_GRACE_S + 1.0)
     assert page.connection.state == shown(hubs[0], key)
     assert shown(here, key) == shown(there.hub, key)
@@ -115,22 +120,22 @@ def test_any_switches_end_equal(key: ViewKey, steps: list[str]) -> None:
 
 def test_a_switch_is_a_patch(story: Story) -> None:
     """A cursor is valid in the other process: the page gets a patch with what it missed."""
-    hub, other = story.hub(), Other(story)
+    hub, other = story.hub(), OtherProcess(story)
     Page(other.hub, BOARD)
     for _ in range(3):
         story.submit()
     page = Page(hub, BOARD)
-    other.tell_all()
+    other.receive_all()
     story.loop.run(0.1)
     story.submit()
-    other.tell_all()
+    other.receive_all()
     page.switch(other.hub)
     assert set(page.connection.taken[0]["patch"]) == {"order/4", "bar"}
 
 
 def test_a_process_that_is_cut_off_has_no_clients(story: Story) -> None:
     """A process that is cut off refuses clients, and disconnects those it has."""
-    other = Other(story)
+    other = OtherProcess(story)
     page = Page(other.hub, BOARD)
     other.hub.set_cut_off(True)
     assert page.connection.code == RESTART
@@ -144,7 +149,7 @@ def test_a_process_that_is_cut_off_has_no_clients(story: Story) -> None:
 
 def test_a_gap_in_the_events_begins_a_new_epoch(story: Story) -> None:
     """After a gap there is a new epoch and a snapshot, and everybody reconnects."""
-    other = Other(story)
+    other = OtherProcess(story)
     page = Page(other.hub, BOARD)
     story.submit()
     other.bus.epoch, other.bus.number = "f00d", 7

@@ -21,25 +21,10 @@ from sanic_dispatch.live.views import (
     MONITOR_FINISHED,
     MONITOR_WORKERS,
 )
-from tests.live.story import FakeConnection, Story, robot, secret
+from tests.support.story import FakeConnection, Story, robot, secret, state_of
 
 BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
 ORDER = {"name": "Ada", "logo": "lion", "drink": "Mojito"}
-
-
-@pytest.fixture
-def story() -> Story:
-    return Story()
-
-
-@pytest.fixture
-def hub(story: Story) -> Hub:
-    return story.hub()
-
-
-def state_of(hub: Hub, key: ViewKey = BOARD) -> dict[str, Any]:
-    state: dict[str, Any] = ujson.loads(hub.state_frame(key).json)["state"]
-    return state
 
 
 def own(hub: Hub, ticket: int) -> dict[str, Any]:
@@ -47,7 +32,7 @@ def own(hub: Hub, ticket: int) -> dict[str, Any]:
     return order
 
 
-def test_the_board_to_the_letter(story: Story, hub: Hub) -> None:
+def test_the_board_literally(story: Story, hub: Hub) -> None:
     """Number, logo, drink, state and time, and the counts."""
     story.submit(ORDER)
     assert state_of(hub) == {
@@ -122,7 +107,7 @@ def test_the_board_shows_what_is_done(story: Story, hub: Hub) -> None:
     assert shown == {f"order/{n}" for n in range(7, BOARD_FINISHED + 6)}
 
 
-def test_an_order_to_the_letter(story: Story, hub: Hub) -> None:
+def test_an_order_literally(story: Story, hub: Hub) -> None:
     """From waiting to done, with its place."""
     story.submit()
     story.submit(ORDER)
@@ -143,8 +128,8 @@ def test_an_order_to_the_letter(story: Story, hub: Hub) -> None:
     assert own(hub, 2) == served | {"state": "done"}
 
 
-def test_the_owner_is_told_why_there_will_be_no_drink(story: Story, hub: Hub) -> None:
-    """The reason of a failure, but not of an unreachable robot."""
+def test_the_customer_sees_the_reason_of_a_failure(story: Story, hub: Hub) -> None:
+    """But not the reason of an unreachable robot."""
     ticket = story.submit()
     story.assign(ticket)
     story.refuse(ticket)
@@ -218,7 +203,7 @@ def test_an_unknown_order(hub: Hub) -> None:
             hub.state_frame(ViewKey("order", order_id))
 
 
-def test_the_monitor_to_the_letter(story: Story, hub: Hub) -> None:
+def test_the_monitor_literally(story: Story, hub: Hub) -> None:
     """Orders with ids and holds, workers, the log, this minute, the counts."""
     worker = story.register("r1")
     story.register("r2", aside=Aside(Cause.REFUSED, story.now_s, "connection refused"))
@@ -294,7 +279,7 @@ def test_pausing_is_seen_everywhere(story: Story, hub: Hub) -> None:
     assert state_of(hub, MONITOR)["bar"]["paused"] is False
 
 
-def test_a_restart_is_no_reason_to_forget_how_long_things_take(story: Story) -> None:
+def test_estimates_survive_a_restart(story: Story) -> None:
     """The kept finished jobs are enough for an estimate."""
     done = [story.jobs[story.serve(60.0)] for _ in range(5)]
     again = Story()

@@ -15,8 +15,8 @@ def paused(number: int) -> Event:
     return Event(number, EventKind.DISPATCH_PAUSED, 1.0, None, None, "")
 
 
-class Told:
-    """What a fold was told, in the order of the calls."""
+class RecordingFold:
+    """Records the calls of a fold, in order."""
 
     def __init__(self) -> None:
         self.bus = EventBus()
@@ -28,11 +28,11 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def told() -> RecordingFold:
+    return RecordingFold()
 
 
-async def test_a_fold_takes_in_a_turn_together(told: Told) -> None:
+async def test_a_fold_gets_the_events_of_a_turn_together(told: RecordingFold) -> None:
     """Events of one turn arrive in one call, in order, once."""
     told.bus.publish([paused(1)])
     told.bus.publish([paused(2), paused(3)])
@@ -44,8 +44,8 @@ async def test_a_fold_takes_in_a_turn_together(told: Told) -> None:
     assert told.soon == [[1, 2, 3], [4]]
 
 
-async def test_catching_up_at_once(told: Told) -> None:
-    """After catch_up all is folded, and the end of the turn repeats nothing."""
+async def test_catching_up_at_once(told: RecordingFold) -> None:
+    """catch_up folds all events, and the end of the turn repeats none."""
     told.bus.publish([paused(1)])
     told.bus.catch_up()
     assert told.soon == [[1]]
@@ -53,13 +53,13 @@ async def test_catching_up_at_once(told: Told) -> None:
     assert told.soon == [[1]]
 
 
-def test_where_no_loop_runs_it_is_at_once(told: Told) -> None:
-    """Without a running loop events are passed on at once."""
+def test_without_a_loop_events_are_passed_on_at_once(told: RecordingFold) -> None:
+    """Without a running loop there is no turn to wait for."""
     told.bus.publish([paused(1)])
     assert told.soon == [[1]]
 
 
-def test_a_fold_that_fails_stops_no_other(told: Told) -> None:
+def test_a_failing_fold_does_not_affect_others(told: RecordingFold) -> None:
     """A subscriber that raises does not affect the others."""
 
     def broken(events: Sequence[Event]) -> None:

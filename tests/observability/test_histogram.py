@@ -5,7 +5,7 @@ from __future__ import annotations
 from sanic_dispatch.observability.histogram import CommitStats, Histogram
 
 
-def test_an_end_belongs_to_its_bucket() -> None:
+def test_bounds_are_inclusive() -> None:
     """Upper bounds are inclusive; larger values are in +Inf; buckets are cumulative."""
     histogram = Histogram((1, 2.5))
     for value in (0, 1, 1.1, 2.5, 99):
@@ -15,7 +15,7 @@ def test_an_end_belongs_to_its_bucket() -> None:
 
 
 def test_a_storage_fails_until_a_write_succeeds() -> None:
-    """One success ends the failing state; the failures stay counted."""
+    """A success ends the failing state; failures stay counted."""
     tally = CommitStats()
     tally.failed()
     assert tally.is_failing

@@ -16,9 +16,9 @@ from sanic_dispatch.observability.history import JobHistory
 from sanic_dispatch.observability.log import configure
 from sanic_dispatch.observability.request_id import REQUEST_ID, begin
 from sanic_dispatch.simulation import Engine
-from tests.live.story import Story
 from tests.observability.test_log import put_back
 from tests.support.server import Service, eventually, running_service
+from tests.support.story import Story
 
 __all__ = ["put_back"]
 
@@ -42,13 +42,15 @@ async def service(request, tmp_path: Path) -> AsyncIterator[Service]:
 
 
 def lines(log: io.StringIO, **values: object) -> list[dict[str, object]]:
-    """The lines with these values."""
+    """Return the log lines with these values."""
     found = [json.loads(line) for line in log.getvalue().splitlines()]
     return [line for line in found if all(line.get(k) == v for k, v in values.items())]
 
 
-async def test_a_request_is_named_in_all_that_it_began(log: io.StringIO, service: Service) -> None:
-    """Also when several requests share a commit, and in what follows much later."""
+async def test_the_request_id_is_in_all_lines_of_a_request(
+    log: io.StringIO, service: Service
+) -> None:
+    """Also if several requests share a commit, and in later consequences."""
     numbers = range(20)
     await asyncio.gather(*(service.submit(n, **{"X-Request-ID": f"order-{n}"}) for n in numbers))
     for number in numbers:
@@ -68,7 +70,7 @@ async def test_a_request_is_named_in_all_that_it_began(log: io.StringIO, service
     "given", ["order-42", "a", "x" * 64, "0f1e:2d/3c+4b=~._", "00-4bf92f3577b34da6-01"]
 )
 async def test_well_formed_ids_are_kept(given: str) -> None:
-    """It is in the reply."""
+    """A well-formed X-Request-ID is used, and returned in the response."""
     async with (
         running_service() as service,
         service.http.get(service.base_url + "health", headers={"X-Request-ID": given}) as answer,
@@ -78,7 +80,7 @@ async def test_well_formed_ids_are_kept(given: str) -> None:
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "ü", "<script>", "a\tb"])
 async def test_malformed_ids_are_replaced(given: str) -> None:
-    """A malformed id gets neither into a reply nor into the log."""
+    """A malformed id is neither returned nor logged."""
     async with (
         running_service() as service,
         service.http.get(service.base_url + "health", headers={"X-Request-ID": given}) as answer,
@@ -88,13 +90,13 @@ async def test_malformed_ids_are_replaced(given: str) -> None:
 
 
 def test_control_characters_are_no_part_of_an_id() -> None:
-    """For any bytes that a client can send in a header."""
+    """This holds for all bytes that a client can send in a header."""
     for given in ("a\nb", "a\r\nSet-Cookie: x", "\x1b[31m", "a\x00"):
         assert begin(given) != given
     REQUEST_ID.set("")
 
 
-async def test_each_request_has_its_own(service: Service) -> None:
+async def test_each_request_has_an_id_of_its_own(service: Service) -> None:
     """Also two on one connection, and one that fails."""
     seen = set()
     for path in ("health", "health", "nope", "jobs/nope"):
@@ -111,7 +113,7 @@ async def _has(log: io.StringIO, **values: object) -> bool:
 
 
 def test_the_oldest_steps_are_forgotten_first() -> None:
-    """The history is bounded; what is left is whole and in order."""
+    """The history is bounded; the newest steps stay, complete and in order."""
     story = Story()
     history = JobHistory(story.bus, max_events=10)
     story.register("r1")
@@ -127,7 +129,7 @@ def test_the_oldest_steps_are_forgotten_first() -> None:
 
 
 async def test_history_includes_the_present_turn() -> None:
-    """Also within the turn in which it happened, before the lines are written."""
+    """Also before the lines of this turn are written."""
     story = Story()
     history = JobHistory(story.bus)
     story.submit()
@@ -135,15 +137,15 @@ async def test_history_includes_the_present_turn() -> None:
 
 
 def test_no_payload_is_kept() -> None:
-    """The history of a job has what its log lines have."""
+    """The history has the fields of the log lines, and no payload."""
     story = Story()
     history = JobHistory(story.bus)
     story.submit({"name": "Eve"})
     assert "Eve" not in str(history.of(1))
 
 
-async def test_the_server_tells_what_the_log_says(log: io.StringIO, service: Service) -> None:
-    """The same steps under the same names, with the job as it is now."""
+async def test_history_over_http(log: io.StringIO, service: Service) -> None:
+    """The server returns the logged steps, with the job's present state."""
     await service.submit("x", **{"X-Request-ID": "order-1"})
     async with Engine() as engine:
         await engine.start_instance("Ada").call(service.base_url + "register-worker")
@@ -162,12 +164,12 @@ async def test_the_server_tells_what_the_log_says(log: io.StringIO, service: Ser
 
 
 def _timeless(line: dict[str, object]) -> dict[str, object]:
-    """Without when it was written, and how important it was."""
+    """Return a line without time and level."""
     return {name: value for name, value in line.items() if name not in ("timestamp", "level")}
 
 
 async def test_a_ticket_that_was_never_given_is_unknown(service: Service) -> None:
-    """404, as for an id."""
+    """404, as for an unknown id."""
     for ticket in ("7", "0", "-1", "99999999999999999999"):
         url = f"{service.base_url}operator/history/{ticket}"
         async with service.http.get(url, headers=OPERATOR) as answer:

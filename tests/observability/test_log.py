@@ -36,24 +36,24 @@ WAITING = Job(JOB_ID, 42, b'{"name":"Eve"}', SUBMITTED_AT, 42.0)
 
 
 class Terminal(io.StringIO):
-    """A stream that says that it is a terminal."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
 
 class Broken(io.StringIO):
-    """A stream whose other end is gone."""
+    """A stream whose other end is closed."""
 
     def write(self, text: str) -> int:
-        """Fail, as a full disk and a closed pipe do."""
+        """Fail, as for a full disk or a closed pipe."""
         raise BrokenPipeError
 
 
 @pytest.fixture(autouse=True)
 def put_back():
-    """Leave logging as it was found."""
+    """Restore logging after each test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -66,14 +66,14 @@ def put_back():
 
 @pytest.fixture
 def stream():
-    """Where the lines go, as JSON and from level debug on."""
+    """The stream with the lines, as JSON and from level debug on."""
     stream = io.StringIO()
     configure(LogFormat.JSON, LogLevel.DEBUG, stream)
     return stream
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
-    """The lines as objects, without their time."""
+    """Return the lines as objects, without their time."""
     found = [json.loads(line) for line in stream.getvalue().splitlines()]
     for line in found:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line.pop("timestamp"))
@@ -87,18 +87,18 @@ def event(
     reason: str = "",
     at_s: float = SUBMITTED_S,
 ) -> Event:
-    """An event as it is published."""
+    """Return an event as it is published."""
     return Event(1, kind, at_s, job, job.worker if job else worker, reason)
 
 
 def held(stage: Stage, state: State = State.ASSIGNED, worker: Worker = WORKER) -> Job:
-    """A job that the worker got ten seconds after it was submitted."""
+    """Return a job that was assigned ten seconds after it was submitted."""
     hold = Hold(worker, Way.PUT, stage, SUBMITTED_S + 10)
     return Job(JOB_ID, 42, b"{}", SUBMITTED_AT, 42.0, state, hold, attempt=2)
 
 
 def test_job_that_waits(stream):
-    """A job's line has its ticket and only the first digits of its secret id, never its data."""
+    """The line has the ticket and the first digits of the secret id, never the data."""
     log_event(event(EventKind.JOB_SUBMITTED, WAITING))
     assert lines(stream) == [
         {"level": "info", "event": "job.submitted", "ticket": 42, "job": "01234567"}
@@ -106,7 +106,7 @@ def test_job_that_waits(stream):
 
 
 def test_job_that_is_assigned(stream):
-    """An assigned job's line has attempt, waiting time, and the worker by label and callback."""
+    """The line has attempt, waiting time, and the worker's label and callback."""
     log_event(event(EventKind.JOB_ASSIGNED, held(Stage.UNDER_WAY), at_s=SUBMITTED_S + 10.1234567))
     assert lines(stream) == [
         {
@@ -123,7 +123,7 @@ def test_job_that_is_assigned(stream):
 
 
 def test_job_that_is_done(stream):
-    """A finished job's line has the time for which its worker had it."""
+    """The line has the time for which the worker had the job."""
     log_event(event(EventKind.JOB_DONE, held(Stage.CONFIRMED, State.DONE), at_s=SUBMITTED_S + 95))
     (line,) = lines(stream)
     assert (line["event"], line["service_s"]) == ("job.done", 85.0)
@@ -138,7 +138,7 @@ def test_job_in_doubt_is_a_warning_with_its_reason(stream):
 
 
 def test_worker_alone(stream):
-    """A worker's line has its callback and how long it has waited."""
+    """The line has its callback and how long it has waited."""
     worker = Worker("http://127.0.0.1:1/cb", SUBMITTED_AT)
     log_event(event(EventKind.WORKER_DROPPED, worker=worker, reason="gone", at_s=SUBMITTED_S + 3))
     assert lines(stream) == [
@@ -153,7 +153,7 @@ def test_worker_alone(stream):
 
 
 def test_dispatch_alone(stream):
-    """An event without job and worker is a line too."""
+    """An event without a job and a worker is a line too."""
     log_event(event(EventKind.DISPATCH_PAUSED, reason="ice is out"))
     assert lines(stream) == [{"level": "info", "event": "dispatch.paused", "reason": "ice is out"}]
 
@@ -167,7 +167,7 @@ def test_every_kind_of_event_is_one_line(stream, kind):
 
 @pytest.mark.parametrize("job_id", ["", "7", "1234567", JOB_ID, "é" * 40])
 def test_never_the_whole_id(stream, job_id):
-    """At most a quarter of an id is shown, however short it is."""
+    """At most a quarter of an id is logged, however short it is."""
     log_event(event(EventKind.JOB_SUBMITTED, Job(job_id, 1, b"1", SUBMITTED_AT, 1.0)))
     (line,) = lines(stream)
     assert line["job"] == job_id[: min(8, len(job_id) // 4)]
@@ -185,13 +185,13 @@ def test_never_the_whole_id(stream, job_id):
     ],
 )
 def test_callback_without_secrets(stream, callback, shown):
-    """A callback is written without query, fragment and user name."""
+    """A callback is logged without query, fragment and user name."""
     log_event(event(EventKind.WORKER_REGISTERED, worker=Worker(callback, SUBMITTED_AT)))
     assert lines(stream)[0]["callback"] == shown
 
 
 def test_a_clock_put_back_gives_no_negative_time(stream):
-    """A duration is never negative."""
+    """Durations are at least 0."""
     log_event(event(EventKind.JOB_ASSIGNED, held(Stage.UNDER_WAY), at_s=SUBMITTED_S - 3600))
     assert lines(stream)[0]["waiting_s"] == 0.0
 
@@ -201,7 +201,7 @@ EVIL = "\x1b[2J\r\n\x00\x7f\x85\u2028\u202e\ud800 ticket=1"
 
 @pytest.mark.parametrize("format", [LogFormat.JSON, LogFormat.HUMAN])
 def test_nothing_from_outside_controls_the_terminal(format):
-    """Control characters, line breaks and reversals from outside are escaped, in each field."""
+    """Control characters, line breaks and bidi overrides are escaped in each field."""
     stream = io.StringIO()
     configure(format, LogLevel.INFO, stream)
     worker = Worker("http://h/" + EVIL, SUBMITTED_AT, label=EVIL)
@@ -214,7 +214,7 @@ def test_nothing_from_outside_controls_the_terminal(format):
 
 
 def test_value_cannot_pose_as_a_field():
-    """In lines for people a value that has blanks or equals signs is quoted."""
+    """In human lines, values with blanks or equals signs are quoted."""
     stream = io.StringIO()
     configure(LogFormat.HUMAN, LogLevel.INFO, stream)
     log_event(event(EventKind.DISPATCH_PAUSED, reason="x ticket=1"))
@@ -222,12 +222,12 @@ def test_value_cannot_pose_as_a_field():
 
 
 def test_long_values_are_cut():
-    """What comes from outside does not fill the disk through the log."""
+    """Values from outside are cut, so that they cannot fill the disk."""
     assert printable("x" * 10_000) == "x" * MAX_VALUE_CHARS + "…"
 
 
 def test_printable_text_is_kept():
-    """Printable text of any script is not changed."""
+    """Printable text of any script is unchanged."""
     assert printable("Kühle Drinks für 東京 🍹") == "Kühle Drinks für 東京 🍹"
 
 
@@ -242,7 +242,7 @@ def test_printable_text_is_kept():
     ],
 )
 def test_masked(text, expected):
-    """Ids of 128 bits are cut and the values of queries left out, anywhere in a text."""
+    """In any text, ids of 128 bits are cut and values of queries left out."""
     assert masked(text) == expected
 
 
@@ -266,7 +266,7 @@ def test_levels(level, kinds):
 
 
 def test_a_level_that_is_off_costs_nothing():
-    """Where the level is off, the event's job is not even looked at."""
+    """If the level is off, the event's job is not even read."""
     configure(LogFormat.JSON, LogLevel.ERROR, io.StringIO())
     log_event(Event(1, EventKind.JOB_DONE, 0.0, object(), None, ""))  # type: ignore[arg-type]
 
@@ -284,7 +284,7 @@ def test_unconfigured_events_are_not_logged():
 
 @pytest.mark.parametrize("stream", [Broken(), io.StringIO()])
 def test_a_log_that_cannot_be_written_stops_nothing(stream):
-    """A full disk, a closed pipe or stream: the line is dropped and the dispatch goes on."""
+    """On a full disk, or a closed pipe or stream, the line is dropped and dispatching goes on."""
     configure(LogFormat.JSON, LogLevel.INFO, stream)
     stream.close()
     log_event(event(EventKind.JOB_SUBMITTED, WAITING))
@@ -292,7 +292,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(stream):
 
 
 def test_auto_is_human_on_a_terminal_and_json_elsewhere():
-    """``auto`` looks at where the lines go."""
+    """``auto`` depends on the stream."""
     terminal, pipe = Terminal(), io.StringIO()
     for stream in (terminal, pipe):
         configure(LogFormat.AUTO, LogLevel.INFO, stream)
@@ -302,7 +302,7 @@ def test_auto_is_human_on_a_terminal_and_json_elsewhere():
 
 
 def test_colours(monkeypatch):
-    """NO_COLOR is honoured on a terminal, and a file never gets colours."""
+    """NO_COLOR is honoured on a terminal, and files never have colours."""
     monkeypatch.setenv("NO_COLOR", "1")
     for stream in (Terminal(), io.StringIO()):
         configure(LogFormat.HUMAN, LogLevel.INFO, stream)
@@ -310,7 +310,7 @@ def test_colours(monkeypatch):
         assert "\x1b" not in stream.getvalue()
 
 
-def test_standard_library_goes_the_same_way(stream):
+def test_standard_library_records_are_lines_too(stream):
     """Records of sanic, aiohttp and asyncio are lines of the same kind, once, with their logger."""
     for name in ("sanic.root", "aiohttp.client", "asyncio"):
         logging.getLogger(name).warning("hello %s", "bar")
@@ -321,7 +321,7 @@ def test_standard_library_goes_the_same_way(stream):
 
 
 def test_configured_twice_writes_once(stream):
-    """Configuring again replaces what was configured before."""
+    """Configuring again replaces the former configuration."""
     again = io.StringIO()
     configure(LogFormat.JSON, LogLevel.INFO, again)
     logging.getLogger("sanic.root").warning("hello")
@@ -330,7 +330,7 @@ def test_configured_twice_writes_once(stream):
 
 
 def test_other_libraries_are_never_at_debug(stream):
-    """Other libraries' debug lines hold what goes over their connections: names, secrets."""
+    """Their debug lines would have names and secrets from their connections."""
     logging.getLogger("websockets.server").debug("< TEXT 'name'")
     assert not stream.getvalue()
 
@@ -344,7 +344,7 @@ def test_other_libraries_are_never_at_debug(stream):
     ],
 )
 def test_other_libraries_chat_only_at_debug(level, heard):
-    """Info lines of other libraries are written only at level debug."""
+    """Their info lines are written at level debug only."""
     stream = io.StringIO()
     configure(LogFormat.JSON, level, stream)
     for word in ("debug", "info", "warning", "error"):
@@ -353,7 +353,7 @@ def test_other_libraries_chat_only_at_debug(level, heard):
 
 
 def test_a_start_that_fails_is_left_to_the_command_line(stream):
-    """Sanic's traceback of a StartError is not written."""
+    """Sanic's traceback of a StartError is not logged."""
     try:
         raise StartError("no way")
     except StartError:
@@ -362,7 +362,7 @@ def test_a_start_that_fails_is_left_to_the_command_line(stream):
 
 
 def test_access_log_shows_request_without_secrets(stream):
-    """Sanic's access log has an empty message: its line has request and status, secrets masked."""
+    """The access log has request and status, with secrets masked."""
     extra = {"request": f"GET http://h/jobs/{JOB_ID}?token=s3cret", "status": 200, "byte": 9}
     logging.getLogger("sanic.access").info("", extra={**extra, "host": "127.0.0.1:9"})
     assert lines(stream) == [

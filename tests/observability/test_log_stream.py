@@ -1,4 +1,4 @@
-"""The log's stream: whole lines, alone or together; its failures stop nothing."""
+"""The log's stream writes whole lines, alone or together; its failures have no effect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sanic_dispatch.observability.log_stream import LogStream
 
 
 class Pipe(io.StringIO):
-    """Remembers each write."""
+    """Records each write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ def test_several_lines_are_written_together(pipe: Pipe) -> None:
     assert pipe.writes == ["one\ntwo\n"]
 
 
-def test_a_piece_is_what_a_pipe_takes_at_once(pipe: Pipe) -> None:
+def test_writes_are_atomic_in_a_pipe(pipe: Pipe) -> None:
     """Lines of several processes do not mix in a pipe, unless one is longer than PIPE_BUF."""
     lines = ["x" * 1000, "y" * 3000, "z" * (2 * PIPE_BUF), "ü" * 1500, "ü" * 1500, "last"] * 3
     stream = LogStream(pipe)

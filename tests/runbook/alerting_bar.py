@@ -1,4 +1,4 @@
-"""One server of a runbook entry, the faults that it can have, and the operator's tools."""
+"""A server with the fault of a runbook entry, and the operator's tools."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.runbook.prometheus import PATIENCE_S, Prometheus, need
+from tests.support.prometheus import PATIENCE_S, Prometheus, need
 from tests.support.server import ROOT, eventually
 
 TOKEN = "an-operators-token"
@@ -30,7 +30,7 @@ def prepare(app, _):
 
 serve(Settings.of(Mode.IN_MEMORY, port=int(sys.argv[1]), operator_tokens=(sys.argv[2],)), prepare)
 """
-"""A server with a mistake in it."""
+"""A server with a bug."""
 
 
 class Bar:
@@ -46,7 +46,7 @@ class Bar:
     # ---- its life
 
     async def start(self, *options: str, code: str | None = None) -> None:
-        """Start it, and return when Prometheus has looked at it twice."""
+        """Start it, and return once Prometheus has scraped it twice."""
         arguments = ["--port", str(self.port), "--host", "127.0.0.1", "--data-dir", self.folder,
                      "--operator-token", TOKEN, *options]  # fmt: skip
         what = ["-c", code, str(self.port), TOKEN] if code else ["-m", "sanic_dispatch", "serve"]
@@ -66,7 +66,7 @@ class Bar:
             self._process.wait()
 
     async def is_ready(self) -> bool:
-        """What /ready says."""
+        """Return what /ready answers."""
         try:
             async with self.http.get(self.url + "ready") as answer:
                 return answer.status == 200
@@ -76,11 +76,11 @@ class Bar:
     # ---- what the runbook speaks of
 
     async def fires(self, alert: str) -> None:
-        """Return when the alert's query is true."""
+        """Wait until the alert's query is true."""
         await eventually(lambda: self.prometheus.fires(alert, self.port), PATIENCE_S)
 
     async def is_quiet(self, alert: str) -> None:
-        """Return when it is true no longer."""
+        """Wait until it is no longer true."""
 
         async def check() -> bool:
             return not await self.prometheus.fires(alert, self.port)
@@ -88,7 +88,7 @@ class Bar:
         await eventually(check, PATIENCE_S)
 
     async def cli(self, *words: str) -> str:
-        """sanic-dispatch, as the operator types it; what it prints."""
+        """Run sanic-dispatch as the operator does; return its output."""
         command = [sys.executable, "-m", "sanic_dispatch", *words, "--url", self.url]
         env = {**os.environ, "SANIC_DISPATCH_TOKEN": TOKEN}
         done = await asyncio.to_thread(
@@ -97,24 +97,24 @@ class Bar:
         return str(done.stdout)
 
     async def submit(self, data: Any = "mojito") -> int:
-        """An order; the status of the answer."""
+        """Submit an order; return the status."""
         async with self.http.post(self.url + "submit-job", json=data) as answer:
             return answer.status
 
     async def register(self, callback: str, **headers: str) -> tuple[int, Any]:
-        """A worker; status and body of the answer."""
+        """Register a worker; return status and body."""
         headers = {"CPEE-CALLBACK": callback, **headers}
         async with self.http.post(self.url + "register-worker", headers=headers) as answer:
             return answer.status, await answer.json(content_type=None)
 
     async def states(self) -> list[str]:
-        """The states of all jobs. Raises ClientResponseError while the storage does not answer."""
+        """Return all jobs' states. Raises ClientResponseError if the storage does not answer."""
         headers, url = {"Authorization": f"Bearer {TOKEN}"}, self.url + "operator/jobs"
         async with self.http.get(url, headers=headers, raise_for_status=True) as answer:
             return [job["state"] for job in (await answer.json())["jobs"]]
 
     async def has(self, state: str) -> None:
-        """Return when some job is in that state."""
+        """Wait until a job is in this state."""
 
         async def check() -> bool:
             with suppress(aiohttp.ClientResponseError):
@@ -126,7 +126,7 @@ class Bar:
     # ---- faults
 
     def disk_is_full(self, *, full: bool) -> None:
-        """No file can grow any more; or again."""
+        """Limit the size of files, or remove the limit."""
         assert self._process
         unlimited = resource.RLIM_INFINITY
         limits = (0 if full else unlimited, unlimited)
@@ -134,7 +134,7 @@ class Bar:
 
     @asynccontextmanager
     async def slow_disk(self, seconds: float) -> AsyncIterator[None]:
-        """Each sync takes so long."""
+        """Delay each sync."""
         assert self._process
         delay = f"inject=fsync,fdatasync:delay_enter={int(seconds * 1e6)}"
         command = [need("strace"), "-f", "-q", "-p", str(self._process.pid), "-o", "/dev/null",
@@ -154,8 +154,8 @@ class Bar:
         return all("TracerPid:\t0\n" not in state for state in states)
 
     @asynccontextmanager
-    async def held_up(self) -> AsyncIterator[None]:
-        """The processor is somebody else's most of the time."""
+    async def without_cpu(self) -> AsyncIterator[None]:
+        """Let the process have the processor only for a part of the time."""
         holding = asyncio.create_task(self._hold_up())
         try:
             yield
@@ -177,7 +177,7 @@ class Bar:
 
 
 async def repeated(act: Callable[[], Any], stack: AsyncExitStack) -> None:
-    """Do it again and again in the background, until the end of the block."""
+    """Repeat a call in the background until the end of the block."""
 
     async def again() -> None:
         while True:

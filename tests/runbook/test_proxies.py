@@ -1,6 +1,6 @@
-"""A stranger's set-up: tokens, a path prefix behind a real proxy, Prometheus on the other side.
+"""A complete set-up: tokens, a path prefix behind a real proxy, and Prometheus.
 
-Debian's nginx and caddy on the files of deploy/, with free ports in place of theirs.
+Debian's nginx and caddy with the files of deploy/, on free ports.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.runbook.prometheus import DEPLOY, PATIENCE_S, need, watching
+from tests.support.prometheus import DEPLOY, PATIENCE_S, need, watching
 from tests.support.server import eventually, free_port, server_process
 
 PREFIX = "/ports/2567"
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @contextmanager
 def nginx(folder: Path, port: int, behind: int) -> Iterator[None]:
-    """Debian's, on deploy/nginx/dispatch.conf."""
+    """Debian's nginx, with deploy/nginx/dispatch.conf."""
     site = (DEPLOY / "nginx/dispatch.conf").read_text()
     site = site.replace("listen 80;", f"listen 127.0.0.1:{port};").replace(":2567;", f":{behind};")
     site = site.replace("    listen [::]:80;\n", "").replace("/var/log/nginx", str(folder))
@@ -45,7 +45,7 @@ def nginx(folder: Path, port: int, behind: int) -> Iterator[None]:
 
 @contextmanager
 def caddy(folder: Path, port: int, behind: int) -> Iterator[None]:
-    """Debian's, on deploy/caddy/Caddyfile."""
+    """Debian's caddy, with deploy/caddy/Caddyfile."""
     site = (DEPLOY / "caddy/Caddyfile").read_text()
     site = site.replace(":80 {", f"http://127.0.0.1:{port} {{")
     site = site.replace("127.0.0.1:2567", f"127.0.0.1:{behind}")
@@ -55,7 +55,7 @@ def caddy(folder: Path, port: int, behind: int) -> Iterator[None]:
 
 
 def _running(command: list[str], folder: Path) -> Iterator[None]:
-    """What it says itself goes to a log beside its others."""
+    """Run a proxy; its own messages go to a log beside its others."""
     with (folder / "proxy.log").open("wb") as log:
         process = subprocess.Popen(command, stderr=log)
     try:
@@ -90,7 +90,7 @@ async def _answers(url: str) -> bool:
 
 @pytest.mark.parametrize("proxy", [nginx, caddy], ids=["nginx", "caddy"])
 async def test_everything_works_behind_a_prefix(tmp_path: Path, proxy: Proxy) -> None:
-    """Orders, pages, websockets of our own pages only, event streams, the operator, metrics."""
+    """Orders, pages, websockets of our own pages only, event streams, operators, metrics."""
     async with set_up(tmp_path, proxy) as (url, port), aiohttp.ClientSession() as http:
         async with http.post(url + "submit-job", json={"drink": "mojito"}) as answer:
             assert answer.status == 202
@@ -127,7 +127,7 @@ async def test_everything_works_behind_a_prefix(tmp_path: Path, proxy: Proxy) ->
 
 @pytest.mark.parametrize("proxy", [nginx, caddy], ids=["nginx", "caddy"])
 async def test_no_log_of_a_proxy_has_a_token(tmp_path: Path, proxy: Proxy) -> None:
-    """Neither of a request that came through, nor of one while the service was away."""
+    """Neither for a forwarded request, nor for one while the service was down."""
     port, behind = free_port(), free_port()
     url = f"http://127.0.0.1:{port}{PREFIX}/"
     token = f"?token={OPERATOR}"

@@ -1,6 +1,6 @@
-"""Every entry of the runbook: the fault for real, the alert's query true, the cure.
+"""Every entry of the runbook: a real fault, the alert's query becomes true, the cure.
 
-Debian's prometheus on the files of deploy/, real servers; docs/operations.md has the words.
+Debian's prometheus with the files of deploy/, and real servers; the text is in docs/operations.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aiohttp import web
 
 from sanic_dispatch.simulation import Engine
 from tests.runbook.alerting_bar import FAULTY, Bar, repeated
-from tests.runbook.prometheus import PATIENCE_S, RULES, Prometheus, watching
+from tests.support.prometheus import PATIENCE_S, RULES, Prometheus, watching
 from tests.support.server import eventually, free_port
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -38,7 +38,7 @@ async def prometheus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 async def bar(
     request: pytest.FixtureRequest, prometheus: Prometheus, tmp_path: Path
 ) -> AsyncIterator[Bar]:
-    """A server for the alert that the test is named after; it is not started yet."""
+    """The server for the alert that the test is named after, not started yet."""
     name = request.node.originalname.removeprefix("test_").replace("_", "")
     (port,) = [port for alert, port in PORTS.items() if alert.lower() == f"dispatch{name}"]
     async with aiohttp.ClientSession() as http:
@@ -54,13 +54,13 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 async def test_prometheus_has_the_rules(prometheus: Prometheus) -> None:
-    """Those of the file, and no other."""
+    """Those of the file, and no others."""
     (group,) = (await prometheus.ask("rules"))["groups"]
     assert [rule["name"] for rule in group["rules"]] == [rule["alert"] for rule in RULES]
 
 
 async def test_down(bar: Bar) -> None:
-    """The process is gone; it is started, and what was acknowledged is there."""
+    """The process is gone; after a restart the acknowledged jobs are there."""
     await bar.start()
     await bar.submit()
     bar.kill()
@@ -71,7 +71,7 @@ async def test_down(bar: Bar) -> None:
 
 
 async def test_storage_failing(bar: Bar) -> None:
-    """No file can grow: 503, /ready is red; with room again it goes on by itself."""
+    """No file can grow: 503, /ready is red; with room again it recovers by itself."""
     await bar.start()
     bar.disk_is_full(full=True)
     assert await bar.submit() == 503
@@ -83,7 +83,7 @@ async def test_storage_failing(bar: Bar) -> None:
 
 
 async def test_pairing_stuck(bar: Bar, engine: Engine) -> None:
-    """A sync that takes seconds: nothing is shown before it is stored, so nobody is alarmed."""
+    """Syncs take seconds: no frame is sent before its commit, so the alert does not fire."""
     await bar.start()
     await bar.cli("ctl", "pause")
     await bar.submit()
@@ -98,7 +98,7 @@ async def test_pairing_stuck(bar: Bar, engine: Engine) -> None:
 
 
 async def test_no_workers(bar: Bar, engine: Engine) -> None:
-    """A job and nobody to do it; an instance is started, and registers by itself."""
+    """A job without a worker; an instance is started, and registers."""
     await bar.start()
     await bar.submit()
     await bar.fires("DispatchNoWorkers")
@@ -107,7 +107,7 @@ async def test_no_workers(bar: Bar, engine: Engine) -> None:
 
 
 async def test_paused(bar: Bar) -> None:
-    """Somebody has paused it, and the history of acts says who; ctl resume."""
+    """An operator has paused, and the log says who; ctl resume."""
     await bar.start()
     await bar.cli("ctl", "pause", "--reason", "out of ice")
     await bar.fires("DispatchPaused")
@@ -116,7 +116,7 @@ async def test_paused(bar: Bar) -> None:
 
 
 async def test_jobs_in_doubt(bar: Bar) -> None:
-    """The worker's machine takes the PUT and is never heard of again; ctl put-back."""
+    """A worker's machine takes the PUT and does not answer; ctl put-back."""
     await bar.start("--callback-timeout", "0.5", "--submit-wait", "0.1")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         callback = f"http://127.0.0.1:{silent.getsockname()[1]}/callbacks/1/"
@@ -131,9 +131,9 @@ async def test_jobs_in_doubt(bar: Bar) -> None:
 
 
 async def test_jobs_unconsumed(bar: Bar) -> None:
-    """A callback that takes the job and still waits; once it is used up, all is well."""
+    """A callback accepts the job and still waits; once it is used, the alert ends."""
     await bar.start("--unconsumed-after", "0.5")
-    async with Dead() as dead:
+    async with DeadInstance() as dead:
         key = {"CPEE-INSTANCE-UUID": "i", "CPEE-ACTIVITY": "a", "CPEE-INSTANCE-URL": dead.url}
         assert (await bar.register(dead.url + "callbacks/1/", **key))[0] == 202
         await bar.submit()
@@ -144,12 +144,12 @@ async def test_jobs_unconsumed(bar: Bar) -> None:
         assert await bar.states() == ["assigned"]
 
 
-class Dead:
-    """An instance whose process was killed: it runs, and takes what it does not use."""
+class DeadInstance:
+    """An instance whose process was killed: it runs, and does not use the jobs that it accepts."""
 
     is_alive = False
 
-    async def __aenter__(self) -> Dead:
+    async def __aenter__(self) -> DeadInstance:
         app = web.Application()
         app.router.add_route("*", "/4/{path:.*}", self._answer)
         self._runner = web.AppRunner(app)
@@ -172,7 +172,7 @@ class Dead:
 
 
 async def test_jobs_failed(bar: Bar) -> None:
-    """A worker says that it cannot do it; with more mint, ctl put-back."""
+    """A worker reports that it failed; with more mint, ctl put-back."""
     await bar.start()
     await bar.submit()
     key = {"CPEE-INSTANCE-UUID": "i", "CPEE-ACTIVITY": "a"}
@@ -188,7 +188,7 @@ async def test_jobs_failed(bar: Bar) -> None:
 
 
 async def test_deliveries_failing(bar: Bar, engine: Engine) -> None:
-    """Nobody listens at the callback; jobs go to the next worker."""
+    """A callback is unreachable; its jobs go to the next worker."""
     await bar.start()
     await bar.register("http://127.0.0.1:9/callbacks/1/")
     await bar.submit()
@@ -200,7 +200,7 @@ async def test_deliveries_failing(bar: Bar, engine: Engine) -> None:
 
 
 async def test_workers_aside(bar: Bar, engine: Engine) -> None:
-    """An instance that was stopped while it waited; it is continued, and back at its place."""
+    """An instance is stopped while it waits; continued, it returns to its place."""
     await bar.start()
     robot = engine.start_instance("Ada")
     async with AsyncExitStack() as stack:
@@ -215,7 +215,7 @@ async def test_workers_aside(bar: Bar, engine: Engine) -> None:
 
 
 async def test_long_wait(bar: Bar, engine: Engine) -> None:
-    """A job from yesterday, in the original's file; another robot."""
+    """A job from yesterday in the original's file; a robot is added."""
     job = {"id": "old", "data": "mojito", "submitted_at": "2020-01-01T00:00:00Z"}
     (bar.folder / "jobs.json").write_text(json.dumps([job]))
     await bar.start()
@@ -225,7 +225,7 @@ async def test_long_wait(bar: Bar, engine: Engine) -> None:
 
 
 async def test_queue_filling(bar: Bar) -> None:
-    """Nearly as many jobs as may wait; some are cancelled."""
+    """Nearly max-jobs jobs wait; some are cancelled."""
     await bar.start("--max-jobs", "5")
     for number in range(5):
         assert await bar.submit(number) == 202
@@ -236,7 +236,7 @@ async def test_queue_filling(bar: Bar) -> None:
 
 
 async def test_clients_filling(bar: Bar) -> None:
-    """Nearly as many pages as may follow; one goes home."""
+    """Nearly max-connections pages follow; one leaves."""
     await bar.start("--max-connections", "5")
     pages = [await bar.http.ws_connect(bar.url + "live") for _ in range(5)]
     await bar.fires("DispatchClientsFilling")
@@ -253,14 +253,14 @@ async def test_slow_storage(bar: Bar) -> None:
 
 
 async def test_slow_loop(bar: Bar) -> None:
-    """The process gets the processor for a tenth of the time."""
+    """The process has the processor for a tenth of the time."""
     await bar.start()
-    async with bar.held_up():
+    async with bar.without_cpu():
         await bar.fires("DispatchSlowLoop")
 
 
 async def test_errors(bar: Bar) -> None:
-    """A mistake of ours: 500, and the log has the traceback."""
+    """A bug: 500, and the log has the traceback."""
     await bar.start(code=FAULTY)
     async with bar.http.get(bar.url + "menu") as answer:
         assert answer.status == 500

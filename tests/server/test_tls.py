@@ -1,10 +1,9 @@
-"""TLS of the service itself, with a real process."""
+"""TLS of the service, in a real process."""
 
 from __future__ import annotations
 
 import signal
 import ssl
-import subprocess
 from pathlib import Path
 
 import aiohttp
@@ -14,34 +13,16 @@ from websockets.asyncio.client import connect
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.server.tls import tls_context
-from tests.cli.test_settings_options import run
 from tests.support import commands
+from tests.support.certificates import pem
+from tests.support.command_line import run
 from tests.support.server import free_port, server_process
 
-
-@pytest.fixture(scope="module")
-def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate of its own making, its key, and a key with a password."""
-    folder = tmp_path_factory.mktemp("pem")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-        + ["-nodes", "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-days", "2"]
-        + ["-subj", "/CN=bar", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True,
-        capture_output=True,
-    )
-    subprocess.run(
-        ["openssl", "ec", "-aes128", "-passout", "pass:x", "-in", folder / "key.pem"]
-        + ["-out", folder / "locked.pem"],
-        check=True,
-        capture_output=True,
-    )
-    (folder / "empty.pem").write_text("")
-    return folder
+__all__ = ["pem"]
 
 
-async def test_everything_is_there_over_tls(pem: Path, tmp_path: Path) -> None:
-    """Requests, pages and the live channel work; plain HTTP gets nothing; it stops as always."""
+async def test_everything_works_over_tls(pem: Path, tmp_path: Path) -> None:
+    """Requests, pages and the live channel work over TLS only, and a stop is clean."""
     port = free_port()
     arguments = ("--tls-cert", str(pem / "cert.pem"), "--tls-key", str(pem / "key.pem"),
                  "--host", "127.0.0.1")  # fmt: skip
@@ -66,7 +47,7 @@ async def test_everything_is_there_over_tls(pem: Path, tmp_path: Path) -> None:
 
 
 async def test_the_tools_say_what_is_wrong_with_a_certificate(pem: Path, tmp_path: Path) -> None:
-    """An unknown self-signed certificate, and a server without TLS, are named in the error."""
+    """The error names an untrusted certificate, and a server without TLS."""
     port = free_port()
     tls = ("--tls-cert", str(pem / "cert.pem"), "--tls-key", str(pem / "key.pem"))
     url = f"https://127.0.0.1:{port}/"
@@ -82,8 +63,8 @@ async def test_the_tools_say_what_is_wrong_with_a_certificate(pem: Path, tmp_pat
         assert "SSL" in done.err
 
 
-def test_old_versions_are_not_spoken(pem: Path) -> None:
-    """TLS 1.2 or later."""
+def test_old_versions_are_refused(pem: Path) -> None:
+    """TLS 1.2 is the lowest version."""
     context = tls_context(pem / "cert.pem", pem / "key.pem")
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
 
@@ -102,14 +83,14 @@ def test_old_versions_are_not_spoken(pem: Path) -> None:
 def test_invalid_certificates_are_refused(
     pem: Path, certificate: str, key: str, words: str
 ) -> None:
-    """In one line, at the start; a key with a password is not prompted for."""
+    """The start ends in one line; it does not prompt for a key's password."""
     with pytest.raises(SettingsError, match=words):
         tls_context(pem / certificate, pem / key)
 
 
 @pytest.mark.parametrize("flag", ["--tls-cert", "--tls-key"])
 def test_certificate_and_key_need_each_other(flag: str) -> None:
-    """Certificate and key need each other."""
+    """Neither can be given without the other."""
     done = run("serve", flag, "x.pem")
     assert done.exit_code == 2
     assert done.stderr == "sanic-dispatch: --tls-cert and --tls-key belong together\n"
@@ -122,7 +103,7 @@ def test_the_demo_speaks_plain_http(pem: Path) -> None:
     assert "plain HTTP" in done.stderr
 
 
-def test_the_scheme_is_said() -> None:
-    """The banner has https URLs."""
+def test_the_scheme() -> None:
+    """With a certificate the scheme is https."""
     assert Settings().scheme == "http"
     assert Settings(tls_cert=Path("c"), tls_key=Path("k")).scheme == "https"

@@ -1,4 +1,4 @@
-"""A service that answers calls as told, and a running engine."""
+"""Fixtures: a service with prepared answers, and a running engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ ACCEPTED = b"HTTP/1.1 202 Accepted\r\ncpee-callback: true\r\nContent-Length: 0\r
 
 
 class Service:
-    """Answers each call with the next of ``answers``, the last one for ever; None is a close.
+    """Answers each call with the next of ``answers``, the last one for ever; None closes the
+    connection.
 
     ``gate`` holds all answers back while it is clear.
     """
@@ -51,7 +52,7 @@ class Service:
             writer.close()
 
     def headers(self, nth: int = -1) -> list[tuple[str, str]]:
-        """Names and values of a request's headers, in their order."""
+        """Return names and values of a request's headers, in order."""
         lines = self.requests[nth].partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
         return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
 
@@ -66,7 +67,7 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    """A service that has calls wait for their callbacks."""
+    """A service that makes calls wait for their callbacks."""
     service = Service()
     await service.start()
     yield service
@@ -82,13 +83,13 @@ async def engine() -> AsyncIterator[Engine]:
 
 @pytest.fixture
 def instance(engine: Engine) -> Instance:
-    """An instance of the engine, running."""
+    """A running instance of the engine."""
     return engine.start_instance()
 
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A plain client, with a new connection for each request."""
+    """An HTTP client with a new connection for each request."""
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(connector=connector) as session:
         yield session
@@ -98,7 +99,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 async def waiting(
     instance: Instance, service: Service
 ) -> AsyncIterator[Callable[..., Awaitable[asyncio.Task[Result]]]]:
-    """Start a call and return its task as soon as it waits for the callback."""
+    """Start a call, and return its task once it waits for the callback."""
     tasks: list[asyncio.Task[Result]] = []
 
     async def start(of: Instance | None = None, **options: str) -> asyncio.Task[Result]:

@@ -1,4 +1,4 @@
-"""The evaluator that all instances share, and what becomes of a result that has to wait for it."""
+"""The evaluator that all instances share, and the order of results that wait for it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def newest_first(waiting: int) -> int:
     return waiting - 1
 
 
-def test_it_is_at_once_where_nothing_blocks_it():
-    """What takes no time and has to wait for nobody is evaluated by the time it was submitted."""
+def test_an_idle_evaluator_evaluates_at_once():
+    """Code that takes no time is evaluated by the time it was submitted."""
     seen: list[int] = []
     Evaluator().submit(lambda: seen.append(1))
     assert seen == [1]
@@ -33,7 +33,7 @@ def test_it_is_at_once_where_nothing_blocks_it():
 
 @pytest.mark.parametrize(("pick", "order"), [(oldest_first, [1, 2]), (newest_first, [2, 1])])
 def test_a_sleep_in_some_model_blocks_it(pick, order):
-    """While it is blocked nothing is evaluated; those that wait have no order of their own."""
+    """While it is blocked nothing is evaluated; what waits is evaluated in any order."""
     evaluator, seen = Evaluator(pick=pick), []
     with evaluator.blocked(), evaluator.blocked():
         for n in (1, 2):
@@ -43,7 +43,7 @@ def test_a_sleep_in_some_model_blocks_it(pick, order):
 
 
 async def test_a_slow_one_does_one_thing_at_a_time():
-    """Each evaluation takes its time, and the others wait for their turn."""
+    """Each evaluation takes its time, one after the other."""
     clock, seen = FakeClock(), []
     evaluator = Evaluator(2.0, clock=clock, pick=oldest_first)
     for n in (1, 2, 3):
@@ -56,7 +56,7 @@ async def test_a_slow_one_does_one_thing_at_a_time():
 
 
 async def test_a_put_is_answered_before_it_is_evaluated(instance, waiting, engine, http):
-    """200 comes at once; until the evaluator is through the callback waits, also for a GET."""
+    """200 comes at once; until it is evaluated the callback waits, also for a GET."""
     task = await waiting()
     url = instance.callback_urls[0]
     with engine.evaluator.blocked():
@@ -70,7 +70,7 @@ async def test_a_put_is_answered_before_it_is_evaluated(instance, waiting, engin
 
 
 async def test_the_body_of_a_202_that_comes_through_last_is_the_result(service, http):
-    """With a body in the 202 the order is lost where that comes through after the PUT's."""
+    """If the body of the 202 is evaluated after the PUT's, the order is lost."""
     service.answers = [QUEUED]
     async with Engine(evaluator=Evaluator(pick=newest_first)) as engine:
         instance = engine.start_instance()
@@ -82,7 +82,7 @@ async def test_the_body_of_a_202_that_comes_through_last_is_the_result(service, 
 
 
 async def test_without_a_body_nothing_can_come_after_the_put(service, http):
-    """With an empty 202 there is one body only, in whatever order the evaluator works."""
+    """With an empty 202 there is only one body, evaluated at any time."""
     async with Engine(evaluator=Evaluator(pick=newest_first)) as engine:
         instance = engine.start_instance()
         with engine.evaluator.blocked():
@@ -97,7 +97,7 @@ async def test_without_a_body_nothing_can_come_after_the_put(service, http):
 async def test_a_put_before_the_answer_works_only_without_a_body(
     instance, service, http, answer, lost
 ):
-    """The body of a 202 that comes after the PUT is the result, however idle the evaluator."""
+    """A body of the 202 that arrives after the PUT is the result, also if the evaluator is idle."""
     service.answers = [answer] if answer else service.answers
     service.gate.clear()
     task = asyncio.create_task(instance.call(service.url))
@@ -108,7 +108,7 @@ async def test_a_put_before_the_answer_works_only_without_a_body(
 
 
 async def test_what_comes_after_the_end_of_the_activity_changes_nothing(service, http):
-    """A body of the 202 that comes through when the activity has ended is dropped."""
+    """A body of the 202 that is evaluated after the activity ended is dropped."""
     service.answers = [QUEUED]
     turns = iter([1, 1, 0])  # the PUT's body, the activity's end, the body of the 202
     async with Engine(evaluator=Evaluator(0.001, pick=lambda _: next(turns))) as engine:
@@ -125,7 +125,7 @@ async def test_what_comes_after_the_end_of_the_activity_changes_nothing(service,
 async def test_what_waits_for_the_evaluator_dies_with_its_instance(
     engine, instance, waiting, http, end
 ):
-    """A PUT that was answered 200 and not evaluated yet is lost when the process ends."""
+    """A PUT that was answered 200 and not evaluated is lost when the process ends."""
     task = await waiting()
     url = instance.callback_urls[0]
     with engine.evaluator.blocked():
@@ -138,7 +138,7 @@ async def test_what_waits_for_the_evaluator_dies_with_its_instance(
 
 
 async def test_all_instances_share_it(engine, instance, waiting, http):
-    """Two instances wait for one thread."""
+    """Two instances wait for one evaluator."""
     other = engine.start_instance()
     tasks = [await waiting(instance), await waiting(other)]
     with engine.evaluator.blocked():

@@ -1,4 +1,4 @@
-"""Orders that a real engine loses, and how the answer to a registration decides about that."""
+"""Orders that a real engine loses, depending on the answer to a registration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROBOTS = 20
 
 
 async def orders_lost(service, http, *, comes_first: str) -> int:
-    """How many robots that get an order while the evaluator is busy go on without it.
+    """Return how many robots go on without the order that they got while the evaluator was busy.
 
     ``comes_first``: whether the order is sent before or after the registration was answered.
     """
@@ -54,7 +54,7 @@ async def test_an_empty_body_loses_none(service, http, comes_first):
 
 
 async def test_queued_loses_an_order_that_overtakes_it(service, http):
-    """Where the 202 comes to the engine after the order, an idle evaluator loses it too."""
+    """If the 202 arrives after the order, an idle evaluator loses it too."""
     service.answers = [QUEUED]
     service.gate.clear()
     async with Engine() as engine:

@@ -24,7 +24,7 @@ UNAVAILABLE = b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n"
 
 
 class HeldClock:
-    """A clock that sleeps in no time, and remembers for how long."""
+    """A clock that sleeps in no time, and records the durations."""
 
     def __init__(self):
         self.time_s = 0.0
@@ -47,7 +47,7 @@ def clock():
 
 
 async def test_rounds(instance, service, clock):
-    """Each job is told, mixed for its time, and followed by the next registration."""
+    """Each job is noted, mixed for its time, and followed by the next registration."""
     service.answers = [JOB]
     told = []
     robot = Robot(
@@ -63,7 +63,7 @@ async def test_rounds(instance, service, clock):
 
 
 async def test_jitter(instance, service, clock):
-    """The time of mixing varies by the share that was given, and with the seed alone."""
+    """The mixing time varies by the given share, depending on the seed only."""
     service.answers = [JOB]
     model = RobotModel(service.base, mix_s=10.0, jitter=0.5)
     robot = Robot(instance, model, clock=clock, rng=random.Random(1))
@@ -74,7 +74,7 @@ async def test_jitter(instance, service, clock):
 
 
 async def test_by_callback(instance, service, clock, http):
-    """A job may come by the callback; the very bytes are recorded."""
+    """A job can come by the callback; its bytes are kept."""
     told = []
     robot = Robot(
         instance,
@@ -100,21 +100,21 @@ async def test_by_callback(instance, service, clock, http):
     ],
 )
 async def test_address(instance, service, clock, base, path):
-    """Robots call below any path prefix, and a query travels with each call."""
+    """Robots call below any path prefix; a query is sent with each call."""
     service.answers = [NO_CONTENT]
     await Robot(instance, RobotModel(service.base + base), clock=clock).run(rounds=1)
     assert service.requests[0].startswith(b"POST %b HTTP/1.1\r\n" % path)
 
 
 async def test_an_empty_result_is_no_job(instance, service, clock):
-    """A call that brings no job is followed by the next, without mixing."""
+    """A call without a job is followed by the next one, without mixing."""
     service.answers = [NO_CONTENT]
     await Robot(instance, RobotModel(service.base), clock=clock).run(rounds=2)
     assert clock.slept == [0.15, 0.15]
 
 
 async def test_no_rescue(instance, service, clock):
-    """A failed call stops the instance, and the robot with it."""
+    """A failed call stops the instance and its robot."""
     service.answers = [UNAVAILABLE]
     with pytest.raises(CallFailed):
         await Robot(instance, RobotModel(service.base), clock=clock).run()
@@ -131,7 +131,7 @@ async def test_rescue(instance, service, clock):
 
 
 async def test_the_instance_ends(instance, service, clock):
-    """A robot whose instance ends stops quietly."""
+    """The robot of an instance that ends stops without an error."""
     task = asyncio.create_task(Robot(instance, RobotModel(service.base), clock=clock).run())
     await instance.until(lambda: instance.waiting)
     instance.abandon()
@@ -140,7 +140,7 @@ async def test_the_instance_ends(instance, service, clock):
 
 @pytest.mark.parametrize(("attributes", "braked"), [({}, 3), ({"nednoamol": "true"}, 0)])
 async def test_brake(engine, service, clock, attributes, braked):
-    """After 100 rounds a round under 2 s is braked by 1 s, unless an attribute says no."""
+    """After 100 rounds, one of less than 2 s is followed by 1 s, unless an attribute forbids it."""
     service.answers = [NO_CONTENT]
     instance = engine.start_instance(attributes=attributes)
     await Robot(instance, RobotModel(service.base), clock=clock).run(rounds=103)
@@ -148,7 +148,7 @@ async def test_brake(engine, service, clock, attributes, braked):
 
 
 async def test_after_a_failed_call_the_last_answer_is_asked_for(instance, service, clock):
-    """Rescue code registers with ?lost; once there was an answer the robot calls as usual."""
+    """Rescue code registers with ?lost; after an answer the robot calls as usual."""
     service.answers = [UNAVAILABLE, NO_CONTENT]
     robot = Robot(instance, RobotModel(service.base + "?token=t", rescue_s=3), clock=clock)
     await robot.run(rounds=3)
@@ -157,7 +157,7 @@ async def test_after_a_failed_call_the_last_answer_is_asked_for(instance, servic
 
 
 async def test_what_is_mixed_is_not_mixed_again(instance, service, clock):
-    """Where ?lost brings the job that was mixed last, it is not mixed a second time."""
+    """If ?lost brings the job that was mixed last, it is not mixed again."""
     service.answers = [JOB, UNAVAILABLE, JOB, NO_CONTENT]
     mixed = []
     robot = Robot(
@@ -189,8 +189,8 @@ def mishaps(told, **rates):
 @pytest.mark.parametrize(
     ("rates", "statuses"), [({"fail": 1.0}, {500, 503}), ({"stop": 1.0}, {None}), ({}, {None})]
 )
-async def test_the_dice(instance, rates, statuses):
-    """A rate of 1 is every round, one of 0 none; a failure takes no job."""
+async def test_rates_of_mishaps(instance, rates, statuses):
+    """A rate of 1 is every round, 0 is none; a failure takes no job."""
     dice, seen = mishaps([], **rates), set()
     for _ in range(20):
         dice.begin_round(instance)
@@ -201,7 +201,7 @@ async def test_the_dice(instance, rates, statuses):
 
 
 async def test_a_hang_is_one_of_three(instance):
-    """The PUT hangs, the job taken or not, or the answer is lost after taking."""
+    """The PUT hangs after taking the job or before, or the answer is lost after taking it."""
     dice, seen = mishaps([], hang=1.0), set()
     for _ in range(50):
         dice.begin_round(instance)
@@ -211,7 +211,7 @@ async def test_a_hang_is_one_of_three(instance):
 
 
 async def test_a_failure_happens_once(instance, waiting, http):
-    """After one PUT was refused, the next one to the same callback is taken."""
+    """After one refused PUT, the next one to the same callback succeeds."""
     told = []
     dice = mishaps(told, fail=1.0)
     dice.begin_round(instance)
@@ -227,7 +227,7 @@ async def test_a_failure_happens_once(instance, waiting, http):
 
 
 async def test_a_stop_ends(instance):
-    """Who is stopped is continued; there is never more than one stop at a time."""
+    """A stopped robot is continued; at most one is stopped at a time."""
     told = []
     dice = mishaps(told, stop=1.0)
     dice.begin_round(instance)
@@ -238,7 +238,7 @@ async def test_a_stop_ends(instance):
 
 
 async def test_a_kill_is_repaired(instance, waiting):
-    """A process that dies is stopped and continued later, and waits where it waited."""
+    """A killed process is stopped and continued later, and waits where it waited."""
     told = []
     await waiting()
     url = instance.callback_urls[0]
@@ -252,7 +252,7 @@ async def test_a_kill_is_repaired(instance, waiting):
 
 @pytest.mark.parametrize("disruption", ["stop", "kill", "delete"])
 async def test_calm_down(instance, disruption):
-    """When it is calm somebody has looked after everything, and nothing more happens."""
+    """After calm_down all robots are repaired, and there are no more mishaps."""
     told = []
     dice = mishaps(told, **{disruption: 1.0})
     dice.begin_round(instance)
@@ -267,7 +267,7 @@ async def test_calm_down(instance, disruption):
 
 
 async def test_the_evaluator_is_blocked_for_a_while(instance, engine):
-    """Code that sleeps in one model holds back what all others have to evaluate."""
+    """Code that sleeps in one model delays the evaluations of all others."""
     told, seen, clock = [], [], FakeClock()
     dice = Mishaps(
         Rates(busy=1.0),
@@ -286,7 +286,7 @@ async def test_the_evaluator_is_blocked_for_a_while(instance, engine):
 
 
 async def test_a_deleted_robot_is_another_instance(instance, service, clock, http):
-    """A robot whose instance is deleted is the next one of that number, and waits where it did."""
+    """It is replaced by the next instance of its number, which waits on its callback."""
     service.answers = [ACCEPTED]
     mixed, told = [], []
     dice = mishaps(told, delete=1.0)
@@ -312,7 +312,7 @@ async def test_a_deleted_robot_is_another_instance(instance, service, clock, htt
 
 
 async def test_an_heir_that_is_found_begins_anew(instance, waiting, service):
-    """Its position removed and set again, it calls with a callback of its own."""
+    """After its position was removed and set again, it registers with a new callback."""
     await waiting()
     url = instance.callback_urls[0]
     heir = instance.engine.restart(instance)
@@ -329,10 +329,10 @@ async def test_an_heir_that_is_found_begins_anew(instance, waiting, service):
 
 
 @pytest.mark.parametrize(("killed", "status"), [(False, 503), (True, 200)])
-async def test_the_callback_that_nobody_waits_on_any_more(
+async def test_the_old_callback_after_beginning_anew(
     instance, waiting, service, http, killed, status
 ):
-    """Begun anew, a process has unregistered its old callback; a dead one could not."""
+    """A live process has unregistered it; a dead one could not."""
     task = await waiting()
     url = instance.callback_urls[0]
     if killed:
@@ -348,7 +348,7 @@ async def test_the_callback_that_nobody_waits_on_any_more(
 
 @pytest.mark.parametrize("end", ["delete", "kill"])
 async def test_what_was_being_mixed_is_gone_with_its_instance(engine, service, end):
-    """A drink is mixed once the instance can go on: not by one that was deleted or killed."""
+    """An instance that was deleted or killed does not finish its drink."""
     service.answers, clock, mixed = [JOB], FakeClock(), []
     instance = engine.start_instance()
     hooks = RobotHooks(on_mixed=lambda *_: mixed.append(1))
@@ -363,7 +363,7 @@ async def test_what_was_being_mixed_is_gone_with_its_instance(engine, service, e
 
 
 async def test_the_same_seed_is_the_same_night(instance):
-    """With the same dice the same happens."""
+    """The same seed gives the same mishaps."""
     nights = []
     for _ in range(2):
         dice, night = mishaps([], fail=0.3, hang=0.3), []
@@ -376,7 +376,7 @@ async def test_the_same_seed_is_the_same_night(instance):
 
 
 async def test_a_crew(service):
-    """Each robot of a crew has its name, registers, and tells what it does."""
+    """Each robot of a crew has a name, registers, and reports its state."""
     news = asyncio.Queue()
     service.answers = [JOB]
     plan = Plan(url=service.base, count=2, mix_s=0.001, label="Bot", seed=1)
@@ -397,12 +397,12 @@ async def test_a_crew(service):
     ],
 )
 def test_what_an_order_is_called(job, words):
-    """An order is called by its drink and name, or by its id where it has none."""
+    """An order is called by drink and name, or by its id if it has none."""
     assert order_label({"Job": job}) == words
 
 
 async def test_an_engine_that_others_can_reach(service, clock):
-    """An engine under another address listens there, and calls itself by it."""
+    """An engine with another host listens there, and uses it in its URLs."""
     async with OutsideEngine("127.0.0.2") as engine:
         instance = engine.start_instance()
         assert instance.url == f"http://127.0.0.2:{engine.port}/1/"
@@ -415,6 +415,6 @@ async def test_an_engine_that_others_can_reach(service, clock):
 
 
 def test_the_address_towards_a_service():
-    """Towards this machine it is loopback; the same where there is no way."""
+    """Towards this machine, or without a route, it is loopback."""
     assert address_towards("http://localhost:2567/") == "127.0.0.1"
     assert address_towards("http://no-such-host.invalid/") == "127.0.0.1"

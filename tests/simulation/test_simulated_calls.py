@@ -1,4 +1,4 @@
-"""The call that a worker makes, and what the engine does with each answer."""
+"""The call of a worker, and what the engine does with each answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def answer(status, body=b"", headers=b""):
 
 
 async def test_request_on_the_wire(engine, service):
-    """A registration carries all that the real engine's client sends."""
+    """A registration has all that the real engine's client sends."""
     instance = engine.start_instance("Wörker", {"serves_drinks": "mojito ☕"})
     service.answers = [answer(204)]
     await instance.call(f"{service.url}?token=t", label="Register wörker")
@@ -74,7 +74,7 @@ async def test_a_new_callback_for_every_call(instance, service):
 
 
 async def test_connections_are_kept_alive(instance, service):
-    """Calls re-use their connection; where it breaks unanswered the same call is sent again."""
+    """Calls reuse their connection; if that breaks unanswered, the same call is sent again."""
     service.answers = [answer(204), None, answer(200, b"1")]
     await instance.call(service.url)
     await instance.call(service.url)
@@ -92,7 +92,7 @@ async def test_hosts_without_a_dot(instance, url):
 
 
 async def test_localhost(instance, service):
-    """Localhost is a host that endpoints may have."""
+    """Endpoints may be on localhost."""
     service.answers = [answer(204)]
     await instance.call(f"http://localhost:{service.port}/")
     assert instance.state == "running"
@@ -121,7 +121,7 @@ JSON = b"Content-Type: application/json\r\n"
     ],
 )
 async def test_finished_at_once(instance, service, reply, value):
-    """Without exactly ``cpee-callback: true`` the call is over; only a 200 brings a result."""
+    """Without exactly ``cpee-callback: true`` the call is over; only a 200 has a result."""
     service.answers = [reply]
     result = await instance.call(service.url)
     assert (result.value, result.by_callback) == (value, False)
@@ -141,7 +141,7 @@ async def test_waits_for_the_callback(instance, service, waiting, http, status, 
 
 
 async def test_a_body_beside_the_header_is_an_update(instance, service, waiting):
-    """What the original answers (202, the header, ``"Queued"``) updates, and the call waits on."""
+    """The original's answer (202, the header, ``"Queued"``) is an update, and the call waits on."""
     service.answers = [answer(202, b'"Queued"', TRUE + JSON)]
     task = await waiting()
     assert instance.updates == ["Queued"]
@@ -150,7 +150,7 @@ async def test_a_body_beside_the_header_is_an_update(instance, service, waiting)
 
 @pytest.mark.parametrize("status", [304, 400, 401, 403, 404, 409, 429, 500, 502, 503])
 async def test_errors_stop_the_instance(instance, service, status):
-    """4xx and 5xx stop the instance; nothing is sent again."""
+    """4xx and 5xx stop the instance, without a retry."""
     service.answers = [answer(status, b"", TRUE)]
     with pytest.raises(CallFailed, match=f"answered {status}"):
         await instance.call(service.url)
@@ -168,7 +168,7 @@ async def test_rescue(instance, service):
 
 
 async def test_closed_without_an_answer(instance, service):
-    """A fresh connection that breaks unanswered stops the instance; nothing is sent again."""
+    """A new connection that breaks unanswered stops the instance, without a retry."""
     service.answers = [None]
     with pytest.raises(CallFailed):
         await instance.call(service.url)
@@ -176,7 +176,7 @@ async def test_closed_without_an_answer(instance, service):
 
 
 async def test_connection_refused(instance):
-    """A service that is down stops the instance."""
+    """An unreachable service stops the instance."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(CallFailed):
@@ -186,7 +186,7 @@ async def test_connection_refused(instance):
 
 @pytest.mark.parametrize("status", [301, 302])
 async def test_redirects_are_followed(instance, service, status):
-    """301 and 302 lead on."""
+    """301 and 302 are followed."""
     location = f"Location: {service.base}there\r\n".encode()
     service.answers = [answer(status, b"", location), answer(200, b"7", JSON)]
     assert (await instance.call(service.url)).value == 7
@@ -194,7 +194,7 @@ async def test_redirects_are_followed(instance, service, status):
 
 
 async def test_put_before_the_answer(instance, service, http):
-    """A PUT that comes before the POST was answered is taken."""
+    """A PUT that arrives before the POST was answered is accepted."""
     service.gate.clear()
     task = asyncio.create_task(instance.call(service.url))
     await service.arrived.wait()
@@ -213,7 +213,7 @@ async def test_put_after_a_synchronous_answer(instance, service, http):
 
 
 async def test_stop_while_a_post_is_held_open(instance, service):
-    """An unanswered POST keeps the instance in ``stopping``."""
+    """With an unanswered POST the instance stays in ``stopping``."""
     service.gate.clear()
     task = asyncio.create_task(instance.call(service.url))
     await service.arrived.wait()
@@ -226,7 +226,7 @@ async def test_stop_while_a_post_is_held_open(instance, service):
 
 
 async def test_calls_wait_while_stopped(instance, service):
-    """A stopped instance calls nobody until it is continued."""
+    """A stopped instance makes no calls until it is continued."""
     service.answers = [answer(204)]
     instance.stop()
     task = asyncio.create_task(instance.call(service.url))
@@ -239,7 +239,7 @@ async def test_calls_wait_while_stopped(instance, service):
 
 @pytest.mark.parametrize("end", ["abandon", "finish", "delete"])
 async def test_calls_of_an_ended_instance(instance, service, waiting, end):
-    """When the instance ends its waiting call ends, and there is no other."""
+    """When the instance ends, its waiting call ends, and there are no others."""
     task = await waiting()
     getattr(instance, end)()
     with pytest.raises(InstanceEnded):

@@ -1,4 +1,4 @@
-"""The engine's answers to callbacks and probes, line by line as they were measured."""
+"""The engine's answers to callbacks and probes, as they were measured."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ async def test_empty_json(instance, waiting, http):
         (b'{"a":1}', "application/vnd.x+json", "eyJhIjoxfQ=="),
     ],
 )
-async def test_what_becomes_of_the_body(instance, waiting, http, body, content_type, value):
-    """Only plain JSON is parsed; invalid JSON is nil, and still 200 and advances."""
+async def test_parsing_of_the_body(instance, waiting, http, body, content_type, value):
+    """Only plain JSON is parsed; invalid JSON is nil, and still gets 200 and advances."""
     task = await waiting()
     assert await put(http, instance.callback_urls[0], body, content_type) == 200
     result = await task
@@ -105,7 +105,7 @@ async def test_what_becomes_of_the_body(instance, waiting, http, body, content_t
 
 
 async def test_chunked(instance, waiting, http):
-    """A chunked body gets 200, advances, and brings nothing."""
+    """A chunked body gets 200, advances, and has no result."""
 
     async def chunks():
         yield b'{"Job":{}}'
@@ -116,7 +116,7 @@ async def test_chunked(instance, waiting, http):
 
 
 async def test_large_bodies(instance, waiting, http):
-    """Two megabytes are fine."""
+    """Two megabytes are accepted."""
     task = await waiting()
     body = BytesIO(b'"' + b"x" * 2 * 2**20 + b'"')
     assert await put(http, instance.callback_urls[0], body) == 200
@@ -124,7 +124,7 @@ async def test_large_bodies(instance, waiting, http):
 
 
 async def test_concurrent_puts(service, waiting, http):
-    """Concurrent PUTs all get 200, one advances the process, the others' jobs are lost."""
+    """Concurrent PUTs all get 200; one advances the process, and the others' jobs are lost."""
     async with Engine(unregister_after_s=60) as engine:
         instance = engine.start_instance()
         task = await waiting(instance)
@@ -138,7 +138,7 @@ async def test_concurrent_puts(service, waiting, http):
 
 @pytest.mark.parametrize("value", ["true", "false", ""])
 async def test_update(instance, waiting, http, value):
-    """CPEE-UPDATE counts by its presence: no advance, and the callback stays usable."""
+    """CPEE-UPDATE with any value does not advance, and the callback stays usable."""
     task = await waiting()
     url = instance.callback_urls[0]
     assert await put(http, url, b'{"place":2}', CPEE_UPDATE=value, CPEE_STATUS="second") == 200
@@ -174,7 +174,7 @@ async def test_event(instance, waiting, http):
 
 
 async def test_get(instance, waiting, http):
-    """GET shows a pending callback and does not use it up."""
+    """GET shows whether a callback is pending, and does not use it."""
     await waiting()
     for _ in range(2):
         async with http.get(instance.callback_urls[0]) as response:
@@ -198,7 +198,7 @@ async def test_delete_callback(instance, waiting, http):
 
 
 async def test_stop_and_continue(instance, waiting, service, http):
-    """After a continue the same callback is valid again, and nothing was posted."""
+    """After a continue the same callback is valid again, without a new call."""
     task = await waiting()
     url = instance.callback_urls[0]
     instance.stop()
@@ -224,7 +224,7 @@ async def test_killed(instance, waiting, http):
 
 
 async def test_repaired(instance, waiting, service, http):
-    """Stopped and continued, a killed instance waits on the same callback and posts nothing."""
+    """Stopped and continued, a killed instance waits on the same callback without a new call."""
     task = await waiting()
     url = instance.callback_urls[0]
     instance.kill()
@@ -242,7 +242,7 @@ async def test_repaired(instance, waiting, service, http):
 
 
 async def test_the_state_can_be_set(instance, waiting, http):
-    """The engine's own interface stops, continues and abandons, as the cockpit does."""
+    """The engine's own interface stops, continues and abandons instances."""
     task = await waiting()
     for value, word in (
         ("stopping", "stopped"),
@@ -257,7 +257,7 @@ async def test_the_state_can_be_set(instance, waiting, http):
 
 
 async def test_to_continue_without_a_stop_repairs_nothing(instance, waiting, http):
-    """A killed instance says that it is running already: only after a stop it gets a process."""
+    """A killed instance is running already: only after a stop it gets a process."""
     await waiting()
     url = instance.callback_urls[0]
     instance.kill()
@@ -267,7 +267,7 @@ async def test_to_continue_without_a_stop_repairs_nothing(instance, waiting, htt
 
 
 async def test_engine_restart(engine, instance, waiting, http):
-    """An engine that is down refuses connections; after its restart the callback still works."""
+    """A stopped engine refuses connections; after its restart the callback still works."""
     task = await waiting()
     url = instance.callback_urls[0]
     await engine.down()
@@ -301,7 +301,7 @@ async def uuid(http, instance):
 
 
 async def test_deleted(http):
-    """A deleted instance is known for 30 s more, then it is 404."""
+    """A deleted instance is known for 30 s, then it is 404."""
     now_s = 1000.0
     async with Engine(now_s=lambda: now_s) as engine:
         instance = engine.start_instance()
@@ -316,7 +316,7 @@ async def test_deleted(http):
 
 
 async def test_numbers_are_used_again(engine, http):
-    """The number of a deleted instance is free at once; its UUID says who has it now."""
+    """The number of a deleted instance is free at once; the UUID tells the instances apart."""
     first, second = engine.start_instance(), engine.start_instance()
     assert await uuid(http, first) == (200, first.uuid)
     first.delete()
@@ -327,7 +327,7 @@ async def test_numbers_are_used_again(engine, http):
 
 
 async def test_for_30_s_a_used_number_inherits(service, waiting, http):
-    """A new instance stands where the last one of its number did, waits, and never posts."""
+    """A new instance continues where the last one of its number was, waits, and never calls."""
     now_s = 1000.0
     async with Engine(now_s=lambda: now_s) as engine:
         first = engine.start_instance("Robot", {"theme": "dark"})
@@ -351,7 +351,7 @@ async def test_for_30_s_a_used_number_inherits(service, waiting, http):
 
 
 async def test_after_30_s_nothing_is_inherited(service, waiting, http):
-    """A number that is used again later begins from the beginning."""
+    """A number that is used again later starts from the beginning."""
     now_s = 1000.0
     async with Engine(now_s=lambda: now_s) as engine:
         first = engine.start_instance()
@@ -367,7 +367,7 @@ async def test_after_30_s_nothing_is_inherited(service, waiting, http):
 
 
 async def test_parallel_branches(instance, waiting, http):
-    """Branches of one instance wait side by side, each on a callback of its own."""
+    """Branches of one instance wait at the same time, each on a callback of its own."""
     one, two = await waiting(activity="a1"), await waiting(activity="a2")
     first, second = instance.callback_urls
     assert await put(http, second, b"2") == 200
@@ -390,7 +390,7 @@ async def callbacks():
 
 @pytest.fixture
 async def hasty():
-    """The dispatcher's own client, with a small time-out."""
+    """The dispatcher's own client, with a short time-out."""
     callbacks = CallbackClient(Guard(), timeout_s=0.5)
     await callbacks.open()
     yield callbacks
@@ -414,7 +414,7 @@ async def hasty():
     ],
 )
 async def test_faults(instance, waiting, callbacks, hasty, fault, outcome, taken):
-    """Whether the job is taken and what the dispatcher gets to know of it vary freely."""
+    """Whether the job is taken, and what the dispatcher learns, vary independently."""
     task = await waiting()
     url = instance.callback_urls[0]
     for name, value in fault.items():
@@ -430,7 +430,7 @@ async def test_faults(instance, waiting, callbacks, hasty, fault, outcome, taken
 
 
 async def test_down_during_a_hang(engine, instance, waiting, callbacks):
-    """An engine that goes down waits for no answer that it owes."""
+    """An engine that stops does not wait for answers that it owes."""
     await waiting()
     instance.faults.hang = True
     task = asyncio.create_task(callbacks.deliver(instance.callback_urls[0], b"1"))

@@ -1,4 +1,4 @@
-"""One store per backend: the same tests prove the same contract for all of them."""
+"""One store per backend: the same tests check the same contract for each."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tests.storage.samples import DURABLE, EVERY, FILES, MIXED, Backend
 
 @pytest.fixture(params=EVERY, ids=lambda backend: backend.name)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """Every backend, mixed ones too."""
+    """Every backend, including combinations."""
     param: Backend = request.param
     return param
 
 
 @pytest.fixture(params=DURABLE, ids=lambda backend: backend.name)
 def durable(request: pytest.FixtureRequest) -> Backend:
-    """Every backend of which something outlives the process."""
+    """Every backend of which something survives the process."""
     param: Backend = request.param
     return param
 

@@ -1,7 +1,7 @@
-"""A process that owns the queues in Redis and commits all the time; it prints what happens.
+"""A process that owns the queues in Redis and commits all the time.
 
-``python -m tests.storage.redis_owner URL PREFIX`` prints ``owner`` when it is one, ``n`` for each
-batch that was committed, and ``lost`` when another process came.
+``python -m tests.storage.redis_owner URL PREFIX`` prints ``owner`` when it owns them, ``n`` for
+each committed batch, and ``lost`` when another process took over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sanic_dispatch.storage.store import Batch
 
 
 async def main(url: str, prefix: str) -> None:
-    """Own, load, and commit until ownership is lost."""
+    """Acquire, load, and commit until ownership is lost."""
     store = RedisStore(url, prefix, Table, "the owner")
     await store.ownership.acquire()
     await store.load()
@@ -41,7 +41,7 @@ async def main(url: str, prefix: str) -> None:
 
 
 def say(word: str) -> None:
-    """Print a line at once."""
+    """Print and flush a line."""
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
 

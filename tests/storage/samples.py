@@ -1,4 +1,4 @@
-"""What the tests of the stores share: records, batches, a model, and every kind of store."""
+"""Shared by the tests of the stores: records, batches, a model, and every kind of store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AT = "2026-11-24T03:00:00.123456Z"
 
 @dataclass(frozen=True)
 class Backend:
-    """One way to keep a topic; ``is_durable``: jobs and workers are there again after a crash."""
+    """The stores of a topic's two tables; ``keeps_…``: whether they survive a crash."""
 
     jobs: Mode
     workers: Mode
@@ -29,16 +29,16 @@ class Backend:
 
     @property
     def name(self) -> str:
-        """How the tests call it."""
+        """The name in the ids of tests."""
         return self.jobs if self.jobs is self.workers else f"{self.jobs}+{self.workers}"
 
     @property
     def is_shared(self) -> bool:
-        """Whether something is in Redis: then a copy of the folder is no copy of all."""
+        """Whether a table is in Redis: then a copy of the folder is not a copy of all."""
         return Mode.REDIS in (self.jobs, self.workers)
 
     def settings(self, folder: Path, *, fsync: bool = False) -> Settings:
-        """Return settings that keep a topic so, in this folder."""
+        """Return settings for these modes in this folder."""
         shared = Mode.REDIS if self.is_shared else self.jobs
         return Settings(
             job_queue_mode=self.jobs,
@@ -49,12 +49,12 @@ class Backend:
         )
 
     def store(self, folder: Path, *, fsync: bool = False) -> Store:
-        """Return a store on this folder, which nobody claims."""
+        """Return a store on this folder, without claiming it."""
         return store_of(self.settings(folder, fsync=fsync))
 
 
 def both(mode: Mode) -> Backend:
-    """The same mode for jobs and workers."""
+    """Return the backend with the same mode for jobs and workers."""
     return Backend(mode, mode)
 
 
@@ -87,18 +87,18 @@ EVERY = [Backend(Mode.IN_MEMORY, Mode.IN_MEMORY, False, False), *DURABLE]
 
 
 def job(number: int, data: bytes = b'{"drink" : "mojito"}') -> Job:
-    """Make a waiting job, whose id differs from others in many bits."""
+    """Return a waiting job, whose id differs from others in many bits."""
     job_id = f"{number * 0x9E3779B97F4A7C15F39CC060 % 2**96:024x}{number:08x}"
     return Job(job_id, number, data, AT, number)
 
 
 def worker(number: int, key: Key | None = None) -> Worker:
-    """Make a worker."""
+    """Return a worker."""
     return Worker(f"http://engine/callbacks/{number}/", AT, key, place=float(number))
 
 
 def held(job: Job, by: Worker, way: Way = Way.PUT, stage: Stage = Stage.UNDER_WAY) -> Job:
-    """Return the job in the hands of that worker."""
+    """Return the job, held by that worker."""
     hold = Hold(by._replace(place=0.0), way, stage, 2.0)
     return job._replace(state=State.ASSIGNED, hold=hold, attempt=job.attempt + 1)
 
@@ -115,21 +115,21 @@ def free(job: Job) -> Job:
 
 @dataclass
 class Topic:
-    """A model of what a store has, which makes batches of what is to change."""
+    """A model of a store's content, which makes the batches that change it."""
 
     records: dict[tuple[Table, str], Record] = field(default_factory=dict)
     number: int = 0
 
     def put(self, *records: Record) -> Batch:
-        """Make the batch after which these records are there."""
+        """Return the batch that stores these records."""
         return self._batch([self._change(record) for record in records])
 
     def remove(self, *records: Record) -> Batch:
-        """Make the batch after which these records are gone."""
+        """Return the batch that removes these records."""
         return self._batch([Change(table_of(r), r.id, self._before(r), None) for r in records])
 
     def together(self, put: Iterable[Record], remove: Iterable[Record]) -> Batch:
-        """Make one batch of both."""
+        """Return one batch that does both."""
         changes = [self._change(record) for record in put]
         changes += [Change(table_of(r), r.id, self._before(r), None) for r in remove]
         return self._batch(changes)
@@ -139,7 +139,7 @@ class Topic:
         self.number = 0
 
     def apply(self, batch: Batch) -> Batch:
-        """Take in a batch that is durable."""
+        """Apply a batch that is durable, and return it."""
         for change in batch.changes:
             if change.after is None:
                 del self.records[change.table, change.id]
@@ -173,7 +173,7 @@ def table_of(record: Record) -> Table:
 
 
 def in_order(stored: Stored) -> Stored:
-    """Sort what was loaded, with workers counted anew: their places are only their order."""
+    """Sort what was loaded, and number the workers anew: only the order of their places counts."""
     workers = sorted(stored.workers, key=lambda worker: worker.place)
     return Stored(
         sorted(stored.jobs, key=lambda job: (job.state.is_final, job.place, job.ticket, job.id)),
@@ -190,13 +190,13 @@ async def opened(backend: Backend, folder: Path, *, fsync: bool = False) -> Asyn
 
 
 async def load_once(backend: Backend, folder: Path) -> Stored:
-    """Return what a start finds."""
+    """Return what a start loads."""
     async with opened(backend, folder) as store:
         return in_order(await store.load())
 
 
 async def filled(backend: Backend, folder: Path) -> Topic:
-    """Fill a folder with one of everything, and stop cleanly."""
+    """Fill a folder with a record of every kind, and stop cleanly."""
     topic = Topic()
     async with opened(backend, folder) as store:
         await store.load()
@@ -205,7 +205,7 @@ async def filled(backend: Backend, folder: Path) -> Topic:
 
 
 def one_of_each(topic: Topic) -> Batch:
-    """Make a batch with a record of every kind."""
+    """Return a batch with a record of every kind."""
     sidelined = worker(3, Key("17", "a2")).sidelined(5.0, "on its way")
     confirmed = held(job(2), worker(9), stage=Stage.CONFIRMED)
     return topic.put(
@@ -224,3 +224,26 @@ def one_of_each(topic: Topic) -> Batch:
         sidelined,
         worker(4).refused("503", 5.0, job(1).id, may_arrive=True),
     )
+
+
+def settings_of(mode: Mode, folder: Path) -> Settings:
+    """Return settings for both tables in this mode, in this folder, which is created if needed."""
+    folder.mkdir(exist_ok=True)
+    return Settings.of(mode, data_dir=folder, fsync=False)
+
+
+async def used(folder: Path, mode: Mode) -> Settings:
+    """Fill a folder with a record of every kind, and return its settings."""
+    settings = settings_of(mode, folder)
+    await filled(both(mode), folder)
+    return settings
+
+
+def names_in(folder: Path) -> set[str]:
+    """Return the names in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file in a folder, by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}

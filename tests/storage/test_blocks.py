@@ -1,4 +1,4 @@
-"""Entries joined block by block are always what a plain sorted list would be."""
+"""Entries joined by blocks are in the order of a sorted list."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def joined(entries: dict[SortKey, bytes]) -> bytes:
 @settings(deadline=None)
 @given(start=st.integers(0, 1200), steps=st.lists(EDITS, max_size=6))
 def test_like_a_sorted_list(start: int, steps: list[dict[SortKey, bytes | None]]) -> None:
-    """After any edits the entries stand joined in the order of their keys."""
+    """After any edits the entries are joined in the order of their keys."""
     model = {key(place): b"%d" % place for place in range(start)}
     blocks = Blocks.of(sorted(model.items()))
     for edits in steps:
@@ -32,8 +32,8 @@ def test_like_a_sorted_list(start: int, steps: list[dict[SortKey, bytes | None]]
         assert b"".join(blocks.joined()) == joined(model)
 
 
-def test_a_change_leaves_the_old_ones() -> None:
-    """Blocks are never altered: what a change was made from is as it was."""
+def test_blocks_are_immutable() -> None:
+    """A change makes new blocks, and leaves the old ones as they were."""
     blocks = Blocks.of((key(place), b"x") for place in range(10))
     before = blocks.joined()
     blocks.changed({key(3): None, key(4): b"y", key(40): b"z"})
@@ -41,7 +41,7 @@ def test_a_change_leaves_the_old_ones() -> None:
 
 
 def test_a_change_joins_one_block() -> None:
-    """All other blocks are the very same bytes, so a write copies nothing."""
+    """All other blocks are the same objects, so that nothing is copied."""
     blocks = Blocks.of((key(place), b"%d" % place) for place in range(BLOCK * 10))
     changed = blocks.changed({key(BLOCK * 3 + 1): b"new"})
     pairs = zip(blocks.joined(), changed.joined(), strict=True)
@@ -49,7 +49,7 @@ def test_a_change_joins_one_block() -> None:
 
 
 def test_blocks_stay_small() -> None:
-    """However many entries come in at the end, no block grows past twice its size."""
+    """However many entries are appended, no block grows past twice its size."""
     blocks = Blocks()
     for place in range(0, BLOCK * 8, 32):
         blocks = blocks.changed({key(place + n): b"x" for n in range(32)})

@@ -1,4 +1,4 @@
-"""What every store promises: see sanic_dispatch/storage/store.py."""
+"""The contract of every store: see sanic_dispatch/storage/store.py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.storage.samples import (
 
 
 def expected(topic: Topic, backend: Backend) -> Stored:
-    """What of the topic the backend keeps."""
+    """Return the part of the topic that the backend keeps."""
     return topic.stored(jobs=backend.keeps_jobs, workers=backend.keeps_workers)
 
 
@@ -35,7 +35,7 @@ async def test_a_new_store_is_empty(backend: Backend, tmp_path: Path) -> None:
 
 
 async def test_everything_is_kept(backend: Backend, tmp_path: Path) -> None:
-    """Each field of each kind of record is there again after a clean stop."""
+    """Each field of each kind of record is there after a clean stop."""
     topic = Topic()
     async with opened(backend, tmp_path) as store:
         await store.load()
@@ -44,7 +44,7 @@ async def test_everything_is_kept(backend: Backend, tmp_path: Path) -> None:
 
 
 async def test_everything_survives_a_kill(in_folder: Backend, tmp_path: Path) -> None:
-    """What was committed is there after a crash, too, batch by batch."""
+    """Committed batches are there after a crash."""
     topic, data = Topic(), tmp_path / "data"
     data.mkdir()
     async with opened(in_folder, data) as store:
@@ -59,8 +59,8 @@ async def test_everything_survives_a_kill(in_folder: Backend, tmp_path: Path) ->
             )
 
 
-async def test_a_job_lives(durable: Backend, tmp_path: Path) -> None:
-    """Submitted, held, back, held, done and put back: after each step a start finds that."""
+async def test_each_step_of_a_job_is_kept(durable: Backend, tmp_path: Path) -> None:
+    """Submitted, held, back, held, done and put back: after each step a start finds it."""
     topic = Topic()
     new, robot = job(1), worker(1)
     steps = [new, held(new, robot), new, held(new, robot), done(held(new, robot)), free(new)]
@@ -85,8 +85,8 @@ async def test_a_finished_job_that_is_put_back_and_removed_is_gone(
     assert await load_once(durable, tmp_path) == expected(topic, durable)
 
 
-async def test_what_is_removed_is_gone(durable: Backend, tmp_path: Path) -> None:
-    """Removed records stay away, in whatever state they were; the others stay."""
+async def test_removed_records_are_gone(durable: Backend, tmp_path: Path) -> None:
+    """In any state; the others stay."""
     topic = Topic()
     async with opened(durable, tmp_path) as store:
         await store.load()
@@ -100,7 +100,7 @@ async def test_what_is_removed_is_gone(durable: Backend, tmp_path: Path) -> None
 
 
 async def test_order(durable: Backend, tmp_path: Path) -> None:
-    """Jobs come in order of their places, workers in order of theirs, whenever they came."""
+    """Jobs and workers are loaded in order of their places, not of their commits."""
     topic = Topic()
     async with opened(durable, tmp_path) as store:
         await store.load()
@@ -117,8 +117,8 @@ async def test_order(durable: Backend, tmp_path: Path) -> None:
     assert in_order(stored) == expected(topic, durable)
 
 
-async def test_places_change_hands(durable: Backend, tmp_path: Path) -> None:
-    """Two records can change places in one batch."""
+async def test_two_records_can_swap_places(durable: Backend, tmp_path: Path) -> None:
+    """Two records can swap their places in one batch."""
     topic = Topic()
     async with opened(durable, tmp_path) as store:
         await store.load()
@@ -130,7 +130,7 @@ async def test_places_change_hands(durable: Backend, tmp_path: Path) -> None:
 
 
 async def test_equal_places(durable: Backend, tmp_path: Path) -> None:
-    """Records with one place are all kept: nothing is ever written over another record."""
+    """Records with the same place are all kept."""
     topic = Topic()
     async with opened(durable, tmp_path) as store:
         await store.load()
@@ -141,7 +141,7 @@ async def test_equal_places(durable: Backend, tmp_path: Path) -> None:
 
 
 async def test_a_batch_twice(durable: Backend, tmp_path: Path) -> None:
-    """A batch that is given again under its number is applied once."""
+    """A batch that is repeated under its number is applied once."""
     topic = Topic()
     async with opened(durable, tmp_path) as store:
         await store.load()
@@ -152,7 +152,7 @@ async def test_a_batch_twice(durable: Backend, tmp_path: Path) -> None:
 
 
 async def test_an_empty_batch(backend: Backend, tmp_path: Path) -> None:
-    """A batch may have no changes, and one of only facts, or only workers, is a batch too."""
+    """A batch without changes, or with only facts or workers, is accepted."""
     topic = Topic()
     async with opened(backend, tmp_path) as store:
         await store.load()
@@ -163,8 +163,8 @@ async def test_an_empty_batch(backend: Backend, tmp_path: Path) -> None:
     assert await load_once(backend, tmp_path) == expected(topic, backend)
 
 
-async def test_the_caller_is_cut_off(durable: Backend, tmp_path: Path) -> None:
-    """A commit whose caller is cancelled goes on, and so does the store after it."""
+async def test_the_caller_is_cancelled(durable: Backend, tmp_path: Path) -> None:
+    """A commit whose caller is cancelled goes on, and the store can be used after it."""
     topic = Topic()
     async with opened(durable, tmp_path) as store:
         await store.load()
@@ -176,8 +176,8 @@ async def test_the_caller_is_cut_off(durable: Backend, tmp_path: Path) -> None:
     assert await load_once(durable, tmp_path) == expected(topic, durable)
 
 
-async def test_a_trial_changes_nothing(backend: Backend, tmp_path: Path) -> None:
-    """Trying to write leaves nothing behind, before the first batch and after it."""
+async def test_try_writing_changes_nothing(backend: Backend, tmp_path: Path) -> None:
+    """Before the first batch and after it."""
     topic = Topic()
     async with opened(backend, tmp_path) as store:
         await store.load()
@@ -188,7 +188,7 @@ async def test_a_trial_changes_nothing(backend: Backend, tmp_path: Path) -> None
 
 
 async def test_many_runs(durable: Backend, tmp_path: Path) -> None:
-    """Batches count from 1 at each start, and none is taken for one of the run before."""
+    """Batches are numbered from 1 at each start, and none is taken for one of the last run."""
     topic = Topic()
     for number in range(1, 5):
         async with opened(durable, tmp_path) as store:
@@ -199,7 +199,7 @@ async def test_many_runs(durable: Backend, tmp_path: Path) -> None:
 
 
 async def test_closing_twice(backend: Backend, tmp_path: Path) -> None:
-    """A store that is closed can be closed again."""
+    """A closed store can be closed again."""
     async with opened(backend, tmp_path) as store:
         await store.load()
         await store.close()

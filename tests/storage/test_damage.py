@@ -1,4 +1,4 @@
-"""What cannot be read is never taken for empty: a clear refusal, and the file stays as it is."""
+"""A damaged file is refused with a clear reason and left alone, never taken for an empty one."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ BAD_JOBS = {
 
 @pytest.fixture(params=MODES, ids=str)
 def mode(request: pytest.FixtureRequest) -> Mode:
-    """Each mode of files."""
+    """Each mode that uses files."""
     param: Mode = request.param
     return param
 
 
 async def refused(mode: Mode, folder: Path, name: str, content: bytes) -> str:
-    """Loading is refused, and the file is what it was. The reason."""
+    """Check that loading is refused and the file is unchanged; return the reason."""
     path = folder / name
     path.write_bytes(content)
     with pytest.raises(NotAQueue) as caught:
@@ -91,7 +91,7 @@ async def refused(mode: Mode, folder: Path, name: str, content: bytes) -> str:
 @pytest.mark.parametrize("case", NO_ARRAYS.values(), ids=NO_ARRAYS)
 @pytest.mark.parametrize("name", ["jobs.json", "workers.json"])
 async def test_no_array(mode: Mode, tmp_path: Path, name: str, case: tuple[bytes, str]) -> None:
-    """What is no array of objects is refused, with the byte at which it stops being one."""
+    """A file that is no array of objects is refused, with the byte of the error."""
     content, reason = case
     if name == "workers.json":
         content = content.replace(JOB, WORKER)
@@ -101,7 +101,7 @@ async def test_no_array(mode: Mode, tmp_path: Path, name: str, case: tuple[bytes
 
 @pytest.mark.parametrize("case", BAD_JOBS.values(), ids=BAD_JOBS)
 async def test_no_job(mode: Mode, tmp_path: Path, case: tuple[bytes, str]) -> None:
-    """An entry that is no job is refused, with its number and the byte at which it begins."""
+    """An entry that is no job is refused, with its number and first byte."""
     entry, reason = case
     text = await refused(
         mode, tmp_path, "jobs.json", b"[\n" + JOB.replace(b'"a"', b'"b"') + b", " + entry + b"]"
@@ -110,8 +110,8 @@ async def test_no_job(mode: Mode, tmp_path: Path, case: tuple[bytes, str]) -> No
     assert reason in text
 
 
-async def test_set_aside_since_no_time(mode: Mode, tmp_path: Path) -> None:
-    """A number that no double can be is a damaged entry, and no crash."""
+async def test_a_number_that_is_no_double(mode: Mode, tmp_path: Path) -> None:
+    """A number that is no double makes the entry damaged."""
     entry = WORKER[:-1] + b',"aside":["refused",1%b,"",""]}' % (b"0" * 400)
     assert "entry 0, at byte 1: " in await refused(
         mode, tmp_path, "workers.json", b"[" + entry + b"]"
@@ -122,34 +122,34 @@ async def test_set_aside_since_no_time(mode: Mode, tmp_path: Path) -> None:
     ("name", "entry"), [("jobs.json", JOB), ("workers.json", WORKER)], ids=["jobs", "workers"]
 )
 async def test_an_id_twice(mode: Mode, tmp_path: Path, name: str, entry: bytes) -> None:
-    """Two entries of the same id are refused: nobody knows which one counts."""
+    """Two entries with the same id are refused: it is unknown which one counts."""
     text = await refused(mode, tmp_path, name, b"[" + entry + b"," + entry + b"]")
     assert f"entry 1, at byte {len(entry) + 2}" in text
     assert "is there twice" in text
 
 
-async def test_bytes_are_bytes(mode: Mode, tmp_path: Path) -> None:
-    """The place that is named counts bytes, not characters."""
+async def test_positions_are_bytes(mode: Mode, tmp_path: Path) -> None:
+    """The position of an error is in bytes, not in characters."""
     content = '[{"id":"a","data":"äöü","submitted_at":"2024-11-24T01:39:00Z"} x]'.encode()
     assert f"at byte {content.index(b'x]')}" in await refused(mode, tmp_path, "jobs.json", content)
 
 
 def truncations(content: bytes) -> Iterator[bytes]:
-    """All beginnings that are more than blanks short of the whole."""
+    """Yield all beginnings that lack more than blanks."""
     return (content[:length] for length in range(len(content.rstrip())))
 
 
 @pytest.mark.parametrize("name", ["jobs.json", "workers.json", "dispatch.json"])
 async def test_truncated_anywhere(mode: Mode, tmp_path: Path, name: str) -> None:
-    """A file that was cut off is refused, wherever it was cut off."""
+    """A truncated file is refused, wherever it was cut."""
     await filled(both(mode), tmp_path)
     for content in truncations((tmp_path / name).read_bytes()):
         assert name in await refused(mode, tmp_path, name, content)
 
 
 @pytest.mark.parametrize("name", ["jobs.json", "workers.json", "dispatch.json"])
-async def test_no_file_at_all(mode: Mode, tmp_path: Path, name: str) -> None:
-    """A folder or a pipe in the place of a file is refused at once, without reading from it."""
+async def test_a_folder_or_pipe_in_place_of_the_file(mode: Mode, tmp_path: Path, name: str) -> None:
+    """It is refused at once, without reading from it."""
     (tmp_path / name).mkdir()
     with pytest.raises(NotAQueue, match="no regular file"):
         await load_once(both(mode), tmp_path)
@@ -162,7 +162,7 @@ async def test_no_file_at_all(mode: Mode, tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["jobs.json", "workers.json", "dispatch.json"])
 @pytest.mark.parametrize("target", ["itself", "elsewhere/file"])
 async def test_a_link_to_nothing(mode: Mode, tmp_path: Path, name: str, target: str) -> None:
-    """A link whose disk is not mounted, or that leads in a circle, is no empty queue."""
+    """A link that leads nowhere, or in a circle, is refused."""
     link = tmp_path / name
     link.symlink_to(tmp_path / (name if target == "itself" else target))
     with pytest.raises(NotAQueue, match=r"leads nowhere|cannot be read"):
@@ -194,12 +194,12 @@ async def test_a_link_to_nothing(mode: Mode, tmp_path: Path, name: str, target: 
     ],
 )
 async def test_no_dispatch_file(mode: Mode, tmp_path: Path, content: bytes, reason: str) -> None:
-    """A damaged dispatch.json, or a later version's, is refused and says why."""
+    """A damaged dispatch.json, or a later version's, is refused with the reason."""
     assert reason in await refused(mode, tmp_path, "dispatch.json", content)
 
 
-async def test_bits_that_rot(mode: Mode, tmp_path: Path) -> None:
-    """With one bit flipped a file is read as jobs or refused: no job vanishes without a word."""
+async def test_flipped_bits(mode: Mode, tmp_path: Path) -> None:
+    """With one bit flipped a file is loaded with as many jobs, or refused."""
     topic = await filled(both(mode), tmp_path)
     path = tmp_path / "jobs.json"
     content = path.read_bytes()

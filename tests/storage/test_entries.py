@@ -1,4 +1,4 @@
-"""The short way to a new job's entry leads where the long one does."""
+"""The fast path for a new job's entry gives the same result as the general one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ANY_JSON = st.recursive(
 
 
 def read(content: bytes, *, short: bool) -> tuple[float, Job, bytes] | str:
-    """Read one entry, or say that there is none."""
+    """Read one entry, or return None."""
     try:
         entry: Any = one_entry(content, QUEUED.find if short else object_at)
         found = QUEUED.read(entry, 1)
@@ -39,7 +39,7 @@ def read(content: bytes, *, short: bool) -> tuple[float, Job, bytes] | str:
 
 @given(data=ANY_JSON, indent=st.sampled_from([None, 2]), ticket=st.integers(1, 10**15 - 1))
 def test_any_data(data: Any, indent: int | None, ticket: int) -> None:
-    """A new job is found by the short way, whatever its data is, and is the job that was stored."""
+    """A new job with any data is read by the fast path, and equals the stored one."""
     raw = json.dumps(data, indent=indent).encode()
     job = Job("ab", ticket, raw, AT, ticket)
     entry, _ = QUEUED.find(encode_job(job).decode(), 0)
@@ -49,7 +49,7 @@ def test_any_data(data: Any, indent: int | None, ticket: int) -> None:
 
 @given(at=st.integers(0, len(NEW)), end=st.integers(0, 3), piece=st.binary(max_size=3))
 def test_damage(at: int, end: int, piece: bytes) -> None:
-    """What was damaged is read, or refused, just as key by key."""
+    """A damaged entry is read, or refused, as by the general path."""
     damaged = NEW[:at] + piece + NEW[at + end :]
     assert read(damaged, short=True) == read(damaged, short=False)
 
@@ -75,14 +75,14 @@ def test_damage(at: int, end: int, piece: bytes) -> None:
     ],
 )
 def test_other_forms(old: bytes, new: bytes) -> None:
-    """What a new job's entry could be taken for is read, or refused, just as key by key."""
+    """Entries that look like a new job's are read, or refused, as by the general path."""
     content = NEW.replace(old, new)
     assert content != NEW
     assert read(content, short=True) == read(content, short=False)
 
 
 def test_among_others() -> None:
-    """In an array, new jobs and others follow each other in any spelling."""
+    """An array can have new jobs and other entries in any spelling."""
     content = b"[%b , \n%b,%b]" % (NEW, json.dumps(json.loads(NEW)).encode(), NEW)
     entries = list(array_entries(content, QUEUED.find))
     assert [isinstance(entry, Found) for entry in entries] == [True, False, True]
@@ -118,7 +118,7 @@ CHANGES = st.fixed_dictionaries(
 @settings(max_examples=300)
 @given(changes=CHANGES)
 def test_as_one_object(changes: dict[str, Any]) -> None:
-    """What is spliced together is the object that the members make, defaults left out."""
+    """The spliced text is the object with these members, without defaults."""
     job = Job("ab", 7, b"{}", AT, 7)._replace(**changes)
     members: dict[str, Any] = {"id": "ab", "data": {}, "submitted_at": AT, "ticket": job.ticket}
     if job.place != job.ticket:

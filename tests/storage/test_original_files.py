@@ -1,4 +1,4 @@
-"""The original's files are taken over as they are, and ours are the same with more in them."""
+"""The original's files are read as they are, and ours can be read by the original."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ WORKERS = b"""[
 
 @pytest.fixture(params=[Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    """A folder as the original left it, in each mode that takes it over."""
+    """A folder with the original's files, in each mode that reads them."""
     (tmp_path / "jobs.json").write_bytes(JOBS)
     (tmp_path / "workers.json").write_bytes(WORKERS)
     return both(request.param)
 
 
 async def test_jobs_are_taken_over(backend: Backend, tmp_path: Path) -> None:
-    """In the order of the entries, not numbered yet, with data and times to the letter."""
+    """In the order of the entries, not numbered yet, with data and times unchanged."""
     async with opened(backend, tmp_path) as store:
         first, second = (await store.load()).jobs
     assert (first.ticket, second.ticket) == (0, 0)
@@ -59,7 +59,7 @@ async def test_jobs_are_taken_over(backend: Backend, tmp_path: Path) -> None:
 
 
 async def test_a_place_without_a_ticket(backend: Backend, tmp_path: Path) -> None:
-    """An entry whose ticket was taken out by hand has no place either."""
+    """An entry whose ticket was removed by hand has no place either."""
     file = tmp_path / "jobs.json"
     file.write_text(ujson.dumps([each | {"place": 7} for each in ujson.loads(JOBS)]))
     async with opened(backend, tmp_path) as store:
@@ -67,7 +67,7 @@ async def test_a_place_without_a_ticket(backend: Backend, tmp_path: Path) -> Non
 
 
 async def test_workers_are_taken_over(backend: Backend, tmp_path: Path) -> None:
-    """In the order of the entries; the file stays as it is until something changes."""
+    """In the order of the entries; the file is unchanged until a batch."""
     async with opened(backend, tmp_path) as store:
         workers = (await store.load()).workers
     assert [(w.callback_url[-2], w.place) for w in workers] == [("a", 1), ("b", 2)]
@@ -77,7 +77,7 @@ async def test_workers_are_taken_over(backend: Backend, tmp_path: Path) -> None:
 
 
 async def test_numbers_and_newcomers(backend: Backend, tmp_path: Path) -> None:
-    """Numbered in the first batch, the old jobs stand in front of what comes after them."""
+    """Numbered in the first batch, the old jobs are in front of later ones."""
     topic = Topic()
     async with opened(backend, tmp_path) as store:
         stored = await store.load()
@@ -97,8 +97,8 @@ async def test_numbers_and_newcomers(backend: Backend, tmp_path: Path) -> None:
 
 
 async def test_an_order_made_by_hand(backend: Backend, tmp_path: Path) -> None:
-    """Jobs come in the order of the file, whatever their places say; what is not changed by a
-    batch keeps it."""
+    """Jobs are in the order of the file, not of their places; a batch that does not change them
+    keeps it."""
     topic = Topic()
     entries = [encode_job(job(n)).decode() for n in (3, 1, 2)]
     (tmp_path / "jobs.json").write_text("[" + ",".join(entries) + "]")
@@ -116,7 +116,7 @@ async def test_an_order_made_by_hand(backend: Backend, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
 async def test_what_is_written_is_what_the_original_reads(mode: Mode, tmp_path: Path) -> None:
-    """An array of objects with its keys first; the data is spliced in as it came."""
+    """An array of objects with its keys first; the data is spliced in as received."""
     topic = Topic()
     async with opened(both(mode), tmp_path) as store:
         await store.load()
@@ -132,7 +132,7 @@ async def test_what_is_written_is_what_the_original_reads(mode: Mode, tmp_path: 
 
 
 @pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
-async def test_what_is_over_is_gone_from_the_file(mode: Mode, tmp_path: Path) -> None:
+async def test_finished_records_are_removed_from_the_file(mode: Mode, tmp_path: Path) -> None:
     """An empty queue is an empty array."""
     topic = Topic()
     async with opened(both(mode), tmp_path) as store:

@@ -1,4 +1,4 @@
-"""Any sequence of batches, checkpoints, clean stops and crashes, against a plain dictionary."""
+"""Any sequence of batches, checkpoints, clean stops and crashes, compared with a dictionary."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ STEP = st.one_of(
 @pytest.mark.parametrize("backend", DURABLE, ids=lambda backend: backend.name)
 @given(steps=st.lists(STEP, max_size=12))
 def test_like_a_dictionary(backend: Backend, steps: list[Any]) -> None:
-    """Whatever comes, a start finds what was committed, in order."""
+    """After any steps a start loads what was committed, in order."""
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(Run(backend, Path(folder)).run(steps))
 
@@ -82,7 +82,7 @@ class Run:
         self.stack = AsyncExitStack()
 
     async def run(self, steps: list[Any]) -> None:
-        """Take the steps, then stop and look."""
+        """Take the steps, then stop and compare."""
         await self.open()
         for name, *arguments in steps:
             await getattr(self, name)(*arguments)
@@ -91,7 +91,7 @@ class Run:
         await self.stack.aclose()
 
     async def open(self) -> None:
-        """Start on the folder, and compare what is found there."""
+        """Start on the folder, and compare what is loaded."""
         data = self.folder / str(self.count)
         data.mkdir(exist_ok=True)
         self.store = await self.stack.enter_async_context(opened(self.backend, data))
@@ -104,7 +104,7 @@ class Run:
         self.begin_anew(found.workers)
 
     def begin_anew(self, found: Any) -> None:
-        """What the state machine would know: what was found, with the places that it has."""
+        """Take over what was loaded, with its places, as the state machine does."""
         topic = Topic()
         for record in self.topic.records.values():
             is_kept = self.backend.keeps_workers or not isinstance(record, Worker)
@@ -127,7 +127,7 @@ class Run:
         self.topic.apply(batch)
 
     def places_of_their_own(self, records: Any) -> list[Record]:
-        """No two workers stand at one place: the state machine sees to that."""
+        """Give each worker another place, as the state machine does."""
         taken = {r.place for r in self.topic.records.values() if isinstance(r, Worker)}
         made: list[Record] = []
         for each in records:
@@ -140,7 +140,7 @@ class Run:
         return made
 
     async def checkpoint(self) -> None:
-        """Bring the files up to date, where there are such."""
+        """Write a checkpoint, if the store has them."""
         if isinstance(self.store, CachedJsonFileStore):
             await self.store.checkpoint()
 
@@ -153,7 +153,7 @@ class Run:
     async def crash(self) -> None:
         """Start on what a kill at this moment would leave."""
         if self.backend.is_shared:
-            await self.stop()  # a copy of the folder is no copy of what is in Redis
+            await self.stop()  # a copy of the folder does not include Redis
             return
         left = self.folder / str(self.count)
         self.count += 1

@@ -33,7 +33,7 @@ from sanic_dispatch.storage.records import decode_job, decode_worker
 from sanic_dispatch.storage.redis import COMMIT, FORMAT, RedisStore, open_redis
 from sanic_dispatch.storage.store import Stored
 from sanic_dispatch.strict_json import one_object
-from tests.storage.redis_kit import (
+from tests.storage.redis_samples import (
     as_stored,
     batch,
     commit_surely,
@@ -43,6 +43,7 @@ from tests.storage.redis_kit import (
     removal,
     worker,
 )
+from tests.support.certificates import make_certificate
 from tests.support.faulty_link import FaultyLink
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
@@ -51,20 +52,20 @@ from tests.support.redis import RedisServer, shared_server
 OLD_DATA = json.loads((Path(__file__).parent / "data" / "redis_0_1.json").read_text())
 
 QUICK = LeaseTimes(lease_s=0.8, renew_s=0.25, poll_s=0.05)
-"""Ownership that changes hands faster, so that a test need not wait for long."""
+"""Short lease times, so that tests are quick."""
 
 Open = Callable[..., Any]
 
 
 @pytest.fixture
 def prefix(tmp_path: Path) -> str:
-    """Keys that no other test uses."""
+    """A prefix that no other test uses."""
     return str(tmp_path).replace("/", ".")[-64:]
 
 
 @pytest.fixture
 async def opened(prefix: str) -> AsyncIterator[Open]:
-    """Makes a store as one more process would; closed at the end."""
+    """Open a store as another process would; closed at the end."""
     async with AsyncExitStack() as stack:
 
         def open_one(
@@ -79,14 +80,14 @@ async def opened(prefix: str) -> AsyncIterator[Open]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[Redis]:
-    """A way to do things to Redis behind everybody's back."""
+    """A Redis client for changes without the store."""
     async with Redis.from_url(shared_server().url) as client:
         yield client
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server of the test's own, which keeps what it has over a restart."""
+    """A server of the test's own, which keeps its data over a restart."""
     server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
     server.start()
     yield server
@@ -110,7 +111,7 @@ def owner_process(url: str, prefix: str) -> Iterator[subprocess.Popen[str]]:
 
 
 async def within(seconds: float, check: Callable[[], Awaitable[bool]]) -> float:
-    """Return after how many seconds the check was true; fail if it took longer than that."""
+    """Return after how many seconds the check was true; fail after the limit."""
     began_s = monotonic()
     while not await check():
         assert monotonic() - began_s < seconds, f"not within {seconds} s"
@@ -121,8 +122,8 @@ async def within(seconds: float, check: Callable[[], Awaitable[bool]]) -> float:
 # ---- commit and load
 
 
-async def test_every_digit_comes_back(opened: Open) -> None:
-    """Records are loaded as they were committed: every number, every byte, in order."""
+async def test_records_come_back_exactly(opened: Open) -> None:
+    """Each number and byte is loaded as it was committed, in order."""
     store = opened()
     assert await store.load() == Stored([], [], [])
     data = b'{"n": 9007199254740993, "x": 0.1000, "s": "\\u0000\xc3\xa9/"}'
@@ -153,7 +154,7 @@ async def test_every_digit_comes_back(opened: Open) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_batches_are_loaded_as_they_were_committed(opened: Open, seed: int) -> None:
-    """What is loaded is what each batch left, whatever it put and removed, also if it is large."""
+    """After any batches, also large ones, the result is loaded."""
     rng, model = random.Random(seed), dict[tuple[type, str], Record]()
     store = opened()
     await store.load()
@@ -183,7 +184,7 @@ async def test_any_batches_are_loaded_as_they_were_committed(opened: Open, seed:
 
 
 async def test_an_entry_that_cannot_be_read(opened: Open, client: Redis, prefix: str) -> None:
-    """Damage is refused, named, and left as it is: it is never taken for emptiness."""
+    """It is refused by name and left alone, never taken for a missing one."""
     store = opened()
     await store.load()
     await client.hset(f"{{{prefix}}}:jobs", "abc", b'{"id":"abc"')
@@ -193,7 +194,7 @@ async def test_an_entry_that_cannot_be_read(opened: Open, client: Redis, prefix:
 
 
 async def test_trying_to_write_changes_nothing(opened: Open) -> None:
-    """The owner can find out whether a batch would be taken; who stands by cannot write."""
+    """The owner learns whether a batch would be accepted; a standby is refused."""
     store = opened()
     with pytest.raises(StorageFailed):
         await store.try_writing()
@@ -207,7 +208,7 @@ async def test_trying_to_write_changes_nothing(opened: Open) -> None:
 
 
 async def test_what_is_not_ours_is_left_alone(opened: Open, client: Redis, prefix: str) -> None:
-    """A key of another type, a later format, or keys without one: refused, in one line."""
+    """A key of another type, a later format, or keys without one are refused in one line."""
     key = f"{{{prefix}}}:"
     await client.set(key + "jobs", "somebody's")
     with pytest.raises(RedisUnusable, match="jobs is a string where a hash should be"):
@@ -224,7 +225,7 @@ async def test_what_is_not_ours_is_left_alone(opened: Open, client: Redis, prefi
 
 
 async def test_a_key_of_the_wrong_type_later_on(opened: Open, client: Redis, prefix: str) -> None:
-    """The batch is refused, nothing of it is done, and ownership stays."""
+    """The whole batch is refused, and ownership stays."""
     store = opened()
     await store.load()
     key = f"{{{prefix}}}:workers"
@@ -243,7 +244,7 @@ async def test_a_key_of_the_wrong_type_later_on(opened: Open, client: Redis, pre
 
 
 async def test_no_server(opened: Open) -> None:
-    """Where nothing answers, the start ends in one line that has no password in it."""
+    """Without a server the start ends in one line, without a password in it."""
     with pytest.raises(RedisUnusable, match=r"^Redis at redis://127\.0\.0\.1:1/0: ") as raised:
         await opened("redis://user:secret@127.0.0.1:1/0").open()
     assert "secret" not in str(raised.value)
@@ -257,8 +258,8 @@ async def test_no_server(opened: Open) -> None:
         ("/0?password=wrong", "without any password configured|WRONGPASS"),
     ],
 )
-async def test_an_address_that_cannot_be(opened: Open, rest: str, says: str) -> None:
-    """The start ends at once, in one line that says what Redis, or the address, does not allow."""
+async def test_an_impossible_url(opened: Open, rest: str, says: str) -> None:
+    """The start ends at once, in one line with what Redis, or the URL, does not allow."""
     began_s = monotonic()
     with pytest.raises(RedisUnusable, match=says) as raised:
         await opened(shared_server().url.removesuffix("/0") + rest).open()
@@ -268,7 +269,7 @@ async def test_an_address_that_cannot_be(opened: Open, rest: str, says: str) -> 
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server with a password, a user with another one, and a socket file."""
+    """A server with a password, another user, and a socket file."""
     socket = tmp_path / "redis.sock"
     options = ["--requirepass", "canary", "--unixsocket", str(socket)]
     user = ["--user", "ada", "on", ">p/w", "~{bar}:*", "+@all"]
@@ -280,7 +281,7 @@ def guarded(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.mark.parametrize("login", ["", ":wrong@", "nobody:canary@"])
 async def test_a_wrong_password(guarded: RedisServer, login: str) -> None:
-    """It is refused by the first try: no time would make it right."""
+    """It is refused at the first try, since waiting would not help."""
     store = RedisStore(guarded.url.replace("//", f"//{login}"), "bar", Table, "ada")
     began_s = monotonic()
     with pytest.raises(RedisUnusable, match=r"WRONGPASS|NOAUTH"):
@@ -290,7 +291,7 @@ async def test_a_wrong_password(guarded: RedisServer, login: str) -> None:
 
 
 async def test_every_way_to_redis(guarded: RedisServer) -> None:
-    """A password, a user, another database, a name, a socket file: all as the address says."""
+    """A password, a user, another database, a name, a socket file: as the URL says."""
     tcp = f"127.0.0.1:{guarded.port}"
     socket = guarded.folder / "redis.sock"
     for url in (
@@ -308,22 +309,9 @@ async def test_every_way_to_redis(guarded: RedisServer) -> None:
         assert set(await client.info("keyspace")) == {"db0", "db1", "db2", "db3"}
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a key and a certificate of its own for localhost."""
-    key, certificate = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-        + ["-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost"],
-        check=True,
-        capture_output=True,
-    )
-    return key, certificate
-
-
 async def test_tls(tmp_path: Path) -> None:
-    """With rediss the server's certificate is checked, unless the address says otherwise."""
-    key, certificate = make_certificate(tmp_path)
+    """With rediss the server's certificate is checked, unless the URL disables that."""
+    key, certificate = make_certificate(tmp_path, "localhost", "DNS:localhost")
     port = free_port()
     options = ["--tls-port", str(port), "--tls-cert-file", str(certificate)]
     options += ["--tls-key-file", str(key), "--tls-auth-clients", "no"]
@@ -353,7 +341,7 @@ async def test_tls(tmp_path: Path) -> None:
 
 
 async def test_what_answers_is_not_redis(opened: Open) -> None:
-    """The start ends in one line, whatever listens there."""
+    """The start ends in one line, whatever the port answers."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -369,7 +357,7 @@ async def test_what_answers_is_not_redis(opened: Open) -> None:
 
 
 async def test_all_keys_are_in_one_slot(tmp_path: Path) -> None:
-    """A server that is part of a cluster takes every script: the keys belong together."""
+    """A server in cluster mode accepts every script."""
     bus = str(free_port())  # else it is the port plus 10,000, which may be none
     server = RedisServer(tmp_path, "--cluster-enabled", "yes", "--cluster-port", bus)
     server.start()
@@ -391,12 +379,12 @@ async def test_all_keys_are_in_one_slot(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_what_is_sent_twice_is_done_once(
+async def test_repeated_batches_are_applied_once(
     opened: Open, client: Redis, prefix: str, seed: int
 ) -> None:
-    """Connections break in the middle of answers: every batch is applied, and none of them twice.
+    """Connections break in the middle of answers: every batch is applied exactly once.
 
-    What a batch stored is taken away from outside before it is repeated: it does not come back.
+    What a batch stored is removed from outside before it is repeated: it does not come back.
     """
     repeated = 0
     async with FaultyLink(shared_server().port, random.Random(seed)) as link:
@@ -418,7 +406,7 @@ async def test_what_is_sent_twice_is_done_once(
 
 
 async def test_a_batch_that_comes_late(opened: Open) -> None:
-    """A copy of a batch that the network kept does nothing once later ones are there."""
+    """A delayed copy of a batch does nothing once later ones are there."""
     store = opened()
     await store.load()
     token = store.ownership.token
@@ -435,7 +423,7 @@ async def test_a_batch_that_comes_late(opened: Open) -> None:
 async def test_redis_is_full_when_a_batch_is_repeated(
     opened: Open, server: RedisServer, was_applied: bool
 ) -> None:
-    """The fate of the first try is found out, and a copy that comes late does nothing."""
+    """The fate of the first try is found out, and a delayed copy does nothing."""
     async with FaultyLink(server.port, random.Random(1)) as link:
         store = opened(f"redis://127.0.0.1:{link.port}/0", times=LEASE_TIMES)
         await store.load()
@@ -463,7 +451,7 @@ async def test_redis_is_full_when_a_batch_is_repeated(
 
 
 async def test_a_commit_that_is_cancelled(opened: Open) -> None:
-    """Its outcome counts as unknown: it is repeated under its number, and applied once."""
+    """Its outcome is unknown: it is repeated under its number, and applied once."""
     store = opened()
     await store.load()
     committing = asyncio.create_task(store.commit(batch(1, put(job(1)))))
@@ -485,14 +473,14 @@ async def test_a_commit_that_is_cancelled(opened: Open) -> None:
         (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "READONLY"),
     ],
 )
-async def test_redis_that_takes_nothing(
+async def test_redis_that_refuses_writes(
     opened: Open,
     server: RedisServer,
     spoil: tuple[str, ...],
     mend: tuple[str, ...],
     says: str,
 ) -> None:
-    """Batches fail, certainly and at once; nobody else takes over; then all goes on."""
+    """Batches fail at once with a known outcome; ownership stays; then all goes on."""
     store, other = opened(server.url), opened(server.url, name="bert")
     await store.load()
     standing_by = asyncio.create_task(other.ownership.acquire())
@@ -513,8 +501,8 @@ async def test_redis_that_takes_nothing(
     standing_by.cancel()
 
 
-async def test_redis_that_is_gone(opened: Open, server: RedisServer) -> None:
-    """Batches fail, certainly; an outage ends nobody's ownership; all goes on within 2 s."""
+async def test_redis_that_is_down(opened: Open, server: RedisServer) -> None:
+    """Batches fail with a known outcome; ownership stays; all goes on within 2 s."""
     store, other = (
         opened(server.url, times=LEASE_TIMES),
         opened(server.url, name="bert", times=LEASE_TIMES),
@@ -577,7 +565,7 @@ async def test_a_network_that_swallows_everything(opened: Open, server: RedisSer
 
 
 async def test_a_password_that_is_changed(guarded: RedisServer) -> None:
-    """Batches are refused at once, and taken as soon as Redis knows the old one again."""
+    """Batches are refused at once, and accepted as soon as Redis knows the password again."""
     store = RedisStore(guarded.url.replace("//", "//:canary@"), "bar", Table, "ada")
     await store.load()
     async with Redis.from_url(guarded.url, password="canary") as client:
@@ -592,8 +580,8 @@ async def test_a_password_that_is_changed(guarded: RedisServer) -> None:
     await store.close()
 
 
-async def test_redis_that_has_forgotten_everything(opened: Open, tmp_path: Path) -> None:
-    """Nothing is written on top of what is missing: the owner begins anew with what is there."""
+async def test_redis_that_lost_everything(opened: Open, tmp_path: Path) -> None:
+    """Nothing is written on top of missing data: the owner starts anew with what is there."""
     server = RedisServer(tmp_path)
     server.start()
     try:
@@ -614,7 +602,7 @@ async def test_redis_that_has_forgotten_everything(opened: Open, tmp_path: Path)
 
 
 async def test_redis_that_went_back_in_time(opened: Open, client: Redis, prefix: str) -> None:
-    """Where the last batches are missing, as after a failover, no later one is applied."""
+    """If the last batches are missing, as after a failover, no later one is applied."""
     store, reasons = opened(), list[str]()
     store.ownership.on_lost = reasons.append
     await store.load()
@@ -636,7 +624,7 @@ async def test_redis_that_went_back_in_time(opened: Open, client: Redis, prefix:
 
 
 async def test_one_at_a_time(opened: Open) -> None:
-    """A second process is told who owns the queues; it owns them at once after a clean close."""
+    """A second process learns who owns the queues, and owns them at once after a clean close."""
     ada, bert = opened(name="ada:2567"), opened(name="bert:2567")
     await ada.load()
     assert not await bert.open()
@@ -656,7 +644,7 @@ async def test_one_at_a_time(opened: Open) -> None:
 
 
 async def test_a_process_that_is_killed(opened: Open, prefix: str) -> None:
-    """Another one that stands by owns the queues within 5 s, with all that was acknowledged."""
+    """A standby owns the queues within 5 s, with all that was acknowledged."""
     store = opened(times=LEASE_TIMES)
     with owner_process(shared_server().url, prefix) as process:
         standing_by = asyncio.create_task(store.ownership.acquire())
@@ -673,7 +661,7 @@ async def test_a_process_that_is_killed(opened: Open, prefix: str) -> None:
 
 
 async def test_a_process_that_was_stopped(opened: Open, prefix: str) -> None:
-    """One that comes back past its lease changes nothing any more, and is told so."""
+    """Resumed past its lease, it changes nothing any more, and learns why."""
     store = opened(times=LEASE_TIMES)
     with owner_process(shared_server().url, prefix) as process:
         process.send_signal(signal.SIGSTOP)
@@ -687,7 +675,7 @@ async def test_a_process_that_was_stopped(opened: Open, prefix: str) -> None:
 
 
 async def test_an_idle_owner_stays_one(opened: Open) -> None:
-    """Renewals keep the queues, however long nothing is committed."""
+    """Renewals keep ownership, however long nothing is committed."""
     ada, bert = opened(), opened(name="bert")
     await ada.load()
     assert not await bert.ownership.acquire(3 * QUICK.lease_s)
@@ -695,7 +683,7 @@ async def test_an_idle_owner_stays_one(opened: Open) -> None:
 
 
 async def test_a_claim_whose_answer_was_lost(opened: Open) -> None:
-    """It is granted again when it is repeated, and that is a sign of life that others see."""
+    """Repeated, it is granted again, which others see as a sign of life."""
     ada, bert = opened(), opened(name="bert")
     claim = Claim("1234", "ada")
     first = await ada._lease_store.claim(claim, None)
@@ -707,7 +695,7 @@ async def test_a_claim_whose_answer_was_lost(opened: Open) -> None:
 
 
 async def test_commits_are_signs_of_life(opened: Open) -> None:
-    """An owner that commits need not renew, and moves its deadline on by each batch."""
+    """An owner that commits need not renew: each batch extends its lease."""
     ada, bert = opened(times=QUICK._replace(renew_s=60.0)), opened(name="bert")
     await ada.load()
     standing_by = asyncio.create_task(bert.ownership.acquire())
@@ -728,7 +716,7 @@ async def test_commits_are_signs_of_life(opened: Open) -> None:
 
 
 async def test_a_large_load_holds_no_renewal_up(opened: Open) -> None:
-    """Renewals have a connection of their own: nobody takes over while much is read."""
+    """Renewals have a connection of their own, so that ownership stays during a long read."""
     times = QUICK._replace(lease_s=2.0)  # to decode so many holds the loop for a part of a second
     ada, bert = opened(times=times), opened(name="bert", times=times)
     await ada.load()
@@ -747,7 +735,7 @@ async def test_a_large_load_holds_no_renewal_up(opened: Open) -> None:
 
 
 async def test_one_queue_in_redis(opened: Open) -> None:
-    """A store has only its tables, leaves the others alone, and excludes everybody else."""
+    """A store has only its own table, leaves the other alone, and excludes other owners."""
     both = opened()
     await both.load()
     records: list[Record] = [job(1), worker(1), Fact("paused", True)]
@@ -778,7 +766,7 @@ async def test_one_queue_in_redis(opened: Open) -> None:
 async def test_the_settings_say_what_is_in_redis(
     prefix: str, jobs: Mode, workers: Mode, tables: set[str]
 ) -> None:
-    """Only the queues whose mode is Redis are kept there, under the prefix that is set."""
+    """Only queues in mode Redis are stored there, under the prefix of the settings."""
     settings = Settings(
         job_queue_mode=jobs,
         worker_queue_mode=workers,
@@ -795,7 +783,7 @@ async def test_the_settings_say_what_is_in_redis(
 
 
 async def put_old_data(url: str, prefix: str, keys: dict[str, Any]) -> None:
-    """Put keys there as 0.1 had them."""
+    """Store keys as 0.1 had them."""
     async with Redis.from_url(url) as client:
         for name, stored in keys.items():
             key, value = f"{{{prefix}}}:{name}", stored["value"]
@@ -809,7 +797,7 @@ async def put_old_data(url: str, prefix: str, keys: dict[str, Any]) -> None:
 
 
 async def test_data_of_0_1(opened: Open, client: Redis, prefix: str) -> None:
-    """All that version 0.1 left after a kill is there: every record, in order."""
+    """All records that version 0.1 left after a kill are migrated, in order."""
     await put_old_data(shared_server().url, prefix, OLD_DATA["keys"])
     store = opened()
     stored, expected = await store.load(), OLD_DATA["expected"]
@@ -829,7 +817,7 @@ async def test_data_of_0_1(opened: Open, client: Redis, prefix: str) -> None:
 
 
 async def test_a_dispatcher_of_0_1_is_alive(opened: Open, client: Redis, prefix: str) -> None:
-    """Its data is left to it until it has gone."""
+    """Its data is not migrated until it has ended."""
     await put_old_data(shared_server().url, prefix, OLD_DATA["keys"])
     seconds, _ = await client.time()
     await client.zadd(f"{{{prefix}}}:dispatchers", {"ada": seconds + 600})
@@ -857,7 +845,7 @@ async def test_a_dispatcher_of_0_1_is_alive(opened: Open, client: Redis, prefix:
 async def test_damaged_data_of_0_1(
     opened: Open, client: Redis, prefix: str, name: str, record_id: str, value: Any, says: str
 ) -> None:
-    """It is refused, and all of it is left as it was."""
+    """It is refused, and left as it was."""
     await put_old_data(shared_server().url, prefix, OLD_DATA["keys"])
     key = f"{{{prefix}}}:{name}"
     if value is None:

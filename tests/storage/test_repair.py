@@ -1,4 +1,4 @@
-"""Repairing: good entries stay, damaged ones are set aside to the byte, both are counted."""
+"""Repairing: good entries stay, damaged ones are set aside unchanged, both are counted."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ids(path: Path, kind: Kind[Any] = QUEUED) -> list[str]:
 
 @pytest.mark.parametrize("content", [JOBS, b"[]", b"[\n" + A + b",\n" + B + b"\n]\n"])
 def test_nothing_to_repair(path: Path, content: bytes) -> None:
-    """A file that can be read is left alone."""
+    """A readable file is left alone."""
     path.write_bytes(content)
     repaired = repair(path, NOW_S)
     assert (repaired.damaged, repaired.aside) == (0, None)
@@ -63,7 +63,7 @@ def test_nothing_to_repair(path: Path, content: bytes) -> None:
     ],
 )
 def test_damage(path: Path, content: bytes, kept: list[str], aside: list[bytes]) -> None:
-    """What can be read stays in order; the rest is in the file beside it, as it was."""
+    """Readable entries stay in order; the rest is in a file beside it, unchanged."""
     path.write_bytes(content)
     repaired = repair(path, NOW_S)
     assert (repaired.kept, repaired.damaged) == (len(kept), len(aside))
@@ -74,7 +74,7 @@ def test_damage(path: Path, content: bytes, kept: list[str], aside: list[bytes])
 
 
 def test_entries_stay_as_they_are(path: Path) -> None:
-    """A good entry is kept to the byte, also one of the original's."""
+    """A good entry keeps its bytes, also one of the original's."""
     entry = JOBS[JOBS.index(b"{") : JOBS.index(b",\n  {")]
     path.write_bytes(JOBS[:-20])
     assert repair(path, NOW_S).kept == 1
@@ -82,14 +82,14 @@ def test_entries_stay_as_they_are(path: Path) -> None:
 
 
 def test_nested_jobs_are_no_entries(path: Path) -> None:
-    """What looks like a job inside of damaged data is data."""
+    """Text inside damaged data that looks like a job is data."""
     inner = b'    {"id":"x","data":1,"submitted_at":"2024-11-24T01:39:00Z"}'
     path.write_bytes(b'[\n  {"id":"a","data":[\n' + inner + b"\n  ]}\n]")
     assert repair(path, NOW_S)[:2] == (0, 1)
 
 
 def test_workers_too(tmp_path: Path) -> None:
-    """The other file is repaired as well."""
+    """workers.json is repaired too."""
     path = tmp_path / "workers.json"
     path.write_bytes(WORKERS[:-10])
     assert repair(path, NOW_S)[:2] == (1, 1)
@@ -97,7 +97,7 @@ def test_workers_too(tmp_path: Path) -> None:
 
 
 def test_nothing_is_overwritten(path: Path) -> None:
-    """A second repair in the same second does not replace what the first one set aside."""
+    """A second repair in the same second does not overwrite the first one's file."""
     path.write_bytes(b"null")
     repair(path, NOW_S)
     path.write_bytes(b"nothing")
@@ -129,8 +129,8 @@ def test_only_arrays_and_journals(tmp_path: Path) -> None:
 )
 @given(cut=st.integers(0, 200), length=st.integers(1, 40), junk=st.binary(max_size=8))
 def test_any_damage(path: Path, cut: int, length: int, junk: bytes) -> None:
-    """Whatever happens to the bytes, the file can be read afterwards and no byte that mattered is
-    lost: each entry is whole in the file, or in pieces beside it."""
+    """After any damage the file can be read, and each entry is whole in it, or in pieces in the
+    file beside it."""
     whole = b"[\n" + A + b",\n" + B + b",\n" + C + b"\n]\n"
     path.write_bytes(whole[:cut] + junk + whole[cut + length :])
     for old in path.parent.glob("*.damaged-*"):
@@ -145,7 +145,7 @@ def test_any_damage(path: Path, cut: int, length: int, junk: bytes) -> None:
 
 
 def journal_of(folder: Path) -> Path:
-    """A journal with four batches, of a job each, as a kill leaves it."""
+    """Write a journal with four batches of one job each, as a kill leaves it."""
     files, topic = JournaledFiles(folder, fsync=False), Topic()
     files.load()
     for number in (1, 2, 3, 4):
@@ -159,7 +159,7 @@ def tickets(folder: Path) -> list[int]:
 
 @pytest.mark.parametrize("damaged", range(5))
 def test_a_damaged_line_of_a_journal(damaged: int, tmp_path: Path) -> None:
-    """The batches whose checksums are right stay; the damaged line is set aside to the byte."""
+    """Batches with right checksums stay; the damaged line is set aside unchanged."""
     journal = journal_of(tmp_path)
     lines = journal.read_bytes().splitlines(keepends=True)
     lines[damaged] = lines[damaged][:30] + b"?" + lines[damaged][31:]
@@ -175,7 +175,7 @@ def test_a_damaged_line_of_a_journal(damaged: int, tmp_path: Path) -> None:
 
 
 def test_a_good_journal_is_left_alone(tmp_path: Path) -> None:
-    """Nothing is written where nothing is damaged, not even for a last line without an end."""
+    """Nothing is written, not even for an incomplete last line."""
     journal = journal_of(tmp_path)
     journal.write_bytes(content := journal.read_bytes() + b"0badc0de [{")
     assert repair(journal, NOW_S) == (4, 0, None)
@@ -183,7 +183,7 @@ def test_a_good_journal_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_everything_that_a_mode_uses(tmp_path: Path) -> None:
-    """``--repair`` looks at the arrays of the modes, and at every journal."""
+    """``--repair`` checks the arrays of the modes, and every journal."""
     journal = journal_of(tmp_path)
     journal.write_bytes(journal.read_bytes() + b"damaged\n")
     (tmp_path / "jobs.json").write_bytes(b"[{]")

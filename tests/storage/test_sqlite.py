@@ -1,4 +1,4 @@
-"""The database file: one transaction a batch, and no other program's file taken for ours."""
+"""The database: one transaction per batch, and no other program's file is taken for ours."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAME = "dispatch.sqlite3"
 
 @pytest.fixture
 async def folder(tmp_path: Path) -> Path:
-    """A folder with a database of everything."""
+    """A folder with a database with records of every kind."""
     await filled(both(Mode.SQLITE), tmp_path)
     return tmp_path
 
@@ -38,7 +38,7 @@ def database(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 async def refused(folder: Path) -> str:
-    """Opening is refused, and the file is what it was. The reason."""
+    """Check that opening is refused and the file is unchanged; return the reason."""
     before = (folder / NAME).read_bytes()
     with pytest.raises(NotAQueue) as caught:
         await load_once(both(Mode.SQLITE), folder)
@@ -52,7 +52,7 @@ async def test_nothing_else_is_left(folder: Path) -> None:
 
 
 def test_a_transaction_is_whole(tmp_path: Path) -> None:
-    """When one of its statements fails nothing of it is there, and the next batch works."""
+    """If a statement fails, nothing of the batch is stored, and the next batch succeeds."""
     store = SqliteFile(tmp_path / NAME)
     store.load()
     topic = Topic()
@@ -66,7 +66,7 @@ def test_a_transaction_is_whole(tmp_path: Path) -> None:
 
 
 async def test_one_process_at_a_time(folder: Path) -> None:
-    """While it is open nobody else can even read it: several connections can damage the log."""
+    """While it is open other processes cannot even read it, since that could damage the log."""
     script = f"""
 import sqlite3
 sqlite3.connect({str(folder / NAME)!r}, timeout=0).execute("SELECT 1 FROM jobs")
@@ -81,7 +81,7 @@ sqlite3.connect({str(folder / NAME)!r}, timeout=0).execute("SELECT 1 FROM jobs")
 
 
 async def test_always_synced(folder: Path) -> None:
-    """A write-ahead log, synced at every commit; with fsync switched off never."""
+    """The log is synced at every commit; with fsync off, never."""
     for fsync, expected in ((True, 2), (False, 0)):
         store = SqliteFile(folder / NAME, fsync=fsync)
         connection = store._database()
@@ -90,20 +90,20 @@ async def test_always_synced(folder: Path) -> None:
         store.close()
 
 
-async def test_the_owner_only(folder: Path) -> None:
-    """Nobody but the owner can read the file."""
+async def test_only_the_owner_can_read_the_file(folder: Path) -> None:
+    """The file has mode 600."""
     assert (folder / NAME).stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_later_version(folder: Path) -> None:
-    """A file of a later version is refused with both versions named."""
+    """A file of a later version is refused with both versions."""
     with database(folder) as connection:
         connection.execute("PRAGMA user_version = 4")
     assert await refused(folder) == "it has version 4, but this program knows only up to 3"
 
 
 async def test_another_programs_database(folder: Path) -> None:
-    """A database that is not ours is refused."""
+    """Another program's database is refused."""
     with database(folder) as connection:
         connection.execute("PRAGMA application_id = 7")
     assert await refused(folder) == "is another program's database"
@@ -119,13 +119,13 @@ async def test_another_programs_database(folder: Path) -> None:
     ],
 )
 async def test_no_database(folder: Path, content: bytes, reason: str) -> None:
-    """A file that is no database is refused, and so is an empty one."""
+    """A file that is no database, or empty, is refused."""
     (folder / NAME).write_bytes(content)
     assert reason in await refused(folder)
 
 
-async def test_no_file_at_all(folder: Path) -> None:
-    """A folder or a pipe in the place of the file is refused at once."""
+async def test_a_folder_or_pipe_in_place_of_the_file(folder: Path) -> None:
+    """It is refused at once."""
     (folder / NAME).unlink()
     for make in (os.mkdir, os.mkfifo):
         make(folder / NAME)
@@ -135,7 +135,7 @@ async def test_no_file_at_all(folder: Path) -> None:
 
 
 async def test_a_link_to_nothing(tmp_path: Path) -> None:
-    """A link whose disk is not mounted is no empty queue."""
+    """A link that leads nowhere is refused."""
     (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(NotAQueue, match="is a link that leads nowhere"):
         SqliteFile(tmp_path / NAME).load()
@@ -143,7 +143,7 @@ async def test_a_link_to_nothing(tmp_path: Path) -> None:
 
 
 async def test_truncated_anywhere(folder: Path) -> None:
-    """A file that was cut off is refused, wherever it was cut off."""
+    """A truncated file is refused, wherever it was cut."""
     content = (folder / NAME).read_bytes()
     for length in range(0, len(content), 251):
         (folder / NAME).write_bytes(content[:length])
@@ -175,14 +175,14 @@ async def test_truncated_anywhere(folder: Path) -> None:
     ],
 )
 async def test_a_row_that_cannot_be_read(folder: Path, change: str, reason: str) -> None:
-    """A row that is no record is refused with its table and id."""
+    """It is refused with its table and id."""
     with database(folder) as connection:
         connection.execute(change)
     assert reason in await refused(folder)
 
 
-def test_a_start_that_was_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A half-made database never has the real name, and the next start makes a whole one."""
+def test_an_interrupted_creation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An incomplete database never has the real name, and the next start makes a new one."""
 
     def fails(*_: object) -> None:
         raise OSError(5, "Input/output error")
@@ -197,8 +197,8 @@ def test_a_start_that_was_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     store.close()
 
 
-class Failing:
-    """A connection whose commits fail with some error of SQLite."""
+class FailingConnection:
+    """A connection whose commits fail with an error of SQLite."""
 
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
         self._connection = connection
@@ -227,13 +227,13 @@ class Failing:
     ],
 )
 def test_a_commit_that_fails(name: str, kind: type[Exception], folder: Path) -> None:
-    """After a failed sync nobody knows; the file is opened anew before the batch is repeated."""
+    """After a failed sync the outcome is unknown; the file is reopened before the repeat."""
     store = SqliteFile(folder / NAME)
     topic = Topic()
     for record in (stored := store.load()).jobs + stored.workers + stored.facts:
         topic.apply(topic.put(record))
     topic.restarted()
-    store._opened = before = Failing(store._database(), name)  # type: ignore[assignment]
+    store._opened = before = FailingConnection(store._database(), name)  # type: ignore[assignment]
     batch = topic.put(job(20), worker(20))
     with pytest.raises(kind):
         store.commit(batch)
@@ -245,7 +245,7 @@ def test_a_commit_that_fails(name: str, kind: type[Exception], folder: Path) -> 
 
 @pytest.fixture
 def crashed(folder: Path) -> Iterator[Path]:
-    """A copy of a folder whose last batch is only in the log."""
+    """Return a copy of a folder whose last batch is only in the log."""
     store, topic = SqliteFile(folder / NAME), Topic()
     store.load()
     store.commit(topic.put(job(20)))
@@ -258,7 +258,7 @@ def crashed(folder: Path) -> Iterator[Path]:
 
 
 def test_a_log_without_its_database(crashed: Path) -> None:
-    """What is in the log was acknowledged; a new database would swallow it, or be spoilt by it."""
+    """The log has acknowledged batches, so no new database is created beside it."""
     (crashed / NAME).unlink()
     before = names_in(crashed)
     with pytest.raises(NotAQueue, match="is missing, but its write-ahead log is there"):
@@ -267,7 +267,7 @@ def test_a_log_without_its_database(crashed: Path) -> None:
 
 
 def test_a_log_is_worked_in_first(crashed: Path) -> None:
-    """What a killed process had written is made durable before anybody acts on it."""
+    """What a killed process wrote is made durable before anything else."""
     assert (crashed / f"{NAME}-wal").stat().st_size
     store = SqliteFile(crashed / NAME)
     assert job(20) in store.load().jobs

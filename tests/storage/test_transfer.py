@@ -1,4 +1,4 @@
-"""Moving from one data folder, or mode, into another: all of it, in order, or nothing."""
+"""Moving data to another folder or mode: everything, in order, or nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sanic_dispatch.config.settings import Mode, Settings
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.errors import BrokenTransfer, DataFolderInUse, FolderNotEmpty, NothingStored
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
@@ -17,7 +17,18 @@ from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, Reader, lines_of
 from sanic_dispatch.storage.folder_contents import read_contents, write_contents
 from sanic_dispatch.storage.journal import journals_in
-from tests.storage.samples import Topic, both, filled, job, one_of_each, opened, worker
+from tests.storage.samples import (
+    Topic,
+    both,
+    contents,
+    job,
+    names_in,
+    one_of_each,
+    opened,
+    settings_of,
+    used,
+    worker,
+)
 
 DURABLE = [Mode.JSON_FILE, Mode.CACHED_JSON_FILE, Mode.SQLITE]
 JOBS = [
@@ -30,7 +41,7 @@ JOBS = [
 async def test_everything_moves_from_any_mode_to_any_other(
     old: Mode, new: Mode, tmp_path: Path
 ) -> None:
-    """Order, places, holds, tickets, finished jobs, facts: what comes out is what went in."""
+    """Order, places, holds, tickets, finished jobs and facts are the same afterwards."""
     content = await read_contents(await used(tmp_path / "old", old))
     assert {job.hold.stage.value if job.hold else "free" for job in content.jobs} == {
         "free",
@@ -46,31 +57,8 @@ async def test_everything_moves_from_any_mode_to_any_other(
     assert await read_contents(target) == content
 
 
-def settings_of(mode: Mode, folder: Path) -> Settings:
-    """Both tables in this mode, in this folder, which is made if it is not there."""
-    folder.mkdir(exist_ok=True)
-    return Settings.of(mode, data_dir=folder, fsync=False)
-
-
-async def used(folder: Path, mode: Mode) -> Settings:
-    """A folder with one of everything."""
-    settings = settings_of(mode, folder)
-    await filled(both(mode), folder)
-    return settings
-
-
-def names_in(folder: Path) -> set[str]:
-    """The names in a folder."""
-    return {path.name for path in folder.iterdir()}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file in a folder."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def content_of(text: bytes) -> Content:
-    """What comes out of an export."""
+    """Return the content of an export."""
     reader = Reader()
     for line in text.splitlines(keepends=True):
         reader.take(line)
@@ -95,7 +83,7 @@ async def test_data_of_several_lines_is_exported_exactly(mode: Mode, tmp_path: P
 
 
 async def test_a_folder_that_a_kill_left(tmp_path: Path) -> None:
-    """Its journals are replayed for an export, which leaves them as they are."""
+    """An export replays its journals, and leaves them as they are."""
     files, topic = JournaledFiles(tmp_path, fsync=False), Topic()
     files.load()
     files.commit(topic.apply(one_of_each(topic)))
@@ -113,7 +101,7 @@ async def test_a_folder_that_a_kill_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.SQLITE], ids=str)
 async def test_another_mode_replays_journals(mode: Mode, tmp_path: Path) -> None:
-    """A folder that CachedJsonFile was killed on has whole files once another mode has started."""
+    """After another mode has started on it, a killed CachedJsonFile's folder has complete files."""
     files, topic = JournaledFiles(tmp_path, fsync=False), Topic()
     files.load()
     files.commit(topic.apply(one_of_each(topic)))
@@ -126,7 +114,7 @@ async def test_another_mode_replays_journals(mode: Mode, tmp_path: Path) -> None
 
 
 async def test_reading_changes_nothing(tmp_path: Path) -> None:
-    """Not even in files of the original, which have no tickets."""
+    """Also in the original's files, which have no tickets."""
     (tmp_path / "jobs.json").write_text(text := json.dumps(JOBS, indent=2))
     content = await read_contents(settings_of(Mode.CACHED_JSON_FILE, tmp_path))
     assert [(job.ticket, job.id) for job in content.jobs] == [
@@ -145,7 +133,7 @@ async def test_there_must_be_something_to_export(mode: Mode, tmp_path: Path) -> 
 
 
 async def test_a_folder_that_is_used_is_left_alone(tmp_path: Path) -> None:
-    """Neither read nor written while a dispatcher runs."""
+    """A folder in use is neither read nor written."""
     content = await read_contents(await used(tmp_path / "old", Mode.SQLITE))
     running = DataFolder(tmp_path)
     running.claim()
@@ -175,8 +163,8 @@ async def test_nothing_is_overwritten(mode: Mode, name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("mode", DURABLE, ids=str)
-async def test_what_does_not_arrive_whole_is_taken_away_again(mode: Mode, tmp_path: Path) -> None:
-    """All or nothing: two jobs of one id cannot both be stored."""
+async def test_an_import_is_all_or_nothing(mode: Mode, tmp_path: Path) -> None:
+    """Two jobs with the same id cannot be stored, so nothing is."""
     content = await read_contents(await used(tmp_path / "old", Mode.SQLITE))
     twice = replace(content, jobs=[*content.jobs, content.jobs[-1]._replace(place=99.0)])
     with pytest.raises(BrokenTransfer):
@@ -184,8 +172,8 @@ async def test_what_does_not_arrive_whole_is_taken_away_again(mode: Mode, tmp_pa
     assert names_in(tmp_path) == {"old", ".dispatch.lock"}
 
 
-async def test_an_export_that_was_cut_off_is_found_out(tmp_path: Path) -> None:
-    """After every line, and in the midst of one."""
+async def test_a_truncated_export_is_refused(tmp_path: Path) -> None:
+    """After every line, and within one."""
     content = await read_contents(await used(tmp_path / "old", Mode.SQLITE))
     text = b"".join(lines_of(content))
     lines = text.splitlines(keepends=True)
@@ -208,10 +196,10 @@ async def test_an_export_that_was_cut_off_is_found_out(tmp_path: Path) -> None:
         (b'"}\n', b'"}\n{"fact":"paused","value":true}\n', "follows"),
     ],
 )
-async def test_an_export_that_was_changed_is_found_out(
+async def test_a_changed_export_is_refused(
     old: bytes, new: bytes, reason: str, tmp_path: Path
 ) -> None:
-    """Whatever is in it is what was exported."""
+    """A changed byte is found by the checksum."""
     content = await read_contents(await used(tmp_path / "old", Mode.SQLITE))
     text = b"".join(lines_of(content))
     head, found, tail = text.rpartition(old)

@@ -1,1 +1,1 @@
-"""What the tests are made with: a clock that stands still, a network that remembers, a world."""
+"""Helpers of the tests: a clock that stands still, a network that records, a world."""

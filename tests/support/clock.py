@@ -12,7 +12,7 @@ START_S = 1_732_412_340.0
 
 
 class FakeTimer:
-    """A call that comes when the clock is advanced far enough, unless it is called off."""
+    """A timer that fires when the clock is advanced far enough, unless it is cancelled."""
 
     def __init__(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
         self.call, self.args = call, args
@@ -23,13 +23,13 @@ class FakeTimer:
 
 
 def wake(sleeper: asyncio.Future[None]) -> None:
-    """End a sleep that nobody has broken off."""
+    """End a sleep that was not cancelled."""
     if not sleeper.done():
         sleeper.set_result(None)
 
 
 class FakeClock:
-    """Time stands still; ``advance`` moves it and wakes whoever slept until then, in order."""
+    """Time stands still; ``advance`` moves it and wakes the sleepers in order."""
 
     def __init__(self) -> None:
         self.elapsed_s = 0.0
@@ -54,11 +54,11 @@ class FakeClock:
         return timer
 
     def jump(self, seconds: float) -> None:
-        """Somebody sets the wall clock, forwards or back."""
+        """Set the wall clock, forwards or back."""
         self._offset_s += seconds
 
     async def advance(self, seconds: float) -> None:
-        """Let so much time pass, and everything that is due happen at its time."""
+        """Let time pass, and run each timer at its time."""
         end_s = self.elapsed_s + seconds
         await settle()
         while self._timers and self._timers[0][0] <= end_s:
@@ -71,6 +71,6 @@ class FakeClock:
 
 
 async def settle(turns: int = 60) -> None:
-    """Let everything run that can run without time passing."""
+    """Run all that can run without time passing."""
     for _ in range(turns):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Commands as processes: their output, their end, and a terminal for them."""
+"""Commands as processes: their output, their exit code, and a terminal for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("SANIC_DISPATCH
 
 @dataclass
 class Done:
-    """How a command ended."""
+    """The output and the exit code of a command."""
 
     code: int | None
     out: str
@@ -27,12 +27,12 @@ class Done:
 
     @property
     def lines(self) -> list[Any]:
-        """Its output as JSON lines."""
+        """The output as JSON lines."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
 async def start(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
-    """Start a command without anybody's settings."""
+    """Start a command without settings of the environment."""
     environment = {**CLEAN, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **options.pop("env", {})}
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
     return await asyncio.create_subprocess_exec(
@@ -52,7 +52,7 @@ async def run(*arguments: str, stdin: bytes = b"", **options: Any) -> Done:
 
 
 async def line_of(stream: asyncio.StreamReader | None, holds: Callable[[str], Any]) -> str:
-    """The next line of which something is true."""
+    """Return the next line for which ``is_wanted`` is true."""
     assert stream is not None
     async with asyncio.timeout(20):
         while line := (await stream.readline()).decode():
@@ -63,7 +63,7 @@ async def line_of(stream: asyncio.StreamReader | None, holds: Callable[[str], An
 
 @asynccontextmanager
 async def on_a_terminal(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Any]]:
-    """A command whose output is a terminal, and a way to wait for words on it."""
+    """Start a command on a terminal, with a way to wait for its output."""
     ours, theirs = pty.openpty()
     process = await start(*arguments, stdout=theirs, env={"TERM": "xterm", "LINES": "30"})
     os.close(theirs)

@@ -1,4 +1,4 @@
-"""The examples' robot, as a process of its own."""
+"""The examples' robot, as a process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.paths import CPEE_EXAMPLES
 
 @asynccontextmanager
 async def example_robot(*arguments: str) -> AsyncIterator[str]:
-    """Its address for a model's endpoint; on a free port."""
+    """Run it on a free port; yields its address for a model's endpoint."""
     robot = await asyncio.create_subprocess_exec(
         sys.executable,
         str(CPEE_EXAMPLES / "robot.py"),

@@ -1,4 +1,4 @@
-"""A TCP proxy that fails in the ways that networks fail: late, cut off in the middle, or silent."""
+"""A TCP proxy with a network's faults: latency, broken connections, and silence."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ CHUNK = 65536
 
 
 class FaultyLink(Relay):
-    """Passes on what comes in; ``async with`` runs it.
+    """Forwards connections inside ``async with``.
 
-    ``latency_s`` is how long each piece takes on its way, at least and at most; ``resets`` is the
-    share of answers in the middle of which the connection breaks. A ``black_hole`` takes
-    everything and passes nothing on.
+    ``latency_s`` is the least and the most time that each piece takes; ``resets`` is the share of
+    answers in the middle of which the connection breaks. A ``black_hole`` swallows everything.
     """
 
     def __init__(self, server_port: int, rng: random.Random) -> None:

@@ -1,4 +1,4 @@
-"""Running hypothesis' state machines."""
+"""Running hypothesis's state machines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 def run_machine(
     machine: type[RuleBasedStateMachine], examples: int, steps: int, **more: Any
 ) -> None:
-    """See so many histories through, each of so many steps, however long one takes."""
+    """Run so many histories of so many steps, without a time limit."""
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
         settings=settings(

@@ -1,4 +1,4 @@
-"""A network that remembers what was delivered, and behaves as a test says."""
+"""A network that records deliveries, and behaves as a test says."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from sanic_dispatch.callbacks.outcome import Accepted, Outcome
 
 @dataclass
 class FakeNetwork:
-    """Every callback accepts, is pending until then, and its instance runs, unless told otherwise.
+    """Each callback accepts and waits until then, and its instance runs, unless a test changes
+    that.
 
-    ``outcomes`` has the next outcomes of a callback, in order; a Future among them is waited for.
-    ``states_once`` has an instance's next states, before the lasting one; ``uuids`` which instance
-    has a number now, where that is not the one that ``worker`` made.
+    ``outcomes`` has the next outcomes of a callback, in order; a Future among them is awaited.
+    ``states_once`` has an instance's next states, before the lasting one; ``uuids`` has the
+    instance that has a number now, if that is not the one made by ``worker``.
     """
 
     outcomes: dict[str, list[Outcome | asyncio.Future[Outcome]]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Runs a process model as the engine does: the part of its language that the examples use."""
+"""Runs a process model as the engine does, with the part of its language that the examples use."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Process:
         self._model = model
 
     async def run(self) -> None:
-        """Run it to its end. Raises CallFailed, InstanceEnded and RubyError."""
+        """Run to the end. Raises CallFailed, InstanceEnded and RubyError."""
         await self._all(self._model)
         self.instance.finish()
 
@@ -89,7 +89,7 @@ class Process:
             ruby.run(code["finalize"], self._scope(result.value, result.headers))
 
     def _arguments(self, call: Element) -> tuple[dict[str, str], dict[str, str]]:
-        """What goes into the body, and what into the headers."""
+        """Return the arguments for the body, and those for the headers."""
         arguments, headers = {}, {}
         for argument in call.findall(f"{D}parameters/{D}arguments/*"):
             name, text = argument.tag.removeprefix(D), argument.text or ""
@@ -109,7 +109,7 @@ def _values(root: Element, what: str) -> dict[str, Any]:
 
 
 def _named(headers: Mapping[str, str]) -> dict[str, str]:
-    """As code sees them: JOB_RECEIPT."""
+    """Return names as code has them: JOB_RECEIPT."""
     return {name.upper().replace("-", "_"): value for name, value in headers.items()}
 
 

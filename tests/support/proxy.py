@@ -1,4 +1,4 @@
-"""A reverse proxy that takes a path prefix away, and fails in the ways that networks fail."""
+"""A reverse proxy that strips a path prefix, and has a network's faults."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Request(NamedTuple):
 
     @classmethod
     def parse(cls, head: bytes) -> Self:
-        """Read it from its bytes, with the empty line at the end."""
+        """Parse the bytes of a head, with the empty line at the end."""
         line, _, headers = head.partition(b"\r\n")
         method, target, _ = line.decode("ascii").split(" ")
         return cls(method, target, headers)
 
     @property
     def is_upgrade(self) -> bool:
-        """Whether it wants to be a websocket."""
+        """Whether it asks for a websocket."""
         return self._header(b"upgrade").lower() == b"websocket"
 
     @property
     def body_length(self) -> int:
-        """How many bytes follow; browsers always say so."""
+        """The length of its body; browsers always send it."""
         return int(self._header(b"content-length") or 0)
 
     def _header(self, name: bytes) -> bytes:
@@ -46,7 +46,7 @@ class Request(NamedTuple):
 
 
 class Link:
-    """A client's connection and the one to the server that belongs to it."""
+    """A client's connection, and the server's that belongs to it."""
 
     def __init__(
         self,
@@ -64,9 +64,9 @@ class Link:
 
 
 class Proxy(Relay):
-    """Passes on what comes in under ``prefix``; ``async with`` runs it.
+    """Forwards requests under ``prefix`` inside ``async with``.
 
-    ``requests`` has each request that was passed on, without the prefix, in order.
+    ``requests`` has the forwarded requests without the prefix, in order.
     """
 
     def __init__(self, server_port: int, prefix: str = "/") -> None:
@@ -76,31 +76,31 @@ class Proxy(Relay):
         self.is_online = True
         self.refuses_upgrades = False
         self.loses_answer_to: str | None = None
-        """The next such request is passed on, and its answer is not."""
+        """The beginning of the next request whose answer is lost."""
         self._server_port = server_port
         self._links: set[Link] = set()
 
     @property
     def url(self) -> str:
-        """Where the service seems to be."""
+        """The service's URL for clients."""
         return f"http://127.0.0.1:{self.port}{self.prefix}"
 
     def drop_all(self) -> None:
-        """Break every connection; new ones are welcome."""
+        """Break every connection; new ones are accepted."""
         for link in self._links:
             link.abort()
 
     def go_offline(self) -> None:
-        """Break every connection, also those that are still to come."""
+        """Break every connection, and refuse new ones."""
         self.is_online = False
         self.drop_all()
 
     def go_online(self) -> None:
-        """Be reachable again."""
+        """Accept connections again."""
         self.is_online = True
 
     def count(self, request: str) -> int:
-        """How many requests began like this, as in ``POST /submit-job``."""
+        """Return how many requests began like this, as in ``POST /submit-job``."""
         return sum(one.startswith(request) for one in self.requests)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""A real redis-server of the tests' own: on a socket file or a free port, gone with the process."""
+"""A redis-server for the tests, on a socket file or a free port, which ends with the process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STARTING_S = 20.0
 
 
 def program() -> str:
-    """Debian's redis-server. Without it the test is skipped; in CI it has to be there."""
+    """Return the path of redis-server; without it the test is skipped, except in CI."""
     found = shutil.which("redis-server")
     if found is None:
         if os.environ.get("CI"):
@@ -32,7 +32,7 @@ def program() -> str:
 
 
 class RedisServer:
-    """One server, on its own port and in its own folder; it can be killed and started again.
+    """A server on a port and in a folder of its own, which can be killed and restarted.
 
     It is ready once it answers PING with ``pong``.
     """
@@ -54,7 +54,7 @@ class RedisServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start it, and return once it answers."""
         command = [
             program(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
             "--dir", str(self.folder), "--logfile", "redis.log", *self._options,
@@ -67,7 +67,7 @@ class RedisServer:
             sleep(0.01)
 
     def ask(self, *words: str) -> bytes:
-        """The beginning of its answer to a command; nothing where it does not answer."""
+        """Return the beginning of its answer to a command; empty if it does not answer."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
                 connection.sendall(f"{' '.join(words)}\r\n".encode())
@@ -82,18 +82,18 @@ class RedisServer:
         self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, if it is there."""
+        """Send it a signal, if it runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         if self._process is not None:
             self.kill()
 
 
 def redis_values(mode: Mode, folder: Path) -> dict[str, str]:
-    """Settings for queues in that mode that belong to a folder: in Redis, to its name."""
+    """Return the settings for queues in this mode; the prefix is the folder's name."""
     if not mode.is_shared:
         return {}
     prefix = str(folder).replace("/", ".")[-64:]
@@ -102,7 +102,7 @@ def redis_values(mode: Mode, folder: Path) -> dict[str, str]:
 
 @cache
 def shared_server() -> RedisServer:
-    """One server for all tests that only need a prefix of their own in it."""
+    """Return the server for all tests that only need a prefix of their own."""
     folder = tempfile.TemporaryDirectory(prefix="dispatch-redis-")
     server = RedisServer(Path(folder.name))
     server.start()

@@ -1,4 +1,4 @@
-"""What stands between two sides of a connection, to fail in the ways that networks fail."""
+"""A relay between two sides of a connection, the base of the faulty ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Relay(ABC):
-    """Listens on a free ``port`` of this machine; ``async with`` runs it."""
+    """Listens on a free ``port`` of this machine inside ``async with``."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -31,11 +31,11 @@ class Relay(ABC):
         try:
             await self._connect(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # a connection that ends is what this is for
+            pass  # connections break here on purpose
         finally:
             writer.transport.abort()
             self._tasks.discard(task)
 
     @abstractmethod
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Go on with a connection until it ends."""
+        """Handle a connection until it ends."""

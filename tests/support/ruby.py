@@ -1,4 +1,4 @@
-"""The little Ruby that the example models are written in: assignments and expressions."""
+"""The part of Ruby that the example models use: assignments and expressions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _WORDS = {"nil": None, "true": True, "false": False}
 
 
 class RubyError(Exception):
-    """Code that Ruby would not run, or that these models do not need."""
+    """Code that is invalid Ruby, or is not supported here."""
 
 
 @dataclass
 class Scope:
-    """What code sees: ``data`` and ``endpoints`` can be changed, the others are there to read."""
+    """The variables of code: ``data`` and ``endpoints`` can be changed, others are read-only."""
 
     data: dict[str, Any]
     endpoints: dict[str, Any]
@@ -30,7 +30,7 @@ class Scope:
 
 
 def is_true(value: Any) -> bool:
-    """Everything but nil and false."""
+    """Return whether a value is neither nil nor false."""
     return value is not None and value is not False
 
 
@@ -42,16 +42,16 @@ def run(code: str, scope: Scope) -> None:
 
 
 def evaluate(code: str, scope: Scope) -> Any:
-    """The value of an expression."""
+    """Return the value of an expression."""
     return _Parser(code, scope).whole()()
 
 
 Value = Callable[[], Any]
-"""What is evaluated when somebody wants to know: the right side of ``nil && ...`` never is."""
+"""A value that is evaluated when it is needed: the right side of ``nil && ...`` never is."""
 
 
 class _Parser:
-    """By recursive descent: one method for each level of operators."""
+    """A recursive-descent parser: one method for each level of operators."""
 
     def __init__(self, code: str, scope: Scope) -> None:
         self._scope = scope
@@ -178,7 +178,7 @@ class _Parser:
 
 
 def _at(of: Value, key: Value) -> Any:
-    """Ruby's ``of[key]``: of a hash the entry, of a text that part if it is in there."""
+    """Evaluate ``of[key]``: the entry of a hash, or of a text that part if it is in there."""
     found, name = of(), key()
     if isinstance(found, str) and isinstance(name, str):
         return name if name in found else None

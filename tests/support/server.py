@@ -1,4 +1,4 @@
-"""The real server on a free port: inside the test's own loop, or as a process of its own."""
+"""The real server on a free port: inside the test's own loop, or as a process."""
 
 from __future__ import annotations
 
@@ -36,33 +36,33 @@ class Service:
     app: Sanic[Any, Any]
 
     async def submit(self, data: Any, **headers: str) -> tuple[int, Any, str]:
-        """Status, body and job id of a submission."""
+        """Submit an order; return status, body and job id."""
         url = self.base_url + "submit-job"
         async with self.http.post(url, json=data, headers=headers) as response:
             location = response.headers.get("Location", "")
             return response.status, await response.json(), location.removeprefix("jobs/")
 
     async def job(self, job_id: str) -> dict[str, Any]:
-        """What the server says of a job."""
+        """Return the server's answer about a job."""
         async with self.http.get(f"{self.base_url}jobs/{job_id}") as response:
             return await response.json()
 
 
 @asynccontextmanager
 async def running_service(**values: Any) -> AsyncIterator[Service]:
-    """A server in this event loop; in memory, unless the settings say otherwise."""
+    """Run a server in this event loop; in memory, unless the settings say otherwise."""
     with listening_socket("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
         mode = values.pop("mode", Mode.IN_MEMORY)
         app = create_app(Settings.of(mode, port=port, host="127.0.0.1", **values))
-        app.config.TOUCHUP = False  # it rewrites Sanic's classes, once a process
+        app.config.TOUCHUP = False  # it rewrites Sanic's classes, which works once per process
         async with serving(app, sock), aiohttp.ClientSession() as http:
             yield Service(f"http://127.0.0.1:{port}/", http, app)
 
 
 @contextmanager
 def server_process(*arguments: str, port: int, cwd: Path) -> Iterator[subprocess.Popen[str]]:
-    """``sanic-dispatch serve`` as a user would start it, listening; killed at the end."""
+    """Run ``sanic-dispatch serve``; yields once it listens, and kills it at the end."""
     command = [sys.executable, "-m", "sanic_dispatch", "serve", "--port", str(port), *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=cwd, env=env, stderr=subprocess.PIPE, text=True)
@@ -87,7 +87,7 @@ def _wait_until_listening(process: subprocess.Popen[str], port: int) -> None:
 
 
 async def eventually(check: Any, within_s: float = 5.0) -> None:
-    """Return as soon as an awaitable check is true; fail if it never is."""
+    """Wait until an awaitable check is true; fail if it never is."""
     async with asyncio.timeout(within_s):
         while not await check():  # noqa: ASYNC110 - it is asked over HTTP
             await asyncio.sleep(0.01)

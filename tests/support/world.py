@@ -1,4 +1,4 @@
-"""The service below the web, wired without sockets, on a clock that stands still."""
+"""The service below the web, without sockets, on a clock that stands still."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import ujson
 
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.events import Event
-from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.job import Job, Stage
 from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
@@ -25,7 +25,7 @@ from tests.support.network import FakeNetwork
 
 
 class World:
-    """One running dispatcher and everything that a test wants to say to it."""
+    """A dispatcher with its store, network, clock and event bus, and shortcuts for tests."""
 
     def __init__(self, store: Store, network: FakeNetwork, policy: Policy) -> None:
         self.store, self.network = store, network
@@ -39,7 +39,7 @@ class World:
         self.dispatcher = Dispatcher(store, network, self.bus, self.clock, policy)
 
     def _watched(self, call: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
-        """The same call, known to be under way."""
+        """Make the same call, and count it as under way."""
 
         async def watched(*args: Any) -> Any:
             task = asyncio.ensure_future(call(*args))
@@ -58,7 +58,7 @@ class World:
         return await self.dispatcher.submit(ujson.dumps(data).encode())
 
     async def register(self, worker: Worker, *, lost: bool = False) -> Any:
-        """Register as the web does: a job in the answer is written at once. Its data, or None."""
+        """Register as the web does, and write the answer at once; return the job's data or None."""
         job = await self.dispatcher.register(worker, lost=lost)
         if job is None:
             await self.quiet()
@@ -68,30 +68,35 @@ class World:
         return ujson.loads(job.data)
 
     def never(self) -> asyncio.Future[Any]:
-        """An outcome that does not come."""
+        """Return an outcome that does not come."""
         return asyncio.get_running_loop().create_future()
 
     async def job(self, job_id: str) -> Job:
         return (await self.dispatcher.look_up(job_id)).job
 
+    async def stage(self, job_id: str) -> Stage | None:
+        """Return the stage of a job's hold, or None if it is not held."""
+        hold = (await self.job(job_id)).hold
+        return hold.stage if hold else None
+
     def jobs(self) -> list[Job]:
-        """The jobs that wait or are held, in order."""
+        """Return the jobs that wait or are held, in order."""
         return self.dispatcher.snapshot().jobs
 
     def workers(self) -> list[Worker]:
-        """The workers that wait, in order; also those that are held or set aside."""
+        """Return the workers that wait, in order; also those that are held or set aside."""
         return self.dispatcher.snapshot().workers
 
     def free_workers(self) -> list[Worker]:
-        """The workers that may get a job now, in order."""
+        """Return the workers that may get a job now, in order."""
         return list(self.dispatcher._machine.tables.workers.free())
 
     def waiting_jobs(self) -> list[Job]:
-        """The jobs that may be taken now, in order."""
+        """Return the jobs that may be assigned now, in order."""
         return [job for job in self.jobs() if job.is_free]
 
     async def quiet(self) -> None:
-        """Return when nothing happens any more without time passing; also no write."""
+        """Wait until nothing happens without time passing, including writes."""
         rounds_of_quiet = 0
         while rounds_of_quiet < 3:
             await settle()
@@ -107,17 +112,17 @@ class World:
 
     @property
     def history(self) -> list[Event]:
-        """All events that were told so far."""
+        """All events that were published."""
         self.bus.catch_up()
         return self._history
 
     def kinds(self) -> list[str]:
-        """What happened so far."""
+        """Return the kinds of all events."""
         return [event.kind.value for event in self.history]
 
 
 def worker(callback: str, instance: str = "", activity: str = "a1") -> Worker:
-    """A worker as the web layer makes it: with an instance it has a key, without it has none."""
+    """Return a worker as the web layer makes it: with a key if it has an instance."""
     return Worker(
         callback_url=f"http://engine/{instance or 'x'}/callbacks/{callback}/",
         registered_at=to_rfc3339(FakeClock().now_s()),
@@ -132,7 +137,7 @@ async def running_world(
     network: FakeNetwork | None = None,
     policy: Policy | None = None,
 ) -> AsyncIterator[World]:
-    """A world in memory, or in the modes that the settings say."""
+    """Run a world in memory, or in the modes of the settings."""
     settings = settings or Settings(job_queue_mode=Mode.IN_MEMORY, worker_queue_mode=Mode.IN_MEMORY)
     async with open_store(settings) as store:
         world = World(store, network or FakeNetwork(), policy or Policy())

@@ -1,4 +1,4 @@
-"""An engine whose robots get everything wrong that a network and an engine can."""
+"""An engine whose robots have every fault that a network and an engine can have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KNOWN_AFTER_DELETION_S = 30.0
 
 
 class Fault(Enum):
-    """What goes wrong with the next PUT to a robot that waits."""
+    """A fault of the next PUT to a robot that waits."""
 
     REFUSED = "no connection"
     LOST_ON_THE_WAY = "the connection broke before the engine had read it"
@@ -27,7 +27,7 @@ class Fault(Enum):
 
     @property
     def takes(self) -> bool:
-        """Whether the robot gets the job."""
+        """The robot got this job, and mixes it."""
         return self in (Fault.LOST_ON_THE_WAY_BACK, Fault.HANGS_WITH_IT)
 
     @property
@@ -40,8 +40,8 @@ class Fault(Enum):
 class WornRobot:
     """A process instance of one robot: the callback at which it waits, or the job that it mixes.
 
-    ``is_dead``: its process was killed. ``is_heir``: it stands where the last one of its number
-    did, and waits on the callback with which that one registered.
+    ``is_dead``: its process was killed. ``is_heir``: it continues where the last one of its number
+    was, and waits on that one's callback.
     """
 
     number: int
@@ -63,11 +63,11 @@ class WornRobot:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it goes on by itself."""
+        """Whether it works by itself."""
         return self.state == "running" and not self.is_dead
 
     def waits_on(self, callback_url: str) -> bool:
-        """Whether the engine lets this callback be used."""
+        """Whether the engine accepts a PUT to this callback."""
         is_here = self.callback is not None and self.callback.id == callback_url
         return self.state == "running" and not self.is_deleted and is_here
 
@@ -81,7 +81,7 @@ class Body(NamedTuple):
 
 
 class WornEngine:
-    """The network of a dispatcher: counts what was mixed, and sees who gets what."""
+    """The network of a dispatcher: counts the mixed drinks, and checks who gets which job."""
 
     def __init__(self) -> None:
         self.is_up = True
@@ -99,7 +99,7 @@ class WornEngine:
         self._callbacks: dict[str, WornRobot] = {}
 
     def hire(self, number: int | None = None) -> WornRobot:
-        """One robot more, under a number of its own unless it is told."""
+        """Add a robot, under a number of its own unless one is given."""
         number = number or len(self._numbers) + 1
         robot = WornRobot(number, f"uuid-{len(self.robots) + 1}")
         self.robots.append(robot)
@@ -107,7 +107,7 @@ class WornEngine:
         return robot
 
     def waits(self, robot: WornRobot, callback: Worker) -> None:
-        """The robot has mixed what it had, and is about to register with a new callback."""
+        """The robot has mixed its job, and is about to register with a new callback."""
         if robot.job is not None:
             self.mixed[robot.job] += 1
         robot.callback, robot.job, robot.is_heir = callback, None, False
@@ -121,11 +121,11 @@ class WornEngine:
         robot.callback, robot.job, robot.is_heir = None, job, False
 
     def robot_at(self, callback: Worker) -> WornRobot:
-        """Whose callback it is, or was."""
+        """Return the robot whose callback it is, or was."""
         return self._callbacks[callback.id]
 
     def time_out(self) -> None:
-        """Who waits for an answer that will not come gives up."""
+        """End the calls that wait for an answer that will not come."""
         for given_up in self._hanging:
             given_up.set()
         self._hanging.clear()
@@ -133,28 +133,28 @@ class WornEngine:
     # ---- what befalls instances
 
     def stop(self, robot: WornRobot) -> None:
-        """An operator stops it; a dead process cannot say that it has."""
+        """Stop it as an operator does; a dead process cannot report that."""
         robot.state = "stopping" if robot.is_dead else "stopped"
 
     def resume(self, robot: WornRobot) -> None:
-        """An operator continues it: a dead one has a process then, and waits where it waited."""
+        """Continue it as an operator does: a dead one gets a process, and waits where it waited."""
         robot.state, robot.is_dead = "running", False
 
     def begin_anew(self, robot: WornRobot) -> None:
-        """An operator removes its position and sets it again: it will register once more.
+        """Remove its position and set it again, as an operator does: it will register once more.
 
-        A dead process cannot unregister its callback: that goes on to take jobs, and loses them.
+        A dead process cannot unregister its callback, which goes on to accept jobs, and loses them.
         """
         if robot.is_dead and robot.callback:
             self._ghosts.add(robot.callback.id)
         robot.state, robot.is_dead, robot.callback, robot.is_heir = "running", False, None, False
 
     def delete(self, robot: WornRobot) -> None:
-        """An operator deletes it; what it mixes is never ready."""
+        """Delete it as an operator does; its drink is never ready."""
         robot.deleted_at_s = self.now_s
 
     def reuse(self, robot: WornRobot) -> WornRobot:
-        """Somebody starts another one under the number of a robot that was deleted."""
+        """Start another instance under the number of a deleted robot."""
         heir = self.hire(robot.number)
         assert robot.deleted_at_s is not None
         if robot.callback and self.now_s - robot.deleted_at_s < KNOWN_AFTER_DELETION_S:
@@ -163,7 +163,7 @@ class WornEngine:
         return heir
 
     def evaluate(self, pick: Callable[[int], int]) -> None:
-        """The evaluator is free again: what waited for it comes through, in some order."""
+        """Free the evaluator: what waited for it is evaluated, in some order."""
         self.is_busy = False
         while self._bodies:
             self._come_through(self._bodies.pop(pick(len(self._bodies))))
@@ -218,7 +218,7 @@ class WornEngine:
         return robot.uuid if robot else ""
 
     def _known(self, instance_url: str) -> WornRobot | None:
-        """Who has the number, or had it until lately."""
+        """Return the robot that has the number, or had it until lately."""
         robot = self._numbers[int(instance_url.rstrip("/").rpartition("i")[2])]
         if robot.deleted_at_s is None:
             return robot

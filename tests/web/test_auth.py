@@ -1,4 +1,4 @@
-"""Tokens: which doors there are, what opens them, and that no route was forgotten."""
+"""Tokens: which doors there are, which tokens open them, and that each route has one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.support.http_requests import CALLBACK, ask
 from tests.support.server import Service, running_service
-from tests.web.asking import CALLBACK, ask
 
 WORKER, SUBMIT, OPERATOR = "worker-token-1", "submit-token-1", "operator+token-1"
 OLD = {"worker": "worker-token-0", "submit": "submit-token-0", "operator": "operator-token-0"}
@@ -65,7 +65,7 @@ PUBLIC = [
     "HEAD /menu",
     "HEAD /qr.svg",
 ]
-"""What everybody may ask for; none of it holds a payload, a name or an id that was not shown."""
+"""Routes without a token: none of them has a payload, a name or an unpublished id."""
 
 BEHIND = [(door, route) for door, routes in DOORS.items() for route in routes]
 
@@ -81,7 +81,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 def routes_of(service: Service) -> set[str]:
-    """Every route of the app, as ``METHOD /path``."""
+    """Return every route of the app, as ``METHOD /path``."""
     return {
         f"{method} /{re.sub(r':[a-z]+>', '>', route.path)}"
         for route in service.app.router.routes
@@ -90,7 +90,7 @@ def routes_of(service: Service) -> set[str]:
 
 
 async def call(service: Service, route: str, token: str | None = None, query: str = "") -> Any:
-    """The shortest request that this route understands."""
+    """Send the shortest valid request of this route."""
     method, _, path = route.partition(" /")
     path = path.replace("<job_id>", "0" * 32).replace("<ticket>", "1") + query
     body = {"callback": CALLBACK} if "/workers/" in route else {}
@@ -100,14 +100,14 @@ async def call(service: Service, route: str, token: str | None = None, query: st
 
 
 async def test_no_route_was_forgotten(service: Service) -> None:
-    """Every route of the app is public by name, or behind a door by name."""
+    """Every route of the app is listed as public, or with its door."""
     behind = {route for _, route in BEHIND}
     assert routes_of(service) - set(PUBLIC) == behind
 
 
 @pytest.mark.parametrize(("door", "route"), BEHIND)
 async def test_without_its_token_a_route_refuses(service: Service, door: str, route: str) -> None:
-    """401 and nothing more, whether there is no token, a near miss, or the token of another."""
+    """401 without a token, with a similar one, or with another door's."""
     others = [tokens for name, tokens in zip(DOORS, (SUBMIT, WORKER, OPERATOR), strict=True)
               if name != door]  # fmt: skip
     own = {"submit": SUBMIT, "worker": WORKER, "operator": OPERATOR}[door]
@@ -124,7 +124,7 @@ async def test_without_its_token_a_route_refuses(service: Service, door: str, ro
 
 @pytest.mark.parametrize(("door", "route"), BEHIND)
 async def test_each_of_its_tokens_opens_a_route(service: Service, door: str, route: str) -> None:
-    """The new and the old one while they are rotated, in the header or in the query."""
+    """The new and the old one during a rotation, in the header or in the query."""
     own = {"submit": SUBMIT, "worker": WORKER, "operator": OPERATOR}[door]
     for token in (own, OLD[door]):
         assert (await call(service, route, token)).status != 401
@@ -132,7 +132,7 @@ async def test_each_of_its_tokens_opens_a_route(service: Service, door: str, rou
 
 
 async def test_the_header_comes_before_the_query(service: Service) -> None:
-    """A wrong bearer token is not made good by the query; another scheme does not count."""
+    """A wrong bearer token is refused despite a right one in the query."""
     url = f"operator/jobs?token={OPERATOR}"
     assert (await ask(service, "GET", url, "wrong")).status == 401
     answer = await ask(service, "GET", url, headers={"Authorization": "Basic eDp5"})
@@ -147,14 +147,14 @@ async def test_the_header_comes_before_the_query(service: Service) -> None:
 
 @pytest.mark.parametrize("route", ["POST /submit-job", "POST /operator/pause"])
 async def test_the_token_is_checked_before_anything_else(service: Service, route: str) -> None:
-    """Of a body that is neither JSON nor small, whoever has no token learns nothing."""
+    """Without a token, an invalid or large body is 401 too."""
     method, _, path = route.partition(" /")
     answer = await ask(service, method, path, data=b"x" * (3 << 20))
     assert answer.status == 401
 
 
 async def test_without_tokens_the_doors_stand_open_but_the_operators() -> None:
-    """Workers and submitters need none unless one is set; the operator always does."""
+    """Workers and submitters need none unless one is set; operators always do."""
     async with running_service() as service:
         assert (await call(service, "POST /submit-job")).status == 202
         assert (await call(service, "POST /register-worker")).status == 200
@@ -163,7 +163,7 @@ async def test_without_tokens_the_doors_stand_open_but_the_operators() -> None:
 
 
 async def test_the_monitor_needs_the_operators_token(service: Service) -> None:
-    """At the websocket, at /state and in the event stream; also from this very machine."""
+    """At the websocket, at /state and in the event stream; also from this machine."""
     for token, status in ((None, 401), (SUBMIT, 401), (OPERATOR, 200)):
         assert (await ask(service, "GET", "state?view=monitor", token)).status == status
     url = service.base_url.replace("http", "ws") + "live?view=monitor"
@@ -174,8 +174,8 @@ async def test_the_monitor_needs_the_operators_token(service: Service) -> None:
         assert '"state"' in str(await ws.recv())
 
 
-async def test_whoever_has_the_id_has_the_job(service: Service) -> None:
-    """A job is read and cancelled by its id alone; another id is nobody's."""
+async def test_the_id_gives_access_to_the_job(service: Service) -> None:
+    """A job is read and cancelled by its id alone; other ids are unknown."""
     submitted = await ask(service, "POST", "submit-job", SUBMIT, json=1)
     location = submitted.headers["Location"]
     assert (await ask(service, "GET", location)).body["state"] == "waiting"

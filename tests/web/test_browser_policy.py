@@ -1,4 +1,4 @@
-"""What browsers are told: policies of the pages, other sites, and no cookies anywhere."""
+"""Security headers of the pages, other sites, and no cookies."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.support.http_requests import ask
 from tests.support.server import Service, running_service
-from tests.web.asking import ask
 
 PAGE = "public/order_drink.html"
 POLICY = (
@@ -27,8 +27,8 @@ async def service() -> AsyncIterator[Service]:
 
 
 @pytest.mark.parametrize("path", [PAGE, "public/board.html", "public/js/order_page.js"])
-async def test_pages_are_locked_up(service: Service, path: str) -> None:
-    """Own scripts, styles, images and connections only; nobody frames them, no referrer."""
+async def test_policy_of_the_pages(service: Service, path: str) -> None:
+    """Only our own scripts, styles, images and connections; no framing, no referrer."""
     headers = (await ask(service, "GET", path)).headers
     assert headers["Content-Security-Policy"] == POLICY + "'none'"
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -38,8 +38,8 @@ async def test_pages_are_locked_up(service: Service, path: str) -> None:
     assert "camera=()" in permissions
 
 
-async def test_own_pages_are_locked_up_too(tmp_path: Path) -> None:
-    """What a user lays over the pages gets the same headers."""
+async def test_policy_of_own_pages(tmp_path: Path) -> None:
+    """An operator's own pages get the same headers."""
     (tmp_path / "order_drink.html").write_text("<p>mine</p>")
     async with running_service(public=tmp_path) as service:
         answer = await ask(service, "GET", PAGE)
@@ -60,8 +60,8 @@ async def test_frames_can_be_allowed() -> None:
      ("GET", "jobs/0"), ("GET", "asyncapi.json"), ("POST", "register-worker"),
      ("GET", "operator/jobs"), ("GET", "public/config.json")],
 )  # fmt: skip
-async def test_every_answer_is_what_it_says(service: Service, method: str, path: str) -> None:
-    """nosniff on all that a browser can be led to, no cookie on anything, CORS off."""
+async def test_headers_of_every_answer(service: Service, method: str, path: str) -> None:
+    """nosniff on all navigable answers, no cookies, CORS off."""
     options = {"json": 1} if method == "POST" else {}
     headers = {"Origin": OTHER}
     answer = await ask(service, method, path, headers=headers, **options)
@@ -77,14 +77,14 @@ PREFLIGHT = {"Origin": OTHER, "Access-Control-Request-Method": "POST"}
 
 
 async def test_other_sites_may_do_nothing(service: Service) -> None:
-    """A browser that asks for another site's page is told no: 405, no CORS header."""
+    """A preflight of another site gets 405 without CORS headers."""
     answer = await ask(service, "OPTIONS", "submit-job", headers=PREFLIGHT)
     assert answer.status == 405
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 async def test_other_sites_can_be_allowed() -> None:
-    """--cors-origin: that origin, and no other, may submit and read answers, errors included."""
+    """--cors-origin: only that origin may submit and read answers, including errors."""
     async with running_service(cors_origins=(OTHER,)) as service:
         answer = await ask(service, "OPTIONS", "submit-job", headers=PREFLIGHT)
         assert answer.status == 204
@@ -110,7 +110,7 @@ async def test_all_sites_can_be_allowed() -> None:
 
 
 async def code_of(service: Service, origin: str | None, query: str = "", **headers: str) -> int:
-    """The close code for a page of this origin; 0 where it gets frames."""
+    """Return the close code for a page of this origin; 0 if it gets frames."""
     url = service.base_url.replace("http", "ws") + "live" + query
     async with connect(url, origin=origin, additional_headers=headers) as ws:  # type: ignore[arg-type]
         try:
@@ -121,7 +121,7 @@ async def code_of(service: Service, origin: str | None, query: str = "", **heade
 
 
 async def test_pages_of_our_own_may_follow(service: Service) -> None:
-    """Whatever has no origin is no page; ours has the host that was asked for, http or https."""
+    """Requests without an Origin, and pages of the requested host, http or https."""
     host = service.base_url.removeprefix("http://").strip("/")
     for origin in (None, f"http://{host}", f"https://{host}"):
         assert await code_of(service, origin) == 0
@@ -139,7 +139,7 @@ async def test_pages_of_other_sites_may_not_follow(service: Service, origin: str
 
 
 async def test_other_pages_can_be_let_follow() -> None:
-    """--allow-origin names them; a proxy that is trusted says which host was asked for."""
+    """--allow-origin names them; a trusted proxy says which host was requested."""
     async with running_service(allow_origins=(OTHER,), trusted_proxies=("127.0.0.1",)) as service:
         assert await code_of(service, OTHER) == 0
         assert await code_of(service, "https://bar.example") == 4403

@@ -1,4 +1,4 @@
-"""The Idempotency-Key header: a double tap is one order."""
+"""The Idempotency-Key header."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.config.settings import Mode
+from tests.support.http_requests import Answer, ask, register
 from tests.support.redis import redis_values
 from tests.support.server import Service, running_service
-from tests.web.asking import Answer, ask, register
 
 UUID = "8e03978e-40d5-43e8-bc93-6894a57f9324"
 
@@ -28,7 +28,7 @@ async def submit(service: Service, key: str, body: object = 1) -> Answer:
 
 
 async def test_the_same_key_and_body_are_one_job(service: Service) -> None:
-    """The same answer and Location, quoted as the draft says or bare; without a key, two jobs."""
+    """The same answer and Location, quoted as in the draft or bare; without a key, two jobs."""
     first = await submit(service, f'"{UUID}"')
     for key in (f'"{UUID}"', UUID, f"  {UUID} "):
         again = await submit(service, key)
@@ -40,8 +40,8 @@ async def test_the_same_key_and_body_are_one_job(service: Service) -> None:
     assert other.body == {"Queued": {"position": 2}}
 
 
-async def test_a_repeat_never_says_that_somebody_has_what_nobody_had(service: Service) -> None:
-    """A cancelled order waits at no place; one that a worker has, or has mixed, is assigned."""
+async def test_a_repeat_has_the_present_state(service: Service) -> None:
+    """A cancelled order waits at no place; an assigned or finished one is assigned."""
     first = await submit(service, UUID)
     await ask(service, "DELETE", first.headers["Location"])
     again = await submit(service, UUID)
@@ -53,7 +53,7 @@ async def test_a_repeat_never_says_that_somebody_has_what_nobody_had(service: Se
 
 
 async def test_another_body_is_422(service: Service) -> None:
-    """The key is taken; the first job is as it was."""
+    """The first job is unchanged."""
     first = await submit(service, UUID, {"drink": "mojito"})
     answer = await submit(service, UUID, {"drink": "lemonade"})
     assert (answer.status, answer.body["Error"]) == (422, "IdempotencyMismatch")
@@ -61,7 +61,7 @@ async def test_another_body_is_422(service: Service) -> None:
 
 
 async def test_while_the_first_is_under_way_it_is_409(service: Service) -> None:
-    """The first request waits for a worker's answer; its repeat does not wait with it."""
+    """The first request waits for a worker's answer; its repeat does not."""
     asked, may_answer = asyncio.Event(), asyncio.Event()
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,7 +91,7 @@ async def test_while_the_first_is_under_way_it_is_409(service: Service) -> None:
     ids=ascii,
 )  # fmt: skip
 async def test_a_malformed_key_is_400(service: Service, key: str) -> None:
-    """Neither a quoted string nor a bare word, not visible ASCII, or too long: nothing is taken."""
+    """Neither quoted nor bare, not visible ASCII, or too long: nothing is queued."""
     answer = await submit(service, key)
     assert (answer.status, answer.body["Error"]) == (400, "InvalidIdempotencyKey")
     assert (await ask(service, "POST", "submit-job", json=1)).body == {"Queued": {"position": 1}}
@@ -104,15 +104,15 @@ async def test_keys_of_all_kinds(service: Service, key: str) -> None:
 
 
 async def test_two_keys_are_400(service: Service) -> None:
-    """Nobody could say which of them counts."""
+    """It would be unknown which of them counts."""
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "a")]
     url = service.base_url + "submit-job"
     async with service.http.post(url, json=1, headers=headers) as response:
         assert response.status == 400
 
 
-async def test_json_is_checked_before_the_key_and_the_key_before_the_line() -> None:
-    """The order of the checks: JSON, idempotency key, queue full."""
+async def test_order_of_the_checks() -> None:
+    """JSON, idempotency key, queue full."""
     async with running_service(max_jobs=1) as service:
         headers = {"Idempotency-Key": '"', "Content-Type": "application/json"}
         answer = await ask(service, "POST", "submit-job", data=b"NaN", headers=headers)

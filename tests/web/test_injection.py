@@ -1,4 +1,4 @@
-"""What comes in never becomes a header, a line of the log or a script: it is refused or escaped."""
+"""Injection: input never becomes a header, a log line or a script; it is refused or escaped."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from sanic_dispatch.config.settings import LogFormat, LogLevel
 from sanic_dispatch.observability.log import configure
+from tests.support.http_requests import CALLBACK, ask, register, send_raw
 from tests.support.server import Service, running_service
-from tests.web.asking import CALLBACK, ask, register, send_raw
 
 PAYLOADS = [
     *(f"a{chr(code)}b" for code in (*range(32), 127)),
@@ -77,7 +77,7 @@ def every_line_is_an_object(log: io.StringIO) -> None:
 
 
 def is_harmless(answer: bytes) -> None:
-    """One answer, with headers of ours only, and no 5xx but a refusal to take more."""
+    """Check an answer: only our own headers, and no 5xx but a refusal for lack of room."""
     head, _, body = answer.partition(b"\r\n\r\n")
     lines = head.decode("ascii").split("\r\n")
     status = int(lines[0].split()[1])
@@ -97,7 +97,7 @@ KNOWN = {"content-type", "content-length", "connection", "alt-svc", "location", 
 
 @pytest.mark.parametrize("field", FIELDS)
 async def test_headers(service: Service, log: io.StringIO, field: str) -> None:
-    """Each payload in each header that is read: never a header or a line of its own."""
+    """Each payload in each header that is read adds no header and no line."""
     for payload in PAYLOADS:
         for method, path, body in (("POST", "register-worker", ""), ("POST", "submit-job", "1"),
                                    ("GET", "public/order_drink.html", "")):  # fmt: skip
@@ -112,7 +112,7 @@ async def test_headers(service: Service, log: io.StringIO, field: str) -> None:
 
 
 async def test_paths_and_queries(service: Service, log: io.StringIO) -> None:
-    """Each payload as a path, a file, an id and a parameter: 400 or 404, and never a file."""
+    """Each payload as a path, a file, an id and a parameter is 400 or 404, and never a file."""
     for payload in PAYLOADS:
         for path in ("{}", "public/{}", "jobs/{}", "state?view={}", "state?order={}",
                      "state?since={}", "public/%2e%2e/{}"):  # fmt: skip
@@ -126,7 +126,7 @@ async def test_paths_and_queries(service: Service, log: io.StringIO) -> None:
 
 
 async def test_json_is_carried_not_read(service: Service, log: io.StringIO) -> None:
-    """Each payload as a name, a drink and a key of an order: carried as it came."""
+    """Each payload as a name, a drink and a key of an order is delivered unchanged."""
     for payload in PAYLOADS:
         data = {"name": payload, "drink": payload, "logo": payload, payload: payload}
         status, _, job_id = await service.submit(data)
@@ -139,14 +139,14 @@ async def test_json_is_carried_not_read(service: Service, log: io.StringIO) -> N
 
 
 async def test_labels_are_shown_without_control_characters(service: Service) -> None:
-    """A worker's label travels as raw UTF-8; what does not print is dropped."""
+    """A worker's label is raw UTF-8; unprintable characters are dropped."""
     await register(service, CPEE_LABEL="M\u00fcller")
     (worker,) = await service.app.ctx.dispatcher.queries.workers()
     assert worker.label == "M\u00fcller"
 
 
 async def test_an_operators_reason_stays_one_line(service: Service, log: io.StringIO) -> None:
-    """What does not print is refused; the rest is escaped."""
+    """Unprintable characters are refused; others are escaped."""
     (token,) = service.app.ctx.settings.operator_tokens
     for payload in PAYLOADS:
         for said, headers in (({"reason": payload}, {}),
@@ -157,5 +157,5 @@ async def test_an_operators_reason_stays_one_line(service: Service, log: io.Stri
 
 
 def test_there_are_enough_payloads() -> None:
-    """The rule is shown by at least 200 places for a payload."""
+    """At least 200 combinations are tried."""
     assert len(set(PAYLOADS)) * len(FIELDS) >= 200

@@ -1,4 +1,4 @@
-"""Limits: nothing grows without bound, and whoever is refused learns when to come back."""
+"""Limits: nothing grows without bound, and refused clients learn when to come back."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from sanic_dispatch.simulation import Engine
+from tests.support.http_requests import ask, register, send_raw
 from tests.support.server import free_port, running_service, server_process
-from tests.web.asking import ask, register, send_raw
 
 JSON = {"Content-Type": "application/json"}
 
@@ -26,8 +26,8 @@ JSON = {"Content-Type": "application/json"}
 # ---- what waits
 
 
-async def test_a_full_line_says_when_to_come_back() -> None:
-    """503 with Retry-After; the waiting-time range is null as long as nobody can tell."""
+async def test_a_full_queue_has_retry_after() -> None:
+    """503 with Retry-After; the waiting-time range is null if unknown."""
     async with running_service(max_jobs=2) as service:
         for _ in range(2):
             assert (await service.submit(1))[0] == 202
@@ -38,8 +38,8 @@ async def test_a_full_line_says_when_to_come_back() -> None:
         assert len(await service.app.ctx.dispatcher.queries.jobs(None, 0, 10)) == 2
 
 
-async def test_a_full_line_says_how_long_it_would_take() -> None:
-    """Once services were seen, the problem document has the range that an order would get."""
+async def test_a_full_queue_has_the_waiting_time() -> None:
+    """Once services were seen, the problem document has the range for a new order."""
     async with running_service(max_jobs=1) as service, Engine() as engine:
         instance = engine.start_instance()
         for _ in range(6):
@@ -51,8 +51,8 @@ async def test_a_full_line_says_how_long_it_would_take() -> None:
         assert service.app.ctx.clock.now_s() - 1 < soonest <= latest
 
 
-async def test_no_more_workers_than_may_wait() -> None:
-    """503 for a further worker; one that waits already may repeat itself."""
+async def test_max_workers() -> None:
+    """503 for a further worker; one that waits may repeat its registration."""
     async with running_service(max_workers=1) as service:
         assert (await register(service)).status == 202
         answer = await register(service, "http://127.0.0.1:1/other/")
@@ -60,8 +60,8 @@ async def test_no_more_workers_than_may_wait() -> None:
         assert (await register(service)).status == 202
 
 
-async def test_no_more_followers_than_there_may_be() -> None:
-    """4503 at the websocket, 503 for an event stream, over both together."""
+async def test_max_connections() -> None:
+    """4503 at the websocket, 503 for an event stream, counted together."""
     async with running_service(max_connections=1) as service:
         url = service.base_url.replace("http", "ws") + "live"
         async with connect(url) as first:
@@ -78,7 +78,7 @@ async def test_no_more_followers_than_there_may_be() -> None:
 
 
 async def test_orders_per_minute() -> None:
-    """429 with RateLimit headers and Retry-After beyond it; each answer says what is left."""
+    """429 with RateLimit headers and Retry-After; each answer has the remainder."""
     async with running_service(orders_per_minute=3) as service:
         for left in (2, 1, 0):
             answer = await ask(service, "POST", "submit-job", json=1)
@@ -92,7 +92,7 @@ async def test_orders_per_minute() -> None:
 
 
 async def test_orders_are_counted_for_each_client_behind_a_trusted_proxy() -> None:
-    """X-Forwarded-For counts from a proxy that is trusted, and only its last hops."""
+    """X-Forwarded-For counts from a trusted proxy, and only its last hops."""
     async with running_service(orders_per_minute=1, trusted_proxies=("127.0.0.0/8",)) as service:
         for client, status in (("10.0.0.1", 202), ("10.0.0.2", 202), ("6.6.6.6, 10.0.0.1", 429)):
             headers = {"X-Forwarded-For": client}
@@ -100,8 +100,8 @@ async def test_orders_are_counted_for_each_client_behind_a_trusted_proxy() -> No
             assert answer.status == status
 
 
-async def test_nobody_else_may_say_where_a_request_comes_from() -> None:
-    """Without a trusted proxy X-Forwarded-For does not count."""
+async def test_x_forwarded_for_needs_a_trusted_proxy() -> None:
+    """From others it is ignored."""
     async with running_service(orders_per_minute=1) as service:
         for client, status in (("10.0.0.1", 202), ("10.0.0.2", 429)):
             headers = {"X-Forwarded-For": client}
@@ -118,8 +118,8 @@ async def test_nobody_else_may_say_where_a_request_comes_from() -> None:
      b'{"a":' * 100_000, b"NaN", b"-", b"01", b"1e999", b'"\\ud800"', b"9" * 5000],
     ids=lambda body: repr(body[:12]) + f"x{len(body)}",
 )  # fmt: skip
-async def test_json_that_is_no_json_is_400(body: bytes) -> None:
-    """Deep, lone, endless: refused with a problem document, and nothing is queued."""
+async def test_malformed_json_is_400(body: bytes) -> None:
+    """Too deep, lone surrogates, endless: a problem document, and nothing is queued."""
     async with running_service() as service:
         answer = await ask(service, "POST", "submit-job", data=body, headers=JSON)
         assert (answer.status, answer.body["Error"]) == (400, "InvalidJson")
@@ -127,7 +127,7 @@ async def test_json_that_is_no_json_is_400(body: bytes) -> None:
 
 
 async def test_depth_can_be_set() -> None:
-    """--max-depth is what is taken at most."""
+    """--max-depth is the maximum."""
     async with running_service(max_depth=3) as service:
         answer = await ask(service, "POST", "submit-job", data=b"[[[]]]", headers=JSON)
         assert answer.status == 202
@@ -136,17 +136,17 @@ async def test_depth_can_be_set() -> None:
 
 
 async def test_large_numbers_are_exact() -> None:
-    """2^53 + 1 arrives as it was sent."""
+    """2^53 + 1 is delivered as it was sent."""
     async with running_service() as service:
         await ask(service, "POST", "submit-job", data=b"[9007199254740993]", headers=JSON)
         assert b'"data":[9007199254740993]' in (await register(service)).raw
 
 
 async def test_bad_bodies_leave_no_memory_behind() -> None:
-    """200 bodies at and over the limits, refused: resident memory grows by less than 20 MiB."""
+    """After 200 refused bodies at and over the limits, memory has grown by less than 20 MiB."""
     bodies = (b"[" * (1 << 20), b'"' + b"x" * (2 << 20), b'{"a":' * 200_000, b"1" * (1 << 20))
     async with running_service() as service:
-        for body in bodies:  # what is allocated once is no growth
+        for body in bodies:  # objects that are allocated once are no growth
             await ask(service, "POST", "submit-job", data=body, headers=JSON)
         gc.collect()
         before = resident_bytes()
@@ -187,11 +187,11 @@ SLOW = {
         b"1",
     ],
 }
-"""How a request begins, and what then drips."""
+"""The beginning of a request, and what trickles in after it."""
 
 
 class Drip:
-    """A client that sends a little of a request again and again, until it is cut off."""
+    """A client that sends a little of a request again and again, until it is disconnected."""
 
     def __init__(self, base_url: str, kind: str, every_s: float) -> None:
         self.base_url, self.kind, self.every_s = base_url, kind, every_s
@@ -222,7 +222,7 @@ class Drip:
 
 @pytest.mark.parametrize("kind", SLOW)
 async def test_a_request_has_a_deadline(kind: str) -> None:
-    """It runs from the first byte to the last, whatever drips in between; then 408, and closed."""
+    """From its first byte to its last, however it trickles in; then 408 and a closed connection."""
     async with running_service(request_timeout_s=0.4) as service:
         drip = Drip(service.base_url, kind, 0.05)
         await asyncio.wait_for(drip.run(), 5)
@@ -233,7 +233,7 @@ async def test_a_request_has_a_deadline(kind: str) -> None:
 
 
 async def test_each_request_of_a_connection_has_its_own_deadline() -> None:
-    """A connection that is kept alive is not cut for the time that it has been used in all."""
+    """The age of a connection does not count."""
     async with running_service(request_timeout_s=0.4) as service:
         url = service.base_url + "submit-job"
         for _ in range(4):
@@ -247,8 +247,8 @@ async def _slowly() -> AsyncIterator[bytes]:
     yield b"]"
 
 
-async def test_slow_clients_delay_nobody(tmp_path: Path) -> None:
-    """500 connections that drip are closed within the time, and the p99 of others is < 100 ms."""
+async def test_slow_clients_delay_no_others(tmp_path: Path) -> None:
+    """500 slow connections are closed in time, and the p99 of others stays below 100 ms."""
     port = free_port()
     arguments = ("--mode", "InMemory", "--request-timeout", "3", "--log-level", "error")
     with server_process(*arguments, port=port, cwd=tmp_path):
@@ -267,7 +267,7 @@ async def test_slow_clients_delay_nobody(tmp_path: Path) -> None:
 
 
 def latencies_s(port: int, over: threading.Event) -> list[float]:
-    """How long each of many requests took, one after the other."""
+    """Return the durations of many requests, one after the other."""
     took_s = []
     with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
         while not over.is_set():
@@ -299,8 +299,8 @@ def latencies_s(port: int, over: threading.Event) -> list[float]:
     ],
     ids=lambda value: repr(value)[:60],
 )  # fmt: skip
-async def test_what_is_no_request_is_a_problem_document(request_bytes: bytes, status: int) -> None:
-    """Whatever is wrong with the head: one problem document, and the connection is closed."""
+async def test_a_malformed_head_is_a_problem_document(request_bytes: bytes, status: int) -> None:
+    """Any malformed head gets one problem document, and the connection closes."""
     async with running_service() as service:
         answer = await send_raw(service, request_bytes)
         assert answer.startswith(b"HTTP/1.1 %d " % status)

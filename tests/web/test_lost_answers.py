@@ -1,4 +1,4 @@
-"""W2: the answer that carries a job gets lost, before, during or after it is written."""
+"""W2: the answer with a job is lost before, during or after it is written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AT_ONCE = 20
 
 
 class Engine:
-    """An engine's client: it sends its registration again, until it has read a whole answer."""
+    """An engine's client, which repeats its registration until it has read a whole answer."""
 
     def __init__(self, service: Service, number: int, rng: random.Random) -> None:
         self._port = int(service.base_url.rstrip("/").rpartition(":")[2])
@@ -28,7 +28,7 @@ class Engine:
         self._calls = 0
 
     async def ask(self) -> Any:
-        """The data of the job that it gets in the end; its answer is lost once or twice before."""
+        """Return the data of the job; its answer is lost once or twice before."""
         self._calls += 1
         for _ in range(self._rng.randint(1, 2)):
             await self._lose_an_answer()
@@ -67,7 +67,7 @@ class Engine:
 
 @pytest.mark.parametrize("mode", [Mode.IN_MEMORY, Mode.CACHED_JSON_FILE])
 async def test_no_job_is_lost_and_none_is_given_to_two(mode: Mode, tmp_path: Path) -> None:
-    """The repeat of the registration gets the job that the lost answer carried, and it alone."""
+    """The repeated registration, and no other, gets the job of the lost answer."""
     print(f"LOST_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     rng = random.Random(SEED)
     async with running_service(mode=mode, data_dir=tmp_path) as service:

@@ -1,4 +1,4 @@
-"""Errors: each has a status, a word, and its row with an example in docs/protocol.md."""
+"""Errors: each has a status, a code, and a row with an example in docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ EXAMPLES: list[DispatchError] = [
 
 
 def test_the_protocol_has_the_registry() -> None:
-    """Made anew by ``python -m tests.support.errors_table``."""
+    """The table is made by ``python -m tests.support.errors_table``."""
     assert with_table(PAGE.read_text()) == PAGE.read_text()
 
 
@@ -63,7 +63,7 @@ def test_an_answer_is_what_the_registry_says(error: DispatchError) -> None:
 
 
 def test_every_error_has_a_code() -> None:
-    """No error of ours can end in a 500, but those that only a start can have."""
+    """No error of ours ends in a 500, except those of a start."""
     for error in vars(errors).values():
         if isinstance(error, type) and issubclass(error, DispatchError):
             is_asked = not issubclass(error, StartError) and error is not DispatchError
@@ -73,5 +73,5 @@ def test_every_error_has_a_code() -> None:
 
 
 def test_the_answer_never_holds_more_than_the_error_says() -> None:
-    """A record's id is no part of an answer about storage."""
+    """An answer about storage has no record's id."""
     assert problem_of(OutcomeUnknown("x")).status == 503

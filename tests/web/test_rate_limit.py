@@ -1,4 +1,4 @@
-"""How many orders one address may send, and where a request comes from."""
+"""Orders per minute and address, and the address of a request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.clock import FakeClock
 
 
 def taken(quota: Quota, address: str = "a", times: int = 100) -> int:
-    """How many of so many orders were let through."""
+    """Return how many of so many orders were accepted."""
     count = 0
     for _ in range(times):
         try:
@@ -27,7 +27,7 @@ def taken(quota: Quota, address: str = "a", times: int = 100) -> int:
 
 
 async def test_a_bucket_refills_evenly() -> None:
-    """All at once, then one each sixth of a minute; never more than the limit saved up."""
+    """All at once, then evenly; never more than the limit."""
     clock = FakeClock()
     quota = Quota(6, clock.monotonic_s)
     assert taken(quota) == 6
@@ -40,8 +40,8 @@ async def test_a_bucket_refills_evenly() -> None:
     assert taken(quota) == 6
 
 
-async def test_whoever_is_refused_learns_for_how_long() -> None:
-    """The wait is until there is room for one, and refusals do not make it longer."""
+async def test_a_refusal_has_the_time_to_wait() -> None:
+    """Until there is room for one; refusals do not make it longer."""
     clock = FakeClock()
     quota = Quota(6, clock.monotonic_s)
     taken(quota)
@@ -53,7 +53,7 @@ async def test_whoever_is_refused_learns_for_how_long() -> None:
 
 
 async def test_addresses_are_forgotten() -> None:
-    """Those whose bucket is full again, and the quietest ones beyond a number."""
+    """Those with full buckets, and beyond a maximum the quietest ones."""
     clock = FakeClock()
     quota = Quota(6, clock.monotonic_s)
     for n in range(MOST_ADDRESSES + 10):
@@ -73,8 +73,8 @@ async def test_addresses_are_forgotten() -> None:
         ("unknown", "unknown"),
     ],
 )
-def test_a_household_is_one(address: str, network: str) -> None:
-    """Whoever has an IPv6 network has no more orders than whoever has one address."""
+def test_an_ipv6_network_counts_as_one_address(address: str, network: str) -> None:
+    """All addresses of a /64 share one limit."""
     assert network_of(address) == network
 
 
@@ -102,12 +102,12 @@ def request(ip: str, *forwarded: str, **headers: str) -> Any:
     ],
 )
 def test_the_client_behind_proxies(ip: str, forwarded: list[str], client: str) -> None:
-    """The last hop that no trusted proxy made up; whoever is not trusted says nothing."""
+    """The last hop that no trusted proxy added; headers of others are ignored."""
     assert Proxies(["10.0.0.0/8"]).client_of(request(ip, *forwarded)) == client
 
 
 @pytest.mark.parametrize(("ip", "host"), [("10.0.0.1", "bar.example"), ("9.9.9.9", "inner")])
 def test_the_host_behind_proxies(ip: str, host: str) -> None:
-    """The host that the browser asked for, where a trusted proxy says so."""
+    """The host that the browser requested, if a trusted proxy says so."""
     asked = request(ip, host="inner", x_forwarded_host="evil.example, bar.example")
     assert Proxies(["10.0.0.0/8"]).host_of(asked) == host

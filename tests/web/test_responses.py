@@ -1,4 +1,4 @@
-"""Answers are written quickly, and exactly as Sanic would write them."""
+"""Fast responses are the bytes that Sanic would write."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NAMES = st.sampled_from(("Location", "content-type", "A\r", "b\0"))
 @example([("Location", "jobs/1\r\nSet-Cookie: a=b")], 202, True, False, b"{}")
 @example([("Location", "\udcff")], 202, True, False, b"{}")
 @example([("Location", 7), ("Location", "ü")], 202, False, True, b"{}")
-def test_an_answer_in_one_piece_is_what_sanic_says(
+def test_a_response_in_one_piece_equals_sanics(
     headers: list[tuple[str, str | int]],
     status: int,
     keep_alive: bool,
     head_only: bool,
     body: bytes,
 ) -> None:
-    """The same status, headers and body; what Sanic has to clean is left to Sanic."""
+    """The same status, headers and body; headers that need cleaning are left to Sanic."""
     ours = Response(body, status, None, "application/json")
     for name, value in headers:
         ours.headers.add(name, value)
@@ -40,19 +40,19 @@ def test_an_answer_in_one_piece_is_what_sanic_says(
     else:
         assert piece is not None
         head, body_said = by_sanic(ours, keep_alive=keep_alive), b"" if head_only else body
-        assert said(piece) == said(head + body_said)
+        assert parts(piece) == parts(head + body_said)
 
 
 def by_sanic(answer: HTTPResponse, *, keep_alive: bool) -> bytes:
-    """As ``Http.http1_response_header`` writes it."""
+    """Return the bytes of ``Http.http1_response_header``."""
     assert answer.body is not None
     answer.headers["content-length"] = len(answer.body)
     answer.headers["connection"] = "keep-alive" if keep_alive else "close"
     return format_http1_response(answer.status, answer.processed_headers)
 
 
-def said(answer: bytes) -> tuple[bytes, list[bytes], bytes]:
-    """The status line, the headers and the body: among headers of one name the order counts."""
+def parts(answer: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """Return status line, headers and body; of equal header names the order counts."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *headers = head.split(b"\r\n")
     return status, sorted(headers, key=lambda header: header.partition(b":")[0]), body

@@ -1,4 +1,4 @@
-"""Ordinary requests go the short way, and nobody can tell from the answers."""
+"""Ordinary requests take the short way, with the same answers as by Sanic."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from sanic_dispatch.server import runner
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.deadlines import PunctualProtocol
 from sanic_dispatch.web.short_way import ShortRequest, ShortWayProtocol
+from tests.support.http_requests import CALLBACK, address_of
 from tests.support.server import Service, eventually, running_service
-from tests.web.asking import CALLBACK, address_of
 
 TOKEN = "a-token-of-the-tests"
 SETTINGS: dict[str, Any] = {
@@ -31,16 +31,16 @@ BYE = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 """The last request of a connection: the server closes after its answer."""
 
 PAUSE_S = 0.004
-"""Long enough, most often, for the server in the same loop to read what was sent."""
+"""Usually enough for the server in the same loop to read what was sent."""
 
 ANSWER_S = 0.05
-"""How long an answer is waited for: some of what is sent has none."""
+"""How long to wait for an answer, since some requests have none."""
 
 ORDER = b'{"drink": "mojito"}'
 
 
 def post(target: bytes, *headers: bytes, body: bytes = b"") -> bytes:
-    """An ordinary request."""
+    """Return an ordinary request."""
     lines = [b"POST %b HTTP/1.1" % target, b"Host: x", *headers, b"Content-Length: %d" % len(body)]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
@@ -57,7 +57,7 @@ def registration(*headers: bytes, target: bytes = b"/register-worker") -> bytes:
 
 
 class Visit(asyncio.Protocol):
-    """A connection that keeps all that it is sent, also where it is reset in the end."""
+    """A connection that records all that it receives, also if it is reset."""
 
     def __init__(self) -> None:
         self.got = b""
@@ -77,7 +77,7 @@ class Visit(asyncio.Protocol):
         self.has_more.set()
 
     async def say(self, piece: bytes, within_s: float) -> None:
-        """Send it, and wait for the answer, if there is one soon."""
+        """Send, and return the answer, if one comes soon."""
         if self.is_over.is_set():
             return
         self.has_more.clear()
@@ -98,8 +98,8 @@ async def visit(service: Service) -> AsyncIterator[Visit]:
         await visit.is_over.wait()
 
 
-async def said(service: Service, pieces: list[bytes], within_s: float = 5.0) -> bytes:
-    """All that comes back if these pieces are sent, one after the other."""
+async def answers_to(service: Service, pieces: list[bytes], within_s: float = 5.0) -> bytes:
+    """Return all that comes back when these pieces are sent one after the other."""
     async with visit(service) as client:
         for piece in (*pieces, BYE):
             await client.say(piece, within_s)
@@ -109,13 +109,13 @@ async def said(service: Service, pieces: list[bytes], within_s: float = 5.0) -> 
 
 
 def masked(answer: bytes) -> bytes:
-    """Without what is random: ids, receipts, names of requests, times."""
+    """Return the answer without random values: ids, receipts, request ids, times."""
     answer = re.sub(rb"[0-9a-f]{16,}", b"#", answer)
     return re.sub(rb"\d{4}-\d\d-\d\dT[0-9:.]+", b"@", answer)
 
 
 def effects(service: Service) -> tuple[int, int, dict[int, int]]:
-    """How many jobs and workers there are, and which answers were counted."""
+    """Return the numbers of jobs and workers, and the counted answers."""
     tables = service.app.ctx.dispatcher._machine.tables
     return len(tables.jobs), len(tables.workers), dict(service.app.ctx.responses)
 
@@ -134,7 +134,7 @@ async def without_short_way(**values: Any) -> AsyncIterator[Service]:
 
 @contextmanager
 def counted() -> Iterator[list[str]]:
-    """The paths of the requests that go the short way inside the block."""
+    """Yield the paths of the requests that take the short way inside the block."""
     seen: list[str] = []
     serve = ShortWayProtocol._serve
 
@@ -149,7 +149,7 @@ def counted() -> Iterator[list[str]]:
 
 @asynccontextmanager
 async def worker() -> AsyncIterator[bytes]:
-    """The address of a worker that takes each job at once."""
+    """The address of a worker that accepts each job at once."""
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -257,7 +257,7 @@ BODIES = st.sampled_from(
 
 @st.composite
 def requests(draw: Callable[..., Any], callback: bytes = b"http://127.0.0.1:1/") -> bytes:
-    """A request, most often an ordinary one; the callback is put in where it is sent."""
+    """Requests, most of them ordinary; the callback is inserted when they are sent."""
     target, body = draw(TARGETS), draw(BODIES)
     headers = [b"Host: x", draw(KINDS), *draw(st.lists(st.sampled_from(HEADERS), max_size=4))]
     headers.append(b"CPEE-Callback: {callback}%d" % draw(st.integers(0, 3)))
@@ -287,7 +287,7 @@ def requests(draw: Callable[..., Any], callback: bytes = b"http://127.0.0.1:1/")
 
 @st.composite
 def conversations(draw: Callable[..., Any]) -> list[bytes]:
-    """Some requests on one connection: each for itself, cut into pieces, or pipelined."""
+    """Requests on one connection: one by one, cut into pieces, or pipelined."""
     pieces: list[bytes] = []
     for request in draw(st.lists(requests(), min_size=1, max_size=4)):
         how = draw(st.sampled_from(["whole"] * 6 + ["cut", "pipelined"]))
@@ -303,7 +303,7 @@ def conversations(draw: Callable[..., Any]) -> list[bytes]:
 
 @pytest.mark.parametrize("tokens", [(), (TOKEN,)], ids=["open", "with-tokens"])
 def test_both_ways_give_the_same_answers(tokens: tuple[str, ...]) -> None:
-    """The same bytes lead to the same answers, to the byte, and to queues of the same length."""
+    """The same bytes get the same answers, to the byte, and leave queues of the same length."""
     values = {**SETTINGS, "worker_tokens": tokens, "submit_tokens": tokens}
 
     async def start() -> tuple[Service, Service, bytes]:
@@ -314,7 +314,7 @@ def test_both_ways_give_the_same_answers(tokens: tuple[str, ...]) -> None:
         )
 
     async def compare(pieces: list[bytes]) -> None:
-        ways = [await said(service, pieces, ANSWER_S) for service in (short, plain)]
+        ways = [await answers_to(service, pieces, ANSWER_S) for service in (short, plain)]
         assert masked(ways[0]) == masked(ways[1])
         assert effects(short) == effects(plain)
 
@@ -353,10 +353,10 @@ def test_both_ways_give_the_same_answers(tokens: tuple[str, ...]) -> None:
     ],
 )
 async def test_ordinary_requests_go_the_short_way(request_bytes: bytes) -> None:
-    """The first of a connection too, before Sanic's task has begun."""
+    """Also the first of a connection, before Sanic's task has begun."""
     with counted() as seen:
         async with running_service() as service:
-            await said(service, [request_bytes, request_bytes])
+            await answers_to(service, [request_bytes, request_bytes])
     assert len(seen) == 2
 
 
@@ -395,18 +395,18 @@ async def test_ordinary_requests_go_the_short_way(request_bytes: bytes) -> None:
     ],
 )
 async def test_everything_else_goes_to_sanic(pieces: list[bytes]) -> None:
-    """As the bytes that came: what becomes of it is Sanic's to say."""
+    """Unchanged, for Sanic to answer."""
     with counted() as seen:
         async with running_service(**SETTINGS) as service:
-            assert (await said(service, pieces, ANSWER_S)).startswith(b"HTTP/1.1 ")
+            assert (await answers_to(service, pieces, ANSWER_S)).startswith(b"HTTP/1.1 ")
     assert not seen
 
 
 async def test_what_passes_middleware_goes_to_sanic() -> None:
-    """Pages of other sites get their headers."""
+    """Requests that middleware adds headers to, such as those of other sites."""
     with counted() as seen:
         async with running_service(cors_origins=("http://a.example",)) as service:
-            answer = await said(service, [submission(b"Origin: http://a.example")])
+            answer = await answers_to(service, [submission(b"Origin: http://a.example")])
     assert b"Access-Control-Allow-Origin: http://a.example" in answer
     assert not seen
 
@@ -428,14 +428,14 @@ async def test_both_ways_refuse_alike(
     with counted() as seen:
         for service_of in (running_service, without_short_way):
             async with service_of(**values) as service:
-                answers.append(masked(await said(service, [request_bytes, request_bytes])))
+                answers.append(masked(await answers_to(service, [request_bytes, request_bytes])))
     assert answers[0] == answers[1]
     assert b"HTTP/1.1 " + expected in answers[0]
     assert len(seen) == 2
 
 
 async def test_a_mistake_of_ours_is_500_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection stays."""
+    """The connection stays open."""
 
     async def fail(*_: Any) -> None:
         raise RuntimeError("a mistake")
@@ -444,7 +444,7 @@ async def test_a_mistake_of_ours_is_500_both_ways(monkeypatch: pytest.MonkeyPatc
     for service_of in (running_service, without_short_way):
         async with service_of() as service:
             monkeypatch.setattr(service.app.ctx.dispatcher, "submit", fail)
-            answers.append(masked(await said(service, [submission(), submission()])))
+            answers.append(masked(await answers_to(service, [submission(), submission()])))
     assert answers[0] == answers[1]
     assert answers[0].count(b"HTTP/1.1 500") == 2
 
@@ -462,7 +462,7 @@ async def test_a_mistake_in_an_error_handler_is_500_both_ways(
     with counted() as seen:
         for service_of in (running_service, without_short_way):
             async with service_of() as service:
-                answer = masked(await said(service, [submission(body=b"{")] * 2))
+                answer = masked(await answers_to(service, [submission(body=b"{")] * 2))
                 answers.append(answer.replace(b"alt-svc: \r\n", b""))
     assert sorted(answers[0].split(b"\r\n")) == sorted(answers[1].split(b"\r\n"))
     assert answers[0].count(b"HTTP/1.1 500") == 3
@@ -473,8 +473,8 @@ async def test_a_mistake_in_an_error_handler_is_500_both_ways(
 # ---- while one is under way
 
 
-class Commits:
-    """Commits that are held back until they may go on."""
+class HeldCommits:
+    """HeldCommits that are held back until a test lets them go on."""
 
     def __init__(self, service: Service) -> None:
         self.may_go_on = asyncio.Event()
@@ -489,11 +489,11 @@ class Commits:
 
 
 async def test_a_client_that_leaves_takes_no_job_along() -> None:
-    """A registration that is cut off before its commit is through: the job waits again."""
+    """A registration cancelled before its commit: the job waits again."""
     with counted() as seen:
         async with running_service() as service:
             *_, job_id = await service.submit(1)
-            commits = Commits(service)
+            commits = HeldCommits(service)
             async with visit(service) as client:
                 client.transport.write(registration())
                 await commits.are_waiting.wait()
@@ -507,9 +507,9 @@ async def test_a_client_that_leaves_takes_no_job_along() -> None:
 
 
 async def test_answers_come_in_the_order_of_the_requests() -> None:
-    """What comes while a short request is under way waits for its answer."""
+    """A request that arrives during a short one waits for its answer."""
     async with running_service() as service:
-        commits = Commits(service)
+        commits = HeldCommits(service)
         async with visit(service) as client:
             client.transport.write(submission(b"X-Request-ID: first"))
             await commits.are_waiting.wait()
@@ -523,8 +523,8 @@ async def test_answers_come_in_the_order_of_the_requests() -> None:
     assert client.got.index(b"first") < client.got.index(b"404")
 
 
-async def test_also_before_sanics_task_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both came in the turn of the loop in which the connection was made."""
+async def test_order_of_answers_on_a_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both arrive in the turn of the loop in which the connection was made."""
     made = ShortWayProtocol.connection_made
 
     def connection_made(protocol: ShortWayProtocol, transport: Any) -> None:
@@ -533,7 +533,7 @@ async def test_also_before_sanics_task_has_begun(monkeypatch: pytest.MonkeyPatch
             protocol.data_received(piece)
 
     async with running_service() as service:
-        commits = Commits(service)
+        commits = HeldCommits(service)
         monkeypatch.setattr(ShortWayProtocol, "connection_made", connection_made)
         async with visit(service) as client:
             await commits.are_waiting.wait()
@@ -548,7 +548,7 @@ async def test_also_before_sanics_task_has_begun(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_busy_connection_is_not_idle() -> None:
-    """It is closed only after KEEP_ALIVE_TIMEOUT without a request."""
+    """It is closed only KEEP_ALIVE_TIMEOUT after its last request."""
     async with running_service() as service:
         service.app.config.KEEP_ALIVE_TIMEOUT = 0.4
         async with visit(service) as client:
@@ -562,13 +562,13 @@ async def test_a_busy_connection_is_not_idle() -> None:
 
 
 async def test_time_to_answer_begins_with_the_request() -> None:
-    """Not while the connection was idle; a connection that answers is not idle either."""
+    """Idle time does not count, and a connection that answers is not idle."""
     async with running_service() as service:
         service.app.config.RESPONSE_TIMEOUT = 0.5
         service.app.config.KEEP_ALIVE_TIMEOUT = 0.8
         async with visit(service) as client:
             await asyncio.sleep(0.6)
-            commits = Commits(service)
+            commits = HeldCommits(service)
             client.transport.write(submission())
             await asyncio.sleep(0.3)
             commits.may_go_on.set()
@@ -577,12 +577,12 @@ async def test_time_to_answer_begins_with_the_request() -> None:
 
 
 async def test_what_takes_too_long_is_503_both_ways() -> None:
-    """After RESPONSE_TIMEOUT, and what came after it is not looked at."""
+    """After RESPONSE_TIMEOUT, and later requests of the connection are ignored."""
     answers = []
     for service_of in (running_service, without_short_way):
         async with service_of() as service:
             service.app.config.RESPONSE_TIMEOUT = 0.2
-            commits = Commits(service)
+            commits = HeldCommits(service)
             async with visit(service) as client:
                 client.transport.write(submission())
                 await commits.are_waiting.wait()
@@ -599,8 +599,8 @@ async def test_what_takes_too_long_is_503_both_ways() -> None:
 # ---- the end
 
 
-async def test_who_waits_when_it_stops_is_told_so() -> None:
-    """A short request under way is not idle, and gets its 503."""
+async def test_a_request_under_way_at_a_stop_gets_503() -> None:
+    """It is not closed as idle."""
     loop = asyncio.get_running_loop()
     silent = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
@@ -620,7 +620,7 @@ async def test_who_waits_when_it_stops_is_told_so() -> None:
 
 
 async def test_a_connection_that_answers_is_not_closed_as_idle() -> None:
-    """When the service stops, it closes those that are idle first."""
+    """At a stop, idle connections are closed first."""
     protocols: list[ShortWayProtocol] = []
     made = ShortWayProtocol.connection_made
 
@@ -631,7 +631,7 @@ async def test_a_connection_that_answers_is_not_closed_as_idle() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ShortWayProtocol, "connection_made", connection_made)
         async with running_service() as service, visit(service) as client:
-            commits = Commits(service)
+            commits = HeldCommits(service)
             client.transport.write(submission())
             await commits.are_waiting.wait()
             assert protocols[0].close_if_idle() is False

@@ -23,6 +23,7 @@ export const ACTIONS = {
  * @param {string} name one of ACTIONS
  * @param {{id?: string, callback?: string}} target
  * @param {{why: string, who: string}} answer
+ * @returns {Promise<Response>} throws a Problem if the service refuses or cannot be reached
  */
 export function perform(name, target, { why, who }) {
   const headers = { 'Content-Type': 'application/json', ...bearer(tokenOf('operator-token')), ...signed(who) };

@@ -11,6 +11,8 @@ const newestFirst = (a, b) => b.t - a.t || b.n - a.n;
 /**
  * Sort the entries of the monitor view into what the page shows.
  * @param {Object<string, object>} entries
+ * @returns `bar` the counts; `shelves` the orders by shelf; `workers` a Map by callback; `robots` its entries
+ *   by label; `twins` the labels that several instances share; `log` newest first; `minutes` oldest first
  */
 export function read(entries) {
   const pairs = Object.entries(entries);
@@ -70,7 +72,10 @@ export function workerName(callback, label, twins) {
   return twins.has(label) ? `${label} ${instanceOf(callback)}`.trim() : label;
 }
 
-/** Count the robots by what they are doing. */
+/**
+ * Count the robots by what they are doing.
+ * @returns {{idle: number, busy: number, aside: number, doubt: number}} those in doubt are busy too
+ */
 export function countRobots(workers) {
   const count = (...states) => [...workers.values()].filter(({ state }) => states.includes(state)).length;
   return { idle: count('waiting'), busy: count('assigned', 'in doubt'), aside: count('aside'), doubt: count('in doubt') };

@@ -9,7 +9,7 @@ import { elapsed } from './time.js';
 
 const SHELVES = ['waiting', 'assigned', 'failed', 'finished'];
 const ACTIONS_IN = { waiting: ['first', 'cancel'], assigned: ['back'], failed: ['back'] };
-/** Rows per shelf: more would cost time to draw, and nobody reads them. */
+/** The most rows that are shown of a shelf: more would take long to draw. */
 const ROOM = 100;
 
 /** The orders, one shelf (state) at a time. */

@@ -19,7 +19,7 @@ export class Rows {
 
   /**
    * @param {[string|number, object][]} items what to show, in this order
-   * @param {string} [look] whatever else the rows depend on: when it changes, all are redrawn
+   * @param {string} [look] what else the rows depend on: when it changes, all are redrawn
    */
   show(items, look = '') {
     const focus = this.#focus();

@@ -19,13 +19,19 @@ const OVER_KEPT_MS = 30 * 60_000;
 /** Whether nothing more will happen to an order. */
 export const isOver = (state) => state === 'done' || state === 'cancelled' || state === 'gone';
 
-/** The orders of this phone, oldest first. Not cached, since another tab may have saved one. */
+/**
+ * Read the orders of this phone. Not cached, since another tab may have saved one.
+ * @returns {Order[]} oldest first, without those that are too old to show
+ */
 export function allOrders(now = Date.now()) {
   const fresh = (order) => now - order.asked < (isOver(order.state) ? OVER_KEPT_MS : KEPT_MS);
   return recall(KEY, []).filter(fresh);
 }
 
-/** @param {Order} order */
+/**
+ * Save an order, in place of an earlier version of it.
+ * @param {Order} order
+ */
 export function saveOrder(order) {
   const orders = allOrders();
   const at = orders.findIndex(({ key }) => key === order.key);
@@ -33,7 +39,10 @@ export function saveOrder(order) {
   keep(KEY, orders);
 }
 
-/** @param {Order} order */
+/**
+ * Forget an order; an unknown one is ignored.
+ * @param {Order} order
+ */
 export function forgetOrder(order) {
   keep(KEY, allOrders().filter(({ key }) => key !== order.key));
 }

@@ -35,4 +35,5 @@ function notify(text) {
 /** Whether to offer notifications: only where the browser has not been asked yet. */
 export const canAskToNotify = () => isSecureContext && window.Notification?.permission === 'default';
 
+/** Ask the browser for leave to notify. @returns {Promise<NotificationPermission>} */
 export const askToNotify = () => Notification.requestPermission();

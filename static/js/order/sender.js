@@ -1,5 +1,5 @@
 import { delay } from '../shared/connection.js';
-import { cancel, submit } from './api.js';
+import { cancel, submit } from './job_requests.js';
 
 const STALE_MS = 120_000;
 
@@ -28,12 +28,14 @@ export class Sender {
     this.#changed = changed;
   }
 
+  /** Send now, and again whenever the network comes back. @returns {Sender} itself */
   start() {
     addEventListener('online', this.#online);
     this.#attempt();
     return this;
   }
 
+  /** Stop retrying; an order that is being sent is cancelled once its answer comes. */
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -68,8 +70,8 @@ export class Sender {
   #failed(problem) {
     if (this.#stopped) return;
     this.problem = problem;
-    this.#report(problem.passes ? 'unsent' : 'rejected');
-    if (!problem.passes) return this.stop();
+    this.#report(problem.isTemporary ? 'unsent' : 'rejected');
+    if (!problem.isTemporary) return this.stop();
     const wait = Math.max(delay(this.#tries++), problem.retryAfter_s * 1000);
     this.#timer = setTimeout(() => this.#attempt(), wait);
   }

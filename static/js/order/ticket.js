@@ -18,7 +18,10 @@ const timesShown = new WeakMap();
 /** The headline of an order. */
 export const headline = ({ phase, entry }) => t(`head.${phase}`, entry.ahead);
 
-/** @param {import('./tracked_order.js').TrackedOrder} tracked */
+/**
+ * Show an order: its picture, phase, waiting time, notes, steps and buttons.
+ * @param {import('./tracked_order.js').TrackedOrder} tracked
+ */
 export function renderTicket(tracked) {
   Object.assign($('ticket').dataset, { phase: tracked.phase, stale: tracked.stale });
   renderStub(tracked.order);
@@ -89,5 +92,5 @@ function renderButtons({ phase, order }) {
   $('share-link').hidden ||= !offered.includes('share');
 }
 
-// Only who placed the order has its key; with a shared link one cannot cancel.
+// Only the phone that placed an order has its key: a shared link cannot cancel it.
 const ALLOWED = { notify: canAskToNotify, cancel: ({ key }) => Boolean(key) };

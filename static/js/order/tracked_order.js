@@ -1,6 +1,6 @@
 import { Connection } from '../shared/connection.js';
 import { t } from '../shared/i18n.js';
-import * as api from './api.js';
+import { cancel } from './job_requests.js';
 import { isOver } from './order_store.js';
 import { Sender } from './sender.js';
 
@@ -26,12 +26,14 @@ export class TrackedOrder {
     this.#changed = () => changed(this);
   }
 
+  /** Send the order, or follow it if the bar has it. @returns {TrackedOrder} itself */
   start() {
     if (!this.order.id) this.#sender = new Sender(this.order, () => this.#sent()).start();
     else if (!isOver(this.order.state)) this.#listen();
     return this;
   }
 
+  /** Stop sending and following the order. */
   stop() {
     this.#sender?.stop();
     this.#connection?.close();
@@ -48,10 +50,12 @@ export class TrackedOrder {
     return this.#connection?.view.entries.order ?? {};
   }
 
+  /** The counts of the bar: `waiting`, `paused`, `robots`; undefined while nothing is known. */
   get bar() {
     return this.#connection?.view.entries.bar;
   }
 
+  /** Why the order is not sent: a Problem or null; undefined for an order that was not sent from here. */
   get problem() {
     return this.#sender?.problem;
   }
@@ -66,18 +70,21 @@ export class TrackedOrder {
     return this.#connection?.status === 'stale';
   }
 
+  /** The server's time in seconds. */
   get now() {
     return this.#connection?.now ?? Date.now() / 1000;
   }
 
+  /** Send a stale order after all. */
   sendAnyway() {
     this.#sender.renew();
   }
 
+  /** Cancel the order; `notice` says why if that fails. */
   async cancel() {
     this.#obstacle = '';
     try {
-      await api.cancel(this.order.id);
+      await cancel(this.order.id);
       this.#isCancelled();
     } catch (problem) {
       this.#obstacle = problem.status === 409 ? 'tooLate' : 'tryAgain';

@@ -49,6 +49,7 @@ export class Connection {
     return Date.now() / 1000 + this.view.offset;
   }
 
+  /** Connect, and reconnect after each break, until `close`. @returns {Connection} itself */
   open() {
     this.#listen(addEventListener);
     this.#away();
@@ -56,6 +57,7 @@ export class Connection {
     return this;
   }
 
+  /** Disconnect for good; the view stays. */
   close() {
     this.#stop('closed');
   }

@@ -1,7 +1,8 @@
 import { service } from './service_url.js';
 
 const TIMEOUT_MS = 15_000;
-const MAY_PASS = [0, 408, 409, 425, 429];
+// 0: not reached; 409: the first try with this key is not answered yet; 425: too early, from a proxy.
+const TEMPORARY = [0, 408, 409, 425, 429];
 
 /** The service answered with an error (`status`), or could not be reached (`status` 0). */
 export class Problem extends Error {
@@ -12,24 +13,29 @@ export class Problem extends Error {
   }
 
   /** Whether the same request may succeed later. */
-  get passes() {
-    return MAY_PASS.includes(this.status) || this.status >= 500;
+  get isTemporary() {
+    return TEMPORARY.includes(this.status) || this.status >= 500;
   }
 }
 
-/** Send a request to the service; throws a Problem unless it succeeds. */
+/**
+ * Send a request to the service.
+ * @param {string} path relative to the service, e.g. `submit-job`
+ * @param {RequestInit} [options]
+ * @returns {Promise<Response>} if its status is 2xx; throws a Problem otherwise
+ */
 export async function call(path, options) {
-  const answer = await reach(path, options);
+  const answer = await fetchFromService(path, options);
   if (answer.ok) return answer;
   const { detail, title } = await answer.json().catch(() => ({}));
   throw new Problem(answer.status, String(detail ?? title ?? ''), Number(answer.headers.get('Retry-After')) || 0);
 }
 
-async function reach(path, options) {
+async function fetchFromService(path, options) {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   try {
     return await fetch(service(path), { ...options, signal });
-  } catch {
+  } catch { // fetch throws for no network and for the time-out alike
     throw new Problem(0);
   }
 }

@@ -35,7 +35,10 @@ export async function loadMenu(wanted) {
   return menu;
 }
 
-/** Find a drink on the menu by its id or name, in upper or lower case. */
+/**
+ * Find a drink on the menu by its id or name, in upper or lower case.
+ * @returns {Drink|undefined}
+ */
 export function find(text) {
   const same = (other) => other.toLowerCase() === String(text).toLowerCase();
   return menu.find(({ id, name }) => same(id) || same(name));

@@ -14,10 +14,10 @@ from aiohttp import WSMsgType
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.observability.metrics import LoopLag
 from sanic_dispatch.simulation import Engine
-from tests.live.story import FakeLoop
 from tests.observability.metrics.scraping import Scrape, scrape
 from tests.support.paths import DOCS
 from tests.support.server import Service, eventually, running_service
+from tests.support.story import FakeLoop
 
 OPERATIONS = DOCS / "operations.md"
 ROW = re.compile(r"^\| `((?:dispatch|process)_\w+)(?:\{(.*?)\})?` \| (\w+) \|", re.MULTILINE)
@@ -41,8 +41,8 @@ async def register(service: Service, callback: str, **headers: str) -> int:
         return answer.status
 
 
-async def test_an_evening_in_numbers(service: Service, engine: Engine) -> None:
-    """Submitted, waiting, delivered and done jobs, their times, and the commits for them."""
+async def test_counts_and_times_of_jobs(service: Service, engine: Engine) -> None:
+    """Submitted, waiting, delivered and done jobs, their times, and their commits."""
     for number in range(3):
         await service.submit(number)
     before = await scrape(service)
@@ -71,7 +71,7 @@ async def test_an_evening_in_numbers(service: Service, engine: Engine) -> None:
 
 
 async def test_deliveries_by_outcome(service: Service) -> None:
-    """A callback that does not listen refuses; its worker is set aside."""
+    """An unreachable callback is a refusal; its worker is set aside."""
     await register(service, "http://127.0.0.1:9/callbacks/1/")
     await service.submit("x")
     await eventually(
@@ -83,7 +83,7 @@ async def test_deliveries_by_outcome(service: Service) -> None:
     assert after.value("dispatch_jobs_finished_total", state="done") == 0
 
 
-async def test_the_live_channel_in_numbers(service: Service) -> None:
+async def test_counts_of_the_live_channel(service: Service) -> None:
     """Clients by transport, frames sent, and the push lag."""
     async with service.http.ws_connect(service.base_url + "live") as ws:
         await ws.receive()
@@ -99,7 +99,7 @@ async def test_the_live_channel_in_numbers(service: Service) -> None:
 
 
 async def test_no_label_identifies_a_job(service: Service) -> None:
-    """No label holds a payload, a callback or an id."""
+    """No label has a payload, a callback or an id."""
     await register(service, "http://127.0.0.1:9/callbacks/secretcallback/")
     _, _, job_id = await service.submit({"name": "secretname"})
     text = (await scrape(service)).text
@@ -120,7 +120,7 @@ async def test_the_documentation_has_every_metric(service: Service) -> None:
 
 
 async def test_promtool_has_no_complaints(service: Service) -> None:
-    """promtool has no complaints."""
+    """promtool accepts the output."""
     if (promtool := shutil.which("promtool")) is None:
         pytest.skip("promtool is not installed")
     text = (await scrape(service)).text
@@ -129,7 +129,7 @@ async def test_promtool_has_no_complaints(service: Service) -> None:
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
-async def test_it_speaks_openmetrics_too(service: Service) -> None:
+async def test_openmetrics(service: Service) -> None:
     """The format is the one in the Accept header."""
     headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
     async with service.http.get(service.base_url + "metrics", headers=headers) as response:
@@ -150,7 +150,7 @@ async def test_a_malformed_accept_header(service: Service, media_type: str, vers
     assert (await scrape(service)).value("dispatch_http_responses_total", code="500") == 0
 
 
-def test_a_loop_that_is_held_up_is_late() -> None:
+def test_a_blocked_loop_has_a_lag() -> None:
     """A blocking call shows as lag."""
     loop = FakeLoop()
     lag = LoopLag(loop, loop.monotonic_s)
@@ -171,7 +171,7 @@ async def _is(service: Service, name: str, value: float, **labels: str) -> bool:
 
 
 def _described(scraped: Scrape) -> list[tuple[str, str, str]]:
-    """Name, kind and labels of each family; a counter's name as queries have it."""
+    """Return name, kind and labels of each family; a counter's name as queries have it."""
     described = []
     for family in scraped.families.values():
         name = f"{family.name}_total" if family.type == "counter" else family.name

@@ -1,4 +1,4 @@
-"""The document, without a server."""
+"""The OpenAPI document, without a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sanic_dispatch.web.openapi.document import openapi_document
 
 
 def the_document() -> dict[str, Any]:
-    """As /openapi.json has it."""
+    """Return the document as in /openapi.json."""
     app = create_app(Settings.of(Mode.IN_MEMORY))
     app.router.finalize()
     return openapi_document(app)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: it says what the routes are and what docs/protocol.md says."""
+"""The OpenAPI document agrees with the routes and with docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IDS = [f"{method} {path}" for method, path, _ in OPERATIONS]
 
 
 def examples(operation: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Where, schema and example: of the parameters, the body, and every answer."""
+    """Yield place, schema and example of all parameters, bodies and answers."""
     for parameter in operation.get("parameters", []):
         yield parameter["name"], parameter["schema"], parameter["example"]
     contents = [operation["requestBody"]] if "requestBody" in operation else []
@@ -45,7 +45,7 @@ def examples(operation: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
 
 
 def in_the_protocol(path: str) -> str:
-    """As docs/protocol.md writes it."""
+    """Return a request as docs/protocol.md writes it."""
     words = {"job_id": "id", "path": "file"}
     return re.sub(r"\{(\w+)\}", lambda found: f"<{words.get(found[1], found[1])}>", path)
 
@@ -56,14 +56,14 @@ def is_valid(schema: Any, value: Any) -> bool:
 
 
 def test_it_is_openapi() -> None:
-    """OpenAPI 3.1, as schemathesis checks it, and JSON."""
+    """It is OpenAPI 3.1, as schemathesis checks it, and JSON."""
     assert DOCUMENT["openapi"] == "3.1.0"
     schemathesis.openapi.from_dict(DOCUMENT).validate()
     assert json.loads(json.dumps(DOCUMENT)) == json.loads(json.dumps(DOCUMENT))
 
 
 async def test_it_has_every_route() -> None:
-    """Each route and method is an operation and the other way round; HEAD goes with GET."""
+    """Routes and operations are the same; HEAD goes with GET."""
     async with running_service() as service:
         routes = {route for route in routes_of(service) if not route.startswith("HEAD ")}
         async with service.http.get(service.base_url + "openapi.json") as response:
@@ -73,15 +73,15 @@ async def test_it_has_every_route() -> None:
 
 
 def test_each_operation_has_a_name_of_its_own() -> None:
-    """Programs are made from it: a name is a word, and there once."""
+    """Client generators need a unique word for each."""
     names = [operation["operationId"] for _, _, operation in OPERATIONS]
     assert len(set(names)) == len(names)
     assert all(name.isidentifier() for name in names)
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
-def test_every_example_is_what_it_is_an_example_of(method: str, path: str, operation: Any) -> None:
-    """Of parameters, bodies, answers and errors; and each operation has some."""
+def test_every_example_is_valid(method: str, path: str, operation: Any) -> None:
+    """Examples of parameters, bodies, answers and errors; each operation has some."""
     found = list(examples(operation))
     assert operation["summary"].endswith((".", "``.", "n}}``."))
     for where, schema, example in found:
@@ -97,19 +97,19 @@ def test_the_protocol_has_every_operation(method: str, path: str, operation: Any
 
 
 def test_the_protocol_has_no_other_requests() -> None:
-    """What it names with its method exists."""
+    """Each request in docs/protocol.md exists."""
     named = re.findall(r"`(GET|POST|DELETE) (/[\w/<>.-]*)", PROTOCOL)
     assert set(named) <= {(method, in_the_protocol(path)) for method, path, _ in OPERATIONS}
 
 
 def test_every_error_is_in_the_document() -> None:
-    """Each belongs to some operation, or to any."""
+    """Each belongs to an operation, or to all."""
     of_operations = {word for _, _, operation in OPERATIONS for word, _, _ in examples(operation)}
     assert PROBLEMS.keys() <= of_operations | set(ANYWHERE) | set(NO_OPERATION)
 
 
-async def test_the_page_needs_nothing_from_elsewhere() -> None:
-    """/docs under the strict policy: no script, no style in it, and only what is beside it."""
+async def test_the_page_is_self_contained() -> None:
+    """/docs obeys the strict policy: no inline script or style, and only our own files."""
     async with running_service() as service:
         async with service.http.get(service.base_url + "docs") as response:
             text, policy = await response.text(), response.headers["Content-Security-Policy"]
@@ -127,13 +127,13 @@ async def test_the_page_needs_nothing_from_elsewhere() -> None:
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
 def test_the_page_has_every_operation(method: str, path: str, operation: Any) -> None:
-    """With a place of its own to link to."""
+    """Each has an anchor."""
     text = docs_page(DOCUMENT)
     assert text.count(f'id="{operation["operationId"]}"') == 1
     assert text.count(f'href="#{operation["operationId"]}"') == 1
 
 
 def test_the_page_escapes_what_it_shows() -> None:
-    """An example can hold anything."""
+    """Examples are shown as text."""
     document = json.loads(json.dumps(DOCUMENT).replace("Ada", "<script>"))
     assert "<script>" not in docs_page(document)

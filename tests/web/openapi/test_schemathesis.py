@@ -1,6 +1,7 @@
-"""Schemathesis: whatever is sent, the answers are those that the document has, and never a 500.
+"""Schemathesis: all answers to random requests are documented, and never a 500.
 
-SCHEMATHESIS_SEED throws the dice of an earlier run; TORTURE makes it 1,000 requests per operation.
+SCHEMATHESIS_SEED repeats the random numbers of an earlier run; TORTURE makes it 1,000 requests per
+operation.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ UNSAYABLE = {
     "holder_complete": "a field of a form that is JSON as text",
     "qr_code": "an address of this very host",
 }
-"""What an operation asks for that no schema can say: there, valid data may be refused."""
+"""Operations with rules that no schema can express: they may refuse valid data."""
 
 DOCUMENT: dict[str, Any] = the_document()
 schema = schemathesis.openapi.from_dict(DOCUMENT)
@@ -40,7 +41,7 @@ schema = schemathesis.openapi.from_dict(DOCUMENT)
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of its own, in memory, with an operator's token."""
+    """A server in memory, with an operator's token."""
     port = free_port()
     folder: Path = tmp_path_factory.mktemp("schemathesis")
     arguments = ("--mode", "InMemory", "--operator-token", TOKEN, "--log-level", "error",
@@ -52,7 +53,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def say_the_seed() -> None:
-    """Once for each operation."""
+    """Print the seed once for each operation."""
     print(f"SCHEMATHESIS_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
 
 

@@ -13,8 +13,8 @@ import ujson
 from sanic_dispatch.config.menu import BUILT_IN, LARGEST_FILE
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import SettingsError
+from tests.support.http_requests import ask
 from tests.support.server import running_service
-from tests.web.asking import ask
 
 TEA = {"id": "tea", "name": "Tea"}
 OWN = {
@@ -26,13 +26,13 @@ OWN = {
 
 
 def written(path: Path, content: Any) -> Path:
-    """A menu's file."""
+    """Write a menu file."""
     path.write_text(content if isinstance(content, str) else ujson.dumps(content))
     return path
 
 
 async def test_the_built_in_menu() -> None:
-    """Without --menu: the drinks that the pages have pictures of; to be asked for again."""
+    """Without --menu: the drinks with pictures on the pages; to be revalidated."""
     async with running_service() as service:
         answer = await ask(service, "GET", "menu")
         assert answer.body == BUILT_IN
@@ -50,13 +50,13 @@ async def test_the_built_in_menu() -> None:
 
 
 async def test_the_operators_menu(tmp_path: Path) -> None:
-    """--menu: what is in the file."""
+    """--menu: the content of the file."""
     async with running_service(menu=written(tmp_path / "menu.json", OWN)) as service:
         assert (await ask(service, "GET", "menu")).body == OWN
 
 
 async def test_an_edit_counts_at_once(tmp_path: Path) -> None:
-    """The rum is out: one edit. A damaged one is said to be, and the last good menu stands."""
+    """A damaged edit is logged, and the last good menu stays."""
     path = written(tmp_path / "menu.json", OWN)
     async with running_service(menu=path) as service:
         written(path, {"drinks": [TEA]})
@@ -96,8 +96,8 @@ async def test_an_edit_counts_at_once(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_menu_is_refused_at_the_start(tmp_path: Path, content: Any, reason: str) -> None:
-    """In one line, that says what is wrong."""
+def test_an_invalid_menu_is_refused_at_the_start(tmp_path: Path, content: Any, reason: str) -> None:
+    """In one line that says what is wrong."""
     path = written(tmp_path / "menu.json", content)
     with pytest.raises(SettingsError) as refused:
         Settings(menu=path)
@@ -105,8 +105,8 @@ def test_what_is_no_menu_is_refused_at_the_start(tmp_path: Path, content: Any, r
     assert "\n" not in str(refused.value)
 
 
-def test_a_menu_must_be_there(tmp_path: Path) -> None:
-    """No file, or a folder, is refused in one line too."""
+def test_a_missing_menu_is_refused(tmp_path: Path) -> None:
+    """A missing file, or a folder, is refused in one line too."""
     for path, reason in ((tmp_path / "no", "No such file or directory"),
                          (tmp_path, "Is a directory")):  # fmt: skip
         with pytest.raises(SettingsError) as refused:

@@ -1,4 +1,4 @@
-"""POST /submit-job, to the letter."""
+"""The routes of jobs: POST /submit-job, GET and DELETE, literally."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ async def post(
         return response.status, await response.json(content_type=None)
 
 
-async def test_without_workers_it_waits_in_line(service: Service) -> None:
-    """202 with the position, up to and including this job, and where to look it up."""
+async def test_without_workers_it_waits(service: Service) -> None:
+    """202 with the position, counting this job, and a Location."""
     for position in (1, 2):
         async with service.http.post(service.base_url + "submit-job", json={"n": 1}) as response:
             assert response.status == 202
@@ -46,8 +46,8 @@ async def test_without_workers_it_waits_in_line(service: Service) -> None:
      b"[" * 127 + b"]" * 127],
     ids=repr,
 )  # fmt: skip
-async def test_any_json_is_taken(service: Service, body: bytes) -> None:
-    """Arbitrary JSON, up to a depth of 127."""
+async def test_any_json_is_accepted(service: Service, body: bytes) -> None:
+    """Any JSON up to a depth of 127."""
     assert (await post(service, body))[0] == 202
 
 
@@ -80,12 +80,12 @@ async def test_what_is_not_strict_json_is_refused(service: Service, body: bytes)
     ],
 )
 async def test_only_json_media_types(service: Service, media_type: str | None, status: int) -> None:
-    """415 for what does not say that it is JSON."""
+    """415 for other media types."""
     assert (await post(service, b"{}", media_type))[0] == status
 
 
 async def test_two_mebibytes_and_no_more(service: Service) -> None:
-    """Exactly 2 MiB is taken; one byte more is 413, and the client gets to see it."""
+    """2 MiB are accepted; one byte more is 413, and the client receives it."""
     limit = 2 * 2**20
     assert (await post(service, b'"%b"' % (b"x" * (limit - 2))))[0] == 202
     status, problem = await post(service, b'"%b"' % (b"x" * (limit - 1)))
@@ -93,7 +93,7 @@ async def test_two_mebibytes_and_no_more(service: Service) -> None:
 
 
 async def test_the_media_type_is_checked_before_the_size(service: Service) -> None:
-    """The order of the checks: media type, size, JSON."""
+    """Order of the checks: media type, size, JSON."""
     assert (await post(service, b"x" * (2 * 2**20 + 1), "text/plain"))[0] == 415
     assert (await post(service, b"x" * (2 * 2**20 + 1)))[0] == 413
 
@@ -107,7 +107,7 @@ async def test_another_method_is_a_problem_document(service: Service, method: st
 
 
 async def test_an_unknown_path_is_a_problem_document(service: Service) -> None:
-    """404 as a problem document, not as a page."""
+    """404 as a problem document."""
     async with service.http.get(service.base_url + "nope<script>") as response:
         assert response.status == 404
         problem = await response.json(content_type="application/problem+json")
@@ -116,7 +116,7 @@ async def test_an_unknown_path_is_a_problem_document(service: Service) -> None:
 
 
 async def test_a_job_can_be_looked_up_and_cancelled(service: Service) -> None:
-    """GET and DELETE of the job's address."""
+    """By GET and DELETE of its Location."""
     _, _, first = await service.submit({"drink": "mojito"})
     _, _, second = await service.submit(2)
     shown = await service.job(second)
@@ -140,14 +140,14 @@ async def test_a_job_can_be_looked_up_and_cancelled(service: Service) -> None:
 
 
 async def test_an_unknown_job_is_404(service: Service) -> None:
-    """No job of that id."""
+    """Unknown ids are 404."""
     async with service.http.get(f"{service.base_url}jobs/{'0' * 32}") as response:
         assert response.status == 404
         assert (await response.json(content_type=None))["Error"] == "UnknownJob"
 
 
 async def test_expect_continue_is_answered(service: Service) -> None:
-    """A client that asks first is told to go on."""
+    """A client that sends Expect: 100-continue gets 100."""
     async with service.http.post(
         service.base_url + "submit-job",
         data=b"1",

@@ -25,14 +25,14 @@ from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.routes.live_channel import live
-from tests.live.frames import every_frame_is_valid
-from tests.live.story import Story, reduced, secret
+from tests.support.story import Story, reduced, secret
+from tests.support.valid_frames import every_frame_is_valid
 
 __all__ = ["every_frame_is_valid"]
 
 
 class Bar:
-    """A server with nothing but the live channel, and a story to tell on it."""
+    """A server with only the live channel, and a story of events."""
 
     def __init__(self, app: Sanic[Any, Any], port: int, http: aiohttp.ClientSession) -> None:
         self.app, self.port, self.http = app, port, http
@@ -83,13 +83,13 @@ async def frame(ws: ClientConnection) -> dict[str, Any]:
 
 
 async def close_code(ws: ClientConnection) -> int | None:
-    """The code that the server closed with."""
+    """Return the code that the server closed with."""
     await asyncio.wait_for(ws.wait_closed(), 3)
     return ws.close_code
 
 
 async def test_first_the_state_then_patches(bar: Bar) -> None:
-    """A follower gets everything once, then what changes."""
+    """A follower gets the whole state once, then changes."""
     bar.story.submit({"drink": "Mojito", "logo": "lion", "name": "Ada"})
     async with bar.connect() as ws:
         first = await frame(ws)
@@ -101,7 +101,7 @@ async def test_first_the_state_then_patches(bar: Bar) -> None:
 
 
 async def test_resume_with_the_last_cursor(bar: Bar) -> None:
-    """Who comes back gets what it missed, and nothing else."""
+    """A client that reconnects gets exactly what it missed."""
     async with bar.connect() as ws:
         at = (await frame(ws))["at"]
     bar.story.submit()
@@ -114,13 +114,13 @@ async def test_resume_with_the_last_cursor(bar: Bar) -> None:
 
 
 async def test_another_epoch_gets_the_whole_state(bar: Bar) -> None:
-    """A cursor of before a restart is worth nothing."""
+    """A cursor from before a restart gets the whole state."""
     async with bar.connect("?since=0badcafe:3") as ws:
         assert "state" in await frame(ws)
 
 
 async def test_an_order_by_its_secret_id(bar: Bar) -> None:
-    """The owner sees the name, and every frame is a state."""
+    """The customer sees the name, and every frame is a state."""
     ticket = bar.story.submit({"drink": "Mojito", "name": "Ada"})
     async with bar.connect(f"?order={secret(ticket)}") as ws:
         first = await frame(ws)
@@ -151,7 +151,7 @@ async def test_an_order_by_its_secret_id(bar: Bar) -> None:
     ],
 )
 async def test_refusals_are_the_same_everywhere(bar: Bar, query: str, status: int) -> None:
-    """A close code is 4000 plus the status: accepted first, since browsers see no other reason."""
+    """The close code is 4000 plus the status, after the handshake: browsers see no other reason."""
     async with bar.connect(query) as ws:
         assert await close_code(ws) == 4000 + status
     async with bar.get(query) as response:
@@ -172,7 +172,7 @@ async def test_a_malformed_cursor_is_refused(bar: Bar, since: str) -> None:
 
 
 async def test_the_monitor_is_for_operators(bar: Bar) -> None:
-    """4401, and 401 at /state, for whom the app does not let in; this machine is no exception."""
+    """4401, and 401 at /state, without the operator's token, also from this machine."""
     async with bar.connect("?view=monitor") as ws:
         assert await close_code(ws) == 4401
     async with bar.get("?view=monitor") as response:
@@ -184,14 +184,14 @@ async def test_the_monitor_is_for_operators(bar: Bar) -> None:
 
 
 async def test_pages_of_other_sites_do_not_follow(bar: Bar) -> None:
-    """4403 where the app says that the page is none of ours."""
+    """4403 if the app rejects the origin."""
     bar.app.ctx.origins.may_follow = lambda request: False
     async with bar.connect() as ws:
         assert await close_code(ws) == 4403
 
 
-async def test_full_is_said_as_such() -> None:
-    """4503 over the limit, 503 for an event stream; whoever left makes room."""
+async def test_too_many_followers() -> None:
+    """4503 over the limit, 503 for an event stream; a client that leaves makes room."""
     async with running_bar(max_clients=1) as bar:
         async with bar.connect() as ws:
             await frame(ws)
@@ -205,15 +205,15 @@ async def test_full_is_said_as_such() -> None:
 
 
 async def left(bar: Bar, size: int = 0) -> None:
-    """Return once only so many follow."""
+    """Wait until only so many follow."""
     async with asyncio.timeout(5):
-        while bar.hub.size != size:  # noqa: ASYNC110 - nobody is told of it
+        while bar.hub.size != size:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("message", ["hello", b"hello", "", "x" * 1000])
-async def test_who_speaks_is_closed(bar: Bar, message: str | bytes) -> None:
-    """4400: only the server speaks."""
+async def test_a_client_that_sends_a_message_is_closed(bar: Bar, message: str | bytes) -> None:
+    """4400: only the server sends messages."""
     async with bar.connect() as ws:
         await frame(ws)
         await ws.send(message)
@@ -221,8 +221,8 @@ async def test_who_speaks_is_closed(bar: Bar, message: str | bytes) -> None:
     await left(bar)
 
 
-async def test_who_leaves_is_forgotten(bar: Bar) -> None:
-    """Whether it says good-bye or just breaks off."""
+async def test_a_client_that_leaves_is_forgotten(bar: Bar) -> None:
+    """With a close frame, or by breaking the connection."""
     async with bar.connect() as ws:
         await frame(ws)
         assert bar.hub.size == 1
@@ -234,7 +234,7 @@ async def test_who_leaves_is_forgotten(bar: Bar) -> None:
 
 
 async def test_the_client_may_ping(bar: Bar) -> None:
-    """Control frames are answered; they are no messages."""
+    """Control frames are answered, and are no messages."""
     async with bar.connect() as ws:
         await frame(ws)
         await asyncio.wait_for(await ws.ping(), 3)
@@ -242,8 +242,8 @@ async def test_the_client_may_ping(bar: Bar) -> None:
         assert "patch" in await frame(ws)
 
 
-async def test_the_server_stops_with_a_word(bar: Bar) -> None:
-    """1012: come back."""
+async def test_the_server_closes_with_1012(bar: Bar) -> None:
+    """At a stop, so that clients reconnect."""
     async with bar.connect() as ws:
         await frame(ws)
         bar.hub.stop()
@@ -251,7 +251,7 @@ async def test_the_server_stops_with_a_word(bar: Bar) -> None:
 
 
 async def test_a_connection_is_taken_over_whole(bar: Bar) -> None:
-    """Sanic forgets it, no task waits for it, and what came with the handshake is not lost."""
+    """Sanic forgets it, no task waits for it, and bytes behind the handshake are not lost."""
     tasks = len(asyncio.all_tasks())
     async with raw_client(bar, then=masked(0x81, b"hello")) as client:
         assert await client.close_code() == 4400
@@ -259,8 +259,8 @@ async def test_a_connection_is_taken_over_whole(bar: Bar) -> None:
     await left(bar)
 
 
-async def test_who_does_not_answer_a_goodbye_is_cut(bar: Bar) -> None:
-    """The service does not stop later for one that never closes."""
+async def test_a_client_that_does_not_close_is_aborted(bar: Bar) -> None:
+    """It does not delay the stop of the service."""
     async with raw_client(bar) as client:
         await client.frame()
         bar.hub.stop()
@@ -276,10 +276,10 @@ async def test_who_does_not_answer_a_goodbye_is_cut(bar: Bar) -> None:
         ({"Connection": "Upgrade", "Upgrade": "websocket"}, 400),
     ],
 )
-async def test_what_is_no_handshake_is_said_to_be_none(
+async def test_a_request_that_is_no_handshake(
     bar: Bar, headers: dict[str, str], status: int
 ) -> None:
-    """A problem document, and the connection can be used for something else."""
+    """It gets a problem document, and the connection can be used for other requests."""
     url = f"http://127.0.0.1:{bar.port}/live"
     async with bar.http.get(url, headers=headers) as response:
         assert (response.status, response.content_type) == (status, "application/problem+json")
@@ -299,10 +299,8 @@ async def test_what_is_no_handshake_is_said_to_be_none(
     ],
 )
 @pytest.mark.parametrize("value", ["\u00e4".encode(), b"\xff", b"\x01"], ids=repr)
-async def test_letters_of_other_tongues_in_a_handshake(
-    bar: Bar, name: bytes, value: bytes, status: int
-) -> None:
-    """Where it is not about that they keep nobody out; else they are no handshake; never 500."""
+async def test_non_ascii_in_a_handshake(bar: Bar, name: bytes, value: bytes, status: int) -> None:
+    """In unrelated headers it is ignored; elsewhere it is no handshake; never 500."""
     headers = {
         b"Connection": b"Upgrade",
         b"Upgrade": b"websocket",
@@ -323,13 +321,13 @@ async def test_letters_of_other_tongues_in_a_handshake(
 
 
 class RawClient:
-    """A client that writes any bytes after a proper handshake."""
+    """A client that sends any bytes after a proper handshake."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
     async def frame(self) -> tuple[int, bytes]:
-        """Opcode and payload of the next frame."""
+        """Return opcode and payload of the next frame."""
         head = await self.reader.readexactly(2)
         assert head[0] & 0x70 == 0, "no extension was agreed on"
         assert head[1] & 0x80 == 0, "a server does not mask"
@@ -341,7 +339,7 @@ class RawClient:
         return head[0] & 0x0F, await self.reader.readexactly(length)
 
     async def close_code(self) -> int:
-        """The code of the close frame, which comes within a second."""
+        """Return the code of the close frame, which has to come within a second."""
         async with asyncio.timeout(1):
             while True:
                 opcode, payload = await self.frame()
@@ -373,7 +371,7 @@ async def raw_client(
 
 
 def masked(first: int, payload: bytes, length: bytes | None = None) -> bytes:
-    """A client's frame; ``length`` may contradict the payload."""
+    """Return a client's frame; ``length`` may contradict the payload."""
     mask = os.urandom(4)
     sized = bytes([0x80 | len(payload)]) if length is None else length
     body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
@@ -417,7 +415,7 @@ async def test_bad_frames_are_closed_within_a_second(
 
 
 async def test_nothing_follows_a_close_frame(bar: Bar) -> None:
-    """Whatever happens while the client does not answer it; and it is not waited for long."""
+    """While the client does not answer it, nothing is sent; and it is not waited for long."""
     async with raw_client(bar) as client:
         await client.frame()
         client.writer.write(masked(0x81, b"hello"))
@@ -427,8 +425,8 @@ async def test_nothing_follows_a_close_frame(bar: Bar) -> None:
     await left(bar)
 
 
-async def test_a_frame_cut_short_disturbs_nobody(bar: Bar) -> None:
-    """Half a frame is waited for; frames still go out, and breaking off ends it."""
+async def test_a_partial_frame_does_no_harm(bar: Bar) -> None:
+    """The rest is waited for; frames are still sent, and a broken connection ends it."""
     async with raw_client(bar) as client:
         await client.frame()
         client.writer.write(masked(0x81, b"", b"\x85"))
@@ -438,10 +436,10 @@ async def test_a_frame_cut_short_disturbs_nobody(bar: Bar) -> None:
     await left(bar)
 
 
-async def test_a_slow_reader_is_cut_and_holds_little(
+async def test_a_slow_reader_is_aborted_and_buffers_little(
     bar: Bar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who never reads never holds more than 1 MiB, and is cut while others are served."""
+    """It never buffers more than 1 MiB, and is aborted while others are served."""
     monkeypatch.setattr("sanic_dispatch.live.hub.STALL_TIMEOUT_S", 0.3)
     async with raw_client(bar, SO_RCVBUF=4096), bar.connect() as reader:
         state = reduced({}, await frame(reader))
@@ -459,7 +457,7 @@ async def test_a_slow_reader_is_cut_and_holds_little(
 
 
 async def test_pings_of_a_slow_reader_do_not_pile_up(bar: Bar) -> None:
-    """Who pings and never reads is not listened to any more: the answers would be held for it."""
+    """A client that pings without reading is no longer read from."""
     async with raw_client(bar, SO_RCVBUF=4096) as client:
         await client.frame()
         client.writer.transport.set_write_buffer_limits(high=64 * 1024)
@@ -477,8 +475,8 @@ async def test_pings_of_a_slow_reader_do_not_pile_up(bar: Bar) -> None:
 # ---- the same without a websocket
 
 
-async def test_one_look_as_json(bar: Bar) -> None:
-    """/state is the frame that a follower would get first."""
+async def test_state_as_json(bar: Bar) -> None:
+    """/state is the first frame of a follower."""
     bar.story.submit()
     async with bar.get() as response:
         assert response.content_type == "application/json"
@@ -489,14 +487,14 @@ async def test_one_look_as_json(bar: Bar) -> None:
 
 
 async def next_event(response: aiohttp.ClientResponse) -> tuple[str, dict[str, Any]]:
-    """Id and data of the next event."""
+    """Return id and data of the next event."""
     event = await asyncio.wait_for(response.content.readuntil(b"\n\n"), 5)
     first, second = event.decode().rstrip().split("\n")
     return first.removeprefix("id: "), json.loads(second.removeprefix("data: "))
 
 
 async def test_the_same_frames_as_an_event_stream(bar: Bar) -> None:
-    """id is the cursor; no proxy is to hold it up."""
+    """The id is the cursor; proxies are told not to buffer."""
     async with bar.get(Accept="text/event-stream") as response:
         assert response.content_type == "text/event-stream"
         assert response.headers["X-Accel-Buffering"] == "no"
@@ -511,7 +509,7 @@ async def test_the_same_frames_as_an_event_stream(bar: Bar) -> None:
 
 
 async def test_last_event_id_wins_over_since(bar: Bar) -> None:
-    """The browser says it by itself when it comes back, while the address stays the same."""
+    """Browsers send it when they reconnect, with the same URL."""
     async with bar.get() as response:
         old = (await response.json())["at"]
     bar.story.submit()
@@ -522,10 +520,10 @@ async def test_last_event_id_wins_over_since(bar: Bar) -> None:
         assert set((await next_event(response))[1]) == {"at", "now"}
 
 
-async def test_who_never_reads_an_event_stream_is_cut(
+async def test_an_event_stream_without_a_reader_is_aborted(
     bar: Bar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection too is gone then, without another word, with all that was held for it."""
+    """The connection is closed, and its buffer freed."""
     monkeypatch.setattr("sanic_dispatch.live.hub.STALL_TIMEOUT_S", 0.3)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -545,7 +543,7 @@ async def test_who_never_reads_an_event_stream_is_cut(
 
 
 async def test_an_event_stream_ends_when_the_server_stops(bar: Bar) -> None:
-    """It does not hold the shutdown up."""
+    """It does not delay the stop."""
     async with bar.get(Accept="text/event-stream") as response:
         await next_event(response)
         bar.hub.stop()
@@ -553,7 +551,7 @@ async def test_an_event_stream_ends_when_the_server_stops(bar: Bar) -> None:
 
 
 async def test_the_document_of_the_channel(bar: Bar) -> None:
-    """/asyncapi.json is the AsyncAPI document of this version; HEAD is answered too."""
+    """/asyncapi.json is the AsyncAPI document of this version; HEAD works too."""
     async with bar.http.get(f"http://127.0.0.1:{bar.port}/asyncapi.json") as response:
         assert response.content_type == "application/json"
         assert await response.json() == asyncapi(__version__)

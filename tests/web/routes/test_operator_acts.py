@@ -1,4 +1,4 @@
-"""The operator's hand: each act over HTTP, who did it and why, and what cannot be done."""
+"""Operators' actions over HTTP: each action, its name and reason, and refusals."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.events import Event
+from tests.support.http_requests import CALLBACK, Answer, ask, register
 from tests.support.server import Service, running_service
-from tests.web.asking import CALLBACK, Answer, ask, register
 
 TOKEN = "operator-token"
 
@@ -23,22 +23,23 @@ async def service() -> AsyncIterator[Service]:
 
 
 async def act(service: Service, path: str, who: str | None = None, **said: Any) -> Answer:
+    """Send an operator's request."""
     headers = {"X-Operator": who} if who else {}
     return await ask(service, "POST", f"operator/{path}", TOKEN, json=said, headers=headers)
 
 
 def log_of(service: Service) -> list[Event]:
-    """What the monitor's log shows."""
+    """Return the monitor's log."""
     return list(service.app.ctx.hub.projection.log)
 
 
 def last_event(service: Service) -> Event:
-    """What it shows last."""
+    """Return its last event."""
     return log_of(service)[-1]
 
 
 async def test_pause_and_resume(service: Service) -> None:
-    """Nothing is handed out while it is paused; customers are told; then it goes on."""
+    """During a pause no jobs are handed out, and customers see it."""
     answer = await act(service, "pause", reason="out of ice")
     assert (answer.status, answer.body) == (200, {"paused": True})
     assert last_event(service).reason == "127.0.0.1: out of ice"
@@ -54,7 +55,7 @@ async def test_pause_and_resume(service: Service) -> None:
 
 
 async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
-    """It is stored, and the board says so from the first look on."""
+    """It is stored, and in the board's first frame."""
     settings = {"mode": Mode.CACHED_JSON_FILE, "data_dir": tmp_path, "operator_tokens": (TOKEN,)}
     async with running_service(**settings) as service:
         await act(service, "pause")
@@ -64,8 +65,8 @@ async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
         assert (await register(service)).status == 202
 
 
-async def test_who_and_why(service: Service) -> None:
-    """X-Operator, else the address; the reason behind it."""
+async def test_name_and_reason(service: Service) -> None:
+    """The name is X-Operator, else the address; the reason follows it."""
     for who, said, reason in (
         ("Ada", {"reason": "no ice"}, "Ada: no ice"),
         ("Ada", {}, "Ada"),
@@ -101,12 +102,12 @@ async def test_what_cannot_be_logged_is_400(
 
 
 async def test_no_body_is_needed(service: Service) -> None:
-    """An act without a body has no reason but who did it."""
+    """Without a body there is no reason, only the name."""
     assert (await ask(service, "POST", "operator/pause", TOKEN)).status == 200
 
 
 async def test_cancel(service: Service) -> None:
-    """A waiting job leaves the line; any other answers 409 with its state."""
+    """A waiting job leaves the queue; any other is 409 with its state."""
     _, _, job_id = await service.submit(1)
     answer = await act(service, f"jobs/{job_id}/cancel", "Ada", reason="he left")
     assert (answer.status, answer.body["state"]) == (200, "cancelled")
@@ -119,7 +120,7 @@ async def test_cancel(service: Service) -> None:
 
 
 async def test_put_back(service: Service) -> None:
-    """An assigned job goes back to its own place, before those that came later."""
+    """An assigned job returns to its own place, before later ones."""
     _, _, first = await service.submit(1)
     _, _, second = await service.submit(2)
     await register(service, CPEE_INSTANCE_UUID="i", CPEE_ACTIVITY="a1")
@@ -130,7 +131,7 @@ async def test_put_back(service: Service) -> None:
 
 
 async def test_move_to_the_front(service: Service) -> None:
-    """It is the next."""
+    """It is the next one."""
     await service.submit(1)
     _, _, second = await service.submit(2)
     answer = await act(service, f"jobs/{second}/first", reason="vip")
@@ -139,7 +140,7 @@ async def test_move_to_the_front(service: Service) -> None:
 
 
 async def test_workers_aside_back_and_dropped(service: Service) -> None:
-    """Aside: it gets nothing; back: it does again, at its place; dropped: it is forgotten."""
+    """Set aside it gets no jobs, brought back it does, at its place; dropped it is forgotten."""
     await register(service)
     answer = await act(service, "workers/aside", "Ada", callback=CALLBACK, reason="smells burnt")
     assert (answer.status, answer.body) == (200, {"callback": CALLBACK})
@@ -156,7 +157,7 @@ async def test_workers_aside_back_and_dropped(service: Service) -> None:
 
 
 async def test_a_worker_comes_back(service: Service) -> None:
-    """Back: it is tried with the job that waited meanwhile."""
+    """Brought back, it gets the job that waited meanwhile."""
     await register(service)
     await act(service, "workers/aside", callback=CALLBACK)
     await service.submit(1)
@@ -170,7 +171,7 @@ async def listed(service: Service, query: str = "") -> Any:
 
 
 async def test_jobs_are_listed_page_by_page(service: Service) -> None:
-    """By ticket; ``next`` is where to go on; ``state`` is one of the five words."""
+    """By ticket; ``next`` is the next page; ``state`` is one of five words."""
     ids = [(await service.submit(n))[2] for n in range(5)]
     await act(service, f"jobs/{ids[1]}/cancel", reason="x")
     await register(service, CPEE_INSTANCE_UUID="i", CPEE_ACTIVITY="a1")
@@ -198,7 +199,7 @@ async def test_jobs_are_listed_page_by_page(service: Service) -> None:
     "query",
     ["?state=lost", "?after=x", "?after=-1", "?limit=1001", "?limit=0", "?after=" + "9" * 30],
 )
-async def test_a_listing_that_cannot_be_made(service: Service, query: str) -> None:
-    """400 with what is meant."""
+async def test_malformed_listings(service: Service, query: str) -> None:
+    """400 with what was expected."""
     answer = await ask(service, "GET", f"operator/jobs{query}", TOKEN)
     assert (answer.status, answer.body["Error"]) == (400, "InvalidRequest")

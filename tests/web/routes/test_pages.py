@@ -1,4 +1,4 @@
-"""Pages as files: which one is sent, and when it need not be sent again."""
+"""The pages as files: headers, compression, and conditional requests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from aiohttp import ClientSession
 
 from sanic_dispatch.web.routes.pages import shipped_files
+from tests.support.http_requests import address_of, ask
 from tests.support.server import Service, running_service
-from tests.web.asking import address_of, ask
 
 PAGE = "public/order_drink.html"
 OLD, NEW = "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
@@ -27,7 +27,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 async def test_a_page_is_the_file(service: Service) -> None:
-    """Its very bytes, its type, and validators; a browser asks before it uses it again."""
+    """Its bytes, type and validators; browsers revalidate it."""
     answer = await ask(service, "GET", PAGE)
     assert answer.raw == (shipped_files() / "order_drink.html").read_bytes()
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -37,8 +37,8 @@ async def test_a_page_is_the_file(service: Service) -> None:
 
 
 @pytest.mark.parametrize("taken", ["gzip", "br, GZIP;q=0.5", "deflate,gzip ; q = 1.0"])
-async def test_a_text_is_packed_for_who_takes_it(service: Service, taken: str) -> None:
-    """Far fewer bytes, with a tag of their own, that make the very file again."""
+async def test_texts_are_compressed(service: Service, taken: str) -> None:
+    """If accepted: far fewer bytes, with an ETag of their own, for the same content."""
     url = service.base_url + PAGE
     async with ClientSession(auto_decompress=False) as http:
         async with http.get(url, headers={"Accept-Encoding": taken}) as answer:
@@ -56,8 +56,8 @@ async def test_a_text_is_packed_for_who_takes_it(service: Service, taken: str) -
 
 
 @pytest.mark.parametrize("path", ["docs", "openapi.json"])
-async def test_the_interface_is_packed_too(service: Service, path: str) -> None:
-    """What is written on the fly comes compressed like a file."""
+async def test_generated_documents_are_compressed(service: Service, path: str) -> None:
+    """Like files."""
     async with ClientSession(auto_decompress=False) as http:
         url, gzipped = service.base_url + path, {"Accept-Encoding": "gzip"}
         async with http.get(url, headers=gzipped) as answer:
@@ -74,21 +74,21 @@ async def test_the_interface_is_packed_too(service: Service, path: str) -> None:
 async def test_a_page_copied_from_an_earlier_version_finds_its_script(
     service: Service, page: str
 ) -> None:
-    """Its old address leads to the new one."""
+    """The script's old address leads to the new one."""
     script = (await ask(service, "GET", f"public/js/{page}_page.js")).raw
     assert f"import './{page}/page.js';".encode() in script
 
 
 @pytest.mark.parametrize("taken", ["", "identity", "br", "gzip;q=0", "gzip; q=0.000", "xgzip"])
-async def test_nothing_is_packed_for_who_does_not_take_it(service: Service, taken: str) -> None:
-    """The file as it is; and whoever keeps it for others is told what it depends on."""
+async def test_uncompressed_if_not_accepted(service: Service, taken: str) -> None:
+    """The file unchanged, with Vary for caches."""
     answer = await ask(service, "GET", PAGE, headers={"Accept-Encoding": taken})
     assert "Content-Encoding" not in answer.headers
     assert answer.headers["Vary"] == "Accept-Encoding"
 
 
-async def test_what_does_not_get_smaller_is_not_packed(tmp_path: Path) -> None:
-    """Pictures and tiny files."""
+async def test_pictures_and_tiny_files_are_not_compressed(tmp_path: Path) -> None:
+    """They would not become smaller."""
     (tmp_path / "photo.png").write_bytes(bytes(2000))
     (tmp_path / "tiny.txt").write_text("tiny")
     async with running_service(public=tmp_path) as service:
@@ -103,16 +103,16 @@ async def test_what_does_not_get_smaller_is_not_packed(tmp_path: Path) -> None:
      ("js/order/page.js", "text/javascript; charset=utf-8"),
      ("img/robot.svg", "image/svg+xml"), ("notes.unheard-of", "text/plain; charset=utf-8")],
 )  # fmt: skip
-async def test_a_file_says_what_it_is(tmp_path: Path, path: str, kind: str) -> None:
-    """By its name; what nobody knows is text, since no browser may guess."""
+async def test_media_types(tmp_path: Path, path: str, kind: str) -> None:
+    """By the name; unknown ones are text, since browsers must not guess."""
     (tmp_path / "notes.unheard-of").write_text("<script>")
     async with running_service(public=tmp_path) as service:
         answer = await ask(service, "GET", f"public/{path}")
         assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
 
 
-async def test_what_is_known_is_not_sent_again(service: Service) -> None:
-    """304 without a body for the same tag, a weak one too, or for a time that is not before."""
+async def test_not_modified(service: Service) -> None:
+    """304 without a body for the same ETag, also a weak one, or for a time not before."""
     first = (await ask(service, "GET", PAGE)).headers
     tag, date = first["ETag"], first["Last-Modified"]
     for known in (
@@ -128,8 +128,8 @@ async def test_what_is_known_is_not_sent_again(service: Service) -> None:
         assert "Content-Security-Policy" in answer.headers
 
 
-async def test_what_is_not_known_is_sent(service: Service) -> None:
-    """Another tag counts more than any time; what is no date is not looked at."""
+async def test_modified(service: Service) -> None:
+    """An ETag takes precedence over a time; malformed dates are ignored."""
     for known in (
         {"If-None-Match": '"other"'},
         {"If-None-Match": '"other"', "If-Modified-Since": NEW},
@@ -141,7 +141,7 @@ async def test_what_is_not_known_is_sent(service: Service) -> None:
 
 
 async def test_an_edit_is_seen(tmp_path: Path) -> None:
-    """Another content has another tag, also when it is as long and as old."""
+    """Another content has another ETag, also with the same size and time."""
     page = tmp_path / "order_drink.html"
     async with running_service(public=tmp_path) as service:
         tags = set()
@@ -154,7 +154,7 @@ async def test_an_edit_is_seen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_head_is_get_without_the_body(service: Service, path: str) -> None:
-    """The same status and headers, the length too, and not a byte of the body."""
+    """The same status and headers, including the length."""
     name = {"X-Request-ID": "the-same"}
     got = await ask(service, "GET", path, headers=name)
     head = await ask(service, "HEAD", path, headers=name)
@@ -162,20 +162,20 @@ async def test_head_is_get_without_the_body(service: Service, path: str) -> None
     assert dict(head.headers) == dict(got.headers)
 
 
-async def test_head_of_nothing(service: Service) -> None:
-    """404 there too."""
+async def test_head_of_a_missing_file(service: Service) -> None:
+    """404 too."""
     async with service.http.head(service.base_url + "public/nothing.html") as answer:
         assert answer.status == 404
 
 
 @pytest.mark.parametrize("path", ["public/", "public/js", "public/js/", "public/" + "x" * 5000])
 async def test_only_files_are_sent(service: Service, path: str) -> None:
-    """404 for a folder, and for what can be no file at all."""
+    """404 for a folder, and for impossible names."""
     assert (await ask(service, "GET", path)).status == 404
 
 
-async def test_what_cannot_be_read_is_not_there(tmp_path: Path) -> None:
-    """The page that ships is sent in its place: the visitor still gets one."""
+async def test_an_unreadable_own_page(tmp_path: Path) -> None:
+    """The built-in page is sent instead."""
     (tmp_path / "order_drink.html").symlink_to("/proc/self/mem")
     (tmp_path / "board.html").symlink_to(tmp_path / "board.html")
     async with running_service(public=tmp_path) as service:
@@ -184,7 +184,7 @@ async def test_what_cannot_be_read_is_not_there(tmp_path: Path) -> None:
 
 
 async def test_a_visitor_who_leaves_leaves_nothing_open(service: Service) -> None:
-    """A connection that breaks while a file is sent keeps none of the server's files open."""
+    """A connection that breaks during a file leaves no file open."""
     for _ in range(20):
         _, writer = await asyncio.open_connection(*address_of(service))
         writer.write(f"GET /{PAGE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -194,5 +194,5 @@ async def test_a_visitor_who_leaves_leaves_nothing_open(service: Service) -> Non
 
 
 def open_files() -> list[str]:
-    """What this process has open."""
+    """Return the open files of this process."""
     return [os.path.realpath(one) for one in Path("/proc/self/fd").iterdir()]

@@ -1,4 +1,4 @@
-"""The QR code: of the order page, and of nothing else."""
+"""The QR code of the order page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.web.routes.qr_code import draw
+from tests.support.http_requests import Answer, ask
 from tests.support.server import Service, running_service
-from tests.web.asking import Answer, ask
 
 PAGE = "public/order_drink.html"
 
@@ -28,7 +28,7 @@ async def code_of(service: Service, url: str, **headers: str) -> Answer:
 
 
 async def test_the_code_of_the_pages_own_address(service: Service) -> None:
-    """An SVG that scales, may be kept for five minutes, and is not sent twice."""
+    """A scalable SVG that may be cached for five minutes, with conditional requests."""
     url = service.base_url + "ports/2567/" + PAGE
     answer = await code_of(service, url)
     assert (answer.status, answer.raw) == (200, draw(url))
@@ -40,7 +40,7 @@ async def test_the_code_of_the_pages_own_address(service: Service) -> None:
 
 
 async def test_another_address_has_another_code(service: Service) -> None:
-    """The code is really of the address."""
+    """The code depends on the URL."""
     one, two = [await code_of(service, service.base_url + path) for path in (PAGE, PAGE + "?a=b")]
     assert one.raw != two.raw
 
@@ -53,14 +53,14 @@ async def test_another_address_has_another_code(service: Service) -> None:
      "http://{host}/" + "x" * 300, "http://[{host}/", "//{host}/", "http:{host}"],
 )  # fmt: skip
 async def test_no_code_of_anything_else(service: Service, url: str) -> None:
-    """Only http and https, only this host: nobody can have codes of other sites made here."""
+    """Only http and https on this host, so that it makes no codes of other sites."""
     host = service.base_url.removeprefix("http://").strip("/")
     answer = await code_of(service, url.format(host=host))
     assert (answer.status, answer.body["Error"]) == (400, "InvalidRequest")
 
 
 async def test_the_host_that_a_trusted_proxy_names() -> None:
-    """Behind a proxy the page's host is the one that the browser asked for; https too."""
+    """Behind a proxy, host and scheme are those that the browser requested."""
     url = "https://bar.example/" + PAGE
     forwarded = {"X_Forwarded_Host": "bar.example"}
     async with running_service(trusted_proxies=("127.0.0.1",)) as service:
@@ -77,8 +77,8 @@ async def test_the_host_that_a_trusted_proxy_names() -> None:
         ("https://bar.example/?token=abcdefgh", f"https://bar.example/{PAGE}?token=abcdefgh"),
     ],
 )
-async def test_the_operators_address_counts(public_url: str, page: str) -> None:
-    """--public-url is where the order page is, whatever a page says; its query goes along."""
+async def test_public_url(public_url: str, page: str) -> None:
+    """--public-url replaces the URL of the page; its query is kept."""
     async with running_service(public_url=public_url) as service:
         assert (await ask(service, "GET", "qr.svg")).raw == draw(page)
         assert (await code_of(service, service.base_url + PAGE)).raw == draw(page)
@@ -88,7 +88,7 @@ async def test_the_operators_address_counts(public_url: str, page: str) -> None:
     "public_url", ["bar.example", "ftp://bar.example", "https://a@bar.example", "https://b/#x",
                    "https://", "https://b\n.example", "https://b/" + "x" * 300, "https://[b"]
 )  # fmt: skip
-def test_what_is_no_public_address(public_url: str) -> None:
-    """Refused at the start, in one line."""
+def test_an_invalid_public_url(public_url: str) -> None:
+    """It is refused at the start, in one line."""
     with pytest.raises(SettingsError, match="^--public-url must be a URL such as https://"):
         Settings(public_url=public_url)

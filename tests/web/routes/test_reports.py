@@ -1,4 +1,4 @@
-"""Complete, fail and extend: only whoever holds the job."""
+"""Complete, fail and extend: for the worker that holds the job only."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.support.http_requests import CALLBACK, Answer, ask, register
 from tests.support.server import Service, running_service
-from tests.web.asking import CALLBACK, Answer, ask, register
 
 TOKEN = "operator-token"
 KEY = {"CPEE_INSTANCE_UUID": "b0bc965b", "CPEE_ACTIVITY": "a1"}
@@ -27,7 +27,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 async def held(service: Service) -> tuple[str, str]:
-    """A job that the worker of KEY got in the answer: its id and its receipt."""
+    """Have the worker of KEY get a job in the answer; return its id and its receipt."""
     _, _, job_id = await service.submit({"drink": "mojito"})
     answer = await register(service, **KEY)
     assert answer.body["Job"]["id"] == job_id
@@ -42,8 +42,8 @@ async def report(
 
 @pytest.mark.parametrize("proof", ["callback", "key", "receipt", "instance", "activity"])
 async def test_each_proof_is_enough(service: Service, proof: str) -> None:
-    """The callback it got the job on, its key, the receipt that came with the job, or any activity
-    of an instance that holds no other job."""
+    """The job's callback, its key, its receipt, or any activity of an instance that holds no other
+    job."""
     job_id, receipt = await held(service)
     headers = {
         "callback": {"CPEE-CALLBACK": CALLBACK},
@@ -63,7 +63,7 @@ async def test_each_proof_is_enough(service: Service, proof: str) -> None:
 
 
 async def test_the_result_is_shown_to_the_byte(service: Service) -> None:
-    """To whoever has the id, from then on."""
+    """In look-ups by the job's id."""
     job_id, receipt = await held(service)
     result = b'{"glass" : 9007199254740993, "note":"\xc3\xa4" }'
     headers = {"Job-Receipt": receipt, "Content-Type": "application/json"}
@@ -74,14 +74,14 @@ async def test_the_result_is_shown_to_the_byte(service: Service) -> None:
 
 
 async def test_the_reason_of_a_failure_is_shown(service: Service) -> None:
-    """To whoever has the id."""
+    """In look-ups by the job's id."""
     job_id, _ = await held(service)
     await report(service, job_id, "fail", KEY_HEADERS, json={"reason": "no ice"})
     assert (await service.job(job_id))["reason"] == "no ice"
 
 
 async def test_a_repeated_registration_has_the_same_receipt(service: Service) -> None:
-    """Whichever of the answers arrived, what came with it proves who has the job."""
+    """Whichever answer arrived, its receipt is valid."""
     job_id, receipt = await held(service)
     again = await register(service, **KEY)
     assert again.headers["Job-Receipt"] == receipt
@@ -92,7 +92,7 @@ async def test_a_repeated_registration_has_the_same_receipt(service: Service) ->
 async def test_a_report_without_a_body_leaves_no_trace_in_the_log(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Some clients say that they send one, and send nothing."""
+    """Some clients announce a body and send none."""
     job_id, _ = await held(service)
     for _ in range(2):
         answer = await report(service, job_id, "extend", KEY_HEADERS, json={"seconds": 60})
@@ -115,8 +115,8 @@ async def test_a_report_without_a_body_leaves_no_trace_in_the_log(
         {"CPEE-CALLBACK": "\u00fc"},
     ],
 )
-async def test_anybody_else_gets_409(service: Service, act: str, headers: dict[str, str]) -> None:
-    """The job's id alone is no proof; the answer says the state, and nothing changes."""
+async def test_others_get_409(service: Service, act: str, headers: dict[str, str]) -> None:
+    """The id alone is no proof; the answer has the state, and nothing changes."""
     job_id, _ = await held(service)
     answer = await report(service, job_id, act, headers)
     assert (answer.status, answer.body["Error"]) == (409, "NotTheHolder")
@@ -125,7 +125,7 @@ async def test_anybody_else_gets_409(service: Service, act: str, headers: dict[s
 
 
 async def test_a_former_holder_gets_409(service: Service) -> None:
-    """Once an operator has put the job back and another has it, the first one's word is void."""
+    """After a put-back and another assignment the first worker's report is refused."""
     job_id, receipt = await held(service)
     await service.app.ctx.dispatcher.operator.put_back(job_id, "test")
     answer = await register(service, CALLBACK.replace("/4/", "/5/"), CPEE_INSTANCE_UUID="other",
@@ -136,7 +136,7 @@ async def test_a_former_holder_gets_409(service: Service) -> None:
 
 
 async def test_fail_and_retry(service: Service) -> None:
-    """{"reason","retry"}: back to its place for another worker, or failed."""
+    """{"reason","retry"}: the job returns to its place for another worker, or fails."""
     job_id, receipt = await held(service)
     headers = {"Job-Receipt": receipt}
     answer = await report(
@@ -169,7 +169,7 @@ async def test_fail_and_retry(service: Service) -> None:
 async def test_a_report_that_cannot_be_read(
     service: Service, act: str, body: bytes, media_type: str, error: str
 ) -> None:
-    """400, 413 or 415, and the job is as before."""
+    """400, 413 or 415, and the job is unchanged."""
     job_id, receipt = await held(service)
     headers = {"Job-Receipt": receipt, "Content-Type": media_type}
     answer = await report(service, job_id, act, headers, data=body)
@@ -178,7 +178,7 @@ async def test_a_report_that_cannot_be_read(
 
 
 async def test_the_receipt_comes_with_a_put_too(service: Service) -> None:
-    """A worker that is called back gets the same proof, in a header of the PUT."""
+    """As a header of the PUT."""
     got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -200,7 +200,7 @@ INSTANCE = {"CPEE-INSTANCE-UUID": "b0bc965b"}
 
 
 async def test_an_instance_that_holds_two_jobs_has_to_say_which_activity(service: Service) -> None:
-    """Two branches mix at a time: the UUID alone could be either one's, and says nothing."""
+    """With two jobs the UUID alone is ambiguous, and is refused."""
     first, _ = await held(service)
     _, _, second = await service.submit(2)
     key = {**KEY, "CPEE_ACTIVITY": "a2"}
@@ -213,7 +213,7 @@ async def test_an_instance_that_holds_two_jobs_has_to_say_which_activity(service
 
 
 async def test_the_uuid_of_a_former_holder_is_void(service: Service) -> None:
-    """Once another one has the job; while nobody has, it counts."""
+    """Once the job is assigned to another worker; until then it counts."""
     job_id, _ = await held(service)
     await service.app.ctx.dispatcher.operator.put_back(job_id, "test")
     assert (await report(service, job_id, "complete", INSTANCE)).status == 409
@@ -235,7 +235,7 @@ async def test_the_uuid_of_a_former_holder_is_void(service: Service) -> None:
 async def test_a_result_may_come_in_a_form(
     service: Service, form: dict[str, str], result: bytes | None
 ) -> None:
-    """As a process model sends it: the field ``result`` is JSON, kept to the byte."""
+    """As process models send it: ``result`` is JSON, kept to the byte."""
     job_id, _ = await held(service)
     headers = {**INSTANCE, "Content-Type": "application/x-www-form-urlencoded"}
     done = await report(service, job_id, "complete", headers, data=urlencode(form).encode())
@@ -267,7 +267,7 @@ async def test_a_failure_may_come_in_a_form(
 
 
 async def test_extend_takes_a_form(service: Service) -> None:
-    """Whatever is in it says nothing."""
+    """Its fields are ignored."""
     job_id, _ = await held(service)
     headers = {**INSTANCE, "Content-Type": "application/x-www-form-urlencoded"}
     assert (await report(service, job_id, "extend", headers, data=b"seconds=60")).status == 200
@@ -290,7 +290,7 @@ async def test_extend_takes_a_form(service: Service) -> None:
 async def test_a_form_that_cannot_be_read(
     service: Service, act: str, form: bytes, error: str
 ) -> None:
-    """400 or 413, and the job is as before."""
+    """400 or 413, and the job is unchanged."""
     job_id, _ = await held(service)
     headers = {**INSTANCE, "Content-Type": "application/x-www-form-urlencoded"}
     answer = await report(service, job_id, act, headers, data=form)
@@ -298,8 +298,8 @@ async def test_a_form_that_cannot_be_read(
     assert (await service.job(job_id))["state"] == "assigned"
 
 
-async def told(service: Service, job_id: str) -> list[tuple[str, str]]:
-    """What happened to a job, and why, in the log; once everything that was begun is done."""
+async def logged(service: Service, job_id: str) -> list[tuple[str, str]]:
+    """Return the kinds and reasons of a job's events in the log, once all work is done."""
     await service.app.ctx.dispatcher.batches.idle()
     ticket = (await service.job(job_id))["ticket"]
     lines = service.app.ctx.history.of(ticket)
@@ -307,7 +307,7 @@ async def told(service: Service, job_id: str) -> list[tuple[str, str]]:
 
 
 async def on_the_monitor(service: Service, job_id: str) -> dict[str, Any]:
-    """The order as an operator sees it."""
+    """Return the order in the monitor's view."""
     ticket = (await service.job(job_id))["ticket"]
     answer = await ask(service, "GET", "state?view=monitor", TOKEN)
     return answer.body["state"][f"order/{ticket}"]
@@ -329,17 +329,17 @@ FORM = "application/x-www-form-urlencoded"
 async def test_a_refused_report_does_not_go_unnoticed(
     service: Service, act: str, headers: dict[str, str], body: bytes, why: str
 ) -> None:
-    """The next registration counts as done, as ever; the log and the monitor say that a report on
-    it was refused, and why."""
+    """The next registration still completes the job; log and monitor have the refused report and
+    its reason."""
     job_id, _ = await held(service)
     assert (await report(service, job_id, act, headers, data=body)).status >= 400
-    (*_, (event, reason)) = await told(service, job_id)
+    (*_, (event, reason)) = await logged(service, job_id)
     assert event == "job.report_refused"
     assert reason.startswith(why)
     drawn = await on_the_monitor(service, job_id)
     assert drawn["hold"]["refused"].startswith(why)
     await register(service, CALLBACK.replace("5480", "9999"), **KEY)
-    (*_, (event, reason)) = await told(service, job_id)
+    (*_, (event, reason)) = await logged(service, job_id)
     assert event == "job.done"
     assert reason.startswith(f"done by its next registration, but a report was refused: {why}")
     drawn = await on_the_monitor(service, job_id)
@@ -350,13 +350,13 @@ async def test_a_refused_report_does_not_go_unnoticed(
 
 
 async def test_a_report_without_the_token_does_not_go_unnoticed() -> None:
-    """A model that forgets it in its report, and not in its registration."""
+    """A model may have the token in its registration, and not in its report."""
     async with running_service(worker_tokens=("worker-token",)) as service:
         _, _, job_id = await service.submit(1)
         headers = {"CPEE-CALLBACK": CALLBACK, **KEY_HEADERS}
         await ask(service, "POST", "register-worker", "worker-token", headers=headers)
         assert (await report(service, job_id, "fail", KEY_HEADERS)).status == 401
-        assert ("job.report_refused", "fail: the worker token is needed") in await told(
+        assert ("job.report_refused", "fail: the worker token is needed") in await logged(
             service, job_id
         )
 
@@ -371,54 +371,54 @@ async def test_a_report_without_the_token_does_not_go_unnoticed() -> None:
 async def test_a_report_that_reaches_no_handler_does_not_go_unnoticed(
     service: Service, method: str, body: bytes, status: int, why: str
 ) -> None:
-    """The wrong method, or more than is ever read."""
+    """A wrong method, or a body that is too large."""
     job_id, _ = await held(service)
     headers = {**INSTANCE, "Content-Type": "application/json"}
     answer = await ask(service, method, f"jobs/{job_id}/complete", headers=headers, data=body)
     assert answer.status == status
-    (*_, (event, reason)) = await told(service, job_id)
+    (*_, (event, reason)) = await logged(service, job_id)
     assert event == "job.report_refused"
     assert reason.startswith(why)
 
 
 async def test_a_report_on_an_unknown_job_marks_what_its_instance_holds(service: Service) -> None:
-    """A model with a wrong id: the order that it meant is not done in silence either."""
+    """With a wrong id, the instance's present job is marked."""
     job_id, _ = await held(service)
     assert (await report(service, "f" * 32, "fail", INSTANCE)).status == 404
-    assert ("job.report_refused", "fail: no such job is known") in await told(service, job_id)
+    assert ("job.report_refused", "fail: no such job is known") in await logged(service, job_id)
 
 
-async def test_a_report_that_is_taken_after_all_takes_the_mark_away(service: Service) -> None:
-    """The second try was right: nothing is left to be seen."""
+async def test_an_accepted_report_removes_the_mark(service: Service) -> None:
+    """If the second try succeeds, nothing is shown."""
     job_id, _ = await held(service)
     await report(service, job_id, "complete", {"CPEE-INSTANCE-UUID": "another"})
     assert (await report(service, job_id, "complete", INSTANCE)).status == 200
-    assert (await told(service, job_id))[-1] == ("job.done", "")
+    assert (await logged(service, job_id))[-1] == ("job.done", "")
     drawn = await on_the_monitor(service, job_id)
     assert "refused" not in drawn["hold"]
     assert "reason" not in drawn
 
 
 async def test_refused_reports_are_noted_once(service: Service) -> None:
-    """Whoever knows the id of an order cannot fill the log with it."""
+    """So that clients with an order's id cannot fill the log."""
     job_id, _ = await held(service)
     for _ in range(5):
         await report(service, job_id, "complete", {})
-    kinds = [event for event, _ in await told(service, job_id)]
+    kinds = [event for event, _ in await logged(service, job_id)]
     assert kinds.count("job.report_refused") == 1
 
 
 async def test_a_refused_report_does_not_move_the_lease(service: Service) -> None:
-    """It changes nothing of who has the job, and since when."""
+    """The hold is unchanged."""
     job_id, _ = await held(service)
     before = (await on_the_monitor(service, job_id))["hold"]["since"]
     await report(service, job_id, "extend", {})
-    await told(service, job_id)
+    await logged(service, job_id)
     assert (await on_the_monitor(service, job_id))["hold"]["since"] == before
 
 
-async def test_a_report_on_a_job_that_nobody_has_leaves_no_mark(service: Service) -> None:
-    """It waits, or is finished: the answer says so, and that is all."""
+async def test_a_report_on_a_job_without_a_holder_leaves_no_mark(service: Service) -> None:
+    """It waits, or is finished: only the answer says so."""
     _, _, job_id = await service.submit(1)
     assert (await report(service, job_id, "complete", INSTANCE)).status == 409
-    assert [event for event, _ in await told(service, job_id)] == ["job.submitted"]
+    assert [event for event, _ in await logged(service, job_id)] == ["job.submitted"]

@@ -1,4 +1,4 @@
-"""POST /register-worker, to the letter, with engines that behave like CPEE."""
+"""POST /register-worker, literally, with engines that behave like CPEE."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.simulation import Engine, Instance
+from tests.support.http_requests import register
 from tests.support.server import Service, eventually, running_service
-from tests.web.asking import register
 
 CALLBACK = "http://127.0.0.1:1/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
 
@@ -39,7 +39,7 @@ async def engine() -> AsyncIterator[Engine]:
 async def test_without_jobs_the_worker_waits(
     service: Service, headers: dict[str, str], media_type: str, body: bytes
 ) -> None:
-    """202 with the header that makes an engine wait; a process instance gets no body with it."""
+    """202 with the header that makes an engine wait; a process instance gets no body."""
     headers = {**headers, "CPEE-CALLBACK": CALLBACK}
     for _ in range(2):  # a repeat gets the same answer
         async with service.http.post(
@@ -53,7 +53,7 @@ async def test_without_jobs_the_worker_waits(
 
 
 async def test_with_a_job_it_is_in_the_answer(service: Service) -> None:
-    """200 {"Job":{"id","data","submitted_at"}}, the data as it was sent."""
+    """200 {"Job":{"id","data","submitted_at"}}, with the data as it was sent."""
     body = b'{ "drink" : "mojito" , "n": 1.0 }'
     await service.http.post(
         service.base_url + "submit-job", data=body, headers={"Content-Type": "application/json"}
@@ -94,7 +94,7 @@ async def test_a_wrong_callback_gets_the_originals_words(
 
 @pytest.mark.parametrize("callback", ["ftp://host/", "http://169.254.169.254/", "http://u:p@host/"])
 async def test_a_forbidden_callback_is_not_allowed(service: Service, callback: str) -> None:
-    """403 with "NotAllowed" where the address guard says no."""
+    """403 with "NotAllowed" if the address guard refuses it."""
     async with service.http.post(
         service.base_url + "register-worker", headers={"CPEE-CALLBACK": callback}
     ) as response:
@@ -107,8 +107,8 @@ async def test_a_forbidden_callback_is_not_allowed(service: Service, callback: s
     ("info", "name"),
     [("Ada", "Ada"), (None, "Get an order"), ("", "Get an order"), (" \u200b", "Get an order")],
 )
-async def test_what_a_worker_is_called(service: Service, info: str | None, name: str) -> None:
-    """By its process's attribute ``info``, or by the label where there is none that can be seen."""
+async def test_the_label_of_a_worker(service: Service, info: str | None, name: str) -> None:
+    """The process's attribute ``info``, or the activity's label if there is no visible one."""
     headers = {"CPEE_LABEL": "Get an order", **({} if info is None else {"CPEE_ATTR_INFO": info})}
     await register(service, **headers)
     (worker,) = await service.app.ctx.dispatcher.queries.workers()
@@ -116,7 +116,7 @@ async def test_what_a_worker_is_called(service: Service, info: str | None, name:
 
 
 def call(service: Service, instance: Instance, query: str = "") -> asyncio.Task[Any]:
-    """Let an instance make its call, as a process model would."""
+    """Let an instance make its call, as a process model does."""
     return asyncio.create_task(instance.call(service.base_url + "register-worker" + query))
 
 
@@ -132,7 +132,7 @@ async def test_an_order_goes_to_the_waiting_instance(service: Service, engine: E
 
 
 async def test_stop_and_continue(service: Service, engine: Engine) -> None:
-    """A robot stopped for lunch gets its next order by itself once it is continued."""
+    """A robot that was stopped gets its next order once it is continued."""
     calling = call(service, instance := engine.start_instance())
     await instance.until(lambda: instance.waiting)
     instance.stop()
@@ -143,7 +143,7 @@ async def test_stop_and_continue(service: Service, engine: Engine) -> None:
 
 
 async def test_the_next_registration_means_done(service: Service, engine: Engine) -> None:
-    """waiting, assigned, done: as the robot goes round."""
+    """The states are waiting, assigned, done."""
     _, _, job_id = await service.submit(1)
     instance = engine.start_instance()
     await call(service, instance)
@@ -155,7 +155,7 @@ async def test_the_next_registration_means_done(service: Service, engine: Engine
 
 
 async def test_a_lost_answer_is_given_again(service: Service, engine: Engine) -> None:
-    """?lost from the model's rescue code: the same job."""
+    """?lost from the model's rescue code brings the same job."""
     _, _, job_id = await service.submit(1)
     instance = engine.start_instance()
     first = await call(service, instance)
@@ -164,7 +164,7 @@ async def test_a_lost_answer_is_given_again(service: Service, engine: Engine) ->
 
 
 async def test_a_client_that_resets_before_the_answer_loses_no_job(service: Service) -> None:
-    """The original lost the job when the worker's connection dropped before the answer."""
+    """In the original that lost the job."""
     host, port = service.base_url.removeprefix("http://").strip("/").split(":")
     await service.submit("precious")
     for n in range(20):

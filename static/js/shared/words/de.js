@@ -1,4 +1,7 @@
-/** Die Texte der Bestellseite und der Anzeige; der Monitor kennt sie auch. Gäste werden geduzt. */
+/**
+ * Die Texte der Bestellseite und der Anzeige. Der Monitor lädt sie auch, und ergänzt seine eigenen
+ * (monitor/words). Gäste werden geduzt.
+ */
 export const words = {
   brand: 'Roboter-Bar',
   logos: {
@@ -48,6 +51,7 @@ export const words = {
   tryAgain: 'Das hat nicht geklappt. Bitte versuch es noch einmal.',
   reconnecting: 'Verbindung verloren. Wir versuchen es weiter …',
   offline: 'Du bist offline.',
+  // Nach Phase: siehe order/tracked_order.js
   head: {
     sending: 'Bestellung wird gesendet …',
     unsent: 'Noch nicht gesendet',
@@ -72,6 +76,8 @@ export const words = {
     cancelled: 'Dein Drink wird nicht gemixt.',
   },
   spoken: (n, text) => `Bestellung ${n}: ${text}`,
+
+  // Die Warteschlange
   queue: 'Die Warteschlange',
   more: (n) => `+${n} weitere`,
 

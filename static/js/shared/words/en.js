@@ -1,4 +1,4 @@
-/** The texts of the order page and the board; the monitor knows them too. */
+/** Texts of the order page and the board. The monitor loads them too, and adds its own (monitor/words). */
 export const words = {
   brand: 'Robot Bar',
   logos: {
@@ -48,6 +48,7 @@ export const words = {
   tryAgain: 'That did not go through. Please try again.',
   reconnecting: 'Connection lost. Trying again…',
   offline: 'You are offline.',
+  // By phase: see order/tracked_order.js
   head: {
     sending: 'Sending your order…',
     unsent: 'Not sent yet',
@@ -72,6 +73,8 @@ export const words = {
     cancelled: 'Your drink will not be made.',
   },
   spoken: (n, text) => `Order ${n}: ${text}`,
+
+  // The queue
   queue: 'The queue',
   more: (n) => `+${n} more`,
 

@@ -1,0 +1,28 @@
+import { call, Problem } from '../shared/http.js';
+import { bearer, tokenOf } from '../shared/token.js';
+
+/**
+ * Submit an order. Repeating it with the same key never makes a second drink.
+ * @param {import('./order_store.js').Order} order
+ * @returns {Promise<string>} the job's secret id
+ */
+export async function submit({ key, drink, name, logo }) {
+  const headers = {
+    'Content-Type': 'application/json', 'Idempotency-Key': `"${key}"`, ...bearer(tokenOf('submit-token')),
+  };
+  const body = JSON.stringify({ drink, name, logo });
+  const answer = await call('submit-job', { method: 'POST', headers, body });
+  const id = answer.headers.get('Location')?.split('/').pop();
+  // A captive portal answers 200 to anything: count that as "not reached", so that the order is sent again.
+  if (!id) throw new Problem(0);
+  return id;
+}
+
+/**
+ * Cancel a waiting order.
+ * @param {string} id the job's secret id
+ * @returns {Promise<Response>} throws a Problem with status 409 if it is too late
+ */
+export function cancel(id) {
+  return call(`jobs/${encodeURIComponent(id)}`, { method: 'DELETE' });
+}

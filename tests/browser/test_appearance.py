@@ -1,0 +1,134 @@
+"""Every state of every page: accessible, nothing cut off, and a picture of it in artefacts/."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.async_api import Page
+
+from tests.browser import evenings, journeys
+from tests.browser.contrast import LOW_CONTRAST
+from tests.browser.served_bar import Bar, open_bar
+from tests.browser.visitors import Visitors
+from tests.support.paths import ROOT
+
+ARTEFACTS = ROOT / "artefacts"
+
+CUT_OFF = """() => [...document.querySelectorAll('body *')].filter((node) => {
+    const frame = node.closest('button, article, section, .card, body');
+    const isText = node.checkVisibility() && node.textContent && !node.childElementCount;
+    if (!isText || node.closest('.unseen, .orders')) return false;
+    const [inner, outer] = [node, frame].map((one) => one.getBoundingClientRect());
+    return node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).display !== 'inline'
+        || inner.right > outer.right || inner.right > innerWidth
+        || inner.bottom > outer.bottom + 1 && !node.closest('.scroll');
+}).map((node) => node.outerHTML.slice(0, 80))"""
+"""Texts that overflow their container."""
+
+RUN_AXE = "axe.run({ resultTypes: ['violations'] })"
+
+
+class Screen(NamedTuple):
+    """A kind of screen."""
+
+    name: str
+    scheme: str
+    width: int
+    height: int = 844
+    letters: str = ""
+
+
+DESKS = (
+    Screen("light", "light", 1440, 1000),
+    Screen("dark", "dark", 1440, 1000),
+    Screen("narrow", "light", 390),
+    Screen("narrow-dark", "dark", 320),
+    Screen("zoomed", "light", 720, 500),
+)
+LOOKS = (
+    Screen("light", "light", 390),
+    Screen("dark", "dark", 390),
+    Screen("narrow", "light", 320),
+    Screen("large", "light", 390, letters="200%"),
+)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bar() -> AsyncIterator[Bar]:
+    """A service that blames the order for the first refusal of a live robot."""
+    async with open_bar(max_attempts=1) as bar:
+        yield bar
+
+
+@pytest.mark.parametrize("journey", journeys.ON_A_PHONE, ids=lambda journey: journey.__name__)
+async def test_the_order_page(bar: Bar, visitors: Visitors, journey: journeys.OrderJourney) -> None:
+    """No state violates an accessibility rule or has a text that the phone cuts off."""
+    visitors.expect_network_errors = True
+    phone = await visitors.newcomer()
+    async for state in journey(bar, phone):
+        for look in LOOKS:
+            await put_on(phone.page, look)
+            await examine(phone.page, f"order-{state}-{look.name}")
+
+
+@pytest.mark.parametrize("journey", journeys.ON_THE_WALL, ids=lambda journey: journey.__name__)
+async def test_the_board(bar: Bar, visitors: Visitors, journey: journeys.BoardJourney) -> None:
+    """No state violates an accessibility rule or has anything that does not fit."""
+    visitors.expect_network_errors = True
+    board = await visitors.blank_television()
+    async for state in journey(bar, board):
+        await examine(board.page, f"board-{state}")
+
+
+@pytest.mark.parametrize("journey", evenings.ON_THE_DESK, ids=lambda journey: journey.__name__)
+async def test_the_monitor(bar: Bar, visitors: Visitors, journey: evenings.DeskJourney) -> None:
+    """No state violates an accessibility rule or has a text that the screen cuts off."""
+    visitors.expect_network_errors = True
+    monitor = await visitors.blank_desk()
+    async for state in journey(bar, monitor):
+        for look in DESKS:
+            await put_on(monitor.page, look)
+            await examine(monitor.page, f"monitor-{state}-{look.name}")
+        await put_on(monitor.page, DESKS[0])
+
+
+async def test_the_docs(bar: Bar, visitors: Visitors) -> None:
+    """/docs is accessible, fits on a phone, and none of its requests is refused."""
+    desk = await visitors.blank_desk()
+    page = desk.page
+    await page.goto(desk.base_url + "docs")
+    for look in (DESKS[0], DESKS[2]):
+        await put_on(page, look)
+        assert await violations(page) == [], look.name
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look.name
+
+
+async def put_on(page: Page, look: Screen) -> None:
+    """Turn a screen into another one, tall enough for the whole page."""
+    await page.emulate_media(color_scheme=look.scheme, reduced_motion="reduce")
+    await page.evaluate("size => document.documentElement.style.fontSize = size", look.letters)
+    await page.set_viewport_size({"width": look.width, "height": look.height})
+    height = await page.evaluate("document.documentElement.scrollHeight")
+    if height > look.height:
+        await page.set_viewport_size({"width": look.width, "height": height})
+
+
+async def examine(page: Page, name: str) -> None:
+    """Keep a picture of the page, and check that nothing is wrong with it."""
+    ARTEFACTS.mkdir(exist_ok=True)
+    await page.screenshot(path=ARTEFACTS / f"{name}.png", animations="disabled")
+    assert await violations(page) == [], name
+    assert await page.evaluate(CUT_OFF) == [], name
+    assert await page.evaluate(LOW_CONTRAST) == [], name
+
+
+async def violations(page: Page) -> list[str]:
+    """Return what axe finds, one line each."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE_SCRIPT)
+    found = (await page.evaluate(RUN_AXE))["violations"]
+    return [f"{one['id']}: {node['html'][:120]}" for one in found for node in one["nodes"]]

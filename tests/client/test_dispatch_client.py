@@ -1,0 +1,152 @@
+"""DispatchClient against the real server and a misbehaving one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from sanic_dispatch.client import (
+    DispatchClient,
+    JobStatus,
+    ServiceError,
+    Submitted,
+    Unreachable,
+)
+from tests.client.conftest import TOKEN
+from tests.support.server import free_port
+
+CALLBACK = "http://127.0.0.1:9/1/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
+
+
+async def test_submit_look_up_cancel(client: DispatchClient) -> None:
+    """A job is submitted with an id and a position, looked up, and cancelled while it waits."""
+    assert (await client.submit(1)).position == 1
+    job_id, position = await client.submit({"drink": "mojito"})
+    status = await client.job(job_id)
+    assert (position, status.state, status.position, status.ticket) == (2, "waiting", 2, 2)
+    assert not status.is_final
+    await client.cancel(job_id)
+    assert (await client.job(job_id)).is_final
+
+
+async def test_the_bytes_that_are_given_are_sent(client: DispatchClient) -> None:
+    """Bytes are sent unchanged; a string is encoded as JSON."""
+    for data in (b'{ "a" : 1.0 }', "text"):
+        await client.submit(data)
+    jobs = [await client.register(CALLBACK.replace("/1/", f"/{n}/")) for n in (1, 2)]
+    assert [job and job["data"] for job in jobs] == [{"a": 1.0}, "text"]
+
+
+async def test_register(client: DispatchClient) -> None:
+    """A worker waits or gets a job; with ``lost`` it gets the job of the lost answer."""
+    assert await client.register(CALLBACK) is None
+    second = CALLBACK.replace("/1/", "/2/")
+    key = {"CPEE-INSTANCE-UUID": "i", "CPEE-ACTIVITY": "a1"}
+    await client.submit(1)  # refused by the first worker, which is unreachable
+    job = await client.register(second, key)
+    assert job is not None
+    again = await client.register(CALLBACK.replace("/1/", "/3/"), key, lost=True)
+    assert again == job
+
+
+async def test_problems_are_one_exception(client: DispatchClient) -> None:
+    """A refusal is a ServiceError with status, code and reason."""
+    with pytest.raises(ServiceError) as caught:
+        await client.job("f" * 32)
+    error = caught.value
+    assert (error.status, error.error) == (404, "UnknownJob")
+    assert str(error) == "no such job is known (404)"
+    with pytest.raises(ServiceError) as caught:
+        await client.submit(b"{")
+    assert (caught.value.status, caught.value.error) == (400, "InvalidJson")
+
+
+async def test_unreachable() -> None:
+    """Unreachable is raised if the server does not answer."""
+    async with DispatchClient(f"http://127.0.0.1:{free_port()}") as client:
+        with pytest.raises(Unreachable, match="connection refused"):
+            await client.submit(1)
+
+
+@pytest.mark.parametrize("url", ["localhost:2567", "ftp://localhost/", "http://", ""])
+def test_malformed_addresses(url: str) -> None:
+    """Only http and https URLs are accepted."""
+    with pytest.raises(ValueError, match="not an http or https address"):
+        DispatchClient(url)
+
+
+async def test_not_open() -> None:
+    """Using the client before opening it raises."""
+    with pytest.raises(RuntimeError, match="async with"):
+        await DispatchClient("http://localhost/").job("1")
+
+
+@asynccontextmanager
+async def answering(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
+    """Run a server that answers every request alike; yields its address."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("base", ["", "/", "/ports/2567", "/ports/2567/", "/p?token=secret#x"])
+async def test_any_path_prefix(base: str) -> None:
+    """Requests go below the base's path; token and key are headers."""
+    seen: list[web.Request] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request)
+        return web.json_response({"Queued": {"position": 3}}, status=202)
+
+    async with answering(answer) as url, DispatchClient(url + base, TOKEN) as client:
+        assert await client.submit(1, idempotency_key="k") == Submitted("", 3)
+    prefix = base.partition("?")[0].rstrip("/")
+    assert seen[0].path_qs == f"{prefix}/submit-job"
+    assert seen[0].headers["Authorization"] == f"Bearer {TOKEN}"
+    assert seen[0].headers["Idempotency-Key"] == "k"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "detail"),
+    [
+        (502, b"<html>", "BadGateway", "Bad Gateway"),
+        (500, b"[]", "InternalServerError", "Internal Server Error"),
+        (302, b"", "Found", "Found"),
+        (202, b"<html>", "NotUnderstood", "the answer is not that of a dispatcher"),
+        (202, b"[]", "NotUnderstood", "the answer is not that of a dispatcher"),
+    ],
+)
+async def test_answers_of_other_servers(status: int, body: bytes, error: str, detail: str) -> None:
+    """Answers of a proxy or another service are errors with their status."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, body=body)
+
+    async with answering(answer) as url, DispatchClient(url) as client:
+        with pytest.raises(ServiceError) as caught:
+            await client.submit(1)
+    assert (caught.value.status, caught.value.error, caught.value.detail) == (status, error, detail)
+
+
+def test_a_job_status_keeps_unknown_fields() -> None:
+    """Fields that a later service adds are in ``raw``."""
+    said = {
+        "id": "1",
+        "ticket": 2,
+        "state": "done",
+        "position": None,
+        "submitted_at": "",
+        "news": 1,
+    }
+    assert JobStatus.of(said).raw["news"] == 1
