@@ -9,6 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS :=
 
+# The suite in as many processes as there are processors, at most four; a file in one of them.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 # The first Python that is new enough.
 PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
 	$(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(python))))
@@ -29,14 +32,14 @@ run: $(VENV)/run.stamp
 	@$(BIN)/sanic-dispatch demo $(ARGS)
 
 test: $(VENV)/test.stamp $(VENV)/debian.stamp
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 check: $(VENV)/test.stamp $(VENV)/debian.stamp
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy --strict
 	@$(BIN)/python .ci/audit
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 # Prints its seeds; HISTORY_SEED, CRASH_SEED and SCHEMATHESIS_SEED throw the same dice again.
 torture: export TORTURE := 1

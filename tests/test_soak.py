@@ -23,12 +23,13 @@ from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.simulation import Engine, Evaluator, Result, Robot, RobotHooks, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
 from sanic_dispatch.simulation.mishaps import Mishaps, MishapTimes, Rates
+from tests.support.seeds import seed_of
 from tests.support.server import running_service
 
 ROBOTS = 20
 SUBMITTERS = 10
 ORDERS = int(os.environ.get("SOAK_ORDERS", "300"))
-SEED = int(os.environ.get("SOAK_SEED", random.SystemRandom().randrange(2**32)))
+SEED = seed_of("SOAK_SEED")
 LONGEST_S = 40 + ORDERS * 0.05
 TOKEN = "an-operator-of-the-soak"
 SETTINGS = {

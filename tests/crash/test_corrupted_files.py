@@ -20,10 +20,11 @@ from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import NotAQueue
 from sanic_dispatch.storage.open_store import open_store
 from tests.support.network import FakeNetwork
+from tests.support.seeds import seed_of
 from tests.support.world import running_world, worker
 
 IS_TORTURE = "TORTURE" in os.environ
-SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))
+SEED = seed_of("CRASH_SEED")
 CUTS, FLIPS = (10**9, 20_000) if IS_TORTURE else (200, 200)
 
 

@@ -19,10 +19,11 @@ from tests.crash.harness import Harness
 from tests.crash.server import DURABLE, Ended, Server
 from tests.crash.shop import Shop
 from tests.crash.strace import CALLS, CHECKPOINT, has_injected, need, strace
+from tests.support.seeds import seed_of
 from tests.support.server import eventually
 
 IS_TORTURE = "TORTURE" in os.environ
-SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))
+SEED = seed_of("CRASH_SEED")
 CACHED = Mode.CACHED_JSON_FILE
 LONGEST_S = 30.0
 """How long to wait for a fault: on a busy machine many changes share one write."""

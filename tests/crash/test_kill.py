@@ -15,11 +15,12 @@ import pytest
 from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
 from tests.crash.server import DURABLE
+from tests.support.seeds import seed_of
 
 IS_TORTURE = "TORTURE" in os.environ
 KILLS = int(os.environ.get("TORTURE_KILLS", "200")) if IS_TORTURE else 2
 KILLS_A_ROUND = 10
-SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))
+SEED = seed_of("CRASH_SEED")
 READY_S = 2.0 if IS_TORTURE else 10.0
 """Generous, since the tests share their machine; that nothing is lost is what counts."""
 

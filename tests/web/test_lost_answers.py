@@ -12,10 +12,11 @@ import pytest
 import ujson
 
 from sanic_dispatch.config.settings import Mode
+from tests.support.seeds import seed_of
 from tests.support.server import Service, running_service
 
 ROUNDS = int(os.environ.get("LOST_ANSWERS", "1000"))
-SEED = int(os.environ.get("LOST_SEED", random.SystemRandom().randrange(2**32)))
+SEED = seed_of("LOST_SEED")
 AT_ONCE = 20
 
 

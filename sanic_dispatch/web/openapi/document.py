@@ -54,8 +54,8 @@ class Described(NamedTuple):
 
 
 def described(app: Sanic[Any, Any]) -> Iterator[Described]:
-    """Yield every route and method in the order of paths; HEAD is left out: it goes with GET."""
-    for route in sorted(app.router.routes, key=lambda route: str(route.path)):
+    """Yield every route and method in the order of paths and methods; HEAD is left out: it goes with GET."""
+    for route in sorted(app.router.routes, key=lambda each: (each.path, sorted(each.methods))):
         operation = getattr(route.handler, OPERATION, None)
         if operation is None:
             raise ValueError(f"/{route.path} does not say what it is")

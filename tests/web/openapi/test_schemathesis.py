@@ -7,7 +7,6 @@ operation.
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ from hypothesis import HealthCheck, seed, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from tests.support.seeds import seed_of
 from tests.support.server import free_port, server_process
 from tests.web.openapi.operations import the_document
 
 IS_TORTURE = "TORTURE" in os.environ
 REQUESTS = 1000 if IS_TORTURE else 100
-SEED = int(os.environ.get("SCHEMATHESIS_SEED", random.SystemRandom().randrange(2**32)))
+SEED = seed_of("SCHEMATHESIS_SEED")
 TOKEN = "schemathesis-operator-token"
 
 UNSAYABLE = {
