@@ -54,7 +54,7 @@ class Described(NamedTuple):
 
 
 def described(app: Sanic[Any, Any]) -> Iterator[Described]:
-    """Yield every route and method in the order of paths and methods; HEAD is left out: it goes with GET."""
+    """Yield all routes and methods in order; HEAD is left out: it goes with GET."""
     for route in sorted(app.router.routes, key=lambda each: (each.path, sorted(each.methods))):
         operation = getattr(route.handler, OPERATION, None)
         if operation is None:
