@@ -101,12 +101,12 @@ class Batches:
         machine: StateMachine,
         store: Store,
         clock: Clock,
-        tally: CommitStats,
+        stats: CommitStats,
         on_events: Callable[[Sequence[Event]], None],
         on_effect: Callable[[Effect], None],
     ) -> None:
         """Call ``on_events`` with durable events, and ``on_effect`` with effects that are due."""
-        self._tally = tally
+        self._stats = stats
         self._machine = machine
         self._store = store
         self._clock = clock
@@ -276,7 +276,7 @@ class Batches:
                 self._block()
                 await self._clock.sleep(RETRY_S)
         except StorageFailed:
-            self._tally.failed()
+            self._stats.failed()
             raise
         except asyncio.CancelledError:
             self._give_up(pending)
@@ -287,7 +287,7 @@ class Batches:
                 self._is_blocked = False
                 self._apply_soon()
         self._committed += 1
-        self._tally.succeeded(len(batch.changes), self._clock.monotonic_s() - began_s)
+        self._stats.succeeded(len(batch.changes), self._clock.monotonic_s() - began_s)
 
     async def _is_committed(self, batch: Batch) -> bool:
         try:

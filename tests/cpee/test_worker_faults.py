@@ -71,7 +71,8 @@ class WorkerFaults(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
+        self.temporary = tempfile.TemporaryDirectory()
+        self.folder = Path(self.temporary.name)
         self.run(self.open())
         for _ in range(ROBOTS):
             self.engine.hire()
@@ -295,6 +296,7 @@ class WorkerFaults(RuleBasedStateMachine):
         finally:
             self.run(self.stack.aclose())
             self.runner.close()
+            self.temporary.cleanup()
 
     def mend_everything(self) -> None:
         """End all faults, and let everyone work until nothing is left to do.

@@ -64,7 +64,8 @@ class DispatcherModel(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
+        self.temporary = tempfile.TemporaryDirectory()
+        self.folder = Path(self.temporary.name)
         self.world: World = self.run(self.open())
 
     async def open(self) -> World:
@@ -79,6 +80,7 @@ class DispatcherModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.run(self.stack.aclose())
         self.runner.close()
+        self.temporary.cleanup()
 
     async def advance(self, seconds: int) -> None:
         """Let time pass in seconds, so that the writes keep up."""

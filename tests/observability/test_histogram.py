@@ -16,9 +16,9 @@ def test_bounds_are_inclusive() -> None:
 
 def test_a_storage_fails_until_a_write_succeeds() -> None:
     """A success ends the failing state; failures stay counted."""
-    tally = CommitStats()
-    tally.failed()
-    assert tally.is_failing
-    tally.succeeded(3, 0.01)
-    assert not tally.is_failing
-    assert (tally.failures, tally.changes.total) == (1, 3)
+    stats = CommitStats()
+    stats.failed()
+    assert stats.is_failing
+    stats.succeeded(3, 0.01)
+    assert not stats.is_failing
+    assert (stats.failures, stats.changes.total) == (1, 3)
