@@ -13,7 +13,7 @@ from sanic_dispatch.core.job import Hold, Stage, State
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.projection import QueueCounts
-from sanic_dispatch.live.robots import TrackedRobot
+from sanic_dispatch.live.tracked_robots import TrackedRobot
 
 JsonObject = dict[str, Any]
 

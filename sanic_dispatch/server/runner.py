@@ -20,7 +20,7 @@ from typing import Any
 
 from sanic import Sanic
 
-from sanic_dispatch.web.short_way import ShortWayProtocol
+from sanic_dispatch.web.fast_path import ShortWayProtocol
 
 BACKLOG = 4096
 """Size of the accept queue: all pages may reconnect at once."""

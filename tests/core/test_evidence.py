@@ -20,7 +20,7 @@ from sanic_dispatch.core.evidence import (
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate
-from sanic_dispatch.storage.records import _decode_hold, _encode_hold
+from sanic_dispatch.storage.record_json import _decode_hold, _encode_hold
 from tests.support.world import worker
 
 POLICY = Policy()

@@ -26,8 +26,8 @@ from sanic_dispatch.live.hub import (
     Hub,
 )
 from sanic_dispatch.live.pacer import MIN_REST_S
-from sanic_dispatch.live.robots import RETURN_GRACE_S
 from sanic_dispatch.live.subscription import Client, TooManyClients
+from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S
 from sanic_dispatch.live.views import HEARTBEAT_S, Board, Monitor
 from tests.support.clock import START_S
 from tests.support.story import FakeConnection, Story, reduced, robot, secret

@@ -16,8 +16,8 @@ from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.finished import RECENT_S
 from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.live.robots import RETURN_GRACE_S
 from sanic_dispatch.live.subscription import OutOfReach
+from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S
 from sanic_dispatch.observability.event_bus import EventBus
 from tests.support.story import FakeConnection, Story
 

@@ -14,7 +14,7 @@ from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.errors import InvalidJson
 from sanic_dispatch.storage.entries import QUEUED, Found
-from sanic_dispatch.storage.records import MAX_NUMBER, UNREADABLE, encode_job
+from sanic_dispatch.storage.record_json import MAX_NUMBER, UNREADABLE, encode_job
 from sanic_dispatch.strict_json import array_entries, object_at, one_entry
 
 AT = "2024-11-24T01:39:00.000000Z"

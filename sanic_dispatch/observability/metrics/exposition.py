@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from sanic_dispatch import __version__
 from sanic_dispatch.live.projection import Projection
-from sanic_dispatch.live.robots import RobotState
+from sanic_dispatch.live.tracked_robots import RobotState
 from sanic_dispatch.observability.histogram import Histogram
 from sanic_dispatch.observability.metrics.sources import Sources
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sanic_dispatch.server import runner
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.deadlines import PunctualProtocol
-from sanic_dispatch.web.short_way import ShortRequest, ShortWayProtocol
+from sanic_dispatch.web.fast_path import ShortRequest, ShortWayProtocol
 from tests.support.http_requests import CALLBACK, address_of
 from tests.support.server import Service, eventually, running_service
 
