@@ -20,7 +20,7 @@ from typing import Any
 
 from sanic import Sanic
 
-from sanic_dispatch.web.fast_path import ShortWayProtocol
+from sanic_dispatch.web.fast_path import FastPathProtocol
 
 BACKLOG = 4096
 """Size of the accept queue: all pages may reconnect at once."""
@@ -40,7 +40,7 @@ async def serving(
     server: Any = await app.create_server(
         sock=sock,
         ssl=tls,
-        protocol=ShortWayProtocol,
+        protocol=FastPathProtocol,
         backlog=BACKLOG,
         access_log=False,
         return_asyncio_server=True,
