@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sanic_dispatch.core.job import Hold, Stage, Way
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.transitions import ENDED, GONE
+from sanic_dispatch.core.worker import ENDED, GONE
 
 FIRST_INTERVAL_S = 1.0
 LAST_INTERVAL_S = 60.0

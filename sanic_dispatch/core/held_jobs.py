@@ -14,7 +14,7 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import evidence, lifecycle
 from sanic_dispatch.core.evidence import Finding
 from sanic_dispatch.core.job import Job, Stage, State
-from sanic_dispatch.core.transitions import ENDED
+from sanic_dispatch.core.worker import ENDED
 
 if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine

@@ -10,25 +10,11 @@ from __future__ import annotations
 from sanic_dispatch.core.events import EventKind, Note
 from sanic_dispatch.core.evidence import is_to_be_checked
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.registration_table import TABLE
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.transitions import TABLE, Fate, Registration, Step
+from sanic_dispatch.core.transitions import Fate, Step
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import WrongState
-
-
-def meaning_of(job: Job, *, lost: bool = False) -> Registration:
-    """Return what a registration with a new callback means for the job that its key holds.
-
-    ``lost``: the answer to its last registration never arrived. While a delivery is under way it
-    waits for its outcome all the same.
-    """
-    if job.state is State.WAITING and job.former:
-        return Registration.SAME_JOB if lost else Registration.DONE
-    hold = _hold(job, "register for it")
-    row = TABLE[hold.way, hold.stage]
-    if lost and row.new_callback is not Registration.AWAIT:
-        return Registration.SAME_JOB
-    return row.new_callback
 
 
 def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:

@@ -31,10 +31,11 @@ from sanic_dispatch.core import (
 from sanic_dispatch.core.events import Event, EventKind, Note, with_actor
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
+from sanic_dispatch.core.registration_table import Registration, meaning_of
 from sanic_dispatch.core.tables import Change, Fact, Table, Tables
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.transitions import Fate, Registration, Step
+from sanic_dispatch.core.transitions import Fate, Step
 from sanic_dispatch.core.worker import REPLACED, Aside, Cause, Key, Worker
 from sanic_dispatch.errors import (
     DispatchError,
@@ -254,7 +255,7 @@ class StateMachine:
 
     def _register_anew(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
         """Apply the registration table to a new callback of a worker that holds a job."""
-        meaning = lifecycle.meaning_of(job, lost=lost)
+        meaning = meaning_of(job, lost=lost)
         if meaning is Registration.SAME_JOB:
             return self._give_same_job(job, worker)
         if meaning is Registration.DONE:

@@ -7,6 +7,12 @@ from typing import NamedTuple
 
 from sanic_dispatch.core.timestamps import from_rfc3339
 
+GONE = "gone"
+"""Our word for an instance that the engine does not know, or no longer knows."""
+
+ENDED = (GONE, "finished", "abandoned")
+"""The final states of an instance."""
+
 
 class Key(NamedTuple):
     """A worker's identity across registrations: a process instance and one of its activities."""

@@ -13,8 +13,7 @@ from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import evidence, lifecycle
 from sanic_dispatch.core.events import EventKind
-from sanic_dispatch.core.transitions import ENDED
-from sanic_dispatch.core.worker import REPLACED, Aside, Worker
+from sanic_dispatch.core.worker import ENDED, REPLACED, Aside, Worker
 
 if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine

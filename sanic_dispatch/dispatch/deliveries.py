@@ -12,8 +12,7 @@ from sanic_dispatch.callbacks.outcome import Accepted, Outcome, Refused
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.evidence import ProbeResult, state_of_ours
-from sanic_dispatch.core.transitions import ENDED, GONE
-from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.core.worker import ENDED, GONE, Worker
 from sanic_dispatch.errors import StorageError
 from sanic_dispatch.storage.store import Store
 
