@@ -23,7 +23,10 @@ _log = structlog.get_logger("sanic_dispatch")
 
 
 class Callbacks(Protocol):
-    """The calls to workers that the dispatcher makes; see ``callbacks`` for the client."""
+    """The calls to workers that the dispatcher makes.
+
+    In the service: ``callbacks.CallbackClient``, wrapped in ``CountedCallbacks``.
+    """
 
     async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """PUT the body to a callback, exactly once."""

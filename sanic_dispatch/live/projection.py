@@ -75,7 +75,7 @@ class Projection:
                 self.forecast.learn(job, job.hold.since_s)
         waiting: dict[float, Order] = {}
         for job in jobs:
-            if job.is_free:
+            if job.is_waiting:
                 waiting[job.place] = self._orders[job.id] = Order(job)
             else:
                 self._apply(job, job.hold.since_s if job.hold else job.submitted_s)

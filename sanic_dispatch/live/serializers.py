@@ -147,7 +147,7 @@ def _hold(hold: Hold) -> JsonObject:
         "way": hold.way.value,
         "stage": hold.stage.value,
         "since": hold.since_s,
-        **({"unused": True} if hold.unused else {}),
+        **({"unused": True} if hold.times_unused else {}),
         **({"refused": hold.refused_report[:MAX_REASON_CHARS]} if hold.refused_report else {}),
     }
 

@@ -18,7 +18,7 @@ DAY_S = 24 * 3600.0
 async def cancel_all(world: World) -> None:
     """Cancel the waiting orders, so that no robot is needed."""
     for job in world.jobs():
-        if job.is_free:
+        if job.is_waiting:
             await world.dispatcher.cancel(job.id)
 
 

@@ -130,7 +130,7 @@ def test_as_one_object(changes: dict[str, Any]) -> None:
             worker = {"callback_url": "http://w/ä", "registered_at": AT, "key": ["i", '"']}
             members[name] = {"worker": worker, "way": hold.way, "stage": hold.stage, "since": 2.5}
             members[name] |= {"is_again": True} if hold.is_again else {}
-            members[name] |= {"unused": hold.unused} if hold.unused else {}
+            members[name] |= {"unused": hold.times_unused} if hold.times_unused else {}
             refused = hold.refused_report
             members[name] |= {"refused_report": refused} if refused else {}
     members |= {"spent": list(job.spent)} if job.spent else {}
