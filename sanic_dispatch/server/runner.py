@@ -1,7 +1,7 @@
 """The life cycle of the server: Sanic's, started and stopped in an order that loses nothing.
 
 Start: open the queues, accept requests, announce the addresses. Stop: refuse new jobs and
-workers, let deliveries finish or go back, stop listening, tell the pages to reconnect, close the
+workers, let deliveries finish or go back, tell the pages to reconnect, stop listening, close the
 remaining connections, close the queues. Sanic's own runner is not used: it handles signals only
 once it accepts requests, and waits for clients that never close.
 """
