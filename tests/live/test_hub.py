@@ -380,8 +380,8 @@ def test_an_old_connection_that_ends_late_takes_nothing_away(story: Story, hub: 
     """The customer has reconnected by then, and is still notified at once."""
     key = order(story.submit())
     old = hub.follow(FakeConnection(), key)
-    hub.set_cut_off(True)
-    hub.set_cut_off(False)
+    hub.set_out_of_reach(True)
+    hub.set_out_of_reach(False)
     connection = followed(hub, key)
     hub.leave(old)
     story.cancel(1)

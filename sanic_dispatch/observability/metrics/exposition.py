@@ -187,7 +187,9 @@ class Exposition(Collector):
         yield clients
         yield _count("live_frames", "Frames that were written to clients.", stats.frames)
         yield _count(
-            "live_clients_cut", "Clients that were dropped because they did not read.", stats.cut
+            "live_clients_cut",
+            "Clients that were dropped because they did not read.",
+            stats.dropped,
         )
         yield _histogram(
             "live_lag_seconds",
