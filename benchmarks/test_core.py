@@ -10,6 +10,6 @@ from benchmarks.measure.core_steps import STEPS
 
 
 @pytest.mark.parametrize("name", STEPS)
-async def test_step(benchmark: Any, name: str) -> None:
+def test_step(benchmark: Any, name: str) -> None:
     """Time one step."""
     benchmark(STEPS[name]())

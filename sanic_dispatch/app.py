@@ -213,7 +213,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
             if snapshot is not None:
                 bus.begin_epoch()
                 hub.seed(snapshot)
-            hub.set_cut_off(snapshot is None)
+            hub.set_out_of_reach(snapshot is None)
 
         with _starting(settings):
             if await store.open():
@@ -221,7 +221,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
                 show(dispatcher.snapshot())
                 await dispatcher.start()
         if store.ownership is not None:
-            standby = Standby(dispatcher, store.ownership, show, hub.set_cut_off)
+            standby = Standby(dispatcher, store.ownership, show, hub.set_out_of_reach)
             standby.start()
             stack.push_async_callback(standby.stop)
         watchdog = _watch(app, stack, callbacks, job_counts)

@@ -32,7 +32,7 @@ from sanic_dispatch.live.views import Board, Monitor
 from sanic_dispatch.observability.log import configure, log_event, log_events
 from sanic_dispatch.storage.blocks import Blocks
 from sanic_dispatch.storage.journal import encode_batch, seal
-from sanic_dispatch.storage.records import encode_job
+from sanic_dispatch.storage.record_json import encode_job
 from sanic_dispatch.storage.store import Batch
 
 NOW_S = 1_732_412_340.0

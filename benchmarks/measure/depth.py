@@ -46,8 +46,11 @@ async def measure(plan: Plan, sides: Sequence[Side], *, keyed: bool = False) -> 
     submitted: dict[int, Rounds] = {}
     registered: dict[int, Rounds] = {}
     for depth in plan.depths:
-        there = [side for side in sides if depth <= plan.deepest(side)]
-        async with all_started(there, depth) as servers, with_clients(servers, keyed) as loaded:
+        deep_enough = [side for side in sides if depth <= plan.deepest(side)]
+        async with (
+            all_started(deep_enough, depth) as servers,
+            with_clients(servers, keyed) as loaded,
+        ):
             for one in loaded:
                 await fill(one, depth)
             submitted[depth], registered[depth] = await take_turns(plan, loaded)
@@ -69,7 +72,7 @@ async def with_clients(servers: Sequence[Server], keyed: bool) -> AsyncIterator[
 
 
 async def fill(one: LoadedServer, depth: int) -> None:
-    """Fill a queue in memory over HTTP."""
+    """Submit ``depth`` jobs over HTTP; ``all_started`` has filled sides that are kept in files."""
     if depth and not one.is_floor and not one.server.side.is_kept:
         await one.clients.send(wire.order(), count=depth)
 
@@ -80,11 +83,11 @@ async def take_turns(plan: Plan, loaded: Sequence[LoadedServer]) -> tuple[Rounds
     registered: Rounds = defaultdict(list)
     for number in range(plan.rounds + 1):
         for one in loaded:
-            came = await one.clients.send(wire.order(), seconds=plan.seconds)
-            went = await one.clients.send(one.register, count=came.done)
+            submissions = await one.clients.send(wire.order(), seconds=plan.seconds)
+            registrations = await one.clients.send(one.register, count=submissions.done)
             if number:
-                submitted[one.server.name].append(came)
-                registered[one.server.name].append(went)
+                submitted[one.server.name].append(submissions)
+                registered[one.server.name].append(registrations)
     return submitted, registered
 
 

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs
 from urllib.request import Request, urlopen
 
 TRIES = 12
-"""How often a result is brought; a callback takes nothing while its instance is stopped."""
+"""How many times to try to deliver a result: a stopped instance's callback takes none."""
 
 
 class Robot(BaseHTTPRequestHandler):
@@ -43,7 +43,7 @@ class Robot(BaseHTTPRequestHandler):
 
 
 def bring(callback: str, result: bytes, tries: int = TRIES) -> None:
-    """Tell the process how it went; later once more where it does not take that."""
+    """PUT the result to the callback, every 5 s until it is taken, ``tries`` times in all."""
     headers = {"Content-Type": "application/json"}
     try:
         urlopen(Request(callback, result, headers, method="PUT"), timeout=30).close()
@@ -53,7 +53,7 @@ def bring(callback: str, result: bytes, tries: int = TRIES) -> None:
 
 
 def after(seconds: float, what: Callable[..., None], *arguments: object) -> None:
-    """Do something later, and nothing more when the robot is switched off."""
+    """Call ``what`` in ``seconds``, unless the robot has ended by then."""
     timer = threading.Timer(seconds, what, arguments)
     timer.daemon = True
     timer.start()

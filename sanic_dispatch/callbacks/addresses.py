@@ -28,11 +28,11 @@ _NEVER: tuple[tuple[Network, str], ...] = tuple(
 """Networks that may never be called and are not covered by these properties."""
 
 
-ENGINES = 256
-"""The size of the caches of checked addresses: workers come from few engines."""
+CACHED_ADDRESSES = 256
+"""How many checked addresses the caches keep: workers come from few engines."""
 
 
-@lru_cache(maxsize=ENGINES)
+@lru_cache(maxsize=CACHED_ADDRESSES)
 def read_address(text: str) -> Address:
     """Return the address that would be reached. Raises ValueError if the text is no address.
 
@@ -47,8 +47,8 @@ def read_address(text: str) -> Address:
     return address
 
 
-@lru_cache(maxsize=ENGINES)
-def never(text: str) -> str | None:
+@lru_cache(maxsize=CACHED_ADDRESSES)
+def why_never(text: str) -> str | None:
     """Return why this address may never be called, or None.
 
     Loopback and private addresses may be called, since engines run there, but not if they are
@@ -56,13 +56,13 @@ def never(text: str) -> str | None:
     """
     address = read_address(text)
     hidden = _hidden(ip_address(text))
-    if any(not inner.is_global or _kind(inner) for inner in hidden):
+    if any(not inner.is_global or _why_by_kind(inner) for inner in hidden):
         return "an inner address hidden in an outer one"
-    return _kind(address)
+    return _why_by_kind(address)
 
 
-def _kind(address: Address) -> str | None:
-    if address.is_loopback:
+def _why_by_kind(address: Address) -> str | None:
+    if address.is_loopback:  # ::1 counts as reserved in the standard library
         return None
     for word in KINDS:
         if getattr(address, f"is_{word}"):

@@ -11,7 +11,8 @@ HEAD_LIMIT = 65536
 class AnswerReader:
     """Parses one answer after the other; call ``begin`` before each.
 
-    It is as lenient as aiohttp: both use llhttp.
+    It accepts the malformed heads that aiohttp accepts, so that both clients treat an engine alike;
+    llhttp is strict by default.
     """
 
     def __init__(self) -> None:
@@ -28,12 +29,14 @@ class AnswerReader:
         self.status = 0
         """0 until the head is complete; interim answers (1xx) are skipped."""
         self.body = bytearray()
-        self.may_stay = False
+        self.allows_reuse = False
         """Whether the connection can be reused: the answer is complete, and nothing followed it."""
         self._limit = limit
         self._has_ended = False
+        """Whether the answer is complete."""
         self._is_delimited = False
         self._head_room = HEAD_LIMIT
+        """How many bytes of the head may still come."""
 
     def feed(self, data: bytes) -> None:
         """Parse more bytes. Raises HttpParserError if they are not HTTP, or for too long a head."""
@@ -68,7 +71,7 @@ class AnswerReader:
 
     def on_message_begin(self) -> None:
         if self._has_ended:  # a second answer, without a request
-            self.may_stay = False
+            self.allows_reuse = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.status:  # a trailer
@@ -98,4 +101,4 @@ class AnswerReader:
     def on_message_complete(self) -> None:
         if self.status and not self._has_ended:
             self._has_ended = True
-            self.may_stay = self.status != 101 and self._parser.should_keep_alive()
+            self.allows_reuse = self.status != 101 and self._parser.should_keep_alive()

@@ -57,7 +57,7 @@ class PooledConnection(asyncio.Protocol):
     def is_reusable(self) -> bool:
         """Whether another request may be sent on this connection."""
         return (
-            self._reader.may_stay
+            self._reader.allows_reuse
             and self.is_open
             and self._transport.get_write_buffer_size()
             == 0  # the answer came before the whole request was sent

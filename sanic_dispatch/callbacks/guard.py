@@ -12,12 +12,12 @@ from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from sanic_dispatch.callbacks.addresses import (
-    ENGINES,
+    CACHED_ADDRESSES,
     KINDS,
     Address,
     Network,
-    never,
     read_address,
+    why_never,
 )
 from sanic_dispatch.callbacks.url import NAME, split_url
 from sanic_dispatch.errors import CallbackForbidden, SettingsError
@@ -99,7 +99,7 @@ class Guard:
     def check_address(self, host: str, ip: str, port: int) -> None:
         """Check the address ``ip`` that ``host`` was resolved to. Raises CallbackForbidden."""
         try:
-            reason, address = never(ip), read_address(ip)
+            reason, address = why_never(ip), read_address(ip)
         except ValueError:
             raise CallbackForbidden("an address in an odd spelling") from None
         if reason is not None:
@@ -108,7 +108,7 @@ class Guard:
             raise CallbackForbidden("not on the list of what may be called")
 
 
-@lru_cache(maxsize=ENGINES)
+@lru_cache(maxsize=CACHED_ADDRESSES)
 def is_address(host: str) -> bool:
     """Whether a host is an address, not a name. Raises CallbackForbidden for an odd spelling.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sanic_dispatch.callbacks.http_client import Broken, HttpClient, NotSent
-from sanic_dispatch.core.transitions import GONE
+from sanic_dispatch.core.worker import GONE
 
 PATIENCE_S = 3.0
 """The timeout of a probe; it is short, since an order may be waiting for the answer."""

@@ -19,7 +19,10 @@ from sanic_dispatch.core.worker import Aside, Worker
 
 
 class Submit(NamedTuple):
-    """Enqueue a job; ``is_repeatable``: its id comes from an idempotency key, so it may exist."""
+    """Give a new job to a free worker, or enqueue it.
+
+    ``is_repeatable``: its id comes from an idempotency key, so it may exist.
+    """
 
     job_id: str
     data: bytes

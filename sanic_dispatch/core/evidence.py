@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sanic_dispatch.core.job import Hold, Stage, Way
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.transitions import ENDED, GONE
+from sanic_dispatch.core.worker import ENDED, GONE
 
 FIRST_INTERVAL_S = 1.0
 LAST_INTERVAL_S = 60.0
@@ -108,16 +108,16 @@ def is_to_be_checked(hold: Hold) -> bool:
     return is_taken and hold.worker.key is not None
 
 
-def after_taking(look: ProbeResult) -> Finding:
+def after_taking(found: ProbeResult) -> Finding:
     """Decide whether a worker uses the job that it took ``Policy.unconsumed_after_s`` ago."""
-    if look.pending and look.before == "running":
+    if found.pending and found.before == "running":
         return Finding.UNUSED
-    return Finding.USED if look.is_used_up else Finding.WAIT
+    return Finding.USED if found.is_used_up else Finding.WAIT
 
 
 def in_doubt(
     hold: Hold,
-    look: ProbeResult,
+    found: ProbeResult,
     *,
     came_back: bool,
     held_s: float,
@@ -129,17 +129,17 @@ def in_doubt(
     ``came_back``: the worker has registered with a new callback. ``held_s`` and ``unclear_s`` are
     the seconds since the doubt began, and since it was first looked into.
     """
-    if look.has_ended:
+    if found.has_ended:
         return Finding.WAIT  # lifecycle.end_with_instance settles it
     if hold.is_unused and came_back:
         return Finding.SEND_TO_SUCCESSOR
-    if look.pending:
-        if not hold.unused or hold.is_unused:
+    if found.pending:
+        if not hold.times_unused or hold.is_unused:
             return Finding.SEND_AGAIN
         return Finding.UNUSED if held_s >= policy.unconsumed_after_s else Finding.WAIT
-    if look.pending is False and (came_back or look.is_used_up):
+    if found.pending is False and (came_back or found.is_used_up):
         return Finding.USED
-    is_away = look.before is None and hold.worker.instance_url != ""
+    is_away = found.before is None and hold.worker.instance_url != ""
     if came_back and unclear_s > UNCLEAR_S and not is_away:
         return Finding.SEND_TO_SUCCESSOR
     return Finding.WAIT
@@ -173,8 +173,8 @@ def next_look_s(hold: Hold, looks: int, held_s: float, policy: Policy, instance_
         is_due_later = is_to_be_checked(hold) and left_s > 0
         return min(instance_s, max(left_s, A_MOMENT_S)) if is_due_later else instance_s
     if hold.is_unused:
-        return growing_s(hold.unused - 1)
-    if hold.unused:
+        return growing_s(hold.times_unused - 1)
+    if hold.times_unused:
         return min(growing_s(looks), max(left_s, FIRST_INTERVAL_S))
     return growing_s(looks)
 
@@ -188,15 +188,15 @@ def why_aside(pending: bool | None, word: str | None) -> str:
     return f"its instance is {word}"
 
 
-def to_wake(naps: Mapping[str, float], now_s: float) -> tuple[list[str], float]:
-    """Choose the needed workers set aside to probe now; return them, and when to choose again.
+def due_for_probe(last_probed_s: Mapping[str, float], now_s: float) -> tuple[list[str], float]:
+    """Return the needed workers set aside to probe now, and after how many seconds to choose again.
 
-    ``naps`` has the monotonic time of each worker's last probe. Each is probed at least every five
-    seconds, the longest unprobed first, 20 a second at most.
+    ``last_probed_s`` has the monotonic time of each worker's last probe. Each is probed at least
+    every five seconds, the longest unprobed first, 20 a second at most.
     """
-    due = [each for each in naps if now_s - naps[each] >= UNPROBED_S]
-    chosen = sorted(due, key=lambda each: naps[each])[:PROBES_PER_S]
-    left_s = (UNPROBED_S - (now_s - since_s) for since_s in naps.values())
+    due = [each for each in last_probed_s if now_s - last_probed_s[each] >= UNPROBED_S]
+    chosen = sorted(due, key=lambda each: last_probed_s[each])[:PROBES_PER_S]
+    left_s = (UNPROBED_S - (now_s - probed_s) for probed_s in last_probed_s.values())
     return chosen, max(1.0, min((each for each in left_s if each > 0), default=0.0))
 
 

@@ -14,7 +14,7 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import evidence, lifecycle
 from sanic_dispatch.core.evidence import Finding
 from sanic_dispatch.core.job import Job, Stage, State
-from sanic_dispatch.core.transitions import ENDED
+from sanic_dispatch.core.worker import ENDED
 
 if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine
@@ -27,7 +27,7 @@ def on_look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
         return
     is_over = machine.left_of_lease_s(look) <= 0
     is_unchecked = evidence.is_to_be_checked(hold) and not look.is_used
-    if is_over and not (is_unchecked or hold.unused):
+    if is_over and not (is_unchecked or hold.times_unused):
         machine.apply_step(job, lifecycle.end_lease(job, machine.now.wall_s))
     elif hold.stage is Stage.IN_DOUBT:
         look_into_doubt(machine, job, look, is_timed=True)
@@ -40,7 +40,7 @@ def on_look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
 def look_into_doubt(machine: StateMachine, job: Job, look: c.LookAtJob, *, is_timed: bool) -> None:
     """Send the job again to a worker that says it never got it; else probe the holder."""
     successor = machine.successor(look.hold.worker.key, job)
-    if successor and successor.is_lost:
+    if successor and successor.says_job_was_lost:
         machine.send_again(job, successor)
     else:
         first_s = look.first_look_s
@@ -69,7 +69,7 @@ def _settle_doubt(machine: StateMachine, job: Job, probed: c.HoldProbed) -> bool
     """Settle a job in doubt; False if the probe proves nothing yet."""
     look, now_s, first_s = probed.look, machine.now.monotonic_s, probed.look.first_look_s
     successor = machine.successor(look.hold.worker.key, job)
-    if successor and successor.is_lost:
+    if successor and successor.says_job_was_lost:
         machine.send_again(job, successor)
         return True
     finding = evidence.in_doubt(

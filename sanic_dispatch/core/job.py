@@ -47,8 +47,8 @@ class Hold(NamedTuple):
     """Who has a job, by which way, how far the hand-over is, and since when (Unix seconds).
 
     ``is_again``: an earlier attempt with this worker was in doubt, so it may have the job already.
-    ``unused`` counts how often the worker took the job by PUT and was then found still waiting on
-    that callback: it had lost the job, as an instance does whose process was killed.
+    ``times_unused``: how often the worker took the job by PUT and was then found still waiting on
+    that callback. It had lost the job, as an instance does whose process was killed.
     ``refused_report``: why a report on the job was refused, if none was taken since.
     """
 
@@ -57,13 +57,13 @@ class Hold(NamedTuple):
     stage: Stage
     since_s: float
     is_again: bool = False
-    unused: int = 0
+    times_unused: int = 0
     refused_report: str = ""
 
     @property
     def is_unused(self) -> bool:
         """Whether the worker answered 2xx and is known not to have the job all the same."""
-        return self.stage is Stage.IN_DOUBT and self.unused > 0 and not self.is_again
+        return self.stage is Stage.IN_DOUBT and self.times_unused > 0 and not self.is_again
 
 
 class Job(NamedTuple):
@@ -92,8 +92,8 @@ class Job(NamedTuple):
     result: bytes | None = None
 
     @property
-    def is_free(self) -> bool:
-        """Whether the job is waiting."""
+    def is_waiting(self) -> bool:
+        """Whether it is in the queue."""
         return self.state is State.WAITING
 
     @property

@@ -10,25 +10,11 @@ from __future__ import annotations
 from sanic_dispatch.core.events import EventKind, Note
 from sanic_dispatch.core.evidence import is_to_be_checked
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.registration_table import TABLE
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.transitions import TABLE, Fate, Registration, Step
+from sanic_dispatch.core.transitions import Fate, Step
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import WrongState
-
-
-def meaning_of(job: Job, *, lost: bool = False) -> Registration:
-    """Return what a registration with a new callback means for the job that its key holds.
-
-    ``lost``: the answer to its last registration never arrived. While a delivery is under way it
-    waits for its outcome all the same.
-    """
-    if job.state is State.WAITING and job.former:
-        return Registration.SAME_JOB if lost else Registration.DONE
-    hold = _hold(job, "register for it")
-    row = TABLE[hold.way, hold.stage]
-    if lost and row.new_callback is not Registration.AWAIT:
-        return Registration.SAME_JOB
-    return row.new_callback
 
 
 def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
@@ -38,7 +24,7 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
     held = job.hold
     hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again=held is not None)
     if held is not None and way is Way.PUT and held.worker.id == worker.id:
-        hold = hold._replace(unused=held.unused)
+        hold = hold._replace(times_unused=held.times_unused)
     elif held is not None and held.is_unused:
         hold = hold._replace(is_again=False)
     return Step(_assigned(job, hold), Note(EventKind.JOB_ASSIGNED, now_s))
@@ -51,10 +37,10 @@ def accept(job: Job, policy: Policy, now_s: float) -> Step:
     stays in doubt until its callback is used up.
     """
     hold = _hold(job, "accept")
-    if hold.unused:
+    if hold.times_unused:
         if hold.stage is Stage.UNDER_WAY:
             return _in_doubt(job, now_s, "taken once more, and not known to be used")
-        hold, job = hold._replace(unused=0, is_again=False), job._replace(reason="")
+        hold, job = hold._replace(times_unused=0, is_again=False), job._replace(reason="")
     fate = Fate.USED if hold.way is Way.PUT else Fate.STAYS
     if hold.worker.key is None and policy.lease_s is None:
         return _finish(job, State.DONE, EventKind.JOB_DONE, now_s, fate=fate)
@@ -97,7 +83,8 @@ def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
     """Put a job in doubt, or send it to the next worker, as ``Policy.resends`` says."""
     hold = _hold(job, "doubt")
     if policy.resends(hold.worker):
-        return _free(job, now_s, reason, _aside(hold) if hold.worker.key else Fate.USED)
+        fate = _fate_if_it_may_wait(hold) if hold.worker.key else Fate.USED
+        return _free(job, now_s, reason, fate)
     return _in_doubt(job, now_s, reason)
 
 
@@ -123,7 +110,7 @@ def find_unused(job: Job, now_s: float) -> Step:
     """
     hold = _hold(job, "doubt")
     unused = hold._replace(
-        stage=Stage.IN_DOUBT, since_s=now_s, is_again=False, unused=hold.unused + 1
+        stage=Stage.IN_DOUBT, since_s=now_s, is_again=False, times_unused=hold.times_unused + 1
     )
     reason = "taken, but not used: its callback still waits"
     return Step(
@@ -140,7 +127,7 @@ def end_lease(job: Job, now_s: float, *, is_unused: bool = False) -> Step:
     if is_unused or hold.is_unused:
         lost = job._replace(hold=hold._replace(stage=Stage.IN_DOUBT, is_again=False))
         return _free(lost, now_s, "its lease ended, and it was not used", Fate.REJOINS)
-    fate = Fate.STAYS if hold.stage is Stage.CONFIRMED else _aside(hold)
+    fate = Fate.STAYS if hold.stage is Stage.CONFIRMED else _fate_if_it_may_wait(hold)
     step = _free(job, now_s, "its lease ended", fate)
     return step._replace(job=step.job._replace(former=hold))
 
@@ -187,14 +174,14 @@ def fail(job: Job, now_s: float, reason: str) -> Step:
     return _finish(failed, State.FAILED, EventKind.JOB_FAILED, now_s, reason, _leave(hold))
 
 
-def end_with_instance(job: Job, word: str | None, now_s: float, *, is_unused: bool) -> Step:
+def end_with_instance(job: Job, state: str, now_s: float, *, is_unused: bool) -> Step:
     """Finish a job whose process instance has ended: done if the instance finished, else failed.
 
     ``is_unused``: the instance had not used the job, which goes back to its own place.
     """
     hold = _hold(job, "end")
-    reason = f"its process instance is {word}"
-    if word == "finished":
+    reason = f"its process instance is {state}"
+    if state == "finished":
         return finish_by_return(job, now_s)
     if is_unused:
         fate = Fate.STAYS if _has_left_queue(hold) else Fate.ASIDE
@@ -214,7 +201,7 @@ def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 def extend(job: Job, now_s: float) -> Step:
     """Begin the lease anew; the report outweighs any probe: the worker has the job."""
     hold = _hold(job, "extend")
-    extended = hold._replace(since_s=now_s, refused_report="", unused=0)
+    extended = hold._replace(since_s=now_s, refused_report="", times_unused=0)
     return Step(job._replace(hold=extended), Note(EventKind.JOB_EXTENDED, now_s))
 
 
@@ -239,7 +226,7 @@ def put_back(job: Job, now_s: float, reason: str) -> Step:
     hold, fate = job.hold if job.state is State.ASSIGNED else None, Fate.STAYS
     # Also one that took it by PUT: it may have lost it, and wait on its callback all the same.
     if hold and (hold.stage is not Stage.CONFIRMED or is_to_be_checked(hold)):
-        fate = _aside(hold)
+        fate = _fate_if_it_may_wait(hold)
     return _free(job._replace(refusals=0, finished_s=None), now_s, reason, fate)
 
 
@@ -249,14 +236,14 @@ def _hold(job: Job, act: str) -> Hold:
     return job.hold
 
 
-def _aside(hold: Hold) -> Fate:
+def _fate_if_it_may_wait(hold: Hold) -> Fate:
     """Return the fate of a worker that may still be waiting on its callback."""
     return Fate.REJOINS if _has_left_queue(hold) else Fate.UNCLEAR
 
 
 def _has_left_queue(hold: Hold) -> bool:
     """Whether the worker has left the queue, since it took the job at least once."""
-    return hold.stage is Stage.CONFIRMED or hold.unused > 0
+    return hold.stage is Stage.CONFIRMED or hold.times_unused > 0
 
 
 def _leave(hold: Hold) -> Fate:
@@ -285,7 +272,7 @@ def _give_up(job: Job, now_s: float, reason: str) -> Step:
     """Fail a job after too many refusals; its last worker is set aside."""
     fate = Fate.ASIDE
     if job.hold and (job.hold.is_again or _has_left_queue(job.hold)):
-        fate = _aside(job.hold)
+        fate = _fate_if_it_may_wait(job.hold)
     return _finish(job._replace(hold=None), State.FAILED, EventKind.JOB_FAILED, now_s, reason, fate)
 
 

@@ -31,10 +31,11 @@ from sanic_dispatch.core import (
 from sanic_dispatch.core.events import Event, EventKind, Note, with_actor
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
+from sanic_dispatch.core.registration_table import Registration, meaning_of
 from sanic_dispatch.core.tables import Change, Fact, Table, Tables
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.transitions import Fate, Registration, Step
+from sanic_dispatch.core.transitions import Fate, Step
 from sanic_dispatch.core.worker import REPLACED, Aside, Cause, Key, Worker
 from sanic_dispatch.errors import (
     DispatchError,
@@ -148,7 +149,8 @@ class StateMachine:
         self._events, self.effects = [], []
         number, mark = self.number, len(self.tables.changes)
         try:
-            reply = _HANDLERS[type(command)](self, command)  # its method _on_<command>
+            # _on_<command> here, or on_<command> in held_jobs, workers_aside or external_edits
+            reply = _HANDLERS[type(command)](self, command)
             self._pair_all()
             self._hurry()
         except Exception as error:
@@ -254,7 +256,7 @@ class StateMachine:
 
     def _register_anew(self, worker: Worker, job: Job, *, lost: bool) -> Job | None:
         """Apply the registration table to a new callback of a worker that holds a job."""
-        meaning = lifecycle.meaning_of(job, lost=lost)
+        meaning = meaning_of(job, lost=lost)
         if meaning is Registration.SAME_JOB:
             return self._give_same_job(job, worker)
         if meaning is Registration.DONE:
@@ -277,7 +279,7 @@ class StateMachine:
     def _give_oldest_job_or_enqueue(self, worker: Worker) -> Job | None:
         """Answer with the oldest job, or let the worker wait."""
         self._check_room()
-        may_get_one = worker.is_free and self._may_pair
+        may_get_one = worker.aside is None and self._may_pair
         job = matching.job_for_new_worker(self.tables) if may_get_one else None
         if job is not None:
             return self._assign_by_answer(job, worker)
@@ -319,7 +321,7 @@ class StateMachine:
             if is_held and older.is_awaiting:
                 continue
             self.effects.append(e.ProbeStale(older.id, self.request))
-            if not is_held and (older.is_free or older.is_awaiting):
+            if not is_held and (older.aside is None or older.is_awaiting):
                 aside = Aside(Cause.REFUSED, self.now.wall_s, REPLACED)
                 self.change_worker(
                     older._replace(aside=aside), EventKind.WORKER_SET_ASIDE, REPLACED
@@ -547,7 +549,7 @@ class StateMachine:
             self._check_has_no_job(worker_id, act)
             raise UnknownWorker
         lost = self.tables.jobs.get(worker.aside.job_id) if worker.aside else None
-        if lost and worker.is_lost and lost.state is State.ASSIGNED:
+        if lost and worker.says_job_was_lost and lost.state is State.ASSIGNED:
             raise WrongState(act, lost.state)
         return worker
 
@@ -608,7 +610,7 @@ class StateMachine:
             held_jobs.look_into_doubt(self, job, self._new_look(job), is_timed=False)
             return
         if _is_at(job, Stage.CONFIRMED) and job.worker and job.worker.key == key:
-            if successor.is_lost:
+            if successor.says_job_was_lost:
                 self.send_again(job, successor)
                 return
             self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
@@ -639,7 +641,7 @@ class StateMachine:
         hold, now_s = job.hold, self.now.monotonic_s
         assert hold
         holder, leased_s = self._leases.get(job.id, ("", now_s))
-        if not hold.unused or holder != hold.worker.id:
+        if not hold.times_unused or holder != hold.worker.id:
             leased_s = now_s
         if self.policy.lease_s is not None:
             self._leases[job.id] = hold.worker.id, leased_s

@@ -7,6 +7,12 @@ from typing import NamedTuple
 
 from sanic_dispatch.core.timestamps import from_rfc3339
 
+GONE = "gone"
+"""Our word for an instance that the engine does not know, or no longer knows."""
+
+ENDED = (GONE, "finished", "abandoned")
+"""The final states of an instance."""
+
 
 class Key(NamedTuple):
     """A worker's identity across registrations: a process instance and one of its activities."""
@@ -19,7 +25,7 @@ class Cause(StrEnum):
     """The reasons for setting a worker aside."""
 
     REFUSED = "refused"
-    """It did not take a job: it is probed, and used again once its callback is seen pending."""
+    """It did not take a job, or may wait no longer: used again once a probe sees it pending."""
     AWAITS = "awaits"
     """Its last job is unsettled: once that is settled, it is free, or gets that job again."""
     LOST = "lost"
@@ -72,11 +78,6 @@ class Worker(NamedTuple):
         return (self.callback_url,)
 
     @property
-    def is_free(self) -> bool:
-        """Whether it is not set aside. A free worker can still hold a job: see ``WorkerTable``."""
-        return self.aside is None
-
-    @property
     def registered_s(self) -> float:
         """When it registered, Unix seconds."""
         return from_rfc3339(self.registered_at)
@@ -120,7 +121,7 @@ class Worker(NamedTuple):
         return self.aside is not None and self.aside.cause in (Cause.AWAITS, Cause.LOST)
 
     @property
-    def is_lost(self) -> bool:
+    def says_job_was_lost(self) -> bool:
         """Whether it says that its last job never arrived."""
         return self.aside is not None and self.aside.cause is Cause.LOST
 

@@ -1,5 +1,9 @@
 """Workers that are set aside: when they are probed, and what becomes of them then.
 
+``StateMachine`` sets them aside: ``_move_worker`` (the fate that a job's transition has for its
+worker), ``_probe_stale``, ``_register_anew`` and ``_on_set_aside``. ``WorkerTable.first`` skips
+them.
+
 A timer begins a check, an effect probes the worker, and its result is a command again. The first
 check is scheduled by ``StateMachine._watch_worker``; while jobs wait and no worker is free,
 ``on_look_for_workers`` makes extra ones (``StateMachine._hurry``).
@@ -13,8 +17,7 @@ from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import evidence, lifecycle
 from sanic_dispatch.core.events import EventKind
-from sanic_dispatch.core.transitions import ENDED
-from sanic_dispatch.core.worker import REPLACED, Aside, Worker
+from sanic_dispatch.core.worker import ENDED, REPLACED, Aside, Worker
 
 if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine
@@ -101,12 +104,12 @@ def on_look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
     aside = machine.tables.workers.aside()
     if not aside or not machine.needs_workers:
         return
-    naps = {
+    last_probed_s = {
         worker.id: _last_look_s(machine, worker)
         for worker in aside.values()
         if not may_get_one_late(machine, worker)
     }
-    due, pause_s = evidence.to_wake(naps, machine.now.monotonic_s)
+    due, pause_s = evidence.due_for_probe(last_probed_s, machine.now.monotonic_s)
     for worker_id in due:
         worker = machine.tables.workers.get(worker_id)
         if worker is not None and worker.aside is not None:

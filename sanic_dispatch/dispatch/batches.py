@@ -1,9 +1,10 @@
-"""Batches: commands are applied at once, and nothing leaves the process before their commit.
+"""Batches: commands are applied soon, and nothing leaves the process before their commit.
 
-Commands that arrive in one turn of the loop are applied one after the other; what they change is
-one batch. One batch is being committed, one gathers. A batch that becomes durable lets go of its
-outputs: effects, replies, events. A reply waits for the newest batch applied before it, also where
-its own command changed nothing, since it may have seen what is not durable yet.
+Commands that arrive in one turn of the event loop are applied together in the next one, in the
+order in which they came; what they change is one batch. One batch is being committed, one gathers.
+A batch that becomes durable lets go of its outputs: effects, replies, events. A reply waits for the
+newest batch applied before it, also where its own command changed nothing, since it may have seen
+what is not durable yet.
 
 A commit ends in one of three ways:
 
@@ -135,9 +136,11 @@ class Batches:
     def execute(
         self, command: c.Command, if_cut_off: Callable[[Any], None] | None = None
     ) -> asyncio.Future[Any]:
-        """Apply a command in this turn of the loop; the future has its reply once that is durable.
+        """Apply a command soon; the future has its reply once that is durable.
 
-        If the future is cancelled before, ``if_cut_off`` gets the reply.
+        It is applied in the next turn of the loop (``_apply_soon``), later while the store is read
+        or the outcome of a commit is unknown. If the future is cancelled before it has its reply,
+        ``if_cut_off`` gets that.
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._take_in(_Entry(command, self._clock.monotonic_s(), reply, if_cut_off))
@@ -218,7 +221,7 @@ class Batches:
     def _go_on(self) -> None:
         """Commit the gathered batch, or release it at once if it changed nothing."""
         while self._committing is None and self._gathering.entries and not self._is_closed:
-            pending = self._taken()
+            pending = self._take_gathered()
             if pending.changes and self._store.lasts:
                 self._begin(self._commit, pending)
             elif self._store.may_act():
@@ -226,14 +229,16 @@ class Batches:
             else:
                 self._begin(self._confirm, pending)
 
-    def _begin(self, end: Callable[[_Pending], Coroutine[Any, Any, None]], of: _Pending) -> None:
-        self._under_way = of
-        self._committing = self._loop.create_task(end(of))
+    def _begin(
+        self, work: Callable[[_Pending], Coroutine[Any, Any, None]], pending: _Pending
+    ) -> None:
+        self._under_way = pending
+        self._committing = self._loop.create_task(work(pending))
 
     def _ended(self) -> None:
         self._under_way = self._committing = None
 
-    def _taken(self) -> _Pending:
+    def _take_gathered(self) -> _Pending:
         pending, self._gathering = self._gathering, _Pending(self._machine.number)
         return pending
 
@@ -272,7 +277,7 @@ class Batches:
         began_s = self._clock.monotonic_s()
         patience = _Patience(self._clock, lambda: self._refuse_late(pending))
         try:
-            while not await self._is_committed(batch):
+            while not await self._try_commit(batch):
                 self._block()
                 await self._clock.sleep(RETRY_S)
         except StorageFailed:
@@ -289,7 +294,8 @@ class Batches:
         self._committed += 1
         self._stats.succeeded(len(batch.changes), self._clock.monotonic_s() - began_s)
 
-    async def _is_committed(self, batch: Batch) -> bool:
+    async def _try_commit(self, batch: Batch) -> bool:
+        """Commit a batch; False if the outcome is unknown. Raises as ``_write``."""
         try:
             await self._store.commit(batch)
         except OutcomeUnknown as error:
@@ -301,7 +307,7 @@ class Batches:
         """Release the outputs of a durable batch: effects, replies, events.
 
         Of each command first the effects, then the reply, and in the end all events; the requests
-        go on in the next turn of the loop.
+        go on in the next turn of the loop, since a future calls back by ``call_soon``.
         """
         events: list[Event] = []
         self._called_off = []
@@ -318,7 +324,7 @@ class Batches:
 
     def _take_back(self, pending: _Pending, error: StorageError) -> None:
         """Undo a batch that failed, and the one that gathers; keep what has happened outside."""
-        later = self._taken()
+        later = self._take_gathered()
         self._undo([*pending.changes, *later.changes], pending.number)
         for entry in (*pending.entries, *later.entries):
             if _is_edit(entry):
@@ -360,7 +366,7 @@ class Batches:
     def _block(self) -> None:
         """Stop applying; what has gathered is undone and goes back to the inbox."""
         self._is_blocked = True
-        gathered = self._taken()
+        gathered = self._take_gathered()
         self._undo(gathered.changes, gathered.number)
         self._inbox[:0] = gathered.entries
 
@@ -384,15 +390,15 @@ class Batches:
         """Read the store, apply the inbox and commit, until the inbox is empty."""
         try:
             while self._inbox:
-                if await self._is_reread():
+                if await self._reread():
                     self._gather()
-                    await self._commit_unless_edited(self._taken())
+                    await self._commit_unless_edited(self._take_gathered())
                     self._is_edited = False
         finally:
             self._ended()
 
-    async def _is_reread(self) -> bool:
-        """Put edits from outside into the inbox; False if the store cannot be read."""
+    async def _reread(self) -> bool:
+        """Read the store, and put edits from outside into the inbox; False if it cannot be read."""
         try:
             edit = await self._store.refresh()
         except StorageError as error:

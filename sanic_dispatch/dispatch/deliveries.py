@@ -12,8 +12,7 @@ from sanic_dispatch.callbacks.outcome import Accepted, Outcome, Refused
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.evidence import ProbeResult, state_of_ours
-from sanic_dispatch.core.transitions import ENDED, GONE
-from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.core.worker import ENDED, GONE, Worker
 from sanic_dispatch.errors import StorageError
 from sanic_dispatch.storage.store import Store
 
@@ -24,7 +23,10 @@ _log = structlog.get_logger("sanic_dispatch")
 
 
 class Callbacks(Protocol):
-    """The calls to workers that the dispatcher makes; see ``callbacks`` for the client."""
+    """The calls to workers that the dispatcher makes.
+
+    In the service: ``callbacks.CallbackClient``, wrapped in ``CountedCallbacks``.
+    """
 
     async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """PUT the body to a callback, exactly once."""

@@ -160,7 +160,7 @@ class Dispatcher:
     # ---- submitting
 
     async def submit(self, data: bytes, idempotency_key: str | None = None) -> Placed:
-        """Enqueue a job; ``data`` is checked JSON.
+        """Give a new job to a free worker, or enqueue it; ``data`` is checked JSON.
 
         Returns once the job is durable and a worker has taken it, or it is waiting, or
         ``submit_wait_s`` is over. The position is None if a worker has taken the job, and 1 if it
@@ -180,7 +180,7 @@ class Dispatcher:
             raise StillUnderWay
         if not placed.is_new or placed.position is not None:
             return placed
-        if await self._is_taken(placed.job):
+        if await self._wait_until_taken(placed.job):
             return placed
         if not self._is_open and not self._is_stopped:  # it is another process's by now
             return Placed(placed.job, POSITION_OF_UNTAKEN)
@@ -190,7 +190,7 @@ class Dispatcher:
             return Placed(placed.job, POSITION_OF_UNTAKEN)
         return Placed(looked.job, looked.position or POSITION_OF_UNTAKEN)
 
-    async def _is_taken(self, job: Job) -> bool:
+    async def _wait_until_taken(self, job: Job) -> bool:
         """Wait until a worker has taken the job; False if none has within ``submit_wait_s``."""
         taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         # Not too late: _release begins the PUT in the turn in which it answers _submit, and even an
@@ -308,6 +308,7 @@ class Dispatcher:
         elif event.kind in _NOT_TAKEN:
             _set(taken, False)
         elif event.kind is EventKind.JOB_RETURNED:
+            # The same command may have given it to the next worker: then wait for that PUT.
             job = self._machine.tables.jobs.get(job_id)
             if job is None or job.state is State.WAITING:
                 _set(taken, False)

@@ -30,16 +30,16 @@ class Standby:
         dispatcher: Dispatcher,
         ownership: Ownership,
         show: Callable[[TopicSnapshot | None], None],
-        cut_off: Callable[[bool], None],
+        set_out_of_reach: Callable[[bool], None],
     ) -> None:
         """``show`` gets a snapshot when the topic is taken over, and None when it is lost.
 
-        ``cut_off`` is told whether what is shown may be stale.
+        ``set_out_of_reach`` is told whether what is shown may be stale.
         """
         self._dispatcher = dispatcher
         self._ownership = ownership
         self._show = show
-        self._cut_off = cut_off
+        self._set_out_of_reach = set_out_of_reach
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -61,12 +61,12 @@ class Standby:
             await self._dispatcher.stand_by()
 
     async def _until_lost(self) -> None:
-        """Return when another process owns the topic; tell ``cut_off`` while one may own it."""
+        """Return when another process owns the topic; tell whether one may own it meanwhile."""
         is_sure = True
         while self._ownership.is_owner:
             if self._ownership.may_act() is not is_sure:
                 is_sure = not is_sure
-                self._cut_off(not is_sure)
+                self._set_out_of_reach(not is_sure)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._ownership.until_lost()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.live.estimator import Estimator, Load, Promise
 from sanic_dispatch.live.order import Order
-from sanic_dispatch.live.robots import Robots
+from sanic_dispatch.live.tracked_robots import Robots
 
 LOAD_MAX_AGE_S = 1.0
 """How long a computed load is reused while no robot began or ended a job."""

@@ -45,7 +45,10 @@ SWEEP_S = 2.0
 
 
 class Hub:
-    """Folds events into the projection at once, and pushes frames at the pacer's pace."""
+    """Folds events into the projection once per turn of the event loop, and pushes frames.
+
+    The pacer says when to push.
+    """
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class Hub:
         self._clients: set[Client] = set()
         self._stalled: dict[Client, float] = {}
         self._heartbeat_at_s = 0.0
-        self._is_cut_off = False
+        self._is_out_of_reach = False
         self._timer: Any = None
         self._is_stopped = False
         self.stats = PushStats()
@@ -105,13 +108,13 @@ class Hub:
         self._disconnect_all()
         self._shared = self._new_channels()
 
-    def set_cut_off(self, is_cut_off: bool) -> None:
+    def set_out_of_reach(self, is_out_of_reach: bool) -> None:
         """Refuse clients while this process does not own the topic.
 
         Pages show that their content is old when they are not connected, so they are disconnected.
         """
-        self._is_cut_off = is_cut_off
-        if is_cut_off:
+        self._is_out_of_reach = is_out_of_reach
+        if is_out_of_reach:
             self._disconnect_all()
 
     def start(self) -> None:
@@ -139,7 +142,7 @@ class Hub:
         channel.clients[client] = None
         self._clients.add(client)
         self.stats.clients[connection.transport, key.view] += 1
-        self._send(channel, [client])
+        self._send(channel, [client], also_if_current=True)
         if self._is_stopped:
             self._disconnect(client, close_codes.RESTART)
         return client
@@ -182,8 +185,8 @@ class Hub:
         return {key: Channel(key, view(self._projection, epoch, now_s)) for key, view in views}
 
     def _catch_up(self) -> None:
-        """Fold all published events. Raises OutOfReach while this process is cut off."""
-        if self._is_cut_off:
+        """Fold all published events. Raises OutOfReach while the topic is out of reach."""
+        if self._is_out_of_reach:
             raise OutOfReach
         self._bus.catch_up()
 
@@ -255,25 +258,29 @@ class Hub:
         channel.pushed_head = channel.view.head
         clients = list(channel.clients)
         for at in range(0, len(clients), CHUNK_CLIENTS):
-            self._send(channel, clients[at : at + CHUNK_CLIENTS], is_heartbeat)
+            some = clients[at : at + CHUNK_CLIENTS]
+            self._send(channel, some, also_if_current=is_heartbeat)
             yield
 
     def _retry_stalled(self, now_s: float) -> Iterator[None]:
         """Send to clients whose connections had no room; drop those stalled for too long."""
         for client, since_s in list(self._stalled.items()):
-            self._send(client.channel, [client])
+            self._send(client.channel, [client], also_if_current=True)
             if client in self._stalled and now_s - since_s >= STALL_TIMEOUT_S:
                 client.connection.abort()
-                self.stats.cut += 1
+                self.stats.dropped += 1
                 self.leave(client)
             yield
 
-    def _send(self, channel: Channel, clients: Iterable[Client], is_heartbeat: bool = True) -> None:
-        """Send each client of the channel a frame up to the head of its view, if it has room."""
+    def _send(self, channel: Channel, clients: Iterable[Client], *, also_if_current: bool) -> None:
+        """Send each client of the channel a frame up to the head of its view, if it has room.
+
+        With ``also_if_current``, clients at the head get a heartbeat.
+        """
         view, followers, cursor, frame = channel.view, channel.clients, None, None
         head, stats = view.head, self.stats
         for client in clients:
-            if client not in followers or (not is_heartbeat and client.cursor == head):
+            if client not in followers or (not also_if_current and client.cursor == head):
                 continue
             if frame is None or client.cursor is not cursor:  # most clients are at the same cursor
                 cursor = client.cursor

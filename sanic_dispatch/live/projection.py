@@ -17,7 +17,7 @@ from sanic_dispatch.live.finished import KEEP_FAILED_S, FinishedOrders
 from sanic_dispatch.live.forecast import Forecast
 from sanic_dispatch.live.last_hour import LastHour
 from sanic_dispatch.live.order import Order
-from sanic_dispatch.live.robots import Robots
+from sanic_dispatch.live.tracked_robots import Robots
 
 LOG_EVENTS = 200
 """Number of events in the log."""
@@ -75,7 +75,7 @@ class Projection:
                 self.forecast.learn(job, job.hold.since_s)
         waiting: dict[float, Order] = {}
         for job in jobs:
-            if job.is_free:
+            if job.is_waiting:
                 waiting[job.place] = self._orders[job.id] = Order(job)
             else:
                 self._apply(job, job.hold.since_s if job.hold else job.submitted_s)

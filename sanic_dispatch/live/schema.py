@@ -10,8 +10,8 @@ from typing import Any
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Stage, State, Way
 from sanic_dispatch.live.order import MAX_TEXT_CHARS
-from sanic_dispatch.live.robots import RobotState
 from sanic_dispatch.live.serializers import MAX_LINK_CHARS, MAX_REASON_CHARS
+from sanic_dispatch.live.tracked_robots import RobotState
 
 Schema = dict[str, Any]
 

@@ -13,7 +13,7 @@ from sanic_dispatch.core.job import Hold, Stage, State
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.projection import QueueCounts
-from sanic_dispatch.live.robots import TrackedRobot
+from sanic_dispatch.live.tracked_robots import TrackedRobot
 
 JsonObject = dict[str, Any]
 
@@ -147,7 +147,7 @@ def _hold(hold: Hold) -> JsonObject:
         "way": hold.way.value,
         "stage": hold.stage.value,
         "since": hold.since_s,
-        **({"unused": True} if hold.unused else {}),
+        **({"unused": True} if hold.times_unused else {}),
         **({"refused": hold.refused_report[:MAX_REASON_CHARS]} if hold.refused_report else {}),
     }
 

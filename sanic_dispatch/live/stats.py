@@ -13,6 +13,6 @@ class PushStats:
     def __init__(self) -> None:
         self.clients: Counter[tuple[str, str]] = Counter()
         self.frames = 0
-        self.cut = 0
+        self.dropped = 0
         self.lag_s = Histogram(QUICK_S)
         """From the first unpushed event of a round until every client was sent to or found full."""

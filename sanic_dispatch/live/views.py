@@ -19,7 +19,7 @@ from sanic_dispatch.live.delta_view import FRAME_REUSE_S, DeltaView, KnownVersio
 from sanic_dispatch.live.frames import Cursor, Entries, Frame, encode
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.projection import Projection
-from sanic_dispatch.live.robots import TrackedRobot
+from sanic_dispatch.live.tracked_robots import TrackedRobot
 
 BOARD_WAITING = 50
 BOARD_ASSIGNED = 100

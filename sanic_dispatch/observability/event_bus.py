@@ -18,7 +18,7 @@ _log = structlog.get_logger("sanic_dispatch")
 class EventBus:
     """Publishes events in order, all events of one turn of the event loop together.
 
-    Subscribers are called at the end of the turn, after the replies that became due; call
+    Subscribers are called in the next turn, after the requests whose replies became due; call
     ``catch_up`` before reading from one. A subscriber that raises is logged, and the others are
     still called.
     """
@@ -59,7 +59,7 @@ class EventBus:
 
 
 def _soon(call: Callable[[], None]) -> None:
-    """Call at the end of this turn of the event loop; at once if no loop is running."""
+    """Call in the next turn of the event loop; at once if no loop is running."""
     try:
         asyncio.get_running_loop().call_soon(call)
     except RuntimeError:

@@ -1,7 +1,7 @@
 """The life cycle of the server: Sanic's, started and stopped in an order that loses nothing.
 
 Start: open the queues, accept requests, announce the addresses. Stop: refuse new jobs and
-workers, let deliveries finish or go back, stop listening, tell the pages to reconnect, close the
+workers, let deliveries finish or go back, tell the pages to reconnect, stop listening, close the
 remaining connections, close the queues. Sanic's own runner is not used: it handles signals only
 once it accepts requests, and waits for clients that never close.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 from sanic import Sanic
 
-from sanic_dispatch.web.short_way import ShortWayProtocol
+from sanic_dispatch.web.fast_path import FastPathProtocol
 
 BACKLOG = 4096
 """Size of the accept queue: all pages may reconnect at once."""
@@ -40,7 +40,7 @@ async def serving(
     server: Any = await app.create_server(
         sock=sock,
         ssl=tls,
-        protocol=ShortWayProtocol,
+        protocol=FastPathProtocol,
         backlog=BACKLOG,
         access_log=False,
         return_asyncio_server=True,

@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT: stop, or on the second one stop at once."""
+"""SIGTERM and SIGINT: ask for a stop, or on the second one end at once.
+
+``runner`` has the order in which things then stop.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ BLOCK = 256
 """How many entries a new block has; a block of twice as many is split."""
 
 SortKey = tuple[float, int, str]
-"""Orders entries: place, ticket and id, as ``records.order_of`` returns them."""
+"""Orders entries: place, ticket and id, as ``record_json.order_of`` returns them."""
 
 Items = list[tuple[SortKey, bytes]]
 

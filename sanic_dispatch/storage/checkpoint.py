@@ -28,7 +28,7 @@ from sanic_dispatch.storage.json_format import (
     WORKERS_NAME,
     ledger_head,
 )
-from sanic_dispatch.storage.records import (
+from sanic_dispatch.storage.record_json import (
     encode_job,
     encode_placed_worker,
     encode_worker,

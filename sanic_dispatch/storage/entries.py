@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidJson, NotAQueue
-from sanic_dispatch.storage.records import (
+from sanic_dispatch.storage.record_json import (
     PLAIN,
     UNREADABLE,
     decode_job,

@@ -22,7 +22,7 @@ from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import BrokenTransfer, InvalidJson
 from sanic_dispatch.storage.entries import FINISHED, QUEUED, WORKERS
-from sanic_dispatch.storage.records import (
+from sanic_dispatch.storage.record_json import (
     UNREADABLE,
     decode_fact,
     describe_error,

@@ -33,7 +33,7 @@ from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, Storag
 from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, write_all
 from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, Found
-from sanic_dispatch.storage.records import (
+from sanic_dispatch.storage.record_json import (
     UNREADABLE,
     decode_fact,
     decode_worker,

@@ -26,7 +26,7 @@ from sanic_dispatch.storage.json_format import (
     read_ledger,
     read_synced,
 )
-from sanic_dispatch.storage.records import in_queue_order, order_of
+from sanic_dispatch.storage.record_json import in_queue_order, order_of
 from sanic_dispatch.storage.store import Stored
 
 

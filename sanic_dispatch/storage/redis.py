@@ -47,7 +47,7 @@ from sanic_dispatch.errors import (
     StorageFailed,
 )
 from sanic_dispatch.storage.entries import ANY_JOB
-from sanic_dispatch.storage.records import (
+from sanic_dispatch.storage.record_json import (
     UNREADABLE,
     decode_fact,
     decode_worker,

@@ -30,7 +30,7 @@ from sanic_dispatch.storage.journal import (
     seal,
 )
 from sanic_dispatch.storage.json_format import JOBS_NAME, WORKERS_NAME, json_array
-from sanic_dispatch.storage.records import UNREADABLE
+from sanic_dispatch.storage.record_json import UNREADABLE
 from sanic_dispatch.strict_json import object_at
 
 FILE_MODES = (Mode.JSON_FILE, Mode.CACHED_JSON_FILE)

@@ -17,7 +17,7 @@ from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, refuse_lin
 from sanic_dispatch.storage.blocking import ThreadedStore
 from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, WORKERS, Kind, R
-from sanic_dispatch.storage.records import (
+from sanic_dispatch.storage.record_json import (
     UNREADABLE,
     decode_fact,
     describe_error,

@@ -30,7 +30,7 @@ from sanic_dispatch.storage.json_format import (
     read_regular,
     read_synced,
 )
-from sanic_dispatch.storage.records import encode_job, order_of
+from sanic_dispatch.storage.record_json import encode_job, order_of
 from sanic_dispatch.storage.store import EditedMeanwhile
 
 C = TypeVar("C")

@@ -60,7 +60,7 @@ class Context:
 
 
 class Call(Protocol):
-    """A request as the busiest handlers need it: Sanic's, or a ``ShortRequest``."""
+    """A request as the busiest handlers need it: Sanic's, or a ``FastRequest``."""
 
     @property
     def app(self) -> Sanic[Any, Any]: ...

@@ -124,7 +124,7 @@ async def read_bytes(request: Call, limit: int) -> bytes:
 
 
 async def _drain(request: Call, most: int) -> None:
-    """Read and drop up to ``limit`` bytes, for DRAIN_S at most."""
+    """Read and drop up to ``most`` bytes, for DRAIN_S at most."""
     stream = _stream_of(request)
     stream.request_max_size = most
     try:

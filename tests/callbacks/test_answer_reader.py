@@ -25,7 +25,7 @@ def feed(reader, data, size):
 
 @pytest.mark.parametrize("size", [1, 2, 7, 10_000])
 @pytest.mark.parametrize(
-    ("data", "may_stay", "ends_by_close"),
+    ("data", "allows_reuse", "ends_by_close"),
     [
         (OK, True, False),
         (CHUNKED, True, False),
@@ -40,14 +40,14 @@ def feed(reader, data, size):
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x\r\n\r\nab", False, True),
     ],
 )
-def test_any_pieces(data, size, may_stay, ends_by_close):
+def test_any_pieces(data, size, allows_reuse, ends_by_close):
     """Status, body and whether the connection can be kept do not depend on the pieces."""
     reader = AnswerReader()
-    for _ in range(2 if may_stay else 1):
+    for _ in range(2 if allows_reuse else 1):
         reader.begin(9)
         feed(reader, data, size)
         assert (reader.status, bytes(reader.body)) == (200, b"ab")
-        assert (reader.may_stay, reader.ends_by_close) == (may_stay, ends_by_close)
+        assert (reader.allows_reuse, reader.ends_by_close) == (allows_reuse, ends_by_close)
 
 
 def test_an_endless_body_ends_at_the_limit():

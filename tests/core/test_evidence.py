@@ -20,7 +20,7 @@ from sanic_dispatch.core.evidence import (
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate
-from sanic_dispatch.storage.records import _decode_hold, _encode_hold
+from sanic_dispatch.storage.record_json import _decode_hold, _encode_hold
 from tests.support.world import worker
 
 POLICY = Policy()
@@ -36,7 +36,7 @@ LOOKS = [ProbeResult(*each) for each in product((True, False, None), STATES, STA
 
 
 def hold(stage: Stage, *, unused: int = 0, is_again: bool = False) -> Hold:
-    return Hold(WORKER, Way.PUT, stage, NOW_S, is_again=is_again, unused=unused)
+    return Hold(WORKER, Way.PUT, stage, NOW_S, is_again=is_again, times_unused=unused)
 
 
 DOUBT = hold(Stage.IN_DOUBT)
@@ -133,7 +133,7 @@ def test_an_unconsumed_job_is_in_doubt_and_counted() -> None:
     assert step.job.hold == UNUSED._replace(since_s=NOW_S + 30)
     assert (step.note.kind, step.fate) == (EventKind.JOB_UNCONSUMED, Fate.STAYS)
     again = lifecycle.find_unused(job(SENT_AGAIN), NOW_S)
-    assert again.job.hold == UNUSED._replace(unused=2)
+    assert again.job.hold == UNUSED._replace(times_unused=2)
 
 
 def test_taking_it_once_more_proves_nothing() -> None:

@@ -10,7 +10,7 @@ from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.transitions import TABLE, Fate, Registration, Step
+from sanic_dispatch.core.transitions import Fate, Step
 from sanic_dispatch.errors import WrongState
 from tests.support.world import worker
 
@@ -42,38 +42,6 @@ HOLDS = [(way, stage) for way in Way for stage in Stage]
 NOT_HELD = [State.WAITING, State.DONE, State.FAILED, State.CANCELLED]
 
 
-@pytest.mark.parametrize(
-    ("way", "stage", "new", "after_recovery"),
-    [
-        (Way.PUT, Stage.UNDER_WAY, "AWAIT", Stage.IN_DOUBT),
-        (Way.PUT, Stage.IN_DOUBT, "CLEAR_UP", Stage.IN_DOUBT),
-        (Way.PUT, Stage.CONFIRMED, "DONE", Stage.CONFIRMED),
-        (Way.ANSWER, Stage.CONFIRMED, "DONE", Stage.CONFIRMED),
-        (Way.ANSWER, Stage.UNDER_WAY, "SAME_JOB", Stage.IN_DOUBT),
-        (Way.ANSWER, Stage.IN_DOUBT, "SAME_JOB", Stage.IN_DOUBT),
-    ],
-)
-def test_what_a_registration_by_the_holders_key_means(
-    way: Way, stage: Stage, new: str, after_recovery: Stage
-) -> None:
-    """The last two columns of the table in docs/design.md, row by row."""
-    assert lifecycle.meaning_of(held(way, stage)).name == new
-    assert TABLE[way, stage].after_recovery is after_recovery
-
-
-def test_the_table_has_every_row() -> None:
-    """Every way and stage of a hold has a row."""
-    assert set(TABLE) == set(HOLDS)
-
-
-@pytest.mark.parametrize(("way", "stage"), HOLDS)
-def test_lost_gives_the_same_job_unless_its_delivery_is_under_way(way: Way, stage: Stage) -> None:
-    """With ?lost the same job is given again, also if the answer was noted as written."""
-    meaning = lifecycle.meaning_of(held(way, stage), lost=True)
-    awaited = (way, stage) == (Way.PUT, Stage.UNDER_WAY)
-    assert meaning is (Registration.AWAIT if awaited else Registration.SAME_JOB)
-
-
 @pytest.mark.parametrize(("way", "stage"), HOLDS)
 def test_a_restart_leaves_what_was_under_way_in_doubt(way: Way, stage: Stage) -> None:
     """After a restart: confirmed stays, under way becomes in doubt, in doubt stays."""
@@ -88,7 +56,6 @@ def test_a_restart_leaves_what_was_under_way_in_doubt(way: Way, stage: Stage) ->
 
 
 ACTS_ON_HELD: dict[str, Callable[[Job], object]] = {
-    "meaning_of": lambda job: lifecycle.meaning_of(job),
     "accept": lambda job: lifecycle.accept(job, POLICY, NOW_S),
     "refuse": lambda job: lifecycle.refuse(job, POLICY, NOW_S, "503"),
     "doubt": lambda job: lifecycle.doubt(job, POLICY, NOW_S, "time-out"),
@@ -231,8 +198,6 @@ def test_a_lease_that_ends_gives_the_job_back_and_remembers_the_holder(
     assert step.fate is (Fate.STAYS if stage is Stage.CONFIRMED else Fate.UNCLEAR)
     late = lifecycle.finish(step.job, NOW_S)
     assert (late.job.state, late.job.worker) == (State.DONE, KEYED)
-    assert lifecycle.meaning_of(step.job) is Registration.DONE
-    assert lifecycle.meaning_of(step.job, lost=True) is Registration.SAME_JOB
     taken = lifecycle.assign(step.job, NAMELESS, Way.PUT, NOW_S).job
     assert taken.former is None
 

@@ -179,7 +179,7 @@ class WorkerFaults(RuleBasedStateMachine):
         return {each.id for each in self.here.workers()}
 
     async def usable(self) -> set[str]:
-        return {each.id for each in self.here.workers() if each.is_free}
+        return {each.id for each in self.here.workers() if each.aside is None}
 
     # ---- what befalls them
 

@@ -206,9 +206,9 @@ class Bar:
 
     def look(self) -> None:
         """Record the jobs that could be assigned and the workers that could get one."""
-        jobs = [job.id for job in self.world.jobs() if job.is_free]
+        jobs = [job.id for job in self.world.jobs() if job.is_waiting]
         held = {job.worker.id for job in self.world.jobs() if job.worker}
-        workers = {each.id for each in self.world.workers() if each.is_free} - held
+        workers = {each.id for each in self.world.workers() if each.aside is None} - held
         self.history.looks.append(Look(self.watch.now_s(), frozenset(jobs), frozenset(workers)))
 
     async def look_for_long(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.storage.journal import journals_in
-from sanic_dispatch.storage.records import encode_job
+from sanic_dispatch.storage.record_json import encode_job
 from tests.crash.server import DURABLE, Ended, Server
 from tests.crash.shop import Shop
 from tests.crash.strace import missing, need, strace

@@ -260,7 +260,7 @@ def lines_before_the_first_bad_one(*args: Any) -> Iterator[Any]:
 async def committed_anyway(batches: Batches, batch: Any) -> bool:
     """A failed write was logged, and acknowledged all the same."""
     with suppress(StorageFailed):
-        return await IS_COMMITTED(batches, batch)
+        return await TRY_COMMIT(batches, batch)
     return True
 
 
@@ -313,7 +313,7 @@ def another_id(_: Receipts, __: str | None) -> str:
     return secrets.token_hex(16)
 
 
-GATHER, IS_COMMITTED = Batches._gather, Batches._is_committed
+GATHER, TRY_COMMIT = Batches._gather, Batches._try_commit
 READ_ARRAY, READ_JOURNAL = json_folder.read_array, json_folder.read_journal
 LINES_OF = journal.lines_of
 WRITE_CHECKPOINT, WRITE_FILES = JournaledFiles.write_checkpoint, CheckpointFiles.write
@@ -347,7 +347,7 @@ MUTANTS = {
         "C1", [(json_folder, "read_journal", empty_if_unreadable)]
     ),
     "a batch is dropped": Mutant("C1", [(journal, "lines_of", lines_before_the_first_bad_one)]),
-    "acknowledged on a failed write": Mutant("C1", [(Batches, "_is_committed", committed_anyway)]),
+    "acknowledged on a failed write": Mutant("C1", [(Batches, "_try_commit", committed_anyway)]),
     "refused, and kept": Mutant("C6", [(Batches, "_take_back", refuse_and_keep)]),
     "half a line stays": Mutant("C1", [(Journal, "_cut_back", leave_half_a_line)]),
     "a journal is unlinked before its checkpoint": Mutant(

@@ -237,9 +237,9 @@ async def test_a_poison_job_sets_few_robots_aside(world: World) -> None:
         await world.register(robot)
     submission = await world.submit("poison")
     assert (await world.job(submission.job.id)).state is State.FAILED
-    assert [w.is_free for w in world.workers()] == [False] * 3 + [True] * 6
+    assert [w.aside is None for w in world.workers()] == [False] * 3 + [True] * 6
     await world.clock.advance(3)
-    assert all(w.is_free for w in world.workers())
+    assert all(w.aside is None for w in world.workers())
 
 
 async def test_a_former_holder_gets_nothing_while_the_service_is_paused() -> None:

@@ -170,10 +170,10 @@ class DispatcherModel(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         jobs = self.world.jobs()
-        assert [int(job.data) for job in jobs if job.is_free] == self.jobs
+        assert [int(job.data) for job in jobs if job.is_waiting] == self.jobs
         workers = self.world.workers()
-        assert [w.id for w in workers if w.is_free] == [w.id for _, w in self.waiting]
-        assert {w.id for w in workers if not w.is_free} == {w.id for _, w in self.aside}
+        assert [w.id for w in workers if w.aside is None] == [w.id for _, w in self.waiting]
+        assert {w.id for w in workers if w.aside} == {w.id for _, w in self.aside}
 
     @invariant()
     def who_works_holds_its_job(self) -> None:

@@ -81,7 +81,7 @@ async def test_a_worker_whose_job_is_unknown_after_a_restart_is_free(tmp_path: P
     network.pending[old.id] = False
     async with running_world(settings, network) as world:
         await advance(world, 5)
-        assert all(waiting.is_free for waiting in world.workers())
+        assert all(waiting.aside is None for waiting in world.workers())
 
 
 async def test_storage_that_fails_keeps_no_core_busy(tmp_path: Path) -> None:

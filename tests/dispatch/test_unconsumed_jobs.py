@@ -83,7 +83,7 @@ async def test_a_job_that_was_taken_and_not_used_is_in_doubt(world: World) -> No
     assert hold_of(await world.job(job_id)).stage is Stage.CONFIRMED
     await world.clock.advance(1)
     hold = hold_of(await world.job(job_id))
-    assert (hold.stage, hold.unused, hold.is_unused) == (Stage.IN_DOUBT, 1, True)
+    assert (hold.stage, hold.times_unused, hold.is_unused) == (Stage.IN_DOUBT, 1, True)
     assert world.kinds().count("job.unconsumed") == 1
 
 
@@ -100,7 +100,7 @@ async def test_it_is_resent_until_a_repaired_robot_has_it(world: World) -> None:
     await world.clock.advance(120)
     assert len(world.delivered) == sent + 1
     hold = hold_of(await world.job(job_id))
-    assert (hold.stage, hold.unused) == (Stage.CONFIRMED, 0)
+    assert (hold.stage, hold.times_unused) == (Stage.CONFIRMED, 0)
     await world.clock.advance(3600)
     assert len(world.delivered) == sent + 1
     await world.register(worker("c2", "i1"))
@@ -160,7 +160,7 @@ async def test_a_robot_with_a_slow_evaluator_gets_it_once(world: World) -> None:
     world.network.pending[ROBOT.id] = False
     await world.clock.advance(5)
     hold = hold_of(await world.job(job_id))
-    assert (hold.stage, hold.unused) == (Stage.CONFIRMED, 0)
+    assert (hold.stage, hold.times_unused) == (Stage.CONFIRMED, 0)
     assert world.delivered == ["x"]
 
 
@@ -240,7 +240,7 @@ async def test_an_extended_lease_means_that_the_robot_has_its_job() -> None:
         await world.clock.advance(2)
         await world.dispatcher.extend(job_id, Proof(callback_url=ROBOT.id))
         await world.clock.advance(50)
-        assert hold_of(await world.job(job_id)).unused == 0
+        assert hold_of(await world.job(job_id)).times_unused == 0
         await world.clock.advance(20)
         assert (await world.job(job_id)).state is State.WAITING
 
@@ -287,7 +287,7 @@ async def test_an_operator_puts_it_back(world: World) -> None:
     await world.quiet()
     assert hold_of(await world.job(job_id)).worker.id == other.id
     waiting = world.workers()
-    assert [(each.id, each.is_free) for each in waiting] == [(ROBOT.id, False)]
+    assert [(each.id, each.aside is None) for each in waiting] == [(ROBOT.id, False)]
 
 
 @pytest.mark.parametrize("outcome", [Refused("answered 503"), InDoubt("no answer in time")])
@@ -299,7 +299,7 @@ async def test_a_resend_that_does_not_arrive_leaves_it_in_doubt(
     world.network.outcomes[ROBOT.id] = [outcome]
     await world.clock.advance(AFTER_S + 2)
     hold = hold_of(await world.job(job_id))
-    assert (hold.worker.id, hold.stage, hold.unused) == (ROBOT.id, Stage.IN_DOUBT, 1)
+    assert (hold.worker.id, hold.stage, hold.times_unused) == (ROBOT.id, Stage.IN_DOUBT, 1)
     engine_of(world).repair(ROBOT)
     await world.clock.advance(180)
     assert hold_of(await world.job(job_id)).stage is Stage.CONFIRMED
@@ -339,7 +339,7 @@ async def test_a_restart_forgets_nothing(tmp_path: Path, mode: Mode, seconds: fl
         await pass_time(world, seconds)
     async with running_world(settings, network) as world:
         await pass_time(world, AFTER_S + 5)
-        assert hold_of(await world.job(job_id)).unused
+        assert hold_of(await world.job(job_id)).times_unused
         network.repair(ROBOT)
         await pass_time(world, 200)
         assert hold_of(await world.job(job_id)).stage is Stage.CONFIRMED

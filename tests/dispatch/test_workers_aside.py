@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from sanic_dispatch.callbacks.outcome import Refused
-from sanic_dispatch.core.evidence import PROBES_PER_S, to_wake, why_aside
+from sanic_dispatch.core.evidence import PROBES_PER_S, due_for_probe, why_aside
 from sanic_dispatch.core.worker import Worker
 from tests.support.world import World, worker
 
@@ -35,7 +35,7 @@ async def set_aside(world: World, *robots: Worker) -> None:
         await world.register(robot)
     await world.submit("x")
     await world.quiet()
-    assert not [each for each in world.workers() if each.is_free]
+    assert all(each.aside for each in world.workers())
 
 
 async def cancel_all(world: World) -> None:
@@ -105,13 +105,13 @@ async def test_no_more_than_twenty_probes_a_second(world: World) -> None:
 
 def test_the_longest_unprobed_come_first() -> None:
     """At most PROBES_PER_S of them, and none before its time."""
-    naps = {f"w{n}": float(n) for n in range(50)}
-    chosen, pause_s = to_wake(naps, 60.0)
+    last_probed_s = {f"w{n}": float(n) for n in range(50)}
+    chosen, pause_s = due_for_probe(last_probed_s, 60.0)
     assert chosen == [f"w{n}" for n in range(20)]
     assert pause_s == 1.0
-    assert to_wake({"w": 10.0}, 12.5) == ([], 1.5)
-    assert to_wake({"w": 10.0}, 14.0) == (["w"], 1.0)
-    assert to_wake({}, 0.0) == ([], 1.0)
+    assert due_for_probe({"w": 10.0}, 12.5) == ([], 1.5)
+    assert due_for_probe({"w": 10.0}, 14.0) == (["w"], 1.0)
+    assert due_for_probe({}, 0.0) == ([], 1.0)
 
 
 @pytest.mark.parametrize(

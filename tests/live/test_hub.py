@@ -26,8 +26,8 @@ from sanic_dispatch.live.hub import (
     Hub,
 )
 from sanic_dispatch.live.pacer import MIN_REST_S
-from sanic_dispatch.live.robots import RETURN_GRACE_S
 from sanic_dispatch.live.subscription import Client, TooManyClients
+from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S
 from sanic_dispatch.live.views import HEARTBEAT_S, Board, Monitor
 from tests.support.clock import START_S
 from tests.support.story import FakeConnection, Story, reduced, robot, secret
@@ -380,8 +380,8 @@ def test_an_old_connection_that_ends_late_takes_nothing_away(story: Story, hub: 
     """The customer has reconnected by then, and is still notified at once."""
     key = order(story.submit())
     old = hub.follow(FakeConnection(), key)
-    hub.set_cut_off(True)
-    hub.set_cut_off(False)
+    hub.set_out_of_reach(True)
+    hub.set_out_of_reach(False)
     connection = followed(hub, key)
     hub.leave(old)
     story.cancel(1)

@@ -13,7 +13,7 @@ from sanic_dispatch.live import finished
 from sanic_dispatch.live.finished import KEEP_FAILED_S, RECENT_S
 from sanic_dispatch.live.order import OrderTexts, texts_of
 from sanic_dispatch.live.projection import Projection, QueueCounts
-from sanic_dispatch.live.robots import RETURN_GRACE_S, RobotState
+from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S, RobotState
 from tests.support.story import Story, secret
 
 

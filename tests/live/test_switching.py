@@ -16,8 +16,8 @@ from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.finished import RECENT_S
 from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.live.robots import RETURN_GRACE_S
 from sanic_dispatch.live.subscription import OutOfReach
+from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S
 from sanic_dispatch.observability.event_bus import EventBus
 from tests.support.story import FakeConnection, Story
 
@@ -133,17 +133,17 @@ def test_a_switch_is_a_patch(story: Story) -> None:
     assert set(page.connection.taken[0]["patch"]) == {"order/4", "bar"}
 
 
-def test_a_process_that_is_cut_off_has_no_clients(story: Story) -> None:
-    """A process that is cut off refuses clients, and disconnects those it has."""
+def test_a_process_out_of_reach_of_the_topic_has_no_clients(story: Story) -> None:
+    """It refuses clients, and disconnects those it has."""
     other = OtherProcess(story)
     page = Page(other.hub, BOARD)
-    other.hub.set_cut_off(True)
+    other.hub.set_out_of_reach(True)
     assert page.connection.code == RESTART
     with pytest.raises(OutOfReach):
         Page(other.hub, BOARD)
     with pytest.raises(OutOfReach):
         other.hub.state_frame(BOARD)
-    other.hub.set_cut_off(False)
+    other.hub.set_out_of_reach(False)
     assert Page(other.hub, BOARD).connection.state
 
 

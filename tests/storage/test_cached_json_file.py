@@ -21,7 +21,7 @@ from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, Journal
 from sanic_dispatch.storage.checkpoint import CHUNK, RUN, CheckpointFiles, Pace, Snapshot
 from sanic_dispatch.storage.checkpoint import in_order as in_order_of
 from sanic_dispatch.storage.journal import journals_in
-from sanic_dispatch.storage.records import encode_worker, order_of
+from sanic_dispatch.storage.record_json import encode_worker, order_of
 from sanic_dispatch.storage.store import Stored
 from tests.storage.samples import (
     Topic,

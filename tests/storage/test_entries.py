@@ -14,7 +14,7 @@ from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.errors import InvalidJson
 from sanic_dispatch.storage.entries import QUEUED, Found
-from sanic_dispatch.storage.records import MAX_NUMBER, UNREADABLE, encode_job
+from sanic_dispatch.storage.record_json import MAX_NUMBER, UNREADABLE, encode_job
 from sanic_dispatch.strict_json import array_entries, object_at, one_entry
 
 AT = "2024-11-24T01:39:00.000000Z"
@@ -130,7 +130,7 @@ def test_as_one_object(changes: dict[str, Any]) -> None:
             worker = {"callback_url": "http://w/ä", "registered_at": AT, "key": ["i", '"']}
             members[name] = {"worker": worker, "way": hold.way, "stage": hold.stage, "since": 2.5}
             members[name] |= {"is_again": True} if hold.is_again else {}
-            members[name] |= {"unused": hold.unused} if hold.unused else {}
+            members[name] |= {"unused": hold.times_unused} if hold.times_unused else {}
             refused = hold.refused_report
             members[name] |= {"refused_report": refused} if refused else {}
     members |= {"spent": list(job.spent)} if job.spent else {}

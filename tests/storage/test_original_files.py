@@ -8,7 +8,7 @@ import pytest
 import ujson
 
 from sanic_dispatch.config.settings import Mode
-from sanic_dispatch.storage.records import encode_job
+from sanic_dispatch.storage.record_json import encode_job
 from tests.storage.samples import Backend, Topic, both, job, load_once, opened, worker
 
 JOBS = b"""[

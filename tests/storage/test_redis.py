@@ -29,7 +29,7 @@ from sanic_dispatch.errors import (
     RedisUnusable,
     StorageFailed,
 )
-from sanic_dispatch.storage.records import decode_job, decode_worker
+from sanic_dispatch.storage.record_json import decode_job, decode_worker
 from sanic_dispatch.storage.redis import COMMIT, FORMAT, RedisStore, open_redis
 from sanic_dispatch.storage.store import Stored
 from sanic_dispatch.strict_json import one_object

@@ -93,7 +93,7 @@ class World:
 
     def waiting_jobs(self) -> list[Job]:
         """Return the jobs that may be assigned now, in order."""
-        return [job for job in self.jobs() if job.is_free]
+        return [job for job in self.jobs() if job.is_waiting]
 
     async def quiet(self) -> None:
         """Wait until nothing happens without time passing, including writes."""

@@ -1,4 +1,4 @@
-"""Security headers of the pages, other sites, and no cookies."""
+"""What browsers may do with our pages, and other sites with the service; and no cookies."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ async def test_frames_can_be_allowed() -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", PAGE), ("GET", "health"), ("GET", "state"), ("GET", "nope"),
-     ("GET", "jobs/0"), ("GET", "asyncapi.json"), ("POST", "register-worker"),
+     ("GET", "jobs/0"), ("GET", "asyncapi.json"),
+     ("POST", "register-worker"),  # refused with 400: problem documents have it
      ("GET", "operator/jobs"), ("GET", "public/config.json")],
 )  # fmt: skip
 async def test_headers_of_every_answer(service: Service, method: str, path: str) -> None:

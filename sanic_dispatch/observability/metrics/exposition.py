@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from sanic_dispatch import __version__
 from sanic_dispatch.live.projection import Projection
-from sanic_dispatch.live.robots import RobotState
+from sanic_dispatch.live.tracked_robots import RobotState
 from sanic_dispatch.observability.histogram import Histogram
 from sanic_dispatch.observability.metrics.sources import Sources
 
@@ -187,7 +187,9 @@ class Exposition(Collector):
         yield clients
         yield _count("live_frames", "Frames that were written to clients.", stats.frames)
         yield _count(
-            "live_clients_cut", "Clients that were dropped because they did not read.", stats.cut
+            "live_clients_cut",
+            "Clients that were dropped because they did not read.",
+            stats.dropped,
         )
         yield _histogram(
             "live_lag_seconds",

@@ -5,6 +5,7 @@ import { drinkImage, drinkName } from '../shared/menu.js';
 import { canAskToNotify } from './ready_signal.js';
 import { waitingTime } from './waiting_time.js';
 
+/** Which entry of #steps is current; -1: none yet. No entry here: the steps are hidden. */
 const STEP = { sending: -1, unsent: -1, stale: -1, loading: -1, waiting: 1, assigned: 2, done: 3 };
 const BUTTONS = {
   unsent: ['send', 'discard'], stale: ['send', 'discard'], rejected: ['another'],
@@ -13,6 +14,7 @@ const BUTTONS = {
 };
 const FELL_THROUGH = ['rejected', 'failed', 'cancelled', 'gone'];
 
+/** By order: the waiting time on screen, which waitingTime() keeps until it is off by a minute. */
 const timesShown = new WeakMap();
 
 /** The headline of an order. */
@@ -27,7 +29,7 @@ export function renderTicket(tracked) {
   renderStub(tracked.order);
   show($('robot'), FELL_THROUGH.includes(tracked.phase) ? 'img/robot-sad.svg' : 'img/robot.svg');
   say($('headline'), headline(tracked));
-  renderLine('eta', time(tracked));
+  renderLine('eta', waitingLine(tracked));
   renderLine('note', note(tracked));
   renderLine('bar', barNote(tracked));
   renderSteps(tracked);
@@ -50,7 +52,8 @@ function renderLine(id, text) {
   say($(id), text);
 }
 
-function time(tracked) {
+/** The line with the waiting time, which it notes as the one on screen. */
+function waitingLine(tracked) {
   const { phase, entry, now } = tracked;
   const shown = waitingTime(entry.eta, now, timesShown.get(tracked));
   timesShown.set(tracked, shown);

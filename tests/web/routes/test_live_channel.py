@@ -530,7 +530,7 @@ async def test_an_event_stream_without_a_reader_is_aborted(
         sock.connect(("127.0.0.1", bar.port))
         sock.sendall(b"GET /state HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
         async with asyncio.timeout(20), bar.connect() as reader:
-            while not bar.hub.stats.cut:
+            while not bar.hub.stats.dropped:
                 await frame(reader)
                 for _ in range(40):
                     ticket = bar.story.submit({"drink": secrets.token_hex(40)})

@@ -15,6 +15,10 @@ from tests.support.http_requests import CALLBACK, Answer, ask, register
 from tests.support.server import Service, running_service
 
 TOKEN = "operator-token"
+OTHER_CALLBACK = CALLBACK.replace("/4/", "/5/")
+"""A callback at the number of another instance."""
+NEW_CALLBACK = CALLBACK.replace("5480", "9999")
+"""Another callback of the same instance."""
 KEY = {"CPEE_INSTANCE_UUID": "b0bc965b", "CPEE_ACTIVITY": "a1"}
 KEY_HEADERS = {"CPEE-INSTANCE-UUID": "b0bc965b", "CPEE-ACTIVITY": "a1"}
 
@@ -90,8 +94,8 @@ async def test_a_repeated_registration_has_the_same_receipt(service: Service) ->
     assert done.body["state"] == "done"
 
 
-async def test_a_report_without_a_body_leaves_no_trace_in_the_log(service: Service) -> None:
-    """Some clients announce a body and send none."""
+async def test_a_body_that_extend_ignores_leaves_no_trace_in_the_log(service: Service) -> None:
+    """extend reads the body and drops it; an unread body would be logged."""
     job_id, _ = await held(service)
     with TestCase().assertNoLogs():
         for _ in range(2):
@@ -127,7 +131,7 @@ async def test_a_former_holder_gets_409(service: Service) -> None:
     """After a put-back and another assignment the first worker's report is refused."""
     job_id, receipt = await held(service)
     await service.app.ctx.dispatcher.operator.put_back(job_id, "test")
-    answer = await register(service, CALLBACK.replace("/4/", "/5/"), CPEE_INSTANCE_UUID="other",
+    answer = await register(service, OTHER_CALLBACK, CPEE_INSTANCE_UUID="other",
                             CPEE_ACTIVITY="a1")  # fmt: skip
     assert answer.body["Job"]["id"] == job_id
     for proof in (KEY_HEADERS, {"CPEE-CALLBACK": CALLBACK}, {"Job-Receipt": receipt}):
@@ -142,7 +146,7 @@ async def test_fail_and_retry(service: Service) -> None:
         service, job_id, "fail", headers, json={"reason": "no ice", "retry": True}
     )
     assert (answer.status, answer.body["state"], answer.body["position"]) == (200, "waiting", 1)
-    again = await register(service, CALLBACK.replace("/4/", "/5/"), **KEY)
+    again = await register(service, OTHER_CALLBACK, **KEY)
     headers = {"Job-Receipt": again.headers["Job-Receipt"]}
     answer = await report(service, job_id, "fail", headers, json={"reason": "no ice"})
     assert (answer.status, answer.body["state"]) == (200, "failed")
@@ -203,7 +207,7 @@ async def test_an_instance_that_holds_two_jobs_has_to_say_which_activity(service
     first, _ = await held(service)
     _, _, second = await service.submit(2)
     key = {**KEY, "CPEE_ACTIVITY": "a2"}
-    answer = await register(service, CALLBACK.replace("/4/", "/5/"), **key)
+    answer = await register(service, OTHER_CALLBACK, **key)
     assert answer.body["Job"]["id"] == second
     for job_id in (first, second):
         assert (await report(service, job_id, "complete", INSTANCE)).status == 409
@@ -216,7 +220,7 @@ async def test_the_uuid_of_a_former_holder_is_void(service: Service) -> None:
     job_id, _ = await held(service)
     await service.app.ctx.dispatcher.operator.put_back(job_id, "test")
     assert (await report(service, job_id, "complete", INSTANCE)).status == 409
-    await register(service, CALLBACK.replace("/4/", "/5/"), CPEE_INSTANCE_UUID="other",
+    await register(service, OTHER_CALLBACK, CPEE_INSTANCE_UUID="other",
                    CPEE_ACTIVITY="a1")  # fmt: skip
     assert (await report(service, job_id, "complete", INSTANCE)).status == 409
 
@@ -337,7 +341,7 @@ async def test_a_refused_report_does_not_go_unnoticed(
     assert reason.startswith(why)
     drawn = await on_the_monitor(service, job_id)
     assert drawn["hold"]["refused"].startswith(why)
-    await register(service, CALLBACK.replace("5480", "9999"), **KEY)
+    await register(service, NEW_CALLBACK, **KEY)
     (*_, (event, reason)) = await logged(service, job_id)
     assert event == "job.done"
     assert reason.startswith(f"done by its next registration, but a report was refused: {why}")

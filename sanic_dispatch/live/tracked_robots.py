@@ -42,7 +42,7 @@ class TrackedRobot(NamedTuple):
     @property
     def has_unconsumed_job(self) -> bool:
         """Whether its callback was found waiting although it had accepted the job."""
-        return self.job is not None and self.job.hold is not None and self.job.hold.unused > 0
+        return self.job is not None and self.job.hold is not None and self.job.hold.times_unused > 0
 
 
 class Robots:

@@ -1,4 +1,4 @@
-"""Ordinary requests take the short way, with the same answers as by Sanic."""
+"""Ordinary requests take the fast path, and get the same answers as from Sanic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sanic_dispatch.server import runner
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.deadlines import PunctualProtocol
-from sanic_dispatch.web.short_way import ShortRequest, ShortWayProtocol
+from sanic_dispatch.web.fast_path import FastPathProtocol, FastRequest
 from tests.support.http_requests import CALLBACK, address_of
 from tests.support.server import Service, eventually, running_service
 
@@ -53,7 +53,7 @@ def registration(*headers: bytes, target: bytes = b"/register-worker") -> bytes:
     return post(target, b"CPEE-CALLBACK: " + CALLBACK.encode(), *headers)
 
 
-# ---- two services, one of them without a short way
+# ---- two services, one of them without a fast path
 
 
 class Visit(asyncio.Protocol):
@@ -121,9 +121,9 @@ def effects(service: Service) -> tuple[int, int, dict[int, int]]:
 
 
 @asynccontextmanager
-async def without_short_way(**values: Any) -> AsyncIterator[Service]:
+async def without_fast_path(**values: Any) -> AsyncIterator[Service]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "ShortWayProtocol", PunctualProtocol)
+        patch.setattr(runner, "FastPathProtocol", PunctualProtocol)
         service = running_service(**values)
         running = await service.__aenter__()
     try:
@@ -134,16 +134,16 @@ async def without_short_way(**values: Any) -> AsyncIterator[Service]:
 
 @contextmanager
 def counted() -> Iterator[list[str]]:
-    """Yield the paths of the requests that take the short way inside the block."""
+    """Yield the paths of the requests that take the fast path inside the block."""
     seen: list[str] = []
-    serve = ShortWayProtocol._serve
+    serve = FastPathProtocol._serve
 
-    async def noted(protocol: ShortWayProtocol, request: ShortRequest, handler: Any) -> None:
+    async def noted(protocol: FastPathProtocol, request: FastRequest, handler: Any) -> None:
         seen.append(request.path)
         await serve(protocol, request, handler)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ShortWayProtocol, "_serve", noted)
+        patch.setattr(FastPathProtocol, "_serve", noted)
         yield seen
 
 
@@ -309,18 +309,18 @@ def test_both_ways_give_the_same_answers(tokens: tuple[str, ...]) -> None:
     async def start() -> tuple[Service, Service, bytes]:
         return (
             await opened.enter_async_context(running_service(**values)),
-            await opened.enter_async_context(without_short_way(**values)),
+            await opened.enter_async_context(without_fast_path(**values)),
             await opened.enter_async_context(worker()),
         )
 
     async def compare(pieces: list[bytes]) -> None:
-        ways = [await answers_to(service, pieces, ANSWER_S) for service in (short, plain)]
+        ways = [await answers_to(service, pieces, ANSWER_S) for service in (fast, plain)]
         assert masked(ways[0]) == masked(ways[1])
-        assert effects(short) == effects(plain)
+        assert effects(fast) == effects(plain)
 
     opened = AsyncExitStack()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop, counted() as seen:
-        short, plain, callback = loop.run(start())
+        fast, plain, callback = loop.run(start())
 
         @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
         @given(conversations())
@@ -332,7 +332,7 @@ def test_both_ways_give_the_same_answers(tokens: tuple[str, ...]) -> None:
 
         check()
         loop.run(opened.aclose())
-    print(f"{len(seen)} requests went the short way")  # noqa: T201 - pytest shows it on failure
+    print(f"{len(seen)} requests took the fast path")  # noqa: T201 - pytest shows it on failure
     assert len(seen) > 40
 
 
@@ -352,7 +352,7 @@ def test_both_ways_give_the_same_answers(tokens: tuple[str, ...]) -> None:
         *(post(b"/jobs/0f1e/" + act) for act in (b"complete", b"fail", b"extend")),
     ],
 )
-async def test_ordinary_requests_go_the_short_way(request_bytes: bytes) -> None:
+async def test_ordinary_requests_take_the_fast_path(request_bytes: bytes) -> None:
     """Also the first of a connection, before Sanic's task has begun."""
     with counted() as seen:
         async with running_service() as service:
@@ -426,7 +426,7 @@ async def test_both_ways_refuse_alike(
     """With the same status, headers and problem document."""
     answers = []
     with counted() as seen:
-        for service_of in (running_service, without_short_way):
+        for service_of in (running_service, without_fast_path):
             async with service_of(**values) as service:
                 answers.append(masked(await answers_to(service, [request_bytes, request_bytes])))
     assert answers[0] == answers[1]
@@ -441,7 +441,7 @@ async def test_a_mistake_of_ours_is_500_both_ways(monkeypatch: pytest.MonkeyPatc
         raise RuntimeError("a mistake")
 
     answers = []
-    for service_of in (running_service, without_short_way):
+    for service_of in (running_service, without_fast_path):
         async with service_of() as service:
             monkeypatch.setattr(service.app.ctx.dispatcher, "submit", fail)
             answers.append(masked(await answers_to(service, [submission(), submission()])))
@@ -460,7 +460,7 @@ async def test_a_mistake_in_an_error_handler_is_500_both_ways(
     answers = []
     monkeypatch.setattr(problems, "problem", fail)
     with counted() as seen:
-        for service_of in (running_service, without_short_way):
+        for service_of in (running_service, without_fast_path):
             async with service_of() as service:
                 answer = masked(await answers_to(service, [submission(body=b"{")] * 2))
                 answers.append(answer.replace(b"alt-svc: \r\n", b""))
@@ -507,7 +507,7 @@ async def test_a_client_that_leaves_takes_no_job_along() -> None:
 
 
 async def test_answers_come_in_the_order_of_the_requests() -> None:
-    """A request that arrives during a short one waits for its answer."""
+    """A request that arrives during one on the fast path waits for its answer."""
     async with running_service() as service:
         commits = HeldCommits(service)
         async with visit(service) as client:
@@ -525,16 +525,16 @@ async def test_answers_come_in_the_order_of_the_requests() -> None:
 
 async def test_order_of_answers_on_a_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both arrive in the turn of the loop in which the connection was made."""
-    made = ShortWayProtocol.connection_made
+    made = FastPathProtocol.connection_made
 
-    def connection_made(protocol: ShortWayProtocol, transport: Any) -> None:
+    def connection_made(protocol: FastPathProtocol, transport: Any) -> None:
         made(protocol, transport)
         for piece in (submission(), BYE[:9], BYE[9:]):
             protocol.data_received(piece)
 
     async with running_service() as service:
         commits = HeldCommits(service)
-        monkeypatch.setattr(ShortWayProtocol, "connection_made", connection_made)
+        monkeypatch.setattr(FastPathProtocol, "connection_made", connection_made)
         async with visit(service) as client:
             await commits.are_waiting.wait()
             await asyncio.sleep(PAUSE_S)
@@ -579,7 +579,7 @@ async def test_time_to_answer_begins_with_the_request() -> None:
 async def test_what_takes_too_long_is_503_both_ways() -> None:
     """After RESPONSE_TIMEOUT, and later requests of the connection are ignored."""
     answers = []
-    for service_of in (running_service, without_short_way):
+    for service_of in (running_service, without_fast_path):
         async with service_of() as service:
             service.app.config.RESPONSE_TIMEOUT = 0.2
             commits = HeldCommits(service)
@@ -621,15 +621,15 @@ async def test_a_request_under_way_at_a_stop_gets_503() -> None:
 
 async def test_a_connection_that_answers_is_not_closed_as_idle() -> None:
     """At a stop, idle connections are closed first."""
-    protocols: list[ShortWayProtocol] = []
-    made = ShortWayProtocol.connection_made
+    protocols: list[FastPathProtocol] = []
+    made = FastPathProtocol.connection_made
 
-    def connection_made(protocol: ShortWayProtocol, transport: Any) -> None:
+    def connection_made(protocol: FastPathProtocol, transport: Any) -> None:
         protocols.append(protocol)
         made(protocol, transport)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ShortWayProtocol, "connection_made", connection_made)
+        patch.setattr(FastPathProtocol, "connection_made", connection_made)
         async with running_service() as service, visit(service) as client:
             commits = HeldCommits(service)
             client.transport.write(submission())

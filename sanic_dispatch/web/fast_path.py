@@ -69,7 +69,7 @@ class Head:
         self.headers.add(name.decode().lower(), text)
 
 
-class ShortRequest:
+class FastRequest:
     """A request on the fast path: a ``Call`` with its body."""
 
     __slots__ = (
@@ -83,7 +83,7 @@ class ShortRequest:
     _answer: BaseHTTPResponse
 
     def __init__(
-        self, protocol: ShortWayProtocol, headers: Header, path: str, query: str, body: bytes
+        self, protocol: FastPathProtocol, headers: Header, path: str, query: str, body: bytes
     ) -> None:
         self._protocol = protocol
         self._body = body
@@ -107,7 +107,7 @@ class ShortRequest:
         return self._protocol.transport
 
     @property
-    def stream(self) -> ShortRequest:
+    def stream(self) -> FastRequest:
         return self
 
     async def read(self) -> bytes:
@@ -115,7 +115,7 @@ class ShortRequest:
         body, self._body = self._body, b""
         return body
 
-    async def respond(self, response: BaseHTTPResponse) -> ShortRequest:
+    async def respond(self, response: BaseHTTPResponse) -> FastRequest:
         """Set the answer, to be written by ``send``."""
         sign(response, self.app)
         self._answer = response
@@ -131,25 +131,25 @@ class ShortRequest:
         await self._protocol.send(piece)  # type: ignore[no-untyped-call]
 
 
-class ShortWayProtocol(PunctualProtocol):
+class FastPathProtocol(PunctualProtocol):
     """A connection that answers ordinary requests itself and passes all others to Sanic.
 
     Sanic's task waits meanwhile, as between requests. Bytes that arrive while a request is in
     progress go into Sanic's buffer, and Sanic is held back until the answer is written.
     """
 
-    __slots__ = ("_short", "_takes")
+    __slots__ = ("_in_progress", "_takes")
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
-        self._short: asyncio.Task[None] | None = None
+        self._in_progress: asyncio.Task[None] | None = None
         """The task of the request in progress."""
         app = self.app
         self._takes = not (app.request_middleware or app.response_middleware or self.access_log)
 
     def data_received(self, data: bytes) -> None:
         """Answer an ordinary request, or pass the bytes to Sanic."""
-        if self._short is not None and self.http is None:  # Sanic's task begins in a moment:
+        if self._in_progress is not None and self.http is None:  # Sanic's task begins in a moment:
             self.loop.call_soon(self.data_received, data)  # it must not find this before it waits
         elif not (data.startswith(_BEGINNINGS) and self._is_free() and self._begin(data)):
             super().data_received(data)  # type: ignore[no-untyped-call]
@@ -159,7 +159,7 @@ class ShortWayProtocol(PunctualProtocol):
         http = self.http
         return (
             self._takes
-            and self._short is None
+            and self._in_progress is None
             and self._task is not None
             and (http is None or (http.stage is Stage.IDLE and http.request is None))
             and not self.recv_buffer
@@ -184,9 +184,9 @@ class ShortWayProtocol(PunctualProtocol):
         if handler is None or not self._is_ordinary(head.headers, len(body)):
             return False
         query = (url.query or b"").decode()
-        request = ShortRequest(self, head.headers, url.path.decode(), query, body)
+        request = FastRequest(self, head.headers, url.path.decode(), query, body)
         self._time = monotonic()
-        self._short = self.loop.create_task(self._serve(request, handler))
+        self._in_progress = self.loop.create_task(self._serve(request, handler))
         return True
 
     def _is_ordinary(self, headers: Header, size: int) -> bool:
@@ -197,7 +197,7 @@ class ShortWayProtocol(PunctualProtocol):
             and int(headers.get("content-length", 0)) == size <= self.request_max_size
         )
 
-    async def _serve(self, request: ShortRequest, handler: Handler) -> None:
+    async def _serve(self, request: FastRequest, handler: Handler) -> None:
         """Answer a request; a CancelledError means that the connection is gone."""
         http = self._http
         assert http is not None  # Sanic's task has begun before
@@ -211,12 +211,12 @@ class ShortWayProtocol(PunctualProtocol):
             _log.exception("answer not written", path=request.path)
             request.keep_alive = False
         finally:
-            self._short = None
+            self._in_progress = None
             http.stage = Stage.IDLE
         if not request.keep_alive:
             self.close()
 
-    async def _response_of(self, request: ShortRequest, handler: Handler) -> HTTPResponse | None:
+    async def _response_of(self, request: FastRequest, handler: Handler) -> HTTPResponse | None:
         """Return the handler's answer, or the answer to its error."""
         try:
             return await handler(request)
@@ -231,23 +231,23 @@ class ShortWayProtocol(PunctualProtocol):
     def check_timeouts(self) -> None:
         """Answer 503 after RESPONSE_TIMEOUT, as Sanic does."""
         is_late = monotonic() - self._time > self.response_timeout
-        if self._short is None or self._http is None or not is_late:
+        if self._in_progress is None or self._http is None or not is_late:
             super().check_timeouts()  # type: ignore[no-untyped-call]
             return
         self._http.exception = ServiceUnavailable("Response Timeout")
-        self._short.cancel()
+        self._in_progress.cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the request in progress: its handler may have a job to give back."""
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
-        if self._short is not None:
-            self._short.cancel()
+        if self._in_progress is not None:
+            self._in_progress.cancel()
 
     async def _wait(self) -> None:
         """Wait for more bytes, and for the end of the request in progress."""
         await super()._wait()
-        if self._short is not None:
-            await asyncio.wait([self._short])
+        if self._in_progress is not None:
+            await asyncio.wait([self._in_progress])
             if self.transport is None or self.transport.is_closing():
                 raise RequestCancelled
 
@@ -259,7 +259,7 @@ def _handler_of(path: bytes) -> Handler | None:
     return report and partial(REPORTS[report["act"]], job_id=report["id"].decode())
 
 
-def _problem_of(request: ShortRequest, error: Exception) -> Response:
+def _problem_of(request: FastRequest, error: Exception) -> Response:
     """Return the answer to an error: a problem document, or Sanic's 500 if making that fails."""
     answer = request.app.error_handler.response(request, error)  # type: ignore[no-untyped-call]
     if isinstance(answer, Response):

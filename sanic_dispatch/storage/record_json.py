@@ -76,7 +76,7 @@ def _encode_hold(hold: Hold) -> bytes:
         hold.stage.value.encode(),
         _dumps(hold.since_s),
         b',"is_again":true' if hold.is_again else b"",
-        b',"unused":%d' % hold.unused if hold.unused else b"",
+        b',"unused":%d' % hold.times_unused if hold.times_unused else b"",
         b',"refused_report":%b' % _dumps(hold.refused_report) if hold.refused_report else b"",
     )
 
