@@ -44,6 +44,7 @@ from sanic_dispatch.server.runner import CLOSE_GRACE_S, run, serving
 from sanic_dispatch.server.signals import Stop
 from sanic_dispatch.server.sockets import allow_open_files, listening_socket
 from sanic_dispatch.server.tls import tls_context
+from sanic_dispatch.storage.event_log import LogStats
 from sanic_dispatch.storage.open_store import open_store
 from sanic_dispatch.storage.repair import repair_all
 from sanic_dispatch.web import problems
@@ -200,6 +201,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
             keep_failed_s=settings.keep_done_s,
         )
         store = await stack.enter_async_context(open_store(settings))
+        bus.subscribe(store.history.note)
         app.ctx.callbacks = plain = CallbackClient(guard, timeout_s=settings.callback_timeout_s)
         await plain.open()
         stack.push_async_callback(plain.close)
@@ -211,7 +213,6 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
 
         def show(snapshot: TopicSnapshot | None) -> None:
             if snapshot is not None:
-                bus.begin_epoch()
                 hub.seed(snapshot)
             hub.set_out_of_reach(snapshot is None)
 
@@ -224,7 +225,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
             standby = Standby(dispatcher, store.ownership, show, hub.set_out_of_reach)
             standby.start()
             stack.push_async_callback(standby.stop)
-        watchdog = _watch(app, stack, callbacks, job_counts)
+        watchdog = _watch(app, stack, callbacks, job_counts, store.history.stats)
         app.ctx.readiness = Readiness(store, watchdog, clock, dispatcher)
         hub.start()
         yield
@@ -261,6 +262,7 @@ def _watch(
     stack: AsyncExitStack,
     calls: CountedCallbacks,
     job_counts: JobCounts,
+    history: LogStats,
 ) -> Watchdog:
     """Start the watchdog and the metrics."""
     clock, hub = app.ctx.clock, app.ctx.hub
@@ -271,7 +273,7 @@ def _watch(
     app.ctx.exposition = Exposition(
         Sources(
             app.ctx.settings, clock, hub, _commits(app), job_counts, calls, watchdog, loop_lag,
-            app.ctx.responses,
+            app.ctx.responses, history,
         )
     )  # fmt: skip
     watchdog.start()

@@ -15,6 +15,7 @@ import ujson
 from sanic_dispatch.cli.env_option import SectionedCommand
 from sanic_dispatch.cli.options import options_of
 from sanic_dispatch.config.settings import Settings
+from sanic_dispatch.errors import DataFolderUnusable
 from sanic_dispatch.observability.log import printable
 
 LONG = 2000
@@ -25,12 +26,13 @@ _NAMES = ("mode", "job_queue_mode", "worker_queue_mode", "data_dir")
 
 @click.command(cls=SectionedCommand, params=options_of("data_dir"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def check(data_dir: Path, as_json: bool) -> None:
+@click.option("--rebuild-index", is_flag=True, help="First make the indexes of the history anew.")
+def check(data_dir: Path, as_json: bool, rebuild_index: bool) -> None:
     """Check a data folder without starting: what is in it, and is anything damaged?
 
-    Nothing is changed. For a damaged file it prints where the damage begins; sanic-dispatch serve
-    --repair moves damaged entries of jobs.json and workers.json to another file. Exit code 1:
-    damaged.
+    Nothing is changed, except by --rebuild-index. For a damaged file it prints where the damage
+    begins; sanic-dispatch serve --repair moves damaged entries of jobs.json and workers.json to
+    another file. Exit code 1: damaged.
 
     \b
     Examples:
@@ -38,7 +40,14 @@ def check(data_dir: Path, as_json: bool) -> None:
       sanic-dispatch check --json | jq .whole
     """
     from sanic_dispatch.storage.check import inspect
+    from sanic_dispatch.storage.segment_files import rebuild_indexes
+    from sanic_dispatch.storage.segments import FOLDER
 
+    if rebuild_index:
+        try:
+            rebuild_indexes(data_dir / FOLDER)
+        except OSError as error:
+            raise DataFolderUnusable(data_dir, f"is not writable: {error.strerror}") from error
     inspection = inspect(data_dir)
     found = inspection.to_dict()
     click.echo(_json(found) if as_json else "\n".join(map(printable, _described(found))))

@@ -20,7 +20,7 @@ OFF = "off"
 HOUR_S = 3600.0
 YEAR_S = 365 * 24 * HOUR_S
 
-UNITS_S = {"seconds": 1.0, "hours": HOUR_S}
+UNITS_S = {"seconds": 1.0, "hours": HOUR_S, "days": 24 * HOUR_S}
 
 _DECLARATION = "setting"
 

@@ -294,6 +294,28 @@ class Settings:
         QUEUES,
         "How long a finished job can still be looked up.",
     )
+    keep_history_s: float = setting(
+        "--keep-history",
+        7 * 24 * HOUR_S,
+        Duration(0, 10 * YEAR_S, "days"),
+        QUEUES,
+        "How long to keep what happened, in the modes that keep it over restarts.",
+        details="See [the history](durability.md#the-history).",
+    )
+    keep_history_bytes: int = setting(
+        "--keep-history-size",
+        2**30,
+        Integer(2**20, 2**50, "bytes"),
+        QUEUES,
+        "How long the history may be at most on the disk; what is oldest goes first.",
+    )
+    history_payloads: bool = setting(
+        "--history-payloads",
+        True,
+        Switch(),
+        QUEUES,
+        "Whether the history has the data and results of jobs. Off: only what happened.",
+    )
     redis_url: str = setting(
         "--redis-url",
         "redis://localhost:6379/0",

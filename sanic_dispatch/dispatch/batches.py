@@ -93,6 +93,11 @@ class _Pending:
     entries: list[_Entry] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
 
+    @property
+    def has_events(self) -> bool:
+        """Whether something happened."""
+        return any(entry.applied and entry.applied.events for entry in self.entries)
+
 
 class Batches:
     """Applies commands to a state machine, and commits what they change to a store."""
@@ -130,6 +135,10 @@ class Batches:
         self._is_blocked = False
         self._is_closed = False
         self._is_due = False
+
+    def begin(self) -> None:
+        """Begin with what was loaded into the state machine."""
+        self._gathering = _Pending(self._machine.number)
 
     # ---- commands come in
 
@@ -222,7 +231,7 @@ class Batches:
         """Commit the gathered batch, or release it at once if it changed nothing."""
         while self._committing is None and self._gathering.entries and not self._is_closed:
             pending = self._take_gathered()
-            if pending.changes and self._store.lasts:
+            if (pending.changes or pending.has_events) and self._store.lasts:
                 self._begin(self._commit, pending)
             elif self._store.may_act():
                 self._release(pending)
@@ -421,7 +430,7 @@ class Batches:
         """
         self._under_way = pending
         try:
-            if pending.changes or self._is_edited:
+            if pending.changes or pending.has_events or self._is_edited:
                 await self._write(pending)
             elif not self._store.may_act():
                 await self._store.confirm()

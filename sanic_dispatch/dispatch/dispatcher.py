@@ -110,8 +110,12 @@ class Dispatcher:
     async def load(self) -> None:
         """Read what the store has. Raises NotAQueue or another StartError, or StorageFailed."""
         stored = await self._store.load()
-        self._machine.number = self._bus.number
+        self._machine.number = max(self._bus.number, self._store.history.last_number)
         self._machine.load(stored.jobs, stored.workers, stored.facts)
+        self._bus.number = self._machine.number
+        self._bus.begin_epoch()
+        await self._store.begin_epoch(self._bus.epoch, self._clock.now_s())
+        self.batches.begin()
 
     async def start(self) -> None:
         """Recover what the last run left, and begin to hand out jobs. Raises StorageFailed."""

@@ -153,8 +153,8 @@ def fields_of(event: Event) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if event.job is not None:
         _add_job_fields(fields, event, event.job)
-    elif event.worker is not None and event.kind is not EventKind.WORKER_REGISTERED:
-        fields["waiting_s"] = _elapsed_s(event.worker.registered_s, event.at_s)
+    elif (waiting_s := waiting_s_of(event)) is not None:
+        fields["waiting_s"] = waiting_s
     if event.worker is not None:
         if event.worker.label:
             fields["worker"] = printable(event.worker.label)
@@ -172,14 +172,38 @@ def _add_job_fields(fields: dict[str, Any], event: Event, job: Job) -> None:
     fields["job"] = job.id[: min(8, len(job.id) // 4)]
     if job.attempt:
         fields["attempt"] = job.attempt
-    if event.kind in _WAITED:
-        fields["waiting_s"] = _elapsed_s(from_rfc3339(job.submitted_at), event.at_s)
-    elif event.kind in _SERVED and job.hold:
-        fields["service_s"] = _elapsed_s(job.hold.since_s, event.at_s)
+    if (waiting_s := waiting_s_of(event)) is not None:
+        fields["waiting_s"] = waiting_s
+    elif (service_s := service_s_of(event)) is not None:
+        fields["service_s"] = service_s
 
 
 _WAITED = (EventKind.JOB_ASSIGNED, EventKind.JOB_CANCELLED)
 _SERVED = (EventKind.JOB_DONE, EventKind.JOB_FAILED)
+
+
+def waiting_s_of(event: Event) -> float | None:
+    """Return how long the job waited if that has just ended, or the worker of its own event."""
+    job, worker = event.job, event.worker
+    if job is not None:
+        if event.kind in _WAITED:
+            return _elapsed_s(from_rfc3339(job.submitted_at), event.at_s)
+    elif worker is not None and event.kind is not EventKind.WORKER_REGISTERED:
+        return _elapsed_s(worker.registered_s, event.at_s)
+    return None
+
+
+def service_s_of(event: Event) -> float | None:
+    """Return how long its worker had the job that has just ended, if one had it."""
+    job = event.job
+    if job is not None and event.kind in _SERVED and job.hold:
+        return _elapsed_s(job.hold.since_s, event.at_s)
+    return None
+
+
+def _elapsed_s(since_s: float, now_s: float) -> float:
+    """Return a duration, not negative even if the clock was set back."""
+    return round(max(0.0, now_s - since_s), 3)
 
 
 @lru_cache(maxsize=1024)
@@ -190,11 +214,6 @@ def _without_secrets(url: str) -> str:
         host, slash, path = rest.partition("/")
         url = f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
     return printable(masked(url))
-
-
-def _elapsed_s(since_s: float, now_s: float) -> float:
-    """Return a duration, not negative even if the clock was set back."""
-    return round(max(0.0, now_s - since_s), 3)
 
 
 # ---- from fields to a line

@@ -10,6 +10,8 @@ from threading import Thread
 from typing import Protocol, TypeVar, TypeVarTuple, Unpack
 
 from sanic_dispatch.garbage_collection import no_collection
+from sanic_dispatch.storage.event_log import EventLog
+from sanic_dispatch.storage.memory_log import MemoryEventLog
 from sanic_dispatch.storage.store import Batch, Edit, Store, Stored
 
 T = TypeVar("T")
@@ -85,6 +87,7 @@ class ThreadedStore(Store):
 
     def __init__(self, store: BlockingStore, name: str = "storage") -> None:
         self.rereads = store.rereads
+        self.history: EventLog = MemoryEventLog()
         self._store = store
         self._thread = OneThread(name)
         self._is_closed = False

@@ -9,10 +9,15 @@ journals after it. From the first batch to a clean stop its version is JOURNALED
 without journals refuse:
 
     start       create journal n+1; dispatch.json: JOURNALED, n
-    checkpoint  create journal n+1 and append to it from now on; write the state at the end of n;
-                dispatch.json: JOURNALED, n; remove the journals up to n
+    checkpoint  create journal n+1 and append to it from now on; move events to segments; write the
+                state at the end of n; dispatch.json: JOURNALED, n; remove the journals up to n
     clean stop  write a checkpoint; write workers.json without places;
                 dispatch.json: STANDALONE, n+1; remove all journals
+
+The journals are the newest part of the event log. Before dispatch.json makes a journal superfluous
+its events are in a segment, so a start finds each event in a segment, in a journal that it replays,
+or in both, and then ignores the second one. If the disk has no room for a segment, the checkpoint
+is written all the same: orders go on, and dispatch.json says which events there were.
 """
 
 from __future__ import annotations
@@ -24,12 +29,14 @@ from pathlib import Path
 
 import structlog
 
-from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
+from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.garbage_collection import no_collection
 from sanic_dispatch.storage.atomic_file import fsync_folder
 from sanic_dispatch.storage.blocking import OneThread
 from sanic_dispatch.storage.checkpoint import CheckpointFiles, Pace, Records, Snapshot
 from sanic_dispatch.storage.data_folder import LOCK, Anchor, reporting_write_errors, write_test_file
+from sanic_dispatch.storage.event_log import Retention
+from sanic_dispatch.storage.event_record import recorded
 from sanic_dispatch.storage.journal import (
     Journal,
     JournalRead,
@@ -37,8 +44,9 @@ from sanic_dispatch.storage.journal import (
     journals_in,
     truncate_torn,
 )
-from sanic_dispatch.storage.json_folder import read_folder
+from sanic_dispatch.storage.json_folder import FolderRead, read_folder
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, JOURNALED, WORKERS_NAME
+from sanic_dispatch.storage.segment_log import KEEP, KEEP_ALL, SegmentLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
 
 QUIET_S = 1.0
@@ -46,6 +54,10 @@ QUIET_S = 1.0
 
 MIN_CHECKPOINT_BYTES = 8 * 2**20
 """The journal length below which files count as not outgrown; it is replayed in 0.7 s."""
+
+MAX_UNFLUSHED = 50_000
+"""How many events to keep in memory, 20 MB; more are moved to a segment or, on a disk without room,
+forgotten."""
 
 RETRY_S = 5.0
 """How long after a failed checkpoint to try again."""
@@ -57,10 +69,17 @@ class CachedJsonFileStore(Store):
     """Appends batches in one thread and writes checkpoints in another."""
 
     def __init__(
-        self, folder: Path, *, workers: bool = True, fsync: bool = True, quiet_s: float = QUIET_S
+        self,
+        folder: Path,
+        *,
+        workers: bool = True,
+        fsync: bool = True,
+        quiet_s: float = QUIET_S,
+        retention: Retention = KEEP,
     ) -> None:
         """Store jobs and facts, and with ``workers`` the workers, too."""
-        self._files = JournaledFiles(folder, workers=workers, fsync=fsync)
+        self._files = JournaledFiles(folder, workers=workers, fsync=fsync, retention=retention)
+        self.history = self._files.history
         self._quiet_s = quiet_s
         self._appends = OneThread("journal")
         self._checkpoints = OneThread("checkpoint")
@@ -87,9 +106,15 @@ class CachedJsonFileStore(Store):
             self._last_commit_s = loop.time()
             if self._timer is None and not self._is_closed:
                 self._set_timer(self._quiet_s)
-        is_due = self._files.journals_are_long and loop.time() > self._retry_at_s
-        if is_due and self._checkpoint is None:
-            self._begin_checkpoint()
+        if self._checkpoint is None and loop.time() > self._retry_at_s:
+            if self._files.journals_are_long:
+                self._begin_checkpoint()
+            elif self._files.history.unflushed > MAX_UNFLUSHED:
+                self._checkpoint = asyncio.create_task(self._flush_history())
+
+    async def begin_epoch(self, name: str, at_s: float) -> None:
+        with reporting_write_errors():
+            await self._appends.run(self._files.history.begin_epoch, name, at_s)
 
     async def try_writing(self) -> None:
         await self._appends.run(self._files.try_writing)
@@ -142,6 +167,14 @@ class CachedJsonFileStore(Store):
         if not self._is_closed:
             self._checkpoint = asyncio.create_task(self._try_checkpoint())
 
+    async def _flush_history(self) -> None:
+        """Move events to segments, since the next checkpoint may take a while."""
+        try:
+            if not await self._checkpoints.run(self._files.flush_history):
+                self._retry_at_s = asyncio.get_running_loop().time() + RETRY_S
+        finally:
+            self._checkpoint = None
+
     async def _try_checkpoint(self) -> None:
         try:
             await self.checkpoint()
@@ -160,12 +193,21 @@ class JournaledFiles:
     ``write_checkpoint`` may run in another thread than the other methods.
     """
 
-    def __init__(self, folder: Path, *, workers: bool = True, fsync: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        workers: bool = True,
+        fsync: bool = True,
+        retention: Retention = KEEP,
+    ) -> None:
         self._folder = folder.resolve()
         self._has_workers = workers
+        self._retention = retention
         self._fsync = fsync
         self._files = CheckpointFiles(self._folder, fsync=fsync)
         self._records = Records()
+        self.history = SegmentLog(self._folder, fsync=fsync, retention=retention)
         self._anchor = Anchor(())
         self._journal: Journal | None = None
         self._spare: Journal | None = None
@@ -205,7 +247,7 @@ class JournaledFiles:
         self._batch = 0
         if not self._has_workers:
             # another mode has the workers now, and the journals may have some
-            recover_folder(self._folder, fsync=self._fsync)
+            recover_folder(self._folder, fsync=self._fsync, retention=self._retention)
         found = read_folder(self._folder, workers=self._has_workers, fsync=self._fsync)
         self._anchor = Anchor((self._folder, self._folder / LOCK))
         self._records = found.records
@@ -215,7 +257,18 @@ class JournaledFiles:
         self._has_places = found.has_places
         self._old_bytes = sum(read.size for read in found.replayed if read.batches)
         self._measure_files()
+        self._load_history(found)
         return found.stored()
+
+    def _load_history(self, found: FolderRead) -> None:
+        """Find the segments, and add the events of the journals."""
+        try:
+            self.history.load(found.records.last_event)
+        except OSError as error:
+            folder = self.history.files.folder
+            raise NotAQueue(folder, f"cannot be read: {error.strerror}") from error
+        self.history.add_later(batch for journal in found.replayed for batch in journal.batches)
+        self._records.last_event = self.history.last_number
 
     def commit(self, batch: Batch) -> None:
         if batch.number <= self._batch:
@@ -224,8 +277,11 @@ class JournaledFiles:
             self._journal = self._start_journal()
         elif self._journal.is_broken:
             self._replace_broken(self._journal)
-        self._journal.append(encode_batch(batch))
+        events = [recorded(event) for event in batch.events]
+        self._journal.append(encode_batch(batch, events))
         self._records.apply(batch.changes)
+        self.history.add(events)
+        self._records.last_event = self.history.last_number
         self._batch = batch.number
 
     def try_writing(self) -> None:
@@ -277,11 +333,12 @@ class JournaledFiles:
 
     def write_checkpoint(self, snapshot: Snapshot, journal: int, pace: Pace | None = None) -> None:
         """Write the files, then remove the journals up to this number. Raises OSError."""
-        length = self._old_bytes
+        pace, length = pace or Pace(), self._old_bytes
+        self.flush_history(pace)
         self._has_places |= snapshot.workers_changed
         try:
             self._anchor.check()
-            self._files.write(snapshot, journal, pace or Pace())
+            self._files.write(snapshot, journal, pace)
         except OSError:
             self._records.note_unwritten(snapshot)
             raise
@@ -289,6 +346,10 @@ class JournaledFiles:
         self._old_bytes -= length
         self._measure_files()
         self._remove_journals(journal)
+
+    def flush_history(self, pace: Pace | None = None) -> bool:
+        """Move events to segments; return whether the disk had room for them."""
+        return self.history.try_flush((pace or Pace()).rest, MAX_UNFLUSHED)
 
     def _start_journal(self) -> Journal:
         """Return a new journal, once dispatch.json refers to it. Raises StorageFailed."""
@@ -322,6 +383,7 @@ class JournaledFiles:
     def _write_standalone(self) -> None:
         """Write files that are complete without journals, then remove these. Raises OSError."""
         unpaced = Pace(rest_s=0)
+        self.flush_history(unpaced)  # also what an earlier checkpoint had no room for
         if self.has_batches or self.is_broken:
             self.create_spare()
             assert self._spare is not None
@@ -375,13 +437,13 @@ def needs_recovery(folder: Path) -> bool:
         return False  # reading the file reports the error
 
 
-def recover_folder(folder: Path, *, fsync: bool) -> None:
+def recover_folder(folder: Path, *, fsync: bool, retention: Retention = KEEP_ALL) -> None:
     """Replay the journals that a killed process left, write the files and remove the journals.
 
     Do nothing in a folder without journals. Raises NotAQueue, or StorageFailed if the files cannot
     be written.
     """
     if needs_recovery(folder):
-        files = JournaledFiles(folder, fsync=fsync)
+        files = JournaledFiles(folder, fsync=fsync, retention=retention)
         files.load()
         files.close()

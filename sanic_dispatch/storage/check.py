@@ -31,6 +31,8 @@ from sanic_dispatch.storage.json_format import (
     read_ledger,
     read_synced,
 )
+from sanic_dispatch.storage.segment_files import check_segment
+from sanic_dispatch.storage.segments import FOLDER, segments_in
 from sanic_dispatch.storage.sqlite import DATABASE_NAME
 
 TOGETHER = "files and journals together"
@@ -91,6 +93,7 @@ def inspect(folder: Path) -> Inspection:
             inspection.files.append(_report(folder / name, count))
     journals = _inspect_journals(folder, inspection.files, in_use=inspection.in_use)
     inspection.files += journals
+    inspection.files += _inspect_segments(folder / FOLDER)
     if os.path.lexists(folder / DATABASE_NAME):
         inspection.files.append(_inspect_database(folder, in_use=inspection.in_use))
     return inspection
@@ -153,7 +156,25 @@ def _inspect_journals(folder: Path, others: list[FileReport], *, in_use: bool) -
 
 
 def _count_batches(path: Path, number: int) -> dict[str, int]:
-    return {"batches": len(read_journal(path, number).batches)}
+    batches = read_journal(path, number).batches
+    events = sum(len(each.read_events()) for each in batches)
+    return {"batches": len(batches)} | ({"events": events} if events else {})
+
+
+def _inspect_segments(folder: Path) -> list[FileReport]:
+    """Report on all segments together, and on each damaged one."""
+    segments = segments_in(folder)
+    if not segments:
+        return []
+    found: list[FileReport] = []
+    events = 0
+    for path in segments.values():
+        checked = check_segment(path)
+        events += checked.events
+        if checked.damage:
+            at, why = checked.damage[0]
+            found.append(FileReport(f"{FOLDER}/{path.name}", damage=f"at byte {at}: {why}"))
+    return [FileReport(FOLDER, {"segments": len(segments), "events": events}), *found]
 
 
 def _count_replayed(path: Path) -> dict[str, int]:

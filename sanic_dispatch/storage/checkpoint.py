@@ -73,6 +73,8 @@ class Snapshot(NamedTuple):
     facts: Sequence[Fact]
     jobs_changed: bool
     workers_changed: bool
+    last_event: int = 0
+    """The number of the last event that led to these records."""
 
 
 class Records:
@@ -84,6 +86,8 @@ class Records:
         self.facts: dict[str, Fact] = {}
         self.jobs_changed = False
         self.workers_changed = False
+        self.last_event = 0
+        """The number of the last event that led to these records."""
 
     def apply(self, changes: Iterable[Change | RecordUpdate]) -> None:
         """Apply the changes of a batch."""
@@ -108,6 +112,7 @@ class Records:
             list(self.facts.values()),
             self.jobs_changed,
             self.workers_changed,
+            self.last_event,
         )
         self.jobs_changed = self.workers_changed = False
         return snapshot
@@ -145,12 +150,12 @@ class CheckpointFiles:
             self._write_array(JOBS_NAME, queued, encode_job, pace)
         if snapshot.workers_changed:
             self._write_array(WORKERS_NAME, snapshot.workers, encode_placed_worker, pace)
-        self._write_ledger(JOURNALED, snapshot.facts, finished, journal, pace)
+        self._write_ledger(JOURNALED, snapshot, finished, journal, pace)
 
     def write_ledger(self, snapshot: Snapshot, version: int, journal: int, pace: Pace) -> None:
         """Write ``dispatch.json`` alone, as STANDALONE or JOURNALED."""
         _, finished = _split_finished(snapshot.jobs, pace)
-        self._write_ledger(version, snapshot.facts, finished, journal, pace)
+        self._write_ledger(version, snapshot, finished, journal, pace)
 
     def write_standalone(
         self, snapshot: Snapshot, journal: int, pace: Pace, *, workers: bool
@@ -171,10 +176,10 @@ class CheckpointFiles:
         self._replace(name, content)
 
     def _write_ledger(
-        self, version: int, facts: Sequence[Fact], finished: Sequence[Job], journal: int, pace: Pace
+        self, version: int, snapshot: Snapshot, finished: Sequence[Job], journal: int, pace: Pace
     ) -> None:
         pieces = _encode_chunks(in_order(finished, pace), encode_job, pace)
-        head = ledger_head(version, facts, journal)
+        head = ledger_head(version, snapshot.facts, journal, snapshot.last_event)
         self._replace(DISPATCH_NAME, _enclose(head, pieces, LEDGER_END))
 
     def _replace(self, name: str, pieces: Iterable[bytes]) -> None:

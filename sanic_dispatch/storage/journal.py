@@ -1,11 +1,11 @@
 """A write-ahead log: each batch is one line, appended and synced at a constant cost.
 
 A line is a CRC-32 in eight hex digits, a blank, and a JSON array: the batch's number, then each
-changed record as it is after the batch, and the ids of deleted records. Checksums are chained: each
-one continues that of the line before, so that a missing line is detected. The first line says the
-journal's number.
+changed record as it is after the batch, the ids of deleted records, and the batch's events.
+Checksums are chained: each one continues that of the line before, so that a missing line is
+detected. The first line says the journal's number.
 
-    5a1e0c3f [{"batch":17},{"job":{"id":...}},{"worker":{...}},{"fact":"last_ticket","value":7}]
+    5a1e0c3f [{"batch":17},{"job":{"id":...}},{"worker":{...}},{"events":[[42,1732412340.5,...]]}]
 
 Records are stored whole, not as differences, so replay is idempotent: a journal may be replayed
 over files that already have its batches.
@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from json import JSONDecodeError
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +33,14 @@ from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, Storag
 from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, write_all
 from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, Found
+from sanic_dispatch.storage.event_record import (
+    Recorded,
+    decode_events,
+    encode_event,
+    join_lines,
+    payload_of,
+    recorded_again,
+)
 from sanic_dispatch.storage.record_json import (
     UNREADABLE,
     decode_fact,
@@ -82,10 +90,32 @@ class RecordUpdate(NamedTuple):
     after: Record | None
 
 
-def encode_batch(batch: Batch) -> bytes:
-    """Encode a batch as the JSON array of its line."""
+class BatchRead(NamedTuple):
+    """What a line has: records, and what happened."""
+
+    changes: list[RecordUpdate]
+    events: bytes = b""
+    """A JSON array of events as the event log keeps them, not decoded: see ``read_events``."""
+
+    def read_events(self) -> list[Recorded]:
+        """Decode the events; payloads are those of the records. Raises ValueError."""
+        if not self.events:
+            return []
+        jobs = {change.id: change.after for change in self.changes}
+        found = []
+        for event in decode_events(self.events):
+            job = jobs.get(event.job)
+            payload = payload_of(event.n, event.event, job) if isinstance(job, Job) else None
+            found.append(recorded_again(event, encode_event(event), payload))
+        return found
+
+
+def encode_batch(batch: Batch, events: Sequence[Recorded] = ()) -> bytes:
+    """Encode a batch, with its events, as the JSON array of its line."""
     parts = [b'{"batch":%d}' % batch.number]
     parts += [_encode_change(change) for change in batch.changes]
+    if events:
+        parts.append(b'{"events":%b}' % join_lines(events))
     return (b"[%b]" % b",".join(parts)).replace(NEWLINE, STAND_IN)
 
 
@@ -100,13 +130,19 @@ def _encode_change(change: Change) -> bytes:
     return b'{"gone":%b,"from":"%b"}' % (_quoted(change.id), change.table.value.encode())
 
 
-def decode_batch(body: bytes) -> list[RecordUpdate]:
+def decode_batch(body: bytes) -> BatchRead:
     """Decode the JSON array of a line. Raises one of UNREADABLE, or InvalidJson."""
     entries = array_entries(body.replace(STAND_IN, NEWLINE), _find_part)
     first = next(entries, None)
     if not isinstance(first, Entry) or "batch" not in first.values:
         raise ValueError("it does not begin with the number of a batch")
-    return [entry if isinstance(entry, RecordUpdate) else _decode_part(entry) for entry in entries]
+    changes, events = list[RecordUpdate](), b""
+    for entry in entries:
+        if isinstance(entry, bytes):
+            events = entry
+        else:
+            changes.append(entry if isinstance(entry, RecordUpdate) else _decode_part(entry))
+    return BatchRead(changes, events)
 
 
 def _decode_part(entry: Entry) -> RecordUpdate:
@@ -120,8 +156,13 @@ def _decode_part(entry: Entry) -> RecordUpdate:
     return RecordUpdate(Table(values["from"]), values["gone"], None)
 
 
-def _find_part(text: str, at: int) -> tuple[Entry | RecordUpdate, int]:
-    """Return the part of a batch at this offset, and its end; a job is decoded at once."""
+def _find_part(text: str, at: int) -> tuple[Entry | RecordUpdate | bytes, int]:
+    """Return the part of a batch at this offset, and its end.
+
+    A job is decoded at once. Events are the last part, and returned as they are written.
+    """
+    if text.startswith(_EVENTS, at) and text.endswith("}]"):
+        return text[at + len(_EVENTS) : -2].encode(), len(text) - 1
     if not text.startswith(_JOB, at):
         return object_at(text, at)
     found, end = ANY_JOB.find(text, at + len(_JOB))
@@ -135,6 +176,7 @@ def _find_part(text: str, at: int) -> tuple[Entry | RecordUpdate, int]:
 
 
 _JOB = '{"job":'
+_EVENTS = '{"events":'
 
 
 def _quoted(text: str) -> bytes:
@@ -162,7 +204,7 @@ class JournalRead(NamedTuple):
     """A journal's batches, its size, and how many of its bytes are a torn last line."""
 
     path: Path
-    batches: list[list[RecordUpdate]]
+    batches: list[BatchRead]
     size: int
     torn: int
 

@@ -71,6 +71,7 @@ def read_folder(
     replayed = _read_journals(folder, ledger, journals, fsync=fsync)
     records = Records()
     records.facts = {fact.id: fact for fact in ledger.facts}
+    records.last_event = ledger.event
     queued = _read_records(folder / JOBS_NAME, QUEUED, fsync=fsync)[0] if jobs else []
     kept = {found.record.id: found.record for found in ledger.finished}
     for job in queued:
@@ -82,7 +83,7 @@ def read_folder(
         records.workers = {worker.id: worker for worker in found}
     for journal in replayed:
         for batch in journal.batches:
-            records.apply(batch)
+            records.apply(batch.changes)
     last = max([ledger.journal or 0, *journals])
     return FolderRead(records, ledger.version, last, has_places, replayed)
 

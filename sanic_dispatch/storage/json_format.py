@@ -38,13 +38,15 @@ JOURNALED = 2
 class LedgerRead(NamedTuple):
     """The content of ``dispatch.json``; ``journal`` is the last journal that the files contain.
 
-    If the version is JOURNALED, the later journals have to be replayed.
+    If the version is JOURNALED, the later journals have to be replayed. ``event`` is the number of
+    the last event that led to these files, as far as it is known.
     """
 
     version: int = STANDALONE
     journal: int | None = None
     facts: Sequence[Fact] = ()
     finished: Sequence[Found[Job]] = ()
+    event: int = 0
 
 
 def read_ledger(path: Path, *, fsync: bool) -> LedgerRead:
@@ -64,15 +66,20 @@ def read_ledger(path: Path, *, fsync: bool) -> LedgerRead:
             journal,
             [decode_fact(name, value) for name, value in entry.values["facts"].items()],
             list(read_array(path, FINISHED, entry.raw("finished").encode())),
+            _event_of(entry),
         )
     except UNREADABLE as error:
         raise NotAQueue(path, describe_error(error)) from error
 
 
-def ledger_head(version: int, facts: Iterable[Fact], journal: int | None = None) -> bytes:
+def ledger_head(
+    version: int, facts: Iterable[Fact], journal: int | None = None, event: int = 0
+) -> bytes:
     """Return the beginning of ``dispatch.json``, up to the array of finished jobs."""
     joined = b",".join(b"%b:%b" % (_quoted(fact.id), encode_fact(fact)) for fact in facts)
     number = b"" if journal is None else b'"journal":%d,' % journal
+    if event:
+        number += b'"event":%d,' % event
     return b'{"version":%d,%b"facts":{%b},"finished":[\n' % (version, number, joined)
 
 
@@ -110,6 +117,13 @@ def read_regular(path: Path) -> bytes | None:
     if not content.strip():
         raise NotAQueue(path, "is empty")
     return content
+
+
+def _event_of(entry: Entry) -> int:
+    event = entry.values.get("event", 0)
+    if type(event) is not int or event < 0:
+        raise TypeError(f"event cannot be {event!r}")
+    return event
 
 
 def _version_of(entry: Entry) -> tuple[int, int | None]:

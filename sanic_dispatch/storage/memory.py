@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sanic_dispatch.storage.memory_log import MemoryEventLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
 
 
@@ -9,6 +10,9 @@ class InMemoryStore(Store):
     """A store that writes nothing."""
 
     lasts = False
+
+    def __init__(self) -> None:
+        self.history = MemoryEventLog()
 
     async def load(self) -> Stored:
         return Stored()

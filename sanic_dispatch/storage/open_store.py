@@ -10,8 +10,10 @@ from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import DataFolderUnusable, StorageFailed
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, recover_folder
 from sanic_dispatch.storage.data_folder import DataFolder
+from sanic_dispatch.storage.event_log import Retention
 from sanic_dispatch.storage.json_file import JsonFileStore
 from sanic_dispatch.storage.memory import InMemoryStore
+from sanic_dispatch.storage.segment_log import KEEP_ALL
 from sanic_dispatch.storage.split import SplitStore
 from sanic_dispatch.storage.sqlite import SqliteStore
 from sanic_dispatch.storage.store import Store
@@ -36,20 +38,20 @@ def store_of(settings: Settings) -> Store:
     """Return the store for the modes of both queues; the data folder has to be locked already."""
     jobs, workers, folder = settings.job_queue_mode, settings.worker_queue_mode, settings.data_dir
     if settings.needs_data_dir and jobs is not Mode.CACHED_JSON_FILE:
-        recover_or_refuse(folder, fsync=settings.fsync)
+        recover_or_refuse(folder, fsync=settings.fsync, retention=retention_of(settings))
     if jobs is workers:
         return _jobs_store(settings, jobs, workers=True)
     jobs_store = _jobs_store(settings, jobs, workers=False)
     return SplitStore(jobs_store, _workers_store(settings, workers))
 
 
-def recover_or_refuse(folder: Path, *, fsync: bool) -> None:
+def recover_or_refuse(folder: Path, *, fsync: bool, retention: Retention = KEEP_ALL) -> None:
     """Replay the journals of CachedJsonFile before another mode uses the folder.
 
     Raises NotAQueue, or DataFolderUnusable if the files cannot be written.
     """
     try:
-        recover_folder(folder, fsync=fsync)
+        recover_folder(folder, fsync=fsync, retention=retention)
     except StorageFailed as error:
         raise DataFolderUnusable(folder, str(error)) from error
 
@@ -72,8 +74,16 @@ def _jobs_store(settings: Settings, mode: Mode, *, workers: bool) -> Store:
     if mode is Mode.JSON_FILE:
         return JsonFileStore(folder, workers=workers, fsync=fsync)
     if mode is Mode.CACHED_JSON_FILE:
-        return CachedJsonFileStore(folder, workers=workers, fsync=fsync)
+        retention = retention_of(settings)
+        return CachedJsonFileStore(folder, workers=workers, fsync=fsync, retention=retention)
     return _any_store(settings, mode)
+
+
+def retention_of(settings: Settings) -> Retention:
+    """Return how long the history may be."""
+    return Retention(
+        settings.keep_history_s, settings.keep_history_bytes, settings.history_payloads
+    )
 
 
 def _workers_store(settings: Settings, mode: Mode) -> Store:
@@ -87,7 +97,9 @@ def _workers_store(settings: Settings, mode: Mode) -> Store:
 def _any_store(settings: Settings, mode: Mode) -> Store:
     """Return a store of a mode that does not need to know which tables it stores."""
     if mode is Mode.SQLITE:
-        return SqliteStore(settings.data_dir, fsync=settings.fsync)
+        return SqliteStore(
+            settings.data_dir, fsync=settings.fsync, retention=retention_of(settings)
+        )
     if mode is Mode.REDIS:
         from sanic_dispatch.storage.redis import open_redis  # slow to import, so only for this mode
 

@@ -47,6 +47,7 @@ from sanic_dispatch.errors import (
     StorageFailed,
 )
 from sanic_dispatch.storage.entries import ANY_JOB
+from sanic_dispatch.storage.memory_log import MemoryEventLog
 from sanic_dispatch.storage.record_json import (
     UNREADABLE,
     decode_fact,
@@ -148,6 +149,7 @@ class RedisStore(Store):
         address = parse_address(url)
         self._where = address.shown
         self._tables = frozenset(tables)
+        self.history = MemoryEventLog()
         self._indices = {TABLES.index(table) + 2 for table in self._tables}
         self._keys = {name: f"{{{prefix}}}:{name}" for name in KEYS}
         self._commit_keys = [self._keys[name] for name in ("owner", *TABLES)]

@@ -11,7 +11,7 @@ from sanic_dispatch.storage.store import Batch, Edit, EditedMeanwhile, Store, St
 
 
 class SplitStore(Store):
-    """Commits the jobs' half of each batch first, then the workers'.
+    """Commits the jobs' half of each batch, with its events, first, then the workers'.
 
     Jobs come first because a job's record says which worker holds it. If only the workers' half
     fails, the outcome is unknown: the batch is committed again, and then only that half is written.
@@ -21,6 +21,7 @@ class SplitStore(Store):
         self.lasts = jobs.lasts or workers.lasts
         self.rereads = jobs.rereads or workers.rereads
         self.ownership = jobs.ownership or workers.ownership
+        self.history = jobs.history
         self._jobs = jobs
         self._workers = workers
         self._lock = asyncio.Lock()
@@ -51,7 +52,7 @@ class SplitStore(Store):
             await self._commit_jobs(batch)
             self._last_jobs_durable = batch.number
         try:
-            await _commit_half(self._workers, batch, (Table.WORKERS,))
+            await _commit_half(self._workers, batch._replace(events=()), (Table.WORKERS,))
         except EditedMeanwhile as error:
             with suppress(StorageFailed):  # the jobs' half is durable, so the batch stands
                 await self._workers.refresh()
@@ -70,6 +71,9 @@ class SplitStore(Store):
         except (StorageFailed, EditedMeanwhile):
             self._last_begun = 0  # nothing is durable: the next batch may reuse the number
             raise
+
+    async def begin_epoch(self, name: str, at_s: float) -> None:
+        await self._jobs.begin_epoch(name, at_s)
 
     async def refresh(self) -> Edit | None:
         jobs, workers = await self._jobs.refresh(), await self._workers.refresh()
@@ -94,5 +98,5 @@ class SplitStore(Store):
 
 async def _commit_half(store: Store, batch: Batch, tables: tuple[Table, ...]) -> None:
     changes = [change for change in batch.changes if change.table in tables]
-    if changes or store.rereads:
+    if changes or batch.events or store.rereads:
         await store.commit(batch._replace(changes=changes))

@@ -1,10 +1,16 @@
-"""The mode Sqlite: one database file, one connection, one transaction per batch."""
+"""The mode Sqlite: one database file, one connection, one transaction per batch.
+
+The newest events are in the table ``events``, a row for each batch, in its transaction. When they
+are many, and at a clean stop, a second thread moves them to segments; the next transaction deletes
+their rows. To index events in the database would cost more CPU than all else of an order.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,9 +20,13 @@ from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, refuse_link_to_nothing
-from sanic_dispatch.storage.blocking import ThreadedStore
-from sanic_dispatch.storage.data_folder import LOCK, Anchor
+from sanic_dispatch.storage.blocking import OneThread, ThreadedStore
+from sanic_dispatch.storage.checkpoint import Pace
+from sanic_dispatch.storage.data_folder import LOCK, Anchor, reporting_write_errors
 from sanic_dispatch.storage.entries import ANY_JOB, WORKERS, Kind, R
+from sanic_dispatch.storage.event_log import Retention
+from sanic_dispatch.storage.event_record import join_lines, recorded
+from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.record_json import (
     UNREADABLE,
     decode_fact,
@@ -26,16 +36,20 @@ from sanic_dispatch.storage.record_json import (
     encode_worker,
     in_queue_order,
 )
+from sanic_dispatch.storage.segment_log import KEEP_ALL, SegmentLog
 from sanic_dispatch.storage.store import Batch, Edit, Stored
 from sanic_dispatch.strict_json import check, one_entry
 
 DATABASE_NAME = "dispatch.sqlite3"
 
-VERSION = 3
-"""The schema's version. Versions 1 and 2 had other keys, and a table of finished jobs."""
+VERSION = 4
+"""The schema's version. 3 had no events; 1 and 2 had other keys, and finished jobs apart."""
 
 APPLICATION_ID = 0x6A6F6273
 """``jobs`` in ASCII; tells our databases from other programs'."""
+
+EVENTS_TABLE = "CREATE TABLE events (last_n INTEGER PRIMARY KEY, lines TEXT)"
+"""The events of each batch as a JSON array, by the number of the last one."""
 
 TABLES = (
     "CREATE TABLE jobs (ticket INTEGER, id TEXT, record TEXT, PRIMARY KEY (ticket, id))"
@@ -55,11 +69,37 @@ NOT_WRITTEN = (
 """Errors of COMMIT after which the write-ahead log certainly has no complete transaction."""
 
 
+FLUSH_EVENTS = 10_000
+"""How many events to have in the database before they are moved to a segment, which they fill."""
+
+
 class SqliteStore(ThreadedStore):
     """Stores records in the SQLite database of a data folder."""
 
-    def __init__(self, folder: Path, *, fsync: bool = True) -> None:
-        super().__init__(SqliteFile(folder / DATABASE_NAME, fsync=fsync))
+    def __init__(
+        self, folder: Path, *, fsync: bool = True, retention: Retention = KEEP_ALL
+    ) -> None:
+        file = SqliteFile(folder / DATABASE_NAME, fsync=fsync, retention=retention)
+        super().__init__(file)
+        self.history = self._segments = file.history
+        self._flushes = OneThread("history")
+        self._flush: asyncio.Future[bool] | None = None
+
+    async def commit(self, batch: Batch) -> None:
+        await super().commit(batch)
+        is_flushing = self._flush is not None and not self._flush.done()
+        if self._segments.unflushed >= FLUSH_EVENTS and not is_flushing:
+            self._flush = self._flushes.run(self._segments.try_flush, Pace().rest)
+
+    async def begin_epoch(self, name: str, at_s: float) -> None:
+        with reporting_write_errors():
+            await self._flushes.run(self._segments.begin_epoch, name, at_s)
+
+    async def close(self) -> None:
+        if self._flush is not None:
+            await asyncio.wait([self._flush])
+        self._flushes.stop()
+        await super().close()
 
 
 class SqliteFile:
@@ -72,7 +112,10 @@ class SqliteFile:
 
     rereads = False
 
-    def __init__(self, path: Path, *, fsync: bool = True) -> None:
+    def __init__(self, path: Path, *, fsync: bool = True, retention: Retention = KEEP_ALL) -> None:
+        self.history = SegmentLog(path.parent, fsync=fsync, retention=retention)
+        self._deleted_n = 0
+        """The number of the last event whose row was deleted, since it is in a segment."""
         self._link = path
         self._path = Path(os.path.realpath(path))
         self._fsync = fsync
@@ -88,10 +131,24 @@ class SqliteFile:
         for name, records in (("jobs", jobs), ("workers", workers)):
             if len({record.id for record in records}) < len(records):
                 raise NotAQueue(self._path, f"table {name}: an id is there twice")
+        self._load_history(database, jobs)
         return Stored(in_queue_order(jobs), workers, self._facts(database))
 
+    def _load_history(self, database: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+        """Find the segments, and add the events of the table, with what their jobs have."""
+        with self._reading():
+            rows = database.execute("SELECT last_n, CAST(lines AS BLOB) FROM events ORDER BY 1")
+            found = rows.fetchall()
+            self.history.load(found[-1][0] if found else 0)
+        if found:
+            changes = [RecordUpdate(Table.JOBS, job.id, job) for job in jobs]
+            events = b",".join(lines[1:-1] for _, lines in found)
+            self.history.add_later([BatchRead(changes, b"[%b]" % events)])
+
     def commit(self, batch: Batch) -> None:
-        """Apply all changes in one transaction."""
+        """Apply all changes in one transaction, with the events."""
+        events = [recorded(event) for event in batch.events]
+        flushed_n = self.history.flushed_n
         try:
             self._anchor.check()
             database = self._reopen() if self._outcome_is_unknown else self._database()
@@ -100,6 +157,11 @@ class SqliteFile:
             raise self._error_for(error) from error
         try:
             _apply_changes(database, batch.changes)
+            if events:
+                row = (events[-1].n, join_lines(events))
+                database.execute("REPLACE INTO events VALUES (?, CAST(? AS TEXT))", row)
+            if flushed_n > self._deleted_n:
+                database.execute("DELETE FROM events WHERE last_n <= ?", (flushed_n,))
         except BaseException as error:
             _roll_back(database)
             raise self._error_for(error) from error
@@ -110,6 +172,8 @@ class SqliteFile:
             self._outcome_is_unknown = error.sqlite_errorname not in NOT_WRITTEN
             raise self._error_for(error) from error
         self._outcome_is_unknown = False
+        self._deleted_n = flushed_n
+        self.history.add(events)
 
     def refresh(self) -> Edit | None:
         return None
@@ -126,8 +190,13 @@ class SqliteFile:
             raise StorageFailed(f"nothing can be written: {error}") from error
 
     def close(self) -> None:
-        """Checkpoint the write-ahead log and close the file."""
+        """Move the events to a segment, checkpoint the write-ahead log and close the file."""
         if self._opened is not None:
+            if self.history.unflushed and self.history.try_flush():
+                with suppress(sqlite3.Error):  # then the next start ignores the rows
+                    self._opened.execute(
+                        "DELETE FROM events WHERE last_n <= ?", (self.history.flushed_n,)
+                    )
             self._opened.close()
             self._opened = None
 
@@ -170,35 +239,41 @@ class SqliteFile:
             database.execute(f"PRAGMA synchronous = {'FULL' if self._fsync else 'OFF'}")
             _checkpoint_log(self._path, database)
             if version < VERSION:
-                self._migrate(database)
+                self._migrate(database, version)
         except BaseException:
             database.close()
             raise
         return database
 
-    def _migrate(self, database: sqlite3.Connection) -> None:
-        """Migrate version 1 or 2 to the current schema, in one transaction."""
+    def _migrate(self, database: sqlite3.Connection, version: int) -> None:
+        """Migrate an older version to the current schema, in one transaction."""
         database.execute("BEGIN IMMEDIATE")
         try:
-            for name in ("jobs", "workers", "finished", "facts"):
-                database.execute(f"ALTER TABLE {name} RENAME TO old_{name}")
-            for table in TABLES:
-                database.execute(table)
-            for name in ("finished", "jobs"):  # a job that is in both is in the queue
-                database.executemany(
-                    "REPLACE INTO jobs VALUES (?, ?, CAST(? AS TEXT))",
-                    self._old_jobs(database, name),
-                )
-            query = "SELECT place, id, record FROM old_workers ORDER BY place"
-            database.execute(f"INSERT INTO workers {query}")
-            database.execute("INSERT INTO facts SELECT id, record FROM old_facts")
-            for name in ("jobs", "workers", "finished", "facts"):
-                database.execute(f"DROP TABLE old_{name}")
+            if version < 3:
+                self._migrate_records(database)
+            database.execute(EVENTS_TABLE)
             database.execute(f"PRAGMA user_version = {VERSION}")
             database.execute("COMMIT")
         except BaseException:
             _roll_back(database)
             raise
+
+    def _migrate_records(self, database: sqlite3.Connection) -> None:
+        """Migrate the records of version 1 or 2."""
+        for name in ("jobs", "workers", "finished", "facts"):
+            database.execute(f"ALTER TABLE {name} RENAME TO old_{name}")
+        for table in TABLES:
+            database.execute(table)
+        for name in ("finished", "jobs"):  # a job that is in both is in the queue
+            database.executemany(
+                "REPLACE INTO jobs VALUES (?, ?, CAST(? AS TEXT))",
+                self._old_jobs(database, name),
+            )
+        query = "SELECT place, id, record FROM old_workers ORDER BY place"
+        database.execute(f"INSERT INTO workers {query}")
+        database.execute("INSERT INTO facts SELECT id, record FROM old_facts")
+        for name in ("jobs", "workers", "finished", "facts"):
+            database.execute(f"DROP TABLE old_{name}")
 
     def _old_jobs(
         self, database: sqlite3.Connection, name: str
@@ -320,7 +395,7 @@ def _create(path: Path, *, fsync: bool) -> None:
     database = _connect(new)
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {VERSION}")
-    for table in TABLES:
+    for table in (EVENTS_TABLE, *TABLES):
         database.execute(table)
     database.close()
     new.rename(path)

@@ -11,6 +11,7 @@
   in order, workers with increasing places.
 - Records whose order in the file contradicts their places, or that have no tickets, are loaded in
   the order of the file; the first batch has to renumber them accordingly.
+- The events of a batch are in the event log exactly if its changes are durable, once and in order.
 - Damaged data is never read as empty: ``load`` raises NotAQueue and leaves the file as it was.
 """
 
@@ -25,6 +26,8 @@ from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Change, Fact
 from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.errors import StorageFailed
+from sanic_dispatch.storage.event_log import EventLog
 
 
 class Batch(NamedTuple):
@@ -68,6 +71,9 @@ class Store(ABC):
     rereads: bool = False
     """Whether other programs may edit the files; then ``refresh`` has to precede each batch."""
 
+    history: EventLog
+    """The event log; that of the jobs, if workers are stored elsewhere."""
+
     ownership: Ownership | None = None
     """The lease on a store that several processes share; None if one process has it to itself."""
 
@@ -95,6 +101,13 @@ class Store(ABC):
         Raises StorageFailed if a file cannot be read.
         """
         return None
+
+    async def begin_epoch(self, name: str, at_s: float) -> None:
+        """Begin an epoch of events after ``load``. Raises StorageFailed."""
+        try:
+            self.history.begin_epoch(name, at_s)
+        except OSError as error:
+            raise StorageFailed(f"the history cannot be written: {error}") from error
 
     def may_act(self) -> bool:
         """Return whether this process may deliver and answer without asking the store first."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import sys
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from sanic_dispatch.storage.data_folder import LOCK, DataFolder
 from sanic_dispatch.storage.export_format import lines_of
 from sanic_dispatch.storage.folder_contents import read_contents, write_contents
 from sanic_dispatch.storage.original_export import Kept, write_original
+from sanic_dispatch.storage.segment_log import KEEP_ALL, SegmentLog
+from sanic_dispatch.storage.segments import segments_in
+from tests.storage.events import records
 from tests.storage.samples import contents, names_in, settings_of, used
 from tests.storage.test_cached_json_file import used as killed
 from tests.support.commands import run, start
@@ -144,6 +148,44 @@ async def test_check_replays_journals(tmp_path: Path) -> None:
         "set aside: 2, last ticket: 7, paused: True, finished: 3, done: 2, failed: 1",
     ]
     assert contents(tmp_path) == before
+
+
+async def test_check_reads_the_history(tmp_path: Path) -> None:
+    """It counts events, in journals and in segments, and says where a segment is damaged."""
+    history = SegmentLog(tmp_path, retention=KEEP_ALL)
+    history.load()
+    history.add(records(1, 5000))
+    history.flush()
+    history.add(records(5001, 12_000))
+    history.flush()
+    done = await run("check", "--data-dir", str(tmp_path))
+    assert (done.code, done.out.splitlines()) == (0, ["history: segments: 2, events: 12000"])
+    first, *_ = segments_in(tmp_path / "history").values()
+    content = first.read_bytes()
+    first.write_bytes(content[:70_000] + b"?" + content[70_001:])
+    before = contents(first.parent)
+    done = await run("check", "--data-dir", str(tmp_path))
+    assert contents(first.parent) == before
+    assert done.code == 1
+    assert done.out.splitlines()[0].startswith("history: segments: 2, events: 11")
+    assert re.match(
+        r"history/segment-0{14}1\.gz: DAMAGED, at byte 6[0-9]{4}: ", done.out.splitlines()[1]
+    )
+
+
+async def test_check_makes_indexes_anew(tmp_path: Path) -> None:
+    """With --rebuild-index those that were wrong are as they were."""
+    history = SegmentLog(tmp_path, retention=KEEP_ALL)
+    history.load()
+    history.add(records(1, 700))
+    history.flush()
+    index = tmp_path / "history" / f"segment-{1:015}.index"
+    right = index.read_bytes()
+    index.write_bytes(b"?")
+    assert (await run("check", "--data-dir", str(tmp_path))).code == 0
+    assert index.read_bytes() == b"?"
+    assert (await run("check", "--rebuild-index", "--data-dir", str(tmp_path))).code == 0
+    assert index.read_bytes() == right
 
 
 async def test_check_finds_a_damaged_journal(tmp_path: Path) -> None:

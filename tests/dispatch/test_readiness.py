@@ -26,6 +26,7 @@ class FailingStore(InMemoryStore):
     """A store in which ``try_writing`` fails, or does not end, as a test says."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.tries, self.answers = 0, asyncio.Event()
         self.answers.set()
         self.error: Exception | None = None

@@ -9,6 +9,7 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Record, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
+from sanic_dispatch.storage.memory_log import MemoryEventLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
 from tests.histories.plan import Plan
 
@@ -48,6 +49,7 @@ class SimulatedStore(Store):
     """The disk as one life of the dispatcher sees it."""
 
     def __init__(self, disk: Disk, plan: Plan, dice: random.Random) -> None:
+        self.history = MemoryEventLog()
         self._disk = disk
         self._plan = plan
         self._dice = dice

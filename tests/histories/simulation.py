@@ -251,8 +251,8 @@ class Simulation:
             self._told += 1
             if event.number != self._told:
                 self.accuse("EVENTS", f"event {event.number} was told as number {self._told}")
-            durable = self.truth.events
-            if event.number > len(durable) or durable[event.number - 1] is not event:
+            durable, at = self.truth.events, event.number - self.truth.before - 1
+            if at >= len(durable) or durable[at] is not event:
                 self.accuse("BEFORE", f"{event.kind} {event.number} was told before its commit")
             subject = event.job.ticket if event.job else event.worker and event.worker.id
             self.write("event", event.number, event.kind.value, subject, repr(event.reason))
@@ -279,6 +279,7 @@ class Simulation:
 
         async def begin() -> None:
             await life.dispatcher.load()
+            self._told = life.bus.number
             await life.dispatcher.start()
 
         try:

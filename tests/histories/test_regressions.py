@@ -12,6 +12,7 @@ from sanic_dispatch.core.job import Hold, Stage, State, Way
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
+from sanic_dispatch.storage.memory_log import MemoryEventLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
 from tests.support.clock import START_S, settle
 from tests.support.network import FakeNetwork
@@ -22,6 +23,7 @@ class ScriptedStore(Store):
     """A store whose next commits end as a test says: at once, in an error, or with a future."""
 
     def __init__(self, stored: Stored | None = None) -> None:
+        self.history = MemoryEventLog()
         self.stored = stored or Stored()
         self.given: list[Batch] = []
         self.ends: list[Exception | asyncio.Future[None]] = []

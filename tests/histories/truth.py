@@ -11,6 +11,9 @@ from sanic_dispatch.core.job import Hold, Job
 from sanic_dispatch.core.tables import Change, Record, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
+from sanic_dispatch.storage.event_log import EventLog, Question
+from sanic_dispatch.storage.event_record import LoggedEvent, logged
+from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
 
 Accuse = Callable[[str, str], None]
@@ -24,6 +27,8 @@ class Truth:
         """``see`` gets each event when it becomes durable, with the job as it was before."""
         self.records: dict[Table, dict[str, Record]] = {table: {} for table in Table}
         self.events: list[Event] = []
+        self.before = 0
+        """The number of the last event before this life, where the store keeps it."""
         self.unsure: Batch | None = None
         self._accuse = accuse
         self._see = see
@@ -42,8 +47,9 @@ class Truth:
         """Return whether the job was ever durable in this version."""
         return job in self._versions
 
-    def begin_life(self, stored: Stored) -> None:
+    def begin_life(self, stored: Stored, history: EventLog) -> None:
         """Compare what was loaded with what was durable; a batch of unknown fate may be there."""
+        durable = [logged(event) for event in self.events]
         unsure, self.unsure = self.unsure, None
         found = _by_table(stored)
         has, had = _plain(found), _plain(self.records)
@@ -54,7 +60,9 @@ class Truth:
             difference = _first_difference(had, has)
             self._accuse("STORE", f"loaded is not what was durable: {difference}")
         self.records = found
-        self.events = []
+        if isinstance(history, SegmentLog):
+            self._compare(history, durable, unsure)
+        self.before, self.events = history.last_number, []
         self._versions = set(self.jobs.values())
         self._latest = dict(self.jobs)
 
@@ -76,10 +84,21 @@ class Truth:
         for change in batch.changes:
             self._put(change)
         for event in batch.events:
-            if event.number != len(self.events) + 1:
-                self._accuse("EVENTS", f"number {event.number} follows {len(self.events)}")
+            last_n = self.before + len(self.events)
+            if event.number != last_n + 1:
+                self._accuse("EVENTS", f"number {event.number} follows {last_n}")
             self.events.append(event)
             self._look_at(event)
+
+    def _compare(
+        self, history: SegmentLog, durable: list[LoggedEvent], unsure: Batch | None
+    ) -> None:
+        """Hold the event log against the last life's events; it may have those of ``unsure``."""
+        page = history.find(Question(after=self.before, limit=10**9))
+        found = list(page.events)
+        possible = [*durable, *map(logged, unsure.events if unsure else ())]
+        if page.damage or page.holes or found not in (durable, possible):
+            self._accuse("EVENTS", f"the log has {found[-3:]}, and {durable[-3:]} happened")
 
     def _put(self, change: Change) -> None:
         if change.after is None:
@@ -103,6 +122,7 @@ class Witness(Store):
 
     def __init__(self, inner: Store, truth: Truth) -> None:
         self._inner = inner
+        self.history = inner.history
         self._truth = truth
         self._last: Batch = Batch(0, (), ())
         self.rereads = inner.rereads
@@ -112,7 +132,7 @@ class Witness(Store):
 
     async def load(self) -> Stored:
         stored = await self._inner.load()
-        self._truth.begin_life(stored)
+        self._truth.begin_life(stored, self.history)
         return stored
 
     async def commit(self, batch: Batch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.storage.samples import DURABLE, EVERY, FILES, MIXED, Backend
+from tests.storage.samples import DURABLE, EVERY, FILES, HISTORIES, MIXED, Backend
 
 
 @pytest.fixture(params=EVERY, ids=lambda backend: backend.name)
@@ -17,6 +17,13 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture(params=DURABLE, ids=lambda backend: backend.name)
 def durable(request: pytest.FixtureRequest) -> Backend:
     """Every backend of which something survives the process."""
+    param: Backend = request.param
+    return param
+
+
+@pytest.fixture(params=HISTORIES, ids=lambda backend: backend.name)
+def keeps_history(request: pytest.FixtureRequest) -> Backend:
+    """Every backend whose event log outlives the process."""
     param: Backend = request.param
     return param
 

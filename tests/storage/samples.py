@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sanic_dispatch.config.settings import Mode, Settings
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.tables import Change, Fact, Record, Table
 from sanic_dispatch.core.worker import Key, Worker
@@ -83,6 +84,9 @@ IN_REDIS = [
 """One table or both in a Redis server, under a prefix that belongs to the folder."""
 
 DURABLE = [*FILES, *MIXED, *IN_REDIS]
+HISTORIES = [each for each in DURABLE if each.jobs in (Mode.CACHED_JSON_FILE, Mode.SQLITE)]
+"""Those whose event log lasts."""
+
 EVERY = [Backend(Mode.IN_MEMORY, Mode.IN_MEMORY, False, False), *DURABLE]
 
 
@@ -119,6 +123,8 @@ class Topic:
 
     records: dict[tuple[Table, str], Record] = field(default_factory=dict)
     number: int = 0
+    events: list[Event] = field(default_factory=list)
+    """What has happened in the batches of ``with_events``."""
 
     def put(self, *records: Record) -> Batch:
         """Return the batch that stores these records."""
@@ -137,6 +143,26 @@ class Topic:
     def restarted(self) -> None:
         """Count batches from 1 again."""
         self.number = 0
+
+    def with_events(self, batch: Batch) -> Batch:
+        """Give a batch the events of its changes, with the next numbers."""
+        last_n = self.events[-1].number if self.events else 0
+        made = [
+            Event(last_n + at, _told(change), 1795489201.5 + last_n, *_who(change), "", f"r{at}")
+            for at, change in enumerate(batch.changes, 1)
+        ]
+        self.events += made
+        return batch._replace(events=made)
+
+    def batch_of_events(self, count: int) -> Batch:
+        """Make a batch in which only something happens."""
+        last_n = self.events[-1].number if self.events else 0
+        made = [
+            Event(last_n + at, EventKind.DISPATCH_PAUSED, 1795489201.5, None, None, "")
+            for at in range(1, count + 1)
+        ]
+        self.events += made
+        return self._batch([])._replace(events=made)
 
     def apply(self, batch: Batch) -> Batch:
         """Apply a batch that is durable, and return it."""
@@ -163,6 +189,26 @@ class Topic:
 
     def _before(self, record: Record) -> Record | None:
         return self.records.get((table_of(record), record.id))
+
+
+def _told(change: Change) -> EventKind:
+    """Return the kind of event that a change may have caused."""
+    after = change.after
+    if isinstance(after, Job):
+        if change.before is None:
+            return EventKind.JOB_SUBMITTED
+        return EventKind.JOB_DONE if after.state is State.DONE else EventKind.JOB_ASSIGNED
+    if isinstance(after or change.before, Worker):
+        return EventKind.WORKER_REGISTERED if after else EventKind.WORKER_USED
+    return EventKind.DISPATCH_PAUSED
+
+
+def _who(change: Change) -> tuple[Job | None, Worker | None]:
+    """Return the job and the worker of a change's event."""
+    record = change.after or change.before
+    if isinstance(record, Job):
+        return record, record.worker
+    return None, record if isinstance(record, Worker) else None
 
 
 def table_of(record: Record) -> Table:

@@ -6,8 +6,12 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import pytest
+
 from sanic_dispatch.core.tables import Fact
-from sanic_dispatch.storage.store import Batch, Stored
+from sanic_dispatch.storage.event_log import Question
+from sanic_dispatch.storage.event_record import LoggedEvent, logged
+from sanic_dispatch.storage.store import Batch, Store, Stored
 from tests.storage.samples import (
     Backend,
     Topic,
@@ -198,8 +202,120 @@ async def test_many_runs(durable: Backend, tmp_path: Path) -> None:
     assert await load_once(durable, tmp_path) == expected(topic, durable)
 
 
+# ---- the event log
+
+
+def kept(store: Store) -> list[LoggedEvent]:
+    """All events that a store answers with."""
+    page = store.history.find(Question(limit=1000))
+    assert (list(page.damage), list(page.holes), page.next) == ([], [], None)
+    assert list(store.history.scan()) == list(page.events)
+    return list(page.events)
+
+
+def happened(topic: Topic) -> list[LoggedEvent]:
+    """All events of batches that are durable."""
+    return [logged(event) for event in topic.events]
+
+
+async def test_events_of_this_run(backend: Backend, tmp_path: Path) -> None:
+    """Events are there once their batch is durable and they are published, in order."""
+    topic = Topic()
+    async with opened(backend, tmp_path) as store:
+        await store.load()
+        for records in ((job(1), worker(1)), (held(job(1), worker(1)),), (worker(2),)):
+            batch = topic.apply(topic.with_events(topic.put(*records)))
+            await store.commit(batch)
+            store.history.note(batch.events)
+            assert kept(store) == happened(topic)
+        assert store.history.last_number == 4
+        assert [each.json for each in store.history.payloads()] == [job(1).data]
+
+
+async def test_events_are_kept(keeps_history: Backend, tmp_path: Path) -> None:
+    """Events of all runs are there exactly once, in order, and numbers go on."""
+    topic = Topic()
+    for number in range(1, 5):
+        async with opened(keeps_history, tmp_path) as store:
+            await store.load()
+            topic.restarted()
+            assert store.history.last_number == len(topic.events)
+            assert kept(store) == happened(topic)
+            given = held(job(number), worker(number))
+            for put, gone in (
+                ([job(number), worker(number)], []),
+                ([given], []),
+                ([done(given)], [worker(number)]),
+            ):
+                batch = topic.with_events(topic.together(put, gone))
+                await store.commit(topic.apply(batch))
+            await store.commit(topic.batch_of_events(1))
+            assert kept(store) == happened(topic)
+    async with opened(keeps_history, tmp_path) as store:
+        await store.load()
+        assert kept(store) == happened(topic)
+        assert [each.ticket for each in store.history.payloads()] == [1, 2, 3, 4]
+
+
+async def test_events_survive_a_kill(keeps_history: Backend, tmp_path: Path) -> None:
+    """After a crash the events of each durable batch are there, and none of another one."""
+    if keeps_history.is_shared:
+        pytest.skip("a copy of the folder is not all of it")
+    topic, data = Topic(), tmp_path / "data"
+    data.mkdir()
+    async with opened(keeps_history, data) as store:
+        await store.load()
+        for number in range(10, 14):
+            await store.commit(
+                topic.apply(topic.with_events(topic.put(job(number), worker(number))))
+            )
+            shutil.copytree(data, tmp_path / f"crashed-{number}")
+            async with opened(keeps_history, tmp_path / f"crashed-{number}") as other:
+                await other.load()
+                assert kept(other) == happened(topic)
+
+
+async def test_a_batch_twice_has_its_events_once(keeps_history: Backend, tmp_path: Path) -> None:
+    """A batch that is given again under its number has its events once."""
+    topic = Topic()
+    async with opened(keeps_history, tmp_path) as store:
+        await store.load()
+        batch = topic.apply(topic.with_events(one_of_each(topic)))
+        await store.commit(batch)
+        await store.commit(batch)
+        assert kept(store) == happened(topic)
+    async with opened(keeps_history, tmp_path) as store:
+        await store.load()
+        assert kept(store) == happened(topic)
+
+
 async def test_closing_twice(backend: Backend, tmp_path: Path) -> None:
     """A closed store can be closed again."""
     async with opened(backend, tmp_path) as store:
         await store.load()
         await store.close()
+
+
+async def test_epochs(backend: Backend, tmp_path: Path) -> None:
+    """An epoch begins with the next event."""
+    topic = Topic()
+    async with opened(backend, tmp_path) as store:
+        await store.load()
+        await store.begin_epoch("a", 5.0)
+        assert [each[:2] for each in store.history.epochs] == [("a", 1)]
+        batch = topic.apply(topic.with_events(topic.put(job(1), worker(1))))
+        await store.commit(batch)
+        store.history.note(batch.events)
+        await store.begin_epoch("b", 6.0)
+        assert list(store.history.epochs) == [("a", 1, 5.0), ("b", 3, 6.0)]
+
+
+async def test_epochs_are_kept(keeps_history: Backend, tmp_path: Path) -> None:
+    """A start finds the epochs, also of a run in which nothing happened."""
+    for name in "abc":
+        async with opened(keeps_history, tmp_path) as store:
+            await store.load()
+            await store.begin_epoch(name, 5.0)
+    async with opened(keeps_history, tmp_path) as store:
+        await store.load()
+        assert list(store.history.epochs) == [(each, 1, 5.0) for each in "abc"]

@@ -12,6 +12,7 @@ from sanic_dispatch.core.tables import Fact, Table
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore
 from sanic_dispatch.storage.memory import InMemoryStore
+from sanic_dispatch.storage.memory_log import MemoryEventLog
 from sanic_dispatch.storage.split import SplitStore
 from sanic_dispatch.storage.store import Batch, EditedMeanwhile, Store, Stored
 from tests.storage.samples import Topic, in_order, job, worker
@@ -21,6 +22,7 @@ class Half(Store):
     """A store that records its batches, and fails when it is told to."""
 
     def __init__(self) -> None:
+        self.history = MemoryEventLog()
         self.given: list[tuple[int, list[Table]]] = []
         self.failures: list[Exception] = []
         self.edits: list[Exception] = []

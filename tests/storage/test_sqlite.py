@@ -98,8 +98,8 @@ async def test_only_the_owner_can_read_the_file(folder: Path) -> None:
 async def test_a_later_version(folder: Path) -> None:
     """A file of a later version is refused with both versions."""
     with database(folder) as connection:
-        connection.execute("PRAGMA user_version = 4")
-    assert await refused(folder) == "it has version 4, but this program knows only up to 3"
+        connection.execute("PRAGMA user_version = 5")
+    assert await refused(folder) == "it has version 5, but this program knows only up to 4"
 
 
 async def test_another_programs_database(folder: Path) -> None:

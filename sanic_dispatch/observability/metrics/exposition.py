@@ -221,6 +221,18 @@ class Exposition(Collector):
             "queue",
             {queue: int(commits.is_failing) for queue, commits in stats.items()},
         )
+        history = self._sources.history
+        yield _gauge("history_size_bytes", "Length of the history on the disk.", history.size_bytes)
+        yield _count(
+            "history_dropped",
+            "Events that the history does not have any more: too old, or too many.",
+            history.dropped,
+        )
+        yield _count(
+            "history_lost",
+            "Events that are not in the history since the disk had no room.",
+            history.lost,
+        )
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:

@@ -14,6 +14,7 @@ from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.observability.metrics.delivery_counts import CountedCallbacks
 from sanic_dispatch.observability.metrics.job_counts import JobCounts
 from sanic_dispatch.observability.metrics.loop_lag import LoopLag
+from sanic_dispatch.storage.event_log import LogStats
 
 
 class Sources(NamedTuple):
@@ -29,3 +30,4 @@ class Sources(NamedTuple):
     loop_lag: LoopLag
     responses: Counter[int]
     """HTTP responses by status."""
+    history: LogStats

@@ -1,0 +1,173 @@
+"""The event log: what happened, kept beyond the run, and questions about it.
+
+Every store has one. Events come in with their batch and are there exactly once, in the order of
+their numbers. Numbers count on over restarts. Each run that may have lost something of the one
+before begins a new epoch, and the log knows with which number: a number that a client has of an
+older epoch is good if it is smaller than the first of the next.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from sanic_dispatch.core.events import Event
+from sanic_dispatch.storage.event_record import LoggedEvent, Payload
+
+MAX_LIMIT = 1000
+"""The most events of one page."""
+
+
+class Epoch(NamedTuple):
+    """A span of numbers in which nothing was lost, from ``first_n`` to the next epoch."""
+
+    name: str
+    first_n: int
+    at_s: float
+
+
+class Question(NamedTuple):
+    """Which events to find; None does not matter.
+
+    ``worker`` is a callback or a label, ``kind`` the event's name. ``from_s`` is inclusive and
+    ``to_s`` exclusive (Unix seconds). ``text`` is looked for in reasons and labels, in any case.
+    ``after`` is the number of the last event that is known already.
+    """
+
+    ticket: int | None = None
+    worker: str | None = None
+    kind: str | None = None
+    from_s: float | None = None
+    to_s: float | None = None
+    text: str | None = None
+    after: int = 0
+    limit: int = 100
+
+    def matches(self, event: LoggedEvent) -> bool:
+        """Return whether an event is an answer."""
+        return (
+            event.n > self.after
+            and (self.ticket is None or event.ticket == self.ticket)
+            and (self.kind is None or event.event == self.kind)
+            and (self.worker is None or self.worker in (event.worker, event.callback))
+            and (self.from_s is None or event.at_s >= self.from_s)
+            and (self.to_s is None or event.at_s < self.to_s)
+            and (self.text is None or _has_text(event, self.text.casefold()))
+        )
+
+
+class Damage(NamedTuple):
+    """A place in a file that cannot be read."""
+
+    path: Path
+    byte: int
+    why: str
+
+
+class Hole(NamedTuple):
+    """Numbers of events that are not there, and the times of the events around them."""
+
+    first_n: int
+    last_n: int
+    from_s: float
+    to_s: float
+
+
+class Page(NamedTuple):
+    """Events in the order of their numbers.
+
+    ``next`` is the next question's ``after`` if there are more. ``damage`` and ``holes`` say what
+    may be missing.
+    """
+
+    events: Sequence[LoggedEvent]
+    next: int | None = None
+    damage: Sequence[Damage] = ()
+    holes: Sequence[Hole] = ()
+
+
+class Retention(NamedTuple):
+    """How long the log may be: in seconds and in bytes. Without ``payloads`` it has only events."""
+
+    keep_s: float = 7 * 24 * 3600.0
+    keep_bytes: int = 2**30
+    payloads: bool = True
+
+
+@dataclass(slots=True)
+class LogStats:
+    """What the log has on the disk, and how many events it does not have any more."""
+
+    size_bytes: int = 0
+    dropped: int = 0
+    """Events that were too old, or too many."""
+    lost: int = 0
+    """Events for which the disk had no room."""
+
+
+class EventLog(ABC):
+    """The events of a topic. Methods block, and may be called in any thread."""
+
+    def __init__(self) -> None:
+        self.stats = LogStats()
+
+    @property
+    @abstractmethod
+    def last_number(self) -> int:
+        """The number of the last event, as of the last ``load`` or batch; 0 if there is none."""
+
+    @property
+    @abstractmethod
+    def epochs(self) -> Sequence[Epoch]:
+        """The epochs that are known, oldest first."""
+
+    @abstractmethod
+    def begin_epoch(self, name: str, at_s: float) -> None:
+        """Begin an epoch with the next event, durably where the log is. Raises OSError."""
+
+    @abstractmethod
+    def find(self, question: Question) -> Page:
+        """Return the first events that match, at most ``question.limit``."""
+
+    @abstractmethod
+    def scan(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[LoggedEvent]:
+        """Yield all events of a span, oldest first; what is damaged is left out."""
+
+    @abstractmethod
+    def payloads(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[Payload]:
+        """Yield data and results of jobs, in the order of the events that brought them."""
+
+    def note(self, events: Sequence[Event]) -> None:
+        """Take in published events, unless they came in with their batch."""
+        return
+
+
+def is_good(epochs: Sequence[Epoch], name: str, number: int) -> bool:
+    """Return whether the events up to a number of an epoch are those that the log has, too."""
+    names = [epoch.name for epoch in epochs]
+    if name not in names:
+        return False
+    return all(number < later.first_n for later in epochs[names.index(name) + 1 :])
+
+
+def page_of(events: Iterable[LoggedEvent], question: Question) -> Page:
+    """Return the page of a question, of events in order."""
+    found: list[LoggedEvent] = []
+    for event in events:
+        if question.matches(event):
+            if len(found) == question.limit:
+                return Page(found, found[-1].n if found else question.after)
+            found.append(event)
+    return Page(found)
+
+
+def is_in_span(at_s: float, from_s: float | None, to_s: float | None) -> bool:
+    """Return whether a time is in a span, whose ends may be open."""
+    return (from_s is None or at_s >= from_s) and (to_s is None or at_s < to_s)
+
+
+def _has_text(event: LoggedEvent, folded: str) -> bool:
+    return folded in event.reason.casefold() or folded in event.worker.casefold()

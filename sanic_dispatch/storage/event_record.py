@@ -1,0 +1,194 @@
+"""Events as the event log keeps them: one JSON array each, without the job's data and result.
+
+The order of the array is that of LoggedEvent's fields. What is not there is an empty text, 0 or
+null. A later version may add fields at the end; unknown ones are ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import ujson
+
+from sanic_dispatch.core.events import Event, EventKind
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.observability.log import service_s_of, waiting_s_of
+
+
+class LoggedEvent(NamedTuple):
+    """An event in the event log.
+
+    ``n`` is its number, which counts on over restarts; ``at_s`` is Unix seconds; ``event`` is a
+    value of EventKind, or a kind of a later version. ``worker`` is the worker's label and
+    ``callback`` its URL, both whole, as is the id of the ``job``. ``waiting_s`` and ``service_s``
+    are those of the log's line.
+    """
+
+    n: int
+    at_s: float
+    event: str
+    ticket: int = 0
+    job: str = ""
+    worker: str = ""
+    callback: str = ""
+    reason: str = ""
+    request: str = ""
+    attempt: int = 0
+    waiting_s: float | None = None
+    service_s: float | None = None
+
+
+FIELDS = len(LoggedEvent._fields)
+
+
+class Payload(NamedTuple):
+    """What was submitted with a job, or returned by its worker: JSON, byte for byte.
+
+    ``n`` is the number of the event that brought it.
+    """
+
+    n: int
+    ticket: int
+    job: str
+    is_result: bool
+    json: bytes
+
+
+class Recorded(NamedTuple):
+    """An event on its way to the disk: its line, and what it is found by.
+
+    ``payload`` is what came with it, if anything did.
+    """
+
+    n: int
+    at_s: float
+    event: str
+    ticket: int
+    worker: str
+    callback: str
+    line: bytes
+    payload: Payload | None = None
+
+
+def recorded(event: Event) -> Recorded:
+    """Return an event with its line: what ``encode_event`` makes of what is logged of it.
+
+    6 µs, where that takes 19 µs.
+    """
+    n, kind, at_s, job, worker, reason, request = event
+    label, callback = (worker.label, worker.callback_url) if worker else ("", "")
+    ticket, job_id, attempt = (job.ticket, job.id, job.attempt) if job else (0, "", 0)
+    spans = "null,null" if kind in _WITHOUT_SPAN else _spans_of(event)
+    line = (
+        f"[{n},{at_s!r},{_KINDS[kind]},{ticket},{_quoted_id(job_id)},{_quoted(label)},"
+        f"{_quoted(callback)},{_quoted(reason) if reason else _EMPTY},{_quoted_id(request)},"
+        f"{attempt},{spans}]"
+    )
+    payload = payload_of(n, kind, job) if kind in _WITH_PAYLOAD else None
+    return Recorded(n, at_s, kind, ticket, label, callback, line.encode(), payload)
+
+
+def join_lines(events: Iterable[Recorded]) -> bytes:
+    """Return the JSON array of events."""
+    return b"[%b]" % b",".join([event.line for event in events])
+
+
+def recorded_again(event: LoggedEvent, line: bytes, payload: Payload | None) -> Recorded:
+    """Return an event that was read, with its line."""
+    return Recorded(
+        event.n, event.at_s, event.event, event.ticket, event.worker, event.callback, line, payload
+    )
+
+
+def _spans_of(event: Event) -> str:
+    waiting_s, service_s = waiting_s_of(event), service_s_of(event)
+    return (
+        f"{'null' if waiting_s is None else waiting_s},{'null' if service_s is None else service_s}"
+    )
+
+
+def _quoted_id(text: str) -> str:
+    """Quote an id, which is hardly ever anything but letters and digits."""
+    return f'"{text}"' if text.isalnum() and text.isascii() else _quoted(text)
+
+
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    """Quote a text; cached, since an order's events have the same label and callback."""
+    return ujson.dumps(text, escape_forward_slashes=False)
+
+
+_EMPTY = '""'
+_KINDS = {kind: f'"{kind.value}"' for kind in EventKind}
+_WITHOUT_SPAN = (EventKind.JOB_SUBMITTED, EventKind.JOB_CONFIRMED, EventKind.WORKER_REGISTERED)
+"""Frequent kinds after which nothing has waited or was served."""
+_WITH_PAYLOAD = (EventKind.JOB_SUBMITTED, EventKind.JOB_DONE)
+
+
+def logged(event: Event) -> LoggedEvent:
+    """Return what the event log keeps of an event."""
+    job, worker = event.job, event.worker
+    return LoggedEvent(
+        event.number,
+        event.at_s,
+        event.kind.value,
+        job.ticket if job else 0,
+        job.id if job else "",
+        worker.label if worker else "",
+        worker.callback_url if worker else "",
+        event.reason,
+        event.request,
+        job.attempt if job else 0,
+        waiting_s_of(event),
+        service_s_of(event),
+    )
+
+
+def payload_of(n: int, event: str, job: Job | None) -> Payload | None:
+    """Return the data that came with a job, or the result with which it ended, if there is one."""
+    if job is None:
+        return None
+    if event == EventKind.JOB_SUBMITTED:
+        return Payload(n, job.ticket, job.id, False, job.data)
+    if event == EventKind.JOB_DONE and job.result is not None:
+        return Payload(n, job.ticket, job.id, True, job.result)
+    return None
+
+
+def encode_event(event: LoggedEvent) -> bytes:
+    """Encode an event as a JSON array, in ASCII."""
+    return ujson.dumps(event, escape_forward_slashes=False).encode()
+
+
+def decode_events(encoded: bytes) -> list[LoggedEvent]:
+    """Decode a JSON array of events. Raises ValueError."""
+    values = ujson.loads(encoded)
+    if not isinstance(values, list):
+        raise ValueError("the events are no array")
+    return [decode_event(each) for each in values]
+
+
+def decode_event(values: Any) -> LoggedEvent:
+    """Check and return the values of an event's array. Raises ValueError."""
+    try:
+        event = LoggedEvent(*values[:FIELDS])
+        n, at_s, kind, ticket, job, worker, callback, reason, request, attempt, *spans = event
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"an event cannot be {values!r:.100}") from error
+    if not (
+        type(n) is type(ticket) is type(attempt) is int
+        and type(kind) is type(job) is type(worker) is type(callback) is str
+        and type(reason) is type(request) is str
+        and n > 0
+        and _is_number(at_s)
+        and all(span is None or _is_number(span) for span in spans)
+    ):
+        raise ValueError(f"an event cannot be {values!r:.100}")
+    return event
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]

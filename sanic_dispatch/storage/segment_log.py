@@ -1,0 +1,540 @@
+"""The event log in segments: older events in files, the newest in memory.
+
+The store that has a SegmentLog keeps the newest events durable itself, in its journals. ``flush``
+moves them to segments, and only then may the store remove the journals:
+
+    add      take in the events of a durable batch
+    flush    write them to a segment under another name, sync it, rename it; forget them
+    start    the store adds the events of its journals again; those in segments are ignored
+
+The last segment grows, by being written anew, until it has SEGMENT_EVENTS events. The epochs are in
+``epochs.json``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import inf
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+import structlog
+import ujson
+
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.storage.atomic_file import NameNotSynced, fsync_folder, replace_file
+from sanic_dispatch.storage.event_log import (
+    Damage,
+    Epoch,
+    EventLog,
+    Hole,
+    Page,
+    Question,
+    Retention,
+    is_in_span,
+)
+from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded
+from sanic_dispatch.storage.journal import BatchRead
+from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles, write_index
+from sanic_dispatch.storage.segment_index import IndexBuilder, SegmentIndex
+from sanic_dispatch.storage.segments import (
+    BLOCK_EVENTS,
+    BLOCK_PAYLOAD_BYTES,
+    EVENTS,
+    FOLDER,
+    PAYLOADS,
+    Block,
+    decode_event_lines,
+    encode_payload,
+    seal_block,
+    seal_end,
+    segment_path,
+)
+
+SEGMENT_EVENTS = 20 * BLOCK_EVENTS
+"""The most events of a segment: 340 KB without payloads. A growing one is written anew."""
+
+SEGMENT_BYTES = 2**20
+"""The length from which a segment does not grow any more."""
+
+EPOCHS_NAME = "epochs.json"
+
+MAX_EPOCHS = 1000
+"""How many epochs are remembered."""
+
+_log = structlog.get_logger("sanic_dispatch.storage")
+
+Rest = Callable[[], None]
+"""Called often during long work, so that other threads get the interpreter."""
+
+
+def _no_rest() -> None:
+    return
+
+
+EVERYTHING = Question()
+
+KEEP = Retention()
+KEEP_ALL = Retention(inf, 2**63)
+
+
+class Run(NamedTuple):
+    """Consecutive events: their numbers and times."""
+
+    first_n: int
+    last_n: int
+    from_s: float
+    to_s: float
+
+
+class SegmentLog(EventLog):
+    """The events of a data folder; its store calls ``load``, ``add`` and ``flush``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fsync: bool = True,
+        retention: Retention = KEEP,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self._retention = retention
+        self._now_s = now_s
+        self.files = SegmentFiles(folder / FOLDER)
+        self._fsync = fsync
+        self._keeps_payloads = retention.payloads
+        self._lock = Lock()
+        """Guards what is in memory."""
+        self._writing = Lock()
+        self._events: list[Recorded] = []
+        self._later: list[BatchRead] = []
+        """What ``add_later`` got, which comes before ``_events``."""
+        self._has_unsynced_name = False
+        self._flushed_n = 0
+        """The number of the last event in a segment."""
+        self._last_n = 0
+        self._epochs: list[Epoch] = []
+
+    # ---- its life
+
+    def load(self, last_number: int = 0) -> None:
+        """Find the segments, and forget what is in memory. Raises OSError.
+
+        ``last_number`` is that of the last event that the store has seen, if it knows.
+        """
+        self.files.find()
+        last_n = 0
+        for _, path in reversed(self.files.paths()):
+            last_n = self.files.index(path).last_n
+            if last_n:
+                break
+        with self._lock:
+            self._events, self._later = [], []
+            self._flushed_n, self._last_n = last_n, max(last_n, last_number)
+        self.stats.size_bytes = self.files.size_bytes
+        self._epochs = read_epochs(self.files.folder / EPOCHS_NAME)
+
+    @property
+    def last_number(self) -> int:
+        return self._last_n
+
+    @property
+    def epochs(self) -> Sequence[Epoch]:
+        return self._epochs
+
+    @property
+    def flushed_n(self) -> int:
+        """The number of the last event that is in a segment."""
+        return self._flushed_n
+
+    @property
+    def unflushed(self) -> int:
+        """How many events are in no segment yet."""
+        return len(self._events)
+
+    def begin_epoch(self, name: str, at_s: float) -> None:
+        """Begin an epoch with the next event, durably. Raises OSError."""
+        epochs = [*self._epochs, Epoch(name, self._last_n + 1, at_s)][-MAX_EPOCHS:]
+        self._make_folder()
+        content = ujson.dumps(epochs, escape_forward_slashes=False).encode()
+        replace_file(self.files.folder / EPOCHS_NAME, [content, b"\n"], fsync=self._fsync)
+        self._epochs = epochs
+
+    def add(self, events: Sequence[Recorded]) -> None:
+        """Take in the events of a durable batch; ignore those that are there."""
+        with self._lock:
+            self._decode_later()
+            self._add(events)
+
+    def add_later(self, batches: Iterable[BatchRead]) -> None:
+        """Take in the events of batches that were read, before any other; decode them later.
+
+        A start decodes only the last ones, which say the last number.
+        """
+        with self._lock:
+            self._later = [batch for batch in batches if batch.events]
+            for batch in reversed(self._later):
+                events = _read_events(batch)
+                if events:
+                    self._last_n = max(self._last_n, events[-1].n)
+                    break
+
+    def _decode_later(self) -> None:
+        if self._later:
+            later, self._later = self._later, []
+            for batch in later:
+                self._add(_read_events(batch))
+
+    def _add(self, events: Sequence[Recorded]) -> None:
+        last_n = self._events[-1].n if self._events else self._flushed_n
+        if events and events[0].n <= last_n:
+            events = [event for event in events if event.n > last_n]
+        if events:
+            self._events += events
+            self._last_n = max(self._last_n, events[-1].n)
+
+    def drop_unflushed(self, most: int) -> int:
+        """Forget the oldest events in memory but for ``most``; return how many that were."""
+        with self._lock:
+            dropped = max(0, len(self._events) - most)
+            del self._events[:dropped]
+            self.stats.lost += dropped
+            return dropped
+
+    def _newest(self) -> list[Recorded]:
+        """Return the events in memory."""
+        with self._lock:
+            self._decode_later()
+            return self._events[:]
+
+    # ---- writing
+
+    def flush(self, rest: Rest = _no_rest) -> None:
+        """Move the events that are in memory now to segments.
+
+        Raises OSError, after which those that could not be written are still in memory, or those
+        that were may be lost by a power cut until the next flush.
+        """
+        with self._writing:
+            newest = self._newest()
+            until_n = newest[-1].n if newest else 0
+            while self._flushed_n < until_n:  # not for ever, while more events come
+                writer, first_n = self._begin(rest)
+                events = self._newest()[: SEGMENT_EVENTS - writer.events]
+                writer.add(events)
+                self._write(first_n or events[0].n, writer)
+                with self._lock:
+                    del self._events[: len(events)]
+                    self._flushed_n = events[-1].n
+            if self._has_unsynced_name:
+                fsync_folder(self.files.folder)
+                self._has_unsynced_name = False
+            self._drop_old()
+
+    def try_flush(self, rest: Rest = _no_rest, keep: int | None = None) -> bool:
+        """Flush; return whether the disk had room.
+
+        If it had none that is logged, and only the newest ``keep`` events stay in memory.
+        """
+        try:
+            self.flush(rest)
+        except OSError as error:
+            dropped = 0 if keep is None else self.drop_unflushed(keep)
+            _log.warning("history.not_written", reason=str(error), lost=dropped)
+            return False
+        return True
+
+    def _drop_old(self) -> None:
+        """Delete the oldest segments if they are too old or too many. Raises OSError."""
+        oldest_s, files = self._now_s() - self._retention.keep_s, self.files
+        for first_n, path in files.paths()[:-1]:
+            index = files.index(path)
+            is_old = not index.damage and index.to_s < oldest_s
+            if not is_old and files.size_bytes <= self._retention.keep_bytes:
+                break
+            files.remove(first_n)
+            self.stats.dropped += index.events
+            _log.info(
+                "history.dropped",
+                events=index.events, until=to_rfc3339(index.to_s), file=path.name,
+            )  # fmt: skip
+        self.stats.size_bytes = files.size_bytes
+
+    def _begin(self, rest: Rest) -> tuple[SegmentWriter, int]:
+        """Return a writer, and the first event's number of the segment that it continues, or 0."""
+        writer, paths = SegmentWriter(rest, self._keeps_payloads), self.files.paths()
+        if paths:
+            first_n, path = paths[-1]
+            with self.files.opened(path) as segment:
+                index = segment.index
+                if (
+                    not index.damage
+                    and index.events < SEGMENT_EVENTS
+                    and index.size < SEGMENT_BYTES
+                    and writer.continues(segment)
+                ):
+                    return writer, first_n
+        return SegmentWriter(rest, self._keeps_payloads), 0
+
+    def _write(self, first_n: int, writer: SegmentWriter) -> None:
+        pieces, index = writer.finish()
+        self._make_folder()
+        path = segment_path(self.files.folder, first_n)
+        try:
+            replace_file(path, pieces, fsync=self._fsync)
+        except NameNotSynced:  # it has its new content, which a power cut may take back
+            self._has_unsynced_name = True
+        write_index(path, index, b"".join(pieces[-2:]))
+        self.files.add(first_n, path, index)
+
+    def _make_folder(self) -> None:
+        folder = self.files.folder
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if self._fsync:
+                fsync_folder(folder.parent)
+
+    # ---- reading
+
+    def find(self, question: Question) -> Page:
+        found: list[LoggedEvent] = []
+        damage: list[Damage] = []
+        for event in self._matches(question, damage):
+            if len(found) == question.limit:
+                return Page(found, found[-1].n, damage, self.holes(question, found[-1].n))
+            found.append(event)
+        return Page(found, None, damage, self.holes(question))
+
+    def scan(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[LoggedEvent]:
+        return self._matches(Question(from_s=from_s, to_s=to_s), [])
+
+    def payloads(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[Payload]:
+        """Yield data and results of jobs, in the order of the events that brought them.
+
+        A block that is partly in the span counts as a whole.
+        """
+        span = Question(from_s=from_s, to_s=to_s)
+        newest = [event for event in self._newest() if is_in_span(event.at_s, from_s, to_s)]
+        for _, path in self.files.paths():
+            try:
+                with self.files.opened(path) as segment:
+                    yield from _payloads_in(segment, span)
+            except FileNotFoundError:
+                continue  # dropped meanwhile
+        if self._keeps_payloads:
+            yield from (event.payload for event in newest if event.payload)
+
+    def holes(self, question: Question = EVERYTHING, to_n: int | None = None) -> list[Hole]:
+        """Return the gaps in the numbers after ``question.after``, up to ``to_n``.
+
+        What was dropped at the beginning, as too old, is no gap.
+        """
+        return [
+            hole
+            for hole in self._gaps()
+            if question.after < hole.last_n
+            and (to_n is None or hole.first_n <= to_n)
+            and (question.from_s is None or hole.to_s >= question.from_s)
+            and (question.to_s is None or hole.from_s < question.to_s)
+        ]
+
+    def _gaps(self) -> Iterator[Hole]:
+        before_n, before_s = 0, 0.0
+        for run in self._runs():
+            if before_n and run.first_n > before_n + 1:
+                yield Hole(before_n + 1, run.first_n - 1, before_s, run.from_s)
+            before_n, before_s = run.last_n, run.to_s
+        if before_n and before_n < self._last_n:
+            yield Hole(before_n + 1, self._last_n, before_s, inf)
+
+    def _runs(self) -> Iterator[Run]:
+        """Yield parts of the log without gaps, in order."""
+        newest = self._newest()
+        for _, path in self.files.paths():
+            index = self.files.index(path)
+            if index.last_n - index.first_n + 1 == index.events:
+                yield Run(index.first_n, index.last_n, index.from_s, index.to_s)
+            else:
+                for block in index.blocks:
+                    yield Run(block.first_n, block.last_n, block.from_s, block.to_s)
+        if newest:
+            yield Run(newest[0].n, newest[-1].n, newest[0].at_s, newest[-1].at_s)
+
+    def _matches(self, question: Question, damage: list[Damage]) -> Iterator[LoggedEvent]:
+        """Yield the events that match, and note what is damaged on the way."""
+        newest = self._newest()
+        paths = self.files.paths()
+        for at, (_, path) in enumerate(paths):
+            if at + 1 < len(paths) and paths[at + 1][0] <= question.after:
+                continue
+            try:
+                index = self.files.index(path)
+                if index.damage or index.candidates(question):
+                    with self.files.opened(path) as segment:
+                        yield from _matches_in(segment, question, damage)
+            except FileNotFoundError:
+                continue  # dropped meanwhile
+            except OSError as error:
+                damage.append(Damage(path, 0, f"cannot be read: {error.strerror}"))
+        likely = [event.line for event in newest if _may_match(event, question)]
+        yield from filter(question.matches, decode_event_lines(likely))
+
+
+def _read_events(batch: BatchRead) -> list[Recorded]:
+    try:
+        return batch.read_events()
+    except ValueError as error:  # their line's checksum is right: a mistake of ours
+        _log.warning("history.damaged", file="journal", reason=str(error))
+        return []
+
+
+def _may_match(event: Recorded, question: Question) -> bool:
+    """Return whether an event may match, by what it is found by."""
+    return (
+        event.n > question.after
+        and question.ticket in (None, event.ticket)
+        and question.kind in (None, event.event)
+        and question.worker in (None, event.worker, event.callback)
+        and is_in_span(event.at_s, question.from_s, question.to_s)
+    )
+
+
+def _matches_in(
+    segment: OpenSegment, question: Question, damage: list[Damage]
+) -> Iterator[LoggedEvent]:
+    damage += [Damage(segment.path, at, why) for at, why in segment.index.damage]
+    wanted = _wanted(question)
+    for each in segment.index.candidates(question):
+        try:
+            events = segment.events(each.block, *wanted)
+        except ValueError as error:
+            damage.append(Damage(segment.path, each.block.at, str(error)))
+        else:
+            yield from filter(question.matches, events)
+
+
+def _wanted(question: Question) -> list[bytes]:
+    """Return what the line of an answer contains, the rarest first: to decode all takes longer."""
+    wanted = []
+    if question.ticket is not None:
+        wanted.append(b",%d," % question.ticket)
+    if question.worker is not None:
+        wanted.append(_as_written(question.worker))
+    if question.kind is not None:
+        wanted.append(_as_written(question.kind))
+    return wanted
+
+
+def _as_written(text: str) -> bytes:
+    return ujson.dumps(text, escape_forward_slashes=False).encode()
+
+
+def _payloads_in(segment: OpenSegment, span: Question) -> Iterator[Payload]:
+    blocks = segment.index.candidates(span)
+    for each in segment.index.payloads:
+        if any(b.first_n <= each.last_n and each.first_n <= b.last_n for b in blocks):
+            try:
+                yield from segment.payloads(each.block)
+            except ValueError as error:
+                _log.warning(
+                    "history.damaged",
+                    file=str(segment.path), byte=each.block.at, reason=str(error),
+                )  # fmt: skip
+
+
+def read_epochs(path: Path) -> list[Epoch]:
+    """Read the epochs; none if the file is missing or damaged: then no cursor is good."""
+    try:
+        return [
+            Epoch(str(n), int(first), float(at)) for n, first, at in ujson.loads(path.read_bytes())
+        ]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:
+        _log.warning("history.damaged", file=str(path), byte=0, reason=str(error))
+        return []
+
+
+class SegmentWriter:
+    """Makes a segment, or continues one: its pieces, and its index."""
+
+    def __init__(self, rest: Rest = _no_rest, keeps_payloads: bool = True) -> None:
+        self.events = 0
+        """How many events a segment that it continues has."""
+        self._rest = rest
+        self._keeps_payloads = keeps_payloads
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._builder = IndexBuilder()
+        self._before: list[Recorded] = []
+
+    def continues(self, segment: OpenSegment) -> bool:
+        """Copy the full blocks of a segment, and take over the events of the last one.
+
+        Return whether that is possible: they may be damaged.
+        """
+        index = segment.index
+        last = index.blocks[-1]
+        full = len(index.blocks) - (last.last_n - last.first_n + 1 < BLOCK_EVENTS)
+        try:
+            if full < len(index.blocks):
+                blocks = [each.block for each in index.payloads if each.last_n >= last.first_n]
+                payloads = {each.n: each for block in blocks for each in segment.payloads(block)}
+                self._before = segment.records(last.block, payloads)
+        except ValueError:
+            return False
+        self._builder = IndexBuilder.of(index, full)
+        self._size = self._builder.end
+        self._pieces = [segment.read(self._size)]
+        self.events = index.events
+        return True
+
+    def add(self, events: Sequence[Recorded]) -> None:
+        """Add events in order, with their payloads."""
+        events, self._before = [*self._before, *events], []
+        for run in _contiguous(events):
+            block = self._append(EVENTS, [event.line for event in run])
+            self._builder.add_events(block, run)
+            self._rest()
+            payloads = [event.payload for event in run if event.payload]
+            for part in _parts(payloads if self._keeps_payloads else []):
+                lines = [encode_payload(payload) for payload in part]
+                self._builder.add_payloads(self._append(PAYLOADS, lines), part)
+                self._rest()
+
+    def finish(self) -> tuple[list[bytes], SegmentIndex]:
+        """Return the pieces of the segment, of which the last is its end, and its index."""
+        end = seal_end(self._builder.blocks)
+        return [*self._pieces, end], self._builder.made(self._size + len(end))
+
+    def _append(self, kind: bytes, lines: Sequence[bytes]) -> Block:
+        sealed = seal_block(kind, lines)
+        block = Block(kind, self._size, len(sealed))
+        self._pieces.append(sealed)
+        self._size += len(sealed)
+        return block
+
+
+def _contiguous(events: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
+    """Yield the events of each block: no more than BLOCK_EVENTS, and without gaps."""
+    first = 0
+    while first < len(events):
+        run = events[first : first + BLOCK_EVENTS]
+        if run[-1].n != run[0].n + len(run) - 1:
+            gap = next(at for at, event in enumerate(run) if event.n != run[0].n + at)
+            run = run[:gap]
+        yield run
+        first += len(run)
+
+
+def _parts(payloads: Sequence[Payload]) -> Iterator[Sequence[Payload]]:
+    """Yield the payloads of each block."""
+    first, length = 0, 0
+    for at, payload in enumerate(payloads, 1):
+        length += len(payload.json)
+        if length >= BLOCK_PAYLOAD_BYTES or at == len(payloads):
+            yield payloads[first:at]
+            first, length = at, 0

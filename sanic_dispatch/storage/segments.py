@@ -1,0 +1,200 @@
+"""Segments: files with a part of the event log each, compressed in blocks that can be read alone.
+
+A segment is a series of gzip members, so ``zcat`` shows it as lines:
+
+- event blocks: events in the order of their numbers, without gaps, one JSON array a line;
+- payload blocks: data and results of jobs, one JSON array a line: number, ticket, job, 0 or 1 for
+  a result, and the JSON, whose newlines are written as vertical tabs;
+- the end: one line with the number of blocks, so that a segment that was cut off is noticed.
+
+Each member's gzip header says which of these it is, and its length. So a segment can be read from
+block to block without decompressing it, and beyond a damaged block. A segment is never changed in
+place: it is written under another name, synced and renamed.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import ujson
+
+from sanic_dispatch.storage.event_record import LoggedEvent, Payload, decode_events
+
+FOLDER = "history"
+"""The folder within the data folder that has the segments."""
+
+BLOCK_EVENTS = 500
+"""The most events of a block: 90 KB, and 15 KB compressed."""
+
+BLOCK_PAYLOAD_BYTES = 256 * 1024
+"""The length of payloads at which a payload block ends."""
+
+LEVEL = 1
+"""zlib's level: 6 makes segments a fifth smaller, and takes three times as long."""
+
+EVENTS, PAYLOADS, END = b"E", b"P", b"Z"
+"""The kinds of blocks."""
+
+_MAGIC = b"\x1f\x8b\x08\x04" + bytes(5) + b"\xff" + struct.pack("<H2sH", 10, b"SD", 6)
+"""The head of a gzip member with one extra field, ``SD``, of six bytes: _EXTRA."""
+
+_EXTRA = struct.Struct("<cIB")
+"""The kind of block, its length with head and trailer, and the format's version."""
+
+_TRAILER = struct.Struct("<II")
+"""A gzip member's checksum and uncompressed length."""
+
+HEADER_BYTES = len(_MAGIC) + _EXTRA.size
+
+_NAME = re.compile(r"segment-([0-9]{15})\.gz")
+
+
+class Block(NamedTuple):
+    """Where a block is in its segment: its kind, offset and length."""
+
+    kind: bytes
+    at: int
+    length: int
+
+
+class DamagedPart(NamedTuple):
+    """A part of a segment that cannot be read: its offset, and what is wrong there."""
+
+    at: int
+    why: str
+
+
+def segment_path(folder: Path, first_n: int) -> Path:
+    """Return the path of the segment that begins with this event."""
+    return folder / f"segment-{first_n:015}.gz"
+
+
+def segments_in(folder: Path) -> dict[int, Path]:
+    """Return a folder's segments by their first event, in order; none without the folder."""
+    if not folder.is_dir():
+        return {}
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    return dict(sorted((int(match[1]), path) for match, path in found if match))
+
+
+# ---- writing
+
+
+def seal_block(kind: bytes, lines: Iterable[bytes]) -> bytes:
+    """Return a block with these lines."""
+    content = b"".join(line + b"\n" for line in lines)
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packer.compress(content) + packer.flush()
+    length = HEADER_BYTES + len(packed) + _TRAILER.size
+    head = _MAGIC + _EXTRA.pack(kind, length, 1)
+    return head + packed + _TRAILER.pack(zlib.crc32(content), len(content) & 0xFFFFFFFF)
+
+
+def seal_end(blocks: int) -> bytes:
+    """Return the end of a segment of so many blocks."""
+    return seal_block(END, [b'{"blocks":%d}' % blocks])
+
+
+def encode_payload(payload: Payload) -> bytes:
+    """Encode a payload as a line of a payload block."""
+    return b"[%d,%d,%b,%d,%b]" % (
+        payload.n,
+        payload.ticket,
+        ujson.dumps(payload.job).encode(),
+        payload.is_result,
+        payload.json.replace(b"\n", b"\x0b"),
+    )
+
+
+# ---- reading
+
+
+def blocks_of(content: bytes) -> Iterator[Block | DamagedPart]:
+    """Yield the blocks of a segment, and what is damaged; decompress only the end.
+
+    After damage it goes on with the next head of a block.
+    """
+    at, count, is_whole = 0, 0, False
+    while at < len(content):
+        block = _block_at(content, at)
+        if block is None:
+            following = content.find(_MAGIC, at + 1)
+            yield DamagedPart(at, "no block begins here")
+            at = len(content) if following < 0 else following
+            continue
+        if block.kind == END:
+            is_whole = _is_end(content[at : at + block.length], count)
+        else:
+            is_whole = False
+            count += 1
+            yield block
+        at += block.length
+    if not is_whole:
+        yield DamagedPart(len(content), "its end is missing, or says another number of blocks")
+
+
+def unseal(sealed: bytes) -> list[bytes]:
+    """Check a block and return its lines. Raises ValueError."""
+    return decompress(sealed).split(b"\n")[:-1]
+
+
+def decompress(sealed: bytes) -> bytes:
+    """Check a block and return its content. Raises ValueError."""
+    try:
+        content = zlib.decompress(sealed[HEADER_BYTES : -_TRAILER.size], -zlib.MAX_WBITS)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if _TRAILER.unpack(sealed[-_TRAILER.size :]) != (zlib.crc32(content), len(content)):
+        raise ValueError("its checksum is wrong")
+    return content
+
+
+def lines_with(content: bytes, wanted: bytes) -> Iterator[bytes]:
+    """Yield the lines that contain some bytes: much faster than to split, if they are few."""
+    at = content.find(wanted)
+    while at >= 0:
+        end = content.find(b"\n", at)
+        yield content[content.rfind(b"\n", 0, at) + 1 : end]
+        at = content.find(wanted, end)
+
+
+def decode_event_lines(lines: Iterable[bytes]) -> list[LoggedEvent]:
+    """Decode lines of an event block. Raises ValueError."""
+    return decode_events(b"[%b]" % b",".join(lines))
+
+
+def decode_payload(line: bytes) -> Payload:
+    """Decode a line of a payload block. Raises ValueError."""
+    match = _PAYLOAD.fullmatch(line)
+    if match is None:
+        raise ValueError("a line is no payload")
+    n, ticket, job, is_result, json = match.groups()
+    json = json.replace(b"\x0b", b"\n")
+    return Payload(int(n), int(ticket), ujson.loads(job), is_result == b"1", json)
+
+
+_PAYLOAD = re.compile(rb'\[([0-9]+),([0-9]+),("(?:[^"\\]|\\.)*"),([01]),(.+)\]', re.DOTALL)
+
+
+def _block_at(content: bytes, at: int) -> Block | None:
+    head = content[at : at + HEADER_BYTES]
+    if len(head) < HEADER_BYTES or not head.startswith(_MAGIC):
+        return None
+    kind, length, _ = _EXTRA.unpack_from(head, len(_MAGIC))
+    is_known = kind in (EVENTS, PAYLOADS, END)
+    if not is_known or length < HEADER_BYTES + _TRAILER.size or at + length > len(content):
+        return None
+    return Block(kind, at, length)
+
+
+def _is_end(sealed: bytes, count: int) -> bool:
+    try:
+        (line,) = unseal(sealed)
+        return bool(ujson.loads(line) == {"blocks": count})
+    except ValueError:
+        return False

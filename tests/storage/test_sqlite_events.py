@@ -1,0 +1,118 @@
+"""The mode Sqlite's event log: the newest events are rows, older ones are in segments."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.errors import StorageFailed
+from sanic_dispatch.storage import sqlite as sqlite_mode
+from sanic_dispatch.storage.event_log import Question
+from sanic_dispatch.storage.event_record import LoggedEvent, logged
+from sanic_dispatch.storage.segments import FOLDER, segments_in
+from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile, SqliteStore
+from tests.storage.samples import Topic, both, done, filled, held, job, load_once, worker
+from tests.support.disk_faults import Disk
+
+
+def opened(folder: Path) -> SqliteFile:
+    """The blocking store, loaded."""
+    file = SqliteFile(folder / DATABASE_NAME, fsync=False)
+    file.load()
+    return file
+
+
+def kept(file: SqliteFile) -> list[LoggedEvent]:
+    page = file.history.find(Question(limit=1000))
+    assert (list(page.damage), list(page.holes)) == ([], [])
+    return list(page.events)
+
+
+def happened(topic: Topic) -> list[LoggedEvent]:
+    return [logged(event) for event in topic.events]
+
+
+def rows(folder: Path) -> int:
+    """How many rows of events there are, after a clean stop."""
+    with closing(sqlite3.connect(folder / DATABASE_NAME)) as database:
+        (count,) = database.execute("SELECT count(*) FROM events").fetchone()
+        return int(count)
+
+
+def test_a_batch_that_fails(tmp_path: Path) -> None:
+    """Of a batch that was rolled back no event stays, and the next one has its numbers."""
+    file, topic = opened(tmp_path), Topic()
+    file.commit(topic.apply(topic.with_events(topic.put(job(1)))))
+    before = list(topic.events)
+    file._database().execute(
+        "CREATE TRIGGER no BEFORE INSERT ON jobs BEGIN SELECT raise(FAIL, 'no'); END"
+    )
+    with pytest.raises(StorageFailed):
+        file.commit(topic.with_events(topic.put(job(2))))
+    file._database().execute("DROP TRIGGER no")
+    topic.events = before
+    file.commit(topic.apply(topic.with_events(topic.put(job(3)))))
+    assert kept(file) == happened(topic)
+    file.close()
+    assert kept(opened(tmp_path)) == happened(topic)
+
+
+def test_a_kill_before_and_after_a_flush(tmp_path: Path) -> None:
+    """Events are in rows, in segments, or in both; they are there once, with their payloads."""
+    topic, given = Topic(), held(job(1), worker(1))
+    for flushes in (False, True):
+        file = opened(tmp_path)
+        topic.restarted()
+        for record in (job(1), given, done(given, result=b"[1]"), worker(1)):
+            file.commit(topic.apply(topic.with_events(topic.put(record))))
+        if flushes:
+            file.history.flush()
+        assert file._opened is not None
+        file._opened.close()
+        file = opened(tmp_path)
+        assert kept(file) == happened(topic)
+        file._database().close()
+    data = [(each.n, each.is_result) for each in opened(tmp_path).history.payloads()]
+    assert data[:2] == [(1, False), (3, True)]
+
+
+async def test_many_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are many they are moved to a segment, and their rows deleted."""
+    monkeypatch.setattr(sqlite_mode, "FLUSH_EVENTS", 4)
+    store, topic = SqliteStore(tmp_path, fsync=False), Topic()
+    await store.load()
+    for number in range(1, 12):
+        await store.commit(topic.apply(topic.with_events(topic.put(job(number)))))
+        if store._flush is not None:
+            await store._flush
+    assert segments_in(tmp_path / FOLDER)
+    await store.close()
+    assert rows(tmp_path) == 0
+    assert kept(opened(tmp_path)) == happened(topic)
+
+
+def test_no_room_for_a_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then events stay in the database, and nothing is lost."""
+    file, topic = opened(tmp_path), Topic()
+    file.commit(topic.apply(topic.with_events(topic.put(job(1)))))
+    with monkeypatch.context() as patch:
+        Disk(patch, tmp_path).fill()
+        file.close()
+    assert rows(tmp_path) == 1
+    assert kept(opened(tmp_path)) == happened(topic)
+
+
+async def test_a_database_of_version_3(tmp_path: Path) -> None:
+    """One without events is migrated: records stay, and numbers begin with 1."""
+    topic = await filled(both(Mode.SQLITE), tmp_path)
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as database:
+        database.execute("DROP TABLE events")
+        database.execute("PRAGMA user_version = 3")
+    assert await load_once(both(Mode.SQLITE), tmp_path) == topic.stored()
+    file = opened(tmp_path)
+    file.commit(topic.apply(topic.with_events(topic.put(job(20)))))
+    assert kept(file) == happened(topic)
