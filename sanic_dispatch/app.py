@@ -27,11 +27,11 @@ from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.dispatch.watchdog import Watchdog
 from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StorageFailed
 from sanic_dispatch.garbage_collection import collect_seldom, no_collection
+from sanic_dispatch.history.queries import HistoryQueries
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability import log
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.histogram import CommitStats
-from sanic_dispatch.observability.history import JobHistory
 from sanic_dispatch.observability.metrics import (
     CountedCallbacks,
     Exposition,
@@ -56,6 +56,7 @@ from sanic_dispatch.web.deadlines import NamedRequest
 from sanic_dispatch.web.rate_limit import Quota
 from sanic_dispatch.web.routes.api_docs import docs
 from sanic_dispatch.web.routes.drinks import Menu, menu
+from sanic_dispatch.web.routes.events import events
 from sanic_dispatch.web.routes.health import health
 from sanic_dispatch.web.routes.jobs import jobs
 from sanic_dispatch.web.routes.lists import lists
@@ -69,7 +70,10 @@ from sanic_dispatch.web.websocket import Followers
 
 Prepare = Callable[[Sanic[Any, Context], Settings], None]
 
-BLUEPRINTS = (jobs, holder, workers, operator, lists, live, pages, menu, qr, health, docs)
+BLUEPRINTS = (
+    *(jobs, holder, workers, operator, lists, events),
+    *(live, pages, menu, qr, health, docs),
+)
 
 KEEP_ALIVE_S = 75
 """How long a connection may be idle between requests."""
@@ -191,7 +195,7 @@ def _run_services(app: Sanic[Any, Context], settings: Settings) -> None:
 async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterator[None]:
     """Open and run everything below web/, and set the rest of the context."""
     clock, guard, bus = app.ctx.clock, app.ctx.guard, EventBus()
-    app.ctx.history = JobHistory(bus)
+    bus.subscribe(log.log_events)
     job_counts = JobCounts(bus)
     async with AsyncExitStack() as stack:
         app.ctx.hub = hub = Hub(
@@ -202,6 +206,7 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
         )
         store = await stack.enter_async_context(open_store(settings))
         bus.subscribe(store.history.note)
+        app.ctx.events = HistoryQueries(store.history, bus.catch_up, clock.now_s)
         app.ctx.callbacks = plain = CallbackClient(guard, timeout_s=settings.callback_timeout_s)
         await plain.open()
         stack.push_async_callback(plain.close)

@@ -10,6 +10,7 @@
     │   ├── RedisUnusable        no connection, or data that is not ours
     │   ├── RedisInUse           another dispatcher owns its queues
     │   ├── NothingStored        nothing to export from the folder in this mode
+    │   ├── NoHistory            no events are stored in this folder
     │   ├── FolderNotEmpty       the folder to import into is not empty
     │   └── BrokenTransfer       an export is incomplete or damaged
     ├── Unauthorized             no token, or a wrong one
@@ -117,6 +118,13 @@ class NothingStored(StartError):
 
     def __init__(self, folder: Path, mode: str) -> None:
         super().__init__(f"data folder {folder} holds nothing of the mode {mode}")
+
+
+class NoHistory(StartError):
+    """No events are stored in this data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"data folder {folder} holds no history")
 
 
 class FolderNotEmpty(StartError):

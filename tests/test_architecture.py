@@ -21,7 +21,7 @@ LAYERS = [
     {"cluster", "callbacks", "observability"},
     {"storage", "simulation"},
     {"dispatch"},
-    {"live"},
+    {"live", "history"},
     {"observability.metrics", "client"},
     {"web"},
     {"server"},

@@ -81,7 +81,7 @@ def list_jobs(state: str | None, after: int, **options: Any) -> None:
             following = page["next"]
         return jobs
 
-    run_as_operator(ask, lambda jobs: _print_rows(jobs, JOB_COLUMNS, options["as_json"]), options)
+    run_as_operator(ask, lambda jobs: print_rows(jobs, JOB_COLUMNS, options["as_json"]), options)
 
 
 @_listing("workers", "List the workers that wait.")
@@ -89,7 +89,7 @@ def list_workers(**options: Any) -> None:
     """Print the workers that the dispatcher knows."""
     run_as_operator(
         lambda client: client.workers(),
-        lambda workers: _print_rows(workers, WORKER_COLUMNS, options["as_json"]),
+        lambda workers: print_rows(workers, WORKER_COLUMNS, options["as_json"]),
         options,
     )
 
@@ -205,7 +205,8 @@ def _print(said: Mapping[str, Any], as_json: bool) -> None:
     click.echo(printable(", ".join(words)))
 
 
-def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
+def print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
+    """Print rows as a table with these columns, or each as a line of JSON."""
     if as_json:
         for row in rows:
             click.echo(json_of(row))

@@ -25,8 +25,8 @@ LEFT_OUT = ("ticket", "job", "callback")
 def history(ticket: int, **options: Any) -> None:
     """Print what happened to the order with this number, step by step.
 
-    The dispatcher keeps the last 20,000 steps since its start, of all orders together; older ones
-    are in its log, under the same names. Needs the operator's token.
+    The dispatcher knows the steps of all orders as far back as it keeps events, also from before
+    its last start. Needs the operator's token.
 
     \b
     Examples:

@@ -11,6 +11,7 @@ from sanic_dispatch.cli.check_health import health
 from sanic_dispatch.cli.completion import PROGRAM, completion
 from sanic_dispatch.cli.ctl import ctl
 from sanic_dispatch.cli.data_commands import check, export, import_
+from sanic_dispatch.cli.event_commands import events, export_log, stats
 from sanic_dispatch.cli.job_history import history
 from sanic_dispatch.cli.serve import demo, serve
 from sanic_dispatch.cli.show_config import show_config
@@ -82,6 +83,9 @@ COMMANDS: dict[click.Command, str] = {
     ctl: "Act as the operator: pause, put back, set aside.",
     health: "Check whether the dispatcher on this machine is alive.",
     history: "Print what happened to one order.",
+    events: "Print what happened, or follow it.",
+    stats: "Print statistics by hour, drink or robot.",
+    export_log: "Write events as CSV, JSON lines or XES.",
     show_config: "Print the settings in effect, and their origin.",
     completion: "Print a shell's completion script.",
     check: "Check a data folder for damage.",

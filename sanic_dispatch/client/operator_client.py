@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
+
+import aiohttp
 
 from sanic_dispatch.client.answers import read_answer
 from sanic_dispatch.client.dispatch_client import DispatchClient
+
+LARGEST_PAGE = 1000
+"""The most events that the service sends at once."""
+
+STATISTICS_TIMEOUT_S = 90.0
+"""How long to wait for statistics; the service itself gives up after a minute."""
 
 
 class OperatorClient(DispatchClient):
@@ -46,6 +55,41 @@ class OperatorClient(DispatchClient):
             return await read_answer(
                 answer, lambda said: {name: said[name] for name in ("job", "events")}
             )
+
+    async def events(self, **question: str | int | None) -> dict[str, Any]:
+        """Return a page of events: ``{"events","next"}``, and ``damage`` and ``holes`` if any.
+
+        The arguments are those of the route, without those that are None.
+        """
+        query = {name: str(value) for name, value in question.items() if value is not None}
+        async with self._request("GET", "operator", "events", query=query) as answer:
+            return await read_answer(
+                answer, lambda said: {**said, "events": said["events"], "next": said["next"]}
+            )
+
+    async def all_events(self, **question: str | int | None) -> AsyncIterator[dict[str, Any]]:
+        """Yield all pages of events."""
+        following: str | int | None = question.pop("after", None)
+        while True:
+            page = await self.events(**question, after=following, limit=LARGEST_PAGE)
+            yield page
+            following = page["next"]
+            if following is None:
+                return
+
+    async def last_number(self) -> int:
+        """Return the number of the last event."""
+        query = {"view": "monitor"}
+        async with self._request("GET", "state", query=query) as answer:
+            return await read_answer(answer, lambda said: int(said["at"].rpartition(":")[2]))
+
+    async def statistics(self, **span: str | None) -> list[dict[str, Any]]:
+        """Return the rows for a span: ``from``, ``to``, and ``by`` hour, drink or robot."""
+        query = {name: value for name, value in span.items() if value is not None}
+        patience = aiohttp.ClientTimeout(total=STATISTICS_TIMEOUT_S)
+        path = ("operator", "stats")
+        async with self._request("GET", *path, query=query, timeout=patience) as answer:
+            return await read_answer(answer, lambda said: list(said["rows"]))
 
     async def workers(self) -> list[dict[str, Any]]:
         """Return the waiting workers."""

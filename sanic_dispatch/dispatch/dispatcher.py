@@ -96,13 +96,13 @@ class Dispatcher:
     @property
     def operator(self) -> Operator:
         """The operator's acts. Raises StandingBy, and ShuttingDown before the start."""
-        self._check_started()
+        self.check_started()
         return self._operator
 
     @property
     def queries(self) -> Queries:
         """Lists of jobs and workers. Raises as ``operator``."""
-        self._check_started()
+        self.check_started()
         return self._queries
 
     # ---- start and stop
@@ -209,7 +209,7 @@ class Dispatcher:
 
     async def look_up(self, job_id: str) -> Placed:
         """Return a job and its position in the queue. Raises UnknownJob, and as ``operator``."""
-        self._check_started()
+        self.check_started()
         placed: Placed = await self.batches.execute(c.LookUp(job_id, REQUEST_ID.get()))
         return placed
 
@@ -326,7 +326,7 @@ class Dispatcher:
             raise StandingBy(ownership.owner)
         raise ShuttingDown
 
-    def _check_started(self) -> None:
+    def check_started(self) -> None:
         """Raise the same if the records are not loaded yet, or are another process's."""
         if not self._is_stopped:
             self.check_open()

@@ -1,1 +1,1 @@
-"""Events for operators and monitoring: log, job history, metrics."""
+"""Events for operators and monitoring: log and metrics."""

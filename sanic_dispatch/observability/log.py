@@ -158,7 +158,7 @@ def fields_of(event: Event) -> dict[str, Any]:
     if event.worker is not None:
         if event.worker.label:
             fields["worker"] = printable(event.worker.label)
-        fields["callback"] = _without_secrets(event.worker.callback_url)
+        fields["callback"] = without_secrets(event.worker.callback_url)
     if event.reason:
         fields["reason"] = printable(masked(event.reason))
     if event.request:
@@ -169,13 +169,18 @@ def fields_of(event: Event) -> dict[str, Any]:
 def _add_job_fields(fields: dict[str, Any], event: Event, job: Job) -> None:
     """Add ticket and id, and how long the job waited or was served if that has just ended."""
     fields["ticket"] = job.ticket
-    fields["job"] = job.id[: min(8, len(job.id) // 4)]
+    fields["job"] = short_id(job.id)
     if job.attempt:
         fields["attempt"] = job.attempt
     if (waiting_s := waiting_s_of(event)) is not None:
         fields["waiting_s"] = waiting_s
     elif (service_s := service_s_of(event)) is not None:
         fields["service_s"] = service_s
+
+
+def short_id(job_id: str) -> str:
+    """Return the part of a job's secret id that may be seen: its first 8 digits."""
+    return job_id[: min(8, len(job_id) // 4)]
 
 
 _WAITED = (EventKind.JOB_ASSIGNED, EventKind.JOB_CANCELLED)
@@ -207,7 +212,7 @@ def _elapsed_s(since_s: float, now_s: float) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     """Return a URL without query, fragment, user name and long ids; cached, as URLs repeat."""
     if "?" in url or "#" in url or "@" in url:
         scheme, separator, rest = url.partition("?")[0].partition("#")[0].partition("://")

@@ -18,8 +18,8 @@ from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.dispatch.readiness import Readiness
+from sanic_dispatch.history.queries import HistoryQueries
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.observability.history import JobHistory
 from sanic_dispatch.observability.metrics import Exposition
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Context:
     page_headers: Mapping[str, str]
     responses: Counter[int]
     """The number of answers by status."""
-    history: JobHistory = field(init=False)
+    events: HistoryQueries = field(init=False)
     hub: Hub = field(init=False)
     callbacks: CallbackClient = field(init=False)
     dispatcher: Dispatcher = field(init=False)
@@ -94,6 +94,13 @@ def dispatcher_of(request: Call) -> Dispatcher:
 def queries_of(request: Call) -> Queries:
     """Return the lists of jobs and workers."""
     return context_of(request).dispatcher.queries
+
+
+def events_of(request: Call) -> HistoryQueries:
+    """Return the events that happened. Raises StandingBy, and ShuttingDown before the start."""
+    context = context_of(request)
+    context.dispatcher.check_started()
+    return context.events
 
 
 def settings_of(request: Call) -> Settings:

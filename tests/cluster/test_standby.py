@@ -65,7 +65,7 @@ async def test_a_standby_is_alive_and_not_ready(
         assert await asked(http, "DELETE", second.url + job) == not_ready
         for path in ("operator/pause", "operator/resume"):
             assert await asked(http, "POST", second.url + path, **as_operator) == not_ready
-        for path in ("operator/jobs", "operator/workers"):
+        for path in ("operator/jobs", "operator/workers", "operator/events", "operator/stats"):
             assert await asked(http, "GET", second.url + path, **as_operator) == not_ready
         status, _, retry_after = await asked(http, "GET", second.url + "state")
         assert (status, retry_after) == (503, "1")

@@ -12,13 +12,11 @@ import pytest
 
 from sanic_dispatch.cli.job_history import line_of
 from sanic_dispatch.config.settings import LogFormat, LogLevel, Mode
-from sanic_dispatch.observability.history import JobHistory
 from sanic_dispatch.observability.log import configure
 from sanic_dispatch.observability.request_id import REQUEST_ID, begin
 from sanic_dispatch.simulation import Engine
 from tests.observability.test_log import put_back
 from tests.support.server import Service, eventually, running_service
-from tests.support.story import Story
 
 __all__ = ["put_back"]
 
@@ -109,39 +107,7 @@ async def _has(log: io.StringIO, **values: object) -> bool:
     return bool(lines(log, **values))
 
 
-# ---- the steps that are kept
-
-
-def test_the_oldest_steps_are_forgotten_first() -> None:
-    """The history is bounded; the newest steps stay, complete and in order."""
-    story = Story()
-    history = JobHistory(story.bus, max_events=10)
-    story.register("r1")
-    for _ in range(5):
-        story.serve(1.0)
-    assert history.of(1) == history.of(2) == []
-    assert [step["event"] for step in history.of(3)] == ["job.confirmed", "job.done"]
-    assert [step["event"] for step in history.of(5)] == [
-        "job.submitted", "job.assigned", "job.confirmed", "job.done",
-    ]  # fmt: skip
-    assert sum(len(history.of(ticket)) for ticket in range(6)) == 10
-    assert len(history._events) == 10
-
-
-async def test_history_includes_the_present_turn() -> None:
-    """Also before the lines of this turn are written."""
-    story = Story()
-    history = JobHistory(story.bus)
-    story.submit()
-    assert [step["event"] for step in history.of(1)] == ["job.submitted"]
-
-
-def test_no_payload_is_kept() -> None:
-    """The history has the fields of the log lines, and no payload."""
-    story = Story()
-    history = JobHistory(story.bus)
-    story.submit({"name": "Eve"})
-    assert "Eve" not in str(history.of(1))
+# ---- the history of a job
 
 
 async def test_history_over_http(log: io.StringIO, service: Service) -> None:

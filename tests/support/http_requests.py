@@ -39,7 +39,7 @@ async def ask(
         raw = await response.read()
         if response.status >= 400:
             assert response.content_type == "application/problem+json"
-        is_json = response.content_type.endswith("json") and raw
+        is_json = response.content_type.endswith(("/json", "+json")) and raw
         body = await response.json(content_type=None) if is_json else None
         return Answer(response.status, body, response.headers, raw)
 

@@ -50,8 +50,8 @@ class Service:
 
 @asynccontextmanager
 async def running_service(**values: Any) -> AsyncIterator[Service]:
-    """Run a server in this event loop; in memory, unless the settings say otherwise."""
-    with listening_socket("127.0.0.1", 0) as sock:
+    """Run a server in this event loop; in memory, on a free port, unless the settings say more."""
+    with listening_socket("127.0.0.1", values.pop("port", 0)) as sock:
         port = sock.getsockname()[1]
         mode = values.pop("mode", Mode.IN_MEMORY)
         app = create_app(Settings.of(mode, port=port, host="127.0.0.1", **values))

@@ -35,6 +35,8 @@ DOORS = {
         "GET /operator/jobs",
         "GET /operator/workers",
         "GET /operator/history/<ticket>",
+        "GET /operator/events",
+        "GET /operator/stats",
     ],
 }
 PUBLIC = [

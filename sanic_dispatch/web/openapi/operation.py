@@ -13,6 +13,8 @@ from sanic_dispatch.web.openapi.schemas import JOB_ID
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 
 JSON = "application/json"
+CSV = "text/csv"
+NDJSON = "application/x-ndjson"
 
 
 class Answer(NamedTuple):

@@ -8,10 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from sanic_dispatch.config.public_url import ORDER_PAGE
+from sanic_dispatch.core.events import EventKind
+from sanic_dispatch.history.questions import MAX_NUMBER
+from sanic_dispatch.history.statistics import By
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.openapi.operation import (
     AN_OBJECT,
+    CSV,
     JOB_ID_IN_PATH,
+    NDJSON,
     NOT_MODIFIED,
     READING,
     TAKING,
@@ -30,8 +35,10 @@ from sanic_dispatch.web.openapi.schemas import (
     LINE,
     LISTED_JOB,
     LISTED_WORKER,
+    LOGGED,
     ORDER,
     STATE,
+    STATISTICS_ROW,
     STEP,
     ref,
 )
@@ -220,6 +227,7 @@ EXTEND = Operation(**_OF_A_HOLDER, errors=_REPORT_ERRORS)
 PAGE, LARGEST_PAGE = 100, 1000
 """How many jobs a list has, by default and at most."""
 
+_NUMBER = {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}
 OF_AN_OPERATOR: dict[str, Any] = {"tag": "operator", "door": auth.OPERATOR}
 LIST_JOBS = Operation(
     **OF_AN_OPERATOR,
@@ -251,8 +259,8 @@ HISTORY = Operation(
     ),
     answers={
         200: Answer(
-            "The job as it is now, or null if it is no longer kept; and its events since the "
-            "start of the service, as in the log.",
+            "The job as it is now, or null if it is no longer kept; and its events, as in the log, "
+            "as far back as events are kept.",
             in_json(ref("history"), {"job": LISTED_JOB, "events": [STEP]}),
         )
     },
@@ -265,6 +273,79 @@ LIST_WORKERS = Operation(
     },
     errors=("Unauthorized", *READING),
 )
+
+# ---- what happened
+
+_SPAN = (
+    Parameter(
+        "query", "from", "only what happened then or later: a time with its zone, ISO 8601",
+        {"type": "string", "format": "date-time"}, "2024-11-24T01:00:00Z",
+    ),
+    Parameter(
+        "query", "to", "only what happened before then",
+        {"type": "string", "format": "date-time"}, "2024-11-24T02:00:00Z",
+    ),
+)  # fmt: skip
+_GAPS = {"History-Incomplete": {"type": "string", "description": "what may be missing"}}
+_NEXT_PAGE = {"Link": {"type": "string", "description": "the next page, if there is one"}}
+EVENTS = Operation(
+    **OF_AN_OPERATOR,
+    parameters=(
+        Parameter("query", "ticket", "only those of the job with this number", _NUMBER, 42),
+        Parameter(
+            "query", "worker", "only those of this worker: its callback or its label",
+            {"type": "string", "minLength": 1}, "Robot 1",
+        ),
+        Parameter(
+            "query", "kind", "only events of this name",
+            {"type": "string", "enum": [kind.value for kind in EventKind]}, "job.done",
+        ),
+        *_SPAN,
+        Parameter(
+            "query", "text", "only those with this in their reason or in the worker's label, in "
+            "upper or lower case",
+            {"type": "string", "minLength": 1}, "out of ice",
+        ),
+        Parameter(
+            "query", "after", "only those behind this number",
+            {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0}, 41,
+        ),
+        Parameter(
+            "query", "limit", "at most so many",
+            {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}, 100,
+        ),
+    ),
+    answers={
+        200: Answer(
+            "The oldest events that match; next is what to give as after for the following ones, "
+            "or null. damage and holes are there if something may be missing.",
+            {
+                **in_json(ref("events"), {"events": [LOGGED], "next": None}),
+                CSV: ({"type": "string"}, None),
+                NDJSON: ({"type": "string"}, None),
+            },
+            {**_NEXT_PAGE, **_GAPS},
+        )
+    },
+    errors=("Unauthorized", "InvalidRequest", *READING),
+)  # fmt: skip
+STATISTICS = Operation(
+    **OF_AN_OPERATOR,
+    parameters=(
+        *_SPAN,
+        Parameter(
+            "query", "by", "what the rows are for",
+            {"type": "string", "enum": [by.value for by in By], "default": By.HOUR.value}, "robot",
+        ),
+    ),
+    answers={
+        200: Answer(
+            "Hours in order, drinks and robots by name.",
+            in_json(ref("statistics"), {"rows": [STATISTICS_ROW]}),
+        )
+    },
+    errors=("Unauthorized", "InvalidRequest", *READING),
+)  # fmt: skip
 
 # ---- the live channel
 

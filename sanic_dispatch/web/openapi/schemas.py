@@ -31,6 +31,26 @@ WINDOW: Schema = {
 }
 CALLBACK: Schema = {"type": "string", "description": "the callback of a worker"}
 LINE: Schema = {"type": "string", "maxLength": 200, "description": "one printable line"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+GAPS: dict[str, Schema] = {
+    "damage": {"type": "array", "minItems": 1, "items": ref("damage")},
+    "holes": {"type": "array", "minItems": 1, "items": ref("hole")},
+}
+"""What may be missing in an answer: only there if something may."""
+
+_KIND: Schema = {"enum": [kind.value for kind in EventKind]}
+_SHORT_ID: Schema = {"type": "string", "description": "the first 8 digits of its secret id"}
+_LABEL: Schema = {"type": "string", "description": "its label"}
+_SECONDS: Schema = {"type": "number", "minimum": 0}
+_SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+_PERCENTILES = an_object(dict.fromkeys(("p50", "p90", "p99"), _or_null(_SECONDS)))
+_OF_AN_EVENT: dict[str, Schema] = {
+    "attempt": {"type": "integer", "minimum": 1},
+    "waiting_s": _SECONDS,
+    "service_s": _SECONDS,
+    "callback": {"type": "string", "description": "without query, long ids cut"},
+    "request": {"type": "string", "description": "the X-Request-ID of the request that caused it"},
+}
 TEXT: Schema = {
     "anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}],
     "description": "a text, or one for each language",
@@ -108,28 +128,67 @@ OWN: dict[str, Schema] = {
         {
             "job": _or_null(ref("listed_job")),
             "events": {"type": "array", "items": ref("step")},
-        }
+        },
+        GAPS,
     ),
     "step": an_object(
-        {
-            "timestamp": TIME,
-            "event": {"enum": [kind.value for kind in EventKind]},
-            "ticket": TICKET,
-            "job": {"type": "string", "description": "the first 8 digits of its secret id"},
-        },
-        {
-            "attempt": {"type": "integer", "minimum": 1},
-            "waiting_s": {"type": "number", "minimum": 0},
-            "service_s": {"type": "number", "minimum": 0},
-            "worker": {"type": "string", "description": "its label"},
-            "callback": {"type": "string", "description": "without query, long ids cut"},
-            "reason": {"type": "string"},
-            "request": {
-                "type": "string",
-                "description": "the X-Request-ID of the request that caused it",
-            },
-        },
+        {"timestamp": TIME, "event": _KIND, "ticket": TICKET, "job": _SHORT_ID},
+        {"worker": _LABEL, "reason": {"type": "string"}, **_OF_AN_EVENT},
     ),
+    "events": an_object(
+        {
+            "events": {"type": "array", "items": ref("event")},
+            "next": _or_null({"type": "integer", "minimum": 1}),
+        },
+        GAPS,
+    ),
+    "event": an_object(
+        {
+            "n": {"type": "integer", "minimum": 1, "description": "its number"},
+            "at": TIME,
+            "event": _KIND,
+            "ticket": _or_null(TICKET),
+            "worker": _or_null(_LABEL),
+            "reason": {"type": "string"},
+        },
+        {"job": _SHORT_ID, **_OF_AN_EVENT},
+    ),
+    "damage": an_object(
+        {
+            "file": {"type": "string"},
+            "byte": {"type": "integer", "minimum": 0},
+            "why": {"type": "string"},
+        }
+    )
+    | {"description": "where a file cannot be read"},
+    "hole": an_object(
+        {
+            "first": {"type": "integer", "minimum": 1},
+            "last": {"type": "integer", "minimum": 1},
+            "from": TIME,
+            "to": TIME,
+        }
+    )
+    | {"description": "numbers of events that could not be kept"},
+    "statistics": an_object({"rows": {"type": "array", "items": ref("statistics_row")}}),
+    "statistics_row": an_object(
+        {
+            **dict.fromkeys(("submitted", "done", "failed", "cancelled"), COUNT),
+            "wait_s": _PERCENTILES | {"description": "from the submission until a robot had it"},
+            "service_s": _PERCENTILES | {"description": "from then until it was done"},
+            "kept": _or_null(_SHARE) | {"description": "promises that came true"},
+            "refused": COUNT | {"description": "hand-overs that robots did not take"},
+            "doubted": COUNT | {"description": "hand-overs whose outcome was unknown for a time"},
+            "utilisation": _or_null(_SHARE)
+            | {"description": "of the time in which robots were there, that with an order"},
+        },
+        {
+            "hour": TIME,
+            "drink": _or_null({"type": "string"}),
+            "robot": {"type": "string", "description": "its label"},
+        },
+    )
+    | {"description": "has one of hour, drink and robot"},
     "workers": an_object({"workers": {"type": "array", "items": ref("listed_worker")}}),
     "reason": an_object({}, {"reason": LINE}) | {"additionalProperties": True},
     "callback": an_object({"callback": CALLBACK}, {"reason": LINE})
@@ -184,6 +243,31 @@ STEP = {
     "worker": "Register worker",
     "callback": "http://engine.example:8298/4/callbacks/54809648…/",
     "request": "0f1e2d3c4b5a6978",
+}
+LOGGED = {
+    "n": 141,
+    "at": "2024-11-24T01:39:01.500000Z",
+    "event": "job.confirmed",
+    "ticket": 42,
+    "job": "2f6c1d0e",
+    "attempt": 1,
+    "worker": "Register worker",
+    "callback": "http://engine.example:8298/4/callbacks/54809648…/",
+    "reason": "",
+    "request": "0f1e2d3c4b5a6978",
+}
+STATISTICS_ROW = {
+    "robot": "Robot 1",
+    "submitted": 31,
+    "done": 30,
+    "failed": 1,
+    "cancelled": 0,
+    "wait_s": {"p50": 41.5, "p90": 73.0, "p99": 95.2},
+    "service_s": {"p50": 30.1, "p90": 44.0, "p99": 52.8},
+    "kept": None,
+    "refused": 2,
+    "doubted": 0,
+    "utilisation": 0.81,
 }
 LISTED_WORKER = {
     "callback": CALLBACK_URL,

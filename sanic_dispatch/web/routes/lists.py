@@ -1,4 +1,4 @@
-"""Lists of jobs and workers, and the history of a job; all need the operator's token."""
+"""Lists of jobs and workers; both need the operator's token."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.errors import InvalidRequest, UnknownJob
+from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
-from sanic_dispatch.web.context import context_of, queries_of
+from sanic_dispatch.web.context import queries_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import (
-    HISTORY,
     LARGEST_PAGE,
     LIST_JOBS,
     LIST_WORKERS,
@@ -37,19 +36,7 @@ async def list_jobs(request: Request) -> HTTPResponse:
         State(word) if word else None, _number(request, "after", 0, 0, 2**53), limit
     )
     following = found[-1].ticket if len(found) == limit else None
-    return json_answer({"jobs": list(map(_job, found)), "next": following})
-
-
-@lists.get("/history/<ticket:int>")
-@describe(HISTORY)
-async def history(request: Request, ticket: int) -> HTTPResponse:
-    """Return what happened to the job with this ticket."""
-    auth.check(request, auth.OPERATOR)
-    steps = context_of(request).history.of(ticket)
-    job = await queries_of(request).of_ticket(ticket)
-    if job is None and not steps:
-        raise UnknownJob
-    return json_answer({"job": _job(job) if job else None, "events": steps})
+    return json_answer({"jobs": list(map(job_fields, found)), "next": following})
 
 
 @lists.get("/workers")
@@ -67,7 +54,8 @@ def _number(request: Request, name: str, default: int, least: int, most: int) ->
     return int(text)
 
 
-def _job(job: Job) -> dict[str, Any]:
+def job_fields(job: Job) -> dict[str, Any]:
+    """Return a job as lists have it."""
     return {
         "id": job.id,
         "ticket": job.ticket,

@@ -30,6 +30,8 @@ UNSAYABLE = {
     "jobs_submit": "a key that was used for another job",
     "live_follow": "either view or order, and the upgrade",
     "live_look": "either view or order",
+    "events_find": "to is not before from",
+    "events_statistics": "to is not before from",
     "holder_complete": "a field of a form that is JSON as text",
     "qr_code": "an address of this very host",
 }

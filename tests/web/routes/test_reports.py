@@ -305,8 +305,8 @@ async def logged(service: Service, job_id: str) -> list[tuple[str, str]]:
     """Return the kinds and reasons of a job's events in the log, once all work is done."""
     await service.app.ctx.dispatcher.batches.idle()
     ticket = (await service.job(job_id))["ticket"]
-    lines = service.app.ctx.history.of(ticket)
-    return [(line["event"], line.get("reason", "")) for line in lines]
+    page = await service.app.ctx.events.of_ticket(ticket)
+    return [(event.event, event.reason) for event in page.events]
 
 
 async def on_the_monitor(service: Service, job_id: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What is asked of the event log: pages of events, statistics, and exports."""

@@ -1,0 +1,87 @@
+"""Queries of the event log, in threads, since the log blocks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from threading import Event as Flag
+from typing import Any
+
+from sanic_dispatch.history.questions import MAX_NUMBER
+from sanic_dispatch.history.statistics import LOOK_BACK_S, By, Statistics
+from sanic_dispatch.storage.checkpoint import Pace
+from sanic_dispatch.storage.event_log import MAX_LIMIT, EventLog, Page, Question
+
+__all__ = ["HistoryQueries", "Page"]
+
+REST_S = 0.001
+"""How long statistics rest after each millisecond of work."""
+
+STRIDE = 64
+"""How many events to count before looking whether to rest."""
+
+
+class HistoryQueries:
+    """Answers questions about the events that were published so far.
+
+    ``catch_up`` passes the events of this turn of the event loop to the log.
+    """
+
+    def __init__(
+        self, log: EventLog, catch_up: Callable[[], None], now_s: Callable[[], float]
+    ) -> None:
+        self._log = log
+        self._catch_up = catch_up
+        self._now_s = now_s
+        self._one_at_a_time = asyncio.Lock()
+
+    async def find(self, question: Question) -> Page:
+        """Return the first events that match."""
+        self._catch_up()
+        return await asyncio.to_thread(self._log.find, question)
+
+    async def of_ticket(self, ticket: int) -> Page:
+        """Return all events of a job."""
+        if not 0 < ticket <= MAX_NUMBER:
+            return Page([])
+        question, pages = Question(ticket, limit=MAX_LIMIT), []
+        while True:
+            page = await self.find(question)
+            pages.append(page)
+            if page.next is None:
+                return _joined(pages)
+            question = question._replace(after=page.next)
+
+    async def statistics(
+        self, by: By, from_s: float | None = None, to_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the rows for a span; one question at a time, since it may be a long one."""
+        self._catch_up()
+        async with self._one_at_a_time:
+            is_cancelled = Flag()
+            try:
+                return await asyncio.to_thread(self._count, by, from_s, to_s, is_cancelled)
+            finally:
+                is_cancelled.set()
+
+    def _count(
+        self, by: By, from_s: float | None, to_s: float | None, is_cancelled: Flag
+    ) -> list[dict[str, Any]]:
+        since_s, now_s = None if from_s is None else from_s - LOOK_BACK_S, self._now_s()
+        payloads = self._log.payloads(since_s, to_s) if by is By.DRINK else ()
+        fold, pace = Statistics(by, from_s, to_s, payloads), Pace(REST_S)
+        for index, event in enumerate(self._log.scan(since_s, to_s)):
+            fold.add(event)
+            if index % STRIDE == 0:
+                pace.rest()
+                if is_cancelled.is_set():
+                    return []
+        return fold.rows(now_s)
+
+
+def _joined(pages: list[Page]) -> Page:
+    return Page(
+        [event for page in pages for event in page.events],
+        damage=list(dict.fromkeys(each for page in pages for each in page.damage)),
+        holes=list(dict.fromkeys(each for page in pages for each in page.holes)),
+    )

@@ -1,0 +1,100 @@
+"""Arguments of a query, as a question about events or about statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sanic_dispatch.core.events import EventKind
+from sanic_dispatch.core.timestamps import from_rfc3339
+from sanic_dispatch.errors import InvalidRequest
+from sanic_dispatch.history.statistics import By
+from sanic_dispatch.storage.event_log import MAX_LIMIT, Question
+
+MAX_NUMBER = 2**53
+"""The largest number that every JSON parser keeps."""
+
+HALF_MICROSECOND_S = 5e-7
+"""Events have finer times than are shown: one that is shown as ``from`` is in the span."""
+
+Arguments = Mapping[str, Sequence[str]]
+
+
+class Span(NamedTuple):
+    """Which statistics to compute; ``from_s`` is inclusive, ``to_s`` exclusive."""
+
+    by: By
+    from_s: float | None
+    to_s: float | None
+
+
+def question_of(arguments: Arguments) -> Question:
+    """Return the question that these arguments ask. Raises InvalidRequest with what is allowed."""
+    given = _single(arguments, ("ticket", "worker", "kind", "from", "to", "text", "after", "limit"))
+    from_s, to_s = _span(given)
+    default = Question()
+    return Question(
+        _number("ticket", given, 1, MAX_NUMBER),
+        _text("worker", given, "a callback or a label"),
+        _one_of("kind", given, list(EventKind)),
+        None if from_s is None else from_s - HALF_MICROSECOND_S,
+        None if to_s is None else to_s - HALF_MICROSECOND_S,
+        _text("text", given, "part of a reason or a label"),
+        _number("after", given, 0, MAX_NUMBER) or default.after,
+        _number("limit", given, 1, MAX_LIMIT) or default.limit,
+    )
+
+
+def span_of(arguments: Arguments) -> Span:
+    """Return which statistics are asked for. Raises InvalidRequest with what is allowed."""
+    given = _single(arguments, ("from", "to", "by"))
+    return Span(By(_one_of("by", given, list(By)) or By.HOUR), *_span(given))
+
+
+def _single(arguments: Arguments, known: Sequence[str]) -> dict[str, str]:
+    for name, values in arguments.items():
+        if name not in known:
+            raise InvalidRequest(f"{name} is unknown; there are {', '.join(known)}")
+        if len(values) > 1:
+            raise InvalidRequest(f"{name} is there twice")
+    return {name: values[0] for name, values in arguments.items()}
+
+
+def _span(given: Mapping[str, str]) -> tuple[float | None, float | None]:
+    from_s, to_s = _time("from", given), _time("to", given)
+    if from_s is not None and to_s is not None and to_s < from_s:
+        raise InvalidRequest("to is not before from")
+    return from_s, to_s
+
+
+def _time(name: str, given: Mapping[str, str]) -> float | None:
+    if name not in given:
+        return None
+    try:
+        return from_rfc3339(given[name].replace(" ", "+"))  # a + in a query is a blank
+    except ValueError:
+        raise InvalidRequest(
+            f"{name} is a time with its zone in ISO 8601, such as 2024-11-24T01:39:00Z"
+        ) from None
+
+
+def _number(name: str, given: Mapping[str, str], least: int, most: int) -> int | None:
+    text = given.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):
+        raise InvalidRequest(f"{name} is a number from {least} to {most}")
+    return int(text)
+
+
+def _text(name: str, given: Mapping[str, str], what: str) -> str | None:
+    if given.get(name) == "":
+        raise InvalidRequest(f"{name} is {what}")
+    return given.get(name)
+
+
+def _one_of(name: str, given: Mapping[str, str], allowed: Sequence[str]) -> str | None:
+    value = given.get(name)
+    if value is not None and value not in allowed:
+        raise InvalidRequest(f"{name} is one of {', '.join(allowed)}")
+    return value

@@ -1,0 +1,61 @@
+"""Read the event log of a data folder while no dispatcher runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import copy
+from tempfile import TemporaryDirectory
+
+from sanic_dispatch.errors import NoHistory, NotAQueue
+from sanic_dispatch.storage.data_folder import DataFolder
+from sanic_dispatch.storage.event_log import EventLog
+from sanic_dispatch.storage.event_record import Recorded, encode_event, recorded_again
+from sanic_dispatch.storage.journal import journals_in
+from sanic_dispatch.storage.json_folder import read_folder
+from sanic_dispatch.storage.segment_log import KEEP_ALL, SegmentLog
+from sanic_dispatch.storage.segments import FOLDER
+from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
+
+
+@contextmanager
+def history_of(path: Path) -> Iterator[EventLog]:
+    """Open the event log of a folder, in any mode; nothing but an index is written.
+
+    After a kill the newest events are in journals or in the database. Raises DataFolderInUse while
+    a dispatcher runs, DataFolderUnusable, NotAQueue, and NoHistory if there are no events.
+    """
+    folder = DataFolder(path)
+    folder.claim()
+    try:
+        has_database = (path / DATABASE_NAME).is_file()
+        if not ((path / FOLDER).is_dir() or journals_in(path) or has_database):
+            raise NoHistory(path)
+        found, log = read_folder(path), SegmentLog(path, retention=KEEP_ALL)
+        try:
+            log.load(found.records.last_event)
+        except OSError as error:
+            raise NotAQueue(path / FOLDER, f"cannot be read: {error.strerror}") from error
+        log.add_later([batch for journal in found.replayed for batch in journal.batches])
+        if has_database:
+            log.add(_events_in_database(path))
+        yield log
+    finally:
+        folder.release()
+
+
+def _events_in_database(path: Path) -> list[Recorded]:
+    """Return the events that are in no segment yet, from a copy: opening it writes to it."""
+    with TemporaryDirectory(prefix="sanic-dispatch-") as copies:
+        for each in path.glob(f"{DATABASE_NAME}*"):
+            copy(each, copies)
+        database = SqliteFile(Path(copies) / DATABASE_NAME, fsync=False)
+        try:
+            database.load()
+            events = database.history.scan()
+            return [recorded_again(event, encode_event(event), None) for event in events]
+        except NotAQueue as error:
+            raise NotAQueue(path / DATABASE_NAME, error.reason) from error
+        finally:
+            database.close()
