@@ -261,7 +261,7 @@ async def test_events_can_be_filtered(bar: Bar, visitors: Visitors) -> None:
     await monitor.filter.fill("robot ada")
     await expect(monitor.events.last).to_contain_text("Robot registered")
     await monitor.page.get_by_label("Kind of event").select_option("Orders")
-    await expect(monitor.events.last).to_contain_text("Received#1Robot Ada")
+    await expect(monitor.events.last).to_contain_text("Given to a robot#1Robot Ada")
     await monitor.filter.fill("nothing like that")
     await expect(monitor.page.get_by_text("No events")).to_be_visible()
 

@@ -206,8 +206,9 @@ class Drip:
         writer.write(first)
         dripping = asyncio.create_task(self._drip(writer, drop))
         try:
-            self.answer = await reader.read()
-        except ConnectionError:
+            while piece := await reader.read(2**16):
+                self.answer += piece
+        except ConnectionError:  # a drop came after the close: the answer can be lost with it
             pass
         finally:
             self.lasted_s = monotonic() - began
@@ -224,9 +225,12 @@ class Drip:
 async def test_a_request_has_a_deadline(kind: str) -> None:
     """From its first byte to its last, however it trickles in; then 408 and a closed connection."""
     async with running_service(request_timeout_s=0.4) as service:
-        drip = Drip(service.base_url, kind, 0.05)
-        await asyncio.wait_for(drip.run(), 5)
-        assert 0.3 < drip.lasted_s < 1.0
+        for _ in range(5):
+            drip = Drip(service.base_url, kind, 0.05)
+            await asyncio.wait_for(drip.run(), 5)
+            assert 0.3 < drip.lasted_s < 1.0
+            if drip.answer:
+                break
         status = b"401" if kind == "refused" else b"408"
         assert drip.answer.startswith(b"HTTP/1.1 " + status)
         assert b"application/problem+json" in drip.answer
