@@ -9,8 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS :=
 
-# The suite in as many processes as there are processors, at most four; a file in one of them.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# The suite in three processes, since most tests wait; all tests of a file in one of them.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 # The first Python that is new enough.
 PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
