@@ -60,7 +60,7 @@ from sanic_dispatch.storage.record_json import (
     order_of,
 )
 from sanic_dispatch.storage.redis_address import parse_address
-from sanic_dispatch.storage.redis_connection import TIMEOUT_S, RedisClient, Refused, Script
+from sanic_dispatch.storage.redis_connection import TIMEOUT_S, RedisClient, RedisRefused, Script
 from sanic_dispatch.storage.store import Batch, Store, Stored
 
 FORMAT = "2"
@@ -176,7 +176,9 @@ class RedisStore(Store):
                 await self._client.call("PING")
                 return await self.ownership.acquire(patience_s=0.0)
             except (StorageFailed, OutcomeUnknown) as error:
-                is_permanent = isinstance(error, Refused) and error.redis_code in PERMANENT_ERRORS
+                is_permanent = (
+                    isinstance(error, RedisRefused) and error.redis_code in PERMANENT_ERRORS
+                )
                 if is_permanent or boottime_s() >= until_s:
                     raise RedisUnusable(self._where, str(error)) from error
             await asyncio.sleep(RETRY_S)
@@ -239,7 +241,7 @@ class RedisStore(Store):
             if not is_repeat:
                 self._in_doubt = ""
                 raise
-            if not isinstance(error, Refused):
+            if not isinstance(error, RedisRefused):
                 raise OutcomeUnknown(str(error)) from error
             answer = await self._resolve(current, error)
         self._record_outcome(token, current, answer, sent_s)
@@ -311,7 +313,7 @@ class RedisStore(Store):
                     parts += (str(key), verb, str(len(piece)), *piece)
         return parts
 
-    async def _resolve(self, current: str, refusal: Refused) -> Any:
+    async def _resolve(self, current: str, refusal: RedisRefused) -> Any:
         """Return whether an earlier attempt of a refused batch was applied; if not, void it.
 
         Raises OutcomeUnknown.
@@ -413,7 +415,7 @@ class RedisLeaseStore:
         """Migrate the data of version 0.1, unless it is done already. Raises RedisUnusable."""
         try:
             word, *answer = await self._client.run(MIGRATE, self._keys, FORMAT, extra_s=MIGRATION_S)
-        except Refused as error:
+        except RedisRefused as error:
             if error.redis_code != "ERR":
                 raise
             raise RedisUnusable(self._where, str(error)) from error

@@ -30,7 +30,7 @@ BYTES_PER_S = 5_000_000
 Argument = str | bytes | int | float
 
 
-class Refused(StorageFailed):
+class RedisRefused(StorageFailed):
     """Redis answered with an error and did nothing; ``redis_code`` is its first word."""
 
     def __init__(self, answer: str) -> None:
@@ -54,7 +54,7 @@ class RedisClient:
     """Sends commands over one connection, which it opens when needed.
 
     A command is sent once, and never retried. Commands raise StorageFailed if they certainly had no
-    effect: there is no connection, or Redis answers with an error (Refused). They raise
+    effect: there is no connection, or Redis answers with an error (RedisRefused). They raise
     OutcomeUnknown if they were sent and the answer does not come in time or the connection breaks;
     the connection is closed then.
     """
@@ -86,7 +86,7 @@ class RedisClient:
             return await self.call(
                 "EVALSHA", script.digest, len(keys), *keys, *arguments, extra_s=extra_s
             )
-        except Refused as error:
+        except RedisRefused as error:
             if error.redis_code != "NOSCRIPT":
                 raise
         return await self.call("EVAL", script.text, len(keys), *keys, *arguments, extra_s=extra_s)
@@ -123,7 +123,7 @@ class RedisClient:
                 except BaseException:
                     connection.abort("it refused the login")
                     raise
-        except Refused:
+        except RedisRefused:
             raise
         except TimeoutError as error:
             raise _unreachable("it does not answer") from error
@@ -251,7 +251,7 @@ class _Connection(asyncio.Protocol):
         if future.done():  # the caller was cancelled
             return
         if isinstance(answer, hiredis.ReplyError):
-            refused = Refused(str(answer))
+            refused = RedisRefused(str(answer))
             future.set_exception(refused)
             if refused.redis_code == "READONLY":  # a failover: the name may lead elsewhere now
                 self.abort("it is a replica")
