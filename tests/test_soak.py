@@ -22,7 +22,7 @@ from sanic_dispatch.core import evidence
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.simulation import Engine, Evaluator, Result, Robot, RobotHooks, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
-from sanic_dispatch.simulation.mishaps import Mishaps, MishapTimes, Rates
+from sanic_dispatch.simulation.random_faults import Mishaps, MishapTimes, Rates
 from tests.support.seeds import seed_of
 from tests.support.server import running_service
 

@@ -25,7 +25,7 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.storage.export_format import Content
-from sanic_dispatch.storage.folder_contents import write_contents
+from sanic_dispatch.storage.export_import import write_contents
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "operator-of-the-benchmarks"

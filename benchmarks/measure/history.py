@@ -25,8 +25,8 @@ from sanic_dispatch.storage.event_record import (
     encode_event,
     recorded_again,
 )
+from sanic_dispatch.storage.segment_format import FOLDER
 from sanic_dispatch.storage.segment_log import KEEP_ALL, SEGMENT_EVENTS, SegmentLog
-from sanic_dispatch.storage.segments import FOLDER
 
 START_S = 1_764_000_000.0
 ROBOTS = 60

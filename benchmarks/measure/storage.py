@@ -35,7 +35,7 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.observability.event_bus import EventBus
-from sanic_dispatch.storage.folder_contents import write_contents
+from sanic_dispatch.storage.export_import import write_contents
 from sanic_dispatch.storage.open_store import open_store
 
 SHALLOW = 100

@@ -9,7 +9,7 @@ from typing import cast
 from httptools import HttpParserError
 
 from sanic_dispatch.callbacks import http_client
-from sanic_dispatch.callbacks.answer import AnswerReader
+from sanic_dispatch.callbacks.answer_reader import AnswerReader
 from sanic_dispatch.callbacks.http_client import Broken, Disconnected, NotSent
 
 HostAndPort = tuple[str, int]

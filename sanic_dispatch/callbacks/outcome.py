@@ -1,8 +1,13 @@
-"""The three outcomes of a delivery."""
+"""The three outcomes of a delivery, and which status means which."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+_DOUBTFUL_STATUSES = (502, 504)
+
+_OF_THE_WORKER = (401, 403, 404, 405, 407, 408, 409, 410, 421, 425, 426, 429, 503)
+"""Statuses that say nothing about the job: any other job would have got them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +34,12 @@ class InDoubt:
 
 
 Outcome = Accepted | Refused | InDoubt
+
+
+def outcome_of(status: int) -> Outcome:
+    """Return the outcome of a delivery that was answered with this status."""
+    if 200 <= status < 300:
+        return Accepted()
+    if status in _DOUBTFUL_STATUSES:
+        return InDoubt(f"answered {status}")
+    return Refused(f"answered {status}", status >= 400 and status not in _OF_THE_WORKER)

@@ -41,7 +41,7 @@ def check(data_dir: Path, as_json: bool, rebuild_index: bool) -> None:
     """
     from sanic_dispatch.storage.check import inspect
     from sanic_dispatch.storage.segment_files import rebuild_indexes
-    from sanic_dispatch.storage.segments import FOLDER
+    from sanic_dispatch.storage.segment_format import FOLDER
 
     if rebuild_index:
         try:
@@ -68,7 +68,7 @@ def export(**flags: Any) -> None:
           from one mode to another; the database stays as it is
     """
     from sanic_dispatch.storage.export_format import lines_of
-    from sanic_dispatch.storage.folder_contents import read_contents
+    from sanic_dispatch.storage.export_import import read_contents
 
     content = asyncio.run(read_contents(Settings.of(**flags)))
     lines = lines_of(content)
@@ -97,7 +97,7 @@ def import_(file: BinaryIO, original: bool, **flags: Any) -> None:
       sanic-dispatch export | sanic-dispatch import --original --data-dir ../original
     """
     from sanic_dispatch.storage.export_format import Content
-    from sanic_dispatch.storage.folder_contents import write_contents
+    from sanic_dispatch.storage.export_import import write_contents
     from sanic_dispatch.storage.original_export import Kept, write_original
 
     settings = Settings.of(**flags)

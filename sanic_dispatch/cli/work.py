@@ -117,7 +117,7 @@ def work(
           a bad night, the same one each time
     """
     from sanic_dispatch.simulation.crew import Plan
-    from sanic_dispatch.simulation.mishaps import Rates
+    from sanic_dispatch.simulation.random_faults import Rates
 
     if fail_rate + hang_rate > 1:
         raise click.UsageError("--fail-rate and --hang-rate together are more than 1.")

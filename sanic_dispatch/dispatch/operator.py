@@ -1,7 +1,7 @@
 """The operator's acts: pause and resume; cancel, put back or move a job; set a worker aside.
 
-Each act leaves an event whose reason says who did it and why. The job itself keeps only why,
-since its submitter can read that.
+What each act does to a job is in ``core/lifecycle.py``. Each act leaves an event whose reason says
+who did it and why. The job itself keeps only why, since its submitter can read that.
 """
 
 from __future__ import annotations

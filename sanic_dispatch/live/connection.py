@@ -1,4 +1,7 @@
-"""The contract of a client's connection to the live channel, and the key of a view."""
+"""The contract of a client's connection to the live channel, and the key of a view.
+
+The hub decides when a connection that has no room is dropped.
+"""
 
 from __future__ import annotations
 

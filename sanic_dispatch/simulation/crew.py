@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from sanic_dispatch.simulation.background_tasks import Tasks
-from sanic_dispatch.simulation.mishaps import Mishaps, MishapTimes, Rates
 from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
+from sanic_dispatch.simulation.random_faults import Mishaps, MishapTimes, Rates
 from sanic_dispatch.simulation.robot import Robot, RobotHooks, RobotModel
 from sanic_dispatch.simulation.waits import Result
 

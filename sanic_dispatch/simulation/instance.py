@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from sanic_dispatch.simulation.caller import ActivityCall, CallFailed, ServiceAnswer, headers_of
 from sanic_dispatch.simulation.content import read_content
-from sanic_dispatch.simulation.faults import Faults
+from sanic_dispatch.simulation.put_faults import Faults
 from sanic_dispatch.simulation.waits import NOTHING, InstanceEnded, Put, Result, Wait
 
 if TYPE_CHECKING:

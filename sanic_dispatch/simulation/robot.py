@@ -11,7 +11,7 @@ from yarl import URL
 from sanic_dispatch.clock import Clock, SystemClock
 from sanic_dispatch.simulation.caller import CallFailed
 from sanic_dispatch.simulation.instance import Instance
-from sanic_dispatch.simulation.mishaps import Mishaps
+from sanic_dispatch.simulation.random_faults import Mishaps
 from sanic_dispatch.simulation.waits import InstanceEnded, Result
 
 _QUICK_ROUNDS = 100

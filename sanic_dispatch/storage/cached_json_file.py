@@ -44,8 +44,8 @@ from sanic_dispatch.storage.journal import (
     journals_in,
     truncate_torn,
 )
-from sanic_dispatch.storage.json_folder import FolderRead, read_folder
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, JOURNALED, WORKERS_NAME
+from sanic_dispatch.storage.read_json_folder import FolderRead, read_folder
 from sanic_dispatch.storage.segment_log import KEEP, KEEP_ALL, SegmentLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
 

@@ -21,9 +21,8 @@ from sanic_dispatch.errors import DataFolderUnusable, NotAQueue
 from sanic_dispatch.storage.cached_json_file import needs_recovery
 from sanic_dispatch.storage.data_folder import LOCK
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Kind, R, read_array
-from sanic_dispatch.storage.folder_contents import read_database
+from sanic_dispatch.storage.export_import import read_database
 from sanic_dispatch.storage.journal import journals_in, read_journal
-from sanic_dispatch.storage.json_folder import read_folder
 from sanic_dispatch.storage.json_format import (
     DISPATCH_NAME,
     JOBS_NAME,
@@ -31,8 +30,9 @@ from sanic_dispatch.storage.json_format import (
     read_ledger,
     read_synced,
 )
+from sanic_dispatch.storage.read_json_folder import read_folder
 from sanic_dispatch.storage.segment_files import check_segment
-from sanic_dispatch.storage.segments import FOLDER, segments_in
+from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from sanic_dispatch.storage.sqlite import DATABASE_NAME
 
 TOGETHER = "files and journals together"

@@ -13,9 +13,9 @@ from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.event_log import EventLog
 from sanic_dispatch.storage.event_record import Recorded, encode_event, recorded_again
 from sanic_dispatch.storage.journal import journals_in
-from sanic_dispatch.storage.json_folder import read_folder
+from sanic_dispatch.storage.read_json_folder import read_folder
+from sanic_dispatch.storage.segment_format import FOLDER
 from sanic_dispatch.storage.segment_log import KEEP_ALL, SegmentLog
-from sanic_dispatch.storage.segments import FOLDER
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
 
 

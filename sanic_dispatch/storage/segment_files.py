@@ -12,15 +12,7 @@ from typing import NamedTuple
 
 from sanic_dispatch.storage.atomic_file import replace_file
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded, recorded_again
-from sanic_dispatch.storage.segment_index import (
-    SegmentIndex,
-    decode_index,
-    encode_index,
-    index_of,
-    index_path,
-    read_end,
-)
-from sanic_dispatch.storage.segments import (
+from sanic_dispatch.storage.segment_format import (
     EVENTS,
     Block,
     DamagedPart,
@@ -31,6 +23,14 @@ from sanic_dispatch.storage.segments import (
     lines_with,
     segments_in,
     unseal,
+)
+from sanic_dispatch.storage.segment_index import (
+    SegmentIndex,
+    decode_index,
+    encode_index,
+    index_of,
+    index_path,
+    read_end,
 )
 
 CACHED_INDEXES = 2000

@@ -21,7 +21,7 @@ import ujson
 
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded
-from sanic_dispatch.storage.segments import (
+from sanic_dispatch.storage.segment_format import (
     EVENTS,
     PAYLOADS,
     Block,

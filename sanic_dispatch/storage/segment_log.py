@@ -38,8 +38,7 @@ from sanic_dispatch.storage.event_log import (
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded
 from sanic_dispatch.storage.journal import BatchRead
 from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles, write_index
-from sanic_dispatch.storage.segment_index import IndexBuilder, SegmentIndex
-from sanic_dispatch.storage.segments import (
+from sanic_dispatch.storage.segment_format import (
     BLOCK_EVENTS,
     BLOCK_PAYLOAD_BYTES,
     EVENTS,
@@ -52,6 +51,7 @@ from sanic_dispatch.storage.segments import (
     seal_end,
     segment_path,
 )
+from sanic_dispatch.storage.segment_index import IndexBuilder, SegmentIndex
 
 SEGMENT_EVENTS = 20 * BLOCK_EVENTS
 """The most events of a segment: 340 KB without payloads. A growing one is written anew."""

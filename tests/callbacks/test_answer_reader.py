@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from httptools import HttpParserError
 
-from sanic_dispatch.callbacks.answer import HEAD_LIMIT, AnswerReader
+from sanic_dispatch.callbacks.answer_reader import HEAD_LIMIT, AnswerReader
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nT: x\r\n\r\n"

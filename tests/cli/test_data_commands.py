@@ -16,10 +16,10 @@ from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import DataFolderUnusable, FolderNotEmpty
 from sanic_dispatch.storage.data_folder import LOCK, DataFolder
 from sanic_dispatch.storage.export_format import lines_of
-from sanic_dispatch.storage.folder_contents import read_contents, write_contents
+from sanic_dispatch.storage.export_import import read_contents, write_contents
 from sanic_dispatch.storage.original_export import Kept, write_original
+from sanic_dispatch.storage.segment_format import segments_in
 from sanic_dispatch.storage.segment_log import KEEP_ALL, SegmentLog
-from sanic_dispatch.storage.segments import segments_in
 from tests.storage.events import records
 from tests.storage.samples import contents, names_in, settings_of, used
 from tests.storage.test_cached_json_file import used as killed

@@ -25,7 +25,7 @@ from sanic_dispatch.core.tables import JobTable, Tables
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.errors import NotAQueue, StorageFailed
-from sanic_dispatch.storage import journal, json_folder
+from sanic_dispatch.storage import journal, read_json_folder
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
 from sanic_dispatch.storage.checkpoint import CheckpointFiles
 from sanic_dispatch.storage.journal import Journal, JournalRead, journals_in
@@ -283,7 +283,7 @@ def unlink_first(files: JournaledFiles, snapshot: Any, number: int, *rest: Any) 
 
 def number_first(files: CheckpointFiles, snapshot: Any, number: int, pace: Any) -> None:
     """``dispatch.json`` says that the journal is in the files before it is."""
-    files.write_ledger(snapshot, json_folder.JOURNALED, number, pace)
+    files.write_ledger(snapshot, read_json_folder.JOURNALED, number, pace)
     WRITE_FILES(files, snapshot, number, pace)
 
 
@@ -314,7 +314,7 @@ def another_id(_: Receipts, __: str | None) -> str:
 
 
 GATHER, TRY_COMMIT = Batches._gather, Batches._try_commit
-READ_ARRAY, READ_JOURNAL = json_folder.read_array, json_folder.read_journal
+READ_ARRAY, READ_JOURNAL = read_json_folder.read_array, read_json_folder.read_journal
 LINES_OF = journal.lines_of
 WRITE_CHECKPOINT, WRITE_FILES = JournaledFiles.write_checkpoint, CheckpointFiles.write
 FREE, TO_WIRE = lifecycle._free, Job.to_wire
@@ -341,10 +341,10 @@ MUTANTS = {
     "waiting jobs and workers are not matched": Mutant(
         "C5", [(StateMachine, "_pair_all", nothing)]
     ),
-    "a torn file is empty": Mutant("C1", [(json_folder, "read_array", nothing_if_unreadable)]),
-    "an entry is dropped": Mutant("C1", [(json_folder, "read_array", readable_entries)]),
+    "a torn file is empty": Mutant("C1", [(read_json_folder, "read_array", nothing_if_unreadable)]),
+    "an entry is dropped": Mutant("C1", [(read_json_folder, "read_array", readable_entries)]),
     "a damaged journal is empty": Mutant(
-        "C1", [(json_folder, "read_journal", empty_if_unreadable)]
+        "C1", [(read_json_folder, "read_journal", empty_if_unreadable)]
     ),
     "a batch is dropped": Mutant("C1", [(journal, "lines_of", lines_before_the_first_bad_one)]),
     "acknowledged on a failed write": Mutant("C1", [(Batches, "_try_commit", committed_anyway)]),

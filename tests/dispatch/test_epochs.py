@@ -11,7 +11,7 @@ from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore
 from sanic_dispatch.storage.event_log import Question, is_good
-from sanic_dispatch.storage.segments import FOLDER
+from sanic_dispatch.storage.segment_format import FOLDER
 from tests.support.clock import FakeClock
 from tests.support.network import FakeNetwork
 

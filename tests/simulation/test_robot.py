@@ -10,8 +10,8 @@ import pytest
 
 from sanic_dispatch.simulation import CallFailed, Faults, Robot, RobotHooks, RobotModel
 from sanic_dispatch.simulation.crew import Crew, Plan, order_label
-from sanic_dispatch.simulation.mishaps import Mishaps, MishapTimes, Rates
 from sanic_dispatch.simulation.outside import OutsideEngine, address_towards
+from sanic_dispatch.simulation.random_faults import Mishaps, MishapTimes, Rates
 from tests.simulation.conftest import ACCEPTED
 from tests.support.clock import FakeClock, settle
 

@@ -15,7 +15,7 @@ from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, Journal
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
 from sanic_dispatch.storage.journal import encode_batch, journals_in
-from sanic_dispatch.storage.segments import FOLDER, segments_in
+from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from tests.storage.samples import Topic, done, held, job, one_of_each, worker
 from tests.support.disk_faults import Disk, Killed
 

@@ -15,9 +15,9 @@ from sanic_dispatch.storage import segment_log
 from sanic_dispatch.storage.event_log import Hole, Page, Question, Retention, page_of
 from sanic_dispatch.storage.event_record import LoggedEvent, encode_event
 from sanic_dispatch.storage.segment_files import rebuild_indexes
+from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from sanic_dispatch.storage.segment_index import index_path
 from sanic_dispatch.storage.segment_log import SegmentLog
-from sanic_dispatch.storage.segments import FOLDER, segments_in
 from tests.storage.events import event, events, payloads, records
 from tests.support.disk_faults import Disk, Killed
 

@@ -13,7 +13,7 @@ from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.storage import sqlite as sqlite_mode
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
-from sanic_dispatch.storage.segments import FOLDER, segments_in
+from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile, SqliteStore
 from tests.storage.samples import Topic, both, done, filled, held, job, load_once, worker
 from tests.support.disk_faults import Disk

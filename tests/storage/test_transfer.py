@@ -15,7 +15,7 @@ from sanic_dispatch.errors import BrokenTransfer, DataFolderInUse, FolderNotEmpt
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, Reader, lines_of
-from sanic_dispatch.storage.folder_contents import read_contents, write_contents
+from sanic_dispatch.storage.export_import import read_contents, write_contents
 from sanic_dispatch.storage.journal import journals_in
 from tests.storage.samples import (
     Topic,

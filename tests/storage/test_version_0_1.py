@@ -11,7 +11,7 @@ import pytest
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.storage.check import inspect
 from sanic_dispatch.storage.export_format import Content, Reader, lines_of, renumber_workers
-from sanic_dispatch.storage.folder_contents import read_contents, write_contents
+from sanic_dispatch.storage.export_import import read_contents, write_contents
 from sanic_dispatch.storage.record_json import order_of
 from sanic_dispatch.storage.store import Stored
 from tests.storage.samples import Topic, both, job, opened, worker

@@ -29,9 +29,9 @@ from sanic_dispatch.errors import (
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, renumber_workers
 from sanic_dispatch.storage.journal import journals_in
-from sanic_dispatch.storage.json_folder import read_folder
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
 from sanic_dispatch.storage.open_store import store_of
+from sanic_dispatch.storage.read_json_folder import read_folder
 from sanic_dispatch.storage.record_json import order_of
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
 from sanic_dispatch.storage.store import Batch, Stored

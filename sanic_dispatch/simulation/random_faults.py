@@ -10,8 +10,8 @@ from typing import Any
 
 from sanic_dispatch.clock import Clock, SystemClock
 from sanic_dispatch.simulation.background_tasks import Tasks
-from sanic_dispatch.simulation.faults import Faults
 from sanic_dispatch.simulation.instance import Instance
+from sanic_dispatch.simulation.put_faults import Faults
 
 OnMishap = Callable[[Instance, str], None]
 
