@@ -26,7 +26,7 @@ from sanic_dispatch.storage.event_record import (
     recorded_again,
 )
 from sanic_dispatch.storage.segment_format import FOLDER
-from sanic_dispatch.storage.segment_log import KEEP_ALL, SEGMENT_EVENTS, SegmentLog
+from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
 
 START_S = 1_764_000_000.0
 ROBOTS = 60
@@ -64,7 +64,7 @@ def orders(seed: int = 21) -> Iterator[tuple[list[LoggedEvent], Payload]]:
 
 def make(folder: Path, count: int) -> None:
     """Add events to a folder until it has that many."""
-    log, began_s = SegmentLog(folder, fsync=False, retention=KEEP_ALL), perf_counter()
+    log, began_s = SegmentLog(folder, fsync=False), perf_counter()
     log.load()
     have, per_segment = log.last_number, SEGMENT_EVENTS // 6
     made = islice(orders(), have // 6, None)
@@ -106,7 +106,7 @@ def say(text: str) -> None:
 
 def ask(folder: Path) -> None:
     """Print the time of each kind of question."""
-    log = SegmentLog(folder, fsync=False, retention=KEEP_ALL)
+    log = SegmentLog(folder, fsync=False)
     began_s = perf_counter()
     log.load()
     say(f"start: {1000 * (perf_counter() - began_s):.1f} ms, {log.last_number:,} events")

@@ -34,7 +34,7 @@ COUNTS = ("submitted", "done", "failed", "cancelled", "refused", "doubted")
 
 
 def _time(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Parse a time in ISO 8601, without a zone that of this machine, to an RFC 3339 time."""
+    """Convert an ISO 8601 time to RFC 3339; without a zone it is local time."""
     if value is None:
         return None
     try:
@@ -256,7 +256,7 @@ def _pages_in(folder: Path, begin: str | None, end: str) -> Iterator[AsyncIterat
 
 
 async def _follow(client: OperatorClient, question: Mapping[str, Any], show: Any) -> None:
-    """Show what matches now, if a beginning was given, and then what is new, for ever."""
+    """Show matching events and go on with new ones; without a beginning only new ones."""
     from sanic_dispatch.client import Unreachable
 
     after, is_away = question["after"], False

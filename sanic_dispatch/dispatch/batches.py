@@ -137,7 +137,7 @@ class Batches:
         self._is_due = False
 
     def begin(self) -> None:
-        """Begin with what was loaded into the state machine."""
+        """Start at the last event of the state machine, after its records were loaded."""
         self._gathering = _Pending(self._machine.number)
 
     # ---- commands come in

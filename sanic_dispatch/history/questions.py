@@ -29,7 +29,7 @@ class Span(NamedTuple):
 
 
 def question_of(arguments: Arguments) -> Question:
-    """Return the question that these arguments ask. Raises InvalidRequest with what is allowed."""
+    """Parse the arguments of /operator/events. Raises InvalidRequest with what is allowed."""
     given = _single(arguments, ("ticket", "worker", "kind", "from", "to", "text", "after", "limit"))
     from_s, to_s = _span(given)
     default = Question()
@@ -46,7 +46,7 @@ def question_of(arguments: Arguments) -> Question:
 
 
 def span_of(arguments: Arguments) -> Span:
-    """Return which statistics are asked for. Raises InvalidRequest with what is allowed."""
+    """Parse the arguments of /operator/stats. Raises InvalidRequest with what is allowed."""
     given = _single(arguments, ("from", "to", "by"))
     return Span(By(_one_of("by", given, list(By)) or By.HOUR), *_span(given))
 

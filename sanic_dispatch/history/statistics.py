@@ -303,22 +303,6 @@ class Statistics:
         }
 
 
-def statistics(
-    events: Iterable[LoggedEvent],
-    by: By,
-    now_s: float,
-    *,
-    from_s: float | None = None,
-    to_s: float | None = None,
-    payloads: Iterable[Payload] = (),
-) -> list[dict[str, Any]]:
-    """Return the rows for a span, as ``Statistics`` folds them."""
-    fold = Statistics(by, from_s, to_s, payloads)
-    for event in events:
-        fold.add(event)
-    return fold.rows(now_s)
-
-
 _OF_JOBS: dict[str, Callable[[Statistics, LoggedEvent, _Order], None]] = {
     EventKind.JOB_SUBMITTED: Statistics._submitted,
     EventKind.JOB_ASSIGNED: Statistics._assigned,

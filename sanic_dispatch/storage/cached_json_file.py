@@ -29,13 +29,13 @@ from pathlib import Path
 
 import structlog
 
-from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
+from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
 from sanic_dispatch.garbage_collection import no_collection
 from sanic_dispatch.storage.atomic_file import fsync_folder
 from sanic_dispatch.storage.blocking import OneThread
 from sanic_dispatch.storage.checkpoint import CheckpointFiles, Pace, Records, Snapshot
 from sanic_dispatch.storage.data_folder import LOCK, Anchor, reporting_write_errors, write_test_file
-from sanic_dispatch.storage.event_log import Retention
+from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
 from sanic_dispatch.storage.event_record import recorded
 from sanic_dispatch.storage.journal import (
     Journal,
@@ -45,8 +45,8 @@ from sanic_dispatch.storage.journal import (
     truncate_torn,
 )
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, JOURNALED, WORKERS_NAME
-from sanic_dispatch.storage.read_json_folder import FolderRead, read_folder
-from sanic_dispatch.storage.segment_log import KEEP, KEEP_ALL, SegmentLog
+from sanic_dispatch.storage.read_json_folder import load_history, read_folder
+from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
 
 QUIET_S = 1.0
@@ -75,7 +75,7 @@ class CachedJsonFileStore(Store):
         workers: bool = True,
         fsync: bool = True,
         quiet_s: float = QUIET_S,
-        retention: Retention = KEEP,
+        retention: Retention = KEEP_ALL,
     ) -> None:
         """Store jobs and facts, and with ``workers`` the workers, too."""
         self._files = JournaledFiles(folder, workers=workers, fsync=fsync, retention=retention)
@@ -199,7 +199,7 @@ class JournaledFiles:
         *,
         workers: bool = True,
         fsync: bool = True,
-        retention: Retention = KEEP,
+        retention: Retention = KEEP_ALL,
     ) -> None:
         self._folder = folder.resolve()
         self._has_workers = workers
@@ -257,18 +257,9 @@ class JournaledFiles:
         self._has_places = found.has_places
         self._old_bytes = sum(read.size for read in found.replayed if read.batches)
         self._measure_files()
-        self._load_history(found)
-        return found.stored()
-
-    def _load_history(self, found: FolderRead) -> None:
-        """Find the segments, and add the events of the journals."""
-        try:
-            self.history.load(found.records.last_event)
-        except OSError as error:
-            folder = self.history.files.folder
-            raise NotAQueue(folder, f"cannot be read: {error.strerror}") from error
-        self.history.add_later(batch for journal in found.replayed for batch in journal.batches)
+        load_history(self.history, found)
         self._records.last_event = self.history.last_number
+        return found.stored()
 
     def commit(self, batch: Batch) -> None:
         if batch.number <= self._batch:

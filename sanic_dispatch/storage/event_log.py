@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,8 +54,7 @@ class Question(NamedTuple):
             and (self.ticket is None or event.ticket == self.ticket)
             and (self.kind is None or event.event == self.kind)
             and (self.worker is None or self.worker in (event.worker, event.callback))
-            and (self.from_s is None or event.at_s >= self.from_s)
-            and (self.to_s is None or event.at_s < self.to_s)
+            and is_in_span(event.at_s, self.from_s, self.to_s)
             and (self.text is None or _has_text(event, self.text.casefold()))
         )
 
@@ -92,9 +92,12 @@ class Page(NamedTuple):
 class Retention(NamedTuple):
     """How long the log may be: in seconds and in bytes. Without ``payloads`` it has only events."""
 
-    keep_s: float = 7 * 24 * 3600.0
-    keep_bytes: int = 2**30
+    keep_s: float = inf
+    keep_bytes: int = 2**63
     payloads: bool = True
+
+
+KEEP_ALL = Retention()
 
 
 @dataclass(slots=True)
@@ -134,7 +137,7 @@ class EventLog(ABC):
 
     @abstractmethod
     def scan(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[LoggedEvent]:
-        """Yield all events of a span, oldest first; what is damaged is left out."""
+        """Yield all events of a span, oldest first, without damaged blocks."""
 
     @abstractmethod
     def payloads(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[Payload]:
@@ -146,7 +149,7 @@ class EventLog(ABC):
 
 
 def is_good(epochs: Sequence[Epoch], name: str, number: int) -> bool:
-    """Return whether the events up to a number of an epoch are those that the log has, too."""
+    """Return whether a cursor is valid: the log still has what it had up to it."""
     names = [epoch.name for epoch in epochs]
     if name not in names:
         return False

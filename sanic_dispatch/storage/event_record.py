@@ -43,9 +43,12 @@ class LoggedEvent(NamedTuple):
 
 FIELDS = len(LoggedEvent._fields)
 
+NEWLINE, STAND_IN = b"\n", b"\x0b"
+"""A newline in a job's data, and what stands for it in a line: JSON has no vertical tab."""
+
 
 class Payload(NamedTuple):
-    """What was submitted with a job, or returned by its worker: JSON, byte for byte.
+    """A job's data or result: JSON, byte for byte.
 
     ``n`` is the number of the event that brought it.
     """
@@ -74,7 +77,7 @@ class Recorded(NamedTuple):
 
 
 def recorded(event: Event) -> Recorded:
-    """Return an event with its line: what ``encode_event`` makes of what is logged of it.
+    """Return an event with its line, the same as ``encode_event(logged(event))``.
 
     6 µs, where that takes 19 µs.
     """

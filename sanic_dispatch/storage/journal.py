@@ -34,6 +34,8 @@ from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, write_all
 from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, Found
 from sanic_dispatch.storage.event_record import (
+    NEWLINE,
+    STAND_IN,
     Recorded,
     decode_events,
     encode_event,
@@ -55,9 +57,6 @@ from sanic_dispatch.strict_json import Entry, array_entries, object_at
 
 sync_data = getattr(os, "fdatasync", os.fsync)
 """Sync a file's content and length (fdatasync; fsync on macOS, which has none)."""
-
-NEWLINE, STAND_IN = b"\n", b"\x0b"
-"""A newline in a job's data, and what stands for it in a line: JSON has no vertical tab."""
 
 _NAME = re.compile(r"dispatch\.journal-([0-9]{1,15})")
 

@@ -10,10 +10,9 @@ from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import DataFolderUnusable, StorageFailed
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, recover_folder
 from sanic_dispatch.storage.data_folder import DataFolder
-from sanic_dispatch.storage.event_log import Retention
+from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
 from sanic_dispatch.storage.json_file import JsonFileStore
 from sanic_dispatch.storage.memory import InMemoryStore
-from sanic_dispatch.storage.segment_log import KEEP_ALL
 from sanic_dispatch.storage.split import SplitStore
 from sanic_dispatch.storage.sqlite import SqliteStore
 from sanic_dispatch.storage.store import Store

@@ -13,9 +13,9 @@ from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.event_log import EventLog
 from sanic_dispatch.storage.event_record import Recorded, encode_event, recorded_again
 from sanic_dispatch.storage.journal import journals_in
-from sanic_dispatch.storage.read_json_folder import read_folder
+from sanic_dispatch.storage.read_json_folder import load_history, read_folder
 from sanic_dispatch.storage.segment_format import FOLDER
-from sanic_dispatch.storage.segment_log import KEEP_ALL, SegmentLog
+from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
 
 
@@ -32,12 +32,8 @@ def history_of(path: Path) -> Iterator[EventLog]:
         has_database = (path / DATABASE_NAME).is_file()
         if not ((path / FOLDER).is_dir() or journals_in(path) or has_database):
             raise NoHistory(path)
-        found, log = read_folder(path), SegmentLog(path, retention=KEEP_ALL)
-        try:
-            log.load(found.records.last_event)
-        except OSError as error:
-            raise NotAQueue(path / FOLDER, f"cannot be read: {error.strerror}") from error
-        log.add_later([batch for journal in found.replayed for batch in journal.batches])
+        found, log = read_folder(path), SegmentLog(path)
+        load_history(log, found)
         if has_database:
             log.add(_events_in_database(path))
         yield log

@@ -27,6 +27,7 @@ from sanic_dispatch.storage.json_format import (
     read_synced,
 )
 from sanic_dispatch.storage.record_json import in_queue_order, order_of
+from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.store import Stored
 
 
@@ -135,3 +136,15 @@ def _read_records(path: Path, kind: Kind[R], *, fsync: bool) -> tuple[list[R], b
         return [], False
     records = [found.record for found in read_array(path.resolve(), kind, content)]
     return records, b'"place":' in content
+
+
+def load_history(log: SegmentLog, found: FolderRead) -> None:
+    """Load the segments of a folder that was read, and add the events of its journals.
+
+    Raises NotAQueue if the segments cannot be listed.
+    """
+    try:
+        log.load(found.records.last_event)
+    except OSError as error:
+        raise NotAQueue(log.files.folder, f"cannot be read: {error.strerror}") from error
+    log.add_later(batch for journal in found.replayed for batch in journal.batches)

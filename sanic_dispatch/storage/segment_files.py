@@ -16,10 +16,10 @@ from sanic_dispatch.storage.segment_format import (
     EVENTS,
     Block,
     DamagedPart,
-    blocks_of,
     decode_event_lines,
     decode_payload,
     decompress,
+    lines_by_block,
     lines_with,
     segments_in,
     unseal,
@@ -46,7 +46,7 @@ class Known(NamedTuple):
 
 
 class OpenSegment:
-    """A segment open for reading, with its index; it stays as it is when it is replaced."""
+    """An open segment with its index; replacing the file does not affect it."""
 
     def __init__(self, path: Path, descriptor: int, index: SegmentIndex) -> None:
         self.path = path
@@ -169,7 +169,7 @@ class SegmentFiles:
 
 
 def load_index(path: Path, descriptor: int, size: int) -> SegmentIndex:
-    """Return the index of an open segment; make it anew if there is none that belongs to it."""
+    """Return the index of an open segment; rebuild it if its file is missing or stale."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         encoded = index_path(path).read_bytes()
         index = decode_index(encoded, size, read_end(descriptor, size))
@@ -187,7 +187,7 @@ def write_index(path: Path, index: SegmentIndex, segment_end: bytes) -> None:
 
 
 class CheckedSegment(NamedTuple):
-    """How many events of a segment can be read, and what is damaged."""
+    """The number of readable events of a segment, and its damaged parts."""
 
     events: int
     damage: Sequence[DamagedPart]
@@ -200,16 +200,11 @@ def check_segment(path: Path) -> CheckedSegment:
         content = path.read_bytes()
     except OSError as error:
         return CheckedSegment(0, [DamagedPart(0, f"cannot be read: {error.strerror}")])
-    for block in blocks_of(content):
-        if isinstance(block, DamagedPart):
-            damage.append(block)
-            continue
-        try:
-            lines = unseal(content[block.at : block.at + block.length])
-        except ValueError as error:
-            damage.append(DamagedPart(block.at, str(error)))
-        else:
-            events += len(lines) if block.kind == EVENTS else 0
+    for part in lines_by_block(content):
+        if isinstance(part, DamagedPart):
+            damage.append(part)
+        elif part[0].kind == EVENTS:
+            events += len(part[1])
     return CheckedSegment(events, damage)
 
 

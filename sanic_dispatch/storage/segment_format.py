@@ -23,7 +23,13 @@ from typing import NamedTuple
 
 import ujson
 
-from sanic_dispatch.storage.event_record import LoggedEvent, Payload, decode_events
+from sanic_dispatch.storage.event_record import (
+    NEWLINE,
+    STAND_IN,
+    LoggedEvent,
+    Payload,
+    decode_events,
+)
 
 FOLDER = "history"
 """The folder within the data folder that has the segments."""
@@ -63,7 +69,7 @@ class Block(NamedTuple):
 
 
 class DamagedPart(NamedTuple):
-    """A part of a segment that cannot be read: its offset, and what is wrong there."""
+    """An unreadable part of a segment: its offset, and the reason."""
 
     at: int
     why: str
@@ -107,7 +113,7 @@ def encode_payload(payload: Payload) -> bytes:
         payload.ticket,
         ujson.dumps(payload.job).encode(),
         payload.is_result,
-        payload.json.replace(b"\n", b"\x0b"),
+        payload.json.replace(NEWLINE, STAND_IN),
     )
 
 
@@ -115,7 +121,7 @@ def encode_payload(payload: Payload) -> bytes:
 
 
 def blocks_of(content: bytes) -> Iterator[Block | DamagedPart]:
-    """Yield the blocks of a segment, and what is damaged; decompress only the end.
+    """Yield the blocks of a segment and its damaged parts; decompress only the end.
 
     After damage it goes on with the next head of a block.
     """
@@ -136,6 +142,18 @@ def blocks_of(content: bytes) -> Iterator[Block | DamagedPart]:
         at += block.length
     if not is_whole:
         yield DamagedPart(len(content), "its end is missing, or says another number of blocks")
+
+
+def lines_by_block(content: bytes) -> Iterator[tuple[Block, list[bytes]] | DamagedPart]:
+    """Yield each block of a segment with its lines, and the damaged parts."""
+    for block in blocks_of(content):
+        if isinstance(block, DamagedPart):
+            yield block
+            continue
+        try:
+            yield block, unseal(content[block.at : block.at + block.length])
+        except ValueError as error:
+            yield DamagedPart(block.at, str(error))
 
 
 def unseal(sealed: bytes) -> list[bytes]:
@@ -174,7 +192,7 @@ def decode_payload(line: bytes) -> Payload:
     if match is None:
         raise ValueError("a line is no payload")
     n, ticket, job, is_result, json = match.groups()
-    json = json.replace(b"\x0b", b"\n")
+    json = json.replace(STAND_IN, NEWLINE)
     return Payload(int(n), int(ticket), ujson.loads(job), is_result == b"1", json)
 
 

@@ -26,10 +26,9 @@ from sanic_dispatch.storage.segment_format import (
     PAYLOADS,
     Block,
     DamagedPart,
-    blocks_of,
     decode_event_lines,
     decode_payload,
-    unseal,
+    lines_by_block,
 )
 
 VERSION = f"1 {byteorder}"
@@ -243,12 +242,12 @@ class IndexBuilder:
 def index_of(content: bytes) -> SegmentIndex:
     """Make the index of a segment by reading all of it."""
     builder, damage = IndexBuilder(), list[DamagedPart]()
-    for block in blocks_of(content):
-        if isinstance(block, DamagedPart):
-            damage.append(block)
+    for part in lines_by_block(content):
+        if isinstance(part, DamagedPart):
+            damage.append(part)
             continue
+        block, lines = part
         try:
-            lines = unseal(content[block.at : block.at + block.length])
             if block.kind == EVENTS:
                 builder.add_events(block, decode_event_lines(lines))
             else:

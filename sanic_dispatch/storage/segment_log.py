@@ -26,6 +26,7 @@ import ujson
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.storage.atomic_file import NameNotSynced, fsync_folder, replace_file
 from sanic_dispatch.storage.event_log import (
+    KEEP_ALL,
     Damage,
     Epoch,
     EventLog,
@@ -34,6 +35,7 @@ from sanic_dispatch.storage.event_log import (
     Question,
     Retention,
     is_in_span,
+    page_of,
 )
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded
 from sanic_dispatch.storage.journal import BatchRead
@@ -76,9 +78,6 @@ def _no_rest() -> None:
 
 EVERYTHING = Question()
 
-KEEP = Retention()
-KEEP_ALL = Retention(inf, 2**63)
-
 
 class Run(NamedTuple):
     """Consecutive events: their numbers and times."""
@@ -97,7 +96,7 @@ class SegmentLog(EventLog):
         folder: Path,
         *,
         fsync: bool = True,
-        retention: Retention = KEEP,
+        retention: Retention = KEEP_ALL,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
@@ -107,7 +106,7 @@ class SegmentLog(EventLog):
         self._fsync = fsync
         self._keeps_payloads = retention.payloads
         self._lock = Lock()
-        """Guards what is in memory."""
+        """Guards ``_events``, ``_later`` and the numbers."""
         self._writing = Lock()
         self._events: list[Recorded] = []
         self._later: list[BatchRead] = []
@@ -121,7 +120,7 @@ class SegmentLog(EventLog):
     # ---- its life
 
     def load(self, last_number: int = 0) -> None:
-        """Find the segments, and forget what is in memory. Raises OSError.
+        """Look for segments, and discard the events in memory. Raises OSError.
 
         ``last_number`` is that of the last event that the store has seen, if it knows.
         """
@@ -300,13 +299,9 @@ class SegmentLog(EventLog):
     # ---- reading
 
     def find(self, question: Question) -> Page:
-        found: list[LoggedEvent] = []
         damage: list[Damage] = []
-        for event in self._matches(question, damage):
-            if len(found) == question.limit:
-                return Page(found, found[-1].n, damage, self.holes(question, found[-1].n))
-            found.append(event)
-        return Page(found, None, damage, self.holes(question))
+        page = page_of(self._matches(question, damage), question)
+        return page._replace(damage=damage, holes=self.holes(question, page.next))
 
     def scan(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[LoggedEvent]:
         return self._matches(Question(from_s=from_s, to_s=to_s), [])

@@ -24,7 +24,7 @@ from sanic_dispatch.storage.blocking import OneThread, ThreadedStore
 from sanic_dispatch.storage.checkpoint import Pace
 from sanic_dispatch.storage.data_folder import LOCK, Anchor, reporting_write_errors
 from sanic_dispatch.storage.entries import ANY_JOB, WORKERS, Kind, R
-from sanic_dispatch.storage.event_log import Retention
+from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
 from sanic_dispatch.storage.event_record import join_lines, recorded
 from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.record_json import (
@@ -36,7 +36,7 @@ from sanic_dispatch.storage.record_json import (
     encode_worker,
     in_queue_order,
 )
-from sanic_dispatch.storage.segment_log import KEEP_ALL, SegmentLog
+from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.store import Batch, Edit, Stored
 from sanic_dispatch.strict_json import check, one_entry
 

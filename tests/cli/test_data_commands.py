@@ -19,7 +19,7 @@ from sanic_dispatch.storage.export_format import lines_of
 from sanic_dispatch.storage.export_import import read_contents, write_contents
 from sanic_dispatch.storage.original_export import Kept, write_original
 from sanic_dispatch.storage.segment_format import segments_in
-from sanic_dispatch.storage.segment_log import KEEP_ALL, SegmentLog
+from sanic_dispatch.storage.segment_log import SegmentLog
 from tests.storage.events import records
 from tests.storage.samples import contents, names_in, settings_of, used
 from tests.storage.test_cached_json_file import used as killed
@@ -152,7 +152,7 @@ async def test_check_replays_journals(tmp_path: Path) -> None:
 
 async def test_check_reads_the_history(tmp_path: Path) -> None:
     """It counts events, in journals and in segments, and says where a segment is damaged."""
-    history = SegmentLog(tmp_path, retention=KEEP_ALL)
+    history = SegmentLog(tmp_path)
     history.load()
     history.add(records(1, 5000))
     history.flush()
@@ -175,7 +175,7 @@ async def test_check_reads_the_history(tmp_path: Path) -> None:
 
 async def test_check_makes_indexes_anew(tmp_path: Path) -> None:
     """With --rebuild-index those that were wrong are as they were."""
-    history = SegmentLog(tmp_path, retention=KEEP_ALL)
+    history = SegmentLog(tmp_path)
     history.load()
     history.add(records(1, 700))
     history.flush()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.core.events import EventKind
-from sanic_dispatch.history.statistics import By, Statistics, statistics
-from sanic_dispatch.storage.event_record import LoggedEvent
+from sanic_dispatch.history.statistics import By, Statistics
+from sanic_dispatch.storage.event_record import LoggedEvent, Payload
 from tests.history.stories import LoggedStory
 from tests.support.clock import START_S
 from tests.support.story import robot
@@ -31,6 +31,22 @@ EMPTY = {
 
 def all_of(value: float) -> dict[str, float]:
     return {"p50": value, "p90": value, "p99": value}
+
+
+def statistics(
+    events: Iterable[LoggedEvent],
+    by: By,
+    now_s: float,
+    *,
+    from_s: float | None = None,
+    to_s: float | None = None,
+    payloads: Iterable[Payload] = (),
+) -> list[dict[str, Any]]:
+    """Return the rows after folding all events."""
+    fold = Statistics(by, from_s, to_s, payloads)
+    for event in events:
+        fold.add(event)
+    return fold.rows(now_s)
 
 
 def rows_of(story: LoggedStory, by: By, **span: float) -> list[dict[str, Any]]:
