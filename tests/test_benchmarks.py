@@ -145,11 +145,18 @@ async def test_one_order_has_few_changes_of_module() -> None:
     )
     said, _ = await process.communicate()
     assert process.returncode == 0
-    (row,) = [line for line in said.decode().splitlines() if line.startswith("| all |")]
-    changes, calls = (int(cell.replace(",", "")) for cell in row.strip(" |").split("|")[1:])
+    changes, calls = _row_of(said.decode(), "all")
+    _, frames = _row_of(said.decode(), "web/websocket.py")
     assert changes < calls
-    # On a busy machine it is two frames of the board, 28 changes each, and a timer.
-    assert changes <= 260, said.decode()
+    # On a busy machine the board shows an order in two frames: the second one costs 28 changes.
+    assert changes - 28 * (frames - 1) <= 230, said.decode()
+
+
+def _row_of(table: str, module: str) -> tuple[int, int]:
+    """Return the changes into a module, and its calls."""
+    (row,) = [line for line in table.splitlines() if line.startswith(f"| {module} |")]
+    changes, calls = (int(cell.replace(",", "")) for cell in row.strip(" |").split("|")[1:])
+    return changes, calls
 
 
 def test_a_goal_is_judged_by_what_was_measured() -> None:
