@@ -15,7 +15,8 @@ from typing import Any
 import structlog
 from sanic import Sanic
 
-from sanic_dispatch.callbacks import CallbackClient, Guard
+from sanic_dispatch.callbacks.callback_client import CallbackClient
+from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.redis_url import shown
 from sanic_dispatch.config.settings import Settings

@@ -27,7 +27,8 @@ from benchmarks.drive.plan import Plan
 from benchmarks.drive.servers import ROOT, Side, folder_of_its_own, waiting
 from benchmarks.drive.wire import DATA
 from benchmarks.report.tables import Report, Table
-from sanic_dispatch.callbacks import CallbackClient, Guard
+from sanic_dispatch.callbacks.callback_client import CallbackClient
+from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Job

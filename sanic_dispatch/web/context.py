@@ -12,7 +12,8 @@ from sanic.compat import Header
 from sanic.request import RequestParameters
 from sanic.response import BaseHTTPResponse
 
-from sanic_dispatch.callbacks import CallbackClient, Guard
+from sanic_dispatch.callbacks.callback_client import CallbackClient
+from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.dispatch.dispatcher import Dispatcher

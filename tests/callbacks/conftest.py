@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from sanic_dispatch.callbacks import CallbackClient, Guard
+from sanic_dispatch.callbacks.callback_client import CallbackClient
+from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.callbacks.resolver import system_lookup
 
 NAME = "worker.example"

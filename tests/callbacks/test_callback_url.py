@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sanic_dispatch.callbacks import parse_callback
-from sanic_dispatch.callbacks.url import Target, split_url
+from sanic_dispatch.callbacks.url import Target, parse_callback, split_url
 from sanic_dispatch.errors import InvalidCallback
 
 GOOD = [

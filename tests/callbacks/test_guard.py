@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sanic_dispatch.callbacks import Guard
+from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.callbacks.outcome import Accepted, Refused
 from sanic_dispatch.errors import CallbackForbidden, SettingsError
 

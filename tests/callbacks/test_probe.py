@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from sanic_dispatch.callbacks import CallbackClient, Guard
+from sanic_dispatch.callbacks.callback_client import CallbackClient
+from sanic_dispatch.callbacks.guard import Guard
 
 UUID = "b0bc965b-11b4-4dfa-91bb-4a145ab2d3b2"
 

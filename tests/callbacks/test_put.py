@@ -388,7 +388,7 @@ async def test_idle_connections_are_closed(open_callbacks, start_worker, monkeyp
         read.append(await reader.read(1))
 
     read = []
-    monkeypatch.setattr("sanic_dispatch.callbacks._KEEP_ALIVE_S", 0.2)
+    monkeypatch.setattr("sanic_dispatch.callbacks.callback_client._KEEP_ALIVE_S", 0.2)
     callbacks, worker = await open_callbacks(), await start_worker(behave)
     await asyncio.gather(*(callbacks.deliver(worker.url, BODY) for _ in range(3)))
     await asyncio.sleep(0.6)
@@ -397,7 +397,7 @@ async def test_idle_connections_are_closed(open_callbacks, start_worker, monkeyp
 
 async def test_idle_for_too_long(open_callbacks, start_worker, answering_every, monkeypatch):
     """A connection that was idle for too long is not used, even if it is still open."""
-    monkeypatch.setattr("sanic_dispatch.callbacks._KEEP_ALIVE_S", 0.0)
+    monkeypatch.setattr("sanic_dispatch.callbacks.callback_client._KEEP_ALIVE_S", 0.0)
     callbacks, worker = await open_callbacks(), await start_worker(answering_every(OK))
     for _ in range(2):
         assert await callbacks.deliver(worker.url, BODY) == Accepted()

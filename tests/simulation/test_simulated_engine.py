@@ -8,7 +8,8 @@ from io import BytesIO
 import aiohttp
 import pytest
 
-from sanic_dispatch.callbacks import CallbackClient, Guard
+from sanic_dispatch.callbacks.callback_client import CallbackClient
+from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Refused
 from sanic_dispatch.simulation import Engine
 

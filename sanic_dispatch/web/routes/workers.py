@@ -5,7 +5,7 @@ from __future__ import annotations
 from sanic import Blueprint, HTTPResponse
 from sanic.exceptions import RequestCancelled
 
-from sanic_dispatch.callbacks import parse_callback
+from sanic_dispatch.callbacks.url import parse_callback
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Worker

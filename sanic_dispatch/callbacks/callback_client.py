@@ -1,0 +1,144 @@
+"""The client for calls to workers: what the dispatcher knows of HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from types import MappingProxyType
+
+from sanic_dispatch.callbacks import probe
+from sanic_dispatch.callbacks.address_client import AddressClient
+from sanic_dispatch.callbacks.aiohttp_client import AiohttpClient, why_not_sent
+from sanic_dispatch.callbacks.guard import Guard, is_address
+from sanic_dispatch.callbacks.http_client import HttpClient, Timeouts
+from sanic_dispatch.callbacks.outcome import Outcome, Refused
+from sanic_dispatch.callbacks.put import put
+from sanic_dispatch.callbacks.resolver import GuardedResolver, Lookup, system_lookup
+from sanic_dispatch.callbacks.url import split_url
+from sanic_dispatch.config.settings import DEFAULTS
+from sanic_dispatch.errors import CallbackForbidden
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+_LOOKUP_S = 1.0
+"""The longest time a registration waits for its callback's host name to resolve."""
+
+_KEEP_ALIVE_S = 2.0
+"""How long an idle connection is kept: for less time than most servers keep theirs.
+
+A PUT that crosses the server's close is in doubt.
+"""
+
+
+class CallbackClient:
+    """The HTTP client for calls to workers: the guard checks each call, connections are pooled.
+
+    The pool has no upper limit, so that a slow worker cannot hold up another one. At most one
+    delivery per waiting worker is under way.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        timeout_s: float = DEFAULTS.callback_timeout_s,
+        connect_timeout_s: float = 2.0,
+        body_limit: int = 65536,
+        lookup: Lookup = system_lookup,
+    ) -> None:
+        """``timeout_s`` limits a whole call, ``connect_timeout_s`` resolving and connecting.
+
+        At most ``body_limit`` bytes of an answer's body are read.
+        """
+        self._guard = guard
+        self._timeouts = Timeouts(timeout_s, connect_timeout_s, _KEEP_ALIVE_S)
+        self._body_limit = body_limit
+        self._lookup = lookup
+        self._resolver: GuardedResolver | None = None
+        self._by_address: HttpClient | None = None
+        self._by_name: HttpClient | None = None
+
+    async def open(self) -> None:
+        """Create the pools; call it once, in the event loop."""
+        self._resolver = GuardedResolver(self._guard, self._lookup)
+        self._by_address = AddressClient(self._timeouts)
+        self._by_name = AiohttpClient(self._resolver, self._timeouts, self._body_limit)
+
+    async def close(self) -> None:
+        """Cancel all calls and close all connections; no-op if never opened."""
+        for client in (self._by_address, self._by_name):
+            if client is not None:
+                await client.close()
+        if self._resolver is not None:
+            await self._resolver.close()
+
+    async def check(self, callback_url: str) -> None:
+        """Raise CallbackForbidden if the URL, or each address of its host, may not be called.
+
+        A name that does not resolve in time is accepted: it is checked again at each call.
+        """
+        self._guard.check_url(callback_url)
+        target = split_url(callback_url)
+        if self._resolver is None or is_address(target.host):
+            return
+        with suppress(OSError):
+            async with asyncio.timeout(_LOOKUP_S):
+                await self._resolver.resolve(target.host, target.port)
+
+    async def deliver(
+        self, callback_url: str, body: bytes, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> Outcome:
+        """PUT the JSON ``body`` to the callback, exactly once, and return the outcome.
+
+        Takes at most ``timeout_s``. Raises only ValueError, for headers that cannot be sent.
+        """
+        try:
+            client = self._client(callback_url)
+        except CallbackForbidden as error:
+            return Refused(why_not_sent(error))
+        return await put(client, callback_url, body, headers)
+
+    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
+        """Return whether the callback is pending; None if that is unclear.
+
+        Returns ``silence`` if there is no answer in time.
+        """
+        if (client := self._probing(callback_url)) is None:
+            return None
+        return await probe.is_pending(client, callback_url, silence)
+
+    async def instance_state(self, instance_url: str) -> str | None:
+        """Return the instance's state in the engine's word, ``gone``, or None if unclear."""
+        if (client := self._probing(instance_url)) is None:
+            return None
+        return await probe.instance_state(client, instance_url, self._body_limit)
+
+    async def instance_uuid(self, instance_url: str) -> str | None:
+        """Return the UUID of the instance that has this address now.
+
+        Empty if the engine does not say, None if that is unclear.
+        """
+        if (client := self._probing(instance_url)) is None:
+            return None
+        return await probe.instance_uuid(client, instance_url, self._body_limit)
+
+    def _probing(self, url: str) -> HttpClient | None:
+        """Return the client for a probe; None if the URL may not be called."""
+        try:
+            return self._client(url)
+        except CallbackForbidden:
+            return None
+
+    def _client(self, url: str) -> HttpClient:
+        """Return the client for a URL: aiohttp, unless it is plain HTTP to a literal address.
+
+        Raises CallbackForbidden if the URL may not be called.
+        """
+        if self._by_address is None or self._by_name is None:
+            raise RuntimeError("not open")
+        self._guard.check_url(url)
+        target = split_url(url)
+        if target.scheme == "http" and is_address(target.host):
+            return self._by_address
+        return self._by_name
