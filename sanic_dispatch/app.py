@@ -22,10 +22,10 @@ from sanic_dispatch.config.redis_url import shown
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.dispatch.pairing_watchdog import Watchdog
 from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.dispatch.standby import Standby
-from sanic_dispatch.dispatch.watchdog import Watchdog
 from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StorageFailed
 from sanic_dispatch.garbage_collection import collect_seldom, no_collection
 from sanic_dispatch.history.queries import HistoryQueries

@@ -115,7 +115,7 @@ def test_what_the_core_imports_is_pure_too() -> None:
 def test_only_records_are_stored_and_called(path: Path) -> None:
     """Storage and callbacks know the core's records, and none of its rules."""
     rules = (
-        "state_machine", "commands", "effects", "lifecycle", "transitions", "registration_table",
+        "state_machine", "commands", "effects", "lifecycle", "transitions", "registration_meaning",
         "matching", "evidence",
     )  # fmt: skip
     for name in imported(path):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
-from sanic_dispatch.callbacks.addresses import (
+from sanic_dispatch.callbacks.never_called import (
     CACHED_ADDRESSES,
     KINDS,
     Address,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sanic_dispatch.core.events import EventKind, Note
 from sanic_dispatch.core.evidence import is_to_be_checked
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
-from sanic_dispatch.core.registration_table import TABLE
+from sanic_dispatch.core.registration_meaning import TABLE
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate, Step
 from sanic_dispatch.core.worker import Worker

@@ -31,7 +31,7 @@ from sanic_dispatch.core import (
 from sanic_dispatch.core.events import Event, EventKind, Note, with_actor
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
-from sanic_dispatch.core.registration_table import Registration, meaning_of
+from sanic_dispatch.core.registration_meaning import Registration, meaning_of
 from sanic_dispatch.core.tables import Change, Fact, Table, Tables
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy

@@ -6,7 +6,7 @@ import asyncio
 
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.dispatch.watchdog import Watchdog
+from sanic_dispatch.dispatch.pairing_watchdog import Watchdog
 from sanic_dispatch.errors import DispatchError, StorageError
 from sanic_dispatch.storage.store import Store
 

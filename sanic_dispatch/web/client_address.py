@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
 from typing import cast
 
-from sanic_dispatch.callbacks.addresses import Address
+from sanic_dispatch.callbacks.never_called import Address
 from sanic_dispatch.web.context import Call, context_of
 
 

@@ -10,8 +10,8 @@ import pytest
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core import matching
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.dispatch.pairing_watchdog import Watchdog
 from sanic_dispatch.dispatch.readiness import FRESH_S, Readiness
-from sanic_dispatch.dispatch.watchdog import Watchdog
 from sanic_dispatch.errors import ShuttingDown, StorageFailed
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.storage.memory import InMemoryStore

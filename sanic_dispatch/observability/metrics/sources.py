@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.config.settings import Settings
-from sanic_dispatch.dispatch.watchdog import Watchdog
+from sanic_dispatch.dispatch.pairing_watchdog import Watchdog
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.observability.metrics.delivery_counts import CountedCallbacks

@@ -3,7 +3,7 @@ import { columns } from '../shared/board_columns.js';
 import { Connection } from '../shared/connection.js';
 import { $, el, say } from '../shared/dom.js';
 import { t, translatePage } from '../shared/i18n.js';
-import { logoImage } from '../shared/mascots.js';
+import { logoImage } from '../shared/logos.js';
 import { drinkName, loadMenu } from '../shared/menu.js';
 import { keepScreenOn } from '../shared/wake_lock.js';
 

@@ -1,6 +1,6 @@
 import { $, el, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
-import { logoImage } from '../shared/mascots.js';
+import { logoImage } from '../shared/logos.js';
 import { drinkName } from '../shared/menu.js';
 import { OrderFinder } from './order_finder.js';
 import { workerName } from './model.js';

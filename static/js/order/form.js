@@ -1,6 +1,6 @@
 import { $, el, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
-import { LOGOS, logoImage } from '../shared/mascots.js';
+import { LOGOS, logoImage } from '../shared/logos.js';
 import { drinkImage, find, loadMenu, NO_PICTURE } from '../shared/menu.js';
 import { keep, recall } from '../shared/storage.js';
 import { tokenOf } from '../shared/token.js';

@@ -2,7 +2,7 @@ import { columns } from '../shared/board_columns.js';
 import { Connection } from '../shared/connection.js';
 import { $, el, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
-import { logoImage } from '../shared/mascots.js';
+import { logoImage } from '../shared/logos.js';
 import { drinkName } from '../shared/menu.js';
 
 /** The queue below an order. It follows the board only while it is open. */

@@ -1,6 +1,6 @@
 import { $, el, show } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
-import { logoImage } from '../shared/mascots.js';
+import { logoImage } from '../shared/logos.js';
 
 const SHORT = { waiting: 'waiting', assigned: 'mixing', done: 'ready' };
 

@@ -1,6 +1,6 @@
 import { $, say, show } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
-import { logoImage } from '../shared/mascots.js';
+import { logoImage } from '../shared/logos.js';
 import { drinkImage, drinkName } from '../shared/menu.js';
 import { canAskToNotify } from './ready_signal.js';
 import { waitingTime } from './waiting_time.js';

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sanic_dispatch.dispatch.watchdog import STUCK_S, Watchdog
+from sanic_dispatch.dispatch.pairing_watchdog import STUCK_S, Watchdog
 from sanic_dispatch.live.projection import Projection
 from tests.support.clock import FakeClock
 from tests.support.story import Story

@@ -1,11 +1,11 @@
-"""registration_table.py: what a new callback means for the job that its key holds."""
+"""registration_meaning.py: what a new callback means for the job that its key holds."""
 
 from __future__ import annotations
 
 import pytest
 
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
-from sanic_dispatch.core.registration_table import TABLE, Registration, meaning_of
+from sanic_dispatch.core.registration_meaning import TABLE, Registration, meaning_of
 from sanic_dispatch.errors import WrongState
 from tests.support.world import worker
 
