@@ -18,7 +18,7 @@ from sanic import Sanic
 from sanic_dispatch.callbacks.callback_client import CallbackClient
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.clock import SystemClock
-from sanic_dispatch.config.redis_url import shown
+from sanic_dispatch.config.redis_url import without_secrets
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
@@ -259,7 +259,7 @@ def _starting(settings: Settings) -> Iterator[None]:
         yield
     except StorageFailed as error:
         if settings.needs_redis:
-            raise RedisUnusable(shown(settings.redis_url), str(error)) from error
+            raise RedisUnusable(without_secrets(settings.redis_url), str(error)) from error
         raise DataFolderUnusable(settings.data_dir, str(error)) from error
 
 

@@ -146,9 +146,9 @@ class Unauthorized(DispatchError):
 
     code = "Unauthorized"
 
-    def __init__(self, door: str) -> None:
-        super().__init__(f"the {door} token is needed")
-        self.door = door
+    def __init__(self, role: str) -> None:
+        super().__init__(f"the {role} token is needed")
+        self.role = role
 
 
 class TooManyOrders(DispatchError):

@@ -56,7 +56,7 @@ class Entry(NamedTuple):
         raise KeyError(wanted)
 
 
-def check(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
+def parse(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """Parse strict JSON.
 
     Raises InvalidJson for anything else: bad UTF-8, a byte order mark, NaN and Infinity, numbers

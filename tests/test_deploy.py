@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sanic_dispatch.cli.options import settings_options
-from sanic_dispatch.config.settings import DOORS, Mode, Settings
+from sanic_dispatch.cli.options import all_setting_options
+from sanic_dispatch.config.settings import ROLES, Mode, Settings
 from sanic_dispatch.errors import SettingsError
 from tests.observability.metrics.scraping import scrape
 from tests.support.paths import ROOT
@@ -106,9 +106,9 @@ def test_variables_and_credentials_of_the_unit() -> None:
     """Each variable belongs to a setting, and each file that it names is a loaded credential."""
     given = dict(re.findall(r"^Environment=(SANIC_DISPATCH_\w+)=(.*)$", WHOLE_UNIT, re.MULTILINE))
     loaded = set(re.findall(r"^LoadCredential=([^:]+):/etc/", WHOLE_UNIT, re.MULTILINE))
-    assert given.keys() <= {setting.envvar for setting in settings_options()[1:]}
+    assert given.keys() <= {setting.envvar for setting in all_setting_options()[1:]}
     assert {value[3:] for value in given.values() if value.startswith("%d/")} == loaded
-    assert loaded == {f"{door}.token" for door in DOORS} | {"tls.crt", "tls.key"}
+    assert loaded == {f"{role}.token" for role in ROLES} | {"tls.crt", "tls.key"}
 
 
 @pytest.mark.parametrize("unit", [UNIT, WHOLE_UNIT], ids=["as it is", "with all"])

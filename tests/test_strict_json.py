@@ -14,9 +14,9 @@ from sanic_dispatch.strict_json import (
     MAX_DEPTH,
     array_entries,
     byte_at,
-    check,
     object_at,
     one_object,
+    parse,
 )
 
 TEXTS = st.text(max_size=8)
@@ -28,7 +28,7 @@ VALUES = st.recursive(
 OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=5)
 
 
-# ---- at the door
+# ---- values from outside
 
 
 @settings(deadline=None)
@@ -36,7 +36,7 @@ OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=5)
 def test_all_json_is_accepted(value: Any, indent: int | None, ascii_only: bool) -> None:
     """All JSON is accepted, with any blanks and escapes."""
     raw = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
-    assert check(raw) == value
+    assert parse(raw) == value
 
 
 @pytest.mark.parametrize(
@@ -83,27 +83,27 @@ def test_all_json_is_accepted(value: Any, indent: int | None, ascii_only: bool) 
 def test_other_texts_are_refused(raw: bytes, reason: str) -> None:
     """The reason has the position of the error."""
     with pytest.raises(InvalidJson, match=reason):
-        check(raw)
+        parse(raw)
 
 
 @pytest.mark.parametrize("raw", [b'"\\ud83c\\udf79"', b'"\\\\ud800"', b'"\\u00e4"'])
 def test_whole_characters(raw: bytes) -> None:
     """Both halves of a surrogate pair are needed, and an escaped backslash begins no escape."""
-    assert check(raw) == json.loads(raw)
+    assert parse(raw) == json.loads(raw)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"[{":', b"}")])
 def test_the_depth_is_exact(opening: bytes, closing: bytes) -> None:
     """The maximum depth is accepted, one more is not; brackets in strings do not count."""
     inner = b'"[[[[\\"{{{{"'
-    assert check(opening * MAX_DEPTH + inner + closing * MAX_DEPTH)
+    assert parse(opening * MAX_DEPTH + inner + closing * MAX_DEPTH)
     with pytest.raises(InvalidJson, match="nested deeper than 127"):
-        check(opening * (MAX_DEPTH + 1) + inner + closing * (MAX_DEPTH + 1))
+        parse(opening * (MAX_DEPTH + 1) + inner + closing * (MAX_DEPTH + 1))
 
 
 def test_wide_is_not_deep() -> None:
     """Brackets side by side add no depth."""
-    assert check(b"[" + b"[],{}," * 1000 + b"[]]")
+    assert parse(b"[" + b"[],{}," * 1000 + b"[]]")
 
 
 @settings(deadline=None)
@@ -112,10 +112,10 @@ def test_the_depth_of_the_text_is_that_of_the_value(value: Any, limit: int) -> N
     """The depth counted in the text equals that of the value."""
     raw = json.dumps(value).encode()
     if depth_of(value) <= limit:
-        assert check(raw, limit) == value
+        assert parse(raw, limit) == value
     else:
         with pytest.raises(InvalidJson):
-            check(raw, limit)
+            parse(raw, limit)
 
 
 def depth_of(value: Any) -> int:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from sanic_dispatch.cli.env_option import SectionedCommand
-from sanic_dispatch.cli.options import options_of
+from sanic_dispatch.cli.options import setting_options
 from sanic_dispatch.cli.remote import DONE, FAILED, UNREACHABLE, warn
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.server.banner import base_of
@@ -17,7 +17,7 @@ from sanic_dispatch.server.banner import base_of
 PATIENCE_S = 2.0
 
 
-@click.command(cls=SectionedCommand, params=options_of("port", "host", "tls_cert", "tls_key"))
+@click.command(cls=SectionedCommand, params=setting_options("port", "host", "tls_cert", "tls_key"))
 def health(**flags: Any) -> None:
     """Check whether the dispatcher with these settings, on this machine, is alive.
 

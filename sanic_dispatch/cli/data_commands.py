@@ -13,7 +13,7 @@ import click
 import ujson
 
 from sanic_dispatch.cli.env_option import SectionedCommand
-from sanic_dispatch.cli.options import options_of
+from sanic_dispatch.cli.options import setting_options
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import DataFolderUnusable
 from sanic_dispatch.observability.log import printable
@@ -24,7 +24,7 @@ LONG = 2000
 _NAMES = ("mode", "job_queue_mode", "worker_queue_mode", "data_dir")
 
 
-@click.command(cls=SectionedCommand, params=options_of("data_dir"))
+@click.command(cls=SectionedCommand, params=setting_options("data_dir"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--rebuild-index", is_flag=True, help="First make the indexes of the history anew.")
 def check(data_dir: Path, as_json: bool, rebuild_index: bool) -> None:
@@ -54,7 +54,7 @@ def check(data_dir: Path, as_json: bool, rebuild_index: bool) -> None:
     click.get_current_context().exit(0 if inspection.is_whole else 1)
 
 
-@click.command(cls=SectionedCommand, params=options_of(*_NAMES))
+@click.command(cls=SectionedCommand, params=setting_options(*_NAMES))
 def export(**flags: Any) -> None:
     """Write everything in a data folder to standard output, as JSON lines.
 
@@ -76,7 +76,7 @@ def export(**flags: Any) -> None:
     _print_all(_shown(lines, "exporting", sum(content.counts.values())) if to_file else lines)
 
 
-@click.command("import", cls=SectionedCommand, params=options_of(*_NAMES))
+@click.command("import", cls=SectionedCommand, params=setting_options(*_NAMES))
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option(
     "--original",

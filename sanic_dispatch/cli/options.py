@@ -8,9 +8,9 @@ import click
 
 from sanic_dispatch.cli.config_file import config_option
 from sanic_dispatch.cli.setting_option import SettingOption
-from sanic_dispatch.config.settings import MODE, SETTINGS, Mode
+from sanic_dispatch.config.settings import MODE_SETTING, SETTINGS, Mode
 
-ENVIRONMENT = """\b
+HOW_TO_SET = """\b
 Every option can be given as an environment variable instead: SANIC_DISPATCH_
 and its long name in capitals. --data-dir is SANIC_DISPATCH_DATA_DIR. One that
 may be given several times takes its values separated by blanks. And in a TOML
@@ -19,12 +19,13 @@ the command line wins over the variable, the variable over the file.
 """
 
 
-def settings_options(mode: Mode = MODE.default) -> list[click.Parameter]:
+def all_setting_options(mode: Mode = MODE_SETTING.default) -> list[click.Parameter]:
     """Return --config and the options of all settings, with this default for --mode."""
-    settings = (replace(each, default=mode) if each is MODE else each for each in SETTINGS)
+    settings = (replace(each, default=mode) if each is MODE_SETTING else each for each in SETTINGS)
     return [config_option(), *map(SettingOption, settings)]
 
 
-def options_of(*names: str) -> list[click.Parameter]:
-    """Return --config and the options of the named settings."""
-    return [config_option(), *(SettingOption(each) for each in SETTINGS if each.name in names)]
+def setting_options(*names: str) -> list[click.Parameter]:
+    """Return --config and the options of the named settings. Raises KeyError for an unknown one."""
+    by_name = {each.name: each for each in SETTINGS}
+    return [config_option(), *(SettingOption(by_name[name]) for name in names)]

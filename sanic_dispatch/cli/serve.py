@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from sanic_dispatch.cli.env_option import SectionedCommand
-from sanic_dispatch.cli.options import ENVIRONMENT, settings_options
+from sanic_dispatch.cli.options import HOW_TO_SET, all_setting_options
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.garbage_collection import no_collection
 
 
-@click.command(cls=SectionedCommand, params=settings_options(), epilog=ENVIRONMENT)
+@click.command(cls=SectionedCommand, params=all_setting_options(), epilog=HOW_TO_SET)
 def serve(**flags: Any) -> None:
     """Run the dispatcher until it is told to stop (SIGTERM, Ctrl-C).
 
@@ -45,7 +45,7 @@ def serve(**flags: Any) -> None:
     serve(settings)
 
 
-@click.command(cls=SectionedCommand, params=settings_options(Mode.IN_MEMORY), epilog=ENVIRONMENT)
+@click.command(cls=SectionedCommand, params=all_setting_options(Mode.IN_MEMORY), epilog=HOW_TO_SET)
 def demo(**flags: Any) -> None:
     """Run the dispatcher with two simulated robots, to try it without a process engine.
 

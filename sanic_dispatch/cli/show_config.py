@@ -9,7 +9,7 @@ import ujson
 from click.core import ParameterSource
 
 from sanic_dispatch.cli.env_option import SectionedCommand
-from sanic_dispatch.cli.options import ENVIRONMENT, settings_options
+from sanic_dispatch.cli.options import HOW_TO_SET, all_setting_options
 from sanic_dispatch.config.declaration import Setting
 from sanic_dispatch.config.masking import MASK
 from sanic_dispatch.config.settings import SETTINGS, Settings
@@ -22,7 +22,7 @@ ORIGINS = {
 """Where a value comes from, if not from the default."""
 
 
-@click.command("config", cls=SectionedCommand, params=settings_options(), epilog=ENVIRONMENT)
+@click.command("config", cls=SectionedCommand, params=all_setting_options(), epilog=HOW_TO_SET)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show_config(as_json: bool, **flags: Any) -> None:
     """Print the settings in effect, each with its origin: default, file, env or flag.

@@ -1,8 +1,9 @@
 """The menu: the drinks on the order page.
 
 ``{"drinks": [{"id", "name", "description", "image"}]}``. The id is what an order contains; name
-and description are a text, or one for each language: ``{"en": …, "de": …}``. The image is a file
-under ``public/``; description and image are optional.
+and description are a text, or one for each language: ``{"en": …, "de": …}``. The image is a path
+below the URL ``public/``, where the service has the files of ``static/`` and of ``--public``.
+Description and image are optional.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from typing import Any
 
 import ujson
 
+from sanic_dispatch import strict_json
 from sanic_dispatch.errors import InvalidJson, SettingsError
-from sanic_dispatch.strict_json import check
 
 LANGUAGES = ("en", "de")
-LONGEST = {"id": 60, "name": 60, "description": 120, "image": 200}
-"""Characters."""
+MAX_CHARS = {"id": 60, "name": 60, "description": 120, "image": 200}
+"""The fields of a drink, and how many characters each may have."""
 
-MOST_DRINKS = 200
-LARGEST_FILE = 256 * 1024
+MAX_DRINKS = 200
+MAX_FILE_BYTES = 256 * 1024
 
 
 def _drink(drink_id: str, name: str | dict[str, str], en: str, de: str) -> dict[str, Any]:
@@ -38,7 +39,7 @@ BUILT_IN: dict[str, Any] = {
         _drink("lemonade", {"en": "Lemonade", "de": "Limonade"}, "No alcohol", "Ohne Alkohol"),
     ]
 }
-"""The pages have a copy, for when the service cannot be reached."""
+"""``static/js/shared/menu.js`` has a copy, for when the service cannot be reached."""
 
 
 def encoded(menu: dict[str, Any]) -> bytes:
@@ -46,30 +47,30 @@ def encoded(menu: dict[str, Any]) -> bytes:
     return ujson.dumps(menu, ensure_ascii=False, escape_forward_slashes=False).encode()
 
 
-def check_menu(_: str, path: Path | None) -> None:
-    """Raise SettingsError if there is a path and its file is not a menu."""
+def check_menu(flag: str, path: Path | None) -> None:
+    """Raise SettingsError if there is a path and its file is not a menu; ``flag`` is the option."""
     if path is not None:
-        read_menu(path)
+        read_menu(path, flag)
 
 
-def read_menu(path: Path) -> dict[str, Any]:
+def read_menu(path: Path, flag: str = "--menu") -> dict[str, Any]:
     """Return the menu in a file. Raises SettingsError, in one line, if it is not a menu."""
     try:
-        return checked(check(_content(path)))
+        return validated_menu(strict_json.parse(_content(path)))
     except OSError as error:
         reason = error.strerror or "cannot be read"
     except (InvalidJson, ValueError) as error:
         reason = str(error)
-    raise SettingsError(f"--menu {path}: {reason}")
+    raise SettingsError(f"{flag} {path}: {reason}")
 
 
-def checked(value: Any) -> dict[str, Any]:
+def validated_menu(value: Any) -> dict[str, Any]:
     """Return the value if it is a menu. Raises ValueError with the reason if it is not."""
     if not (isinstance(value, dict) and value.keys() == {"drinks"}):
         raise ValueError('a menu is {"drinks": [...]}')
     drinks = value["drinks"]
-    if not (isinstance(drinks, list) and 0 < len(drinks) <= MOST_DRINKS):
-        raise ValueError(f"drinks is a list of 1 to {MOST_DRINKS}")
+    if not (isinstance(drinks, list) and 0 < len(drinks) <= MAX_DRINKS):
+        raise ValueError(f"drinks is a list of 1 to {MAX_DRINKS}")
     for number, drink in enumerate(drinks, 1):
         _check_drink(f"drink {number}", drink)
     _check_ids([drink["id"] for drink in drinks])
@@ -78,34 +79,36 @@ def checked(value: Any) -> dict[str, Any]:
 
 def _content(path: Path) -> bytes:
     with path.open("rb") as file:
-        content = file.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
-        raise ValueError(f"larger than {LARGEST_FILE} bytes")
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
     return content
 
 
 def _check_drink(what: str, drink: Any) -> None:
-    if not (isinstance(drink, dict) and {"id", "name"} <= drink.keys() <= LONGEST.keys()):
+    if not (isinstance(drink, dict) and {"id", "name"} <= drink.keys() <= MAX_CHARS.keys()):
         raise ValueError(f"{what} has id and name, and may have description and image")
     for key, value in drink.items():
         if key in ("name", "description") and isinstance(value, dict):
-            _check_languages(f"{what}: {key}", value, LONGEST[key])
+            _check_languages(f"{what}: {key}", value, MAX_CHARS[key])
         else:
-            _check_text(f"{what}: {key}", value, LONGEST[key])
+            _check_text(f"{what}: {key}", value, MAX_CHARS[key])
     if not _is_inside_public(drink.get("image", "")):
         raise ValueError(f"{what}: image is a path under public/, as in img/drinks/mojito.svg")
 
 
-def _check_languages(what: str, texts: dict[str, Any], longest: int) -> None:
+def _check_languages(what: str, texts: dict[str, Any], max_chars: int) -> None:
     if not {"en"} <= texts.keys() <= set(LANGUAGES):
         raise ValueError(f"{what} in several languages has {', '.join(LANGUAGES)}; en always")
     for text in texts.values():
-        _check_text(what, text, longest)
+        _check_text(what, text, max_chars)
 
 
-def _check_text(what: str, text: Any, longest: int) -> None:
-    if not (isinstance(text, str) and text.strip() and text.isprintable() and len(text) <= longest):
-        raise ValueError(f"{what} is a text of 1 to {longest} printable characters")
+def _check_text(what: str, text: Any, max_chars: int) -> None:
+    if not (
+        isinstance(text, str) and text.strip() and text.isprintable() and len(text) <= max_chars
+    ):
+        raise ValueError(f"{what} is a text of 1 to {max_chars} printable characters")
 
 
 def _check_ids(ids: list[str]) -> None:
@@ -117,5 +120,5 @@ def _check_ids(ids: list[str]) -> None:
 
 
 def _is_inside_public(image: str) -> bool:
-    """Whether it is a relative path below ``public/``, which the pages' policy lets them load."""
+    """Whether it is a relative path below ``public/``: the pages' policy allows no other."""
     return not (image.startswith("/") or ":" in image or "\\" in image or ".." in image)

@@ -11,7 +11,7 @@ _URL = re.compile(r"(rediss?://[^/]|unix:///).*")
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 OPTIONS = ("db", "username", "password", "client_name")
-"""Allowed in the query. Other options would change how we talk to Redis."""
+"""Allowed in the query. Others could break the store, which relies e.g. on ``decode_responses``."""
 
 TLS_OPTIONS = (
     "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password",
@@ -50,9 +50,11 @@ def _has_good_port(url: str) -> bool:
 def _check_path(flag: str, parts: SplitResult) -> None:
     """Raise SettingsError unless the path is a database's number, or the socket's file.
 
-    A ``/`` or ``#`` in a password that is not quoted ends up here too.
+    An unquoted ``/`` or ``#`` in a password makes ``urlsplit`` see a path or a fragment: that is
+    refused here.
     """
-    if parts.fragment or parts.scheme != "unix" and not re.fullmatch(r"(/\d*)?", parts.path):
+    is_good = parts.scheme == "unix" or re.fullmatch(r"(/\d*)?", parts.path)
+    if parts.fragment or not is_good:
         raise SettingsError(
             f"{flag} has more than the number of a database after its host; "
             "in a password / is %2F, ? is %3F, # is %23"
@@ -60,20 +62,25 @@ def _check_path(flag: str, parts: SplitResult) -> None:
 
 
 def _check_options(flag: str, parts: SplitResult) -> None:
-    """Raise SettingsError if an option is not allowed or is given twice."""
+    """Raise SettingsError if an option is not allowed or is given twice.
+
+    Path and user info count, too: ``/3?db=3`` and ``ada@…?username=ada`` give an option twice.
+    """
     allowed = OPTIONS + (TLS_OPTIONS if parts.scheme == "rediss" else ())
-    names = [each.partition("=")[0] for each in parts.query.split("&")] if parts.query else []
-    if not set(names) <= set(allowed):
+    given = [each.partition("=")[0] for each in parts.query.split("&")] if parts.query else []
+    if not set(given) <= set(allowed):
         raise SettingsError(f"{flag} has options besides {', '.join(allowed)}")
     if parts.scheme != "unix" and parts.path.strip("/"):
-        names.append("db")
-    names += ["username"] if parts.username else []
-    names += ["password"] if parts.password else []
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+        given.append("db")
+    if parts.username:
+        given.append("username")
+    if parts.password:
+        given.append("password")
+    if twice := sorted({name for name in given if given.count(name) > 1}):
         raise SettingsError(f"{flag} gives more than once: {', '.join(twice)}")
 
 
-def shown(url: str) -> str:
+def without_secrets(url: str) -> str:
     """Return the URL without user name, password and query, to be printed."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -35,13 +35,19 @@ from sanic_dispatch.config.menu import check_menu
 from sanic_dispatch.config.origins import ANY, OPAQUE, check_origins
 from sanic_dispatch.config.public_url import check_public_url
 from sanic_dispatch.config.redis_url import check_redis_prefix, check_redis_url
-from sanic_dispatch.config.tokens import LONGEST, SHORTEST, check_tokens, new_token, read_tokens
+from sanic_dispatch.config.tokens import (
+    MAX_TOKEN_CHARS,
+    MIN_TOKEN_CHARS,
+    check_tokens,
+    new_token,
+    read_tokens,
+)
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.strict_json import MAX_DEPTH
 
-DOORS = ("worker", "submit", "operator")
-"""What a token is for."""
+ROLES = ("worker", "submit", "operator")
+"""The roles of clients; each has tokens of its own."""
 
 SELF = "self"
 """As an ancestor of a frame: this service's own pages."""
@@ -130,11 +136,11 @@ LOG = "Log (written to standard error)"
 FILE = Pathname("FILE", "file")
 FOLDER = Pathname("DIR", "folder")
 MODE_NAME = Choice(Mode, "MODE")
-TOKEN = Text("TOKEN", f"{SHORTEST} to {LONGEST} characters")
+TOKEN = Text("TOKEN", f"{MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} characters")
 
 _POLICY = Policy()
 
-MODE = Setting(
+MODE_SETTING = Setting(
     "--mode",
     Mode.CACHED_JSON_FILE,
     MODE_NAME,
@@ -150,20 +156,20 @@ MODE = Setting(
 """The mode of both queues, which Settings.of passes on to each."""
 
 
-def _token_file(door: str) -> Setting:
-    """Declare the files with a door's tokens, which Settings.of reads."""
+def _token_file(role: str) -> Setting:
+    """Declare the files with a role's tokens, which Settings.of reads."""
     return Setting(
-        f"--{door}-token-file",
+        f"--{role}-token-file",
         (),
         Pathname("FILE", "file, one token a line"),
         ACCESS,
-        f"File with more values for --{door}-token, one on each line.",
+        f"File with more values for --{role}-token, one on each line.",
         default_text="none",
-        name=f"{door}_token_files",
+        name=f"{role}_token_files",
     )
 
 
-TOKEN_FILES = {f"{door}_tokens": _token_file(door) for door in DOORS}
+TOKEN_FILES = {f"{role}_tokens": _token_file(role) for role in ROLES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +254,7 @@ class Settings:
             "Where jobs wait; overrides --mode.",
             default_text="as --mode",
         ),
-        default=MODE.default,
+        default=MODE_SETTING.default,
     )
     worker_queue_mode: Mode = declared_field(
         Setting(
@@ -259,7 +265,7 @@ class Settings:
             "Where workers wait; overrides --mode.",
             default_text="as --mode",
         ),
-        default=MODE.default,
+        default=MODE_SETTING.default,
     )
     data_dir: Path = setting(
         "--data-dir",
@@ -645,7 +651,7 @@ def _in_order() -> Iterator[Setting]:
     """Yield all settings, including the ones that ``Settings.of`` maps to fields."""
     for declared in _FIELDS:
         if declared.name == "job_queue_mode":
-            yield MODE
+            yield MODE_SETTING
         yield declared
         if declared.name in TOKEN_FILES:
             yield TOKEN_FILES[declared.name]

@@ -14,26 +14,32 @@ from pathlib import Path
 
 from sanic_dispatch.errors import SettingsError
 
-SHORTEST, LONGEST = 8, 256
+MIN_TOKEN_CHARS, MAX_TOKEN_CHARS = 8, 256
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """The ``b64token`` of RFC 6750, section 2.1."""
 
 
 class Tokens:
-    """The tokens that open one door; without tokens it is open."""
+    """The tokens of one role, all of equal right: an old and a new one during a rotation."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._digests = [_digest(token) for token in tokens]
 
-    def __bool__(self) -> bool:
+    @property
+    def is_required(self) -> bool:
+        """Whether a client needs a token: at least one is configured."""
         return bool(self._digests)
 
-    def admit(self, shown: str | None) -> bool:
-        """Whether the token opens the door. The time this takes does not depend on the token."""
+    def admit(self, presented: str | None) -> bool:
+        """Whether a client with this token, or with none, has the role.
+
+        Every client has it if no token is required. The time this takes does not depend on the
+        token.
+        """
         if not self._digests:
             return True
-        digest = _digest(shown or "")
+        digest = _digest(presented or "")
         matches = [hmac.compare_digest(digest, own) for own in self._digests]
         return any(matches)
 
@@ -44,20 +50,26 @@ def new_token() -> str:
 
 
 def check_tokens(flag: str, tokens: Iterable[str]) -> None:
-    """Raise SettingsError, without repeating the token, if one has bad characters or length."""
+    """Raise SettingsError, without repeating the token, if one has bad characters or length.
+
+    ``flag`` is the option's name, for the error text.
+    """
     for token in tokens:
         if not _TOKEN.fullmatch(token):
             raise SettingsError(
                 f"{flag}: a token has letters, digits and any of . _ ~ + / -, and may end in ="
             )
-        if not SHORTEST <= len(token) <= LONGEST:
-            raise SettingsError(f"{flag}: a token has {SHORTEST} to {LONGEST} characters")
+        if not MIN_TOKEN_CHARS <= len(token) <= MAX_TOKEN_CHARS:
+            raise SettingsError(
+                f"{flag}: a token has {MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} characters"
+            )
 
 
 def read_tokens(flag: str, path: Path) -> list[str]:
     """Return the tokens in a file, one on each line; empty lines and ``#`` comments are skipped.
 
-    Raises SettingsError if the file cannot be read or has no token.
+    The tokens are unchecked until ``check_tokens``. ``flag`` is the option's name, for the error
+    text. Raises SettingsError if the file cannot be read or has no token.
     """
     try:
         lines = [line.strip() for line in path.read_text("ascii").splitlines()]

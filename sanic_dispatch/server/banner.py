@@ -8,7 +8,7 @@ import sys
 import structlog
 
 from sanic_dispatch import __version__
-from sanic_dispatch.config.redis_url import shown
+from sanic_dispatch.config.redis_url import without_secrets
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.observability.log import is_human
 
@@ -75,7 +75,7 @@ def base_of(settings: Settings, port: int) -> str:
 def queues(settings: Settings) -> dict[str, str]:
     """Return where the jobs and the workers are stored."""
     folder = os.path.realpath(settings.data_dir)
-    redis = shown(settings.redis_url)
+    redis = without_secrets(settings.redis_url)
     return {
         "jobs": _queue(settings.job_queue_mode, folder, redis),
         "workers": _queue(settings.worker_queue_mode, folder, redis),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sanic_dispatch.config.redis_url import shown
+from sanic_dispatch.config.redis_url import without_secrets
 from sanic_dispatch.errors import RedisUnusable
 
 _DEFAULT_PORT = 6379
@@ -51,7 +51,7 @@ def parse_address(url: str) -> RedisAddress:
         if parts.password:
             options["password"] = unquote(parts.password)
         return RedisAddress(
-            shown(url),
+            without_secrets(url),
             host=unquote(parts.hostname or "localhost"),
             port=parts.port or _DEFAULT_PORT,
             path=unquote(parts.path) if is_socket else "",
@@ -59,7 +59,7 @@ def parse_address(url: str) -> RedisAddress:
             greeting=_greeting(options),
         )
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise RedisUnusable(shown(url), f"its address is wrong: {error}") from error
+        raise RedisUnusable(without_secrets(url), f"its address is wrong: {error}") from error
 
 
 def _greeting(options: Mapping[str, str]) -> list[tuple[str, ...]]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from sanic_dispatch import strict_json
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.core.worker import Worker
@@ -38,7 +39,7 @@ from sanic_dispatch.storage.record_json import (
 )
 from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.store import Batch, Edit, Stored
-from sanic_dispatch.strict_json import check, one_entry
+from sanic_dispatch.strict_json import one_entry
 
 DATABASE_NAME = "dispatch.sqlite3"
 
@@ -320,7 +321,7 @@ class SqliteFile:
             query = "SELECT id, CAST(record AS BLOB) FROM facts"
             for name, stored in database.execute(query):
                 try:
-                    facts.append(decode_fact(name, check(stored)))
+                    facts.append(decode_fact(name, strict_json.parse(stored)))
                 except (*UNREADABLE, InvalidJson) as error:
                     reason = f"table facts, row {name!r}: {describe_error(error)}"
                     raise NotAQueue(self._path, reason) from error

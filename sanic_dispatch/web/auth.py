@@ -8,36 +8,38 @@ from __future__ import annotations
 
 from typing import cast
 
-from sanic_dispatch.config.settings import DOORS, Settings
+from sanic_dispatch.config.settings import ROLES, Settings
 from sanic_dispatch.config.tokens import Tokens
 from sanic_dispatch.errors import Unauthorized
 from sanic_dispatch.web.context import Call, context_of
 
-WORKER, SUBMIT, OPERATOR = DOORS
+WORKER, SUBMIT, OPERATOR = ROLES
 
 
 class Access:
     """The tokens that the app accepts, by role."""
 
     def __init__(self, settings: Settings) -> None:
-        self._tokens = {door: Tokens(getattr(settings, f"{door}_tokens")) for door in DOORS}
-        self._closed = {door: tokens for door, tokens in self._tokens.items() if tokens}
+        self._tokens = {role: Tokens(getattr(settings, f"{role}_tokens")) for role in ROLES}
+        self._required = {
+            role: tokens for role, tokens in self._tokens.items() if tokens.is_required
+        }
 
-    def check(self, request: Call, door: str) -> None:
+    def check(self, request: Call, role: str) -> None:
         """Raise Unauthorized unless the request has a token of this role, or none is configured."""
-        tokens = self._closed.get(door)
+        tokens = self._required.get(role)
         if tokens is not None and not tokens.admit(token_of(request)):
-            raise Unauthorized(door)
+            raise Unauthorized(role)
 
     def may_monitor(self, request: Call) -> bool:
         """Whether the request has the operator's token, in the header or in the query."""
         tokens = self._tokens[OPERATOR]
-        return bool(tokens) and tokens.admit(token_of(request))
+        return tokens.is_required and tokens.admit(token_of(request))
 
 
-def check(request: Call, door: str) -> None:
+def check(request: Call, role: str) -> None:
     """Raise Unauthorized unless the request has a token of this role, or none is configured."""
-    context_of(request).access.check(request, door)
+    context_of(request).access.check(request, role)
 
 
 def token_of(request: Call) -> str | None:
@@ -48,5 +50,5 @@ def token_of(request: Call) -> str | None:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()
-    shown = cast("str | None", request.args.get("token"))
-    return shown and shown.replace(" ", "+")
+    presented = cast("str | None", request.args.get("token"))
+    return presented and presented.replace(" ", "+")

@@ -54,7 +54,7 @@ def problem_of(error: DispatchError, **extra: Any) -> HTTPResponse:
     """Return the answer to one of our own errors."""
     if isinstance(error, (WrongState, NotTheHolder)):
         extra["state"] = error.state
-    headers = challenge(error.door) if isinstance(error, Unauthorized) else _NOTHING
+    headers = challenge(error.role) if isinstance(error, Unauthorized) else _NOTHING
     return problem(PROBLEMS[error.code].status, error.code, str(error), headers, **extra)
 
 
@@ -65,9 +65,9 @@ def word_of(status: int) -> str:
     return "".join(part.capitalize() for part in HTTPStatus(status).phrase.split())
 
 
-def challenge(door: str) -> dict[str, str]:
+def challenge(role: str) -> dict[str, str]:
     """Return the WWW-Authenticate header of a 401."""
-    return {"WWW-Authenticate": f'Bearer realm="{door}"'}
+    return {"WWW-Authenticate": f'Bearer realm="{role}"'}
 
 
 def install(app: Sanic[Any, Any], tell: Callable[[Call, Exception], None]) -> None:

@@ -36,7 +36,7 @@ async def read_json(request: Call) -> bytes:
         await _drain(request, settings.max_body_bytes + DRAIN_BYTES)
         raise WrongMediaType
     data = await read_bytes(request, settings.max_body_bytes)
-    strict_json.check(data, settings.max_depth)
+    strict_json.parse(data, settings.max_depth)
     return data
 
 
@@ -47,14 +47,14 @@ async def read_json_if_any(request: Call) -> bytes | None:
         return None
     if not _says_json(request):
         raise WrongMediaType
-    strict_json.check(data, settings_of(request).max_depth)
+    strict_json.parse(data, settings_of(request).max_depth)
     return data
 
 
 async def read_object(request: Call) -> dict[str, Any]:
     """Return the body's JSON object, empty without a body. Raises InvalidRequest for other JSON."""
     data = await read_json_if_any(request)
-    values = strict_json.check(data) if data else {}
+    values = strict_json.parse(data) if data else {}
     if not isinstance(values, dict):
         raise InvalidRequest("send a JSON object")
     return values
@@ -69,7 +69,7 @@ async def read_result(request: Call) -> bytes | None:
         return await read_json_if_any(request)
     result = (await _read_form(request)).get("result", "").encode()
     if result:
-        strict_json.check(result, settings_of(request).max_depth)
+        strict_json.parse(result, settings_of(request).max_depth)
     return result or None
 
 

@@ -12,13 +12,13 @@ from sanic_dispatch.config.tokens import Tokens, new_token, read_tokens
 from sanic_dispatch.errors import SettingsError
 
 
-def test_any_token_opens_its_door():
-    """Each of a door's tokens opens it; similar ones do not."""
+def test_each_token_of_a_role_is_admitted():
+    """Each token of a role is admitted; similar ones are not."""
     tokens = Tokens(["old-token", "new-token"])
     assert tokens.admit("old-token")
     assert tokens.admit("new-token")
-    for shown in (None, "", "old-toke", "old-token ", "OLD-TOKEN", "\udc80", "old-token,new-token"):
-        assert not tokens.admit(shown)
+    for wrong in (None, "", "old-toke", "old-token ", "OLD-TOKEN", "\udc80", "old-token,new-token"):
+        assert not tokens.admit(wrong)
 
 
 def test_tokens_are_compared_in_constant_time(monkeypatch):
@@ -35,9 +35,9 @@ def test_tokens_are_compared_in_constant_time(monkeypatch):
     assert {len(digest) for pair in compared for digest in pair} == {32}
 
 
-def test_without_tokens_a_door_stands_open():
-    """Without tokens it is falsy, and accepts every request."""
-    assert not Tokens([])
+def test_without_tokens_everybody_is_admitted():
+    """Without tokens none is required, and every request is admitted."""
+    assert not Tokens([]).is_required
     assert Tokens([]).admit(None)
 
 

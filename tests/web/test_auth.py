@@ -1,4 +1,4 @@
-"""Tokens: which doors there are, which tokens open them, and that each route has one."""
+"""Tokens: which role each route needs, and which tokens a role accepts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.server import Service, running_service
 WORKER, SUBMIT, OPERATOR = "worker-token-1", "submit-token-1", "operator+token-1"
 OLD = {"worker": "worker-token-0", "submit": "submit-token-0", "operator": "operator-token-0"}
 
-DOORS = {
+ROUTES_OF = {
     "submit": ["POST /submit-job"],
     "worker": [
         "POST /register-worker",
@@ -69,7 +69,7 @@ PUBLIC = [
 ]
 """Routes without a token: none of them has a payload, a name or an unpublished id."""
 
-BEHIND = [(door, route) for door, routes in DOORS.items() for route in routes]
+BEHIND = [(role, route) for role, routes in ROUTES_OF.items() for route in routes]
 
 
 @pytest.fixture
@@ -102,33 +102,33 @@ async def call(service: Service, route: str, token: str | None = None, query: st
 
 
 async def test_no_route_was_forgotten(service: Service) -> None:
-    """Every route of the app is listed as public, or with its door."""
+    """Every route of the app is listed as public, or with its role."""
     behind = {route for _, route in BEHIND}
     assert routes_of(service) - set(PUBLIC) == behind
 
 
-@pytest.mark.parametrize(("door", "route"), BEHIND)
-async def test_without_its_token_a_route_refuses(service: Service, door: str, route: str) -> None:
-    """401 without a token, with a similar one, or with another door's."""
-    others = [tokens for name, tokens in zip(DOORS, (SUBMIT, WORKER, OPERATOR), strict=True)
-              if name != door]  # fmt: skip
-    own = {"submit": SUBMIT, "worker": WORKER, "operator": OPERATOR}[door]
+@pytest.mark.parametrize(("role", "route"), BEHIND)
+async def test_without_its_token_a_route_refuses(service: Service, role: str, route: str) -> None:
+    """401 without a token, with a similar one, or with another role's."""
+    others = [tokens for name, tokens in zip(ROUTES_OF, (SUBMIT, WORKER, OPERATOR), strict=True)
+              if name != role]  # fmt: skip
+    own = {"submit": SUBMIT, "worker": WORKER, "operator": OPERATOR}[role]
     answers = [
         await call(service, route, token)
         for token in (None, "", own[:-1], own + "x", own[:-1] + "2", "x" * 5000, *others)
     ]
     for answer in answers:
         assert answer.status == 401
-        assert answer.headers["WWW-Authenticate"] == f'Bearer realm="{door}"'
+        assert answer.headers["WWW-Authenticate"] == f'Bearer realm="{role}"'
         assert answer.body["Error"] == "Unauthorized"
     assert len({answer.raw for answer in answers}) == 1
 
 
-@pytest.mark.parametrize(("door", "route"), BEHIND)
-async def test_each_of_its_tokens_opens_a_route(service: Service, door: str, route: str) -> None:
+@pytest.mark.parametrize(("role", "route"), BEHIND)
+async def test_each_token_of_its_role_will_do(service: Service, role: str, route: str) -> None:
     """The new and the old one during a rotation, in the header or in the query."""
-    own = {"submit": SUBMIT, "worker": WORKER, "operator": OPERATOR}[door]
-    for token in (own, OLD[door]):
+    own = {"submit": SUBMIT, "worker": WORKER, "operator": OPERATOR}[role]
+    for token in (own, OLD[role]):
         assert (await call(service, route, token)).status != 401
         assert (await call(service, route, query=f"?token={token}")).status != 401
 
@@ -155,7 +155,7 @@ async def test_the_token_is_checked_before_anything_else(service: Service, route
     assert answer.status == 401
 
 
-async def test_without_tokens_the_doors_stand_open_but_the_operators() -> None:
+async def test_only_operators_need_a_token_if_none_is_configured() -> None:
     """Workers and submitters need none unless one is set; operators always do."""
     async with running_service() as service:
         assert (await call(service, "POST /submit-job")).status == 202

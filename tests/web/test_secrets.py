@@ -19,9 +19,9 @@ from sanic_dispatch.config.settings import LogFormat, LogLevel, Mode, Settings
 from sanic_dispatch.observability import log
 from tests.support.http_requests import CALLBACK
 from tests.support.server import free_port, running_service, server_process
-from tests.web.test_auth import DOORS, PUBLIC
+from tests.web.test_auth import PUBLIC, ROUTES_OF
 
-CANARIES = {door: f"canary{door}Zx81kQ7" for door in DOORS}
+CANARIES = {role: f"canary{role}Zx81kQ7" for role in ROUTES_OF}
 WRONG = "wrongcanaryZx81kQ7"
 LOOKED_FOR = "Zx81kQ7"
 
@@ -44,7 +44,9 @@ class Listener:
 
     async def everything(self) -> None:
         """Send requests to every route, with each token in each way, and every kind of mistake."""
-        routes = [route for routes in DOORS.values() for route in routes] + PUBLIC + ["GET /nope"]
+        routes = (
+            [route for routes in ROUTES_OF.values() for route in routes] + PUBLIC + ["GET /nope"]
+        )
         for route in routes:
             for token in (*CANARIES.values(), WRONG):
                 for body in BODIES:
@@ -135,7 +137,7 @@ async def test_a_fault_of_ours_says_no_token(monkeypatch: pytest.MonkeyPatch) ->
     """500 says nothing, and the traceback in the log has neither a token nor a whole id."""
     stream = io.StringIO()
     log.configure(LogFormat.JSON, LogLevel.DEBUG, stream)
-    tokens = {f"{door}_tokens": (token,) for door, token in CANARIES.items()}
+    tokens = {f"{role}_tokens": (token,) for role, token in CANARIES.items()}
     async with running_service(**tokens) as service:
 
         async def fail(*_: object, **__: object) -> None:
@@ -155,7 +157,7 @@ async def test_a_fault_of_ours_says_no_token(monkeypatch: pytest.MonkeyPatch) ->
 def test_tokens_are_not_in_the_settings_words() -> None:
     """The repr of Settings has no token."""
     settings = Settings.of(
-        Mode.IN_MEMORY, **{f"{door}_tokens": (token,) for door, token in CANARIES.items()}
+        Mode.IN_MEMORY, **{f"{role}_tokens": (token,) for role, token in CANARIES.items()}
     )
     assert LOOKED_FOR not in repr(settings)
     assert LOOKED_FOR not in str(settings)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sanic import Sanic
 
 from sanic_dispatch import __version__
-from sanic_dispatch.config.settings import DOORS
+from sanic_dispatch.config.settings import ROLES
 from sanic_dispatch.errors import PROBLEMS
 from sanic_dispatch.web.openapi.operation import JSON, OPERATION, Answer, Operation, Parameter
 from sanic_dispatch.web.openapi.schemas import SCHEMAS, ref
@@ -92,11 +92,11 @@ def openapi_document(app: Sanic[Any, Any]) -> dict[str, Any]:
 
 
 def _schemes() -> Iterator[tuple[str, dict[str, str]]]:
-    for door in DOORS:
-        text = f"The {door}'s token"
-        yield door, {"type": "http", "scheme": "bearer", "description": text}
+    for role in ROLES:
+        text = f"The {role}'s token"
+        yield role, {"type": "http", "scheme": "bearer", "description": text}
         yield (
-            f"{door}_query",
+            f"{role}_query",
             {
                 "type": "apiKey",
                 "in": "query",
@@ -126,15 +126,15 @@ def _operation(each: Described) -> dict[str, Any]:
             for media_type, (schema, example) in own.items()
         }
         said["requestBody"] = {"required": operation.body.required, "content": content}
-    if operation.door:
-        said["security"] = _security(operation.door)
+    if operation.role:
+        said["security"] = _security(operation.role)
     return said
 
 
-def _security(door: str) -> list[dict[str, list[str]]]:
+def _security(role: str) -> list[dict[str, list[str]]]:
     """Return the security requirement; only the operator's token is always needed."""
-    needed: list[dict[str, list[str]]] = [{door: []}, {f"{door}_query": []}]
-    return needed if door == "operator" else [{}, *needed]
+    needed: list[dict[str, list[str]]] = [{role: []}, {f"{role}_query": []}]
+    return needed if role == "operator" else [{}, *needed]
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

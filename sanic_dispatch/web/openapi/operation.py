@@ -55,7 +55,7 @@ class Operation:
     """The codes of its errors, without those of any request."""
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None
-    door: str = ""
+    role: str = ""
     """The role whose token it needs, if one is configured."""
     summary: str = field(default="")
 

@@ -52,7 +52,7 @@ _ACCEPTED_HEADERS = {
 A_JOB = Answer("The job as it is now.", in_json(ref("job"), JOB))
 SUBMIT = Operation(
     tag="jobs",
-    door=auth.SUBMIT,
+    role=auth.SUBMIT,
     parameters=(
         Parameter(
             "header",
@@ -136,7 +136,7 @@ _LOST = Parameter(
 )
 REGISTER = Operation(
     tag="workers",
-    door=auth.WORKER,
+    role=auth.WORKER,
     parameters=(*_HEADERS, _LOST),
     answers={
         200: Answer(
@@ -187,7 +187,7 @@ _PROOFS = (
 )
 _OF_A_HOLDER: dict[str, Any] = {
     "tag": "workers",
-    "door": auth.WORKER,
+    "role": auth.WORKER,
     "parameters": (JOB_ID_IN_PATH, *_PROOFS),
     "answers": {200: A_JOB},
 }
@@ -228,7 +228,7 @@ PAGE, LARGEST_PAGE = 100, 1000
 """How many jobs a list has, by default and at most."""
 
 _NUMBER = {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}
-OF_AN_OPERATOR: dict[str, Any] = {"tag": "operator", "door": auth.OPERATOR}
+OF_AN_OPERATOR: dict[str, Any] = {"tag": "operator", "role": auth.OPERATOR}
 LIST_JOBS = Operation(
     **OF_AN_OPERATOR,
     parameters=(

@@ -96,9 +96,9 @@ def _token(operation: OperationObject) -> str:
     security = operation.get("security")
     if not security:
         return ""
-    door = next(name for need in security for name in need)
+    role = next(name for need in security for name in need)
     when = ", where one is set" if {} in security else ""
-    return f'<p class="token">Needs the {escape(door)}\'s token{when}.</p>'
+    return f'<p class="token">Needs the {escape(role)}\'s token{when}.</p>'
 
 
 def _parameters(parameters: list[Mapping[str, Any]]) -> str:

@@ -10,7 +10,7 @@ import pytest
 import structlog
 import ujson
 
-from sanic_dispatch.config.menu import BUILT_IN, LARGEST_FILE
+from sanic_dispatch.config.menu import BUILT_IN, MAX_FILE_BYTES
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import SettingsError
 from tests.support.http_requests import ask
@@ -89,7 +89,7 @@ async def test_an_edit_counts_at_once(tmp_path: Path) -> None:
         ({"drinks": [TEA | {"name": {"de": "Tee"}}]}, "drink 1: name in several languages has en"),
         ({"drinks": [TEA | {"name": {"en": "", "de": "Tee"}}]}, "drink 1: name is a text of 1 to"),
         ({"drinks": [TEA, TEA | {"id": "TEA"}]}, "there are two drinks with the id 'TEA'"),
-        (" " * (LARGEST_FILE + 1), f"larger than {LARGEST_FILE} bytes"),
+        (" " * (MAX_FILE_BYTES + 1), f"larger than {MAX_FILE_BYTES} bytes"),
         *(
             ({"drinks": [TEA | {"image": image}]}, "drink 1: image is a path under public/, as in")
             for image in ("/x.svg", "//e.example/x", "https://e.example/x", "../x", "a\\b")
