@@ -48,28 +48,28 @@ class AddressClient:
         status, _ = await self._exchange(url, request, 0, deadline_s)
         return status
 
-    async def get(self, url: str, limit: int, patience_s: float) -> tuple[int, bytes]:
-        """GET the status and at most ``limit`` bytes of the body; retry once if it breaks."""
+    async def get(self, url: str, limit_bytes: int, timeout_s: float) -> tuple[int, bytes]:
+        """GET the status and at most ``limit_bytes`` of the body; retry once if it breaks."""
         request = _head("GET", url)
-        deadline_s = self._loop.time() + min(patience_s, self._timeouts.total_s)
+        deadline_s = self._loop.time() + min(timeout_s, self._timeouts.total_s)
         try:
-            return await self._exchange(url, request, limit, deadline_s)
+            return await self._exchange(url, request, limit_bytes, deadline_s)
         except Disconnected:
-            return await self._exchange(url, request, limit, deadline_s)
+            return await self._exchange(url, request, limit_bytes, deadline_s)
 
     async def close(self) -> None:
         """Cancel all calls and close all connections."""
         await self._pool.close()
 
     async def _exchange(
-        self, url: str, request: bytes, limit: int, deadline_s: float
+        self, url: str, request: bytes, limit_bytes: int, deadline_s: float
     ) -> tuple[int, bytes]:
         target = split_url(url)
         left_s = deadline_s - self._loop.time()
         connection = await self._pool.take(
             (target.host, target.port), min(left_s, self._timeouts.connect_s)
         )
-        answer = await connection.exchange(request, limit, deadline_s)
+        answer = await connection.exchange(request, limit_bytes, deadline_s)
         self._pool.put_back(connection)
         return answer
 

@@ -27,8 +27,13 @@ class Attempt:
 class AiohttpClient:
     """An HttpClient on an aiohttp session."""
 
-    def __init__(self, resolver: AbstractResolver, timeouts: Timeouts, body_limit: int) -> None:
-        """Create the pool; needs the running event loop. A GET reads at most ``body_limit``."""
+    def __init__(
+        self, resolver: AbstractResolver, timeouts: Timeouts, body_limit_bytes: int
+    ) -> None:
+        """Create the pool; needs the running event loop.
+
+        A GET reads at most ``body_limit_bytes`` of a body.
+        """
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,
@@ -47,7 +52,7 @@ class AiohttpClient:
             auto_decompress=False,
             trust_env=False,
             trace_configs=[_notes_of_sending()],
-            read_bufsize=max(1, body_limit // 2),  # it reads up to twice as much ahead
+            read_bufsize=max(1, body_limit_bytes // 2),  # it reads up to twice as much ahead
         )
 
     async def put(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
@@ -69,13 +74,13 @@ class AiohttpClient:
         response.release()
         return response.status
 
-    async def get(self, url: str, limit: int, patience_s: float) -> tuple[int, bytes]:
-        """GET the status and at most ``limit`` bytes of the body; aiohttp retries once."""
+    async def get(self, url: str, limit_bytes: int, timeout_s: float) -> tuple[int, bytes]:
+        """GET the status and at most ``limit_bytes`` of the body; aiohttp retries once."""
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 response = await self._session.get(url, allow_redirects=False)
                 try:
-                    return response.status, await _read(response.content, limit)
+                    return response.status, await _read(response.content, limit_bytes)
                 finally:
                     response.release()
         except _FAILURES as error:
@@ -113,9 +118,9 @@ async def _send_once(
         raise Disconnected from error
 
 
-async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
+async def _read(content: aiohttp.StreamReader, limit_bytes: int) -> bytes:
     try:
-        return await content.readexactly(limit)
+        return await content.readexactly(limit_bytes)
     except asyncio.IncompleteReadError as error:
         return error.partial
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-HEAD_LIMIT = 65536
-"""The most bytes of an answer's head. Heads are not kept; this ends an endless one."""
+HEAD_LIMIT_BYTES = 65536
+"""The longest head of an answer. Heads are not kept; this ends an endless one."""
 
 
 class AnswerReader:
@@ -24,27 +24,27 @@ class AnswerReader:
         )
         self.begin(0)
 
-    def begin(self, limit: int) -> None:
-        """Expect the next answer, and keep at most ``limit`` bytes of its body."""
+    def begin(self, limit_bytes: int) -> None:
+        """Expect the next answer, and keep at most ``limit_bytes`` of its body."""
         self.status = 0
         """0 until the head is complete; interim answers (1xx) are skipped."""
         self.body = bytearray()
         self.allows_reuse = False
         """Whether the connection can be reused: the answer is complete, and nothing followed it."""
-        self._limit = limit
+        self._limit_bytes = limit_bytes
         self._has_ended = False
         """Whether the answer is complete."""
         self._is_delimited = False
-        self._head_room = HEAD_LIMIT
-        """How many bytes of the head may still come."""
+        self._head_room_bytes = HEAD_LIMIT_BYTES
+        """How much of the head may still come."""
 
     def feed(self, data: bytes) -> None:
         """Parse more bytes. Raises HttpParserError if they are not HTTP, or for too long a head."""
         while data:
-            if not self.status and not self._head_room:
+            if not self.status and not self._head_room_bytes:
                 raise HttpParserError("the head does not end")
-            piece = data if self.status else data[: self._head_room]
-            self._head_room -= len(piece)
+            piece = data if self.status else data[: self._head_room_bytes]
+            self._head_room_bytes -= len(piece)
             try:
                 self._parser.feed_data(piece)
             except (HttpParserError, HttpParserUpgrade):
@@ -56,7 +56,7 @@ class AnswerReader:
     @property
     def is_done(self) -> bool:
         """Whether the head is complete, and the body up to its end or the limit."""
-        return self.status > 0 and (self._has_ended or len(self.body) >= self._limit)
+        return self.status > 0 and (self._has_ended or len(self.body) >= self._limit_bytes)
 
     @property
     def ends_by_close(self) -> bool:
@@ -89,14 +89,14 @@ class AnswerReader:
         if self.status:
             return
         if 100 <= status < 200 and status != 101:
-            self._head_room = HEAD_LIMIT
+            self._head_room_bytes = HEAD_LIMIT_BYTES
             self._is_delimited = False
         else:
             self.status = status
 
     def on_body(self, data: bytes) -> None:
         if not self._has_ended:
-            self.body += data[: self._limit - len(self.body)]
+            self.body += data[: self._limit_bytes - len(self.body)]
 
     def on_message_complete(self) -> None:
         if self.status and not self._has_ended:

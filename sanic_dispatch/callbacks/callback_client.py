@@ -44,16 +44,16 @@ class CallbackClient:
         *,
         timeout_s: float = DEFAULTS.callback_timeout_s,
         connect_timeout_s: float = 2.0,
-        body_limit: int = 65536,
+        body_limit_bytes: int = 65536,
         lookup: Lookup = system_lookup,
     ) -> None:
         """``timeout_s`` limits a whole call, ``connect_timeout_s`` resolving and connecting.
 
-        At most ``body_limit`` bytes of an answer's body are read.
+        At most ``body_limit_bytes`` of an answer's body are read.
         """
         self._guard = guard
         self._timeouts = Timeouts(timeout_s, connect_timeout_s, _KEEP_ALIVE_S)
-        self._body_limit = body_limit
+        self._body_limit_bytes = body_limit_bytes
         self._lookup = lookup
         self._resolver: GuardedResolver | None = None
         self._by_address: HttpClient | None = None
@@ -63,7 +63,7 @@ class CallbackClient:
         """Create the pools; call it once, in the event loop."""
         self._resolver = GuardedResolver(self._guard, self._lookup)
         self._by_address = AddressClient(self._timeouts)
-        self._by_name = AiohttpClient(self._resolver, self._timeouts, self._body_limit)
+        self._by_name = AiohttpClient(self._resolver, self._timeouts, self._body_limit_bytes)
 
     async def close(self) -> None:
         """Cancel all calls and close all connections; no-op if never opened."""
@@ -99,20 +99,23 @@ class CallbackClient:
             return Refused(why_not_sent(error))
         return await put(client, callback_url, body, headers)
 
-    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
+    async def is_pending(self, callback_url: str, if_silent: bool | None = None) -> bool | None:
         """Return whether the callback is pending; None if that is unclear.
 
-        Returns ``silence`` if there is no answer in time.
+        Returns ``if_silent`` if there is no answer in time.
         """
         if (client := self._probing(callback_url)) is None:
             return None
-        return await probe.is_pending(client, callback_url, silence)
+        return await probe.is_pending(client, callback_url, if_silent)
 
     async def instance_state(self, instance_url: str) -> str | None:
-        """Return the instance's state in the engine's word, ``gone``, or None if unclear."""
+        """Return the instance's state in the engine's word; None if that is unclear.
+
+        Or ``gone``, our word for an instance that the engine does not know.
+        """
         if (client := self._probing(instance_url)) is None:
             return None
-        return await probe.instance_state(client, instance_url, self._body_limit)
+        return await probe.instance_state(client, instance_url, self._body_limit_bytes)
 
     async def instance_uuid(self, instance_url: str) -> str | None:
         """Return the UUID of the instance that has this address now.
@@ -121,7 +124,7 @@ class CallbackClient:
         """
         if (client := self._probing(instance_url)) is None:
             return None
-        return await probe.instance_uuid(client, instance_url, self._body_limit)
+        return await probe.instance_uuid(client, instance_url, self._body_limit_bytes)
 
     def _probing(self, url: str) -> HttpClient | None:
         """Return the client for a probe; None if the URL may not be called."""

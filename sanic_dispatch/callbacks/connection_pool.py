@@ -12,39 +12,43 @@ from sanic_dispatch.callbacks import http_client
 from sanic_dispatch.callbacks.answer_reader import AnswerReader
 from sanic_dispatch.callbacks.http_client import Broken, Disconnected, NotSent
 
-HostAndPort = tuple[str, int]
+AddressAndPort = tuple[str, int]
 """An IP address and a port."""
 
 
 class PooledConnection(asyncio.Protocol):
     """One TCP connection."""
 
-    def __init__(self, address: HostAndPort, on_lost: Callable[[PooledConnection], None]) -> None:
+    def __init__(
+        self, address: AddressAndPort, on_lost: Callable[[PooledConnection], None]
+    ) -> None:
         self.address = address
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._reader = AnswerReader()
-        self._end: asyncio.Future[Broken | None] | None = None
-        """The end of the exchange under way: its error, or None for a complete answer."""
+        self._outcome: asyncio.Future[Broken | None] | None = None
+        """That of the exchange under way: its error, or None for a complete answer."""
 
-    async def exchange(self, request: bytes, limit: int, deadline_s: float) -> tuple[int, bytes]:
-        """Send a request, and return the answer's status and at most ``limit`` bytes of its body.
+    async def exchange(
+        self, request: bytes, limit_bytes: int, deadline_s: float
+    ) -> tuple[int, bytes]:
+        """Send a request, and return the answer's status and at most ``limit_bytes`` of its body.
 
         ``deadline_s`` is a time of the loop's clock. Raises Broken; after that, and after a
         cancellation, the connection is closed.
         """
-        self._reader.begin(limit)
-        self._end = self._loop.create_future()
+        self._reader.begin(limit_bytes)
+        self._outcome = self._loop.create_future()
         timer = self._loop.call_at(deadline_s, self._break, http_client.NOT_ANSWERED_IN_TIME)
         try:
             self._transport.write(request)
-            if (error := await self._end) is not None:
+            if (error := await self._outcome) is not None:
                 raise error
         except BaseException:
             self.abort()
             raise
         finally:
-            self._end = None
+            self._outcome = None
             timer.cancel()
         return self._reader.status, bytes(self._reader.body)
 
@@ -56,12 +60,10 @@ class PooledConnection(asyncio.Protocol):
     @property
     def is_reusable(self) -> bool:
         """Whether another request may be sent on this connection."""
-        return (
-            self._reader.allows_reuse
-            and self.is_open
-            and self._transport.get_write_buffer_size()
-            == 0  # the answer came before the whole request was sent
-        )
+        if not (self._reader.allows_reuse and self.is_open):
+            return False
+        # An answer may come before the whole request was sent: the rest is still in the buffer.
+        return self._transport.get_write_buffer_size() == 0
 
     def abort(self) -> None:
         """Close at once, and discard unwritten data."""
@@ -73,7 +75,7 @@ class PooledConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the answer; close the connection if no request is waiting for one."""
-        if self._end is None or self._end.done():
+        if self._outcome is None or self._outcome.done():
             self.abort()
             return
         try:
@@ -85,7 +87,10 @@ class PooledConnection(asyncio.Protocol):
                 self._finish(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """End the exchange under way."""
+        """End the exchange under way.
+
+        Broken and Disconnected say the same, but only after Disconnected is a GET retried.
+        """
         self._on_lost(self)
         if self._reader.ends_by_close:
             self._finish(None)
@@ -100,8 +105,8 @@ class PooledConnection(asyncio.Protocol):
         self.abort()
 
     def _finish(self, error: Broken | None) -> None:
-        if self._end is not None and not self._end.done():
-            self._end.set_result(error)
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_result(error)
 
 
 class Pool:
@@ -112,13 +117,13 @@ class Pool:
         self._keep_alive_s = keep_alive_s
         self._loop = asyncio.get_running_loop()
         self._connections: set[PooledConnection] = set()
-        self._idle: dict[HostAndPort, dict[PooledConnection, float]] = {}
+        self._idle: dict[AddressAndPort, dict[PooledConnection, float]] = {}
         """When each connection became idle, the earliest first."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._emptied = asyncio.Event()
 
-    async def take(self, address: HostAndPort, timeout_s: float) -> PooledConnection:
+    async def take(self, address: AddressAndPort, timeout_s: float) -> PooledConnection:
         """Take an idle connection, or connect within ``timeout_s``. Raises NotSent."""
         if self._is_closed:
             raise RuntimeError("closed")
@@ -150,14 +155,14 @@ class Pool:
         if self._connections:
             await self._emptied.wait()
 
-    async def _connect(self, address: HostAndPort, timeout_s: float) -> PooledConnection:
+    async def _connect(self, address: AddressAndPort, timeout_s: float) -> PooledConnection:
         try:
             async with asyncio.timeout(timeout_s):
                 _, connection = await self._loop.create_connection(
                     lambda: PooledConnection(address, self._forget), *address
                 )
         except OSError as error:
-            if isinstance(error, TimeoutError) and not error.errno:
+            if isinstance(error, TimeoutError) and not error.errno:  # ours, not ETIMEDOUT
                 raise NotSent(http_client.NOT_CONNECTED_IN_TIME) from error
             raise NotSent(http_client.not_connected(error)) from error
         if self._is_closed or not connection.is_open:  # or the server sent something unasked

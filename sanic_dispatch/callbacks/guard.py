@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from sanic_dispatch.callbacks.never_called import (
     CACHED_ADDRESSES,
@@ -38,9 +38,10 @@ class Allowed:
     def parse(cls, entry: str) -> Allowed:
         """Parse ``HOST[:PORT]`` or ``CIDR[:PORT]``; IPv6 with a port needs brackets.
 
-        Raises SettingsError for anything else.
+        Raises SettingsError for anything else. A cloud's metadata service is accepted as an entry,
+        and then never allowed.
         """
-        match = _ENTRY.fullmatch(entry)
+        match = _ENTRY.fullmatch(entry)  # none for a bare IPv6 address, which is taken whole
         where = re.sub(r"[\[\]]", "", match["where"]) if match else entry
         port = int(match["port"]) if match and match["port"] else None
         if port is not None and not 0 < port < 65536:
@@ -50,27 +51,32 @@ class Allowed:
         except ValueError:
             if not NAME.fullmatch(where) or _ENDS_IN_A_NUMBER.fullmatch(where):
                 raise SettingsError(f"{entry!r} is neither HOST[:PORT] nor CIDR[:PORT]") from None
-            return cls(_plain(where), None, port)
+            return cls(_normalized_name(where), None, port)
+        # The standard library counts ::1 as reserved: loopback addresses may be called.
         if not network.is_loopback and any(getattr(network, f"is_{word}") for word in KINDS):
             raise SettingsError(f"{entry!r} is among those that may never be called")
         return cls(None, network, port)
 
     def may_cover(self, host: str, port: int) -> bool:
         """Whether a host may turn out to be allowed once its name is resolved."""
-        return self._fits(port) and (self.network is not None or self.name == _plain(host))
+        return self._fits(port) and (
+            self.network is not None or self.name == _normalized_name(host)
+        )
 
     def covers(self, host: str, address: Address, port: int) -> bool:
         """Whether this address of this host is allowed."""
         if not self._fits(port):
             return False
-        return self.name == _plain(host) if self.network is None else address in self.network
+        if self.network is None:
+            return self.name == _normalized_name(host)
+        return address in self.network
 
     def _fits(self, port: int) -> bool:
         return self.port is None or self.port == port
 
 
 class Guard:
-    """Checks URLs and addresses against the allow list, without any I/O.
+    """Checks which URLs and addresses may be called, without any I/O.
 
     Link-local, multicast, unspecified and reserved addresses and the metadata services of clouds
     may never be called. Any other address may be called if there is no allow list, or if the list
@@ -92,12 +98,16 @@ class Guard:
         if target.userinfo:
             raise CallbackForbidden("a URL with a user name may not be called")
         if is_address(target.host):
-            self.check_address(target.host, target.host, target.port)
+            address = target.host
+            self.check_address(target.host, address, target.port)
         elif self._allow and not any(a.may_cover(target.host, target.port) for a in self._allow):
             raise CallbackForbidden("not on the list of what may be called")
 
     def check_address(self, host: str, ip: str, port: int) -> None:
-        """Check the address ``ip`` that ``host`` was resolved to. Raises CallbackForbidden."""
+        """Check the address ``ip`` that ``host`` was resolved to. Raises CallbackForbidden.
+
+        Also for an odd spelling, which others may read as another address.
+        """
         try:
             reason, address = why_never(ip), read_address(ip)
         except ValueError:
@@ -110,18 +120,12 @@ class Guard:
 
 @lru_cache(maxsize=CACHED_ADDRESSES)
 def is_address(host: str) -> bool:
-    """Whether a host is an address, not a name. Raises CallbackForbidden for an odd spelling.
+    """Whether a host is an address, not a name; it may be one in an odd spelling.
 
     Some resolvers take a name that ends in a number for an address (``127.1``, ``0x7f000001``).
     """
-    if ":" not in host and not _ENDS_IN_A_NUMBER.fullmatch(host):
-        return False
-    try:
-        ip_address(host)
-    except ValueError:
-        raise CallbackForbidden("an address in an odd spelling") from None
-    return True
+    return ":" in host or _ENDS_IN_A_NUMBER.fullmatch(host) is not None
 
 
-def _plain(name: str) -> str:
+def _normalized_name(name: str) -> str:
     return name.lower().removesuffix(".")

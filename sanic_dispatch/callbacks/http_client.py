@@ -66,8 +66,8 @@ class HttpClient(Protocol):
         ValueError for headers that cannot be sent.
         """
 
-    async def get(self, url: str, limit: int, patience_s: float) -> tuple[int, bytes]:
-        """GET the status and at most ``limit`` bytes of the body, within ``patience_s``.
+    async def get(self, url: str, limit_bytes: int, timeout_s: float) -> tuple[int, bytes]:
+        """GET the status and at most ``limit_bytes`` of the body, within ``timeout_s``.
 
         Retries once if the connection breaks before an answer: a GET changes nothing.
         """

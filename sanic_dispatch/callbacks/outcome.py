@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 _DOUBTFUL_STATUSES = (502, 504)
 
-_OF_THE_WORKER = (401, 403, 404, 405, 407, 408, 409, 410, 421, 425, 426, 429, 503)
+_NOT_ABOUT_THE_JOB = (401, 403, 404, 405, 407, 408, 409, 410, 421, 425, 426, 429, 503)
 """Statuses that say nothing about the job: any other job would have got them too."""
 
 
@@ -28,7 +28,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class InDoubt:
-    """The request was sent, but no answer came: timeout, broken connection, 502 or 504."""
+    """The request was sent, but no answer of the worker came: a timeout, or a broken connection.
+
+    Or a 502 or 504, which is a proxy's.
+    """
 
     reason: str
 
@@ -37,9 +40,14 @@ Outcome = Accepted | Refused | InDoubt
 
 
 def outcome_of(status: int) -> Outcome:
-    """Return the outcome of a delivery that was answered with this status."""
+    """Return the outcome of a delivery that was answered with this status.
+
+    A 4xx or 5xx blames the job, also a 500, unless any other job would have got it too. A 3xx
+    blames nobody: redirects are not followed.
+    """
     if 200 <= status < 300:
         return Accepted()
     if status in _DOUBTFUL_STATUSES:
         return InDoubt(f"answered {status}")
-    return Refused(f"answered {status}", status >= 400 and status not in _OF_THE_WORKER)
+    blames_job = status >= 400 and status not in _NOT_ABOUT_THE_JOB
+    return Refused(f"answered {status}", blames_job=blames_job)

@@ -25,16 +25,16 @@ _log = structlog.get_logger("sanic_dispatch")
 class Callbacks(Protocol):
     """The calls to workers that the dispatcher makes.
 
-    In the service: ``callbacks.CallbackClient``, wrapped in ``CountedCallbacks``.
+    In the service: ``callback_client.CallbackClient``, wrapped in ``CountedCallbacks``.
     """
 
     async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """PUT the body to a callback, exactly once."""
 
-    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
+    async def is_pending(self, callback_url: str, if_silent: bool | None = None) -> bool | None:
         """Return whether the callback is pending; None if that is unclear.
 
-        Returns ``silence`` if there is no answer in time.
+        Returns ``if_silent`` if there is no answer in time.
         """
 
     async def instance_state(self, instance_url: str) -> str | None:
@@ -162,7 +162,7 @@ class Deliveries:
 
     async def _has_left(self, worker: Worker) -> bool:
         """Whether a worker does not wait any more, does not answer, or its instance is gone."""
-        if await self._callbacks.is_pending(worker.callback_url, silence=False) is False:
+        if await self._callbacks.is_pending(worker.callback_url, if_silent=False) is False:
             return True
         return await self._state_of(worker) == GONE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from httptools import HttpParserError
 
-from sanic_dispatch.callbacks.answer_reader import HEAD_LIMIT, AnswerReader
+from sanic_dispatch.callbacks.answer_reader import HEAD_LIMIT_BYTES, AnswerReader
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nT: x\r\n\r\n"
@@ -66,15 +66,15 @@ def test_an_endless_body_ends_at_the_limit():
 def test_long_heads(size):
     """A head may be as long as the limit, whatever follows it in the same piece."""
     reader = AnswerReader()
-    feed(reader, head_of(HEAD_LIMIT) + b"x" * HEAD_LIMIT, size)
+    feed(reader, head_of(HEAD_LIMIT_BYTES) + b"x" * HEAD_LIMIT_BYTES, size)
     assert reader.status == 200
     with pytest.raises(HttpParserError):
-        feed(AnswerReader(), head_of(HEAD_LIMIT + 1), size)
+        feed(AnswerReader(), head_of(HEAD_LIMIT_BYTES + 1), size)
 
 
 @pytest.mark.parametrize("size", [1000, 10**6])
 def test_many_interim_answers(size):
     """Interim answers do not count for the limit of the head, however many come at once."""
     reader = AnswerReader()
-    feed(reader, HINTS * (2 * HEAD_LIMIT // len(HINTS)) + OK, size)
+    feed(reader, HINTS * (2 * HEAD_LIMIT_BYTES // len(HINTS)) + OK, size)
     assert reader.status == 200

@@ -133,7 +133,7 @@ async def test_limit(open_callbacks, start_worker, answering_every):
     """No more than the limit is read of a body, and its connection is closed."""
     endless = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nrunning!!"
     worker = await start_worker(answering_every(endless))
-    callbacks = await open_callbacks(body_limit=7)
+    callbacks = await open_callbacks(body_limit_bytes=7)
     for _ in range(2):
         assert await callbacks.instance_state(worker.origin) == "running"
     assert worker.connections == 2
@@ -171,11 +171,11 @@ async def test_hanging(hasty, start_worker):
 
 
 async def test_patience(callbacks, start_worker, monkeypatch):
-    """With ``silence``, a probe has a shorter limit, after which that value is the answer."""
-    monkeypatch.setattr("sanic_dispatch.callbacks.probe.PATIENCE_S", 0.3)
+    """With ``if_silent``, a probe has a shorter limit, after which that value is the answer."""
+    monkeypatch.setattr("sanic_dispatch.callbacks.probe.PROBE_TIMEOUT_S", 0.3)
     began = time.monotonic()
     worker = await start_worker(b"", keep_open=True)
-    assert await callbacks.is_pending(worker.url, silence=False) is False
+    assert await callbacks.is_pending(worker.url, if_silent=False) is False
     assert time.monotonic() - began < 5
 
 

@@ -127,9 +127,9 @@ async def test_a_used_callback_is_probed_once(world: World) -> None:
     looks: list[str] = []
     ask = world.network.is_pending
 
-    async def counted(url: str, silence: bool | None = None) -> bool | None:
+    async def counted(url: str, if_silent: bool | None = None) -> bool | None:
         looks.append(url)
-        return await ask(url, silence)
+        return await ask(url, if_silent)
 
     world.network.is_pending = counted
     await world.register(ROBOT)

@@ -18,9 +18,9 @@ def count_probes(world: World) -> dict[str, list[float]]:
     probes: dict[str, list[float]] = {}
     ask = world.network.is_pending
 
-    async def counted(url: str, silence: bool | None = None) -> bool | None:
+    async def counted(url: str, if_silent: bool | None = None) -> bool | None:
         probes.setdefault(url, []).append(world.clock.elapsed_s)
-        return await ask(url, silence)
+        return await ask(url, if_silent)
 
     world.network.is_pending = counted
     return probes

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10.0
 """How long the dispatcher waits for an answer to a PUT."""
 
-PATIENCE_S = 3.0
+PROBE_TIMEOUT_S = 3.0
 """How long it waits for an answer to a probe."""
 
 
@@ -78,11 +78,11 @@ class SimulatedNetwork:
             outcome = InDoubt("doubt: the connection broke")
         asyncio.get_running_loop().call_later(self._delay_s(), _answer, answer, outcome)
 
-    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
+    async def is_pending(self, callback_url: str, if_silent: bool | None = None) -> bool | None:
         if not await self._asked():
-            return silence
+            return if_silent
         waits = self._run.engine.at(callback_url).waits_on(callback_url)
-        return waits if await self._asked() else silence
+        return waits if await self._asked() else if_silent
 
     async def instance_state(self, instance_url: str) -> str | None:
         if not await self._asked():
@@ -100,7 +100,7 @@ class SimulatedNetwork:
     async def _asked(self) -> bool:
         """Send a message one way; return whether it arrived."""
         if self._is_lost():
-            await asyncio.sleep(PATIENCE_S)
+            await asyncio.sleep(PROBE_TIMEOUT_S)
             return False
         await asyncio.sleep(self._delay_s() / 2)
         return True

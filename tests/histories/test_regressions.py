@@ -177,10 +177,10 @@ async def test_a_put_that_was_called_off_before_it_was_sent_is_not_sent() -> Non
     answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     is_pending = world.network.is_pending
 
-    async def slow(callback_url: str, silence: bool | None = None) -> bool | None:
+    async def slow(callback_url: str, if_silent: bool | None = None) -> bool | None:
         if callback_url == first.id:
             await answer
-        return await is_pending(callback_url, silence)
+        return await is_pending(callback_url, if_silent)
 
     world.network.is_pending = slow  # type: ignore[method-assign]
     submitting = asyncio.create_task(world.submit("one"))

@@ -39,8 +39,8 @@ class FakeNetwork:
         finally:
             self.under_way.discard(callback_url)
 
-    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
-        return silence if callback_url in self.silent else self.pending.get(callback_url, True)
+    async def is_pending(self, callback_url: str, if_silent: bool | None = None) -> bool | None:
+        return if_silent if callback_url in self.silent else self.pending.get(callback_url, True)
 
     async def instance_state(self, instance_url: str) -> str | None:
         if once := self.states_once.get(instance_url):

@@ -199,7 +199,7 @@ class WornEngine:
             await given_up.wait()
         return InDoubt(fault.value)
 
-    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
+    async def is_pending(self, callback_url: str, if_silent: bool | None = None) -> bool | None:
         if not self.is_up:
             return None
         robot = self._callbacks[callback_url]

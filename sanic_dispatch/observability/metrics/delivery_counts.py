@@ -30,9 +30,9 @@ class CountedCallbacks:
         self.outcomes[WORDS[type(outcome)]] += 1
         return outcome
 
-    async def is_pending(self, callback_url: str, silence: bool | None = None) -> bool | None:
-        """Return whether the callback still waits for a PUT; ``silence`` if it does not answer."""
-        return await self._callbacks.is_pending(callback_url, silence)
+    async def is_pending(self, callback_url: str, if_silent: bool | None = None) -> bool | None:
+        """Return whether the callback is pending; ``if_silent`` if there is no answer."""
+        return await self._callbacks.is_pending(callback_url, if_silent)
 
     async def instance_state(self, instance_url: str) -> str | None:
         """Return the engine's word for the state of an instance."""
