@@ -1,4 +1,7 @@
-"""Why a live connection is closed: RFC 6455's codes, and 4000 plus an HTTP status."""
+"""Why a live connection is closed: RFC 6455's codes, and 4000 plus an HTTP status.
+
+``web/routes/live_channel.py`` chooses the status with which a view is refused.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,17 @@ RESTART = 1012
 CLIENT_SPOKE = 4400
 """The client sent something, or asked with a bad query: do not come back with the same."""
 
+UNAUTHORIZED = 4401
+"""The monitor needs the operator's token."""
+
+OTHER_SITE = 4403
+"""The page is of another site."""
+
 UNKNOWN_JOB = 4404
 """There is no such order, or not any more."""
+
+TRY_LATER = 4503
+"""Too many connections, or another process owns the queues, or may own them: come back."""
 
 
 def of_status(status: int) -> int:

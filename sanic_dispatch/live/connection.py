@@ -1,6 +1,7 @@
 """The contract of a client's connection to the live channel, and the key of a view.
 
-The hub decides when a connection that has no room is dropped.
+A connection that has no room because its client reads too slowly is dropped by the hub:
+``Hub._retry_stalled``.
 """
 
 from __future__ import annotations

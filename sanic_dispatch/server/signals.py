@@ -1,6 +1,9 @@
 """SIGTERM and SIGINT: ask for a stop, or on the second one end at once.
 
-``runner`` has the order in which things then stop.
+Then ``app._serve_until`` leaves ``runner.serving``, whose end does the rest, in this order:
+``stop_taking`` in ``app._run_services`` (``Dispatcher.stop`` takes nothing in any more, and lets
+deliveries finish; then the hub sends the pages away), the remaining connections
+(``runner._close_connections``), and ``close`` in ``app._run_services`` (storage and the rest).
 """
 
 from __future__ import annotations

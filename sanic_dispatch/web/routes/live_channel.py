@@ -33,17 +33,18 @@ live = Blueprint("live")
 
 
 class Refusal(Exception):
-    """Why a view is refused: an HTTP status, or the close code made from it."""
+    """Why a view is refused: a close code, or the HTTP status in it."""
 
-    def __init__(self, status: int, reason: str, word: str = "") -> None:
+    def __init__(self, code: int, reason: str, word: str = "") -> None:
         super().__init__(reason)
-        self.status = status
+        self.code = code
+        self.status = close_codes.status_of(code)
         self.reason = reason
-        self.word = word or word_of(status)
+        self.word = word or word_of(self.status)
 
     def to_answer(self) -> HTTPResponse:
         """Return the refusal as an answer over HTTP."""
-        headers = challenge(OPERATOR) if self.status == 401 else {}
+        headers = challenge(OPERATOR) if self.code == close_codes.UNAUTHORIZED else {}
         return problem(self.status, self.word, self.reason, headers)
 
 
@@ -58,11 +59,11 @@ async def follow(request: Request) -> HTTPResponse:
     take_over(request, answer, follower)
     try:
         if not context_of(request).origins.may_follow(request):
-            raise Refusal(403, "not from a page of another site")
+            raise Refusal(close_codes.OTHER_SITE, "not from a page of another site")
         follower.client = _follow(request, follower, _parameter(request, "since"))
     except Refusal as refusal:
         # A browser cannot see why a handshake was refused: accept it first, then close.
-        follower.close(close_codes.of_status(refusal.status), refusal.reason)
+        follower.close(refusal.code, refusal.reason)
     raise asyncio.CancelledError
 
 
@@ -130,14 +131,15 @@ def _cursor(since: str | None) -> Cursor | None:
 
 @contextmanager
 def _refusing() -> Iterator[None]:
+    """Turn the errors of the hub and of the query into a Refusal."""
     try:
         yield
     except ValueError as error:
-        raise Refusal(400, str(error)) from error
+        raise Refusal(close_codes.CLIENT_SPOKE, str(error)) from error
     except UnknownJob as error:
-        raise Refusal(404, str(error), "UnknownJob") from error
+        raise Refusal(close_codes.UNKNOWN_JOB, str(error), "UnknownJob") from error
     except (TooManyClients, OutOfReach) as error:
-        raise Refusal(503, str(error), type(error).__name__) from error
+        raise Refusal(close_codes.TRY_LATER, str(error), type(error).__name__) from error
 
 
 def _view_key(request: Request) -> ViewKey:
@@ -150,7 +152,7 @@ def _view_key(request: Request) -> ViewKey:
     if view not in (None, "board", "monitor"):
         raise ValueError("view is board or monitor")
     if view == "monitor" and not context_of(request).access.may_monitor(request):
-        raise Refusal(401, "the monitor is for operators")
+        raise Refusal(close_codes.UNAUTHORIZED, "the monitor is for operators")
     return ViewKey(view or "board")
 
 
@@ -158,5 +160,5 @@ def _parameter(request: Request, name: str) -> str | None:
     """Return a parameter of the query, even if empty. Raises Refusal if it occurs twice."""
     values = request.get_args(keep_blank_values=True).getlist(name, [])
     if len(values) > 1:
-        raise Refusal(400, f"{name} is there twice")
+        raise Refusal(close_codes.CLIENT_SPOKE, f"{name} is there twice")
     return values[0] if values else None
