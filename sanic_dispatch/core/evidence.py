@@ -41,7 +41,7 @@ PROBES_PER_S = 20
 Whom to probe is decided once a second: with these four seconds that makes five at most."""
 
 
-A_MOMENT_S = 0.01
+SHORTEST_TIMER_S = 0.01
 """The shortest timer: adding a rest of 1e-15 s would not move a clock on."""
 
 
@@ -171,7 +171,7 @@ def next_look_s(hold: Hold, looks: int, held_s: float, policy: Policy, instance_
     left_s = policy.unconsumed_after_s - held_s
     if hold.stage is Stage.CONFIRMED:
         is_due_later = is_to_be_checked(hold) and left_s > 0
-        return min(instance_s, max(left_s, A_MOMENT_S)) if is_due_later else instance_s
+        return min(instance_s, max(left_s, SHORTEST_TIMER_S)) if is_due_later else instance_s
     if hold.is_unused:
         return growing_s(hold.times_unused - 1)
     if hold.times_unused:

@@ -3,6 +3,13 @@
 waiting → assigned → done | failed | cancelled. An assigned job is held, and its hold is first
 *under way*, then *confirmed* or *in doubt*. Each function returns a ``Step`` and changes nothing
 itself; it raises WrongState if the job's state does not allow what happened.
+
+A job is done
+- when its worker has taken it, if no report can follow (``accept``);
+- by the report of its holder (``finish``);
+- when its worker has registered with a new callback: at once, or as soon as the outcome of the
+  hand-over is known (``finish_by_return``);
+- when its worker's process instance has finished (``end_with_instance``).
 """
 
 from __future__ import annotations
@@ -21,22 +28,22 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
     """Assign a waiting job, or one that its worker asks for again, to this worker."""
     if job.state not in (State.WAITING, State.ASSIGNED):
         raise WrongState("assign", job.state)
-    held = job.hold
-    hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again=held is not None)
+    held, is_again, times_unused = job.hold, False, 0
     if held is not None and way is Way.PUT and held.worker.id == worker.id:
-        hold = hold._replace(times_unused=held.times_unused)
-    elif held is not None and held.is_unused:
-        hold = hold._replace(is_again=False)
+        is_again, times_unused = True, held.times_unused
+    elif held is not None:
+        is_again = not held.is_unused
+    hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again, times_unused)
     return Step(_assigned(job, hold), Note(EventKind.JOB_ASSIGNED, now_s))
 
 
 def accept(job: Job, policy: Policy, now_s: float) -> Step:
     """Confirm a job that its worker has taken; it is done where no report can follow.
 
-    A worker that took it before and did not use it has proved nothing by taking it once more: it
-    stays in doubt until its callback is used up.
+    A worker that took it before and lost it has proved nothing by taking it once more: the job
+    stays in doubt until a probe finds the callback used up, which is accepted then.
     """
-    hold = _hold(job, "accept")
+    hold = _hold_of(job, "accept")
     if hold.times_unused:
         if hold.stage is Stage.UNDER_WAY:
             return _in_doubt(job, now_s, "taken once more, and not known to be used")
@@ -56,7 +63,7 @@ def refuse(
     ``blames_job``: the answer says that the job is at fault. A worker that may have it from an
     earlier attempt keeps it: refusing it the second time proves nothing.
     """
-    hold = _hold(job, "refuse")
+    hold = _hold_of(job, "refuse")
     if hold.is_again or blames_job:
         job = job._replace(refusals=job.refusals + 1)
     if job.refusals >= policy.max_attempts:
@@ -81,7 +88,7 @@ def blame(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
     """Put a job in doubt, or send it to the next worker, as ``Policy.resends`` says."""
-    hold = _hold(job, "doubt")
+    hold = _hold_of(job, "doubt")
     if policy.resends(hold.worker):
         fate = _fate_if_it_may_wait(hold) if hold.worker.key else Fate.USED
         return _free(job, now_s, reason, fate)
@@ -90,7 +97,7 @@ def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 def recover(job: Job, policy: Policy, now_s: float) -> Step | None:
     """Put a job in doubt that was under way when the last run ended; None for any other."""
-    hold = _hold(job, "recover")
+    hold = _hold_of(job, "recover")
     if TABLE[hold.way, hold.stage].after_recovery is hold.stage:
         return None
     return doubt(job, policy, now_s, "the service was restarted during the hand-over")
@@ -98,7 +105,7 @@ def recover(job: Job, policy: Policy, now_s: float) -> Step | None:
 
 def release(job: Job, now_s: float, reason: str) -> Step:
     """Undo an assignment of which nothing was sent: back to its place, or to the earlier doubt."""
-    if _hold(job, "release").is_again:
+    if _hold_of(job, "release").is_again:
         return _in_doubt(job, now_s, reason)
     return _free(job, now_s, reason, Fate.STAYS)
 
@@ -108,7 +115,7 @@ def find_unused(job: Job, now_s: float) -> Step:
 
     It gets the job again even if ``Policy.resend_doubt`` is set: there is no doubt here.
     """
-    hold = _hold(job, "doubt")
+    hold = _hold_of(job, "doubt")
     unused = hold._replace(
         stage=Stage.IN_DOUBT, since_s=now_s, is_again=False, times_unused=hold.times_unused + 1
     )
@@ -123,7 +130,7 @@ def end_lease(job: Job, now_s: float, *, is_unused: bool = False) -> Step:
 
     ``is_unused``: the callback is still pending, so the worker has lost the job and cannot report.
     """
-    hold = _hold(job, "end the lease")
+    hold = _hold_of(job, "end the lease")
     if is_unused or hold.is_unused:
         lost = job._replace(hold=hold._replace(stage=Stage.IN_DOUBT, is_again=False))
         return _free(lost, now_s, "its lease ended, and it was not used", Fate.REJOINS)
@@ -135,7 +142,7 @@ def end_lease(job: Job, now_s: float, *, is_unused: bool = False) -> Step:
 def finish(job: Job, now_s: float, result: bytes | None = None) -> Step:
     """Finish a job; also by a late report of its former holder, while no other worker has it."""
     hold = job.former if job.state is State.WAITING else None
-    hold = (hold or _hold(job, "complete"))._replace(refused_report="")
+    hold = (hold or _hold_of(job, "complete"))._replace(refused_report="")
     done = job._replace(result=result, hold=hold, former=None)
     return _finish(done, State.DONE, EventKind.JOB_DONE, now_s, fate=_leave(hold))
 
@@ -169,7 +176,7 @@ def refuse_report(job: Job, now_s: float, reason: str) -> Step | None:
 
 def fail(job: Job, now_s: float, reason: str) -> Step:
     """Fail a job that its holder cannot do."""
-    hold = _hold(job, "fail")._replace(refused_report="")
+    hold = _hold_of(job, "fail")._replace(refused_report="")
     failed = job._replace(hold=hold)
     return _finish(failed, State.FAILED, EventKind.JOB_FAILED, now_s, reason, _leave(hold))
 
@@ -179,7 +186,7 @@ def end_with_instance(job: Job, state: str, now_s: float, *, is_unused: bool) ->
 
     ``is_unused``: the instance had not used the job, which goes back to its own place.
     """
-    hold = _hold(job, "end")
+    hold = _hold_of(job, "end")
     reason = f"its process instance is {state}"
     if state == "finished":
         return finish_by_return(job, now_s)
@@ -191,7 +198,7 @@ def end_with_instance(job: Job, state: str, now_s: float, *, is_unused: bool) ->
 
 def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
     """Return a job for another worker to try, or fail it after ``max_attempts``."""
-    hold = _hold(job, "fail")
+    hold = _hold_of(job, "fail")
     tried = job._replace(refusals=job.refusals + 1, spent=(*job.spent, hold.worker.callback_url))
     if tried.refusals >= policy.max_attempts:
         return fail(tried, now_s, reason)
@@ -200,7 +207,7 @@ def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 def extend(job: Job, now_s: float) -> Step:
     """Begin the lease anew; the report outweighs any probe: the worker has the job."""
-    hold = _hold(job, "extend")
+    hold = _hold_of(job, "extend")
     extended = hold._replace(since_s=now_s, refused_report="", times_unused=0)
     return Step(job._replace(hold=extended), Note(EventKind.JOB_EXTENDED, now_s))
 
@@ -230,7 +237,8 @@ def put_back(job: Job, now_s: float, reason: str) -> Step:
     return _free(job._replace(refusals=0, finished_s=None), now_s, reason, fate)
 
 
-def _hold(job: Job, act: str) -> Hold:
+def _hold_of(job: Job, act: str) -> Hold:
+    """Return an assigned job's hold. Raises WrongState, which names the act, for any other job."""
     if job.state is not State.ASSIGNED or job.hold is None:
         raise WrongState(act, job.state)
     return job.hold
@@ -252,7 +260,7 @@ def _leave(hold: Hold) -> Fate:
 
 
 def _in_doubt(job: Job, now_s: float, reason: str) -> Step:
-    hold = _hold(job, "doubt")._replace(stage=Stage.IN_DOUBT, since_s=now_s)
+    hold = _hold_of(job, "doubt")._replace(stage=Stage.IN_DOUBT, since_s=now_s)
     return Step(job._replace(hold=hold, reason=reason), Note(EventKind.JOB_DOUBTED, now_s, reason))
 
 

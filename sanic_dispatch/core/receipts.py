@@ -40,9 +40,9 @@ class Receipts:
         """Whether the proof's callback or receipt is that of an earlier holder of the job."""
         if proof.callback_url in job.spent:
             return True
-        shown = (proof.receipt or "").encode()
+        presented = (proof.receipt or "").encode()
         return any(
-            hmac.compare_digest(self._receipt(job, url).encode(), shown) for url in job.spent
+            hmac.compare_digest(self._receipt(job, url).encode(), presented) for url in job.spent
         )
 
     def is_of_holder(self, proof: Proof, job: Job) -> bool:

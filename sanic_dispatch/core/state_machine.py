@@ -50,8 +50,8 @@ from sanic_dispatch.errors import (
 HURRY_S = 1.0
 """How long after workers set aside have become needed to choose which ones to probe."""
 
-LATEST = 1.2
-"""The jitter of a timer: if the lease may end before the next check, that is made at its end."""
+MAX_JITTER_FACTOR = 1.2
+"""How late a timer may be: if the lease may end before the next check, that is made at its end."""
 
 
 class Now(NamedTuple):
@@ -73,6 +73,7 @@ class Placed(NamedTuple):
 
 
 Decide = Callable[[Job, float], Step]
+"""A function of ``lifecycle``: the job and the time (Unix seconds) → its transition."""
 
 Reply = Placed | Job | Worker | DispatchError | None
 
@@ -134,7 +135,7 @@ class StateMachine:
             if job is not before:
                 tables.changes.append(Change(Table.JOBS, job.id, before, job))
         for job in tables.jobs.assigned():
-            tables.hold_worker_of(job)
+            tables.mark_worker_held(job)
         last = 0.0
         for worker in workers:
             last = worker.place if worker.place > last else nextafter(last, inf)
@@ -149,7 +150,8 @@ class StateMachine:
         self._events, self.effects = [], []
         number, mark = self.number, len(self.tables.changes)
         try:
-            # _on_<command> here, or on_<command> in held_jobs, workers_aside or external_edits
+            # _on_<command> here, or on_<command> in held_jobs, workers_aside or external_edits:
+            # the table is at the end of this module.
             reply = _HANDLERS[type(command)](self, command)
             self._pair_all()
             self._hurry()
@@ -230,9 +232,10 @@ class StateMachine:
             self.tables.put_job(known._replace(former=None))
         elif known is not None:
             return self._answer_repeat(known, worker)
-        worker = self._as_operator_left(worker)
+        # Most registrations come through here.
+        worker = self._keep_operators_set_aside(worker)
         self._probe_stale(worker)
-        job = self._held_by(worker.key)
+        job = self._last_job_of(worker.key)
         if job is None:
             return self._give_oldest_job_or_enqueue(worker)
         return self._register_anew(worker, job, lost=command.lost)
@@ -244,12 +247,15 @@ class StateMachine:
         the repeat may be a late duplicate, whose answer is not read.
         """
         hold = job.hold or job.former
-        if hold is not None and hold.worker.id != worker.id and not job.state.is_final:
-            self._check_room()
-            self._enqueue(worker)
+        if hold is None:
+            return None  # it had the job once, and nobody has it now
+        if hold.worker.id != worker.id:
+            if not job.state.is_final:
+                self._check_room()
+                self._enqueue(worker)
             return None
-        if hold is None or hold.worker.id != worker.id or hold.way is Way.PUT:
-            return None
+        if hold.way is Way.PUT:
+            return None  # the PUT is the answer
         if job.state.is_final:
             return job if job.state is State.DONE else None
         return self._give_same_job(job, worker)
@@ -298,12 +304,12 @@ class StateMachine:
         self.emit(Note(EventKind.WORKER_REGISTERED, self.now.wall_s), worker=worker)
         self._watch_worker(worker)
 
-    def _held_by(self, key: Key | None) -> Job | None:
+    def _last_job_of(self, key: Key | None) -> Job | None:
         """Return the job that this key has held longest, or held until its lease ended."""
         held = self.tables.jobs.of_key(key) if key else []
         return min(held, key=_since_s, default=None)
 
-    def _as_operator_left(self, worker: Worker) -> Worker:
+    def _keep_operators_set_aside(self, worker: Worker) -> Worker:
         """Carry an operator's set-aside over to the worker's new callback."""
         for older in self.tables.workers.of_key(worker.key):
             if older.aside and older.aside.cause is Cause.OPERATOR:
@@ -341,6 +347,7 @@ class StateMachine:
     def _assign_by_put(self, job: Job, worker: Worker) -> Job:
         """Assign a job, to be sent to the worker's callback."""
         self._forget_doubt(job, worker)
+        # The worker is not among the free ones any more: Tables.put_job sees to that.
         job = self.apply_step(job, lifecycle.assign(job, worker, Way.PUT, self.now.wall_s))
         self.effects.append(self._put_job(job, worker))
         return job
@@ -509,7 +516,7 @@ class StateMachine:
 
     def _on_set_aside(self, act: c.SetAside) -> Worker:
         worker = self._waiting_worker(act.worker_id, "set its worker aside")
-        aside = worker.sidelined(self.now.wall_s, act.reason)
+        aside = worker.set_aside_by_operator(self.now.wall_s, act.reason)
         return self.change_worker(aside, EventKind.WORKER_SET_ASIDE, act.reason)
 
     def _on_bring_back(self, act: c.BringBack) -> Worker:
@@ -519,7 +526,9 @@ class StateMachine:
         if aside is None:
             return worker
         if workers_aside.may_get_one_late(self, worker):
-            return self.change_worker(worker.looked_at(), EventKind.WORKER_SET_ASIDE, act.reason)
+            return self.change_worker(
+                worker.set_aside_until_seen(), EventKind.WORKER_SET_ASIDE, act.reason
+            )
         if worker.key is not None and aside.cause is Cause.REFUSED:
             # What is sent to a callback that does not wait may seem to be taken.
             workers_aside.on_look_at_worker(self, workers_aside.extra_look(self, worker, aside))
@@ -657,7 +666,7 @@ class StateMachine:
         if is_confirmed and not (hold.worker.instance_url or evidence.is_to_be_checked(hold)):
             next_s = inf
         left_s = self.left_of_lease_s(look)
-        if left_s <= next_s * LATEST:
+        if left_s <= next_s * MAX_JITTER_FACTOR:
             if left_s < inf:
                 self.effects.append(e.StartTimer(look, max(left_s, 0.0), is_spread=False))
         else:
@@ -702,17 +711,20 @@ class StateMachine:
 
     # ---- changes
 
-    def apply_step(self, job: Job, step: Step) -> Job:
-        """Apply a transition: store the job, emit the event, and apply the worker's fate."""
+    def apply_step(self, before: Job, step: Step) -> Job:
+        """Apply a transition: store the job, emit the event, and apply the worker's fate.
+
+        ``before`` is the stored record; the new one is returned.
+        """
         after = step.job
         if after.state in FINAL:
             self._make_room(after)
             self._leases.pop(after.id, None)
         self.tables.put_job(after)
         self.emit(step.note, job=after)
-        if job.hold is not None:
-            self._move_worker(job, job.hold.worker, step)
-        if after.hold is not job.hold and not evidence.is_same(job.hold, after.hold):
+        if before.hold is not None:
+            self._move_worker(before, before.hold.worker, step)
+        if after.hold is not before.hold and not evidence.is_same(before.hold, after.hold):
             self._watch_hold(after)
         return after
 

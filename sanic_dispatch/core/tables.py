@@ -58,7 +58,7 @@ class Tables:
         self.changes: list[Change] = []
 
     def put_job(self, job: Job) -> None:
-        """Add or replace a job, and hold or release its worker as the record says."""
+        """Add or replace a job; by its record, its worker is held, or may be free again."""
         before = self.jobs.put(job)
         self.changes.append(Change(Table.JOBS, job.id, before, job))
         self._move_hold(before, job)
@@ -109,20 +109,20 @@ class Tables:
         after = self.jobs.restore(change.id, before)
         self._move_hold(after, before)
 
-    def hold_worker_of(self, job: Job) -> None:
-        """Hold the worker of a job that was loaded by ``fill``."""
+    def mark_worker_held(self, job: Job) -> None:
+        """Mark the worker as held of a job that was loaded by ``fill``."""
         self._move_hold(None, job)
 
     def _move_hold(self, before: Job | None, after: Job | None) -> None:
-        old, new = _may_wait(before), _may_wait(after)
+        old, new = _callback_held_by(before), _callback_held_by(after)
         if old != new:
             if old is not None:
-                self.workers.let_go(old)
+                self.workers.unmark_held(old)
             if new is not None:
-                self.workers.hold(new)
+                self.workers.mark_held(new)
 
 
-def _may_wait(job: Job | None) -> str | None:
+def _callback_held_by(job: Job | None) -> str | None:
     """Return the callback that a job was sent to and that may still be pending, if any."""
     if job is None or job.state is not State.ASSIGNED or job.hold is None:
         return None
@@ -306,14 +306,14 @@ class WorkerTable:
         elif worker_id in self._workers:
             self.remove(worker_id)
 
-    def hold(self, worker_id: str) -> None:
+    def mark_held(self, worker_id: str) -> None:
         """Note that a job was sent to this callback, so its worker is not free."""
         worker = self._workers.get(worker_id)
         if worker is not None and self.is_free(worker):
             _remove(self._free, worker)
         self._held.add(worker_id)
 
-    def let_go(self, worker_id: str) -> None:
+    def unmark_held(self, worker_id: str) -> None:
         """Note that no job is at this callback any more."""
         self._held.discard(worker_id)
         if worker := self._workers.get(worker_id):

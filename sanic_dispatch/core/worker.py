@@ -89,7 +89,7 @@ class Worker(NamedTuple):
         aside = Aside(Cause.REFUSED, now_s, reason, job_id, may_arrive)
         return self._replace(aside=aside, refusals=self.refusals + 1)
 
-    def aside_because(self, reason: str) -> Worker | None:
+    def with_better_reason(self, reason: str) -> Worker | None:
         """Return the worker with a better reason for its set-aside; None if nothing changes."""
         if self.aside is None or self.aside.cause is not Cause.REFUSED:
             return None
@@ -102,13 +102,13 @@ class Worker(NamedTuple):
         cause = Cause.LOST if lost else Cause.AWAITS
         return self._replace(aside=Aside(cause, now_s, "its last job is unsettled", job_id))
 
-    def sidelined(self, now_s: float, reason: str) -> Worker:
+    def set_aside_by_operator(self, now_s: float, reason: str) -> Worker:
         """Return the worker set aside by an operator."""
         may_arrive = self.aside is not None and self.aside.may_arrive
         return self._replace(aside=Aside(Cause.OPERATOR, now_s, reason, may_arrive=may_arrive))
 
-    def looked_at(self) -> Worker:
-        """Return the worker set aside as after a refusal: it comes back once it is seen waiting."""
+    def set_aside_until_seen(self) -> Worker:
+        """Return the worker set aside as after a refusal: it comes back once a probe sees it."""
         return self._replace(aside=self.aside and self.aside._replace(cause=Cause.REFUSED))
 
     def awaits(self, job_id: str) -> bool:

@@ -1,8 +1,9 @@
 """Workers that are set aside: when they are probed, and what becomes of them then.
 
-``StateMachine`` sets them aside: ``_move_worker`` (the fate that a job's transition has for its
-worker), ``_probe_stale``, ``_register_anew`` and ``_on_set_aside``. ``WorkerTable.first`` skips
-them.
+A worker that has failed gets no jobs until a probe sees it waiting. This module ends a set-aside;
+``StateMachine`` begins it: ``_move_worker`` (by the fate that a transition has for the worker:
+``lifecycle.refuse`` → ``Fate.ASIDE``), ``_probe_stale``, ``_register_anew`` and ``_on_set_aside``.
+``WorkerTable.first`` skips such workers. The time between two probes is ``evidence.growing_s``.
 
 A timer begins a check, an effect probes the worker, and its result is a command again. The first
 check is scheduled by ``StateMachine._watch_worker``; while jobs wait and no worker is free,
@@ -82,7 +83,7 @@ def on_worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
         machine.drop(worker.id, "it was not seen for too long")
     else:
         why = evidence.why_aside(probed.is_pending, state)
-        if why and (known := worker.aside_because(why)):
+        if why and (known := worker.with_better_reason(why)):
             machine.put_worker(known, EventKind.WORKER_SET_ASIDE, why)
         _look_later(machine, look)
 

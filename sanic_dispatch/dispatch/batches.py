@@ -13,7 +13,7 @@ A commit ends in one of three ways:
   get StorageFailed. What has already happened outside (outcomes of deliveries, timers) is kept, and
   applied again as soon as the store takes something.
 - unknown: the batch is given to the store again until its fate is known, and nothing is applied
-  meanwhile. A request waits for that for PATIENCE_S.
+  meanwhile. A request waits for that for COMMIT_WAIT_S.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from sanic_dispatch.errors import (
 from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.storage.store import Batch, Edit, EditedMeanwhile, Store
 
-RETRY_S = 0.5
+COMMIT_RETRY_S = 0.5
 """How long to wait before a commit, or what must not be lost, is tried again."""
 
-PATIENCE_S = 4.0
-"""How long a request waits while a commit does not come to an end; RETRY_S more at most."""
+COMMIT_WAIT_S = 4.0
+"""How long a request waits while a commit does not come to an end; COMMIT_RETRY_S more at most."""
 
 _READS = (c.LookUp, c.Read)
 """Commands that change nothing: after a commit has failed they see what is durable.
@@ -111,7 +111,10 @@ class Batches:
         on_events: Callable[[Sequence[Event]], None],
         on_effect: Callable[[Effect], None],
     ) -> None:
-        """Call ``on_events`` with durable events, and ``on_effect`` with effects that are due."""
+        """Call ``on_events`` with durable events, and ``on_effect`` with effects that are due.
+
+        In the service: ``Dispatcher._publish`` and ``Dispatcher._begin_effect``.
+        """
         self._stats = stats
         self._machine = machine
         self._store = store
@@ -172,7 +175,7 @@ class Batches:
             elif self._is_due:
                 await asyncio.sleep(0)
             else:  # what is kept is tried again later
-                await self._clock.sleep(RETRY_S)
+                await self._clock.sleep(COMMIT_RETRY_S)
 
     async def close(self) -> None:
         """Refuse the requests whose commands are not committed."""
@@ -288,7 +291,7 @@ class Batches:
         try:
             while not await self._try_commit(batch):
                 self._block()
-                await self._clock.sleep(RETRY_S)
+                await self._clock.sleep(COMMIT_RETRY_S)
         except StorageFailed:
             self._stats.failed()
             raise
@@ -355,10 +358,10 @@ class Batches:
             self._on_effect(effect)
 
     def _keep(self, entry: _Entry) -> None:
-        """Apply a command again after RETRY_S, or before the next one that comes."""
+        """Apply a command again after COMMIT_RETRY_S, or before the next one that comes."""
         self._kept.append(entry)
         if self._retry is None:
-            self._retry = self._clock.call_later(RETRY_S, self._apply_kept)
+            self._retry = self._clock.call_later(COMMIT_RETRY_S, self._apply_kept)
 
     def _apply_kept(self) -> None:
         self._retry = None
@@ -380,9 +383,9 @@ class Batches:
         self._inbox[:0] = gathered.entries
 
     def _refuse_late(self, pending: _Pending) -> None:
-        """Fail requests that have waited for PATIENCE_S; drop their commands if not applied."""
+        """Fail requests that have waited for COMMIT_WAIT_S; drop their commands if not applied."""
         self._block()
-        late_s = self._clock.monotonic_s() - PATIENCE_S
+        late_s = self._clock.monotonic_s() - COMMIT_WAIT_S
         for entry in pending.entries:
             if entry.since_s <= late_s:
                 entry.refuse(StorageFailed("the storage does not answer: it may have been stored"))
@@ -444,20 +447,20 @@ class Batches:
 
 
 class _Patience:
-    """Call ``lose`` when a commit has taken PATIENCE_S, and every RETRY_S from then on."""
+    """Call ``on_late`` when a commit has taken COMMIT_WAIT_S, and then every COMMIT_RETRY_S."""
 
-    def __init__(self, clock: Clock, lose: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, on_late: Callable[[], None]) -> None:
         self._clock = clock
-        self._lose = lose
-        self._timer: Timer = clock.call_later(PATIENCE_S, self._is_over)
+        self._on_late = on_late
+        self._timer: Timer = clock.call_later(COMMIT_WAIT_S, self._is_over)
 
     def end(self) -> None:
         """Stop calling."""
         self._timer.cancel()
 
     def _is_over(self) -> None:
-        self._lose()
-        self._timer = self._clock.call_later(RETRY_S, self._is_over)
+        self._on_late()
+        self._timer = self._clock.call_later(COMMIT_RETRY_S, self._is_over)
 
 
 def combined(changes: Sequence[Change]) -> list[Change]:

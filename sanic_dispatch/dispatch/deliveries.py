@@ -57,11 +57,14 @@ class Deliveries:
         is_still_due: Callable[[e.Effect], bool],
         report: Callable[[c.Command], None],
     ) -> None:
-        """``is_still_due`` says whether an effect is still to be carried out."""
+        """``is_still_due`` says whether an effect is still to be carried out.
+
+        ``report`` takes the outcomes: ``Batches.report``.
+        """
         self._callbacks = callbacks
         self._store = store
         self._is_still_due = is_still_due
-        self._report = report
+        self._tell = report
         self._tasks: set[asyncio.Task[None]] = set()
         self._puts: set[asyncio.Task[None]] = set()
         self._busy: dict[str, asyncio.Task[None]] = {}
@@ -94,7 +97,7 @@ class Deliveries:
 
     async def _call(self, effect: e.Effect) -> None:
         try:
-            self._report(await self._outcome(effect))
+            self._tell(await self._outcome(effect))
         except Exception:
             _log.exception("call.failed", effect=type(effect).__name__)
             raise

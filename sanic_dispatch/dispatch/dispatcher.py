@@ -197,8 +197,9 @@ class Dispatcher:
     async def _wait_until_taken(self, job: Job) -> bool:
         """Wait until a worker has taken the job; False if none has within ``submit_wait_s``."""
         taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        # Not too late: _release begins the PUT in the turn in which it answers _submit, and even an
-        # outcome that came at once would be a command of a later turn (Batches._apply_soon).
+        # Registered after the commit and still in time: Batches._release begins the PUT in the turn
+        # in which it answers _submit, and even an outcome that came at once would be a command of a
+        # later turn (Batches._apply_soon).
         self._awaited[job.id] = taken
         timer = self._clock.call_later(self._submit_wait_s, _set, taken, False)
         try:
@@ -223,23 +224,25 @@ class Dispatcher:
     async def register(self, worker: Worker, *, lost: bool = False) -> Job | None:
         """Return a job for the worker to be answered with, or None if it waits.
 
-        After a job was returned, ``answered`` or ``unanswered`` must be called. A repeat with the
-        same callback gets the same answer. ``lost``: the last answer never arrived, so the same job
-        is given again. Raises QueueFull, ShuttingDown and StorageFailed.
+        After a job was returned, ``answer_written`` or ``answer_lost`` must be called. A repeat
+        with the same callback gets the same answer. ``lost``: the last answer never arrived, so
+        the same job is given again. Raises QueueFull, ShuttingDown and StorageFailed.
+
+        If the request is cancelled, the answer is reported as lost: by Batches, if the reply comes
+        later; here, if it had come and was not read yet.
         """
         self.check_open()
         register = c.Register(worker, lost, REQUEST_ID.get())
-        reply = self.batches.execute(register, self._leave_unanswered)
+        reply = self.batches.execute(register, self._report_answer_lost)
         try:
             job: Job | None = await reply
         except asyncio.CancelledError:
             if reply.done() and not reply.cancelled() and reply.exception() is None:
-                # Cancelled after the reply was set and before it was read: Batches did not see it.
-                self._leave_unanswered(reply.result())
+                self._report_answer_lost(reply.result())
             raise
         return job
 
-    def answered(self, job: Job) -> None:
+    def answer_written(self, job: Job) -> None:
         """Report that the answer with this job was written; returns at once.
 
         The worker has the job by then, so nobody waits for the commit. It confirms the job; a job
@@ -247,7 +250,7 @@ class Dispatcher:
         """
         self.batches.report(c.AnswerWritten(job.id, job.attempt, REQUEST_ID.get()))
 
-    def unanswered(self, job: Job, *, began: bool) -> None:
+    def answer_lost(self, job: Job, *, began: bool) -> None:
         """Report that the connection broke before this job's answer was written as a whole.
 
         ``began``: some of it may have been sent, so the worker may have the job.
@@ -260,17 +263,17 @@ class Dispatcher:
         Raises UnknownJob, NotTheHolder, WrongState and StorageFailed.
         """
         self.check_open()
-        return await self._report(c.Complete(job_id, proof, result, REQUEST_ID.get()))
+        return await self._execute_report(c.Complete(job_id, proof, result, REQUEST_ID.get()))
 
     async def fail(self, job_id: str, proof: Proof, reason: str, *, retry: bool = False) -> Placed:
         """Fail a job, or with ``retry`` let another worker try. Raises as ``complete``."""
         self.check_open()
-        return await self._report(c.Fail(job_id, proof, reason, retry, REQUEST_ID.get()))
+        return await self._execute_report(c.Fail(job_id, proof, reason, retry, REQUEST_ID.get()))
 
     async def extend(self, job_id: str, proof: Proof) -> Placed:
         """Begin a job's lease anew. Raises as ``complete``."""
         self.check_open()
-        return await self._report(c.Extend(job_id, proof, REQUEST_ID.get()))
+        return await self._execute_report(c.Extend(job_id, proof, REQUEST_ID.get()))
 
     def note_refused(self, job_id: str, proof: Proof, reason: str) -> None:
         """Note that a report on a job was refused; returns at once."""
@@ -282,14 +285,14 @@ class Dispatcher:
         """Return the receipt that goes with a job and later proves who got it."""
         return self._machine.receipts.receipt(job)
 
-    async def _report(self, report: c.Complete | c.Fail | c.Extend) -> Placed:
+    async def _execute_report(self, report: c.Complete | c.Fail | c.Extend) -> Placed:
         placed: Placed = await self.batches.execute(report)
         return placed
 
-    def _leave_unanswered(self, reply: object) -> None:
+    def _report_answer_lost(self, reply: object) -> None:
         """Report that a registration's answer will not be written: the request was cancelled."""
         if isinstance(reply, Job):
-            self.unanswered(reply, began=False)
+            self.answer_lost(reply, began=False)
 
     # ---- callbacks of the batches
 

@@ -13,7 +13,9 @@ import structlog
 
 from sanic_dispatch.clock import Clock
 
-LOOK_S = 0.25
+CHECK_S = 0.25
+"""How often to check."""
+
 STUCK_S = 1.0
 """How long the same job and worker may wait side by side: an assignment takes one commit."""
 
@@ -74,4 +76,4 @@ class Watchdog:
     async def _watch(self) -> None:
         while True:
             self.look()
-            await self._clock.sleep(LOOK_S)
+            await self._clock.sleep(CHECK_S)

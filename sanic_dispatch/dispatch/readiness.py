@@ -13,7 +13,7 @@ from sanic_dispatch.storage.store import Store
 FRESH_S = 1.0
 """How long the result of a test write is reused, so that frequent probes cost little."""
 
-PATIENCE_S = 2.0
+TEST_WRITE_TIMEOUT_S = 2.0
 """The timeout of a test write."""
 
 
@@ -49,7 +49,7 @@ class Readiness:
 
     async def _try_storage(self) -> str:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TEST_WRITE_TIMEOUT_S):
                 await self._store.try_writing()
         except TimeoutError:
             return "the storage does not answer"

@@ -13,10 +13,10 @@ from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.errors import DispatchError
 
-LOOK_S = 0.2
+OWNER_CHECK_S = 0.2
 """How often to check whether another process may own the topic by now."""
 
-RETRY_S = 0.5
+LOAD_RETRY_S = 0.5
 """How long to wait after a topic could not be loaded."""
 
 _log = structlog.get_logger("sanic_dispatch")
@@ -68,7 +68,7 @@ class Standby:
                 is_sure = not is_sure
                 self._set_out_of_reach(not is_sure)
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(OWNER_CHECK_S):
                     await self._ownership.until_lost()
 
     async def _take_over(self) -> None:
@@ -84,4 +84,4 @@ class Standby:
                 self._show(None)
                 self._ownership.lose("the queues could not be taken over")
                 await self._dispatcher.stand_by()
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(LOAD_RETRY_S)

@@ -18,7 +18,7 @@ class Timers:
 
     def __init__(self, clock: Clock, report: Callable[[Command], None]) -> None:
         self._clock = clock
-        self._report = report
+        self._tell = report
         self._running: dict[int, Timer] = {}
         self._last = 0
 
@@ -38,4 +38,4 @@ class Timers:
 
     def _fire(self, number: int, command: Command) -> None:
         del self._running[number]
-        self._report(command)
+        self._tell(command)

@@ -63,7 +63,10 @@ class EditedMeanwhile(Exception):
 
 
 class Store(ABC):
-    """Stores all records of a topic, or one half of them: jobs and facts, or workers."""
+    """Stores all records of a topic, or one half of them: jobs and facts, or workers.
+
+    ``open_store.store_of`` chooses the backend.
+    """
 
     lasts: bool = True
     """Whether batches have to be committed; False for a store in memory."""

@@ -153,9 +153,9 @@ class WorkerFaults(RuleBasedStateMachine):
         """Register and lose the answer; return whether there was a job in it."""
         job = await self.here.dispatcher.register(asks)
         if job and fate == "lost":
-            self.here.dispatcher.answered(job)
+            self.here.dispatcher.answer_written(job)
         elif job:
-            self.here.dispatcher.unanswered(job, began=fate == "broken")
+            self.here.dispatcher.answer_lost(job, began=fate == "broken")
         await self.here.quiet()
         return job is not None
 

@@ -201,7 +201,7 @@ class Bar:
         job = await self.world.dispatcher.register(robot, lost=lost)
         self._note_call(robot, began_s, job)
         if job is not None:
-            self.world.dispatcher.answered(job)
+            self.world.dispatcher.answer_written(job)
         await self.world.quiet()
 
     def look(self) -> None:

@@ -360,7 +360,7 @@ MUTANTS = {
     "encoded anew": Mutant("C2", [(Job, "to_wire", encoded_anew)]),
     "given to the next after a restart": Mutant("C3", [(lifecycle, "recover", forgotten_hold)]),
     "a used callback is used again": Mutant(
-        "C3", [(JobTable, "at_callback", nothing), (StateMachine, "_held_by", nothing)]
+        "C3", [(JobTable, "at_callback", nothing), (StateMachine, "_last_job_of", nothing)]
     ),
     "a repeat is another job": Mutant("C2", [(Receipts, "job_id", another_id)]),
 }

@@ -326,7 +326,7 @@ async def test_an_answer_cut_off_before_it_was_written_frees_the_job(world: Worl
     await world.submit("x")
     job = await world.dispatcher.register(worker("c1", "i1"))
     assert job is not None
-    world.dispatcher.unanswered(job, began=False)
+    world.dispatcher.answer_lost(job, began=False)
     await settle()
     assert await world.register(worker("c2", "i2")) == "x"
 
@@ -340,7 +340,7 @@ async def test_an_answer_that_broke_is_in_doubt_and_given_again_to_its_callback(
     world.network.pending[asking.id] = None
     job = await world.dispatcher.register(asking)
     assert job is not None
-    world.dispatcher.unanswered(job, began=True)
+    world.dispatcher.answer_lost(job, began=True)
     await settle()
     assert await world.stage(submission.job.id) is Stage.IN_DOUBT
     assert await world.register(asking) == "x"
@@ -531,7 +531,7 @@ async def test_a_robot_that_asks_again_at_once_does_not_get_the_same_job(tmp_pat
             job = await world.dispatcher.register(worker(f"c{n}", "i1"))
             assert job is not None
             assert job.data == b"%d" % n
-            world.dispatcher.answered(job)
+            world.dispatcher.answer_written(job)
 
 
 async def test_a_worker_that_has_waited_long_is_probed_before_it_gets_a_job(world: World) -> None:

@@ -60,8 +60,8 @@ async def test_ready_asks_the_storage_at_most_once_a_second() -> None:
 
 
 async def test_a_storage_that_does_not_answer_is_not_ready(monkeypatch) -> None:
-    """A disk that hangs is reported after PATIENCE_S."""
-    monkeypatch.setattr("sanic_dispatch.dispatch.readiness.PATIENCE_S", 0.05)
+    """A disk that hangs is reported after TEST_WRITE_TIMEOUT_S."""
+    monkeypatch.setattr("sanic_dispatch.dispatch.readiness.TEST_WRITE_TIMEOUT_S", 0.05)
     store, clock = FailingStore(), FakeClock()
     store.answers.clear()
     ready = await readiness(store, clock)

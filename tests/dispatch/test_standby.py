@@ -120,7 +120,7 @@ async def test_pages_are_disconnected_while_ownership_is_uncertain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Past the deadline views may be stale; they come back once ownership is confirmed."""
-    monkeypatch.setattr(standby, "LOOK_S", 0.001)
+    monkeypatch.setattr(standby, "OWNER_CHECK_S", 0.001)
     ownership, said = FakeOwnership(), list[Any]()
 
     def show(snapshot: TopicSnapshot | None) -> None:

@@ -96,22 +96,22 @@ class Requests:
         dispatcher = life.dispatcher
         answer = Answer(job.to_wire(), dispatcher.receipt_of(job), run.now_s())
         if not run.has_trouble or dice.random() >= run.plan.broken_answers:
-            dispatcher.answered(job)
+            dispatcher.answer_written(job)
             return answer
         mishap = dice.randrange(4)
         if mishap == 0:
-            dispatcher.unanswered(job, began=False)
+            dispatcher.answer_lost(job, began=False)
             raise CutOff
         began = asyncio.sleep(dice.choice((0.0, 0.01, 0.5)))
         try:
             await began
         except asyncio.CancelledError:
-            dispatcher.unanswered(job, began=True)
+            dispatcher.answer_lost(job, began=True)
             raise
         if mishap == 1:
-            dispatcher.answered(job)
+            dispatcher.answer_written(job)
             raise CutOff
-        dispatcher.unanswered(job, began=True)
+        dispatcher.answer_lost(job, began=True)
         if mishap == 2:
             raise CutOff
         return answer

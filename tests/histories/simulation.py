@@ -109,8 +109,8 @@ class Life:
         )
         Inspector(self.dispatcher._machine, run.accuse)
         self._run = run
-        self._report = self.dispatcher.deliveries._report
-        self.dispatcher.deliveries._report = self._report_as_planned
+        self._report = self.dispatcher.deliveries._tell
+        self.dispatcher.deliveries._tell = self._report_as_planned
 
     def _report_as_planned(self, outcome: c.Command) -> None:
         """Report an outcome, and sometimes a second time, later."""

@@ -223,7 +223,7 @@ async def test_a_worker_whose_resent_job_is_put_back_is_free() -> None:
     await world.submit("one")
     job = await world.dispatcher.register(robot)
     assert job is not None
-    world.dispatcher.unanswered(job, began=True)
+    world.dispatcher.answer_lost(job, began=True)
     world.network.outcomes[robot.id] = [world.never()]
     await world.clock.advance(2)
     assert world.delivered == ["one"]
@@ -240,4 +240,4 @@ def test_a_probe_a_hair_too_early_is_not_repeated_at_once() -> None:
     hold = Hold(worker("c1", "i1"), Way.PUT, Stage.CONFIRMED, START_S)
     held_s = nextafter(30.0, 0.0)
     assert evidence.is_to_be_checked(hold)
-    assert evidence.next_look_s(hold, 0, held_s, policy, 30.0) >= evidence.A_MOMENT_S
+    assert evidence.next_look_s(hold, 0, held_s, policy, 30.0) >= evidence.SHORTEST_TIMER_S

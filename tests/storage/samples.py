@@ -252,7 +252,7 @@ async def filled(backend: Backend, folder: Path) -> Topic:
 
 def one_of_each(topic: Topic) -> Batch:
     """Return a batch with a record of every kind."""
-    sidelined = worker(3, Key("17", "a2")).sidelined(5.0, "on its way")
+    sidelined = worker(3, Key("17", "a2")).set_aside_by_operator(5.0, "on its way")
     confirmed = held(job(2), worker(9), stage=Stage.CONFIRMED)
     return topic.put(
         Fact("secret", "ab" * 32),

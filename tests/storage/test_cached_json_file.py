@@ -131,7 +131,7 @@ def test_the_order_after_a_checkpoint_and_a_kill(tmp_path: Path) -> None:
     files.commit(topic.apply(topic.put(*[worker(n) for n in range(1, 7)])))
     files.commit(topic.apply(topic.remove(worker(1), worker(2), worker(3))))
     checkpoint(files)
-    files.commit(topic.apply(topic.put(worker(4).sidelined(5.0, ""))))
+    files.commit(topic.apply(topic.put(worker(4).set_aside_by_operator(5.0, ""))))
     files.commit(topic.apply(topic.put(worker(7))))
     assert loaded(tmp_path) == topic.stored()
 

@@ -32,7 +32,7 @@ def workers(draw: st.DrawFn) -> Worker:
     made = worker(draw(NUMBER), draw(st.none() | st.builds(Key, TEXT, TEXT)))
     made = made._replace(label=draw(TEXT), place=draw(PLACE), refusals=draw(st.integers(0, 3)))
     refused = made.refused("503", 2.0, "x", may_arrive=draw(st.booleans()))
-    return draw(st.sampled_from([made, made.sidelined(1.5, draw(TEXT)), refused]))
+    return draw(st.sampled_from([made, made.set_aside_by_operator(1.5, draw(TEXT)), refused]))
 
 
 @st.composite

@@ -63,7 +63,7 @@ class World:
         if job is None:
             await self.quiet()
             return None
-        self.dispatcher.answered(job)
+        self.dispatcher.answer_written(job)
         await self.quiet()
         return ujson.loads(job.data)
 

@@ -1,4 +1,4 @@
-"""Jobs: submit, look up, cancel."""
+"""Jobs: submit, look up, cancel. ``submit`` is usually called by ``web/fast_path.py``."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ async def cancel(request: Request, job_id: str) -> HTTPResponse:
 async def job_answer(request: Call, job_id: str) -> HTTPResponse:
     """Return the answer with a job, its worker's result verbatim."""
     placed = await dispatcher_of(request).look_up(job_id)
-    answer = json_answer(_shown(request, placed))
+    answer = json_answer(_job_fields(request, placed))
     if placed.job.result is not None:
         assert answer.body
         answer.body = b'%b,"result":%b}' % (answer.body[:-1], placed.job.result)
     return answer
 
 
-def _shown(request: Call, placed: Placed) -> dict[str, Any]:
+def _job_fields(request: Call, placed: Placed) -> dict[str, Any]:
     """Return what everyone who has the job's id may see."""
     job = placed.job
     reason = {"reason": job.reason} if job.reason and job.state in _WITHOUT_RESULT else {}

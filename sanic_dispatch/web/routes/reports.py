@@ -1,4 +1,4 @@
-"""Reports of a job's holder: complete, fail, extend."""
+"""Reports of a job's holder: complete, fail, extend; usually called by ``web/fast_path.py``."""
 
 from __future__ import annotations
 

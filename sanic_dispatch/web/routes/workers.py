@@ -1,4 +1,4 @@
-"""Registration of workers."""
+"""Registration of workers; ``register`` is usually called by ``web/fast_path.py``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def register(request: Call) -> HTTPResponse | None:
     if job is None:
         return _queued(request)
     await _answer_with(request, dispatcher, job)
-    return None
+    return None  # the answer is already written
 
 
 def _queued(request: Call) -> Response:
@@ -75,9 +75,9 @@ async def _answer_with(request: Call, dispatcher: Dispatcher, job: Job) -> None:
         if request.transport.is_closing():
             raise RequestCancelled
     except BaseException:
-        dispatcher.unanswered(job, began=began)
+        dispatcher.answer_lost(job, began=began)
         raise
-    dispatcher.answered(job)
+    dispatcher.answer_written(job)
 
 
 def _flags(request: Call) -> set[str]:
