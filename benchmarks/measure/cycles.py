@@ -26,7 +26,7 @@ from benchmarks.report.tables import Report, Table
 ROBOTS = 20
 AT_A_TIME = 32
 
-PATIENCE_S = 10.0
+ROUND_WAIT_S = 10.0
 """How long a round waits for orders in flight before they count as missing."""
 
 Ask = Callable[[bytes, Callable[[bytes], None]], None]
@@ -77,7 +77,7 @@ class CycleLoad:
         await asyncio.sleep(seconds)
         self._is_running = False
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._is_empty.wait(), PATIENCE_S)
+            await asyncio.wait_for(self._is_empty.wait(), ROUND_WAIT_S)
         missing = len(self._in_flight)
         self._in_flight.clear()
         return CycleRound(self._cycles, self._last_s - began_s, self._cpu_s() - server_s, missing)

@@ -27,7 +27,7 @@ ROBOTS = 5
 SERVICE_S = 0.2
 COME_S = 10.0
 """Time over which 200 phones come: as fast as the robots can serve them."""
-PATIENCE_S = 60.0
+EVENING_TIMEOUT_S = 60.0
 DONE = b'"state":"done"'
 
 
@@ -102,7 +102,7 @@ async def evening(side: Side, phones: int) -> Seen:
         began_s, server_s = time.perf_counter(), server.cpu_s()
         comes_s = [dice.uniform(0, COME_S * phones / 200) for _ in range(phones)]
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(EVENING_TIMEOUT_S):
                 await asyncio.gather(
                     *(phone(server, seen, number + 1, at) for number, at in enumerate(comes_s))
                 )

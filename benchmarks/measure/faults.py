@@ -23,7 +23,7 @@ from benchmarks.report.tables import Report, Table
 ROBOTS = 40
 SLOW, DEAD = 0.20, 0.05
 SECONDS = 10.0
-PATIENCE_S = 10.0
+STUCK_S = 10.0
 """How long nothing may happen before what is missing counts as stuck: several times the longest
 call of a worker here."""
 CALLBACK_TIMEOUT_S = 2.0
@@ -45,7 +45,7 @@ class FaultRun:
 
     def goes_on(self) -> bool:
         """Return whether something is missing and something came lately."""
-        is_still = time.perf_counter() - self.changed_s > PATIENCE_S
+        is_still = time.perf_counter() - self.changed_s > STUCK_S
         return bool(self.stuck or self.unanswered) and not is_still
 
     def taken_by_robot(self, number: int, at_s: float) -> None:

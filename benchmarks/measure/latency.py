@@ -22,7 +22,7 @@ from benchmarks.report.tables import Report, Table
 
 ROBOTS = 20
 CONNECTIONS = 16
-PATIENCE_S = 5.0
+ROUND_WAIT_S = 5.0
 """How long to wait for the last callbacks of a round."""
 
 
@@ -56,7 +56,7 @@ class LatencyLoad:
         await load.run()
         if self._due_s:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), PATIENCE_S)
+                await asyncio.wait_for(self._settled.wait(), ROUND_WAIT_S)
         self._taken.missing = len(self._due_s)
         self._taken.late_ms = load.late_s * 1e3
         self._due_s.clear()

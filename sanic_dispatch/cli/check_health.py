@@ -14,7 +14,7 @@ from sanic_dispatch.cli.remote import DONE, FAILED, UNREACHABLE, warn
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.server.banner import base_of
 
-PATIENCE_S = 2.0
+ANSWER_TIMEOUT_S = 2.0
 
 
 @click.command(cls=SectionedCommand, params=setting_options("port", "host", "tls_cert", "tls_key"))
@@ -51,7 +51,7 @@ def health(**flags: Any) -> None:
 def _status(url: str) -> int:
     scheme, _, place = url.rstrip("/").partition("://")
     kind = _Secure if scheme == "https" else HTTPConnection
-    connection = kind(place, timeout=PATIENCE_S)
+    connection = kind(place, timeout=ANSWER_TIMEOUT_S)
     try:
         connection.request("GET", "/health", headers={"Connection": "close"})
         return connection.getresponse().status

@@ -23,7 +23,7 @@ LONGEST_DELAY_S = 15.0
 WATCHDOG_S = 45.0
 """How long a channel may be silent; the service sends a heartbeat every 20 s."""
 
-LARGEST_FRAME = 64 * 2**20
+MAX_FRAME_BYTES = 64 * 2**20
 
 _LATER = (408, 425, 429)
 """Statuses 4xx of a handshake that are worth a retry."""
@@ -89,7 +89,7 @@ async def frames_of(
         compression=None,
         ping_interval=None,
         close_timeout=1,
-        max_size=LARGEST_FRAME,
+        max_size=MAX_FRAME_BYTES,
     )
     with _raising_channel_lost():
         async with connection as socket:

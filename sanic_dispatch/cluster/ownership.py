@@ -27,7 +27,7 @@ import structlog
 
 from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
 
-RETRY_S = 0.1
+STORE_RETRY_S = 0.1
 """How long to wait after a failed call."""
 
 LONGEST_GAP_S = 2.0
@@ -166,7 +166,7 @@ class Ownership:
                 self._log_unreachable(error)
                 if patience_s is not None and self._clock() - began_s >= patience_s:
                     raise StorageFailed(str(error)) from error
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(STORE_RETRY_S)
                 continue
             self._log_reachable()
             if answer.token:
@@ -236,10 +236,10 @@ class Ownership:
                 return
             except (StorageFailed, OutcomeUnknown) as error:
                 self._log_unreachable(error)
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(STORE_RETRY_S)
             except Exception:  # go on: without heartbeats the lease would expire
                 _log.exception("ownership.not_renewed")
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(STORE_RETRY_S)
 
     async def _renew(self) -> None:
         sent_s, token = self._clock(), self.token

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from sanic_dispatch.config.origins import authority_of
 from sanic_dispatch.errors import SettingsError
 
-LONGEST_URL = 300
-"""Characters. The squares of a longer URL's QR code are too small for a camera."""
+MAX_URL_CHARS = 300
+"""The squares of a longer URL's QR code are too small for a camera."""
 
 ORDER_PAGE = "public/order_drink.html"
 
@@ -24,7 +24,7 @@ def check_public_url(flag: str, url: str) -> None:
 
 def is_page_url(url: str) -> bool:
     """Whether it is an http or https URL with a host, and without a user name or a fragment."""
-    if len(url) > LONGEST_URL or not url.isascii() or not url.isprintable() or " " in url:
+    if len(url) > MAX_URL_CHARS or not url.isascii() or not url.isprintable() or " " in url:
         return False
     return authority_of(origin_of(url)) is not None and "#" not in url
 

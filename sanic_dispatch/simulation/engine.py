@@ -17,7 +17,7 @@ from sanic_dispatch.simulation.instance import Instance
 from sanic_dispatch.simulation.waits import Put
 
 _KNOWN_AFTER_DELETION_S = 30.0
-_BODY_LIMIT = 64 * 2**20
+_BODY_LIMIT_BYTES = 64 * 2**20
 
 
 class Engine:
@@ -61,7 +61,7 @@ class Engine:
 
     async def up(self) -> None:
         """Start listening, on the same port as before; instances and callbacks are kept."""
-        app = web.Application(client_max_size=_BODY_LIMIT)
+        app = web.Application(client_max_size=_BODY_LIMIT_BYTES)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=0.001, handler_cancellation=True

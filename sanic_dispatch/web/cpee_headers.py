@@ -9,7 +9,7 @@ from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.worker import Key
 from sanic_dispatch.web.context import Call
 
-MAX_LABEL = 200
+MAX_LABEL_CHARS = 200
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
@@ -55,9 +55,9 @@ def name_of(request: Call) -> str:
 def plain(text: str) -> str:
     """Decode a header that the engine sent as raw UTF-8, without control characters."""
     if text.isascii() and text.isprintable():  # as nearly all of them are, in a tenth of the time
-        return text[:MAX_LABEL]
+        return text[:MAX_LABEL_CHARS]
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(char for char in text if char.isprintable())[:MAX_LABEL]
+    return "".join(char for char in text if char.isprintable())[:MAX_LABEL_CHARS]
 
 
 def visible(text: str) -> str:

@@ -15,7 +15,7 @@ from sanic_dispatch.web.context import Call, context_of
 
 MINUTE_S = 60.0
 
-MOST_ADDRESSES = 10_000
+MAX_ADDRESSES = 10_000
 """How many addresses are remembered; the one that was quiet longest is forgotten first."""
 
 
@@ -55,7 +55,7 @@ class Quota:
     def _forget(self, now_s: float) -> None:
         while self._full_at_s:
             address, full_at_s = next(iter(self._full_at_s.items()))
-            if full_at_s > now_s and len(self._full_at_s) <= MOST_ADDRESSES:
+            if full_at_s > now_s and len(self._full_at_s) <= MAX_ADDRESSES:
                 return
             del self._full_at_s[address]
 

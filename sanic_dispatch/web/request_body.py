@@ -20,7 +20,7 @@ connection is closed would see a reset instead of the answer."""
 
 
 FORM = "application/x-www-form-urlencoded"
-MOST_FIELDS = 100
+MAX_FIELDS = 100
 
 MAX_TEXT_CHARS = 200
 """The most characters of a text for people, such as a reason."""
@@ -88,7 +88,7 @@ async def _read_form(request: Call) -> dict[str, str]:
     data = await read_bytes(request, settings_of(request).max_body_bytes)
     try:
         fields = parse_qsl(
-            data.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+            data.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
         )
     except ValueError as error:
         raise InvalidRequest("the form cannot be read") from error

@@ -33,7 +33,7 @@ ANSWER_S, BACK_S = 5.0, 2.0
 SERVICE_RESTART, TRY_LATER = 1012, 4503
 """The close codes with which a page is told to come back."""
 
-PATIENCE_S = 30.0
+RECOVERY_TIMEOUT_S = 30.0
 
 JOBS = "{sanic-dispatch}:jobs"
 
@@ -96,7 +96,7 @@ class Guest:
                 return (await page.receive()).type is WSMsgType.TEXT
 
         for is_well in (is_taken, is_mixed, is_live):
-            await eventually(is_well, PATIENCE_S)
+            await eventually(is_well, RECOVERY_TIMEOUT_S)
         return monotonic() - began_s
 
 
@@ -162,7 +162,7 @@ async def outage(guest: Guest, begin: Callable[[], None]) -> None:
 
 async def is_cut_off(page: aiohttp.ClientWebSocketResponse, code: int) -> None:
     """Return whether followers are told to come back, so that pages say they are out of date."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(RECOVERY_TIMEOUT_S):
         while (await page.receive()).type is WSMsgType.TEXT:
             continue
     assert page.close_code == code

@@ -25,10 +25,10 @@ IDLE_S = 600.0 if IS_TORTURE else 2.0
 BACK_S = 45.0
 FEW_FILES = ("sh", "-c", 'ulimit -Sn 64; exec "$@"', "sh")
 """A usual limit, which the server has to raise."""
-LARGEST_GROWTH = 8 * 2**20
+MAX_GROWTH_BYTES = 8 * 2**20
 """The growth in bytes allowed for waiting followers: noise of the allocator."""
 
-LARGEST_FOLLOWER = 16 * 1024
+MAX_FOLLOWER_BYTES = 16 * 1024
 """Bytes per waiting follower."""
 
 
@@ -103,8 +103,8 @@ async def test_a_crowd_leaves_nothing_behind(tmp_path: Path) -> None:
         await eventually(lambda: has_forgotten(server, files), 30)
         each = (there - before) / IDLE
         print(f"{each / 1024:.1f} KiB for each of {IDLE}, {later - there:+} B in {IDLE_S:g} s")  # noqa: T201
-        assert each <= LARGEST_FOLLOWER
-        assert later - there <= LARGEST_GROWTH
+        assert each <= MAX_FOLLOWER_BYTES
+        assert later - there <= MAX_GROWTH_BYTES
 
 
 async def has_forgotten(server: Server, files: int) -> bool:

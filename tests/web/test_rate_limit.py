@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from sanic_dispatch.errors import TooManyOrders
 from sanic_dispatch.web.client_address import Proxies, network_of
-from sanic_dispatch.web.rate_limit import MOST_ADDRESSES, Quota
+from sanic_dispatch.web.rate_limit import MAX_ADDRESSES, Quota
 from tests.support.clock import FakeClock
 
 
@@ -56,9 +56,9 @@ async def test_addresses_are_forgotten() -> None:
     """Those with full buckets, and beyond a maximum the quietest ones."""
     clock = FakeClock()
     quota = Quota(6, clock.monotonic_s)
-    for n in range(MOST_ADDRESSES + 10):
+    for n in range(MAX_ADDRESSES + 10):
         quota.take(str(n))
-    assert len(quota._full_at_s) == MOST_ADDRESSES
+    assert len(quota._full_at_s) == MAX_ADDRESSES
     await clock.advance(11)
     quota.take("x")
     assert len(quota._full_at_s) == 1

@@ -39,7 +39,7 @@ from sanic_dispatch.web.routes.jobs import job_answer
 
 operator = Blueprint("operator", url_prefix="/operator")
 
-LONGEST_NAME = 64
+MAX_NAME_CHARS = 64
 _WHO = Parameter(
     "header",
     "X-Operator",
@@ -186,8 +186,8 @@ def _who(request: Request) -> str:
     name = request.headers.get("x-operator")
     if name is None:
         return client_of(request)
-    if not (0 < len(name) <= LONGEST_NAME and name.isascii() and name.isprintable()):
-        raise InvalidRequest(f"X-Operator is a name of at most {LONGEST_NAME} ASCII characters")
+    if not (0 < len(name) <= MAX_NAME_CHARS and name.isascii() and name.isprintable()):
+        raise InvalidRequest(f"X-Operator is a name of at most {MAX_NAME_CHARS} ASCII characters")
     return cast(str, name)
 
 

@@ -21,20 +21,20 @@ from sanic_dispatch.web.responses import LOOKED_AT
 
 qr = Blueprint("qr")
 
-QUIET = 2
-"""The quiet zone in modules; the page adds more."""
+QUIET_ZONE_MODULES = 2
+"""The page adds more."""
 
-FRESH = {"Cache-Control": "max-age=300"}
+CACHE_5_MINUTES = {"Cache-Control": "max-age=300"}
 
 
 @describe(QR_CODE)
 async def code(request: Request) -> HTTPResponse:
     """Return the QR code of --public-url, or of the page's own address, which it sends."""
     public_url = settings_of(request).public_url
-    url = order_page_of(public_url) if public_url else _told(request)
+    url = order_page_of(public_url) if public_url else _page_url_of(request)
     drawing = await asyncio.to_thread(draw, url)
     return validated(
-        request, drawing, "image/svg+xml", {**context_of(request).page_headers, **FRESH}
+        request, drawing, "image/svg+xml", {**context_of(request).page_headers, **CACHE_5_MINUTES}
     )
 
 
@@ -46,11 +46,11 @@ def draw(url: str) -> bytes:
     """Return the QR code as SVG, without a fixed size."""
     drawing = BytesIO()
     made = segno.make(url, error="m", micro=False)
-    made.save(drawing, kind="svg", xmldecl=False, omitsize=True, border=QUIET)
+    made.save(drawing, kind="svg", xmldecl=False, omitsize=True, border=QUIET_ZONE_MODULES)
     return drawing.getvalue()
 
 
-def _told(request: Request) -> str:
+def _page_url_of(request: Request) -> str:
     """Return the address in the query, if it is of this host: no codes of other sites here."""
     url = cast(str, request.args.get("url", ""))
     host = context_of(request).proxies.host_of(request)
