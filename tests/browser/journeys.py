@@ -86,7 +86,7 @@ async def a_bad_network(bar: Bar, phone: OrderPage) -> Journey:
     await phone.shows("unsent")
     yield "unsent"
     await phone.page.clock.fast_forward("03:00")
-    await phone.shows("stale")
+    await phone.shows("unsentTooLong")
     yield "still-thirsty"
     await phone.page.route("**/submit-job", _refuse)
     await phone.button("Send now").click()

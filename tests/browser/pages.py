@@ -14,7 +14,7 @@ SENTENCE = {
     "failed": "Something went wrong",
     "cancelled": "Cancelled",
     "unsent": "Not sent yet",
-    "stale": "Still thirsty?",
+    "unsentTooLong": "Still thirsty?",
     "rejected": "The bar could not take your order",
     "gone": "This order no longer exists",
     "sending": "Sending your order…",

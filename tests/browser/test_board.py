@@ -54,7 +54,7 @@ async def test_orders_move_from_next_to_mixing_to_ready(bar: Bar, visitors: Visi
 
 
 async def test_names_never_reach_the_board(bar: Bar, visitors: Visitors) -> None:
-    """The board shows numbers, mascots and drinks; names are not even sent to it."""
+    """The board shows numbers, logos and drinks; names are not even sent to it."""
     heard: list[str | bytes] = []
     board = await visitors.blank_television()
     board.page.on("websocket", lambda socket: listen(socket, heard))

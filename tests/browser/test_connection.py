@@ -110,7 +110,7 @@ async def test_an_old_order_is_not_sent_unasked(bar: Bar, visitors: Visitors) ->
     await phone.order()
     await phone.shows("unsent")
     await phone.page.clock.fast_forward("03:00")
-    await phone.shows("stale")
+    await phone.shows("unsentTooLong")
     bar.proxy.go_online()
     await phone.button("Send now").click()
     await phone.shows("waiting")

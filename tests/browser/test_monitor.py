@@ -303,7 +303,7 @@ async def test_bars_differ_by_more_than_a_colour(bar: Bar, visitors: Visitors) -
 
 
 async def test_markup_is_shown_as_text(bar: Bar, visitors: Visitors) -> None:
-    """Names, drinks, mascots, labels and reasons are shown as text everywhere."""
+    """Names, drinks, logos, labels and reasons are shown as text everywhere."""
     monitor = await visitors.operator()
     await bar.robot(MARKUP)
     await expect(monitor.workers.locator("th")).to_contain_text(MARKUP)

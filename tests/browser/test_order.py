@@ -250,7 +250,7 @@ async def test_an_order_of_another_tab(bar: Bar, visitors: Visitors) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 99, 999, 9999])
-async def test_a_number_never_meets_the_mascot(bar: Bar, visitors: Visitors, count: int) -> None:
+async def test_a_number_never_meets_the_logo(bar: Bar, visitors: Visitors, count: int) -> None:
     """Not even a long number on the narrowest phone overlaps it."""
     phone = await visitors.phone(viewport={"width": 320, "height": 640})
     await phone.place()
@@ -259,7 +259,7 @@ async def test_a_number_never_meets_the_mascot(bar: Bar, visitors: Visitors, cou
 
 
 async def test_a_choice_is_seen_in_forced_colours(visitors: Visitors) -> None:
-    """The chosen mascot has a mark where the system replaces all colours."""
+    """The chosen logo has a mark where the system replaces all colours."""
     phone = await visitors.phone(forced_colors="active")
     await phone.page.get_by_role("radio", name="Bee").check()
     mark = await phone.page.evaluate(
@@ -339,7 +339,7 @@ async def test_keyboard_only(bar: Bar, visitors: Visitors) -> None:
 
 
 async def test_a_reload_changes_nothing(bar: Bar, visitors: Visitors) -> None:
-    """The order, the name and the mascot survive a reload."""
+    """The order, the name and the logo survive a reload."""
     phone = await visitors.phone()
     await phone.place("Lemonade", "Ada", "Bee")
     await phone.page.reload()

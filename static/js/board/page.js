@@ -1,4 +1,4 @@
-import { service } from '../shared/service_url.js';
+import { serviceUrl } from '../shared/service_url.js';
 import { columns } from '../shared/board_columns.js';
 import { Connection } from '../shared/connection.js';
 import { $, el, say } from '../shared/dom.js';
@@ -69,7 +69,7 @@ function showCode() {
   $('qr').onload = () => { $('scan').hidden = false; };
   $('qr').alt = t('scan');
   const url = new URL('order_drink.html', document.baseURI);
-  $('qr').src = service(`qr.svg?${new URLSearchParams({ url })}`);
+  $('qr').src = serviceUrl(`qr.svg?${new URLSearchParams({ url })}`);
 }
 
 translatePage();

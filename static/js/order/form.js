@@ -6,17 +6,17 @@ import { keep, recall } from '../shared/storage.js';
 import { tokenOf } from '../shared/token.js';
 
 /**
- * Fill the form (drink, mascot, name, one button).
+ * Fill the form (drink, logo, name, one button).
  * @param {string|null} wanted the drink of the page's address
- * @param {(choice: {drink: string, logo: string, name: string}) => Promise<void>} submitted
+ * @param {(choice: {drink: string, logo: string, name: string}) => Promise<void>} onSubmit
  */
-export async function startForm(wanted, submitted) {
+export async function startForm(wanted, onSubmit) {
   const form = $('form');
   const customer = recall('customer', {});
   form.elements.name.value = customer.name ?? '';
   $('logos').append(...LOGOS.map(logoCard));
   choose(form.elements.logo, LOGOS.includes(customer.logo) ? customer.logo : anyOf(LOGOS));
-  form.onsubmit = once(submitted);
+  form.onsubmit = once(onSubmit);
   form.onchange = () => nameButton(form);
   sayIfClosed();
   $('drinks').append(...(await loadMenu(wanted)).map(drinkCard));
@@ -42,13 +42,13 @@ export function orderAgain({ drink }) {
 }
 
 // Impatient people press the button again: that is still one order.
-function once(submitted) {
+function once(onSubmit) {
   let busy = false;
   return async (event) => {
     event.preventDefault();
     if (busy) return;
     busy = true;
-    await submitted(choice(event.target)).finally(() => { busy = false; });
+    await onSubmit(choice(event.target)).finally(() => { busy = false; });
   };
 }
 

@@ -13,9 +13,9 @@ import { TrackedOrder } from './tracked_order.js';
 const TICK_MS = 10_000;
 const LOUD = ['done', 'failed', 'rejected'];
 /** The bar may not have these orders. */
-const UNSENT = ['sending', 'unsent', 'stale'];
+const UNSENT = ['sending', 'unsent', 'unsentTooLong'];
 /** The bar does not have these orders: they are forgotten once the customer moves on. */
-const NOT_TAKEN = ['unsent', 'stale', 'rejected', 'gone'];
+const NOT_TAKEN = ['unsent', 'unsentTooLong', 'rejected', 'gone'];
 
 /** Follows all orders of this phone, shows one of them or the form, and announces what happens to any. */
 export class MyOrders {

@@ -1,18 +1,18 @@
 import { delay } from '../shared/connection.js';
 import { cancel, submit } from './job_requests.js';
 
-const STALE_MS = 120_000;
+const UNSENT_TOO_LONG_MS = 120_000;
 
 /**
  * Sends one order, and retries until the bar has it. `state` is `sending`, `unsent` (will retry),
- * `stale` (two minutes old: the customer has to confirm it), `rejected` or `sent`.
+ * `unsentTooLong` (two minutes old: the customer has to confirm it), `rejected` or `sent`.
  */
 export class Sender {
   state = 'sending';
   /** @type {import('../shared/http.js').Problem|null} why it is not sent */
   problem = null;
   #order;
-  #changed;
+  #onChange;
   #tries = 0;
   #timer;
   #busy = false;
@@ -21,11 +21,11 @@ export class Sender {
 
   /**
    * @param {import('./order_store.js').Order} order
-   * @param {(sender: Sender) => void} changed
+   * @param {(sender: Sender) => void} onChange
    */
-  constructor(order, changed) {
+  constructor(order, onChange) {
     this.#order = order;
-    this.#changed = changed;
+    this.#onChange = onChange;
   }
 
   /** Send now, and again whenever the network comes back. @returns {Sender} itself */
@@ -42,7 +42,7 @@ export class Sender {
     removeEventListener('online', this.#online);
   }
 
-  /** Send a stale order after all. */
+  /** Send an order that was unsent too long after all. */
   renew() {
     this.#order.asked = Date.now();
     this.#tries = 0;
@@ -53,7 +53,7 @@ export class Sender {
   async #attempt() {
     clearTimeout(this.#timer);
     if (this.#busy) return;
-    if (Date.now() - this.#order.asked > STALE_MS) return this.#report('stale');
+    if (Date.now() - this.#order.asked > UNSENT_TOO_LONG_MS) return this.#report('unsentTooLong');
     this.#busy = true;
     await submit(this.#order).then((id) => this.#sent(id), (problem) => this.#failed(problem));
     this.#busy = false;
@@ -72,12 +72,12 @@ export class Sender {
     this.problem = problem;
     this.#report(problem.isTemporary ? 'unsent' : 'rejected');
     if (!problem.isTemporary) return this.stop();
-    const wait = Math.max(delay(this.#tries++), problem.retryAfter_s * 1000);
-    this.#timer = setTimeout(() => this.#attempt(), wait);
+    const waitMs = Math.max(delay(this.#tries++), problem.retryAfterS * 1000);
+    this.#timer = setTimeout(() => this.#attempt(), waitMs);
   }
 
   #report(state) {
     this.state = state;
-    this.#changed(this);
+    this.#onChange(this);
   }
 }

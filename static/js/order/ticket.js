@@ -6,9 +6,9 @@ import { canAskToNotify } from './ready_signal.js';
 import { waitingTime } from './waiting_time.js';
 
 /** Which entry of #steps is current; -1: none yet. No entry here: the steps are hidden. */
-const STEP = { sending: -1, unsent: -1, stale: -1, loading: -1, waiting: 1, assigned: 2, done: 3 };
+const STEP = { sending: -1, unsent: -1, unsentTooLong: -1, loading: -1, waiting: 1, assigned: 2, done: 3 };
 const BUTTONS = {
-  unsent: ['send', 'discard'], stale: ['send', 'discard'], rejected: ['another'],
+  unsent: ['send', 'discard'], unsentTooLong: ['send', 'discard'], rejected: ['another'],
   waiting: ['another', 'notify', 'share', 'cancel'], assigned: ['another', 'notify', 'share'],
   done: ['another', 'share'], failed: ['another'], cancelled: ['another'], gone: ['another'],
 };
@@ -58,7 +58,7 @@ function waitingLine(tracked) {
   const shown = waitingTime(entry.eta, now, timesShown.get(tracked));
   timesShown.set(tracked, shown);
   if (!(phase === 'waiting' || phase === 'assigned')) return '';
-  const about = shown && !shown.late ? t('about', shown.low, shown.high) : '';
+  const about = shown && !shown.late ? t('about', shown.lowMin, shown.highMin) : '';
   return entry.late || shown?.late ? [t('late'), about].filter(Boolean).join(': ') : about;
 }
 

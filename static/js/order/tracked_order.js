@@ -11,7 +11,7 @@ import { Sender } from './sender.js';
 export class TrackedOrder {
   /** @type {import('./order_store.js').Order} */
   order;
-  #changed;
+  #onChange;
   #sender = null;
   #connection = null;
   /** Why cancelling failed: the key of a text. */
@@ -19,11 +19,11 @@ export class TrackedOrder {
 
   /**
    * @param {import('./order_store.js').Order} order
-   * @param {(tracked: TrackedOrder) => void} changed
+   * @param {(tracked: TrackedOrder) => void} onChange
    */
-  constructor(order, changed) {
+  constructor(order, onChange) {
     this.order = order;
-    this.#changed = () => changed(this);
+    this.#onChange = () => onChange(this);
   }
 
   /** Send the order, or follow it if the bar has it. @returns {TrackedOrder} itself */
@@ -75,7 +75,7 @@ export class TrackedOrder {
     return this.#connection?.now ?? Date.now() / 1000;
   }
 
-  /** Send a stale order after all. */
+  /** Send an order that was unsent too long after all. */
   sendAnyway() {
     this.#sender.renew();
   }
@@ -88,7 +88,7 @@ export class TrackedOrder {
       this.#isCancelled();
     } catch (problem) {
       this.#obstacle = problem.status === 409 ? 'tooLate' : 'tryAgain';
-      this.#changed();
+      this.#onChange();
     }
   }
 
@@ -96,12 +96,12 @@ export class TrackedOrder {
   #isCancelled() {
     this.#connection?.close();
     this.order.state = 'cancelled';
-    this.#changed();
+    this.#onChange();
   }
 
   #sent() {
     if (this.order.id) this.#listen();
-    this.#changed();
+    this.#onChange();
   }
 
   #listen() {
@@ -113,7 +113,7 @@ export class TrackedOrder {
     if (this.#connection.status === 'refused') this.order.state = 'gone';
     else if (this.entry.state) this.#learn(this.entry);
     if (this.#connection.status === 'live' && isOver(this.order.state)) this.#connection.close();
-    this.#changed();
+    this.#onChange();
   }
 
   #learn({ n, name, logo, drink, state }) {

@@ -1,5 +1,5 @@
 import { EMPTY, reduce } from './live_view.js';
-import { eventStream, webSocket } from './transports.js';
+import { ABNORMAL, eventStream, webSocket } from './transports.js';
 
 const OPENING_MS = 10_000;
 const WATCHDOG_MS = 45_000;
@@ -7,7 +7,8 @@ const HEARTBEAT_MS = 25_000;
 const GRACE_MS = 2_000;
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
-const SILENCE = 1006;
+/** The client sent something, or its query, e.g. `since`, is wrong. */
+const CLIENT_SPOKE = 4400;
 
 /** The pause before attempt `n` (from 0) in ms, with jitter, so that a full room does not reconnect at once. */
 export function delay(n, random = Math.random()) {
@@ -25,7 +26,7 @@ export class Connection {
   status = 'closed';
   code = null;
   #query;
-  #changed;
+  #onChange;
   #hangUp = () => {};
   #timer;
   #grace;
@@ -37,11 +38,11 @@ export class Connection {
 
   /**
    * @param {Object<string, string>} query `{view: 'board'}` or `{order: id}`
-   * @param {(connection: Connection) => void} changed called after every frame and every new status
+   * @param {(connection: Connection) => void} onChange called after every frame and every new status
    */
-  constructor(query, changed) {
+  constructor(query, onChange) {
     this.#query = query;
-    this.#changed = changed;
+    this.#onChange = onChange;
   }
 
   /** The server's time in seconds. */
@@ -88,7 +89,7 @@ export class Connection {
 
   #lost(code) {
     this.#hangUp();
-    const forget = code === 4400 && this.view.at;
+    const forget = code === CLIENT_SPOKE && this.view.at;
     if (code >= 4400 && code < 4500 && !forget) return this.#refused(code);
     if (forget) this.view = { ...this.view, at: null };
     // Where websockets bring no frame, try the event stream once, then start over.
@@ -128,12 +129,12 @@ export class Connection {
 
   #watch(ms) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#lost(SILENCE), ms);
+    this.#timer = setTimeout(() => this.#lost(ABNORMAL), ms);
   }
 
   // After sleep, or a change of network, a socket may be dead without having been closed.
   #resume({ type }) {
-    if (type === 'offline') return this.#lost(SILENCE);
+    if (type === 'offline') return this.#lost(ABNORMAL);
     const quiet = Date.now() - this.#heardAt > HEARTBEAT_MS;
     if (document.hidden || !(quiet || type === 'online')) return;
     this.#hangUp();
@@ -142,6 +143,6 @@ export class Connection {
 
   #report(status) {
     this.status = status;
-    this.#changed(this);
+    this.#onChange(this);
   }
 }

@@ -1,15 +1,16 @@
-import { service } from './service_url.js';
+import { serviceUrl } from './service_url.js';
 
 const TIMEOUT_MS = 15_000;
-// 0: not reached; 409: the first try with this key is not answered yet; 425: too early, from a proxy.
+// 0: not reached; 408: the request came too slowly; 409: the first try with this key is not answered yet;
+// 425: too early, from a proxy; 429: too many orders.
 const TEMPORARY = [0, 408, 409, 425, 429];
 
 /** The service answered with an error (`status`), or could not be reached (`status` 0). */
 export class Problem extends Error {
-  constructor(status, detail = '', retryAfter_s = 0) {
+  constructor(status, detail = '', retryAfterS = 0) {
     super(detail);
     this.status = status;
-    this.retryAfter_s = retryAfter_s;
+    this.retryAfterS = retryAfterS;
   }
 
   /** Whether the same request may succeed later. */
@@ -34,7 +35,7 @@ export async function call(path, options) {
 async function fetchFromService(path, options) {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   try {
-    return await fetch(service(path), { ...options, signal });
+    return await fetch(serviceUrl(path), { ...options, signal });
   } catch { // fetch throws for no network and for the time-out alike
     throw new Problem(0);
   }

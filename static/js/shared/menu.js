@@ -1,8 +1,8 @@
-import { service } from './service_url.js';
+import { serviceUrl } from './service_url.js';
 import { lang } from './i18n.js';
 
 const TIMEOUT_MS = 3_000;
-const LONGEST_NAME = 60;
+const MAX_NAME_CHARS = 60;
 /** The picture of a drink that has none. */
 export const NO_PICTURE = 'img/drinks/drink.svg';
 
@@ -30,7 +30,7 @@ let menu = BUILT_IN.map(translated);
  */
 export async function loadMenu(wanted) {
   menu = (await fetchMenu().catch(() => BUILT_IN)).map(translated);
-  const extra = wanted && !find(wanted) ? [{ id: wanted, name: titled(wanted).slice(0, LONGEST_NAME) }] : [];
+  const extra = wanted && !find(wanted) ? [{ id: wanted, name: titled(wanted).slice(0, MAX_NAME_CHARS) }] : [];
   menu = [...extra, ...menu];
   return menu;
 }
@@ -51,7 +51,7 @@ export const drinkName = (text) => find(text)?.name ?? text ?? '';
 export const drinkImage = (text) => find(text)?.image ?? NO_PICTURE;
 
 async function fetchMenu() {
-  const answer = await fetch(service('menu'), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const answer = await fetch(serviceUrl('menu'), { signal: AbortSignal.timeout(TIMEOUT_MS) });
   return (await answer.json()).drinks;
 }
 

@@ -2,11 +2,11 @@
 const BASE = new URL('../', document.baseURI);
 
 /** The address of a path of the service, e.g. `submit-job`. */
-export const service = (path) => new URL(path, BASE);
+export const serviceUrl = (path) => new URL(path, BASE);
 
 /** The same address, for a websocket. */
 export function socketUrl(path) {
-  const url = service(path);
+  const url = serviceUrl(path);
   url.protocol = url.protocol.replace('http', 'ws');
   return url;
 }

@@ -1,16 +1,19 @@
-import { service, socketUrl } from './service_url.js';
+import { serviceUrl, socketUrl } from './service_url.js';
 
 /**
- * Two transports for the same frames. Each takes a query and two callbacks, `frame(object)` and
- * `closed(code)`, and returns a function that closes it without calling back.
+ * Two transports for the same frames. Each takes a query and two callbacks, `onFrame(object)` and
+ * `onClosed(code)`, and returns a function that closes it without calling back.
  * Codes are the websocket's close codes; 4000 + an HTTP status where the server refused.
  */
 
+/** The close code of a connection that broke. */
+export const ABNORMAL = 1006;
+
 /** Receive frames over a websocket. */
-export function webSocket(query, frame, closed) {
+export function webSocket(query, onFrame, onClosed) {
   const socket = new WebSocket(socketUrl(`live?${query}`));
-  socket.onmessage = (event) => frame(JSON.parse(event.data));
-  socket.onclose = (event) => closed(event.code);
+  socket.onmessage = (event) => onFrame(JSON.parse(event.data));
+  socket.onclose = (event) => onClosed(event.code);
   return () => {
     socket.onmessage = socket.onclose = null;
     socket.close();
@@ -18,29 +21,29 @@ export function webSocket(query, frame, closed) {
 }
 
 /** Receive frames as an event stream, for networks that block websockets. */
-export function eventStream(query, frame, closed) {
-  const url = service(`state?${query}`);
+export function eventStream(query, onFrame, onClosed) {
+  const url = serviceUrl(`state?${query}`);
   const source = new EventSource(url);
   let over = false;
   const hangUp = () => {
     over = true;
     source.close();
   };
-  source.onmessage = (event) => over || frame(JSON.parse(event.data));
+  source.onmessage = (event) => over || onFrame(JSON.parse(event.data));
   source.onerror = async () => {
-    source.close();
-    const code = await refusal(url);
-    if (!over) closed(code);
+    source.close(); // or it would reconnect by itself: Connection decides when, and by which transport
+    const code = await closeCode(url);
+    if (!over) onClosed(code);
   };
   return hangUp;
 }
 
-// An EventSource does not say why it failed; a plain request does.
-async function refusal(url) {
+// An EventSource does not say why it failed; a plain request does. Where that is answered, the stream just broke.
+async function closeCode(url) {
   try {
     const { status } = await fetch(url, { headers: { Accept: 'application/json' } });
-    return status >= 400 ? 4000 + status : 1006;
+    return status >= 400 ? 4000 + status : ABNORMAL;
   } catch {
-    return 1006;
+    return ABNORMAL;
   }
 }

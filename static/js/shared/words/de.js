@@ -17,7 +17,7 @@ export const words = {
   // Das Formular
   title: 'Drink bestellen',
   chooseDrink: 'Such dir einen Drink aus',
-  chooseLogo: 'Wähl dein Maskottchen',
+  chooseLogo: 'Wähl dein Logo',
   logoHint: 'Daran erkennst du dein Glas.',
   yourName: 'Dein Name',
   order: 'Bestellen',
@@ -29,7 +29,7 @@ export const words = {
   forName: (name) => `für ${name}`,
   progress: 'Fortschritt',
   aheadShort: (n) => (n ? `${n} vor dir` : 'Als Nächstes'),
-  about: (low, high) => `etwa ${low < high ? `${low}–${high}` : high} Min.`,
+  about: (lowMin, highMin) => `etwa ${lowMin < highMin ? `${lowMin}–${highMin}` : highMin} Min.`,
   late: 'Dauert länger als sonst',
   paused: 'Die Bar macht kurz Pause. Du behältst deinen Platz.',
   noRobot: 'Gerade ist kein Roboter im Dienst. Du behältst deinen Platz.',
@@ -55,7 +55,7 @@ export const words = {
   head: {
     sending: 'Bestellung wird gesendet …',
     unsent: 'Noch nicht gesendet',
-    stale: 'Noch durstig?',
+    unsentTooLong: 'Noch durstig?',
     rejected: 'Die Bar konnte deine Bestellung nicht annehmen',
     loading: 'Bestellung wird gesucht …',
     waiting: (n) => (n ? `Noch ${n} vor dir` : 'Du bist als Nächstes dran'),
@@ -65,11 +65,12 @@ export const words = {
     cancelled: 'Storniert',
     gone: 'Diese Bestellung gibt es nicht mehr',
   },
+  // Auch nach Phase; `busy` und `closed` sagen mehr zu `unsent` und `rejected`: siehe order/ticket.js
   note: {
     unsent: 'Sie wird gesendet, sobald die Verbindung wieder steht.',
     busy: 'An der Bar ist viel los. Wir versuchen es weiter.',
-    stale: 'Deine Bestellung wurde nicht gesendet. Jetzt senden?',
-    done: 'Komm an die Bar und such dein Maskottchen.',
+    unsentTooLong: 'Deine Bestellung wurde nicht gesendet. Jetzt senden?',
+    done: 'Komm an die Bar und such dein Logo.',
     rejected: 'Bitte frag an der Bar nach.',
     closed: 'Bestellen kannst du nur mit dem Code an der Bar. Bitte scanne ihn noch einmal.',
     failed: 'Tut uns leid, wir konnten deinen Drink nicht mixen. Bitte frag an der Bar nach.',

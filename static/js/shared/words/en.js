@@ -14,7 +14,7 @@ export const words = {
   // The form
   title: 'Order a drink',
   chooseDrink: 'Choose your drink',
-  chooseLogo: 'Pick your mascot',
+  chooseLogo: 'Pick your logo',
   logoHint: 'It marks your glass so you can find it.',
   yourName: 'Your name',
   order: 'Order',
@@ -26,7 +26,7 @@ export const words = {
   forName: (name) => `for ${name}`,
   progress: 'Progress',
   aheadShort: (n) => (n ? `${n} ahead` : 'Next'),
-  about: (low, high) => `about ${low < high ? `${low}–${high}` : high} min`,
+  about: (lowMin, highMin) => `about ${lowMin < highMin ? `${lowMin}–${highMin}` : highMin} min`,
   late: 'Taking longer than usual',
   paused: 'The bar is taking a short break. You keep your place.',
   noRobot: 'No robot is on duty right now. You keep your place.',
@@ -52,7 +52,7 @@ export const words = {
   head: {
     sending: 'Sending your order…',
     unsent: 'Not sent yet',
-    stale: 'Still thirsty?',
+    unsentTooLong: 'Still thirsty?',
     rejected: 'The bar could not take your order',
     loading: 'Looking for your order…',
     waiting: (n) => (n ? `${n} ahead of you` : 'You are next'),
@@ -62,11 +62,12 @@ export const words = {
     cancelled: 'Cancelled',
     gone: 'This order no longer exists',
   },
+  // By phase, too; `busy` and `closed` say more of `unsent` and `rejected`: see order/ticket.js
   note: {
     unsent: 'It will be sent as soon as the connection is back.',
     busy: 'The bar is very busy. We’ll keep trying.',
-    stale: 'Your order was not sent. Send it now?',
-    done: 'Come to the bar and look for your mascot.',
+    unsentTooLong: 'Your order was not sent. Send it now?',
+    done: 'Come to the bar and look for your logo.',
     rejected: 'Please ask at the bar.',
     closed: 'You can only order with the code at the bar. Please scan it again.',
     failed: 'Sorry, we could not make your drink. Please ask at the bar.',
