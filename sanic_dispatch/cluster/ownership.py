@@ -110,7 +110,7 @@ class Ownership:
         store: LeaseStore,
         name: str,
         times: LeaseTimes = LEASE_TIMES,
-        clock: Callable[[], float] = boottime_s,
+        now_s: Callable[[], float] = boottime_s,
     ) -> None:
         self.name = name
         self.owner = ""
@@ -124,7 +124,7 @@ class Ownership:
         """Until when this process may act without asking the store, on the ``boottime_s`` clock."""
         self._store = store
         self._times = times
-        self._clock = clock
+        self._now_s = now_s
         self._former = ""
         self._sent_s = 0.0
         self._unreachable_since_s: float | None = None
@@ -138,7 +138,7 @@ class Ownership:
 
     def may_act(self) -> bool:
         """Return whether the lease has not expired, so that no other process can own the topic."""
-        return bool(self.token) and self._clock() < self.deadline_s
+        return bool(self.token) and self._now_s() < self.deadline_s
 
     async def confirm(self) -> None:
         """Renew the lease if it has expired; return once this process may act.
@@ -155,16 +155,16 @@ class Ownership:
         store's own error if its data is unusable.
         """
         claim = Claim(secrets.token_hex(8), self.name, self._former)
-        began_s = self._clock()
+        began_s = self._now_s()
         watch = _StateWatch(self._times.lease_s)
         while not self.is_owner:
-            sent_s = self._clock()
+            sent_s = self._now_s()
             try:
                 answer = await self._store.claim(claim, watch.expired(sent_s))
             except (StorageFailed, OutcomeUnknown) as error:
                 watch.forget()
                 self._log_unreachable(error)
-                if patience_s is not None and self._clock() - began_s >= patience_s:
+                if patience_s is not None and self._now_s() - began_s >= patience_s:
                     raise StorageFailed(str(error)) from error
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
@@ -173,8 +173,8 @@ class Ownership:
                 self._start_lease(answer, sent_s)
                 break
             self.owner = answer.owner
-            watch.note(answer.state, self._clock())
-            if patience_s is not None and self._clock() - began_s >= patience_s:
+            watch.note(answer.state, self._now_s())
+            if patience_s is not None and self._now_s() - began_s >= patience_s:
                 return False
             await asyncio.sleep(self._times.poll_s)
         return True
@@ -227,8 +227,8 @@ class Ownership:
     async def _renew_loop(self) -> None:
         """Renew ``renew_s`` after the last confirmed heartbeat, until ownership is lost."""
         while self.token:
-            await asyncio.sleep(max(self._sent_s + self._times.renew_s - self._clock(), 0.001))
-            if self._clock() < self._sent_s + self._times.renew_s:
+            await asyncio.sleep(max(self._sent_s + self._times.renew_s - self._now_s(), 0.001))
+            if self._now_s() < self._sent_s + self._times.renew_s:
                 continue
             try:
                 await self._renew()
@@ -242,7 +242,7 @@ class Ownership:
                 await asyncio.sleep(STORE_RETRY_S)
 
     async def _renew(self) -> None:
-        sent_s, token = self._clock(), self.token
+        sent_s, token = self._now_s(), self.token
         if not token:
             raise LostOwnership(self.owner)
         try:
@@ -259,12 +259,12 @@ class Ownership:
 
     def _log_unreachable(self, error: Exception) -> None:
         if self._unreachable_since_s is None:
-            self._unreachable_since_s = self._clock()
+            self._unreachable_since_s = self._now_s()
             _log.warning("ownership.store_unreachable", reason=str(error))
 
     def _log_reachable(self) -> None:
         if self._unreachable_since_s is not None:
-            away_s = round(self._clock() - self._unreachable_since_s, 1)
+            away_s = round(self._now_s() - self._unreachable_since_s, 1)
             self._unreachable_since_s = None
             _log.warning("ownership.store_reachable", after_s=away_s)
 

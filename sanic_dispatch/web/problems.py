@@ -70,18 +70,18 @@ def challenge(role: str) -> dict[str, str]:
     return {"WWW-Authenticate": f'Bearer realm="{role}"'}
 
 
-def install(app: Sanic[Any, Any], tell: Callable[[Call, Exception], None]) -> None:
+def install(app: Sanic[Any, Any], on_error: Callable[[Call, Exception], None]) -> None:
     """Answer every error with a problem document, also the errors that Sanic raises.
 
-    ``tell`` is called with each error first.
+    ``on_error`` is called with each error first.
     """
     for kind, answer in _ANSWERS.items():
 
-        def told(request: Call, error: Any, answer: Any = answer) -> HTTPResponse:
-            tell(request, error)
+        def answered(request: Call, error: Any, answer: Any = answer) -> HTTPResponse:
+            on_error(request, error)
             return cast(HTTPResponse, answer(request, error))
 
-        app.error_handler.add(kind, told)
+        app.error_handler.add(kind, answered)
 
 
 def _on_sanic_error(request: Call, error: SanicException) -> HTTPResponse:

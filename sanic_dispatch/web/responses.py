@@ -19,7 +19,7 @@ NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 header costs them a few microseconds.
 """
 
-LOOKED_AT = ("GET", "HEAD")
+GET_AND_HEAD = ("GET", "HEAD")
 """The methods of GET routes that also answer HEAD."""
 
 PRIVATE = {**NOSNIFF, "Cache-Control": "no-store"}

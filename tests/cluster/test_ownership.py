@@ -115,7 +115,7 @@ class Process:
 
     def __init__(self, link: FakeLink, name: str, drift_s: float = 0.0) -> None:
         self.link = link
-        self.ownership = Ownership(link, name, clock=lambda: now_s() + drift_s)
+        self.ownership = Ownership(link, name, now_s=lambda: now_s() + drift_s)
         self.running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -232,7 +232,7 @@ def test_a_clean_end_hands_over_at_once() -> None:
     async def run() -> None:
         register = FakeRegister()
         link = FakeLink(register, random.Random(1))
-        ada = Ownership(link, "ada", clock=now_s)
+        ada = Ownership(link, "ada", now_s=now_s)
         await ada.acquire()
         bert = Process(link, "bert")
         await asyncio.sleep(2.0)
@@ -253,7 +253,7 @@ def test_a_superseded_owner_is_notified() -> None:
     async def run() -> None:
         register, reasons = FakeRegister(), list[str]()
         link = FakeLink(register, random.Random(1))
-        ada = Ownership(link, "ada", clock=now_s)
+        ada = Ownership(link, "ada", now_s=now_s)
         ada.on_lost = reasons.append
         await ada.acquire()
         register.token, register.name = "2:x", "bert"
@@ -272,7 +272,7 @@ def test_confirming_past_the_deadline() -> None:
     async def run() -> None:
         register = FakeRegister()
         link = FakeLink(register, random.Random(1))
-        ada = Ownership(link, "ada", clock=now_s)
+        ada = Ownership(link, "ada", now_s=now_s)
         await ada.acquire()
         register.is_away = True
         await asyncio.sleep(LEASE_TIMES.lease_s)
@@ -294,7 +294,7 @@ def test_no_owner_in_time() -> None:
     async def run() -> None:
         register = FakeRegister()
         link = FakeLink(register, random.Random(1))
-        ada, bert = (Ownership(link, name, clock=now_s) for name in ("ada", "bert"))
+        ada, bert = (Ownership(link, name, now_s=now_s) for name in ("ada", "bert"))
         await ada.acquire()
         assert not await bert.acquire(10.0)
         register.is_away = True
@@ -311,7 +311,7 @@ def test_a_claim_whose_answer_is_late() -> None:
 
     async def run() -> None:
         link = FakeLink(FakeRegister(), random.Random(1))
-        ada = Ownership(link, "ada", clock=now_s)
+        ada = Ownership(link, "ada", now_s=now_s)
         link.latency_s = (LEASE_TIMES.lease_s / 2, LEASE_TIMES.lease_s / 2)
         await ada.acquire()
         assert ada.is_owner

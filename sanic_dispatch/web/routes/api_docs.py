@@ -12,7 +12,7 @@ from sanic_dispatch.web.openapi.document import openapi_document
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import DOCS, OPENAPI
 from sanic_dispatch.web.openapi.page import docs_page
-from sanic_dispatch.web.responses import LOOKED_AT
+from sanic_dispatch.web.responses import GET_AND_HEAD
 
 docs = Blueprint("docs")
 
@@ -35,5 +35,5 @@ async def human(request: Request) -> HTTPResponse:
     return validated(request, text, _HTML, headers)
 
 
-docs.add_route(openapi, "/openapi.json", LOOKED_AT)
-docs.add_route(human, "/docs", LOOKED_AT)
+docs.add_route(openapi, "/openapi.json", GET_AND_HEAD)
+docs.add_route(human, "/docs", GET_AND_HEAD)

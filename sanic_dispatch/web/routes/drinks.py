@@ -14,7 +14,7 @@ from sanic_dispatch.web.conditional import validated
 from sanic_dispatch.web.context import context_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import MENU
-from sanic_dispatch.web.responses import LOOKED_AT
+from sanic_dispatch.web.responses import GET_AND_HEAD
 
 menu = Blueprint("menu")
 
@@ -60,4 +60,4 @@ async def look(request: Request) -> HTTPResponse:
     return validated(request, content, "application/json")
 
 
-menu.add_route(look, "/menu", LOOKED_AT)
+menu.add_route(look, "/menu", GET_AND_HEAD)

@@ -9,7 +9,7 @@ from sanic_dispatch.web.context import context_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import HEALTH, METRICS, READY
 from sanic_dispatch.web.problems import problem
-from sanic_dispatch.web.responses import LOOKED_AT, PRIVATE, json_answer
+from sanic_dispatch.web.responses import GET_AND_HEAD, PRIVATE, json_answer
 
 health = Blueprint("health")
 
@@ -37,6 +37,6 @@ async def metrics(request: Request) -> HTTPResponse:
     return raw(text, headers=PRIVATE, content_type=media_type)
 
 
-health.add_route(alive, "/health", LOOKED_AT)
-health.add_route(ready, "/ready", LOOKED_AT)
-health.add_route(metrics, "/metrics", LOOKED_AT)
+health.add_route(alive, "/health", GET_AND_HEAD)
+health.add_route(ready, "/ready", GET_AND_HEAD)
+health.add_route(metrics, "/metrics", GET_AND_HEAD)

@@ -13,9 +13,7 @@ from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.errors import QueueFull
 from sanic_dispatch.web import auth, idempotency, rate_limit
 from sanic_dispatch.web.context import Call, dispatcher_of, hub_of, now_s_of
-from sanic_dispatch.web.openapi.operation import (
-    describe,
-)
+from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import CANCEL, LOOK_UP, SUBMIT
 from sanic_dispatch.web.problems import problem_of
 from sanic_dispatch.web.request_body import read_json

@@ -26,7 +26,7 @@ from sanic_dispatch.web.context import context_of, hub_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import ASYNCAPI, FOLLOW, VIEW_STATE
 from sanic_dispatch.web.problems import challenge, problem, word_of
-from sanic_dispatch.web.responses import LOOKED_AT, NOSNIFF, PRIVATE
+from sanic_dispatch.web.responses import GET_AND_HEAD, NOSNIFF, PRIVATE
 from sanic_dispatch.web.websocket import Follower, handshake, limit_kernel, take_over
 
 live = Blueprint("live")
@@ -89,7 +89,7 @@ async def document(_: Request) -> HTTPResponse:
     return raw(_document(), headers=NOSNIFF, content_type="application/json")
 
 
-live.add_route(document, "/asyncapi.json", LOOKED_AT)
+live.add_route(document, "/asyncapi.json", GET_AND_HEAD)
 
 
 def _no_websocket(answer: Response) -> HTTPResponse:

@@ -17,11 +17,9 @@ from sanic_dispatch.config.public_url import ORDER_PAGE
 from sanic_dispatch.web.compression import packed
 from sanic_dispatch.web.conditional import validated
 from sanic_dispatch.web.context import context_of, settings_of
-from sanic_dispatch.web.openapi.operation import (
-    describe,
-)
+from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import CONFIG, HOME, PUBLIC_FILE
-from sanic_dispatch.web.responses import LOOKED_AT, json_answer
+from sanic_dispatch.web.responses import GET_AND_HEAD, json_answer
 
 pages = Blueprint("pages")
 
@@ -72,9 +70,9 @@ async def page(request: Request, path: str) -> HTTPResponse:
     return validated(request, content, kind, headers, file.modified_s)
 
 
-pages.add_route(home, "/", LOOKED_AT)
-pages.add_route(config, "/public/config.json", LOOKED_AT)
-pages.add_route(page, "/public/<path:path>", LOOKED_AT)
+pages.add_route(home, "/", GET_AND_HEAD)
+pages.add_route(config, "/public/config.json", GET_AND_HEAD)
+pages.add_route(page, "/public/<path:path>", GET_AND_HEAD)
 
 
 def _type_of(path: str) -> str:

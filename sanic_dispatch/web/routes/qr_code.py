@@ -17,7 +17,7 @@ from sanic_dispatch.web.conditional import validated
 from sanic_dispatch.web.context import context_of, settings_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import QR_CODE
-from sanic_dispatch.web.responses import LOOKED_AT
+from sanic_dispatch.web.responses import GET_AND_HEAD
 
 qr = Blueprint("qr")
 
@@ -38,7 +38,7 @@ async def code(request: Request) -> HTTPResponse:
     )
 
 
-qr.add_route(code, "/qr.svg", LOOKED_AT)
+qr.add_route(code, "/qr.svg", GET_AND_HEAD)
 
 
 @lru_cache(maxsize=64)

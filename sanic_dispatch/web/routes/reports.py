@@ -10,9 +10,7 @@ from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.context import Call, dispatcher_of, settings_of
 from sanic_dispatch.web.cpee_headers import plain, proof_of
-from sanic_dispatch.web.openapi.operation import (
-    describe,
-)
+from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import COMPLETE, EXTEND, FAIL
 from sanic_dispatch.web.request_body import read_bytes, read_fields, read_result, text_in
 from sanic_dispatch.web.routes.jobs import job_answer

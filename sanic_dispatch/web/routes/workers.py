@@ -13,9 +13,7 @@ from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.context import Call, context_of, dispatcher_of, now_s_of
 from sanic_dispatch.web.cpee_headers import instance_url_of, name_of, worker_key_of
-from sanic_dispatch.web.openapi.operation import (
-    describe,
-)
+from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import REGISTER
 from sanic_dispatch.web.responses import Response
 
