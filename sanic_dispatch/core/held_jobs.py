@@ -34,7 +34,10 @@ def on_look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
     else:
         held_s = machine.now.monotonic_s - look.since_s
         is_due = is_unchecked and held_s >= machine.policy.unconsumed_after_s
-        machine.effects.append(e.ProbeHold(look, is_due or is_over, True, machine.request))
+        asks_callback = is_due or is_over
+        machine.effects.append(
+            e.ProbeHold(look, asks_callback, is_timed=True, request=machine.request)
+        )
 
 
 def look_into_doubt(machine: StateMachine, job: Job, look: c.LookAtJob, *, is_timed: bool) -> None:
@@ -45,7 +48,9 @@ def look_into_doubt(machine: StateMachine, job: Job, look: c.LookAtJob, *, is_ti
     else:
         first_s = look.first_look_s
         look = look._replace(first_look_s=machine.now.monotonic_s if first_s is None else first_s)
-        machine.effects.append(e.ProbeHold(look, True, is_timed, machine.request))
+        machine.effects.append(
+            e.ProbeHold(look, asks_callback=True, is_timed=is_timed, request=machine.request)
+        )
 
 
 def on_hold_probed(machine: StateMachine, probed: c.HoldProbed) -> None:

@@ -174,10 +174,11 @@ class Dispatcher:
         """
         self.check_open()
         if idempotency_key is None:
-            return await self._submit(secrets.token_hex(ID_DIGITS // 2), data, False)
-        return await self._submit(self._machine.receipts.job_id(idempotency_key), data, True)
+            return await self._submit(secrets.token_hex(ID_DIGITS // 2), data, is_repeatable=False)
+        job_id = self._machine.receipts.job_id(idempotency_key)
+        return await self._submit(job_id, data, is_repeatable=True)
 
-    async def _submit(self, job_id: str, data: bytes, is_repeatable: bool) -> Placed:
+    async def _submit(self, job_id: str, data: bytes, *, is_repeatable: bool) -> Placed:
         submit = c.Submit(job_id, data, is_repeatable, REQUEST_ID.get())
         placed: Placed = await self.batches.execute(submit)
         if not placed.is_new and job_id in self._awaited:

@@ -220,7 +220,7 @@ class Instance:
         if self._killed or self.over or wait.goes_on or wait.is_void:
             return
         self.status = put.headers.get("CPEE-STATUS", self.status)
-        brought = Result(value, put.body, True, put.headers)
+        brought = Result(value, put.body, by_callback=True, headers=put.headers)
         wait.result = self._last if "CPEE-EVENT" in put.headers else brought
         if "CPEE-UPDATE" in put.headers:
             self.updates.append(value)
@@ -238,7 +238,7 @@ class Instance:
             self.engine.evaluator.submit(lambda: self._apply_update(wait, answer))
         elif not answer.callback:
             value = answer.value if answer.status == 200 else None
-            wait.result = Result(value, answer.body, False, answer.headers)
+            wait.result = Result(value, answer.body, by_callback=False, headers=answer.headers)
             self._unregister(wait)
             wait.goes_on = True
 
@@ -246,7 +246,7 @@ class Instance:
         """Apply the evaluated body of an answer with ``CPEE-CALLBACK: true``."""
         if self._killed or self.over or wait.has_ended:
             return
-        wait.result = Result(answer.value, answer.body, False, answer.headers)
+        wait.result = Result(answer.value, answer.body, by_callback=False, headers=answer.headers)
         self.updates.append(answer.value)
         self._notify()
 

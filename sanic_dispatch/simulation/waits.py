@@ -23,7 +23,7 @@ class Result:
     """The received headers; lookups ignore case."""
 
 
-NOTHING = Result(None, b"", False)
+NOTHING = Result(None, b"", by_callback=False)
 
 
 @dataclass(frozen=True, slots=True)

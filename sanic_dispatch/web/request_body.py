@@ -106,31 +106,31 @@ def text_in(values: dict[str, Any], name: str) -> str:
     return text
 
 
-async def read_bytes(request: Call, limit: int) -> bytes:
+async def read_bytes(request: Call, limit_bytes: int) -> bytes:
     """Return the body. Raises BodyTooLarge if it exceeds the limit."""
     stream = _stream_of(request)
-    stream.request_max_size = limit + DRAIN_BYTES
-    parts, size = [], 0
+    stream.request_max_size = limit_bytes + DRAIN_BYTES
+    parts, size_bytes = [], 0
     try:
         while part := await stream.read():
-            size += len(part)
+            size_bytes += len(part)
             parts.append(part)
-            if size > limit:
+            if size_bytes > limit_bytes:
                 await _drain(request, DRAIN_BYTES)
-                raise BodyTooLarge(limit)
+                raise BodyTooLarge(limit_bytes)
     except PayloadTooLarge:
-        raise BodyTooLarge(limit) from None
+        raise BodyTooLarge(limit_bytes) from None
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _drain(request: Call, most: int) -> None:
-    """Read and drop up to ``most`` bytes, for DRAIN_S at most."""
+async def _drain(request: Call, most_bytes: int) -> None:
+    """Read and drop up to ``most_bytes``, for DRAIN_S at most."""
     stream = _stream_of(request)
-    stream.request_max_size = most
+    stream.request_max_size = most_bytes
     try:
         async with asyncio.timeout(DRAIN_S):
-            while most > 0 and (part := await stream.read()):
-                most -= len(part)
+            while most_bytes > 0 and (part := await stream.read()):
+                most_bytes -= len(part)
     except (TimeoutError, SanicException):
         return
 
