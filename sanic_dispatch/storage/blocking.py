@@ -10,12 +10,16 @@ from threading import Thread
 from typing import Protocol, TypeVar, TypeVarTuple, Unpack
 
 from sanic_dispatch.garbage_collection import no_collection
-from sanic_dispatch.storage.event_log import EventLog
-from sanic_dispatch.storage.memory_log import MemoryEventLog
+from sanic_dispatch.storage.checkpoint import Pace
+from sanic_dispatch.storage.data_folder import reporting_write_errors
+from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.store import Batch, Edit, Store, Stored
 
 T = TypeVar("T")
 A = TypeVarTuple("A")
+
+RETRY_S = 5.0
+"""How long after events could not be moved to try again."""
 
 
 class OneThread:
@@ -69,10 +73,50 @@ def _fail(done: asyncio.Future[T], error: BaseException) -> None:
         done.set_exception(error)
 
 
+class BackgroundFlush:
+    """Moves the events of a log to segments in a thread of its own."""
+
+    def __init__(self, log: SegmentLog, keep: int | None = None) -> None:
+        """If the disk has no room, keep only the newest ``keep`` events in memory."""
+        self._log = log
+        self._keep = keep
+        self._thread = OneThread("history")
+        self._flush: asyncio.Task[None] | None = None
+        self._retry_at_s = 0.0
+
+    def begin_if_due(self) -> None:
+        """Begin to move events if they are many, unless that is going on or has just failed."""
+        is_due = self._flush is None and self._log.is_due
+        if is_due and asyncio.get_running_loop().time() >= self._retry_at_s:
+            self._flush = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            if not await self._thread.run(self._log.try_flush, Pace().rest, self._keep):
+                self._retry_at_s = asyncio.get_running_loop().time() + RETRY_S
+        finally:
+            self._flush = None
+
+    async def begin_epoch(self, name: str, at_s: float) -> None:
+        """Begin an epoch. Raises StorageFailed."""
+        with reporting_write_errors():
+            await self._thread.run(self._log.begin_epoch, name, at_s)
+
+    async def finish(self) -> None:
+        """Wait for what is being moved."""
+        if self._flush is not None:
+            await asyncio.wait([self._flush])
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._thread.stop()
+
+
 class BlockingStore(Protocol):
     """The synchronous form of Store; all methods are called in one thread."""
 
     rereads: bool
+    history: SegmentLog
 
     def load(self) -> Stored: ...
     def commit(self, batch: Batch) -> None: ...
@@ -83,13 +127,14 @@ class BlockingStore(Protocol):
 
 
 class ThreadedStore(Store):
-    """A Store that runs a BlockingStore in a thread."""
+    """A Store that runs a BlockingStore in a thread, and moves its events in another."""
 
-    def __init__(self, store: BlockingStore, name: str = "storage") -> None:
+    def __init__(self, store: BlockingStore) -> None:
         self.rereads = store.rereads
-        self.history: EventLog = MemoryEventLog()
+        self.history = store.history
         self._store = store
-        self._thread = OneThread(name)
+        self._thread = OneThread("storage")
+        self._flushes = BackgroundFlush(store.history)
         self._is_closed = False
 
     async def load(self) -> Stored:
@@ -98,6 +143,10 @@ class ThreadedStore(Store):
 
     async def commit(self, batch: Batch) -> None:
         await self._thread.run(self._store.commit, batch)
+        self._flushes.begin_if_due()
+
+    async def begin_epoch(self, name: str, at_s: float) -> None:
+        await self._flushes.begin_epoch(name, at_s)
 
     async def refresh(self) -> Edit | None:
         return await self._thread.run(self._store.refresh) if self.rereads else None
@@ -113,7 +162,9 @@ class ThreadedStore(Store):
         if self._is_closed:
             return
         self._is_closed = True
+        await self._flushes.finish()
         try:
             await self._thread.run(self._store.close)
         finally:
             self._thread.stop()
+            self._flushes.stop()

@@ -41,12 +41,13 @@ from sanic_dispatch.storage.journal import (
     Journal,
     JournalRead,
     encode_batch,
+    journal_path,
     journals_in,
     truncate_torn,
 )
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, JOURNALED, WORKERS_NAME
 from sanic_dispatch.storage.read_json_folder import load_history, read_folder
-from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.segment_log import MAX_UNFLUSHED, SegmentLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
 
 QUIET_S = 1.0
@@ -54,10 +55,6 @@ QUIET_S = 1.0
 
 MIN_CHECKPOINT_BYTES = 8 * 2**20
 """The journal length below which files count as not outgrown; it is replayed in 0.7 s."""
-
-MAX_UNFLUSHED = 50_000
-"""How many events to keep in memory, 20 MB; more are moved to a segment or, on a disk without room,
-forgotten."""
 
 RETRY_S = 5.0
 """How long after a failed checkpoint to try again."""
@@ -306,7 +303,8 @@ class JournaledFiles:
             self._anchor.check()
             self._truncate_torn()
             number = self._last_number + 1
-            self._spare = Journal.create(self._folder, number, fsync=self._fsync)
+            path = journal_path(self._folder, number)
+            self._spare = Journal.create(path, number, fsync=self._fsync)
             self._last_number = number
 
     def rotate(self) -> tuple[Snapshot, int] | None:

@@ -22,7 +22,7 @@ from sanic_dispatch.storage.cached_json_file import needs_recovery
 from sanic_dispatch.storage.data_folder import LOCK
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Kind, R, read_array
 from sanic_dispatch.storage.export_import import read_database
-from sanic_dispatch.storage.journal import journals_in, read_journal
+from sanic_dispatch.storage.journal import JournalName, journals_in, read_journal
 from sanic_dispatch.storage.json_format import (
     DISPATCH_NAME,
     JOBS_NAME,
@@ -146,10 +146,12 @@ def _inspect_journals(folder: Path, others: list[FileReport], *, in_use: bool) -
     """Report on each journal; if nothing is damaged, also on all records after a replay."""
     found = [
         _report(path, partial(_count_batches, number=number))
-        for number, path in journals_in(folder).items()
+        for name in JournalName
+        for number, path in journals_in(folder, name).items()
     ]
     is_whole = all(each.damage is None for each in (*others, *found))
-    if needs_recovery(folder) and is_whole and not in_use:
+    has_journals = needs_recovery(folder) or journals_in(folder, JournalName.HISTORY)
+    if has_journals and is_whole and not in_use:
         together = _report(folder / TOGETHER, _count_replayed)
         found.append(together)
     return found
@@ -158,7 +160,8 @@ def _inspect_journals(folder: Path, others: list[FileReport], *, in_use: bool) -
 def _count_batches(path: Path, number: int) -> dict[str, int]:
     batches = read_journal(path, number).batches
     events = sum(len(each.read_events()) for each in batches)
-    return {"batches": len(batches)} | ({"events": events} if events else {})
+    whole = [each for each in batches if each.changes or each.events]  # others are marks
+    return {"batches": len(whole)} | ({"events": events} if events else {})
 
 
 def _inspect_segments(folder: Path) -> list[FileReport]:

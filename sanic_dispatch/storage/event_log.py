@@ -15,6 +15,7 @@ from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
+from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload
 
@@ -98,6 +99,13 @@ class Retention(NamedTuple):
 
 
 KEEP_ALL = Retention()
+
+
+def retention_of(settings: Settings) -> Retention:
+    """Return how long the history may be."""
+    return Retention(
+        settings.keep_history_s, settings.keep_history_bytes, settings.history_payloads
+    )
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ from sanic_dispatch.errors import (
 )
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, renumber_workers
-from sanic_dispatch.storage.journal import journals_in
+from sanic_dispatch.storage.journal import all_journals_in
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
 from sanic_dispatch.storage.open_store import store_of
 from sanic_dispatch.storage.read_json_folder import read_folder
@@ -81,7 +81,7 @@ def files_of(settings: Settings) -> list[Path]:
         names |= dict.fromkeys(SQLITE_FILES if mode is Mode.SQLITE else own)
     files = [settings.data_dir / name for name in names]
     if any(name in names for name in (JOBS_NAME, WORKERS_NAME)) and settings.data_dir.is_dir():
-        files += journals_in(settings.data_dir).values()
+        files += all_journals_in(settings.data_dir)
     return files
 
 

@@ -19,10 +19,11 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from json import JSONDecodeError
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import ujson
 
@@ -30,7 +31,7 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Change, Fact, Record, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, StorageFailed
-from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, write_all
+from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_existing, fsync_folder, write_all
 from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, Found
 from sanic_dispatch.storage.event_record import (
@@ -58,24 +59,38 @@ from sanic_dispatch.strict_json import Entry, array_entries, object_at
 sync_data = getattr(os, "fdatasync", os.fsync)
 """Sync a file's content and length (fdatasync; fsync on macOS, which has none)."""
 
-_NAME = re.compile(r"dispatch\.journal-([0-9]{1,15})")
+_NAME = re.compile(r"(dispatch|history)\.journal-([0-9]{1,15})")
 
 
-def journal_path(folder: Path, number: int) -> Path:
+class JournalName(StrEnum):
+    """Whose journals: those of CachedJsonFile, or of JsonFile."""
+
+    DISPATCH = "dispatch"
+    HISTORY = "history"
+
+
+def journal_path(folder: Path, number: int, name: JournalName = JournalName.DISPATCH) -> Path:
     """Return the path of the journal with this number."""
-    return folder / f"dispatch.journal-{number}"
+    return folder / f"{name}.journal-{number}"
 
 
 def number_of(path: Path) -> int | None:
     """Return the number in a journal's file name; None for any other file."""
     match = _NAME.fullmatch(path.name)
-    return int(match[1]) if match else None
+    return int(match[2]) if match else None
 
 
-def journals_in(folder: Path) -> dict[int, Path]:
+def journals_in(folder: Path, name: JournalName = JournalName.DISPATCH) -> dict[int, Path]:
     """Return a folder's journals by number, in increasing order."""
-    found = ((number_of(path), path) for path in folder.iterdir())
-    return dict(sorted((number, path) for number, path in found if number is not None))
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
+    return dict(
+        sorted((int(match[2]), path) for match, path in found if match and match[1] == name)
+    )
+
+
+def all_journals_in(folder: Path) -> list[Path]:
+    """Return a folder's journals of every mode."""
+    return [path for name in JournalName for path in journals_in(folder, name).values()]
 
 
 # ---- lines
@@ -233,6 +248,30 @@ def read_journal(path: Path, number: int) -> JournalRead:
     return JournalRead(path, batches, len(content), len(content) - whole)
 
 
+def read_journals(journals: Mapping[int, Path], *, fsync: bool) -> list[JournalRead]:
+    """Read journals that follow each other; with ``fsync`` sync each one before.
+
+    Raises NotAQueue, also if one ends with a torn line although later ones have batches.
+    """
+    read = [_read_synced(path, number, fsync=fsync) for number, path in journals.items()]
+    for at, journal in enumerate(read):
+        if journal.torn and any(later.batches for later in read[at + 1 :]):
+            where = f"at byte {journal.size - journal.torn}"
+            raise NotAQueue(
+                journal.path,
+                f"{where}: its last line is incomplete, but later journals have batches",
+            )
+    return read
+
+
+def _read_synced(path: Path, number: int, *, fsync: bool) -> JournalRead:
+    if not path.is_file():
+        raise NotAQueue(path, "is no regular file")
+    if fsync:
+        fsync_existing(path)
+    return read_journal(path, number)
+
+
 def _lost_only_newline(line: bytes, before: int) -> bool:
     """Return whether only the newline of a line is wrong: damage, since no torn write does that."""
     sealed, body = line[:9], line[9:-1]
@@ -273,9 +312,9 @@ def truncate_torn(journal: JournalRead, *, fsync: bool) -> None:
 class Journal:
     """A journal open for appending; after a failed sync it is broken and never synced again."""
 
-    def __init__(self, folder: Path, number: int, descriptor: int, *, fsync: bool) -> None:
+    def __init__(self, path: Path, number: int, descriptor: int, *, fsync: bool) -> None:
         self.number = number
-        self.path = journal_path(folder, number)
+        self.path = path
         self.length = 0
         """How many bytes of it are durable."""
         self.batches = 0
@@ -283,28 +322,30 @@ class Journal:
         self._descriptor = descriptor
         self._fsync = fsync
         self._checksum = 0
-        self._anchor = Anchor((folder, folder / LOCK, self.path))
+        self._before = (0, 0)
+        """Length and checksum before the last line."""
+        self._anchor = Anchor((path.parent, path.parent / LOCK, path))
 
     @classmethod
-    def create(cls, folder: Path, number: int, *, fsync: bool) -> Journal:
+    def create(cls, path: Path, number: int, *, fsync: bool) -> Journal:
         """Create a journal with its first line, and sync it and its folder. Raises OSError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-        descriptor = os.open(journal_path(folder, number), flags, PRIVATE)
+        descriptor = os.open(path, flags, PRIVATE)
         try:
-            journal = cls(folder, number, descriptor, fsync=fsync)
+            journal = cls(path, number, descriptor, fsync=fsync)
             line, checksum = seal(header_of(number), 0)
             write_all(descriptor, line)
             if fsync:
                 sync_data(descriptor)
-                fsync_folder(folder)
+                fsync_folder(path.parent)
         except BaseException:
             os.close(descriptor)
             raise
         journal.length, journal._checksum = len(line), checksum
         return journal
 
-    def append(self, body: bytes) -> None:
-        """Append a batch and sync it.
+    def append(self, body: bytes, *, synced: bool = True) -> None:
+        """Append a line, and sync it unless the next one may do that.
 
         Raises StorageFailed, after which the journal is as before, or OutcomeUnknown, after which
         it is broken.
@@ -318,15 +359,25 @@ class Journal:
             write_all(self._descriptor, line)
         except OSError as error:
             self._cut_back(error)
-        if self._fsync:
+        if self._fsync and synced:
             try:
                 sync_data(self._descriptor)
             except OSError as error:
                 self.is_broken = True
                 raise OutcomeUnknown(f"the journal could not be synced: {error}") from error
+        self._before = (self.length, self._checksum)
         self.length += len(line)
         self._checksum = checksum
         self.batches += 1
+
+    def take_back(self) -> None:
+        """Remove the line that was appended last.
+
+        Raises OutcomeUnknown, after which the journal is broken.
+        """
+        self.length, self._checksum = self._before
+        self.batches -= 1
+        self._truncate()
 
     def check(self) -> None:
         """Raise OSError if the folder, its lock file or the journal was removed or replaced."""
@@ -338,13 +389,17 @@ class Journal:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _cut_back(self, error: OSError) -> None:
+    def _cut_back(self, error: OSError) -> NoReturn:
         """Truncate the journal after a failed write, and raise StorageFailed or OutcomeUnknown."""
+        self._truncate()
+        raise StorageFailed(f"the change could not be written: {error}") from error
+
+    def _truncate(self) -> None:
+        """Cut off what is after ``length``. Raises OutcomeUnknown."""
         try:
             os.ftruncate(self._descriptor, self.length)
             if self._fsync:
                 os.fsync(self._descriptor)
-        except OSError as second:
+        except OSError as error:
             self.is_broken = True
-            raise OutcomeUnknown(f"a failed write could not be rolled back: {second}") from error
-        raise StorageFailed(f"the change could not be written: {error}") from error
+            raise OutcomeUnknown(f"a failed write could not be rolled back: {error}") from error

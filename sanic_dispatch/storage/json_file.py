@@ -1,23 +1,34 @@
-"""The mode JsonFile: each batch rewrites ``dispatch.json``, ``jobs.json``, ``workers.json``."""
+"""The mode JsonFile: each batch rewrites ``dispatch.json``, ``jobs.json``, ``workers.json``.
+
+The file of workers alone needs no journal. With jobs, a batch is in a journal before, which makes
+it atomic and has its events: see files_journal.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sanic_dispatch.core.job import Job
-from sanic_dispatch.core.tables import Table
+from sanic_dispatch.core.tables import Change, Record, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.blocking import ThreadedStore
 from sanic_dispatch.storage.cached_json_file import recover_folder
 from sanic_dispatch.storage.data_folder import LOCK, Anchor, reporting_write_errors, write_test_file
 from sanic_dispatch.storage.entries import QUEUED, WORKERS
+from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
+from sanic_dispatch.storage.event_record import Recorded, recorded
+from sanic_dispatch.storage.files_journal import FilesJournal, read_leftover
+from sanic_dispatch.storage.journal import BatchRead, JournalName, journals_in
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
+from sanic_dispatch.storage.read_json_folder import load_log
+from sanic_dispatch.storage.record_json import order_of
+from sanic_dispatch.storage.segment_log import SegmentLog
 from sanic_dispatch.storage.store import Batch, Edit, Stored
-from sanic_dispatch.storage.whole_files import ArrayFile, LedgerFile, WholeFile
+from sanic_dispatch.storage.whole_files import ArrayFile, C, LedgerFile, WholeFile
 
 
 class JsonFileStore(ThreadedStore):
@@ -31,35 +42,47 @@ class JsonFileStore(ThreadedStore):
         workers: bool = True,
         rereads: bool = True,
         fsync: bool = True,
+        retention: Retention = KEEP_ALL,
     ) -> None:
         super().__init__(
-            JsonFiles(folder, jobs=jobs, workers=workers, rereads=rereads, fsync=fsync)
+            JsonFiles(
+                folder,
+                jobs=jobs,
+                workers=workers,
+                rereads=rereads,
+                fsync=fsync,
+                retention=retention,
+            )
         )
 
 
 class JsonFiles:
     """The blocking part of JsonFileStore.
 
-    A batch replaces ``dispatch.json`` first, then ``jobs.json``, then ``workers.json``. So a crash
-    leaves a job that finishes in at least one of the first two; a job in both is in the queue.
+    A batch replaces ``dispatch.json`` first, then ``jobs.json``, then ``workers.json``. So folders
+    of versions without a journal have a job that finishes in at least one of the first two; a job
+    in both is in the queue.
     """
 
     def __init__(
-        self, folder: Path, *, jobs: bool, workers: bool, rereads: bool, fsync: bool
+        self,
+        folder: Path,
+        *,
+        jobs: bool,
+        workers: bool,
+        rereads: bool,
+        fsync: bool,
+        retention: Retention = KEEP_ALL,
     ) -> None:
         self.rereads = rereads
+        self.history = SegmentLog(folder, fsync=fsync, retention=retention)
         self._folder = folder
         self._fsync = fsync
         self._anchor = Anchor(())
+        self._journal = FilesJournal(folder, fsync=fsync) if jobs else None
         self._ledger = LedgerFile(folder / DISPATCH_NAME, fsync=fsync) if jobs else None
-        self._jobs = (
-            ArrayFile(folder / JOBS_NAME, QUEUED, Table.JOBS, fsync=fsync) if jobs else None
-        )
-        self._workers = (
-            ArrayFile(folder / WORKERS_NAME, WORKERS, Table.WORKERS, fsync=fsync)
-            if workers
-            else None
-        )
+        self._jobs = _jobs_file(folder, fsync=fsync) if jobs else None
+        self._workers = _workers_file(folder, fsync=fsync) if workers else None
         files: Sequence[WholeFile[Any] | None] = (self._ledger, self._jobs, self._workers)
         self._files = [file for file in files if file is not None]
         self._outcome_is_unknown = False
@@ -68,10 +91,17 @@ class JsonFiles:
     def load(self) -> Stored:
         recover_folder(self._folder, fsync=self._fsync)
         self._anchor = Anchor((self._folder, self._folder / LOCK))
+        if self._journal is None or self._ledger is None or self._jobs is None:
+            return Stored((), self._workers.load() if self._workers else [], ())
+        left = read_leftover(self._folder, fsync=self._fsync)
+        with reporting_write_errors():
+            if left.unfinished is not None:
+                write_unfinished(self._folder, left.unfinished, fsync=self._fsync)
         workers: list[Worker] = self._workers.load() if self._workers else []
-        if self._ledger is None or self._jobs is None:
-            return Stored((), workers, ())
         ledger, queued = self._ledger.load(), self._jobs.load()
+        load_log(self.history, ledger.event, left.batches)
+        with reporting_write_errors():
+            self._journal.resume(left, self.history.last_number)
         ids = {job.id for job in queued}
         finished = [found.record for found in ledger.finished]
         self._ledger.leave_out(job for job in finished if job.id in ids)
@@ -85,7 +115,9 @@ class JsonFiles:
                 self.check_unedited()
         except OSError as error:
             raise self._error_for(error) from error
+        events = [recorded(event) for event in batch.events]
         drafts = [(file, file.draft(batch.changes)) for file in self._files]
+        self._append(batch, events)
         try:
             for file, draft in drafts:
                 file.save(draft)
@@ -95,6 +127,10 @@ class JsonFiles:
         for file, draft in drafts:
             file.commit(draft)
         self._outcome_is_unknown = False
+        if self._journal is not None:
+            self._journal.mark()
+            self.history.add(events)
+            self._journal.remove_flushed(self.history.flushed_n)
 
     def refresh(self) -> Edit | None:
         if not self.rereads or self._outcome_is_unknown:
@@ -119,23 +155,115 @@ class JsonFiles:
             raise StorageFailed("nothing can be written: a failed write is not rolled back yet")
         with reporting_write_errors():
             self._anchor.check()
+            if self._journal is not None:
+                self._journal.check()
             write_test_file(self._folder)
 
     def close(self) -> None:
-        """Do nothing: no file is open between commits."""
+        """Move the events to a segment, and remove the journals."""
+        if self._journal is not None:
+            if not self._outcome_is_unknown and self.history.try_flush():
+                with suppress(OSError):  # then the next start ignores their events
+                    self._journal.remove_all()
+            self._journal.close()
+
+    def _append(self, batch: Batch, events: Sequence[Recorded]) -> None:
+        """Append a batch to the journal. Raises StorageFailed or OutcomeUnknown."""
+        if self._journal is None or not (batch.changes or events):
+            return
+        try:
+            if self._journal.is_broken:
+                self.history.flush()
+                self._journal.remove_all()
+            self._journal.append(batch, events)
+        except (OSError, StorageFailed) as error:
+            raise self._error_for(error) from error
+        except OutcomeUnknown:
+            self._outcome_is_unknown = True
+            raise
 
     def _roll_back(self) -> None:
-        """Restore all files, or note that their content is unknown."""
+        """Restore all files, then the journal, or note that their content is unknown."""
         self._outcome_is_unknown = False
         for file in self._files:
             try:
                 file.roll_back()
             except OSError:
                 self._outcome_is_unknown = True
+        if self._journal is not None and not self._outcome_is_unknown:
+            try:
+                self._journal.take_back()
+            except OutcomeUnknown:
+                self._outcome_is_unknown = True
 
-    def _error_for(self, error: OSError) -> Exception:
+    def _error_for(self, error: Exception) -> Exception:
         kind = OutcomeUnknown if self._outcome_is_unknown else StorageFailed
         return kind(f"the change could not be written: {error}")
+
+
+def recover_files(folder: Path, *, fsync: bool, retention: Retention = KEEP_ALL) -> None:
+    """Write the batch that a killed process left unfinished, and move its events to segments.
+
+    Do nothing in a folder without journals of this mode. Raises NotAQueue, or StorageFailed if the
+    files cannot be written.
+    """
+    if journals_in(folder, JournalName.HISTORY):
+        files = JsonFiles(
+            folder, jobs=True, workers=False, rereads=False, fsync=fsync, retention=retention
+        )
+        files.load()
+        files.close()
+
+
+def write_unfinished(folder: Path, batch: BatchRead, *, fsync: bool) -> None:
+    """Write a batch to all files, of which some may have it already.
+
+    Raises NotAQueue, or OSError if a file cannot be written.
+    """
+    ledger, jobs = LedgerFile(folder / DISPATCH_NAME, fsync=fsync), _jobs_file(folder, fsync=fsync)
+    _write(ledger, _changes_to([found.record for found in ledger.load().finished], batch))
+    _write(jobs, _changes_to(jobs.load(), batch))
+    if any(each.table is Table.WORKERS for each in batch.changes):
+        workers = _workers_file(folder, fsync=fsync)
+        known = workers.load()
+        _write(workers, _placed(known, _changes_to(known, batch)))
+
+
+def _changes_to(records: Sequence[Record], batch: BatchRead) -> list[Change]:
+    before = {record.id: record for record in records}
+    return [Change(table, key, before.get(key), after) for table, key, after in batch.changes]
+
+
+def _placed(known: Sequence[Worker], changes: Sequence[Change]) -> list[Change]:
+    """Return changes in which known workers keep their places and new ones are the last.
+
+    Workers have other places after each start, so those in the journal are of another count.
+    """
+    places = {worker.id: worker.place for worker in known}
+    put = [change.after for change in changes if isinstance(change.after, Worker)]
+    new = sorted((worker for worker in put if worker.id not in places), key=order_of)
+    last = max([0.0, *places.values()])
+    places |= {worker.id: last + at for at, worker in enumerate(new, 1)}
+    return [
+        change._replace(after=change.after._replace(place=places[change.id]))
+        if isinstance(change.after, Worker)
+        else change
+        for change in changes
+    ]
+
+
+def _write(file: WholeFile[C], changes: Sequence[Change]) -> None:
+    draft = file.draft(changes)
+    file.save(draft)
+    file.commit(draft)
+
+
+def _jobs_file(folder: Path, *, fsync: bool) -> ArrayFile[Job]:
+    return ArrayFile(folder / JOBS_NAME, QUEUED, Table.JOBS, fsync=fsync)
+
+
+def _workers_file(folder: Path, *, fsync: bool) -> ArrayFile[Worker]:
+    return ArrayFile(folder / WORKERS_NAME, WORKERS, Table.WORKERS, fsync=fsync)
 
 
 @contextmanager

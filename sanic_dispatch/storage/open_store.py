@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import DataFolderUnusable, StorageFailed
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, recover_folder
 from sanic_dispatch.storage.data_folder import DataFolder
-from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
-from sanic_dispatch.storage.json_file import JsonFileStore
+from sanic_dispatch.storage.event_log import retention_of
+from sanic_dispatch.storage.json_file import JsonFileStore, recover_files
 from sanic_dispatch.storage.memory import InMemoryStore
 from sanic_dispatch.storage.split import SplitStore
 from sanic_dispatch.storage.sqlite import SqliteStore
@@ -35,22 +34,27 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
 
 def store_of(settings: Settings) -> Store:
     """Return the store for the modes of both queues; the data folder has to be locked already."""
-    jobs, workers, folder = settings.job_queue_mode, settings.worker_queue_mode, settings.data_dir
-    if settings.needs_data_dir and jobs is not Mode.CACHED_JSON_FILE:
-        recover_or_refuse(folder, fsync=settings.fsync, retention=retention_of(settings))
+    jobs, workers = settings.job_queue_mode, settings.worker_queue_mode
+    if settings.needs_data_dir:
+        recover_or_refuse(settings)
     if jobs is workers:
         return _jobs_store(settings, jobs, workers=True)
     jobs_store = _jobs_store(settings, jobs, workers=False)
     return SplitStore(jobs_store, _workers_store(settings, workers))
 
 
-def recover_or_refuse(folder: Path, *, fsync: bool, retention: Retention = KEEP_ALL) -> None:
-    """Replay the journals of CachedJsonFile before another mode uses the folder.
+def recover_or_refuse(settings: Settings) -> None:
+    """Finish what other modes have left in the journals of the data folder.
 
     Raises NotAQueue, or DataFolderUnusable if the files cannot be written.
     """
+    mode, folder, fsync = settings.job_queue_mode, settings.data_dir, settings.fsync
+    retention = retention_of(settings)
     try:
-        recover_folder(folder, fsync=fsync, retention=retention)
+        if mode is not Mode.JSON_FILE:
+            recover_files(folder, fsync=fsync, retention=retention)
+        if mode is not Mode.CACHED_JSON_FILE:
+            recover_folder(folder, fsync=fsync, retention=retention)
     except StorageFailed as error:
         raise DataFolderUnusable(folder, str(error)) from error
 
@@ -69,20 +73,12 @@ def claimed(settings: Settings) -> Iterator[None]:
 
 def _jobs_store(settings: Settings, mode: Mode, *, workers: bool) -> Store:
     """Return a store of the jobs and facts, and with ``workers`` of the workers, too."""
-    folder, fsync = settings.data_dir, settings.fsync
+    folder, fsync, retention = settings.data_dir, settings.fsync, retention_of(settings)
     if mode is Mode.JSON_FILE:
-        return JsonFileStore(folder, workers=workers, fsync=fsync)
+        return JsonFileStore(folder, workers=workers, fsync=fsync, retention=retention)
     if mode is Mode.CACHED_JSON_FILE:
-        retention = retention_of(settings)
         return CachedJsonFileStore(folder, workers=workers, fsync=fsync, retention=retention)
     return _any_store(settings, mode)
-
-
-def retention_of(settings: Settings) -> Retention:
-    """Return how long the history may be."""
-    return Retention(
-        settings.keep_history_s, settings.keep_history_bytes, settings.history_payloads
-    )
 
 
 def _workers_store(settings: Settings, mode: Mode) -> Store:

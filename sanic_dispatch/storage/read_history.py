@@ -12,7 +12,7 @@ from sanic_dispatch.errors import NoHistory, NotAQueue
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.event_log import EventLog
 from sanic_dispatch.storage.event_record import Recorded, encode_event, recorded_again
-from sanic_dispatch.storage.journal import journals_in
+from sanic_dispatch.storage.journal import all_journals_in
 from sanic_dispatch.storage.read_json_folder import load_history, read_folder
 from sanic_dispatch.storage.segment_format import FOLDER
 from sanic_dispatch.storage.segment_log import SegmentLog
@@ -30,7 +30,7 @@ def history_of(path: Path) -> Iterator[EventLog]:
     folder.claim()
     try:
         has_database = (path / DATABASE_NAME).is_file()
-        if not ((path / FOLDER).is_dir() or journals_in(path) or has_database):
+        if not ((path / FOLDER).is_dir() or all_journals_in(path) or has_database):
             raise NoHistory(path)
         found, log = read_folder(path), SegmentLog(path)
         load_history(log, found)

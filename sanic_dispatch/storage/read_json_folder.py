@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from sanic_dispatch.errors import NotAQueue
-from sanic_dispatch.storage.atomic_file import fsync_existing
 from sanic_dispatch.storage.checkpoint import Records
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Kind, R, read_array
+from sanic_dispatch.storage.files_journal import Leftover, read_leftover
 from sanic_dispatch.storage.journal import (
+    BatchRead,
     JournalRead,
     journal_path,
     journals_in,
-    read_journal,
+    read_journals,
 )
 from sanic_dispatch.storage.json_format import (
     DISPATCH_NAME,
@@ -36,7 +38,7 @@ class FolderRead(NamedTuple):
 
     ``version`` is that of ``dispatch.json``, ``last_journal`` the highest journal number in use so
     far, ``has_places`` whether ``workers.json`` has places; ``replayed`` are the journals that were
-    not yet part of the files.
+    not yet part of the files, and ``left`` those of JsonFile.
     """
 
     records: Records
@@ -44,11 +46,12 @@ class FolderRead(NamedTuple):
     last_journal: int
     has_places: bool
     replayed: Sequence[JournalRead]
+    left: Leftover
 
     @property
     def has_batches(self) -> bool:
         """Whether the journals have batches that are not in the files."""
-        return any(journal.batches for journal in self.replayed)
+        return any(journal.batches for journal in self.replayed) or bool(self.left.unfinished)
 
     def stored(self) -> Stored:
         """Return all records: in the order of the files, or sorted if journals were replayed."""
@@ -82,11 +85,14 @@ def read_folder(
     if workers:
         found, has_places = _read_records(folder / WORKERS_NAME, WORKERS, fsync=fsync)
         records.workers = {worker.id: worker for worker in found}
+    left = read_leftover(folder, fsync=fsync)
+    if left.unfinished is not None:
+        records.apply(left.unfinished.changes)
     for journal in replayed:
         for batch in journal.batches:
             records.apply(batch.changes)
     last = max([ledger.journal or 0, *journals])
-    return FolderRead(records, ledger.version, last, has_places, replayed)
+    return FolderRead(records, ledger.version, last, has_places, replayed, left)
 
 
 def _read_journals(
@@ -100,33 +106,13 @@ def _read_journals(
             if expected not in following:
                 path = journal_path(folder, expected)
                 raise NotAQueue(path, f"is missing, and {DISPATCH_NAME} counts on it")
-    read = [_read_synced(path, each, fsync=fsync) for each, path in following.items()]
-    _check_ends(read)
+    read = read_journals(following, fsync=fsync)
     if ledger.version == STANDALONE:
         for journal in read:
             if journal.batches:
                 raise NotAQueue(journal.path, f"has batches that {DISPATCH_NAME} does not refer to")
         return []
     return read
-
-
-def _read_synced(path: Path, number: int, *, fsync: bool) -> JournalRead:
-    if not path.is_file():
-        raise NotAQueue(path, "is no regular file")
-    if fsync:
-        fsync_existing(path)
-    return read_journal(path, number)
-
-
-def _check_ends(journals: Sequence[JournalRead]) -> None:
-    """Refuse a torn write at the end of a journal if later journals have batches."""
-    for at, journal in enumerate(journals):
-        if journal.torn and any(later.batches for later in journals[at + 1 :]):
-            where = f"at byte {journal.size - journal.torn}"
-            raise NotAQueue(
-                journal.path,
-                f"{where}: its last line is incomplete, but later journals have batches",
-            )
 
 
 def _read_records(path: Path, kind: Kind[R], *, fsync: bool) -> tuple[list[R], bool]:
@@ -143,8 +129,14 @@ def load_history(log: SegmentLog, found: FolderRead) -> None:
 
     Raises NotAQueue if the segments cannot be listed.
     """
+    journals = (batch for journal in found.replayed for batch in journal.batches)
+    load_log(log, found.records.last_event, chain(found.left.batches, journals))
+
+
+def load_log(log: SegmentLog, last_event: int, batches: Iterable[BatchRead]) -> None:
+    """Load the segments of a folder, and add the events of batches. Raises NotAQueue."""
     try:
-        log.load(found.records.last_event)
+        log.load(last_event)
     except OSError as error:
         raise NotAQueue(log.files.folder, f"cannot be read: {error.strerror}") from error
-    log.add_later(batch for journal in found.replayed for batch in journal.batches)
+    log.add_later(batches)

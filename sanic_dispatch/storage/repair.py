@@ -22,9 +22,9 @@ from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, replace_fi
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Found, Kind, read_array
 from sanic_dispatch.storage.journal import (
+    all_journals_in,
     decode_batch,
     header_of,
-    journals_in,
     number_of,
     read_journal,
     seal,
@@ -99,7 +99,7 @@ def _files_of(settings: Settings) -> list[Path]:
         if mode in FILE_MODES and (folder / name).exists()
     ]
     if settings.needs_data_dir and folder.is_dir():
-        paths += journals_in(folder).values()
+        paths += all_journals_in(folder)
     return paths
 
 

@@ -105,6 +105,12 @@ class SegmentFiles:
             self._paths, self._sizes = paths, sizes
             self._known.clear()
 
+    def forget(self) -> None:
+        """Know of no segments, whatever is there."""
+        with self._lock:
+            self._paths, self._sizes = {}, {}
+            self._known.clear()
+
     def paths(self) -> list[tuple[int, Path]]:
         """Return the number of each segment's first event, and its path, in order."""
         with self._lock:

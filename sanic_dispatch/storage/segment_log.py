@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
 from math import inf
 from pathlib import Path
 from threading import Lock
@@ -61,7 +63,17 @@ SEGMENT_EVENTS = 20 * BLOCK_EVENTS
 SEGMENT_BYTES = 2**20
 """The length from which a segment does not grow any more."""
 
+FLUSH_EVENTS = 10_000
+"""How many events a store keeps itself before they are moved to a segment, which they fill."""
+
+MAX_UNFLUSHED = 50_000
+"""How many events to keep in memory, 20 MB; more are moved to a segment or, on a disk without room,
+forgotten."""
+
 EPOCHS_NAME = "epochs.json"
+
+DROPPED_NAME = "dropped.json"
+"""The file with the number of the last event that was dropped as too old, or one too many."""
 
 MAX_EPOCHS = 1000
 """How many epochs are remembered."""
@@ -72,8 +84,8 @@ Rest = Callable[[], None]
 """Called often during long work, so that other threads get the interpreter."""
 
 
-def _no_rest() -> None:
-    return
+def no_rest() -> None:
+    """Do not rest."""
 
 
 EVERYTHING = Question()
@@ -113,8 +125,9 @@ class SegmentLog(EventLog):
         """What ``add_later`` got, which comes before ``_events``."""
         self._has_unsynced_name = False
         self._flushed_n = 0
-        """The number of the last event in a segment."""
+        """The number of the last event in a segment, or of a later one that was forgotten."""
         self._last_n = 0
+        self._dropped_n = 0
         self._epochs: list[Epoch] = []
 
     # ---- its life
@@ -124,17 +137,19 @@ class SegmentLog(EventLog):
 
         ``last_number`` is that of the last event that the store has seen, if it knows.
         """
-        self.files.find()
-        last_n = 0
-        for _, path in reversed(self.files.paths()):
-            last_n = self.files.index(path).last_n
-            if last_n:
-                break
+        last_n = self._find_segments()
         with self._lock:
             self._events, self._later = [], []
             self._flushed_n, self._last_n = last_n, max(last_n, last_number)
-        self.stats.size_bytes = self.files.size_bytes
         self._epochs = read_epochs(self.files.folder / EPOCHS_NAME)
+
+    def _find_segments(self) -> int:
+        """Look for the segments that are there now; return the number of their last event."""
+        self.files.find()
+        self._dropped_n = _read_dropped(self.files.folder / DROPPED_NAME)
+        self.stats.size_bytes = self.files.size_bytes
+        last_numbers = (self.files.index(path).last_n for _, path in reversed(self.files.paths()))
+        return next((n for n in last_numbers if n), 0)
 
     @property
     def last_number(self) -> int:
@@ -146,7 +161,7 @@ class SegmentLog(EventLog):
 
     @property
     def flushed_n(self) -> int:
-        """The number of the last event that is in a segment."""
+        """The number up to which the store does not need to have events any more."""
         return self._flushed_n
 
     @property
@@ -154,13 +169,21 @@ class SegmentLog(EventLog):
         """How many events are in no segment yet."""
         return len(self._events)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there are so many events in memory that they should be moved to segments."""
+        return self.unflushed >= FLUSH_EVENTS
+
     def begin_epoch(self, name: str, at_s: float) -> None:
         """Begin an epoch with the next event, durably. Raises OSError."""
         epochs = [*self._epochs, Epoch(name, self._last_n + 1, at_s)][-MAX_EPOCHS:]
+        self._write_epochs(epochs)
+        self._epochs = epochs
+
+    def _write_epochs(self, epochs: Sequence[Epoch]) -> None:
         self._make_folder()
         content = ujson.dumps(epochs, escape_forward_slashes=False).encode()
         replace_file(self.files.folder / EPOCHS_NAME, [content, b"\n"], fsync=self._fsync)
-        self._epochs = epochs
 
     def add(self, events: Sequence[Recorded]) -> None:
         """Take in the events of a durable batch; ignore those that are there."""
@@ -198,10 +221,12 @@ class SegmentLog(EventLog):
     def drop_unflushed(self, most: int) -> int:
         """Forget the oldest events in memory but for ``most``; return how many that were."""
         with self._lock:
-            dropped = max(0, len(self._events) - most)
-            del self._events[:dropped]
-            self.stats.lost += dropped
-            return dropped
+            dropped = self._events[: max(0, len(self._events) - most)]
+            if dropped:
+                del self._events[: len(dropped)]
+                self._flushed_n = dropped[-1].n
+                self.stats.lost += len(dropped)
+            return len(dropped)
 
     def _newest(self) -> list[Recorded]:
         """Return the events in memory."""
@@ -211,18 +236,18 @@ class SegmentLog(EventLog):
 
     # ---- writing
 
-    def flush(self, rest: Rest = _no_rest) -> None:
+    def flush(self, rest: Rest = no_rest) -> None:
         """Move the events that are in memory now to segments.
 
         Raises OSError, after which those that could not be written are still in memory, or those
         that were may be lost by a power cut until the next flush.
         """
         with self._writing:
-            newest = self._newest()
-            until_n = newest[-1].n if newest else 0
+            until_n = self._until_n()
             while self._flushed_n < until_n:  # not for ever, while more events come
                 writer, first_n = self._begin(rest)
-                events = self._newest()[: SEGMENT_EVENTS - writer.events]
+                some = self._newest()[: SEGMENT_EVENTS - writer.events]
+                events = [event for event in some if event.n <= until_n]
                 writer.add(events)
                 self._write(first_n or events[0].n, writer)
                 with self._lock:
@@ -233,7 +258,47 @@ class SegmentLog(EventLog):
                 self._has_unsynced_name = False
             self._drop_old()
 
-    def try_flush(self, rest: Rest = _no_rest, keep: int | None = None) -> bool:
+    def _until_n(self) -> int:
+        """Return the number of the last event to move to a segment now, or 0."""
+        newest = self._newest()
+        return newest[-1].n if newest else 0
+
+    def remove_after(self, last_n: int) -> int:
+        """Remove the events with later numbers from the segments; return how many that were.
+
+        Raises OSError.
+        """
+        removed = 0
+        with self._writing:
+            for first_n, path in reversed(self.files.paths()):
+                index = self.files.index(path)
+                if index.last_n <= last_n:
+                    break
+                left = self._events_up_to(path, last_n) if first_n <= last_n else SegmentWriter()
+                removed += index.events - left.events
+                if left.events:
+                    self._write(first_n, left)
+                else:
+                    self.files.remove(first_n)
+            with self._lock:
+                self._flushed_n = self._last_n = last_n
+        return removed
+
+    def _events_up_to(self, path: Path, last_n: int) -> SegmentWriter:
+        """Return a copy of the first part of a segment; damaged blocks are not in it."""
+        writer = SegmentWriter(keeps_payloads=self._keeps_payloads)
+        with self.files.opened(path) as segment:
+            payloads: dict[int, Payload] = {}
+            for each in segment.index.payloads:
+                with suppress(ValueError):
+                    payloads |= {found.n: found for found in segment.payloads(each.block)}
+            for block in segment.index.blocks:
+                with suppress(ValueError):
+                    events = segment.records(block.block, payloads)
+                    writer.add([event for event in events if event.n <= last_n])
+        return writer
+
+    def try_flush(self, rest: Rest = no_rest, keep: int | None = None) -> bool:
         """Flush; return whether the disk had room.
 
         If it had none that is logged, and only the newest ``keep`` events stay in memory.
@@ -249,11 +314,14 @@ class SegmentLog(EventLog):
     def _drop_old(self) -> None:
         """Delete the oldest segments if they are too old or too many. Raises OSError."""
         oldest_s, files = self._now_s() - self._retention.keep_s, self.files
-        for first_n, path in files.paths()[:-1]:
+        for (first_n, path), (next_n, _) in pairwise(files.paths()):
             index = files.index(path)
             is_old = not index.damage and index.to_s < oldest_s
             if not is_old and files.size_bytes <= self._retention.keep_bytes:
                 break
+            dropped = files.folder / DROPPED_NAME
+            replace_file(dropped, [b"%d\n" % (next_n - 1)], fsync=self._fsync)
+            self._dropped_n = next_n - 1
             files.remove(first_n)
             self.stats.dropped += index.events
             _log.info(
@@ -325,7 +393,7 @@ class SegmentLog(EventLog):
     def holes(self, question: Question = EVERYTHING, to_n: int | None = None) -> list[Hole]:
         """Return the gaps in the numbers after ``question.after``, up to ``to_n``.
 
-        What was dropped at the beginning, as too old, is no gap.
+        What was dropped as too old is no gap.
         """
         return [
             hole
@@ -337,12 +405,12 @@ class SegmentLog(EventLog):
         ]
 
     def _gaps(self) -> Iterator[Hole]:
-        before_n, before_s = 0, 0.0
+        before_n, before_s = self._dropped_n, self._epochs[0].at_s if self._epochs else 0.0
         for run in self._runs():
-            if before_n and run.first_n > before_n + 1:
+            if run.first_n > before_n + 1:
                 yield Hole(before_n + 1, run.first_n - 1, before_s, run.from_s)
             before_n, before_s = run.last_n, run.to_s
-        if before_n and before_n < self._last_n:
+        if before_n < self._last_n:
             yield Hole(before_n + 1, self._last_n, before_s, inf)
 
     def _runs(self) -> Iterator[Run]:
@@ -453,12 +521,20 @@ def read_epochs(path: Path) -> list[Epoch]:
         return []
 
 
+def _read_dropped(path: Path) -> int:
+    """Read the number of the last event that was dropped; 0 if the file is missing or damaged."""
+    try:
+        return int(path.read_bytes())
+    except (OSError, ValueError):
+        return 0
+
+
 class SegmentWriter:
     """Makes a segment, or continues one: its pieces, and its index."""
 
-    def __init__(self, rest: Rest = _no_rest, keeps_payloads: bool = True) -> None:
+    def __init__(self, rest: Rest = no_rest, keeps_payloads: bool = True) -> None:
         self.events = 0
-        """How many events a segment that it continues has."""
+        """How many events the segment has."""
         self._rest = rest
         self._keeps_payloads = keeps_payloads
         self._pieces: list[bytes] = []
@@ -489,6 +565,7 @@ class SegmentWriter:
 
     def add(self, events: Sequence[Recorded]) -> None:
         """Add events in order, with their payloads."""
+        self.events += len(events)
         events, self._before = [*self._before, *events], []
         for run in _contiguous(events):
             block = self._append(EVENTS, [event.line for event in run])

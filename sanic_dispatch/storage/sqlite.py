@@ -7,7 +7,6 @@ their rows. To index events in the database would cost more CPU than all else of
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,9 +20,8 @@ from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, refuse_link_to_nothing
-from sanic_dispatch.storage.blocking import OneThread, ThreadedStore
-from sanic_dispatch.storage.checkpoint import Pace
-from sanic_dispatch.storage.data_folder import LOCK, Anchor, reporting_write_errors
+from sanic_dispatch.storage.blocking import ThreadedStore
+from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, WORKERS, Kind, R
 from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
 from sanic_dispatch.storage.event_record import join_lines, recorded
@@ -70,37 +68,13 @@ NOT_WRITTEN = (
 """Errors of COMMIT after which the write-ahead log certainly has no complete transaction."""
 
 
-FLUSH_EVENTS = 10_000
-"""How many events to have in the database before they are moved to a segment, which they fill."""
-
-
 class SqliteStore(ThreadedStore):
     """Stores records in the SQLite database of a data folder."""
 
     def __init__(
         self, folder: Path, *, fsync: bool = True, retention: Retention = KEEP_ALL
     ) -> None:
-        file = SqliteFile(folder / DATABASE_NAME, fsync=fsync, retention=retention)
-        super().__init__(file)
-        self.history = self._segments = file.history
-        self._flushes = OneThread("history")
-        self._flush: asyncio.Future[bool] | None = None
-
-    async def commit(self, batch: Batch) -> None:
-        await super().commit(batch)
-        is_flushing = self._flush is not None and not self._flush.done()
-        if self._segments.unflushed >= FLUSH_EVENTS and not is_flushing:
-            self._flush = self._flushes.run(self._segments.try_flush, Pace().rest)
-
-    async def begin_epoch(self, name: str, at_s: float) -> None:
-        with reporting_write_errors():
-            await self._flushes.run(self._segments.begin_epoch, name, at_s)
-
-    async def close(self) -> None:
-        if self._flush is not None:
-            await asyncio.wait([self._flush])
-        self._flushes.stop()
-        await super().close()
+        super().__init__(SqliteFile(folder / DATABASE_NAME, fsync=fsync, retention=retention))
 
 
 class SqliteFile:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import subprocess
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import chain
@@ -112,14 +113,34 @@ class Harness:
         except TimeoutError:
             self.history.left = await self._left()
         await self._working.cancel()
+        missing = await self._missing_events()
         code = max([await server.stop() for server in self.servers])
         self._read_log()
-        violations = check(self.history)
+        violations = [*check(self.history), *missing]
         if self.history.left:
             violations.append(Violation("DRAIN", f"{len(self.history.left)} jobs are left"))
         if code:
             violations.append(Violation("STOP", f"exit code {code}"))
         return violations
+
+    async def _missing_events(self) -> list[Violation]:
+        """Compare the event log with what was acknowledged: each order is there, once.
+
+        Numbers are without gaps, over all lives of all servers.
+        """
+        events, after = [], 0
+        while after is not None:
+            page = await self.ask(f"operator/events?limit=1000&after={after}")
+            events += page["events"]
+            after = page["next"]
+        faults = [f"{name}: {page[name]}" for name in ("holes", "damage") if name in page]
+        if [event["n"] for event in events] != list(range(1, len(events) + 1)):
+            faults.append("the numbers have gaps")
+        submitted = Counter(each["job"] for each in events if each["event"] == "job.submitted")
+        ids = [order.job_id for order in self.history.acknowledged]
+        faults += [f"{each} is there {submitted[each[:8]]} times" for each in ids
+                   if submitted[each[:8]] != 1]  # fmt: skip
+        return [Violation("LOG", fault) for fault in faults]
 
     async def _look_around(self) -> None:
         while True:

@@ -10,7 +10,7 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import StorageFailed
-from sanic_dispatch.storage import sqlite as sqlite_mode
+from sanic_dispatch.storage import segment_log
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
@@ -82,13 +82,12 @@ def test_a_kill_before_and_after_a_flush(tmp_path: Path) -> None:
 
 async def test_many_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are many they are moved to a segment, and their rows deleted."""
-    monkeypatch.setattr(sqlite_mode, "FLUSH_EVENTS", 4)
+    monkeypatch.setattr(segment_log, "FLUSH_EVENTS", 4)
     store, topic = SqliteStore(tmp_path, fsync=False), Topic()
     await store.load()
     for number in range(1, 12):
         await store.commit(topic.apply(topic.with_events(topic.put(job(number)))))
-        if store._flush is not None:
-            await store._flush
+        await store._flushes.finish()
     assert segments_in(tmp_path / FOLDER)
     await store.close()
     assert rows(tmp_path) == 0

@@ -1,0 +1,267 @@
+"""JsonFile's journal: it makes a batch atomic, and is the newest part of the event log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
+from sanic_dispatch.storage import files_journal, json_file
+from sanic_dispatch.storage.event_log import Question
+from sanic_dispatch.storage.event_record import LoggedEvent, logged
+from sanic_dispatch.storage.files_journal import FilesJournal, Leftover
+from sanic_dispatch.storage.journal import JournalName, journals_in
+from sanic_dispatch.storage.json_file import JsonFiles
+from sanic_dispatch.storage.read_json_folder import read_folder
+from sanic_dispatch.storage.segment_format import FOLDER, segments_in
+from sanic_dispatch.storage.store import Batch, Stored
+from tests.storage.samples import (
+    Topic,
+    both,
+    done,
+    free,
+    held,
+    in_order,
+    job,
+    names_in,
+    one_of_each,
+    opened,
+    worker,
+)
+from tests.support.disk_faults import Disk, Killed
+
+
+def started(folder: Path, *, fsync: bool = False) -> tuple[JsonFiles, Stored]:
+    """The blocking store, and what it has loaded."""
+    files = JsonFiles(folder, jobs=True, workers=True, rereads=True, fsync=fsync)
+    return files, in_order(files.load())
+
+
+def kept(files: JsonFiles) -> list[LoggedEvent]:
+    """All events, of which none is missing."""
+    page = files.history.find(Question(limit=1000))
+    assert (list(page.damage), list(page.holes), page.next) == ([], [], None)
+    return list(page.events)
+
+
+def happened(topic: Topic) -> list[LoggedEvent]:
+    return [logged(event) for event in topic.events]
+
+
+def journals(folder: Path) -> list[Path]:
+    return list(journals_in(folder, JournalName.HISTORY).values())
+
+
+def lived(folder: Path) -> tuple[JsonFiles, Topic]:
+    """A store with records of every kind, whose files are synced."""
+    folder.mkdir()
+    files, topic = started(folder, fsync=True)[0], Topic()
+    files.commit(topic.apply(topic.with_events(one_of_each(topic))))
+    return files, topic
+
+
+def every_change(topic: Topic) -> dict[str, Callable[[], Batch]]:
+    """Return changes of one file, of two, and of all three."""
+    given = held(job(1), worker(1, None))
+    return {
+        "register": lambda: topic.put(worker(9)),
+        "hand over": lambda: topic.together([given, job(9)], [worker(1), worker(2)]),
+        "finish": lambda: topic.put(done(held(job(2), worker(8)), 11.0), worker(10)),
+        "put back": lambda: topic.put(free(job(6)), worker(3)),
+        "remove": lambda: topic.remove(job(7), job(4), worker(2)),
+    }
+
+
+ACTS = list(every_change(Topic()))
+
+
+def killed_at_every_call(folder: Path, act: str) -> int:
+    """Kill a batch at one call after the other; return how many there are.
+
+    After each it is there as a whole, with its events, or nothing of it is.
+    """
+    for number in range(100):
+        files, topic = lived(folder / f"{number}")
+        before = topic.stored(), happened(topic)
+        batch = topic.apply(topic.with_events(every_change(topic)[act]()))
+        after = topic.stored(), happened(topic)
+        with pytest.MonkeyPatch.context() as patch:
+            Disk(patch, folder).kill_at(number)
+            try:
+                files.commit(batch)
+            except Killed:
+                is_over = False
+            else:
+                is_over = True
+        read = read_folder(folder / f"{number}").stored()
+        files, stored = started(folder / f"{number}")
+        assert in_order(read) == stored
+        assert (stored, kept(files)) in ([after] if is_over else [before, after])
+        files.close()
+        assert journals(folder / f"{number}") == []
+        files, again = started(folder / f"{number}")
+        assert (again, kept(files)) == (stored, kept(files))
+        if is_over:
+            return number
+    raise AssertionError
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_kill_at_every_call(act: str, tmp_path: Path) -> None:
+    """A batch is there as a whole, with its events, or not at all."""
+    assert killed_at_every_call(tmp_path, act) > 6
+
+
+def writes_nothing_again(patch: pytest.MonkeyPatch) -> None:
+    """The mutant: the last batch is not carried out by the next start."""
+    patch.setattr(Leftover, "unfinished", None)
+
+
+def journals_late(patch: pytest.MonkeyPatch) -> None:
+    """The mutant: the line is written after the files."""
+    real, late = FilesJournal.append, []  # type: ignore[var-annotated]
+    patch.setattr(FilesJournal, "append", lambda *args: late.append(args))
+
+    def mark(journal: FilesJournal) -> None:
+        real(*late.pop())
+
+    patch.setattr(FilesJournal, "mark", mark)
+
+
+@pytest.mark.parametrize(
+    "mutant", [writes_nothing_again, journals_late], ids=lambda each: each.__name__
+)
+def test_kills_find_mutants(
+    mutant: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches that are not redone, or have their events too late, are found."""
+    mutant(monkeypatch)
+    with pytest.raises(AssertionError):
+        killed_at_every_call(tmp_path, "hand over")
+
+
+@pytest.mark.parametrize("act", ["hand over", "register"])
+@pytest.mark.parametrize("call", ["open", "write", "writev", "fsync", "fdatasync", "rename"])
+def test_a_batch_that_fails(call: str, act: str, tmp_path: Path) -> None:
+    """A refused batch has no events, and one of unknown fate has them once it was repeated."""
+    for after in range(8):
+        folder = tmp_path / f"{after}"
+        files, topic = lived(folder)
+        before = topic.stored(), happened(topic)
+        batch = topic.with_events(every_change(topic)[act]())
+        with pytest.MonkeyPatch.context() as patch:
+            Disk(patch, tmp_path).fail(call, after=after)
+            try:
+                files.commit(batch)
+            except StorageFailed:
+                assert (started(folder)[1], kept(files)) == before
+                assert kept(started(folder)[0]) == before[1]
+            except OutcomeUnknown:
+                assert kept(files) == before[1]
+            else:
+                assert kept(files) == happened(topic)
+                continue
+        files.commit(topic.apply(batch))
+        assert kept(files) == happened(topic)
+        files, stored = started(folder)
+        assert (stored, kept(files)) == (topic.stored(), happened(topic))
+
+
+def test_edits_stand_after_a_kill(tmp_path: Path) -> None:
+    """What was edited between a kill and the next start is not overwritten by the last batch."""
+    files, topic = lived(tmp_path / "data")
+    path = tmp_path / "data" / "jobs.json"
+    before = path.read_bytes()
+    files.commit(topic.with_events(topic.put(job(9))))
+    assert path.read_bytes() != before
+    path.write_bytes(before)  # a person removes that job, and nothing else
+    files, stored = started(tmp_path / "data")
+    assert stored == topic.stored()
+    assert kept(files) == happened(topic)
+
+
+def test_an_unfinished_batch_is_written_once(tmp_path: Path) -> None:
+    """After the start that has finished it, edits of its records stand."""
+    files, topic = lived(tmp_path / "data")
+    path = tmp_path / "data" / "jobs.json"
+    before = path.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FilesJournal, "mark", lambda journal: None)
+        files.commit(topic.with_events(topic.put(job(9))))
+    path.write_bytes(before)
+    assert job(9) in started(tmp_path / "data")[1].jobs
+    path.write_bytes(before)
+    assert job(9) not in started(tmp_path / "data")[1].jobs
+
+
+def test_workers_keep_their_order(tmp_path: Path) -> None:
+    """Workers of an unfinished batch stay where they are, and new ones are the last."""
+    files, topic = started(tmp_path)[0], Topic()
+    files.commit(topic.put(*(worker(n)._replace(place=100.0 + n) for n in (1, 2, 3))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FilesJournal, "mark", lambda journal: None)
+        changed = worker(2)._replace(label="Ada", place=102.0)
+        files.commit(topic.put(changed, worker(4)._replace(place=104.0)))
+    _, stored = started(tmp_path)
+    assert [each.callback_url[-2] for each in stored.workers] == ["1", "2", "3", "4"]
+    assert stored.workers[1].label == "Ada"
+
+
+async def test_many_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Journals whose events are in segments are removed while the service runs."""
+    monkeypatch.setattr(files_journal, "FLUSH_EVENTS", 4)
+    monkeypatch.setattr("sanic_dispatch.storage.segment_log.FLUSH_EVENTS", 4)
+    topic = Topic()
+    async with opened(both(Mode.JSON_FILE), tmp_path) as store:
+        await store.load()
+        for number in range(1, 12):
+            await store.commit(topic.apply(topic.with_events(topic.put(job(number)))))
+            await store._flushes.finish()  # type: ignore[attr-defined]
+        assert segments_in(tmp_path / FOLDER)
+        assert [path.name for path in journals(tmp_path)] == ["history.journal-3"]
+    assert names_in(tmp_path) == {".dispatch.lock", "jobs.json", FOLDER}
+    assert kept(started(tmp_path)[0]) == happened(topic)
+
+
+def test_no_room_for_a_segment(tmp_path: Path) -> None:
+    """Then the journal stays, and nothing is lost."""
+    files, topic = lived(tmp_path / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        Disk(patch, tmp_path).fill()
+        files.close()
+    assert len(journals(tmp_path / "data")) == 1
+    files, stored = started(tmp_path / "data")
+    assert (stored, kept(files)) == (topic.stored(), happened(topic))
+
+
+@pytest.mark.parametrize("mode", [Mode.CACHED_JSON_FILE, Mode.SQLITE])
+async def test_another_mode_goes_on(mode: Mode, tmp_path: Path) -> None:
+    """What a kill has left is finished by whatever mode starts next, which has its events."""
+    files, topic = lived(tmp_path / "data")
+    monkeypatch = pytest.MonkeyPatch()
+    with monkeypatch.context() as patch:
+        patch.setattr(json_file.ArrayFile, "save", lambda file, draft: None)
+        patch.setattr(FilesJournal, "mark", lambda journal: None)
+        files.commit(topic.apply(topic.with_events(topic.put(job(9), worker(9)))))
+    async with opened(both(mode), tmp_path / "data") as store:
+        stored = await store.load()
+        if mode is Mode.CACHED_JSON_FILE:
+            assert in_order(stored) == topic.stored()
+        assert list(store.history.scan()) == happened(topic)
+    assert journals(tmp_path / "data") == []
+    assert started(tmp_path / "data")[1] == topic.stored()
+
+
+def test_damage_is_refused(tmp_path: Path) -> None:
+    """A damaged line is not taken for a torn one."""
+    _, _ = lived(tmp_path / "data")
+    (path,) = journals(tmp_path / "data")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"job.submitted", b"job.submittex", 1))
+    with pytest.raises(NotAQueue, match="line 2, at byte .* checksum"):
+        started(tmp_path / "data")
+    path.write_bytes(content[:-5])
+    started(tmp_path / "data")
