@@ -272,7 +272,8 @@ class Settings:
         Path(),
         FOLDER,
         QUEUES,
-        "Folder of the files with jobs and workers. It must exist; one dispatcher owns it.",
+        "Folder of the files with jobs and workers. It must exist; one dispatcher owns it. In the "
+        "mode Redis it has the older part of the history.",
         default_text="the current folder",
     )
     fsync: bool = setting(
@@ -305,7 +306,7 @@ class Settings:
         7 * 24 * HOUR_S,
         Duration(0, 10 * YEAR_S, "days"),
         QUEUES,
-        "How long to keep what happened, in the modes that keep it over restarts.",
+        "How long to keep what happened, in all modes but InMemory.",
         details="See [the history](durability.md#the-history).",
     )
     keep_history_bytes: int = setting(
@@ -596,7 +597,7 @@ class Settings:
 
     @property
     def needs_data_dir(self) -> bool:
-        """Whether anything is written to the data folder."""
+        """Whether records are in the data folder, which then belongs to this process."""
         return any(mode.is_durable and not mode.is_shared for mode in self._modes)
 
     @property
@@ -623,7 +624,8 @@ class Settings:
             raise SettingsError("--tls-cert and --tls-key belong together")
 
     def _check_public(self) -> None:
-        if self.public and self.needs_data_dir and _is_inside(self.data_dir, self.public):
+        has_files = any(mode.is_durable for mode in self._modes)  # Redis: the history
+        if self.public and has_files and _is_inside(self.data_dir, self.public):
             raise SettingsError(
                 f"--data-dir {self.data_dir} lies in --public {self.public}: "
                 "everybody could read the jobs"

@@ -5,7 +5,9 @@ Keys, all under ``{prefix}:`` and so in one slot of a cluster:
 - ``meta``: ``format``, and ``epoch``, which increases with each change of owner;
 - ``owner``: ``token`` (epoch and random id; empty after a release), ``name``, ``beat`` (the
   heartbeat's counter), and ``batch`` (token and number of the last batch);
-- ``jobs``, ``workers``, ``facts``: records as JSON by id; workers with their ``place``.
+- ``jobs``, ``workers``, ``facts``: records as JSON by id; workers with their ``place``;
+- ``history``: a stream of events, an entry for each batch, whose id is the last event's number;
+  ``epochs``: a list of the event log's epochs, as JSON.
 
 A commit is one Lua script, so it is atomic. It carries the owner's token as a fencing token, and
 the number of the batch before, as a compare-and-set: a batch is applied once, directly after the
@@ -13,6 +15,9 @@ one before, and not at all for a process that has lost ownership. A commit is a 
 
 CPU of a commit (uvloop, best of 25 rounds): one change costs 58 µs here and 40 µs in Redis, 64
 changes together cost 160 and 95 µs.
+
+Events are moved from the stream to segments once they are many: see shared_log.py. The next batch
+then trims the stream, but for the last entry, whose id says the last number.
 """
 
 from __future__ import annotations
@@ -23,9 +28,11 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import structlog
+import ujson
 
 from sanic_dispatch.cluster.ownership import (
     LEASE_TIMES,
@@ -46,8 +53,11 @@ from sanic_dispatch.errors import (
     RedisUnusable,
     StorageFailed,
 )
+from sanic_dispatch.storage.blocking import BackgroundFlush
 from sanic_dispatch.storage.entries import ANY_JOB
-from sanic_dispatch.storage.memory_log import MemoryEventLog
+from sanic_dispatch.storage.event_log import Epoch, retention_of
+from sanic_dispatch.storage.event_record import Recorded, join_lines, recorded
+from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.record_json import (
     UNREADABLE,
     decode_fact,
@@ -61,6 +71,8 @@ from sanic_dispatch.storage.record_json import (
 )
 from sanic_dispatch.storage.redis_address import parse_address
 from sanic_dispatch.storage.redis_connection import TIMEOUT_S, RedisClient, RedisRefused, Script
+from sanic_dispatch.storage.segment_log import MAX_EPOCHS, MAX_UNFLUSHED
+from sanic_dispatch.storage.shared_log import SharedLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
 
 FORMAT = "2"
@@ -91,12 +103,16 @@ KEYS = (
     "meta", "owner", "jobs", "workers", "facts",
     "events", "data", "owners", "lent", "dispatchers", "jobs:line", "jobs:free", "jobs:keys",
     "jobs:callbacks", "finished", "finished:line", "finished:callbacks", "workers:line",
-    "workers:free", "workers:keys",
+    "workers:free", "workers:keys", "history", "epochs",
 )  # fmt: skip
-"""All keys, in the order of claim.lua; those from ``events`` on belong to version 0.1 only."""
+"""All keys, in the order of claim.lua; those from ``events`` to ``workers:keys`` belong to version
+0.1 only."""
 
 _JOBS, _WORKERS, _ = TABLES = tuple(Table)
 """The tables in the order of commit.lua's keys, which begin with ``owner``."""
+
+_HISTORY = "5"
+"""The index of the history among commit.lua's keys."""
 
 _log = structlog.get_logger("sanic_dispatch.storage")
 
@@ -112,6 +128,7 @@ COMMIT = _script("commit")
 RESOLVE = _script("resolve")
 TRY_WRITING = _script("try_writing")
 MIGRATE = _script("migrate")
+BEGIN_EPOCH = _script("begin_epoch")
 
 
 def open_redis(settings: Settings, name: str = "") -> RedisStore:
@@ -127,6 +144,7 @@ def open_redis(settings: Settings, name: str = "") -> RedisStore:
         settings.redis_prefix,
         tables,
         name or f"{socket.gethostname()}:{settings.port}",
+        log=SharedLog(settings.data_dir, fsync=settings.fsync, retention=retention_of(settings)),
     )
 
 
@@ -145,14 +163,19 @@ class RedisStore(Store):
         tables: Iterable[Table],
         name: str,
         times: LeaseTimes = LEASE_TIMES,
+        log: SharedLog | None = None,
     ) -> None:
+        """``log`` has the older events; by default in the current folder."""
         address = parse_address(url)
         self._where = address.shown
         self._tables = frozenset(tables)
-        self.history = MemoryEventLog()
+        self.history = self._segments = log or SharedLog(Path())
+        self._flushes = BackgroundFlush(self._segments, MAX_UNFLUSHED)
+        self._trimmed_n = 0
+        """The number up to which events were trimmed from the stream."""
         self._indices = {TABLES.index(table) + 2 for table in self._tables}
         self._keys = {name: f"{{{prefix}}}:{name}" for name in KEYS}
-        self._commit_keys = [self._keys[name] for name in ("owner", *TABLES)]
+        self._commit_keys = [self._keys[name] for name in ("owner", *TABLES, "history")]
         self._client = RedisClient(address)
         self._lease_store = RedisLeaseStore(RedisClient(address), self._keys, self._where)
         self.ownership: Ownership = Ownership(self._lease_store, name, times)
@@ -204,6 +227,8 @@ class RedisStore(Store):
                 sorted(await self._read(Table.WORKERS, _decode_worker), key=order_of),
                 await self._read(Table.FACTS, _decode_fact),
             )
+            if Table.JOBS in self._tables:
+                await self._load_history(stored.jobs)
         except OutcomeUnknown as error:
             raise StorageFailed(str(error)) from error
         await ownership.confirm()
@@ -227,7 +252,8 @@ class RedisStore(Store):
 
     async def _commit(self, batch: Batch) -> None:
         token = self._current_token()
-        parts = self._encode(batch)
+        events, flushed_n = [recorded(event) for event in batch.events], self._segments.flushed_n
+        parts = [*self._history_parts(events, flushed_n), *self._encode(batch)]
         current = f"{token} {batch.number}"
         if current == self._last:
             return
@@ -245,6 +271,23 @@ class RedisStore(Store):
                 raise OutcomeUnknown(str(error)) from error
             answer = await self._resolve(current, error)
         self._record_outcome(token, current, answer, sent_s)
+        self._trimmed_n = flushed_n
+        self._segments.add(events)
+        self._flushes.begin_if_due()
+
+    async def begin_epoch(self, name: str, at_s: float) -> None:
+        """Begin an epoch after ``load``. Raises StorageFailed or LostOwnership."""
+        token = self._current_token()
+        epoch = Epoch(name, self._segments.last_number + 1, at_s)
+        keys = [self._keys["owner"], self._keys["epochs"]]
+        try:
+            answer = await self._client.run(
+                BEGIN_EPOCH, keys, token, ujson.dumps(epoch), MAX_EPOCHS
+            )
+        except OutcomeUnknown as error:
+            raise StorageFailed(str(error)) from error
+        self._check_owned(token, answer)
+        await asyncio.to_thread(self._segments.note_epoch, epoch)
 
     async def try_writing(self) -> None:
         """Increment the heartbeat. Raises StorageFailed, also if not the owner."""
@@ -263,6 +306,8 @@ class RedisStore(Store):
             completion = self._completion
             await asyncio.wait([completion], timeout=2 * TIMEOUT_S)
             completion.cancel()
+        await self._flushes.finish()
+        self._flushes.stop()
         await self.ownership.close()
         await self._client.close()
         await self._lease_store.close()
@@ -313,6 +358,18 @@ class RedisStore(Store):
                     parts += (str(key), verb, str(len(piece)), *piece)
         return parts
 
+    def _history_parts(self, events: Sequence[Recorded], flushed_n: int) -> list[str | bytes]:
+        """Return arguments of commit.lua: an XADD of the events, and an XTRIM of those that moved.
+
+        They come first: XADD refuses an id that is not higher than the last one.
+        """
+        parts: list[str | bytes] = []
+        if events:
+            parts += (_HISTORY, "XADD", "3", f"{events[-1].n}-0", "e", join_lines(events))
+        if flushed_n > self._trimmed_n:
+            parts += (_HISTORY, "XTRIM", "2", "MINID", f"{flushed_n}-0")
+        return parts
+
     async def _resolve(self, current: str, refusal: RedisRefused) -> Any:
         """Return whether an earlier attempt of a refused batch was applied; if not, void it.
 
@@ -348,6 +405,39 @@ class RedisStore(Store):
         raise error
 
     # ---- load
+
+    async def _load_history(self, jobs: Sequence[Job]) -> None:
+        """Read epochs and events, and look for segments. Raises RedisUnusable or StorageFailed."""
+        await self._flushes.finish()
+        try:
+            encoded = await self._client.call("LRANGE", self._keys["epochs"], 0, -1)
+            epochs = [Epoch(*ujson.loads(each)) for each in encoded]
+            last_n, lines = await self._read_stream()
+        except (ValueError, TypeError) as error:
+            reason = f"{self._keys['history']}: {error}"
+            raise RedisUnusable(self._where, reason) from error
+        changes = [RecordUpdate(Table.JOBS, job.id, job) for job in jobs]
+        batch = BatchRead(changes, b"[%b]" % b",".join(lines))
+        try:
+            await asyncio.to_thread(self._segments.load_shared, epochs, last_n, [batch])
+        except OSError as error:
+            raise StorageFailed(f"the history cannot be read: {error}") from error
+        self._trimmed_n = 0
+
+    async def _read_stream(self) -> tuple[int, list[bytes]]:
+        """Return the number of the last event in the stream, and the events as JSON."""
+        lines: list[bytes] = []
+        last_n, after = 0, "-"
+        while True:
+            entries = await self._client.call(
+                "XRANGE", self._keys["history"], after, "+", "COUNT", SCAN_COUNT
+            )
+            if not entries:
+                return last_n, lines
+            for entry_id, fields in entries:
+                last_n = int(entry_id.partition(b"-")[0])
+                lines.append(dict(_pairs(fields))[b"e"][1:-1])
+            after = f"({last_n}-0"
 
     async def _read(self, table: Table, decode: Callable[[str, bytes], Any]) -> list[Any]:
         """Return the records of a table; consistent over HSCANs, since only the owner writes."""

@@ -84,7 +84,7 @@ IN_REDIS = [
 """One table or both in a Redis server, under a prefix that belongs to the folder."""
 
 DURABLE = [*FILES, *MIXED, *IN_REDIS]
-HISTORIES = [each for each in DURABLE if each.jobs not in (Mode.IN_MEMORY, Mode.REDIS)]
+HISTORIES = [each for each in DURABLE if each.jobs is not Mode.IN_MEMORY]
 """Those whose event log lasts."""
 
 EVERY = [Backend(Mode.IN_MEMORY, Mode.IN_MEMORY, False, False), *DURABLE]

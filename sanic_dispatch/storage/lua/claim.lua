@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- Claim the lease: granted if the topic has no owner, or the owner's lease has expired.
--- KEYS: meta, owner, jobs, workers, facts; then those of format 1.
+-- KEYS: meta, owner, jobs, workers, facts; then those of format 1; history, epochs.
 -- ARGV: format, id, name, former token; then "0", or "1" and the state that has not changed for a lease.
 local TYPES = {
   'hash', 'hash', 'hash', 'hash', 'hash',
   'stream', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'hash', 'hash',
   'hash', 'zset', 'hash', 'zset', 'zset', 'hash',
+  'stream', 'list',
 }
 local META, OWNER, DISPATCHERS = KEYS[1], KEYS[2], KEYS[10]
 

@@ -1,7 +1,9 @@
 #!lua
 -- Apply a batch atomically, once, and only for the owner (fencing token and compare-and-set).
--- KEYS: owner, and the tables. ARGV: token and number of the batch before, token and number of this
--- one; then for each command the index of its key, HSET or HDEL, how many arguments follow, and these.
+-- KEYS: owner, the tables, and the history. ARGV: token and number of the batch before, token and
+-- number of this one; then for each command the index of its key, the command, how many arguments
+-- follow, and these.
+local HISTORY = 5
 local batch = redis.call('HGET', KEYS[1], 'batch')
 if batch ~= ARGV[1] then
   if batch == ARGV[2] then return {'done'} end
@@ -15,7 +17,8 @@ end
 local at = 3
 local is_one_part = not ARGV[at] or not ARGV[at + 3 + tonumber(ARGV[at + 2])]
 while not is_one_part and ARGV[at] do
-  redis.call('HLEN', KEYS[tonumber(ARGV[at])])
+  local key = tonumber(ARGV[at])
+  redis.call(key == HISTORY and 'XLEN' or 'HLEN', KEYS[key])
   at = at + 3 + tonumber(ARGV[at + 2])
 end
 at = 3

@@ -1,0 +1,137 @@
+"""The event log of the mode Redis: its newest part is in Redis, and its older part in segments.
+
+The segments are in the data folder of the process that owned the queues. An owner on another
+machine has others: what its folder does not have, and Redis does not have any more, is a hole.
+
+Dispatchers on one machine may share a folder, and one that was paused may write its events after
+another has taken over. So each flush locks the folder, and looks for new segments first: what is
+there already is not written again, and what was committed is always right to be written.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import structlog
+
+from sanic_dispatch.storage.event_log import Epoch
+from sanic_dispatch.storage.journal import BatchRead
+from sanic_dispatch.storage.segment_log import (
+    EPOCHS_NAME,
+    FLUSH_EVENTS,
+    MAX_EPOCHS,
+    Rest,
+    SegmentLog,
+    no_rest,
+    read_epochs,
+)
+
+MIN_AGE_S = 5.0
+"""How old events are before they are moved: Redis may lose what is younger, and segments not."""
+
+LOCK_NAME = ".lock"
+
+_log = structlog.get_logger("sanic_dispatch.storage")
+
+
+class SharedLog(SegmentLog):
+    """Events in Redis and in the segments of a folder; the store calls ``load_shared``."""
+
+    _is_foreign = False
+    """Whether the segments in the folder are of other data than that in Redis."""
+
+    def load_shared(
+        self, epochs: Sequence[Epoch], last_n: int, batches: Iterable[BatchRead]
+    ) -> None:
+        """Load segments, and add the events that are in Redis.
+
+        ``epochs`` are those in Redis, and ``last_n`` is the number of the last event there, or 0.
+        Raises OSError.
+        """
+        last_n = max([last_n, *(epoch.first_n - 1 for epoch in epochs[-1:])])
+        self.load(last_n)
+        self._is_foreign = _are_of_others(self._epochs, epochs)
+        if self._is_foreign:
+            _log.warning("history.foreign", folder=str(self.files.folder))
+            self.files.forget()
+            self._flushed_n, self._last_n = 0, last_n
+        elif epochs:
+            self._remove_lost(_last_common_n(self._epochs, epochs, last_n))
+        self._epochs = list(epochs)
+        self.add_later(batches)
+
+    def note_epoch(self, epoch: Epoch) -> None:
+        """Take in an epoch that begins in Redis, and write it if the folder has a history."""
+        self._epochs = [*self._epochs, epoch][-MAX_EPOCHS:]
+        if self.files.paths():
+            with suppress(OSError):  # before the next flush it is written again
+                self._write_epochs(self._epochs)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there are FLUSH_EVENTS that are old enough."""
+        events, until_s = self._events, self._now_s() - MIN_AGE_S
+        return len(events) >= FLUSH_EVENTS and events[FLUSH_EVENTS - 1].at_s <= until_s
+
+    def flush(self, rest: Rest = no_rest) -> None:
+        """Move events that are old enough to segments.
+
+        Raises OSError, also if another process is writing, or the folder has another history.
+        """
+        with self._locked():
+            self._look_again()
+            super().flush(rest)
+
+    def _until_n(self) -> int:
+        until_s = self._now_s() - MIN_AGE_S
+        return max((event.n for event in self._newest() if event.at_s <= until_s), default=0)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._make_folder()
+        lock = os.open(self.files.folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(lock)
+
+    def _look_again(self) -> None:
+        """Find what another process has written, and say in the folder which history this is."""
+        written = read_epochs(self.files.folder / EPOCHS_NAME)
+        if self._is_foreign or _are_of_others(written, self._epochs):
+            raise OSError(errno.EEXIST, "the folder has the history of other data")
+        if self._epochs and self._epochs[-1] not in written:
+            self._write_epochs(self._epochs)
+        flushed_n = self._find_segments()
+        with self._lock:
+            self._decode_later()
+            self._events = [event for event in self._events if event.n > flushed_n]
+            self._flushed_n = max(self._flushed_n, flushed_n)
+
+    def _remove_lost(self, last_n: int) -> None:
+        """Remove the events that Redis has lost from the segments. Raises OSError."""
+        if self._flushed_n > last_n:
+            with self._locked():
+                removed = self.remove_after(last_n)
+            _log.warning("history.removed", events=removed, reason="Redis has lost them")
+
+
+def _are_of_others(written: Sequence[Epoch], epochs: Sequence[Epoch]) -> bool:
+    """Return whether two lists of epochs have nothing in common, though both have some."""
+    return bool(written and epochs) and not set(written) & set(epochs)
+
+
+def _last_common_n(written: Sequence[Epoch], epochs: Sequence[Epoch], last_n: int) -> int:
+    """Return the number up to which segments can have what Redis has, or had.
+
+    Beyond the first number of the epoch after the last one that both know, Redis had lost what the
+    segments have, and numbered other events so.
+    """
+    common = [at for at, epoch in enumerate(epochs) if epoch in written]
+    following = epochs[common[-1] + 1 :] if common else []
+    return min([last_n, *(epoch.first_n - 1 for epoch in following)])

@@ -1,0 +1,338 @@
+"""The mode Redis's event log: the newest events are in Redis, older ones in segments."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from sanic_dispatch.core.tables import Table
+from sanic_dispatch.errors import LostOwnership
+from sanic_dispatch.storage import segment_log, shared_log
+from sanic_dispatch.storage.event_log import Question, Retention, is_good
+from sanic_dispatch.storage.event_record import LoggedEvent, join_lines, logged, recorded
+from sanic_dispatch.storage.redis import RedisStore
+from sanic_dispatch.storage.segment_format import FOLDER, segments_in
+from sanic_dispatch.storage.shared_log import LOCK_NAME, SharedLog
+from tests.storage.samples import Topic, done, held, job, worker
+from tests.support.disk_faults import Disk
+from tests.support.redis import RedisServer, shared_server
+
+EVENTS = 4
+"""How many events are moved to segments, here."""
+
+Start = Callable[..., RedisStore]
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Move a few events at a time."""
+    monkeypatch.setattr(shared_log, "FLUSH_EVENTS", EVENTS)
+    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", 3 * EVENTS)
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> str:
+    """A prefix that no other test uses."""
+    return str(tmp_path).replace("/", ".")[-64:]
+
+
+@pytest.fixture
+async def start(prefix: str, tmp_path: Path) -> AsyncIterator[Start]:
+    """Make a store in a folder, as a dispatcher on some machine does; closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        def make(machine: str = "here", url: str = "", keep_s: float = 10**9) -> RedisStore:
+            folder = tmp_path / machine
+            folder.mkdir(exist_ok=True)
+            log = SharedLog(folder, fsync=False, retention=Retention(keep_s))
+            store = RedisStore(url or shared_server().url, prefix, Table, machine, log=log)
+            stack.push_async_callback(store.close)
+            return store
+
+        yield make
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Redis]:
+    """A Redis client for changes without the store."""
+    async with Redis.from_url(shared_server().url) as client:
+        yield client
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterable[RedisServer]:
+    """A server of the test's own, which forgets what it is told to."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")
+    server.start()
+    yield server
+    server.stop()
+
+
+async def commit(store: RedisStore, topic: Topic, *numbers: int) -> None:
+    """Commit a batch for each job, and wait for what is moved."""
+    for number in numbers:
+        await store.commit(topic.apply(topic.with_events(topic.put(job(number)))))
+        await store._flushes.finish()
+
+
+async def began(store: RedisStore, topic: Topic, epoch: str) -> None:
+    """Become the owner, and begin an epoch."""
+    await store.load()
+    topic.restarted()
+    await store.begin_epoch(epoch, 5.0)
+
+
+def kept(store: RedisStore) -> list[LoggedEvent]:
+    """All events, of which none is missing."""
+    page = store.history.find(Question(limit=1000))
+    assert (list(page.damage), list(page.holes), page.next) == ([], [], None)
+    return list(page.events)
+
+
+def holes(store: RedisStore) -> list[tuple[int, int]]:
+    return [(hole.first_n, hole.last_n) for hole in store.history.find(Question()).holes]
+
+
+def happened(topic: Topic) -> list[LoggedEvent]:
+    return [logged(event) for event in topic.events]
+
+
+async def in_stream(client: Redis, prefix: str) -> list[int]:
+    """The numbers of the last events of all entries."""
+    entries = await client.xrange(f"{{{prefix}}}:history")
+    return [int(entry_id.partition(b"-")[0]) for entry_id, _ in entries]
+
+
+async def test_many_events(start: Start, client: Redis, prefix: str, tmp_path: Path) -> None:
+    """They are moved to segments, and then trimmed; the last one stays. A restart has them all."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, *range(1, EVENTS + 1))
+    assert await in_stream(client, prefix) == [1, 2, 3, 4]
+    assert list(segments_in(tmp_path / "here" / FOLDER)) == [1]
+    await commit(store, topic, 5)
+    assert await in_stream(client, prefix) == [4, 5]
+    await commit(store, topic, *range(6, 20))
+    assert kept(store) == happened(topic)
+    await store.close()
+    store = start()
+    await began(store, topic, "b")
+    assert (kept(store), store.history.last_number) == (happened(topic), 19)
+    assert [each[:2] for each in store.history.epochs] == [("a", 1), ("b", 20)]
+    assert [each.ticket for each in store.history.payloads()] == list(range(1, 20))
+
+
+async def test_young_events_stay(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Redis may still lose is not moved."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    monkeypatch.setattr(store._segments, "_now_s", lambda: 1795489201.5 + shared_log.MIN_AGE_S + 2)
+    await commit(store, topic, *range(1, 6))
+    assert store._segments.flushed_n == 0
+    await commit(store, topic, 6)
+    monkeypatch.setattr(store._segments, "_now_s", lambda: 1795489201.5 + shared_log.MIN_AGE_S + 4)
+    await commit(store, topic, 7)
+    assert store._segments.flushed_n == 5
+    assert kept(store) == happened(topic)
+
+
+async def test_an_owner_on_another_machine(start: Start) -> None:
+    """It has what is in Redis; the rest is a hole, also after it has moved events itself."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, *range(1, 8))
+    await store.close()
+    store = start("there")
+    await began(store, topic, "b")
+    assert holes(store) == [(1, 3)]
+    assert [each.n for each in store.history.find(Question()).events] == [4, 5, 6, 7]
+    await commit(store, topic, *range(8, 16))
+    await store.close()
+    store = start("there")
+    await began(store, topic, "c")
+    assert holes(store) == [(1, 3)]
+    await store.close()
+    store = start()
+    await began(store, topic, "d")
+    assert [each.n for each in store.history.find(Question()).events][:4] == [1, 2, 3, 4]
+    assert holes(store) == [(5, 11)]
+    assert is_good(store.history.epochs, "c", 15)
+
+
+async def test_what_is_too_old_is_no_hole(start: Start) -> None:
+    """Neither what was dropped, nor what another machine has of before that."""
+    store, topic = start("elsewhere"), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, *range(1, 8))
+    await store.close()
+    store = start("there", keep_s=0.0)
+    await began(store, topic, "b")
+    await commit(store, topic, *range(8, 40))
+    assert store.history.stats.dropped
+    assert holes(store) == []
+
+
+async def test_two_owners_share_a_folder(start: Start, prefix: str, client: Redis) -> None:
+    """One that was paused may write late: nothing is lost, and nothing is there twice."""
+    first, topic = start(), Topic()
+    await began(first, topic, "a")
+    await commit(first, topic, 1, 2, 3)
+    await client.delete(f"{{{prefix}}}:owner")  # as if its lease had expired
+    second = start()
+    await began(second, topic, "b")
+    await commit(second, topic, *range(4, 8))
+    first._segments.flush()
+    assert kept(second) == happened(topic)
+    await commit(second, topic, *range(8, 18))
+    first._segments.flush()
+    assert kept(second) == happened(topic)
+    await second.close()
+    third = start()
+    await began(third, topic, "c")
+    assert kept(third) == happened(topic)
+    with pytest.raises(LostOwnership):
+        await first.begin_epoch("d", 5.0)
+
+
+async def test_a_folder_that_another_process_writes(start: Start, tmp_path: Path) -> None:
+    """Events stay where they are until it has ended."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, 1)
+    other = SharedLog(tmp_path / "here")
+    with other._locked():
+        assert not store._segments.try_flush()
+    assert (tmp_path / "here" / FOLDER / LOCK_NAME).exists()
+    assert store._segments.try_flush()
+    assert kept(store) == happened(topic)
+
+
+async def test_a_folder_with_another_history(start: Start, client: Redis, prefix: str) -> None:
+    """It is not mixed with that of other data, and is as it was."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, *range(1, 8))
+    await store.close()
+    await client.delete(*(f"{{{prefix}}}:{key}" for key in ("history", "epochs", "jobs", "facts")))
+    other, anew = start("there"), Topic()
+    await began(other, anew, "x")
+    await commit(other, anew, 1, 2)
+    await other.close()
+    store = start()
+    await began(store, anew, "y")
+    assert kept(store) == happened(anew)
+    await commit(store, anew, *range(3, 9))
+    assert store._segments.flushed_n == 0
+    assert kept(store) == happened(anew)
+    assert list(SharedLogReader(store).scan()) == happened(topic)[:4]
+
+
+class SharedLogReader(SharedLog):
+    """The segments of a store's folder, whosever they are."""
+
+    def __init__(self, store: RedisStore) -> None:
+        super().__init__(store._segments.files.folder.parent)
+        self.load()
+
+
+async def test_no_room(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders go on; events wait in Redis, and the oldest are forgotten: a hole."""
+    monkeypatch.setattr("sanic_dispatch.storage.redis.MAX_UNFLUSHED", 6)
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    with monkeypatch.context() as patch:
+        Disk(patch, tmp_path).fill()
+        await commit(store, topic, *range(1, 5))
+        assert store._segments.flushed_n == 0
+        assert kept(store) == happened(topic)
+        store._flushes._retry_at_s = 0.0
+        await commit(store, topic, *range(5, 10))
+        store._flushes._retry_at_s = 0.0
+        await commit(store, topic, 10)
+    assert holes(store) == [(1, 4)]
+    await commit(store, topic, 11)
+    await store.close()
+    store = start()
+    await began(store, topic, "b")
+    assert holes(store) == [(1, 3)]
+
+
+async def test_redis_has_lost_its_last_writes(
+    start: Start, server: RedisServer, tmp_path: Path
+) -> None:
+    """A new epoch begins where the loss did; what is in segments and was lost is removed."""
+    store, topic = start(url=server.url), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, 1, 2)
+    server.kill()
+    folder = tmp_path / "redis" / "appendonlydir"
+    shutil.copytree(folder, tmp_path / "before")
+    server.start()
+    await store.close()
+    store = start(url=server.url)
+    await began(store, topic, "b")
+    await commit(store, topic, *range(3, 8))
+    assert store._segments.flushed_n == 4
+    await store.close()
+    server.kill()
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "before", folder)
+    server.start()
+    topic.events = topic.events[:2]
+    store = start(url=server.url)
+    await began(store, topic, "c")
+    assert kept(store) == happened(topic)
+    epochs = store.history.epochs
+    assert [each[:2] for each in epochs] == [("a", 1), ("c", 3)]
+    assert is_good(epochs, "a", 2)
+    assert not is_good(epochs, "a", 3)
+    assert not is_good(epochs, "b", 2)
+    topic.records = {key: each for key, each in topic.records.items() if key[1] in
+                     {job(1).id, job(2).id}}  # fmt: skip
+    await commit(store, topic, *range(3, 9))
+    assert kept(store) == happened(topic)
+
+
+async def test_another_owner_numbered_anew_what_was_lost(start: Start, client: Redis,
+                                                         prefix: str) -> None:  # fmt: skip
+    """Segments that an owner wrote before Redis lost the same numbers are not believed."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, *range(1, 8))
+    assert store._segments.flushed_n == 4
+    await store.close()
+    name = f"{{{prefix}}}:history"
+    topic.events, topic.records = topic.events[:2], {}
+    await client.delete(name)
+    await client.xadd(name, {"e": join_lines(map(recorded, topic.events))}, id="2-0")
+    other = start("there")
+    await began(other, topic, "b")
+    await commit(other, topic, *range(8, 14))
+    await other.close()
+    store = start()
+    await began(store, topic, "c")
+    page = store.history.find(Question())
+    assert list(page.events) == [*happened(topic)[:2], *happened(topic)[3:]]
+    assert holes(store) == [(3, 3)]
+
+
+async def test_data_without_events(start: Start, client: Redis, prefix: str) -> None:
+    """Data of a version without an event log is taken over, and numbers begin with 1."""
+    store, topic = start(), Topic()
+    await store.load()
+    given = held(job(1), worker(1))
+    await store.commit(topic.apply(topic.put(given, worker(2))))
+    await store.close()
+    assert not await client.exists(f"{{{prefix}}}:history", f"{{{prefix}}}:epochs")
+    store = start()
+    await began(store, topic, "a")
+    await store.commit(topic.apply(topic.with_events(topic.put(done(given, result=b"[1]")))))
+    assert kept(store) == happened(topic)
+    assert [each[:2] for each in store.history.epochs] == [("a", 1)]
