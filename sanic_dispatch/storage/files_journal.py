@@ -99,7 +99,10 @@ class FilesJournal:
         self._last_number = max([0, *journals_in(self._folder, JournalName.HISTORY)])
         self._last_n, self._pending = last_n, 0
         if left.unfinished is not None:
-            self._open().append(_mark_of(0))
+            try:
+                self._open().append(_mark_of(0))
+            except OutcomeUnknown as error:
+                raise StorageFailed(str(error)) from error
 
     def append(self, batch: Batch, events: Sequence[Recorded]) -> None:
         """Make a batch durable, unless it has its line already.

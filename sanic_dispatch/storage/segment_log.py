@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from math import inf
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -282,6 +281,7 @@ class SegmentLog(EventLog):
                     self.files.remove(first_n)
             with self._lock:
                 self._flushed_n = self._last_n = last_n
+            self.stats.size_bytes = self.files.size_bytes
         return removed
 
     def _events_up_to(self, path: Path, last_n: int) -> SegmentWriter:
@@ -380,15 +380,18 @@ class SegmentLog(EventLog):
         A block that is partly in the span counts as a whole.
         """
         span = Question(from_s=from_s, to_s=to_s)
-        newest = [event for event in self._newest() if is_in_span(event.at_s, from_s, to_s)]
+        newest, seen_n = self._newest(), 0
         for _, path in self.files.paths():
             try:
                 with self.files.opened(path) as segment:
+                    seen_n = max(seen_n, segment.index.last_n)
                     yield from _payloads_in(segment, span)
             except FileNotFoundError:
                 continue  # dropped meanwhile
         if self._keeps_payloads:
-            yield from (event.payload for event in newest if event.payload)
+            for event in newest:
+                if event.payload and event.n > seen_n and is_in_span(event.at_s, from_s, to_s):
+                    yield event.payload
 
     def holes(self, question: Question = EVERYTHING, to_n: int | None = None) -> list[Hole]:
         """Return the gaps in the numbers after ``question.after``, up to ``to_n``.
@@ -405,13 +408,14 @@ class SegmentLog(EventLog):
         ]
 
     def _gaps(self) -> Iterator[Hole]:
+        last_n = self._last_n  # first: events that come meanwhile are no gap
         before_n, before_s = self._dropped_n, self._epochs[0].at_s if self._epochs else 0.0
         for run in self._runs():
             if run.first_n > before_n + 1:
                 yield Hole(before_n + 1, run.first_n - 1, before_s, run.from_s)
             before_n, before_s = run.last_n, run.to_s
-        if before_n < self._last_n:
-            yield Hole(before_n + 1, self._last_n, before_s, inf)
+        if before_n < last_n:
+            yield Hole(before_n + 1, last_n, before_s, self._now_s())
 
     def _runs(self) -> Iterator[Run]:
         """Yield parts of the log without gaps, in order."""
@@ -427,8 +431,11 @@ class SegmentLog(EventLog):
             yield Run(newest[0].n, newest[-1].n, newest[0].at_s, newest[-1].at_s)
 
     def _matches(self, question: Question, damage: list[Damage]) -> Iterator[LoggedEvent]:
-        """Yield the events that match, and note what is damaged on the way."""
-        newest = self._newest()
+        """Yield the events that match, and note what is damaged on the way.
+
+        Events that are moved meanwhile are in memory and in the segment: the second ones count.
+        """
+        newest, seen_n = self._newest(), 0
         paths = self.files.paths()
         for at, (_, path) in enumerate(paths):
             if at + 1 < len(paths) and paths[at + 1][0] <= question.after:
@@ -437,11 +444,15 @@ class SegmentLog(EventLog):
                 index = self.files.index(path)
                 if index.damage or index.candidates(question):
                     with self.files.opened(path) as segment:
+                        index = segment.index
                         yield from _matches_in(segment, question, damage)
             except FileNotFoundError:
                 continue  # dropped meanwhile
             except OSError as error:
                 damage.append(Damage(path, 0, f"cannot be read: {error.strerror}"))
+            else:
+                seen_n = max(seen_n, index.last_n)
+        question = question._replace(after=max(question.after, seen_n))
         likely = [event.line for event in newest if _may_match(event, question)]
         yield from filter(question.matches, decode_event_lines(likely))
 

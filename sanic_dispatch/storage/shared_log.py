@@ -54,7 +54,7 @@ class SharedLog(SegmentLog):
         """
         last_n = max([last_n, *(epoch.first_n - 1 for epoch in epochs[-1:])])
         self.load(last_n)
-        self._is_foreign = _are_of_others(self._epochs, epochs)
+        self._is_foreign = self._is_of_others(self._epochs, epochs)
         if self._is_foreign:
             _log.warning("history.foreign", folder=str(self.files.folder))
             self.files.forget()
@@ -68,7 +68,7 @@ class SharedLog(SegmentLog):
         """Take in an epoch that begins in Redis, and write it if the folder has a history."""
         self._epochs = [*self._epochs, epoch][-MAX_EPOCHS:]
         if self.files.paths():
-            with suppress(OSError):  # before the next flush it is written again
+            with suppress(OSError), self._locked():  # else it is written before the next flush
                 self._write_epochs(self._epochs)
 
     @property
@@ -103,15 +103,20 @@ class SharedLog(SegmentLog):
     def _look_again(self) -> None:
         """Find what another process has written, and say in the folder which history this is."""
         written = read_epochs(self.files.folder / EPOCHS_NAME)
-        if self._is_foreign or _are_of_others(written, self._epochs):
+        flushed_n = self._find_segments()
+        if self._is_foreign or self._is_of_others(written, self._epochs):
+            self.files.forget()
             raise OSError(errno.EEXIST, "the folder has the history of other data")
         if self._epochs and self._epochs[-1] not in written:
             self._write_epochs(self._epochs)
-        flushed_n = self._find_segments()
         with self._lock:
             self._decode_later()
             self._events = [event for event in self._events if event.n > flushed_n]
             self._flushed_n = max(self._flushed_n, flushed_n)
+
+    def _is_of_others(self, written: Sequence[Epoch], epochs: Sequence[Epoch]) -> bool:
+        """Return whether there are segments, and the folder's epochs are none of Redis'."""
+        return bool(self.files.paths() and epochs) and not set(written) & set(epochs)
 
     def _remove_lost(self, last_n: int) -> None:
         """Remove the events that Redis has lost from the segments. Raises OSError."""
@@ -119,11 +124,6 @@ class SharedLog(SegmentLog):
             with self._locked():
                 removed = self.remove_after(last_n)
             _log.warning("history.removed", events=removed, reason="Redis has lost them")
-
-
-def _are_of_others(written: Sequence[Epoch], epochs: Sequence[Epoch]) -> bool:
-    """Return whether two lists of epochs have nothing in common, though both have some."""
-    return bool(written and epochs) and not set(written) & set(epochs)
 
 
 def _last_common_n(written: Sequence[Epoch], epochs: Sequence[Epoch], last_n: int) -> int:

@@ -149,6 +149,26 @@ def test_events_that_come_meanwhile(tmp_path: Path) -> None:
     assert everything(log) == events(1, log.last_number)
 
 
+@pytest.mark.parametrize("read", [SegmentLog.scan, SegmentLog.payloads], ids=["scan", "payloads"])
+def test_events_that_are_moved_meanwhile(
+    read: Callable[[SegmentLog], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader gets them once, although they are in memory and then in a segment."""
+    log = filled(tmp_path, 15)
+    log.add(records(16, 18))
+    paths = log.files.paths
+
+    def move() -> list[tuple[int, Path]]:
+        with monkeypatch.context() as patch:
+            patch.setattr(log.files, "paths", paths)
+            log.flush()
+        return paths()
+
+    monkeypatch.setattr(log.files, "paths", move)
+    wanted = {SegmentLog.scan: events, SegmentLog.payloads: payloads}[read]
+    assert list(read(log)) == wanted(1, 18)
+
+
 # ---- the index is derived
 
 
@@ -288,11 +308,11 @@ def test_holes(tmp_path: Path) -> None:
 def test_a_hole_at_the_end(tmp_path: Path) -> None:
     """Events that the store has seen and that are nowhere are a hole; numbers go on after it."""
     filled(tmp_path, 33)
-    log = SegmentLog(tmp_path)
+    log = SegmentLog(tmp_path, now_s=lambda: 1100.0)
     log.load(last_number=40)
     assert log.last_number == 40
     (hole,) = log.find(Question()).holes
-    assert (hole.first_n, hole.last_n, hole.from_s) == (34, 40, 1033.0)
+    assert hole == Hole(34, 40, 1033.0, 1100.0)
 
 
 def test_a_segment_that_is_gone(tmp_path: Path) -> None:
