@@ -14,6 +14,8 @@ from sanic_dispatch.config.settings import Mode
 JOURNALS = 20
 """The most journals that a test may begin."""
 
+NEW_FILES = (".jobs.json.new", ".dispatch.json.new", ".workers.json.new")
+
 FILES = {
     Mode.SQLITE: (
         "dispatch.sqlite3",
@@ -21,23 +23,29 @@ FILES = {
         "dispatch.sqlite3-journal",
         ".dispatch.sqlite3.new",
     ),
-    Mode.JSON_FILE: (".jobs.json.new", ".dispatch.json.new", ".workers.json.new"),
+    Mode.JSON_FILE: (
+        *NEW_FILES,
+        *(f"history.journal-{number}" for number in range(1, JOURNALS + 1)),
+    ),
+    Mode.CACHED_JSON_FILE: (
+        *NEW_FILES,
+        *(f"dispatch.journal-{number}" for number in range(1, JOURNALS + 1)),
+    ),
 }
-FILES[Mode.CACHED_JSON_FILE] = (
-    *FILES[Mode.JSON_FILE],
-    *(f"dispatch.journal-{number}" for number in range(1, JOURNALS + 1)),
-)
 
 CALLS = {
     Mode.SQLITE: {"openat": 4, "pwrite64": 20, "fdatasync": 20},
-    Mode.JSON_FILE: {"openat": 20, "writev": 20, "fsync": 20, "rename": 20},
+    Mode.JSON_FILE: {
+        "openat": 20, "write": 20, "writev": 20, "fdatasync": 20, "fsync": 20, "rename": 20,
+    },
     Mode.CACHED_JSON_FILE: {
         "openat": 4, "write": 20, "writev": 1, "fdatasync": 20, "fsync": 3, "rename": 1,
     },
 }  # fmt: skip
 """The calls by which each mode stores something, and the highest n that is tried.
 
-CachedJsonFile creates a journal and a ``dispatch.json`` that names it, and then appends.
+JsonFile appends to a journal before it replaces files. CachedJsonFile creates a journal and a
+``dispatch.json`` that names it, and then appends.
 """
 
 CHECKPOINT = {

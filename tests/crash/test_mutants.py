@@ -314,8 +314,8 @@ def another_id(_: Receipts, __: str | None) -> str:
 
 
 GATHER, TRY_COMMIT = Batches._gather, Batches._try_commit
-READ_ARRAY, READ_JOURNAL = read_json_folder.read_array, read_json_folder.read_journal
-LINES_OF = journal.lines_of
+READ_ARRAY = read_json_folder.read_array
+READ_JOURNAL, LINES_OF = journal.read_journal, journal.lines_of
 WRITE_CHECKPOINT, WRITE_FILES = JournaledFiles.write_checkpoint, CheckpointFiles.write
 FREE, TO_WIRE = lifecycle._free, Job.to_wire
 
@@ -343,9 +343,7 @@ MUTANTS = {
     ),
     "a torn file is empty": Mutant("C1", [(read_json_folder, "read_array", nothing_if_unreadable)]),
     "an entry is dropped": Mutant("C1", [(read_json_folder, "read_array", readable_entries)]),
-    "a damaged journal is empty": Mutant(
-        "C1", [(read_json_folder, "read_journal", empty_if_unreadable)]
-    ),
+    "a damaged journal is empty": Mutant("C1", [(journal, "read_journal", empty_if_unreadable)]),
     "a batch is dropped": Mutant("C1", [(journal, "lines_of", lines_before_the_first_bad_one)]),
     "acknowledged on a failed write": Mutant("C1", [(Batches, "_try_commit", committed_anyway)]),
     "refused, and kept": Mutant("C6", [(Batches, "_take_back", refuse_and_keep)]),
