@@ -70,7 +70,7 @@ class AddressClient:
             (target.host, target.port), min(left_s, self._timeouts.connect_s)
         )
         answer = await connection.exchange(request, limit_bytes, deadline_s)
-        self._pool.put_back(connection)
+        self._pool.put_back(connection)  # after an error exchange has closed it
         return answer
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 OUTPUT = """\b
 As JSON there is one line for each key of the view that changed:
   {"at":"a1b2c3d4:43","now":1732412346.1,"key":"order/42","value":{"n":42,…}}
-value is null if the key was removed; the first lines are the whole view.
+value is null if the key was removed; the first lines are the whole view. "at" is
+the cursor: the epoch and the number of the last event.
 """
 
 
@@ -86,9 +87,9 @@ async def _show_table(url: str, token: str | None, view: str, order: str | None)
     async with DispatchClient(url, token) as client:
         with Live(console=console, screen=True, auto_refresh=False) as live:
 
-            def lost(lost: Lost) -> None:
+            def show_cut_off(lost: Lost) -> None:
                 live.update(cut_off(live.renderable, lost), refresh=True)
 
-            async with aclosing(client.follow(view, order=order, on_lost=lost)) as states:
+            async with aclosing(client.follow(view, order=order, on_lost=show_cut_off)) as states:
                 async for state in states:
                     live.update(view_table(state, console.height), refresh=True)

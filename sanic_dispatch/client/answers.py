@@ -32,7 +32,7 @@ class Submitted(NamedTuple):
     """A submitted job; ``position`` is None if a worker has it already.
 
     ``job_id`` is a secret that allows to read and cancel the job. It is empty if the service sends
-    none, as the original service does.
+    none; the original service never does.
     """
 
     job_id: str

@@ -1,1 +1,1 @@
-"""Leader election between processes that share a store."""
+"""Ownership: which of the processes that share a store a topic belongs to."""

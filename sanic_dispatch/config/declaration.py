@@ -112,7 +112,8 @@ class Flag(Switch):
 class Number(SettingKind):
     """A number from ``low`` to ``high``, both included, or None where it may be off.
 
-    ``unit`` follows the range in texts; the value itself is in ``unit_size`` times that unit.
+    A user writes the number in ``unit``, which follows the range in texts; the value is that number
+    times ``unit_size``: 3600 for hours, so that it is in seconds.
     """
 
     def __init__(
@@ -188,7 +189,7 @@ class Setting:
     ``help`` is the text of ``--help``; the documentation adds ``details``, which is Markdown.
     ``default_text`` is shown instead of a default that is not clear as it is. ``check`` takes the
     flag and a value, and raises SettingsError. ``mask`` hides the secrets in a text. ``name`` is
-    the attribute of Settings, or the argument of Settings.of.
+    the attribute of Settings, filled in from there, or the argument of Settings.of.
     """
 
     flag: str
@@ -238,7 +239,11 @@ def setting(flag: str, default: T, kind: SettingKind, section: str, help: str, *
 
 
 def declared_field(declared: Setting, default: Any) -> Any:
-    """Return a field of Settings whose default is not that of its option."""
+    """Return a field of Settings whose default is not that of its option.
+
+    The option --job-queue-mode has none, the field that of --mode. A masked one is not in the
+    ``repr``.
+    """
     return field(default=default, repr=declared.mask is None, metadata={_DECLARATION: declared})
 
 

@@ -1,4 +1,4 @@
-"""Hide what is secret in settings that are printed."""
+"""Hide what is secret in settings that are printed; for the log see ``observability/log.py``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What probing a callback and its process instance proves, as pure functions.
 
-Here is decided what has happened to a job; lifecycle decides what becomes of it then.
+Here is decided what has happened to a job; ``lifecycle`` decides what becomes of it then, and
+``held_jobs`` and ``workers_aside`` when to probe.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ waiting → assigned → done | failed | cancelled. An assigned job is held, and
 itself; it raises WrongState if the job's state does not allow what happened.
 
 A job is done
-- when its worker has taken it, if no report can follow (``accept``);
+- when its worker has taken it, if no report is needed: the worker has no key, and there is no lease
+  (``accept``);
 - by the report of its holder (``finish``);
 - when its worker has registered with a new callback: at once, or as soon as the outcome of the
   hand-over is known (``finish_by_return``);
@@ -25,7 +26,10 @@ from sanic_dispatch.errors import WrongState
 
 
 def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
-    """Assign a waiting job, or one that its worker asks for again, to this worker."""
+    """Assign a waiting job, or one that its worker asks for again, to this worker.
+
+    What was refused of an earlier attempt's reports is forgotten with its hold.
+    """
     if job.state not in (State.WAITING, State.ASSIGNED):
         raise WrongState("assign", job.state)
     held, is_again, times_unused = job.hold, False, 0
@@ -38,7 +42,7 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
 
 
 def accept(job: Job, policy: Policy, now_s: float) -> Step:
-    """Confirm a job that its worker has taken; it is done where no report can follow.
+    """Confirm a job that its worker has taken; it is done where no report is needed.
 
     A worker that took it before and lost it has proved nothing by taking it once more: the job
     stays in doubt until a probe finds the callback used up, which is accepted then.
@@ -51,7 +55,7 @@ def accept(job: Job, policy: Policy, now_s: float) -> Step:
     fate = Fate.USED if hold.way is Way.PUT else Fate.STAYS
     if hold.worker.key is None and policy.lease_s is None:
         return _finish(job, State.DONE, EventKind.JOB_DONE, now_s, fate=fate)
-    confirmed = Hold(hold.worker, hold.way, Stage.CONFIRMED, now_s, hold.is_again)
+    confirmed = hold._replace(stage=Stage.CONFIRMED, since_s=now_s)
     return Step(job._replace(hold=confirmed), Note(EventKind.JOB_CONFIRMED, now_s), fate)
 
 
@@ -96,7 +100,10 @@ def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 
 
 def recover(job: Job, policy: Policy, now_s: float) -> Step | None:
-    """Put a job in doubt that was under way when the last run ended; None for any other."""
+    """Put a job in doubt that was under way when the last run ended; None for any other.
+
+    What a recovery makes of each stage is in ``registration_meaning``.
+    """
     hold = _hold_of(job, "recover")
     if TABLE[hold.way, hold.stage].after_recovery is hold.stage:
         return None

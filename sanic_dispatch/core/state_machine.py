@@ -180,7 +180,8 @@ class StateMachine:
     def _on_submit(self, command: c.Submit) -> Placed:
         """Assign a new job to the worker that has waited longest, or enqueue it.
 
-        The position of a job that was assigned is None. Raises QueueFull and IdempotencyMismatch.
+        The position of a job that was assigned is None, and 0 for a repeat of one that waits no
+        longer and that nobody got. Raises QueueFull and IdempotencyMismatch.
         """
         jobs = self.tables.jobs
         if command.is_repeatable and (known := jobs.get(command.job_id)):
@@ -216,8 +217,9 @@ class StateMachine:
     def _on_register(self, command: c.Register) -> Job | None:
         """Return the job to answer a worker with; None if it waits.
 
-        In this order: a callback that waits, one that has a job already, a key that holds a job,
-        and any other worker, which gets the oldest job or is enqueued. Raises QueueFull.
+        None also if this callback has had its job. In this order: a callback that waits, one that
+        has a job already, a key that holds a job, and any other worker, which gets the oldest job
+        or is enqueued. Raises QueueFull.
         """
         worker, workers = command.worker, self.tables.workers
         waiting = workers.get(worker.id)
@@ -257,6 +259,7 @@ class StateMachine:
         if hold.way is Way.PUT:
             return None  # the PUT is the answer
         if job.state.is_final:
+            # done by being answered: this repeat says that the answer may not have arrived
             return job if job.state is State.DONE else None
         return self._give_same_job(job, worker)
 
@@ -284,11 +287,11 @@ class StateMachine:
 
     def _give_oldest_job_or_enqueue(self, worker: Worker) -> Job | None:
         """Answer with the oldest job, or let the worker wait."""
-        self._check_room()
         may_get_one = worker.aside is None and self._may_pair
         job = matching.job_for_new_worker(self.tables) if may_get_one else None
         if job is not None:
             return self._assign_by_answer(job, worker)
+        self._check_room()
         self._enqueue(worker)
         return None
 
@@ -365,7 +368,7 @@ class StateMachine:
                 self.tables.put_job(other._replace(former=None))
 
     def _put_job(self, job: Job, worker: Worker) -> e.PutJob:
-        is_probed = self._has_waited_long(worker)
+        is_probed = self._is_probed_first(worker)
         return e.PutJob(job, self.receipts.receipt(job), is_probed, self.request)
 
     def _assign_by_answer(self, job: Job, worker: Worker) -> Job:
@@ -387,7 +390,7 @@ class StateMachine:
         if job.worker and job.worker.id != worker.id:
             self.drop(job.worker.id, REPLACED)
 
-    def _has_waited_long(self, worker: Worker) -> bool:
+    def _is_probed_first(self, worker: Worker) -> bool:
         """Whether to probe before the PUT; a negative wait means that the clock was set back."""
         if worker.key is None:
             return False
@@ -459,7 +462,10 @@ class StateMachine:
     def _apply_report(
         self, report: c.Complete | c.Fail | c.Extend, reached: State | None, decide: Decide
     ) -> Placed:
-        """Apply a report of the job's holder; a repeat changes nothing. Raises NotTheHolder."""
+        """Apply a report of the job's holder; a repeat changes nothing. Raises NotTheHolder.
+
+        It is a repeat in the state ``reached``; never, if that is None.
+        """
         job = self._find(report.job_id)
         if isinstance(report, c.Fail) and report.retry and self._has_given_back(report.proof, job):
             return self._placed(job)

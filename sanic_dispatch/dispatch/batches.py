@@ -14,6 +14,8 @@ A commit ends in one of three ways:
   applied again as soon as the store takes something.
 - unknown: the batch is given to the store again until its fate is known, and nothing is applied
   meanwhile. A request waits for that for COMMIT_WAIT_S.
+
+A store that other programs may edit (``rereads``) is read before each batch; nothing gathers then.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ class Deliveries:
 
     async def _put_now(self, effect: e.PutJob, url: str) -> c.Command:
         job, request = effect.job, effect.request
-        if self._store.ownership is not None and not self._store.may_act():
+        if not self._store.may_act():
             await self._confirm()
         assert job.hold
         if effect.is_probed and await self._has_left(job.hold.worker):

@@ -1,4 +1,7 @@
-"""The dispatcher: the operations of a topic, and its start and stop."""
+"""The dispatcher: the operations of a topic, and its start and stop.
+
+How one order travels through it is a table in docs/design.md.
+"""
 
 from __future__ import annotations
 

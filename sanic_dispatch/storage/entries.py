@@ -1,4 +1,4 @@
-"""Read the entries of JSON arrays: each record together with the text it was read from."""
+"""Read the entries of JSON arrays, ours and the original's: each record with its own text."""
 
 from __future__ import annotations
 

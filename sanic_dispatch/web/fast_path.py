@@ -221,12 +221,12 @@ class FastPathProtocol(PunctualProtocol):
         try:
             return await handler(request)
         except Exception as error:
-            return _problem_of(request, error)
+            return _answer_to_error(request, error)
         except asyncio.CancelledError:
             if self._http is None or self._http.exception is None:
                 raise
             request.keep_alive = False
-            return _problem_of(request, self._http.exception)
+            return _answer_to_error(request, self._http.exception)
 
     def check_timeouts(self) -> None:
         """Answer 503 after RESPONSE_TIMEOUT, as Sanic does."""
@@ -259,7 +259,7 @@ def _handler_of(path: bytes) -> Handler | None:
     return report and partial(REPORTS[report["act"]], job_id=report["id"].decode())
 
 
-def _problem_of(request: FastRequest, error: Exception) -> Response:
+def _answer_to_error(request: FastRequest, error: Exception) -> Response:
     """Return the answer to an error: a problem document, or Sanic's 500 if making that fails."""
     answer = request.app.error_handler.response(request, error)  # type: ignore[no-untyped-call]
     if isinstance(answer, Response):

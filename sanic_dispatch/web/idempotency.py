@@ -1,4 +1,8 @@
-"""The Idempotency-Key header (draft-ietf-httpapi-idempotency-key-header)."""
+"""The Idempotency-Key header (draft-ietf-httpapi-idempotency-key-header).
+
+What a repeated key means is decided in ``core/state_machine.py`` (``_on_submit``); the job's id is
+made from it (``core/receipts.py``).
+"""
 
 from __future__ import annotations
 

@@ -108,6 +108,19 @@ def test_accepted_is_done_for_a_worker_without_a_key() -> None:
     assert leased.job.state is State.ASSIGNED
 
 
+def test_a_refused_report_is_not_forgotten_by_what_becomes_known_of_the_hand_over() -> None:
+    """It may be refused before the PUT is answered, or while that is in doubt."""
+    for doubtful in (False, True):
+        hold = held()
+        if doubtful:
+            hold = lifecycle.doubt(hold, POLICY, NOW_S, "no answer").job
+        noted = lifecycle.refuse_report(hold, NOW_S, "fail: no proof")
+        assert noted is not None
+        accepted = lifecycle.accept(noted.job, POLICY, NOW_S).job
+        done = lifecycle.finish_by_return(accepted, NOW_S).job
+        assert done.reason.endswith("a report was refused: fail: no proof")
+
+
 def test_refused_goes_back_to_its_own_place_and_the_worker_aside() -> None:
     """The job returns to its place, and the worker is set aside."""
     before = held()
