@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from math import sin
 
 from playwright.async_api import expect
@@ -10,6 +11,7 @@ from playwright.async_api import expect
 from sanic_dispatch.simulation import Faults
 from tests.browser.journeys import DRINKS, LOGOS, LONG_DRINK, LONG_NAME, Journey
 from tests.browser.monitor_page import MonitorPage
+from tests.browser.past_evening import EVENING_S, PastEvening, arrivals_s, yesterday
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
@@ -19,6 +21,15 @@ GUESTS = {
     350: "Margaret", 290: "Donald", 220: "Radia", 150: "Tim", 90: "Frances", 45: "Niklaus", 12: "",
 }  # fmt: skip
 """When each guest ordered, in seconds ago."""
+
+LOOKS_BACK = {
+    "search": f"history?find=Grace&day={yesterday()}",
+    "orders-way": "order?n=1",
+    "robots-day": f"robot?name=Robot+Ada&day={yesterday()}",
+    "by-hour": "statistics?span=yesterday",
+    "by-robot": "statistics?span=week&by=robot",
+}
+"""The address of each view of yesterday evening."""
 
 BUSY_WAITS_S = [max(8.0, 150 + 110 * sin(n / 9) + 47 * (n % 4)) for n in range(84)]
 """Waiting times of an hour with a rush."""
@@ -102,6 +113,42 @@ async def a_bad_evening(bar: Bar, monitor: MonitorPage) -> Journey:
     yield "unreached"
 
 
+async def a_look_back(bar: Bar, monitor: MonitorPage) -> Journey:
+    """Yesterday evening: what was found, an order that failed once, a robot's day."""
+    await work_through(bar, every=5)
+    await monitor.open(Visitors.OPERATORS_LINK)
+    await monitor.is_live()
+    for state in ("search", "orders-way", "robots-day"):
+        await monitor.look_back(LOOKS_BACK[state])
+        yield state
+
+
+async def a_look_at_the_figures(bar: Bar, monitor: MonitorPage) -> Journey:
+    """Statistics of yesterday, and in German, whose texts are longer."""
+    await work_through(bar, every=5)
+    await monitor.open(f"{Visitors.OPERATORS_LINK}#{LOOKS_BACK['by-hour']}")
+    await monitor.found.locator("h2").wait_for()
+    yield "by-hour"
+    await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de#{LOOKS_BACK['by-robot']}")
+    await monitor.found.locator("h2").wait_for()
+    yield "german-by-robot"
+    await monitor.look_back(LOOKS_BACK["robots-day"])
+    yield "german-robots-day"
+
+
+async def work_through(bar: Bar, every: int = 1) -> None:
+    """Let the bar work through yesterday evening; with every n-th guest only, that is quicker."""
+    evening = PastEvening(bar)
+    _, bert = await evening.begins()
+    await evening.serve(islice(arrivals_s(), 0, None, every))
+    evening.at(EVENING_S)
+    await evening.set_aside(bert, "smells burnt")
+    evening.at(EVENING_S + 900.0)
+    await evening.bring_back(bert, "cleaned the nozzles")
+    evening.at(EVENING_S + 1500.0)
+    await evening.close()
+
+
 async def _fill(bar: Bar) -> None:
     """Create three robots, a long queue, and ten minutes of orders before now."""
     bar.remembers_an_evening(BUSY_WAITS_S)
@@ -124,4 +171,6 @@ ON_THE_DESK: tuple[DeskJourney, ...] = (
     a_busy_evening,
     an_evening_abroad,
     a_bad_evening,
+    a_look_back,
+    a_look_at_the_figures,
 )

@@ -31,6 +31,11 @@ class MonitorPage(Keys):
         self.search = page.get_by_label("Find an order by number")
         self.filter = page.get_by_label("Filter events")
         self.chart = page.locator("#chart")
+        self.past = page.locator("#past")
+        self.found = page.locator(".found")
+        self.past_search = page.get_by_label("Order number, robot or reason")
+        self.steps = page.locator(".way li")
+        self.rows = page.locator(".found tbody tr")
 
     async def open(self, query: str = "") -> Self:
         """Open the page by the operator's link, or by a bookmark."""
@@ -41,6 +46,12 @@ class MonitorPage(Keys):
         """Wait until the operator is signed in and the page shows the service's state."""
         await expect(self.badge).to_have_text("Live")
         await expect(self.page.locator("#monitor")).to_be_visible()
+
+    async def look_back(self, address: str) -> None:
+        """Open a view by its address, and wait until it shows something new."""
+        await self.found.evaluate_all("nodes => nodes.forEach((node) => node.replaceChildren())")
+        await self.page.evaluate("hash => { location.hash = hash }", address)
+        await self.found.locator("h2").wait_for()
 
     async def sign_in(self, token: str) -> None:
         """Type a token, and press Enter."""

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, async_playwright
 from tests.browser import evenings, journeys
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.browser.served_bar import open_bar
-from tests.browser.visitors import Visitors
+from tests.browser.visitors import PHONE, Visitors
 from tests.support.paths import DOCS
 
 PICTURES = DOCS / "img"
@@ -23,6 +23,16 @@ PHONES = (
     (journeys.a_drink, "ready", "dark"),
 )
 
+DESKS = (
+    ("search", "history", 580),
+    ("robots-day", "robots-day", 900),
+    ("by-hour", "statistics", 850),
+)
+"""The views of yesterday evening on a desktop: the name of each picture, and its height."""
+
+POCKETS = (("orders-way", "light"), ("robots-day", "dark"), ("by-hour", "light"))
+"""The views of yesterday evening on a phone."""
+
 FRAMES = """<style>
     body { display: inline-flex; gap: 28px; margin: 0; padding: 6px; }
     img { width: 250px; border: 7px solid #231942; border-radius: 34px; }
@@ -30,13 +40,14 @@ FRAMES = """<style>
 
 
 async def main() -> None:
-    """Write docs/img/order.png, docs/img/board.png and docs/img/monitor.png."""
+    """Write the pictures in docs/img."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         phones = [await phone(browser, *which) for which in PHONES]
-        await frame(browser, phones)
+        await frame(browser, phones, "order")
         await board(browser)
         await monitor(browser)
+        await looks_back(browser)
         await browser.close()
 
 
@@ -52,13 +63,13 @@ async def phone(browser: Browser, journey: journeys.OrderJourney, state: str, sc
         return picture
 
 
-async def frame(browser: Browser, screens: list[bytes]) -> None:
+async def frame(browser: Browser, screens: list[bytes], name: str) -> None:
     """Put all phones side by side on a transparent background."""
     page = await browser.new_page(device_scale_factor=1.5, viewport={"width": 1000, "height": 700})
     images = (f'<img src="data:image/png;base64,{b64encode(one).decode()}">' for one in screens)
     await page.set_content(FRAMES + "".join(images))
     body = page.locator("body")
-    await body.screenshot(path=PICTURES / "order.png", omit_background=True)
+    await body.screenshot(path=PICTURES / f"{name}.png", omit_background=True)
     await page.close()
 
 
@@ -81,6 +92,26 @@ async def monitor(browser: Browser) -> None:
         await reach("busy", evenings.a_busy_evening(bar, desk))
         await desk.page.screenshot(path=PICTURES / "monitor.png", animations="disabled")
         await visitors.leave()
+
+
+async def looks_back(browser: Browser) -> None:
+    """Take pictures of yesterday evening, on a desktop and on phones."""
+    async with open_bar() as bar:
+        await evenings.work_through(bar)
+        visitors = Visitors(browser, bar.proxy)
+        for state, name, height in DESKS:
+            desk = await visitors.operator(viewport={"width": 1360, "height": height})
+            await desk.look_back(evenings.LOOKS_BACK[state])
+            await desk.page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")
+        screens = []
+        for state, scheme in POCKETS:
+            profile = PHONE | {"color_scheme": scheme, "device_scale_factor": 2}
+            pocket = await visitors.operator(**profile)
+            await pocket.look_back(evenings.LOOKS_BACK[state])
+            await pocket.found.evaluate("node => scrollTo(0, node.offsetTop - 16)")
+            screens.append(await pocket.page.screenshot(animations="disabled"))
+        await visitors.leave()
+    await frame(browser, screens, "history-phone")
 
 
 async def reach(state: str, journey: journeys.Journey) -> None:

@@ -1,6 +1,7 @@
 import { $ } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { linear, steps, unitOf } from './chart_scale.js';
+import { label, shape } from './svg.js';
 import { duration } from './time.js';
 
 const HOUR_MIN = 60;
@@ -100,24 +101,4 @@ function grid(values, y, width, text) {
     shape('line', 'grid', { x1: EDGE.left, x2: width - EDGE.right, y1: y(value), y2: y(value) }),
     label('scale', EDGE.left - 8, y(value) + 4, text(value)),
   ]);
-}
-
-function label(kind, x, y, text) {
-  return shape('text', kind, { x, y }, text);
-}
-
-// On a `text` element the text is its content, on any other its tooltip.
-function shape(tag, kind, attributes, text = '') {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  node.setAttribute('class', kind);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (tag === 'text') node.textContent = text;
-  else if (text) node.append(title(text));
-  return node;
-}
-
-function title(text) {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', 'title');
-  node.textContent = text;
-  return node;
 }

@@ -1,11 +1,8 @@
 import { $, el, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
-import { isTrouble, workerName } from './model.js';
+import { isDull, isTrouble, workerName } from './model.js';
 import { Rows } from './rows.js';
 import { timeOfDay } from './time.js';
-
-/** It comes with every delivery, so it is shown only among the events about robots. */
-const DULL = 'worker.used';
 
 /** What happened, newest first. It can be filtered, and paused for reading. */
 export class EventLog {
@@ -41,8 +38,8 @@ export class EventLog {
   #isWanted(event) {
     const about = $('about').value;
     const isAbout = about === 'trouble' ? isTrouble(event) : event.kind.startsWith(about);
-    const isDull = event.kind === DULL && about !== 'worker';
-    return isAbout && !isDull && this.#text(event).toLowerCase().includes($('filter').value.trim().toLowerCase());
+    const isHidden = isDull(event) && about !== 'worker';
+    return isAbout && !isHidden && this.#text(event).toLowerCase().includes($('filter').value.trim().toLowerCase());
   }
 
   #text(event) {

@@ -83,3 +83,6 @@ export function countRobots(workers) {
 
 /** Whether an event may need an operator's attention. */
 export const isTrouble = ({ kind }) => TROUBLE.includes(kind);
+
+/** Whether an event says nothing that others do not: a callback is used up with every delivery. */
+export const isDull = ({ kind }) => kind === 'worker.used';

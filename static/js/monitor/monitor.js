@@ -12,6 +12,7 @@ import { OrdersTable } from './orders_table.js';
 import { askForToken } from './sign_in.js';
 import { renderTiles } from './tiles.js';
 import { tick } from './time.js';
+import { Views } from './views.js';
 import { WorkersTable } from './workers_table.js';
 
 const TICK_MS = 1_000;
@@ -28,13 +29,18 @@ export class Monitor {
   #orders = new OrdersTable(this.#operator);
   #log = new EventLog();
   #chart = new Chart();
+  #views = new Views({
+    now: () => this.#connection.now,
+    orderOf: (n) => this.#connection.view.entries[`order/${n}`],
+    unauthorized: () => this.#refused('wrongToken'),
+  });
 
   start() {
     $('pause').onclick = () => this.#operator.act(this.#model.bar.paused ? 'resume' : 'pause');
     $('copy').onclick = () => copyAsJson(this.#connection.view);
     $('sign-out').onclick = () => this.#signOut();
     setInterval(() => this.#tick(), TICK_MS);
-    addEventListener('resize', () => this.#changed());
+    for (const type of ['resize', 'hashchange']) addEventListener(type, () => this.#changed());
     if (tokenOf('operator-token')) this.#follow();
     else this.#ask();
   }
@@ -51,7 +57,8 @@ export class Monitor {
   }
 
   #ask(problem) {
-    $('monitor').hidden = $('tools').hidden = $('skip').hidden = true;
+    $('tools').hidden = true;
+    this.#views.close();
     askForToken(problem, (token) => {
       keepToken('operator-token', token);
       this.#follow();
@@ -96,10 +103,11 @@ export class Monitor {
   }
 
   #open() {
-    if (!$('monitor').hidden) return;
+    if (!$('tools').hidden) return;
     const signedIn = $('sign-in').contains(document.activeElement);
     $('sign-in').hidden = true;
-    $('monitor').hidden = $('tools').hidden = $('skip').hidden = false;
+    $('tools').hidden = false;
+    this.#views.open();
     if (signedIn) $('title').focus({ preventScroll: true });
   }
 

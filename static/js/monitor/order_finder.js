@@ -1,8 +1,7 @@
 import { Connection } from '../shared/connection.js';
 import { $, say } from '../shared/dom.js';
-import { call } from '../shared/http.js';
 import { t } from '../shared/i18n.js';
-import { bearer, tokenOf } from '../shared/token.js';
+import { askService } from './questions.js';
 
 /** Finds an order by its number, however far back in the queue, and follows it while it is shown. */
 export class OrderFinder {
@@ -88,8 +87,6 @@ export class OrderFinder {
 }
 
 async function look(n) {
-  const query = new URLSearchParams({ after: n - 1, limit: 1 });
-  const answer = await call(`operator/jobs?${query}`, { headers: bearer(tokenOf('operator-token')) });
-  const { jobs: [job] } = await answer.json();
+  const { jobs: [job] } = await askService('jobs', { after: n - 1, limit: 1 });
   return job?.ticket === n ? job : null;
 }

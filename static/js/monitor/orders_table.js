@@ -2,6 +2,7 @@ import { $, el, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { logoImage } from '../shared/logos.js';
 import { drinkName } from '../shared/menu.js';
+import { addressOf } from './address.js';
 import { OrderFinder } from './order_finder.js';
 import { workerName } from './model.js';
 import { Rows } from './rows.js';
@@ -65,7 +66,8 @@ export class OrdersTable {
     const { n, name = '', state } = order;
     // An order that was put back has been waiting since it was submitted.
     const since = state === 'waiting' ? order.submitted : order.t;
-    const row = el('tr', {}, el('th', { scope: 'row' }, `#${n}`), drinkCell(order), el('td', { className: 'wide' }, name));
+    const number = el('th', { scope: 'row' }, el('a', { href: addressOf('order', { n }) }, `#${n}`));
+    const row = el('tr', {}, number, drinkCell(order), el('td', { className: 'wide' }, name));
     row.append(el('td', {}, elapsed(since)), el('td', {}, ...this.#remarks(order)));
     row.append(el('td', { className: 'acts' }, ...this.#buttons(order)));
     Object.assign(row.dataset, { state, n });

@@ -1,5 +1,6 @@
 import { $, el } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
+import { addressOf } from './address.js';
 import { workerName } from './model.js';
 import { Rows } from './rows.js';
 import { elapsed } from './time.js';
@@ -56,4 +57,4 @@ function stateCell({ state, reason, refusals, unused }) {
   return el('td', {}, pill, ...notes.flatMap((note) => [' ', el('small', {}, note)]));
 }
 
-const orderOf = ({ ticket }) => (ticket ? `#${ticket}` : '–');
+const orderOf = ({ ticket: n }) => (n ? el('a', { href: addressOf('order', { n }) }, `#${n}`) : '–');

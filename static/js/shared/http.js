@@ -23,17 +23,18 @@ export class Problem extends Error {
  * Send a request to the service.
  * @param {string} path relative to the service, e.g. `submit-job`
  * @param {RequestInit} [options]
+ * @param {number} [timeout_ms]
  * @returns {Promise<Response>} if its status is 2xx; throws a Problem otherwise
  */
-export async function call(path, options) {
-  const answer = await fetchFromService(path, options);
+export async function call(path, options, timeout_ms = TIMEOUT_MS) {
+  const answer = await fetchFromService(path, options, timeout_ms);
   if (answer.ok) return answer;
   const { detail, title } = await answer.json().catch(() => ({}));
   throw new Problem(answer.status, String(detail ?? title ?? ''), Number(answer.headers.get('Retry-After')) || 0);
 }
 
-async function fetchFromService(path, options) {
-  const signal = AbortSignal.timeout(TIMEOUT_MS);
+async function fetchFromService(path, options, timeout_ms) {
+  const signal = AbortSignal.timeout(timeout_ms);
   try {
     return await fetch(serviceUrl(path), { ...options, signal });
   } catch { // fetch throws for no network and for the time-out alike

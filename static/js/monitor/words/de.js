@@ -2,6 +2,10 @@
 export const words = {
   monitor: 'Monitor',
   waitingTitle: (n) => `${n} wartend`,
+  views: 'Ansichten',
+  viewNow: 'Jetzt',
+  viewHistory: 'Verlauf',
+  viewStatistics: 'Statistik',
   pause: 'Pausieren',
   resume: 'Fortsetzen',
   paused: 'Pausiert',

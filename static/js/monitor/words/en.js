@@ -2,6 +2,10 @@
 export const words = {
   monitor: 'Monitor',
   waitingTitle: (n) => `${n} waiting`,
+  views: 'Views',
+  viewNow: 'Now',
+  viewHistory: 'History',
+  viewStatistics: 'Statistics',
   pause: 'Pause',
   resume: 'Resume',
   paused: 'Paused',

@@ -1,0 +1,81 @@
+/** Die Texte der Ansichten, die zurückblicken; die der Live-Ansicht sind auch bekannt. */
+export const words = {
+  history: {
+    what: 'Bestellnummer, Roboter oder Grund',
+    day: 'Tag',
+    hint: 'Eine Nummer zeigt den ganzen Weg einer Bestellung. Ein Text findet Ereignisse nach Roboter oder Grund; ohne Text siehst du den ganzen Tag.',
+    asking: 'Einen Moment …',
+    refused: (text) => `Das ging nicht: ${text}.`,
+    tooLong: 'Der Dienst kann das gerade nicht beantworten. Wähle weniger Tage, oder versuche es später noch einmal.',
+
+    // Was fehlen kann
+    hole: (n, from, to) => `${n} Ereignisse konnten nicht aufbewahrt werden, von ${from} bis ${to}.`,
+    damage: (file, byte, why) => `Vielleicht fehlen Ereignisse: Die Datei ${file} ist ab Byte ${byte} beschädigt (${why}).`,
+    moreGaps: (n) => `Und ${n} weitere Lücken.`,
+    cut: 'Was davor war, ist nicht mehr aufbewahrt.',
+
+    // Gefundene Ereignisse
+    found: (text, day) => `„${text}“ am ${day}`,
+    count: (n) => (n === 1 ? '1 Ereignis' : n ? `${n} Ereignisse` : 'Keine Ereignisse'),
+    countSoFar: (n) => `Die ersten ${n} Ereignisse`,
+    more: 'Mehr',
+    time: 'Zeit',
+    event: 'Ereignis',
+    dayOf: (name) => `${name}: der ganze Tag`,
+
+    // Der Weg einer Bestellung
+    order: (n) => `Bestellung ${n}`,
+    unknown: (n) => `Von Bestellung ${n} ist nichts aufbewahrt.`,
+    waited: 'Gewartet',
+    mixed: 'Gemixt',
+    whole: 'Insgesamt',
+    attempts: 'Versuche',
+    soFar: (time) => `bisher ${time}`,
+    milliseconds: (n) => `${n} ms`,
+    lasted: {
+      waiting: (time) => `${time} gewartet`, handing: (time) => `${time} für die Übergabe`,
+      mixing: (time) => `${time} gemixt`, doubt: (time) => `${time} unklar`,
+      failed: (time) => `${time} fehlgeschlagen`,
+    },
+
+    // Der Tag eines Roboters
+    robotDay: (name, day) => `${name} am ${day}`,
+    otherDays: 'Andere Tage',
+    absent: 'An diesem Tag war dieser Roboter nicht da.',
+    served: 'Ausgegeben',
+    troubled: 'Probleme',
+    busy: 'Gemixt',
+    idle: 'Frei',
+    aside: 'Außer Dienst',
+    activity: 'Tätigkeit',
+    duration: 'Dauer',
+    span: { order: 'Bestellung', waiting: 'Frei', aside: 'Außer Dienst', trouble: 'Bestellung mit Problem', absent: 'Nicht da' },
+  },
+
+  statistics: {
+    from: 'Von',
+    to: 'bis',
+    show: 'Zeigen',
+    span: 'Zeitraum',
+    rows: 'Eine Zeile je',
+    spans: { today: 'Heute', yesterday: 'Gestern', week: '7 Tage' },
+    by: { hour: 'Stunde', drink: 'Drink', robot: 'Roboter' },
+    days: (first, last) => `${first} bis ${last}`,
+    nothing: 'Keine Bestellungen in dieser Zeit.',
+    counts: (arrived, done) => `${arrived} Bestellungen gingen ein, ${done} wurden ausgegeben.`,
+    best: (at, done) => `Die meisten wurden in der Stunde ab ${at} ausgegeben: ${done}.`,
+    given: 'Erhalten',
+    done: 'Ausgegeben',
+    failed: 'Fehlgeschlagen',
+    cancelled: 'Storniert',
+    wait: 'Wartezeit',
+    service: 'Mixzeit',
+    quantile: { p50: 'Median', p90: '90\u00a0%', p99: '99\u00a0%' },
+    kept: 'Zusagen gehalten',
+    refused: 'Abgelehnt',
+    doubted: 'Unklar',
+    utilisation: 'Auslastung',
+    percent: (n) => `${n} %`,
+    unknownDrink: 'Unbekannt',
+  },
+};

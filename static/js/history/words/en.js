@@ -1,0 +1,81 @@
+/** The texts of the monitor's views that look back; those of the live view are known too. */
+export const words = {
+  history: {
+    what: 'Order number, robot or reason',
+    day: 'Day',
+    hint: 'A number shows an order’s whole way. A text finds events by their robot or reason; without one you see the whole day.',
+    asking: 'One moment …',
+    refused: (text) => `That was not possible: ${text}.`,
+    tooLong: 'The service cannot answer this now. Ask for fewer days, or try again later.',
+
+    // What may be missing
+    hole: (n, from, to) => `${n} events could not be kept, from ${from} to ${to}.`,
+    damage: (file, byte, why) => `Some events may be missing: the file ${file} is damaged at byte ${byte} (${why}).`,
+    moreGaps: (n) => `And ${n} more gaps.`,
+    cut: 'What happened before is no longer kept.',
+
+    // Events that were found
+    found: (text, day) => `“${text}” on ${day}`,
+    count: (n) => (n === 1 ? '1 event' : n ? `${n} events` : 'No events'),
+    countSoFar: (n) => `The first ${n} events`,
+    more: 'More',
+    time: 'Time',
+    event: 'Event',
+    dayOf: (name) => `${name}: the whole day`,
+
+    // An order's way
+    order: (n) => `Order ${n}`,
+    unknown: (n) => `Nothing is kept of order ${n}.`,
+    waited: 'Waited',
+    mixed: 'Mixed',
+    whole: 'In all',
+    attempts: 'Attempts',
+    soFar: (time) => `so far ${time}`,
+    milliseconds: (n) => `${n} ms`,
+    lasted: {
+      waiting: (time) => `${time} waiting`, handing: (time) => `${time} being handed over`,
+      mixing: (time) => `${time} being mixed`, doubt: (time) => `${time} in doubt`,
+      failed: (time) => `${time} failed`,
+    },
+
+    // A robot's day
+    robotDay: (name, day) => `${name} on ${day}`,
+    otherDays: 'Other days',
+    absent: 'This robot was not there on this day.',
+    served: 'Served',
+    troubled: 'Trouble',
+    busy: 'Mixing',
+    idle: 'Idle',
+    aside: 'Set aside',
+    activity: 'Activity',
+    duration: 'Duration',
+    span: { order: 'Order', waiting: 'Idle', aside: 'Set aside', trouble: 'Order with trouble', absent: 'Absent' },
+  },
+
+  statistics: {
+    from: 'From',
+    to: 'to',
+    show: 'Show',
+    span: 'Span',
+    rows: 'A row for each',
+    spans: { today: 'Today', yesterday: 'Yesterday', week: '7 days' },
+    by: { hour: 'Hour', drink: 'Drink', robot: 'Robot' },
+    days: (first, last) => `${first} to ${last}`,
+    nothing: 'No orders in this time.',
+    counts: (arrived, done) => `${arrived} orders were received and ${done} were served.`,
+    best: (at, done) => `Most were served in the hour from ${at}: ${done}.`,
+    given: 'Given',
+    done: 'Served',
+    failed: 'Failed',
+    cancelled: 'Cancelled',
+    wait: 'Waiting time',
+    service: 'Mixing time',
+    quantile: { p50: 'Median', p90: '90\u00a0%', p99: '99\u00a0%' },
+    kept: 'Promises kept',
+    refused: 'Refused',
+    doubted: 'In doubt',
+    utilisation: 'Utilisation',
+    percent: (n) => `${n} %`,
+    unknownDrink: 'Unknown',
+  },
+};
