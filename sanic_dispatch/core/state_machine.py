@@ -693,7 +693,7 @@ class StateMachine:
         self.receipts = Receipts(tables.facts.secret)
         held = list(tables.jobs.assigned())
         for job in (*held, *tables.jobs.finished()):
-            self._remove_used(job)
+            self._remove_left_over(job)
         for job in held:
             step = lifecycle.recover(job, self.policy, self.now.wall_s)
             if step is not None:
@@ -704,13 +704,11 @@ class StateMachine:
             self._watch_worker(worker)
         self._is_open = True
 
-    def _remove_used(self, job: Job) -> None:
+    def _remove_left_over(self, job: Job) -> None:
         """Remove a worker that took its job: a crash between two stores' commits left it there."""
-        worker = job.worker
-        if worker is None or self.tables.workers.get(worker.id) is None:
-            return
-        if job.state.is_final or _is_at(job, Stage.CONFIRMED):
-            self.tables.remove_worker(worker.id)
+        worker = self.tables.workers.get(job.worker.id) if job.worker else None
+        if worker is not None and (job.state.is_final or _is_at(job, Stage.CONFIRMED)):
+            self._remove_used(worker)
 
     def _on_close(self, _: c.Close) -> None:
         self._is_open = False
@@ -763,14 +761,18 @@ class StateMachine:
         if worker is None or step.fate is Fate.REJOINS:
             return
         if step.fate is Fate.USED:
-            self.tables.remove_worker(worker.callback_url)
-            self.probed.pop(worker.callback_url, None)
-            self.emit(Note(EventKind.WORKER_USED, self.now.wall_s), worker=worker)
+            self._remove_used(worker)
         elif worker.aside is None or worker.aside.cause is not Cause.OPERATOR:
             reason, is_unclear = step.note.reason, step.fate is Fate.UNCLEAR
             job_id = job.id if is_unclear or step.fate is Fate.ASIDE else ""
             refused = worker.refused(reason, step.note.at_s, job_id, may_arrive=is_unclear)
             self.change_worker(refused, EventKind.WORKER_SET_ASIDE, reason)
+
+    def _remove_used(self, worker: Worker) -> None:
+        """Remove a worker whose callback is used up."""
+        self.tables.remove_worker(worker.callback_url)
+        self.probed.pop(worker.callback_url, None)
+        self.emit(Note(EventKind.WORKER_USED, self.now.wall_s), worker=worker)
 
     def bring_back(self, worker: Worker, reason: str = "") -> Worker:
         """Make a worker set aside free again, at its old place."""

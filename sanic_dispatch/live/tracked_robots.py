@@ -92,10 +92,15 @@ class Robots:
         self.busy[url] = TrackedRobot(worker, job)
 
     def release(self, held: Job, now: Job, at_s: float) -> None:
-        """Mark the worker as no longer busy with ``held``; ``now`` is the job as it is after."""
+        """Mark the worker as no longer busy with ``held``; ``now`` is the job as it is after.
+
+        It may be busy with another job by then.
+        """
         worker = held.hold.worker if held.hold else None
-        if worker is None or self.busy.pop(worker.callback_url, None) is None:
+        busy = self.busy.get(worker.callback_url) if worker else None
+        if worker is None or busy is None or busy.job is not held:
             return
+        del self.busy[worker.callback_url]
         if now.state is State.DONE and worker.key:
             self._between_jobs[worker.key] = at_s
         if waited := self._displaced.pop(worker.callback_url, None):

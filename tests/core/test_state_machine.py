@@ -83,6 +83,21 @@ def test_the_ticket_of_a_job_that_is_edited_out_is_not_given_again(machine: Stat
     assert submitted.job.ticket == 2
 
 
+def test_a_used_worker_that_a_crash_has_left_there(machine: StateMachine) -> None:
+    """A start removes it, and says so."""
+    robot = worker("c1", "i1")
+    events_of(machine, c.Register(robot))
+    events_of(machine, c.Submit("a", b"1", is_repeatable=False))
+    events_of(machine, c.DeliveryAccepted("a", 1))
+    job = machine.tables.jobs.get("a")
+    assert job is not None
+    restarted = StateMachine(Policy())
+    restarted.load([job], [robot], list(machine.tables.facts))
+    (used,) = events_of(restarted, c.Recover("5e" * 32))
+    assert (used.kind, used.worker and used.worker.id) == (EventKind.WORKER_USED, robot.id)
+    assert not list(restarted.tables.workers)
+
+
 def test_the_handler_of_a_command_is_named_after_it() -> None:
     """on_<command>, so that it can be found."""
     for command, handler in state_machine._HANDLERS.items():
