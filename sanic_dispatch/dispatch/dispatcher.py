@@ -23,7 +23,15 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.dispatch.operator import Operator
-from sanic_dispatch.dispatch.queries import Queries, TopicSnapshot, snapshot_of
+from sanic_dispatch.dispatch.queries import (
+    EARLIER_EVENTS,
+    NO_EARLIER_RUNS,
+    EarlierRuns,
+    Queries,
+    TopicSnapshot,
+    forgotten_until_s,
+    snapshot_of,
+)
 from sanic_dispatch.dispatch.timers import Timers
 from sanic_dispatch.errors import ShuttingDown, StandingBy, StillUnderWay, StorageError
 from sanic_dispatch.observability.event_bus import EventBus
@@ -85,6 +93,7 @@ class Dispatcher:
         self._timers = Timers(self._clock, self.batches.report)
         self._operator = Operator(self.batches)
         self._queries = Queries(self.batches)
+        self._earlier = NO_EARLIER_RUNS
 
     @property
     def is_open(self) -> bool:
@@ -118,7 +127,20 @@ class Dispatcher:
         self._bus.number = self._machine.number
         self._bus.begin_epoch()
         await self._store.begin_epoch(self._bus.epoch, self._clock.now_s())
+        self._earlier = await self._read_earlier()
         self.batches.begin()
+
+    async def _read_earlier(self) -> EarlierRuns:
+        """Return what is known of the runs before.
+
+        No epoch counts if records have changed without an event.
+        """
+        history, tables = self._store.history, self._machine.tables
+        if not history.lasts:
+            return NO_EARLIER_RUNS
+        is_told = self._store.is_as_committed and not tables.changes
+        events = await asyncio.to_thread(history.newest, EARLIER_EVENTS)
+        return EarlierRuns(history.epochs if is_told else (), events, forgotten_until_s(tables))
 
     async def start(self) -> None:
         """Recover what the last run left, and begin to hand out jobs. Raises StorageFailed."""
@@ -162,7 +184,7 @@ class Dispatcher:
 
     def snapshot(self) -> TopicSnapshot:
         """Return all records, as of the last command that was applied."""
-        return snapshot_of(self._machine.tables)
+        return snapshot_of(self._machine.tables, self._earlier)
 
     # ---- submitting
 

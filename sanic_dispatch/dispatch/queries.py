@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import nsmallest
 from itertools import chain
+from math import inf
 from typing import NamedTuple
 
 from sanic_dispatch.core import commands as c
@@ -12,6 +14,26 @@ from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.observability.request_id import REQUEST_ID
+from sanic_dispatch.storage.event_log import Epoch
+from sanic_dispatch.storage.event_record import LoggedEvent
+
+EARLIER_EVENTS = 512
+"""How many events of earlier runs are read at a start."""
+
+
+class EarlierRuns(NamedTuple):
+    """What is known of the runs before: the epochs, and the last events up to the start.
+
+    Without epochs no number of an earlier epoch is good. Jobs that were forgotten (removed, once
+    they were finished) had finished by ``forgotten_until_s``; it is -inf if none was.
+    """
+
+    epochs: Sequence[Epoch] = ()
+    events: Sequence[LoggedEvent] = ()
+    forgotten_until_s: float = inf
+
+
+NO_EARLIER_RUNS = EarlierRuns()
 
 
 class TopicSnapshot(NamedTuple):
@@ -21,6 +43,7 @@ class TopicSnapshot(NamedTuple):
     finished: list[Job]
     workers: list[Worker]
     paused: bool
+    earlier: EarlierRuns = NO_EARLIER_RUNS
 
 
 class Queries:
@@ -53,8 +76,20 @@ class Queries:
         return found
 
 
-def snapshot_of(tables: Tables) -> TopicSnapshot:
+def snapshot_of(tables: Tables, earlier: EarlierRuns) -> TopicSnapshot:
     """Return all records, as of the last command that was applied."""
     jobs = tables.jobs
     queued = sorted(chain(jobs.assigned(), jobs.waiting()), key=lambda job: (job.place, job.ticket))
-    return TopicSnapshot(queued, list(jobs.finished()), list(tables.workers), tables.facts.paused)
+    finished, workers = list(jobs.finished()), list(tables.workers)
+    return TopicSnapshot(queued, finished, workers, tables.facts.paused, earlier)
+
+
+def forgotten_until_s(tables: Tables) -> float:
+    """Return by when all jobs that are forgotten had finished: -inf if there are none.
+
+    The jobs that finished first are forgotten first.
+    """
+    jobs = tables.jobs
+    if len(jobs) == jobs.last_ticket:
+        return -inf
+    return next((job.finished_s or inf for job in jobs.finished()), inf)

@@ -7,7 +7,7 @@ newest objects of all keys that changed since, so there is no queue of frames pe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from sanic_dispatch.live.connection import MAX_BUFFERED_BYTES
@@ -45,9 +45,15 @@ class Patch(NamedTuple):
     at_s: float
 
 
-KnownVersion = Version | int | None
+class EarlierNumber(NamedTuple):
+    """The number of the last event in what a client got from an earlier run."""
+
+    number: int
+
+
+KnownVersion = Version | int | EarlierNumber | None
 """What a client has: a version sent by this process; an event number, perhaps from another
-process; or nothing."""
+process; one of an earlier run; or nothing."""
 
 
 class DeltaView:
@@ -95,11 +101,12 @@ class DeltaView:
         self.head = version
         self._frames.clear()
 
-    def frame_since(self, known: KnownVersion) -> Frame:
+    def frame_since(self, known: KnownVersion, keys: Iterable[str] | None = None) -> Frame:
         """Return the frame that leads from a known version to the head.
 
         It is a patch if the known version is within the ring and the patch is no larger than the
-        state; the whole state otherwise; a heartbeat if nothing changed.
+        state; the whole state otherwise; a heartbeat if nothing changed. For a number of an earlier
+        run ``keys`` says what may have changed since; None if any of them may have.
         """
         now_s = self._now_s()
         if not 0 <= self._fresh_until_s - now_s <= FRAME_REUSE_S:
@@ -107,30 +114,33 @@ class DeltaView:
             self._fresh_until_s = now_s + FRAME_REUSE_S
         frame = self._frames.get(known)
         if frame is None:
-            frame = self._frames[known] = self._compose(known, now_s)
+            if not isinstance(known, EarlierNumber):
+                keys = self._keys_since(known, now_s)
+            frame = self._frames[known] = self._compose(keys, now_s)
         return frame
 
-    def _compose(self, known: KnownVersion, now_s: float) -> Frame:
-        since = self._version_of(known)
-        if since is None or not self._oldest <= since <= self._now:
-            return Frame(self.at, now_s, state=self.entries)
-        aged_s = now_s - SKEW_S if isinstance(known, int) else now_s
-        keys = dict.fromkeys(self._keys_since(since, aged_s))
-        if not keys:
+    def _compose(self, changed: Iterable[str] | None, now_s: float) -> Frame:
+        keys = None if changed is None else dict.fromkeys(changed)
+        if keys is not None and not keys:
             return Frame(self.at, now_s)
-        if len(keys) > len(self.entries):
+        if keys is None or len(keys) > len(self.entries):
             return Frame(self.at, now_s, state=self.entries)
         patch = Frame(self.at, now_s, patch={key: self.entries.get(key) for key in keys})
         if len(patch.json) > MAX_BUFFERED_BYTES:  # the keys of deleted entries can be that long
             return Frame(self.at, now_s, state=self.entries)
         return patch
 
-    def _version_of(self, known: KnownVersion) -> Version | None:
+    def _keys_since(self, known: Version | int | None, now_s: float) -> Iterable[str] | None:
+        """Return the keys that changed after a version; None if that is not known."""
+        since, aged_s = known, now_s
         if isinstance(known, int):
-            return Version(known) if known in self._refreshed_at else None
-        return known
+            since = Version(known) if known in self._refreshed_at else None
+            aged_s = now_s - SKEW_S
+        if not isinstance(since, Version) or not self._oldest <= since <= self._now:
+            return None
+        return self._patched_since(since, aged_s)
 
-    def _keys_since(self, since: Version, aged_s: float) -> Iterator[str]:
+    def _patched_since(self, since: Version, aged_s: float) -> Iterator[str]:
         """Yield the keys that changed after ``since``, newest patch first.
 
         An expiration after ``aged_s`` is included even before ``since``: in another process that

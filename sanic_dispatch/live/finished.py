@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from itertools import chain
 
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core.job import State
@@ -19,15 +21,23 @@ MAX_FAILED = 10_000
 """How many failed orders are shown at most, and ``KEEP_FAILED_S`` for how long by default: an
 operator may still requeue them."""
 
+MAX_EXPIRED = 500
+"""How many orders are remembered that are not shown any more; no view shows more of a kind."""
+
 Orders = OrderedDict[str, Order]
 
 
 class FinishedOrders:
-    """Done and cancelled orders (``recent``) and failed ones by secret id, oldest first."""
+    """Done and cancelled orders (``recent``) and failed ones by secret id, oldest first.
+
+    ``expired_recent`` and ``expired_failed`` are the last ones that are not shown any more.
+    """
 
     def __init__(self, keep_failed_s: float) -> None:
         self.recent: Orders = OrderedDict()
         self.failed: Orders = OrderedDict()
+        self.expired_recent: deque[Order] = deque(maxlen=MAX_EXPIRED)
+        self.expired_failed: deque[Order] = deque(maxlen=MAX_EXPIRED)
         self._keep_failed_s = keep_failed_s
         self._last_s = 0.0
 
@@ -45,15 +55,24 @@ class FinishedOrders:
         self.recent.pop(job_id, None)
         self.failed.pop(job_id, None)
 
+    def newest_recent(self) -> Iterator[Order]:
+        """Yield the done and cancelled orders, the newest first, and after them the expired."""
+        return chain(reversed(self.recent.values()), reversed(self.expired_recent))
+
+    def newest_failed(self) -> Iterator[Order]:
+        """Yield the failed orders, the newest first, and after them the expired."""
+        return chain(reversed(self.failed.values()), reversed(self.expired_failed))
+
     def expire(self, now_s: float) -> list[Order]:
         """Remove and return the orders that have been shown long enough.
 
         The age of failed orders counts up to the last finish, as in the tables.
         """
-        return [
-            *_pop_until(self.recent, now_s - RECENT_S),
-            *_pop_until(self.failed, self._last_s - self._keep_failed_s),
-        ]
+        recent = _pop_until(self.recent, now_s - RECENT_S)
+        failed = _pop_until(self.failed, self._last_s - self._keep_failed_s)
+        self.expired_recent += recent
+        self.expired_failed += failed
+        return [*recent, *failed]
 
 
 def _pop_until(orders: Orders, time_s: float) -> list[Order]:

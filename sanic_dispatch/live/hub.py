@@ -19,6 +19,7 @@ from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import Connection, ViewKey
+from sanic_dispatch.live.delta_view import EarlierNumber, KnownVersion
 from sanic_dispatch.live.finished import KEEP_FAILED_S
 from sanic_dispatch.live.frames import Cursor, Frame
 from sanic_dispatch.live.pacer import Loop, Pacer
@@ -27,6 +28,7 @@ from sanic_dispatch.live.stats import PushStats
 from sanic_dispatch.live.subscription import Channel, Client, OutOfReach, TooManyClients
 from sanic_dispatch.live.views import HEARTBEAT_S, NEAR, Board, Monitor, OrderView
 from sanic_dispatch.observability.event_bus import EventBus
+from sanic_dispatch.storage.event_log import is_good
 
 MAX_CLIENTS = DEFAULTS.max_connections
 """How many clients may be connected at the same time."""
@@ -102,6 +104,7 @@ class Hub:
             snapshot.finished,
             snapshot.workers,
             paused=snapshot.paused,
+            earlier=snapshot.earlier,
             number=self._bus.number,
             now_s=self._clock.now_s(),
         )
@@ -137,8 +140,7 @@ class Hub:
         if len(self._clients) >= self._max_clients:
             raise TooManyClients(self._max_clients)
         channel = self._channel(key)
-        number = since.number if since and since.epoch == self._bus.epoch else None
-        client = Client(connection, channel, number)
+        client = Client(connection, channel, self._version_of(since))
         channel.clients[client] = None
         self._clients.add(client)
         self.stats.clients[connection.transport, key.view] += 1
@@ -165,6 +167,15 @@ class Hub:
         view = self._shared[key].view if key in self._shared else self._order(key.order_id)
         view.refresh()
         return view.frame_since(None)
+
+    def _version_of(self, cursor: Cursor | None) -> KnownVersion:
+        """Return what a client has that had this cursor; None if the cursor is not good."""
+        if cursor is None:
+            return None
+        if cursor.epoch == self._bus.epoch:
+            return cursor.number
+        is_known = is_good(self._projection.earlier.epochs, cursor.epoch, cursor.number)
+        return EarlierNumber(cursor.number) if is_known else None
 
     # ---- channels
 

@@ -31,7 +31,7 @@ class Order:
 
     job: Job
     changed_s: float | None = None
-    """When its state last changed, Unix seconds; None if it never has."""
+    """When its state last changed, Unix seconds; None if it never has, or that is not known."""
     promise: Promise | None = None
     _texts: OrderTexts | None = None
 

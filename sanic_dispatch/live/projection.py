@@ -12,15 +12,23 @@ from sortedcontainers import SortedDict
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, NO_EARLIER_RUNS, EarlierRuns
 from sanic_dispatch.live.delta_view import Version
 from sanic_dispatch.live.finished import KEEP_FAILED_S, FinishedOrders
 from sanic_dispatch.live.forecast import Forecast
 from sanic_dispatch.live.last_hour import LastHour
+from sanic_dispatch.live.log_line import LoggedOrNew
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.tracked_robots import Robots
 
-LOG_EVENTS = 200
-"""Number of events in the log."""
+STATE_CHANGES = (
+    EventKind.JOB_ASSIGNED,
+    EventKind.JOB_RETURNED,
+    EventKind.JOB_DONE,
+    EventKind.JOB_FAILED,
+    EventKind.JOB_CANCELLED,
+)
+"""The events with which an order's state, or its attempt, changes."""
 
 
 class QueueCounts(NamedTuple):
@@ -42,7 +50,8 @@ class Projection:
         self.version = Version(0)
         self.robots = Robots()
         self.last_hour = LastHour()
-        self.log: deque[Event] = deque(maxlen=LOG_EVENTS)
+        self.log: deque[LoggedOrNew] = deque(maxlen=EARLIER_EVENTS)
+        self.earlier = NO_EARLIER_RUNS
         self.waiting: SortedDict[float, Order] = SortedDict()
         self.assigned: SortedDict[float, Order] = SortedDict()
         self.finished = FinishedOrders(keep_failed_s)
@@ -57,6 +66,7 @@ class Projection:
         workers: Iterable[Worker],
         *,
         paused: bool = False,
+        earlier: EarlierRuns = NO_EARLIER_RUNS,
         number: int = 0,
         now_s: float = 0.0,
     ) -> None:
@@ -64,8 +74,10 @@ class Projection:
 
         Of the unfinished jobs only those submitted in the hour before ``now_s`` count as arrivals.
         """
-        self.version = Version(number)
         self._paused = paused
+        self.earlier = earlier
+        self.log.extend(earlier.events)
+        changed_s = {each.job: each.at_s for each in earlier.events if each.event in STATE_CHANGES}
         for worker in workers:
             self.robots.fold(EventKind.WORKER_REGISTERED, worker)
         for job in finished:
@@ -76,11 +88,15 @@ class Projection:
         waiting: dict[float, Order] = {}
         for job in jobs:
             if job.is_waiting:
-                waiting[job.place] = self._orders[job.id] = Order(job)
+                returned_s = changed_s.get(job.id) if job.attempt else None
+                waiting[job.place] = self._orders[job.id] = Order(job, returned_s)
             else:
-                self._apply(job, job.hold.since_s if job.hold else job.submitted_s)
+                held_s = job.hold.since_s if job.hold else job.submitted_s
+                self._apply(job, changed_s.get(job.id, held_s))
         self.last_hour.seed_unfinished(jobs, now_s)
         self.waiting.update(waiting)  # in one go: a quarter of the time of inserting one by one
+        self.expire(now_s)
+        self.version = Version(number)
 
     def fold(self, event: Event) -> None:
         """Apply an event."""
@@ -144,7 +160,8 @@ class Projection:
     def _apply(self, job: Job, at_s: float) -> Order:
         order = self._orders.get(job.id)
         if order is None:
-            order = self._orders[job.id] = Order(job, at_s)
+            is_new = job.state is State.WAITING and not job.attempt
+            order = self._orders[job.id] = Order(job, None if is_new else at_s)
         else:
             before, order.job = order.job, job
             self._withdraw(before, job, at_s)

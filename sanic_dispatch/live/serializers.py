@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from sanic_dispatch.callbacks.url import http_origin
-from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.job import Hold, Stage, State
 from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.live.log_line import LoggedOrNew, line_of
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.projection import QueueCounts
 from sanic_dispatch.live.tracked_robots import TrackedRobot
@@ -104,17 +104,18 @@ def monitor_worker(robot: TrackedRobot) -> JsonObject:
     return fields
 
 
-def log_entry(event: Event) -> JsonObject:
+def log_entry(event: LoggedOrNew) -> JsonObject:
     """Serialize an event as a line of the log."""
-    fields: JsonObject = {"n": event.number, "kind": event.kind.value, "t": event.at_s}
-    if event.job is not None:
-        fields["ticket"] = event.job.ticket
-    if event.worker is not None:
-        fields["worker"] = event.worker.id
-        if event.worker.label:
-            fields["label"] = event.worker.label[:MAX_REASON_CHARS]
-    if event.reason:
-        fields["reason"] = event.reason[:MAX_REASON_CHARS]
+    line = line_of(event)
+    fields: JsonObject = {"n": line.n, "kind": line.kind, "t": line.at_s}
+    if line.ticket:
+        fields["ticket"] = line.ticket
+    if line.callback:
+        fields["worker"] = line.callback
+        if line.label:
+            fields["label"] = line.label[:MAX_REASON_CHARS]
+    if line.reason:
+        fields["reason"] = line.reason[:MAX_REASON_CHARS]
     return fields
 
 

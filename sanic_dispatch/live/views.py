@@ -11,14 +11,21 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
 
-from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live import serializers
-from sanic_dispatch.live.delta_view import FRAME_REUSE_S, DeltaView, KnownVersion, Version
+from sanic_dispatch.live.delta_view import (
+    FRAME_REUSE_S,
+    DeltaView,
+    EarlierNumber,
+    KnownVersion,
+    Version,
+)
 from sanic_dispatch.live.frames import Cursor, Entries, Frame, encode
+from sanic_dispatch.live.log_line import LoggedOrNew, number_of
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.live.resumption import ENTRY_BYTES, ChangedKeys
 from sanic_dispatch.live.tracked_robots import TrackedRobot
 
 BOARD_WAITING = 50
@@ -29,6 +36,7 @@ MONITOR_ASSIGNED = 500
 MONITOR_FINISHED = 200
 MONITOR_FAILED = 500
 MONITOR_WORKERS = 500
+MONITOR_LOG = 200
 """How many entries of each kind are shown; the bar has the full counts."""
 
 ORDERS_BYTES = 600 * 1024
@@ -93,10 +101,14 @@ class SharedView(ABC):
         self._view = DeltaView(epoch, now_s)
         self._seen: Version | None = None
         self._shown: dict[str, ShownItem] = {}
+        self._changed: ChangedKeys | None = None
+        """What may have changed since an earlier run, until something does."""
 
     def refresh(self) -> None:
         """Bring the view up to date with the projection."""
         seen, self._seen = self._seen, self._projection.version
+        if seen != self._seen:
+            self._changed = None
         if seen is None:
             self._view.begin(self._seen, self._changes())
         elif seen != self._seen:
@@ -105,11 +117,25 @@ class SharedView(ABC):
 
     def frame_since(self, known: KnownVersion) -> Frame:
         """Return the frame that leads from a known version to the head."""
-        return self._view.frame_since(known)
+        if not isinstance(known, EarlierNumber):
+            return self._view.frame_since(known)
+        if self._changed is None:
+            self._changed = ChangedKeys(self._projection)
+            self._add_changes(self._changed)
+        return self._view.frame_since(known, self._changed.since(known.number))
 
     @abstractmethod
     def _sections(self) -> Iterable[Section]:
         """Return everything to show now."""
+
+    @abstractmethod
+    def _add_changes(self, changed: ChangedKeys) -> None:
+        """Add what may have changed since an earlier run."""
+
+    def _room_in(self, budget: int, kind: str) -> int:
+        """Return how many more entries of a kind certainly fit into their byte budget."""
+        shown = sum(each.size for key, each in self._shown.items() if key.startswith(kind))
+        return (budget - shown) // ENTRY_BYTES
 
     def _changes(self) -> Entries:
         before, now, patch = self._shown, dict[str, ShownItem](), Entries()
@@ -153,6 +179,13 @@ class Board(SharedView):
         yield ORDERS_BYTES, _order_items(orders, serializers.board_order)
         yield REST_BYTES, [self._bar(serializers.bar(projection.counts()))]
 
+    def _add_changes(self, changed: ChangedKeys) -> None:
+        projection = self._projection
+        changed.add_orders(projection.finished.newest_recent(), BOARD_FINISHED)
+        changed.add_orders(projection.assigned.values(), BOARD_ASSIGNED)
+        changed.add_orders(projection.waiting.values(), BOARD_WAITING)
+        changed.need_room_for_orders(self._room_in(ORDERS_BYTES, "order/"))
+
 
 class Monitor(SharedView):
     """The operators' monitor: orders, workers, the log, the last hour."""
@@ -167,7 +200,7 @@ class Monitor(SharedView):
         )
         yield ORDERS_BYTES, _order_items(orders, serializers.monitor_order)
         yield WORKERS_BYTES, map(_worker_item, islice(projection.robots, MONITOR_WORKERS))
-        yield LOG_BYTES, map(_log_item, reversed(projection.log))
+        yield LOG_BYTES, map(_log_item, islice(reversed(projection.log), MONITOR_LOG))
         yield REST_BYTES, self._rest()
 
     def _rest(self) -> Iterator[ViewItem]:
@@ -182,6 +215,19 @@ class Monitor(SharedView):
         for minute in projection.last_hour:
             rendered = minute.as_json()
             yield ViewItem(f"minute/{minute.number}", rendered, dict, rendered)
+
+    def _add_changes(self, changed: ChangedKeys) -> None:
+        projection = self._projection
+        changed.add_orders(projection.assigned.values(), MONITOR_ASSIGNED)
+        changed.add_orders(projection.finished.newest_failed(), MONITOR_FAILED)
+        changed.add_orders(projection.waiting.values(), MONITOR_WAITING)
+        changed.add_orders(projection.finished.newest_recent(), MONITOR_FINISHED)
+        changed.need_room_for_orders(self._room_in(ORDERS_BYTES, "order/"))
+        changed.add_workers(sum(1 for _ in projection.robots), MONITOR_WORKERS)
+        changed.need_room_for_workers(self._room_in(WORKERS_BYTES, "worker/"))
+        changed.add_log(self._shown, MONITOR_LOG)
+        changed.add_minutes([minute.number for minute in projection.last_hour])
+        changed.need_failed()
 
 
 class OrderStatus(NamedTuple):
@@ -268,5 +314,5 @@ def _worker_item(robot: TrackedRobot) -> ViewItem:
     return ViewItem(f"worker/{robot.worker.id}", robot, serializers.monitor_worker, robot)
 
 
-def _log_item(event: Event) -> ViewItem:
-    return ViewItem(f"log/{event.number}", event, serializers.log_entry, event)
+def _log_item(event: LoggedOrNew) -> ViewItem:
+    return ViewItem(f"log/{number_of(event)}", event, serializers.log_entry, event)

@@ -31,7 +31,7 @@ class EventBus:
         self._pending: list[Event] = []
 
     def begin_epoch(self) -> None:
-        """Begin a new epoch after a gap in the events: no older cursor is valid in it."""
+        """Begin a new epoch: what the one before had may be lost from the next number on."""
         self.epoch = secrets.token_hex(4)
 
     def subscribe(self, fold: Fold) -> None:

@@ -89,6 +89,7 @@ class CachedJsonFileStore(Store):
     async def load(self) -> Stored:
         with no_collection():
             stored = await self._appends.run(self._files.load)
+        self.is_as_committed = self._files.is_as_committed
         if self._files.has_batches:
             self._set_timer(self._quiet_s)
         return stored
@@ -205,6 +206,8 @@ class JournaledFiles:
         self._files = CheckpointFiles(self._folder, fsync=fsync)
         self._records = Records()
         self.history = SegmentLog(self._folder, fsync=fsync, retention=retention)
+        self.is_as_committed = True
+        """Whether the files that ``load`` has read seem to be unedited."""
         self._anchor = Anchor(())
         self._journal: Journal | None = None
         self._spare: Journal | None = None
@@ -246,6 +249,7 @@ class JournaledFiles:
             # another mode has the workers now, and the journals may have some
             recover_folder(self._folder, fsync=self._fsync, retention=self._retention)
         found = read_folder(self._folder, workers=self._has_workers, fsync=self._fsync)
+        self.is_as_committed = not _is_edited(self._folder, workers=self._has_workers)
         self._anchor = Anchor((self._folder, self._folder / LOCK))
         self._records = found.records
         self._replayed = found.replayed
@@ -410,6 +414,18 @@ class JournaledFiles:
     def _measure_files(self) -> None:
         paths = [self._folder / name for name in (JOBS_NAME, WORKERS_NAME, DISPATCH_NAME)]
         self._file_bytes = sum(path.stat().st_size for path in paths if path.exists())
+
+
+def _is_edited(folder: Path, *, workers: bool) -> bool:
+    """Return whether files were written after ``dispatch.json``, which a checkpoint writes last."""
+    names = (JOBS_NAME, WORKERS_NAME) if workers else (JOBS_NAME,)
+    written_ns = _written_ns(folder / DISPATCH_NAME)
+    return any(_written_ns(folder / name) > written_ns for name in names)
+
+
+def _written_ns(path: Path) -> int:
+    """Return when a file was written; 0 if there is none."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def needs_recovery(folder: Path) -> bool:

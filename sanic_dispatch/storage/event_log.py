@@ -122,6 +122,9 @@ class LogStats:
 class EventLog(ABC):
     """The events of a topic. Methods block, and may be called in any thread."""
 
+    lasts: bool = True
+    """Whether it has the events of other processes; False for a log in memory."""
+
     def __init__(self) -> None:
         self.stats = LogStats()
 
@@ -143,6 +146,14 @@ class EventLog(ABC):
     def find(self, question: Question) -> Page:
         """Return the first events that match, at most ``question.limit``."""
 
+    def newest(self, most: int) -> Sequence[LoggedEvent]:
+        """Return the last events, at most ``most``, oldest first and without a gap up to the last.
+
+        There are none if the last one is missing.
+        """
+        last_n = self.last_number
+        return ends_of(self.find(Question(after=max(0, last_n - most), limit=most)).events, last_n)
+
     @abstractmethod
     def scan(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[LoggedEvent]:
         """Yield all events of a span, oldest first, without damaged blocks."""
@@ -162,6 +173,14 @@ def is_good(epochs: Sequence[Epoch], name: str, number: int) -> bool:
     if name not in names:
         return False
     return all(number < later.first_n for later in epochs[names.index(name) + 1 :])
+
+
+def ends_of(events: Sequence[LoggedEvent], last_n: int) -> Sequence[LoggedEvent]:
+    """Return the last events of some in order: without a gap, and up to ``last_n``."""
+    found = len(events)
+    while found and events[found - 1].n == last_n - (len(events) - found):
+        found -= 1
+    return events[found:]
 
 
 def page_of(events: Iterable[LoggedEvent], question: Question) -> Page:

@@ -34,6 +34,8 @@ from sanic_dispatch.storage.whole_files import ArrayFile, C, LedgerFile, WholeFi
 class JsonFileStore(ThreadedStore):
     """Stores jobs, workers or both in JSON files; with ``rereads`` other programs may edit them."""
 
+    is_as_committed = False
+
     def __init__(
         self,
         folder: Path,

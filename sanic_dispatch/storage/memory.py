@@ -10,6 +10,7 @@ class InMemoryStore(Store):
     """A store that writes nothing."""
 
     lasts = False
+    is_as_committed = False
 
     def __init__(self) -> None:
         self.history = MemoryEventLog()

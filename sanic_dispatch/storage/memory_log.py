@@ -23,6 +23,8 @@ MAX_EVENTS = 20_000
 class MemoryEventLog(EventLog):
     """The newest published events; they are encoded when they are asked for."""
 
+    lasts = False
+
     def __init__(self, max_events: int = MAX_EVENTS) -> None:
         super().__init__()
         self._events: deque[Event] = deque(maxlen=max_events)

@@ -35,10 +35,11 @@ from sanic_dispatch.storage.event_log import (
     Page,
     Question,
     Retention,
+    ends_of,
     is_in_span,
     page_of,
 )
-from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded
+from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded, decode_events
 from sanic_dispatch.storage.journal import BatchRead
 from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles, write_index
 from sanic_dispatch.storage.segment_format import (
@@ -232,6 +233,16 @@ class SegmentLog(EventLog):
         with self._lock:
             self._decode_later()
             return self._events[:]
+
+    def newest(self, most: int) -> Sequence[LoggedEvent]:
+        with self._lock:
+            lines, later = [event.line for event in self._events[-most:]], self._later[:]
+        events = decode_event_lines(lines)
+        while later and len(events) < most:
+            events = [*_read_logged(later.pop()), *events]
+        if len(events) < most:  # then there are too few to make ``find`` slow by decoding them
+            return super().newest(most)
+        return ends_of(events, self._last_n)[-most:]
 
     # ---- writing
 
@@ -455,6 +466,13 @@ class SegmentLog(EventLog):
         question = question._replace(after=max(question.after, seen_n))
         likely = [event.line for event in newest if _may_match(event, question)]
         yield from filter(question.matches, decode_event_lines(likely))
+
+
+def _read_logged(batch: BatchRead) -> list[LoggedEvent]:
+    try:
+        return decode_events(batch.events)
+    except ValueError:
+        return []  # ``_read_events`` reports it
 
 
 def _read_events(batch: BatchRead) -> list[Recorded]:

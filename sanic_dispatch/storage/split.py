@@ -34,6 +34,7 @@ class SplitStore(Store):
         async with self._lock:  # a commit whose caller was cancelled may still be under way
             self._last_begun = self._last_jobs_durable = 0
             jobs, workers = await self._jobs.load(), await self._workers.load()
+        self.is_as_committed = self._jobs.is_as_committed and self._workers.is_as_committed
         return Stored(jobs.jobs, workers.workers, jobs.facts)
 
     async def commit(self, batch: Batch) -> None:

@@ -68,6 +68,10 @@ NOT_WRITTEN = (
 """Errors of COMMIT after which the write-ahead log certainly has no complete transaction."""
 
 
+NEWEST_EVENTS = 512
+"""How many events to keep apart at a start, which decodes only those."""
+
+
 class SqliteStore(ThreadedStore):
     """Stores records in the SQLite database of a data folder."""
 
@@ -117,8 +121,12 @@ class SqliteFile:
             self.history.load(found[-1][0] if found else 0)
         if found:
             changes = [RecordUpdate(Table.JOBS, job.id, job) for job in jobs]
-            events = b",".join(lines[1:-1] for _, lines in found)
-            self.history.add_later([BatchRead(changes, b"[%b]" % events)])
+            newest_n = found[-1][0] - NEWEST_EVENTS
+            parts = (
+                [lines for last_n, lines in found if last_n <= newest_n],
+                [lines for last_n, lines in found if last_n > newest_n],
+            )
+            self.history.add_later(BatchRead(changes, _joined(part)) for part in parts if part)
 
     def commit(self, batch: Batch) -> None:
         """Apply all changes in one transaction, with the events."""
@@ -317,6 +325,11 @@ class SqliteFile:
             yield
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise NotAQueue(self._path, f"cannot be read: {error}") from error
+
+
+def _joined(arrays: Sequence[bytes]) -> bytes:
+    """Join JSON arrays to one."""
+    return b"[%b]" % b",".join([array[1:-1] for array in arrays])
 
 
 def _apply_changes(database: sqlite3.Connection, changes: Iterable[Change]) -> None:

@@ -74,6 +74,12 @@ class Store(ABC):
     rereads: bool = False
     """Whether other programs may edit the files; then ``refresh`` has to precede each batch."""
 
+    is_as_committed: bool = True
+    """Whether ``load`` returned what was committed last, so that the events tell of all changes.
+
+    False for a store in memory, and where another program may have edited the files since.
+    """
+
     history: EventLog
     """The event log; that of the jobs, if workers are stored elsewhere."""
 

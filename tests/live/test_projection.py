@@ -9,11 +9,14 @@ from sanic_dispatch.core.job import State, Way
 from sanic_dispatch.core.lifecycle import blame
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Aside, Cause
+from sanic_dispatch.dispatch.queries import EarlierRuns
 from sanic_dispatch.live import finished
 from sanic_dispatch.live.finished import KEEP_FAILED_S, RECENT_S
+from sanic_dispatch.live.log_line import line_of
 from sanic_dispatch.live.order import OrderTexts, texts_of
 from sanic_dispatch.live.projection import Projection, QueueCounts
 from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S, RobotState
+from sanic_dispatch.storage.event_record import LoggedEvent, logged
 from tests.support.story import Story, secret
 
 
@@ -128,6 +131,36 @@ def test_the_number_of_failed_orders_is_bounded(
         story.assign(ticket)
         story.fail(ticket)
     assert [order.job.ticket for order in projection.finished.failed.values()] == [4, 6]
+
+
+def test_a_robot_that_has_another_job_by_now(story: Story, projection: Projection) -> None:
+    """It stays busy when the first one is put back."""
+    robot = story.register("r")
+    for ticket in (story.submit(), story.submit()):
+        story.assign(ticket, robot)
+    story.put_back(1)
+    assert [busy.job and busy.job.ticket for busy in projection.robots] == [2]
+
+
+def test_what_the_log_tells_at_a_start(story: Story, projection: Projection) -> None:
+    """Since when an order has been waiting again, or being made; and what happened before."""
+    events: list[LoggedEvent] = []
+    story.tell(lambda event: events.append(logged(event)))
+    returned, held = story.submit(), story.submit()
+    for ticket in (returned, held):
+        story.loop.run(5.0)
+        story.assign(ticket)
+        story.loop.run(5.0)
+        story.confirm(ticket)
+    story.put_back(returned)
+    seeded = Projection()
+    seeded.seed(list(story.jobs.values()), [], [], earlier=EarlierRuns((), events))
+    for ticket in (returned, held):
+        orders = [each.get(secret(ticket)) for each in (seeded, projection)]
+        assert orders[0] is not None
+        assert orders[1] is not None
+        assert orders[0].since_s == orders[1].since_s
+    assert list(map(line_of, seeded.log)) == list(map(line_of, projection.log))
 
 
 def test_seeding_equals_folding(story: Story) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from sanic_dispatch.storage.event_log import Epoch, Page, Question, is_good, page_of
+from sanic_dispatch.storage.event_log import Epoch, Page, Question, ends_of, is_good, page_of
 from sanic_dispatch.storage.event_record import LoggedEvent
+from tests.storage.events import event
 
 EVENTS = [
     LoggedEvent(1, 10.0, "worker.registered", worker="Ada", callback="http://e/1"),
@@ -68,3 +69,18 @@ def test_numbers_of_older_epochs(name: str, number: int, good: bool) -> None:
     """A number is good up to where any later epoch began."""
     assert is_good(EPOCHS, name, number) is good
     assert is_good(EPOCHS[:1], "a", 8) is True
+
+
+@pytest.mark.parametrize(
+    ("numbers", "last_n", "ends"),
+    [
+        ([3, 4, 5], 5, [3, 4, 5]),
+        ([2, 4, 5], 5, [4, 5]),
+        ([3, 4, 4, 5], 5, [4, 5]),
+        ([3, 4], 5, []),
+        ([], 5, []),
+    ],
+)
+def test_the_last_events_without_a_gap(numbers: list[int], last_n: int, ends: list[int]) -> None:
+    """They end with the last event, or there are none."""
+    assert [each.n for each in ends_of([event(n) for n in numbers], last_n)] == ends

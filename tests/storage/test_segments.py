@@ -14,6 +14,7 @@ import pytest
 from sanic_dispatch.storage import segment_log
 from sanic_dispatch.storage.event_log import Hole, Page, Question, Retention, page_of
 from sanic_dispatch.storage.event_record import LoggedEvent, encode_event
+from sanic_dispatch.storage.journal import BatchRead
 from sanic_dispatch.storage.segment_files import rebuild_indexes
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from sanic_dispatch.storage.segment_index import index_path
@@ -56,6 +57,34 @@ def segments(folder: Path) -> list[Path]:
 def everything(log: SegmentLog) -> list[LoggedEvent]:
     """All events that a log has."""
     return list(log.scan())
+
+
+@pytest.mark.parametrize("flushed", [0, 40, 45, 50])
+def test_the_newest(flushed: int, tmp_path: Path) -> None:
+    """The last events are those of the segments and of the memory, without a gap."""
+    log = filled(tmp_path, flushed)
+    log.add(records(flushed + 1, 50))
+    for most in (1, 7, 30, 1000):
+        assert list(log.newest(most)) == events(1, 50)[-most:]
+
+
+def test_the_newest_after_a_kill(tmp_path: Path) -> None:
+    """Of what was read from journals no more is decoded than that."""
+    filled(tmp_path, 20)
+    log = opened(tmp_path)
+    lines = [b"[%b]" % b",".join(map(encode_event, events(n, n + 4))) for n in range(21, 50, 5)]
+    log.add_later([BatchRead([], b"rotten"), *(BatchRead([], line) for line in lines)])
+    assert list(log.newest(12)) == events(1, 50)[-12:]
+    assert list(log.newest(1000)) == events(1, 50)
+
+
+def test_the_newest_after_a_hole(tmp_path: Path) -> None:
+    """What comes before a hole does not count; nothing does if the last event is lost."""
+    log = filled(tmp_path, 20)
+    log.add(records(31, 33))
+    assert list(log.newest(10)) == events(31, 33)
+    log.load(last_number=34)
+    assert list(log.newest(10)) == []
 
 
 QUESTIONS: list[dict[str, Any]] = [

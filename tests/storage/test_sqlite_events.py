@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -115,3 +116,18 @@ async def test_a_database_of_version_3(tmp_path: Path) -> None:
     file = opened(tmp_path)
     file.commit(topic.apply(topic.with_events(topic.put(job(20)))))
     assert kept(file) == happened(topic)
+
+
+def test_a_start_keeps_the_newest_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a kill all events are there, of which a start decodes only the newest."""
+    monkeypatch.setattr("sanic_dispatch.storage.sqlite.NEWEST_EVENTS", 3)
+    file, topic = opened(tmp_path), Topic()
+    for number in range(1, 6):
+        file.commit(topic.apply(topic.with_events(topic.put(job(number), worker(number)))))
+    killed = tmp_path / "killed"
+    copytree(tmp_path, killed)
+    again = opened(killed)
+    assert list(again.history.newest(3)) == happened(topic)[-3:]
+    assert kept(again) == happened(topic)
+    again.close()
+    file.close()

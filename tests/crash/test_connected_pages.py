@@ -1,0 +1,179 @@
+"""Pages that are connected over the end and the next start of a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import ujson
+from yarl import URL
+
+from sanic_dispatch.client.channel import ViewState, frames_of, reduce
+from sanic_dispatch.config.settings import Mode
+from tests.crash.server import TOKEN, Server
+from tests.crash.test_stop import SlowCallback
+from tests.support.server import eventually
+
+LASTING = [Mode.CACHED_JSON_FILE, Mode.SQLITE]
+"""The modes that keep what happened."""
+
+VIEWS = ("board", "monitor")
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+class Page:
+    """A page over all its connections, by the frames of the project's own client."""
+
+    def __init__(self, server: Server, view: str) -> None:
+        self._url = URL(server.url).with_query(view=view)
+        self.seen: ViewState | None = None
+        self.first: dict[str, Any] = {}
+        """The first frame of the present connection."""
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Follow the view from where the last connection ended."""
+        self.first = {}
+        query = {"since": self.seen.at} if self.seen else {}
+        following = asyncio.create_task(self._follow(self._url.joinpath("live") % query))
+        try:
+            await eventually(self._has_frame)
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def is_current(self, http: aiohttp.ClientSession) -> bool:
+        """Return whether it shows what the server's state is."""
+        async with http.get(self._url.joinpath("state"), headers=HEADERS) as response:
+            answer = await response.json()
+        seen = self.seen
+        return seen is not None and (seen.at, seen.map) == (answer["at"], answer["state"])
+
+    async def _has_frame(self) -> bool:
+        return bool(self.first)
+
+    async def _follow(self, url: URL) -> None:
+        async for frame in frames_of(url, HEADERS, watchdog_s=30):
+            self.first = self.first or frame
+            self.seen = reduce(self.seen, frame)
+
+
+async def ends_cleanly(server: Server) -> None:
+    assert await server.stop() == 0
+
+
+async def is_killed(server: Server) -> None:
+    server.kill()
+
+
+async def order(server: Server, http: aiohttp.ClientSession, count: int) -> None:
+    """Submit orders."""
+    for number in range(count):
+        body = {"name": "Ada", "logo": "lion", "drink": f"No. {number}"}
+        async with http.post(server.url + "submit-job", json=body) as response:
+            assert response.status in (200, 202)
+
+
+async def serve(server: Server, http: aiohttp.ClientSession, callback: str) -> None:
+    """Register a worker, which takes an order."""
+    headers = {"CPEE-CALLBACK": callback, "CPEE-INSTANCE-UUID": "i", "CPEE-ACTIVITY": "a"}
+    async with http.post(server.url + "register-worker", headers=headers) as response:
+        assert response.status in (200, 202)
+
+
+@asynccontextmanager
+async def running(folder: Path, mode: Mode) -> AsyncIterator[tuple[Server, aiohttp.ClientSession]]:
+    """Run a server that a test ends and starts again."""
+    folder.mkdir()  # noqa: ASYNC240 - at once
+    server = Server(folder, mode)
+    async with aiohttp.ClientSession() as http:
+        await server.start()
+        try:
+            yield server, http
+        finally:
+            server.kill()
+
+
+@pytest.mark.parametrize("mode", LASTING, ids=str)
+async def test_it_gets_a_patch(mode: Mode, tmp_path: Path) -> None:
+    """Over SIGTERM and over kill -9: what has happened since, also before it was back."""
+    worker = SlowCallback()
+    worker.answers.set()
+    async with running(tmp_path / "data", mode) as (server, http), worker.listening() as callback:
+        pages = [Page(server, view) for view in VIEWS]
+        await order(server, http, 9)
+        for number, end in enumerate((ends_cleanly, is_killed)):
+            async with AsyncExitStack() as connections:
+                for page in pages:
+                    await connections.enter_async_context(page.connected())
+                await serve(server, http, f"{callback}{number}/before/")
+                await order(server, http, 1)
+                for page in pages:
+                    await eventually(partial(page.is_current, http))
+                await end(server)
+            await server.start()
+            await order(server, http, 1)
+            await serve(server, http, f"{callback}{number}/after/")
+            async with AsyncExitStack() as connections:
+                for page in pages:
+                    await connections.enter_async_context(page.connected())
+                    patch = page.first["patch"]
+                    assert patch[f"order/{11 + 2 * number}"]["state"] == "waiting"
+                    assert "order/9" not in patch, "it has not changed"
+                    await eventually(partial(page.is_current, http))
+
+
+@pytest.mark.parametrize("mode", LASTING, ids=str)
+async def test_an_older_copy_of_the_folder(mode: Mode, tmp_path: Path) -> None:
+    """A page that saw what the copy does not have gets the state; one that did not, a patch."""
+    folder, copy = tmp_path / "data", tmp_path / "copy"
+    async with running(folder, mode) as (server, http):
+        early, late = Page(server, "board"), Page(server, "board")
+        await order(server, http, 3)
+        async with early.connected():
+            await eventually(partial(early.is_current, http))
+            await ends_cleanly(server)
+        shutil.copytree(folder, copy)
+        await server.start()
+        await order(server, http, 2)
+        async with late.connected():
+            await eventually(partial(late.is_current, http))
+            await ends_cleanly(server)
+        shutil.rmtree(folder)
+        copy.rename(folder)
+        await server.start()
+        await order(server, http, 3)
+        for page, kind in ((early, "patch"), (late, "state")):
+            async with page.connected():
+                assert kind in page.first
+                await eventually(partial(page.is_current, http))
+
+
+async def test_an_event_stream(tmp_path: Path) -> None:
+    """The id of its last event counts over a restart, too."""
+    async with running(tmp_path / "data", Mode.CACHED_JSON_FILE) as (server, http):
+        await order(server, http, 3)
+        last_id, _ = await first_event(server, http, {})
+        await is_killed(server)
+        await server.start()
+        await order(server, http, 1)
+        _, frame = await first_event(server, http, {"Last-Event-ID": last_id})
+        assert set(frame["patch"]) == {"order/4", "bar"}
+
+
+async def first_event(
+    server: Server, http: aiohttp.ClientSession, headers: dict[str, str]
+) -> tuple[str, Any]:
+    """Return the id and the frame of the first event of the board's stream."""
+    headers = {"Accept": "text/event-stream", **headers}
+    async with http.get(server.url + "state", headers=headers) as response:
+        name, data = [await response.content.readline() for _ in range(2)]
+    return name.decode().removeprefix("id: ").strip(), ujson.loads(data.removeprefix(b"data: "))

@@ -1,0 +1,263 @@
+"""Pages that were connected to an earlier run: a patch leads to what the server shows."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.state_machine import Now, StateMachine
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.queries import EarlierRuns, forgotten_until_s, snapshot_of
+from sanic_dispatch.live import projection, views
+from sanic_dispatch.live.connection import ViewKey
+from sanic_dispatch.live.frames import Cursor
+from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.live.resumption import SHOWN_S
+from sanic_dispatch.live.views import BOARD_WAITING
+from sanic_dispatch.observability.event_bus import EventBus
+from sanic_dispatch.storage.event_log import Epoch
+from sanic_dispatch.storage.event_record import decode_events, encode_event, logged
+from sanic_dispatch.storage.record_json import in_queue_order
+from tests.core.test_state_machine_properties import MAKERS, SECRET, Player, worker
+from tests.support.clock import START_S
+from tests.support.story import FakeConnection, FakeLoop, state_of
+
+BOARD, MONITOR = ViewKey("board"), ViewKey("monitor")
+KEYS = (BOARD, MONITOR)
+
+LIMITS = (
+    "BOARD_WAITING", "BOARD_ASSIGNED", "BOARD_FINISHED", "MONITOR_WAITING", "MONITOR_ASSIGNED",
+    "MONITOR_FINISHED", "MONITOR_FAILED", "MONITOR_WORKERS", "MONITOR_LOG",
+)  # fmt: skip
+
+
+class Page:
+    """A page that keeps its state and its cursor when it loses its connection."""
+
+    def __init__(self, key: ViewKey) -> None:
+        self.key = key
+        self.state: dict[str, Any] = {}
+        self.at: str | None = None
+        self.frame: dict[str, Any] = {}
+
+    def look(self, hub: Hub) -> list[str]:
+        """Connect for one frame, and check that it leads to the server's state.
+
+        Return its kind if the page was last connected to an earlier run.
+        """
+        connection = FakeConnection()
+        connection.state = self.state
+        since = Cursor.parse(self.at) if self.at else None
+        hub.leave(hub.follow(connection, self.key, since))
+        self.frame, self.state, self.at = connection.taken[0], connection.state, connection.at
+        assert self.state == state_of(hub, self.key)
+        is_of_earlier_run = since is not None and Cursor.parse(self.at).epoch != since.epoch
+        kind = next(iter({"state", "patch"} & self.frame.keys()), "heartbeat")
+        return [f"{self.key.view}: {kind}"] if is_of_earlier_run else []
+
+
+class Runs(Player):
+    """A topic that is restarted: its records and its events are what lasts."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.loop = FakeLoop()
+        self.events: list[Event] = []
+        self.epochs: list[Epoch] = []
+        self._begin(EarlierRuns())
+
+    def apply(self, command: c.Command) -> None:
+        self.loop.elapsed_s += 1.0 / 3
+        now_s = self.loop.elapsed_s
+        applied = self.machine.apply(command, Now(START_S + now_s, now_s))
+        self.due = (self.due + applied.effects)[-12:]
+        self.events += applied.events
+        self.bus.publish(applied.events)
+        self.wait(0.0)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.loop.elapsed_s += seconds
+        self.hub.projection.expire(self.loop.now_s())
+
+    def restart(self) -> None:
+        """Load what lasts, as a start does."""
+        before, self.machine = self.machine, StateMachine(self.machine.policy)
+        tables = before.tables
+        self.machine.number = before.number
+        self.machine.load(
+            in_queue_order(list(tables.jobs._jobs.values())), tables.workers, list(tables.facts)
+        )
+        lines = [encode_event(logged(event)) for event in self.events]
+        newest = decode_events(b"[%b]" % b",".join(lines))[-projection.EARLIER_EVENTS :]
+        self._begin(EarlierRuns(self.epochs, newest, forgotten_until_s(self.machine.tables)))
+
+    def _begin(self, earlier: EarlierRuns) -> None:
+        self.bus = EventBus()
+        self.bus.number = self.machine.number
+        self.epochs.append(Epoch(self.bus.epoch, self.bus.number + 1, self.loop.now_s()))
+        self.hub = Hub(self.bus, self.loop, self.loop)
+        self.hub.seed(snapshot_of(self.machine.tables, earlier))
+        self.apply(c.Recover(SECRET))
+
+
+WAITS_S = (0.1, 20.0, 200.0, 700.0, 4000.0)
+
+HISTORIES = 40
+STEPS = ["command"] * 20 + ["restart"] + ["wait"] + ["look"] * 4
+
+POLICY_CHOICES: dict[str, tuple[Any, ...]] = {
+    "max_attempts": (1, 3),
+    "lease_s": (None, 10.0),
+    "resend_doubt": (None, True, False),
+    "probe_after_s": (0.0, 60.0),
+    "keep_finished": (2, 100),
+}
+
+
+def play(seed: int) -> list[str]:
+    """Play a random history with restarts; return the kinds of frames after them, by view."""
+    dice, got = random.Random(seed), []
+    with pytest.MonkeyPatch.context() as patch:
+        limit = dice.choice((2, 5, 500))
+        for name in LIMITS:
+            patch.setattr(views, name, limit)
+        patch.setattr(projection, "EARLIER_EVENTS", dice.choice((8, 40, 512)))
+        runs = Runs(Policy(**{name: dice.choice(each) for name, each in POLICY_CHOICES.items()}))
+        pages = [Page(key) for key in KEYS for _ in range(2)]
+        for _ in range(dice.randint(20, 150)):
+            kind, page = dice.choice(STEPS), dice.choice(pages)
+            if kind == "command":
+                make = dice.choice(MAKERS)
+                runs.apply(make(runs, dice.randint(0, 7), dice.randint(0, 7)))
+            elif kind == "wait":
+                runs.wait(dice.choice(WAITS_S))
+            else:
+                if kind == "restart":
+                    runs.restart()
+                got += page.look(runs.hub)
+        for page in pages:
+            got += page.look(runs.hub)
+    return got
+
+
+def test_pages_end_equal_over_restarts() -> None:
+    """Whatever happens, and however often the service restarts, a page ends equal to it."""
+    got = Counter(kind for seed in range(HISTORIES) for kind in play(seed))
+    assert min(got[f"{key.view}: {kind}"] for key in KEYS for kind in ("patch", "state")) > 5
+
+
+def waiting(count: int) -> Runs:
+    """A topic in which so many orders wait, and no robot."""
+    runs = Runs(Policy())
+    for number in range(1, count + 1):
+        runs.apply(c.Submit(f"job{number}", b'{"drink":"Mojito"}'))
+    return runs
+
+
+def patch_over_restart(runs: Runs, key: ViewKey, steps: Sequence[c.Command]) -> set[str]:
+    """Return the keys of the patch for a page that was away during these steps and a restart."""
+    page = Page(key)
+    page.look(runs.hub)
+    for command in steps:
+        runs.apply(command)
+    runs.restart()
+    assert page.look(runs.hub) == [f"{key.view}: patch"]
+    return set(page.frame["patch"])
+
+
+def test_a_patch_has_what_has_changed() -> None:
+    """An order that came, one that went, the counts; on the monitor also the log."""
+    steps = [c.Submit("job7", b"1"), c.Cancel("job2")]
+    changed = {"order/2", "order/7", "bar"}
+    assert patch_over_restart(waiting(6), BOARD, steps) == changed
+    lines = {"log/7", "log/8", "minute/28873539"}
+    assert patch_over_restart(waiting(6), MONITOR, steps) == changed | lines
+
+
+def test_an_order_that_moved_up() -> None:
+    """An order that is shown since another one went is in the patch; the next may be, too."""
+    moved = BOARD_WAITING + 1
+    patched = patch_over_restart(waiting(moved + 9), BOARD, [c.Cancel("job3")])
+    assert patched == {"order/3", f"order/{moved}", f"order/{moved + 1}", "bar"}
+
+
+@pytest.mark.parametrize(("more", "kind"), [(0, "patch"), (1, "state")])
+def test_a_cursor_that_is_too_old(more: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More events are not remembered: then the page gets the state."""
+    monkeypatch.setattr(projection, "EARLIER_EVENTS", 3)
+    runs, page = waiting(9), Page(BOARD)
+    page.look(runs.hub)
+    for number in range(3 + more):
+        runs.apply(c.Submit(f"more{number}", b"1"))
+    runs.restart()
+    assert page.look(runs.hub) == [f"board: {kind}"]
+
+
+def state_over_restart(runs: Runs, steps: Sequence[c.Command]) -> None:
+    """Check that a monitor that was away during these steps and a restart gets the state."""
+    page = Page(MONITOR)
+    page.look(runs.hub)
+    for command in steps:
+        runs.apply(command)
+    runs.restart()
+    assert page.look(runs.hub) == ["monitor: state"]
+
+
+def served(job_id: str, robot: Worker) -> Sequence[c.Command]:
+    """Return how a robot comes to have an order, in the answer to its registration."""
+    return [c.Submit(job_id, b"1"), c.Register(robot), c.AnswerWritten(job_id, 1)]
+
+
+@pytest.fixture
+def few_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remember few events."""
+    monkeypatch.setattr(projection, "EARLIER_EVENTS", 9)
+    monkeypatch.setattr(views, "MONITOR_LOG", 5)
+
+
+@pytest.mark.usefixtures("few_events")
+def test_a_robot_that_an_event_does_not_name() -> None:
+    """A robot that got its order too long ago is gone when that is put back: no event says so."""
+    runs = waiting(0)
+    for command in served("job1", worker(0, 0)):
+        runs.apply(command)
+    for number in range(100):
+        runs.apply(c.Submit(f"more{number}", b"1"))
+    state_over_restart(runs, [c.PutBack("job1")])
+
+
+@pytest.mark.usefixtures("few_events")
+def test_a_failed_order_that_was_forgotten() -> None:
+    """It failed too long ago for an event to say so, and was forgotten when another ended."""
+    runs, robots = Runs(Policy(keep_finished=2)), [worker(0, number) for number in range(3)]
+    proofs = [Proof(callback_url=robot.id) for robot in robots]
+    for number, end in enumerate((c.Fail("0", proofs[0], "no ice"), c.Complete("1", proofs[1]))):
+        for command in (*served(str(number), robots[number]), end):
+            runs.apply(command)
+    for command in served("2", robots[2]):
+        runs.apply(command)
+    runs.wait(SHOWN_S)
+    for number in range(100):
+        runs.apply(c.Submit(f"more{number}", b"1"))
+    state_over_restart(runs, [c.Complete("2", proofs[2])])
+
+
+def test_robots_that_were_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A robot that is shown since another one has left has no event."""
+    monkeypatch.setattr(views, "MONITOR_WORKERS", 2)
+    runs = waiting(0)
+    robots = [worker(number, 0) for number in (0, 2, 4)]
+    for robot in robots:
+        runs.apply(c.Register(robot))
+    for number in range(10):
+        runs.apply(c.Pause(bool(number % 2)))
+    state_over_restart(runs, [c.DropWorker(robots[0].id)])
