@@ -10,11 +10,13 @@ import pytest
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import NotAQueue, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage import files_journal, json_file
+from sanic_dispatch.storage.check import TOGETHER, inspect
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
 from sanic_dispatch.storage.files_journal import FilesJournal, Leftover
 from sanic_dispatch.storage.journal import JournalName, journals_in
 from sanic_dispatch.storage.json_file import JsonFiles
+from sanic_dispatch.storage.read_history import history_of
 from sanic_dispatch.storage.read_json_folder import read_folder
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from sanic_dispatch.storage.store import Batch, Stored
@@ -57,7 +59,7 @@ def journals(folder: Path) -> list[Path]:
 
 def lived(folder: Path) -> tuple[JsonFiles, Topic]:
     """A store with records of every kind, whose files are synced."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     files, topic = started(folder, fsync=True)[0], Topic()
     files.commit(topic.apply(topic.with_events(one_of_each(topic))))
     return files, topic
@@ -237,15 +239,33 @@ def test_no_room_for_a_segment(tmp_path: Path) -> None:
     assert (stored, kept(files)) == (topic.stored(), happened(topic))
 
 
-@pytest.mark.parametrize("mode", [Mode.CACHED_JSON_FILE, Mode.SQLITE])
-async def test_another_mode_goes_on(mode: Mode, tmp_path: Path) -> None:
-    """What a kill has left is finished by whatever mode starts next, which has its events."""
-    files, topic = lived(tmp_path / "data")
-    monkeypatch = pytest.MonkeyPatch()
-    with monkeypatch.context() as patch:
+def left_unfinished(folder: Path) -> Topic:
+    """Leave a batch that only the journal has, and return what is there with it."""
+    files, topic = lived(folder)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_file.ArrayFile, "save", lambda file, draft: None)
         patch.setattr(FilesJournal, "mark", lambda journal: None)
         files.commit(topic.apply(topic.with_events(topic.put(job(9), worker(9)))))
+    return topic
+
+
+def test_tools_know_the_journal(tmp_path: Path) -> None:
+    """They count its batches, and have what a start would find; nothing is changed."""
+    topic = left_unfinished(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.j*")}
+    reports = {report.file: report.counts for report in inspect(tmp_path).files}
+    assert reports["history.journal-1"] == {"batches": 2, "events": len(topic.events)}
+    assert reports["jobs.json"]["waiting"] + 1 == reports[TOGETHER]["waiting"]
+    assert reports["workers.json"]["workers"] + 1 == reports[TOGETHER]["workers"]
+    with history_of(tmp_path) as log:
+        assert list(log.scan()) == happened(topic)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.j*")} == before
+
+
+@pytest.mark.parametrize("mode", [Mode.CACHED_JSON_FILE, Mode.SQLITE])
+async def test_another_mode_goes_on(mode: Mode, tmp_path: Path) -> None:
+    """What a kill has left is finished by whatever mode starts next, which has its events."""
+    topic = left_unfinished(tmp_path / "data")
     async with opened(both(mode), tmp_path / "data") as store:
         stored = await store.load()
         if mode is Mode.CACHED_JSON_FILE:
