@@ -725,7 +725,7 @@ class StateMachine:
             self._make_room(after)
             self._leases.pop(after.id, None)
         self.tables.put_job(after)
-        self.emit(step.note, job=after)
+        self.emit(step.note, job=after, worker=before.hold.worker if before.hold else None)
         if before.hold is not None:
             self._move_worker(before, before.hold.worker, step)
         if after.hold is not before.hold and not evidence.is_same(before.hold, after.hold):
@@ -798,9 +798,12 @@ class StateMachine:
         self.emit(Note(kind, self.now.wall_s, reason), worker=worker)
 
     def emit(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
-        """Emit an event, to be published once it is durable; a job's names its holder."""
-        if job is not None:
-            worker = job.hold.worker if job.hold else None
+        """Emit an event, to be published once it is durable.
+
+        A job's names its holder, or else ``worker``, which had it until then.
+        """
+        if job is not None and job.hold is not None:
+            worker = job.hold.worker
         self.number += 1
         self._events.append(
             Event(self.number, note.kind, note.at_s, job, worker, note.reason, self.request)

@@ -36,7 +36,7 @@ async def test_an_orders_whole_way(bar: Bar, visitors: Visitors) -> None:
         "18:01:12 Given to a robot Robot Ada · attempt 1 ? ms being handed over",
         "18:01:12 Taken by the robot Robot Ada 0:53 being mixed",
         "18:02:06 Failed Robot Ada · the glass broke 0:18 failed",
-        "18:02:24 Back in the queue Grace: it was the last but one 0:40 waiting",
+        "18:02:24 Back in the queue Robot Ada · Grace: it was the last but one 0:40 waiting",
         "18:03:05 Given to a robot Robot Bert · attempt 2 ? ms being handed over",
         "18:03:05 Taken by the robot Robot Bert 2:31 being mixed",
         "18:05:36 Served Robot Bert",

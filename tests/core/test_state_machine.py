@@ -83,6 +83,17 @@ def test_the_ticket_of_a_job_that_is_edited_out_is_not_given_again(machine: Stat
     assert submitted.job.ticket == 2
 
 
+def test_what_ends_a_hold_names_the_worker_that_had_the_job(machine: StateMachine) -> None:
+    """Also where the job is nobody's then: it goes back, or fails after its last attempt."""
+    robot = worker("c1", "i1")
+    events_of(machine, c.Register(robot, lost=False))
+    events_of(machine, c.Submit("a", b"1"))
+    (returned, *_) = events_of(machine, c.DeliveryRefused("a", 1, "503"))
+    assert (returned.kind, returned.job and returned.job.hold) == (EventKind.JOB_RETURNED, None)
+    assert returned.worker is not None
+    assert returned.worker.id == robot.id
+
+
 def test_a_used_worker_that_a_crash_has_left_there(machine: StateMachine) -> None:
     """A start removes it, and says so."""
     robot = worker("c1", "i1")

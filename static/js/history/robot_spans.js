@@ -12,7 +12,7 @@ const DOUBTS = ['job.doubted', 'job.unconsumed'];
 
 /**
  * Fold a robot's events into what it did when, by the rules of the service's statistics.
- * @param {object[]} events oldest first; those that end an order may be of any robot
+ * @param {object[]} events oldest first
  * @param {number} now Unix seconds
  * @returns {Span[]} by their beginning
  */

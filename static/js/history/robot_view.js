@@ -10,17 +10,11 @@ import { lanesOf, lengthOf, spansOf, within } from './robot_spans.js';
 const HOUR_S = 3600;
 const LOOKS = ['order', 'trouble', 'waiting', 'aside', 'absent'];
 
-/**
- * Get a robot's events of a day and of the day before, when it may have begun to wait. The event of
- * an order that was taken from its robot names no robot, so all of those are asked for.
- */
+/** Get a robot's events of a day and of the day before, when it may have begun to wait. */
 export async function ask({ name = '', day: given }) {
   if (!name) return joined([]);
   const day = dayOr(given);
-  const span = { from: isoOf(startOf(day, -1)), to: isoOf(startOf(day, 1)) };
-  const kinds = ['job.returned', 'job.failed'];
-  const questions = [{ worker: name }, ...kinds.map((kind) => ({ kind }))];
-  return joined(await Promise.all(questions.map((question) => allEvents({ ...question, ...span }))));
+  return allEvents({ worker: name, from: isoOf(startOf(day, -1)), to: isoOf(startOf(day, 1)) });
 }
 
 /** Show what a robot did on a day: as bars, an hour in a line, and as a list. */
