@@ -15,6 +15,7 @@ from typing import Any
 
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.history.promises import Promises
 from sanic_dispatch.history.quantiles import Quantiles
 from sanic_dispatch.live.order import texts_of
 from sanic_dispatch.observability.log import printable, without_secrets
@@ -60,6 +61,10 @@ class Row:
     """From the submission until a robot had the order."""
     service_s: Quantiles = field(default_factory=Quantiles)
     """From when a robot had the order until it was done."""
+    promises: int = 0
+    """How many of the orders that are done had a promise."""
+    kept: int = 0
+    """How many of these promises came true."""
     busy_s: float = 0.0
     """For how long robots had orders."""
     present_s: float = 0.0
@@ -112,16 +117,21 @@ class Statistics:
         self._rows: defaultdict[RowKey, Row] = defaultdict(Row)
         self._orders: dict[int, _Order] = {}
         self._robots: dict[str, _Robot] = {}
+        self._promises = Promises()
         self._present_s = 0.0
         """The sum of all robots' presence, which drinks have a share of."""
 
     def add(self, event: LoggedEvent) -> None:
         """Count an event."""
+        was_kept = self._promises.add(event)
         if count_job := _OF_JOBS.get(event.event):
             order = self._orders.get(event.ticket)
             if order is None:
                 order = self._orders[event.ticket] = _Order()
             count_job(self, event, order)
+            if was_kept is not None and (row := self._row(event, order)):
+                row.promises += 1
+                row.kept += was_kept
         elif count_robot := _OF_ROBOTS.get(event.event):
             count_robot(self, event)
 
@@ -296,7 +306,7 @@ class Statistics:
             "cancelled": row.cancelled,
             "wait_s": _percentiles(row.wait_s),
             "service_s": _percentiles(row.service_s),
-            "kept": None,
+            "kept": round(row.kept / row.promises, 3) if row.promises else None,
             "refused": row.refused,
             "doubted": row.doubted,
             "utilisation": round(row.busy_s / present_s, 3) if present_s else None,

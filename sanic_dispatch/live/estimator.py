@@ -162,8 +162,8 @@ class Estimator:
             began_s + quantile(self._sorted, 1.0 - MISS_RATE),
         )
 
-    def observe_outcome(self, promise: Promise, finished_s: float) -> None:
-        """Learn from a promise whose order is ready at ``finished_s``."""
+    def observe_outcome(self, promise: Promise, finished_s: float) -> bool:
+        """Learn from a promise whose order is ready at ``finished_s``; return if it was kept."""
         actual_s = max(finished_s - promise.at_s, 0.0)
         was_early, was_late = actual_s < promise.low_s, actual_s > promise.high_s
         is_kept = not (was_early or was_late)
@@ -172,6 +172,7 @@ class Estimator:
         self._hits.append(is_kept)
         ratio = actual_s / max(promise.ready_s, 1e-3)
         self._range.update(ratio, was_early=was_early, was_late=was_late)
+        return is_kept
 
     def _promise(self, at_s: float, ready_s: float) -> Promise:
         return Promise(at_s, ready_s, ready_s * self._range.low, ready_s * self._range.high)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
+from typing import Protocol
 
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.live.estimator import Estimator, Load, Promise
 from sanic_dispatch.live.order import Order
-from sanic_dispatch.live.tracked_robots import Robots
 
 LOAD_MAX_AGE_S = 1.0
 """How long a computed load is reused while no robot began or ended a job."""
@@ -17,10 +17,30 @@ MAX_AGE_PER_ROBOT_S = 0.001
 the share of time that computing takes. For 20 robots it takes 50 µs, 5 % of a cycle."""
 
 
-class Forecast:
-    """Estimates for orders that wait or are served; learns from what became of them."""
+class Crew(Protocol):
+    """The robots, as far as an estimate depends on them: which are free, how many are at work."""
 
-    def __init__(self, robots: Robots, assigned: Mapping[float, Order]) -> None:
+    @property
+    def free(self) -> Collection[str]: ...
+
+    @property
+    def present(self) -> int: ...
+
+
+class Served(Protocol):
+    """An order that a robot has, since ``since_s``."""
+
+    @property
+    def since_s(self) -> float: ...
+
+
+class Forecast:
+    """Estimates for orders that wait or are served; learns from what became of them.
+
+    ``robots`` and ``assigned`` are looked at anew for each estimate.
+    """
+
+    def __init__(self, robots: Crew, assigned: Collection[Served]) -> None:
         self.estimator = Estimator()
         self._robots = robots
         self._assigned = assigned
@@ -77,7 +97,7 @@ class Forecast:
         age_s, busy = now_s - self._load_at_s, len(self._assigned)
         fresh_s = LOAD_MAX_AGE_S if not self.has_changed else busy * MAX_AGE_PER_ROBOT_S
         if not 0 <= age_s < fresh_s or self._load.robots != self._robots.present:
-            elapsed = (now_s - order.since_s for order in self._assigned.values())
+            elapsed = (now_s - order.since_s for order in self._assigned)
             self._load = self.estimator.load(self._robots.present, elapsed)
             self._load_at_s, self.has_changed = now_s, False
         return self._load

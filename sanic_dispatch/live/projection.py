@@ -55,7 +55,7 @@ class Projection:
         self.waiting: SortedDict[float, Order] = SortedDict()
         self.assigned: SortedDict[float, Order] = SortedDict()
         self.finished = FinishedOrders(keep_failed_s)
-        self.forecast = Forecast(self.robots, self.assigned)
+        self.forecast = Forecast(self.robots, self.assigned.values())
         self._orders: dict[str, Order] = {}
         self._paused = False
 

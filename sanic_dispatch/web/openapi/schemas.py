@@ -264,7 +264,7 @@ STATISTICS_ROW = {
     "cancelled": 0,
     "wait_s": {"p50": 41.5, "p90": 73.0, "p99": 95.2},
     "service_s": {"p50": 30.1, "p90": 44.0, "p99": 52.8},
-    "kept": None,
+    "kept": 0.867,
     "refused": 2,
     "doubted": 0,
     "utilisation": 0.81,
