@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf, nextafter
 from typing import NamedTuple
 
 from sanic_dispatch.core.events import EventKind
@@ -13,9 +14,6 @@ from sanic_dispatch.storage.event_log import MAX_LIMIT, Question
 
 MAX_NUMBER = 2**53
 """The largest number that every JSON parser keeps."""
-
-HALF_MICROSECOND_S = 5e-7
-"""Events have finer times than are shown: one that is shown as ``from`` is in the span."""
 
 Arguments = Mapping[str, Sequence[str]]
 
@@ -37,8 +35,8 @@ def question_of(arguments: Arguments) -> Question:
         _number("ticket", given, 1, MAX_NUMBER),
         _text("worker", given, "a callback or a label"),
         _one_of("kind", given, list(EventKind)),
-        None if from_s is None else from_s - HALF_MICROSECOND_S,
-        None if to_s is None else to_s - HALF_MICROSECOND_S,
+        None if from_s is None else _first_shown_as(from_s),
+        None if to_s is None else _first_shown_as(to_s),
         _text("text", given, "part of a reason or a label"),
         _number("after", given, 0, MAX_NUMBER) or default.after,
         _number("limit", given, 1, MAX_LIMIT) or default.limit,
@@ -76,6 +74,14 @@ def _time(name: str, given: Mapping[str, str]) -> float | None:
         raise InvalidRequest(
             f"{name} is a time with its zone in ISO 8601, such as 2024-11-24T01:39:00Z"
         ) from None
+
+
+def _first_shown_as(at_s: float) -> float:
+    """Return the first time that is shown as this one: events have finer times than are shown."""
+    shown_us, first_s = round(at_s * 1e6), at_s - 1e-6
+    while round(first_s * 1e6) < shown_us:
+        first_s = nextafter(first_s, inf)
+    return first_s
 
 
 def _number(name: str, given: Mapping[str, str], least: int, most: int) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sanic_dispatch.core.timestamps import from_rfc3339
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.history.event_fields import fields_of
 from sanic_dispatch.history.questions import question_of, span_of
@@ -35,9 +36,8 @@ def test_all_arguments() -> None:
         ticket="42", worker="Ada", kind="job.done", from_=START, to="2024-11-24T02:40:00+01:00",
         text="ice", after="7", limit="1000",
     )  # fmt: skip
-    assert question_of(arguments) == Question(
-        42, "Ada", "job.done", START_S - 5e-7, START_S + 60 - 5e-7, "ice", 7, 1000
-    )
+    begin_s, end_s = pytest.approx(START_S, abs=1e-6), pytest.approx(START_S + 60, abs=1e-6)
+    assert question_of(arguments) == Question(42, "Ada", "job.done", begin_s, end_s, "ice", 7, 1000)
     span = given(from_=START, to=START, by="robot")
     assert span_of(span) == (By.ROBOT, START_S, START_S)
 
@@ -45,7 +45,8 @@ def test_all_arguments() -> None:
 def test_times_that_are_shown() -> None:
     """An event is in a span that begins with the time that is shown of it, and not before it."""
     for nanoseconds in range(0, 2000, 7):
-        event = LoggedEvent(1, START_S + nanoseconds * 1e-9, "job.done")
+        at_s = START_S + nanoseconds * 1234.567e-9
+        event = LoggedEvent(1, at_s, "job.done")
         at = fields_of(event)["at"]
         assert question_of(given(from_=at)).matches(event)
         assert not question_of(given(to=at)).matches(event)
@@ -53,7 +54,13 @@ def test_times_that_are_shown() -> None:
 
 def test_a_plus_that_became_a_blank() -> None:
     """As in any query that nobody encoded."""
-    assert question_of(given(from_="2024-11-24T02:39:00 01:00")).from_s == START_S - 5e-7
+    assert question_of(given(from_="2024-11-24T02:39:00 01:00")).from_s == pytest.approx(START_S)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+def test_times_that_are_far_away(at: str) -> None:
+    """They are times like others."""
+    assert question_of(given(from_=at)).from_s == pytest.approx(from_rfc3339(at))
 
 
 @pytest.mark.parametrize(
