@@ -132,8 +132,9 @@ _STATS: list[click.Parameter] = [
 def stats(by: str, begin: str | None, end: str | None, as_json: bool, **options: Any) -> None:
     """Print statistics of a span; without --from and --to, of all that is kept.
 
-    Orders, the median, 90th and 99th percentile of their waiting and service times in seconds,
-    hand-overs that were refused or in doubt, and how busy robots were. Needs the operator's token.
+    Orders, the median, 90th and 99th percentile of their waiting and service times in seconds, the
+    share of promised waiting times that came true, hand-overs that were refused or in doubt, and
+    how busy robots were. Needs the operator's token.
 
     \b
     Examples:
@@ -142,7 +143,9 @@ def stats(by: str, begin: str | None, end: str | None, as_json: bool, **options:
     """
 
     async def ask(client: OperatorClient) -> Any:
-        return await client.statistics(**{"by": by, "from": begin, "to": end})
+        said = await client.statistics(**{"by": by, "from": begin, "to": end})
+        remote.warn_of_gaps(said, set())
+        return said["rows"]
 
     columns = (by, *COUNTS, *_columns("wait"), *_columns("service"), "kept", "utilisation")
 
@@ -217,20 +220,10 @@ def _client(options: Mapping[str, Any]) -> OperatorClient:
 
 async def _warned(pages: AsyncIterator[Page]) -> AsyncIterator[Page]:
     """Yield the pages; say once of each place that something may be missing."""
-    told = set()
+    told = set[str]()
     async for page in pages:
-        for text in _gaps(page):
-            if text not in told:
-                told.add(text)
-                remote.warn(text)
+        remote.warn_of_gaps(page, told)
         yield page
-
-
-def _gaps(page: Page) -> Iterator[str]:
-    for damage in page.get("damage", ()):
-        yield f"{damage['file']}: damaged at byte {damage['byte']}: {damage['why']}"
-    for hole in page.get("holes", ()):
-        yield f"events {hole['first']} to {hole['last']} could not be kept"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.ctl import OPTIONS, json_of, run_as_operator
 from sanic_dispatch.observability.log import printable
 
@@ -35,7 +36,9 @@ def history(ticket: int, **options: Any) -> None:
     """
 
     async def ask(client: OperatorClient) -> Any:
-        return await client.history(ticket)
+        said = await client.history(ticket)
+        remote.warn_of_gaps(said, set())
+        return said
 
     run_as_operator(ask, lambda said: _print(said, options["as_json"]), options)
 

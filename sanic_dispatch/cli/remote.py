@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -77,6 +77,16 @@ async def until_told(work: Coroutine[Any, Any, object]) -> int:
     with suppress(asyncio.CancelledError):
         await working
     return DONE
+
+
+def warn_of_gaps(answer: Mapping[str, Any], told: set[str]) -> None:
+    """Print what an answer says may be missing, unless it was ``told`` already; note that it is."""
+    from sanic_dispatch.history.event_fields import describe_gaps
+
+    for text in describe_gaps(answer):
+        if text not in told:
+            told.add(text)
+            warn(text)
 
 
 def warn(text: str) -> None:

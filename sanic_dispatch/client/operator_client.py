@@ -50,10 +50,13 @@ class OperatorClient(DispatchClient):
             )
 
     async def history(self, ticket: int) -> dict[str, Any]:
-        """Return ``{"job","events"}``: a job, and the log of what happened to it."""
+        """Return ``{"job","events"}``: a job, and the log of what happened to it.
+
+        Also ``damage`` and ``holes`` if something may be missing.
+        """
         async with self._request("GET", "operator", "history", str(ticket)) as answer:
             return await read_answer(
-                answer, lambda said: {name: said[name] for name in ("job", "events")}
+                answer, lambda said: {**said, "job": said["job"], "events": said["events"]}
             )
 
     async def events(self, **question: str | int | None) -> dict[str, Any]:
@@ -83,13 +86,16 @@ class OperatorClient(DispatchClient):
         async with self._request("GET", "state", query=query) as answer:
             return await read_answer(answer, lambda said: int(said["at"].rpartition(":")[2]))
 
-    async def statistics(self, **span: str | None) -> list[dict[str, Any]]:
-        """Return the rows for a span: ``from``, ``to``, and ``by`` hour, drink or robot."""
+    async def statistics(self, **span: str | None) -> dict[str, Any]:
+        """Return ``{"rows"}`` for a span: ``from``, ``to``, and ``by`` hour, drink or robot.
+
+        Also ``damage`` and ``holes`` if something may be missing.
+        """
         query = {name: value for name, value in span.items() if value is not None}
         patience = aiohttp.ClientTimeout(total=STATISTICS_TIMEOUT_S)
         path = ("operator", "stats")
         async with self._request("GET", *path, query=query, timeout=patience) as answer:
-            return await read_answer(answer, lambda said: list(said["rows"]))
+            return await read_answer(answer, lambda said: {**said, "rows": said["rows"]})
 
     async def workers(self) -> list[dict[str, Any]]:
         """Return the waiting workers."""

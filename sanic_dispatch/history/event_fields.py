@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ujson
 
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.observability.log import masked, printable, short_id, without_secrets
-from sanic_dispatch.storage.event_log import Page
+from sanic_dispatch.storage.event_log import Damage, Hole, Page
 from sanic_dispatch.storage.event_record import LoggedEvent
 
 Fields = dict[str, Any]
@@ -48,17 +49,18 @@ def step_of(event: LoggedEvent) -> Fields:
 
 def page_fields(page: Page) -> Fields:
     """Return a page of events: ``events``, ``next``, and what may be missing."""
-    return {"events": list(map(fields_of, page.events)), "next": page.next, **gaps_of(page)}
+    events = list(map(fields_of, page.events))
+    return {"events": events, "next": page.next, **gaps_of(page.damage, page.holes)}
 
 
-def gaps_of(page: Page) -> Fields:
-    """Return what may be missing, as members; none if everything is there."""
+def gaps_of(damage: Sequence[Damage], holes: Sequence[Hole]) -> Fields:
+    """Return what may be missing, as members of an answer; none if everything is there."""
     gaps: Fields = {}
-    if page.damage:
+    if damage:
         gaps["damage"] = [
-            {"file": str(each.path), "byte": each.byte, "why": each.why} for each in page.damage
+            {"file": str(each.path), "byte": each.byte, "why": each.why} for each in damage
         ]
-    if page.holes:
+    if holes:
         gaps["holes"] = [
             {
                 "first": hole.first_n,
@@ -66,9 +68,18 @@ def gaps_of(page: Page) -> Fields:
                 "from": to_rfc3339(hole.from_s),
                 "to": to_rfc3339(hole.to_s),
             }
-            for hole in page.holes
+            for hole in holes
         ]
     return gaps
+
+
+def describe_gaps(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each part that an answer says may be missing."""
+    for damage in answer.get("damage", ()):
+        yield f"{damage['file']}: damaged at byte {damage['byte']}: {damage['why']}"
+    for hole in answer.get("holes", ()):
+        numbers, times = (hole["first"], hole["last"]), (hole["from"], hole["to"])
+        yield "events {} to {} are missing, from {} to {}".format(*numbers, *times)
 
 
 def json_line(fields: Fields) -> str:

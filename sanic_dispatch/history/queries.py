@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from threading import Event as Flag
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from sanic_dispatch.history.questions import MAX_NUMBER
 from sanic_dispatch.history.statistics import LOOK_BACK_S, By, Statistics
 from sanic_dispatch.storage.checkpoint import Pace
-from sanic_dispatch.storage.event_log import MAX_LIMIT, EventLog, Page, Question
+from sanic_dispatch.storage.event_log import (
+    MAX_LIMIT,
+    Damage,
+    EventLog,
+    Hole,
+    Missing,
+    Page,
+    Question,
+    readable,
+)
 
 __all__ = ["HistoryQueries", "Page"]
 
@@ -19,6 +28,16 @@ REST_S = 0.001
 
 STRIDE = 64
 """How many events to count before looking whether to rest."""
+
+M = TypeVar("M", Damage, Hole)
+
+
+class Counted(NamedTuple):
+    """The rows of statistics, and what may be missing in them."""
+
+    rows: Sequence[dict[str, Any]]
+    damage: Sequence[Damage] = ()
+    holes: Sequence[Hole] = ()
 
 
 class HistoryQueries:
@@ -54,7 +73,7 @@ class HistoryQueries:
 
     async def statistics(
         self, by: By, from_s: float | None = None, to_s: float | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Counted:
         """Return the rows for a span; one question at a time, since it may be a long one."""
         self._catch_up()
         async with self._one_at_a_time:
@@ -66,22 +85,32 @@ class HistoryQueries:
 
     def _count(
         self, by: By, from_s: float | None, to_s: float | None, is_cancelled: Flag
-    ) -> list[dict[str, Any]]:
+    ) -> Counted:
         since_s, now_s = None if from_s is None else from_s - LOOK_BACK_S, self._now_s()
+        missing: list[Missing] = []
         payloads = self._log.payloads(since_s, to_s) if by is By.DRINK else ()
-        fold, pace = Statistics(by, from_s, to_s, payloads), Pace(REST_S)
-        for index, event in enumerate(self._log.scan(since_s, to_s)):
+        fold, pace = Statistics(by, from_s, to_s, readable(payloads, missing)), Pace(REST_S)
+        for index, event in enumerate(readable(self._log.scan(since_s, to_s), missing)):
             fold.add(event)
             if index % STRIDE == 0:
                 pace.rest()
                 if is_cancelled.is_set():
-                    return []
-        return fold.rows(now_s)
+                    break
+        return Counted(
+            fold.rows(now_s),
+            _once(each for each in missing if isinstance(each, Damage)),
+            _once(each for each in missing if isinstance(each, Hole)),
+        )
 
 
 def _joined(pages: list[Page]) -> Page:
     return Page(
         [event for page in pages for event in page.events],
-        damage=list(dict.fromkeys(each for page in pages for each in page.damage)),
-        holes=list(dict.fromkeys(each for page in pages for each in page.holes)),
+        damage=_once(each for page in pages for each in page.damage),
+        holes=_once(each for page in pages for each in page.holes),
     )
+
+
+def _once(found: Iterable[M]) -> list[M]:
+    """Return each of them once, in order."""
+    return list(dict.fromkeys(found))

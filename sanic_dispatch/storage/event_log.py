@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.events import Event
@@ -75,6 +75,21 @@ class Hole(NamedTuple):
     last_n: int
     from_s: float
     to_s: float
+
+
+Missing = Damage | Hole
+"""A part of the log that an answer cannot have."""
+
+E = TypeVar("E", LoggedEvent, Payload)
+
+
+def readable(found: Iterable[E | Missing], missing: list[Missing]) -> Iterator[E]:
+    """Yield what could be read, and note what is missing."""
+    for each in found:
+        if isinstance(each, Damage | Hole):
+            missing.append(each)
+        else:
+            yield each
 
 
 class Page(NamedTuple):
@@ -155,12 +170,19 @@ class EventLog(ABC):
         return ends_of(self.find(Question(after=max(0, last_n - most), limit=most)).events, last_n)
 
     @abstractmethod
-    def scan(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[LoggedEvent]:
-        """Yield all events of a span, oldest first, without damaged blocks."""
+    def scan(
+        self, from_s: float | None = None, to_s: float | None = None
+    ) -> Iterator[LoggedEvent | Missing]:
+        """Yield all events of a span, oldest first; damage where it is met, holes at the end."""
 
     @abstractmethod
-    def payloads(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[Payload]:
-        """Yield data and results of jobs, in the order of the events that brought them."""
+    def payloads(
+        self, from_s: float | None = None, to_s: float | None = None
+    ) -> Iterator[Payload | Missing]:
+        """Yield data and results of jobs, in the order of the events that brought them.
+
+        Damage is yielded where it is met.
+        """
 
     def note(self, events: Sequence[Event]) -> None:
         """Take in published events, unless they came in with their batch."""

@@ -11,7 +11,12 @@ from tempfile import TemporaryDirectory
 from sanic_dispatch.errors import NoHistory, NotAQueue
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.event_log import EventLog
-from sanic_dispatch.storage.event_record import Recorded, encode_event, recorded_again
+from sanic_dispatch.storage.event_record import (
+    LoggedEvent,
+    Recorded,
+    encode_event,
+    recorded_again,
+)
 from sanic_dispatch.storage.journal import all_journals_in
 from sanic_dispatch.storage.read_json_folder import load_history, read_folder
 from sanic_dispatch.storage.segment_format import FOLDER
@@ -49,7 +54,8 @@ def _events_in_database(path: Path) -> list[Recorded]:
         database = SqliteFile(Path(copies) / DATABASE_NAME, fsync=False)
         try:
             database.load()
-            events = database.history.scan()
+            found = database.history.scan()
+            events = [each for each in found if isinstance(each, LoggedEvent)]
             return [recorded_again(event, encode_event(event), None) for event in events]
         except NotAQueue as error:
             raise NotAQueue(path / DATABASE_NAME, error.reason) from error

@@ -32,12 +32,14 @@ from sanic_dispatch.storage.event_log import (
     Epoch,
     EventLog,
     Hole,
+    Missing,
     Page,
     Question,
     Retention,
     ends_of,
     is_in_span,
     page_of,
+    readable,
 )
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded, decode_events
 from sanic_dispatch.storage.journal import BatchRead
@@ -378,14 +380,21 @@ class SegmentLog(EventLog):
     # ---- reading
 
     def find(self, question: Question) -> Page:
-        damage: list[Damage] = []
-        page = page_of(self._matches(question, damage), question)
+        missing: list[Missing] = []
+        page = page_of(readable(self._matches(question), missing), question)
+        damage = [each for each in missing if isinstance(each, Damage)]
         return page._replace(damage=damage, holes=self.holes(question, page.next))
 
-    def scan(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[LoggedEvent]:
-        return self._matches(Question(from_s=from_s, to_s=to_s), [])
+    def scan(
+        self, from_s: float | None = None, to_s: float | None = None
+    ) -> Iterator[LoggedEvent | Missing]:
+        span = Question(from_s=from_s, to_s=to_s)
+        yield from self._matches(span)
+        yield from self.holes(span)
 
-    def payloads(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[Payload]:
+    def payloads(
+        self, from_s: float | None = None, to_s: float | None = None
+    ) -> Iterator[Payload | Missing]:
         """Yield data and results of jobs, in the order of the events that brought them.
 
         A block that is partly in the span counts as a whole.
@@ -399,6 +408,8 @@ class SegmentLog(EventLog):
                     yield from _payloads_in(segment, span)
             except FileNotFoundError:
                 continue  # dropped meanwhile
+            except OSError as error:
+                yield _unreadable(path, error)
         if self._keeps_payloads:
             for event in newest:
                 if event.payload and event.n > seen_n and is_in_span(event.at_s, from_s, to_s):
@@ -432,7 +443,10 @@ class SegmentLog(EventLog):
         """Yield parts of the log without gaps, in order."""
         newest = self._newest()
         for _, path in self.files.paths():
-            index = self.files.index(path)
+            try:
+                index = self.files.index(path)
+            except OSError:
+                continue  # dropped meanwhile, or reported as damage
             if index.last_n - index.first_n + 1 == index.events:
                 yield Run(index.first_n, index.last_n, index.from_s, index.to_s)
             else:
@@ -441,8 +455,8 @@ class SegmentLog(EventLog):
         if newest:
             yield Run(newest[0].n, newest[-1].n, newest[0].at_s, newest[-1].at_s)
 
-    def _matches(self, question: Question, damage: list[Damage]) -> Iterator[LoggedEvent]:
-        """Yield the events that match, and note what is damaged on the way.
+    def _matches(self, question: Question) -> Iterator[LoggedEvent | Damage]:
+        """Yield the events that match, and what is damaged on the way.
 
         Events that are moved meanwhile are in memory and in the segment: the second ones count.
         """
@@ -456,11 +470,11 @@ class SegmentLog(EventLog):
                 if index.damage or index.candidates(question):
                     with self.files.opened(path) as segment:
                         index = segment.index
-                        yield from _matches_in(segment, question, damage)
+                        yield from _matches_in(segment, question)
             except FileNotFoundError:
                 continue  # dropped meanwhile
             except OSError as error:
-                damage.append(Damage(path, 0, f"cannot be read: {error.strerror}"))
+                yield _unreadable(path, error)
             else:
                 seen_n = max(seen_n, index.last_n)
         question = question._replace(after=max(question.after, seen_n))
@@ -483,6 +497,10 @@ def _read_events(batch: BatchRead) -> list[Recorded]:
         return []
 
 
+def _unreadable(path: Path, error: OSError) -> Damage:
+    return Damage(path, 0, f"cannot be read: {error.strerror}")
+
+
 def _may_match(event: Recorded, question: Question) -> bool:
     """Return whether an event may match, by what it is found by."""
     return (
@@ -494,16 +512,14 @@ def _may_match(event: Recorded, question: Question) -> bool:
     )
 
 
-def _matches_in(
-    segment: OpenSegment, question: Question, damage: list[Damage]
-) -> Iterator[LoggedEvent]:
-    damage += [Damage(segment.path, at, why) for at, why in segment.index.damage]
+def _matches_in(segment: OpenSegment, question: Question) -> Iterator[LoggedEvent | Damage]:
+    yield from _known_damage(segment)
     wanted = _wanted(question)
     for each in segment.index.candidates(question):
         try:
             events = segment.events(each.block, *wanted)
         except ValueError as error:
-            damage.append(Damage(segment.path, each.block.at, str(error)))
+            yield Damage(segment.path, each.block.at, str(error))
         else:
             yield from filter(question.matches, events)
 
@@ -524,17 +540,19 @@ def _as_written(text: str) -> bytes:
     return ujson.dumps(text, escape_forward_slashes=False).encode()
 
 
-def _payloads_in(segment: OpenSegment, span: Question) -> Iterator[Payload]:
+def _known_damage(segment: OpenSegment) -> Iterator[Damage]:
+    return (Damage(segment.path, at, why) for at, why in segment.index.damage)
+
+
+def _payloads_in(segment: OpenSegment, span: Question) -> Iterator[Payload | Damage]:
+    yield from _known_damage(segment)
     blocks = segment.index.candidates(span)
     for each in segment.index.payloads:
         if any(b.first_n <= each.last_n and each.first_n <= b.last_n for b in blocks):
             try:
                 yield from segment.payloads(each.block)
             except ValueError as error:
-                _log.warning(
-                    "history.damaged",
-                    file=str(segment.path), byte=each.block.at, reason=str(error),
-                )  # fmt: skip
+                yield Damage(segment.path, each.block.at, str(error))
 
 
 def read_epochs(path: Path) -> list[Epoch]:

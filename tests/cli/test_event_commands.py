@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from sanic_dispatch.cli.main import cli
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.history.event_fields import NAMES
-from sanic_dispatch.storage.event_log import Damage, Hole, Page, Question
+from sanic_dispatch.storage.event_log import Damage, Hole, Missing, Page, Question
 from tests.history.test_xes import traces_of, transitions
 from tests.support.commands import ended, line_of, run, start
 from tests.support.http_requests import CALLBACK, register
@@ -102,18 +102,28 @@ async def test_conditions(service: Service) -> None:
 async def test_what_is_missing_is_said_once(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On standard error, and not once a page."""
+    """On standard error, and not once a page; by every command."""
+    await service.submit(1)
+    damage, hole = Damage(Path("segment-1"), 7, "torn"), Hole(3, 4, 0.0, 1.0)
 
-    async def find(question: Question) -> Page:
-        damage, holes = [Damage(Path("segment-1"), 7, "torn")], [Hole(3, 4, 0.0, 1.0)]
-        return Page([], None if question.after == 5 else 5, damage, holes)
+    def find(question: Question) -> Page:
+        return Page([], None if question.after == 5 else 5, [damage], [hole])
 
-    monkeypatch.setattr(service.app.ctx.events, "find", find)
-    done = await asked(service, "events")
-    assert done.stderr.splitlines() == [
-        "sanic-dispatch: segment-1: damaged at byte 7: torn",
-        "sanic-dispatch: events 3 to 4 could not be kept",
-    ]
+    def scan(*_: float | None) -> list[Missing]:
+        return [damage, hole]
+
+    monkeypatch.setattr(service.app.ctx.events._log, "find", find)
+    monkeypatch.setattr(service.app.ctx.events._log, "scan", scan)
+    for words in (("events",), ("export-log",), ("history", "1"), ("stats",)):
+        done = await asked(service, *words)
+        assert (done.exit_code, done.stderr.splitlines()) == (
+            0,
+            [
+                "sanic-dispatch: segment-1: damaged at byte 7: torn",
+                "sanic-dispatch: events 3 to 4 are missing, "
+                "from 1970-01-01T00:00:00.000000Z to 1970-01-01T00:00:01.000000Z",
+            ],
+        )
 
 
 async def test_follow(service: Service) -> None:

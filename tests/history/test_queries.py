@@ -11,8 +11,8 @@ import pytest
 
 from sanic_dispatch.history.queries import HistoryQueries
 from sanic_dispatch.history.statistics import By
-from sanic_dispatch.storage.event_log import Damage, Hole, Page, Question
-from sanic_dispatch.storage.event_record import LoggedEvent
+from sanic_dispatch.storage.event_log import Damage, Hole, Missing, Page, Question
+from sanic_dispatch.storage.event_record import LoggedEvent, Payload
 from sanic_dispatch.storage.memory_log import MemoryEventLog
 from tests.history.stories import LoggedStory
 from tests.storage.events import events
@@ -33,7 +33,7 @@ async def test_the_present_turn_is_included() -> None:
     assert [each.event for each in (await queries.find(Question())).events] == ["job.submitted"]
     assert [each.event for each in (await queries.of_ticket(1)).events] == ["job.submitted"]
     story.submit()
-    (row,) = await queries.statistics(By.HOUR)
+    (row,) = (await queries.statistics(By.HOUR)).rows
     assert row["submitted"] == 2
 
 
@@ -62,8 +62,12 @@ async def test_by_drink() -> None:
     story.assign(ticket, robot("Ada"))
     story.confirm(ticket)
     story.finish(ticket)
-    (row,) = await queries.statistics(By.DRINK, begin_s)
+    (row,) = (await queries.statistics(By.DRINK, begin_s)).rows
     assert (row["drink"], row["submitted"], row["done"]) == ("water", 0, 1)
+
+
+DAMAGE, OF_PAYLOADS = Damage(Path("s"), 7, "torn"), Damage(Path("s"), 99, "its checksum is wrong")
+HOLE = Hole(3, 4, 1.0, 2.0)
 
 
 class SegmentedLog(MemoryEventLog):
@@ -80,10 +84,19 @@ class SegmentedLog(MemoryEventLog):
     def find(self, question: Question) -> Page:
         found = [each for each in self.found if question.matches(each)]
         page, more = found[: question.limit], found[question.limit :]
-        damage, holes = [Damage(Path("s"), 7, "torn")], [Hole(3, 4, 1.0, 2.0)]
-        return Page(page, page[-1].n if more else None, damage, holes)
+        return Page(page, page[-1].n if more else None, [DAMAGE], [HOLE])
 
-    def scan(self, from_s: float | None = None, to_s: float | None = None) -> Iterator[LoggedEvent]:
+    def payloads(
+        self, from_s: float | None = None, to_s: float | None = None
+    ) -> Iterator[Payload | Missing]:
+        yield DAMAGE
+        yield OF_PAYLOADS
+
+    def scan(
+        self, from_s: float | None = None, to_s: float | None = None
+    ) -> Iterator[LoggedEvent | Missing]:
+        yield DAMAGE
+        yield HOLE
         for event in self.found:
             self.is_scanning.set()
             self.may_go_on.wait(5)
@@ -98,6 +111,15 @@ async def test_a_job_with_more_events_than_a_page() -> None:
     page = await queries.of_ticket(7)
     assert page.events == told
     assert (len(page.damage), len(page.holes), page.next) == (1, 1, None)
+
+
+@pytest.mark.parametrize(("by", "damage"), [(By.HOUR, [DAMAGE]), (By.DRINK, [DAMAGE, OF_PAYLOADS])])
+async def test_statistics_say_what_may_be_missing(by: By, damage: list[Damage]) -> None:
+    """Once, with what is damaged of the data if that was read."""
+    queries = HistoryQueries(SegmentedLog(events(1, 10)), lambda: None, lambda: 6000.0)
+    counted = await queries.statistics(by)
+    assert sum(row["submitted"] for row in counted.rows) == 2
+    assert (counted.damage, counted.holes) == (damage, [HOLE])
 
 
 @pytest.mark.parametrize("ticket", [-1, 0, 2**53 + 1])
@@ -118,6 +140,6 @@ async def test_statistics_that_nobody_waits_for() -> None:
     with pytest.raises(asyncio.CancelledError):
         await asking
     log.may_go_on.set()
-    (row, *_) = await HistoryQueries(log, lambda: None, lambda: 6000.0).statistics(By.HOUR)
-    assert row["submitted"] > 0
+    counted = await HistoryQueries(log, lambda: None, lambda: 6000.0).statistics(By.HOUR)
+    assert counted.rows[0]["submitted"] > 0
     assert log.scanned < 2 * len(log.found)

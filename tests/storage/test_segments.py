@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.storage import segment_log
-from sanic_dispatch.storage.event_log import Hole, Page, Question, Retention, page_of
+from sanic_dispatch.storage.event_log import (
+    Damage,
+    Hole,
+    Missing,
+    Page,
+    Question,
+    Retention,
+    page_of,
+)
 from sanic_dispatch.storage.event_record import LoggedEvent, encode_event
 from sanic_dispatch.storage.journal import BatchRead
 from sanic_dispatch.storage.segment_files import rebuild_indexes
@@ -54,8 +62,8 @@ def segments(folder: Path) -> list[Path]:
     return list(segments_in(folder / FOLDER).values())
 
 
-def everything(log: SegmentLog) -> list[LoggedEvent]:
-    """All events that a log has."""
+def everything(log: SegmentLog) -> list[LoggedEvent | Missing]:
+    """All events that a log has, and what is missing."""
     return list(log.scan())
 
 
@@ -288,7 +296,13 @@ def test_every_byte_that_rots(tmp_path: Path) -> None:
         )
         for fresh in (False, True):
             index_path(path).unlink() if fresh else index_path(path).write_bytes(index)
-            page = opened(tmp_path).find(Question(limit=1000))
+            log = opened(tmp_path)
+            page = log.find(Question(limit=1000))
+            scanned = {each for each in everything(log) if not isinstance(each, LoggedEvent)}
+            assert scanned == {*page.damage, *page.holes}
+            found = list(log.payloads())
+            if found != payloads(1, 100):
+                assert {each.path for each in found if isinstance(each, Damage)} == {path}
             if page == wanted:
                 continue
             assert page.damage, at
@@ -433,7 +447,9 @@ def test_no_room_for_long(tmp_path: Path) -> None:
     assert [hole[:2] for hole in log.find(Question()).holes] == [(34, 47)]
     log.flush()
     assert [hole[:2] for hole in opened(tmp_path).find(Question()).holes] == [(34, 47)]
-    assert everything(opened(tmp_path)) == [*events(1, 33), *events(48, 57)]
+    assert everything(opened(tmp_path)) == [
+        *events(1, 33), *events(48, 57), Hole(34, 47, 1033.0, 1048.0),
+    ]  # fmt: skip
 
 
 # ---- epochs

@@ -169,8 +169,8 @@ OWN: dict[str, Schema] = {
             "to": TIME,
         }
     )
-    | {"description": "numbers of events that could not be kept"},
-    "statistics": an_object({"rows": {"type": "array", "items": ref("statistics_row")}}),
+    | {"description": "numbers of events that are missing"},
+    "statistics": an_object({"rows": {"type": "array", "items": ref("statistics_row")}}, GAPS),
     "statistics_row": an_object(
         {
             **dict.fromkeys(("submitted", "done", "failed", "cancelled"), COUNT),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 from sanic import Blueprint, HTTPResponse, Request
 
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.history.csv_format import CsvWriter
-from sanic_dispatch.history.event_fields import gaps_of, page_fields, step_of
+from sanic_dispatch.history.event_fields import describe_gaps, gaps_of, page_fields, step_of
 from sanic_dispatch.history.formats import EventWriter, JsonLinesWriter, written
 from sanic_dispatch.history.queries import Page
 from sanic_dispatch.history.questions import Arguments, question_of, span_of
@@ -53,7 +54,8 @@ async def history(request: Request, ticket: int) -> HTTPResponse:
     if job is None and not page.events:
         raise UnknownJob
     shown = job_fields(job) if job else None
-    return json_answer({"job": shown, "events": list(map(step_of, page.events)), **gaps_of(page)})
+    steps, gaps = list(map(step_of, page.events)), gaps_of(page.damage, page.holes)
+    return json_answer({"job": shown, "events": steps, **gaps})
 
 
 @events.get("/stats")
@@ -65,7 +67,8 @@ async def statistics(request: Request) -> HTTPResponse:
     """
     auth.check(request, auth.OPERATOR)
     span = span_of(_arguments(request))
-    return json_answer({"rows": await events_of(request).statistics(*span)})
+    counted = await events_of(request).statistics(*span)
+    return json_answer({"rows": counted.rows, **gaps_of(counted.damage, counted.holes)})
 
 
 def _page_answer(page: Page, media_type: str, arguments: Arguments) -> HTTPResponse:
@@ -73,7 +76,7 @@ def _page_answer(page: Page, media_type: str, arguments: Arguments) -> HTTPRespo
     shown = page_fields(page)
     if media_type == JSON:
         return json_answer(shown)
-    headers = {**PRIVATE, "Vary": "Accept", **_link(arguments, page.next), **_warning(page)}
+    headers = {**PRIVATE, "Vary": "Accept", **_link(arguments, page.next), **_warning(shown)}
     writer: EventWriter = CsvWriter() if media_type == CSV else JsonLinesWriter()
     body = "".join(written(writer, shown["events"]))
     return Response(body, 200, headers, _CSV if media_type == CSV else _NDJSON)
@@ -101,14 +104,7 @@ def _link(arguments: Arguments, following: int | None) -> dict[str, str]:
     return {"Link": f'<events?{query}>; rel="next"'}
 
 
-def _warning(page: Page) -> dict[str, str]:
+def _warning(shown: Mapping[str, Any]) -> dict[str, str]:
     """Return what may be missing as a header."""
-    text = printable("; ".join(_missing(page))).encode("ascii", "backslashreplace").decode()
+    text = printable("; ".join(describe_gaps(shown))).encode("ascii", "backslashreplace").decode()
     return {"History-Incomplete": text} if text else {}
-
-
-def _missing(page: Page) -> Iterator[str]:
-    for each in page.damage:
-        yield f"{each.path}: damaged at byte {each.byte}: {each.why}"
-    for hole in page.holes:
-        yield f"events {hole.first_n} to {hole.last_n} are missing"

@@ -15,7 +15,7 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.history.event_fields import NAMES
-from sanic_dispatch.storage.event_log import Damage, Hole, Page, Question
+from sanic_dispatch.storage.event_log import Damage, Hole, Missing, Page, Question
 from tests.support.http_requests import CALLBACK, Answer, ask, register
 from tests.support.server import Service, running_service
 
@@ -171,29 +171,35 @@ async def test_the_token_in_the_query(service: Service) -> None:
 
 
 async def test_what_may_be_missing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A damaged file and a hole are told of, in each media type."""
+    """A damaged file and a hole are told of by each answer, in each media type."""
+    await service.submit(1)
     damage = Damage(Path("history/segment-1.gz"), 4711, "its checksum is wrong")
-    page = Page([], None, [damage], [Hole(7, 9, 0.0, 1.0)])
+    hole = Hole(7, 9, 0.0, 1.0)
 
-    async def find(_: Question) -> Page:
-        return page
+    def find(_: Question) -> Page:
+        return Page([], None, [damage], [hole])
 
-    monkeypatch.setattr(service.app.ctx.events, "find", find)
-    answer = await found(service)
-    assert answer.body["damage"] == [
-        {"file": "history/segment-1.gz", "byte": 4711, "why": "its checksum is wrong"}
-    ]
-    assert answer.body["holes"] == [
-        {
-            "first": 7,
-            "last": 9,
-            "from": "1970-01-01T00:00:00.000000Z",
-            "to": "1970-01-01T00:00:01.000000Z",
-        }
-    ]
+    def scan(*_: float | None) -> list[Missing]:
+        return [damage, hole]
+
+    monkeypatch.setattr(service.app.ctx.events._log, "find", find)
+    monkeypatch.setattr(service.app.ctx.events._log, "scan", scan)
+    for path in ("events", "history/1", "stats"):
+        answer = await ask(service, "GET", f"operator/{path}", TOKEN)
+        assert answer.body["damage"] == [
+            {"file": "history/segment-1.gz", "byte": 4711, "why": "its checksum is wrong"}
+        ]
+        assert answer.body["holes"] == [
+            {
+                "first": 7,
+                "last": 9,
+                "from": "1970-01-01T00:00:00.000000Z",
+                "to": "1970-01-01T00:00:01.000000Z",
+            }
+        ]
     assert (await found(service, "text/csv")).headers["History-Incomplete"] == (
-        "history/segment-1.gz: damaged at byte 4711: its checksum is wrong; "
-        "events 7 to 9 are missing"
+        "history/segment-1.gz: damaged at byte 4711: its checksum is wrong; events 7 to 9 are "
+        "missing, from 1970-01-01T00:00:00.000000Z to 1970-01-01T00:00:01.000000Z"
     )
 
 
