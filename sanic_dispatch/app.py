@@ -29,6 +29,7 @@ from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StorageFailed
 from sanic_dispatch.garbage_collection import collect_seldom, no_collection
 from sanic_dispatch.history.queries import HistoryQueries
+from sanic_dispatch.history.upkeep import tend_regularly
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability import log
 from sanic_dispatch.observability.event_bus import EventBus
@@ -208,6 +209,8 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
         store = await stack.enter_async_context(open_store(settings))
         bus.subscribe(store.history.note)
         app.ctx.events = HistoryQueries(store.history, bus.catch_up, clock.now_s)
+        upkeep = asyncio.create_task(tend_regularly(store.history, clock))
+        stack.callback(upkeep.cancel)
         app.ctx.callbacks = plain = CallbackClient(guard, timeout_s=settings.callback_timeout_s)
         await plain.open()
         stack.push_async_callback(plain.close)

@@ -132,6 +132,8 @@ class LogStats:
     """Events that were too old, or too many."""
     lost: int = 0
     """Events for which the disk had no room."""
+    is_failing: bool = False
+    """Whether the last events could not be written: they wait in memory."""
 
 
 class EventLog(ABC):
@@ -183,6 +185,10 @@ class EventLog(ABC):
 
         Damage is yielded where it is met.
         """
+
+    def tend(self) -> None:
+        """Write what could not be written before, and delete what is too old; call it at times."""
+        return
 
     def note(self, events: Sequence[Event]) -> None:
         """Take in published events, unless they came in with their batch."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -319,20 +318,36 @@ class SegmentLog(EventLog):
         try:
             self.flush(rest)
         except OSError as error:
+            self.stats.is_failing = True
             dropped = 0 if keep is None else self.drop_unflushed(keep)
             _log.warning("history.not_written", reason=str(error), lost=dropped)
             return False
+        self.stats.is_failing = False
         return True
+
+    def tend(self) -> None:
+        with suppress(OSError):  # the segment was dropped meanwhile, or cannot be read
+            if self.stats.is_failing or self._has_too_many():
+                self.try_flush()
+
+    def _has_too_many(self) -> bool:
+        """Return whether the oldest segment is too old, or one too many; never the last one.
+
+        Raises OSError.
+        """
+        paths, retention = self.files.paths(), self._retention
+        if len(paths) < 2:
+            return False
+        index = self.files.index(paths[0][1])
+        is_old = not index.damage and index.to_s < self._now_s() - retention.keep_s
+        return is_old or self.files.size_bytes > retention.keep_bytes
 
     def _drop_old(self) -> None:
         """Delete the oldest segments if they are too old or too many. Raises OSError."""
-        oldest_s, files = self._now_s() - self._retention.keep_s, self.files
-        for (first_n, path), (next_n, _) in pairwise(files.paths()):
-            index = files.index(path)
-            is_old = not index.damage and index.to_s < oldest_s
-            if not is_old and files.size_bytes <= self._retention.keep_bytes:
-                break
-            dropped = files.folder / DROPPED_NAME
+        files = self.files
+        while self._has_too_many():
+            (first_n, path), (next_n, _) = files.paths()[:2]
+            index, dropped = files.index(path), files.folder / DROPPED_NAME
             replace_file(dropped, [b"%d\n" % (next_n - 1)], fsync=self._fsync)
             self._dropped_n = next_n - 1
             files.remove(first_n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -68,9 +68,18 @@ class Shop:
         async with self._http.get("health") as response:
             return response.status
 
+    async def metrics(self) -> str:
+        """Return what Prometheus reads."""
+        async with self._http.get("metrics") as response:
+            return await response.text()
+
     async def jobs(self, state: str = "waiting") -> list[str]:
         """Return the ids of the jobs in this state, by ticket."""
+        listed = await self.ask("operator/jobs", state=state, limit="1000")
+        return [job["id"] for job in listed["jobs"]]
+
+    async def ask(self, path: str, **query: str) -> Any:
+        """Return the answer to an operator's question."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        query = {"state": state, "limit": "1000"}
-        async with self._http.get("operator/jobs", params=query, headers=headers) as response:
-            return [job["id"] for job in (await response.json())["jobs"]]
+        async with self._http.get(path, params=query, headers=headers) as response:
+            return await response.json()

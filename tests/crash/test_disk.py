@@ -15,6 +15,7 @@ from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.storage.journal import journals_in
 from sanic_dispatch.storage.record_json import encode_job
+from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from tests.crash.server import DURABLE, Ended, Server
 from tests.crash.shop import Shop
 from tests.crash.strace import missing, need, strace
@@ -123,6 +124,48 @@ async def test_a_disk_that_is_too_full_for_a_checkpoint(tmp_path: Path) -> None:
             await eventually(lambda: is_checkpointed(disk, last), 20)
             assert await shop.jobs() == shop.accepted_ids
         assert await restarted(server) == shop.accepted_ids
+
+
+async def test_a_disk_that_is_too_full_for_the_history(tmp_path: Path) -> None:
+    """C1: orders go on, and a metric says that the history does not; what a kill loses of it is
+    said with its numbers, and all else is there. With room again all is written."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with mounted(folder / FOLDER) as disk:
+        server, filler = Server(folder, Mode.CACHED_JSON_FILE), disk / "filler"
+        async with shop_on(server) as shop:
+            assert await shop.order(BIG) == 202
+            await eventually(lambda: has_segments(disk), 20)
+            assert await metric(shop, "history_failing") == 0
+            with suppress(OSError):
+                filler.write_bytes(b"\0" * 2 * SIZE)
+            assert await shop.order(BIG) == 202
+            await eventually(lambda: is_checkpointed(folder, shop.accepted_ids[-1].encode()), 20)
+            assert await metric(shop, "history_failing") == 1
+            assert len((await shop.ask("operator/events"))["events"]) == 2
+            filler.unlink()
+            server.kill()
+            await server.start()
+            assert await shop.jobs() == shop.accepted_ids
+            assert await shop.order(BIG) == 202
+            for path in ("operator/events", "operator/history/1", "operator/stats"):
+                said = await shop.ask(path)
+                assert [(hole["first"], hole["last"]) for hole in said["holes"]] == [(2, 2)]
+            numbers = [event["n"] for event in (await shop.ask("operator/events"))["events"]]
+            assert numbers == [1, 3]
+            assert await metric(shop, "history_failing") == 0
+
+
+async def has_segments(folder: Path) -> bool:
+    return bool(segments_in(folder))
+
+
+async def metric(shop: Shop, name: str) -> float:
+    """Return the value of a metric."""
+    (line,) = [
+        line for line in (await shop.metrics()).splitlines() if line.startswith(f"dispatch_{name} ")
+    ]
+    return float(line.split()[1])
 
 
 async def has_said(server: Server, event: str) -> bool:

@@ -82,6 +82,24 @@ async def test_storage_failing(bar: Bar) -> None:
     assert await bar.submit() == 202
 
 
+async def test_history_failing(bar: Bar) -> None:
+    """The history is no folder any more; orders go on, and once it is back it has all events."""
+    await bar.start()
+    history, aside = bar.folder / "history", bar.folder / "aside"
+    history.rename(aside)
+    history.write_text("in the way")
+    assert await bar.submit() == 202
+    await bar.fires("DispatchHistoryFailing")
+    assert await bar.submit() == 202
+    history.unlink()
+    aside.rename(history)
+    assert await bar.submit() == 202
+    await bar.is_quiet("DispatchHistoryFailing")
+    bar.kill()
+    kept = await bar.cli("export-log", "--data-dir", str(bar.folder))
+    assert kept.count("job.submitted") == 3
+
+
 async def test_pairing_stuck(bar: Bar, engine: Engine) -> None:
     """Syncs take seconds: no frame is sent before its commit, so the alert does not fire."""
     await bar.start()

@@ -392,6 +392,20 @@ def test_what_is_too_old_or_too_long(
     assert log.last_number == opened(tmp_path).last_number == 150
 
 
+def test_what_becomes_too_old_meanwhile(tmp_path: Path) -> None:
+    """It goes also if nothing is flushed."""
+    filled(tmp_path, 150)
+    now_s = 1100.0
+    log = SegmentLog(tmp_path, retention=Retention(100.0), now_s=lambda: now_s)
+    log.load()
+    log.tend()
+    assert everything(log) == events(1, 150)
+    now_s = 1181.0
+    log.tend()
+    assert everything(log) == everything(opened(tmp_path)) == events(81, 150)
+    assert log.stats.dropped == 80
+
+
 # ---- kills and disks without room
 
 
@@ -436,6 +450,21 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert log.unflushed == 24
     assert everything(log) == events(1, 57)
     log.flush()
+    assert everything(opened(tmp_path)) == events(1, 57)
+
+
+def test_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What had no room is written when the log is tended, and until then it says so."""
+    log = filled(tmp_path, 33)
+    log.add(records(34, 57))
+    with monkeypatch.context() as patch:
+        Disk(patch, tmp_path).fill()
+        assert not log.try_flush()
+        log.tend()
+        assert log.stats.is_failing
+    log.tend()
+    assert not log.stats.is_failing
+    assert log.unflushed == 0
     assert everything(opened(tmp_path)) == events(1, 57)
 
 

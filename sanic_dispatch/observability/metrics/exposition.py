@@ -223,6 +223,11 @@ class Exposition(Collector):
         )
         history = self._sources.history
         yield _gauge("history_size_bytes", "Length of the history on the disk.", history.size_bytes)
+        yield _gauge(
+            "history_failing",
+            "1 if the last events could not be written to the history: they wait in memory.",
+            history.is_failing,
+        )
         yield _count(
             "history_dropped",
             "Events that the history does not have any more: too old, or too many.",
