@@ -31,8 +31,10 @@ from sanic_dispatch.storage.json_format import (
     read_synced,
 )
 from sanic_dispatch.storage.read_json_folder import read_folder
+from sanic_dispatch.storage.sealed_json import unseal_json
 from sanic_dispatch.storage.segment_files import check_segment
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
+from sanic_dispatch.storage.segment_log import DROPPED_NAME, EPOCHS_NAME
 from sanic_dispatch.storage.sqlite import DATABASE_NAME
 
 TOGETHER = "files and journals together"
@@ -165,7 +167,7 @@ def _count_batches(path: Path, number: int) -> dict[str, int]:
 
 
 def _inspect_segments(folder: Path) -> list[FileReport]:
-    """Report on all segments together, and on each damaged one."""
+    """Report on all segments together, and on each damaged file."""
     segments = segments_in(folder)
     if not segments:
         return []
@@ -177,6 +179,11 @@ def _inspect_segments(folder: Path) -> list[FileReport]:
         if checked.damage:
             at, why = checked.damage[0]
             found.append(FileReport(f"{FOLDER}/{path.name}", damage=f"at byte {at}: {why}"))
+    for path in filter(Path.exists, (folder / EPOCHS_NAME, folder / DROPPED_NAME)):
+        try:
+            unseal_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            found.append(FileReport(f"{FOLDER}/{path.name}", damage=f"at byte 0: {error}"))
     return [FileReport(FOLDER, {"segments": len(segments), "events": events}), *found]
 
 

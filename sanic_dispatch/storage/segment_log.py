@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 import ujson
@@ -42,6 +42,7 @@ from sanic_dispatch.storage.event_log import (
 )
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded, decode_events
 from sanic_dispatch.storage.journal import BatchRead
+from sanic_dispatch.storage.sealed_json import seal_json, unseal_json
 from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles, write_index
 from sanic_dispatch.storage.segment_format import (
     BLOCK_EVENTS,
@@ -183,8 +184,7 @@ class SegmentLog(EventLog):
 
     def _write_epochs(self, epochs: Sequence[Epoch]) -> None:
         self._make_folder()
-        content = ujson.dumps(epochs, escape_forward_slashes=False).encode()
-        replace_file(self.files.folder / EPOCHS_NAME, [content, b"\n"], fsync=self._fsync)
+        replace_file(self.files.folder / EPOCHS_NAME, [seal_json(epochs)], fsync=self._fsync)
 
     def add(self, events: Sequence[Recorded]) -> None:
         """Take in the events of a durable batch; ignore those that are there."""
@@ -348,7 +348,7 @@ class SegmentLog(EventLog):
         while self._has_too_many():
             (first_n, path), (next_n, _) = files.paths()[:2]
             index, dropped = files.index(path), files.folder / DROPPED_NAME
-            replace_file(dropped, [b"%d\n" % (next_n - 1)], fsync=self._fsync)
+            replace_file(dropped, [seal_json(next_n - 1)], fsync=self._fsync)
             self._dropped_n = next_n - 1
             files.remove(first_n)
             self.stats.dropped += index.events
@@ -572,23 +572,23 @@ def _payloads_in(segment: OpenSegment, span: Question) -> Iterator[Payload | Dam
 
 def read_epochs(path: Path) -> list[Epoch]:
     """Read the epochs; none if the file is missing or damaged: then no cursor is good."""
-    try:
-        return [
-            Epoch(str(n), int(first), float(at)) for n, first, at in ujson.loads(path.read_bytes())
-        ]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError) as error:
-        _log.warning("history.damaged", file=str(path), byte=0, reason=str(error))
-        return []
+    return [Epoch(str(n), int(first), float(at)) for n, first, at in _read_sealed(path) or ()]
 
 
 def _read_dropped(path: Path) -> int:
     """Read the number of the last event that was dropped; 0 if the file is missing or damaged."""
+    return int(_read_sealed(path) or 0)
+
+
+def _read_sealed(path: Path) -> Any:
+    """Return the value in a file; None if it is missing, or damaged, which is logged."""
     try:
-        return int(path.read_bytes())
-    except (OSError, ValueError):
-        return 0
+        return unseal_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        _log.warning("history.damaged", file=str(path), byte=0, reason=str(error))
+        return None
 
 
 class SegmentWriter:

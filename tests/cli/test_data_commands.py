@@ -173,6 +173,24 @@ async def test_check_reads_the_history(tmp_path: Path) -> None:
     )
 
 
+async def test_check_reads_the_epochs(tmp_path: Path) -> None:
+    """It says that they are damaged."""
+    history = SegmentLog(tmp_path)
+    history.begin_epoch("a", 1.0)
+    history.add(records(1, 10))
+    history.flush()
+    path = tmp_path / "history/epochs.json"
+    path.write_bytes(path.read_bytes().replace(b"1", b"2"))
+    done = await run("check", "--data-dir", str(tmp_path))
+    assert (done.code, done.out.splitlines()) == (
+        1,
+        [
+            "history: segments: 1, events: 10",
+            "history/epochs.json: DAMAGED, at byte 0: its checksum is wrong",
+        ],
+    )
+
+
 async def test_check_makes_indexes_anew(tmp_path: Path) -> None:
     """With --rebuild-index those that were wrong are as they were."""
     history = SegmentLog(tmp_path)
