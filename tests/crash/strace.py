@@ -33,6 +33,16 @@ FILES = {
     ),
 }
 
+FIRST_SEGMENT = "history/segment-000000000000001.gz"
+HISTORY_FILES = (
+    "history",
+    FIRST_SEGMENT,
+    "history/.segment-000000000000001.gz.new",
+    "history/segment-000000000000001.index",
+    "history/.segment-000000000000001.index.new",
+)
+"""The files of the first segment, which a test does not fill."""
+
 CALLS = {
     Mode.SQLITE: {"openat": 4, "pwrite64": 20, "fdatasync": 20},
     Mode.JSON_FILE: {
@@ -56,16 +66,33 @@ CHECKPOINT = {
 strace counts the calls of each thread, and checkpoints have a thread of their own.
 """
 
+FLUSH = {"openat": 7, "writev": 4, "fsync": 4, "rename": 4}
+"""The same for two flushes of the history: each writes a segment and its index, renames them, and
+syncs the first and the folder."""
+
 
 def strace(
-    folder: Path, mode: Mode, call: str, what: str, when: str, *, folder_too: bool = True
+    folder: Path,
+    mode: Mode,
+    call: str,
+    what: str,
+    when: str,
+    *,
+    folder_too: bool = True,
+    names: Sequence[str] = (),
 ) -> Sequence[str]:
     """Return the command that injects ``what`` at calls on our files, counted for each thread.
+
+    The files are those of the mode, with the folder itself, unless there are ``names``.
 
     ``what`` is ``signal=KILL`` (before the call is carried out) or ``error=EIO``; ``when`` is ``3``
     for the third, ``3+`` from the third on, ``3..5`` for a range.
     """
-    files = [*([folder] if folder_too else []), *(folder / name for name in FILES[mode])]
+    is_folder_too = folder_too and not names
+    files = [
+        *([folder] if is_folder_too else []),
+        *(folder / name for name in names or FILES[mode]),
+    ]
     paths = [part for file in files for part in ("-P", str(file))]
     inject = f"inject={call}:{what}:when={when}"
     log = str(folder.with_name(f"{folder.name}.strace"))

@@ -10,15 +10,22 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from structlog.testing import capture_logs
 
 from sanic_dispatch.callbacks.outcome import InDoubt
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import NotAQueue
+from sanic_dispatch.storage import segment_log
+from sanic_dispatch.storage.event_log import Damage, Epoch, Missing, Page, Question
+from sanic_dispatch.storage.event_record import Payload
 from sanic_dispatch.storage.open_store import open_store
+from sanic_dispatch.storage.segment_format import FOLDER
+from sanic_dispatch.storage.segment_index import index_path
 from tests.support.network import FakeNetwork
 from tests.support.seeds import seed_of
 from tests.support.world import running_world, worker
@@ -26,6 +33,8 @@ from tests.support.world import running_world, worker
 IS_TORTURE = "TORTURE" in os.environ
 SEED = seed_of("CRASH_SEED")
 CUTS, FLIPS = (10**9, 20_000) if IS_TORTURE else (200, 200)
+OF_HISTORY = None if IS_TORTURE else 50
+"""How many of them to try in each file of the history; all in the torture."""
 
 
 Spoil = Callable[[bytes], Iterator[bytes]]
@@ -42,12 +51,17 @@ class Counts(NamedTuple):
         return self.jobs >= others.jobs and self.workers >= others.workers
 
 
+def settings_of(folder: Path, mode: Mode) -> Settings:
+    """Return settings with which the past, in which the test's clock is, is kept."""
+    return Settings.of(mode, data_dir=folder, fsync=False, keep_history_s=3e8)
+
+
 async def used_folder(folder: Path, mode: Mode, *, is_clean: bool) -> Path:
     """Fill a folder with records of all kinds, as a clean stop or a crash leaves it."""
     running, crashed = folder / "running", folder / "crashed"
     running.mkdir()
     network = FakeNetwork()
-    async with running_world(Settings.of(mode, data_dir=running, fsync=False), network) as world:
+    async with running_world(settings_of(running, mode), network) as world:
         for n in range(6):
             await world.submit({"drink": "caf\u00e9", "n": n})
         for robot in (worker("c1"), worker("c2"), worker("c3", "i3")):
@@ -69,9 +83,8 @@ async def counted(folder: Path, mode: Mode) -> Counts:
     tried = folder.with_name("tried")
     shutil.rmtree(tried, ignore_errors=True)
     shutil.copytree(folder, tried)
-    settings = Settings.of(mode, data_dir=tried, fsync=False)
     try:
-        async with open_store(settings) as store:
+        async with open_store(settings_of(tried, mode)) as store:
             stored = await store.load()
             return Counts(len(stored.jobs), len(stored.workers))
     except NotAQueue as error:
@@ -111,6 +124,108 @@ async def test_a_corrupted_file_never_has_fewer_records(
 async def test_a_corrupted_database_never_has_fewer_records(spoil: Spoil, tmp_path: Path) -> None:
     """The same after a clean stop, when everything is in one file."""
     await check_damaged(Mode.SQLITE, "dispatch.sqlite3", spoil, tmp_path)
+
+
+class Kept(NamedTuple):
+    """What a start finds of the history, the orders that it finds, and what it logs as damaged."""
+
+    counts: Counts
+    page: Page
+    payloads: list[Payload | Missing]
+    epochs: list[Epoch]
+    logged: list[str]
+
+
+async def kept(folder: Path, mode: Mode) -> Kept:
+    """Start on a folder, and ask for everything that happened."""
+    settings = settings_of(folder, mode)
+    with capture_logs() as lines:
+        async with open_store(settings) as store:
+            stored = await store.load()
+            log = store.history
+            return Kept(
+                Counts(len(stored.jobs), len(stored.workers)),
+                log.find(Question(limit=1000)),
+                list(log.payloads()),
+                list(log.epochs),
+                [line["file"] for line in lines if line["event"] == "history.damaged"],
+            )
+
+
+Verdict = Callable[[Path, Kept, Kept], None]
+
+
+def segment_verdict(path: Path, found: Kept, right: Kept) -> None:
+    """Damage of a segment is said with its file and a byte in it, and all others are answered."""
+    size = path.stat().st_size
+    for damaged in (found.page.damage, [e for e in found.payloads if isinstance(e, Damage)]):
+        assert all(each.path == path and each.byte <= size for each in damaged)
+    others = {event for event in right.page.events if event.n not in numbers_of(path)}
+    events = set(found.page.events)
+    assert others <= events <= set(right.page.events)
+    assert found.page.damage or events == set(right.page.events)
+    assert (
+        set(found.payloads) == set(right.payloads)
+        or found.page.damage
+        or any(isinstance(each, Damage) for each in found.payloads)
+    )
+
+
+def index_verdict(path: Path, found: Kept, right: Kept) -> None:
+    """Answers are the same, and the index is as it was."""
+    assert (found.page, found.payloads) == (right.page, right.payloads)
+
+
+def epochs_verdict(path: Path, found: Kept, right: Kept) -> None:
+    """They are known, or it is said that they are not; events are there all the same."""
+    assert (found.page, found.payloads) == (right.page, right.payloads)
+    assert (found.epochs, found.logged) in [(right.epochs, []), ([], [str(path)])]
+
+
+def numbers_of(segment: Path) -> range:
+    """Return the numbers that a segment may have."""
+    first_n = int(segment.stem.removeprefix("segment-"))
+    return range(first_n, first_n + SEGMENT)
+
+
+BLOCK, SEGMENT = 4, 10
+
+
+@pytest.mark.timeout(1800 if IS_TORTURE else 60)
+@pytest.mark.parametrize("spoil", [cuts, flips])
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        (f"segment-{SEGMENT + 1:015}.gz", segment_verdict),
+        (f"segment-{SEGMENT + 1:015}.index", index_verdict),
+        ("epochs.json", epochs_verdict),
+    ],
+)
+async def test_a_corrupted_history_is_reported(
+    name: str,
+    verdict: Verdict,
+    spoil: Spoil,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With file and byte where something is missing; orders are not concerned."""
+    print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
+    monkeypatch.setattr(segment_log, "BLOCK_EVENTS", BLOCK)
+    monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", SEGMENT)
+    mode = Mode.CACHED_JSON_FILE
+    used = await used_folder(tmp_path, mode, is_clean=True)
+    right, path = await kept(used, mode), used / FOLDER / name
+    assert (right.page.damage, right.page.holes, len(right.epochs)) == ([], [], 1)
+    content, index = path.read_bytes(), index_path(path)
+    for spoilt in islice(spoil(content), OF_HISTORY):
+        path.write_bytes(spoilt)
+        if path != index:
+            index.unlink(missing_ok=True)  # the one that was made of the segment before
+        found = await kept(used, mode)
+        assert found.counts == right.counts
+        verdict(path, found, right)
+        if path == index:
+            assert path.read_bytes() == content
 
 
 @pytest.mark.xfail(reason="SQLite ends its log at the first bad frame, without a word", strict=True)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,16 @@ from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
 from tests.crash.server import DURABLE, Ended, Server
 from tests.crash.shop import Shop
-from tests.crash.strace import CALLS, CHECKPOINT, has_injected, need, strace
+from tests.crash.strace import (
+    CALLS,
+    CHECKPOINT,
+    FIRST_SEGMENT,
+    FLUSH,
+    HISTORY_FILES,
+    has_injected,
+    need,
+    strace,
+)
 from tests.support.seeds import seed_of
 from tests.support.server import eventually
 
@@ -27,6 +37,9 @@ SEED = seed_of("CRASH_SEED")
 CACHED = Mode.CACHED_JSON_FILE
 LONGEST_S = 30.0
 """How long to wait for a fault: on a busy machine many changes share one write."""
+
+QUIET_S = 2.5
+"""How long there are no orders, again and again: a checkpoint is written after a second."""
 
 AFTER_S = 1.0
 """How long the server goes on after calls have failed."""
@@ -54,6 +67,7 @@ def chosen(mode: Mode, calls: Mapping[str, int]) -> list[Point]:
     return points if IS_TORTURE else [random.Random(SEED).choice(points)]
 
 
+in_flushes = pytest.mark.parametrize("point", chosen(CACHED, FLUSH), ids=str)
 in_checkpoints = pytest.mark.parametrize("point", chosen(CACHED, CHECKPOINT), ids=str)
 
 
@@ -89,6 +103,34 @@ async def test_nothing_is_lost_when_a_checkpoint_fails(point: Point, tmp_path: P
     )
 
 
+@pytest.mark.timeout(120)
+@in_flushes
+async def test_no_event_is_lost_when_it_dies_in_a_flush(point: Point, tmp_path: Path) -> None:
+    """C1 to C6, and each event is there once: in a segment, or in a journal."""
+    async with after_a_fault(
+        point, "signal=KILL", f"{point.n}", tmp_path, quiet_s=QUIET_S, names=HISTORY_FILES
+    ) as harness:
+        await harness.kill(AFTER_S)
+
+
+@pytest.mark.timeout(120)
+@in_flushes
+async def test_no_event_is_lost_when_a_flush_fails(point: Point, tmp_path: Path) -> None:
+    """C1 to C6, and the next flush writes what this one could not."""
+    error = "EIO" if point.n % 2 else "ENOSPC"
+    segment = tmp_path / "data" / FIRST_SEGMENT
+    async with after_a_fault(
+        point, f"error={error}", f"{point.n}", tmp_path, quiet_s=QUIET_S, names=HISTORY_FILES
+    ) as harness:
+        failed_s = time.time()
+
+        async def is_written() -> bool:
+            return segment.exists() and segment.stat().st_mtime > failed_s
+
+        await eventually(is_written, LONGEST_S)
+        await harness.kill(0.0)
+
+
 async def run_with_fault_in_checkpoint(point: Point, what: str, when: str, folder: Path) -> None:
     """Do the same with pauses, in which checkpoints are written.
 
@@ -102,7 +144,7 @@ async def run_with_fault_in_checkpoint(point: Point, what: str, when: str, folde
     async with Shop(server) as shop:
         assert await shop.register() == 202
     server.kill()
-    await run_with_fault(point, what, when, folder, quiet_s=2.5)
+    await run_with_fault(point, what, when, folder, quiet_s=QUIET_S)
 
 
 async def run_with_fault(
@@ -112,18 +154,32 @@ async def run_with_fault(
 
     ``quiet_s``: pause the orders for so long, again and again.
     """
+    async with after_a_fault(point, what, when, folder, quiet_s=quiet_s) as harness:
+        await harness.kill(AFTER_S)
+
+
+@asynccontextmanager
+async def after_a_fault(
+    point: Point, what: str, when: str, folder: Path, *, quiet_s: float, names: Sequence[str] = ()
+) -> AsyncIterator[Harness]:
+    """Yield a server under load once the fault has come; then restart it, and drain it.
+
+    ``names`` are the files in question, if not all of the mode.
+    """
     need("strace")
     print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     data_dir = folder / "data"
     async with Harness(data_dir, point.mode, random.Random(SEED)) as harness:
         with suppress(Ended):
-            await harness.server.start(strace(data_dir, point.mode, point.call, what, when))
+            await harness.server.start(
+                strace(data_dir, point.mode, point.call, what, when, names=names)
+            )
         harness.open(quiet_s=quiet_s)
 
         async def has_come() -> bool:
             return not harness.server.is_running or has_injected(data_dir)
 
         await eventually(has_come, LONGEST_S)
-        await harness.kill(AFTER_S)
+        yield harness
         await harness.restart()
         assert await harness.close() == []

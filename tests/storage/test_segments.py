@@ -414,6 +414,32 @@ def killed(log: SegmentLog, last_n: int) -> None:
     log.flush()
 
 
+def test_a_kill_while_old_events_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever that is broken off, whole segments are gone or there, and the next time ends it."""
+    for number in range(100):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        filled(folder, 150)
+        log = SegmentLog(folder, retention=Retention(keep_s=60.0), now_s=lambda: 1181.0)
+        log.load()
+        with monkeypatch.context() as patch:
+            disk = Disk(patch, folder)
+            disk.kill_at(number)
+            try:
+                log.tend()
+            except Killed:
+                pass
+            else:
+                break
+        found = everything(opened(folder))
+        assert found in [events(first_n, 150) for first_n in (1, 41, 81, 121)]
+        log.load()
+        log.tend()
+        assert everything(log) == everything(opened(folder)) == events(121, 150)
+        assert len(list((folder / FOLDER).glob("segment-*"))) == 2
+    assert number > 9
+
+
 @pytest.mark.parametrize("before", [0, 33, 38, 40])
 def test_a_kill_at_every_call(before: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever a flush is broken off, each event of the journals is there once after the next."""
