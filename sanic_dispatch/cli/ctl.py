@@ -47,7 +47,7 @@ OPTIONS: list[click.Parameter] = [
 
 @click.group(params=[])
 def ctl() -> None:
-    """Act as the operator: pause and resume, list jobs and workers, move or remove them.
+    """Act as the operator: pause and resume, list jobs and workers, move, remove or forget them.
 
     JOB is a job's id or its ticket number, CALLBACK a worker's callback. The dispatcher's log names
     the user who runs the command.
@@ -94,13 +94,27 @@ def list_workers(**options: Any) -> None:
     )
 
 
+@click.command("forget", params=[click.Argument(["job"], metavar="JOB"), *OPTIONS])
+def forget(job: str, **options: Any) -> None:
+    """Erase the data and result of a finished job; its events stay.
+
+    They are gone from the data folder within a minute. What backups have is not touched.
+    """
+
+    async def ask(client: OperatorClient) -> dict[str, Any]:
+        await client.forget(job)
+        return {"job": job, "forgotten": True}
+
+    _confirm(f"Erase the data of job {printable(job)} for good?", options)
+    run_as_operator(ask, lambda said: _print(said, options["as_json"]), options)
+
+
 def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: str) -> click.Command:
     """Return a command that changes something; on a terminal it asks for confirmation."""
 
     def act(reason: str, **options: Any) -> None:
         named = [options.pop(argument) for argument in what]
-        if not options["yes"] and _is_terminal():
-            click.confirm(question.format(*map(printable, named)), abort=True)
+        _confirm(question.format(*map(printable, named)), options)
         run_as_operator(
             ask(*named, reason=reason), lambda said: _print(said, options["as_json"]), options
         )
@@ -111,6 +125,12 @@ def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: st
         *OPTIONS,
     ]
     return click.Command(name, callback=act, params=params, help=help)
+
+
+def _confirm(question: str, options: Mapping[str, Any]) -> None:
+    """Ask on a terminal, unless --yes is given."""
+    if not options["yes"] and _is_terminal():
+        click.confirm(question, abort=True)
 
 
 def _service(act: str) -> Callable[..., Ask]:
@@ -145,6 +165,7 @@ for command in (
         "job",
     ),
     _act("first", "Move a waiting job to the front.", "Let job {} go first?", _job("first"), "job"),
+    forget,
     _act(
         "aside",
         "Give a worker no jobs.",

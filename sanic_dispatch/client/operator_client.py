@@ -36,6 +36,11 @@ class OperatorClient(DispatchClient):
         """Send ``cancel``, ``put-back`` or ``first`` for a job; return its new state."""
         return await self._act("operator", "jobs", job_id, act, said={"reason": reason})
 
+    async def forget(self, job: str) -> None:
+        """Erase the data and result of a finished job, named by its id or its ticket."""
+        async with self._request("DELETE", "operator", "jobs", job, "data"):
+            return
+
     async def act_on_worker(self, callback: str, act: str, reason: str = "") -> dict[str, Any]:
         """Send ``aside``, ``back`` or ``drop`` for a worker."""
         said = {"callback": callback, "reason": reason}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from sanic_dispatch.core.evidence import ProbeResult
-from sanic_dispatch.core.job import Hold, Job
+from sanic_dispatch.core.job import Hold, Job, JobRef
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.core.worker import Aside, Worker
@@ -118,6 +118,18 @@ class MoveToFront(NamedTuple):
     request: str = ""
 
 
+class Forget(NamedTuple):
+    """Erase the data and the result of a finished job.
+
+    ``past`` is what the event log knows of a job that is not kept any more.
+    """
+
+    job_id: str
+    past: Job | None = None
+    who: str = ""
+    request: str = ""
+
+
 class SetAside(NamedTuple):
     """Give a worker no jobs until it is brought back, even if it registers anew."""
 
@@ -194,6 +206,13 @@ class AnswerLost(NamedTuple):
     job_id: str
     attempt: int
     began: bool
+    request: str = ""
+
+
+class DataErased(NamedTuple):
+    """No file has the data of a forgotten job any more."""
+
+    job: JobRef
     request: str = ""
 
 
@@ -311,8 +330,8 @@ class ReplaceWorkers(NamedTuple):
 Command = (
     Submit | Register | Complete | Fail | Extend | NoteRefusedReport
     | LookUp | Read
-    | Cancel | PutBack | MoveToFront | SetAside | BringBack | DropWorker | Pause
-    | DeliveryAccepted | DeliveryRefused | DeliveryInDoubt | AnswerWritten | AnswerLost
+    | Cancel | PutBack | MoveToFront | Forget | SetAside | BringBack | DropWorker | Pause
+    | DeliveryAccepted | DeliveryRefused | DeliveryInDoubt | AnswerWritten | AnswerLost | DataErased
     | LookAtWorker | LookForWorkers | LookAtJob | WorkerProbed | StaleProbed | HoldProbed
     | Recover | Close | ReplaceJobs | ReplaceWorkers
 )  # fmt: skip

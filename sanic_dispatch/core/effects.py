@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sanic_dispatch.core.commands import Command, LookAtJob, LookAtWorker
-from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.worker import Worker
 
 
@@ -46,6 +46,13 @@ class ProbeHold(NamedTuple):
     request: str
 
 
+class EraseData(NamedTuple):
+    """Erase the data of a forgotten job from every file."""
+
+    job: JobRef
+    request: str
+
+
 class StartTimer(NamedTuple):
     """Apply a command after ``after_s`` seconds; ``is_spread``: with up to 20 % of jitter."""
 
@@ -54,4 +61,4 @@ class StartTimer(NamedTuple):
     is_spread: bool = True
 
 
-Effect = PutJob | ProbeWorker | ProbeStale | ProbeHold | StartTimer
+Effect = PutJob | ProbeWorker | ProbeStale | ProbeHold | EraseData | StartTimer

@@ -25,6 +25,8 @@ class EventKind(StrEnum):
     JOB_DONE = "job.done"
     JOB_FAILED = "job.failed"
     JOB_CANCELLED = "job.cancelled"
+    JOB_FORGOTTEN = "job.forgotten"
+    """Its data and result are erased, also from the event log; its other events stay."""
     WORKER_REGISTERED = "worker.registered"
     """A worker began to wait; one that gets a job at once has ``job.assigned`` and not this."""
     WORKER_SET_ASIDE = "worker.set_aside"

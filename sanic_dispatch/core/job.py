@@ -66,6 +66,13 @@ class Hold(NamedTuple):
         return self.stage is Stage.IN_DOUBT and self.times_unused > 0 and not self.is_again
 
 
+class JobRef(NamedTuple):
+    """Names a job: the id alone may come back, since it can be made from an idempotency key."""
+
+    ticket: int
+    id: str
+
+
 class Job(NamedTuple):
     """A job. ``data`` is the very bytes that were submitted; they are never encoded anew.
 
@@ -73,7 +80,7 @@ class Job(NamedTuple):
     the queue: the ticket, unless an operator moved the job. ``former`` had it until its lease
     ended, and no worker has had it since. ``spent`` are callbacks that took it before: they are
     used up. ``attempt`` counts hand-overs begun, ``refusals`` those refused by a worker that was
-    alive all the same.
+    alive all the same. Of a ``forgotten`` job the data is ``null``, and there is no result.
     """
 
     id: str
@@ -90,6 +97,12 @@ class Job(NamedTuple):
     finished_s: float | None = None
     reason: str = ""
     result: bytes | None = None
+    forgotten: bool = False
+
+    @property
+    def ref(self) -> JobRef:
+        """Its name."""
+        return JobRef(self.ticket, self.id)
 
     @property
     def is_waiting(self) -> bool:
@@ -131,6 +144,12 @@ class Job(NamedTuple):
                 raise ValueError("an assigned job has a hold")
         elif self.finished_s is None:
             raise ValueError("a finished job has a time at which it finished")
+        if self.forgotten and not self.state.is_final:
+            raise ValueError("a job that is not finished has its data")
+
+    def without_data(self) -> Job:
+        """Return the job as it is when it is forgotten: without its data and its result."""
+        return self._replace(data=b"null", result=None, forgotten=True)
 
     def numbered(self, ticket: int) -> Job:
         """Return the job with a ticket; jobs in the original service's files have none."""

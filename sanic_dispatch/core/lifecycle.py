@@ -233,8 +233,17 @@ def move(job: Job, place: float, now_s: float, reason: str) -> Step:
     return Step(job._replace(place=place), Note(EventKind.JOB_MOVED, now_s, reason))
 
 
+def forget(job: Job, now_s: float, reason: str) -> Step:
+    """Erase the data and the result of a finished job."""
+    if not job.state.is_final:
+        raise WrongState("forget", job.state)
+    return Step(job.without_data(), Note(EventKind.JOB_FORGOTTEN, now_s, reason))
+
+
 def put_back(job: Job, now_s: float, reason: str) -> Step:
     """Return an assigned, doubtful or failed job to its own place, at an operator's word."""
+    if job.forgotten:
+        raise WrongState("put back what is forgotten", job.state)
     if job.state not in (State.ASSIGNED, State.FAILED):
         raise WrongState("put back", job.state)
     hold, fate = job.hold if job.state is State.ASSIGNED else None, Fate.STAYS

@@ -7,8 +7,8 @@ free worker are left together (unless the topic is paused).
 
 The outcome of an effect comes back as a command that names its subject (an attempt, a hold, a
 set-aside); if that has changed meanwhile, the command has no effect. ``held_jobs`` and
-``workers_aside`` have the checks by timers, ``external_edits`` the edited files; every change of a
-job or a worker is made here.
+``workers_aside`` have the checks by timers, ``external_edits`` the edited files, and ``forgetting``
+what is erased; every other change of a job or a worker is made here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import (
     evidence,
     external_edits,
+    forgetting,
     held_jobs,
     lifecycle,
     matching,
@@ -150,8 +151,8 @@ class StateMachine:
         self._events, self.effects = [], []
         number, mark = self.number, len(self.tables.changes)
         try:
-            # _on_<command> here, or on_<command> in held_jobs, workers_aside or external_edits:
-            # the table is at the end of this module.
+            # _on_<command> here, or on_<command> in one of the modules that are named above: the
+            # table is at the end of this one.
             reply = _HANDLERS[type(command)](self, command)
             self._pair_all()
             self._hurry()
@@ -185,7 +186,7 @@ class StateMachine:
         """
         jobs = self.tables.jobs
         if command.is_repeatable and (known := jobs.get(command.job_id)):
-            if known.data != command.data:
+            if known.data != command.data and not known.forgotten:
                 raise IdempotencyMismatch
             is_taken = known.state is not State.WAITING and known.hold is not None
             return Placed(known, None if is_taken else jobs.position_of(known))
@@ -702,6 +703,7 @@ class StateMachine:
                 self._watch_hold(job)
         for worker in tables.workers:
             self._watch_worker(worker)
+        self.effects += forgetting.to_erase(tables.facts)
         self._is_open = True
 
     def _remove_left_over(self, job: Job) -> None:
@@ -840,6 +842,7 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.Cancel: StateMachine._on_cancel,
     c.PutBack: StateMachine._on_put_back,
     c.MoveToFront: StateMachine._on_move_to_front,
+    c.Forget: forgetting.on_forget,
     c.SetAside: StateMachine._on_set_aside,
     c.BringBack: StateMachine._on_bring_back,
     c.DropWorker: StateMachine._on_drop_worker,
@@ -849,6 +852,7 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.DeliveryInDoubt: StateMachine._on_delivery_in_doubt,
     c.AnswerWritten: StateMachine._on_answer_written,
     c.AnswerLost: StateMachine._on_answer_lost,
+    c.DataErased: forgetting.on_data_erased,
     c.LookAtWorker: workers_aside.on_look_at_worker,
     c.LookForWorkers: workers_aside.on_look_for_workers,
     c.LookAtJob: held_jobs.on_look_at_job,

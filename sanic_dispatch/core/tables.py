@@ -32,6 +32,9 @@ class Fact(NamedTuple):
     value: int | bool | str
 
 
+FORGETTING = "forgetting:"
+"""The name of a fact begins so: the id of a forgotten job follows, and the value is its ticket."""
+
 Record = Job | Worker | Fact
 
 
@@ -83,6 +86,12 @@ class Tables:
         """Set a fact."""
         before = self.facts.put(fact)
         self.changes.append(Change(Table.FACTS, fact.id, before, fact))
+
+    def remove_fact(self, name: str) -> None:
+        """Remove a fact, if it is there."""
+        before = self.facts.restore(name, None)
+        if before is not None:
+            self.changes.append(Change(Table.FACTS, name, before, None))
 
     def take_changes(self) -> list[Change]:
         """Return the changes since the last call, in order."""
@@ -360,7 +369,8 @@ class Facts:
     """What a topic remembers besides jobs and workers.
 
     ``last_ticket`` is at least as high as the ticket of any job that was removed; ``secret`` (hex)
-    is made once, and job ids and receipts are derived from it.
+    is made once, and job ids and receipts are derived from it. FORGETTING names the jobs that are
+    forgotten and whose data may still be in a file.
     """
 
     def __init__(self) -> None:
@@ -380,13 +390,13 @@ class Facts:
         self._read()
         return before
 
-    def restore(self, name: str, before: Fact | None) -> None:
-        """Put a fact back as it was, or remove it if it did not exist."""
+    def restore(self, name: str, before: Fact | None) -> Fact | None:
+        """Put a fact back as it was, or remove it if it did not exist; return what it replaces."""
         if before is not None:
-            self._facts[name] = before
-        else:
-            self._facts.pop(name, None)
+            return self.put(before)
+        replaced = self._facts.pop(name, None)
         self._read()
+        return replaced
 
     @property
     def secret(self) -> str:

@@ -22,6 +22,7 @@ from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.dispatch.deliveries import Callbacks, Deliveries
+from sanic_dispatch.dispatch.erasure import Eraser
 from sanic_dispatch.dispatch.operator import Operator
 from sanic_dispatch.dispatch.queries import (
     EARLIER_EVENTS,
@@ -91,9 +92,10 @@ class Dispatcher:
             self._callbacks, self._store, self._machine.is_still_due, self.batches.report
         )
         self._timers = Timers(self._clock, self.batches.report)
-        self._operator = Operator(self.batches)
+        self._eraser = Eraser(self._store, self._clock, self.batches.report)
         self._queries = Queries(self.batches)
         self._earlier = NO_EARLIER_RUNS
+        self._operator = Operator(self.batches, self._queries, self._store.history)
 
     @property
     def is_open(self) -> bool:
@@ -146,6 +148,14 @@ class Dispatcher:
         """Recover what the last run left, and begin to hand out jobs. Raises StorageFailed."""
         await self.batches.execute(c.Recover(secrets.token_hex(32)))
         self._is_open = True
+        if self._store.ownership is not None:
+            self._erase_again()
+
+    def _erase_again(self) -> None:
+        """Erase what other owners were told to forget: the folder here has segments of its own."""
+        for job in self._machine.tables.jobs.finished():
+            if job.forgotten:
+                self._eraser.begin(e.EraseData(job.ref, ""))
 
     async def stop(self, grace_s: float) -> None:
         """Take nothing in, assign nothing, and wait for deliveries under way.
@@ -177,10 +187,11 @@ class Dispatcher:
         self._begin_anew()
 
     async def _break_off(self) -> None:
-        """Stop timers, batches and deliveries; batches before deliveries, which they begin."""
+        """Stop timers, batches, deliveries and erasing; batches before what they begin."""
         self._timers.stop()
         await self.batches.close()
         await self.deliveries.close()
+        await self._eraser.close()
 
     def snapshot(self) -> TopicSnapshot:
         """Return all records, as of the last command that was applied."""
@@ -325,6 +336,8 @@ class Dispatcher:
     def _begin_effect(self, effect: e.Effect) -> None:
         if isinstance(effect, e.StartTimer):
             self._timers.start(effect)
+        elif isinstance(effect, e.EraseData):
+            self._eraser.begin(effect)
         else:
             self.deliveries.begin(effect)
 

@@ -1,4 +1,4 @@
-"""The operator's acts: pause and resume; cancel, put back or move a job; set a worker aside.
+"""The operator's acts: on the handing out of jobs, on a job, on a worker.
 
 What each act does to a job is in ``core/lifecycle.py``. Each act leaves an event whose reason says
 who did it and why. The job itself keeps only why, since its submitter can read that.
@@ -6,19 +6,31 @@ who did it and why. The job itself keeps only why, since its submitter can read 
 
 from __future__ import annotations
 
+import asyncio
+import re
+
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.events import with_actor
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
+from sanic_dispatch.dispatch.erasure import past_job
+from sanic_dispatch.dispatch.queries import Queries
+from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.observability.request_id import REQUEST_ID
+from sanic_dispatch.storage.event_log import EventLog
+
+MAYBE_TICKET = re.compile(r"[0-9]{1,15}")
+"""A ticket; the id of a job has more digits."""
 
 
 class Operator:
     """Carry out an operator's acts. Raises UnknownJob, UnknownWorker, WrongState, StorageFailed."""
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Batches, queries: Queries, history: EventLog) -> None:
         self._batches = batches
+        self._queries = queries
+        self._history = history
 
     async def pause(self, why: str, who: str = "") -> None:
         """Stop handing out jobs; jobs and workers are still taken in. Kept across restarts."""
@@ -39,6 +51,24 @@ class Operator:
     async def move_to_front(self, job_id: str, why: str, who: str = "") -> Job:
         """Move a waiting job to the head of the queue."""
         return await self._act_on_job(c.MoveToFront(job_id, why, who, REQUEST_ID.get()))
+
+    async def forget(self, job: str, who: str = "") -> None:
+        """Erase the data and the result of a finished job, named by its id or its ticket.
+
+        It may be known to the event log alone. Returns once this is durable; the ``Eraser`` then
+        sees to the files.
+        """
+        ticket = int(job) if MAYBE_TICKET.fullmatch(job) else None
+        kept = await self._queries.of_ticket(ticket) if ticket is not None else None
+        act = c.Forget(kept.id if kept else job, None, who, REQUEST_ID.get())
+        try:
+            await self._batches.execute(act)
+        except UnknownJob:
+            past = await asyncio.to_thread(past_job, self._history, ticket, job)
+            if past is None:
+                raise
+            if not past.forgotten:
+                await self._batches.execute(act._replace(job_id=past.id, past=past))
 
     async def set_aside(self, worker_id: str, why: str, who: str = "") -> Worker:
         """Give a worker no jobs until it is brought back, even if it registers anew."""

@@ -91,6 +91,8 @@ class XesWriter:
     def _take(self, event: Fields) -> list[Fields] | None:
         """Take in an event of an order; return the order's trace if that has ended it."""
         ticket, kind = event["ticket"], event["event"]
+        if kind == EventKind.JOB_FORGOTTEN:
+            return None  # it comes after the end of the trace
         if kind == EventKind.JOB_SUBMITTED:
             self._first_ticket = self._first_ticket or ticket
             self._open[ticket] = [event]

@@ -35,6 +35,12 @@ class Order:
     promise: Promise | None = None
     _texts: OrderTexts | None = None
 
+    def replace(self, job: Job) -> None:
+        """Take over a newer record of the job."""
+        self.job = job
+        if job.forgotten:
+            self._texts = None
+
     @property
     def since_s(self) -> float:
         """When its present state began; the job's submission time is parsed only on demand."""

@@ -102,7 +102,9 @@ class Projection:
         """Apply an event."""
         self.version = Version(event.number)
         self.log.append(event)
-        if event.job is not None:
+        if event.kind is EventKind.JOB_FORGOTTEN:
+            self._forget_data(event.job)
+        elif event.job is not None:
             self.last_hour.fold(event)
             order = self._apply(event.job, event.at_s)
             if event.kind is EventKind.JOB_SUBMITTED and not self._paused:
@@ -156,6 +158,11 @@ class Projection:
     def counts(self) -> QueueCounts:
         """Return the counts for the bar."""
         return QueueCounts(self.robots.present, len(self.waiting), len(self.assigned), self._paused)
+
+    def _forget_data(self, job: Job | None) -> None:
+        """Show an order without its data, if it is shown at all."""
+        if job is not None and (order := self._orders.get(job.id)):
+            order.replace(job)
 
     def _apply(self, job: Job, at_s: float) -> Order:
         order = self._orders.get(job.id)

@@ -91,6 +91,7 @@ PLACE: Schema = {
 }
 TIME: Schema = {"type": "number", "minimum": 0, "description": "Unix seconds"}
 TEXT, REASON = _text(MAX_TEXT_CHARS), _text(MAX_REASON_CHARS)
+FORGOTTEN: Schema = {"const": True, "description": "its data and its result are erased"}
 UNUSED: Schema = {
     "const": True,
     "description": "taken, but the callback is still pending: its process is probably dead",
@@ -152,6 +153,7 @@ _OBJECTS: dict[str, Schema] = {
             "drink": TEXT,
             "late": {"const": True, "description": "it was promised to be ready by now"},
             "doubt": {"const": True},
+            "forgotten": FORGOTTEN,
             "reason": REASON | {"description": "why it failed or was cancelled, as reported"},
         },
     ),
@@ -159,6 +161,7 @@ _OBJECTS: dict[str, Schema] = {
         {"n": TICKET, "id": {"type": "string"}, "state": _one_of(State), "submitted": TIME,
          "t": TIME, "attempt": COUNT},
         {"name": TEXT, "logo": TEXT, "drink": TEXT, "place": PLACE, "reason": REASON,
+         "forgotten": FORGOTTEN,
          "hold": an_object(
              {"worker": CALLBACK, "way": _one_of(Way), "stage": _one_of(Stage), "since": TIME},
              {"unused": UNUSED, "refused": REASON},

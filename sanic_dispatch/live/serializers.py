@@ -57,6 +57,8 @@ def own_order(
         fields["doubt"] = True
     if order.job.reason and order.job.state in (State.FAILED, State.CANCELLED):
         fields["reason"] = order.job.reason[:MAX_REASON_CHARS]
+    if order.job.forgotten:
+        fields["forgotten"] = True
     return fields
 
 
@@ -77,6 +79,8 @@ def monitor_order(order: Order) -> JsonObject:
         fields["hold"] = _hold(job.hold)
     if job.reason:
         fields["reason"] = job.reason[:MAX_REASON_CHARS]
+    if job.forgotten:
+        fields["forgotten"] = True
     return fields
 
 

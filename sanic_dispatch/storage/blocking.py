@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol, TypeVar, TypeVarTuple, Unpack
 
+from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.garbage_collection import no_collection
 from sanic_dispatch.storage.checkpoint import Pace
 from sanic_dispatch.storage.data_folder import reporting_write_errors
@@ -102,6 +103,11 @@ class BackgroundFlush:
         with reporting_write_errors():
             await self._thread.run(self._log.begin_epoch, name, at_s)
 
+    async def erase(self, jobs: Collection[JobRef]) -> None:
+        """Erase data and results of these jobs from the log. Raises StorageFailed."""
+        with reporting_write_errors():
+            await self._thread.run(self._log.erase, jobs, Pace().rest)
+
     async def finish(self) -> None:
         """Wait for what is being moved."""
         if self._flush is not None:
@@ -123,6 +129,7 @@ class BlockingStore(Protocol):
     def refresh(self) -> Edit | None: ...
     def check_unedited(self) -> None: ...
     def try_writing(self) -> None: ...
+    def erase(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -147,6 +154,10 @@ class ThreadedStore(Store):
 
     async def begin_epoch(self, name: str, at_s: float) -> None:
         await self._flushes.begin_epoch(name, at_s)
+
+    async def erase(self, jobs: Collection[JobRef]) -> None:
+        await self._flushes.erase(jobs)
+        await self._thread.run(self._store.erase)
 
     async def refresh(self) -> Edit | None:
         return await self._thread.run(self._store.refresh) if self.rereads else None

@@ -23,12 +23,13 @@ is written all the same: orders go on, and dispatch.json says which events there
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
+from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
 from sanic_dispatch.garbage_collection import no_collection
 from sanic_dispatch.storage.atomic_file import fsync_folder
@@ -117,13 +118,22 @@ class CachedJsonFileStore(Store):
     async def try_writing(self) -> None:
         await self._appends.run(self._files.try_writing)
 
+    async def erase(self, jobs: Collection[JobRef]) -> None:
+        while self._checkpoint is not None:
+            await asyncio.wait([self._checkpoint])
+        self._checkpoint = asyncio.create_task(self._erase(jobs))
+        await asyncio.shield(self._checkpoint)
+
     async def checkpoint(self) -> None:
-        """Write a checkpoint.
+        """Write a checkpoint, if journals have batches that are not in the files.
 
         Raises StorageFailed, after which the journals still have everything.
         """
-        if not self._files.has_batches:
-            return
+        if self._files.has_batches:
+            await self._write_checkpoint()
+
+    async def _write_checkpoint(self) -> None:
+        """Begin a new journal, and write what those before have to the files."""
         try:
             await self._appends.run(self._files.create_spare)
             rotated = await self._appends.run(self._files.rotate)
@@ -170,6 +180,17 @@ class CachedJsonFileStore(Store):
         try:
             if not await self._checkpoints.run(self._files.flush_history):
                 self._retry_at_s = asyncio.get_running_loop().time() + RETRY_S
+        finally:
+            self._checkpoint = None
+
+    async def _erase(self, jobs: Collection[JobRef]) -> None:
+        """Write a checkpoint, whose files have only the newest records, and clear the segments."""
+        try:
+            await self._write_checkpoint()
+            if self._files.is_broken:
+                raise StorageFailed("the journal could not be synced")
+            with reporting_write_errors():
+                await self._checkpoints.run(self._files.erase, jobs)
         finally:
             self._checkpoint = None
 
@@ -314,9 +335,9 @@ class JournaledFiles:
     def rotate(self) -> tuple[Snapshot, int] | None:
         """Switch to the next journal; return the records as of the last one, and its number.
 
-        Return None if no checkpoint is needed or the last journal is broken.
+        Return None if the last journal is broken.
         """
-        if self.is_broken or self._spare is None or not self.has_batches:
+        if self.is_broken or self._spare is None:
             return None
         old, self._journal, self._spare = self._journal, self._spare, None
         if old is not None:
@@ -343,6 +364,15 @@ class JournaledFiles:
     def flush_history(self, pace: Pace | None = None) -> bool:
         """Move events to segments; return whether the disk had room for them."""
         return self.history.try_flush((pace or Pace()).rest, MAX_UNFLUSHED)
+
+    def erase(self, jobs: Collection[JobRef]) -> None:
+        """Erase the data of these jobs from segments, and what is left of older journals.
+
+        A checkpoint has to precede it. Raises OSError.
+        """
+        assert self._journal is not None
+        self._unlink_journals(self._journal.number - 1)
+        self.history.erase(jobs, Pace().rest)
 
     def _start_journal(self) -> Journal:
         """Return a new journal, once dispatch.json refers to it. Raises StorageFailed."""
@@ -405,11 +435,14 @@ class JournaledFiles:
     def _remove_journals(self, last: int) -> None:
         """Remove the journals up to this number; recovery ignores any that cannot be removed."""
         with suppress(OSError):
-            for number, path in journals_in(self._folder).items():
-                if number <= last:
-                    path.unlink()
-            if self._fsync:
-                fsync_folder(self._folder)
+            self._unlink_journals(last)
+
+    def _unlink_journals(self, last: int) -> None:
+        for number, path in journals_in(self._folder).items():
+            if number <= last:
+                path.unlink()
+        if self._fsync:
+            fsync_folder(self._folder)
 
     def _measure_files(self) -> None:
         paths = [self._folder / name for name in (JOBS_NAME, WORKERS_NAME, DISPATCH_NAME)]

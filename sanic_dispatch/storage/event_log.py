@@ -9,7 +9,7 @@ older epoch is good if it is smaller than the first of the next.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload
 
 MAX_LIMIT = 1000
@@ -36,7 +37,8 @@ class Question(NamedTuple):
 
     ``worker`` is a callback or a label, ``kind`` the event's name. ``from_s`` is inclusive and
     ``to_s`` exclusive (Unix seconds). ``text`` is looked for in reasons and labels, in any case.
-    ``after`` is the number of the last event that is known already.
+    ``after`` is the number of the last event that is known already. ``job`` is an id, which is in
+    no index: the whole log is read for it.
     """
 
     ticket: int | None = None
@@ -47,12 +49,14 @@ class Question(NamedTuple):
     text: str | None = None
     after: int = 0
     limit: int = 100
+    job: str | None = None
 
     def matches(self, event: LoggedEvent) -> bool:
         """Return whether an event is an answer."""
         return (
             event.n > self.after
             and (self.ticket is None or event.ticket == self.ticket)
+            and (self.job is None or event.job == self.job)
             and (self.kind is None or event.event == self.kind)
             and (self.worker is None or self.worker in (event.worker, event.callback))
             and is_in_span(event.at_s, self.from_s, self.to_s)
@@ -189,6 +193,10 @@ class EventLog(ABC):
     def tend(self) -> None:
         """Write what could not be written before, and delete what is too old; call it at times."""
         return
+
+    @abstractmethod
+    def erase(self, jobs: Collection[JobRef]) -> None:
+        """Erase data and results of these jobs for good; the events stay. Raises OSError."""
 
     def note(self, events: Sequence[Event]) -> None:
         """Take in published events, unless they came in with their batch."""

@@ -7,14 +7,14 @@ null. A later version may add fields at the end; unknown ones are ignored.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import ujson
 
 from sanic_dispatch.core.events import Event, EventKind
-from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.observability.log import service_s_of, waiting_s_of
 
 
@@ -58,6 +58,10 @@ class Payload(NamedTuple):
     job: str
     is_result: bool
     json: bytes
+
+    def is_of(self, jobs: Collection[JobRef]) -> bool:
+        """Return whether it is of one of these jobs."""
+        return JobRef(self.ticket, self.job) in jobs
 
 
 class Recorded(NamedTuple):
@@ -152,7 +156,7 @@ def logged(event: Event) -> LoggedEvent:
 
 def payload_of(n: int, event: str, job: Job | None) -> Payload | None:
     """Return the data that came with a job, or the result with which it ended, if there is one."""
-    if job is None:
+    if job is None or job.forgotten:
         return None
     if event == EventKind.JOB_SUBMITTED:
         return Payload(n, job.ticket, job.id, False, job.data)

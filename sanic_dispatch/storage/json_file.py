@@ -161,6 +161,18 @@ class JsonFiles:
                 self._journal.check()
             write_test_file(self._folder)
 
+    def erase(self) -> None:
+        """Erase older records: remove the journals, after their events are moved to segments.
+
+        Raises StorageFailed.
+        """
+        if self._outcome_is_unknown:
+            raise StorageFailed("a failed write is not rolled back yet")
+        if self._journal is not None:
+            with reporting_write_errors():
+                self.history.flush()
+                self._journal.remove_all()
+
     def close(self) -> None:
         """Move the events to a segment, and remove the journals."""
         if self._journal is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.storage.event_log import (
     Epoch,
     EventLog,
@@ -56,6 +57,11 @@ class MemoryEventLog(EventLog):
             payload = payload_of(event.number, event.kind.value, event.job)
             if payload is not None:
                 yield payload
+
+    def erase(self, jobs: Collection[JobRef]) -> None:
+        for at, event in enumerate(self._events):
+            if event.job is not None and event.job.ref in jobs:
+                self._events[at] = event._replace(job=event.job.without_data())
 
     def _likely(self, question: Question) -> Iterator[Event]:
         """Yield the events that may match."""

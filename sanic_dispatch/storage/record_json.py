@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import ujson
 
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
-from sanic_dispatch.core.tables import Fact
+from sanic_dispatch.core.tables import FORGETTING, Fact
 from sanic_dispatch.core.timestamps import from_rfc3339
 from sanic_dispatch.core.worker import Aside, Cause, Key, Worker
 from sanic_dispatch.strict_json import Entry
@@ -67,6 +67,8 @@ def _encode_optional(job: Job) -> Iterator[bytes]:
         yield b',"reason":%b' % _dumps(job.reason)
     if job.result is not None:
         yield b',"result":%b' % job.result
+    if job.forgotten:
+        yield b',"forgotten":true'
 
 
 def _encode_hold(hold: Hold) -> bytes:
@@ -150,9 +152,13 @@ def decode_worker(values: Mapping[str, Any]) -> Worker:
 
 def decode_fact(name: str, value: Any) -> Fact:
     """Decode a fact. Raises TypeError or ValueError if the value does not fit the name."""
-    if not isinstance(value, (str, int)) or not _FACT_CHECKS.get(name, _accept)(value):
+    if not isinstance(value, (str, int)) or not _check_of(name)(value):
         raise TypeError(f"{name} cannot be {value!r}")
     return Fact(name, value)
+
+
+def _check_of(name: str) -> Callable[[str | int], bool]:
+    return _is_ticket if name.startswith(FORGETTING) else _FACT_CHECKS.get(name, _accept)
 
 
 def _accept(_: str | int) -> bool:
@@ -294,5 +300,6 @@ _OPTIONAL_DECODERS: dict[str, Callable[[Any], Any]] = {
     "refusals": _count,
     "finished_s": _number,
     "reason": _text,
+    "forgotten": bool,
 }
 """Decoders of the members that are stored only if they differ from a new job's."""

@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -43,7 +43,7 @@ from sanic_dispatch.cluster.ownership import (
     boottime_s,
 )
 from sanic_dispatch.config.settings import Settings
-from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.tables import Fact, Record, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import (
@@ -288,6 +288,10 @@ class RedisStore(Store):
             raise StorageFailed(str(error)) from error
         self._check_owned(token, answer)
         await asyncio.to_thread(self._segments.note_epoch, epoch)
+
+    async def erase(self, jobs: Collection[JobRef]) -> None:
+        """Erase data from the segments; in Redis nothing is left of a record that was replaced."""
+        await self._flushes.erase(jobs)
 
     async def try_writing(self) -> None:
         """Increment the heartbeat. Raises StorageFailed, also if not the owner."""

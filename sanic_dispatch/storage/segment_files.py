@@ -123,7 +123,7 @@ class SegmentFiles:
             return sum(self._sizes.values())
 
     def add(self, first_n: int, path: Path, index: SegmentIndex) -> None:
-        """Note a segment that was written, or written anew; it is the last one."""
+        """Note a segment that was written, as the last one, or one that was written anew."""
         known = Known(path.stat().st_ino, index.size, index)
         with self._lock:
             self._paths[first_n], self._sizes[first_n] = path, known.size

@@ -14,7 +14,7 @@ The last segment grows, by being written anew, until it has SEGMENT_EVENTS event
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import structlog
 import ujson
 
+from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.storage.atomic_file import NameNotSynced, fsync_folder, replace_file
 from sanic_dispatch.storage.event_log import (
@@ -43,6 +44,7 @@ from sanic_dispatch.storage.event_log import (
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded, decode_events
 from sanic_dispatch.storage.journal import BatchRead
 from sanic_dispatch.storage.sealed_json import seal_json, unseal_json
+from sanic_dispatch.storage.segment_erasure import may_have, without_payloads
 from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles, write_index
 from sanic_dispatch.storage.segment_format import (
     BLOCK_EVENTS,
@@ -57,7 +59,7 @@ from sanic_dispatch.storage.segment_format import (
     seal_end,
     segment_path,
 )
-from sanic_dispatch.storage.segment_index import IndexBuilder, SegmentIndex
+from sanic_dispatch.storage.segment_index import IndexBuilder, SegmentIndex, index_of
 
 SEGMENT_EVENTS = 20 * BLOCK_EVENTS
 """The most events of a segment: 340 KB without payloads. A growing one is written anew."""
@@ -260,13 +262,11 @@ class SegmentLog(EventLog):
                 some = self._newest()[: SEGMENT_EVENTS - writer.events]
                 events = [event for event in some if event.n <= until_n]
                 writer.add(events)
-                self._write(first_n or events[0].n, writer)
+                self._replace(first_n or events[0].n, *writer.finish())
                 with self._lock:
                     del self._events[: len(events)]
                     self._flushed_n = events[-1].n
-            if self._has_unsynced_name:
-                fsync_folder(self.files.folder)
-                self._has_unsynced_name = False
+            self._sync_names()
             self._drop_old()
 
     def _until_n(self) -> int:
@@ -288,7 +288,7 @@ class SegmentLog(EventLog):
                 left = self._events_up_to(path, last_n) if first_n <= last_n else SegmentWriter()
                 removed += index.events - left.events
                 if left.events:
-                    self._write(first_n, left)
+                    self._replace(first_n, *left.finish())
                 else:
                     self.files.remove(first_n)
             with self._lock:
@@ -342,6 +342,42 @@ class SegmentLog(EventLog):
         is_old = not index.damage and index.to_s < self._now_s() - retention.keep_s
         return is_old or self.files.size_bytes > retention.keep_bytes
 
+    def erase(self, jobs: Collection[JobRef], rest: Rest = no_rest) -> None:
+        """Erase data and results of these jobs from memory and from all segments. Raises OSError.
+
+        Segments are replaced one by one. Those of a flush that a kill has broken off are removed.
+        """
+        self._erase_newest(jobs)
+        with self._writing:
+            for path in self.files.folder.glob(".segment-*.new"):
+                path.unlink()
+            for first_n, path in self.files.paths():
+                if path.exists():
+                    self._erase_from(first_n, path, jobs, rest)
+            self._sync_names()
+            self.stats.size_bytes = self.files.size_bytes
+
+    def _erase_newest(self, jobs: Collection[JobRef]) -> None:
+        with self._lock:
+            self._decode_later()
+            self._events = [without_payload(event, jobs) for event in self._events]
+
+    def _erase_from(self, first_n: int, path: Path, jobs: Collection[JobRef], rest: Rest) -> None:
+        with self.files.opened(path) as segment:
+            index = segment.index
+            if not may_have(index, jobs):
+                return
+            remainder = without_payloads(segment.read(index.size), jobs, rest)
+        if remainder is None:
+            return
+        for at, why in remainder.left_out:
+            _log.warning("history.damaged", file=str(path), byte=at, reason=f"left out: {why}")
+        pieces = remainder.pieces()
+        if remainder.blocks:
+            self._replace(first_n, pieces, index_of(b"".join(pieces)))
+        else:
+            self.files.remove(first_n)
+
     def _drop_old(self) -> None:
         """Delete the oldest segments if they are too old or too many. Raises OSError."""
         files = self.files
@@ -374,8 +410,8 @@ class SegmentLog(EventLog):
                     return writer, first_n
         return SegmentWriter(rest, self._keeps_payloads), 0
 
-    def _write(self, first_n: int, writer: SegmentWriter) -> None:
-        pieces, index = writer.finish()
+    def _replace(self, first_n: int, pieces: Sequence[bytes], index: SegmentIndex) -> None:
+        """Write a segment and its index, or write them anew. Raises OSError."""
         self._make_folder()
         path = segment_path(self.files.folder, first_n)
         try:
@@ -384,6 +420,12 @@ class SegmentLog(EventLog):
             self._has_unsynced_name = True
         write_index(path, index, b"".join(pieces[-2:]))
         self.files.add(first_n, path, index)
+
+    def _sync_names(self) -> None:
+        """Sync the folder if that failed after a segment was replaced. Raises OSError."""
+        if self._has_unsynced_name:
+            fsync_folder(self.files.folder)
+            self._has_unsynced_name = False
 
     def _make_folder(self) -> None:
         folder = self.files.folder
@@ -504,6 +546,13 @@ def _read_logged(batch: BatchRead) -> list[LoggedEvent]:
         return []  # ``_read_events`` reports it
 
 
+def without_payload(event: Recorded, jobs: Collection[JobRef]) -> Recorded:
+    """Return an event without what came with it, if that was of one of these jobs."""
+    if event.payload is None or not event.payload.is_of(jobs):
+        return event
+    return event._replace(payload=None)
+
+
 def _read_events(batch: BatchRead) -> list[Recorded]:
     try:
         return batch.read_events()
@@ -542,6 +591,8 @@ def _matches_in(segment: OpenSegment, question: Question) -> Iterator[LoggedEven
 def _wanted(question: Question) -> list[bytes]:
     """Return what the line of an answer contains, the rarest first: to decode all takes longer."""
     wanted = []
+    if question.job is not None:
+        wanted.append(_as_written(question.job))
     if question.ticket is not None:
         wanted.append(b",%d," % question.ticket)
     if question.worker is not None:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import structlog
 
+from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.storage.event_log import Epoch
 from sanic_dispatch.storage.journal import BatchRead
 from sanic_dispatch.storage.segment_log import (
@@ -85,6 +86,17 @@ class SharedLog(SegmentLog):
         with self._locked():
             self._look_again()
             super().flush(rest)
+
+    def erase(self, jobs: Collection[JobRef], rest: Rest = no_rest) -> None:
+        """Erase data and results of these jobs from memory and from the folder.
+
+        Raises OSError, also if another process is writing.
+        """
+        self._erase_newest(jobs)
+        if not self._is_foreign and self.files.folder.is_dir():
+            with self._locked():
+                self._look_again()
+                super().erase(jobs, rest)
 
     def _until_n(self) -> int:
         until_s = self._now_s() - MIN_AGE_S

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 
+from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.core.tables import Table
 from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.store import Batch, Edit, EditedMeanwhile, Store, Stored
@@ -75,6 +77,9 @@ class SplitStore(Store):
 
     async def begin_epoch(self, name: str, at_s: float) -> None:
         await self._jobs.begin_epoch(name, at_s)
+
+    async def erase(self, jobs: Collection[JobRef]) -> None:
+        await self._jobs.erase(jobs)
 
     async def refresh(self) -> Edit | None:
         jobs, workers = await self._jobs.refresh(), await self._workers.refresh()

@@ -172,6 +172,23 @@ class SqliteFile:
         except (OSError, sqlite3.Error) as error:
             raise StorageFailed(f"nothing can be written: {error}") from error
 
+    def erase(self) -> None:
+        """Erase older records: write the database anew with the present ones, and truncate its log.
+
+        ``secure_delete`` overwrites a deleted row, but not the copies that are left in free space
+        when rows move to other pages of the B-tree. Raises StorageFailed.
+        """
+        if self._outcome_is_unknown:
+            raise StorageFailed("the outcome of the last transaction is unknown")
+        try:
+            self._anchor.check()
+            database = self._database()
+            database.execute("PRAGMA temp_store = MEMORY")  # no copy in a folder for such files
+            database.execute("VACUUM")
+            _checkpoint_log(self._path, database)
+        except (OSError, NotAQueue, sqlite3.Error) as error:
+            raise StorageFailed(f"the database could not be written anew: {error}") from error
+
     def close(self) -> None:
         """Move the events to a segment, checkpoint the write-ahead log and close the file."""
         if self._opened is not None:
@@ -400,6 +417,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
     )
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    database.execute("PRAGMA secure_delete = ON")
     return database
 
 

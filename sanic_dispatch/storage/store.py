@@ -18,12 +18,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.core.events import Event
-from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.tables import Change, Fact
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import StorageFailed
@@ -117,6 +117,14 @@ class Store(ABC):
             self.history.begin_epoch(name, at_s)
         except OSError as error:
             raise StorageFailed(f"the history cannot be written: {error}") from error
+
+    async def erase(self, jobs: Collection[JobRef]) -> None:
+        """Erase the data of forgotten jobs from all that earlier batches have left of it.
+
+        The batches that made them forgotten are durable; others may be committed meanwhile. Raises
+        StorageFailed, after which it has to be called again.
+        """
+        self.history.erase(jobs)
 
     def may_act(self) -> bool:
         """Return whether this process may deliver and answer without asking the store first."""

@@ -184,7 +184,7 @@ class LedgerFile(WholeFile[Ledger]):
         self._content = self._content._replace(leaving=leaving)
 
     def draft(self, changes: Sequence[Change]) -> Ledger:
-        facts = {c.id: c.after for c in changes if isinstance(c.after, Fact)}
+        facts = {change.id: change.after for change in changes if change.table is Table.FACTS}
         edits: dict[SortKey, bytes | None] = {}
         leaving: list[SortKey] = []
         jobs = [change for change in changes if change.table is Table.JOBS]
@@ -199,8 +199,9 @@ class LedgerFile(WholeFile[Ledger]):
                 edits[order_of(change.after)] = encode_job(change.after)
         if not (facts or edits or leaving or self._content.leaving):
             return self._content
+        merged = {**self._content.facts, **facts}
         return Ledger(
-            {**self._content.facts, **facts},
+            {name: fact for name, fact in merged.items() if isinstance(fact, Fact)},
             self._content.finished.changed(dict.fromkeys(self._content.leaving) | edits),
             tuple(leaving),
         )

@@ -65,6 +65,21 @@ async def test_jobs_by_ticket_or_id(service: Service) -> None:
     assert (await service.job(job_id))["state"] == "waiting"
 
 
+async def test_forget(service: Service) -> None:
+    """A finished job is forgotten by its number or its id."""
+    _, _, job_id = await service.submit("Ada")
+    refused = await run(service, "forget", "1")
+    assert (refused.exit_code, refused.stderr) == (
+        1, "sanic-dispatch: cannot forget: the job is waiting (409)\n",
+    )  # fmt: skip
+    await run(service, "cancel", "1")
+    done = await run(service, "forget", "1")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "job 1, forgotten True")
+    assert (await service.job(job_id))["forgotten"] is True
+    assert service.app.ctx.hub.projection.log[-1].reason == "ada"
+    assert (await run(service, "forget", job_id, "--yes", "--json")).exit_code == 0
+
+
 async def test_workers(service: Service) -> None:
     """Workers are listed, set aside, brought back and dropped."""
     await register(service)

@@ -154,3 +154,14 @@ def test_memory_is_that_of_unfinished_orders() -> None:
     for _ in pieces(writer, told()):
         most = max(most, len(writer._open))
     assert most <= 1
+
+
+def test_a_forgotten_order_keeps_its_trace() -> None:
+    """That its data was erased later is no step of it, nor an order of before."""
+    events = evening().events
+    ended = next(each for each in events if each.event == "job.done")
+    forgotten = ended._replace(n=events[-1].n + 1, event="job.forgotten")
+    writer = XesWriter()
+    assert written([*events, forgotten], writer) == written(events)
+    written([forgotten], writer := XesWriter())
+    assert writer.begun_before == 0

@@ -59,6 +59,24 @@ def test_a_place_among_ten_thousand(story: Story, projection: Projection) -> Non
         assert projection.ahead(order) == ahead
 
 
+def test_a_forgotten_order_keeps_its_place(story: Story, projection: Projection) -> None:
+    """It loses its texts, and is not shown longer than the others, nor again."""
+    for _ in range(2):
+        story.serve(5.0)
+    order = projection.get(secret(1))
+    assert order
+    assert order.texts.drink == "Mojito"
+    story.loop.run(RECENT_S - 7.0)
+    story.forget(1)
+    assert order.job.forgotten
+    assert order.texts == OrderTexts()
+    story.loop.run(3.0)
+    projection.expire(story.now_s)
+    story.forget(1)
+    assert list(projection.finished.recent) == [secret(2)]
+    assert projection.get(secret(1)) is None
+
+
 def test_a_job_assigned_in_its_first_event(story: Story, projection: Projection) -> None:
     """A job stored as held in its first write never waits."""
     ticket = story.submit()

@@ -208,6 +208,10 @@ class Story:
         """Cancel the job."""
         self.take(ticket, lambda job: lifecycle.cancel(job, self.now_s))
 
+    def forget(self, ticket: int) -> None:
+        """Erase the job's data, as an operator."""
+        self.take(ticket, lambda job: lifecycle.forget(job, self.now_s, "ada"))
+
     def put_back(self, ticket: int) -> None:
         """Requeue the job at its own place, as an operator."""
         self.take(ticket, lambda job: lifecycle.put_back(job, self.now_s, "once more"))

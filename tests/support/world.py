@@ -30,7 +30,7 @@ class World:
     def __init__(self, store: Store, network: FakeNetwork, policy: Policy) -> None:
         self.store, self.network = store, network
         self._calls: set[asyncio.Task[Any]] = set()
-        for name in ("commit", "refresh"):
+        for name in ("commit", "refresh", "erase"):
             setattr(store, name, self._watched(getattr(store, name)))
         self.clock = FakeClock()
         self.bus = EventBus()
@@ -96,7 +96,7 @@ class World:
         return [job for job in self.jobs() if job.is_waiting]
 
     async def quiet(self) -> None:
-        """Wait until nothing happens without time passing, including writes."""
+        """Wait until nothing happens without time passing, including what the store does."""
         rounds_of_quiet = 0
         while rounds_of_quiet < 3:
             await settle()

@@ -92,6 +92,7 @@ OWN: dict[str, Schema] = {
         {
             "reason": {"type": "string", "description": "why it failed, or was cancelled"},
             "result": {"description": "the worker's result: any JSON"},
+            "forgotten": live.FORGOTTEN,
         },
     ),
     "listed_job": an_object(
@@ -104,7 +105,8 @@ OWN: dict[str, Schema] = {
             "attempt": {"type": "integer", "minimum": 0},
             "reason": {"type": "string"},
             "worker": _or_null(CALLBACK),
-        }
+        },
+        {"forgotten": live.FORGOTTEN},
     ),
     "listed_worker": an_object(
         {

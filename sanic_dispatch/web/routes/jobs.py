@@ -69,6 +69,7 @@ def _job_fields(request: Call, placed: Placed) -> dict[str, Any]:
     """Return what everyone who has the job's id may see."""
     job = placed.job
     reason = {"reason": job.reason} if job.reason and job.state in _WITHOUT_RESULT else {}
+    forgotten = {"forgotten": True} if job.forgotten else {}
     return {
         "id": job.id,
         "ticket": job.ticket,
@@ -77,6 +78,7 @@ def _job_fields(request: Call, placed: Placed) -> dict[str, Any]:
         "submitted_at": job.submitted_at,
         "eta": _eta(request, job.id),
         **reason,
+        **forgotten,
     }
 
 

@@ -65,6 +65,7 @@ def job_fields(job: Job) -> dict[str, Any]:
         "attempt": job.attempt,
         "reason": job.reason,
         "worker": job.worker.callback_url if job.worker else None,
+        **({"forgotten": True} if job.forgotten else {}),
     }
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, cast
 
 from sanic import Blueprint, HTTPResponse, Request
+from sanic.response import empty
 
 from sanic_dispatch.dispatch.operator import Operator
 from sanic_dispatch.errors import InvalidRequest
@@ -34,7 +35,7 @@ from sanic_dispatch.web.openapi.schemas import (
     ref,
 )
 from sanic_dispatch.web.request_body import read_object, text_in
-from sanic_dispatch.web.responses import json_answer
+from sanic_dispatch.web.responses import NOSNIFF, json_answer
 from sanic_dispatch.web.routes.jobs import job_answer
 
 operator = Blueprint("operator", url_prefix="/operator")
@@ -173,6 +174,26 @@ for name, (worker_act, text) in WORKER_ACTS.items():
         name=f"worker_{name}",
         stream=True,
     )
+
+
+@operator.delete("/jobs/<job_id:str>/data")
+@describe(
+    Operation(
+        **OF_AN_OPERATOR,
+        parameters=(JOB_ID_IN_PATH._replace(text="the job's secret id, or its number"), _WHO),
+        answers={204: Answer("It is forgotten.")},
+        errors=("Unauthorized", "InvalidRequest", *TAKING, "UnknownJob", "WrongState"),
+    )
+)
+async def forget(request: Request, job_id: str) -> HTTPResponse:
+    """Erase the data and the result of a finished job.
+
+    Its events stay. The data is gone from the data folder within a minute, also if the service is
+    killed meanwhile. A job that is not kept any more is forgotten as far as its events are kept.
+    """
+    auth.check(request, auth.OPERATOR)
+    await _operator(request).forget(job_id, _who(request))
+    return empty(headers=NOSNIFF)
 
 
 async def _words(request: Request) -> tuple[str, str, dict[str, Any]]:

@@ -139,6 +139,36 @@ async def test_move_to_the_front(service: Service) -> None:
     assert (await register(service)).body["Job"]["data"] == 2
 
 
+async def test_forget(service: Service) -> None:
+    """Data and result of a finished job are gone from every answer and page; its events stay."""
+    _, _, job_id = await service.submit({"name": "Ada", "drink": "mojito", "logo": "lion"})
+    path = f"operator/jobs/{job_id}/data"
+    waiting = await ask(service, "DELETE", path, TOKEN)
+    assert (waiting.status, waiting.body["Error"]) == (409, "WrongState")
+    await register(service, CPEE_INSTANCE_UUID="i", CPEE_ACTIVITY="a1")
+    done = {"data": b'{"for":"Ada"}', "headers": {"Content-Type": "application/json"}}
+    done["headers"] |= {"CPEE-CALLBACK": CALLBACK}
+    assert (await ask(service, "POST", f"jobs/{job_id}/complete", **done)).status == 200
+    assert (await service.job(job_id))["result"] == {"for": "Ada"}
+    for _ in range(2):
+        answer = await ask(service, "DELETE", path, TOKEN, headers={"X-Operator": "Grace"})
+        assert (answer.status, answer.raw) == (204, b"")
+    assert (last_event(service).kind, last_event(service).reason) == ("job.forgotten", "Grace")
+    assert (await service.job(job_id))["forgotten"] is True
+    (listed_job,) = (await listed(service))["jobs"]
+    assert listed_job["forgotten"] is True
+    monitor = (await ask(service, "GET", "state?view=monitor", TOKEN)).body["state"]
+    assert monitor["order/1"]["forgotten"] is True
+    for shown in ("operator/jobs", "operator/history/1", "operator/events", "state?view=monitor",
+                  f"jobs/{job_id}", f"state?order={job_id}", "state"):  # fmt: skip
+        answer = await ask(service, "GET", shown, TOKEN)
+        assert answer.status == 200
+        for text in (b"Ada", b"lion", b"mojito"):
+            assert text not in answer.raw, shown
+    assert (await ask(service, "DELETE", f"operator/jobs/{'0' * 32}/data", TOKEN)).status == 404
+    assert (await ask(service, "DELETE", "operator/jobs/77/data", TOKEN)).status == 404
+
+
 async def test_workers_aside_back_and_dropped(service: Service) -> None:
     """Set aside it gets no jobs, brought back it does, at its place; dropped it is forgotten."""
     await register(service)

@@ -105,6 +105,7 @@ export const words = {
       doubted: 'Unklar', unconsumed: 'Angenommen, aber nicht verwendet', report_refused: 'Meldung abgelehnt',
       returned: 'Wieder in der Schlange', blamed: 'Von einem Roboter abgelehnt', extended: 'Braucht mehr Zeit',
       moved: 'Nach vorn gestellt', done: 'Ausgegeben', failed: 'Fehlgeschlagen', cancelled: 'Storniert',
+      forgotten: 'Daten gelöscht',
     },
     worker: {
       registered: 'Roboter angemeldet', set_aside: 'Roboter außer Dienst', came_back: 'Roboter wieder im Dienst',

@@ -105,6 +105,7 @@ export const words = {
       doubted: 'In doubt', unconsumed: 'Taken, but not used', report_refused: 'Report refused',
       returned: 'Back in the queue', blamed: 'Refused by a robot', extended: 'Needs more time',
       moved: 'Moved to the front', done: 'Served', failed: 'Failed', cancelled: 'Cancelled',
+      forgotten: 'Data erased',
     },
     worker: {
       registered: 'Robot registered', set_aside: 'Robot set aside', came_back: 'Robot came back',

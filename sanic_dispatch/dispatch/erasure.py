@@ -1,0 +1,107 @@
+"""Erasing the data of forgotten jobs, which may be in files and in the event log alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+
+import structlog
+
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core.events import EventKind
+from sanic_dispatch.core.job import Job, JobRef, State
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.errors import StorageError
+from sanic_dispatch.storage.event_log import MAX_LIMIT, EventLog, Question
+from sanic_dispatch.storage.event_record import LoggedEvent
+from sanic_dispatch.storage.store import Store
+
+RETRY_S = 5.0
+"""How long after a failure to try again."""
+
+_ENDS: dict[str, State] = {
+    EventKind.JOB_DONE: State.DONE,
+    EventKind.JOB_FAILED: State.FAILED,
+    EventKind.JOB_CANCELLED: State.CANCELLED,
+}
+
+_log = structlog.get_logger("sanic_dispatch")
+
+
+class Eraser:
+    """Has the store erase the data of forgotten jobs, until no file has it any more."""
+
+    def __init__(self, store: Store, clock: Clock, report: Callable[[c.Command], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._report = report
+        self._due: dict[JobRef, str] = {}
+        """The request that caused it, by job."""
+        self._running: asyncio.Task[None] | None = None
+
+    def begin(self, effect: e.EraseData) -> None:
+        """Erase the data of a job soon."""
+        self._due[effect.job] = effect.request
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop; the next start goes on with it."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            while self._due:
+                await self._erase(dict(self._due))
+        finally:
+            self._running = None
+
+    async def _erase(self, due: Mapping[JobRef, str]) -> None:
+        tickets = [job.ticket for job in due]
+        try:
+            await self._store.erase(due.keys())
+        except StorageError as error:
+            _log.warning("data.not_erased", tickets=tickets, reason=str(error))
+            await self._clock.sleep(RETRY_S)
+            return
+        _log.info("data.erased", tickets=tickets)
+        for job, request in due.items():
+            del self._due[job]
+            self._report(c.DataErased(job, request))
+
+
+def past_job(log: EventLog, ticket: int | None, job_id: str) -> Job | None:
+    """Return what the event log knows of a job that is not kept any more; None if nothing.
+
+    It is named by its ticket, or else by its id, which may take seconds. This blocks.
+    """
+    question = Question(ticket=ticket) if ticket is not None else Question(job=job_id)
+    job: Job | None = None
+    for event in _all_events(log, question._replace(limit=MAX_LIMIT)):
+        job = _after(job, event)
+    return job
+
+
+def _all_events(log: EventLog, question: Question) -> Iterator[LoggedEvent]:
+    after: int | None = 0
+    while after is not None:
+        page = log.find(question._replace(after=after))
+        yield from page.events
+        after = page.next
+
+
+def _after(job: Job | None, event: LoggedEvent) -> Job:
+    """Return what is known of a job after an event; of two with the same ticket, of the later."""
+    if job is None or job.ref != JobRef(event.ticket, event.job):
+        at = to_rfc3339(event.at_s)
+        job = Job(event.job, event.ticket, b"null", at, event.ticket, State.DONE)
+    return job._replace(
+        state=_ENDS.get(event.event, job.state),
+        attempt=event.attempt,
+        finished_s=event.at_s,
+        forgotten=job.forgotten or event.event == EventKind.JOB_FORGOTTEN,
+    )
