@@ -200,8 +200,8 @@ class ChangedKeys:
 def _workers_of(lines: Iterable[LogLine]) -> tuple[dict[str, int], int]:
     """Return the number of the last event of each worker, and where one may be missing.
 
-    An event with which a job leaves its worker may not name that worker, but an earlier event of
-    the job does. The second number is that of the last event for which there is none.
+    With a job that is assigned again it may leave another worker, which only an earlier event of
+    the job names. The second number is that of the last event for which there is none.
     """
     numbers, holders, unnamed_n = dict[str, int](), dict[int, str](), 0
     for line in lines:
@@ -220,6 +220,4 @@ def _workers_of(lines: Iterable[LogLine]) -> tuple[dict[str, int], int]:
 
 def _may_leave_unnamed(line: LogLine) -> bool:
     """Whether a job may leave a worker with this event that it does not name."""
-    if line.kind == EventKind.JOB_ASSIGNED:
-        return line.attempt > 1
-    return line.kind in (EventKind.JOB_RETURNED, EventKind.JOB_FAILED) and not line.callback
+    return line.kind == EventKind.JOB_ASSIGNED and line.attempt > 1

@@ -226,13 +226,13 @@ def few_events(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("few_events")
 def test_a_robot_that_an_event_does_not_name() -> None:
-    """A robot that got its order too long ago is gone when that is put back: no event says so."""
+    """A robot asks for its order on a new callback; no event says that the former one is gone."""
     runs = waiting(0)
     for command in served("job1", worker(0, 0)):
         runs.apply(command)
     for number in range(100):
         runs.apply(c.Submit(f"more{number}", b"1"))
-    state_over_restart(runs, [c.PutBack("job1")])
+    state_over_restart(runs, [c.Register(worker(1, 0), lost=True)])
 
 
 @pytest.mark.usefixtures("few_events")
