@@ -18,7 +18,6 @@ from sanic import Sanic
 from sanic_dispatch.callbacks.callback_client import CallbackClient
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.clock import SystemClock
-from sanic_dispatch.config.redis_url import without_secrets
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
@@ -26,7 +25,7 @@ from sanic_dispatch.dispatch.pairing_watchdog import Watchdog
 from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.dispatch.standby import Standby
-from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StorageFailed
+from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.garbage_collection import collect_seldom, no_collection
 from sanic_dispatch.history.queries import HistoryQueries
 from sanic_dispatch.history.upkeep import tend_regularly
@@ -47,7 +46,7 @@ from sanic_dispatch.server.signals import Stop
 from sanic_dispatch.server.sockets import allow_open_files, listening_socket
 from sanic_dispatch.server.tls import tls_context
 from sanic_dispatch.storage.event_log import LogStats
-from sanic_dispatch.storage.open_store import open_store
+from sanic_dispatch.storage.open_store import open_store, unusable
 from sanic_dispatch.storage.repair import repair_all
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.auth import Access
@@ -261,9 +260,7 @@ def _starting(settings: Settings) -> Iterator[None]:
     try:
         yield
     except StorageFailed as error:
-        if settings.needs_redis:
-            raise RedisUnusable(without_secrets(settings.redis_url), str(error)) from error
-        raise DataFolderUnusable(settings.data_dir, str(error)) from error
+        raise unusable(settings, str(error)) from error
 
 
 def _watch(

@@ -21,7 +21,10 @@ from sanic_dispatch.observability.log import printable
 LONG = 2000
 """Records from which on a terminal shows a progress bar."""
 
-_NAMES = ("mode", "job_queue_mode", "worker_queue_mode", "data_dir")
+_NAMES = (
+    *("mode", "job_queue_mode", "worker_queue_mode", "data_dir"),
+    *("redis_url", "redis_prefix"),
+)
 
 
 @click.command(cls=SectionedCommand, params=setting_options("data_dir"))
@@ -56,10 +59,10 @@ def check(data_dir: Path, as_json: bool, rebuild_index: bool) -> None:
 
 @click.command(cls=SectionedCommand, params=setting_options(*_NAMES))
 def export(**flags: Any) -> None:
-    """Write everything in a data folder to standard output, as JSON lines.
+    """Write everything in a data folder, or in Redis, to standard output, as JSON lines.
 
     The output has jobs, workers, finished jobs, ticket numbers, and the secret that order links
-    are made with: keep it as safe as the folder. The folder is not changed.
+    are made with: keep it as safe as the folder. The folder is not changed. No dispatcher may run.
 
     \b
     Examples:
@@ -84,7 +87,7 @@ def export(**flags: Any) -> None:
     help="Write the two files of the original service, without what it does not support.",
 )
 def import_(file: BinaryIO, original: bool, **flags: Any) -> None:
-    """Store an export in a data folder that has nothing in this mode yet.
+    """Store an export in a data folder, or in Redis, that has nothing in this mode yet.
 
     FILE is the output of export; the default is standard input. All of it is stored, or nothing:
     an incomplete or changed export is refused, and the stored data is read back and compared.

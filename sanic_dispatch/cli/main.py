@@ -89,8 +89,8 @@ COMMANDS: dict[click.Command, str] = {
     show_config: "Print the settings in effect, and their origin.",
     completion: "Print a shell's completion script.",
     check: "Check a data folder for damage.",
-    export: "Write a data folder to standard output.",
-    import_: "Store an export in a data folder.",
+    export: "Write the records to standard output.",
+    import_: "Store an export.",
 }
 """All commands, with their lines in the list."""
 

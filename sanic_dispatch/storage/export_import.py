@@ -1,4 +1,4 @@
-"""Read and write all records in a data folder, in any mode, while no dispatcher runs.
+"""Read and write all records of a topic, in any mode that keeps them, while no dispatcher runs.
 
 For the commands export and import: ``read_contents`` returns the records that a dispatcher would
 start with, and changes nothing; ``write_contents`` reads the result back and compares it. Between
@@ -20,17 +20,15 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.errors import (
     BrokenTransfer,
-    DataFolderUnusable,
     FolderNotEmpty,
     NotAQueue,
     NothingStored,
     StorageError,
 )
-from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, renumber_workers
 from sanic_dispatch.storage.journal import all_journals_in
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
-from sanic_dispatch.storage.open_store import store_of
+from sanic_dispatch.storage.open_store import claimed, store_of, unusable
 from sanic_dispatch.storage.read_json_folder import read_folder
 from sanic_dispatch.storage.record_json import order_of
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
@@ -40,30 +38,35 @@ SQLITE_FILES = (DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-journal
 
 
 async def read_contents(settings: Settings) -> Content:
-    """Return all records that the folder has in these modes.
+    """Return all records that are stored in these modes.
 
-    Raises NothingStored if none of their files exists, DataFolderInUse while a dispatcher runs,
-    DataFolderUnusable or NotAQueue.
+    Raises NothingStored if none of their files exists, DataFolderInUse or RedisInUse while a
+    dispatcher runs, DataFolderUnusable, RedisUnusable or NotAQueue.
     """
     with _claimed(settings):
-        if not any(path.exists() for path in files_of(settings)):
+        has_files = any(path.exists() for path in files_of(settings))
+        if settings.needs_data_dir and not has_files:
             raise NothingStored(settings.data_dir, _modes(settings))
-        return _read(settings)
+        if not settings.needs_data_dir and not any(await _read_redis(settings)):
+            raise unusable(settings, f"no queues of the prefix {settings.redis_prefix} are there")
+        return await _read(settings)
 
 
 async def write_contents(settings: Settings, content: Content) -> None:
     """Write all records in these modes, and verify them.
 
-    Raises FolderNotEmpty if one of their files exists. After any other error the files that were
-    written are removed.
+    Raises FolderNotEmpty if one of their files exists, and RedisUnusable if Redis has records.
+    After any other error the files that were written are removed.
     """
     with _claimed(settings):
         for path in files_of(settings):
             if path.exists():
                 raise FolderNotEmpty(path)
+        if settings.needs_redis and any(await _read_redis(settings)):
+            raise unusable(settings, f"queues of the prefix {settings.redis_prefix} are there")
         try:
             await _write(settings, content)
-            if _read_again(settings) != content:
+            if await _read_again(settings) != content:
                 raise BrokenTransfer("the stored records differ from the imported ones")
         except BaseException:
             for path in files_of(settings):
@@ -78,7 +81,8 @@ def files_of(settings: Settings) -> list[Path]:
         (settings.job_queue_mode, (DISPATCH_NAME, JOBS_NAME)),
         (settings.worker_queue_mode, (WORKERS_NAME,)),
     ):
-        names |= dict.fromkeys(SQLITE_FILES if mode is Mode.SQLITE else own)
+        if not mode.is_shared:
+            names |= dict.fromkeys(SQLITE_FILES if mode is Mode.SQLITE else own)
     files = [settings.data_dir / name for name in names]
     if any(name in names for name in (JOBS_NAME, WORKERS_NAME)) and settings.data_dir.is_dir():
         files += all_journals_in(settings.data_dir)
@@ -88,25 +92,21 @@ def files_of(settings: Settings) -> list[Path]:
 @contextmanager
 def _claimed(settings: Settings) -> Iterator[None]:
     for mode in (settings.job_queue_mode, settings.worker_queue_mode):
-        if mode.is_shared or not mode.is_durable:
+        if not mode.is_durable:
             raise NothingStored(settings.data_dir, mode)
-    folder = DataFolder(settings.data_dir)
-    folder.claim()
-    try:
+    with claimed(settings):
         yield
-    finally:
-        folder.release()
 
 
 # ---- reading
 
 
-def _read(settings: Settings) -> Content:
+async def _read(settings: Settings) -> Content:
     jobs, workers = settings.job_queue_mode, settings.worker_queue_mode
-    of_jobs = _read_mode(settings.data_dir, jobs, jobs=True, workers=jobs is workers)
+    of_jobs = await _read_mode(settings, jobs, jobs=True, workers=jobs is workers)
     of_workers = of_jobs
     if jobs is not workers:
-        of_workers = _read_mode(settings.data_dir, workers, jobs=False, workers=True)
+        of_workers = await _read_mode(settings, workers, jobs=False, workers=True)
     facts = {fact.id: fact for fact in of_jobs.facts}
     last_ticket = max([int(facts["last_ticket"].value)] if "last_ticket" in facts else [0])
     numbered = number_jobs(of_jobs.jobs, last_ticket)
@@ -122,10 +122,25 @@ def _read(settings: Settings) -> Content:
     )
 
 
-def _read_mode(folder: Path, mode: Mode, *, jobs: bool, workers: bool) -> Stored:
-    if mode is not Mode.SQLITE:
-        return read_folder(folder, jobs=jobs, workers=workers).stored()
-    return read_database(folder)
+async def _read_mode(settings: Settings, mode: Mode, *, jobs: bool, workers: bool) -> Stored:
+    if mode.is_shared:
+        return await _read_redis(settings)
+    if mode is Mode.SQLITE:
+        return read_database(settings.data_dir)
+    return read_folder(settings.data_dir, jobs=jobs, workers=workers).stored()
+
+
+async def _read_redis(settings: Settings) -> Stored:
+    """Return the records that are in Redis. Raises RedisInUse or RedisUnusable."""
+    from sanic_dispatch.storage.redis import open_redis  # slow to import, so only for this mode
+
+    store = open_redis(settings)
+    try:
+        return await store.load()
+    except StorageError as error:
+        raise unusable(settings, str(error)) from error
+    finally:
+        await store.close()
 
 
 def read_database(folder: Path) -> Stored:
@@ -164,9 +179,9 @@ def number_jobs(jobs: Iterable[Job], last_ticket: int) -> list[Job]:
     return made
 
 
-def _read_again(settings: Settings) -> Content:
+async def _read_again(settings: Settings) -> Content:
     try:
-        return _read(settings)
+        return await _read(settings)
     except NotAQueue as error:
         raise BrokenTransfer(error.reason) from error
 
@@ -181,7 +196,7 @@ async def _write(settings: Settings, content: Content) -> None:
         await store.commit(Batch(1, list(_changes(content)), ()))
         await store.close()
     except StorageError as error:
-        raise DataFolderUnusable(settings.data_dir, f"cannot be written: {error}") from error
+        raise unusable(settings, f"cannot be written: {error}") from error
     finally:
         await store.close()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from sanic_dispatch.config.redis_url import without_secrets
 from sanic_dispatch.config.settings import Mode, Settings
-from sanic_dispatch.errors import DataFolderUnusable, StorageFailed
+from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StartError, StorageFailed
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, recover_folder
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.event_log import retention_of
@@ -41,6 +42,13 @@ def store_of(settings: Settings) -> Store:
         return _jobs_store(settings, jobs, workers=True)
     jobs_store = _jobs_store(settings, jobs, workers=False)
     return SplitStore(jobs_store, _workers_store(settings, workers))
+
+
+def unusable(settings: Settings, reason: str) -> StartError:
+    """Return the error of a start that the storage of these modes does not allow."""
+    if settings.needs_redis:
+        return RedisUnusable(without_secrets(settings.redis_url), reason)
+    return DataFolderUnusable(settings.data_dir, reason)
 
 
 def recover_or_refuse(settings: Settings) -> None:

@@ -275,7 +275,7 @@ def one_of_each(topic: Topic) -> Batch:
 def settings_of(mode: Mode, folder: Path) -> Settings:
     """Return settings for both tables in this mode, in this folder, which is created if needed."""
     folder.mkdir(exist_ok=True)
-    return Settings.of(mode, data_dir=folder, fsync=False)
+    return Settings.of(mode, data_dir=folder, fsync=False, **redis_values(mode, folder))
 
 
 async def used(folder: Path, mode: Mode) -> Settings:

@@ -11,7 +11,14 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.tables import Fact
-from sanic_dispatch.errors import BrokenTransfer, DataFolderInUse, FolderNotEmpty, NothingStored
+from sanic_dispatch.errors import (
+    BrokenTransfer,
+    DataFolderInUse,
+    FolderNotEmpty,
+    NothingStored,
+    RedisInUse,
+    RedisUnusable,
+)
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.export_format import Content, Reader, lines_of
@@ -37,7 +44,7 @@ JOBS = [
 ]
 
 
-@pytest.mark.parametrize(("old", "new"), list(permutations(DURABLE, 2)))
+@pytest.mark.parametrize(("old", "new"), list(permutations([*DURABLE, Mode.REDIS], 2)))
 async def test_everything_moves_from_any_mode_to_any_other(
     old: Mode, new: Mode, tmp_path: Path
 ) -> None:
@@ -124,12 +131,33 @@ async def test_reading_changes_nothing(tmp_path: Path) -> None:
     assert names_in(tmp_path) == {"jobs.json", ".dispatch.lock"}
 
 
-@pytest.mark.parametrize("mode", list(Mode), ids=str)
+@pytest.mark.parametrize("mode", [Mode.IN_MEMORY, *DURABLE], ids=str)
 async def test_there_must_be_something_to_export(mode: Mode, tmp_path: Path) -> None:
     """A folder without files of that mode is most likely the wrong one."""
     with pytest.raises(NothingStored, match=str(mode)):
         await read_contents(settings_of(mode, tmp_path))
     assert names_in(tmp_path) <= {".dispatch.lock"}
+
+
+async def test_redis_without_anything(tmp_path: Path) -> None:
+    """A prefix without keys is most likely the wrong one, too."""
+    settings = settings_of(Mode.REDIS, tmp_path)
+    reason = f"no queues of the prefix {settings.redis_prefix} are there"
+    with pytest.raises(RedisUnusable, match=reason):
+        await read_contents(settings)
+
+
+async def test_redis_that_is_used_is_left_alone(tmp_path: Path) -> None:
+    """Queues are neither overwritten nor, while a dispatcher owns them, read."""
+    settings = await used(tmp_path, Mode.REDIS)
+    content = await read_contents(settings)
+    with pytest.raises(RedisUnusable, match=f"queues of the prefix {settings.redis_prefix} are"):
+        await write_contents(settings, replace(content, jobs=[]))
+    assert await read_contents(settings) == content
+    async with opened(both(Mode.REDIS), tmp_path) as store:
+        await store.load()
+        with pytest.raises(RedisInUse):
+            await read_contents(settings)
 
 
 async def test_a_folder_that_is_used_is_left_alone(tmp_path: Path) -> None:
