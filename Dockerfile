@@ -9,7 +9,7 @@ RUN python -m venv /opt/venv && /opt/venv/bin/pip install --quiet --no-cache-dir
 
 FROM python:3.12-slim
 RUN useradd --system --uid 2567 --no-create-home dispatch \
-    && install --directory --owner dispatch --group dispatch /data
+    && install --directory --owner dispatch --group dispatch /data /backups
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 SANIC_DISPATCH_DATA_DIR=/data
 USER dispatch

@@ -21,6 +21,7 @@ from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.dispatch.online_backup import OnlineBackup
 from sanic_dispatch.dispatch.pairing_watchdog import Watchdog
 from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.dispatch.readiness import Readiness
@@ -56,6 +57,7 @@ from sanic_dispatch.web.context import Context
 from sanic_dispatch.web.deadlines import NamedRequest
 from sanic_dispatch.web.rate_limit import Quota
 from sanic_dispatch.web.routes.api_docs import docs
+from sanic_dispatch.web.routes.backups import backups
 from sanic_dispatch.web.routes.drinks import Menu, menu
 from sanic_dispatch.web.routes.events import events
 from sanic_dispatch.web.routes.health import health
@@ -72,7 +74,7 @@ from sanic_dispatch.web.websocket import Followers
 Prepare = Callable[[Sanic[Any, Context], Settings], None]
 
 BLUEPRINTS = (
-    *(jobs, holder, workers, operator, lists, events),
+    *(jobs, holder, workers, operator, lists, events, backups),
     *(live, pages, menu, qr, health, docs),
 )
 
@@ -218,6 +220,9 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
             store, callbacks, bus, clock, policy_of(settings), settings.submit_wait_s
         )
         app.ctx.dispatcher = dispatcher
+        data_dir = settings.data_dir if settings.writes_data_dir else None
+        app.ctx.backup = OnlineBackup(dispatcher, store, bus.catch_up, data_dir)
+        stack.push_async_callback(app.ctx.backup.close)
 
         def show(snapshot: TopicSnapshot | None) -> None:
             if snapshot is not None:

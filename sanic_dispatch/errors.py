@@ -21,13 +21,15 @@
     │   ├── InvalidJson          not strict JSON, or nested too deeply
     │   ├── InvalidKey           a malformed Idempotency-Key
     │   ├── InvalidCallback      CPEE-CALLBACK missing, not a string, not a URL
-    │   └── CallbackForbidden    the address guard refuses the callback
+    │   ├── CallbackForbidden    the address guard refuses the callback
+    │   └── FolderRefused        a backup cannot be written to this folder
     ├── UnknownJob               no such job, or no longer kept
     ├── UnknownWorker            no such worker is waiting
     ├── WrongState               the job's state does not allow this act
     ├── NotTheHolder             the reporter does not hold the job
     ├── IdempotencyMismatch      the idempotency key was used with another body
     ├── StillUnderWay            the first request with that idempotency key is not answered yet
+    ├── BackupUnderWay           another backup is being made
     ├── QueueFull                the queue has reached its limit
     ├── ShuttingDown             the service takes nothing new
     ├── StandingBy               another process owns the queues
@@ -216,6 +218,13 @@ class CallbackForbidden(DispatchError):
     code = "NotAllowed"
 
 
+class FolderRefused(InvalidRequest):
+    """A backup cannot be written to this folder."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(f"{folder}: {reason}")
+
+
 class UnknownJob(DispatchError):
     """No job of that id is known, or it is no longer kept."""
 
@@ -270,6 +279,15 @@ class StillUnderWay(DispatchError):
 
     def __init__(self) -> None:
         super().__init__("the first request with this Idempotency-Key is still under way")
+
+
+class BackupUnderWay(DispatchError):
+    """Another backup is being made."""
+
+    code = "BackupUnderWay"
+
+    def __init__(self) -> None:
+        super().__init__("another backup is being made")
 
 
 class QueueFull(DispatchError):
@@ -382,6 +400,7 @@ PROBLEMS: dict[str, Problem] = {
     "StillUnderWay": Problem(
         409, "the first request with this Idempotency-Key is still under way", headers=_SOON
     ),
+    "BackupUnderWay": Problem(409, "another backup is being made", headers=_SOON),
     "TooLarge": Problem(
         413,
         "a body may have 2097152 bytes",

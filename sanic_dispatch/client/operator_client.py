@@ -102,6 +102,16 @@ class OperatorClient(DispatchClient):
         async with self._request("GET", *path, query=query, timeout=patience) as answer:
             return await read_answer(answer, lambda said: {**said, "rows": said["rows"]})
 
+    async def back_up(self, folder: str) -> dict[str, Any]:
+        """Write a backup to a folder of the service's machine; return what the backup has.
+
+        There is no time limit; cancelling the call calls the backup off.
+        """
+        said, patience = {"folder": folder}, aiohttp.ClientTimeout(total=None)
+        path = ("operator", "backup")
+        async with self._request("POST", *path, json=said, timeout=patience) as answer:
+            return await read_answer(answer, dict)
+
     async def workers(self) -> list[dict[str, Any]]:
         """Return the waiting workers."""
         async with self._request("GET", "operator", "workers") as answer:

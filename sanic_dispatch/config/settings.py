@@ -601,6 +601,11 @@ class Settings:
         return any(mode.is_durable and not mode.is_shared for mode in self._modes)
 
     @property
+    def writes_data_dir(self) -> bool:
+        """Whether anything is written to the data folder: records, or only the history."""
+        return any(mode.is_durable for mode in self._modes)
+
+    @property
     def needs_redis(self) -> bool:
         """Whether anything is kept in Redis."""
         return any(mode.is_shared for mode in self._modes)
@@ -624,8 +629,7 @@ class Settings:
             raise SettingsError("--tls-cert and --tls-key belong together")
 
     def _check_public(self) -> None:
-        has_files = any(mode.is_durable for mode in self._modes)  # Redis: the history
-        if self.public and has_files and _is_inside(self.data_dir, self.public):
+        if self.public and self.writes_data_dir and _is_inside(self.data_dir, self.public):
             raise SettingsError(
                 f"--data-dir {self.data_dir} lies in --public {self.public}: "
                 "everybody could read the jobs"

@@ -165,6 +165,11 @@ class Batches:
         self._take_in(_Entry(command, self._clock.monotonic_s()))
 
     @property
+    def last_event(self) -> int:
+        """The number of the last event, as of the last command that was applied."""
+        return self._machine.number
+
+    @property
     def is_idle(self) -> bool:
         """Whether every command is committed or refused."""
         return not (self._inbox or self._kept or self._gathering.entries or self._committing)

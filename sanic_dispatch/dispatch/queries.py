@@ -14,6 +14,7 @@ from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.observability.request_id import REQUEST_ID
+from sanic_dispatch.storage.checkpoint import Snapshot
 from sanic_dispatch.storage.event_log import Epoch
 from sanic_dispatch.storage.event_record import LoggedEvent
 
@@ -62,6 +63,17 @@ class Queries:
             return nsmallest(limit, found, key=lambda job: job.ticket)
 
         found: list[Job] = await self._batches.execute(c.Read(read, REQUEST_ID.get()))
+        return found
+
+    async def everything(self) -> Snapshot:
+        """Return all records, in no order, and the number of the last event that led to them."""
+
+        def read(tables: Tables) -> Snapshot:
+            jobs, workers = list(tables.jobs.unordered()), list(tables.workers.unordered())
+            last_event = self._batches.last_event
+            return Snapshot(jobs, workers, list(tables.facts), True, True, last_event)
+
+        found: Snapshot = await self._batches.execute(c.Read(read, REQUEST_ID.get()))
         return found
 
     async def of_ticket(self, ticket: int) -> Job | None:

@@ -60,10 +60,15 @@ def fsync_existing(path: Path) -> None:
     Raises NotAQueue.
     """
     try:
-        _fsync(path, os.O_RDONLY)
+        fsync_file(path)
         fsync_folder(path.parent)
     except OSError as error:
         raise NotAQueue(path, f"cannot be synced: {error.strerror}") from error
+
+
+def fsync_file(path: Path) -> None:
+    """Sync a file's content. Raises OSError."""
+    _fsync(path, os.O_RDONLY)
 
 
 def fsync_folder(folder: Path) -> None:

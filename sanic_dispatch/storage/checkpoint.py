@@ -168,6 +168,16 @@ class CheckpointFiles:
             self._write_array(WORKERS_NAME, snapshot.workers, encode_worker, pace)
         self.write_ledger(snapshot, STANDALONE, journal, pace)
 
+    def write_all(self, snapshot: Snapshot, pace: Pace) -> None:
+        """Write files that are complete without journals into a folder without any.
+
+        They are as after a clean stop; ``dispatch.json`` is written last.
+        """
+        queued, finished = _split_finished(snapshot.jobs, pace)
+        self._write_array(JOBS_NAME, queued, encode_job, pace)
+        self._write_array(WORKERS_NAME, snapshot.workers, encode_worker, pace)
+        self._write_ledger(STANDALONE, snapshot, finished, 0, pace)
+
     def _write_array(
         self, name: str, records: Sequence[R], encode: Callable[[R], bytes], pace: Pace
     ) -> None:

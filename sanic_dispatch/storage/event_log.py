@@ -9,7 +9,7 @@ older epoch is good if it is smaller than the first of the next.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -197,6 +197,13 @@ class EventLog(ABC):
     @abstractmethod
     def erase(self, jobs: Collection[JobRef]) -> None:
         """Erase data and results of these jobs for good; the events stay. Raises OSError."""
+
+    @abstractmethod
+    def copy_to(self, folder: Path, last_n: int, rest: Callable[[], None]) -> int:
+        """Write the events up to ``last_n``, and the epochs, to a data folder without any.
+
+        Return how many events that were. ``rest`` is called often. Raises OSError.
+        """
 
     def note(self, events: Sequence[Event]) -> None:
         """Take in published events, unless they came in with their batch."""

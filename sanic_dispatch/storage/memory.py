@@ -12,8 +12,8 @@ class InMemoryStore(Store):
     lasts = False
     is_as_committed = False
 
-    def __init__(self) -> None:
-        self.history = MemoryEventLog()
+    def __init__(self, *, payloads: bool = True) -> None:
+        self.history = MemoryEventLog(payloads=payloads)
 
     async def load(self) -> Stored:
         return Stored()

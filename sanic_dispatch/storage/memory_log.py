@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.job import JobRef
@@ -12,10 +13,12 @@ from sanic_dispatch.storage.event_log import (
     EventLog,
     Page,
     Question,
+    Retention,
     is_in_span,
     page_of,
 )
-from sanic_dispatch.storage.event_record import LoggedEvent, Payload, logged, payload_of
+from sanic_dispatch.storage.event_record import LoggedEvent, Payload, logged, payload_of, recorded
+from sanic_dispatch.storage.segment_log import SegmentLog
 
 MAX_EVENTS = 20_000
 """How many events are kept; the oldest are dropped first."""
@@ -26,8 +29,10 @@ class MemoryEventLog(EventLog):
 
     lasts = False
 
-    def __init__(self, max_events: int = MAX_EVENTS) -> None:
+    def __init__(self, max_events: int = MAX_EVENTS, *, payloads: bool = True) -> None:
+        """Without ``payloads``, a copy has no data and no results of jobs."""
         super().__init__()
+        self._retention = Retention(payloads=payloads)
         self._events: deque[Event] = deque(maxlen=max_events)
         self._epochs: list[Epoch] = []
 
@@ -62,6 +67,18 @@ class MemoryEventLog(EventLog):
         for at, event in enumerate(self._events):
             if event.job is not None and event.job.ref in jobs:
                 self._events[at] = event._replace(job=event.job.without_data())
+
+    def copy_to(self, folder: Path, last_n: int, rest: Callable[[], None]) -> int:
+        events = [event for event in list(self._events) if event.number <= last_n]
+        copy = SegmentLog(folder, retention=self._retention)
+        copy.write_epochs(self._epochs)
+        if events and events[0].number > 1:
+            copy.write_dropped(events[0].number - 1)
+        for event in events:
+            copy.add([recorded(event)])
+            rest()
+        copy.flush(rest)
+        return len(events)
 
     def _likely(self, question: Question) -> Iterator[Event]:
         """Yield the events that may match."""

@@ -107,4 +107,4 @@ def _any_store(settings: Settings, mode: Mode) -> Store:
         from sanic_dispatch.storage.redis import open_redis  # slow to import, so only for this mode
 
         return open_redis(settings)
-    return InMemoryStore()
+    return InMemoryStore(payloads=settings.history_payloads)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -181,10 +181,11 @@ class SegmentLog(EventLog):
     def begin_epoch(self, name: str, at_s: float) -> None:
         """Begin an epoch with the next event, durably. Raises OSError."""
         epochs = [*self._epochs, Epoch(name, self._last_n + 1, at_s)][-MAX_EPOCHS:]
-        self._write_epochs(epochs)
+        self.write_epochs(epochs)
         self._epochs = epochs
 
-    def _write_epochs(self, epochs: Sequence[Epoch]) -> None:
+    def write_epochs(self, epochs: Sequence[Epoch]) -> None:
+        """Replace the file with the epochs, durably. Raises OSError."""
         self._make_folder()
         replace_file(self.files.folder / EPOCHS_NAME, [seal_json(epochs)], fsync=self._fsync)
 
@@ -296,9 +297,9 @@ class SegmentLog(EventLog):
             self.stats.size_bytes = self.files.size_bytes
         return removed
 
-    def _events_up_to(self, path: Path, last_n: int) -> SegmentWriter:
+    def _events_up_to(self, path: Path, last_n: int, rest: Rest = no_rest) -> SegmentWriter:
         """Return a copy of the first part of a segment; damaged blocks are not in it."""
-        writer = SegmentWriter(keeps_payloads=self._keeps_payloads)
+        writer = SegmentWriter(rest, self._keeps_payloads)
         with self.files.opened(path) as segment:
             payloads: dict[int, Payload] = {}
             for each in segment.index.payloads:
@@ -383,9 +384,8 @@ class SegmentLog(EventLog):
         files = self.files
         while self._has_too_many():
             (first_n, path), (next_n, _) = files.paths()[:2]
-            index, dropped = files.index(path), files.folder / DROPPED_NAME
-            replace_file(dropped, [seal_json(next_n - 1)], fsync=self._fsync)
-            self._dropped_n = next_n - 1
+            index = files.index(path)
+            self.write_dropped(next_n - 1)
             files.remove(first_n)
             self.stats.dropped += index.events
             _log.info(
@@ -393,6 +393,12 @@ class SegmentLog(EventLog):
                 events=index.events, until=to_rfc3339(index.to_s), file=path.name,
             )  # fmt: skip
         self.stats.size_bytes = files.size_bytes
+
+    def write_dropped(self, last_n: int) -> None:
+        """Say durably that events up to this number were dropped. Raises OSError."""
+        dropped = self.files.folder / DROPPED_NAME
+        replace_file(dropped, [seal_json(last_n)], fsync=self._fsync)
+        self._dropped_n = last_n
 
     def _begin(self, rest: Rest) -> tuple[SegmentWriter, int]:
         """Return a writer, and the first event's number of the segment that it continues, or 0."""
@@ -426,6 +432,53 @@ class SegmentLog(EventLog):
         if self._has_unsynced_name:
             fsync_folder(self.files.folder)
             self._has_unsynced_name = False
+
+    # ---- copying
+
+    @contextmanager
+    def without_flush(self) -> Iterator[None]:
+        """Let no event move to a segment in the block; flushes wait."""
+        with self._writing:
+            yield
+
+    def copy_to(self, folder: Path, last_n: int, rest: Rest = no_rest) -> int:
+        newest = self._newest()  # before the segments: what moves to one meanwhile is in both
+        copy = SegmentLog(folder, retention=Retention(payloads=self._keeps_payloads))
+        copy.write_epochs(self._epochs)
+        count = 0
+        for first_n, path in self.files.paths():
+            if first_n > last_n:
+                break
+            with suppress(FileNotFoundError):  # dropped meanwhile
+                count += self._copy_segment(first_n, path, copy, last_n, rest)
+            rest()
+        if self._dropped_n:
+            copy.write_dropped(self._dropped_n)
+        copy.load()
+        copy.add([event for event in newest if event.n <= last_n])
+        count += copy.unflushed
+        copy.flush(rest)
+        return count
+
+    def _copy_segment(
+        self, first_n: int, path: Path, copy: SegmentLog, last_n: int, rest: Rest
+    ) -> int:
+        """Copy a segment, or its events up to ``last_n``; return how many these are.
+
+        Raises OSError.
+        """
+        with self.files.opened(path) as segment:
+            index = segment.index
+            if index.last_n <= last_n:
+                content = segment.read(index.size)
+                target = segment_path(copy.files.folder, first_n)
+                replace_file(target, [content])
+                write_index(target, index, content)
+                return index.events
+        part = self._events_up_to(path, last_n, rest)
+        if part.events:
+            copy._replace(first_n, *part.finish())
+        return part.events
 
     def _make_folder(self) -> None:
         folder = self.files.folder

@@ -70,7 +70,7 @@ class SharedLog(SegmentLog):
         self._epochs = [*self._epochs, epoch][-MAX_EPOCHS:]
         if self.files.paths():
             with suppress(OSError), self._locked():  # else it is written before the next flush
-                self._write_epochs(self._epochs)
+                self.write_epochs(self._epochs)
 
     @property
     def is_due(self) -> bool:
@@ -120,7 +120,7 @@ class SharedLog(SegmentLog):
             self.files.forget()
             raise OSError(errno.EEXIST, "the folder has the history of other data")
         if self._epochs and self._epochs[-1] not in written:
-            self._write_epochs(self._epochs)
+            self.write_epochs(self._epochs)
         with self._lock:
             self._decode_later()
             self._events = [event for event in self._events if event.n > flushed_n]

@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import ujson
 
 from sanic_dispatch import strict_json
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import InvalidJson, NotAQueue, OutcomeUnknown, StorageFailed
-from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder, refuse_link_to_nothing
+from sanic_dispatch.storage.atomic_file import (
+    PRIVATE,
+    fsync_file,
+    fsync_folder,
+    refuse_link_to_nothing,
+)
 from sanic_dispatch.storage.blocking import ThreadedStore
 from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, WORKERS, Kind, R
@@ -36,7 +43,7 @@ from sanic_dispatch.storage.record_json import (
     in_queue_order,
 )
 from sanic_dispatch.storage.segment_log import SegmentLog
-from sanic_dispatch.storage.store import Batch, Edit, Stored
+from sanic_dispatch.storage.store import Batch, DatabaseCopy, Edit, Stored
 from sanic_dispatch.strict_json import one_entry
 
 DATABASE_NAME = "dispatch.sqlite3"
@@ -71,6 +78,12 @@ NOT_WRITTEN = (
 NEWEST_EVENTS = 512
 """How many events to keep apart at a start, which decodes only those."""
 
+STEP_PAGES = 64
+"""How many pages of 4 KB one step of a backup copies; a commit waits for that."""
+
+STEP_RETRY_S = 0.001
+"""How long a step of a backup waits for a commit."""
+
 
 class SqliteStore(ThreadedStore):
     """Stores records in the SQLite database of a data folder."""
@@ -78,7 +91,11 @@ class SqliteStore(ThreadedStore):
     def __init__(
         self, folder: Path, *, fsync: bool = True, retention: Retention = KEEP_ALL
     ) -> None:
-        super().__init__(SqliteFile(folder / DATABASE_NAME, fsync=fsync, retention=retention))
+        self._file = SqliteFile(folder / DATABASE_NAME, fsync=fsync, retention=retention)
+        super().__init__(self._file)
+
+    def copy_database(self, folder: Path, rest: Callable[[], None]) -> DatabaseCopy | None:
+        return self._file.copy_to(folder / DATABASE_NAME, rest)
 
 
 class SqliteFile:
@@ -199,6 +216,39 @@ class SqliteFile:
                     )
             self._opened.close()
             self._opened = None
+
+    def copy_to(self, path: Path, rest: Callable[[], None]) -> DatabaseCopy:
+        """Copy the database, as of the end of a transaction, by SQLite's online backup.
+
+        Runs in another thread than commits: between two steps others take place, and SQLite brings
+        the copy up to date. Raises StorageFailed or OSError.
+        """
+        database = self._opened
+        if database is None:
+            raise StorageFailed("the database is not open")
+
+        def step(*_: int) -> None:
+            if database is not self._opened:
+                raise sqlite3.OperationalError("it was opened anew meanwhile")
+            rest()
+
+        new = path.with_name(f".{path.name}.new")
+        os.close(os.open(new, os.O_WRONLY | os.O_CREAT, PRIVATE))
+        try:
+            with self.history.without_flush():
+                flushed_n = self.history.flushed_n
+                with closing(_connect(new)) as copy:
+                    copy.execute("PRAGMA synchronous = OFF")  # the last step holds up commits
+                    database.backup(copy, pages=STEP_PAGES, progress=step, sleep=STEP_RETRY_S)
+            with closing(_connect(new)) as copy:
+                jobs, workers = _count(copy, "jobs"), _count(copy, "workers")
+                events = _count_events(copy, flushed_n, rest)
+        except sqlite3.Error as error:
+            raise StorageFailed(f"the database could not be copied: {error}") from error
+        fsync_file(new)
+        new.rename(path)
+        fsync_folder(path.parent)
+        return DatabaseCopy(jobs, workers, events, flushed_n)
 
     def _error_for(self, error: BaseException) -> Exception:
         kind = OutcomeUnknown if self._outcome_is_unknown else StorageFailed
@@ -347,6 +397,21 @@ class SqliteFile:
 def _joined(arrays: Sequence[bytes]) -> bytes:
     """Join JSON arrays to one."""
     return b"[%b]" % b",".join([array[1:-1] for array in arrays])
+
+
+def _count(database: sqlite3.Connection, table: str) -> int:
+    count: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    return count
+
+
+def _count_events(database: sqlite3.Connection, flushed_n: int, rest: Callable[[], None]) -> int:
+    """Return how many events in the database are in no segment."""
+    count = 0
+    query = "SELECT CAST(lines AS BLOB) FROM events WHERE last_n > ?"
+    for (lines,) in database.execute(query, (flushed_n,)):
+        count += sum(event[0] > flushed_n for event in ujson.loads(lines))
+        rest()
+    return count
 
 
 def _apply_changes(database: sqlite3.Connection, changes: Iterable[Change]) -> None:

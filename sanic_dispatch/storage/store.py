@@ -18,7 +18,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from sanic_dispatch.cluster.ownership import Ownership
@@ -56,6 +57,18 @@ class Edit(NamedTuple):
     jobs: Sequence[Job] | None
     workers: Sequence[Worker] | None
     at_s: float
+
+
+class DatabaseCopy(NamedTuple):
+    """The number of records in the copy of a database, and of events.
+
+    Older events, up to number ``flushed_n``, are in segments and not in the database.
+    """
+
+    jobs: int
+    workers: int
+    events: int
+    flushed_n: int
 
 
 class EditedMeanwhile(Exception):
@@ -148,6 +161,14 @@ class Store(ABC):
 
         Raises StorageFailed.
         """
+
+    def copy_database(self, folder: Path, rest: Callable[[], None]) -> DatabaseCopy | None:
+        """Copy the database of all records to a folder, as of one batch, and sync it.
+
+        Return None if there is none. Blocks, and is called in a thread of its own; ``rest`` is
+        called often. Raises StorageFailed or OSError.
+        """
+        return None
 
     @abstractmethod
     async def close(self) -> None:

@@ -17,6 +17,7 @@ from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.dispatch.online_backup import OnlineBackup
 from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.history.queries import HistoryQueries
@@ -56,6 +57,7 @@ class Context:
     hub: Hub = field(init=False)
     callbacks: CallbackClient = field(init=False)
     dispatcher: Dispatcher = field(init=False)
+    backup: OnlineBackup = field(init=False)
     readiness: Readiness = field(init=False)
     exposition: Exposition = field(init=False)
 

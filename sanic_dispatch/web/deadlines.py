@@ -8,6 +8,8 @@ none.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sanic import Request
@@ -68,6 +70,17 @@ class PunctualHttp(Http):
     def is_between_requests(self) -> bool:
         """Whether no request is in progress."""
         return self.stage is Stage.IDLE and not self.request_body
+
+
+@contextmanager
+def answering_within(request: Request, timeout_s: float) -> Iterator[None]:
+    """Let the answer take this long, instead of Sanic's minute, in the block."""
+    protocol: Any = request.protocol
+    before, protocol.response_timeout = protocol.response_timeout, timeout_s
+    try:
+        yield
+    finally:
+        protocol.response_timeout = before
 
 
 class PunctualProtocol(WebSocketProtocol):

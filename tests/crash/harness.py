@@ -56,6 +56,8 @@ class Harness:
         self._offset_s = monotonic() - time.time()
         self._load = Load([server.url for server in self.servers], self.history, rng, most)
         self._working, self._ordering = Tasks(), Tasks()
+        self._went_back: tuple[float, float, float] | None = None
+        """When the backup that is served was asked for, the kill, and since when it is served."""
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Harness:
@@ -93,6 +95,23 @@ class Harness:
         self.server.kill()
         return has_ended
 
+    async def back_up(self, folder: Path) -> Any:
+        """Make a backup; return what it has, and when it was asked for."""
+        began_s = monotonic()
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with self._http.post(
+            self.server.url + "operator/backup",
+            json={"folder": str(folder)}, headers=headers, raise_for_status=True,
+        ) as response:  # fmt: skip
+            return await response.json(), began_s
+
+    async def restore(self, folder: Path, mode: Mode, at_s: float) -> None:
+        """Start on a backup that was asked for at this moment."""
+        killed_s = monotonic()
+        self.server.folder, self.server.mode = folder, mode
+        await self.restart()
+        self._went_back = (at_s, killed_s, monotonic())
+
     async def restart(self) -> None:
         """Start again on the same folder, a moment after the server ended."""
         self.history.restarts_s.append(monotonic())
@@ -113,6 +132,8 @@ class Harness:
         except TimeoutError:
             self.history.left = await self._left()
         await self._working.cancel()
+        if self._went_back:
+            self.history.go_back(*self._went_back)
         missing = await self._missing_events()
         code = max([await server.stop() for server in self.servers])
         self._read_log()

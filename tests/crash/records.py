@@ -101,3 +101,22 @@ class History:
         """The deliveries that workers took, in order."""
         took = (each for each in self.deliveries if each.outcome is Outcome.OK)
         return sorted(took, key=lambda each: each.began_s)
+
+    def go_back(self, at_s: float, killed_s: float, ready_s: float) -> None:
+        """Note that a killed service went back to what it had at ``at_s``, and was ready then.
+
+        Orders that were acknowledged in between may be lost, and what was handed out in between may
+        be handed out again: a busy engine may read a last PUT after the kill. So may what a worker
+        had at that moment: if its call was cut off in the end, it says that it lost its job, which
+        for the service is that one.
+        """
+        self.submissions = [
+            each._replace(outcome=Outcome.UNKNOWN, job_id="")
+            if each.outcome is Outcome.OK and at_s < each.ended_s and each.began_s < killed_s
+            else each
+            for each in self.submissions
+        ]
+        again = [each for each in self.deliveries if at_s < each.ended_s and each.began_s < ready_s]
+        had = {each.worker: each.data for each in self.taken if each.ended_s <= at_s}
+        self.allowed += [Mark(each.data, max(killed_s, each.began_s)) for each in again]
+        self.allowed += [Mark(data, killed_s) for data in had.values()]

@@ -26,6 +26,7 @@ ROUTES_OF = {
     "operator": [
         "POST /operator/pause",
         "POST /operator/resume",
+        "POST /operator/backup",
         "POST /operator/jobs/<job_id>/cancel",
         "POST /operator/jobs/<job_id>/put-back",
         "POST /operator/jobs/<job_id>/first",

@@ -27,6 +27,7 @@ from sanic_dispatch.web.openapi.operation import (
     in_json,
 )
 from sanic_dispatch.web.openapi.schemas import (
+    A_BACKUP,
     CALLBACK_URL,
     FRAME,
     HANDED_JOB,
@@ -346,6 +347,26 @@ STATISTICS = Operation(
     },
     errors=("Unauthorized", "InvalidRequest", *READING),
 )  # fmt: skip
+
+BACK_UP = Operation(
+    **OF_AN_OPERATOR,
+    body=Body(
+        {
+            "type": "object",
+            "required": ["folder"],
+            "properties": {
+                "folder": {
+                    "type": "string",
+                    "description": "the absolute path of a new or empty folder, whose parent "
+                    "exists, and not in the data folder",
+                }
+            },
+        },
+        {"folder": "/var/backups/bar-1"},
+    ),
+    answers={200: Answer("What the backup has.", in_json(ref("backup"), A_BACKUP))},
+    errors=("Unauthorized", *AN_OBJECT, "BackupUnderWay", *TAKING),
+)
 
 # ---- the live channel
 

@@ -191,6 +191,15 @@ OWN: dict[str, Schema] = {
         },
     )
     | {"description": "has one of hour, drink and robot"},
+    "backup": an_object(
+        {
+            "folder": {"type": "string"},
+            "jobs": COUNT | {"description": "with those that are finished and still kept"},
+            "workers": COUNT,
+            "events": COUNT,
+            "bytes": COUNT,
+        }
+    ),
     "workers": an_object({"workers": {"type": "array", "items": ref("listed_worker")}}),
     "reason": an_object({}, {"reason": LINE}) | {"additionalProperties": True},
     "callback": an_object({"callback": CALLBACK}, {"reason": LINE})
@@ -257,6 +266,13 @@ LOGGED = {
     "callback": "http://engine.example:8298/4/callbacks/54809648…/",
     "reason": "",
     "request": "0f1e2d3c4b5a6978",
+}
+A_BACKUP = {
+    "folder": "/var/backups/bar-1",
+    "jobs": 240,
+    "workers": 3,
+    "events": 24117,
+    "bytes": 913408,
 }
 STATISTICS_ROW = {
     "robot": "Robot 1",
