@@ -128,21 +128,19 @@ class Dispatcher:
         self._machine.load(stored.jobs, stored.workers, stored.facts)
         self._bus.number = self._machine.number
         self._bus.begin_epoch()
+        if not self._store.is_as_committed or self._machine.tables.changes:
+            self._store.history.invalidate_cursors()  # records have changed without an event
         await self._store.begin_epoch(self._bus.epoch, self._clock.now_s())
         self._earlier = await self._read_earlier()
         self.batches.begin()
 
     async def _read_earlier(self) -> EarlierRuns:
-        """Return what is known of the runs before.
-
-        No epoch counts if records have changed without an event.
-        """
+        """Return what is known of the runs before."""
         history, tables = self._store.history, self._machine.tables
         if not history.lasts:
             return NO_EARLIER_RUNS
-        is_told = self._store.is_as_committed and not tables.changes
         events = await asyncio.to_thread(history.newest, EARLIER_EVENTS)
-        return EarlierRuns(history.epochs if is_told else (), events, forgotten_until_s(tables))
+        return EarlierRuns(history.epochs, events, forgotten_until_s(tables))
 
     async def start(self) -> None:
         """Recover what the last run left, and begin to hand out jobs. Raises StorageFailed."""

@@ -164,6 +164,13 @@ class EventLog(ABC):
         """Begin an epoch with the next event, durably where the log is. Raises OSError."""
 
     @abstractmethod
+    def invalidate_cursors(self) -> None:
+        """Make no number of the epochs so far good any more, in Redis for this run only.
+
+        Else this is durable with the next epoch.
+        """
+
+    @abstractmethod
     def find(self, question: Question) -> Page:
         """Return the first events that match, at most ``question.limit``."""
 
@@ -208,6 +215,11 @@ class EventLog(ABC):
     def note(self, events: Sequence[Event]) -> None:
         """Take in published events, unless they came in with their batch."""
         return
+
+
+def unnamed(epochs: Iterable[Epoch]) -> list[Epoch]:
+    """Return epochs of which no number is good: they still say what happened when."""
+    return [epoch._replace(name="") for epoch in epochs]
 
 
 def is_good(epochs: Sequence[Epoch], name: str, number: int) -> bool:

@@ -21,6 +21,7 @@ from sanic_dispatch.storage.data_folder import LOCK, Anchor, reporting_write_err
 from sanic_dispatch.storage.entries import QUEUED, WORKERS
 from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
 from sanic_dispatch.storage.event_record import Recorded, recorded
+from sanic_dispatch.storage.file_checksums import FileChecksums, checksum
 from sanic_dispatch.storage.files_journal import FilesJournal, read_leftover
 from sanic_dispatch.storage.journal import BatchRead, JournalName, journals_in
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
@@ -34,8 +35,6 @@ from sanic_dispatch.storage.whole_files import ArrayFile, C, LedgerFile, WholeFi
 class JsonFileStore(ThreadedStore):
     """Stores jobs, workers or both in JSON files; with ``rereads`` other programs may edit them."""
 
-    is_as_committed = False
-
     def __init__(
         self,
         folder: Path,
@@ -46,16 +45,15 @@ class JsonFileStore(ThreadedStore):
         fsync: bool = True,
         retention: Retention = KEEP_ALL,
     ) -> None:
-        super().__init__(
-            JsonFiles(
-                folder,
-                jobs=jobs,
-                workers=workers,
-                rereads=rereads,
-                fsync=fsync,
-                retention=retention,
-            )
+        self._files = JsonFiles(
+            folder, jobs=jobs, workers=workers, rereads=rereads, fsync=fsync, retention=retention
         )
+        super().__init__(self._files)
+
+    async def load(self) -> Stored:
+        stored = await super().load()
+        self.is_as_committed = self._files.is_as_committed
+        return stored
 
 
 class JsonFiles:
@@ -87,6 +85,9 @@ class JsonFiles:
         self._workers = _workers_file(folder, fsync=fsync) if workers else None
         files: Sequence[WholeFile[Any] | None] = (self._ledger, self._jobs, self._workers)
         self._files = [file for file in files if file is not None]
+        self._checksums = FileChecksums(folder, [file.name for file in self._files])
+        self.is_as_committed = False
+        """Whether the files that ``load`` has read are unedited; False for workers alone."""
         self._outcome_is_unknown = False
         """Whether a write failed and could not be rolled back."""
 
@@ -98,9 +99,10 @@ class JsonFiles:
         left = read_leftover(self._folder, fsync=self._fsync)
         with reporting_write_errors():
             if left.unfinished is not None:
-                write_unfinished(self._folder, left.unfinished, fsync=self._fsync)
+                self._finish(left.unfinished)
         workers: list[Worker] = self._workers.load() if self._workers else []
         ledger, queued = self._ledger.load(), self._jobs.load()
+        self.is_as_committed = self._checksums.match()
         load_log(self.history, ledger.event, left.batches)
         with reporting_write_errors():
             self._journal.resume(left, self.history.last_number)
@@ -119,6 +121,12 @@ class JsonFiles:
             raise self._error_for(error) from error
         events = [recorded(event) for event in batch.events]
         drafts = [(file, file.draft(batch.changes)) for file in self._files]
+        after = {
+            file.name: checksum(file.pieces_of(draft))
+            for file, draft in drafts
+            if self._journal is not None and file.is_to_write(draft)
+        }
+        self._checksums.begin_batch(after)
         self._append(batch, events)
         try:
             for file, draft in drafts:
@@ -128,6 +136,7 @@ class JsonFiles:
             raise self._error_for(error) from error
         for file, draft in drafts:
             file.commit(draft)
+        self._checksums.end_batch(after)
         self._outcome_is_unknown = False
         if self._journal is not None:
             self._journal.mark()
@@ -180,6 +189,13 @@ class JsonFiles:
                 with suppress(OSError):  # then the next start ignores their events
                     self._journal.remove_all()
             self._journal.close()
+
+    def _finish(self, batch: BatchRead) -> None:
+        """Write a batch that a killed process left unfinished. Raises NotAQueue or OSError."""
+        is_as_committed = self._checksums.match()
+        write_unfinished(self._folder, batch, fsync=self._fsync)
+        if is_as_committed:
+            self._checksums.renew()
 
     def _append(self, batch: Batch, events: Sequence[Recorded]) -> None:
         """Append a batch to the journal. Raises StorageFailed or OutcomeUnknown."""

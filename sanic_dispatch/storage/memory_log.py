@@ -16,6 +16,7 @@ from sanic_dispatch.storage.event_log import (
     Retention,
     is_in_span,
     page_of,
+    unnamed,
 )
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, logged, payload_of, recorded
 from sanic_dispatch.storage.segment_log import SegmentLog
@@ -46,6 +47,9 @@ class MemoryEventLog(EventLog):
 
     def begin_epoch(self, name: str, at_s: float) -> None:
         self._epochs.append(Epoch(name, self.last_number + 1, at_s))
+
+    def invalidate_cursors(self) -> None:
+        self._epochs = unnamed(self._epochs)
 
     def note(self, events: Sequence[Event]) -> None:
         """Take in published events."""

@@ -8,7 +8,7 @@ moves them to segments, and only then may the store remove the journals:
     start    the store adds the events of its journals again; those in segments are ignored
 
 The last segment grows, by being written anew, until it has SEGMENT_EVENTS events. The epochs are in
-``epochs.json``.
+``epochs.json``; those whose numbers are not good any more have no name.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from sanic_dispatch.storage.event_log import (
     is_in_span,
     page_of,
     readable,
+    unnamed,
 )
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded, decode_events
 from sanic_dispatch.storage.journal import BatchRead
@@ -183,6 +184,9 @@ class SegmentLog(EventLog):
         epochs = [*self._epochs, Epoch(name, self._last_n + 1, at_s)][-MAX_EPOCHS:]
         self.write_epochs(epochs)
         self._epochs = epochs
+
+    def invalidate_cursors(self) -> None:
+        self._epochs = unnamed(self._epochs)
 
     def write_epochs(self, epochs: Sequence[Epoch]) -> None:
         """Replace the file with the epochs, durably. Raises OSError."""

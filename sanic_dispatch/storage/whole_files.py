@@ -58,9 +58,18 @@ class WholeFile(ABC, Generic[C]):
     def pieces_of(self, content: C) -> Sequence[bytes]:
         """Return the file's bytes for a content, as pieces to concatenate."""
 
+    @property
+    def name(self) -> str:
+        """The file's name in the data folder."""
+        return self._link.name
+
+    def is_to_write(self, draft: C) -> bool:
+        """Return whether ``save`` will replace the file."""
+        return draft is not self._content or self._on_disk is None or self._is_edited
+
     def save(self, draft: C) -> None:
         """Replace the file by a draft, unless the file has that content. Raises OSError."""
-        if draft is self._content and self._on_disk is not None and not self._is_edited:
+        if not self.is_to_write(draft):
             return
         pieces = self.pieces_of(draft)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,7 @@ from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.observability.event_bus import EventBus
-from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore
-from sanic_dispatch.storage.event_log import Question, is_good
+from sanic_dispatch.storage.event_log import Epoch, Question, is_good
 from sanic_dispatch.storage.segment_format import FOLDER
 from tests.storage.samples import FILES, Backend, both, opened
 from tests.support.clock import FakeClock
@@ -56,21 +56,33 @@ async def test_an_epoch_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["jobs.json", "workers.json"])
-async def test_files_edited_meanwhile(tmp_path: Path, name: str) -> None:
-    """After an edit that no event tells of, no older cursor is good."""
-    for edits in (False, True):
-        await lived(both(Mode.CACHED_JSON_FILE), tmp_path, 1)
-        if edits:
-            edited_ns = (tmp_path / "dispatch.json").stat().st_mtime_ns + 1
-            if not (tmp_path / name).exists():
-                (tmp_path / name).write_text("[]")
-            os.utime(tmp_path / name, ns=(edited_ns, edited_ns))
-        store = CachedJsonFileStore(tmp_path, fsync=False)
+@pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)
+async def test_files_edited_meanwhile(mode: Mode, name: str, tmp_path: Path) -> None:
+    """After an edit that no event tells of, no older cursor is good, also in later runs."""
+    ends = [await lived(both(mode), tmp_path, 1) for _ in range(2)]
+    assert is_good(await epochs_at_start(both(mode), tmp_path), *ends[0])
+    edit(tmp_path, name)
+    ends.append(await lived(both(mode), tmp_path, 1))
+    epochs = await epochs_at_start(both(mode), tmp_path)
+    assert [is_good(epochs, *end) for end in ends] == [False, False, True]
+
+
+def edit(folder: Path, name: str) -> None:
+    """Edit a file after all others were written."""
+    path = folder / name
+    path.write_text(path.read_text() + " " if path.exists() else "[]")
+    edited_ns = (folder / "dispatch.json").stat().st_mtime_ns + 1
+    os.utime(path, ns=(edited_ns, edited_ns))
+
+
+async def epochs_at_start(backend: Backend, folder: Path) -> Sequence[Epoch]:
+    """Return the epochs by which a start would check the cursors of pages."""
+    async with opened(backend, folder) as store:
         dispatcher = Dispatcher(store, FakeNetwork(), EventBus(), FakeClock())
         await dispatcher.load()
-        assert bool(dispatcher.snapshot().earlier.epochs) is not edits
+        epochs = dispatcher.snapshot().earlier.epochs
         await dispatcher.stop(0.0)
-        await store.close()
+    return epochs
 
 
 async def test_a_log_in_memory() -> None:
