@@ -22,7 +22,7 @@ LEFT_OUT = ("ticket", "job", "callback")
 
 
 @click.command(params=[option for option in OPTIONS if option.name != "yes"])
-@click.argument("ticket", type=click.IntRange(0))
+@click.argument("ticket", type=click.IntRange(1))
 def history(ticket: int, **options: Any) -> None:
     """Print what happened to the order with this number, step by step.
 
