@@ -88,7 +88,8 @@ async def test_a_full_disk(mode: Mode, tmp_path: Path) -> None:
             while (status := await shop.register()) == 200:
                 handed += 1
             assert status == 503
-            assert handed == 0 or mode is Mode.SQLITE  # the others need more room than for an order
+            # CachedJsonFile needs more room for that than for an order
+            assert handed == 0 or mode is not Mode.CACHED_JSON_FILE
             assert await shop.health() == 200
             assert await shop.jobs() == shop.accepted_ids[handed:]
             filler.unlink()
