@@ -140,13 +140,15 @@ class SegmentLog(EventLog):
     def load(self, last_number: int = 0) -> None:
         """Look for segments, and discard the events in memory. Raises OSError.
 
-        ``last_number`` is that of the last event that the store has seen, if it knows.
+        ``last_number`` is that of the last event that the store has seen, if it knows. No number is
+        given again that was given before the last epoch, also if its segment is gone.
         """
         last_n = self._find_segments()
+        self._epochs = read_epochs(self.files.folder / EPOCHS_NAME)
+        begun_n = max((epoch.first_n - 1 for epoch in self._epochs), default=0)
         with self._lock:
             self._events, self._later = [], []
-            self._flushed_n, self._last_n = last_n, max(last_n, last_number)
-        self._epochs = read_epochs(self.files.folder / EPOCHS_NAME)
+            self._flushed_n, self._last_n = last_n, max(last_n, last_number, begun_n)
 
     def _find_segments(self) -> int:
         """Look for the segments that are there now; return the number of their last event."""

@@ -55,6 +55,7 @@ class SharedLog(SegmentLog):
         """
         last_n = max([last_n, *(epoch.first_n - 1 for epoch in epochs[-1:])])
         self.load(last_n)
+        self._last_n = max(self._flushed_n, last_n)  # the epochs in the folder may be of others
         self._is_foreign = self._is_of_others(self._epochs, epochs)
         if self._is_foreign:
             _log.warning("history.foreign", folder=str(self.files.folder))

@@ -530,3 +530,14 @@ def test_damaged_epochs(tmp_path: Path) -> None:
     assert log.epochs == []
     log.begin_epoch("b", 6.0)
     assert opened(tmp_path).epochs == [("b", 1, 6.0)]
+
+
+def test_no_number_of_an_earlier_epoch_is_given_again(tmp_path: Path) -> None:
+    """Numbers go on where the last epoch began, if the segment that had them is gone."""
+    log = filled(tmp_path, 20)
+    log.begin_epoch("b", 6.0)
+    for path in segments(tmp_path):
+        path.unlink()
+    log = opened(tmp_path)
+    assert log.last_number == 20
+    assert [(hole.first_n, hole.last_n) for hole in log.find(Question()).holes] == [(1, 20)]
