@@ -135,7 +135,7 @@ class Dispatcher:
         self.batches.begin()
 
     async def _read_earlier(self) -> EarlierRuns:
-        """Return what is known of the runs before."""
+        """Return the epochs and the last events of the runs before, for pages that come back."""
         history, tables = self._store.history, self._machine.tables
         if not history.lasts:
             return NO_EARLIER_RUNS

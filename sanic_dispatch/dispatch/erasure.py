@@ -95,7 +95,10 @@ def _all_events(log: EventLog, question: Question) -> Iterator[LoggedEvent]:
 
 
 def _after(job: Job | None, event: LoggedEvent) -> Job:
-    """Return what is known of a job after an event; of two with the same ticket, of the later."""
+    """Return the job as one more of its events shows it.
+
+    If two jobs had the ticket, an event of the other one begins a new record.
+    """
     if job is None or job.ref != JobRef(event.ticket, event.job):
         at = to_rfc3339(event.at_s)
         job = Job(event.job, event.ticket, b"null", at, event.ticket, State.DONE)

@@ -99,7 +99,7 @@ class Promises:
 
 
 class _Crew:
-    """Robots by callback: free or busy; and those that are done, and usually come back at once."""
+    """The robots by callback: free, busy, or between two jobs, from which most return at once."""
 
     def __init__(self) -> None:
         self.free: set[str] = set()

@@ -180,7 +180,7 @@ class ChangedKeys:
             self.need(next(islice(changed, room, None)))
 
     def need(self, number: int) -> None:
-        """Send the state to those who have not seen this event."""
+        """Send the state, not a patch, to clients whose cursor is before this event."""
         self.least = max(self.least, number)
 
     def _add_ended(self) -> None:

@@ -92,9 +92,9 @@ class Robots:
         self.busy[url] = TrackedRobot(worker, job)
 
     def release(self, held: Job, now: Job, at_s: float) -> None:
-        """Mark the worker as no longer busy with ``held``; ``now`` is the job as it is after.
+        """Free the worker that had a job, unless it is busy with another one by then.
 
-        It may be busy with another job by then.
+        ``held`` is the job as the worker had it, ``now`` as it is since.
         """
         worker = held.hold.worker if held.hold else None
         busy = self.busy.get(worker.callback_url) if worker else None

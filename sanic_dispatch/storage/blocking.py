@@ -109,7 +109,7 @@ class BackgroundFlush:
             await self._thread.run(self._log.erase, jobs, Pace().rest)
 
     async def finish(self) -> None:
-        """Wait for what is being moved."""
+        """Return once no events are being moved to segments."""
         if self._flush is not None:
             await asyncio.wait([self._flush])
 

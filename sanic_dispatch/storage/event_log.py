@@ -88,7 +88,7 @@ E = TypeVar("E", LoggedEvent, Payload)
 
 
 def readable(found: Iterable[E | Missing], missing: list[Missing]) -> Iterator[E]:
-    """Yield what could be read, and note what is missing."""
+    """Yield the events or payloads, and append the damage and the holes to ``missing``."""
     for each in found:
         if isinstance(each, Damage | Hole):
             missing.append(each)
@@ -215,6 +215,11 @@ class EventLog(ABC):
     def note(self, events: Sequence[Event]) -> None:
         """Take in published events, unless they came in with their batch."""
         return
+
+
+def number_before(epochs: Iterable[Epoch]) -> int:
+    """Return the number of the last event before the last epoch began; 0 if there is none."""
+    return max((epoch.first_n - 1 for epoch in epochs), default=0)
 
 
 def unnamed(epochs: Iterable[Epoch]) -> list[Epoch]:

@@ -395,7 +395,7 @@ class Journal:
         raise StorageFailed(f"the change could not be written: {error}") from error
 
     def _truncate(self) -> None:
-        """Cut off what is after ``length``. Raises OutcomeUnknown."""
+        """Truncate the file to its durable part, ``length`` bytes. Raises OutcomeUnknown."""
         try:
             os.ftruncate(self._descriptor, self.length)
             if self._fsync:

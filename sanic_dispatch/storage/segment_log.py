@@ -38,6 +38,7 @@ from sanic_dispatch.storage.event_log import (
     Retention,
     ends_of,
     is_in_span,
+    number_before,
     page_of,
     readable,
     unnamed,
@@ -143,12 +144,16 @@ class SegmentLog(EventLog):
         ``last_number`` is that of the last event that the store has seen, if it knows. No number is
         given again that was given before the last epoch, also if its segment is gone.
         """
+        self._load()
+        self._last_n = max(self._flushed_n, last_number, number_before(self._epochs))
+
+    def _load(self) -> None:
+        """Look for segments and epochs, and discard the events in memory. Raises OSError."""
         last_n = self._find_segments()
         self._epochs = read_epochs(self.files.folder / EPOCHS_NAME)
-        begun_n = max((epoch.first_n - 1 for epoch in self._epochs), default=0)
         with self._lock:
             self._events, self._later = [], []
-            self._flushed_n, self._last_n = last_n, max(last_n, last_number, begun_n)
+            self._flushed_n = last_n
 
     def _find_segments(self) -> int:
         """Look for the segments that are there now; return the number of their last event."""

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 import structlog
 
 from sanic_dispatch.core.job import JobRef
-from sanic_dispatch.storage.event_log import Epoch
+from sanic_dispatch.storage.event_log import Epoch, number_before
 from sanic_dispatch.storage.journal import BatchRead
 from sanic_dispatch.storage.segment_log import (
     EPOCHS_NAME,
@@ -53,9 +53,9 @@ class SharedLog(SegmentLog):
         ``epochs`` are those in Redis, and ``last_n`` is the number of the last event there, or 0.
         Raises OSError.
         """
-        last_n = max([last_n, *(epoch.first_n - 1 for epoch in epochs[-1:])])
-        self.load(last_n)
-        self._last_n = max(self._flushed_n, last_n)  # the epochs in the folder may be of others
+        last_n = max(last_n, number_before(epochs))  # not those in the folder: see _is_foreign
+        self._load()
+        self._last_n = max(self._flushed_n, last_n)
         self._is_foreign = self._is_of_others(self._epochs, epochs)
         if self._is_foreign:
             _log.warning("history.foreign", folder=str(self.files.folder))
