@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -81,17 +81,10 @@ def past_job(log: EventLog, ticket: int | None, job_id: str) -> Job | None:
     """
     question = Question(ticket=ticket) if ticket is not None else Question(job=job_id)
     job: Job | None = None
-    for event in _all_events(log, question._replace(limit=MAX_LIMIT)):
-        job = _after(job, event)
+    for page in log.pages(question._replace(limit=MAX_LIMIT)):
+        for event in page.events:
+            job = _after(job, event)
     return job
-
-
-def _all_events(log: EventLog, question: Question) -> Iterator[LoggedEvent]:
-    after: int | None = 0
-    while after is not None:
-        page = log.find(question._replace(after=after))
-        yield from page.events
-        after = page.next
 
 
 def _after(job: Job | None, event: LoggedEvent) -> Job:

@@ -63,13 +63,9 @@ class HistoryQueries:
         """Return all events of a job."""
         if not 0 < ticket <= MAX_NUMBER:
             return Page([])
-        question, pages = Question(ticket, limit=MAX_LIMIT), []
-        while True:
-            page = await self.find(question)
-            pages.append(page)
-            if page.next is None:
-                return _joined(pages)
-            question = question._replace(after=page.next)
+        self._catch_up()
+        pages = self._log.pages(Question(ticket, limit=MAX_LIMIT))
+        return _joined(await asyncio.to_thread(list, pages))
 
     async def statistics(
         self, by: By, from_s: float | None = None, to_s: float | None = None

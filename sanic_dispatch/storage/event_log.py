@@ -174,6 +174,14 @@ class EventLog(ABC):
     def find(self, question: Question) -> Page:
         """Return the first events that match, at most ``question.limit``."""
 
+    def pages(self, question: Question) -> Iterator[Page]:
+        """Yield the pages of all events that match, from ``question.after`` on."""
+        page = self.find(question)
+        yield page
+        while page.next is not None:
+            page = self.find(question._replace(after=page.next))
+            yield page
+
     def newest(self, most: int) -> Sequence[LoggedEvent]:
         """Return the last events, at most ``most``, oldest first and without a gap up to the last.
 
