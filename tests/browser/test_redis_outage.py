@@ -12,7 +12,7 @@ from playwright.async_api import expect
 from sanic_dispatch.config.settings import Mode
 from tests.browser.served_bar import Bar, open_bar
 from tests.browser.visitors import Visitors
-from tests.support.redis import RedisServer
+from tests.support.redis import RedisServer, synced_server
 
 PATIENCE_MS = 30_000
 
@@ -20,10 +20,8 @@ PATIENCE_MS = 30_000
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A server that syncs each write before it answers."""
-    server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
-    server.start()
-    yield server
-    server.stop()
+    with synced_server(tmp_path / "redis") as server:
+        yield server
 
 
 @pytest_asyncio.fixture(loop_scope="session")

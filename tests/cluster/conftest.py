@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.redis import RedisServer
+from tests.support.redis import RedisServer, synced_server
 
 SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))
 
@@ -24,9 +24,5 @@ def rng() -> random.Random:
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A server that syncs each write before it answers."""
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")
-    server.start()
-    yield server
-    server.stop()
+    with synced_server(tmp_path / "redis") as server:
+        yield server

@@ -19,7 +19,7 @@ from sanic_dispatch.client.channel import ViewState, frames_of, reduce
 from sanic_dispatch.config.settings import Mode
 from tests.crash.server import DURABLE, TOKEN, Server
 from tests.crash.test_stop import SlowCallback
-from tests.support.redis import RedisServer, redis_values
+from tests.support.redis import redis_values, synced_server
 from tests.support.server import eventually
 
 LASTING = [*DURABLE, Mode.REDIS]
@@ -199,10 +199,7 @@ async def test_a_redis_that_lost_writes(
 ) -> None:
     """A page that saw what Redis has lost gets the state; one that did not, a patch."""
     folder, copy = tmp_path / "redis", tmp_path / "copy"
-    folder.mkdir()
-    redis = RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")
-    redis.start()
-    try:
+    with synced_server(folder) as redis:
         options = options_of({"redis_url": redis.url})
         async with running(tmp_path / "data", Mode.REDIS, *options) as (server, http):
             early, late = Page(server, "board"), Page(server, "board")
@@ -225,8 +222,6 @@ async def test_a_redis_that_lost_writes(
                 async with page.connected():
                     assert kind in page.first
                     await eventually(partial(page.is_current, http))
-    finally:
-        redis.stop()
 
 
 @pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE], ids=str)

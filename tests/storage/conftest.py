@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
 import pytest
+from redis.asyncio import Redis
 
 from tests.storage.samples import DURABLE, EVERY, FILES, HISTORIES, MIXED, Backend
+from tests.support.redis import RedisServer, shared_server, synced_server
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Redis]:
+    """A Redis client for changes without the store."""
+    async with Redis.from_url(shared_server().url) as client:
+        yield client
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server of the test's own, which keeps its data over a restart."""
+    with synced_server(tmp_path / "redis") as server:
+        yield server
 
 
 @pytest.fixture(params=EVERY, ids=lambda backend: backend.name)

@@ -78,22 +78,6 @@ async def opened(prefix: str) -> AsyncIterator[Open]:
         yield open_one
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[Redis]:
-    """A Redis client for changes without the store."""
-    async with Redis.from_url(shared_server().url) as client:
-        yield client
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server of the test's own, which keeps its data over a restart."""
-    server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
-    server.start()
-    yield server
-    server.stop()
-
-
 @contextmanager
 def owner_process(url: str, prefix: str) -> Iterator[subprocess.Popen[str]]:
     """A process that owns the queues and commits; killed at the end."""

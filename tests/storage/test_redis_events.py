@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -55,24 +55,6 @@ async def start(prefix: str, tmp_path: Path) -> AsyncIterator[Start]:
             return store
 
         yield make
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[Redis]:
-    """A Redis client for changes without the store."""
-    async with Redis.from_url(shared_server().url) as client:
-        yield client
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterable[RedisServer]:
-    """A server of the test's own, which forgets what it is told to."""
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")
-    server.start()
-    yield server
-    server.stop()
 
 
 async def commit(store: RedisStore, topic: Topic, *numbers: int) -> None:

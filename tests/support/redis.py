@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from time import monotonic, sleep
@@ -98,6 +100,18 @@ def redis_values(mode: Mode, folder: Path) -> dict[str, str]:
         return {}
     prefix = str(folder).replace("/", ".")[-64:]
     return {"redis_url": shared_server().url, "redis_prefix": prefix}
+
+
+@contextmanager
+def synced_server(folder: Path) -> Iterator[RedisServer]:
+    """Run a server that syncs each write before it answers, in a new folder."""
+    folder.mkdir()
+    server = RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @cache
