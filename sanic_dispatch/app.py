@@ -17,7 +17,7 @@ from sanic import Sanic
 
 from sanic_dispatch.callbacks.callback_client import CallbackClient
 from sanic_dispatch.callbacks.guard import Guard
-from sanic_dispatch.clock import SystemClock
+from sanic_dispatch.clock import Clock, SystemClock
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
@@ -46,14 +46,13 @@ from sanic_dispatch.server.runner import CLOSE_GRACE_S, run, serving
 from sanic_dispatch.server.signals import Stop
 from sanic_dispatch.server.sockets import allow_open_files, listening_socket
 from sanic_dispatch.server.tls import tls_context
-from sanic_dispatch.storage.event_log import LogStats
 from sanic_dispatch.storage.open_store import open_store, unusable
 from sanic_dispatch.storage.repair import repair_all
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.auth import Access
 from sanic_dispatch.web.browser_policy import Origins, install_cors, page_headers
 from sanic_dispatch.web.client_address import Proxies
-from sanic_dispatch.web.context import Context
+from sanic_dispatch.web.context import TOPICS_PATH, Context
 from sanic_dispatch.web.deadlines import NamedRequest
 from sanic_dispatch.web.rate_limit import Quota
 from sanic_dispatch.web.routes.api_docs import docs
@@ -68,6 +67,7 @@ from sanic_dispatch.web.routes.operator_acts import operator
 from sanic_dispatch.web.routes.pages import pages
 from sanic_dispatch.web.routes.qr_code import qr
 from sanic_dispatch.web.routes.reports import holder, note_refused
+from sanic_dispatch.web.routes.topics import topics
 from sanic_dispatch.web.routes.workers import workers
 from sanic_dispatch.web.websocket import Followers
 
@@ -89,12 +89,13 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     log.configure(settings.log_format, settings.log_level)
     tls = _tls(settings)
     if settings.repair:
-        repair_all(settings, SystemClock().now_s())
+        for each in (settings, *settings.topics.values()):
+            repair_all(each, SystemClock().now_s())
     own = settings.with_operator_token()
     made = "" if settings.operator_tokens else own.operator_tokens[0]
     allow_open_files()
     with listening_socket(settings.host, settings.port) as sock:
-        own = replace(own, port=sock.getsockname()[1])
+        own = own.with_port(sock.getsockname()[1])
         app = create_app(own)
         if prepare:
             prepare(app, own)
@@ -129,10 +130,11 @@ def create_app(settings: Settings) -> Sanic[Any, Context]:
     Without an operator's token in the settings, it makes a secret one.
     """
     settings = settings.with_operator_token()
+    context = new_context(settings)
     app: Sanic[Any, Context] = Sanic(
         f"dispatch_{secrets.token_hex(4)}",
         request_class=NamedRequest,
-        ctx=new_context(settings),
+        ctx=context,
         configure_logging=False,
         env_prefix="",
     )
@@ -143,45 +145,70 @@ def create_app(settings: Settings) -> Sanic[Any, Context]:
         AUTO_EXTEND=False,
         MOTD=False,
     )
-    for blueprint in BLUEPRINTS:
+    for blueprint in (*BLUEPRINTS, topics):
         app.blueprint(blueprint.copy(blueprint.name))
+    for name in context.topics:
+        for blueprint in BLUEPRINTS:
+            prefix = f"{TOPICS_PATH}{name}{blueprint.url_prefix or ''}"
+            app.blueprint(blueprint.copy(f"{blueprint.name}_of_{name}"), url_prefix=prefix)
     problems.install(app, note_refused)
     install_cors(app, settings.cors_origins)
-    _run_services(app, settings)
+    _run_services(app)
     return app
 
 
 def new_context(settings: Settings) -> Context:
-    """Return the part of the context that judges requests.
+    """Return the part of the context that judges requests, with those of the named topics.
 
     Raises SettingsError if an entry for callbacks cannot be read.
     """
     clock, proxies = SystemClock(), Proxies(settings.trusted_proxies)
-    per_minute = settings.orders_per_minute
-    return Context(
+    context = Context(
         settings=settings,
         clock=clock,
         access=Access(settings),
         proxies=proxies,
         origins=Origins(settings.allow_origins, proxies),
         guard=Guard(settings.allow_callback),
-        quota=Quota(per_minute, clock.monotonic_s) if per_minute else None,
+        quota=_quota(settings, clock),
         menu=Menu(settings.menu),
         followers=Followers(),
         page_headers=page_headers(settings),
         responses=Counter({500: 0, 503: 0}),  # alerts watch these: they count from 0 on
     )
+    topics = {
+        name: replace(
+            context,
+            settings=own,
+            access=Access(own, settings.operator_tokens),
+            quota=_quota(own, clock),
+            menu=Menu(own.menu),
+        )
+        for name, own in settings.topics.items()
+    }
+    return replace(context, topics=topics)
 
 
-def _run_services(app: Sanic[Any, Context], settings: Settings) -> None:
+def _quota(settings: Settings, clock: Clock) -> Quota | None:
+    per_minute = settings.orders_per_minute
+    return Quota(per_minute, clock.monotonic_s) if per_minute else None
+
+
+def _run_services(app: Sanic[Any, Context]) -> None:
     opened = AsyncExitStack()
+    contexts = (app.ctx, *app.ctx.topics.values())
 
-    async def start(app: Sanic[Any, Context]) -> None:
-        await opened.enter_async_context(services(app, settings))
+    async def start(_: Sanic[Any, Context]) -> None:
+        for context in contexts:
+            await opened.enter_async_context(services(context))
+        await opened.enter_async_context(_metrics(app.ctx))
 
-    async def stop_taking(app: Sanic[Any, Context]) -> None:
-        await app.ctx.dispatcher.stop(settings.stop_grace_s)
-        app.ctx.hub.stop()
+    async def stop_taking(_: Sanic[Any, Context]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for context in contexts:
+                group.create_task(context.dispatcher.stop(context.settings.stop_grace_s))
+        for context in contexts:
+            context.hub.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_GRACE_S):
                 await app.ctx.followers.gone()
@@ -195,13 +222,13 @@ def _run_services(app: Sanic[Any, Context], settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterator[None]:
-    """Open and run everything below web/, and set the rest of the context."""
-    clock, guard, bus = app.ctx.clock, app.ctx.guard, EventBus()
-    bus.subscribe(log.log_events)
+async def services(context: Context) -> AsyncIterator[None]:
+    """Open and run everything of a topic below web/, and set the rest of its context."""
+    settings, clock, bus = context.settings, context.clock, EventBus()
+    bus.subscribe(log.of_topic(settings.topic))
     job_counts = JobCounts(bus)
     async with AsyncExitStack() as stack:
-        app.ctx.hub = hub = Hub(
+        context.hub = hub = Hub(
             bus,
             clock,
             max_clients=settings.max_connections,
@@ -209,20 +236,19 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
         )
         store = await stack.enter_async_context(open_store(settings))
         bus.subscribe(store.history.note)
-        app.ctx.events = HistoryQueries(store.history, bus.catch_up, clock.now_s)
+        context.events = HistoryQueries(store.history, bus.catch_up, clock.now_s)
         upkeep = asyncio.create_task(tend_regularly(store.history, clock))
         stack.callback(upkeep.cancel)
-        app.ctx.callbacks = plain = CallbackClient(guard, timeout_s=settings.callback_timeout_s)
-        await plain.open()
-        stack.push_async_callback(plain.close)
-        callbacks = CountedCallbacks(plain, clock)
-        dispatcher = Dispatcher(
+        context.callbacks = CallbackClient(context.guard, timeout_s=settings.callback_timeout_s)
+        await context.callbacks.open()
+        stack.push_async_callback(context.callbacks.close)
+        callbacks = CountedCallbacks(context.callbacks, clock)
+        context.dispatcher = dispatcher = Dispatcher(
             store, callbacks, bus, clock, policy_of(settings), settings.submit_wait_s
         )
-        app.ctx.dispatcher = dispatcher
         data_dir = settings.data_dir if settings.writes_data_dir else None
-        app.ctx.backup = OnlineBackup(dispatcher, store, bus.catch_up, data_dir)
-        stack.push_async_callback(app.ctx.backup.close)
+        context.backup = OnlineBackup(dispatcher, store, bus.catch_up, data_dir)
+        stack.push_async_callback(context.backup.close)
 
         def show(snapshot: TopicSnapshot | None) -> None:
             if snapshot is not None:
@@ -238,10 +264,31 @@ async def services(app: Sanic[Any, Context], settings: Settings) -> AsyncIterato
             standby = Standby(dispatcher, store.ownership, show, hub.set_out_of_reach)
             standby.start()
             stack.push_async_callback(standby.stop)
-        watchdog = _watch(app, stack, callbacks, job_counts, store.history.stats)
-        app.ctx.readiness = Readiness(store, watchdog, clock, dispatcher)
+        watchdog = Watchdog(lambda: hub.projection.next_pair(), clock, lambda: dispatcher.is_open)
+        watchdog.start()
+        stack.push_async_callback(watchdog.stop)
+        context.readiness = Readiness(store, watchdog, clock, dispatcher)
+        context.sources = Sources(
+            settings, clock, hub, _commits(context), job_counts, callbacks, watchdog,
+            store.history.stats,
+        )  # fmt: skip
         hub.start()
         yield
+
+
+@asynccontextmanager
+async def _metrics(service: Context) -> AsyncIterator[None]:
+    """Measure the event loop, and set the metrics of all topics."""
+    loop_lag = LoopLag(asyncio.get_running_loop(), service.clock.monotonic_s)
+    topics = {name: context.sources for name, context in service.topics.items()}
+    exposition = Exposition({"": service.sources, **topics}, loop_lag, service.responses)
+    for context in (service, *service.topics.values()):
+        context.exposition = exposition
+    loop_lag.start()
+    try:
+        yield
+    finally:
+        loop_lag.stop()
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -268,36 +315,10 @@ def _starting(settings: Settings) -> Iterator[None]:
         raise unusable(settings, str(error)) from error
 
 
-def _watch(
-    app: Sanic[Any, Context],
-    stack: AsyncExitStack,
-    calls: CountedCallbacks,
-    job_counts: JobCounts,
-    history: LogStats,
-) -> Watchdog:
-    """Start the watchdog and the metrics."""
-    clock, hub = app.ctx.clock, app.ctx.hub
-    watchdog = Watchdog(
-        lambda: hub.projection.next_pair(), clock, lambda: app.ctx.dispatcher.is_open
-    )
-    loop_lag = LoopLag(asyncio.get_running_loop(), clock.monotonic_s)
-    app.ctx.exposition = Exposition(
-        Sources(
-            app.ctx.settings, clock, hub, _commits(app), job_counts, calls, watchdog, loop_lag,
-            app.ctx.responses, history,
-        )
-    )  # fmt: skip
-    watchdog.start()
-    stack.push_async_callback(watchdog.stop)
-    loop_lag.start()
-    stack.callback(loop_lag.stop)
-    return watchdog
-
-
-def _commits(app: Sanic[Any, Context]) -> dict[str, CommitStats]:
+def _commits(context: Context) -> dict[str, CommitStats]:
     """Return the durations of commits by the queues that are stored; empty if none is."""
-    settings: Settings = app.ctx.settings
+    settings = context.settings
     modes = {"jobs": settings.job_queue_mode, "workers": settings.worker_queue_mode}
     stored = [queue for queue, mode in modes.items() if mode.is_durable]
-    commit_stats = app.ctx.dispatcher.commit_stats
+    commit_stats = context.dispatcher.commit_stats
     return {"both" if len(stored) > 1 else stored[0]: commit_stats} if stored else {}

@@ -25,6 +25,7 @@
     │   └── FolderRefused        a backup cannot be written to this folder
     ├── UnknownJob               no such job, or no longer kept
     ├── UnknownWorker            no such worker is waiting
+    ├── UnknownTopic             no topic of that name
     ├── WrongState               the job's state does not allow this act
     ├── NotTheHolder             the reporter does not hold the job
     ├── IdempotencyMismatch      the idempotency key was used with another body
@@ -243,6 +244,16 @@ class UnknownWorker(DispatchError):
         super().__init__("no worker of that callback waits")
 
 
+class UnknownTopic(DispatchError):
+    """There is no topic of that name."""
+
+    code = "UnknownTopic"
+
+    def __init__(self, name: str, meant: str | None = None) -> None:
+        hint = f"; did you mean {meant!r}?" if meant else ""
+        super().__init__(f"there is no topic {name!r}{hint}")
+
+
 class WrongState(DispatchError):
     """The job's state does not allow this act."""
 
@@ -381,6 +392,7 @@ PROBLEMS: dict[str, Problem] = {
     "NotAllowed": Problem(403, "the address is link-local"),
     "UnknownJob": Problem(404, "no such job is known"),
     "UnknownWorker": Problem(404, "no worker of that callback waits"),
+    "UnknownTopic": Problem(404, "there is no topic 'bear'; did you mean 'beer'?"),
     "NotFound": Problem(404, "Nothing matches the given URI"),
     "MethodNotAllowed": Problem(
         405, "Specified method is invalid for this resource", headers={"Allow": "GET"}

@@ -1,17 +1,21 @@
-"""Read settings from a TOML file, by the names of their options without the leading dashes."""
+"""Read settings from a TOML file, by the names of their options without the leading dashes.
+
+A section ``[topics.NAME]`` has what that topic sets itself.
+"""
 
 from __future__ import annotations
 
-import difflib
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import click
 
 from sanic_dispatch.cli.setting_option import SettingOption
 from sanic_dispatch.config.declaration import OFF, Flag, Pathname, Setting
-from sanic_dispatch.config.settings import SETTINGS
+from sanic_dispatch.config.settings import SETTINGS, TOPICS_FOLDER
+from sanic_dispatch.config.topic_names import nearest
 from sanic_dispatch.errors import SettingsError
 
 CONFIG = Setting(
@@ -28,6 +32,7 @@ CONFIG = Setting(
 """Says where the file is, so it cannot be in it."""
 
 _KNOWN = {setting.key: setting for setting in SETTINGS}
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 def config_option() -> SettingOption:
@@ -35,46 +40,87 @@ def config_option() -> SettingOption:
     return SettingOption(CONFIG, is_eager=True, expose_value=False, callback=_take)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Return what a settings file has, by the names of the settings. Raises SettingsError."""
+class SettingsFile(NamedTuple):
+    """What a settings file has, by the names of the settings."""
+
+    values: dict[str, Any]
+    topics: dict[str, dict[str, Any]]
+    """What each topic sets itself, as ``Settings.of`` takes it."""
+
+
+def read(path: Path) -> SettingsFile:
+    """Read a settings file. Raises SettingsError."""
     try:
         found = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SettingsError(f"--config {path}: {reason}") from None
-    for key, value in found.items():
-        if key not in _KNOWN:
-            hint = "; settings are not in sections" if isinstance(value, dict) else _meant(key)
-            raise SettingsError(f"--config {path}: there is no setting {key!r}{hint}")
-    return {_KNOWN[key].name: _value(path, _KNOWN[key], found[key]) for key in found}
+    sections = found.pop(TOPICS_FOLDER, {})
+    if not (isinstance(sections, dict) and all(isinstance(own, dict) for own in sections.values())):
+        raise SettingsError(f"--config {path}: a topic is a section, [topics.NAME]")
+    topics = {name: _section(f"{path}: topic {name}", own) for name, own in sections.items()}
+    return SettingsFile(dict(_known(str(path), found)), topics)
+
+
+def topics_of(ctx: click.Context) -> Mapping[str, Mapping[str, Any]]:
+    """Return what each topic in the command's settings file sets itself."""
+    return cast("Mapping[str, Mapping[str, Any]]", ctx.meta.get(_TOPICS, {}))
+
+
+_TOPICS = f"{__name__}.topics"
 
 
 def _take(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
     """Make the file click's map of defaults, so that click knows where each value is from."""
     if path is not None:
-        ctx.default_map = {**(ctx.default_map or {}), **read(path)}
+        file = read(path)
+        ctx.default_map = {**(ctx.default_map or {}), **file.values}
+        ctx.meta[_TOPICS] = file.topics
+
+
+def _known(where: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the value of each setting, as the command line has it."""
+    for key, value in found.items():
+        if key not in _KNOWN:
+            hint = "; only topics have sections" if isinstance(value, dict) else _meant(key)
+            raise SettingsError(f"--config {where}: there is no setting {key!r}{hint}")
+        yield _KNOWN[key].name, _value(where, _KNOWN[key], value)
+
+
+def _section(where: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a topic sets itself."""
+    own = {}
+    for name, written in _known(where, found):
+        setting = _BY_NAME[name]
+        if not setting.per_topic:
+            raise SettingsError(f"--config {where}: {setting.key} is the same for all topics")
+        try:
+            own[name] = setting.parse(written)
+        except ValueError as error:
+            raise SettingsError(f"--config {where}: {setting.key}: {error}") from None
+    return own
 
 
 def _meant(key: str) -> str:
-    close = difflib.get_close_matches(key.replace("_", "-").lower(), _KNOWN, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = nearest(key.replace("_", "-"), _KNOWN)
+    return f"; did you mean {close!r}?" if close else ""
 
 
-def _value(path: Path, setting: Setting, value: Any) -> Any:
+def _value(where: str, setting: Setting, value: Any) -> Any:
     """Return a value of the file as the command line has it."""
     if setting.is_list:
         values = value if isinstance(value, list) else [value]
-        return [_word(path, setting, each) for each in values]
+        return [_word(where, setting, each) for each in values]
     if isinstance(setting.kind, Flag):
         if not isinstance(value, bool):
-            raise SettingsError(f"--config {path}: {setting.key} must be true or false")
+            raise SettingsError(f"--config {where}: {setting.key} must be true or false")
         return value
-    return _word(path, setting, value)
+    return _word(where, setting, value)
 
 
-def _word(path: Path, setting: Setting, value: Any) -> str:
+def _word(where: str, setting: Setting, value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else OFF
     if not isinstance(value, (str, int, float)):
-        raise SettingsError(f"--config {path}: {setting.key} must be a text or a number")
+        raise SettingsError(f"--config {where}: {setting.key} must be a text or a number")
     return str(value)

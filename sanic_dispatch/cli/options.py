@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import click
 
-from sanic_dispatch.cli.config_file import config_option
+from sanic_dispatch.cli.config_file import config_option, topics_of
 from sanic_dispatch.cli.setting_option import SettingOption
-from sanic_dispatch.config.settings import MODE_SETTING, SETTINGS, Mode
+from sanic_dispatch.config.settings import MODE_SETTING, SETTINGS, Mode, Settings
 
 HOW_TO_SET = """\b
 Every option can be given as an environment variable instead: SANIC_DISPATCH_
@@ -29,3 +31,8 @@ def setting_options(*names: str) -> list[click.Parameter]:
     """Return --config and the options of the named settings. Raises KeyError for an unknown one."""
     by_name = {each.name: each for each in SETTINGS}
     return [config_option(), *(SettingOption(by_name[name]) for name in names)]
+
+
+def settings_of(flags: Mapping[str, Any]) -> Settings:
+    """Return the settings that a command's options and its settings file give."""
+    return Settings.of(**flags, topics=topics_of(click.get_current_context()))

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from sanic_dispatch.cli.env_option import SectionedCommand
-from sanic_dispatch.cli.options import HOW_TO_SET, all_setting_options
-from sanic_dispatch.config.settings import Mode, Settings
+from sanic_dispatch.cli.options import HOW_TO_SET, all_setting_options, settings_of
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.garbage_collection import no_collection
 
 
@@ -38,7 +38,7 @@ def serve(**flags: Any) -> None:
       1  it cannot start: the port, the data folder, a file in it, Redis
       2  a setting is wrong, or two contradict each other
     """
-    settings = Settings.of(**flags)
+    settings = settings_of(flags)
     with no_collection():
         from sanic_dispatch.app import serve
 
@@ -59,7 +59,7 @@ def demo(**flags: Any) -> None:
       sanic-dispatch demo -p 8080
           the same on another port
     """
-    settings = Settings.of(**flags)
+    settings = settings_of(flags)
     from sanic_dispatch.cli.demo import run
 
     run(settings)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 import ujson
 from click.core import ParameterSource
 
+from sanic_dispatch.cli.config_file import topics_of
 from sanic_dispatch.cli.env_option import SectionedCommand
-from sanic_dispatch.cli.options import HOW_TO_SET, all_setting_options
+from sanic_dispatch.cli.options import HOW_TO_SET, all_setting_options, settings_of
 from sanic_dispatch.config.declaration import Setting
 from sanic_dispatch.config.masking import MASK
-from sanic_dispatch.config.settings import SETTINGS, Settings
+from sanic_dispatch.config.settings import SETTINGS, TOPICS_FOLDER
 
 ORIGINS = {
     ParameterSource.COMMANDLINE: "flag",
@@ -36,20 +38,29 @@ def show_config(as_json: bool, **flags: Any) -> None:
       sanic-dispatch config | grep -v '# default' > dispatch.toml
       sanic-dispatch config --json | jq .port.value
     """
-    Settings.of(**flags)
+    topics = settings_of(flags).topics
     context = click.get_current_context()
+    own = {name: topics_of(context).get(name, {}) for name in topics}
     if as_json:
-        rows = {
-            setting.key: {
-                "value": setting.written(flags[setting.name]),
-                "origin": _origin(context, setting),
-            }
-            for setting in SETTINGS
+        rows = {each.key: _row(each, flags, _origin(context, each)) for each in SETTINGS}
+        sections = {
+            name: {each.key: _row(each, values, "file") for each in SETTINGS if each.name in values}
+            for name, values in own.items()
         }
-        click.echo(ujson.dumps(rows, ensure_ascii=False, escape_forward_slashes=False))
+        found = rows | ({TOPICS_FOLDER: sections} if sections else {})
+        click.echo(ujson.dumps(found, ensure_ascii=False, escape_forward_slashes=False))
         return
     for setting in SETTINGS:
         click.echo(_line(setting, flags[setting.name], _origin(context, setting)))
+    for name, values in own.items():
+        click.echo(f"\n[{TOPICS_FOLDER}.{name}]")
+        for setting in SETTINGS:
+            if setting.name in values:
+                click.echo(_line(setting, values[setting.name], "file"))
+
+
+def _row(setting: Setting, values: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    return {"value": setting.written(values[setting.name]), "origin": origin}
 
 
 def _origin(context: click.Context, setting: Setting) -> str:

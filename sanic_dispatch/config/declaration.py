@@ -188,8 +188,9 @@ class Setting:
     settings file follow from it. ``default`` is a tuple if the setting can be given several times.
     ``help`` is the text of ``--help``; the documentation adds ``details``, which is Markdown.
     ``default_text`` is shown instead of a default that is not clear as it is. ``check`` takes the
-    flag and a value, and raises SettingsError. ``mask`` hides the secrets in a text. ``name`` is
-    the attribute of Settings, filled in from there, or the argument of Settings.of.
+    flag and a value, and raises SettingsError. ``mask`` hides the secrets in a text. A setting
+    ``per_topic`` may differ between topics. ``name`` is the attribute of Settings, filled
+    in from there, or the argument of Settings.of.
     """
 
     flag: str
@@ -202,6 +203,7 @@ class Setting:
     default_text: str = ""
     check: Callable[[str, Any], None] | None = None
     mask: Callable[[str], str] | None = None
+    per_topic: bool = False
     name: str = ""
 
     @property
@@ -213,6 +215,12 @@ class Setting:
     def is_list(self) -> bool:
         """Whether it can be given several times."""
         return isinstance(self.default, tuple)
+
+    def parse(self, written: Any) -> Any:
+        """Parse a value, or each value of a list. Raises ValueError with the reason."""
+        if self.is_list:
+            return tuple(self.kind.parse(each) for each in written)
+        return self.kind.parse(written) if isinstance(written, str) else written
 
     def validate(self, value: Any) -> None:
         """Raise SettingsError, in one line, if a value is out of range or not well formed."""

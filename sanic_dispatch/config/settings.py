@@ -8,8 +8,8 @@ from __future__ import annotations
 import ipaddress
 import os.path
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -42,12 +42,15 @@ from sanic_dispatch.config.tokens import (
     new_token,
     read_tokens,
 )
+from sanic_dispatch.config.topic_names import check_topic_names
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.strict_json import MAX_DEPTH
 
 ROLES = ("worker", "submit", "operator")
 """The roles of clients; each has tokens of its own."""
+
+MAX_TITLE_CHARS = 60
 
 SELF = "self"
 """As an ancestor of a frame: this service's own pages."""
@@ -103,6 +106,11 @@ def _check_host(flag: str, host: str) -> None:
         raise SettingsError(f"{flag} {host!r} is neither an address nor a name")
 
 
+def _check_title(flag: str, title: str) -> None:
+    if len(title) > MAX_TITLE_CHARS or not title.isprintable():
+        raise SettingsError(f"{flag} must be one line of up to {MAX_TITLE_CHARS} characters")
+
+
 def _check_networks(flag: str, networks: Iterable[str]) -> None:
     for network in networks:
         try:
@@ -125,6 +133,7 @@ def _check_one_process(flag: str, count: int) -> None:
 
 
 NETWORK = "Network"
+TOPICS = "Topics"
 QUEUES = "Queues"
 DELIVERIES = "Deliveries"
 ACCESS = "Access (each may be given several times)"
@@ -137,6 +146,11 @@ FILE = Pathname("FILE", "file")
 FOLDER = Pathname("DIR", "folder")
 MODE_NAME = Choice(Mode, "MODE")
 TOKEN = Text("TOKEN", f"{MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} characters")
+
+TOPICS_FOLDER = "topics"
+"""The folder in the data folder with a folder for each named topic, and their path's beginning."""
+
+_QUEUE_MODES = ("job_queue_mode", "worker_queue_mode")
 
 _POLICY = Policy()
 
@@ -151,6 +165,7 @@ MODE_SETTING = Setting(
     "whose queues another dispatcher can take over.",
     short="-m",
     details=f"The demo's default is {Mode.IN_MEMORY}.",
+    per_topic=True,
     name="mode",
 )
 """The mode of both queues, which Settings.of passes on to each."""
@@ -165,6 +180,7 @@ def _token_file(role: str) -> Setting:
         ACCESS,
         f"File with more values for --{role}-token, one on each line.",
         default_text="none",
+        per_topic=True,
         name=f"{role}_token_files",
     )
 
@@ -176,9 +192,15 @@ TOKEN_FILES = {f"{role}_tokens": _token_file(role) for role in ROLES}
 class Settings:
     """All settings, checked; durations are in seconds.
 
+    They are those of the unnamed topic; ``topics`` has those of the others by name, complete: what
+    such a topic does not set itself is inherited. ``topic`` is the topic's own name.
+
     Raises SettingsError if a value is out of range or two contradict each other. What may hold a
     secret is not in the ``repr``.
     """
+
+    topic: str = ""
+    topics: Mapping[str, Settings] = field(default_factory=dict, hash=False)
 
     port: int = setting(
         "--port",
@@ -233,6 +255,7 @@ class Settings:
         details="See [the menu](#the-menu).",
         default_text="the built-in menu",
         check=check_menu,
+        per_topic=True,
     )
     public_url: str = setting(
         "--public-url",
@@ -244,6 +267,36 @@ class Settings:
         default_text="the address of the wall board's page",
         check=check_public_url,
         mask=mask_url,
+        per_topic=True,
+    )
+    topic_names: tuple[str, ...] = setting(
+        "--topic",
+        (),
+        Text("NAME", "1 to 63 of `a-z 0-9 -`"),
+        TOPICS,
+        "Another line of jobs and workers in this service, under topics/NAME/. May be given "
+        "several times; a section [topics.NAME] of the settings file gives it settings of its own.",
+        details="See [several topics](#several-topics).",
+        default_text="none",
+        check=check_topic_names,
+    )
+    title: str = setting(
+        "--title",
+        "",
+        Text("TEXT", f"up to {MAX_TITLE_CHARS} characters"),
+        TOPICS,
+        "Name of the bar, for people.",
+        default_text="that of the topic",
+        check=_check_title,
+        per_topic=True,
+    )
+    listed: bool = setting(
+        "--listed",
+        True,
+        Switch(),
+        TOPICS,
+        "Whether the list of topics has this one.",
+        per_topic=True,
     )
     job_queue_mode: Mode = declared_field(
         Setting(
@@ -253,6 +306,7 @@ class Settings:
             QUEUES,
             "Where jobs wait; overrides --mode.",
             default_text="as --mode",
+            per_topic=True,
         ),
         default=MODE_SETTING.default,
     )
@@ -264,6 +318,7 @@ class Settings:
             QUEUES,
             "Where workers wait; overrides --mode.",
             default_text="as --mode",
+            per_topic=True,
         ),
         default=MODE_SETTING.default,
     )
@@ -300,6 +355,7 @@ class Settings:
         Duration(0, 10 * YEAR_S, "hours"),
         QUEUES,
         "How long a finished job can still be looked up.",
+        per_topic=True,
     )
     keep_history_s: float = setting(
         "--keep-history",
@@ -308,6 +364,7 @@ class Settings:
         QUEUES,
         "How long to keep what happened, in all modes but InMemory.",
         details="See [the history](durability.md#the-history).",
+        per_topic=True,
     )
     keep_history_bytes: int = setting(
         "--keep-history-size",
@@ -315,6 +372,7 @@ class Settings:
         Integer(2**20, 2**50, "bytes"),
         QUEUES,
         "How long the history may be at most on the disk; what is oldest goes first.",
+        per_topic=True,
     )
     history_payloads: bool = setting(
         "--history-payloads",
@@ -322,6 +380,7 @@ class Settings:
         Switch(),
         QUEUES,
         "Whether the history has the data and results of jobs. Off: only what happened.",
+        per_topic=True,
     )
     redis_url: str = setting(
         "--redis-url",
@@ -359,6 +418,7 @@ class Settings:
         Duration(0, HOUR_S),
         DELIVERIES,
         "How long to delay the answer to a new job, at most, until a worker takes the job.",
+        per_topic=True,
     )
     callback_timeout_s: float = setting(
         "--callback-timeout",
@@ -366,6 +426,7 @@ class Settings:
         Duration(0.001, HOUR_S),
         DELIVERIES,
         "Timeout of a call to a worker's callback, from connecting to the end of the answer.",
+        per_topic=True,
     )
     max_attempts: int = setting(
         "--max-attempts",
@@ -373,6 +434,7 @@ class Settings:
         Integer(1, 1000),
         DELIVERIES,
         "How often live workers may refuse a job, or ask for a retry, before it fails.",
+        per_topic=True,
     )
     lease_s: float | None = setting(
         "--lease",
@@ -381,6 +443,7 @@ class Settings:
         DELIVERIES,
         "How long a worker may keep a job without completing it or extending the lease. The job "
         "then returns to its place in the queue.",
+        per_topic=True,
     )
     on_doubt: OnDoubt = setting(
         "--on-doubt",
@@ -389,6 +452,7 @@ class Settings:
         DELIVERIES,
         "What to do when it is unknown whether a worker received a job: hold it until that is "
         "known, or resend it to the next worker. Auto holds it if the worker can be asked.",
+        per_topic=True,
     )
     worker_patience_s: float = setting(
         "--worker-patience",
@@ -396,6 +460,7 @@ class Settings:
         Duration(0, 10 * YEAR_S, "hours"),
         DELIVERIES,
         "How long to keep a worker whose callback is not pending.",
+        per_topic=True,
     )
     probe_after_s: float = setting(
         "--probe-after",
@@ -403,6 +468,7 @@ class Settings:
         Duration(0, 10 * YEAR_S),
         DELIVERIES,
         "A worker that has waited longer is asked whether it still waits before it gets a job.",
+        per_topic=True,
     )
     unconsumed_after_s: float = setting(
         "--unconsumed-after",
@@ -414,6 +480,7 @@ class Settings:
         details="The worker's process is probably dead "
         "([DispatchJobsUnconsumed](#dispatchjobsunconsumed)). Choose more than the longest time "
         "for which the engine's evaluator is busy.",
+        per_topic=True,
     )
     stop_grace_s: float = setting(
         "--stop-grace",
@@ -432,6 +499,7 @@ class Settings:
         default_text="none, so everybody may",
         check=check_tokens,
         mask=mask_all,
+        per_topic=True,
     )
     submit_tokens: tuple[str, ...] = setting(
         "--submit-token",
@@ -442,6 +510,7 @@ class Settings:
         default_text="none, so everybody may",
         check=check_tokens,
         mask=mask_all,
+        per_topic=True,
     )
     operator_tokens: tuple[str, ...] = setting(
         "--operator-token",
@@ -452,6 +521,7 @@ class Settings:
         default_text="one is made at the start",
         check=check_tokens,
         mask=mask_all,
+        per_topic=True,
     )
     allow_callback: tuple[str, ...] = setting(
         "--allow-callback",
@@ -504,6 +574,7 @@ class Settings:
         Integer(1, 100_000_000),
         LIMITS,
         "Jobs that may wait; further ones are refused.",
+        per_topic=True,
     )
     max_workers: int = setting(
         "--max-workers",
@@ -511,6 +582,7 @@ class Settings:
         Integer(1, 1_000_000),
         LIMITS,
         "Workers that may wait; further ones are refused.",
+        per_topic=True,
     )
     max_body_bytes: int = setting(
         "--max-body",
@@ -525,6 +597,7 @@ class Settings:
         Integer(1, 500),
         LIMITS,
         "How deeply the JSON of a job may be nested.",
+        per_topic=True,
     )
     max_connections: int = setting(
         "--max-connections",
@@ -533,6 +606,7 @@ class Settings:
         LIMITS,
         "Clients that may follow the live channel; further ones are told to come back later.",
         details="Websockets and event streams count together.",
+        per_topic=True,
     )
     orders_per_minute: int | None = setting(
         "--orders-per-minute",
@@ -541,6 +615,7 @@ class Settings:
         LIMITS,
         "Jobs that one address may submit in a minute. A venue often shares one address.",
         details="They may come all at once or one by one.",
+        per_topic=True,
     )
     request_timeout_s: float = setting(
         "--request-timeout",
@@ -576,19 +651,50 @@ class Settings:
 
         ``mode`` is for both queues; a queue's own mode overrides it unless it is None. Tokens are
         also read from the files in ``worker_token_files``, ``submit_token_files`` and
-        ``operator_token_files``.
+        ``operator_token_files``. ``topics`` has by name what named topics set themselves, by the
+        same arguments; those in ``topic_names`` inherit everything.
         """
-        for queue in ("job_queue_mode", "worker_queue_mode"):
+        own_of: Mapping[str, Mapping[str, Any]] = values.pop("topics", {})
+        for queue in _QUEUE_MODES:
             values[queue] = values.get(queue) or mode
-        for tokens, from_file in TOKEN_FILES.items():
-            for path in values.pop(from_file.name, ()):
-                found = read_tokens(from_file.flag, path)
-                values[tokens] = (*values.get(tokens, ()), *found)
-        return cls(**values)
+        service = cls(**_with_tokens(values))
+        check_topic_names("[topics.NAME]", own_of)
+        names = dict.fromkeys((*service.topic_names, *own_of))
+        return replace(
+            service, topics={name: service.of_topic(name, own_of.get(name, {})) for name in names}
+        )
+
+    def of_topic(self, name: str, own: Mapping[str, Any]) -> Settings:
+        """Return the settings of a named topic, which sets ``own`` and inherits the others.
+
+        ``own`` are arguments of ``of``. Tokens are not added to the inherited ones. Raises
+        SettingsError.
+        """
+        own = {"topic": name, "title": "", "listed": True, "topics": {}} | dict(own)
+        if "mode" in own:
+            mode = own.pop("mode")
+            own = dict.fromkeys(_QUEUE_MODES, mode) | own
+        own["data_dir"] = self.data_dir / TOPICS_FOLDER / name
+        try:
+            return replace(self, **_with_tokens(own))
+        except SettingsError as error:
+            raise SettingsError(f"topic {name}: {error}") from None
 
     def with_operator_token(self) -> Self:
         """Return these settings, with a new operator's token if there is none."""
         return self if self.operator_tokens else replace(self, operator_tokens=(new_token(),))
+
+    def with_port(self, port: int) -> Self:
+        """Return the settings of all topics with the port that the service listens on."""
+        topics = {name: own.with_port(port) for name, own in self.topics.items()}
+        return replace(self, port=port, topics=topics)
+
+    @property
+    def redis_keys(self) -> str:
+        """What the keys of this topic in Redis begin with."""
+        return (
+            f"{self.redis_prefix}:{TOPICS_FOLDER}:{self.topic}" if self.topic else self.redis_prefix
+        )
 
     @property
     def scheme(self) -> str:
@@ -636,6 +742,16 @@ class Settings:
             )
 
 
+def _with_tokens(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of Settings, with the tokens that are in files."""
+    made = dict(values)
+    for tokens, from_file in TOKEN_FILES.items():
+        for path in made.pop(from_file.name, ()):
+            found = read_tokens(from_file.flag, path)
+            made[tokens] = (*made.get(tokens, ()), *found)
+    return made
+
+
 _HOST = re.compile(r"[A-Za-z0-9._-]*")
 
 
@@ -650,7 +766,11 @@ def _is_inside(inner: Path, outer: Path) -> bool:
     return Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(outer))
 
 
-_FIELDS = tuple(replace(declaration_of(each.metadata), name=each.name) for each in fields(Settings))
+_FIELDS = tuple(
+    replace(declaration_of(each.metadata), name=each.name)
+    for each in fields(Settings)
+    if each.metadata
+)
 
 
 def _in_order() -> Iterator[Setting]:

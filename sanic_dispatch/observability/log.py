@@ -16,9 +16,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, MutableMapping
-from functools import lru_cache
-from types import NoneType
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from functools import lru_cache, partial
+from types import MappingProxyType, NoneType
 from typing import Any, TextIO
 
 import structlog
@@ -46,6 +46,8 @@ _LEVELS = {
     EventKind.WORKER_USED: logging.DEBUG,
 }
 """The level of each kind of event that is not logged at info."""
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _NAMES = {level: name.lower() for name, level in logging.getLevelNamesMapping().items()}
 
@@ -106,8 +108,13 @@ def log_event(event: Event) -> None:
         log_events([event])
 
 
-def log_events(events: Iterable[Event]) -> None:
-    """Write the lines of events together.
+def of_topic(topic: str) -> Callable[[Sequence[Event]], None]:
+    """Return ``log_events`` for a topic: a named one is in each line."""
+    return partial(log_events, more={"topic": topic}) if topic else log_events
+
+
+def log_events(events: Iterable[Event], more: Mapping[str, str] = _NOTHING) -> None:
+    """Write the lines of events together, with ``more`` fields, which are escaped.
 
     This bypasses structlog's logger and escaping, since the fields of events are escaped already:
     most lines are written here, with half of the instructions.
@@ -118,7 +125,7 @@ def log_events(events: Iterable[Event]) -> None:
         if level >= _threshold:
             name = _NAMES[level]
             head = {"timestamp": now, "level": name, "event": event.kind.value}
-            lines.append(_render(None, name, head | fields_of(event)))
+            lines.append(_render(None, name, {**head, **more, **fields_of(event)}))
     _stream.write(lines)
 
 

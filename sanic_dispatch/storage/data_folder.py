@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, StorageFailed
+from sanic_dispatch.storage.atomic_file import fsync_folder
 
 LOCK = ".dispatch.lock"
 
@@ -47,6 +48,23 @@ class DataFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def make_topic_folder(folder: Path) -> None:
+    """Create the folder of a named topic, unless it exists, in the service's data folder.
+
+    Raises DataFolderUnusable, also if that does not exist.
+    """
+    service = folder.parent.parent
+    if not service.is_dir():
+        raise DataFolderUnusable(service, "does not exist")
+    try:
+        for made in (folder.parent, folder):
+            if not made.is_dir():
+                made.mkdir(mode=0o700)
+                fsync_folder(made.parent)
+    except OSError as error:
+        raise DataFolderUnusable(folder, f"cannot be created: {error.strerror}") from error
 
 
 class Anchor:

@@ -141,7 +141,7 @@ def open_redis(settings: Settings, name: str = "") -> RedisStore:
     tables += [Table.WORKERS] if settings.worker_queue_mode.is_shared else []
     return RedisStore(
         settings.redis_url,
-        settings.redis_prefix,
+        settings.redis_keys,
         tables,
         name or f"{socket.gethostname()}:{settings.port}",
         log=SharedLog(settings.data_dir, fsync=settings.fsync, retention=retention_of(settings)),

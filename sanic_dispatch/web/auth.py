@@ -6,6 +6,7 @@ routes and has the list of the public ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from sanic_dispatch.config.settings import ROLES, Settings
@@ -17,10 +18,12 @@ WORKER, SUBMIT, OPERATOR = ROLES
 
 
 class Access:
-    """The tokens that the app accepts, by role."""
+    """The tokens that a topic accepts, by role."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, more_operators: Sequence[str] = ()) -> None:
+        """``more_operators`` are the tokens of the whole service, which are good everywhere."""
         self._tokens = {role: Tokens(getattr(settings, f"{role}_tokens")) for role in ROLES}
+        self._tokens[OPERATOR] = Tokens((*settings.operator_tokens, *more_operators))
         self._required = {
             role: tokens for role, tokens in self._tokens.items() if tokens.is_required
         }

@@ -1,4 +1,4 @@
-"""The typed ``ctx`` of the app, and what handlers need of a request."""
+"""The typed ``ctx`` of the app, one of each topic, and what handlers need of a request."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from sanic.response import BaseHTTPResponse
 from sanic_dispatch.callbacks.callback_client import CallbackClient
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.config.settings import Settings
+from sanic_dispatch.config.settings import TOPICS_FOLDER, Settings
+from sanic_dispatch.config.topic_names import nearest
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.online_backup import OnlineBackup
 from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.dispatch.readiness import Readiness
+from sanic_dispatch.errors import UnknownTopic
 from sanic_dispatch.history.queries import HistoryQueries
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.observability.metrics import Exposition
+from sanic_dispatch.observability.metrics import Exposition, Sources
 
 if TYPE_CHECKING:
     from sanic_dispatch.web.auth import Access
@@ -32,10 +34,13 @@ if TYPE_CHECKING:
     from sanic_dispatch.web.routes.drinks import Menu
     from sanic_dispatch.web.websocket import Followers
 
+TOPICS_PATH = f"/{TOPICS_FOLDER}/"
+"""What the paths of named topics begin with."""
+
 
 @dataclass(eq=False)
 class Context:
-    """The ``ctx`` of the app.
+    """What handlers use of a topic; the unnamed topic's is the ``ctx`` of the app.
 
     Fields without a default are set when the app is created, the others when the server starts,
     before it takes requests.
@@ -52,13 +57,16 @@ class Context:
     followers: Followers
     page_headers: Mapping[str, str]
     responses: Counter[int]
-    """The number of answers by status."""
+    """The number of answers by status, of all topics."""
+    topics: Mapping[str, Context] = field(default_factory=dict)
+    """The contexts of the named topics, by name."""
     events: HistoryQueries = field(init=False)
     hub: Hub = field(init=False)
     callbacks: CallbackClient = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     backup: OnlineBackup = field(init=False)
     readiness: Readiness = field(init=False)
+    sources: Sources = field(init=False)
     exposition: Exposition = field(init=False)
 
 
@@ -85,8 +93,21 @@ class Call(Protocol):
 
 
 def context_of(request: Call) -> Context:
-    """Return the app's context."""
-    return cast(Context, request.app.ctx)
+    """Return the context of the topic that the request is for. Raises UnknownTopic."""
+    context, path = cast(Context, request.app.ctx), request.path
+    return topic_context(context, path) if path.startswith(TOPICS_PATH) else context
+
+
+def topic_context(service: Context, path: str) -> Context:
+    """Return the context of the topic in a path under ``topics/``. Raises UnknownTopic."""
+    name = path[len(TOPICS_PATH) :].partition("/")[0]
+    if not name:
+        return service
+    try:
+        return service.topics[name]
+    except KeyError:
+        listed = [name for name, each in service.topics.items() if each.settings.listed]
+        raise UnknownTopic(name, nearest(name, listed)) from None
 
 
 def dispatcher_of(request: Call) -> Dispatcher:

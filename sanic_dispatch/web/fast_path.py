@@ -27,7 +27,7 @@ from sanic.request import RequestParameters
 from sanic.response import BaseHTTPResponse
 
 from sanic_dispatch.observability.request_id import begin
-from sanic_dispatch.web.context import Call
+from sanic_dispatch.web.context import TOPICS_PATH, Call
 from sanic_dispatch.web.deadlines import PunctualProtocol
 from sanic_dispatch.web.responses import Response, sign
 from sanic_dispatch.web.routes.jobs import submit
@@ -41,7 +41,8 @@ REPORTS: dict[bytes, Any] = {b"complete": complete, b"fail": fail, b"extend": ex
 """The handlers of POST requests, as in the blueprints."""
 
 _REPORT = re.compile(rb"/jobs/(?P<id>[0-9A-Za-z]+)/(?P<act>complete|fail|extend)")
-_BEGINNINGS = tuple(b"POST " + path for path in (*HANDLERS, b"/jobs/"))
+_BEGINNINGS = tuple(b"POST " + path for path in (*HANDLERS, b"/jobs/", TOPICS_PATH.encode()))
+_TOPIC = re.compile(rb"/topics/(?P<name>[^/]+)(?P<rest>/.+)")
 
 _SANICS = frozenset(("transfer-encoding", "expect", "upgrade"))
 """Headers that only Sanic handles."""
@@ -179,7 +180,7 @@ class FastPathProtocol(PunctualProtocol):
             return False
         if not (head.url.isascii() and data.startswith(b"POST %b HTTP/1.1\r\n" % head.url)):
             return False
-        handler = _handler_of(url.path)
+        handler = self._handler_of(url.path)
         body = data[end:]
         if handler is None or not self._is_ordinary(head.headers, len(body)):
             return False
@@ -188,6 +189,13 @@ class FastPathProtocol(PunctualProtocol):
         self._time = monotonic()
         self._in_progress = self.loop.create_task(self._serve(request, handler))
         return True
+
+    def _handler_of(self, path: bytes) -> Handler | None:
+        """Return the handler of a path, in the unnamed topic or in one that there is."""
+        topic = _TOPIC.fullmatch(path) if self.app.ctx.topics else None
+        if topic is None:
+            return _handler_of(path)
+        return _handler_of(topic["rest"]) if topic["name"].decode() in self.app.ctx.topics else None
 
     def _is_ordinary(self, headers: Header, size: int) -> bool:
         """Whether the request is framed by Content-Length alone, and not too large."""

@@ -19,6 +19,7 @@ from sanic_dispatch.errors import (
     NotTheHolder,
     TooManyOrders,
     Unauthorized,
+    UnknownTopic,
     WrongState,
 )
 from sanic_dispatch.observability.log import masked
@@ -78,10 +79,22 @@ def install(app: Sanic[Any, Any], on_error: Callable[[Call, Exception], None]) -
     for kind, answer in _ANSWERS.items():
 
         def answered(request: Call, error: Any, answer: Any = answer) -> HTTPResponse:
+            unknown = _unknown_topic(request)
+            if unknown is not None:
+                return problem_of(unknown)
             on_error(request, error)
             return cast(HTTPResponse, answer(request, error))
 
         app.error_handler.add(kind, answered)
+
+
+def _unknown_topic(request: Call) -> UnknownTopic | None:
+    """Return the error that a path has no route because there is no such topic."""
+    try:
+        context_of(request)
+    except UnknownTopic as error:
+        return error
+    return None
 
 
 def _on_sanic_error(request: Call, error: SanicException) -> HTTPResponse:

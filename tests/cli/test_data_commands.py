@@ -275,8 +275,18 @@ async def test_serve_repairs_when_it_is_told_to(tmp_path: Path) -> None:
     done = await run("serve", *folder, "--port", str(port))
     assert (done.code, "entry 0, at byte 2: 'data' is missing" in done.err) == (1, True)
     assert (tmp_path / "jobs.json").read_bytes() == damaged
-    with server_process(*folder, "--repair", port=port, cwd=tmp_path):
+    roof = tmp_path / "topics" / "roof"
+    roof.mkdir(parents=True)
+    (roof / "jobs.json").write_bytes(damaged)
+    topics = ("--topic", "roof", "--topic", "not-used-yet")
+    with server_process(*folder, *topics, "--repair", port=port, cwd=tmp_path):
         pass
-    assert [job["id"] for job in json.loads((tmp_path / "jobs.json").read_bytes())] == ["a"]
-    (aside,) = (name for name in names_in(tmp_path) if name.startswith("jobs.json.damaged-"))
-    assert b'{"id":"b"}' in (tmp_path / aside).read_bytes()
+    for each in (tmp_path, roof):
+        check_repaired(each)
+
+
+def check_repaired(folder: Path) -> None:
+    """Check that the good entry stayed, and the damaged one was set aside."""
+    assert [job["id"] for job in json.loads((folder / "jobs.json").read_bytes())] == ["a"]
+    (aside,) = (name for name in names_in(folder) if name.startswith("jobs.json.damaged-"))
+    assert b'{"id":"b"}' in (folder / aside).read_bytes()

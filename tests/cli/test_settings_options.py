@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -36,6 +37,9 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         "--public": str(tmp_path / "pages"),
         "--menu": str(tmp_path / "menu.json"),
         "--public-url": "https://bar.example/drinks/",
+        "--topic": "roof",
+        "--title": "The bar",
+        "--listed": "off",
         "--job-queue-mode": "InMemory",
         "--worker-queue-mode": "JsonFile",
         "--data-dir": str(tmp_path),
@@ -79,7 +83,7 @@ def test_every_option_reaches_the_settings(called, tmp_path):
     }
     words = (word for pair in flags.items() for word in pair)
     assert run("serve", *words, "--repair").exit_code == 0
-    assert called["app"] == Settings(
+    assert replace(called["app"], topics={}) == Settings(
         repair=True,
         port=0,
         host="::1",
@@ -88,6 +92,9 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         public=tmp_path / "pages",
         menu=tmp_path / "menu.json",
         public_url="https://bar.example/drinks/",
+        topic_names=("roof",),
+        title="The bar",
+        listed=False,
         job_queue_mode=Mode.IN_MEMORY,
         worker_queue_mode=Mode.JSON_FILE,
         data_dir=tmp_path,

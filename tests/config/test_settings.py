@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -169,6 +170,66 @@ def test_needs_data_dir():
         for workers in modes
     ]
     assert needed == [False, True, True, True]
+
+
+def topics_of(*names, **own):
+    """Return the settings of the topics of a service in memory."""
+    return Settings.of(mode=Mode.IN_MEMORY, topic_names=names, topics=own).topics
+
+
+@pytest.mark.parametrize("name", ["a", "0", "roof-2", "a-", "x" * 63])
+def test_names_of_topics(name):
+    """Names are allowed that are good in URLs and for folders."""
+    assert list(topics_of(name)) == [name]
+
+
+@pytest.mark.parametrize("name", ["", "-a", "Roof", "ro.of", "..", "a/b", "ä", "a\n", "x" * 64])
+def test_names_that_are_none(name):
+    """The option, the name and what is allowed are in the error."""
+    allowed = "is no name of a topic: 1 to 63 of a-z, 0-9 and -, not - first"
+    with pytest.raises(SettingsError, match=re.escape(f"--topic {name!r} {allowed}")):
+        topics_of(name)
+    with pytest.raises(SettingsError, match=re.escape(f"[topics.NAME] {name!r} {allowed}")):
+        topics_of(**{name: {}})
+
+
+def test_a_topic_may_be_named_twice():
+    """By the option and by a section: it is one topic, at the option's place."""
+    assert list(topics_of("a", "b", "a", c={}, b={"max_jobs": 1})) == ["a", "b", "c"]
+
+
+def test_what_a_topic_inherits(tmp_path):
+    """Everything but its name, its title, whether it is listed, and its folder."""
+    (tmp_path / "tokens").write_text("from-a-file\n")
+    own = {"submit_token_files": (tmp_path / "tokens",)}
+    service = Settings.of(
+        mode=Mode.SQLITE,
+        title="The house",
+        listed=False,
+        lease_s=600.0,
+        submit_tokens=("of-the-house",),
+        data_dir=tmp_path,
+        topics={"roof": own, "cellar": {"mode": Mode.IN_MEMORY, "lease_s": None}},
+    )
+    roof, cellar = service.topics["roof"], service.topics["cellar"]
+    assert (roof.title, roof.listed, roof.topics) == ("", True, {})
+    assert (roof.lease_s, roof.submit_tokens) == (600.0, ("from-a-file",))
+    assert roof.data_dir == tmp_path / "topics" / "roof"
+    assert (cellar.lease_s, cellar.submit_tokens) == (None, ("of-the-house",))
+    assert (roof.needs_data_dir, cellar.needs_data_dir) == (True, False)
+
+
+def test_the_port_of_all_topics():
+    """A topic is at the port of its service, also if that took any free one."""
+    service = Settings.of(mode=Mode.IN_MEMORY, port=0, topic_names=("roof",)).with_port(8080)
+    assert (service.port, service.topics["roof"].port) == (8080, 8080)
+
+
+def test_keys_in_redis():
+    """Each topic's keys begin differently; those of the unnamed topic are as they were."""
+    service = Settings.of(mode=Mode.REDIS, topic_names=("roof",))
+    assert service.redis_keys == "sanic-dispatch"
+    assert service.topics["roof"].redis_keys == "sanic-dispatch:topics:roof"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from sanic_dispatch.observability.log import (
     configure,
     log_event,
     masked,
+    of_topic,
     printable,
 )
 
@@ -103,6 +104,14 @@ def test_job_that_waits(stream):
     assert lines(stream) == [
         {"level": "info", "event": "job.submitted", "ticket": 42, "job": "01234567"}
     ]
+
+
+def test_the_topic(stream):
+    """The lines of a named topic have its name; those of the unnamed one do not."""
+    for topic in ("roof", ""):
+        of_topic(topic)([event(EventKind.JOB_SUBMITTED, WAITING)])
+    line = {"level": "info", "event": "job.submitted", "ticket": 42, "job": "01234567"}
+    assert lines(stream) == [{**line, "topic": "roof"}, line]
 
 
 def test_job_that_is_assigned(stream):

@@ -38,7 +38,8 @@ def row_of(option: SettingOption) -> str:
     """Return a setting's row."""
     setting = option.setting
     flags = ", ".join(f"`{flag}`" for flag in filter(None, (setting.flag, setting.short)))
-    text = f"{setting.help} {setting.details}".strip()
+    of_topic = "*Per topic.*" if setting.per_topic else ""
+    text = " ".join(filter(None, (setting.help, setting.details, of_topic)))
     cells = (flags, f"`{option.envvar}`", default_of(option), setting.kind.allowed, text)
     assert not any("|" in cell for cell in cells), cells
     return f"| {' | '.join(cells)} |\n"

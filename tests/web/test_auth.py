@@ -49,6 +49,7 @@ PUBLIC = [
     "GET /ready",
     "GET /metrics",
     "GET /menu",
+    "GET /topics",
     "GET /qr.svg",
     "GET /docs",
     "GET /openapi.json",
@@ -67,6 +68,7 @@ PUBLIC = [
     "HEAD /asyncapi.json",
     "HEAD /metrics",
     "HEAD /menu",
+    "HEAD /topics",
     "HEAD /qr.svg",
 ]
 """Routes without a token: none of them has a payload, a name or an unpublished id."""

@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "request_timeout_s": 0.3,
     "unconsumed_after_s": 3600.0,
     "max_depth": 5,
+    "topic_names": ("roof",),
 }
 BYE = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 """The last request of a connection: the server closes after its answer."""
@@ -114,10 +115,12 @@ def masked(answer: bytes) -> bytes:
     return re.sub(rb"\d{4}-\d\d-\d\dT[0-9:.]+", b"@", answer)
 
 
-def effects(service: Service) -> tuple[int, int, dict[int, int]]:
-    """Return the numbers of jobs and workers, and the counted answers."""
-    tables = service.app.ctx.dispatcher._machine.tables
-    return len(tables.jobs), len(tables.workers), dict(service.app.ctx.responses)
+def effects(service: Service) -> tuple[list[tuple[int, int]], dict[int, int]]:
+    """Return the numbers of jobs and workers of each topic, and the counted answers."""
+    contexts = (service.app.ctx, *service.app.ctx.topics.values())
+    tables = [context.dispatcher._machine.tables for context in contexts]
+    numbers = [(len(each.jobs), len(each.workers)) for each in tables]
+    return numbers, dict(service.app.ctx.responses)
 
 
 @asynccontextmanager
@@ -170,7 +173,12 @@ async def worker() -> AsyncIterator[bytes]:
 # ---- requests of all kinds
 
 TARGETS = st.sampled_from(
-    [b"/submit-job"] * 8 + [b"/register-worker"] * 8 + [b"/jobs/0f1e/complete", b"/jobs/0f1e/fail"]
+    [b"/submit-job"] * 8
+    + [b"/register-worker"] * 8
+    + [b"/jobs/0f1e/complete", b"/jobs/0f1e/fail"]
+    + [b"/topics/roof/submit-job"] * 4
+    + [b"/topics/roof/register-worker"] * 4
+    + [b"/topics/roof/jobs/0f1e/complete", b"/topics/rof/submit-job", b"/topics/roof/topics"]
 )
 QUERIES = st.sampled_from(
     [b""] * 20
@@ -350,12 +358,15 @@ def test_both_ways_give_the_same_answers(tokens: tuple[str, ...]) -> None:
         registration(target=b"/register-worker?lost"),
         b"POST /register-worker HTTP/1.1\r\n\r\n",
         *(post(b"/jobs/0f1e/" + act) for act in (b"complete", b"fail", b"extend")),
+        submission(target=b"/topics/roof/submit-job"),
+        registration(target=b"/topics/roof/register-worker?lost"),
+        post(b"/topics/roof/jobs/0f1e/complete"),
     ],
 )
 async def test_ordinary_requests_take_the_fast_path(request_bytes: bytes) -> None:
     """Also the first of a connection, before Sanic's task has begun."""
     with counted() as seen:
-        async with running_service() as service:
+        async with running_service(topic_names=("roof",)) as service:
             await answers_to(service, [request_bytes, request_bytes])
     assert len(seen) == 2
 
@@ -374,6 +385,9 @@ async def test_ordinary_requests_take_the_fast_path(request_bytes: bytes) -> Non
         [submission(target=b"/submit%2Djob")],
         [submission(target=b"/submit-job/")],
         [submission(target=b"/submit-jobs")],
+        [submission(target=b"/topics/rof/submit-job")],
+        [submission(target=b"/topics//submit-job")],
+        [submission(target=b"/topics/r%6Fof/submit-job")],
         [post(b"/jobs/%C3%A9/complete")],
         [post(b"/jobs/1/2/complete")],
         [submission(body=b"1" * (1 << 10) + b"1")],

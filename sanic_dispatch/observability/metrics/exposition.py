@@ -1,11 +1,14 @@
 """All metrics in Prometheus' format: names, units, labels and help texts.
 
-No label holds a job, a worker or a token. ``docs/operations.md`` lists the same metrics.
+No label holds a job, a worker or a token. What is counted by topic has the label ``topic``, but for
+the unnamed topic: to Prometheus an empty label is none. ``docs/operations.md`` lists the same
+metrics.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -22,6 +25,7 @@ from sanic_dispatch import __version__
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.tracked_robots import RobotState
 from sanic_dispatch.observability.histogram import Histogram
+from sanic_dispatch.observability.metrics.loop_lag import LoopLag
 from sanic_dispatch.observability.metrics.sources import Sources
 
 PREFIX = "dispatch_"
@@ -32,8 +36,13 @@ _VERSION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){1,2}")
 class Exposition(Collector):
     """Collects and formats all metrics in a registry of its own."""
 
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
+    def __init__(
+        self, topics: Mapping[str, Sources], loop_lag: LoopLag, responses: Counter[int]
+    ) -> None:
+        """``topics`` are by name, ``responses`` by status."""
+        self._topics = topics
+        self._loop_lag = loop_lag
+        self._responses = responses
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -52,192 +61,214 @@ class Exposition(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metric families with their present values."""
-        self._sources.jobs.catch_up()
         yield from self._service()
-        yield from self._waiting()
-        yield from self._jobs()
-        yield from self._live()
-        yield from self._storage()
+        families: dict[str, Metric] = {}
+        for topic, sources in self._topics.items():
+            for family in _of_topic(sources):
+                merged = families.setdefault(family.name, family)
+                if topic:
+                    samples = [
+                        each._replace(labels={**each.labels, "topic": topic})
+                        for each in family.samples
+                    ]
+                    merged.samples = samples if merged is family else merged.samples + samples
+        yield from families.values()
 
     def _service(self) -> Iterator[Metric]:
-        sources = self._sources
-        modes = sources.settings.job_queue_mode.value, sources.settings.worker_queue_mode.value
-        info = GaugeMetricFamily(
-            PREFIX + "info",
-            "1, with the version and the modes of the queues as labels.",
-            labels=["version", "job_queue_mode", "worker_queue_mode"],
-        )
-        info.add_metric([__version__, *modes], 1)
-        yield info
-        yield _gauge(
-            "paused",
-            "1 while an operator has paused the handing out.",
-            sources.hub.projection.counts().paused,
-        )
-        yield _gauge(
-            "pairing_stuck_seconds",
-            "How long the same free job and the same usable worker have waited side by side.",
-            sources.watchdog.stuck_s,
-        )
+        """Yield what the topics share."""
         yield _histogram(
             "event_loop_lag_seconds",
             "How late a timer of the event loop runs; measured four times a second.",
-            sources.loop_lag.seconds,
+            self._loop_lag.seconds,
         )
         yield _counts(
             "http_responses",
             "HTTP answers by status.",
             "code",
-            {str(status): count for status, count in sorted(sources.responses.items())},
+            {str(status): count for status, count in sorted(self._responses.items())},
         )
 
-    def _waiting(self) -> Iterator[Metric]:
-        sources, projection = self._sources, self._sources.hub.projection
-        busy = [robot.state for robot in projection.robots.busy.values()]
-        in_doubt = busy.count(RobotState.IN_DOUBT)
-        yield _gauges(
-            "jobs",
-            "Unfinished jobs: waiting, assigned, or in doubt (a worker may have it or not).",
-            "state",
-            {
-                "waiting": len(projection.waiting),
-                "assigned": len(projection.assigned) - in_doubt,
-                "in_doubt": in_doubt,
-            },
-        )
-        yield _gauges(
-            "workers",
-            "Workers: waiting, with a job, with a job in doubt, or set aside.",
-            "state",
-            {
-                "waiting": len(projection.robots.free),
-                "assigned": len(busy) - in_doubt,
-                "in_doubt": in_doubt,
-                "aside": len(projection.robots.aside),
-            },
-        )
+
+def _of_topic(sources: Sources) -> Iterator[Metric]:
+    sources.jobs.catch_up()
+    yield from _topic(sources)
+    yield from _waiting(sources)
+    yield from _jobs(sources)
+    yield from _live(sources)
+    yield from _storage(sources)
+
+
+def _topic(sources: Sources) -> Iterator[Metric]:
+    modes = sources.settings.job_queue_mode.value, sources.settings.worker_queue_mode.value
+    info = GaugeMetricFamily(
+        PREFIX + "info",
+        "1, with the version and the modes of the queues as labels.",
+        labels=["version", "job_queue_mode", "worker_queue_mode"],
+    )
+    info.add_metric([__version__, *modes], 1)
+    yield info
+    yield _gauge(
+        "paused",
+        "1 while an operator has paused the handing out.",
+        sources.hub.projection.counts().paused,
+    )
+    yield _gauge(
+        "pairing_stuck_seconds",
+        "How long the same free job and the same usable worker have waited side by side.",
+        sources.watchdog.stuck_s,
+    )
+
+
+def _waiting(sources: Sources) -> Iterator[Metric]:
+    projection = sources.hub.projection
+    busy = [robot.state for robot in projection.robots.busy.values()]
+    in_doubt = busy.count(RobotState.IN_DOUBT)
+    yield _gauges(
+        "jobs",
+        "Unfinished jobs: waiting, assigned, or in doubt (a worker may have it or not).",
+        "state",
+        {
+            "waiting": len(projection.waiting),
+            "assigned": len(projection.assigned) - in_doubt,
+            "in_doubt": in_doubt,
+        },
+    )
+    yield _gauges(
+        "workers",
+        "Workers: waiting, with a job, with a job in doubt, or set aside.",
+        "state",
+        {
+            "waiting": len(projection.robots.free),
+            "assigned": len(busy) - in_doubt,
+            "in_doubt": in_doubt,
+            "aside": len(projection.robots.aside),
+        },
+    )
+    yield _gauge(
+        "jobs_unconsumed",
+        "Jobs in doubt that a worker took and did not use: its process is probably dead.",
+        sum(robot.has_unconsumed_job for robot in projection.robots.busy.values()),
+    )
+    yield _gauge(
+        "oldest_waiting_job_age_seconds",
+        "How long the oldest waiting job has waited; 0 if none waits.",
+        _oldest_age_s(projection, sources.clock.now_s()),
+    )
+    settings = sources.settings
+    yield _gauges(
+        "limit",
+        "The most waiting jobs, waiting workers, and clients of the live channel.",
+        "of",
+        {
+            "jobs": settings.max_jobs,
+            "workers": settings.max_workers,
+            "live_clients": settings.max_connections,
+        },
+    )
+
+
+def _jobs(sources: Sources) -> Iterator[Metric]:
+    jobs, calls = sources.jobs, sources.calls
+    yield _counts(
+        "events",
+        "Events by kind.",
+        "kind",
+        {kind.value: count for kind, count in jobs.events.items()},
+    )
+    yield _counts("jobs_finished", "Finished jobs by final state.", "state", jobs.finished)
+    deliveries = CounterMetricFamily(
+        PREFIX + "deliveries",
+        "Hand-overs by outcome: by PUT to a callback, or in the answer to a registration.",
+        labels=["way", "outcome"],
+    )
+    for way, outcomes in (("put", calls.outcomes), ("answer", jobs.answers)):
+        for outcome, count in outcomes.items():
+            deliveries.add_metric([way, outcome], count)
+    yield deliveries
+    yield _histogram(
+        "delivery_duration_seconds", "How long a PUT to a callback took.", calls.seconds
+    )
+    yield _histogram(
+        "job_wait_seconds", "From the submission until a worker had the job.", jobs.wait_s
+    )
+    yield _histogram(
+        "job_service_seconds",
+        "How long workers had done jobs, since the confirmation or the last extension.",
+        jobs.service_s,
+    )
+    hit_rate = sources.hub.projection.forecast.estimator.hit_rate
+    if hit_rate is not None:
         yield _gauge(
-            "jobs_unconsumed",
-            "Jobs in doubt that a worker took and did not use: its process is probably dead.",
-            sum(robot.has_unconsumed_job for robot in projection.robots.busy.values()),
-        )
-        yield _gauge(
-            "oldest_waiting_job_age_seconds",
-            "How long the oldest waiting job has waited; 0 if none waits.",
-            _oldest_age_s(projection, sources.clock.now_s()),
-        )
-        settings = sources.settings
-        yield _gauges(
-            "limit",
-            "The most waiting jobs, waiting workers, and clients of the live channel.",
-            "of",
-            {
-                "jobs": settings.max_jobs,
-                "workers": settings.max_workers,
-                "live_clients": settings.max_connections,
-            },
+            "promise_hit_ratio",
+            "The share of recent promises that were kept; missing before one was due.",
+            hit_rate,
         )
 
-    def _jobs(self) -> Iterator[Metric]:
-        jobs, calls = self._sources.jobs, self._sources.calls
-        yield _counts(
-            "events",
-            "Events by kind.",
-            "kind",
-            {kind.value: count for kind, count in jobs.events.items()},
-        )
-        yield _counts("jobs_finished", "Finished jobs by final state.", "state", jobs.finished)
-        deliveries = CounterMetricFamily(
-            PREFIX + "deliveries",
-            "Hand-overs by outcome: by PUT to a callback, or in the answer to a registration.",
-            labels=["way", "outcome"],
-        )
-        for way, outcomes in (("put", calls.outcomes), ("answer", jobs.answers)):
-            for outcome, count in outcomes.items():
-                deliveries.add_metric([way, outcome], count)
-        yield deliveries
-        yield _histogram(
-            "delivery_duration_seconds", "How long a PUT to a callback took.", calls.seconds
-        )
-        yield _histogram(
-            "job_wait_seconds", "From the submission until a worker had the job.", jobs.wait_s
-        )
-        yield _histogram(
-            "job_service_seconds",
-            "How long workers had done jobs, since the confirmation or the last extension.",
-            jobs.service_s,
-        )
-        hit_rate = self._sources.hub.projection.forecast.estimator.hit_rate
-        if hit_rate is not None:
-            yield _gauge(
-                "promise_hit_ratio",
-                "The share of recent promises that were kept; missing before one was due.",
-                hit_rate,
-            )
 
-    def _live(self) -> Iterator[Metric]:
-        stats = self._sources.hub.stats
-        clients = GaugeMetricFamily(
-            PREFIX + "live_clients",
-            "Clients of the live channel.",
-            labels=["transport", "view"],
-        )
-        for (transport, view), count in sorted(stats.clients.items()):
-            clients.add_metric([transport, view], count)
-        yield clients
-        yield _count("live_frames", "Frames that were written to clients.", stats.frames)
-        yield _count(
-            "live_clients_cut",
-            "Clients that were dropped because they did not read.",
-            stats.dropped,
-        )
-        yield _histogram(
-            "live_lag_seconds",
-            "Time from the first unpushed event until all clients were served.",
-            stats.lag_s,
-        )
+def _live(sources: Sources) -> Iterator[Metric]:
+    stats = sources.hub.stats
+    clients = GaugeMetricFamily(
+        PREFIX + "live_clients",
+        "Clients of the live channel.",
+        labels=["transport", "view"],
+    )
+    for (transport, view), count in sorted(stats.clients.items()):
+        clients.add_metric([transport, view], count)
+    yield clients
+    yield _count("live_frames", "Frames that were written to clients.", stats.frames)
+    yield _count(
+        "live_clients_cut",
+        "Clients that were dropped because they did not read.",
+        stats.dropped,
+    )
+    yield _histogram(
+        "live_lag_seconds",
+        "Time from the first unpushed event until all clients were served.",
+        stats.lag_s,
+    )
 
-    def _storage(self) -> Iterator[Metric]:
-        stats = self._sources.commits
-        yield _histograms(
-            "commit_duration_seconds",
-            "Duration of a commit.",
-            {queue: commits.seconds for queue, commits in stats.items()},
-        )
-        yield _histograms(
-            "commit_changes",
-            "Changes in a commit.",
-            {queue: commits.changes for queue, commits in stats.items()},
-        )
-        yield _counts(
-            "commit_failures",
-            "Commits that failed.",
-            "queue",
-            {queue: commits.failures for queue, commits in stats.items()},
-        )
-        yield _gauges(
-            "storage_failing",
-            "1 if the last commit failed.",
-            "queue",
-            {queue: int(commits.is_failing) for queue, commits in stats.items()},
-        )
-        history = self._sources.history
-        yield _gauge("history_size_bytes", "Length of the history on the disk.", history.size_bytes)
-        yield _gauge(
-            "history_failing",
-            "1 if the last events could not be written to the history: they wait in memory.",
-            history.is_failing,
-        )
-        yield _count(
-            "history_dropped",
-            "Events that the history does not have any more: too old, or too many.",
-            history.dropped,
-        )
-        yield _count(
-            "history_lost",
-            "Events that are not in the history since the disk had no room.",
-            history.lost,
-        )
+
+def _storage(sources: Sources) -> Iterator[Metric]:
+    stats = sources.commits
+    yield _histograms(
+        "commit_duration_seconds",
+        "Duration of a commit.",
+        {queue: commits.seconds for queue, commits in stats.items()},
+    )
+    yield _histograms(
+        "commit_changes",
+        "Changes in a commit.",
+        {queue: commits.changes for queue, commits in stats.items()},
+    )
+    yield _counts(
+        "commit_failures",
+        "Commits that failed.",
+        "queue",
+        {queue: commits.failures for queue, commits in stats.items()},
+    )
+    yield _gauges(
+        "storage_failing",
+        "1 if the last commit failed.",
+        "queue",
+        {queue: int(commits.is_failing) for queue, commits in stats.items()},
+    )
+    history = sources.history
+    yield _gauge("history_size_bytes", "Length of the history on the disk.", history.size_bytes)
+    yield _gauge(
+        "history_failing",
+        "1 if the last events could not be written to the history: they wait in memory.",
+        history.is_failing,
+    )
+    yield _count(
+        "history_dropped",
+        "Events that the history does not have any more: too old, or too many.",
+        history.dropped,
+    )
+    yield _count(
+        "history_lost",
+        "Events that are not in the history since the disk had no room.",
+        history.lost,
+    )
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:

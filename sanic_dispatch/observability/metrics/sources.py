@@ -1,8 +1,7 @@
-"""The objects that the metrics are read from."""
+"""The objects that the metrics of a topic are read from."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -13,12 +12,11 @@ from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.observability.metrics.delivery_counts import CountedCallbacks
 from sanic_dispatch.observability.metrics.job_counts import JobCounts
-from sanic_dispatch.observability.metrics.loop_lag import LoopLag
 from sanic_dispatch.storage.event_log import LogStats
 
 
 class Sources(NamedTuple):
-    """Everything that a scrape reads."""
+    """What a scrape reads of a topic."""
 
     settings: Settings
     clock: Clock
@@ -27,7 +25,4 @@ class Sources(NamedTuple):
     jobs: JobCounts
     calls: CountedCallbacks
     watchdog: Watchdog
-    loop_lag: LoopLag
-    responses: Counter[int]
-    """HTTP responses by status."""
     history: LogStats

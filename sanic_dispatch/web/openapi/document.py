@@ -13,6 +13,7 @@ from sanic import Sanic
 from sanic_dispatch import __version__
 from sanic_dispatch.config.settings import ROLES
 from sanic_dispatch.errors import PROBLEMS
+from sanic_dispatch.web.context import TOPICS_PATH
 from sanic_dispatch.web.openapi.operation import JSON, OPERATION, Answer, Operation, Parameter
 from sanic_dispatch.web.openapi.schemas import SCHEMAS, ref
 
@@ -22,7 +23,7 @@ ANYWHERE = (
 )
 """The errors of any request: not HTTP, too slow, too large, or a fault of the service."""
 
-NO_OPERATION = ("NotFound", "MethodNotAllowed")
+NO_OPERATION = ("NotFound", "UnknownTopic", "MethodNotAllowed")
 """The errors of paths and methods that do not exist."""
 
 TAGS = {
@@ -39,7 +40,8 @@ The oldest job goes to the worker that has waited longest.
 
 Every path is relative to where the service is mounted. Every error is a problem document \
 (RFC 9457) whose `Error` is a stable code for programs. GET routes of pages and of the service \
-also answer HEAD. The live channel `/live` is a websocket: `/asyncapi.json` describes it.
+also answer HEAD. A topic has the same paths under `topics/NAME/`, all but `topics` itself. The \
+live channel `/live` is a websocket: `/asyncapi.json` describes it.
 """
 
 
@@ -54,8 +56,13 @@ class Described(NamedTuple):
 
 
 def described(app: Sanic[Any, Any]) -> Iterator[Described]:
-    """Yield all routes and methods in order; HEAD is left out: it goes with GET."""
+    """Yield all routes and methods in order; HEAD is left out: it goes with GET.
+
+    A named topic has the same below its own path.
+    """
     for route in sorted(app.router.routes, key=lambda each: (each.path, sorted(each.methods))):
+        if f"/{route.path}".startswith(TOPICS_PATH):
+            continue
         operation = getattr(route.handler, OPERATION, None)
         if operation is None:
             raise ValueError(f"/{route.path} does not say what it is")

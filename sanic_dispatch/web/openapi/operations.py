@@ -464,6 +464,26 @@ MENU = Operation(
     },
 )
 
+# ---- topics
+
+TOPICS = Operation(
+    tag="service",
+    answers={
+        200: Answer(
+            "The topics.",
+            in_json(
+                ref("topics"),
+                {
+                    "topics": [
+                        {"name": "", "title": "", "orders": "open"},
+                        {"name": "roof", "title": "The roof", "orders": "paused"},
+                    ]
+                },
+            ),
+        )
+    },
+)
+
 # ---- the QR code
 
 QR_CODE = Operation(

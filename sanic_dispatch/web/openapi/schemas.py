@@ -217,6 +217,20 @@ OWN: dict[str, Schema] = {
             }
         }
     ),
+    "topics": an_object(
+        {
+            "topics": {
+                "type": "array",
+                "items": an_object(
+                    {
+                        "name": {"type": "string", "description": "empty: the unnamed one"},
+                        "title": {"type": "string"},
+                        "orders": {"enum": ["open", "paused"]},
+                    }
+                ),
+            }
+        }
+    ),
 }
 
 SCHEMAS = {**OWN, **live.schemas()}

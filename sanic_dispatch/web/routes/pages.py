@@ -45,9 +45,10 @@ def shipped_files() -> Path:
 
 
 @describe(HOME)
-async def home(_: Request) -> HTTPResponse:
+async def home(request: Request) -> HTTPResponse:
     """Redirect to the order page, relatively, so it works behind a path prefix."""
-    return redirect(ORDER_PAGE)
+    before, _, last = request.path.rpartition("/")
+    return redirect(f"{last}/{ORDER_PAGE}" if before and last else ORDER_PAGE)
 
 
 @describe(CONFIG)

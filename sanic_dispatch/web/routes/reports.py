@@ -17,7 +17,7 @@ from sanic_dispatch.web.routes.jobs import job_answer
 
 holder = Blueprint("holder")
 
-_REPORT = re.compile(r"/jobs/(?P<id>[^/]+)/(?P<act>complete|fail|extend)")
+_REPORT = re.compile(r"(/topics/[^/]+)?/jobs/(?P<id>[^/]+)/(?P<act>complete|fail|extend)")
 
 
 @holder.post("/jobs/<job_id:str>/complete", stream=True)
