@@ -13,8 +13,9 @@ import click
 import ujson
 
 from sanic_dispatch.cli.env_option import SectionedCommand
-from sanic_dispatch.cli.options import setting_options
-from sanic_dispatch.config.settings import Settings
+from sanic_dispatch.cli.options import setting_options, settings_of_topic
+from sanic_dispatch.cli.topic_option import chosen_topic, folder_of_topic, topic_option
+from sanic_dispatch.config.settings import TOPICS_FOLDER
 from sanic_dispatch.errors import DataFolderUnusable
 from sanic_dispatch.observability.log import printable
 
@@ -27,15 +28,16 @@ _NAMES = (
 )
 
 
-@click.command(cls=SectionedCommand, params=setting_options("data_dir"))
+@click.command(cls=SectionedCommand, params=[*setting_options("data_dir"), topic_option()])
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--rebuild-index", is_flag=True, help="First make the indexes of the history anew.")
 def check(data_dir: Path, as_json: bool, rebuild_index: bool) -> None:
     """Check a data folder without starting: what is in it, and is anything damaged?
 
-    Nothing is changed, except by --rebuild-index. For a damaged file it prints where the damage
-    begins; sanic-dispatch serve --repair moves damaged entries of jobs.json and workers.json to
-    another file. Exit code 1: damaged.
+    All topics in the folder are checked, unless --topic names one. Nothing is changed, except by
+    --rebuild-index. For a damaged file it prints where the damage begins; sanic-dispatch serve
+    --repair moves damaged entries of jobs.json and workers.json to another file. Exit code 1:
+    damaged.
 
     \b
     Examples:
@@ -43,21 +45,36 @@ def check(data_dir: Path, as_json: bool, rebuild_index: bool) -> None:
       sanic-dispatch check --json | jq .whole
     """
     from sanic_dispatch.storage.check import inspect
+    from sanic_dispatch.storage.data_folder import topic_folders
+
+    folder = folder_of_topic(data_dir)
+    others = {} if chosen_topic() else topic_folders(data_dir)
+    if rebuild_index:
+        for each in (folder, *others.values()):
+            _rebuild_index(each)
+    found = inspect(folder).to_dict()
+    topics = {name: inspect(other).to_dict() for name, other in others.items()}
+    found["whole"] = found["whole"] and all(topic["whole"] for topic in topics.values())
+    if as_json:
+        click.echo(_json(found | ({TOPICS_FOLDER: topics} if topics else {})))
+    else:
+        lines = [*_described(found)]
+        lines += [f"topic {name}: {line}" for name in topics for line in _described(topics[name])]
+        click.echo("\n".join(map(printable, lines)))
+    click.get_current_context().exit(0 if found["whole"] else 1)
+
+
+def _rebuild_index(folder: Path) -> None:
     from sanic_dispatch.storage.segment_files import rebuild_indexes
     from sanic_dispatch.storage.segment_format import FOLDER
 
-    if rebuild_index:
-        try:
-            rebuild_indexes(data_dir / FOLDER)
-        except OSError as error:
-            raise DataFolderUnusable(data_dir, f"is not writable: {error.strerror}") from error
-    inspection = inspect(data_dir)
-    found = inspection.to_dict()
-    click.echo(_json(found) if as_json else "\n".join(map(printable, _described(found))))
-    click.get_current_context().exit(0 if inspection.is_whole else 1)
+    try:
+        rebuild_indexes(folder / FOLDER)
+    except OSError as error:
+        raise DataFolderUnusable(folder, f"is not writable: {error.strerror}") from error
 
 
-@click.command(cls=SectionedCommand, params=setting_options(*_NAMES))
+@click.command(cls=SectionedCommand, params=[*setting_options(*_NAMES), topic_option()])
 def export(**flags: Any) -> None:
     """Write everything in a data folder, or in Redis, to standard output, as JSON lines.
 
@@ -67,19 +84,21 @@ def export(**flags: Any) -> None:
     \b
     Examples:
       sanic-dispatch export > queue.jsonl
+      sanic-dispatch export --topic roof --config /etc/sanic-dispatch/dispatch.toml > roof.jsonl
+          in the modes that the file gives this topic
       sanic-dispatch export -m Sqlite | sanic-dispatch import -m CachedJsonFile
           from one mode to another; the database stays as it is
     """
     from sanic_dispatch.storage.export_format import lines_of
     from sanic_dispatch.storage.export_import import read_contents
 
-    content = asyncio.run(read_contents(Settings.of(**flags)))
+    content = asyncio.run(read_contents(settings_of_topic(flags)))
     lines = lines_of(content)
     to_file = not sys.stdout.isatty() and sys.stdout.seekable()
     _print_all(_shown(lines, "exporting", sum(content.counts.values())) if to_file else lines)
 
 
-@click.command("import", cls=SectionedCommand, params=setting_options(*_NAMES))
+@click.command("import", cls=SectionedCommand, params=[*setting_options(*_NAMES), topic_option()])
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option(
     "--original",
@@ -103,7 +122,7 @@ def import_(file: BinaryIO, original: bool, **flags: Any) -> None:
     from sanic_dispatch.storage.export_import import write_contents
     from sanic_dispatch.storage.original_export import Kept, write_original
 
-    settings = Settings.of(**flags)
+    settings = settings_of_topic(flags)
     content: Content = _read(file)
     if original:
         kept = Kept.of(content)

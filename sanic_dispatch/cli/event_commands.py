@@ -16,6 +16,7 @@ import click
 from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.ctl import OPTIONS, json_of, print_rows, run_as_operator
 from sanic_dispatch.cli.job_history import line_of
+from sanic_dispatch.cli.topic_option import folder_of_topic
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.observability.log import printable
@@ -198,7 +199,7 @@ def export_log(
 
     async def run() -> int:
         if data_dir is not None:
-            with _pages_in(data_dir, *span) as pages:
+            with _pages_in(folder_of_topic(data_dir), *span) as pages:
                 await _write(pages, writer, *span)
         else:
             async with _client(options) as client:

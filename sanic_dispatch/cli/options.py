@@ -10,6 +10,7 @@ import click
 
 from sanic_dispatch.cli.config_file import config_option, topics_of
 from sanic_dispatch.cli.setting_option import SettingOption
+from sanic_dispatch.cli.topic_option import chosen_topic
 from sanic_dispatch.config.settings import MODE_SETTING, SETTINGS, Mode, Settings
 
 HOW_TO_SET = """\b
@@ -36,3 +37,12 @@ def setting_options(*names: str) -> list[click.Parameter]:
 def settings_of(flags: Mapping[str, Any]) -> Settings:
     """Return the settings that a command's options and its settings file give."""
     return Settings.of(**flags, topics=topics_of(click.get_current_context()))
+
+
+def settings_of_topic(flags: Mapping[str, Any]) -> Settings:
+    """Return the settings of the chosen topic, as far as the command has options for them."""
+    service, name = Settings.of(**flags), chosen_topic()
+    if not name:
+        return service
+    section = topics_of(click.get_current_context()).get(name, {})
+    return service.of_topic(name, {key: section[key] for key in section if key in flags})

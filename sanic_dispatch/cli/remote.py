@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from sanic_dispatch.cli.env_option import EnvOption
+from sanic_dispatch.cli.topic_option import topic_option, url_of_topic
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.observability.log import printable
 
@@ -21,7 +22,7 @@ DONE, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def service_options() -> list[click.Parameter]:
-    """Return the options --url and --token."""
+    """Return the options --url, --token and --topic; the URL is that of the topic."""
     section = "Dispatcher"
     return [
         EnvOption(
@@ -43,14 +44,15 @@ def service_options() -> list[click.Parameter]:
             help="Sent as a bearer token. Better given as the variable: other users of this "
             "machine can see a command line.",
         ),
+        topic_option(),
     ]
 
 
 def base_url(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    """Check that an option or argument is an http or https URL; a callback for click."""
+    """Return the URL of the chosen topic of the service at a URL; a callback for click."""
     if not value.startswith(("http://", "https://")):
         raise click.BadParameter(f"{value!r} does not begin with http:// or https://.")
-    return value
+    return url_of_topic(value)
 
 
 def run(work: Coroutine[Any, Any, int]) -> None:

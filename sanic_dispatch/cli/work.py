@@ -12,6 +12,7 @@ import click
 
 from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.env_option import PREFIX
+from sanic_dispatch.cli.topic_option import topic_option
 from sanic_dispatch.observability.log import printable
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def _rate(flag: str, text: str) -> Callable[[Callable[..., None]], Callable[...,
     return click.option(flag, type=_SHARE, default=0.0, metavar="SHARE", help=text)
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(params=[topic_option()], context_settings={"show_default": True})
 @click.argument(
     "url",
     required=False,

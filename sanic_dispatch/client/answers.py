@@ -72,12 +72,16 @@ async def read_answer(response: aiohttp.ClientResponse, find: Callable[[Any], T]
 
 async def error_of(response: aiohttp.ClientResponse) -> ServiceError:
     """Return the error in a problem document, or one made of the status line."""
-    detail = response.reason or ""
+    return error_in(response.status, await response.read(), response.reason or "")
+
+
+def error_in(status: int, body: bytes | bytearray, reason: str) -> ServiceError:
+    """Return the error in the body of an answer, or one made of its status and reason."""
     try:
-        said = ujson.loads(await response.read())
-        return ServiceError(response.status, said["Error"], said.get("detail", detail))
+        said = ujson.loads(body)
+        return ServiceError(status, said["Error"], said.get("detail", reason))
     except (ValueError, KeyError, TypeError):
-        return ServiceError(response.status, detail=detail)
+        return ServiceError(status, detail=reason)
 
 
 def error_text(error: Exception) -> str:

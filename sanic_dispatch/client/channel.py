@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from yarl import URL
 
-from sanic_dispatch.client.answers import ServiceError, error_text
+from sanic_dispatch.client.answers import ServiceError, error_in, error_text
 from sanic_dispatch.live import close_codes
 
 FIRST_DELAY_S = 0.5
@@ -112,9 +112,9 @@ def _raising_channel_lost() -> Iterator[None]:
     except ConnectionClosed as closed:
         raise _lost_by(closed) from None
     except InvalidStatus as refused:
-        status = refused.response.status_code
+        status, body = refused.response.status_code, refused.response.body or b""
         code = 0 if status in _LATER else close_codes.of_status(status)
-        raise ChannelLost(f"answered {status}", code) from None
+        raise ChannelLost(error_in(status, body, f"answered {status}").detail, code) from None
     except (WebSocketException, OSError, ValueError) as error:
         raise ChannelLost(error_text(error)) from None
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from sanic_dispatch.config.settings import TOPICS_FOLDER
 from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, StorageFailed
 from sanic_dispatch.storage.atomic_file import fsync_folder
 
@@ -65,6 +66,11 @@ def make_topic_folder(folder: Path) -> None:
                 fsync_folder(made.parent)
     except OSError as error:
         raise DataFolderUnusable(folder, f"cannot be created: {error.strerror}") from error
+
+
+def topic_folders(folder: Path) -> dict[str, Path]:
+    """Return the folders of the named topics in a service's data folder, by name."""
+    return {path.name: path for path in sorted(folder.glob(f"{TOPICS_FOLDER}/*/"))}
 
 
 class Anchor:

@@ -25,6 +25,7 @@ from sanic_dispatch.errors import (
     NothingStored,
     StorageError,
 )
+from sanic_dispatch.storage.data_folder import make_topic_folder
 from sanic_dispatch.storage.export_format import Content, renumber_workers
 from sanic_dispatch.storage.journal import all_journals_in
 from sanic_dispatch.storage.json_format import DISPATCH_NAME, JOBS_NAME, WORKERS_NAME
@@ -48,22 +49,24 @@ async def read_contents(settings: Settings) -> Content:
         if settings.needs_data_dir and not has_files:
             raise NothingStored(settings.data_dir, _modes(settings))
         if not settings.needs_data_dir and not any(await _read_redis(settings)):
-            raise unusable(settings, f"no queues of the prefix {settings.redis_prefix} are there")
+            raise unusable(settings, f"no queues of the prefix {settings.redis_keys} are there")
         return await _read(settings)
 
 
 async def write_contents(settings: Settings, content: Content) -> None:
-    """Write all records in these modes, and verify them.
+    """Write all records in these modes, and verify them. A topic's folder is made.
 
     Raises FolderNotEmpty if one of their files exists, and RedisUnusable if Redis has records.
     After any other error the files that were written are removed.
     """
+    if settings.topic and settings.needs_data_dir:
+        make_topic_folder(settings.data_dir)
     with _claimed(settings):
         for path in files_of(settings):
             if path.exists():
                 raise FolderNotEmpty(path)
         if settings.needs_redis and any(await _read_redis(settings)):
-            raise unusable(settings, f"queues of the prefix {settings.redis_prefix} are there")
+            raise unusable(settings, f"queues of the prefix {settings.redis_keys} are there")
         try:
             await _write(settings, content)
             if await _read_again(settings) != content:

@@ -22,9 +22,11 @@ from sanic_dispatch.storage.store import Store
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
     """Lock the data folder, if one is needed, and yield the store; close it at the end.
 
-    The caller reads the records with ``load``. Raises DataFolderUnusable, DataFolderInUse, or
+    The folder of a named topic is created. The caller reads the records with ``load``. Raises DataFolderUnusable, DataFolderInUse, or
     NotAQueue if the journals of a killed process cannot be replayed.
     """
+    if settings.topic and settings.writes_data_dir:
+        make_topic_folder(settings.data_dir)
     with claimed(settings):
         store = store_of(settings)
         try:
@@ -72,8 +74,6 @@ def claimed(settings: Settings) -> Iterator[None]:
     """Lock the data folder, if one is needed. Raises DataFolderUnusable or DataFolderInUse."""
     folder = DataFolder(settings.data_dir)
     if settings.needs_data_dir:
-        if settings.topic:
-            make_topic_folder(settings.data_dir)
         folder.claim()
     try:
         yield
