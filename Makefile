@@ -1,4 +1,4 @@
-# make run     start the demo: a server with two simulated robots
+# make run     start the demo: two bars with simulated robots
 # make test    install what the tests need, Debian packages included, and run all of them
 # make check   what CI runs: ruff, ruff format, mypy --strict, pip-audit, then all tests
 # make torture kill, starve and damage it for about an hour: docs/durability.md

@@ -1,8 +1,10 @@
-"""The demo: the server with two simulated robots, which needs no process engine."""
+"""The demo: two bars, each with two simulated robots, which need no process engine."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 from sanic import Sanic
@@ -14,28 +16,40 @@ from sanic_dispatch.server.banner import base_of
 from sanic_dispatch.simulation import Engine, Robot, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
 
-ROBOTS = ("Robot Ada", "Robot Bert")
+ROBOTS = ("Robot Ada", "Robot Bert", "Robot Cleo", "Robot Dan")
+ROBOTS_OF_A_BAR = 2
 MIX_S = 6.0
 
 
 def run(settings: Settings) -> None:
-    """Serve, with robots that register over HTTP. Raises StartError if it cannot start."""
+    """Serve topics, each with robots that register over HTTP.
+
+    Raises StartError if it cannot start.
+    """
     if settings.tls_cert is not None:
         raise SettingsError("--tls-cert is for serve: the robots of the demo speak plain HTTP")
-    serve(settings, _add_robots)
+    serve(with_second_bar(settings), _add_robots)
+
+
+def with_second_bar(settings: Settings) -> Settings:
+    """Return the settings with a second topic, unless they have topics already."""
+    if settings.topics:
+        return settings
+    roof = settings.of_topic("roof", {"title": "The roof"})
+    return replace(settings, topics={roof.topic: roof})
 
 
 def _add_robots(app: Sanic[Any, Any], settings: Settings) -> None:
-    query = f"?token={settings.worker_tokens[0]}" if settings.worker_tokens else ""
-    dispatcher_url = base_of(settings, settings.port) + query
     opened, tasks = AsyncExitStack(), Tasks()
 
-    async def start(_: Sanic[Any, Any]) -> None:
+    async def start(_app: Sanic[Any, Any]) -> None:
         engine = await opened.enter_async_context(Engine())
-        model = RobotModel(dispatcher_url, mix_s=MIX_S)
-        for label in ROBOTS:
-            robot = Robot(engine.start_instance(label), model)
-            tasks.spawn(robot.run())
+        labels = cycle(ROBOTS)
+        for topic in (settings, *settings.topics.values()):
+            model = RobotModel(_dispatcher_url(topic), mix_s=MIX_S)
+            for _ in range(ROBOTS_OF_A_BAR):
+                robot = Robot(engine.start_instance(next(labels)), model)
+                tasks.spawn(robot.run())
 
     async def stop(_: Sanic[Any, Any]) -> None:
         await tasks.cancel()
@@ -43,3 +57,8 @@ def _add_robots(app: Sanic[Any, Any], settings: Settings) -> None:
 
     app.after_server_start(start)
     app.before_server_stop(stop)
+
+
+def _dispatcher_url(topic: Settings) -> str:
+    query = f"?token={topic.worker_tokens[0]}" if topic.worker_tokens else ""
+    return base_of(topic, topic.port) + query

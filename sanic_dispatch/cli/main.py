@@ -77,7 +77,7 @@ def cli() -> None:
 
 COMMANDS: dict[click.Command, str] = {
     serve: "Run the dispatcher.",
-    demo: "Run it with two simulated robots.",
+    demo: "Run two bars with simulated robots.",
     submit: "Submit a job, and wait for it if you like.",
     watch: "Show orders and robots, live.",
     work: "Simulate robots for a dispatcher.",

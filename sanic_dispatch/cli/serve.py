@@ -47,15 +47,16 @@ def serve(**flags: Any) -> None:
 
 @click.command(cls=SectionedCommand, params=all_setting_options(Mode.IN_MEMORY), epilog=HOW_TO_SET)
 def demo(**flags: Any) -> None:
-    """Run the dispatcher with two simulated robots, to try it without a process engine.
+    """Run two bars with simulated robots, to try the dispatcher without a process engine.
 
-    The robots register over HTTP as real ones do, take a few seconds for each drink and ask
-    again. Nothing is written to disk unless another --mode is given.
+    The second bar is a topic, roof, with an order page of its own; with --topic there are the named
+    ones instead. The robots register over HTTP as real ones do, take a few seconds for each
+    drink and ask again. Nothing is written to disk unless another --mode is given.
 
     \b
     Examples:
       sanic-dispatch demo
-          then open the order page; its address is printed
+          then open the order pages; their addresses are printed
       sanic-dispatch demo -p 8080
           the same on another port
     """

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os.path
 import sys
+from collections.abc import Mapping
 
 import structlog
 
 from sanic_dispatch import __version__
 from sanic_dispatch.config.redis_url import without_secrets
-from sanic_dispatch.config.settings import Mode, Settings
+from sanic_dispatch.config.settings import TOPICS_FOLDER, Mode, Settings
 from sanic_dispatch.observability.log import is_human
 
 _ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - only compared
@@ -38,27 +39,37 @@ def announce(settings: Settings, port: int, operator_token: str = "") -> None:
         link = monitor_link(base_of(settings, port), operator_token)
         sys.stderr.write(f"operator: {link}\n")
     facts = {name.replace(" ", "_"): text for name, text in _rows(settings, port).items()}
+    if settings.topics:
+        facts["topics"] = " ".join(base_of(topic, port) for topic in settings.topics.values())
     structlog.get_logger().info("dispatch.started", version=__version__, **facts)
 
 
 def banner(settings: Settings, port: int, operator_token: str = "") -> str:
-    """Return the banner for a terminal."""
-    rows = _rows(settings, port)
-    if operator_token:
-        rows["monitor"] = monitor_link(base_of(settings, port), operator_token)
-    lines = [f"  {name:<12}{text}" for name, text in rows.items()]
-    return "\n".join([f"sanic-dispatch {__version__}", "", *lines, ""])
+    """Return the banner for a terminal, with the pages of all topics."""
+    rows = _rows(settings, port) | pages(base_of(settings, port), operator_token)
+    parts = [f"sanic-dispatch {__version__}", _table(rows)]
+    for topic in settings.topics.values():
+        rows = {"topic": topic.topic} | pages(base_of(topic, port), operator_token)
+        parts.append(_table(rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    return "\n".join(f"  {name:<12}{text}" for name, text in rows.items())
+
+
+def pages(base: str, operator_token: str = "") -> dict[str, str]:
+    """Return the URLs of the pages below ``base``."""
+    return {
+        "order page": base + "public/order_drink.html",
+        "wall board": base + "public/board.html",
+        "monitor": monitor_link(base, operator_token),
+    }
 
 
 def addresses(base: str) -> dict[str, str]:
     """Return the pages, and the URLs for submissions and registrations, below ``base``."""
-    return {
-        "order page": base + "public/order_drink.html",
-        "wall board": base + "public/board.html",
-        "monitor": monitor_link(base),
-        "submit": base + "submit-job",
-        "register": base + "register-worker",
-    }
+    return pages(base) | {"submit": base + "submit-job", "register": base + "register-worker"}
 
 
 def monitor_link(base: str, token: str = "") -> str:
@@ -67,9 +78,10 @@ def monitor_link(base: str, token: str = "") -> str:
 
 
 def base_of(settings: Settings, port: int) -> str:
-    """Return the URL of the server's root as seen from this machine."""
+    """Return the URL of the topic as seen from this machine; the unnamed one is at the root."""
     name = "localhost" if settings.host in _ALL_INTERFACES else settings.host
-    return f"{settings.scheme}://{f'[{name}]' if ':' in name else name}:{port}/"
+    path = f"{TOPICS_FOLDER}/{settings.topic}/" if settings.topic else ""
+    return f"{settings.scheme}://{f'[{name}]' if ':' in name else name}:{port}/{path}"
 
 
 def queues(settings: Settings) -> dict[str, str]:

@@ -36,6 +36,31 @@ def test_start_is_a_log_line_in_json(capsys):
     assert not capsys.readouterr().err
 
 
+def test_banner_has_the_pages_of_topics():
+    """Each topic has a paragraph of its own; an operator's token of the service opens it, too."""
+    settings = Settings.of(Mode.IN_MEMORY, topic_names=("roof", "cellar"))
+    of_roof = """
+
+  topic       roof
+  order page  http://localhost:8080/topics/roof/public/order_drink.html
+  wall board  http://localhost:8080/topics/roof/public/board.html
+  monitor     http://localhost:8080/topics/roof/public/monitor.html?token=made-token
+
+  topic       cellar
+"""
+    assert of_roof in banner(settings, 8080, "made-token")
+
+
+def test_start_in_json_has_the_addresses_of_topics():
+    """They are in one field; without topics there is none."""
+    for names in ((), ("roof", "cellar")):
+        with structlog.testing.capture_logs() as lines:
+            values = {"log_format": LogFormat.JSON, "topic_names": names}
+            announce(Settings.of(Mode.IN_MEMORY, **values), 8080)
+        base = "http://localhost:8080/topics/"
+        assert lines[0].get("topics") == (f"{base}roof/ {base}cellar/" if names else None)
+
+
 def test_only_a_made_token_is_printed(capsys):
     """The operator's link has a generated token; a token that was given is not printed."""
     given = Settings(operator_tokens=("given-token",), log_format=LogFormat.HUMAN)
