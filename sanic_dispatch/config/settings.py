@@ -285,7 +285,7 @@ class Settings:
         "",
         Text("TEXT", f"up to {MAX_TITLE_CHARS} characters"),
         TOPICS,
-        "Name of the bar, for people.",
+        "Name of the bar, on its pages and in the list of topics.",
         default_text="that of the topic",
         check=_check_title,
         per_topic=True,
@@ -688,6 +688,11 @@ class Settings:
         """Return the settings of all topics with the port that the service listens on."""
         topics = {name: own.with_port(port) for name, own in self.topics.items()}
         return replace(self, port=port, topics=topics)
+
+    @property
+    def display_title(self) -> str:
+        """The name of the topic for people: its title, or else its own name; may be empty."""
+        return self.title or self.topic
 
     @property
     def redis_keys(self) -> str:

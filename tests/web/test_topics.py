@@ -103,6 +103,22 @@ async def test_own_limits(house):
     assert (await house.submit({}))[0] == 202
 
 
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("", {}),
+        ("topics/roof/", {"title": "The roof"}),
+        ("topics/cellar/", {"title": "cellar", "submit_token": True}),
+    ],
+)
+async def test_what_pages_have_to_know(house, path, more):
+    """The port, the title or else the name, and whether an order needs a token."""
+    async with house.http.get(f"{house.base_url}{path}public/config.json") as answer:
+        config = await answer.json()
+    port = house.base_url.rstrip("/").rpartition(":")[2]
+    assert config == {"server_port": int(port), **more}
+
+
 async def test_pages_and_live_channel(house):
     """Pages, documents and the live channel are there below each topic."""
     url = house.base_url + "topics/roof"

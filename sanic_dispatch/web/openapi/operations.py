@@ -425,14 +425,15 @@ CONFIG = Operation(
     tag="pages",
     answers={
         200: Answer(
-            "The port.",
+            "The port, and what the pages have to know.",
             in_json(
                 {
                     "type": "object",
                     "required": ["server_port"],
                     "properties": {
                         "server_port": {"type": "integer"},
-                        "submit_token": {"type": "boolean"},
+                        "title": {"type": "string", "description": "if the bar has one"},
+                        "submit_token": {"type": "boolean", "description": "if an order needs it"},
                     },
                 },
                 {"server_port": 2567},

@@ -53,10 +53,11 @@ async def home(request: Request) -> HTTPResponse:
 
 @describe(CONFIG)
 async def config(request: Request) -> HTTPResponse:
-    """Return the port, for the original's page, and whether an order needs a token."""
+    """Return the port, for the original's page, the title, and whether an order needs a token."""
     settings = settings_of(request)
+    title = {"title": settings.display_title} if settings.display_title else {}
     needs = {"submit_token": True} if settings.submit_tokens else {}
-    return json_answer({"server_port": settings.port, **needs})
+    return json_answer({"server_port": settings.port, **title, **needs})
 
 
 @describe(PUBLIC_FILE)

@@ -29,6 +29,6 @@ def _fields(context: Context) -> dict[str, Any]:
     settings = context.settings
     return {
         "name": settings.topic,
-        "title": settings.title or settings.topic,
+        "title": settings.display_title,
         "orders": "paused" if context.dispatcher.is_paused else "open",
     }

@@ -2,7 +2,7 @@ import { serviceUrl } from '../shared/service_url.js';
 import { columns } from '../shared/board_columns.js';
 import { Connection } from '../shared/connection.js';
 import { $, el, say } from '../shared/dom.js';
-import { t, translatePage } from '../shared/i18n.js';
+import { showTitle, t, translatePage } from '../shared/i18n.js';
 import { logoImage } from '../shared/logos.js';
 import { drinkName, loadMenu } from '../shared/menu.js';
 import { keepScreenOn } from '../shared/wake_lock.js';
@@ -74,6 +74,7 @@ function showCode() {
 
 translatePage();
 document.title = t('board');
+fetch('config.json').then((one) => (one.ok ? one.json() : {})).then(showTitle, () => { /* it has no title */ });
 showCode();
 keepScreenOn(true);
 await loadMenu();

@@ -1,5 +1,5 @@
 import { $, el, say } from '../shared/dom.js';
-import { t } from '../shared/i18n.js';
+import { showTitle, t } from '../shared/i18n.js';
 import { LOGOS, logoImage } from '../shared/logos.js';
 import { drinkImage, find, loadMenu, NO_PICTURE } from '../shared/menu.js';
 import { keep, recall } from '../shared/storage.js';
@@ -18,17 +18,17 @@ export async function startForm(wanted, onSubmit) {
   choose(form.elements.logo, LOGOS.includes(customer.logo) ? customer.logo : anyOf(LOGOS));
   form.onsubmit = once(onSubmit);
   form.onchange = () => nameButton(form);
-  sayIfClosed();
+  showBar();
   $('drinks').append(...(await loadMenu(wanted)).map(drinkCard));
   if (wanted) choose(form.elements.drink, find(wanted).id);
   nameButton(form);
 }
 
 // Customers who came without the code at the bar learn it before they fill the form in.
-async function sayIfClosed() {
-  if (tokenOf('submit-token')) return;
-  const answer = await fetch('config.json').then((one) => one.json()).catch(() => ({}));
-  if (!answer.submit_token) return;
+async function showBar() {
+  const bar = await fetch('config.json').then((one) => (one.ok ? one.json() : {})).catch(() => ({}));
+  showTitle(bar);
+  if (!bar.submit_token || tokenOf('submit-token')) return;
   $('form').dataset.closed = 'true';
   $('closed').hidden = false;
   say($('closed'), t('note.closed'));

@@ -20,6 +20,13 @@ export function t(key, ...args) {
   return typeof word === 'function' ? word(...args) : word;
 }
 
+/** Call the bar by its title, if it has one, instead of by the name that all bars have. */
+export function showTitle({ title }) {
+  if (!title) return;
+  words.brand = title;
+  document.getElementById('brand').textContent = title;
+}
+
 /** Translate the English texts in the page's HTML; `data-t` and `data-label` name their keys. */
 export function translatePage() {
   document.documentElement.lang = lang;

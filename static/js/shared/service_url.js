@@ -4,6 +4,12 @@ const BASE = new URL('../', document.baseURI);
 /** The address of a path of the service, e.g. `submit-job`. */
 export const serviceUrl = (path) => new URL(path, BASE);
 
+/**
+ * The key under which a browser keeps a value of this bar. Named topics of a service have one origin, so their keys
+ * have the path; those of the unnamed topic do not.
+ */
+export const keyOf = (name) => (/\/topics\/[^/]+\/$/.test(BASE.pathname) ? `${BASE.pathname}${name}` : name);
+
 /** The same address, for a websocket. */
 export function socketUrl(path) {
   const url = serviceUrl(path);

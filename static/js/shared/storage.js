@@ -1,8 +1,11 @@
+import { keyOf } from './service_url.js';
+
 // Private windows may refuse localStorage; values then last for as long as the page is open.
 const memory = new Map();
 
-/** Read the value kept under a key, or the fallback. */
-export function recall(key, fallback) {
+/** Read the value that this bar keeps under a name, or the fallback. */
+export function recall(name, fallback) {
+  const key = keyOf(name);
   try {
     return JSON.parse(localStorage.getItem(key)) ?? memory.get(key) ?? fallback;
   } catch {
@@ -10,8 +13,9 @@ export function recall(key, fallback) {
   }
 }
 
-/** Keep a value under a key. */
-export function keep(key, value) {
+/** Keep a value of this bar under a name. */
+export function keep(name, value) {
+  const key = keyOf(name);
   memory.set(key, value);
   try {
     localStorage.setItem(key, JSON.stringify(value));

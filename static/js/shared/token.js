@@ -1,9 +1,11 @@
+import { keyOf } from './service_url.js';
+
 // Private windows may refuse sessionStorage; the token then lasts until the page is left.
 const memory = new Map();
 
 /**
  * Take the token (`?token=`) out of the page's address, where others could see it or share it by
- * accident, and keep it for as long as this tab is open.
+ * accident, and keep it for this bar, for as long as this tab is open.
  * @param {string} name what the token is for
  */
 export function takeToken(name) {
@@ -18,7 +20,7 @@ export function takeToken(name) {
 /** The token that was kept, or an empty string. */
 export function tokenOf(name) {
   try {
-    return sessionStorage.getItem(name) ?? memory.get(name) ?? '';
+    return sessionStorage.getItem(keyOf(name)) ?? memory.get(name) ?? '';
   } catch {
     return memory.get(name) ?? '';
   }
@@ -28,7 +30,7 @@ export function tokenOf(name) {
 export function keepToken(name, token) {
   memory.set(name, token);
   try {
-    sessionStorage.setItem(name, token);
+    sessionStorage.setItem(keyOf(name), token);
   } catch { /* kept in memory */ }
 }
 
