@@ -22,8 +22,9 @@ from sanic_dispatch.storage.store import Store
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
     """Lock the data folder, if one is needed, and yield the store; close it at the end.
 
-    The folder of a named topic is created. The caller reads the records with ``load``. Raises DataFolderUnusable, DataFolderInUse, or
-    NotAQueue if the journals of a killed process cannot be replayed.
+    The folder of a named topic is created. The caller reads the records with ``load``. Raises
+    DataFolderUnusable, DataFolderInUse, or NotAQueue if the journals of a killed process cannot be
+    replayed.
     """
     if settings.topic and settings.writes_data_dir:
         make_topic_folder(settings.data_dir)
