@@ -73,6 +73,10 @@ async def test_the_topics_are_listed(house):
     [
         ("topics/rof/jobs/1", "there is no topic 'rof'; did you mean 'roof'?"),
         ("topics/cella/", "there is no topic 'cella'"),
+        *(
+            (f"topics/rof/{path}", "there is no topic 'rof'; did you mean 'roof'?")
+            for path in ("public/monitor.html", "docs", "openapi.json", "state", "topics", "")
+        ),
     ],
 )
 async def test_an_unknown_topic(house, path, detail):
@@ -83,6 +87,8 @@ async def test_an_unknown_topic(house, path, detail):
         assert problem["detail"] == detail
     async with house.http.post(f"{house.base_url}topics/rof/submit-job", json={}) as answer:
         assert (answer.status, (await answer.json())["Error"]) == (404, "UnknownTopic")
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="404"):
+        await house.http.ws_connect(f"{house.base_url}topics/rof/live")
 
 
 async def test_tokens(house):
@@ -139,6 +145,20 @@ async def test_pages_and_live_channel(house):
                 """Heartbeats come, too."""
     assert first["state"]["bar"]["waiting"] == 0
     assert then["patch"]["bar"]["waiting"] == 1
+
+
+async def test_the_document_of_a_topic(house):
+    """It has all operations but the list of topics, relative to the topic's path."""
+    documents = []
+    for path in ("", "topics/roof/"):
+        async with house.http.get(f"{house.base_url}{path}openapi.json") as answer:
+            documents.append(await answer.json())
+    service, roof = documents
+    assert roof["servers"] == [{"url": "./", "description": "relative to this document"}]
+    assert service["paths"].pop("/topics")
+    assert roof == service
+    async with house.http.get(house.base_url + "topics/roof/topics") as answer:
+        assert (answer.status, (await answer.json())["Error"]) == (404, "NotFound")
 
 
 async def test_metrics_have_the_topic(house):

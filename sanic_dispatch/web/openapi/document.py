@@ -55,28 +55,30 @@ class Described(NamedTuple):
     handler: Any
 
 
-def described(app: Sanic[Any, Any]) -> Iterator[Described]:
+def described(app: Sanic[Any, Any], *, of_named_topic: bool = False) -> Iterator[Described]:
     """Yield all routes and methods in order; HEAD is left out: it goes with GET.
 
-    A named topic has the same below its own path.
+    A named topic has the same below its own path, but for the list of topics.
     """
     for route in sorted(app.router.routes, key=lambda each: (each.path, sorted(each.methods))):
-        if f"/{route.path}".startswith(TOPICS_PATH):
+        path = f"/{route.path}"
+        if path.startswith(TOPICS_PATH) or (of_named_topic and f"{path}/" == TOPICS_PATH):
             continue
         operation = getattr(route.handler, OPERATION, None)
         if operation is None:
             raise ValueError(f"/{route.path} does not say what it is")
-        path = "/" + re.sub(r"<(\w+)(?::\w+)?>", r"{\1}", route.path)
+        path = re.sub(r"<(\w+)(?::\w+)?>", r"{\1}", path)
         for method in sorted(set(route.methods) - {"HEAD"}):
             name = re.sub(r"\W", "_", route.name.partition(".")[2])
             yield Described(path, method.lower(), name, operation, route.handler)
 
 
-def openapi_document(app: Sanic[Any, Any]) -> dict[str, Any]:
-    """Return the OpenAPI document of an app."""
+def openapi_document(app: Sanic[Any, Any], *, of_named_topic: bool = False) -> dict[str, Any]:
+    """Return the OpenAPI document of an app, or of one of its named topics."""
+    found = described(app, of_named_topic=of_named_topic)
     paths = {
         path: {each.method: _operation(each) for each in of_path}
-        for path, of_path in groupby(described(app), key=lambda each: each.path)
+        for path, of_path in groupby(found, key=lambda each: each.path)
     }
     return {
         "openapi": "3.1.0",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sanic import Blueprint, HTTPResponse, Request
 
 from sanic_dispatch.live.frames import encode
 from sanic_dispatch.web.compression import packed
 from sanic_dispatch.web.conditional import validated
-from sanic_dispatch.web.context import context_of
+from sanic_dispatch.web.context import context_of, settings_of
 from sanic_dispatch.web.openapi.document import openapi_document
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import DOCS, OPENAPI
@@ -23,16 +25,20 @@ _HTML = "text/html; charset=utf-8"
 @describe(OPENAPI)
 async def openapi(request: Request) -> HTTPResponse:
     """Return this interface as an OpenAPI document."""
-    text, headers = await packed(request, encode(openapi_document(request.app)), _JSON, {})
+    text, headers = await packed(request, encode(_document(request)), _JSON, {})
     return validated(request, text, _JSON, headers)
 
 
 @describe(DOCS)
 async def human(request: Request) -> HTTPResponse:
     """Return this interface as a page."""
-    text = docs_page(openapi_document(request.app)).encode()
+    text = docs_page(_document(request)).encode()
     text, headers = await packed(request, text, _HTML, context_of(request).page_headers)
     return validated(request, text, _HTML, headers)
+
+
+def _document(request: Request) -> dict[str, Any]:
+    return openapi_document(request.app, of_named_topic=bool(settings_of(request).topic))
 
 
 docs.add_route(openapi, "/openapi.json", GET_AND_HEAD)
