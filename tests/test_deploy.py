@@ -78,6 +78,98 @@ def test_prometheus_accepts_the_files() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
+FAULTY = {
+    'storage_failing{queue="both"}': "1x30",
+    'commit_failures_total{queue="both"}': "0+1x30",
+    'commit_duration_seconds_bucket{queue="both",le="0.25"}': "0x30",
+    'commit_duration_seconds_bucket{queue="both",le="1"}': "0+10x30",
+    'commit_duration_seconds_bucket{queue="both",le="+Inf"}': "0+10x30",
+    "history_failing": "1x30",
+    "pairing_stuck_seconds": "60x30",
+    "paused": "1x30",
+    'jobs{state="waiting"}': "90x30",
+    'jobs{state="in_doubt"}': "1x30",
+    "jobs_unconsumed": "1x30",
+    'jobs_finished_total{state="failed"}': "0+1x30",
+    'deliveries_total{way="put",outcome="refused"}': "0+10x30",
+    'deliveries_total{way="put",outcome="accepted"}': "0+10x30",
+    'workers{state="waiting"}': "0x30",
+    'workers{state="assigned"}': "0x30",
+    'workers{state="aside"}': "3x30",
+    "oldest_waiting_job_age_seconds": "1000x30",
+    'live_clients{transport="websocket",view="board"}': "9x30",
+    'limit{of="jobs"}': "100x30",
+    'limit{of="live_clients"}': "10x30",
+}
+"""The metrics of a topic that has every fault, minute by minute."""
+
+HEALTHY = dict.fromkeys(FAULTY, "0x30") | {
+    'commit_duration_seconds_bucket{queue="both",le="0.25"}': "0+100x30",
+    'commit_duration_seconds_bucket{queue="both",le="1"}': "0+100x30",
+    'commit_duration_seconds_bucket{queue="both",le="+Inf"}': "0+100x30",
+    'deliveries_total{way="put",outcome="accepted"}': "0+100x30",
+    'workers{state="waiting"}': "50x30",
+    'limit{of="jobs"}': "1000x30",
+    'limit{of="live_clients"}': "1000x30",
+}
+"""Those of a topic that is so well that both together would seem to be."""
+
+OF_THE_SERVICE = {"DispatchDown", "DispatchSlowLoop", "DispatchErrors"}
+"""Alerts about what topics share."""
+
+
+@pytest.mark.parametrize("faulty", ["", "roof"])
+def test_alerts_tell_topics_apart(tmp_path: Path, faulty: str) -> None:
+    """Each fires for the topic that has the fault, also if another is well, and only for that."""
+    if (promtool := shutil.which("promtool")) is None:
+        pytest.skip("promtool is not installed")
+    topics = {faulty: FAULTY, "" if faulty else "roof": HEALTHY}
+    firing = sorted({rule["alert"] for rule in RULES} - OF_THE_SERVICE)
+    of_topic = f', topic="{faulty}"' if faulty else ""
+    check = {
+        "expr": 'count by (alertname, topic) (ALERTS{alertstate="firing"})',
+        "eval_time": "25m",
+        "exp_samples": [
+            {"labels": f'{{alertname="{alert}"{of_topic}}}', "value": 1} for alert in firing
+        ],
+    }
+    series = [
+        {"series": _series(metric, topic), "values": values}
+        for topic, of_one in topics.items()
+        for metric, values in of_one.items()
+    ]
+    tests = {
+        "rule_files": [str(DEPLOY / "prometheus/alerts.yml")],
+        "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": [check]}],
+    }
+    (tmp_path / "topics.yml").write_text(yaml.safe_dump(tests))
+    command = [promtool, "test", "rules", tmp_path / "topics.yml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _series(metric: str, topic: str) -> str:
+    """Return a series of a topic, as it is scraped."""
+    name, _, labels = metric.rstrip("}").partition("{")
+    known = {"instance": "bar:2567", "job": "dispatch"} | ({"topic": topic} if topic else {})
+    given = ",".join(filter(None, [labels, *(f'{key}="{each}"' for key, each in known.items())]))
+    return f"dispatch_{name}{{{given}}}"
+
+
+def test_the_dashboard_can_show_one_topic() -> None:
+    """Every query of what topics do not share is for the topics that are chosen."""
+    selected = [
+        found
+        for panel in DASHBOARD["panels"]
+        for target in panel["targets"]
+        for found in re.findall(r"\b(?:dispatch|process)_\w+\{[^}]*\}", target["expr"])
+    ]
+    shared = ("dispatch_event_loop_lag", "dispatch_http_responses", "process_")
+    assert len(selected) > 20
+    for each in selected:
+        assert ('topic=~"$topic"' in each) is not each.startswith(shared), each
+
+
 def test_the_dashboard_uses_the_datasource_that_is_provisioned() -> None:
     """Every panel uses the provisioned one."""
     path = DEPLOY / "grafana/provisioning/datasources/prometheus.yml"
