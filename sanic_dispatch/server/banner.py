@@ -17,13 +17,23 @@ _ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - only compared
 
 
 def warn_if_open(settings: Settings) -> None:
-    """Log a warning if anyone on the network can register a worker at any address."""
-    if settings.host in _ALL_INTERFACES and not (settings.worker_tokens or settings.allow_callback):
+    """Log a warning if anyone on the network can register a worker at any address.
+
+    There is one for the service, or for each topic that is open although the service is not.
+    """
+    topics = [settings] if _is_open(settings) else settings.topics.values()
+    for each in filter(_is_open, topics):
         structlog.get_logger().warning(
             "service.open",
             reason="it listens on all interfaces: anyone who can reach it can register workers",
             hint="set --worker-token or --allow-callback, or listen on one address with --host",
+            **({"topic": each.topic} if each.topic else {}),
         )
+
+
+def _is_open(settings: Settings) -> bool:
+    everywhere = settings.host in _ALL_INTERFACES
+    return everywhere and not (settings.worker_tokens or settings.allow_callback)
 
 
 def announce(settings: Settings, port: int, operator_token: str = "") -> None:

@@ -94,6 +94,16 @@ def test_warning_if_anyone_can_register(settings, is_open):
     assert [line["log_level"] for line in lines] == ["warning"] * is_open
 
 
+@pytest.mark.parametrize(("tokens", "open_topics"), [(("worker-token",), ["cellar"]), ((), [None])])
+def test_warning_about_a_topic(tokens, open_topics):
+    """A topic that is open although the service is not is named; an open service needs one line."""
+    topics = {"roof": {}, "cellar": {"worker_tokens": ()}}
+    settings = Settings.of(Mode.IN_MEMORY, worker_tokens=tokens, topics=topics)
+    with structlog.testing.capture_logs() as lines:
+        warn_if_open(settings)
+    assert [line.get("topic") for line in lines] == open_topics
+
+
 def test_banner_says_where_queues_are_stored(tmp_path):
     """The banner names the folder of each queue, or says that it is gone after a stop."""
     text = banner(Settings(job_queue_mode=Mode.IN_MEMORY, data_dir=tmp_path), 2567)
