@@ -83,6 +83,16 @@ async def test_what_asks_a_service(service: Service) -> None:
     assert await asked(service, "ctl", "jobs", "--json") == []
 
 
+async def test_backup(service: Service, tmp_path: Path) -> None:
+    """It has the records of the topic, and those of no other."""
+    (submitted,) = await asked(service, "submit", ORDER, "--json", *ROOF)
+    at = ("--url", service.base_url, "--token", TOKEN)
+    for name, topic in (("roof", ROOF), ("house", ())):
+        assert (await run("backup", str(tmp_path / name), *topic, *at)).code == 0
+        exported = await called("export", "--data-dir", str(tmp_path / name))
+        assert (submitted["id"] in exported.stdout) is (name == "roof")
+
+
 async def test_work_and_watch(service: Service) -> None:
     """Robots of a topic mix its orders, and watch shows them."""
     working = await start("work", service.base_url, "-s", "0.01", *ROOF)
@@ -110,6 +120,7 @@ async def test_work_and_watch(service: Service) -> None:
         ("events",),
         ("stats",),
         ("export-log",),
+        ("backup", "copy"),
         ("export",),
         ("import",),
         ("check",),
