@@ -67,14 +67,14 @@ from sanic_dispatch.web.routes.operator_acts import operator
 from sanic_dispatch.web.routes.pages import pages
 from sanic_dispatch.web.routes.qr_code import qr
 from sanic_dispatch.web.routes.reports import holder, note_refused
-from sanic_dispatch.web.routes.topics import topics
+from sanic_dispatch.web.routes.topics import opened_topics, topics
 from sanic_dispatch.web.routes.workers import workers
 from sanic_dispatch.web.websocket import Followers
 
 Prepare = Callable[[Sanic[Any, Context], Settings], None]
 
 BLUEPRINTS = (
-    *(jobs, holder, workers, operator, lists, events, backups),
+    *(jobs, holder, workers, operator, lists, events, backups, opened_topics),
     *(live, pages, menu, qr, health, docs),
 )
 

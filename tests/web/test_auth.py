@@ -39,6 +39,7 @@ ROUTES_OF = {
         "GET /operator/history/<ticket>",
         "GET /operator/events",
         "GET /operator/stats",
+        "GET /operator/topics",
     ],
 }
 PUBLIC = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import urljoin
 
 import aiohttp
 import pytest
@@ -99,6 +100,33 @@ async def test_tokens(house):
             await waiting(house, path, "operator-of-the-roof")
     async with house.http.post(f"{house.base_url}topics/cellar/submit-job", json={}) as answer:
         assert answer.status == 401
+
+
+@pytest.mark.parametrize(
+    ("token", "names"),
+    [(OPERATOR, ["", "roof", "cellar"]), ("operator-of-the-roof", ["roof"])],
+)
+async def test_what_a_token_opens(house, token, names):
+    """The service's opens all topics, also those that are not listed; a topic's own only that.
+
+    The URLs lead to their pages from wherever they are asked for.
+    """
+    paths = {"": "", "roof": "topics/roof/", "cellar": "topics/cellar/"}
+    titles = {"": "", "roof": "The roof", "cellar": "cellar"}
+    for name in names:
+        url = f"{house.base_url}{paths[name]}operator/topics"
+        async with house.http.get(url, headers=bearer(token)) as answer:
+            found = (await answer.json())["topics"]
+        assert [(each["name"], each["title"]) for each in found] == [
+            (each, titles[each]) for each in names
+        ]
+        assert [urljoin(url, each["url"]) for each in found] == [
+            house.base_url + paths[each] for each in names
+        ]
+    for refused in paths.keys() - names:
+        url = f"{house.base_url}{paths[refused]}operator/topics"
+        async with house.http.get(url, headers=bearer(token)) as answer:
+            assert answer.status == 401
 
 
 async def test_own_limits(house):

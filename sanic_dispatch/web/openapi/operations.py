@@ -485,6 +485,25 @@ TOPICS = Operation(
     },
 )
 
+OPENED_TOPICS = Operation(
+    **OF_AN_OPERATOR,
+    answers={
+        200: Answer(
+            "The topics, each with its URL, relative to that of this request.",
+            in_json(
+                ref("opened_topics"),
+                {
+                    "topics": [
+                        {"name": "", "title": "", "url": "../"},
+                        {"name": "roof", "title": "The roof", "url": "../topics/roof/"},
+                    ]
+                },
+            ),
+        )
+    },
+    errors=("Unauthorized",),
+)
+
 # ---- the QR code
 
 QR_CODE = Operation(

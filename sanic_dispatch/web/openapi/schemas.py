@@ -51,6 +51,10 @@ _OF_AN_EVENT: dict[str, Schema] = {
     "callback": {"type": "string", "description": "without query, long ids cut"},
     "request": {"type": "string", "description": "the X-Request-ID of the request that caused it"},
 }
+_TOPIC: dict[str, Schema] = {
+    "name": {"type": "string", "description": "empty: the unnamed one"},
+    "title": {"type": "string"},
+}
 TEXT: Schema = {
     "anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}],
     "description": "a text, or one for each language",
@@ -221,11 +225,21 @@ OWN: dict[str, Schema] = {
         {
             "topics": {
                 "type": "array",
+                "items": an_object(_TOPIC | {"orders": {"enum": ["open", "paused"]}}),
+            }
+        }
+    ),
+    "opened_topics": an_object(
+        {
+            "topics": {
+                "type": "array",
                 "items": an_object(
-                    {
-                        "name": {"type": "string", "description": "empty: the unnamed one"},
-                        "title": {"type": "string"},
-                        "orders": {"enum": ["open", "paused"]},
+                    _TOPIC
+                    | {
+                        "url": {
+                            "type": "string",
+                            "description": "what its paths are below, relative to this request's",
+                        }
                     }
                 ),
             }

@@ -1,34 +1,63 @@
-"""The topics of the service."""
+"""The topics of the service: those for everybody, and those that an operator's token opens."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 from sanic import Blueprint, HTTPResponse, Request
 
-from sanic_dispatch.web.context import Context, context_of
+from sanic_dispatch.web import auth
+from sanic_dispatch.web.context import TOPICS_PATH, Context, context_of
 from sanic_dispatch.web.openapi.operation import describe
-from sanic_dispatch.web.openapi.operations import TOPICS
+from sanic_dispatch.web.openapi.operations import OPENED_TOPICS, TOPICS
 from sanic_dispatch.web.responses import GET_AND_HEAD, json_answer
 
 topics = Blueprint("topics")
+opened_topics = Blueprint("opened_topics", url_prefix="/operator")
 
 
 @describe(TOPICS)
 async def list_topics(request: Request) -> HTTPResponse:
     """List the topics, the unnamed one first; without those that are not listed."""
-    service = context_of(request)
-    found = (service, *service.topics.values())
-    return json_answer({"topics": [_fields(each) for each in found if each.settings.listed]})
+    found = _topics(request)
+    return json_answer(
+        {"topics": [_fields(each) | _orders(each) for each in found if each.settings.listed]}
+    )
 
 
 topics.add_route(list_topics, "/topics", GET_AND_HEAD)
 
 
+@opened_topics.get("/topics")
+@describe(OPENED_TOPICS)
+async def list_opened_topics(request: Request) -> HTTPResponse:
+    """List the topics that the operator's token opens, also those that are not listed.
+
+    A token of the service opens every topic, one of a topic only that.
+    """
+    auth.check(request, auth.OPERATOR)
+    home = "../../../" if context_of(request).settings.topic else "../"
+    found = [each for each in _topics(request) if each.access.may_monitor(request)]
+    return json_answer({"topics": [_fields(each) | {"url": home + _path(each)} for each in found]})
+
+
+def _topics(request: Request) -> Iterator[Context]:
+    """Yield all topics of the service, the unnamed one first."""
+    service = cast(Context, request.app.ctx)
+    yield service
+    yield from service.topics.values()
+
+
 def _fields(context: Context) -> dict[str, Any]:
-    settings = context.settings
-    return {
-        "name": settings.topic,
-        "title": settings.display_title,
-        "orders": "paused" if context.dispatcher.is_paused else "open",
-    }
+    return {"name": context.settings.topic, "title": context.settings.display_title}
+
+
+def _orders(context: Context) -> dict[str, Any]:
+    return {"orders": "paused" if context.dispatcher.is_paused else "open"}
+
+
+def _path(context: Context) -> str:
+    """Return the path of a topic, relative to that of the unnamed one."""
+    name = context.settings.topic
+    return f"{TOPICS_PATH[1:]}{name}/" if name else ""
