@@ -136,6 +136,39 @@ async def a_look_at_the_figures(bar: Bar, monitor: MonitorPage) -> Journey:
     yield "german-robots-day"
 
 
+async def a_house_of_bars(bar: Bar, monitor: MonitorPage) -> Journey:
+    """Three topics: their overview, one of them paused, and a broken connection."""
+    await monitor.page.clock.install()
+    await open_bars(bar)
+    await monitor.open(f"{Visitors.OPERATORS_LINK}#overview")
+    await expect(monitor.card("The roof")).to_contain_text("Paused")
+    yield "overview"
+    await monitor.topics.filter(has_text="Robot Bar").click()
+    await monitor.is_live()
+    yield "with-a-switch"
+    await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de#overview")
+    await expect(monitor.card("The roof")).to_contain_text("Pausiert")
+    bar.proxy.go_offline()
+    await monitor.page.clock.fast_forward(3_000)
+    await expect(monitor.card("The roof")).to_contain_text("Veraltet")
+    yield "german-cut-off"
+
+
+async def open_bars(bar: Bar) -> None:
+    """Let the topics of BARS have an evening: one is busy, one is paused, one has no robot."""
+    roof, garden = (bar.topic(name) for name in BARS)
+    for name in ROBOTS:
+        await bar.robot(name)
+    bar.clock.moved_s = -272.0
+    await bar.order("Ada", "Grace", "Alan", "Edsger", "Barbara")
+    await roof.robot("Robot Dora")
+    await roof.order("Ken", "Margaret", "Donald")
+    await bar.service.app.ctx.topics["roof"].dispatcher.operator.pause("out of ice")
+    bar.clock.moved_s = -31.0
+    await garden.order("Radia")
+    bar.clock.moved_s = 0.0
+
+
 async def work_through(bar: Bar, every: int = 1) -> None:
     """Let the bar work through yesterday evening; with every n-th guest only, that is quicker."""
     evening = PastEvening(bar)
@@ -163,6 +196,9 @@ async def _fill(bar: Bar) -> None:
             await bar.sees(4 + (n - 5) // 2, "assigned")
     bar.clock.moved_s = 0.0
 
+
+BARS = {"roof": {"title": "The roof"}, "garden": {"title": "The beer garden behind the house"}}
+"""The named topics of a house of bars, by name."""
 
 DeskJourney = Callable[[Bar, MonitorPage], Journey]
 

@@ -31,6 +31,8 @@ class MonitorPage(Keys):
         self.search = page.get_by_label("Find an order by number")
         self.filter = page.get_by_label("Filter events")
         self.chart = page.locator("#chart")
+        self.topics = page.get_by_role("navigation", name="Bars", exact=True).get_by_role("link")
+        self.cards = page.locator("#overview li")
         self.past = page.locator("#past")
         self.found = page.locator(".found")
         self.past_search = page.get_by_label("Order number, robot or reason")
@@ -60,7 +62,11 @@ class MonitorPage(Keys):
 
     def tile(self, name: str) -> Locator:
         """Locate the number of this tile."""
-        return self.page.locator(f"#tile-{name} dd").first
+        return self.page.locator(f"#tiles [data-tile={name}] dd").first
+
+    def card(self, title: str) -> Locator:
+        """Locate a topic in the overview."""
+        return self.cards.filter(has=self.page.get_by_role("heading", name=title, exact=True))
 
     def button(self, name: str) -> Locator:
         """Locate a visible button."""

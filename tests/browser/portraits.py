@@ -47,6 +47,7 @@ async def main() -> None:
         await frame(browser, phones, "order")
         await board(browser)
         await monitor(browser)
+        await overview(browser)
         await looks_back(browser)
         await browser.close()
 
@@ -91,6 +92,16 @@ async def monitor(browser: Browser) -> None:
         desk = await visitors.blank_desk(viewport={"width": 1360, "height": 1120})
         await reach("busy", evenings.a_busy_evening(bar, desk))
         await desk.page.screenshot(path=PICTURES / "monitor.png", animations="disabled")
+        await visitors.leave()
+
+
+async def overview(browser: Browser) -> None:
+    """Take a picture of the overview of several bars."""
+    async with open_bar(topics=evenings.BARS) as bar:
+        visitors = Visitors(browser, bar.proxy)
+        desk = await visitors.blank_desk(viewport={"width": 1360, "height": 460})
+        await reach("overview", evenings.a_house_of_bars(bar, desk))
+        await desk.page.screenshot(path=PICTURES / "overview.png", animations="disabled")
         await visitors.leave()
 
 

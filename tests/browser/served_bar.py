@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import time
 from typing import Any
 from unittest.mock import patch
@@ -88,6 +89,11 @@ class Bar:
         self.engine = engine
         self.served: list[tuple[str, Any]] = []
         self._tasks = tasks
+
+    def topic(self, name: str) -> Bar:
+        """Return the bar of a named topic of the service."""
+        url = f"{self.service.base_url}topics/{name}/"
+        return Bar(replace(self.service, base_url=url), self.proxy, self.engine, self._tasks)
 
     async def robot(self, label: str = "Robot Ada") -> Bartender:
         """Start another robot, and return it once it waits for a job."""

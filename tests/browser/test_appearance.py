@@ -58,9 +58,9 @@ LOOKS = (
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def bar() -> AsyncIterator[Bar]:
+async def bar(request: pytest.FixtureRequest) -> AsyncIterator[Bar]:
     """A service that blames the order for the first refusal of a live robot."""
-    async with open_bar(max_attempts=1) as bar:
+    async with open_bar(max_attempts=1, topics=getattr(request, "param", {})) as bar:
         yield bar
 
 
@@ -90,10 +90,16 @@ async def test_the_monitor(bar: Bar, visitors: Visitors, journey: evenings.DeskJ
     visitors.expect_network_errors = True
     monitor = await visitors.blank_desk()
     async for state in journey(bar, monitor):
-        for look in DESKS:
-            await put_on(monitor.page, look)
-            await examine(monitor.page, f"monitor-{state}-{look.name}")
-        await put_on(monitor.page, DESKS[0])
+        await examine_in_all_looks(monitor.page, f"monitor-{state}")
+
+
+@pytest.mark.parametrize("bar", [evenings.BARS], indirect=True, ids=["topics"])
+async def test_the_monitor_of_several_bars(bar: Bar, visitors: Visitors) -> None:
+    """The same holds for the links between them, and for the overview."""
+    visitors.expect_network_errors = True
+    monitor = await visitors.blank_desk()
+    async for state in evenings.a_house_of_bars(bar, monitor):
+        await examine_in_all_looks(monitor.page, f"monitor-{state}")
 
 
 async def test_the_docs(bar: Bar, visitors: Visitors) -> None:
@@ -105,6 +111,14 @@ async def test_the_docs(bar: Bar, visitors: Visitors) -> None:
         await put_on(page, look)
         assert await violations(page) == [], look.name
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look.name
+
+
+async def examine_in_all_looks(page: Page, name: str) -> None:
+    """Examine a page of the monitor on all screens."""
+    for look in DESKS:
+        await put_on(page, look)
+        await examine(page, f"{name}-{look.name}")
+    await put_on(page, DESKS[0])
 
 
 async def put_on(page: Page, look: Screen) -> None:

@@ -1,6 +1,7 @@
 import { $, el, isFocusLost, say } from '../shared/dom.js';
 import { Problem } from '../shared/http.js';
 import { learn, t } from '../shared/i18n.js';
+import { loadStyle } from '../monitor/load_style.js';
 import * as order from './order_view.js';
 import * as robot from './robot_view.js';
 import { SearchForm } from './search_form.js';
@@ -76,12 +77,4 @@ class PastViews {
 function explain({ status, message }) {
   if (!status) return t('notLooked');
   return status === 503 ? t('history.tooLong') : t('history.refused', message);
-}
-
-function loadStyle(href) {
-  const link = el('link', { rel: 'stylesheet', href });
-  return new Promise((resolve, reject) => {
-    Object.assign(link, { onload: resolve, onerror: reject });
-    document.head.append(link);
-  });
 }

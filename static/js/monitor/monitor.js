@@ -10,8 +10,9 @@ import { read } from './model.js';
 import { Operator } from './operator.js';
 import { OrdersTable } from './orders_table.js';
 import { askForToken } from './sign_in.js';
-import { renderTiles } from './tiles.js';
+import { numbersOf, renderTiles } from './tiles.js';
 import { tick } from './time.js';
+import { Topics } from './topics.js';
 import { Views } from './views.js';
 import { WorkersTable } from './workers_table.js';
 
@@ -29,7 +30,11 @@ export class Monitor {
   #orders = new OrdersTable(this.#operator);
   #log = new EventLog();
   #chart = new Chart();
+  #topics = new Topics();
+  /** A promise while the page is opened after the sign-in, and afterwards; else null. */
+  #opening = null;
   #views = new Views({
+    topics: this.#topics,
     now: () => this.#connection.now,
     orderOf: (n) => this.#connection.view.entries[`order/${n}`],
     unauthorized: () => this.#refused('wrongToken'),
@@ -57,6 +62,7 @@ export class Monitor {
   }
 
   #ask(problem) {
+    this.#opening = null;
     $('tools').hidden = true;
     this.#views.close();
     askForToken(problem, (token) => {
@@ -74,7 +80,7 @@ export class Monitor {
   }
 
   #signOut() {
-    keepToken('operator-token', '');
+    this.#topics.signOut();
     location.reload();
   }
 
@@ -91,10 +97,10 @@ export class Monitor {
     const { view, status, now } = this.#connection ?? {};
     this.#renderBadge(status, view?.at);
     if (!view?.at) return;
-    this.#open();
+    this.#opening ??= this.#open(this.#connection);
     const model = this.#model;
     this.#renderPause(model.bar);
-    renderTiles(model);
+    renderTiles($('tiles'), numbersOf(model));
     this.#workers.show(model);
     this.#orders.show(model);
     this.#log.show(model);
@@ -102,13 +108,16 @@ export class Monitor {
     tick(now);
   }
 
-  #open() {
-    if (!$('tools').hidden) return;
+  // The links to other topics are there from the start, or everything would move down for them.
+  async #open(connection) {
+    await this.#topics.load();
+    if (this.#connection !== connection) return;
     const signedIn = $('sign-in').contains(document.activeElement);
     $('sign-in').hidden = true;
     $('tools').hidden = false;
     this.#views.open();
     if (signedIn) $('title').focus({ preventScroll: true });
+    this.#render();
   }
 
   #renderBadge(status, at) {
@@ -120,7 +129,11 @@ export class Monitor {
   #renderPause({ paused, waiting }) {
     $('paused').hidden = !paused;
     say($('pause'), t(paused ? 'resume' : 'pause'));
-    document.title = [paused ? t('paused') : t('waitingTitle', waiting), t('monitor')].join(' · ');
+    const isOverview = this.#views.current === 'overview';
+    const here = isOverview ? t('allTopics') : this.#topics.title;
+    const state = paused ? t('paused') : t('waitingTitle', waiting);
+    say($('title'), here || t('monitor'));
+    document.title = [!isOverview && state, here, t('monitor')].filter(Boolean).join(' · ');
   }
 
   #tick() {

@@ -1,13 +1,15 @@
-import { $, el, say } from '../shared/dom.js';
+import { el, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { countRobots } from './model.js';
 import { duration } from './time.js';
 
 const NOTHING = '–';
-const time = (seconds) => (seconds === null || seconds === undefined ? NOTHING : duration(seconds));
 
-/** The numbers that an operator looks at first, each with an optional note. */
-function tiles({ bar, workers }) {
+/** Format seconds, which may be unknown. */
+export const time = (seconds) => (seconds === null || seconds === undefined ? NOTHING : duration(seconds));
+
+/** The numbers that an operator looks at first: by name, each with an optional note. */
+export function numbersOf({ bar, workers }) {
   const { idle, busy, aside, doubt } = countRobots(workers);
   const kept = typeof bar.kept === 'number' ? `${Math.round(bar.kept * 100)} %` : NOTHING;
   return {
@@ -22,20 +24,22 @@ function tiles({ bar, workers }) {
   };
 }
 
-export function renderTiles(model) {
-  for (const [name, [value, note = '']] of Object.entries(tiles(model))) {
-    const [, number, remark] = tile(name).children;
+/**
+ * Show numbers under their names.
+ * @param {HTMLElement} list a `dl`
+ * @param {Object<string, [string|number|undefined, string?]>} numbers each with a note; undefined: not known yet
+ */
+export function renderTiles(list, numbers) {
+  for (const [name, [value, note = '']] of Object.entries(numbers)) {
+    const [, number, remark] = (list.querySelector(`[data-tile=${name}]`) ?? newTile(list, name)).children;
     say(number, String(value ?? NOTHING));
     say(remark, note);
   }
 }
 
-function tile(name) {
-  return $(`tile-${name}`) ?? newTile(name);
-}
-
-function newTile(name) {
-  const node = el('div', { id: `tile-${name}` }, el('dt', {}, t(`tile.${name}`)), el('dd'), el('dd', { className: 'remark' }));
-  $('tiles').append(node);
+function newTile(list, name) {
+  const node = el('div', {}, el('dt', {}, t(`tile.${name}`)), el('dd'), el('dd', { className: 'remark' }));
+  node.dataset.tile = name;
+  list.append(node);
   return node;
 }

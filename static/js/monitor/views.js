@@ -2,70 +2,98 @@ import { $, el } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { currentAddress } from './address.js';
 
-/** The views that look back; their scripts and styles are loaded when one of them is opened. */
-const PAST = ['history', 'order', 'robot', 'statistics'];
+const LIVE = 'monitor';
 
-/** Shows the view that the page's address names: the live one, or one that looks back. */
+/** The other parts of the page, and how to load their scripts and styles. */
+const LOADED = {
+  past: async (context) => (await import('../history/past_views.js')).openPastViews(context),
+  overview: async ({ topics }) => (await import('../overview/overview.js')).openOverview(topics),
+};
+
+/** The part of the page that each view is in; the live one is for all other addresses. */
+const PART_OF = { history: 'past', order: 'past', robot: 'past', statistics: 'past', overview: 'overview' };
+
+/** Shows the view that the page's address names: the live one, or one that is loaded when it is opened. */
 export class Views {
   #context;
   #isOpen = false;
-  /** A promise of the views that look back; null before it is needed, and if they could not be loaded. */
-  #past = null;
+  /** Promises of the parts that were opened, by name; of one that could not be loaded there is none. */
+  #parts = {};
+  /** The part that is shown, if it is not the live view. */
+  #shown = null;
 
   /**
-   * @param {{now: () => number, orderOf: (n: number) => ?object, unauthorized: () => void}} context
-   *   the service's time in seconds; an order, if the live view knows it; called when the token is
-   *   no longer valid
+   * @param {{topics: object, now: () => number, orderOf: (n: number) => ?object, unauthorized: () => void}} context
+   *   the topics; the service's time in seconds; an order, if the live view knows it; called when the
+   *   token is no longer valid
    */
   constructor(context) {
     this.#context = context;
     addEventListener('hashchange', () => { if (this.#isOpen) this.#show(); });
   }
 
+  /** The part of the page that the address names; of a single topic there is no overview. */
+  get current() {
+    const part = PART_OF[currentAddress().view] ?? LIVE;
+    return part === 'overview' && !this.#context.topics.areMany ? LIVE : part;
+  }
+
   /** Show a view from now on, and the links between them. */
   open() {
     if (this.#isOpen) return;
     this.#isOpen = true;
-    $('views').hidden = false;
+    this.#context.topics.show();
     this.#show();
   }
 
   /** Hide everything until `open`. */
   close() {
     this.#isOpen = false;
-    $('views').hidden = $('skip').hidden = $('monitor').hidden = $('past').hidden = true;
+    this.#leave();
+    document.body.dataset.part = '';
+    for (const id of ['topics', 'views', 'skip', LIVE, ...Object.keys(LOADED)]) $(id).hidden = true;
   }
 
   #show() {
+    const { current } = this;
     const { view } = currentAddress();
-    const isPast = PAST.includes(view);
-    $('monitor').hidden = $('skip').hidden = isPast;
-    $('past').hidden = !isPast;
-    markCurrent(view === 'statistics' ? view : isPast ? 'history' : 'now');
-    if (isPast) this.#lookBack();
+    this.#leave();
+    for (const id of [LIVE, ...Object.keys(LOADED)]) $(id).hidden = id !== current;
+    $('skip').hidden = current !== LIVE;
+    $('views').hidden = current === 'overview';
+    document.body.dataset.part = current;
+    markCurrent('views', view === 'statistics' ? view : current === 'past' ? 'history' : 'now');
+    markCurrent('topics', current === 'overview' ? current : 'now');
+    if (current !== LIVE) this.#open(current);
   }
 
   // While the scripts were loaded, the address may have changed.
-  async #lookBack() {
-    const past = await (this.#past ??= this.#load());
+  async #open(part) {
+    const loaded = await (this.#parts[part] ??= this.#load(part));
     const { view, args } = currentAddress();
-    if (past && PAST.includes(view)) past.show(view, args);
+    if (!loaded || !this.#isOpen || this.current !== part) return;
+    this.#shown = loaded;
+    loaded.show(view, args);
   }
 
-  async #load() {
+  async #load(part) {
     try {
-      const { openPastViews } = await import('../history/past_views.js');
-      return await openPastViews(this.#context);
+      return await LOADED[part](this.#context);
     } catch {
-      this.#past = null;
-      $('past').replaceChildren(el('p', { className: 'panel', role: 'alert' }, t('notLooked')));
+      delete this.#parts[part];
+      $(part).replaceChildren(el('p', { className: 'panel', role: 'alert' }, t('notLooked')));
       return null;
     }
   }
+
+  #leave() {
+    this.#shown?.leave?.();
+    this.#shown = null;
+  }
 }
 
-function markCurrent(name) {
-  for (const link of $('views').children) {
+function markCurrent(nav, name) {
+  for (const link of $(nav).children) {
     if (link.hash === `#${name}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }

@@ -27,6 +27,7 @@ export class Connection {
   code = null;
   #query;
   #onChange;
+  #base;
   #hangUp = () => {};
   #timer;
   #grace;
@@ -39,10 +40,12 @@ export class Connection {
   /**
    * @param {Object<string, string>} query `{view: 'board'}` or `{order: id}`
    * @param {(connection: Connection) => void} onChange called after every frame and every new status
+   * @param {string|URL} [base] the URL of another topic to follow
    */
-  constructor(query, onChange) {
+  constructor(query, onChange, base = '') {
     this.#query = query;
     this.#onChange = onChange;
+    this.#base = base;
   }
 
   /** The server's time in seconds. */
@@ -67,11 +70,12 @@ export class Connection {
     clearTimeout(this.#timer);
     this.#heardAt = 0;
     const transport = this.#unheard < 2 ? webSocket : eventStream;
-    this.#hangUp = transport(this.#address(), (frame) => this.#received(frame), (code) => this.#lost(code));
+    const heard = (frame) => this.#received(frame);
+    this.#hangUp = transport(this.#base, this.#since(), heard, (code) => this.#lost(code));
     this.#watch(OPENING_MS);
   }
 
-  #address() {
+  #since() {
     const { at } = this.view;
     return new URLSearchParams(at ? { ...this.#query, since: at } : this.#query);
   }

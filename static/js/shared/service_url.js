@@ -5,10 +5,10 @@ const BASE = new URL('../', document.baseURI);
 export const serviceUrl = (path) => new URL(path, BASE);
 
 /**
- * The key under which a browser keeps a value of this bar. Named topics of a service have one origin, so their keys
- * have the path; those of the unnamed topic do not.
+ * The key under which a browser keeps a value of this bar, or of the one at `base`. Named topics of a service have one
+ * origin, so their keys have the path; those of the unnamed topic do not.
  */
-export const keyOf = (name) => (/\/topics\/[^/]+\/$/.test(BASE.pathname) ? `${BASE.pathname}${name}` : name);
+export const keyOf = (name, { pathname } = BASE) => (/\/topics\/[^/]+\/$/.test(pathname) ? pathname + name : name);
 
 /** The same address, for a websocket. */
 export function socketUrl(path) {

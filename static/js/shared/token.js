@@ -26,11 +26,11 @@ export function tokenOf(name) {
   }
 }
 
-/** Keep a token for this tab; an empty one forgets it. */
-export function keepToken(name, token) {
+/** Keep a token of this bar, or of the one at `base`, for this tab; an empty one forgets it. */
+export function keepToken(name, token, base) {
   memory.set(name, token);
   try {
-    sessionStorage.setItem(keyOf(name), token);
+    sessionStorage.setItem(keyOf(name, base), token);
   } catch { /* kept in memory */ }
 }
 

@@ -1,8 +1,8 @@
 import { serviceUrl, socketUrl } from './service_url.js';
 
 /**
- * Two transports for the same frames. Each takes a query and two callbacks, `onFrame(object)` and
- * `onClosed(code)`, and returns a function that closes it without calling back.
+ * Two transports for the same frames. Each takes the URL of a topic (empty: this one), a query and two callbacks,
+ * `onFrame(object)` and `onClosed(code)`, and returns a function that closes it without calling back.
  * Codes are the websocket's close codes; 4000 + an HTTP status where the server refused.
  */
 
@@ -10,8 +10,8 @@ import { serviceUrl, socketUrl } from './service_url.js';
 export const ABNORMAL = 1006;
 
 /** Receive frames over a websocket. */
-export function webSocket(query, onFrame, onClosed) {
-  const socket = new WebSocket(socketUrl(`live?${query}`));
+export function webSocket(base, query, onFrame, onClosed) {
+  const socket = new WebSocket(socketUrl(`${base}live?${query}`));
   socket.onmessage = (event) => onFrame(JSON.parse(event.data));
   socket.onclose = (event) => onClosed(event.code);
   return () => {
@@ -21,8 +21,8 @@ export function webSocket(query, onFrame, onClosed) {
 }
 
 /** Receive frames as an event stream, for networks that block websockets. */
-export function eventStream(query, onFrame, onClosed) {
-  const url = serviceUrl(`state?${query}`);
+export function eventStream(base, query, onFrame, onClosed) {
+  const url = serviceUrl(`${base}state?${query}`);
   const source = new EventSource(url);
   let over = false;
   const hangUp = () => {

@@ -2,6 +2,8 @@
 export const words = {
   monitor: 'Monitor',
   waitingTitle: (n) => `${n} wartend`,
+  topics: 'Bars',
+  allTopics: 'Alle Bars',
   views: 'Ansichten',
   viewNow: 'Jetzt',
   viewHistory: 'Verlauf',
@@ -30,7 +32,7 @@ export const words = {
   // Zahlen und Diagramm
   tile: {
     waiting: 'Wartend', assigned: 'Wird gemixt', idle: 'Roboter frei', busy: 'Roboter aktiv',
-    hour: 'Ausgegeben', p50: 'Wartezeit (Median)', p90: '90 % warteten kürzer als', kept: 'Zusagen gehalten',
+    longest: 'Längste Wartezeit', hour: 'Ausgegeben', p50: 'Wartezeit (Median)', p90: '90 % warteten kürzer als', kept: 'Zusagen gehalten',
     failed: (n) => `${n} fehlgeschlagen`, doubt: (n) => `${n} unklar`, aside: (n) => `${n} außer Dienst`,
     perHour: 'letzte Stunde', promises: 'seit dem Start',
   },

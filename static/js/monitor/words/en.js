@@ -2,6 +2,8 @@
 export const words = {
   monitor: 'Monitor',
   waitingTitle: (n) => `${n} waiting`,
+  topics: 'Bars',
+  allTopics: 'All bars',
   views: 'Views',
   viewNow: 'Now',
   viewHistory: 'History',
@@ -30,7 +32,7 @@ export const words = {
   // Numbers and chart
   tile: {
     waiting: 'Waiting', assigned: 'Being mixed', idle: 'Robots idle', busy: 'Robots busy',
-    hour: 'Served', p50: 'Median wait', p90: '90 % waited less than', kept: 'Promises kept',
+    longest: 'Longest wait', hour: 'Served', p50: 'Median wait', p90: '90 % waited less than', kept: 'Promises kept',
     failed: (n) => `${n} failed`, doubt: (n) => `${n} in doubt`, aside: (n) => `${n} set aside`,
     perHour: 'in the last hour', promises: 'since the start',
   },
