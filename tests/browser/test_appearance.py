@@ -8,10 +8,11 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.browser import evenings, journeys
 from tests.browser.contrast import LOW_CONTRAST
+from tests.browser.pages import BoardPage
 from tests.browser.served_bar import Bar, open_bar
 from tests.browser.visitors import Visitors
 from tests.support.paths import ROOT
@@ -100,6 +101,16 @@ async def test_the_monitor_of_several_bars(bar: Bar, visitors: Visitors) -> None
     monitor = await visitors.blank_desk()
     async for state in evenings.a_house_of_bars(bar, monitor):
         await examine_in_all_looks(monitor.page, f"monitor-{state}")
+
+
+@pytest.mark.parametrize("bar", [evenings.BARS], indirect=True, ids=["topics"])
+async def test_the_board_of_a_bar_with_a_long_title(bar: Bar, visitors: Visitors) -> None:
+    """The title and what is said beside it have room."""
+    television = await visitors.blank_television()
+    board = BoardPage(television.page, f"{television.base_url}topics/garden/")
+    async for state in journeys.a_late_crew(bar.topic("garden"), board):
+        await expect(board.page.locator("h1")).to_have_text(evenings.BARS["garden"]["title"])
+        await examine(board.page, f"board-long-title-{state}")
 
 
 async def test_the_docs(bar: Bar, visitors: Visitors) -> None:
