@@ -1,9 +1,8 @@
 """Backups: a data folder with all records and events of a running topic, as of one moment.
 
 A backup has the files of the JSON modes after a clean stop, or in the mode Sqlite the database; and
-the event log. Until it is whole, its ``dispatch.json`` says that it is incomplete, and every start
-and every tool refuses it. That file is replaced, or removed where there is a database, when all
-others are synced.
+the event log. Until all of that is synced there is a file beside it, INCOMPLETE_BACKUP, and every
+start and every tool refuses the folder. A new folder is there with that file or not at all.
 """
 
 from __future__ import annotations
@@ -13,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
+from tempfile import mkdtemp
 from threading import Event as Flag
 from typing import NamedTuple
 
 from sanic_dispatch.errors import FolderRefused
-from sanic_dispatch.storage.atomic_file import fsync_folder, replace_file
+from sanic_dispatch.storage.atomic_file import PRIVATE, fsync_folder
 from sanic_dispatch.storage.checkpoint import CheckpointFiles, Pace, Snapshot
-from sanic_dispatch.storage.json_format import DISPATCH_NAME, INCOMPLETE
+from sanic_dispatch.storage.data_folder import INCOMPLETE_BACKUP
 from sanic_dispatch.storage.store import Store
 
 
@@ -69,8 +69,6 @@ def write_backup(store: Store, snapshot: Snapshot, folder: Path, pace: Stoppable
     if copied is None:
         CheckpointFiles(folder, fsync=True).write_all(snapshot, pace)
         return Backup(len(snapshot.jobs), len(snapshot.workers), events, _length_of(folder))
-    (folder / DISPATCH_NAME).unlink()
-    fsync_folder(folder)
     return Backup(copied.jobs, copied.workers, events + copied.events, _length_of(folder))
 
 
@@ -80,53 +78,81 @@ def _length_of(folder: Path) -> int:
 
 @contextmanager
 def incomplete(folder: Path, data_dir: Path | None) -> Iterator[Path]:
-    """Create the folder of a backup, or take an empty one, and mark it as incomplete.
+    """Create the folder of a backup, or take an empty one; it is marked until the block ends.
 
     Yields its real path. If the block fails, everything in the folder is deleted. Raises OSError,
     and FolderRefused if it is in the data folder, not empty, or cannot be created.
     """
-    real, is_new = _created(folder, data_dir)
+    real = _real_path(folder, data_dir)
+    is_new = not real.exists()
+    if is_new:
+        _create_marked(real, folder)
+    else:
+        _mark(real)
     try:
-        replace_file(real / DISPATCH_NAME, [INCOMPLETE])
-        if is_new:
-            fsync_folder(real.parent)
+        fsync_folder(real.parent if is_new else real)
         yield real
+        (real / INCOMPLETE_BACKUP).unlink()
+        fsync_folder(real)
     except BaseException:
         with suppress(OSError):  # then the mark stays
             _delete(real, is_new=is_new)
         raise
 
 
-def _created(folder: Path, data_dir: Path | None) -> tuple[Path, bool]:
-    """Return the folder's real path, and whether it is new. Raises FolderRefused."""
+def _real_path(folder: Path, data_dir: Path | None) -> Path:
+    """Return the real path of a folder for a backup. Raises FolderRefused."""
     if not folder.is_absolute():
         raise FolderRefused(folder, "is no absolute path")
-    try:
+    with _refusing(folder):
         real = Path(os.path.realpath(folder))
         if data_dir is not None and real.is_relative_to(os.path.realpath(data_dir)):
             raise FolderRefused(folder, "is in the data folder")
         if not real.parent.is_dir():
             raise FolderRefused(folder, "its parent folder does not exist")
-        is_new = not real.exists()
-        if is_new:
-            real.mkdir(0o700)
-        elif not real.is_dir():
+        if real.exists() and not real.is_dir():
             raise FolderRefused(folder, "is no folder")
-        elif any(real.iterdir()):
+        if real.is_dir() and any(real.iterdir()):
             raise FolderRefused(folder, "is not empty")
+    return real
+
+
+def _create_marked(real: Path, folder: Path) -> None:
+    """Create a folder in which the mark is from the beginning. Raises FolderRefused or OSError."""
+    with _refusing(folder):
+        new = Path(mkdtemp(prefix=".backup-", dir=real.parent))
+    try:
+        _mark(new)
+        fsync_folder(new)
+        new.rename(real)
+    except BaseException:
+        rmtree(new, ignore_errors=True)
+        raise
+
+
+def _mark(folder: Path) -> None:
+    """Mark the backup in a folder as incomplete, unless it is marked. Raises OSError."""
+    (folder / INCOMPLETE_BACKUP).touch(PRIVATE)
+
+
+@contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+    """Raise FolderRefused if the block fails."""
+    try:
+        yield
     except (OSError, ValueError) as error:  # ValueError: no path at all
         reason = getattr(error, "strerror", None) or str(error)
         raise FolderRefused(folder, f"cannot be created: {reason}") from error
-    return real, is_new
 
 
 def _delete(folder: Path, *, is_new: bool) -> None:
     """Delete what a backup has written, its mark last. Raises OSError."""
+    _mark(folder)  # the mark may be gone already
     for path in folder.iterdir():
         if path.is_dir():
             rmtree(path)
-        elif path.name != DISPATCH_NAME:
+        elif path.name != INCOMPLETE_BACKUP:
             path.unlink()
-    (folder / DISPATCH_NAME).unlink(missing_ok=True)
+    (folder / INCOMPLETE_BACKUP).unlink()
     if is_new:
         folder.rmdir()

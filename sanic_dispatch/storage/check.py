@@ -19,7 +19,7 @@ from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import DataFolderUnusable, NotAQueue
 from sanic_dispatch.storage.cached_json_file import needs_recovery
-from sanic_dispatch.storage.data_folder import LOCK
+from sanic_dispatch.storage.data_folder import INCOMPLETE_BACKUP, LOCK
 from sanic_dispatch.storage.entries import QUEUED, WORKERS, Kind, R, read_array
 from sanic_dispatch.storage.export_import import read_database
 from sanic_dispatch.storage.journal import JournalName, journals_in, read_journal
@@ -86,6 +86,8 @@ def inspect(folder: Path) -> Inspection:
         raise DataFolderUnusable(folder, "is no folder" if folder.exists() else "does not exist")
     inspection = Inspection(folder, is_in_use(folder))
     inspection.set_aside = sorted(path.name for path in folder.glob("*.damaged-*"))
+    if os.path.lexists(folder / INCOMPLETE_BACKUP):
+        inspection.files.append(FileReport(INCOMPLETE_BACKUP, damage="the backup is incomplete"))
     for name, count in (
         (JOBS_NAME, _inspect_jobs),
         (WORKERS_NAME, _inspect_workers),

@@ -16,6 +16,9 @@ from sanic_dispatch.storage.atomic_file import fsync_folder
 
 LOCK = ".dispatch.lock"
 
+INCOMPLETE_BACKUP = "backup.incomplete"
+"""The file that is in the folder of a backup until the backup is whole."""
+
 TEST_BLOCK = bytes(4096)
 """One block of zeros: an empty file can be made on a full disk."""
 
@@ -32,6 +35,7 @@ class DataFolder:
         if not self.path.is_dir():
             reason = "is no folder" if self.path.exists() else "does not exist"
             raise DataFolderUnusable(self.path, reason)
+        refuse_incomplete_backup(self.path)
         try:
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,6 +75,12 @@ def make_topic_folder(folder: Path) -> None:
 def topic_folders(folder: Path) -> dict[str, Path]:
     """Return the folders of the named topics in a service's data folder, by name."""
     return {path.name: path for path in sorted(folder.glob(f"{TOPICS_FOLDER}/*/"))}
+
+
+def refuse_incomplete_backup(folder: Path) -> None:
+    """Raise DataFolderUnusable if the folder has a backup that is not whole."""
+    if os.path.lexists(folder / INCOMPLETE_BACKUP):
+        raise DataFolderUnusable(folder, "the backup in it is incomplete")
 
 
 class Anchor:

@@ -35,10 +35,6 @@ JOURNALED = 2
 """The version of a dispatch.json that is incomplete without the journals after it."""
 
 
-INCOMPLETE = b'{"version":%d,"backup":"incomplete"}\n' % JOURNALED
-"""The dispatch.json of a backup until all its other files are there; every program refuses it."""
-
-
 class LedgerRead(NamedTuple):
     """The content of ``dispatch.json``; ``journal`` is the last journal that the files contain.
 
@@ -59,8 +55,6 @@ def read_ledger(path: Path, *, fsync: bool) -> LedgerRead:
     path = Path(os.path.realpath(path))
     if content is None:
         return LedgerRead(journal=None)
-    if content == INCOMPLETE:
-        raise NotAQueue(path, "the backup in this folder is incomplete")
     try:
         entry = one_object(content)
     except InvalidJson as error:

@@ -9,7 +9,11 @@ from sanic_dispatch.config.redis_url import without_secrets
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import DataFolderUnusable, RedisUnusable, StartError, StorageFailed
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore, recover_folder
-from sanic_dispatch.storage.data_folder import DataFolder, make_topic_folder
+from sanic_dispatch.storage.data_folder import (
+    DataFolder,
+    make_topic_folder,
+    refuse_incomplete_backup,
+)
 from sanic_dispatch.storage.event_log import retention_of
 from sanic_dispatch.storage.json_file import JsonFileStore, recover_files
 from sanic_dispatch.storage.memory import InMemoryStore
@@ -76,6 +80,8 @@ def claimed(settings: Settings) -> Iterator[None]:
     folder = DataFolder(settings.data_dir)
     if settings.needs_data_dir:
         folder.claim()
+    elif settings.writes_data_dir:
+        refuse_incomplete_backup(settings.data_dir)
     try:
         yield
     finally:

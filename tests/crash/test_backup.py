@@ -89,11 +89,11 @@ async def test_a_kill_during_a_backup(mode: Mode, tmp_path: Path) -> None:
         asking = asyncio.create_task(
             run("backup", str(copy), "--url", server.url, "--token", TOKEN)
         )
-        while not (copy / "dispatch.json").exists():  # noqa: ASYNC110 - a file of a process
+        while not copy.exists():  # noqa: ASYNC110 - a file of a process
             await asyncio.sleep(0.001)
         server.kill()
         assert (await asking).code == 3
-        with pytest.raises(Ended, match="the backup in this folder is incomplete"):
+        with pytest.raises(Ended, match="the backup in it is incomplete"):
             await Server(copy, mode).start()
         assert (await run("check", "--data-dir", str(copy))).code == 1
         await server.start()

@@ -18,7 +18,7 @@ from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.tables import Fact
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.errors import FolderRefused, NotAQueue, StorageFailed
+from sanic_dispatch.errors import DataFolderUnusable, FolderRefused, StorageFailed
 from sanic_dispatch.storage import segment_log
 from sanic_dispatch.storage.backup import (
     Backup,
@@ -29,11 +29,13 @@ from sanic_dispatch.storage.backup import (
 )
 from sanic_dispatch.storage.check import inspect
 from sanic_dispatch.storage.checkpoint import Snapshot
+from sanic_dispatch.storage.data_folder import INCOMPLETE_BACKUP
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged, payload_of
+from sanic_dispatch.storage.export_format import Content
 from sanic_dispatch.storage.export_import import read_contents, write_contents
-from sanic_dispatch.storage.json_format import DISPATCH_NAME
 from sanic_dispatch.storage.memory import InMemoryStore
+from sanic_dispatch.storage.read_history import history_of
 from sanic_dispatch.storage.sqlite import DATABASE_NAME, SqliteFile
 from sanic_dispatch.storage.store import Store
 from tests.storage.samples import (
@@ -236,52 +238,62 @@ async def opened_store(backend: Backend, folder: Path) -> tuple[Store, Topic]:
     return store, topic
 
 
+@pytest.mark.parametrize("is_new", [True, False])
 @pytest.mark.parametrize("backend", [IN_MEMORY, both(Mode.SQLITE)], ids=named)
 async def test_a_killed_backup_is_refused(
-    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, is_new: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each call: by every mode, by check, and by another backup.
+    """At each call the folder is as it was before, or is marked.
 
     The last call syncs the folder of a whole backup.
     """
     store, topic = await opened_store(backend, tmp_path)
     monkeypatch.setattr("sanic_dispatch.storage.backup._delete", lambda *_, **__: None)
-    for number in range(calls_of(store, topic, tmp_path / "counted", monkeypatch) - 1):
-        folder = tmp_path / f"killed-{number}"
+    calls = calls_of(store, topic, place(tmp_path / "counted", is_new), monkeypatch)
+    for number in range(calls - 1):
+        folder = place(tmp_path / f"killed-{number}", is_new)
         with monkeypatch.context() as patch:
-            Disk(patch, folder).kill_at(number)
+            Disk(patch, folder.parent).kill_at(number)
             with pytest.raises(Killed):
                 back_up(store, topic, folder)
-        if (folder / DISPATCH_NAME).exists():
-            await assert_refused(folder)
-        else:
-            assert names_in(folder) <= {f".{DISPATCH_NAME}.new"}, "nothing is there yet"
+        if folder.exists() and (is_new or names_in(folder)):
+            assert INCOMPLETE_BACKUP in names_in(folder)
     await store.close()
 
 
+@pytest.mark.parametrize("is_new", [True, False])
 @pytest.mark.parametrize("backend", [IN_MEMORY, both(Mode.SQLITE)], ids=named)
 async def test_a_failed_backup_leaves_nothing(
-    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, is_new: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each call; only an index may be missing, which is made anew when it is needed."""
     store, topic = await opened_store(backend, tmp_path)
-    for number in range(calls_of(store, topic, tmp_path / "counted", monkeypatch)):
-        folder = tmp_path / f"failed-{number}"
+    calls = calls_of(store, topic, place(tmp_path / "counted", is_new), monkeypatch)
+    for number in range(calls):
+        folder = place(tmp_path / f"failed-{number}", is_new)
         with monkeypatch.context() as patch:
-            Disk(patch, folder).before = failing_at(number)
+            Disk(patch, folder.parent).before = failing_at(number)
             try:
                 back_up(store, topic, folder)
             except (OSError, StorageFailed, FolderRefused):
-                assert not folder.exists()
+                assert list(folder.parent.rglob("*")) == ([] if is_new else [folder])
             else:
                 assert inspect(folder).is_whole
     await store.close()
 
 
+def place(parent: Path, is_new: bool) -> Path:
+    """Return the folder of a backup, in a new folder; it is empty or not there."""
+    (parent / "copy").mkdir(parents=True)
+    if is_new:
+        (parent / "copy").rmdir()
+    return parent / "copy"
+
+
 def calls_of(store: Store, topic: Topic, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Return how many calls of a disk a backup makes."""
     with monkeypatch.context() as patch:
-        disk = Disk(patch, folder)
+        disk = Disk(patch, folder.parent)
         back_up(store, topic, folder)
     assert len(disk.calls) > 10
     return len(disk.calls)
@@ -295,14 +307,24 @@ def failing_at(number: int) -> Callable[[int, str, Path | None], None]:
     return before
 
 
-async def assert_refused(folder: Path) -> None:
-    """No start, no tool and no backup takes the folder for anything but an incomplete backup."""
-    assert not inspect(folder).is_whole
-    for backend in FILES:
-        with pytest.raises(NotAQueue, match="the backup in this folder is incomplete"):
-            await load_once(backend, folder)
-    with pytest.raises(FolderRefused, match="is not empty"), incomplete(folder, None):
+@pytest.mark.parametrize("backend", [*FILES, both(Mode.REDIS)], ids=named)
+async def test_an_incomplete_backup_is_refused(backend: Backend, tmp_path: Path) -> None:
+    """No start, no tool and no other backup takes it for an empty folder, or changes it."""
+    (tmp_path / INCOMPLETE_BACKUP).touch()
+    report = inspect(tmp_path).files[0]
+    assert (report.file, report.damage) == (INCOMPLETE_BACKUP, "the backup is incomplete")
+    settings = backend.settings(tmp_path)
+    for attempt in (
+        load_once(backend, tmp_path),
+        read_contents(settings),
+        write_contents(settings, Content((), (), (), ())),
+        asyncio.to_thread(history_of(tmp_path).__enter__),
+    ):
+        with pytest.raises(DataFolderUnusable, match="the backup in it is incomplete"):
+            await attempt
+    with pytest.raises(FolderRefused, match="is not empty"), incomplete(tmp_path, None):
         pass
+    assert names_in(tmp_path) == {INCOMPLETE_BACKUP}
 
 
 def test_a_stopped_backup_leaves_nothing(tmp_path: Path) -> None:
