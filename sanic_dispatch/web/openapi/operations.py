@@ -361,6 +361,7 @@ BACK_UP = Operation(
                     "exists, and not in the data folder",
                 }
             },
+            "additionalProperties": False,
         },
         {"folder": "/var/backups/bar-1"},
     ),

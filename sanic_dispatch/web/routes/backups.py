@@ -30,9 +30,10 @@ async def back_up(request: Request) -> HTTPResponse:
     before the request. If the client closes the connection, the backup is called off.
     """
     auth.check(request, auth.OPERATOR)
-    folder = (await read_object(request)).get("folder")
-    if not isinstance(folder, str):
-        raise InvalidRequest("folder is the absolute path of a new or empty folder")
+    body = await read_object(request)
+    folder = body.get("folder")
+    if not isinstance(folder, str) or len(body) > 1:
+        raise InvalidRequest("send one member, folder: the absolute path of a new or empty folder")
     with answering_within(request, LONGEST_S):
         made = await context_of(request).backup.make(Path(folder))
     return json_answer({"folder": folder, **made._asdict()})

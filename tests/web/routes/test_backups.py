@@ -16,6 +16,7 @@ from tests.support.http_requests import Answer, ask
 from tests.support.server import Service, eventually, running_service
 
 TOKEN = "operator-token"
+ONE_MEMBER = "send one member, folder: the absolute path of a new or empty folder"
 
 
 @pytest.fixture
@@ -76,8 +77,9 @@ async def test_it_needs_the_operators_token(
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        ({}, "folder is the absolute path of a new or empty folder"),
-        ({"folder": 7}, "folder is the absolute path of a new or empty folder"),
+        ({}, ONE_MEMBER),
+        ({"folder": 7}, ONE_MEMBER),
+        ({"folder": "{data}/../copy", "compress": True}, ONE_MEMBER),
         ({"folder": ""}, ".: is no absolute path"),
         ({"folder": "copy"}, "copy: is no absolute path"),
         ({"folder": "{data}/copy"}, "{data}/copy: is in the data folder"),
@@ -91,10 +93,11 @@ async def test_folders_that_are_refused(
     """400, with the reason."""
     data = str(tmp_path / "data")
     if "folder" in body and isinstance(body["folder"], str):
-        body = {"folder": body["folder"].replace("{data}", data)}
+        body = body | {"folder": body["folder"].replace("{data}", data)}
     answer = await back_up(service, body)
     assert (answer.status, answer.body["Error"]) == (400, "InvalidRequest")
     assert answer.body["detail"] == detail.replace("{data}", data)
+    assert not (tmp_path / "copy").exists()
 
 
 async def test_one_at_a_time(
