@@ -13,15 +13,13 @@ import ujson
 
 from sanic_dispatch.cli import remote
 from sanic_dispatch.config.tokens import read_tokens
+from sanic_dispatch.core.job import ticket_in
 from sanic_dispatch.observability.log import printable
 
 if TYPE_CHECKING:
     from sanic_dispatch.client.operator_client import OperatorClient
 
 Ask = Callable[["OperatorClient"], Awaitable[Any]]
-
-LARGEST_TICKET = 15
-"""Digits of the largest ticket number; a job's id has more."""
 
 JOB_COLUMNS = ("ticket", "state", "stage", "attempt", "submitted_at", "id", "reason")
 WORKER_COLUMNS = ("label", "registered_at", "aside", "callback")
@@ -208,12 +206,13 @@ def _who() -> str:
 
 async def _id_of(client: OperatorClient, job: str) -> str:
     """Return a job's id; ``job`` is the id itself or the ticket number."""
-    if not (job.isdecimal() and len(job) <= LARGEST_TICKET):
+    ticket = ticket_in(job)
+    if ticket is None:
         return job
     from sanic_dispatch.client import ServiceError
 
-    found = (await client.jobs(after=int(job) - 1, limit=1))["jobs"]
-    if not found or found[0]["ticket"] != int(job):
+    found = (await client.jobs(after=ticket - 1, limit=1))["jobs"]
+    if not found or found[0]["ticket"] != ticket:
         raise ServiceError(404, "UnknownJob", "there is no job with that ticket")
     return str(found[0]["id"])
 

@@ -66,11 +66,21 @@ class Hold(NamedTuple):
         return self.stage is Stage.IN_DOUBT and self.times_unused > 0 and not self.is_again
 
 
+TICKET_DIGITS = 15
+"""How many digits a ticket has at most."""
+
+
 class JobRef(NamedTuple):
     """Names a job: the id alone may come back, since it can be made from an idempotency key."""
 
     ticket: int
     id: str
+
+
+def ticket_in(name: str) -> int | None:
+    """Return the ticket that names a job; None if the name is an id, which has more digits."""
+    is_number = name.isascii() and name.isdecimal() and len(name) <= TICKET_DIGITS
+    return (int(name) if is_number else 0) or None
 
 
 class Job(NamedTuple):

@@ -7,11 +7,10 @@ who did it and why. The job itself keeps only why, since its submitter can read 
 from __future__ import annotations
 
 import asyncio
-import re
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.events import with_actor
-from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.job import Job, ticket_in
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.dispatch.erasure import past_job
@@ -19,9 +18,6 @@ from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.observability.request_id import REQUEST_ID
 from sanic_dispatch.storage.event_log import EventLog
-
-MAYBE_TICKET = re.compile(r"[0-9]{1,15}")
-"""A ticket; the id of a job has more digits."""
 
 
 class Operator:
@@ -58,7 +54,7 @@ class Operator:
         It may be known to the event log alone. Returns once this is durable; the ``Eraser`` then
         sees to the files.
         """
-        ticket = int(job) if MAYBE_TICKET.fullmatch(job) else None
+        ticket = ticket_in(job)
         kept = await self._queries.of_ticket(ticket) if ticket is not None else None
         act = c.Forget(kept.id if kept else job, None, who, REQUEST_ID.get())
         try:

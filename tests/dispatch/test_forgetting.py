@@ -81,8 +81,9 @@ async def test_a_job_that_is_not_over(world: World) -> None:
 
 
 async def test_a_job_that_was_never_there(world: World) -> None:
-    """Neither by id nor by ticket."""
-    for name in ("5e" * 16, "77"):
+    """Neither by id nor by ticket; events of workers have the ticket 0."""
+    await world.register(worker("c1", "i1"))
+    for name in ("5e" * 16, "77", "0"):
         with pytest.raises(UnknownJob):
             await world.dispatcher.operator.forget(name)
 
