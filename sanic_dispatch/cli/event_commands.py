@@ -45,6 +45,12 @@ def _time(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
         raise click.BadParameter(f"{value!r} is no time, such as {example}.") from None
 
 
+def _check_span(begin: str | None, end: str | None) -> None:
+    """Raise UsageError if a span ends before it begins."""
+    if begin and end and end < begin:
+        raise click.UsageError("--to is before --from.")
+
+
 def _span_options() -> list[click.Parameter]:
     return [
         click.Option(["--from", "begin"], callback=_time, metavar="TIME", help="From then on."),
@@ -89,6 +95,7 @@ def events(follow: bool, as_json: bool, **options: Any) -> None:
       sanic-dispatch events --worker "Robot 1" --from 2024-11-24T18:00 --to 2024-11-24T19:00
       sanic-dispatch events --follow --json | jq -r 'select(.event == "job.done") | .ticket'
     """
+    _check_span(options["begin"], options["end"])
     question = {
         "ticket": options["ticket"],
         "worker": options["worker"],
@@ -143,6 +150,8 @@ def stats(by: str, begin: str | None, end: str | None, as_json: bool, **options:
       sanic-dispatch stats --by robot --json | jq 'select(.utilisation > 0.9) | .robot'
     """
 
+    _check_span(begin, end)
+
     async def ask(client: OperatorClient) -> Any:
         said = await client.statistics(**{"by": by, "from": begin, "to": end})
         remote.warn_of_gaps(said, set())
@@ -192,10 +201,9 @@ def export_log(
     """
     from sanic_dispatch.history.formats import FORMATS
 
+    _check_span(begin, end)
     writer = FORMATS[kind]()
     span = begin, end or max(begin or "", to_rfc3339(time()))
-    if begin and span[1] < begin:
-        raise click.UsageError("--to is before --from.")
 
     async def run() -> int:
         if data_dir is not None:

@@ -268,7 +268,7 @@ async def test_progress(service: Service, tmp_path: Path) -> None:
         ("events", "--ticket", "0"),
         ("stats", "--by", "day"),
         ("export-log", "--format", "xml"),
-        ("export-log", "--from", "2024-11-24", "--to", "2024-11-23"),
+        *((name, "--from", "2024-11-24", "--to", "2024-11-23") for name in NAMES_OF_COMMANDS),
     ],
 )
 def test_wrong_usage(words: tuple[str, ...]) -> None:
