@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any, NamedTuple
 
 import structlog
@@ -125,7 +125,8 @@ class SegmentLog(EventLog):
         self._keeps_payloads = retention.payloads
         self._lock = Lock()
         """Guards ``_events``, ``_later`` and the numbers."""
-        self._writing = Lock()
+        self._writing = RLock()
+        """Held while segments are written."""
         self._events: list[Recorded] = []
         self._later: list[BatchRead] = []
         """What ``add_later`` got, which comes before ``_events``."""

@@ -105,13 +105,18 @@ class SharedLog(SegmentLog):
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._make_folder()
-        lock = os.open(self.files.folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        finally:
-            os.close(lock)
+        """Lock the folder; other threads wait, since flock would refuse them like other processes.
+
+        Raises OSError, also if another process is writing.
+        """
+        with self._writing:
+            self._make_folder()
+            lock = os.open(self.files.folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield
+            finally:
+                os.close(lock)
 
     def _look_again(self) -> None:
         """Find what another process has written, and say in the folder which history this is."""

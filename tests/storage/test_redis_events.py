@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from redis.asyncio import Redis
@@ -24,6 +26,9 @@ from tests.support.redis import RedisServer, shared_server
 
 EVENTS = 4
 """How many events are moved to segments, here."""
+
+REFUSED_WITHIN_S = 0.1
+"""How long a flush that does not wait takes to be refused, at most."""
 
 Start = Callable[..., RedisStore]
 
@@ -194,6 +199,24 @@ async def test_a_folder_that_another_process_writes(start: Start, tmp_path: Path
     assert (tmp_path / "here" / FOLDER / LOCK_NAME).exists()
     assert store._segments.try_flush()
     assert kept(store) == happened(topic)
+
+
+async def test_threads_wait_for_each_other(start: Start) -> None:
+    """The upkeep may flush while events are moved in the background: it is not refused."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, 1)
+    flushed: list[bool] = []
+    upkeep = Thread(target=lambda: flushed.append(store._segments.try_flush()))
+
+    def rest() -> None:
+        if not upkeep.ident:
+            upkeep.start()
+            upkeep.join(REFUSED_WITHIN_S)
+
+    await asyncio.to_thread(store._segments.flush, rest)
+    await asyncio.to_thread(upkeep.join)
+    assert flushed == [True]
 
 
 async def test_a_folder_with_another_history(start: Start, client: Redis, prefix: str) -> None:
