@@ -217,7 +217,8 @@ class EventLog(ABC):
     def copy_to(self, folder: Path, last_n: int, rest: Callable[[], None]) -> int:
         """Write the events up to ``last_n``, and the epochs, to a data folder without any.
 
-        Return how many events that were. ``rest`` is called often. Raises OSError.
+        The epochs are ``unnamed``: who goes on from the copy sends the state to every page. Return
+        how many events that were. ``rest`` is called often. Raises OSError.
         """
 
     def note(self, events: Sequence[Event]) -> None:

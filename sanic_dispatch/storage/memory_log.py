@@ -75,7 +75,7 @@ class MemoryEventLog(EventLog):
     def copy_to(self, folder: Path, last_n: int, rest: Callable[[], None]) -> int:
         events = [event for event in list(self._events) if event.number <= last_n]
         copy = SegmentLog(folder, retention=self._retention)
-        copy.write_epochs(self._epochs)
+        copy.write_epochs(unnamed(self._epochs))
         if events and events[0].number > 1:
             copy.write_dropped(events[0].number - 1)
         for event in events:

@@ -456,7 +456,7 @@ class SegmentLog(EventLog):
     def copy_to(self, folder: Path, last_n: int, rest: Rest = no_rest) -> int:
         newest = self._newest()  # before the segments: what moves to one meanwhile is in both
         copy = SegmentLog(folder, retention=Retention(payloads=self._keeps_payloads))
-        copy.write_epochs(self._epochs)
+        copy.write_epochs(unnamed(self._epochs))
         count = 0
         for first_n, path in self.files.paths():
             if first_n > last_n:

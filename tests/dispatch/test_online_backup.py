@@ -12,6 +12,8 @@ from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.dispatch.online_backup import OnlineBackup
 from sanic_dispatch.errors import BackupUnderWay, FolderRefused, ShuttingDown, StorageFailed
 from sanic_dispatch.storage.backup import Backup
+from sanic_dispatch.storage.event_log import is_good
+from tests.storage.samples import FILES, both, settings_of
 from tests.support.backup_gate import BackupGate
 from tests.support.disk_faults import Disk
 from tests.support.server import eventually
@@ -108,6 +110,20 @@ async def test_failures(world: World, tmp_path: Path, monkeypatch: pytest.Monkey
             await backup.make(tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
     await backup.make(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+async def test_pages_over_a_restored_backup(mode: Mode, tmp_path: Path) -> None:
+    """Their cursors are not good any more, in any mode: they get the state."""
+    copy = tmp_path / "copy"
+    async with running_world(settings_of(mode, tmp_path / "data")) as world:
+        await world.submit(1)
+        await of(world).make(copy)
+        seen = (world.bus.epoch, world.bus.number)
+    served = mode if both(mode) in FILES else Mode.CACHED_JSON_FILE
+    async with running_world(settings_of(served, copy)) as world:
+        assert world.bus.number == seen[1]
+        assert not is_good(world.dispatcher.snapshot().earlier.epochs, *seen)
 
 
 async def test_before_the_start(world: World, tmp_path: Path) -> None:
