@@ -9,6 +9,7 @@ import fcntl
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -143,7 +144,10 @@ def _read_records(path: Path, kind: Kind[R]) -> list[R]:
 def _inspect_ledger(path: Path) -> dict[str, int]:
     ledger = read_ledger(path, fsync=False)
     finished = [found.record for found in ledger.finished]
-    return _count_facts(ledger.facts) | _count_finished(finished)
+    queued: list[Job] = []
+    with suppress(NotAQueue):  # which the report on that file says
+        queued = _read_records(path.with_name(JOBS_NAME), QUEUED)
+    return _count_facts(ledger.facts, [*queued, *finished]) | _count_finished(finished)
 
 
 def _inspect_journals(folder: Path, others: list[FileReport], *, in_use: bool) -> list[FileReport]:
@@ -213,7 +217,7 @@ def _count_all(
     return {
         **_count_queued([job for job in jobs if not job.state.is_final]),
         **_count_workers(list(workers)),
-        **_count_facts(facts),
+        **_count_facts(facts, jobs),
         **_count_finished([job for job in jobs if job.state.is_final]),
     }
 
@@ -239,6 +243,8 @@ def _count_finished(jobs: list[Job]) -> dict[str, int]:
     return {"finished": len(jobs), **dict(sorted(states.items()))}
 
 
-def _count_facts(facts: Iterable[Fact]) -> dict[str, int]:
+def _count_facts(facts: Iterable[Fact], jobs: Iterable[Job]) -> dict[str, int]:
+    """Return the last ticket, which the facts have only of jobs that are gone, and the pause."""
     values = {fact.id: fact.value for fact in facts}
-    return {"last_ticket": int(values.get("last_ticket", 0)), "paused": bool(values.get("paused"))}
+    last_ticket = max([int(values.get("last_ticket", 0)), *(job.ticket for job in jobs)])
+    return {"last_ticket": last_ticket, "paused": bool(values.get("paused"))}

@@ -145,7 +145,7 @@ async def test_check_replays_journals(tmp_path: Path) -> None:
         "dispatch.journal-2: batches: 1",
         "dispatch.journal-3: batches: 2",
         "files and journals together: waiting: 2, assigned: 3, in doubt: 2, workers: 4, "
-        "set aside: 2, last ticket: 7, paused: True, finished: 3, done: 2, failed: 1",
+        "set aside: 2, last ticket: 10, paused: True, finished: 3, done: 2, failed: 1",
     ]
     assert contents(tmp_path) == before
 

@@ -138,7 +138,9 @@ async def test_everything_is_in_it(backend: Backend, tmp_path: Path) -> None:
         made = await asyncio.to_thread(back_up, store, topic, copy)
     assert made[:3] == (8, 4, len(topic.events))
     assert made.bytes == sum(path.stat().st_size for path in copy.rglob("*") if path.is_file())
-    assert inspect(copy).is_whole
+    report = inspect(copy)
+    assert report.is_whole
+    assert {each.counts.get("last_ticket", 10) for each in report.files} == {10}
     async with opened(restored(backend), copy) as store:
         assert in_order(await store.load()) == topic.stored()
         assert store.history.last_number == topic.events[-1].number
