@@ -6,7 +6,7 @@ it atomic and has its events: see files_journal.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -121,11 +121,7 @@ class JsonFiles:
             raise self._error_for(error) from error
         events = [recorded(event) for event in batch.events]
         drafts = [(file, file.draft(batch.changes)) for file in self._files]
-        after = {
-            file.name: checksum(file.pieces_of(draft))
-            for file, draft in drafts
-            if self._journal is not None and file.is_to_write(draft)
-        }
+        after = _checksums_of(drafts) if self._journal is not None else {}
         self._checksums.begin_batch(after)
         self._append(batch, events)
         try:
@@ -180,15 +176,31 @@ class JsonFiles:
         if self._journal is not None:
             with reporting_write_errors():
                 self.history.flush()
-                self._journal.remove_all()
+                self._retire(self._journal)
 
     def close(self) -> None:
         """Move the events to a segment, and remove the journals."""
         if self._journal is not None:
-            if not self._outcome_is_unknown and self.history.try_flush():
-                with suppress(OSError):  # then the next start ignores their events
-                    self._journal.remove_all()
+            with suppress(OSError):  # then the next start ignores events that are in segments
+                self._anchor.check()
+                if not self._outcome_is_unknown and self.history.try_flush():
+                    self._retire(self._journal)
             self._journal.close()
+
+    def _retire(self, journal: FilesJournal) -> None:
+        """Remove the journals, whose events are in segments.
+
+        Before, ``dispatch.json`` is made to say the number of the last event: else only a segment
+        would, which may get lost. Raises OSError.
+        """
+        if self._ledger is not None:
+            draft = self._ledger.draft_event(self.history.last_number)
+            after = _checksums_of([(self._ledger, draft)])
+            self._checksums.begin_batch(after)
+            self._ledger.save(draft)
+            self._ledger.commit(draft)
+            self._checksums.end_batch(after)
+        journal.remove_all()
 
     def _finish(self, batch: BatchRead) -> None:
         """Write a batch that a killed process left unfinished. Raises NotAQueue or OSError."""
@@ -286,6 +298,15 @@ def _write(file: WholeFile[C], changes: Sequence[Change]) -> None:
     draft = file.draft(changes)
     file.save(draft)
     file.commit(draft)
+
+
+def _checksums_of(drafts: Iterable[tuple[WholeFile[Any], Any]]) -> dict[str, int]:
+    """Return the checksums of the files that saving these drafts will replace, by name."""
+    return {
+        file.name: checksum(file.pieces_of(draft))
+        for file, draft in drafts
+        if file.is_to_write(draft)
+    }
 
 
 def _jobs_file(folder: Path, *, fsync: bool) -> ArrayFile[Job]:

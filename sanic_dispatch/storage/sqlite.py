@@ -65,6 +65,10 @@ TABLES = (
     "CREATE TABLE facts (id TEXT PRIMARY KEY, record TEXT) WITHOUT ROWID",
 )
 
+DELETE_MOVED = "DELETE FROM events WHERE last_n <= ? AND last_n < (SELECT max(last_n) FROM events)"
+"""Deletes the rows of events that are in segments, but for the last row: it says the last number,
+also if its segment is lost."""
+
 NOT_WRITTEN = (
     "SQLITE_FULL",
     "SQLITE_IOERR_WRITE",
@@ -161,7 +165,7 @@ class SqliteFile:
                 row = (events[-1].n, join_lines(events))
                 database.execute("REPLACE INTO events VALUES (?, CAST(? AS TEXT))", row)
             if flushed_n > self._deleted_n:
-                database.execute("DELETE FROM events WHERE last_n <= ?", (flushed_n,))
+                database.execute(DELETE_MOVED, (flushed_n,))
         except BaseException as error:
             _roll_back(database)
             raise self._error_for(error) from error
@@ -209,11 +213,10 @@ class SqliteFile:
     def close(self) -> None:
         """Move the events to a segment, checkpoint the write-ahead log and close the file."""
         if self._opened is not None:
-            if self.history.unflushed and self.history.try_flush():
-                with suppress(sqlite3.Error):  # then the next start ignores the rows
-                    self._opened.execute(
-                        "DELETE FROM events WHERE last_n <= ?", (self.history.flushed_n,)
-                    )
+            with suppress(OSError, sqlite3.Error):  # then the next start ignores the rows
+                self._anchor.check()
+                if self.history.unflushed and self.history.try_flush():
+                    self._opened.execute(DELETE_MOVED, (self.history.flushed_n,))
             self._opened.close()
             self._opened = None
 

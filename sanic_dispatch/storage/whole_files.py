@@ -163,12 +163,14 @@ class Ledger(NamedTuple):
 
     ``leaving`` are the keys of finished jobs that the next batch removes: a job that is put back
     stays in this file until it is durable in ``jobs.json``; a job in both is in the queue. The next
-    batch may take it out of ``jobs.json``, and without that it would be finished again.
+    batch may take it out of ``jobs.json``, and without that it would be finished again. ``event``
+    is the number of the last event, or of an earlier one: see ``LedgerRead``.
     """
 
     facts: Mapping[str, Fact]
     finished: Blocks
     leaving: tuple[SortKey, ...] = ()
+    event: int = 0
 
 
 class LedgerFile(WholeFile[Ledger]):
@@ -183,7 +185,8 @@ class LedgerFile(WholeFile[Ledger]):
         if read.version != STANDALONE:
             raise NotAQueue(self.path, "is incomplete without its journals")
         items = sorted((order_of(each.record), each.stored) for each in read.finished)
-        self._content = Ledger({fact.id: fact for fact in read.facts}, Blocks.of(items))
+        facts = {fact.id: fact for fact in read.facts}
+        self._content = Ledger(facts, Blocks.of(items), event=read.event)
         self._on_disk = []  # never compared, and rolled back from the content
         return read
 
@@ -213,10 +216,16 @@ class LedgerFile(WholeFile[Ledger]):
             {name: fact for name, fact in merged.items() if isinstance(fact, Fact)},
             self._content.finished.changed(dict.fromkeys(self._content.leaving) | edits),
             tuple(leaving),
+            self._content.event,
         )
 
+    def draft_event(self, event: int) -> Ledger:
+        """Return the content with this number of the last event; the same object if it has it."""
+        content = self._content
+        return content if event == content.event else content._replace(event=event)
+
     def pieces_of(self, content: Ledger) -> Sequence[bytes]:
-        head = ledger_head(STANDALONE, content.facts.values())
+        head = ledger_head(STANDALONE, content.facts.values(), event=content.event)
         return [head, *content.finished.joined(), LEDGER_END]
 
     def roll_back(self) -> None:

@@ -48,6 +48,16 @@ async def test_numbers_go_on(backend: Backend, tmp_path: Path) -> None:
     assert not is_good(epochs, ends[0][0], 3)
 
 
+@pytest.mark.parametrize("backend", FILES, ids=lambda each: each.name)
+async def test_numbers_go_on_without_a_segment(backend: Backend, tmp_path: Path) -> None:
+    """None is given again where the segment that had the last ones is lost."""
+    await lived(backend, tmp_path, 3)
+    for path in (tmp_path / FOLDER).glob("segment-*"):
+        path.unlink()
+    _, number = await lived(backend, tmp_path, 2)
+    assert number == 5
+
+
 async def test_an_epoch_that_cannot_be_written(tmp_path: Path) -> None:
     """A start whose epoch is not durable is refused: its cursors would be taken for others."""
     (tmp_path / FOLDER).write_text("mine")

@@ -224,7 +224,7 @@ async def test_many_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             await store._flushes.finish()  # type: ignore[attr-defined]
         assert segments_in(tmp_path / FOLDER)
         assert [path.name for path in journals(tmp_path)] == ["history.journal-3"]
-    assert names_in(tmp_path) == {".dispatch.lock", "jobs.json", FOLDER}
+    assert names_in(tmp_path) == {".dispatch.lock", "jobs.json", "dispatch.json", FOLDER}
     assert kept(started(tmp_path)[0]) == happened(topic)
 
 
