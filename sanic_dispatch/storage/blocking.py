@@ -20,7 +20,7 @@ T = TypeVar("T")
 A = TypeVarTuple("A")
 
 RETRY_S = 5.0
-"""How long after events could not be moved to try again."""
+"""How long after a write in the background has failed to try again."""
 
 
 class OneThread:

@@ -33,7 +33,7 @@ from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
 from sanic_dispatch.garbage_collection import no_collection
 from sanic_dispatch.storage.atomic_file import fsync_folder
-from sanic_dispatch.storage.blocking import OneThread
+from sanic_dispatch.storage.blocking import RETRY_S, BackgroundFlush, OneThread
 from sanic_dispatch.storage.checkpoint import CheckpointFiles, Pace, Records, Snapshot
 from sanic_dispatch.storage.data_folder import LOCK, Anchor, reporting_write_errors, write_test_file
 from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
@@ -57,9 +57,6 @@ QUIET_S = 1.0
 MIN_CHECKPOINT_BYTES = 8 * 2**20
 """The journal length below which files count as not outgrown; it is replayed in 0.7 s."""
 
-RETRY_S = 5.0
-"""How long after a failed checkpoint to try again."""
-
 _log = structlog.get_logger("sanic_dispatch")
 
 
@@ -81,6 +78,7 @@ class CachedJsonFileStore(Store):
         self._quiet_s = quiet_s
         self._appends = OneThread("journal")
         self._checkpoints = OneThread("checkpoint")
+        self._flushes = BackgroundFlush(self.history, MAX_UNFLUSHED)
         self._checkpoint: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_commit_s = 0.0
@@ -105,15 +103,13 @@ class CachedJsonFileStore(Store):
             self._last_commit_s = loop.time()
             if self._timer is None and not self._is_closed:
                 self._set_timer(self._quiet_s)
-        if self._checkpoint is None and loop.time() > self._retry_at_s:
-            if self._files.journals_are_long:
-                self._begin_checkpoint()
-            elif self._files.history.unflushed > MAX_UNFLUSHED:
-                self._checkpoint = asyncio.create_task(self._flush_history())
+        may_begin = self._checkpoint is None and loop.time() > self._retry_at_s
+        if may_begin and self._files.journals_are_long:
+            self._begin_checkpoint()
+        self._flushes.begin_if_due()  # the next checkpoint may take a while
 
     async def begin_epoch(self, name: str, at_s: float) -> None:
-        with reporting_write_errors():
-            await self._appends.run(self._files.history.begin_epoch, name, at_s)
+        await self._flushes.begin_epoch(name, at_s)
 
     async def try_writing(self) -> None:
         await self._appends.run(self._files.try_writing)
@@ -150,11 +146,13 @@ class CachedJsonFileStore(Store):
             self._timer.cancel()
         if self._checkpoint is not None:
             await asyncio.wait([self._checkpoint])
+        await self._flushes.finish()
         try:
             await self._appends.run(self._files.close)
         finally:
             self._appends.stop()
             self._checkpoints.stop()
+            self._flushes.stop()
 
     # ---- scheduling checkpoints
 
@@ -174,14 +172,6 @@ class CachedJsonFileStore(Store):
     def _begin_checkpoint(self) -> None:
         if not self._is_closed:
             self._checkpoint = asyncio.create_task(self._try_checkpoint())
-
-    async def _flush_history(self) -> None:
-        """Move events to segments, since the next checkpoint may take a while."""
-        try:
-            if not await self._checkpoints.run(self._files.flush_history):
-                self._retry_at_s = asyncio.get_running_loop().time() + RETRY_S
-        finally:
-            self._checkpoint = None
 
     async def _erase(self, jobs: Collection[JobRef]) -> None:
         """Write a checkpoint, whose files have only the newest records, and clear the segments."""
@@ -348,7 +338,7 @@ class JournaledFiles:
     def write_checkpoint(self, snapshot: Snapshot, journal: int, pace: Pace | None = None) -> None:
         """Write the files, then remove the journals up to this number. Raises OSError."""
         pace, length = pace or Pace(), self._old_bytes
-        self.flush_history(pace)
+        self.history.try_flush(pace.rest, MAX_UNFLUSHED)
         self._has_places |= snapshot.workers_changed
         try:
             self._anchor.check()
@@ -360,10 +350,6 @@ class JournaledFiles:
         self._old_bytes -= length
         self._measure_files()
         self._remove_journals(journal)
-
-    def flush_history(self, pace: Pace | None = None) -> bool:
-        """Move events to segments; return whether the disk had room for them."""
-        return self.history.try_flush((pace or Pace()).rest, MAX_UNFLUSHED)
 
     def erase(self, jobs: Collection[JobRef]) -> None:
         """Erase the data of these jobs from segments, and what is left of older journals.
@@ -406,7 +392,7 @@ class JournaledFiles:
     def _write_standalone(self) -> None:
         """Write files that are complete without journals, then remove these. Raises OSError."""
         unpaced = Pace(rest_s=0)
-        self.flush_history(unpaced)  # also what an earlier checkpoint had no room for
+        self.history.try_flush()  # also what an earlier checkpoint had no room for
         if self.has_batches or self.is_broken:
             self.create_spare()
             assert self._spare is not None

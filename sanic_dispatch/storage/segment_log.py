@@ -73,8 +73,7 @@ FLUSH_EVENTS = 10_000
 """How many events a store keeps itself before they are moved to a segment, which they fill."""
 
 MAX_UNFLUSHED = 50_000
-"""How many events to keep in memory, 20 MB; more are moved to a segment or, on a disk without room,
-forgotten."""
+"""How many events to keep in memory, 20 MB, on a disk without room; older ones are forgotten."""
 
 EPOCHS_NAME = "epochs.json"
 

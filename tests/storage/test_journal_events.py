@@ -75,7 +75,7 @@ def live(files: JournaledFiles, topic: Topic) -> None:
     commit(files, topic, held(job(10), worker(10)))
     files.write_checkpoint(*turned)
     commit(files, topic, done(held(job(10), worker(10)), result=b"[1]"), gone=(worker(10),))
-    files.flush_history()
+    files.history.flush()
     commit(files, topic, job(11))
     files.close()
 
@@ -140,10 +140,10 @@ def flushes_late(patch: pytest.MonkeyPatch) -> None:
     real = JournaledFiles.write_checkpoint
 
     def write(self: JournaledFiles, *args: Any) -> None:
-        flush, self.flush_history = self.flush_history, lambda pace=None: True  # type: ignore
+        flush, self.history.try_flush = self.history.try_flush, lambda *_: True  # type: ignore
         real(self, *args)
-        self.flush_history = flush  # type: ignore[method-assign]
-        self.flush_history()
+        self.history.try_flush = flush  # type: ignore[method-assign]
+        flush()
 
     patch.setattr(JournaledFiles, "write_checkpoint", write)
 
@@ -283,13 +283,12 @@ async def test_many_events_without_a_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where files are long and no checkpoint is due, events are moved to segments all the same."""
-    monkeypatch.setattr(cached_json_file, "MAX_UNFLUSHED", 5)
+    monkeypatch.setattr(segment_log, "FLUSH_EVENTS", 5)
     store, topic = CachedJsonFileStore(tmp_path, fsync=False, quiet_s=1000.0), Topic()
     await store.load()
     for number in range(1, 9):
         await store.commit(topic.apply(topic.with_events(topic.put(job(number)))))
-    if store._checkpoint is not None:
-        await store._checkpoint
+    await store._flushes.finish()
     assert segments_in(tmp_path / FOLDER)
     assert not (tmp_path / "jobs.json").exists()
     await store.close()
