@@ -97,13 +97,10 @@ class World:
 
     async def quiet(self) -> None:
         """Wait until nothing happens without time passing, including what the store does."""
-        rounds_of_quiet = 0
-        while rounds_of_quiet < 3:
+        await settle()
+        while self._calls:
+            await asyncio.wait(self._calls)
             await settle()
-            is_busy = bool(self._calls)
-            rounds_of_quiet = 0 if is_busy else rounds_of_quiet + 1
-            if is_busy:
-                await asyncio.wait(self._calls)
 
     @property
     def delivered(self) -> list[Any]:
