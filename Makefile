@@ -9,8 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS :=
 
-# The suite in three processes, since most tests wait; all tests of a file in one of them.
-PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+# The suite in three processes, since most tests wait; all tests of a file in one of them, and files in
+# the order of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # The first Python that is new enough.
 PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,$(shell \

@@ -23,7 +23,6 @@ def seldom() -> Iterator[None]:
     before = gc.get_threshold()
     collect_seldom()
     yield
-    gc.unfreeze()
     gc.set_threshold(*before)
 
 
