@@ -8,15 +8,17 @@ from typing import NamedTuple
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import matching
 from sanic_dispatch.core.events import Event, EventKind
-from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
-from sanic_dispatch.core.tables import Change, Tables
+from sanic_dispatch.core.tables import Change, Fact, Tables
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import DispatchError
 from tests.histories.truth import Accuse
 
 LAST_BATCHES = 400
 """The most commands that an undo can reach back."""
+
+HAND_BACKS = (EventKind.JOB_RETURNED, EventKind.JOB_DOUBTED)
 
 
 class Index(dict[object, tuple[str, ...]]):
@@ -37,14 +39,14 @@ class Dump(NamedTuple):
     """The content of tables, in a form that compares by value and by order."""
 
     waiting: tuple[Job, ...]
-    assigned: frozenset[Job]
+    assigned: dict[str, Job]
     finished: tuple[Job, ...]
     jobs_by_key: Index
     jobs_by_callback: Index
     workers: tuple[Worker, ...]
     free: tuple[str, ...]
     workers_by_key: Index
-    facts: frozenset[object]
+    facts: dict[str, Fact]
 
 
 def dump(tables: Tables) -> Dump:
@@ -52,26 +54,26 @@ def dump(tables: Tables) -> Dump:
     jobs, workers = tables.jobs, tables.workers
     return Dump(
         tuple(jobs.waiting()),
-        frozenset(jobs.assigned()),
+        jobs._assigned.copy(),
         tuple(jobs.finished()),
-        Index(jobs._by_key.items()),
-        Index(jobs._by_callback.items()),
+        Index(jobs._by_key),
+        Index(jobs._by_callback),
         tuple(workers),
-        tuple(worker.id for worker in workers.free()),
-        Index(workers._by_key.items()),
-        frozenset(tables.facts),
+        tuple(worker.callback_url for worker in workers.free()),
+        Index(workers._by_key),
+        tables.facts._facts.copy(),
     )
 
 
 def rebuilt(taken: Dump) -> Dump:
     """Return new tables with the same records."""
     tables = Tables()
-    for job in (*taken.finished, *sorted(taken.assigned), *taken.waiting):
+    for job in (*taken.finished, *taken.assigned.values(), *taken.waiting):
         tables.put_job(job)
     for worker in taken.workers:
         tables.put_worker(worker)
-    for fact in taken.facts:
-        tables.put_fact(fact)  # type: ignore[arg-type]
+    for fact in taken.facts.values():
+        tables.put_fact(fact)
     return dump(tables)
 
 
@@ -79,19 +81,38 @@ def _as_sets(index: Index) -> dict[object, frozenset[str]]:
     return {name: frozenset(ids) for name, ids in index.items()}
 
 
+class Records(NamedTuple):
+    """The records of tables at one moment, by id, and the free workers in order.
+
+    Tables with the same records, and with indexes as in rebuilt ones, are the same tables.
+    """
+
+    jobs: dict[str, Job]
+    workers: dict[str, Worker]
+    facts: dict[str, Fact]
+    free: tuple[str, ...]
+
+
+def records_of(tables: Tables) -> Records:
+    """Return the records now: that takes a tenth of the time of ``dump``."""
+    jobs, workers = tables.jobs._jobs.copy(), tables.workers._workers.copy()
+    free = tuple([worker.callback_url for worker in tables.workers.free()])
+    return Records(jobs, workers, tables.facts._facts.copy(), free)
+
+
 class Inspector:
     """Stands in for a machine's ``apply`` and ``undo``, and reports broken rules."""
 
-    def __init__(self, machine: StateMachine, accuse: Accuse, every: int = 4) -> None:
+    def __init__(self, machine: StateMachine, accuse: Accuse, every: int = 16) -> None:
         """``every``: after so many commands the indexes are compared with rebuilt ones."""
         self._machine = machine
         self._accuse = accuse
         self._every = every
         self._count = 0
         self._apply, self._undo = machine.apply, machine.undo
-        self._befores: list[tuple[int, Dump]] = []
-        """The number of changes that each command made, and the tables before it."""
-        self._last: Dump | None = None
+        self._befores: list[tuple[int, Records]] = []
+        """The number of changes that each command made, and the records before it."""
+        self._last: Records | None = None
         machine.apply = self.apply  # type: ignore[method-assign]
         machine.undo = self.undo  # type: ignore[method-assign]
 
@@ -99,11 +120,10 @@ class Inspector:
         """Apply, and check."""
         machine = self._machine
         tables, number = machine.tables, machine.number
-        before, made = self._last or dump(tables), len(tables.changes)
+        before, made = self._last or records_of(tables), len(tables.changes)
         applied = self._apply(command, now)
         changes = len(tables.changes) - made
-        after = dump(tables) if changes else before
-        self._last = after
+        self._last = records_of(tables) if changes else before
         if changes:
             self._befores.append((changes, before))
             del self._befores[:-LAST_BATCHES]
@@ -112,16 +132,16 @@ class Inspector:
         self._look_at_events(applied.events, number)
         self._look_at_pair(type(command).__name__)
         if changes:
-            self._look_at_order(applied.events, before, after)
+            self._look_at_order(applied.events, before)
             self._count += 1
             if self._count % self._every == 0:
-                self._look_at_indexes(after, type(command).__name__)
+                self._look_at_indexes(type(command).__name__)
         return applied
 
     def undo(self, changes: Sequence[Change], number: int) -> None:
         """Undo, and check."""
         self._undo(changes, number)
-        self._last = after = dump(self._machine.tables)
+        self._last = after = records_of(self._machine.tables)
         left, expected = len(changes), None
         while left > 0 and self._befores:
             made, expected = self._befores.pop()
@@ -131,7 +151,7 @@ class Inspector:
         elif expected is not None and expected != after:
             self._accuse("UNDO", f"the tables are not as before: {_difference(expected, after)}")
         if changes:
-            self._look_at_indexes(after, "an undo")
+            self._look_at_indexes("an undo")
         if self._befores:  # else the recovery itself was undone, and the start has failed
             self._look_at_pair("an undo")
 
@@ -150,58 +170,56 @@ class Inspector:
         if pair and machine._may_pair:
             self._accuse("C5", f"after {name} {pair[0].id} and {pair[1].id} wait together")
 
-    def _look_at_indexes(self, taken: Dump, name: str) -> None:
+    def _look_at_indexes(self, name: str) -> None:
+        taken = dump(self._machine.tables)
         expected = rebuilt(taken)
         if taken != expected:
             self._accuse("INDEX", f"after {name}: {_difference(expected, taken)}")
 
-    def _look_at_order(self, events: Sequence[Event], before: Dump, after: Dump) -> None:
+    def _look_at_order(self, events: Sequence[Event], before: Records) -> None:
         """Check first in, first out on both sides, and that a job keeps its place."""
-        waited, wait = {job.id for job in before.waiting}, after.waiting
-        still = next((job for job in wait if job.id in waited), None)
         for event in events:
             job = event.job
-            if event.kind is EventKind.JOB_ASSIGNED and job is not None and job.hold is not None:
-                was = self._as_it_was(job, before)
-                if _is_regular(job, was) and still and _place(still) < _place(job):
-                    self._accuse("FIFO", f"job {job.ticket} overtook job {still.ticket}")
-                self._look_at_worker(job, before, after)
-            elif job is not None and event.kind in (EventKind.JOB_RETURNED, EventKind.JOB_DOUBTED):
-                was = self._as_it_was(job, before)
-                if was is not None and was.place != job.place:
-                    self._accuse("FIFO", f"job {job.ticket} lost its place")
+            if job is None:
+                continue
+            was = before.jobs.get(job.id)
+            if event.kind is EventKind.JOB_ASSIGNED and job.hold is not None:
+                if _is_regular(was):
+                    self._look_at_job(job, before)
+                    self._look_at_worker(job.hold.worker.id, before)
+            elif event.kind in HAND_BACKS and was is not None and was.place != job.place:
+                self._accuse("FIFO", f"job {job.ticket} lost its place")
 
-    def _look_at_worker(self, job: Job, before: Dump, after: Dump) -> None:
+    def _look_at_job(self, job: Job, before: Records) -> None:
+        """Check that no job that was waiting, and still is, has its place before this one."""
+        for other in self._machine.tables.jobs.waiting():
+            was = before.jobs.get(other.id)
+            if was is not None and was.is_waiting:
+                if _place(other) < _place(job):
+                    self._accuse("FIFO", f"job {job.ticket} overtook job {other.ticket}")
+                return
+
+    def _look_at_worker(self, chosen: str, before: Records) -> None:
         """Check that no free worker has waited longer than the one that got the job."""
-        assert job.hold
-        chosen = job.hold.worker
-        was = self._as_it_was(job, before)
-        if not _is_regular(job, was) or chosen.id not in before.free:
+        if chosen not in before.free:
             return
-        ranks = {worker.id: worker.place for worker in before.workers}
-        for other in after.free:
-            if other in before.free and ranks[other] < ranks[chosen.id]:
-                self._accuse("FIFO", f"{chosen.id} got a job before {other}")
-
-    @staticmethod
-    def _as_it_was(job: Job, before: Dump) -> Job | None:
-        everything = (*before.waiting, *before.assigned, *before.finished)
-        return next((each for each in everything if each.id == job.id), None)
+        rank = before.workers[chosen].place
+        for other in self._machine.tables.workers.free():
+            if other.id in before.free and before.workers[other.id].place < rank:
+                self._accuse("FIFO", f"{chosen} got a job before {other.id}")
 
 
-def _is_regular(job: Job, was: Job | None) -> bool:
+def _is_regular(was: Job | None) -> bool:
     """Return whether a job was assigned from the queue, and not again to its own worker."""
-    if was is None:
-        return True
-    return was.state is State.WAITING and was.former is None
+    return was is None or (was.is_waiting and was.former is None)
 
 
 def _place(job: Job) -> tuple[float, int]:
     return job.place, job.ticket
 
 
-def _difference(expected: Dump, has: Dump) -> str:
-    for name, one, two in zip(Dump._fields, expected, has, strict=True):
+def _difference(expected: Dump | Records, has: Dump | Records) -> str:
+    for name, one, two in zip(expected._fields, expected, has, strict=True):
         if one != two:
             return f"{name} should be {one!r}, is {two!r}"
     return "nothing"

@@ -18,7 +18,7 @@ from tests.histories.real_disk import (
 from tests.histories.simulation import Run, Simulation, simulate
 from tests.histories.test_histories import FIRST, TORTURE, described
 
-HISTORIES = int(os.environ.get("HISTORIES", "5000" if TORTURE else "100"))
+HISTORIES = int(os.environ.get("HISTORIES", "5000" if TORTURE else "50"))
 LONGEST_S = 60.0
 
 
