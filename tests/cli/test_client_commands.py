@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sanic_dispatch.simulation import Engine, Robot, RobotModel
-from tests.support.commands import ended, line_of, on_a_terminal, run, start
+from tests.support.commands import ended, line_of, on_a_terminal, run, run_here, start
 from tests.support.server import Service, free_port, running_service
 
 TOKEN = "an-operator-of-the-tests"
@@ -58,7 +58,7 @@ async def test_submit_from_argument_file_and_stdin(service: Service, tmp_path: P
 
 async def test_submit_as_json(service: Service) -> None:
     """--json prints one object, whose id can be looked up."""
-    done = await run("submit", "7", "--json", "--url", service.base_url)
+    done = await run_here("submit", "7", "--json", "--url", service.base_url)
     (said,) = done.lines
     assert (said["state"], said["position"]) == ("waiting", 1)
     assert (await service.job(said["id"]))["ticket"] == 1
@@ -94,7 +94,7 @@ async def test_submit_and_follow_a_cancelled_order(service: Service) -> None:
 async def test_the_same_key_is_the_same_job(service: Service) -> None:
     """Repeated with the same --key it is the same job."""
     command = ("submit", "1", "--json", "--idempotency-key", "table-7", "--url", service.base_url)
-    first, second = await run(*command), await run(*command)
+    first, second = await run_here(*command), await run_here(*command)
     assert first.lines[0]["id"] == second.lines[0]["id"]
 
 
@@ -111,7 +111,7 @@ async def test_the_same_key_is_the_same_job(service: Service) -> None:
 )
 async def test_wrong_usage(arguments: list[str], code: int, words: str) -> None:
     """Wrong usage is refused before anything is sent, with exit code 2."""
-    done = await run("submit", *arguments)
+    done = await run_here("submit", *arguments)
     assert (done.code, done.out) == (code, "")
     assert words in done.err
 
@@ -119,7 +119,7 @@ async def test_wrong_usage(arguments: list[str], code: int, words: str) -> None:
 async def test_submit_to_an_unreachable_dispatcher() -> None:
     """An unreachable dispatcher is one line, and exit code 3."""
     url = f"http://127.0.0.1:{free_port()}/"
-    done = await run("submit", "1", "--url", url)
+    done = await run_here("submit", "1", "--url", url)
     assert (done.code, done.out) == (3, "")
     assert done.err == f"sanic-dispatch: {url}: connection refused\n"
 
@@ -127,12 +127,12 @@ async def test_submit_to_an_unreachable_dispatcher() -> None:
 async def test_submit_is_refused() -> None:
     """What the service refuses is one line and exit code 1; with the token it succeeds."""
     async with running_service(submit_tokens=("a-customer-of-the-tests",)) as service:
-        done = await run("submit", "1", "--url", service.base_url)
+        done = await run_here("submit", "1", "--url", service.base_url)
         assert done.code == 1
         assert done.err.startswith("sanic-dispatch: ")
         assert done.err.endswith("(401)\n")
         env = {"SANIC_DISPATCH_TOKEN": "a-customer-of-the-tests"}
-        assert (await run("submit", "1", "--url", service.base_url, env=env)).code == 0
+        assert (await run_here("submit", "1", "--url", service.base_url, env=env)).code == 0
 
 
 # ---- watch

@@ -23,7 +23,7 @@ from sanic_dispatch.storage.segment_log import SegmentLog
 from tests.storage.events import records
 from tests.storage.samples import contents, names_in, settings_of, used
 from tests.storage.test_cached_json_file import used as killed
-from tests.support.commands import run, start
+from tests.support.commands import run, run_here, start
 
 ENTRY = b'{"id":"a","data":1,"submitted_at":"2024-11-24T01:39:00Z"}'
 
@@ -49,16 +49,16 @@ async def test_export_for_the_original(tmp_path: Path) -> None:
     """Its two files with its keys, in order; held jobs are left out, and counted."""
     settings = await used(tmp_path / "data", Mode.SQLITE)
     content = await read_contents(settings)
-    exported = await run("export", "-m", "Sqlite", "--data-dir", str(settings.data_dir))
+    exported = await run_here("export", "-m", "Sqlite", "--data-dir", str(settings.data_dir))
     target = ("import", "--original", "--data-dir", str(tmp_path))
-    done = await run(*target, stdin=exported.out.encode())
+    done = await run_here(*target, stdin=exported.out.encode())
     assert done.err == "stored: jobs: 4, workers: 0; left out: workers: 4, jobs: 1, finished: 2\n"
     jobs = json.loads((tmp_path / "jobs.json").read_bytes())
     assert {tuple(job) for job in jobs} == {("id", "data", "submitted_at")}
     kept = [job for job in content.jobs if not job.hold or job.hold.stage != "confirmed"]
     assert [job["id"] for job in jobs] == [job.id for job in kept]
     assert (tmp_path / "workers.json").read_bytes() == b"[]\n"
-    again = await run(*target, stdin=exported.out.encode())
+    again = await run_here(*target, stdin=exported.out.encode())
     assert (again.code, "workers.json is there already" in again.err) == (1, True)
 
 
@@ -97,7 +97,7 @@ async def test_a_long_import_shows_progress(tmp_path: Path) -> None:
 
 async def test_errors_are_one_line(tmp_path: Path) -> None:
     """Errors are one line with exit code 1, and nothing is stored."""
-    done = await run("import", "--data-dir", str(tmp_path), stdin=b'{"sanic-dispatch":1}\n')
+    done = await run_here("import", "--data-dir", str(tmp_path), stdin=b'{"sanic-dispatch":1}\n')
     assert (done.code, done.out) == (1, "")
     reason = "nothing was stored, the export is not whole: line 1: 'workers' is missing"
     assert done.err == f"sanic-dispatch: {reason}\n"
@@ -110,7 +110,7 @@ async def test_check_counts(tmp_path: Path) -> None:
     content = await read_contents(settings)
     await write_contents(settings_of(Mode.CACHED_JSON_FILE, settings.data_dir), content)
     before = contents(settings.data_dir)
-    done = await run("check", "--json", "--data-dir", str(settings.data_dir))
+    done = await run_here("check", "--json", "--data-dir", str(settings.data_dir))
     assert done.code == 0
     jobs = {"waiting": 2, "assigned": 3, "in_doubt": 2}
     workers = {"workers": 4, "set_aside": 2}
@@ -136,7 +136,7 @@ async def test_check_replays_journals(tmp_path: Path) -> None:
     """After a kill it counts the batches in the journals, and the jobs that wait with them."""
     killed(tmp_path)
     before = contents(tmp_path)
-    done = await run("check", "--data-dir", str(tmp_path))
+    done = await run_here("check", "--data-dir", str(tmp_path))
     assert done.code == 0
     assert done.out.splitlines() == [
         "jobs.json: waiting: 2, assigned: 3, in doubt: 2",
@@ -158,13 +158,13 @@ async def test_check_reads_the_history(tmp_path: Path) -> None:
     history.flush()
     history.add(records(5001, 12_000))
     history.flush()
-    done = await run("check", "--data-dir", str(tmp_path))
+    done = await run_here("check", "--data-dir", str(tmp_path))
     assert (done.code, done.out.splitlines()) == (0, ["history: segments: 2, events: 12000"])
     first, *_ = segments_in(tmp_path / "history").values()
     content = first.read_bytes()
     first.write_bytes(content[:70_000] + b"?" + content[70_001:])
     before = contents(first.parent)
-    done = await run("check", "--data-dir", str(tmp_path))
+    done = await run_here("check", "--data-dir", str(tmp_path))
     assert contents(first.parent) == before
     assert done.code == 1
     assert done.out.splitlines()[0].startswith("history: segments: 2, events: 11")
@@ -181,7 +181,7 @@ async def test_check_reads_the_epochs(tmp_path: Path) -> None:
     history.flush()
     path = tmp_path / "history/epochs.json"
     path.write_bytes(path.read_bytes().replace(b"1", b"2"))
-    done = await run("check", "--data-dir", str(tmp_path))
+    done = await run_here("check", "--data-dir", str(tmp_path))
     assert (done.code, done.out.splitlines()) == (
         1,
         [
@@ -200,9 +200,9 @@ async def test_check_makes_indexes_anew(tmp_path: Path) -> None:
     index = tmp_path / "history" / f"segment-{1:015}.index"
     right = index.read_bytes()
     index.write_bytes(b"?")
-    assert (await run("check", "--data-dir", str(tmp_path))).code == 0
+    assert (await run_here("check", "--data-dir", str(tmp_path))).code == 0
     assert index.read_bytes() == b"?"
-    assert (await run("check", "--rebuild-index", "--data-dir", str(tmp_path))).code == 0
+    assert (await run_here("check", "--rebuild-index", "--data-dir", str(tmp_path))).code == 0
     assert index.read_bytes() == right
 
 
@@ -212,13 +212,13 @@ async def test_check_finds_a_damaged_journal(tmp_path: Path) -> None:
     journal = tmp_path / "dispatch.journal-3"
     content = journal.read_bytes()
     journal.write_bytes(content.replace(b"drink", b"drunk"))
-    done = await run("check", "--data-dir", str(tmp_path))
+    done = await run_here("check", "--data-dir", str(tmp_path))
     assert done.code == 1
     at = content.index(b"\n") + 1
     assert f"dispatch.journal-3: DAMAGED, line 2, at byte {at}: its checksum is wrong" in done.out
     journal.unlink()
     (tmp_path / "dispatch.journal-2").unlink()
-    done = await run("check", "--data-dir", str(tmp_path))
+    done = await run_here("check", "--data-dir", str(tmp_path))
     assert done.code == 1
     missing = "dispatch.journal-2 is missing, and dispatch.json counts on it"
     assert f"files and journals together: DAMAGED, {missing}" in done.out
@@ -230,7 +230,7 @@ async def test_check_says_where_the_damage_is(tmp_path: Path) -> None:
     (tmp_path / "workers.json").write_bytes(b"[]")
     (tmp_path / "dispatch.sqlite3").mkdir()
     (tmp_path / "jobs.json.damaged-20241124T013900Z").touch()
-    done = await run("check", "--data-dir", str(tmp_path))
+    done = await run_here("check", "--data-dir", str(tmp_path))
     assert done.code == 1
     assert done.out.splitlines() == [
         "jobs.json: DAMAGED, entry 1, at byte 59: 'data' is missing",
@@ -246,7 +246,7 @@ async def test_check_looks_at_a_folder_in_use(tmp_path: Path) -> None:
     (settings.data_dir / "jobs.json").write_bytes(b"[" + ENTRY + b"]")
     running = DataFolder(settings.data_dir)
     running.claim()
-    done = await run("check", "--data-dir", str(settings.data_dir))
+    done = await run_here("check", "--data-dir", str(settings.data_dir))
     running.release()
     assert done.code == 0
     assert done.out.splitlines() == [
@@ -260,7 +260,7 @@ async def test_check_looks_at_a_folder_in_use(tmp_path: Path) -> None:
 async def test_check_of_an_empty_or_missing_folder(name: str, code: int, tmp_path: Path) -> None:
     """An empty folder is whole; a missing one is an error."""
     (tmp_path / "empty").mkdir()
-    done = await run("check", "--data-dir", str(tmp_path / name))
+    done = await run_here("check", "--data-dir", str(tmp_path / name))
     assert done.code == code
     assert ("nothing is stored here" in done.out) is (code == 0)
 

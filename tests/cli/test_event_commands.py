@@ -23,7 +23,7 @@ from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.history.event_fields import NAMES
 from sanic_dispatch.storage.event_log import Damage, Hole, Missing, Page, Question
 from tests.history.test_xes import traces_of, transitions
-from tests.support.commands import ended, line_of, run, start
+from tests.support.commands import ended, line_of, run, run_here, start
 from tests.support.http_requests import CALLBACK, register
 from tests.support.server import Service, eventually, free_port, running_service
 
@@ -228,15 +228,15 @@ async def test_export_of_a_folder(mode: Mode, tmp_path: Path) -> None:
     assert (busy.code, "is used by another dispatcher" in busy.err) == (1, True)
     assert len(served.stdout.splitlines()) == 5
     for each in (folder, killed):
-        done = await run("export-log", "--data-dir", str(each))
+        done = await run_here("export-log", "--data-dir", str(each))
         assert (done.code, done.err, done.out) == (0, "", served.stdout)
-    limited = await run("export-log", "--data-dir", str(folder), "--from", "2999-01-01")
+    limited = await run_here("export-log", "--data-dir", str(folder), "--from", "2999-01-01")
     assert (limited.code, limited.out) == (0, "")
 
 
 async def test_a_folder_without_events(tmp_path: Path) -> None:
     """It is said in a line."""
-    nothing = await run("export-log", "--data-dir", str(tmp_path))
+    nothing = await run_here("export-log", "--data-dir", str(tmp_path))
     assert (nothing.code, nothing.out) == (1, "")
     assert nothing.err == f"sanic-dispatch: data folder {tmp_path} holds no history\n"
 
