@@ -165,7 +165,7 @@ async def test_there_are_limits_and_forbidden_addresses() -> None:
 @pytest.mark.parametrize("mode", [Mode.IN_MEMORY, Mode.CACHED_JSON_FILE])
 async def test_thousands_of_jobs_and_ten_workers(mode: Mode, tmp_path: Path) -> None:
     """All jobs are delivered once, in order."""
-    count = 10_000 if "TORTURE" in os.environ else 3_000
+    count = 10_000 if "TORTURE" in os.environ else 1_000
     async with Engine() as engine, running_service(mode=mode, data_dir=tmp_path) as service:
         received: list[list[int]] = [[] for _ in range(10)]
 

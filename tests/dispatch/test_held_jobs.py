@@ -144,9 +144,9 @@ async def events_with_jump(jump_s: float) -> list[tuple[float, str, int]]:
     return seen
 
 
-@pytest.mark.parametrize("jump_s", [3600, -3600, -DAY_S])
-async def test_a_clock_that_jumps_changes_nothing(jump_s: float) -> None:
+async def test_a_clock_that_jumps_changes_nothing() -> None:
     """A jump of the wall clock changes no event and no moment of one."""
-    seen = await events_with_jump(jump_s)
-    assert seen == await events_with_jump(0)
+    seen = await events_with_jump(0)
+    for jump_s in (3600, -DAY_S):
+        assert await events_with_jump(jump_s) == seen, jump_s
     assert {"job.returned", "job.doubted", "worker.dropped"} <= {kind for _, kind, _ in seen}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -134,17 +133,18 @@ async def test_positions_are_bytes(mode: Mode, tmp_path: Path) -> None:
     assert f"at byte {content.index(b'x]')}" in await refused(mode, tmp_path, "jobs.json", content)
 
 
-def truncations(content: bytes) -> Iterator[bytes]:
-    """Yield all beginnings that lack more than blanks."""
-    return (content[:length] for length in range(len(content.rstrip())))
+def positions(mode: Mode, content: bytes) -> range:
+    """Return every other position of a content that ends in blanks; two modes have all of them."""
+    return range(MODES.index(mode), len(content.rstrip()), len(MODES))
 
 
 @pytest.mark.parametrize("name", ["jobs.json", "workers.json", "dispatch.json"])
 async def test_truncated_anywhere(mode: Mode, tmp_path: Path, name: str) -> None:
     """A truncated file is refused, wherever it was cut."""
     await filled(both(mode), tmp_path)
-    for content in truncations((tmp_path / name).read_bytes()):
-        assert name in await refused(mode, tmp_path, name, content)
+    content = (tmp_path / name).read_bytes()
+    for length in positions(mode, content):
+        assert name in await refused(mode, tmp_path, name, content[:length])
 
 
 @pytest.mark.parametrize("name", ["jobs.json", "workers.json", "dispatch.json"])
@@ -203,7 +203,7 @@ async def test_flipped_bits(mode: Mode, tmp_path: Path) -> None:
     topic = await filled(both(mode), tmp_path)
     path = tmp_path / "jobs.json"
     content = path.read_bytes()
-    for at in range(len(content)):
+    for at in positions(mode, content):
         path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
         try:
             found = await load_once(both(mode), tmp_path)

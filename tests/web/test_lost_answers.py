@@ -15,7 +15,7 @@ from sanic_dispatch.config.settings import Mode
 from tests.support.seeds import seed_of
 from tests.support.server import Service, running_service
 
-ROUNDS = int(os.environ.get("LOST_ANSWERS", "1000"))
+ROUNDS = int(os.environ.get("LOST_ANSWERS", "400"))
 SEED = seed_of("LOST_SEED")
 AT_ONCE = 20
 
