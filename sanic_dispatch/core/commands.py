@@ -7,18 +7,19 @@ of each, and goes on into the events and the effects.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sanic_dispatch.core.evidence import ProbeResult
 from sanic_dispatch.core.job import Hold, Job, JobRef
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.tables import Tables
+from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Aside, Worker
 
 # ---- what requests say
 
 
-class Submit(NamedTuple):
+class Submit(Value, frozen=True):
     """Give a new job to a free worker, or enqueue it.
 
     ``is_repeatable``: its id comes from an idempotency key, so it may exist.
@@ -30,7 +31,7 @@ class Submit(NamedTuple):
     request: str = ""
 
 
-class Register(NamedTuple):
+class Register(Value, frozen=True):
     """Give a worker a job, or enqueue it; ``lost``: the last answer to it got lost."""
 
     worker: Worker
@@ -38,7 +39,7 @@ class Register(NamedTuple):
     request: str = ""
 
 
-class Complete(NamedTuple):
+class Complete(Value, frozen=True):
     """Report that the holder has done the job; ``result`` is checked JSON."""
 
     job_id: str
@@ -47,7 +48,7 @@ class Complete(NamedTuple):
     request: str = ""
 
 
-class Fail(NamedTuple):
+class Fail(Value, frozen=True):
     """Report that the holder cannot do the job; with ``retry`` another worker may try."""
 
     job_id: str
@@ -57,7 +58,7 @@ class Fail(NamedTuple):
     request: str = ""
 
 
-class Extend(NamedTuple):
+class Extend(Value, frozen=True):
     """Begin the lease anew: the holder is still working."""
 
     job_id: str
@@ -65,7 +66,7 @@ class Extend(NamedTuple):
     request: str = ""
 
 
-class NoteRefusedReport(NamedTuple):
+class NoteRefusedReport(Value, frozen=True):
     """Note that a report on a job was refused, and why."""
 
     job_id: str
@@ -74,14 +75,14 @@ class NoteRefusedReport(NamedTuple):
     request: str = ""
 
 
-class LookUp(NamedTuple):
+class LookUp(Value, frozen=True):
     """Ask for a job and its position in the queue."""
 
     job_id: str
     request: str = ""
 
 
-class Read(NamedTuple):
+class Read(Value, frozen=True):
     """Ask for what the function ``read`` returns for the tables; it must not change them."""
 
     read: Callable[[Tables], Any]
@@ -91,7 +92,7 @@ class Read(NamedTuple):
 # ---- what an operator says: ``why`` is kept with the job, ``who`` only in the event
 
 
-class Cancel(NamedTuple):
+class Cancel(Value, frozen=True):
     """Cancel a waiting job."""
 
     job_id: str
@@ -100,7 +101,7 @@ class Cancel(NamedTuple):
     request: str = ""
 
 
-class PutBack(NamedTuple):
+class PutBack(Value, frozen=True):
     """Put an assigned, doubtful or failed job back to its own place."""
 
     job_id: str
@@ -109,7 +110,7 @@ class PutBack(NamedTuple):
     request: str = ""
 
 
-class MoveToFront(NamedTuple):
+class MoveToFront(Value, frozen=True):
     """Move a waiting job to the head of the queue."""
 
     job_id: str
@@ -118,7 +119,7 @@ class MoveToFront(NamedTuple):
     request: str = ""
 
 
-class Forget(NamedTuple):
+class Forget(Value, frozen=True):
     """Erase the data and the result of a finished job.
 
     ``past`` is what the event log knows of a job that is not kept any more.
@@ -130,7 +131,7 @@ class Forget(NamedTuple):
     request: str = ""
 
 
-class SetAside(NamedTuple):
+class SetAside(Value, frozen=True):
     """Give a worker no jobs until it is brought back, even if it registers anew."""
 
     worker_id: str
@@ -138,7 +139,7 @@ class SetAside(NamedTuple):
     request: str = ""
 
 
-class BringBack(NamedTuple):
+class BringBack(Value, frozen=True):
     """Let a worker that was set aside be used again, at its old place."""
 
     worker_id: str
@@ -146,7 +147,7 @@ class BringBack(NamedTuple):
     request: str = ""
 
 
-class DropWorker(NamedTuple):
+class DropWorker(Value, frozen=True):
     """Forget a worker that waits."""
 
     worker_id: str
@@ -154,7 +155,7 @@ class DropWorker(NamedTuple):
     request: str = ""
 
 
-class Pause(NamedTuple):
+class Pause(Value, frozen=True):
     """Stop handing out jobs, or resume."""
 
     paused: bool
@@ -165,7 +166,7 @@ class Pause(NamedTuple):
 # ---- what became of an attempt: of no effect once the attempt is settled otherwise
 
 
-class DeliveryAccepted(NamedTuple):
+class DeliveryAccepted(Value, frozen=True):
     """The worker has answered the PUT with 2xx: it has the job."""
 
     job_id: str
@@ -173,7 +174,7 @@ class DeliveryAccepted(NamedTuple):
     request: str = ""
 
 
-class DeliveryRefused(NamedTuple):
+class DeliveryRefused(Value, frozen=True):
     """The worker did not take the job; ``blames_job``: its answer says that the job is at fault."""
 
     job_id: str
@@ -183,7 +184,7 @@ class DeliveryRefused(NamedTuple):
     request: str = ""
 
 
-class DeliveryInDoubt(NamedTuple):
+class DeliveryInDoubt(Value, frozen=True):
     """The request was sent, and no answer came: the worker may have the job."""
 
     job_id: str
@@ -192,7 +193,7 @@ class DeliveryInDoubt(NamedTuple):
     request: str = ""
 
 
-class AnswerWritten(NamedTuple):
+class AnswerWritten(Value, frozen=True):
     """The answer with the job was written to the worker's connection."""
 
     job_id: str
@@ -200,7 +201,7 @@ class AnswerWritten(NamedTuple):
     request: str = ""
 
 
-class AnswerLost(NamedTuple):
+class AnswerLost(Value, frozen=True):
     """The worker's connection broke before the answer; ``began``: some of it may have been sent."""
 
     job_id: str
@@ -209,7 +210,7 @@ class AnswerLost(NamedTuple):
     request: str = ""
 
 
-class DataErased(NamedTuple):
+class DataErased(Value, frozen=True):
     """No file has the data of a forgotten job any more."""
 
     job: JobRef
@@ -219,7 +220,7 @@ class DataErased(NamedTuple):
 # ---- timers, and what was found out: of no effect once the subject has changed
 
 
-class LookAtWorker(NamedTuple):
+class LookAtWorker(Value, frozen=True):
     """Check whether a worker that was set aside can be used again.
 
     ``looks`` counts the checks before this one, ``since_s`` is when it was set aside (monotonic
@@ -235,7 +236,7 @@ class LookAtWorker(NamedTuple):
     request: str = ""
 
 
-class LookForWorkers(NamedTuple):
+class LookForWorkers(Value, frozen=True):
     """Check workers set aside ahead of schedule, because jobs wait and no worker is free.
 
     ``number`` counts the times that this has begun.
@@ -245,7 +246,7 @@ class LookForWorkers(NamedTuple):
     request: str = ""
 
 
-class LookAtJob(NamedTuple):
+class LookAtJob(Value, frozen=True):
     """Check on a held job: its lease, its doubt, its use, its instance.
 
     ``looks`` counts the checks before this one. Monotonic seconds: ``since_s`` when this hold
@@ -263,7 +264,7 @@ class LookAtJob(NamedTuple):
     request: str = ""
 
 
-class WorkerProbed(NamedTuple):
+class WorkerProbed(Value, frozen=True):
     """The result of probing a worker set aside: its callback, and its instance's state.
 
     None where unclear; the state is the engine's own word.
@@ -275,7 +276,7 @@ class WorkerProbed(NamedTuple):
     request: str = ""
 
 
-class StaleProbed(NamedTuple):
+class StaleProbed(Value, frozen=True):
     """The result of probing an older callback of a worker that registered anew; None: unclear."""
 
     worker_id: str
@@ -283,7 +284,7 @@ class StaleProbed(NamedTuple):
     request: str = ""
 
 
-class HoldProbed(NamedTuple):
+class HoldProbed(Value, frozen=True):
     """The result of probing the callback and the instance of a job's holder.
 
     ``is_timed``: a scheduled check, after which the next one is scheduled.
@@ -298,20 +299,20 @@ class HoldProbed(NamedTuple):
 # ---- the life of the service
 
 
-class Recover(NamedTuple):
+class Recover(Value, frozen=True):
     """Recover what the last run left; ``new_secret`` (hex) becomes the secret of a new topic."""
 
     new_secret: str
     request: str = ""
 
 
-class Close(NamedTuple):
+class Close(Value, frozen=True):
     """Assign no more jobs: the service is stopping."""
 
     request: str = ""
 
 
-class ReplaceJobs(NamedTuple):
+class ReplaceJobs(Value, frozen=True):
     """Take over an edited file of jobs: ``jobs`` is what it holds now, in order."""
 
     jobs: Sequence[Job]
@@ -319,7 +320,7 @@ class ReplaceJobs(NamedTuple):
     request: str = ""
 
 
-class ReplaceWorkers(NamedTuple):
+class ReplaceWorkers(Value, frozen=True):
     """Take over an edited file of workers: ``workers`` is what it holds now, in order."""
 
     workers: Sequence[Worker]

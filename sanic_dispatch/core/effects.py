@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from sanic_dispatch.core.commands import Command, LookAtJob, LookAtWorker
 from sanic_dispatch.core.job import Job, JobRef
+from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Worker
 
 
-class PutJob(NamedTuple):
+class PutJob(Value, frozen=True):
     """PUT a job to its holder's callback; ``is_probed``: first ask whether it is still pending."""
 
     job: Job
@@ -18,7 +17,7 @@ class PutJob(NamedTuple):
     request: str
 
 
-class ProbeWorker(NamedTuple):
+class ProbeWorker(Value, frozen=True):
     """Probe a worker set aside: is its callback pending, and what is its instance's state?"""
 
     look: LookAtWorker
@@ -26,14 +25,14 @@ class ProbeWorker(NamedTuple):
     request: str
 
 
-class ProbeStale(NamedTuple):
+class ProbeStale(Value, frozen=True):
     """Probe an older callback of a worker that has registered anew."""
 
     callback_url: str
     request: str
 
 
-class ProbeHold(NamedTuple):
+class ProbeHold(Value, frozen=True):
     """Probe a job's holder: its instance's state, its callback, and the state once more.
 
     A worker without a key has no callback that can be probed. Without ``asks_callback`` the
@@ -46,14 +45,14 @@ class ProbeHold(NamedTuple):
     request: str
 
 
-class EraseData(NamedTuple):
+class EraseData(Value, frozen=True):
     """Erase the data of a forgotten job from every file."""
 
     job: JobRef
     request: str
 
 
-class StartTimer(NamedTuple):
+class StartTimer(Value, frozen=True):
     """Apply a command after ``after_s`` seconds; ``is_spread``: with up to 20 % of jitter."""
 
     command: Command

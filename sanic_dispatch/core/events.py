@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
 
 from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Worker
 
 
@@ -37,7 +37,7 @@ class EventKind(StrEnum):
     DISPATCH_RESUMED = "dispatch.resumed"
 
 
-class Note(NamedTuple):
+class Note(Value, frozen=True):
     """The part of an event that a transition decides: its kind, time (Unix seconds) and reason."""
 
     kind: EventKind
@@ -45,7 +45,7 @@ class Note(NamedTuple):
     reason: str = ""
 
 
-class Event(NamedTuple):
+class Event(Value, frozen=True):
     """A change of the topic, with the record as it was right after it.
 
     A job that a worker gets at once is submitted (waiting, attempt 0) and then assigned, in one

@@ -100,7 +100,7 @@ def is_same(before: Hold | None, now: Hold | None) -> bool:
     """Whether two holds are the same but for a refused report."""
     if before is None or now is None:
         return before is now
-    return before[:-1] == now[:-1]  # all but the refused report: 2 µs less than _replace
+    return before._replace(refused_report=now.refused_report) == now
 
 
 def is_to_be_checked(hold: Hold) -> bool:

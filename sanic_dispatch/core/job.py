@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from sanic_dispatch.core.timestamps import from_rfc3339
+from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Worker
 
 
@@ -43,7 +44,7 @@ class Stage(StrEnum):
     IN_DOUBT = "in doubt"
 
 
-class Hold(NamedTuple):
+class Hold(Value, frozen=True):
     """Who has a job, by which way, how far the hand-over is, and since when (Unix seconds).
 
     ``is_again``: an earlier attempt with this worker was in doubt, so it may have the job already.
@@ -83,7 +84,7 @@ def ticket_in(name: str) -> int | None:
     return (int(name) if is_number else 0) or None
 
 
-class Job(NamedTuple):
+class Job(Value, frozen=True):
     """A job. ``data`` is the very bytes that were submitted; they are never encoded anew.
 
     ``ticket`` counts up and is what people see; ``id`` is a secret of 128 bits. ``place`` orders

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, nextafter
-from typing import Any, NamedTuple
+from typing import Any
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
@@ -37,6 +37,7 @@ from sanic_dispatch.core.tables import Change, Fact, Table, Tables
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate, Step
+from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import REPLACED, Aside, Cause, Key, Worker
 from sanic_dispatch.errors import (
     DispatchError,
@@ -55,14 +56,14 @@ MAX_JITTER_FACTOR = 1.2
 """How late a timer may be: if the lease may end before the next check, that is made at its end."""
 
 
-class Now(NamedTuple):
+class Now(Value, frozen=True):
     """The time: wall clock (Unix seconds) for records, monotonic seconds for deadlines."""
 
     wall_s: float
     monotonic_s: float
 
 
-class Placed(NamedTuple):
+class Placed(Value, frozen=True):
     """A job and its position in the queue; None if it is not waiting.
 
     In the reply to ``Submit`` None means that a worker is to get the job at once.

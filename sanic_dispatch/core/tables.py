@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sortedcontainers import SortedKeyList
 
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
+from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Cause, Key, Worker
 
 
@@ -25,7 +26,7 @@ class Table(StrEnum):
     FACTS = "facts"
 
 
-class Fact(NamedTuple):
+class Fact(Value, frozen=True):
     """A value that the topic remembers under a name: see ``Facts``."""
 
     id: str
@@ -38,7 +39,7 @@ FORGETTING = "forgetting:"
 Record = Job | Worker | Fact
 
 
-class Change(NamedTuple):
+class Change(Value, frozen=True):
     """A record before and after a change; None where it did not exist, or does not any more."""
 
     table: Table

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
 
 from sanic_dispatch.core.events import Note
 from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.value import Value
 
 
 class Fate(Enum):
@@ -23,7 +23,7 @@ class Fate(Enum):
     BLAMELESS = "it is set aside, but that it waits then does not count against the job once more"
 
 
-class Step(NamedTuple):
+class Step(Value, frozen=True):
     """A transition of a job: its new record, the event to publish, and the fate of its worker."""
 
     job: Job

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from sanic_dispatch.core.timestamps import from_rfc3339
+from sanic_dispatch.core.value import Value
 
 GONE = "gone"
 """Our word for an instance that the engine does not know, or no longer knows."""
@@ -38,7 +39,7 @@ REPLACED = "it came back with a new callback"
 """Why an older callback of a worker is set aside, or dropped."""
 
 
-class Aside(NamedTuple):
+class Aside(Value, frozen=True):
     """Why a queued worker gets no jobs, and since when (Unix seconds).
 
     ``job_id`` is the job that it refused, or whose outcome it waits for. ``may_arrive``: a job that
@@ -52,7 +53,7 @@ class Aside(NamedTuple):
     may_arrive: bool = False
 
 
-class Worker(NamedTuple):
+class Worker(Value, frozen=True):
     """A waiting worker. Its id is the callback URL: one call of a process instance.
 
     ``place`` orders the queue. The queue sets it; in a file it is the order of the entries.

@@ -85,13 +85,14 @@ def recorded(event: Event) -> Recorded:
 
     6 µs, where that takes 19 µs.
     """
-    n, kind, at_s, job, worker, reason, request = event
+    n, kind, at_s, reason = event.number, event.kind, event.at_s, event.reason
+    job, worker = event.job, event.worker
     label, callback = (worker.label, worker.callback_url) if worker else ("", "")
     ticket, job_id, attempt = (job.ticket, job.id, job.attempt) if job else (0, "", 0)
     spans = "null,null" if kind in _WITHOUT_SPAN else _spans_of(event)
     line = (
         f"[{n},{at_s!r},{_KINDS[kind]},{ticket},{_quoted_id(job_id)},{_quoted(label)},"
-        f"{_quoted(callback)},{_quoted(reason) if reason else _EMPTY},{_quoted_id(request)},"
+        f"{_quoted(callback)},{_quoted(reason) if reason else _EMPTY},{_quoted_id(event.request)},"
         f"{attempt},{spans}]"
     )
     payload = payload_of(n, kind, job) if kind in _WITH_PAYLOAD else None

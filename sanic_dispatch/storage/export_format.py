@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import ujson
@@ -123,7 +124,8 @@ class Reader:
                 f"it ends after {self._number} lines, without the last line's checksum"
             )
         finished = sorted(self._finished, key=order_of)
-        found = Content(sorted(self._facts), renumber_workers(self._workers), self._jobs, finished)
+        facts = sorted(self._facts, key=attrgetter("id"))
+        found = Content(facts, renumber_workers(self._workers), self._jobs, finished)
         if found.counts != self._counts:
             raise BrokenTransfer(f"it should have {self._counts}, but has {found.counts}")
         return found

@@ -28,9 +28,6 @@ MAX_NUMBER = 2**53
 PLAIN = re.compile(r"[ !#-\[\]-~]+")
 """Printable ASCII without the quotation mark and the backslash: needs no escaping in JSON."""
 
-_NEW_JOB_FIELDS = Job("", 0, b"", "", 0.0)[5:]
-"""The values of a newly submitted job's fields, from ``state`` on."""
-
 
 def encode_job(job: Job) -> bytes:
     """Encode a job: first the original service's three keys, then ours; defaults are omitted."""
@@ -40,8 +37,8 @@ def encode_job(job: Job) -> bytes:
         job.submitted_at.encode(),
         job.ticket,
     )
-    if job[5:] == _NEW_JOB_FIELDS and job.place == job.ticket:
-        return head + b"}"
+    if job == Job(job.id, job.ticket, job.data, job.submitted_at, job.ticket):
+        return head + b"}"  # as it was submitted
     return b"%b%b}" % (head, b"".join(_encode_optional(job)))
 
 
@@ -50,7 +47,7 @@ def _encode_optional(job: Job) -> Iterator[bytes]:
     if job.place != job.ticket:
         yield b',"place":%b' % _dumps(job.place)
     if job.state is not State.WAITING:
-        yield b',"state":"%b"' % job.state.value.encode()
+        yield b',"state":"%b"' % job.state.encode()
     if job.hold:
         yield b',"hold":%b' % _encode_hold(job.hold)
     if job.former:
@@ -74,8 +71,8 @@ def _encode_optional(job: Job) -> Iterator[bytes]:
 def _encode_hold(hold: Hold) -> bytes:
     return b'{"worker":%b,"way":"%b","stage":"%b","since":%b%b%b%b}' % (
         encode_worker(hold.worker),
-        hold.way.value.encode(),
-        hold.stage.value.encode(),
+        hold.way.encode(),
+        hold.stage.encode(),
         _dumps(hold.since_s),
         b',"is_again":true' if hold.is_again else b"",
         b',"unused":%d' % hold.times_unused if hold.times_unused else b"",
@@ -215,11 +212,15 @@ def _worker_dict(worker: Worker) -> dict[str, Any]:
     if worker.label:
         stored["label"] = worker.label
     if worker.aside:
-        aside = worker.aside
-        stored["aside"] = list(aside if aside.may_arrive else aside[:-1])
+        stored["aside"] = _encode_aside(worker.aside)
     if worker.refusals:
         stored["refusals"] = worker.refusals
     return stored
+
+
+def _encode_aside(aside: Aside) -> list[Any]:
+    values = [aside.cause, aside.since_s, aside.reason, aside.job_id]
+    return [*values, True] if aside.may_arrive else values
 
 
 def _decode_hold(values: Mapping[str, Any]) -> Hold:

@@ -346,13 +346,13 @@ class RedisStore(Store):
         """Return a batch as arguments of commit.lua: an HSET and an HDEL for each changed table."""
         puts: dict[int, list[str | bytes]] = {}
         removals: dict[int, list[str | bytes]] = {}
-        for table, record_id, _, after in batch.changes:
+        for change in batch.changes:
             # an index of commit.lua's KEYS, of which the first is the owner
-            key = 2 if table is _JOBS else 3 if table is _WORKERS else 4
-            if after is None:
-                removals.setdefault(key, []).append(record_id)
+            key = 2 if change.table is _JOBS else 3 if change.table is _WORKERS else 4
+            if change.after is None:
+                removals.setdefault(key, []).append(change.id)
             else:
-                puts.setdefault(key, []).extend((record_id, encode_record(after)))
+                puts.setdefault(key, []).extend((change.id, encode_record(change.after)))
         assert {*puts, *removals} <= self._indices, "a change of a table that is elsewhere"
         parts: list[str | bytes] = []
         for verb, changed in (("HSET", puts), ("HDEL", removals)):

@@ -79,12 +79,13 @@ class Player:
 
     def store(self, changes: Sequence[Change]) -> None:
         """Apply changes as a store does."""
-        for table, name, before, after in changes:
-            assert self.stored.get((table, name)) == before
-            if after is None:
-                del self.stored[table, name]
+        for change in changes:
+            name = change.table, change.id
+            assert self.stored.get(name) == change.before
+            if change.after is None:
+                del self.stored[name]
             else:
-                self.stored[table, name] = after
+                self.stored[name] = change.after
 
     def of(self, table: Table) -> list[Any]:
         """Return all stored records of a kind."""

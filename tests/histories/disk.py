@@ -25,11 +25,11 @@ class Disk:
 
     def write(self, batch: Batch) -> None:
         """Make a batch durable."""
-        for table, name, _, after in batch.changes:
-            if after is None:
-                self.records[table].pop(name, None)
+        for change in batch.changes:
+            if change.after is None:
+                self.records[change.table].pop(change.id, None)
             else:
-                self.records[table][name] = after
+                self.records[change.table][change.id] = change.after
 
     def read(self) -> Stored:
         """Return everything, in order."""

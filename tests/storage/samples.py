@@ -224,7 +224,7 @@ def in_order(stored: Stored) -> Stored:
     return Stored(
         sorted(stored.jobs, key=lambda job: (job.state.is_final, job.place, job.ticket, job.id)),
         [worker._replace(place=float(n)) for n, worker in enumerate(workers, 1)],
-        sorted(stored.facts),
+        sorted(stored.facts, key=lambda fact: fact.id),
     )
 
 

@@ -38,7 +38,7 @@ def expected(name: str) -> Content:
 def content_of(stored: Stored) -> Content:
     """Return what was loaded, in the form of an export."""
     return Content(
-        sorted(stored.facts),
+        sorted(stored.facts, key=lambda fact: fact.id),
         renumber_workers(stored.workers),
         [job for job in stored.jobs if not job.state.is_final],
         sorted([job for job in stored.jobs if job.state.is_final], key=order_of),
