@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from sanic_dispatch.config.settings import Mode
-from tests.support.commands import run
+from tests.support.backup_gate import BackupGate
+from tests.support.commands import ended, run, start
 from tests.support.server import Service, running_service
 
 TOKEN = "operator-token"
@@ -43,6 +45,19 @@ async def test_as_json(service: Service, tmp_path: Path) -> None:
     """The answer of the service."""
     done = await run("backup", str(tmp_path / "copy"), "--json", *at(service))
     assert json.loads(done.out)["folder"] == str(tmp_path / "copy")
+
+
+async def test_ctrl_c(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backup is called off, and nothing is left of it."""
+    gate = BackupGate(monkeypatch)
+    process = await start("backup", str(tmp_path / "copy"), *at(service))
+    await gate.reached()
+    process.send_signal(signal.SIGINT)
+    assert (await ended(process)).code == 130
+    await gate.called_off()
+    gate.open()
+    await service.app.ctx.backup.close()
+    assert not (tmp_path / "copy").exists()
 
 
 async def test_refusals(service: Service, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sanic_dispatch.config.settings import Mode
 from tests.support.backup_gate import BackupGate
 from tests.support.http_requests import Answer, ask
-from tests.support.server import Service, eventually, running_service
+from tests.support.server import Service, running_service
 
 TOKEN = "operator-token"
 ONE_MEMBER = "send one member, folder: the absolute path of a new or empty folder"
@@ -120,11 +120,7 @@ async def test_a_client_that_is_gone(
     request = asyncio.create_task(back_up(service, {"folder": str(tmp_path / "copy")}))
     await gate.reached()
     request.cancel()
-
-    async def is_called_off() -> bool:
-        return bool(backup._pace._is_stopped.is_set())
-
-    await eventually(is_called_off)
+    await gate.called_off()
     gate.open()
     await backup.close()
     assert not (tmp_path / "copy").exists()
