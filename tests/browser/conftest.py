@@ -13,7 +13,7 @@ from playwright.async_api import Browser, async_playwright, expect
 from tests.browser.served_bar import PREFIX, Bar, open_bar
 from tests.browser.visitors import Visitors
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = Path("/usr/bin/chromium-headless-shell")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -49,7 +49,7 @@ async def browser() -> AsyncIterator[Browser]:
 def _need_chromium() -> None:
     if not CHROMIUM.exists():
         missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing(f"{CHROMIUM} is missing: apt-get install chromium")
+        missing(f"{CHROMIUM} is missing: apt-get install chromium-headless-shell")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
