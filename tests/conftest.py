@@ -1,4 +1,7 @@
-"""The suite as a whole: the order of its files, and the garbage collector of its processes."""
+"""The suite as a whole: the order of its files, its garbage collector, and hypothesis.
+
+A busy machine may take long to draw an example, which says nothing about how it is drawn.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import gc
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
 
@@ -13,6 +17,9 @@ LONG = ("browser", "crash", "cluster", "runbook", "histories", "cpee")
 """The folders with files that take long, besides this one."""
 
 gc.set_threshold(50_000)
+
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
