@@ -330,7 +330,7 @@ def test_both_ways_give_the_same_answers(tokens: tuple[str, ...]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop, counted() as seen:
         fast, plain, callback = loop.run(start())
 
-        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
         @given(conversations())
         @example([submission(), registration(), registration(target=b"/register-worker?lost")])
         @example([submission(body=b'"%b"' % (b"x" * 1022)), submission(body=b"x" * 1025)])
