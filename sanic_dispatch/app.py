@@ -18,6 +18,7 @@ from sanic import Sanic
 from sanic_dispatch.callbacks.callback_client import CallbackClient
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.clock import Clock, SystemClock
+from sanic_dispatch.cluster.members import Members, member_of
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
@@ -199,6 +200,7 @@ def _run_services(app: Sanic[Any, Context]) -> None:
     contexts = (app.ctx, *app.ctx.topics.values())
 
     async def start(_: Sanic[Any, Context]) -> None:
+        await _join(app.ctx.settings, opened)
         for context in contexts:
             await opened.enter_async_context(services(context))
         await opened.enter_async_context(_metrics(app.ctx))
@@ -219,6 +221,18 @@ def _run_services(app: Sanic[Any, Context]) -> None:
     app.before_server_start(start)
     app.before_server_stop(stop_taking)
     app.after_server_stop(close)
+
+
+async def _join(settings: Settings, stack: AsyncExitStack) -> Members | None:
+    """Announce this process to those that share its queues, until the stack ends; None if none can.
+
+    Raises RedisUnusable.
+    """
+    if not member_of(settings).topics:
+        return None
+    from sanic_dispatch.storage.redis_members import membership  # slow, so only for this mode
+
+    return await stack.enter_async_context(membership(settings))
 
 
 @asynccontextmanager

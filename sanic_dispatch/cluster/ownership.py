@@ -25,6 +25,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
 
 STORE_RETRY_S = 0.1
@@ -61,23 +62,24 @@ LEASE_TIMES = LeaseTimes()
 
 
 class Claim(NamedTuple):
-    """A process's claim to a topic: a random id for each attempt, and the process's public name.
+    """A process's claim to a topic, with a random id for each attempt.
 
     ``former`` is this process's previous token, which it does not use any more.
     """
 
     id: str
-    name: str
+    own: Member
     former: str = ""
 
 
 class ClaimAnswer(NamedTuple):
-    """The answer to a claim: token and epoch if granted, else the state and the owner's name."""
+    """The answer to a claim: token and epoch if granted, else the state and who the owner is."""
 
     token: str = ""
     epoch: int = 0
     state: str = ""
     owner: str = ""
+    owner_url: str = ""
 
 
 class LeaseStore(Protocol):
@@ -108,13 +110,16 @@ class Ownership:
     def __init__(
         self,
         store: LeaseStore,
-        name: str,
+        own: Member,
         times: LeaseTimes = LEASE_TIMES,
         now_s: Callable[[], float] = boottime_s,
     ) -> None:
-        self.name = name
+        self.own = own
+        """This process."""
         self.owner = ""
         """The public name of the owner, as of the last poll."""
+        self.owner_url = ""
+        """The URL at which other processes reach the owner; empty if that is unknown."""
         self.epoch = 0
         """The number of the current ownership; increases with each change of owner."""
         self.token = ""
@@ -154,7 +159,7 @@ class Ownership:
         Raises StorageFailed after ``patience_s`` if the store is unreachable then, and the lease
         store's own error if its data is unusable.
         """
-        claim = Claim(secrets.token_hex(8), self.name, self._former)
+        claim = Claim(secrets.token_hex(8), self.own, self._former)
         began_s = self._now_s()
         watch = _StateWatch(self._times.lease_s)
         while not self.is_owner:
@@ -172,7 +177,7 @@ class Ownership:
             if answer.token:
                 self._start_lease(answer, sent_s)
                 break
-            self.owner = answer.owner
+            self.owner, self.owner_url = answer.owner, answer.owner_url
             watch.note(answer.state, self._now_s())
             if patience_s is not None and self._now_s() - began_s >= patience_s:
                 return False
@@ -217,7 +222,7 @@ class Ownership:
 
     def _start_lease(self, answer: ClaimAnswer, sent_s: float) -> None:
         self.token = self._former = answer.token
-        self.epoch, self.owner = answer.epoch, self.name
+        self.epoch, self.owner, self.owner_url = answer.epoch, self.own.name, self.own.url
         self._sent_s = sent_s
         self.deadline_s = sent_s + self._times.lease_s
         self._lost = asyncio.Event()

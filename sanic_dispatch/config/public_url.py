@@ -1,4 +1,4 @@
-"""The public URL: the address at which customers reach the service, for the QR code."""
+"""URLs of the service: where customers reach it, for the QR code, and where other processes do."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def check_public_url(flag: str, url: str) -> None:
     """
     if url and not is_page_url(url):
         raise SettingsError(f"{flag} must be a URL such as https://bar.example/drinks/")
+
+
+def check_advertised_url(flag: str, url: str) -> None:
+    """Raise SettingsError unless it is empty or a URL that ends with a slash, without a query."""
+    if url and not (is_page_url(url) and url.endswith("/") and "?" not in url):
+        raise SettingsError(f"{flag} must be a URL such as http://10.0.0.7:2567/")
 
 
 def is_page_url(url: str) -> bool:

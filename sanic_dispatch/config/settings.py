@@ -33,7 +33,7 @@ from sanic_dispatch.config.declaration import (
 from sanic_dispatch.config.masking import mask_all, mask_url
 from sanic_dispatch.config.menu import check_menu
 from sanic_dispatch.config.origins import ANY, OPAQUE, check_origins
-from sanic_dispatch.config.public_url import check_public_url
+from sanic_dispatch.config.public_url import check_advertised_url, check_public_url
 from sanic_dispatch.config.redis_url import check_redis_prefix, check_redis_url
 from sanic_dispatch.config.tokens import (
     MAX_TOKEN_CHARS,
@@ -132,6 +132,9 @@ def _check_one_process(flag: str, count: int) -> None:
         )
 
 
+ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - only compared
+"""What ``--host`` is if the service listens on every address."""
+
 NETWORK = "Network"
 TOPICS = "Topics"
 QUEUES = "Queues"
@@ -218,6 +221,15 @@ class Settings:
         "Address or name to listen on.",
         default_text="all interfaces, IPv6 and IPv4",
         check=_check_host,
+    )
+    advertise: str = setting(
+        "--advertise",
+        "",
+        Text("URL", "http or https"),
+        NETWORK,
+        "URL at which the other processes that share the queues reach this one.",
+        default_text="http://HOST:PORT/ if --host is one address",
+        check=check_advertised_url,
     )
     tls_cert: Path | None = setting(
         "--tls-cert",
@@ -700,6 +712,14 @@ class Settings:
         return (
             f"{self.redis_prefix}:{TOPICS_FOLDER}:{self.topic}" if self.topic else self.redis_prefix
         )
+
+    @property
+    def advertised_url(self) -> str:
+        """Where other processes reach this one; empty if it listens on all interfaces."""
+        if self.advertise or self.host in ALL_INTERFACES:
+            return self.advertise
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}/"
 
     @property
     def scheme(self) -> str:

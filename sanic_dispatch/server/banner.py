@@ -10,10 +10,8 @@ import structlog
 
 from sanic_dispatch import __version__
 from sanic_dispatch.config.redis_url import without_secrets
-from sanic_dispatch.config.settings import TOPICS_FOLDER, Mode, Settings
+from sanic_dispatch.config.settings import ALL_INTERFACES, TOPICS_FOLDER, Mode, Settings
 from sanic_dispatch.observability.log import is_human
-
-_ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - only compared
 
 
 def warn_if_open(settings: Settings) -> None:
@@ -32,7 +30,7 @@ def warn_if_open(settings: Settings) -> None:
 
 
 def _is_open(settings: Settings) -> bool:
-    everywhere = settings.host in _ALL_INTERFACES
+    everywhere = settings.host in ALL_INTERFACES
     return everywhere and not (settings.worker_tokens or settings.allow_callback)
 
 
@@ -89,7 +87,7 @@ def monitor_link(base: str, token: str = "") -> str:
 
 def base_of(settings: Settings, port: int) -> str:
     """Return the URL of the topic as seen from this machine; the unnamed one is at the root."""
-    name = "localhost" if settings.host in _ALL_INTERFACES else settings.host
+    name = "localhost" if settings.host in ALL_INTERFACES else settings.host
     path = f"{TOPICS_FOLDER}/{settings.topic}/" if settings.topic else ""
     return f"{settings.scheme}://{f'[{name}]' if ':' in name else name}:{port}/{path}"
 

@@ -3,8 +3,8 @@
 Keys, all under ``{prefix}:`` and so in one slot of a cluster:
 
 - ``meta``: ``format``, and ``epoch``, which increases with each change of owner;
-- ``owner``: ``token`` (epoch and random id; empty after a release), ``name``, ``beat`` (the
-  heartbeat's counter), and ``batch`` (token and number of the last batch);
+- ``owner``: ``token`` (epoch and random id; empty after a release), ``name`` and ``url``, ``beat``
+  (the heartbeat's counter), and ``batch`` (token and number of the last batch);
 - ``jobs``, ``workers``, ``facts``: records as JSON by id; workers with their ``place``;
 - ``history``: a stream of events, an entry for each batch, whose id is the last event's number;
   ``epochs``: a list of the event log's epochs, as JSON.
@@ -24,16 +24,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import structlog
 import ujson
 
+from sanic_dispatch.cluster.members import Member, member_of
 from sanic_dispatch.cluster.ownership import (
     LEASE_TIMES,
     Claim,
@@ -70,7 +69,14 @@ from sanic_dispatch.storage.record_json import (
     order_of,
 )
 from sanic_dispatch.storage.redis_address import parse_address
-from sanic_dispatch.storage.redis_connection import TIMEOUT_S, RedisClient, RedisRefused, Script
+from sanic_dispatch.storage.redis_connection import (
+    RETRY_S,
+    TIMEOUT_S,
+    RedisClient,
+    RedisRefused,
+    lua_script,
+    reach,
+)
 from sanic_dispatch.storage.segment_log import MAX_EPOCHS, MAX_UNFLUSHED
 from sanic_dispatch.storage.shared_log import SharedLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
@@ -78,20 +84,11 @@ from sanic_dispatch.storage.store import Batch, Store, Stored
 FORMAT = "2"
 """The version of the data format; 0.1 wrote version 1."""
 
-OPEN_S = 3.0
-"""How long to try to reach Redis at start."""
-
 OWNER_WAIT_S = 5.0
 """How long ``load`` waits for ownership: longer than the lease of a killed owner lasts."""
 
 MIGRATION_S = 120.0
 """The extra timeout for migrating data of 0.1; 100,000 jobs take some seconds."""
-
-RETRY_S = 0.1
-"""How long to wait before a retry."""
-
-PERMANENT_ERRORS = ("ERR", "NOAUTH", "NOPERM", "WRONGPASS")
-"""Codes of errors not worth a retry, as a wrong password; LOADING, for example, is worth one."""
 
 SCAN_COUNT = 500
 """How many records one HSCAN reads; the event loop runs other tasks in between."""
@@ -117,25 +114,20 @@ _HISTORY = "5"
 _log = structlog.get_logger("sanic_dispatch.storage")
 
 
-def _script(name: str) -> Script:
-    return Script((files("sanic_dispatch.storage") / "lua" / f"{name}.lua").read_text())
+CLAIM = lua_script("claim")
+RENEW = lua_script("renew")
+RELEASE = lua_script("release")
+COMMIT = lua_script("commit")
+RESOLVE = lua_script("resolve")
+TRY_WRITING = lua_script("try_writing")
+MIGRATE = lua_script("migrate")
+BEGIN_EPOCH = lua_script("begin_epoch")
 
 
-CLAIM = _script("claim")
-RENEW = _script("renew")
-RELEASE = _script("release")
-COMMIT = _script("commit")
-RESOLVE = _script("resolve")
-TRY_WRITING = _script("try_writing")
-MIGRATE = _script("migrate")
-BEGIN_EPOCH = _script("begin_epoch")
-
-
-def open_redis(settings: Settings, name: str = "") -> RedisStore:
+def open_redis(settings: Settings) -> RedisStore:
     """Return a store for the queues whose mode is Redis; it connects on first use.
 
-    ``name`` is this process's name for others; by default host and port. Raises RedisUnusable if
-    an option in the URL is invalid.
+    Raises RedisUnusable if an option in the URL is invalid.
     """
     tables = [Table.JOBS, Table.FACTS] if settings.job_queue_mode.is_shared else []
     tables += [Table.WORKERS] if settings.worker_queue_mode.is_shared else []
@@ -143,7 +135,7 @@ def open_redis(settings: Settings, name: str = "") -> RedisStore:
         settings.redis_url,
         settings.redis_keys,
         tables,
-        name or f"{socket.gethostname()}:{settings.port}",
+        member_of(settings),
         log=SharedLog(settings.data_dir, fsync=settings.fsync, retention=retention_of(settings)),
     )
 
@@ -161,7 +153,7 @@ class RedisStore(Store):
         url: str,
         prefix: str,
         tables: Iterable[Table],
-        name: str,
+        own: Member,
         times: LeaseTimes = LEASE_TIMES,
         log: SharedLog | None = None,
     ) -> None:
@@ -178,7 +170,7 @@ class RedisStore(Store):
         self._commit_keys = [self._keys[name] for name in ("owner", *TABLES, "history")]
         self._client = RedisClient(address)
         self._lease_store = RedisLeaseStore(RedisClient(address), self._keys, self._where)
-        self.ownership: Ownership = Ownership(self._lease_store, name, times)
+        self.ownership: Ownership = Ownership(self._lease_store, own, times)
         self._token = ""
         """The token under which ``_last`` and ``_in_doubt`` were committed."""
         self._last = ""
@@ -193,18 +185,12 @@ class RedisStore(Store):
 
         Raises RedisUnusable if Redis is unreachable for OPEN_S, or its data is not ours.
         """
-        until_s = boottime_s() + OPEN_S
-        while True:
-            try:
-                await self._client.call("PING")
-                return await self.ownership.acquire(patience_s=0.0)
-            except (StorageFailed, OutcomeUnknown) as error:
-                is_permanent = (
-                    isinstance(error, RedisRefused) and error.redis_code in PERMANENT_ERRORS
-                )
-                if is_permanent or boottime_s() >= until_s:
-                    raise RedisUnusable(self._where, str(error)) from error
-            await asyncio.sleep(RETRY_S)
+
+        async def first_claim() -> bool:
+            await self._client.call("PING")
+            return await self.ownership.acquire(patience_s=0.0)
+
+        return await reach(self._client.address, first_claim)
 
     async def load(self) -> Stored:
         """Return all records, after becoming the owner.
@@ -482,11 +468,13 @@ class RedisLeaseStore:
         """
         expired = ("0",) if unchanged is None else ("1", unchanged)
         while True:
-            word, *answer = await self._client.run(CLAIM, self._keys, FORMAT, *claim, *expired)
+            words = (claim.id, claim.own.name, claim.own.url, claim.former, *expired)
+            word, *answer = await self._client.run(CLAIM, self._keys, FORMAT, *words)
             if word == b"owner":
                 return ClaimAnswer(answer[0].decode(), answer[1])
             if word == b"held":
-                return ClaimAnswer(state=answer[0].decode(), owner=answer[1].decode())
+                state, name, url = (each.decode() for each in answer)
+                return ClaimAnswer(state=state, owner=name, owner_url=url)
             if word == b"refused":
                 raise RedisUnusable(self._where, answer[0].decode(errors="replace"))
             await self._migrate()

@@ -11,24 +11,36 @@ import asyncio
 import hashlib
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
+from importlib.resources import files
 from time import monotonic
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import hiredis
 
-from sanic_dispatch.errors import OutcomeUnknown, StorageFailed
+from sanic_dispatch.errors import OutcomeUnknown, RedisUnusable, StorageFailed
 from sanic_dispatch.storage.redis_address import RedisAddress
 
 TIMEOUT_S = 1.4
 """How long to wait for a connection, and for the answer to a command."""
 
+OPEN_S = 3.0
+"""How long to try to reach Redis at start."""
+
+RETRY_S = 0.1
+"""How long to wait before a retry."""
+
+PERMANENT_ERRORS = ("ERR", "NOAUTH", "NOPERM", "WRONGPASS", "WRONGTYPE")
+"""Codes of errors not worth a retry, as a wrong password; LOADING, for example, is worth one."""
+
 BYTES_PER_S = 5_000_000
 """A command gets another second for each so many bytes."""
 
 Argument = str | bytes | int | float
+
+T = TypeVar("T")
 
 
 class RedisRefused(StorageFailed):
@@ -49,6 +61,11 @@ class Script:
     def digest(self) -> str:
         """The SHA-1 that EVALSHA takes."""
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def lua_script(name: str) -> Script:
+    """Return one of the scripts in the folder ``lua``."""
+    return Script((files("sanic_dispatch.storage") / "lua" / f"{name}.lua").read_text())
 
 
 class RedisClient:
@@ -131,6 +148,22 @@ class RedisClient:
         except (OSError, OutcomeUnknown) as error:
             raise _unreachable(str(error)) from error
         return connection
+
+
+async def reach(address: RedisAddress, call: Callable[[], Awaitable[T]]) -> T:
+    """Return the result of a first call to Redis, which is repeated for OPEN_S if it fails.
+
+    Raises RedisUnusable.
+    """
+    until_s = monotonic() + OPEN_S
+    while True:
+        try:
+            return await call()
+        except (StorageFailed, OutcomeUnknown) as error:
+            is_permanent = isinstance(error, RedisRefused) and error.redis_code in PERMANENT_ERRORS
+            if is_permanent or monotonic() >= until_s:
+                raise RedisUnusable(address.shown, str(error)) from error
+        await asyncio.sleep(RETRY_S)
 
 
 async def open_connection(address: RedisAddress, timeout_s: float) -> _Connection:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.cluster.ownership import LEASE_TIMES, Claim, ClaimAnswer, Ownership
 from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
 
@@ -43,6 +44,11 @@ def on_virtual_time(run: Coroutine[Any, Any, None]) -> None:
         runner.run(run)
 
 
+def member(name: str) -> Member:
+    """Return a process of this name."""
+    return Member(name, f"http://{name}.example:2567/")
+
+
 def now_s() -> float:
     """Return the time of the loop."""
     return asyncio.get_running_loop().time()
@@ -64,9 +70,9 @@ class FakeRegister:
             self.beat += 1
             return ClaimAnswer(self.token, self.epoch)
         if self.token not in ("", claim.former) and unchanged != state:
-            return ClaimAnswer(state=state, owner=self.name)
+            return ClaimAnswer(state=state, owner=self.name, owner_url=member(self.name).url)
         self.epoch += 1
-        self.token, self.name, self.beat = f"{self.epoch}:{claim.id}", claim.name, 0
+        self.token, self.name, self.beat = f"{self.epoch}:{claim.id}", claim.own.name, 0
         return ClaimAnswer(self.token, self.epoch)
 
     def renew(self, token: str) -> None:
@@ -115,7 +121,7 @@ class Process:
 
     def __init__(self, link: FakeLink, name: str, drift_s: float = 0.0) -> None:
         self.link = link
-        self.ownership = Ownership(link, name, now_s=lambda: now_s() + drift_s)
+        self.ownership = Ownership(link, member(name), now_s=lambda: now_s() + drift_s)
         self.running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -137,7 +143,7 @@ async def watch(processes: list[Process], for_s: float) -> None:
     """Check at all times that at most one process may act."""
     until_s = now_s() + for_s
     while now_s() < until_s:
-        active = [each.ownership.name for each in processes if each.ownership.may_act()]
+        active = [each.ownership.own.name for each in processes if each.ownership.may_act()]
         assert len(active) <= 1, f"{active} may all act"
         await asyncio.sleep(0.03)
 
@@ -232,11 +238,12 @@ def test_a_clean_end_hands_over_at_once() -> None:
     async def run() -> None:
         register = FakeRegister()
         link = FakeLink(register, random.Random(1))
-        ada = Ownership(link, "ada", now_s=now_s)
+        ada = Ownership(link, member("ada"), now_s=now_s)
         await ada.acquire()
         bert = Process(link, "bert")
         await asyncio.sleep(2.0)
         assert bert.ownership.owner == "ada"
+        assert bert.ownership.owner_url == member("ada").url
         closing = asyncio.create_task(ada.close())
         await asyncio.sleep(0)
         assert not ada.may_act()
@@ -253,7 +260,7 @@ def test_a_superseded_owner_is_notified() -> None:
     async def run() -> None:
         register, reasons = FakeRegister(), list[str]()
         link = FakeLink(register, random.Random(1))
-        ada = Ownership(link, "ada", now_s=now_s)
+        ada = Ownership(link, member("ada"), now_s=now_s)
         ada.on_lost = reasons.append
         await ada.acquire()
         register.token, register.name = "2:x", "bert"
@@ -272,7 +279,7 @@ def test_confirming_past_the_deadline() -> None:
     async def run() -> None:
         register = FakeRegister()
         link = FakeLink(register, random.Random(1))
-        ada = Ownership(link, "ada", now_s=now_s)
+        ada = Ownership(link, member("ada"), now_s=now_s)
         await ada.acquire()
         register.is_away = True
         await asyncio.sleep(LEASE_TIMES.lease_s)
@@ -294,7 +301,7 @@ def test_no_owner_in_time() -> None:
     async def run() -> None:
         register = FakeRegister()
         link = FakeLink(register, random.Random(1))
-        ada, bert = (Ownership(link, name, now_s=now_s) for name in ("ada", "bert"))
+        ada, bert = (Ownership(link, member(name), now_s=now_s) for name in ("ada", "bert"))
         await ada.acquire()
         assert not await bert.acquire(10.0)
         register.is_away = True
@@ -311,7 +318,7 @@ def test_a_claim_whose_answer_is_late() -> None:
 
     async def run() -> None:
         link = FakeLink(FakeRegister(), random.Random(1))
-        ada = Ownership(link, "ada", now_s=now_s)
+        ada = Ownership(link, member("ada"), now_s=now_s)
         link.latency_s = (LEASE_TIMES.lease_s / 2, LEASE_TIMES.lease_s / 2)
         await ada.acquire()
         assert ada.is_owner

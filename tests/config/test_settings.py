@@ -137,6 +137,18 @@ def test_not_a_host(host):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["bar-1:2567", "http://bar-1:2567", "http://a@bar-1/", "http://bar-1/?a", "http://bar-1/#"],
+)
+def test_what_cannot_be_advertised(url):
+    """A process's own URL has a scheme, no user, query or fragment, and ends with a slash."""
+    with pytest.raises(
+        SettingsError, match=r"^--advertise must be a URL such as http://10\.0\.0\.7"
+    ):
+        Settings(advertise=url)
+
+
 def test_public_must_be_a_folder(tmp_path):
     """A folder of own pages that is missing, or is a file, is refused at the start."""
     (tmp_path / "file").touch()

@@ -10,6 +10,7 @@ import asyncio
 import sys
 from itertools import count
 
+from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
 from sanic_dispatch.storage.redis import RedisStore
@@ -18,7 +19,7 @@ from sanic_dispatch.storage.store import Batch
 
 async def main(url: str, prefix: str) -> None:
     """Acquire, load, and commit until ownership is lost."""
-    store = RedisStore(url, prefix, Table, "the owner")
+    store = RedisStore(url, prefix, Table, Member("the owner", ""))
     await store.ownership.acquire()
     await store.load()
     say("owner")

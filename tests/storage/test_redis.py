@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.cluster.ownership import LEASE_TIMES, Claim, LeaseTimes
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import State
@@ -51,6 +52,8 @@ from tests.support.redis import RedisServer, shared_server
 
 OLD_DATA = json.loads((Path(__file__).parent / "data" / "redis_0_1.json").read_text())
 
+ADA = Member("ada", "http://ada.example:2567/")
+
 QUICK = LeaseTimes(lease_s=0.8, renew_s=0.25, poll_s=0.05)
 """Short lease times, so that tests are quick."""
 
@@ -71,7 +74,7 @@ async def opened(prefix: str) -> AsyncIterator[Open]:
         def open_one(
             url: str = "", tables: Any = Table, name: str = "ada", times: LeaseTimes = QUICK
         ) -> RedisStore:
-            store = RedisStore(url or shared_server().url, prefix, tables, name, times)
+            store = RedisStore(url or shared_server().url, prefix, tables, Member(name, ""), times)
             stack.push_async_callback(store.close)
             return store
 
@@ -266,7 +269,7 @@ def guarded(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.mark.parametrize("login", ["", ":wrong@", "nobody:canary@"])
 async def test_a_wrong_password(guarded: RedisServer, login: str) -> None:
     """It is refused at the first try, since waiting would not help."""
-    store = RedisStore(guarded.url.replace("//", f"//{login}"), "bar", Table, "ada")
+    store = RedisStore(guarded.url.replace("//", f"//{login}"), "bar", Table, ADA)
     began_s = monotonic()
     with pytest.raises(RedisUnusable, match=r"WRONGPASS|NOAUTH"):
         await store.open()
@@ -284,7 +287,7 @@ async def test_every_way_to_redis(guarded: RedisServer) -> None:
         f"redis://{tcp}/?username=ada&password=p/w&db=2",
         f"unix://{socket}?password=canary&db=1",
     ):
-        store = RedisStore(url, "bar", Table, "ada")
+        store = RedisStore(url, "bar", Table, ADA)
         await store.load()
         await store.commit(batch(1, put(job(1))))
         assert await store.load() == Stored([job(1)], [], [])
@@ -307,19 +310,19 @@ async def test_tls(tmp_path: Path) -> None:
             ("127.0.0.1", f"ssl_ca_certs={certificate}&ssl_check_hostname=false"),
             ("127.0.0.1", "ssl_cert_reqs=none"),
         ):
-            store = RedisStore(f"rediss://{host}:{port}/0?{options_of_url}", "bar", Table, "ada")
+            store = RedisStore(f"rediss://{host}:{port}/0?{options_of_url}", "bar", Table, ADA)
             await store.load()
             await store.close()
         for url, says in (
             (f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}", "certificate"),
             (f"rediss://localhost:{port}/0", "certificate"),
         ):
-            store = RedisStore(url, "bar", Table, "ada")
+            store = RedisStore(url, "bar", Table, ADA)
             with pytest.raises(RedisUnusable, match=says):
                 await store.open()
             await store.close()
         with pytest.raises(RedisUnusable, match="address is wrong"):
-            RedisStore(f"rediss://h/0?ssl_ca_certs={tmp_path}/none", "bar", Table, "ada")
+            RedisStore(f"rediss://h/0?ssl_ca_certs={tmp_path}/none", "bar", Table, ADA)
     finally:
         server.stop()
 
@@ -350,7 +353,7 @@ async def test_all_keys_are_in_one_slot(tmp_path: Path) -> None:
         while b"cluster_state:ok" not in server.ask("CLUSTER", "INFO"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await put_old_data(server.url, "bar", OLD_DATA["keys"])
-        store = RedisStore(server.url, "bar", Table, "ada")
+        store = RedisStore(server.url, "bar", Table, ADA)
         assert len((await store.load()).jobs) == 14
         await store.commit(batch(1, put(job(1)), put(worker(1)), put(Fact("paused", False))))
         await store.try_writing()
@@ -550,7 +553,7 @@ async def test_a_network_that_swallows_everything(opened: Open, server: RedisSer
 
 async def test_a_password_that_is_changed(guarded: RedisServer) -> None:
     """Batches are refused at once, and accepted as soon as Redis knows the password again."""
-    store = RedisStore(guarded.url.replace("//", "//:canary@"), "bar", Table, "ada")
+    store = RedisStore(guarded.url.replace("//", "//:canary@"), "bar", Table, ADA)
     await store.load()
     async with Redis.from_url(guarded.url, password="canary") as client:
         await client.config_set("requirepass", "another")
@@ -669,13 +672,21 @@ async def test_an_idle_owner_stays_one(opened: Open) -> None:
 async def test_a_claim_whose_answer_was_lost(opened: Open) -> None:
     """Repeated, it is granted again, which others see as a sign of life."""
     ada, bert = opened(), opened(name="bert")
-    claim = Claim("1234", "ada")
+    claim = Claim("1234", ADA)
     first = await ada._lease_store.claim(claim, None)
-    before = await bert._lease_store.claim(Claim("5678", "bert"), None)
+    before = await bert._lease_store.claim(Claim("5678", Member("bert", "")), None)
     assert await ada._lease_store.claim(claim, None) == first
-    after = await bert._lease_store.claim(Claim("5678", "bert"), before.state)
+    after = await bert._lease_store.claim(Claim("5678", Member("bert", "")), before.state)
     assert before.state != after.state
     assert after.token == ""
+
+
+async def test_others_know_where_the_owner_is(opened: Open) -> None:
+    """Its name and its URL, as it has given them; none after a clean end."""
+    ada, bert = opened(), opened(name="bert")
+    assert (await bert._lease_store.claim(Claim("1234", ADA), None)).token
+    assert not await ada.ownership.acquire(0.0)
+    assert (ada.ownership.owner, ada.ownership.owner_url) == (ADA.name, ADA.url)
 
 
 async def test_commits_are_signs_of_life(opened: Open) -> None:
@@ -757,7 +768,7 @@ async def test_the_settings_say_what_is_in_redis(
         redis_url=shared_server().url,
         redis_prefix=prefix,
     )
-    store = open_redis(settings, "ada")
+    store = open_redis(settings)
     assert store._tables == tables
     await store.load()
     await store.close()

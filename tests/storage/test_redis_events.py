@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 from redis.asyncio import Redis
 
+from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.core.tables import Table
 from sanic_dispatch.errors import LostOwnership
 from sanic_dispatch.storage import segment_log, shared_log
@@ -55,7 +56,9 @@ async def start(prefix: str, tmp_path: Path) -> AsyncIterator[Start]:
             folder = tmp_path / machine
             folder.mkdir(exist_ok=True)
             log = SharedLog(folder, fsync=False, retention=Retention(keep_s))
-            store = RedisStore(url or shared_server().url, prefix, Table, machine, log=log)
+            store = RedisStore(
+                url or shared_server().url, prefix, Table, Member(machine, ""), log=log
+            )
             stack.push_async_callback(store.close)
             return store
 
