@@ -19,6 +19,7 @@ from sanic_dispatch.callbacks.callback_client import CallbackClient
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.clock import Clock, SystemClock
 from sanic_dispatch.cluster.members import Members, member_of
+from sanic_dispatch.cluster.spreading import Turn
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
@@ -198,17 +199,21 @@ def _quota(settings: Settings, clock: Clock) -> Quota | None:
 def _run_services(app: Sanic[Any, Context]) -> None:
     opened = AsyncExitStack()
     contexts = (app.ctx, *app.ctx.topics.values())
+    members: Members | None = None
 
     async def start(_: Sanic[Any, Context]) -> None:
-        await _join(app.ctx.settings, opened)
+        nonlocal members
+        members = await _join(app.ctx.settings, opened)
         for context in contexts:
-            await opened.enter_async_context(services(context))
+            await opened.enter_async_context(services(context, members))
         await opened.enter_async_context(_metrics(app.ctx))
 
     async def stop_taking(_: Sanic[Any, Context]) -> None:
+        if members is not None:
+            await members.leave()
         async with asyncio.TaskGroup() as group:
             for context in contexts:
-                group.create_task(context.dispatcher.stop(context.settings.stop_grace_s))
+                group.create_task(_stop_taking(context))
         for context in contexts:
             context.hub.stop()
         with suppress(TimeoutError):
@@ -235,8 +240,15 @@ async def _join(settings: Settings, stack: AsyncExitStack) -> Members | None:
     return await stack.enter_async_context(membership(settings))
 
 
+async def _stop_taking(context: Context) -> None:
+    """Hand the topic over to another process, or take nothing in any more."""
+    grace_s, standby = context.settings.stop_grace_s, context.standby
+    if standby is None or not await standby.leave(grace_s):
+        await context.dispatcher.stop(grace_s)
+
+
 @asynccontextmanager
-async def services(context: Context) -> AsyncIterator[None]:
+async def services(context: Context, members: Members | None = None) -> AsyncIterator[None]:
     """Open and run everything of a topic below web/, and set the rest of its context."""
     settings, clock, bus = context.settings, context.clock, EventBus()
     bus.subscribe(log.of_topic(settings.topic))
@@ -269,15 +281,16 @@ async def services(context: Context) -> AsyncIterator[None]:
                 hub.seed(snapshot)
             hub.set_out_of_reach(snapshot is None)
 
+        turn = Turn(settings.topic, members if settings.is_shared else None)
         with _starting(settings):
-            if await store.open():
+            if await store.open(is_our_turn=turn.is_ours()):
                 await dispatcher.load()
                 show(dispatcher.snapshot())
                 await dispatcher.start()
         if store.ownership is not None:
-            standby = Standby(dispatcher, store.ownership, show, hub.set_out_of_reach)
-            standby.start()
-            stack.push_async_callback(standby.stop)
+            context.standby = Standby(dispatcher, store.ownership, turn, show, hub.set_out_of_reach)
+            context.standby.start()
+            stack.push_async_callback(context.standby.stop)
         watchdog = Watchdog(lambda: hub.projection.next_pair(), clock, lambda: dispatcher.is_open)
         watchdog.start()
         stack.push_async_callback(watchdog.stop)

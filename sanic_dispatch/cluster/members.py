@@ -110,10 +110,13 @@ class Members:
     def _note(self, found: Iterable[Member]) -> None:
         living = tuple(sorted({each.name: each for each in found}.values()))
         if living != self.living:
-            before = {each.name for each in self.living}
-            after = {each.name for each in living}
+            joined, gone = set(living) - set(self.living), set(self.living) - set(living)
             self.living, self._changed_s = living, time.monotonic()
-            _log.info("members.changed", joined=sorted(after - before), gone=sorted(before - after))
+            _log.info("members.changed", joined=_names_of(joined), gone=_names_of(gone))
+
+
+def _names_of(members: Iterable[Member]) -> str:
+    return " ".join(sorted(member.name for member in members))
 
 
 def member_of(settings: Settings) -> Member:

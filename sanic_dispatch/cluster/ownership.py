@@ -3,7 +3,9 @@
 The owner sends heartbeats: each renewal and each commit changes the *state* in the lease store. It
 may act until ``lease_s`` after it sent the last heartbeat that the store confirmed. A process on
 standby polls the state. It may take over once it has seen the same state for ``lease_s``, with the
-store reachable all the time; the store grants the claim only if that is still the state. So
+store reachable all the time, or once the owner has released the topic; the store grants the claim
+only if that is still the state. Of several processes the one whose turn it is takes over first
+(``spreading.py``). So
 
 - at most one process may act: the standby sees a heartbeat later than the owner sent it, and both
   count ``lease_s`` from there on their own monotonic clocks. The store's clock is not used;
@@ -28,6 +30,15 @@ import structlog
 from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
 
+FREE = ""
+"""The state of a topic that has no owner."""
+
+HAND_OVER_POLL_S = 0.02
+"""How often the successor polls the state while the topic is being handed over to it."""
+
+NOTICE_POLLS = 1.25
+"""For how many intervals of polls an owner waits until its successor has noticed that it is one."""
+
 STORE_RETRY_S = 0.1
 """How long to wait after a failed call."""
 
@@ -50,12 +61,15 @@ class LeaseTimes(NamedTuple):
 
     ``lease_s``: how long an owner may act after its last heartbeat, and so the least time until
     another process takes over. ``renew_s``: the longest time between two heartbeats. ``poll_s``:
-    how often a standby polls the state. A take-over takes at most ``lease_s`` + 2 × ``poll_s``.
+    how often a standby polls the state. ``turn_s``: how long the others wait for the process whose
+    turn it is. A take-over takes at most ``lease_s`` + 2 × ``poll_s``, and ``turn_s`` more if that
+    one does not come.
     """
 
     lease_s: float = 3.0
     renew_s: float = 1.0
     poll_s: float = 0.4
+    turn_s: float = 1.0
 
 
 LEASE_TIMES = LeaseTimes()
@@ -73,13 +87,17 @@ class Claim(NamedTuple):
 
 
 class ClaimAnswer(NamedTuple):
-    """The answer to a claim: token and epoch if granted, else the state and who the owner is."""
+    """The answer to a claim: token and epoch if granted, else the state and who the owner is.
+
+    ``successor`` is the name of the process that the topic is, or was, handed over to.
+    """
 
     token: str = ""
     epoch: int = 0
-    state: str = ""
+    state: str = FREE
     owner: str = ""
     owner_url: str = ""
+    successor: str = ""
 
 
 class LeaseStore(Protocol):
@@ -89,16 +107,23 @@ class LeaseStore(Protocol):
     """
 
     async def claim(self, claim: Claim, unchanged: str | None) -> ClaimAnswer:
-        """Grant the lease if the topic has no owner, or its state is still ``unchanged``.
+        """Grant the lease if the state is still ``unchanged``; with None, only look.
 
         A repeated claim, after a lost answer, is granted again and counts as a heartbeat.
         """
 
-    async def renew(self, token: str) -> None:
-        """Change the state: a heartbeat. Raises LostOwnership if another token owns the topic."""
+    async def renew(self, token: str, successor: str = "") -> None:
+        """Change the state: a heartbeat; with a successor, say that it will get the topic.
 
-    async def release(self, token: str) -> None:
-        """End the lease, if this token still has it."""
+        Raises LostOwnership if another token owns the topic.
+        """
+
+    async def release(self, token: str, successor: str = "") -> None:
+        """End the lease, if this token still has it, for a successor, if there is one."""
+
+
+def _always() -> bool:
+    return True
 
 
 class Ownership:
@@ -120,6 +145,12 @@ class Ownership:
         """The public name of the owner, as of the last poll."""
         self.owner_url = ""
         """The URL at which other processes reach the owner; empty if that is unknown."""
+        self.is_successor = False
+        """Whether the owner is handing the topic over to this process, as of the last poll."""
+        self.is_out_of_turn = False
+        """Whether this process owns the topic since the one whose turn it was did not come."""
+        self.changed = asyncio.Event()
+        """Set for a moment whenever the owner, or what is known of it, has changed."""
         self.epoch = 0
         """The number of the current ownership; increases with each change of owner."""
         self.token = ""
@@ -153,19 +184,23 @@ class Ownership:
         while not self.may_act():  # the answer may take longer than the lease
             await self._renew()
 
-    async def acquire(self, patience_s: float | None = None) -> bool:
+    async def acquire(
+        self, patience_s: float | None = None, is_our_turn: Callable[[], bool] = _always
+    ) -> bool:
         """Wait until this process owns the topic; return False after ``patience_s`` without it.
 
-        Raises StorageFailed after ``patience_s`` if the store is unreachable then, and the lease
-        store's own error if its data is unusable.
+        If it is not our turn, and nobody takes the topic, it is taken ``turn_s`` later. Raises
+        StorageFailed after ``patience_s`` if the store is unreachable then, and the lease store's
+        own error if its data is unusable.
         """
         claim = Claim(secrets.token_hex(8), self.own, self._former)
         began_s = self._now_s()
-        watch = _StateWatch(self._times.lease_s)
+        watch, is_ours = _StateWatch(self._times), False
         while not self.is_owner:
             sent_s = self._now_s()
+            unchanged = watch.claimable(sent_s, is_ours=is_ours)
             try:
-                answer = await self._store.claim(claim, watch.expired(sent_s))
+                answer = await self._store.claim(claim, unchanged)
             except (StorageFailed, OutcomeUnknown) as error:
                 watch.forget()
                 self._log_unreachable(error)
@@ -175,14 +210,26 @@ class Ownership:
                 continue
             self._log_reachable()
             if answer.token:
+                self.is_out_of_turn = not is_ours
                 self._start_lease(answer, sent_s)
                 break
-            self.owner, self.owner_url = answer.owner, answer.owner_url
+            self._note_owner(answer.owner, answer.owner_url, answer.successor)
             watch.note(answer.state, self._now_s())
+            is_ours = self.is_successor if answer.successor else is_our_turn()
+            if unchanged is None and watch.claimable(self._now_s(), is_ours=is_ours) is not None:
+                continue
             if patience_s is not None and self._now_s() - began_s >= patience_s:
                 return False
-            await asyncio.sleep(self._times.poll_s)
+            await asyncio.sleep(HAND_OVER_POLL_S if self.is_successor else self._times.poll_s)
         return True
+
+    async def announce(self, successor: Member) -> None:
+        """Say that the topic will be handed over; return once the successor has noticed.
+
+        From then on requests wait there. Raises LostOwnership or StorageFailed.
+        """
+        await self._renew(successor.name)
+        await asyncio.sleep(NOTICE_POLLS * self._times.poll_s)
 
     def granted(self, sent_s: float) -> None:
         """Extend the lease: the store has confirmed a heartbeat that was sent at ``sent_s``."""
@@ -200,6 +247,7 @@ class Ownership:
             self._renewing = None
         _log.warning("ownership.lost", epoch=self.epoch, reason=reason)
         self._lost.set()
+        self._note_owner()
         self.on_lost(reason)
 
     async def until_lost(self) -> None:
@@ -207,8 +255,11 @@ class Ownership:
         if self.token:
             await self._lost.wait()
 
-    async def close(self) -> None:
-        """Stop renewing and end the lease, so that another process can take over at once."""
+    async def release(self, successor: Member | None = None) -> None:
+        """Stop renewing and end the lease, so that another process can take over at once.
+
+        With a successor, that one does; the others wait ``turn_s`` for it.
+        """
         token, self.token = self.token, ""
         self.deadline_s = 0.0
         self._lost.set()
@@ -216,13 +267,28 @@ class Ownership:
         if renewing is not None:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
-        if token:
-            with suppress(StorageFailed, OutcomeUnknown):
-                await self._store.release(token)
+        if not token:
+            return
+        name, url = (successor.name, successor.url) if successor else ("", "")
+        self._note_owner(name, url)
+        with suppress(StorageFailed, OutcomeUnknown):
+            await asyncio.shield(self._store.release(token, name))
+
+    def _note_owner(self, name: str = "", url: str = "", successor: str = "") -> None:
+        is_successor = successor == self.own.name
+        if (name, url, is_successor) != (self.owner, self.owner_url, self.is_successor):
+            self.owner, self.owner_url, self.is_successor = name, url, is_successor
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake whoever waits for ``changed``."""
+        self.changed.set()
+        self.changed.clear()
 
     def _start_lease(self, answer: ClaimAnswer, sent_s: float) -> None:
         self.token = self._former = answer.token
-        self.epoch, self.owner, self.owner_url = answer.epoch, self.own.name, self.own.url
+        self.epoch = answer.epoch
+        self._note_owner(self.own.name, self.own.url)
         self._sent_s = sent_s
         self.deadline_s = sent_s + self._times.lease_s
         self._lost = asyncio.Event()
@@ -246,12 +312,12 @@ class Ownership:
                 _log.exception("ownership.not_renewed")
                 await asyncio.sleep(STORE_RETRY_S)
 
-    async def _renew(self) -> None:
+    async def _renew(self, successor: str = "") -> None:
         sent_s, token = self._now_s(), self.token
         if not token:
             raise LostOwnership(self.owner)
         try:
-            await self._store.renew(token)
+            await self._store.renew(token, successor)
         except LostOwnership as error:
             if token == self.token:
                 self.lose(str(error))
@@ -277,8 +343,8 @@ class Ownership:
 class _StateWatch:
     """Measures for how long the lease's state has not changed, as a standby polls it."""
 
-    def __init__(self, lease_s: float) -> None:
-        self._lease_s = lease_s
+    def __init__(self, times: LeaseTimes) -> None:
+        self._times = times
         self._state: str | None = None
         self._since_s = self._seen_s = 0.0
 
@@ -292,11 +358,18 @@ class _StateWatch:
         """Start counting again, since the store was unreachable."""
         self._state = None
 
-    def expired(self, now_s: float) -> str | None:
-        """Return the state if it has not changed for a whole lease, else None."""
+    def claimable(self, now_s: float, *, is_ours: bool) -> str | None:
+        """Return the state if the topic may be claimed now, else None.
+
+        That is if it is free, or has not changed for a whole lease; the process whose turn it is
+        is first.
+        """
         if self._state is None or now_s - self._seen_s > LONGEST_GAP_S:
             return None
-        return self._state if now_s - self._since_s >= self._lease_s else None
+        wait_s = 0.0 if self._state == FREE else self._times.lease_s
+        if not is_ours:
+            wait_s += self._times.turn_s
+        return self._state if now_s - self._since_s >= wait_s else None
 
 
 def _ignore(reason: str) -> None:

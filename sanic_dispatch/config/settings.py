@@ -165,7 +165,7 @@ MODE_SETTING = Setting(
     "Where jobs and workers wait (case-insensitive). InMemory: lost when the service stops. "
     "JsonFile: jobs.json and workers.json, read and written on every operation. CachedJsonFile: "
     "the same files, brought up to date from a journal. Sqlite: dispatch.sqlite3. Redis: a server "
-    "whose queues another dispatcher can take over.",
+    "whose queues several dispatchers share.",
     short="-m",
     details=f"The demo's default is {Mode.IN_MEMORY}.",
     per_topic=True,
@@ -411,9 +411,8 @@ class Settings:
         "sanic-dispatch",
         Text("NAME", "1 to 64 of `A-Z a-z 0-9 . _ : -`"),
         QUEUES,
-        "Prefix of the queues' keys in Redis. Of the dispatchers with the same prefix one is "
-        "active; the others stand by.",
-        details="See [standing by](#standing-by).",
+        "Prefix of the queues' keys in Redis. Dispatchers with the same prefix share the topics.",
+        details="See [several processes](#several-processes).",
         check=check_redis_prefix,
     )
     workers: int = setting(

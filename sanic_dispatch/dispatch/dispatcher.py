@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.events import Event, EventKind
-from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.receipts import ID_DIGITS, Proof
 from sanic_dispatch.core.state_machine import Placed, StateMachine
 from sanic_dispatch.core.topic import Policy
@@ -47,6 +48,12 @@ POSITION_OF_UNTAKEN = 1
 
 The original's answer is ``"Assigned"`` or a position: it has no word for a job under way.
 """
+
+HAND_OVER_WAIT_S = 4.5
+"""How long a request waits while the topic changes hands."""
+
+DRAIN_POLL_S = 0.005
+"""How often to check whether anything is still under way."""
 
 _TAKEN = (EventKind.JOB_CONFIRMED, EventKind.JOB_DONE)
 _NOT_TAKEN = (EventKind.JOB_DOUBTED, EventKind.JOB_FAILED)
@@ -147,6 +154,7 @@ class Dispatcher:
         await self.batches.execute(c.Recover(secrets.token_hex(32)))
         self._is_open = True
         if self._store.ownership is not None:
+            self._store.ownership.wake()
             self._erase_again()
 
     def _erase_again(self) -> None:
@@ -162,6 +170,8 @@ class Dispatcher:
         next start.
         """
         was_open, self._is_open, self._is_stopped = self._is_open, False, True
+        if self._store.ownership is not None:
+            self._store.ownership.wake()
         if was_open:
             self.batches.report(c.Close())
         else:
@@ -175,6 +185,28 @@ class Dispatcher:
             if not taken.done():
                 taken.set_exception(ShuttingDown())
         await self._break_off()
+
+    async def drain(self) -> None:
+        """Assign nothing more, take nothing in once nothing is under way, and commit the rest.
+
+        Afterwards nothing is in doubt, and requests wait. Returns at once if the topic is lost.
+        """
+        self.batches.report(c.Close())
+        await self._until_nothing_is_under_way()
+        self._is_open = False
+        await self._until_nothing_is_under_way()
+
+    async def _until_nothing_is_under_way(self) -> None:
+        ownership = self._store.ownership
+        while ownership is not None and ownership.is_owner and self._is_anything_under_way():
+            await self._clock.sleep(DRAIN_POLL_S)
+
+    def _is_anything_under_way(self) -> bool:
+        """Whether the outcome of a PUT, of an answer or of a commit is still to come."""
+        if not (self.deliveries.is_idle and self.batches.is_idle):
+            return True
+        holds = (job.hold for job in self._machine.tables.jobs.assigned())
+        return any(hold is not None and hold.stage is Stage.UNDER_WAY for hold in holds)
 
     async def stand_by(self) -> None:
         """Drop all state, because another process owns the topic now."""
@@ -206,7 +238,7 @@ class Dispatcher:
         same job. Raises QueueFull, ShuttingDown, StorageFailed, IdempotencyMismatch and
         StillUnderWay.
         """
-        self.check_open()
+        await self._until_open()
         if idempotency_key is None:
             return await self._submit(secrets.token_hex(ID_DIGITS // 2), data, is_repeatable=False)
         job_id = self._machine.receipts.job_id(idempotency_key)
@@ -245,13 +277,14 @@ class Dispatcher:
 
     async def look_up(self, job_id: str) -> Placed:
         """Return a job and its position in the queue. Raises UnknownJob, and as ``operator``."""
+        await self._until_settled()
         self.check_started()
         placed: Placed = await self.batches.execute(c.LookUp(job_id, REQUEST_ID.get()))
         return placed
 
     async def cancel(self, job_id: str, reason: str = "") -> Job:
         """Cancel a waiting job. Raises UnknownJob and WrongState."""
-        self.check_open()
+        await self._until_open()
         return await self.operator.cancel(job_id, reason)
 
     # ---- registrations and reports
@@ -266,7 +299,7 @@ class Dispatcher:
         If the request is cancelled, the answer is reported as lost: by Batches, if the reply comes
         later; here, if it had come and was not read yet.
         """
-        self.check_open()
+        await self._until_open()
         register = c.Register(worker, lost, REQUEST_ID.get())
         reply = self.batches.execute(register, self._report_answer_lost)
         try:
@@ -297,17 +330,17 @@ class Dispatcher:
 
         Raises UnknownJob, NotTheHolder, WrongState and StorageFailed.
         """
-        self.check_open()
+        await self._until_open()
         return await self._execute_report(c.Complete(job_id, proof, result, REQUEST_ID.get()))
 
     async def fail(self, job_id: str, proof: Proof, reason: str, *, retry: bool = False) -> Placed:
         """Fail a job, or with ``retry`` let another worker try. Raises as ``complete``."""
-        self.check_open()
+        await self._until_open()
         return await self._execute_report(c.Fail(job_id, proof, reason, retry, REQUEST_ID.get()))
 
     async def extend(self, job_id: str, proof: Proof) -> Placed:
         """Begin a job's lease anew. Raises as ``complete``."""
-        self.check_open()
+        await self._until_open()
         return await self._execute_report(c.Extend(job_id, proof, REQUEST_ID.get()))
 
     def note_refused(self, job_id: str, proof: Proof, reason: str) -> None:
@@ -365,6 +398,28 @@ class Dispatcher:
         if ownership is not None and not self._is_stopped:
             raise StandingBy(ownership.owner)
         raise ShuttingDown
+
+    async def _until_open(self) -> None:
+        """Return once jobs and workers are taken in. Raises as ``check_open``."""
+        if not self._is_open:
+            await self._until_settled()
+            self.check_open()
+
+    async def _until_settled(self) -> None:
+        """Wait while the topic changes hands, but no longer than HAND_OVER_WAIT_S."""
+        ownership = self._store.ownership
+        if ownership is None or not self._is_changing_hands(ownership):
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HAND_OVER_WAIT_S):
+                while self._is_changing_hands(ownership):
+                    await ownership.changed.wait()
+
+    def _is_changing_hands(self, ownership: Ownership) -> bool:
+        """Whether no process serves the topic, or this one is soon to do so."""
+        if self._is_open or self._is_stopped:
+            return False
+        return ownership.is_owner or ownership.is_successor or not ownership.owner
 
     def check_started(self) -> None:
         """Raise the same if the records are not loaded yet, or are another process's."""

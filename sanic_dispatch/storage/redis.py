@@ -4,7 +4,8 @@ Keys, all under ``{prefix}:`` and so in one slot of a cluster:
 
 - ``meta``: ``format``, and ``epoch``, which increases with each change of owner;
 - ``owner``: ``token`` (epoch and random id; empty after a release), ``name`` and ``url``, ``beat``
-  (the heartbeat's counter), and ``batch`` (token and number of the last batch);
+  (the heartbeat's counter), ``batch`` (token and number of the last batch), and ``successor`` (the
+  name of the process that the topic is handed over to);
 - ``jobs``, ``workers``, ``facts``: records as JSON by id; workers with their ``place``;
 - ``history``: a stream of events, an entry for each batch, whose id is the last event's number;
   ``epochs``: a list of the event log's epochs, as JSON.
@@ -180,7 +181,7 @@ class RedisStore(Store):
         self._completion: asyncio.Task[None] | None = None
         """Completes the commit of a cancelled caller."""
 
-    async def open(self) -> bool:
+    async def open(self, *, is_our_turn: bool = True) -> bool:
         """Connect, and become the owner if the topic has none; return whether this process is it.
 
         Raises RedisUnusable if Redis is unreachable for OPEN_S, or its data is not ours.
@@ -188,7 +189,7 @@ class RedisStore(Store):
 
         async def first_claim() -> bool:
             await self._client.call("PING")
-            return await self.ownership.acquire(patience_s=0.0)
+            return await self.ownership.acquire(0.0, lambda: is_our_turn)
 
         return await reach(self._client.address, first_claim)
 
@@ -298,7 +299,7 @@ class RedisStore(Store):
             completion.cancel()
         await self._flushes.finish()
         self._flushes.stop()
-        await self.ownership.close()
+        await self.ownership.release()
         await self._client.close()
         await self._lease_store.close()
 
@@ -473,21 +474,21 @@ class RedisLeaseStore:
             if word == b"owner":
                 return ClaimAnswer(answer[0].decode(), answer[1])
             if word == b"held":
-                state, name, url = (each.decode() for each in answer)
-                return ClaimAnswer(state=state, owner=name, owner_url=url)
+                state, owner, url, successor = (each.decode() for each in answer)
+                return ClaimAnswer("", 0, state, owner, url, successor)
             if word == b"refused":
                 raise RedisUnusable(self._where, answer[0].decode(errors="replace"))
             await self._migrate()
 
-    async def renew(self, token: str) -> None:
-        """Increment the heartbeat. Raises LostOwnership."""
-        word, *answer = await self._client.run(RENEW, self._owner, token)
+    async def renew(self, token: str, successor: str = "") -> None:
+        """Increment the heartbeat, and note a successor. Raises LostOwnership."""
+        word, *answer = await self._client.run(RENEW, self._owner, token, successor)
         if word == b"lost":
             raise LostOwnership(answer[0].decode())
 
-    async def release(self, token: str) -> None:
+    async def release(self, token: str, successor: str = "") -> None:
         """End the lease, if this token still has it."""
-        await self._client.run(RELEASE, self._owner, token)
+        await self._client.run(RELEASE, self._owner, token, successor)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -99,8 +99,11 @@ class Store(ABC):
     ownership: Ownership | None = None
     """The lease on a store that several processes share; None if one process has it to itself."""
 
-    async def open(self) -> bool:
-        """Connect to the store; return whether this process owns it."""
+    async def open(self, *, is_our_turn: bool = True) -> bool:
+        """Connect to the store; return whether this process owns it.
+
+        If it is not this process's turn, a shared store is left to others.
+        """
         return True
 
     @abstractmethod

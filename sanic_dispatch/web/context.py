@@ -21,6 +21,7 @@ from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.online_backup import OnlineBackup
 from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.dispatch.readiness import Readiness
+from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import UnknownTopic
 from sanic_dispatch.history.queries import HistoryQueries
 from sanic_dispatch.live.hub import Hub
@@ -64,6 +65,7 @@ class Context:
     hub: Hub = field(init=False)
     callbacks: CallbackClient = field(init=False)
     dispatcher: Dispatcher = field(init=False)
+    standby: Standby | None = field(init=False, default=None)
     backup: OnlineBackup = field(init=False)
     readiness: Readiness = field(init=False)
     sources: Sources = field(init=False)

@@ -110,8 +110,7 @@ async def test_the_proxy_finds_the_owner(
             http = harness._http
             await eventually(lambda: is_accepted(http, url), 30)
             for _ in range(2):
-                owner = await harness.owner()
-                assert owner is not None
+                owner = await harness.settled()
                 assert [await is_accepted(http, url) for _ in range(5)] == [True] * 5
                 async with http.ws_connect(url + "live?view=board") as page:
                     assert (await page.receive()).type is WSMsgType.TEXT

@@ -79,7 +79,7 @@ async def test_a_silent_one_is_forgotten(opened: Open) -> None:
 async def test_a_process_that_has_moved(opened: Open) -> None:
     """Of a process that comes again under its name, what it announced last counts."""
     store, moved = opened(), ADA._replace(url="http://10.0.0.8:2567/")
-    await store.announce(ADA, 5.0)
+    await store.announce(ADA, 1.0)
     ada = Members(store, moved)
     await ada.join()
     assert ada.living == (moved,)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.cluster.members import Member
-from sanic_dispatch.cluster.ownership import LEASE_TIMES, Claim, ClaimAnswer, Ownership
+from sanic_dispatch.cluster.ownership import FREE, LEASE_TIMES, Claim, ClaimAnswer, Ownership
 from sanic_dispatch.errors import LostOwnership, OutcomeUnknown, StorageFailed
 
 SEEDS = range(20)
@@ -60,29 +60,34 @@ class FakeRegister:
     def __init__(self) -> None:
         self.token = ""
         self.name = ""
+        self.successor = ""
         self.beat = 0
         self.epoch = 0
         self.is_away = False
 
     def claim(self, claim: Claim, unchanged: str | None) -> ClaimAnswer:
-        state = f"{self.token} {self.beat}"
         if self.token.endswith(f":{claim.id}"):
             self.beat += 1
             return ClaimAnswer(self.token, self.epoch)
-        if self.token not in ("", claim.former) and unchanged != state:
-            return ClaimAnswer(state=state, owner=self.name, owner_url=member(self.name).url)
+        is_free = self.token in ("", claim.former)
+        state, name = (FREE, "") if is_free else (f"{self.token} {self.beat}", self.name)
+        if unchanged != state:
+            url = member(name).url if name else ""
+            return ClaimAnswer("", 0, state, name, url, self.successor)
         self.epoch += 1
         self.token, self.name, self.beat = f"{self.epoch}:{claim.id}", claim.own.name, 0
+        self.successor = ""
         return ClaimAnswer(self.token, self.epoch)
 
-    def renew(self, token: str) -> None:
+    def renew(self, token: str, successor: str) -> None:
         if token != self.token:
             raise LostOwnership(self.name)
         self.beat += 1
+        self.successor = successor or self.successor
 
-    def release(self, token: str) -> None:
+    def release(self, token: str, successor: str) -> None:
         if token == self.token:
-            self.token = ""
+            self.token, self.successor = "", successor
 
 
 class FakeLink:
@@ -98,11 +103,11 @@ class FakeLink:
         sight: ClaimAnswer = await self._call(lambda: self._register.claim(claim, unchanged))
         return sight
 
-    async def renew(self, token: str) -> None:
-        await self._call(lambda: self._register.renew(token))
+    async def renew(self, token: str, successor: str = "") -> None:
+        await self._call(lambda: self._register.renew(token, successor))
 
-    async def release(self, token: str) -> None:
-        await self._call(lambda: self._register.release(token))
+    async def release(self, token: str, successor: str = "") -> None:
+        await self._call(lambda: self._register.release(token, successor))
 
     async def _call(self, act: Callable[[], Any]) -> Any:
         await self._travel(StorageFailed("not sent"))
@@ -121,12 +126,13 @@ class Process:
 
     def __init__(self, link: FakeLink, name: str, drift_s: float = 0.0) -> None:
         self.link = link
+        self.is_our_turn = True
         self.ownership = Ownership(link, member(name), now_s=lambda: now_s() + drift_s)
         self.running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         while True:
-            await self.ownership.acquire()
+            await self.ownership.acquire(is_our_turn=lambda: self.is_our_turn)
             await self.ownership.until_lost()
 
     async def kill(self) -> None:
@@ -244,12 +250,94 @@ def test_a_clean_end_hands_over_at_once() -> None:
         await asyncio.sleep(2.0)
         assert bert.ownership.owner == "ada"
         assert bert.ownership.owner_url == member("ada").url
-        closing = asyncio.create_task(ada.close())
+        closing = asyncio.create_task(ada.release())
         await asyncio.sleep(0)
         assert not ada.may_act()
         await closing
         await eventually_one([bert], 2 * LEASE_TIMES.poll_s)
         await bert.kill()
+
+    on_virtual_time(run())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_one_whose_turn_it_is_takes_over(seed: int) -> None:
+    """The others let it go first; if it does not come, one of them takes over within 5 s."""
+    rng = random.Random(seed)
+
+    async def run() -> None:
+        register = FakeRegister()
+        ada = Process(FakeLink(register, rng), "ada")
+        await eventually_one([ada], 1.0)
+        bert, cleo = (Process(FakeLink(register, rng), name) for name in ("bert", "cleo"))
+        bert.is_our_turn = False
+        await asyncio.sleep(rng.uniform(0.0, 10.0))
+        await ada.kill()
+        await eventually_one([bert, cleo], 5.0)
+        assert (cleo.ownership.is_owner, cleo.ownership.is_out_of_turn) == (True, False)
+        await cleo.kill()
+        await eventually_one([bert], 5.0)
+        assert bert.ownership.is_out_of_turn
+        await bert.kill()
+
+    on_virtual_time(run())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_hand_over(seed: int) -> None:
+    """The successor knows that it is one, and owns the topic at once; the others wait."""
+    rng = random.Random(seed)
+
+    async def run() -> None:
+        register = FakeRegister()
+        link = FakeLink(register, rng)
+        ada = Ownership(link, member("ada"), now_s=now_s)
+        await ada.acquire()
+        bert, cleo = (Process(FakeLink(register, rng), name) for name in ("bert", "cleo"))
+        await asyncio.sleep(rng.uniform(1.0, 3.0))
+        bert.is_our_turn = rng.random() < 0.5
+        await ada.announce(member("bert"))
+        assert (bert.ownership.is_successor, cleo.ownership.is_successor) == (True, False)
+        assert ada.may_act()
+        await ada.release(member("bert"))
+        assert (ada.owner, ada.owner_url) == member("bert")[:2]
+        await eventually_one([bert], 0.2)
+        assert not bert.ownership.is_out_of_turn
+        await asyncio.sleep(1.0)
+        assert cleo.ownership.owner == "bert"
+        await bert.kill()
+        await cleo.kill()
+
+    on_virtual_time(run())
+
+
+def test_a_successor_that_does_not_come() -> None:
+    """Another process takes over, a moment later."""
+
+    async def run() -> None:
+        link = FakeLink(FakeRegister(), random.Random(1))
+        ada, bert = (Ownership(link, member(name), now_s=now_s) for name in ("ada", "bert"))
+        await ada.acquire()
+        await ada.release(member("cleo"))
+        assert not await bert.acquire(LEASE_TIMES.turn_s / 2)
+        assert await bert.acquire(2 * LEASE_TIMES.turn_s)
+        await bert.release()
+
+    on_virtual_time(run())
+
+
+def test_whoever_waits_is_told() -> None:
+    """``changed`` wakes them when the owner changes, and when there is none."""
+
+    async def run() -> None:
+        link = FakeLink(FakeRegister(), random.Random(1))
+        ada = Ownership(link, member("ada"), now_s=now_s)
+        for act in (ada.acquire(), ada.release(), ada.acquire(), ada.release(member("bert"))):
+            waiting = asyncio.create_task(ada.changed.wait())
+            await asyncio.sleep(0)
+            await act
+            await asyncio.sleep(0)
+            assert waiting.done()
 
     on_virtual_time(run())
 
@@ -290,7 +378,7 @@ def test_confirming_past_the_deadline() -> None:
         register.is_away = False
         await ada.confirm()
         assert ada.may_act()
-        await ada.close()
+        await ada.release()
 
     on_virtual_time(run())
 
@@ -308,7 +396,7 @@ def test_no_owner_in_time() -> None:
         failing: Awaitable[bool] = bert.acquire(1.0)
         with pytest.raises(StorageFailed):
             await failing
-        await ada.close()
+        await ada.release()
 
     on_virtual_time(run())
 
@@ -326,6 +414,6 @@ def test_a_claim_whose_answer_is_late() -> None:
         link.latency_s = QUICK
         await ada.confirm()
         assert ada.may_act()
-        await ada.close()
+        await ada.release()
 
     on_virtual_time(run())

@@ -33,8 +33,8 @@ async def pair_of_servers(
     async with Harness(folder / "bar", Mode.REDIS, rng, *options, count=2) as harness:
         for server in harness.servers:
             await server.start()
-        first, second = harness.servers
-        assert await harness.owner() is first
+        first = await harness.settled()
+        (second,) = (server for server in harness.servers if server is not first)
         yield first, second, harness._http
 
 
@@ -95,18 +95,25 @@ async def test_pages_go_where_the_owner_is(
 async def test_a_hand_over_and_back(redis: RedisServer, rng: random.Random, tmp_path: Path) -> None:
     """Each goes on with what the other has left, in the order of the queue."""
     async with pair_of_servers(tmp_path, rng, redis) as (first, second, http):
-        for number in range(4):
-            one, other = (first, second) if number % 2 == 0 else (second, first)
-            async with http.post(one.url + "submit-job", json=number) as answer:
-                assert answer.status == 202
-            assert await one.stop() == 0
-            await eventually(lambda other=other: is_ready(http, other), 10)  # type: ignore[misc]
-            await one.start()
+        for number in range(0, 4, 2):
+            await eventually(lambda: is_ready(http, first), 10)
+            assert await ordered(http, first, number) == (202, number + 1)
+            assert await first.stop() == 0
+            assert await ordered(http, second, number + 1) == (202, number + 2)
+            await first.start()
+        await eventually(lambda: is_ready(http, first), 10)
         for number in range(4):
             headers = {"CPEE-CALLBACK": f"http://127.0.0.1:9/callbacks/{number}/"}
             async with http.post(first.url + "register-worker", headers=headers) as answer:
                 assert answer.status == 200
                 assert (await answer.json())["Job"]["data"] == number
+
+
+async def ordered(http: aiohttp.ClientSession, server: Server, number: int) -> tuple[int, Any]:
+    """Submit an order; return the status of the answer, and the position in the queue."""
+    async with http.post(server.url + "submit-job", json=number) as answer:
+        said = await answer.json()
+        return answer.status, said.get("Queued", {}).get("position", said)
 
 
 async def is_closed(page: aiohttp.ClientWebSocketResponse) -> None:

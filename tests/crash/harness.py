@@ -22,13 +22,14 @@ from sanic_dispatch.simulation.background_tasks import Tasks
 from tests.crash.history import Violation, check
 from tests.crash.load import Load, WatchedEngine
 from tests.crash.records import History, Look, Mark
-from tests.crash.server import TOKEN, Server, moment_of
+from tests.crash.server import TOKEN, Server, moment_of, rightful_owners
 from tests.support.server import eventually
 
 CUSTOMERS, ROBOTS = 12, 12
 LOOK_S = 0.3
 SOON = aiohttp.ClientTimeout(total=1.0)
 LONGEST_DRAIN_S = 90.0
+LONGEST_SETTLING_S = 60.0
 SLACK_S = 0.25
 """By how much this process can see an event later than the server."""
 
@@ -134,6 +135,8 @@ class Harness:
         await self._working.cancel()
         if self._went_back:
             self.history.go_back(*self._went_back)
+        if len(self.servers) > 1:
+            await self.settled()  # no hand-over comes between two pages
         missing = await self._missing_events()
         code = max([await server.stop() for server in self.servers])
         self._read_log()
@@ -213,6 +216,17 @@ class Harness:
                         if answer.status == 200:
                             return server
         return None
+
+    async def settled(self) -> Server:
+        """Wait until the running server whose turn it is owns the queues, and return it."""
+        running = [server for server in self.servers if server.is_running]
+        (expected,) = rightful_owners(running).values()
+
+        async def is_owner() -> bool:
+            return await self.owner() is expected
+
+        await eventually(is_owner, LONGEST_SETTLING_S)
+        return expected
 
     def _read_log(self) -> None:
         """Record the hand-overs in a server's log, including one that was interrupted by a kill."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ from typing import Any
 import aiohttp
 import ujson
 
+from sanic_dispatch.cluster.members import Member
+from sanic_dispatch.cluster.spreading import spread
 from sanic_dispatch.config.settings import Mode
 from tests.support.server import ROOT, free_port
 
@@ -144,6 +147,13 @@ class Server:
             "--log-format": "json",
         }
         return [str(part) for option in given.items() for part in option] + list(self._options)
+
+
+def rightful_owners(servers: Sequence[Server], *topics: str) -> dict[str, Server]:
+    """Return which of the running servers each topic, by default the unnamed one, is spread to."""
+    names = {f"{socket.gethostname()}:{server.port}": server for server in servers}
+    members = tuple(Member(name, "", topics or ("",)) for name in sorted(names))
+    return {topic: names[owner.name] for topic, owner in spread(members).items()}
 
 
 def moment_of(line: dict[str, Any], offset_s: float) -> float:

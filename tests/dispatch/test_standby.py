@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
 
+from sanic_dispatch.callbacks.outcome import Accepted, Outcome
+from sanic_dispatch.cluster import spreading
+from sanic_dispatch.cluster.members import Member, Members
 from sanic_dispatch.cluster.ownership import Ownership
-from sanic_dispatch.dispatch import standby
+from sanic_dispatch.cluster.spreading import Turn, spread
+from sanic_dispatch.core.job import Stage
+from sanic_dispatch.dispatch import dispatcher, standby
 from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import OutcomeUnknown, StandingBy, StorageFailed
+from tests.support.clock import settle
 from tests.support.server import eventually
-from tests.support.world import running_world, worker
+from tests.support.world import World, running_world, worker
 
 
 class FakeOwnership:
@@ -21,7 +29,12 @@ class FakeOwnership:
 
     def __init__(self) -> None:
         self.is_owner = self.is_sure = True
-        self.owner = "ada"
+        self.is_successor = self.is_out_of_turn = False
+        self.is_granted = asyncio.Event()
+        self.own = Member("ada", "")
+        self.owner, self.epoch = "ada", 1
+        self.changed = asyncio.Event()
+        self.said: list[Any] = []
         self.answers = asyncio.Event()
         self.answers.set()
         self._lost = asyncio.Event()
@@ -37,13 +50,27 @@ class FakeOwnership:
     async def until_lost(self) -> None:
         await self._lost.wait()
 
-    async def acquire(self, patience_s: float | None = None) -> bool:
-        await asyncio.Event().wait()
+    async def acquire(self, is_our_turn: Any) -> bool:
+        await self.is_granted.wait()
+        self.is_owner = True
+        self._lost.clear()
         return True
+
+    async def announce(self, successor: Member) -> None:
+        self.said.append(("announced", successor))
+
+    async def release(self, successor: Member | None) -> None:
+        self.said.append(("released", successor))
+        self.lose()
 
     def lose(self) -> None:
         self.is_owner = False
         self._lost.set()
+        self.wake()
+
+    def wake(self) -> None:
+        self.changed.set()
+        self.changed.clear()
 
 
 async def test_an_order_that_waits_for_its_worker_is_acknowledged() -> None:
@@ -127,7 +154,8 @@ async def test_pages_are_disconnected_while_ownership_is_uncertain(
         said.append(snapshot)
 
     async with running_world() as world:
-        standing_by = Standby(world.dispatcher, cast(Ownership, ownership), show, said.append)
+        turn = Turn("", None)
+        standing_by = Standby(world.dispatcher, cast(Ownership, ownership), turn, show, said.append)
         standing_by.start()
         for is_sure, expected in ((False, [True]), (True, [True, False])):
             ownership.is_sure = is_sure
@@ -140,3 +168,172 @@ async def test_pages_are_disconnected_while_ownership_is_uncertain(
 
 async def is_equal(one: Any, other: Any) -> bool:
     return bool(one == other)
+
+
+@asynccontextmanager
+async def shared_world() -> AsyncIterator[tuple[World, FakeOwnership]]:
+    """Run a world whose topic may be another process's next."""
+    async with running_world() as world:
+        ownership = FakeOwnership()
+        world.store.ownership = cast(Ownership, ownership)
+        yield world, ownership
+
+
+async def drain(world: World) -> None:
+    """Let the dispatcher end what is under way, which is nothing."""
+    draining = asyncio.create_task(world.dispatcher.drain())
+    await world.clock.advance(0.1)
+    await draining
+
+
+async def test_what_is_under_way_ends_before_a_hand_over() -> None:
+    """A PUT and an answer are waited for; orders are taken in meanwhile, and none is assigned."""
+    async with shared_world() as (world, _):
+        first, second, third = (worker(f"c{n}", f"i{n}") for n in (1, 2, 3))
+        outcome: asyncio.Future[Outcome] = world.never()
+        await world.register(first)
+        world.network.outcomes[first.id] = [outcome]
+        submitting = asyncio.create_task(world.submit("by put"))
+        await world.quiet()
+        draining = asyncio.create_task(world.dispatcher.drain())
+        await world.clock.advance(0.1)
+        assert (await world.submit("later")).position == 1
+        assert await world.register(third) is None
+        outcome.set_result(Accepted())
+        await world.clock.advance(0.1)
+        assert (await submitting).position is None
+        await draining
+        assert [job.hold.stage for job in world.jobs() if job.hold] == [Stage.CONFIRMED]
+        assert [job.data for job in world.waiting_jobs()] == [b'"later"']
+        assert [each.id for each in world.free_workers()] == [third.id]
+
+    async with shared_world() as (world, _):
+        await world.submit("by answer")
+        job = await world.dispatcher.register(second)
+        assert job
+        draining = asyncio.create_task(world.dispatcher.drain())
+        await world.clock.advance(1.0)
+        assert not draining.done()
+        world.dispatcher.answer_written(job)
+        await world.clock.advance(0.1)
+        assert draining.done()
+        assert [job.hold.stage for job in world.jobs() if job.hold] == [Stage.CONFIRMED]
+
+
+async def test_requests_wait_while_the_topic_changes_hands() -> None:
+    """They go on if this process gets it, and are told who has it otherwise."""
+    async with shared_world() as (world, ownership):
+        for owner in ("bert", ""):
+            await drain(world)
+            waiting = [
+                asyncio.create_task(act)
+                for act in (world.submit("x"), world.register(worker("c1")), world.job("0" * 32))
+            ]
+            await world.quiet()
+            assert not any(each.done() for each in waiting)
+            await world.dispatcher.stand_by()
+            ownership.is_owner, ownership.owner = False, owner
+            ownership.wake()
+            await world.quiet()
+            if owner:
+                for each in waiting:
+                    with pytest.raises(StandingBy, match="bert owns"):
+                        await each
+                ownership.is_owner = True
+                await world.start()
+        assert not any(each.done() for each in waiting)
+        ownership.is_owner = True
+        await world.start()
+        assert (await waiting[0]).job.data == b'"x"'
+
+
+async def test_requests_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If nobody gets the topic in time, they are refused."""
+    monkeypatch.setattr(dispatcher, "HAND_OVER_WAIT_S", 0.001)
+    async with shared_world() as (world, ownership):
+        await drain(world)
+        await world.dispatcher.stand_by()
+        ownership.is_owner, ownership.owner = False, ""
+        with pytest.raises(StandingBy, match="another dispatcher owns"):
+            await world.submit("x")
+
+
+async def test_the_topic_goes_to_whose_turn_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner hands over to a process that has joined, and at its end to any that lives."""
+    monkeypatch.setattr(standby, "OWNER_CHECK_S", 0.001)
+    monkeypatch.setattr(spreading, "SETTLE_S", 0.0)
+    ada, bert = Member("ada", "", ("",)), Member("bert", "", ("",))
+    heir = spread((ada, bert))[""]
+    own = ada if heir is bert else bert
+    for is_end in (False, True):
+        async with shared_world() as (world, ownership):
+            ownership.own = own
+            members = Members(None, own)  # type: ignore[arg-type]  # nothing is announced
+            standing_by = Standby(
+                world.dispatcher, cast(Ownership, ownership), Turn("", members), print, print
+            )
+            standing_by.start()
+            await settle()
+            assert ownership.said == []
+            members._note([heir] if is_end else [ada, bert])
+            leaving = asyncio.create_task(standing_by.leave(1.0)) if is_end else None
+            await eventually(lambda said=ownership.said: is_equal(said, [("announced", heir)]))  # type: ignore[misc]
+            await world.clock.advance(0.1)
+            assert leaving is None or await leaving
+            assert ownership.said == [("announced", heir), ("released", heir)]
+            assert not world.dispatcher.is_open
+            await standing_by.stop()
+
+
+class CountedTurn(Turn):
+    """Counts how often it is asked whose turn it is."""
+
+    asked = 0
+
+    def successor(self) -> Member | None:
+        self.asked += 1
+        return super().successor()
+
+
+@pytest.mark.parametrize("keep_s", [0.0, 60.0])
+async def test_a_topic_taken_out_of_turn_is_kept_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, keep_s: float
+) -> None:
+    """So that it does not go to and fro between this process and one that does not take it."""
+    monkeypatch.setattr(standby, "OWNER_CHECK_S", 0.001)
+    monkeypatch.setattr(standby, "KEEP_S", keep_s)
+    monkeypatch.setattr(spreading, "SETTLE_S", 0.0)
+    ada, bert = Member("ada", "", ("",)), Member("bert", "", ("",))
+    async with shared_world() as (world, ownership):
+        await world.dispatcher.stand_by()
+        heir = spread((ada, bert))[""]
+        ownership.own = ada if heir is bert else bert
+        ownership.is_out_of_turn = True
+        members = Members(None, ownership.own)  # type: ignore[arg-type]
+        members._note([ada, bert])
+        turn = CountedTurn("", members)
+        standing_by = Standby(world.dispatcher, cast(Ownership, ownership), turn, print, print)
+        standing_by.start()
+        ownership.is_granted.set()
+
+        async def is_asked() -> bool:
+            return turn.asked >= 5 or bool(ownership.said)
+
+        await eventually(is_asked)
+        assert ownership.said == ([("announced", heir)] if keep_s == 0.0 else [])
+        await standing_by.stop()
+
+
+async def test_nobody_to_hand_over_to() -> None:
+    """The last process keeps the topic until it has stopped."""
+    async with shared_world() as (world, ownership):
+        ownership.own = own = Member("ada", "", ("",))
+        for living in ([], [own]):
+            members = Members(None, own)  # type: ignore[arg-type]
+            members._note(living)
+            turn = Turn("", members)
+            last = Standby(world.dispatcher, cast(Ownership, ownership), turn, print, print)
+            last.start()
+            assert not await last.leave(1.0)
+            assert world.dispatcher.is_open
+            await last.stop()

@@ -18,7 +18,7 @@ import pytest
 from redis.asyncio import Redis
 
 from sanic_dispatch.cluster.members import Member
-from sanic_dispatch.cluster.ownership import LEASE_TIMES, Claim, LeaseTimes
+from sanic_dispatch.cluster.ownership import FREE, LEASE_TIMES, Claim, LeaseTimes
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.tables import Fact, Record, Table
@@ -673,9 +673,10 @@ async def test_a_claim_whose_answer_was_lost(opened: Open) -> None:
     """Repeated, it is granted again, which others see as a sign of life."""
     ada, bert = opened(), opened(name="bert")
     claim = Claim("1234", ADA)
-    first = await ada._lease_store.claim(claim, None)
+    first = await ada._lease_store.claim(claim, FREE)
+    assert first.token
     before = await bert._lease_store.claim(Claim("5678", Member("bert", "")), None)
-    assert await ada._lease_store.claim(claim, None) == first
+    assert await ada._lease_store.claim(claim, FREE) == first
     after = await bert._lease_store.claim(Claim("5678", Member("bert", "")), before.state)
     assert before.state != after.state
     assert after.token == ""
@@ -684,7 +685,7 @@ async def test_a_claim_whose_answer_was_lost(opened: Open) -> None:
 async def test_others_know_where_the_owner_is(opened: Open) -> None:
     """Its name and its URL, as it has given them; none after a clean end."""
     ada, bert = opened(), opened(name="bert")
-    assert (await bert._lease_store.claim(Claim("1234", ADA), None)).token
+    assert (await bert._lease_store.claim(Claim("1234", ADA), FREE)).token
     assert not await ada.ownership.acquire(0.0)
     assert (ada.ownership.owner, ada.ownership.owner_url) == (ADA.name, ADA.url)
 

@@ -1,0 +1,186 @@
+"""Topics spread over processes: joins, clean ends and kills, as customers and robots see them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from time import monotonic
+
+import aiohttp
+import pytest
+
+from sanic_dispatch.config.settings import Mode
+from tests.cluster.test_faults import HAND_OVER_S, SLOW_MACHINE, TAKE_OVER_S, logged
+from tests.crash.harness import Harness
+from tests.crash.server import Server, rightful_owners
+from tests.support.redis import RedisServer
+from tests.support.server import eventually
+
+TOPICS = ("", "cellar", "roof")
+PATHS = {topic: f"topics/{topic}/" if topic else "" for topic in TOPICS}
+OPTIONS = ("--topic", "cellar", "--topic", "roof")
+LONG = pytest.mark.timeout(240)
+
+
+class Chain:
+    """Several dispatchers that share three topics, and customers who find the owner of each."""
+
+    def __init__(self, servers: list[Server], http: aiohttp.ClientSession) -> None:
+        self.servers = servers
+        self.http = http
+        self.accepted: dict[str, list[int]] = {topic: [] for topic in TOPICS}
+        self.refused: list[str] = []
+        self._numbers = count()
+
+    @property
+    def running(self) -> list[Server]:
+        """The dispatchers that run."""
+        return [server for server in self.servers if server.is_running]
+
+    async def owners(self) -> dict[str, Server]:
+        """Return which dispatcher serves which topic."""
+        found = {}
+        for topic, path in PATHS.items():
+            for server in self.running:
+                try:
+                    async with self.http.get(server.url + path + "ready") as answer:
+                        if answer.status == 200:
+                            found[topic] = server
+                except aiohttp.ClientError:  # it has just ended
+                    continue
+        return found
+
+    async def settled(self, within_s: float = 20.0) -> dict[str, Server]:
+        """Wait until each topic is where it belongs, and return which one is where."""
+        expected = rightful_owners(self.running, *TOPICS)
+
+        async def is_spread() -> bool:
+            return await self.owners() == expected
+
+        await eventually(is_spread, within_s)
+        return expected
+
+    async def customer(self, topic: str) -> None:
+        """Order one drink after the other; note what no dispatcher accepts."""
+        at = 0
+        while True:
+            number, left = next(self._numbers), 3 * len(self.servers)
+            while left and not await self._is_accepted(self.servers[at], topic, number):
+                at, left = (at + 1) % len(self.servers), left - 1
+            if not left:
+                self.refused.append(f"{number} of {topic!r}")
+            await asyncio.sleep(0.05)
+
+    async def _is_accepted(self, server: Server, topic: str, number: int) -> bool:
+        """Whether a dispatcher accepts an order; else it does not run, or has no such topic."""
+        url, key = server.url + PATHS[topic] + "submit-job", {"Idempotency-Key": f"{number}"}
+        try:
+            async with self.http.post(url, json=number, headers=key) as answer:
+                if answer.status == 202:
+                    self.accepted[topic].append(number)
+                    return True
+                said = await answer.json()
+        except (aiohttp.ClientError, OSError):
+            return False
+        if (answer.status, said["Error"]) != (503, "NotReady"):
+            self.refused.append(f"{number} of {topic!r}: {said}")
+        return False
+
+    async def mixed(self, topic: str) -> list[int]:
+        """Register robots until nothing waits; return the orders that they got."""
+        owner, found = (await self.owners())[topic], list[int]()
+        while True:
+            headers = {"CPEE-CALLBACK": f"http://127.0.0.1:9/callbacks/{len(found)}/"}
+            url = owner.url + PATHS[topic] + "register-worker"
+            async with self.http.post(url, headers=headers) as answer:
+                if answer.status == 202:
+                    return found
+                found.append((await answer.json())["Job"]["data"])
+
+
+@asynccontextmanager
+async def chain(folder: Path, redis: RedisServer) -> AsyncIterator[Chain]:
+    """Provide three dispatchers that are not started yet; none runs at the end."""
+    options = (*OPTIONS, "--redis-url", redis.url)
+    servers = [
+        Server(folder, Mode.REDIS, *options, log=folder / f"{number}.log") for number in range(3)
+    ]
+    async with aiohttp.ClientSession() as http:
+        try:
+            yield Chain(servers, http)
+        finally:
+            for server in servers:
+                server.kill()
+
+
+@LONG
+async def test_three_processes_and_three_topics(redis: RedisServer, tmp_path: Path) -> None:
+    """Each has one; one leaves and comes back under load, and no order is refused or reordered."""
+    async with chain(tmp_path, redis) as bars:
+        await bars.servers[0].start()
+        assert set(await bars.settled()) == set(TOPICS)
+        customers = [asyncio.create_task(bars.customer(topic)) for topic in TOPICS]
+        for server in bars.servers[1:]:
+            await server.start()
+        owners = await bars.settled()
+        assert len(set(owners.values())) == 3
+        began_s = monotonic()
+        assert await owners["roof"].stop() == 0
+        await bars.settled()
+        assert monotonic() - began_s < HAND_OVER_S * SLOW_MACHINE
+        await owners["roof"].start()
+        assert await bars.settled() == owners
+        for customer in customers:
+            customer.cancel()
+        await asyncio.gather(*customers, return_exceptions=True)
+        assert bars.refused == []
+        for topic, accepted in bars.accepted.items():
+            assert len(accepted) > 10
+            assert [each for each in await bars.mixed(topic) if each in set(accepted)] == accepted
+    assert not any(logged(server, "job.doubted") for server in bars.servers)
+    assert not any(logged(server, "ownership.lost") for server in bars.servers)
+
+
+@LONG
+async def test_an_owner_of_several_topics_is_killed(redis: RedisServer, tmp_path: Path) -> None:
+    """After kill -9 its topics are spread over the others, within 5 s."""
+    async with chain(tmp_path, redis) as bars:
+        for server in bars.servers[:2]:
+            await server.start()
+        owners = await bars.settled()
+        busier = max(bars.running, key=list(owners.values()).count)
+        await bars.servers[2].start()
+        await bars.settled()
+        began_s = monotonic()
+        busier.kill()
+        await bars.settled()
+        assert monotonic() - began_s < TAKE_OVER_S * SLOW_MACHINE
+
+
+@LONG
+async def test_a_process_joins_and_leaves_under_load(
+    redis: RedisServer, rng: random.Random, tmp_path: Path
+) -> None:
+    """C1 to C6 hold, nothing is in doubt, and each hand-over takes less than a second."""
+    options = ("--redis-url", redis.url)
+    async with Harness(tmp_path / "bar", Mode.REDIS, rng, *options, count=2) as harness:
+        (joining,) = rightful_owners(harness.servers).values()
+        (present,) = (server for server in harness.servers if server is not joining)
+        await present.start()
+        harness.open()
+        await asyncio.sleep(1.0)
+        await joining.start()
+        assert await harness.settled() is joining
+        await asyncio.sleep(1.0)
+        joining.signal(signal.SIGTERM)
+        assert await joining.ended() == 0
+        assert await harness.settled() is present
+        assert await harness.close() == []
+    assert len(logged(present, "ownership.gained")) == 2
+    assert not any(logged(server, "job.doubted") for server in harness.servers)
+    assert not any(logged(server, "ownership.lost") for server in harness.servers)
