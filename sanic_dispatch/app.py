@@ -6,9 +6,15 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from dataclasses import replace
-from socket import socket
 from ssl import SSLContext
 from typing import Any
 
@@ -44,9 +50,10 @@ from sanic_dispatch.observability.metrics import (
     Sources,
 )
 from sanic_dispatch.server.banner import announce, warn_if_open
+from sanic_dispatch.server.processes import ServerProcess, fork_processes
 from sanic_dispatch.server.runner import CLOSE_GRACE_S, run, serving
 from sanic_dispatch.server.signals import Stop
-from sanic_dispatch.server.sockets import allow_open_files, listening_socket
+from sanic_dispatch.server.sockets import LOOPBACK, allow_open_files, listening_socket
 from sanic_dispatch.server.tls import tls_context
 from sanic_dispatch.storage.open_store import open_store, unusable
 from sanic_dispatch.storage.repair import repair_all
@@ -96,14 +103,26 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     own = settings.with_operator_token()
     made = "" if settings.operator_tokens else own.operator_tokens[0]
     allow_open_files()
-    with listening_socket(settings.host, settings.port) as sock:
+    with ExitStack() as stack:
+        sock = stack.enter_context(listening_socket(settings.host, settings.port))
         own = own.with_port(sock.getsockname()[1])
+        process, private = None, None
+        if own.workers > 1:
+            if stop.is_asked:
+                return
+            process = fork_processes(own.workers, own.stop_grace_s)
+            if process is None:  # this is the parent, and all have ended
+                return
+            stop.listen()
+            private = stack.enter_context(listening_socket(LOOPBACK, 0))
+            own = own.with_process(process.number, LOOPBACK, private.getsockname()[1])
         app = create_app(own)
         if prepare:
             prepare(app, own)
-        app.after_server_start(lambda _: announce(own, own.port, made))
-        app.after_server_start(lambda _: warn_if_open(settings))
-        run(_serve_until(stop, app, sock, tls))
+        if process is None or process.number == 1:
+            app.after_server_start(lambda _: announce(own, own.port, made))
+            app.after_server_start(lambda _: warn_if_open(settings))
+        run(_serve_until(stop, process, serving(app, sock, tls, private)))
 
 
 def _tls(settings: Settings) -> SSLContext | None:
@@ -113,14 +132,16 @@ def _tls(settings: Settings) -> SSLContext | None:
 
 
 async def _serve_until(
-    stop: Stop, app: Sanic[Any, Context], sock: socket, tls: SSLContext | None
+    stop: Stop, process: ServerProcess | None, service: AbstractAsyncContextManager[None]
 ) -> None:
     log, clock = structlog.get_logger(), SystemClock()
     async with AsyncExitStack() as stack:
         with no_collection():
-            await stack.enter_async_context(serving(app, sock, tls))
+            await stack.enter_async_context(service)
             collect_seldom()
-        await stop.wait()
+        if process is not None:
+            process.report_ready()
+        await stop.wait(process.lifeline if process else None)
         began_s = clock.monotonic_s()
         log.info("dispatch.stopping", hint="a second signal ends it at once")
     log.info("dispatch.stopped", took_s=round(clock.monotonic_s() - began_s, 3))

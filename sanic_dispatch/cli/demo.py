@@ -28,6 +28,8 @@ def run(settings: Settings) -> None:
     """
     if settings.tls_cert is not None:
         raise SettingsError("--tls-cert is for serve: the robots of the demo speak plain HTTP")
+    if settings.workers > 1:
+        raise SettingsError("--workers is for serve: the demo is one process")
     serve(with_second_bar(settings), _add_robots)
 
 

@@ -122,5 +122,7 @@ def _names_of(members: Iterable[Member]) -> str:
 def member_of(settings: Settings) -> Member:
     """Return this process as others see it."""
     name = f"{socket.gethostname()}:{settings.port}"
+    if settings.process:
+        name += f"/{settings.process}"
     topics = [each.topic for each in (settings, *settings.topics.values()) if each.is_shared]
     return Member(name, settings.advertised_url, tuple(topics))

@@ -124,14 +124,6 @@ def _check_folder(flag: str, folder: Path | None) -> None:
         raise SettingsError(f"{flag} {folder} is not a folder")
 
 
-def _check_one_process(flag: str, count: int) -> None:
-    if count > 1:
-        raise SettingsError(
-            f"{flag} {count}: in this version one process owns the queues; "
-            "start a second dispatcher with --mode Redis, which stands by"
-        )
-
-
 ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - only compared
 """What ``--host`` is if the service listens on every address."""
 
@@ -196,13 +188,15 @@ class Settings:
     """All settings, checked; durations are in seconds.
 
     They are those of the unnamed topic; ``topics`` has those of the others by name, complete: what
-    such a topic does not set itself is inherited. ``topic`` is the topic's own name.
+    such a topic does not set itself is inherited. ``topic`` is the topic's own name. ``process`` is
+    the number of this process, if --workers starts several.
 
     Raises SettingsError if a value is out of range or two contradict each other. What may hold a
     secret is not in the ``repr``.
     """
 
     topic: str = ""
+    process: int = 0
     topics: Mapping[str, Settings] = field(default_factory=dict, hash=False)
 
     port: int = setting(
@@ -420,8 +414,9 @@ class Settings:
         1,
         Integer(1, 256),
         QUEUES,
-        "Number of processes that serve the port; only 1 is accepted in this version.",
-        check=_check_one_process,
+        "Number of processes that serve the port; each owns some of the topics. More than 1 need "
+        "--mode Redis.",
+        details="See [several processes](#several-processes).",
     )
     submit_wait_s: float = setting(
         "--submit-wait",
@@ -655,6 +650,7 @@ class Settings:
             declared.validate(getattr(self, declared.name))
         self._check_tls()
         self._check_public()
+        self._check_workers()
 
     @classmethod
     def of(cls, mode: Mode, **values: Any) -> Settings:
@@ -699,6 +695,11 @@ class Settings:
         """Return the settings of all topics with the port that the service listens on."""
         topics = {name: own.with_port(port) for name, own in self.topics.items()}
         return replace(self, port=port, topics=topics)
+
+    def with_process(self, number: int, host: str, port: int) -> Self:
+        """Return the settings of one of several processes, with a port for the others."""
+        topics = {name: own.with_process(number, host, port) for name, own in self.topics.items()}
+        return replace(self, process=number, advertise=f"http://{host}:{port}/", topics=topics)
 
     @property
     def display_title(self) -> str:
@@ -757,6 +758,12 @@ class Settings:
     def _check_tls(self) -> None:
         if (self.tls_cert is None) is not (self.tls_key is None):
             raise SettingsError("--tls-cert and --tls-key belong together")
+
+    def _check_workers(self) -> None:
+        if self.workers > 1 and not self.is_shared:
+            raise SettingsError(
+                f"--workers {self.workers}: several processes share queues only with --mode Redis"
+            )
 
     def _check_public(self) -> None:
         if self.public and self.writes_data_dir and _is_inside(self.data_dir, self.public):

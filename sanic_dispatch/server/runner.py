@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from socket import socket
 from ssl import SSLContext
 from typing import Any
@@ -34,9 +35,15 @@ POLL_S = 0.02
 
 @asynccontextmanager
 async def serving(
-    app: Sanic[Any, Any], sock: socket, tls: SSLContext | None = None
+    app: Sanic[Any, Any],
+    sock: socket,
+    tls: SSLContext | None = None,
+    private: socket | None = None,
 ) -> AsyncIterator[None]:
-    """Accept requests inside the block. Raises StartError if the server cannot start."""
+    """Accept requests inside the block. Raises StartError if the server cannot start.
+
+    ``private`` is another socket, for other processes of the service, without TLS.
+    """
     server: Any = await app.create_server(
         sock=sock,
         ssl=tls,
@@ -48,12 +55,17 @@ async def serving(
     )
     await server.startup()
     await server.before_start()
+    also = None
     try:
+        if private is not None:
+            also = await _serve_too(app, private, server.connections)
         await server.start_serving()
         await server.after_start()
         yield
     finally:
         await server.before_stop()
+        if also is not None:
+            also.close()
         await _close_connections(server)
         await server.after_stop()
 
@@ -73,6 +85,23 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     if threading.active_count() > 1:
         sys.stderr.flush()
         os._exit(0)
+
+
+async def _serve_too(
+    app: Sanic[Any, Any], sock: socket, connections: set[Any]
+) -> asyncio.AbstractServer:
+    """Accept requests on another socket; the connections are closed with the others."""
+    loop, config = asyncio.get_running_loop(), app.config
+    factory = partial(
+        FastPathProtocol,
+        loop=loop,
+        app=app,
+        connections=connections,
+        websocket_max_size=config.WEBSOCKET_MAX_SIZE,
+        websocket_ping_timeout=config.WEBSOCKET_PING_TIMEOUT,
+        websocket_ping_interval=config.WEBSOCKET_PING_INTERVAL,
+    )
+    return await loop.create_server(factory, sock=sock, backlog=BACKLOG)
 
 
 async def _close_connections(server: Any) -> None:

@@ -34,11 +34,19 @@ class Stop:
         for number in STOPPING:
             signal.signal(number, self._on_signal)
 
-    async def wait(self) -> None:
-        """Return once a stop was requested."""
+    async def wait(self, lifeline: int | None = None) -> None:
+        """Return once a stop was requested, or the lifeline is at its end."""
         self._loop = asyncio.get_running_loop()
+        if lifeline is not None:
+            self._loop.add_reader(lifeline, self._ask)
         if not self.is_asked:
             await self._asked.wait()
+        if lifeline is not None:
+            self._loop.remove_reader(lifeline)
+
+    def _ask(self) -> None:
+        self.is_asked = True
+        self._asked.set()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self.is_asked:

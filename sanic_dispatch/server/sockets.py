@@ -7,6 +7,9 @@ import socket
 
 from sanic_dispatch.errors import PortUnavailable
 
+LOOPBACK = "127.0.0.1"
+"""Where the processes of one service reach each other."""
+
 
 def listening_socket(host: str, port: int) -> socket.socket:
     """Return a bound socket; without a host on all interfaces, IPv6 and IPv4 in one.

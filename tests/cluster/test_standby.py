@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 from aiohttp import WSMsgType
 
 from sanic_dispatch.config.settings import Mode
@@ -125,15 +124,6 @@ async def is_closed(page: aiohttp.ClientWebSocketResponse) -> None:
 async def is_ready(http: aiohttp.ClientSession, server: Server) -> bool:
     """Return whether a server owns the queues."""
     return (await asked(http, "GET", server.url + "ready"))[0] == 200
-
-
-@pytest.mark.parametrize("options", [(), ("-m", "Redis"), ("-m", "Redis", "-p", "0")])
-async def test_one_process_only(options: tuple[str, ...]) -> None:
-    """More than one worker process is refused in one line, before anything is opened."""
-    done = await commands.run("serve", "--workers", "2", *options)
-    assert (done.code, done.out) == (2, "")
-    assert done.err.count("\n") == 1
-    assert "--workers 2: in this version one process owns the queues" in done.err
 
 
 async def test_stop_while_redis_is_silent() -> None:
