@@ -227,7 +227,7 @@ def _run_services(app: Sanic[Any, Context]) -> None:
         members = await _join(app.ctx.settings, opened)
         for context in contexts:
             await opened.enter_async_context(services(context, members))
-        await opened.enter_async_context(_metrics(app.ctx))
+        await opened.enter_async_context(_metrics(app.ctx, members))
 
     async def stop_taking(_: Sanic[Any, Context]) -> None:
         if members is not None:
@@ -318,18 +318,19 @@ async def services(context: Context, members: Members | None = None) -> AsyncIte
         context.readiness = Readiness(store, watchdog, clock, dispatcher)
         context.sources = Sources(
             settings, clock, hub, _commits(context), job_counts, callbacks, watchdog,
-            store.history.stats,
+            store.history.stats, store.ownership,
         )  # fmt: skip
         hub.start()
         yield
 
 
 @asynccontextmanager
-async def _metrics(service: Context) -> AsyncIterator[None]:
+async def _metrics(service: Context, members: Members | None) -> AsyncIterator[None]:
     """Measure the event loop, and set the metrics of all topics."""
     loop_lag = LoopLag(asyncio.get_running_loop(), service.clock.monotonic_s)
     topics = {name: context.sources for name, context in service.topics.items()}
-    exposition = Exposition({"": service.sources, **topics}, loop_lag, service.responses)
+    sources = {"": service.sources, **topics}
+    exposition = Exposition(sources, loop_lag, service.responses, members)
     for context in (service, *service.topics.values()):
         context.exposition = exposition
     loop_lag.start()

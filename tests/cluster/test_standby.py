@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import aiohttp
@@ -71,6 +72,25 @@ async def test_a_standby_is_alive_and_not_ready(
         assert await asked(http, "GET", first.url + job) == (200, "", None)
 
 
+async def test_each_says_who_the_owner_is(
+    redis: RedisServer, rng: random.Random, tmp_path: Path
+) -> None:
+    """/health, /ready and the metrics of the owner and of a standby."""
+    async with pair_of_servers(tmp_path, rng, redis) as (first, second, http):
+        owner = f"{gethostname()}:{first.port}"
+
+        async def is_known(server: Server) -> bool:
+            async with http.get(server.url + "health") as answer:
+                return await answer.json() == {"status": "ok", "owner": owner}
+
+        for server, is_owner in ((first, 1), (second, 0)):
+            await eventually(lambda server=server: is_known(server))  # type: ignore[misc]
+            async with http.get(server.url + "ready") as answer:
+                assert owner in (await answer.text())
+            assert f"dispatch_owner {is_owner}.0" in await metrics(http, server)
+        await eventually(lambda: knows_both(http, first))
+
+
 async def test_pages_go_where_the_owner_is(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
@@ -113,6 +133,17 @@ async def ordered(http: aiohttp.ClientSession, server: Server, number: int) -> t
     async with http.post(server.url + "submit-job", json=number) as answer:
         said = await answer.json()
         return answer.status, said.get("Queued", {}).get("position", said)
+
+
+async def metrics(http: aiohttp.ClientSession, server: Server) -> list[str]:
+    """Return the lines of a server's metrics."""
+    async with http.get(server.url + "metrics") as answer:
+        return (await answer.text()).splitlines()
+
+
+async def knows_both(http: aiohttp.ClientSession, server: Server) -> bool:
+    """Return whether a server has noticed the other one."""
+    return "dispatch_members 2.0" in await metrics(http, server)
 
 
 async def is_closed(page: aiohttp.ClientWebSocketResponse) -> None:

@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from sanic_dispatch import __version__
+from sanic_dispatch.cluster.members import Members
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.tracked_robots import RobotState
 from sanic_dispatch.observability.histogram import Histogram
@@ -37,12 +38,17 @@ class Exposition(Collector):
     """Collects and formats all metrics in a registry of its own."""
 
     def __init__(
-        self, topics: Mapping[str, Sources], loop_lag: LoopLag, responses: Counter[int]
+        self,
+        topics: Mapping[str, Sources],
+        loop_lag: LoopLag,
+        responses: Counter[int],
+        members: Members | None = None,
     ) -> None:
         """``topics`` are by name, ``responses`` by status."""
         self._topics = topics
         self._loop_lag = loop_lag
         self._responses = responses
+        self._members = members
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -87,11 +93,18 @@ class Exposition(Collector):
             "code",
             {str(status): count for status, count in sorted(self._responses.items())},
         )
+        if self._members is not None:
+            yield _gauge(
+                "members",
+                "Living processes that share the queues, this one included.",
+                len(self._members.living),
+            )
 
 
 def _of_topic(sources: Sources) -> Iterator[Metric]:
     sources.jobs.catch_up()
     yield from _topic(sources)
+    yield from _ownership(sources)
     yield from _waiting(sources)
     yield from _jobs(sources)
     yield from _live(sources)
@@ -117,6 +130,17 @@ def _topic(sources: Sources) -> Iterator[Metric]:
         "How long the same free job and the same usable worker have waited side by side.",
         sources.watchdog.stuck_s,
     )
+
+
+def _ownership(sources: Sources) -> Iterator[Metric]:
+    ownership = sources.ownership
+    if ownership is not None:
+        yield _gauge("owner", "1 if this process owns the topic.", ownership.is_owner)
+        yield _gauge(
+            "owner_epoch",
+            "The number of the last ownership that this process had; 0 if it had none.",
+            ownership.epoch,
+        )
 
 
 def _waiting(sources: Sources) -> Iterator[Metric]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.dispatch.pairing_watchdog import Watchdog
 from sanic_dispatch.live.hub import Hub
@@ -26,3 +27,4 @@ class Sources(NamedTuple):
     calls: CountedCallbacks
     watchdog: Watchdog
     history: LogStats
+    ownership: Ownership | None

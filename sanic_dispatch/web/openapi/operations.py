@@ -527,7 +527,14 @@ QR_CODE = Operation(
 _STATUS = {
     "type": "object",
     "required": ["status"],
-    "properties": {"status": {"type": "string"}},
+    "properties": {
+        "status": {"type": "string"},
+        "owner": {
+            "type": "string",
+            "description": "In the mode Redis: the name of the process that owns the topic, or "
+            "nothing while none does.",
+        },
+    },
     "additionalProperties": False,
 }
 HEALTH = Operation(

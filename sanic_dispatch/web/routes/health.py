@@ -15,9 +15,9 @@ health = Blueprint("health")
 
 
 @describe(HEALTH)
-async def alive(_: Request) -> HTTPResponse:
+async def alive(request: Request) -> HTTPResponse:
     """Say that the process answers."""
-    return json_answer({"status": "ok"})
+    return _status(request, "ok")
 
 
 @describe(READY)
@@ -26,7 +26,7 @@ async def ready(request: Request) -> HTTPResponse:
     reasons = await context_of(request).readiness.reasons()
     if reasons:
         return problem(503, "NotReady", "; ".join(reasons))
-    return json_answer({"status": "ready"})
+    return _status(request, "ready")
 
 
 @describe(METRICS)
@@ -35,6 +35,12 @@ async def metrics(request: Request) -> HTTPResponse:
     exposition = context_of(request).exposition
     text, media_type = exposition.render(request.headers.get("accept", ""))
     return raw(text, headers=PRIVATE, content_type=media_type)
+
+
+def _status(request: Request, word: str) -> HTTPResponse:
+    """Say how the process is, and who owns the topic if several processes share it."""
+    ownership = context_of(request).sources.ownership
+    return json_answer({"status": word} | ({"owner": ownership.owner} if ownership else {}))
 
 
 health.add_route(alive, "/health", GET_AND_HEAD)
