@@ -24,7 +24,10 @@ from sanic import Sanic
 from sanic_dispatch.callbacks.callback_client import CallbackClient
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.clock import Clock, SystemClock
+from sanic_dispatch.cluster.forwarding import Forwarder
+from sanic_dispatch.cluster.link import Identity
 from sanic_dispatch.cluster.members import Members, member_of
+from sanic_dispatch.cluster.sessions import Sessions
 from sanic_dispatch.cluster.spreading import Turn
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.topic import Policy
@@ -60,6 +63,7 @@ from sanic_dispatch.storage.repair import repair_all
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.auth import Access
 from sanic_dispatch.web.browser_policy import Origins, install_cors, page_headers
+from sanic_dispatch.web.calls import LinkedService
 from sanic_dispatch.web.client_address import Proxies
 from sanic_dispatch.web.context import TOPICS_PATH, Context
 from sanic_dispatch.web.deadlines import NamedRequest
@@ -70,6 +74,7 @@ from sanic_dispatch.web.routes.drinks import Menu, menu
 from sanic_dispatch.web.routes.events import events
 from sanic_dispatch.web.routes.health import health
 from sanic_dispatch.web.routes.jobs import jobs
+from sanic_dispatch.web.routes.links import links
 from sanic_dispatch.web.routes.lists import lists
 from sanic_dispatch.web.routes.live_channel import live
 from sanic_dispatch.web.routes.operator_acts import operator
@@ -168,7 +173,7 @@ def create_app(settings: Settings) -> Sanic[Any, Context]:
         AUTO_EXTEND=False,
         MOTD=False,
     )
-    for blueprint in (*BLUEPRINTS, topics):
+    for blueprint in (*BLUEPRINTS, topics, links):
         app.blueprint(blueprint.copy(blueprint.name))
     for name in context.topics:
         for blueprint in BLUEPRINTS:
@@ -225,6 +230,7 @@ def _run_services(app: Sanic[Any, Context]) -> None:
     async def start(_: Sanic[Any, Context]) -> None:
         nonlocal members
         members = await _join(app.ctx.settings, opened)
+        await _link(app.ctx, opened)
         for context in contexts:
             await opened.enter_async_context(services(context, members))
         await opened.enter_async_context(_metrics(app.ctx, members))
@@ -266,6 +272,27 @@ async def _stop_taking(context: Context) -> None:
     grace_s, standby = context.settings.stop_grace_s, context.standby
     if standby is None or not await standby.leave(grace_s):
         await context.dispatcher.stop(grace_s)
+
+
+async def _link(service: Context, stack: AsyncExitStack) -> None:
+    """Let this process forward to others, and them to this one, if they can share its queues.
+
+    Raises RedisUnusable.
+    """
+    settings = service.settings
+    own = member_of(settings)
+    if not own.topics:
+        return
+    from sanic_dispatch.storage.redis_secret import cluster_secret  # slow, so only for this mode
+
+    secret = settings.cluster_secret or await cluster_secret(settings)
+    identity = Identity(own.name, secrets.token_hex(8), secret)
+    forwarder = Forwarder(identity)
+    for context in (service, *service.topics.values()):
+        context.forwarder = forwarder
+    service.sessions = Sessions(identity, LinkedService(service))
+    stack.push_async_callback(forwarder.close, settings.stop_grace_s)
+    stack.callback(service.sessions.close)
 
 
 @asynccontextmanager

@@ -34,6 +34,7 @@
     ├── QueueFull                the queue has reached its limit
     ├── ShuttingDown             the service takes nothing new
     ├── StandingBy               another process owns the queues
+    ├── OwnerUnreachable         another process owns the queues, and does not answer
     └── StorageError
         ├── StorageFailed        a write failed: nothing was acknowledged
         ├── OutcomeUnknown       a write may have succeeded: it has to be repeated
@@ -329,6 +330,16 @@ class StandingBy(DispatchError):
         super().__init__(f"standing by: {owner or 'another dispatcher'} owns the queues")
 
 
+class OwnerUnreachable(DispatchError):
+    """The process that owns the queues could not be reached, or its answer got lost."""
+
+    code = "OwnerUnreachable"
+
+    def __init__(self, owner: str, reason: str, *, was_sent: bool) -> None:
+        what = "it may have been carried out" if was_sent else "it was not carried out"
+        super().__init__(f"no answer from the owner of the queues, {owner}: {reason}; {what}")
+
+
 class StorageError(DispatchError):
     """The storage did not take a change."""
 
@@ -462,6 +473,13 @@ PROBLEMS: dict[str, Problem] = {
         "nothing can be written: [Errno 28] No space left on device",
         ", on `/ready`; on any other request `standing by: bar-1:2567 owns the queues`: ask that "
         "one, or retry",
+        _SOON,
+    ),
+    "OwnerUnreachable": Problem(
+        503,
+        "no answer from the owner of the queues, bar-1:2567: the link broke; it may have been "
+        "carried out",
+        ": repeat it with the same Idempotency-Key",
         _SOON,
     ),
     "TooManyClients": Problem(503, "20000 are following already", headers=_SOON),

@@ -168,6 +168,11 @@ class Ownership:
         self._lost = asyncio.Event()
 
     @property
+    def owner_member(self) -> Member:
+        """The owner as others know it; without a name if the topic has none."""
+        return Member(self.owner, self.owner_url)
+
+    @property
     def is_owner(self) -> bool:
         """Whether this process has a token; the lease may have expired meanwhile."""
         return bool(self.token)

@@ -124,6 +124,10 @@ def _check_folder(flag: str, folder: Path | None) -> None:
         raise SettingsError(f"{flag} {folder} is not a folder")
 
 
+def _check_cluster_secret(flag: str, secret: str) -> None:
+    check_tokens(flag, [secret] if secret else [])
+
+
 ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - only compared
 """What ``--host`` is if the service listens on every address."""
 
@@ -408,6 +412,18 @@ class Settings:
         "Prefix of the queues' keys in Redis. Dispatchers with the same prefix share the topics.",
         details="See [several processes](#several-processes).",
         check=check_redis_prefix,
+    )
+    cluster_secret: str = setting(
+        "--cluster-secret",
+        "",
+        Text("SECRET", f"{MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} characters"),
+        QUEUES,
+        "Secret by which the processes that share the queues know each other.",
+        details="Give it in the environment variable, since other users of the machine can see the "
+        "command line.",
+        default_text="one that is kept in Redis",
+        check=_check_cluster_secret,
+        mask=mask_all,
     )
     workers: int = setting(
         "--workers",

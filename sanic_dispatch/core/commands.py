@@ -163,6 +163,34 @@ class Pause(Value, frozen=True):
     request: str = ""
 
 
+# ---- what another process has forwarded
+
+
+class Forwarded(Value, frozen=True):
+    """Apply a command that arrived at another process, unless it was applied before.
+
+    ``run`` is the random id of the process's run, and ``number`` its own number for the command. It
+    repeats none before ``oldest``.
+    """
+
+    command: Command
+    run: str
+    number: int
+    oldest: int
+    request: str = ""
+
+
+class ForgetRun(Value, frozen=True):
+    """Forget what a process has forwarded, since it repeats nothing any more.
+
+    ``numbers`` is what was known of it: if more has come since, this has no effect.
+    """
+
+    run: str
+    numbers: str
+    request: str = ""
+
+
 # ---- what became of an attempt: of no effect once the attempt is settled otherwise
 
 
@@ -330,9 +358,18 @@ class ReplaceWorkers(Value, frozen=True):
 
 Command = (
     Submit | Register | Complete | Fail | Extend | NoteRefusedReport
-    | LookUp | Read
+    | LookUp | Read | Forwarded | ForgetRun
     | Cancel | PutBack | MoveToFront | Forget | SetAside | BringBack | DropWorker | Pause
     | DeliveryAccepted | DeliveryRefused | DeliveryInDoubt | AnswerWritten | AnswerLost | DataErased
     | LookAtWorker | LookForWorkers | LookAtJob | WorkerProbed | StaleProbed | HoldProbed
     | Recover | Close | ReplaceJobs | ReplaceWorkers
 )  # fmt: skip
+
+ONCE = (
+    Fail, Cancel, PutBack, MoveToFront, SetAside, BringBack, DropWorker, Pause, NoteRefusedReport,
+)  # fmt: skip
+"""Commands of requests that would have a second effect if they were repeated.
+
+What the others name tells that they were applied: a job's id, a callback, an attempt. And a lease
+that begins anew twice is one that begins anew.
+"""

@@ -24,6 +24,7 @@ from sanic_dispatch.core import (
     evidence,
     external_edits,
     forgetting,
+    forwarded,
     held_jobs,
     lifecycle,
     matching,
@@ -154,7 +155,7 @@ class StateMachine:
         try:
             # _on_<command> here, or on_<command> in one of the modules that are named above: the
             # table is at the end of this one.
-            reply = _HANDLERS[type(command)](self, command)
+            reply = self.decide(command)
             self._pair_all()
             self._hurry()
         except Exception as error:
@@ -164,6 +165,10 @@ class StateMachine:
                 raise
             return Applied(error.with_traceback(None), [], [])
         return Applied(reply, self._events, self.effects)
+
+    def decide(self, command: c.Command) -> Reply:
+        """Apply a command as a part of another one. Raises DispatchError."""
+        return _HANDLERS[type(command)](self, command)
 
     def undo(self, changes: Sequence[Change], number: int) -> None:
         """Undo changes, the last ones made, back to when ``number`` was the last event."""
@@ -417,18 +422,29 @@ class StateMachine:
             )
 
     def _on_answer_written(self, outcome: c.AnswerWritten) -> None:
-        if job := self._attempt(outcome.job_id, outcome.attempt):
+        if job := self._answered(outcome):
             self.apply_outcome(job, lifecycle.accept(job, self.policy, self.now.wall_s))
 
     def _on_answer_lost(self, outcome: c.AnswerLost) -> None:
-        job = self._attempt(outcome.job_id, outcome.attempt)
+        job = self._answered(outcome)
         if job is None:
             return
         reason = f"the connection broke {'during' if outcome.began else 'before'} the answer"
-        if outcome.began:
-            self.apply_outcome(job, lifecycle.doubt(job, self.policy, self.now.wall_s, reason))
-        else:
+        if not outcome.began:
             self.apply_outcome(job, lifecycle.release(job, self.now.wall_s, reason))
+        elif _is_at(job, Stage.UNDER_WAY):
+            self.apply_outcome(job, lifecycle.doubt(job, self.policy, self.now.wall_s, reason))
+
+    def _answered(self, outcome: c.AnswerWritten | c.AnswerLost) -> Job | None:
+        """Return the job if it is not known yet what became of the answer with it.
+
+        It may be in doubt: another process wrote the answer, and this one was lost meanwhile.
+        """
+        job = self.tables.jobs.get(outcome.job_id)
+        if job is None or job.attempt != outcome.attempt or job.hold is None:
+            return None
+        is_open = job.hold.way is Way.ANSWER and not _is_at(job, Stage.CONFIRMED)
+        return job if job.state is State.ASSIGNED and is_open else None
 
     def _attempt(self, job_id: str, attempt: int) -> Job | None:
         """Return the job if this attempt is still under way."""
@@ -705,6 +721,7 @@ class StateMachine:
         for worker in tables.workers:
             self._watch_worker(worker)
         self.effects += forgetting.to_erase(tables.facts)
+        self.effects += forwarded.to_forget(tables.facts)
         self._is_open = True
 
     def _remove_left_over(self, job: Job) -> None:
@@ -862,6 +879,8 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.HoldProbed: held_jobs.on_hold_probed,
     c.Recover: StateMachine._on_recover,
     c.Close: StateMachine._on_close,
+    c.Forwarded: forwarded.on_forwarded,
+    c.ForgetRun: forwarded.on_forget_run,
     c.ReplaceJobs: external_edits.on_replace_jobs,
     c.ReplaceWorkers: external_edits.on_replace_workers,
 }

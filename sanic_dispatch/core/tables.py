@@ -36,6 +36,10 @@ class Fact(Value, frozen=True):
 FORGETTING = "forgetting:"
 """The name of a fact begins so: the id of a forgotten job follows, and the value is its ticket."""
 
+FORWARDED = "forwarded:"
+"""The name of a fact begins so: the random id of a process's run follows, and the value has the
+numbers of the commands that it has forwarded and that are applied, in decimal, with spaces."""
+
 Record = Job | Worker | Fact
 
 
@@ -379,7 +383,7 @@ class Facts:
 
     ``last_ticket`` is at least as high as the ticket of any job that was removed; ``secret`` (hex)
     is made once, and job ids and receipts are derived from it. FORGETTING names the jobs that are
-    forgotten and whose data may still be in a file.
+    forgotten and whose data may still be in a file, FORWARDED what other processes may repeat.
     """
 
     def __init__(self) -> None:
@@ -407,10 +411,14 @@ class Facts:
         self._read()
         return replaced
 
+    def text(self, name: str) -> str:
+        """Return the value of a fact that is a text; empty if there is none."""
+        return str(self._value(name, ""))
+
     @property
     def secret(self) -> str:
         """The secret (hex); empty if none was made yet."""
-        return str(self._value("secret", ""))
+        return self.text("secret")
 
     def _read(self) -> None:
         """Cache the facts that every command asks for."""

@@ -28,6 +28,7 @@ from typing import Any
 import structlog
 
 from sanic_dispatch.clock import Clock, Timer
+from sanic_dispatch.cluster.origin import ORIGIN
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.effects import Effect
 from sanic_dispatch.core.events import Event
@@ -197,6 +198,8 @@ class Batches:
         self._inbox.clear()
 
     def _take_in(self, entry: _Entry) -> None:
+        if isinstance(entry.command, c.ONCE):
+            entry.command = _known_by_number(entry.command)
         if self._is_closed:
             entry.refuse(ShuttingDown())
             return
@@ -478,6 +481,12 @@ def combined(changes: Sequence[Change]) -> list[Change]:
         earlier = made.get(name)
         made[name] = change if earlier is None else earlier._replace(after=change.after)
     return [each for each in made.values() if each.before is not each.after]
+
+
+def _known_by_number(command: c.Command) -> c.Command:
+    """Return a command so that its repeats have no effect, if another process has forwarded it."""
+    origin = ORIGIN.get()
+    return command if origin is None else c.Forwarded(command, *origin, command.request)
 
 
 def _applied(entry: _Entry) -> Applied:

@@ -11,16 +11,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.cluster.members import Member
+from sanic_dispatch.cluster.origin import ORIGIN
 from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.events import Event, EventKind
-from sanic_dispatch.core.job import Job, Stage, State
+from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.receipts import ID_DIGITS, Proof
 from sanic_dispatch.core.state_machine import Placed, StateMachine
+from sanic_dispatch.core.tables import FORWARDED
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.answers_elsewhere import ANSWER_WAIT_S, AnswersElsewhere
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.dispatch.erasure import Eraser
@@ -81,6 +85,8 @@ class Dispatcher:
         self._submit_wait_s = submit_wait_s
         self._awaited: dict[str, asyncio.Future[bool]] = {}
         self._is_open = False
+        self._is_here = False
+        """Whether the topic was loaded, and has not been lost since."""
         self._is_stopped = False
         self._begin_anew()
 
@@ -98,6 +104,7 @@ class Dispatcher:
         self.deliveries = Deliveries(
             self._callbacks, self._store, self._machine.is_still_due, self.batches.report
         )
+        self._answers_elsewhere = AnswersElsewhere(self._clock)
         self._timers = Timers(self._clock, self.batches.report)
         self._eraser = Eraser(self._store, self._clock, self.batches.report)
         self._queries = Queries(self.batches)
@@ -108,6 +115,17 @@ class Dispatcher:
     def is_open(self) -> bool:
         """Whether jobs and workers are taken in."""
         return self._is_open
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another process owns the topic, or may."""
+        return not self._is_here and self._store.ownership is not None
+
+    @property
+    def owner(self) -> Member:
+        """The process that owns the topic, if one does that shares it with others."""
+        ownership = self._store.ownership
+        return Member("", "") if ownership is None else ownership.owner_member
 
     @property
     def is_paused(self) -> bool:
@@ -151,11 +169,25 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Recover what the last run left, and begin to hand out jobs. Raises StorageFailed."""
+        if self._store.ownership is not None:
+            self._expect_answers()
         await self.batches.execute(c.Recover(secrets.token_hex(32)))
-        self._is_open = True
+        self._is_open = self._is_here = True
         if self._store.ownership is not None:
             self._store.ownership.wake()
             self._erase_again()
+
+    def _expect_answers(self) -> None:
+        """Wait for what became of the answers that were being written when the last owner ended.
+
+        The processes that wrote them may report on them yet.
+        """
+        answers = self._answers_elsewhere
+        for job in self._machine.tables.jobs.assigned():
+            hold = job.hold
+            if hold and hold.way is Way.ANSWER and hold.stage is Stage.UNDER_WAY:
+                answers.expect(job, "")
+                self._clock.call_later(ANSWER_WAIT_S, answers.settle, job.id)
 
     def _erase_again(self) -> None:
         """Erase what other owners were told to forget: the folder here has segments of its own."""
@@ -210,7 +242,7 @@ class Dispatcher:
 
     async def stand_by(self) -> None:
         """Drop all state, because another process owns the topic now."""
-        self._is_open = False
+        self._is_open = self._is_here = False
         for taken in self._awaited.values():
             _set(taken, False)
         await self._break_off()
@@ -229,8 +261,12 @@ class Dispatcher:
 
     # ---- submitting
 
-    async def submit(self, data: bytes, idempotency_key: str | None = None) -> Placed:
+    async def submit(
+        self, data: bytes, idempotency_key: str | None = None, new_id: str | None = None
+    ) -> Placed:
         """Give a new job to a free worker, or enqueue it; ``data`` is checked JSON.
+
+        ``new_id`` is the id of a job without a key; by default a new one.
 
         Returns once the job is durable and a worker has taken it, or it is waiting, or
         ``submit_wait_s`` is over. The position is None if a worker has taken the job, and 1 if it
@@ -240,7 +276,8 @@ class Dispatcher:
         """
         await self._until_open()
         if idempotency_key is None:
-            return await self._submit(secrets.token_hex(ID_DIGITS // 2), data, is_repeatable=False)
+            is_repeatable = ORIGIN.get() is not None
+            return await self._submit(new_id or new_job_id(), data, is_repeatable=is_repeatable)
         job_id = self._machine.receipts.job_id(idempotency_key)
         return await self._submit(job_id, data, is_repeatable=True)
 
@@ -300,6 +337,7 @@ class Dispatcher:
         later; here, if it had come and was not read yet.
         """
         await self._until_open()
+        await self._answers_elsewhere.known(worker)
         register = c.Register(worker, lost, REQUEST_ID.get())
         reply = self.batches.execute(register, self._report_answer_lost)
         try:
@@ -308,6 +346,8 @@ class Dispatcher:
             if reply.done() and not reply.cancelled() and reply.exception() is None:
                 self._report_answer_lost(reply.result())
             raise
+        if job is not None and (origin := ORIGIN.get()) is not None:
+            self._answers_elsewhere.expect(job, origin.run)
         return job
 
     def answer_written(self, job: Job) -> None:
@@ -317,6 +357,7 @@ class Dispatcher:
         whose commit is cut off by a crash is in doubt after the recovery.
         """
         self.batches.report(c.AnswerWritten(job.id, job.attempt, REQUEST_ID.get()))
+        self._answers_elsewhere.settle(job.id)
 
     def answer_lost(self, job: Job, *, began: bool) -> None:
         """Report that the connection broke before this job's answer was written as a whole.
@@ -324,6 +365,34 @@ class Dispatcher:
         ``began``: some of it may have been sent, so the worker may have the job.
         """
         self.batches.report(c.AnswerLost(job.id, job.attempt, began, REQUEST_ID.get()))
+        self._answers_elsewhere.settle(job.id)
+
+    async def settle_answer(self, job_id: str, attempt: int, *, written: bool, began: bool) -> None:
+        """Report what became of an answer that another process wrote; return once it is durable.
+
+        As ``answer_written`` and ``answer_lost``. Raises StorageFailed.
+        """
+        self.check_open()
+        await self.batches.execute(
+            c.AnswerWritten(job_id, attempt, REQUEST_ID.get())
+            if written
+            else c.AnswerLost(job_id, attempt, began, REQUEST_ID.get())
+        )
+        self._answers_elsewhere.settle(job_id)
+
+    def end_session(self, run: str) -> None:
+        """Note that a process has been away for so long that it repeats and reports nothing more.
+
+        The workers to which it was to write a job may have got it.
+        """
+        if not self._is_open:
+            return
+        for job in self._answers_elsewhere.of_run(run):
+            self._answers_elsewhere.settle(job.id)
+            self.batches.report(c.AnswerLost(job.id, job.attempt, True))
+        numbers = self._machine.tables.facts.text(FORWARDED + run)
+        if numbers:
+            self.batches.report(c.ForgetRun(run, numbers))
 
     async def complete(self, job_id: str, proof: Proof, result: bytes | None = None) -> Placed:
         """Finish a job at its holder's report.
@@ -425,6 +494,11 @@ class Dispatcher:
         """Raise the same if the records are not loaded yet, or are another process's."""
         if not self._is_stopped:
             self.check_open()
+
+
+def new_job_id() -> str:
+    """Return a new random id of a job."""
+    return secrets.token_hex(ID_DIGITS // 2)
 
 
 def _set(taken: asyncio.Future[bool], value: bool) -> None:

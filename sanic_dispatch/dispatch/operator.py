@@ -11,7 +11,6 @@ import asyncio
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.events import with_actor
 from sanic_dispatch.core.job import Job, ticket_in
-from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.batches import Batches
 from sanic_dispatch.dispatch.erasure import past_job
 from sanic_dispatch.dispatch.queries import Queries
@@ -28,13 +27,18 @@ class Operator:
         self._queries = queries
         self._history = history
 
-    async def pause(self, why: str, who: str = "") -> None:
-        """Stop handing out jobs; jobs and workers are still taken in. Kept across restarts."""
-        await self._batches.execute(c.Pause(True, with_actor(who, why), REQUEST_ID.get()))
+    async def pause(self, why: str, who: str = "") -> bool:
+        """Stop handing out jobs; jobs and workers are still taken in. Kept across restarts.
 
-    async def resume(self, why: str, who: str = "") -> None:
-        """Resume handing out jobs."""
+        Return whether it is paused.
+        """
+        await self._batches.execute(c.Pause(True, with_actor(who, why), REQUEST_ID.get()))
+        return True
+
+    async def resume(self, why: str, who: str = "") -> bool:
+        """Resume handing out jobs; return whether that is paused."""
         await self._batches.execute(c.Pause(False, with_actor(who, why), REQUEST_ID.get()))
+        return False
 
     async def cancel(self, job_id: str, why: str, who: str = "") -> Job:
         """Cancel a waiting job."""
@@ -66,17 +70,13 @@ class Operator:
             if not past.forgotten:
                 await self._batches.execute(act._replace(job_id=past.id, past=past))
 
-    async def set_aside(self, worker_id: str, why: str, who: str = "") -> Worker:
+    async def set_aside(self, worker_id: str, why: str, who: str = "") -> None:
         """Give a worker no jobs until it is brought back, even if it registers anew."""
-        return await self._act_on_worker(
-            c.SetAside(worker_id, with_actor(who, why), REQUEST_ID.get())
-        )
+        await self._batches.execute(c.SetAside(worker_id, with_actor(who, why), REQUEST_ID.get()))
 
-    async def bring_back(self, worker_id: str, why: str, who: str = "") -> Worker:
+    async def bring_back(self, worker_id: str, why: str, who: str = "") -> None:
         """Use a worker set aside again, at its old place."""
-        return await self._act_on_worker(
-            c.BringBack(worker_id, with_actor(who, why), REQUEST_ID.get())
-        )
+        await self._batches.execute(c.BringBack(worker_id, with_actor(who, why), REQUEST_ID.get()))
 
     async def drop(self, worker_id: str, why: str, who: str = "") -> None:
         """Remove a waiting worker."""
@@ -85,7 +85,3 @@ class Operator:
     async def _act_on_job(self, act: c.Cancel | c.PutBack | c.MoveToFront) -> Job:
         job: Job = (await self._batches.execute(act)).job
         return job
-
-    async def _act_on_worker(self, act: c.SetAside | c.BringBack) -> Worker:
-        worker: Worker = await self._batches.execute(act)
-        return worker

@@ -7,7 +7,7 @@ import asyncio
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.pairing_watchdog import Watchdog
-from sanic_dispatch.errors import DispatchError, StorageError
+from sanic_dispatch.errors import StorageError
 from sanic_dispatch.storage.store import Store
 
 FRESH_S = 1.0
@@ -32,11 +32,8 @@ class Readiness:
         self._storage = ""
 
     async def reasons(self) -> list[str]:
-        """Return why the service is not ready; empty if it is."""
-        try:
-            self._dispatcher.check_open()
-        except DispatchError as error:
-            return [str(error)]
+        """Return why the service is not ready; empty if it is. Raises StandingBy, ShuttingDown."""
+        self._dispatcher.check_open()
         async with self._trying:
             if self._tried_s is None or self._clock.monotonic_s() - self._tried_s >= FRESH_S:
                 self._storage = await self._try_storage()

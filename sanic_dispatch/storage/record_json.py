@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import ujson
 
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
-from sanic_dispatch.core.tables import FORGETTING, Fact
+from sanic_dispatch.core.tables import FORGETTING, FORWARDED, Fact
 from sanic_dispatch.core.timestamps import from_rfc3339
 from sanic_dispatch.core.worker import Aside, Cause, Key, Worker
 from sanic_dispatch.strict_json import Entry
@@ -155,7 +155,9 @@ def decode_fact(name: str, value: Any) -> Fact:
 
 
 def _check_of(name: str) -> Callable[[str | int], bool]:
-    return _is_ticket if name.startswith(FORGETTING) else _FACT_CHECKS.get(name, _accept)
+    if name.startswith(FORGETTING):
+        return _is_ticket
+    return _are_numbers if name.startswith(FORWARDED) else _FACT_CHECKS.get(name, _accept)
 
 
 def _accept(_: str | int) -> bool:
@@ -164,6 +166,10 @@ def _accept(_: str | int) -> bool:
 
 def _is_ticket(value: str | int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_NUMBER
+
+
+def _are_numbers(value: str | int) -> bool:
+    return isinstance(value, str) and all(each.isdecimal() for each in value.split())
 
 
 def _is_secret(value: str | int) -> bool:

@@ -15,11 +15,12 @@ from sanic.response import BaseHTTPResponse
 from sanic_dispatch.callbacks.callback_client import CallbackClient
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.cluster.forwarding import Forwarder
+from sanic_dispatch.cluster.sessions import Sessions
 from sanic_dispatch.config.settings import TOPICS_FOLDER, Settings
 from sanic_dispatch.config.topic_names import nearest
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.online_backup import OnlineBackup
-from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import UnknownTopic
@@ -61,6 +62,10 @@ class Context:
     """The number of answers by status, of all topics."""
     topics: Mapping[str, Context] = field(default_factory=dict)
     """The contexts of the named topics, by name."""
+    forwarder: Forwarder | None = None
+    """Calls the owners of topics; None if no other process can own one."""
+    sessions: Sessions | None = None
+    """Takes in what other processes forward, for all topics."""
     events: HistoryQueries = field(init=False)
     hub: Hub = field(init=False)
     callbacks: CallbackClient = field(init=False)
@@ -110,23 +115,6 @@ def topic_context(service: Context, path: str) -> Context:
     except KeyError:
         listed = [name for name, each in service.topics.items() if each.settings.listed]
         raise UnknownTopic(name, nearest(name, listed)) from None
-
-
-def dispatcher_of(request: Call) -> Dispatcher:
-    """Return the dispatcher."""
-    return context_of(request).dispatcher
-
-
-def queries_of(request: Call) -> Queries:
-    """Return the lists of jobs and workers."""
-    return context_of(request).dispatcher.queries
-
-
-def events_of(request: Call) -> HistoryQueries:
-    """Return the events that happened. Raises StandingBy, and ShuttingDown before the start."""
-    context = context_of(request)
-    context.dispatcher.check_started()
-    return context.events
 
 
 def settings_of(request: Call) -> Settings:

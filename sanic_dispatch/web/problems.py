@@ -12,6 +12,7 @@ from typing import Any, cast
 import structlog
 from sanic import HTTPResponse, Sanic
 from sanic.exceptions import SanicException
+from websockets.http11 import Response as Handshake
 
 from sanic_dispatch.errors import (
     PROBLEMS,
@@ -69,6 +70,14 @@ def word_of(status: int) -> str:
 def challenge(role: str) -> dict[str, str]:
     """Return the WWW-Authenticate header of a 401."""
     return {"WWW-Authenticate": f'Bearer realm="{role}"'}
+
+
+def no_websocket(answer: Handshake) -> HTTPResponse:
+    """Return why the handshake failed; the connection is still plain HTTP."""
+    status = answer.status_code
+    headers = {"Upgrade": "websocket"} if status == HTTPStatus.UPGRADE_REQUIRED else {}
+    detail = bytes(answer.body or b"").decode().strip()
+    return problem(status, word_of(status), detail, headers)
 
 
 def install(app: Sanic[Any, Any], on_error: Callable[[Call, Exception], None]) -> None:

@@ -1,8 +1,8 @@
-"""The websocket of a follower, without Sanic's overhead.
+"""Websockets without Sanic's overhead, and that of a follower.
 
 Sanic needs four tasks and twenty kilobytes for a websocket. A follower only listens, so its
 connection is taken over from Sanic after the handshake: the websockets library parses and makes the
-frames, and no task waits for it.
+frames, and no task waits for it. So are the links of other processes (``cluster/link.py``).
 """
 
 from __future__ import annotations
@@ -177,13 +177,15 @@ class Follower(asyncio.Protocol):
             self._transport.write_eof()
 
 
-def handshake(request: Request) -> tuple[ServerProtocol, Response]:
+def handshake(request: Request, max_bytes: int = MESSAGE_BYTES) -> tuple[ServerProtocol, Response]:
     """Return the websockets library's answer to a handshake: 101, or why not.
+
+    No message may be larger than ``max_bytes``.
 
     It gets only the headers of the handshake: an odd cookie or a proxy's header must not make it
     fail.
     """
-    frames = ServerProtocol(max_size=MESSAGE_BYTES, state=OPEN)
+    frames = ServerProtocol(max_size=max_bytes, state=OPEN)
     about = [
         (name, value)
         for name, value in request.headers.items()
@@ -192,17 +194,20 @@ def handshake(request: Request) -> tuple[ServerProtocol, Response]:
     return frames, frames.accept(Handshake(request.path, Headers(about)))
 
 
-def take_over(request: Request, answer: Response, follower: Follower) -> None:
-    """Send the answer, and replace Sanic by the follower; Sanic's task ends at its next await."""
+def take_over(request: Request, answer: Response, successor: asyncio.Protocol) -> None:
+    """Send the answer, and replace Sanic by another protocol.
+
+    Sanic's task ends at its next await.
+    """
     transport = cast(asyncio.Transport, request.transport)
     protocol = cast(Any, transport.get_protocol())
     transport.write(answer.serialize())
-    transport.set_protocol(follower)
-    follower.connection_made(transport)
+    transport.set_protocol(successor)
+    successor.connection_made(transport)
     protocol.transport = None
     protocol.connection_lost(None)
     if protocol.recv_buffer:
-        follower.data_received(bytes(protocol.recv_buffer))
+        successor.data_received(bytes(protocol.recv_buffer))
 
 
 def limit_kernel(transport: asyncio.BaseTransport) -> None:

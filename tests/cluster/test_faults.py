@@ -156,6 +156,33 @@ async def test_redis_is_killed(redis: RedisServer, rng: random.Random, tmp_path:
 
 
 @LONG
+async def test_links_that_are_slow_and_break(
+    redis: RedisServer, rng: random.Random, tmp_path: Path
+) -> None:
+    """Between the dispatchers answers are late, cut off, or never come: C1 to C6 hold."""
+    options = ("--redis-url", redis.url)
+    async with Harness(tmp_path / "bar", Mode.REDIS, rng, *options, count=2) as harness:
+        first, second = harness.servers
+        async with (
+            FaultyLink(first.port, rng) as to_first,
+            FaultyLink(second.port, rng) as to_other,
+        ):
+            for server, link in ((first, to_first), (second, to_other)):
+                server.advertise(f"http://127.0.0.1:{link.port}/")
+                await server.start()
+                link.latency_s, link.resets = (0.0, 0.05), 0.05
+            harness.open(0.2)
+            for _ in range(10 if IS_TORTURE else 2):
+                await asyncio.sleep(3.0)
+                to_first.black_hole = to_other.black_hole = True
+                await asyncio.sleep(rng.uniform(0.5, 3.0))
+                to_first.black_hole = to_other.black_hole = False
+            to_first.resets = to_other.resets = 0.0
+            assert await harness.close() == []
+        assert to_first.broken
+
+
+@LONG
 async def test_a_network_that_is_slow_and_breaks(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:

@@ -21,15 +21,16 @@ from tests.support.redis import RedisServer
 from tests.support.server import eventually, free_port
 
 TRY_LATER, SERVICE_RESTART = 4503, 1012
+UNKNOWN_URL = ("--host", "0.0.0.0")
 WORKER = {"CPEE-CALLBACK": "http://127.0.0.1:9/callbacks/1/"}
 
 
 @asynccontextmanager
 async def pair_of_servers(
-    folder: Path, rng: random.Random, redis: RedisServer
+    folder: Path, rng: random.Random, redis: RedisServer, *more: str
 ) -> AsyncIterator[tuple[Server, Server, aiohttp.ClientSession]]:
     """Run an owner, a standby, and an HTTP client."""
-    options = ("--redis-url", redis.url)
+    options = ("--redis-url", redis.url, *more)
     async with Harness(folder / "bar", Mode.REDIS, rng, *options, count=2) as harness:
         for server in harness.servers:
             await server.start()
@@ -47,11 +48,11 @@ async def asked(
         return answer.status, body.get("Error", ""), answer.headers.get("Retry-After")
 
 
-async def test_a_standby_is_alive_and_not_ready(
+async def test_a_standby_that_cannot_reach_the_owner_is_not_ready(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """Orders, robots, operators and look-ups get 503 with Retry-After."""
-    async with pair_of_servers(tmp_path, rng, redis) as (first, second, http):
+    """Orders, robots, operators, look-ups and pages get 503 with Retry-After."""
+    async with pair_of_servers(tmp_path, rng, redis, *UNKNOWN_URL) as (first, second, http):
         async with http.post(first.url + "submit-job", json=1) as answer:
             job = answer.headers["Location"]
         assert await asked(http, "GET", second.url + "health") == (200, "", None)
@@ -69,6 +70,9 @@ async def test_a_standby_is_alive_and_not_ready(
             assert await asked(http, "GET", second.url + path, **as_operator) == not_ready
         status, _, retry_after = await asked(http, "GET", second.url + "state")
         assert (status, retry_after) == (503, "1")
+        async with http.ws_connect(second.url + "live?view=board") as page:
+            assert (await page.receive()).type is WSMsgType.CLOSE
+            assert page.close_code == TRY_LATER
         assert await asked(http, "GET", first.url + job) == (200, "", None)
 
 
@@ -91,14 +95,11 @@ async def test_each_says_who_the_owner_is(
         await eventually(lambda: knows_both(http, first))
 
 
-async def test_pages_go_where_the_owner_is(
+async def test_pages_stay_where_they_are(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """A standby closes pages with 4503; after a take-over it has all orders, also on pages."""
+    """After a take-over the other process has all orders, also on pages."""
     async with pair_of_servers(tmp_path, rng, redis) as (first, second, http):
-        async with http.ws_connect(second.url + "live?view=board") as page:
-            assert (await page.receive()).type is WSMsgType.CLOSE
-            assert page.close_code == TRY_LATER
         async with http.post(first.url + "submit-job", json=1) as answer:
             job = answer.headers["Location"]
         async with http.ws_connect(first.url + "live?view=board") as page:
@@ -153,7 +154,7 @@ async def is_closed(page: aiohttp.ClientWebSocketResponse) -> None:
 
 
 async def is_ready(http: aiohttp.ClientSession, server: Server) -> bool:
-    """Return whether a server owns the queues."""
+    """Return whether a server answers orders, perhaps by way of the owner."""
     return (await asked(http, "GET", server.url + "ready"))[0] == 200
 
 

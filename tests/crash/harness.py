@@ -213,7 +213,8 @@ class Harness:
             if server.is_running:
                 with suppress(aiohttp.ClientError, OSError, TimeoutError):
                     async with self._http.get(server.url + "ready", timeout=SOON) as answer:
-                        if answer.status == 200:
+                        owner = (await answer.json(content_type=None)).get("owner", "")
+                        if answer.status == 200 and owner.endswith(f":{server.port}"):
                             return server
         return None
 

@@ -92,8 +92,7 @@ class WatchedEngine(Engine):
 class Load:
     """Customers and robots, for addresses that are not always reachable.
 
-    All of them use one address, and the next one after a failed call. There are at most ``most``
-    orders.
+    Each call goes to any of them. There are at most ``most`` orders.
     """
 
     def __init__(
@@ -103,7 +102,6 @@ class Load:
         self.quiet_s = 0.0
         """The pause after each second of orders."""
         self._numbers = count(1)
-        self._at = 0
         self._is_open = True
         self._open: set[bytes] = set()
         self._served: set[bytes] = set()
@@ -111,12 +109,7 @@ class Load:
 
     @property
     def _url(self) -> str:
-        return self._urls[self._at]
-
-    def _move_on(self, url: str) -> None:
-        """Use the next address, unless another call did so meanwhile."""
-        if url == self._url:
-            self._at = (self._at + 1) % len(self._urls)
+        return self._random.choice(self._urls)
 
     async def order(self, http: aiohttp.ClientSession, pause_s: float) -> None:
         """Be a customer: submit one order after the other, half with a key, until ``close``."""
@@ -138,22 +131,18 @@ class Load:
         """Be a robot: register again and again, with ``?lost`` after a failed call."""
         lost = ""
         while True:
-            url = self._url
             try:
-                await instance.call(url + "register-worker" + lost, rescue=True)
+                await instance.call(self._url + "register-worker" + lost, rescue=True)
                 lost = ""
             except CallFailed:
                 lost = "?lost"
-                self._move_on(url)
                 await asyncio.sleep(RESCUE_S)
             await asyncio.sleep(self._random.expovariate(1 / pause_s))
 
     async def _submit(self, http: aiohttp.ClientSession, data: bytes, key: str | None) -> bool:
         """Send an order once; return whether its fate is known."""
-        began_s, url = monotonic(), self._url
-        outcome, job_id = await self._post(http, url, data, key)
-        if outcome is not Outcome.OK:
-            self._move_on(url)
+        began_s = monotonic()
+        outcome, job_id = await self._post(http, self._url, data, key)
         self._history.submissions.append(Submission(data, began_s, monotonic(), outcome, job_id))
         if outcome is Outcome.OK and data not in self._served:
             self._open.add(data)

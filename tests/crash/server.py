@@ -53,6 +53,10 @@ class Server:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
+    def advertise(self, url: str) -> None:
+        """Have other servers reach it at this URL."""
+        self._options = (*self._options, "--advertise", url)
+
     def spawn(self, wrap: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Start it in a process group of its own, without waiting for it."""
         command = [*wrap, sys.executable, "-m", "sanic_dispatch", "serve", *self._arguments()]

@@ -51,7 +51,7 @@ class Service:
     async def owned(self) -> list[list[str]]:
         """Return the paths of the topics of each process."""
         return [
-            [path for path in PATHS if await self._is_ready(member.url + path)]
+            [path for path in PATHS if await self._owner(member.url + path) == member.name]
             for member in await self.members()
         ]
 
@@ -60,11 +60,12 @@ class Service:
         owned = await self.owned()
         return sorted(sum(owned, [])) == sorted(PATHS) and all(len(each) == 1 for each in owned)
 
-    async def _is_ready(self, url: str) -> bool:
+    async def _owner(self, url: str) -> str:
+        """Return the name of the process that owns the topic at this URL, if that is ready."""
         with suppress(aiohttp.ClientError, TimeoutError):
             async with self._http.get(f"{url}ready") as answer:
-                return answer.status == 200
-        return False
+                return str((await answer.json(content_type=None)).get("owner", ""))
+        return ""
 
 
 @asynccontextmanager

@@ -15,7 +15,9 @@ class FaultyLink(Relay):
     """Forwards connections inside ``async with``.
 
     ``latency_s`` is the least and the most time that each piece takes; ``resets`` is the share of
-    answers in the middle of which the connection breaks. A ``black_hole`` swallows everything.
+    answers in the middle of which the connection breaks. A ``black_hole`` swallows everything. At
+    the next answer that contains ``loses`` the connection breaks, or with ``falls_silent`` becomes
+    half-open: nothing arrives any more, and nobody is told.
     """
 
     def __init__(self, server_port: int, rng: random.Random) -> None:
@@ -23,6 +25,10 @@ class FaultyLink(Relay):
         self.latency_s = (0.0, 0.0)
         self.resets = 0.0
         self.black_hole = False
+        self.loses = b""
+        self.falls_silent = False
+        self.has_lost = asyncio.Event()
+        """Set once an answer with ``loses`` is lost."""
         self.broken = 0
         """How many connections were reset."""
         self._server_port, self._random = server_port, rng
@@ -49,6 +55,12 @@ class FaultyLink(Relay):
                 await asyncio.sleep(self._random.uniform(*self.latency_s))
                 if self.black_hole:
                     await asyncio.Event().wait()
+                if resets and self.loses and self.loses in chunk:
+                    self.loses = b""
+                    self.has_lost.set()
+                    if self.falls_silent:
+                        await asyncio.Event().wait()
+                    return
                 if resets and self._random.random() < self.resets:
                     self.broken += 1
                     writer.write(chunk[: len(chunk) // 2])

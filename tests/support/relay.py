@@ -24,6 +24,11 @@ class Relay(ABC):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def break_all(self) -> None:
+        """Break every connection; new ones are accepted."""
+        for task in self._tasks:
+            task.cancel()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task

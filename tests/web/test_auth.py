@@ -55,6 +55,7 @@ PUBLIC = [
     "GET /docs",
     "GET /openapi.json",
     "GET /asyncapi.json",
+    "GET /link",  # which has a secret of its own
     "GET /live",  # but for the monitor
     "GET /state",  # but for the monitor
     "GET /jobs/<job_id>",  # the id is the secret

@@ -71,8 +71,8 @@ JOB_ID_IN_PATH = Parameter(
 )
 NOT_MODIFIED = Answer("The client has this version already.")
 
-READING = ("NotReady", "StorageFailed")
-"""The errors of any read: another dispatcher owns the queues, or the storage fails."""
+READING = ("NotReady", "OwnerUnreachable", "StorageFailed")
+"""The errors of any read: nobody owns the queues, the owner is away, or the storage fails."""
 
 TAKING = ("ShuttingDown", *READING)
 """The errors of any change."""

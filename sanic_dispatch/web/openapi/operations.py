@@ -559,6 +559,12 @@ METRICS = Operation(
     },
 )
 
+LINK = Operation(
+    tag="service",
+    answers={101: Answer("A websocket between two processes of a cluster.")},
+    errors=("NotFound", "UpgradeRequired"),
+)
+
 # ---- this description
 
 OPENAPI = Operation(

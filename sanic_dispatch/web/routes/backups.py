@@ -6,8 +6,10 @@ from pathlib import Path
 
 from sanic import Blueprint, HTTPResponse, Request
 
+from sanic_dispatch.dispatch.online_backup import OnlineBackup
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
+from sanic_dispatch.web.calls import ask
 from sanic_dispatch.web.context import context_of
 from sanic_dispatch.web.deadlines import answering_within
 from sanic_dispatch.web.openapi.operation import describe
@@ -35,5 +37,5 @@ async def back_up(request: Request) -> HTTPResponse:
     if not isinstance(folder, str) or len(body) > 1:
         raise InvalidRequest("send one member, folder: the absolute path of a new or empty folder")
     with answering_within(request, LONGEST_S):
-        made = await context_of(request).backup.make(Path(folder))
+        made = await ask(context_of(request), OnlineBackup.make, Path(folder))
     return json_answer({"folder": folder, **made._asdict()})

@@ -9,15 +9,17 @@ from urllib.parse import urlencode
 
 from sanic import Blueprint, HTTPResponse, Request
 
+from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.history.csv_format import CsvWriter
 from sanic_dispatch.history.event_fields import describe_gaps, gaps_of, page_fields, step_of
 from sanic_dispatch.history.formats import EventWriter, JsonLinesWriter, written
-from sanic_dispatch.history.queries import Page
+from sanic_dispatch.history.queries import HistoryQueries, Page
 from sanic_dispatch.history.questions import Arguments, question_of, span_of
 from sanic_dispatch.observability.log import printable
 from sanic_dispatch.web import auth
-from sanic_dispatch.web.context import events_of, queries_of
+from sanic_dispatch.web.calls import ask
+from sanic_dispatch.web.context import context_of
 from sanic_dispatch.web.openapi.operation import CSV, JSON, NDJSON, describe
 from sanic_dispatch.web.openapi.operations import EVENTS, HISTORY, STATISTICS
 from sanic_dispatch.web.responses import PRIVATE, Response, json_answer
@@ -39,7 +41,7 @@ async def find(request: Request) -> HTTPResponse:
     """
     auth.check(request, auth.OPERATOR)
     arguments = _arguments(request)
-    page = await events_of(request).find(question_of(arguments))
+    page = await ask(context_of(request), HistoryQueries.find, question_of(arguments))
     media_type = _media_type(request, (JSON, CSV, NDJSON))
     return await asyncio.to_thread(_page_answer, page, media_type, arguments)
 
@@ -49,8 +51,9 @@ async def find(request: Request) -> HTTPResponse:
 async def history(request: Request, ticket: int) -> HTTPResponse:
     """Return what happened to the job with this ticket."""
     auth.check(request, auth.OPERATOR)
-    page = await events_of(request).of_ticket(ticket)
-    job = await queries_of(request).of_ticket(ticket)
+    context = context_of(request)
+    page = await ask(context, HistoryQueries.of_ticket, ticket)
+    job = await ask(context, Queries.of_ticket, ticket)
     if job is None and not page.events:
         raise UnknownJob
     shown = job_fields(job) if job else None
@@ -67,7 +70,7 @@ async def statistics(request: Request) -> HTTPResponse:
     """
     auth.check(request, auth.OPERATOR)
     span = span_of(_arguments(request))
-    counted = await events_of(request).statistics(*span)
+    counted = await ask(context_of(request), HistoryQueries.statistics, *span)
     return json_answer({"rows": counted.rows, **gaps_of(counted.damage, counted.holes)})
 
 

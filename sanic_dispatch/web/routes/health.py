@@ -5,6 +5,9 @@ from __future__ import annotations
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import raw
 
+from sanic_dispatch.dispatch.readiness import Readiness
+from sanic_dispatch.errors import DispatchError
+from sanic_dispatch.web.calls import ask
 from sanic_dispatch.web.context import context_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import HEALTH, METRICS, READY
@@ -23,7 +26,11 @@ async def alive(request: Request) -> HTTPResponse:
 @describe(READY)
 async def ready(request: Request) -> HTTPResponse:
     """Say whether the service can do its work; 503 and why not."""
-    reasons = await context_of(request).readiness.reasons()
+    context = context_of(request)
+    try:
+        reasons = await ask(context, Readiness.reasons)
+    except DispatchError as error:
+        reasons = [str(error)]
     if reasons:
         return problem(503, "NotReady", "; ".join(reasons))
     return _status(request, "ready")

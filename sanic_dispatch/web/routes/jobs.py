@@ -10,9 +10,12 @@ from sanic.response import empty
 
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.state_machine import Placed
+from sanic_dispatch.dispatch.dispatcher import Dispatcher, new_job_id
 from sanic_dispatch.errors import QueueFull
 from sanic_dispatch.web import auth, idempotency, rate_limit
-from sanic_dispatch.web.context import Call, dispatcher_of, hub_of, now_s_of
+from sanic_dispatch.web.calls import JobStatus, ask, eta_of_next
+from sanic_dispatch.web.calls import look_up as look_up_status
+from sanic_dispatch.web.context import Call, context_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import CANCEL, LOOK_UP, SUBMIT
 from sanic_dispatch.web.problems import problem_of
@@ -31,13 +34,12 @@ async def submit(request: Call) -> HTTPResponse:
     auth.check(request, auth.SUBMIT)
     headers = rate_limit.take_one(request)
     data = (await read_json(request)).strip(b" \t\r\n")
-    key = idempotency.key_of(request)
+    context, key = context_of(request), idempotency.key_of(request)
     try:
-        return _submitted(await dispatcher_of(request).submit(data, key), headers)
+        placed = await ask(context, Dispatcher.submit, data, key, new_job_id())
     except QueueFull as full:
-        return problem_of(
-            full, eta=_rounded(hub_of(request).projection.window_of_next(now_s_of(request)))
-        )
+        return problem_of(full, eta=_rounded(await ask(context, eta_of_next)))
+    return _submitted(placed, headers)
 
 
 @jobs.get("/jobs/<job_id:str>")
@@ -51,32 +53,32 @@ async def look_up(request: Request, job_id: str) -> HTTPResponse:
 @describe(CANCEL)
 async def cancel(request: Request, job_id: str) -> HTTPResponse:
     """Cancel a waiting job; 409 if it is not waiting."""
-    await dispatcher_of(request).cancel(job_id, "cancelled by who ordered it")
+    await ask(context_of(request), Dispatcher.cancel, job_id, "cancelled by who ordered it")
     return empty(headers=NOSNIFF)
 
 
 async def job_answer(request: Call, job_id: str) -> HTTPResponse:
     """Return the answer with a job, its worker's result verbatim."""
-    placed = await dispatcher_of(request).look_up(job_id)
-    answer = json_answer(_job_fields(request, placed))
-    if placed.job.result is not None:
+    status = await ask(context_of(request), look_up_status, job_id)
+    answer = json_answer(_job_fields(status))
+    if status.job.result is not None:
         assert answer.body
-        answer.body = b'%b,"result":%b}' % (answer.body[:-1], placed.job.result)
+        answer.body = b'%b,"result":%b}' % (answer.body[:-1], status.job.result)
     return answer
 
 
-def _job_fields(request: Call, placed: Placed) -> dict[str, Any]:
+def _job_fields(status: JobStatus) -> dict[str, Any]:
     """Return what everyone who has the job's id may see."""
-    job = placed.job
+    job = status.job
     reason = {"reason": job.reason} if job.reason and job.state in _WITHOUT_RESULT else {}
     forgotten = {"forgotten": True} if job.forgotten else {}
     return {
         "id": job.id,
         "ticket": job.ticket,
         "state": job.state.value,
-        "position": placed.position,
+        "position": status.position,
         "submitted_at": job.submitted_at,
-        "eta": _eta(request, job.id),
+        "eta": _rounded(status.eta),
         **reason,
         **forgotten,
     }
@@ -88,12 +90,6 @@ def _submitted(placed: Placed, headers: Mapping[str, str]) -> HTTPResponse:
         return Response('"Assigned"', 200, headers, "application/json")
     body = f'{{"Queued":{{"position":{placed.position}}}}}'
     return Response(body, 202, headers, "application/json")
-
-
-def _eta(request: Call, job_id: str) -> list[float] | None:
-    projection = hub_of(request).projection
-    order = projection.get(job_id)
-    return None if order is None else _rounded(projection.window(order, now_s_of(request)))
 
 
 def _rounded(window: tuple[float, float] | None) -> list[float] | None:

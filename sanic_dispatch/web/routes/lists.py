@@ -8,9 +8,11 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
-from sanic_dispatch.web.context import queries_of
+from sanic_dispatch.web.calls import ask
+from sanic_dispatch.web.context import context_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import (
     LARGEST_PAGE,
@@ -32,9 +34,8 @@ async def list_jobs(request: Request) -> HTTPResponse:
     if word is not None and word not in list(State):
         raise InvalidRequest(f"state is one of {', '.join(State)}")
     limit = _number(request, "limit", PAGE, 1, LARGEST_PAGE)
-    found = await queries_of(request).jobs(
-        State(word) if word else None, _number(request, "after", 0, 0, 2**53), limit
-    )
+    state, after = State(word) if word else None, _number(request, "after", 0, 0, 2**53)
+    found = await ask(context_of(request), Queries.jobs, state, after, limit)
     following = found[-1].ticket if len(found) == limit else None
     return json_answer({"jobs": list(map(job_fields, found)), "next": following})
 
@@ -44,7 +45,8 @@ async def list_jobs(request: Request) -> HTTPResponse:
 async def list_workers(request: Request) -> HTTPResponse:
     """List the waiting workers in order, those set aside included."""
     auth.check(request, auth.OPERATOR)
-    return json_answer({"workers": list(map(_worker, await queries_of(request).workers()))})
+    found = await ask(context_of(request), Queries.workers)
+    return json_answer({"workers": list(map(_worker, found))})
 
 
 def _number(request: Request, name: str, default: int, least: int, most: int) -> int:

@@ -11,7 +11,6 @@ from typing import cast
 
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import raw
-from websockets.http11 import Response
 
 from sanic_dispatch import __version__
 from sanic_dispatch.errors import UnknownJob
@@ -25,7 +24,7 @@ from sanic_dispatch.web.auth import OPERATOR
 from sanic_dispatch.web.context import context_of, hub_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import ASYNCAPI, FOLLOW, VIEW_STATE
-from sanic_dispatch.web.problems import challenge, problem, word_of
+from sanic_dispatch.web.problems import challenge, no_websocket, problem, word_of
 from sanic_dispatch.web.responses import GET_AND_HEAD, NOSNIFF, PRIVATE
 from sanic_dispatch.web.websocket import Follower, handshake, limit_kernel, take_over
 
@@ -54,7 +53,7 @@ async def follow(request: Request) -> HTTPResponse:
     """Send the frames of a view until the client leaves; it must not send messages."""
     frames, answer = handshake(request)
     if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-        return _no_websocket(answer)
+        return no_websocket(answer)
     follower = Follower(frames, hub_of(request), context_of(request).followers)
     take_over(request, answer, follower)
     try:
@@ -90,14 +89,6 @@ async def document(_: Request) -> HTTPResponse:
 
 
 live.add_route(document, "/asyncapi.json", GET_AND_HEAD)
-
-
-def _no_websocket(answer: Response) -> HTTPResponse:
-    """Return why the handshake failed; the connection is still plain HTTP."""
-    status = answer.status_code
-    headers = {"Upgrade": "websocket"} if status == HTTPStatus.UPGRADE_REQUIRED else {}
-    detail = bytes(answer.body or b"").decode().strip()
-    return problem(status, word_of(status), detail, headers)
 
 
 @cache

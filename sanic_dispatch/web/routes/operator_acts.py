@@ -15,8 +15,9 @@ from sanic.response import empty
 from sanic_dispatch.dispatch.operator import Operator
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
+from sanic_dispatch.web.calls import ask
 from sanic_dispatch.web.client_address import client_of
-from sanic_dispatch.web.context import dispatcher_of
+from sanic_dispatch.web.context import context_of
 from sanic_dispatch.web.openapi.operation import (
     AN_OBJECT,
     JOB_ID_IN_PATH,
@@ -103,8 +104,8 @@ def _worker_act(text: str) -> Operation:
     )
 
 
-DispatchAct = Callable[[Operator, str, str], Awaitable[object]]
-"""Acts on the handing out of jobs: (operator, why, who)."""
+DispatchAct = Callable[[Operator, str, str], Awaitable[bool]]
+"""Acts on the handing out of jobs: (operator, why, who) → whether that is paused."""
 JobAct = Callable[[Operator, str, str, str], Awaitable[object]]
 """Acts on a job: (operator, job id, why, who)."""
 WorkerAct = Callable[[Operator, str, str, str], Awaitable[object]]
@@ -114,14 +115,13 @@ WorkerAct = Callable[[Operator, str, str, str], Awaitable[object]]
 async def act_on_dispatch(request: Request, act: DispatchAct) -> HTTPResponse:
     """Pause or resume the handing out of jobs, and return whether it is paused now."""
     who, why, _ = await _words(request)
-    await act(_operator(request), why, who)
-    return json_answer({"paused": dispatcher_of(request).is_paused})
+    return json_answer({"paused": await ask(context_of(request), act, why, who)})
 
 
 async def act_on_job(request: Request, job_id: str, act: JobAct) -> HTTPResponse:
     """Act on a job, and return it."""
     who, why, _ = await _words(request)
-    await act(_operator(request), job_id, why, who)
+    await ask(context_of(request), act, job_id, why, who)
     return await job_answer(request, job_id)
 
 
@@ -131,7 +131,7 @@ async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
     callback = body.get("callback")
     if not isinstance(callback, str):
         raise InvalidRequest("callback is the worker's callback")
-    await act(_operator(request), callback, why, who)
+    await ask(context_of(request), act, callback, why, who)
     return json_answer({"callback": callback})
 
 
@@ -192,7 +192,7 @@ async def forget(request: Request, job_id: str) -> HTTPResponse:
     killed meanwhile. A job that is not kept any more is forgotten as far as its events are kept.
     """
     auth.check(request, auth.OPERATOR)
-    await _operator(request).forget(job_id, _who(request))
+    await ask(context_of(request), Operator.forget, job_id, _who(request))
     return empty(headers=NOSNIFF)
 
 
@@ -210,7 +210,3 @@ def _who(request: Request) -> str:
     if not (0 < len(name) <= MAX_NAME_CHARS and name.isascii() and name.isprintable()):
         raise InvalidRequest(f"X-Operator is a name of at most {MAX_NAME_CHARS} ASCII characters")
     return cast(str, name)
-
-
-def _operator(request: Request) -> Operator:
-    return dispatcher_of(request).operator

@@ -6,9 +6,11 @@ import re
 
 from sanic import Blueprint, HTTPResponse
 
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
-from sanic_dispatch.web.context import Call, dispatcher_of, settings_of
+from sanic_dispatch.web.calls import ask, note_refused_report
+from sanic_dispatch.web.context import Call, context_of, settings_of
 from sanic_dispatch.web.cpee_headers import plain, proof_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import COMPLETE, EXTEND, FAIL
@@ -26,7 +28,7 @@ async def complete(request: Call, job_id: str) -> HTTPResponse:
     """Report a job as done; a body, if there is one, is the result: any JSON."""
     auth.check(request, auth.WORKER)
     result = await read_result(request)
-    await dispatcher_of(request).complete(job_id, proof_of(request), result)
+    await ask(context_of(request), Dispatcher.complete, job_id, proof_of(request), result)
     return await job_answer(request, job_id)
 
 
@@ -39,7 +41,8 @@ async def fail(request: Call, job_id: str) -> HTTPResponse:
     reason, retry = text_in(said, "reason"), said.get("retry", False)
     if not isinstance(retry, bool):
         raise InvalidRequest("retry is true or false")
-    await dispatcher_of(request).fail(job_id, proof_of(request), reason, retry=retry)
+    context, proof = context_of(request), proof_of(request)
+    await ask(context, Dispatcher.fail, job_id, proof, reason, retry=retry)
     return await job_answer(request, job_id)
 
 
@@ -49,7 +52,7 @@ async def extend(request: Call, job_id: str) -> HTTPResponse:
     """Begin the lease anew, since the work goes on. A body is ignored."""
     auth.check(request, auth.WORKER)
     await read_bytes(request, settings_of(request).max_body_bytes)
-    await dispatcher_of(request).extend(job_id, proof_of(request))
+    await ask(context_of(request), Dispatcher.extend, job_id, proof_of(request))
     return await job_answer(request, job_id)
 
 
@@ -61,4 +64,4 @@ def note_refused(request: Call, error: Exception) -> None:
     report = _REPORT.fullmatch(request.path)
     if report is not None:
         reason = plain(f"{report['act']}: {error}")
-        dispatcher_of(request).note_refused(report["id"], proof_of(request), reason)
+        note_refused_report(context_of(request), report["id"], proof_of(request), reason)

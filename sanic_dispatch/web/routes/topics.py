@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 from sanic import Blueprint, HTTPResponse, Request
 
+from sanic_dispatch.errors import DispatchError
 from sanic_dispatch.web import auth
+from sanic_dispatch.web.calls import ask, is_paused
 from sanic_dispatch.web.context import TOPICS_PATH, Context, context_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import OPENED_TOPICS, TOPICS
@@ -20,10 +24,10 @@ opened_topics = Blueprint("opened_topics", url_prefix="/operator")
 @describe(TOPICS)
 async def list_topics(request: Request) -> HTTPResponse:
     """List the topics, the unnamed one first; without those that are not listed."""
-    found = _topics(request)
-    return json_answer(
-        {"topics": [_fields(each) | _orders(each) for each in found if each.settings.listed]}
-    )
+    listed = [each for each in _topics(request) if each.settings.listed]
+    orders = await asyncio.gather(*map(_orders, listed))
+    found = zip(listed, orders, strict=True)
+    return json_answer({"topics": [_fields(each) | {"orders": word} for each, word in found]})
 
 
 topics.add_route(list_topics, "/topics", GET_AND_HEAD)
@@ -53,8 +57,12 @@ def _fields(context: Context) -> dict[str, Any]:
     return {"name": context.settings.topic, "title": context.settings.display_title}
 
 
-def _orders(context: Context) -> dict[str, Any]:
-    return {"orders": "paused" if context.dispatcher.is_paused else "open"}
+async def _orders(context: Context) -> str:
+    """Return whether a topic takes orders, as far as is known."""
+    with suppress(DispatchError):
+        if await ask(context, is_paused):
+            return "paused"
+    return "open"
 
 
 def _path(context: Context) -> str:

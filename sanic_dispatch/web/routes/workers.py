@@ -6,12 +6,11 @@ from sanic import Blueprint, HTTPResponse
 from sanic.exceptions import RequestCancelled
 
 from sanic_dispatch.callbacks.url import parse_callback
-from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.web import auth
-from sanic_dispatch.web.context import Call, context_of, dispatcher_of, now_s_of
+from sanic_dispatch.web import auth, calls
+from sanic_dispatch.web.calls import Handout
+from sanic_dispatch.web.context import Call, Context, context_of, now_s_of
 from sanic_dispatch.web.cpee_headers import instance_url_of, name_of, worker_key_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import REGISTER
@@ -25,12 +24,11 @@ workers = Blueprint("workers")
 async def register(request: Call) -> HTTPResponse | None:
     """Register a worker: 200 with a job, or 202, and it is called back later."""
     auth.check(request, auth.WORKER)
-    dispatcher = dispatcher_of(request)
-    worker = await worker_from(request)
-    job = await dispatcher.register(worker, lost="lost" in _flags(request))
-    if job is None:
+    context, worker = context_of(request), await worker_from(request)
+    handout = await calls.register(context, worker, lost="lost" in _flags(request))
+    if handout is None:
         return _queued(request)
-    await _answer_with(request, dispatcher, job)
+    await _answer_with(request, context, handout)
     return None  # the answer is already written
 
 
@@ -59,10 +57,9 @@ async def worker_from(request: Call) -> Worker:
     )
 
 
-async def _answer_with(request: Call, dispatcher: Dispatcher, job: Job) -> None:
+async def _answer_with(request: Call, context: Context, handout: Handout) -> None:
     """Write the answer with a job, and report to the dispatcher whether that worked."""
-    headers = {"Job-Receipt": dispatcher.receipt_of(job)}
-    began = False
+    job, headers, began = handout.job, {"Job-Receipt": handout.receipt}, False
     try:
         if request.transport.is_closing():
             raise RequestCancelled
@@ -73,9 +70,9 @@ async def _answer_with(request: Call, dispatcher: Dispatcher, job: Job) -> None:
         if request.transport.is_closing():
             raise RequestCancelled
     except BaseException:
-        dispatcher.answer_lost(job, began=began)
+        calls.report_answer(context, job, written=False, began=began)
         raise
-    dispatcher.answer_written(job)
+    calls.report_answer(context, job, written=True, began=True)
 
 
 def _flags(request: Call) -> set[str]:

@@ -1,0 +1,140 @@
+"""Sessions: what other processes have forwarded to this one, over all their links.
+
+A call that is repeated while it is carried out, or after that, gets the reply of the first one.
+What must not be done twice is also known to the state machine, so that the next owner knows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import structlog
+
+from sanic_dispatch.cluster.codec import encode, encode_error, mistake
+from sanic_dispatch.cluster.forwarding import Call, SeldomLog
+from sanic_dispatch.cluster.link import Identity, IncomingLink, Message
+from sanic_dispatch.cluster.origin import ORIGIN, Origin
+from sanic_dispatch.errors import DispatchError
+from sanic_dispatch.observability.request_id import REQUEST_ID
+
+SESSION_S = 5.0
+"""How long a process is waited for whose link broke; it repeats nothing later."""
+
+_log = structlog.get_logger("sanic_dispatch.cluster")
+
+
+class Service(Protocol):
+    """What other processes ask for."""
+
+    async def execute(self, call: Call) -> Any:
+        """Carry out a call, and return its reply."""
+
+    def end_session(self, run: str) -> None:
+        """Note that a process, of which ``run`` is the id, repeats and reports nothing more."""
+
+
+class Sessions:
+    """Carries out the calls of other processes, once each."""
+
+    def __init__(self, identity: Identity, service: Service) -> None:
+        self.identity = identity
+        self._service = service
+        self._loop = asyncio.get_running_loop()
+        self._sessions: dict[str, _Session] = {}
+        self._log = SeldomLog(self._loop.time)
+
+    def opened(self, run: str, link: IncomingLink) -> Callable[[Message], None]:
+        """Begin a session, or go on with it; return what takes in its messages."""
+        session = self._sessions.get(run)
+        if session is None:
+            session = self._sessions[run] = _Session(run, self._service)
+        session.connect(link)
+        return session.take
+
+    def lost(self, link: IncomingLink) -> None:
+        """Wait for the process to come back over another link; forget it if it does not."""
+        for session in self._sessions.values():
+            if session.link is link:
+                session.link = None
+                session.ending = self._loop.call_later(SESSION_S, self._end, session)
+
+    def refused(self, address: str, reason: str) -> None:
+        """Log that a process was refused."""
+        self._log.warning("link.refused", address, reason)
+
+    def close(self) -> None:
+        """Close all links."""
+        for session in self._sessions.values():
+            if session.link is not None:
+                session.link.close()
+
+    def _end(self, session: _Session) -> None:
+        if session.is_busy:  # what it has asked for may yet concern a worker
+            session.ending = self._loop.call_later(SESSION_S, self._end, session)
+            return
+        del self._sessions[session.run]
+        self._service.end_session(session.run)
+
+
+class _Session:
+    """The calls of one process whose replies it may not have yet, by their numbers."""
+
+    def __init__(self, run: str, service: Service) -> None:
+        self.run = run
+        self.link: IncomingLink | None = None
+        self.ending: asyncio.TimerHandle | None = None
+        self._service = service
+        self._loop = asyncio.get_running_loop()
+        self._calls: dict[int, asyncio.Task[bytes]] = {}
+        self._running: set[asyncio.Task[bytes]] = set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is being carried out."""
+        return bool(self._running)
+
+    def connect(self, link: IncomingLink) -> None:
+        """Send replies over this link from now on."""
+        if self.ending is not None:
+            self.ending.cancel()
+            self.ending = None
+        if self.link is not None:
+            self.link.abort()
+        self.link = link
+
+    def take(self, message: Message) -> None:
+        """Carry out a call, or send the reply of a repeated one again."""
+        number, oldest, topic, name, arguments, keywords, request = message
+        while self._calls and (first := next(iter(self._calls))) < oldest:
+            del self._calls[first]
+        call = Call(topic, name, arguments, keywords)
+        task = self._calls.get(number)
+        if task is None:
+            origin = Origin(self.run, number, oldest)
+            task = self._loop.create_task(self._reply(call, origin, request))
+            self._calls[number] = task
+            self._running.add(task)
+            task.add_done_callback(self._send)
+        elif task.done():
+            self._send(task)
+
+    def _send(self, task: asyncio.Task[bytes]) -> None:
+        self._running.discard(task)
+        if self.link is not None and not task.cancelled():
+            self.link.send_encoded(task.result())
+
+    async def _reply(self, call: Call, origin: Origin, request: str) -> bytes:
+        ORIGIN.set(origin)
+        REQUEST_ID.set(request)
+        number = origin.number
+        try:
+            return encode([number, "ok", await self._service.execute(call)])
+        except DispatchError as error:
+            reply = [number, "error", encode_error(error)]
+        except Exception:
+            _log.exception("call.failed", call=call.name)
+            reply = [number, "error", encode_error(mistake())]
+        self._calls.pop(number, None)  # a repeat is decided afresh
+        return encode(reply)

@@ -1,0 +1,268 @@
+"""What handlers ask of a topic, here or at the process that owns it.
+
+``ask`` calls a function of the topic, such as ``Dispatcher.submit``. If another process owns the
+topic, the call goes there with its arguments, and the reply comes back: nothing is written a second
+time for that. ``FUNCTIONS`` are those that may be called by other processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from inspect import isawaitable
+from math import inf
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+from sanic_dispatch.cluster.codec import signature_of
+from sanic_dispatch.cluster.forwarding import PATIENCE_S, Call
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.dispatch.online_backup import OnlineBackup
+from sanic_dispatch.dispatch.operator import Operator
+from sanic_dispatch.dispatch.queries import Queries
+from sanic_dispatch.dispatch.readiness import Readiness
+from sanic_dispatch.errors import DispatchError, OwnerUnreachable, StandingBy, UnknownTopic
+from sanic_dispatch.history.queries import HistoryQueries
+from sanic_dispatch.web.context import Context
+
+REGISTERING_S = 2 * PATIENCE_S
+"""How long a registration is repeated whose client was answered 503, or has gone: it may have got a
+job, which has to go back."""
+
+REPORT_AGAIN_S = 0.5
+"""How long to wait before the owner is told again what became of an answer."""
+
+S = TypeVar("S")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Handout(NamedTuple):
+    """A job for the answer to a registration, with its receipt."""
+
+    job: Job
+    receipt: str
+
+
+class JobStatus(NamedTuple):
+    """A job, its position in the queue, and when it will be ready (Unix seconds), if known."""
+
+    job: Job
+    position: int | None
+    eta: tuple[float, float] | None
+
+
+async def ask(
+    context: Context,
+    function: Callable[Concatenate[S, P], Awaitable[R]],
+    /,
+    *arguments: P.args,
+    **keywords: P.kwargs,
+) -> R:
+    """Call one of FUNCTIONS for a topic. Raises its errors, StandingBy and OwnerUnreachable."""
+    dispatcher, forwarder = context.dispatcher, context.forwarder
+    if forwarder is None or not dispatcher.is_elsewhere:
+        try:
+            return await function(_SUBJECTS[function](context), *arguments, **keywords)
+        except StandingBy:  # another process has taken the topic over: nothing was done
+            if forwarder is None:
+                raise
+    reply: R = await _forward(context, function, arguments, keywords, PATIENCE_S)
+    return reply
+
+
+async def _forward(
+    context: Context, function: Any, arguments: Any, keywords: Any, patience_s: float
+) -> Any:
+    """Call a function at the owner of the topic, or here once this process is the owner."""
+    dispatcher, forwarder = context.dispatcher, context.forwarder
+    assert forwarder is not None
+    is_reply_here = False
+
+    async def here() -> Any:
+        nonlocal is_reply_here
+        is_reply_here = True
+        return await function(_SUBJECTS[function](context), *arguments, **keywords)
+
+    call = Call(context.settings.topic, function.__qualname__, arguments, keywords)
+    reply = await forwarder.call(
+        call, lambda: dispatcher.owner, here, lambda: not dispatcher.is_elsewhere, patience_s
+    )
+    return reply if is_reply_here else signature_of(function).reply(reply)
+
+
+class LinkedService:
+    """What other processes ask of this one: all topics, as ``cluster.sessions.Service`` says."""
+
+    def __init__(self, service: Context) -> None:
+        self._service = service
+
+    async def execute(self, call: Call) -> Any:
+        """Carry out a call, and return its reply. Raises its errors, and UnknownTopic."""
+        context, function = self._context(call), _BY_NAME[call.name]
+        signature = signature_of(function)
+        arguments = [
+            decode(value)
+            for decode, value in zip(signature.arguments, call.arguments, strict=False)
+        ]
+        keywords = {name: signature.keywords[name](value) for name, value in call.keywords.items()}
+        reply = function(_SUBJECTS[function](context), *arguments, **keywords)
+        return await reply if isawaitable(reply) else reply
+
+    def end_session(self, run: str) -> None:
+        """Note that a process repeats and reports nothing more."""
+        for context in (self._service, *self._service.topics.values()):
+            context.dispatcher.end_session(run)
+
+    def _context(self, call: Call) -> Context:
+        context = self._service.topics.get(call.topic) if call.topic else self._service
+        if context is None:
+            raise UnknownTopic(call.topic)
+        return context
+
+
+# ---- functions of a topic that are more than a method
+
+
+async def hand_out(context: Context, worker: Worker, *, lost: bool) -> Handout | None:
+    """Register a worker; return a job to answer it with, as ``Dispatcher.register`` does."""
+    dispatcher = context.dispatcher
+    job = await dispatcher.register(worker, lost=lost)
+    return None if job is None else Handout(job, dispatcher.receipt_of(job))
+
+
+async def look_up(context: Context, job_id: str) -> JobStatus:
+    """Return a job as those may see it who know its id. Raises UnknownJob."""
+    placed = await context.dispatcher.look_up(job_id)
+    projection = context.hub.projection
+    order = projection.get(job_id)
+    eta = None if order is None else projection.window(order, context.clock.now_s())
+    return JobStatus(placed.job, placed.position, eta)
+
+
+async def eta_of_next(context: Context) -> tuple[float, float] | None:
+    """Return when a job would be ready that is submitted now (Unix seconds), if known."""
+    context.dispatcher.check_started()
+    return context.hub.projection.window_of_next(context.clock.now_s())
+
+
+async def is_paused(context: Context) -> bool:
+    """Return whether an operator has paused the topic."""
+    context.dispatcher.check_started()
+    return context.dispatcher.is_paused
+
+
+# ---- registrations, whose job has to go back if nobody gets it
+
+
+async def register(context: Context, worker: Worker, *, lost: bool) -> Handout | None:
+    """Register a worker; return a job to answer it with, or None if it waits.
+
+    ``report_answer`` has to follow if there is a job.
+    """
+    if context.forwarder is None or not context.dispatcher.is_elsewhere:
+        return await ask(context, hand_out, worker, lost=lost)
+    asking = asyncio.create_task(
+        _forward(context, hand_out, (worker,), {"lost": lost}, REGISTERING_S)
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            found: Handout | None = await asyncio.shield(asking)
+            return found
+    except TimeoutError:
+        asking.add_done_callback(lambda done: _give_back(context, done))
+        owner = context.dispatcher.owner.name
+        raise OwnerUnreachable(owner, "it does not answer", was_sent=True) from None
+    except asyncio.CancelledError:
+        asking.add_done_callback(lambda done: _give_back(context, done))
+        raise
+
+
+def _give_back(context: Context, asking: asyncio.Task[Handout | None]) -> None:
+    if asking.cancelled() or asking.exception() is not None:
+        return
+    handout = asking.result()
+    if handout is not None:
+        report_answer(context, handout.job, written=False, began=False)
+
+
+def report_answer(context: Context, job: Job, *, written: bool, began: bool) -> None:
+    """Report whether the answer with a job was written, or began to be; returns at once.
+
+    This process keeps that until the owner has acknowledged it.
+    """
+    dispatcher, forwarder = context.dispatcher, context.forwarder
+    if forwarder is not None and dispatcher.is_elsewhere:
+        keywords = {"written": written, "began": began}
+        forwarder.keep(_report_answer(context, (job.id, job.attempt), keywords))
+    elif written:
+        dispatcher.answer_written(job)
+    else:
+        dispatcher.answer_lost(job, began=began)
+
+
+async def _report_answer(context: Context, attempt: tuple[str, int], keywords: Any) -> None:
+    while True:
+        try:
+            await _forward(context, Dispatcher.settle_answer, attempt, keywords, inf)
+        except DispatchError:
+            await asyncio.sleep(REPORT_AGAIN_S)
+        else:
+            return
+
+
+def note_refused_report(context: Context, job_id: str, proof: Proof, reason: str) -> None:
+    """Note that a report on a job was refused; returns at once."""
+    dispatcher, forwarder = context.dispatcher, context.forwarder
+    if forwarder is None or not dispatcher.is_elsewhere:
+        dispatcher.note_refused(job_id, proof, reason)
+    else:
+        forwarder.keep(
+            _try(
+                _forward(context, Dispatcher.note_refused, (job_id, proof, reason), {}, PATIENCE_S)
+            )
+        )
+
+
+async def _try(call: Awaitable[Any]) -> None:
+    with suppress(DispatchError):
+        await call
+
+
+FUNCTIONS: tuple[Callable[..., Any], ...] = (
+    Dispatcher.submit, Dispatcher.cancel, Dispatcher.complete, Dispatcher.fail, Dispatcher.extend,
+    Dispatcher.note_refused, Dispatcher.settle_answer,
+    Operator.pause, Operator.resume, Operator.cancel, Operator.put_back, Operator.move_to_front,
+    Operator.forget, Operator.set_aside, Operator.bring_back, Operator.drop,
+    Queries.jobs, Queries.of_ticket, Queries.workers,
+    HistoryQueries.find, HistoryQueries.of_ticket, HistoryQueries.statistics,
+    OnlineBackup.make, Readiness.reasons,
+    hand_out, look_up, eta_of_next, is_paused,
+)  # fmt: skip
+"""What other processes may call."""
+
+_BY_NAME = {function.__qualname__: function for function in FUNCTIONS}
+
+
+def _history(context: Context) -> HistoryQueries:
+    context.dispatcher.check_started()
+    return context.events
+
+
+_SUBJECT_OF_CLASS: dict[str, Callable[[Context], Any]] = {
+    "Dispatcher": lambda context: context.dispatcher,
+    "Operator": lambda context: context.dispatcher.operator,
+    "Queries": lambda context: context.dispatcher.queries,
+    "HistoryQueries": _history,
+    "OnlineBackup": lambda context: context.backup,
+    "Readiness": lambda context: context.readiness,
+    "": lambda context: context,
+}
+
+_SUBJECTS = {
+    function: _SUBJECT_OF_CLASS[function.__qualname__.rpartition(".")[0]] for function in FUNCTIONS
+}
+"""What each function gets as its first argument: the object of a method, else the context."""
