@@ -63,7 +63,7 @@ from sanic_dispatch.storage.repair import repair_all
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.auth import Access
 from sanic_dispatch.web.browser_policy import Origins, install_cors, page_headers
-from sanic_dispatch.web.calls import LinkedService
+from sanic_dispatch.web.calls import LinkedService, follow_elsewhere
 from sanic_dispatch.web.client_address import Proxies
 from sanic_dispatch.web.context import TOPICS_PATH, Context
 from sanic_dispatch.web.deadlines import NamedRequest
@@ -325,6 +325,9 @@ async def services(context: Context, members: Members | None = None) -> AsyncIte
         stack.push_async_callback(context.backup.close)
 
         def show(snapshot: TopicSnapshot | None) -> None:
+            if snapshot is None and context.forwarder is not None:
+                hub.relay_from(follow_elsewhere(context))
+                return
             if snapshot is not None:
                 hub.seed(snapshot)
             hub.set_out_of_reach(snapshot is None)

@@ -77,11 +77,11 @@ async def test_dispatchers_that_share_are_measured(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sharing, "COUNTS", (2,))
     monkeypatch.setattr(sharing, "ROUNDS_EACH", 1)
     found = (await sharing.measure(QUICK, [])).data
-    assert list(found) == ["InMemory", "Redis, one stands by"]
+    assert list(found) == ["InMemory", "Redis, 2 dispatchers, forwarded"]
     assert all(seconds > 0 for side in found.values() for seconds in side["cpu_s"])
     assert found["InMemory"]["redis_s"] == [0.0]
-    assert found["Redis, one stands by"]["redis_s"][0] > 0
-    assert found["Redis, one stands by"]["take_over_s"][0] > 0
+    assert found["Redis, 2 dispatchers, forwarded"]["redis_s"][0] > 0
+    assert found["Redis, 2 dispatchers, forwarded"]["take_over_s"][0] > 0
 
 
 def test_a_ratio_is_of_rounds_that_took_turns() -> None:

@@ -1,7 +1,7 @@
-"""A dispatcher on Redis, alone or with one on standby.
+"""Dispatchers on one Redis, of which the first owns the topic and the others forward to it.
 
-Measures the cost of an order, beside a dispatcher in memory, and how soon the deliveries of a
-killed dispatcher are taken over.
+Measures the cost of an order that goes through the last of them, beside a dispatcher in memory, and
+how soon the deliveries of a killed dispatcher are taken over.
 
 All sides run at the same time and take turns. The cost of an order runs from its submission to
 the next registration of its robot, summed over all dispatchers of a side. They share a core with
@@ -27,8 +27,8 @@ from benchmarks.report.figures import Figure, ratio
 from benchmarks.report.tables import Report, Table
 from sanic_dispatch.config.settings import Mode
 
-COUNTS = (1, 2)
-"""Numbers of dispatchers on one Redis: the first owns the queues, the others are on standby."""
+COUNTS = (1, 2, 3)
+"""Numbers of dispatchers on one Redis."""
 
 ROBOTS = 18
 ROUNDS_EACH = 3
@@ -37,7 +37,7 @@ ROUNDS_EACH = 3
 
 @dataclass
 class RedisSide:
-    """One side: its dispatchers, the first of which gets the requests, and their Redis."""
+    """One side: its dispatchers, the last of which gets the requests, and their Redis."""
 
     load: CycleLoad
     redis: RedisServer | None
@@ -74,7 +74,7 @@ async def measure(plan: Plan, _: Sequence[Side]) -> Report:
     async with AsyncExitStack() as stack:
         sides = {"InMemory": await stack.enter_async_context(redis_side_of("InMemory", 0))}
         for count in COUNTS:
-            name = "Redis" if count == 1 else "Redis, one stands by"
+            name = "Redis" if count == 1 else f"Redis, {count} dispatchers, forwarded"
             sides[name] = await stack.enter_async_context(redis_side_of(name, count))
         await take_turns(plan, list(sides.values()))
     for count, side in zip(COUNTS, list(sides.values())[1:], strict=True):
@@ -100,11 +100,11 @@ async def redis_side_of(name: str, count: int) -> AsyncIterator[RedisSide]:
             redis = stack.enter_context(redis_server.running())
             side = ours(Mode.REDIS, "--redis-url", redis.url)
         servers = await stack.enter_async_context(all_started([side] * (count or 1)))
-        pool = Pool(servers[0])
+        pool = Pool(servers[-1])
         await pool.open(AT_A_TIME)
         stack.callback(pool.close)
         load = CycleLoad(name, pool.ask, lambda: sum(server.cpu_s() for server in servers))
-        await stack.enter_async_context(robots(servers[0], ROBOTS, load.taken_by_robot))
+        await stack.enter_async_context(robots(servers[-1], ROBOTS, load.taken_by_robot))
         yield RedisSide(load, redis)
 
 

@@ -41,6 +41,12 @@ REOPEN_S = 0.2
 SAY_AGAIN_S = 60.0
 """How often the same trouble is logged."""
 
+FOLLOW, LEAVE = "follow", "leave"
+"""The names of the calls that begin and end a stream."""
+
+Take = Callable[[str, Any], None]
+"""Takes what comes: a word and a value; ``lost`` if the link breaks."""
+
 R = TypeVar("R")
 
 _log = structlog.get_logger("sanic_dispatch.cluster")
@@ -126,6 +132,19 @@ class Forwarder:
         finally:
             self._unanswered.pop(number, None)
 
+    async def follow(
+        self, owner: Member, topic: str, arguments: Sequence[Any], take: Take
+    ) -> Stream:
+        """Begin a stream from the owner of a topic. Raises LinkLost or LinkRefused.
+
+        ``take`` gets its first words before this returns, or later.
+        """
+        peer = await self._reach(owner, self._loop.time() + PATIENCE_S)
+        number = next(self._numbers)
+        call = [number, self._oldest(number), topic, FOLLOW, arguments, {}, REQUEST_ID.get()]
+        peer.follow(call, take)
+        return Stream(peer, number)
+
     def keep(self, report: Coroutine[Any, Any, None]) -> None:
         """Run what has to reach an owner, until it has."""
         task = self._loop.create_task(report)
@@ -170,6 +189,18 @@ class Forwarder:
         return peer
 
 
+class Stream:
+    """What comes from an owner until it is left."""
+
+    def __init__(self, peer: _Peer, number: int) -> None:
+        self._peer = peer
+        self._number = number
+
+    def leave(self) -> None:
+        """End it."""
+        self._peer.leave(self._number)
+
+
 class _Peer:
     """Another process, the link to it, and what is awaited from it."""
 
@@ -180,6 +211,7 @@ class _Peer:
         self._link: OutgoingLink | None = None
         self._opening: asyncio.Task[OutgoingLink] | None = None
         self._awaited: dict[int, asyncio.Future[Any]] = {}
+        self._streams: dict[int, Take] = {}
 
     @property
     def is_open(self) -> bool:
@@ -205,6 +237,18 @@ class _Peer:
         finally:
             self._awaited.pop(number, None)
 
+    def follow(self, message: Message, take: Take) -> None:
+        """Send the call that begins a stream. Raises LinkLost."""
+        if self._link is None:
+            raise LinkLost("the link has just broken")
+        self._streams[message[0]] = take
+        self._link.send(message)
+
+    def leave(self, number: int) -> None:
+        """End a stream, unless it has ended."""
+        if self._streams.pop(number, None) is not None and self._link is not None:
+            self._link.send([0, 0, "", LEAVE, [number], {}, ""])
+
     def close(self) -> None:
         """Close the link."""
         if self._link is not None:
@@ -225,6 +269,9 @@ class _Peer:
 
     def _take(self, message: Message) -> None:
         number, word, value = message
+        if (take := self._streams.get(number)) is not None:
+            take(word, decode_error(*value) if word == "error" else value)
+            return
         reply = self._awaited.get(number)
         if reply is None or reply.done():
             return
@@ -235,6 +282,9 @@ class _Peer:
 
     def _lost(self) -> None:
         self._link = None
+        streams, self._streams = self._streams, {}
+        for take in streams.values():
+            take("lost", None)
         awaited, self._awaited = self._awaited, {}
         for reply in awaited.values():
             if not reply.done():

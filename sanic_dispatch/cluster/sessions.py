@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from sanic_dispatch.cluster.codec import encode, encode_error, mistake
-from sanic_dispatch.cluster.forwarding import Call, SeldomLog
+from sanic_dispatch.cluster.forwarding import FOLLOW, LEAVE, Call, SeldomLog
 from sanic_dispatch.cluster.link import Identity, IncomingLink, Message
 from sanic_dispatch.cluster.origin import ORIGIN, Origin
 from sanic_dispatch.errors import DispatchError
@@ -25,11 +25,34 @@ SESSION_S = 5.0
 _log = structlog.get_logger("sanic_dispatch.cluster")
 
 
+class Sink:
+    """Where a stream goes: under the number of the call that asked for it, over its link."""
+
+    def __init__(self, number: int, link: IncomingLink) -> None:
+        self._number = number
+        self._link = link
+
+    def send_json(self, word: str, value: bytes) -> None:
+        """Send a word and JSON."""
+        self._link.send_encoded(b'[%d,"%b",%b]' % (self._number, word.encode(), value))
+
+    def buffered(self) -> int:
+        """Return the number of bytes that the link has not taken yet."""
+        return self._link.buffered()
+
+    def abort(self) -> None:
+        """Break the link."""
+        self._link.abort()
+
+
 class Service(Protocol):
     """What other processes ask for."""
 
     async def execute(self, call: Call) -> Any:
         """Carry out a call, and return its reply."""
+
+    def follow(self, call: Call, sink: Sink) -> Callable[[], None]:
+        """Begin a stream; return what ends it."""
 
     def end_session(self, run: str) -> None:
         """Note that a process, of which ``run`` is the id, repeats and reports nothing more."""
@@ -57,7 +80,7 @@ class Sessions:
         """Wait for the process to come back over another link; forget it if it does not."""
         for session in self._sessions.values():
             if session.link is link:
-                session.link = None
+                session.disconnect()
                 session.ending = self._loop.call_later(SESSION_S, self._end, session)
 
     def refused(self, address: str, reason: str) -> None:
@@ -89,6 +112,7 @@ class _Session:
         self._loop = asyncio.get_running_loop()
         self._calls: dict[int, asyncio.Task[bytes]] = {}
         self._running: set[asyncio.Task[bytes]] = set()
+        self._streams: dict[int, Callable[[], None]] = {}
 
     @property
     def is_busy(self) -> bool:
@@ -102,7 +126,15 @@ class _Session:
             self.ending = None
         if self.link is not None:
             self.link.abort()
+            self.disconnect()
         self.link = link
+
+    def disconnect(self) -> None:
+        """End the streams, since the link broke."""
+        self.link = None
+        streams, self._streams = self._streams, {}
+        for end in streams.values():
+            end()
 
     def take(self, message: Message) -> None:
         """Carry out a call, or send the reply of a repeated one again."""
@@ -110,6 +142,12 @@ class _Session:
         while self._calls and (first := next(iter(self._calls))) < oldest:
             del self._calls[first]
         call = Call(topic, name, arguments, keywords)
+        if name == FOLLOW:
+            self._follow(number, call)
+            return
+        if name == LEAVE:
+            self._streams.pop(arguments[0], _nothing)()
+            return
         task = self._calls.get(number)
         if task is None:
             origin = Origin(self.run, number, oldest)
@@ -119,6 +157,14 @@ class _Session:
             task.add_done_callback(self._send)
         elif task.done():
             self._send(task)
+
+    def _follow(self, number: int, call: Call) -> None:
+        if self.link is None:
+            return
+        try:
+            self._streams[number] = self._service.follow(call, Sink(number, self.link))
+        except DispatchError as error:
+            self.link.send([number, "error", encode_error(error)])
 
     def _send(self, task: asyncio.Task[bytes]) -> None:
         self._running.discard(task)
@@ -138,3 +184,7 @@ class _Session:
             reply = [number, "error", encode_error(mistake())]
         self._calls.pop(number, None)  # a repeat is decided afresh
         return encode(reply)
+
+
+def _nothing() -> None:
+    """Do nothing: the stream has ended."""

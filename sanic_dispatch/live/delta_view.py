@@ -134,11 +134,15 @@ class DeltaView:
         """Return the keys that changed after a version; None if that is not known."""
         since, aged_s = known, now_s
         if isinstance(known, int):
-            since = Version(known) if known in self._refreshed_at else None
+            since = Version(known) if self._may_resume_from(known) else None
             aged_s = now_s - SKEW_S
         if not isinstance(since, Version) or not self._oldest <= since <= self._now:
             return None
         return self._patched_since(since, aged_s)
+
+    def _may_resume_from(self, number: int) -> bool:
+        """Whether the ring has all that changed after an event number."""
+        return number in self._refreshed_at
 
     def _patched_since(self, since: Version, aged_s: float) -> Iterator[str]:
         """Yield the keys that changed after ``since``, newest patch first.

@@ -24,9 +24,10 @@ from sanic_dispatch.live.finished import KEEP_FAILED_S
 from sanic_dispatch.live.frames import Cursor, Frame
 from sanic_dispatch.live.pacer import Loop, Pacer
 from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.live.relay import Follow, Relay, Start
 from sanic_dispatch.live.stats import PushStats
 from sanic_dispatch.live.subscription import Channel, Client, OutOfReach, TooManyClients
-from sanic_dispatch.live.views import HEARTBEAT_S, NEAR, Board, Monitor, OrderView
+from sanic_dispatch.live.views import HEARTBEAT_S, NEAR, Board, Monitor, OrderView, View
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.storage.event_log import is_good
 
@@ -76,6 +77,8 @@ class Hub:
         self._stalled: dict[Client, float] = {}
         self._heartbeat_at_s = 0.0
         self._is_out_of_reach = False
+        self._relay: Relay | None = None
+        """What is shown while another process owns the topic."""
         self._timer: Any = None
         self._is_stopped = False
         self.stats = PushStats()
@@ -98,6 +101,7 @@ class Hub:
         Clients are disconnected, so that they reconnect for the new state.
         """
         self._bus.catch_up()
+        self._end_relay()
         self._projection = self._new_projection()
         self._projection.seed(
             snapshot.jobs,
@@ -120,6 +124,28 @@ class Hub:
         if is_out_of_reach:
             self._disconnect_all()
 
+    def relay_from(self, follow: Follow) -> None:
+        """Show the views of the process that owns the topic from now on."""
+        self._end_relay()
+        self._projection = self._new_projection()
+        self._disconnect_all()
+        self._shared = {}
+        self._relay = Relay(self._clock, follow, self._note_relayed, self._end_relayed)
+        self._is_out_of_reach = False
+
+    async def reach(self, key: ViewKey, since: Cursor | None) -> Start | None:
+        """Return once a view can be followed; if it is another process's, with the first frame.
+
+        Raises UnknownJob, TooManyClients and OutOfReach.
+        """
+        return None if self._relay is None else await self._relay.reach(key, since)
+
+    async def look(self, key: ViewKey) -> Frame:
+        """Return a frame with the whole state of a view. Raises as ``reach``."""
+        if self._relay is not None:
+            return (await self._relay.fetch(key)).frame
+        return self.state_frame(key)
+
     def start(self) -> None:
         """Start the periodic tick."""
         self._timer = self._loop.call_later(TICK_S, self._tick)
@@ -129,22 +155,32 @@ class Hub:
         self._is_stopped = True
         if self._timer:
             self._timer.cancel()
+        self._end_relay()
         self._disconnect_all()
 
-    def follow(self, connection: Connection, key: ViewKey, since: Cursor | None = None) -> Client:
+    def follow(
+        self,
+        connection: Connection,
+        key: ViewKey,
+        since: Cursor | None = None,
+        start: Start | None = None,
+    ) -> Client:
         """Add a client to a view, and send it a frame that leads from ``since`` to now.
 
-        Raises UnknownJob, TooManyClients and OutOfReach.
+        ``start`` is what ``reach`` returned. Raises UnknownJob, TooManyClients and OutOfReach.
         """
         self._catch_up()
         if len(self._clients) >= self._max_clients:
             raise TooManyClients(self._max_clients)
         channel = self._channel(key)
-        client = Client(connection, channel, self._version_of(since))
+        known = self._version_of(since) if start is None else start.version
+        client = Client(connection, channel, known)
         channel.clients[client] = None
         self._clients.add(client)
         self.stats.clients[connection.transport, key.view] += 1
-        self._send(channel, [client], also_if_current=True)
+        if start is not None and connection.offer(start.frame):
+            self.stats.frames += 1
+        self._send(channel, [client], also_if_current=start is None)
         if self._is_stopped:
             self._disconnect(client, close_codes.RESTART)
         return client
@@ -160,6 +196,8 @@ class Hub:
         self._stalled.pop(client, None)
         if not channel.clients and channel.key.order_id:
             self._orders.pop(channel.key.order_id, None)
+        elif not channel.clients and self._relay is not None:
+            self._shared.pop(channel.key, None)
 
     def state_frame(self, key: ViewKey) -> Frame:
         """Return a frame with the whole state of a view. Raises UnknownJob and OutOfReach."""
@@ -172,7 +210,7 @@ class Hub:
         """Return what a client has that had this cursor; None if the cursor is not good."""
         if cursor is None:
             return None
-        if cursor.epoch == self._bus.epoch:
+        if self._relay is not None or cursor.epoch == self._bus.epoch:
             return cursor.number
         is_known = is_good(self._projection.earlier.epochs, cursor.epoch, cursor.number)
         return EarlierNumber(cursor.number) if is_known else None
@@ -181,11 +219,16 @@ class Hub:
 
     def _channel(self, key: ViewKey) -> Channel:
         channel = self._shared.get(key) or self._orders.get(key.order_id)
-        if channel is None:
-            channel = self._orders[key.order_id] = Channel(key, self._order(key.order_id))
+        if channel is None and key.order_id:
+            channel = self._orders[key.order_id] = Channel(key, self._view(key))
             self._sweep.append((self._clock.monotonic_s() + SWEEP_S, channel))
+        elif channel is None:
+            channel = self._shared[key] = Channel(key, self._view(key))
         channel.view.refresh()
         return channel
+
+    def _view(self, key: ViewKey) -> View:
+        return self._order(key.order_id) if self._relay is None else self._relay.view(key)
 
     def _order(self, order_id: str) -> OrderView:
         return OrderView(self._projection, self._bus.epoch, self._clock.now_s, order_id)
@@ -201,6 +244,31 @@ class Hub:
             raise OutOfReach
         self._bus.catch_up()
 
+    # ---- the views of another process
+
+    def _note_relayed(self, key: ViewKey) -> None:
+        """Push a view that has changed."""
+        if key.order_id:
+            self._changed_order_ids[key.order_id] = None
+        if self._unpushed_since_s is None:
+            self._unpushed_since_s = self._clock.monotonic_s()
+        self._pacer.wake()
+
+    def _end_relayed(self, key: ViewKey, code: int) -> None:
+        """Disconnect the clients of a view that ends."""
+        channel = self._shared.get(key) or self._orders.get(key.order_id)
+        for client in list(channel.clients if channel else ()):
+            self._disconnect(client, code)
+
+    def _end_relay(self) -> None:
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
+
+    def _followed(self) -> set[ViewKey]:
+        channels = (*self._shared.values(), *self._orders.values())
+        return {channel.key for channel in channels if channel.clients}
+
     # ---- events
 
     def _fold(self, events: Sequence[Event]) -> None:
@@ -215,6 +283,8 @@ class Hub:
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK_S, self._tick)
         self.projection.expire(self._clock.now_s())
+        if self._relay is not None:
+            self._relay.keep(self._followed())
         if self._clients:
             self._pacer.wake()
 

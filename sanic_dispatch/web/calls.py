@@ -15,7 +15,9 @@ from math import inf
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sanic_dispatch.cluster.codec import signature_of
-from sanic_dispatch.cluster.forwarding import PATIENCE_S, Call
+from sanic_dispatch.cluster.forwarding import PATIENCE_S, Call, Take
+from sanic_dispatch.cluster.link import LinkLost, LinkRefused
+from sanic_dispatch.cluster.sessions import Sink
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.worker import Worker
@@ -26,6 +28,10 @@ from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.errors import DispatchError, OwnerUnreachable, StandingBy, UnknownTopic
 from sanic_dispatch.history.queries import HistoryQueries
+from sanic_dispatch.live.connection import ViewKey
+from sanic_dispatch.live.frames import Cursor
+from sanic_dispatch.live.relay import Follow, RelayedConnection, Stream
+from sanic_dispatch.live.subscription import OutOfReach
 from sanic_dispatch.web.context import Context
 
 REGISTERING_S = 2 * PATIENCE_S
@@ -112,6 +118,15 @@ class LinkedService:
         reply = function(_SUBJECTS[function](context), *arguments, **keywords)
         return await reply if isawaitable(reply) else reply
 
+    def follow(self, call: Call, sink: Sink) -> Callable[[], None]:
+        """Send the frames of a view; return what ends that. Raises as ``Hub.follow``."""
+        context = self._context(call)
+        context.dispatcher.check_open()
+        (view, order_id), since = call.arguments
+        cursor = Cursor.parse(since) if since else None
+        client = context.hub.follow(RelayedConnection(sink), ViewKey(view, order_id), cursor)
+        return lambda: context.hub.leave(client)
+
     def end_session(self, run: str) -> None:
         """Note that a process repeats and reports nothing more."""
         for context in (self._service, *self._service.topics.values()):
@@ -122,6 +137,21 @@ class LinkedService:
         if context is None:
             raise UnknownTopic(call.topic)
         return context
+
+
+def follow_elsewhere(context: Context) -> Follow:
+    """Return what opens a stream of a view from the process that owns the topic."""
+
+    async def follow(key: ViewKey, since: str | None, take: Take) -> Stream:
+        owner, forwarder = context.dispatcher.owner, context.forwarder
+        if forwarder is None or not owner.url:
+            raise OutOfReach
+        try:
+            return await forwarder.follow(owner, context.settings.topic, (key, since), take)
+        except (LinkLost, LinkRefused):
+            raise OutOfReach from None
+
+    return follow
 
 
 # ---- functions of a topic that are more than a method

@@ -49,7 +49,8 @@ class Chain:
             for server in self.running:
                 try:
                     async with self.http.get(server.url + path + "ready") as answer:
-                        if answer.status == 200:
+                        owner = (await answer.json(content_type=None)).get("owner", "")
+                        if answer.status == 200 and owner.endswith(f":{server.port}"):
                             found[topic] = server
                 except aiohttp.ClientError:  # it has just ended
                     continue
@@ -87,7 +88,7 @@ class Chain:
                 said = await answer.json()
         except (aiohttp.ClientError, OSError):
             return False
-        if (answer.status, said["Error"]) != (503, "NotReady"):
+        if said["Error"] not in ("NotReady", "OwnerUnreachable"):
             self.refused.append(f"{number} of {topic!r}: {said}")
         return False
 

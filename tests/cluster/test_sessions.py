@@ -12,7 +12,7 @@ import ujson
 from sanic_dispatch.cluster import sessions as module
 from sanic_dispatch.cluster.forwarding import Call
 from sanic_dispatch.cluster.link import Identity, IncomingLink, Message
-from sanic_dispatch.cluster.sessions import Sessions
+from sanic_dispatch.cluster.sessions import Sessions, Sink
 from sanic_dispatch.errors import StandingBy
 from sanic_dispatch.observability.request_id import REQUEST_ID
 
@@ -46,6 +46,9 @@ class FakeService:
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+    def follow(self, call: Call, sink: Sink) -> Callable[[], None]:
+        raise StandingBy
 
     def end_session(self, run: str) -> None:
         self.ended.append(run)

@@ -18,6 +18,7 @@ from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.event_stream import EventStream
 from sanic_dispatch.live.frames import Cursor, encode
+from sanic_dispatch.live.relay import Start
 from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.live.subscription import Client, OutOfReach, TooManyClients
 from sanic_dispatch.web.auth import OPERATOR
@@ -54,12 +55,20 @@ async def follow(request: Request) -> HTTPResponse:
     frames, answer = handshake(request)
     if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
         return no_websocket(answer)
-    follower = Follower(frames, hub_of(request), context_of(request).followers)
-    take_over(request, answer, follower)
+    hub, start, refused = hub_of(request), None, None
     try:
         if not context_of(request).origins.may_follow(request):
             raise Refusal(close_codes.OTHER_SITE, "not from a page of another site")
-        follower.client = _follow(request, follower, _parameter(request, "since"))
+        since = _parameter(request, "since")
+        start = await _reach(request, since)
+    except Refusal as refusal:
+        refused = refusal
+    follower = Follower(frames, hub, context_of(request).followers)
+    take_over(request, answer, follower)
+    try:
+        if refused is not None:
+            raise refused
+        follower.client = _follow(request, follower, since, start)
     except Refusal as refusal:
         # A browser cannot see why a handshake was refused: accept it first, then close.
         follower.close(refusal.code, refusal.reason)
@@ -76,7 +85,7 @@ async def look(request: Request) -> HTTPResponse | None:
             return None
         with _refusing():
             _cursor(_parameter(request, "since"))
-            frame = hub_of(request).state_frame(_view_key(request))
+            frame = await hub_of(request).look(_view_key(request))
     except Refusal as refusal:
         return refusal.to_answer()
     return raw(frame.json, headers=PRIVATE, content_type="application/json")
@@ -102,7 +111,7 @@ async def _stream(request: Request) -> None:
     transport = cast(asyncio.Transport, request.transport)
     limit_kernel(transport)
     connection = EventStream(transport.abort)
-    client = _follow(request, connection, since)
+    client = _follow(request, connection, since, await _reach(request, since))
     try:
         headers = {**PRIVATE, "X-Accel-Buffering": "no"}
         response = await request.respond(content_type="text/event-stream", headers=headers)
@@ -111,9 +120,16 @@ async def _stream(request: Request) -> None:
         hub_of(request).leave(client)
 
 
-def _follow(request: Request, connection: Connection, since: str | None) -> Client:
+async def _reach(request: Request, since: str | None) -> Start | None:
     with _refusing():
-        return hub_of(request).follow(connection, _view_key(request), _cursor(since))
+        return await hub_of(request).reach(_view_key(request), _cursor(since))
+
+
+def _follow(
+    request: Request, connection: Connection, since: str | None, start: Start | None
+) -> Client:
+    with _refusing():
+        return hub_of(request).follow(connection, _view_key(request), _cursor(since), start)
 
 
 def _cursor(since: str | None) -> Cursor | None:
