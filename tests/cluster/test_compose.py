@@ -99,7 +99,7 @@ def caddy(folder: Path, port: int, behind: list[int]) -> Iterator[None]:
 async def test_the_proxy_finds_the_owner(
     redis: RedisServer, rng: random.Random, tmp_path: Path
 ) -> None:
-    """Orders and pages go to the owner; after kill -9 an order waits for the standby."""
+    """Orders and pages go through both dispatchers; after kill -9 an order waits for one."""
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
     options = ("--redis-url", redis.url)
