@@ -14,7 +14,6 @@ what is erased; every other change of a job or a worker is made here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from math import inf, nextafter
 from typing import Any
 
@@ -81,8 +80,7 @@ Decide = Callable[[Job, float], Step]
 Reply = Placed | Job | Worker | DispatchError | None
 
 
-@dataclass(slots=True)
-class Applied:
+class Applied(Value, frozen=True):
     """The result of a command: what to answer, what happened, what to do outside."""
 
     reply: Reply

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from sanic_dispatch.clock import Clock, Timer
 from sanic_dispatch.cluster.origin import ORIGIN
@@ -59,8 +60,7 @@ Not where another process may own the topic by now.
 _log = structlog.get_logger("sanic_dispatch")
 
 
-@dataclass(slots=True, eq=False)
-class _Entry:
+class _Entry(Struct, eq=False):
     """A command, and the request that waits for its reply, if there is one."""
 
     command: c.Command

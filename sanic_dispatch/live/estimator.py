@@ -13,8 +13,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
-from itertools import accumulate
 from typing import NamedTuple
+
+from sanic_dispatch.core.value import Value
 
 SERVICE_SAMPLES = 40
 """Number of recent service times that are kept."""
@@ -54,7 +55,7 @@ class Load(NamedTuple):
     min_remaining_s: float
 
 
-class Promise(NamedTuple):
+class Promise(Value, frozen=True):
     """A waiting time as told to a customer at ``at_s``, counted from there."""
 
     at_s: float
@@ -99,14 +100,13 @@ class Estimator:
         self.kept = 0
         self._services: deque[float] = deque(maxlen=SERVICE_SAMPLES)
         self._sorted: list[float] = []
-        self._sums: list[float] = [0.0]
         self._range = ConformalRange()
         self._hits: deque[bool] = deque(maxlen=HIT_RATE_PROMISES)
 
     @property
     def mean_s(self) -> float:
         """The mean of the recent service times."""
-        return self._sums[0] / len(self._sorted)
+        return sum(self._sorted) / len(self._sorted)
 
     @property
     def hit_rate(self) -> float | None:
@@ -118,7 +118,6 @@ class Estimator:
         self._services.append(max(service_s, 0.0))
         self.has_enough_samples = len(self._services) >= MIN_SERVICE_SAMPLES
         self._sorted = sorted(self._services)
-        self._sums = _suffix_sums(self._sorted)
 
     def remaining_s(self, elapsed_s: float) -> float:
         """Estimate the remaining time of a service that has run for ``elapsed_s``.
@@ -126,9 +125,9 @@ class Estimator:
         This is the mean residual life: the mean of the samples that took longer, minus
         ``elapsed_s``.
         """
-        longer = len(self._sorted) - bisect_right(self._sorted, elapsed_s)
+        longer = self._sorted[bisect_right(self._sorted, elapsed_s) :]
         if longer:
-            return self._sums[-1 - longer] / longer - elapsed_s
+            return sum(longer) / len(longer) - elapsed_s
         return OVERDUE_SHARE * max(self.mean_s, elapsed_s)
 
     def load(self, robots: int, elapsed_s: Iterable[float]) -> Load:
@@ -200,8 +199,3 @@ def quantile(ordered: list[float], share: float) -> float:
 
 def _adapted(share: float, was_missed: bool) -> float:
     return min(max(share + LEARNING_RATE * (MISS_RATE - was_missed), -MAX_EXTRAPOLATION), 0.5)
-
-
-def _suffix_sums(ordered: list[float]) -> list[float]:
-    """Return for each index the sum from there to the end, and a final 0."""
-    return list(accumulate(reversed(ordered), initial=0.0))[::-1]

@@ -53,9 +53,9 @@ class Projection:
         self.log: deque[LoggedOrNew] = deque(maxlen=EARLIER_EVENTS)
         self.earlier = NO_EARLIER_RUNS
         self.waiting: SortedDict[float, Order] = SortedDict()
-        self.assigned: SortedDict[float, Order] = SortedDict()
         self.finished = FinishedOrders(keep_failed_s)
-        self.forecast = Forecast(self.robots, self.assigned.values())
+        self._assigned: dict[float, Order] = {}
+        self.forecast = Forecast(self.robots, self._assigned.values())
         self._orders: dict[str, Order] = {}
         self._paused = False
 
@@ -123,6 +123,11 @@ class Projection:
         if changed or gone:
             self.version = self.version._replace(age=self.version.age + 1)
 
+    @property
+    def assigned(self) -> list[Order]:
+        """The orders that are being served, sorted by place when asked for: they are few."""
+        return [self._assigned[place] for place in sorted(self._assigned)]
+
     def get(self, job_id: str) -> Order | None:
         """Return the order with this secret id, if it is shown."""
         return self._orders.get(job_id)
@@ -157,7 +162,9 @@ class Projection:
 
     def counts(self) -> QueueCounts:
         """Return the counts for the bar."""
-        return QueueCounts(self.robots.present, len(self.waiting), len(self.assigned), self._paused)
+        return QueueCounts(
+            self.robots.present, len(self.waiting), len(self._assigned), self._paused
+        )
 
     def _forget_data(self, job: Job | None) -> None:
         """Show an order without its data, if it is shown at all."""
@@ -184,7 +191,7 @@ class Projection:
         if job.state is State.WAITING:
             self.waiting[job.place] = order
         elif job.state is State.ASSIGNED:
-            self.assigned[job.place] = order
+            self._assigned[job.place] = order
             self.robots.assign(job)
             self.forecast.has_changed = True
         else:
@@ -194,7 +201,7 @@ class Projection:
         if before.state is State.WAITING:
             self.waiting.pop(before.place, None)
         elif before.state is State.ASSIGNED:
-            self.assigned.pop(before.place, None)
+            self._assigned.pop(before.place, None)
             self.robots.release(before, now, at_s)
             self.forecast.has_changed = True
         else:

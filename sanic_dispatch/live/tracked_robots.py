@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import NamedTuple
 
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Job, Stage, State
+from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Key, Worker
 
 RETURN_GRACE_S = 30.0
@@ -25,7 +25,7 @@ class RobotState(StrEnum):
     IN_DOUBT = "in doubt"
 
 
-class TrackedRobot(NamedTuple):
+class TrackedRobot(Value, frozen=True):
     """A worker, and the job that it holds."""
 
     worker: Worker

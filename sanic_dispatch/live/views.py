@@ -173,7 +173,7 @@ class Board(SharedView):
         finished = islice(reversed(projection.finished.recent.values()), BOARD_FINISHED)
         orders = chain(
             (order for order in finished if order.job.state is State.DONE),
-            islice(projection.assigned.values(), BOARD_ASSIGNED),
+            islice(projection.assigned, BOARD_ASSIGNED),
             islice(projection.waiting.values(), BOARD_WAITING),
         )
         yield ORDERS_BYTES, _order_items(orders, serializers.board_order)
@@ -182,7 +182,7 @@ class Board(SharedView):
     def _add_changes(self, changed: ChangedKeys) -> None:
         projection = self._projection
         changed.add_orders(projection.finished.newest_recent(), BOARD_FINISHED)
-        changed.add_orders(projection.assigned.values(), BOARD_ASSIGNED)
+        changed.add_orders(projection.assigned, BOARD_ASSIGNED)
         changed.add_orders(projection.waiting.values(), BOARD_WAITING)
         changed.need_room_for_orders(self._room_in(ORDERS_BYTES, "order/"))
 
@@ -193,7 +193,7 @@ class Monitor(SharedView):
     def _sections(self) -> Iterable[Section]:
         projection = self._projection
         orders = chain(
-            islice(projection.assigned.values(), MONITOR_ASSIGNED),
+            islice(projection.assigned, MONITOR_ASSIGNED),
             islice(reversed(projection.finished.failed.values()), MONITOR_FAILED),
             islice(projection.waiting.values(), MONITOR_WAITING),
             islice(reversed(projection.finished.recent.values()), MONITOR_FINISHED),
@@ -218,7 +218,7 @@ class Monitor(SharedView):
 
     def _add_changes(self, changed: ChangedKeys) -> None:
         projection = self._projection
-        changed.add_orders(projection.assigned.values(), MONITOR_ASSIGNED)
+        changed.add_orders(projection.assigned, MONITOR_ASSIGNED)
         changed.add_orders(projection.finished.newest_failed(), MONITOR_FAILED)
         changed.add_orders(projection.waiting.values(), MONITOR_WAITING)
         changed.add_orders(projection.finished.newest_recent(), MONITOR_FINISHED)

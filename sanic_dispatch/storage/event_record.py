@@ -15,6 +15,7 @@ import ujson
 
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, JobRef
+from sanic_dispatch.core.value import Value
 from sanic_dispatch.observability.log import service_s_of, waiting_s_of
 
 
@@ -64,7 +65,7 @@ class Payload(NamedTuple):
         return JobRef(self.ticket, self.job) in jobs
 
 
-class Recorded(NamedTuple):
+class Recorded(Value, frozen=True):
     """An event on its way to the disk: its line, and what it is found by.
 
     ``payload`` is what came with it, if anything did.
