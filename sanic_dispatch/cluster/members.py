@@ -79,9 +79,10 @@ class Members:
     async def leave(self) -> None:
         """Withdraw this process, so that nothing is handed over to it any more."""
         await self._stop()
-        self._note([each for each in self.living if each.name != self.own.name])
         with suppress(StorageFailed, OutcomeUnknown):
+            await self._announce()  # to know who has just joined: it may be the only successor
             await self._store.withdraw(self.own)
+        self._note([each for each in self.living if each.name != self.own.name])
 
     async def close(self) -> None:
         """Stop announcing, and disconnect."""
