@@ -33,22 +33,26 @@ class WatchedCaller(Caller):
 
     def __init__(self, history: History) -> None:
         super().__init__()
+        self.at_a_loss: set[str] = set()
+        """The workers whose call is under way, or has failed: they may ask for a job they had."""
         self._history = history
 
     async def post(
         self, url: str, headers: Mapping[str, str], arguments: Mapping[str, str]
     ) -> ServiceAnswer:
         began_s, callback = monotonic(), headers["CPEE-CALLBACK"]
+        worker = callback.split("/callbacks/")[0]
         outcome = Outcome.UNKNOWN
+        self.at_a_loss.add(worker)
         try:
             answer = await super().post(url, headers, arguments)
             outcome = Outcome.OK
+            self.at_a_loss.discard(worker)
         except CallFailed as error:
             if str(error).startswith("answered 4"):
                 outcome = Outcome.FAILED
             raise
         finally:
-            worker = callback.split("/callbacks/")[0]
             self._history.registrations.append(
                 Registration(callback, worker, began_s, monotonic(), outcome)
             )
