@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.cluster.members import Member
@@ -55,6 +56,9 @@ The original's answer is ``"Assigned"`` or a position: it has no word for a job 
 
 HAND_OVER_WAIT_S = 4.5
 """How long a request waits while the topic changes hands."""
+
+LOOK_S = 0.25
+"""How long a submission waits for the position of its job, which is durable already."""
 
 DRAIN_POLL_S = 0.005
 """How often to check whether anything is still under way."""
@@ -269,43 +273,52 @@ class Dispatcher:
         ``new_id`` is the id of a job without a key; by default a new one.
 
         Returns once the job is durable and a worker has taken it, or it is waiting, or
-        ``submit_wait_s`` is over. The position is None if a worker has taken the job, and 1 if it
-        was assigned and nobody has taken it by then. A repeat with the same key and data gets the
-        same job. Raises QueueFull, ShuttingDown, StorageFailed, IdempotencyMismatch and
+        ``submit_wait_s`` after the call. The position is None if a worker has taken the job, and 1
+        if it was assigned and nobody has taken it by then. A repeat with the same key and data gets
+        the same job. Raises QueueFull, ShuttingDown, StorageFailed, IdempotencyMismatch and
         StillUnderWay.
         """
+        until_s = self._clock.monotonic_s() + self._submit_wait_s
         await self._until_open()
+        is_repeatable = idempotency_key is not None or ORIGIN.get() is not None
         if idempotency_key is None:
-            is_repeatable = ORIGIN.get() is not None
-            return await self._submit(new_id or new_job_id(), data, is_repeatable=is_repeatable)
-        job_id = self._machine.receipts.job_id(idempotency_key)
-        return await self._submit(job_id, data, is_repeatable=True)
-
-    async def _submit(self, job_id: str, data: bytes, *, is_repeatable: bool) -> Placed:
+            job_id = new_id or new_job_id()
+        else:
+            job_id = self._machine.receipts.job_id(idempotency_key)
         submit = c.Submit(job_id, data, is_repeatable, REQUEST_ID.get())
+        return await self._submit(submit, until_s)
+
+    async def _submit(self, submit: c.Submit, until_s: float) -> Placed:
+        job_id = submit.job_id
         placed: Placed = await self.batches.execute(submit)
         if not placed.is_new and job_id in self._awaited:
             raise StillUnderWay
         if not placed.is_new or placed.position is not None:
             return placed
-        if await self._wait_until_taken(placed.job):
+        if await self._wait_until_taken(placed.job, until_s):
             return placed
+        untaken = Placed(placed.job, POSITION_OF_UNTAKEN)
         if not self._is_open and not self._is_stopped:  # it is another process's by now
-            return Placed(placed.job, POSITION_OF_UNTAKEN)
+            return untaken
+        looking = self.batches.execute(c.LookUp(job_id, submit.request))
+        timer = self._clock.call_later(LOOK_S, _set, looking, untaken)
         try:
-            looked: Placed = await self.batches.execute(c.LookUp(job_id, submit.request))
+            looked: Placed = await looking
         except (StorageError, ShuttingDown):  # but the job is durable
-            return Placed(placed.job, POSITION_OF_UNTAKEN)
+            return untaken
+        finally:
+            timer.cancel()
         return Placed(looked.job, looked.position or POSITION_OF_UNTAKEN)
 
-    async def _wait_until_taken(self, job: Job) -> bool:
-        """Wait until a worker has taken the job; False if none has within ``submit_wait_s``."""
+    async def _wait_until_taken(self, job: Job, until_s: float) -> bool:
+        """Wait until a worker has taken the job; False if none has until then (monotonic)."""
         taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         # Registered after the commit and still in time: Batches._release begins the PUT in the turn
         # in which it answers _submit, and even an outcome that came at once would be a command of a
         # later turn (Batches._apply_soon).
         self._awaited[job.id] = taken
-        timer = self._clock.call_later(self._submit_wait_s, _set, taken, False)
+        left_s = max(0.0, until_s - self._clock.monotonic_s())
+        timer = self._clock.call_later(left_s, _set, taken, False)
         try:
             return await taken
         finally:
@@ -501,6 +514,6 @@ def new_job_id() -> str:
     return secrets.token_hex(ID_DIGITS // 2)
 
 
-def _set(taken: asyncio.Future[bool], value: bool) -> None:
-    if not taken.done():
-        taken.set_result(value)
+def _set(reply: asyncio.Future[Any], value: object) -> None:
+    if not reply.done():
+        reply.set_result(value)

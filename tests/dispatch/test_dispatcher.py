@@ -14,6 +14,7 @@ from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.errors import ShuttingDown, UnknownJob, WrongState
 from sanic_dispatch.storage.memory import InMemoryStore
+from sanic_dispatch.storage.store import Batch
 from tests.support.clock import settle
 from tests.support.network import FakeNetwork
 from tests.support.world import World, running_world, worker
@@ -98,6 +99,61 @@ async def test_the_answer_does_not_wait_for_a_slow_worker(world: World) -> None:
     outcome.set_result(Accepted())
     await settle()
     assert await world.stage(submission.job.id) is Stage.CONFIRMED
+
+
+class SlowStore(InMemoryStore):
+    """A store whose commits end while ``is_quick`` is set."""
+
+    lasts = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_quick = asyncio.Event()
+        self.is_quick.set()
+
+    async def commit(self, batch: Batch) -> None:
+        await self.is_quick.wait()
+
+
+async def world_with(store: SlowStore) -> World:
+    """Return a running world with a worker that does not answer."""
+    world, slow = World(store, FakeNetwork(), Policy()), worker("slow", "i1")
+    await world.start()
+    await world.register(slow)
+    world.network.outcomes[slow.id] = [world.never()]
+    return world
+
+
+async def test_a_slow_store_and_a_slow_worker_do_not_add_up() -> None:
+    """The wait for the worker is over submit_wait_s after the request."""
+    world = await world_with(store := SlowStore())
+    store.is_quick.clear()
+    submitting = asyncio.create_task(world.submit("x"))
+    await world.clock.advance(1.5)
+    store.is_quick.set()
+    await settle()
+    assert not submitting.done()
+    await world.clock.advance(0.5)
+    await settle()
+    assert submitting.done()
+    assert (await submitting).position == 1
+    await world.dispatcher.stop(0)
+
+
+async def test_a_store_that_hangs_later_does_not_delay_the_answer() -> None:
+    """The job is durable, and its position is not waited for."""
+    world = await world_with(store := SlowStore())
+    submitting = asyncio.create_task(world.submit("x"))
+    await settle()
+    store.is_quick.clear()
+    other = asyncio.create_task(world.submit("y"))
+    await world.clock.advance(2.25)
+    await settle()
+    assert submitting.done()
+    assert (await submitting).position == 1
+    store.is_quick.set()
+    assert (await other).position == 1
+    await world.dispatcher.stop(0)
 
 
 async def test_a_slow_worker_delays_no_others(world: World) -> None:

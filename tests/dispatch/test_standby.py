@@ -105,11 +105,11 @@ async def test_an_order_accepted_just_before_the_loss_is_acknowledged() -> None:
             await world.register(robot)
             world.network.outcomes[robot.id] = [world.never()]
             submitting.append(asyncio.create_task(world.submit(robot.id)))
-            await world.clock.advance(0.5)
+            await world.clock.advance(0.125)
         ownership = FakeOwnership()
         ownership.is_sure, ownership.answers = False, asyncio.Event()
         world.store.ownership = cast(Ownership, ownership)
-        await world.clock.advance(2)
+        await world.clock.advance(1.9)
         assert not any(each.done() for each in submitting)
         await world.dispatcher.stand_by()
         assert [(await each).position for each in submitting] == [1, 1]
