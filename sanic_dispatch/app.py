@@ -235,6 +235,11 @@ def _run_services(app: Sanic[Any, Context]) -> None:
             await opened.enter_async_context(services(context, members))
         await opened.enter_async_context(_metrics(app.ctx, members))
 
+    async def check_address(_: Sanic[Any, Context]) -> None:
+        own, forwarder = member_of(app.ctx.settings), app.ctx.forwarder
+        if forwarder is not None and app.ctx.settings.advertise:
+            forwarder.keep(forwarder.check_address(own))
+
     async def stop_taking(_: Sanic[Any, Context]) -> None:
         if members is not None:
             await members.leave()
@@ -251,6 +256,7 @@ def _run_services(app: Sanic[Any, Context]) -> None:
         await opened.aclose()
 
     app.before_server_start(start)
+    app.after_server_start(check_address)
     app.before_server_stop(stop_taking)
     app.after_server_stop(close)
 

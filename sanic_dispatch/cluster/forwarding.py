@@ -8,6 +8,7 @@ the state machine see to it that it has one effect.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import count
 from math import inf
@@ -40,6 +41,8 @@ REOPEN_S = 0.2
 
 SAY_AGAIN_S = 60.0
 """How often the same trouble is logged."""
+
+NO_ANSWER = "it does not answer"
 
 FOLLOW, LEAVE = "follow", "leave"
 """The names of the calls that begin and end a stream."""
@@ -74,7 +77,8 @@ class SeldomLog:
         self._said_s = {
             each: said_s for each, said_s in self._said_s.items() if now_s - said_s < SAY_AGAIN_S
         }
-        if self._said_s.setdefault((event, who), now_s) == now_s:
+        if (event, who) not in self._said_s:
+            self._said_s[event, who] = now_s
             _log.warning(event, process=who, reason=reason)
 
 
@@ -102,17 +106,22 @@ class Forwarder:
         here: Callable[[], Awaitable[R]],
         is_here: Callable[[], bool],
         patience_s: float = PATIENCE_S,
+        reply_s: float = PATIENCE_S,
     ) -> Any | R:
         """Return the owner's reply as JSON, or that of ``here`` if this process owns the topic.
 
         Raises the owner's error; StandingBy if the owner's URL is not known, and OwnerUnreachable
         if there is no owner for ``patience_s`` that can be reached. With infinite patience the
         function has to be repeatable by itself: its replies are not kept.
+
+        An owner that can be reached at once may take its time, as for a backup, while the link
+        holds. After a failed attempt its reply has to come within ``reply_s`` of the beginning.
         """
         number = next(self._numbers)
         if patience_s < inf:
             self._unanswered[number] = None
-        until_s, was_sent = self._loop.time() + patience_s, False
+        began_s, was_sent = self._loop.time(), False
+        until_s, reply_until_s = began_s + patience_s, None
         try:
             while True:
                 there = owner()
@@ -123,9 +132,13 @@ class Forwarder:
                         return await self._call_here(number, here)
                     peer = await self._reach(there, until_s)
                     was_sent = True
-                    return await peer.call(self._message(number, call))
+                    async with asyncio.timeout_at(reply_until_s):
+                        return await peer.call(self._message(number, call))
+                except TimeoutError:
+                    reason = NO_ANSWER
                 except (LinkLost, LinkRefused, StandingBy, ShuttingDown, LostOwnership) as error:
                     reason = str(error)
+                reply_until_s = began_s + reply_s
                 if self._loop.time() + RETRY_S >= until_s:
                     raise OwnerUnreachable(there.name or "nobody", reason, was_sent=was_sent)
                 await asyncio.sleep(RETRY_S)
@@ -144,6 +157,26 @@ class Forwarder:
         call = [number, self._oldest(number), topic, FOLLOW, arguments, {}, REQUEST_ID.get()]
         peer.follow(call, take)
         return Stream(peer, number)
+
+    async def check_address(self, own: Member) -> None:
+        """Log a warning if the URL of this process does not lead here, as seen from itself."""
+        probe = self._identity._replace(run=secrets.token_hex(8))
+        try:
+            link = await open_link(own.url, probe, own.name, _ignore, _ignore)
+        except (LinkLost, LinkRefused) as error:
+            _log.warning(
+                "link.leads_elsewhere",
+                url=own.url,
+                reason=str(error),
+                hint="--advertise has to lead to this process from where the others are",
+            )
+        else:
+            link.close()
+
+    def trouble_with(self, owner: Member) -> str:
+        """Return why a process does not answer, as far as that is known."""
+        peer = self._peers.get(owner)
+        return peer.trouble if peer is not None else NO_ANSWER
 
     def keep(self, report: Coroutine[Any, Any, None]) -> None:
         """Run what has to reach an owner, until it has."""
@@ -185,7 +218,7 @@ class Forwarder:
                 async with asyncio.timeout_at(until_s):
                     await peer.open()
             except TimeoutError:
-                raise LinkLost("it does not answer") from None
+                raise LinkLost(peer.trouble) from None
         return peer
 
 
@@ -208,6 +241,8 @@ class _Peer:
         self._owner = owner
         self._identity = identity
         self._log = log
+        self.trouble = NO_ANSWER
+        """Why the link could not be opened at the last attempt, as far as that is known."""
         self._link: OutgoingLink | None = None
         self._opening: asyncio.Task[OutgoingLink] | None = None
         self._awaited: dict[int, asyncio.Future[Any]] = {}
@@ -259,12 +294,13 @@ class _Peer:
         try:
             link = await open_link(owner.url, self._identity, owner.name, self._take, self._lost)
         except (LinkLost, LinkRefused) as error:
+            self.trouble = str(error)
             self._log.warning("link.not_opened", f"{owner.name} at {owner.url}", str(error))
             await asyncio.sleep(REOPEN_S)
             raise
         finally:
             self._opening = None
-        self._link = link
+        self._link, self.trouble = link, NO_ANSWER
         return link
 
     def _take(self, message: Message) -> None:
@@ -289,6 +325,10 @@ class _Peer:
         for reply in awaited.values():
             if not reply.done():
                 reply.set_exception(LinkLost("the link broke"))
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing: a probe gets no replies, and may be lost."""
 
 
 def _look_at_error(task: asyncio.Task[Any]) -> None:

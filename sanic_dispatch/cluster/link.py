@@ -48,12 +48,17 @@ SILENCE_S = 1.75
 """After how long without a word from the other side a link counts as broken."""
 
 OPEN_S = 1.5
-"""How long opening a link may take."""
+"""How long opening a link may take, until both sides have proved who they are."""
+
+GOODBYE_S = 1.0
+"""How long the other side has to close the connection, once this one has said why it does."""
 
 REFUSED = 4403
 """The close code of a link that the other side does not accept; its reason says why."""
 
 NO_MESSAGE = "that is no message of a link"
+
+TOO_LATE = f"it has not proved within {OPEN_S} s who it is"
 
 Message = list[Any]
 
@@ -116,6 +121,7 @@ class Link(asyncio.Protocol, ABC):
             self._flush()
             self._frames.send_close(code, reason)
             self._write()
+            self._loop.call_later(GOODBYE_S, self.abort)
 
     def abort(self) -> None:
         """Break the connection."""
@@ -175,6 +181,8 @@ class Link(asyncio.Protocol, ABC):
             self._write()
 
     def _take_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.BINARY:
+            self._refuse(NO_MESSAGE)
         if frame.opcode not in (Opcode.TEXT, Opcode.CONT):
             return
         self._parts.append(bytes(frame.data))
@@ -188,10 +196,11 @@ class Link(asyncio.Protocol, ABC):
             messages = ujson.loads(data)
         except ValueError:
             messages = None
-        if isinstance(messages, list) and all(isinstance(each, list) for each in messages):
-            return messages
-        self._refuse(NO_MESSAGE)
-        return []
+        is_array = bool(messages) and isinstance(messages, list)
+        if not (is_array and all(isinstance(each, list) for each in messages)):
+            self._refuse(NO_MESSAGE)
+            return []
+        return cast(list[Message], messages)
 
     def _refuse(self, reason: str) -> None:
         """Close the link, and tell the other side why."""
@@ -300,11 +309,14 @@ class Host(Protocol):
 
     identity: Identity
 
+    def connected(self, link: IncomingLink) -> None:
+        """Note a link whose other side has not proved yet who it is."""
+
     def opened(self, run: str, link: IncomingLink) -> Callable[[Message], None]:
         """Return what takes in the messages of a process that has proved who it is."""
 
     def lost(self, link: IncomingLink) -> None:
-        """Note that an opened link broke."""
+        """Note that a link broke."""
 
     def refused(self, address: str, reason: str) -> None:
         """Note that a process was refused."""
@@ -319,6 +331,19 @@ class IncomingLink(Link):
         self._identity = host.identity
         self._run = ""
         self._tell: Callable[[Message], None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def address(self) -> str:
+        """The address of the other side."""
+        address = self._transport.get_extra_info("peername")
+        return str(address[0] if address else "")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give the other side OPEN_S to prove who it is."""
+        super().connection_made(transport)
+        self._host.connected(self)
+        self._deadline = self._loop.call_later(OPEN_S, self._refuse, TOO_LATE)
 
     def _take(self, message: Message) -> None:
         if self._tell is not None:
@@ -345,17 +370,22 @@ class IncomingLink(Link):
         if not (self._run and hmac.compare_digest(expected.encode(), proof.encode())):
             self._refuse("it does not know the secret of this cluster")
             return
+        self._end_deadline()
         self._admit()
         self._tell = self._host.opened(self._run, self)
 
     def _refuse(self, reason: str) -> None:
-        address = self._transport.get_extra_info("peername")
-        self._host.refused(str(address[0] if address else ""), reason)
+        self._end_deadline()
+        self._host.refused(self.address, reason)
         super()._refuse(reason)
 
     def _lost(self, reason: str) -> None:
-        if self._tell is not None:
-            self._host.lost(self)
+        self._end_deadline()
+        self._host.lost(self)
+
+    def _end_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
 
 
 async def open_link(

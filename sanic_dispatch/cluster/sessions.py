@@ -22,6 +22,9 @@ from sanic_dispatch.observability.request_id import REQUEST_ID
 SESSION_S = 5.0
 """How long a process is waited for whose link broke; it repeats nothing later."""
 
+MAX_STRANGERS = 32
+"""How many links there may be whose other side has not proved yet who it is."""
+
 _log = structlog.get_logger("sanic_dispatch.cluster")
 
 
@@ -66,10 +69,25 @@ class Sessions:
         self._service = service
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[str, _Session] = {}
+        self._strangers: dict[IncomingLink, None] = {}
+        """The links whose other side has not proved yet who it is, the oldest first."""
         self._log = SeldomLog(self._loop.time)
+
+    def connected(self, link: IncomingLink) -> None:
+        """Note a new link, and break the oldest one that proves nothing if there are too many.
+
+        A process proves who it is in milliseconds, so strangers do not keep it out.
+        """
+        self._strangers[link] = None
+        if len(self._strangers) > MAX_STRANGERS:
+            oldest = next(iter(self._strangers))
+            self._strangers.pop(oldest)
+            self.refused(oldest.address, "too many connect and do not prove who they are")
+            oldest.abort()
 
     def opened(self, run: str, link: IncomingLink) -> Callable[[Message], None]:
         """Begin a session, or go on with it; return what takes in its messages."""
+        self._strangers.pop(link, None)
         session = self._sessions.get(run)
         if session is None:
             session = self._sessions[run] = _Session(run, self._service)
@@ -78,6 +96,7 @@ class Sessions:
 
     def lost(self, link: IncomingLink) -> None:
         """Wait for the process to come back over another link; forget it if it does not."""
+        self._strangers.pop(link, None)
         for session in self._sessions.values():
             if session.link is link:
                 session.disconnect()

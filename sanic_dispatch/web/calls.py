@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from inspect import isawaitable
 from math import inf
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -76,12 +75,17 @@ async def ask(
         except StandingBy:  # another process has taken the topic over: nothing was done
             if forwarder is None:
                 raise
-    reply: R = await _forward(context, function, arguments, keywords, PATIENCE_S)
+    reply: R = await _forward(context, function, arguments, keywords)
     return reply
 
 
 async def _forward(
-    context: Context, function: Any, arguments: Any, keywords: Any, patience_s: float
+    context: Context,
+    function: Any,
+    arguments: Any,
+    keywords: Any,
+    patience_s: float = PATIENCE_S,
+    reply_s: float = PATIENCE_S,
 ) -> Any:
     """Call a function at the owner of the topic, or here once this process is the owner."""
     dispatcher, forwarder = context.dispatcher, context.forwarder
@@ -95,7 +99,12 @@ async def _forward(
 
     call = Call(context.settings.topic, function.__qualname__, arguments, keywords)
     reply = await forwarder.call(
-        call, lambda: dispatcher.owner, here, lambda: not dispatcher.is_elsewhere, patience_s
+        call,
+        lambda: dispatcher.owner,
+        here,
+        lambda: not dispatcher.is_elsewhere,
+        patience_s,
+        reply_s,
     )
     return reply if is_reply_here else signature_of(function).reply(reply)
 
@@ -115,8 +124,7 @@ class LinkedService:
             for decode, value in zip(signature.arguments, call.arguments, strict=False)
         ]
         keywords = {name: signature.keywords[name](value) for name, value in call.keywords.items()}
-        reply = function(_SUBJECTS[function](context), *arguments, **keywords)
-        return await reply if isawaitable(reply) else reply
+        return await function(_SUBJECTS[function](context), *arguments, **keywords)
 
     def follow(self, call: Call, sink: Sink) -> Callable[[], None]:
         """Send the frames of a view; return what ends that. Raises as ``Hub.follow``."""
@@ -179,6 +187,11 @@ async def eta_of_next(context: Context) -> tuple[float, float] | None:
     return context.hub.projection.window_of_next(context.clock.now_s())
 
 
+async def record_refusal(context: Context, job_id: str, proof: Proof, reason: str) -> None:
+    """Note that a report on a job was refused."""
+    context.dispatcher.note_refused(job_id, proof, reason)
+
+
 async def is_paused(context: Context) -> bool:
     """Return whether an operator has paused the topic."""
     context.dispatcher.check_started()
@@ -196,7 +209,7 @@ async def register(context: Context, worker: Worker, *, lost: bool) -> Handout |
     if context.forwarder is None or not context.dispatcher.is_elsewhere:
         return await ask(context, hand_out, worker, lost=lost)
     asking = asyncio.create_task(
-        _forward(context, hand_out, (worker,), {"lost": lost}, REGISTERING_S)
+        _forward(context, hand_out, (worker,), {"lost": lost}, REGISTERING_S, inf)
     )
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -204,8 +217,9 @@ async def register(context: Context, worker: Worker, *, lost: bool) -> Handout |
             return found
     except TimeoutError:
         asking.add_done_callback(lambda done: _give_back(context, done))
-        owner = context.dispatcher.owner.name
-        raise OwnerUnreachable(owner, "it does not answer", was_sent=True) from None
+        owner = context.dispatcher.owner
+        reason = context.forwarder.trouble_with(owner)
+        raise OwnerUnreachable(owner.name, reason, was_sent=True) from None
     except asyncio.CancelledError:
         asking.add_done_callback(lambda done: _give_back(context, done))
         raise
@@ -237,7 +251,7 @@ def report_answer(context: Context, job: Job, *, written: bool, began: bool) -> 
 async def _report_answer(context: Context, attempt: tuple[str, int], keywords: Any) -> None:
     while True:
         try:
-            await _forward(context, Dispatcher.settle_answer, attempt, keywords, inf)
+            await _forward(context, Dispatcher.settle_answer, attempt, keywords, inf, inf)
         except DispatchError:
             await asyncio.sleep(REPORT_AGAIN_S)
         else:
@@ -250,11 +264,7 @@ def note_refused_report(context: Context, job_id: str, proof: Proof, reason: str
     if forwarder is None or not dispatcher.is_elsewhere:
         dispatcher.note_refused(job_id, proof, reason)
     else:
-        forwarder.keep(
-            _try(
-                _forward(context, Dispatcher.note_refused, (job_id, proof, reason), {}, PATIENCE_S)
-            )
-        )
+        forwarder.keep(_try(_forward(context, record_refusal, (job_id, proof, reason), {})))
 
 
 async def _try(call: Awaitable[Any]) -> None:
@@ -264,13 +274,13 @@ async def _try(call: Awaitable[Any]) -> None:
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
     Dispatcher.submit, Dispatcher.cancel, Dispatcher.complete, Dispatcher.fail, Dispatcher.extend,
-    Dispatcher.note_refused, Dispatcher.settle_answer,
+    Dispatcher.settle_answer,
     Operator.pause, Operator.resume, Operator.cancel, Operator.put_back, Operator.move_to_front,
     Operator.forget, Operator.set_aside, Operator.bring_back, Operator.drop,
     Queries.jobs, Queries.of_ticket, Queries.workers,
     HistoryQueries.find, HistoryQueries.of_ticket, HistoryQueries.statistics,
     OnlineBackup.make, Readiness.reasons,
-    hand_out, look_up, eta_of_next, is_paused,
+    hand_out, look_up, eta_of_next, is_paused, record_refusal,
 )  # fmt: skip
 """What other processes may call."""
 

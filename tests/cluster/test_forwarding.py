@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from sanic_dispatch.cluster.forwarding import SAY_AGAIN_S, Call, SeldomLog
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.errors import OwnerUnreachable, StandingBy
+from sanic_dispatch.web import calls
 from tests.cluster.services import Two, ask, two_services
 from tests.support.redis import RedisServer
+from tests.support.server import eventually
 
 CALLBACK = "http://127.0.0.1:9/callbacks/{}/"
 
@@ -172,3 +178,60 @@ async def test_a_link_that_does_not_come_back(two: Two) -> None:
     status, body, headers = await ask(two.other, "POST", "submit-job", json=1)
     assert (status, body["Error"], headers["Retry-After"]) == (503, "OwnerUnreachable", "1")
     assert asyncio.get_running_loop().time() - began_s < 5.0
+
+
+@pytest.mark.parametrize("is_troubled", [False, True])
+async def test_a_reply_that_takes_long(
+    two: Two, monkeypatch: pytest.MonkeyPatch, is_troubled: bool
+) -> None:
+    """It is waited for; after a failed attempt only as long as patience lasts."""
+    replies = asyncio.Queue[Any]()
+    if is_troubled:
+        replies.put_nowait(StandingBy())
+
+    async def execute(_: Call) -> Any:
+        reply = await replies.get()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    monkeypatch.setattr(two.owner.app.ctx.sessions._service, "execute", execute)
+    context = two.other.app.ctx
+    asking = asyncio.create_task(
+        calls._forward(context, calls.is_paused, (), {}, patience_s=0.2, reply_s=0.2)
+    )
+    done, _ = await asyncio.wait([asking], timeout=1.0)
+    replies.put_nowait(True)
+    if is_troubled:
+        assert done
+        with pytest.raises(OwnerUnreachable, match="it may have been carried out"):
+            await asking
+    else:
+        assert not done
+        assert await asking is True
+
+
+@pytest.mark.parametrize("is_owner", [False, True])
+async def test_a_refused_report_is_noted(two: Two, is_owner: bool) -> None:
+    """At the owner, or by a process that has become the owner when it forwards."""
+    _, _, headers = await ask(two.owner, "POST", "submit-job", json=1)
+    job = headers["Location"].removeprefix("jobs/")
+    await ask(two.owner, "POST", "register-worker", headers=as_worker(1, "i1"))
+    context = (two.owner if is_owner else two.other).app.ctx
+    refusal = (job, Proof(CALLBACK.format(2)), "not yours")
+    await calls._forward(context, calls.record_refusal, refusal, {})
+
+    async def is_noted() -> bool:
+        return "job.report_refused" in await kinds_of(two, 1)
+
+    await eventually(is_noted)
+
+
+def test_the_same_trouble_is_said_once_a_minute() -> None:
+    """Also if it comes twice in one moment."""
+    moments_s = iter((1.0, 1.0, 1.0 + SAY_AGAIN_S, 1.0 + SAY_AGAIN_S))
+    log = SeldomLog(lambda: next(moments_s))
+    with capture_logs() as logs:
+        for _ in range(4):
+            log.warning("link.refused", "127.0.0.1", "why")
+    assert len(logs) == 2

@@ -24,12 +24,15 @@ class FakeLink:
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
+        self.address = "127.0.0.1"
+        self.is_broken = False
 
     def send_encoded(self, message: bytes) -> None:
         self.sent.append(ujson.loads(message))
 
     def abort(self) -> None:
         """Break, as a connection does."""
+        self.is_broken = True
 
 
 class FakeService:
@@ -130,3 +133,17 @@ async def test_a_session_ends_a_while_after_its_link(
     service.replies.put_nowait("done")
     await quiet()
     assert service.ended == ["run"]
+
+
+async def test_strangers_are_bounded(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest goes for a new one; a process that has proved who it is stays."""
+    monkeypatch.setattr(module, "MAX_STRANGERS", 2)
+    sessions = Sessions(IDENTITY, service)
+    links = [FakeLink() for _ in range(5)]
+    for link in links:
+        sessions.connected(cast(IncomingLink, link))
+        if link is links[0]:
+            sessions.opened("run", cast(IncomingLink, link))
+        if link is links[1]:
+            sessions.lost(cast(IncomingLink, link))
+    assert [link.is_broken for link in links] == [False, False, True, False, False]
