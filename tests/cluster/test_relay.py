@@ -13,10 +13,11 @@ import ujson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.live import close_codes
 from tests.cluster.services import TOKEN, Two, ask, two_services
 from tests.support.redis import RedisServer
-from tests.support.server import Service
+from tests.support.server import Service, eventually
 
 MONITOR = f"view=monitor&token={TOKEN}"
 
@@ -131,3 +132,37 @@ async def test_pages_come_back_after_the_link_broke(two: Two) -> None:
     await ask(two.owner, "POST", "submit-job", json=1)
     async with page(two.other, f"view=board&since={at}") as there:
         assert (await next_frame(there))["patch"].keys() == {"order/1", "bar"}
+
+
+async def test_views_wait_while_a_topic_changes_hands(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As all other requests do: neither is refused while no process owns the topic."""
+    await ask(two.owner, "POST", "submit-job", json=1)
+    taking, acquire = asyncio.Event(), Ownership.acquire
+
+    async def acquire_later(self: Ownership, *arguments: Any, **keywords: Any) -> bool:
+        await taking.wait()
+        return await acquire(self, *arguments, **keywords)
+
+    async def first_frame(query: str) -> dict[str, Any]:
+        async with page(two.other, query) as there:
+            return await next_frame(there)
+
+    async def is_free() -> bool:
+        return dispatcher.is_elsewhere
+
+    monkeypatch.setattr(Ownership, "acquire", acquire_later)
+    dispatcher, standby = two.owner.app.ctx.dispatcher, two.owner.app.ctx.standby
+    await standby._ownership.release()
+    await eventually(is_free)
+    looking = [
+        asyncio.create_task(state_of(two.other, "view=board")),
+        asyncio.create_task(first_frame("view=board")),
+        asyncio.create_task(first_frame(MONITOR)),
+    ]
+    refused, _ = await asyncio.wait(looking, timeout=0.3)
+    taking.set()
+    assert not refused
+    for frame in await asyncio.gather(*looking):
+        assert "order/1" in frame["state"]

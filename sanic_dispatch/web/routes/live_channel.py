@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from http import HTTPStatus
-from typing import cast
+from typing import TypeVar, cast
 
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import raw
 
 from sanic_dispatch import __version__
-from sanic_dispatch.errors import UnknownJob
+from sanic_dispatch.cluster.forwarding import PATIENCE_S
+from sanic_dispatch.errors import ShuttingDown, StandingBy, UnknownJob
 from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.event_stream import EventStream
@@ -22,12 +23,17 @@ from sanic_dispatch.live.relay import Start
 from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.live.subscription import Client, OutOfReach, TooManyClients
 from sanic_dispatch.web.auth import OPERATOR
-from sanic_dispatch.web.context import context_of, hub_of
+from sanic_dispatch.web.context import Context, context_of, hub_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import ASYNCAPI, FOLLOW, VIEW_STATE
 from sanic_dispatch.web.problems import challenge, no_websocket, problem, word_of
 from sanic_dispatch.web.responses import GET_AND_HEAD, NOSNIFF, PRIVATE
 from sanic_dispatch.web.websocket import Follower, handshake, limit_kernel, take_over
+
+ASK_AGAIN_S = 0.25
+"""How long to wait before a view is asked for again that could not be reached."""
+
+R = TypeVar("R")
 
 live = Blueprint("live")
 
@@ -85,7 +91,8 @@ async def look(request: Request) -> HTTPResponse | None:
             return None
         with _refusing():
             _cursor(_parameter(request, "since"))
-            frame = await hub_of(request).look(_view_key(request))
+            hub, key = hub_of(request), _view_key(request)
+            frame = await _settled(context_of(request), lambda: hub.look(key))
     except Refusal as refusal:
         return refusal.to_answer()
     return raw(frame.json, headers=PRIVATE, content_type="application/json")
@@ -122,7 +129,31 @@ async def _stream(request: Request) -> None:
 
 async def _reach(request: Request, since: str | None) -> Start | None:
     with _refusing():
-        return await hub_of(request).reach(_view_key(request), _cursor(since))
+        hub, key, cursor = hub_of(request), _view_key(request), _cursor(since)
+        return await _settled(context_of(request), lambda: hub.reach(key, cursor))
+
+
+async def _settled(context: Context, ask: Callable[[], Awaitable[R]]) -> R:
+    """Return what ``ask`` does; while the topic changes hands, wait as all other requests do.
+
+    Raises as ``ask``, and OutOfReach.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            while _may_be_reached(context):
+                with suppress(OutOfReach, StandingBy, ShuttingDown):
+                    return await ask()
+                await asyncio.sleep(ASK_AGAIN_S)
+            return await ask()
+    raise OutOfReach
+
+
+def _may_be_reached(context: Context) -> bool:
+    """Whether another process owns the topic, or is to, and can be asked."""
+    if context.forwarder is None or not context.dispatcher.is_elsewhere:
+        return False
+    owner = context.dispatcher.owner
+    return bool(owner.url or not owner.name)
 
 
 def _follow(
