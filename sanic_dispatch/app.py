@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -15,6 +15,7 @@ from contextlib import (
     suppress,
 )
 from dataclasses import replace
+from pathlib import Path
 from ssl import SSLContext
 from typing import Any
 
@@ -231,8 +232,9 @@ def _run_services(app: Sanic[Any, Context]) -> None:
         nonlocal members
         members = await _join(app.ctx.settings, opened)
         await _link(app.ctx, opened)
+        data_dirs = _data_dirs_in_use([context.settings for context in contexts])
         for context in contexts:
-            await opened.enter_async_context(services(context, members))
+            await opened.enter_async_context(services(context, members, data_dirs))
         await opened.enter_async_context(_metrics(app.ctx, members))
 
     async def check_address(_: Sanic[Any, Context]) -> None:
@@ -301,9 +303,23 @@ async def _link(service: Context, stack: AsyncExitStack) -> None:
     stack.callback(service.sessions.close)
 
 
+def _data_dirs_in_use(topics: Collection[Settings]) -> list[Path]:
+    """Return the data folders of the service and its topics, if any of them writes to its own.
+
+    The service's has the others, unless one of them is a link.
+    """
+    is_written = any(settings.writes_data_dir for settings in topics)
+    return [settings.data_dir for settings in topics] if is_written else []
+
+
 @asynccontextmanager
-async def services(context: Context, members: Members | None = None) -> AsyncIterator[None]:
-    """Open and run everything of a topic below web/, and set the rest of its context."""
+async def services(
+    context: Context, members: Members | None, data_dirs: Collection[Path]
+) -> AsyncIterator[None]:
+    """Open and run everything of a topic below web/, and set the rest of its context.
+
+    ``data_dirs`` are those of all topics: no backup is written there.
+    """
     settings, clock, bus = context.settings, context.clock, EventBus()
     bus.subscribe(log.of_topic(settings.topic))
     job_counts = JobCounts(bus)
@@ -326,8 +342,7 @@ async def services(context: Context, members: Members | None = None) -> AsyncIte
         context.dispatcher = dispatcher = Dispatcher(
             store, callbacks, bus, clock, policy_of(settings), settings.submit_wait_s
         )
-        data_dir = settings.data_dir if settings.writes_data_dir else None
-        context.backup = OnlineBackup(dispatcher, store, bus.catch_up, data_dir)
+        context.backup = OnlineBackup(dispatcher, store, bus.catch_up, data_dirs)
         stack.push_async_callback(context.backup.close)
 
         def show(snapshot: TopicSnapshot | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import structlog
@@ -31,16 +31,16 @@ class OnlineBackup:
         dispatcher: Dispatcher,
         store: Store,
         catch_up: Callable[[], None],
-        data_dir: Path | None,
+        data_dirs: Collection[Path],
     ) -> None:
         """``catch_up`` passes the events of this turn of the event loop to the event log.
 
-        Nothing is written to the data folder ``data_dir``.
+        Nothing is written to the data folders ``data_dirs``.
         """
         self._dispatcher = dispatcher
         self._store = store
         self._catch_up = catch_up
-        self._data_dir = data_dir
+        self._data_dirs = data_dirs
         self._pace = StoppablePace()
         self._making: asyncio.Task[Backup] | None = None
 
@@ -84,7 +84,7 @@ class OnlineBackup:
         return made
 
     def _write(self, folder: Path, snapshot: Snapshot, pace: StoppablePace) -> Backup:
-        with incomplete(folder, self._data_dir) as created:
+        with incomplete(folder, self._data_dirs) as created:
             return write_backup(self._store, snapshot, created, pace)
 
     def _forget(self, _: asyncio.Task[Backup]) -> None:

@@ -8,7 +8,7 @@ start and every tool refuses the folder. A new folder is there with that file or
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
@@ -77,13 +77,13 @@ def _length_of(folder: Path) -> int:
 
 
 @contextmanager
-def incomplete(folder: Path, data_dir: Path | None) -> Iterator[Path]:
+def incomplete(folder: Path, data_dirs: Collection[Path]) -> Iterator[Path]:
     """Create the folder of a backup, or take an empty one; it is marked until the block ends.
 
     Yields its real path. If the block fails, everything in the folder is deleted. Raises OSError,
-    and FolderRefused if it is in the data folder, not empty, or cannot be created.
+    and FolderRefused if it is in a data folder, not empty, or cannot be created.
     """
-    real = _real_path(folder, data_dir)
+    real = _real_path(folder, data_dirs)
     is_new = not real.exists()
     if is_new:
         _create_marked(real, folder)
@@ -100,13 +100,13 @@ def incomplete(folder: Path, data_dir: Path | None) -> Iterator[Path]:
         raise
 
 
-def _real_path(folder: Path, data_dir: Path | None) -> Path:
+def _real_path(folder: Path, data_dirs: Collection[Path]) -> Path:
     """Return the real path of a folder for a backup. Raises FolderRefused."""
     if not folder.is_absolute():
         raise FolderRefused(folder, "is no absolute path")
     with _refusing(folder):
         real = Path(os.path.realpath(folder))
-        if data_dir is not None and real.is_relative_to(os.path.realpath(data_dir)):
+        if any(real.is_relative_to(os.path.realpath(each)) for each in data_dirs):
             raise FolderRefused(folder, "is in the data folder")
         if not real.parent.is_dir():
             raise FolderRefused(folder, "its parent folder does not exist")

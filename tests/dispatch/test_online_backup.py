@@ -47,7 +47,7 @@ async def is_over(backup: OnlineBackup) -> bool:
 
 
 def of(world: World) -> OnlineBackup:
-    return OnlineBackup(world.dispatcher, world.store, world.bus.catch_up, None)
+    return OnlineBackup(world.dispatcher, world.store, world.bus.catch_up, ())
 
 
 async def test_orders_go_on(world: World, gate: BackupGate, tmp_path: Path) -> None:

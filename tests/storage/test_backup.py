@@ -111,7 +111,7 @@ async def live(store: Store, topic: Topic) -> None:
 
 
 def back_up(store: Store, topic: Topic, folder: Path) -> Backup:
-    with incomplete(folder, None) as created:
+    with incomplete(folder, ()) as created:
         return write_backup(store, snapshot_of(topic), created, StoppablePace())
 
 
@@ -183,7 +183,7 @@ async def test_it_is_of_one_moment(backend: Backend, flush: bool, tmp_path: Path
                 await commit(store, topic, job(number))
         if flush and isinstance(store.history, segment_log.SegmentLog):
             await asyncio.to_thread(store.history.flush)
-        with incomplete(copy, None):
+        with incomplete(copy, ()):
             await asyncio.to_thread(write_backup, store, snapshot, copy, StoppablePace())
     async with opened(restored(backend), copy) as store:
         assert in_order(await store.load()) == expected
@@ -335,7 +335,7 @@ async def test_an_incomplete_backup_is_refused(backend: Backend, tmp_path: Path)
     ):
         with pytest.raises(DataFolderUnusable, match="the backup in it is incomplete"):
             await attempt
-    with pytest.raises(FolderRefused, match="is not empty"), incomplete(tmp_path, None):
+    with pytest.raises(FolderRefused, match="is not empty"), incomplete(tmp_path, ()):
         pass
     assert names_in(tmp_path) == {INCOMPLETE_BACKUP}
 
@@ -348,7 +348,7 @@ def test_a_stopped_backup_leaves_nothing(tmp_path: Path) -> None:
     for name in ("new", "empty"):
         pace = StoppablePace()
         pace.stop()
-        with pytest.raises(BackupStopped), incomplete(tmp_path / name, None) as folder:
+        with pytest.raises(BackupStopped), incomplete(tmp_path / name, ()) as folder:
             write_backup(store, snapshot_of(topic), folder, pace)
     assert (names_in(tmp_path), names_in(tmp_path / "empty")) == ({"empty"}, set())
 
@@ -403,7 +403,7 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
         tmp_path / "\ud800": "cannot be created: .* surrogates not allowed",
         Path("/proc/copy"): "cannot be created: No such file or directory",
     }.items():
-        with pytest.raises(FolderRefused, match=reason), incomplete(folder, data):
+        with pytest.raises(FolderRefused, match=reason), incomplete(folder, [data]):
             pass
     assert names_in(tmp_path) == {"data", "full", "file", "link"}
     assert (names_in(full), names_in(data)) == ({"mine"}, set())

@@ -96,6 +96,22 @@ async def test_folders_that_are_refused(
     assert not (tmp_path / "copy").exists()
 
 
+async def test_no_topics_backup_is_in_the_data_folder(tmp_path: Path) -> None:
+    """Not in that of the service, nor in another topic's, not even from one that writes nothing."""
+    (data := tmp_path / "data").mkdir()
+    topics: dict[str, dict[str, Any]] = {"tea": {}, "beer": {"mode": Mode.IN_MEMORY}}
+    async with running_service(
+        mode=Mode.SQLITE, data_dir=data, operator_tokens=(TOKEN,), topics=topics
+    ) as service:
+        for path in ("", "topics/tea/", "topics/beer/"):
+            for folder in (data / "copy", data / "topics/tea/copy", data / "topics/wine"):
+                body = {"folder": str(folder)}
+                answer = await ask(service, "POST", f"{path}operator/backup", TOKEN, json=body)
+                assert answer.status == 400, path
+                assert answer.body["detail"] == f"{folder}: is in the data folder"
+                assert not folder.exists()
+
+
 async def test_one_at_a_time(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
