@@ -16,6 +16,10 @@ from sanic_dispatch.clock import Clock
 CHECK_S = 0.25
 """How often to check."""
 
+LONGEST_STEP_S = 2 * CHECK_S
+"""How much of the time since the last check counts at most: a process that was suspended, or whose
+event loop was busy, could not assign anything."""
+
 STUCK_S = 1.0
 """How long the same job and worker may wait side by side: an assignment takes one commit."""
 
@@ -40,14 +44,11 @@ class Watchdog:
         self._clock = clock
         self._is_open = is_open
         self._next: Pair | None = None
-        self._since_s = 0.0
+        self._checked_s = 0.0
+        self.stuck_s = 0.0
+        """How many seconds the same job and worker have been seen side by side; 0 if none are."""
         self._is_said = False
         self._watching: asyncio.Task[None] | None = None
-
-    @property
-    def stuck_s(self) -> float:
-        """How many seconds the same job and worker have waited side by side; 0 if none do."""
-        return self._clock.monotonic_s() - self._since_s if self._next else 0.0
 
     @property
     def is_alarmed(self) -> bool:
@@ -67,8 +68,12 @@ class Watchdog:
     def look(self) -> None:
         """Check once, and log an error when the alarm begins."""
         coming = self._next_pair() if self._is_open() else None
-        if coming != self._next:
-            self._next, self._since_s, self._is_said = coming, self._clock.monotonic_s(), False
+        now_s = self._clock.monotonic_s()
+        step_s, self._checked_s = now_s - self._checked_s, now_s
+        if coming is None or coming != self._next:
+            self._next, self.stuck_s, self._is_said = coming, 0.0, False
+        else:
+            self.stuck_s += min(step_s, LONGEST_STEP_S)
         if coming is not None and self.is_alarmed and not self._is_said:
             self._is_said = True
             _log.error("pairing.stuck", ticket=coming[0], stuck_s=round(self.stuck_s, 3))

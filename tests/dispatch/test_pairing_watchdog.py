@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sanic_dispatch.dispatch.pairing_watchdog import STUCK_S, Watchdog
+from sanic_dispatch.dispatch.pairing_watchdog import CHECK_S, STUCK_S, Watchdog
 from sanic_dispatch.live.projection import Projection
 from tests.support.clock import FakeClock
 from tests.support.story import Story
@@ -41,6 +41,20 @@ async def test_a_pair_that_waits_together_is_an_alarm(watched: Watched) -> None:
     watched.story.assign(1)
     await watched.clock.advance(0.3)
     assert watched.watchdog.stuck_s == 0
+
+
+async def test_a_suspended_process_is_no_alarm(watched: Watched) -> None:
+    """The time asleep does not count; a pair that is still there a second later does."""
+    watched.story.submit("x")
+    watched.story.register("r1")
+    await watched.clock.advance(CHECK_S)
+    watched.clock.elapsed_s += 60.0
+    watched.watchdog.look()
+    assert not watched.watchdog.is_alarmed
+    for _ in range(round(STUCK_S / CHECK_S)):
+        watched.clock.elapsed_s += CHECK_S
+        watched.watchdog.look()
+    assert watched.watchdog.is_alarmed
 
 
 async def test_one_alone_may_wait(watched: Watched) -> None:
