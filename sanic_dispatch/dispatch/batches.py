@@ -381,7 +381,7 @@ class Batches:
     def _give_up(self, pending: _Pending) -> None:
         """Fail the requests of a commit that was cancelled; it may still become durable."""
         for entry in pending.entries:
-            entry.refuse(StorageFailed("it was broken off: it may have been stored"))
+            entry.refuse(StorageFailed(f"it was broken off: {_fate_of(entry)}"))
 
     # ---- a commit that does not come to an end
 
@@ -398,7 +398,7 @@ class Batches:
         late_s = self._clock.monotonic_s() - COMMIT_WAIT_S
         for entry in pending.entries:
             if entry.since_s <= late_s:
-                entry.refuse(StorageFailed("the storage does not answer: it may have been stored"))
+                entry.refuse(StorageFailed(f"the storage does not answer: {_fate_of(entry)}"))
         inbox, self._inbox = self._inbox, []
         for entry in inbox:
             if entry.reply is not None and entry.since_s <= late_s:
@@ -492,6 +492,12 @@ def _known_by_number(command: c.Command) -> c.Command:
 def _applied(entry: _Entry) -> Applied:
     assert entry.applied is not None
     return entry.applied
+
+
+def _fate_of(entry: _Entry) -> str:
+    """Return what is known of a command that was applied and whose commit has no end."""
+    is_read = isinstance(entry.command, _READS)
+    return "nothing was stored" if is_read else "it may have been stored"
 
 
 def _is_edit(entry: _Entry) -> bool:

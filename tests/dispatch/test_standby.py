@@ -16,6 +16,7 @@ from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.cluster.spreading import Turn, spread
 from sanic_dispatch.core.job import Stage
 from sanic_dispatch.dispatch import dispatcher, standby
+from sanic_dispatch.dispatch.batches import COMMIT_WAIT_S
 from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import OutcomeUnknown, StandingBy, StorageFailed
@@ -129,6 +130,26 @@ async def test_an_order_whose_commit_is_broken_off() -> None:
         await world.dispatcher.stand_by()
         with pytest.raises(StorageFailed, match="it may have been stored"):
             await submitting
+
+
+@pytest.mark.parametrize("is_broken_off", [False, True])
+async def test_a_look_up_beside_a_commit_without_end(is_broken_off: bool) -> None:
+    """It gets 503 as well, which does not say that it may have been stored."""
+    async with running_world() as world:
+        job_id = (await world.submit("x")).job.id
+
+        async def commit(_: Any) -> None:
+            raise OutcomeUnknown("no answer")
+
+        world.store.lasts = True
+        world.store.commit = commit  # type: ignore[method-assign]
+        calls = asyncio.gather(world.submit("y"), world.job(job_id), return_exceptions=True)
+        await world.quiet()
+        if is_broken_off:
+            await world.dispatcher.stand_by()
+        await world.clock.advance(COMMIT_WAIT_S)
+        fates = [str(error).rpartition(": ")[2] for error in await calls]
+        assert fates == ["it may have been stored", "nothing was stored"]
 
 
 async def test_a_look_up_that_may_be_stale_is_refused() -> None:
