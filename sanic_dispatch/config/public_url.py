@@ -32,7 +32,15 @@ def is_page_url(url: str) -> bool:
     """Whether it is an http or https URL with a host, and without a user name or a fragment."""
     if len(url) > MAX_URL_CHARS or not url.isascii() or not url.isprintable() or " " in url:
         return False
-    return authority_of(origin_of(url)) is not None and "#" not in url
+    return authority_of(origin_of(url)) is not None and "#" not in url and _has_good_port(url)
+
+
+def _has_good_port(url: str) -> bool:
+    """Whether a server can listen on its port; without one it can."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def origin_of(url: str) -> str:

@@ -10,6 +10,9 @@ from sanic_dispatch.errors import SettingsError
 _URL = re.compile(r"(rediss?://[^/]|unix:///).*")
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
+TOPICS_INFIX = ":topics:"
+"""Between the prefix and the name of a topic in the keys of a named topic."""
+
 OPTIONS = ("db", "username", "password", "client_name")
 """Allowed in the query. Others could break the store, which relies e.g. on ``decode_responses``."""
 
@@ -34,9 +37,14 @@ def check_redis_url(flag: str, url: str) -> None:
 
 
 def check_redis_prefix(flag: str, prefix: str) -> None:
-    """Raise SettingsError unless it is a prefix for our keys."""
+    """Raise SettingsError unless it is a prefix for our keys, and not that of a named topic."""
     if not _PREFIX.fullmatch(prefix):
         raise SettingsError(f"{flag} {prefix!r} must be 1 to 64 characters of A-Z a-z 0-9 . _ : -")
+    if TOPICS_INFIX in prefix:
+        raise SettingsError(
+            f"{flag} {prefix!r} must not contain {TOPICS_INFIX}, "
+            "or its keys could be those of a named topic"
+        )
 
 
 def _has_good_port(url: str) -> bool:

@@ -34,7 +34,7 @@ from sanic_dispatch.config.masking import mask_all, mask_url
 from sanic_dispatch.config.menu import check_menu
 from sanic_dispatch.config.origins import ANY, OPAQUE, check_origins
 from sanic_dispatch.config.public_url import check_advertised_url, check_public_url
-from sanic_dispatch.config.redis_url import check_redis_prefix, check_redis_url
+from sanic_dispatch.config.redis_url import TOPICS_INFIX, check_redis_prefix, check_redis_url
 from sanic_dispatch.config.tokens import (
     MAX_TOKEN_CHARS,
     MIN_TOKEN_CHARS,
@@ -410,7 +410,8 @@ class Settings:
         Text("NAME", "1 to 64 of `A-Z a-z 0-9 . _ : -`"),
         QUEUES,
         "Prefix of the queues' keys in Redis. Dispatchers with the same prefix share the topics.",
-        details="See [several processes](#several-processes).",
+        details="Without `:topics:`, which marks the keys of named topics. See [several "
+        "processes](#several-processes).",
         check=check_redis_prefix,
     )
     cluster_secret: str = setting(
@@ -635,8 +636,10 @@ class Settings:
         None,
         Integer(1, 100_000, may_be_off=True),
         LIMITS,
-        "Jobs that one address may submit in a minute. A venue often shares one address.",
-        details="They may come all at once or one by one.",
+        "Jobs that one address may submit in a minute. A venue often shares one address. Each "
+        "process counts for itself.",
+        details="They may come all at once or one by one. Where N dispatchers share the queues, up "
+        "to N times as many are let in: divide by N.",
         per_topic=True,
     )
     request_timeout_s: float = setting(
@@ -725,9 +728,7 @@ class Settings:
     @property
     def redis_keys(self) -> str:
         """What the keys of this topic in Redis begin with."""
-        return (
-            f"{self.redis_prefix}:{TOPICS_FOLDER}:{self.topic}" if self.topic else self.redis_prefix
-        )
+        return self.redis_prefix + (f"{TOPICS_INFIX}{self.topic}" if self.topic else "")
 
     @property
     def advertised_url(self) -> str:

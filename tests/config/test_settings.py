@@ -139,14 +139,34 @@ def test_not_a_host(host):
 
 @pytest.mark.parametrize(
     "url",
-    ["bar-1:2567", "http://bar-1:2567", "http://a@bar-1/", "http://bar-1/?a", "http://bar-1/#"],
+    [
+        *(
+            "bar-1:2567",
+            "http://bar-1:2567",
+            "http://a@bar-1/",
+            "http://bar-1/?a",
+            "http://bar-1/#",
+        ),
+        *("http://bar-1:0/", "http://bar-1:65536/", "http://[bar-1]/"),
+    ],
 )
 def test_what_cannot_be_advertised(url):
-    """A process's own URL has a scheme, no user, query or fragment, and ends with a slash."""
+    """A process's own URL has a scheme and a port, if any, that exists, and ends with a slash.
+
+    It has no user, query or fragment.
+    """
     with pytest.raises(
         SettingsError, match=r"^--advertise must be a URL such as http://10\.0\.0\.7"
     ):
         Settings(advertise=url)
+
+
+def test_a_prefix_of_keys_that_is_a_named_topics():
+    """A prefix that would be the keys of a topic of another prefix is refused; others are not."""
+    assert Settings(redis_prefix="bar:topics").redis_prefix == "bar:topics"
+    named = Settings.of(Mode.REDIS, topic_names=("beer",)).topics["beer"]
+    with pytest.raises(SettingsError, match=r"^--redis-prefix .* must not contain :topics:, or"):
+        Settings(redis_prefix=named.redis_keys)
 
 
 def test_public_must_be_a_folder(tmp_path):
