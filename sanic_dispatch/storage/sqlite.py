@@ -139,6 +139,8 @@ class SqliteFile:
         with self._reading():
             rows = database.execute("SELECT last_n, CAST(lines AS BLOB) FROM events ORDER BY 1")
             found = rows.fetchall()
+            if not all(isinstance(n, int) and isinstance(lines, bytes) for n, lines in found):
+                raise NotAQueue(self._path, "table events: a row is damaged")
             self.history.load(found[-1][0] if found else 0)
         if found:
             changes = [RecordUpdate(Table.JOBS, job.id, job) for job in jobs]

@@ -10,7 +10,7 @@ from shutil import copytree
 import pytest
 
 from sanic_dispatch.config.settings import Mode
-from sanic_dispatch.errors import StorageFailed
+from sanic_dispatch.errors import NotAQueue, StorageFailed
 from sanic_dispatch.storage import segment_log
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
@@ -131,3 +131,20 @@ def test_a_start_keeps_the_newest_apart(tmp_path: Path, monkeypatch: pytest.Monk
     assert kept(again) == happened(topic)
     again.close()
     file.close()
+
+
+@pytest.mark.parametrize("column", ["last_n", "lines"])
+def test_a_damaged_row(column: str, tmp_path: Path) -> None:
+    """A row that lost a value, as by a flipped bit in the table's definition, is refused."""
+    file, topic = opened(tmp_path), Topic()
+    file.commit(topic.apply(topic.with_events(topic.put(job(1)))))
+    file.close()
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as database:
+        database.execute("ALTER TABLE events RENAME TO old")
+        database.execute("CREATE TABLE events (last_n INTEGER, lines TEXT)")
+        database.execute("INSERT INTO events SELECT * FROM old")
+        database.execute("DROP TABLE old")
+        database.execute(f"UPDATE events SET {column} = NULL")
+        database.commit()
+    with pytest.raises(NotAQueue, match="table events: a row is damaged"):
+        opened(tmp_path)
