@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 
 class Value(Struct, frozen=True, gc=False):
@@ -16,6 +15,10 @@ class Value(Struct, frozen=True, gc=False):
     collector ignores values, which is right for what cannot refer to itself.
     """
 
-    def _replace(self, **changes: Any) -> Self:
+    if TYPE_CHECKING:
+
+        def _replace(self, **changes: Any) -> Self: ...
+
+    else:
+        _replace = Struct.__replace__
         """Return a copy with other values for some fields, as that of a named tuple does."""
-        return replace(self, **changes)

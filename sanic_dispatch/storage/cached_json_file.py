@@ -106,7 +106,8 @@ class CachedJsonFileStore(Store):
         may_begin = self._checkpoint is None and loop.time() > self._retry_at_s
         if may_begin and self._files.journals_are_long:
             self._begin_checkpoint()
-        self._flushes.begin_if_due()  # the next checkpoint may take a while
+        if self._files.history.is_due:  # the next checkpoint may take a while
+            self._flushes.begin_if_due()
 
     async def begin_epoch(self, name: str, at_s: float) -> None:
         await self._flushes.begin_epoch(name, at_s)

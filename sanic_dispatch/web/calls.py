@@ -60,23 +60,27 @@ class JobStatus(NamedTuple):
     eta: tuple[float, float] | None
 
 
-async def ask(
+def ask(
     context: Context,
     function: Callable[Concatenate[S, P], Awaitable[R]],
     /,
     *arguments: P.args,
     **keywords: P.kwargs,
-) -> R:
+) -> Awaitable[R]:
     """Call one of FUNCTIONS for a topic. Raises its errors, StandingBy and OwnerUnreachable."""
-    dispatcher, forwarder = context.dispatcher, context.forwarder
-    if forwarder is None or not dispatcher.is_elsewhere:
+    if context.forwarder is None:
+        return function(_SUBJECTS[function](context), *arguments, **keywords)
+    return _ask_owner(context, function, arguments, keywords)
+
+
+async def _ask_owner(context: Context, function: Any, arguments: Any, keywords: Any) -> Any:
+    """Call a function here if this process owns the topic, else at the owner."""
+    if not context.dispatcher.is_elsewhere:
         try:
             return await function(_SUBJECTS[function](context), *arguments, **keywords)
         except StandingBy:  # another process has taken the topic over: nothing was done
-            if forwarder is None:
-                raise
-    reply: R = await _forward(context, function, arguments, keywords)
-    return reply
+            pass
+    return await _forward(context, function, arguments, keywords, PATIENCE_S)
 
 
 async def _forward(

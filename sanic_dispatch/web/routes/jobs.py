@@ -31,12 +31,14 @@ _WITHOUT_RESULT = (State.FAILED, State.CANCELLED)
 @describe(SUBMIT)
 async def submit(request: Call) -> HTTPResponse:
     """Submit a job: any JSON. 200 ``"Assigned"``, or 202 ``{"Queued":{"position":n}}``."""
-    auth.check(request, auth.SUBMIT)
+    context = context_of(request)
+    context.access.check(request, auth.SUBMIT)
     headers = rate_limit.take_one(request)
     data = (await read_json(request)).strip(b" \t\r\n")
-    context, key = context_of(request), idempotency.key_of(request)
+    key = idempotency.key_of(request)
+    new_id = new_job_id() if context.forwarder else None  # so that it can be forwarded again
     try:
-        placed = await ask(context, Dispatcher.submit, data, key, new_job_id())
+        placed = await ask(context, Dispatcher.submit, data, key, new_id)
     except QueueFull as full:
         return problem_of(full, eta=_rounded(await ask(context, eta_of_next)))
     return _submitted(placed, headers)
