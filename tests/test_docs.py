@@ -12,18 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
-from tests.support.commands import CLEAN
+from tests.support.commands import CLEAN, heed_ctrl_c
 from tests.support.paths import DOCS, ROOT
 from tests.support.ports import free_port
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 JOB_ID = re.compile(r"""(?:jobs/|"id":"|\bid )([0-9a-f]{32})""")
 WITHIN_S = 40.0
-
-
-def _heed_ctrl_c() -> None:
-    """Let SIGINT end the command, which a suite in the background ignores."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Terminal:
@@ -49,7 +44,7 @@ class Terminal:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_heed_ctrl_c,
+                preexec_fn=heed_ctrl_c,
             )
 
     def expect(self, lines: str) -> None:

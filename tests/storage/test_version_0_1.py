@@ -60,7 +60,7 @@ def test_there_is_something_of_everything() -> None:
     causes = {worker.aside.cause.value if worker.aside else "" for worker in content.workers}
     assert causes == {"", "refused", "operator"}
     assert content.jobs[0].place != content.jobs[0].ticket
-    assert dict(content.facts)["paused"] is True
+    assert {fact.id: fact.value for fact in content.facts}["paused"] is True
 
 
 @pytest.mark.parametrize(("name", "mode"), PLACES)

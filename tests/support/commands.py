@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -37,12 +38,18 @@ class Done:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+def heed_ctrl_c() -> None:
+    """Let SIGINT end a command that is started: a suite in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 async def start(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
     """Start a command without settings of the environment."""
     environment = {**CLEAN, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **options.pop("env", {})}
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
+    settings = {"env": environment, "preexec_fn": heed_ctrl_c, **pipes, **options}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sanic_dispatch", *arguments, env=environment, **{**pipes, **options}
+        sys.executable, "-m", "sanic_dispatch", *arguments, **settings
     )
 
 

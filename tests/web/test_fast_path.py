@@ -457,7 +457,7 @@ async def test_a_mistake_of_ours_is_500_both_ways(monkeypatch: pytest.MonkeyPatc
     answers = []
     for service_of in (running_service, without_fast_path):
         async with service_of() as service:
-            monkeypatch.setattr(service.app.ctx.dispatcher, "submit", fail)
+            monkeypatch.setattr(service.app.ctx.dispatcher, "_submit", fail)
             answers.append(masked(await answers_to(service, [submission(), submission()])))
     assert answers[0] == answers[1]
     assert answers[0].count(b"HTTP/1.1 500") == 2
