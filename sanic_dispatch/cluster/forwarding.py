@@ -332,6 +332,6 @@ def _ignore(*_: object) -> None:
 
 
 def _look_at_error(task: asyncio.Task[Any]) -> None:
-    """Let nobody complain that nobody has looked: those who waited for it may have gone."""
+    """Read a task's error, which asyncio would log: the requests that waited may have gone."""
     if not task.cancelled():
         task.exception()

@@ -150,7 +150,7 @@ class Ownership:
         self.is_out_of_turn = False
         """Whether this process owns the topic since the one whose turn it was did not come."""
         self.changed = asyncio.Event()
-        """Set for a moment whenever the owner, or what is known of it, has changed."""
+        """Wakes its waiters when the owner, or what is known of it, changes; never stays set."""
         self.epoch = 0
         """The number of the current ownership; increases with each change of owner."""
         self.token = ""

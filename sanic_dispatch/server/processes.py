@@ -80,7 +80,7 @@ class _Child(NamedTuple):
 
 
 class _Parent:
-    """The processes that run, and the numbers of those that are to be started, with when."""
+    """Start processes, and again those that end, until a stop or too many ends."""
 
     def __init__(self, count: int, grace_s: float) -> None:
         self._count = count

@@ -191,7 +191,7 @@ class FastPathProtocol(PunctualProtocol):
         return True
 
     def _handler_of(self, path: bytes) -> Handler | None:
-        """Return the handler of a path, in the unnamed topic or in one that there is."""
+        """Return the handler of a path, of the unnamed topic or of a named one that exists."""
         topic = _TOPIC.fullmatch(path) if self.app.ctx.topics else None
         if topic is None:
             return _handler_of(path)
