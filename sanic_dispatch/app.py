@@ -345,19 +345,19 @@ async def services(
         context.backup = OnlineBackup(dispatcher, store, bus.catch_up, data_dirs)
         stack.push_async_callback(context.backup.close)
 
-        def show(snapshot: TopicSnapshot | None) -> None:
+        async def show(snapshot: TopicSnapshot | None) -> None:
             if snapshot is None and context.forwarder is not None:
                 hub.relay_from(follow_elsewhere(context))
                 return
             if snapshot is not None:
-                hub.seed(snapshot)
+                hub.show(await asyncio.to_thread(hub.project, snapshot))
             hub.set_out_of_reach(snapshot is None)
 
         turn = Turn(settings.topic, members if settings.is_shared else None)
         with _starting(settings):
             if await store.open(is_our_turn=turn.is_ours()):
                 await dispatcher.load()
-                show(dispatcher.snapshot())
+                await show(dispatcher.snapshot())
                 await dispatcher.start()
         if store.ownership is not None:
             context.standby = Standby(dispatcher, store.ownership, turn, show, hub.set_out_of_reach)

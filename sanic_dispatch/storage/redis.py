@@ -209,8 +209,9 @@ class RedisStore(Store):
                 raise RedisInUse(self._where, ownership.owner)
         token = ownership.token
         try:
+            jobs = await self._read(Table.JOBS, _decode_job)
             stored = Stored(
-                in_queue_order(await self._read(Table.JOBS, _decode_job)),
+                await asyncio.to_thread(in_queue_order, jobs),
                 sorted(await self._read(Table.WORKERS, _decode_worker), key=order_of),
                 await self._read(Table.FACTS, _decode_fact),
             )
@@ -407,10 +408,14 @@ class RedisStore(Store):
         except (ValueError, TypeError) as error:
             reason = f"{self._keys['history']}: {error}"
             raise RedisUnusable(self._where, reason) from error
-        changes = [RecordUpdate(Table.JOBS, job.id, job) for job in jobs]
-        batch = BatchRead(changes, b"[%b]" % b",".join(lines))
+
+        def load_segments() -> None:
+            changes = [RecordUpdate(Table.JOBS, job.id, job) for job in jobs]
+            batch = BatchRead(changes, b"[%b]" % b",".join(lines))
+            self._segments.load_shared(epochs, last_n, [batch])
+
         try:
-            await asyncio.to_thread(self._segments.load_shared, epochs, last_n, [batch])
+            await asyncio.to_thread(load_segments)
         except OSError as error:
             raise StorageFailed(f"the history cannot be read: {error}") from error
         self._trimmed_n = 0

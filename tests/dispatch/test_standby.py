@@ -171,7 +171,7 @@ async def test_pages_are_disconnected_while_ownership_is_uncertain(
     monkeypatch.setattr(standby, "OWNER_CHECK_S", 0.001)
     ownership, said = FakeOwnership(), list[Any]()
 
-    def show(snapshot: TopicSnapshot | None) -> None:
+    async def show(snapshot: TopicSnapshot | None) -> None:
         said.append(snapshot)
 
     async with running_world() as world:
@@ -189,6 +189,10 @@ async def test_pages_are_disconnected_while_ownership_is_uncertain(
 
 async def is_equal(one: Any, other: Any) -> bool:
     return bool(one == other)
+
+
+async def ignore(_: TopicSnapshot | None) -> None:
+    """Show nothing."""
 
 
 @asynccontextmanager
@@ -291,7 +295,7 @@ async def test_the_topic_goes_to_whose_turn_it_is(monkeypatch: pytest.MonkeyPatc
             ownership.own = own
             members = Members(None, own)  # type: ignore[arg-type]  # nothing is announced
             standing_by = Standby(
-                world.dispatcher, cast(Ownership, ownership), Turn("", members), print, print
+                world.dispatcher, cast(Ownership, ownership), Turn("", members), ignore, print
             )
             standing_by.start()
             await settle()
@@ -333,7 +337,7 @@ async def test_a_topic_taken_out_of_turn_is_kept_for_a_while(
         members = Members(None, ownership.own)  # type: ignore[arg-type]
         members._note([ada, bert])
         turn = CountedTurn("", members)
-        standing_by = Standby(world.dispatcher, cast(Ownership, ownership), turn, print, print)
+        standing_by = Standby(world.dispatcher, cast(Ownership, ownership), turn, ignore, print)
         standing_by.start()
         ownership.is_granted.set()
 
@@ -353,7 +357,7 @@ async def test_nobody_to_hand_over_to() -> None:
             members = Members(None, own)  # type: ignore[arg-type]
             members._note(living)
             turn = Turn("", members)
-            last = Standby(world.dispatcher, cast(Ownership, ownership), turn, print, print)
+            last = Standby(world.dispatcher, cast(Ownership, ownership), turn, ignore, print)
             last.start()
             assert not await last.leave(1.0)
             assert world.dispatcher.is_open

@@ -108,7 +108,7 @@ def test_a_restart_remembers_the_hour(story: Story) -> None:
     waiting = story.jobs[story.submit()]
     again = Story(story.loop)
     hub = again.hub()
-    hub.seed(TopicSnapshot([waiting], done, [], paused=False))
+    hub.show(hub.project(TopicSnapshot([waiting], done, [], paused=False)))
     assert hour(hub) == (3, 0.0, 0.0)
     assert sum(arrived for arrived, *_ in minutes(hub)) == 4
 

@@ -105,7 +105,7 @@ class Runs(Player):
         self.bus.number = self.machine.number
         self.epochs.append(Epoch(self.bus.epoch, self.bus.number + 1, self.loop.now_s()))
         self.hub = Hub(self.bus, self.loop, self.loop)
-        self.hub.seed(snapshot_of(self.machine.tables, earlier))
+        self.hub.show(self.hub.project(snapshot_of(self.machine.tables, earlier)))
         self.apply(c.Recover(SECRET))
 
 

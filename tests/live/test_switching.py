@@ -153,7 +153,7 @@ def test_a_gap_in_the_events_begins_a_new_epoch(story: Story) -> None:
     page = Page(other.hub, BOARD)
     story.submit()
     other.bus.epoch, other.bus.number = "f00d", 7
-    other.hub.seed(TopicSnapshot(list(story.jobs.values()), [], [], paused=True))
+    other.hub.show(other.hub.project(TopicSnapshot(list(story.jobs.values()), [], [], paused=True)))
     assert page.connection.code == RESTART
     page.switch(other.hub)
     assert page.connection.taken[0]["at"] == "f00d:7"

@@ -176,7 +176,7 @@ def test_failed_orders_stay_on_the_monitor(story: Story, hub: Hub) -> None:
     for _ in range(MONITOR_FINISHED + 5):
         story.serve(5.0)
     again = Story(story.loop).hub()
-    again.seed(TopicSnapshot([], list(story.jobs.values()), [], paused=False))
+    again.show(again.project(TopicSnapshot([], list(story.jobs.values()), [], paused=False)))
     story.loop.run(1.0)
     for one in (hub, again):
         state = state_of(one, MONITOR)
@@ -284,7 +284,7 @@ def test_estimates_survive_a_restart(story: Story) -> None:
     done = [story.jobs[story.serve(60.0)] for _ in range(5)]
     again = Story()
     hub = again.hub()
-    hub.seed(TopicSnapshot([], done, [robot("r1")], paused=False))
+    hub.show(hub.project(TopicSnapshot([], done, [robot("r1")], paused=False)))
     ticket = again.submit()
     low, high = own(hub, ticket)["eta"]
     assert low < again.now_s + 60.0 < high
