@@ -40,9 +40,11 @@ from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.garbage_collection import collect_seldom, no_collection
+from sanic_dispatch.history.promises import experience_in
 from sanic_dispatch.history.queries import HistoryQueries
 from sanic_dispatch.history.upkeep import tend_regularly
 from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.observability import log
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.histogram import CommitStats
@@ -345,12 +347,15 @@ async def services(
         context.backup = OnlineBackup(dispatcher, store, bus.catch_up, data_dirs)
         stack.push_async_callback(context.backup.close)
 
+        def project(snapshot: TopicSnapshot) -> Projection:
+            return hub.project(snapshot, experience_in(store.history))
+
         async def show(snapshot: TopicSnapshot | None) -> None:
             if snapshot is None and context.forwarder is not None:
                 hub.relay_from(follow_elsewhere(context))
                 return
             if snapshot is not None:
-                hub.show(await asyncio.to_thread(hub.project, snapshot))
+                hub.show(await asyncio.to_thread(project, snapshot))
             hub.set_out_of_reach(snapshot is None)
 
         turn = Turn(settings.topic, members if settings.is_shared else None)

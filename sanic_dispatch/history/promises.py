@@ -2,8 +2,10 @@
 
 Events do not say what was promised. But a promise follows from the events before it, and what the
 estimator learns from those after it. So the service's own estimator, told the same events, comes to
-the same promises. What the log does not have is taken from what it has: a robot that is to come
-back is known by its label, and one that has confirmed an order is taken to report its end.
+the same promises: those of statistics, and those with which a start or a take-over goes on.
+
+What the log does not have is taken from what it has: a robot that is to come back is known by its
+label (one without is not awaited), and one that has confirmed an order is taken to report its end.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from dataclasses import dataclass
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import State
 from sanic_dispatch.live.estimator import Promise
-from sanic_dispatch.live.forecast import Forecast
+from sanic_dispatch.live.forecast import Experience, Forecast
 from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S
+from sanic_dispatch.storage.event_log import RECENT_EVENTS, EventLog
 from sanic_dispatch.storage.event_record import LoggedEvent
 
 
@@ -38,8 +41,8 @@ class Promises:
 
     def __init__(self) -> None:
         self._crew = _Crew()
-        self._orders: dict[int, _Order] = {}
-        self._assigned: dict[int, _Order] = {}
+        self._orders: dict[str, _Order] = {}
+        self._assigned: dict[str, _Order] = {}
         self._waiting = 0
         self._is_paused = False
         self._forecast = Forecast(self._crew, self._assigned.values())
@@ -53,7 +56,7 @@ class Promises:
         if state := _STATES.get(kind):
             return self._enter(event, state)
         if kind == EventKind.JOB_CONFIRMED:
-            if order := self._assigned.get(event.ticket):
+            if order := self._assigned.get(event.job):
                 order.is_confirmed = True
         elif kind in _WAITS:
             self._crew.note(event, waits=_WAITS[kind])
@@ -63,9 +66,15 @@ class Promises:
             self._is_paused = kind == EventKind.DISPATCH_PAUSED
         return None
 
+    @property
+    def experience(self) -> Experience:
+        """What the service has learnt, and what it has promised to orders that are not over."""
+        promises = {job: order.promise for job, order in self._orders.items() if order.promise}
+        return Experience(self._forecast.estimator, promises)
+
     def _enter(self, event: LoggedEvent, state: State) -> bool | None:
         """Take the order of an event to its new state."""
-        order = self._orders.pop(event.ticket, None) or _Order()
+        order = self._orders.pop(event.job, None) or _Order()
         was_kept = self._leave(order, event, is_done=state is State.DONE)
         order.state = state
         if state is State.WAITING:
@@ -75,18 +84,18 @@ class Promises:
                 order.promise = self._forecast.promise_behind(self._waiting - 1, event.at_s)
         elif state is State.ASSIGNED:
             order.callback, order.since_s, order.is_confirmed = event.callback, event.at_s, False
-            self._assigned[event.ticket] = order
+            self._assigned[event.job] = order
             self._crew.assign(event)
             self._forecast.has_changed = True
         if state not in (State.DONE, State.CANCELLED):
-            self._orders[event.ticket] = order
+            self._orders[event.job] = order
         return was_kept
 
     def _leave(self, order: _Order, event: LoggedEvent, *, is_done: bool) -> bool | None:
         """Take an order out of its state; learn from it if a robot has done it."""
         if order.state is State.WAITING:
             self._waiting -= 1
-        if self._assigned.pop(event.ticket, None) is None:
+        if self._assigned.pop(event.job, None) is None:
             return None
         self._forecast.has_changed = True
         reports = is_done and order.is_confirmed
@@ -98,6 +107,14 @@ class Promises:
         return None
 
 
+def experience_in(log: EventLog) -> Experience:
+    """Return what follows from the newest events of a log, which are read: this blocks."""
+    promises = Promises()
+    for event in log.newest(RECENT_EVENTS):
+        promises.add(event)
+    return promises.experience
+
+
 class _Crew:
     """The robots by callback: free, busy, or between two jobs, from which most return at once."""
 
@@ -106,7 +123,7 @@ class _Crew:
         self._waiting: set[str] = set()
         """Those in the queue that are not set aside; some of them are busy."""
         self._busy: dict[str, str] = {}
-        """Their names, by callback."""
+        """Their labels, by callback."""
         self._between_jobs: list[tuple[str, float]] = []
 
     @property
@@ -116,7 +133,7 @@ class _Crew:
 
     def note(self, event: LoggedEvent, *, waits: bool) -> None:
         """Note that a robot is in the queue, and whether it may get an order."""
-        self._came_back(_name_of(event))
+        self._came_back(event.worker)
         (self._waiting.add if waits else self._waiting.discard)(event.callback)
         self._update(event.callback)
 
@@ -127,15 +144,15 @@ class _Crew:
 
     def assign(self, event: LoggedEvent) -> None:
         """Note that a robot has an order."""
-        self._came_back(_name_of(event))
-        self._busy[event.callback] = _name_of(event)
+        self._came_back(event.worker)
+        self._busy[event.callback] = event.worker
         self._update(event.callback)
 
     def release(self, callback: str, at_s: float, *, returns: bool) -> None:
         """Note that a robot no longer has its order; with ``returns`` it is to come back."""
-        name = self._busy.pop(callback, "")
-        if returns and name:
-            self._between_jobs.append((name, at_s))
+        label = self._busy.pop(callback, "")
+        if returns and label:
+            self._between_jobs.append((label, at_s))
         self._update(callback)
 
     def expire(self, now_s: float) -> None:
@@ -154,10 +171,6 @@ class _Crew:
     def _update(self, callback: str) -> None:
         is_free = callback in self._waiting and callback not in self._busy
         (self.free.add if is_free else self.free.discard)(callback)
-
-
-def _name_of(event: LoggedEvent) -> str:
-    return event.worker or event.callback
 
 
 _STATES: dict[str, State] = {

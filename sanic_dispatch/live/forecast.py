@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from typing import NamedTuple, Protocol
 
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.live.estimator import Estimator, Load, Promise
@@ -32,6 +32,16 @@ class Served(Protocol):
 
     @property
     def since_s(self) -> float: ...
+
+
+class Experience(NamedTuple):
+    """What a forecast has learnt, and its promises to orders that are not over, by job id."""
+
+    estimator: Estimator
+    promises: Mapping[str, Promise]
+
+
+NO_EXPERIENCE = Experience(Estimator(), {})
 
 
 class Forecast:

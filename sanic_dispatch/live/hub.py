@@ -21,6 +21,7 @@ from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.delta_view import EarlierNumber, KnownVersion
 from sanic_dispatch.live.finished import KEEP_FAILED_S
+from sanic_dispatch.live.forecast import NO_EXPERIENCE, Experience
 from sanic_dispatch.live.frames import Cursor, Frame
 from sanic_dispatch.live.pacer import Loop, Pacer
 from sanic_dispatch.live.projection import Projection
@@ -95,7 +96,9 @@ class Hub:
         """The number of connected clients."""
         return len(self._clients)
 
-    def project(self, snapshot: TopicSnapshot) -> Projection:
+    def project(
+        self, snapshot: TopicSnapshot, experience: Experience = NO_EXPERIENCE
+    ) -> Projection:
         """Return a projection of a snapshot of the tables as of the last event.
 
         It may be called in a thread while nothing happens in the topic.
@@ -110,6 +113,7 @@ class Hub:
             number=self._bus.number,
             now_s=self._clock.now_s(),
         )
+        projection.go_on(experience)
         return projection
 
     def show(self, projection: Projection) -> None:

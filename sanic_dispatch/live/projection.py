@@ -15,7 +15,7 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, NO_EARLIER_RUNS, EarlierRuns
 from sanic_dispatch.live.delta_view import Version
 from sanic_dispatch.live.finished import KEEP_FAILED_S, FinishedOrders
-from sanic_dispatch.live.forecast import Forecast
+from sanic_dispatch.live.forecast import Experience, Forecast
 from sanic_dispatch.live.last_hour import LastHour
 from sanic_dispatch.live.log_line import LoggedOrNew
 from sanic_dispatch.live.order import Order
@@ -97,6 +97,17 @@ class Projection:
         self.waiting.update(waiting)  # in one go: a quarter of the time of inserting one by one
         self.expire(now_s)
         self.version = Version(number)
+
+    def go_on(self, experience: Experience) -> None:
+        """Take over what was learnt and promised before the tables were loaded.
+
+        Where that is too little for an estimate, the finished jobs have told more.
+        """
+        if experience.estimator.has_enough_samples:
+            self.forecast.estimator = experience.estimator
+        for job_id, promise in experience.promises.items():
+            if order := self._orders.get(job_id):
+                order.promise = promise
 
     def fold(self, event: Event) -> None:
         """Apply an event."""

@@ -23,6 +23,9 @@ from sanic_dispatch.storage.event_record import LoggedEvent, Payload
 MAX_LIMIT = 1000
 """The most events of one page."""
 
+RECENT_EVENTS = 5000
+"""How many of the newest events a new owner of a topic looks at: those of some 1,000 orders."""
+
 
 class Epoch(NamedTuple):
     """A span of numbers in which nothing was lost, from ``first_n`` to the next epoch."""

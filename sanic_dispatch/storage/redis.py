@@ -18,7 +18,8 @@ CPU of a commit (uvloop, best of 25 rounds): one change costs 58 µs here and 40
 changes together cost 160 and 95 µs.
 
 Events are moved from the stream to segments once they are many: see shared_log.py. The next batch
-then trims the stream, but for the last entry, whose id says the last number.
+then trims the stream, but for the newest RECENT_EVENTS: the next owner looks at these, also on
+another machine, whose folder does not have them. The id of the last entry says the last number.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ from sanic_dispatch.errors import (
 )
 from sanic_dispatch.storage.blocking import BackgroundFlush
 from sanic_dispatch.storage.entries import ANY_JOB
-from sanic_dispatch.storage.event_log import Epoch, retention_of
+from sanic_dispatch.storage.event_log import RECENT_EVENTS, Epoch, retention_of
 from sanic_dispatch.storage.event_record import Recorded, join_lines, recorded
 from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.record_json import (
@@ -240,8 +241,9 @@ class RedisStore(Store):
 
     async def _commit(self, batch: Batch) -> None:
         token = self._current_token()
-        events, flushed_n = [recorded(event) for event in batch.events], self._segments.flushed_n
-        parts = [*self._history_parts(events, flushed_n), *self._encode(batch)]
+        events = [recorded(event) for event in batch.events]
+        old_n = max(self._segments.flushed_n - RECENT_EVENTS, 0)
+        parts = [*self._history_parts(events, old_n), *self._encode(batch)]
         current = f"{token} {batch.number}"
         if current == self._last:
             return
@@ -259,7 +261,7 @@ class RedisStore(Store):
                 raise OutcomeUnknown(str(error)) from error
             answer = await self._resolve(current, error)
         self._record_outcome(token, current, answer, sent_s)
-        self._trimmed_n = flushed_n
+        self._trimmed_n = old_n
         self._segments.add(events)
         self._flushes.begin_if_due()
 
@@ -350,16 +352,16 @@ class RedisStore(Store):
                     parts += (str(key), verb, str(len(piece)), *piece)
         return parts
 
-    def _history_parts(self, events: Sequence[Recorded], flushed_n: int) -> list[str | bytes]:
-        """Return arguments of commit.lua: an XADD of the events, and an XTRIM of those that moved.
+    def _history_parts(self, events: Sequence[Recorded], old_n: int) -> list[str | bytes]:
+        """Return arguments of commit.lua: an XADD of the events, and an XTRIM of old ones.
 
         They come first: XADD refuses an id that is not higher than the last one.
         """
         parts: list[str | bytes] = []
         if events:
             parts += (_HISTORY, "XADD", "3", f"{events[-1].n}-0", "e", join_lines(events))
-        if flushed_n > self._trimmed_n:
-            parts += (_HISTORY, "XTRIM", "2", "MINID", f"{flushed_n}-0")
+        if old_n > self._trimmed_n:
+            parts += (_HISTORY, "XTRIM", "2", "MINID", f"{old_n}-0")
         return parts
 
     async def _resolve(self, current: str, refusal: RedisRefused) -> Any:

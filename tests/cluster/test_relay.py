@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.live import close_codes
 from tests.cluster.services import TOKEN, Two, ask, two_services
+from tests.support.late_order import is_late, late_order
 from tests.support.redis import RedisServer
 from tests.support.server import Service, eventually
 
@@ -166,3 +167,20 @@ async def test_views_wait_while_a_topic_changes_hands(
     assert not refused
     for frame in await asyncio.gather(*looking):
         assert "order/1" in frame["state"]
+
+
+async def test_a_late_order_is_late_at_the_next_owner(two: Two) -> None:
+    """Which has learnt the same, and so has the same share of promises that were kept."""
+    order = await late_order(two.owner)
+    kept = (await state_of(two.owner, MONITOR))["state"]["bar"]["kept"]
+    before, after = (service.app.ctx for service in (two.owner, two.other))
+    await before.standby.stop()
+    await before.dispatcher.stand_by()
+    await before.dispatcher._store.ownership.release()
+
+    async def is_owner() -> bool:
+        return not after.dispatcher.is_elsewhere
+
+    await eventually(is_owner)
+    assert await is_late(two.other, order)
+    assert (await state_of(two.other, MONITOR))["state"]["bar"]["kept"] == kept is not None

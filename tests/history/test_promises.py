@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
 from benchmarks.measure.eta import Scenario, SimulatedBar
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.events import Event, EventKind
-from sanic_dispatch.core.job import State
+from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.worker import Aside, Cause, Worker
-from sanic_dispatch.history.promises import Promises
+from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, EarlierRuns
+from sanic_dispatch.history.promises import Promises, experience_in
 from sanic_dispatch.history.statistics import By, Statistics
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
+from sanic_dispatch.storage.memory_log import MemoryEventLog
+from tests.crash.server import DURABLE
+from tests.observability.metrics.scraping import scrape
+from tests.support.late_order import is_late, late_order
+from tests.support.redis import redis_values
+from tests.support.server import running_service
 from tests.support.story import Story, robot
+
+DAY_S = 86_400.0
 
 
 class Watched:
@@ -70,6 +81,11 @@ class Night(Story):
         else:
             self._begin(worker)
 
+    def unfinished(self) -> list[Job]:
+        """Return the jobs that wait or are assigned, in order."""
+        jobs = self._in(State.WAITING) + self._in(State.ASSIGNED)
+        return [self.jobs[ticket] for ticket in sorted(jobs)]
+
     def _begin(self, worker: Worker) -> None:
         kind = self._dice.choice(
             [EventKind.WORKER_REGISTERED] * 4
@@ -108,6 +124,55 @@ def test_they_are_those_that_were_told(seed: int) -> None:
     assert watched.differing == []
     assert len(watched.outcomes) > 50
     assert {*watched.outcomes} == {True, False}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_new_owner_goes_on_with_them(seed: int) -> None:
+    """Estimates, lateness and the share of promises that were kept: all as before."""
+    night, log, watched, after = Night(seed), MemoryEventLog(), Watched(), Projection()
+    night.bus.subscribe(log.note)
+    night.tell(watched.take)
+    for _ in range(1000):
+        night.act()
+    while not (unfinished := night.unfinished()):
+        night.act()
+    night.loop.run(DAY_S)  # so that orders are late, and no robot is between two jobs
+    before, robots = watched.projection, watched.projection.robots
+    before.expire(night.now_s)
+    after.seed(
+        unfinished,
+        [],
+        [each.worker for each in (*robots, *robots._displaced.values()) if each.job is None],
+        paused=before.counts().paused,
+        earlier=EarlierRuns((), log.newest(EARLIER_EVENTS)),
+        now_s=night.now_s,
+    )
+    after.go_on(experience_in(log))
+    assert after.counts() == before.counts()
+    told = [
+        [
+            (order, order.promise, one.window(order, night.now_s), order.is_late(night.now_s))
+            for order in (one.get(job.id) for job in unfinished)
+            if order
+        ]
+        for one in (before, after)
+    ]
+    assert [each[1:] for each in told[1]] == [each[1:] for each in told[0]]
+    assert any(is_late for *_, is_late in told[0])
+    hit_rates = [one.forecast.estimator.hit_rate for one in (before, after)]
+    assert hit_rates[0] == hit_rates[1] is not None
+
+
+@pytest.mark.parametrize("mode", [*DURABLE, Mode.REDIS], ids=str)
+async def test_a_late_order_is_late_after_a_restart(mode: Mode, tmp_path: Path) -> None:
+    """In every mode that keeps anything; so is the share of promises that were kept."""
+    values = {"mode": mode, "data_dir": tmp_path, **redis_values(mode, tmp_path)}
+    async with running_service(**values) as service:
+        order = await late_order(service)
+        kept = (await scrape(service)).value("dispatch_promise_hit_ratio")
+    async with running_service(**values) as service:
+        assert await is_late(service, order)
+        assert (await scrape(service)).value("dispatch_promise_hit_ratio") == kept
 
 
 def test_statistics_have_their_share() -> None:

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.core.tables import Table
 from sanic_dispatch.errors import LostOwnership
-from sanic_dispatch.storage import segment_log, shared_log
+from sanic_dispatch.storage import redis, segment_log, shared_log
 from sanic_dispatch.storage.event_log import Question, Retention, is_good
 from sanic_dispatch.storage.event_record import LoggedEvent, join_lines, logged, recorded
 from sanic_dispatch.storage.redis import RedisStore
@@ -39,6 +39,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Move a few events at a time."""
     monkeypatch.setattr(shared_log, "FLUSH_EVENTS", EVENTS)
     monkeypatch.setattr(segment_log, "SEGMENT_EVENTS", 3 * EVENTS)
+    monkeypatch.setattr(redis, "RECENT_EVENTS", 0)
 
 
 @pytest.fixture
@@ -117,6 +118,20 @@ async def test_many_events(start: Start, client: Redis, prefix: str, tmp_path: P
     assert (kept(store), store.history.last_number) == (happened(topic), 19)
     assert [each[:2] for each in store.history.epochs] == [("a", 1), ("b", 20)]
     assert [each.ticket for each in store.history.payloads()] == list(range(1, 20))
+
+
+async def test_recent_events_are_there_on_another_machine(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new owner looks at them, although they are in segments elsewhere."""
+    monkeypatch.setattr(redis, "RECENT_EVENTS", 3)
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, *range(1, EVENTS + 2))
+    await store.close()
+    there = start("there")
+    await began(there, topic, "b")
+    assert [event.n for event in there.history.newest(3)] == [3, 4, 5]
 
 
 async def test_young_events_stay(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
