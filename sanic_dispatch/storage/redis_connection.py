@@ -13,6 +13,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from importlib.resources import files
 from time import monotonic
@@ -34,6 +35,9 @@ RETRY_S = 0.1
 
 PERMANENT_ERRORS = ("ERR", "NOAUTH", "NOPERM", "WRONGPASS", "WRONGTYPE")
 """Codes of errors not worth a retry, as a wrong password; LOADING, for example, is worth one."""
+
+MOVED = "MOVED"
+"""The code with which a node of a Redis cluster says that another one has the key."""
 
 BYTES_PER_S = 5_000_000
 """A command gets another second for each so many bytes."""
@@ -75,10 +79,15 @@ class RedisClient:
     effect: there is no connection, or Redis answers with an error (RedisRefused). They raise
     OutcomeUnknown if they were sent and the answer does not come in time or the connection breaks;
     the connection is closed then.
+
+    In a Redis cluster all keys of a client have to be in one slot. It finds the node that has it by
+    asking the one in ``address``.
     """
 
     def __init__(self, address: RedisAddress, timeout_s: float = TIMEOUT_S) -> None:
         self.address = address
+        self._node = address
+        """The node that was found."""
         self._timeout_s = timeout_s
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
@@ -88,10 +97,27 @@ class RedisClient:
 
         Raises StorageFailed or OutcomeUnknown.
         """
+        try:
+            return await self._call(arguments, extra_s)
+        except RedisRefused as error:
+            if error.redis_code != MOVED:
+                raise
+            self._go_to(error)
+        return await self._call(arguments, extra_s)
+
+    async def _call(self, arguments: Sequence[Argument], extra_s: float) -> Any:
         connection = self._connection
         if connection is None or connection.is_lost:
             connection = await self._connect()
         return await connection.call(arguments, extra_s)
+
+    def _go_to(self, moved: RedisRefused) -> None:
+        """Go on at the node that an answer names: ``MOVED 3999 10.0.0.2:6379``."""
+        host, _, port = str(moved).rpartition(" ")[2].rpartition(":")
+        node = replace(self.address, host=host or self._node.host, port=int(port), path="")
+        if node != self._node:
+            self._node = node
+            self._disconnect("another node has the keys")
 
     async def run(
         self, script: Script, keys: Sequence[str], *arguments: Argument, extra_s: float = 0.0
@@ -115,8 +141,11 @@ class RedisClient:
             self._connecting.cancel()
             with suppress(asyncio.CancelledError, StorageFailed):
                 await self._connecting
+        self._disconnect("the connection was closed")
+
+    def _disconnect(self, reason: str) -> None:
         if self._connection is not None:
-            self._connection.abort("the connection was closed")
+            self._connection.abort(reason)
             self._connection = None
 
     async def _connect(self) -> _Connection:
@@ -134,7 +163,7 @@ class RedisClient:
     async def _open(self) -> _Connection:
         try:
             async with asyncio.timeout(self._timeout_s):
-                connection = await open_connection(self.address, self._timeout_s)
+                connection = await open_connection(self._node, self._timeout_s)
                 try:
                     for command in self.address.greeting:
                         await connection.call(command)
@@ -143,10 +172,10 @@ class RedisClient:
                     raise
         except RedisRefused:
             raise
-        except TimeoutError as error:
-            raise _unreachable("it does not answer") from error
         except (OSError, OutcomeUnknown) as error:
-            raise _unreachable(str(error)) from error
+            self._node = self.address  # the cluster may have another node by now
+            is_silent = isinstance(error, TimeoutError)
+            raise _unreachable("it does not answer" if is_silent else str(error)) from error
         return connection
 
 

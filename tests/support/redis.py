@@ -23,13 +23,17 @@ from tests.support.ports import free_port
 STARTING_S = 20.0
 
 
+PROGRAM = os.environ.get("REDIS_PROGRAM", "redis-server")
+"""The server that is tested, or valkey-server."""
+
+
 def program() -> str:
-    """Return the path of redis-server; without it the test is skipped, except in CI."""
-    found = shutil.which("redis-server")
+    """Return the path of the server; without it the test is skipped, except in CI."""
+    found = shutil.which(PROGRAM)
     if found is None:
         if os.environ.get("CI"):
-            pytest.fail("redis-server is missing")
-        pytest.skip("redis-server is not installed")
+            pytest.fail(f"{PROGRAM} is missing")
+        pytest.skip(f"{PROGRAM} is not installed")
     return found
 
 
