@@ -23,6 +23,7 @@ from benchmarks.measure import (
     memory,
     module_changes,
     restart,
+    rules,
     sharing,
     storage,
 )
@@ -62,6 +63,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "fsync": Measurement(fsync.measure),
     "depth": Measurement(depth.measure, _ALONE, ORIGINAL_MODES, has_floor=True),
     "keyed": Measurement(keyed, _USUAL, _BOTH, has_floor=True),
+    "rules": Measurement(rules.measure, (Mode.IN_MEMORY,)),
     "latency": Measurement(latency.measure, _USUAL, _BOTH, has_floor=True),
     "cycles": Measurement(cycles.measure, _USUAL, _BOTH, has_floor=True),
     "faults": Measurement(

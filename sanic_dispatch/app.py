@@ -15,6 +15,7 @@ from contextlib import (
     suppress,
 )
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any
@@ -330,7 +331,12 @@ async def services(
             bus,
             clock,
             max_clients=settings.max_connections,
-            keep_failed_s=settings.keep_done_s,
+            new_projection=partial(
+                Projection,
+                settings.keep_done_s,
+                policy_of(settings).ordering,
+                lambda: context.menu.drinks,
+            ),
         )
         store = await stack.enter_async_context(open_store(settings))
         bus.subscribe(store.history.note)

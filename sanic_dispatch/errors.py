@@ -22,6 +22,8 @@
     │   ├── InvalidKey           a malformed Idempotency-Key
     │   ├── InvalidCallback      CPEE-CALLBACK missing, not a string, not a URL
     │   ├── CallbackForbidden    the address guard refuses the callback
+    │   ├── InvalidMatch         what a worker says it takes is no rule
+    │   ├── InvalidPriority      Job-Priority is none of 0 to 7
     │   └── FolderRefused        a backup cannot be written to this folder
     ├── UnknownJob               no such job, or no longer kept
     ├── UnknownWorker            no such worker is waiting
@@ -32,6 +34,7 @@
     ├── StillUnderWay            the first request with that idempotency key is not answered yet
     ├── BackupUnderWay           another backup is being made
     ├── QueueFull                the queue has reached its limit
+    ├── TooManyRules             as many different rules as may be are in use
     ├── ShuttingDown             the service takes nothing new
     ├── StandingBy               another process owns the queues
     ├── OwnerUnreachable         another process owns the queues, and does not answer
@@ -220,6 +223,26 @@ class CallbackForbidden(DispatchError):
     code = "NotAllowed"
 
 
+class InvalidMatch(InvalidRequest):
+    """What a worker says it takes is no rule."""
+
+    code = "InvalidMatch"
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where} {why}")
+        self.where = where
+        self.why = why
+
+
+class InvalidPriority(InvalidRequest):
+    """A priority is none of 0 to 7."""
+
+    code = "InvalidPriority"
+
+    def __init__(self, given: str) -> None:
+        super().__init__(f"a priority is a whole number from 0 to 7, not {given[:40]!r}")
+
+
 class FolderRefused(InvalidRequest):
     """A backup cannot be written to this folder."""
 
@@ -312,6 +335,16 @@ class QueueFull(DispatchError):
         self.limit = limit
 
 
+class TooManyRules(DispatchError):
+    """Workers with as many different rules as may be are present already."""
+
+    code = "TooManyRules"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"workers with {limit} different rules are present already")
+        self.limit = limit
+
+
 class ShuttingDown(DispatchError):
     """The service is stopping and takes nothing new."""
 
@@ -390,6 +423,12 @@ PROBLEMS: dict[str, Problem] = {
     "InvalidIdempotencyKey": Problem(
         400, "an Idempotency-Key has 1 to 255 visible ASCII characters, quoted or bare"
     ),
+    "InvalidMatch": Problem(
+        400,
+        "match. names no member: match.drink and not.size.unit do",
+        members='`"where":"match."`, `"why":"names no member: …"`',
+    ),
+    "InvalidPriority": Problem(400, "a priority is a whole number from 0 to 7, not 'high'"),
     "Missing": Problem(400, "there is no CPEE-CALLBACK header"),
     "NotAString": Problem(400, "CPEE-CALLBACK is not visible ASCII"),
     "NotAUrl": Problem(400, "CPEE-CALLBACK: not an absolute URL with a scheme and a host"),
@@ -460,6 +499,11 @@ PROBLEMS: dict[str, Problem] = {
         headers={"Retry-After": "10"},  # the queue has to get shorter first
         members='of jobs also `"eta":[1732412940.0,1732413540.0]`, when a job submitted now would '
         "be ready, or null",
+    ),
+    "TooManyRules": Problem(
+        503,
+        "workers with 100 different rules are present already",
+        headers={"Retry-After": "10"},  # workers with other rules have to leave first
     ),
     "ShuttingDown": Problem(503, "the service is shutting down", headers=_SOON),
     "StorageFailed": Problem(

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, product
 from statistics import median
 from typing import Literal
 
+import ujson
+
 from benchmarks.drive.plan import Plan
 from benchmarks.drive.servers import Side
 from benchmarks.report.tables import Report, Table
-from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core import lifecycle, matching
 from sanic_dispatch.core.events import Event, EventKind, Note
-from sanic_dispatch.core.job import Job, Way
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, Job, Way
+from sanic_dispatch.core.rules import ANYTHING
+from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Step
@@ -40,13 +43,19 @@ WARM_UP = 25
 
 Arrivals = Literal["steady", "bursty"]
 Change = Literal["none", "slower"]
+Line = Literal["by arrival", "skills", "priorities", "turns", "all of these"]
+LINES: tuple[Line, ...] = ("skills", "priorities", "turns", "all of these")
+DRINKS = ("mojito", "mojito", "beer", "gin-tonic", "water")
+SPECIALIST = "match.drink=beer|gin-tonic"
+"""What every second robot makes, where robots differ; the others make everything."""
+
 ARRIVALS: tuple[Arrivals, ...] = ("steady", "bursty")
 CHANGES: tuple[Change, ...] = ("none", "slower")
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A bar: number of robots, pattern of arrivals, and a change midway."""
+    """A bar: number of robots, pattern of arrivals, a change midway, and what orders the line."""
 
     robots: int
     arrivals: Arrivals
@@ -54,6 +63,29 @@ class Scenario:
     orders: int = 2000
     load: float = 0.6
     spread: float = 0.25
+    line: Line = "by arrival"
+
+    def has(self, feature: Line) -> bool:
+        """Whether the line is ordered so."""
+        return self.line in (feature, "all of these")
+
+    @property
+    def policy(self) -> Policy:
+        """The rules of the topic."""
+        fair_by = "/name" if self.has("turns") else None
+        return Policy(priorities=self.has("priorities"), fair_by=fair_by)
+
+    def rule(self, number: int) -> str:
+        """Return what a robot takes."""
+        return SPECIALIST if self.has("skills") and number % 2 else ANYTHING
+
+    def job(self, rng: random.Random, ticket: int, now_s: float) -> Job:
+        """Return an order: of few customers who order much, or of one who comes once."""
+        name = f"group {rng.randrange(3)}" if rng.random() < 0.4 else f"guest {ticket}"
+        data = ujson.dumps({"drink": rng.choice(DRINKS), "name": name}).encode()
+        priority = 0 if rng.random() < 0.1 else DEFAULT_PRIORITY
+        number = f"{ticket:032x}"
+        return Job(number, ticket, data, to_rfc3339(now_s), float(ticket), priority=priority)
 
     def arrivals_s(self, rng: random.Random) -> Iterator[float]:
         """Yield the times of orders, Unix seconds."""
@@ -95,22 +127,22 @@ class PromiseOutcome:
 
 
 class SimulatedBar:
-    """Robots that take the oldest order and return when it is done."""
+    """Robots that take the first order in line that they can make, and return when it is done."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
-        self.projection = Projection()
+        self._policy = scenario.policy
+        self.projection = Projection(ordering=self._policy.ordering)
         self.outcomes: list[PromiseOutcome] = []
         self._scenario = scenario
         self._rng = random.Random(seed)
         self._numbers = count(1)
-        self._policy = Policy()
-        self._waiting: deque[Job] = deque()
-        self._free = deque(robot(n) for n in range(scenario.robots))
+        self._tables = Tables(self._policy.ordering)
+        robots = [robot(n, scenario.rule(n)) for n in range(scenario.robots)]
         self._busy: list[tuple[float, int, Job, Worker]] = []
         """A heap: end of the service, its number, the job and its robot."""
         self._service_numbers = count()
-        for worker in self._free:
-            self._fold(Note(EventKind.WORKER_REGISTERED, START_S), worker=worker)
+        for worker in robots:
+            self._come(worker, START_S)
 
     def run(self) -> list[PromiseOutcome]:
         """Simulate all orders."""
@@ -123,15 +155,26 @@ class SimulatedBar:
         return self.outcomes[WARM_UP:]
 
     def _order(self, ticket: int, now_s: float) -> None:
-        job = Job(f"{ticket:032x}", ticket, b"{}", to_rfc3339(now_s), float(ticket))
+        job = self._scenario.job(self._rng, ticket, now_s)
         self._fold(Note(EventKind.JOB_SUBMITTED, now_s), job=job)
-        self._waiting.append(job)
+        self._tables.put_job(job)
         self._match(now_s)
 
+    def _come(self, worker: Worker, now_s: float) -> None:
+        worker = worker._replace(place=self._tables.workers.last_place + 1)
+        self._tables.put_worker(worker)
+        self._fold(Note(EventKind.WORKER_REGISTERED, now_s), worker=worker)
+
     def _match(self, now_s: float) -> None:
-        while self._waiting and self._free:
-            worker = self._free.popleft()
-            job = self._fold_step(lifecycle.assign(self._waiting.popleft(), worker, Way.PUT, now_s))
+        self._tables.jobs.line.advance(now_s)
+        while pair := matching.next_pair(self._tables):
+            waiting, worker = pair
+            self._tables.remove_worker(worker.id)
+            step = lifecycle.assign(waiting, worker, Way.PUT, now_s)
+            if self._policy.fair_by is not None:
+                step = step._replace(job=step.job._replace(turn=next(self._numbers)))
+            self._tables.put_job(step.job)
+            job = self._fold_step(step)
             job = self._fold_step(lifecycle.accept(job, self._policy, now_s))
             served = next(self._service_numbers)
             done_s = now_s + self._scenario.service_s(self._rng, served)
@@ -141,9 +184,8 @@ class SimulatedBar:
         while self._busy and self._busy[0][0] <= end_s:
             now_s, _, job, worker = heapq.heappop(self._busy)
             self._record_outcome(self.projection.get(job.id), now_s)
-            self._fold_step(lifecycle.finish(job, now_s))
-            self._fold(Note(EventKind.WORKER_REGISTERED, now_s), worker=worker)
-            self._free.append(worker)
+            self._tables.put_job(self._fold_step(lifecycle.finish(job, now_s)))
+            self._come(worker, now_s)
             self._match(now_s)
 
     def _record_outcome(self, order: Order | None, now_s: float) -> None:
@@ -161,17 +203,22 @@ class SimulatedBar:
         self.projection.fold(Event(number, note.kind, note.at_s, job, holder, note.reason))
 
 
-def robot(number: int) -> Worker:
+def robot(number: int, rule: str) -> Worker:
     """Return a robot with a key: without one its job would be done as soon as it is accepted."""
     url = f"http://engine.example/{number}/callbacks/1/"
-    return Worker(url, to_rfc3339(START_S), Key(str(number), "a1"))
+    return Worker(url, to_rfc3339(START_S), Key(str(number), "a1"), rule=rule)
 
 
 def scenarios(orders: int) -> list[Scenario]:
-    """Return one and three robots, steady and bursty arrivals, with and without a slowdown."""
+    """Return one and three robots, steady and bursty arrivals, with and without a slowdown.
+
+    Besides, four robots whose line is not by arrival alone.
+    """
+    by_arrival = product((1, 3), ARRIVALS, CHANGES)
+    others = product(ARRIVALS, LINES)
     return [
-        Scenario(robots, arrivals, change, orders)
-        for robots, arrivals, change in product((1, 3), ARRIVALS, CHANGES)
+        *(Scenario(robots, arrivals, change, orders) for robots, arrivals, change in by_arrival),
+        *(Scenario(4, arrivals, "none", orders, line=line) for arrivals, line in others),
     ]
 
 
@@ -188,10 +235,10 @@ async def measure(plan: Plan, _: Sequence[Side]) -> Report:
         kept = percent_true([o.is_kept for o in outcomes])
         width_min = median(o.width_min for o in outcomes)
         fixed = percent_true([o.is_within_a_quarter for o in outcomes])
-        bar = [str(scenario.robots), scenario.arrivals, scenario.change]
+        bar = [str(scenario.robots), scenario.arrivals, scenario.change, scenario.line]
         rows.append(
             [*bar, str(len(outcomes)), f"{kept:.0f} %", f"{width_min:.1f} min", f"{fixed:.0f} %"]
         )
         data[" ".join(bar)] = {"kept": kept, "width_min": width_min, "fixed": fixed}
-    heads = ["robots", "arrivals", "midway", "promises", "kept", "median range", "±25 %"]
+    heads = ["robots", "arrivals", "midway", "line", "promises", "kept", "median range", "±25 %"]
     return Report("eta", "How often the promised waiting time is kept", [Table(heads, rows)], data)

@@ -22,12 +22,14 @@ from sanic_dispatch.core.worker import Aside, Worker
 class Submit(Value, frozen=True):
     """Give a new job to a free worker, or enqueue it.
 
-    ``is_repeatable``: its id comes from an idempotency key, so it may exist.
+    ``is_repeatable``: its id comes from an idempotency key, so it may exist. ``priority`` is None
+    where its sender may not choose one, or did not.
     """
 
     job_id: str
     data: bytes
     is_repeatable: bool = False
+    priority: int | None = None
     request: str = ""
 
 
@@ -117,6 +119,19 @@ class MoveToFront(Value, frozen=True):
     why: str = ""
     who: str = ""
     request: str = ""
+
+
+class SetPriority(Value, frozen=True):
+    """Give a waiting job another priority, 0 to 7."""
+
+    job_id: str
+    priority: int
+    why: str = ""
+    who: str = ""
+    request: str = ""
+
+
+Act = Cancel | PutBack | MoveToFront | SetPriority
 
 
 class Forget(Value, frozen=True):
@@ -274,6 +289,12 @@ class LookForWorkers(Value, frozen=True):
     request: str = ""
 
 
+class MatchRules(Value, frozen=True):
+    """Hold rules that are new against some more of the waiting jobs."""
+
+    request: str = ""
+
+
 class LookAtJob(Value, frozen=True):
     """Check on a held job: its lease, its doubt, its use, its instance.
 
@@ -359,14 +380,17 @@ class ReplaceWorkers(Value, frozen=True):
 Command = (
     Submit | Register | Complete | Fail | Extend | NoteRefusedReport
     | LookUp | Read | Forwarded | ForgetRun
-    | Cancel | PutBack | MoveToFront | Forget | SetAside | BringBack | DropWorker | Pause
+    | Cancel | PutBack | MoveToFront | SetPriority | Forget
+    | SetAside | BringBack | DropWorker | Pause
     | DeliveryAccepted | DeliveryRefused | DeliveryInDoubt | AnswerWritten | AnswerLost | DataErased
     | LookAtWorker | LookForWorkers | LookAtJob | WorkerProbed | StaleProbed | HoldProbed
+    | MatchRules
     | Recover | Close | ReplaceJobs | ReplaceWorkers
 )  # fmt: skip
 
 ONCE = (
-    Fail, Cancel, PutBack, MoveToFront, SetAside, BringBack, DropWorker, Pause, NoteRefusedReport,
+    Fail, Cancel, PutBack, MoveToFront, SetPriority, SetAside, BringBack, DropWorker, Pause,
+    NoteRefusedReport,
 )  # fmt: skip
 """Commands of requests that would have a second effect if they were repeated.
 

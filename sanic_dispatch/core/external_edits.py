@@ -22,10 +22,10 @@ EDITED = "the file was edited"
 def on_replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
     """Make the waiting jobs those of the edited file; held jobs stay as they are."""
     jobs = machine.tables.jobs
-    queued = {job.id: job for job in (*jobs.assigned(), *jobs.waiting())}
+    queued = {job.id: job for job in (*jobs.assigned(), *jobs.line)}
     arranged = list(arranged_jobs(machine, edit.jobs))
     there = {job.id for job in arranged}
-    for job in [job for job in jobs.waiting() if job.id not in there]:
+    for job in [job for job in jobs.line if job.id not in there]:
         machine.note_last_ticket()
         machine.tables.remove_job(job.id)
         gone = job._replace(state=State.CANCELLED, finished_s=edit.at_s, reason=EDITED)

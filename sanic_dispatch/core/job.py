@@ -67,6 +67,9 @@ class Hold(Value, frozen=True):
         return self.stage is Stage.IN_DOUBT and self.times_unused > 0 and not self.is_again
 
 
+MAX_PRIORITY, DEFAULT_PRIORITY = 7, 3
+"""The largest priority, which is served last, and that of a job for which none was given."""
+
 TICKET_DIGITS = 15
 """How many digits a ticket has at most."""
 
@@ -92,6 +95,8 @@ class Job(Value, frozen=True):
     ended, and no worker has had it since. ``spent`` are callbacks that took it before: they are
     used up. ``attempt`` counts hand-overs begun, ``refusals`` those refused by a worker that was
     alive all the same. Of a ``forgotten`` job the data is ``null``, and there is no result.
+    ``priority`` is 0 to 7, and 0 is served first. ``turn`` is the number of the event with which it
+    was given to its last worker, where customers take turns, and 0 elsewhere.
     """
 
     id: str
@@ -109,6 +114,8 @@ class Job(Value, frozen=True):
     reason: str = ""
     result: bytes | None = None
     forgotten: bool = False
+    priority: int = DEFAULT_PRIORITY
+    turn: int = 0
 
     @property
     def ref(self) -> JobRef:
@@ -157,6 +164,8 @@ class Job(Value, frozen=True):
             raise ValueError("a finished job has a time at which it finished")
         if self.forgotten and not self.state.is_final:
             raise ValueError("a job that is not finished has its data")
+        if not 0 <= self.priority <= MAX_PRIORITY:
+            raise ValueError(f"a priority is 0 to {MAX_PRIORITY}")
 
     def without_data(self) -> Job:
         """Return the job as it is when it is forgotten: without its data and its result."""

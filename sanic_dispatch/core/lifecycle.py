@@ -234,6 +234,14 @@ def move(job: Job, place: float, now_s: float, reason: str) -> Step:
     return Step(job._replace(place=place), Note(EventKind.JOB_MOVED, now_s, reason))
 
 
+def set_priority(job: Job, priority: int, now_s: float, reason: str) -> Step:
+    """Give a waiting job another priority."""
+    if job.state is not State.WAITING:
+        raise WrongState("give it a priority", job.state)
+    why = f"priority {priority}: {reason}" if reason else f"priority {priority}"
+    return Step(job._replace(priority=priority), Note(EventKind.JOB_MOVED, now_s, why))
+
+
 def forget(job: Job, now_s: float, reason: str) -> Step:
     """Erase the data and the result of a finished job."""
     if not job.state.is_final:

@@ -1,24 +1,48 @@
-"""Matching: which worker gets which job. First come, first served, on both sides."""
+"""Who gets which job: the first in line that a worker takes, and the worker that waited longest.
+
+Whoever is looked at first, it comes out the same: all workers prefer the jobs that come first in
+line, and all jobs the workers that have waited longest, so there is one stable matching.
+"""
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.core.worker import Worker
 
 
-def worker_for_new_job(tables: Tables) -> Worker | None:
-    """Return the free worker that has waited longest; None if there is none, or older jobs wait."""
-    return tables.workers.first() if tables.jobs.first() is None else None
+def worker_for(tables: Tables, job: Job) -> Worker | None:
+    """Return the free worker that has waited longest among those that take the job."""
+    free, line = tables.workers.free_by_rule(), tables.jobs.line
+    if not free:
+        return None
+    admitting = line.admitting(job)
+    able = (
+        workers[0]
+        for rule, workers in free.items()
+        if rule == ANYTHING or (rule in admitting and line.is_matched(rule))
+    )
+    return min(able, key=attrgetter("place"), default=None)
 
 
-def job_for_new_worker(tables: Tables) -> Job | None:
-    """Return the oldest waiting job; None if there is none, or other workers have waited longer."""
-    return tables.jobs.first() if tables.workers.first() is None else None
+def job_for(tables: Tables, worker: Worker) -> Job | None:
+    """Return the first job in line that the worker takes."""
+    head = tables.jobs.line.head_for(worker.rule)
+    return head.job if head else None
 
 
 def next_pair(tables: Tables) -> tuple[Job, Worker] | None:
-    """Return the oldest waiting job and the longest-waiting free worker; None if not both."""
-    worker = tables.workers.first()
-    job = tables.jobs.first() if worker is not None else None
-    return None if job is None or worker is None else (job, worker)
+    """Return the first job that a free worker takes, and the worker for it; None if not both."""
+    free, line = tables.workers.free_by_rule(), tables.jobs.line
+    if not free or not len(line):
+        return None
+    heads = [head for rule in free if (head := line.head_for(rule)) is not None]
+    if not heads:
+        return None
+    job = min(heads).job
+    worker = worker_for(tables, job)
+    assert worker is not None
+    return job, worker

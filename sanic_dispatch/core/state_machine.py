@@ -33,6 +33,7 @@ from sanic_dispatch.core.events import Event, EventKind, Note, with_actor
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
 from sanic_dispatch.core.registration_meaning import Registration, meaning_of
+from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.core.tables import Change, Fact, Table, Tables
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
@@ -44,6 +45,7 @@ from sanic_dispatch.errors import (
     IdempotencyMismatch,
     NotTheHolder,
     QueueFull,
+    TooManyRules,
     UnknownJob,
     UnknownWorker,
     WrongState,
@@ -92,7 +94,7 @@ class StateMachine:
     """Holds the tables of one topic, and applies commands to them."""
 
     def __init__(self, policy: Policy) -> None:
-        self.tables = Tables()
+        self.tables = Tables(policy.ordering)
         self.receipts = Receipts("")
         self.number = 0
         """The number of the last event."""
@@ -108,6 +110,8 @@ class StateMachine:
         """How often workers set aside have become needed."""
         self.is_hurrying = False
         """Whether a ``LookForWorkers`` is to come."""
+        self._is_matching = False
+        """Whether a ``MatchRules`` is to come."""
         self.now = Now(0.0, 0.0)
         self.request = ""
         self._events: list[Event] = []
@@ -120,12 +124,20 @@ class StateMachine:
         """Whether an operator has paused the handing out."""
         return self.tables.facts.paused
 
-    def load(self, jobs: Iterable[Job], workers: Iterable[Worker], facts: Iterable[Fact]) -> None:
+    def load(
+        self,
+        jobs: Iterable[Job],
+        workers: Iterable[Worker],
+        facts: Iterable[Fact],
+        now_s: float = 0.0,
+    ) -> None:
         """Fill the tables with what a store has, in its order; ``Recover`` must follow.
 
-        Jobs from the original service's files get their tickets here.
+        Jobs from the original service's files get their tickets here. ``now_s`` (Unix seconds) is
+        how long priorities have risen.
         """
         tables, read = self.tables, list(jobs)
+        tables.jobs.line.advance(now_s)
         for fact in facts:
             tables.facts.put(fact)
         known = (job.ticket for job in read)
@@ -142,6 +154,7 @@ class StateMachine:
             last = worker.place if worker.place > last else nextafter(last, inf)
             placed = worker._replace(place=last)
             tables.workers.put(placed)
+            tables.rules.replace(ANYTHING, placed.rule)
             if placed != worker:
                 tables.changes.append(Change(Table.WORKERS, worker.id, worker, placed))
 
@@ -150,12 +163,14 @@ class StateMachine:
         self.now, self.request = now, command.request
         self._events, self.effects = [], []
         number, mark = self.number, len(self.tables.changes)
+        self.tables.jobs.line.advance(now.wall_s)
         try:
             # _on_<command> here, or on_<command> in one of the modules that are named above: the
             # table is at the end of this one.
             reply = self.decide(command)
             self._pair_all()
             self._hurry()
+            self._keep_matching()
         except Exception as error:
             self.tables.undo_since(mark)
             self.number = number
@@ -172,7 +187,7 @@ class StateMachine:
         """Undo changes, the last ones made, back to when ``number`` was the last event."""
         self.tables.undo(changes)
         self.number = number
-        self.is_hurrying = False
+        self.is_hurrying = self._is_matching = False
 
     def is_still_due(self, effect: e.Effect) -> bool:
         """Whether an effect is still due; the attempt of a PUT may have been settled meanwhile."""
@@ -194,11 +209,11 @@ class StateMachine:
                 raise IdempotencyMismatch
             is_taken = known.state is not State.WAITING and known.hold is not None
             return Placed(known, None if is_taken else jobs.position_of(known))
-        if len(jobs.waiting()) >= self.policy.max_jobs:
+        if len(jobs.line) >= self.policy.max_jobs:
             raise QueueFull(self.policy.max_jobs)
         job = self._new_job(command)
         self.emit(Note(EventKind.JOB_SUBMITTED, self.now.wall_s), job=job)
-        worker = matching.worker_for_new_job(self.tables) if self._may_pair else None
+        worker = matching.worker_for(self.tables, job) if self._may_pair else None
         if worker is not None:
             return Placed(self._assign_by_put(job, worker), None, is_new=True)
         self.tables.put_job(job)
@@ -215,7 +230,11 @@ class StateMachine:
         ticket = jobs.last_ticket + 1
         # The ticket itself, not a float that equals it: one object less for every waiting job.
         place = ticket if ticket > jobs.last_place else nextafter(jobs.last_place, inf)
-        return Job(command.job_id, ticket, command.data, to_rfc3339(self.now.wall_s), place)
+        submitted_at = to_rfc3339(self.now.wall_s)
+        priority = command.priority
+        if priority is None or not self.policy.priorities:
+            return Job(command.job_id, ticket, command.data, submitted_at, place)
+        return Job(command.job_id, ticket, command.data, submitted_at, place, priority=priority)
 
     # ---- workers come in
 
@@ -224,7 +243,7 @@ class StateMachine:
 
         None also if this callback has had its job. In this order: a callback that waits, one that
         has a job already, a key that holds a job, and any other worker, which gets the oldest job
-        or is enqueued. Raises QueueFull.
+        or is enqueued. Raises QueueFull and TooManyRules.
         """
         worker, workers = command.worker, self.tables.workers
         waiting = workers.get(worker.id)
@@ -240,6 +259,7 @@ class StateMachine:
         elif known is not None:
             return self._answer_repeat(known, worker)
         # Most registrations come through here.
+        self._check_rule(worker.rule)
         worker = self._keep_operators_set_aside(worker)
         self._probe_stale(worker)
         job = self._last_job_of(worker.key)
@@ -293,16 +313,29 @@ class StateMachine:
     def _give_oldest_job_or_enqueue(self, worker: Worker) -> Job | None:
         """Answer with the oldest job, or let the worker wait."""
         may_get_one = worker.aside is None and self._may_pair
-        job = matching.job_for_new_worker(self.tables) if may_get_one else None
+        job = self._first_job_for(worker) if may_get_one else None
         if job is not None:
             return self._assign_by_answer(job, worker)
         self._check_room()
         self._enqueue(worker)
         return None
 
+    def _first_job_for(self, worker: Worker) -> Job | None:
+        """Return the first job that a new worker takes; its rule may be a new one."""
+        self.tables.rules.expect(worker.rule)
+        return matching.job_for(self.tables, worker)
+
+    def _check_rule(self, rule: str) -> None:
+        """Raise TooManyRules where no worker with another rule may come."""
+        rules = self.tables.rules
+        if rule == ANYTHING or rule in rules:
+            return
+        if len(rules) >= self.policy.max_rules:
+            raise TooManyRules(self.policy.max_rules)
+
     def _check_room(self) -> None:
         """Raise QueueFull where no more workers may wait."""
-        if len(self.tables.workers.free()) >= self.policy.max_workers:
+        if self.tables.workers.free_count() >= self.policy.max_workers:
             raise QueueFull(self.policy.max_workers)
 
     def _enqueue(self, worker: Worker) -> None:
@@ -344,7 +377,7 @@ class StateMachine:
     # ---- hand-overs
 
     def _pair_all(self) -> None:
-        """Assign the oldest job to the longest-waiting worker while there are both."""
+        """Give jobs to free workers that take them, until none is left with a job for it."""
         while self._may_pair and (pair := matching.next_pair(self.tables)):
             self._assign_by_put(*pair)
 
@@ -356,7 +389,7 @@ class StateMachine:
         """Assign a job, to be sent to the worker's callback."""
         self._forget_doubt(job, worker)
         # The worker is not among the free ones any more: Tables.put_job sees to that.
-        job = self.apply_step(job, lifecycle.assign(job, worker, Way.PUT, self.now.wall_s))
+        job = self._assign(job, worker, Way.PUT)
         self.effects.append(self._put_job(job, worker))
         return job
 
@@ -381,7 +414,14 @@ class StateMachine:
 
         The worker does not enter its table for that: only the job's record says who holds it.
         """
-        return self.apply_step(job, lifecycle.assign(job, worker, Way.ANSWER, self.now.wall_s))
+        return self._assign(job, worker, Way.ANSWER)
+
+    def _assign(self, job: Job, worker: Worker, way: Way) -> Job:
+        """Assign a job; where customers take turns, one that waited takes its customer's turn."""
+        step = lifecycle.assign(job, worker, way, self.now.wall_s)
+        if self.policy.fair_by is not None and job.state is State.WAITING:
+            step = step._replace(job=step.job._replace(turn=self.number + 1))
+        return self.apply_step(job, step)
 
     def send_again(self, job: Job, worker: Worker) -> None:
         """Send a job to its own worker again, or to that worker's new callback.
@@ -524,12 +564,17 @@ class StateMachine:
         return self._apply_act(act, lambda job, now_s: lifecycle.put_back(job, now_s, act.why))
 
     def _on_move_to_front(self, act: c.MoveToFront) -> Placed:
-        first = self.tables.jobs.first()
-        queued = [*self.tables.jobs.assigned(), *([first] if first else [])]
-        place = min((job.place for job in queued), default=0.0) - 1.0
+        jobs = self.tables.jobs
+        places = [job.place for job in jobs.assigned()]
+        place = min(jobs.line.lowest_place(), *places, self._find(act.job_id).ticket) - 1.0
         return self._apply_act(act, lambda job, now_s: lifecycle.move(job, place, now_s, act.why))
 
-    def _apply_act(self, act: c.Cancel | c.PutBack | c.MoveToFront, decide: Decide) -> Placed:
+    def _on_set_priority(self, act: c.SetPriority) -> Placed:
+        return self._apply_act(
+            act, lambda job, now_s: lifecycle.set_priority(job, act.priority, now_s, act.why)
+        )
+
+    def _apply_act(self, act: c.Act, decide: Decide) -> Placed:
         """Apply an operator's act; the job keeps the reason, the event also who it was."""
         job = self._find(act.job_id)
         step = decide(job, self.now.wall_s)
@@ -591,18 +636,34 @@ class StateMachine:
 
     # ---- when to look at workers that are set aside
 
+    def needs(self, worker: Worker) -> bool:
+        """Whether a job waits that this worker takes and no free one."""
+        head = self.tables.jobs.line.head_for(worker.rule)
+        return head is not None and matching.worker_for(self.tables, head.job) is None
+
     @property
     def needs_workers(self) -> bool:
-        """Whether jobs wait and no worker is free."""
-        return self.tables.jobs.first() is not None and self.tables.workers.first() is None
+        """Whether jobs wait for workers that are set aside."""
+        aside = self.tables.workers.aside()
+        return bool(aside and len(self.tables.jobs.line)) and any(map(self.needs, aside.values()))
 
     def _hurry(self) -> None:
         """Begin to probe workers set aside ahead of schedule if they are needed."""
-        if self.tables.workers.aside() and not self.is_hurrying and self.needs_workers:
+        if not self.is_hurrying and self.needs_workers:
             self.is_hurrying = True
             self.hurries += 1
             look = c.LookForWorkers(self.hurries)
             self.effects.append(e.StartTimer(look, HURRY_S, is_spread=False))
+
+    def _keep_matching(self) -> None:
+        """Have rules held against more jobs soon, if that has not come to an end."""
+        if self.tables.jobs.line.is_matching and not self._is_matching:
+            self._is_matching = True
+            self.effects.append(e.StartTimer(c.MatchRules(), 0.0, is_spread=False))
+
+    def _on_match_rules(self, _: c.MatchRules) -> None:
+        self._is_matching = False
+        self.tables.jobs.line.match_more()
 
     def aside_since_s(self, aside: Aside) -> float:
         """Return when the worker was set aside (monotonic seconds, from the wall clock)."""
@@ -858,6 +919,7 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.Cancel: StateMachine._on_cancel,
     c.PutBack: StateMachine._on_put_back,
     c.MoveToFront: StateMachine._on_move_to_front,
+    c.SetPriority: StateMachine._on_set_priority,
     c.Forget: forgetting.on_forget,
     c.SetAside: StateMachine._on_set_aside,
     c.BringBack: StateMachine._on_bring_back,
@@ -871,6 +933,7 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.DataErased: forgetting.on_data_erased,
     c.LookAtWorker: workers_aside.on_look_at_worker,
     c.LookForWorkers: workers_aside.on_look_for_workers,
+    c.MatchRules: StateMachine._on_match_rules,
     c.LookAtJob: held_jobs.on_look_at_job,
     c.WorkerProbed: workers_aside.on_worker_probed,
     c.StaleProbed: workers_aside.on_stale_probed,

@@ -14,6 +14,10 @@ from typing import Any, TypeVar, cast
 from sortedcontainers import SortedKeyList
 
 from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
+from sanic_dispatch.core.line import BY_ARRIVAL, Line, Ordering
+from sanic_dispatch.core.present_rules import PresentRules
+from sanic_dispatch.core.rules import ANYTHING
+from sanic_dispatch.core.turns import Turns
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Cause, Key, Worker
 
@@ -59,10 +63,12 @@ class Tables:
     and is not free: that follows from the job's record alone, so a hand-over is one change.
     """
 
-    def __init__(self) -> None:
-        self.jobs = JobTable()
+    def __init__(self, ordering: Ordering = BY_ARRIVAL) -> None:
+        self.jobs = JobTable(ordering)
         self.workers = WorkerTable()
         self.facts = Facts()
+        self.rules = PresentRules(self.jobs.line)
+        """The rules of the workers that wait or hold a job."""
         self.changes: list[Change] = []
 
     def put_job(self, job: Job) -> None:
@@ -81,11 +87,13 @@ class Tables:
         """Add or replace a worker."""
         before = self.workers.put(worker)
         self.changes.append(Change(Table.WORKERS, worker.id, before, worker))
+        self.rules.replace(rule_of_worker(before), worker.rule)
 
     def remove_worker(self, worker_id: str) -> None:
         """Remove a worker. Raises KeyError."""
         before = self.workers.remove(worker_id)
         self.changes.append(Change(Table.WORKERS, worker_id, before, None))
+        self.rules.replace(before.rule, ANYTHING)
 
     def put_fact(self, fact: Fact) -> None:
         """Set a fact."""
@@ -114,7 +122,9 @@ class Tables:
             if change.table is Table.JOBS:
                 self._restore_job(change)
             elif change.table is Table.WORKERS:
-                self.workers.restore(change.id, cast("Worker | None", change.before))
+                before = cast("Worker | None", change.before)
+                after = self.workers.restore(change.id, before)
+                self.rules.replace(rule_of_worker(after), rule_of_worker(before))
             else:
                 self.facts.restore(change.id, cast("Fact | None", change.before))
 
@@ -128,6 +138,7 @@ class Tables:
         self._move_hold(None, job)
 
     def _move_hold(self, before: Job | None, after: Job | None) -> None:
+        self.rules.replace(rule_of_holder(before), rule_of_holder(after))
         old, new = _callback_held_by(before), _callback_held_by(after)
         if old != new:
             if old is not None:
@@ -148,11 +159,13 @@ def _callback_held_by(job: Job | None) -> str | None:
 class JobTable:
     """Jobs by id: waiting in order, assigned, and finished ones for as long as they are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, ordering: Ordering = BY_ARRIVAL) -> None:
         self._jobs: dict[str, Job] = {}
         self.get: Callable[[str], Job | None] = self._jobs.get
         """Return the job of that id, in any state; the dictionary's own method."""
-        self._waiting: SortedKeyList[Job, tuple[float, int]] = SortedKeyList(key=_place_of)
+        self.line = Line(self._waiting_job, ordering)
+        """The waiting jobs, in order."""
+        self._turns = Turns(self.line)
         self._assigned: dict[str, Job] = {}
         self._finished: SortedKeyList[Job, tuple[float, int]] = SortedKeyList(key=_end_of)
         self._by_key: dict[Key, tuple[str, ...]] = {}
@@ -172,12 +185,14 @@ class JobTable:
             self._unlist(before)
         self._jobs[job.id] = job
         if job.state is State.WAITING:
-            self._waiting.add(job)
+            self.line.add(job)
         elif job.state is State.ASSIGNED:
             self._assigned[job.id] = job
         else:
             self._finished.add(job)
         self._note_holders(before, job)
+        if job.turn or (before is not None and before.turn):
+            self._turns.note(job)
         if job.ticket > self.last_ticket:
             self.last_ticket = job.ticket
         if job.place > self.last_place:
@@ -188,14 +203,14 @@ class JobTable:
         """Load many jobs into an empty table."""
         waiting, finished = [], []
         for job in jobs:
-            if job.state is State.WAITING and not job.former and not job.spent:
+            if job.state is State.WAITING and not (job.former or job.spent or job.turn):
                 self._jobs[job.id] = job
                 waiting.append(job)
                 self.last_ticket = max(self.last_ticket, job.ticket)
                 self.last_place = max(self.last_place, job.place)
             else:
                 finished.append(job)
-        self._waiting.update(waiting)  # at once: four times as fast as one by one
+        self.line.add_all(waiting)
         for job in finished:
             self.put(job)
 
@@ -204,21 +219,20 @@ class JobTable:
         job = self._jobs.pop(job_id)
         self._unlist(job)
         self._note_holders(job, None)
+        if job.turn:
+            self._turns.retire(job_id)
         return job
 
     def restore(self, job_id: str, before: Job | None) -> Job | None:
         """Put a job back as it was, or remove it if it did not exist; return what it replaces."""
         if before is not None:
             return self.put(before)
+        self._turns.forget(job_id)
         return self.remove(job_id) if job_id in self._jobs else None
 
-    def first(self) -> Job | None:
-        """Return the first waiting job."""
-        return next(iter(self._waiting), None)
-
-    def waiting(self) -> Sequence[Job]:
-        """Return the waiting jobs, in order."""
-        return cast("Sequence[Job]", self._waiting)
+    def _waiting_job(self, job_id: str) -> Job | None:
+        job = self._jobs.get(job_id)
+        return job if job is not None and job.state is State.WAITING else None
 
     def unordered(self) -> Iterable[Job]:
         """Return all jobs, in no order: a list of 100,000 is made in 4 ms."""
@@ -234,11 +248,7 @@ class JobTable:
 
     def position_of(self, job: Job) -> int:
         """Return the job's position in the queue, counted from 1; 0 if it is not waiting."""
-        if job.state is not State.WAITING:
-            return 0
-        if self._waiting[-1] is job:
-            return len(self._waiting)
-        return int(self._waiting.bisect_key_right(_place_of(job)))
+        return self.line.position_of(job) if job.state is State.WAITING else 0
 
     def of_key(self, key: Key) -> list[Job]:
         """Return the jobs that this key holds, or held until their lease ended."""
@@ -259,7 +269,7 @@ class JobTable:
     def _unlist(self, job: Job) -> None:
         """Remove a job from the index of its state."""
         if job.state is State.WAITING:
-            _remove(self._waiting, job)
+            self.line.remove(job)
         elif job.state is State.ASSIGNED:
             del self._assigned[job.id]
         else:
@@ -282,7 +292,8 @@ class WorkerTable:
         self._workers: dict[str, Worker] = {}
         self.get: Callable[[str], Worker | None] = self._workers.get
         """Return the worker that waits on this callback; the dictionary's own method."""
-        self._free: SortedKeyList[Worker, float] = SortedKeyList(key=_rank_of)
+        self._free: dict[str, SortedKeyList[Worker, float]] = {}
+        """By rule: the free workers with it, in order; no list is empty."""
         self._held: set[str] = set()
         self._aside: dict[str, Worker] = {}
         self._by_key: dict[Key, tuple[str, ...]] = {}
@@ -321,18 +332,17 @@ class WorkerTable:
         del self._workers[worker_id]
         return worker
 
-    def restore(self, worker_id: str, before: Worker | None) -> None:
-        """Put a worker back as it was, or remove it if it did not exist."""
+    def restore(self, worker_id: str, before: Worker | None) -> Worker | None:
+        """Put a worker back as it was, or remove a new one; return what it replaces."""
         if before is not None:
-            self.put(before)
-        elif worker_id in self._workers:
-            self.remove(worker_id)
+            return self.put(before)
+        return self.remove(worker_id) if worker_id in self._workers else None
 
     def mark_held(self, worker_id: str) -> None:
         """Note that a job was sent to this callback, so its worker is not free."""
         worker = self._workers.get(worker_id)
         if worker is not None and self.is_free(worker):
-            _remove(self._free, worker)
+            self._unlist_free(worker)
         self._held.add(worker_id)
 
     def unmark_held(self, worker_id: str) -> None:
@@ -350,12 +360,16 @@ class WorkerTable:
         return worker_id in self._held
 
     def first(self) -> Worker | None:
-        """Return the free worker that has waited longest."""
-        return next(iter(self._free), None)
+        """Return the free worker that has waited longest, whatever it takes."""
+        return min((each[0] for each in self._free.values()), key=_rank_of, default=None)
 
-    def free(self) -> Sequence[Worker]:
-        """Return the free workers, in order."""
-        return cast("Sequence[Worker]", self._free)
+    def free_by_rule(self) -> Mapping[str, Sequence[Worker]]:
+        """Return the free workers by their rule, in order; no rule is there without workers."""
+        return cast("Mapping[str, Sequence[Worker]]", self._free)
+
+    def free_count(self) -> int:
+        """Return the number of free workers."""
+        return sum(map(len, self._free.values()))
 
     def aside(self) -> Mapping[str, Worker]:
         """Return the workers set aside for another reason than an operator's word."""
@@ -367,12 +381,20 @@ class WorkerTable:
 
     def _list_if_free(self, worker: Worker) -> None:
         if self.is_free(worker):
-            self._free.add(worker)
+            if worker.rule not in self._free:
+                self._free[worker.rule] = SortedKeyList(key=_rank_of)
+            self._free[worker.rule].add(worker)
+
+    def _unlist_free(self, worker: Worker) -> None:
+        free = self._free[worker.rule]
+        _remove(free, worker)
+        if not free:
+            del self._free[worker.rule]
 
     def _unlist(self, worker: Worker) -> None:
         """Remove a worker from every index but that of ids."""
         if self.is_free(worker):
-            _remove(self._free, worker)
+            self._unlist_free(worker)
         self._aside.pop(worker.id, None)
         if worker.key:
             _drop(self._by_key, worker.key, worker.callback_url)
@@ -428,6 +450,18 @@ class Facts:
     def _value(self, name: str, default: int | bool | str) -> int | bool | str:
         fact = self._facts.get(name)
         return default if fact is None else fact.value
+
+
+def rule_of_worker(worker: Worker | None) -> str:
+    """Return the rule of a waiting worker, if there is one."""
+    return ANYTHING if worker is None else worker.rule
+
+
+def rule_of_holder(job: Job | None) -> str:
+    """Return the rule with which the holder of an assigned job registered."""
+    if job is None or job.state is not State.ASSIGNED or job.hold is None:
+        return ANYTHING
+    return job.hold.worker.rule
 
 
 K = TypeVar("K")
@@ -489,7 +523,6 @@ def _keys_of(job: Job | None) -> tuple[Key, ...]:
     return (key,) if key else ()
 
 
-_place_of = attrgetter("place", "ticket")
 _rank_of = attrgetter("place")
 
 

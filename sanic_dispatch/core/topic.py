@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sanic_dispatch.core.line import Ordering
 from sanic_dispatch.core.worker import Worker
 
 
@@ -19,7 +20,10 @@ class Policy:
     by PUT and its callback is still pending ``unconsumed_after_s`` later, the job is lost. A worker
     that was set aside is dropped if it was not seen for ``worker_patience_s``. An instance that
     holds a job is asked for its state every ``instance_interval_s``. Of the finished jobs the last
-    ``keep_finished`` are kept, each for ``keep_done_s``.
+    ``keep_finished`` are kept, each for ``keep_done_s``. Present workers have at most ``max_rules``
+    different rules. With ``priorities`` jobs have one, and rise a level for every
+    ``priority_step_s`` that they have waited. ``fair_by`` is the JSON pointer (RFC 6901) of the
+    member that names the customer; customers take turns where it is set.
     """
 
     max_attempts: int = 3
@@ -33,7 +37,24 @@ class Policy:
     max_workers: int = 10_000
     keep_finished: int = 10_000
     keep_done_s: float = 24 * 3600.0
+    max_rules: int = 100
+    priorities: bool = False
+    priority_step_s: float = 300.0
+    fair_by: str | None = None
+
+    @property
+    def ordering(self) -> Ordering:
+        """What orders the line of waiting jobs."""
+        path = None if self.fair_by is None else members_in(self.fair_by)
+        return Ordering(self.priority_step_s if self.priorities else None, path)
 
     def resends(self, worker: Worker) -> bool:
         """Whether a job in doubt with this worker is sent to the next worker without asking."""
         return worker.key is None if self.resend_doubt is None else self.resend_doubt
+
+
+def members_in(pointer: str) -> tuple[str, ...]:
+    """Return the members that a JSON pointer names. Raises ValueError if it is none."""
+    if not pointer.startswith("/"):
+        raise ValueError("a JSON pointer begins with a slash")
+    return tuple(each.replace("~1", "/").replace("~0", "~") for each in pointer[1:].split("/"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.core.timestamps import from_rfc3339
 from sanic_dispatch.core.value import Value
 
@@ -57,6 +58,7 @@ class Worker(Value, frozen=True):
     """A waiting worker. Its id is the callback URL: one call of a process instance.
 
     ``place`` orders the queue. The queue sets it; in a file it is the order of the entries.
+    ``rule`` says which jobs it takes, in the normal form of ``core/rules.py``.
     """
 
     callback_url: str
@@ -67,6 +69,7 @@ class Worker(Value, frozen=True):
     aside: Aside | None = None
     refusals: int = 0
     place: float = 0.0
+    rule: str = ANYTHING
 
     @property
     def id(self) -> str:

@@ -61,7 +61,7 @@ def _look_at_unknown(machine: StateMachine, worker: Worker, look: c.LookAtWorker
     """Try a worker without a key again if it is needed; drop it after ``max_attempts``."""
     if worker.refusals >= machine.policy.max_attempts:
         machine.drop(worker.id, "it refused too often")
-    elif machine.needs_workers:
+    elif machine.needs(worker):
         machine.bring_back(worker)
     else:
         _look_later(machine, look)
@@ -108,7 +108,7 @@ def on_look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
     last_probed_s = {
         worker.id: _last_look_s(machine, worker)
         for worker in aside.values()
-        if not may_get_one_late(machine, worker)
+        if machine.needs(worker) and not may_get_one_late(machine, worker)
     }
     due, pause_s = evidence.due_for_probe(last_probed_s, machine.now.monotonic_s)
     for worker_id in due:

@@ -155,7 +155,8 @@ class Dispatcher:
         stored = await self._store.load()
         self._machine.number = max(self._bus.number, self._store.history.last_number)
         # In a thread: other topics are served meanwhile, and the lease is renewed.
-        await asyncio.to_thread(self._machine.load, stored.jobs, stored.workers, stored.facts)
+        records = stored.jobs, stored.workers, stored.facts
+        await asyncio.to_thread(self._machine.load, *records, self._clock.now_s())
         self._bus.number = self._machine.number
         self._bus.begin_epoch()
         if not self._store.is_as_committed or self._machine.tables.changes:
@@ -267,11 +268,16 @@ class Dispatcher:
     # ---- submitting
 
     async def submit(
-        self, data: bytes, idempotency_key: str | None = None, new_id: str | None = None
+        self,
+        data: bytes,
+        idempotency_key: str | None = None,
+        new_id: str | None = None,
+        priority: int | None = None,
     ) -> Placed:
         """Give a new job to a free worker, or enqueue it; ``data`` is checked JSON.
 
-        ``new_id`` is the id of a job without a key; by default a new one.
+        ``new_id`` is the id of a job without a key; by default a new one. ``priority`` is None
+        where the sender may not choose one.
 
         Returns once the job is durable and a worker has taken it, or it is waiting, or
         ``submit_wait_s`` after the call. The position is None if a worker has taken the job, and 1
@@ -286,7 +292,7 @@ class Dispatcher:
             job_id = new_id or new_job_id()
         else:
             job_id = self._machine.receipts.job_id(idempotency_key)
-        submit = c.Submit(job_id, data, is_repeatable, REQUEST_ID.get())
+        submit = c.Submit(job_id, data, is_repeatable, priority, REQUEST_ID.get())
         return await self._submit(submit, until_s)
 
     async def _submit(self, submit: c.Submit, until_s: float) -> Placed:

@@ -52,6 +52,10 @@ class Operator:
         """Move a waiting job to the head of the queue."""
         return await self._act_on_job(c.MoveToFront(job_id, why, who, REQUEST_ID.get()))
 
+    async def set_priority(self, job_id: str, priority: int, why: str, who: str = "") -> Job:
+        """Give a waiting job another priority, 0 to 7."""
+        return await self._act_on_job(c.SetPriority(job_id, priority, why, who, REQUEST_ID.get()))
+
     async def forget(self, job: str, who: str = "") -> None:
         """Erase the data and the result of a finished job, named by its id or its ticket.
 
@@ -82,6 +86,6 @@ class Operator:
         """Remove a waiting worker."""
         await self._batches.execute(c.DropWorker(worker_id, with_actor(who, why), REQUEST_ID.get()))
 
-    async def _act_on_job(self, act: c.Cancel | c.PutBack | c.MoveToFront) -> Job:
+    async def _act_on_job(self, act: c.Act) -> Job:
         job: Job = (await self._batches.execute(act)).job
         return job

@@ -58,7 +58,7 @@ class Queries:
 
         def read(tables: Tables) -> list[Job]:
             jobs = tables.jobs
-            everything = chain(jobs.finished(), jobs.assigned(), jobs.waiting())
+            everything = chain(jobs.finished(), jobs.assigned(), jobs.line)
             found = (job for job in everything if job.ticket > after and state in (None, job.state))
             return nsmallest(limit, found, key=lambda job: job.ticket)
 
@@ -91,7 +91,7 @@ class Queries:
 def snapshot_of(tables: Tables, earlier: EarlierRuns) -> TopicSnapshot:
     """Return all records, as of the last command that was applied."""
     jobs = tables.jobs
-    queued = sorted(chain(jobs.assigned(), jobs.waiting()), key=lambda job: (job.place, job.ticket))
+    queued = sorted(chain(jobs.assigned(), jobs.line), key=lambda job: (job.place, job.ticket))
     finished, workers = list(jobs.finished()), list(tables.workers)
     return TopicSnapshot(queued, finished, workers, tables.facts.paused, earlier)
 

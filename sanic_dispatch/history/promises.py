@@ -10,10 +10,12 @@ label (one without is not awaited), and one that has confirmed an order is taken
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import State
+from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.live.estimator import Promise
 from sanic_dispatch.live.forecast import Experience, Forecast
 from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S
@@ -31,6 +33,8 @@ class _Order:
     since_s: float = 0.0
     """Since when a robot has it."""
     is_confirmed: bool = False
+    rule: str = ANYTHING
+    """The log does not say what a robot makes."""
 
 
 class Promises:
@@ -81,12 +85,12 @@ class Promises:
             self._waiting += 1
             if event.event == EventKind.JOB_SUBMITTED and not self._is_paused:
                 self._crew.expire(event.at_s)
-                order.promise = self._forecast.promise_behind(self._waiting - 1, event.at_s)
+                order.promise = self._forecast.promise_behind(self._waiting - 1, None, event.at_s)
         elif state is State.ASSIGNED:
             order.callback, order.since_s, order.is_confirmed = event.callback, event.at_s, False
             self._assigned[event.job] = order
             self._crew.assign(event)
-            self._forecast.has_changed = True
+            self._forecast.note_change()
         if state not in (State.DONE, State.CANCELLED):
             self._orders[event.job] = order
         return was_kept
@@ -97,7 +101,7 @@ class Promises:
             self._waiting -= 1
         if self._assigned.pop(event.job, None) is None:
             return None
-        self._forecast.has_changed = True
+        self._forecast.note_change()
         reports = is_done and order.is_confirmed
         self._crew.release(order.callback, event.at_s, returns=reports)
         if reports:
@@ -126,9 +130,12 @@ class _Crew:
         """Their labels, by callback."""
         self._between_jobs: list[tuple[str, float]] = []
 
-    @property
-    def present(self) -> int:
-        """The number of robots at work."""
+    def is_any_free(self, _: Set[str] | None) -> bool:
+        """Return whether a robot is free."""
+        return bool(self.free)
+
+    def count(self, _: Set[str] | None) -> int:
+        """Return how many robots are at work."""
         return len(self._busy) + len(self.free) + len(self._between_jobs)
 
     def note(self, event: LoggedEvent, *, waits: bool) -> None:

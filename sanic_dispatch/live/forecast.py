@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence, Set
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from sanic_dispatch.core.job import Job, Stage, State
@@ -16,22 +17,50 @@ MAX_AGE_PER_ROBOT_S = 0.001
 """How long, per busy robot, a computed load is reused although jobs began or ended: it bounds
 the share of time that computing takes. For 20 robots it takes 50 µs, 5 % of a cycle."""
 
+MAX_LOADS = 1000
+"""For how many different crews the load is kept."""
+
 
 class Crew(Protocol):
-    """The robots, as far as an estimate depends on them: which are free, how many are at work."""
+    """The robots, as far as an estimate depends on them.
 
-    @property
-    def free(self) -> Collection[str]: ...
+    ``rules`` are those of robots to count; None counts all of them.
+    """
 
-    @property
-    def present(self) -> int: ...
+    def is_any_free(self, rules: Set[str] | None) -> bool:
+        """Return whether a robot is free."""
+
+    def count(self, rules: Set[str] | None) -> int:
+        """Return how many robots are at work."""
 
 
 class Served(Protocol):
-    """An order that a robot has, since ``since_s``."""
+    """An order that a robot has, since ``since_s``; ``rule`` is the robot's."""
 
     @property
     def since_s(self) -> float: ...
+
+    @property
+    def rule(self) -> str: ...
+
+
+class Contest(NamedTuple):
+    """Where robots differ in what they make: who can make an order, and who comes before it.
+
+    ``able`` are the rules of robots that can; ``rivals`` say of orders before it that one of these
+    robots can make, too, the rules of all that can, and how many orders they are.
+    """
+
+    able: frozenset[str]
+    rivals: Sequence[tuple[frozenset[str], int]]
+
+
+class _Load(NamedTuple):
+    """A load, when it was computed, and after how many changes."""
+
+    load: Load
+    at_s: float
+    changes: int
 
 
 class Experience(NamedTuple):
@@ -54,12 +83,18 @@ class Forecast:
         self.estimator = Estimator()
         self._robots = robots
         self._assigned = assigned
-        self._load = Load(0, 0.0, 0.0)
-        self._load_at_s = 0.0
-        self.has_changed = True
-        """Whether a job began or ended since the load was computed."""
+        self._loads: dict[frozenset[str] | None, _Load] = {}
+        """By the rules of the robots whose load it is; None for all robots."""
+        self._changes = 0
+        """How often a job began or ended."""
 
-    def promise(self, order: Order, ahead: int, now_s: float) -> Promise | None:
+    def note_change(self) -> None:
+        """Note that a job began or ended."""
+        self._changes += 1
+
+    def promise(
+        self, order: Order, ahead: int, contest: Contest | None, now_s: float
+    ) -> Promise | None:
         """Estimate when an unfinished order will be ready.
 
         The first estimate of an order becomes its promise.
@@ -69,23 +104,38 @@ class Forecast:
         if order.job.state is State.ASSIGNED:
             promise = self.estimator.promise_of_service(now_s)
         else:
-            promise = self.promise_behind(ahead, now_s)
+            promise = self.promise_behind(ahead, contest, now_s)
         order.promise = order.promise or promise
         return promise
 
-    def promise_behind(self, ahead: int, now_s: float) -> Promise | None:
-        """Estimate when an order with ``ahead`` orders before it will be ready."""
+    def promise_behind(self, ahead: int, contest: Contest | None, now_s: float) -> Promise | None:
+        """Estimate when an order with ``ahead`` orders before it will be ready.
+
+        In a contest it begins when the robots that can make it have made what only they can, and
+        when all the orders before it are made by all the robots that can: whichever is later.
+        """
         if not self.estimator.has_enough_samples:
             return None
-        if ahead <= 0 and self._robots.free:  # it begins at once: the load makes no difference
+        able = contest.able if contest else None
+        if ahead <= 0 and self._robots.is_any_free(able):  # at once: the load does not matter
             return self.estimator.promise_of_service(now_s)
-        return self.estimator.promise(now_s, self._load_at(now_s), ahead)
+        if contest is None:
+            return self.estimator.promise(now_s, self._load_at(now_s, None), ahead)
+        own = sum(count for rules, count in contest.rivals if rules <= contest.able)
+        everyone = contest.able.union(*(rules for rules, _ in contest.rivals))
+        promises = (
+            self.estimator.promise(now_s, self._load_at(now_s, contest.able), own),
+            self.estimator.promise(now_s, self._load_at(now_s, everyone), ahead),
+        )
+        return max(filter(None, promises), key=attrgetter("ready_s"), default=None)
 
-    def window(self, order: Order, ahead: int, now_s: float) -> tuple[float, float] | None:
+    def window(
+        self, order: Order, ahead: int, contest: Contest | None, now_s: float
+    ) -> tuple[float, float] | None:
         """Return between when an unfinished order will be ready, Unix seconds."""
         if order.job.state is State.ASSIGNED:
             return self.estimator.service_window(order.since_s)
-        promise = self.promise(order, ahead, now_s)
+        promise = self.promise(order, ahead, contest, now_s)
         return promise.window() if promise else None
 
     def done(self, order: Order, began_s: float) -> None:
@@ -103,11 +153,19 @@ class Forecast:
         if hold and job.finished_s and (hold.worker.key or hold.stage is Stage.CONFIRMED):
             self.estimator.observe_service(job.finished_s - began_s)
 
-    def _load_at(self, now_s: float) -> Load:
-        age_s, busy = now_s - self._load_at_s, len(self._assigned)
-        fresh_s = LOAD_MAX_AGE_S if not self.has_changed else busy * MAX_AGE_PER_ROBOT_S
-        if not 0 <= age_s < fresh_s or self._load.robots != self._robots.present:
-            elapsed = (now_s - order.since_s for order in self._assigned)
-            self._load = self.estimator.load(self._robots.present, elapsed)
-            self._load_at_s, self.has_changed = now_s, False
-        return self._load
+    def _load_at(self, now_s: float, rules: frozenset[str] | None) -> Load:
+        known = self._loads.get(rules)
+        robots = self._robots.count(rules)
+        if known is not None and known.load.robots == robots:
+            is_changed = known.changes != self._changes
+            busy = len(self._assigned)
+            fresh_s = busy * MAX_AGE_PER_ROBOT_S if is_changed else LOAD_MAX_AGE_S
+            if 0 <= now_s - known.at_s < fresh_s:
+                return known.load
+        served = self._assigned
+        elapsed = (now_s - it.since_s for it in served if rules is None or it.rule in rules)
+        load = self.estimator.load(robots, elapsed)
+        if len(self._loads) >= MAX_LOADS:
+            self._loads.clear()
+        self._loads[rules] = _Load(load, now_s, self._changes)
+        return load

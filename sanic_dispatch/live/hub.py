@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sanic_dispatch.clock import Clock
@@ -20,7 +19,6 @@ from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.delta_view import EarlierNumber, KnownVersion
-from sanic_dispatch.live.finished import KEEP_FAILED_S
 from sanic_dispatch.live.forecast import NO_EXPERIENCE, Experience
 from sanic_dispatch.live.frames import Cursor, Frame
 from sanic_dispatch.live.pacer import Loop, Pacer
@@ -60,9 +58,9 @@ class Hub:
         clock: Clock,
         loop: Loop | None = None,
         max_clients: int = MAX_CLIENTS,
-        keep_failed_s: float = KEEP_FAILED_S,
+        new_projection: Callable[[], Projection] = Projection,
     ) -> None:
-        self._new_projection = partial(Projection, keep_failed_s)
+        self._new_projection = new_projection
         self._projection = self._new_projection()
         self._bus = bus
         self._clock = clock
@@ -82,6 +80,7 @@ class Hub:
         """What is shown while another process owns the topic."""
         self._timer: Any = None
         self._is_stopped = False
+        self._is_matching = False
         self.stats = PushStats()
         bus.subscribe(self._fold)
 
@@ -286,11 +285,23 @@ class Hub:
     def _fold(self, events: Sequence[Event]) -> None:
         for event in events:
             self._projection.fold(event)
+        self._keep_matching()
         if self._clients:
             self._changed_order_ids.update((event.job.id, None) for event in events if event.job)
             if self._unpushed_since_s is None:
                 self._unpushed_since_s = self._clock.monotonic_s()
             self._pacer.wake()
+
+    def _keep_matching(self) -> None:
+        """Have rules held against more orders soon, if that has not come to an end."""
+        if self._projection.line.is_matching and not self._is_matching:
+            self._is_matching = True
+            self._loop.call_later(0, self._match_more)
+
+    def _match_more(self) -> None:
+        self._is_matching = False
+        self._projection.match_more()
+        self._keep_matching()
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK_S, self._tick)

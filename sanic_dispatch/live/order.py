@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import ujson
 
 from sanic_dispatch.core.job import Job, Stage, State
+from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.live.estimator import Promise
 
 MAX_TEXT_CHARS = 80
@@ -45,6 +46,12 @@ class Order:
     def since_s(self) -> float:
         """When its present state began; the job's submission time is parsed only on demand."""
         return self.job.submitted_s if self.changed_s is None else self.changed_s
+
+    @property
+    def rule(self) -> str:
+        """The rule of the robot that has it."""
+        worker = self.job.worker
+        return worker.rule if worker else ANYTHING
 
     @property
     def texts(self) -> OrderTexts:

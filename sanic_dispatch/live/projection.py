@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from sortedcontainers import SortedDict
-
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.line import BY_ARRIVAL, Line, Ordering
+from sanic_dispatch.core.rules import ANYTHING
+from sanic_dispatch.core.turns import Turns
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, NO_EARLIER_RUNS, EarlierRuns
+from sanic_dispatch.live.availability import Availability
 from sanic_dispatch.live.delta_view import Version
 from sanic_dispatch.live.finished import KEEP_FAILED_S, FinishedOrders
-from sanic_dispatch.live.forecast import Experience, Forecast
+from sanic_dispatch.live.forecast import Contest, Experience, Forecast
 from sanic_dispatch.live.last_hour import LastHour
 from sanic_dispatch.live.log_line import LoggedOrNew
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.tracked_robots import Robots
+from sanic_dispatch.live.why import Reason, Why, needs_of
 
 STATE_CHANGES = (
     EventKind.JOB_ASSIGNED,
@@ -31,13 +34,18 @@ STATE_CHANGES = (
 """The events with which an order's state, or its attempt, changes."""
 
 
+EVERY_ROBOT = frozenset({ANYTHING})
+"""The rule of robots that make everything."""
+
+
 class QueueCounts(NamedTuple):
-    """The counts in the bar of every view."""
+    """The counts in the bar of every view, and the drinks that no robot here makes."""
 
     robots: int
     waiting: int
     assigned: int
     paused: bool
+    unavailable: tuple[str, ...] = ()
 
 
 class Projection:
@@ -46,17 +54,25 @@ class Projection:
     ``version`` grows with each event, and with each expiration of something that was shown.
     """
 
-    def __init__(self, keep_failed_s: float = KEEP_FAILED_S) -> None:
+    def __init__(
+        self,
+        keep_failed_s: float = KEEP_FAILED_S,
+        ordering: Ordering = BY_ARRIVAL,
+        drinks: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self.version = Version(0)
-        self.robots = Robots()
+        self.line = Line(self._waiting_job, ordering)
+        """The waiting jobs."""
+        self.robots = Robots(self.line)
         self.last_hour = LastHour()
         self.log: deque[LoggedOrNew] = deque(maxlen=EARLIER_EVENTS)
         self.earlier = NO_EARLIER_RUNS
-        self.waiting: SortedDict[float, Order] = SortedDict()
         self.finished = FinishedOrders(keep_failed_s)
         self._assigned: dict[float, Order] = {}
         self.forecast = Forecast(self.robots, self._assigned.values())
         self._orders: dict[str, Order] = {}
+        self._turns = Turns(self.line)
+        self._availability = Availability(drinks)
         self._paused = False
 
     def seed(
@@ -75,6 +91,7 @@ class Projection:
         Of the unfinished jobs only those submitted in the hour before ``now_s`` count as arrivals.
         """
         self._paused = paused
+        self.line.advance(now_s)
         self.earlier = earlier
         self.log.extend(earlier.events)
         changed_s = {each.job: each.at_s for each in earlier.events if each.event in STATE_CHANGES}
@@ -85,16 +102,18 @@ class Projection:
             self.last_hour.seed(job)
             if job.hold:
                 self.forecast.learn(job, job.hold.since_s)
-        waiting: dict[float, Order] = {}
+        waiting: list[Job] = []
         for job in jobs:
             if job.is_waiting:
                 returned_s = changed_s.get(job.id) if job.attempt else None
-                waiting[job.place] = self._orders[job.id] = Order(job, returned_s)
+                self._orders[job.id] = Order(job, returned_s)
+                self._turns.note(job)
+                waiting.append(job)
             else:
                 held_s = job.hold.since_s if job.hold else job.submitted_s
                 self._apply(job, changed_s.get(job.id, held_s))
         self.last_hour.seed_unfinished(jobs, now_s)
-        self.waiting.update(waiting)  # in one go: a quarter of the time of inserting one by one
+        self.line.add_all(waiting)
         self.expire(now_s)
         self.version = Version(number)
 
@@ -112,6 +131,7 @@ class Projection:
     def fold(self, event: Event) -> None:
         """Apply an event."""
         self.version = Version(event.number)
+        self.line.advance(event.at_s)
         self.log.append(event)
         if event.kind is EventKind.JOB_FORGOTTEN:
             self._forget_data(event.job)
@@ -119,8 +139,7 @@ class Projection:
             self.last_hour.fold(event)
             order = self._apply(event.job, event.at_s)
             if event.kind is EventKind.JOB_SUBMITTED and not self._paused:
-                # A new order is the last in the queue: no lookup of its place.
-                self.forecast.promise(order, len(self.waiting) - 1, event.at_s)
+                self.forecast.promise(order, *self._standing(order), event.at_s)
         elif event.worker is not None:
             self.robots.fold(event.kind, event.worker)
         else:
@@ -128,6 +147,7 @@ class Projection:
 
     def expire(self, now_s: float) -> None:
         """Remove what is no longer shown."""
+        self.line.advance(now_s)
         changed = self.robots.expire(now_s) | self.last_hour.expire(now_s)
         gone = self.finished.expire(now_s)
         self._forget(gone)
@@ -145,37 +165,108 @@ class Projection:
 
     def next_pair(self) -> tuple[int, str] | None:
         """Return the ticket and the callback that are next in line; None if not both, or paused."""
-        worker = next(iter(self.robots.free), None)
-        if self._paused or not self.waiting or worker is None:
+        if self._paused or not len(self.line):
             return None
-        return self.first(1)[0].job.ticket, worker
+        first_of = {robot.worker.rule: url for url, robot in reversed(self.robots.free.items())}
+        for rule, url in first_of.items():
+            if head := self.line.head_for(rule):
+                return head.job.ticket, url
+        return None
+
+    @property
+    def waiting(self) -> Iterator[Order]:
+        """The waiting orders, in line."""
+        return (self._orders[job.id] for job in self.line)
 
     def first(self, count: int) -> list[Order]:
         """Return the first waiting orders, at most ``count``."""
-        return list(islice(self.waiting.values(), count))
+        return list(islice(self.waiting, count))
+
+    def position(self, order: Order) -> int:
+        """Return the place of a waiting order in the whole line, counted from 1."""
+        return self.line.position_of(order.job)
 
     def ahead(self, order: Order) -> int:
-        """Return the number of orders that wait before this one."""
-        return int(self.waiting.bisect_left(order.job.place))
+        """Return how many orders before this one wait for a robot that could make it, too.
+
+        These are robots that are present and not set aside. If there are none at all, every order
+        before it counts.
+        """
+        return self.line.ahead(order.job, self.robots.rules_at_work or EVERY_ROBOT)
+
+    def why(self, order: Order) -> Why | None:
+        """Return why an order waits; None if it does not."""
+        why = self.obstacle(order)
+        if why is not None and why.reason is Reason.BEHIND:
+            return why._replace(ahead=self.ahead(order))
+        return why
+
+    def obstacle(self, order: Order) -> Why | None:
+        """Return the same, without how many are before it, which changes all the time."""
+        if order.job.state is not State.WAITING:
+            return None
+        if self._paused:
+            return Why(Reason.PAUSED)
+        robots, line = self.robots, self.line
+        if not robots.rules:
+            return Why(Reason.NO_WORKER)
+        able = self._able(order)
+        if able.isdisjoint(robots.rules):
+            return Why(Reason.NO_ABLE_WORKER, needs=needs_of(order.job, robots.rules))
+        at_work = able & robots.rules_at_work
+        if not at_work:
+            return Why(Reason.WORKER_ASIDE)
+        if not any(map(line.is_matched, at_work)):
+            return Why(Reason.MATCHING)
+        return Why(Reason.BEHIND)
+
+    def _standing(self, order: Order) -> tuple[int, Contest | None]:
+        """Return what ``ahead`` does, and which robots that is about; None if all are alike."""
+        if self.robots.are_alike or not self.forecast.estimator.has_enough_samples:
+            return self.ahead(order), None
+        at_work = self.robots.rules_at_work
+        rivals = self.line.rivals(order.job, at_work)
+        able = frozenset(self._able(order) & at_work)
+        return sum(count for _, count in rivals), Contest(able, rivals)
+
+    def match_more(self) -> None:
+        """Hold new rules against some more of the waiting orders."""
+        self.line.match_more()
+        if self.robots.note_matched():
+            self.version = self.version._replace(age=self.version.age + 1)
+
+    def _able(self, order: Order) -> frozenset[str]:
+        """Return the rules of robots that can make an order."""
+        return self.line.admitting(order.job) | EVERY_ROBOT
 
     def window(self, order: Order, now_s: float) -> tuple[float, float] | None:
         """Return between when an order will be ready, Unix seconds; None if that is unknown."""
         if order.job.state.is_final or (self._paused and order.job.state is State.WAITING):
             return None
-        return self.forecast.window(order, self.ahead(order), now_s)
+        if order.job.state is not State.WAITING:
+            return self.forecast.window(order, 0, None, now_s)
+        return self.forecast.window(order, *self._standing(order), now_s)
 
     def window_of_next(self, now_s: float) -> tuple[float, float] | None:
         """Return between when an order submitted now would be ready."""
         if self._paused:
             return None
-        promise = self.forecast.promise_behind(len(self.waiting), now_s)
+        promise = self.forecast.promise_behind(len(self.line), None, now_s)
         return promise.window() if promise else None
 
     def counts(self) -> QueueCounts:
         """Return the counts for the bar."""
         return QueueCounts(
-            self.robots.present, len(self.waiting), len(self._assigned), self._paused
+            self.robots.present,
+            len(self.line),
+            len(self._assigned),
+            self._paused,
+            self._availability.unavailable(self.robots),
         )
+
+    def _waiting_job(self, job_id: str) -> Job | None:
+        order = self._orders.get(job_id)
+        return order.job if order is not None and order.job.state is State.WAITING else None
 
     def _forget_data(self, job: Job | None) -> None:
         """Show an order without its data, if it is shown at all."""
@@ -188,36 +279,40 @@ class Projection:
             is_new = job.state is State.WAITING and not job.attempt
             order = self._orders[job.id] = Order(job, None if is_new else at_s)
         else:
-            before, order.job = order.job, job
+            before = order.job
             self._withdraw(before, job, at_s)
+            order.job = job
             if job.state is not before.state or job.attempt > before.attempt:
                 if job.state is State.DONE and before.state is State.ASSIGNED:
                     self.forecast.done(order, order.since_s)
                 order.changed_s = at_s
+        if job.turn:
+            self._turns.note(job)
         self._insert(order)
         return order
 
     def _insert(self, order: Order) -> None:
         job = order.job
         if job.state is State.WAITING:
-            self.waiting[job.place] = order
+            self.line.add(job)
         elif job.state is State.ASSIGNED:
             self._assigned[job.place] = order
             self.robots.assign(job)
-            self.forecast.has_changed = True
+            self.forecast.note_change()
         else:
             self._forget(self.finished.add(order))
 
     def _withdraw(self, before: Job, now: Job, at_s: float) -> None:
         if before.state is State.WAITING:
-            self.waiting.pop(before.place, None)
+            self.line.remove(before)
         elif before.state is State.ASSIGNED:
             self._assigned.pop(before.place, None)
             self.robots.release(before, now, at_s)
-            self.forecast.has_changed = True
+            self.forecast.note_change()
         else:
             self.finished.remove(before.id)
 
     def _forget(self, orders: Iterable[Order]) -> None:
         for order in orders:
             del self._orders[order.job.id]
+            self._turns.retire(order.job.id)

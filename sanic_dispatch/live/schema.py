@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from sanic_dispatch.core.events import EventKind
-from sanic_dispatch.core.job import Stage, State, Way
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, MAX_PRIORITY, Stage, State, Way
 from sanic_dispatch.live.order import MAX_TEXT_CHARS
-from sanic_dispatch.live.serializers import MAX_LINK_CHARS, MAX_REASON_CHARS
+from sanic_dispatch.live.serializers import MAX_LINK_CHARS, MAX_REASON_CHARS, MAX_RULE_CHARS
 from sanic_dispatch.live.tracked_robots import RobotState
+from sanic_dispatch.live.why import Reason
 
 Schema = dict[str, Any]
 
@@ -66,7 +67,7 @@ def an_object(required: Schema, optional: Schema | None = None) -> Schema:
 
 
 def _one_of(
-    words: type[State] | type[Stage] | type[Way] | type[RobotState] | type[EventKind],
+    words: type[State | Stage | Way | RobotState | EventKind | Reason],
 ) -> Schema:
     return {"type": "string", "enum": [word.value for word in words]}
 
@@ -103,7 +104,32 @@ _BAR: Schema = {
     "waiting": COUNT,
     "assigned": COUNT,
     "paused": {"type": "boolean"},
+    "unavailable": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "the ids of the drinks on the menu that no robot here makes",
+    },
 }
+
+PRIORITY: Schema = {
+    "type": "integer",
+    "minimum": 0,
+    "maximum": MAX_PRIORITY,
+    "description": f"0 is served first; left out where it is {DEFAULT_PRIORITY}",
+}
+
+WHY: Schema = an_object(
+    {"reason": _one_of(Reason) | {"description": "why it waits"}},
+    {
+        "ahead": COUNT | {"description": "with `behind`, in the customer's view"},
+        "needs": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "with `no_able_worker`, for operators: what it has in the members that "
+            "the robots here look at",
+        },
+    },
+)
 
 _WAITS: Schema = {
     name: _or_null({"type": "number", "minimum": 0}) | {"description": text}
@@ -151,6 +177,8 @@ _OBJECTS: dict[str, Schema] = {
             "name": TEXT,
             "logo": TEXT,
             "drink": TEXT,
+            "why": WHY,
+            "priority": PRIORITY,
             "late": {"const": True, "description": "it was promised to be ready by now"},
             "doubt": {"const": True},
             "forgotten": FORGOTTEN,
@@ -161,7 +189,7 @@ _OBJECTS: dict[str, Schema] = {
         {"n": TICKET, "id": {"type": "string"}, "state": _one_of(State), "submitted": TIME,
          "t": TIME, "attempt": COUNT},
         {"name": TEXT, "logo": TEXT, "drink": TEXT, "place": PLACE, "reason": REASON,
-         "forgotten": FORGOTTEN,
+         "forgotten": FORGOTTEN, "why": WHY, "priority": PRIORITY,
          "hold": an_object(
              {"worker": CALLBACK, "way": _one_of(Way), "stage": _one_of(Stage), "since": TIME},
              {"unused": UNUSED, "refused": REASON},
@@ -171,6 +199,7 @@ _OBJECTS: dict[str, Schema] = {
         {"state": _one_of(RobotState), "since": TIME, "seen": TIME, "refusals": COUNT},
         {"label": REASON, "link": _text(MAX_LINK_CHARS), "activity": REASON, "ticket": TICKET,
          "unused": UNUSED,
+         "rule": _text(MAX_RULE_CHARS) | {"description": "which orders it takes; any if left out"},
          "reason": {"type": "string", "maxLength": MAX_REASON_CHARS}},
     ),
     "log_entry": an_object(

@@ -5,26 +5,36 @@ An unknown value is left out, except where the schema requires its key.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sanic_dispatch.callbacks.url import http_origin
-from sanic_dispatch.core.job import Hold, Stage, State
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, Hold, Stage, State
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.log_line import LoggedOrNew, line_of
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.projection import QueueCounts
 from sanic_dispatch.live.tracked_robots import TrackedRobot
+from sanic_dispatch.live.why import Why
 
 JsonObject = dict[str, Any]
 
 MAX_REASON_CHARS = 200
 MAX_LINK_CHARS = 500
+MAX_RULE_CHARS = 500
 """Limits for text from outside: a longer reason is cut, a longer link is left out."""
 
 
+class Standing(NamedTuple):
+    """Where a waiting order stands, and why it waits."""
+
+    ahead: int
+    position: int
+    why: Why
+
+
 def bar(counts: QueueCounts) -> JsonObject:
-    """Serialize the counts, the same in every view."""
-    return counts._asdict()
+    """Serialize the counts and what no robot makes, the same in every view."""
+    return {**counts._asdict(), "unavailable": list(counts.unavailable)}
 
 
 def board_order(order: Order) -> JsonObject:
@@ -39,18 +49,22 @@ def board_order(order: Order) -> JsonObject:
 
 
 def own_order(
-    order: Order, ahead: int | None, eta: tuple[float, float] | None, now_s: float
+    order: Order, standing: Standing | None, eta: tuple[float, float] | None, now_s: float
 ) -> JsonObject:
-    """Serialize an order for its owner; ``ahead`` is None unless it waits."""
+    """Serialize an order for its owner; ``standing`` is None unless it waits."""
     fields: JsonObject = {
         "n": order.job.ticket,
         **_texts(order, "name", "logo", "drink"),
         "state": order.job.state.value,
-        "ahead": ahead,
-        "position": None if ahead is None else ahead + 1,
+        "ahead": standing.ahead if standing else None,
+        "position": standing.position if standing else None,
         "eta": None if eta is None else [round(end, 1) for end in eta],
         "t": order.since_s,
     }
+    if standing:
+        fields["why"] = standing.why.as_json()
+    if order.job.priority != DEFAULT_PRIORITY:
+        fields["priority"] = order.job.priority
     if order.is_late(now_s):
         fields["late"] = True
     if order.is_in_doubt:
@@ -62,8 +76,8 @@ def own_order(
     return fields
 
 
-def monitor_order(order: Order) -> JsonObject:
-    """Serialize an order for operators."""
+def monitor_order(order: Order, why: Why | None = None) -> JsonObject:
+    """Serialize an order for operators; ``why`` says why it waits, without its place."""
     job = order.job
     fields: JsonObject = {
         "n": job.ticket,
@@ -75,6 +89,10 @@ def monitor_order(order: Order) -> JsonObject:
         "t": order.since_s,
         "attempt": job.attempt,
     }
+    if why:
+        fields["why"] = why.as_json(for_operators=True)
+    if job.priority != DEFAULT_PRIORITY:
+        fields["priority"] = job.priority
     if job.hold:
         fields["hold"] = _hold(job.hold)
     if job.reason:
@@ -97,6 +115,8 @@ def monitor_worker(robot: TrackedRobot) -> JsonObject:
         fields["label"] = worker.label[:MAX_REASON_CHARS]
     if link := link_of(worker):
         fields["link"] = link
+    if worker.rule:
+        fields["rule"] = worker.rule[:MAX_RULE_CHARS]
     if worker.key:
         fields["activity"] = worker.key.activity[:MAX_REASON_CHARS]
     if robot.job is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, KeysView, Set
 from enum import StrEnum
 
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Job, Stage, State
+from sanic_dispatch.core.line import Line
+from sanic_dispatch.core.present_rules import PresentRules
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Key, Worker
 
@@ -20,6 +23,8 @@ class RobotState(StrEnum):
     """The state of a robot, in the words of the monitor."""
 
     WAITING = "waiting"
+    MATCHING = "matching"
+    """Free, but what it takes is still being held against the orders in line."""
     ASIDE = "aside"
     ASSIGNED = "assigned"
     IN_DOUBT = "in doubt"
@@ -30,6 +35,7 @@ class TrackedRobot(Value, frozen=True):
 
     worker: Worker
     job: Job | None = None
+    is_matching: bool = False
 
     @property
     def state(self) -> RobotState:
@@ -37,7 +43,9 @@ class TrackedRobot(Value, frozen=True):
         if self.job is not None and self.job.hold is not None:
             in_doubt = self.job.hold.stage is Stage.IN_DOUBT
             return RobotState.IN_DOUBT if in_doubt else RobotState.ASSIGNED
-        return RobotState.ASIDE if self.worker.aside else RobotState.WAITING
+        if self.worker.aside:
+            return RobotState.ASIDE
+        return RobotState.MATCHING if self.is_matching else RobotState.WAITING
 
     @property
     def has_unconsumed_job(self) -> bool:
@@ -49,34 +57,67 @@ class Robots:
     """Robots by callback: busy, free, and set aside.
 
     Who is busy follows from the jobs' records alone. The registration of a worker that holds a job
-    stays in ``_displaced`` until the job is released.
+    stays in ``_displaced`` until the job is released. ``line`` learns what the robots make.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, line: Line) -> None:
         self.busy: dict[str, TrackedRobot] = {}
         self.free: dict[str, TrackedRobot] = {}
         self.aside: dict[str, TrackedRobot] = {}
         self._displaced: dict[str, TrackedRobot] = {}
-        self._between_jobs: dict[Key, float] = {}
+        self._between_jobs: dict[Key, tuple[float, str]] = {}
+        """When a robot was done, and its rule."""
+        self._line = line
+        self._learnt = PresentRules(line)
+        self._rules: Counter[str] = Counter()
+        self._rules_at_work: Counter[str] = Counter()
 
     @property
     def present(self) -> int:
         """The number of robots at work; a robot that was set aside may never come back."""
         return len(self.busy) + len(self.free) + len(self._between_jobs)
 
+    @property
+    def rules(self) -> KeysView[str]:
+        """The rules of all robots that are here."""
+        return self._rules.keys()
+
+    @property
+    def rules_at_work(self) -> KeysView[str]:
+        """The rules of those that are not set aside."""
+        return self._rules_at_work.keys()
+
+    @property
+    def are_alike(self) -> bool:
+        """Whether all robots at work make the same."""
+        return len(self._rules_at_work) <= 1
+
     def __iter__(self) -> Iterator[TrackedRobot]:
         yield from self.busy.values()
         yield from self.free.values()
         yield from self.aside.values()
 
+    def is_any_free(self, rules: Set[str] | None) -> bool:
+        """Return whether a robot with one of these rules is free; None for any."""
+        if rules is None or not self.free:
+            return bool(self.free)
+        return any(robot.worker.rule in rules for robot in self.free.values())
+
+    def count(self, rules: Set[str] | None) -> int:
+        """Return how many robots with one of these rules are at work; None for any."""
+        if rules is None:
+            return self.present
+        return sum(self._rules_at_work[rule] for rule in rules)
+
     def fold(self, kind: EventKind, worker: Worker) -> None:
         """Apply a worker's registration, change or removal."""
-        for place in (self.free, self.aside, self._displaced):
-            place.pop(worker.callback_url, None)
+        url = worker.callback_url
+        self._take(self.free, url)
+        self._take(self.aside, url)
+        self._displaced.pop(url, None)
         if kind in _LEFT:
             return
-        if worker.key:
-            self._between_jobs.pop(worker.key, None)
+        self._came_back(worker.key)
         self._insert(TrackedRobot(worker))
 
     def assign(self, job: Job) -> None:
@@ -84,12 +125,12 @@ class Robots:
         if job.hold is None:
             return
         worker = job.hold.worker
-        if worker.key:
-            self._between_jobs.pop(worker.key, None)
+        self._came_back(worker.key)
         url = worker.callback_url
-        if waited := self.free.pop(url, None) or self.aside.pop(url, None):
+        if waited := self._take(self.free, url) or self._take(self.aside, url):
             self._displaced[url] = waited
-        self.busy[url] = TrackedRobot(worker, job)
+        self._take(self.busy, url)
+        self._put(self.busy, TrackedRobot(worker, job))
 
     def release(self, held: Job, now: Job, at_s: float) -> None:
         """Free the worker that had a job, unless it is busy with another one by then.
@@ -100,9 +141,11 @@ class Robots:
         busy = self.busy.get(worker.callback_url) if worker else None
         if worker is None or busy is None or busy.job is not held:
             return
-        del self.busy[worker.callback_url]
+        self._take(self.busy, worker.callback_url)
         if now.state is State.DONE and worker.key:
-            self._between_jobs[worker.key] = at_s
+            self._came_back(worker.key)
+            self._between_jobs[worker.key] = at_s, worker.rule
+            self._count(worker.rule, 1, is_at_work=True)
         if waited := self._displaced.pop(worker.callback_url, None):
             self._insert(waited)
 
@@ -112,17 +155,56 @@ class Robots:
         The distance counts in both directions, so a clock that was set back keeps no robot alive.
         """
         gone = [
-            key for key, at_s in self._between_jobs.items() if abs(now_s - at_s) >= RETURN_GRACE_S
+            key
+            for key, (at_s, _) in self._between_jobs.items()
+            if abs(now_s - at_s) >= RETURN_GRACE_S
         ]
         for key in gone:
-            del self._between_jobs[key]
+            self._came_back(key)
         return bool(gone)
+
+    def note_matched(self) -> bool:
+        """Show as waiting the robots whose rules are matched by now; return if there were any."""
+        free = self.free.items()
+        matched = [url for url, robot in free if robot.is_matching and self._is_matched(robot)]
+        for url in matched:
+            self.free[url] = TrackedRobot(self.free[url].worker)
+        return bool(matched)
+
+    def _is_matched(self, robot: TrackedRobot) -> bool:
+        return self._line.is_matched(robot.worker.rule)
+
+    def _came_back(self, key: Key | None) -> None:
+        """Note that a robot is not between two jobs any more."""
+        if key is not None and (between := self._between_jobs.pop(key, None)):
+            self._count(between[1], -1, is_at_work=True)
 
     def _insert(self, robot: TrackedRobot) -> None:
         url = robot.worker.callback_url
         if url in self.busy:
             self._displaced[url] = robot
         elif robot.worker.aside:
-            self.aside[url] = robot
+            self._put(self.aside, robot)
         else:
-            self.free[url] = robot
+            self._put(self.free, robot)
+            if not self._is_matched(robot):
+                self.free[url] = robot._replace(is_matching=True)
+
+    def _put(self, place: dict[str, TrackedRobot], robot: TrackedRobot) -> None:
+        place[robot.worker.callback_url] = robot
+        self._count(robot.worker.rule, 1, is_at_work=place is not self.aside)
+
+    def _take(self, place: dict[str, TrackedRobot], url: str) -> TrackedRobot | None:
+        robot = place.pop(url, None)
+        if robot is not None:
+            self._count(robot.worker.rule, -1, is_at_work=place is not self.aside)
+        return robot
+
+    def _count(self, rule: str, change: int, *, is_at_work: bool) -> None:
+        """Count robots with a rule, and let the line learn it."""
+        counts = (self._rules, self._rules_at_work) if is_at_work else (self._rules,)
+        for count in counts:
+            count[rule] += change
+            if not count[rule]:
+                del count[rule]
+        self._learnt.replace(*(("", rule) if change > 0 else (rule, "")))

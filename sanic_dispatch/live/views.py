@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
 
@@ -26,7 +27,9 @@ from sanic_dispatch.live.log_line import LoggedOrNew, number_of
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.resumption import ENTRY_BYTES, ChangedKeys
+from sanic_dispatch.live.serializers import Standing
 from sanic_dispatch.live.tracked_robots import TrackedRobot
+from sanic_dispatch.live.why import Reason, Why
 
 BOARD_WAITING = 50
 BOARD_ASSIGNED = 100
@@ -174,7 +177,7 @@ class Board(SharedView):
         orders = chain(
             (order for order in finished if order.job.state is State.DONE),
             islice(projection.assigned, BOARD_ASSIGNED),
-            islice(projection.waiting.values(), BOARD_WAITING),
+            islice(projection.waiting, BOARD_WAITING),
         )
         yield ORDERS_BYTES, _order_items(orders, serializers.board_order)
         yield REST_BYTES, [self._bar(serializers.bar(projection.counts()))]
@@ -183,7 +186,7 @@ class Board(SharedView):
         projection = self._projection
         changed.add_orders(projection.finished.newest_recent(), BOARD_FINISHED)
         changed.add_orders(projection.assigned, BOARD_ASSIGNED)
-        changed.add_orders(projection.waiting.values(), BOARD_WAITING)
+        changed.add_orders(projection.waiting, BOARD_WAITING)
         changed.need_room_for_orders(self._room_in(ORDERS_BYTES, "order/"))
 
 
@@ -195,13 +198,21 @@ class Monitor(SharedView):
         orders = chain(
             islice(projection.assigned, MONITOR_ASSIGNED),
             islice(reversed(projection.finished.failed.values()), MONITOR_FAILED),
-            islice(projection.waiting.values(), MONITOR_WAITING),
+            islice(projection.waiting, MONITOR_WAITING),
             islice(reversed(projection.finished.recent.values()), MONITOR_FINISHED),
         )
-        yield ORDERS_BYTES, _order_items(orders, serializers.monitor_order)
+        yield ORDERS_BYTES, map(self._order_item, orders)
         yield WORKERS_BYTES, map(_worker_item, islice(projection.robots, MONITOR_WORKERS))
         yield LOG_BYTES, map(_log_item, islice(reversed(projection.log), MONITOR_LOG))
         yield REST_BYTES, self._rest()
+
+    def _order_item(self, order: Order) -> ViewItem:
+        """Return an order's item, rendered again when it waits for another reason."""
+        key, job, why = f"order/{order.job.ticket}", order.job, self._projection.obstacle(order)
+        before = self._shown.get(key)
+        is_same = before is not None and before.record[0] is job and before.record[1] == why
+        record = before.record if before and is_same else (job, why)
+        return ViewItem(key, record, partial(_monitor_order, why), order)
 
     def _rest(self) -> Iterator[ViewItem]:
         projection = self._projection
@@ -220,7 +231,7 @@ class Monitor(SharedView):
         projection = self._projection
         changed.add_orders(projection.assigned, MONITOR_ASSIGNED)
         changed.add_orders(projection.finished.newest_failed(), MONITOR_FAILED)
-        changed.add_orders(projection.waiting.values(), MONITOR_WAITING)
+        changed.add_orders(projection.waiting, MONITOR_WAITING)
         changed.add_orders(projection.finished.newest_recent(), MONITOR_FINISHED)
         changed.need_room_for_orders(self._room_in(ORDERS_BYTES, "order/"))
         changed.add_workers(sum(1 for _ in projection.robots), MONITOR_WORKERS)
@@ -238,6 +249,8 @@ class OrderStatus(NamedTuple):
     has_robots: bool
     is_paused: bool
     is_late: bool
+    unavailable: tuple[str, ...]
+    reason: Reason | None
 
     def differs_noticeably_from(self, sent: OrderStatus) -> bool:
         """Return whether the owner should be sent this status after having seen another one.
@@ -284,8 +297,15 @@ class OrderView:
     def _status(self) -> OrderStatus:
         order, bar = self._order(), self._projection.counts()
         ahead = self._projection.ahead(order) if order.job.state is State.WAITING else 0
+        why = self._projection.obstacle(order)
         return OrderStatus(
-            order.job, ahead, bar.robots > 0, bar.paused, order.is_late(self._now_s())
+            order.job,
+            ahead,
+            bar.robots > 0,
+            bar.paused,
+            order.is_late(self._now_s()),
+            bar.unavailable,
+            why.reason if why else None,
         )
 
     def _order(self) -> Order:
@@ -297,10 +317,17 @@ class OrderView:
     def _render(self) -> Frame:
         projection, order, now_s = self._projection, self._order(), self._now_s()
         self._rendered_s = now_s
-        ahead = projection.ahead(order) if order.job.state is State.WAITING else None
-        rendered = serializers.own_order(order, ahead, projection.window(order, now_s), now_s)
+        rendered = serializers.own_order(
+            order, self._standing(order), projection.window(order, now_s), now_s
+        )
         state = {"order": rendered, "bar": serializers.bar(projection.counts())}
         return Frame(Cursor(self._epoch, projection.version.number), now_s, state=state)
+
+    def _standing(self, order: Order) -> Standing | None:
+        projection, why = self._projection, self._projection.why(order)
+        if why is None:
+            return None
+        return Standing(projection.ahead(order), projection.position(order), why)
 
 
 def _order_items(
@@ -308,6 +335,10 @@ def _order_items(
 ) -> Iterator[ViewItem]:
     for order in orders:
         yield ViewItem(f"order/{order.job.ticket}", order.job, render, order)
+
+
+def _monitor_order(why: Why | None, order: Order) -> dict[str, Any]:
+    return serializers.monitor_order(order, why)
 
 
 def _worker_item(robot: TrackedRobot) -> ViewItem:

@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 
 import ujson
 
-from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, Hold, Job, Stage, State, Way
+from sanic_dispatch.core.rules import ANYTHING, arguments_of, normal_form
 from sanic_dispatch.core.tables import FORGETTING, FORWARDED, Fact
 from sanic_dispatch.core.timestamps import from_rfc3339
 from sanic_dispatch.core.worker import Aside, Cause, Key, Worker
+from sanic_dispatch.errors import InvalidMatch
 from sanic_dispatch.strict_json import Entry
 
 N = TypeVar("N", int, float)
@@ -66,6 +68,10 @@ def _encode_optional(job: Job) -> Iterator[bytes]:
         yield b',"result":%b' % job.result
     if job.forgotten:
         yield b',"forgotten":true'
+    if job.priority != DEFAULT_PRIORITY:
+        yield b',"priority":%d' % job.priority
+    if job.turn:
+        yield b',"turn":%d' % job.turn
 
 
 def _encode_hold(hold: Hold) -> bytes:
@@ -142,6 +148,7 @@ def decode_worker(values: Mapping[str, Any]) -> Worker:
         aside=_decode_aside(aside) if aside else None,
         refusals=int(values.get("refusals", 0)),
         place=_number(values.get("place", 0)),
+        rule=_rule(values.get("rule", ANYTHING)),
     )
     from_rfc3339(worker.registered_at)
     return worker
@@ -222,6 +229,8 @@ def _worker_dict(worker: Worker) -> dict[str, Any]:
         stored["aside"] = _encode_aside(worker.aside)
     if worker.refusals:
         stored["refusals"] = worker.refusals
+    if worker.rule:
+        stored["rule"] = worker.rule
     return stored
 
 
@@ -282,6 +291,16 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(_text(one) for one in value)
 
 
+def _rule(value: object) -> str:
+    """Return a rule in its normal form; an edited file may have it in another one."""
+    if value == ANYTHING:
+        return ANYTHING
+    try:
+        return normal_form(arguments_of(_text(value)))
+    except InvalidMatch as error:
+        raise ValueError(str(error)) from None
+
+
 def _plain_text(value: object) -> str:
     """Return a string that needs no escaping in JSON."""
     if not isinstance(value, str):
@@ -309,5 +328,7 @@ _OPTIONAL_DECODERS: dict[str, Callable[[Any], Any]] = {
     "finished_s": _number,
     "reason": _text,
     "forgotten": bool,
+    "priority": _count,
+    "turn": _count,
 }
 """Decoders of the members that are stored only if they differ from a new job's."""

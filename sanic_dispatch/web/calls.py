@@ -31,6 +31,7 @@ from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.relay import Follow, RelayedConnection, Stream
 from sanic_dispatch.live.subscription import OutOfReach
+from sanic_dispatch.live.why import Why
 from sanic_dispatch.web.context import Context
 
 REGISTERING_S = 2 * PATIENCE_S
@@ -53,11 +54,12 @@ class Handout(NamedTuple):
 
 
 class JobStatus(NamedTuple):
-    """A job, its position in the queue, and when it will be ready (Unix seconds), if known."""
+    """A job, its position, when it will be ready (Unix seconds), if known, and why it waits."""
 
     job: Job
     position: int | None
     eta: tuple[float, float] | None
+    why: Why | None
 
 
 def ask(
@@ -181,8 +183,10 @@ async def look_up(context: Context, job_id: str) -> JobStatus:
     placed = await context.dispatcher.look_up(job_id)
     projection = context.hub.projection
     order = projection.get(job_id)
-    eta = None if order is None else projection.window(order, context.clock.now_s())
-    return JobStatus(placed.job, placed.position, eta)
+    if order is None:
+        return JobStatus(placed.job, placed.position, None, None)
+    eta = projection.window(order, context.clock.now_s())
+    return JobStatus(placed.job, placed.position, eta, projection.why(order))
 
 
 async def eta_of_next(context: Context) -> tuple[float, float] | None:
@@ -194,6 +198,12 @@ async def eta_of_next(context: Context) -> tuple[float, float] | None:
 async def record_refusal(context: Context, job_id: str, proof: Proof, reason: str) -> None:
     """Note that a report on a job was refused."""
     context.dispatcher.note_refused(job_id, proof, reason)
+
+
+async def unavailable_drinks(context: Context) -> tuple[str, ...]:
+    """Return the drinks of the menu that no robot here makes."""
+    context.dispatcher.check_started()
+    return context.hub.projection.counts().unavailable
 
 
 async def is_paused(context: Context) -> bool:
@@ -280,11 +290,11 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     Dispatcher.submit, Dispatcher.cancel, Dispatcher.complete, Dispatcher.fail, Dispatcher.extend,
     Dispatcher.settle_answer,
     Operator.pause, Operator.resume, Operator.cancel, Operator.put_back, Operator.move_to_front,
-    Operator.forget, Operator.set_aside, Operator.bring_back, Operator.drop,
+    Operator.set_priority, Operator.forget, Operator.set_aside, Operator.bring_back, Operator.drop,
     Queries.jobs, Queries.of_ticket, Queries.workers,
     HistoryQueries.find, HistoryQueries.of_ticket, HistoryQueries.statistics,
     OnlineBackup.make, Readiness.reasons,
-    hand_out, look_up, eta_of_next, is_paused, record_refusal,
+    hand_out, look_up, eta_of_next, is_paused, record_refusal, unavailable_drinks,
 )  # fmt: skip
 """What other processes may call."""
 

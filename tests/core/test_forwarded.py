@@ -22,7 +22,7 @@ def machine_with(*job_ids: str) -> StateMachine:
 
 
 def first(machine: StateMachine) -> str:
-    job = machine.tables.jobs.first()
+    job = machine.tables.jobs.line.first()
     assert job
     return job.id
 

@@ -195,7 +195,7 @@ def _edit(player: Player, about: int, choice: int) -> c.Command:
     tables = player.machine.tables
     at_s = START_S + about
     if choice % 2:
-        jobs = [*tables.jobs.assigned(), *tables.jobs.waiting()]
+        jobs = [*tables.jobs.assigned(), *tables.jobs.line]
         new = Job(f"edit{about}", 0, b"1", to_rfc3339(START_S), 0.0)
         return c.ReplaceJobs([*jobs[about % 3 :][::-1], *([new] if choice > 4 else [])], at_s)
     workers = list(tables.workers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ import pytest
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core import lifecycle, matching
 from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.line import Group, Head, Line, place_of
 from sanic_dispatch.core.receipts import Receipts
 from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.tables import JobTable, Tables
@@ -199,9 +200,10 @@ async def test_the_dispatcher_passes(mode: Mode, tmp_path: Path) -> None:
 # ---- the mutants
 
 
-def newest_first(table: JobTable) -> Job | None:
+def newest_first(line: Line, groups: Iterable[Group]) -> Head | None:
     """The file queues took the newest."""
-    return table.waiting()[-1] if table.waiting() else None
+    newest = max((job for job in line), key=place_of, default=None) if groups else None
+    return None if newest is None else Head(0, place_of(newest), newest)
 
 
 class StaleLook:
@@ -214,7 +216,7 @@ class StaleLook:
     def gather(self, batches: Batches) -> None:
         """Note the state, then apply the commands."""
         tables = batches._machine.tables
-        self.job, self.worker = tables.jobs.first(), tables.workers.first()
+        self.job, self.worker = tables.jobs.line.first(), tables.workers.first()
         GATHER(batches)
 
     def worker_for_new_job(self, tables: Tables) -> Worker | None:
@@ -223,7 +225,7 @@ class StaleLook:
 
     def job_for_new_worker(self, tables: Tables) -> Job | None:
         """The same for a worker."""
-        return self.job if self.job is tables.jobs.first() else None
+        return self.job if self.job is tables.jobs.line.first() else None
 
 
 LOOK = StaleLook()
@@ -328,7 +330,7 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = {
-    "last in, first out": Mutant("C4", [(JobTable, "first", newest_first)]),
+    "last in, first out": Mutant("C4", [(Line, "_head_of", newest_first)]),
     "register and submit race": Mutant(
         "C5",
         [

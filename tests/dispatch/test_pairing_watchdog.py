@@ -85,7 +85,7 @@ async def test_a_changing_pair_is_no_alarm(watched: Watched) -> None:
         watched.story.submit(number)
     for _ in range(18):
         await watched.clock.advance(0.5)
-        watched.story.assign(min(watched.projection.waiting.values(), key=_ticket).job.ticket)
+        watched.story.assign(min(watched.projection.waiting, key=_ticket).job.ticket)
         assert not watched.watchdog.is_alarmed
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import ujson
 
 from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.errors import QueueFull, StorageFailed
 from tests.crash.records import Delivery, Outcome, Registration
+from tests.histories.plan import BEER_ONLY
 from tests.histories.requests import Answer, CutOff, NotSent
 
 if TYPE_CHECKING:
@@ -108,6 +110,7 @@ class Robot:
             registered_at=to_rfc3339(run.wall.now_s()),
             key=self.key,
             instance_url=self.instance_url if self.key else "",
+            rule=BEER_ONLY if run.plan.has_skills and self.number % 2 else ANYTHING,
         )
         lost = self._is_lost
         run.write("register", callback, lost)

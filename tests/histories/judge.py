@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sanic_dispatch.core.job import State
 from tests.crash.history import Violation, c1, c2, c3, c4, c6
-from tests.crash.records import Outcome
+from tests.crash.records import History, Outcome
+from tests.histories.plan import DRINKS
 
 if TYPE_CHECKING:
     from tests.histories.simulation import Simulation
@@ -33,9 +34,20 @@ def judge(run: Simulation) -> list[Violation]:
         Violation(rule.__name__.upper(), text) for rule in (c1, c2, c6) for text in rule(history)
     ]
     found += [Violation("C3", text) for text in c3(replace(history, deliveries=by_the_living))]
-    found += [Violation("C4", text) for text in c4(in_order)]
+    for drink in DRINKS if run.plan.has_skills else (b"",):
+        found += [Violation("C4", text) for text in c4(_of_drink(in_order, drink))]
     found += [Violation("CANCELLED", text) for text in _delivered_after_cancelling(run)]
     return found
+
+
+def _of_drink(history: History, drink: bytes) -> History:
+    """Return the history of the orders of one drink: the same robots make them."""
+    return replace(
+        history,
+        submissions=[each for each in history.submissions if drink in each.data],
+        deliveries=[each for each in history.deliveries if drink in each.data],
+        cut_off=[each for each in history.cut_off if drink in each.data],
+    )
 
 
 def _delivered_after_cancelling(run: Simulation) -> Iterator[str]:

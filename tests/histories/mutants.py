@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -10,8 +10,9 @@ from unittest import mock
 
 from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.job import Job, Stage, State
+from sanic_dispatch.core.line import Group, Head, Line, place_of
 from sanic_dispatch.core.state_machine import StateMachine
-from sanic_dispatch.core.tables import JobTable, Tables
+from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.core.transitions import Step
 from sanic_dispatch.dispatch.batches import Batches
 from tests.histories.plan import Plan
@@ -50,10 +51,11 @@ def patched_in(name: str) -> Iterator[None]:
 def take_the_newest() -> Patch:
     """The newest job is handed out first."""
 
-    def first(self: JobTable) -> Job | None:
-        return self._waiting[-1] if self._waiting else None
+    def head_of(self: Line, groups: Iterable[Group]) -> Head | None:
+        newest = max((job for job in self), key=place_of, default=None) if groups else None
+        return None if newest is None else Head(0, place_of(newest), newest)
 
-    return JobTable, "first", first
+    return Line, "_head_of", head_of
 
 
 @mutant

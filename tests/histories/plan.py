@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from sanic_dispatch.core.topic import Policy
 
+DRINKS = (b"beer", b"gin")
+BEER_ONLY = "match.drink=beer"
+"""What every second robot makes in a history with skills."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -43,6 +47,8 @@ class Plan:
     crash: float
     operator: float
     clock_step: float
+    has_skills: bool = False
+    """Whether every second robot takes only every second order."""
 
     @property
     def is_calm(self) -> bool:

@@ -41,7 +41,7 @@ from tests.histories.engine import Engine, Robot
 from tests.histories.inspector import Inspector
 from tests.histories.judge import judge
 from tests.histories.network import SimulatedNetwork
-from tests.histories.plan import Plan, draw_plan
+from tests.histories.plan import DRINKS, Plan, draw_plan
 from tests.histories.requests import CutOff, NotSent, Requests
 from tests.histories.truth import Truth, Witness, differences
 from tests.histories.virtual_time import (
@@ -340,6 +340,8 @@ class Simulation:
         """Submit a new order; with a key it is repeated until its fate is known, or dropped."""
         self._orders += 1
         data = (b'{"n": %d}', b'{\n  "n": %d\n}')[self._orders % 2] % self._orders
+        if self.plan.has_skills:
+            data = b'{"n": %d, "drink": "%b"}' % (self._orders, DRINKS[self._orders % 2])
         key = f"k{self._orders}" if self.dice.random() < 0.5 else None
         self._sent.append((data, key))
         if key is not None and self.dice.random() < 0.2:

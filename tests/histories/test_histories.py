@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -40,6 +41,15 @@ def test_histories(part: int) -> None:
     print(f"HISTORY_SEED={FIRST}, part {part}")  # noqa: T201
     for seed in range(FIRST + part, FIRST + HISTORIES, min(PARTS, HISTORIES)):
         run = simulate(seed)
+        assert not run.violations, described(run)
+
+
+@pytest.mark.timeout(3600 if TORTURE else 600)
+def test_histories_of_robots_with_skills() -> None:
+    """The same where every second robot takes only every second order."""
+    print(f"HISTORY_SEED={FIRST}")  # noqa: T201
+    for seed in range(FIRST, FIRST + HISTORIES // 10):
+        run = simulate(seed, change_plan=lambda plan: replace(plan, has_skills=True))
         assert not run.violations, described(run)
 
 

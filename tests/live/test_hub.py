@@ -192,7 +192,9 @@ def comparable(state: dict[str, Any]) -> dict[str, Any]:
 def test_the_first_frame_comes_at_once(story: Story, hub: Hub) -> None:
     """A client gets a frame when it connects, before anything happens."""
     connection = followed(hub)
-    assert connection.state == {"bar": {"robots": 0, "waiting": 0, "assigned": 0, "paused": False}}
+    assert connection.state == {
+        "bar": {"robots": 0, "waiting": 0, "assigned": 0, "paused": False, "unavailable": []}
+    }
     back = FakeConnection()
     hub.follow(back, BOARD, Cursor.parse(connection.at))
     assert [set(frame) for frame in back.taken] == [{"at", "now"}]

@@ -28,7 +28,7 @@ def projection(story: Story) -> Projection:
 
 
 def tickets(projection: Projection) -> list[int]:
-    return [order.job.ticket for order in projection.waiting.values()]
+    return [order.job.ticket for order in projection.waiting]
 
 
 def states(projection: Projection) -> dict[str, RobotState]:

@@ -20,7 +20,7 @@ OFFICIAL = Path(__file__).parent / "asyncapi/3.0.0.json"
 DOCUMENT = asyncapi(__version__)
 
 ORDER = {"n": 1, "logo": "lion", "drink": "Mojito", "state": "waiting", "t": 1.0}
-BAR = {"robots": 0, "waiting": 1, "assigned": 0, "paused": False}
+BAR = {"robots": 0, "waiting": 1, "assigned": 0, "paused": False, "unavailable": []}
 
 
 def is_valid(view: str, frame: Any) -> bool:

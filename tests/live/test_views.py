@@ -39,13 +39,19 @@ def test_the_board_literally(story: Story, hub: Hub) -> None:
         "order/1": {
             "n": 1, "logo": "lion", "drink": "Mojito", "state": "waiting", "t": story.now_s,
         },
-        "bar": {"robots": 0, "waiting": 1, "assigned": 0, "paused": False},
+        "bar": {"robots": 0, "waiting": 1, "assigned": 0, "paused": False, "unavailable": []},
     }  # fmt: skip
     story.loop.run(5.0)
     story.assign(1)
     assert state_of(hub)["order/1"]["state"] == "assigned"
     assert state_of(hub)["order/1"]["t"] == story.now_s
-    assert state_of(hub)["bar"] == {"robots": 1, "waiting": 0, "assigned": 1, "paused": False}
+    assert state_of(hub)["bar"] == {
+        "robots": 1,
+        "waiting": 0,
+        "assigned": 1,
+        "paused": False,
+        "unavailable": [],
+    }
 
 
 @pytest.mark.parametrize("key", [BOARD, MONITOR])
@@ -115,9 +121,10 @@ def test_an_order_literally(story: Story, hub: Hub) -> None:
         "n": 2, "name": "Ada", "logo": "lion", "drink": "Mojito", "state": "waiting",
         "ahead": 1, "position": 2, "eta": None, "t": story.now_s,
     }  # fmt: skip
-    assert own(hub, 2) == expected
+    assert own(hub, 2) == expected | {"why": {"reason": "no_worker"}}
     story.assign(1)
-    assert own(hub, 2) == expected | {"ahead": 0, "position": 1}
+    behind = {"reason": "behind", "ahead": 0}
+    assert own(hub, 2) == expected | {"ahead": 0, "position": 1, "why": behind}
     story.assign(2)
     served = expected | {"state": "assigned", "ahead": None, "position": None}
     assert own(hub, 2) == served
@@ -241,8 +248,8 @@ def test_the_monitor_literally(story: Story, hub: Hub) -> None:
             "t": now_s // 60 * 60, "arrived": 1, "done": 0, "p50": None, "p90": None,
         },
         "bar": {
-            "robots": 1, "waiting": 0, "assigned": 1, "paused": False, "failed": 0, "kept": None,
-            "per_hour": 0, "p50": None, "p90": None,
+            "robots": 1, "waiting": 0, "assigned": 1, "paused": False,
+            "unavailable": [], "failed": 0, "kept": None, "per_hour": 0, "p50": None, "p90": None,
         },
     }  # fmt: skip
 

@@ -21,6 +21,7 @@ from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.storage.open_store import open_store
 from sanic_dispatch.storage.store import Store
 from tests.support.clock import FakeClock, settle
+from tests.support.free_workers import free_workers
 from tests.support.network import FakeNetwork
 
 
@@ -89,7 +90,7 @@ class World:
 
     def free_workers(self) -> list[Worker]:
         """Return the workers that may get a job now, in order."""
-        return list(self.dispatcher._machine.tables.workers.free())
+        return free_workers(self.dispatcher._machine.tables)
 
     def waiting_jobs(self) -> list[Job]:
         """Return the jobs that may be assigned now, in order."""

@@ -152,7 +152,7 @@ def _waiting(sources: Sources) -> Iterator[Metric]:
         "Unfinished jobs: waiting, assigned, or in doubt (a worker may have it or not).",
         "state",
         {
-            "waiting": len(projection.waiting),
+            "waiting": len(projection.line),
             "assigned": len(projection.assigned) - in_doubt,
             "in_doubt": in_doubt,
         },
@@ -312,9 +312,9 @@ def _oldest_age_s(projection: Projection, now_s: float) -> float:
     Orders that were moved to the front come first; the first unmoved one is the oldest of its kind.
     """
     age_s = 0.0
-    for place, order in projection.waiting.items():
-        age_s = max(age_s, now_s - order.job.submitted_s)
-        if place == order.job.ticket:
+    for job in projection.line:
+        age_s = max(age_s, now_s - job.submitted_s)
+        if job.place == job.ticket:
             break
     return age_s
 

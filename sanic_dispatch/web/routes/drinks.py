@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 from sanic import Blueprint, HTTPResponse, Request
 
 from sanic_dispatch.config.menu import BUILT_IN, encoded, read_menu
-from sanic_dispatch.errors import SettingsError
+from sanic_dispatch.errors import DispatchError, SettingsError
+from sanic_dispatch.web.calls import ask, unavailable_drinks
 from sanic_dispatch.web.conditional import validated
 from sanic_dispatch.web.context import context_of
 from sanic_dispatch.web.openapi.operation import describe
@@ -31,18 +34,29 @@ class Menu:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._seen = self._stamp()
-        self._json = encoded(read_menu(path) if path else BUILT_IN)
+        self._read(read_menu(path) if path else BUILT_IN)
 
-    def json(self) -> bytes:
-        """Return the current menu in JSON. Blocks: call it in a thread."""
+    def json(self, unavailable: Collection[str]) -> bytes:
+        """Return the current menu in JSON, some drinks marked. Blocks: call it in a thread."""
         stamp = self._stamp()
         if self._path and stamp != self._seen:
             self._seen = stamp
             try:
-                self._json = encoded(read_menu(self._path))
+                self._read(read_menu(self._path))
             except SettingsError as error:
                 _log.warning("menu.refused", reason=str(error))
-        return self._json
+        if not unavailable:
+            return self._json
+        marked = [
+            {**drink, "available": False} if drink["id"] in unavailable else drink
+            for drink in self._menu["drinks"]
+        ]
+        return encoded({**self._menu, "drinks": marked})
+
+    def _read(self, menu: dict[str, Any]) -> None:
+        self._menu, self._json = menu, encoded(menu)
+        self.drinks: Sequence[str] = tuple(drink["id"] for drink in menu["drinks"])
+        """The ids of the drinks."""
 
     def _stamp(self) -> tuple[int, int] | None:
         """Return what changes with the file's content; None if there is no file."""
@@ -55,8 +69,13 @@ class Menu:
 
 @describe(MENU)
 async def look(request: Request) -> HTTPResponse:
-    """Return the menu."""
-    content = await asyncio.to_thread(context_of(request).menu.json)
+    """Return the menu; drinks that no robot here makes are marked, as far as that is known."""
+    context = context_of(request)
+    try:
+        unavailable = await ask(context, unavailable_drinks)
+    except DispatchError:
+        unavailable = ()
+    content = await asyncio.to_thread(context.menu.json, unavailable)
     return validated(request, content, "application/json")
 
 

@@ -74,6 +74,7 @@ def _job_fields(status: JobStatus) -> dict[str, Any]:
     job = status.job
     reason = {"reason": job.reason} if job.reason and job.state in _WITHOUT_RESULT else {}
     forgotten = {"forgotten": True} if job.forgotten else {}
+    why = {"why": status.why.as_json()} if status.why else {}
     return {
         "id": job.id,
         "ticket": job.ticket,
@@ -81,6 +82,8 @@ def _job_fields(status: JobStatus) -> dict[str, Any]:
         "position": status.position,
         "submitted_at": job.submitted_at,
         "eta": _rounded(status.eta),
+        "priority": job.priority,
+        **why,
         **reason,
         **forgotten,
     }

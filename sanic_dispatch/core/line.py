@@ -1,0 +1,593 @@
+"""The line: the waiting jobs of a topic, in the one order in which they are served.
+
+The order is
+
+1. jobs that an operator moved to the front;
+2. by level, where priorities are on: a job's priority, one level better for every
+   ``priority_step_s`` that it has waited, and 0 at best;
+3. by turn, where the line is fair: the first job of each customer, then the second of each, and so
+   on; in a round the customer comes first who was served longest ago. That is start-time fair
+   queueing (Goyal, Vin and Cheng, 1996) with equal weights;
+4. by arrival.
+
+A worker gets the first job that its rule admits. So jobs that the same rules admit form a group,
+and a step looks at groups and not at jobs. A new rule is held against the waiting jobs in slices,
+since that takes a second for 100,000 of them; see ``match_more``.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left, insort
+from collections.abc import Callable, Collection, Iterable, Iterator, KeysView, Mapping, Set
+from heapq import heappop, heappush, merge
+from itertools import chain
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple, Protocol
+
+from sortedcontainers import SortedKeyList, SortedList
+
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.rules import (
+    ANYTHING,
+    Number,
+    Rule,
+    member_of,
+    members_of,
+    rule_of,
+    text_of,
+)
+from sanic_dispatch.core.value import Value
+
+SLICE_JOBS = 200
+"""How many jobs a new rule is held against at once: some 4 ms."""
+
+MOST_KNOWN = 10_000
+"""For how many different values of the members that rules name the admitting rules are kept."""
+
+FRONT = 0
+"""The level of jobs that an operator moved to the front; that of priority 0 is 1."""
+
+Rank = tuple[float, ...]
+"""What orders the jobs of one level."""
+
+
+class Ordering(Value, frozen=True):
+    """What orders a line besides arrival: see the module. ``fair_by`` is a path of members."""
+
+    priority_step_s: float | None = None
+    fair_by: tuple[str, ...] | None = None
+
+
+BY_ARRIVAL = Ordering()
+
+
+class Lane(Protocol):
+    """The jobs of one group on one level, in order."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Job]: ...
+    def add(self, job: Job, customer: str) -> None: ...
+    def remove(self, job: Job, customer: str) -> None: ...
+    def first(self) -> Job: ...
+    def rank_of(self, job: Job, customer: str) -> Rank: ...
+    def first_rank(self) -> Rank: ...
+
+    def before(self, rank: Rank) -> int:
+        """Return how many jobs have a lower rank."""
+
+    def ranked(self) -> Iterator[tuple[Rank, Job]]:
+        """Iterate over ranks and jobs, in order."""
+
+
+class ArrivalLane:
+    """Jobs by arrival, which is their place."""
+
+    def __init__(self) -> None:
+        self._jobs: SortedKeyList[Job, Rank] = SortedKeyList(key=place_of)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._jobs)
+
+    def add(self, job: Job, _: str) -> None:
+        self._jobs.add(job)
+
+    def add_all(self, jobs: Iterable[Job]) -> None:
+        self._jobs.update(jobs)  # at once: four times as fast as one by one
+
+    def remove(self, job: Job, _: str) -> None:
+        if next(iter(self._jobs)) is job:
+            self._jobs.pop(0)  # half the time, and the usual case
+        else:
+            self._jobs.remove(job)
+
+    def first(self) -> Job:
+        job: Job = next(iter(self._jobs))
+        return job
+
+    def first_rank(self) -> Rank:
+        return place_of(self.first())
+
+    def rank_of(self, job: Job, _: str) -> Rank:
+        return place_of(job)
+
+    def before(self, rank: Rank) -> int:
+        if place_of(self._jobs[-1]) < rank:
+            return len(self._jobs)  # usual: a new job asks; a tenth of the time
+        return int(self._jobs.bisect_key_left(rank))
+
+    def ranked(self) -> Iterator[tuple[Rank, Job]]:
+        return ((place_of(job), job) for job in self._jobs)
+
+
+class FairLane:
+    """Jobs of customers who take turns; ``served`` says at which event each was served last."""
+
+    def __init__(self, served: Mapping[str, int]) -> None:
+        self._served = served
+        self._jobs: dict[str, list[Job]] = {}
+        """By customer, by arrival."""
+        self._customers: SortedList[tuple[Any, ...]] = SortedList()
+        """When each was served last, the place of their first job, and their names."""
+        self._keys: dict[str, tuple[Any, ...]] = {}
+        """By customer: their entry in ``_customers``."""
+        self._rounds: list[int] = []
+        """How many customers have a first job, a second one, and so on."""
+        self._several: dict[str, None] = {}
+        """Customers with more than one job."""
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Job]:
+        """Iterate over the jobs, in no order."""
+        return chain.from_iterable(self._jobs.values())
+
+    def add(self, job: Job, customer: str) -> None:
+        jobs = self._jobs.setdefault(customer, [])
+        insort(jobs, job, key=place_of)
+        if len(jobs) > len(self._rounds):
+            self._rounds.append(0)
+        self._rounds[len(jobs) - 1] += 1
+        self._size += 1
+        self.update(customer)
+
+    def remove(self, job: Job, customer: str) -> None:
+        jobs = self._jobs[customer]
+        self._rounds[len(jobs) - 1] -= 1
+        self._size -= 1
+        if not self._rounds[-1]:
+            self._rounds.pop()
+        del jobs[bisect_left(jobs, place_of(job), key=place_of)]
+        self.update(customer)
+
+    def update(self, customer: str) -> None:
+        """Sort a customer anew, whose jobs have changed, or who was served."""
+        jobs = self._jobs.get(customer)
+        if jobs is None:
+            return
+        key = (self._served.get(customer, 0), *place_of(jobs[0]), customer) if jobs else None
+        before = self._keys.get(customer)
+        if key != before:
+            if before is not None:
+                self._customers.remove(before)
+                del self._keys[customer]
+            if key is not None:
+                self._customers.add(key)
+                self._keys[customer] = key
+        if len(jobs) > 1:
+            self._several[customer] = None
+        else:
+            self._several.pop(customer, None)
+        if not jobs:
+            del self._jobs[customer]
+
+    def first(self) -> Job:
+        return self._jobs[self._customers[0][-1]][0]
+
+    def first_rank(self) -> Rank:
+        return 0, *self._customers[0][:-1]
+
+    def rank_of(self, job: Job, customer: str) -> Rank:
+        number = bisect_left(self._jobs[customer], place_of(job), key=place_of)
+        return number, *self._keys[customer][:-1]
+
+    def before(self, rank: Rank) -> int:
+        number, key = int(rank[0]), rank[1:]
+        if number == 0:
+            return int(self._customers.bisect_left(key))
+        earlier = sum(1 for other in self._of_round(number) if other[:-1] < key)
+        if number < len(self._rounds) // 2:
+            return sum(self._rounds[:number]) + earlier
+        return self._size - sum(self._rounds[number:]) + earlier
+
+    def ranked(self) -> Iterator[tuple[Rank, Job]]:
+        for number in range(len(self._rounds)):
+            keys = sorted(self._of_round(number)) if number else list(self._customers)
+            for key in keys:
+                yield (number, *key[:-1]), self._jobs[key[-1]][number]
+
+    def _of_round(self, number: int) -> Iterator[tuple[Any, ...]]:
+        """Iterate over the entries of customers with more than ``number`` jobs, in no order."""
+        several = self._several if number else self._jobs
+        return (self._keys[each] for each in several if len(self._jobs[each]) > number)
+
+
+class Group:
+    """Jobs that the same rules admit, by level."""
+
+    __slots__ = ("admitting", "lanes")
+
+    def __init__(self, admitting: frozenset[str]) -> None:
+        self.admitting = admitting
+        self.lanes: dict[int, Lane] = {}
+        """Lanes that are not empty."""
+
+
+class Spot(NamedTuple):
+    """Where a job stands in the line."""
+
+    group: Group
+    level: int
+    customer: str
+
+
+class Head(NamedTuple):
+    """The first job of some groups, and what orders it."""
+
+    level: int
+    rank: Rank
+    job: Job
+
+
+class Line:
+    """Waiting jobs in order. ``find`` returns a job of the line by its id, or None."""
+
+    def __init__(self, find: Callable[[str], Job | None], ordering: Ordering = BY_ARRIVAL) -> None:
+        self._find = find
+        self._ordering = ordering
+        self._is_by_arrival = ordering == BY_ARRIVAL
+        self._size = 0
+        self._last: Rank = ()
+        """The highest place that any job had."""
+        self._plain = Spot(Group(frozenset()), FRONT, "")
+        """The spot of most jobs: no rule, no priority, no customer."""
+        self._spots: dict[str, Spot] = {}
+        """By job id: where those stand that are not there."""
+        self._groups: dict[frozenset[str], Group] = {frozenset(): self._plain.group}
+        self._with_jobs: dict[Group, None] = {}
+        self._admitted_by: dict[str, dict[Group, None]] = {}
+        """By rule: the groups with jobs that it admits."""
+        self._rules: dict[str, Rule] = {}
+        self._paths: tuple[tuple[str, ...], ...] = ()
+        """The members that any rule names."""
+        self._known: dict[tuple[str | None, ...], frozenset[str]] = {}
+        """By the values of those members: the rules that admit such a job."""
+        self._being_matched: dict[str, None] = {}
+        """Rules that the jobs in ``_left`` are held against."""
+        self._next_matched: dict[str, None] = {}
+        """Rules that came meanwhile."""
+        self._left: list[str] = []
+        self._served: dict[str, int] = {}
+        self._now_s = 0.0
+        self._rises: list[tuple[float, int, str, int]] = []
+        """A heap of when a job rises a level, with its ticket, its id and its level until then."""
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Job]:
+        """Iterate over the jobs, in order."""
+        levels: dict[int, list[Lane]] = {}
+        for group in self._with_jobs:
+            for level, lane in group.lanes.items():
+                levels.setdefault(level, []).append(lane)
+        for level in sorted(levels):
+            lanes = levels[level]
+            if len(lanes) == 1:
+                yield from (job for _, job in lanes[0].ranked())
+            else:
+                ranked = merge(*(lane.ranked() for lane in lanes), key=itemgetter(0))
+                yield from (job for _, job in ranked)
+
+    # ---- jobs
+
+    def add(self, job: Job) -> None:
+        """Add a job."""
+        spot = self._spot_for(job)
+        if spot is not self._plain:
+            self._spots[job.id] = spot
+        self._insert(job, spot)
+
+    def add_all(self, jobs: Collection[Job]) -> None:
+        """Add many jobs."""
+        if self._rules or not self._is_by_arrival:
+            for job in jobs:
+                self.add(job)
+        elif jobs:
+            lane = self._lane(self._plain)
+            assert isinstance(lane, ArrivalLane)
+            lane.add_all(jobs)
+            self._size += len(jobs)
+            self._last = max(self._last, max(map(place_of, jobs)))
+
+    def remove(self, job: Job) -> None:
+        """Remove a job, the very record that was added."""
+        spot = self._spots.pop(job.id, self._plain)
+        lane = spot.group.lanes[spot.level]
+        lane.remove(job, spot.customer)
+        self._size -= 1
+        if not lane:
+            del spot.group.lanes[spot.level]
+            if not spot.group.lanes:
+                self._close(spot.group)
+
+    def first(self) -> Job | None:
+        """Return the first job."""
+        head = self._head_of(self._with_jobs)
+        return head.job if head else None
+
+    def head_for(self, rule: str) -> Head | None:
+        """Return the first job that a rule admits; none while the rule is still being matched."""
+        if not rule:
+            return self._head_of(self._with_jobs)
+        return self._head_of(self._admitted_by.get(rule, ())) if self.is_matched(rule) else None
+
+    def has_any_for(self, rule: str) -> bool:
+        """Whether a rule admits any job, as far as that is known."""
+        return bool(self._admitted_by.get(rule) if rule else self._size)
+
+    def position_of(self, job: Job) -> int:
+        """Return a job's position, counted from 1."""
+        if self._is_by_arrival and place_of(job) == self._last:
+            return self._size
+        return self._before(job, self._with_jobs) + 1
+
+    def ahead(self, job: Job, rules: Set[str]) -> int:
+        """Return how many jobs before this one share with it a rule of these that admits both."""
+        return self._before(job, self._rivals(job, rules))
+
+    def rivals(self, job: Job, rules: Set[str]) -> list[tuple[frozenset[str], int]]:
+        """Return the same by the rules of these that admit them: rules, and how many jobs."""
+        anything = frozenset({ANYTHING} & rules)
+        counts = (
+            ((group.admitting & rules) | anything, self._before(job, (group,)))
+            for group in self._rivals(job, rules)
+        )
+        return [(admitting, count) for admitting, count in counts if count]
+
+    def _rivals(self, job: Job, rules: Set[str]) -> Iterable[Group]:
+        """Return the groups that share with a job a rule of these."""
+        if ANYTHING in rules:
+            return self._with_jobs
+        shared = self.admitting(job) & rules
+        return [group for group in self._with_jobs if not shared.isdisjoint(group.admitting)]
+
+    def lowest_place(self) -> float:
+        """Return the lowest place of any job; infinite if there is none. Takes O(jobs)."""
+        if self._is_by_arrival:
+            first = self.first()
+            return first.place if first else float("inf")
+        return min((job.place for job in self), default=float("inf"))
+
+    def note_served(self, customer: str, event: int) -> None:
+        """Note at which event a customer was served last; 0 for never."""
+        if event:
+            self._served[customer] = event
+        else:
+            self._served.pop(customer, None)
+        for group in self._with_jobs:
+            for lane in group.lanes.values():
+                if isinstance(lane, FairLane):
+                    lane.update(customer)
+
+    def customer_of(self, job: Job) -> str:
+        """Return the name of the job's customer, in a fair line; a job without one is its own."""
+        return self._customer(job, members_of(job.data))
+
+    def advance(self, now_s: float) -> None:
+        """Let jobs rise that have waited for long enough (Unix seconds); time never goes back."""
+        self._now_s = max(self._now_s, now_s)
+        while self._rises and self._rises[0][0] <= self._now_s:
+            _, _, job_id, level = heappop(self._rises)
+            spot = self._spots.get(job_id)
+            job = self._find(job_id) if spot is not None and spot.level == level else None
+            if job is not None:
+                self.remove(job)
+                self.add(job)
+
+    # ---- rules
+
+    @property
+    def rules(self) -> KeysView[str]:
+        """The rules that jobs are held against: those of workers that are here, or were lately."""
+        return self._rules.keys()
+
+    @property
+    def is_matching(self) -> bool:
+        """Whether ``match_more`` has something to do."""
+        return bool(self._being_matched)
+
+    def is_matched(self, rule: str) -> bool:
+        """Whether a rule was held against all jobs; that of workers that take anything always."""
+        if not rule:
+            return True
+        is_pending = rule in self._being_matched or rule in self._next_matched
+        return rule in self._rules and not is_pending
+
+    def admitting(self, job: Job) -> frozenset[str]:
+        """Return the known rules that admit a job, which need not be in the line."""
+        return self._admitting(members_of(job.data)) if self._rules else frozenset()
+
+    def learn(self, rule: str) -> None:
+        """Begin to hold a rule against jobs; a short line is matched at once."""
+        if not rule or rule in self._rules:
+            return
+        self._rules[rule] = rule_of(rule)
+        self._admitted_by[rule] = {
+            group: None for group in self._with_jobs if rule in group.admitting
+        }
+        self._note_paths()
+        self._next_matched[rule] = None
+        if not self._being_matched:
+            self._begin_matching()
+            if len(self._left) <= SLICE_JOBS:
+                self.match_more()
+
+    def forget(self, rule: str) -> None:
+        """Hold a rule against no more jobs."""
+        self._rules.pop(rule, None)
+        self._admitted_by.pop(rule, None)
+        self._being_matched.pop(rule, None)
+        self._next_matched.pop(rule, None)
+        self._note_paths()
+
+    def match_more(self) -> None:
+        """Hold new rules against some more jobs."""
+        some = self._left[-SLICE_JOBS:]
+        del self._left[-SLICE_JOBS:]
+        for job_id in some:
+            job = self._find(job_id)
+            if job is None:
+                continue
+            spot = self._spot_for(job)
+            if spot != self._spots.get(job_id, self._plain):
+                self.remove(job)
+                self.add(job)
+        if not self._left:
+            self._begin_matching()
+
+    def _begin_matching(self) -> None:
+        self._being_matched, self._next_matched = self._next_matched, {}
+        lanes = (lane for group in self._with_jobs for lane in group.lanes.values())
+        self._left = [job.id for lane in lanes for job in lane] if self._being_matched else []
+        if not self._left:
+            self._being_matched = {}
+
+    def _note_paths(self) -> None:
+        named = {each.path: None for rule in self._rules.values() for each in rule.conditions}
+        self._paths = tuple(named)
+        self._known = {}
+
+    # ---- spots
+
+    def _spot_for(self, job: Job) -> Spot:
+        if self._is_by_arrival and not self._rules:
+            return self._plain
+        needs_data = self._rules or self._ordering.fair_by is not None
+        data = members_of(job.data) if needs_data else None
+        admitting = self._admitting(data)
+        if self._is_by_arrival and not admitting:
+            return self._plain
+        group = self._groups.get(admitting)
+        if group is None:
+            group = self._groups[admitting] = Group(admitting)
+        if self._is_by_arrival:
+            return Spot(group, FRONT, "")
+        return Spot(group, self._level(job), self._customer(job, data))
+
+    def _admitting(self, data: Any) -> frozenset[str]:
+        if not self._rules:
+            return frozenset()
+        values = tuple(map(text_of, (member_of(data, path) for path in self._paths)))
+        known = self._known.get(values)
+        if known is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known = {}
+            rules = self._rules.items()
+            known = frozenset(text for text, rule in rules if rule.admits(data))
+            self._known[values] = known
+        return known
+
+    def _level(self, job: Job) -> int:
+        if job.place < job.ticket:
+            return FRONT
+        if self._ordering.priority_step_s is None:
+            return 1
+        return 1 + max(job.priority - self._steps(job), 0)
+
+    def _steps(self, job: Job) -> int:
+        """Return by how many levels a job has risen."""
+        step_s, since_s = self._ordering.priority_step_s or 0.0, job.submitted_s
+        steps = max(int((self._now_s - since_s) / step_s), 0)
+        while since_s + (steps + 1) * step_s <= self._now_s:  # as ``_insert`` reckons it
+            steps += 1
+        while steps and since_s + steps * step_s > self._now_s:
+            steps -= 1
+        return steps
+
+    def _customer(self, job: Job, data: Any) -> str:
+        if self._ordering.fair_by is None:
+            return ""
+        value = member_of(data, self._ordering.fair_by)
+        if value is None:
+            return job.id
+        if isinstance(value, Number):
+            return f"number {value}"
+        return f"value {json.dumps(value, sort_keys=True)}"
+
+    def _insert(self, job: Job, spot: Spot) -> None:
+        self._lane(spot).add(job, spot.customer)
+        self._size += 1
+        self._last = max(self._last, place_of(job))
+        step_s = self._ordering.priority_step_s
+        if step_s is not None and spot.level > 1:
+            rises_s = job.submitted_s + (self._steps(job) + 1) * step_s
+            heappush(self._rises, (rises_s, job.ticket, job.id, spot.level))
+
+    def _lane(self, spot: Spot) -> Lane:
+        """Return the lane of a spot; it must not stay empty."""
+        group = spot.group
+        lane = group.lanes.get(spot.level)
+        if lane is None:
+            if not group.lanes:
+                self._open(group)
+            is_fair = self._ordering.fair_by is not None and spot.level != FRONT
+            lane = FairLane(self._served) if is_fair else ArrivalLane()
+            group.lanes[spot.level] = lane
+        return lane
+
+    def _open(self, group: Group) -> None:
+        """Note that a group gets jobs."""
+        self._with_jobs[group] = None
+        for rule in group.admitting:
+            if rule in self._admitted_by:
+                self._admitted_by[rule][group] = None
+
+    def _close(self, group: Group) -> None:
+        """Note that a group has no jobs."""
+        del self._with_jobs[group]
+        if group is not self._plain.group:
+            del self._groups[group.admitting]
+        for rule in group.admitting:
+            if rule in self._admitted_by:
+                del self._admitted_by[rule][group]
+
+    def _head_of(self, groups: Iterable[Group]) -> Head | None:
+        best: Head | None = None
+        for group in groups:
+            level = min(group.lanes)
+            lane = group.lanes[level]
+            if best is None or (level, lane.first_rank()) < best[:2]:
+                best = Head(level, lane.first_rank(), lane.first())
+        return best
+
+    def _before(self, job: Job, groups: Iterable[Group]) -> int:
+        """Return how many jobs of these groups come before a job of the line."""
+        spot = self._spots.get(job.id, self._plain)
+        rank = spot.group.lanes[spot.level].rank_of(job, spot.customer)
+        count = 0
+        for group in groups:
+            for level, lane in group.lanes.items():
+                if level < spot.level:
+                    count += len(lane)
+                elif level == spot.level:
+                    count += lane.before(rank)
+        return count
+
+
+place_of = attrgetter("place", "ticket")

@@ -1,0 +1,144 @@
+"""Rules: which jobs a worker takes, as it says at its registration.
+
+A rule is conditions on members of a job's data, all of which must hold. It is written as in the
+query of a registration, ``match.drink=mojito|negroni&not.size=xl``, and kept as that text, in one
+normal form; the empty text is the rule of a worker that takes anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+from sanic_dispatch.core.value import Value
+from sanic_dispatch.errors import InvalidMatch
+
+ANYTHING = ""
+"""The rule of a worker that takes any job."""
+
+MATCH, NOT = "match.", "not."
+"""How the names of arguments begin that are conditions."""
+
+MAX_DEPTH = 8
+MAX_CONDITIONS = 16
+MAX_RULE_BYTES = 4096
+MAX_ARGUMENTS = 1000
+
+_SAFE = "|:/,;@ "
+"""What is left as it is in a rule's text, so that people can read it."""
+
+
+class Condition(Value, frozen=True):
+    """A member, and the texts of which it has to equal one; or none, if the condition is negated.
+
+    A member that is missing, or is no string, number or boolean, equals nothing.
+    """
+
+    path: tuple[str, ...]
+    values: frozenset[str]
+    is_negated: bool
+
+    def holds(self, data: Any) -> bool:
+        """Whether it holds for a job's data, as ``members_of`` returns it."""
+        return (text_of(member_of(data, self.path)) in self.values) is not self.is_negated
+
+
+class Rule(Value, frozen=True):
+    """A rule that was read: its conditions must all hold."""
+
+    conditions: tuple[Condition, ...]
+
+    def admits(self, data: Any) -> bool:
+        """Whether a job with this data, as ``members_of`` returns it, may be given."""
+        return all(condition.holds(data) for condition in self.conditions)
+
+    def admits_in_part(self, data: Mapping[str, Any]) -> bool:
+        """The same by the conditions on the members that are there alone."""
+        return all(
+            each.holds(data)
+            for each in self.conditions
+            if len(each.path) == 1 and each.path[0] in data
+        )
+
+
+def normal_form(arguments: Iterable[tuple[str, str]]) -> str:
+    """Return the rule of a registration's arguments; those that are no conditions are ignored.
+
+    Raises InvalidMatch.
+    """
+    conditions = set()
+    for name, value in arguments:
+        if name.startswith((MATCH, NOT)):
+            condition = _condition(name, value)
+            values = sorted(each.replace("|", "||") for each in condition.values)
+            conditions.add((name, "|".join(values)))
+    if len(conditions) > MAX_CONDITIONS:
+        raise InvalidMatch("the rule", f"has more than {MAX_CONDITIONS} conditions")
+    text = urlencode(sorted(conditions), safe=_SAFE, quote_via=quote)
+    if len(text.encode()) > MAX_RULE_BYTES:
+        raise InvalidMatch("the rule", f"is longer than {MAX_RULE_BYTES} bytes")
+    return text
+
+
+@lru_cache(maxsize=1024)
+def rule_of(text: str) -> Rule:
+    """Return the rule with this text. Raises InvalidMatch."""
+    return Rule(tuple(_condition(name, value) for name, value in arguments_of(text)))
+
+
+def arguments_of(text: str) -> list[tuple[str, str]]:
+    """Return the arguments in a query, or in a form-encoded body, in order."""
+    return parse_qsl(text, keep_blank_values=True, separator="&", max_num_fields=MAX_ARGUMENTS)
+
+
+def _condition(name: str, value: str) -> Condition:
+    """Read one argument, such as ``match.drink`` and ``mojito|negroni``. Raises InvalidMatch."""
+    kind, _, path = name.partition(".")
+    members = tuple(path.split("."))
+    if kind not in ("match", "not") or not all(members):
+        raise InvalidMatch(name, "names no member: match.drink and not.size.unit do")
+    if len(members) > MAX_DEPTH:
+        raise InvalidMatch(name, f"has more than {MAX_DEPTH} members in its path")
+    return Condition(members, frozenset(_alternatives(value)), kind == "not")
+
+
+def _alternatives(value: str) -> list[str]:
+    """Split a value at its bars; ``||`` is a bar within an alternative."""
+    return [each.replace("\0", "|") for each in value.replace("||", "\0").split("|")]
+
+
+class Number(str):
+    """A number as it was written in JSON."""
+
+    __slots__ = ()
+
+
+_DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number)
+
+
+@lru_cache(maxsize=8)  # a job is looked at several times when it comes in
+def members_of(data: bytes) -> Any:
+    """Return a job's data with its numbers as they were written; None if it has no members."""
+    if not data.startswith(b"{"):
+        return None
+    try:
+        return _DECODER.decode(data.decode())
+    except (ValueError, RecursionError):
+        return None
+
+
+def member_of(data: Any, path: Iterable[str]) -> Any:
+    """Return the member at a path; None if there is none."""
+    for name in path:
+        data = data.get(name) if isinstance(data, dict) else None
+    return data
+
+
+def text_of(value: Any) -> str | None:
+    """Return the text that a rule compares; None if the value is no string, number or boolean."""
+    if isinstance(value, str):
+        return value
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else None

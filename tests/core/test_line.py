@@ -1,0 +1,91 @@
+"""The line: new rules in slices, and that it costs the same however long it is."""
+
+from __future__ import annotations
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.line import SLICE_JOBS, Line, Ordering
+from sanic_dispatch.core.present_rules import KEPT_UNUSED
+from sanic_dispatch.core.state_machine import Now, StateMachine
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Key, Worker
+
+START_S = 1_732_412_340.0
+AT = to_rfc3339(START_S)
+NOW = Now(START_S, 0.0)
+
+
+def robot(name: str, rule: str) -> Worker:
+    return Worker(f"http://engine/{name}/", AT, Key(name, "a1"), rule=rule)
+
+
+def opened(policy: Policy, orders: int) -> StateMachine:
+    machine = StateMachine(policy)
+    machine.apply(c.Recover("5e" * 32), NOW)
+    for number in range(orders):
+        drink = b"gin" if number % 100 == 99 else b"beer"
+        machine.apply(c.Submit(f"{number}", b'{"drink": "%b"}' % drink), NOW)
+    return machine
+
+
+def test_a_new_rule_is_matched_in_slices() -> None:
+    """Until it is through, its worker gets nothing; jobs that come meanwhile are matched, too."""
+    machine = opened(Policy(), 3 * SLICE_JOBS)
+    line = machine.tables.jobs.line
+    applied = machine.apply(c.Register(robot("r1", "match.drink=gin")), NOW)
+    assert applied.reply is None
+    assert not line.is_matched("match.drink=gin")
+    machine.apply(c.Submit("new", b'{"drink": "gin"}'), NOW)
+    # Another one with another rule comes meanwhile: it is matched in the next pass.
+    machine.apply(c.Register(robot("r2", "not.drink=beer")), NOW)
+    slices, given = 0, []
+    (timer,) = [each for each in applied.effects if isinstance(each, e.StartTimer)]
+    assert timer.command == c.MatchRules()
+    while line.is_matching:
+        events = machine.apply(c.MatchRules(), NOW).events
+        given += [(each.job.id, each.job.worker.id) for each in events if each.job.worker]
+        slices += 1
+    assert slices <= 2 * 4
+    assert given == [("99", "http://engine/r1/"), ("199", "http://engine/r2/")]
+    assert machine.tables.jobs.line.head_for("match.drink=gin").job.id == "299"
+
+
+def test_a_slice_that_was_undone_goes_on() -> None:
+    """The timer is set again after an undo; what was found out is not forgotten."""
+    machine = opened(Policy(), 3 * SLICE_JOBS)
+    machine.tables.take_changes()
+    machine.apply(c.Register(robot("r1", "match.drink=gin")), NOW)
+    machine.undo(machine.tables.take_changes(), machine.number - 1)
+    applied = machine.apply(c.LookUp("1"), NOW)
+    assert e.StartTimer(c.MatchRules(), 0.0, is_spread=False) in applied.effects
+
+
+def test_rules_that_nobody_has_any_more_are_forgotten() -> None:
+    """But the last ones, since robots are away for a moment after each job."""
+    machine = opened(Policy(), 0)
+    for number in range(KEPT_UNUSED + 20):
+        machine.apply(c.Register(robot(f"r{number}", f"match.drink=d{number}")), NOW)
+        machine.apply(c.DropWorker(f"http://engine/r{number}/"), NOW)
+    assert len(machine.tables.jobs.line.rules) == KEPT_UNUSED
+    assert len(machine.tables.rules) == 0
+
+
+def test_a_job_rises_a_level_for_every_step() -> None:
+    """To the best level at most; of jobs on one level the older one comes first."""
+    jobs: dict[str, Job] = {}
+    line = Line(jobs.get, Ordering(priority_step_s=10.0))
+    for number, (priority, came_s) in enumerate(((7, 0.0), (3, 25.0), (0, 69.0)), 1):
+        job = Job(
+            str(number), number, b"1", to_rfc3339(START_S + came_s), number, priority=priority
+        )
+        jobs[job.id] = job
+        line.advance(START_S + came_s)
+        line.add(job)
+    orders = {}
+    for at_s in (69.0, 70.0, 500.0):
+        line.advance(START_S + at_s)
+        orders[at_s] = "".join(job.id for job in line)
+    # At 69 s the first is on level 1, as one of priority 1 is; the second on 3 - 4, which is 0.
+    assert orders == {69.0: "231", 70.0: "123", 500.0: "123"}

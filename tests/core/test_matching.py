@@ -1,0 +1,357 @@
+"""Who gets which job, against a model that looks at all jobs and all workers, by definition."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import pytest
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core.events import Event, EventKind
+from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.line import FRONT
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.rules import members_of, normal_form, rule_of
+from sanic_dispatch.core.state_machine import Now, StateMachine
+from sanic_dispatch.core.tables import Tables
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Key, Worker
+from sanic_dispatch.dispatch.queries import NO_EARLIER_RUNS, snapshot_of
+from sanic_dispatch.errors import DispatchError
+from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S
+from sanic_dispatch.live.why import Reason
+
+START_S = 1_732_412_340.0
+STEP_S = 20.0
+HISTORIES = 2000 if os.environ.get("TORTURE") else 150
+
+DRINKS = ("mojito", "beer", "gin", "water")
+RULES = (
+    (),
+    (("match.drink", "mojito|gin"),),
+    (("match.drink", "beer"),),
+    (("not.drink", "beer"),),
+    (("match.drink", "gin"), ("not.size", "xl")),
+    (("match.size", "2"),),
+)
+
+
+# ---- the model
+
+
+class Entry(NamedTuple):
+    """A waiting job and what its place in line depends on, by definition."""
+
+    level: int
+    turn: tuple[Any, ...]
+    job: Job
+
+
+def admits(rule: str, job: Job) -> bool:
+    return rule_of(rule).admits(members_of(job.data))
+
+
+def customer_of(job: Job) -> str:
+    data = json.loads(job.data)
+    return f"named {data['name']}" if "name" in data else job.id
+
+
+class Model:
+    """The jobs that wait, and when each customer was served last."""
+
+    def __init__(
+        self, tables: Tables, policy: Policy, now_s: float, served: dict[str, int]
+    ) -> None:
+        self.rules = tables.jobs.line.rules
+        self.policy = policy
+        self.now_s = now_s
+        self.served = dict(served)
+
+    def line(self, waiting: Iterable[Job]) -> list[Entry]:
+        """Return the waiting jobs in order, by the definition in docs/protocol.md."""
+        crowds = defaultdict(list)
+        for job in sorted(waiting, key=lambda job: (job.place, job.ticket)):
+            admitting = frozenset(rule for rule in self.rules if admits(rule, job))
+            level = self.level(job)
+            who = customer_of(job) if self.policy.fair_by and level != FRONT else job.id
+            crowds[admitting, level, who].append(job)
+        entries = []
+        for (_, level, who), jobs in crowds.items():
+            for number, job in enumerate(jobs):
+                turn: tuple[Any, ...] = (job.place, job.ticket)
+                if self.policy.fair_by and level != FRONT:
+                    turn = number, self.served.get(who, 0), jobs[0].place, jobs[0].ticket
+                entries.append(Entry(level, turn, job))
+        return sorted(entries, key=lambda entry: entry[:2])
+
+    def level(self, job: Job) -> int:
+        if job.place < job.ticket:
+            return FRONT
+        if not self.policy.priorities:
+            return 1
+        risen = int((self.now_s - job.submitted_s) / self.policy.priority_step_s)
+        return 1 + max(job.priority - risen, 0)
+
+    def pairs(self, waiting: Iterable[Job], free: Iterable[Worker]) -> set[tuple[str, str]]:
+        """Give the first job in line that a worker takes to the one that has waited longest."""
+        jobs, workers = list(waiting), sorted(free, key=lambda worker: worker.place)
+        pairs: set[tuple[str, str]] = set()
+        while pair := self._next_pair(jobs, workers):
+            job, worker = pair
+            jobs.remove(job)
+            workers.remove(worker)
+            self.served[customer_of(job)] = 10**9 + len(pairs)
+            pairs.add((job.id, worker.id))
+        return pairs
+
+    def _next_pair(self, jobs: list[Job], workers: list[Worker]) -> tuple[Job, Worker] | None:
+        for entry in self.line(jobs):
+            for worker in workers:
+                if admits(worker.rule, entry.job):
+                    return entry.job, worker
+        return None
+
+
+# ---- random histories
+
+
+class Bar:
+    """A state machine, played with random commands and compared with the model after each."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.policy = Policy(
+            lease_s=self.random.choice((None, 30.0)),
+            priorities=self.random.random() < 0.5,
+            priority_step_s=STEP_S,
+            fair_by="/name" if self.random.random() < 0.5 else None,
+            keep_finished=self.random.choice((3, 1000)),
+        )
+        self.now_s = 0.0
+        self.done: dict[Key, tuple[float, str]] = {}
+        """When each robot was done, and its rule: none comes back with the same key."""
+        self.names = 0
+        self.timers: list[tuple[float, c.Command]] = []
+        self.puts: list[e.PutJob] = []
+        self.last_reason: Reason | None = None
+        self.open(StateMachine(self.policy))
+
+    def open(self, machine: StateMachine) -> None:
+        self.machine, self.tables = machine, machine.tables
+        self.timers, self.puts = [], []
+        self.served = dict[str, int]()
+        for job in self.tables.jobs.unordered():
+            if job.turn:
+                name = customer_of(job)
+                self.served[name] = max(self.served.get(name, 0), job.turn)
+        self.projection = self._new_projection()
+        self._seed(self.projection)
+        self.apply(c.Recover("5e" * 32))
+
+    def _new_projection(self) -> Projection:
+        return Projection(ordering=self.policy.ordering)
+
+    def _seed(self, projection: Projection) -> None:
+        found = snapshot_of(self.tables, NO_EARLIER_RUNS)
+        projection.seed(
+            found.jobs, found.finished, found.workers, paused=found.paused,
+            number=self.machine.number, now_s=START_S + self.now_s,
+        )  # fmt: skip
+
+    def restart(self) -> None:
+        jobs = [*self.tables.jobs.finished(), *self.tables.jobs.assigned()]
+        waiting = sorted(self.tables.jobs.line, key=lambda job: (job.place, job.ticket))
+        again = StateMachine(self.policy)
+        again.number = self.machine.number
+        now_s = START_S + self.now_s
+        again.load([*waiting, *jobs], list(self.tables.workers), list(self.tables.facts), now_s)
+        self.done.clear()
+        self.open(again)
+
+    def step(self) -> None:
+        self.now_s += self.random.choice((0.0, 0.5, 3.0, 11.0))
+        due = [each for each in self.timers if each[0] <= self.now_s]
+        self.timers = [each for each in self.timers if each[0] > self.now_s]
+        for _, command in due:
+            self.apply(command)
+        kind = self.random.choices(
+            (self.submit, self.register, self.outcome, self.report, self.operate, self.restart),
+            (30, 20, 20, 15, 14, 1),
+        )[0]
+        kind()
+
+    def submit(self) -> None:
+        data: dict[str, Any] = {"drink": self.random.choice(DRINKS)}
+        if self.random.random() < 0.7:
+            data["name"] = self.random.choice(("ada", "bob", "eve"))
+        if self.random.random() < 0.4:
+            data["size"] = self.random.choice((1, 2, "xl"))
+        self.names += 1
+        priority = self.random.choice((None, 0, 1, 3, 7))
+        self.apply(c.Submit(f"{self.names:032x}", json.dumps(data).encode(), priority=priority))
+
+    def register(self) -> None:
+        self.names += 1
+        rule = normal_form(self.random.choice(RULES))
+        at = to_rfc3339(START_S + self.now_s)
+        url = f"http://engine/{self.names}/"
+        key = Key(f"i{self.names}", "a1")
+        self.apply(c.Register(Worker(url, at, key, rule=rule)))
+
+    def outcome(self) -> None:
+        answered = [job for job in self.tables.jobs.assigned() if job.hold and job.attempt]
+        if self.puts and self.random.random() < 0.7:
+            job = self.puts.pop(self.random.randrange(len(self.puts))).job
+            outcome = (c.DeliveryAccepted, c.DeliveryAccepted, c.DeliveryRefused)
+            kind = self.random.choice(outcome)
+            self.apply(
+                kind(job.id, job.attempt, "503")
+                if kind is c.DeliveryRefused
+                else c.DeliveryAccepted(job.id, job.attempt)
+            )
+        elif answered:
+            job = self.random.choice(answered)
+            self.apply(c.AnswerWritten(job.id, job.attempt))
+
+    def report(self) -> None:
+        held = [job for job in self.tables.jobs.assigned() if job.worker]
+        if held:
+            job = self.random.choice(held)
+            assert job.worker
+            proof = Proof(job.worker.id)
+            retry = c.Fail(job.id, proof, "no ice", retry=True)
+            self.apply(self.random.choice((c.Complete(job.id, proof), retry)))
+
+    def operate(self) -> None:
+        jobs, workers = list(self.tables.jobs.unordered()), list(self.tables.workers)
+        job_id = self.random.choice(jobs).id if jobs else "none"
+        worker_id = self.random.choice(workers).id if workers else "none"
+        self.apply(
+            self.random.choice((
+                c.Cancel(job_id), c.PutBack(job_id), c.MoveToFront(job_id),
+                c.SetPriority(job_id, self.random.randrange(8)),
+                c.SetAside(worker_id), c.BringBack(worker_id), c.DropWorker(worker_id),
+                c.Pause(True), c.Pause(False), c.Pause(False),
+            ))
+        )  # fmt: skip
+
+    def apply(self, command: c.Command) -> None:
+        """Apply a command, sometimes undo it and apply it again, and compare."""
+        before = {job.id: job for job in self.tables.jobs.unordered()}
+        now = Now(START_S + self.now_s, self.now_s)
+        self.tables.take_changes()
+        number = self.machine.number
+        applied = self.machine.apply(command, now)
+        if self.random.random() < 0.1:
+            self.machine.undo(self.tables.take_changes(), number)
+            assert {job.id: job for job in self.tables.jobs.unordered()} == before
+            applied = self.machine.apply(command, now)
+        assert not isinstance(applied.reply, Exception) or isinstance(applied.reply, DispatchError)
+        for effect in applied.effects:
+            if isinstance(effect, e.StartTimer):
+                self.timers.append((self.now_s + effect.after_s, effect.command))
+            elif isinstance(effect, e.PutJob):
+                self.puts.append(effect)
+        self.compare(applied.events, before)
+        self.watch(applied.events, before)
+
+    # ---- comparing
+
+    def compare(self, events: list[Event], before: dict[str, Job]) -> None:
+        """Compare who got which job, and the order of the line, with the model."""
+        tables, now_s = self.tables, START_S + self.now_s
+        model = Model(tables, self.policy, now_s, self.served)
+        for event in events:
+            if event.kind is EventKind.JOB_ASSIGNED and event.job and event.job.turn:
+                self.served[customer_of(event.job)] = event.job.turn
+        line = Model(tables, self.policy, now_s, self.served).line(tables.jobs.line)
+        assert [entry.job.ticket for entry in line] == [job.ticket for job in tables.jobs.line]
+        for position, entry in enumerate(line, 1):
+            assert tables.jobs.position_of(entry.job) == position
+        if tables.facts.paused:
+            return
+        # As it was before this command gave out any: the same jobs wait, and the same workers.
+        jobs = list(tables.jobs.line)
+        workers = [worker for worker in tables.workers if tables.workers.is_free(worker)]
+        given = {}
+        for event in events:
+            if event.kind is EventKind.JOB_ASSIGNED and event.job and event.worker:
+                was = before.get(event.job.id, event.job._replace(turn=0))
+                given[event.job.id] = event.worker
+                jobs.append(was._replace(state=State.WAITING, hold=None))
+                workers.append(event.worker)
+        pairs = {(job_id, worker.id) for job_id, worker in given.items()}
+        assert pairs == model.pairs(jobs, workers)
+
+    def watch(self, events: list[Event], before: dict[str, Job]) -> None:
+        """Fold the events, and compare what is shown with the model."""
+        now_s = START_S + self.now_s
+        for event in events:
+            self.projection.fold(event)
+            job = event.job
+            if event.kind is not EventKind.JOB_DONE or not (job and job.worker and job.worker.key):
+                continue
+            if before[job.id].state is State.ASSIGNED:
+                self.done[job.worker.key] = now_s, job.worker.rule
+        self.projection.expire(now_s)
+        tables = self.tables
+        line = Model(tables, self.policy, now_s, self.served).line(tables.jobs.line)
+        at_work, here = self.robots(now_s)
+        for number, entry in enumerate(line):
+            order = self.projection.get(entry.job.id)
+            assert order is not None
+            able = {rule for rule in at_work if admits(rule, entry.job)}
+            rivals = [
+                earlier.job
+                for earlier in line[:number]
+                if not at_work or any(admits(rule, earlier.job) for rule in able)
+            ]
+            assert self.projection.ahead(order) == len(rivals)
+            assert self.projection.position(order) == number + 1
+            why = self.projection.why(order)
+            assert why is not None
+            self.last_reason = why.reason
+            assert why.reason is self.reason(entry.job, at_work, here)
+            assert why.ahead == (len(rivals) if why.reason is Reason.BEHIND else None)
+        assert [order.job.ticket for order in self.projection.waiting] == [
+            entry.job.ticket for entry in line
+        ]
+        if not tables.facts.paused:
+            assert self.projection.next_pair() is None
+
+    def robots(self, now_s: float) -> tuple[set[str], set[str]]:
+        """Return the rules of robots at work, and of all that are here."""
+        tables = self.tables
+        holders = {job.worker.id: job.worker for job in tables.jobs.assigned() if job.worker}
+        between = {rule for at_s, rule in self.done.values() if abs(now_s - at_s) < RETURN_GRACE_S}
+        others = [worker for worker in tables.workers if worker.id not in holders]
+        at_work = {worker.rule for worker in holders.values()} | between
+        at_work |= {worker.rule for worker in others if worker.aside is None}
+        return at_work, at_work | {worker.rule for worker in others}
+
+    def reason(self, job: Job, at_work: set[str], here: set[str]) -> Reason:
+        if self.tables.facts.paused:
+            return Reason.PAUSED
+        if not here:
+            return Reason.NO_WORKER
+        if not any(admits(rule, job) for rule in here):
+            return Reason.NO_ABLE_WORKER
+        if not any(admits(rule, job) for rule in at_work):
+            return Reason.WORKER_ASIDE
+        return Reason.BEHIND
+
+
+@pytest.mark.parametrize("seed", range(HISTORIES))
+def test_pairs_line_and_reasons_are_those_of_the_model(seed: int) -> None:
+    """Over rules, priorities, turns, cancellations, moves, asides, leases, undos and restarts."""
+    bar = Bar(seed)
+    for _ in range(60):
+        bar.step()
