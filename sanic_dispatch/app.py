@@ -413,6 +413,10 @@ def policy_of(settings: Settings) -> Policy:
         worker_patience_s=settings.worker_patience_s,
         max_jobs=settings.max_jobs,
         max_workers=settings.max_workers,
+        max_rules=settings.max_rules,
+        priorities=settings.priorities,
+        priority_step_s=settings.priority_step_s,
+        fair_by=settings.fair_by or None,
         keep_done_s=settings.keep_done_s,
     )
 

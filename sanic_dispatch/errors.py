@@ -223,15 +223,19 @@ class CallbackForbidden(DispatchError):
     code = "NotAllowed"
 
 
+MAX_WHERE_CHARS = 100
+"""How much of an argument's name an error repeats."""
+
+
 class InvalidMatch(InvalidRequest):
     """What a worker says it takes is no rule."""
 
     code = "InvalidMatch"
 
     def __init__(self, where: str, why: str) -> None:
-        super().__init__(f"{where} {why}")
-        self.where = where
+        self.where = where[:MAX_WHERE_CHARS]
         self.why = why
+        super().__init__(f"{self.where} {why}")
 
 
 class InvalidPriority(InvalidRequest):
@@ -239,8 +243,8 @@ class InvalidPriority(InvalidRequest):
 
     code = "InvalidPriority"
 
-    def __init__(self, given: str) -> None:
-        super().__init__(f"a priority is a whole number from 0 to 7, not {given[:40]!r}")
+    def __init__(self, given: object) -> None:
+        super().__init__(f"a priority is a whole number from 0 to 7, not {given!r:.40}")
 
 
 class FolderRefused(InvalidRequest):

@@ -43,7 +43,7 @@ from sanic_dispatch.config.tokens import (
     read_tokens,
 )
 from sanic_dispatch.config.topic_names import check_topic_names
-from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.topic import Policy, members_in
 from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.strict_json import MAX_DEPTH
 
@@ -128,12 +128,21 @@ def _check_cluster_secret(flag: str, secret: str) -> None:
     check_tokens(flag, [secret] if secret else [])
 
 
+def _check_fair_by(flag: str, pointer: str) -> None:
+    if pointer:
+        try:
+            members_in(pointer)
+        except ValueError as error:
+            raise SettingsError(f"{flag} {pointer!r}: {error}") from None
+
+
 ALL_INTERFACES = ("", "::", "0.0.0.0")  # noqa: S104 - only compared
 """What ``--host`` is if the service listens on every address."""
 
 NETWORK = "Network"
 TOPICS = "Topics"
 QUEUES = "Queues"
+ORDERING = "The order of the line"
 DELIVERIES = "Deliveries"
 ACCESS = "Access (each may be given several times)"
 BROWSERS = "Browsers (each may be given several times)"
@@ -170,21 +179,21 @@ MODE_SETTING = Setting(
 """The mode of both queues, which Settings.of passes on to each."""
 
 
-def _token_file(role: str) -> Setting:
-    """Declare the files with a role's tokens, which Settings.of reads."""
+def _token_file(kind: str) -> Setting:
+    """Declare the files with tokens of a kind, which Settings.of reads."""
     return Setting(
-        f"--{role}-token-file",
+        f"--{kind}-token-file",
         (),
         Pathname("FILE", "file, one token a line"),
         ACCESS,
-        f"File with more values for --{role}-token, one on each line.",
+        f"File with more values for --{kind}-token, one on each line.",
         default_text="none",
         per_topic=True,
-        name=f"{role}_token_files",
+        name=f"{kind}_token_files",
     )
 
 
-TOKEN_FILES = {f"{role}_tokens": _token_file(role) for role in ROLES}
+TOKEN_FILES = {f"{kind}_tokens": _token_file(kind) for kind in (*ROLES, "priority")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,6 +444,36 @@ class Settings:
         "--mode Redis.",
         details="See [several processes](#several-processes).",
     )
+    priorities: bool = setting(
+        "--priorities",
+        _POLICY.priorities,
+        Flag(),
+        ORDERING,
+        "Let operators, and submitters with a token for it, give jobs a priority from 0 to 7; 0 is "
+        "served first.",
+        details="See [priorities](#priorities).",
+        default_text="off",
+        per_topic=True,
+    )
+    priority_step_s: float = setting(
+        "--priority-step",
+        _POLICY.priority_step_s,
+        Duration(1, 10 * YEAR_S),
+        ORDERING,
+        "How long a job waits until it rises one priority.",
+        per_topic=True,
+    )
+    fair_by: str = setting(
+        "--fair-by",
+        _POLICY.fair_by or "",
+        Text("POINTER", "JSON pointer"),
+        ORDERING,
+        "Member of a job that names its customer, such as /name. Customers then take turns.",
+        details="See [fair turns](#fair-turns).",
+        default_text="off",
+        check=_check_fair_by,
+        per_topic=True,
+    )
     submit_wait_s: float = setting(
         "--submit-wait",
         2.0,
@@ -535,6 +574,18 @@ class Settings:
         mask=mask_all,
         per_topic=True,
     )
+    priority_tokens: tuple[str, ...] = setting(
+        "--priority-token",
+        (),
+        TOKEN,
+        ACCESS,
+        "Token for submitting a job with a priority of one's own, where --priorities is on.",
+        details="It also does where a submit token is needed, but does not make one needed.",
+        default_text="none, so only operators may",
+        check=check_tokens,
+        mask=mask_all,
+        per_topic=True,
+    )
     operator_tokens: tuple[str, ...] = setting(
         "--operator-token",
         (),
@@ -607,6 +658,15 @@ class Settings:
         "Workers that may wait; further ones are refused.",
         per_topic=True,
     )
+    max_rules: int = setting(
+        "--max-rules",
+        _POLICY.max_rules,
+        Integer(1, 10_000),
+        LIMITS,
+        "Different rules that workers may be present with; a worker with a further one is refused.",
+        details="See [what a worker takes](protocol.md#rules-at-registration).",
+        per_topic=True,
+    )
     max_body_bytes: int = setting(
         "--max-body",
         2 * 2**20,
@@ -676,9 +736,9 @@ class Settings:
         """Return the settings that the options give.
 
         ``mode`` is for both queues; a queue's own mode overrides it unless it is None. Tokens are
-        also read from the files in ``worker_token_files``, ``submit_token_files`` and
-        ``operator_token_files``. ``topics`` has by name what named topics set themselves, by the
-        same arguments; those in ``topic_names`` inherit everything.
+        also read from files: those in ``worker_token_files``, and so on. ``topics`` has by name
+        what named topics set themselves, by the same arguments; those in ``topic_names`` inherit
+        everything.
         """
         own_of: Mapping[str, Mapping[str, Any]] = values.pop("topics", {})
         for queue in _QUEUE_MODES:

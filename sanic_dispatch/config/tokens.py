@@ -34,11 +34,12 @@ class Tokens:
     def admit(self, presented: str | None) -> bool:
         """Whether a client with this token, or with none, has the role.
 
-        Every client has it if no token is required. The time this takes does not depend on the
-        token.
+        Every client has it if no token is required.
         """
-        if not self._digests:
-            return True
+        return not self._digests or self.has(presented)
+
+    def has(self, presented: str | None) -> bool:
+        """Whether this is one of the tokens; the time this takes does not depend on it."""
         digest = _digest(presented or "")
         matches = [hmac.compare_digest(digest, own) for own in self._digests]
         return any(matches)

@@ -22,8 +22,15 @@ class Access:
 
     def __init__(self, settings: Settings, more_operators: Sequence[str] = ()) -> None:
         """``more_operators`` are the tokens of the whole service, which are good everywhere."""
-        self._tokens = {role: Tokens(getattr(settings, f"{role}_tokens")) for role in ROLES}
-        self._tokens[OPERATOR] = Tokens((*settings.operator_tokens, *more_operators))
+        operators = (*settings.operator_tokens, *more_operators)
+        choosers = (*settings.priority_tokens, *(operators if settings.priorities else ()))
+        submitters = (*settings.submit_tokens, *choosers) if settings.submit_tokens else ()
+        self._tokens = {
+            WORKER: Tokens(settings.worker_tokens),
+            SUBMIT: Tokens(submitters),
+            OPERATOR: Tokens(operators),
+        }
+        self._choosers = Tokens(choosers if settings.priorities else ())
         self._required = {
             role: tokens for role, tokens in self._tokens.items() if tokens.is_required
         }
@@ -36,8 +43,11 @@ class Access:
 
     def may_monitor(self, request: Call) -> bool:
         """Whether the request has the operator's token, in the header or in the query."""
-        tokens = self._tokens[OPERATOR]
-        return tokens.is_required and tokens.admit(token_of(request))
+        return self._tokens[OPERATOR].has(token_of(request))
+
+    def may_choose_priority(self, request: Call) -> bool:
+        """Whether the request has a token with which a submission may choose its priority."""
+        return self._choosers.has(token_of(request))
 
 
 def check(request: Call, role: str) -> None:

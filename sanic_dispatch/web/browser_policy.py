@@ -45,7 +45,7 @@ _CORS_HEADERS = {
 _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, POST, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, "
-    "X-Operator, X-Request-ID",
+    "Job-Priority, X-Operator, X-Request-ID",
     "Access-Control-Max-Age": "600",
 }
 

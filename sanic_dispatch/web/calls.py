@@ -189,6 +189,14 @@ async def look_up(context: Context, job_id: str) -> JobStatus:
     return JobStatus(placed.job, placed.position, eta, projection.why(order))
 
 
+async def why_waiting(context: Context, job_id: str) -> Why | None:
+    """Return why a job waits; None if it does not."""
+    context.dispatcher.check_started()
+    projection = context.hub.projection
+    order = projection.get(job_id)
+    return projection.why(order) if order else None
+
+
 async def eta_of_next(context: Context) -> tuple[float, float] | None:
     """Return when a job would be ready that is submitted now (Unix seconds), if known."""
     context.dispatcher.check_started()
@@ -294,7 +302,7 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     Queries.jobs, Queries.of_ticket, Queries.workers,
     HistoryQueries.find, HistoryQueries.of_ticket, HistoryQueries.statistics,
     OnlineBackup.make, Readiness.reasons,
-    hand_out, look_up, eta_of_next, is_paused, record_refusal, unavailable_drinks,
+    hand_out, look_up, why_waiting, eta_of_next, is_paused, record_refusal, unavailable_drinks,
 )  # fmt: skip
 """What other processes may call."""
 

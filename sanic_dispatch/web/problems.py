@@ -17,6 +17,7 @@ from websockets.http11 import Response as Handshake
 from sanic_dispatch.errors import (
     PROBLEMS,
     DispatchError,
+    InvalidMatch,
     NotTheHolder,
     TooManyOrders,
     Unauthorized,
@@ -56,6 +57,8 @@ def problem_of(error: DispatchError, **extra: Any) -> HTTPResponse:
     """Return the answer to one of our own errors."""
     if isinstance(error, (WrongState, NotTheHolder)):
         extra["state"] = error.state
+    if isinstance(error, InvalidMatch):
+        extra |= {"where": error.where, "why": error.why}
     headers = challenge(error.role) if isinstance(error, Unauthorized) else _NOTHING
     return problem(PROBLEMS[error.code].status, error.code, str(error), headers, **extra)
 

@@ -21,6 +21,8 @@ connection is closed would see a reset instead of the answer."""
 
 FORM = "application/x-www-form-urlencoded"
 MAX_FIELDS = 100
+MAX_FORM_BYTES = 2**16
+"""The most bytes of a form at a registration: to read more would take longer than its answer."""
 
 MAX_TEXT_CHARS = 200
 """The most characters of a text for people, such as a reason."""
@@ -71,6 +73,19 @@ async def read_result(request: Call) -> bytes | None:
     if result:
         strict_json.parse(result, settings_of(request).max_depth)
     return result or None
+
+
+async def read_form_text(request: Call) -> str:
+    """Return the body of a request with a form as text; empty for any other body.
+
+    Raises BodyTooLarge.
+    """
+    data = await read_bytes(request, settings_of(request).max_body_bytes)
+    if not data or not _says_form(request):
+        return ""
+    if len(data) > MAX_FORM_BYTES:
+        raise BodyTooLarge(MAX_FORM_BYTES)
+    return data.decode(errors="replace")
 
 
 async def read_fields(request: Call, *flags: str) -> dict[str, Any]:

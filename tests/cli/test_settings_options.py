@@ -51,6 +51,8 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         "--redis-url": "redis://elsewhere:1/2",
         "--redis-prefix": "bar",
         "--workers": "1",
+        "--priority-step": "60",
+        "--fair-by": "/guest/table",
         "--submit-wait": "0.5",
         "--callback-timeout": "3",
         "--max-attempts": "5",
@@ -64,6 +66,8 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         "--worker-token-file": str(tmp_path / "tokens"),
         "--submit-token": "submit-token",
         "--submit-token-file": str(tmp_path / "tokens"),
+        "--priority-token": "priority-token",
+        "--priority-token-file": str(tmp_path / "tokens"),
         "--operator-token": "operator-token",
         "--operator-token-file": str(tmp_path / "tokens"),
         "--allow-callback": "engine.example:8298",
@@ -73,6 +77,7 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         "--frame-ancestors": "self",
         "--max-jobs": "7",
         "--max-workers": "8",
+        "--max-rules": "9",
         "--max-body": "4096",
         "--max-depth": "9",
         "--max-connections": "10",
@@ -82,9 +87,10 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         "--log-level": "debug",
     }
     words = (word for pair in flags.items() for word in pair)
-    assert run("serve", *words, "--repair").exit_code == 0
+    assert run("serve", *words, "--repair", "--priorities").exit_code == 0
     assert replace(called["app"], topics={}) == Settings(
         repair=True,
+        priorities=True,
         port=0,
         host="::1",
         tls_cert=tmp_path / "tokens",
@@ -105,6 +111,8 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         history_payloads=False,
         redis_url="redis://elsewhere:1/2",
         redis_prefix="bar",
+        priority_step_s=60.0,
+        fair_by="/guest/table",
         submit_wait_s=0.5,
         callback_timeout_s=3.0,
         max_attempts=5,
@@ -116,6 +124,7 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         unconsumed_after_s=45.0,
         worker_tokens=("worker-token", "from-a-file"),
         submit_tokens=("submit-token", "from-a-file"),
+        priority_tokens=("priority-token", "from-a-file"),
         operator_tokens=("operator-token", "from-a-file"),
         allow_callback=("engine.example:8298",),
         trusted_proxies=("10.0.0.0/8",),
@@ -124,6 +133,7 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         frame_ancestors=("self",),
         max_jobs=7,
         max_workers=8,
+        max_rules=9,
         max_body_bytes=4096,
         max_depth=9,
         max_connections=10,
@@ -133,7 +143,7 @@ def test_every_option_reaches_the_settings(called, tmp_path):
         log_level="debug",
     )
     known = {option.setting.flag for option in options_of("serve")}
-    assert {*flags, "--mode", "--repair", "--config"} <= known
+    assert {*flags, "--mode", "--repair", "--priorities", "--config"} <= known
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)

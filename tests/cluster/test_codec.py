@@ -12,14 +12,15 @@ from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.core.worker import Aside, Cause, Key, Worker
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import DispatchError, QueueFull, StorageFailed, WrongState
-from sanic_dispatch.web.calls import FUNCTIONS
+from sanic_dispatch.live.why import Reason, Why
+from sanic_dispatch.web.calls import FUNCTIONS, why_waiting
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
 COUNTS, TIMES_S = st.integers(0, 9), st.floats(0, 2e9)
 WORKERS = st.builds(
     Worker, TEXTS, TEXTS, st.none() | st.builds(Key, TEXTS, TEXTS), TEXTS, TEXTS,
     st.none() | st.builds(Aside, st.sampled_from(Cause), TIMES_S, TEXTS, TEXTS, st.booleans()),
-    COUNTS, st.floats(-1e9, 1e9),
+    COUNTS, st.floats(-1e9, 1e9), TEXTS,
 )  # fmt: skip
 HOLDS = st.builds(
     Hold, WORKERS, st.sampled_from(Way), st.sampled_from(Stage), TIMES_S, st.booleans(), COUNTS,
@@ -29,8 +30,12 @@ JOBS = st.builds(
     Job, TEXTS, st.integers(0, 2**53), TEXTS.map(str.encode), TEXTS, st.floats(-1e9, 1e9),
     st.sampled_from(State), st.none() | HOLDS, st.none() | HOLDS,
     st.lists(TEXTS, max_size=2).map(tuple), COUNTS, COUNTS, st.none() | TIMES_S, TEXTS,
-    st.none() | TEXTS.map(str.encode), st.booleans(),
+    st.none() | TEXTS.map(str.encode), st.booleans(), COUNTS, COUNTS,
 )  # fmt: skip
+
+WHYS = st.builds(
+    Why, st.sampled_from(Reason), st.none() | COUNTS, st.lists(st.tuples(TEXTS, TEXTS)).map(tuple)
+)
 
 
 @given(st.builds(Placed, JOBS, st.none() | COUNTS, st.booleans()))
@@ -39,6 +44,14 @@ def test_a_reply_comes_back_as_it_was(placed: Placed) -> None:
     again = signature_of(Dispatcher.submit).reply(ujson.loads(encode(placed)))
     assert again == placed
     assert type(again.job.state) is State
+
+
+@given(WHYS)
+def test_why_a_job_waits_comes_back_as_it_was(why: Why) -> None:
+    """Its reason as an enumeration, and what it needs in pairs."""
+    again = signature_of(why_waiting).reply(ujson.loads(encode(why)))
+    assert again == why
+    assert type(again.reason) is Reason
 
 
 def test_every_function_can_be_called() -> None:

@@ -235,3 +235,38 @@ def test_the_same_trouble_is_said_once_a_minute() -> None:
         for _ in range(4):
             log.warning("link.refused", "127.0.0.1", "why")
     assert len(logs) == 2
+
+
+async def test_rules_and_reasons_at_every_process(two: Two) -> None:
+    """A worker registers with its rule at the one, and waits at the owner; both say the same."""
+    path = "register-worker?match.drink=mojito"
+    assert (await ask(two.other, "POST", path, headers=as_worker(1)))[0] == 202
+    _, _, headers = await ask(two.other, "POST", "submit-job", json={"drink": "beer"})
+    for service in two[:2]:
+        _, body, _ = await ask(service, "GET", "operator/workers")
+        assert [worker["rule"] for worker in body["workers"]] == ["match.drink=mojito"]
+        _, body, _ = await ask(service, "GET", headers["Location"])
+        assert body["why"] == {"reason": "no_able_worker"}
+        _, body, _ = await ask(service, "GET", "operator/history/1")
+        assert body["job"]["why"] == {"reason": "no_able_worker", "needs": {"drink": "beer"}}
+    for rule in ("match.=x", "match." + "a." * 8 + "a=1"):
+        answers = [
+            (await ask(each, "POST", f"register-worker?{rule}", headers=as_worker(2)))[:2]
+            for each in two[:2]
+        ]
+        assert answers[0] == answers[1]
+        assert answers[0][0] == 400
+
+
+async def test_a_priority_is_forwarded(redis: RedisServer, tmp_path: Path) -> None:
+    """With the order, and by an operator's act."""
+    async with two_services(redis.url, tmp_path, priorities=True) as two:
+        await ask(two.other, "POST", "submit-job", json=1)
+        first = {"Job-Priority": "1"}
+        _, _, headers = await ask(two.other, "POST", "submit-job", json=2, headers=first)
+        job = headers["Location"]
+        _, body, _ = await ask(two.owner, "GET", job)
+        assert (body["priority"], body["position"]) == (1, 1)
+        path = f"operator/{job}/priority"
+        _, body, _ = await ask(two.other, "POST", path, json={"priority": 7})
+        assert (body["priority"], body["position"]) == (7, 2)

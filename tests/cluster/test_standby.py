@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import WSMsgType
 
 from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.simulation import Engine
 from tests.crash.harness import Harness
 from tests.crash.server import TOKEN, Server
 from tests.support import commands
@@ -176,3 +177,24 @@ async def test_stop_while_redis_is_silent() -> None:
         done = await commands.ended(process)
         patience.set()
     assert done.err.count("\n") <= 1
+
+
+async def test_a_robot_keeps_its_rule_when_the_owner_is_killed(
+    redis: RedisServer, rng: random.Random, tmp_path: Path
+) -> None:
+    """The next owner gives it the order that it takes, and no other one."""
+    async with pair_of_servers(tmp_path, rng, redis) as (first, second, http), Engine() as engine:
+        instance = engine.start_instance()
+        url = second.url + "register-worker?match.drink=mojito"
+        calling = asyncio.create_task(instance.call(url))
+        await instance.until(lambda: instance.waiting)
+        first.kill()
+        await eventually(lambda: is_ready(http, second), within_s=60)
+        locations = []
+        for drink in ("beer", "mojito"):
+            async with http.post(second.url + "submit-job", json={"drink": drink}) as answer:
+                locations.append(answer.headers["Location"])
+        assert (await calling).value["Job"]["data"] == {"drink": "mojito"}
+        async with http.get(second.url + locations[0]) as answer:
+            job = await answer.json()
+        assert (job["state"], job["why"]) == ("waiting", {"reason": "no_able_worker"})

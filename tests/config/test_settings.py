@@ -69,6 +69,9 @@ def test_own_mode_of_a_queue_overrides_mode(given, jobs, workers):
         ({"lease_s": 0}, "--lease must be from 0.001 to 315360000 seconds, not 0"),
         ({"max_jobs": 0}, "--max-jobs must be from 1 to 100000000, not 0"),
         ({"max_workers": 0}, "--max-workers must be from 1 to 1000000, not 0"),
+        ({"max_rules": 0}, "--max-rules must be from 1 to 10000, not 0"),
+        ({"priority_step_s": 0}, "--priority-step must be from 1 to 315360000 seconds, not 0"),
+        ({"fair_by": "name"}, "--fair-by 'name': a JSON pointer begins with a slash"),
         ({"max_depth": 0}, "--max-depth must be from 1 to 500, not 0"),
         ({"max_connections": 0}, "--max-connections must be from 1 to 1000000, not 0"),
         ({"orders_per_minute": 0}, "--orders-per-minute must be from 1 to 100000, not 0"),
@@ -76,7 +79,7 @@ def test_own_mode_of_a_queue_overrides_mode(given, jobs, workers):
     ],
 )
 def test_out_of_range(given, line):
-    """A number out of range is refused in one line: option, range, unit, value."""
+    """What is out of range is refused in one line: option, range, unit, value."""
     with pytest.raises(SettingsError) as refused:
         Settings(**given)
     assert str(refused.value) == line

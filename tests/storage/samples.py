@@ -253,7 +253,8 @@ async def filled(backend: Backend, folder: Path) -> Topic:
 def one_of_each(topic: Topic) -> Batch:
     """Return a batch with a record of every kind."""
     sidelined = worker(3, Key("17", "a2")).set_aside_by_operator(5.0, "on its way")
-    confirmed = held(job(2), worker(9), stage=Stage.CONFIRMED)
+    particular = worker(9)._replace(rule="match.drink=a||b|gin tonic&not.guest.table=7")
+    confirmed = held(job(2)._replace(priority=7, turn=3), particular, stage=Stage.CONFIRMED)
     return topic.put(
         Fact("secret", "ab" * 32),
         Fact("last_ticket", 7),
@@ -262,11 +263,15 @@ def one_of_each(topic: Topic) -> Batch:
         confirmed,
         held(job(3), worker(1, Key("4", "a1"))),
         held(job(4), worker(2), way=Way.ANSWER, stage=Stage.IN_DOUBT),
-        job(5, b'{"a" : [1.0, "\xc3\xa4", 9007199254740993]}')._replace(place=0.5),
+        job(5, b'{"a" : [1.0, "\xc3\xa4", 9007199254740993]}')._replace(
+            place=0.5, priority=0, turn=12
+        ),
         done(held(job(6), worker(8)), result=b'{"ok" : true}'),
         job(7)._replace(state=State.FAILED, finished_s=3.5, reason="nobody takes it"),
         worker(1, Key("4", "a1")),
-        worker(2)._replace(label="Ä", instance_url="http://engine/2/"),
+        worker(2)._replace(
+            label="Ä", instance_url="http://engine/2/", rule="match.drink=m%C3%BCsli"
+        ),
         sidelined,
         worker(4).refused("503", 5.0, job(1).id, may_arrive=True),
     )

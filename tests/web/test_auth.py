@@ -30,6 +30,7 @@ ROUTES_OF = {
         "POST /operator/jobs/<job_id>/cancel",
         "POST /operator/jobs/<job_id>/put-back",
         "POST /operator/jobs/<job_id>/first",
+        "POST /operator/jobs/<job_id>/priority",
         "DELETE /operator/jobs/<job_id>/data",
         "POST /operator/workers/aside",
         "POST /operator/workers/back",

@@ -183,6 +183,7 @@ TARGETS = st.sampled_from(
 QUERIES = st.sampled_from(
     [b""] * 20
     + [b"?token=" + TOKEN.encode(), b"?token=" + TOKEN.encode().replace(b"-", b"%2D"), b"?lost"]
+    + [b"?match.drink=mojito%7Cbeer", b"?not.drink=beer&lost", b"?match.=x"]
     + [b"?", b"?lost=1&token=x&token=y", b"?lost&a=b%20c+d", b"?%6Cost", b"#lost", b"?a#b", b"??"]
     + [b"/", b"//", b"?\xc3\xa9", b"?\x7f", b"%20", b"?a=%FF"]
 )
@@ -259,6 +260,7 @@ ODD = [
 BODIES = st.sampled_from(
     [ORDER] * 6
     + [b"1", b" [1, 2]\r\n", b"", b"{", b"NaN", b"[" * 9 + b"]" * 9, b'"\xff"', b'"\\ud800"']
+    + [b"match.drink=mojito%7Cbeer&kind=drinks", b"not.a..b=1"]
     + [b"result=1", b'"%b"' % (b"x" * 1022), b'"%b"' % (b"x" * 1023), b"1\r\n\r\n"]
 )
 

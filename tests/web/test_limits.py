@@ -178,8 +178,9 @@ SLOW = {
         b"Transfer-Encoding: chunked\r\n\r\n",
         b"1\r\n1\r\n",
     ],
-    "unread": [
-        b"POST /register-worker HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
+    "ignored": [
+        b"POST /register-worker HTTP/1.1\r\nHost: x\r\nCPEE-CALLBACK: http://127.0.0.1:1/\r\n"
+        b"Content-Length: 1000\r\n\r\n",
         b"1",
     ],
     "refused": [

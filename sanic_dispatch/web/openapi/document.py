@@ -14,7 +14,7 @@ from sanic_dispatch import __version__
 from sanic_dispatch.config.settings import ROLES
 from sanic_dispatch.errors import PROBLEMS
 from sanic_dispatch.web.context import TOPICS_PATH
-from sanic_dispatch.web.openapi.operation import JSON, OPERATION, Answer, Operation, Parameter
+from sanic_dispatch.web.openapi.operation import OPERATION, Answer, Operation, Parameter
 from sanic_dispatch.web.openapi.schemas import SCHEMAS, ref
 
 ANYWHERE = (
@@ -36,7 +36,7 @@ TAGS = {
 }
 
 _DESCRIPTION = """\
-The oldest job goes to the worker that has waited longest.
+The oldest job goes to the worker that has waited longest, of those that take it.
 
 Every path is relative to where the service is mounted. Every error is a problem document \
 (RFC 9457) whose `Error` is a stable code for programs. GET routes of pages and of the service \
@@ -129,12 +129,13 @@ def _operation(each: Described) -> dict[str, Any]:
     if operation.parameters:
         said["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body:
-        own = {JSON: (operation.body.schema, operation.body.example), **operation.body.others}
+        body = operation.body
+        own = {body.media_type: (body.schema, body.example), **body.others}
         content = {
             media_type: {"schema": schema, "example": example}
             for media_type, (schema, example) in own.items()
         }
-        said["requestBody"] = {"required": operation.body.required, "content": content}
+        said["requestBody"] = {"required": body.required, "content": content}
     if operation.role:
         said["security"] = _security(operation.role)
     return said
@@ -218,7 +219,18 @@ def _example(word: str, phrase: str) -> dict[str, Any]:
         "detail": problem.detail,
         "Error": word,
     }
-    return example | ({"state": "assigned"} if word in ("WrongState", "NotTheHolder") else {})
+    return {**example, **_MEMBERS.get(word, {})}
+
+
+_MEMBERS = {
+    "WrongState": {"state": "assigned"},
+    "NotTheHolder": {"state": "assigned"},
+    "InvalidMatch": {
+        "where": "match.",
+        "why": "names no member: match.drink and not.size.unit do",
+    },
+}
+"""Examples of further members of problem documents."""
 
 
 def _anchor(word: str) -> str:

@@ -26,12 +26,13 @@ class Answer(NamedTuple):
 
 
 class Body(NamedTuple):
-    """The JSON body of a request; ``others`` are other media types that it may have."""
+    """The body of a request; ``others`` are other media types that it may have."""
 
     schema: Schema
     example: Any
     required: bool = True
     others: Mapping[str, tuple[Schema, Any]] = {}
+    media_type: str = JSON
 
 
 class Parameter(NamedTuple):

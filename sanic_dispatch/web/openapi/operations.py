@@ -9,6 +9,7 @@ from typing import Any
 
 from sanic_dispatch.config.public_url import ORDER_PAGE
 from sanic_dispatch.core.events import EventKind
+from sanic_dispatch.core.job import DEFAULT_PRIORITY
 from sanic_dispatch.history.questions import MAX_NUMBER
 from sanic_dispatch.history.statistics import By
 from sanic_dispatch.web import auth
@@ -57,6 +58,14 @@ SUBMIT = Operation(
     parameters=(
         Parameter(
             "header",
+            "Job-Priority",
+            "0 is served first; only looked at where --priorities is on, and with the token of an "
+            "operator or one for this",
+            {"type": "string", "pattern": "^[0-7]$", "default": str(DEFAULT_PRIORITY)},
+            "0",
+        ),
+        Parameter(
+            "header",
             "Idempotency-Key",
             "a repeat with the same key and body returns the same job",
             {"type": "string", "pattern": r'^("[!#-\[\]-~]{1,200}"|[!#-+\--:<-\[\]-~]{1,200})$'},
@@ -78,7 +87,8 @@ SUBMIT = Operation(
     },
     errors=(
         *("Unauthorized", "TooManyOrders", "UnsupportedMediaType", "InvalidJson"),
-        *("InvalidIdempotencyKey", "StillUnderWay", "IdempotencyMismatch", "QueueFull"),
+        *("InvalidPriority", "InvalidIdempotencyKey", "StillUnderWay", "IdempotencyMismatch"),
+        "QueueFull",
         *TAKING,
     ),
 )
@@ -135,13 +145,35 @@ _LOST = Parameter(
     {"type": "string"},
     "",
 )
+_VALUES = {"type": "string", "maxLength": 100}
+_RULE = (
+    Parameter(
+        "query",
+        "match.drink",
+        "take only jobs whose member drink is one of these, with bars between; any other member "
+        "likewise, and dots lead into objects",
+        _VALUES,
+        "mojito|gin-tonic",
+    ),
+    Parameter("query", "not.size", "take no jobs whose member size is one of these", _VALUES, "xl"),
+)
 REGISTER = Operation(
     tag="workers",
     role=auth.WORKER,
-    parameters=(*_HEADERS, _LOST),
+    parameters=(*_HEADERS, _LOST, *_RULE),
+    body=Body(
+        {
+            "type": "object",
+            "properties": {each.name: each.schema for each in _RULE},
+            "description": "the same arguments",
+        },
+        {each.name: each.example for each in _RULE},
+        required=False,
+        media_type=FORM,
+    ),
     answers={
         200: Answer(
-            "The job that waited longest.",
+            "The first job in line that it takes.",
             in_json(ref("handed_job"), HANDED_JOB),
             {"Job-Receipt": {"type": "string", "description": "proves later who got the job"}},
         ),
@@ -157,7 +189,8 @@ REGISTER = Operation(
         ),
     },
     errors=(
-        *("Unauthorized", "Missing", "NotAString", "NotAUrl", "NotAllowed", "QueueFull"),
+        *("Unauthorized", "Missing", "NotAString", "NotAUrl", "NotAllowed", "InvalidMatch"),
+        *("QueueFull", "TooManyRules"),
         *TAKING,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sanic_dispatch.core.events import EventKind
-from sanic_dispatch.core.job import Stage, State
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, Stage, State
 from sanic_dispatch.core.worker import Cause
 from sanic_dispatch.live import schema as live
 from sanic_dispatch.live.schema import Schema, an_object
@@ -32,6 +32,12 @@ WINDOW: Schema = {
 CALLBACK: Schema = {"type": "string", "description": "the callback of a worker"}
 LINE: Schema = {"type": "string", "maxLength": 200, "description": "one printable line"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
+PRIORITY: Schema = live.PRIORITY | {"description": "0 is served first"}
+RULE: Schema = {
+    "type": "string",
+    "description": "which jobs it takes: the arguments of its registration in one normal form; "
+    "not there if it takes any",
+}
 GAPS: dict[str, Schema] = {
     "damage": {"type": "array", "minItems": 1, "items": ref("damage")},
     "holes": {"type": "array", "minItems": 1, "items": ref("hole")},
@@ -72,6 +78,8 @@ OWN: dict[str, Schema] = {
             "Error": {"type": "string", "description": "a stable code for programs"},
             "state": STATE,
             "eta": _or_null(WINDOW),
+            "where": {"type": "string", "description": "which argument"},
+            "why": {"type": "string", "description": "what is wrong with it"},
         },
         "additionalProperties": False,
         "description": "RFC 9457",
@@ -92,8 +100,10 @@ OWN: dict[str, Schema] = {
             "position": _or_null({"type": "integer", "minimum": 1}),
             "submitted_at": TIME,
             "eta": _or_null(WINDOW),
+            "priority": PRIORITY,
         },
         {
+            "why": live.WHY,
             "reason": {"type": "string", "description": "why it failed, or was cancelled"},
             "result": {"description": "the worker's result: any JSON"},
             "forgotten": live.FORGOTTEN,
@@ -107,10 +117,11 @@ OWN: dict[str, Schema] = {
             "stage": _or_null({"enum": [stage.value for stage in Stage]}),
             "submitted_at": TIME,
             "attempt": {"type": "integer", "minimum": 0},
+            "priority": PRIORITY,
             "reason": {"type": "string"},
             "worker": _or_null(CALLBACK),
         },
-        {"forgotten": live.FORGOTTEN},
+        {"forgotten": live.FORGOTTEN, "why": live.WHY},
     ),
     "listed_worker": an_object(
         {
@@ -125,7 +136,8 @@ OWN: dict[str, Schema] = {
                     }
                 )
             ),
-        }
+        },
+        {"rule": RULE},
     ),
     "jobs": an_object(
         {"jobs": {"type": "array", "items": ref("listed_job")}, "next": _or_null(TICKET)}
@@ -208,6 +220,8 @@ OWN: dict[str, Schema] = {
     "reason": an_object({}, {"reason": LINE}) | {"additionalProperties": True},
     "callback": an_object({"callback": CALLBACK}, {"reason": LINE})
     | {"additionalProperties": True},
+    "priority": an_object({"priority": PRIORITY}, {"reason": LINE})
+    | {"additionalProperties": True},
     "failure": an_object({}, {"reason": LINE, "retry": {"type": "boolean"}})
     | {"additionalProperties": True},
     "menu": an_object(
@@ -216,7 +230,11 @@ OWN: dict[str, Schema] = {
                 "type": "array",
                 "items": an_object(
                     {"id": {"type": "string"}, "name": TEXT},
-                    {"description": TEXT, "image": {"type": "string"}},
+                    {
+                        "description": TEXT,
+                        "image": {"type": "string"},
+                        "available": {"const": False, "description": "no robot here makes it"},
+                    },
                 ),
             }
         }
@@ -261,6 +279,8 @@ JOB = {
     "position": 3,
     "submitted_at": SUBMITTED_AT,
     "eta": [1732412520.0, 1732412700.0],
+    "priority": DEFAULT_PRIORITY,
+    "why": {"reason": "behind", "ahead": 2},
 }
 HANDED_JOB = {"Job": {"id": JOB_ID, "data": ORDER, "submitted_at": SUBMITTED_AT}}
 LISTED_JOB = {
@@ -270,6 +290,7 @@ LISTED_JOB = {
     "stage": "confirmed",
     "submitted_at": SUBMITTED_AT,
     "attempt": 1,
+    "priority": DEFAULT_PRIORITY,
     "reason": "",
     "worker": CALLBACK_URL,
 }
@@ -320,6 +341,7 @@ LISTED_WORKER = {
     "label": "Register worker",
     "registered_at": SUBMITTED_AT,
     "aside": None,
+    "rule": "match.drink=gin-tonic|mojito",
 }
 FRAME = {
     "at": "a1b2c3d4:41",
@@ -332,6 +354,6 @@ FRAME = {
             "state": "waiting",
             "t": 1732412340.0,
         },
-        "bar": {"robots": 2, "waiting": 7, "assigned": 1, "paused": False},
+        "bar": {"robots": 2, "waiting": 7, "assigned": 1, "paused": False, "unavailable": []},
     },
 }

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from sanic import Blueprint, HTTPResponse, Request
 
+from sanic_dispatch.core.job import Job
 from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.history.csv_format import CsvWriter
@@ -18,8 +19,8 @@ from sanic_dispatch.history.queries import HistoryQueries, Page
 from sanic_dispatch.history.questions import Arguments, question_of, span_of
 from sanic_dispatch.observability.log import printable
 from sanic_dispatch.web import auth
-from sanic_dispatch.web.calls import ask
-from sanic_dispatch.web.context import context_of
+from sanic_dispatch.web.calls import ask, why_waiting
+from sanic_dispatch.web.context import Context, context_of
 from sanic_dispatch.web.openapi.operation import CSV, JSON, NDJSON, describe
 from sanic_dispatch.web.openapi.operations import EVENTS, HISTORY, STATISTICS
 from sanic_dispatch.web.responses import PRIVATE, Response, json_answer
@@ -56,7 +57,7 @@ async def history(request: Request, ticket: int) -> HTTPResponse:
     job = await ask(context, Queries.of_ticket, ticket)
     if job is None and not page.events:
         raise UnknownJob
-    shown = job_fields(job) if job else None
+    shown = await _shown(context, job) if job else None
     steps, gaps = list(map(step_of, page.events)), gaps_of(page.damage, page.holes)
     return json_answer({"job": shown, "events": steps, **gaps})
 
@@ -72,6 +73,12 @@ async def statistics(request: Request) -> HTTPResponse:
     span = span_of(_arguments(request))
     counted = await ask(context_of(request), HistoryQueries.statistics, *span)
     return json_answer({"rows": counted.rows, **gaps_of(counted.damage, counted.holes)})
+
+
+async def _shown(context: Context, job: Job) -> dict[str, Any]:
+    """Return a job as lists have it, and why it waits."""
+    why = await ask(context, why_waiting, job.id)
+    return {**job_fields(job), **({"why": why.as_json(for_operators=True)} if why else {})}
 
 
 def _page_answer(page: Page, media_type: str, arguments: Arguments) -> HTTPResponse:

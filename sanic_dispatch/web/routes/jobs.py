@@ -18,6 +18,7 @@ from sanic_dispatch.web.calls import look_up as look_up_status
 from sanic_dispatch.web.context import Call, context_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import CANCEL, LOOK_UP, SUBMIT
+from sanic_dispatch.web.priority import priority_of
 from sanic_dispatch.web.problems import problem_of
 from sanic_dispatch.web.request_body import read_json
 from sanic_dispatch.web.responses import NOSNIFF, Response, json_answer
@@ -35,10 +36,10 @@ async def submit(request: Call) -> HTTPResponse:
     context.access.check(request, auth.SUBMIT)
     headers = rate_limit.take_one(request)
     data = (await read_json(request)).strip(b" \t\r\n")
-    key = idempotency.key_of(request)
+    priority, key = priority_of(request), idempotency.key_of(request)
     new_id = new_job_id() if context.forwarder else None  # so that it can be forwarded again
     try:
-        placed = await ask(context, Dispatcher.submit, data, key, new_id)
+        placed = await ask(context, Dispatcher.submit, data, key, new_id, priority)
     except QueueFull as full:
         return problem_of(full, eta=_rounded(await ask(context, eta_of_next)))
     return _submitted(placed, headers)

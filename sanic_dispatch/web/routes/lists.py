@@ -65,6 +65,7 @@ def job_fields(job: Job) -> dict[str, Any]:
         "stage": job.hold.stage.value if job.hold and job.state is State.ASSIGNED else None,
         "submitted_at": job.submitted_at,
         "attempt": job.attempt,
+        "priority": job.priority,
         "reason": job.reason,
         "worker": job.worker.callback_url if job.worker else None,
         **({"forgotten": True} if job.forgotten else {}),
@@ -78,4 +79,5 @@ def _worker(worker: Worker) -> dict[str, Any]:
         "label": worker.label,
         "registered_at": worker.registered_at,
         "aside": {"cause": aside.cause.value, "reason": aside.reason} if aside else None,
+        **({"rule": worker.rule} if worker.rule else {}),
     }

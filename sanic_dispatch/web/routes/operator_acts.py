@@ -6,6 +6,7 @@ Who: the X-Operator header, else the client's address. Why: ``{"reason"}`` in th
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -35,6 +36,7 @@ from sanic_dispatch.web.openapi.schemas import (
     CALLBACK_URL,
     ref,
 )
+from sanic_dispatch.web.priority import priority_in
 from sanic_dispatch.web.request_body import read_object, text_in
 from sanic_dispatch.web.responses import NOSNIFF, json_answer
 from sanic_dispatch.web.routes.jobs import job_answer
@@ -174,6 +176,21 @@ for name, (worker_act, text) in WORKER_ACTS.items():
         name=f"worker_{name}",
         stream=True,
     )
+
+
+@operator.post("/jobs/<job_id:str>/priority", stream=True)
+@describe(
+    replace(
+        _job_act("Give a waiting job another priority."),
+        body=Body(ref("priority"), {"priority": 0, "reason": "it was spilt"}),
+        errors=(*_ERRORS, "InvalidPriority", "UnknownJob", "WrongState"),
+    )
+)
+async def set_priority(request: Request, job_id: str) -> HTTPResponse:
+    """Give a waiting job another priority, and return the job."""
+    who, why, body = await _words(request)
+    await ask(context_of(request), Operator.set_priority, job_id, priority_in(body), why, who)
+    return await job_answer(request, job_id)
 
 
 @operator.delete("/jobs/<job_id:str>/data")

@@ -6,20 +6,23 @@ from sanic import Blueprint, HTTPResponse
 from sanic.exceptions import RequestCancelled
 
 from sanic_dispatch.callbacks.url import parse_callback
+from sanic_dispatch.core.rules import ANYTHING, MAX_ARGUMENTS, arguments_of, normal_form
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.errors import InvalidMatch
 from sanic_dispatch.web import auth, calls
 from sanic_dispatch.web.calls import Handout
 from sanic_dispatch.web.context import Call, Context, context_of, now_s_of
 from sanic_dispatch.web.cpee_headers import instance_url_of, name_of, worker_key_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import REGISTER
+from sanic_dispatch.web.request_body import read_form_text
 from sanic_dispatch.web.responses import Response
 
 workers = Blueprint("workers")
 
 
-@workers.post("/register-worker")
+@workers.post("/register-worker", stream=True)
 @describe(REGISTER)
 async def register(request: Call) -> HTTPResponse | None:
     """Register a worker: 200 with a job, or 202, and it is called back later."""
@@ -45,7 +48,10 @@ def _queued(request: Call) -> Response:
 
 
 async def worker_from(request: Call) -> Worker:
-    """Return the worker of the CPEE headers. Raises InvalidCallback and CallbackForbidden."""
+    """Return the worker of the CPEE headers, with the rule in the arguments.
+
+    Raises InvalidCallback, CallbackForbidden, BodyTooLarge and InvalidMatch.
+    """
     callback_url = parse_callback(request.headers.get("cpee-callback"))
     await context_of(request).callbacks.check(callback_url)
     return Worker(
@@ -54,7 +60,20 @@ async def worker_from(request: Call) -> Worker:
         key=worker_key_of(request),
         instance_url=instance_url_of(request, callback_url),
         label=name_of(request),
+        rule=await _rule_in(request),
     )
+
+
+async def _rule_in(request: Call) -> str:
+    """Return the rule in the query and in a form, which is how engines send arguments."""
+    text = "&".join(filter(None, (request.query_string, await read_form_text(request))))
+    if not text:
+        return ANYTHING
+    try:
+        arguments = arguments_of(text)
+    except ValueError:
+        raise InvalidMatch("the request", f"has more than {MAX_ARGUMENTS} arguments") from None
+    return normal_form(arguments)
 
 
 async def _answer_with(request: Call, context: Context, handout: Handout) -> None:

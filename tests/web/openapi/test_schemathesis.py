@@ -48,7 +48,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     folder: Path = tmp_path_factory.mktemp("schemathesis")
     arguments = ("--mode", "InMemory", "--operator-token", TOKEN, "--log-level", "error",
-                 "--submit-wait", "0.05", "--callback-timeout", "0.05")  # fmt: skip
+                 "--submit-wait", "0.05", "--callback-timeout", "0.05",
+                 "--priorities", "--max-rules", "10000")  # fmt: skip
     with server_process(*arguments, port=port, cwd=folder) as process:
         yield f"http://127.0.0.1:{port}"
         assert process.poll() is None
@@ -72,7 +73,8 @@ def test_every_operation(case: Case, url: str, tmp_path_factory: pytest.TempPath
     excluded = [negative_data_rejection] if parameters else []  # unknown ones are ignored
     if name in UNSAYABLE or "reason" in str(body):  # a reason is printable, as Unicode has it
         excluded.append(positive_data_acceptance)
-    headers = {"Authorization": f"Bearer {TOKEN}"} if "/operator/" in case.path else {}
+    is_operators = "/operator/" in case.path or name == "jobs_submit"  # who may choose a priority
+    headers = {"Authorization": f"Bearer {TOKEN}"} if is_operators else {}
     case.call_and_validate(base_url=url, headers=headers, excluded_checks=excluded)
 
 

@@ -20,6 +20,7 @@ from tests.support.http_requests import CALLBACK, Answer, ask, register
 from tests.support.server import Service, running_service
 
 TOKEN = "operator-token"
+WAITS = {"CPEE-CALLBACK": CALLBACK}
 KEY = {"CPEE_INSTANCE_UUID": "i", "CPEE_ACTIVITY": "a", "CPEE_LABEL": "Ada"}
 
 
@@ -168,6 +169,17 @@ async def test_the_token_in_the_query(service: Service) -> None:
     answer = await ask(service, "GET", path, headers={"Accept": "text/csv"})
     assert answer.status == 200
     assert answer.headers["Link"] == '<events?limit=1&after=1>; rel="next"'
+
+
+async def test_why_a_job_waits(service: Service) -> None:
+    """A waiting job's history says why, with what a worker would have to take."""
+    await ask(service, "POST", "register-worker?match.drink=mojito", headers=WAITS)
+    await service.submit({"drink": "beer", "name": "Ada"})
+    history = await ask(service, "GET", "operator/history/1", TOKEN)
+    assert history.body["job"]["why"] == {"reason": "no_able_worker", "needs": {"drink": "beer"}}
+    await ask(service, "DELETE", f"jobs/{history.body['job']['id']}")
+    history = await ask(service, "GET", "operator/history/1", TOKEN)
+    assert "why" not in history.body["job"]
 
 
 async def test_what_may_be_missing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

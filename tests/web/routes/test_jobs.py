@@ -127,6 +127,8 @@ async def test_a_job_can_be_looked_up_and_cancelled(service: Service) -> None:
         "position": 2,
         "submitted_at": shown["submitted_at"],
         "eta": None,
+        "priority": 3,
+        "why": {"reason": "no_worker"},
     }
     async with service.http.delete(f"{service.base_url}jobs/{first}") as response:
         assert response.status == 204

@@ -218,6 +218,7 @@ async def test_jobs_are_listed_page_by_page(service: Service) -> None:
         "stage": assigned["stage"],
         "submitted_at": assigned["submitted_at"],
         "attempt": 1,
+        "priority": 3,
         "reason": "",
         "worker": CALLBACK,
     }
@@ -233,3 +234,26 @@ async def test_malformed_listings(service: Service, query: str) -> None:
     """400 with what was expected."""
     answer = await ask(service, "GET", f"operator/jobs{query}", TOKEN)
     assert (answer.status, answer.body["Error"]) == (400, "InvalidRequest")
+
+
+async def test_priority() -> None:
+    """A waiting job gets another priority; the event says who, which one and why."""
+    async with running_service(operator_tokens=(TOKEN,), priorities=True) as service:
+        await service.submit(1)
+        _, _, job_id = await service.submit(2)
+        answer = await act(service, f"jobs/{job_id}/priority", "Ada", priority=0, reason="spilt")
+        assert (answer.status, answer.body["priority"], answer.body["position"]) == (200, 0, 1)
+        assert last_event(service).reason == "Ada: priority 0: spilt"
+        await act(service, f"jobs/{job_id}/cancel")
+        answer = await act(service, f"jobs/{job_id}/priority", priority=1)
+        assert (answer.status, answer.body["Error"]) == (409, "WrongState")
+        assert (await act(service, f"jobs/{'0' * 32}/priority", priority=1)).status == 404
+
+
+@pytest.mark.parametrize("said", [{}, *({"priority": each} for each in (8, -1, 1.5, "1", True))])
+async def test_what_is_no_priority(service: Service, said: dict[str, Any]) -> None:
+    """400, and nothing is done."""
+    _, _, job_id = await service.submit(1)
+    answer = await act(service, f"jobs/{job_id}/priority", **said)
+    assert (answer.status, answer.body["Error"]) == (400, "InvalidPriority")
+    assert last_event(service).kind == "job.submitted"

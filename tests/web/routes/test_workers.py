@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.simulation import Engine, Instance
-from tests.support.http_requests import register
+from sanic_dispatch.web.request_body import FORM
+from tests.support.http_requests import Answer, address_of, ask, register
 from tests.support.server import Service, eventually, running_service
 
 CALLBACK = "http://127.0.0.1:1/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
@@ -181,3 +182,169 @@ async def test_a_client_that_resets_before_the_answer_loses_no_job(service: Serv
         return bool(service.app.ctx.dispatcher.snapshot().jobs)
 
     await eventually(is_there)
+
+
+# ---- rules
+
+
+def callback_of(number: int) -> str:
+    """Return a callback that refuses connections."""
+    return f"http://127.0.0.1:1/{number}/callbacks/5480964890e4a865b1cee2b2fe93f45a/"
+
+
+async def with_arguments(
+    service: Service, arguments: str, where: str = "query", callback: str = CALLBACK
+) -> Answer:
+    """Register a worker with form-encoded arguments in its query or its body."""
+    query, body = (f"?{arguments}", "") if where == "query" else ("", arguments)
+    headers = {"CPEE-CALLBACK": callback, "Content-Type": FORM}
+    data = body.encode()
+    return await ask(service, "POST", "register-worker" + query, headers=headers, data=data)
+
+
+async def rules_of(service: Service) -> list[str]:
+    """Return the rules of the waiting workers."""
+    return [worker.rule for worker in await service.app.ctx.dispatcher.queries.workers()]
+
+
+ENGINES_REQUEST = (
+    b"POST /register-worker HTTP/1.1\r\n"
+    b"Host: 127.0.0.1:2567\r\n"
+    b"Accept: */*\r\n"
+    b"User-Agent: Typhoeus - https://github.com/typhoeus/typhoeus\r\n"
+    b"CPEE-BASE: http://127.0.0.1:1/\r\n"
+    b"CPEE-INSTANCE: 4\r\n"
+    b"CPEE-INSTANCE-URL: http://127.0.0.1:1/4/\r\n"
+    b"CPEE-INSTANCE-UUID: b0bc965b-11b4-4dfa-91bb-4a145ab2d3b2\r\n"
+    b"CPEE-CALLBACK: http://127.0.0.1:1/4/callbacks/5480964890e4a865b1cee2b2fe93f45a/\r\n"
+    b"CPEE-CALLBACK-ID: 5480964890e4a865b1cee2b2fe93f45a\r\n"
+    b"CPEE-ACTIVITY: a1\r\n"
+    b"CPEE-LABEL: Register worker\r\n"
+    b"CPEE-ATTR-INFO: Worker\r\n"
+    b"Content-Length: %d\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\n\r\n%b"
+)
+"""What an engine sends, its attributes left out."""
+
+
+@pytest.mark.parametrize("is_cut", [False, True], ids=["whole", "in pieces"])
+async def test_an_engines_form(service: Service, is_cut: bool) -> None:
+    """Its rule is read from the body, also if that comes later than the head."""
+    body = b"kind=drinks&match.drink=mojito%7Cgin%20tonic&not.size=xl&skills=a+b"
+    request = ENGINES_REQUEST % (len(body), body)
+    at = len(request) - 20 if is_cut else len(request)
+    reader, writer = await asyncio.open_connection(*address_of(service))
+    writer.write(request[:at])
+    await writer.drain()
+    if is_cut:
+        await asyncio.sleep(0)
+        writer.write(request[at:])
+    head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 202 ")
+    assert await rules_of(service) == ["match.drink=gin tonic|mojito&not.size=xl"]
+
+
+@pytest.mark.parametrize("where", ["query", "form"])
+async def test_a_worker_gets_only_what_it_takes(service: Service, where: str) -> None:
+    """The first job that its rule admits; any other one waits for another worker."""
+    for drink in ("beer", "mojito", "negroni"):
+        await service.submit({"drink": drink})
+    rule = "match.drink=negroni%7Cmojito"
+    for drink in ("mojito", "negroni"):
+        got = await with_arguments(service, rule, where, callback_of(len(drink)))
+        assert got.body["Job"]["data"] == {"drink": drink}
+    waiting = await with_arguments(service, rule, where, callback_of(1))
+    assert waiting.status == 202
+    anything = await register(service, callback_of(2))
+    assert anything.body["Job"]["data"] == {"drink": "beer"}
+
+
+async def test_arguments_of_query_and_form_count_together(service: Service) -> None:
+    """An argument that is there twice is two conditions; all others are ignored."""
+    headers = {"CPEE-CALLBACK": CALLBACK, "Content-Type": FORM + "; charset=utf-8"}
+    path = "register-worker?lost&match.drink=a%7Cb&kind=drinks&match=x"
+    answer = await ask(
+        service, "POST", path, headers=headers, data=b"match.drink=b%7Cc&nothing.drink=d"
+    )
+    assert answer.status == 202
+    assert await rules_of(service) == ["match.drink=a|b&match.drink=b|c"]
+
+
+async def test_a_repeat_keeps_its_rule(service: Service) -> None:
+    """A new callback brings its own."""
+    await with_arguments(service, "match.drink=beer")
+    await with_arguments(service, "match.drink=mojito")
+    await with_arguments(service, "", callback=callback_of(2))
+    assert await rules_of(service) == ["match.drink=beer", ""]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body"),
+    [
+        ("application/json", b'{"match.drink": "beer"}'),
+        ("text/plain", b"match.drink=beer"),
+        ("multipart/form-data; boundary=x", b"--x--"),
+        (FORM, b""),
+        (FORM, b"\xff\x00&&=&a"),
+    ],
+)
+async def test_what_is_no_form_is_ignored(service: Service, media_type: str, body: bytes) -> None:
+    """Without a rule a worker takes any job."""
+    headers = {"CPEE-CALLBACK": CALLBACK, "Content-Type": media_type}
+    answer = await ask(service, "POST", "register-worker", headers=headers, data=body)
+    assert answer.status == 202
+    assert await rules_of(service) == [""]
+
+
+@pytest.mark.parametrize("where", ["query", "form"])
+@pytest.mark.parametrize(
+    ("arguments", "culprit", "why"),
+    [
+        ("match.=x", "match.", "names no member"),
+        ("not.a..b=1", "not.a..b", "names no member"),
+        ("match.a.b.c.d.e.f.g.h.i=1", "match.a.b.c.d.e.f.g.h.i", "more than 8 members"),
+        ("&".join(f"match.a{n}=1" for n in range(17)), "the rule", "more than 16 conditions"),
+        (f"match.a={'x' * 4089}", "the rule", "longer than 4096 bytes"),
+        ("a&" * 1001, "the request", "more than 1000 arguments"),
+    ],
+    ids=lambda text: text[:20],
+)
+async def test_what_is_no_rule(
+    service: Service, where: str, arguments: str, culprit: str, why: str
+) -> None:
+    """400 InvalidMatch with where and why; the worker is not enqueued."""
+    answer = await with_arguments(service, arguments, where)
+    assert (answer.status, answer.body["Error"]) == (400, "InvalidMatch")
+    assert answer.body["where"] == culprit
+    assert why in answer.body["why"]
+    assert await rules_of(service) == []
+
+
+async def test_a_form_that_is_too_large(service: Service) -> None:
+    """413: reading its arguments would hold up everybody else."""
+    answer = await with_arguments(service, "a=" + "x" * 2**16, "form")
+    assert (answer.status, answer.body["Error"]) == (413, "TooLarge")
+
+
+async def test_too_many_rules() -> None:
+    """503 with Retry-After for one more; a rule that is present, or none, is welcome."""
+    async with running_service(max_rules=2) as service:
+        for number, drink in enumerate(["beer", "mojito"]):
+            await with_arguments(service, f"match.drink={drink}", callback=callback_of(number))
+        refused = await with_arguments(service, "match.drink=tea", callback=callback_of(3))
+        assert (refused.status, refused.body["Error"]) == (503, "TooManyRules")
+        assert refused.headers["Retry-After"] == "10"
+        for number, arguments in ((4, "match.drink=beer"), (5, "")):
+            answer = await with_arguments(service, arguments, callback=callback_of(number))
+            assert answer.status == 202
+
+
+async def test_operators_see_rules() -> None:
+    """In the list of workers; a worker that takes any job has none."""
+    async with running_service(operator_tokens=("operator-token",)) as service:
+        await with_arguments(service, "not.size=xl&match.drink=b%7Ca", callback=callback_of(1))
+        await register(service, callback_of(2))
+        answer = await ask(service, "GET", "operator/workers", "operator-token")
+    rules = [worker.get("rule") for worker in answer.body["workers"]]
+    assert rules == ["match.drink=a|b&not.size=xl", None]
