@@ -1,4 +1,7 @@
-"""The demo: two bars, each with two simulated robots, which need no process engine."""
+"""The demo: two bars, each with two simulated robots, which need no process engine.
+
+One robot of a bar makes everything, the other one three drinks.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from sanic_dispatch.simulation import Engine, Robot, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
 
 ROBOTS = ("Robot Ada", "Robot Bert", "Robot Cleo", "Robot Dan")
-ROBOTS_OF_A_BAR = 2
+RULES = ((), (("match.drink", "mojito|gin-tonic|lemonade"),))
+"""What the robots of a bar make."""
 MIX_S = 6.0
 
 
@@ -48,8 +52,8 @@ def _add_robots(app: Sanic[Any, Any], settings: Settings) -> None:
         engine = await opened.enter_async_context(Engine())
         labels = cycle(ROBOTS)
         for topic in (settings, *settings.topics.values()):
-            model = RobotModel(_dispatcher_url(topic), mix_s=MIX_S)
-            for _ in range(ROBOTS_OF_A_BAR):
+            for rule in RULES:
+                model = RobotModel(_dispatcher_url(topic), mix_s=MIX_S, rule=rule)
                 robot = Robot(engine.start_instance(next(labels)), model)
                 tasks.spawn(robot.run())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +25,8 @@ News = Callable[[str, str], None]
 class Plan:
     """How many robots work where, how fast and how reliably.
 
-    An empty ``callback_host`` means this machine's address towards the dispatcher.
+    An empty ``callback_host`` means this machine's address towards the dispatcher. ``rule`` says
+    which jobs they take, as that of a RobotModel.
     """
 
     url: str
@@ -36,6 +37,7 @@ class Plan:
     label: str = "Robot"
     seed: int | None = None
     callback_host: str = ""
+    rule: Sequence[tuple[str, str]] = ()
 
 
 class Crew:
@@ -73,7 +75,9 @@ class Crew:
         )
         self.robots[name] = Robot(
             instance,
-            RobotModel(plan.url, plan.mix_s, plan.jitter, rescue_s=RESCUE_S, label=name),
+            RobotModel(
+                plan.url, plan.mix_s, plan.jitter, rescue_s=RESCUE_S, label=name, rule=plan.rule
+            ),
             hooks=RobotHooks(
                 on_job=partial(self._on_job, name),
                 on_mixed=partial(self._on_mixed, name),

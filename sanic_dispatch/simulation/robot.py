@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from yarl import URL
@@ -30,7 +30,8 @@ class RobotModel:
     ``mix_s`` seconds, times a random factor of 1 ± ``jitter``; ``pause_s`` seconds pass before the
     next call. ``rescue_s`` stands for the model's rescue code: after a failed call wait so long,
     then register with ``?lost``, since the lost answer may have had a job. With ``rescue_s`` None a
-    failed call stops the instance. ``label`` is that of the activity that registers.
+    failed call stops the instance. ``label`` is that of the activity that registers. ``rule`` are
+    arguments that say which jobs it takes, such as ``("match.drink", "mojito|gin-tonic")``.
     """
 
     dispatcher_url: str
@@ -39,6 +40,14 @@ class RobotModel:
     pause_s: float = 0.15
     rescue_s: float | None = None
     label: str = "Register worker"
+    rule: Sequence[tuple[str, str]] = ()
+
+    @property
+    def register_url(self) -> str:
+        """The URL at which it registers."""
+        base = URL(self.dispatcher_url)
+        query = [*base.query.items(), *self.rule]
+        return str((base / "register-worker").with_query(query))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +83,7 @@ class Robot:
         rng: random.Random | None = None,
     ) -> None:
         self.instance = instance
-        self.url = _register_url(model.dispatcher_url)
+        self.url = model.register_url
         self.doing = "starts"
         self.mixed = 0
         self._model = model
@@ -167,8 +176,3 @@ class Robot:
 def _id_of(result: Result) -> str:
     job = result.value.get("Job") if isinstance(result.value, dict) else None
     return str(job.get("id")) if isinstance(job, dict) else ""
-
-
-def _register_url(dispatcher_url: str) -> str:
-    base = URL(dispatcher_url)
-    return str((base / "register-worker").with_query(base.query))

@@ -17,7 +17,10 @@ TOKENS = ("--worker-token", "worker-token", "--operator-token", "operator-token"
 
 
 async def test_each_bar_has_two_robots() -> None:
-    """They register under the bar's path, with its token; an order is mixed where it was made."""
+    """They register under the bar's path, with its token; an order is mixed where it was made.
+
+    One of them makes three drinks, the other everything.
+    """
     port = free_port()
     process = await start("demo", "--port", str(port), *TOKENS)
     bars = {path: f"http://localhost:{port}/{path}" for path in ("", "topics/roof/")}
@@ -25,6 +28,7 @@ async def test_each_bar_has_two_robots() -> None:
         async with aiohttp.ClientSession() as http:
             for url in bars.values():
                 await eventually(lambda url=url: has_robots(http, url, 2), within_s=20)
+            assert await rules_in(http, bars[""]) == ["", "match.drink=gin-tonic|lemonade|mojito"]
             async with http.post(bars["topics/roof/"] + "submit-job", json={}) as answer:
                 assert answer.status == 200
             await eventually(lambda: has_robots(http, bars["topics/roof/"], 2, busy=1))
@@ -45,6 +49,13 @@ async def has_robots(http: aiohttp.ClientSession, url: str, count: int, busy: in
     except aiohttp.ClientConnectionError:
         return False
     return (bar["robots"], bar["assigned"]) == (count, busy)
+
+
+async def rules_in(http: aiohttp.ClientSession, url: str) -> list[str]:
+    """Return the rules of the robots that wait at a bar."""
+    headers = {"Authorization": "Bearer operator-token"}
+    async with http.get(url + "operator/workers", headers=headers) as answer:
+        return sorted(worker.get("rule", "") for worker in (await answer.json())["workers"])
 
 
 def test_topics_that_are_given_replace_the_second_bar() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import runpy
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -45,9 +46,10 @@ def endpoints(path: Path) -> dict[str, str]:
     return {entry.tag.removeprefix(P): entry.text or "" for entry in found}
 
 
-def test_there_are_four_models_and_a_resource_for_each_endpoint() -> None:
-    """One robot, two, one with rescue code, one that reports; and resources for the cockpit."""
-    assert [path.stem for path in MODELS] == ["report", "rescue", "two-robots", "worker"]
+def test_there_are_five_models_and_a_resource_for_each_endpoint() -> None:
+    """One that reports, with rescue code, with three drinks, two robots, one; and resources."""
+    names = ["report", "rescue", "three-drinks", "two-robots", "worker"]
+    assert [path.stem for path in MODELS] == names
     fixed = {address for path in MODELS for address in endpoints(path).values() if address}
     described = {unquote(folder.name) for folder in RESOURCES}
     assert fixed - described == {"http-post://127.0.0.1:2567/jobs/"}
@@ -76,12 +78,21 @@ def test_a_model_is_a_testset(path: Path) -> None:
 def test_endpoints(path: Path) -> None:
     """Endpoints use POST, on a host that engines accept; others are set by the model itself."""
     addresses = endpoints(path)
-    assert addresses["dispatcher"] == "http-post://127.0.0.1:2567/register-worker"
+    register, _, rule = addresses["dispatcher"].partition("?")
+    assert register == "http-post://127.0.0.1:2567/register-worker"
+    assert ("match." in rule) is (path.stem == "three-drinks")
     for name, address in addresses.items():
         url = urlsplit(address)
         assert url.scheme == "http-post" or f"endpoints.{name} = " in path.read_text()
         assert "." in (url.hostname or ".")
-        assert url.query in ("", "lost")
+        assert url.query in ("", "lost", rule)
+
+
+@every_model
+def test_names_of_arguments(path: Path) -> None:
+    """The engine makes a Ruby symbol of each, so there is no dot in any; it quotes hyphens."""
+    for arguments in root(path).iter(f"{D}arguments"):
+        assert all(re.fullmatch(r"[\w-]+", each.tag.removeprefix(D)) for each in arguments)
 
 
 @every_model

@@ -61,13 +61,23 @@ async def all_done(service: Service, orders: int) -> None:
     await eventually(is_done, 20)
 
 
-@pytest.mark.parametrize("name", ["worker", "two-robots", "rescue"])
+@pytest.mark.parametrize("name", ["worker", "two-robots", "rescue", "three-drinks"])
 async def test_a_model_mixes_what_is_ordered(name: str) -> None:
     """Each model gets its orders, has its robot mix them, and registers again."""
     async with Engine() as engine, running_service() as service, example_robot() as robot:
         process = load(engine, name, service.base_url, robot)
         async with at_work(process):
             await all_done(service, 5)
+
+
+async def test_a_model_that_makes_three_drinks() -> None:
+    """It gets orders for these only, in turn; others wait, and say why."""
+    async with Engine() as engine, running_service() as service, example_robot() as robot:
+        _, _, job_id = await service.submit({"drink": "beer"})
+        async with at_work(load(engine, "three-drinks", service.base_url, robot)):
+            await all_done(service, 2)
+            job = await service.job(job_id)
+    assert (job["state"], job["why"]) == ("waiting", {"reason": "no_able_worker"})
 
 
 async def test_a_model_sends_its_token() -> None:

@@ -106,6 +106,17 @@ async def test_address(instance, service, clock, base, path):
     assert service.requests[0].startswith(b"POST %b HTTP/1.1\r\n" % path)
 
 
+async def test_a_rule(instance, service, clock):
+    """It is in each call, beside the URL's own query and ?lost."""
+    service.answers = [None, NO_CONTENT]
+    rule = [("match.drink", "mojito|gin"), ("not.size", "xl"), ("not.size", "l")]
+    model = RobotModel(service.base + "?token=t", rescue_s=1.0, rule=rule)
+    await Robot(instance, model, clock=clock).run(rounds=2)
+    queries = [request.split(b" ", 2)[1].partition(b"?")[2] for request in service.requests]
+    first = b"token=t&match.drink=mojito%7Cgin&not.size=xl&not.size=l"
+    assert queries == [first, first + b"&lost="]
+
+
 async def test_an_empty_result_is_no_job(instance, service, clock):
     """A call without a job is followed by the next one, without mixing."""
     service.answers = [NO_CONTENT]
