@@ -13,7 +13,7 @@ import ujson
 
 from sanic_dispatch.cli import remote
 from sanic_dispatch.config.tokens import read_tokens
-from sanic_dispatch.core.job import ticket_in
+from sanic_dispatch.core.job import MAX_PRIORITY, ticket_in
 from sanic_dispatch.observability.log import printable
 
 if TYPE_CHECKING:
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 Ask = Callable[["OperatorClient"], Awaitable[Any]]
 
-JOB_COLUMNS = ("ticket", "state", "stage", "attempt", "submitted_at", "id", "reason")
-WORKER_COLUMNS = ("label", "registered_at", "aside", "callback")
+JOB_COLUMNS = (
+    *("ticket", "state", "stage", "attempt", "priority", "submitted_at", "id", "reason"),
+)
+WORKER_COLUMNS = ("label", "registered_at", "aside", "rule", "callback")
 
 
 def _token_file(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> str | None:
@@ -107,6 +109,29 @@ def forget(job: str, **options: Any) -> None:
     run_as_operator(ask, lambda said: _print(said, options["as_json"]), options)
 
 
+def _reason() -> click.Option:
+    return click.Option(["--reason", "-r"], default="", metavar="TEXT", help="Why; it is logged.")
+
+
+@click.command(
+    "priority",
+    params=[
+        click.Argument(["job"], metavar="JOB"),
+        click.Argument(["number"], type=click.IntRange(0, MAX_PRIORITY), metavar="NUMBER"),
+        _reason(),
+        *OPTIONS,
+    ],
+)
+def set_priority(job: str, number: int, reason: str, **options: Any) -> None:
+    """Give a waiting job another priority, from 0, which is served first, to 7."""
+
+    async def ask(client: OperatorClient) -> dict[str, Any]:
+        return await client.set_priority(await _id_of(client, job), number, reason)
+
+    _confirm(f"Give job {printable(job)} the priority {number}?", options)
+    run_as_operator(ask, lambda said: _print(said, options["as_json"]), options)
+
+
 def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: str) -> click.Command:
     """Return a command that changes something; on a terminal it asks for confirmation."""
 
@@ -119,7 +144,7 @@ def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: st
 
     params: list[click.Parameter] = [
         *(click.Argument([argument], metavar=argument.upper()) for argument in what),
-        click.Option(["--reason", "-r"], default="", metavar="TEXT", help="Why; it is logged."),
+        _reason(),
         *OPTIONS,
     ]
     return click.Command(name, callback=act, params=params, help=help)
@@ -163,6 +188,7 @@ for command in (
         "job",
     ),
     _act("first", "Move a waiting job to the front.", "Let job {} go first?", _job("first"), "job"),
+    set_priority,
     forget,
     _act(
         "aside",

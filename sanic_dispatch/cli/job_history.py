@@ -9,6 +9,7 @@ import click
 
 from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.ctl import OPTIONS, json_of, run_as_operator
+from sanic_dispatch.cli.why_words import why_words
 from sanic_dispatch.observability.log import printable
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ LEFT_OUT = ("ticket", "job", "callback")
 def history(ticket: int, **options: Any) -> None:
     """Print what happened to the order with this number, step by step.
 
-    The dispatcher knows the steps of all orders as far back as it keeps events, also from before
-    its last start. Needs the operator's token.
+    The last line says what it is now, and why it waits if it does. The dispatcher knows the steps
+    of all orders as far back as it keeps events, also from before its last start. Needs the
+    operator's token.
 
     \b
     Examples:
@@ -68,4 +70,5 @@ def _now(job: Mapping[str, Any] | None) -> str:
     if job is None:
         return "now: not kept any more"
     stage = f", {job['stage']}" if job["stage"] else ""
-    return f"now: {job['state']}{stage}"
+    why = f", {why_words(job['why'])}" if "why" in job else ""
+    return f"now: {job['state']}{stage}{why}"

@@ -6,13 +6,15 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
 import ujson
 
 from sanic_dispatch import strict_json
 from sanic_dispatch.cli import remote
+from sanic_dispatch.cli.why_words import why_words
+from sanic_dispatch.core.job import MAX_PRIORITY
 from sanic_dispatch.errors import InvalidJson
 from sanic_dispatch.observability.log import printable
 
@@ -39,12 +41,19 @@ _ENDS = {"done": remote.DONE, "failed": remote.FAILED, "cancelled": remote.FAILE
     metavar="KEY",
     help="A key of your own for this job: submitted again with the same key, it stays one job.",
 )
+@click.option(
+    "--priority",
+    type=click.IntRange(0, MAX_PRIORITY),
+    metavar="NUMBER",
+    help=f"From 0, which is served first, to {MAX_PRIORITY}; the token has to allow it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def submit(
     json: str | None,
     file: BinaryIO | None,
     follow: bool,
     idempotency_key: str | None,
+    priority: int | None,
     as_json: bool,
     url: str,
     token: str | None,
@@ -64,7 +73,16 @@ def submit(
           from a pipe, and only the id out
     """
     data = _checked(_read(json, file))
-    remote.run(_submit(url, token, data, idempotency_key, Reporter(as_json), follow))
+    job = _Job(data, idempotency_key, priority)
+    remote.run(_submit(url, token, job, Reporter(as_json), follow))
+
+
+class _Job(NamedTuple):
+    """What is submitted."""
+
+    data: bytes
+    idempotency_key: str | None
+    priority: int | None
 
 
 class Reporter:
@@ -102,7 +120,7 @@ def order_words(order: Mapping[str, Any]) -> str:
     """Describe an order of the live channel."""
     words = [f"order {order['n']}: {order['state']}"]
     if order["state"] == "waiting":
-        words.append(f"{order['ahead']} ahead")
+        words.append(why_words(order["why"]) if "why" in order else f"{order['ahead']} ahead")
     if order.get("eta"):
         soonest, latest = (f"{max(end, 0) / 60:.1f}" for end in order["eta"])
         words.append(f"ready in {soonest} to {latest} min")
@@ -113,13 +131,11 @@ def order_words(order: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-async def _submit(
-    url: str, token: str | None, data: bytes, key: str | None, report: Reporter, follow: bool
-) -> int:
+async def _submit(url: str, token: str | None, job: _Job, report: Reporter, follow: bool) -> int:
     from sanic_dispatch.client import DispatchClient
 
     async with DispatchClient(url, token) as client:
-        submitted = await client.submit(data, key)
+        submitted = await client.submit(*job)
         report.submitted(submitted)
         return await _follow(client, submitted.job_id, report) if follow else remote.DONE
 

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sanic_dispatch.cli.why_words import why_words
 from sanic_dispatch.observability.log import printable
 
 if TYPE_CHECKING:
@@ -86,13 +87,14 @@ _ORDER_COLUMNS = {
     "drink": lambda entry, _: entry.get("drink", ""),
     "name": lambda entry, _: entry.get("name", ""),
     "logo": lambda entry, _: entry.get("logo", ""),
-    "note": lambda entry, _: entry.get("reason", ""),
+    "note": lambda entry, _: entry.get("reason") or _obstacle(entry),
 }
 _WORKER_COLUMNS = {
     "robot": lambda entry, _: entry.get("label", ""),
     "state": lambda entry, _: entry.get("state", ""),
     "since": lambda entry, now: age(now - entry.get("since", now)),
     "order": lambda entry, _: entry.get("ticket", ""),
+    "takes": lambda entry, _: entry.get("rule", ""),
     "instance": lambda entry, _: entry.get("link", ""),
     "note": lambda entry, _: entry.get("reason", ""),
 }
@@ -115,6 +117,12 @@ def _rank(entry: ViewObject) -> tuple[int, float]:
 def _doing(entry: ViewObject) -> str:
     is_in_doubt = entry.get("doubt") or entry.get("hold", {}).get("stage") == "in doubt"
     return f"{entry.get('state', '')}{', in doubt' if is_in_doubt else ''}"
+
+
+def _obstacle(entry: ViewObject) -> str:
+    """Return why an order waits, unless others just come first."""
+    why = entry.get("why", {"reason": "behind"})
+    return "" if why["reason"] == "behind" else why_words(why)
 
 
 def _table(

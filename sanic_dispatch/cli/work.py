@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ import click
 from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.env_option import PREFIX
 from sanic_dispatch.cli.topic_option import topic_option
+from sanic_dispatch.core.rules import normal_form
+from sanic_dispatch.errors import InvalidMatch
 from sanic_dispatch.observability.log import printable
 
 if TYPE_CHECKING:
@@ -28,6 +30,12 @@ def _rate(flag: str, text: str) -> Callable[[Callable[..., None]], Callable[...,
     return click.option(flag, type=_SHARE, default=0.0, metavar="SHARE", help=text)
 
 
+def _condition(flag: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option of conditions for an order, which may be given several times."""
+    name = f"{flag.removeprefix('--')}_conditions"
+    return click.option(flag, name, multiple=True, metavar="MEMBER=VALUES", help=text)
+
+
 @click.command(params=[topic_option()], context_settings={"show_default": True})
 @click.argument(
     "url",
@@ -36,6 +44,8 @@ def _rate(flag: str, text: str) -> Callable[[Callable[..., None]], Callable[...,
     default=remote.DEFAULT_URL,
     callback=remote.base_url,
 )
+@_condition("--match", "Take only orders whose MEMBER is one of VALUES: drink=mojito|gin-tonic.")
+@_condition("--not", "Take no orders whose MEMBER is one of VALUES: size=xl.")
 @click.option("--count", "-n", type=click.IntRange(1, 1000), default=2, help="How many robots.")
 @click.option(
     "--seconds",
@@ -89,6 +99,8 @@ def _rate(flag: str, text: str) -> Callable[[Callable[..., None]], Callable[...,
 )
 def work(
     url: str,
+    match_conditions: Sequence[str],
+    not_conditions: Sequence[str],
     count: int,
     seconds: float,
     jitter: float,
@@ -112,6 +124,8 @@ def work(
     Examples:
       sanic-dispatch work
           two robots that need five seconds for an order
+      sanic-dispatch work -n 1 --match 'drink=mojito|gin-tonic' --label Bert
+          a robot that makes two drinks
       sanic-dispatch work -n 20 -s 0.1 --jitter 1 'https://bar.example/dispatch/?token=…'
           load, on a dispatcher behind a path prefix
       sanic-dispatch work --fail-rate 0.1 --hang-rate 0.1 --stop-rate 0.1 --seed 7
@@ -135,9 +149,26 @@ def work(
         label=label,
         seed=seed,
         callback_host=callback_host,
+        rule=_rule(match_conditions, not_conditions),
     )
     play = _play_table if sys.stdout.isatty() else _play_lines
     remote.run(remote.until_told(play(plan)))
+
+
+def _rule(matches: Sequence[str], nots: Sequence[str]) -> list[tuple[str, str]]:
+    """Return conditions as arguments of a registration. Raises UsageError if they are no rule."""
+    rule = []
+    for kind, conditions in (("match", matches), ("not", nots)):
+        for condition in conditions:
+            member, equals, values = condition.partition("=")
+            if not equals:
+                raise click.UsageError(f"--{kind} {condition!r} is not like drink=mojito.")
+            rule.append((f"{kind}.{member}", values))
+    try:
+        normal_form(rule)
+    except InvalidMatch as error:
+        raise click.UsageError(f"{error}.") from error
+    return rule
 
 
 async def _play_lines(plan: Plan) -> None:

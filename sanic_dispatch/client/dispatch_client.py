@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Self
@@ -30,6 +30,8 @@ from sanic_dispatch.client.channel import (
     reduce,
 )
 from sanic_dispatch.clock import Clock, SystemClock
+
+Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -72,14 +74,19 @@ class DispatchClient:
             await self._session.close()
             self._session = None
 
-    async def submit(self, data: Any, idempotency_key: str | None = None) -> Submitted:
+    async def submit(
+        self, data: Any, idempotency_key: str | None = None, priority: int | None = None
+    ) -> Submitted:
         """Submit a job: bytes unchanged, anything else encoded as JSON.
 
-        With an idempotency key a submission without an answer can safely be repeated.
+        With an idempotency key a submission without an answer can safely be repeated. The service
+        ignores the priority, 0 to 7, unless the token may choose one.
         """
         headers = {"Content-Type": "application/json"}
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
+        if priority is not None:
+            headers["Job-Priority"] = str(priority)
         body = data if isinstance(data, bytes) else _to_json(data)
         async with self._request("POST", "submit-job", data=body, headers=headers) as answer:
             job_id = answer.headers.get("Location", "").rpartition("/")[2]
@@ -100,16 +107,22 @@ class DispatchClient:
             pass
 
     async def register(
-        self, callback_url: str, headers: Mapping[str, str] = _NOTHING, *, lost: bool = False
+        self,
+        callback_url: str,
+        headers: Mapping[str, str] = _NOTHING,
+        *,
+        lost: bool = False,
+        rule: Iterable[tuple[str, str]] = (),
     ) -> dict[str, Any] | None:
         """Register a worker; return a job, or None if the callback will get one later.
 
         A job is ``{"id","data","submitted_at"}``. ``headers`` may identify the worker
         (CPEE-INSTANCE-UUID, CPEE-ACTIVITY, …). ``lost`` says that the answer to the last
-        registration did not arrive.
+        registration did not arrive. ``rule`` says which jobs it takes, as pairs such as
+        ``("match.drink", "mojito|gin-tonic")`` and ``("not.size", "xl")``.
         """
         headers = {**headers, "CPEE-CALLBACK": callback_url}
-        query = {"lost": ""} if lost else _NOTHING
+        query = [*rule, *([("lost", "")] if lost else [])]
         async with self._request("POST", "register-worker", query=query, headers=headers) as answer:
             if answer.status != 200:
                 return None
@@ -153,7 +166,7 @@ class DispatchClient:
 
     @asynccontextmanager
     async def _request(
-        self, method: str, *path: str, query: Mapping[str, str] = _NOTHING, **options: Any
+        self, method: str, *path: str, query: Query = _NOTHING, **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Yield a 2xx answer. Raises ServiceError for any other, and Unreachable without one."""
         if self._session is None:
@@ -169,7 +182,7 @@ class DispatchClient:
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{self.base_url}: {error_text(error)}") from error
 
-    def _url(self, *path: str, query: Mapping[str, str]) -> URL:
+    def _url(self, *path: str, query: Query) -> URL:
         return self.base_url.joinpath(*path).with_query(query)
 
 

@@ -36,6 +36,11 @@ class OperatorClient(DispatchClient):
         """Send ``cancel``, ``put-back`` or ``first`` for a job; return its new state."""
         return await self._act("operator", "jobs", job_id, act, said={"reason": reason})
 
+    async def set_priority(self, job_id: str, priority: int, reason: str = "") -> dict[str, Any]:
+        """Give a waiting job another priority, 0 to 7; return its new state."""
+        said = {"priority": priority, "reason": reason}
+        return await self._act("operator", "jobs", job_id, "priority", said=said)
+
     async def forget(self, job: str) -> None:
         """Erase the data and result of a finished job, named by its id or its ticket."""
         async with self._request("DELETE", "operator", "jobs", job, "data"):
@@ -117,6 +122,6 @@ class OperatorClient(DispatchClient):
         async with self._request("GET", "operator", "workers") as answer:
             return await read_answer(answer, lambda said: list(said["workers"]))
 
-    async def _act(self, *path: str, said: dict[str, str]) -> dict[str, Any]:
+    async def _act(self, *path: str, said: dict[str, Any]) -> dict[str, Any]:
         async with self._request("POST", *path, json=said) as answer:
             return await read_answer(answer, dict)

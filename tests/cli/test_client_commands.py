@@ -98,6 +98,17 @@ async def test_the_same_key_is_the_same_job(service: Service) -> None:
     assert first.lines[0]["id"] == second.lines[0]["id"]
 
 
+async def test_submit_with_a_priority() -> None:
+    """A token for it is needed; the order is served before others."""
+    values = {"priorities": True, "priority_tokens": ("a-token-of-the-staff",)}
+    async with running_service(**values) as service:
+        await service.submit(1)
+        command = ("submit", "2", "--json", "--priority", "0", "--url", service.base_url)
+        done = await run_here(*command, "--token", "a-token-of-the-staff")
+        job = await service.job(done.lines[0]["id"])
+    assert (job["priority"], job["position"]) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -105,6 +116,7 @@ async def test_the_same_key_is_the_same_job(service: Service) -> None:
         (["1", "--file", "-"], 2, "Give a job"),
         (["{drink: mojito}"], 2, "not JSON"),
         (["NaN"], 2, "NaN"),
+        (["1", "--priority", "8"], 2, "8 is not in the range 0<=x<=7"),
         (["1", "--url", "localhost:2567"], 2, "does not begin with http:// or https://."),
         (["--file", "/no/such/file"], 2, "No such file"),
     ],

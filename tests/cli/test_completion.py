@@ -41,6 +41,10 @@ def test_each_shell_has_its_script(shell: str) -> None:
         (("serve", "--mo"), {"--mode"}),
         (("serve", "--mode", "Sq"), {"Sqlite"}),
         (("ctl", "pu"), {"put-back"}),
+        (("ctl", "pri"), {"priority"}),
+        (("work", "--ma"), {"--match"}),
+        (("work", "--no"), {"--not"}),
+        (("submit", "--pri"), {"--priority"}),
         (("completion", "f"), {"fish"}),
     ],
 )

@@ -12,10 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sanic_dispatch.cli.main import cli
-from tests.support.http_requests import CALLBACK, register
+from tests.support.http_requests import CALLBACK, ask, register
 from tests.support.server import Service, running_service
 
 TOKEN = "operator-token"
+WAITS = {"CPEE-CALLBACK": CALLBACK}
 
 
 @pytest.fixture
@@ -65,6 +66,20 @@ async def test_jobs_by_ticket_or_id(service: Service) -> None:
     assert (await service.job(job_id))["state"] == "waiting"
 
 
+async def test_priority(service: Service) -> None:
+    """A waiting job gets another priority, which the list shows."""
+    _, _, job_id = await service.submit(1)
+    done = await run(service, "priority", "1", "0", "--reason", "spilt", "--yes")
+    assert done.exit_code == 0
+    assert (await service.job(job_id))["priority"] == 0
+    assert service.app.ctx.hub.projection.log[-1].reason == "ada: priority 0: spilt"
+    head, row = (await run(service, "jobs")).stdout.splitlines()
+    assert (head.split()[4], row.split()[3]) == ("priority", "0")
+    wrong = await run(service, "priority", "1", "8")
+    assert wrong.exit_code == 2
+    assert "8 is not in the range 0<=x<=7" in wrong.stderr
+
+
 async def test_forget(service: Service) -> None:
     """A finished job is forgotten by its number or its id."""
     _, _, job_id = await service.submit("Ada")
@@ -90,6 +105,14 @@ async def test_workers(service: Service) -> None:
     assert (await run(service, "back", CALLBACK)).exit_code == 0
     assert (await run(service, "drop", CALLBACK)).exit_code == 0
     assert not (await run(service, "workers", "--json")).stdout
+
+
+async def test_rules_of_workers(service: Service) -> None:
+    """The list says what a worker takes, unless it takes any job."""
+    await ask(service, "POST", "register-worker?match.drink=mojito%7Cbeer", headers=WAITS)
+    head, row = (await run(service, "workers")).stdout.splitlines()
+    assert head.split()[3] == "rule"
+    assert "  match.drink=beer|mojito  " in row
 
 
 async def test_errors_are_one_line(service: Service, tmp_path: Path) -> None:

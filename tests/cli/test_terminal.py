@@ -11,7 +11,9 @@ from rich.console import Console
 from sanic_dispatch.cli.submit import order_words
 from sanic_dispatch.cli.terminal import age, crew_table, cut_off, view_table
 from sanic_dispatch.cli.watch import changed_lines
+from sanic_dispatch.cli.why_words import why_words
 from sanic_dispatch.client import Lost, ViewState
+from sanic_dispatch.live.why import Reason
 from sanic_dispatch.simulation import Engine, Robot, RobotModel
 
 
@@ -23,6 +25,14 @@ from sanic_dispatch.simulation import Engine, Robot, RobotModel
             {"n": 1, "state": "waiting", "ahead": 0, "eta": [30.0, 90.0]},
             "order 1: waiting, 0 ahead, ready in 0.5 to 1.5 min",
         ),
+        (
+            {"n": 1, "state": "waiting", "ahead": 2, "why": {"reason": "behind", "ahead": 2}},
+            "order 1: waiting, 2 ahead",
+        ),
+        (
+            {"n": 1, "state": "waiting", "ahead": 2, "why": {"reason": "no_able_worker"}},
+            "order 1: waiting, no worker that is here takes it",
+        ),
         ({"n": 1, "state": "failed", "reason": "no ice"}, "order 1: failed, no ice"),
         (
             {"n": 1, "state": "assigned", "doubt": True},
@@ -33,6 +43,27 @@ from sanic_dispatch.simulation import Engine, Robot, RobotModel
 def test_an_order_in_words(order: dict[str, Any], words: str) -> None:
     """Each state of an order has a text."""
     assert order_words(order) == words
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ({"reason": "behind", "ahead": 0}, "it is next"),
+        (
+            {"reason": "no_able_worker", "needs": {"drink": "beer", "size": "xl"}},
+            "no worker that is here takes it (drink=beer, size=xl)",
+        ),
+        ({"reason": "of_a_later_version"}, "of_a_later_version"),
+    ],
+)
+def test_why_an_order_waits_in_words(why: dict[str, Any], words: str) -> None:
+    """With how many are ahead, or what it needs; a reason that is not known is shown as it came."""
+    assert why_words(why) == words
+
+
+def test_each_reason_has_words() -> None:
+    """They are not the word of the wire."""
+    assert [reason for reason in Reason if why_words({"reason": reason}) == reason] == []
 
 
 def test_only_changes_are_lines() -> None:
@@ -58,8 +89,10 @@ def monitor(orders: int = 3) -> ViewState:
         f"order/{n}": {"n": n, "state": "waiting", "t": 90.0, "drink": "[red]x", "name": "A\x1b[1m"}
         for n in range(1, orders + 1)
     }
+    entries["order/2"]["why"] = {"reason": "no_able_worker", "needs": {"drink": "x"}}
     entries["order/1"] |= {"state": "assigned", "hold": {"stage": "in doubt"}}
     entries["worker/u"] = {"state": "aside", "label": "Robot 7", "since": 0.0, "reason": "503"}
+    entries["worker/u"]["rule"] = "match.drink=y"
     entries["bar"] = {"robots": 1, "waiting": orders - 1, "assigned": 1, "paused": True}
     return ViewState("e:1", 100.0, entries)
 
@@ -67,7 +100,10 @@ def monitor(orders: int = 3) -> ViewState:
 def test_a_view_as_a_table() -> None:
     """The table has counts, robots and orders; control codes in them have no effect."""
     text = drawn(view_table(monitor(), 30))
-    for words in ("robots 1  waiting 2  assigned 1  paused", "Robot 7", "assigned, in doubt"):
+    for words in (
+        *("robots 1  waiting 2  assigned 1  paused", "Robot 7", "assigned, in doubt"),
+        *("match.drink=y", "no worker that is here takes it"),
+    ):
         assert words in text
     for words in ("[red]x", r"A\x1b[1m", "10 s"):
         assert words in text

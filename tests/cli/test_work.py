@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from sanic_dispatch.cli.main import cli
 from tests.support.commands import ended, line_of, on_a_terminal, start
-from tests.support.server import Service, free_port, running_service
+from tests.support.server import Service, eventually, free_port, running_service
 
 
 @pytest.fixture
@@ -34,6 +34,25 @@ async def test_work(service: Service) -> None:
         process.send_signal(signal.SIGINT)
     done = await ended(process)
     assert (done.code, done.err) == (0, "")
+
+
+async def test_work_with_a_rule(service: Service) -> None:
+    """Its robots get only what they make; conditions go into their registrations."""
+    await service.submit({"drink": "beer"})
+    await service.submit({"drink": "gin|tonic", "size": "s"})
+    rule = ("--match", "drink=mojito|gin||tonic", "--not", "size=xl", "--not", "name=Eve")
+    process = await start("work", service.base_url, "-s", "0.01", "-n", "1", *rule)
+    line = await line_of(process.stdout, lambda line: "is done" in line)
+    assert "gin|tonic" in line
+    normal_form = "match.drink=gin||tonic|mojito&not.name=Eve&not.size=xl"
+
+    async def waits_again() -> bool:
+        workers = await service.app.ctx.dispatcher.queries.workers()
+        return [worker.rule for worker in workers] == [normal_form]
+
+    await eventually(waits_again)
+    process.send_signal(signal.SIGINT)
+    assert (await ended(process)).code == 0
 
 
 async def test_work_on_a_terminal(service: Service) -> None:
@@ -89,6 +108,8 @@ async def test_work_waits_for_the_dispatcher() -> None:
         (["--fail-rate", "0.6", "--hang-rate", "0.6"], "together are more than 1"),
         (["--stop-rate", "0.6", "--kill-rate", "0.6"], "together are more than 1"),
         (["--count", "0"], "is not in the range"),
+        (["--match", "mojito"], "'mojito' is not like drink=mojito"),
+        (["--not", "=x"], "not. names no member"),
         (["bar.example"], "does not begin with http:// or https://"),
     ],
 )

@@ -52,6 +52,16 @@ async def test_register(client: DispatchClient) -> None:
     assert again == job
 
 
+async def test_a_worker_with_a_rule(client: DispatchClient) -> None:
+    """It gets the first job that its rule admits; a name may be there twice."""
+    for drink in ("beer", "mojito", "gin & tonic"):
+        await client.submit({"drink": drink})
+    rule = [("match.drink", "mojito|gin & tonic"), ("match.drink", "gin & tonic|beer")]
+    job = await client.register(CALLBACK, rule=rule)
+    assert job is not None
+    assert job["data"] == {"drink": "gin & tonic"}
+
+
 async def test_problems_are_one_exception(client: DispatchClient) -> None:
     """A refusal is a ServiceError with status, code and reason."""
     with pytest.raises(ServiceError) as caught:
@@ -102,7 +112,7 @@ async def answering(
 
 @pytest.mark.parametrize("base", ["", "/", "/ports/2567", "/ports/2567/", "/p?token=secret#x"])
 async def test_any_path_prefix(base: str) -> None:
-    """Requests go below the base's path; token and key are headers."""
+    """Requests go below the base's path; token, key and priority are headers."""
     seen: list[web.Request] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -110,11 +120,12 @@ async def test_any_path_prefix(base: str) -> None:
         return web.json_response({"Queued": {"position": 3}}, status=202)
 
     async with answering(answer) as url, DispatchClient(url + base, TOKEN) as client:
-        assert await client.submit(1, idempotency_key="k") == Submitted("", 3)
+        assert await client.submit(1, idempotency_key="k", priority=0) == Submitted("", 3)
     prefix = base.partition("?")[0].rstrip("/")
     assert seen[0].path_qs == f"{prefix}/submit-job"
     assert seen[0].headers["Authorization"] == f"Bearer {TOKEN}"
     assert seen[0].headers["Idempotency-Key"] == "k"
+    assert seen[0].headers["Job-Priority"] == "0"
 
 
 @pytest.mark.parametrize(
