@@ -154,9 +154,11 @@ class Dispatcher:
         """Read what the store has. Raises NotAQueue or another StartError, or StorageFailed."""
         stored = await self._store.load()
         self._machine.number = max(self._bus.number, self._store.history.last_number)
-        # In a thread: other topics are served meanwhile, and the lease is renewed.
-        records = stored.jobs, stored.workers, stored.facts
-        await asyncio.to_thread(self._machine.load, *records, self._clock.now_s())
+        records = stored.jobs, stored.workers, stored.facts, self._clock.now_s()
+        if self._store.ownership is None:
+            self._machine.load(*records)
+        else:  # other topics are served meanwhile, and the lease is renewed
+            await asyncio.to_thread(self._machine.load, *records)
         self._bus.number = self._machine.number
         self._bus.begin_epoch()
         if not self._store.is_as_committed or self._machine.tables.changes:
