@@ -389,8 +389,12 @@ class Line:
         """Return the name of the job's customer, in a fair line; a job without one is its own."""
         return self._customer(job, members_of(job.data))
 
-    def advance(self, now_s: float) -> None:
-        """Let jobs rise that have waited for long enough (Unix seconds); time never goes back."""
+    def advance(self, now_s: float) -> bool:
+        """Let jobs rise that have waited for long enough (Unix seconds); return if any did.
+
+        Time never goes back.
+        """
+        has_any_risen = False
         self._now_s = max(self._now_s, now_s)
         while self._rises and self._rises[0][0] <= self._now_s:
             _, _, job_id, level = heappop(self._rises)
@@ -399,6 +403,8 @@ class Line:
             if job is not None:
                 self.remove(job)
                 self.add(job)
+                has_any_risen = True
+        return has_any_risen
 
     # ---- rules
 

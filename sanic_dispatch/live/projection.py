@@ -61,6 +61,7 @@ class Projection:
         drinks: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self.version = Version(0)
+        self.ordering = ordering
         self.line = Line(self._waiting_job, ordering)
         """The waiting jobs."""
         self.robots = Robots(self.line)
@@ -147,8 +148,8 @@ class Projection:
 
     def expire(self, now_s: float) -> None:
         """Remove what is no longer shown."""
-        self.line.advance(now_s)
-        changed = self.robots.expire(now_s) | self.last_hour.expire(now_s)
+        changed = self.line.advance(now_s)
+        changed |= self.robots.expire(now_s) | self.last_hour.expire(now_s)
         gone = self.finished.expire(now_s)
         self._forget(gone)
         if changed or gone:

@@ -98,7 +98,8 @@ class ChangedKeys:
     def __init__(self, projection: Projection) -> None:
         self.changes = Changes(projection)
         self.least = self.changes.first_n - 1
-        self._numbers = {"bar": self.changes.never}
+        self._numbers = dict[str, int]()
+        self.add_undated(("bar",))
         for ticket, number in self.changes.orders.items():
             self._add(f"order/{ticket}", number)
         self._forgotten_until_s = projection.earlier.forgotten_until_s
@@ -109,6 +110,14 @@ class ChangedKeys:
         if number < self.least:
             return None
         return [key for key, changed in self._numbers.items() if changed > number]
+
+    def add_undated(self, keys: Iterable[str]) -> None:
+        """Add keys of which the events do not say when they changed.
+
+        Such as why an order waits, which depends on the robots that are here.
+        """
+        for key in keys:
+            self._add(key, self.changes.never)
 
     def add_orders(self, orders: Iterable[Order], limit: int) -> None:
         """Add orders of which the first ``limit`` are shown, unless they are gone.
@@ -175,9 +184,13 @@ class ChangedKeys:
 
     def _need_room(self, room: int, changed: Collection[int]) -> None:
         if room < 0:
-            self.need(self.changes.never)
+            self.need_state()
         elif room < len(changed):
             self.need(next(islice(changed, room, None)))
+
+    def need_state(self) -> None:
+        """Send the state to all clients of earlier runs."""
+        self.need(self.changes.never)
 
     def need(self, number: int) -> None:
         """Send the state, not a patch, to clients whose cursor is before this event."""

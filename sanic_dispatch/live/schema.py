@@ -156,8 +156,19 @@ _OBJECTS: dict[str, Schema] = {
             "kept": _or_null({"type": "number", "minimum": 0, "maximum": 1})
             | {"description": "share of recent promises that were kept, since the start"},
             "per_hour": COUNT | {"description": "done in the last hour"},
+            "priorities": {"type": "boolean", "description": "whether they order the line"},
         }
         | _WAITS
+    ),
+    "line": an_object(
+        {
+            "tickets": {
+                "type": "array",
+                "items": TICKET,
+                "description": "the waiting orders that are shown, in line; there is no such entry "
+                "where their places say it",
+            }
+        }
     ),
     "minute": an_object({"t": TIME, "arrived": COUNT, "done": COUNT} | _WAITS),
     "board_order": an_object(
@@ -209,10 +220,11 @@ _OBJECTS: dict[str, Schema] = {
 }  # fmt: skip
 
 _KEYS = {
-    "board": {"^bar$": "bar", "^order/[0-9]+$": "board_order"},
+    "board": {"^bar$": "bar", "^line$": "line", "^order/[0-9]+$": "board_order"},
     "order": {"^bar$": "bar", "^order$": "own_order"},
     "monitor": {
         "^bar$": "monitor_bar",
+        "^line$": "line",
         "^order/[0-9]+$": "monitor_order",
         "^worker/": "worker",
         "^log/[0-9]+$": "log_entry",

@@ -5,10 +5,13 @@ An unknown value is left out, except where the schema requires its key.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sanic_dispatch.callbacks.url import http_origin
 from sanic_dispatch.core.job import DEFAULT_PRIORITY, Hold, Stage, State
+from sanic_dispatch.core.line import place_of
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.log_line import LoggedOrNew, line_of
 from sanic_dispatch.live.order import Order
@@ -21,7 +24,7 @@ JsonObject = dict[str, Any]
 MAX_REASON_CHARS = 200
 MAX_LINK_CHARS = 500
 MAX_RULE_CHARS = 500
-"""Limits for text from outside: a longer reason is cut, a longer link is left out."""
+"""Limits for text from outside: a longer reason or rule is cut, a longer link is left out."""
 
 
 class Standing(NamedTuple):
@@ -35,6 +38,13 @@ class Standing(NamedTuple):
 def bar(counts: QueueCounts) -> JsonObject:
     """Serialize the counts and what no robot makes, the same in every view."""
     return {**counts._asdict(), "unavailable": list(counts.unavailable)}
+
+
+def line(orders: Sequence[Order]) -> JsonObject | None:
+    """Serialize the order of the first waiting orders; None if their places say it."""
+    if all(place_of(a.job) < place_of(b.job) for a, b in pairwise(orders)):
+        return None
+    return {"tickets": [order.job.ticket for order in orders]}
 
 
 def board_order(order: Order) -> JsonObject:
@@ -116,7 +126,7 @@ def monitor_worker(robot: TrackedRobot) -> JsonObject:
     if link := link_of(worker):
         fields["link"] = link
     if worker.rule:
-        fields["rule"] = worker.rule[:MAX_RULE_CHARS]
+        fields["rule"] = _cut(worker.rule, MAX_RULE_CHARS)
     if worker.key:
         fields["activity"] = worker.key.activity[:MAX_REASON_CHARS]
     if robot.job is not None:
@@ -153,6 +163,10 @@ def link_of(worker: Worker) -> str | None:
     return (
         worker.instance_url if http_origin(worker.instance_url) == http_origin(worker.id) else None
     )
+
+
+def _cut(text: str, most_chars: int) -> str:
+    return text if len(text) <= most_chars else f"{text[: most_chars - 1]}…"
 
 
 def _texts(order: Order, *names: str) -> dict[str, str]:

@@ -7,12 +7,13 @@ each kind, so a refresh costs the same for any length of the queue.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
 
 from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.line import BY_ARRIVAL
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live import serializers
 from sanic_dispatch.live.delta_view import (
@@ -157,11 +158,22 @@ class SharedView(ABC):
         self._shown = now
         return patch | dict.fromkeys(before.keys() - now.keys(), None)
 
-    def _bar(self, rendered: dict[str, Any]) -> ViewItem:
-        """Return the bar's item; equal counts keep the old record, so that nothing is sent."""
-        before = self._shown.get("bar")
+    def _line(self, waiting: Sequence[Order]) -> Iterator[ViewItem]:
+        """Yield the order of those that wait, if their places do not say it."""
+        if line := serializers.line(waiting):
+            yield self._item("line", line)
+
+    def _add_line(self, changed: ChangedKeys) -> None:
+        """Add the order of those that wait; where they do not wait by arrival, any may be new."""
+        changed.add_undated(("line",))
+        if self._projection.ordering != BY_ARRIVAL:
+            changed.need_state()
+
+    def _item(self, key: str, rendered: dict[str, Any]) -> ViewItem:
+        """Return an item; an equal one keeps the old record, so that nothing is sent."""
+        before = self._shown.get(key)
         return ViewItem(
-            "bar",
+            key,
             before.record if before and before.record == rendered else rendered,
             dict,
             rendered,
@@ -174,16 +186,19 @@ class Board(SharedView):
     def _sections(self) -> Iterable[Section]:
         projection = self._projection
         finished = islice(reversed(projection.finished.recent.values()), BOARD_FINISHED)
+        waiting = projection.first(BOARD_WAITING)
         orders = chain(
             (order for order in finished if order.job.state is State.DONE),
             islice(projection.assigned, BOARD_ASSIGNED),
-            islice(projection.waiting, BOARD_WAITING),
+            waiting,
         )
         yield ORDERS_BYTES, _order_items(orders, serializers.board_order)
-        yield REST_BYTES, [self._bar(serializers.bar(projection.counts()))]
+        bar = self._item("bar", serializers.bar(projection.counts()))
+        yield REST_BYTES, [bar, *self._line(waiting)]
 
     def _add_changes(self, changed: ChangedKeys) -> None:
         projection = self._projection
+        self._add_line(changed)
         changed.add_orders(projection.finished.newest_recent(), BOARD_FINISHED)
         changed.add_orders(projection.assigned, BOARD_ASSIGNED)
         changed.add_orders(projection.waiting, BOARD_WAITING)
@@ -195,16 +210,17 @@ class Monitor(SharedView):
 
     def _sections(self) -> Iterable[Section]:
         projection = self._projection
+        waiting = projection.first(MONITOR_WAITING)
         orders = chain(
             islice(projection.assigned, MONITOR_ASSIGNED),
             islice(reversed(projection.finished.failed.values()), MONITOR_FAILED),
-            islice(projection.waiting, MONITOR_WAITING),
+            waiting,
             islice(reversed(projection.finished.recent.values()), MONITOR_FINISHED),
         )
         yield ORDERS_BYTES, map(self._order_item, orders)
         yield WORKERS_BYTES, map(_worker_item, islice(projection.robots, MONITOR_WORKERS))
         yield LOG_BYTES, map(_log_item, islice(reversed(projection.log), MONITOR_LOG))
-        yield REST_BYTES, self._rest()
+        yield REST_BYTES, chain(self._rest(), self._line(waiting))
 
     def _order_item(self, order: Order) -> ViewItem:
         """Return an order's item, rendered again when it waits for another reason."""
@@ -219,9 +235,10 @@ class Monitor(SharedView):
         more = {
             "failed": len(projection.finished.failed),
             "kept": projection.forecast.estimator.hit_rate,
+            "priorities": projection.ordering.priority_step_s is not None,
         }
-        yield self._bar(
-            serializers.bar(projection.counts()) | more | projection.last_hour.as_json()
+        yield self._item(
+            "bar", serializers.bar(projection.counts()) | more | projection.last_hour.as_json()
         )
         for minute in projection.last_hour:
             rendered = minute.as_json()
@@ -229,6 +246,13 @@ class Monitor(SharedView):
 
     def _add_changes(self, changed: ChangedKeys) -> None:
         projection = self._projection
+        self._add_line(changed)
+        changed.add_undated(
+            f"order/{order.job.ticket}" for order in projection.first(MONITOR_WAITING)
+        )
+        changed.add_undated(
+            f"worker/{robot.worker.id}" for robot in projection.robots if robot.worker.rule
+        )
         changed.add_orders(projection.assigned, MONITOR_ASSIGNED)
         changed.add_orders(projection.finished.newest_failed(), MONITOR_FAILED)
         changed.add_orders(projection.waiting, MONITOR_WAITING)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.rules import member_of, members_of, rule_of, text_of
 from sanic_dispatch.core.value import Value
+from sanic_dispatch.live.order import MAX_TEXT_CHARS
 
 
 class Reason(StrEnum):
@@ -45,9 +47,16 @@ class Why(Value, frozen=True):
         return shown
 
 
+MAX_NEEDS = 8
+"""In how many members at most it is said what an order needs; texts are cut as those of orders."""
+
+
 def needs_of(job: Job, rules: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Return what a job has in the members that rules name."""
     data = members_of(job.data)
     paths = {condition.path for rule in rules for condition in rule_of(rule).conditions}
     values = ((".".join(path), text_of(member_of(data, path))) for path in sorted(paths))
-    return tuple((path, value) for path, value in values if value is not None)
+    known = ((path, value) for path, value in values if value is not None)
+    return tuple(
+        (path[:MAX_TEXT_CHARS], value[:MAX_TEXT_CHARS]) for path, value in islice(known, MAX_NEEDS)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from sanic_dispatch.live import projection, views
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.resumption import SHOWN_S
 from sanic_dispatch.live.views import BOARD_WAITING
 from sanic_dispatch.observability.event_bus import EventBus
@@ -104,7 +106,10 @@ class Runs(Player):
         self.bus = EventBus()
         self.bus.number = self.machine.number
         self.epochs.append(Epoch(self.bus.epoch, self.bus.number + 1, self.loop.now_s()))
-        self.hub = Hub(self.bus, self.loop, self.loop)
+        ordering = self.machine.policy.ordering
+        self.hub = Hub(
+            self.bus, self.loop, self.loop, new_projection=partial(Projection, ordering=ordering)
+        )
         self.hub.show(self.hub.project(snapshot_of(self.machine.tables, earlier)))
         self.apply(c.Recover(SECRET))
 
@@ -120,7 +125,32 @@ POLICY_CHOICES: dict[str, tuple[Any, ...]] = {
     "resend_doubt": (None, True, False),
     "probe_after_s": (0.0, 60.0),
     "keep_finished": (2, 100),
+    "priorities": (False, True),
+    "fair_by": (None, "/name"),
 }
+
+
+def submit(_: Player, about: int, choice: int) -> c.Command:
+    """Submit an order of one of a few customers."""
+    data = b'{"drink":"%b","name":"%d"}' % (DRINKS[choice % 2].encode(), about % 3)
+    return c.Submit(f"order{about}-{choice}", data, priority=choice)
+
+
+def register(_: Player, about: int, choice: int) -> c.Command:
+    """Register a robot that makes one drink."""
+    robot = worker(about, choice)
+    return c.Register(robot._replace(rule=f"match.drink={DRINKS[choice % 2]}"))
+
+
+def set_priority(player: Player, about: int, choice: int) -> c.Command:
+    """Give an order another priority."""
+    jobs = sorted(player.machine.tables.jobs._jobs)
+    return c.SetPriority(jobs[about % len(jobs)] if jobs else "none", choice, "why")
+
+
+ACTS = (*MAKERS, submit, register, set_priority)
+
+DRINKS = ("mojito", "beer")
 
 
 def play(seed: int) -> list[str]:
@@ -136,7 +166,7 @@ def play(seed: int) -> list[str]:
         for _ in range(dice.randint(20, 150)):
             kind, page = dice.choice(STEPS), dice.choice(pages)
             if kind == "command":
-                make = dice.choice(MAKERS)
+                make = dice.choice(ACTS)
                 runs.apply(make(runs, dice.randint(0, 7), dice.randint(0, 7)))
             elif kind == "wait":
                 runs.wait(dice.choice(WAITS_S))
@@ -177,17 +207,32 @@ def patch_over_restart(runs: Runs, key: ViewKey, steps: Sequence[c.Command]) -> 
 def test_a_patch_has_what_has_changed() -> None:
     """An order that came, one that went, the counts; on the monitor also the log."""
     steps = [c.Submit("job7", b"1"), c.Cancel("job2")]
-    changed = {"order/2", "order/7", "bar"}
+    changed = {"order/2", "order/7", "bar", "line"}
     assert patch_over_restart(waiting(6), BOARD, steps) == changed
     lines = {"log/7", "log/8", "minute/28873539"}
-    assert patch_over_restart(waiting(6), MONITOR, steps) == changed | lines
+    others = {f"order/{n}" for n in (1, 3, 4, 5, 6)}  # they may wait for another reason
+    assert patch_over_restart(waiting(6), MONITOR, steps) == changed | lines | others
 
 
 def test_an_order_that_moved_up() -> None:
     """An order that is shown since another one went is in the patch; the next may be, too."""
     moved = BOARD_WAITING + 1
     patched = patch_over_restart(waiting(moved + 9), BOARD, [c.Cancel("job3")])
-    assert patched == {"order/3", f"order/{moved}", f"order/{moved + 1}", "bar"}
+    assert patched == {"order/3", f"order/{moved}", f"order/{moved + 1}", "bar", "line"}
+
+
+def test_orders_that_rose_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more than events orders the line, any order may be shown instead of another."""
+    monkeypatch.setattr(views, "BOARD_WAITING", 2)
+    runs, page = Runs(Policy(priorities=True)), Page(BOARD)
+    for number, priority in enumerate((7, 3, 3)):
+        runs.apply(c.Submit(f"job{number}", b"1", priority=priority))
+    page.look(runs.hub)
+    assert "order/1" not in page.state
+    runs.wait(3_000.0)
+    runs.restart()
+    assert page.look(runs.hub) == ["board: state"]
+    assert "order/1" in page.state
 
 
 @pytest.mark.parametrize(("more", "kind"), [(0, "patch"), (1, "state")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import ujson
 
 from sanic_dispatch import __version__
+from sanic_dispatch.core.line import Ordering
 from sanic_dispatch.live.connection import ViewKey
+from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.schema import VIEWS, asyncapi, frame_schema, schemas
 from tests.support.story import FakeConnection, Story, secret
 
@@ -71,13 +74,17 @@ def test_schemas_are_schemas(name: str) -> None:
 def test_the_frames_of_a_view_fit_its_schema(view: str) -> None:
     """State, patch and heartbeat with every kind of entry."""
     story = Story()
-    hub = story.hub()
+    hub = story.hub(new_projection=partial(Projection, ordering=Ordering(300.0)))
     connection = FakeConnection()
     worker = story.register("r1")
     ticket = story.submit({"name": "Ada", "logo": "lion", "drink": "Mojito"})
     hub.follow(connection, ViewKey(view, secret(ticket) if view == "order" else ""))
     for step in (story.assign, story.doubt, story.put_back, story.assign, story.fail):
         step(ticket)
+        story.loop.run(25.0)
+    story.register("r2", rule="match.drink=beer")
+    for priority in (3, 0):
+        story.submit({"drink": "Mojito"}, priority=priority)
         story.loop.run(25.0)
     story.serve(10.0)
     story.leave(worker)
@@ -94,6 +101,8 @@ def test_the_frames_of_a_view_fit_its_schema(view: str) -> None:
         {"at": "a:1", "now": 1.0, "state": {"order/1": ORDER | {"state": "failed"}}},
         {"at": "a:1", "now": 1.0, "state": {"order/1": None}},
         {"at": "a:1", "now": 1.0, "state": {"order/x": ORDER}},
+        {"at": "a:1", "now": 1.0, "state": {"order/1": ORDER | {"why": {"reason": "paused"}}}},
+        {"at": "a:1", "now": 1.0, "state": {"line": {"tickets": ["1"]}}},
         {"at": "a:1", "now": 1.0, "state": {"bar": BAR}, "patch": {}},
         {"at": "a:1", "now": 1.0, "state": {"bar": BAR | {"waiting": -1}}},
         {"at": "a:1", "now": "1", "state": {}},
@@ -105,5 +114,6 @@ def test_the_frames_of_a_view_fit_its_schema(view: str) -> None:
 def test_the_schema_rejects_other_frames(frame: dict[str, Any]) -> None:
     """Control: the schema rejects other frames, above all names."""
     assert not is_valid("board", frame)
-    assert is_valid("board", {"at": "a:1", "now": 1.0, "state": {"order/1": ORDER, "bar": BAR}})
+    state = {"order/1": ORDER, "bar": BAR, "line": {"tickets": [1]}}
+    assert is_valid("board", {"at": "a:1", "now": 1.0, "state": state})
     assert is_valid("board", {"at": "a:1", "now": 1.0, "patch": {"order/1": None}})

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import ujson
 
 from sanic_dispatch.core.events import EventKind
+from sanic_dispatch.core.line import Ordering
 from sanic_dispatch.core.worker import Aside, Cause
 from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live.connection import MAX_BUFFERED_BYTES, ViewKey
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.order import MAX_TEXT_CHARS
-from sanic_dispatch.live.serializers import MAX_REASON_CHARS, link_of
+from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.live.serializers import MAX_REASON_CHARS, MAX_RULE_CHARS, link_of
 from sanic_dispatch.live.views import (
     BOARD_FINISHED,
     BOARD_WAITING,
@@ -249,7 +252,8 @@ def test_the_monitor_literally(story: Story, hub: Hub) -> None:
         },
         "bar": {
             "robots": 1, "waiting": 0, "assigned": 1, "paused": False,
-            "unavailable": [], "failed": 0, "kept": None, "per_hour": 0, "p50": None, "p90": None,
+            "unavailable": [], "failed": 0, "kept": None, "priorities": False,
+            "per_hour": 0, "p50": None, "p90": None,
         },
     }  # fmt: skip
 
@@ -262,6 +266,70 @@ def test_an_order_that_was_moved_says_where_it_stands(story: Story, hub: Hub) ->
     for key in (BOARD, MONITOR):
         assert state_of(hub, key)["order/2"]["place"] == 0.0
         assert "place" not in state_of(hub, key)["order/1"]
+
+
+def by_priority(story: Story) -> Hub:
+    """Start a hub for orders that rise by a level every 300 s."""
+    return story.hub(new_projection=partial(Projection, ordering=Ordering(priority_step_s=300.0)))
+
+
+@pytest.mark.parametrize("key", [BOARD, MONITOR])
+def test_the_order_of_the_line(story: Story, key: ViewKey) -> None:
+    """It is listed while the places of those that wait do not say it."""
+    hub = by_priority(story)
+    story.submit()
+    assert "line" not in state_of(hub, key)
+    story.submit(priority=7)
+    story.submit(priority=0)
+    assert state_of(hub, key)["line"] == {"tickets": [3, 1, 2]}
+    story.assign(3)
+    assert "line" not in state_of(hub, key)
+
+
+@pytest.mark.parametrize("key", [BOARD, MONITOR])
+def test_an_order_that_rises(story: Story, key: ViewKey) -> None:
+    """It moves up when it has waited for long enough, although nothing else happens."""
+    hub, connection = by_priority(story), FakeConnection()
+    story.submit(priority=3)
+    story.loop.run(100.0)
+    story.submit(priority=2)
+    hub.follow(connection, key)
+    assert connection.state["line"] == {"tickets": [2, 1]}
+    story.loop.run(205.0)
+    assert "line" not in connection.state
+
+
+def test_the_monitor_says_why_an_order_waits(story: Story, hub: Hub) -> None:
+    """Anew when robots come and go, with what it needs; and its priority, if it has one."""
+    connection = FakeConnection()
+    hub.follow(connection, MONITOR)
+    story.submit({"drink": "mojito", "size": "x" * 1_000}, priority=0)
+    story.submit({"drink": "beer"})
+
+    def why(ticket: int) -> Any:
+        story.loop.run(1.0)
+        return connection.state[f"order/{ticket}"]["why"]
+
+    assert why(1) == {"reason": "no_worker"}
+    assert connection.state["order/1"]["priority"] == 0
+    assert "priority" not in connection.state["order/2"]
+    worker = story.register("r1", rule="match.drink=beer&not.size=xl")
+    needs = {"drink": "mojito", "size": "x" * MAX_TEXT_CHARS}
+    assert why(1) == {"reason": "no_able_worker", "needs": needs}
+    assert why(2) == {"reason": "behind"}
+    assert connection.state[f"worker/{worker.id}"]["rule"] == "match.drink=beer&not.size=xl"
+    story.register("r1", aside=Aside(Cause.REFUSED, story.now_s))
+    assert why(1) == {"reason": "worker_aside"}
+    story.pause()
+    assert why(2) == {"reason": "paused"}
+
+
+def test_a_long_rule_is_cut(story: Story, hub: Hub) -> None:
+    """What is left of it ends with an ellipsis."""
+    worker = story.register("r1", rule="match.drink=" + "x" * MAX_RULE_CHARS)
+    rule = state_of(hub, MONITOR)[f"worker/{worker.id}"]["rule"]
+    assert len(rule) == MAX_RULE_CHARS
+    assert rule.endswith("x…")
 
 
 def test_the_log_shows_the_last_two_hundred(story: Story, hub: Hub) -> None:

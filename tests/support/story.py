@@ -158,12 +158,12 @@ class Story:
         hub.start()
         return hub
 
-    def submit(self, data: Any = None) -> int:
+    def submit(self, data: Any = None, **values: Any) -> int:
         """Submit a job, and return its ticket."""
         self._last_ticket += 1
         ticket = self._last_ticket
         raw = ujson.dumps({"drink": "Mojito"} if data is None else data).encode()
-        job = Job(secret(ticket), ticket, raw, to_rfc3339(self.now_s), float(ticket))
+        job = Job(secret(ticket), ticket, raw, to_rfc3339(self.now_s), float(ticket), **values)
         self._tell(job, Note(EventKind.JOB_SUBMITTED, self.now_s))
         return ticket
 
