@@ -48,6 +48,15 @@ class QueueCounts(NamedTuple):
     unavailable: tuple[str, ...] = ()
 
 
+class Situation(NamedTuple):
+    """What decides why an order waits, besides the order itself."""
+
+    is_paused: bool
+    rules: frozenset[str]
+    rules_at_work: frozenset[str]
+    rules_being_matched: frozenset[str]
+
+
 class Projection:
     """All orders. A change costs O(log n), and so does finding a place in the queue.
 
@@ -221,6 +230,12 @@ class Projection:
             return Why(Reason.MATCHING)
         return Why(Reason.BEHIND)
 
+    def situation(self) -> Situation:
+        """Return what decides why an order waits: as long as it is the same, so is the reason."""
+        rules, at_work = frozenset(self.robots.rules), frozenset(self.robots.rules_at_work)
+        being_matched = frozenset(rule for rule in rules if not self.line.is_matched(rule))
+        return Situation(self._paused, rules, at_work, being_matched)
+
     def _standing(self, order: Order) -> tuple[int, Contest | None]:
         """Return what ``ahead`` does, and which robots that is about; None if all are alike."""
         if self.robots.are_alike or not self.forecast.estimator.has_enough_samples:
@@ -232,8 +247,10 @@ class Projection:
 
     def match_more(self) -> None:
         """Hold new rules against some more of the waiting orders."""
+        before = self.situation()
         self.line.match_more()
-        if self.robots.note_matched():
+        self.robots.note_matched()
+        if self.situation() != before:
             self.version = self.version._replace(age=self.version.age + 1)
 
     def _able(self, order: Order) -> frozenset[str]:

@@ -163,13 +163,12 @@ class Robots:
             self._came_back(key)
         return bool(gone)
 
-    def note_matched(self) -> bool:
-        """Show as waiting the robots whose rules are matched by now; return if there were any."""
+    def note_matched(self) -> None:
+        """Show as waiting the robots whose rules are matched by now."""
         free = self.free.items()
         matched = [url for url, robot in free if robot.is_matching and self._is_matched(robot)]
         for url in matched:
             self.free[url] = TrackedRobot(self.free[url].worker)
-        return bool(matched)
 
     def _is_matched(self, robot: TrackedRobot) -> bool:
         return self._line.is_matched(robot.worker.rule)

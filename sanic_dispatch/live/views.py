@@ -26,7 +26,7 @@ from sanic_dispatch.live.delta_view import (
 from sanic_dispatch.live.frames import Cursor, Entries, Frame, encode
 from sanic_dispatch.live.log_line import LoggedOrNew, number_of
 from sanic_dispatch.live.order import Order
-from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.live.projection import Projection, Situation
 from sanic_dispatch.live.resumption import ENTRY_BYTES, ChangedKeys
 from sanic_dispatch.live.serializers import Standing
 from sanic_dispatch.live.tracked_robots import TrackedRobot
@@ -208,6 +208,9 @@ class Board(SharedView):
 class Monitor(SharedView):
     """The operators' monitor: orders, workers, the log, the last hour."""
 
+    _situation: Situation | None = None
+    """Of the last refresh."""
+
     def _sections(self) -> Iterable[Section]:
         projection = self._projection
         waiting = projection.first(MONITOR_WAITING)
@@ -217,18 +220,26 @@ class Monitor(SharedView):
             waiting,
             islice(reversed(projection.finished.recent.values()), MONITOR_FINISHED),
         )
-        yield ORDERS_BYTES, map(self._order_item, orders)
+        before, self._situation = self._situation, projection.situation()
+        is_same = self._situation == before
+        yield ORDERS_BYTES, (self._order_item(order, is_same) for order in orders)
         yield WORKERS_BYTES, map(_worker_item, islice(projection.robots, MONITOR_WORKERS))
         yield LOG_BYTES, map(_log_item, islice(reversed(projection.log), MONITOR_LOG))
         yield REST_BYTES, chain(self._rest(), self._line(waiting))
 
-    def _order_item(self, order: Order) -> ViewItem:
-        """Return an order's item, rendered again when it waits for another reason."""
-        key, job, why = f"order/{order.job.ticket}", order.job, self._projection.obstacle(order)
+    def _order_item(self, order: Order, is_same_situation: bool) -> ViewItem:
+        """Return an order's item, rendered again when it waits for another reason.
+
+        Why it waits is looked up when the situation has changed: that parses the order's data.
+        """
+        key, job = f"order/{order.job.ticket}", order.job
         before = self._shown.get(key)
-        is_same = before is not None and before.record[0] is job and before.record[1] == why
-        record = before.record if before and is_same else (job, why)
-        return ViewItem(key, record, partial(_monitor_order, why), order)
+        record = before.record if before and before.record[0] is job else None
+        if record is None or not is_same_situation:
+            why = self._projection.obstacle(order)
+            if record is None or record[1] != why:
+                record = (job, why)
+        return ViewItem(key, record, partial(_monitor_order, record[1]), order)
 
     def _rest(self) -> Iterator[ViewItem]:
         projection = self._projection

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import ujson
 
+from sanic_dispatch.core import line
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.line import Ordering
 from sanic_dispatch.core.worker import Aside, Cause
@@ -322,6 +323,23 @@ def test_the_monitor_says_why_an_order_waits(story: Story, hub: Hub) -> None:
     assert why(1) == {"reason": "worker_aside"}
     story.pause()
     assert why(2) == {"reason": "paused"}
+
+
+def test_the_monitor_says_when_a_rule_is_matched(
+    story: Story, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if all robots that have it are busy then."""
+    monkeypatch.setattr(line, "SLICE_JOBS", 0)
+    connection, worker = FakeConnection(), robot("r1")._replace(rule="match.drink=beer")
+    hub.follow(connection, MONITOR)
+    for _ in range(2):
+        story.submit({"drink": "beer"})
+    story.register("r1", rule="match.drink=beer")
+    assert state_of(hub, MONITOR)[f"worker/{worker.id}"]["state"] == "matching"
+    story.assign(1, worker)
+    assert state_of(hub, MONITOR)["order/2"]["why"] == {"reason": "matching"}
+    story.loop.run(2.0)
+    assert connection.state["order/2"]["why"] == {"reason": "behind"}
 
 
 def test_a_long_rule_is_cut(story: Story, hub: Hub) -> None:
