@@ -15,7 +15,9 @@ from tests.browser.past_evening import EVENING_S, PastEvening, arrivals_s, yeste
 from tests.browser.served_bar import Bar
 from tests.browser.visitors import Visitors
 
-ROBOTS = ("Robot Ada", "Robot Bert", "Robot Cleo")
+ROBOTS = {"Robot Ada": "", "Robot Bert": "", "Robot Cleo": "match.drink=margarita|mojito"}
+"""By name, with a rule."""
+
 GUESTS = {
     660: "Ada", 640: "Grace", 610: "Alan", 560: "Edsger", 480: "Barbara", 410: "Ken",
     350: "Margaret", 290: "Donald", 220: "Radia", 150: "Tim", 90: "Frances", 45: "Niklaus", 12: "",
@@ -113,6 +115,32 @@ async def a_bad_evening(bar: Bar, monitor: MonitorPage) -> Journey:
     yield "unreached"
 
 
+async def a_bar_of_specialists(bar: Bar, monitor: MonitorPage) -> Journey:
+    """Robots that make some drinks, orders that nobody makes, priorities; also in German."""
+    ada = await bar.robot("Robot Ada", "match.drink=mojito|gin-tonic&not.size=xl")
+    await bar.robot("Robot Bert", f"not.drink=beer|{LONG_DRINK}")
+    operator = bar.service.app.ctx.dispatcher.operator
+    await operator.set_aside(ada.instance.callback_urls[-1], "smells burnt")
+    await bar.robot("Robot Cleo", "match.drink=virgin-colada|lemonade&match.guest.table=1|2|3")
+    drinks = ("mojito", "gin-tonic", "beer", LONG_DRINK, "lemonade", "margarita")
+    for drink, name in zip(drinks, GUESTS.values(), strict=False):
+        await bar.order(name, drink=drink)
+    await monitor.open(Visitors.OPERATORS_LINK)
+    await expect(monitor.orders.filter(has_text="no robot here makes it")).to_have_count(2)
+    await monitor.button("Change the priority of order 6").click()
+    yield "priority-question"
+    await monitor.page.get_by_role("combobox", name="Priority").select_option("1")
+    await monitor.button("Yes, change it").click()
+    await expect(monitor.said).to_have_text("Order 6 has priority 1.")
+    yield "specialists"
+    await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de")
+    await expect(monitor.orders.filter(has_text="kein Roboter hier")).to_have_count(2)
+    await monitor.button("Priorität von Bestellung 5 ändern").click()
+    yield "german-priority-question"
+    await monitor.page.keyboard.press("Escape")
+    yield "german-specialists"
+
+
 async def a_look_back(bar: Bar, monitor: MonitorPage) -> Journey:
     """Yesterday evening: what was found, an order that failed once, a robot's day."""
     await work_through(bar, every=5)
@@ -187,7 +215,7 @@ async def _fill(bar: Bar) -> None:
     bar.remembers_an_evening(BUSY_WAITS_S)
     bar.keeps_promises(43, of=46)
     bar.clock.moved_s = -700.0
-    robots = [await bar.robot(name) for name in ROBOTS]
+    robots = [await bar.robot(name, rule) for name, rule in ROBOTS.items()]
     for n, (ago_s, name) in enumerate(GUESTS.items(), 1):
         bar.clock.moved_s = -ago_s
         await bar.order(name, drink=DRINKS[n * 5 % 6], logo=LOGOS[n * 3 % 8])
@@ -207,6 +235,7 @@ ON_THE_DESK: tuple[DeskJourney, ...] = (
     a_busy_evening,
     an_evening_abroad,
     a_bad_evening,
+    a_bar_of_specialists,
     a_look_back,
     a_look_at_the_figures,
 )

@@ -139,6 +139,31 @@ async def a_long_night(bar: Bar, phone: OrderPage) -> Journey:
     yield "large-number"
 
 
+async def a_small_menu(bar: Bar, phone: OrderPage) -> Journey:
+    """A robot makes four drinks; then another takes over, which does not make the chosen one."""
+    bert = await bar.robot("Robot Bert", "not.drink=margarita|lemonade")
+    await phone.open()
+    await phone.fill("Gin Tonic", "Ada", "Octopus")
+    greyed = phone.page.locator("#drinks [aria-disabled=true]")
+    await expect(greyed).to_have_count(2)
+    yield "small-menu"
+    await bar.robot("Robot Cleo", "match.drink=mojito|lemonade")
+    await bar.drop(bert)
+    await expect(phone.page.locator("#drink-news")).not_to_be_empty()
+    yield "chosen-not-made"
+    await phone.open("?lang=de")
+    await expect(greyed).to_have_count(4)
+    await phone.drink("Limonade").check()
+    yield "german-small-menu"
+    (order_id,) = await bar.order(LONG_NAME, drink="virgin-colada", logo="bee")
+    await phone.open(f"?order={order_id}")
+    await expect(phone.headline).to_have_text("Waiting for a robot")
+    yield "unserved"
+    await phone.open(f"?lang=de&order={order_id}")
+    await expect(phone.headline).to_have_text("Wartet auf einen Roboter")
+    yield "german-unserved"
+
+
 # ---- the wall board
 
 
@@ -214,5 +239,6 @@ ON_A_PHONE: tuple[OrderJourney, ...] = (
     a_bad_night,
     a_round,
     a_long_night,
+    a_small_menu,
 )
 ON_THE_WALL: tuple[BoardJourney, ...] = (a_party, a_rush, a_late_crew)

@@ -18,7 +18,7 @@ from tests.support.paths import DOCS
 PICTURES = DOCS / "img"
 
 PHONES = (
-    (journeys.a_change_of_mind, "form-filled", "light"),
+    (journeys.a_small_menu, "small-menu", "light"),
     (journeys.a_drink, "mixing", "light"),
     (journeys.a_drink, "ready", "dark"),
 )

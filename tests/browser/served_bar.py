@@ -58,9 +58,10 @@ class MixingClock(SystemClock):
 class Bartender:
     """A robot that finishes a drink when a test says so."""
 
-    def __init__(self, label: str, instance: Instance) -> None:
+    def __init__(self, label: str, instance: Instance, rule: str) -> None:
         self.label = label
         self.instance = instance
+        self._rule = rule
         self._clock = MixingClock()
 
     def finish(self) -> None:
@@ -71,7 +72,9 @@ class Bartender:
         """The simulated robot."""
         return Robot(
             self.instance,
-            RobotModel(dispatcher_url, label=self.label, mix_s=MIXING_S, jitter=0),
+            RobotModel(
+                f"{dispatcher_url}?{self._rule}", label=self.label, mix_s=MIXING_S, jitter=0
+            ),
             hooks=RobotHooks(on_job=on_job),
             clock=self._clock,
         )
@@ -95,15 +98,18 @@ class Bar:
         url = f"{self.service.base_url}topics/{name}/"
         return Bar(replace(self.service, base_url=url), self.proxy, self.engine, self._tasks)
 
-    async def robot(self, label: str = "Robot Ada") -> Bartender:
-        """Start another robot, and return it once it waits for a job."""
-        bartender = self.begin(label)
+    async def robot(self, label: str = "Robot Ada", rule: str = "") -> Bartender:
+        """Start another robot, and return it once it waits for a job.
+
+        ``rule`` is a query, such as ``match.drink=mojito``; without one it takes any order.
+        """
+        bartender = self.begin(label, rule)
         await bartender.instance.until(lambda: bartender.instance.waiting)
         return bartender
 
-    def begin(self, label: str = "Robot Ada") -> Bartender:
+    def begin(self, label: str = "Robot Ada", rule: str = "") -> Bartender:
         """Start another robot that takes an order which is waiting."""
-        bartender = Bartender(label, self.engine.start_instance(label))
+        bartender = Bartender(label, self.engine.start_instance(label), rule)
         robot = bartender.robot(self.service.base_url, lambda _, result: self._note(label, result))
         self._tasks.spawn(robot.run())
         return bartender
@@ -112,6 +118,11 @@ class Bar:
         """Submit orders without the page; return their secret ids."""
         data = [{"drink": drink, "name": name, "logo": logo} for name in names]
         return [(await self.service.submit(one))[2] for one in data]
+
+    async def drop(self, robot: Bartender) -> None:
+        """Send a robot home that waits for a job."""
+        operator = self.service.app.ctx.dispatcher.operator
+        await operator.drop(robot.instance.callback_urls[-1], "gone home")
 
     async def fail(self, job_id: str, robot: Bartender, reason: str) -> None:
         """Have a robot report that it failed."""

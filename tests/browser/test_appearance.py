@@ -66,8 +66,9 @@ LOOKS = (
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bar(request: pytest.FixtureRequest) -> AsyncIterator[Bar]:
-    """A service that blames the order for the first refusal of a live robot."""
-    async with open_bar(max_attempts=1, topics=getattr(request, "param", {})) as bar:
+    """A service with priorities that blames the order for the first refusal of a live robot."""
+    topics = getattr(request, "param", {})
+    async with open_bar(max_attempts=1, priorities=True, topics=topics) as bar:
         yield bar
 
 

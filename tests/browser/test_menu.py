@@ -8,7 +8,8 @@ import pytest
 import ujson
 from playwright.async_api import Browser, expect
 
-from tests.browser.served_bar import open_bar
+from tests.browser.pages import OrderPage
+from tests.browser.served_bar import Bar, open_bar
 from tests.browser.visitors import Visitors
 
 MENU = {
@@ -37,3 +38,86 @@ async def test_the_operators_menu(browser: Browser, tmp_path: Path, locale: str,
         assert [order["drink"] for order in (await bar.orders()).values()] == ["tea"]
         await visitors.leave()
         assert visitors.complaints == []
+
+
+NOT_MADE = {
+    "en-GB": "No robot here makes this right now",
+    "de-DE": "Das macht hier gerade kein Roboter",
+}
+CHOSEN_NOT_MADE = {
+    "en-GB": "No robot here makes Mojito right now. Please choose another drink.",
+    "de-DE": "Mojito macht hier gerade kein Roboter. Such dir bitte etwas anderes aus.",
+}
+CHOSEN_IS_BACK = {"en-GB": "Mojito is available again.", "de-DE": "Mojito gibt es jetzt wieder."}
+
+IS_VALID = "node => node.checkValidity()"
+
+
+async def shows_unavailable(phone: OrderPage, *drinks: str) -> None:
+    """Wait until exactly these drinks are greyed out."""
+    greyed = phone.page.locator("#drinks label:has([aria-disabled=true]) b")
+    await expect(greyed).to_have_text(list(drinks))
+
+
+async def test_a_drink_that_no_robot_makes(bar: Bar, visitors: Visitors) -> None:
+    """It is grey from the first paint on, says why, and neither tap nor keyboard choose it."""
+    visitors.expect_network_errors = True  # the live channel is left out
+    await bar.robot("Robot Bert", "match.drink=mojito|gin-tonic|lemonade")
+    phone = await visitors.newcomer()
+    await phone.page.route("**/js/order/my_orders.js", lambda route: route.abort())
+    await phone.open()
+    await shows_unavailable(phone, "Cuba Libre", "Margarita", "Virgin Colada")
+    label = f"Cuba Libre Rum, cola, lime {NOT_MADE['en-GB']}"
+    await expect(phone.page.get_by_role("radio", name=label, exact=True)).to_be_disabled()
+    await phone.page.locator("#drinks .card", has_text="Cuba Libre").tap(force=True)
+    await expect(phone.drink("Cuba Libre")).not_to_be_checked()
+    await phone.drink("Mojito").check()
+    await phone.page.keyboard.press("ArrowRight")
+    await expect(phone.drink("Cuba Libre")).to_be_focused()
+    assert await phone.focus_is_visible()
+    await phone.page.keyboard.press("Space")
+    await expect(phone.drink("Mojito")).to_be_checked()
+    await phone.page.keyboard.press("ArrowRight")
+    await expect(phone.drink("Gin Tonic")).to_be_checked()
+    await expect(phone.submit).to_have_text("Order Gin Tonic")
+
+
+@pytest.mark.parametrize("locale", NOT_MADE)
+async def test_drinks_come_and_go_with_the_robots(
+    bar: Bar, visitors: Visitors, locale: str
+) -> None:
+    """Live; one that is chosen cannot be ordered meanwhile, which is said, and stays chosen."""
+    phone = await visitors.phone(locale=locale)
+    await phone.is_loaded()
+    news = phone.page.get_by_role("status").and_(phone.page.locator("#drink-news"))
+    await shows_unavailable(phone)
+    await phone.drink("Mojito").check()
+    await phone.name.fill("Ada")
+    bert = await bar.robot("Robot Bert", "match.drink=gin-tonic")
+    await expect(phone.page.locator("#drinks .reason:visible")).to_have_text([NOT_MADE[locale]] * 5)
+    await expect(news).to_have_text(CHOSEN_NOT_MADE[locale])
+    await phone.submit.click()
+    assert not await phone.drink("Mojito").evaluate(IS_VALID)
+    assert bar.proxy.count("POST /submit-job") == 0
+    await bar.robot("Robot Ada", "not.drink=margarita")
+    await shows_unavailable(phone, "Margarita")
+    await expect(news).to_have_text(CHOSEN_IS_BACK[locale])
+    await phone.submit.click()
+    await bar.sees(1, "assigned")
+    assert bert.instance.waiting
+
+
+async def test_a_link_to_a_drink_that_no_robot_makes(bar: Bar, visitors: Visitors) -> None:
+    """The page says so, and another drink can be chosen instead."""
+    await bar.robot("Robot Bert", "match.drink=gin-tonic")
+    phone = await visitors.phone("?drink=mojito")
+    news = phone.page.locator("#drink-news")
+    await expect(news).to_have_text(CHOSEN_NOT_MADE["en-GB"])
+    await phone.drink("Gin Tonic").check()
+    await expect(news).to_be_empty()
+    await phone.name.fill("Ada")
+    await phone.button("Order Gin Tonic").click()
+    await phone.shows("assigned")
+    await phone.button("Another drink").click()
+    await expect(phone.drink("Gin Tonic")).to_be_checked()
+    await shows_unavailable(phone, "Mojito", "Cuba Libre", "Margarita", "Virgin Colada", "Lemonade")

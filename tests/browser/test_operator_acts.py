@@ -175,6 +175,14 @@ async def test_move_to_the_front(bar: Bar, visitors: Visitors) -> None:
     await bar.sees(3, "assigned")
 
 
+async def test_no_priorities(bar: Bar, visitors: Visitors) -> None:
+    """Where they do not order the line, none can be changed."""
+    await bar.order("Ann", "Ben")
+    monitor = await visitors.operator()
+    buttons = monitor.orders.last.get_by_role("button")
+    await expect(buttons).to_have_text(["To the front", "Cancel"])
+
+
 async def test_set_a_robot_aside_and_bring_it_back(bar: Bar, visitors: Visitors) -> None:
     """A robot set aside gets no jobs until that is undone or it is brought back."""
     monitor = await visitors.operator()

@@ -2,6 +2,7 @@ import { el } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { drinkName } from '../shared/menu.js';
 import { isTrouble } from '../monitor/model.js';
+import { reasonToWait } from '../monitor/reasons.js';
 import { duration } from '../monitor/time.js';
 import { dayOf, nameOfDay } from './days.js';
 import { wayOf } from './event_pages.js';
@@ -44,7 +45,8 @@ export function draw(way, { n }, { now, orderOf }) {
 
 function describe(order) {
   if (!order) return '';
-  return [drinkName(order.drink), order.name && t('forName', order.name)].filter(Boolean).join(' ');
+  const what = [drinkName(order.drink), order.name && t('forName', order.name)].filter(Boolean).join(' ');
+  return [what, reasonToWait(order.why)].filter(Boolean).join(': ');
 }
 
 function summary({ phase, attempt = 0 }, before, job) {

@@ -3,6 +3,10 @@ import { bearer, tokenOf } from '../shared/token.js';
 
 const job = (act) => ({ id }) => `jobs/${encodeURIComponent(id)}/${act}`;
 
+export const PRIORITIES = [0, 1, 2, 3, 4, 5, 6, 7];
+/** The priority of an order that says none. */
+export const USUAL_PRIORITY = 3;
+
 /**
  * What an operator can do: `path` is its address under operator/, `undo` the action that reverses it,
  * `asks` whether to ask for confirmation. What only resumes work needs none.
@@ -13,6 +17,7 @@ export const ACTIONS = {
   cancel: { path: job('cancel'), asks: true },
   back: { path: job('put-back'), asks: true },
   first: { path: job('first'), asks: true },
+  priority: { path: job('priority'), undo: 'priority', asks: true },
   aside: { path: () => 'workers/aside', undo: 'bring', asks: true },
   bring: { path: () => 'workers/back', undo: 'aside' },
   drop: { path: () => 'workers/drop', asks: true },
@@ -22,12 +27,12 @@ export const ACTIONS = {
  * Carry out an action.
  * @param {string} name one of ACTIONS
  * @param {{id?: string, callback?: string}} target
- * @param {{why: string, who: string}} answer
+ * @param {{why: string, who: string, priority?: number}} answer
  * @returns {Promise<Response>} throws a Problem if the service refuses or cannot be reached
  */
-export function perform(name, target, { why, who }) {
+export function perform(name, target, { why, who, priority }) {
   const headers = { 'Content-Type': 'application/json', ...bearer(tokenOf('operator-token')), ...signed(who) };
-  const body = JSON.stringify({ callback: target.callback, reason: why.trim() || undefined });
+  const body = JSON.stringify({ callback: target.callback, priority, reason: why.trim() || undefined });
   return call(`operator/${ACTIONS[name].path(target)}`, { method: 'POST', headers, body });
 }
 

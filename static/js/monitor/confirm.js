@@ -1,7 +1,7 @@
-import { $ } from '../shared/dom.js';
+import { $, el } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { keep, recall } from '../shared/storage.js';
-import { ACTIONS } from './actions.js';
+import { ACTIONS, PRIORITIES } from './actions.js';
 
 /** The operator's name as it was entered last. */
 export const lastWho = () => recall('operator', '');
@@ -9,27 +9,35 @@ export const lastWho = () => recall('operator', '');
 /**
  * Ask for confirmation. Where there is no undo, the focus starts on the harmless button, so that
  * pressing Enter twice does nothing.
- * @returns {Promise<{why: string, who: string}|null>} null for no
+ * @param {string} name one of ACTIONS
+ * @param {{label?: string|number, priority?: number}} target what the action is on
+ * @returns {Promise<{why: string, who: string, priority?: number}|null>} null for no
  */
-export function confirmAction(name, label) {
+export function confirmAction(name, { label, priority }) {
   const dialog = $('ask');
   $('ask-title').textContent = t(`ask.${name}`, label);
   $('ask-text').textContent = t(`consequence.${name}`);
   $('yes').textContent = t(`yes.${name}`);
   $('why').value = '';
   $('who').value = lastWho();
+  $('ask-priority').hidden = name !== 'priority';
+  if (name === 'priority') $('priority').replaceChildren(...PRIORITIES.map((one) => option(one, priority)));
   dialog.returnValue = '';
   dialog.showModal();
   const isFinal = !ACTIONS[name].undo;
   $('yes').classList.toggle('primary', !isFinal);
   $('no').classList.toggle('primary', isFinal);
-  $(isFinal ? 'no' : 'why').focus();
+  $(name === 'priority' ? 'priority' : isFinal ? 'no' : 'why').focus();
   return new Promise((resolve) => { dialog.onclose = () => resolve(answer(dialog)); });
+}
+
+function option(priority, chosen) {
+  return el('option', { value: priority, selected: priority === chosen }, t('priorityName', priority));
 }
 
 function answer({ returnValue }) {
   if (returnValue !== 'yes') return null;
   const [why, who] = [$('why').value, $('who').value];
   keep('operator', who);
-  return { why, who };
+  return $('ask-priority').hidden ? { why, who } : { why, who, priority: Number($('priority').value) };
 }

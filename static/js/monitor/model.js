@@ -1,11 +1,11 @@
 import { lang } from '../shared/i18n.js';
+import { inLine } from '../shared/line.js';
 
 const TROUBLE = ['job.doubted', 'job.unconsumed', 'job.report_refused', 'job.blamed', 'job.failed', 'worker.set_aside'];
 const LONGEST_CALLBACK = 40;
 
 const collator = new Intl.Collator(lang, { numeric: true });
 const valuesOf = (pairs) => pairs.map(([, value]) => value);
-const byPlace = (a, b) => (a.place ?? a.n) - (b.place ?? b.n);
 const newestFirst = (a, b) => b.t - a.t || b.n - a.n;
 
 /**
@@ -21,7 +21,7 @@ export function read(entries) {
   const log = valuesOf(of('log/')).sort((a, b) => b.n - a.n);
   return {
     bar: entries.bar ?? {},
-    shelves: shelvesOf(valuesOf(of('order/'))),
+    shelves: shelvesOf(valuesOf(of('order/')), entries.line),
     workers,
     robots: [...workers].sort(byLabel),
     twins: twinsOf(workers, log),
@@ -31,10 +31,10 @@ export function read(entries) {
 }
 
 // Failed orders have a shelf of their own, since an operator has to decide about them.
-function shelvesOf(orders) {
+function shelvesOf(orders, line) {
   const inState = (...states) => orders.filter(({ state }) => states.includes(state));
   return {
-    waiting: inState('waiting').sort(byPlace),
+    waiting: inLine(inState('waiting'), line),
     assigned: inState('assigned').sort((a, b) => a.n - b.n),
     failed: inState('failed').sort(newestFirst),
     finished: inState('done', 'cancelled').sort(newestFirst),
@@ -78,7 +78,7 @@ export function workerName(callback, label, twins) {
  */
 export function countRobots(workers) {
   const count = (...states) => [...workers.values()].filter(({ state }) => states.includes(state)).length;
-  return { idle: count('waiting'), busy: count('assigned', 'in doubt'), aside: count('aside'), doubt: count('in doubt') };
+  return { idle: count('waiting', 'matching'), busy: count('assigned', 'in doubt'), aside: count('aside'), doubt: count('in doubt') };
 }
 
 /** Whether an event may need an operator's attention. */

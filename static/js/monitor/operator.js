@@ -13,10 +13,10 @@ export class Operator {
 
   /**
    * @param {string} name one of ACTIONS
-   * @param {{id?: string, callback?: string, label?: string|number}} target
+   * @param {{id?: string, callback?: string, label?: string|number, priority?: number}} target
    */
   async act(name, target = {}) {
-    const answer = ACTIONS[name].asks ? await confirmAction(name, target.label) : { why: '', who: lastWho() };
+    const answer = ACTIONS[name].asks ? await confirmAction(name, target) : { why: '', who: lastWho() };
     returnFocus(name, target);
     if (answer) await this.#do(name, target, answer);
   }
@@ -37,8 +37,8 @@ export class Operator {
       return this.#failed(problem);
     }
     const { undo } = ACTIONS[name];
-    const again = { why: t('undone'), who: answer.who };
-    toast(t(`did.${name}`, target.label), undo && (() => this.#do(undo, target, again)));
+    const again = { why: t('undone'), who: answer.who, priority: target.priority };
+    toast(t(`did.${name}`, target.label, answer.priority), undo && (() => this.#do(undo, target, again)));
   }
 
   #failed({ status, message }) {

@@ -2,14 +2,16 @@ import { $, el, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { logoImage } from '../shared/logos.js';
 import { drinkName } from '../shared/menu.js';
+import { USUAL_PRIORITY } from './actions.js';
 import { addressOf } from './address.js';
 import { OrderFinder } from './order_finder.js';
 import { workerName } from './model.js';
+import { reasonToWait } from './reasons.js';
 import { Rows } from './rows.js';
 import { elapsed } from './time.js';
 
 const SHELVES = ['waiting', 'assigned', 'failed', 'finished'];
-const ACTIONS_IN = { waiting: ['first', 'cancel'], assigned: ['back'], failed: ['back'] };
+const ACTIONS_IN = { waiting: ['first', 'priority', 'cancel'], assigned: ['back'], failed: ['back'] };
 /** The most rows that are shown of a shelf: more would take long to draw. */
 const ROOM = 100;
 
@@ -33,7 +35,7 @@ export class OrdersTable {
     const isSearch = this.#finder.n !== null;
     const orders = isSearch ? this.#finder.pick(model) : model.shelves[this.#shelf];
     const total = isSearch ? orders.length : Math.max(orders.length, model.bar[this.#shelf] ?? 0);
-    this.#rows.show(orders.slice(0, ROOM).map((order) => [order.n, order]), [...model.twins].join());
+    this.#rows.show(orders.slice(0, ROOM).map((order) => [order.n, order]), [...model.twins, model.bar.priorities].join());
     this.#hideFirst(model.shelves.waiting[0]?.n);
     say($('orders-more'), total > ROOM ? t('moreOrders', total - ROOM) : '');
     SHELVES.forEach((shelf, i) => this.#renderChoice($('shelves').children[i], shelf));
@@ -74,12 +76,14 @@ export class OrdersTable {
     return row;
   }
 
-  #remarks({ hold, attempt, position, reason, state }) {
+  #remarks({ hold, attempt, position, priority, reason, state, why }) {
     const notes = [
       ['done', 'cancelled'].includes(state) && t(`shelf.${state}`),
       hold && state === 'assigned' && this.#nameOf(hold.worker),
       hold?.stage === 'in doubt' && state === 'assigned' && t('robotState.in doubt'),
+      reasonToWait(why),
       position && t('place', position),
+      priority !== undefined && t('hasPriority', priority),
       attempt > 1 && t('attempts', attempt),
       isUnused(hold, state) ? t('unused') : reason,
       hold?.refused && t('reportRefused', hold.refused),
@@ -92,8 +96,9 @@ export class OrdersTable {
     return workerName(callback, workers.get(callback)?.label, twins);
   }
 
-  #buttons({ id, n, state }) {
-    return (ACTIONS_IN[state] ?? []).map((name) => this.#operator.button(name, { id, label: n }));
+  #buttons({ id, n, state, priority = USUAL_PRIORITY }) {
+    const offered = (ACTIONS_IN[state] ?? []).filter((name) => name !== 'priority' || this.#model.bar.priorities);
+    return offered.map((name) => this.#operator.button(name, { id, label: n, priority }));
   }
 }
 

@@ -3,9 +3,10 @@ import { t } from '../shared/i18n.js';
 import { addressOf } from './address.js';
 import { workerName } from './model.js';
 import { Rows } from './rows.js';
+import { describeRule } from './rule.js';
 import { elapsed } from './time.js';
 
-const ACTIONS_IN = { waiting: ['aside', 'drop'], aside: ['bring', 'drop'] };
+const ACTIONS_IN = { waiting: ['aside', 'drop'], matching: ['aside', 'drop'], aside: ['bring', 'drop'] };
 
 /** The robots: what each is doing, for how long, and buttons for what an operator can do. */
 export class WorkersTable {
@@ -42,6 +43,7 @@ function robotCell(worker, id, name) {
   const shown = /^https?:/.test(worker.link ?? '') ? instanceLink(worker.link, name) : name;
   const cell = el('th', { scope: 'row', title: id }, shown);
   if (worker.activity) cell.append(' ', el('small', {}, worker.activity));
+  if (worker.rule) cell.append(' ', el('small', { className: 'rule' }, describeRule(worker.rule)));
   return cell;
 }
 

@@ -17,11 +17,13 @@ export async function startForm(wanted, onSubmit) {
   $('logos').append(...LOGOS.map(logoCard));
   choose(form.elements.logo, LOGOS.includes(customer.logo) ? customer.logo : anyOf(LOGOS));
   form.onsubmit = once(onSubmit);
-  form.onchange = () => nameButton(form);
+  form.onchange = () => showChoice();
   showBar();
-  $('drinks').append(...(await loadMenu(wanted)).map(drinkCard));
+  const menu = await loadMenu(wanted);
+  $('drinks').append(...menu.map(drinkCard));
+  greyOut(menu.filter(({ available }) => available === false).map(({ id }) => id));
   if (wanted) choose(form.elements.drink, find(wanted).id);
-  nameButton(form);
+  showChoice();
 }
 
 // Customers who came without the code at the bar learn it before they fill the form in.
@@ -38,7 +40,19 @@ async function showBar() {
 export function orderAgain({ drink }) {
   const form = $('form');
   if (form.elements.drink) choose(form.elements.drink, find(drink)?.id);
-  nameButton(form);
+  showChoice();
+}
+
+/**
+ * Grey out the drinks that no robot makes, and no others. One that is chosen stays so, but cannot be ordered.
+ * @param {string[]} unavailable their ids
+ */
+export function greyOut(unavailable) {
+  const chosen = chosenDrink();
+  const wasGone = isGone(chosen);
+  const changed = drinkRadios().filter((radio) => isGone(radio) !== unavailable.includes(radio.value));
+  for (const radio of changed) radio.setAttribute('aria-disabled', !isGone(radio));
+  if (changed.length) showChoice(wasGone && !isGone(chosen) ? t('chosenIsBack', find(chosen.value).name) : '');
 }
 
 // Impatient people press the button again: that is still one order.
@@ -61,7 +75,11 @@ function choice(form) {
 function drinkCard({ id, name, description = '' }) {
   const picture = el('img', { src: drinkImage(id), alt: '', width: 72, height: 72 });
   picture.onerror = () => { picture.onerror = null; picture.src = NO_PICTURE; };
-  return card('drink', id, picture, el('b', {}, name), el('small', {}, description));
+  const texts = [el('b', {}, name), el('small', {}, description), el('small', { className: 'reason' }, t('notMade'))];
+  const node = card('drink', id, picture, ...texts);
+  // Not `disabled`: the keyboard and screen readers pass over that, and over the reason.
+  node.firstChild.onclick = (event) => { if (isGone(event.target)) event.preventDefault(); };
+  return node;
 }
 
 function logoCard(logo) {
@@ -79,9 +97,17 @@ function choose(radios, value) {
   for (const radio of radios.length ? radios : [radios]) radio.checked = radio.value === value;
 }
 
-function nameButton(form) {
-  const { drink } = Object.fromEntries(new FormData(form));
-  say($('submit'), drink ? t('orderDrink', find(drink).name) : t('order'));
+const drinkRadios = () => [...$('drinks').querySelectorAll('input')];
+const chosenDrink = () => drinkRadios().find(({ checked }) => checked);
+const isGone = (radio) => radio?.getAttribute('aria-disabled') === 'true';
+
+function showChoice(news = '') {
+  const chosen = chosenDrink();
+  const name = chosen && find(chosen.value).name;
+  const obstacle = isGone(chosen) ? t('chosenNotMade', name) : '';
+  for (const radio of drinkRadios()) radio.setCustomValidity(radio === chosen ? obstacle : '');
+  say($('drink-news'), obstacle || news);
+  say($('submit'), name ? t('orderDrink', name) : t('order'));
 }
 
 const anyOf = (list) => list[Math.floor(Math.random() * list.length)];

@@ -4,10 +4,11 @@ import { keepScreenOn } from '../shared/wake_lock.js';
 import { orderAgain } from './form.js';
 import { allOrders, forgetOrder, isOver, newKey, saveOrder } from './order_store.js';
 import { renderTabs } from './tabs.js';
+import { LiveMenu } from './live_menu.js';
 import { QueueView } from './queue.js';
 import { askToNotify, signalReady } from './ready_signal.js';
 import { share } from './share.js';
-import { headline, renderTicket } from './ticket.js';
+import { headline, news, renderTicket } from './ticket.js';
 import { TrackedOrder } from './tracked_order.js';
 
 const TICK_MS = 10_000;
@@ -21,12 +22,13 @@ const NOT_TAKEN = ['unsent', 'unsentTooLong', 'rejected', 'gone'];
 export class MyOrders {
   /** @type {Set<TrackedOrder>} */
   #orders = new Set();
-  /** @type {TrackedOrder|null} null while the form is shown */
-  #shown = null;
+  /** @type {TrackedOrder|null|undefined} null while the form is shown, undefined until either is */
+  #shown;
   #said = new WeakMap();
   /** Ready orders that have not been looked at yet. */
   #news = new Set();
   #queue = new QueueView();
+  #menu = new LiveMenu();
 
   /** @param {URLSearchParams} params the page's */
   constructor(params) {
@@ -67,7 +69,7 @@ export class MyOrders {
   #track(order) {
     const tracked = new TrackedOrder(order, () => this.#changed(tracked));
     this.#orders.add(tracked);
-    this.#said.set(tracked, headline(tracked));
+    this.#said.set(tracked, news(tracked));
     return tracked.start();
   }
 
@@ -95,7 +97,7 @@ export class MyOrders {
   }
 
   #announce(tracked) {
-    const text = headline(tracked);
+    const text = news(tracked);
     if (this.#said.get(tracked) === text) return;
     this.#said.set(tracked, text);
     const { phase, order } = tracked;
@@ -146,6 +148,7 @@ export class MyOrders {
     const shown = this.#shown;
     $('form').hidden = Boolean(shown);
     $('ticket').hidden = !shown;
+    this.#menu.follow(shown === null);
     this.#queue.show(shown?.phase === 'waiting' || shown?.phase === 'assigned', shown);
     const hadFocus = $('ticket').contains(document.activeElement);
     if (shown) renderTicket(shown);

@@ -14,11 +14,17 @@ const BUTTONS = {
 };
 const FELL_THROUGH = ['rejected', 'failed', 'cancelled', 'gone'];
 
+/** Reasons to wait in which an order has no place in line: no robot at work makes the drink. */
+const UNSERVED = ['no_able_worker', 'worker_aside'];
+
 /** By order: the waiting time on screen, which waitingTime() keeps until it is off by a minute. */
 const timesShown = new WeakMap();
 
 /** The headline of an order. */
-export const headline = ({ phase, entry }) => t(`head.${phase}`, entry.ahead);
+export const headline = (tracked) => t(`head.${isUnserved(tracked) ? 'unserved' : tracked.phase}`, tracked.entry.ahead);
+
+/** What to announce of an order: its headline, and why it waits. */
+export const news = (tracked) => [headline(tracked), whyWaiting(tracked)].filter(Boolean).join('. ');
 
 /**
  * Show an order: its picture, phase, waiting time, notes, steps and buttons.
@@ -31,7 +37,7 @@ export function renderTicket(tracked) {
   say($('headline'), headline(tracked));
   renderLine('eta', waitingLine(tracked));
   renderLine('note', note(tracked));
-  renderLine('bar', barNote(tracked));
+  renderLine('why', whyWaiting(tracked));
   renderSteps(tracked);
   renderButtons(tracked);
 }
@@ -70,13 +76,13 @@ function note({ phase, problem, entry, notice }) {
   return t(`note.${phase}`) || notice;
 }
 
-function barNote({ phase, bar }) {
-  if (phase !== 'waiting' || !bar) return '';
-  if (bar.paused) return t('paused');
-  return bar.robots === 0 ? t('noRobot') : '';
-}
+// After a cancellation the last entry may still be of an order that waits.
+const reasonToWait = ({ phase, entry }) => (phase === 'waiting' ? entry.why?.reason : '');
+const isUnserved = (tracked) => UNSERVED.includes(reasonToWait(tracked));
+const whyWaiting = (tracked) => t(`whyWaiting.${reasonToWait(tracked)}`);
 
-function renderSteps({ phase, entry }) {
+function renderSteps(tracked) {
+  const { phase, entry } = tracked;
   const now = STEP[phase];
   $('steps').hidden = now === undefined;
   [...$('steps').children].forEach((step, i) => {
@@ -84,7 +90,7 @@ function renderSteps({ phase, entry }) {
     if (i === now) step.setAttribute('aria-current', 'step');
     else step.removeAttribute('aria-current');
   });
-  say($('step-line'), phase === 'waiting' ? t('aheadShort', entry.ahead) : t('waiting'));
+  say($('step-line'), phase === 'waiting' && !isUnserved(tracked) ? t('aheadShort', entry.ahead) : t('waiting'));
 }
 
 function renderButtons({ phase, order }) {

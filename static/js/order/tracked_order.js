@@ -45,12 +45,12 @@ export class TrackedOrder {
     return isOver(state) ? state : this.entry.state ?? 'loading';
   }
 
-  /** The order as the bar sees it, with `ahead`, `eta`, `doubt`, `reason`. */
+  /** The order as the bar sees it, with `ahead`, `eta`, `why`, `doubt`, `reason`. */
   get entry() {
     return this.#connection?.view.entries.order ?? {};
   }
 
-  /** The counts of the bar: `waiting`, `paused`, `robots`; undefined while nothing is known. */
+  /** The counts of the bar; undefined while nothing is known. */
   get bar() {
     return this.#connection?.view.entries.bar;
   }

@@ -1,15 +1,16 @@
+import { inLine } from './line.js';
+
 // The fields of an order are those of live/serializers.py: `n` is its number, `t` since when it is in its
-// state (unix seconds), `place` its place in the queue if an operator moved it.
+// state (unix seconds).
 const isOrder = ([key]) => key.startsWith('order/');
 const byNumber = (a, b) => a.n - b.n;
-const byPlace = (a, b) => (a.place ?? a.n) - (b.place ?? b.n);
 const newestFirst = (a, b) => b.t - a.t;
 
 /**
  * Sort the entries of the board view into the columns in which they are shown.
  * @param {Object<string, object>} entries
  * @returns {{ready: object[], mixing: object[], next: object[], bar: object}} orders that are done
- *   (newest first), assigned, waiting (in the order of the queue), and the counts
+ *   (newest first), assigned, waiting (in line), and the counts
  */
 export function columns(entries) {
   const orders = Object.entries(entries).filter(isOrder).map(([, order]) => order);
@@ -18,7 +19,7 @@ export function columns(entries) {
     ready: inState('done').sort(newestFirst),
     // By number: a tile must not move when another one is done.
     mixing: inState('assigned').sort(byNumber),
-    next: inState('waiting').sort(byPlace),
+    next: inLine(inState('waiting'), entries.line),
     bar: entries.bar ?? {},
   };
 }

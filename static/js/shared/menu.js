@@ -6,7 +6,7 @@ const MAX_NAME_CHARS = 60;
 /** The picture of a drink that has none. */
 export const NO_PICTURE = 'img/drinks/drink.svg';
 
-/** @typedef {{id: string, name: string, description?: string, image?: string}} Drink */
+/** @typedef {{id: string, name: string, description?: string, image?: string, available?: boolean}} Drink */
 
 const drink = (id, name, en, de) => ({ id, name, description: { en, de }, image: `img/drinks/${id}.svg` });
 

@@ -22,6 +22,9 @@ export const words = {
   yourName: 'Dein Name',
   order: 'Bestellen',
   orderDrink: (drink) => `${drink} bestellen`,
+  notMade: 'Das macht hier gerade kein Roboter',
+  chosenNotMade: (drink) => `${drink} macht hier gerade kein Roboter. Such dir bitte etwas anderes aus.`,
+  chosenIsBack: (drink) => `${drink} gibt es jetzt wieder.`,
 
   // Die Bestellung
   yourOrders: 'Deine Bestellungen',
@@ -31,8 +34,14 @@ export const words = {
   aheadShort: (n) => (n ? `${n} vor dir` : 'Als Nächstes'),
   about: (lowMin, highMin) => `etwa ${lowMin < highMin ? `${lowMin}–${highMin}` : highMin} Min.`,
   late: 'Dauert länger als sonst',
-  paused: 'Die Bar macht kurz Pause. Du behältst deinen Platz.',
-  noRobot: 'Gerade ist kein Roboter im Dienst. Du behältst deinen Platz.',
+  // Nach Grund; wer hinter anderen steht, erfährt, wie viele es sind
+  whyWaiting: {
+    paused: 'Die Bar macht kurz Pause. Du behältst deinen Platz.',
+    no_worker: 'Gerade ist kein Roboter im Dienst. Du behältst deinen Platz.',
+    no_able_worker: 'Das macht hier gerade kein Roboter. Du behältst deinen Platz, bis einer kommt.',
+    worker_aside: 'Der Roboter, der das macht, ist gerade außer Dienst. Du behältst deinen Platz.',
+    matching: 'Ein Roboter macht sich gerade für deinen Drink bereit.',
+  },
   doubt: 'Der Roboter meldet sich nicht. Wir sehen nach.',
   cancel: 'Stornieren',
   share: 'Teilen',
@@ -59,6 +68,7 @@ export const words = {
     rejected: 'Die Bar konnte deine Bestellung nicht annehmen',
     loading: 'Bestellung wird gesucht …',
     waiting: (n) => (n ? `Noch ${n} vor dir` : 'Du bist als Nächstes dran'),
+    unserved: 'Wartet auf einen Roboter',
     assigned: 'Wird gemixt',
     done: 'Fertig!',
     failed: 'Da ist etwas schiefgelaufen',

@@ -19,6 +19,9 @@ export const words = {
   yourName: 'Your name',
   order: 'Order',
   orderDrink: (drink) => `Order ${drink}`,
+  notMade: 'No robot here makes this right now',
+  chosenNotMade: (drink) => `No robot here makes ${drink} right now. Please choose another drink.`,
+  chosenIsBack: (drink) => `${drink} is available again.`,
 
   // The ticket
   yourOrders: 'Your orders',
@@ -28,8 +31,14 @@ export const words = {
   aheadShort: (n) => (n ? `${n} ahead` : 'Next'),
   about: (lowMin, highMin) => `about ${lowMin < highMin ? `${lowMin}–${highMin}` : highMin} min`,
   late: 'Taking longer than usual',
-  paused: 'The bar is taking a short break. You keep your place.',
-  noRobot: 'No robot is on duty right now. You keep your place.',
+  // By reason; who is behind others is told how many
+  whyWaiting: {
+    paused: 'The bar is taking a short break. You keep your place.',
+    no_worker: 'No robot is on duty right now. You keep your place.',
+    no_able_worker: 'No robot here makes this right now. You keep your place until one does.',
+    worker_aside: 'The robot that makes this is out of service right now. You keep your place.',
+    matching: 'A robot is getting ready for your drink.',
+  },
   doubt: 'The robot is not responding. We are looking into it.',
   cancel: 'Cancel',
   share: 'Share',
@@ -56,6 +65,7 @@ export const words = {
     rejected: 'The bar could not take your order',
     loading: 'Looking for your order…',
     waiting: (n) => (n ? `${n} ahead of you` : 'You are next'),
+    unserved: 'Waiting for a robot',
     assigned: 'Being mixed',
     done: 'Ready!',
     failed: 'Something went wrong',
