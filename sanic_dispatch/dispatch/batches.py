@@ -139,7 +139,8 @@ class Batches:
         self._is_edited = False
         """Whether an edit from outside was applied that is not committed yet."""
         self._is_blocked = False
-        self._is_closed = False
+        self._refusal: type[DispatchError] | None = None
+        """What requests get once it is closed."""
         self._is_due = False
 
     def begin(self) -> None:
@@ -185,23 +186,23 @@ class Batches:
             else:  # what is kept is tried again later
                 await self._clock.sleep(COMMIT_RETRY_S)
 
-    async def close(self) -> None:
-        """Refuse the requests whose commands are not committed."""
-        self._is_closed = True
+    async def close(self, refusal: type[DispatchError] = ShuttingDown) -> None:
+        """Refuse the requests whose commands are not committed, and those that come later."""
+        self._refusal = refusal
         if self._committing is not None:
             self._committing.cancel()
             await asyncio.gather(self._committing, return_exceptions=True)
         if self._under_way is not None:  # its task may have been ended before it began
             self._give_up(self._under_way)
         for entry in (*self._gathering.entries, *self._inbox):
-            entry.refuse(ShuttingDown())
+            entry.refuse(refusal())
         self._inbox.clear()
 
     def _take_in(self, entry: _Entry) -> None:
         if isinstance(entry.command, c.ONCE):
             entry.command = _known_by_number(entry.command)
-        if self._is_closed:
-            entry.refuse(ShuttingDown())
+        if self._refusal is not None:
+            entry.refuse(self._refusal())
             return
         self._inbox.append(entry)
         self._apply_soon()
@@ -216,7 +217,7 @@ class Batches:
     def _apply_all(self) -> None:
         """Apply the inbox; a store that is edited from outside is read before."""
         self._is_due = False
-        if self._is_blocked or self._is_closed or not self._inbox:
+        if self._is_blocked or self._refusal or not self._inbox:
             return
         if not self._store.rereads:
             self._gather()
@@ -242,7 +243,7 @@ class Batches:
 
     def _go_on(self) -> None:
         """Commit the gathered batch, or release it at once if it changed nothing."""
-        while self._committing is None and self._gathering.entries and not self._is_closed:
+        while self._committing is None and self._gathering.entries and not self._refusal:
             pending = self._take_gathered()
             if (pending.changes or pending.has_events) and self._store.lasts:
                 self._begin(self._commit, pending)

@@ -40,7 +40,13 @@ from sanic_dispatch.dispatch.queries import (
     snapshot_of,
 )
 from sanic_dispatch.dispatch.timers import Timers
-from sanic_dispatch.errors import ShuttingDown, StandingBy, StillUnderWay, StorageError
+from sanic_dispatch.errors import (
+    DispatchError,
+    ShuttingDown,
+    StandingBy,
+    StillUnderWay,
+    StorageError,
+)
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.observability.request_id import REQUEST_ID
@@ -224,7 +230,7 @@ class Dispatcher:
         for taken in self._awaited.values():
             if not taken.done():
                 taken.set_exception(ShuttingDown())
-        await self._break_off()
+        await self._break_off(ShuttingDown)
 
     async def drain(self) -> None:
         """Assign nothing more, take nothing in once nothing is under way, and commit the rest.
@@ -249,17 +255,20 @@ class Dispatcher:
         return any(hold is not None and hold.stage is Stage.UNDER_WAY for hold in holds)
 
     async def stand_by(self) -> None:
-        """Drop all state, because another process owns the topic now."""
+        """Drop all state, because another process owns the topic now.
+
+        Requests whose commands were not given to the store get StandingBy: they go there.
+        """
         self._is_open = self._is_here = False
         for taken in self._awaited.values():
             _set(taken, False)
-        await self._break_off()
+        await self._break_off(StandingBy)
         self._begin_anew()
 
-    async def _break_off(self) -> None:
+    async def _break_off(self, refusal: type[DispatchError]) -> None:
         """Stop timers, batches, deliveries and erasing; batches before what they begin."""
         self._timers.stop()
-        await self.batches.close()
+        await self.batches.close(refusal)
         await self.deliveries.close()
         await self._eraser.close()
 
@@ -313,7 +322,7 @@ class Dispatcher:
         timer = self._clock.call_later(LOOK_S, _set, looking, untaken)
         try:
             looked: Placed = await looking
-        except (StorageError, ShuttingDown):  # but the job is durable
+        except (StorageError, ShuttingDown, StandingBy):  # but the job is durable
             return untaken
         finally:
             timer.cancel()

@@ -143,10 +143,10 @@ async def test_pages_come_back_after_the_link_broke(two: Two) -> None:
         assert (await next_frame(there))["patch"].keys() == {"order/1", "bar"}
 
 
-async def test_views_wait_while_a_topic_changes_hands(
+async def test_views_and_operators_wait_while_a_topic_changes_hands(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As all other requests do: neither is refused while no process owns the topic."""
+    """As all other requests do: none is refused while no process owns the topic."""
     await ask(two.owner, "POST", "submit-job", json=1)
     taking, acquire = asyncio.Event(), Ownership.acquire
 
@@ -165,14 +165,20 @@ async def test_views_wait_while_a_topic_changes_hands(
     dispatcher, standby = two.owner.app.ctx.dispatcher, two.owner.app.ctx.standby
     await standby._ownership.release()
     await eventually(is_free)
+    acting = [
+        asyncio.create_task(ask(service, method, f"operator/{act}"))
+        for service in two[:2]
+        for method, act in (("POST", "pause"), ("GET", "jobs"), ("GET", "events"))
+    ]
     looking = [
         asyncio.create_task(state_of(two.other, "view=board")),
         asyncio.create_task(first_frame("view=board")),
         asyncio.create_task(first_frame(MONITOR)),
     ]
-    refused, _ = await asyncio.wait(looking, timeout=0.3)
+    refused, _ = await asyncio.wait(acting + looking, timeout=0.3)
     taking.set()
     assert not refused
+    assert [status for status, *_ in await asyncio.gather(*acting)] == [200] * len(acting)
     for frame in await asyncio.gather(*looking):
         assert "order/1" in frame["state"]
 

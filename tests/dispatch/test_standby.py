@@ -362,3 +362,27 @@ async def test_nobody_to_hand_over_to() -> None:
             assert not await last.leave(1.0)
             assert world.dispatcher.is_open
             await last.stop()
+
+
+async def test_an_order_that_was_not_given_to_the_store() -> None:
+    """It is the next owner's: it has left no trace here."""
+    async with shared_world() as (world, ownership):
+        waiting, commits = asyncio.Event(), list[Any]()
+
+        async def commit(batch: Any) -> None:
+            commits.append(batch)
+            await waiting.wait()
+
+        world.store.lasts = True
+        world.store.commit = commit  # type: ignore[method-assign]
+        orders = [asyncio.create_task(world.submit("x"))]
+        await world.quiet()
+        orders.append(asyncio.create_task(world.submit("y")))
+        await world.quiet()
+        ownership.owner = "bert"
+        await world.dispatcher.stand_by()
+        with pytest.raises(StorageFailed, match="it may have been stored"):
+            await orders[0]
+        with pytest.raises(StandingBy):
+            await orders[1]
+        assert len(commits) == 1
