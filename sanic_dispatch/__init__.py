@@ -3,4 +3,4 @@
 docs/design.md follows one order through the code ("How one order travels").
 """
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
