@@ -26,6 +26,9 @@ TEST_PACKAGES += $(if $(CI),caddy nginx-light prometheus)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Without bytecode each of the hundreds of processes that the tests start would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: run test check torture bench clean
 

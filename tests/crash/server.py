@@ -21,7 +21,7 @@ import ujson
 from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.cluster.spreading import spread
 from sanic_dispatch.config.settings import Mode
-from tests.support.server import ROOT, free_port
+from tests.support.server import POLL_S, ROOT, free_port
 
 TOKEN = "an-operator-of-the-harness"
 LONGEST_START_S = 30.0
@@ -84,7 +84,7 @@ class Server:
                     raise Ended(process.returncode, self.log.read_text()[said:])
                 if monotonic() - began_s > LONGEST_START_S:
                     raise TimeoutError("the server is not ready")
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(POLL_S)
         self.ready_s.append(monotonic() - began_s)
 
     async def _answers(self, http: aiohttp.ClientSession) -> bool:

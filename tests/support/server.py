@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import aiohttp
@@ -24,7 +24,8 @@ from sanic_dispatch.server.sockets import listening_socket
 from tests.support.paths import ROOT
 from tests.support.ports import free_port as free_port
 
-"""The checkout: a server in another folder runs this code too."""
+POLL_S = 0.02
+"""How often to look whether a server has started: all the time would cost as much as the start."""
 
 
 @dataclass
@@ -83,6 +84,7 @@ def _wait_until_listening(process: subprocess.Popen[str], port: int) -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
+        sleep(POLL_S)
     raise RuntimeError("the server does not listen")
 
 
