@@ -41,8 +41,8 @@ from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.garbage_collection import collect_seldom, no_collection
+from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.history.promises import experience_in
-from sanic_dispatch.history.queries import HistoryQueries
 from sanic_dispatch.history.upkeep import tend_regularly
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.live.projection import Projection
@@ -75,7 +75,7 @@ from sanic_dispatch.web.rate_limit import Quota
 from sanic_dispatch.web.routes.api_docs import docs
 from sanic_dispatch.web.routes.backups import backups
 from sanic_dispatch.web.routes.drinks import Menu, menu
-from sanic_dispatch.web.routes.events import events
+from sanic_dispatch.web.routes.event_queries import events
 from sanic_dispatch.web.routes.health import health
 from sanic_dispatch.web.routes.jobs import jobs
 from sanic_dispatch.web.routes.links import links

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 from tests.support.paths import DOCS, ROOT
 
@@ -32,6 +32,7 @@ LAYERS = [
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 IN_CORE = sorted((PACKAGE / "core").glob("*.py"))
+DESIGN = (DOCS / "design.md").read_text()
 
 IMPURE = {
     "asyncio", "concurrent", "contextvars", "fcntl", "http", "io", "logging", "multiprocessing",
@@ -62,16 +63,22 @@ def layer(name: str) -> int:
     return next(level for level, rooms in enumerate(LAYERS) if name in rooms)
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Yield the modules that a file imports; those of this package without its name."""
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text())
+
+
+@cache
+def imported(path: Path) -> set[str]:
+    """Return what a file imports, by full names; what is of this package begins with its name."""
+    names = set()
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == NAME:
-            yield from (f"{NAME}.{alias.name}" for alias in node.names)
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+            names |= {f"{node.module or ''}.{alias.name}" for alias in node.names}
+    return names
 
 
 def imported_rooms(path: Path) -> set[str]:
@@ -80,29 +87,47 @@ def imported_rooms(path: Path) -> set[str]:
     return {room_of(part[1:]) for part in parts if part[0] == NAME and part[1] != "__version__"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_down_only(path: Path) -> None:
+def where(path: Path) -> str:
+    """Return the name of a file in the package."""
+    return str(path.relative_to(PACKAGE))
+
+
+def test_imports_go_down_only() -> None:
     """A room imports its own layer and those below, never one above."""
-    if room(path) == "__init__":
-        return
-    for name in imported_rooms(path):
-        assert layer(name) <= layer(room(path)), f"{path} imports {name}"
+    wrong = [
+        f"{where(path)} imports {name}"
+        for path in FILES
+        if room(path) != "__init__"
+        for name in imported_rooms(path)
+        if layer(name) > layer(room(path))
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("path", IN_CORE, ids=lambda path: path.name)
-def test_the_core_is_pure(path: Path) -> None:
+def test_the_core_is_pure() -> None:
     """No asyncio, Sanic, storage, network, randomness or clock: only rules over tables."""
+    wrong = [f"{where(path)}: {found}" for path in IN_CORE for found in impurities(path)]
+    assert wrong == []
+
+
+def impurities(path: Path) -> Iterator[str]:
+    """Yield what a pure module does not import, call or contain."""
     for name in imported(path):
         top, _, rest = name.partition(".")
         if top == NAME:
-            assert rest.split(".")[0] in ("core", "errors"), name
-        elif top not in ("msgspec", "sortedcontainers") and not name.startswith(PURE_PARTS):
-            assert top in sys.stdlib_module_names - IMPURE, name
-    for node in ast.walk(ast.parse(path.read_text())):
-        assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), path.name
+            is_pure = rest.split(".")[0] in ("core", "errors")
+        else:
+            pure = {"msgspec", "sortedcontainers", *sys.stdlib_module_names} - IMPURE
+            is_pure = top in pure or name.startswith(PURE_PARTS)
+        if not is_pure:
+            yield name
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await):
+            yield type(node).__name__
         if isinstance(node, ast.Call):
             called = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            assert called not in IMPURE_CALLS, f"{path.name}: {called}()"
+            if called in IMPURE_CALLS:
+                yield f"{called}()"
 
 
 def test_what_the_core_imports_is_pure_too() -> None:
@@ -110,54 +135,62 @@ def test_what_the_core_imports_is_pure_too() -> None:
     assert not imported_rooms(PACKAGE / "errors.py")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in FILES if room(path) in ("storage", "callbacks", "cluster")],
-    ids=lambda path: str(path.relative_to(PACKAGE)),
-)
-def test_only_records_are_stored_and_called(path: Path) -> None:
-    """Storage and callbacks know the core's records, and none of its rules."""
+def test_only_records_are_stored_and_called() -> None:
+    """Storage, callbacks and cluster know the core's records, and none of its rules."""
     rules = (
         "state_machine", "commands", "effects", "lifecycle", "transitions", "registration_meaning",
         "matching", "evidence",
     )  # fmt: skip
-    for name in imported(path):
-        assert not name.startswith(tuple(f"{NAME}.core.{each}" for each in rules)), name
+    refused = tuple(f"{NAME}.core.{each}" for each in rules)
+    wrong = [
+        f"{where(path)} imports {name}"
+        for path in FILES
+        if room(path) in ("storage", "callbacks", "cluster")
+        for name in imported(path)
+        if name.startswith(refused)
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_dispatcher_has_a_state_machine(path: Path) -> None:
+def test_only_the_dispatcher_has_a_state_machine() -> None:
     """A topic is changed through dispatch/ only, and so with a commit."""
-    if room(path) not in ("core", "dispatch"):
-        assert f"{NAME}.core.state_machine.StateMachine" not in set(imported(path))
+    name = f"{NAME}.core.state_machine.StateMachine"
+    having = {room(path) for path in FILES if name in imported(path)}
+    assert having <= {"core", "dispatch"}
 
 
-@pytest.mark.parametrize("name", sorted(set().union(*LAYERS) - {"__main__"}))
-def test_every_room_is_in_the_design(name: str) -> None:
-    """docs/design.md names each room."""
-    path = name.replace(".", "/")
-    path = f"{path}/" if (PACKAGE / path).is_dir() else f"{path}.py"
-    assert f"`{path}`" in (DOCS / "design.md").read_text()
+def test_every_room_is_in_the_design() -> None:
+    """docs/design.md names each room, and each module of the core."""
+    paths = [name.replace(".", "/") for name in set().union(*LAYERS) - {"__main__"}]
+    rooms = [f"{path}/" if (PACKAGE / path).is_dir() else f"{path}.py" for path in paths]
+    modules = [path.name for path in IN_CORE if path.stem != "__init__"]
+    assert [name for name in (*rooms, *modules) if f"`{name}`" not in DESIGN] == []
 
 
-@pytest.mark.parametrize("name", [path.name for path in IN_CORE if path.stem != "__init__"])
-def test_every_module_of_the_core_is_in_the_design(name: str) -> None:
-    """docs/design.md names each module of the core."""
-    assert f"`{name}`" in (DOCS / "design.md").read_text()
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_web_knows_sanic(path: Path) -> None:
+def test_only_the_web_knows_sanic() -> None:
     """Nothing below web/ imports Sanic; web/ imports no store."""
-    names = set(imported(path))
-    if room(path) not in ("web", "server", "app", "cli"):
-        assert not [name for name in names if name.split(".")[0] == "sanic"]
-    if room(path) == "web":
-        assert not [name for name in names if name.startswith(f"{NAME}.storage")]
+    knowing = {
+        room(path) for path in FILES if "sanic" in {name.split(".")[0] for name in imported(path)}
+    }
+    assert knowing <= {"web", "server", "app", "cli"}
+    in_web = [path for path in FILES if room(path) == "web"]
+    stores = f"{NAME}.storage"
+    assert [
+        where(path) for path in in_web if any(n.startswith(stores) for n in imported(path))
+    ] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_are_absolute(path: Path) -> None:
+def test_imports_are_absolute() -> None:
     """Each module is imported by one name."""
-    tree = ast.parse(path.read_text())
-    assert not [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]
+    relative = [
+        where(path)
+        for path in FILES
+        if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree_of(path)))
+    ]
+    assert relative == []
+
+
+def test_names_of_modules_are_unique() -> None:
+    """No two modules of the package have one name, so that each is found at the first guess."""
+    names = Counter(path.name for path in FILES if path.stem != "__init__")
+    assert [name for name, count in names.items() if count > 1] == []

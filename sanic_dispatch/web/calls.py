@@ -26,7 +26,7 @@ from sanic_dispatch.dispatch.operator import Operator
 from sanic_dispatch.dispatch.queries import Queries
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.errors import DispatchError, OwnerUnreachable, StandingBy, UnknownTopic
-from sanic_dispatch.history.queries import HistoryQueries
+from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.relay import Follow, RelayedConnection, Stream

@@ -24,7 +24,7 @@ from sanic_dispatch.dispatch.online_backup import OnlineBackup
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import UnknownTopic
-from sanic_dispatch.history.queries import HistoryQueries
+from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability.metrics import Exposition, Sources
 

@@ -9,7 +9,7 @@ from threading import Event as Flag
 
 import pytest
 
-from sanic_dispatch.history.queries import HistoryQueries
+from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.history.statistics import By
 from sanic_dispatch.storage.event_log import Damage, Hole, Missing, Page, Question
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload

@@ -15,7 +15,7 @@ from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.history.csv_format import CsvWriter
 from sanic_dispatch.history.event_fields import describe_gaps, gaps_of, page_fields, step_of
 from sanic_dispatch.history.formats import EventWriter, JsonLinesWriter, written
-from sanic_dispatch.history.queries import HistoryQueries, Page
+from sanic_dispatch.history.history_queries import HistoryQueries, Page
 from sanic_dispatch.history.questions import Arguments, question_of, span_of
 from sanic_dispatch.observability.log import printable
 from sanic_dispatch.web import auth
