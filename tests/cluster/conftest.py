@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.redis import RedisServer, synced_server
+from tests.support.redis import RedisServer, prefix, synced_server
+
+__all__ = ["prefix"]
 
 SEED = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(2**32)))
 

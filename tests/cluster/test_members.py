@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -21,12 +20,6 @@ from tests.support.redis import shared_server
 ADA, BERT = (Member(name, f"http://{name}.example:2567/", ("", "roof")) for name in ("ada", "bert"))
 
 Open = Callable[[], RedisMemberStore]
-
-
-@pytest.fixture
-def prefix(tmp_path: Path) -> str:
-    """A prefix that no other test uses."""
-    return str(tmp_path).replace("/", ".")[-64:]
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.storage.samples import DURABLE, EVERY, FILES, HISTORIES, MIXED, Backend
-from tests.support.redis import RedisServer, shared_server, synced_server
+from tests.support.redis import RedisServer, prefix, shared_server, synced_server
+
+__all__ = ["prefix"]
 
 
 @pytest.fixture

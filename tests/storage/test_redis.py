@@ -61,12 +61,6 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture
-def prefix(tmp_path: Path) -> str:
-    """A prefix that no other test uses."""
-    return str(tmp_path).replace("/", ".")[-64:]
-
-
-@pytest.fixture
 async def opened(prefix: str) -> AsyncIterator[Open]:
     """Open a store as another process would; closed at the end."""
     async with AsyncExitStack() as stack:

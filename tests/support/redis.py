@@ -99,11 +99,21 @@ class RedisServer:
 
 
 def redis_values(mode: Mode, folder: Path) -> dict[str, str]:
-    """Return the settings for queues in this mode; the prefix is the folder's name."""
+    """Return the settings for queues in this mode, under the folder's prefix."""
     if not mode.is_shared:
         return {}
-    prefix = str(folder).replace("/", ".")[-64:]
-    return {"redis_url": shared_server().url, "redis_prefix": prefix}
+    return {"redis_url": shared_server().url, "redis_prefix": prefix_of(folder)}
+
+
+def prefix_of(folder: Path) -> str:
+    """Return the prefix of keys that belongs to a folder."""
+    return str(folder).replace("/", ".")[-64:]
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> str:
+    """A prefix that no other test uses."""
+    return prefix_of(tmp_path)
 
 
 @contextmanager
