@@ -6,17 +6,15 @@ import json
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from tests.support.certificates import pem
 from tests.support.command_line import run
-from tests.support.commands import CLEAN
 from tests.support.server import ROOT, free_port, server_process
 
 __all__ = ["pem"]
@@ -24,18 +22,12 @@ __all__ = ["pem"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
-def checked(**environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command of the image's HEALTHCHECK with these variables; return its exit code."""
+def checked(**environment: str) -> Result:
+    """Run the command of the image's HEALTHCHECK with these variables."""
     (command,) = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
     program, *arguments = json.loads(command)
     assert program == "sanic-dispatch"
-    return subprocess.run(
-        [sys.executable, "-m", "sanic_dispatch", *arguments],
-        env={**CLEAN, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run(*arguments, **environment)
 
 
 @contextmanager
@@ -58,17 +50,17 @@ def test_a_container_is_healthy_as_long_as_it_answers(
     config.write_text("\n".join(lines))
     with server_process("--config", str(config), port=port, cwd=tmp_path) as process:
         done = checked(SANIC_DISPATCH_CONFIG=str(config))
-        assert (done.returncode, done.stdout, done.stderr) == (0, "alive\n", "")
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "alive\n", "")
         variables = {"SANIC_DISPATCH_PORT": str(port)}
-        assert checked(**variables).returncode == (3 if is_secure else 0)
+        assert checked(**variables).exit_code == (3 if is_secure else 0)
         if is_secure:
             variables["SANIC_DISPATCH_TLS_CERT"] = str(pem / "cert.pem")
             variables["SANIC_DISPATCH_TLS_KEY"] = str(pem / "key.pem")
-            assert checked(**variables).returncode == 0
+            assert checked(**variables).exit_code == 0
         process.send_signal(signal.SIGTERM)
         process.wait(20)
         done = checked(SANIC_DISPATCH_CONFIG=str(config))
-        assert (done.returncode, done.stdout) == (3, "")
+        assert (done.exit_code, done.stdout) == (3, "")
         assert re.fullmatch(
             r"sanic-dispatch: no answer from https?://localhost:\d+/: .+\n", done.stderr
         )

@@ -45,9 +45,9 @@ async def test_submit_from_argument_file_and_stdin(service: Service, tmp_path: P
     env = {"SANIC_DISPATCH_URL": service.base_url}
     for n, done in enumerate(
         [
-            await run("submit", '{ "drink" : "mojito" }', env=env),
-            await run("submit", "--file", str(tmp_path / "order.json"), env=env),
-            await run("submit", "-", stdin=b'{ "drink" : "mojito" }', env=env),
+            await run_here("submit", '{ "drink" : "mojito" }', env=env),
+            await run_here("submit", "--file", str(tmp_path / "order.json"), env=env),
+            await run_here("submit", "-", stdin=b'{ "drink" : "mojito" }', env=env),
             await run("submit", "-f", "-", stdin=b'{ "drink" : "mojito" }', env=env),
         ],
         1,

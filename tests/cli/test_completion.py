@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 
-from tests.support.command_line import PROGRAM, run
+from sanic_dispatch.cli.completion import PROGRAM, VARIABLE
+from sanic_dispatch.cli.main import cli
+from tests.support.command_line import run
 
 
 def completed(*words: str) -> list[str]:
     """Return the completions that the program offers after these words."""
     asked = {
-        "_SANIC_DISPATCH_COMPLETE": "bash_complete",
+        VARIABLE: "bash_complete",
         "COMP_WORDS": " ".join(("sanic-dispatch", *words)),
         "COMP_CWORD": str(len(words)),
     }
-    env = {**os.environ, **asked}
-    done = subprocess.run(PROGRAM, env=env, capture_output=True, text=True, check=False)
+    done = CliRunner(env=asked).invoke(cli, prog_name=PROGRAM)
     return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
 
@@ -28,7 +29,7 @@ def test_each_shell_has_its_script(shell: str) -> None:
     """The script passes the shell's own syntax check, if the shell is installed."""
     done = run("completion", shell)
     assert done.exit_code == 0
-    assert "_SANIC_DISPATCH_COMPLETE" in done.stdout
+    assert VARIABLE in done.stdout
     if program := shutil.which(shell):
         checked = subprocess.run([program, "-n"], input=done.stdout, text=True, check=False)
         assert checked.returncode == 0

@@ -11,7 +11,7 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from tests.support.backup_gate import BackupGate
-from tests.support.commands import ended, run, start
+from tests.support.commands import ended, run, run_here, start
 from tests.support.server import Service, running_service
 
 TOKEN = "operator-token"
@@ -37,14 +37,14 @@ async def test_a_line(service: Service, tmp_path: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"{folder}: jobs: 1, workers: 0, events: 1, ")
     assert done.out.endswith(" kB\n")
-    checked = await run("check", "--data-dir", str(folder))
+    checked = await run_here("check", "--data-dir", str(folder))
     assert (checked.code, "waiting: 1" in checked.out) == (0, True)
 
 
 async def test_as_json(service: Service, tmp_path: Path) -> None:
     """The answer of the service."""
-    done = await run("backup", str(tmp_path / "copy"), "--json", *at(service))
-    assert json.loads(done.out)["folder"] == str(tmp_path / "copy")
+    done = await run_here("backup", str(tmp_path / "copy"), "--json", *at(service))
+    assert json.loads(done.out.splitlines()[-1])["folder"] == str(tmp_path / "copy")
 
 
 async def test_ctrl_c(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,8 +62,8 @@ async def test_ctrl_c(service: Service, tmp_path: Path, monkeypatch: pytest.Monk
 
 async def test_refusals(service: Service, tmp_path: Path) -> None:
     """Exit code 1 and the reason; 3 where nobody answers."""
-    refused = await run("backup", str(tmp_path / "data"), *at(service))
+    refused = await run_here("backup", str(tmp_path / "data"), *at(service))
     assert (refused.code, refused.out) == (1, "")
     assert "is in the data folder" in refused.err
-    assert (await run("backup", "copy", "--url", "http://127.0.0.1:9/")).code == 3
-    assert (await run("backup", *at(service))).code == 2
+    assert (await run_here("backup", "copy", "--url", "http://127.0.0.1:9/")).code == 3
+    assert (await run_here("backup", *at(service))).code == 2

@@ -18,7 +18,7 @@ from sanic_dispatch.cli.remote import base_url
 from sanic_dispatch.cli.topic_option import topic_option
 from sanic_dispatch.config.settings import Mode
 from tests.storage.samples import names_in, used
-from tests.support.commands import ended, line_of, run, start
+from tests.support.commands import Done, ended, line_of, run, run_here, start
 from tests.support.server import Service, running_service
 
 TOKEN = "operator-token"
@@ -88,7 +88,7 @@ async def test_backup(service: Service, tmp_path: Path) -> None:
     (submitted,) = await asked(service, "submit", ORDER, "--json", *ROOF)
     at = ("--url", service.base_url, "--token", TOKEN)
     for name, topic in (("roof", ROOF), ("house", ())):
-        assert (await run("backup", str(tmp_path / name), *topic, *at)).code == 0
+        assert (await called("backup", str(tmp_path / name), *topic, *at)).exit_code == 0
         exported = await called("export", "--data-dir", str(tmp_path / name))
         assert (submitted["id"] in exported.stdout) is (name == "roof")
 
@@ -138,11 +138,17 @@ def test_a_name_that_is_none(words: tuple[str, ...]) -> None:
 
 async def test_a_topic_that_is_not_there(service: Service) -> None:
     """One line, with the name that was probably meant."""
-    for words in (("submit", ORDER), ("ctl", "pause"), ("events",), ("watch",)):
-        done = await run(*words, "--url", service.base_url, "--topic", "rof")
-        assert (done.code, done.out) == (1, ""), words
-        assert done.err.count("\n") == 1
-        assert "there is no topic 'rof'; did you mean 'roof'?" in done.err
+    wrong = ("--url", service.base_url, "--topic", "rof")
+    for words in (("submit", ORDER), ("ctl", "pause"), ("events",)):
+        refused(await run_here(*words, *wrong))
+    refused(await run("watch", *wrong))
+
+
+def refused(done: Done) -> None:
+    """Check that a command ended with one line about the topic that was probably meant."""
+    assert (done.code, done.out) == (1, "")
+    assert done.err.count("\n") == 1
+    assert "there is no topic 'rof'; did you mean 'roof'?" in done.err
 
 
 async def test_data_folders(tmp_path: Path) -> None:
@@ -154,14 +160,14 @@ async def test_data_folders(tmp_path: Path) -> None:
     new.mkdir()
     await used(old / "topics" / "roof", Mode.SQLITE)
     roof = ("--config", str(config), *ROOF)
-    exported = await run("export", *roof, "--data-dir", str(old))
+    exported = await run_here("export", *roof, "--data-dir", str(old))
     assert (exported.code, exported.err) == (0, "")
-    imported = await run("import", *roof, "--data-dir", str(new), stdin=exported.out.encode())
+    imported = await run_here("import", *roof, "--data-dir", str(new), stdin=exported.out.encode())
     assert imported.err == "stored: workers: 4, jobs: 5, finished: 2\n"
     assert names_in(new) == {"topics"}
     assert "dispatch.sqlite3" in names_in(new / "topics" / "roof")
     for words in (("export", *roof[:2]), ("export", "--topic", "cellar")):
-        nothing = await run(*words, "--data-dir", str(new))
+        nothing = await run_here(*words, "--data-dir", str(new))
         assert (nothing.code, nothing.out, nothing.err.count("\n")) == (1, "", 1)
     assert names_in(new / "topics") == {"roof"}
 
