@@ -7,6 +7,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.errors import DataFolderInUse
@@ -90,6 +91,14 @@ async def test_an_unknown_topic(house, path, detail):
         assert (answer.status, (await answer.json())["Error"]) == (404, "UnknownTopic")
     with pytest.raises(aiohttp.WSServerHandshakeError, match="404"):
         await house.http.ws_connect(f"{house.base_url}topics/rof/live")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "jobs/1"), ("POST", "submit-job")])
+async def test_a_name_that_is_percent_encoded(house, method, path):
+    """It is unknown, also on the fast path: names are compared as they are sent."""
+    url = URL(f"{house.base_url}topics/r%6fof/{path}", encoded=True)
+    async with house.http.request(method, url, json={}) as answer:
+        assert (answer.status, (await answer.json())["Error"]) == (404, "UnknownTopic")
 
 
 async def test_tokens(house):
