@@ -115,6 +115,22 @@ async def test_rules_of_workers(service: Service) -> None:
     assert "  match.drink=beer|mojito  " in row
 
 
+async def test_history_ends_with_why_a_job_waits(service: Service) -> None:
+    """Its last line says what it is now, and why."""
+
+    async def last_line() -> str:
+        words = ["history", "1", "--url", service.base_url, "--token", TOKEN]
+        done = await asyncio.to_thread(CliRunner().invoke, cli, words)
+        return done.stdout.splitlines()[-1]
+
+    _, _, job_id = await service.submit({"drink": "beer"})
+    assert await last_line() == "now: waiting, no worker is here"
+    await ask(service, "POST", "register-worker?match.drink=tea", headers=WAITS)
+    assert await last_line() == "now: waiting, no worker that is here takes it (drink=beer)"
+    await ask(service, "DELETE", f"jobs/{job_id}")
+    assert await last_line() == "now: cancelled"
+
+
 async def test_errors_are_one_line(service: Service, tmp_path: Path) -> None:
     """Exit code 1: refused by the service; 2: wrong usage; 3: unreachable."""
     wrong = await run(service, "pause", token="another-token")

@@ -247,6 +247,8 @@ async def test_rules_and_reasons_at_every_process(two: Two) -> None:
         assert [worker["rule"] for worker in body["workers"]] == ["match.drink=mojito"]
         _, body, _ = await ask(service, "GET", headers["Location"])
         assert body["why"] == {"reason": "no_able_worker"}
+        _, body, _ = await ask(service, "GET", "menu")
+        assert [each["id"] for each in body["drinks"] if "available" not in each] == ["mojito"]
         _, body, _ = await ask(service, "GET", "operator/history/1")
         assert body["job"]["why"] == {"reason": "no_able_worker", "needs": {"drink": "beer"}}
     for rule in ("match.=x", "match." + "a." * 8 + "a=1"):

@@ -13,8 +13,8 @@ import ujson
 from sanic_dispatch.config.menu import BUILT_IN, MAX_FILE_BYTES
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import SettingsError
-from tests.support.http_requests import ask
-from tests.support.server import running_service
+from tests.support.http_requests import CALLBACK, ask
+from tests.support.server import Service, running_service
 
 TEA = {"id": "tea", "name": "Tea"}
 OWN = {
@@ -53,6 +53,27 @@ async def test_the_operators_menu(tmp_path: Path) -> None:
     """--menu: the content of the file."""
     async with running_service(menu=written(tmp_path / "menu.json", OWN)) as service:
         assert (await ask(service, "GET", "menu")).body == OWN
+
+
+async def test_drinks_that_no_robot_makes(tmp_path: Path) -> None:
+    """They are marked, under another ETag, until a robot comes that makes them."""
+    async with running_service(menu=written(tmp_path / "menu.json", OWN)) as service:
+        unmarked = await ask(service, "GET", "menu")
+        await register(service, "register-worker?match.drink=water&match.size=l", CALLBACK)
+        marked = await ask(service, "GET", "menu")
+        drinks = {drink["id"]: drink.get("available") for drink in marked.body["drinks"]}
+        assert drinks == {"tea": False, "water": None}
+        assert marked.headers["ETag"] != unmarked.headers["ETag"]
+        board = await ask(service, "GET", "state")
+        assert board.body["state"]["bar"]["unavailable"] == ["tea"]
+        await register(service, "register-worker?not.drink=water", CALLBACK + "2/")
+        assert (await ask(service, "GET", "menu")).raw == unmarked.raw
+
+
+async def register(service: Service, path: str, callback: str) -> None:
+    """Register a robot that waits."""
+    answer = await ask(service, "POST", path, headers={"CPEE-CALLBACK": callback})
+    assert answer.status == 202
 
 
 async def test_an_edit_counts_at_once(tmp_path: Path) -> None:

@@ -303,6 +303,7 @@ async def test_what_is_no_form_is_ignored(service: Service, media_type: str, bod
     [
         ("match.=x", "match.", "names no member"),
         ("not.a..b=1", "not.a..b", "names no member"),
+        (f"match.{'x' * 200}.=1", f"match.{'x' * 94}", "names no member"),
         ("match.a.b.c.d.e.f.g.h.i=1", "match.a.b.c.d.e.f.g.h.i", "more than 8 members"),
         ("&".join(f"match.a{n}=1" for n in range(17)), "the rule", "more than 16 conditions"),
         (f"match.a={'x' * 4089}", "the rule", "longer than 4096 bytes"),
@@ -338,6 +339,16 @@ async def test_too_many_rules() -> None:
         for number, arguments in ((4, "match.drink=beer"), (5, "")):
             answer = await with_arguments(service, arguments, callback=callback_of(number))
             assert answer.status == 202
+
+
+async def test_customers_take_turns() -> None:
+    """With --fair-by the second customer comes before the second drink of the first one."""
+    async with running_service(fair_by="/guest/name") as service:
+        for name in ("Ada", "Ada", "Bert"):
+            await service.submit({"guest": {"name": name}})
+        got = [await register(service, callback_of(number)) for number in range(3)]
+    names = [answer.body["Job"]["data"]["guest"]["name"] for answer in got]
+    assert names == ["Ada", "Bert", "Ada"]
 
 
 async def test_operators_see_rules() -> None:
