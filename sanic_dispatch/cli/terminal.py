@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 STYLES = {
     "waiting": "yellow",
+    "matching": "yellow",
     "assigned": "cyan",
     "done": "green",
     "failed": "red",
@@ -26,7 +28,9 @@ STYLES = {
     "in doubt": "red",
 }
 
-_SEQUENCE = ("in doubt", "assigned", "waiting", "aside", "done", "failed", "cancelled")
+_SEQUENCE = (
+    "in doubt", "assigned", "waiting", "matching", "aside", "done", "failed", "cancelled",
+)  # fmt: skip
 _FRAME_LINES = 6
 """Lines taken by the counts and by a table's head and borders."""
 
@@ -103,15 +107,22 @@ _WORKER_COLUMNS = {
 def _entries(state: ViewState, prefix: str) -> list[ViewObject]:
     """Return the entries with this prefix: active ones, then waiting ones, then finished ones."""
     entries = [entry for key, entry in state.map.items() if key.startswith(prefix)]
-    return sorted(entries, key=_rank)
+    line = state.map.get("line", {}).get("tickets", ())
+    return sorted(entries, key=partial(_rank, {ticket: turn for turn, ticket in enumerate(line)}))
 
 
-def _rank(entry: ViewObject) -> tuple[int, float]:
-    """Return the sort key: the oldest entry first, but the newest first of those finished."""
-    state = entry.get("state", "")
+def _rank(turns: Mapping[int, int], entry: ViewObject) -> tuple[int, float]:
+    """Return the sort key: the oldest first; of the finished the newest, of the waiting the next.
+
+    ``turns`` says by ticket when an order's turn is, where the orders' places do not say that.
+    """
+    state, number = entry.get("state", ""), entry.get("n", entry.get("since", 0))
     rank = _SEQUENCE.index(state) if state in _SEQUENCE else len(_SEQUENCE)
-    place = entry.get("n", entry.get("since", 0))
-    return rank, -place if state in ("done", "failed", "cancelled") else place
+    if state in ("done", "failed", "cancelled"):
+        return rank, -number
+    if state == "waiting":
+        return rank, turns.get(number, entry.get("place", number))
+    return rank, number
 
 
 def _doing(entry: ViewObject) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -108,6 +109,23 @@ def test_a_view_as_a_table() -> None:
     for words in ("[red]x", r"A\x1b[1m", "10 s"):
         assert words in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({}, [2, 3, 4]),
+        ({"order/3": {"place": 0.0}}, [3, 2, 4]),
+        ({"line": {"tickets": [4, 2, 3]}}, [4, 2, 3]),
+    ],
+)
+def test_orders_are_in_line(more: dict[str, dict[str, Any]], line: list[int]) -> None:
+    """By place, unless the view lists them."""
+    state = monitor(orders=4)
+    for key, fields in more.items():
+        state.map[key] = state.map.get(key, {}) | fields
+    text = drawn(view_table(state, 30))
+    assert [int(n) for n in re.findall(r"(\d+) +│ waiting", text)] == line
 
 
 def test_a_table_fits() -> None:
