@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from io import BytesIO
 from types import SimpleNamespace
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from sanic_dispatch.callbacks import http_client
 from sanic_dispatch.callbacks.http_client import Broken, Disconnected, NotSent, Timeouts
+from sanic_dispatch.callbacks.resolver import GuardedResolver
 from sanic_dispatch.errors import CallbackForbidden
 
 _FAILURES = (aiohttp.ClientError, CallbackForbidden, Broken, OSError)
@@ -28,7 +30,7 @@ class AiohttpClient:
     """An HttpClient on an aiohttp session."""
 
     def __init__(
-        self, resolver: AbstractResolver, timeouts: Timeouts, body_limit_bytes: int
+        self, resolver: GuardedResolver, timeouts: Timeouts, body_limit_bytes: int
     ) -> None:
         """Create the pool; needs the running event loop.
 
@@ -39,7 +41,7 @@ class AiohttpClient:
                 limit=0,
                 keepalive_timeout=timeouts.keep_alive_s,
                 use_dns_cache=False,
-                resolver=resolver,
+                resolver=_Resolver(resolver),
             ),
             timeout=aiohttp.ClientTimeout(
                 total=timeouts.total_s,
@@ -70,7 +72,7 @@ class AiohttpClient:
         except _FAILURES as error:
             if attempt.sent:
                 raise Broken(_why_broken(error)) from error
-            raise NotSent(why_not_sent(error)) from error
+            raise NotSent(_why_not_sent(error)) from error
         response.release()
         return response.status
 
@@ -89,6 +91,22 @@ class AiohttpClient:
     async def close(self) -> None:
         """Cancel all calls and close all connections."""
         await self._session.close()
+
+
+class _Resolver(AbstractResolver):
+    """Asks the guarded resolver for each new connection."""
+
+    def __init__(self, resolver: GuardedResolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the addresses that may be called. Raises as the guarded resolver does."""
+        return [_result(host, ip, port) for ip in await self._resolver.resolve(host, port)]
+
+    async def close(self) -> None:
+        """Leave the guarded resolver open: it belongs to the callback client."""
 
 
 def _notes_of_sending() -> aiohttp.TraceConfig:
@@ -125,11 +143,11 @@ async def _read(content: aiohttp.StreamReader, limit_bytes: int) -> bytes:
         return error.partial
 
 
-def why_not_sent(error: Exception) -> str:
+def _why_not_sent(error: Exception) -> str:
     """Return why a request could not be sent, without any part of the URL."""
     match error:
         case CallbackForbidden():
-            return f"may not be called: {error}"
+            return http_client.not_allowed(error)
         case TimeoutError():
             return http_client.NOT_CONNECTED_IN_TIME
         case aiohttp.ClientConnectorDNSError():
@@ -148,3 +166,14 @@ def _why_broken(error: Exception) -> str:
         case aiohttp.ClientResponseError():
             return http_client.NOT_HTTP
     return http_client.DISCONNECTED
+
+
+def _result(host: str, ip: str, port: int) -> ResolveResult:
+    return ResolveResult(
+        hostname=host,
+        host=ip,
+        port=port,
+        family=socket.AF_INET6 if ":" in ip else socket.AF_INET,
+        proto=0,
+        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    )

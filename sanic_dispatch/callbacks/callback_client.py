@@ -9,9 +9,8 @@ from types import MappingProxyType
 
 from sanic_dispatch.callbacks import probe
 from sanic_dispatch.callbacks.address_client import AddressClient
-from sanic_dispatch.callbacks.aiohttp_client import AiohttpClient, why_not_sent
 from sanic_dispatch.callbacks.guard import Guard, is_address
-from sanic_dispatch.callbacks.http_client import HttpClient, Timeouts
+from sanic_dispatch.callbacks.http_client import HttpClient, Timeouts, not_allowed
 from sanic_dispatch.callbacks.outcome import Outcome, Refused
 from sanic_dispatch.callbacks.put import put
 from sanic_dispatch.callbacks.resolver import GuardedResolver, Lookup, system_lookup
@@ -60,10 +59,9 @@ class CallbackClient:
         self._by_name: HttpClient | None = None
 
     async def open(self) -> None:
-        """Create the pools; call it once, in the event loop."""
+        """Create the pool; call it once, in the event loop."""
         self._resolver = GuardedResolver(self._guard, self._lookup)
         self._by_address = AddressClient(self._timeouts)
-        self._by_name = AiohttpClient(self._resolver, self._timeouts, self._body_limit_bytes)
 
     async def close(self) -> None:
         """Cancel all calls and close all connections; no-op if never opened."""
@@ -71,7 +69,8 @@ class CallbackClient:
             if client is not None:
                 await client.close()
         if self._resolver is not None:
-            await self._resolver.close()
+            self._resolver.close()
+            self._resolver = None
 
     async def check(self, callback_url: str) -> None:
         """Raise CallbackForbidden if the URL, or each address of its host, may not be called.
@@ -96,7 +95,7 @@ class CallbackClient:
         try:
             client = self._client(callback_url)
         except CallbackForbidden as error:
-            return Refused(why_not_sent(error))
+            return Refused(not_allowed(error))
         return await put(client, callback_url, body, headers)
 
     async def is_pending(self, callback_url: str, if_silent: bool | None = None) -> bool | None:
@@ -138,10 +137,21 @@ class CallbackClient:
 
         Raises CallbackForbidden if the URL may not be called.
         """
-        if self._by_address is None or self._by_name is None:
+        if self._by_address is None:
             raise RuntimeError("not open")
         self._guard.check_url(url)
         target = split_url(url)
         if target.scheme == "http" and is_address(target.host):
             return self._by_address
+        return self._named()
+
+    def _named(self) -> HttpClient:
+        """Return the client for https and for names; it is made for the first of them."""
+        if self._resolver is None:
+            raise RuntimeError("not open")
+        if self._by_name is None:
+            # slow to import, and many a service calls addresses only
+            from sanic_dispatch.callbacks.aiohttp_client import AiohttpClient
+
+            self._by_name = AiohttpClient(self._resolver, self._timeouts, self._body_limit_bytes)
         return self._by_name

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from sanic_dispatch.errors import CallbackForbidden
+
 USER_AGENT = "sanic-dispatch"
 
 NOT_SENT = "the request could not be sent"
@@ -23,6 +25,11 @@ def not_connected(error: OSError) -> str:
     """
     words = os.strerror(error.errno).lower() if error.errno else "the connection failed"
     return f"no connection: {words}"
+
+
+def not_allowed(error: CallbackForbidden) -> str:
+    """Return why a URL is not called."""
+    return f"may not be called: {error}"
 
 
 class NotSent(Exception):

@@ -1,4 +1,4 @@
-"""The resolver of the HTTP client: it returns only addresses that the guard allows."""
+"""The resolver of host names: it returns only addresses that the guard allows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.errors import CallbackForbidden
@@ -24,7 +22,7 @@ def system_lookup(host: str) -> Sequence[str]:
     return [str(address[0]) for *_, address in found]
 
 
-class GuardedResolver(AbstractResolver):
+class GuardedResolver:
     """Resolves for each new connection, so the address that was checked is the one used.
 
     It has its own threads, so that slow look-ups do not block the threads of the process.
@@ -35,10 +33,8 @@ class GuardedResolver(AbstractResolver):
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="resolve")
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Return the allowed addresses of a host, in the order of the look-up.
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """Return the addresses of a host that may be called at a port, in the order of the look-up.
 
         Raises OSError if the name does not resolve, and CallbackForbidden if none of its addresses
         may be called.
@@ -48,9 +44,9 @@ class GuardedResolver(AbstractResolver):
         allowed, refusal = self._sift(host, found, port)
         if not allowed:
             raise refusal or OSError("the name has no address")
-        return [_result(host, ip, port) for ip in allowed]
+        return allowed
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Release the threads, without waiting for look-ups under way."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -66,14 +62,3 @@ class GuardedResolver(AbstractResolver):
             else:
                 allowed.append(ip)
         return allowed, refusal
-
-
-def _result(host: str, ip: str, port: int) -> ResolveResult:
-    return ResolveResult(
-        hostname=host,
-        host=ip,
-        port=port,
-        family=socket.AF_INET6 if ":" in ip else socket.AF_INET,
-        proto=0,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )

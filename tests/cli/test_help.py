@@ -37,10 +37,16 @@ def test_every_command_explains_itself(name: str) -> None:
     assert "Example" in text
 
 
-def test_help_loads_neither_server_nor_client() -> None:
-    """--help is quick: the web server, the client and the tables are not loaded for it."""
-    heavy = {"sanic", "aiohttp", "rich.live"}
-    program = f"import sys, sanic_dispatch.cli.main; print({heavy} & set(sys.modules))"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("cli.main", {"sanic", "aiohttp", "rich.live"}),
+        ("app", {"aiohttp", "redis", "sanic_dispatch.simulation"}),
+    ],
+)
+def test_what_is_slow_to_import_is_imported_late(module: str, heavy: set[str]) -> None:
+    """--help loads no server, client or tables; a server nothing for callbacks by name or Redis."""
+    program = f"import sys, sanic_dispatch.{module}; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "set()\n"
 
