@@ -1,11 +1,15 @@
-"""CachedJsonFile: journals and checkpoints, and what a start makes of them."""
+"""CachedJsonFile: journals and checkpoints, and what a start makes of them.
+
+CRASH_SEED repeats the random numbers of an earlier run.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +38,9 @@ from tests.storage.samples import (
     worker,
 )
 from tests.support.disk_faults import Disk, Killed
+from tests.support.seeds import IS_TORTURE, seed_of
+
+SEED = seed_of("CRASH_SEED")
 
 
 def opened(folder: Path, *, fsync: bool = True) -> JournaledFiles:
@@ -54,6 +61,14 @@ def checkpoint(files: JournaledFiles) -> None:
     turned = files.rotate()
     assert turned is not None
     files.write_checkpoint(*turned)
+
+
+def some(places: Sequence[int]) -> Sequence[int]:
+    """Return the places in a file to try: all in the torture, else a hundred."""
+    if IS_TORTURE:
+        return places
+    print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
+    return random.Random(SEED).sample(places, min(100, len(places)))
 
 
 def names(folder: Path) -> list[str]:
@@ -291,7 +306,7 @@ def test_flipped_bits_in_a_journal(name: str, tmp_path: Path) -> None:
     used(tmp_path)
     path = tmp_path / name
     content = path.read_bytes()
-    for at in range(len(content)):
+    for at in some(range(len(content))):
         for bit in (0, 3, 7):
             path.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
             with pytest.raises(NotAQueue, match=rf"{name}: .*at byte [0-9]+"):
@@ -304,27 +319,10 @@ def test_torn_checkpoint_files(name: str, tmp_path: Path) -> None:
     used(tmp_path)
     path = tmp_path / name
     content = path.read_bytes()
-    for length in range(len(content.rstrip())):
+    for length in some(range(len(content.rstrip()))):
         path.write_bytes(content[:length])
         with pytest.raises(NotAQueue, match=name):
             loaded(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["jobs.json", "workers.json", "dispatch.json"])
-def test_flipped_bits_in_a_checkpoint(name: str, tmp_path: Path) -> None:
-    """The file is refused, or has as many records as before."""
-    topic = used(tmp_path)
-    right = topic.stored()
-    path = tmp_path / name
-    content = path.read_bytes()
-    for at in range(len(content)):
-        path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
-        try:
-            found = loaded(tmp_path)
-        except NotAQueue:
-            continue
-        assert len(found.jobs) >= len(right.jobs)
-        assert len(found.workers) >= len(right.workers)
 
 
 @pytest.mark.parametrize(
@@ -366,9 +364,9 @@ def test_another_journals_name(tmp_path: Path) -> None:
 # ---- kills
 
 
-def killed_at_every_call(folder: Path) -> list[int]:
-    """Kill a run at each of its calls; return those after which a start loads something wrong."""
-    wrong, number, is_over = [], 0, False
+def killed_at_every_call(folder: Path) -> Iterator[int]:
+    """Kill a run at each of its calls; yield those after which a start loads something wrong."""
+    number, is_over = 0, False
     while not is_over:
         data = folder / str(number)
         data.mkdir()
@@ -382,10 +380,9 @@ def killed_at_every_call(folder: Path) -> list[int]:
             except Killed:
                 pass
         if not goes_on(data, possible[-2:]):
-            wrong.append(number)
+            yield number
         number += 1
     assert number > 60
-    return wrong
 
 
 def goes_on(folder: Path, possible: list[Stored]) -> bool:
@@ -400,7 +397,7 @@ def goes_on(folder: Path, possible: list[Stored]) -> bool:
 
 def test_killed_at_every_call(tmp_path: Path) -> None:
     """Whichever call is the last, a start loads each acknowledged batch, and no half."""
-    assert killed_at_every_call(tmp_path) == []
+    assert list(killed_at_every_call(tmp_path)) == []
 
 
 def unlinks_first(patch: pytest.MonkeyPatch) -> None:
@@ -439,7 +436,7 @@ def test_a_kill_finds_mutants(
 ) -> None:
     """A checkpoint in a wrong order loses something at one of the kills."""
     mutant(monkeypatch)
-    assert killed_at_every_call(tmp_path)
+    assert next(killed_at_every_call(tmp_path), None) is not None
 
 
 @pytest.mark.parametrize(

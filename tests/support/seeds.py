@@ -1,10 +1,13 @@
-"""Seeds of random tests."""
+"""Seeds of random tests, and whether they may take long."""
 
 from __future__ import annotations
 
 import os
 import random
 import zlib
+
+IS_TORTURE = "TORTURE" in os.environ
+"""Whether everything is tried that takes long: ``make torture``."""
 
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(random.SystemRandom().random())
 
