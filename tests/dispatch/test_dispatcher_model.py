@@ -196,4 +196,4 @@ def model_of(tested: Mode) -> type[DispatcherModel]:
 def test_the_dispatcher_behaves_like_two_deques(mode: Mode) -> None:
     """C1 to C5 over generated histories; fewer where restarts are all that differs."""
     factor = int(os.environ.get("MODEL_FACTOR", "1"))
-    run_machine(model_of(mode), (12 if mode.is_durable else 40) * factor, 50)
+    run_machine(model_of(mode), (6 if mode.is_durable else 40) * factor, 50)

@@ -6,7 +6,6 @@ operation.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ from hypothesis import HealthCheck, seed, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from tests.support.seeds import seed_of
+from tests.support.seeds import IS_TORTURE, seed_of
 from tests.support.server import free_port, server_process
 from tests.web.openapi.operations import the_document
 
-IS_TORTURE = "TORTURE" in os.environ
-REQUESTS = 1000 if IS_TORTURE else 100
+REQUESTS = 1000 if IS_TORTURE else 20
+"""Random requests to each operation, after some thirty that are made from its schemas."""
+
 SEED = seed_of("SCHEMATHESIS_SEED")
 TOKEN = "schemathesis-operator-token"
 
