@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.config.settings import Mode
-from tests.crash.harness import Harness
+from tests.crash.harness import PAUSE_S, Harness
 from tests.crash.server import Server
 from tests.support.faulty_link import FaultyLink
 from tests.support.redis import RedisServer
 from tests.support.server import eventually
 
 IS_TORTURE = "TORTURE" in os.environ
-KILLS = int(os.environ.get("TORTURE_KILLS", "50")) if IS_TORTURE else 2
+KILLS = int(os.environ.get("TORTURE_KILLS", "50")) if IS_TORTURE else 1
 PAUSES = 10 if IS_TORTURE else 1
 LONG = pytest.mark.timeout(3600 if IS_TORTURE else 240)
 
@@ -38,7 +38,7 @@ SLOW_MACHINE = 1.0 if IS_TORTURE else 3.0
 
 @asynccontextmanager
 async def bar(
-    folder: Path, rng: random.Random, url: str, count: int = 2, pause_s: float = 0.04
+    folder: Path, rng: random.Random, url: str, count: int = 2, pause_s: float = PAUSE_S
 ) -> AsyncIterator[Harness]:
     """Run dispatchers, customers and robots; check the history at the end."""
     options = ("--redis-url", url)

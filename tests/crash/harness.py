@@ -23,9 +23,13 @@ from tests.crash.history import Violation, check
 from tests.crash.load import Load, WatchedEngine
 from tests.crash.records import History, Look, Mark
 from tests.crash.server import TOKEN, Server, moment_of, rightful_owners
+from tests.support.seeds import IS_TORTURE
 from tests.support.server import eventually
 
 CUSTOMERS, ROBOTS = 12, 12
+PAUSE_S = 0.04 if IS_TORTURE else 0.1
+"""How long each of them pauses between two calls; a check leaves the machine to other tests."""
+
 LOOK_S = 0.3
 SOON = aiohttp.ClientTimeout(total=1.0)
 LONGEST_DRAIN_S = 90.0
@@ -75,7 +79,7 @@ class Harness:
         await self._stack.aclose()
 
     def open(
-        self, pause_s: float = 0.04, rest_s: float | None = None, quiet_s: float = 0.0
+        self, pause_s: float = PAUSE_S, rest_s: float | None = None, quiet_s: float = 0.0
     ) -> None:
         """Start customers and robots, which pause between calls; robots may pause longer.
 

@@ -6,7 +6,6 @@ CRASH_SEED repeats the random numbers of an earlier run.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from pathlib import Path
 
@@ -18,16 +17,18 @@ from tests.crash.server import DURABLE, TOKEN, Ended, Server
 from tests.crash.shop import Shop
 from tests.support.commands import run
 from tests.support.redis import RedisServer
-from tests.support.seeds import seed_of
+from tests.support.seeds import IS_TORTURE, seed_of
 
-IS_TORTURE = "TORTURE" in os.environ
 ROUNDS = 10 if IS_TORTURE else 1
+CACHED = Mode.CACHED_JSON_FILE
+MODES = [Mode.IN_MEMORY, *DURABLE] if IS_TORTURE else [CACHED]
+"""tests/storage/test_backup.py tries all of them, without a process."""
 SEED = seed_of("CRASH_SEED")
 LONG = pytest.mark.timeout(1800 if IS_TORTURE else 120)
 
 
 @LONG
-@pytest.mark.parametrize("mode", [Mode.IN_MEMORY, *DURABLE], ids=str)
+@pytest.mark.parametrize("mode", MODES, ids=str)
 async def test_a_backup_under_load_is_served(mode: Mode, tmp_path: Path) -> None:
     """C1 to C6 hold for all that was acknowledged before, and events are without gaps."""
     print(f"CRASH_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
@@ -39,7 +40,7 @@ async def test_a_backup_under_load_is_served(mode: Mode, tmp_path: Path) -> None
             await asyncio.sleep(rng.uniform(0.5, 1.0))
             made, at_s = await harness.back_up(tmp_path / f"copy-{number}")
             await harness.kill(after_s=rng.uniform(0.1, 0.5))
-            restored = Mode.CACHED_JSON_FILE if mode is Mode.IN_MEMORY else mode
+            restored = CACHED if mode is Mode.IN_MEMORY else mode
             await harness.restore(tmp_path / f"copy-{number}", restored, at_s)
             assert await harness.close() == []
             acknowledged = len(harness.history.acknowledged)
@@ -76,7 +77,7 @@ async def test_a_backup_of_redis_is_served(tmp_path: Path) -> None:
 
 
 @LONG
-@pytest.mark.parametrize("mode", [Mode.CACHED_JSON_FILE, Mode.SQLITE], ids=str)
+@pytest.mark.parametrize("mode", [CACHED, Mode.SQLITE] if IS_TORTURE else [CACHED], ids=str)
 async def test_a_kill_during_a_backup(mode: Mode, tmp_path: Path) -> None:
     """What it leaves is not served; the service goes on from its own folder."""
     data, copy = tmp_path / "data", tmp_path / "copy"

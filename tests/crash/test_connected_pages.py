@@ -20,10 +20,14 @@ from sanic_dispatch.config.settings import Mode
 from tests.crash.server import DURABLE, TOKEN, Server
 from tests.crash.test_stop import SlowCallback
 from tests.support.redis import redis_values, synced_server
+from tests.support.seeds import IS_TORTURE
 from tests.support.server import eventually
 
-LASTING = [*DURABLE, Mode.REDIS]
-"""The modes that keep what happened."""
+LASTING = [*DURABLE, Mode.REDIS] if IS_TORTURE else [Mode.CACHED_JSON_FILE, Mode.REDIS]
+"""The modes that keep what happened: all, or one with its events in files and the one without.
+
+tests/storage/test_contract.py tries what each keeps, tests/live/test_resumption.py what follows.
+"""
 
 VIEWS = ("board", "monitor")
 

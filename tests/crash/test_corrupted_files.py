@@ -27,10 +27,9 @@ from sanic_dispatch.storage.open_store import open_store
 from sanic_dispatch.storage.segment_format import FOLDER
 from sanic_dispatch.storage.segment_index import index_path
 from tests.support.network import FakeNetwork
-from tests.support.seeds import seed_of
+from tests.support.seeds import IS_TORTURE, seed_of
 from tests.support.world import running_world, worker
 
-IS_TORTURE = "TORTURE" in os.environ
 SEED = seed_of("CRASH_SEED")
 CUTS, FLIPS = (10**9, 20_000) if IS_TORTURE else (200, 200)
 OF_HISTORY = None if IS_TORTURE else 50

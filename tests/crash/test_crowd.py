@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,9 +15,9 @@ from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.server.sockets import allow_open_files
 from sanic_dispatch.simulation.background_tasks import Tasks
 from tests.crash.server import Server
+from tests.support.seeds import IS_TORTURE
 from tests.support.server import eventually
 
-IS_TORTURE = "TORTURE" in os.environ
 STORM = 2000 if IS_TORTURE else 100
 IDLE = 5000 if IS_TORTURE else 500
 IDLE_S = 600.0 if IS_TORTURE else 2.0

@@ -5,7 +5,6 @@ CRASH_SEED repeats the random numbers of an earlier run.
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -29,10 +28,9 @@ from tests.crash.strace import (
     need,
     strace,
 )
-from tests.support.seeds import seed_of
+from tests.support.seeds import IS_TORTURE, seed_of
 from tests.support.server import eventually
 
-IS_TORTURE = "TORTURE" in os.environ
 SEED = seed_of("CRASH_SEED")
 CACHED = Mode.CACHED_JSON_FILE
 LONGEST_S = 30.0

@@ -15,9 +15,8 @@ import pytest
 from sanic_dispatch.config.settings import Mode
 from tests.crash.harness import Harness
 from tests.crash.server import DURABLE
-from tests.support.seeds import seed_of
+from tests.support.seeds import IS_TORTURE, seed_of
 
-IS_TORTURE = "TORTURE" in os.environ
 KILLS = int(os.environ.get("TORTURE_KILLS", "200")) if IS_TORTURE else 2
 KILLS_A_ROUND = 10
 SEED = seed_of("CRASH_SEED")

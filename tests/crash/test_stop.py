@@ -20,7 +20,8 @@ import pytest
 from sanic_dispatch.config.settings import Mode, Settings
 from tests.crash.harness import Harness
 from tests.crash.server import DURABLE, TOKEN, Server
-from tests.crash.test_kill import IS_TORTURE, SEED
+from tests.crash.test_kill import SEED
+from tests.support.seeds import IS_TORTURE
 from tests.support.server import eventually
 
 STOPS = 10 if IS_TORTURE else 2
