@@ -105,11 +105,11 @@ class Chain:
 
 
 @asynccontextmanager
-async def chain(folder: Path, redis: RedisServer) -> AsyncIterator[Chain]:
-    """Provide three dispatchers that are not started yet; none runs at the end."""
+async def chain(folder: Path, redis: RedisServer, size: int = 3) -> AsyncIterator[Chain]:
+    """Provide some dispatchers that are not started yet; none runs at the end."""
     options = (*OPTIONS, "--redis-url", redis.url)
     servers = [
-        Server(folder, Mode.REDIS, *options, log=folder / f"{number}.log") for number in range(3)
+        Server(folder, Mode.REDIS, *options, log=folder / f"{number}.log") for number in range(size)
     ]
     async with aiohttp.ClientSession() as http:
         try:
