@@ -168,7 +168,7 @@ async def test_links_that_are_slow_and_break(
             FaultyLink(second.port, rng) as to_other,
         ):
             for server, link in ((first, to_first), (second, to_other)):
-                server.advertise(f"http://127.0.0.1:{link.port}/")
+                server.add_options("--advertise", f"http://127.0.0.1:{link.port}/")
                 await server.start()
                 link.latency_s, link.resets = (0.0, 0.05), 0.05
             harness.open(0.2)

@@ -17,12 +17,9 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.storage import redis
-from sanic_dispatch.storage.redis_connection import Script
+from tests.cluster.mutants import fenceless
 from tests.crash.bar_in_process import Bar
 from tests.crash.history import check
-
-APPLY = "redis.call(ARGV[at + 1], KEYS[tonumber(ARGV[at])], unpack(ARGV, at + 3, last))"
-FENCE = "if batch ~= ARGV[1] then"
 
 
 def order(n: int) -> bytes:
@@ -108,13 +105,7 @@ async def test_two_dispatchers_pass(tmp_path: Path) -> None:
 
 async def test_without_the_fence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the epoch check, a paused owner's commit frees a job that a robot has (C3, A5)."""
-    script = redis.COMMIT.text
-    assert FENCE in script
-    assert APPLY in script
-    # a stream refuses a smaller id, so without its events
-    without_events = f"if tonumber(ARGV[at]) ~= HISTORY then {APPLY} end"
-    fenceless = Script(script.replace(FENCE, "if false then").replace(APPLY, without_events))
-    monkeypatch.setattr(redis, "COMMIT", fenceless)
+    monkeypatch.setattr(redis, "COMMIT", fenceless())
     async with two_bars(tmp_path) as (first, second):
         await a_pause(first, second)
         assert "C3" in {violation.rule for violation in check(first.history)}

@@ -50,16 +50,19 @@ class Server:
         self.log = log or folder.with_name(f"{folder.name}.log")
         self.ready_s: list[float] = []
         """The duration of each start until /health was answered."""
+        self.program: Sequence[str] = ("sanic_dispatch",)
+        """The module that is run, and its arguments before those of the command."""
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
-    def advertise(self, url: str) -> None:
-        """Have other servers reach it at this URL."""
-        self._options = (*self._options, "--advertise", url)
+    def add_options(self, *options: str) -> None:
+        """Add options for the next start."""
+        self._options = (*self._options, *options)
 
     def spawn(self, wrap: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Start it in a process group of its own, without waiting for it."""
-        command = [*wrap, sys.executable, "-m", "sanic_dispatch", "serve", *self._arguments()]
+        program = (sys.executable, "-m", *self.program)
+        command = [*wrap, *program, "serve", *self._arguments()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
