@@ -17,7 +17,7 @@ import pytest
 from tests.histories.simulation import Run, simulate
 
 TORTURE = os.environ.get("TORTURE") == "1"
-HISTORIES = int(os.environ.get("HISTORIES", "200000" if TORTURE else "400"))
+HISTORIES = int(os.environ.get("HISTORIES", "200000" if TORTURE else "1000"))
 FIRST = int(
     os.environ.get("HISTORY_SEED", random.SystemRandom().randrange(10**9) if TORTURE else 1)
 )
