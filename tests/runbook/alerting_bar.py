@@ -26,7 +26,7 @@ from sanic_dispatch.app import serve
 from sanic_dispatch.config.settings import Mode, Settings
 
 def prepare(app, _):
-    app.ctx.menu.json = lambda: 1 // 0
+    app.ctx.menu.json = lambda _: 1 // 0
 
 serve(Settings.of(Mode.IN_MEMORY, port=int(sys.argv[1]), operator_tokens=(sys.argv[2],)), prepare)
 """
