@@ -27,6 +27,9 @@ MAX_CONDITIONS = 16
 MAX_RULE_BYTES = 4096
 MAX_ARGUMENTS = 1000
 
+_BAR = "\ud800"
+"""Stands for a bar within an alternative: no text that was decoded has a lone surrogate."""
+
 _SAFE = "|:/,;@ "
 """What is left as it is in a rule's text, so that people can read it."""
 
@@ -73,8 +76,7 @@ def normal_form(arguments: Iterable[tuple[str, str]]) -> str:
     for name, value in arguments:
         if name.startswith((MATCH, NOT)):
             condition = _condition(name, value)
-            values = sorted(each.replace("|", "||") for each in condition.values)
-            conditions.add((name, "|".join(values)))
+            conditions.add((name, _joined(condition.values)))
     if len(conditions) > MAX_CONDITIONS:
         raise InvalidMatch("the rule", f"has more than {MAX_CONDITIONS} conditions")
     text = urlencode(sorted(conditions), safe=_SAFE, quote_via=quote)
@@ -107,7 +109,17 @@ def _condition(name: str, value: str) -> Condition:
 
 def _alternatives(value: str) -> list[str]:
     """Split a value at its bars; ``||`` is a bar within an alternative."""
-    return [each.replace("\0", "|") for each in value.replace("||", "\0").split("|")]
+    return [each.replace(_BAR, "|") for each in value.replace("||", _BAR).split("|")]
+
+
+def _joined(alternatives: Iterable[str]) -> str:
+    """Return the value that ``_alternatives`` splits into these, in one order.
+
+    One that begins with a bar is first, since ``|||`` reads as a bar that ends the one before, and
+    an empty one last, since it would make two separators a bar.
+    """
+    in_order = sorted(alternatives, key=lambda each: (not each.startswith("|"), not each, each))
+    return "|".join(each.replace("|", "||") for each in in_order)
 
 
 class Number(str):

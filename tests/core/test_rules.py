@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -74,6 +75,31 @@ def test_one_rule_has_one_text() -> None:
     }
     assert texts == {"match.drink=gin|mojito&not.size=xl"}
     assert normal_form(arguments_of("lost=&token=secret")) == ANYTHING
+
+
+def test_a_rule_is_read_back_as_it_was() -> None:
+    """Also with bars and nothing at the ends of alternatives, which are all tried here."""
+    for length in range(8):
+        for value in map("".join, product("|a\0", repeat=length)):
+            once = normal_form([("match.drink", value)])
+            assert normal_form(arguments_of(once)) == once
+            assert rule_of(once).conditions[0].values == frozenset(split(value))
+
+
+def split(value: str) -> list[str]:
+    """Split a value at its bars, character by character."""
+    found, rest = [""], value
+    while rest:
+        if rest.startswith("||"):
+            found[-1] += "|"
+            rest = rest[2:]
+            continue
+        if rest.startswith("|"):
+            found.append("")
+        else:
+            found[-1] += rest[0]
+        rest = rest[1:]
+    return found
 
 
 @pytest.mark.parametrize(
