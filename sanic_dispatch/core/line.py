@@ -251,7 +251,16 @@ class Line:
         self._find = find
         self._ordering = ordering
         self._is_by_arrival = ordering == BY_ARRIVAL
-        self._size = 0
+        self.size = 0
+        """The number of jobs."""
+        self.is_matching = False
+        """Whether ``match_more`` has something to do."""
+        self.is_plain = self._is_by_arrival
+        """Whether it is by arrival alone, and no rule is known."""
+        self.newest: Job | None = None
+        """The job with the highest place that any had."""
+        self.has_levels = ordering.priority_step_s is not None
+        """Whether jobs rise, so that ``advance`` has something to do."""
         self._last: Rank = ()
         """The highest place that any job had."""
         self._plain = Spot(Group(frozenset()), FRONT, "")
@@ -278,7 +287,7 @@ class Line:
         """A heap of when a job rises a level, with its ticket, its id and its level until then."""
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __iter__(self) -> Iterator[Job]:
         """Iterate over the jobs, in order."""
@@ -312,7 +321,7 @@ class Line:
             lane = self._lane(self._plain)
             assert isinstance(lane, ArrivalLane)
             lane.add_all(jobs)
-            self._size += len(jobs)
+            self.size += len(jobs)
             self._last = max(self._last, max(map(place_of, jobs)))
 
     def remove(self, job: Job) -> None:
@@ -320,7 +329,7 @@ class Line:
         spot = self._spots.pop(job.id, self._plain)
         lane = spot.group.lanes[spot.level]
         lane.remove(job, spot.customer)
-        self._size -= 1
+        self.size -= 1
         if not lane:
             del spot.group.lanes[spot.level]
             if not spot.group.lanes:
@@ -339,12 +348,12 @@ class Line:
 
     def has_any_for(self, rule: str) -> bool:
         """Whether a rule admits any job, as far as that is known."""
-        return bool(self._admitted_by.get(rule) if rule else self._size)
+        return bool(self._admitted_by.get(rule) if rule else self.size)
 
     def position_of(self, job: Job) -> int:
         """Return a job's position, counted from 1."""
         if self._is_by_arrival and place_of(job) == self._last:
-            return self._size
+            return self.size
         return self._before(job, self._with_jobs) + 1
 
     def ahead(self, job: Job, rules: Set[str]) -> int:
@@ -413,11 +422,6 @@ class Line:
         """The rules that jobs are held against: those of workers that are here, or were lately."""
         return self._rules.keys()
 
-    @property
-    def is_matching(self) -> bool:
-        """Whether ``match_more`` has something to do."""
-        return bool(self._being_matched)
-
     def is_matched(self, rule: str) -> bool:
         """Whether a rule was held against all jobs; that of workers that take anything always."""
         if not rule:
@@ -439,7 +443,7 @@ class Line:
         }
         self._note_paths()
         self._next_matched[rule] = None
-        if not self._being_matched:
+        if not self.is_matching:
             self._begin_matching()
             if len(self._left) <= SLICE_JOBS:
                 self.match_more()
@@ -473,8 +477,10 @@ class Line:
         self._left = [job.id for lane in lanes for job in lane] if self._being_matched else []
         if not self._left:
             self._being_matched = {}
+        self.is_matching = bool(self._left)
 
     def _note_paths(self) -> None:
+        self.is_plain = self._is_by_arrival and not self._rules
         named = {each.path: None for rule in self._rules.values() for each in rule.conditions}
         self._paths = tuple(named)
         self._known = {}
@@ -482,7 +488,7 @@ class Line:
     # ---- spots
 
     def _spot_for(self, job: Job) -> Spot:
-        if self._is_by_arrival and not self._rules:
+        if self.is_plain:
             return self._plain
         needs_data = self._rules or self._ordering.fair_by is not None
         data = members_of(job.data) if needs_data else None
@@ -538,8 +544,9 @@ class Line:
 
     def _insert(self, job: Job, spot: Spot) -> None:
         self._lane(spot).add(job, spot.customer)
-        self._size += 1
-        self._last = max(self._last, place_of(job))
+        self.size += 1
+        if (place := place_of(job)) > self._last:
+            self._last, self.newest = place, job
         step_s = self._ordering.priority_step_s
         if step_s is not None and spot.level > 1:
             rises_s = job.submitted_s + (self._steps(job) + 1) * step_s

@@ -35,11 +35,10 @@ class PresentRules:
 
     def replace(self, before: str, after: str) -> None:
         """Count one worker with a rule less, and one with another rule more."""
-        if before != after:
-            if after != ANYTHING:
-                self._add(after)
-            if before != ANYTHING:
-                self._remove(before)
+        if after != ANYTHING:
+            self._add(after)
+        if before != ANYTHING:
+            self._remove(before)
 
     def _add(self, rule: str) -> None:
         if rule not in self._counts:

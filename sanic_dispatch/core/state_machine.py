@@ -163,7 +163,8 @@ class StateMachine:
         self.now, self.request = now, command.request
         self._events, self.effects = [], []
         number, mark = self.number, len(self.tables.changes)
-        self.tables.jobs.line.advance(now.wall_s)
+        if self.policy.priorities:
+            self.tables.jobs.line.advance(now.wall_s)
         try:
             # _on_<command> here, or on_<command> in one of the modules that are named above: the
             # table is at the end of this one.
@@ -209,7 +210,7 @@ class StateMachine:
                 raise IdempotencyMismatch
             is_taken = known.state is not State.WAITING and known.hold is not None
             return Placed(known, None if is_taken else jobs.position_of(known))
-        if len(jobs.line) >= self.policy.max_jobs:
+        if jobs.line.size >= self.policy.max_jobs:
             raise QueueFull(self.policy.max_jobs)
         job = self._new_job(command)
         self.emit(Note(EventKind.JOB_SUBMITTED, self.now.wall_s), job=job)
@@ -645,7 +646,7 @@ class StateMachine:
     def needs_workers(self) -> bool:
         """Whether jobs wait for workers that are set aside."""
         aside = self.tables.workers.aside()
-        return bool(aside and len(self.tables.jobs.line)) and any(map(self.needs, aside.values()))
+        return bool(aside and self.tables.jobs.line.size) and any(map(self.needs, aside.values()))
 
     def _hurry(self) -> None:
         """Begin to probe workers set aside ahead of schedule if they are needed."""

@@ -87,13 +87,13 @@ class Tables:
         """Add or replace a worker."""
         before = self.workers.put(worker)
         self.changes.append(Change(Table.WORKERS, worker.id, before, worker))
-        self.rules.replace(rule_of_worker(before), worker.rule)
+        self._move_rule(rule_of_worker(before), worker.rule)
 
     def remove_worker(self, worker_id: str) -> None:
         """Remove a worker. Raises KeyError."""
         before = self.workers.remove(worker_id)
         self.changes.append(Change(Table.WORKERS, worker_id, before, None))
-        self.rules.replace(before.rule, ANYTHING)
+        self._move_rule(before.rule, ANYTHING)
 
     def put_fact(self, fact: Fact) -> None:
         """Set a fact."""
@@ -124,7 +124,7 @@ class Tables:
             elif change.table is Table.WORKERS:
                 before = cast("Worker | None", change.before)
                 after = self.workers.restore(change.id, before)
-                self.rules.replace(rule_of_worker(after), rule_of_worker(before))
+                self._move_rule(rule_of_worker(after), rule_of_worker(before))
             else:
                 self.facts.restore(change.id, cast("Fact | None", change.before))
 
@@ -137,8 +137,12 @@ class Tables:
         """Mark the worker as held of a job that was loaded by ``fill``."""
         self._move_hold(None, job)
 
+    def _move_rule(self, before: str, after: str) -> None:
+        if before != after:
+            self.rules.replace(before, after)
+
     def _move_hold(self, before: Job | None, after: Job | None) -> None:
-        self.rules.replace(rule_of_holder(before), rule_of_holder(after))
+        self._move_rule(rule_of_holder(before), rule_of_holder(after))
         old, new = _callback_held_by(before), _callback_held_by(after)
         if old != new:
             if old is not None:

@@ -90,7 +90,7 @@ class Promises:
             order.callback, order.since_s, order.is_confirmed = event.callback, event.at_s, False
             self._assigned[event.job] = order
             self._crew.assign(event)
-            self._forecast.note_change()
+            self._forecast.changes += 1
         if state not in (State.DONE, State.CANCELLED):
             self._orders[event.job] = order
         return was_kept
@@ -101,7 +101,7 @@ class Promises:
             self._waiting -= 1
         if self._assigned.pop(event.job, None) is None:
             return None
-        self._forecast.note_change()
+        self._forecast.changes += 1
         reports = is_done and order.is_confirmed
         self._crew.release(order.callback, event.at_s, returns=reports)
         if reports:

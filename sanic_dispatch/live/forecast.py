@@ -85,12 +85,8 @@ class Forecast:
         self._assigned = assigned
         self._loads: dict[frozenset[str] | None, _Load] = {}
         """By the rules of the robots whose load it is; None for all robots."""
-        self._changes = 0
+        self.changes = 0
         """How often a job began or ended."""
-
-    def note_change(self) -> None:
-        """Note that a job began or ended."""
-        self._changes += 1
 
     def promise(
         self, order: Order, ahead: int, contest: Contest | None, now_s: float
@@ -157,7 +153,7 @@ class Forecast:
         known = self._loads.get(rules)
         robots = self._robots.count(rules)
         if known is not None and known.load.robots == robots:
-            is_changed = known.changes != self._changes
+            is_changed = known.changes != self.changes
             busy = len(self._assigned)
             fresh_s = busy * MAX_AGE_PER_ROBOT_S if is_changed else LOAD_MAX_AGE_S
             if 0 <= now_s - known.at_s < fresh_s:
@@ -167,5 +163,5 @@ class Forecast:
         load = self.estimator.load(robots, elapsed)
         if len(self._loads) >= MAX_LOADS:
             self._loads.clear()
-        self._loads[rules] = _Load(load, now_s, self._changes)
+        self._loads[rules] = _Load(load, now_s, self.changes)
         return load

@@ -141,7 +141,8 @@ class Projection:
     def fold(self, event: Event) -> None:
         """Apply an event."""
         self.version = Version(event.number)
-        self.line.advance(event.at_s)
+        if self.line.has_levels:
+            self.line.advance(event.at_s)
         self.log.append(event)
         if event.kind is EventKind.JOB_FORGOTTEN:
             self._forget_data(event.job)
@@ -175,7 +176,7 @@ class Projection:
 
     def next_pair(self) -> tuple[int, str] | None:
         """Return the ticket and the callback that are next in line; None if not both, or paused."""
-        if self._paused or not len(self.line):
+        if self._paused or not self.line.size:
             return None
         first_of = {robot.worker.rule: url for url, robot in reversed(self.robots.free.items())}
         for rule, url in first_of.items():
@@ -238,6 +239,9 @@ class Projection:
 
     def _standing(self, order: Order) -> tuple[int, Contest | None]:
         """Return what ``ahead`` does, and which robots that is about; None if all are alike."""
+        line = self.line
+        if line.is_plain and order.job is line.newest:
+            return line.size - 1, None  # a new order, as they come: no lookup of its place
         if self.robots.are_alike or not self.forecast.estimator.has_enough_samples:
             return self.ahead(order), None
         at_work = self.robots.rules_at_work
@@ -269,17 +273,17 @@ class Projection:
         """Return between when an order submitted now would be ready."""
         if self._paused:
             return None
-        promise = self.forecast.promise_behind(len(self.line), None, now_s)
+        promise = self.forecast.promise_behind(self.line.size, None, now_s)
         return promise.window() if promise else None
 
     def counts(self) -> QueueCounts:
         """Return the counts for the bar."""
         return QueueCounts(
             self.robots.present,
-            len(self.line),
+            self.line.size,
             len(self._assigned),
             self._paused,
-            self._availability.unavailable(self.robots),
+            self._availability.unavailable(self.robots) if not self.line.is_plain else (),
         )
 
     def _waiting_job(self, job_id: str) -> Job | None:
@@ -316,7 +320,7 @@ class Projection:
         elif job.state is State.ASSIGNED:
             self._assigned[job.place] = order
             self.robots.assign(job)
-            self.forecast.note_change()
+            self.forecast.changes += 1
         else:
             self._forget(self.finished.add(order))
 
@@ -326,7 +330,7 @@ class Projection:
         elif before.state is State.ASSIGNED:
             self._assigned.pop(before.place, None)
             self.robots.release(before, now, at_s)
-            self.forecast.note_change()
+            self.forecast.changes += 1
         else:
             self.finished.remove(before.id)
 

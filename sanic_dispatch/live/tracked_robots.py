@@ -10,6 +10,7 @@ from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.line import Line
 from sanic_dispatch.core.present_rules import PresentRules
+from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Key, Worker
 
@@ -171,7 +172,8 @@ class Robots:
             self.free[url] = TrackedRobot(self.free[url].worker)
 
     def _is_matched(self, robot: TrackedRobot) -> bool:
-        return self._line.is_matched(robot.worker.rule)
+        rule = robot.worker.rule
+        return rule == ANYTHING or self._line.is_matched(rule)
 
     def _came_back(self, key: Key | None) -> None:
         """Note that a robot is not between two jobs any more."""
@@ -206,4 +208,5 @@ class Robots:
             count[rule] += change
             if not count[rule]:
                 del count[rule]
-        self._learnt.replace(*(("", rule) if change > 0 else (rule, "")))
+        if rule != ANYTHING:
+            self._learnt.replace(*((ANYTHING, rule) if change > 0 else (rule, ANYTHING)))

@@ -219,11 +219,11 @@ class StaleLook:
         self.job, self.worker = tables.jobs.line.first(), tables.workers.first()
         GATHER(batches)
 
-    def worker_for_new_job(self, tables: Tables) -> Worker | None:
+    def worker_for(self, tables: Tables, _: Job) -> Worker | None:
         """A job was enqueued after a look at the workers, and in between a worker registered."""
         return self.worker if self.worker is tables.workers.first() else None
 
-    def job_for_new_worker(self, tables: Tables) -> Job | None:
+    def job_for(self, tables: Tables, _: Worker) -> Job | None:
         """The same for a worker."""
         return self.job if self.job is tables.jobs.line.first() else None
 
@@ -335,8 +335,8 @@ MUTANTS = {
         "C5",
         [
             (Batches, "_gather", lambda batches: LOOK.gather(batches)),
-            (matching, "worker_for_new_job", LOOK.worker_for_new_job),
-            (matching, "job_for_new_worker", LOOK.job_for_new_worker),
+            (matching, "worker_for", LOOK.worker_for),
+            (matching, "job_for", LOOK.job_for),
             (StateMachine, "_pair_all", nothing),
         ],
     ),
