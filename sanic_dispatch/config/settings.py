@@ -43,7 +43,8 @@ from sanic_dispatch.config.tokens import (
     read_tokens,
 )
 from sanic_dispatch.config.topic_names import check_topic_names
-from sanic_dispatch.core.topic import Policy, members_in
+from sanic_dispatch.core.json_pointer import steps_of
+from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.errors import SettingsError
 from sanic_dispatch.strict_json import MAX_DEPTH
 
@@ -131,7 +132,7 @@ def _check_cluster_secret(flag: str, secret: str) -> None:
 def _check_fair_by(flag: str, pointer: str) -> None:
     if pointer:
         try:
-            members_in(pointer)
+            steps_of(pointer)
         except ValueError as error:
             raise SettingsError(f"{flag} {pointer!r}: {error}") from None
 

@@ -290,7 +290,7 @@ def _in_doubt(job: Job, now_s: float, reason: str) -> Step:
 
 
 def _free(job: Job, now_s: float, reason: str, fate: Fate) -> Step:
-    freed = job._replace(state=State.WAITING, hold=None, spent=_spent(job), reason=reason)
+    freed = job._replace(state=State.WAITING, hold=None, spent=_spent(job), reason=reason, turn=0)
     return Step(freed, Note(EventKind.JOB_RETURNED, now_s, reason), fate)
 
 

@@ -28,9 +28,10 @@ from typing import Any, NamedTuple, Protocol
 from sortedcontainers import SortedKeyList, SortedList
 
 from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.json_pointer import value_at
 from sanic_dispatch.core.rules import (
     ANYTHING,
-    Number,
+    JsonMembers,
     Rule,
     member_of,
     members_of,
@@ -41,6 +42,12 @@ from sanic_dispatch.core.value import Value
 
 SLICE_JOBS = 200
 """How many jobs a new rule is held against at once: some 4 ms."""
+
+SLICE_BYTES = 2**19
+"""How large these may be together."""
+
+MAX_NAME_BYTES = 4096
+"""A customer's name that is larger is compared as it is written."""
 
 MOST_KNOWN = 10_000
 """For how many different values of the members that rules name the admitting rules are kept."""
@@ -250,12 +257,12 @@ class Line:
     def __init__(self, find: Callable[[str], Job | None], ordering: Ordering = BY_ARRIVAL) -> None:
         self._find = find
         self._ordering = ordering
-        self._is_by_arrival = ordering == BY_ARRIVAL
+        self.is_by_arrival = ordering == BY_ARRIVAL
         self.size = 0
         """The number of jobs."""
         self.is_matching = False
         """Whether ``match_more`` has something to do."""
-        self.is_plain = self._is_by_arrival
+        self.is_plain = self.is_by_arrival
         """Whether it is by arrival alone, and no rule is known."""
         self.newest: Job | None = None
         """The job with the highest place that any had."""
@@ -314,7 +321,7 @@ class Line:
 
     def add_all(self, jobs: Collection[Job]) -> None:
         """Add many jobs."""
-        if self._rules or not self._is_by_arrival:
+        if self._rules or not self.is_by_arrival:
             for job in jobs:
                 self.add(job)
         elif jobs:
@@ -352,7 +359,7 @@ class Line:
 
     def position_of(self, job: Job) -> int:
         """Return a job's position, counted from 1."""
-        if self._is_by_arrival and place_of(job) == self._last:
+        if self.is_by_arrival and place_of(job) == self._last:
             return self.size
         return self._before(job, self._with_jobs) + 1
 
@@ -378,7 +385,7 @@ class Line:
 
     def lowest_place(self) -> float:
         """Return the lowest place of any job; infinite if there is none. Takes O(jobs)."""
-        if self._is_by_arrival:
+        if self.is_by_arrival:
             first = self.first()
             return first.place if first else float("inf")
         return min((job.place for job in self), default=float("inf"))
@@ -396,7 +403,7 @@ class Line:
 
     def customer_of(self, job: Job) -> str:
         """Return the name of the job's customer, in a fair line; a job without one is its own."""
-        return self._customer(job, members_of(job.data))
+        return self._customer(job)
 
     def advance(self, now_s: float) -> bool:
         """Let jobs rise that have waited for long enough (Unix seconds); return if any did.
@@ -458,12 +465,12 @@ class Line:
 
     def match_more(self) -> None:
         """Hold new rules against some more jobs."""
-        some = self._left[-SLICE_JOBS:]
-        del self._left[-SLICE_JOBS:]
-        for job_id in some:
-            job = self._find(job_id)
+        jobs, size = SLICE_JOBS, SLICE_BYTES
+        while self._left and jobs > 0 and size > 0:
+            job = self._find(job_id := self._left.pop())
             if job is None:
                 continue
+            jobs, size = jobs - 1, size - len(job.data)
             spot = self._spot_for(job)
             if spot != self._spots.get(job_id, self._plain):
                 self.remove(job)
@@ -480,7 +487,7 @@ class Line:
         self.is_matching = bool(self._left)
 
     def _note_paths(self) -> None:
-        self.is_plain = self._is_by_arrival and not self._rules
+        self.is_plain = self.is_by_arrival and not self._rules
         named = {each.path: None for rule in self._rules.values() for each in rule.conditions}
         self._paths = tuple(named)
         self._known = {}
@@ -490,28 +497,24 @@ class Line:
     def _spot_for(self, job: Job) -> Spot:
         if self.is_plain:
             return self._plain
-        needs_data = self._rules or self._ordering.fair_by is not None
-        data = members_of(job.data) if needs_data else None
-        admitting = self._admitting(data)
-        if self._is_by_arrival and not admitting:
+        admitting = self.admitting(job)
+        if self.is_by_arrival and not admitting:
             return self._plain
         group = self._groups.get(admitting)
         if group is None:
             group = self._groups[admitting] = Group(admitting)
-        if self._is_by_arrival:
+        if self.is_by_arrival:
             return Spot(group, FRONT, "")
-        return Spot(group, self._level(job), self._customer(job, data))
+        return Spot(group, self._level(job), self._customer(job))
 
-    def _admitting(self, data: Any) -> frozenset[str]:
-        if not self._rules:
-            return frozenset()
-        values = tuple(map(text_of, (member_of(data, path) for path in self._paths)))
+    def _admitting(self, members: JsonMembers) -> frozenset[str]:
+        values = tuple([text_of(member_of(members, path)) for path in self._paths])
         known = self._known.get(values)
         if known is None:
             if len(self._known) >= MOST_KNOWN:
                 self._known = {}
             rules = self._rules.items()
-            known = frozenset(text for text, rule in rules if rule.admits(data))
+            known = frozenset(text for text, rule in rules if rule.admits(members))
             self._known[values] = known
         return known
 
@@ -532,15 +535,13 @@ class Line:
             steps -= 1
         return steps
 
-    def _customer(self, job: Job, data: Any) -> str:
+    def _customer(self, job: Job) -> str:
         if self._ordering.fair_by is None:
             return ""
-        value = member_of(data, self._ordering.fair_by)
-        if value is None:
+        raw = value_at(job.data, self._ordering.fair_by)
+        if raw is None or raw == b"null":
             return job.id
-        if isinstance(value, Number):
-            return f"number {value}"
-        return f"value {json.dumps(value, sort_keys=True)}"
+        return f"value {raw.decode() if len(raw) > MAX_NAME_BYTES else _normal_form(raw)}"
 
     def _insert(self, job: Job, spot: Spot) -> None:
         self._lane(spot).add(job, spot.customer)
@@ -601,6 +602,11 @@ class Line:
                 elif level == spot.level:
                     count += lane.before(rank)
         return count
+
+
+def _normal_form(raw: bytes) -> str:
+    """Return the same text for the same value."""
+    return json.dumps(json.loads(raw), sort_keys=True)
 
 
 place_of = attrgetter("place", "ticket")

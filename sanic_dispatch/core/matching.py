@@ -16,11 +16,12 @@ from sanic_dispatch.core.worker import Worker
 
 def worker_for(tables: Tables, job: Job) -> Worker | None:
     """Return the free worker that has waited longest among those that take the job."""
-    free, line = tables.workers.free_by_rule(), tables.jobs.line
+    free, line = tables.workers.free_by_rule, tables.jobs.line
     if not free:
         return None
     if line.is_plain and ANYTHING in free:
-        return free[ANYTHING][0]
+        first: Worker = free[ANYTHING][0]
+        return first
     admitting = line.admitting(job)
     able = (
         workers[0]
@@ -38,7 +39,7 @@ def job_for(tables: Tables, worker: Worker) -> Job | None:
 
 def next_pair(tables: Tables) -> tuple[Job, Worker] | None:
     """Return the first job that a free worker takes, and the worker for it; None if not both."""
-    free, line = tables.workers.free_by_rule(), tables.jobs.line
+    free, line = tables.workers.free_by_rule, tables.jobs.line
     if not free or not line.size:
         return None
     heads = [head for rule in free if (head := line.head_for(rule)) is not None]

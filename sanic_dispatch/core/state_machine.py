@@ -260,7 +260,7 @@ class StateMachine:
         elif known is not None:
             return self._answer_repeat(known, worker)
         # Most registrations come through here.
-        self._check_rule(worker.rule)
+        self._check_rule(worker)
         worker = self._keep_operators_set_aside(worker)
         self._probe_stale(worker)
         job = self._last_job_of(worker.key)
@@ -326,13 +326,17 @@ class StateMachine:
         self.tables.rules.expect(worker.rule)
         return matching.job_for(self.tables, worker)
 
-    def _check_rule(self, rule: str) -> None:
-        """Raise TooManyRules where no worker with another rule may come."""
-        rules = self.tables.rules
-        if rule == ANYTHING or rule in rules:
+    def _check_rule(self, worker: Worker) -> None:
+        """Raise TooManyRules where no worker with another rule may come.
+
+        A worker that is here already may come with another one.
+        """
+        tables, most = self.tables, self.policy.max_rules
+        if worker.rule == ANYTHING or worker.rule in tables.rules or len(tables.rules) < most:
             return
-        if len(rules) >= self.policy.max_rules:
-            raise TooManyRules(self.policy.max_rules)
+        key = worker.key
+        if not (key and (tables.workers.of_key(key) or tables.jobs.of_key(key))):
+            raise TooManyRules(most)
 
     def _check_room(self) -> None:
         """Raise QueueFull where no more workers may wait."""
@@ -571,6 +575,9 @@ class StateMachine:
         return self._apply_act(act, lambda job, now_s: lifecycle.move(job, place, now_s, act.why))
 
     def _on_set_priority(self, act: c.SetPriority) -> Placed:
+        job = self._find(act.job_id)
+        if job.priority == act.priority and job.is_waiting:
+            return self._placed(job)
         return self._apply_act(
             act, lambda job, now_s: lifecycle.set_priority(job, act.priority, now_s, act.why)
         )

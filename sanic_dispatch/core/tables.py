@@ -296,8 +296,8 @@ class WorkerTable:
         self._workers: dict[str, Worker] = {}
         self.get: Callable[[str], Worker | None] = self._workers.get
         """Return the worker that waits on this callback; the dictionary's own method."""
-        self._free: dict[str, SortedKeyList[Worker, float]] = {}
-        """By rule: the free workers with it, in order; no list is empty."""
+        self.free_by_rule: dict[str, SortedKeyList[Worker, float]] = {}
+        """By rule: the free workers with it, in order; no list is empty. Only to be read."""
         self._held: set[str] = set()
         self._aside: dict[str, Worker] = {}
         self._by_key: dict[Key, tuple[str, ...]] = {}
@@ -365,15 +365,11 @@ class WorkerTable:
 
     def first(self) -> Worker | None:
         """Return the free worker that has waited longest, whatever it takes."""
-        return min((each[0] for each in self._free.values()), key=_rank_of, default=None)
-
-    def free_by_rule(self) -> Mapping[str, Sequence[Worker]]:
-        """Return the free workers by their rule, in order; no rule is there without workers."""
-        return cast("Mapping[str, Sequence[Worker]]", self._free)
+        return min((each[0] for each in self.free_by_rule.values()), key=_rank_of, default=None)
 
     def free_count(self) -> int:
         """Return the number of free workers."""
-        return sum(map(len, self._free.values()))
+        return sum(map(len, self.free_by_rule.values()))
 
     def aside(self) -> Mapping[str, Worker]:
         """Return the workers set aside for another reason than an operator's word."""
@@ -385,15 +381,15 @@ class WorkerTable:
 
     def _list_if_free(self, worker: Worker) -> None:
         if self.is_free(worker):
-            if worker.rule not in self._free:
-                self._free[worker.rule] = SortedKeyList(key=_rank_of)
-            self._free[worker.rule].add(worker)
+            if worker.rule not in self.free_by_rule:
+                self.free_by_rule[worker.rule] = SortedKeyList(key=_rank_of)
+            self.free_by_rule[worker.rule].add(worker)
 
     def _unlist_free(self, worker: Worker) -> None:
-        free = self._free[worker.rule]
+        free = self.free_by_rule[worker.rule]
         _remove(free, worker)
         if not free:
-            del self._free[worker.rule]
+            del self.free_by_rule[worker.rule]
 
     def _unlist(self, worker: Worker) -> None:
         """Remove a worker from every index but that of ids."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sanic_dispatch.core.json_pointer import steps_of
 from sanic_dispatch.core.line import Ordering
 from sanic_dispatch.core.worker import Worker
 
@@ -45,16 +46,9 @@ class Policy:
     @property
     def ordering(self) -> Ordering:
         """What orders the line of waiting jobs."""
-        path = None if self.fair_by is None else members_in(self.fair_by)
+        path = None if self.fair_by is None else steps_of(self.fair_by)
         return Ordering(self.priority_step_s if self.priorities else None, path)
 
     def resends(self, worker: Worker) -> bool:
         """Whether a job in doubt with this worker is sent to the next worker without asking."""
         return worker.key is None if self.resend_doubt is None else self.resend_doubt
-
-
-def members_in(pointer: str) -> tuple[str, ...]:
-    """Return the members that a JSON pointer names. Raises ValueError if it is none."""
-    if not pointer.startswith("/"):
-        raise ValueError("a JSON pointer begins with a slash")
-    return tuple(each.replace("~1", "/").replace("~0", "~") for each in pointer[1:].split("/"))

@@ -29,7 +29,7 @@ class Turns:
     def note(self, job: Job) -> None:
         """Note a job's present turn; 0 if it never was given to a worker."""
         known = self._noted.get(job.id)
-        if known is not None and known[1] == job.turn:
+        if job.turn == (known[1] if known else 0):
             return  # its data may be forgotten by now
         self.forget(job.id)
         if job.turn:

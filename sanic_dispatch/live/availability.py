@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 
 from sanic_dispatch.core.rules import ANYTHING, rule_of
@@ -28,8 +29,13 @@ class Availability:
         return self._unavailable
 
 
+def _encoded(drink: str) -> bytes:
+    return json.dumps(drink).encode()
+
+
 def _not_made(drinks: Sequence[str], rules: Iterable[str]) -> tuple[str, ...]:
     read = [rule_of(text) for text in rules]
+    orders = ((drink, {"drink": _encoded(drink)}) for drink in drinks)
     return tuple(
-        drink for drink in drinks if not any(rule.admits_in_part({"drink": drink}) for rule in read)
+        drink for drink, order in orders if not any(rule.admits_in_part(order) for rule in read)
     )

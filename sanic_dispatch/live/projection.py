@@ -191,7 +191,7 @@ class Projection:
 
     def first(self, count: int) -> list[Order]:
         """Return the first waiting orders, at most ``count``."""
-        return list(islice(self.waiting, count))
+        return list(islice(self.waiting, count)) if self.line.size else []
 
     def position(self, order: Order) -> int:
         """Return the place of a waiting order in the whole line, counted from 1."""
@@ -296,19 +296,20 @@ class Projection:
             order.replace(job)
 
     def _apply(self, job: Job, at_s: float) -> Order:
-        order = self._orders.get(job.id)
+        order, had_turn = self._orders.get(job.id), False
         if order is None:
             is_new = job.state is State.WAITING and not job.attempt
             order = self._orders[job.id] = Order(job, None if is_new else at_s)
         else:
             before = order.job
+            had_turn = before.turn != 0
             self._withdraw(before, job, at_s)
             order.job = job
             if job.state is not before.state or job.attempt > before.attempt:
                 if job.state is State.DONE and before.state is State.ASSIGNED:
                     self.forecast.done(order, order.since_s)
                 order.changed_s = at_s
-        if job.turn:
+        if job.turn or had_turn:
             self._turns.note(job)
         self._insert(order)
         return order

@@ -160,7 +160,8 @@ class SharedView(ABC):
 
     def _line(self, waiting: Sequence[Order]) -> Iterator[ViewItem]:
         """Yield the order of those that wait, if their places do not say it."""
-        if line := serializers.line(waiting):
+        is_by_arrival = self._projection.line.is_by_arrival
+        if not is_by_arrival and (line := serializers.line(waiting)):
             yield self._item("line", line)
 
     def _add_line(self, changed: ChangedKeys) -> None:

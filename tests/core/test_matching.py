@@ -120,6 +120,14 @@ class Model:
         return None
 
 
+def served_in(turns: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return with which event each customer was served last."""
+    served: dict[str, int] = {}
+    for customer, turn in turns:
+        served[customer] = max(served.get(customer, 0), turn)
+    return served
+
+
 # ---- random histories
 
 
@@ -147,11 +155,9 @@ class Bar:
     def open(self, machine: StateMachine) -> None:
         self.machine, self.tables = machine, machine.tables
         self.timers, self.puts = [], []
-        self.served = dict[str, int]()
-        for job in self.tables.jobs.unordered():
-            if job.turn:
-                name = customer_of(job)
-                self.served[name] = max(self.served.get(name, 0), job.turn)
+        self.turns = {job.id: (customer_of(job), job.turn) for job in self.tables.jobs.unordered()}
+        """By job: its customer, and with which event it was given to its last worker."""
+        self.served = served_in(self.turns.values())
         self.projection = self._new_projection()
         self._seed(self.projection)
         self.apply(c.Recover("5e" * 32))
@@ -270,8 +276,9 @@ class Bar:
         tables, now_s = self.tables, START_S + self.now_s
         model = Model(tables, self.policy, now_s, self.served)
         for event in events:
-            if event.kind is EventKind.JOB_ASSIGNED and event.job and event.job.turn:
-                self.served[customer_of(event.job)] = event.job.turn
+            if event.job:
+                self.turns[event.job.id] = customer_of(event.job), event.job.turn
+        self.served = served_in(self.turns.values())
         line = Model(tables, self.policy, now_s, self.served).line(tables.jobs.line)
         assert [entry.job.ticket for entry in line] == [job.ticket for job in tables.jobs.line]
         for position, entry in enumerate(line, 1):

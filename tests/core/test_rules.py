@@ -129,4 +129,5 @@ def test_at_the_limits() -> None:
     query = "&".join(f"not.m{n}=1" for n in range(MAX_CONDITIONS))
     assert admits(query, {"m": 1})
     assert not admits("match.a=1", b'{"a":' * 5000 + b"1" + b"}" * 5000)
+    assert admits("match.a=1", b'{"b":[' + b",".join([b"1"] * 10**6) + b'],"a":1}')
     assert not admits("match.a=1", b"{")

@@ -329,7 +329,7 @@ def test_the_monitor_says_when_a_rule_is_matched(
     story: Story, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if all robots that have it are busy then."""
-    monkeypatch.setattr(line, "SLICE_JOBS", 0)
+    monkeypatch.setattr(line, "SLICE_JOBS", 1)
     connection, worker = FakeConnection(), robot("r1")._replace(rule="match.drink=beer")
     hub.follow(connection, MONITOR)
     for _ in range(2):

@@ -11,4 +11,4 @@ from sanic_dispatch.core.worker import Worker
 
 def free_workers(tables: Tables) -> list[Worker]:
     """Return the free workers, those that have waited longest first."""
-    return sorted(chain(*tables.workers.free_by_rule().values()), key=attrgetter("place"))
+    return sorted(chain(*tables.workers.free_by_rule.values()), key=attrgetter("place"))

@@ -135,6 +135,7 @@ async def test_an_order_by_its_secret_id(bar: Bar) -> None:
         "position": 1,
         "eta": None,
         "t": bar.story.now_s,
+        "why": {"reason": "no_worker"},
     }
     assert second["state"]["order"]["state"] == "assigned"
 
