@@ -19,7 +19,9 @@ from sanic_dispatch.cli.show_config import show_config
 from sanic_dispatch.cli.submit import submit
 from sanic_dispatch.cli.watch import watch
 from sanic_dispatch.cli.work import work
+from sanic_dispatch.config.settings import LogLevel
 from sanic_dispatch.errors import StartError
+from sanic_dispatch.observability import log
 from sanic_dispatch.observability.log import printable
 
 EPILOG = """\b
@@ -102,5 +104,10 @@ for command, line in COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process.
+
+    Until a server sets the log up as it was told to, only warnings are written: the standard output
+    of many commands is data, and their standard error is read by people.
+    """
+    log.configure(level=LogLevel.WARNING)
     cli(prog_name=PROGRAM)

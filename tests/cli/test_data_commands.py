@@ -24,20 +24,26 @@ from tests.storage.events import records
 from tests.storage.samples import contents, names_in, settings_of, used
 from tests.storage.test_cached_json_file import used as killed
 from tests.support.commands import run, run_here, start
+from tests.support.redis import redis_values
 
 ENTRY = b'{"id":"a","data":1,"submitted_at":"2024-11-24T01:39:00Z"}'
 
 
-async def test_one_mode_is_piped_into_another_in_the_same_folder(tmp_path: Path) -> None:
-    """``export | import`` moves the data to another mode; the old files stay."""
-    settings = await used(tmp_path / "data", Mode.SQLITE)
+@pytest.mark.parametrize("mode", [Mode.SQLITE, Mode.REDIS])
+async def test_one_mode_is_piped_into_another_in_the_same_folder(
+    mode: Mode, tmp_path: Path
+) -> None:
+    """``export | import`` moves the data to another mode; the old records stay."""
+    settings = await used(tmp_path / "data", mode)
     command = (
-        f"python -m sanic_dispatch export -m Sqlite --data-dir {settings.data_dir} |"
+        f"python -m sanic_dispatch export -m {mode} --data-dir {settings.data_dir} |"
         f"python -m sanic_dispatch import -m CachedJsonFile --data-dir {settings.data_dir}"
     )
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    redis = redis_values(mode, settings.data_dir)
+    environment = {f"SANIC_DISPATCH_{name.upper()}": value for name, value in redis.items()}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     process = await asyncio.create_subprocess_shell(
-        command, stderr=asyncio.subprocess.PIPE, env={**os.environ, "PATH": path}
+        command, stderr=asyncio.subprocess.PIPE, env={**os.environ, **environment}
     )
     _, said = await process.communicate()
     assert said.decode() == "stored: workers: 4, jobs: 5, finished: 2\n"
