@@ -8,7 +8,7 @@ from typing import Self
 from playwright.async_api import Locator, Page, expect
 
 SENTENCE = {
-    "waiting": re.compile(r"^(\d+ ahead of you|You are next)$"),
+    "waiting": re.compile(r"^(\d+ ahead of you|You are next|Waiting for a robot)$"),
     "assigned": "Being mixed",
     "done": "Ready!",
     "failed": "Something went wrong",

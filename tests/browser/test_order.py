@@ -160,9 +160,10 @@ async def test_cancel_while_waiting(bar: Bar, visitors: Visitors) -> None:
     await phone.button("Cancel").click()
     await phone.button("Keep it").click()
     await phone.shows("waiting")
+    await expect(other.headline).to_have_text("1 ahead of you")
     await phone.cancel()
     await phone.shows("cancelled")
-    await expect(other.headline).to_have_text("You are next")
+    await expect(other.headline).to_have_text("Waiting for a robot")
     assert (await bar.service.job(order_id))["state"] == "cancelled"
 
 

@@ -51,7 +51,7 @@ async def test_what_a_browser_keeps_is_apart(browser: Browser) -> None:
         await roof.open("?token=submit-token")
         await expect(page.locator("#brand")).to_have_text("roof")
         assert await roof.place(name="Bert") == 1
-        await expect(page).to_have_title("You are next · #1 · roof")
+        await expect(page).to_have_title("Waiting for a robot · #1 · roof")
         assert len(await page.evaluate(KEPT)) == 6
 
         await house.open()

@@ -14,14 +14,14 @@ const BUTTONS = {
 };
 const FELL_THROUGH = ['rejected', 'failed', 'cancelled', 'gone'];
 
-/** Reasons to wait in which an order has no place in line: no robot at work makes the drink. */
-const UNSERVED = ['no_able_worker', 'worker_aside'];
+/** Reasons to wait in which an order has no place in line: no robot at work is known to make the drink. */
+const UNSERVED = ['no_able_worker', 'worker_aside', 'matching'];
 
 /** By order: the waiting time on screen, which waitingTime() keeps until it is off by a minute. */
 const timesShown = new WeakMap();
 
 /** The headline of an order. */
-export const headline = (tracked) => t(`head.${isUnserved(tracked) ? 'unserved' : tracked.phase}`, tracked.entry.ahead);
+export const headline = (tracked) => t(`head.${standing(tracked)}`, tracked.entry.ahead);
 
 /** What to announce of an order: its headline, and why it waits. */
 export const news = (tracked) => [headline(tracked), whyWaiting(tracked)].filter(Boolean).join('. ');
@@ -78,8 +78,17 @@ function note({ phase, problem, entry, notice }) {
 
 // After a cancellation the last entry may still be of an order that waits.
 const reasonToWait = ({ phase, entry }) => (phase === 'waiting' ? entry.why?.reason : '');
-const isUnserved = (tracked) => UNSERVED.includes(reasonToWait(tracked));
 const whyWaiting = (tracked) => t(`whyWaiting.${reasonToWait(tracked)}`);
+
+/** Which headline an order has: its phase, or what it waits for where it has no place in line. */
+function standing(tracked) {
+  const { phase, entry } = tracked;
+  const reason = reasonToWait(tracked);
+  if (UNSERVED.includes(reason)) return 'unserved';
+  // With none ahead it is next only if robots serve the line: while they do not, nobody may make it.
+  if (phase !== 'waiting' || reason === 'behind' || entry.ahead) return phase;
+  return reason === 'paused' ? 'paused' : 'unserved';
+}
 
 function renderSteps(tracked) {
   const { phase, entry } = tracked;
@@ -90,7 +99,7 @@ function renderSteps(tracked) {
     if (i === now) step.setAttribute('aria-current', 'step');
     else step.removeAttribute('aria-current');
   });
-  say($('step-line'), phase === 'waiting' && !isUnserved(tracked) ? t('aheadShort', entry.ahead) : t('waiting'));
+  say($('step-line'), standing(tracked) === 'waiting' ? t('aheadShort', entry.ahead) : t('waiting'));
 }
 
 function renderButtons({ phase, order }) {

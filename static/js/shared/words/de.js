@@ -60,7 +60,7 @@ export const words = {
   tryAgain: 'Das hat nicht geklappt. Bitte versuch es noch einmal.',
   reconnecting: 'Verbindung verloren. Wir versuchen es weiter …',
   offline: 'Du bist offline.',
-  // Nach Phase: siehe order/tracked_order.js
+  // Nach Phase (siehe order/tracked_order.js); `unserved` und `paused` statt `waiting`: siehe order/ticket.js
   head: {
     sending: 'Bestellung wird gesendet …',
     unsent: 'Noch nicht gesendet',
@@ -69,6 +69,7 @@ export const words = {
     loading: 'Bestellung wird gesucht …',
     waiting: (n) => (n ? `Noch ${n} vor dir` : 'Du bist als Nächstes dran'),
     unserved: 'Wartet auf einen Roboter',
+    paused: 'Wartet auf die Bar',
     assigned: 'Wird gemixt',
     done: 'Fertig!',
     failed: 'Da ist etwas schiefgelaufen',

@@ -57,7 +57,7 @@ export const words = {
   tryAgain: 'That did not go through. Please try again.',
   reconnecting: 'Connection lost. Trying again…',
   offline: 'You are offline.',
-  // By phase: see order/tracked_order.js
+  // By phase (see order/tracked_order.js); `unserved` and `paused` instead of `waiting`: see order/ticket.js
   head: {
     sending: 'Sending your order…',
     unsent: 'Not sent yet',
@@ -66,6 +66,7 @@ export const words = {
     loading: 'Looking for your order…',
     waiting: (n) => (n ? `${n} ahead of you` : 'You are next'),
     unserved: 'Waiting for a robot',
+    paused: 'Waiting for the bar',
     assigned: 'Being mixed',
     done: 'Ready!',
     failed: 'Something went wrong',
