@@ -343,6 +343,9 @@ async def services(
         context.events = HistoryQueries(store.history, bus.catch_up, clock.now_s)
         upkeep = asyncio.create_task(tend_regularly(store.history, clock))
         stack.callback(upkeep.cancel)
+        if settings.menu:
+            refreshing = asyncio.create_task(context.menu.refresh_regularly(clock))
+            stack.callback(refreshing.cancel)
         context.callbacks = CallbackClient(context.guard, timeout_s=settings.callback_timeout_s)
         await context.callbacks.open()
         stack.push_async_callback(context.callbacks.close)

@@ -15,8 +15,14 @@ class Availability:
     def __init__(self, drinks: Callable[[], Sequence[str]]) -> None:
         """``drinks`` returns the ids of the present menu, the same object until it changes."""
         self._drinks = drinks
+        self._menu = drinks()
         self._judged: tuple[Sequence[str], frozenset[str]] = (), frozenset()
         self._unavailable: tuple[str, ...] = ()
+
+    def take_menu(self) -> bool:
+        """Note which drinks are on the menu now; return whether they are others than before."""
+        before, self._menu = self._menu, self._drinks()
+        return self._menu != before
 
     def unavailable(self, robots: Robots) -> tuple[str, ...]:
         """Return the drinks that none of the robots makes; none while there are no robots."""

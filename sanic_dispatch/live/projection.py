@@ -157,8 +157,8 @@ class Projection:
             self._paused = event.kind is EventKind.DISPATCH_PAUSED
 
     def expire(self, now_s: float) -> None:
-        """Remove what is no longer shown."""
-        changed = self.line.advance(now_s)
+        """Remove what is no longer shown, and take over the present menu."""
+        changed = self.line.advance(now_s) | self._availability.take_menu()
         changed |= self.robots.expire(now_s) | self.last_hour.expire(now_s)
         gone = self.finished.expire(now_s)
         self._forget(gone)

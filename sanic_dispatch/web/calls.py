@@ -209,7 +209,8 @@ async def record_refusal(context: Context, job_id: str, proof: Proof, reason: st
 
 
 async def unavailable_drinks(context: Context) -> tuple[str, ...]:
-    """Return the drinks of the menu that no robot here makes."""
+    """Return the drinks of the menu that no robot here makes, also right after an edit."""
+    await context.menu.refresh()  # another process may have asked, and read its menu only now
     context.dispatcher.check_started()
     return context.hub.projection.counts().unavailable
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ujson
 from structlog.testing import capture_logs
 
 from sanic_dispatch.cluster.forwarding import SAY_AGAIN_S, Call, SeldomLog
@@ -258,6 +259,19 @@ async def test_rules_and_reasons_at_every_process(two: Two) -> None:
         ]
         assert answers[0] == answers[1]
         assert answers[0][0] == 400
+
+
+async def test_an_edit_of_the_menu_at_every_process(redis: RedisServer, tmp_path: Path) -> None:
+    """The owner reads it for the first answer after it, too."""
+    menu = tmp_path / "menu.json"
+    tea, beer = ({"id": each, "name": each} for each in ("tea", "beer"))
+    menu.write_text(ujson.dumps({"drinks": [tea]}))
+    async with two_services(redis.url, tmp_path, menu=menu) as two:
+        path = "register-worker?match.drink=tea"
+        assert (await ask(two.other, "POST", path, headers=as_worker(1)))[0] == 202
+        menu.write_text(ujson.dumps({"drinks": [tea, beer]}))
+        _, body, _ = await ask(two.other, "GET", "menu")
+        assert body["drinks"] == [tea, beer | {"available": False}]
 
 
 async def test_a_priority_is_forwarded(redis: RedisServer, tmp_path: Path) -> None:

@@ -160,6 +160,22 @@ def test_a_robot_that_has_another_job_by_now(story: Story, projection: Projectio
     assert [busy.job and busy.job.ticket for busy in projection.robots] == [2]
 
 
+def test_an_edit_of_the_menu(story: Story) -> None:
+    """It is one new version, in which other drinks are unavailable."""
+    menus = [("tea", "water")]
+    projection = Projection(drinks=lambda: menus[-1])
+    story.tell(projection.fold)
+    story.register("r", rule="match.drink=water")
+    before = projection.version
+    projection.expire(story.now_s)
+    assert (projection.counts().unavailable, projection.version) == (("tea",), before)
+    menus.append(("water", "beer"))
+    for _ in range(2):
+        projection.expire(story.now_s)
+        assert projection.version == (before.number, before.age + 1)
+    assert projection.counts().unavailable == ("beer",)
+
+
 def test_what_the_log_tells_at_a_start(story: Story, projection: Projection) -> None:
     """Since when an order has been waiting again, or being made; and what happened before."""
     events: list[LoggedEvent] = []

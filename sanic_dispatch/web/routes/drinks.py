@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from sanic import Blueprint, HTTPResponse, Request
 
+from sanic_dispatch.clock import Clock
 from sanic_dispatch.config.menu import BUILT_IN, encoded, read_menu
 from sanic_dispatch.errors import DispatchError, SettingsError
 from sanic_dispatch.web.calls import ask, unavailable_drinks
@@ -23,9 +24,12 @@ menu = Blueprint("menu")
 
 _log = structlog.get_logger("sanic_dispatch.web")
 
+LOOK_S = 0.5
+"""How often the menu file is looked at for what is unavailable live."""
+
 
 class Menu:
-    """The operator's menu file, or the built-in menu; an edit of the file takes effect at once.
+    """The operator's menu file, or the built-in menu.
 
     An invalid edit is logged once, and the previous menu stays. Raises SettingsError if the file is
     invalid from the start.
@@ -33,18 +37,32 @@ class Menu:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._seen = self._stamp()
-        self._read(read_menu(path) if path else BUILT_IN)
+        self._stamp = _stamp(path) if path else None
+        self._refreshing = asyncio.Lock()
+        self._take(read_menu(path) if path else BUILT_IN)
 
-    def json(self, unavailable: Collection[str]) -> bytes:
-        """Return the current menu in JSON, some drinks marked. Blocks: call it in a thread."""
-        stamp = self._stamp()
-        if self._path and stamp != self._seen:
-            self._seen = stamp
+    async def refresh(self) -> None:
+        """Take over an edit of the file, if there is one."""
+        if self._path is None:
+            return
+        async with self._refreshing:
+            stamp = await asyncio.to_thread(_stamp, self._path)
+            if stamp == self._stamp:
+                return
             try:
-                self._read(read_menu(self._path))
+                self._take(await asyncio.to_thread(read_menu, self._path))
             except SettingsError as error:
                 _log.warning("menu.refused", reason=str(error))
+            self._stamp = stamp  # not before: a request that is cut off has not read the edit
+
+    async def refresh_regularly(self, clock: Clock) -> None:
+        """Take over each edit of the file within a second, until cancelled."""
+        while True:
+            await clock.sleep(LOOK_S)
+            await self.refresh()
+
+    def json(self, unavailable: Collection[str]) -> bytes:
+        """Return the menu in JSON, with these drinks marked."""
         if not unavailable:
             return self._json
         marked = [
@@ -53,30 +71,31 @@ class Menu:
         ]
         return encoded({**self._menu, "drinks": marked})
 
-    def _read(self, menu: dict[str, Any]) -> None:
+    def _take(self, menu: dict[str, Any]) -> None:
         self._menu, self._json = menu, encoded(menu)
         self.drinks: Sequence[str] = tuple(drink["id"] for drink in menu["drinks"])
         """The ids of the drinks."""
 
-    def _stamp(self) -> tuple[int, int] | None:
-        """Return what changes with the file's content; None if there is no file."""
-        try:
-            found = self._path.stat() if self._path else None
-        except OSError:
-            return None
-        return (found.st_mtime_ns, found.st_size) if found else None
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return what changes with the file's content; None if there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 @describe(MENU)
 async def look(request: Request) -> HTTPResponse:
     """Return the menu; drinks that no robot here makes are marked, as far as that is known."""
     context = context_of(request)
+    await context.menu.refresh()
     try:
         unavailable = await ask(context, unavailable_drinks)
     except DispatchError:
         unavailable = ()
-    content = await asyncio.to_thread(context.menu.json, unavailable)
-    return validated(request, content, "application/json")
+    return validated(request, context.menu.json(unavailable), "application/json")
 
 
 menu.add_route(look, "/menu", GET_AND_HEAD)
