@@ -80,7 +80,7 @@ async def bar() -> AsyncIterator[Bar]:
 @pytest.fixture
 def slow_matching(bar: Bar, monkeypatch: pytest.MonkeyPatch) -> None:
     """Show new rules as being matched for as long as the test takes."""
-    monkeypatch.setattr(line, "SLICE_JOBS", 0)
+    monkeypatch.setattr(line, "SLICE_JOBS", 1)
     monkeypatch.setattr(bar.service.app.ctx.hub, "_keep_matching", lambda: None)
 
 
