@@ -170,8 +170,8 @@ class StateMachine:
             # table is at the end of this one.
             reply = self.decide(command)
             self._pair_all()
-            self._hurry()
             self._keep_matching()
+            self._hurry()
         except Exception as error:
             self.tables.undo_since(mark)
             self.number = number

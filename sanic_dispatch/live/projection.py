@@ -158,7 +158,9 @@ class Projection:
 
     def expire(self, now_s: float) -> None:
         """Remove what is no longer shown, and take over the present menu."""
-        changed = self.line.advance(now_s) | self._availability.take_menu()
+        changed = self.line.advance(now_s)
+        if not self.line.is_plain:  # else every robot makes everything
+            changed |= self._availability.take_menu()
         changed |= self.robots.expire(now_s) | self.last_hour.expire(now_s)
         gone = self.finished.expire(now_s)
         self._forget(gone)
