@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sanic import Blueprint, HTTPResponse
 from sanic.exceptions import RequestCancelled
 
@@ -80,6 +82,7 @@ async def _answer_with(request: Call, context: Context, handout: Handout) -> Non
     """Write the answer with a job, and report to the dispatcher whether that worked."""
     job, headers, began = handout.job, {"Job-Receipt": handout.receipt}, False
     try:
+        await asyncio.sleep(0)  # a connection that was reset right after the request is noticed
         if request.transport.is_closing():
             raise RequestCancelled
         answer = Response(job.to_wire(), headers=headers, content_type="application/json")
