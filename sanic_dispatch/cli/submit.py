@@ -78,7 +78,7 @@ def submit(
 
 
 class _Job(NamedTuple):
-    """What is submitted."""
+    """A job to submit: its JSON, and its key and priority if it has them."""
 
     data: bytes
     idempotency_key: str | None

@@ -268,8 +268,6 @@ class Line:
         """The job with the highest place that any had."""
         self.has_levels = ordering.priority_step_s is not None
         """Whether jobs rise, so that ``advance`` has something to do."""
-        self._last: Rank = ()
-        """The highest place that any job had."""
         self._plain = Spot(Group(frozenset()), FRONT, "")
         """The spot of most jobs: no rule, no priority, no customer."""
         self._spots: dict[str, Spot] = {}
@@ -321,7 +319,7 @@ class Line:
 
     def add_all(self, jobs: Collection[Job]) -> None:
         """Add many jobs."""
-        if self._rules or not self.is_by_arrival:
+        if not self.is_plain:
             for job in jobs:
                 self.add(job)
         elif jobs:
@@ -329,7 +327,7 @@ class Line:
             assert isinstance(lane, ArrivalLane)
             lane.add_all(jobs)
             self.size += len(jobs)
-            self._last = max(self._last, max(map(place_of, jobs)))
+            self._note_newest(max(jobs, key=place_of))
 
     def remove(self, job: Job) -> None:
         """Remove a job, the very record that was added."""
@@ -353,13 +351,9 @@ class Line:
             return self._head_of(self._with_jobs)
         return self._head_of(self._admitted_by.get(rule, ())) if self.is_matched(rule) else None
 
-    def has_any_for(self, rule: str) -> bool:
-        """Whether a rule admits any job, as far as that is known."""
-        return bool(self._admitted_by.get(rule) if rule else self.size)
-
     def position_of(self, job: Job) -> int:
         """Return a job's position, counted from 1."""
-        if self.is_by_arrival and place_of(job) == self._last:
+        if self.is_by_arrival and self.newest and place_of(job) == place_of(self.newest):
             return self.size
         return self._before(job, self._with_jobs) + 1
 
@@ -546,12 +540,15 @@ class Line:
     def _insert(self, job: Job, spot: Spot) -> None:
         self._lane(spot).add(job, spot.customer)
         self.size += 1
-        if (place := place_of(job)) > self._last:
-            self._last, self.newest = place, job
+        self._note_newest(job)
         step_s = self._ordering.priority_step_s
         if step_s is not None and spot.level > 1:
             rises_s = job.submitted_s + (self._steps(job) + 1) * step_s
             heappush(self._rises, (rises_s, job.ticket, job.id, spot.level))
+
+    def _note_newest(self, job: Job) -> None:
+        if self.newest is None or place_of(job) >= place_of(self.newest):
+            self.newest = job
 
     def _lane(self, spot: Spot) -> Lane:
         """Return the lane of a spot; it must not stay empty."""

@@ -30,7 +30,7 @@ from sanic_dispatch.core import (
     workers_aside,
 )
 from sanic_dispatch.core.events import Event, EventKind, Note, with_actor
-from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Job, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
 from sanic_dispatch.core.registration_meaning import Registration, meaning_of
 from sanic_dispatch.core.rules import ANYTHING
@@ -232,9 +232,9 @@ class StateMachine:
         # The ticket itself, not a float that equals it: one object less for every waiting job.
         place = ticket if ticket > jobs.last_place else nextafter(jobs.last_place, inf)
         submitted_at = to_rfc3339(self.now.wall_s)
-        priority = command.priority
-        if priority is None or not self.policy.priorities:
-            return Job(command.job_id, ticket, command.data, submitted_at, place)
+        priority = command.priority if self.policy.priorities else None
+        if priority is None:
+            priority = DEFAULT_PRIORITY
         return Job(command.job_id, ticket, command.data, submitted_at, place, priority=priority)
 
     # ---- workers come in
@@ -422,7 +422,7 @@ class StateMachine:
         return self._assign(job, worker, Way.ANSWER)
 
     def _assign(self, job: Job, worker: Worker, way: Way) -> Job:
-        """Assign a job; where customers take turns, one that waited takes its customer's turn."""
+        """Assign a job, and with fair turns note with which event its customer was served."""
         step = lifecycle.assign(job, worker, way, self.now.wall_s)
         if self.policy.fair_by is not None and job.state is State.WAITING:
             step = step._replace(job=step.job._replace(turn=self.number + 1))

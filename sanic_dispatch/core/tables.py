@@ -363,10 +363,6 @@ class WorkerTable:
         """Whether a job was sent to this callback and is not settled there."""
         return worker_id in self._held
 
-    def first(self) -> Worker | None:
-        """Return the free worker that has waited longest, whatever it takes."""
-        return min((each[0] for each in self.free_by_rule.values()), key=_rank_of, default=None)
-
     def free_count(self) -> int:
         """Return the number of free workers."""
         return sum(map(len, self.free_by_rule.values()))

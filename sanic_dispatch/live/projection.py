@@ -128,7 +128,7 @@ class Projection:
         self.version = Version(number)
 
     def go_on(self, experience: Experience) -> None:
-        """Take over what was learnt and promised before the tables were loaded.
+        """Restore the estimator and the promises of the last run, or of the last owner.
 
         Where that is too little for an estimate, the finished jobs have told more.
         """
@@ -157,7 +157,7 @@ class Projection:
             self._paused = event.kind is EventKind.DISPATCH_PAUSED
 
     def expire(self, now_s: float) -> None:
-        """Remove what is no longer shown, and take over the present menu."""
+        """Remove what is no longer shown, and notice an edited menu."""
         changed = self.line.advance(now_s)
         if not self.line.is_plain:  # else every robot makes everything
             changed |= self._availability.take_menu()
@@ -234,7 +234,7 @@ class Projection:
         return Why(Reason.BEHIND)
 
     def situation(self) -> Situation:
-        """Return what decides why an order waits: as long as it is the same, so is the reason."""
+        """Return the facts on which ``obstacle`` depends, besides the order's data."""
         rules, at_work = frozenset(self.robots.rules), frozenset(self.robots.rules_at_work)
         being_matched = frozenset(rule for rule in rules if not self.line.is_matched(rule))
         return Situation(self._paused, rules, at_work, being_matched)

@@ -85,7 +85,7 @@ class Robots:
 
     @property
     def rules_at_work(self) -> KeysView[str]:
-        """The rules of those that are not set aside."""
+        """The rules of the robots that are not set aside."""
         return self._rules_at_work.keys()
 
     @property

@@ -159,13 +159,13 @@ class SharedView(ABC):
         return patch | dict.fromkeys(before.keys() - now.keys(), None)
 
     def _line(self, waiting: Sequence[Order]) -> Iterator[ViewItem]:
-        """Yield the order of those that wait, if their places do not say it."""
+        """Yield the item ``line``, unless waiting orders are sorted by their places."""
         is_by_arrival = self._projection.line.is_by_arrival
         if not is_by_arrival and (line := serializers.line(waiting)):
             yield self._item("line", line)
 
     def _add_line(self, changed: ChangedKeys) -> None:
-        """Add the order of those that wait; where they do not wait by arrival, any may be new."""
+        """Add the item ``line``; where the line is not by arrival, clients need the whole state."""
         changed.add_undated(("line",))
         if self._projection.ordering != BY_ARRIVAL:
             changed.need_state()

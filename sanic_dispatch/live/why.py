@@ -20,11 +20,11 @@ class Reason(StrEnum):
     NO_WORKER = "no_worker"
     """No worker is here."""
     NO_ABLE_WORKER = "no_able_worker"
-    """None that is here, busy or free, takes such a job."""
+    """No present worker, busy, free or set aside, takes such a job."""
     WORKER_ASIDE = "worker_aside"
     """All that take it are set aside."""
     MATCHING = "matching"
-    """The rules of those that take it are still being held against the jobs in line."""
+    """The rules of the workers that take it are new, and still being matched with the line."""
     BEHIND = "behind"
     """Others are served before, or it is the next."""
 
@@ -38,7 +38,7 @@ class Why(Value, frozen=True):
     """What the job has in the members that the present rules name: ``("drink", "mojito")``."""
 
     def as_json(self, *, for_operators: bool = False) -> dict[str, Any]:
-        """Return what is shown of it."""
+        """Serialize the reason for a view; only operators see what the job needs."""
         shown: dict[str, Any] = {"reason": self.reason.value}
         if self.ahead is not None:
             shown["ahead"] = self.ahead

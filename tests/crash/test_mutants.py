@@ -32,6 +32,7 @@ from sanic_dispatch.storage.checkpoint import CheckpointFiles
 from sanic_dispatch.storage.journal import Journal, JournalRead, journals_in
 from tests.crash.bar_in_process import Bar
 from tests.crash.history import check
+from tests.support.free_workers import free_workers
 
 FILE_MODES = (Mode.JSON_FILE, Mode.CACHED_JSON_FILE)
 
@@ -206,6 +207,10 @@ def newest_first(line: Line, groups: Iterable[Group]) -> Head | None:
     return None if newest is None else Head(0, place_of(newest), newest)
 
 
+def first_free(tables: Tables) -> Worker | None:
+    return next(iter(free_workers(tables)), None)
+
+
 class StaleLook:
     """Matches with the state before this turn's commands, so later ones are not seen."""
 
@@ -216,12 +221,12 @@ class StaleLook:
     def gather(self, batches: Batches) -> None:
         """Note the state, then apply the commands."""
         tables = batches._machine.tables
-        self.job, self.worker = tables.jobs.line.first(), tables.workers.first()
+        self.job, self.worker = tables.jobs.line.first(), first_free(tables)
         GATHER(batches)
 
     def worker_for(self, tables: Tables, _: Job) -> Worker | None:
         """A job was enqueued after a look at the workers, and in between a worker registered."""
-        return self.worker if self.worker is tables.workers.first() else None
+        return self.worker if self.worker is first_free(tables) else None
 
     def job_for(self, tables: Tables, _: Worker) -> Job | None:
         """The same for a worker."""
