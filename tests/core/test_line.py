@@ -89,3 +89,14 @@ def test_a_job_rises_a_level_for_every_step() -> None:
         orders[at_s] = "".join(job.id for job in line)
     # At 69 s the first is on level 1, as one of priority 1 is; the second on 3 - 4, which is 0.
     assert orders == {69.0: "231", 70.0: "123", 500.0: "123"}
+
+
+def test_an_order_that_comes_back_was_not_served() -> None:
+    """Its customer has the same turn as before, and it its own place."""
+    machine = StateMachine(Policy(fair_by="/name"))
+    machine.apply(c.Recover("5e" * 32), NOW)
+    machine.apply(c.Register(robot("r1", "")), NOW)
+    for job_id, name in (("x0", b"x"), ("y", b"y"), ("x2", b"x")):
+        machine.apply(c.Submit(job_id, b'{"name":"%b"}' % name), NOW)
+    machine.apply(c.DeliveryRefused("x0", 1, "503"), NOW)
+    assert [job.id for job in machine.tables.jobs.line] == ["x0", "y", "x2"]
