@@ -31,7 +31,7 @@ from sanic_dispatch.cluster.link import Identity
 from sanic_dispatch.cluster.members import Members, member_of
 from sanic_dispatch.cluster.sessions import Sessions
 from sanic_dispatch.cluster.spreading import Turn
-from sanic_dispatch.config.settings import Settings
+from sanic_dispatch.config.settings import CancelAssigned, Settings
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.online_backup import OnlineBackup
@@ -421,6 +421,8 @@ def policy_of(settings: Settings) -> Policy:
         priority_step_s=settings.priority_step_s,
         fair_by=settings.fair_by or None,
         keep_done_s=settings.keep_done_s,
+        callback_timeout_s=settings.callback_timeout_s,
+        cancel_assigned=settings.cancel_assigned is CancelAssigned.AUTO,
     )
 
 

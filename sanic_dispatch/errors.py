@@ -292,6 +292,22 @@ class WrongState(DispatchError):
         self.state = state
 
 
+class AlreadyRegistered(WrongState):
+    """A worker's connection registers although it waits already, or has a job."""
+
+    def __init__(self) -> None:
+        DispatchError.__init__(self, "this connection is registered, or has a job")
+        self.state = ""
+
+
+class WorkerHasJob(WrongState):
+    """A worker withdraws although it has a job."""
+
+    def __init__(self, job_id: str, ticket: int) -> None:
+        super().__init__("withdraw its worker", "assigned")
+        self.job = {"id": job_id, "ticket": ticket}
+
+
 class NotTheHolder(DispatchError):
     """The reporter does not hold the job."""
 

@@ -85,6 +85,13 @@ class OnDoubt(StrEnum):
     RESEND = "resend"
 
 
+class CancelAssigned(StrEnum):
+    """Whether customers may have jobs cancelled that a worker has."""
+
+    AUTO = "auto"
+    NEVER = "never"
+
+
 class LogFormat(StrEnum):
     """The format of a log line; ``auto`` is human on a terminal and JSON elsewhere."""
 
@@ -506,6 +513,15 @@ class Settings:
         DELIVERIES,
         "How long a worker may keep a job without completing it or extending the lease. The job "
         "then returns to its place in the queue.",
+        per_topic=True,
+    )
+    cancel_assigned: CancelAssigned = setting(
+        "--cancel-assigned",
+        CancelAssigned.AUTO,
+        Choice(CancelAssigned),
+        DELIVERIES,
+        "Whether customers may cancel an order that is being made: auto where the worker can hear "
+        "of it, or never.",
         per_topic=True,
     )
     on_doubt: OnDoubt = setting(

@@ -41,6 +41,37 @@ class Register(Value, frozen=True):
     request: str = ""
 
 
+class Withdraw(Value, frozen=True):
+    """Take a waiting worker out of the queue, at its own word."""
+
+    worker_id: str
+    request: str = ""
+
+
+class RegisterConnected(Value, frozen=True):
+    """Enqueue a connected worker that is reached by this connection."""
+
+    worker: Worker
+    connection: str
+    request: str = ""
+
+
+class Resume(Value, frozen=True):
+    """Let another connection take up what the worker of this session has."""
+
+    session: str
+    connection: str
+    request: str = ""
+
+
+class Accept(Value, frozen=True):
+    """Take a job that was offered to a connected worker."""
+
+    job_id: str
+    proof: Proof
+    request: str = ""
+
+
 class Complete(Value, frozen=True):
     """Report that the holder has done the job; ``result`` is checked JSON."""
 
@@ -51,17 +82,39 @@ class Complete(Value, frozen=True):
 
 
 class Fail(Value, frozen=True):
-    """Report that the holder cannot do the job; with ``retry`` another worker may try."""
+    """Report that the holder cannot do the job; with ``retry`` another worker may try.
+
+    ``cancelled``: it has stopped because the job is to be cancelled.
+    """
 
     job_id: str
     proof: Proof
     reason: str
     retry: bool = False
+    cancelled: bool = False
     request: str = ""
 
 
 class Extend(Value, frozen=True):
     """Begin the lease anew: the holder is still working."""
+
+    job_id: str
+    proof: Proof
+    request: str = ""
+
+
+class ReportProgress(Value, frozen=True):
+    """Report how far the holder is; what it does not say stays as it was."""
+
+    job_id: str
+    proof: Proof
+    percent: float | None = None
+    text: str | None = None
+    request: str = ""
+
+
+class AskIfCancelling(Value, frozen=True):
+    """Ask, as the holder, whether the job is to be cancelled."""
 
     job_id: str
     proof: Proof
@@ -95,11 +148,15 @@ class Read(Value, frozen=True):
 
 
 class Cancel(Value, frozen=True):
-    """Cancel a waiting job."""
+    """Cancel a waiting job, or have the holder of an assigned one cancel it.
+
+    ``is_operators``: also if the holder may not hear of it before it reports.
+    """
 
     job_id: str
     why: str = ""
     who: str = ""
+    is_operators: bool = False
     request: str = ""
 
 
@@ -253,6 +310,38 @@ class AnswerLost(Value, frozen=True):
     request: str = ""
 
 
+class OfferReturned(Value, frozen=True):
+    """The connection of the worker was gone before the offer with the job was sent."""
+
+    job_id: str
+    attempt: int
+    request: str = ""
+
+
+class Leave(Value, frozen=True):
+    """The connection of a worker is gone: it keeps its place for a while."""
+
+    worker_id: str
+    connection: str
+    request: str = ""
+
+
+class EndPoll(Value, frozen=True):
+    """End a poll that got no offer; ask whether there is one by now."""
+
+    worker_id: str
+    connection: str
+    request: str = ""
+
+
+class ExpiryTold(Value, frozen=True):
+    """The worker was told that its time to wait is over; ``is_sure``: it has answered."""
+
+    look: EndRegistration
+    is_sure: bool
+    request: str = ""
+
+
 class DataErased(Value, frozen=True):
     """No file has the data of a forgotten job any more."""
 
@@ -276,6 +365,39 @@ class LookAtWorker(Value, frozen=True):
     looks: int
     since_s: float
     is_extra: bool = False
+    request: str = ""
+
+
+class OfferLapsed(Value, frozen=True):
+    """The time to accept an offer is over."""
+
+    job_id: str
+    attempt: int
+    request: str = ""
+
+
+class DropIfAway(Value, frozen=True):
+    """Drop a connected worker that has been away since then (monotonic seconds)."""
+
+    worker_id: str
+    since_s: float
+    request: str = ""
+
+
+class EndRegistration(Value, frozen=True):
+    """End a registration whose time is over; ``tries`` counts the PUTs that told the worker so."""
+
+    worker_id: str
+    registered_at: str
+    tries: int = 0
+    request: str = ""
+
+
+class KeepProgress(Value, frozen=True):
+    """Keep the progress that was reported since the last one that was kept."""
+
+    job_id: str
+    attempt: int
     request: str = ""
 
 
@@ -378,19 +500,22 @@ class ReplaceWorkers(Value, frozen=True):
 
 
 Command = (
-    Submit | Register | Complete | Fail | Extend | NoteRefusedReport
+    Submit | Register | Withdraw | RegisterConnected | Resume | Accept
+    | Complete | Fail | Extend | ReportProgress | AskIfCancelling | NoteRefusedReport
     | LookUp | Read | Forwarded | ForgetRun
     | Cancel | PutBack | MoveToFront | SetPriority | Forget
     | SetAside | BringBack | DropWorker | Pause
     | DeliveryAccepted | DeliveryRefused | DeliveryInDoubt | AnswerWritten | AnswerLost | DataErased
+    | OfferReturned | Leave | EndPoll | OfferLapsed | DropIfAway
+    | EndRegistration | ExpiryTold | KeepProgress
     | LookAtWorker | LookForWorkers | LookAtJob | WorkerProbed | StaleProbed | HoldProbed
     | MatchRules
     | Recover | Close | ReplaceJobs | ReplaceWorkers
 )  # fmt: skip
 
 ONCE = (
-    Fail, Cancel, PutBack, MoveToFront, SetPriority, SetAside, BringBack, DropWorker, Pause,
-    NoteRefusedReport,
+    Withdraw, Fail, NoteRefusedReport,
+    Cancel, PutBack, MoveToFront, SetPriority, SetAside, BringBack, DropWorker, Pause,
 )  # fmt: skip
 """Commands of requests that would have a second effect if they were repeated.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sanic_dispatch.core.commands import Command, LookAtJob, LookAtWorker
+from sanic_dispatch.core.commands import Command, EndRegistration, LookAtJob, LookAtWorker
 from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Worker
@@ -14,6 +14,38 @@ class PutJob(Value, frozen=True):
     job: Job
     receipt: str
     is_probed: bool
+    request: str
+
+
+class OfferJob(Value, frozen=True):
+    """Offer a job to a connected worker, by this connection."""
+
+    job: Job
+    receipt: str
+    lease_s: float
+    connection: str
+    request: str
+
+
+class AskToStop(Value, frozen=True):
+    """Tell a connected worker that its job is to be cancelled, if it is reached."""
+
+    job_id: str
+    connection: str
+    request: str
+
+
+class EndConnection(Value, frozen=True):
+    """Close a connection, since another one of the same worker has replaced it."""
+
+    connection: str
+    request: str
+
+
+class PutExpired(Value, frozen=True):
+    """Tell a worker, on its callback, that its time to wait is over."""
+
+    look: EndRegistration
     request: str
 
 
@@ -60,4 +92,7 @@ class StartTimer(Value, frozen=True):
     is_spread: bool = True
 
 
-Effect = PutJob | ProbeWorker | ProbeStale | ProbeHold | EraseData | StartTimer
+Effect = (
+    PutJob | OfferJob | AskToStop | EndConnection | PutExpired
+    | ProbeWorker | ProbeStale | ProbeHold | EraseData | StartTimer
+)  # fmt: skip

@@ -34,6 +34,8 @@ class Way(StrEnum):
 
     PUT = "put"
     ANSWER = "answer"
+    OFFER = "offer"
+    """To a connected worker, which accepts it, or takes it with the answer to its poll."""
 
 
 class Stage(StrEnum):
@@ -51,6 +53,7 @@ class Hold(Value, frozen=True):
     ``times_unused``: how often the worker took the job by PUT and was then found still waiting on
     that callback. It had lost the job, as an instance does whose process was killed.
     ``refused_report``: why a report on the job was refused, if none was taken since.
+    ``reported_s``: when the worker has sent progress, or has extended its lease, last; 0 if never.
     """
 
     worker: Worker
@@ -60,11 +63,27 @@ class Hold(Value, frozen=True):
     is_again: bool = False
     times_unused: int = 0
     refused_report: str = ""
+    reported_s: float = 0.0
+
+    @property
+    def can_hear(self) -> bool:
+        """Whether the worker can be told that the job is to be cancelled.
+
+        It reads what its reports are answered with, or is reached by its connection.
+        """
+        return self.reported_s > 0 or self.worker.is_connected
 
     @property
     def is_unused(self) -> bool:
         """Whether the worker answered 2xx and is known not to have the job all the same."""
         return self.stage is Stage.IN_DOUBT and self.times_unused > 0 and not self.is_again
+
+
+class Progress(Value, frozen=True):
+    """How far the worker is, by its own words: 0 to 100 percent, None if it has not said."""
+
+    percent: float | None = None
+    text: str = ""
 
 
 MAX_PRIORITY, DEFAULT_PRIORITY = 7, 3
@@ -96,7 +115,9 @@ class Job(Value, frozen=True):
     used up. ``attempt`` counts hand-overs begun, ``refusals`` those refused by a worker that was
     alive all the same. Of a ``forgotten`` job the data is ``null``, and there is no result.
     ``priority`` is 0 to 7, and 0 is served first. ``turn`` is the number of the event with which it
-    was given to its last worker, where customers take turns, and 0 elsewhere.
+    was given to its last worker, where customers take turns, and 0 elsewhere. ``progress`` is what
+    the holder said last. ``cancelling``: it is to be cancelled, and its holder has to say whether
+    it was, or is done.
     """
 
     id: str
@@ -116,6 +137,8 @@ class Job(Value, frozen=True):
     forgotten: bool = False
     priority: int = DEFAULT_PRIORITY
     turn: int = 0
+    progress: Progress | None = None
+    cancelling: bool = False
 
     @property
     def ref(self) -> JobRef:
@@ -164,6 +187,8 @@ class Job(Value, frozen=True):
             raise ValueError("a finished job has a time at which it finished")
         if self.forgotten and not self.state.is_final:
             raise ValueError("a job that is not finished has its data")
+        if self.state is not State.ASSIGNED and (self.progress or self.cancelling):
+            raise ValueError("only an assigned job makes progress or is being cancelled")
         if not 0 <= self.priority <= MAX_PRIORITY:
             raise ValueError(f"a priority is 0 to {MAX_PRIORITY}")
 

@@ -11,13 +11,16 @@ A job is done
 - when its worker has registered with a new callback: at once, or as soon as the outcome of the
   hand-over is known (``finish_by_return``);
 - when its worker's process instance has finished (``end_with_instance``).
+
+A job that is ``cancelling`` never waits again: where any other one would go back to its place, it
+is cancelled (``_free``). Until then its holder may say that it is done.
 """
 
 from __future__ import annotations
 
 from sanic_dispatch.core.events import EventKind, Note
 from sanic_dispatch.core.evidence import is_to_be_checked
-from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.job import Hold, Job, Progress, Stage, State, Way
 from sanic_dispatch.core.registration_meaning import TABLE
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate, Step
@@ -38,7 +41,9 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
     elif held is not None:
         is_again = not held.is_unused
     hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again, times_unused)
-    assigned = job._replace(state=State.ASSIGNED, hold=hold, former=None, attempt=job.attempt + 1)
+    assigned = job._replace(
+        state=State.ASSIGNED, hold=hold, former=None, attempt=job.attempt + 1, progress=None
+    )
     return Step(assigned, Note(EventKind.JOB_ASSIGNED, now_s))
 
 
@@ -53,8 +58,8 @@ def accept(job: Job, policy: Policy, now_s: float) -> Step:
         if hold.stage is Stage.UNDER_WAY:
             return _in_doubt(job, now_s, "taken once more, and not known to be used")
         hold, job = hold._replace(times_unused=0, is_again=False), job._replace(reason="")
-    fate = Fate.USED if hold.way is Way.PUT else Fate.STAYS
-    if hold.worker.key is None and policy.lease_s is None:
+    fate = Fate.STAYS if hold.way is Way.ANSWER else Fate.USED
+    if hold.worker.key is None and policy.lease_of_s(hold.worker) is None:
         return _finish(job, State.DONE, EventKind.JOB_DONE, now_s, fate=fate)
     confirmed = hold._replace(stage=Stage.CONFIRMED, since_s=now_s)
     return Step(job._replace(hold=confirmed), Note(EventKind.JOB_CONFIRMED, now_s), fate)
@@ -103,9 +108,15 @@ def doubt(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 def recover(job: Job, policy: Policy, now_s: float) -> Step | None:
     """Put a job in doubt that was under way when the last run ended; None for any other.
 
-    What a recovery makes of each stage is in ``registration_meaning``.
+    What a recovery makes of each stage is in ``registration_meaning``. No offer is in doubt: a
+    worker at a websocket begins only when its acceptance was answered, and one that polls asks
+    again, and gets the same job.
     """
     hold = _hold_of(job, "recover")
+    if hold.way is Way.OFFER and hold.stage is Stage.UNDER_WAY:
+        if hold.worker.polls:
+            return accept(job, policy, now_s)
+        return _free(job, now_s, "the service was restarted before it was accepted", Fate.STAYS)
     if TABLE[hold.way, hold.stage].after_recovery is hold.stage:
         return None
     return doubt(job, policy, now_s, "the service was restarted during the hand-over")
@@ -116,6 +127,12 @@ def release(job: Job, now_s: float, reason: str) -> Step:
     if _hold_of(job, "release").is_again:
         return _in_doubt(job, now_s, reason)
     return _free(job, now_s, reason, Fate.STAYS)
+
+
+def let_lapse(job: Job, now_s: float) -> Step:
+    """Return a job that was offered and not accepted in time; that ends the registration."""
+    _hold_of(job, "let it lapse")
+    return _free(job, now_s, "it was not accepted in time", Fate.USED)
 
 
 def find_unused(job: Job, now_s: float) -> Step:
@@ -144,6 +161,8 @@ def end_lease(job: Job, now_s: float, *, is_unused: bool = False) -> Step:
         return _free(lost, now_s, "its lease ended, and it was not used", Fate.REJOINS)
     fate = Fate.STAYS if hold.stage is Stage.CONFIRMED else _fate_if_it_may_wait(hold)
     step = _free(job, now_s, "its lease ended", fate)
+    if step.job.state.is_final:
+        return step
     return step._replace(job=step.job._replace(former=hold))
 
 
@@ -189,6 +208,13 @@ def fail(job: Job, now_s: float, reason: str) -> Step:
     return _finish(failed, State.FAILED, EventKind.JOB_FAILED, now_s, reason, _leave(hold))
 
 
+def end_cancelled(job: Job, now_s: float, reason: str) -> Step:
+    """Cancel a job whose holder says that it has stopped."""
+    hold = _hold_of(job, "cancel")._replace(refused_report="")
+    stopped = job._replace(hold=hold)
+    return _finish(stopped, State.CANCELLED, EventKind.JOB_CANCELLED, now_s, reason, _leave(hold))
+
+
 def end_with_instance(job: Job, state: str, now_s: float, *, is_unused: bool) -> Step:
     """Finish a job whose process instance has ended: done if the instance finished, else failed.
 
@@ -216,15 +242,51 @@ def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
 def extend(job: Job, now_s: float) -> Step:
     """Begin the lease anew; the report outweighs any probe: the worker has the job."""
     hold = _hold_of(job, "extend")
-    extended = hold._replace(since_s=now_s, refused_report="", times_unused=0)
-    return Step(job._replace(hold=extended), Note(EventKind.JOB_EXTENDED, now_s))
+    return Step(_heard(job, hold, now_s), Note(EventKind.JOB_EXTENDED, now_s))
+
+
+def make_progress(job: Job, now_s: float, progress: Progress) -> Step:
+    """Keep how far the worker is, and begin the lease anew."""
+    hold = _hold_of(job, "report progress on")
+    made = _heard(job, hold, now_s)._replace(progress=progress)
+    return Step(made, Note(EventKind.JOB_PROGRESSED, now_s))
+
+
+def _heard(job: Job, hold: Hold, now_s: float) -> Job:
+    heard = hold._replace(reported_s=now_s, refused_report="", times_unused=0)
+    return job._replace(hold=heard)
 
 
 def cancel(job: Job, now_s: float, reason: str = "") -> Step:
-    """Cancel a waiting job."""
+    """Cancel a waiting job, or one that is offered to a websocket and not accepted."""
+    hold = job.hold
+    if hold is not None and is_open_offer(job) and not hold.worker.polls:
+        return _finish(
+            job._replace(hold=None),
+            State.CANCELLED,
+            EventKind.JOB_CANCELLED,
+            now_s,
+            reason,
+            Fate.STAYS,
+        )
     if job.state is not State.WAITING:
         raise WrongState("cancel", job.state)
     return _finish(job, State.CANCELLED, EventKind.JOB_CANCELLED, now_s, reason)
+
+
+def ask_to_cancel(job: Job, now_s: float, reason: str) -> Step:
+    """Have an assigned job cancelled by its holder, or done if that is too late."""
+    _hold_of(job, "cancel")
+    asked = job._replace(cancelling=True, reason=reason)
+    return Step(asked, Note(EventKind.JOB_CANCELLING, now_s, reason))
+
+
+def is_open_offer(job: Job) -> bool:
+    """Whether a job is offered to a connected worker that has not accepted it yet."""
+    hold = job.hold
+    if job.state is not State.ASSIGNED or hold is None:
+        return False
+    return hold.way is Way.OFFER and hold.stage is Stage.UNDER_WAY
 
 
 def move(job: Job, place: float, now_s: float, reason: str) -> Step:
@@ -256,8 +318,10 @@ def put_back(job: Job, now_s: float, reason: str) -> Step:
     if job.state not in (State.ASSIGNED, State.FAILED):
         raise WrongState("put back", job.state)
     hold, fate = job.hold if job.state is State.ASSIGNED else None, Fate.STAYS
+    job = job._replace(cancelling=False)
     # Also one that took it by PUT: it may have lost it, and wait on its callback all the same.
-    if hold and (hold.stage is not Stage.CONFIRMED or is_to_be_checked(hold)):
+    is_sure = hold is None or hold.way is Way.OFFER
+    if hold and not is_sure and (hold.stage is not Stage.CONFIRMED or is_to_be_checked(hold)):
         fate = _fate_if_it_may_wait(hold)
     return _free(job._replace(refusals=0, finished_s=None), now_s, reason, fate)
 
@@ -280,7 +344,12 @@ def _has_left_queue(hold: Hold) -> bool:
 
 
 def _leave(hold: Hold) -> Fate:
-    """Return the fate of a worker that reports: a callback that got a PUT is used up."""
+    """Return the fate of a worker that reports: a callback that got a PUT is used up.
+
+    A connected worker has left the queue when it took the job, and may wait in it again.
+    """
+    if hold.way is Way.OFFER:
+        return Fate.USED if hold.stage is Stage.UNDER_WAY else Fate.STAYS
     return Fate.USED if hold.way is Way.PUT else Fate.STAYS
 
 
@@ -290,7 +359,13 @@ def _in_doubt(job: Job, now_s: float, reason: str) -> Step:
 
 
 def _free(job: Job, now_s: float, reason: str, fate: Fate) -> Step:
-    freed = job._replace(state=State.WAITING, hold=None, spent=_spent(job), reason=reason, turn=0)
+    """Return a job to its own place; one that is to be cancelled is cancelled instead."""
+    if job.cancelling:
+        job = job._replace(hold=None)
+        return _finish(job, State.CANCELLED, EventKind.JOB_CANCELLED, now_s, reason, fate)
+    freed = job._replace(
+        state=State.WAITING, hold=None, spent=_spent(job), reason=reason, turn=0, progress=None
+    )
     return Step(freed, Note(EventKind.JOB_RETURNED, now_s, reason), fate)
 
 
@@ -317,5 +392,7 @@ def _finish(
     reason: str = "",
     fate: Fate = Fate.STAYS,
 ) -> Step:
-    finished = job._replace(state=state, finished_s=now_s, reason=reason)
+    finished = job._replace(
+        state=state, finished_s=now_s, reason=reason, progress=None, cancelling=False
+    )
     return Step(finished, Note(kind, now_s, reason), fate)

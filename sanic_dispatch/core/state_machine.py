@@ -7,8 +7,10 @@ free worker are left together (unless the topic is paused).
 
 The outcome of an effect comes back as a command that names its subject (an attempt, a hold, a
 set-aside); if that has changed meanwhile, the command has no effect. ``held_jobs`` and
-``workers_aside`` have the checks by timers, ``external_edits`` the edited files, and ``forgetting``
-what is erased; every other change of a job or a worker is made here.
+``workers_aside`` have the checks by timers, ``connected_workers`` those without a callback,
+``progress`` what holders say and are asked meanwhile, ``expiry`` the end of registrations,
+``external_edits`` the edited files, and ``forgetting`` what is erased; every other change of a job
+or a worker is made here.
 """
 
 from __future__ import annotations
@@ -18,19 +20,23 @@ from math import inf, nextafter
 from typing import Any
 
 from sanic_dispatch.core import commands as c
-from sanic_dispatch.core import effects as e
 from sanic_dispatch.core import (
+    connected_workers,
     evidence,
+    expiry,
     external_edits,
     forgetting,
     forwarded,
     held_jobs,
     lifecycle,
     matching,
+    progress,
     workers_aside,
 )
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core.connected_workers import Resumed
 from sanic_dispatch.core.events import Event, EventKind, Note, with_actor
-from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Job, Stage, State, Way
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Job, Progress, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
 from sanic_dispatch.core.registration_meaning import Registration, meaning_of
 from sanic_dispatch.core.rules import ANYTHING
@@ -79,7 +85,7 @@ class Placed(Value, frozen=True):
 Decide = Callable[[Job, float], Step]
 """A function of ``lifecycle``: the job and the time (Unix seconds) → its transition."""
 
-Reply = Placed | Job | Worker | DispatchError | None
+Reply = Placed | Job | Worker | Resumed | DispatchError | None
 
 
 class Applied(Value, frozen=True):
@@ -104,6 +110,16 @@ class StateMachine:
         """By job id: the worker that leased the job, and when (monotonic seconds); not stored."""
         self.probed: dict[str, tuple[float, float]] = {}
         """By worker set aside: since when it is, and when it was probed last; not stored."""
+        self.left: dict[str, float] = {}
+        """By connected worker that is away: since when (monotonic seconds); not stored."""
+        self.sessions: dict[str, str] = {}
+        """By session: its worker. Derived from the tables, which decide."""
+        self.lost_jobs: dict[str, str] = {}
+        """By session that has lost a job: the job's id; not stored."""
+        self.progress_due: dict[str, Progress] = {}
+        """By job id: progress that is to be kept soon; not stored."""
+        self.progress_kept_s: dict[str, float] = {}
+        """By job id: when progress was kept last (monotonic seconds); not stored."""
         self.probes = (0, 0)
         """The current monotonic second, and the probes of workers made in it."""
         self.hurries = 0
@@ -192,9 +208,12 @@ class StateMachine:
 
     def is_still_due(self, effect: e.Effect) -> bool:
         """Whether an effect is still due; the attempt of a PUT may have been settled meanwhile."""
-        if not isinstance(effect, e.PutJob):
-            return True
-        return self._attempt(effect.job.id, effect.job.attempt) is not None
+        if isinstance(effect, e.PutJob):
+            return self.attempt(effect.job.id, effect.job.attempt) is not None
+        if isinstance(effect, e.OfferJob):
+            job = self.tables.jobs.get(effect.job.id)
+            return job is not None and job.hold is not None and job.attempt == effect.job.attempt
+        return True
 
     # ---- jobs come in, and are asked for
 
@@ -216,12 +235,12 @@ class StateMachine:
         self.emit(Note(EventKind.JOB_SUBMITTED, self.now.wall_s), job=job)
         worker = matching.worker_for(self.tables, job) if self._may_pair else None
         if worker is not None:
-            return Placed(self._assign_by_put(job, worker), None, is_new=True)
+            return Placed(self._hand_over(job, worker), None, is_new=True)
         self.tables.put_job(job)
         return Placed(job, jobs.position_of(job), is_new=True)
 
     def _on_look_up(self, command: c.LookUp) -> Placed:
-        return self._placed(self._find(command.job_id))
+        return self.placed(self.find(command.job_id))
 
     def _on_read(self, command: c.Read) -> Any:
         return command.read(self.tables)
@@ -260,7 +279,7 @@ class StateMachine:
         elif known is not None:
             return self._answer_repeat(known, worker)
         # Most registrations come through here.
-        self._check_rule(worker)
+        self.check_rule(worker)
         worker = self._keep_operators_set_aside(worker)
         self._probe_stale(worker)
         job = self._last_job_of(worker.key)
@@ -279,8 +298,8 @@ class StateMachine:
             return None  # it had the job once, and nobody has it now
         if hold.worker.id != worker.id:
             if not job.state.is_final:
-                self._check_room()
-                self._enqueue(worker)
+                self.check_room()
+                self.enqueue(worker)
             return None
         if hold.way is Way.PUT:
             return None  # the PUT is the answer
@@ -297,7 +316,7 @@ class StateMachine:
         if meaning is Registration.DONE:
             self.apply_step(job, lifecycle.finish_by_return(job, self.now.wall_s))
             return self._give_oldest_job_or_enqueue(worker)
-        self._enqueue(worker.awaiting(self.now.wall_s, job.id, lost=lost))
+        self.enqueue(worker.awaiting(self.now.wall_s, job.id, lost=lost))
         self.free_successor(job.id, worker.key)
         return None
 
@@ -317,8 +336,8 @@ class StateMachine:
         job = self._first_job_for(worker) if may_get_one else None
         if job is not None:
             return self._assign_by_answer(job, worker)
-        self._check_room()
-        self._enqueue(worker)
+        self.check_room()
+        self.enqueue(worker)
         return None
 
     def _first_job_for(self, worker: Worker) -> Job | None:
@@ -326,7 +345,7 @@ class StateMachine:
         self.tables.rules.expect(worker.rule)
         return matching.job_for(self.tables, worker)
 
-    def _check_rule(self, worker: Worker) -> None:
+    def check_rule(self, worker: Worker) -> None:
         """Raise TooManyRules where no worker with another rule may come.
 
         A worker that is here already may come with another one.
@@ -338,17 +357,20 @@ class StateMachine:
         if not (key and (tables.workers.of_key(key) or tables.jobs.of_key(key))):
             raise TooManyRules(most)
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
         """Raise QueueFull where no more workers may wait."""
         if self.tables.workers.free_count() >= self.policy.max_workers:
             raise QueueFull(self.policy.max_workers)
 
-    def _enqueue(self, worker: Worker) -> None:
+    def enqueue(self, worker: Worker) -> None:
         """Put a worker at the end of the queue."""
         worker = worker._replace(place=self.tables.workers.last_place + 1)
         self.tables.put_worker(worker)
         self.emit(Note(EventKind.WORKER_REGISTERED, self.now.wall_s), worker=worker)
         self._watch_worker(worker)
+        expiry.watch(self, worker)
+        if worker.session:
+            connected_workers.remember_session(self, worker)
 
     def _last_job_of(self, key: Key | None) -> Job | None:
         """Return the job that this key has held longest, or held until its lease ended."""
@@ -384,17 +406,19 @@ class StateMachine:
     def _pair_all(self) -> None:
         """Give jobs to free workers that take them, until none is left with a job for it."""
         while self._may_pair and (pair := matching.next_pair(self.tables)):
-            self._assign_by_put(*pair)
+            self._hand_over(*pair)
 
     @property
     def _may_pair(self) -> bool:
         return self._is_open and not self.tables.facts.paused
 
-    def _assign_by_put(self, job: Job, worker: Worker) -> Job:
-        """Assign a job, to be sent to the worker's callback."""
+    def _hand_over(self, job: Job, worker: Worker) -> Job:
+        """Assign a job, to be sent to the worker's callback, or offered to a connected worker."""
+        if worker.is_connected:
+            return connected_workers.offer(self, job, worker)
         self._forget_doubt(job, worker)
         # The worker is not among the free ones any more: Tables.put_job sees to that.
-        job = self._assign(job, worker, Way.PUT)
+        job = self.assign(job, worker, Way.PUT)
         self.effects.append(self._put_job(job, worker))
         return job
 
@@ -419,9 +443,9 @@ class StateMachine:
 
         The worker does not enter its table for that: only the job's record says who holds it.
         """
-        return self._assign(job, worker, Way.ANSWER)
+        return self.assign(job, worker, Way.ANSWER)
 
-    def _assign(self, job: Job, worker: Worker, way: Way) -> Job:
+    def assign(self, job: Job, worker: Worker, way: Way) -> Job:
         """Assign a job, and with fair turns note with which event its customer was served."""
         step = lifecycle.assign(job, worker, way, self.now.wall_s)
         if self.policy.fair_by is not None and job.state is State.WAITING:
@@ -435,8 +459,8 @@ class StateMachine:
         """
         is_by_answer = job.hold is not None and job.hold.way is Way.ANSWER
         if is_by_answer and self.tables.workers.get(worker.id) is None:
-            self._enqueue(worker)
-        self._assign_by_put(job, worker)
+            self.enqueue(worker)
+        self._hand_over(job, worker)
         if job.worker and job.worker.id != worker.id:
             self.drop(job.worker.id, REPLACED)
 
@@ -448,18 +472,18 @@ class StateMachine:
         return not 0 <= waited_s < self.policy.probe_after_s
 
     def _on_delivery_accepted(self, outcome: c.DeliveryAccepted) -> None:
-        if job := self._attempt(outcome.job_id, outcome.attempt):
+        if job := self.attempt(outcome.job_id, outcome.attempt):
             self.apply_outcome(job, lifecycle.accept(job, self.policy, self.now.wall_s))
 
     def _on_delivery_refused(self, outcome: c.DeliveryRefused) -> None:
-        if job := self._attempt(outcome.job_id, outcome.attempt):
+        if job := self.attempt(outcome.job_id, outcome.attempt):
             step = lifecycle.refuse(
                 job, self.policy, self.now.wall_s, outcome.reason, blames_job=outcome.blames_job
             )
             self.apply_outcome(job, step)
 
     def _on_delivery_in_doubt(self, outcome: c.DeliveryInDoubt) -> None:
-        if job := self._attempt(outcome.job_id, outcome.attempt):
+        if job := self.attempt(outcome.job_id, outcome.attempt):
             self.apply_outcome(
                 job, lifecycle.doubt(job, self.policy, self.now.wall_s, outcome.reason)
             )
@@ -473,7 +497,9 @@ class StateMachine:
         if job is None:
             return
         reason = f"the connection broke {'during' if outcome.began else 'before'} the answer"
-        if not outcome.began:
+        if job.hold and job.hold.worker.polls:
+            connected_workers.settle_lost_answer(self, job, began=outcome.began, reason=reason)
+        elif not outcome.began:
             self.apply_outcome(job, lifecycle.release(job, self.now.wall_s, reason))
         elif _is_at(job, Stage.UNDER_WAY):
             self.apply_outcome(job, lifecycle.doubt(job, self.policy, self.now.wall_s, reason))
@@ -486,10 +512,11 @@ class StateMachine:
         job = self.tables.jobs.get(outcome.job_id)
         if job is None or job.attempt != outcome.attempt or job.hold is None:
             return None
-        is_open = job.hold.way is Way.ANSWER and not _is_at(job, Stage.CONFIRMED)
+        is_by_answer = job.hold.way is Way.ANSWER or job.hold.worker.polls
+        is_open = is_by_answer and not _is_at(job, Stage.CONFIRMED)
         return job if job.state is State.ASSIGNED and is_open else None
 
-    def _attempt(self, job_id: str, attempt: int) -> Job | None:
+    def attempt(self, job_id: str, attempt: int) -> Job | None:
         """Return the job if this attempt is still under way."""
         job = self.tables.jobs.get(job_id)
         if job is None or job.state is not State.ASSIGNED or job.attempt != attempt:
@@ -511,11 +538,14 @@ class StateMachine:
 
     def _on_fail(self, report: c.Fail) -> Placed:
         def decide(job: Job, now_s: float) -> Step:
+            if report.cancelled:
+                return lifecycle.end_cancelled(job, now_s, report.reason)
             if report.retry:
                 return lifecycle.retry(job, self.policy, now_s, report.reason)
             return lifecycle.fail(job, now_s, report.reason)
 
-        return self._apply_report(report, State.FAILED, decide)
+        reached = State.CANCELLED if report.cancelled else State.FAILED
+        return self._apply_report(report, reached, decide)
 
     def _on_extend(self, report: c.Extend) -> Placed:
         return self._apply_report(report, None, lifecycle.extend)
@@ -527,20 +557,20 @@ class StateMachine:
 
         It is a repeat in the state ``reached``; never, if that is None.
         """
-        job = self._find(report.job_id)
+        job = self.find(report.job_id)
         if isinstance(report, c.Fail) and report.retry and self._has_given_back(report.proof, job):
-            return self._placed(job)
-        if not self._is_of_holder(report.proof, job):
+            return self.placed(job)
+        if not self.is_of_holder(report.proof, job):
             raise NotTheHolder(job.state)
         if job.state is not reached:
             job = self.apply_step(job, decide(job, self.now.wall_s))
-        return self._placed(job)
+        return self.placed(job)
 
     def _has_given_back(self, proof: Proof, job: Job) -> bool:
         """Whether this is a repeated ``fail`` with ``retry`` by a worker that gave the job back."""
         return job.state is State.WAITING and self.receipts.is_of_spent(proof, job)
 
-    def _is_of_holder(self, proof: Proof, job: Job) -> bool:
+    def is_of_holder(self, proof: Proof, job: Job) -> bool:
         if self.receipts.is_of_holder(proof, job):
             return True
         if proof.instance is None:
@@ -562,32 +592,29 @@ class StateMachine:
 
     # ---- acts of the operator
 
-    def _on_cancel(self, act: c.Cancel) -> Placed:
-        return self._apply_act(act, lambda job, now_s: lifecycle.cancel(job, now_s, act.why))
-
     def _on_put_back(self, act: c.PutBack) -> Placed:
-        return self._apply_act(act, lambda job, now_s: lifecycle.put_back(job, now_s, act.why))
+        return self.apply_act(act, lambda job, now_s: lifecycle.put_back(job, now_s, act.why))
 
     def _on_move_to_front(self, act: c.MoveToFront) -> Placed:
         jobs = self.tables.jobs
         places = [job.place for job in jobs.assigned()]
-        place = min(jobs.line.lowest_place(), *places, self._find(act.job_id).ticket) - 1.0
-        return self._apply_act(act, lambda job, now_s: lifecycle.move(job, place, now_s, act.why))
+        place = min(jobs.line.lowest_place(), *places, self.find(act.job_id).ticket) - 1.0
+        return self.apply_act(act, lambda job, now_s: lifecycle.move(job, place, now_s, act.why))
 
     def _on_set_priority(self, act: c.SetPriority) -> Placed:
-        job = self._find(act.job_id)
+        job = self.find(act.job_id)
         if job.priority == act.priority and job.is_waiting:
-            return self._placed(job)
-        return self._apply_act(
+            return self.placed(job)
+        return self.apply_act(
             act, lambda job, now_s: lifecycle.set_priority(job, act.priority, now_s, act.why)
         )
 
-    def _apply_act(self, act: c.Act, decide: Decide) -> Placed:
+    def apply_act(self, act: c.Act, decide: Decide) -> Placed:
         """Apply an operator's act; the job keeps the reason, the event also who it was."""
-        job = self._find(act.job_id)
+        job = self.find(act.job_id)
         step = decide(job, self.now.wall_s)
         note = step.note._replace(reason=with_actor(act.who, step.note.reason))
-        return self._placed(self.apply_step(job, step._replace(note=note)))
+        return self.placed(self.apply_step(job, step._replace(note=note)))
 
     def _on_set_aside(self, act: c.SetAside) -> Worker:
         worker = self._waiting_worker(act.worker_id, "set its worker aside")
@@ -632,13 +659,15 @@ class StateMachine:
         if worker is None:
             self._check_has_no_job(worker_id, act)
             raise UnknownWorker
+        if worker.aside and worker.aside.cause is Cause.EXPIRED:
+            raise UnknownWorker
         lost = self.tables.jobs.get(worker.aside.job_id) if worker.aside else None
         if lost and worker.says_job_was_lost and lost.state is State.ASSIGNED:
             raise WrongState(act, lost.state)
         return worker
 
     def _check_has_no_job(self, worker_id: str, act: str) -> None:
-        job = self.tables.jobs.at_callback(worker_id)
+        job = self.tables.jobs.held_by(worker_id) or self.tables.jobs.at_callback(worker_id)
         if job and job.worker and job.worker.id == worker_id and job.state is State.ASSIGNED:
             raise WrongState(act, job.state)
 
@@ -678,9 +707,9 @@ class StateMachine:
         return self.now.monotonic_s - max(self.now.wall_s - aside.since_s, 0.0)
 
     def _watch_worker(self, worker: Worker) -> None:
-        """Schedule the first probe of a worker set aside, unless an operator did that."""
+        """Schedule the first probe of a worker set aside, unless no probe would bring it back."""
         aside = worker.aside
-        if aside is None or aside.cause is Cause.OPERATOR:
+        if aside is None or aside.cause in (Cause.OPERATOR, Cause.EXPIRED):
             self.probed.pop(worker.id, None)
             return
         look = c.LookAtWorker(worker.id, aside, 0, self.aside_since_s(aside))
@@ -743,7 +772,7 @@ class StateMachine:
         holder, leased_s = self._leases.get(job.id, ("", now_s))
         if not hold.times_unused or holder != hold.worker.id:
             leased_s = now_s
-        if self.policy.lease_s is not None:
+        if self.policy.lease_of_s(hold.worker) is not None:
             self._leases[job.id] = hold.worker.id, leased_s
         return c.LookAtJob(job.id, hold, 0, now_s, leased_s)
 
@@ -765,7 +794,7 @@ class StateMachine:
 
     def left_of_lease_s(self, look: c.LookAtJob) -> float:
         """Return how many seconds of the lease are left; infinite without leases."""
-        lease_s = self.policy.lease_s
+        lease_s = self.policy.lease_of_s(look.hold.worker)
         return inf if lease_s is None else look.leased_s + lease_s - self.now.monotonic_s
 
     # ---- the life of the service
@@ -787,6 +816,8 @@ class StateMachine:
                 self._watch_hold(job)
         for worker in tables.workers:
             self._watch_worker(worker)
+            expiry.watch(self, worker)
+        connected_workers.recover(self)
         self.effects += forgetting.to_erase(tables.facts)
         self.effects += forwarded.to_forget(tables.facts)
         self._is_open = True
@@ -799,6 +830,7 @@ class StateMachine:
 
     def _on_close(self, _: c.Close) -> None:
         self._is_open = False
+        connected_workers.withdraw_all_offers(self)
 
     # ---- changes
 
@@ -812,12 +844,25 @@ class StateMachine:
             self._make_room(after)
             self._leases.pop(after.id, None)
         self.tables.put_job(after)
+        if after.state is not State.ASSIGNED:
+            self._forget_hold(before, after)
         self.emit(step.note, job=after, worker=before.hold.worker if before.hold else None)
         if before.hold is not None:
             self._move_worker(before, before.hold.worker, step)
         if after.hold is not before.hold and not evidence.is_same(before.hold, after.hold):
             self._watch_hold(after)
         return after
+
+    def _forget_hold(self, before: Job, after: Job) -> None:
+        """Forget what is known of a hold besides the record, and look after its worker."""
+        if before.progress is not None:
+            progress.forget(self, after.id)
+        holder = before.hold.worker if before.hold else None
+        if holder is None or not holder.is_connected:
+            return
+        connected_workers.note_away(self, holder.id)
+        if after.hold is None and holder.session:
+            connected_workers.note_lost_job(self, before)
 
     def _make_room(self, finished: Job) -> None:
         """Remove finished jobs that are too many or too old."""
@@ -896,13 +941,13 @@ class StateMachine:
             Event(self.number, note.kind, note.at_s, job, worker, note.reason, self.request)
         )
 
-    def _find(self, job_id: str) -> Job:
+    def find(self, job_id: str) -> Job:
         job = self.tables.jobs.get(job_id)
         if job is None:
             raise UnknownJob
         return job
 
-    def _placed(self, job: Job) -> Placed:
+    def placed(self, job: Job) -> Placed:
         return Placed(job, self.tables.jobs.position_of(job) or None)
 
 
@@ -918,13 +963,19 @@ def _since_s(job: Job) -> float:
 _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.Submit: StateMachine._on_submit,
     c.Register: StateMachine._on_register,
+    c.Withdraw: connected_workers.on_withdraw,
+    c.RegisterConnected: connected_workers.on_register_connected,
+    c.Resume: connected_workers.on_resume,
+    c.Accept: connected_workers.on_accept,
     c.Complete: StateMachine._on_complete,
     c.Fail: StateMachine._on_fail,
     c.Extend: StateMachine._on_extend,
+    c.ReportProgress: progress.on_report_progress,
+    c.AskIfCancelling: progress.on_ask_if_cancelling,
     c.NoteRefusedReport: StateMachine._on_note_refused_report,
     c.LookUp: StateMachine._on_look_up,
     c.Read: StateMachine._on_read,
-    c.Cancel: StateMachine._on_cancel,
+    c.Cancel: progress.on_cancel,
     c.PutBack: StateMachine._on_put_back,
     c.MoveToFront: StateMachine._on_move_to_front,
     c.SetPriority: StateMachine._on_set_priority,
@@ -938,6 +989,14 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.DeliveryInDoubt: StateMachine._on_delivery_in_doubt,
     c.AnswerWritten: StateMachine._on_answer_written,
     c.AnswerLost: StateMachine._on_answer_lost,
+    c.OfferReturned: connected_workers.on_offer_returned,
+    c.Leave: connected_workers.on_leave,
+    c.EndPoll: connected_workers.on_end_poll,
+    c.OfferLapsed: connected_workers.on_offer_lapsed,
+    c.DropIfAway: connected_workers.on_drop_if_away,
+    c.EndRegistration: expiry.on_end_registration,
+    c.ExpiryTold: expiry.on_expiry_told,
+    c.KeepProgress: progress.on_keep_progress,
     c.DataErased: forgetting.on_data_erased,
     c.LookAtWorker: workers_aside.on_look_at_worker,
     c.LookForWorkers: workers_aside.on_look_for_workers,

@@ -156,7 +156,7 @@ def _callback_held_by(job: Job | None) -> str | None:
     if job is None or job.state is not State.ASSIGNED or job.hold is None:
         return None
     hold = job.hold
-    is_sure = hold.way is not Way.PUT or hold.stage is Stage.CONFIRMED
+    is_sure = hold.way is Way.ANSWER or hold.stage is Stage.CONFIRMED
     return None if is_sure else hold.worker.callback_url
 
 
@@ -174,6 +174,7 @@ class JobTable:
         self._finished: SortedKeyList[Job, tuple[float, int]] = SortedKeyList(key=_end_of)
         self._by_key: dict[Key, tuple[str, ...]] = {}
         self._by_callback: dict[str, tuple[str, ...]] = {}
+        self._by_connected: dict[str, str] = {}
         self.last_ticket = 0
         """The highest ticket ever given; no ticket is given twice, not even after an undo."""
         self.last_place = 0.0
@@ -270,6 +271,11 @@ class JobTable:
             return None
         return next((job for job in found if not job.state.is_final), found[-1])
 
+    def held_by(self, worker_id: str) -> Job | None:
+        """Return the job that this connected worker has, or is offered."""
+        job_id = self._by_connected.get(worker_id)
+        return None if job_id is None else self._jobs[job_id]
+
     def _unlist(self, job: Job) -> None:
         """Remove a job from the index of its state."""
         if job.state is State.WAITING:
@@ -284,6 +290,9 @@ class JobTable:
         old, new = _callbacks_of(before), _callbacks_of(after)
         if old != new:
             _move(self._by_callback, before, old, after, new)
+        was_with, is_with = _connected_holder(before), _connected_holder(after)
+        if was_with != is_with:
+            _move_one(self._by_connected, before, was_with, after, is_with)
         old_keys, new_keys = _keys_of(before), _keys_of(after)
         if old_keys != new_keys:
             _move(self._by_key, before, old_keys, after, new_keys)
@@ -299,6 +308,8 @@ class WorkerTable:
         self.free_by_rule: dict[str, SortedKeyList[Worker, float]] = {}
         """By rule: the free workers with it, in order; no list is empty. Only to be read."""
         self._held: set[str] = set()
+        self.present: dict[str, str] = {}
+        """By connected worker: its connection. Not stored; changed by ``attach`` and ``detach``."""
         self._aside: dict[str, Worker] = {}
         self._by_key: dict[Key, tuple[str, ...]] = {}
         self.last_place = 0.0
@@ -322,7 +333,7 @@ class WorkerTable:
             self._unlist(before)
         self._workers[worker.callback_url] = worker
         self._list_if_free(worker)
-        if worker.aside is not None and worker.aside.cause is not Cause.OPERATOR:
+        if worker.aside is not None and worker.aside.cause not in _FOR_GOOD:
             self._aside[worker.id] = worker
         if worker.key:
             _add(self._by_key, worker.key, worker.callback_url)
@@ -355,9 +366,26 @@ class WorkerTable:
         if worker := self._workers.get(worker_id):
             self._list_if_free(worker)
 
+    def attach(self, worker_id: str, connection: str) -> None:
+        """Note by which connection a connected worker is reached."""
+        is_new = worker_id not in self.present
+        self.present[worker_id] = connection
+        if is_new and (worker := self._workers.get(worker_id)):
+            self._list_if_free(worker)
+
+    def detach(self, worker_id: str) -> None:
+        """Note that a connected worker is not reached: it keeps its place, and gets no job."""
+        worker = self._workers.get(worker_id)
+        if worker is not None and self.is_free(worker):
+            self._unlist_free(worker)
+        self.present.pop(worker_id, None)
+
     def is_free(self, worker: Worker) -> bool:
         """Whether a worker of this table may get a job now."""
-        return worker.aside is None and worker.callback_url not in self._held
+        url = worker.callback_url
+        if worker.aside is not None or url in self._held:
+            return False
+        return not worker.is_connected or url in self.present
 
     def is_held(self, worker_id: str) -> bool:
         """Whether a job was sent to this callback and is not settled there."""
@@ -368,7 +396,7 @@ class WorkerTable:
         return sum(map(len, self.free_by_rule.values()))
 
     def aside(self) -> Mapping[str, Worker]:
-        """Return the workers set aside for another reason than an operator's word."""
+        """Return the workers set aside that may come back by themselves."""
         return self._aside
 
     def of_key(self, key: Key | None) -> list[Worker]:
@@ -494,6 +522,16 @@ def _move(
             _add(index, name, after.id)
 
 
+def _move_one(
+    index: dict[str, str], before: Job | None, old: str | None, after: Job | None, new: str | None
+) -> None:
+    """Index a job by its new name instead of its old one, which may be another job's by now."""
+    if before is not None and old is not None and index.get(old) == before.id:
+        del index[old]
+    if after is not None and new is not None:
+        index[new] = after.id
+
+
 def _remove(line: SortedKeyList[R, Any], record: R) -> None:
     """Remove a record from a sorted list; to pop the first, as usual, takes half the time."""
     if next(iter(line)) is record:
@@ -503,11 +541,19 @@ def _remove(line: SortedKeyList[R, Any], record: R) -> None:
 
 
 def _callbacks_of(job: Job | None) -> tuple[str, ...]:
-    """Return the callbacks to index a job by."""
+    """Return the callbacks to index a job by; a connected worker has none."""
     if job is None:
         return ()
     hold = job.hold or job.former
     return (*job.spent, hold.worker.callback_url) if hold else job.spent
+
+
+def _connected_holder(job: Job | None) -> str | None:
+    """Return the connected worker that has a job, or is offered it."""
+    if job is None or job.state is not State.ASSIGNED or job.hold is None:
+        return None
+    worker = job.hold.worker
+    return worker.callback_url if worker.is_connected else None
 
 
 def _keys_of(job: Job | None) -> tuple[Key, ...]:
@@ -518,6 +564,9 @@ def _keys_of(job: Job | None) -> tuple[Key, ...]:
     key = hold.worker.key if hold and job.state not in FINAL else None
     return (key,) if key else ()
 
+
+_FOR_GOOD = (Cause.OPERATOR, Cause.EXPIRED)
+"""Causes of a set-aside that no probe ends."""
 
 _rank_of = attrgetter("place")
 

@@ -8,6 +8,9 @@ from sanic_dispatch.core.json_pointer import steps_of
 from sanic_dispatch.core.line import Ordering
 from sanic_dispatch.core.worker import Worker
 
+CONNECTED_LEASE_S = 60.0
+"""The lease of connected workers where none is set."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -24,7 +27,9 @@ class Policy:
     ``keep_finished`` are kept, each for ``keep_done_s``. Present workers have at most ``max_rules``
     different rules. With ``priorities`` jobs have one, and rise a level for every
     ``priority_step_s`` that they have waited. ``fair_by`` is the JSON pointer (RFC 6901) of the
-    member that names the customer; customers take turns where it is set.
+    member that names the customer; customers take turns where it is set. A connected worker has
+    ``callback_timeout_s`` to accept a job. With ``cancel_assigned`` a customer may cancel an
+    assigned job whose holder can hear of it.
     """
 
     max_attempts: int = 3
@@ -42,12 +47,23 @@ class Policy:
     priorities: bool = False
     priority_step_s: float = 300.0
     fair_by: str | None = None
+    callback_timeout_s: float = 10.0
+    cancel_assigned: bool = True
 
     @property
     def ordering(self) -> Ordering:
         """What orders the line of waiting jobs."""
         path = None if self.fair_by is None else steps_of(self.fair_by)
         return Ordering(self.priority_step_s if self.priorities else None, path)
+
+    def lease_of_s(self, worker: Worker) -> float | None:
+        """Return how long this worker may keep a job without a word, in seconds; None: forever.
+
+        A connected worker always has a lease: nobody else could find out that it is gone.
+        """
+        if self.lease_s is None and worker.is_connected:
+            return CONNECTED_LEASE_S
+        return self.lease_s
 
     def resends(self, worker: Worker) -> bool:
         """Whether a job in doubt with this worker is sent to the next worker without asking."""

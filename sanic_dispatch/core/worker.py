@@ -1,4 +1,8 @@
-"""Workers: process instances that wait for a job on a callback URL."""
+"""Workers that wait for a job: process instances on a callback URL, or connected workers.
+
+A connected worker has no address. It is reached by its websocket, or by the answer to its poll; its
+name stands wherever a callback URL does, after ``ws:`` or ``poll:``.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,10 @@ GONE = "gone"
 
 ENDED = (GONE, "finished", "abandoned")
 """The final states of an instance."""
+
+
+WEBSOCKET, POLL = "ws:", "poll:"
+"""What the id of a connected worker begins with."""
 
 
 class Key(NamedTuple):
@@ -34,6 +42,8 @@ class Cause(StrEnum):
     """The same, but it says that the job never arrived (``?lost``): it gets it in any case."""
     OPERATOR = "operator"
     """An operator set it aside: only an operator brings it back."""
+    EXPIRED = "expired"
+    """Its time to wait is over: it leaves the queue once its callback was told so."""
 
 
 REPLACED = "it came back with a new callback"
@@ -58,7 +68,9 @@ class Worker(Value, frozen=True):
     """A waiting worker. Its id is the callback URL: one call of a process instance.
 
     ``place`` orders the queue. The queue sets it; in a file it is the order of the entries.
-    ``rule`` says which jobs it takes, in the normal form of ``core/rules.py``.
+    ``rule`` says which jobs it takes, in the normal form of ``core/rules.py``. ``expires_s`` is
+    when it stops waiting (Unix seconds). ``session`` is the secret by which another connection
+    takes up what a worker at a websocket has.
     """
 
     callback_url: str
@@ -70,6 +82,18 @@ class Worker(Value, frozen=True):
     refusals: int = 0
     place: float = 0.0
     rule: str = ANYTHING
+    expires_s: float | None = None
+    session: str = ""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it has no callback, and is reached by a connection of its own."""
+        return self.callback_url.startswith((WEBSOCKET, POLL))
+
+    @property
+    def polls(self) -> bool:
+        """Whether it is reached by the answer to its poll."""
+        return self.callback_url.startswith(POLL)
 
     @property
     def id(self) -> str:
@@ -110,6 +134,10 @@ class Worker(Value, frozen=True):
         """Return the worker set aside by an operator."""
         may_arrive = self.aside is not None and self.aside.may_arrive
         return self._replace(aside=Aside(Cause.OPERATOR, now_s, reason, may_arrive=may_arrive))
+
+    def expired(self, now_s: float, reason: str) -> Worker:
+        """Return the worker set aside for good."""
+        return self._replace(aside=Aside(Cause.EXPIRED, now_s, reason))
 
     def set_aside_until_seen(self) -> Worker:
         """Return the worker set aside as after a refusal: it comes back once a probe sees it."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import structlog
 
-from sanic_dispatch.callbacks.outcome import Accepted, Outcome, Refused
+from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Outcome, Refused
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.evidence import ProbeResult, state_of_ours
@@ -106,6 +107,8 @@ class Deliveries:
         match effect:
             case e.PutJob():
                 return self._put(effect)
+            case e.PutExpired():
+                return self._put_expired(effect)
             case e.ProbeWorker():
                 return self._probe_worker(effect)
             case e.ProbeStale():
@@ -122,13 +125,28 @@ class Deliveries:
         """
         assert effect.job.hold
         url = effect.job.hold.worker.callback_url
+        async with self._alone(url):
+            return await self._put_now(effect, url)
+
+    async def _put_expired(self, effect: e.PutExpired) -> c.Command:
+        look, body = effect.look, b'{"Expired":{"registered_at":"%b"}}'
+        async with self._alone(look.worker_id):
+            if not self._store.may_act():
+                await self._confirm()
+            text = body % look.registered_at.encode()
+            outcome = await self._callbacks.deliver(look.worker_id, text, {})
+        return c.ExpiryTold(look, not isinstance(outcome, InDoubt), effect.request)
+
+    @asynccontextmanager
+    async def _alone(self, url: str) -> AsyncIterator[None]:
+        """Wait until no PUT to this callback is under way, and keep others from beginning."""
         while (earlier := self._busy.get(url)) is not None:
             await asyncio.wait([earlier])
         task = asyncio.current_task()
         assert task is not None
         self._busy[url] = task
         try:
-            return await self._put_now(effect, url)
+            yield
         finally:
             del self._busy[url]
 

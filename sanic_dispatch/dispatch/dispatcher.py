@@ -18,6 +18,7 @@ from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
+from sanic_dispatch.core.connected_workers import Resumed
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.receipts import ID_DIGITS, Proof
@@ -27,6 +28,7 @@ from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.answers_elsewhere import ANSWER_WAIT_S, AnswersElsewhere
 from sanic_dispatch.dispatch.batches import Batches
+from sanic_dispatch.dispatch.connections import Connections
 from sanic_dispatch.dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.dispatch.erasure import Eraser
 from sanic_dispatch.dispatch.operator import Operator
@@ -114,6 +116,8 @@ class Dispatcher:
         self.deliveries = Deliveries(
             self._callbacks, self._store, self._machine.is_still_due, self.batches.report
         )
+        self.connections = Connections(self.batches.report)
+        """The connections of connected workers."""
         self._answers_elsewhere = AnswersElsewhere(self._clock)
         self._timers = Timers(self._clock, self.batches.report)
         self._eraser = Eraser(self._store, self._clock, self.batches.report)
@@ -268,6 +272,7 @@ class Dispatcher:
     async def _break_off(self, refusal: type[DispatchError]) -> None:
         """Stop timers, batches, deliveries and erasing; batches before what they begin."""
         self._timers.stop()
+        self.connections.close()
         await self.batches.close(refusal)
         await self.deliveries.close()
         await self._eraser.close()
@@ -351,9 +356,15 @@ class Dispatcher:
         return placed
 
     async def cancel(self, job_id: str, reason: str = "") -> Job:
-        """Cancel a waiting job. Raises UnknownJob and WrongState."""
+        """Cancel a waiting job, or have the holder of an assigned one cancel it.
+
+        In the second case the job that is returned is ``cancelling``. Raises UnknownJob, and
+        WrongState if the holder could not hear of it.
+        """
         await self._until_open()
-        return await self.operator.cancel(job_id, reason)
+        cancel = c.Cancel(job_id, reason, request=REQUEST_ID.get())
+        placed: Placed = await self.batches.execute(cancel)
+        return placed.job
 
     # ---- registrations and reports
 
@@ -380,6 +391,60 @@ class Dispatcher:
         if job is not None and (origin := ORIGIN.get()) is not None:
             self._answers_elsewhere.expect(job, origin.run)
         return job
+
+    async def withdraw(self, worker_id: str) -> None:
+        """Take a waiting worker out of the queue. Raises UnknownWorker and WorkerHasJob."""
+        await self._until_open()
+        await self.batches.execute(c.Withdraw(worker_id, REQUEST_ID.get()))
+
+    async def register_connected(self, worker: Worker, connection: str) -> Job | None:
+        """Enqueue a worker that is reached by this connection, which must be attached.
+
+        Its offers go to ``connections``. Return the job that a polling worker has already; then,
+        and after an offer to one, ``answer_written`` or ``answer_lost`` must be called. Raises
+        AlreadyRegistered, StandingBy if the connection is not attached (any more), and as
+        ``register``.
+        """
+        await self._until_open()
+        self._bind(connection, worker.id)
+        register = c.RegisterConnected(worker, connection, REQUEST_ID.get())
+        job: Job | None = await self.batches.execute(register)
+        return job
+
+    async def end_poll(self, worker_id: str, connection: str) -> Job | None:
+        """End a poll that got no offer; return the job that it was offered meanwhile.
+
+        Every poll that got no offer ends so, even if the connection is not attached any more.
+        """
+        await self._until_open()
+        end = c.EndPoll(worker_id, connection, REQUEST_ID.get())
+        job: Job | None = await self.batches.execute(end)
+        return job
+
+    async def resume(self, session: str, connection: str) -> Resumed:
+        """Take up what the worker of a session has, by a connection that must be attached.
+
+        If it has a job, that is offered to the connection again. Raises as ``register_connected``.
+        """
+        await self._until_open()
+        self._bind(connection, self._machine.sessions.get(session, ""))
+        resume = c.Resume(session, connection, REQUEST_ID.get())
+        resumed: Resumed = await self.batches.execute(resume)
+        return resumed
+
+    def _bind(self, connection: str, worker_id: str) -> None:
+        if not self.connections.is_attached(connection):
+            raise StandingBy("another process")
+        self.connections.bind(connection, worker_id)
+
+    async def accept(self, job_id: str, proof: Proof) -> Placed:
+        """Take a job that was offered to a connected worker. Raises as ``complete``."""
+        await self._until_open()
+        return await self._execute_report(c.Accept(job_id, proof, REQUEST_ID.get()))
+
+    def lease_of_s(self, job: Job) -> float | None:
+        """Return how long its holder may keep a job without a word; None: forever."""
+        return None if job.worker is None else self._policy.lease_of_s(job.worker)
 
     def answer_written(self, job: Job) -> None:
         """Report that the answer with this job was written; returns at once.
@@ -433,10 +498,36 @@ class Dispatcher:
         await self._until_open()
         return await self._execute_report(c.Complete(job_id, proof, result, REQUEST_ID.get()))
 
-    async def fail(self, job_id: str, proof: Proof, reason: str, *, retry: bool = False) -> Placed:
-        """Fail a job, or with ``retry`` let another worker try. Raises as ``complete``."""
+    async def fail(
+        self,
+        job_id: str,
+        proof: Proof,
+        reason: str,
+        *,
+        retry: bool = False,
+        cancelled: bool = False,
+    ) -> Placed:
+        """Fail a job, let another worker try (``retry``), or say that it was ``cancelled``.
+
+        Raises as ``complete``.
+        """
         await self._until_open()
-        return await self._execute_report(c.Fail(job_id, proof, reason, retry, REQUEST_ID.get()))
+        fail = c.Fail(job_id, proof, reason, retry, cancelled, REQUEST_ID.get())
+        return await self._execute_report(fail)
+
+    async def report_progress(
+        self, job_id: str, proof: Proof, percent: float | None, text: str | None
+    ) -> Placed:
+        """Keep how far the holder is, and begin its lease anew. Raises as ``complete``."""
+        await self._until_open()
+        report = c.ReportProgress(job_id, proof, percent, text, REQUEST_ID.get())
+        return await self._execute_report(report)
+
+    async def ask_if_cancelling(self, job_id: str, proof: Proof) -> bool:
+        """Return whether the holder is to stop. Raises as ``complete``."""
+        await self._until_open()
+        ask = c.AskIfCancelling(job_id, proof, REQUEST_ID.get())
+        return (await self._execute_report(ask)).job.cancelling
 
     async def extend(self, job_id: str, proof: Proof) -> Placed:
         """Begin a job's lease anew. Raises as ``complete``."""
@@ -453,7 +544,7 @@ class Dispatcher:
         """Return the receipt that goes with a job and later proves who got it."""
         return self._machine.receipts.receipt(job)
 
-    async def _execute_report(self, report: c.Complete | c.Fail | c.Extend) -> Placed:
+    async def _execute_report(self, report: c.Command) -> Placed:
         placed: Placed = await self.batches.execute(report)
         return placed
 
@@ -467,6 +558,8 @@ class Dispatcher:
     def _begin_effect(self, effect: e.Effect) -> None:
         if isinstance(effect, e.StartTimer):
             self._timers.start(effect)
+        elif isinstance(effect, (e.OfferJob, e.AskToStop, e.EndConnection)):
+            self.connections.begin(effect)
         elif isinstance(effect, e.EraseData):
             self._eraser.begin(effect)
         else:

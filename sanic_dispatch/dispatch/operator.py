@@ -41,8 +41,9 @@ class Operator:
         return False
 
     async def cancel(self, job_id: str, why: str, who: str = "") -> Job:
-        """Cancel a waiting job."""
-        return await self._act_on_job(c.Cancel(job_id, why, who, REQUEST_ID.get()))
+        """Cancel a waiting job, or have the holder of an assigned one cancel it."""
+        act = c.Cancel(job_id, why, who, is_operators=True, request=REQUEST_ID.get())
+        return await self._act_on_job(act)
 
     async def put_back(self, job_id: str, why: str, who: str = "") -> Job:
         """Put an assigned, doubtful or failed job back to its own place."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import ujson
 
-from sanic_dispatch.core.job import DEFAULT_PRIORITY, Hold, Job, Stage, State, Way
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, Hold, Job, Progress, Stage, State, Way
 from sanic_dispatch.core.rules import ANYTHING, arguments_of, normal_form
 from sanic_dispatch.core.tables import FORGETTING, FORWARDED, Fact
 from sanic_dispatch.core.timestamps import from_rfc3339
@@ -72,10 +72,14 @@ def _encode_optional(job: Job) -> Iterator[bytes]:
         yield b',"priority":%d' % job.priority
     if job.turn:
         yield b',"turn":%d' % job.turn
+    if job.progress:
+        yield b',"progress":%b' % _dumps([job.progress.percent, job.progress.text])
+    if job.cancelling:
+        yield b',"cancelling":true'
 
 
 def _encode_hold(hold: Hold) -> bytes:
-    return b'{"worker":%b,"way":"%b","stage":"%b","since":%b%b%b%b}' % (
+    return b'{"worker":%b,"way":"%b","stage":"%b","since":%b%b%b%b%b}' % (
         encode_worker(hold.worker),
         hold.way.encode(),
         hold.stage.encode(),
@@ -83,6 +87,7 @@ def _encode_hold(hold: Hold) -> bytes:
         b',"is_again":true' if hold.is_again else b"",
         b',"unused":%d' % hold.times_unused if hold.times_unused else b"",
         b',"refused_report":%b' % _dumps(hold.refused_report) if hold.refused_report else b"",
+        b',"reported":%b' % _dumps(hold.reported_s) if hold.reported_s else b"",
     )
 
 
@@ -138,7 +143,7 @@ def decode_worker(values: Mapping[str, Any]) -> Worker:
 
     Raises one of UNREADABLE if the values are no worker.
     """
-    aside, key = values.get("aside"), values.get("key")
+    aside, key, expires_s = values.get("aside"), values.get("key"), values.get("expires")
     worker = Worker(
         callback_url=_text(values["callback_url"]),
         registered_at=_text(values["registered_at"]),
@@ -149,6 +154,8 @@ def decode_worker(values: Mapping[str, Any]) -> Worker:
         refusals=int(values.get("refusals", 0)),
         place=_number(values.get("place", 0)),
         rule=_rule(values.get("rule", ANYTHING)),
+        expires_s=None if expires_s is None else _number(expires_s),
+        session=_text(values.get("session", "")),
     )
     from_rfc3339(worker.registered_at)
     return worker
@@ -231,6 +238,10 @@ def _worker_dict(worker: Worker) -> dict[str, Any]:
         stored["refusals"] = worker.refusals
     if worker.rule:
         stored["rule"] = worker.rule
+    if worker.expires_s is not None:
+        stored["expires"] = worker.expires_s
+    if worker.session:
+        stored["session"] = worker.session
     return stored
 
 
@@ -248,7 +259,13 @@ def _decode_hold(values: Mapping[str, Any]) -> Hold:
         bool(values.get("is_again", False)),
         _count(values.get("unused", 0)),
         _text(values.get("refused_report", "")),
+        _number(values.get("reported", 0)),
     )
+
+
+def _decode_progress(value: Any) -> Progress:
+    percent, text = value
+    return Progress(None if percent is None else _number(percent), _text(text))
 
 
 def _decode_aside(values: Sequence[Any]) -> Aside:
@@ -330,5 +347,7 @@ _OPTIONAL_DECODERS: dict[str, Callable[[Any], Any]] = {
     "forgotten": bool,
     "priority": _count,
     "turn": _count,
+    "progress": _decode_progress,
+    "cancelling": bool,
 }
 """Decoders of the members that are stored only if they differ from a new job's."""

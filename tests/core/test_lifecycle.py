@@ -38,7 +38,7 @@ def held(way: Way = Way.PUT, stage: Stage = Stage.UNDER_WAY, *, keyed: bool = Tr
     return job(State.ASSIGNED, way, stage, keyed=keyed)
 
 
-HOLDS = [(way, stage) for way in Way for stage in Stage]
+HOLDS = [(way, stage) for way in (Way.PUT, Way.ANSWER) for stage in Stage]
 NOT_HELD = [State.WAITING, State.DONE, State.FAILED, State.CANCELLED]
 
 
@@ -241,9 +241,11 @@ def test_only_a_waiting_job_can_be_moved(state: State) -> None:
 
 
 def test_extend_restarts_the_lease() -> None:
-    """The hold begins anew, and nothing else changes."""
-    step = lifecycle.extend(held(stage=Stage.CONFIRMED), NOW_S)
-    assert step.job.hold == Hold(KEYED, Way.PUT, Stage.CONFIRMED, NOW_S)
+    """The hold says when its worker was heard, and nothing else changes."""
+    before = held(stage=Stage.CONFIRMED)
+    step = lifecycle.extend(before, NOW_S)
+    assert before.hold is not None
+    assert step.job.hold == before.hold._replace(reported_s=NOW_S)
 
 
 @pytest.mark.parametrize("state", State)

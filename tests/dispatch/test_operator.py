@@ -186,12 +186,14 @@ async def test_every_action_is_logged_with_name_and_reason(world: World) -> None
     assert cancelled.reason == "mistake"
 
 
-async def test_an_assigned_job_cannot_be_cancelled(world: World) -> None:
-    """WrongState with the state: it has to be put back first."""
+async def test_an_assigned_job_is_to_be_cancelled_by_its_holder(world: World) -> None:
+    """At an operator's word always; a customer is refused where the holder could not hear of it."""
     submission = await world.submit("x")
     await world.register(worker("c1", "i1"))
     with pytest.raises(WrongState):
-        await world.dispatcher.operator.cancel(submission.job.id, "operator")
+        await world.dispatcher.cancel(submission.job.id)
+    asked = await world.dispatcher.operator.cancel(submission.job.id, "no ice", "ada")
+    assert (asked.state, asked.cancelling, asked.reason) == (State.ASSIGNED, True, "no ice")
 
 
 @pytest.mark.parametrize("act", ["set_aside", "bring_back", "drop"])

@@ -64,7 +64,7 @@ class JobCounts:
 
     def _settled(self, kind: EventKind, job: Job, way: Way, at_s: float) -> None:
         """Count the outcome of a hand-over; ``CountedCallbacks`` counts those by PUT."""
-        if way is Way.ANSWER:
+        if way is not Way.PUT:
             self.answers[_OUTCOMES[kind]] += 1
         if kind in _TAKEN:
             self.wait_s.observe(max(at_s - from_rfc3339(job.submitted_at), 0.0))

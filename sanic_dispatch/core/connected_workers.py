@@ -1,0 +1,310 @@
+"""Connected workers: they have no callback, and are reached by a websocket or by their next poll.
+
+They stand in the same queue as all others, under a name (``ws:<name>``, ``poll:<name>``) that stays
+the same from job to job. ``WorkerTable.present`` says by which connection each one is reached; one
+that is not reached keeps its place for a while, and is passed over.
+
+A job is offered (``Way.OFFER``). A worker at a websocket has to accept it before it begins, so an
+offer that it did not accept was not begun. To one that polls the answer is the offer: it has the
+job once the answer is written, and the same job again with each poll until it has reported.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core.job import Job, State, Way
+from sanic_dispatch.core.value import Value
+from sanic_dispatch.core.worker import Cause, Worker
+from sanic_dispatch.errors import (
+    AlreadyRegistered,
+    NotTheHolder,
+    UnknownWorker,
+    WorkerHasJob,
+    WrongState,
+)
+
+if TYPE_CHECKING:
+    from sanic_dispatch.core.state_machine import Placed, StateMachine
+
+RESUME_S = 15.0
+"""How long a worker whose websocket is gone keeps its place."""
+
+POLL_AGAIN_S = 10.0
+"""How long a worker keeps its place between two polls."""
+
+FORGOTTEN_SESSIONS = 1000
+"""How many sessions may be remembered beyond those in use."""
+
+
+class Resumed(Value, frozen=True):
+    """What the worker of a session still has.
+
+    Neither a registration nor a job if the session is over; ``lost`` is the id of a job that it had
+    and that went back meanwhile.
+    """
+
+    worker_id: str = ""
+    is_waiting: bool = False
+    job: Job | None = None
+    lost: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to take up."""
+        return not (self.is_waiting or self.job)
+
+
+def on_register_connected(machine: StateMachine, command: c.RegisterConnected) -> Job | None:
+    """Enqueue a worker, or take up its place; a free one gets its offer with the same command.
+
+    Return the job that it has already, if it polls. Another socket of the same name takes over what
+    the name has. Raises AlreadyRegistered if this very connection is, and as ``Register``.
+    """
+    worker, tables = command.worker, machine.tables
+    waiting, job = tables.workers.get(worker.id), tables.jobs.held_by(worker.id)
+    before = tables.workers.present.get(worker.id)
+    if before == command.connection and not worker.polls and (waiting or job):
+        raise AlreadyRegistered
+    if waiting is None and job is None:
+        machine.check_rule(worker)
+        machine.check_room()
+    _reach(machine, worker.id, command.connection)
+    if job is not None:
+        return _take_up_job(machine, job, worker.session)
+    if waiting is None:
+        machine.enqueue(worker)
+    elif waiting.session != worker.session:
+        tables.put_worker(waiting._replace(session=worker.session))
+    return None
+
+
+def on_resume(machine: StateMachine, command: c.Resume) -> Resumed:
+    """Take up what the worker of a session has, by another connection."""
+    worker_id = machine.sessions.get(command.session, "")
+    waiting, job = machine.tables.workers.get(worker_id), machine.tables.jobs.held_by(worker_id)
+    if waiting is not None and waiting.session != command.session:
+        waiting = None
+    if job is not None and (job.worker is None or job.worker.session != command.session):
+        job = None
+    if waiting is None and job is None:
+        return Resumed(lost=machine.lost_jobs.pop(command.session, ""))
+    _reach(machine, worker_id, command.connection)
+    if job is not None:
+        job = _take_up_job(machine, job, command.session)
+    return Resumed(worker_id, job is None, job)
+
+
+def _reach(machine: StateMachine, worker_id: str, connection: str) -> None:
+    """Note by which connection a worker is reached from now on; the one before is closed."""
+    before = machine.tables.workers.present.get(worker_id)
+    if before is not None and before != connection:
+        machine.effects.append(e.EndConnection(before, machine.request))
+    machine.tables.workers.attach(worker_id, connection)
+    machine.left.pop(worker_id, None)
+
+
+def _take_up_job(machine: StateMachine, job: Job, session: str) -> Job:
+    """Offer a job again that its worker has, or was offered: as a new attempt in the second case.
+
+    To a worker that polls, the caller gives it.
+    """
+    hold, is_open = job.hold, lifecycle.is_open_offer(job)
+    assert hold
+    worker = hold.worker._replace(session=session)
+    if is_open and not worker.polls:
+        return offer(machine, job, worker)
+    if is_open:
+        job = machine.assign(job, worker, Way.OFFER)
+    elif worker != hold.worker:
+        job = job._replace(hold=hold._replace(worker=worker))
+        machine.tables.put_job(job)
+    if worker.polls:
+        _begin_lapse(machine, job)
+    else:
+        _send(machine, job)
+    return job
+
+
+def offer(machine: StateMachine, job: Job, worker: Worker) -> Job:
+    """Assign a job to a connected worker, and offer it."""
+    job = machine.assign(job, worker, Way.OFFER)
+    _send(machine, job)
+    _begin_lapse(machine, job)
+    return job
+
+
+def _begin_lapse(machine: StateMachine, job: Job) -> None:
+    lapse = c.OfferLapsed(job.id, job.attempt)
+    after_s = machine.policy.callback_timeout_s
+    machine.effects.append(e.StartTimer(lapse, after_s, is_spread=False))
+
+
+def _send(machine: StateMachine, job: Job) -> None:
+    assert job.hold
+    worker = job.hold.worker
+    connection = machine.tables.workers.present[worker.id]
+    receipt, lease_s = machine.receipts.receipt(job), machine.policy.lease_of_s(worker)
+    assert lease_s is not None
+    machine.effects.append(e.OfferJob(job, receipt, lease_s, connection, machine.request))
+
+
+def on_accept(machine: StateMachine, accept: c.Accept) -> Placed:
+    """Confirm a job that its worker accepts; a repeat changes nothing.
+
+    Raises NotTheHolder, also once the offer has lapsed, and WrongState if the job is over.
+    """
+    job = machine.find(accept.job_id)
+    if not machine.is_of_holder(accept.proof, job) or job.state is State.WAITING:
+        raise NotTheHolder(job.state)
+    if job.state is not State.ASSIGNED:
+        raise WrongState("accept", job.state)
+    if lifecycle.is_open_offer(job):
+        step = lifecycle.accept(job, machine.policy, machine.now.wall_s)
+        machine.apply_step(job, step)
+    return machine.placed(machine.find(job.id))
+
+
+def on_offer_lapsed(machine: StateMachine, lapsed: c.OfferLapsed) -> None:
+    """Return a job that was not accepted in time; its worker has to register again.
+
+    If it is not known what became of the answer to a poll, the worker may have the job.
+    """
+    job = machine.attempt(lapsed.job_id, lapsed.attempt)
+    if job is None or job.hold is None:
+        return
+    if job.hold.worker.polls:
+        settle_lost_answer(machine, job, began=True, reason="")
+    else:
+        machine.apply_step(job, lifecycle.let_lapse(job, machine.now.wall_s))
+
+
+def on_offer_returned(machine: StateMachine, returned: c.OfferReturned) -> None:
+    """Return a job whose worker was gone before the offer was sent."""
+    if job := machine.attempt(returned.job_id, returned.attempt):
+        _withdraw_offer(machine, job)
+
+
+def on_leave(machine: StateMachine, leave: c.Leave) -> None:
+    """Note that a worker is not reached; what a websocket was offered goes back to its place.
+
+    What a poll was offered does not: its answer may have been written.
+    """
+    workers = machine.tables.workers
+    if workers.present.get(leave.worker_id) != leave.connection:
+        return  # another connection has taken over
+    workers.detach(leave.worker_id)
+    job = machine.tables.jobs.held_by(leave.worker_id)
+    if job is not None and job.hold and lifecycle.is_open_offer(job):
+        if not job.hold.worker.polls:
+            _withdraw_offer(machine, job)
+    else:
+        note_away(machine, leave.worker_id)
+
+
+def on_end_poll(machine: StateMachine, poll: c.EndPoll) -> Job | None:
+    """End a poll that got no offer yet; return the job if one was made meanwhile."""
+    job = machine.tables.jobs.held_by(poll.worker_id)
+    if job is not None and lifecycle.is_open_offer(job):
+        return job
+    on_leave(machine, c.Leave(poll.worker_id, poll.connection))
+    return None
+
+
+def _withdraw_offer(machine: StateMachine, job: Job) -> None:
+    assert job.hold
+    machine.tables.workers.detach(job.hold.worker.id)
+    reason = "its worker's connection was gone"
+    machine.apply_step(job, lifecycle.release(job, machine.now.wall_s, reason))
+
+
+def settle_lost_answer(machine: StateMachine, job: Job, *, began: bool, reason: str) -> None:
+    """Settle an offer to a worker that polls, whose answer was not written as a whole.
+
+    If some of it was sent, the worker may have the job: it keeps that until its lease ends, and
+    gets it again when it polls.
+    """
+    if began:
+        machine.apply_step(job, lifecycle.accept(job, machine.policy, machine.now.wall_s))
+        return
+    assert job.hold
+    machine.tables.workers.detach(job.hold.worker.id)
+    machine.apply_step(job, lifecycle.release(job, machine.now.wall_s, reason))
+
+
+def withdraw_all_offers(machine: StateMachine) -> None:
+    """Return what was offered and is not accepted: the service stops, or the topic moves on."""
+    for job in list(machine.tables.jobs.assigned()):
+        if lifecycle.is_open_offer(job) and job.hold and not job.hold.worker.polls:
+            reason = "the service was stopped before it was accepted"
+            machine.apply_step(job, lifecycle.release(job, machine.now.wall_s, reason))
+
+
+def note_away(machine: StateMachine, worker_id: str) -> None:
+    """Drop a worker that waits and is not reached, unless it is back in time."""
+    worker = machine.tables.workers.get(worker_id)
+    is_reached = worker_id in machine.tables.workers.present
+    if worker is None or is_reached or worker_id in machine.left:
+        return
+    machine.left[worker_id] = machine.now.monotonic_s
+    look = c.DropIfAway(worker_id, machine.now.monotonic_s)
+    after_s = POLL_AGAIN_S if worker.polls else RESUME_S
+    machine.effects.append(e.StartTimer(look, after_s, is_spread=False))
+
+
+def on_drop_if_away(machine: StateMachine, look: c.DropIfAway) -> None:
+    """Drop a worker that was not reached for too long, unless an operator set it aside."""
+    worker = machine.tables.workers.get(look.worker_id)
+    if machine.left.get(look.worker_id) != look.since_s:
+        return
+    del machine.left[look.worker_id]
+    is_operators = worker is not None and worker.aside and worker.aside.cause is Cause.OPERATOR
+    if worker is not None and not is_operators:
+        machine.drop(worker.id, "it was away for too long")
+
+
+def recover(machine: StateMachine) -> None:
+    """Expect all connected workers to come back, since no connection outlives a restart."""
+    for worker in list(machine.tables.workers.unordered()):
+        if worker.is_connected:
+            note_away(machine, worker.id)
+    _find_sessions(machine)
+
+
+def remember_session(machine: StateMachine, worker: Worker) -> None:
+    """Note whose session this is, and forget the sessions that are over."""
+    machine.sessions[worker.session] = worker.id
+    if len(machine.sessions) > 2 * (len(machine.tables.workers) + FORGOTTEN_SESSIONS):
+        _find_sessions(machine)
+
+
+def _find_sessions(machine: StateMachine) -> None:
+    tables = machine.tables
+    holders = (job.worker for job in tables.jobs.assigned())
+    known = (*tables.workers.unordered(), *(worker for worker in holders if worker))
+    machine.sessions = {worker.session: worker.id for worker in known if worker.session}
+
+
+def note_lost_job(machine: StateMachine, job: Job) -> None:
+    """Remember that a session has lost a job, to tell it so when it is back."""
+    session = job.worker.session if job.worker else ""
+    if session:
+        machine.lost_jobs[session] = job.id
+        while len(machine.lost_jobs) > FORGOTTEN_SESSIONS:
+            del machine.lost_jobs[next(iter(machine.lost_jobs))]
+
+
+def on_withdraw(machine: StateMachine, command: c.Withdraw) -> None:
+    """Take a worker out of the queue. Raises UnknownWorker and WorkerHasJob."""
+    worker_id, tables = command.worker_id, machine.tables
+    job = tables.jobs.held_by(worker_id) or tables.jobs.at_callback(worker_id)
+    is_its = job is not None and job.worker is not None and job.worker.id == worker_id
+    if job is not None and is_its and job.state is State.ASSIGNED:
+        raise WorkerHasJob(job.id, job.ticket)
+    worker = tables.workers.get(worker_id)
+    if worker is None or (worker.aside and worker.aside.cause is Cause.EXPIRED):
+        raise UnknownWorker
+    machine.drop(worker_id, "it withdrew")

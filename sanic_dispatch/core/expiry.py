@@ -1,0 +1,59 @@
+"""Registrations that end: a worker with a callback that waits no longer than it said.
+
+When its time is over and no job came, it gets no more jobs, its callback is told so, and it leaves
+the queue. In this order, so that a kill in between forgets nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core import evidence, workers_aside
+from sanic_dispatch.core.events import EventKind
+from sanic_dispatch.core.worker import Cause, Worker
+
+if TYPE_CHECKING:
+    from sanic_dispatch.core.state_machine import StateMachine
+
+REASON = "its time to wait is over"
+
+
+def watch(machine: StateMachine, worker: Worker) -> None:
+    """Schedule the end of a registration that has one."""
+    if worker.expires_s is not None:
+        look = c.EndRegistration(worker.id, worker.registered_at)
+        left_s = max(worker.expires_s - machine.now.wall_s, 0.0)
+        machine.effects.append(e.StartTimer(look, left_s, is_spread=False))
+
+
+def on_end_registration(machine: StateMachine, look: c.EndRegistration) -> None:
+    """Tell the worker that its time is over, unless a job may be on its way to it."""
+    worker = machine.tables.workers.get(look.worker_id)
+    if worker is None or worker.registered_at != look.registered_at:
+        return
+    aside = worker.aside
+    if aside is None or aside.cause is not Cause.EXPIRED:
+        is_early = worker.expires_s is not None and machine.now.wall_s < worker.expires_s
+        may_get_one = workers_aside.may_get_one_late(machine, worker) or worker.is_awaiting
+        if is_early or may_get_one or machine.tables.workers.is_held(worker.id):
+            machine.effects.append(e.StartTimer(look, evidence.FIRST_INTERVAL_S))
+            return
+        expired = worker.expired(machine.now.wall_s, REASON)
+        machine.put_worker(expired, EventKind.WORKER_SET_ASIDE, REASON)
+    machine.effects.append(e.PutExpired(look, machine.request))
+
+
+def on_expiry_told(machine: StateMachine, told: c.ExpiryTold) -> None:
+    """Drop a worker that knows that its time is over; tell it again if that is unclear."""
+    look = told.look
+    worker = machine.tables.workers.get(look.worker_id)
+    if worker is None or worker.aside is None or worker.aside.cause is not Cause.EXPIRED:
+        return
+    silent_s = machine.now.wall_s - worker.aside.since_s
+    if told.is_sure or silent_s > machine.policy.worker_patience_s:
+        machine.drop(worker.id, REASON)
+        return
+    again = look._replace(tries=look.tries + 1)
+    machine.effects.append(e.StartTimer(again, evidence.growing_s(look.tries)))

@@ -1,0 +1,104 @@
+"""How far the holder of a job is, and whether it is asked to stop.
+
+What a holder reports in quick succession is kept together: the first report at once, and after
+KEEP_EVERY_S the last one of those that came since. Each one begins the lease anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core.job import Job, Progress, State
+from sanic_dispatch.errors import NotTheHolder, WrongState
+
+if TYPE_CHECKING:
+    from sanic_dispatch.core.state_machine import Placed, StateMachine
+
+KEEP_EVERY_S = 0.5
+"""How often progress of one job is kept and shown."""
+
+
+def on_report_progress(machine: StateMachine, report: c.ReportProgress) -> Placed:
+    """Keep what the holder says, at once or soon. Raises NotTheHolder and WrongState."""
+    job = _held_by_reporter(machine, report.job_id, report, "report progress on")
+    before = machine.progress_due.get(job.id) or job.progress or Progress()
+    percent = before.percent if report.percent is None else report.percent
+    text = before.text if report.text is None else report.text
+    progress = Progress(percent, text)
+    kept_s = machine.progress_kept_s.get(job.id)
+    every_s = _keep_every_s(machine, job)
+    if kept_s is not None and 0 <= machine.now.monotonic_s - kept_s < every_s:
+        if job.id not in machine.progress_due:
+            keep = c.KeepProgress(job.id, job.attempt)
+            machine.effects.append(e.StartTimer(keep, every_s, is_spread=False))
+        machine.progress_due[job.id] = progress
+        return machine.placed(job)
+    return machine.placed(_keep(machine, job, progress))
+
+
+def on_keep_progress(machine: StateMachine, keep: c.KeepProgress) -> None:
+    """Keep the last progress that was reported since the one before was kept."""
+    progress = machine.progress_due.pop(keep.job_id, None)
+    job = machine.tables.jobs.get(keep.job_id)
+    is_same = job is not None and job.state is State.ASSIGNED and job.attempt == keep.attempt
+    if progress is not None and job is not None and is_same:
+        _keep(machine, job, progress)
+
+
+def _keep(machine: StateMachine, job: Job, progress: Progress) -> Job:
+    machine.progress_kept_s[job.id] = machine.now.monotonic_s
+    return machine.apply_step(job, lifecycle.make_progress(job, machine.now.wall_s, progress))
+
+
+def _keep_every_s(machine: StateMachine, job: Job) -> float:
+    """Return how often to keep it: well before the lease ends, which a report begins anew."""
+    assert job.hold
+    lease_s = machine.policy.lease_of_s(job.hold.worker)
+    return KEEP_EVERY_S if lease_s is None else min(KEEP_EVERY_S, lease_s / 4)
+
+
+def forget(machine: StateMachine, job_id: str) -> None:
+    """Forget what was noted of a job that is held no more."""
+    machine.progress_due.pop(job_id, None)
+    machine.progress_kept_s.pop(job_id, None)
+
+
+def on_ask_if_cancelling(machine: StateMachine, ask: c.AskIfCancelling) -> Placed:
+    """Return the job, to its holder. Raises NotTheHolder and WrongState."""
+    return machine.placed(_held_by_reporter(machine, ask.job_id, ask, "ask whether to stop"))
+
+
+def _held_by_reporter(
+    machine: StateMachine, job_id: str, report: c.ReportProgress | c.AskIfCancelling, act: str
+) -> Job:
+    job = machine.find(job_id)
+    if not machine.is_of_holder(report.proof, job):
+        raise NotTheHolder(job.state)
+    if job.state is not State.ASSIGNED:
+        raise WrongState(act, job.state)
+    return job
+
+
+def on_cancel(machine: StateMachine, act: c.Cancel) -> Placed:
+    """Cancel a job that is not begun, or ask the holder of an assigned one to stop.
+
+    Raises WrongState if the holder could not hear of it, or it is not for a customer to ask.
+    """
+    job = machine.find(act.job_id)
+    hold = job.hold
+    if job.state is not State.ASSIGNED or hold is None:
+        return machine.apply_act(act, lambda job, now_s: lifecycle.cancel(job, now_s, act.why))
+    if not act.is_operators and not (machine.policy.cancel_assigned and hold.can_hear):
+        raise WrongState("cancel", job.state)
+    if job.cancelling:
+        return machine.placed(job)
+    connection = machine.tables.workers.present.get(hold.worker.id)
+    if connection is not None:
+        machine.effects.append(e.AskToStop(job.id, connection, machine.request))
+    ask = lifecycle.ask_to_cancel
+    if lifecycle.is_open_offer(job) and not hold.worker.polls:
+        ask = lifecycle.cancel
+    return machine.apply_act(act, lambda job, now_s: ask(job, now_s, act.why))

@@ -1,0 +1,305 @@
+"""Workers without a callback: presence, offers, sessions, polls."""
+
+from __future__ import annotations
+
+import pytest
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core.connected_workers import POLL_AGAIN_S, RESUME_S, Resumed
+from sanic_dispatch.core.job import Job, Stage, State, Way
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
+from sanic_dispatch.core.topic import CONNECTED_LEASE_S, Policy
+from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.errors import (
+    AlreadyRegistered,
+    DispatchError,
+    NotTheHolder,
+    UnknownWorker,
+    WorkerHasJob,
+)
+from tests.support.world import worker
+
+START_S = 1_732_412_340.0
+TABLET, POLLER = "ws:tablet", "poll:shell"
+
+
+class Bar:
+    """A state machine, its clock, and what it has asked for."""
+
+    def __init__(self) -> None:
+        self.machine = StateMachine(Policy())
+        self.at_s = 0.0
+        self.apply(c.Recover("5e" * 32))
+
+    def apply(self, command: c.Command) -> Applied:
+        applied = self.machine.apply(command, Now(START_S + self.at_s, self.at_s))
+        self.offers = [each for each in applied.effects if isinstance(each, e.OfferJob)]
+        self.timers = [each for each in applied.effects if isinstance(each, e.StartTimer)]
+        self.effects = applied.effects
+        return applied
+
+    def register(self, name: str, connection: str, session: str = "") -> Applied:
+        registered = connected(name, session)
+        return self.apply(c.RegisterConnected(registered, connection))
+
+    def let_pass(self, timer: e.StartTimer) -> Applied:
+        self.at_s += timer.after_s
+        return self.apply(timer.command)
+
+    def job(self, job_id: str = "a") -> Job:
+        job = self.machine.tables.jobs.get(job_id)
+        assert job is not None
+        return job
+
+    def holder(self, job_id: str = "a") -> str:
+        holder = self.job(job_id).worker
+        return holder.id if holder else ""
+
+    def accept(self, job_id: str = "a") -> Applied:
+        return self.apply(c.Accept(job_id, self.proof(job_id)))
+
+    def proof(self, job_id: str = "a") -> Proof:
+        return Proof(receipt=self.machine.receipts.receipt(self.job(job_id)))
+
+    @property
+    def waiting(self) -> list[str]:
+        return [each.id for each in self.machine.tables.workers]
+
+
+def connected(name: str, session: str = "") -> Worker:
+    return Worker(name, "2024-11-24T01:39:00Z", session=session)
+
+
+@pytest.fixture
+def bar() -> Bar:
+    return Bar()
+
+
+def test_all_workers_stand_in_one_line(bar: Bar) -> None:
+    """A job goes to the one that has waited longest, whatever its channel."""
+    bar.register(TABLET, "1")
+    bar.apply(c.Register(worker("c1", "i1")))
+    bar.register(POLLER, "2")
+    for job_id in "abc":
+        bar.apply(c.Submit(job_id, b"1"))
+    assert [bar.holder(each) for each in "abc"] == [TABLET, worker("c1", "i1").id, POLLER]
+
+
+def test_a_job_is_offered_and_accepted(bar: Bar) -> None:
+    """The worker leaves the queue by accepting; its lease is that of connected workers."""
+    bar.register(TABLET, "1")
+    bar.apply(c.Submit("a", b"1"))
+    (offer,) = bar.offers
+    assert (offer.connection, offer.lease_s) == ("1", CONNECTED_LEASE_S)
+    assert bar.waiting == [TABLET]
+    bar.apply(c.Accept("a", Proof(receipt=offer.receipt)))
+    hold = bar.job().hold
+    assert hold is not None
+    assert (hold.way, hold.stage) == (Way.OFFER, Stage.CONFIRMED)
+    assert bar.waiting == []
+    assert bar.accept().events == []  # a repeat
+
+
+def test_an_offer_that_is_not_accepted_lapses(bar: Bar) -> None:
+    """The job goes to the next worker, the registration is over, and a late accept is refused."""
+    bar.register(TABLET, "1")
+    bar.register("ws:other", "2")
+    bar.apply(c.Submit("a", b"1"))
+    proof = bar.proof()
+    bar.let_pass(bar.timers[-1])
+    assert [each.connection for each in bar.offers] == ["2"]
+    assert bar.waiting == ["ws:other"]
+    assert isinstance(bar.apply(c.Accept("a", proof)).reply, NotTheHolder)
+
+
+def test_a_worker_that_is_away_is_passed_over_and_keeps_its_place(bar: Bar) -> None:
+    """What it was offered goes back at once; it is dropped if it does not come back."""
+    bar.register(TABLET, "1", session="s")
+    bar.apply(c.Submit("a", b"1"))
+    bar.apply(c.Leave(TABLET, "1"))
+    assert bar.job().state is State.WAITING
+    (timer,) = bar.timers
+    assert timer.after_s == RESUME_S
+    bar.register("ws:other", "2")
+    assert bar.holder() == "ws:other"
+    resumed = bar.apply(c.Resume("s", "3")).reply
+    assert resumed == Resumed(TABLET, is_waiting=True)
+    bar.let_pass(timer)
+    assert TABLET in bar.waiting
+    bar.apply(c.Leave(TABLET, "1"))  # the old connection's end, seen late
+    bar.apply(c.Submit("b", b"1"))
+    assert [each.connection for each in bar.offers] == ["3"]
+    bar.apply(c.Leave(TABLET, "3"))
+    bar.let_pass(bar.timers[-1])
+    assert TABLET not in bar.waiting
+
+
+def test_an_accepted_job_stays_with_a_worker_that_is_away(bar: Bar) -> None:
+    """Resumed, it gets the job once more; its lease ends the wait, and it is told what it lost."""
+    bar.register(TABLET, "1", session="s")
+    bar.apply(c.Submit("a", b"1"))
+    bar.accept()
+    (lease,) = bar.timers
+    bar.apply(c.Leave(TABLET, "1"))
+    resumed = bar.apply(c.Resume("s", "2")).reply
+    assert isinstance(resumed, Resumed)
+    assert (resumed.is_waiting, resumed.job) == (False, bar.job())
+    assert [each.connection for each in bar.offers] == ["2"]
+    bar.apply(c.Leave(TABLET, "2"))
+    bar.let_pass(lease)
+    assert bar.job().state is State.WAITING
+    assert bar.apply(c.Resume("s", "3")).reply == Resumed(lost="a")
+
+
+def test_a_second_socket_of_one_name_takes_over(bar: Bar) -> None:
+    """Place and job are its own now, and the first one is closed."""
+    bar.register(TABLET, "1", session="s")
+    bar.register("ws:other", "9")
+    assert isinstance(bar.register(TABLET, "1").reply, AlreadyRegistered)
+    bar.register(TABLET, "2", session="t")
+    assert bar.effects == [e.EndConnection("1", "")]
+    assert bar.waiting == [TABLET, "ws:other"]
+    bar.apply(c.Submit("a", b"1"))
+    bar.accept()
+    bar.register(TABLET, "3", session="u")
+    assert [each.connection for each in bar.offers] == ["3"]
+    assert isinstance(bar.register(TABLET, "3").reply, AlreadyRegistered)
+    assert bar.apply(c.Resume("t", "4")).reply == Resumed()
+
+
+def test_a_poll_never_finishes_a_job(bar: Bar) -> None:
+    """While the worker has one it gets the same again; the answers before do not count any more."""
+    bar.register(POLLER, "1")
+    bar.apply(c.Submit("a", b"1"))
+    receipt = bar.offers[0].receipt
+    again = bar.register(POLLER, "2").reply
+    assert isinstance(again, Job)
+    assert (again.id, again.attempt) == ("a", 2)
+    bar.apply(c.AnswerLost("a", 1, began=False))
+    bar.apply(c.AnswerWritten("a", 2))
+    assert bar.waiting == []
+    third = bar.register(POLLER, "3").reply
+    assert third == bar.job()
+    assert bar.machine.receipts.receipt(bar.job()) == receipt
+    bar.apply(c.Complete("a", Proof(receipt=receipt)))
+    assert bar.register(POLLER, "4").reply is None
+    assert bar.waiting == [POLLER]
+
+
+def test_a_poll_that_ends_without_a_job_keeps_its_place_for_a_while(bar: Bar) -> None:
+    """Between two polls it is passed over."""
+    bar.register(POLLER, "1")
+    bar.register("ws:other", "9")
+    assert bar.apply(c.EndPoll(POLLER, "1")).reply is None
+    (timer,) = bar.timers
+    assert timer.after_s == POLL_AGAIN_S
+    bar.apply(c.Submit("a", b"1"))
+    assert [each.connection for each in bar.offers] == ["9"]
+    bar.register(POLLER, "2")
+    bar.let_pass(timer)
+    assert bar.waiting[0] == POLLER
+    bar.apply(c.Submit("b", b"1"))
+    assert bar.apply(c.EndPoll(POLLER, "2")).reply == bar.job("b")  # offered meanwhile
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_an_answer_to_a_poll_that_was_cut_off(bar: Bar, began: bool) -> None:
+    """If some of it was sent the worker may have the job; else that goes to the next."""
+    bar.register(POLLER, "1")
+    bar.apply(c.Submit("a", b"1"))
+    bar.apply(c.AnswerLost("a", 1, began=began))
+    assert bar.job().state is (State.ASSIGNED if began else State.WAITING)
+    assert bar.waiting == ([] if began else [POLLER])
+
+
+def test_a_restart(bar: Bar) -> None:
+    """No offer is in doubt, and everyone has time to come back."""
+    bar.register(TABLET, "1", session="s")
+    bar.register(POLLER, "2")
+    bar.apply(c.Submit("a", b"1"))
+    bar.apply(c.Submit("b", b"1"))
+    tables, bar.machine = bar.machine.tables, StateMachine(Policy())
+    jobs = [tables.jobs.get(each) for each in "ab"]
+    bar.machine.load([each for each in jobs if each], tables.workers, tables.facts)
+    bar.apply(c.Recover(""))
+    assert [bar.job(each).state for each in "ab"] == [State.WAITING, State.ASSIGNED]
+    bar.apply(c.Resume("s", "3"))
+    assert [each.job.id for each in bar.offers] == ["a"]
+    again = bar.register(POLLER, "4").reply
+    assert again == bar.job("b")
+
+
+def test_what_is_offered_goes_back_when_the_service_stops(bar: Bar) -> None:
+    """Nobody waits for a human to accept."""
+    bar.register(TABLET, "1")
+    bar.apply(c.Submit("a", b"1"))
+    bar.apply(c.Close())
+    assert bar.job().state is State.WAITING
+
+
+@pytest.mark.parametrize("name", [TABLET, "http://c1/"])
+def test_a_worker_withdraws(bar: Bar, name: str) -> None:
+    """Not while it has a job, and not twice."""
+    if name == TABLET:
+        bar.register(TABLET, "1")
+    else:
+        bar.apply(c.Register(Worker(name, "2024-11-24T01:39:00Z")))
+    bar.apply(c.Withdraw(name))
+    assert bar.waiting == []
+    assert isinstance(bar.apply(c.Withdraw(name)).reply, UnknownWorker)
+    bar.apply(c.Submit("a", b"1"))
+    if name == TABLET:
+        bar.register(TABLET, "1")
+    else:
+        bar.apply(c.Register(Worker(name, "2024-11-24T01:39:00Z", key=None)))
+    refused = bar.apply(c.Withdraw(name)).reply
+    assert isinstance(refused, WorkerHasJob)
+    assert refused.job == {"id": "a", "ticket": 1}
+
+
+def test_an_operator_keeps_a_connected_worker_aside(bar: Bar) -> None:
+    """Also while it is away, and when it comes back."""
+    bar.register(TABLET, "1")
+    bar.apply(c.SetAside(TABLET, "too slow"))
+    bar.apply(c.Leave(TABLET, "1"))
+    bar.let_pass(bar.timers[-1])
+    bar.register(TABLET, "2")
+    bar.apply(c.Submit("a", b"1"))
+    assert bar.offers == []
+    bar.apply(c.BringBack(TABLET))
+    assert [each.connection for each in bar.offers] == ["2"]
+
+
+def test_an_offer_that_was_not_sent_goes_back(bar: Bar) -> None:
+    """The connection was gone: the worker is away, and the next one gets the job."""
+    bar.register(TABLET, "1")
+    bar.register("ws:other", "2")
+    bar.apply(c.Submit("a", b"1"))
+    bar.apply(c.OfferReturned("a", 1))
+    assert [each.connection for each in bar.offers] == ["2"]
+    assert bar.waiting == [TABLET, "ws:other"]
+
+
+def test_a_rule_holds_for_connected_workers(bar: Bar) -> None:
+    """It is that of all workers."""
+    beer = connected(TABLET)._replace(rule="match.drink=beer")
+    bar.apply(c.RegisterConnected(beer, "1"))
+    bar.apply(c.Submit("a", b'{"drink":"gin"}'))
+    assert bar.offers == []
+    bar.apply(c.Submit("b", b'{"drink":"beer"}'))
+    assert [each.job.id for each in bar.offers] == ["b"]
+
+
+def test_errors_change_nothing(bar: Bar) -> None:
+    """A wrong receipt, a job that is over."""
+    bar.register(TABLET, "1")
+    bar.apply(c.Submit("a", b"1"))
+    wrong = bar.apply(c.Accept("a", Proof(receipt="0" * 32))).reply
+    assert isinstance(wrong, NotTheHolder)
+    proof = bar.proof()
+    bar.apply(c.Complete("a", proof))
+    over = bar.apply(c.Accept("a", proof)).reply
+    assert isinstance(over, DispatchError)
+    assert over.code == "WrongState"

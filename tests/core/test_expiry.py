@@ -1,0 +1,83 @@
+"""Registrations that end."""
+
+from __future__ import annotations
+
+import pytest
+
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import effects as e
+from sanic_dispatch.core.job import State
+from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.errors import UnknownWorker
+from tests.support.world import worker
+
+START_S = 1_732_412_340.0
+TTL_S = 60.0
+ROBOT = worker("c1", "i1")._replace(expires_s=START_S + TTL_S)
+
+
+class Queue:
+    """A state machine in which ROBOT waits, and what it asks for."""
+
+    def __init__(self) -> None:
+        self.machine = StateMachine(Policy())
+        self.apply(c.Recover("5e" * 32), 0.0)
+        applied = self.apply(c.Register(ROBOT), 0.0)
+        (self.end,) = (each for each in applied.effects if isinstance(each, e.StartTimer))
+
+    def apply(self, command: c.Command, at_s: float) -> Applied:
+        return self.machine.apply(command, Now(START_S + at_s, at_s))
+
+    @property
+    def is_there(self) -> bool:
+        return self.machine.tables.workers.get(ROBOT.id) is not None
+
+
+@pytest.fixture
+def queue() -> Queue:
+    return Queue()
+
+
+def test_a_worker_is_told_and_dropped_when_its_time_is_over(queue: Queue) -> None:
+    """It gets no job from then on, and is told again if no answer came."""
+    assert queue.end.after_s == TTL_S
+    (told,) = queue.apply(queue.end.command, TTL_S).effects
+    assert isinstance(told, e.PutExpired)
+    queue.apply(c.Submit("a", b"1"), TTL_S)
+    job = queue.machine.tables.jobs.get("a")
+    assert job is not None
+    assert job.state is State.WAITING
+    assert isinstance(queue.apply(c.BringBack(ROBOT.id), TTL_S).reply, UnknownWorker)
+    (again,) = (
+        each
+        for each in queue.apply(c.ExpiryTold(told.look, is_sure=False), TTL_S).effects
+        if isinstance(each, e.StartTimer)
+    )
+    assert isinstance(again.command, c.EndRegistration)
+    (told_again,) = queue.apply(again.command, TTL_S + again.after_s).effects
+    assert isinstance(told_again, e.PutExpired)
+    dropped = queue.apply(c.ExpiryTold(told_again.look, is_sure=True), TTL_S + 1)
+    assert [event.kind for event in dropped.events] == ["worker.dropped"]
+    assert not queue.is_there
+
+
+def test_a_job_that_is_on_its_way_comes_first(queue: Queue) -> None:
+    """The end is looked at again, and has no effect once the worker is gone."""
+    queue.apply(c.Submit("a", b"1"), TTL_S - 1)
+    (later,) = queue.apply(queue.end.command, TTL_S).effects
+    assert isinstance(later, e.StartTimer)
+    queue.apply(c.DeliveryAccepted("a", 1), TTL_S)
+    assert queue.apply(later.command, TTL_S + 1).effects == []
+
+
+def test_a_restart_tells_a_worker_whose_time_is_over(queue: Queue) -> None:
+    """Also if it was killed between the decision and the call."""
+    queue.apply(queue.end.command, TTL_S)
+    tables, queue.machine = queue.machine.tables, StateMachine(Policy())
+    queue.machine.load([], tables.workers, tables.facts)
+    recovered = queue.apply(c.Recover(""), TTL_S + 5)
+    (end,) = (each for each in recovered.effects if isinstance(each, e.StartTimer))
+    assert end.after_s == 0.0
+    (told,) = queue.apply(end.command, TTL_S + 5).effects
+    assert isinstance(told, e.PutExpired)
