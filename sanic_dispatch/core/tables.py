@@ -385,7 +385,7 @@ class WorkerTable:
         url = worker.callback_url
         if worker.aside is not None or url in self._held:
             return False
-        return not worker.is_connected or url in self.present
+        return worker.key is not None or not worker.is_connected or url in self.present
 
     def is_held(self, worker_id: str) -> bool:
         """Whether a job was sent to this callback and is not settled there."""
@@ -550,10 +550,8 @@ def _callbacks_of(job: Job | None) -> tuple[str, ...]:
 
 def _connected_holder(job: Job | None) -> str | None:
     """Return the connected worker that has a job, or is offered it."""
-    if job is None or job.state is not State.ASSIGNED or job.hold is None:
-        return None
-    worker = job.hold.worker
-    return worker.callback_url if worker.is_connected else None
+    hold = job.hold if job is not None and job.state is State.ASSIGNED else None
+    return hold.worker.callback_url if hold is not None and hold.way is Way.OFFER else None
 
 
 def _keys_of(job: Job | None) -> tuple[Key, ...]:
