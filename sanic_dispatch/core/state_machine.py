@@ -388,6 +388,8 @@ class StateMachine:
         """Probe the older callbacks of the same key; a callback that is not pending is dropped.
 
         Until then they get no jobs: a job sent to a used callback would seem to have been taken.
+        One that was set aside already is so anew: a probe that is under way may have seen it
+        pending before the worker came back.
         """
         workers = self.tables.workers
         for older in workers.of_key(worker.key):
@@ -395,11 +397,8 @@ class StateMachine:
             if is_held and older.is_awaiting:
                 continue
             self.effects.append(e.ProbeStale(older.id, self.request))
-            if not is_held and (older.aside is None or older.is_awaiting):
-                aside = Aside(Cause.REFUSED, self.now.wall_s, REPLACED)
-                self.change_worker(
-                    older._replace(aside=aside), EventKind.WORKER_SET_ASIDE, REPLACED
-                )
+            if not is_held and (replaced := older.replaced(self.now.wall_s)):
+                self.change_worker(replaced, EventKind.WORKER_SET_ASIDE, REPLACED)
 
     # ---- hand-overs
 

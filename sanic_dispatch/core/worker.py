@@ -125,6 +125,22 @@ class Worker(Value, frozen=True):
             return None
         return self._replace(aside=self.aside._replace(reason=reason))
 
+    def replaced(self, now_s: float) -> Worker | None:
+        """Return the worker set aside because it has a newer callback; None if nothing changes.
+
+        What was sent to this one may still arrive.
+        """
+        aside = self.aside
+        if self.is_replaced or (aside and aside.cause is Cause.OPERATOR):
+            return None
+        may_arrive = aside is not None and aside.may_arrive
+        return self._replace(aside=Aside(Cause.REFUSED, now_s, REPLACED, may_arrive=may_arrive))
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether it is set aside because it has a newer callback."""
+        return self.aside is not None and self.aside.reason == REPLACED
+
     def awaiting(self, now_s: float, job_id: str, *, lost: bool) -> Worker:
         """Return the worker set aside until the job of its old callback is settled."""
         cause = Cause.LOST if lost else Cause.AWAITS

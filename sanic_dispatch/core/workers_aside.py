@@ -91,9 +91,11 @@ def on_worker_probed(machine: StateMachine, probed: c.WorkerProbed) -> None:
 def on_stale_probed(machine: StateMachine, probed: c.StaleProbed) -> None:
     """Drop an older callback of a worker that registered anew, unless it is still pending."""
     worker = machine.tables.workers.get(probed.worker_id)
+    if worker is None:
+        return
     if probed.is_pending is False:
-        machine.drop(probed.worker_id, REPLACED)
-    elif probed.is_pending and worker and worker.aside and worker.aside.reason == REPLACED:
+        machine.drop(worker.id, REPLACED)
+    elif probed.is_pending and worker.is_replaced and not may_get_one_late(machine, worker):
         machine.bring_back(worker)
 
 

@@ -7,10 +7,11 @@ import re
 import pytest
 
 from sanic_dispatch.core import commands as c
-from sanic_dispatch.core import state_machine
+from sanic_dispatch.core import evidence, state_machine
+from sanic_dispatch.core.effects import StartTimer
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, Stage, State, Way
-from sanic_dispatch.core.state_machine import Now, StateMachine
+from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
 from sanic_dispatch.core.topic import Policy
 from tests.support.world import worker
 
@@ -107,6 +108,56 @@ def test_a_used_worker_that_a_crash_has_left_there(machine: StateMachine) -> Non
     (used,) = events_of(restarted, c.Recover("5e" * 32))
     assert (used.kind, used.worker and used.worker.id) == (EventKind.WORKER_USED, robot.id)
     assert not list(restarted.tables.workers)
+
+
+def test_a_probe_from_before_its_worker_came_back_frees_no_old_callback(
+    machine: StateMachine,
+) -> None:
+    """A job sent there would look as if it had been taken; a probe from afterwards frees it."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    refused = machine.apply(c.DeliveryRefused("a", 1, "no connection"), NOW)
+    (look,) = _looks(refused)
+    later = Now(NOW.wall_s + 1.0, 1.0)
+    machine.apply(look, later)
+    machine.apply(c.Cancel("a"), later)
+    came_back = machine.apply(c.Register(worker("c2", "i1")), later)
+
+    machine.apply(c.WorkerProbed(look, is_pending=True, instance_state="running"), later)
+
+    assert _free(machine) == {worker("c2", "i1").id}
+    (look,) = _looks(came_back)
+    machine.apply(c.WorkerProbed(look, is_pending=True, instance_state="running"), later)
+    assert _free(machine) == {worker("c1", "i1").id, worker("c2", "i1").id}
+
+
+def test_an_old_callback_at_which_a_job_may_still_arrive_waits_for_that(
+    machine: StateMachine,
+) -> None:
+    """Also where it is seen pending when its worker comes back."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    machine.apply(c.PutBack("a", "by hand"), NOW)
+    machine.apply(c.Cancel("a"), NOW)
+    came_back = machine.apply(c.Register(worker("c2", "i1")), NOW)
+    (look,) = _looks(came_back)
+
+    machine.apply(c.StaleProbed(worker("c1", "i1").id, is_pending=True), NOW)
+
+    assert _free(machine) == {worker("c2", "i1").id}
+    late = Now(NOW.wall_s + evidence.LATE_S, evidence.LATE_S)
+    machine.apply(c.WorkerProbed(look, is_pending=True, instance_state="running"), late)
+    assert _free(machine) == {worker("c1", "i1").id, worker("c2", "i1").id}
+
+
+def _free(machine: StateMachine) -> set[str]:
+    return {each.id for each in machine.tables.workers if each.aside is None}
+
+
+def _looks(applied: Applied) -> list[c.LookAtWorker]:
+    """Return the checks of workers that are scheduled."""
+    timers = [each for each in applied.effects if isinstance(each, StartTimer)]
+    return [each.command for each in timers if isinstance(each.command, c.LookAtWorker)]
 
 
 def test_the_handler_of_a_command_is_named_after_it() -> None:
