@@ -147,7 +147,7 @@ def _send(machine: StateMachine, job: Job) -> None:
     assert job.hold
     worker = job.hold.worker
     connection = machine.tables.workers.present[worker.id]
-    receipt, lease_s = machine.receipts.receipt(job), machine.policy.lease_of_s(worker)
+    receipt, lease_s = machine.receipts.receipt(job), machine.lease_of_s(job.hold)
     assert lease_s is not None
     machine.effects.append(e.OfferJob(job, receipt, lease_s, connection, machine.request))
 

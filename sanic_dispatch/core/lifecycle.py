@@ -59,7 +59,8 @@ def accept(job: Job, policy: Policy, now_s: float) -> Step:
             return _in_doubt(job, now_s, "taken once more, and not known to be used")
         hold, job = hold._replace(times_unused=0, is_again=False), job._replace(reason="")
     fate = Fate.STAYS if hold.way is Way.ANSWER else Fate.USED
-    if hold.worker.key is None and policy.lease_of_s(hold.worker) is None:
+    needs_report = hold.worker.key or hold.way is Way.OFFER or policy.lease_s is not None
+    if not needs_report:
         return _finish(job, State.DONE, EventKind.JOB_DONE, now_s, fate=fate)
     confirmed = hold._replace(stage=Stage.CONFIRMED, since_s=now_s)
     return Step(job._replace(hold=confirmed), Note(EventKind.JOB_CONFIRMED, now_s), fate)

@@ -36,7 +36,7 @@ from sanic_dispatch.core import (
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.connected_workers import Resumed
 from sanic_dispatch.core.events import Event, EventKind, Note, with_actor
-from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Job, Progress, Stage, State, Way
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Hold, Job, Progress, Stage, State, Way
 from sanic_dispatch.core.receipts import Proof, Receipts
 from sanic_dispatch.core.registration_meaning import Registration, meaning_of
 from sanic_dispatch.core.rules import ANYTHING
@@ -59,6 +59,9 @@ from sanic_dispatch.errors import (
 
 HURRY_S = 1.0
 """How long after workers set aside have become needed to choose which ones to probe."""
+
+CONNECTED_LEASE_S = 60.0
+"""The lease of connected workers where none is set."""
 
 MAX_JITTER_FACTOR = 1.2
 """How late a timer may be: if the lease may end before the next check, that is made at its end."""
@@ -413,7 +416,7 @@ class StateMachine:
 
     def _hand_over(self, job: Job, worker: Worker) -> Job:
         """Assign a job, to be sent to the worker's callback, or offered to a connected worker."""
-        if worker.is_connected:
+        if worker.key is None and worker.is_connected:
             return connected_workers.offer(self, job, worker)
         self._forget_doubt(job, worker)
         # The worker is not among the free ones any more: Tables.put_job sees to that.
@@ -771,7 +774,7 @@ class StateMachine:
         holder, leased_s = self._leases.get(job.id, ("", now_s))
         if not hold.times_unused or holder != hold.worker.id:
             leased_s = now_s
-        if self.policy.lease_of_s(hold.worker) is not None:
+        if self.lease_of_s(hold) is not None:
             self._leases[job.id] = hold.worker.id, leased_s
         return c.LookAtJob(job.id, hold, 0, now_s, leased_s)
 
@@ -793,8 +796,16 @@ class StateMachine:
 
     def left_of_lease_s(self, look: c.LookAtJob) -> float:
         """Return how many seconds of the lease are left; infinite without leases."""
-        lease_s = self.policy.lease_of_s(look.hold.worker)
+        lease_s = self.lease_of_s(look.hold)
         return inf if lease_s is None else look.leased_s + lease_s - self.now.monotonic_s
+
+    def lease_of_s(self, hold: Hold) -> float | None:
+        """Return how long a worker may keep a job without a word, in seconds; None: forever.
+
+        A connected worker always has a lease: nothing else would show that it is gone.
+        """
+        lease_s = self.policy.lease_s
+        return CONNECTED_LEASE_S if lease_s is None and hold.way is Way.OFFER else lease_s
 
     # ---- the life of the service
 

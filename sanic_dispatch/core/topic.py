@@ -8,10 +8,6 @@ from sanic_dispatch.core.json_pointer import steps_of
 from sanic_dispatch.core.line import Ordering
 from sanic_dispatch.core.worker import Worker
 
-CONNECTED_LEASE_S = 60.0
-"""The lease of connected workers where none is set."""
-
-
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules that an operator can choose; times are in seconds.
@@ -55,15 +51,6 @@ class Policy:
         """What orders the line of waiting jobs."""
         path = None if self.fair_by is None else steps_of(self.fair_by)
         return Ordering(self.priority_step_s if self.priorities else None, path)
-
-    def lease_of_s(self, worker: Worker) -> float | None:
-        """Return how long this worker may keep a job without a word, in seconds; None: forever.
-
-        A connected worker always has a lease: nobody else could find out that it is gone.
-        """
-        if self.lease_s is None and worker.is_connected:
-            return CONNECTED_LEASE_S
-        return self.lease_s
 
     def resends(self, worker: Worker) -> bool:
         """Whether a job in doubt with this worker is sent to the next worker without asking."""

@@ -444,7 +444,7 @@ class Dispatcher:
 
     def lease_of_s(self, job: Job) -> float | None:
         """Return how long its holder may keep a job without a word; None: forever."""
-        return None if job.worker is None else self._policy.lease_of_s(job.worker)
+        return None if job.hold is None else self._machine.lease_of_s(job.hold)
 
     def answer_written(self, job: Job) -> None:
         """Report that the answer with this job was written; returns at once.
