@@ -8,6 +8,7 @@ from sanic_dispatch.core.json_pointer import steps_of
 from sanic_dispatch.core.line import Ordering
 from sanic_dispatch.core.worker import Worker
 
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules that an operator can choose; times are in seconds.
