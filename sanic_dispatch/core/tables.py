@@ -307,7 +307,8 @@ class WorkerTable:
         """Return the worker that waits on this callback; the dictionary's own method."""
         self.free_by_rule: dict[str, SortedKeyList[Worker, float]] = {}
         """By rule: the free workers with it, in order; no list is empty. Only to be read."""
-        self._held: set[str] = set()
+        self._held: dict[str, int] = {}
+        """By callback: how many jobs were sent there that are not settled."""
         self.present: dict[str, str] = {}
         """By connected worker: its connection. Not stored; changed by ``attach`` and ``detach``."""
         self._aside: dict[str, Worker] = {}
@@ -358,12 +359,14 @@ class WorkerTable:
         worker = self._workers.get(worker_id)
         if worker is not None and self.is_free(worker):
             self._unlist_free(worker)
-        self._held.add(worker_id)
+        self._held[worker_id] = self._held.get(worker_id, 0) + 1
 
     def unmark_held(self, worker_id: str) -> None:
-        """Note that no job is at this callback any more."""
-        self._held.discard(worker_id)
-        if worker := self._workers.get(worker_id):
+        """Note that a job is not at this callback any more."""
+        left = self._held.pop(worker_id, 1) - 1
+        if left:  # an edited file has put the worker back, and it got another job
+            self._held[worker_id] = left
+        elif worker := self._workers.get(worker_id):
             self._list_if_free(worker)
 
     def attach(self, worker_id: str, connection: str) -> None:

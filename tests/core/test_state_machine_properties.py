@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sanic_dispatch.core import commands as c
@@ -226,6 +226,12 @@ def many(examples: int) -> settings:
 # ---- properties
 
 
+# An edited file puts a worker back, which gets a second job; then the first turns out in doubt.
+@example(
+    Policy(max_attempts=1, probe_after_s=0.0),
+    [(0, 0, 0)],
+    [(0, 0, 1), (97, 0, 0), (132, 0, 0), (2988, 0, 0), (97, 0, 0), (132, 1, 0)],
+)
 @many(150)
 @given(POLICIES, STEPS, STEPS)
 def test_an_undo_restores_what_was_before(policy: Policy, first: Any, second: Any) -> None:
