@@ -18,17 +18,16 @@ since that takes a second for 100,000 of them; see ``match_more``.
 from __future__ import annotations
 
 import json
-from bisect import bisect_left, insort
-from collections.abc import Callable, Collection, Iterable, Iterator, KeysView, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, KeysView, Set
 from heapq import heappop, heappush, merge
-from itertools import chain
-from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple, Protocol
+from itertools import count
+from operator import itemgetter
+from typing import NamedTuple
 
-from sortedcontainers import SortedKeyList, SortedList
-
+from sanic_dispatch.core.groups import Group, Head, Heads
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.json_pointer import value_at
+from sanic_dispatch.core.lanes import ArrivalLane, FairLane, Lane, place_of
 from sanic_dispatch.core.rules import (
     ANYTHING,
     JsonMembers,
@@ -55,9 +54,6 @@ MOST_KNOWN = 10_000
 FRONT = 0
 """The level of jobs that an operator moved to the front; that of priority 0 is 1."""
 
-Rank = tuple[float, ...]
-"""What orders the jobs of one level."""
-
 
 class Ordering(Value, frozen=True):
     """What orders a line besides arrival: see the module. ``fair_by`` is a path of members."""
@@ -69,186 +65,12 @@ class Ordering(Value, frozen=True):
 BY_ARRIVAL = Ordering()
 
 
-class Lane(Protocol):
-    """The jobs of one group on one level, in order."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[Job]: ...
-    def add(self, job: Job, customer: str) -> None: ...
-    def remove(self, job: Job, customer: str) -> None: ...
-    def first(self) -> Job: ...
-    def rank_of(self, job: Job, customer: str) -> Rank: ...
-    def first_rank(self) -> Rank: ...
-
-    def before(self, rank: Rank) -> int:
-        """Return how many jobs have a lower rank."""
-
-    def ranked(self) -> Iterator[tuple[Rank, Job]]:
-        """Iterate over ranks and jobs, in order."""
-
-
-class ArrivalLane:
-    """Jobs by arrival, which is their place."""
-
-    def __init__(self) -> None:
-        self._jobs: SortedKeyList[Job, Rank] = SortedKeyList(key=place_of)
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    def __iter__(self) -> Iterator[Job]:
-        return iter(self._jobs)
-
-    def add(self, job: Job, _: str) -> None:
-        self._jobs.add(job)
-
-    def add_all(self, jobs: Iterable[Job]) -> None:
-        self._jobs.update(jobs)  # at once: four times as fast as one by one
-
-    def remove(self, job: Job, _: str) -> None:
-        if next(iter(self._jobs)) is job:
-            self._jobs.pop(0)  # half the time, and the usual case
-        else:
-            self._jobs.remove(job)
-
-    def first(self) -> Job:
-        job: Job = next(iter(self._jobs))
-        return job
-
-    def first_rank(self) -> Rank:
-        return place_of(self.first())
-
-    def rank_of(self, job: Job, _: str) -> Rank:
-        return place_of(job)
-
-    def before(self, rank: Rank) -> int:
-        if place_of(self._jobs[-1]) < rank:
-            return len(self._jobs)  # usual: a new job asks; a tenth of the time
-        return int(self._jobs.bisect_key_left(rank))
-
-    def ranked(self) -> Iterator[tuple[Rank, Job]]:
-        return ((place_of(job), job) for job in self._jobs)
-
-
-class FairLane:
-    """Jobs of customers who take turns; ``served`` says at which event each was served last."""
-
-    def __init__(self, served: Mapping[str, int]) -> None:
-        self._served = served
-        self._jobs: dict[str, list[Job]] = {}
-        """By customer, by arrival."""
-        self._customers: SortedList[tuple[Any, ...]] = SortedList()
-        """When each was served last, the place of their first job, and their names."""
-        self._keys: dict[str, tuple[Any, ...]] = {}
-        """By customer: their entry in ``_customers``."""
-        self._rounds: list[int] = []
-        """How many customers have a first job, a second one, and so on."""
-        self._several: dict[str, None] = {}
-        """Customers with more than one job."""
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[Job]:
-        """Iterate over the jobs, in no order."""
-        return chain.from_iterable(self._jobs.values())
-
-    def add(self, job: Job, customer: str) -> None:
-        jobs = self._jobs.setdefault(customer, [])
-        insort(jobs, job, key=place_of)
-        if len(jobs) > len(self._rounds):
-            self._rounds.append(0)
-        self._rounds[len(jobs) - 1] += 1
-        self._size += 1
-        self.update(customer)
-
-    def remove(self, job: Job, customer: str) -> None:
-        jobs = self._jobs[customer]
-        self._rounds[len(jobs) - 1] -= 1
-        self._size -= 1
-        if not self._rounds[-1]:
-            self._rounds.pop()
-        del jobs[bisect_left(jobs, place_of(job), key=place_of)]
-        self.update(customer)
-
-    def update(self, customer: str) -> None:
-        """Sort a customer anew, whose jobs have changed, or who was served."""
-        jobs = self._jobs.get(customer)
-        if jobs is None:
-            return
-        key = (self._served.get(customer, 0), *place_of(jobs[0]), customer) if jobs else None
-        before = self._keys.get(customer)
-        if key != before:
-            if before is not None:
-                self._customers.remove(before)
-                del self._keys[customer]
-            if key is not None:
-                self._customers.add(key)
-                self._keys[customer] = key
-        if len(jobs) > 1:
-            self._several[customer] = None
-        else:
-            self._several.pop(customer, None)
-        if not jobs:
-            del self._jobs[customer]
-
-    def first(self) -> Job:
-        return self._jobs[self._customers[0][-1]][0]
-
-    def first_rank(self) -> Rank:
-        return 0, *self._customers[0][:-1]
-
-    def rank_of(self, job: Job, customer: str) -> Rank:
-        number = bisect_left(self._jobs[customer], place_of(job), key=place_of)
-        return number, *self._keys[customer][:-1]
-
-    def before(self, rank: Rank) -> int:
-        number, key = int(rank[0]), rank[1:]
-        if number == 0:
-            return int(self._customers.bisect_left(key))
-        earlier = sum(1 for other in self._of_round(number) if other[:-1] < key)
-        if number < len(self._rounds) // 2:
-            return sum(self._rounds[:number]) + earlier
-        return self._size - sum(self._rounds[number:]) + earlier
-
-    def ranked(self) -> Iterator[tuple[Rank, Job]]:
-        for number in range(len(self._rounds)):
-            keys = sorted(self._of_round(number)) if number else list(self._customers)
-            for key in keys:
-                yield (number, *key[:-1]), self._jobs[key[-1]][number]
-
-    def _of_round(self, number: int) -> Iterator[tuple[Any, ...]]:
-        """Iterate over the entries of customers with more than ``number`` jobs, in no order."""
-        several = self._several if number else self._jobs
-        return (self._keys[each] for each in several if len(self._jobs[each]) > number)
-
-
-class Group:
-    """Jobs that the same rules admit, by level."""
-
-    __slots__ = ("admitting", "lanes")
-
-    def __init__(self, admitting: frozenset[str]) -> None:
-        self.admitting = admitting
-        self.lanes: dict[int, Lane] = {}
-        """Lanes that are not empty."""
-
-
 class Spot(NamedTuple):
     """Where a job stands in the line."""
 
     group: Group
     level: int
     customer: str
-
-
-class Head(NamedTuple):
-    """The first job of some groups, and what orders it."""
-
-    level: int
-    rank: Rank
-    job: Job
 
 
 class Line:
@@ -268,14 +90,17 @@ class Line:
         """The job with the highest place that any had."""
         self.has_levels = ordering.priority_step_s is not None
         """Whether jobs rise, so that ``advance`` has something to do."""
-        self._plain = Spot(Group(frozenset()), FRONT, "")
+        self._numbers = count()
+        self._plain = Spot(Group(frozenset(), next(self._numbers)), FRONT, "")
         """The spot of most jobs: no rule, no priority, no customer."""
         self._spots: dict[str, Spot] = {}
         """By job id: where those stand that are not there."""
-        self._groups: dict[frozenset[str], Group] = {frozenset(): self._plain.group}
-        self._with_jobs: dict[Group, None] = {}
-        self._admitted_by: dict[str, dict[Group, None]] = {}
-        """By rule: the groups with jobs that it admits."""
+        self._groups = {frozenset[str](): self._plain}
+        """By the rules that admit a job: its group, and its spot if the line is by arrival."""
+        self._all = Heads()
+        """The groups with jobs."""
+        self._heads = {ANYTHING: self._all}
+        """By rule: those of them that it admits."""
         self._rules: dict[str, Rule] = {}
         self._paths: tuple[tuple[str, ...], ...] = ()
         """The members that any rule names."""
@@ -297,7 +122,7 @@ class Line:
     def __iter__(self) -> Iterator[Job]:
         """Iterate over the jobs, in order."""
         levels: dict[int, list[Lane]] = {}
-        for group in self._with_jobs:
+        for group in self._all.groups:
             for level, lane in group.lanes.items():
                 levels.setdefault(level, []).append(lane)
         for level in sorted(levels):
@@ -327,38 +152,39 @@ class Line:
             assert isinstance(lane, ArrivalLane)
             lane.add_all(jobs)
             self.size += len(jobs)
+            self._plain.group.size += len(jobs)
+            self._all.note(self._plain.group)
             self._note_newest(max(jobs, key=place_of))
 
     def remove(self, job: Job) -> None:
         """Remove a job, the very record that was added."""
-        spot = self._spots.pop(job.id, self._plain)
-        lane = spot.group.lanes[spot.level]
-        lane.remove(job, spot.customer)
+        group, level, customer = self._spots.pop(job.id, self._plain)
+        lane = group.lanes[level]
+        lane.remove(job, customer)
         self.size -= 1
+        group.size -= 1
         if not lane:
-            del spot.group.lanes[spot.level]
-            if not spot.group.lanes:
-                self._close(spot.group)
+            del group.lanes[level]
+            if not group.lanes:
+                self._close(group)
 
     def first(self) -> Job | None:
         """Return the first job."""
-        head = self._head_of(self._with_jobs)
+        head = self._all.first()
         return head.job if head else None
 
     def head_for(self, rule: str) -> Head | None:
         """Return the first job that a rule admits; none while the rule is still being matched."""
-        if not rule:
-            return self._head_of(self._with_jobs)
-        return self._head_of(self._admitted_by.get(rule, ())) if self.is_matched(rule) else None
+        return self._heads[rule].first() if self.is_matched(rule) else None
 
     def position_of(self, job: Job) -> int:
         """Return a job's position, counted from 1."""
-        if self.is_by_arrival and self.newest and place_of(job) == place_of(self.newest):
-            return self.size
-        return self._before(job, self._with_jobs) + 1
+        return self.size if self._is_last(job) else self._before(job, self._all.groups) + 1
 
     def ahead(self, job: Job, rules: Set[str]) -> int:
         """Return how many jobs before this one share with it a rule of these that admits both."""
+        if ANYTHING in rules:
+            return self.position_of(job) - 1
         return self._before(job, self._rivals(job, rules))
 
     def rivals(self, job: Job, rules: Set[str]) -> list[tuple[frozenset[str], int]]:
@@ -370,12 +196,10 @@ class Line:
         )
         return [(admitting, count) for admitting, count in counts if count]
 
-    def _rivals(self, job: Job, rules: Set[str]) -> Iterable[Group]:
+    def _rivals(self, job: Job, rules: Set[str]) -> Collection[Group]:
         """Return the groups that share with a job a rule of these."""
-        if ANYTHING in rules:
-            return self._with_jobs
-        shared = self.admitting(job) & rules
-        return [group for group in self._with_jobs if not shared.isdisjoint(group.admitting)]
+        shared = {ANYTHING} & rules or self.admitting(job) & rules
+        return {group: None for rule in shared for group in self._heads[rule].groups}
 
     def lowest_place(self) -> float:
         """Return the lowest place of any job; infinite if there is none. Takes O(jobs)."""
@@ -390,10 +214,11 @@ class Line:
             self._served[customer] = event
         else:
             self._served.pop(customer, None)
-        for group in self._with_jobs:
+        for group in self._all.groups:
             for lane in group.lanes.values():
                 if isinstance(lane, FairLane):
                     lane.update(customer)
+            self._note_head(group)
 
     def customer_of(self, job: Job) -> str:
         """Return the name of the job's customer, in a fair line; a job without one is its own."""
@@ -439,9 +264,10 @@ class Line:
         if not rule or rule in self._rules:
             return
         self._rules[rule] = rule_of(rule)
-        self._admitted_by[rule] = {
-            group: None for group in self._with_jobs if rule in group.admitting
-        }
+        self._heads[rule] = heads = Heads()
+        for group in self._all.groups:
+            if rule in group.admitting:
+                heads.note(group)
         self._note_paths()
         self._next_matched[rule] = None
         if not self.is_matching:
@@ -452,7 +278,7 @@ class Line:
     def forget(self, rule: str) -> None:
         """Hold a rule against no more jobs."""
         self._rules.pop(rule, None)
-        self._admitted_by.pop(rule, None)
+        self._heads.pop(rule, None)
         self._being_matched.pop(rule, None)
         self._next_matched.pop(rule, None)
         self._note_paths()
@@ -474,7 +300,7 @@ class Line:
 
     def _begin_matching(self) -> None:
         self._being_matched, self._next_matched = self._next_matched, {}
-        lanes = (lane for group in self._with_jobs for lane in group.lanes.values())
+        lanes = (lane for group in self._all.groups for lane in group.lanes.values())
         self._left = [job.id for lane in lanes for job in lane] if self._being_matched else []
         if not self._left:
             self._being_matched = {}
@@ -492,14 +318,13 @@ class Line:
         if self.is_plain:
             return self._plain
         admitting = self.admitting(job)
-        if self.is_by_arrival and not admitting:
-            return self._plain
-        group = self._groups.get(admitting)
-        if group is None:
-            group = self._groups[admitting] = Group(admitting)
+        spot = self._groups.get(admitting)
+        if spot is None:
+            spot = Spot(Group(admitting, next(self._numbers)), FRONT, "")
+            self._groups[admitting] = spot
         if self.is_by_arrival:
-            return Spot(group, FRONT, "")
-        return Spot(group, self._level(job), self._customer(job))
+            return spot
+        return Spot(spot.group, self._level(job), self._customer(job))
 
     def _admitting(self, members: JsonMembers) -> frozenset[str]:
         values = tuple([text_of(member_of(members, path)) for path in self._paths])
@@ -538,8 +363,12 @@ class Line:
         return f"value {raw.decode() if len(raw) > MAX_NAME_BYTES else _normal_form(raw)}"
 
     def _insert(self, job: Job, spot: Spot) -> None:
-        self._lane(spot).add(job, spot.customer)
+        group, lane = spot.group, self._lane(spot)
+        lane.add(job, spot.customer)
         self.size += 1
+        group.size += 1
+        if lane.first() is job:
+            self._note_head(group)
         self._note_newest(job)
         step_s = self._ordering.priority_step_s
         if step_s is not None and spot.level > 1:
@@ -552,44 +381,39 @@ class Line:
 
     def _lane(self, spot: Spot) -> Lane:
         """Return the lane of a spot; it must not stay empty."""
-        group = spot.group
-        lane = group.lanes.get(spot.level)
+        lanes = spot.group.lanes
+        lane = lanes.get(spot.level)
         if lane is None:
-            if not group.lanes:
-                self._open(group)
             is_fair = self._ordering.fair_by is not None and spot.level != FRONT
-            lane = FairLane(self._served) if is_fair else ArrivalLane()
-            group.lanes[spot.level] = lane
+            lane = lanes[spot.level] = FairLane(self._served) if is_fair else ArrivalLane()
         return lane
 
-    def _open(self, group: Group) -> None:
-        """Note that a group gets jobs."""
-        self._with_jobs[group] = None
+    def _note_head(self, group: Group) -> None:
+        """Note that a group may have another first job than before."""
+        self._all.note(group)
         for rule in group.admitting:
-            if rule in self._admitted_by:
-                self._admitted_by[rule][group] = None
+            if rule in self._heads:
+                self._heads[rule].note(group)
 
     def _close(self, group: Group) -> None:
         """Note that a group has no jobs."""
-        del self._with_jobs[group]
         if group is not self._plain.group:
             del self._groups[group.admitting]
+        self._all.discard(group)
         for rule in group.admitting:
-            if rule in self._admitted_by:
-                del self._admitted_by[rule][group]
+            if rule in self._heads:
+                self._heads[rule].discard(group)
 
-    def _head_of(self, groups: Iterable[Group]) -> Head | None:
-        best: Head | None = None
-        for group in groups:
-            level = min(group.lanes)
-            lane = group.lanes[level]
-            if best is None or (level, lane.first_rank()) < best[:2]:
-                best = Head(level, lane.first_rank(), lane.first())
-        return best
+    def _is_last(self, job: Job) -> bool:
+        """Whether no job of the line comes after this one, as far as that is known at once."""
+        newest = self.newest
+        return self.is_by_arrival and newest is not None and place_of(job) == place_of(newest)
 
-    def _before(self, job: Job, groups: Iterable[Group]) -> int:
+    def _before(self, job: Job, groups: Collection[Group]) -> int:
         """Return how many jobs of these groups come before a job of the line."""
         spot = self._spots.get(job.id, self._plain)
+        if self._is_last(job):  # usual: a new job asks
+            return sum([group.size for group in groups]) - (spot.group in groups)
         rank = spot.group.lanes[spot.level].rank_of(job, spot.customer)
         count = 0
         for group in groups:
@@ -604,6 +428,3 @@ class Line:
 def _normal_form(raw: bytes) -> str:
     """Return the same text for the same value."""
     return json.dumps(json.loads(raw), sort_keys=True)
-
-
-place_of = attrgetter("place", "ticket")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sanic_dispatch.callbacks.url import http_origin
 from sanic_dispatch.core.job import DEFAULT_PRIORITY, Hold, Stage, State
-from sanic_dispatch.core.line import place_of
+from sanic_dispatch.core.lanes import place_of
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.log_line import LoggedOrNew, line_of
 from sanic_dispatch.live.order import Order

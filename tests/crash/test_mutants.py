@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +18,9 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core import lifecycle, matching
+from sanic_dispatch.core.groups import Head, Heads
 from sanic_dispatch.core.job import Job
-from sanic_dispatch.core.line import Group, Head, Line, place_of
+from sanic_dispatch.core.lanes import place_of
 from sanic_dispatch.core.receipts import Receipts
 from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.tables import JobTable, Tables
@@ -201,9 +202,10 @@ async def test_the_dispatcher_passes(mode: Mode, tmp_path: Path) -> None:
 # ---- the mutants
 
 
-def newest_first(line: Line, groups: Iterable[Group]) -> Head | None:
+def newest_first(heads: Heads) -> Head | None:
     """The file queues took the newest."""
-    newest = max((job for job in line), key=place_of, default=None) if groups else None
+    lanes = (lane for group in heads.groups for lane in group.lanes.values())
+    newest = max((job for lane in lanes for job in lane), key=place_of, default=None)
     return None if newest is None else Head(0, place_of(newest), newest)
 
 
@@ -335,7 +337,7 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = {
-    "last in, first out": Mutant("C4", [(Line, "_head_of", newest_first)]),
+    "last in, first out": Mutant("C4", [(Heads, "first", newest_first)]),
     "register and submit race": Mutant(
         "C5",
         [

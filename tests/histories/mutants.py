@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from unittest import mock
 
 from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core.groups import Head, Heads
 from sanic_dispatch.core.job import Job, Stage, State
-from sanic_dispatch.core.line import Group, Head, Line, place_of
+from sanic_dispatch.core.lanes import place_of
 from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.core.transitions import Step
@@ -51,11 +52,12 @@ def patched_in(name: str) -> Iterator[None]:
 def take_the_newest() -> Patch:
     """The newest job is handed out first."""
 
-    def head_of(self: Line, groups: Iterable[Group]) -> Head | None:
-        newest = max((job for job in self), key=place_of, default=None) if groups else None
+    def first(self: Heads) -> Head | None:
+        lanes = (lane for group in self.groups for lane in group.lanes.values())
+        newest = max((job for lane in lanes for job in lane), key=place_of, default=None)
         return None if newest is None else Head(0, place_of(newest), newest)
 
-    return Line, "_head_of", head_of
+    return Heads, "first", first
 
 
 @mutant
