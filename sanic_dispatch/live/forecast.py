@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from operator import attrgetter
 from typing import NamedTuple, Protocol
 
-from sanic_dispatch.core.job import Job, Stage, State
+from sanic_dispatch.core.job import Job, Stage
 from sanic_dispatch.live.estimator import Estimator, Load, Promise
 from sanic_dispatch.live.order import Order
 
@@ -88,22 +88,6 @@ class Forecast:
         self.changes = 0
         """How often a job began or ended."""
 
-    def promise(
-        self, order: Order, ahead: int, contest: Contest | None, now_s: float
-    ) -> Promise | None:
-        """Estimate when an unfinished order will be ready.
-
-        The first estimate of an order becomes its promise.
-        """
-        if not self.estimator.has_enough_samples:
-            return None
-        if order.job.state is State.ASSIGNED:
-            promise = self.estimator.promise_of_service(now_s)
-        else:
-            promise = self.promise_behind(ahead, contest, now_s)
-        order.promise = order.promise or promise
-        return promise
-
     def promise_behind(self, ahead: int, contest: Contest | None, now_s: float) -> Promise | None:
         """Estimate when an order with ``ahead`` orders before it will be ready.
 
@@ -124,15 +108,6 @@ class Forecast:
             self.estimator.promise(now_s, self._load_at(now_s, everyone), ahead),
         )
         return max(filter(None, promises), key=attrgetter("ready_s"), default=None)
-
-    def window(
-        self, order: Order, ahead: int, contest: Contest | None, now_s: float
-    ) -> tuple[float, float] | None:
-        """Return between when an unfinished order will be ready, Unix seconds."""
-        if order.job.state is State.ASSIGNED:
-            return self.estimator.service_window(order.since_s)
-        promise = self.promise(order, ahead, contest, now_s)
-        return promise.window() if promise else None
 
     def done(self, order: Order, began_s: float) -> None:
         """Learn from an order that was served from ``began_s`` on."""

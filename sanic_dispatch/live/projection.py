@@ -16,6 +16,7 @@ from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, NO_EARLIER_RUNS, EarlierRuns
 from sanic_dispatch.live.availability import Availability
 from sanic_dispatch.live.delta_view import Version
+from sanic_dispatch.live.estimator import Promise
 from sanic_dispatch.live.finished import KEEP_FAILED_S, FinishedOrders
 from sanic_dispatch.live.forecast import Contest, Experience, Forecast
 from sanic_dispatch.live.last_hour import LastHour
@@ -149,8 +150,8 @@ class Projection:
         elif event.job is not None:
             self.last_hour.fold(event)
             order = self._apply(event.job, event.at_s)
-            if event.kind is EventKind.JOB_SUBMITTED and not self._paused:
-                self.forecast.promise(order, *self._standing(order), event.at_s)
+            if event.kind is EventKind.JOB_SUBMITTED:
+                self._promise(order, event.at_s)
         elif event.worker is not None:
             self.robots.fold(event.kind, event.worker)
         else:
@@ -241,10 +242,7 @@ class Projection:
 
     def _standing(self, order: Order) -> tuple[int, Contest | None]:
         """Return what ``ahead`` does, and which robots that is about; None if all are alike."""
-        line = self.line
-        if line.is_plain and order.job is line.newest:
-            return line.size - 1, None  # a new order, as they come: no lookup of its place
-        if self.robots.are_alike or not self.forecast.estimator.has_enough_samples:
+        if self.robots.are_alike:
             return self.ahead(order), None
         at_work = self.robots.rules_at_work
         rivals = self.line.rivals(order.job, at_work)
@@ -265,11 +263,18 @@ class Projection:
 
     def window(self, order: Order, now_s: float) -> tuple[float, float] | None:
         """Return between when an order will be ready, Unix seconds; None if that is unknown."""
-        if order.job.state.is_final or (self._paused and order.job.state is State.WAITING):
+        if order.job.state is State.ASSIGNED:
+            return self.forecast.estimator.service_window(order.since_s)
+        promise = self._promise(order, now_s) if order.job.state is State.WAITING else None
+        return promise.window() if promise else None
+
+    def _promise(self, order: Order, now_s: float) -> Promise | None:
+        """Estimate when a waiting order will be ready; the first estimate becomes its promise."""
+        if self._paused or not self.forecast.estimator.has_enough_samples:
             return None
-        if order.job.state is not State.WAITING:
-            return self.forecast.window(order, 0, None, now_s)
-        return self.forecast.window(order, *self._standing(order), now_s)
+        promise = self.forecast.promise_behind(*self._standing(order), now_s)
+        order.promise = order.promise or promise
+        return promise
 
     def window_of_next(self, now_s: float) -> tuple[float, float] | None:
         """Return between when an order submitted now would be ready."""
