@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import ujson
 
 from sanic_dispatch.core.job import DEFAULT_PRIORITY, Hold, Job, Progress, Stage, State, Way
-from sanic_dispatch.core.rules import ANYTHING, arguments_of, normal_form
+from sanic_dispatch.core.rules import ANYTHING, rule_in
 from sanic_dispatch.core.tables import FORGETTING, FORWARDED, Fact
 from sanic_dispatch.core.timestamps import from_rfc3339
 from sanic_dispatch.core.worker import Aside, Cause, Key, Worker
@@ -310,10 +310,8 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _rule(value: object) -> str:
     """Return a rule in its normal form; an edited file may have it in another one."""
-    if value == ANYTHING:
-        return ANYTHING
     try:
-        return normal_form(arguments_of(_text(value)))
+        return rule_in(_text(value))
     except InvalidMatch as error:
         raise ValueError(str(error)) from None
 

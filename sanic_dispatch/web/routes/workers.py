@@ -8,10 +8,9 @@ from sanic import Blueprint, HTTPResponse
 from sanic.exceptions import RequestCancelled
 
 from sanic_dispatch.callbacks.url import parse_callback
-from sanic_dispatch.core.rules import ANYTHING, MAX_ARGUMENTS, arguments_of, normal_form
+from sanic_dispatch.core.rules import rule_in
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.errors import InvalidMatch
 from sanic_dispatch.web import auth, calls
 from sanic_dispatch.web.calls import Handout
 from sanic_dispatch.web.context import Call, Context, context_of, now_s_of
@@ -68,14 +67,7 @@ async def worker_from(request: Call) -> Worker:
 
 async def _rule_in(request: Call) -> str:
     """Return the rule in the query and in a form, which is how engines send arguments."""
-    text = "&".join(filter(None, (request.query_string, await read_form_text(request))))
-    if not text:
-        return ANYTHING
-    try:
-        arguments = arguments_of(text)
-    except ValueError:
-        raise InvalidMatch("the request", f"has more than {MAX_ARGUMENTS} arguments") from None
-    return normal_form(arguments)
+    return rule_in("&".join(filter(None, (request.query_string, await read_form_text(request)))))
 
 
 async def _answer_with(request: Call, context: Context, handout: Handout) -> None:
