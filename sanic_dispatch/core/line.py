@@ -256,7 +256,13 @@ class Line:
         return rule in self._rules and not is_pending
 
     def admitting(self, job: Job) -> frozenset[str]:
-        """Return the known rules that admit a job, which need not be in the line."""
+        """Return the rules that admit a job, which need not be in the line.
+
+        All that are known are among them; some may be forgotten by now.
+        """
+        spot = self._spots.get(job.id)
+        if spot is not None and not self.is_matching:
+            return spot.group.admitting
         return self._admitting(members_of(job.data)) if self._rules else frozenset()
 
     def learn(self, rule: str) -> None:
