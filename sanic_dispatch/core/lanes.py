@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sortedcontainers import SortedKeyList, SortedList
 
 from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.rules import ANYTHING
 
 Rank = tuple[float, ...]
 """What orders the jobs of one level."""
@@ -78,10 +79,15 @@ class ArrivalLane:
 
 
 class FairLane:
-    """Jobs of customers who take turns; ``served`` says at which event each was served last."""
+    """Jobs of customers who take turns.
 
-    def __init__(self, served: Mapping[str, int]) -> None:
+    ``served`` says of each customer at which event a worker of each rule served it last; what
+    counts here is the last service by a worker that takes these jobs.
+    """
+
+    def __init__(self, served: Mapping[str, Mapping[str, int]], admitting: frozenset[str]) -> None:
         self._served = served
+        self._admitting = admitting | {ANYTHING}
         self._jobs: dict[str, list[Job]] = {}
         """By customer, by arrival."""
         self._customers: SortedList[tuple[Any, ...]] = SortedList()
@@ -124,7 +130,7 @@ class FairLane:
         jobs = self._jobs.get(customer)
         if jobs is None:
             return
-        key = (self._served.get(customer, 0), *place_of(jobs[0]), customer) if jobs else None
+        key = (self._served_last(customer), *place_of(jobs[0]), customer) if jobs else None
         before = self._keys.get(customer)
         if key != before:
             if before is not None:
@@ -139,6 +145,10 @@ class FairLane:
             self._several.pop(customer, None)
         if not jobs:
             del self._jobs[customer]
+
+    def has(self, customer: str) -> bool:
+        """Return whether a customer has jobs here."""
+        return customer in self._jobs
 
     def first(self) -> Job:
         return self._jobs[self._customers[0][-1]][0]
@@ -164,6 +174,10 @@ class FairLane:
             keys = sorted(self._of_round(number)) if number else list(self._customers)
             for key in keys:
                 yield (number, *key[:-1]), self._jobs[key[-1]][number]
+
+    def _served_last(self, customer: str) -> int:
+        served = self._served.get(customer, {})
+        return max((event for rule, event in served.items() if rule in self._admitting), default=0)
 
     def _of_round(self, number: int) -> Iterator[tuple[Any, ...]]:
         """Iterate over the entries of customers with more than ``number`` jobs, in no order."""

@@ -6,8 +6,8 @@ The order is
 2. by level, where priorities are on: a job's priority, one level better for every
    ``priority_step_s`` that it has waited, and 0 at best;
 3. by turn, where the line is fair: the first job of each customer, then the second of each, and so
-   on; in a round the customer comes first who was served longest ago. That is start-time fair
-   queueing (Goyal, Vin and Cheng, 1996) with equal weights;
+   on; in a round the customer comes first whom workers that take these jobs served longest ago.
+   That is start-time fair queueing (Goyal, Vin and Cheng, 1996) with equal weights;
 4. by arrival.
 
 A worker gets the first job that its rule admits. So jobs that the same rules admit form a group,
@@ -111,7 +111,10 @@ class Line:
         self._next_matched: dict[str, None] = {}
         """Rules that came meanwhile."""
         self._left: list[str] = []
-        self._served: dict[str, int] = {}
+        self._served: dict[str, dict[str, int]] = {}
+        """By customer, by rule: the event with which a worker served it last."""
+        self._lanes_of: dict[str, dict[FairLane, Group]] = {}
+        """By customer: the lanes with its jobs."""
         self._now_s = 0.0
         self._rises: list[tuple[float, int, str, int]] = []
         """A heap of when a job rises a level, with its ticket, its id and its level until then."""
@@ -163,6 +166,10 @@ class Line:
         lane.remove(job, customer)
         self.size -= 1
         group.size -= 1
+        if isinstance(lane, FairLane) and not lane.has(customer):
+            del self._lanes_of[customer][lane]
+            if not self._lanes_of[customer]:
+                del self._lanes_of[customer]
         if not lane:
             del group.lanes[level]
             if not group.lanes:
@@ -208,16 +215,16 @@ class Line:
             return first.place if first else float("inf")
         return min((job.place for job in self), default=float("inf"))
 
-    def note_served(self, customer: str, event: int) -> None:
-        """Note at which event a customer was served last; 0 for never."""
-        if event:
-            self._served[customer] = event
-        else:
-            self._served.pop(customer, None)
-        for group in self._all.groups:
-            for lane in group.lanes.values():
-                if isinstance(lane, FairLane):
-                    lane.update(customer)
+    def note_served(self, customer: str, rule: str, event: int) -> None:
+        """Note at which event a worker with a rule served a customer last; 0 for never."""
+        served = self._served.setdefault(customer, {})
+        served[rule] = event
+        if not event:
+            del served[rule]
+        if not served:
+            del self._served[customer]
+        for lane, group in self._lanes_of.get(customer, {}).items():
+            lane.update(customer)
             self._note_head(group)
 
     def customer_of(self, job: Job) -> str:
@@ -373,6 +380,8 @@ class Line:
         lane.add(job, spot.customer)
         self.size += 1
         group.size += 1
+        if isinstance(lane, FairLane):
+            self._lanes_of.setdefault(spot.customer, {})[lane] = group
         if lane.first() is job:
             self._note_head(group)
         self._note_newest(job)
@@ -391,7 +400,8 @@ class Line:
         lane = lanes.get(spot.level)
         if lane is None:
             is_fair = self._ordering.fair_by is not None and spot.level != FRONT
-            lane = lanes[spot.level] = FairLane(self._served) if is_fair else ArrivalLane()
+            lane = FairLane(self._served, spot.group.admitting) if is_fair else ArrivalLane()
+            lanes[spot.level] = lane
         return lane
 
     def _note_head(self, group: Group) -> None:

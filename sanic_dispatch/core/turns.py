@@ -1,18 +1,26 @@
-"""Whose turn it is: when each customer was served last."""
+"""Whose turn it is: when each customer was served last, by the workers of each rule."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from typing import NamedTuple
 
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.line import Line
 
 MOST_RETIRED = 10_000
-"""How many customers without a job in the table are remembered."""
+"""For how many customers and rules the turns of jobs that have left the table are remembered."""
+
+
+class Service(NamedTuple):
+    """Who is served, and the rule of the worker."""
+
+    customer: str
+    rule: str
 
 
 class Turns:
-    """By customer, the events with which jobs were given to workers; the last one orders the line.
+    """The events with which jobs were given to workers; the last ones order the line.
 
     What is not remembered from jobs that have left the table follows from those in it, so it is the
     same after an undo; and after a restart, but for customers none of whose jobs is kept.
@@ -20,46 +28,49 @@ class Turns:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._events: dict[str, list[int]] = {}
-        self._noted: dict[str, tuple[str, int]] = {}
-        """By job id: its customer, and its event."""
-        self._retired: dict[str, int] = {}
-        """By customer: the last event of a job that has left the table."""
+        self._events: dict[Service, list[int]] = {}
+        self._noted: dict[str, tuple[Service, int]] = {}
+        """By job id: its service, and its event."""
+        self._retired: dict[Service, int] = {}
+        """The last event of a job that has left the table."""
 
     def note(self, job: Job) -> None:
-        """Note a job's present turn; 0 if it never was given to a worker."""
+        """Note a job's present turn; it has none if no worker has it, or had it to the end."""
+        turn = job.turn if job.worker else 0
         known = self._noted.get(job.id)
-        if job.turn == (known[1] if known else 0):
+        if turn == (known[1] if known else 0):
             return  # its data may be forgotten by now
         self.forget(job.id)
-        if job.turn:
-            customer = self._line.customer_of(job)
-            self._noted[job.id] = customer, job.turn
-            insort(self._events.setdefault(customer, []), job.turn)
-            self._update(customer)
+        if turn and job.worker:
+            service = Service(self._line.customer_of(job), job.worker.rule)
+            self._noted[job.id] = service, turn
+            insort(self._events.setdefault(service, []), turn)
+            self._update(service)
 
     def retire(self, job_id: str) -> None:
         """Remember a job's turn although the job leaves the table."""
-        customer, turn = self._noted.get(job_id, ("", 0))
-        if turn:
-            before = self._retired.pop(customer, 0)
-            self._retired[customer] = max(before, turn)
-            self.forget(job_id)
-            if len(self._retired) > MOST_RETIRED:
-                oldest = next(iter(self._retired))
-                del self._retired[oldest]
-                self._update(oldest)
+        if job_id not in self._noted:
+            return
+        service, turn = self._noted[job_id]
+        before = self._retired.pop(service, 0)
+        self._retired[service] = max(before, turn)
+        self.forget(job_id)
+        if len(self._retired) > MOST_RETIRED:
+            oldest = next(iter(self._retired))
+            del self._retired[oldest]
+            self._update(oldest)
 
     def forget(self, job_id: str) -> None:
         """Forget a job's turn, because it was never given out."""
-        customer, turn = self._noted.pop(job_id, ("", 0))
-        if turn:
-            events = self._events[customer]
-            del events[bisect_left(events, turn)]
-            if not events:
-                del self._events[customer]
-            self._update(customer)
+        if job_id not in self._noted:
+            return
+        service, turn = self._noted.pop(job_id)
+        events = self._events[service]
+        del events[bisect_left(events, turn)]
+        if not events:
+            del self._events[service]
+        self._update(service)
 
-    def _update(self, customer: str) -> None:
-        events = self._events.get(customer, (0,))
-        self._line.note_served(customer, max(events[-1], self._retired.get(customer, 0)))
+    def _update(self, service: Service) -> None:
+        last = max(self._events.get(service, (0,))[-1], self._retired.get(service, 0))
+        self._line.note_served(service.customer, service.rule, last)

@@ -100,3 +100,21 @@ def test_an_order_that_comes_back_was_not_served() -> None:
         machine.apply(c.Submit(job_id, b'{"name":"%b"}' % name), NOW)
     machine.apply(c.DeliveryRefused("x0", 1, "503"), NOW)
     assert [job.id for job in machine.tables.jobs.line] == ["x0", "y", "x2"]
+
+
+def test_a_turn_at_one_robot_is_none_at_another() -> None:
+    """While a customer is served by robots that make other drinks, it keeps its turn for this."""
+    machine = StateMachine(Policy(fair_by="/name"))
+    machine.apply(c.Recover("5e" * 32), NOW)
+    for number, (name, drink) in enumerate(
+        (("ada", "gin"), ("ada", "gin"), ("bob", "gin"), ("bob", "gin"), *3 * [("ada", "beer")])
+    ):
+        data = f'{{"name": "{name}", "drink": "{drink}"}}'.encode()
+        machine.apply(c.Submit(f"{name} {drink} {number}", data), NOW)
+    given = []
+    for number in range(4):
+        for drink in ("gin", "beer"):
+            worker = robot(f"{drink}{number}", f"match.drink={drink}")
+            job = machine.apply(c.Register(worker), NOW).reply
+            given += [job.id] if job and drink == "gin" else []
+    assert given == ["ada gin 0", "bob gin 2", "ada gin 1", "bob gin 3"]

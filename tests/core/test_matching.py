@@ -64,16 +64,24 @@ def customer_of(job: Job) -> str:
     return f"named {data['name']}" if "name" in data else job.id
 
 
+class Service(NamedTuple):
+    """With which event a worker with a rule was given a customer's job."""
+
+    turn: int
+    customer: str
+    rule: str
+
+
 class Model:
-    """The jobs that wait, and when each customer was served last."""
+    """The jobs that wait, and who was served."""
 
     def __init__(
-        self, tables: Tables, policy: Policy, now_s: float, served: dict[str, int]
+        self, tables: Tables, policy: Policy, now_s: float, services: Iterable[Service]
     ) -> None:
         self.rules = tables.jobs.line.rules
         self.policy = policy
         self.now_s = now_s
-        self.served = dict(served)
+        self.services = list(services)
 
     def line(self, waiting: Iterable[Job]) -> list[Entry]:
         """Return the waiting jobs in order, by the definition in docs/protocol.md."""
@@ -85,12 +93,22 @@ class Model:
             crowds[admitting, level, who].append(job)
         entries = []
         for (_, level, who), jobs in crowds.items():
+            served = self.last_turn(who, jobs[0])
             for number, job in enumerate(jobs):
                 turn: tuple[Any, ...] = (job.place, job.ticket)
                 if self.policy.fair_by and level != FRONT:
-                    turn = number, self.served.get(who, 0), jobs[0].place, jobs[0].ticket
+                    turn = number, served, jobs[0].place, jobs[0].ticket
                 entries.append(Entry(level, turn, job))
         return sorted(entries, key=lambda entry: entry[:2])
+
+    def last_turn(self, customer: str, job: Job) -> int:
+        """Return with which event a worker that takes a job served a customer last.
+
+        Rules of which there has been no worker for long do not count.
+        """
+        rules = {"", *(rule for rule in self.rules if admits(rule, job))}
+        own = (each for each in self.services if each.customer == customer)
+        return max((each.turn for each in own if each.rule in rules), default=0)
 
     def level(self, job: Job) -> int:
         if job.place < job.ticket:
@@ -108,7 +126,7 @@ class Model:
             job, worker = pair
             jobs.remove(job)
             workers.remove(worker)
-            self.served[customer_of(job)] = 10**9 + len(pairs)
+            self.services.append(Service(10**9 + len(pairs), customer_of(job), worker.rule))
             pairs.add((job.id, worker.id))
         return pairs
 
@@ -120,12 +138,11 @@ class Model:
         return None
 
 
-def served_in(turns: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Return with which event each customer was served last."""
-    served: dict[str, int] = {}
-    for customer, turn in turns:
-        served[customer] = max(served.get(customer, 0), turn)
-    return served
+def service_of(job: Job) -> Service:
+    """Return the service of a job; with the turn 0 if no worker has it, or had it to the end."""
+    if job.worker is None:
+        return Service(0, customer_of(job), "")
+    return Service(job.turn, customer_of(job), job.worker.rule)
 
 
 # ---- random histories
@@ -155,9 +172,11 @@ class Bar:
     def open(self, machine: StateMachine) -> None:
         self.machine, self.tables = machine, machine.tables
         self.timers, self.puts = [], []
-        self.turns = {job.id: (customer_of(job), job.turn) for job in self.tables.jobs.unordered()}
-        """By job: its customer, and with which event it was given to its last worker."""
-        self.served = served_in(self.turns.values())
+        self.services = {job.id: service_of(job) for job in self.tables.jobs.unordered()}
+        """By job."""
+        self.passed: defaultdict[tuple[str, int], set[tuple[str, str, str]]] = defaultdict(set)
+        """By waiting job and its level: what was given to workers that take it since its customer
+        was served by one of them: customer, rule and job."""
         self.projection = self._new_projection()
         self._seed(self.projection)
         self.apply(c.Recover("5e" * 32))
@@ -274,12 +293,11 @@ class Bar:
     def compare(self, events: list[Event], before: dict[str, Job]) -> None:
         """Compare who got which job, and the order of the line, with the model."""
         tables, now_s = self.tables, START_S + self.now_s
-        model = Model(tables, self.policy, now_s, self.served)
+        model = Model(tables, self.policy, now_s, self.services.values())
         for event in events:
             if event.job:
-                self.turns[event.job.id] = customer_of(event.job), event.job.turn
-        self.served = served_in(self.turns.values())
-        line = Model(tables, self.policy, now_s, self.served).line(tables.jobs.line)
+                self.services[event.job.id] = service_of(event.job)
+        line = Model(tables, self.policy, now_s, self.services.values()).line(tables.jobs.line)
         assert [entry.job.ticket for entry in line] == [job.ticket for job in tables.jobs.line]
         for position, entry in enumerate(line, 1):
             assert tables.jobs.position_of(entry.job) == position
@@ -297,6 +315,31 @@ class Bar:
                 workers.append(event.worker)
         pairs = {(job_id, worker.id) for job_id, worker in given.items()}
         assert pairs == model.pairs(jobs, workers)
+        if self.policy.fair_by:
+            self.compare_turns(model, events, {job.id: job for job in jobs})
+
+    def compare_turns(self, model: Model, events: list[Event], waiting: dict[str, Job]) -> None:
+        """Between two jobs of one customer, workers of one rule serve each other one once."""
+        for event in events:
+            job = event.job
+            if job is None or event.kind is EventKind.JOB_SUBMITTED:
+                continue
+            if service_of(job).turn == 0:
+                for passed in self.passed.values():
+                    passed -= {each for each in passed if each[2] == job.id}
+            was = waiting.pop(job.id, None)
+            if was is None or event.kind is not EventKind.JOB_ASSIGNED or event.worker is None:
+                continue
+            level, customer, rule = model.level(was), customer_of(was), event.worker.rule
+            for other in waiting.values():
+                if not admits(rule, other):
+                    continue
+                passed = self.passed[other.id, model.level(other)]
+                if customer_of(other) == customer:
+                    passed.clear()
+                elif level == model.level(other) != FRONT:
+                    assert (customer, rule) not in {each[:2] for each in passed}
+                    passed.add((customer, rule, job.id))
 
     def watch(self, events: list[Event], before: dict[str, Job]) -> None:
         """Fold the events, and compare what is shown with the model."""
@@ -310,7 +353,7 @@ class Bar:
                 self.done[job.worker.key] = now_s, job.worker.rule
         self.projection.expire(now_s)
         tables = self.tables
-        line = Model(tables, self.policy, now_s, self.served).line(tables.jobs.line)
+        line = Model(tables, self.policy, now_s, self.services.values()).line(tables.jobs.line)
         at_work, here = self.robots(now_s)
         for number, entry in enumerate(line):
             order = self.projection.get(entry.job.id)
