@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -207,6 +207,21 @@ class Projection:
         before it counts.
         """
         return self.line.ahead(order.job, self.robots.rules_at_work or EVERY_ROBOT)
+
+    def aheads(self, first: Iterable[Order]) -> list[int] | None:
+        """Return the same for each of the first orders in line.
+
+        None where all orders before it count: a robot makes everything, or none is at work.
+        """
+        at_work = self.robots.rules_at_work
+        if not at_work or ANYTHING in at_work:
+            return None
+        counts, aheads = Counter[frozenset[str]](), []
+        for order in first:
+            able = frozenset(self._able(order) & at_work)
+            aheads.append(sum(n for others, n in counts.items() if not able.isdisjoint(others)))
+            counts[able] += 1
+        return aheads
 
     def why(self, order: Order) -> Why | None:
         """Return why an order waits; None if it does not."""

@@ -121,7 +121,7 @@ PRIORITY: Schema = {
 WHY: Schema = an_object(
     {"reason": _one_of(Reason) | {"description": "why it waits"}},
     {
-        "ahead": COUNT | {"description": "with `behind`, in the customer's view"},
+        "ahead": COUNT | {"description": "with `behind`, but not on the monitor: see its `ahead`"},
         "needs": {
             "type": "object",
             "additionalProperties": {"type": "string"},
@@ -167,6 +167,16 @@ _OBJECTS: dict[str, Schema] = {
                 "items": TICKET,
                 "description": "the waiting orders that are shown, in line; there is no such entry "
                 "where their places say it",
+            }
+        }
+    ),
+    "ahead": an_object(
+        {
+            "counts": {
+                "type": "array",
+                "items": COUNT,
+                "description": "of each waiting order that is shown, in line, how many are before "
+                "it for the same robots; there is no such entry where that are all before it",
             }
         }
     ),
@@ -225,6 +235,7 @@ _KEYS = {
     "monitor": {
         "^bar$": "monitor_bar",
         "^line$": "line",
+        "^ahead$": "ahead",
         "^order/[0-9]+$": "monitor_order",
         "^worker/": "worker",
         "^log/[0-9]+$": "log_entry",

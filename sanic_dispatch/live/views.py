@@ -226,7 +226,7 @@ class Monitor(SharedView):
         yield ORDERS_BYTES, (self._order_item(order, is_same) for order in orders)
         yield WORKERS_BYTES, map(_worker_item, islice(projection.robots, MONITOR_WORKERS))
         yield LOG_BYTES, map(_log_item, islice(reversed(projection.log), MONITOR_LOG))
-        yield REST_BYTES, chain(self._rest(), self._line(waiting))
+        yield REST_BYTES, chain(self._rest(), self._line(waiting), self._aheads(waiting))
 
     def _order_item(self, order: Order, is_same_situation: bool) -> ViewItem:
         """Return an order's item, rendered again when it waits for another reason.
@@ -241,6 +241,15 @@ class Monitor(SharedView):
             if record is None or record[1] != why:
                 record = (job, why)
         return ViewItem(key, record, partial(_monitor_order, record[1]), order)
+
+    def _aheads(self, waiting: Sequence[Order]) -> Iterator[ViewItem]:
+        """Yield the item ``ahead``, unless positions say it.
+
+        In the orders it would be sent anew for all of them whenever one leaves.
+        """
+        counts = self._projection.aheads(waiting)
+        if counts:
+            yield self._item("ahead", {"counts": counts})
 
     def _rest(self) -> Iterator[ViewItem]:
         projection = self._projection
@@ -259,6 +268,7 @@ class Monitor(SharedView):
     def _add_changes(self, changed: ChangedKeys) -> None:
         projection = self._projection
         self._add_line(changed)
+        changed.add_undated(("ahead",))
         changed.add_undated(
             f"order/{order.job.ticket}" for order in projection.first(MONITOR_WAITING)
         )

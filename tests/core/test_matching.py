@@ -355,6 +355,7 @@ class Bar:
         tables = self.tables
         line = Model(tables, self.policy, now_s, self.services.values()).line(tables.jobs.line)
         at_work, here = self.robots(now_s)
+        aheads = self.projection.aheads(self.projection.waiting) or range(len(line))
         for number, entry in enumerate(line):
             order = self.projection.get(entry.job.id)
             assert order is not None
@@ -364,7 +365,7 @@ class Bar:
                 for earlier in line[:number]
                 if not at_work or any(admits(rule, earlier.job) for rule in able)
             ]
-            assert self.projection.ahead(order) == len(rivals)
+            assert self.projection.ahead(order) == aheads[number] == len(rivals)
             assert self.projection.position(order) == number + 1
             why = self.projection.why(order)
             assert why is not None

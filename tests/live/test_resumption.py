@@ -209,7 +209,7 @@ def test_a_patch_has_what_has_changed() -> None:
     steps = [c.Submit("job7", b"1"), c.Cancel("job2")]
     changed = {"order/2", "order/7", "bar", "line"}
     assert patch_over_restart(waiting(6), BOARD, steps) == changed
-    lines = {"log/7", "log/8", "minute/28873539"}
+    lines = {"log/7", "log/8", "minute/28873539", "ahead"}
     others = {f"order/{n}" for n in (1, 3, 4, 5, 6)}  # they may wait for another reason
     assert patch_over_restart(waiting(6), MONITOR, steps) == changed | lines | others
 

@@ -325,6 +325,20 @@ def test_the_monitor_says_why_an_order_waits(story: Story, hub: Hub) -> None:
     assert why(2) == {"reason": "paused"}
 
 
+def test_the_monitor_says_how_many_are_ahead(story: Story, hub: Hub) -> None:
+    """Of the orders for the same robots, where not every robot at work makes everything."""
+    story.register("r1", rule="match.drink=beer")
+    worker = story.register("r2", rule="match.drink=beer|mojito")
+    for drink in ("mojito", "gin", "beer", "beer", "mojito"):
+        story.submit({"drink": drink})
+    assert state_of(hub, MONITOR)["ahead"] == {"counts": [0, 0, 1, 2, 3]}
+    story.assign(1, worker)
+    assert state_of(hub, MONITOR)["ahead"] == {"counts": [0, 0, 1, 2]}
+    assert "ahead" not in state_of(hub, BOARD)
+    story.register("r3")
+    assert "ahead" not in state_of(hub, MONITOR)
+
+
 def test_the_monitor_says_when_a_rule_is_matched(
     story: Story, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ const newestFirst = (a, b) => b.t - a.t || b.n - a.n;
  * Sort the entries of the monitor view into what the page shows.
  * @param {Object<string, object>} entries
  * @returns `bar` the counts; `shelves` the orders by shelf; `workers` a Map by callback; `robots` its entries
- *   by label; `twins` the labels that several instances share; `log` newest first; `minutes` oldest first
+ *   by label; `aheads` how many are before each waiting order, where its position does not say it; `twins` the labels that several instances share; `log` newest first; `minutes` oldest first
  */
 export function read(entries) {
   const pairs = Object.entries(entries);
@@ -22,6 +22,7 @@ export function read(entries) {
   return {
     bar: entries.bar ?? {},
     shelves: shelvesOf(valuesOf(of('order/')), entries.line),
+    aheads: entries.ahead?.counts ?? [],
     workers,
     robots: [...workers].sort(byLabel),
     twins: twinsOf(workers, log),

@@ -37,6 +37,7 @@ export class OrdersTable {
     const total = isSearch ? orders.length : Math.max(orders.length, model.bar[this.#shelf] ?? 0);
     this.#rows.show(orders.slice(0, ROOM).map((order) => [order.n, order]), [...model.twins, model.bar.priorities].join());
     this.#hideFirst(model.shelves.waiting[0]?.n);
+    this.#showAheads(model);
     say($('orders-more'), total > ROOM ? t('moreOrders', total - ROOM) : '');
     SHELVES.forEach((shelf, i) => this.#renderChoice($('shelves').children[i], shelf));
   }
@@ -64,6 +65,15 @@ export class OrdersTable {
     }
   }
 
+  // Not in the rows' own drawing: these numbers change whenever an order leaves the line.
+  #showAheads({ shelves: { waiting }, aheads }) {
+    const aheadOf = new Map(aheads.map((ahead, turn) => [waiting[turn]?.n, ahead]));
+    for (const note of $('orders').querySelectorAll('.ahead')) {
+      const ahead = aheadOf.get(Number(note.closest('tr').dataset.n));
+      say(note, ahead === undefined ? '' : t('ahead', ahead));
+    }
+  }
+
   #row(order) {
     const { n, name = '', state } = order;
     // An order that was put back has been waiting since it was submitted.
@@ -88,7 +98,8 @@ export class OrdersTable {
       isUnused(hold, state) ? t('unused') : reason,
       hold?.refused && t('reportRefused', hold.refused),
     ].filter(Boolean);
-    return notes.flatMap((note) => [el('span', {}, note), ' ']);
+    const ahead = el('span', { className: 'ahead' });
+    return [...(why?.reason === 'behind' ? [ahead, ' '] : []), ...notes.flatMap((note) => [el('span', {}, note), ' '])];
   }
 
   #nameOf(callback) {

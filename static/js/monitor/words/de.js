@@ -94,6 +94,7 @@ export const words = {
     worker_aside: 'die Roboter dafür sind außer Dienst',
     matching: 'ein Roboter dafür macht sich bereit',
   },
+  ahead: (n) => (n ? `${n} davor` : 'als Nächstes'),
   moreOrders: (n) => `+${n} weitere. Suche sie über ihre Nummer.`,
   find: 'Bestellung nach Nummer suchen',
   findIt: 'Suchen',

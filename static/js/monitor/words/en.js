@@ -94,6 +94,7 @@ export const words = {
     worker_aside: 'the robots that make it are set aside',
     matching: 'a robot that makes it is getting ready',
   },
+  ahead: (n) => (n ? `${n} ahead` : 'next'),
   moreOrders: (n) => `+${n} more. Find any of them by number.`,
   find: 'Find an order by number',
   findIt: 'Find',
