@@ -20,7 +20,8 @@ from sanic_dispatch.live.finished import RECENT_S
 from sanic_dispatch.live.last_hour import HOUR_S, MINUTE_S
 from sanic_dispatch.live.log_line import LogLine, line_of
 from sanic_dispatch.live.order import Order
-from sanic_dispatch.live.projection import STATE_CHANGES, Projection
+from sanic_dispatch.live.projection import EVERY_ROBOT, STATE_CHANGES, Projection
+from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S
 
 ENTRY_BYTES = 2048
 """What an entry that an earlier run may have shown is taken to need; most need a tenth."""
@@ -28,6 +29,7 @@ ENTRY_BYTES = 2048
 SHOWN_S = RECENT_S + SKEW_S
 """Up to how long after its end a done or cancelled order may have been shown."""
 
+_PAUSES = (EventKind.DISPATCH_PAUSED, EventKind.DISPATCH_RESUMED)
 _ENDS = tuple(f"job.{state}" for state in FINAL)
 
 
@@ -72,6 +74,20 @@ class Changes:
         """Return with which event an order that is gone was certainly not shown any more."""
         return self.never if is_failed else self.number_after(ended_s + SHOWN_S)
 
+    def robots_changed(self) -> int:
+        """Return with which event robots last came or went, or the topic was paused or resumed.
+
+        That is ``never`` where robots have rules: there is no event when one has been matched.
+        """
+        if not (self._lines and self._projection.robots.rules <= EVERY_ROBOT):
+            return self.never
+        # A robot that is done counts for a while, also one that was done before the known events.
+        lines, first = self._lines, self._lines[: self.first_n > 1]
+        done = [*first, *(line for line in lines if line.kind == EventKind.JOB_DONE)]
+        gone = [self.number_after(line.at_s + RETURN_GRACE_S + SKEW_S) for line in done]
+        changes = [line.n for line in lines if line.callback or line.kind in _PAUSES]
+        return max(*gone, *changes, 0, 0)
+
     def ends(self) -> Iterator[LogLine]:
         """Yield the events with which orders have ended."""
         return (line for line in self._lines if line.kind in _ENDS)
@@ -112,12 +128,15 @@ class ChangedKeys:
         return [key for key, changed in self._numbers.items() if changed > number]
 
     def add_undated(self, keys: Iterable[str]) -> None:
-        """Add keys of which the events do not say when they changed.
-
-        Such as why an order waits, which depends on the robots that are here.
-        """
+        """Add keys of which the events do not say when they changed."""
         for key in keys:
             self._add(key, self.changes.never)
+
+    def add_with_robots(self, keys: Iterable[str]) -> None:
+        """Add keys of what depends on the robots that are here, such as why an order waits."""
+        number = self.changes.robots_changed()
+        for key in keys:
+            self._add(key, number)
 
     def add_orders(self, orders: Iterable[Order], limit: int) -> None:
         """Add orders of which the first ``limit`` are shown, unless they are gone.

@@ -268,10 +268,8 @@ class Monitor(SharedView):
     def _add_changes(self, changed: ChangedKeys) -> None:
         projection = self._projection
         self._add_line(changed)
-        changed.add_undated(("ahead",))
-        changed.add_undated(
-            f"order/{order.job.ticket}" for order in projection.first(MONITOR_WAITING)
-        )
+        shown = (f"order/{order.job.ticket}" for order in projection.first(MONITOR_WAITING))
+        changed.add_with_robots(("ahead", *shown))
         changed.add_undated(
             f"worker/{robot.worker.id}" for robot in projection.robots if robot.worker.rule
         )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import line
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import Now, StateMachine
@@ -209,9 +210,45 @@ def test_a_patch_has_what_has_changed() -> None:
     steps = [c.Submit("job7", b"1"), c.Cancel("job2")]
     changed = {"order/2", "order/7", "bar", "line"}
     assert patch_over_restart(waiting(6), BOARD, steps) == changed
-    lines = {"log/7", "log/8", "minute/28873539", "ahead"}
-    others = {f"order/{n}" for n in (1, 3, 4, 5, 6)}  # they may wait for another reason
-    assert patch_over_restart(waiting(6), MONITOR, steps) == changed | lines | others
+    lines = {"log/7", "log/8", "minute/28873539"}
+    assert patch_over_restart(waiting(6), MONITOR, steps) == changed | lines
+
+
+@pytest.mark.parametrize("step", [c.Pause(True), c.Register(worker(0, 0))])
+def test_orders_that_wait_for_another_reason(step: c.Command) -> None:
+    """They are in the patch if robots came or went meanwhile, or the topic was paused."""
+    assert "order/2" in patch_over_restart(waiting(2), MONITOR, [step])
+
+
+@pytest.mark.usefixtures("few_events")
+@pytest.mark.parametrize("more", [1, 60])
+def test_a_robot_that_was_awaited(more: int) -> None:
+    """A start does not know that it was done a moment before, and no order waits for it."""
+    runs, robot, page = waiting(0), worker(0, 0), Page(MONITOR)
+    for command in (*served("job1", robot), c.Complete("job1", Proof(callback_url=robot.id))):
+        runs.apply(command)
+    for number in range(more):
+        runs.apply(c.Submit(f"more{number}", b"1"))
+    page.look(runs.hub)
+    assert page.state["order/2"]["why"] == {"reason": "behind"}
+    runs.restart()
+    page.look(runs.hub)
+    assert page.state["order/2"]["why"] == {"reason": "no_worker"}
+
+
+def test_a_rule_that_was_matched_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event says so."""
+    monkeypatch.setattr(line, "SLICE_JOBS", 1)
+    runs, page = waiting(2), Page(MONITOR)
+    register = c.Register(worker(0, 0)._replace(rule="match.drink=Mojito"))
+    for command in (register, c.MatchRules(), c.MatchRules(), c.DeliveryAccepted("job1", 1)):
+        runs.apply(command)
+    page.look(runs.hub)
+    assert page.state["order/2"]["why"] == {"reason": "matching"}
+    monkeypatch.setattr(line, "SLICE_JOBS", 2)
+    runs.restart()
+    page.look(runs.hub)
+    assert page.state["order/2"]["why"] == {"reason": "behind"}
 
 
 def test_an_order_that_moved_up() -> None:
