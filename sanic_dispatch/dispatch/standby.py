@@ -11,7 +11,7 @@ import structlog
 
 from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.cluster.ownership import Ownership
-from sanic_dispatch.cluster.spreading import Turn
+from sanic_dispatch.cluster.spreading import SETTLE_S, Turn
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.errors import DispatchError, StorageError
@@ -127,20 +127,23 @@ class Standby:
             to = successor.name if successor else ""
             _log.info("ownership.released", epoch=self._ownership.epoch, to=to)
 
-    def _keep_if_out_of_turn(self) -> None:
-        """See to it that the topic does not go to and fro."""
+    def _keep_for_a_while(self) -> None:
+        """See to it that the topic does not go to and fro.
+
+        Its last owner may be leaving, and count as living here until the next announcement.
+        """
         if self._ownership.is_out_of_turn:
-            self._keep_until_s = monotonic() + self._keep_s
-            self._keep_s = min(2 * self._keep_s, LONGEST_KEEP_S)
+            keep_s, self._keep_s = self._keep_s, min(2 * self._keep_s, LONGEST_KEEP_S)
         else:
-            self._keep_s = KEEP_S
+            keep_s, self._keep_s = SETTLE_S, KEEP_S
+        self._keep_until_s = monotonic() + keep_s
 
     async def _take_over(self) -> None:
         """Acquire the topic, load it and start to serve it; retry until that works."""
         while not self._dispatcher.is_open:
             try:
                 await self._ownership.acquire(is_our_turn=self._turn.is_ours)
-                self._keep_if_out_of_turn()
+                self._keep_for_a_while()
                 await self._dispatcher.load()
                 await self._show(await asyncio.to_thread(self._dispatcher.snapshot))
                 await self._dispatcher.start()

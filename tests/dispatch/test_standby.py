@@ -321,19 +321,23 @@ class CountedTurn(Turn):
 
 
 @pytest.mark.parametrize("keep_s", [0.0, 60.0])
-async def test_a_topic_taken_out_of_turn_is_kept_for_a_while(
-    monkeypatch: pytest.MonkeyPatch, keep_s: float
+@pytest.mark.parametrize(("is_out_of_turn", "name"), [(True, "KEEP_S"), (False, "SETTLE_S")])
+async def test_a_topic_that_was_taken_over_is_kept_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, keep_s: float, is_out_of_turn: bool, name: str
 ) -> None:
-    """So that it does not go to and fro between this process and one that does not take it."""
+    """So that it does not go to and fro between this process and one that does not take it.
+
+    That one may just have left, so that this one does not know yet.
+    """
     monkeypatch.setattr(standby, "OWNER_CHECK_S", 0.001)
-    monkeypatch.setattr(standby, "KEEP_S", keep_s)
+    monkeypatch.setattr(standby, name, keep_s)
     monkeypatch.setattr(spreading, "SETTLE_S", 0.0)
     ada, bert = Member("ada", "", ("",)), Member("bert", "", ("",))
     async with shared_world() as (world, ownership):
         await world.dispatcher.stand_by()
         heir = spread((ada, bert))[""]
         ownership.own = ada if heir is bert else bert
-        ownership.is_out_of_turn = True
+        ownership.is_out_of_turn = is_out_of_turn
         members = Members(None, ownership.own)  # type: ignore[arg-type]
         members._note([ada, bert])
         turn = CountedTurn("", members)
