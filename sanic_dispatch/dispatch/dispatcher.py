@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -67,6 +67,12 @@ HAND_OVER_WAIT_S = 4.5
 
 LOOK_S = 0.25
 """How long a submission waits for the position of its job, which is durable already."""
+
+DRAIN_S = 1.5
+"""How long the owner waits at a hand-over for what workers answer.
+
+Nobody gets a job meanwhile. Of a worker that takes longer, the next owner finds out what it has.
+"""
 
 DRAIN_POLL_S = 0.005
 """How often to check whether anything is still under way."""
@@ -239,20 +245,26 @@ class Dispatcher:
     async def drain(self) -> None:
         """Assign nothing more, take nothing in once nothing is under way, and commit the rest.
 
-        Afterwards nothing is in doubt, and requests wait. Returns at once if the topic is lost.
+        Afterwards requests wait, and nothing is in doubt but what a worker has not answered within
+        DRAIN_S. Returns at once if the topic is lost.
         """
+        until_s = self._clock.monotonic_s() + DRAIN_S
         self.batches.report(c.Close())
-        await self._until_nothing_is_under_way()
+        await self._wait_while(lambda: self._is_anything_under_way(until_s))
         self._is_open = False
-        await self._until_nothing_is_under_way()
+        await self._wait_while(
+            lambda: not self.batches.is_idle or self._is_anything_under_way(until_s)
+        )
 
-    async def _until_nothing_is_under_way(self) -> None:
+    async def _wait_while(self, condition: Callable[[], bool]) -> None:
         ownership = self._store.ownership
-        while ownership is not None and ownership.is_owner and self._is_anything_under_way():
+        while ownership is not None and ownership.is_owner and condition():
             await self._clock.sleep(DRAIN_POLL_S)
 
-    def _is_anything_under_way(self) -> bool:
-        """Whether the outcome of a PUT, of an answer or of a commit is still to come."""
+    def _is_anything_under_way(self, until_s: float) -> bool:
+        """Whether to wait for the outcome of a PUT, of an answer or of a commit."""
+        if self._clock.monotonic_s() >= until_s:
+            return False
         if not (self.deliveries.is_idle and self.batches.is_idle):
             return True
         holds = (job.hold for job in self._machine.tables.jobs.assigned())

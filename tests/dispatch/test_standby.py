@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import ujson
 
 from sanic_dispatch.callbacks.outcome import Accepted, Outcome
 from sanic_dispatch.cluster import spreading
 from sanic_dispatch.cluster.members import Member, Members
 from sanic_dispatch.cluster.ownership import Ownership
 from sanic_dispatch.cluster.spreading import Turn, spread
+from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Stage
 from sanic_dispatch.dispatch import dispatcher, standby
 from sanic_dispatch.dispatch.batches import COMMIT_WAIT_S
+from sanic_dispatch.dispatch.dispatcher import DRAIN_S
 from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import OutcomeUnknown, StandingBy, StorageFailed
@@ -196,9 +200,11 @@ async def ignore(_: TopicSnapshot | None) -> None:
 
 
 @asynccontextmanager
-async def shared_world() -> AsyncIterator[tuple[World, FakeOwnership]]:
+async def shared_world(
+    settings: Settings | None = None,
+) -> AsyncIterator[tuple[World, FakeOwnership]]:
     """Run a world whose topic may be another process's next."""
-    async with running_world() as world:
+    async with running_world(settings) as world:
         ownership = FakeOwnership()
         world.store.ownership = cast(Ownership, ownership)
         yield world, ownership
@@ -243,6 +249,54 @@ async def test_what_is_under_way_ends_before_a_hand_over() -> None:
         await world.clock.advance(0.1)
         assert draining.done()
         assert [job.hold.stage for job in world.jobs() if job.hold] == [Stage.CONFIRMED]
+
+
+async def test_a_worker_that_does_not_answer_holds_up_no_hand_over(tmp_path: Path) -> None:
+    """Its job is in doubt at the next owner; the order is accepted, and the others are served."""
+    kept = Settings(job_queue_mode=Mode.SQLITE, worker_queue_mode=Mode.SQLITE, data_dir=tmp_path)
+    async with shared_world(kept) as (world, ownership):
+        silent, robot = worker("c1", "i1"), worker("c2", "i2")
+        await world.register(silent)
+        world.network.outcomes[silent.id] = [world.never()]
+        submitting = asyncio.create_task(world.submit("hangs"))
+        await world.quiet()
+        draining = asyncio.create_task(world.dispatcher.drain())
+        await world.clock.advance(DRAIN_S - 0.1)
+        await world.submit("later")
+        assert not draining.done()
+        await world.clock.advance(0.2)
+        assert draining.done()
+        await world.dispatcher.stand_by()
+        assert (await submitting).position == 1
+
+        ownership.is_owner = True
+        await world.start()
+        held, waiting = world.jobs()
+        assert held.hold
+        assert (held.hold.stage, held.hold.worker.id) == (Stage.IN_DOUBT, silent.id)
+        assert await world.register(robot) == ujson.loads(waiting.data) == "later"
+
+
+async def test_a_commit_is_waited_for_however_long_it_takes() -> None:
+    """A hand-over loses nothing that was applied."""
+    async with shared_world() as (world, _):
+        durable = asyncio.Event()
+
+        async def commit(_: Any) -> None:
+            await durable.wait()
+
+        world.store.lasts = True
+        world.store.commit = commit  # type: ignore[method-assign]
+        submitting = asyncio.create_task(world.submit("x"))
+        await world.quiet()
+        draining = asyncio.create_task(world.dispatcher.drain())
+        await world.clock.advance(DRAIN_S + 1.0)
+        assert not draining.done()
+        durable.set()
+        await world.quiet()
+        await world.clock.advance(0.1)
+        await draining
+        assert (await submitting).position == 1
 
 
 async def test_requests_wait_while_the_topic_changes_hands() -> None:
