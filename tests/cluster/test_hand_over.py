@@ -15,11 +15,12 @@ import aiohttp
 import pytest
 
 from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.dispatch.dispatcher import DRAIN_S
 from tests.cluster.test_faults import HAND_OVER_S, SLOW_MACHINE, TAKE_OVER_S, logged
 from tests.crash.harness import Harness
 from tests.crash.server import Server, rightful_owners
 from tests.support.redis import RedisServer
-from tests.support.server import eventually
+from tests.support.server import POLL_S, eventually
 
 TOPICS = ("", "cellar", "roof")
 PATHS = {topic: f"topics/{topic}/" if topic else "" for topic in TOPICS}
@@ -145,6 +146,50 @@ async def test_three_processes_and_three_topics(redis: RedisServer, tmp_path: Pa
             assert [each for each in await bars.mixed(topic) if each in set(accepted)] == accepted
     assert not any(logged(server, "job.doubted") for server in bars.servers)
     assert not any(logged(server, "ownership.lost") for server in bars.servers)
+
+
+@asynccontextmanager
+async def silent_robot() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """Provide the callback of a robot that accepts a PUT and says nothing, and when it has one."""
+    called = asyncio.Event()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (await reader.readline()).startswith(b"PUT "):
+            called.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as listening:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/callbacks/1/", called
+
+
+@LONG
+async def test_a_silent_robot_holds_up_no_hand_over(redis: RedisServer, tmp_path: Path) -> None:
+    """The others get their orders from the next owner; only its own order is in doubt there."""
+    async with chain(tmp_path, redis, size=2) as bars, silent_robot() as (callback, called):
+        for server in bars.servers:
+            server.add_options("--callback-timeout", "60", "--stop-grace", "60")
+            await server.start()
+        owner = (await bars.settled())[""]
+        headers = {
+            "CPEE-CALLBACK": callback, "CPEE-INSTANCE-UUID": "i1", "CPEE-ACTIVITY": "a1",
+        }  # fmt: skip
+        async with bars.http.post(owner.url + "register-worker", headers=headers) as answer:
+            assert answer.status == 202
+        hanging = asyncio.create_task(bars.http.post(owner.url + "submit-job", json="hangs"))
+        await called.wait()
+        async with bars.http.post(owner.url + "submit-job", json="waits") as answer:
+            assert answer.status == 202
+        began_s = monotonic()
+        owner.signal(signal.SIGTERM)
+        while (await bars.owners()).get("") in (None, owner):  # noqa: ASYNC110 - over HTTP
+            await asyncio.sleep(POLL_S)
+        assert monotonic() - began_s < (DRAIN_S + HAND_OVER_S) * SLOW_MACHINE
+        assert await bars.mixed("") == ["waits"]
+        assert await owner.ended() == 0
+        assert (await hanging).status == 202
+    (doubted,) = (line for server in bars.servers for line in logged(server, "job.doubted"))
+    assert "restarted" in doubted["reason"]
 
 
 @LONG
