@@ -58,7 +58,6 @@ from sanic_dispatch.storage.blocking import BackgroundFlush
 from sanic_dispatch.storage.entries import ANY_JOB
 from sanic_dispatch.storage.event_log import RECENT_EVENTS, Epoch, retention_of
 from sanic_dispatch.storage.event_record import Recorded, join_lines, recorded
-from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.record_json import (
     UNREADABLE,
     decode_fact,
@@ -79,7 +78,7 @@ from sanic_dispatch.storage.redis_connection import (
     lua_script,
     reach,
 )
-from sanic_dispatch.storage.segment_log import MAX_EPOCHS, MAX_UNFLUSHED
+from sanic_dispatch.storage.segment_log import MAX_EPOCHS, MAX_UNFLUSHED, EventRow
 from sanic_dispatch.storage.shared_log import SharedLog
 from sanic_dispatch.storage.store import Batch, Store, Stored
 
@@ -406,36 +405,31 @@ class RedisStore(Store):
         try:
             encoded = await self._client.call("LRANGE", self._keys["epochs"], 0, -1)
             epochs = [Epoch(*ujson.loads(each)) for each in encoded]
-            last_n, lines = await self._read_stream()
+            rows = await self._read_stream()
         except (ValueError, TypeError) as error:
             reason = f"{self._keys['history']}: {error}"
             raise RedisUnusable(self._where, reason) from error
 
-        def load_segments() -> None:
-            changes = [RecordUpdate(Table.JOBS, job.id, job) for job in jobs]
-            batch = BatchRead(changes, b"[%b]" % b",".join(lines))
-            self._segments.load_shared(epochs, last_n, [batch])
-
         try:
-            await asyncio.to_thread(load_segments)
+            await asyncio.to_thread(self._segments.load_shared, epochs, rows, jobs)
         except OSError as error:
             raise StorageFailed(f"the history cannot be read: {error}") from error
         self._trimmed_n = 0
 
-    async def _read_stream(self) -> tuple[int, list[bytes]]:
-        """Return the number of the last event in the stream, and the events as JSON."""
-        lines: list[bytes] = []
-        last_n, after = 0, "-"
+    async def _read_stream(self) -> list[EventRow]:
+        """Return the events in the stream."""
+        rows: list[EventRow] = []
+        after = "-"
         while True:
             entries = await self._client.call(
                 "XRANGE", self._keys["history"], after, "+", "COUNT", SCAN_COUNT
             )
             if not entries:
-                return last_n, lines
+                return rows
             for entry_id, fields in entries:
                 last_n = int(entry_id.partition(b"-")[0])
-                lines.append(dict(_pairs(fields))[b"e"][1:-1])
-            after = f"({last_n}-0"
+                rows.append(EventRow(last_n, dict(_pairs(fields))[b"e"]))
+            after = f"({rows[-1].last_n}-0"
 
     async def _read(self, table: Table, decode: Callable[[str, bytes], Any]) -> list[Any]:
         """Return the records of a table; consistent over HSCANs, since only the owner writes."""

@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 import structlog
 import ujson
 
-from sanic_dispatch.core.job import JobRef
+from sanic_dispatch.core.job import Job, JobRef
+from sanic_dispatch.core.tables import Table
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.storage.atomic_file import NameNotSynced, fsync_folder, replace_file
 from sanic_dispatch.storage.event_log import (
@@ -44,7 +45,7 @@ from sanic_dispatch.storage.event_log import (
     unnamed,
 )
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded, decode_events
-from sanic_dispatch.storage.journal import BatchRead
+from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.sealed_json import seal_json, unseal_json
 from sanic_dispatch.storage.segment_erasure import may_have, without_payloads
 from sanic_dispatch.storage.segment_files import OpenSegment, SegmentFiles, write_index
@@ -75,6 +76,9 @@ FLUSH_EVENTS = 10_000
 MAX_UNFLUSHED = 50_000
 """How many events to keep in memory, 20 MB, on a disk without room; older ones are forgotten."""
 
+NEWEST_EVENTS = 512
+"""How many of the events that a store has are kept apart at a start, which decodes only those."""
+
 EPOCHS_NAME = "epochs.json"
 
 DROPPED_NAME = "dropped.json"
@@ -103,6 +107,15 @@ class Run(NamedTuple):
     last_n: int
     from_s: float
     to_s: float
+
+
+class EventRow(NamedTuple):
+    """What a store has of the events of one batch."""
+
+    last_n: int
+    """The number of the last one."""
+    events: bytes
+    """A JSON array."""
 
 
 class SegmentLog(EventLog):
@@ -218,6 +231,21 @@ class SegmentLog(EventLog):
                 if events:
                     self._last_n = max(self._last_n, events[-1].n)
                     break
+
+    def add_rows(self, rows: Sequence[EventRow], jobs: Iterable[Job]) -> None:
+        """Take in the events that a store has, in order, as ``add_later`` does.
+
+        Their payloads are those of the jobs.
+        """
+        if not rows:
+            return
+        changes = [RecordUpdate(Table.JOBS, job.id, job) for job in jobs]
+        newest_n = rows[-1].last_n - NEWEST_EVENTS
+        parts = (
+            [row.events for row in rows if row.last_n <= newest_n],
+            [row.events for row in rows if row.last_n > newest_n],
+        )
+        self.add_later(BatchRead(changes, _joined(part)) for part in parts if part)
 
     def _decode_later(self) -> None:
         if self._later:
@@ -601,6 +629,11 @@ class SegmentLog(EventLog):
         question = question._replace(after=max(question.after, seen_n))
         likely = [event.line for event in newest if _may_match(event, question)]
         yield from filter(question.matches, decode_event_lines(likely))
+
+
+def _joined(arrays: Sequence[bytes]) -> bytes:
+    """Join JSON arrays to one."""
+    return b"[%b]" % b",".join([array[1:-1] for array in arrays])
 
 
 def _read_logged(batch: BatchRead) -> list[LoggedEvent]:

@@ -18,13 +18,13 @@ from contextlib import contextmanager, suppress
 
 import structlog
 
-from sanic_dispatch.core.job import JobRef
+from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.storage.event_log import Epoch, number_before
-from sanic_dispatch.storage.journal import BatchRead
 from sanic_dispatch.storage.segment_log import (
     EPOCHS_NAME,
     FLUSH_EVENTS,
     MAX_EPOCHS,
+    EventRow,
     Rest,
     SegmentLog,
     no_rest,
@@ -46,14 +46,15 @@ class SharedLog(SegmentLog):
     """Whether the segments in the folder are of other data than that in Redis."""
 
     def load_shared(
-        self, epochs: Sequence[Epoch], last_n: int, batches: Iterable[BatchRead]
+        self, epochs: Sequence[Epoch], rows: Sequence[EventRow], jobs: Iterable[Job]
     ) -> None:
-        """Load segments, and add the events that are in Redis.
+        """Load segments, and add the events that are in Redis, with what their jobs have.
 
-        ``epochs`` are those in Redis, and ``last_n`` is the number of the last event there, or 0.
-        Raises OSError.
+        ``epochs`` and ``rows`` are those in Redis. Raises OSError.
         """
-        last_n = max(last_n, number_before(epochs))  # not those in the folder: see _is_foreign
+        last_n = max(
+            rows[-1].last_n if rows else 0, number_before(epochs)
+        )  # not those in the folder: see _is_foreign
         self._load()
         self._last_n = max(self._flushed_n, last_n)
         self._is_foreign = self._is_of_others(self._epochs, epochs)
@@ -64,7 +65,7 @@ class SharedLog(SegmentLog):
         elif epochs:
             self._remove_lost(_last_common_n(self._epochs, epochs, last_n))
         self._epochs = list(epochs)
-        self.add_later(batches)
+        self.add_rows(rows, jobs)
 
     def note_epoch(self, epoch: Epoch) -> None:
         """Take in an epoch that begins in Redis, and write it if the folder has a history."""

@@ -32,7 +32,6 @@ from sanic_dispatch.storage.data_folder import LOCK, Anchor
 from sanic_dispatch.storage.entries import ANY_JOB, WORKERS, Kind, R
 from sanic_dispatch.storage.event_log import KEEP_ALL, Retention
 from sanic_dispatch.storage.event_record import join_lines, recorded
-from sanic_dispatch.storage.journal import BatchRead, RecordUpdate
 from sanic_dispatch.storage.record_json import (
     UNREADABLE,
     decode_fact,
@@ -42,7 +41,7 @@ from sanic_dispatch.storage.record_json import (
     encode_worker,
     in_queue_order,
 )
-from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.segment_log import EventRow, SegmentLog
 from sanic_dispatch.storage.store import Batch, DatabaseCopy, Edit, Stored
 from sanic_dispatch.strict_json import one_entry
 
@@ -78,9 +77,6 @@ NOT_WRITTEN = (
 )
 """Errors of COMMIT after which the write-ahead log certainly has no complete transaction."""
 
-
-NEWEST_EVENTS = 512
-"""How many events to keep apart at a start, which decodes only those."""
 
 STEP_PAGES = 64
 """How many pages of 4 KB one step of a backup copies; a commit waits for that."""
@@ -142,14 +138,7 @@ class SqliteFile:
             if not all(isinstance(n, int) and isinstance(lines, bytes) for n, lines in found):
                 raise NotAQueue(self._path, "table events: a row is damaged")
             self.history.load(found[-1][0] if found else 0)
-        if found:
-            changes = [RecordUpdate(Table.JOBS, job.id, job) for job in jobs]
-            newest_n = found[-1][0] - NEWEST_EVENTS
-            parts = (
-                [lines for last_n, lines in found if last_n <= newest_n],
-                [lines for last_n, lines in found if last_n > newest_n],
-            )
-            self.history.add_later(BatchRead(changes, _joined(part)) for part in parts if part)
+        self.history.add_rows([EventRow(*row) for row in found], jobs)
 
     def commit(self, batch: Batch) -> None:
         """Apply all changes in one transaction, with the events."""
@@ -397,11 +386,6 @@ class SqliteFile:
             yield
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise NotAQueue(self._path, f"cannot be read: {error}") from error
-
-
-def _joined(arrays: Sequence[bytes]) -> bytes:
-    """Join JSON arrays to one."""
-    return b"[%b]" % b",".join([array[1:-1] for array in arrays])
 
 
 def _count(database: sqlite3.Connection, table: str) -> int:

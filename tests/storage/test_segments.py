@@ -26,7 +26,7 @@ from sanic_dispatch.storage.journal import BatchRead
 from sanic_dispatch.storage.segment_files import rebuild_indexes
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from sanic_dispatch.storage.segment_index import index_path
-from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.segment_log import EventRow, SegmentLog
 from tests.storage.events import event, events, payloads, records
 from tests.support.disk_faults import Disk, Killed
 
@@ -84,6 +84,18 @@ def test_the_newest_after_a_kill(tmp_path: Path) -> None:
     log.add_later([BatchRead([], b"rotten"), *(BatchRead([], line) for line in lines)])
     assert list(log.newest(12)) == events(1, 50)[-12:]
     assert list(log.newest(1000)) == events(1, 50)
+
+
+def test_the_newest_of_what_a_store_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of its rows no more is decoded."""
+    monkeypatch.setattr(segment_log, "NEWEST_EVENTS", 12)
+    filled(tmp_path, 20)
+    log = opened(tmp_path)
+    lines = [b"[%b]" % b",".join(map(encode_event, events(n, n + 4))) for n in range(26, 50, 5)]
+    newer = [EventRow(n, line) for n, line in zip(range(30, 51, 5), lines, strict=True)]
+    log.add_rows([EventRow(25, b"[rotten]"), *newer], [])
+    assert list(log.newest(12)) == events(1, 50)[-12:]
+    assert log.last_number == 50
 
 
 def test_the_newest_after_a_hole(tmp_path: Path) -> None:
