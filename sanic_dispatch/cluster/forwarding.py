@@ -37,7 +37,7 @@ RETRY_S = 0.05
 """How long to wait before a call is sent again."""
 
 REOPEN_S = 0.2
-"""How long to wait after a link could not be opened."""
+"""How long after a link could not be opened it is tried again; calls fail at once until then."""
 
 SAY_AGAIN_S = 60.0
 """How often the same trouble is logged."""
@@ -245,6 +245,8 @@ class _Peer:
         """Why the link could not be opened at the last attempt, as far as that is known."""
         self._link: OutgoingLink | None = None
         self._opening: asyncio.Task[OutgoingLink] | None = None
+        self._reopen_s = 0.0
+        """When it may be tried again, by the loop's clock."""
         self._awaited: dict[int, asyncio.Future[Any]] = {}
         self._streams: dict[int, Take] = {}
 
@@ -256,6 +258,8 @@ class _Peer:
     async def open(self) -> None:
         """Open the link. Raises LinkLost or LinkRefused."""
         if self._opening is None:
+            if asyncio.get_running_loop().time() < self._reopen_s:
+                raise LinkLost(self.trouble)
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(_look_at_error)
         await asyncio.shield(self._opening)
@@ -296,7 +300,7 @@ class _Peer:
         except (LinkLost, LinkRefused) as error:
             self.trouble = str(error)
             self._log.warning("link.not_opened", f"{owner.name} at {owner.url}", str(error))
-            await asyncio.sleep(REOPEN_S)
+            self._reopen_s = asyncio.get_running_loop().time() + REOPEN_S
             raise
         finally:
             self._opening = None

@@ -11,11 +11,15 @@ import pytest
 import ujson
 from structlog.testing import capture_logs
 
-from sanic_dispatch.cluster.forwarding import SAY_AGAIN_S, Call, SeldomLog
+from sanic_dispatch.cluster import forwarding
+from sanic_dispatch.cluster.forwarding import SAY_AGAIN_S, Call, Forwarder, SeldomLog
+from sanic_dispatch.cluster.link import Identity
+from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.errors import OwnerUnreachable, StandingBy
 from sanic_dispatch.web import calls
 from tests.cluster.services import Two, ask, two_services
+from tests.support.ports import free_port
 from tests.support.redis import RedisServer
 from tests.support.server import eventually
 
@@ -226,6 +230,22 @@ async def test_a_refused_report_is_noted(two: Two, is_owner: bool) -> None:
         return "job.report_refused" in await kinds_of(two, 1)
 
     await eventually(is_noted)
+
+
+async def test_a_call_goes_on_here_when_the_last_owner_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does not wait until the link to that one may be tried again."""
+    monkeypatch.setattr(forwarding, "REOPEN_S", 60.0)
+    forwarder = Forwarder(Identity("ada", "run", "secret"))
+    gone, is_here = Member("bert", f"http://127.0.0.1:{free_port()}/"), iter((False, True))
+
+    async def here() -> str:
+        return "here"
+
+    call = Call("", "Dispatcher.submit", [], {})
+    assert await forwarder.call(call, lambda: gone, here, lambda: next(is_here)) == "here"
+    await forwarder.close(0.0)
 
 
 def test_the_same_trouble_is_said_once_a_minute() -> None:
