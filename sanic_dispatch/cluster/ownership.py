@@ -68,7 +68,7 @@ class LeaseTimes(NamedTuple):
 
     lease_s: float = 3.0
     renew_s: float = 1.0
-    poll_s: float = 0.4
+    poll_s: float = 0.2
     turn_s: float = 1.0
 
 
