@@ -194,3 +194,14 @@ def test_names_of_modules_are_unique() -> None:
     """No two modules of the package have one name, so that each is found at the first guess."""
     names = Counter(path.name for path in FILES if path.stem != "__init__")
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_names_of_classes_are_unique() -> None:
+    """No two classes of the package have one name, be they private or not."""
+    names = Counter(
+        node.name.lstrip("_")
+        for path in FILES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []

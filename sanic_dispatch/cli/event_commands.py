@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sanic_dispatch.client.operator_client import OperatorClient
     from sanic_dispatch.history.formats import EventWriter
 
-Page = Mapping[str, Any]
+JsonPage = Mapping[str, Any]
 """A page of events, as the service sends it."""
 
 POLL_S = 1.0
@@ -227,7 +227,7 @@ def _client(options: Mapping[str, Any]) -> OperatorClient:
     return OperatorClient(options["url"], options["token_file"] or options["token"])
 
 
-async def _warned(pages: AsyncIterator[Page]) -> AsyncIterator[Page]:
+async def _warned(pages: AsyncIterator[JsonPage]) -> AsyncIterator[JsonPage]:
     """Yield the pages; say once of each place that something may be missing."""
     told = set[str]()
     async for page in pages:
@@ -236,7 +236,7 @@ async def _warned(pages: AsyncIterator[Page]) -> AsyncIterator[Page]:
 
 
 @contextmanager
-def _pages_in(folder: Path, begin: str | None, end: str) -> Iterator[AsyncIterator[Page]]:
+def _pages_in(folder: Path, begin: str | None, end: str) -> Iterator[AsyncIterator[JsonPage]]:
     from sanic_dispatch.history.event_fields import page_fields
     from sanic_dispatch.history.questions import question_of
     from sanic_dispatch.storage.event_log import MAX_LIMIT
@@ -244,7 +244,7 @@ def _pages_in(folder: Path, begin: str | None, end: str) -> Iterator[AsyncIterat
 
     arguments = {"to": [end], "limit": [str(MAX_LIMIT)], **({"from": [begin]} if begin else {})}
 
-    async def pages() -> AsyncIterator[Page]:
+    async def pages() -> AsyncIterator[JsonPage]:
         question = question_of(arguments)
         while True:
             page = log.find(question)
@@ -305,7 +305,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _write(
-    pages: AsyncIterator[Page], writer: EventWriter, begin: str | None, end: str
+    pages: AsyncIterator[JsonPage], writer: EventWriter, begin: str | None, end: str
 ) -> None:
     """Write all events; a progress bar is on the terminal unless the events are there."""
     from sanic_dispatch.history.xes import XesWriter

@@ -73,11 +73,11 @@ def submit(
           from a pipe, and only the id out
     """
     data = _checked(_read(json, file))
-    job = _Job(data, idempotency_key, priority)
+    job = _Submission(data, idempotency_key, priority)
     remote.run(_submit(url, token, job, Reporter(as_json), follow))
 
 
-class _Job(NamedTuple):
+class _Submission(NamedTuple):
     """A job to submit: its JSON, and its key and priority if it has them."""
 
     data: bytes
@@ -131,7 +131,9 @@ def order_words(order: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-async def _submit(url: str, token: str | None, job: _Job, report: Reporter, follow: bool) -> int:
+async def _submit(
+    url: str, token: str | None, job: _Submission, report: Reporter, follow: bool
+) -> int:
     from sanic_dispatch.client import DispatchClient
 
     async with DispatchClient(url, token) as client:

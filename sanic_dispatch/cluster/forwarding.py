@@ -55,7 +55,7 @@ R = TypeVar("R")
 _log = structlog.get_logger("sanic_dispatch.cluster")
 
 
-class Call(NamedTuple):
+class RemoteCall(NamedTuple):
     """A function of the owner, by name, with its arguments, for a topic."""
 
     topic: str
@@ -101,7 +101,7 @@ class Forwarder:
 
     async def call(
         self,
-        call: Call,
+        call: RemoteCall,
         owner: Callable[[], Member],
         here: Callable[[], Awaitable[R]],
         is_here: Callable[[], bool],
@@ -196,7 +196,7 @@ class Forwarder:
     def _oldest(self, number: int) -> int:
         return next(iter(self._unanswered), number)
 
-    def _message(self, number: int, call: Call) -> Message:
+    def _message(self, number: int, call: RemoteCall) -> Message:
         return [number, self._oldest(number), *call, REQUEST_ID.get()]
 
     async def _call_here(self, number: int, here: Callable[[], Awaitable[R]]) -> R:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from sanic_dispatch.cluster.codec import encode, encode_error, mistake
-from sanic_dispatch.cluster.forwarding import FOLLOW, LEAVE, Call, SeldomLog
+from sanic_dispatch.cluster.forwarding import FOLLOW, LEAVE, RemoteCall, SeldomLog
 from sanic_dispatch.cluster.link import Identity, IncomingLink, Message
 from sanic_dispatch.cluster.origin import ORIGIN, Origin
 from sanic_dispatch.errors import DispatchError
@@ -51,10 +51,10 @@ class Sink:
 class Service(Protocol):
     """What other processes ask for."""
 
-    async def execute(self, call: Call) -> Any:
+    async def execute(self, call: RemoteCall) -> Any:
         """Carry out a call, and return its reply."""
 
-    def follow(self, call: Call, sink: Sink) -> Callable[[], None]:
+    def follow(self, call: RemoteCall, sink: Sink) -> Callable[[], None]:
         """Begin a stream; return what ends it."""
 
     def end_session(self, run: str) -> None:
@@ -160,7 +160,7 @@ class _Session:
         number, oldest, topic, name, arguments, keywords, request = message
         while self._calls and (first := next(iter(self._calls))) < oldest:
             del self._calls[first]
-        call = Call(topic, name, arguments, keywords)
+        call = RemoteCall(topic, name, arguments, keywords)
         if name == FOLLOW:
             self._follow(number, call)
             return
@@ -177,7 +177,7 @@ class _Session:
         elif task.done():
             self._send(task)
 
-    def _follow(self, number: int, call: Call) -> None:
+    def _follow(self, number: int, call: RemoteCall) -> None:
         if self.link is None:
             return
         try:
@@ -190,7 +190,7 @@ class _Session:
         if self.link is not None and not task.cancelled():
             self.link.send_encoded(task.result())
 
-    async def _reply(self, call: Call, origin: Origin, request: str) -> bytes:
+    async def _reply(self, call: RemoteCall, origin: Origin, request: str) -> bytes:
         ORIGIN.set(origin)
         REQUEST_ID.set(request)
         number = origin.number

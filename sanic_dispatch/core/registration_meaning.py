@@ -22,20 +22,20 @@ class Registration(Enum):
     CLEAR_UP = "202: set aside until it is known whether the old callback was used up"
 
 
-class Row(NamedTuple):
+class Meaning(NamedTuple):
     """A row of the table: the meaning of a new callback, and the stage after a recovery."""
 
     new_callback: Registration
     after_recovery: Stage
 
 
-TABLE: dict[tuple[Way, Stage], Row] = {
-    (Way.PUT, Stage.UNDER_WAY): Row(Registration.AWAIT, Stage.IN_DOUBT),
-    (Way.PUT, Stage.IN_DOUBT): Row(Registration.CLEAR_UP, Stage.IN_DOUBT),
-    (Way.PUT, Stage.CONFIRMED): Row(Registration.DONE, Stage.CONFIRMED),
-    (Way.ANSWER, Stage.CONFIRMED): Row(Registration.DONE, Stage.CONFIRMED),
-    (Way.ANSWER, Stage.UNDER_WAY): Row(Registration.SAME_JOB, Stage.IN_DOUBT),
-    (Way.ANSWER, Stage.IN_DOUBT): Row(Registration.SAME_JOB, Stage.IN_DOUBT),
+TABLE: dict[tuple[Way, Stage], Meaning] = {
+    (Way.PUT, Stage.UNDER_WAY): Meaning(Registration.AWAIT, Stage.IN_DOUBT),
+    (Way.PUT, Stage.IN_DOUBT): Meaning(Registration.CLEAR_UP, Stage.IN_DOUBT),
+    (Way.PUT, Stage.CONFIRMED): Meaning(Registration.DONE, Stage.CONFIRMED),
+    (Way.ANSWER, Stage.CONFIRMED): Meaning(Registration.DONE, Stage.CONFIRMED),
+    (Way.ANSWER, Stage.UNDER_WAY): Meaning(Registration.SAME_JOB, Stage.IN_DOUBT),
+    (Way.ANSWER, Stage.IN_DOUBT): Meaning(Registration.SAME_JOB, Stage.IN_DOUBT),
 }
 """What a new callback of key K means for the job that K holds: docs/design.md has it in words.
 

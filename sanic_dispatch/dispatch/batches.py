@@ -60,7 +60,7 @@ Not where another process may own the topic by now.
 _log = structlog.get_logger("sanic_dispatch")
 
 
-class _Entry(Struct, eq=False):
+class _QueuedCommand(Struct, eq=False):
     """A command, and the request that waits for its reply, if there is one."""
 
     command: c.Command
@@ -93,7 +93,7 @@ class _Pending:
     """Commands that were applied together after event ``number``, and their changes."""
 
     number: int
-    entries: list[_Entry] = field(default_factory=list)
+    entries: list[_QueuedCommand] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
 
     @property
@@ -125,8 +125,8 @@ class Batches:
         self._on_events = on_events
         self._on_effect = on_effect
         self._loop = asyncio.get_running_loop()
-        self._inbox: list[_Entry] = []
-        self._kept: list[_Entry] = []
+        self._inbox: list[_QueuedCommand] = []
+        self._kept: list[_QueuedCommand] = []
         """Commands that were undone but have happened outside, to be applied again."""
         self._retry: Timer | None = None
         self._gathering = _Pending(machine.number)
@@ -159,12 +159,12 @@ class Batches:
         ``if_cut_off`` gets that.
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
-        self._take_in(_Entry(command, self._clock.monotonic_s(), reply, if_cut_off))
+        self._take_in(_QueuedCommand(command, self._clock.monotonic_s(), reply, if_cut_off))
         return reply
 
     def report(self, command: c.Command) -> None:
         """Apply a command for something that has happened outside; it is never dropped."""
-        self._take_in(_Entry(command, self._clock.monotonic_s()))
+        self._take_in(_QueuedCommand(command, self._clock.monotonic_s()))
 
     @property
     def last_event(self) -> int:
@@ -198,7 +198,7 @@ class Batches:
             entry.refuse(refusal())
         self._inbox.clear()
 
-    def _take_in(self, entry: _Entry) -> None:
+    def _take_in(self, entry: _QueuedCommand) -> None:
         if isinstance(entry.command, c.ONCE):
             entry.command = _known_by_number(entry.command)
         if self._refusal is not None:
@@ -368,7 +368,7 @@ class Batches:
         for effect in due:
             self._on_effect(effect)
 
-    def _keep(self, entry: _Entry) -> None:
+    def _keep(self, entry: _QueuedCommand) -> None:
         """Apply a command again after COMMIT_RETRY_S, or before the next one that comes."""
         self._kept.append(entry)
         if self._retry is None:
@@ -434,7 +434,9 @@ class Batches:
             return False
         if edit is not None:
             self._is_edited = True
-            self._inbox[:0] = [_Entry(each, self._clock.monotonic_s()) for each in _replacing(edit)]
+            self._inbox[:0] = [
+                _QueuedCommand(each, self._clock.monotonic_s()) for each in _replacing(edit)
+            ]
         return True
 
     async def _commit_unless_edited(self, pending: _Pending) -> None:
@@ -490,18 +492,18 @@ def _known_by_number(command: c.Command) -> c.Command:
     return command if origin is None else c.Forwarded(command, *origin, command.request)
 
 
-def _applied(entry: _Entry) -> Applied:
+def _applied(entry: _QueuedCommand) -> Applied:
     assert entry.applied is not None
     return entry.applied
 
 
-def _fate_of(entry: _Entry) -> str:
+def _fate_of(entry: _QueuedCommand) -> str:
     """Return what is known of a command that was applied and whose commit has no end."""
     is_read = isinstance(entry.command, _READS)
     return "nothing was stored" if is_read else "it may have been stored"
 
 
-def _is_edit(entry: _Entry) -> bool:
+def _is_edit(entry: _QueuedCommand) -> bool:
     """Whether a command is an edit from outside, which the store reports until it is committed."""
     return isinstance(entry.command, (c.ReplaceJobs, c.ReplaceWorkers))
 

@@ -24,7 +24,7 @@ from sanic_dispatch.storage.event_record import LoggedEvent
 
 
 @dataclass(slots=True, eq=False)
-class _Order:
+class _PromisedOrder:
     """An order that is not over, or has failed and may be put back."""
 
     state: State | None = None
@@ -44,9 +44,9 @@ class Promises:
     """
 
     def __init__(self) -> None:
-        self._crew = _Crew()
-        self._orders: dict[str, _Order] = {}
-        self._assigned: dict[str, _Order] = {}
+        self._crew = _RobotsByCallback()
+        self._orders: dict[str, _PromisedOrder] = {}
+        self._assigned: dict[str, _PromisedOrder] = {}
         self._waiting = 0
         self._is_paused = False
         self._forecast = Forecast(self._crew, self._assigned.values())
@@ -78,7 +78,7 @@ class Promises:
 
     def _enter(self, event: LoggedEvent, state: State) -> bool | None:
         """Take the order of an event to its new state."""
-        order = self._orders.pop(event.job, None) or _Order()
+        order = self._orders.pop(event.job, None) or _PromisedOrder()
         was_kept = self._leave(order, event, is_done=state is State.DONE)
         order.state = state
         if state is State.WAITING:
@@ -95,7 +95,7 @@ class Promises:
             self._orders[event.job] = order
         return was_kept
 
-    def _leave(self, order: _Order, event: LoggedEvent, *, is_done: bool) -> bool | None:
+    def _leave(self, order: _PromisedOrder, event: LoggedEvent, *, is_done: bool) -> bool | None:
         """Take an order out of its state; learn from it if a robot has done it."""
         if order.state is State.WAITING:
             self._waiting -= 1
@@ -119,7 +119,7 @@ def experience_in(log: EventLog) -> Experience:
     return promises.experience
 
 
-class _Crew:
+class _RobotsByCallback:
     """The robots by callback: free, busy, or between two jobs, from which most return at once."""
 
     def __init__(self) -> None:

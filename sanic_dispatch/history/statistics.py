@@ -43,7 +43,7 @@ RowKey = str | int | None
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class StatisticsRow:
     """Counts and durations of one hour, drink or robot.
 
     ``submitted`` is the number of orders that came; of a robot, those that were handed to it.
@@ -72,7 +72,7 @@ class Row:
 
 
 @dataclass(slots=True, eq=False)
-class _Order:
+class _OpenOrder:
     """What has to be remembered of an order that is not over."""
 
     submitted_s: float | None = None
@@ -85,12 +85,12 @@ class _Order:
 
 
 @dataclass(slots=True, eq=False)
-class _Robot:
+class _RobotTime:
     """What a robot does at one callback: it has an order, waits for one, or neither."""
 
     label: str
     since_s: float
-    order: _Order | None = None
+    order: _OpenOrder | None = None
     waits: bool = False
     is_queued: bool = False
 
@@ -114,9 +114,9 @@ class Statistics:
         self._to_s = inf if to_s is None else to_s
         self._payloads = iter(payloads)
         self._payload = next(self._payloads, None)
-        self._rows: defaultdict[RowKey, Row] = defaultdict(Row)
-        self._orders: dict[int, _Order] = {}
-        self._robots: dict[str, _Robot] = {}
+        self._rows: defaultdict[RowKey, StatisticsRow] = defaultdict(StatisticsRow)
+        self._orders: dict[int, _OpenOrder] = {}
+        self._robots: dict[str, _RobotTime] = {}
         self._promises = Promises()
         self._present_s = 0.0
         """The sum of all robots' presence, which drinks have a share of."""
@@ -127,7 +127,7 @@ class Statistics:
         if count_job := _OF_JOBS.get(event.event):
             order = self._orders.get(event.ticket)
             if order is None:
-                order = self._orders[event.ticket] = _Order()
+                order = self._orders[event.ticket] = _OpenOrder()
             count_job(self, event, order)
             if was_kept is not None and (row := self._row(event, order)):
                 row.promises += 1
@@ -147,12 +147,12 @@ class Statistics:
 
     # ---- events of jobs
 
-    def _submitted(self, event: LoggedEvent, order: _Order) -> None:
+    def _submitted(self, event: LoggedEvent, order: _OpenOrder) -> None:
         order.submitted_s, order.drink = event.at_s, self._drink_of(event)
         if self._by is not By.ROBOT and (row := self._row(event, order)):
             row.submitted += 1
 
-    def _assigned(self, event: LoggedEvent, order: _Order) -> None:
+    def _assigned(self, event: LoggedEvent, order: _OpenOrder) -> None:
         if order.submitted_s is None and event.waiting_s is not None:
             order.submitted_s = event.at_s - event.waiting_s
         order.callback, order.robot = event.callback, _label_of(event)
@@ -162,33 +162,33 @@ class Statistics:
         robot = self._robot(event)
         robot.order, robot.waits = order, False
 
-    def _confirmed(self, event: LoggedEvent, order: _Order) -> None:
+    def _confirmed(self, event: LoggedEvent, order: _OpenOrder) -> None:
         self._taken(event, order)
         order.confirmed_s = event.at_s
 
-    def _taken(self, event: LoggedEvent, order: _Order) -> None:
+    def _taken(self, event: LoggedEvent, order: _OpenOrder) -> None:
         """Count the waiting time once a hand-over has come to a good end."""
         submitted_s, has_ended = order.submitted_s, not order.is_handed_over and order.callback
         order.is_handed_over = True
         if has_ended and submitted_s is not None and (row := self._row(event, order)):
             row.wait_s.add(max(event.at_s - submitted_s, 0.0))
 
-    def _doubted(self, event: LoggedEvent, order: _Order) -> None:
+    def _doubted(self, event: LoggedEvent, order: _OpenOrder) -> None:
         order.is_handed_over = True
         if row := self._row(event, order):
             row.doubted += 1
 
-    def _returned(self, event: LoggedEvent, order: _Order) -> None:
+    def _returned(self, event: LoggedEvent, order: _OpenOrder) -> None:
         self._refused(event, order)
         self._end_service(event, order, stays=True)
 
-    def _refused(self, event: LoggedEvent, order: _Order) -> None:
+    def _refused(self, event: LoggedEvent, order: _OpenOrder) -> None:
         """Count a refusal if the hand-over has just come to a bad end."""
         if not order.is_handed_over and order.callback and (row := self._row(event, order)):
             row.refused += 1
         order.is_handed_over = True
 
-    def _done(self, event: LoggedEvent, order: _Order) -> None:
+    def _done(self, event: LoggedEvent, order: _OpenOrder) -> None:
         self._taken(event, order)
         if row := self._row(event, order):
             row.done += 1
@@ -199,18 +199,18 @@ class Statistics:
         self._end_service(event, order)
         self._orders.pop(event.ticket)
 
-    def _failed(self, event: LoggedEvent, order: _Order) -> None:
+    def _failed(self, event: LoggedEvent, order: _OpenOrder) -> None:
         self._refused(event, order)
         if row := self._row(event, order):
             row.failed += 1
         self._end_service(event, order)
 
-    def _cancelled(self, event: LoggedEvent, order: _Order) -> None:
+    def _cancelled(self, event: LoggedEvent, order: _OpenOrder) -> None:
         if row := self._row(event, order):
             row.cancelled += 1
         self._orders.pop(event.ticket)
 
-    def _end_service(self, event: LoggedEvent, order: _Order, *, stays: bool = False) -> None:
+    def _end_service(self, event: LoggedEvent, order: _OpenOrder, *, stays: bool = False) -> None:
         """Take the order from the robot that had it.
 
         ``stays``: it waits, if it is still in the queue. Else its callback is used up.
@@ -245,7 +245,7 @@ class Statistics:
 
     # ---- rows
 
-    def _row(self, event: LoggedEvent, order: _Order) -> Row | None:
+    def _row(self, event: LoggedEvent, order: _OpenOrder) -> StatisticsRow | None:
         """Return the row that an event counts for; None outside the span, or without a robot."""
         if not self._from_s <= event.at_s < self._to_s:
             return None
@@ -256,15 +256,15 @@ class Statistics:
         robot = order.robot or _label_of(event)
         return self._rows[robot] if robot else None
 
-    def _robot(self, event: LoggedEvent) -> _Robot:
+    def _robot(self, event: LoggedEvent) -> _RobotTime:
         """Return the robot at a callback, after counting what it did until now."""
         robot = self._robots.get(event.callback)
         if robot is None:
-            robot = self._robots[event.callback] = _Robot(_label_of(event), event.at_s)
+            robot = self._robots[event.callback] = _RobotTime(_label_of(event), event.at_s)
         self._account(robot, event.at_s)
         return robot
 
-    def _account(self, robot: _Robot, now_s: float) -> None:
+    def _account(self, robot: _RobotTime, now_s: float) -> None:
         """Count what a robot did since the last time, within the span."""
         begin_s, end_s = max(robot.since_s, self._from_s), min(now_s, self._to_s)
         robot.since_s = max(robot.since_s, now_s)
@@ -284,7 +284,7 @@ class Statistics:
                 self._rows[robot.order.drink].busy_s += end_s - begin_s
 
     @staticmethod
-    def _spend(row: Row, robot: _Robot, seconds: float) -> None:
+    def _spend(row: StatisticsRow, robot: _RobotTime, seconds: float) -> None:
         row.present_s += seconds
         if robot.order:
             row.busy_s += seconds
@@ -296,7 +296,7 @@ class Statistics:
             return None
         return texts_of(self._payload.json).drink
 
-    def _row_as_json(self, key: RowKey, row: Row) -> dict[str, Any]:
+    def _row_as_json(self, key: RowKey, row: StatisticsRow) -> dict[str, Any]:
         present_s = self._present_s if self._by is By.DRINK else row.present_s
         return {
             self._by.value: _hour(key) if isinstance(key, int) else key,
@@ -313,7 +313,7 @@ class Statistics:
         }
 
 
-_OF_JOBS: dict[str, Callable[[Statistics, LoggedEvent, _Order], None]] = {
+_OF_JOBS: dict[str, Callable[[Statistics, LoggedEvent, _OpenOrder], None]] = {
     EventKind.JOB_SUBMITTED: Statistics._submitted,
     EventKind.JOB_ASSIGNED: Statistics._assigned,
     EventKind.JOB_CONFIRMED: Statistics._confirmed,

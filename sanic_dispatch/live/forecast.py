@@ -21,7 +21,7 @@ MAX_LOADS = 1000
 """For how many different crews the load is kept."""
 
 
-class Crew(Protocol):
+class RobotCounts(Protocol):
     """The robots, as far as an estimate depends on them.
 
     ``rules`` are those of robots to count; None counts all of them.
@@ -55,7 +55,7 @@ class Contest(NamedTuple):
     rivals: Sequence[tuple[frozenset[str], int]]
 
 
-class _Load(NamedTuple):
+class _CachedLoad(NamedTuple):
     """A load, when it was computed, and after how many changes."""
 
     load: Load
@@ -79,11 +79,11 @@ class Forecast:
     ``robots`` and ``assigned`` are looked at anew for each estimate.
     """
 
-    def __init__(self, robots: Crew, assigned: Collection[Served]) -> None:
+    def __init__(self, robots: RobotCounts, assigned: Collection[Served]) -> None:
         self.estimator = Estimator()
         self._robots = robots
         self._assigned = assigned
-        self._loads: dict[frozenset[str] | None, _Load] = {}
+        self._loads: dict[frozenset[str] | None, _CachedLoad] = {}
         """By the rules of the robots whose load it is; None for all robots."""
         self.changes = 0
         """How often a job began or ended."""
@@ -138,5 +138,5 @@ class Forecast:
         load = self.estimator.load(robots, elapsed)
         if len(self._loads) >= MAX_LOADS:
             self._loads.clear()
-        self._loads[rules] = _Load(load, now_s, self.changes)
+        self._loads[rules] = _CachedLoad(load, now_s, self.changes)
         return load

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from sanic_dispatch.clock import Clock
+from sanic_dispatch.cluster.forwarding import Stream, Take
 from sanic_dispatch.cluster.sessions import Sink
 from sanic_dispatch.errors import DispatchError
 from sanic_dispatch.live import close_codes
@@ -35,18 +36,11 @@ class Start(NamedTuple):
     version: Version
 
 
-class Stream(Protocol):
-    """Frames that come over a link."""
-
-    def leave(self) -> None:
-        """Stop them."""
-
-
-Take = Callable[[str, Any], None]
-"""Takes a word and a value: ``frame`` and its JSON, ``closed`` and a code, ``error``, ``lost``."""
-
 Follow = Callable[[ViewKey, "str | None", Take], Awaitable[Stream]]
-"""Opens a stream of the frames of a view, from a cursor on. Raises OutOfReach."""
+"""Opens a stream of the frames of a view, from a cursor on. Raises OutOfReach.
+
+Its words are ``frame`` with the frame's JSON, ``closed`` with a close code, ``error`` and ``lost``.
+"""
 
 
 class RelayedView:

@@ -16,13 +16,14 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType, NoneType
 from typing import Any, TextIO
 
 import structlog
 import ujson
+from structlog.typing import EventDict
 
 from sanic_dispatch.config.settings import LogFormat, LogLevel
 from sanic_dispatch.core.events import Event, EventKind
@@ -33,8 +34,6 @@ from sanic_dispatch.observability.log_stream import LogStream
 
 MAX_VALUE_CHARS = 500
 """Most characters of one value: text from outside may be of any length."""
-
-Fields = MutableMapping[str, Any]
 
 _LEVELS = {
     EventKind.JOB_DOUBTED: logging.WARNING,
@@ -60,7 +59,7 @@ _threshold = logging.CRITICAL
 _stream = LogStream(sys.stderr)
 
 _now: Callable[[], str] = str
-_render: Callable[[object, str, Fields], str]
+_render: Callable[[object, str, EventDict], str]
 """How to format the time, and how to render escaped fields as a line; set by ``configure``."""
 
 
@@ -231,7 +230,7 @@ def without_secrets(url: str) -> str:
 # ---- from fields to a line
 
 
-def _escape(_logger: object, _method: str, fields: Fields) -> Fields:
+def _escape(_logger: object, _method: str, fields: EventDict) -> EventDict:
     for name, value in fields.items():
         if name == "exception":
             fields[name] = _traceback(value)
@@ -259,7 +258,7 @@ def _escaped(character: str) -> str:
 
 def _renderers(
     format: LogFormat, stream: TextIO
-) -> tuple[Callable[[], str], Callable[[object, str, Fields], str]]:
+) -> tuple[Callable[[], str], Callable[[object, str, EventDict], str]]:
     """Return how to format the time, and how to render fields as a line."""
     if not is_human(format, stream):
         return (lambda: to_rfc3339(time.time())), _as_json
@@ -271,12 +270,12 @@ def _renderers(
     )
 
 
-def _with_head(_logger: object, level: str, fields: Fields) -> Fields:
+def _with_head(_logger: object, level: str, fields: EventDict) -> EventDict:
     """Put time, level and event before the other fields."""
     return {"timestamp": _now(), "level": level, "event": fields.pop("event"), **fields}
 
 
-def _as_json(_logger: object, _method: str, fields: Fields) -> str:
+def _as_json(_logger: object, _method: str, fields: EventDict) -> str:
     return ujson.dumps(fields, escape_forward_slashes=False)
 
 

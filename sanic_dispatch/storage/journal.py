@@ -206,7 +206,7 @@ def seal(body: bytes, before: int) -> tuple[bytes, int]:
 # ---- reading
 
 
-class Line(NamedTuple):
+class JournalLine(NamedTuple):
     """A complete line whose checksum is right; ``at`` is its offset in the file."""
 
     at: int
@@ -278,7 +278,7 @@ def _lost_only_newline(line: bytes, before: int) -> bool:
     return len(body) > 0 and sealed == b"%08x " % zlib.crc32(body, before)
 
 
-def lines_of(path: Path, content: bytes) -> Iterator[Line]:
+def lines_of(path: Path, content: bytes) -> Iterator[JournalLine]:
     """Yield the lines of a journal. Raises NotAQueue at the first wrong checksum."""
     at, before = 0, 0
     for count, line in enumerate(content.split(b"\n")[:-1], 1):
@@ -286,7 +286,7 @@ def lines_of(path: Path, content: bytes) -> Iterator[Line]:
         checksum = zlib.crc32(body, before)
         if line[:9] != b"%08x " % checksum:
             raise NotAQueue(path, f"line {count}, at byte {at}: its checksum is wrong")
-        yield Line(at, body, checksum)
+        yield JournalLine(at, body, checksum)
         at, before = at + len(line) + 1, checksum
 
 

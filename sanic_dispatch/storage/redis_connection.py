@@ -89,8 +89,8 @@ class RedisClient:
         self._node = address
         """The node that was found."""
         self._timeout_s = timeout_s
-        self._connection: _Connection | None = None
-        self._connecting: asyncio.Task[_Connection] | None = None
+        self._connection: _RedisProtocol | None = None
+        self._connecting: asyncio.Task[_RedisProtocol] | None = None
 
     async def call(self, *arguments: Argument, extra_s: float = 0.0) -> Any:
         """Send a command and return its answer; ``extra_s`` is added to its timeout.
@@ -148,19 +148,19 @@ class RedisClient:
             self._connection.abort(reason)
             self._connection = None
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> _RedisProtocol:
         """Connect, or wait for the attempt under way. Raises StorageFailed."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._open())
             self._connecting.add_done_callback(self._note_connected)
         return await asyncio.shield(self._connecting)
 
-    def _note_connected(self, task: asyncio.Task[_Connection]) -> None:
+    def _note_connected(self, task: asyncio.Task[_RedisProtocol]) -> None:
         self._connecting = None
         if not task.cancelled() and task.exception() is None:
             self._connection = task.result()
 
-    async def _open(self) -> _Connection:
+    async def _open(self) -> _RedisProtocol:
         try:
             async with asyncio.timeout(self._timeout_s):
                 connection = await open_connection(self._node, self._timeout_s)
@@ -195,12 +195,12 @@ async def reach(address: RedisAddress, call: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(RETRY_S)
 
 
-async def open_connection(address: RedisAddress, timeout_s: float) -> _Connection:
+async def open_connection(address: RedisAddress, timeout_s: float) -> _RedisProtocol:
     """Open one connection. Raises OSError."""
     loop = asyncio.get_running_loop()
 
-    def protocol() -> _Connection:
-        return _Connection(timeout_s)
+    def protocol() -> _RedisProtocol:
+        return _RedisProtocol(timeout_s)
 
     if address.path:
         return (await loop.create_unix_connection(protocol, address.path))[1]
@@ -251,7 +251,7 @@ def _set_options(opened: socket.socket, timeout_s: float) -> None:
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeout_s * 1000))
 
 
-class _Connection(asyncio.Protocol):
+class _RedisProtocol(asyncio.Protocol):
     """An open connection; ``_waiting`` are the futures of sent commands, oldest first."""
 
     def __init__(self, timeout_s: float) -> None:

@@ -14,7 +14,7 @@ from sanic_dispatch.storage.atomic_file import replace_file
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded, recorded_again
 from sanic_dispatch.storage.segment_format import (
     EVENTS,
-    Block,
+    BlockLocation,
     DamagedPart,
     decode_event_lines,
     decode_payload,
@@ -53,7 +53,7 @@ class OpenSegment:
         self.index = index
         self._descriptor = descriptor
 
-    def events(self, block: Block, *wanted: bytes) -> list[LoggedEvent]:
+    def events(self, block: BlockLocation, *wanted: bytes) -> list[LoggedEvent]:
         """Return the events of a block whose lines contain all of ``wanted``.
 
         Raises ValueError if the block is damaged, OSError.
@@ -66,17 +66,17 @@ class OpenSegment:
             [line for line in lines if all(each in line for each in wanted[1:])]
         )
 
-    def records(self, block: Block, payloads: Mapping[int, Payload]) -> list[Recorded]:
+    def records(self, block: BlockLocation, payloads: Mapping[int, Payload]) -> list[Recorded]:
         """Return the events of a block with their lines and payloads. Raises as ``events``."""
         lines = unseal(self._read(block))
         pairs = zip(decode_event_lines(lines), lines, strict=True)
         return [recorded_again(event, line, payloads.get(event.n)) for event, line in pairs]
 
-    def payloads(self, block: Block) -> list[Payload]:
+    def payloads(self, block: BlockLocation) -> list[Payload]:
         """Return the payloads of a block. Raises as ``events``."""
         return [decode_payload(line) for line in unseal(self._read(block))]
 
-    def _read(self, block: Block) -> bytes:
+    def _read(self, block: BlockLocation) -> bytes:
         sealed = os.pread(self._descriptor, block.length, block.at)
         if len(sealed) < block.length:
             raise ValueError("the file ends before it")

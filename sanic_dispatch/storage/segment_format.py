@@ -60,7 +60,7 @@ HEADER_BYTES = len(_MAGIC) + _EXTRA.size
 _NAME = re.compile(r"segment-([0-9]{15})\.gz")
 
 
-class Block(NamedTuple):
+class BlockLocation(NamedTuple):
     """Where a block is in its segment: its kind, offset and length."""
 
     kind: bytes
@@ -120,7 +120,7 @@ def encode_payload(payload: Payload) -> bytes:
 # ---- reading
 
 
-def blocks_of(content: bytes) -> Iterator[Block | DamagedPart]:
+def blocks_of(content: bytes) -> Iterator[BlockLocation | DamagedPart]:
     """Yield the blocks of a segment and its damaged parts; decompress only the end.
 
     After damage it goes on with the next head of a block.
@@ -144,7 +144,7 @@ def blocks_of(content: bytes) -> Iterator[Block | DamagedPart]:
         yield DamagedPart(len(content), "its end is missing, or says another number of blocks")
 
 
-def lines_by_block(content: bytes) -> Iterator[tuple[Block, list[bytes]] | DamagedPart]:
+def lines_by_block(content: bytes) -> Iterator[tuple[BlockLocation, list[bytes]] | DamagedPart]:
     """Yield each block of a segment with its lines, and the damaged parts."""
     for block in blocks_of(content):
         if isinstance(block, DamagedPart):
@@ -199,7 +199,7 @@ def decode_payload(line: bytes) -> Payload:
 _PAYLOAD = re.compile(rb'\[([0-9]+),([0-9]+),("(?:[^"\\]|\\.)*"),([01]),(.+)\]', re.DOTALL)
 
 
-def _block_at(content: bytes, at: int) -> Block | None:
+def _block_at(content: bytes, at: int) -> BlockLocation | None:
     head = content[at : at + HEADER_BYTES]
     if len(head) < HEADER_BYTES or not head.startswith(_MAGIC):
         return None
@@ -207,7 +207,7 @@ def _block_at(content: bytes, at: int) -> Block | None:
     is_known = kind in (EVENTS, PAYLOADS, END)
     if not is_known or length < HEADER_BYTES + _TRAILER.size or at + length > len(content):
         return None
-    return Block(kind, at, length)
+    return BlockLocation(kind, at, length)
 
 
 def _is_end(sealed: bytes, count: int) -> bool:

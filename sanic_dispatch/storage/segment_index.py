@@ -24,7 +24,7 @@ from sanic_dispatch.storage.event_record import LoggedEvent, Payload, Recorded
 from sanic_dispatch.storage.segment_format import (
     EVENTS,
     PAYLOADS,
-    Block,
+    BlockLocation,
     DamagedPart,
     decode_event_lines,
     decode_payload,
@@ -42,7 +42,7 @@ to see whether an index belongs to it."""
 class IndexedBlock(NamedTuple):
     """An event block: the numbers and times that it has, and a bit for each kind of event."""
 
-    block: Block
+    block: BlockLocation
     first_n: int
     last_n: int
     from_s: float
@@ -53,7 +53,7 @@ class IndexedBlock(NamedTuple):
 class PayloadBlock(NamedTuple):
     """A payload block, and the events that its payloads came with."""
 
-    block: Block
+    block: BlockLocation
     first_n: int
     last_n: int
 
@@ -211,7 +211,9 @@ class IndexBuilder:
         blocks = [each.block for each in self._blocks] + [each.block for each in self._payloads]
         return max((block.at + block.length for block in blocks), default=0)
 
-    def add_events(self, block: Block, events: Sequence[LoggedEvent] | Sequence[Recorded]) -> None:
+    def add_events(
+        self, block: BlockLocation, events: Sequence[LoggedEvent] | Sequence[Recorded]
+    ) -> None:
         """Add an event block."""
         times = [event.at_s for event in events]
         bits = 0
@@ -222,7 +224,7 @@ class IndexBuilder:
         )
         self._keys.append(_keys_of(events))
 
-    def add_payloads(self, block: Block, payloads: Sequence[Payload]) -> None:
+    def add_payloads(self, block: BlockLocation, payloads: Sequence[Payload]) -> None:
         """Add a payload block."""
         self._payloads.append(PayloadBlock(block, payloads[0].n, payloads[-1].n))
 
@@ -311,9 +313,12 @@ def decode_index(encoded: bytes, size: int, segment_end: bytes) -> SegmentIndex 
         at += array(code).itemsize * count
     return SegmentIndex(
         size,
-        [IndexedBlock(Block(EVENTS, at, length), *rest) for at, length, *rest in head["blocks"]],
         [
-            PayloadBlock(Block(PAYLOADS, at, length), *rest)
+            IndexedBlock(BlockLocation(EVENTS, at, length), *rest)
+            for at, length, *rest in head["blocks"]
+        ],
+        [
+            PayloadBlock(BlockLocation(PAYLOADS, at, length), *rest)
             for at, length, *rest in head["payloads"]
         ],
         head["kinds"],

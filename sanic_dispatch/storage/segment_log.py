@@ -55,7 +55,7 @@ from sanic_dispatch.storage.segment_format import (
     EVENTS,
     FOLDER,
     PAYLOADS,
-    Block,
+    BlockLocation,
     decode_event_lines,
     encode_payload,
     seal_block,
@@ -792,9 +792,9 @@ class SegmentWriter:
         end = seal_end(self._builder.blocks)
         return [*self._pieces, end], self._builder.made(self._size + len(end))
 
-    def _append(self, kind: bytes, lines: Sequence[bytes]) -> Block:
+    def _append(self, kind: bytes, lines: Sequence[bytes]) -> BlockLocation:
         sealed = seal_block(kind, lines)
-        block = Block(kind, self._size, len(sealed))
+        block = BlockLocation(kind, self._size, len(sealed))
         self._pieces.append(sealed)
         self._size += len(sealed)
         return block

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sanic_dispatch.cluster.codec import signature_of
-from sanic_dispatch.cluster.forwarding import PATIENCE_S, Call, Take
+from sanic_dispatch.cluster.forwarding import PATIENCE_S, RemoteCall, Stream, Take
 from sanic_dispatch.cluster.link import LinkLost, LinkRefused
 from sanic_dispatch.cluster.sessions import Sink
 from sanic_dispatch.core.job import Job
@@ -29,7 +29,7 @@ from sanic_dispatch.errors import DispatchError, OwnerUnreachable, StandingBy, U
 from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.frames import Cursor
-from sanic_dispatch.live.relay import Follow, RelayedConnection, Stream
+from sanic_dispatch.live.relay import Follow, RelayedConnection
 from sanic_dispatch.live.subscription import OutOfReach
 from sanic_dispatch.live.why import Why
 from sanic_dispatch.web.context import Context
@@ -53,7 +53,7 @@ class Handout(NamedTuple):
     receipt: str
 
 
-class JobStatus(NamedTuple):
+class JobDetails(NamedTuple):
     """A job, its position, when it will be ready (Unix seconds), if known, and why it waits."""
 
     job: Job
@@ -103,7 +103,7 @@ async def _forward(
         is_reply_here = True
         return await function(_SUBJECTS[function](context), *arguments, **keywords)
 
-    call = Call(context.settings.topic, function.__qualname__, arguments, keywords)
+    call = RemoteCall(context.settings.topic, function.__qualname__, arguments, keywords)
     reply = await forwarder.call(
         call,
         lambda: dispatcher.owner,
@@ -121,7 +121,7 @@ class LinkedService:
     def __init__(self, service: Context) -> None:
         self._service = service
 
-    async def execute(self, call: Call) -> Any:
+    async def execute(self, call: RemoteCall) -> Any:
         """Carry out a call, and return its reply. Raises its errors, and UnknownTopic."""
         context, function = self._context(call), _BY_NAME[call.name]
         signature = signature_of(function)
@@ -132,7 +132,7 @@ class LinkedService:
         keywords = {name: signature.keywords[name](value) for name, value in call.keywords.items()}
         return await function(_SUBJECTS[function](context), *arguments, **keywords)
 
-    def follow(self, call: Call, sink: Sink) -> Callable[[], None]:
+    def follow(self, call: RemoteCall, sink: Sink) -> Callable[[], None]:
         """Send the frames of a view; return what ends that. Raises as ``Hub.follow``."""
         context = self._context(call)
         context.dispatcher.check_open()
@@ -146,7 +146,7 @@ class LinkedService:
         for context in (self._service, *self._service.topics.values()):
             context.dispatcher.end_session(run)
 
-    def _context(self, call: Call) -> Context:
+    def _context(self, call: RemoteCall) -> Context:
         context = self._service.topics.get(call.topic) if call.topic else self._service
         if context is None:
             raise UnknownTopic(call.topic)
@@ -178,15 +178,15 @@ async def hand_out(context: Context, worker: Worker, *, lost: bool) -> Handout |
     return None if job is None else Handout(job, dispatcher.receipt_of(job))
 
 
-async def look_up(context: Context, job_id: str) -> JobStatus:
+async def look_up(context: Context, job_id: str) -> JobDetails:
     """Return a job as those may see it who know its id. Raises UnknownJob."""
     placed = await context.dispatcher.look_up(job_id)
     projection = context.hub.projection
     order = projection.get(job_id)
     if order is None:
-        return JobStatus(placed.job, placed.position, None, None)
+        return JobDetails(placed.job, placed.position, None, None)
     eta = projection.window(order, context.clock.now_s())
-    return JobStatus(placed.job, placed.position, eta, projection.why(order))
+    return JobDetails(placed.job, placed.position, eta, projection.why(order))
 
 
 async def why_waiting(context: Context, job_id: str) -> Why | None:

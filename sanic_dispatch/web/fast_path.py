@@ -50,7 +50,7 @@ _SANICS = frozenset(("transfer-encoding", "expect", "upgrade"))
 _log = structlog.get_logger("sanic_dispatch.web")
 
 
-class Head:
+class RequestHead:
     """The head of a request, parsed strictly by httptools."""
 
     __slots__ = ("headers", "url")
@@ -174,7 +174,7 @@ class FastPathProtocol(PunctualProtocol):
         if not 4 <= end < self.HTTP_CLASS.HEADER_MAX_SIZE + 4:
             return False
         try:
-            head = Head(data[:end])
+            head = RequestHead(data[:end])
             url = parse_url(head.url)
         except (HttpParserError, HttpParserUpgrade):
             return False

@@ -12,7 +12,7 @@ import ujson
 from structlog.testing import capture_logs
 
 from sanic_dispatch.cluster import forwarding
-from sanic_dispatch.cluster.forwarding import SAY_AGAIN_S, Call, Forwarder, SeldomLog
+from sanic_dispatch.cluster.forwarding import SAY_AGAIN_S, Forwarder, RemoteCall, SeldomLog
 from sanic_dispatch.cluster.link import Identity
 from sanic_dispatch.cluster.members import Member
 from sanic_dispatch.core.receipts import Proof
@@ -194,7 +194,7 @@ async def test_a_reply_that_takes_long(
     if is_troubled:
         replies.put_nowait(StandingBy())
 
-    async def execute(_: Call) -> Any:
+    async def execute(_: RemoteCall) -> Any:
         reply = await replies.get()
         if isinstance(reply, Exception):
             raise reply
@@ -243,7 +243,7 @@ async def test_a_call_goes_on_here_when_the_last_owner_is_gone(
     async def here() -> str:
         return "here"
 
-    call = Call("", "Dispatcher.submit", [], {})
+    call = RemoteCall("", "Dispatcher.submit", [], {})
     assert await forwarder.call(call, lambda: gone, here, lambda: next(is_here)) == "here"
     await forwarder.close(0.0)
 

@@ -10,7 +10,7 @@ import pytest
 import ujson
 
 from sanic_dispatch.cluster import sessions as module
-from sanic_dispatch.cluster.forwarding import Call
+from sanic_dispatch.cluster.forwarding import RemoteCall
 from sanic_dispatch.cluster.link import Identity, IncomingLink, Message
 from sanic_dispatch.cluster.sessions import Sessions, Sink
 from sanic_dispatch.errors import StandingBy
@@ -43,14 +43,14 @@ class FakeService:
         self.replies: asyncio.Queue[Any] = asyncio.Queue()
         self.ended: list[str] = []
 
-    async def execute(self, call: Call) -> Any:
+    async def execute(self, call: RemoteCall) -> Any:
         self.calls.append(REQUEST_ID.get())
         reply = await self.replies.get()
         if isinstance(reply, Exception):
             raise reply
         return reply
 
-    def follow(self, call: Call, sink: Sink) -> Callable[[], None]:
+    def follow(self, call: RemoteCall, sink: Sink) -> Callable[[], None]:
         raise StandingBy
 
     def end_session(self, run: str) -> None:

@@ -13,7 +13,7 @@ from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.dispatch.dispatcher import Dispatcher, new_job_id
 from sanic_dispatch.errors import QueueFull
 from sanic_dispatch.web import auth, idempotency, rate_limit
-from sanic_dispatch.web.calls import JobStatus, ask, eta_of_next
+from sanic_dispatch.web.calls import JobDetails, ask, eta_of_next
 from sanic_dispatch.web.calls import look_up as look_up_status
 from sanic_dispatch.web.context import Call, context_of
 from sanic_dispatch.web.openapi.operation import describe
@@ -71,7 +71,7 @@ async def job_answer(request: Call, job_id: str) -> HTTPResponse:
     return answer
 
 
-def _job_fields(status: JobStatus) -> dict[str, Any]:
+def _job_fields(status: JobDetails) -> dict[str, Any]:
     """Return what everyone who has the job's id may see."""
     job = status.job
     reason = {"reason": job.reason} if job.reason and job.state in _WITHOUT_RESULT else {}
