@@ -108,7 +108,8 @@ def serve(settings: Settings, prepare: Prepare | None = None) -> None:
     tls = _tls(settings)
     if settings.repair:
         for each in (settings, *settings.topics.values()):
-            repair_all(each, SystemClock().now_s())
+            with log.in_topic(each.topic):
+                repair_all(each, SystemClock().now_s())
     own = settings.with_operator_token()
     made = "" if settings.operator_tokens else own.operator_tokens[0]
     allow_open_files()
@@ -237,7 +238,8 @@ def _run_services(app: Sanic[Any, Context]) -> None:
         await _link(app.ctx, opened)
         data_dirs = _data_dirs_in_use([context.settings for context in contexts])
         for context in contexts:
-            await opened.enter_async_context(services(context, members, data_dirs))
+            with log.in_topic(context.settings.topic):
+                await opened.enter_async_context(services(context, members, data_dirs))
         await opened.enter_async_context(_metrics(app.ctx, members))
 
     async def check_address(_: Sanic[Any, Context]) -> None:
@@ -281,8 +283,9 @@ async def _join(settings: Settings, stack: AsyncExitStack) -> Members | None:
 async def _stop_taking(context: Context) -> None:
     """Hand the topic over to another process, or take nothing in any more."""
     grace_s, standby = context.settings.stop_grace_s, context.standby
-    if standby is None or not await standby.leave(grace_s):
-        await context.dispatcher.stop(grace_s)
+    with log.in_topic(context.settings.topic):
+        if standby is None or not await standby.leave(grace_s):
+            await context.dispatcher.stop(grace_s)
 
 
 async def _link(service: Context, stack: AsyncExitStack) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +126,8 @@ class Batches:
         self._on_events = on_events
         self._on_effect = on_effect
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        """Not that of a request: a batch is of many."""
         self._inbox: list[_QueuedCommand] = []
         self._kept: list[_QueuedCommand] = []
         """Commands that were undone but have happened outside, to be applied again."""
@@ -210,7 +213,7 @@ class Batches:
     def _apply_soon(self) -> None:
         if not self._is_due:
             self._is_due = True
-            self._loop.call_soon(self._apply_all)
+            self._loop.call_soon(self._apply_all, context=self._context)
 
     # ---- they are applied
 

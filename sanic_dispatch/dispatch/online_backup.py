@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextvars import copy_context
 from pathlib import Path
 
 import structlog
@@ -41,6 +42,7 @@ class OnlineBackup:
         self._store = store
         self._catch_up = catch_up
         self._data_dirs = data_dirs
+        self._context = copy_context()
         self._pace = StoppablePace()
         self._making: asyncio.Task[Backup] | None = None
 
@@ -54,7 +56,8 @@ class OnlineBackup:
         if self._making is not None:
             raise BackupUnderWay
         self._pace = pace = StoppablePace()
-        self._making = asyncio.create_task(self._make(folder, pace))
+        making = self._make(folder, pace)
+        self._making = asyncio.create_task(making, context=self._context)
         self._making.add_done_callback(self._forget)
         try:
             return await asyncio.shield(self._making)

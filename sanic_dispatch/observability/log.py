@@ -16,7 +16,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache, partial
 from types import MappingProxyType, NoneType
 from typing import Any, TextIO
@@ -57,6 +59,9 @@ _threshold = logging.CRITICAL
 """The least level that is written; before ``configure`` no event reaches it."""
 
 _stream = LogStream(sys.stderr)
+
+_topic: ContextVar[str] = ContextVar("topic", default="")
+"""The topic whose lines are written; tasks inherit it."""
 
 _now: Callable[[], str] = str
 _render: Callable[[object, str, EventDict], str]
@@ -105,6 +110,20 @@ def log_event(event: Event) -> None:
     """Write the line of an event, if its level is on."""
     if _LEVELS.get(event.kind, logging.INFO) >= _threshold:
         log_events([event])
+
+
+@contextmanager
+def in_topic(topic: str) -> Iterator[None]:
+    """Name the topic, if it has a name, in the lines of what is called, begun and made within.
+
+    What is made for a topic and called by requests keeps this context (``copy_context``), since the
+    context of a request has no topic.
+    """
+    token = _topic.set(topic)
+    try:
+        yield
+    finally:
+        _topic.reset(token)
 
 
 def of_topic(topic: str) -> Callable[[Sequence[Event]], None]:
@@ -271,8 +290,11 @@ def _renderers(
 
 
 def _with_head(_logger: object, level: str, fields: EventDict) -> EventDict:
-    """Put time, level and event before the other fields."""
-    return {"timestamp": _now(), "level": level, "event": fields.pop("event"), **fields}
+    """Put time, level, event and topic before the other fields."""
+    head = {"timestamp": _now(), "level": level, "event": fields.pop("event")}
+    if topic := _topic.get():
+        head["topic"] = topic
+    return {**head, **fields}
 
 
 def _as_json(_logger: object, _method: str, fields: EventDict) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from contextvars import copy_context
 from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol, TypeVar, TypeVarTuple, Unpack
@@ -26,19 +27,22 @@ RETRY_S = 5.0
 class OneThread:
     """Runs calls in one thread, one at a time, in the order in which they were made.
 
-    Compared with ``run_in_executor``, a queued call is run even if its caller is cancelled, and a
-    call costs 34 µs of CPU instead of 45 (uvloop).
+    They run in the context in which this object was made. Compared with ``run_in_executor``, a
+    queued call is run even if its caller is cancelled, and a call costs 34 µs of CPU instead of 45
+    (uvloop).
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._context = copy_context()
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: Thread | None = None
 
     def run(self, call: Callable[[Unpack[A]], T], *args: *A) -> asyncio.Future[T]:
         """Queue a call and return a future of its result; cancelling it does not stop the call."""
         if self._thread is None:
-            self._thread = Thread(target=self._work, name=self._name, daemon=True)
+            run = self._context.run
+            self._thread = Thread(target=run, args=[self._work], name=self._name, daemon=True)
             self._thread.start()
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from urllib.parse import urljoin
 
 import aiohttp
 import pytest
 from yarl import URL
 
-from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.config.settings import LogFormat, Mode
 from sanic_dispatch.errors import DataFolderInUse
+from sanic_dispatch.observability.log import configure
 from tests.observability.metrics.scraping import Scrape
-from tests.support.server import running_service
+from tests.support.server import eventually, running_service
 
 TOPICS = {
     "roof": {"title": "The roof", "operator_tokens": ("operator-of-the-roof",), "max_jobs": 1},
@@ -241,3 +244,45 @@ async def test_two_topics_in_one_folder(tmp_path):
     with pytest.raises(DataFolderInUse):
         async with running_service(**values):
             """It does not start."""
+
+
+@pytest.fixture
+def log():
+    """All that the service logs, as JSON."""
+    stream = io.StringIO()
+    configure(LogFormat.JSON, stream=stream)
+    yield stream
+    configure()
+
+
+async def test_lines_of_the_log(log, tmp_path):
+    """Those of storage, erasures and backups name their topic, too, if it has a name."""
+    data = tmp_path / "data"
+    for folder in (data / "history", data / "topics" / "roof" / "history"):
+        folder.mkdir(parents=True)
+        (folder / "epochs.json").write_text("damaged")
+    values = {"operator_tokens": (OPERATOR,), "data_dir": data, "topics": {"roof": {}}}
+
+    async def are_erased() -> bool:
+        return log.getvalue().count("data.erased") == 2
+
+    async with running_service(mode=Mode.JSON_FILE, submit_wait_s=0.0, **values) as service:
+
+        async def act(method: str, url: str, **body: str) -> str:
+            """Make a request as the operator; return where the answer leads."""
+            made = service.http.request(method, url, json=body, headers=bearer(OPERATOR))
+            async with made as answer:
+                assert answer.status < 300
+                return answer.headers.get("Location", "")
+
+        for path in ("", "topics/roof/"):
+            base = service.base_url + path
+            job = await act("POST", base + "submit-job")
+            await act("DELETE", base + job)
+            await act("DELETE", f"{base}operator/{job}/data")
+            await act("POST", base + "operator/backup", folder=f"{tmp_path / 'backup'}{len(path)}")
+        await eventually(are_erased)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    for event in ("history.damaged", "job.forgotten", "data.erased", "backup.made"):
+        topics = [line.get("topic", "") for line in lines if line["event"] == event]
+        assert sorted(topics) == ["", "roof"], event
