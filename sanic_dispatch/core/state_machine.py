@@ -254,9 +254,7 @@ class StateMachine:
         # The ticket itself, not a float that equals it: one object less for every waiting job.
         place = ticket if ticket > jobs.last_place else nextafter(jobs.last_place, inf)
         submitted_at = to_rfc3339(self.now.wall_s)
-        priority = command.priority if self.policy.priorities else None
-        if priority is None:
-            priority = DEFAULT_PRIORITY
+        priority = DEFAULT_PRIORITY if command.priority is None else command.priority
         return Job(command.job_id, ticket, command.data, submitted_at, place, priority=priority)
 
     # ---- workers come in

@@ -46,7 +46,7 @@ class Access:
         return self._tokens[OPERATOR].has(token_of(request))
 
     def may_choose_priority(self, request: Call) -> bool:
-        """Whether the request has a token with which a submission may choose its priority."""
+        """Whether priorities are on, and the request has a token with which it may choose one."""
         return self._choosers.has(token_of(request))
 
 

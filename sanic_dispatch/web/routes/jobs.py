@@ -36,7 +36,7 @@ async def submit(request: Call) -> HTTPResponse:
     context.access.check(request, auth.SUBMIT)
     headers = rate_limit.take_one(request)
     data = (await read_json(request)).strip(b" \t\r\n")
-    priority = priority_of(request) if context.settings.priorities else None
+    priority = priority_of(request)
     key = idempotency.key_of(request)
     new_id = new_job_id() if context.forwarder else None  # so that it can be forwarded again
     try:
