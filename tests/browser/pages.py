@@ -7,7 +7,7 @@ from typing import Self
 
 from playwright.async_api import Locator, Page, expect
 
-SENTENCE = {
+SENTENCE: dict[str, str | re.Pattern[str]] = {
     "waiting": re.compile(r"^(\d+ ahead of you|You are next|Waiting for a robot)$"),
     "assigned": "Being mixed",
     "done": "Ready!",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 import pytest_asyncio
@@ -41,7 +41,7 @@ class Screen(NamedTuple):
     """A kind of screen."""
 
     name: str
-    scheme: str
+    scheme: Literal["light", "dark"]
     width: int
     height: int = 844
     letters: str = ""

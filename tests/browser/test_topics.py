@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -34,7 +35,7 @@ async def test_titles(browser: Browser, locale: str, brand: str) -> None:
 
 async def test_what_a_browser_keeps_is_apart(browser: Browser) -> None:
     """Orders, name and token of one bar are unknown to the pages of the other."""
-    values = {"submit_tokens": ("submit-token",), "topic_names": ("roof",)}
+    values: dict[str, Any] = {"submit_tokens": ("submit-token",), "topic_names": ("roof",)}
     async with open_bar(**values) as bar:
         visitors = Visitors(browser, bar.proxy)
         page = await visitors.page(**PHONE)

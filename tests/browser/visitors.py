@@ -11,12 +11,16 @@ from tests.browser.pages import BoardPage, OrderPage
 from tests.browser.served_bar import OPERATOR_TOKEN
 from tests.support.proxy import Proxy
 
-EVERYBODY = {"locale": "en-GB", "reduced_motion": "reduce"}
+EVERYBODY: dict[str, Any] = {"locale": "en-GB", "reduced_motion": "reduce"}
 """Reduced motion makes tests quicker, and pictures reproducible."""
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-TELEVISION = {"viewport": {"width": 1920, "height": 1080}}
-DESK = {"viewport": {"width": 1440, "height": 1000}}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "is_mobile": True,
+    "has_touch": True,
+}
+TELEVISION: dict[str, Any] = {"viewport": {"width": 1920, "height": 1080}}
+DESK: dict[str, Any] = {"viewport": {"width": 1440, "height": 1000}}
 
 
 class Visitors:

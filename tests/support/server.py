@@ -46,7 +46,8 @@ class Service:
     async def job(self, job_id: str) -> dict[str, Any]:
         """Return the server's answer about a job."""
         async with self.http.get(f"{self.base_url}jobs/{job_id}") as response:
-            return await response.json()
+            job: dict[str, Any] = await response.json()
+            return job
 
 
 @asynccontextmanager
