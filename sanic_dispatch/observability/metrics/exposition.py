@@ -1,8 +1,9 @@
 """All metrics in Prometheus' format: names, units, labels and help texts.
 
 No label holds a job, a worker or a token. What is counted by topic has the label ``topic``, but for
-the unnamed topic: to Prometheus an empty label is none. ``docs/operations.md`` lists the same
-metrics.
+the unnamed topic: to Prometheus an empty label is none. Where several processes share the port,
+each scrape sees one of them, and all samples have the label ``process``: what two of them count is
+not taken for one counter. ``docs/operations.md`` lists the same metrics.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Exposition(Collector):
         self._members = members
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        self._process = ProcessCollector(registry=None)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics and their media type, in the format that ``accept`` asks for.
@@ -67,17 +68,23 @@ class Exposition(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metric families with their present values."""
+        process = self._topics[""].settings.process
+        for family in self._families():
+            if process:
+                _add_label(family, "process", str(process))
+            yield family
+
+    def _families(self) -> Iterator[Metric]:
+        yield from self._process.collect()
         yield from self._service()
         families: dict[str, Metric] = {}
         for topic, sources in self._topics.items():
             for family in _of_topic(sources):
-                merged = families.setdefault(family.name, family)
                 if topic:
-                    samples = [
-                        each._replace(labels={**each.labels, "topic": topic})
-                        for each in family.samples
-                    ]
-                    merged.samples = samples if merged is family else merged.samples + samples
+                    _add_label(family, "topic", topic)
+                merged = families.setdefault(family.name, family)
+                if merged is not family:
+                    merged.samples += family.samples
         yield from families.values()
 
     def _service(self) -> Iterator[Metric]:
@@ -99,6 +106,12 @@ class Exposition(Collector):
                 "Living processes that share the queues, this one included.",
                 len(self._members.living),
             )
+
+
+def _add_label(family: Metric, name: str, value: str) -> None:
+    family.samples = [
+        sample._replace(labels={**sample.labels, name: value}) for sample in family.samples
+    ]
 
 
 def _of_topic(sources: Sources) -> Iterator[Metric]:

@@ -98,6 +98,14 @@ async def test_counts_of_the_live_channel(service: Service) -> None:
     )
 
 
+@pytest.mark.parametrize(("process", "label"), [(0, None), (2, "2")])
+async def test_one_of_several_processes(process: int, label: str | None) -> None:
+    """Every sample says which of them it is of; the only process of a service says nothing."""
+    async with running_service(process=process, topics={"roof": {}}) as service:
+        samples = (await scrape(service)).samples()
+    assert {sample.labels.get("process") for sample in samples} == {label}
+
+
 async def test_no_label_identifies_a_job(service: Service) -> None:
     """No label has a payload, a callback or an id."""
     await register(service, "http://127.0.0.1:9/callbacks/secretcallback/")
