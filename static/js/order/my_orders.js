@@ -5,7 +5,7 @@ import { orderAgain } from './form.js';
 import { allOrders, forgetOrder, isOver, newKey, saveOrder } from './order_store.js';
 import { renderTabs } from './tabs.js';
 import { LiveMenu } from './live_menu.js';
-import { QueueView } from './queue.js';
+import { QueueView } from './queue_view.js';
 import { askToNotify, signalReady } from './ready_signal.js';
 import { share } from './share.js';
 import { headline, news, renderTicket } from './ticket.js';
