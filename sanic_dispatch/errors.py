@@ -228,7 +228,7 @@ MAX_WHERE_CHARS = 100
 
 
 class InvalidMatch(InvalidRequest):
-    """What a worker says it takes is no rule."""
+    """A worker registered with a malformed rule about the jobs that it takes."""
 
     code = "InvalidMatch"
 

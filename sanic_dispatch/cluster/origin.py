@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 
 class Origin(NamedTuple):
-    """The process (the random id of its run), the number that it gave to the call, and to the
-    oldest call that it still waits for: it repeats none before that."""
+    """The process that forwarded a command, by the random id of its run, and the call's number.
+
+    ``oldest`` is the number of the oldest call that the process still waits for: it repeats none
+    before that.
+    """
 
     run: str
     number: int

@@ -398,7 +398,7 @@ class Settings:
         2**30,
         Integer(2**20, 2**50, "bytes"),
         QUEUES,
-        "How long the history may be at most on the disk; what is oldest goes first.",
+        "How much of the disk the history may take; the oldest events are dropped first.",
         per_topic=True,
     )
     history_payloads: bool = setting(

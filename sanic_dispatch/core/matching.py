@@ -1,7 +1,8 @@
 """Who gets which job: the first in line that a worker takes, and the worker that waited longest.
 
-Whoever is looked at first, it comes out the same: all workers prefer the jobs that come first in
-line, and all jobs the workers that have waited longest, so there is one stable matching.
+It does not matter whether jobs or workers are looked at first: all workers prefer the jobs that
+come first in line, and all jobs the workers that have waited longest, so there is only one stable
+matching.
 """
 
 from __future__ import annotations

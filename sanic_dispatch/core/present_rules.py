@@ -6,9 +6,9 @@ from sanic_dispatch.core.line import Line
 from sanic_dispatch.core.rules import ANYTHING
 
 KEPT_UNUSED = 100
-"""How many rules stay known to the line although nobody who is present has them.
+"""How many rules stay known to the line although no present worker has them.
 
-A worker is away for a moment after each job; its rule is not held against all jobs anew then.
+A worker is away for a moment after each job: its rule need not be matched with all jobs again.
 """
 
 

@@ -106,7 +106,7 @@ class SegmentFiles:
             self._known.clear()
 
     def forget(self) -> None:
-        """Know of no segments, whatever is there."""
+        """Treat the folder as empty, although it has segments."""
         with self._lock:
             self._paths, self._sizes = {}, {}
             self._known.clear()

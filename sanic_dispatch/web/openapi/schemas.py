@@ -42,7 +42,7 @@ GAPS: dict[str, Schema] = {
     "damage": {"type": "array", "minItems": 1, "items": ref("damage")},
     "holes": {"type": "array", "minItems": 1, "items": ref("hole")},
 }
-"""What may be missing in an answer: only there if something may."""
+"""Members of answers that may be incomplete: left out where nothing can be missing."""
 
 _KIND: Schema = {"enum": [kind.value for kind in EventKind]}
 _SHORT_ID: Schema = {"type": "string", "description": "the first 8 digits of its secret id"}

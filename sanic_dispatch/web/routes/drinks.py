@@ -25,7 +25,7 @@ menu = Blueprint("menu")
 _log = structlog.get_logger("sanic_dispatch.web")
 
 LOOK_S = 0.5
-"""How often the menu file is looked at for what is unavailable live."""
+"""How often the menu file is checked for edits."""
 
 
 class Menu:

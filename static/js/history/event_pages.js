@@ -23,7 +23,7 @@ export async function allEvents(question) {
   return joined(pages);
 }
 
-/** Join answers; what several of them have is there once. */
+/** Join pages; an event, a damaged part or a hole that several of them have is there once. */
 export function joined(pages) {
   const all = (name, key) => [...new Map(pages.flatMap((page) => page[name]).map((each) => [key(each), each])).values()];
   return {

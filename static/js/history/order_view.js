@@ -23,7 +23,7 @@ export async function ask({ n }) {
   }
 }
 
-/** Show an order's way: how long it was what, and step by step. */
+/** Show what happened to an order: how long each phase lasted, and every step. */
 export function draw(way, { n }, { now, orderOf }) {
   const title = t('history.order', n);
   if (!way.events.length) return [panel(title, gaps(way), el('p', {}, t('history.unknown', n)))];
@@ -86,7 +86,7 @@ function item(step) {
   return node;
 }
 
-// How long the order then was what it was: not after its end, or for less than a millisecond.
+// How long the phase that a step began lasted; nothing after the order's end, or under a millisecond.
 function restOf({ phase, lasted_s, isOpen, isEnd }) {
   if (!phase || isEnd || lasted_s < 0.0005) return '';
   return t(`history.lasted.${phase}`, isOpen ? t('history.soFar', duration(lasted_s)) : lasting(lasted_s));
