@@ -356,7 +356,7 @@ class QueueFull(DispatchError):
 
 
 class TooManyRules(DispatchError):
-    """Workers with as many different rules as may be are present already."""
+    """The present workers already have as many different rules as ``--max-rules`` allows."""
 
     code = "TooManyRules"
 

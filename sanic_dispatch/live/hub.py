@@ -293,7 +293,7 @@ class Hub:
             self._pacer.wake()
 
     def _keep_matching(self) -> None:
-        """Have rules held against more orders soon, if that has not come to an end."""
+        """Match rules with more of the waiting orders soon, unless all are matched."""
         if self._projection.line.is_matching and not self._is_matching:
             self._is_matching = True
             self._loop.call_later(0, self._match_more)

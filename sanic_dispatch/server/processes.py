@@ -126,7 +126,7 @@ class _Parent:
             os.close(waking)
 
     def start_due(self) -> ServerProcess | None:
-        """Start the processes that are due; return not None in such a process."""
+        """Fork the processes that are due; return in each of them, and None in the parent."""
         for number in [number for number, at_s in self._due_s.items() if at_s <= monotonic()]:
             del self._due_s[number]
             lifeline, our_lifeline = os.pipe()
