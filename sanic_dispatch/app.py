@@ -354,7 +354,7 @@ async def services(
         stack.push_async_callback(context.callbacks.close)
         callbacks = CountedCallbacks(context.callbacks, clock)
         context.dispatcher = dispatcher = Dispatcher(
-            store, callbacks, bus, clock, policy_of(settings), settings.submit_wait_s
+            store, callbacks, bus, clock, policy_of(settings), settings.submit_wait_s, hub.promised
         )
         context.backup = OnlineBackup(dispatcher, store, bus.catch_up, data_dirs)
         stack.push_async_callback(context.backup.close)

@@ -24,13 +24,13 @@ from benchmarks.report.tables import Report, Table
 from sanic_dispatch.core import lifecycle, matching
 from sanic_dispatch.core.events import Event, EventKind, Note
 from sanic_dispatch.core.job import DEFAULT_PRIORITY, Job, Way
+from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Step
 from sanic_dispatch.core.worker import Key, Worker
-from sanic_dispatch.live.estimator import Promise
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.projection import Projection
 
@@ -200,7 +200,8 @@ class SimulatedBar:
     def _fold(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
         holder = job.worker if job else worker
         number = next(self._numbers)
-        self.projection.fold(Event(number, note.kind, note.at_s, job, holder, note.reason))
+        event = Event(number, note.kind, note.at_s, job, holder, note.reason)
+        self.projection.fold(*self.projection.promised([event]))
 
 
 def robot(number: int, rule: str) -> Worker:

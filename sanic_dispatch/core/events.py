@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Worker
 
@@ -54,7 +55,8 @@ class Event(Value, frozen=True):
     A job that a worker gets at once is submitted (waiting, attempt 0) and then assigned, in one
     batch: what is folded from the events never shows it as waiting.
     ``number`` counts the topic's events without gaps; ``at_s`` is Unix seconds; ``request`` is the
-    id of the request that caused it, empty if a timer did.
+    id of the request that caused it, empty if a timer did. ``promise`` is the waiting time that the
+    customer of a new job is told; it is added just before the commit.
     """
 
     number: int
@@ -64,6 +66,7 @@ class Event(Value, frozen=True):
     worker: Worker | None
     reason: str
     request: str = ""
+    promise: Promise | None = None
 
 
 def with_actor(who: str, why: str) -> str:

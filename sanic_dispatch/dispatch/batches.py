@@ -58,7 +58,14 @@ _READS = (c.LookUp, c.Read)
 Not where another process may own the topic by now.
 """
 
+Promised = Callable[[Sequence[Event]], Sequence[Event]]
+
 _log = structlog.get_logger("sanic_dispatch")
+
+
+def without_promises(events: Sequence[Event]) -> Sequence[Event]:
+    """Return events as they are."""
+    return events
 
 
 class _QueuedCommand(Struct, eq=False):
@@ -96,11 +103,7 @@ class _Pending:
     number: int
     entries: list[_QueuedCommand] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-
-    @property
-    def has_events(self) -> bool:
-        """Whether something happened."""
-        return any(entry.applied and entry.applied.events for entry in self.entries)
+    events: list[Event] = field(default_factory=list)
 
 
 class Batches:
@@ -114,11 +117,14 @@ class Batches:
         stats: CommitStats,
         on_events: Callable[[Sequence[Event]], None],
         on_effect: Callable[[Effect], None],
+        promised: Promised = without_promises,
     ) -> None:
         """Call ``on_events`` with durable events, and ``on_effect`` with effects that are due.
 
-        In the service: ``Dispatcher._publish`` and ``Dispatcher._begin_effect``.
+        In the service: ``Dispatcher._publish`` and ``Dispatcher._begin_effect``. ``promised``
+        returns the events of a batch with promises, just before the commit.
         """
+        self._promised = promised
         self._stats = stats
         self._machine = machine
         self._store = store
@@ -239,6 +245,7 @@ class Batches:
                 entry.refuse(error)
             else:
                 self._gathering.entries.append(entry)
+                self._gathering.events += entry.applied.events
         self._gathering.changes += self._machine.tables.take_changes()
 
     def _now(self) -> Now:
@@ -248,9 +255,10 @@ class Batches:
         """Commit the gathered batch, or release it at once if it changed nothing."""
         while self._committing is None and self._gathering.entries and not self._refusal:
             pending = self._take_gathered()
-            if (pending.changes or pending.has_events) and self._store.lasts:
+            if (pending.changes or pending.events) and self._store.lasts:
                 self._begin(self._commit, pending)
             elif self._store.may_act():
+                self._promise(pending)
                 self._release(pending)
             else:
                 self._begin(self._confirm, pending)
@@ -298,8 +306,8 @@ class Batches:
 
     async def _write(self, pending: _Pending) -> None:
         """Commit a batch until its fate is known. Raises StorageFailed or EditedMeanwhile."""
-        events = [each for entry in pending.entries for each in _applied(entry).events]
-        batch = Batch(self._committed + 1, combined(pending.changes), events)
+        self._promise(pending)
+        batch = Batch(self._committed + 1, combined(pending.changes), pending.events)
         began_s = self._clock.monotonic_s()
         patience = _Patience(self._clock, lambda: self._refuse_late(pending))
         try:
@@ -335,7 +343,6 @@ class Batches:
         Of each command first the effects, then the reply, and in the end all events; the requests
         go on in the next turn of the loop, since a future calls back by ``call_soon``.
         """
-        events: list[Event] = []
         self._called_off = []
         for entry in pending.entries:
             applied = _applied(entry)
@@ -345,8 +352,14 @@ class Batches:
                 else:
                     self._called_off.append(effect)
             entry.answer(applied.reply)
-            events += applied.events
-        self._on_events(events)
+        self._on_events(pending.events)
+
+    def _promise(self, pending: _Pending) -> None:
+        """Add promises to the events of a batch; without them, it is committed all the same."""
+        try:
+            pending.events[:] = self._promised(pending.events)
+        except Exception:
+            _log.exception("promise.failed")
 
     def _take_back(self, pending: _Pending, error: StorageError) -> None:
         """Undo a batch that failed, and the one that gathers; keep what has happened outside."""
@@ -449,7 +462,7 @@ class Batches:
         """
         self._under_way = pending
         try:
-            if pending.changes or pending.has_events or self._is_edited:
+            if pending.changes or pending.events or self._is_edited:
                 await self._write(pending)
             elif not self._store.may_act():
                 await self._store.confirm()

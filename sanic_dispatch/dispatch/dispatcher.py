@@ -27,7 +27,7 @@ from sanic_dispatch.core.tables import FORWARDED
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.answers_elsewhere import ANSWER_WAIT_S, AnswersElsewhere
-from sanic_dispatch.dispatch.batches import Batches
+from sanic_dispatch.dispatch.batches import Batches, Promised, without_promises
 from sanic_dispatch.dispatch.connections import Connections
 from sanic_dispatch.dispatch.deliveries import Callbacks, Deliveries
 from sanic_dispatch.dispatch.erasure import Eraser
@@ -92,7 +92,9 @@ class Dispatcher:
         clock: Clock,
         policy: Policy = DEFAULT_POLICY,
         submit_wait_s: float = DEFAULTS.submit_wait_s,
+        promised: Promised = without_promises,
     ) -> None:
+        """Handle the jobs of a store; ``promised`` as that of Batches."""
         self.commit_stats = CommitStats()
         """How many commits there were, and how long they took."""
         self._store = store
@@ -101,6 +103,7 @@ class Dispatcher:
         self._clock = clock
         self._policy = policy
         self._submit_wait_s = submit_wait_s
+        self._promised = promised
         self._awaited: dict[str, asyncio.Future[bool]] = {}
         self._is_open = False
         self._is_here = False
@@ -118,6 +121,7 @@ class Dispatcher:
             self.commit_stats,
             self._publish,
             self._begin_effect,
+            self._promised,
         )
         self.deliveries = Deliveries(
             self._callbacks, self._store, self._machine.is_still_due, self.batches.report

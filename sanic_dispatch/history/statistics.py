@@ -14,8 +14,8 @@ from math import inf
 from typing import Any
 
 from sanic_dispatch.core.events import EventKind
+from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.timestamps import to_rfc3339
-from sanic_dispatch.history.promises import Promises
 from sanic_dispatch.history.quantiles import Quantiles
 from sanic_dispatch.live.order import texts_of
 from sanic_dispatch.observability.log import printable, without_secrets
@@ -77,6 +77,7 @@ class _OpenOrder:
 
     submitted_s: float | None = None
     drink: str | None = None
+    promise: Promise | None = None
     callback: str = ""
     robot: str = ""
     is_handed_over: bool = False
@@ -117,21 +118,16 @@ class Statistics:
         self._rows: defaultdict[RowKey, StatisticsRow] = defaultdict(StatisticsRow)
         self._orders: dict[int, _OpenOrder] = {}
         self._robots: dict[str, _RobotTime] = {}
-        self._promises = Promises()
         self._present_s = 0.0
         """The sum of all robots' presence, which drinks have a share of."""
 
     def add(self, event: LoggedEvent) -> None:
         """Count an event."""
-        was_kept = self._promises.add(event)
         if count_job := _OF_JOBS.get(event.event):
             order = self._orders.get(event.ticket)
             if order is None:
                 order = self._orders[event.ticket] = _OpenOrder()
             count_job(self, event, order)
-            if was_kept is not None and (row := self._row(event, order)):
-                row.promises += 1
-                row.kept += was_kept
         elif count_robot := _OF_ROBOTS.get(event.event):
             count_robot(self, event)
 
@@ -149,6 +145,7 @@ class Statistics:
 
     def _submitted(self, event: LoggedEvent, order: _OpenOrder) -> None:
         order.submitted_s, order.drink = event.at_s, self._drink_of(event)
+        order.promise = event.promise
         if self._by is not By.ROBOT and (row := self._row(event, order)):
             row.submitted += 1
 
@@ -192,6 +189,9 @@ class Statistics:
         self._taken(event, order)
         if row := self._row(event, order):
             row.done += 1
+            if order.promise is not None:
+                row.promises += 1
+                row.kept += order.promise.is_kept(event.at_s)
             if order.confirmed_s is not None:
                 row.service_s.add(max(event.at_s - order.confirmed_s, 0.0))
             elif not order.callback and event.service_s is not None:  # it was handed over earlier

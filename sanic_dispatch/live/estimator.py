@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sanic_dispatch.core.value import Value
+from sanic_dispatch.core.promise import Promise
 
 SERVICE_SAMPLES = 40
 """Number of recent service times that are kept."""
@@ -53,19 +53,6 @@ class Load(NamedTuple):
     robots: int
     total_remaining_s: float
     min_remaining_s: float
-
-
-class Promise(Value, frozen=True):
-    """A waiting time as told to a customer at ``at_s``, counted from there."""
-
-    at_s: float
-    ready_s: float
-    low_s: float
-    high_s: float
-
-    def window(self) -> tuple[float, float]:
-        """Return the start and the end of the range as points in time."""
-        return self.at_s + self.low_s, self.at_s + self.high_s
 
 
 class ConformalRange:
@@ -163,9 +150,8 @@ class Estimator:
 
     def observe_outcome(self, promise: Promise, finished_s: float) -> bool:
         """Learn from a promise whose order is ready at ``finished_s``; return if it was kept."""
-        actual_s = max(finished_s - promise.at_s, 0.0)
+        actual_s, is_kept = promise.actual_s(finished_s), promise.is_kept(finished_s)
         was_early, was_late = actual_s < promise.low_s, actual_s > promise.high_s
-        is_kept = not (was_early or was_late)
         self.made += 1
         self.kept += is_kept
         self._hits.append(is_kept)
@@ -174,7 +160,8 @@ class Estimator:
         return is_kept
 
     def _promise(self, at_s: float, ready_s: float) -> Promise:
-        return Promise(at_s, ready_s, ready_s * self._range.low, ready_s * self._range.high)
+        low_s, high_s = ready_s * self._range.low, ready_s * self._range.high
+        return Promise(at_s, round(ready_s, 3), round(low_s, 3), round(high_s, 3))
 
     def _start_s(self, load: Load, ahead: int) -> float:
         if ahead <= 0:

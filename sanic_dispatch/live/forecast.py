@@ -7,7 +7,8 @@ from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from sanic_dispatch.core.job import Job, Stage
-from sanic_dispatch.live.estimator import Estimator, Load, Promise
+from sanic_dispatch.core.promise import Promise
+from sanic_dispatch.live.estimator import Estimator, Load
 from sanic_dispatch.live.order import Order
 
 LOAD_MAX_AGE_S = 1.0

@@ -90,6 +90,10 @@ class Hub:
         self._bus.catch_up()
         return self._projection
 
+    def promised(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return the events of a batch that is about to be committed, with promises."""
+        return self.projection.promised(events)
+
     @property
     def size(self) -> int:
         """The number of connected clients."""

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import ujson
 
 from sanic_dispatch.core.job import Job, Stage, State
+from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.rules import ANYTHING
-from sanic_dispatch.live.estimator import Promise
 
 MAX_TEXT_CHARS = 80
 """Most characters of a name, logo or drink; a longer one is not shown."""

@@ -10,13 +10,13 @@ from typing import NamedTuple
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.line import BY_ARRIVAL, Line, Ordering
+from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.core.turns import Turns
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, NO_EARLIER_RUNS, EarlierRuns
 from sanic_dispatch.live.availability import Availability
 from sanic_dispatch.live.delta_view import Version
-from sanic_dispatch.live.estimator import Promise
 from sanic_dispatch.live.finished import KEEP_FAILED_S, FinishedOrders
 from sanic_dispatch.live.forecast import Contest, Experience, Forecast
 from sanic_dispatch.live.last_hour import LastHour
@@ -150,12 +150,47 @@ class Projection:
         elif event.job is not None:
             self.last_hour.fold(event)
             order = self._apply(event.job, event.at_s)
-            if event.kind is EventKind.JOB_SUBMITTED:
+            if event.promise is not None:
+                order.promise = event.promise
+            elif event.kind is EventKind.JOB_SUBMITTED:
                 self._promise(order, event.at_s)
         elif event.worker is not None:
             self.robots.fold(event.kind, event.worker)
         else:
             self._paused = event.kind is EventKind.DISPATCH_PAUSED
+
+    def promised(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return the events of a batch with promises to the new orders, before they are folded.
+
+        An order counts those of its batch that came before it; else the batch has not happened yet.
+        """
+        if self._paused or not self.forecast.estimator.has_enough_samples:
+            return events
+        made, new = list(events), list[Job]()
+        for at, event in enumerate(events):
+            job = event.job
+            if event.kind is EventKind.JOB_SUBMITTED and job and job.id not in self._orders:
+                standing = self._standing_of_new(job, len(new), event.at_s)
+                promise = self.forecast.promise_behind(*standing, event.at_s)
+                made[at] = event._replace(promise=promise)
+                new.append(job)
+        if not self.line.is_plain:
+            for job in new:
+                self.line.remove(job)
+                del self._orders[job.id]
+        return made
+
+    def _standing_of_new(self, job: Job, before: int, now_s: float) -> tuple[int, Contest | None]:
+        """Return how a new job stands that is not in the line, after ``before`` others.
+
+        It is added to the line, unless that is plain and its place clear.
+        """
+        if self.line.is_plain:
+            return self.line.size + before, None
+        self.line.advance(now_s)
+        order = self._orders[job.id] = Order(job)
+        self.line.add(job)
+        return self._standing(order)
 
     def expire(self, now_s: float) -> None:
         """Remove what is no longer shown, and notice an edited menu."""

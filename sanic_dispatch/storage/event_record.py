@@ -1,7 +1,8 @@
 """Events as the event log keeps them: one JSON array each, without the job's data and result.
 
 The order of the array is that of LoggedEvent's fields. What is not there is an empty text, 0 or
-null. A later version may add fields at the end; unknown ones are ignored.
+null; a promise is ``[ready_s,low_s,high_s]``, and left out if there is none. A later version may
+add fields at the end; unknown ones are ignored.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import ujson
 
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, JobRef
+from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.observability.log import service_s_of, waiting_s_of
 
@@ -40,6 +42,7 @@ class LoggedEvent(NamedTuple):
     attempt: int = 0
     waiting_s: float | None = None
     service_s: float | None = None
+    promise: Promise | None = None
 
 
 FIELDS = len(LoggedEvent._fields)
@@ -91,10 +94,11 @@ def recorded(event: Event) -> Recorded:
     label, callback = (worker.label, worker.callback_url) if worker else ("", "")
     ticket, job_id, attempt = (job.ticket, job.id, job.attempt) if job else (0, "", 0)
     spans = "null,null" if kind in _WITHOUT_SPAN else _spans_of(event)
+    promise = f",[{_numbers(event.promise)}]" if event.promise else ""
     line = (
         f"[{n},{at_s!r},{_KINDS[kind]},{ticket},{_quoted_id(job_id)},{_quoted(label)},"
         f"{_quoted(callback)},{_quoted(reason) if reason else _EMPTY},{_quoted_id(event.request)},"
-        f"{attempt},{spans}]"
+        f"{attempt},{spans}{promise}]"
     )
     payload = payload_of(n, kind, job) if kind in _WITH_PAYLOAD else None
     return Recorded(n, at_s, kind, ticket, label, callback, line.encode(), payload)
@@ -117,6 +121,10 @@ def _spans_of(event: Event) -> str:
     return (
         f"{'null' if waiting_s is None else waiting_s},{'null' if service_s is None else service_s}"
     )
+
+
+def _numbers(promise: Promise) -> str:
+    return f"{promise.ready_s!r},{promise.low_s!r},{promise.high_s!r}"
 
 
 def _quoted_id(text: str) -> str:
@@ -153,6 +161,7 @@ def logged(event: Event) -> LoggedEvent:
         job.attempt if job else 0,
         waiting_s_of(event),
         service_s_of(event),
+        event.promise,
     )
 
 
@@ -169,7 +178,10 @@ def payload_of(n: int, event: str, job: Job | None) -> Payload | None:
 
 def encode_event(event: LoggedEvent) -> bytes:
     """Encode an event as a JSON array, in ASCII."""
-    return ujson.dumps(event, escape_forward_slashes=False).encode()
+    *values, promise = event
+    if promise is not None:
+        values.append([promise.ready_s, promise.low_s, promise.high_s])
+    return ujson.dumps(values, escape_forward_slashes=False).encode()
 
 
 def decode_events(encoded: bytes) -> list[LoggedEvent]:
@@ -184,7 +196,9 @@ def decode_event(values: Any) -> LoggedEvent:
     """Check and return the values of an event's array. Raises ValueError."""
     try:
         event = LoggedEvent(*values[:FIELDS])
-        n, at_s, kind, ticket, job, worker, callback, reason, request, attempt, *spans = event
+        n, at_s, kind, ticket, job, worker, callback, reason, request, attempt, *spans, _ = event
+        told: Any = event.promise
+        promise = Promise(at_s, *told) if told else None
     except (TypeError, KeyError) as error:
         raise ValueError(f"an event cannot be {values!r:.100}") from error
     if not (
@@ -194,9 +208,10 @@ def decode_event(values: Any) -> LoggedEvent:
         and n > 0
         and _is_number(at_s)
         and all(span is None or _is_number(span) for span in spans)
+        and (promise is None or all(_is_number(each) for each in told))
     ):
         raise ValueError(f"an event cannot be {values!r:.100}")
-    return event
+    return event if promise is None else event._replace(promise=promise)
 
 
 def _is_number(value: object) -> bool:

@@ -12,9 +12,9 @@ from unittest.mock import patch
 
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.live.estimator import Promise
 from sanic_dispatch.simulation import Engine, Instance, Result, Robot, RobotHooks, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
 from tests.support.proxy import Proxy

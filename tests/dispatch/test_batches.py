@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from sanic_dispatch.callbacks.outcome import Refused
 from sanic_dispatch.core import commands as c
-from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.dispatch.batches import Batches
+from sanic_dispatch.dispatch.batches import Batches, Promised, without_promises
 from sanic_dispatch.errors import LostOwnership, ShuttingDown, StorageFailed
 from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.storage.memory import InMemoryStore
@@ -31,23 +32,27 @@ class CommittingStore(InMemoryStore):
 
     def __init__(self, before: Callable[[], Any] = lambda: None) -> None:
         self.ids: list[str] = []
+        self.events: list[Event] = []
         self._before = before
 
     async def commit(self, batch: Batch) -> None:
         self._before()
         self.ids += [change.id for change in batch.changes]
+        self.events += batch.events
 
 
 def job(number: int) -> Job:
     return Job(f"j{number}", number, b"1", to_rfc3339(START_S), number)
 
 
-async def opened_batches(store: Store) -> tuple[Batches, list[Event]]:
+async def opened_batches(
+    store: Store, promised: Promised = without_promises
+) -> tuple[Batches, list[Event]]:
     """Return batches over a recovered topic, and the list of events they publish."""
     published: list[Event] = []
     machine = StateMachine(Policy())
     tally, clock = CommitStats(), FakeClock()
-    batches = Batches(machine, store, clock, tally, published.extend, lambda effect: None)
+    batches = Batches(machine, store, clock, tally, published.extend, lambda _: None, promised)
     await batches.execute(c.Recover("00" * 32))
     return batches, published
 
@@ -103,6 +108,36 @@ async def test_of_two_edits_the_later_one_counts() -> None:
     store.refresh = refresh  # type: ignore[method-assign]
     await batches.execute(c.Submit("x", b"1"))
     assert [event.job.id for event in published if event.job] == ["j1", "j2", "x"]
+
+
+@pytest.mark.parametrize("lasts", [True, False])
+async def test_what_is_published_has_the_promises_that_are_committed(lasts: bool) -> None:
+    """They are made once for each batch, also where nothing is committed."""
+    promises = [Promise(START_S, seconds, 1.0, 2.0) for seconds in (60.0, 70.0)]
+    left = promises[:]
+
+    def promised(events: Sequence[Event]) -> Sequence[Event]:
+        is_new = any(event.kind is EventKind.JOB_SUBMITTED for event in events)
+        return [each._replace(promise=left.pop(0)) for each in events] if is_new else events
+
+    store = CommittingStore()
+    store.lasts = lasts
+    batches, published = await opened_batches(store, promised)
+    for job_id in ("x", "y"):
+        await batches.execute(c.Submit(job_id, b"1"))
+    assert [event.promise for event in published] == promises
+    assert store.events == (published if lasts else [])
+
+
+async def test_a_mistake_in_a_promise_loses_no_job() -> None:
+    """The batch is committed without it."""
+
+    def promised(events: Sequence[Event]) -> Sequence[Event]:
+        raise ZeroDivisionError
+
+    batches, published = await opened_batches(store := CommittingStore(), promised)
+    await batches.execute(c.Submit("x", b"1"))
+    assert store.events == published != []
 
 
 async def test_a_registration_cancelled_in_the_turn_of_its_reply_loses_no_job() -> None:

@@ -1,53 +1,134 @@
-"""Promises that are worked out from the log: those that the live channel made."""
+"""Promises in the event log: those that customers were told."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from benchmarks.measure.eta import Scenario, SimulatedBar
+from benchmarks.measure.eta import SPECIALIST, Line, Scenario, SimulatedBar
+from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.promise import Promise
+from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Aside, Cause, Worker
 from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, EarlierRuns
-from sanic_dispatch.history.promises import Promises, experience_in
+from sanic_dispatch.history.promises import experience_in
 from sanic_dispatch.history.statistics import By, Statistics
+from sanic_dispatch.live.estimator import MIN_SERVICE_SAMPLES
 from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
 from sanic_dispatch.storage.memory_log import MemoryEventLog
 from tests.crash.server import DURABLE
 from tests.observability.metrics.scraping import scrape
+from tests.support.clock import START_S
 from tests.support.late_order import is_late, late_order
 from tests.support.redis import redis_values
-from tests.support.server import running_service
+from tests.support.server import Service, running_service
 from tests.support.story import Story, robot
 
 DAY_S = 86_400.0
+LINES: tuple[Line, ...] = ("by arrival", "skills", "priorities", "turns", "all of these")
+STAFF = "token-of-the-staff"
+RULED = {"priorities": True, "priority_tokens": (STAFF,), "fair_by": "/name", "submit_wait_s": 0.0}
 
 
-class Watched:
-    """The live projection, and beside it the promises worked out from what is logged."""
+class StandingClock(SystemClock):
+    """A clock on which an answer comes at the very time of its question."""
 
-    def __init__(self) -> None:
-        self.projection = Projection()
-        self.promises = Promises()
-        self.outcomes: list[bool] = []
-        self.differing: list[Event] = []
+    def now_s(self) -> float:
+        return START_S
 
-    def take(self, event: Event) -> None:
-        """Fold an event in both, and compare what became of its promise."""
-        self.projection.expire(event.at_s)
-        estimator = self.projection.forecast.estimator
-        made, kept = estimator.made, estimator.kept
-        self.projection.fold(event)
-        was_kept = self.promises.add(logged(event))
-        if was_kept is not None:
-            self.outcomes.append(was_kept)
-        if was_kept is not (None if estimator.made == made else estimator.kept > kept):
-            self.differing.append(event)
+
+async def order(service: Service, drink: str, name: str, priority: str) -> str:
+    """Submit an order; return its id."""
+    headers = {"Authorization": f"Bearer {STAFF}", "Job-Priority": priority}
+    _, _, job_id = await service.submit({"drink": drink, "name": name}, **headers)
+    return job_id
+
+
+async def register(service: Service, number: int, rule: str = "") -> None:
+    """Register a robot that takes the jobs of a rule."""
+    headers = {
+        "CPEE-CALLBACK": f"http://127.0.0.1:9/callbacks/{number}/",
+        "CPEE-INSTANCE-UUID": f"i{number}",
+        "CPEE-ACTIVITY": "a1",
+    }
+    url = f"{service.base_url}register-worker?{rule}"
+    async with service.http.post(url, headers=headers) as answer:
+        assert answer.status == 200
+
+
+async def test_they_are_what_the_customer_was_told(tmp_path: Path) -> None:
+    """GET /jobs/<id> said the very window, with skills, priorities and fair turns."""
+    values = {"mode": Mode.SQLITE, "data_dir": tmp_path, **RULED}
+    with patch("sanic_dispatch.app.SystemClock", StandingClock):
+        async with running_service(**values) as service:
+            for _ in range(MIN_SERVICE_SAMPLES):
+                service.app.ctx.hub.projection.forecast.estimator.observe_service(60.0)
+            for number, (drink, rule) in enumerate((("mojito", ""), ("beer", SPECIALIST))):
+                await order(service, drink, "regular", "3")
+                await register(service, number, rule)
+            told = {}
+            for number in range(24):
+                drink, name = ("mojito", "beer", "water")[number % 3], f"guest {number % 5}"
+                job_id = await order(service, drink, name, "260"[number % 3])
+                told[job_id] = tuple((await service.job(job_id))["eta"])
+            found = await service.app.ctx.events.find(Question(kind="job.submitted"))
+            promises = {event.job: event.promise for event in found.events if event.promise}
+    assert told == {job: promises[job].window() for job in told}
+    assert len({*told.values()}) > 10
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_promise_counts_what_is_there_and_leaves_nothing_behind(line: Line) -> None:
+    """It is that of an order that was just added, also if its batch fails and is tried again."""
+    bar = SimulatedBar(Scenario(4, "bursty", "none", orders=150, line=line), 1)
+    plain, made = Projection(ordering=bar.projection.ordering), list[Promise]()
+    promised = bar.projection.promised
+
+    def twice(events: Sequence[Event]) -> Sequence[Event]:
+        promised(events)
+        [event] = promised(events)
+        plain.fold(events[0])
+        if event.job and event.kind is EventKind.JOB_SUBMITTED:
+            order = plain.get(event.job.id)
+            assert order
+            assert event.promise == order.promise
+            made.extend([event.promise] if event.promise else [])
+        return [event]
+
+    bar.projection.promised = twice  # type: ignore[method-assign]
+    bar.run()
+    assert len(made) > 100
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(priorities=True, fair_by="/drink")])
+def test_the_orders_of_a_batch_count_each_other(policy: Policy) -> None:
+    """As if they came one by one."""
+    story, projection, batch = Story(), Projection(ordering=policy.ordering), list[Event]()
+    story.tell(projection.fold)
+    for _ in range(10):
+        story.serve(60.0)
+    story.loop.run(60.0)
+    projection.expire(story.now_s)  # of the robots, which do not come back
+    story.register("Ada")
+    story.promised = lambda events: batch.extend(events) or ()  # type: ignore[func-returns-value]
+    for priority in (3, 3, 0, 3):
+        story.submit(priority=priority)
+    promises = [event.promise for event in projection.promised(batch)]
+    assert len({*promises}) > 1
+    for event, promise in zip(batch, promises, strict=True):
+        projection.fold(event)
+        order = projection.get(event.job.id) if event.job else None
+        assert order
+        assert order.promise == promise
 
 
 class Night(Story):
@@ -115,29 +196,18 @@ class Night(Story):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_they_are_those_that_were_told(seed: int) -> None:
-    """Order by order, whatever happens on the way."""
-    watched, night = Watched(), Night(seed)
-    night.tell(watched.take)
-    for _ in range(1000):
-        night.act()
-    assert watched.differing == []
-    assert len(watched.outcomes) > 50
-    assert {*watched.outcomes} == {True, False}
-
-
-@pytest.mark.parametrize("seed", range(3))
 def test_a_new_owner_goes_on_with_them(seed: int) -> None:
     """Estimates, lateness and the share of promises that were kept: all as before."""
-    night, log, watched, after = Night(seed), MemoryEventLog(), Watched(), Projection()
+    night, log, before, after = Night(seed), MemoryEventLog(), Projection(), Projection()
+    night.promised = before.promised
     night.bus.subscribe(log.note)
-    night.tell(watched.take)
+    night.tell(before.fold)
     for _ in range(1000):
         night.act()
     while not (unfinished := night.unfinished()):
         night.act()
     night.loop.run(DAY_S)  # so that orders are late, and no robot is between two jobs
-    before, robots = watched.projection, watched.projection.robots
+    robots = before.robots
     before.expire(night.now_s)
     after.seed(
         unfinished,
@@ -176,9 +246,9 @@ async def test_a_late_order_is_late_after_a_restart(mode: Mode, tmp_path: Path) 
 
 
 def test_statistics_have_their_share() -> None:
-    """As many promises as the live channel says, of which as many were kept."""
-    bar, told = SimulatedBar(Scenario(3, "bursty", "none", orders=400), 1), list[LoggedEvent]()
-    fold = bar.projection.fold
+    """As many promises as the live channel says, of which as many were kept, in any line."""
+    bar = SimulatedBar(Scenario(4, "bursty", "none", orders=400, line="all of these"), 1)
+    told, fold = list[LoggedEvent](), bar.projection.fold
 
     def watch(event: Event) -> None:
         told.append(logged(event))
@@ -193,21 +263,3 @@ def test_statistics_have_their_share() -> None:
     counted = [(row.promises, row.kept) for row in statistics._rows.values()]
     assert [sum(each) for each in zip(*counted, strict=True)] == [estimator.made, estimator.kept]
     assert all(0.5 < row["kept"] < 1.0 for row in rows)
-
-
-def test_memory_is_that_of_what_is_there() -> None:
-    """Orders and robots that are gone are forgotten."""
-    story, promises = Story(), Promises()
-    story.tell(lambda event: promises.add(logged(event)) and None)
-    for n in range(200):
-        worker = story.register(f"r{n}")
-        ticket = story.submit()
-        story.assign(ticket, worker)
-        story.confirm(ticket)
-        story.leave(worker)
-        story.loop.run(40.0)
-        story.finish(ticket)
-    crew = promises._crew
-    assert not promises._orders
-    assert crew.count(None) <= 2
-    assert not crew._waiting

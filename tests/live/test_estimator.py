@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.measure.eta import Scenario, SimulatedBar, percent_true, scenarios
 from sanic_dispatch.core.job import Way
+from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.estimator import (
     INITIAL_RANGE,
@@ -19,7 +20,6 @@ from sanic_dispatch.live.estimator import (
     ConformalRange,
     Estimator,
     Load,
-    Promise,
     quantile,
 )
 from sanic_dispatch.live.projection import Projection
@@ -183,6 +183,17 @@ def test_the_first_estimate_is_the_promise() -> None:
     story.confirm(ticket)
     story.finish(ticket)
     assert (learnt.made, learnt.kept) == (made + 1, kept)
+
+
+def test_a_promise_that_comes_with_the_event_stands() -> None:
+    """It is what the event log has, whatever the estimate would be by now."""
+    story, projection = busy_story()
+    hired(story)
+    told = Promise(story.now_s, 1.0, 0.5, 2.0)
+    story.promised = lambda events: [each._replace(promise=told) for each in events]
+    order = projection.get(secret(story.submit()))
+    assert order
+    assert order.promise is told
 
 
 def test_an_order_that_a_free_robot_gets_at_once_is_promised_its_service() -> None:

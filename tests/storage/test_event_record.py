@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sanic_dispatch.core.events import Event, EventKind
+from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.observability.log import fields_of
 from sanic_dispatch.storage.event_record import (
     LoggedEvent,
@@ -50,17 +51,30 @@ def test_durations_are_those_of_the_log(kind: EventKind) -> None:
         assert record.service_s == fields.get("service_s")
 
 
+SECONDS = st.floats(0, 1e9)
+
+
+def told(event: LoggedEvent, seconds: list[float]) -> LoggedEvent:
+    """Return an event with a promise of its time, if there are seconds."""
+    return event._replace(promise=Promise(event.at_s, *seconds) if seconds else None)
+
+
 @given(
     st.lists(
         st.builds(
-            LoggedEvent,
-            st.integers(1, 10**15),
-            st.floats(0, 4e9),
-            st.sampled_from([*EventKind, "job.praised"]).map(str),
-            st.integers(0, 2**53),
-            *[st.text(st.characters(exclude_categories=["Cs"]))] * 5,
-            st.integers(0, 1000),
-            *[st.none() | st.floats(0, 1e9)] * 2,
+            told,
+            st.builds(
+                LoggedEvent,
+                st.integers(1, 10**15),
+                st.floats(0, 4e9),
+                st.sampled_from([*EventKind, "job.praised"]).map(str),
+                st.integers(0, 2**53),
+                *[st.text(st.characters(exclude_categories=["Cs"]))] * 5,
+                st.integers(0, 1000),
+                *[st.none() | SECONDS] * 2,
+                st.none(),
+            ),
+            st.just([]) | st.lists(SECONDS, min_size=3, max_size=3),
         )
     )
 )
@@ -82,6 +96,7 @@ def test_two_ways_to_encode(kind: EventKind) -> None:
     for each in (
         event(kind, job(3)), event(kind, taken, ROBOT), of_robot, event(kind),
         event(kind, taken, ROBOT._replace(label=odd), at_s=5.0)._replace(reason=odd, request=odd),
+        event(kind, job(3), at_s=5.0)._replace(promise=Promise(5.0, 60.0, 30.125, 1e9)),
     ):  # fmt: skip
         found, plain = recorded(each), logged(each)
         assert decode_event(json.loads(found.line)) == plain
@@ -102,6 +117,8 @@ def test_fields_of_a_later_version() -> None:
         None, 5, "x", {}, [], [7, 1.5], [0, 1.5, "x"], [True, 1.5, "x"], ["7", 1.5, "x"],
         [7, "1.5", "x"], [7, None, "x"], [7, 1.5, None], [7, 1.5, "x", "3"], [7, 1.5, "x", 3, 4],
         [7, 1.5, "x", 3, "", "", "", "", "", 0, "1"], [7, float("inf"), "x"],
+        *([7, 1.5, "x", 3, "", "", "", "", "", 0, None, None, told]
+          for told in (5, [1, 2], [1, 2, "3"], [1, 2, float("nan")])),
     ],
 )  # fmt: skip
 def test_values_that_are_no_event(values: Any) -> None:

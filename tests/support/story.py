@@ -16,6 +16,7 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Step
 from sanic_dispatch.core.worker import Key, Worker
+from sanic_dispatch.dispatch.batches import without_promises
 from sanic_dispatch.live.connection import ViewKey, has_room
 from sanic_dispatch.live.frames import Frame
 from sanic_dispatch.live.hub import Hub
@@ -141,6 +142,8 @@ class Story:
         self.loop = loop or FakeLoop()
         self.bus = EventBus()
         self.jobs: dict[int, Job] = {}
+        self.promised = without_promises
+        """Adds promises to events, as those of the projection that follows the story."""
         self._last_ticket = 0
         self._policy = Policy()
 
@@ -245,7 +248,8 @@ class Story:
     def _publish(self, note: Note, *, job: Job | None = None, worker: Worker | None = None) -> None:
         worker = job.worker if job else worker
         number = self.bus.number + 1
-        self.bus.publish([Event(number, note.kind, note.at_s, job, worker, note.reason)])
+        event = Event(number, note.kind, note.at_s, job, worker, note.reason)
+        self.bus.publish(self.promised([event]))
 
 
 def secret(ticket: int) -> str:
