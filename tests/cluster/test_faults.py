@@ -32,7 +32,7 @@ TAKE_OVER_S = 5.0
 HAND_OVER_S = 1.0
 """The longest time from SIGTERM until the other accepts orders."""
 
-SLOW_MACHINE = 1.0 if IS_TORTURE else 6.0
+SLOW_MACHINE = 1.0 if IS_TORTURE else 3.0
 """The factor for limits on a machine that the tests share with others."""
 
 
