@@ -33,7 +33,7 @@ from sanic_dispatch.clock import Clock, Timer
 from sanic_dispatch.cluster.origin import ORIGIN
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.effects import Effect
-from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
 from sanic_dispatch.core.tables import Change, Table
 from sanic_dispatch.errors import (
@@ -355,7 +355,9 @@ class Batches:
         self._on_events(pending.events)
 
     def _promise(self, pending: _Pending) -> None:
-        """Add promises to the events of a batch; without them, it is committed all the same."""
+        """Add promises to a batch with new jobs; without them, it is committed all the same."""
+        if not any(event.kind is EventKind.JOB_SUBMITTED for event in pending.events):
+            return
         try:
             pending.events[:] = self._promised(pending.events)
         except Exception:

@@ -287,8 +287,7 @@ class Hub:
     # ---- events
 
     def _fold(self, events: Sequence[Event]) -> None:
-        for event in events:
-            self._projection.fold(event)
+        self._projection.fold(*events)
         self._keep_matching()
         if self._clients:
             self._changed_order_ids.update((event.job.id, None) for event in events if event.job)

@@ -74,6 +74,8 @@ class Projection:
         self.ordering = ordering
         self.line = Line(self._waiting_job, ordering)
         """The waiting jobs."""
+        self._newest: Job | None = None
+        """A new job that is not in the line yet, since most are assigned by the next event."""
         self.robots = Robots(self.line)
         self.last_hour = LastHour()
         self.log: deque[LoggedOrNew] = deque(maxlen=EARLIER_EVENTS)
@@ -139,8 +141,13 @@ class Projection:
             if order := self._orders.get(job_id):
                 order.promise = promise
 
-    def fold(self, event: Event) -> None:
-        """Apply an event."""
+    def fold(self, *events: Event) -> None:
+        """Apply the events of a batch."""
+        for event in events:
+            self._fold(event)
+        self._line_up_newest()
+
+    def _fold(self, event: Event) -> None:
         self.version = Version(event.number)
         if self.line.has_levels:
             self.line.advance(event.at_s)
@@ -322,6 +329,7 @@ class Projection:
         """Estimate when a waiting order will be ready; the first estimate becomes its promise."""
         if self._paused or not self.forecast.estimator.has_enough_samples:
             return None
+        self._line_up_newest()
         promise = self.forecast.promise_behind(*self._standing(order), now_s)
         order.promise = order.promise or promise
         return promise
@@ -373,8 +381,11 @@ class Projection:
 
     def _insert(self, order: Order) -> None:
         job = order.job
-        if job.state is State.WAITING:
+        if job.state is State.WAITING and job.attempt:
             self.line.add(job)
+        elif job.state is State.WAITING:
+            self._line_up_newest()
+            self._newest = job
         elif job.state is State.ASSIGNED:
             self._assigned[job.place] = order
             self.robots.assign(job)
@@ -382,8 +393,15 @@ class Projection:
         else:
             self._forget(self.finished.add(order))
 
+    def _line_up_newest(self) -> None:
+        if self._newest is not None:
+            self.line.add(self._newest)
+            self._newest = None
+
     def _withdraw(self, before: Job, now: Job, at_s: float) -> None:
-        if before.state is State.WAITING:
+        if before is self._newest:
+            self._newest = None
+        elif before.state is State.WAITING:
             self.line.remove(before)
         elif before.state is State.ASSIGNED:
             self._assigned.pop(before.place, None)
