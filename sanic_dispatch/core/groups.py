@@ -36,12 +36,16 @@ class Group:
     def head(self) -> Head:
         """Return the first job; there must be one."""
         level = min(self.lanes)
-        lane = self.lanes[level]
-        return Head(level, lane.first_rank(), lane.first())
+        return Head(level, *self.lanes[level].first())
+
+    def entry(self) -> Entry:
+        """Return the entry of its first job in a heap."""
+        level, rank, _ = self.head()
+        return level, rank, self.number, self
 
 
 Entry = tuple[int, Rank, int, Group]
-"""Level and rank of a first job, and the number of its group, and the group."""
+"""Level and rank of a first job, the number of its group, and the group."""
 
 
 class Heads:
@@ -56,10 +60,10 @@ class Heads:
         """By group: its entry in the heap. No job of the group comes before that."""
         self._heap: list[Entry] = []
 
-    def note(self, group: Group) -> None:
-        """Note that a group has a new first job."""
-        level, rank, _ = group.head()
-        entry, before = (level, rank, group.number, group), self.groups.get(group)
+    def note(self, entry: Entry) -> None:
+        """Note the first job of a group, which may be a new one."""
+        group = entry[-1]
+        before = self.groups.get(group)
         if before is None or entry < before:
             self.groups[group] = entry
             heappush(self._heap, entry)
@@ -81,8 +85,10 @@ class Heads:
                 heappop(heap)
                 continue
             head = group.head()
-            if head[:2] == entry[:2]:
-                return head
-            self.groups[group] = now = (head.level, head.rank, group.number, group)
-            heapreplace(heap, now)
+            if head[:2] != entry[:2]:
+                self.groups[group] = now = (head.level, head.rank, group.number, group)
+                heapreplace(heap, now)
+                if heap[0] is not now:
+                    continue
+            return head
         return None

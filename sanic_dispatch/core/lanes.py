@@ -26,9 +26,10 @@ class Lane(Protocol):
     def __iter__(self) -> Iterator[Job]: ...
     def add(self, job: Job, customer: str) -> None: ...
     def remove(self, job: Job, customer: str) -> None: ...
-    def first(self) -> Job: ...
     def rank_of(self, job: Job, customer: str) -> Rank: ...
-    def first_rank(self) -> Rank: ...
+
+    def first(self) -> tuple[Rank, Job]:
+        """Return the first job, and its rank."""
 
     def before(self, rank: Rank) -> int:
         """Return how many jobs have a lower rank."""
@@ -61,12 +62,9 @@ class ArrivalLane:
         else:
             self._jobs.remove(job)
 
-    def first(self) -> Job:
+    def first(self) -> tuple[Rank, Job]:
         job: Job = next(iter(self._jobs))
-        return job
-
-    def first_rank(self) -> Rank:
-        return place_of(self.first())
+        return place_of(job), job
 
     def rank_of(self, job: Job, _: str) -> Rank:
         return place_of(job)
@@ -150,11 +148,9 @@ class FairLane:
         """Return whether a customer has jobs here."""
         return customer in self._jobs
 
-    def first(self) -> Job:
-        return self._jobs[self._customers[0][-1]][0]
-
-    def first_rank(self) -> Rank:
-        return 0, *self._customers[0][:-1]
+    def first(self) -> tuple[Rank, Job]:
+        key = self._customers[0]
+        return (0, *key[:-1]), self._jobs[key[-1]][0]
 
     def rank_of(self, job: Job, customer: str) -> Rank:
         number = bisect_left(self._jobs[customer], place_of(job), key=place_of)

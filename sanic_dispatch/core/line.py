@@ -156,7 +156,7 @@ class Line:
             lane.add_all(jobs)
             self.size += len(jobs)
             self._plain.group.size += len(jobs)
-            self._all.note(self._plain.group)
+            self._all.note(self._plain.group.entry())
             self._note_newest(max(jobs, key=place_of))
 
     def remove(self, job: Job) -> None:
@@ -280,7 +280,7 @@ class Line:
         self._heads[rule] = heads = Heads()
         for group in self._all.groups:
             if rule in group.admitting:
-                heads.note(group)
+                heads.note(group.entry())
         self._note_paths()
         self._next_matched[rule] = None
         if not self.is_matching:
@@ -382,9 +382,9 @@ class Line:
         group.size += 1
         if isinstance(lane, FairLane):
             self._lanes_of.setdefault(spot.customer, {})[lane] = group
-        if lane.first() is job:
-            self._note_head(group)
         self._note_newest(job)
+        if group.size == 1 or not self._is_last(job):
+            self._note_head(group)
         step_s = self._ordering.priority_step_s
         if step_s is not None and spot.level > 1:
             rises_s = job.submitted_s + (self._steps(job) + 1) * step_s
@@ -406,10 +406,11 @@ class Line:
 
     def _note_head(self, group: Group) -> None:
         """Note that a group may have another first job than before."""
-        self._all.note(group)
+        entry = group.entry()
+        self._all.note(entry)
         for rule in group.admitting:
             if rule in self._heads:
-                self._heads[rule].note(group)
+                self._heads[rule].note(entry)
 
     def _close(self, group: Group) -> None:
         """Note that a group has no jobs."""

@@ -19,7 +19,7 @@ def job(place: int) -> Job:
 
 def add(heads: Heads, group: Group, level: int, place: int) -> None:
     group.lanes.setdefault(level, ArrivalLane()).add(job(place), "")
-    heads.note(group)
+    heads.note(group.entry())
 
 
 def remove_first(heads: Heads, group: Group) -> None:
