@@ -68,7 +68,7 @@ HAND_OVER_WAIT_S = 4.5
 LOOK_S = 0.25
 """How long a submission waits for the position of its job, which is durable already."""
 
-DRAIN_S = 1.5
+DRAIN_S = 1.0
 """How long the owner waits at a hand-over for what workers answer.
 
 Nobody gets a job meanwhile. Of a worker that takes longer, the next owner finds out what it has.
