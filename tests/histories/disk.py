@@ -57,6 +57,7 @@ class SimulatedStore(Store):
         self._in_flight: Batch | None = None
 
     async def load(self) -> Stored:
+        await asyncio.sleep(0.001)
         return self._disk.read()
 
     async def commit(self, batch: Batch) -> None:
