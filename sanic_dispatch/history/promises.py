@@ -15,7 +15,7 @@ from sanic_dispatch.storage.event_log import RECENT_EVENTS, EventLog
 
 
 @dataclass(slots=True, eq=False)
-class _Order:
+class _UnfinishedOrder:
     """An order that is not over, or has failed and may be put back."""
 
     promise: Promise | None = None
@@ -30,13 +30,13 @@ def experience_in(log: EventLog) -> Experience:
     The log does not say which robots report the end of an order: those that have confirmed one are
     taken to do so.
     """
-    estimator, orders = Estimator(), dict[str, _Order]()
+    estimator, orders = Estimator(), dict[str, _UnfinishedOrder]()
     for event in log.newest(RECENT_EVENTS):
-        kind, order = event.event, orders.get(event.job, _Order())
+        kind, order = event.event, orders.get(event.job, _UnfinishedOrder())
         if kind == EventKind.JOB_SUBMITTED:
-            orders[event.job] = _Order(event.promise)
+            orders[event.job] = _UnfinishedOrder(event.promise)
         elif kind == EventKind.JOB_ASSIGNED:
-            orders[event.job] = _Order(order.promise, event.at_s)
+            orders[event.job] = _UnfinishedOrder(order.promise, event.at_s)
         elif kind == EventKind.JOB_CONFIRMED:
             order.is_confirmed = True
         elif kind in (EventKind.JOB_RETURNED, EventKind.JOB_FAILED):
