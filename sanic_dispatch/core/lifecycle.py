@@ -114,7 +114,9 @@ def recover(job: Job, policy: Policy, now_s: float) -> Step | None:
     again, and gets the same job.
     """
     hold = _hold_of(job, "recover")
-    if hold.way is Way.OFFER and hold.stage is Stage.UNDER_WAY:
+    if hold.way is Way.OFFER:
+        if hold.stage is Stage.CONFIRMED:
+            return None
         if hold.worker.polls:
             return accept(job, policy, now_s)
         return _free(job, now_s, "the service was restarted before it was accepted", Fate.STAYS)

@@ -48,6 +48,11 @@ class Bar:
         self.at_s += timer.after_s
         return self.apply(timer.command)
 
+    def restart(self) -> None:
+        before, self.machine = self.machine.tables, StateMachine(Policy())
+        self.machine.load(before.jobs.unordered(), before.workers, before.facts)
+        self.apply(c.Recover(""))
+
     def job(self, job_id: str = "a") -> Job:
         job = self.machine.tables.jobs.get(job_id)
         assert job is not None
@@ -220,15 +225,27 @@ def test_a_restart(bar: Bar) -> None:
     bar.register(POLLER, "2")
     bar.apply(c.Submit("a", b"1"))
     bar.apply(c.Submit("b", b"1"))
-    tables, bar.machine = bar.machine.tables, StateMachine(Policy())
-    jobs = [tables.jobs.get(each) for each in "ab"]
-    bar.machine.load([each for each in jobs if each], tables.workers, tables.facts)
-    bar.apply(c.Recover(""))
+    bar.restart()
     assert [bar.job(each).state for each in "ab"] == [State.WAITING, State.ASSIGNED]
     bar.apply(c.Resume("s", "3"))
     assert [each.job.id for each in bar.offers] == ["a"]
     again = bar.register(POLLER, "4").reply
     assert again == bar.job("b")
+
+
+@pytest.mark.parametrize("name", [TABLET, POLLER])
+def test_a_restart_leaves_a_job_with_its_worker(bar: Bar, name: str) -> None:
+    """It has the job until its lease ends, and takes it up again."""
+    bar.register(name, "1", session="s")
+    bar.apply(c.Submit("a", b"1"))
+    bar.accept()
+    bar.restart()
+    (lease,) = bar.timers
+    assert bar.job().hold is not None
+    bar.register(name, "2", session="s")
+    assert bar.holder() == name
+    bar.let_pass(lease)
+    assert bar.job().state is State.WAITING
 
 
 def test_what_is_offered_goes_back_when_the_service_stops(bar: Bar) -> None:
