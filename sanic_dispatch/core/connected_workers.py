@@ -73,6 +73,7 @@ def on_register_connected(machine: StateMachine, command: c.RegisterConnected) -
         machine.check_rule(worker)
         machine.check_room()
     _reach(machine, worker.id, command.connection)
+    _remember_session(machine, worker)
     if job is not None:
         return _take_up_job(machine, job, worker.session)
     if waiting is None:
@@ -274,11 +275,15 @@ def recover(machine: StateMachine) -> None:
     _find_sessions(machine)
 
 
-def remember_session(machine: StateMachine, worker: Worker) -> None:
+def _remember_session(machine: StateMachine, worker: Worker) -> None:
     """Note whose session this is, and forget the sessions that are over."""
-    machine.sessions[worker.session] = worker.id
-    if len(machine.sessions) > 2 * (len(machine.tables.workers) + FORGOTTEN_SESSIONS):
+    if not worker.session:
+        return
+    tables = machine.tables
+    in_use = len(tables.workers) + len(tables.jobs.assigned())
+    if len(machine.sessions) > 2 * (in_use + FORGOTTEN_SESSIONS):
         _find_sessions(machine)
+    machine.sessions[worker.session] = worker.id
 
 
 def _find_sessions(machine: StateMachine) -> None:

@@ -97,10 +97,11 @@ def state_of_ours(word: str | None, registered: str, there: str | None) -> str |
 
 
 def is_same(before: Hold | None, now: Hold | None) -> bool:
-    """Whether two holds are the same but for a refused report."""
+    """Whether two holds are the same but for a refused report, and the worker's session."""
     if before is None or now is None:
         return before is now
-    return before._replace(refused_report=now.refused_report) == now
+    same = before._replace(refused_report=now.refused_report, worker=now.worker)
+    return same == now and before.worker.id == now.worker.id
 
 
 def is_to_be_checked(hold: Hold) -> bool:

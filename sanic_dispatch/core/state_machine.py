@@ -370,8 +370,6 @@ class StateMachine:
         self.emit(Note(EventKind.WORKER_REGISTERED, self.now.wall_s), worker=worker)
         self._watch_worker(worker)
         expiry.watch(self, worker)
-        if worker.session:
-            connected_workers.remember_session(self, worker)
 
     def _last_job_of(self, key: Key | None) -> Job | None:
         """Return the job that this key has held longest, or held until its lease ended."""

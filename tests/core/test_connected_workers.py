@@ -174,6 +174,24 @@ def test_a_second_socket_of_one_name_takes_over(bar: Bar) -> None:
     assert bar.apply(c.Resume("t", "4")).reply == Resumed()
 
 
+@pytest.mark.parametrize("has", ["a place", "an offer", "a job"])
+def test_what_a_second_socket_has_taken_over_is_resumed_by_its_session(bar: Bar, has: str) -> None:
+    """The lease of its job goes on as before."""
+    bar.register(TABLET, "1", session="s")
+    if has != "a place":
+        bar.apply(c.Submit("a", b"1"))
+    if has == "a job":
+        bar.accept()
+        (lease,) = bar.timers
+    bar.register(TABLET, "2", session="t")
+    resumed = bar.apply(c.Resume("t", "3")).reply
+    assert isinstance(resumed, Resumed)
+    assert (resumed.is_waiting, resumed.job is not None) == (has == "a place", has != "a place")
+    if has == "a job":
+        bar.let_pass(lease)
+        assert bar.job().state is State.WAITING
+
+
 def test_a_poll_never_finishes_a_job(bar: Bar) -> None:
     """While the worker has one it gets the same again; the answers before do not count any more."""
     bar.register(POLLER, "1")
