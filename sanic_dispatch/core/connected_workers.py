@@ -225,13 +225,13 @@ def _withdraw_offer(machine: StateMachine, job: Job) -> None:
 def settle_lost_answer(machine: StateMachine, job: Job, *, began: bool, reason: str) -> None:
     """Settle an offer to a worker that polls, whose answer was not written as a whole.
 
-    If some of it was sent, the worker may have the job: it keeps that until its lease ends, and
-    gets it again when it polls.
+    If some of it was sent, or an earlier answer may have arrived, the worker may have the job: it
+    keeps that until its lease ends, and gets it again when it polls.
     """
-    if began:
+    assert job.hold
+    if began or job.hold.is_again:
         machine.apply_step(job, lifecycle.accept(job, machine.policy, machine.now.wall_s))
         return
-    assert job.hold
     machine.tables.workers.detach(job.hold.worker.id)
     machine.apply_step(job, lifecycle.release(job, machine.now.wall_s, reason))
 

@@ -31,14 +31,15 @@ from sanic_dispatch.errors import WrongState
 def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
     """Assign a waiting job, or one that its worker asks for again, to this worker.
 
-    What was refused of an earlier attempt's reports is forgotten with its hold.
+    What was refused of an earlier attempt's reports is forgotten with its hold. A worker at a
+    websocket that did not accept an earlier offer does not have the job.
     """
     if job.state not in (State.WAITING, State.ASSIGNED):
         raise WrongState("assign", job.state)
     held, is_again, times_unused = job.hold, False, 0
     if held is not None and way is Way.PUT and held.worker.id == worker.id:
         is_again, times_unused = True, held.times_unused
-    elif held is not None:
+    elif held is not None and (way is not Way.OFFER or worker.polls):
         is_again = not held.is_unused
     hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again, times_unused)
     assigned = job._replace(

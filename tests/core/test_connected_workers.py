@@ -266,6 +266,26 @@ def test_a_restart_leaves_a_job_with_its_worker(bar: Bar, name: str) -> None:
     assert bar.job().state is State.WAITING
 
 
+def test_an_offer_that_was_resumed_goes_back_all_the_same(bar: Bar) -> None:
+    """The worker has not begun: nothing is in doubt."""
+    bar.register(TABLET, "1", session="s")
+    bar.apply(c.Submit("a", b"1"))
+    bar.apply(c.Resume("s", "2"))
+    bar.apply(c.Leave(TABLET, "2"))
+    assert bar.job().state is State.WAITING
+
+
+def test_a_job_of_which_an_earlier_poll_may_know_stays_with_its_worker(bar: Bar) -> None:
+    """It has the job, perhaps, though nothing of the second answer was sent."""
+    bar.register(POLLER, "1")
+    bar.apply(c.Submit("a", b"1"))
+    bar.register(POLLER, "2")
+    bar.apply(c.AnswerLost("a", 2, began=False))
+    hold = bar.job().hold
+    assert hold is not None
+    assert hold.stage is Stage.CONFIRMED
+
+
 def test_what_is_offered_goes_back_when_the_service_stops(bar: Bar) -> None:
     """Nobody waits for a human to accept."""
     bar.register(TABLET, "1")
