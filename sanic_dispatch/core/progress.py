@@ -6,6 +6,7 @@ KEEP_EVERY_S the last one of those that came since. Each one begins the lease an
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from sanic_dispatch.core import commands as c
@@ -28,12 +29,12 @@ def on_report_progress(machine: StateMachine, report: c.ReportProgress) -> Place
     percent = before.percent if report.percent is None else report.percent
     text = before.text if report.text is None else report.text
     progress = Progress(percent, text)
-    kept_s = machine.progress_kept_s.get(job.id)
-    every_s = _keep_every_s(machine, job)
-    if kept_s is not None and 0 <= machine.now.monotonic_s - kept_s < every_s:
+    kept_s = machine.progress_kept_s.get(job.id, -inf)
+    left_s = kept_s + _keep_every_s(machine, job) - machine.now.monotonic_s
+    if left_s > 0:
         if job.id not in machine.progress_due:
             keep = c.KeepProgress(job.id, job.attempt)
-            machine.effects.append(e.StartTimer(keep, every_s, is_spread=False))
+            machine.effects.append(e.StartTimer(keep, left_s, is_spread=False))
         machine.progress_due[job.id] = progress
         return machine.placed(job)
     return machine.placed(_keep(machine, job, progress))
@@ -49,6 +50,7 @@ def on_keep_progress(machine: StateMachine, keep: c.KeepProgress) -> None:
 
 
 def _keep(machine: StateMachine, job: Job, progress: Progress) -> Job:
+    machine.progress_due.pop(job.id, None)
     machine.progress_kept_s[job.id] = machine.now.monotonic_s
     return machine.apply_step(job, lifecycle.make_progress(job, machine.now.wall_s, progress))
 

@@ -861,7 +861,7 @@ class StateMachine:
 
     def _forget_hold(self, before: Job, after: Job) -> None:
         """Forget what is known of a hold besides the record, and look after its worker."""
-        if before.progress is not None:
+        if self.progress_kept_s:
             progress.forget(self, after.id)
         holder = before.hold.worker if before.hold else None
         if holder is None or not holder.is_connected:

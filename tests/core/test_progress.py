@@ -93,6 +93,32 @@ def test_progress_in_quick_succession_is_kept_together() -> None:
     assert maker.apply(timer.command).events == []
 
 
+def test_no_progress_is_kept_over_what_was_said_later() -> None:
+    """What comes as the timer is due is kept at once, and the timer finds nothing."""
+    maker = Maker()
+    maker.progress(1.0)
+    maker.at_s = KEEP_EVERY_S * 0.9
+    maker.progress(2.0)
+    (timer,) = maker.timers
+    maker.at_s += timer.after_s
+    maker.progress(3.0)
+    maker.apply(timer.command)
+    assert maker.job.progress == Progress(3.0)
+
+
+def test_nothing_is_remembered_of_a_job_that_is_over() -> None:
+    """Also if a commit has failed, so that no progress was kept."""
+    maker = Maker()
+    maker.machine.tables.take_changes()
+    number = maker.machine.number
+    maker.progress(1.0)
+    maker.machine.undo(maker.machine.tables.take_changes(), number)
+    maker.progress(2.0)
+    maker.apply(c.Complete("a", maker.proof))
+    assert not maker.machine.progress_due
+    assert not maker.machine.progress_kept_s
+
+
 def test_only_the_holder_reports_progress() -> None:
     """A wrong receipt, and a job that is over, are refused."""
     maker = Maker()
