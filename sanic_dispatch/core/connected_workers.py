@@ -127,6 +127,8 @@ def _take_up_job(machine: StateMachine, job: Job, session: str) -> Job:
         _begin_lapse(machine, job)
     else:
         _send(machine, job)
+        if job.cancelling:
+            ask_to_stop(machine, job)
     return job
 
 
@@ -151,6 +153,13 @@ def _send(machine: StateMachine, job: Job) -> None:
     receipt, lease_s = machine.receipts.receipt(job), machine.lease_of_s(job.hold)
     assert lease_s is not None
     machine.effects.append(e.OfferJob(job, receipt, lease_s, connection, machine.request))
+
+
+def ask_to_stop(machine: StateMachine, job: Job) -> None:
+    """Tell the holder of a job that it is to be cancelled, if it is connected."""
+    connection = machine.tables.workers.present.get(job.worker.id) if job.worker else None
+    if connection is not None:
+        machine.effects.append(e.AskToStop(job.id, connection, machine.request))
 
 
 def on_accept(machine: StateMachine, accept: c.Accept) -> Placed:
@@ -203,7 +212,7 @@ def on_leave(machine: StateMachine, leave: c.Leave) -> None:
         if not job.hold.worker.polls:
             _withdraw_offer(machine, job)
     else:
-        note_away(machine, leave.worker_id)
+        note_away(machine, workers.get(leave.worker_id))
 
 
 def on_end_poll(machine: StateMachine, poll: c.EndPoll) -> Job | None:
@@ -244,11 +253,12 @@ def withdraw_all_offers(machine: StateMachine) -> None:
             machine.apply_step(job, lifecycle.release(job, machine.now.wall_s, reason))
 
 
-def note_away(machine: StateMachine, worker_id: str) -> None:
-    """Drop a worker that waits and is not reached, unless it is back in time."""
-    worker = machine.tables.workers.get(worker_id)
-    is_reached = worker_id in machine.tables.workers.present
-    if worker is None or is_reached or worker_id in machine.left:
+def note_away(machine: StateMachine, worker: Worker | None) -> None:
+    """Drop a connected worker that waits and is not reached, unless it is back in time."""
+    if worker is None or not worker.is_connected:
+        return
+    worker_id = worker.id
+    if worker_id in machine.tables.workers.present or worker_id in machine.left:
         return
     machine.left[worker_id] = machine.now.monotonic_s
     look = c.DropIfAway(worker_id, machine.now.monotonic_s)
@@ -270,8 +280,7 @@ def on_drop_if_away(machine: StateMachine, look: c.DropIfAway) -> None:
 def recover(machine: StateMachine) -> None:
     """Expect all connected workers to come back, since no connection outlives a restart."""
     for worker in list(machine.tables.workers.unordered()):
-        if worker.is_connected:
-            note_away(machine, worker.id)
+        note_away(machine, worker)
     _find_sessions(machine)
 
 

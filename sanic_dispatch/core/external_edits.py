@@ -10,6 +10,7 @@ from math import inf, nextafter
 from typing import TYPE_CHECKING
 
 from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import connected_workers, expiry
 from sanic_dispatch.core.events import EventKind, Note
 from sanic_dispatch.core.job import Job, State
 
@@ -57,6 +58,8 @@ def on_replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:
         if before != worker:
             kind = EventKind.WORKER_CAME_BACK if before else EventKind.WORKER_REGISTERED
             machine.change_worker(worker, kind, EDITED)
+            expiry.watch(machine, worker)
+            connected_workers.note_away(machine, worker)
 
 
 def arranged_jobs(machine: StateMachine, read: Iterable[Job]) -> Iterator[Job]:

@@ -10,8 +10,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import connected_workers, lifecycle
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.job import Job, Progress, State
 from sanic_dispatch.errors import NotTheHolder, WrongState
 
@@ -97,9 +97,7 @@ def on_cancel(machine: StateMachine, act: c.Cancel) -> Placed:
         raise WrongState("cancel", job.state)
     if job.cancelling:
         return machine.placed(job)
-    connection = machine.tables.workers.present.get(hold.worker.id)
-    if connection is not None:
-        machine.effects.append(e.AskToStop(job.id, connection, machine.request))
+    connected_workers.ask_to_stop(machine, job)
     ask = lifecycle.ask_to_cancel
     if lifecycle.is_open_offer(job) and not hold.worker.polls:
         ask = lifecycle.cancel

@@ -633,7 +633,9 @@ class StateMachine:
             # What is sent to a callback that does not wait may seem to be taken.
             workers_aside.on_look_at_worker(self, workers_aside.extra_look(self, worker, aside))
             return worker
-        return self.bring_back(worker, act.reason)
+        back = self.bring_back(worker, act.reason)
+        connected_workers.note_away(self, back)
+        return back
 
     def _on_drop_worker(self, act: c.DropWorker) -> None:
         worker = self._waiting_worker(act.worker_id, "drop its worker")
@@ -866,7 +868,7 @@ class StateMachine:
         holder = before.hold.worker if before.hold else None
         if holder is None or not holder.is_connected:
             return
-        connected_workers.note_away(self, holder.id)
+        connected_workers.note_away(self, self.tables.workers.get(holder.id))
         if after.hold is None and holder.session:
             connected_workers.note_lost_job(self, before)
 

@@ -19,7 +19,7 @@ from sanic_dispatch.core.present_rules import PresentRules
 from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.core.turns import Turns
 from sanic_dispatch.core.value import Value
-from sanic_dispatch.core.worker import Cause, Key, Worker
+from sanic_dispatch.core.worker import CONNECTED, Cause, Key, Worker
 
 
 class Table(StrEnum):
@@ -547,8 +547,11 @@ def _callbacks_of(job: Job | None) -> tuple[str, ...]:
     """Return the callbacks to index a job by; a connected worker has none."""
     if job is None:
         return ()
-    hold = job.hold or job.former
-    return (*job.spent, hold.worker.callback_url) if hold else job.spent
+    hold, spent = job.hold or job.former, job.spent
+    if spent:
+        spent = tuple(each for each in spent if not each.startswith(CONNECTED))
+    is_called = hold is not None and hold.way is not Way.OFFER
+    return (*spent, hold.worker.callback_url) if hold and is_called else spent
 
 
 def _connected_holder(job: Job | None) -> str | None:

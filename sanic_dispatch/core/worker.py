@@ -19,8 +19,7 @@ GONE = "gone"
 ENDED = (GONE, "finished", "abandoned")
 """The final states of an instance."""
 
-
-WEBSOCKET, POLL = "ws:", "poll:"
+CONNECTED = WEBSOCKET, POLL = "ws:", "poll:"
 """What the id of a connected worker begins with."""
 
 
@@ -88,7 +87,7 @@ class Worker(Value, frozen=True):
     @property
     def is_connected(self) -> bool:
         """Whether it has no callback, and is reached by a connection of its own."""
-        return self.callback_url.startswith((WEBSOCKET, POLL))
+        return self.callback_url.startswith(CONNECTED)
 
     @property
     def polls(self) -> bool:

@@ -107,6 +107,17 @@ def test_a_job_is_offered_and_accepted(bar: Bar) -> None:
     assert bar.accept().events == []  # a repeat
 
 
+def test_a_worker_that_was_away_hears_that_its_job_is_to_be_cancelled(bar: Bar) -> None:
+    """With the job, when it resumes."""
+    bar.register(TABLET, "1", session="s")
+    bar.apply(c.Submit("a", b"1"))
+    bar.accept()
+    bar.apply(c.Leave(TABLET, "1"))
+    bar.apply(c.Cancel("a"))
+    bar.apply(c.Resume("s", "2"))
+    assert [type(each) for each in bar.effects] == [e.OfferJob, e.AskToStop]
+
+
 def test_an_offer_that_is_not_accepted_lapses(bar: Bar) -> None:
     """The job goes to the next worker, the registration is over, and a late accept is refused."""
     bar.register(TABLET, "1")
@@ -327,6 +338,28 @@ def test_an_operator_keeps_a_connected_worker_aside(bar: Bar) -> None:
     assert [each.connection for each in bar.offers] == ["2"]
 
 
+def test_a_worker_that_an_operator_brings_back_while_it_is_away_is_dropped(bar: Bar) -> None:
+    """Unless it comes back in time."""
+    bar.register(TABLET, "1")
+    bar.apply(c.SetAside(TABLET, "too slow"))
+    bar.apply(c.Leave(TABLET, "1"))
+    bar.let_pass(bar.timers[-1])
+    bar.apply(c.BringBack(TABLET))
+    bar.let_pass(bar.timers[-1])
+    assert bar.waiting == []
+
+
+def test_workers_in_an_edited_file_are_expected_to_come(bar: Bar) -> None:
+    """One with a connection goes on as before."""
+    bar.register(TABLET, "1")
+    tablet = bar.machine.tables.workers.get(TABLET)
+    assert tablet is not None
+    bar.apply(c.ReplaceWorkers([connected(POLLER), tablet], START_S))
+    assert bar.waiting == [POLLER, TABLET]
+    bar.let_pass(bar.timers[-1])
+    assert bar.waiting == [TABLET]
+
+
 def test_an_offer_that_was_not_sent_goes_back(bar: Bar) -> None:
     """The connection was gone: the worker is away, and the next one gets the job."""
     bar.register(TABLET, "1")
@@ -345,6 +378,16 @@ def test_a_rule_holds_for_connected_workers(bar: Bar) -> None:
     assert bar.offers == []
     bar.apply(c.Submit("b", b'{"drink":"beer"}'))
     assert [each.job.id for each in bar.offers] == ["b"]
+
+
+def test_its_jobs_are_not_indexed_by_its_name(bar: Bar) -> None:
+    """It has the same one for all of them, and at most one that it has now."""
+    for job_id in "abc":
+        bar.register(TABLET, "1")
+        bar.apply(c.Submit(job_id, b"1"))
+        bar.accept(job_id)
+        bar.apply(c.Fail(job_id, bar.proof(job_id), "no ice", retry=job_id == "c"))
+    assert bar.machine.tables.jobs.at_callback(TABLET) is None
 
 
 def test_errors_change_nothing(bar: Bar) -> None:
