@@ -22,6 +22,7 @@ from benchmarks.measure.history import say
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.worker import Key, Worker
+from sanic_dispatch.dispatch.batches import combined
 from sanic_dispatch.storage.blocking import OneThread
 from sanic_dispatch.storage.cached_json_file import JournaledFiles
 from sanic_dispatch.storage.checkpoint import Pace
@@ -59,7 +60,8 @@ def batches_of(orders: int) -> list[Batch]:
 
     def commit(command: c.Command) -> None:
         applied = topic.apply(command, NOW)
-        made.append(Batch(len(made) + 1, topic.tables.take_changes(), applied.events))
+        changes = combined(topic.tables.take_changes())
+        made.append(Batch(len(made) + 1, changes, applied.events))
 
     commit(c.Recover("00" * 32))
     commit(c.Register(worker(0)))

@@ -319,9 +319,8 @@ class OfferReturned(Value, frozen=True):
 
 
 class Leave(Value, frozen=True):
-    """The connection of a worker is gone: it keeps its place for a while."""
+    """A connection is gone: the worker that it reached keeps its place for a while."""
 
-    worker_id: str
     connection: str
     request: str = ""
 

@@ -1,7 +1,7 @@
 """Connected workers: they have no callback, and are reached by a websocket or by their next poll.
 
 They stand in the same queue as all others, under a name (``ws:<name>``, ``poll:<name>``) that stays
-the same from job to job. ``WorkerTable.present`` says by which connection each one is reached; one
+the same from job to job. ``WorkerTable.move`` notes by which connection each one is reached; one
 that is not reached keeps its place for a while, and is passed over.
 
 A job is offered (``Way.OFFER``). A worker at a websocket has to accept it before it begins, so an
@@ -62,13 +62,16 @@ def on_register_connected(machine: StateMachine, command: c.RegisterConnected) -
     """Enqueue a worker, or take up its place; a free one gets its offer with the same command.
 
     Return the job that it has already, if it polls. Another socket of the same name takes over what
-    the name has. Raises AlreadyRegistered if this very connection is, and as ``Register``.
+    the name has. Raises AlreadyRegistered if this very connection is, under any name, and as
+    ``Register``.
     """
     worker, tables = command.worker, machine.tables
+    known = tables.workers.at_connection.get(command.connection)
+    if known is not None and not worker.polls:
+        if known in tables.workers or tables.jobs.held_by(known):
+            raise AlreadyRegistered
+        tables.detach(known)
     waiting, job = tables.workers.get(worker.id), tables.jobs.held_by(worker.id)
-    before = tables.workers.present.get(worker.id)
-    if before == command.connection and not worker.polls and (waiting or job):
-        raise AlreadyRegistered
     if waiting is None and job is None:
         machine.check_rule(worker)
         machine.check_room()
@@ -104,8 +107,7 @@ def _reach(machine: StateMachine, worker_id: str, connection: str) -> None:
     before = machine.tables.workers.present.get(worker_id)
     if before is not None and before != connection:
         machine.effects.append(e.EndConnection(before, machine.request))
-    machine.tables.workers.attach(worker_id, connection)
-    machine.left.pop(worker_id, None)
+    machine.tables.attach(worker_id, connection)
 
 
 def _take_up_job(machine: StateMachine, job: Job, session: str) -> Job:
@@ -203,30 +205,39 @@ def on_leave(machine: StateMachine, leave: c.Leave) -> None:
 
     What a poll was offered does not: its answer may have been written.
     """
-    workers = machine.tables.workers
-    if workers.present.get(leave.worker_id) != leave.connection:
+    tables = machine.tables
+    worker_id = tables.workers.at_connection.get(leave.connection)
+    if worker_id is None:
         return  # another connection has taken over
-    workers.detach(leave.worker_id)
-    job = machine.tables.jobs.held_by(leave.worker_id)
+    tables.detach(worker_id)
+    job = tables.jobs.held_by(worker_id)
     if job is not None and job.hold and lifecycle.is_open_offer(job):
         if not job.hold.worker.polls:
             _withdraw_offer(machine, job)
     else:
-        note_away(machine, workers.get(leave.worker_id))
+        note_away(machine, tables.workers.get(worker_id))
 
 
 def on_end_poll(machine: StateMachine, poll: c.EndPoll) -> Job | None:
-    """End a poll that got no offer yet; return the job if one was made meanwhile."""
-    job = machine.tables.jobs.held_by(poll.worker_id)
+    """End a poll that got no offer yet; return the job if one was made meanwhile.
+
+    What was offered to a later poll of the worker is not for this one.
+    """
+    tables = machine.tables
+    job = tables.jobs.held_by(poll.worker_id)
+    connection = tables.workers.present.get(poll.worker_id)
     if job is not None and lifecycle.is_open_offer(job):
-        return job
-    on_leave(machine, c.Leave(poll.worker_id, poll.connection))
+        if connection is None:  # by which poll it was offered is not known
+            return _take_up_job(machine, job, "")
+        if connection == poll.connection:
+            return job
+    on_leave(machine, c.Leave(poll.connection))
     return None
 
 
 def _withdraw_offer(machine: StateMachine, job: Job) -> None:
     assert job.hold
-    machine.tables.workers.detach(job.hold.worker.id)
+    machine.tables.detach(job.hold.worker.id)
     reason = "its worker's connection was gone"
     machine.apply_step(job, lifecycle.release(job, machine.now.wall_s, reason))
 
@@ -241,7 +252,7 @@ def settle_lost_answer(machine: StateMachine, job: Job, *, began: bool, reason: 
     if began or job.hold.is_again:
         machine.apply_step(job, lifecycle.accept(job, machine.policy, machine.now.wall_s))
         return
-    machine.tables.workers.detach(job.hold.worker.id)
+    machine.tables.detach(job.hold.worker.id)
     machine.apply_step(job, lifecycle.release(job, machine.now.wall_s, reason))
 
 
@@ -257,11 +268,11 @@ def note_away(machine: StateMachine, worker: Worker | None) -> None:
     """Drop a connected worker that waits and is not reached, unless it is back in time."""
     if worker is None or not worker.is_connected:
         return
-    worker_id = worker.id
-    if worker_id in machine.tables.workers.present or worker_id in machine.left:
+    workers, now_s = machine.tables.workers, machine.now.monotonic_s
+    if worker.id in workers.present or worker.id in workers.left:
         return
-    machine.left[worker_id] = machine.now.monotonic_s
-    look = c.DropIfAway(worker_id, machine.now.monotonic_s)
+    machine.tables.note_left(worker.id, now_s)
+    look = c.DropIfAway(worker.id, now_s)
     after_s = POLL_AGAIN_S if worker.polls else RESUME_S
     machine.effects.append(e.StartTimer(look, after_s, is_spread=False))
 
@@ -269,9 +280,9 @@ def note_away(machine: StateMachine, worker: Worker | None) -> None:
 def on_drop_if_away(machine: StateMachine, look: c.DropIfAway) -> None:
     """Drop a worker that was not reached for too long, unless an operator set it aside."""
     worker = machine.tables.workers.get(look.worker_id)
-    if machine.left.get(look.worker_id) != look.since_s:
+    if machine.tables.workers.left.get(look.worker_id) != look.since_s:
         return
-    del machine.left[look.worker_id]
+    machine.tables.note_left(look.worker_id, None)
     is_operators = worker is not None and worker.aside and worker.aside.cause is Cause.OPERATOR
     if worker is not None and not is_operators:
         machine.drop(worker.id, "it was away for too long")

@@ -40,7 +40,7 @@ from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Hold, Job, Progress
 from sanic_dispatch.core.receipts import Proof, Receipts
 from sanic_dispatch.core.registration_meaning import Registration, meaning_of
 from sanic_dispatch.core.rules import ANYTHING
-from sanic_dispatch.core.tables import Change, Fact, Table, Tables
+from sanic_dispatch.core.tables import Change, Fact, Moved, Table, Tables
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate, Step
@@ -113,8 +113,6 @@ class StateMachine:
         """By job id: the worker that leased the job, and when (monotonic seconds); not stored."""
         self.probed: dict[str, tuple[float, float]] = {}
         """By worker set aside: since when it is, and when it was probed last; not stored."""
-        self.left: dict[str, float] = {}
-        """By connected worker that is away: since when (monotonic seconds); not stored."""
         self.sessions: dict[str, str] = {}
         """By session: its worker. Derived from the tables, which decide."""
         self.lost_jobs: dict[str, str] = {}
@@ -203,7 +201,7 @@ class StateMachine:
         """Apply a command as a part of another one. Raises DispatchError."""
         return _HANDLERS[type(command)](self, command)
 
-    def undo(self, changes: Sequence[Change], number: int) -> None:
+    def undo(self, changes: Sequence[Change | Moved], number: int) -> None:
         """Undo changes, the last ones made, back to when ``number`` was the last event."""
         self.tables.undo(changes)
         self.number = number

@@ -56,6 +56,17 @@ class Change(Value, frozen=True):
     after: Record | None
 
 
+class Moved(Value, frozen=True):
+    """How a connected worker was reached before that changed: by a connection, or not since then.
+
+    It is undone like a change of a record, and not stored: no connection outlives the process.
+    """
+
+    worker_id: str
+    connection: str | None
+    left_s: float | None
+
+
 class Tables:
     """All records of a topic, and the changes since they were last taken.
 
@@ -69,7 +80,7 @@ class Tables:
         self.facts = Facts()
         self.rules = PresentRules(self.jobs.line)
         """The rules of the workers that wait or hold a job."""
-        self.changes: list[Change] = []
+        self.changes: list[Change | Moved] = []
 
     def put_job(self, job: Job) -> None:
         """Add or replace a job; by its record, its worker is held, or may be free again."""
@@ -106,7 +117,19 @@ class Tables:
         if before is not None:
             self.changes.append(Change(Table.FACTS, name, before, None))
 
-    def take_changes(self) -> list[Change]:
+    def attach(self, worker_id: str, connection: str) -> None:
+        """Note by which connection a connected worker is reached."""
+        self.changes.append(self.workers.move(Moved(worker_id, connection, None)))
+
+    def detach(self, worker_id: str) -> None:
+        """Note that a connected worker is not reached: it keeps its place, and gets no job."""
+        self.changes.append(self.workers.move(Moved(worker_id, None, None)))
+
+    def note_left(self, worker_id: str, left_s: float | None) -> None:
+        """Note since when a connected worker is not reached (monotonic seconds), if it waits."""
+        self.changes.append(self.workers.move(Moved(worker_id, None, left_s)))
+
+    def take_changes(self) -> list[Change | Moved]:
         """Return the changes since the last call, in order."""
         changes, self.changes = self.changes, []
         return changes
@@ -116,10 +139,12 @@ class Tables:
         self.undo(self.changes[mark:])
         del self.changes[mark:]
 
-    def undo(self, changes: Sequence[Change]) -> None:
+    def undo(self, changes: Sequence[Change | Moved]) -> None:
         """Undo changes, newest first; they must be the last ones made. That is no change itself."""
         for change in reversed(changes):
-            if change.table is Table.JOBS:
+            if isinstance(change, Moved):
+                self.workers.move(change)
+            elif change.table is Table.JOBS:
                 self._restore_job(change)
             elif change.table is Table.WORKERS:
                 before = cast("Worker | None", change.before)
@@ -310,7 +335,11 @@ class WorkerTable:
         self._held: dict[str, int] = {}
         """By callback: how many jobs were sent there that are not settled."""
         self.present: dict[str, str] = {}
-        """By connected worker: its connection. Not stored; changed by ``attach`` and ``detach``."""
+        """By connected worker: its connection; not stored. Changed by ``move``, as the next two."""
+        self.at_connection: dict[str, str] = {}
+        """By connection: its worker."""
+        self.left: dict[str, float] = {}
+        """By connected worker that waits and is not reached: since when (monotonic seconds)."""
         self._aside: dict[str, Worker] = {}
         self._by_key: dict[Key, tuple[str, ...]] = {}
         self.last_place = 0.0
@@ -318,6 +347,9 @@ class WorkerTable:
 
     def __len__(self) -> int:
         return len(self._workers)
+
+    def __contains__(self, worker_id: str) -> bool:
+        return worker_id in self._workers
 
     def __iter__(self) -> Iterator[Worker]:
         """Iterate over all workers, in order."""
@@ -369,19 +401,24 @@ class WorkerTable:
         elif worker := self._workers.get(worker_id):
             self._list_if_free(worker)
 
-    def attach(self, worker_id: str, connection: str) -> None:
-        """Note by which connection a connected worker is reached."""
-        is_new = worker_id not in self.present
-        self.present[worker_id] = connection
-        if is_new and (worker := self._workers.get(worker_id)):
-            self._list_if_free(worker)
-
-    def detach(self, worker_id: str) -> None:
-        """Note that a connected worker is not reached: it keeps its place, and gets no job."""
-        worker = self._workers.get(worker_id)
-        if worker is not None and self.is_free(worker):
-            self._unlist_free(worker)
-        self.present.pop(worker_id, None)
+    def move(self, to: Moved) -> Moved:
+        """Note how a connected worker is reached; return how it was before."""
+        worker = self._workers.get(to.worker_id)
+        was_free = worker is not None and self.is_free(worker)
+        connection, left_s = self.present.pop(to.worker_id, None), self.left.pop(to.worker_id, None)
+        if connection is not None:
+            del self.at_connection[connection]
+        if to.connection is not None:
+            self.present[to.worker_id] = to.connection
+            self.at_connection[to.connection] = to.worker_id
+        if to.left_s is not None:
+            self.left[to.worker_id] = to.left_s
+        if worker is not None and was_free is not self.is_free(worker):
+            if was_free:
+                self._unlist_free(worker)
+            else:
+                self._list_if_free(worker)
+        return Moved(to.worker_id, connection, left_s)
 
     def is_free(self, worker: Worker) -> bool:
         """Whether a worker of this table may get a job now."""

@@ -12,7 +12,7 @@ MOST_RETIRED = 10_000
 """For how many customers and rules the turns of jobs that have left the table are remembered."""
 
 
-class Served(NamedTuple):
+class ServedBy(NamedTuple):
     """A customer who was served, and the rule of the worker that did it."""
 
     customer: str
@@ -28,10 +28,10 @@ class Turns:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._events: dict[Served, list[int]] = {}
-        self._noted: dict[str, tuple[Served, int]] = {}
+        self._events: dict[ServedBy, list[int]] = {}
+        self._noted: dict[str, tuple[ServedBy, int]] = {}
         """By job id: its service, and its event."""
-        self._retired: dict[Served, int] = {}
+        self._retired: dict[ServedBy, int] = {}
         """The last event of a job that has left the table."""
 
     def note(self, job: Job) -> None:
@@ -42,7 +42,7 @@ class Turns:
             return  # its data may be forgotten by now
         self.forget(job.id)
         if turn and job.worker:
-            service = Served(self._line.customer_of(job), job.worker.rule)
+            service = ServedBy(self._line.customer_of(job), job.worker.rule)
             self._noted[job.id] = service, turn
             insort(self._events.setdefault(service, []), turn)
             self._update(service)
@@ -71,6 +71,6 @@ class Turns:
             del self._events[service]
         self._update(service)
 
-    def _update(self, service: Served) -> None:
+    def _update(self, service: ServedBy) -> None:
         last = max(self._events.get(service, (0,))[-1], self._retired.get(service, 0))
         self._line.note_served(service.customer, service.rule, last)

@@ -35,7 +35,7 @@ from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.effects import Effect
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
-from sanic_dispatch.core.tables import Change, Table
+from sanic_dispatch.core.tables import Change, Moved, Table
 from sanic_dispatch.errors import (
     DispatchError,
     OutcomeUnknown,
@@ -102,8 +102,13 @@ class _Pending:
 
     number: int
     entries: list[_QueuedCommand] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Change | Moved] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+
+    @property
+    def is_to_be_stored(self) -> bool:
+        """Whether records have changed, or something happened."""
+        return any(isinstance(each, Change) for each in self.changes) or bool(self.events)
 
 
 class Batches:
@@ -255,7 +260,7 @@ class Batches:
         """Commit the gathered batch, or release it at once if it changed nothing."""
         while self._committing is None and self._gathering.entries and not self._refusal:
             pending = self._take_gathered()
-            if (pending.changes or pending.events) and self._store.lasts:
+            if pending.is_to_be_stored and self._store.lasts:
                 self._begin(self._commit, pending)
             elif self._store.may_act():
                 self._promise(pending)
@@ -377,7 +382,7 @@ class Batches:
             else:
                 entry.refuse(error)
 
-    def _undo(self, changes: Sequence[Change], number: int) -> None:
+    def _undo(self, changes: Sequence[Change | Moved], number: int) -> None:
         """Undo changes; a delivery that only an undone command had called off is due again."""
         self._machine.undo(changes, number)
         self._gathering = _Pending(number)
@@ -464,7 +469,7 @@ class Batches:
         """
         self._under_way = pending
         try:
-            if pending.changes or pending.events or self._is_edited:
+            if pending.is_to_be_stored or self._is_edited:
                 await self._write(pending)
             elif not self._store.may_act():
                 await self._store.confirm()
@@ -494,10 +499,12 @@ class _Patience:
         self._timer = self._clock.call_later(COMMIT_RETRY_S, self._is_over)
 
 
-def combined(changes: Sequence[Change]) -> list[Change]:
+def combined(changes: Sequence[Change | Moved]) -> list[Change]:
     """Merge the changes of each record into one, in the order of the first ones."""
     made: dict[tuple[Table, str], Change] = {}
     for change in changes:
+        if isinstance(change, Moved):
+            continue
         name = (change.table, change.id)
         earlier = made.get(name)
         made[name] = change if earlier is None else earlier._replace(after=change.after)

@@ -49,8 +49,6 @@ class Connections:
         """``report`` takes what has happened to a connection: ``Batches.report``."""
         self._report = report
         self._takes: dict[str, Take] = {}
-        self._workers: dict[str, str] = {}
-        """By attached connection: the id of its worker, once that has registered."""
 
     def attach(self, connection: str, take: Take) -> Callable[[], None]:
         """Pass messages on to a connection; return what detaches it."""
@@ -60,11 +58,6 @@ class Connections:
     def is_attached(self, connection: str) -> bool:
         """Whether messages reach this connection."""
         return connection in self._takes
-
-    def bind(self, connection: str, worker_id: str) -> None:
-        """Note whose connection it is, so that its end is reported."""
-        if worker_id and connection in self._takes:
-            self._workers[connection] = worker_id
 
     def begin(self, effect: e.OfferJob | e.AskToStop | e.EndConnection) -> None:
         """Pass an effect on; an offer to a connection that is gone goes back."""
@@ -85,12 +78,9 @@ class Connections:
     def close(self) -> None:
         """Detach all, since the topic is not served here any more; nothing is reported."""
         takes, self._takes = self._takes, {}
-        self._workers.clear()
         for take in takes.values():
             take(Message(Told.LOST))
 
     def _detach(self, connection: str) -> None:
-        self._takes.pop(connection, None)
-        worker_id = self._workers.pop(connection, None)
-        if worker_id is not None:
-            self._report(c.Leave(worker_id, connection))
+        if self._takes.pop(connection, None) is not None:
+            self._report(c.Leave(connection))

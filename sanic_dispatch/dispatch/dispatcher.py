@@ -391,19 +391,11 @@ class Dispatcher:
         with the same callback gets the same answer. ``lost``: the last answer never arrived, so
         the same job is given again. Raises QueueFull, ShuttingDown and StorageFailed.
 
-        If the request is cancelled, the answer is reported as lost: by Batches, if the reply comes
-        later; here, if it had come and was not read yet.
+        If the request is cancelled, the answer is reported as lost.
         """
         await self._until_open()
         await self._answers_elsewhere.known(worker)
-        register = c.Register(worker, lost, REQUEST_ID.get())
-        reply = self.batches.execute(register, self._report_answer_lost)
-        try:
-            job: Job | None = await reply
-        except asyncio.CancelledError:
-            if reply.done() and not reply.cancelled() and reply.exception() is None:
-                self._report_answer_lost(reply.result())
-            raise
+        job = await self._job_to_answer_with(c.Register(worker, lost, REQUEST_ID.get()))
         if job is not None and (origin := ORIGIN.get()) is not None:
             self._answers_elsewhere.expect(job, origin.run)
         return job
@@ -417,15 +409,15 @@ class Dispatcher:
         """Enqueue a worker that is reached by this connection, which must be attached.
 
         Its offers go to ``connections``. Return the job that a polling worker has already; then,
-        and after an offer to one, ``answer_written`` or ``answer_lost`` must be called. Raises
+        and after an offer to one, ``answer_written`` or ``answer_lost`` must be called. If the
+        request is cancelled, an answer with a job that it had is reported as lost. Raises
         AlreadyRegistered, StandingBy if the connection is not attached (any more), and as
         ``register``.
         """
         await self._until_open()
-        self._bind(connection, worker.id)
+        self._check_attached(connection)
         register = c.RegisterConnected(worker, connection, REQUEST_ID.get())
-        job: Job | None = await self.batches.execute(register)
-        return job
+        return await self._job_to_answer_with(register)
 
     async def end_poll(self, worker_id: str, connection: str) -> Job | None:
         """End a poll that got no offer; return the job that it was offered meanwhile.
@@ -433,9 +425,7 @@ class Dispatcher:
         Every poll that got no offer ends so, even if the connection is not attached any more.
         """
         await self._until_open()
-        end = c.EndPoll(worker_id, connection, REQUEST_ID.get())
-        job: Job | None = await self.batches.execute(end)
-        return job
+        return await self._job_to_answer_with(c.EndPoll(worker_id, connection, REQUEST_ID.get()))
 
     async def resume(self, session: str, connection: str) -> Resumed:
         """Take up what the worker of a session has, by a connection that must be attached.
@@ -443,15 +433,14 @@ class Dispatcher:
         If it has a job, that is offered to the connection again. Raises as ``register_connected``.
         """
         await self._until_open()
-        self._bind(connection, self._machine.sessions.get(session, ""))
+        self._check_attached(connection)
         resume = c.Resume(session, connection, REQUEST_ID.get())
         resumed: Resumed = await self.batches.execute(resume)
         return resumed
 
-    def _bind(self, connection: str, worker_id: str) -> None:
+    def _check_attached(self, connection: str) -> None:
         if not self.connections.is_attached(connection):
             raise StandingBy("another process")
-        self.connections.bind(connection, worker_id)
 
     async def accept(self, job_id: str, proof: Proof) -> Placed:
         """Take a job that was offered to a connected worker. Raises as ``complete``."""
@@ -564,8 +553,23 @@ class Dispatcher:
         placed: Placed = await self.batches.execute(report)
         return placed
 
+    async def _job_to_answer_with(self, command: c.Command) -> Job | None:
+        """Apply a command; return the job that its reply is, if it is one.
+
+        If the request is cancelled, the answer is reported as lost: by Batches, if the reply comes
+        later; here, if it had come and was not read yet.
+        """
+        reply = self.batches.execute(command, self._report_answer_lost)
+        try:
+            job: Job | None = await reply
+        except asyncio.CancelledError:
+            if reply.done() and not reply.cancelled() and reply.exception() is None:
+                self._report_answer_lost(reply.result())
+            raise
+        return job
+
     def _report_answer_lost(self, reply: object) -> None:
-        """Report that a registration's answer will not be written: the request was cancelled."""
+        """Report that a worker's answer will not be written: the request was cancelled."""
         if isinstance(reply, Job):
             self.answer_lost(reply, began=False)
 

@@ -112,7 +112,7 @@ def test_a_worker_that_was_away_hears_that_its_job_is_to_be_cancelled(bar: Bar) 
     bar.register(TABLET, "1", session="s")
     bar.apply(c.Submit("a", b"1"))
     bar.accept()
-    bar.apply(c.Leave(TABLET, "1"))
+    bar.apply(c.Leave("1"))
     bar.apply(c.Cancel("a"))
     bar.apply(c.Resume("s", "2"))
     assert [type(each) for each in bar.effects] == [e.OfferJob, e.AskToStop]
@@ -134,7 +134,7 @@ def test_a_worker_that_is_away_is_passed_over_and_keeps_its_place(bar: Bar) -> N
     """What it was offered goes back at once; it is dropped if it does not come back."""
     bar.register(TABLET, "1", session="s")
     bar.apply(c.Submit("a", b"1"))
-    bar.apply(c.Leave(TABLET, "1"))
+    bar.apply(c.Leave("1"))
     assert bar.job().state is State.WAITING
     (timer,) = bar.timers
     assert timer.after_s == RESUME_S
@@ -144,10 +144,10 @@ def test_a_worker_that_is_away_is_passed_over_and_keeps_its_place(bar: Bar) -> N
     assert resumed == Resumed(TABLET, is_waiting=True)
     bar.let_pass(timer)
     assert TABLET in bar.waiting
-    bar.apply(c.Leave(TABLET, "1"))  # the old connection's end, seen late
+    bar.apply(c.Leave("1"))  # the old connection's end, seen late
     bar.apply(c.Submit("b", b"1"))
     assert [each.connection for each in bar.offers] == ["3"]
-    bar.apply(c.Leave(TABLET, "3"))
+    bar.apply(c.Leave("3"))
     bar.let_pass(bar.timers[-1])
     assert TABLET not in bar.waiting
 
@@ -158,12 +158,12 @@ def test_an_accepted_job_stays_with_a_worker_that_is_away(bar: Bar) -> None:
     bar.apply(c.Submit("a", b"1"))
     bar.accept()
     (lease,) = bar.timers
-    bar.apply(c.Leave(TABLET, "1"))
+    bar.apply(c.Leave("1"))
     resumed = bar.apply(c.Resume("s", "2")).reply
     assert isinstance(resumed, Resumed)
     assert (resumed.is_waiting, resumed.job) == (False, bar.job())
     assert [each.connection for each in bar.offers] == ["2"]
-    bar.apply(c.Leave(TABLET, "2"))
+    bar.apply(c.Leave("2"))
     bar.let_pass(lease)
     assert bar.job().state is State.WAITING
     assert bar.apply(c.Resume("s", "3")).reply == Resumed(lost="a")
@@ -183,6 +183,36 @@ def test_a_second_socket_of_one_name_takes_over(bar: Bar) -> None:
     assert [each.connection for each in bar.offers] == ["3"]
     assert isinstance(bar.register(TABLET, "3").reply, AlreadyRegistered)
     assert bar.apply(c.Resume("t", "4")).reply == Resumed()
+
+
+def test_a_connection_is_of_one_worker_at_a_time(bar: Bar) -> None:
+    """It is registered under one name; under another once that has neither place nor job."""
+    bar.register(TABLET, "1")
+    assert isinstance(bar.register("ws:other", "1").reply, AlreadyRegistered)
+    bar.apply(c.Withdraw(TABLET))
+    bar.register("ws:other", "1")
+    bar.register(TABLET, "2")
+    bar.apply(c.Leave("1"))
+    bar.apply(c.Submit("a", b"1"))
+    assert [each.connection for each in bar.offers] == ["2"]
+
+
+def test_an_undo_brings_connections_back(bar: Bar) -> None:
+    """What comes again afterwards, since it has happened, begins everything anew."""
+    bar.register(TABLET, "1", session="s")
+    bar.machine.tables.take_changes()
+    number = bar.machine.number
+    bar.register(TABLET, "2", session="t")
+    bar.apply(c.Leave("2"))
+    bar.machine.undo(bar.machine.tables.take_changes(), number)
+    bar.apply(c.Leave("2"))
+    bar.apply(c.Submit("a", b"1"))
+    assert [each.connection for each in bar.offers] == ["1"]
+    bar.apply(c.Leave("1"))
+    bar.machine.undo(bar.machine.tables.take_changes(), number)
+    bar.apply(c.Leave("1"))
+    bar.let_pass(bar.timers[-1])
+    assert bar.waiting == []
 
 
 @pytest.mark.parametrize("has", ["a place", "an offer", "a job"])
@@ -238,6 +268,25 @@ def test_a_poll_that_ends_without_a_job_keeps_its_place_for_a_while(bar: Bar) ->
     assert bar.apply(c.EndPoll(POLLER, "2")).reply == bar.job("b")  # offered meanwhile
 
 
+def test_the_end_of_a_poll_takes_nothing_from_a_later_one(bar: Bar) -> None:
+    """What that was offered is not for the earlier poll, whose worker may have hung up."""
+    bar.register(POLLER, "1")
+    bar.register(POLLER, "2")
+    bar.apply(c.Submit("a", b"1"))
+    assert bar.apply(c.EndPoll(POLLER, "1")).reply is None
+    assert bar.apply(c.EndPoll(POLLER, "2")).reply == bar.job()
+
+
+def test_a_poll_that_is_not_attached_any_more_gets_its_offer_when_it_ends(bar: Bar) -> None:
+    """It may be one that was offered to another poll: that one's outcome does not count then."""
+    bar.register(POLLER, "1")
+    bar.apply(c.Submit("a", b"1"))
+    bar.apply(c.Leave("1"))
+    job = bar.apply(c.EndPoll(POLLER, "1")).reply
+    assert isinstance(job, Job)
+    assert (job.id, job.attempt) == ("a", 2)
+
+
 @pytest.mark.parametrize("began", [True, False])
 def test_an_answer_to_a_poll_that_was_cut_off(bar: Bar, began: bool) -> None:
     """If some of it was sent the worker may have the job; else that goes to the next."""
@@ -282,7 +331,7 @@ def test_an_offer_that_was_resumed_goes_back_all_the_same(bar: Bar) -> None:
     bar.register(TABLET, "1", session="s")
     bar.apply(c.Submit("a", b"1"))
     bar.apply(c.Resume("s", "2"))
-    bar.apply(c.Leave(TABLET, "2"))
+    bar.apply(c.Leave("2"))
     assert bar.job().state is State.WAITING
 
 
@@ -329,7 +378,7 @@ def test_an_operator_keeps_a_connected_worker_aside(bar: Bar) -> None:
     """Also while it is away, and when it comes back."""
     bar.register(TABLET, "1")
     bar.apply(c.SetAside(TABLET, "too slow"))
-    bar.apply(c.Leave(TABLET, "1"))
+    bar.apply(c.Leave("1"))
     bar.let_pass(bar.timers[-1])
     bar.register(TABLET, "2")
     bar.apply(c.Submit("a", b"1"))
@@ -342,7 +391,7 @@ def test_a_worker_that_an_operator_brings_back_while_it_is_away_is_dropped(bar: 
     """Unless it comes back in time."""
     bar.register(TABLET, "1")
     bar.apply(c.SetAside(TABLET, "too slow"))
-    bar.apply(c.Leave(TABLET, "1"))
+    bar.apply(c.Leave("1"))
     bar.let_pass(bar.timers[-1])
     bar.apply(c.BringBack(TABLET))
     bar.let_pass(bar.timers[-1])
