@@ -334,7 +334,10 @@ class EndPoll(Value, frozen=True):
 
 
 class ExpiryTold(Value, frozen=True):
-    """The worker was told that its time to wait is over; ``is_sure``: it has answered."""
+    """The worker was told that its time to wait is over.
+
+    ``is_sure``: it has answered, or does not wait any more.
+    """
 
     look: EndRegistration
     is_sure: bool

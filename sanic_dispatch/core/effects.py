@@ -46,6 +46,7 @@ class PutExpired(Value, frozen=True):
     """Tell a worker, on its callback, that its time to wait is over."""
 
     look: EndRegistration
+    worker: Worker
     request: str
 
 

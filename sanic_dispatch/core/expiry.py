@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sanic_dispatch.core.state_machine import StateMachine
 
 REASON = "its time to wait is over"
+REFUSED = "its time to wait is over, and it could not be told"
 
 
 def watch(machine: StateMachine, worker: Worker) -> None:
@@ -40,20 +41,26 @@ def on_end_registration(machine: StateMachine, look: c.EndRegistration) -> None:
         if is_early or may_get_one or machine.tables.workers.is_held(worker.id):
             machine.effects.append(e.StartTimer(look, evidence.FIRST_INTERVAL_S))
             return
-        expired = worker.expired(machine.now.wall_s, REASON)
-        machine.put_worker(expired, EventKind.WORKER_SET_ASIDE, REASON)
-    machine.effects.append(e.PutExpired(look, machine.request))
+        worker = worker.expired(machine.now.wall_s, REASON)
+        machine.put_worker(worker, EventKind.WORKER_SET_ASIDE, REASON)
+    machine.effects.append(e.PutExpired(look, worker, machine.request))
 
 
 def on_expiry_told(machine: StateMachine, told: c.ExpiryTold) -> None:
-    """Drop a worker that knows that its time is over; tell it again if that is unclear."""
+    """Drop a worker that knows that its time is over; tell it again if that is unclear.
+
+    One without a key, of which nothing can be found out, is told ``max_attempts`` times.
+    """
     look = told.look
     worker = machine.tables.workers.get(look.worker_id)
     if worker is None or worker.aside is None or worker.aside.cause is not Cause.EXPIRED:
         return
     silent_s = machine.now.wall_s - worker.aside.since_s
+    again = look._replace(tries=look.tries + 1)
     if told.is_sure or silent_s > machine.policy.worker_patience_s:
         machine.drop(worker.id, REASON)
         return
-    again = look._replace(tries=look.tries + 1)
+    if worker.key is None and again.tries >= machine.policy.max_attempts:
+        machine.drop(worker.id, REFUSED)
+        return
     machine.effects.append(e.StartTimer(again, evidence.growing_s(look.tries)))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from sanic_dispatch.callbacks.outcome import Accepted, InDoubt, Outcome, Refused
+from sanic_dispatch.callbacks.outcome import Accepted, Outcome, Refused
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.evidence import ProbeResult, state_of_ours
@@ -135,7 +135,9 @@ class Deliveries:
                 await self._confirm()
             text = body % look.registered_at.encode()
             outcome = await self._callbacks.deliver(look.worker_id, text, {})
-        return c.ExpiryTold(look, not isinstance(outcome, InDoubt), effect.request)
+        is_told = isinstance(outcome, Accepted)
+        is_sure = is_told or await self._is_pending(effect.worker) is False
+        return c.ExpiryTold(look, is_sure, effect.request)
 
     @asynccontextmanager
     async def _alone(self, url: str) -> AsyncIterator[None]:

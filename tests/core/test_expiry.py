@@ -9,6 +9,7 @@ from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.job import State
 from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
 from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import UnknownWorker
 from tests.support.world import worker
 
@@ -20,10 +21,10 @@ ROBOT = worker("c1", "i1")._replace(expires_s=START_S + TTL_S)
 class Queue:
     """A state machine in which ROBOT waits, and what it asks for."""
 
-    def __init__(self) -> None:
+    def __init__(self, robot: Worker = ROBOT) -> None:
         self.machine = StateMachine(Policy())
         self.apply(c.Recover("5e" * 32), 0.0)
-        applied = self.apply(c.Register(ROBOT), 0.0)
+        applied = self.apply(c.Register(robot), 0.0)
         (self.end,) = (each for each in applied.effects if isinstance(each, e.StartTimer))
 
     def apply(self, command: c.Command, at_s: float) -> Applied:
@@ -59,6 +60,20 @@ def test_a_worker_is_told_and_dropped_when_its_time_is_over(queue: Queue) -> Non
     assert isinstance(told_again, e.PutExpired)
     dropped = queue.apply(c.ExpiryTold(told_again.look, is_sure=True), TTL_S + 1)
     assert [event.kind for event in dropped.events] == ["worker.dropped"]
+    assert not queue.is_there
+
+
+def test_a_worker_that_cannot_be_asked_is_told_a_few_times() -> None:
+    """Nothing would ever say that it waits no more."""
+    queue = Queue(ROBOT._replace(key=None))
+    told = queue.apply(queue.end.command, TTL_S).effects[0]
+    for _ in range(Policy().max_attempts):
+        assert isinstance(told, e.PutExpired)
+        assert queue.is_there
+        effects = queue.apply(c.ExpiryTold(told.look, is_sure=False), TTL_S).effects
+        for again in effects:
+            assert isinstance(again, e.StartTimer)
+            (told,) = queue.apply(again.command, TTL_S).effects
     assert not queue.is_there
 
 
