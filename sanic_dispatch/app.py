@@ -86,13 +86,15 @@ from sanic_dispatch.web.routes.pages import pages
 from sanic_dispatch.web.routes.qr_code import qr
 from sanic_dispatch.web.routes.reports import holder, note_refused
 from sanic_dispatch.web.routes.topics import opened_topics, topics
+from sanic_dispatch.web.routes.work import work
 from sanic_dispatch.web.routes.workers import workers
 from sanic_dispatch.web.websocket import Followers
+from sanic_dispatch.web.worker_connections import WorkerConnections
 
 Prepare = Callable[[Sanic[Any, Context], Settings], None]
 
 BLUEPRINTS = (
-    *(jobs, holder, workers, operator, lists, events, backups, opened_topics),
+    *(jobs, holder, workers, work, operator, lists, events, backups, opened_topics),
     *(live, pages, menu, qr, health, docs),
 )
 
@@ -206,6 +208,7 @@ def new_context(settings: Settings) -> Context:
         quota=_quota(settings, clock),
         menu=Menu(settings.menu),
         followers=Followers(),
+        worker_connections=WorkerConnections(settings.max_connections),
         page_headers=page_headers(settings),
         responses=Counter({500: 0, 503: 0}),  # alerts watch these: they count from 0 on
     )
@@ -250,6 +253,10 @@ def _run_services(app: Sanic[Any, Context]) -> None:
     async def stop_taking(_: Sanic[Any, Context]) -> None:
         if members is not None:
             await members.leave()
+        app.ctx.worker_connections.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_GRACE_S):
+                await app.ctx.worker_connections.gone()
         async with asyncio.TaskGroup() as group:
             for context in contexts:
                 group.create_task(_stop_taking(context))

@@ -546,7 +546,7 @@ PROBLEMS: dict[str, Problem] = {
         ": repeat it with the same Idempotency-Key",
         _SOON,
     ),
-    "TooManyClients": Problem(503, "20000 are following already", headers=_SOON),
+    "TooManyClients": Problem(503, "20000 are connected already", headers=_SOON),
     "OutOfReach": Problem(
         503,
         "the queues are out of reach",

@@ -62,9 +62,9 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     positional = [each for each in parameters if each.kind is not each.KEYWORD_ONLY]
     keywords = [each for each in parameters if each.kind is each.KEYWORD_ONLY]
     return Signature(
-        tuple(_decoder(hints[each.name]) for each in positional),
-        {each.name: _decoder(hints[each.name]) for each in keywords},
-        _decoder(hints["return"]),
+        tuple(decoder_of(hints[each.name]) for each in positional),
+        {each.name: decoder_of(hints[each.name]) for each in keywords},
+        decoder_of(hints["return"]),
     )
 
 
@@ -101,7 +101,7 @@ def _errors() -> dict[str, type[DispatchError]]:
 
 
 @cache
-def _decoder(hint: Any) -> Decode:
+def decoder_of(hint: Any) -> Decode:
     """Return the function that makes a value of this type from its JSON."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
@@ -122,7 +122,7 @@ def _decoder(hint: Any) -> Decode:
 
 
 def _optional(inner: Sequence[Any]) -> Decode:
-    decoders = {_decoder(each) for each in inner}
+    decoders = {decoder_of(each) for each in inner}
     if decoders == {_as_it_is}:
         return _as_it_is
     (decode,) = decoders  # a union of types that have different JSON cannot be decoded
@@ -131,7 +131,7 @@ def _optional(inner: Sequence[Any]) -> Decode:
 
 def _record(kind: Any, fields: Sequence[str]) -> Decode:
     hints = get_type_hints(kind)
-    decoders = [_decoder(hints[name]) for name in fields]
+    decoders = [decoder_of(hints[name]) for name in fields]
     special = [(at, each) for at, each in enumerate(decoders) if each is not _as_it_is]
 
     def decode(values: list[Any]) -> Any:
@@ -143,10 +143,10 @@ def _record(kind: Any, fields: Sequence[str]) -> Decode:
 
 
 def _sequence(origin: type, inner: Sequence[Any]) -> Decode:
-    decode_one = _decoder(inner[0])
+    decode_one = decoder_of(inner[0])
     if issubclass(origin, tuple):
         if inner[-1] is not Ellipsis:
-            decoders = [_decoder(each) for each in inner]
+            decoders = [decoder_of(each) for each in inner]
             return lambda values: tuple(
                 decode(value) for decode, value in zip(decoders, values, strict=True)
             )

@@ -91,6 +91,14 @@ def rule_in(text: str) -> str:
     return normal_form(arguments_of(text))
 
 
+def as_argument(name: str, values: Iterable[str]) -> tuple[str, str]:
+    """Return the argument that says that a member is one of these values, as ``normal_form`` takes.
+
+    ``name`` is that of the argument: ``match.drink``.
+    """
+    return name, _joined(set(values))
+
+
 @lru_cache(maxsize=1024)
 def rule_of(text: str) -> Rule:
     """Return the rule with this text. Raises InvalidMatch."""

@@ -1,4 +1,5 @@
-"""Why a live connection is closed: RFC 6455's codes, and 4000 plus an HTTP status.
+"""Why a websocket of a page or of a worker is closed: RFC 6455's codes, and 4000 plus an HTTP
+status.
 
 ``web/routes/live_channel.py`` chooses the status with which a view is refused.
 """
@@ -15,16 +16,22 @@ RESTART = 1012
 """The service stops: come back."""
 
 CLIENT_SPOKE = 4400
-"""The client sent something, or asked with a bad query: do not come back with the same."""
+"""The client sent something, or asked with a bad query: do not come back with the same.
+
+At ``/work``: what it sent could not be read, again and again, or was too much.
+"""
 
 UNAUTHORIZED = 4401
-"""The monitor needs the operator's token."""
+"""The monitor needs the operator's token, and ``/work`` the workers'."""
 
 OTHER_SITE = 4403
 """The page is of another site."""
 
 UNKNOWN_JOB = 4404
 """There is no such order, or not any more."""
+
+REPLACED = 4409
+"""Another connection of the same worker has taken over."""
 
 TRY_LATER = 4503
 """Too many connections, or another process owns the queues, or may own them: come back."""

@@ -12,7 +12,7 @@ class TooManyClients(DispatchError):
     """The limit of connected clients is reached."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} are following already")
+        super().__init__(f"{limit} are connected already")
         self.limit = limit
 
 

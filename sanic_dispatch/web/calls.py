@@ -8,18 +8,20 @@ time for that. ``FUNCTIONS`` are those that may be called by other processes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from sanic_dispatch.cluster.codec import signature_of
-from sanic_dispatch.cluster.forwarding import PATIENCE_S, RemoteCall, Stream, Take
+from sanic_dispatch.cluster.codec import decoder_of, encode, signature_of
+from sanic_dispatch.cluster.forwarding import PATIENCE_S, RETRY_S, RemoteCall, Stream, Take
 from sanic_dispatch.cluster.link import LinkLost, LinkRefused
 from sanic_dispatch.cluster.sessions import Sink
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.connections import Message, Told
+from sanic_dispatch.dispatch.connections import Take as TakeMessage
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.dispatch.online_backup import OnlineBackup
 from sanic_dispatch.dispatch.operator import Operator
@@ -133,13 +135,11 @@ class LinkedService:
         return await function(_SUBJECTS[function](context), *arguments, **keywords)
 
     def follow(self, call: RemoteCall, sink: Sink) -> Callable[[], None]:
-        """Send the frames of a view; return what ends that. Raises as ``Hub.follow``."""
+        """Send what a view or a connection is told; return what ends that. Raises as its begin."""
         context = self._context(call)
         context.dispatcher.check_open()
-        (view, order_id), since = call.arguments
-        cursor = Cursor.parse(since) if since else None
-        client = context.hub.follow(RelayedConnection(sink), ViewKey(view, order_id), cursor)
-        return lambda: context.hub.leave(client)
+        kind, *arguments = call.arguments
+        return _STREAMS[kind](context, sink, *arguments)
 
     def end_session(self, run: str) -> None:
         """Note that a process repeats and reports nothing more."""
@@ -153,6 +153,72 @@ class LinkedService:
         return context
 
 
+# ---- what comes from the owner, as it happens
+
+_VIEW, _CONNECTION = "view", "connection"
+
+
+def _send_frames(
+    context: Context, sink: Sink, key: Sequence[str], since: str | None
+) -> Callable[[], None]:
+    """Send the frames of a view; return what ends that. Raises as ``Hub.follow``."""
+    cursor = Cursor.parse(since) if since else None
+    client = context.hub.follow(RelayedConnection(sink), ViewKey(*key), cursor)
+    return lambda: context.hub.leave(client)
+
+
+def _send_messages(context: Context, sink: Sink, connection: str) -> Callable[[], None]:
+    """Send what the connection of a worker at the other process is told; return what ends that."""
+
+    def take(message: Message) -> None:
+        sink.send_json("told", encode(message))
+
+    return context.dispatcher.connections.attach(connection, take)
+
+
+_STREAMS: dict[str, Callable[..., Callable[[], None]]] = {
+    _VIEW: _send_frames,
+    _CONNECTION: _send_messages,
+}
+
+
+async def attach(context: Context, connection: str, take: TakeMessage) -> Callable[[], None]:
+    """Attach a connection of a worker at the owner of the topic; return what detaches it.
+
+    ``take`` is told ``LOST`` if it has to be attached anew. Raises StandingBy and OwnerUnreachable.
+    """
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + PATIENCE_S
+    while True:
+        try:
+            return await _attach(context, connection, take)
+        except (LinkLost, LinkRefused) as error:
+            reason = str(error)
+        if loop.time() + RETRY_S >= until_s:
+            owner = context.dispatcher.owner.name or "nobody"
+            raise OwnerUnreachable(owner, reason, was_sent=False)
+        await asyncio.sleep(RETRY_S)
+
+
+async def _attach(context: Context, connection: str, take: TakeMessage) -> Callable[[], None]:
+    dispatcher, forwarder = context.dispatcher, context.forwarder
+    if forwarder is None or not dispatcher.is_elsewhere:
+        return dispatcher.connections.attach(connection, take)
+    owner = dispatcher.owner
+    if owner.name and not owner.url:
+        raise StandingBy(owner.name)
+
+    def take_word(word: str, value: Any) -> None:
+        take(_decode_message(value) if word == "told" else Message(Told.LOST))
+
+    topic = context.settings.topic
+    stream = await forwarder.follow(owner, topic, (_CONNECTION, connection), take_word)
+    return stream.leave
+
+
+_decode_message: Callable[[Any], Message] = decoder_of(Message)
+
+
 def follow_elsewhere(context: Context) -> Follow:
     """Return what opens a stream of a view from the process that owns the topic."""
 
@@ -161,7 +227,8 @@ def follow_elsewhere(context: Context) -> Follow:
         if forwarder is None or not owner.url:
             raise OutOfReach
         try:
-            return await forwarder.follow(owner, context.settings.topic, (key, since), take)
+            arguments = (_VIEW, key, since)
+            return await forwarder.follow(owner, context.settings.topic, arguments, take)
         except (LinkLost, LinkRefused):
             raise OutOfReach from None
 
@@ -173,9 +240,21 @@ def follow_elsewhere(context: Context) -> Follow:
 
 async def hand_out(context: Context, worker: Worker, *, lost: bool) -> Handout | None:
     """Register a worker; return a job to answer it with, as ``Dispatcher.register`` does."""
-    dispatcher = context.dispatcher
-    job = await dispatcher.register(worker, lost=lost)
-    return None if job is None else Handout(job, dispatcher.receipt_of(job))
+    return _handout(context, await context.dispatcher.register(worker, lost=lost))
+
+
+async def begin_poll(context: Context, worker: Worker, connection: str) -> Handout | None:
+    """Register a worker that polls; return a job that it has already, to answer it with."""
+    return _handout(context, await context.dispatcher.register_connected(worker, connection))
+
+
+async def end_poll(context: Context, worker_id: str, connection: str) -> Handout | None:
+    """End a poll that got no job; return one that it was offered meanwhile."""
+    return _handout(context, await context.dispatcher.end_poll(worker_id, connection))
+
+
+def _handout(context: Context, job: Job | None) -> Handout | None:
+    return None if job is None else Handout(job, context.dispatcher.receipt_of(job))
 
 
 async def look_up(context: Context, job_id: str) -> JobDetails:
@@ -239,16 +318,17 @@ async def register(context: Context, worker: Worker, *, lost: bool) -> Handout |
             found: Handout | None = await asyncio.shield(asking)
             return found
     except TimeoutError:
-        asking.add_done_callback(lambda done: _give_back(context, done))
+        asking.add_done_callback(lambda done: give_back(context, done))
         owner = context.dispatcher.owner
         reason = context.forwarder.trouble_with(owner)
         raise OwnerUnreachable(owner.name, reason, was_sent=True) from None
     except asyncio.CancelledError:
-        asking.add_done_callback(lambda done: _give_back(context, done))
+        asking.add_done_callback(lambda done: give_back(context, done))
         raise
 
 
-def _give_back(context: Context, asking: asyncio.Task[Handout | None]) -> None:
+def give_back(context: Context, asking: asyncio.Future[Handout | None]) -> None:
+    """Report that a job will not be written, since who asked for it is gone."""
     if asking.cancelled() or asking.exception() is not None:
         return
     handout = asking.result()
@@ -297,13 +377,15 @@ async def _try(call: Awaitable[Any]) -> None:
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
     Dispatcher.submit, Dispatcher.cancel, Dispatcher.complete, Dispatcher.fail, Dispatcher.extend,
-    Dispatcher.settle_answer,
+    Dispatcher.settle_answer, Dispatcher.withdraw, Dispatcher.register_connected, Dispatcher.resume,
+    Dispatcher.accept, Dispatcher.report_progress, Dispatcher.ask_if_cancelling,
     Operator.pause, Operator.resume, Operator.cancel, Operator.put_back, Operator.move_to_front,
     Operator.set_priority, Operator.forget, Operator.set_aside, Operator.bring_back, Operator.drop,
     Queries.jobs, Queries.of_ticket, Queries.workers,
     HistoryQueries.find, HistoryQueries.of_ticket, HistoryQueries.statistics,
     OnlineBackup.make, Readiness.reasons,
-    hand_out, look_up, why_waiting, eta_of_next, is_paused, record_refusal, unavailable_drinks,
+    hand_out, begin_poll, end_poll, look_up, why_waiting, eta_of_next, is_paused, record_refusal,
+    unavailable_drinks,
 )  # fmt: skip
 """What other processes may call."""
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sanic_dispatch.web.rate_limit import Quota
     from sanic_dispatch.web.routes.drinks import Menu
     from sanic_dispatch.web.websocket import Followers
+    from sanic_dispatch.web.worker_connections import WorkerConnections
 
 TOPICS_PATH = f"/{TOPICS_FOLDER}/"
 """What the paths of named topics begin with."""
@@ -57,6 +58,7 @@ class Context:
     quota: Quota | None
     menu: Menu
     followers: Followers
+    worker_connections: WorkerConnections
     page_headers: Mapping[str, str]
     responses: Counter[int]
     """The number of answers by status, of all topics."""

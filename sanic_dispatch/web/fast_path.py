@@ -44,8 +44,8 @@ _REPORT = re.compile(rb"/jobs/(?P<id>[0-9A-Za-z]+)/(?P<act>complete|fail|extend)
 _BEGINNINGS = tuple(b"POST " + path for path in (*HANDLERS, b"/jobs/", TOPICS_PATH.encode()))
 _TOPIC = re.compile(rb"/topics/(?P<name>[^/]+)(?P<rest>/.+)")
 
-_SANICS = frozenset(("transfer-encoding", "expect", "upgrade"))
-"""Headers that only Sanic handles."""
+_SANICS = frozenset(("transfer-encoding", "expect", "upgrade", "worker-id"))
+"""Headers of requests that only Sanic handles; a poll may wait for longer than other requests."""
 
 _log = structlog.get_logger("sanic_dispatch.web")
 

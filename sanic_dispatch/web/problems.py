@@ -22,6 +22,7 @@ from sanic_dispatch.errors import (
     TooManyOrders,
     Unauthorized,
     UnknownTopic,
+    WorkerHasJob,
     WrongState,
 )
 from sanic_dispatch.observability.log import masked
@@ -30,6 +31,8 @@ from sanic_dispatch.web.responses import json_answer
 
 METHODS = ("GET", "HEAD", "POST", "DELETE")
 """The methods that routes use."""
+
+MISTAKE = "the service made a mistake; it has been logged"
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -40,14 +43,7 @@ def problem(
     status: int, error: str, detail: str, headers: Mapping[str, str] = _NOTHING, **extra: Any
 ) -> HTTPResponse:
     """Return a problem document; ``error`` is its code in ``PROBLEMS``."""
-    document = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "Error": error,
-        **extra,
-    }
+    document = _document(status, error, detail, extra)
     if retry_after_s := PROBLEMS[error].headers.get("Retry-After"):
         headers = {"Retry-After": retry_after_s, **headers}
     return json_answer(document, status, headers, "application/problem+json")
@@ -55,12 +51,39 @@ def problem(
 
 def problem_of(error: DispatchError, **extra: Any) -> HTTPResponse:
     """Return the answer to one of our own errors."""
-    if isinstance(error, (WrongState, NotTheHolder)):
-        extra["state"] = error.state
-    if isinstance(error, InvalidMatch):
-        extra |= {"where": error.where, "why": error.why}
     headers = challenge(error.role) if isinstance(error, Unauthorized) else _NOTHING
-    return problem(PROBLEMS[error.code].status, error.code, str(error), headers, **extra)
+    members = _members_of(error) | extra
+    return problem(PROBLEMS[error.code].status, error.code, str(error), headers, **members)
+
+
+def document_of(error: Exception, **extra: Any) -> dict[str, Any]:
+    """Return the problem document of an error alone, for a websocket."""
+    if not isinstance(error, DispatchError):
+        return _document(500, "InternalServerError", MISTAKE, {})
+    members = _members_of(error) | extra
+    return _document(PROBLEMS[error.code].status, error.code, str(error), members)
+
+
+def _document(status: int, error: str, detail: str, members: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "Error": error,
+        **members,
+    }
+
+
+def _members_of(error: DispatchError) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    if isinstance(error, (WrongState, NotTheHolder)) and error.state:
+        members["state"] = error.state
+    if isinstance(error, WorkerHasJob):
+        members["job"] = error.job
+    if isinstance(error, InvalidMatch):
+        members |= {"where": error.where, "why": error.why}
+    return members
 
 
 def word_of(status: int) -> str:
@@ -137,7 +160,7 @@ def _on_too_many(request: Call, error: TooManyOrders) -> HTTPResponse:
 def _on_unexpected(request: Call, error: Exception) -> HTTPResponse:
     """Log a fault of the service; the client only learns that there was one."""
     _log.exception("unexpected error", path=masked(request.path), exc_info=error)
-    return problem(500, "InternalServerError", "the service made a mistake; it has been logged")
+    return problem(500, "InternalServerError", MISTAKE)
 
 
 _ANSWERS: dict[type[Exception], Callable[[Call, Any], HTTPResponse]] = {

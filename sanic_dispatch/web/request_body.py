@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -10,7 +11,7 @@ from sanic.exceptions import PayloadTooLarge, SanicException
 from sanic.http import Http
 
 from sanic_dispatch import strict_json
-from sanic_dispatch.errors import BodyTooLarge, InvalidRequest, WrongMediaType
+from sanic_dispatch.errors import BodyTooLarge, InvalidJson, InvalidRequest, WrongMediaType
 from sanic_dispatch.web.context import Call, settings_of
 
 DRAIN_BYTES = 1 << 20
@@ -88,14 +89,15 @@ async def read_form_text(request: Call) -> str:
     return data.decode(errors="replace")
 
 
-async def read_fields(request: Call, *flags: str) -> dict[str, Any]:
-    """Return a JSON object, or the fields of a form with ``flags`` as booleans."""
+async def read_fields(request: Call, *values: str) -> dict[str, Any]:
+    """Return a JSON object, or the fields of a form, in which ``values`` are JSON."""
     if not _says_form(request):
         return await read_object(request)
-    fields = await _read_form(request)
-    return {
-        name: _WORDS.get(text, text) if name in flags else text for name, text in fields.items()
-    }
+    fields: dict[str, Any] = dict(await _read_form(request))
+    for name in fields.keys() & {*values}:
+        with suppress(InvalidJson):
+            fields[name] = strict_json.parse(fields[name].encode())
+    return fields
 
 
 async def _read_form(request: Call) -> dict[str, str]:
@@ -108,9 +110,6 @@ async def _read_form(request: Call) -> dict[str, str]:
     except ValueError as error:
         raise InvalidRequest("the form cannot be read") from error
     return dict(fields)
-
-
-_WORDS: dict[str, object] = {"true": True, "false": False}
 
 
 def text_in(values: dict[str, Any], name: str) -> str:

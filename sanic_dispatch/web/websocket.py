@@ -1,8 +1,9 @@
 """Websockets without Sanic's overhead, and that of a follower.
 
-Sanic needs four tasks and twenty kilobytes for a websocket. A follower only listens, so its
-connection is taken over from Sanic after the handshake: the websockets library parses and makes the
-frames, and no task waits for it. So are the links of other processes (``cluster/link.py``).
+Sanic needs four tasks and twenty kilobytes for a websocket. So the connection is taken over from
+Sanic after the handshake: the websockets library parses and makes the frames, and no task waits for
+it. So are the sockets of workers (``worker_socket.py``) and the links of other processes
+(``cluster/link.py``).
 """
 
 from __future__ import annotations
@@ -68,29 +69,82 @@ class Followers:
         await self._all_gone.wait()
 
 
-class Follower(asyncio.Protocol):
-    """A websocket that sends frames, and closes at the first message that it gets."""
+class Websocket(asyncio.Protocol):
+    """The server's end of a websocket: how it is written to, and closed."""
 
-    __slots__ = (
-        "_fd", "_followers", "_frames", "_hub", "_is_ending", "_is_sealed", "_transport", "client",
-    )  # fmt: skip
+    __slots__ = ("_frames", "_is_ending", "_transport")
 
-    transport = "websocket"
-
-    def __init__(self, frames: ServerProtocol, hub: Hub, followers: Followers) -> None:
-        self.client: Client | None = None
+    def __init__(self, frames: ServerProtocol) -> None:
         self._frames = frames
-        self._hub = hub
-        self._followers = followers
         self._is_ending = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport over, after the handshake."""
         self._transport = cast(asyncio.Transport, transport)
+        limit_kernel(transport)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Begin the closing handshake, unless it has begun."""
+        if self._frames.state is OPEN:
+            self._frames.send_close(code, reason)
+            self._send()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._transport.abort()
+
+    def pause_writing(self) -> None:
+        """Stop reading: the answers to the client's pings would pile up."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Resume reading."""
+        self._transport.resume_reading()
+
+    def eof_received(self) -> None:
+        """Close after what is buffered: the client is gone."""
+        self._frames.receive_eof()
+        self._send()
+
+    def _send(self) -> None:
+        """Write the library's output; an empty piece means end of stream."""
+        for piece in self._frames.data_to_send():
+            if piece:
+                self._transport.write(piece)
+            else:
+                self._write_eof()
+        if self._frames.close_expected() and not self._is_ending:
+            self._is_ending = True
+            asyncio.get_running_loop().call_later(GOODBYE_S, self._transport.abort)
+
+    def _write_eof(self) -> None:
+        """Half-close, and keep reading: else the client may get a reset, not the close frame."""
+        if not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        with suppress(OSError, RuntimeError):
+            self._transport.write_eof()
+
+
+class Follower(Websocket):
+    """A websocket that sends frames, and closes at the first message that it gets."""
+
+    __slots__ = ("_fd", "_followers", "_hub", "_is_sealed", "client")
+
+    transport = "websocket"
+
+    def __init__(self, frames: ServerProtocol, hub: Hub, followers: Followers) -> None:
+        super().__init__(frames)
+        self.client: Client | None = None
+        self._hub = hub
+        self._followers = followers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport over, after the handshake."""
+        super().connection_made(transport)
         self._is_sealed = transport.get_extra_info("sslcontext") is not None
         self._fd = transport.get_extra_info("socket").fileno()
         self._followers.add(self)
-        limit_kernel(transport)
 
     def buffered(self) -> int:
         """Return how many bytes the kernel has not taken yet."""
@@ -119,16 +173,6 @@ class Follower(asyncio.Protocol):
             transport.write(data[sent:])
         return True
 
-    def close(self, code: int, reason: str = "") -> None:
-        """Begin the closing handshake, unless it has begun."""
-        if self._frames.state is OPEN:
-            self._frames.send_close(code, reason)
-            self._send()
-
-    def abort(self) -> None:
-        """Drop the connection."""
-        self._transport.abort()
-
     def data_received(self, data: bytes) -> None:
         """Answer control frames, and close at a message."""
         self._frames.receive_data(data)
@@ -138,43 +182,11 @@ class Follower(asyncio.Protocol):
                 self.close(close_codes.CLIENT_SPOKE if is_text else close_codes.NOT_UTF8)
         self._send()
 
-    def pause_writing(self) -> None:
-        """Stop reading: the answers to the client's pings would pile up."""
-        self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """Resume reading."""
-        self._transport.resume_reading()
-
-    def eof_received(self) -> None:
-        """Close after what is buffered: the client is gone."""
-        self._frames.receive_eof()
-        self._send()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Remove the websocket, and tell the hub."""
         self._followers.discard(self)
         if self.client is not None:
             self._hub.leave(self.client)
-
-    def _send(self) -> None:
-        """Write the library's output; an empty piece means end of stream."""
-        for piece in self._frames.data_to_send():
-            if piece:
-                self._transport.write(piece)
-            else:
-                self._write_eof()
-        if self._frames.close_expected() and not self._is_ending:
-            self._is_ending = True
-            asyncio.get_running_loop().call_later(GOODBYE_S, self._transport.abort)
-
-    def _write_eof(self) -> None:
-        """Half-close, and keep reading: else the client may get a reset, not the close frame."""
-        if not self._transport.can_write_eof():
-            self._transport.close()
-            return
-        with suppress(OSError, RuntimeError):
-            self._transport.write_eof()
 
 
 def handshake(request: Request, max_bytes: int = MESSAGE_BYTES) -> tuple[ServerProtocol, Response]:
@@ -221,10 +233,13 @@ def limit_kernel(transport: asyncio.BaseTransport) -> None:
 
 def _can_be_read(frame: WebsocketFrame) -> bool:
     """Whether a text frame is UTF-8; a fragmented message counts as such."""
-    if frame.opcode is Opcode.BINARY or not frame.fin:
-        return True
+    return frame.opcode is Opcode.BINARY or not frame.fin or is_utf8(bytes(frame.data))
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether these bytes are UTF-8."""
     try:
-        bytes(frame.data).decode()
+        data.decode()
     except UnicodeDecodeError:
         return False
     return True

@@ -12,6 +12,7 @@ from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import DEFAULT_PRIORITY
 from sanic_dispatch.history.questions import MAX_NUMBER
 from sanic_dispatch.history.statistics import By
+from sanic_dispatch.live.schema import an_object
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.openapi.operation import (
     AN_OBJECT,
@@ -39,6 +40,8 @@ from sanic_dispatch.web.openapi.schemas import (
     LISTED_WORKER,
     LOGGED,
     ORDER,
+    ORDERS,
+    PROGRESS_MADE,
     STATE,
     STATISTICS_ROW,
     STEP,
@@ -101,7 +104,13 @@ LOOK_UP = Operation(
 CANCEL = Operation(
     tag="jobs",
     parameters=(JOB_ID_IN_PATH,),
-    answers={204: Answer("It is cancelled.")},
+    answers={
+        202: Answer(
+            "A worker has it, and is asked to stop; it stays assigned until the worker reports.",
+            in_json(an_object({"Cancelling": {"const": True}}), {"Cancelling": True}),
+        ),
+        204: Answer("It is cancelled."),
+    },
     errors=("UnknownJob", "WrongState", *TAKING),
 )
 
@@ -157,10 +166,32 @@ _RULE = (
     ),
     Parameter("query", "not.size", "take no jobs whose member size is one of these", _VALUES, "xl"),
 )
+_WORKER_ID = Parameter(
+    "header",
+    "Worker-Id",
+    "the name of a worker without a callback, which polls; not looked at if there is a callback",
+    {"type": "string", "pattern": "^[!-~]{1,100}$"},
+    "tablet-1",
+)
+_WAIT = Parameter(
+    "query",
+    "wait",
+    "with Worker-Id: how many seconds to wait for a job",
+    {"type": "number", "minimum": 0, "maximum": 60},
+    30,
+)
+_TTL = Parameter(
+    "query",
+    "ttl",
+    "with a callback: after how many seconds without a job the registration ends; the callback is "
+    "told so",
+    {"type": "number", "minimum": 1, "maximum": 604800},
+    3600,
+)
 REGISTER = Operation(
     tag="workers",
     role=auth.WORKER,
-    parameters=(*_HEADERS, _LOST, *_RULE),
+    parameters=(*_HEADERS, _WORKER_ID, _LOST, _WAIT, _TTL, *_RULE),
     body=Body(
         {
             "type": "object",
@@ -187,12 +218,39 @@ REGISTER = Operation(
             },
             {"CPEE-CALLBACK": {"const": "true"}},
         ),
+        204: Answer("The wait of a poll is over, and there is no job: poll again within 10 s."),
     },
     errors=(
         *("Unauthorized", "Missing", "NotAString", "NotAUrl", "NotAllowed", "InvalidMatch"),
-        *("QueueFull", "TooManyRules"),
+        *("InvalidRequest", "QueueFull", "TooManyRules", "TooManyClients"),
         *TAKING,
     ),
+)
+WITHDRAW = Operation(
+    tag="workers",
+    role=auth.WORKER,
+    parameters=(_HEADERS[0], _WORKER_ID),
+    answers={204: Answer("It is out of the line.")},
+    errors=(
+        *("Unauthorized", "Missing", "NotAString", "NotAUrl", "InvalidRequest"),
+        *("UnknownWorker", "WrongState"),
+        *TAKING,
+    ),
+)
+WORK = Operation(
+    tag="workers",
+    role=auth.WORKER,
+    parameters=(
+        Parameter(
+            "query",
+            "session",
+            "take up what the worker of this session has: session of an earlier welcome",
+            _ANY,
+            "Jq5cZ1m2S8y0aX3vT9bK4w",
+        ),
+    ),
+    answers={101: Answer("A websocket for the messages of a worker: see /asyncapi.json.")},
+    errors=("UpgradeRequired",),
 )
 
 # ---- reports of workers
@@ -229,9 +287,17 @@ _RESULT_FORM = {
     "type": "object",
     "properties": {"result": {"type": "string", "description": "the result as JSON text"}},
 }
+_FLAG_FORM = {"type": "string", "enum": ["true", "false"]}
 _FAILURE_FORM = {
     "type": "object",
-    "properties": {"reason": LINE, "retry": {"type": "string", "enum": ["true", "false"]}},
+    "properties": {"reason": LINE, "retry": _FLAG_FORM, "cancelled": _FLAG_FORM},
+}
+_PROGRESS_FORM = {
+    "type": "object",
+    "properties": {
+        "percent": {"type": "string", "pattern": "^([0-9]|[1-9][0-9]|100)$"},
+        "text": LINE,
+    },
 }
 _REPORT_ERRORS = ("Unauthorized", "UnknownJob", "NotTheHolder", "WrongState", *TAKING)
 COMPLETE = Operation(
@@ -254,7 +320,47 @@ FAIL = Operation(
     ),
     errors=(*_REPORT_ERRORS, *AN_OBJECT),
 )
-EXTEND = Operation(**_OF_A_HOLDER, errors=_REPORT_ERRORS)
+EXTEND = Operation(
+    **_OF_A_HOLDER
+    | {
+        "answers": {
+            200: Answer(
+                "The job as it is now, whether to stop, and how long the worker may be silent.",
+                in_json(ref("extended_job"), {**JOB, **ORDERS}),
+            )
+        }
+    },
+    errors=_REPORT_ERRORS,
+)
+PROGRESS = Operation(
+    **_OF_A_HOLDER
+    | {
+        "answers": {
+            200: Answer(
+                "Whether to stop, and how long the worker may be silent.",
+                in_json(ref("orders"), ORDERS),
+            )
+        }
+    },
+    body=Body(
+        ref("progress"),
+        PROGRESS_MADE,
+        others={FORM: (_PROGRESS_FORM, {"percent": "40", "text": "adding gin"})},
+    ),
+    errors=(*_REPORT_ERRORS, *AN_OBJECT),
+)
+CANCELLING = Operation(
+    **_OF_A_HOLDER
+    | {
+        "answers": {
+            200: Answer(
+                "Whether the worker is to stop.",
+                in_json(an_object({"cancel": {"type": "boolean"}}), {"cancel": False}),
+            )
+        }
+    },
+    errors=_REPORT_ERRORS,
+)
 
 # ---- lists for operators
 

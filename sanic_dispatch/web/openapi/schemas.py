@@ -31,6 +31,7 @@ WINDOW: Schema = {
 }
 CALLBACK: Schema = {"type": "string", "description": "the callback of a worker"}
 LINE: Schema = {"type": "string", "maxLength": 200, "description": "one printable line"}
+PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": 100}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 PRIORITY: Schema = live.PRIORITY | {"description": "0 is served first"}
 RULE: Schema = {
@@ -66,6 +67,33 @@ TEXT: Schema = {
     "description": "a text, or one for each language",
 }
 
+PROGRESS: Schema = an_object({}, {"percent": PERCENT, "text": LINE}) | {
+    "minProperties": 1,
+    "description": "how far its worker is, by its own words",
+}
+_JOB: dict[str, Schema] = {
+    "id": ID,
+    "ticket": TICKET,
+    "state": STATE,
+    "position": _or_null({"type": "integer", "minimum": 1}),
+    "submitted_at": TIME,
+    "eta": _or_null(WINDOW),
+    "priority": PRIORITY,
+}
+_OF_SOME_JOBS: dict[str, Schema] = {
+    "why": live.WHY,
+    "progress": PROGRESS,
+    "cancelling": {"const": True, "description": "its worker is asked to stop"},
+    "reason": {"type": "string", "description": "why it failed, or was cancelled"},
+    "result": {"description": "the worker's result: any JSON"},
+    "forgotten": live.FORGOTTEN,
+}
+_ORDERS: dict[str, Schema] = {
+    "cancel": {"type": "boolean", "description": "whether the worker is to stop"},
+    "lease_s": _or_null({"type": "number"})
+    | {"description": "how many seconds it may be silent; null: any number"},
+}
+
 OWN: dict[str, Schema] = {
     "problem": {
         "type": "object",
@@ -80,6 +108,8 @@ OWN: dict[str, Schema] = {
             "eta": _or_null(WINDOW),
             "where": {"type": "string", "description": "which argument"},
             "why": {"type": "string", "description": "what is wrong with it"},
+            "job": an_object({"id": ID}, {"ticket": TICKET})
+            | {"description": "the job that a worker has, or has lost"},
         },
         "additionalProperties": False,
         "description": "RFC 9457",
@@ -92,23 +122,10 @@ OWN: dict[str, Schema] = {
             )
         }
     ),
-    "job": an_object(
-        {
-            "id": ID,
-            "ticket": TICKET,
-            "state": STATE,
-            "position": _or_null({"type": "integer", "minimum": 1}),
-            "submitted_at": TIME,
-            "eta": _or_null(WINDOW),
-            "priority": PRIORITY,
-        },
-        {
-            "why": live.WHY,
-            "reason": {"type": "string", "description": "why it failed, or was cancelled"},
-            "result": {"description": "the worker's result: any JSON"},
-            "forgotten": live.FORGOTTEN,
-        },
-    ),
+    "job": an_object(_JOB, _OF_SOME_JOBS),
+    "extended_job": an_object({**_JOB, **_ORDERS}, _OF_SOME_JOBS),
+    "orders": an_object(_ORDERS),
+    "progress": {**PROGRESS, "additionalProperties": True},
     "listed_job": an_object(
         {
             "id": ID,
@@ -222,7 +239,9 @@ OWN: dict[str, Schema] = {
     | {"additionalProperties": True},
     "priority": an_object({"priority": PRIORITY}, {"reason": LINE})
     | {"additionalProperties": True},
-    "failure": an_object({}, {"reason": LINE, "retry": {"type": "boolean"}})
+    "failure": an_object(
+        {}, {"reason": LINE, "retry": {"type": "boolean"}, "cancelled": {"type": "boolean"}}
+    )
     | {"additionalProperties": True},
     "menu": an_object(
         {
@@ -282,6 +301,8 @@ JOB = {
     "priority": DEFAULT_PRIORITY,
     "why": {"reason": "behind", "ahead": 2},
 }
+ORDERS = {"cancel": False, "lease_s": 60.0}
+PROGRESS_MADE = {"percent": 40, "text": "adding gin"}
 HANDED_JOB = {"Job": {"id": JOB_ID, "data": ORDER, "submitted_at": SUBMITTED_AT}}
 LISTED_JOB = {
     "id": JOB_ID,

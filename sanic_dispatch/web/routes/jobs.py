@@ -8,7 +8,7 @@ from typing import Any
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import empty
 
-from sanic_dispatch.core.job import State
+from sanic_dispatch.core.job import Progress, State
 from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.dispatch.dispatcher import Dispatcher, new_job_id
 from sanic_dispatch.errors import QueueFull
@@ -56,18 +56,21 @@ async def look_up(request: Request, job_id: str) -> HTTPResponse:
 @jobs.delete("/jobs/<job_id:str>")
 @describe(CANCEL)
 async def cancel(request: Request, job_id: str) -> HTTPResponse:
-    """Cancel a waiting job; 409 if it is not waiting."""
-    await ask(context_of(request), Dispatcher.cancel, job_id, "cancelled by who ordered it")
-    return empty(headers=NOSNIFF)
+    """Cancel a waiting job, or ask the holder of an assigned one to stop: 202.
+
+    409 if the holder cannot hear of it, or the job is over.
+    """
+    job = await ask(context_of(request), Dispatcher.cancel, job_id, "cancelled by who ordered it")
+    return json_answer({"Cancelling": True}, 202) if job.cancelling else empty(headers=NOSNIFF)
 
 
-async def job_answer(request: Call, job_id: str) -> HTTPResponse:
-    """Return the answer with a job, its worker's result verbatim."""
-    status = await ask(context_of(request), look_up_status, job_id)
-    answer = json_answer(_job_fields(status))
-    if status.job.result is not None:
+async def job_answer(request: Call, job_id: str, status: int = 200, **more: Any) -> HTTPResponse:
+    """Return the answer with a job and ``more`` members, its worker's result verbatim."""
+    found = await ask(context_of(request), look_up_status, job_id)
+    answer = json_answer({**_job_fields(found), **more}, status)
+    if found.job.result is not None:
         assert answer.body
-        answer.body = b'%b,"result":%b}' % (answer.body[:-1], status.job.result)
+        answer.body = b'%b,"result":%b}' % (answer.body[:-1], found.job.result)
     return answer
 
 
@@ -85,10 +88,17 @@ def _job_fields(status: JobDetails) -> dict[str, Any]:
         "submitted_at": job.submitted_at,
         "eta": _rounded(status.eta),
         "priority": job.priority,
+        **({"cancelling": True} if job.cancelling else {}),
+        **({"progress": _progress_fields(job.progress)} if job.progress else {}),
         **why,
         **reason,
         **forgotten,
     }
+
+
+def _progress_fields(progress: Progress) -> dict[str, Any]:
+    percent = {} if progress.percent is None else {"percent": progress.percent}
+    return {**percent, **({"text": progress.text} if progress.text else {})}
 
 
 def _submitted(placed: Placed, headers: Mapping[str, str]) -> HTTPResponse:

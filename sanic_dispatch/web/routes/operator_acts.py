@@ -5,14 +5,16 @@ Who: the X-Operator header, else the client's address. Why: ``{"reason"}`` in th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, cast
 
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import empty
 
+from sanic_dispatch.core.job import Job
 from sanic_dispatch.dispatch.operator import Operator
 from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
@@ -79,13 +81,13 @@ def _dispatch_act(text: str) -> Operation:
     )
 
 
-def _job_act(text: str) -> Operation:
+def _job_act(text: str, answers: Mapping[int, Answer] = MappingProxyType({})) -> Operation:
     return Operation(
         **OF_AN_OPERATOR,
         summary=text,
         parameters=(JOB_ID_IN_PATH, _WHO),
         body=_REASON,
-        answers={200: A_JOB},
+        answers={200: A_JOB, **answers},
         errors=(*_ERRORS, "UnknownJob", "WrongState"),
     )
 
@@ -108,7 +110,7 @@ def _worker_act(text: str) -> Operation:
 
 DispatchAct = Callable[[Operator, str, str], Awaitable[bool]]
 """Acts on the handing out of jobs: (operator, why, who) → whether that is paused."""
-JobAct = Callable[[Operator, str, str, str], Awaitable[object]]
+JobAct = Callable[[Operator, str, str, str], Awaitable[Job]]
 """Acts on a job: (operator, job id, why, who)."""
 WorkerAct = Callable[[Operator, str, str, str], Awaitable[object]]
 """Acts on a worker: (operator, worker id, why, who)."""
@@ -121,10 +123,10 @@ async def act_on_dispatch(request: Request, act: DispatchAct) -> HTTPResponse:
 
 
 async def act_on_job(request: Request, job_id: str, act: JobAct) -> HTTPResponse:
-    """Act on a job, and return it."""
+    """Act on a job, and return it: 202 if its holder was asked to stop."""
     who, why, _ = await _words(request)
-    await ask(context_of(request), act, job_id, why, who)
-    return await job_answer(request, job_id)
+    job = await ask(context_of(request), act, job_id, why, who)
+    return await job_answer(request, job_id, 202 if job.cancelling else 200)
 
 
 async def act_on_worker(request: Request, act: WorkerAct) -> HTTPResponse:
@@ -142,9 +144,12 @@ DISPATCH_ACTS: dict[str, tuple[DispatchAct, str]] = {
     "resume": (Operator.resume, "Resume handing out jobs."),
 }
 JOB_ACTS: dict[str, tuple[JobAct, str]] = {
-    "cancel": (Operator.cancel, "Cancel a waiting job."),
+    "cancel": (Operator.cancel, "Cancel a job; the worker of an assigned one is asked to stop."),
     "put-back": (Operator.put_back, "Put an assigned or failed job back to its own place."),
     "first": (Operator.move_to_front, "Move a waiting job to the front of the queue."),
+}
+_MORE_ANSWERS: dict[str, Mapping[int, Answer]] = {
+    "cancel": {202: A_JOB._replace(text="The job: its worker is asked to stop.")},
 }
 WORKER_ACTS: dict[str, tuple[WorkerAct, str]] = {
     "aside": (Operator.set_aside, "Set a worker aside: it gets no jobs."),
@@ -162,7 +167,7 @@ for name, (dispatch_act, text) in DISPATCH_ACTS.items():
     )
 for name, (job_act, text) in JOB_ACTS.items():
     operator.add_route(
-        describe(_job_act(text))(partial(act_on_job, act=job_act)),
+        describe(_job_act(text, _MORE_ANSWERS.get(name, {})))(partial(act_on_job, act=job_act)),
         f"/jobs/<job_id:str>/{name}",
         ["POST"],
         name=f"job_{name}",

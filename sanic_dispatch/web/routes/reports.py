@@ -1,4 +1,4 @@
-"""Reports of a job's holder: complete, fail, extend; usually called by ``web/fast_path.py``."""
+"""What the holder of a job reports and asks; ``web/fast_path.py`` usually calls the first three."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import re
 from sanic import Blueprint, HTTPResponse
 
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
-from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.calls import ask, note_refused_report
 from sanic_dispatch.web.context import Call, context_of, settings_of
 from sanic_dispatch.web.cpee_headers import plain, proof_of
+from sanic_dispatch.web.holder_words import failure_in, orders_for, progress_in
 from sanic_dispatch.web.openapi.operation import describe
-from sanic_dispatch.web.openapi.operations import COMPLETE, EXTEND, FAIL
-from sanic_dispatch.web.request_body import read_bytes, read_fields, read_result, text_in
+from sanic_dispatch.web.openapi.operations import CANCELLING, COMPLETE, EXTEND, FAIL, PROGRESS
+from sanic_dispatch.web.request_body import read_bytes, read_fields, read_result
+from sanic_dispatch.web.responses import GET_AND_HEAD, json_answer
 from sanic_dispatch.web.routes.jobs import job_answer
 
 holder = Blueprint("holder")
@@ -35,14 +36,14 @@ async def complete(request: Call, job_id: str) -> HTTPResponse:
 @holder.post("/jobs/<job_id:str>/fail", stream=True)
 @describe(FAIL)
 async def fail(request: Call, job_id: str) -> HTTPResponse:
-    """Report a job as failed: ``{"reason","retry"}``; with retry another worker may try."""
+    """Report a job as failed: ``{"reason","retry","cancelled"}``.
+
+    With ``retry`` another worker may try; ``cancelled`` says that it was asked to stop, and has.
+    """
     auth.check(request, auth.WORKER)
-    said = await read_fields(request, "retry")
-    reason, retry = text_in(said, "reason"), said.get("retry", False)
-    if not isinstance(retry, bool):
-        raise InvalidRequest("retry is true or false")
+    reason, retry, cancelled = failure_in(await read_fields(request, "retry", "cancelled"))
     context, proof = context_of(request), proof_of(request)
-    await ask(context, Dispatcher.fail, job_id, proof, reason, retry=retry)
+    await ask(context, Dispatcher.fail, job_id, proof, reason, retry=retry, cancelled=cancelled)
     return await job_answer(request, job_id)
 
 
@@ -52,8 +53,35 @@ async def extend(request: Call, job_id: str) -> HTTPResponse:
     """Begin the lease anew, since the work goes on. A body is ignored."""
     auth.check(request, auth.WORKER)
     await read_bytes(request, settings_of(request).max_body_bytes)
-    await ask(context_of(request), Dispatcher.extend, job_id, proof_of(request))
-    return await job_answer(request, job_id)
+    context = context_of(request)
+    placed = await ask(context, Dispatcher.extend, job_id, proof_of(request))
+    return await job_answer(request, job_id, **orders_for(context, placed.job))
+
+
+@holder.post("/jobs/<job_id:str>/progress", stream=True)
+@describe(PROGRESS)
+async def report_progress(request: Call, job_id: str) -> HTTPResponse:
+    """Report how far a job is, and begin its lease anew; learn whether to stop."""
+    auth.check(request, auth.WORKER)
+    percent, text = progress_in(await read_fields(request, "percent"))
+    context = context_of(request)
+    report = Dispatcher.report_progress
+    placed = await ask(context, report, job_id, proof_of(request), percent, text)
+    return json_answer(orders_for(context, placed.job))
+
+
+async def ask_if_cancelling(request: Call, job_id: str) -> HTTPResponse:
+    """Return whether the holder of a job is to stop."""
+    auth.check(request, auth.WORKER)
+    is_to_stop = await ask(
+        context_of(request), Dispatcher.ask_if_cancelling, job_id, proof_of(request)
+    )
+    return json_answer({"cancel": is_to_stop})
+
+
+holder.add_route(
+    describe(CANCELLING)(ask_if_cancelling), "/jobs/<job_id:str>/cancelling", GET_AND_HEAD
+)
 
 
 def note_refused(request: Call, error: Exception) -> None:

@@ -1,0 +1,47 @@
+"""What the holder of a job says of it, in the body of a request or in a websocket's message."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sanic_dispatch.core.job import Job
+from sanic_dispatch.errors import InvalidRequest
+from sanic_dispatch.web.context import Context
+from sanic_dispatch.web.request_body import text_in
+
+
+class Failure(NamedTuple):
+    """Why a job is not made, whether another worker may try, and whether it was asked to stop."""
+
+    reason: str
+    retry: bool
+    cancelled: bool
+
+
+def failure_in(said: dict[str, Any]) -> Failure:
+    """Return what a worker says that did not make its job. Raises InvalidRequest."""
+    return Failure(text_in(said, "reason"), _flag(said, "retry"), _flag(said, "cancelled"))
+
+
+def progress_in(said: dict[str, Any]) -> tuple[float | None, str | None]:
+    """Return percent and text, None for the one that is not said. Raises InvalidRequest."""
+    percent = said.get("percent")
+    text = text_in(said, "text") if "text" in said else None
+    if percent is None and text is None:
+        raise InvalidRequest("send percent, text or both")
+    is_number = isinstance(percent, (int, float)) and not isinstance(percent, bool)
+    if percent is not None and not (is_number and 0 <= percent <= 100):
+        raise InvalidRequest("percent is a number from 0 to 100")
+    return percent, text
+
+
+def orders_for(context: Context, job: Job) -> dict[str, Any]:
+    """Return what the holder has to know: whether to stop, and how long it may be silent."""
+    return {"cancel": job.cancelling, "lease_s": context.dispatcher.lease_of_s(job)}
+
+
+def _flag(said: dict[str, Any], name: str) -> bool:
+    flag = said.get(name, False)
+    if not isinstance(flag, bool):
+        raise InvalidRequest(f"{name} is true or false")
+    return flag

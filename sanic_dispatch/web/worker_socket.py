@@ -1,0 +1,390 @@
+"""The websocket of a worker without an address: registrations, offers and reports.
+
+Like a follower's it has no task while nothing comes. The messages of a worker are carried out one
+after the other, each by the same functions as requests over HTTP. Offers come from the owner of the
+topic; if that changes, the connection is attached anew, and the worker need not notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from websockets.frames import Frame as WebsocketFrame
+from websockets.frames import Opcode
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from sanic_dispatch.core.connected_workers import RESUME_S
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.dispatch.connections import Message, Told
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.errors import (
+    AlreadyRegistered,
+    DispatchError,
+    InvalidRequest,
+    NotTheHolder,
+    UnknownWorker,
+)
+from sanic_dispatch.live import close_codes
+from sanic_dispatch.live.connection import LOW_WATER_BYTES
+from sanic_dispatch.observability.request_id import begin
+from sanic_dispatch.web import calls, worker_messages
+from sanic_dispatch.web.calls import ask
+from sanic_dispatch.web.context import Context
+from sanic_dispatch.web.holder_words import failure_in, orders_for, progress_in
+from sanic_dispatch.web.problems import document_of
+from sanic_dispatch.web.websocket import Websocket, is_utf8
+from sanic_dispatch.web.worker_messages import MAX_MESSAGE_BYTES
+
+MAX_FRAME_BYTES = 1024 * 1024
+"""A larger message is not received: the connection is closed with 1009."""
+
+MAX_UNANSWERED, MAX_UNANSWERED_BYTES = 100, 4 * MAX_MESSAGE_BYTES
+"""How many messages, and how much, may wait until those before them are answered."""
+
+MAX_FAULTS = 5
+"""After how many messages in a row that cannot be read the connection is closed."""
+
+PING_S = 5.0
+"""How often a worker is asked whether it is there."""
+
+SILENCE_S = 10.0
+"""After how long without a word, or without reading, a worker counts as gone."""
+
+ATTACH_AGAIN_S = 0.25
+"""How long to wait before a connection is attached again that could not be."""
+
+CONTROL = (Opcode.CLOSE, Opcode.PING, Opcode.PONG)
+
+_log = structlog.get_logger("sanic_dispatch.web")
+
+
+class WorkerSocket(Websocket):
+    """A websocket of a worker."""
+
+    __slots__ = (
+        "_attaching", "_connection", "_context", "_detach", "_faults", "_heard_s", "_held",
+        "_is_engaged", "_is_holding", "_parts", "_pinged_s", "_session", "_stalled_s", "_task",
+        "_unanswered", "_worker_id",
+    )  # fmt: skip
+
+    def __init__(self, frames: ServerProtocol, context: Context) -> None:
+        super().__init__(frames)
+        self._context = context
+        self._connection = secrets.token_urlsafe(12)
+        self._session = ""
+        self._worker_id = ""
+        """Whose connection it is, once a worker has registered or resumed."""
+        self._is_engaged = False
+        """Whether the worker waits or has a job, as far as it knows."""
+        self._detach: Callable[[], None] | None = None
+        self._attaching: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        """Carries out the messages that are not answered yet."""
+        self._unanswered: list[bytes] | None = None
+        self._parts: bytearray | None = None
+        """The fragments of a message that is not complete."""
+        self._is_holding = False
+        """Whether offers are held back until the reply that comes before them is sent."""
+        self._held: Message | None = None
+        self._faults = 0
+        self._heard_s = self._pinged_s = asyncio.get_running_loop().time()
+        self._stalled_s = 0.0
+        """Since when the client does not read (loop's time); 0 if it does."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._frames.state is OPEN and not self._transport.is_closing()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport over, after the handshake."""
+        super().connection_made(transport)
+        self._context.worker_connections.add(self)
+
+    def open(self, session: str | None) -> None:
+        """Welcome the worker; if it names a session, once that is taken up."""
+        if session is None:
+            self._welcome(secrets.token_urlsafe(16))
+            self._begin_to_answer()
+        else:
+            self._task = asyncio.create_task(self._resume(session))
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Begin the closing handshake; what is offered to the worker goes back at once."""
+        super().close(code, reason)
+        self._leave()
+
+    def watch(self, now_s: float) -> None:
+        """Ask whether the worker is there; drop the connection if it was silent for too long."""
+        stalled_s = now_s - self._stalled_s if self._stalled_s else 0.0
+        if now_s - self._heard_s > SILENCE_S or stalled_s > SILENCE_S:
+            self.abort()
+        elif now_s - self._pinged_s >= PING_S and self._frames.state is OPEN:
+            self._pinged_s = now_s
+            self._frames.send_ping(b"")
+            self._send()
+
+    # ---- from the worker
+
+    def data_received(self, data: bytes) -> None:
+        """Take in messages."""
+        self._heard_s = asyncio.get_running_loop().time()
+        self._frames.receive_data(data)
+        for event in self._frames.events_received():
+            if isinstance(event, WebsocketFrame):
+                self._take_frame(event)
+        self._send()
+        if self._frames.state is not OPEN:
+            self._leave()
+
+    def pause_writing(self) -> None:
+        """Note that the worker does not read, and stop reading."""
+        super().pause_writing()
+        self._stalled_s = asyncio.get_running_loop().time()
+
+    def resume_writing(self) -> None:
+        """Resume reading."""
+        super().resume_writing()
+        self._stalled_s = 0.0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the worker is not reached by this connection any more."""
+        self._context.worker_connections.discard(self)
+        self._leave()
+        if self._attaching is not None:
+            self._attaching.cancel()
+
+    def _leave(self) -> None:
+        if self._detach is not None:
+            self._detach()
+            self._detach = None
+
+    def _take_frame(self, frame: WebsocketFrame) -> None:
+        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+            self._parts = bytearray()
+        if frame.opcode not in CONTROL and self._parts is not None:
+            self._parts += frame.data
+            if frame.fin:
+                data, self._parts = bytes(self._parts), None
+                self._take_message(data)
+
+    def _take_message(self, data: bytes) -> None:
+        if self._frames.state is not OPEN:
+            return
+        if not is_utf8(data):
+            self.close(close_codes.NOT_UTF8)
+            return
+        unanswered = self._unanswered = self._unanswered or []
+        unanswered.append(data)
+        if len(unanswered) > MAX_UNANSWERED or sum(map(len, unanswered)) > MAX_UNANSWERED_BYTES:
+            self.close(close_codes.CLIENT_SPOKE, "too many messages at once")
+        self._begin_to_answer()
+
+    def _begin_to_answer(self) -> None:
+        """Answer what has come, once the worker is welcome."""
+        if self._unanswered and self._task is None and self._session:
+            self._task = asyncio.create_task(self._answer_all())
+
+    async def _answer_all(self) -> None:
+        while self._unanswered and self.is_open:
+            begin(None)
+            reply = await self._reply_to(self._unanswered.pop(0))
+            self._say(reply)
+            self._release()
+            if self._faults >= MAX_FAULTS:
+                self.close(close_codes.CLIENT_SPOKE, "what comes cannot be read")
+        self._task = self._unanswered = None
+
+    async def _reply_to(self, data: bytes) -> bytes:
+        ref = b""
+        try:
+            said = worker_messages.read(data, self._context.settings.max_depth)
+            ref = worker_messages.ref_of(data)
+            answer = await _ACTS[said.name](self, said.fields, data)
+        except InvalidRequest as error:
+            self._faults += 1
+            return worker_messages.error(document_of(error), ref or worker_messages.ref_of(data))
+        except Exception as error:
+            if not isinstance(error, DispatchError):
+                _log.exception("unexpected error", path="/work")
+            return worker_messages.error(document_of(error), ref)
+        self._faults = 0
+        return worker_messages.ok(answer, ref)
+
+    async def _register(self, fields: dict[str, Any], _: bytes) -> dict[str, Any]:
+        context = self._context
+        registered_at = to_rfc3339(context.clock.now_s())
+        worker = worker_messages.worker_in(fields, registered_at, self._session)
+        if self._worker_id not in ("", worker.id):
+            raise AlreadyRegistered
+        self._is_holding = True
+        await self._attach()
+        await ask(context, Dispatcher.register_connected, worker, self._connection)
+        self._worker_id, self._is_engaged = worker.id, True
+        return {}
+
+    async def _withdraw(self, _: dict[str, Any], __: bytes) -> dict[str, Any]:
+        if not self._worker_id:
+            raise UnknownWorker
+        await ask(self._context, Dispatcher.withdraw, self._worker_id)
+        self._is_engaged = False
+        return {}
+
+    async def _accept(self, fields: dict[str, Any], _: bytes) -> dict[str, Any]:
+        job_id, proof = worker_messages.job_in(fields)
+        placed = await ask(self._context, Dispatcher.accept, job_id, proof)
+        return {"job": job_id, "lease_s": self._context.dispatcher.lease_of_s(placed.job)}
+
+    async def _progress(self, fields: dict[str, Any], _: bytes) -> dict[str, Any]:
+        job_id, proof = worker_messages.job_in(fields)
+        percent, text = progress_in(fields)
+        placed = await ask(self._context, Dispatcher.report_progress, job_id, proof, percent, text)
+        return orders_for(self._context, placed.job)
+
+    async def _done(self, fields: dict[str, Any], data: bytes) -> dict[str, Any]:
+        job_id, proof = worker_messages.job_in(fields)
+        result = worker_messages.result_in(data)
+        with noting_refusal(self._context, "complete", job_id, proof):
+            placed = await ask(self._context, Dispatcher.complete, job_id, proof, result)
+        self._is_engaged = False
+        return {"job": job_id, "state": placed.job.state.value}
+
+    async def _fail(self, fields: dict[str, Any], _: bytes) -> dict[str, Any]:
+        job_id, proof = worker_messages.job_in(fields)
+        with noting_refusal(self._context, "fail", job_id, proof):
+            failure = failure_in(fields)
+            placed = await ask(
+                self._context, Dispatcher.fail, job_id, proof, failure.reason,
+                retry=failure.retry, cancelled=failure.cancelled,
+            )  # fmt: skip
+        self._is_engaged = False
+        return {"job": job_id, "state": placed.job.state.value}
+
+    # ---- to the worker
+
+    def take(self, message: Message) -> None:
+        """Take what the owner of the topic tells this connection."""
+        match message.told:
+            case Told.OFFER if self._is_holding:
+                self._held = message
+            case Told.OFFER:
+                self._offer(message)
+            case Told.STOP:
+                self._say(worker_messages.cancel(message.job_id))
+            case Told.REPLACED:
+                self.close(close_codes.REPLACED, "another connection of this worker took over")
+            case Told.LOST:
+                self._detach = None
+                if self.is_open:
+                    self._attach_soon()
+
+    def _offer(self, message: Message) -> None:
+        if self._transport.get_write_buffer_size() > LOW_WATER_BYTES:
+            self.abort()  # it does not read; the job goes back at once
+            return
+        self._say(worker_messages.offer(message))
+        if message.job is not None and message.job.cancelling:
+            self._say(worker_messages.cancel(message.job_id))
+
+    def _release(self) -> None:
+        """Send the offer that was held back."""
+        self._is_holding = False
+        held, self._held = self._held, None
+        if held is not None:
+            self._offer(held)
+
+    def _welcome(self, session: str) -> None:
+        self._session = session
+        self._say(worker_messages.welcome(session))
+
+    def _say(self, message: bytes) -> None:
+        if self.is_open:
+            self._frames.send_text(message)
+            self._send()
+
+    # ---- sessions and the owner of the topic
+
+    async def _resume(self, session: str) -> None:
+        """Take up what a session has, and then what has come meanwhile."""
+        begin(None)
+        self._is_holding = True
+        try:
+            await self._attach()
+            resumed = await ask(self._context, Dispatcher.resume, session, self._connection)
+        except DispatchError as error:
+            self.close(close_codes.TRY_LATER, type(error).__name__)
+            return
+        if resumed.is_over:
+            self._welcome(secrets.token_urlsafe(16))
+            if resumed.lost:
+                lost = document_of(NotTheHolder(""), job={"id": resumed.lost})
+                self._say(worker_messages.error(lost))
+        else:
+            self._worker_id, self._is_engaged = resumed.worker_id, True
+            self._welcome(session)
+        self._release()
+        await self._answer_all()
+
+    async def _attach(self) -> None:
+        """Attach this connection, unless it is."""
+        if self._attaching is not None:
+            await asyncio.wait([self._attaching])
+        await self._attach_now()
+
+    async def _attach_now(self) -> None:
+        if self._detach is None:
+            self._detach = await calls.attach(self._context, self._connection, self.take)
+            if not self.is_open:
+                self._leave()
+
+    def _attach_soon(self) -> None:
+        if self._attaching is not None:
+            self._attaching.cancel()
+        self._attaching = asyncio.create_task(self._attach_again())
+
+    async def _attach_again(self) -> None:
+        """Take up again what the worker has, where the topic is served now."""
+        begin(None)
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + RESUME_S
+        while self.is_open and loop.time() < until_s:
+            try:
+                await self._attach_now()
+                if not self._is_engaged:
+                    return
+                session = self._session
+                if (await ask(self._context, Dispatcher.resume, session, self._connection)).is_over:
+                    break
+                return
+            except DispatchError:
+                await asyncio.sleep(ATTACH_AGAIN_S)
+        self.close(close_codes.TRY_LATER, "come back, and register again")
+
+
+@contextmanager
+def noting_refusal(context: Context, act: str, job_id: str, proof: Proof) -> Iterator[None]:
+    """Note a report that is refused in the block on its job, as those over HTTP are."""
+    try:
+        yield
+    except DispatchError as error:
+        calls.note_refused_report(context, job_id, proof, f"{act}: {error}")
+        raise
+
+
+_Act = Callable[[WorkerSocket, dict[str, Any], bytes], Awaitable[dict[str, Any]]]
+
+_ACTS: dict[str, _Act] = {
+    "register": WorkerSocket._register,
+    "withdraw": WorkerSocket._withdraw,
+    "accept": WorkerSocket._accept,
+    "progress": WorkerSocket._progress,
+    "done": WorkerSocket._done,
+    "fail": WorkerSocket._fail,
+}
