@@ -86,7 +86,7 @@ from sanic_dispatch.web.routes.pages import pages
 from sanic_dispatch.web.routes.qr_code import qr
 from sanic_dispatch.web.routes.reports import holder, note_refused
 from sanic_dispatch.web.routes.topics import opened_topics, topics
-from sanic_dispatch.web.routes.work import work
+from sanic_dispatch.web.routes.worker_channel import worker_channel
 from sanic_dispatch.web.routes.workers import workers
 from sanic_dispatch.web.websocket import Followers
 from sanic_dispatch.web.worker_connections import WorkerConnections
@@ -94,7 +94,7 @@ from sanic_dispatch.web.worker_connections import WorkerConnections
 Prepare = Callable[[Sanic[Any, Context], Settings], None]
 
 BLUEPRINTS = (
-    *(jobs, holder, workers, work, operator, lists, events, backups, opened_topics),
+    *(jobs, holder, workers, worker_channel, operator, lists, events, backups, opened_topics),
     *(live, pages, menu, qr, health, docs),
 )
 

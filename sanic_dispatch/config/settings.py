@@ -646,7 +646,7 @@ class Settings:
         (),
         Text("ORIGIN|null|*", "origin, null, or *"),
         BROWSERS,
-        "Sites whose pages may follow the live channel, besides our own.",
+        "Sites whose pages may follow the live channel, or work, besides our own.",
         default_text="none",
         check=partial(check_origins, words=(ANY, OPAQUE)),
     )
@@ -705,7 +705,8 @@ class Settings:
         Integer(1, 1_000_000),
         LIMITS,
         "Clients that may follow the live channel; further ones are told to come back later.",
-        details="Websockets and event streams count together.",
+        details="Websockets and event streams count together. Workers may have as many websockets "
+        "and polls, in all topics together.",
         per_topic=True,
     )
     orders_per_minute: int | None = setting(

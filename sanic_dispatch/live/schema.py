@@ -1,4 +1,4 @@
-"""JSON Schemas of the live channel's frames, and the AsyncAPI 3.0 document around them.
+"""JSON Schemas of the live channel's frames; ``asyncapi.py`` is the document around them.
 
 The keys of a view are matched by patterns, so that a whole frame can be validated.
 """
@@ -17,32 +17,6 @@ from sanic_dispatch.live.why import Reason
 Schema = dict[str, Any]
 
 VIEWS = ("board", "order", "monitor")
-
-_TITLES = {
-    "board": "Public: number, logo, drink and state of the orders",
-    "order": "One order, for a client that has its secret id; every frame is a whole state",
-    "monitor": "Everything, for operators: orders, workers, the log, the last hour",
-}
-
-
-def asyncapi(version: str) -> Schema:
-    """Return the AsyncAPI document for this version of the service."""
-    return {
-        "asyncapi": "3.0.0",
-        "info": {
-            "title": "sanic-dispatch, the live channel",
-            "version": version,
-            "description": _DESCRIPTION,
-            "license": {"name": "MIT"},
-        },
-        "defaultContentType": "application/json",
-        "channels": {view: _channel(view) for view in VIEWS},
-        "operations": {f"follow_{view}": _operation(view) for view in VIEWS},
-        "components": {
-            "messages": {f"{view}_frame": _message(view) for view in VIEWS},
-            "schemas": schemas(),
-        },
-    }
 
 
 def schemas() -> dict[str, Schema]:
@@ -80,7 +54,8 @@ def _or_null(schema: Schema) -> Schema:
     return {"oneOf": [{"type": "null"}, schema]}
 
 
-def _ref(name: str) -> Schema:
+def reference(name: str) -> Schema:
+    """Return a reference to one of the schemas."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -256,8 +231,8 @@ def _frame(keys: dict[str, str]) -> Schema:
             "now": TIME,
         },
         {
-            "state": _entries({key: _ref(name) for key, name in keys.items()}),
-            "patch": _entries({key: _or_null(_ref(name)) for key, name in keys.items()}),
+            "state": _entries({key: reference(name) for key, name in keys.items()}),
+            "patch": _entries({key: _or_null(reference(name)) for key, name in keys.items()}),
         },
     )
     return frame | {"not": {"required": ["state", "patch"]}}
@@ -265,52 +240,3 @@ def _frame(keys: dict[str, str]) -> Schema:
 
 def _entries(patterns: Schema) -> Schema:
     return {"type": "object", "patternProperties": patterns, "additionalProperties": False}
-
-
-def _channel(view: str) -> Schema:
-    return {
-        "address": "live",
-        "title": _TITLES[view],
-        "messages": {"frame": {"$ref": f"#/components/messages/{view}_frame"}},
-        "bindings": {
-            "ws": {"method": "GET", "query": _query(view), "bindingVersion": "0.1.0"},
-        },
-    }
-
-
-def _query(view: str) -> Schema:
-    since: Schema = {"type": "string", "description": "at of the last frame that was received"}
-    if view == "order":
-        chosen: Schema = {"order": {"type": "string", "description": "the secret id"}}
-    else:
-        chosen = {"view": {"type": "string", "const": view}}
-    required = [] if view == "board" else list(chosen)
-    return {"type": "object", "required": required, "properties": chosen | {"since": since}}
-
-
-def _operation(view: str) -> Schema:
-    return {
-        "action": "send",
-        "title": _TITLES[view],
-        "channel": {"$ref": f"#/channels/{view}"},
-        "messages": [{"$ref": f"#/channels/{view}/messages/frame"}],
-    }
-
-
-def _message(view: str) -> Schema:
-    return {"title": f"A frame of the {view} view", "payload": _ref(f"{view}_frame")}
-
-
-_DESCRIPTION = """\
-One shape of message, and the client never speaks. A view is one flat map of keys to objects. A \
-frame has at most one of `state` (replace everything) and `patch` (set each key to its new object; \
-`null` deletes); a frame with neither is a heartbeat. `at` resumes the view with `?since=`; `now` \
-corrects the client's clock.
-
-The same frames come from `GET state`, with the same query: as an event stream for \
-`Accept: text/event-stream` (`id` is `at`), else once, as JSON.
-
-Close codes are 4000 + an HTTP status: 4400 the client spoke, or a bad query; 4401 the \
-operator's token is needed; 4404 no such order; 4503 full, or the queues are out of reach. Do not \
-reconnect after 44xx; reconnect after any other code.
-"""

@@ -13,9 +13,10 @@ import ujson
 
 from sanic_dispatch import __version__
 from sanic_dispatch.core.line import Ordering
+from sanic_dispatch.live.asyncapi import asyncapi
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.projection import Projection
-from sanic_dispatch.live.schema import VIEWS, asyncapi, frame_schema, schemas
+from sanic_dispatch.live.schema import VIEWS, frame_schema, schemas
 from tests.support.story import FakeConnection, Story, secret
 
 OFFICIAL = Path(__file__).parent / "asyncapi/3.0.0.json"

@@ -22,6 +22,9 @@ ROUTES_OF = {
         "POST /jobs/<job_id>/complete",
         "POST /jobs/<job_id>/fail",
         "POST /jobs/<job_id>/extend",
+        "POST /jobs/<job_id>/progress",
+        "GET /jobs/<job_id>/cancelling",
+        "DELETE /register-worker",
     ],
     "operator": [
         "POST /operator/pause",
@@ -58,6 +61,7 @@ PUBLIC = [
     "GET /asyncapi.json",
     "GET /link",  # which has a secret of its own
     "GET /live",  # but for the monitor
+    "GET /work",  # the websocket is closed without the workers' token
     "GET /state",  # but for the monitor
     "GET /jobs/<job_id>",  # the id is the secret
     "DELETE /jobs/<job_id>",

@@ -121,13 +121,12 @@ _HEADERS = (
     Parameter(
         "header",
         "CPEE-CALLBACK",
-        "the callback on which it waits: an absolute http or https URL",
+        "the callback on which it waits: an absolute http or https URL; needed unless it polls",
         {
             "type": "string",
             "pattern": r"^https?://[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,3}(:[1-9][0-9]{0,3})?/[!-~]*$",
         },
         CALLBACK_URL,
-        required=True,
     ),
     Parameter("header", "CPEE-INSTANCE-UUID", "its process instance", _ANY, "9b3f6c1e"),
     Parameter("header", "CPEE-ACTIVITY", "which of its activities", _ANY, "a1"),

@@ -16,11 +16,11 @@ from sanic_dispatch import __version__
 from sanic_dispatch.cluster.forwarding import PATIENCE_S
 from sanic_dispatch.errors import ShuttingDown, StandingBy, UnknownJob
 from sanic_dispatch.live import close_codes
+from sanic_dispatch.live.asyncapi import asyncapi
 from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.event_stream import EventStream
 from sanic_dispatch.live.frames import Cursor, encode
 from sanic_dispatch.live.relay import Start
-from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.live.subscription import Client, OutOfReach, TooManyClients
 from sanic_dispatch.web.auth import OPERATOR
 from sanic_dispatch.web.context import Context, context_of, hub_of

@@ -15,7 +15,7 @@ from sanic_dispatch.web.holder_words import failure_in, orders_for, progress_in
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import CANCELLING, COMPLETE, EXTEND, FAIL, PROGRESS
 from sanic_dispatch.web.request_body import read_bytes, read_fields, read_result
-from sanic_dispatch.web.responses import GET_AND_HEAD, json_answer
+from sanic_dispatch.web.responses import json_answer
 from sanic_dispatch.web.routes.jobs import job_answer
 
 holder = Blueprint("holder")
@@ -70,6 +70,8 @@ async def report_progress(request: Call, job_id: str) -> HTTPResponse:
     return json_answer(orders_for(context, placed.job))
 
 
+@holder.get("/jobs/<job_id:str>/cancelling")
+@describe(CANCELLING)
 async def ask_if_cancelling(request: Call, job_id: str) -> HTTPResponse:
     """Return whether the holder of a job is to stop."""
     auth.check(request, auth.WORKER)
@@ -77,11 +79,6 @@ async def ask_if_cancelling(request: Call, job_id: str) -> HTTPResponse:
         context_of(request), Dispatcher.ask_if_cancelling, job_id, proof_of(request)
     )
     return json_answer({"cancel": is_to_stop})
-
-
-holder.add_route(
-    describe(CANCELLING)(ask_if_cancelling), "/jobs/<job_id:str>/cancelling", GET_AND_HEAD
-)
 
 
 def note_refused(request: Call, error: Exception) -> None:

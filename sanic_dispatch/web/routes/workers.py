@@ -36,7 +36,7 @@ MIN_TTL_S, MAX_TTL_S = 1.0, 7 * 24 * 3600.0
 ANSWER_S = 30.0
 """How long the answer to a poll may take beyond its wait, as when the topic changes hands."""
 
-_SECONDS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?")
+_SECONDS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,20})?")
 
 
 @workers.post("/register-worker", stream=True)

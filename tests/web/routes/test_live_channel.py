@@ -21,8 +21,8 @@ from sanic_dispatch import __version__
 from sanic_dispatch.app import new_context
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Settings
+from sanic_dispatch.live.asyncapi import asyncapi
 from sanic_dispatch.live.hub import Hub
-from sanic_dispatch.live.schema import asyncapi
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.routes.live_channel import live
 from tests.support.story import Story, reduced, secret

@@ -17,10 +17,10 @@ from sanic_dispatch.web.problems import no_websocket
 from sanic_dispatch.web.websocket import handshake, take_over
 from sanic_dispatch.web.worker_socket import MAX_FRAME_BYTES, WorkerSocket
 
-work = Blueprint("work")
+worker_channel = Blueprint("worker_channel")
 
 
-@work.get("/work")
+@worker_channel.get("/work")
 @describe(WORK)
 async def converse(request: Request) -> HTTPResponse:
     """Let a worker register, get jobs and report on them, by messages: see /asyncapi.json."""
