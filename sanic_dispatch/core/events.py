@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     JOB_REPORT_REFUSED = "job.report_refused"
     JOB_EXTENDED = "job.extended"
     JOB_PROGRESSED = "job.progressed"
+    """Its holder said how far it is; the reason is the text of that."""
     JOB_CANCELLING = "job.cancelling"
     """Its holder is asked to stop; ``job.cancelled``, ``job.done`` or another end follows."""
     JOB_MOVED = "job.moved"

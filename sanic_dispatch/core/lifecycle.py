@@ -253,7 +253,7 @@ def make_progress(job: Job, now_s: float, progress: Progress) -> Step:
     """Keep how far the worker is, and begin the lease anew."""
     hold = _hold_of(job, "report progress on")
     made = _heard(job, hold, now_s)._replace(progress=progress)
-    return Step(made, Note(EventKind.JOB_PROGRESSED, now_s))
+    return Step(made, Note(EventKind.JOB_PROGRESSED, now_s, progress.text))
 
 
 def _heard(job: Job, hold: Hold, now_s: float) -> Job:

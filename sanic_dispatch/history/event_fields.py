@@ -16,7 +16,7 @@ Fields = dict[str, Any]
 
 NAMES = (
     *("n", "at", "event", "ticket", "job", "attempt", "waiting_s", "service_s"),
-    *("worker", "callback", "reason", "request"),
+    *("worker", "callback", "reason", "request", "percent"),
 )
 """The names of all fields, in their order."""
 
@@ -105,4 +105,6 @@ def _rest_of(event: LoggedEvent) -> Fields:
         fields["reason"] = printable(masked(event.reason))
     if event.request:
         fields["request"] = printable(event.request)
+    if event.percent is not None:
+        fields["percent"] = event.percent
     return fields

@@ -20,12 +20,13 @@ from sanic_dispatch.history.event_fields import Fields
 
 ACTIVITY = "job"
 
+ABORTED = "ate_abort"
 TRANSITIONS = {
     EventKind.JOB_SUBMITTED: "schedule",
     EventKind.JOB_ASSIGNED: "assign",
     EventKind.JOB_CONFIRMED: "start",
     EventKind.JOB_DONE: "complete",
-    EventKind.JOB_FAILED: "ate_abort",
+    EventKind.JOB_FAILED: ABORTED,
     EventKind.JOB_CANCELLED: "withdraw",
 }
 OTHER = "unknown"
@@ -124,6 +125,8 @@ def _event_xml(event: Fields, at: str, *, is_last: bool) -> Iterator[str]:
     """
     kind = event["event"]
     transition = TRANSITIONS.get(kind, OTHER)
+    if kind == EventKind.JOB_CANCELLED and "service_s" in event:
+        transition = ABORTED
     if kind == EventKind.JOB_FAILED and not is_last:
         transition = OTHER
     yield "<event>\n"
@@ -146,6 +149,7 @@ _OTHERS = {
     "service_s": "float",
     "reason": "string",
     "request": "string",
+    "percent": "float",
 }
 """The element for each of our own attributes."""
 

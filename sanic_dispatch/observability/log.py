@@ -38,6 +38,7 @@ MAX_VALUE_CHARS = 500
 """Most characters of one value: text from outside may be of any length."""
 
 _LEVELS = {
+    EventKind.JOB_PROGRESSED: logging.DEBUG,
     EventKind.JOB_DOUBTED: logging.WARNING,
     EventKind.JOB_UNCONSUMED: logging.WARNING,
     EventKind.JOB_BLAMED: logging.WARNING,
@@ -201,6 +202,8 @@ def _add_job_fields(fields: dict[str, Any], event: Event, job: Job) -> None:
         fields["waiting_s"] = waiting_s
     elif (service_s := service_s_of(event)) is not None:
         fields["service_s"] = service_s
+    if (percent := percent_of(event)) is not None:
+        fields["percent"] = percent
 
 
 def short_id(job_id: str) -> str:
@@ -208,15 +211,15 @@ def short_id(job_id: str) -> str:
     return job_id[: min(8, len(job_id) // 4)]
 
 
-_WAITED = (EventKind.JOB_ASSIGNED, EventKind.JOB_CANCELLED)
-_SERVED = (EventKind.JOB_DONE, EventKind.JOB_FAILED)
+_ENDED = (EventKind.JOB_DONE, EventKind.JOB_FAILED, EventKind.JOB_CANCELLED)
 
 
 def waiting_s_of(event: Event) -> float | None:
     """Return how long the job waited if that has just ended, or the worker of its own event."""
     job, worker = event.job, event.worker
     if job is not None:
-        if event.kind in _WAITED:
+        is_given_up = event.kind is EventKind.JOB_CANCELLED and job.hold is None
+        if is_given_up or event.kind is EventKind.JOB_ASSIGNED:
             return _elapsed_s(from_rfc3339(job.submitted_at), event.at_s)
     elif worker is not None and event.kind is not EventKind.WORKER_REGISTERED:
         return _elapsed_s(worker.registered_s, event.at_s)
@@ -226,9 +229,17 @@ def waiting_s_of(event: Event) -> float | None:
 def service_s_of(event: Event) -> float | None:
     """Return how long its worker had the job that has just ended, if one had it."""
     job = event.job
-    if job is not None and event.kind in _SERVED and job.hold:
+    if job is not None and event.kind in _ENDED and job.hold:
         return _elapsed_s(job.hold.since_s, event.at_s)
     return None
+
+
+def percent_of(event: Event) -> float | None:
+    """Return how far the worker is with the job, if it has just said so."""
+    job = event.job
+    if job is None or job.progress is None or event.kind is not EventKind.JOB_PROGRESSED:
+        return None
+    return job.progress.percent
 
 
 def _elapsed_s(since_s: float, now_s: float) -> float:

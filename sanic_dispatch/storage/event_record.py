@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import ujson
 
@@ -18,7 +18,7 @@ from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.value import Value
-from sanic_dispatch.observability.log import service_s_of, waiting_s_of
+from sanic_dispatch.observability.log import percent_of, service_s_of, waiting_s_of
 
 
 class LoggedEvent(NamedTuple):
@@ -26,8 +26,8 @@ class LoggedEvent(NamedTuple):
 
     ``n`` is its number, which counts on over restarts; ``at_s`` is Unix seconds; ``event`` is a
     value of EventKind, or a kind of a later version. ``worker`` is the worker's label and
-    ``callback`` its URL, both whole, as is the id of the ``job``. ``waiting_s`` and ``service_s``
-    are those of the log's line.
+    ``callback`` its URL, both whole, as is the id of the ``job``. ``waiting_s``, ``service_s``
+    and ``percent`` are those of the log's line.
     """
 
     n: int
@@ -43,6 +43,7 @@ class LoggedEvent(NamedTuple):
     waiting_s: float | None = None
     service_s: float | None = None
     promise: Promise | None = None
+    percent: float | None = None
 
 
 FIELDS = len(LoggedEvent._fields)
@@ -100,6 +101,8 @@ def recorded(event: Event) -> Recorded:
         f"{_quoted(callback)},{_quoted(reason) if reason else _EMPTY},{_quoted_id(event.request)},"
         f"{attempt},{spans}{promise}]"
     )
+    if (percent := percent_of(event)) is not None:
+        line = f"{line[:-1]}{'' if promise else ',null'},{percent}]"
     payload = payload_of(n, kind, job) if kind in _WITH_PAYLOAD else None
     return Recorded(n, at_s, kind, ticket, label, callback, line.encode(), payload)
 
@@ -162,6 +165,7 @@ def logged(event: Event) -> LoggedEvent:
         waiting_s_of(event),
         service_s_of(event),
         event.promise,
+        percent_of(event),
     )
 
 
@@ -177,10 +181,14 @@ def payload_of(n: int, event: str, job: Job | None) -> Payload | None:
 
 
 def encode_event(event: LoggedEvent) -> bytes:
-    """Encode an event as a JSON array, in ASCII."""
-    *values, promise = event
+    """Encode an event as a JSON array, in ASCII; what it lacks at the end is left out."""
+    *values, promise, percent = event
     if promise is not None:
         values.append([promise.ready_s, promise.low_s, promise.high_s])
+    elif percent is not None:
+        values.append(None)
+    if percent is not None:
+        values.append(percent)
     return ujson.dumps(values, escape_forward_slashes=False).encode()
 
 
@@ -196,8 +204,8 @@ def decode_event(values: Any) -> LoggedEvent:
     """Check and return the values of an event's array. Raises ValueError."""
     try:
         event = LoggedEvent(*values[:FIELDS])
-        n, at_s, kind, ticket, job, worker, callback, reason, request, attempt, *spans, _ = event
-        told: Any = event.promise
+        n, at_s, kind, ticket, job, worker, callback, reason, request, attempt, *_ = event
+        numbers, told = (event.waiting_s, event.service_s, event.percent), cast(Any, event.promise)
         promise = Promise(at_s, *told) if told else None
     except (TypeError, KeyError) as error:
         raise ValueError(f"an event cannot be {values!r:.100}") from error
@@ -207,7 +215,7 @@ def decode_event(values: Any) -> LoggedEvent:
         and type(reason) is type(request) is str
         and n > 0
         and _is_number(at_s)
-        and all(span is None or _is_number(span) for span in spans)
+        and all(each is None or _is_number(each) for each in numbers)
         and (promise is None or all(_is_number(each) for each in told))
     ):
         raise ValueError(f"an event cannot be {values!r:.100}")

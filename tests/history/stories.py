@@ -33,6 +33,22 @@ class LoggedStory(Story):
         self.loop.run(seconds)
 
 
+def change_of_mind() -> LoggedStory:
+    """Tell of an order that is cancelled while a robot makes it."""
+    story = LoggedStory()
+    ticket = story.submit()
+    story.wait(10)
+    story.assign(ticket, story.register("Ada"))
+    story.confirm(ticket)
+    story.wait(20)
+    story.make_progress(ticket, 40, "adding gin")
+    story.ask_to_cancel(ticket)
+    story.wait(2)
+    story.make_progress(ticket, None, "stopping")
+    story.stop(ticket)
+    return story
+
+
 def evening() -> LoggedStory:
     """Tell of orders with every end, and some trouble on the way."""
     story = LoggedStory()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from sanic_dispatch.history.event_fields import NAMES, fields_of, json_line, step_of
 from sanic_dispatch.observability import log
 from sanic_dispatch.storage.event_record import LoggedEvent
-from tests.history.stories import evening
+from tests.history.stories import LoggedStory, change_of_mind, evening
 
 
-def test_a_step_has_the_fields_of_the_log() -> None:
+@pytest.mark.parametrize("story", [evening(), change_of_mind()], ids=["evening", "change of mind"])
+def test_a_step_has_the_fields_of_the_log(story: LoggedStory) -> None:
     """Under the same names, and escaped and cut in the same way."""
-    story = evening()
     for event, record in zip(story.told, story.events, strict=True):
         step = step_of(record)
         assert list(step)[:2] == ["timestamp", "event"]
@@ -37,7 +39,7 @@ def test_all_fields() -> None:
     whole = LoggedEvent(
         8, 0.0, "job.done", 42, "0123456789abcdef" * 2, "Ada",
         "http://e/callbacks/5480964890e4a865b1cee2b2fe93f45a/?key=s3cret", "why\n", "r-1", 2,
-        1.5, 3.0,
+        1.5, 3.0, 40,
     )  # fmt: skip
     assert fields_of(whole) == {
         "n": 8,
@@ -52,8 +54,17 @@ def test_all_fields() -> None:
         "callback": "http://e/callbacks/54809648…/",
         "reason": "why\\n",
         "request": "r-1",
+        "percent": 40,
     }
     assert tuple(fields_of(whole)) == NAMES
+
+
+def test_progress() -> None:
+    """It has how far the worker is, if it said that, and its text as reason."""
+    said = [each for each in change_of_mind().events if each.event == "job.progressed"]
+    fields = [fields_of(each) for each in said]
+    assert [each.get("percent") for each in fields] == [40, None]
+    assert [each["reason"] for each in fields] == ["adding gin", "stopping"]
 
 
 def test_a_line_of_json() -> None:

@@ -239,6 +239,18 @@ def test_a_worker_that_reports_nothing_has_no_service_time() -> None:
             ],
             0.5,
         ),
+        # It is told to stop, and waits on.
+        (
+            [
+                (0.0, EventKind.WORKER_REGISTERED),
+                (0.0, EventKind.JOB_ASSIGNED, 1),
+                (5.0, EventKind.JOB_PROGRESSED, 1),
+                (10.0, EventKind.JOB_CANCELLING, 1),
+                (20.0, EventKind.JOB_CANCELLED, 1),
+                (20.0, EventKind.WORKER_REGISTERED),
+            ],
+            0.2,
+        ),
         # It got the order in the answer, and is not in the queue.
         ([(0.0, EventKind.JOB_ASSIGNED, 1), (10.0, EventKind.JOB_DONE, 1)], 1.0),
     ],

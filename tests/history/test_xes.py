@@ -13,7 +13,7 @@ from sanic_dispatch.history.event_fields import fields_of
 from sanic_dispatch.history.formats import written as pieces
 from sanic_dispatch.history.xes import XesWriter
 from sanic_dispatch.storage.event_record import LoggedEvent
-from tests.history.stories import evening
+from tests.history.stories import change_of_mind, evening
 
 GOLDEN = Path(__file__).with_name("evening.xes")
 
@@ -104,6 +104,22 @@ def test_the_life_of_an_order() -> None:
     assert {event["concept:name"] for event in events} == {"job"}
     assert [event.get("org:resource") for event in events] == [None, "Ada", "Ada", "Ada"]
     assert transitions(traces_of(written(evening().events))["2"]) == ["schedule", "withdraw"]
+
+
+def test_an_order_that_is_cancelled_while_it_is_made() -> None:
+    """The activity is aborted; how far it was is an event of its own."""
+    events = traces_of(written(change_of_mind().events))["1"]
+    steps = [(event["concept:name"], event["lifecycle:transition"]) for event in events]
+    assert steps == [
+        ("job", "schedule"),
+        ("job", "assign"),
+        ("job", "start"),
+        ("job.progressed", "unknown"),
+        ("job.cancelling", "unknown"),
+        ("job.progressed", "unknown"),
+        ("job", "ate_abort"),
+    ]
+    assert (events[3]["percent"], events[3]["reason"]) == ("40", "adding gin")
 
 
 def test_an_order_that_failed_and_was_put_back() -> None:

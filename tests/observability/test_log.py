@@ -16,7 +16,7 @@ import structlog
 
 from sanic_dispatch.config.settings import LogFormat, LogLevel
 from sanic_dispatch.core.events import Event, EventKind
-from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.job import Hold, Job, Progress, Stage, State, Way
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.errors import StartError
 from sanic_dispatch.observability.log import (
@@ -137,6 +137,24 @@ def test_job_that_is_done(stream):
     (line,) = lines(stream)
     assert (line["event"], line["service_s"]) == ("job.done", 85.0)
     assert "waiting_s" not in line
+
+
+def test_job_that_is_cancelled(stream):
+    """The line has how long the worker had it, or how long it waited if none had it."""
+    for job in (held(Stage.CONFIRMED, State.CANCELLED), WAITING):
+        log_event(event(EventKind.JOB_CANCELLED, job, at_s=SUBMITTED_S + 95))
+    begun, waited = lines(stream)
+    assert begun["service_s"] == 85.0
+    assert waited["waiting_s"] == 95.0
+    assert "waiting_s" not in begun
+
+
+def test_progress_is_for_debugging(stream):
+    """It comes often; the line has how far the worker is, and what it says."""
+    job = held(Stage.CONFIRMED)._replace(progress=Progress(40, "adding gin"))
+    log_event(event(EventKind.JOB_PROGRESSED, job, reason="adding gin"))
+    (line,) = lines(stream)
+    assert (line["level"], line["percent"], line["reason"]) == ("debug", 40, "adding gin")
 
 
 def test_job_in_doubt_is_a_warning_with_its_reason(stream):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sanic_dispatch.core.events import Event, EventKind
+from sanic_dispatch.core.job import Progress
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.observability.log import fields_of
 from sanic_dispatch.storage.event_record import (
@@ -43,12 +44,13 @@ def test_the_fields_of_a_job() -> None:
 
 @pytest.mark.parametrize("kind", list(EventKind))
 def test_durations_are_those_of_the_log(kind: EventKind) -> None:
-    """How long something waited or was served is in the log's line and here by one rule."""
-    taken = done(held(job(3), ROBOT))
-    for each in (event(kind, taken, ROBOT), event(kind, None, ROBOT), event(kind)):
+    """How long something waited or was served, and how far it is, is told by one rule."""
+    taken, begun = done(held(job(3), ROBOT)), held(job(3), ROBOT)._replace(progress=Progress(40))
+    for each in (event(kind, taken, ROBOT), event(kind, begun, ROBOT), event(kind, None, ROBOT)):
         fields, record = fields_of(each), logged(each)
         assert record.waiting_s == fields.get("waiting_s")
         assert record.service_s == fields.get("service_s")
+        assert record.percent == fields.get("percent")
 
 
 SECONDS = st.floats(0, 1e9)
@@ -73,6 +75,7 @@ def told(event: LoggedEvent, seconds: list[float]) -> LoggedEvent:
                 st.integers(0, 1000),
                 *[st.none() | SECONDS] * 2,
                 st.none(),
+                st.none() | SECONDS,
             ),
             st.just([]) | st.lists(SECONDS, min_size=3, max_size=3),
         )
@@ -95,6 +98,7 @@ def test_two_ways_to_encode(kind: EventKind) -> None:
     of_robot = event(kind, None if kind.startswith("worker.") else job(3), ROBOT)
     for each in (
         event(kind, job(3)), event(kind, taken, ROBOT), of_robot, event(kind),
+        event(kind, held(job(3), ROBOT)._replace(progress=Progress(40, odd)), ROBOT),
         event(kind, taken, ROBOT._replace(label=odd), at_s=5.0)._replace(reason=odd, request=odd),
         event(kind, job(3), at_s=5.0)._replace(promise=Promise(5.0, 60.0, 30.125, 1e9)),
     ):  # fmt: skip

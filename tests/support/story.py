@@ -11,7 +11,7 @@ import ujson
 
 from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.events import Event, EventKind, Note
-from sanic_dispatch.core.job import Job, Way
+from sanic_dispatch.core.job import Job, Progress, Way
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Step
@@ -210,6 +210,19 @@ class Story:
     def cancel(self, ticket: int) -> None:
         """Cancel the job."""
         self.take(ticket, lambda job: lifecycle.cancel(job, self.now_s))
+
+    def make_progress(self, ticket: int, percent: float | None, text: str = "") -> None:
+        """Have the worker say how far it is."""
+        said = Progress(percent, text)
+        self.take(ticket, lambda job: lifecycle.make_progress(job, self.now_s, said))
+
+    def ask_to_cancel(self, ticket: int, reason: str = "changed my mind") -> None:
+        """Ask the worker to stop."""
+        self.take(ticket, lambda job: lifecycle.ask_to_cancel(job, self.now_s, reason))
+
+    def stop(self, ticket: int, reason: str = "poured away") -> None:
+        """Have the worker say that it has stopped."""
+        self.take(ticket, lambda job: lifecycle.end_cancelled(job, self.now_s, reason))
 
     def forget(self, ticket: int) -> None:
         """Erase the job's data, as an operator."""

@@ -230,7 +230,7 @@ def _jobs(sources: Sources) -> Iterator[Metric]:
     )
     yield _histogram(
         "job_service_seconds",
-        "How long workers had done jobs, since the confirmation or the last extension.",
+        "How long workers had done jobs, since the confirmation.",
         jobs.service_s,
     )
     hit_rate = sources.hub.projection.forecast.estimator.hit_rate

@@ -37,7 +37,7 @@ class JobCounts:
         self.wait_s = Histogram(WAIT_BUCKETS_S)
         """From the submission until a worker had the job."""
         self.service_s = Histogram(WAIT_BUCKETS_S)
-        """From the confirmation or the last extension until the job was done."""
+        """From the confirmation until the job was done."""
         self._handing_over: dict[str, Way] = {}
         self.catch_up = bus.catch_up
         """Count the events that were just published; call it before reading."""
@@ -60,6 +60,7 @@ class JobCounts:
         elif kind is EventKind.JOB_DONE and job.hold and job.hold.stage is Stage.CONFIRMED:
             self.service_s.observe(max(event.at_s - job.hold.since_s, 0.0))
         if kind in _FINISHING:
+            self._handing_over.pop(job.id, None)
             self.finished[job.state.value] += 1
 
     def _settled(self, kind: EventKind, job: Job, way: Way, at_s: float) -> None:

@@ -57,6 +57,12 @@ _OF_AN_EVENT: dict[str, Schema] = {
     "service_s": _SECONDS,
     "callback": {"type": "string", "description": "without query, long ids cut"},
     "request": {"type": "string", "description": "the X-Request-ID of the request that caused it"},
+    "percent": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 100,
+        "description": "how far its holder is, by its own words",
+    },
 }
 _TOPIC: dict[str, Schema] = {
     "name": {"type": "string", "description": "empty: the unnamed one"},
