@@ -346,6 +346,7 @@ async def services(
                 settings.keep_done_s,
                 policy_of(settings).ordering,
                 lambda: context.menu.drinks,
+                policy_of(settings).cancel_assigned,
             ),
         )
         store = await stack.enter_async_context(open_store(settings))

@@ -35,6 +35,11 @@ STATE_CHANGES = (
 """The events with which an order's state, or its attempt, changes."""
 
 
+def is_listed(kind: str) -> bool:
+    """Return whether the monitor lists such events: progress comes too often, and is shown."""
+    return kind != EventKind.JOB_PROGRESSED
+
+
 EVERY_ROBOT = frozenset({ANYTHING})
 """The rule of robots that make everything."""
 
@@ -69,6 +74,7 @@ class Projection:
         keep_failed_s: float = KEEP_FAILED_S,
         ordering: Ordering = BY_ARRIVAL,
         drinks: Callable[[], Sequence[str]] = tuple,
+        cancel_assigned: bool = True,
     ) -> None:
         self.version = Version(0)
         self.ordering = ordering
@@ -79,6 +85,9 @@ class Projection:
         self.robots = Robots(self.line)
         self.last_hour = LastHour()
         self.log: deque[LoggedOrNew] = deque(maxlen=EARLIER_EVENTS)
+        """The last events."""
+        self.listed: deque[LoggedOrNew] = deque(maxlen=EARLIER_EVENTS)
+        """The last events that the monitor lists."""
         self.earlier = NO_EARLIER_RUNS
         self.finished = FinishedOrders(keep_failed_s)
         self._assigned: dict[float, Order] = {}
@@ -86,6 +95,7 @@ class Projection:
         self._orders: dict[str, Order] = {}
         self._turns = Turns(self.line)
         self._availability = Availability(drinks)
+        self._cancel_assigned = cancel_assigned
         self._paused = False
 
     def seed(
@@ -107,6 +117,7 @@ class Projection:
         self.line.advance(now_s)
         self.earlier = earlier
         self.log.extend(earlier.events)
+        self.listed.extend(each for each in earlier.events if is_listed(each.event))
         changed_s = {each.job: each.at_s for each in earlier.events if each.event in STATE_CHANGES}
         for worker in workers:
             self.robots.fold(EventKind.WORKER_REGISTERED, worker)
@@ -152,6 +163,8 @@ class Projection:
         if self.line.has_levels:
             self.line.advance(event.at_s)
         self.log.append(event)
+        if is_listed(event.kind):
+            self.listed.append(event)
         if event.kind is EventKind.JOB_FORGOTTEN:
             self._forget_data(event.job)
         elif event.job is not None:
@@ -340,6 +353,13 @@ class Projection:
             return None
         promise = self.forecast.promise_behind(self.line.size, None, now_s)
         return promise.window() if promise else None
+
+    def can_stop(self, order: Order) -> bool:
+        """Whether the customer can have an order cancelled that a robot makes."""
+        job = order.job
+        if job.state is not State.ASSIGNED or job.hold is None or job.cancelling:
+            return False
+        return self._cancel_assigned and job.hold.can_hear
 
     def counts(self) -> QueueCounts:
         """Return the counts for the bar."""

@@ -20,7 +20,7 @@ from sanic_dispatch.live.finished import RECENT_S
 from sanic_dispatch.live.last_hour import HOUR_S, MINUTE_S
 from sanic_dispatch.live.log_line import LogLine, line_of
 from sanic_dispatch.live.order import Order
-from sanic_dispatch.live.projection import EVERY_ROBOT, STATE_CHANGES, Projection
+from sanic_dispatch.live.projection import EVERY_ROBOT, STATE_CHANGES, Projection, is_listed
 from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S
 
 ENTRY_BYTES = 2048
@@ -43,6 +43,8 @@ class Changes:
     def __init__(self, projection: Projection) -> None:
         self._projection = projection
         self._lines = [line_of(event) for event in projection.log]
+        self.listed = [line.n for line in self._lines if is_listed(line.kind)]
+        """The numbers of those that the monitor lists."""
         self._times_s = list(accumulate((line.at_s for line in self._lines), max))
         last_n = projection.version.number
         self.first_n = self._lines[0].n if self._lines else last_n + 1
@@ -167,11 +169,17 @@ class ChangedKeys:
         self.need_room_for_workers(limit - shown)
 
     def add_log(self, shown: Container[str], limit: int) -> None:
-        """Add the lines of the log: ``limit`` at most, the last ones, are shown at any time."""
-        first_n, end_n = max(1, self.changes.first_n - limit), self.changes.never
-        for n in range(first_n, end_n):
+        """Add the lines of the log: ``limit`` at most, the last ones, are shown at any time.
+
+        Lines of events that are not known any more are shown until as many known ones came.
+        """
+        listed, never = self.changes.listed, self.changes.never
+        gone = [*listed[limit:], *[never] * limit]
+        for n, gone_n in zip(listed, gone, strict=False):
             key = f"log/{n}"
-            self._add(key, n if key in shown else n + limit)
+            self._add(key, n if key in shown else gone_n)
+        if self.changes.first_n > 1:
+            self.need(listed[limit - 1] if len(listed) >= limit else never)
 
     def add_minutes(self, shown: Collection[int]) -> None:
         """Add the minutes of the last hour, of which a start knows a little less."""

@@ -122,6 +122,14 @@ _ETA: Schema = {
     "description": "the range in which it will be ready; null if that is unknown",
 }
 
+PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": 100}
+
+_PROGRESS: Schema = {
+    "progress": an_object({}, {"percent": PERCENT, "text": REASON})
+    | {"description": "how far the robot is, by its own words"},
+    "cancelling": {"const": True, "description": "the robot is asked to stop"},
+}
+
 _OBJECTS: dict[str, Schema] = {
     "bar": an_object(_BAR),
     "monitor_bar": an_object(
@@ -158,7 +166,7 @@ _OBJECTS: dict[str, Schema] = {
     "minute": an_object({"t": TIME, "arrived": COUNT, "done": COUNT} | _WAITS),
     "board_order": an_object(
         {"n": TICKET, "state": {"enum": ["waiting", "assigned", "done"]}, "t": TIME},
-        {"logo": TEXT, "drink": TEXT, "place": PLACE},
+        {"logo": TEXT, "drink": TEXT, "place": PLACE, "percent": PERCENT},
     ),
     "own_order": an_object(
         {
@@ -177,6 +185,11 @@ _OBJECTS: dict[str, Schema] = {
             "priority": PRIORITY,
             "late": {"const": True, "description": "it was promised to be ready by now"},
             "doubt": {"const": True},
+            **_PROGRESS,
+            "can_cancel": {
+                "const": True,
+                "description": "a robot makes it, and can be asked to stop",
+            },
             "forgotten": FORGOTTEN,
             "reason": REASON | {"description": "why it failed or was cancelled, as reported"},
         },
@@ -185,7 +198,7 @@ _OBJECTS: dict[str, Schema] = {
         {"n": TICKET, "id": {"type": "string"}, "state": _one_of(State), "submitted": TIME,
          "t": TIME, "attempt": COUNT},
         {"name": TEXT, "logo": TEXT, "drink": TEXT, "place": PLACE, "reason": REASON,
-         "forgotten": FORGOTTEN, "why": WHY, "priority": PRIORITY,
+         "forgotten": FORGOTTEN, "why": WHY, "priority": PRIORITY, **_PROGRESS,
          "hold": an_object(
              {"worker": CALLBACK, "way": _one_of(Way), "stage": _one_of(Stage), "since": TIME},
              {"unused": UNUSED, "refused": REASON},
@@ -194,7 +207,7 @@ _OBJECTS: dict[str, Schema] = {
     "worker": an_object(
         {"state": _one_of(RobotState), "since": TIME, "seen": TIME, "refusals": COUNT},
         {"label": REASON, "link": _text(MAX_LINK_CHARS), "activity": REASON, "ticket": TICKET,
-         "unused": UNUSED,
+         "unused": UNUSED, **_PROGRESS,
          "rule": _text(MAX_RULE_CHARS) | {"description": "which orders it takes; any if left out"},
          "reason": {"type": "string", "maxLength": MAX_REASON_CHARS}},
     ),

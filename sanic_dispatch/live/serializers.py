@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sanic_dispatch.callbacks.url import http_origin
-from sanic_dispatch.core.job import DEFAULT_PRIORITY, Hold, Stage, State
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, Hold, Job, Progress, Stage, State
 from sanic_dispatch.core.lanes import place_of
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.log_line import LoggedOrNew, line_of
@@ -48,20 +48,29 @@ def line(orders: Sequence[Order]) -> JsonObject | None:
 
 
 def board_order(order: Order) -> JsonObject:
-    """Serialize an order for the public board: never with a name."""
+    """Serialize an order for the public board: never with a name, or a text of its robot."""
     return {
         "n": order.job.ticket,
         **_texts(order, "logo", "drink"),
         **_place(order),
         "state": order.job.state.value,
         "t": order.since_s,
+        **_percent(order.job.progress),
     }
 
 
 def own_order(
-    order: Order, standing: Standing | None, eta: tuple[float, float] | None, now_s: float
+    order: Order,
+    standing: Standing | None,
+    eta: tuple[float, float] | None,
+    now_s: float,
+    *,
+    can_stop: bool = False,
 ) -> JsonObject:
-    """Serialize an order for its owner; ``standing`` is None unless it waits."""
+    """Serialize an order for its owner; ``standing`` is None unless it waits.
+
+    ``can_stop``: its robot can be asked to stop.
+    """
     fields: JsonObject = {
         "n": order.job.ticket,
         **_texts(order, "name", "logo", "drink"),
@@ -79,6 +88,9 @@ def own_order(
         fields["late"] = True
     if order.is_in_doubt:
         fields["doubt"] = True
+    fields |= _making(order.job)
+    if can_stop:
+        fields["can_cancel"] = True
     if order.job.reason and order.job.state in (State.FAILED, State.CANCELLED):
         fields["reason"] = order.job.reason[:MAX_REASON_CHARS]
     if order.job.forgotten:
@@ -105,6 +117,7 @@ def monitor_order(order: Order, why: Why | None = None) -> JsonObject:
         fields["priority"] = job.priority
     if job.hold:
         fields["hold"] = _hold(job.hold)
+    fields |= _making(job)
     if job.reason:
         fields["reason"] = job.reason[:MAX_REASON_CHARS]
     if job.forgotten:
@@ -131,6 +144,7 @@ def monitor_worker(robot: TrackedRobot) -> JsonObject:
         fields["activity"] = worker.key.activity[:MAX_REASON_CHARS]
     if robot.job is not None:
         fields["ticket"] = robot.job.ticket
+        fields |= _making(robot.job)
         if robot.has_unconsumed_job:
             fields["unused"] = True
     elif worker.aside:
@@ -160,9 +174,8 @@ def link_of(worker: Worker) -> str | None:
     """
     if not 0 < len(worker.instance_url) <= MAX_LINK_CHARS:
         return None
-    return (
-        worker.instance_url if http_origin(worker.instance_url) == http_origin(worker.id) else None
-    )
+    origin = http_origin(worker.instance_url)
+    return worker.instance_url if origin and origin == http_origin(worker.id) else None
 
 
 def _cut(text: str, most_chars: int) -> str:
@@ -178,6 +191,19 @@ def _place(order: Order) -> dict[str, float]:
     """Return the place in the queue if an operator moved the order; else its ticket says it."""
     job = order.job
     return {} if job.place == job.ticket else {"place": job.place}
+
+
+def _making(job: Job) -> JsonObject:
+    """Return how far the robot is, and whether it is asked to stop."""
+    said = _percent(job.progress)
+    if job.progress and job.progress.text:
+        said["text"] = job.progress.text[:MAX_REASON_CHARS]
+    fields: JsonObject = {"progress": said} if said else {}
+    return fields | {"cancelling": True} if job.cancelling else fields
+
+
+def _percent(progress: Progress | None) -> JsonObject:
+    return {} if progress is None or progress.percent is None else {"percent": progress.percent}
 
 
 def _hold(hold: Hold) -> JsonObject:
@@ -199,7 +225,7 @@ def _since_s(robot: TrackedRobot) -> float:
 
 
 def _seen_s(robot: TrackedRobot) -> float:
-    """Return when the robot was last heard of: at its registration, or when it took its job."""
+    """Return when the robot was last heard of: it registered, took its job, or reported on it."""
     hold = robot.job.hold if robot.job else None
     took_s = hold.since_s if hold and hold.stage is Stage.CONFIRMED else 0.0
-    return max(robot.worker.registered_s, took_s)
+    return max(robot.worker.registered_s, took_s, hold.reported_s if hold else 0.0)

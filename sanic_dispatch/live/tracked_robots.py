@@ -66,7 +66,7 @@ class Robots:
         self.free: dict[str, TrackedRobot] = {}
         self.aside: dict[str, TrackedRobot] = {}
         self._displaced: dict[str, TrackedRobot] = {}
-        self._between_jobs: dict[Key, tuple[float, str]] = {}
+        self._between_jobs: dict[Key | str, tuple[float, str]] = {}
         """When a robot was done, and its rule."""
         self._line = line
         self._learnt = PresentRules(line)
@@ -118,7 +118,7 @@ class Robots:
         self._displaced.pop(url, None)
         if kind in _LEFT:
             return
-        self._came_back(worker.key)
+        self._came_back(_identity(worker))
         self._insert(TrackedRobot(worker))
 
     def assign(self, job: Job) -> None:
@@ -126,7 +126,7 @@ class Robots:
         if job.hold is None:
             return
         worker = job.hold.worker
-        self._came_back(worker.key)
+        self._came_back(_identity(worker))
         url = worker.callback_url
         if waited := self._take(self.free, url) or self._take(self.aside, url):
             self._displaced[url] = waited
@@ -143,9 +143,10 @@ class Robots:
         if worker is None or busy is None or busy.job is not held:
             return
         self._take(self.busy, worker.callback_url)
-        if now.state is State.DONE and worker.key:
-            self._came_back(worker.key)
-            self._between_jobs[worker.key] = at_s, worker.rule
+        identity = _identity(worker)
+        if now.state is State.DONE and identity:
+            self._came_back(identity)
+            self._between_jobs[identity] = at_s, worker.rule
             self._count(worker.rule, 1, is_at_work=True)
         if waited := self._displaced.pop(worker.callback_url, None):
             self._insert(waited)
@@ -175,9 +176,9 @@ class Robots:
         rule = robot.worker.rule
         return rule == ANYTHING or self._line.is_matched(rule)
 
-    def _came_back(self, key: Key | None) -> None:
+    def _came_back(self, identity: Key | str | None) -> None:
         """Note that a robot is not between two jobs any more."""
-        if key is not None and (between := self._between_jobs.pop(key, None)):
+        if identity is not None and (between := self._between_jobs.pop(identity, None)):
             self._count(between[1], -1, is_at_work=True)
 
     def _insert(self, robot: TrackedRobot) -> None:
@@ -210,3 +211,8 @@ class Robots:
                 del count[rule]
         if rule != ANYTHING:
             self._learnt.replace(*((ANYTHING, rule) if change > 0 else (rule, ANYTHING)))
+
+
+def _identity(worker: Worker) -> Key | str | None:
+    """Return what a worker has in common with its next registration, if that is known."""
+    return worker.key or (worker.id if worker.is_connected else None)

@@ -225,7 +225,7 @@ class Monitor(SharedView):
         is_same = self._situation == before
         yield ORDERS_BYTES, (self._order_item(order, is_same) for order in orders)
         yield WORKERS_BYTES, map(_worker_item, islice(projection.robots, MONITOR_WORKERS))
-        yield LOG_BYTES, map(_log_item, islice(reversed(projection.log), MONITOR_LOG))
+        yield LOG_BYTES, map(_log_item, islice(reversed(projection.listed), MONITOR_LOG))
         yield REST_BYTES, chain(self._rest(), self._line(waiting), self._aheads(waiting))
 
     def _order_item(self, order: Order, is_same_situation: bool) -> ViewItem:
@@ -362,7 +362,11 @@ class OrderView:
         projection, order, now_s = self._projection, self._order(), self._now_s()
         self._rendered_s = now_s
         rendered = serializers.own_order(
-            order, self._standing(order), projection.window(order, now_s), now_s
+            order,
+            self._standing(order),
+            projection.window(order, now_s),
+            now_s,
+            can_stop=projection.can_stop(order),
         )
         state = {"order": rendered, "bar": serializers.bar(projection.counts())}
         return Frame(Cursor(self._epoch, projection.version.number), now_s, state=state)

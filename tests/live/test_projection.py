@@ -7,8 +7,9 @@ import pytest
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import State, Way
 from sanic_dispatch.core.lifecycle import blame
+from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.worker import Aside, Cause
+from sanic_dispatch.core.worker import Aside, Cause, Worker
 from sanic_dispatch.dispatch.queries import EarlierRuns
 from sanic_dispatch.live import finished
 from sanic_dispatch.live.finished import KEEP_FAILED_S, RECENT_S
@@ -257,6 +258,20 @@ def test_a_robot_between_two_jobs_is_still_there(story: Story, projection: Proje
     story.finish(2)
     projection.expire(story.now_s + RETURN_GRACE_S)
     assert projection.counts().robots == 1, "the one that waits"
+
+
+def test_a_connected_worker_is_known_by_its_name(story: Story, projection: Projection) -> None:
+    """Between two jobs it is still there, though it names no instance; it counts once."""
+    tablet = Worker("ws:tablet-1", to_rfc3339(story.now_s), label="Bar left")
+    story.submit()
+    story.assign(1, tablet, Way.OFFER)
+    story.confirm(1)
+    story.finish(1)
+    assert projection.counts().robots == 1
+    story.register("tablet-1", callback_url=tablet.id, key=None)
+    assert projection.counts().robots == 1
+    story.leave(tablet, EventKind.WORKER_DROPPED)
+    assert projection.counts().robots == 0
 
 
 def test_a_clock_set_back_keeps_no_robot(story: Story, projection: Projection) -> None:

@@ -149,7 +149,18 @@ def set_priority(player: Player, about: int, choice: int) -> c.Command:
     return c.SetPriority(jobs[about % len(jobs)] if jobs else "none", choice, "why")
 
 
-ACTS = (*MAKERS, submit, register, set_priority)
+def report_progress(player: Player, about: int, choice: int) -> c.Command:
+    """Have a robot say how far it is, once it has an order."""
+    held = player.machine.tables.jobs.assigned()
+    jobs = sorted((job for job in held if job.worker), key=lambda job: job.id)
+    if not jobs:
+        return register(player, about, choice)
+    job = jobs[about % len(jobs)]
+    assert job.worker
+    return c.ReportProgress(job.id, Proof(callback_url=job.worker.id), 10.0 * choice, "mixing")
+
+
+ACTS = (*MAKERS, submit, register, set_priority, *[report_progress] * 8)
 
 DRINKS = ("mojito", "beer")
 
@@ -304,6 +315,33 @@ def few_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remember few events."""
     monkeypatch.setattr(projection, "EARLIER_EVENTS", 9)
     monkeypatch.setattr(views, "MONITOR_LOG", 5)
+
+
+def test_lines_of_the_log_that_others_pushed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monitor lists so many; a page forgets those for which there is no room any more."""
+    monkeypatch.setattr(views, "MONITOR_LOG", 5)
+    runs = waiting(5)
+    for number in range(1, 6):
+        runs.apply(c.Cancel(f"job{number}"))
+    steps = [c.Pause(True), c.Pause(False), c.Pause(True)]
+    patched = patch_over_restart(runs, MONITOR, steps)
+    lines = {f"log/{n}" for n in (6, 7, 8, 11, 12, 13)}
+    assert {key for key in patched if key.startswith("log/")} == lines
+
+
+def test_a_line_of_the_log_that_is_not_known_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is not listed, so the lines before it stay; a start does not know them."""
+    monkeypatch.setattr(projection, "EARLIER_EVENTS", 9)
+    runs, robot = waiting(100), worker(0, 0)
+    for command in (c.Register(robot), c.AnswerWritten("job1", 1)):
+        runs.apply(command)
+    said = [
+        c.ReportProgress("job1", Proof(callback_url=robot.id), 5.0 * each) for each in range(20)
+    ]
+    for report in said[:-1]:
+        runs.apply(report)
+        runs.wait(1.0)
+    state_over_restart(runs, said[-1:])
 
 
 @pytest.mark.usefixtures("few_events")

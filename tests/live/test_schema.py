@@ -83,6 +83,14 @@ def test_the_frames_of_a_view_fit_its_schema(view: str) -> None:
     for step in (story.assign, story.doubt, story.put_back, story.assign, story.fail):
         step(ticket)
         story.loop.run(25.0)
+    story.put_back(ticket)
+    story.assign(ticket)
+    for percent, text in ((40, "shaking"), (None, ""), (100, "")):
+        story.make_progress(ticket, percent, text)
+        story.loop.run(25.0)
+    story.ask_to_cancel(ticket)
+    story.loop.run(25.0)
+    story.stop(ticket)
     story.register("r2", rule="match.drink=beer")
     for priority in (3, 0):
         story.submit({"drink": "Mojito"}, priority=priority)

@@ -11,7 +11,8 @@ import ujson
 from sanic_dispatch.core import line
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.line import Ordering
-from sanic_dispatch.core.worker import Aside, Cause
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.worker import Aside, Cause, Worker
 from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.errors import UnknownJob
 from sanic_dispatch.live.connection import MAX_BUFFERED_BYTES, ViewKey
@@ -23,6 +24,7 @@ from sanic_dispatch.live.views import (
     BOARD_FINISHED,
     BOARD_WAITING,
     MONITOR_FINISHED,
+    MONITOR_LOG,
     MONITOR_WORKERS,
 )
 from tests.support.story import FakeConnection, Story, robot, secret, state_of
@@ -395,6 +397,88 @@ def test_estimates_survive_a_restart(story: Story) -> None:
     ticket = again.submit()
     low, high = own(hub, ticket)["eta"]
     assert low < again.now_s + 60.0 < high
+
+
+def test_progress(story: Story, hub: Hub) -> None:
+    """Everybody sees how far an order is; only its customer and operators, what the robot says."""
+    story.submit(ORDER)
+    worker = story.register("r1")
+    story.assign(1, worker)
+    story.confirm(1)
+    assert "progress" not in own(hub, 1)
+    story.loop.run(5.0)
+    story.make_progress(1, 40, "adding gin for Ada " + "!" * 500)
+    text = ("adding gin for Ada " + "!" * 500)[:MAX_REASON_CHARS]
+    said = {"percent": 40, "text": text}
+    assert own(hub, 1)["progress"] == said
+    assert state_of(hub)["order/1"] == {
+        "n": 1, "logo": "lion", "drink": "Mojito", "state": "assigned", "t": story.now_s - 5.0,
+        "percent": 40,
+    }  # fmt: skip
+    monitor = state_of(hub, MONITOR)
+    assert monitor["order/1"]["progress"] == monitor[f"worker/{worker.id}"]["progress"] == said
+    assert monitor[f"worker/{worker.id}"]["seen"] == story.now_s
+    story.make_progress(1, None, "shaking")
+    assert own(hub, 1)["progress"] == {"text": "shaking"}
+    assert "percent" not in state_of(hub)["order/1"]
+    story.finish(1)
+    assert "progress" not in own(hub, 1)
+
+
+def test_progress_is_not_in_the_log(story: Story, hub: Hub) -> None:
+    """It comes so often that nothing else would be seen."""
+    ticket = story.submit()
+    story.assign(ticket)
+    for percent in range(2 * MONITOR_LOG):
+        story.make_progress(ticket, percent / 4)
+    log = [entry for key, entry in state_of(hub, MONITOR).items() if key.startswith("log/")]
+    assert [entry["kind"] for entry in log] == ["job.assigned", "job.submitted"]
+
+
+def test_an_order_whose_robot_is_asked_to_stop(story: Story, hub: Hub) -> None:
+    """Its customer and operators see it, until the robot says what became of it."""
+    story.submit(ORDER)
+    story.assign(1, robot("r1"))
+    story.confirm(1)
+    story.ask_to_cancel(1)
+    assert own(hub, 1)["cancelling"] is True
+    monitor = state_of(hub, MONITOR)
+    assert monitor["order/1"]["cancelling"] is True
+    assert monitor["order/1"]["reason"] == "changed my mind"
+    assert monitor[f"worker/{robot('r1').id}"]["cancelling"] is True
+    assert "cancelling" not in state_of(hub)["order/1"]
+    story.stop(1)
+    assert own(hub, 1)["state"] == "cancelled"
+    assert "cancelling" not in own(hub, 1)
+    assert "order/1" not in state_of(hub)
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_who_can_be_asked_to_stop(is_allowed: bool, story: Story) -> None:
+    """A robot that can hear of it and was not asked yet, if customers may ask at all."""
+    hub = story.hub(new_projection=partial(Projection, cancel_assigned=is_allowed))
+    deaf, talking, tablet = (story.submit() for _ in range(3))
+    assert "can_cancel" not in own(hub, deaf)
+    connected = Worker("ws:tablet-1", to_rfc3339(story.now_s))
+    for ticket, worker in ((deaf, robot("r1")), (talking, robot("r2")), (tablet, connected)):
+        story.assign(ticket, worker)
+        story.confirm(ticket)
+    story.make_progress(talking, 1)
+    shown = [own(hub, ticket).get("can_cancel", False) for ticket in (deaf, talking, tablet)]
+    assert shown == [False, is_allowed, is_allowed]
+    story.ask_to_cancel(talking)
+    assert "can_cancel" not in own(hub, talking)
+
+
+def test_a_connected_worker_has_no_address(story: Story, hub: Hub) -> None:
+    """It is shown by its id and its label, and never with a link, whatever it claims."""
+    for url in ("", "javascript:alert(1)", "http://engine.example/"):
+        names = {"callback_url": "ws:tablet-1", "label": "Bar left", "key": None}
+        story.register("tablet-1", instance_url=url, **names)
+        assert state_of(hub, MONITOR)["worker/ws:tablet-1"] == {
+            "state": "waiting", "since": story.now_s, "seen": story.now_s, "refusals": 0,
+            "label": "Bar left",
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize(
