@@ -78,12 +78,14 @@ class Line:
     async def _look_around(self) -> None:
         """Look at the workers first: one that gets a job in between counts as busy then."""
         while True:
+            began_s = monotonic()
             workers = (await self._ask("operator/workers"))["workers"]
             waiting, held = await self._jobs("waiting"), await self._jobs("assigned")
             free = {each["callback"] for each in workers if not each["aside"]}
             free -= {job["worker"] for job in held}
             ids = frozenset(job["id"] for job in waiting)
-            self.history.looks.append(Look(monotonic(), ids, frozenset(free)))
+            took_s = monotonic() - began_s
+            self.history.looks.append(Look(began_s, ids, frozenset(free), took_s))
             await asyncio.sleep(LOOK_S)
 
     async def _is_drained(self) -> bool:

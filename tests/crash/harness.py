@@ -177,14 +177,19 @@ class Harness:
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:
-        """Look at the workers first: one that gets a job in between counts as busy then."""
+        """Look at the workers first: one that gets a job in between counts as busy then.
+
+        The last answer may come late, after a hand-over: what the others have said is old then.
+        """
+        began_s = monotonic()
         workers = (await self.ask("operator/workers"))["workers"]
         jobs = (await self.ask("operator/jobs?limit=1000&state=waiting"))["jobs"]
         assigned = (await self.ask("operator/jobs?limit=1000&state=assigned"))["jobs"]
         held = {job["worker"] for job in assigned}
         free = {worker["callback"] for worker in workers if not worker["aside"]} - held
         ids = frozenset(job["id"] for job in jobs)
-        self.history.looks.append(Look(monotonic(), ids, frozenset(free)))
+        took_s = monotonic() - began_s
+        self.history.looks.append(Look(began_s, ids, frozenset(free), took_s))
 
     async def _left(self) -> set[str]:
         """Return the jobs that wait, or of which it is unknown whether their workers have them."""

@@ -89,8 +89,9 @@ def c5(history: History) -> Iterator[str]:
     jobs: dict[str, float] = {}
     workers: dict[str, float] = {}
     for look in _with_restarts(history):
-        jobs = {each: jobs.get(each, look.at_s) for each in look.jobs}
-        workers = {each: workers.get(each, look.at_s) for each in look.workers}
+        seen_s = look.at_s + look.took_s
+        jobs = {each: jobs.get(each, seen_s) for each in look.jobs}
+        workers = {each: workers.get(each, seen_s) for each in look.workers}
         since_s = max(min(jobs.values(), default=inf), min(workers.values(), default=inf))
         if look.at_s - since_s > LONGEST_TOGETHER_S:
             job, worker = min(jobs, key=jobs.__getitem__), min(workers, key=workers.__getitem__)

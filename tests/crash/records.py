@@ -65,11 +65,12 @@ class Mark(NamedTuple):
 
 
 class Look(NamedTuple):
-    """The free jobs and the usable workers at one moment."""
+    """The free jobs and the usable workers at one moment, from ``at_s`` to ``took_s`` later."""
 
     at_s: float
     jobs: frozenset[str]
     workers: frozenset[str]
+    took_s: float = 0.0
 
 
 @dataclass

@@ -216,8 +216,8 @@ def test_a_refused_job_delays_no_others_while_it_is_retried() -> None:
 # ---- C5
 
 
-def look(at_s: float, jobs: str, workers: str) -> Look:
-    return Look(at_s, frozenset(jobs.split()), frozenset(workers.split()))
+def look(at_s: float, jobs: str, workers: str, took_s: float = 0.0) -> Look:
+    return Look(at_s, frozenset(jobs.split()), frozenset(workers.split()), took_s)
 
 
 def test_a_job_and_a_worker_do_not_wait_together() -> None:
@@ -239,6 +239,15 @@ def test_a_job_and_a_worker_do_not_wait_together() -> None:
 def test_changing_pairs_are_no_waiting(looks: list[Look]) -> None:
     """C5: it has to be the same job and the same worker all the time."""
     assert not broken(history(looks=looks))
+
+
+def test_a_look_that_takes_long_shows_one_moment_of_that_time() -> None:
+    """C5: what was seen at its beginning need not be so any more when its last answer comes."""
+    first = look(1.0, "j1", "ada")
+    assert not broken(history(looks=[first, look(1.5, "j1", "ada", took_s=3.0)]))
+    slow = look(1.0, "j1", "ada", took_s=3.0)
+    assert not broken(history(looks=[slow, look(4.5, "j1", "ada")]))
+    assert broken(history(looks=[slow, look(5.1, "j1", "ada")])) == {"C5"}
 
 
 def test_a_restart_resets_the_waiting_time() -> None:
