@@ -11,7 +11,7 @@ from playwright.async_api import Page, WebSocket, expect
 from sanic_dispatch.live.projection import Projection
 from tests.browser.journeys import DRINKS
 from tests.browser.served_bar import Bar, Bartender
-from tests.browser.visitors import Visitors
+from tests.browser.visitors import PHONE, Visitors
 from tests.support.server import eventually
 
 IS_INSIDE = """() => {
@@ -137,6 +137,16 @@ async def is_readable(page: Page) -> None:
     numbers = [await one.evaluate(FONT_SIZE_PX) for one in await page.locator("li b").all()]
     assert min(numbers) >= NUMBER_PX
     assert await page.evaluate(CUT_SHORT) == []
+
+
+async def test_columns_on_a_phone_stay_where_they_are(bar: Bar, visitors: Visitors) -> None:
+    """They do not move when waiting orders appear in the last of them."""
+    board = await visitors.television(**PHONE)
+    tops = "() => [...document.querySelectorAll('section')].map((one) => one.offsetTop)"
+    before = await board.page.evaluate(tops)
+    await bar.order("Ann", "Ben", "Cleo")
+    await board.shows(next=[1, 2, 3])
+    assert await board.page.evaluate(tops) == before
 
 
 async def test_a_phone_in_landscape(bar: Bar, visitors: Visitors) -> None:
