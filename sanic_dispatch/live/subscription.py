@@ -11,6 +11,8 @@ from sanic_dispatch.live.views import View
 class TooManyClients(DispatchError):
     """The limit of connected clients is reached."""
 
+    code = "TooManyClients"
+
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} are connected already")
         self.limit = limit
