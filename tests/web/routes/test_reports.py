@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.support.http_requests import CALLBACK, Answer, ask, register
-from tests.support.server import Service, running_service
+from tests.support.server import Service, eventually, running_service
 
 TOKEN = "operator-token"
 OTHER_CALLBACK = CALLBACK.replace("/4/", "/5/")
@@ -425,3 +425,95 @@ async def test_a_report_on_a_job_without_a_holder_leaves_no_mark(service: Servic
     _, _, job_id = await service.submit(1)
     assert (await report(service, job_id, "complete", INSTANCE)).status == 409
     assert [event for event, _ in await logged(service, job_id)] == ["job.submitted"]
+
+
+async def test_progress(service: Service) -> None:
+    """Either or both; what is not said stays as it was."""
+    job_id, receipt = await held(service)
+    headers = {"Job-Receipt": receipt}
+    answer = await report(service, job_id, "progress", headers, json={"percent": 40.5})
+    assert (answer.status, answer.body) == (200, {"cancel": False, "lease_s": 600.0})
+    assert (await service.job(job_id))["progress"] == {"percent": 40.5}
+    await report(service, job_id, "progress", headers, json={"text": "adding gin"})
+
+    async def is_kept() -> bool:
+        progress = (await service.job(job_id))["progress"]
+        return progress == {"percent": 40.5, "text": "adding gin"}
+
+    await eventually(is_kept)
+    form = {**headers, "Content-Type": FORM}
+    answer = await report(service, job_id, "progress", form, data=b"percent=100&text=ready")
+    assert answer.status == 200
+    await report(service, job_id, "complete", headers)
+    assert "progress" not in await service.job(job_id)
+    answer = await report(service, job_id, "progress", headers, json={"percent": 1})
+    assert (answer.status, answer.body["state"]) == (409, "done")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"percent": 101}, {"percent": -1}, {"percent": "40"}, {"percent": True}, {"text": 1},
+     {"text": "x" * 201}, {"text": "two\nlines"}, []],
+    ids=repr,
+)  # fmt: skip
+async def test_progress_that_is_none(service: Service, said: Any) -> None:
+    """400, and the job has none."""
+    job_id, receipt = await held(service)
+    answer = await report(service, job_id, "progress", {"Job-Receipt": receipt}, json=said)
+    assert (answer.status, answer.body["Error"]) == (400, "InvalidRequest")
+    assert "progress" not in await service.job(job_id)
+
+
+async def test_only_the_holder_tells_and_asks(service: Service) -> None:
+    """409, NotTheHolder."""
+    job_id, _ = await held(service)
+    wrong = {"Job-Receipt": "0" * 32}
+    for method, act in (("POST", "progress"), ("GET", "cancelling")):
+        options = {"json": {"percent": 1}} if method == "POST" else {}
+        answer = await ask(service, method, f"jobs/{job_id}/{act}", headers=wrong, **options)
+        assert (answer.status, answer.body["Error"]) == (409, "NotTheHolder")
+
+
+@pytest.mark.parametrize("act", ["progress", "extend"])
+async def test_a_holder_that_cannot_hear_is_not_cancelled(service: Service, act: str) -> None:
+    """409 until it has sent progress or extend; then it is asked to stop, and ends it."""
+    options = {"json": {"percent": 1}} if act == "progress" else {}
+    job_id, receipt = await held(service)
+    headers = {"Job-Receipt": receipt}
+    assert (await ask(service, "DELETE", f"jobs/{job_id}")).status == 409
+    asking = f"jobs/{job_id}/cancelling"
+    assert (await ask(service, "GET", asking, headers=headers)).body == {"cancel": False}
+    await report(service, job_id, act, headers, **options)
+    for _ in range(2):  # a repeat changes nothing
+        answer = await ask(service, "DELETE", f"jobs/{job_id}")
+        assert (answer.status, answer.body) == (202, {"Cancelling": True})
+    assert (await ask(service, "GET", asking, headers=headers)).body == {"cancel": True}
+    job = await service.job(job_id)
+    assert (job["state"], job["cancelling"]) == ("assigned", True)
+    answer = await report(service, job_id, "extend", headers)
+    assert (answer.body["cancel"], answer.body["lease_s"]) == (True, 600.0)
+    answer = await report(service, job_id, "fail", headers, json={"cancelled": True})
+    assert (answer.status, answer.body["state"]) == (200, "cancelled")
+    assert "cancelling" not in answer.body
+
+
+async def test_an_operator_asks_any_holder_to_stop(service: Service) -> None:
+    """202 with the job; it may be done all the same."""
+    job_id, receipt = await held(service)
+    cancel = f"operator/jobs/{job_id}/cancel"
+    answer = await ask(service, "POST", cancel, TOKEN, json={"reason": "he left"})
+    assert (answer.status, answer.body["state"], answer.body["cancelling"]) == (
+        202, "assigned", True,
+    )  # fmt: skip
+    answer = await report(service, job_id, "complete", {"Job-Receipt": receipt})
+    assert (answer.status, answer.body["state"]) == (200, "done")
+    assert (await ask(service, "POST", cancel, TOKEN)).status == 409
+
+
+@pytest.mark.parametrize("cancelled", ["yes", 1, None])
+async def test_cancelled_is_true_or_false(service: Service, cancelled: Any) -> None:
+    """400 for anything else."""
+    job_id, receipt = await held(service)
+    said = {"cancelled": cancelled}
+    answer = await report(service, job_id, "fail", {"Job-Receipt": receipt}, json=said)
+    assert (answer.status, answer.body["Error"]) == (400, "InvalidRequest")

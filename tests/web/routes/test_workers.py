@@ -359,3 +359,53 @@ async def test_operators_see_rules() -> None:
         answer = await ask(service, "GET", "operator/workers", "operator-token")
     rules = [worker.get("rule") for worker in answer.body["workers"]]
     assert rules == ["match.drink=a|b&not.size=xl", None]
+
+
+async def test_a_registration_that_ends(service: Service, engine: Engine) -> None:
+    """After its ttl the callback is told so, and the worker is out of the line."""
+    calling = call(service, instance := engine.start_instance(), "?ttl=1")
+    await instance.until(lambda: instance.waiting)
+    (worker,) = await service.app.ctx.dispatcher.queries.workers()
+    assert (await asyncio.wait_for(calling, 10)).value == {
+        "Expired": {"registered_at": worker.registered_at}
+    }
+
+    async def is_empty() -> bool:
+        return await service.app.ctx.dispatcher.queries.workers() == []
+
+    await eventually(is_empty)
+    assert (await service.submit(1))[1] == {"Queued": {"position": 1}}
+
+
+@pytest.mark.parametrize("place", ["query", "form"])
+@pytest.mark.parametrize("ttl", ["", "x", "0", "604801", "-1", "nan"])
+async def test_a_ttl_that_is_none(service: Service, place: str, ttl: str) -> None:
+    """400, with what is allowed."""
+    answer = await with_arguments(service, f"ttl={ttl}", place)
+    assert (answer.status, answer.body["Error"]) == (400, "InvalidRequest")
+    assert answer.body["detail"] == "ttl is a number of seconds from 1 to 604800"
+
+
+async def withdraw(service: Service, callback: str | None = CALLBACK) -> Answer:
+    headers = {} if callback is None else {"CPEE-CALLBACK": callback}
+    return await ask(service, "DELETE", "register-worker", headers=headers)
+
+
+async def test_a_worker_withdraws(service: Service) -> None:
+    """204 once, then 404; 409 with the job that it has."""
+    await register(service)
+    assert (await withdraw(service)).status == 204
+    answer = await withdraw(service)
+    assert (answer.status, answer.body["Error"]) == (404, "UnknownWorker")
+    _, _, job_id = await service.submit(1)
+    await register(service, CPEE_INSTANCE_UUID="i1", CPEE_ACTIVITY="a1")
+    answer = await withdraw(service)
+    assert (answer.status, answer.body["Error"]) == (409, "WrongState")
+    assert answer.body["job"] == {"id": job_id, "ticket": 1}
+
+
+@pytest.mark.parametrize(("callback", "error"), [(None, "Missing"), ("nonsense", "NotAUrl")])
+async def test_nobody_withdraws(service: Service, callback: str | None, error: str) -> None:
+    """400 without a callback, as of a registration."""
+    answer = await withdraw(service, callback)
+    assert (answer.status, answer.body["Error"]) == (400, error)
