@@ -75,6 +75,29 @@ async def a_drink(bar: Bar, phone: OrderPage) -> Journey:
     yield "ready"
 
 
+async def a_second_thought(bar: Bar, phone: OrderPage) -> Journey:
+    """Watch how far the robot is, and want to cancel too late; in German, with longer texts."""
+    bar.knows_mixing_times(*MIXING_TIMES_S)
+    robot = await bar.robot()
+    await phone.open("?lang=de")
+    await phone.page.get_by_role("radio", name="Gin Tonic").check()
+    await phone.name.fill("Ada")
+    await phone.submit.click()
+    order_id = await phone.order_id()
+    await bar.make_progress(order_id, 40, "Gin, und dann Wasser von der Donaudampfschifffahrt")
+    await expect(phone.making).to_contain_text("40 %")
+    yield "progress"
+    await phone.button("Stornieren").click()
+    await expect(phone.dialog).to_be_visible()
+    yield "confirming-stop"
+    await phone.button("Ja, stornieren").click()
+    await expect(phone.headline).to_have_text("Der Roboter soll aufhören …")
+    yield "stopping"
+    robot.finish()
+    await expect(phone.headline).to_have_text("Fertig!")
+    yield "ready-anyway"
+
+
 async def a_bad_network(bar: Bar, phone: OrderPage) -> Journey:
     """Order a drink with a long name by a link; the order never reaches the service."""
     await phone.page.clock.install()
@@ -179,6 +202,9 @@ async def a_party(bar: Bar, board: BoardPage) -> Journey:
     for robot in (*robots, robots[0]):
         robot.finish()
     await expect(board.more("next")).to_have_text("+7")
+    for percent, order_id in zip((20, 55, 90), bar.being_made, strict=False):
+        await bar.make_progress(order_id, percent)
+    await expect(board.filled).to_have_count(3)
     yield "busy"
     bar.proxy.go_offline()
     await board.page.clock.fast_forward(3_000)
@@ -235,6 +261,7 @@ BoardJourney = Callable[[Bar, BoardPage], Journey]
 ON_A_PHONE: tuple[OrderJourney, ...] = (
     a_change_of_mind,
     a_drink,
+    a_second_thought,
     a_bad_network,
     a_bad_night,
     a_round,

@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, expect
 
 SENTENCE: dict[str, str | re.Pattern[str]] = {
     "waiting": re.compile(r"^(\d+ ahead of you|You are next|Waiting for a robot)$"),
-    "assigned": "Being mixed",
+    "assigned": re.compile(r"^(Being mixed|Asking the robot to stop…)$"),
     "done": "Ready!",
     "failed": "Something went wrong",
     "cancelled": "Cancelled",
@@ -56,6 +56,9 @@ class OrderPage(Keys):
         self.headline = page.locator("#headline")
         self.waiting_time = page.locator("#eta")
         self.note = page.locator("#note")
+        self.making = page.locator("#making")
+        self.filled = page.get_by_role("progressbar")
+        self.spoken = page.locator("#status")
         self.banner = page.locator("#banner")
         self.name = page.locator("#name")
         self.submit = page.locator("#submit")
@@ -135,6 +138,7 @@ class BoardPage:
         self.page = page
         self.base_url = base_url
         self.strip = page.locator("#strip")
+        self.filled = page.get_by_role("progressbar")
 
     async def open(self, query: str = "") -> Self:
         """Open the board."""

@@ -13,6 +13,7 @@ from unittest.mock import patch
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.promise import Promise
+from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.simulation import Engine, Instance, Result, Robot, RobotHooks, RobotModel
@@ -131,6 +132,28 @@ class Bar:
         url = f"{self.service.base_url}jobs/{job_id}/fail"
         async with self.service.http.post(url, json={"reason": reason}, headers=key) as answer:
             assert answer.status == 200
+
+    async def make_progress(
+        self, job_id: str, percent: float | None, text: str | None = None
+    ) -> None:
+        """Have the robot that makes an order say how far it is."""
+        proof = await self._proof_of_holder(job_id)
+        await self.service.app.ctx.dispatcher.report_progress(job_id, proof, percent, text)
+
+    async def stop(self, job_id: str) -> None:
+        """Have the robot that makes an order say that it has stopped."""
+        proof = await self._proof_of_holder(job_id)
+        await self.service.app.ctx.dispatcher.fail(job_id, proof, "poured away", cancelled=True)
+
+    @property
+    def being_made(self) -> list[str]:
+        """The secret ids of the orders that robots make."""
+        return [order.job.id for order in self.service.app.ctx.hub.projection.assigned]
+
+    async def _proof_of_holder(self, job_id: str) -> Proof:
+        await eventually(lambda: self._is_assigned(job_id))
+        worker = self.service.app.ctx.hub.projection.get(job_id).job.worker
+        return Proof(callback_url=worker.callback_url)
 
     async def orders(self) -> dict[str, dict[str, Any]]:
         """Return all orders that the board shows, by key."""

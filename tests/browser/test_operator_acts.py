@@ -214,17 +214,55 @@ async def test_drop_a_robot(bar: Bar, visitors: Visitors) -> None:
     await expect(monitor.events.first).to_contain_text("Robot dropped")
 
 
-async def test_an_action_that_became_impossible(bar: Bar, visitors: Visitors) -> None:
-    """If an action is impossible by the time it is confirmed, the page shows the reason."""
-    visitors.expect_network_errors = True
+async def test_cancel_what_is_being_mixed(bar: Bar, visitors: Visitors) -> None:
+    """The robot is asked to stop; who asked and why is shown, until it says what became of it."""
+    monitor = await visitors.operator()
+    await bar.robot()
+    (order_id,) = await bar.order("Ann")
+    await bar.sees(1, "assigned")
+    for percent in (10, 25, 40):
+        await bar.make_progress(order_id, percent, "adding gin")
+    await monitor.shelf("Being mixed").click()
+    await expect(monitor.orders).to_contain_text("40 %: adding gin")
+    await expect(monitor.worker("Robot Ada")).to_contain_text("40 %: adding gin")
+    await monitor.act("Cancel order 1", "Yes, ask it to stop", "no more mint")
+    await expect(monitor.said).to_have_text("The robot of order 1 is asked to stop.")
+    await expect(monitor.orders).to_contain_text("asked to stop no more mint")
+    await expect(monitor.worker("Robot Ada")).to_contain_text("asked to stop")
+    await expect(monitor.events.first).to_contain_text("Robot asked to stop")
+    await expect(monitor.button("Cancel order 1")).to_be_hidden()
+    await bar.stop(order_id)
+    await expect(monitor.events.first).to_contain_text("Cancelled")
+    await expect(monitor.orders).to_have_count(0)
+    await monitor.look_back("order?n=1")
+    way = ["Received", "Given to a robot", "Taken by the robot", "Progress", "Robot asked to stop"]
+    await expect(monitor.steps.locator("b")).to_have_text([*way, "Cancelled"])
+    await expect(monitor.steps.nth(3)).to_contain_text("40 % · adding gin")
+
+
+async def test_a_cancel_that_a_robot_came_before(bar: Bar, visitors: Visitors) -> None:
+    """If a robot has the order by the time it is confirmed, that robot is asked to stop."""
     monitor = await visitors.operator()
     await bar.order("Ann")
     await monitor.button("Cancel order 1").click()
     bar.begin()
     await bar.sees(1, "assigned")
     await monitor.button("Yes, cancel it").click()
+    await expect(monitor.said).to_have_text("The robot of order 1 is asked to stop.")
+
+
+async def test_an_action_that_became_impossible(bar: Bar, visitors: Visitors) -> None:
+    """If an action is impossible by the time it is confirmed, the page shows the reason."""
+    visitors.expect_network_errors = True
+    monitor = await visitors.operator()
+    await bar.order("Ann", "Ben")
+    await monitor.button("Move order 2 to the front").click()
+    bar.begin()
+    bar.begin("Robot Bert")
+    await bar.sees(2, "assigned")
+    await monitor.button("Yes, to the front").click()
     await expect(monitor.wrong).to_have_text(
-        "That was not possible: cannot cancel: the job is assigned."
+        "That was not possible: cannot move: the job is assigned."
     )
     await monitor.button("Dismiss").click()
     await expect(monitor.wrong).to_be_empty()

@@ -7,10 +7,11 @@ import re
 from urllib.parse import urlencode
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Browser, Route, expect
 
+from sanic_dispatch.config.settings import CancelAssigned
 from tests.browser.pages import OrderPage
-from tests.browser.served_bar import PREFIX, Bar
+from tests.browser.served_bar import PREFIX, Bar, open_bar
 from tests.browser.visitors import Visitors
 
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -193,6 +194,71 @@ async def test_too_late_to_cancel(bar: Bar, visitors: Visitors) -> None:
     await expect(phone.note).to_have_text("Too late to cancel: your drink is already being mixed.")
     robot.finish()
     await phone.shows("done")
+
+
+async def test_how_far_the_robot_is(bar: Bar, visitors: Visitors) -> None:
+    """The page shows a bar and the robot's words; they are read out with each quarter only."""
+    await bar.robot()
+    phone = await visitors.phone()
+    await phone.place()
+    await phone.shows("assigned")
+    await expect(phone.making).to_be_hidden()
+    order_id = await phone.order_id()
+    await bar.make_progress(order_id, None, "looking for <b>ice</b>")
+    await expect(phone.making).to_have_text("looking for <b>ice</b>")
+    await expect(phone.filled).to_be_hidden()
+    spoken = []
+    for percent, text in ((10.0, "ice"), (27.5, "gin"), (40.0, "gin"), (49.9, "tonic"), (80.0, "")):
+        await bar.make_progress(order_id, percent, text)
+        await expect(phone.making).to_have_text(f"{int(percent)} % {text}".strip())
+        await expect(phone.filled).to_have_js_property("value", percent)
+        spoken.append(await phone.spoken.inner_text())
+    assert spoken[0] == "Order 1: Being mixed"
+    assert spoken[1:4] == ["Order 1: Being mixed. 27 %, gin"] * 3
+    assert spoken[4] == "Order 1: Being mixed. 80 %"
+
+
+async def test_cancel_while_it_is_mixed(bar: Bar, visitors: Visitors) -> None:
+    """A robot that can hear of it is asked to stop, and its answer is what the page says then."""
+    robot = await bar.robot()
+    phone = await visitors.phone()
+    for end in ("cancelled", "done"):
+        await phone.place()
+        await phone.shows("assigned")
+        await expect(phone.button("Cancel")).to_be_hidden()
+        order_id = await phone.order_id()
+        await bar.make_progress(order_id, 40, "adding gin")
+        await phone.button("Cancel").click()
+        await expect(phone.dialog).to_contain_text("We will ask the robot to stop.")
+        await phone.button("Yes, cancel it").click()
+        await expect(phone.headline).to_have_text("Asking the robot to stop…")
+        await expect(phone.button("Cancel")).to_be_hidden()
+        await expect(phone.spoken).to_have_text(re.compile("Asking the robot to stop"))
+        await phone.page.reload()
+        await expect(phone.headline).to_have_text("Asking the robot to stop…")
+        if end == "cancelled":
+            await bar.stop(order_id)
+        robot.finish()
+        await phone.shows(end)
+        if end == "cancelled":
+            await phone.button("Order again").click()
+    await expect(phone.note).to_contain_text("It was too late to cancel.")
+    await expect(phone.page.locator("#alert")).to_contain_text("It was too late to cancel.")
+    await phone.page.reload()
+    await expect(phone.note).to_contain_text("It was too late to cancel.")
+
+
+async def test_where_customers_may_not_cancel(browser: Browser) -> None:
+    """The page does not offer it."""
+    async with open_bar(cancel_assigned=CancelAssigned.NEVER) as bar:
+        visitors = Visitors(browser, bar.proxy)
+        await bar.robot()
+        phone = await visitors.phone()
+        await phone.place()
+        await bar.make_progress(await phone.order_id(), 40)
+        await expect(phone.making).to_have_text("40 %")
+        await expect(phone.button("Cancel")).to_be_hidden()
+        await visitors.leave()
 
 
 async def test_an_order_that_is_late_says_so(bar: Bar, visitors: Visitors) -> None:

@@ -461,7 +461,7 @@ def test_who_can_be_asked_to_stop(is_allowed: bool, story: Story) -> None:
     assert "can_cancel" not in own(hub, deaf)
     connected = Worker("ws:tablet-1", to_rfc3339(story.now_s))
     for ticket, worker in ((deaf, robot("r1")), (talking, robot("r2")), (tablet, connected)):
-        story.assign(ticket, worker)
+        story.assign(ticket, worker, Way.OFFER if worker is connected else Way.PUT)
         story.confirm(ticket)
     story.make_progress(talking, 1)
     shown = [own(hub, ticket).get("can_cancel", False) for ticket in (deaf, talking, tablet)]

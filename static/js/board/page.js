@@ -26,6 +26,7 @@ function renderColumn(id, orders, total) {
   const shown = orders.slice(0, ROOM[id]);
   const old = new Map([...list.children].map((tile) => [Number(tile.dataset.n), tile]));
   const tiles = shown.map((order) => old.get(order.n) ?? newTile(order));
+  tiles.forEach((tile, i) => renderPercent(tile.querySelector('progress'), shown[i].percent));
   // Moving a tile, even to where it was, would restart its animation.
   if (tiles.length !== old.size || tiles.some((tile, i) => tile !== list.children[i])) list.replaceChildren(...tiles);
   if ($(`${id}-more`)) say($(`${id}-more`), total > shown.length ? `+${total - shown.length}` : '');
@@ -51,10 +52,17 @@ function renderOthers(numbers) {
 function newTile({ n, logo, drink }) {
   const number = el('b', { className: n > 999 ? 'long' : '' }, n);
   const picture = el('img', { src: logoImage(logo), alt: t(`logos.${logo}`) });
-  const tile = el('li', { className: 'new' }, picture, el('span', {}, number, el('small', {}, drinkName(drink))));
+  const bar = el('progress', { max: 100 });
+  bar.setAttribute('aria-label', t('howFar'));
+  const tile = el('li', { className: 'new' }, picture, el('span', {}, number, el('small', {}, drinkName(drink)), bar));
   tile.dataset.n = n;
   tile.onanimationend = () => tile.classList.remove('new');
   return tile;
+}
+
+function renderPercent(bar, percent) {
+  bar.hidden = percent === undefined;
+  if (percent !== undefined) bar.value = percent;
 }
 
 function renderStrip(status, bar) {

@@ -1,6 +1,7 @@
 /** What an order does after each kind of event; after any other kind it goes on. */
 const PHASE_AFTER = {
   'job.submitted': 'waiting', 'job.assigned': 'handing', 'job.confirmed': 'mixing', 'job.extended': 'mixing',
+  'job.progressed': 'mixing',
   'job.doubted': 'doubt', 'job.unconsumed': 'doubt', 'job.returned': 'waiting',
   'job.done': 'done', 'job.failed': 'failed', 'job.cancelled': 'cancelled',
 };
@@ -20,13 +21,19 @@ const OVER = ['done', 'failed', 'cancelled'];
  */
 export function stepsOf(events, now) {
   let phase = '';
-  const steps = events.map((event, i) => {
+  const told = events.filter((event, i) => !isRepeated(event, events[i + 1]));
+  const steps = told.map((event, i) => {
     phase = PHASE_AFTER[event.kind] ?? phase;
-    const next = events[i + 1];
+    const next = told[i + 1];
     return { ...event, phase, lasted_s: Math.max(0, (next?.t ?? now) - event.t), isOpen: !next };
   });
   const last = steps.findLastIndex((step) => !OVER.includes(step.phase));
   return steps.map((step, i) => ({ ...step, isEnd: i > last }));
+}
+
+// A robot may say with each percent how far it is: of reports in a row with the same text, the last one counts.
+function isRepeated({ kind, reason = '' }, next) {
+  return kind === 'job.progressed' && next?.kind === kind && (next.reason ?? '') === reason;
 }
 
 /** The sum of the seconds after each step; only of those with this phase, if one is given. */

@@ -73,10 +73,11 @@ function bar(phases) {
 }
 
 function item(step) {
-  const { kind, attempt, phase, reason, worker, callback } = step;
+  const { kind, attempt, phase, percent, reason, worker, callback } = step;
   const notes = [
     worker || callback ? robotLink(step) : '',
     kind === 'job.assigned' ? t('attempts', attempt) : '',
+    percent !== undefined && t('percent', Math.floor(percent)),
     reason,
   ].filter(Boolean);
   const details = el('span', { className: 'hint' }, ...notes.flatMap((note, i) => (i ? [' · ', note] : [note])));

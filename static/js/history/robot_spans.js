@@ -1,7 +1,7 @@
 /** What a worker does after each kind of event of its own. */
 const AFTER = { 'worker.registered': 'waiting', 'worker.came_back': 'waiting', 'worker.set_aside': 'aside' };
 const LEAVES = ['worker.used', 'worker.dropped'];
-const ENDS = ['job.done', 'job.failed', 'job.returned'];
+const ENDS = ['job.done', 'job.failed', 'job.returned', 'job.cancelled'];
 const DOUBTS = ['job.doubted', 'job.unconsumed'];
 
 /**

@@ -15,6 +15,8 @@ export const ACTIONS = {
   pause: { path: () => 'pause', undo: 'resume', asks: true },
   resume: { path: () => 'resume', undo: 'pause' },
   cancel: { path: job('cancel'), asks: true },
+  /** The same for an order that a robot makes. */
+  stop: { path: job('cancel'), asks: true },
   back: { path: job('put-back'), asks: true },
   first: { path: job('first'), asks: true },
   priority: { path: job('priority'), undo: 'priority', asks: true },
@@ -24,16 +26,18 @@ export const ACTIONS = {
 };
 
 /**
- * Carry out an action.
+ * Carry out an action, and say which it was: whether an order was waiting is only known by then.
  * @param {string} name one of ACTIONS
  * @param {{id?: string, callback?: string}} target
  * @param {{why: string, who: string, priority?: number}} answer
- * @returns {Promise<Response>} throws a Problem if the service refuses or cannot be reached
+ * @returns {Promise<string>} one of ACTIONS; throws a Problem if the service refuses or cannot be reached
  */
-export function perform(name, target, { why, who, priority }) {
+export async function perform(name, target, { why, who, priority }) {
   const headers = { 'Content-Type': 'application/json', ...bearer(tokenOf('operator-token')), ...signed(who) };
   const body = JSON.stringify({ callback: target.callback, priority, reason: why.trim() || undefined });
-  return call(`operator/${ACTIONS[name].path(target)}`, { method: 'POST', headers, body });
+  const { status } = await call(`operator/${ACTIONS[name].path(target)}`, { method: 'POST', headers, body });
+  if (status === 202) return 'stop';
+  return name === 'stop' ? 'cancel' : name;
 }
 
 // Headers are ASCII only: accents are stripped, other letters dropped.

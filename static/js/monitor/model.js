@@ -47,7 +47,10 @@ function byLabel([callback, { label = '' }], [otherCallback, { label: otherLabel
   return collator.compare(label, otherLabel) || collator.compare(callback, otherCallback);
 }
 
-const instanceOf = (callback) => /\/(\d+)\/callbacks\//.exec(callback)?.[1] ?? '';
+/** The id of a worker that connects: its channel and its name. */
+export const CONNECTED = /^(ws|poll):(.*)/s;
+
+const instanceOf = (callback) => /\/(\d+)\/callbacks\//.exec(callback)?.[1] ?? CONNECTED.exec(callback)?.[2] ?? '';
 
 /** The labels that several process instances share, including those in the log. */
 function twinsOf(workers, log) {

@@ -31,14 +31,15 @@ export class Operator {
   }
 
   async #do(name, target, answer) {
+    let done;
     try {
-      await perform(name, target, answer);
+      done = await perform(name, target, answer);
     } catch (problem) {
       return this.#failed(problem);
     }
     const { undo } = ACTIONS[name];
     const again = { why: t('undone'), who: answer.who, priority: target.priority };
-    toast(t(`did.${name}`, target.label, answer.priority), undo && (() => this.#do(undo, target, again)));
+    toast(t(`did.${done}`, target.label, answer.priority), undo && (() => this.#do(undo, target, again)));
   }
 
   #failed({ status, message }) {

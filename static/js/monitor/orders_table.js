@@ -6,12 +6,12 @@ import { USUAL_PRIORITY } from './actions.js';
 import { addressOf } from './address.js';
 import { OrderFinder } from './order_finder.js';
 import { workerName } from './model.js';
-import { reasonToWait } from './reasons.js';
+import { progressInWords, reasonToWait } from './reasons.js';
 import { Rows } from './rows.js';
 import { elapsed } from './time.js';
 
 const SHELVES = ['waiting', 'assigned', 'failed', 'finished'];
-const ACTIONS_IN = { waiting: ['first', 'priority', 'cancel'], assigned: ['back'], failed: ['back'] };
+const ACTIONS_IN = { waiting: ['first', 'priority', 'cancel'], assigned: ['back', 'stop'], failed: ['back'] };
 /** The most rows that are shown of a shelf: more would take long to draw. */
 const ROOM = 100;
 
@@ -86,11 +86,13 @@ export class OrdersTable {
     return row;
   }
 
-  #remarks({ hold, attempt, position, priority, reason, state, why }) {
+  #remarks({ hold, attempt, position, priority, progress, cancelling, reason, state, why }) {
     const notes = [
       ['done', 'cancelled'].includes(state) && t(`shelf.${state}`),
       hold && state === 'assigned' && this.#nameOf(hold.worker),
       hold?.stage === 'in doubt' && state === 'assigned' && t('robotState.in doubt'),
+      progressInWords(progress),
+      cancelling && t('toStop'),
       reasonToWait(why),
       position && t('place', position),
       priority !== undefined && t('hasPriority', priority),
@@ -107,8 +109,9 @@ export class OrdersTable {
     return workerName(callback, workers.get(callback)?.label, twins);
   }
 
-  #buttons({ id, n, state, priority = USUAL_PRIORITY }) {
-    const offered = (ACTIONS_IN[state] ?? []).filter((name) => name !== 'priority' || this.#model.bar.priorities);
+  #buttons({ id, n, state, cancelling, priority = USUAL_PRIORITY }) {
+    const possible = { priority: this.#model.bar.priorities, stop: !cancelling };
+    const offered = (ACTIONS_IN[state] ?? []).filter((name) => possible[name] ?? true);
     return offered.map((name) => this.#operator.button(name, { id, label: n, priority }));
   }
 }

@@ -1,7 +1,8 @@
 import { $, el } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { addressOf } from './address.js';
-import { workerName } from './model.js';
+import { CONNECTED, workerName } from './model.js';
+import { progressInWords } from './reasons.js';
 import { Rows } from './rows.js';
 import { describeRule } from './rule.js';
 import { elapsed } from './time.js';
@@ -42,6 +43,8 @@ export class WorkersTable {
 function robotCell(worker, id, name) {
   const shown = /^https?:/.test(worker.link ?? '') ? instanceLink(worker.link, name) : name;
   const cell = el('th', { scope: 'row', title: id }, shown);
+  const channel = CONNECTED.exec(id)?.[1];
+  if (channel) cell.append(' ', el('small', {}, t(`channel.${channel}`)));
   if (worker.activity) cell.append(' ', el('small', {}, worker.activity));
   if (worker.rule) cell.append(' ', el('small', { className: 'rule' }, describeRule(worker.rule)));
   return cell;
@@ -53,9 +56,11 @@ function instanceLink(href, name) {
   return link;
 }
 
-function stateCell({ state, reason, refusals, unused }) {
+function stateCell({ state, reason, refusals, unused, progress, cancelling }) {
   const pill = el('span', { className: 'pill' }, t(`robotState.${state}`));
-  const notes = [unused && t('unused'), reason, refusals ? t('refusals', refusals) : ''].filter(Boolean);
+  const notes = [
+    progressInWords(progress), cancelling && t('toStop'), unused && t('unused'), reason, refusals ? t('refusals', refusals) : '',
+  ].filter(Boolean);
   return el('td', {}, pill, ...notes.flatMap((note) => [' ', el('small', {}, note)]));
 }
 

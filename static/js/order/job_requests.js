@@ -19,10 +19,12 @@ export async function submit({ key, drink, name, logo }) {
 }
 
 /**
- * Cancel a waiting order.
+ * Cancel an order.
  * @param {string} id the job's secret id
- * @returns {Promise<Response>} throws a Problem with status 409 if it is too late
+ * @returns {Promise<boolean>} false if its robot is only asked to stop; throws a Problem with status 409 if
+ *   it is too late
  */
-export function cancel(id) {
-  return call(`jobs/${encodeURIComponent(id)}`, { method: 'DELETE' });
+export async function cancel(id) {
+  const answer = await call(`jobs/${encodeURIComponent(id)}`, { method: 'DELETE' });
+  return answer.status !== 202;
 }

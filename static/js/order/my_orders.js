@@ -54,7 +54,10 @@ export class MyOrders {
     press('another', (tracked) => this.#another(tracked));
     press('notify', () => askToNotify().then(() => this.#render()));
     press('share', ({ order }) => share(order.id));
-    press('cancel', () => $('confirm').showModal());
+    press('cancel', ({ phase }) => {
+      say($('confirm-text'), t(phase === 'assigned' ? 'confirmStop' : 'confirmText'));
+      $('confirm').showModal();
+    });
     press('confirm-cancel', (tracked) => tracked.cancel());
     $('confirm').onclose = () => { if (isFocusLost()) toHeadline(); };
   }

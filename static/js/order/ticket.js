@@ -9,7 +9,7 @@ import { waitingTime } from './waiting_time.js';
 const STEP = { sending: -1, unsent: -1, unsentTooLong: -1, loading: -1, waiting: 1, assigned: 2, done: 3 };
 const BUTTONS = {
   unsent: ['send', 'discard'], unsentTooLong: ['send', 'discard'], rejected: ['another'],
-  waiting: ['another', 'notify', 'share', 'cancel'], assigned: ['another', 'notify', 'share'],
+  waiting: ['another', 'notify', 'share', 'cancel'], assigned: ['another', 'notify', 'share', 'cancel'],
   done: ['another', 'share'], failed: ['another'], cancelled: ['another'], gone: ['another'],
 };
 const FELL_THROUGH = ['rejected', 'failed', 'cancelled', 'gone'];
@@ -20,22 +20,26 @@ const UNSERVED = ['no_able_worker', 'worker_aside', 'matching'];
 /** By order: the waiting time on screen, which waitingTime() keeps until it is off by a minute. */
 const timesShown = new WeakMap();
 
+/** By order: how far it was when that was announced last, in quarters, and what was announced. */
+const quarters = new WeakMap();
+
 /** The headline of an order. */
 export const headline = (tracked) => t(`head.${standing(tracked)}`, tracked.entry.ahead);
 
-/** What to announce of an order: its headline, and why it waits. */
-export const news = (tracked) => [headline(tracked), whyWaiting(tracked)].filter(Boolean).join('. ');
+/** What to announce of an order: its headline, why it waits, and each quarter of the way. */
+export const news = (tracked) => [headline(tracked), whyWaiting(tracked), quarter(tracked), tooLate(tracked)].filter(Boolean).join('. ');
 
 /**
  * Show an order: its picture, phase, waiting time, notes, steps and buttons.
  * @param {import('./tracked_order.js').TrackedOrder} tracked
  */
 export function renderTicket(tracked) {
-  Object.assign($('ticket').dataset, { phase: tracked.phase, stale: tracked.stale });
+  Object.assign($('ticket').dataset, { phase: tracked.phase, stale: tracked.stale, stopping: tracked.isStopping });
   renderStub(tracked.order);
   show($('robot'), FELL_THROUGH.includes(tracked.phase) ? 'img/robot-sad.svg' : 'img/robot.svg');
   say($('headline'), headline(tracked));
   renderLine('eta', waitingLine(tracked));
+  renderProgress(tracked);
   renderLine('note', note(tracked));
   renderLine('why', whyWaiting(tracked));
   renderSteps(tracked);
@@ -53,6 +57,36 @@ function renderStub({ n, logo, drink, name }) {
   for (const img of $('ticket').querySelectorAll('.drink')) show(img, drinkImage(drink));
 }
 
+function renderProgress(tracked) {
+  const { percent, text = '' } = progressOf(tracked);
+  const isKnown = percent !== undefined;
+  $('making').hidden = !isKnown && !text;
+  $('done').hidden = !isKnown;
+  $('ticket').dataset.filling = isKnown;
+  if (isKnown) {
+    $('done').value = percent;
+    $('ticket').style.setProperty('--done', `${percent}%`);
+  }
+  say($('percent'), isKnown ? t('percent', Math.floor(percent)) : '');
+  say($('step-text'), text);
+}
+
+const progressOf = ({ phase, entry }) => (phase === 'assigned' ? entry.progress ?? {} : {});
+
+// Not each percent: whoever has the page read out would hear of nothing else.
+function quarter(tracked) {
+  const { percent, text } = progressOf(tracked);
+  const reached = percent === undefined ? text : Math.floor(percent / 25);
+  const said = quarters.get(tracked);
+  if (said && said.reached === reached) return said.words;
+  const words = reached ? [percent && t('percent', Math.floor(percent)), text].filter(Boolean).join(', ') : '';
+  quarters.set(tracked, { reached, words });
+  return words;
+}
+
+/** What to say of an order that is ready although it was to be cancelled. */
+const tooLate = ({ phase, order }) => (phase === 'done' && order.isToStop ? t('readyAnyway') : '');
+
 function renderLine(id, text) {
   $(id).hidden = !text;
   say($(id), text);
@@ -63,15 +97,18 @@ function waitingLine(tracked) {
   const { phase, entry, now } = tracked;
   const shown = waitingTime(entry.eta, now, timesShown.get(tracked));
   timesShown.set(tracked, shown);
-  if (!(phase === 'waiting' || phase === 'assigned')) return '';
+  if (!(phase === 'waiting' || phase === 'assigned') || tracked.isStopping) return '';
   const about = shown && !shown.late ? t('about', shown.lowMin, shown.highMin) : '';
   return entry.late || shown?.late ? [t('late'), about].filter(Boolean).join(': ') : about;
 }
 
-function note({ phase, problem, entry, notice }) {
+function note(tracked) {
+  const { phase, problem, entry, notice } = tracked;
   if (phase === 'rejected' && problem.status === 401) return t('note.closed');
   if (phase === 'unsent' && problem.status) return t('note.busy');
   if (phase === 'assigned' && entry.doubt) return t('doubt');
+  if (tracked.isStopping) return t('stopping');
+  if (tooLate(tracked)) return `${tooLate(tracked)} ${t('note.done')}`;
   // The reasons that robots and the service give are for staff; customers get texts of their own.
   return t(`note.${phase}`) || notice;
 }
@@ -83,6 +120,7 @@ const whyWaiting = (tracked) => t(`whyWaiting.${reasonToWait(tracked)}`);
 /** Which headline an order has: its phase, or what it waits for where it has no place in line. */
 function standing(tracked) {
   const { phase, entry } = tracked;
+  if (tracked.isStopping) return 'stopping';
   const reason = reasonToWait(tracked);
   if (UNSERVED.includes(reason)) return 'unserved';
   // With none ahead it is next only if robots serve the line: while they do not, nobody may make it.
@@ -102,8 +140,9 @@ function renderSteps(tracked) {
   say($('step-line'), standing(tracked) === 'waiting' ? t('aheadShort', entry.ahead) : t('waiting'));
 }
 
-function renderButtons({ phase, order }) {
-  const offered = (BUTTONS[phase] ?? []).filter((id) => ALLOWED[id]?.(order) ?? true);
+function renderButtons(tracked) {
+  const { phase } = tracked;
+  const offered = (BUTTONS[phase] ?? []).filter((id) => ALLOWED[id]?.(tracked) ?? true);
   for (const button of $('ticket').querySelectorAll('button')) button.hidden = !offered.includes(button.id);
   say($('another'), t(FELL_THROUGH.includes(phase) ? 'again' : 'another'));
   $('another').classList.toggle('primary', phase === 'done' || FELL_THROUGH.includes(phase));
@@ -111,4 +150,7 @@ function renderButtons({ phase, order }) {
 }
 
 // Only the phone that placed an order has its key: a shared link cannot cancel it.
-const ALLOWED = { notify: canAskToNotify, cancel: ({ key }) => Boolean(key) };
+const ALLOWED = {
+  notify: canAskToNotify,
+  cancel: ({ phase, order, entry }) => Boolean(order.key && (phase === 'waiting' || entry.can_cancel)),
+};

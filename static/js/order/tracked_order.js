@@ -45,9 +45,14 @@ export class TrackedOrder {
     return isOver(state) ? state : this.entry.state ?? 'loading';
   }
 
-  /** The order as the bar sees it, with `ahead`, `eta`, `why`, `doubt`, `reason`. */
+  /** The order as the bar sees it, with `ahead`, `eta`, `why`, `doubt`, `progress`, `can_cancel`. */
   get entry() {
     return this.#connection?.view.entries.order ?? {};
+  }
+
+  /** Whether the robot is asked to stop. */
+  get isStopping() {
+    return this.phase === 'assigned' && Boolean(this.order.isToStop);
   }
 
   /** The counts of the bar; undefined while nothing is known. */
@@ -80,12 +85,12 @@ export class TrackedOrder {
     this.#sender.renew();
   }
 
-  /** Cancel the order; `notice` says why if that fails. */
+  /** Cancel the order, or have its robot asked to stop; `notice` says why if that fails. */
   async cancel() {
     this.#obstacle = '';
     try {
-      await cancel(this.order.id);
-      this.#isCancelled();
+      if (await cancel(this.order.id)) this.#isCancelled();
+      else this.#isAsked();
     } catch (problem) {
       this.#obstacle = problem.status === 409 ? 'tooLate' : 'tryAgain';
       this.#onChange();
@@ -96,6 +101,11 @@ export class TrackedOrder {
   #isCancelled() {
     this.#connection?.close();
     this.order.state = 'cancelled';
+    this.#onChange();
+  }
+
+  #isAsked() {
+    this.order.isToStop = true;
     this.#onChange();
   }
 
@@ -116,7 +126,9 @@ export class TrackedOrder {
     this.#onChange();
   }
 
-  #learn({ n, name, logo, drink, state }) {
+  #learn({ n, name, logo, drink, state, cancelling = false }) {
     Object.assign(this.order, { n, state }, this.order.key ? {} : { name, logo, drink });
+    // What became of it is told after it is over, also after a reload.
+    if (!isOver(state)) this.order.isToStop = cancelling;
   }
 }

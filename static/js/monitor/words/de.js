@@ -69,6 +69,8 @@ export const words = {
     drink: { match: (drinks) => `macht ${drinks}`, not: (drinks) => `nicht ${drinks}` },
     other: { match: (member, values) => `${member}: ${values}`, not: (member, values) => `${member}: nicht ${values}` },
   },
+  channel: { ws: 'verbunden', poll: 'fragt nach Bestellungen' },
+  toStop: 'soll aufhören',
   reportRefused: (why) => `die Meldung des Roboters wurde abgelehnt: ${why}`,
   unused: 'angenommen, aber nicht verwendet: Läuft sein Prozess noch?',
   refusals: (n) => (n > 1 ? `${n} Ablehnungen` : '1 Ablehnung'),
@@ -119,6 +121,7 @@ export const words = {
       submitted: 'Eingegangen', assigned: 'An einen Roboter gegeben', confirmed: 'Vom Roboter angenommen',
       doubted: 'Unklar', unconsumed: 'Angenommen, aber nicht verwendet', report_refused: 'Meldung abgelehnt',
       returned: 'Wieder in der Schlange', blamed: 'Von einem Roboter abgelehnt', extended: 'Braucht mehr Zeit',
+      progressed: 'Fortschritt', cancelling: 'Roboter soll aufhören',
       moved: 'In der Schlange verschoben', done: 'Ausgegeben', failed: 'Fehlgeschlagen', cancelled: 'Storniert',
       forgotten: 'Daten gelöscht',
     },
@@ -131,11 +134,12 @@ export const words = {
 
   // Aktionen
   acts: {
-    cancel: 'Stornieren', back: 'Neu einreihen', first: 'Nach vorn', priority: 'Priorität',
+    cancel: 'Stornieren', stop: 'Stornieren', back: 'Neu einreihen', first: 'Nach vorn', priority: 'Priorität',
     aside: 'Außer Dienst', bring: 'In Dienst', drop: 'Entfernen',
   },
   act: {
     cancel: (n) => `Bestellung ${n} stornieren`,
+    stop: (n) => `Bestellung ${n} stornieren`,
     back: (n) => `Bestellung ${n} neu einreihen`,
     first: (n) => `Bestellung ${n} nach vorn stellen`,
     priority: (n) => `Priorität von Bestellung ${n} ändern`,
@@ -146,6 +150,7 @@ export const words = {
   ask: {
     pause: () => 'Bar pausieren?',
     cancel: (n) => `Bestellung ${n} stornieren?`,
+    stop: (n) => `Bestellung ${n} stornieren, die gerade gemixt wird?`,
     back: (n) => `Bestellung ${n} neu einreihen?`,
     first: (n) => `Bestellung ${n} nach vorn stellen?`,
     priority: (n) => `Priorität von Bestellung ${n} ändern?`,
@@ -155,6 +160,7 @@ export const words = {
   consequence: {
     pause: 'Bestellungen werden weiter angenommen, aber kein Roboter bekommt eine. Du kannst das rückgängig machen.',
     cancel: 'Der Gast erfährt, dass es keinen Drink gibt. Das lässt sich nicht rückgängig machen.',
+    stop: 'Der Roboter wird gebeten aufzuhören, und der Gast sieht das. Ist es zu spät, wird der Drink ausgegeben.',
     back: 'Sie kommt an ihren Platz in der Schlange zurück und geht an einen anderen Roboter. Hat dieser sie doch, gibt es vielleicht zwei Drinks.',
     first: 'Sie kommt als Nächste dran, vor allen anderen.',
     priority: '0 kommt zuerst dran, 7 zuletzt. Je länger eine Bestellung wartet, desto weiter rückt sie auf. Du kannst das rückgängig machen.',
@@ -162,7 +168,7 @@ export const words = {
     drop: 'Sein Callback wird vergessen, und der Roboter muss sich neu anmelden.',
   },
   yes: {
-    pause: 'Ja, pausieren', cancel: 'Ja, stornieren', back: 'Ja, neu einreihen',
+    pause: 'Ja, pausieren', cancel: 'Ja, stornieren', stop: 'Ja, bitte aufhören', back: 'Ja, neu einreihen',
     first: 'Ja, nach vorn', priority: 'Ja, ändern', aside: 'Ja, außer Dienst', drop: 'Ja, entfernen',
   },
   no: 'Nein, so lassen',
@@ -174,6 +180,7 @@ export const words = {
     pause: () => 'Die Bar macht Pause.',
     resume: () => 'Die Bar macht weiter.',
     cancel: (n) => `Bestellung ${n} ist storniert.`,
+    stop: (n) => `Der Roboter mit Bestellung ${n} soll aufhören.`,
     back: (n) => `Bestellung ${n} ist wieder in der Schlange.`,
     first: (n) => `Bestellung ${n} ist als Nächste dran.`,
     priority: (n, priority) => `Bestellung ${n} hat Priorität ${priority}.`,

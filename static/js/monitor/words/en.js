@@ -69,6 +69,8 @@ export const words = {
     drink: { match: (drinks) => `makes ${drinks}`, not: (drinks) => `not ${drinks}` },
     other: { match: (member, values) => `${member}: ${values}`, not: (member, values) => `${member}: not ${values}` },
   },
+  channel: { ws: 'connected', poll: 'asks for orders' },
+  toStop: 'asked to stop',
   reportRefused: (why) => `the robot’s report was refused: ${why}`,
   unused: 'taken, but not used: is its process alive?',
   refusals: (n) => (n > 1 ? `${n} refusals` : '1 refusal'),
@@ -119,6 +121,7 @@ export const words = {
       submitted: 'Received', assigned: 'Given to a robot', confirmed: 'Taken by the robot',
       doubted: 'In doubt', unconsumed: 'Taken, but not used', report_refused: 'Report refused',
       returned: 'Back in the queue', blamed: 'Refused by a robot', extended: 'Needs more time',
+      progressed: 'Progress', cancelling: 'Robot asked to stop',
       moved: 'Moved in the queue', done: 'Served', failed: 'Failed', cancelled: 'Cancelled',
       forgotten: 'Data erased',
     },
@@ -131,11 +134,12 @@ export const words = {
 
   // What an operator can do
   acts: {
-    cancel: 'Cancel', back: 'Put back', first: 'To the front', priority: 'Priority',
+    cancel: 'Cancel', stop: 'Cancel', back: 'Put back', first: 'To the front', priority: 'Priority',
     aside: 'Set aside', bring: 'Bring back', drop: 'Drop',
   },
   act: {
     cancel: (n) => `Cancel order ${n}`,
+    stop: (n) => `Cancel order ${n}`,
     back: (n) => `Put back order ${n}`,
     first: (n) => `Move order ${n} to the front`,
     priority: (n) => `Change the priority of order ${n}`,
@@ -146,6 +150,7 @@ export const words = {
   ask: {
     pause: () => 'Pause the bar?',
     cancel: (n) => `Cancel order ${n}?`,
+    stop: (n) => `Cancel order ${n}, which is being mixed?`,
     back: (n) => `Put order ${n} back in the queue?`,
     first: (n) => `Move order ${n} to the front?`,
     priority: (n) => `Change the priority of order ${n}?`,
@@ -155,6 +160,7 @@ export const words = {
   consequence: {
     pause: 'Orders are still taken, but no robot gets one. You can undo this.',
     cancel: 'The customer is told that the drink will not be made. This cannot be undone.',
+    stop: 'The robot is asked to stop, and the customer sees that. If it is too late, the drink is served.',
     back: 'It returns to its place in the queue, for another robot. If this robot has it after all, two drinks may be made.',
     first: 'It will be next, ahead of all others that are waiting.',
     priority: '0 is served first, 7 last. The longer an order waits, the further it rises. You can undo this.',
@@ -162,7 +168,7 @@ export const words = {
     drop: 'Its callback is forgotten, and the robot has to register again.',
   },
   yes: {
-    pause: 'Yes, pause', cancel: 'Yes, cancel it', back: 'Yes, put it back',
+    pause: 'Yes, pause', cancel: 'Yes, cancel it', stop: 'Yes, ask it to stop', back: 'Yes, put it back',
     first: 'Yes, to the front', priority: 'Yes, change it', aside: 'Yes, set it aside', drop: 'Yes, drop it',
   },
   no: 'No, leave it',
@@ -174,6 +180,7 @@ export const words = {
     pause: () => 'The bar is paused.',
     resume: () => 'The bar is running again.',
     cancel: (n) => `Order ${n} is cancelled.`,
+    stop: (n) => `The robot of order ${n} is asked to stop.`,
     back: (n) => `Order ${n} is back in the queue.`,
     first: (n) => `Order ${n} is next.`,
     priority: (n, priority) => `Order ${n} has priority ${priority}.`,
