@@ -10,6 +10,7 @@ import ujson
 
 from sanic_dispatch.core import line
 from sanic_dispatch.core.events import EventKind
+from sanic_dispatch.core.job import Way
 from sanic_dispatch.core.line import Ordering
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Aside, Cause, Worker
