@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
-
-import ujson
+from typing import TYPE_CHECKING
 
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.rules import ANYTHING
@@ -15,21 +13,13 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.errors import QueueFull, StorageFailed
 from tests.crash.records import Delivery, Outcome, Registration
+from tests.histories.connected import ConnectedWorker, Poller, Tablet
+from tests.histories.handed import Handed, handed
 from tests.histories.plan import BEER_ONLY
 from tests.histories.requests import Answer, CutOff, NotSent
 
 if TYPE_CHECKING:
     from tests.histories.simulation import Simulation
-
-
-class Handed(NamedTuple):
-    """A job that arrived at a robot."""
-
-    job_id: str
-    data: bytes
-    receipt: str
-    began_s: float
-    """When it was sent."""
 
 
 class Robot:
@@ -54,9 +44,10 @@ class Robot:
         self._callbacks: Iterator[int] = count(1)
         self._is_lost = False
         self._last_job = ""
-        self._called: asyncio.Future[Handed] | None = None
+        self._called: asyncio.Future[Handed | None] | None = None
         self._is_running = asyncio.Event()
         self._is_running.set()
+        self._is_to_stop = False
 
     # ---- what its life is
 
@@ -98,7 +89,7 @@ class Robot:
                 continue
             self.is_pending, self._is_lost = False, True
             return None
-        job: Handed = await called
+        job: Handed | None = await called
         self._is_lost = self.is_waiting = self.may_have_got_one = False
         return job
 
@@ -112,6 +103,9 @@ class Robot:
             instance_url=self.instance_url if self.key else "",
             rule=BEER_ONLY if run.plan.has_skills and self.number % 2 else ANYTHING,
         )
+        if run.has_trouble and run.plan.connected and self._dice.random() < run.plan.expires:
+            expires_s = run.wall.now_s() + self._dice.choice((0.1, 1.0, 5.0))
+            worker = worker._replace(expires_s=expires_s)
         lost = self._is_lost
         run.write("register", callback, lost)
         outcome = Outcome.OK
@@ -132,7 +126,7 @@ class Robot:
         run.history.registrations.append(entry)
         run.write("registered", callback, outcome.value, _told(answer))
         if isinstance(answer, Answer):
-            return _handed(answer.body, answer.receipt, answer.began_s)
+            return handed(answer.body, answer.receipt, answer.began_s)
         return answer
 
     def _take(self, job: Handed, callback: str) -> None:
@@ -156,6 +150,14 @@ class Robot:
             if self.key is None and run.plan.policy.lease_s is not None:
                 await self._report("complete", job)
             return
+        if run.plan.connected and dice.random() < 0.5:
+            self._is_to_stop = False
+            await self._report("progress", job)
+            await asyncio.sleep(dice.uniform(0, 1.0))
+            await self._report("progress", job)
+            if self._is_to_stop and dice.random() < 0.5:
+                await self._report("stopped", job)
+                return
         act = dice.choice(("complete", "complete twice", "fail", "retry", "extend", "late"))
         if act in ("extend", "late"):
             if act == "extend":
@@ -177,7 +179,8 @@ class Robot:
             if act == "retry":
                 self._run.allow(job.data)
             try:
-                await self._run.requests.report(act, job.job_id, proof)
+                placed = await self._run.requests.report(act, job.job_id, proof)
+                self._is_to_stop = placed.job.cancelling
             except (CutOff, NotSent, StorageFailed):
                 await asyncio.sleep(0.3)
             except Exception as error:
@@ -191,7 +194,7 @@ class Robot:
 
     def put(self, callback: str, body: bytes, receipt: str, began_s: float) -> int:
         """Handle a PUT: take the job or not; return the status."""
-        job = _handed(body, receipt, began_s)
+        job = handed(body, receipt, began_s)
         if self.is_dead and callback == self.callback:
             self._run.swallowed.add((callback, job.job_id))
             self._note(job, callback, Outcome.OK)
@@ -208,6 +211,17 @@ class Robot:
         else:
             self._note(job, callback, Outcome.FAILED)
         return status
+
+    def expire(self, callback: str) -> int:
+        """Handle the PUT that says that its time to wait is over; return the status."""
+        run = self._run
+        if not self.waits_on(callback) or self.is_dead:
+            return 404
+        run.write("expired", callback)
+        self.is_pending = self.is_waiting = False
+        assert self._called is not None
+        self._called.set_result(None)
+        return 200
 
     def waits_on(self, callback: str) -> bool:
         """Return what a GET of the callback answers."""
@@ -235,32 +249,35 @@ class Robot:
             self.is_pending = self.is_waiting = False
 
 
-def _handed(body: bytes, receipt: str, began_s: float) -> Handed:
-    """Parse what a worker received; the data is compared byte by byte."""
-    job_id = ujson.loads(body)["Job"]["id"]
-    data = body.partition(b'"data":')[2].rpartition(b',"submitted_at"')[0]
-    return Handed(job_id, data, receipt, began_s)
-
-
 def _told(answer: object) -> str:
     return "" if answer is None else type(answer).__name__
 
 
 class Engine:
-    """All robots, by the URLs of their instances."""
+    """All workers: robots, by the URLs of their instances, and connected ones."""
 
     def __init__(self, run: Simulation) -> None:
         self._run = run
-        self.robots: list[Robot] = []
+        self.robots: list[Robot | ConnectedWorker] = []
 
-    def start(self, *, has_key: bool, is_healthy: bool = False) -> Robot:
+    def start(self, *, has_key: bool, is_healthy: bool = False) -> None:
         """Start an instance."""
-        number = len(self.robots) + 1
-        robot = Robot(self._run, number, has_key=has_key, is_healthy=is_healthy)
-        self.robots.append(robot)
-        self._run.spawn(robot.live())
-        return robot
+        self._begin(Robot(self._run, self._next, has_key=has_key, is_healthy=is_healthy))
+
+    def connect(self, *, polls: bool) -> None:
+        """Switch a connected worker on."""
+        self._begin((Poller if polls else Tablet)(self._run, self._next))
+
+    @property
+    def _next(self) -> int:
+        return len(self.robots) + 1
+
+    def _begin(self, worker: Robot | ConnectedWorker) -> None:
+        self.robots.append(worker)
+        self._run.spawn(worker.live())
 
     def at(self, url: str) -> Robot:
         """Return the instance of a callback, or of an instance's URL."""
-        return self.robots[int(url.split("/")[3]) - 1]
+        robot = self.robots[int(url.split("/")[3]) - 1]
+        assert isinstance(robot, Robot)
+        return robot

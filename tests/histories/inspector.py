@@ -48,6 +48,8 @@ class Dump(NamedTuple):
     workers: tuple[Worker, ...]
     free: tuple[str, ...]
     workers_by_key: Index
+    present: dict[str, str]
+    left: dict[str, float]
     facts: dict[str, Fact]
 
 
@@ -63,6 +65,8 @@ def dump(tables: Tables) -> Dump:
         tuple(workers),
         tuple(worker.callback_url for worker in free_workers(tables)),
         Index(workers._by_key),
+        workers.present.copy(),
+        workers.left.copy(),
         tables.facts._facts.copy(),
     )
 
@@ -74,6 +78,10 @@ def rebuilt(taken: Dump) -> Dump:
         tables.put_job(job)
     for worker in taken.workers:
         tables.put_worker(worker)
+    for worker_id, connection in taken.present.items():
+        tables.attach(worker_id, connection)
+    for worker_id, left_s in taken.left.items():
+        tables.note_left(worker_id, left_s)
     for fact in taken.facts.values():
         tables.put_fact(fact)
     return dump(tables)
@@ -93,13 +101,16 @@ class Records(NamedTuple):
     workers: dict[str, Worker]
     facts: dict[str, Fact]
     free: tuple[str, ...]
+    present: dict[str, str]
+    left: dict[str, float]
 
 
 def records_of(tables: Tables) -> Records:
     """Return the records now: that takes a tenth of the time of ``dump``."""
     jobs, workers = tables.jobs._jobs.copy(), tables.workers._workers.copy()
     free = tuple([worker.callback_url for worker in free_workers(tables)])
-    return Records(jobs, workers, tables.facts._facts.copy(), free)
+    present, left = tables.workers.present.copy(), tables.workers.left.copy()
+    return Records(jobs, workers, tables.facts._facts.copy(), free, present, left)
 
 
 class Inspector:
@@ -115,6 +126,8 @@ class Inspector:
         self._befores: list[tuple[int, Records]] = []
         """The number of changes that each command made, and the records before it."""
         self._last: Records | None = None
+        self._heard_s: dict[str, float] = {}
+        """By job: when its holder sent progress, or extended the lease (monotonic seconds)."""
         machine.apply = self.apply  # type: ignore[method-assign]
         machine.undo = self.undo  # type: ignore[method-assign]
 
@@ -131,6 +144,7 @@ class Inspector:
             del self._befores[:-LAST_BATCHES]
         if isinstance(applied.reply, DispatchError):
             self._look_at_error(command, applied, changes, machine.number - number)
+        self._look_at_lease(command, applied, now.monotonic_s)
         self._look_at_events(applied.events, number)
         self._look_at_pair(type(command).__name__)
         if changes:
@@ -143,6 +157,7 @@ class Inspector:
     def undo(self, changes: Sequence[Change], number: int) -> None:
         """Undo, and check."""
         self._undo(changes, number)
+        self._heard_s.clear()
         self._last = after = records_of(self._machine.tables)
         left, expected = len(changes), None
         while left > 0 and self._befores:
@@ -160,6 +175,22 @@ class Inspector:
     def _look_at_error(self, command: object, applied: Applied, changes: int, told: int) -> None:
         if changes or told or applied.events or applied.effects:
             self._accuse("ERROR", f"{command!r} failed, and changed something")
+
+    def _look_at_lease(self, command: c.Command, applied: Applied, now_s: float) -> None:
+        """Check that no lease ends before its time is over since its holder was heard of."""
+        is_refused = isinstance(applied.reply, DispatchError)
+        if isinstance(command, (c.ReportProgress, c.Extend)) and not is_refused:
+            self._heard_s[command.job_id] = now_s
+        for event in applied.events:
+            if event.job is None or event.worker is None:
+                continue
+            if event.kind is EventKind.JOB_ASSIGNED:
+                self._heard_s.pop(event.job.id, None)
+            elif event.reason.startswith("its lease ended"):
+                lease_s = self._machine.policy.lease_of_s(event.worker) or 0.0
+                heard_s = self._heard_s.get(event.job.id, -lease_s)
+                if now_s - heard_s < lease_s:
+                    self._accuse("LEASE", f"job {event.job.ticket}: {now_s - heard_s} s")
 
     def _look_at_events(self, events: Sequence[Event], number: int) -> None:
         told = [event.number for event in events]

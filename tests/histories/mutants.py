@@ -8,14 +8,18 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from sanic_dispatch.core import lifecycle
+from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import connected_workers, evidence, lifecycle, state_machine
+from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.groups import Head, Heads
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.lanes import place_of
 from sanic_dispatch.core.state_machine import StateMachine
-from sanic_dispatch.core.tables import Tables
+from sanic_dispatch.core.tables import Moved, Tables, WorkerTable
 from sanic_dispatch.core.transitions import Step
+from sanic_dispatch.core.worker import Cause, Worker
 from sanic_dispatch.dispatch.batches import Batches
+from sanic_dispatch.errors import NotTheHolder
 from tests.histories.plan import Plan
 
 Patch = tuple[Any, str, Any]
@@ -23,9 +27,30 @@ Patch = tuple[Any, str, Any]
 MUTANTS: dict[str, Callable[[], Patch]] = {}
 
 
+def _with_connected(plan: Plan) -> Plan:
+    return replace(plan, connected=0.8, cuts=0.15, operator=0.0, robots=5)
+
+
 FOCUS: dict[str, Callable[[Plan], Plan]] = {
     "forget a delivery that an undo called back": lambda plan: replace(
         plan, operator=0.6, fails=0.3, commit_s=0.3, gap_s=0.02, lost=0.0, crash=0.0
+    ),
+    "accept an offer that has lapsed": _with_connected,
+    "let an old connection end the new one": _with_connected,
+    "apply an answer of an old attempt": lambda plan: replace(
+        _with_connected(plan), polling=1.0, cuts=0.6, broken_answers=0.4, cut_off=0.3
+    ),
+    "put a job back that is to be cancelled": lambda plan: replace(
+        _with_connected(plan), operator=0.3
+    ),
+    "end the lease although progress came": _with_connected,
+    "offer a job to a worker that is away": lambda plan: replace(_with_connected(plan), cuts=0.4),
+    "give a job to a worker whose time is over": lambda plan: replace(
+        _with_connected(plan), expires=0.5
+    ),
+    "keep a connection that was undone": lambda plan: replace(_with_connected(plan), fails=0.2),
+    "forget the lease of a job that another socket takes over": lambda plan: replace(
+        _with_connected(plan), polling=0.0, cuts=0.4, fickle=0.1
     ),
 }
 """Plans for bugs that show only where two rare things come together."""
@@ -76,7 +101,7 @@ def apply_an_outcome_of_an_old_attempt() -> Patch:
             return None
         return job if job.hold.stage is Stage.UNDER_WAY else None
 
-    return StateMachine, "_attempt", attempt
+    return StateMachine, "attempt", attempt
 
 
 @mutant
@@ -111,6 +136,113 @@ def undo_a_job_and_not_its_hold() -> Patch:
         self.jobs.restore(change.id, change.before)
 
     return Tables, "_restore_job", restore
+
+
+# ---- of connected workers, progress and registrations that end
+
+
+def _with_handler(command: type, handle: Callable[[StateMachine, Any], Any]) -> Patch:
+    """Return a patch that handles a command in another way."""
+    return state_machine, "_HANDLERS", {**state_machine._HANDLERS, command: handle}
+
+
+@mutant
+def accept_an_offer_that_has_lapsed() -> Patch:
+    """An accept is answered with ok whoever has the job."""
+
+    def on_accept(machine: StateMachine, accept: c.Accept) -> Any:
+        try:
+            return connected_workers.on_accept(machine, accept)
+        except NotTheHolder:
+            return machine.placed(machine.find(accept.job_id))
+
+    return _with_handler(c.Accept, on_accept)
+
+
+@mutant
+def let_an_old_connection_end_the_new_one() -> Patch:
+    """The end of a connection that was replaced takes its worker away."""
+    move = WorkerTable.move
+
+    def move_and_keep(self: WorkerTable, to: Moved) -> Moved:
+        before = move(self, to)
+        if before.connection is not None and to.connection is not None:
+            self.at_connection[before.connection] = to.worker_id
+        return before
+
+    return WorkerTable, "move", move_and_keep
+
+
+@mutant
+def apply_an_answer_of_an_old_attempt() -> Patch:
+    """What became of the answer to a poll counts for the one to the next poll too."""
+    answered = StateMachine._answered
+
+    def of_any_attempt(self: StateMachine, outcome: Any) -> Job | None:
+        job = self.tables.jobs.get(outcome.job_id)
+        return None if job is None else answered(self, outcome._replace(attempt=job.attempt))
+
+    return StateMachine, "_answered", of_any_attempt
+
+
+@mutant
+def put_a_job_back_that_is_to_be_cancelled() -> Patch:
+    """A job that its holder was asked to stop goes back to the line."""
+    free = lifecycle._free
+
+    def free_anyway(job: Job, *rest: Any) -> Step:
+        return free(job._replace(cancelling=False), *rest)
+
+    return lifecycle, "_free", free_anyway
+
+
+@mutant
+def end_the_lease_although_progress_came() -> Patch:
+    """A report does not begin the lease anew."""
+    return lifecycle, "_heard", lambda job, hold, now_s: job
+
+
+@mutant
+def offer_a_job_to_a_worker_that_is_away() -> Patch:
+    """A worker whose connection has ended gets offers all the same, and nobody takes them."""
+
+    def on_leave(machine: StateMachine, leave: c.Leave) -> None:
+        worker_id = machine.tables.workers.at_connection.get(leave.connection)
+        worker = machine.tables.workers.get(worker_id or "")
+        if worker is not None:
+            look = c.DropIfAway(worker.id, machine.now.monotonic_s)
+            machine.effects.append(e.StartTimer(look, 15.0, is_spread=False))
+
+    return _with_handler(c.Leave, on_leave)
+
+
+@mutant
+def give_a_job_to_a_worker_whose_time_is_over() -> Patch:
+    """A worker is free until it was told that its time is over."""
+    is_free = WorkerTable.is_free
+
+    def is_free_or_over(self: WorkerTable, worker: Worker) -> bool:
+        is_over = worker.aside is not None and worker.aside.cause is Cause.EXPIRED
+        return is_free(self, worker.back() if is_over else worker)
+
+    return WorkerTable, "is_free", is_free_or_over
+
+
+@mutant
+def keep_a_connection_that_was_undone() -> Patch:
+    """An undo leaves workers at the connections that they had after it."""
+    undo = Tables.undo
+
+    def undo_records(self: Tables, changes: Any) -> None:
+        undo(self, [each for each in changes if not isinstance(each, Moved)])
+
+    return Tables, "undo", undo_records
+
+
+@mutant
+def forget_the_lease_of_a_job_that_another_socket_takes_over() -> Patch:
+    """A hold with another session is another hold, whose lease nobody looks at."""
+    return evidence, "is_same", lambda before, now: before == now
 
 
 # ---- of the batches

@@ -32,9 +32,11 @@ class SimulatedNetwork:
         if self._life.is_over:
             return InDoubt("the process is dead")
         run, dice = self._run, self._run.dice
-        job_id = ujson.loads(body)["Job"]["id"]
+        told = ujson.loads(body)
+        job_id = told["Job"]["id"] if "Job" in told else ""
         run.write("PUT", callback_url, job_id)
-        run.check_put(callback_url, job_id, headers.get("Job-Receipt", ""))
+        if job_id:
+            run.check_put(callback_url, job_id, headers.get("Job-Receipt", ""))
         if callback_url in self._under_way:
             run.accuse("ONE", f"two deliveries to {callback_url} at a time")
         self._under_way.add(callback_url)
@@ -42,7 +44,7 @@ class SimulatedNetwork:
             if self._is_lost():
                 await asyncio.sleep(dice.choice((0.0, 0.01, 2.0)))
                 return Refused("no connection")
-            return await self._send(callback_url, body, headers["Job-Receipt"])
+            return await self._send(callback_url, body, headers.get("Job-Receipt", ""))
         finally:
             self._under_way.discard(callback_url)
 
@@ -68,7 +70,11 @@ class SimulatedNetwork:
         began_s: float,
         answer: asyncio.Future[Outcome],
     ) -> None:
-        status = self._run.engine.at(callback_url).put(callback_url, body, receipt, began_s)
+        robot = self._run.engine.at(callback_url)
+        if receipt:
+            status = robot.put(callback_url, body, receipt, began_s)
+        else:
+            status = robot.expire(callback_url)
         outcome: Outcome = Accepted()
         if status != 200:
             outcome = Refused(f"answered {status}", status == 500)

@@ -49,6 +49,14 @@ class Plan:
     clock_step: float
     has_skills: bool = False
     """Whether every second robot takes only every second order."""
+    connected: float = 0.0
+    """The share of workers without a callback; if there are some, robots report progress too."""
+    polling: float = 0.4
+    """The share of pollers among them; the others are tablets at a websocket."""
+    cuts: float = 0.0
+    """The chance that a websocket is cut, at each message, or a poll is hung up."""
+    expires: float = 0.0
+    """The share of registrations with an end."""
 
     @property
     def is_calm(self) -> bool:
@@ -85,6 +93,9 @@ def draw_plan(dice: random.Random) -> Plan:
         crash=some(1 / actions, 5 / actions),
         operator=some(0.05, 0.3),
         clock_step=some(0.02),
+        connected=dice.choice((0.0, 0.0, 0.0, 0.5, 0.8)),
+        cuts=some(0.03, 0.15),
+        expires=some(0.2),
     )
 
 

@@ -10,6 +10,7 @@ from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.dispatch.connections import Message, Told
 
 if TYPE_CHECKING:
     from tests.histories.simulation import Life, Simulation
@@ -59,19 +60,26 @@ class Requests:
         return await self._ask(handle)
 
     async def report(self, act: str, job_id: str, proof: Proof) -> Placed:
-        """Report; ``act`` is complete, fail, retry or extend."""
+        """Report; ``act`` is complete, fail, retry, extend, progress or stopped."""
 
         async def handle(life: Life) -> Placed:
-            dispatcher = life.dispatcher
-            if act == "complete":
-                placed = await dispatcher.complete(job_id, proof, b'"ok"')
-            elif act == "extend":
-                placed = await dispatcher.extend(job_id, proof)
-            else:
-                placed = await dispatcher.fail(job_id, proof, "no ice", retry=act == "retry")
-            return self._shown(life, placed)
+            return self._shown(life, await self.tell(life, act, job_id, proof))
 
         return await self._ask(handle)
+
+    async def tell(self, life: Life, act: str, job_id: str, proof: Proof) -> Placed:
+        """Report to this life of the dispatcher."""
+        dispatcher = life.dispatcher
+        if act == "complete":
+            return await dispatcher.complete(job_id, proof, b'"ok"')
+        if act == "extend":
+            return await dispatcher.extend(job_id, proof)
+        if act == "progress":
+            percent = self._run.dice.choice((None, 40.0))
+            return await dispatcher.report_progress(job_id, proof, percent, "shaking")
+        if act == "stopped":
+            return await dispatcher.fail(job_id, proof, "stopped", cancelled=True)
+        return await dispatcher.fail(job_id, proof, "no ice", retry=act == "retry")
 
     async def operate(self, act: Callable[[Any], Awaitable[T]]) -> T:
         async def handle(life: Life) -> T:
@@ -89,6 +97,21 @@ class Requests:
             return await self._answer(life, self._shown(life, job))
 
         return await self._ask(handle)
+
+    async def poll(
+        self, worker: Worker, wait_s: float, patience_s: float | None = None
+    ) -> Answer | None:
+        """Wait for a job as long as that; hang up after ``patience_s``."""
+
+        async def handle(life: Life) -> Answer | None:
+            poll = _Poll(self._run, life)
+            try:
+                job = await poll.job_for(worker, wait_s)
+                return None if job is None else await self._answer(life, self._shown(life, job))
+            finally:
+                poll.detach()
+
+        return await self._ask(handle, patience_s)
 
     async def _answer(self, life: Life, job: Job) -> Answer:
         """Write a job into an answer, and report how far that came, as the web layer does."""
@@ -122,7 +145,9 @@ class Requests:
             self._run.check_reply(reply)
         return reply
 
-    async def _ask(self, handle: Callable[[Life], Coroutine[Any, Any, T]]) -> T:
+    async def _ask(
+        self, handle: Callable[[Life], Coroutine[Any, Any, T]], patience_s: float | None = None
+    ) -> T:
         """Send a request. Raises NotSent, CutOff, and the dispatcher's errors."""
         run, dice, plan = self._run, self._run.dice, self._run.plan
         has_trouble = run.has_trouble
@@ -131,8 +156,7 @@ class Requests:
         if life is None or life.is_over or (has_trouble and dice.random() < plan.lost):
             raise NotSent
         task = life.spawn(handle(life))
-        patience_s = None
-        if has_trouble and dice.random() < plan.cut_off:
+        if patience_s is None and has_trouble and dice.random() < plan.cut_off:
             patience_s = dice.choice((0.0, 0.001, 0.01, 1.0))
         await asyncio.wait([task], timeout=patience_s)
         if not task.done():
@@ -146,3 +170,40 @@ class Requests:
         if has_trouble and dice.random() < plan.lost:
             raise CutOff
         return answer
+
+
+class _Poll:
+    """Stands in for the web layer's handling of one poll."""
+
+    def __init__(self, run: Simulation, life: Life) -> None:
+        self._run = run
+        self._life = life
+        self._connection = run.dice.randbytes(8).hex()
+        self._told: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
+        connections = life.dispatcher.connections
+        self._detach = connections.attach(self._connection, self._take)
+
+    def detach(self) -> None:
+        if not self._life.is_over:
+            self._detach()
+
+    def _take(self, message: Message) -> None:
+        if message.told is Told.OFFER and message.job is not None:
+            self._run.check_offer(message.job, message.receipt)
+        if not self._told.done() and message.told is not Told.STOP:
+            self._told.set_result(message.job)
+
+    async def job_for(self, worker: Worker, wait_s: float) -> Job | None:
+        dispatcher = self._life.dispatcher
+        try:
+            job = await dispatcher.register_connected(worker, self._connection)
+            if job is None:
+                await asyncio.wait([self._told], timeout=wait_s)
+                job = self._told.result() if self._told.done() else None
+            if job is None:
+                job = await dispatcher.end_poll(worker.id, self._connection)
+        except BaseException:
+            if self._told.done() and (offered := self._told.result()) is not None:
+                dispatcher.answer_lost(offered, began=False)
+            raise
+        return job

@@ -19,11 +19,12 @@ from unittest import mock
 import structlog
 
 from sanic_dispatch.core import commands as c
+from sanic_dispatch.core import expiry
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
 from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.core.worker import Cause, Worker
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import (
     DispatchError,
@@ -36,6 +37,7 @@ from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.storage.store import Store
 from tests.crash.history import Violation
 from tests.crash.records import History, Mark, Outcome, Submission
+from tests.histories.connected import ConnectedWorker
 from tests.histories.disk import Disk, SimulatedStore
 from tests.histories.engine import Engine, Robot
 from tests.histories.inspector import Inspector
@@ -52,6 +54,7 @@ from tests.histories.virtual_time import (
     VirtualLoop,
     WallClock,
 )
+from tests.histories.wire import Wire
 
 DRAIN_S = 400.0
 """The virtual seconds within which everything has to come to rest after the faults."""
@@ -98,6 +101,7 @@ class Life:
     def __init__(self, run: Simulation) -> None:
         self.is_over = False
         self.tasks: dict[asyncio.Task[Any], None] = {}
+        self.wires: list[Wire] = []
         self.clock = LifeClock(run.loop, run.wall, run.dice.uniform(0, 1e6))
         self.inner = run.open_store(run)
         self.store = Witness(self.inner, run.truth)
@@ -140,6 +144,8 @@ class Life:
         self.is_over = self.store.is_gone = self.clock.is_stopped = True
         for task in list(self.tasks):
             task.cancel()
+        for wire in self.wires:
+            wire.cut()
 
 
 class Simulation:
@@ -169,6 +175,12 @@ class Simulation:
         self._data: dict[str, bytes] = {}
         self._sent: list[tuple[bytes, str | None]] = []
         self._known: list[str] = []
+        self._ended: dict[str, EventKind] = {}
+        """By job that was done or cancelled: which of both."""
+        self._to_cancel: set[str] = set()
+        """The jobs whose holders were asked to stop."""
+        self._expired: set[str] = set()
+        """The callbacks of workers whose time to wait is over."""
         self._told = 0
         self._asking: list[tuple[bytes, float]] = []
         """Submissions that have no answer yet."""
@@ -212,19 +224,39 @@ class Simulation:
             kind is EventKind.WORKER_USED and event.worker is not None and event.worker.key is None
         ):
             self.dropped[event.worker.id] = USED_IN_DOUBT
+        aside = event.worker.aside if event.worker else None
+        if event.worker is not None and aside is not None and aside.cause is Cause.EXPIRED:
+            self._expired.add(event.worker.id)
         if job is None or kind.startswith("worker"):
             return
         self._data[job.id] = job.data
+        self._note_end(event, job)
         now_s = self.now_s()
         if kind is EventKind.JOB_ASSIGNED and job.hold is not None:
             self.history.cut_off.append(Mark(job.data, now_s))
-            if job.hold.way is Way.PUT:
+            if job.hold.way is not Way.ANSWER:
                 receipt = self._receipt_of(job)
                 self._assigned[job.id, job.hold.worker.id] = receipt
         elif kind is EventKind.JOB_MOVED:
             self.moved.add(job.data)
         elif kind is EventKind.JOB_RETURNED and self._may_go_on(event, before):
             self.allow(job.data)
+
+    def _note_end(self, event: Event, job: Job) -> None:
+        """Check that a job is served once or cancelled once, and by a worker whose time lasts."""
+        kind, worker, ended = event.kind, event.worker, self._ended.get(job.id)
+        if kind in (EventKind.JOB_DONE, EventKind.JOB_CANCELLED, EventKind.JOB_ASSIGNED) and ended:
+            self.accuse("ONCE", f"job {job.ticket} was {ended}, and then {kind}")
+        if kind in (EventKind.JOB_DONE, EventKind.JOB_CANCELLED):
+            self._ended[job.id] = kind
+        if kind is EventKind.JOB_CANCELLING:
+            self._to_cancel.add(job.id)
+        elif kind is EventKind.JOB_RETURNED and job.id in self._to_cancel:
+            self._to_cancel.discard(job.id)
+            if event.reason != "by hand":
+                self.accuse("ONCE", f"job {job.ticket} was to be cancelled, and waits again")
+        if kind is EventKind.JOB_ASSIGNED and worker is not None and worker.id in self._expired:
+            self.accuse("EXPIRED", f"job {job.ticket} went to {worker.id}")
 
     def _receipt_of(self, job: Job) -> str:
         return self.life.dispatcher.receipt_of(job) if self.life else ""
@@ -235,7 +267,7 @@ class Simulation:
         if before is None or before.hold is None:
             return False
         if event.reason == "its lease ended":
-            return policy.lease_s is not None
+            return policy.lease_of_s(before.hold.worker) is not None
         if event.reason in ("by hand", "no ice"):  # an operator's word, or the holder's
             return True
         is_doubt = "doubt:" in event.reason or "during" in event.reason
@@ -267,6 +299,11 @@ class Simulation:
         """Check that the attempt of a PUT is durable."""
         if self._assigned.get((job_id, callback)) != receipt:
             self.accuse("BEFORE", f"a PUT of {job_id} to {callback} left before its commit")
+
+    def check_offer(self, job: Job, receipt: str) -> None:
+        """Check that an offer to a connected worker is durable."""
+        self.check_reply(job)
+        self.check_put(job.worker.id if job.worker else "", job.id, receipt)
 
     # ---- lives
 
@@ -401,8 +438,9 @@ class Simulation:
         except (DispatchError, CutOff, NotSent) as error:
             self.write("not cancelled", job_id, type(error).__name__)
             return
-        self.write("cancelled", job_id)
-        self.cancelled_at.setdefault(job.data, self.now_s())
+        self.write("cancelled", job_id, job.state)
+        if job.state is State.CANCELLED:
+            self.cancelled_at.setdefault(job.data, self.now_s())
 
     async def _look_up(self) -> None:
         if not self._known:
@@ -454,7 +492,10 @@ class Simulation:
         if not await self.start():
             await self._restart()
         for _ in range(self.plan.robots):
-            self.engine.start(has_key=self.dice.random() >= self.plan.keyless)
+            if self.plan.connected and self.dice.random() < self.plan.connected:
+                self.engine.connect(polls=self.dice.random() < self.plan.polling)
+            else:
+                self.engine.start(has_key=self.dice.random() >= self.plan.keyless)
         for _ in range(self.plan.actions):
             self._act()
             if self.plan.gap_s and self.dice.random() < 0.7:
@@ -571,12 +612,17 @@ class Simulation:
         """
         if hold.stage is Stage.IN_DOUBT and hold.worker.key is None:
             return self.plan.policy.resend_doubt is False
+        if hold.worker.is_connected:
+            return False  # it is done soon, or its lease ends
         # A robot whose process was killed takes the same job again and again, and uses none.
         return hold.stage is Stage.CONFIRMED or self.engine.at(hold.worker.id).is_dead
 
     def _stranded(self) -> Iterator[str]:
         """Return the robots that were told to wait, and will never be called."""
         for robot in self.engine.robots:
+            if isinstance(robot, ConnectedWorker):
+                yield from robot.stranded()
+                continue
             if not robot.is_waiting or robot.is_dead or robot.state != "running":
                 continue
             worker = self.truth.workers.get(robot.callback)
@@ -598,7 +644,7 @@ class Simulation:
         if any(robot.callback in job.spent for job in self.truth.jobs.values()):
             return True
         reason = self.dropped.get(robot.callback, "")
-        return reason in ("out of order", "it refused too often", USED_IN_DOUBT)
+        return reason in ("out of order", "it refused too often", expiry.REFUSED, USED_IN_DOUBT)
 
     def _look_at_the_end(self) -> None:
         for data, began_s in self._asking:
