@@ -10,8 +10,9 @@ from sanic_dispatch.core import matching
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.rules import members_of, rule_of
-from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
+from sanic_dispatch.core.state_machine import CONNECTED_LEASE_S, Applied, Now, StateMachine
 from sanic_dispatch.core.tables import Change, Fact, Tables
+from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.errors import DispatchError
 from tests.histories.truth import Accuse
@@ -21,6 +22,13 @@ LAST_BATCHES = 400
 """The most commands that an undo can reach back."""
 
 HAND_BACKS = (EventKind.JOB_RETURNED, EventKind.JOB_DOUBTED)
+
+
+def lease_s_of(policy: Policy, worker: Worker) -> float | None:
+    """Return how long a worker may keep a job without a word; connected ones have a lease always."""
+    if policy.lease_s is None and worker.is_connected:
+        return CONNECTED_LEASE_S
+    return policy.lease_s
 
 
 class Index(dict[object, tuple[str, ...]]):
@@ -187,7 +195,7 @@ class Inspector:
             if event.kind is EventKind.JOB_ASSIGNED:
                 self._heard_s.pop(event.job.id, None)
             elif event.reason.startswith("its lease ended"):
-                lease_s = self._machine.policy.lease_of_s(event.worker) or 0.0
+                lease_s = lease_s_of(self._machine.policy, event.worker) or 0.0
                 heard_s = self._heard_s.get(event.job.id, -lease_s)
                 if now_s - heard_s < lease_s:
                     self._accuse("LEASE", f"job {event.job.ticket}: {now_s - heard_s} s")

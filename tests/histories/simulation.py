@@ -40,7 +40,7 @@ from tests.crash.records import History, Mark, Outcome, Submission
 from tests.histories.connected import ConnectedWorker
 from tests.histories.disk import Disk, SimulatedStore
 from tests.histories.engine import Engine, Robot
-from tests.histories.inspector import Inspector
+from tests.histories.inspector import Inspector, lease_s_of
 from tests.histories.judge import judge
 from tests.histories.network import SimulatedNetwork
 from tests.histories.plan import DRINKS, Plan, draw_plan
@@ -267,7 +267,7 @@ class Simulation:
         if before is None or before.hold is None:
             return False
         if event.reason == "its lease ended":
-            return policy.lease_of_s(before.hold.worker) is not None
+            return lease_s_of(policy, before.hold.worker) is not None
         if event.reason in ("by hand", "no ice"):  # an operator's word, or the holder's
             return True
         is_doubt = "doubt:" in event.reason or "during" in event.reason
