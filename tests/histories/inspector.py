@@ -25,7 +25,7 @@ HAND_BACKS = (EventKind.JOB_RETURNED, EventKind.JOB_DOUBTED)
 
 
 def lease_s_of(policy: Policy, worker: Worker) -> float | None:
-    """Return how long a worker may keep a job without a word; connected ones have a lease always."""
+    """Return how long a worker may keep a job without a word; a connected one always has one."""
     if policy.lease_s is None and worker.is_connected:
         return CONNECTED_LEASE_S
     return policy.lease_s

@@ -108,9 +108,10 @@ class Life:
         self.bus = EventBus()
         self.bus.subscribe(lambda events: None if self.is_over else run.told(events))
         network = SimulatedNetwork(run, self)
-        self.dispatcher = Dispatcher(
-            self.store, network, self.bus, self.clock, run.plan.policy, submit_wait_s=2.0
-        )
+        with self._owning():  # the dispatcher begins tasks in the context in which it was made
+            self.dispatcher = Dispatcher(
+                self.store, network, self.bus, self.clock, run.plan.policy, submit_wait_s=2.0
+            )
         Inspector(self.dispatcher._machine, run.accuse)
         self._run = run
         self._report = self.dispatcher.deliveries._tell
@@ -127,9 +128,15 @@ class Life:
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start a task of this process."""
+        with self._owning():
+            return asyncio.get_running_loop().create_task(work)
+
+    @contextmanager
+    def _owning(self) -> Iterator[None]:
+        """Count tasks that begin now among those of this process."""
         token = OWNER.set(self.tasks)
         try:
-            return asyncio.get_running_loop().create_task(work)
+            yield
         finally:
             OWNER.reset(token)
 
