@@ -3,7 +3,9 @@
     python -m benchmarks.measure.history_cost [--orders 3000]
 
 commits the batches of orders to the stores themselves, with their events and without, in turns. The
-best turn of each counts: other load on the machine only slows it down.
+best turn of each counts: other load on the machine only slows it down. Then services with a history
+and without: CPU of whole cycles (``cycles.py``), and if valgrind is installed the instructions of a
+submission with the registration that takes it (``instructions.py``), which are the same under load.
 """
 
 from __future__ import annotations
@@ -11,14 +13,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from time import perf_counter, thread_time
 
+import uvloop
+
+from benchmarks.drive import machine
+from benchmarks.drive.plan import Plan
+from benchmarks.drive.servers import Side, ours
 from benchmarks.drive.wire import DATA
+from benchmarks.measure import cycles, instructions
 from benchmarks.measure.core_steps import AT, NOW, POLICY, worker
 from benchmarks.measure.history import say
+from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.state_machine import StateMachine
 from sanic_dispatch.core.worker import Key, Worker
@@ -108,6 +120,41 @@ def compare(name: str, opened: Open, batches: Sequence[Batch], orders: int) -> N
     say(f"{name}: start after a kill, {orders:,} orders: {_compared(start_ms, 'ms')}")
 
 
+def without_history(side: Side) -> Side:
+    """Return the same service with stores that get no events."""
+
+    def command(folder: Path, port: int) -> Sequence[str]:
+        python, _, _, *rest = side.command(folder, port)
+        return [python, "-m", "benchmarks.measure.without_history", *rest]
+
+    return replace(side, name=f"{side.name} without", command=command)
+
+
+async def compare_services(mode: Mode) -> None:
+    """Print what a history adds to the CPU of a whole cycle: the median of the turns."""
+    side = ours(mode)
+    report = await cycles.measure(Plan(rounds=TURNS), [without_history(side), side])
+    without_us, with_us = (each["server_us"] for each in report.data.values())
+    ratios = [most / least for most, least in zip(with_us, without_us, strict=True)]
+    say(
+        f"{mode}: CPU of an order in all: {median(with_us):.0f} µs with a history,"
+        f" {median(without_us):.0f} µs without: {median(ratios):.2f} x"
+    )
+
+
+async def count_instructions(mode: Mode) -> None:
+    """Print what a history adds to the instructions of an order."""
+    side = ours(mode)
+    (_, with_k), (_, without_k) = [
+        [count / 1e3 for count in await instructions.of_requests(each)]
+        for each in (side, without_history(side))
+    ]
+    say(
+        f"{mode}: instructions of an order in all: {with_k:,.0f} k with a history,"
+        f" {without_k:,.0f} k without: {with_k / without_k:.2f} x"
+    )
+
+
 def _compared(values: dict[str, float], unit: str) -> str:
     with_events, without = values["with"], values["without"]
     ratio = with_events / without
@@ -142,9 +189,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.measure.history_cost")
     parser.add_argument("--orders", type=int, default=3000)
     orders: int = parser.parse_args().orders
+    machine.stay_off_the_servers_core()
     batches = batches_of(orders)
     for name, opened in MODES.items():
         compare(name, opened, batches, orders)
+        uvloop.run(compare_services(Mode(name)))
+        if shutil.which("valgrind"):
+            uvloop.run(count_instructions(Mode(name)))
     for flush in (False, True):
         pauses = [asyncio.run(longest_pause_s(batches, flush=flush)) for _ in range(TURNS)]
         what = f"while {min(FLUSHED, 5 * orders):,} events are moved" if flush else "at rest"

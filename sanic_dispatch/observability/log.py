@@ -244,7 +244,7 @@ def percent_of(event: Event) -> float | None:
 
 def _elapsed_s(since_s: float, now_s: float) -> float:
     """Return a duration, not negative even if the clock was set back."""
-    return round(max(0.0, now_s - since_s), 3)
+    return round(now_s - since_s, 3) if now_s > since_s else 0.0
 
 
 @lru_cache(maxsize=1024)

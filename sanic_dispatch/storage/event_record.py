@@ -97,9 +97,9 @@ def recorded(event: Event) -> Recorded:
     spans = "null,null" if kind in _WITHOUT_SPAN else _spans_of(event)
     promise = f",[{_numbers(event.promise)}]" if event.promise else ""
     line = (
-        f"[{n},{at_s!r},{_KINDS[kind]},{ticket},{_quoted_id(job_id)},{_quoted(label)},"
-        f"{_quoted(callback)},{_quoted(reason) if reason else _EMPTY},{_quoted_id(event.request)},"
-        f"{attempt},{spans}{promise}]"
+        f'[{n},{_time(at_s)},{_KINDS[kind]},{ticket},"{job_id}",{_quoted(label)},'
+        f"{_quoted(callback)},{_quoted(reason) if reason else _EMPTY},"
+        f"{_quoted_id(event.request) if event.request else _EMPTY},{attempt},{spans}{promise}]"
     )
     if (percent := percent_of(event)) is not None:
         line = f"{line[:-1]}{'' if promise else ',null'},{percent}]"
@@ -130,8 +130,14 @@ def _numbers(promise: Promise) -> str:
     return f"{promise.ready_s!r},{promise.low_s!r},{promise.high_s!r}"
 
 
+@lru_cache(maxsize=4)
+def _time(at_s: float) -> str:
+    """Write a time; cached, since the events of a batch have the same."""
+    return repr(at_s)
+
+
 def _quoted_id(text: str) -> str:
-    """Quote an id, which is hardly ever anything but letters and digits."""
+    """Quote the id of a request, which is hardly ever anything but letters and digits."""
     return f'"{text}"' if text.isalnum() and text.isascii() else _quoted(text)
 
 

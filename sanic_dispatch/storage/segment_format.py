@@ -93,7 +93,7 @@ def segments_in(folder: Path) -> dict[int, Path]:
 
 def seal_block(kind: bytes, lines: Iterable[bytes]) -> bytes:
     """Return a block with these lines."""
-    content = b"".join(line + b"\n" for line in lines)
+    content = b"\n".join([*lines, b""])
     packer = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = packer.compress(content) + packer.flush()
     length = HEADER_BYTES + len(packed) + _TRAILER.size
