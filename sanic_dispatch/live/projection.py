@@ -64,7 +64,8 @@ class Situation(NamedTuple):
 
 
 class Projection:
-    """All orders. A change costs O(log n), and so does finding a place in the queue.
+    """All orders. A change costs O(log n) for each rule that admits the order, and finding a place
+    in the line O(log n) for each group of orders that the same rules admit.
 
     ``version`` grows with each event, and with each expiration of something that was shown.
     """

@@ -174,9 +174,9 @@ class Bar:
         self.timers, self.puts = [], []
         self.services = {job.id: service_of(job) for job in self.tables.jobs.unordered()}
         """By job."""
-        self.passed: defaultdict[tuple[str, int], set[tuple[str, str, str]]] = defaultdict(set)
-        """By waiting job and its level: what was given to workers that take it since its customer
-        was served by one of them: customer, rule and job."""
+        self.passed: defaultdict[str, set[tuple[str, str, int, str]]] = defaultdict(set)
+        """By waiting job: what was given to workers that take it, since one of them served its
+        customer: customer, rule, level and job."""
         self.projection = self._new_projection()
         self._seed(self.projection)
         self.apply(c.Recover("5e" * 32))
@@ -296,7 +296,7 @@ class Bar:
         model = Model(tables, self.policy, now_s, self.services.values())
         for event in events:
             if event.job:
-                self.services[event.job.id] = service_of(event.job)
+                self.note_service(event.job)
         line = Model(tables, self.policy, now_s, self.services.values()).line(tables.jobs.line)
         assert [entry.job.ticket for entry in line] == [job.ticket for job in tables.jobs.line]
         for position, entry in enumerate(line, 1):
@@ -318,28 +318,31 @@ class Bar:
         if self.policy.fair_by:
             self.compare_turns(model, events, {job.id: job for job in jobs})
 
+    def note_service(self, job: Job) -> None:
+        service = self.services[job.id] = service_of(job)
+        if service.turn == 0:
+            for passed in self.passed.values():
+                passed -= {each for each in passed if each[-1] == job.id}
+
     def compare_turns(self, model: Model, events: list[Event], waiting: dict[str, Job]) -> None:
         """Between two jobs of one customer, workers of one rule serve each other one once."""
         for event in events:
             job = event.job
-            if job is None or event.kind is EventKind.JOB_SUBMITTED:
+            if job is None or event.worker is None or event.kind is not EventKind.JOB_ASSIGNED:
                 continue
-            if service_of(job).turn == 0:
-                for passed in self.passed.values():
-                    passed -= {each for each in passed if each[2] == job.id}
             was = waiting.pop(job.id, None)
-            if was is None or event.kind is not EventKind.JOB_ASSIGNED or event.worker is None:
+            if was is None:
                 continue
             level, customer, rule = model.level(was), customer_of(was), event.worker.rule
             for other in waiting.values():
                 if not admits(rule, other):
                     continue
-                passed = self.passed[other.id, model.level(other)]
+                passed = self.passed[other.id]
                 if customer_of(other) == customer:
                     passed.clear()
                 elif level == model.level(other) != FRONT:
-                    assert (customer, rule) not in {each[:2] for each in passed}
-                    passed.add((customer, rule, job.id))
+                    assert (customer, rule, level) not in {each[:3] for each in passed}
+                    passed.add((customer, rule, level, job.id))
 
     def watch(self, events: list[Event], before: dict[str, Job]) -> None:
         """Fold the events, and compare what is shown with the model."""
