@@ -333,6 +333,7 @@ class Bar:
             was = waiting.pop(job.id, None)
             if was is None:
                 continue
+            self.passed.pop(job.id, None)
             level, customer, rule = model.level(was), customer_of(was), event.worker.rule
             for other in waiting.values():
                 if not admits(rule, other):
