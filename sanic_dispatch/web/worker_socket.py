@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -19,13 +19,12 @@ from websockets.frames import Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from sanic_dispatch.core.connected_workers import RESUME_S
+from sanic_dispatch.core.connected_workers import RESUME_S, Resumed
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.dispatch.connections import Message, Told
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
 from sanic_dispatch.errors import (
-    AlreadyRegistered,
     DispatchError,
     InvalidRequest,
     NotTheHolder,
@@ -59,6 +58,9 @@ SILENCE_S = 10.0
 
 ATTACH_AGAIN_S = 0.25
 """How long to wait before a connection is attached again that could not be."""
+
+MAX_REASON_CHARS = 120
+"""The reason of a close is at most 123 bytes."""
 
 CONTROL = (Opcode.CLOSE, Opcode.PING, Opcode.PONG)
 
@@ -222,8 +224,6 @@ class WorkerSocket(Websocket):
         context = self._context
         registered_at = to_rfc3339(context.clock.now_s())
         worker = worker_messages.worker_in(fields, registered_at, self._session)
-        if self._worker_id not in ("", worker.id):
-            raise AlreadyRegistered
         self._is_holding = True
         await self._attach()
         await ask(context, Dispatcher.register_connected, worker, self._connection)
@@ -290,8 +290,6 @@ class WorkerSocket(Websocket):
             self.abort()  # it does not read; the job goes back at once
             return
         self._say(worker_messages.offer(message))
-        if message.job is not None and message.job.cancelling:
-            self._say(worker_messages.cancel(message.job_id))
 
     def _release(self) -> None:
         """Send the offer that was held back."""
@@ -315,11 +313,8 @@ class WorkerSocket(Websocket):
         """Take up what a session has, and then what has come meanwhile."""
         begin(None)
         self._is_holding = True
-        try:
-            await self._attach()
-            resumed = await ask(self._context, Dispatcher.resume, session, self._connection)
-        except DispatchError as error:
-            self.close(close_codes.TRY_LATER, type(error).__name__)
+        resumed = await self._take_up(session)
+        if resumed is None:
             return
         if resumed.is_over:
             self._welcome(secrets.token_urlsafe(16))
@@ -352,20 +347,33 @@ class WorkerSocket(Websocket):
     async def _attach_again(self) -> None:
         """Take up again what the worker has, where the topic is served now."""
         begin(None)
+        while self._is_engaged:
+            resumed = await self._take_up(self._session)
+            if resumed is None or not resumed.is_over:
+                return
+            if self._task is None:
+                self.close(close_codes.TRY_LATER, "come back, and register again")
+                return
+            await asyncio.sleep(ATTACH_AGAIN_S)  # what is being carried out may have ended it
+        with suppress(DispatchError):
+            await self._attach_now()
+
+    async def _take_up(self, session: str) -> Resumed | None:
+        """Attach this connection and return what the worker of a session has.
+
+        None, after closing, if its topic is out of reach for as long as a place is kept.
+        """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + RESUME_S
-        while self.is_open and loop.time() < until_s:
+        while self.is_open:
             try:
                 await self._attach_now()
-                if not self._is_engaged:
-                    return
-                session = self._session
-                if (await ask(self._context, Dispatcher.resume, session, self._connection)).is_over:
-                    break
-                return
-            except DispatchError:
-                await asyncio.sleep(ATTACH_AGAIN_S)
-        self.close(close_codes.TRY_LATER, "come back, and register again")
+                return await ask(self._context, Dispatcher.resume, session, self._connection)
+            except DispatchError as error:
+                if loop.time() > until_s:
+                    self.close(close_codes.TRY_LATER, str(error)[:MAX_REASON_CHARS])
+            await asyncio.sleep(ATTACH_AGAIN_S)
+        return None
 
 
 @contextmanager

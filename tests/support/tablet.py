@@ -69,7 +69,7 @@ class Tablet:
         return self.websocket.close_code
 
     async def _next(self) -> dict[str, Any]:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(WITHIN_S * (4 if not self.session else 1)):
             message: dict[str, Any] = json.loads(await self.websocket.recv())
         (name,) = message.keys() - {"ref"}
         jsonschema.validate(message, TOLD[name], jsonschema.Draft7Validator)
