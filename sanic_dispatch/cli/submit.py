@@ -13,6 +13,7 @@ import ujson
 
 from sanic_dispatch import strict_json
 from sanic_dispatch.cli import remote
+from sanic_dispatch.cli.progress_words import progress_words
 from sanic_dispatch.cli.why_words import why_words
 from sanic_dispatch.core.job import MAX_PRIORITY
 from sanic_dispatch.errors import InvalidJson
@@ -121,6 +122,10 @@ def order_words(order: Mapping[str, Any]) -> str:
     words = [f"order {order['n']}: {order['state']}"]
     if order["state"] == "waiting":
         words.append(why_words(order["why"]) if "why" in order else f"{order['ahead']} ahead")
+    if progress := progress_words(order):
+        words.append(progress)
+    if order.get("cancelling"):
+        words.append("asked to stop")
     if order.get("eta"):
         soonest, latest = (f"{max(end, 0) / 60:.1f}" for end in order["eta"])
         words.append(f"ready in {soonest} to {latest} min")

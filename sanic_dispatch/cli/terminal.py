@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sanic_dispatch.cli.progress_words import progress_words
 from sanic_dispatch.cli.why_words import why_words
 from sanic_dispatch.observability.log import printable
 
@@ -91,22 +92,26 @@ _ORDER_COLUMNS = {
     "drink": lambda entry, _: entry.get("drink", ""),
     "name": lambda entry, _: entry.get("name", ""),
     "logo": lambda entry, _: entry.get("logo", ""),
-    "note": lambda entry, _: entry.get("reason") or _obstacle(entry),
+    "note": lambda entry, _: entry.get("reason") or progress_words(entry) or _obstacle(entry),
 }
 _WORKER_COLUMNS = {
-    "robot": lambda entry, _: entry.get("label", ""),
+    "robot": lambda entry, _: entry.get("label", entry["id"]),
     "state": lambda entry, _: entry.get("state", ""),
     "since": lambda entry, now: age(now - entry.get("since", now)),
     "order": lambda entry, _: entry.get("ticket", ""),
     "takes": lambda entry, _: entry.get("rule", ""),
     "instance": lambda entry, _: entry.get("link", ""),
-    "note": lambda entry, _: entry.get("reason", ""),
+    "note": lambda entry, _: entry.get("reason") or progress_words(entry),
 }
 
 
 def _entries(state: ViewState, prefix: str) -> list[ViewObject]:
     """Return the entries with this prefix: active ones, then waiting ones, then finished ones."""
-    entries = [entry for key, entry in state.map.items() if key.startswith(prefix)]
+    entries = [
+        {"id": key.removeprefix(prefix), **entry}
+        for key, entry in state.map.items()
+        if key.startswith(prefix)
+    ]
     line = state.map.get("line", {}).get("tickets", ())
     return sorted(entries, key=partial(_rank, {ticket: turn for turn, ticket in enumerate(line)}))
 
@@ -127,7 +132,8 @@ def _rank(turns: Mapping[int, int], entry: ViewObject) -> tuple[int, float]:
 
 def _doing(entry: ViewObject) -> str:
     is_in_doubt = entry.get("doubt") or entry.get("hold", {}).get("stage") == "in doubt"
-    return f"{entry.get('state', '')}{', in doubt' if is_in_doubt else ''}"
+    notes = (is_in_doubt and "in doubt", entry.get("cancelling") and "asked to stop")
+    return ", ".join(filter(None, (entry.get("state", ""), *notes)))
 
 
 def _obstacle(entry: ViewObject) -> str:

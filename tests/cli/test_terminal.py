@@ -39,6 +39,14 @@ from sanic_dispatch.simulation import Engine, Robot, RobotModel
             {"n": 1, "state": "assigned", "doubt": True},
             "order 1: assigned, checking whether the robot has it",
         ),
+        (
+            {"n": 1, "state": "assigned", "progress": {"percent": 39.6, "text": "adding gin"}},
+            "order 1: assigned, 40 %, adding gin",
+        ),
+        (
+            {"n": 1, "state": "assigned", "progress": {"text": "stopping"}, "cancelling": True},
+            "order 1: assigned, stopping, asked to stop",
+        ),
     ],
 )
 def test_an_order_in_words(order: dict[str, Any], words: str) -> None:
@@ -126,6 +134,20 @@ def test_orders_are_in_line(more: dict[str, dict[str, Any]], line: list[int]) ->
         state.map[key] = state.map.get(key, {}) | fields
     text = drawn(view_table(state, 30))
     assert [int(n) for n in re.findall(r"(\d+) +│ waiting", text)] == line
+
+
+def test_progress_as_a_table() -> None:
+    """How far the robots are, and what they are asked; one without a label has its id."""
+    state = monitor()
+    said = {"progress": {"percent": 39.6, "text": "adding gin"}, "cancelling": True}
+    state.map["order/1"] |= said
+    state.map["worker/ws:tablet-1"] = {"state": "assigned", "since": 0.0, "ticket": 1}
+    text = drawn(view_table(state, 30))
+    assert "assigned, in doubt, asked to stop" in text
+    assert "40 %, adding gin" in text
+    assert "ws:tablet-1" in text
+    board = ViewState("e:1", 100.0, {"order/1": {"n": 1, "state": "assigned", "percent": 40}})
+    assert "40 %" in drawn(view_table(board, 30))
 
 
 def test_a_table_fits() -> None:

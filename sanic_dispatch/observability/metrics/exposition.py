@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from sanic_dispatch import __version__
 from sanic_dispatch.cluster.members import Members
+from sanic_dispatch.core.job import Way
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.live.tracked_robots import RobotState
 from sanic_dispatch.observability.histogram import Histogram
@@ -215,12 +216,13 @@ def _jobs(sources: Sources) -> Iterator[Metric]:
     yield _counts("jobs_finished", "Finished jobs by final state.", "state", jobs.finished)
     deliveries = CounterMetricFamily(
         PREFIX + "deliveries",
-        "Hand-overs by outcome: by PUT to a callback, or in the answer to a registration.",
+        "Hand-overs by outcome: by PUT to a callback, in the answer to a registration, or offered "
+        "to a connected worker.",
         labels=["way", "outcome"],
     )
-    for way, outcomes in (("put", calls.outcomes), ("answer", jobs.answers)):
+    for way, outcomes in {Way.PUT: calls.outcomes, **jobs.hand_overs}.items():
         for outcome, count in outcomes.items():
-            deliveries.add_metric([way, outcome], count)
+            deliveries.add_metric([way.value, outcome], count)
     yield deliveries
     yield _histogram(
         "delivery_duration_seconds", "How long a PUT to a callback took.", calls.seconds

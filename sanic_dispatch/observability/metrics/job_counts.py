@@ -26,14 +26,17 @@ _OUTCOMES = {
 
 
 class JobCounts:
-    """Counts of events by kind, of jobs by final state, of hand-overs in an answer by outcome."""
+    """Counts of events by kind, of jobs by final state, of hand-overs by way and outcome."""
 
     def __init__(self, bus: EventBus) -> None:
         self.events: Counter[EventKind] = Counter(dict.fromkeys(EventKind, 0))
         self.finished: Counter[str] = Counter(
             dict.fromkeys((state.value for state in State if state.is_final), 0)
         )
-        self.answers: Counter[str] = Counter(dict.fromkeys(_OUTCOMES.values(), 0))
+        self.hand_overs = {
+            way: Counter(dict.fromkeys(_OUTCOMES.values(), 0)) for way in (Way.ANSWER, Way.OFFER)
+        }
+        """By way and outcome; ``CountedCallbacks`` counts those by PUT."""
         self.wait_s = Histogram(WAIT_BUCKETS_S)
         """From the submission until a worker had the job."""
         self.service_s = Histogram(WAIT_BUCKETS_S)
@@ -64,8 +67,8 @@ class JobCounts:
             self.finished[job.state.value] += 1
 
     def _settled(self, kind: EventKind, job: Job, way: Way, at_s: float) -> None:
-        """Count the outcome of a hand-over; ``CountedCallbacks`` counts those by PUT."""
-        if way is not Way.PUT:
-            self.answers[_OUTCOMES[kind]] += 1
+        """Count the outcome of a hand-over."""
+        if way in self.hand_overs:
+            self.hand_overs[way][_OUTCOMES[kind]] += 1
         if kind in _TAKEN:
             self.wait_s.observe(max(at_s - from_rfc3339(job.submitted_at), 0.0))
