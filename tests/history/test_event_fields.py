@@ -39,7 +39,7 @@ def test_all_fields() -> None:
     whole = LoggedEvent(
         8, 0.0, "job.done", 42, "0123456789abcdef" * 2, "Ada",
         "http://e/callbacks/5480964890e4a865b1cee2b2fe93f45a/?key=s3cret", "why\n", "r-1", 2,
-        1.5, 3.0, 40,
+        1.5, 3.0, None, 40,
     )  # fmt: skip
     assert fields_of(whole) == {
         "n": 8,
