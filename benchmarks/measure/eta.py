@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, product
 from statistics import median
 from typing import Literal
@@ -23,7 +23,7 @@ from benchmarks.drive.servers import Side
 from benchmarks.report.tables import Report, Table
 from sanic_dispatch.core import lifecycle, matching
 from sanic_dispatch.core.events import Event, EventKind, Note
-from sanic_dispatch.core.job import DEFAULT_PRIORITY, Job, Way
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, Job, Progress, Way
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.rules import ANYTHING
 from sanic_dispatch.core.tables import Tables
@@ -37,6 +37,10 @@ from sanic_dispatch.live.projection import Projection
 START_S = 1_732_412_340.0
 SERVICE_S = 90.0
 SEED = 1
+REPORT_EVERY_S = 7.0
+SETTLED = 200
+"""So many reports do not count: each tenth of the way needs some services."""
+
 WARM_UP = 25
 """The first promises do not count: the estimator has few samples yet."""
 
@@ -64,6 +68,7 @@ class Scenario:
     load: float = 0.6
     spread: float = 0.25
     line: Line = "by arrival"
+    says_progress: bool = False
 
     def has(self, feature: Line) -> bool:
         """Whether the line is ordered so."""
@@ -102,6 +107,13 @@ class Scenario:
         slowdown = 1.6 if self.change == "slower" and served >= self.orders // 2 else 1.0
         return SERVICE_S * slowdown * rng.lognormvariate(-(self.spread**2) / 2, self.spread)
 
+    def reports(self, rng: random.Random, service_s: float) -> Iterator[tuple[float, float]]:
+        """Yield after how long a robot says how far it is, and what: some are too optimistic."""
+        optimism = rng.lognormvariate(0.0, 0.25)
+        for number in range(1, int(service_s / REPORT_EVERY_S) + 1):
+            elapsed_s = number * REPORT_EVERY_S
+            yield elapsed_s, 100 * (elapsed_s / service_s) ** optimism
+
 
 @dataclass(frozen=True)
 class PromiseOutcome:
@@ -126,6 +138,24 @@ class PromiseOutcome:
         return (self.promise.high_s - self.promise.low_s) / 60
 
 
+@dataclass(frozen=True)
+class ServiceOutcome:
+    """When a service should end, as known when its robot says how far it is, and when it did."""
+
+    window: tuple[float, float]
+    finished_s: float
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it ended within the window."""
+        return self.window[0] <= self.finished_s <= self.window[1]
+
+    @property
+    def width_s(self) -> float:
+        """The width of the window."""
+        return self.window[1] - self.window[0]
+
+
 class SimulatedBar:
     """Robots that take the first order in line that they can make, and return when it is done."""
 
@@ -133,14 +163,18 @@ class SimulatedBar:
         self._policy = scenario.policy
         self.projection = Projection(ordering=self._policy.ordering)
         self.outcomes: list[PromiseOutcome] = []
+        self.with_progress: list[ServiceOutcome] = []
+        self.without_progress: list[ServiceOutcome] = []
+        """The same services and moments, by the service times alone."""
         self._scenario = scenario
-        self._rng = random.Random(seed)
+        self._rng, self._report_rng = random.Random(seed), random.Random(seed)
         self._numbers = count(1)
         self._tables = Tables(self._policy.ordering)
         robots = [robot(n, scenario.rule(n)) for n in range(scenario.robots)]
-        self._busy: list[tuple[float, int, Job, Worker]] = []
-        """A heap: end of the service, its number, the job and its robot."""
-        self._service_numbers = count()
+        self._due: list[tuple[float, int, str, Worker, float | None]] = []
+        """A heap: when a robot says something, a number, the order and its robot, and how far it
+        is; None if it is done."""
+        self._service_numbers, self._due_numbers = count(), count()
         for worker in robots:
             self._come(worker, START_S)
 
@@ -176,22 +210,39 @@ class SimulatedBar:
             self._tables.put_job(step.job)
             job = self._fold_step(step)
             job = self._fold_step(lifecycle.accept(job, self._policy, now_s))
-            served = next(self._service_numbers)
-            done_s = now_s + self._scenario.service_s(self._rng, served)
-            heapq.heappush(self._busy, (done_s, served, job, worker))
+            self._begin(job, worker, now_s)
+
+    def _begin(self, job: Job, worker: Worker, now_s: float) -> None:
+        service_s = self._scenario.service_s(self._rng, next(self._service_numbers))
+        self._plan(now_s + service_s, job, worker, None)
+        if self._scenario.says_progress:
+            for elapsed_s, percent in self._scenario.reports(self._report_rng, service_s):
+                self._plan(now_s + elapsed_s, job, worker, percent)
+
+    def _plan(self, at_s: float, job: Job, worker: Worker, percent: float | None) -> None:
+        heapq.heappush(self._due, (at_s, next(self._due_numbers), job.id, worker, percent))
 
     def _work_until(self, end_s: float) -> None:
-        while self._busy and self._busy[0][0] <= end_s:
-            now_s, _, job, worker = heapq.heappop(self._busy)
-            self._record_outcome(self.projection.get(job.id), now_s)
-            self._tables.put_job(self._fold_step(lifecycle.finish(job, now_s)))
+        while self._due and self._due[0][0] <= end_s:
+            now_s, _, job_id, worker, percent = heapq.heappop(self._due)
+            order = self.projection.get(job_id)
+            assert order
+            if percent is not None:
+                self._fold_step(lifecycle.make_progress(order.job, now_s, Progress(percent)))
+                continue
+            self._record_outcome(order, now_s)
+            self._tables.put_job(self._fold_step(lifecycle.finish(order.job, now_s)))
             self._come(worker, now_s)
             self._match(now_s)
 
-    def _record_outcome(self, order: Order | None, now_s: float) -> None:
-        promise = order.promise if order else None
-        if promise is not None:
-            self.outcomes.append(PromiseOutcome(promise, now_s - promise.at_s))
+    def _record_outcome(self, order: Order, now_s: float) -> None:
+        if order.promise is not None:
+            self.outcomes.append(PromiseOutcome(order.promise, now_s - order.promise.at_s))
+        without = self.projection.forecast.estimator.service_window(order.since_s)
+        for report in order.reports:
+            assert without
+            self.with_progress.append(ServiceOutcome(report.window(), now_s))
+            self.without_progress.append(ServiceOutcome(without, now_s))
 
     def _fold_step(self, step: Step) -> Job:
         self._fold(step.note, job=step.job)
@@ -242,4 +293,30 @@ async def measure(plan: Plan, _: Sequence[Side]) -> Report:
         )
         data[" ".join(bar)] = {"kept": kept, "width_min": width_min, "fixed": fixed}
     heads = ["robots", "arrivals", "midway", "line", "promises", "kept", "median range", "±25 %"]
-    return Report("eta", "How often the promised waiting time is kept", [Table(heads, rows)], data)
+    tables = [Table(heads, rows), with_progress(plan.orders)]
+    return Report("eta", "How often the promised waiting time is kept", tables, data)
+
+
+def with_progress(orders: int) -> Table:
+    """Return what it changes that robots say how far they are.
+
+    That is the range promised with the order, and the range of the rest of a service, each time
+    that a robot has said how far it is.
+    """
+    rows = []
+    for robots, arrivals, change in product((1, 3), ARRIVALS, CHANGES):
+        scenario = Scenario(robots, arrivals, change, orders)
+        silent = SimulatedBar(scenario, SEED)
+        talking = SimulatedBar(replace(scenario, says_progress=True), SEED)
+        row = [str(robots), arrivals, change]
+        for outcomes in (silent.run(), talking.run()):
+            row.append(f"{percent_true([o.is_kept for o in outcomes]):.0f} %")
+            row.append(f"{median(o.width_min for o in outcomes):.1f} min")
+        for services in (talking.without_progress, talking.with_progress):
+            settled = services[SETTLED:]
+            row.append(f"{percent_true([o.is_kept for o in settled]):.0f} %")
+            row.append(f"{median(o.width_s for o in settled):.0f} s")
+        rows.append(row)
+    kinds = ("promise, silent", "promise, with progress", "rest, silent", "rest, with progress")
+    heads = [f"{kind}: {what}" for kind in kinds for what in ("kept", "range")]
+    return Table(["robots", "arrivals", "midway", *heads], rows)

@@ -11,6 +11,7 @@ from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.live.estimator import Estimator
 from sanic_dispatch.live.forecast import Experience
+from sanic_dispatch.live.progress_estimator import Report
 from sanic_dispatch.storage.event_log import RECENT_EVENTS, EventLog
 
 
@@ -22,6 +23,7 @@ class _UnfinishedOrder:
     since_s: float | None = None
     """Since when a robot has it."""
     is_confirmed: bool = False
+    reports: tuple[Report, ...] = ()
 
 
 def experience_in(log: EventLog) -> Experience:
@@ -39,14 +41,19 @@ def experience_in(log: EventLog) -> Experience:
             orders[event.job] = _UnfinishedOrder(order.promise, event.at_s)
         elif kind == EventKind.JOB_CONFIRMED:
             order.is_confirmed = True
+        elif event.percent is not None and order.since_s is not None:
+            said = (event.percent, event.at_s, order.since_s)
+            order.reports = estimator.add_report(order.reports, *said)
         elif kind in (EventKind.JOB_RETURNED, EventKind.JOB_FAILED):
-            order.since_s = None
+            order.since_s, order.reports = None, ()
         elif kind in (EventKind.JOB_DONE, EventKind.JOB_CANCELLED):
             orders.pop(event.job, None)
             if kind == EventKind.JOB_DONE and order.since_s is not None:
                 if order.is_confirmed:
                     estimator.observe_service(event.at_s - order.since_s)
+                estimator.progress.observe(order.reports, event.at_s)
                 if order.promise is not None:
                     estimator.observe_outcome(order.promise, event.at_s)
     promises = {job: order.promise for job, order in orders.items() if order.promise}
-    return Experience(estimator, promises)
+    reports = {job: order.reports for job, order in orders.items() if order.reports}
+    return Experience(estimator, promises, reports)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from math import ceil, log
 
-from sanic_dispatch.live.estimator import quantile
+from sanic_dispatch.live.conformal_range import quantile
 
 MAX_EXACT = 10_000
 """Up to so many values the quantiles are exact (interpolated linearly)."""

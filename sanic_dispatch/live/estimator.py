@@ -1,10 +1,5 @@
 """Estimate waiting times from recent service times, with a range that is right 80 % of the time.
 
-The range comes from conformal prediction: the quantiles of the recent ratios actual ÷ estimated
-are the factors by which an estimate may be off. It is the adaptive variant (Gibbs and Candès,
-"Adaptive Conformal Inference Under Distribution Shift", 2021): each outcome moves the quantile
-levels, so that the share of misses stays right when service times drift.
-
 Pure: no clock and no events. All times are in seconds.
 """
 
@@ -16,29 +11,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from sanic_dispatch.core.promise import Promise
+from sanic_dispatch.live.conformal_range import MISS_RATE, ConformalRange, quantile
+from sanic_dispatch.live.progress_estimator import ProgressEstimator, Report
 
 SERVICE_SAMPLES = 40
 """Number of recent service times that are kept."""
 
 MIN_SERVICE_SAMPLES = 5
 """With fewer service times no estimate is given."""
-
-RATIO_SAMPLES = 60
-"""Number of recent ratios actual ÷ estimated that the range is computed from."""
-
-MIN_RATIO_SAMPLES = 20
-"""With fewer ratios the range is ``INITIAL_RANGE``."""
-
-INITIAL_RANGE = (0.6, 1.6)
-
-MISS_RATE = 0.1
-"""Target share of orders that are ready before the range begins; the same for after it ends."""
-
-LEARNING_RATE = 0.02
-"""How far one outcome moves a quantile level: the γ of adaptive conformal inference."""
-
-MAX_EXTRAPOLATION = 0.5
-"""How far a quantile level may leave 0 to 1, in distances from the least to the largest ratio."""
 
 OVERDUE_SHARE = 0.3
 """Remaining time of a service that already took longer than all samples, as a share of its age."""
@@ -55,28 +35,6 @@ class Load(NamedTuple):
     min_remaining_s: float
 
 
-class ConformalRange:
-    """The factors by which an estimate may be off, learnt from past estimates.
-
-    The quantile level of an end moves outwards after a miss on that side, inwards otherwise.
-    """
-
-    def __init__(self) -> None:
-        self.low, self.high = INITIAL_RANGE
-        self._ratios: deque[float] = deque(maxlen=RATIO_SAMPLES)
-        self._below = self._above = MISS_RATE
-
-    def update(self, ratio: float, *, was_early: bool, was_late: bool) -> None:
-        """Add the ratio actual ÷ estimated of an outcome, and which end it missed, if any."""
-        self._below = _adapted(self._below, was_early)
-        self._above = _adapted(self._above, was_late)
-        self._ratios.append(ratio)
-        if len(self._ratios) >= MIN_RATIO_SAMPLES:
-            ratios = sorted(self._ratios)
-            self.low = max(quantile(ratios, self._below), 0.0)
-            self.high = quantile(ratios, 1.0 - self._above)
-
-
 class Estimator:
     """Estimates waiting times from service times, and ranges from the outcomes of its promises."""
 
@@ -85,6 +43,7 @@ class Estimator:
         """Whether there are enough service times for an estimate."""
         self.made = 0
         self.kept = 0
+        self.progress = ProgressEstimator()
         self._services: deque[float] = deque(maxlen=SERVICE_SAMPLES)
         self._sorted: list[float] = []
         self._range = ConformalRange()
@@ -117,11 +76,21 @@ class Estimator:
             return sum(longer) / len(longer) - elapsed_s
         return OVERDUE_SHARE * max(self.mean_s, elapsed_s)
 
-    def load(self, robots: int, elapsed_s: Iterable[float]) -> Load:
-        """Sum up the present robots and the ages of the services that are running."""
-        left = [self.remaining_s(elapsed) for elapsed in elapsed_s]
+    def load(self, robots: int, remaining_s: Iterable[float]) -> Load:
+        """Sum up the present robots and what the services that are running will still take."""
+        left = list(remaining_s)
         least = min(left) if left and len(left) >= robots else 0.0
         return Load(robots, sum(left), least)
+
+    def add_report(
+        self, reports: tuple[Report, ...], percent: float, at_s: float, began_s: float
+    ) -> tuple[Report, ...]:
+        """Return the reports of a service that began at ``began_s``, with what its worker says."""
+        if not self.has_enough_samples:
+            return reports
+        elapsed_s = at_s - began_s
+        by_services_s = self.remaining_s(elapsed_s)
+        return self.progress.add_report(reports, percent, at_s, elapsed_s, by_services_s)
 
     def promise(self, at_s: float, load: Load, ahead: int) -> Promise | None:
         """Estimate when an order with ``ahead`` orders before it will be ready.
@@ -169,20 +138,3 @@ class Estimator:
         mean_s, robots = self.mean_s, load.robots
         start_s = (load.total_remaining_s + ahead * mean_s) / robots
         return max(start_s - mean_s * (robots - 1) / (2 * robots), load.min_remaining_s)
-
-
-def quantile(ordered: list[float], share: float) -> float:
-    """Return the quantile of a sorted list, interpolated linearly.
-
-    A share outside 0 to 1 extrapolates by that share of the distance from first to last.
-    """
-    inside = min(max(share, 0.0), 1.0)
-    position = inside * (len(ordered) - 1)
-    index = int(position)
-    value, following = ordered[index], ordered[min(index + 1, len(ordered) - 1)]
-    beyond = (share - inside) * (ordered[-1] - ordered[0])
-    return value + (following - value) * (position - index) + beyond
-
-
-def _adapted(share: float, was_missed: bool) -> float:
-    return min(max(share + LEARNING_RATE * (MISS_RATE - was_missed), -MAX_EXTRAPOLATION), 0.5)

@@ -8,8 +8,9 @@ from typing import NamedTuple, Protocol
 
 from sanic_dispatch.core.job import Job, Stage
 from sanic_dispatch.core.promise import Promise
-from sanic_dispatch.live.estimator import Estimator, Load
+from sanic_dispatch.live.estimator import OVERDUE_SHARE, Estimator, Load
 from sanic_dispatch.live.order import Order
+from sanic_dispatch.live.progress_estimator import Report
 
 LOAD_MAX_AGE_S = 1.0
 """How long a computed load is reused while no robot began or ended a job."""
@@ -36,7 +37,13 @@ class RobotCounts(Protocol):
 
 
 class Served(Protocol):
-    """An order that a robot has, since ``since_s``; ``rule`` is the robot's."""
+    """An order that a robot has, since ``since_s``; ``rule`` is the robot's.
+
+    ``reports`` are those in which the robot said how far it is.
+    """
+
+    @property
+    def reports(self) -> tuple[Report, ...]: ...
 
     @property
     def since_s(self) -> float: ...
@@ -65,13 +72,17 @@ class _CachedLoad(NamedTuple):
 
 
 class Experience(NamedTuple):
-    """What a forecast has learnt, and its promises to orders that are not over, by job id."""
+    """What a forecast has learnt, and of orders that are not over its promises and the reports.
+
+    By job id.
+    """
 
     estimator: Estimator
     promises: Mapping[str, Promise]
+    reports: Mapping[str, tuple[Report, ...]]
 
 
-NO_EXPERIENCE = Experience(Estimator(), {})
+NO_EXPERIENCE = Experience(Estimator(), {}, {})
 
 
 class Forecast:
@@ -110,11 +121,25 @@ class Forecast:
         )
         return max(filter(None, promises), key=attrgetter("ready_s"), default=None)
 
+    def window_of_service(self, order: Order) -> tuple[float, float] | None:
+        """Return between when an order that a robot has will be ready, Unix seconds."""
+        if order.reports:
+            return order.reports[-1].window()
+        return self.estimator.service_window(order.since_s)
+
+    def add_report(self, order: Order, percent: float, at_s: float) -> None:
+        """Note how far the robot is that has an order."""
+        since_s = order.since_s
+        order.reports = self.estimator.add_report(order.reports, percent, at_s, since_s)
+        self.changes += 1
+
     def done(self, order: Order, began_s: float) -> None:
         """Learn from an order that was served from ``began_s`` on."""
         self.learn(order.job, began_s)
-        if order.promise and order.job.finished_s:
-            self.estimator.observe_outcome(order.promise, order.job.finished_s)
+        if order.job.finished_s:
+            self.estimator.progress.observe(order.reports, order.job.finished_s)
+            if order.promise:
+                self.estimator.observe_outcome(order.promise, order.job.finished_s)
 
     def learn(self, job: Job, began_s: float) -> None:
         """Add the service time of a finished job, if it is one.
@@ -135,9 +160,15 @@ class Forecast:
             if 0 <= now_s - known.at_s < fresh_s:
                 return known.load
         served = self._assigned
-        elapsed = (now_s - it.since_s for it in served if rules is None or it.rule in rules)
-        load = self.estimator.load(robots, elapsed)
+        counted = (it for it in served if rules is None or it.rule in rules)
+        load = self.estimator.load(robots, (self._remaining_s(it, now_s) for it in counted))
         if len(self._loads) >= MAX_LOADS:
             self._loads.clear()
         self._loads[rules] = _CachedLoad(load, now_s, self.changes)
         return load
+
+    def _remaining_s(self, served: Served, now_s: float) -> float:
+        if not served.reports:
+            return self.estimator.remaining_s(now_s - served.since_s)
+        since_s = now_s - served.reports[-1].at_s
+        return max(served.reports[-1].rest_s - since_s, OVERDUE_SHARE * since_s)

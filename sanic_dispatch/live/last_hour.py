@@ -12,7 +12,7 @@ from typing import Any
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
-from sanic_dispatch.live.estimator import quantile
+from sanic_dispatch.live.conformal_range import quantile
 
 MINUTE_S, HOUR_S = 60, 3600
 

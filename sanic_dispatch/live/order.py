@@ -10,6 +10,7 @@ import ujson
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.rules import ANYTHING
+from sanic_dispatch.live.progress_estimator import Report
 
 MAX_TEXT_CHARS = 80
 """Most characters of a name, logo or drink; a longer one is not shown."""
@@ -34,6 +35,8 @@ class Order:
     changed_s: float | None = None
     """When its state last changed, Unix seconds; None if it never has, or that is not known."""
     promise: Promise | None = None
+    reports: tuple[Report, ...] = ()
+    """How far its robot was, with what was estimated from that."""
     _texts: OrderTexts | None = None
 
     def replace(self, job: Job) -> None:

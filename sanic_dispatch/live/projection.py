@@ -24,6 +24,7 @@ from sanic_dispatch.live.log_line import LoggedOrNew
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.tracked_robots import Robots
 from sanic_dispatch.live.why import Reason, Why, needs_of
+from sanic_dispatch.observability.log import percent_of
 
 STATE_CHANGES = (
     EventKind.JOB_ASSIGNED,
@@ -143,7 +144,7 @@ class Projection:
         self.version = Version(number)
 
     def go_on(self, experience: Experience) -> None:
-        """Restore the estimator and the promises of the last run, or of the last owner.
+        """Restore the estimator, the promises and the reports of the last run, or the last owner.
 
         Where that is too little for an estimate, the finished jobs have told more.
         """
@@ -152,6 +153,9 @@ class Projection:
         for job_id, promise in experience.promises.items():
             if order := self._orders.get(job_id):
                 order.promise = promise
+        for job_id, reports in experience.reports.items():
+            if order := self._orders.get(job_id):
+                order.reports = reports
 
     def fold(self, *events: Event) -> None:
         """Apply the events of a batch."""
@@ -175,6 +179,8 @@ class Projection:
                 order.promise = event.promise
             elif event.kind is EventKind.JOB_SUBMITTED:
                 self._promise(order, event.at_s)
+            elif (percent := percent_of(event)) is not None:
+                self.forecast.add_report(order, percent, event.at_s)
         elif event.worker is not None:
             self.robots.fold(event.kind, event.worker)
         else:
@@ -335,7 +341,7 @@ class Projection:
     def window(self, order: Order, now_s: float) -> tuple[float, float] | None:
         """Return between when an order will be ready, Unix seconds; None if that is unknown."""
         if order.job.state is State.ASSIGNED:
-            return self.forecast.estimator.service_window(order.since_s)
+            return self.forecast.window_of_service(order)
         promise = self._promise(order, now_s) if order.job.state is State.WAITING else None
         return promise.window() if promise else None
 
@@ -394,7 +400,7 @@ class Projection:
             if job.state is not before.state or job.attempt > before.attempt:
                 if job.state is State.DONE and before.state is State.ASSIGNED:
                     self.forecast.done(order, order.since_s)
-                order.changed_s = at_s
+                order.changed_s, order.reports = at_s, ()
         if job.turn or had_turn:
             self._turns.note(job)
         self._insert(order)

@@ -157,6 +157,9 @@ class Night(Story):
         elif dice < 0.5:
             if failed := self._in(State.FAILED):
                 self.put_back(self._dice.choice(failed))
+        elif worker.label in self._held and dice < 0.75:
+            percent = self._dice.choice((None, *range(0, 101, 5)))
+            self.make_progress(self._held[worker.label], percent)
         elif worker.label in self._held:
             self._end(self._held.pop(worker.label))
         else:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from statistics import mean
+from statistics import mean, median
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.measure.eta import Scenario, SimulatedBar, percent_true, scenarios
+from benchmarks.measure.eta import (
+    ARRIVALS,
+    SETTLED,
+    Arrivals,
+    Scenario,
+    SimulatedBar,
+    percent_true,
+    scenarios,
+)
 from sanic_dispatch.core.job import Way
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.worker import Worker
-from sanic_dispatch.live.estimator import (
+from sanic_dispatch.live.conformal_range import (
     INITIAL_RANGE,
     MAX_EXTRAPOLATION,
     MIN_RATIO_SAMPLES,
-    MIN_SERVICE_SAMPLES,
     ConformalRange,
-    Estimator,
-    Load,
     quantile,
 )
+from sanic_dispatch.live.estimator import MIN_SERVICE_SAMPLES, Estimator, Load
 from sanic_dispatch.live.projection import Projection
 from tests.support.story import Story, robot, secret
 
@@ -59,7 +65,7 @@ def test_no_number_without_samples_or_robots() -> None:
 def test_the_formula(robots: int, elapsed_s: list[float], ahead: int, ready_s: float) -> None:
     """A free robot: now; next in the queue: when the first robot is done; else the work before."""
     learnt = estimator(*[60.0] * 10)
-    promise = learnt.promise(1000.0, learnt.load(robots, elapsed_s), ahead)
+    promise = learnt.promise(1000.0, learnt.load(robots, map(learnt.remaining_s, elapsed_s)), ahead)
     assert promise
     assert promise.ready_s == pytest.approx(ready_s)
     assert promise.window() == pytest.approx([1000 + ready_s * end for end in INITIAL_RANGE])
@@ -71,7 +77,7 @@ def test_estimates_grow_with_the_place(
 ) -> None:
     """An estimate grows with the place, and its range has low ≤ high."""
     learnt = estimator(*service_s)
-    load = learnt.load(robots, elapsed_s[:robots])
+    load = learnt.load(robots, map(learnt.remaining_s, elapsed_s[:robots]))
     promises = [learnt.promise(0.0, load, ahead) for ahead in range(8)]
     ready_s = [promise.ready_s for promise in promises if promise]
     assert len(ready_s) == 8
@@ -132,6 +138,19 @@ def test_eight_of_ten_promises_are_kept(scenario: Scenario) -> None:
     )
     is_harsh = scenario.arrivals == "bursty" and scenario.change == "slower"
     assert (65 if is_harsh else 75) <= kept <= 85
+
+
+@pytest.mark.parametrize("arrivals", ARRIVALS)
+@pytest.mark.parametrize("spread", [0.25, 0.6])
+def test_progress_narrows_the_range(arrivals: Arrivals, spread: float) -> None:
+    """Eight of ten are kept as before, those of running services in a far narrower range."""
+    scenario = Scenario(3, arrivals, "none", 600, spread=spread, says_progress=True)
+    bars = [SimulatedBar(scenario, seed) for seed in (1, 2, 3)]
+    assert 75 <= mean(percent_true([o.is_kept for o in bar.run()]) for bar in bars) <= 85
+    told = [outcome for bar in bars for outcome in bar.with_progress[SETTLED:]]
+    silent = [outcome for bar in bars for outcome in bar.without_progress[SETTLED:]]
+    assert 75 <= percent_true([o.is_kept for o in told]) <= 85
+    assert median(o.width_s for o in told) < 0.7 * median(o.width_s for o in silent)
 
 
 def test_a_fixed_range_misses() -> None:
@@ -223,6 +242,53 @@ def test_an_overdue_service_is_late() -> None:
     assert before == after
     assert after
     assert after[1] < story.now_s
+
+
+def test_progress_moves_the_window() -> None:
+    """With each tenth of the way, to where the service will end; a silent robot leaves it."""
+    story, projection = busy_story()
+    ticket = story.submit()
+    story.assign(ticket)
+    story.confirm(ticket)
+    at_first = window(projection, story, ticket)
+    story.loop.run(60.0)
+    assert window(projection, story, ticket) == at_first
+    story.make_progress(ticket, 50)
+    half_way = window(projection, story, ticket)
+    assert half_way
+    assert half_way[0] < story.now_s + 60.0 < half_way[1]
+    story.loop.run(1.0)
+    story.make_progress(ticket, 51)
+    assert window(projection, story, ticket) == half_way
+    story.make_progress(ticket, 20)
+    begun_anew = window(projection, story, ticket)
+    assert begun_anew
+    assert begun_anew[0] > half_way[0]
+    story.put_back(ticket)
+    story.assign(ticket)
+    again = window(projection, story, ticket)
+    assert again
+    assert again[1] - again[0] == pytest.approx(0.0), "all services took 60 s so far"
+
+
+def test_progress_moves_the_orders_behind() -> None:
+    """A robot that is nearly done is free soon, however long it has worked."""
+    story, projection = busy_story()
+    worker = hired(story)
+    first, second = story.submit(), story.submit()
+    story.assign(first, worker)
+    story.confirm(first)
+    story.loop.run(30.0)
+    ends_s = []
+    for percent in (None, 20, 95):
+        if percent:
+            story.make_progress(first, percent)
+        story.loop.run(1.0)
+        _, end_s = window(projection, story, second) or (0.0, 0.0)
+        ends_s.append(end_s - story.now_s)
+    silent, slow, soon = ends_s
+    assert soon < silent - 10.0
+    assert slow > silent + 10.0
 
 
 def test_estimates_behind_a_stuck_robot_grow() -> None:
