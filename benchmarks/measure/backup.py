@@ -22,7 +22,7 @@ from benchmarks.drive.wire import DATA
 from benchmarks.measure.history import say
 from sanic_dispatch.app import create_app
 from sanic_dispatch.config.settings import Mode, Settings
-from sanic_dispatch.live.estimator import quantile
+from sanic_dispatch.live.conformal_range import quantile
 from sanic_dispatch.server.runner import serving
 from sanic_dispatch.server.sockets import listening_socket
 

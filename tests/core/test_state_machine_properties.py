@@ -15,12 +15,13 @@ from sanic_dispatch.core.evidence import ProbeResult
 from sanic_dispatch.core.job import Job
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.state_machine import Now, StateMachine
-from sanic_dispatch.core.tables import Change, Record, Table
+from sanic_dispatch.core.tables import Change, Moved, Record, Table
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.worker import Key, Worker
+from sanic_dispatch.dispatch.batches import combined
 from sanic_dispatch.errors import DispatchError
-from tests.histories.inspector import dump, rebuilt
+from tests.histories.inspector import dump, forgotten, rebuilt
 
 START_S = 1_732_412_340.0
 SECRET = "5e" * 32
@@ -74,12 +75,15 @@ class Player:
             number + 1 + at for at in range(len(applied.events))
         ]
         assert after == rebuilt(after)
+        assert not forgotten(tables)
+        for job in tables.jobs.unordered():
+            job.check()
         if self.machine._may_pair:
             assert matching.next_pair(tables) is None
 
-    def store(self, changes: Sequence[Change]) -> None:
+    def store(self, changes: Sequence[Change | Moved]) -> None:
         """Apply changes as a store does."""
-        for change in changes:
+        for change in combined(changes):
             name = change.table, change.id
             assert self.stored.get(name) == change.before
             if change.after is None:
@@ -103,7 +107,15 @@ def worker(about: int, choice: int) -> Worker:
         to_rfc3339(START_S),
         key=key,
         instance_url=f"http://engine/{about}/" if key else "",
+        expires_s=START_S + 20.0 if choice > 5 else None,
     )
+
+
+def connected(about: int, choice: int) -> Worker:
+    """Return one of a few connected workers, with one of two sessions at a websocket."""
+    name = f"poll:{about // 2}" if about % 2 else f"ws:{about // 2}"
+    session = "" if about % 2 else f"session{about}-{choice % 2}"
+    return Worker(name, to_rfc3339(START_S), session=session)
 
 
 def _submit(_: Player, about: int, choice: int) -> c.Command:
@@ -112,6 +124,22 @@ def _submit(_: Player, about: int, choice: int) -> c.Command:
 
 def _register(_: Player, about: int, choice: int) -> c.Command:
     return c.Register(worker(about, choice), lost=choice == 7)
+
+
+def _connect(_: Player, about: int, choice: int) -> c.Command:
+    """Register by one of two connections, resume, or lose a connection."""
+    there, connection = connected(about, choice), f"connection{about}-{choice % 3}"
+    made: tuple[c.Command, ...] = (
+        c.RegisterConnected(there, connection),
+        c.RegisterConnected(there, connection),
+        c.RegisterConnected(there, connection),
+        c.Resume(there.session, connection),
+        c.Resume(there.session, connection),
+        c.Leave(connection),
+        c.EndPoll(there.id, connection),
+        c.Withdraw(there.id),
+    )
+    return made[choice]
 
 
 def _job_id(player: Player, about: int) -> str:
@@ -131,17 +159,23 @@ def _report(player: Player, about: int, choice: int) -> c.Command:
     holder = (job.worker or (job.former and job.former.worker)) if job else None
     proof = Proof(callback_url=holder.id if holder else "http://nobody/")
     job_id = job.id if job else "none"
-    if choice < 3:
-        return c.Complete(job_id, proof, b"1")
-    if choice < 6:
-        return c.Fail(job_id, proof, "no ice", retry=choice == 5)
-    return c.Extend(job_id, proof)
+    made: tuple[c.Command, ...] = (
+        c.Complete(job_id, proof, b"1"),
+        c.Accept(job_id, proof),
+        c.ReportProgress(job_id, proof, float(about), None),
+        c.AskIfCancelling(job_id, proof),
+        c.Fail(job_id, proof, "no ice"),
+        c.Fail(job_id, proof, "no ice", retry=True),
+        c.Fail(job_id, proof, "stopped", cancelled=True),
+        c.Extend(job_id, proof),
+    )
+    return made[choice]
 
 
 def _operate(player: Player, about: int, choice: int) -> c.Command:
     job_id, worker_id = _job_id(player, about), _worker_id(player, about)
     made: tuple[c.Command, ...] = (
-        c.Cancel(job_id, "why"),
+        c.Cancel(job_id, "why", is_operators=about % 2 == 0),
         c.PutBack(job_id, "why"),
         c.MoveToFront(job_id, "why"),
         c.SetAside(worker_id, "why"),
@@ -174,12 +208,28 @@ def _outcome(player: Player, about: int, choice: int) -> c.Command:
             return c.WorkerProbed(effect.look, pending, state[choice])
         case e.ProbeStale():
             return c.StaleProbed(effect.callback_url, pending)
+        case e.ProbeHold() if effect.look.hold.worker.is_connected:
+            return c.HoldProbed(effect.look, effect.is_timed, ProbeResult())
         case e.ProbeHold():
             after = state[about] if choice == 7 else state[choice]
             look = ProbeResult(pending, state[choice], after)
             return c.HoldProbed(effect.look, effect.is_timed, look)
+        case e.OfferJob():
+            job = effect.job
+            made: tuple[c.Command, ...] = (
+                c.Accept(job.id, Proof(receipt=effect.receipt)),
+                c.AnswerWritten(job.id, job.attempt),
+                c.AnswerLost(job.id, job.attempt, began=choice > 4),
+                c.OfferReturned(job.id, job.attempt),
+            )
+            return made[choice % 4]
+        case e.AskToStop() | e.EndConnection():
+            return c.Leave(effect.connection)
+        case e.PutExpired():
+            return c.ExpiryTold(effect.look, is_sure=choice < 4)
         case e.StartTimer():
             return effect.command
+    raise AssertionError(effect)
 
 
 def _answered(player: Player, about: int, choice: int) -> c.Command:
@@ -207,7 +257,8 @@ def _edit(player: Player, about: int, choice: int) -> c.Command:
 Maker = Callable[[Player, int, int], c.Command]
 MAKERS: tuple[Maker, ...] = (
     *(_submit, _submit, _submit, _register, _register, _register),
-    *(_outcome, _outcome, _outcome, _outcome, _report, _operate, _answered, _edit),
+    *(_connect, _connect, _connect, _outcome, _outcome, _outcome, _outcome, _outcome),
+    *(_report, _report, _operate, _answered, _edit),
 )
 
 
@@ -258,6 +309,7 @@ def test_what_a_store_has_is_what_the_tables_have(policy: Policy, steps: Any) ->
     jobs = sorted(player.of(Table.JOBS), key=_order_of)
     workers = sorted(player.of(Table.WORKERS), key=lambda each: each.place)
     loaded.load(jobs, workers, player.of(Table.FACTS))
+    _end_connections(player.machine)
     assert dump(loaded.tables) == dump(player.machine.tables)
     assert not loaded.tables.changes
     assert loaded.tables.jobs.last_ticket >= max((job.ticket for job in jobs), default=0)
@@ -279,6 +331,13 @@ def test_a_restart_takes_up_what_was_left(policy: Policy, first: Any, second: An
     assert again.machine.tables.facts.secret == SECRET
     again.play(second)
     again.store(again.machine.tables.take_changes())
+
+
+def _end_connections(machine: StateMachine) -> None:
+    """Forget all connections, which are not stored."""
+    workers = machine.tables.workers
+    for worker_id in (*workers.present, *workers.left):
+        workers.move(Moved(worker_id, None, None))
 
 
 def _order_of(job: Job) -> tuple[bool, float, float, int]:

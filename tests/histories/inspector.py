@@ -13,7 +13,7 @@ from sanic_dispatch.core.rules import members_of, rule_of
 from sanic_dispatch.core.state_machine import CONNECTED_LEASE_S, Applied, Now, StateMachine
 from sanic_dispatch.core.tables import Change, Fact, Tables
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.core.worker import Worker
+from sanic_dispatch.core.worker import Cause, Worker
 from sanic_dispatch.errors import DispatchError
 from tests.histories.truth import Accuse
 from tests.support.free_workers import free_workers
@@ -95,6 +95,20 @@ def rebuilt(taken: Dump) -> Dump:
     return dump(tables)
 
 
+def forgotten(tables: Tables) -> list[str]:
+    """Return the connected workers that wait, are not reached, and that nobody will drop."""
+    workers = tables.workers
+    return [
+        worker.id
+        for worker in workers.unordered()
+        if worker.is_connected
+        and worker.id not in workers.present
+        and worker.id not in workers.left
+        and not workers.is_held(worker.id)
+        and not (worker.aside and worker.aside.cause is Cause.OPERATOR)
+    ]
+
+
 def _as_sets(index: Index) -> dict[object, frozenset[str]]:
     return {name: frozenset(ids) for name, ids in index.items()}
 
@@ -156,6 +170,8 @@ class Inspector:
         self._look_at_events(applied.events, number)
         self._look_at_pair(type(command).__name__)
         if changes:
+            if lost := forgotten(machine.tables):
+                self._accuse("FORGOTTEN", f"after {type(command).__name__}: {lost}")
             self._look_at_order(applied.events, before)
             self._count += 1
             if self._count % self._every == 0:

@@ -44,7 +44,7 @@ FOCUS: dict[str, Callable[[Plan], Plan]] = {
         _with_connected(plan), operator=0.3
     ),
     "end the lease although progress came": _with_connected,
-    "offer a job to a worker that is away": lambda plan: replace(_with_connected(plan), cuts=0.4),
+    "offer a job to a worker that is away": _with_connected,
     "give a job to a worker whose time is over": lambda plan: replace(
         _with_connected(plan), expires=0.5
     ),
