@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
-from sanic_dispatch.core import evidence, lifecycle
+from sanic_dispatch.core import evidence, lifecycle, progress
 from sanic_dispatch.core.evidence import Finding
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.worker import ENDED
@@ -26,6 +26,8 @@ def on_look_at_job(machine: StateMachine, look: c.LookAtJob) -> None:
     if job is None:
         return
     is_over = machine.left_of_lease_s(look) <= 0
+    if is_over and progress.keep_due(machine, job):
+        return  # it was reported in time, and begins the lease anew
     is_unchecked = evidence.is_to_be_checked(hold) and not look.is_used
     if is_over and not (is_unchecked or hold.times_unused):
         machine.apply_step(job, lifecycle.end_lease(job, machine.now.wall_s))
@@ -59,6 +61,8 @@ def on_hold_probed(machine: StateMachine, probed: c.HoldProbed) -> None:
     if job is None:
         return
     if machine.left_of_lease_s(look) <= 0:
+        if progress.keep_due(machine, job):
+            return
         is_unused = evidence.after_taking(found) is Finding.UNUSED
         machine.apply_step(job, lifecycle.end_lease(job, machine.now.wall_s, is_unused=is_unused))
         return

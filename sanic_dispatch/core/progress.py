@@ -42,11 +42,18 @@ def on_report_progress(machine: StateMachine, report: c.ReportProgress) -> Place
 
 def on_keep_progress(machine: StateMachine, keep: c.KeepProgress) -> None:
     """Keep the last progress that was reported since the one before was kept."""
-    progress = machine.progress_due.pop(keep.job_id, None)
     job = machine.tables.jobs.get(keep.job_id)
-    is_same = job is not None and job.state is State.ASSIGNED and job.attempt == keep.attempt
-    if progress is not None and job is not None and is_same:
-        _keep(machine, job, progress)
+    if job is not None and job.state is State.ASSIGNED and job.attempt == keep.attempt:
+        keep_due(machine, job)
+
+
+def keep_due(machine: StateMachine, job: Job) -> bool:
+    """Keep progress that is due, if there is some; return whether there was."""
+    progress = machine.progress_due.get(job.id)
+    if progress is None:
+        return False
+    _keep(machine, job, progress)
+    return True
 
 
 def _keep(machine: StateMachine, job: Job, progress: Progress) -> Job:

@@ -106,6 +106,17 @@ def test_no_progress_is_kept_over_what_was_said_later() -> None:
     assert maker.job.progress == Progress(3.0)
 
 
+def test_no_lease_ends_while_progress_is_to_be_kept() -> None:
+    """The timer that keeps it may wait for a commit that takes longer than the lease."""
+    maker = Maker(holder=TABLET)
+    maker.progress(1.0)
+    (lease,) = maker.timers
+    maker.progress(2.0)
+    maker.at_s = LEASE_S
+    maker.apply(lease.command)
+    assert maker.job.progress == Progress(2.0)
+
+
 def test_nothing_is_remembered_of_a_job_that_is_over() -> None:
     """Also if a commit has failed, so that no progress was kept."""
     maker = Maker()
