@@ -278,8 +278,9 @@ class Tablet(ConnectedWorker):
     async def _withdraw(self) -> None:
         try:
             await self._ask("withdraw", self.id)
-        except UnknownWorker:
-            pass
+        except (UnknownWorker, StorageFailed):
+            self.is_waiting = False
+            return
         except DispatchError:
             return
         if self._offer is not None:

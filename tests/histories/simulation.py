@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 from unittest import mock
 
 import structlog
@@ -55,6 +55,8 @@ from tests.histories.virtual_time import (
     WallClock,
 )
 from tests.histories.wire import Wire
+
+T = TypeVar("T")
 
 DRAIN_S = 400.0
 """The virtual seconds within which everything has to come to rest after the faults."""
@@ -108,10 +110,10 @@ class Life:
         self.bus = EventBus()
         self.bus.subscribe(lambda events: None if self.is_over else run.told(events))
         network = SimulatedNetwork(run, self)
-        with self._owning():  # the dispatcher begins tasks in the context in which it was made
-            self.dispatcher = Dispatcher(
-                self.store, network, self.bus, self.clock, run.plan.policy, submit_wait_s=2.0
-            )
+        # It begins tasks in the context in which it was made.
+        self.dispatcher = self.call(
+            Dispatcher, self.store, network, self.bus, self.clock, run.plan.policy, 2.0
+        )
         Inspector(self.dispatcher._machine, run.accuse)
         self._run = run
         self._report = self.dispatcher.deliveries._tell
@@ -128,15 +130,13 @@ class Life:
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start a task of this process."""
-        with self._owning():
-            return asyncio.get_running_loop().create_task(work)
+        return self.call(asyncio.get_running_loop().create_task, work)
 
-    @contextmanager
-    def _owning(self) -> Iterator[None]:
-        """Count tasks that begin now among those of this process."""
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function of this process; the tasks that it starts are the process's."""
         token = OWNER.set(self.tasks)
         try:
-            yield
+            return function(*arguments)
         finally:
             OWNER.reset(token)
 

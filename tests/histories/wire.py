@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SILENT_S = 10.0
 """After this time a side that hears nothing closes the connection."""
 
+SMALLEST_S = 1e-6
+"""The time between two frames one way: timers of the same moment have no order."""
+
 
 class Frame(NamedTuple):
     """A message on the wire, either way; ``ref`` is that of a request and of its reply."""
@@ -58,9 +61,9 @@ class Wire:
             self.cut()
         if self._is_cut:
             return
-        now_s = run.loop.elapsed_s
+        delay_s = run.dice.choice((0.0, 0.001, 0.01))
         self._arrives_s[is_up] = max(
-            self._arrives_s[is_up], now_s + run.dice.choice((0.0, 0.001, 0.01))
+            self._arrives_s[is_up] + SMALLEST_S, run.loop.elapsed_s + delay_s
         )
         run.loop.call_at(self._arrives_s[is_up], to.put_nowait, frame)
         if cuts:
@@ -76,13 +79,13 @@ class Wire:
             loop.call_later(choose((0.0, 0.05, SILENT_S)) if after_s is None else after_s, see)
 
     def _end_worker(self) -> None:
-        after_s = max(self._arrives_s[False] - self._run.loop.elapsed_s, 0.0)
+        after_s = max(self._arrives_s[False] + SMALLEST_S - self._run.loop.elapsed_s, 0.0)
         self._run.loop.call_later(after_s, self.received.put_nowait, CLOSED)
 
     def _end_server(self) -> None:
         self._server.cancel()
         if not self._life.is_over:
-            self._detach()
+            self._life.call(self._detach)
 
     def _close(self) -> None:
         """Close it from the dispatcher's side."""
