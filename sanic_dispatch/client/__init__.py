@@ -5,6 +5,11 @@
         async for state in client.follow(order=submitted.job_id):
             ...
 
+A worker needs no address of its own:
+
+    async for job in Worker("http://localhost:2567/", "Robot 1"):
+        await job.done({"made": job.data})
+
 Methods raise ServiceError if the service refuses a request, and Unreachable without an answer.
 """
 
@@ -13,6 +18,7 @@ from __future__ import annotations
 from sanic_dispatch.client.answers import JobStatus, ServiceError, Submitted, Unreachable
 from sanic_dispatch.client.channel import Lost, ViewState, reduce
 from sanic_dispatch.client.dispatch_client import DispatchClient
+from sanic_dispatch.client.worker import Worker, WorkerJob
 
 __all__ = [
     "DispatchClient",
@@ -22,5 +28,7 @@ __all__ = [
     "ViewState",
     "Submitted",
     "Unreachable",
+    "Worker",
+    "WorkerJob",
     "reduce",
 ]

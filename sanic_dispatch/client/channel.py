@@ -91,7 +91,7 @@ async def frames_of(
         close_timeout=1,
         max_size=MAX_FRAME_BYTES,
     )
-    with _raising_channel_lost():
+    with raising_channel_lost():
         async with connection as socket:
             while True:
                 yield ujson.loads(await _receive(socket, watchdog_s))
@@ -106,7 +106,8 @@ async def _receive(socket: ClientConnection, watchdog_s: float) -> str | bytes:
 
 
 @contextmanager
-def _raising_channel_lost() -> Iterator[None]:
+def raising_channel_lost() -> Iterator[None]:
+    """Turn every way in which a connection ends into ChannelLost."""
     try:
         yield
     except ConnectionClosed as closed:

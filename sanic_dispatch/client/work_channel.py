@@ -1,0 +1,200 @@
+"""A worker's websocket: requests with replies, and a session that outlives a lost connection."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+
+import ujson
+from websockets.asyncio.client import ClientConnection, connect
+from yarl import URL
+
+from sanic_dispatch.client.answers import ServiceError
+from sanic_dispatch.client.channel import ChannelLost, Lost, delay_s, raising_channel_lost
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.live import close_codes
+
+PING_EVERY_S = 5.0
+"""How often to ping the service, and how long it has to answer before the connection is dead."""
+
+WELCOME_S = 10.0
+"""How long the service has to greet a new connection."""
+
+MAX_MESSAGE_BYTES = 16 * 2**20
+
+_LATER = (408, 425, 429)
+"""Statuses 4xx of an error after which the same message may succeed."""
+
+
+class Refused(ServiceError):
+    """The service has closed the connection for good, or did not open it."""
+
+
+OnMessage = Callable[[str, Mapping[str, Any]], None]
+"""Called with the name and the members of each message that is no reply."""
+
+
+class WorkChannel:
+    """Connects to ``/work``, and connects again whenever the connection is lost.
+
+    ``on_message`` also gets ``welcome``, whose ``resumed`` says whether the session before went on.
+    ``on_lost`` is called after each loss.
+    """
+
+    def __init__(
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        on_message: OnMessage,
+        on_lost: Callable[[Lost], None] | None,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._url = url.with_scheme("wss" if url.scheme == "https" else "ws")
+        self._headers = headers
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._clock = clock
+        self._random = rng
+        self._session = ""
+        self._socket: ClientConnection | None = None
+        self._is_settled = asyncio.Event()
+        """Set while there is a connection, and at the end."""
+        self.end: Exception | None = None
+        """Why it will not connect any more."""
+        self._numbers = count(1)
+        self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._attempt = 0
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the service has greeted this connection."""
+        return self._socket is not None
+
+    async def run(self) -> None:
+        """Stay connected until cancelled, or until the service refuses the worker for good."""
+        while self.end is None:
+            try:
+                await self._converse()
+            except ChannelLost as lost:
+                if close_codes.is_final(lost.code):
+                    status = close_codes.status_of(lost.code)
+                    self._finish(Refused(status, detail=lost.reason))
+                else:
+                    await self._pause(lost)
+            except Exception as error:
+                self._finish(error)
+
+    async def connected(self) -> None:
+        """Return once there is a connection. Raises ServiceError if there will be none."""
+        await self._is_settled.wait()
+        if self.end is not None:
+            raise self.end
+
+    async def ask(self, kind: str, members: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a message over the connection, once there is one, and return its ``ok``.
+
+        Raises ServiceError for an ``error``, and ChannelLost if it is not known whether the message
+        arrived.
+        """
+        await self.connected()
+        assert self._socket
+        number = next(self._numbers)
+        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
+        try:
+            with raising_channel_lost():
+                await self._socket.send(ujson.dumps({kind: members, "ref": number}))
+            return await reply
+        finally:
+            del self._replies[number]
+
+    async def ask_until_answered(self, kind: str, members: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a message that may arrive twice, until there is an answer.
+
+        Raises ServiceError for an ``error`` that would be the same the next time.
+        """
+        attempt = 0
+        while True:
+            try:
+                return await self.ask(kind, members)
+            except ChannelLost:
+                continue
+            except ServiceError as error:
+                if not is_temporary(error):
+                    raise
+                await self._clock.sleep(delay_s(attempt, self._random.random()))
+                attempt += 1
+
+    async def _converse(self) -> None:
+        """Connect, and take messages until the connection is lost. Raises ChannelLost."""
+        query = {"session": self._session} if self._session else {}
+        connection = connect(
+            str(self._url.with_query(query)),
+            additional_headers=self._headers,
+            compression=None,
+            ping_interval=PING_EVERY_S,
+            ping_timeout=PING_EVERY_S,
+            close_timeout=1,
+            max_size=MAX_MESSAGE_BYTES,
+        )
+        try:
+            with raising_channel_lost():
+                async with connection as socket:
+                    await self._greet(socket)
+                    while True:
+                        self._take(ujson.loads(await socket.recv()))
+        finally:
+            self._socket = None
+            self._is_settled.clear()
+            self._give_up_replies(ChannelLost("the connection was lost"))
+
+    async def _greet(self, socket: ClientConnection) -> None:
+        try:
+            async with asyncio.timeout(WELCOME_S):
+                welcome = ujson.loads(await socket.recv())["welcome"]
+        except TimeoutError:
+            raise ChannelLost(f"silent for {WELCOME_S:g} s") from None
+        resumed = welcome["session"] == self._session
+        self._session, self._socket, self._attempt = welcome["session"], socket, 0
+        self._on_message("welcome", {**welcome, "resumed": resumed})
+        self._is_settled.set()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        reply = self._replies.get(message.pop("ref", 0))
+        [(kind, members)] = message.items()
+        if reply is None:
+            self._on_message(kind, members)
+        elif reply.done():
+            return  # whoever asked was cancelled
+        elif kind == "ok":
+            reply.set_result(members)
+        else:
+            status, word = members.get("status", 500), members.get("Error", "")
+            reply.set_exception(ServiceError(status, word, members.get("detail", "")))
+
+    async def _pause(self, lost: ChannelLost) -> None:
+        pause_s = delay_s(self._attempt, self._random.random())
+        self._attempt += 1
+        if self._on_lost:
+            self._on_lost(Lost(lost.reason, pause_s))
+        await self._clock.sleep(pause_s)
+
+    def _finish(self, error: Exception) -> None:
+        self.end = error
+        self._give_up_replies(error)
+        self._is_settled.set()
+        self._on_message("end", {})
+
+    def _give_up_replies(self, error: Exception) -> None:
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(error)
+
+
+def is_temporary(error: ServiceError) -> bool:
+    """Whether the same message may succeed later."""
+    return error.status >= 500 or error.status in _LATER

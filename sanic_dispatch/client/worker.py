@@ -1,0 +1,286 @@
+"""A worker at a websocket: it needs no address at which the service could call it.
+
+async for job in Worker("http://localhost:2567/", "Robot 1"):
+    await job.progress(40, "adding gin")
+    await job.done({"made": job.data})
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from sanic_dispatch.client.answers import ServiceError
+from sanic_dispatch.client.channel import FIRST_DELAY_S, ChannelLost, Lost, delay_s
+from sanic_dispatch.client.dispatch_client import parse_base_url
+from sanic_dispatch.client.work_channel import Refused, WorkChannel, is_temporary
+from sanic_dispatch.clock import Clock, SystemClock
+
+GOODBYE_S = 2.0
+"""How long a worker that stops waits for the service to take note."""
+
+REGISTER_AGAIN_S = 30.0
+"""How often a waiting worker makes sure that it still waits: an operator may have dropped it."""
+
+LEASE_SHARE = 3
+"""How many times in a lease the service hears that the worker is alive."""
+
+Condition = Mapping[str, str | Sequence[str]]
+"""Members of a job's data, and the values that they may have."""
+
+
+class WorkerJob:
+    """A job that a worker has accepted, and has to report on: ``done`` or ``fail``.
+
+    Its lease is kept up until then. Reports are repeated until the service has them, over the next
+    connection if need be. They return whether they were taken: False if the job is not this
+    worker's any more, since its lease ended, say, or it is over.
+    """
+
+    def __init__(self, channel: WorkChannel, offer: Mapping[str, Any]) -> None:
+        self.id: str = offer["id"]
+        self.ticket: int = offer["ticket"]
+        self.data: Any = offer["data"]
+        self.submitted_at: str = offer["submitted_at"]
+        self.lease_s: float = offer["lease_s"]
+        self.is_reported = False
+        self._receipt: str = offer["receipt"]
+        self._channel = channel
+        self._text = ""
+        self._stop = asyncio.Event()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether to stop: it is to be cancelled, or is not this worker's any more.
+
+        Then report ``fail(…, cancelled=True)``, or ``done`` if it is too late for that.
+        """
+        return self._stop.is_set()
+
+    async def until_cancelled(self) -> None:
+        """Return once ``is_cancelled``, which may be never."""
+        await self._stop.wait()
+
+    async def progress(self, percent: float | None = None, text: str | None = None) -> bool:
+        """Say how far it is: 0 to 100 percent, or a text for the customer, or both."""
+        if text is not None:
+            self._text = text
+        said = {"percent": percent, "text": text}
+        return await self._report(
+            "progress", {name: value for name, value in said.items() if value is not None}
+        )
+
+    async def done(self, result: Any = None) -> bool:
+        """Report that it is done."""
+        return await self._end("done", {"result": result})
+
+    async def fail(self, reason: str, *, retry: bool = False, cancelled: bool = False) -> bool:
+        """Report that it failed; another worker may try with ``retry``, none if ``cancelled``."""
+        return await self._end("fail", {"reason": reason, "retry": retry, "cancelled": cancelled})
+
+    def note_stop(self) -> None:
+        """Note that the service asks to stop."""
+        self._stop.set()
+
+    async def keep_lease(self, clock: Clock) -> None:
+        """Keep the lease up until cancelled, or until the job is lost."""
+        while not self.is_reported:
+            await clock.sleep(self.lease_s / LEASE_SHARE)
+            if not await self._report("progress", {"text": self._text}):
+                return
+
+    async def _end(self, kind: str, members: Mapping[str, Any]) -> bool:
+        is_taken = await self._report(kind, members)
+        self.is_reported = True
+        return is_taken
+
+    async def _report(self, kind: str, members: Mapping[str, Any]) -> bool:
+        named = {"job": self.id, "receipt": self._receipt, **members}
+        try:
+            answer = await self._channel.ask_until_answered(kind, named)
+        except ServiceError as error:
+            if isinstance(error, Refused) or error.status not in (404, 409):
+                raise
+            self._stop.set()
+            return False
+        if answer.get("cancel"):
+            self._stop.set()
+        return True
+
+
+class Worker:
+    """Waits in the line for jobs; iterate over it with ``async for``, which may take for ever.
+
+    ``name`` is its own: a second worker of that name replaces the first one. ``match`` and
+    ``exclude`` say which jobs it takes, as in ``{"drink": ["mojito", "gin-tonic"]}``. ``label`` is
+    what people see. ``on_lost`` is called whenever the connection is lost.
+
+    After a lost connection, or a restart of the service, it goes on where it was. Iterating raises
+    ServiceError if that is no use: 401 for a wrong token, 409 if another worker of this name has
+    replaced it, 400 for a rule that is none. A loop that is left hands in what it has: the job
+    that is not reported goes to another worker.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        token: str | None = None,
+        match: Condition | None = None,
+        label: str | None = None,
+        *,
+        exclude: Condition | None = None,
+        on_lost: Callable[[Lost], None] | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Raises ValueError if the URL is not http or https."""
+        self._clock = clock or SystemClock()
+        self._random = rng or random.Random()  # noqa: S311 - no secret
+        self._registration = _registration(name, label, match, exclude)
+        self._channel = WorkChannel(
+            parse_base_url(url) / "work",
+            {"Authorization": f"Bearer {token}"} if token else {},
+            self._take,
+            on_lost,
+            self._clock,
+            self._random,
+        )
+        self._is_registered = self._is_stopping = False
+        self._offer: Mapping[str, Any] | None = None
+        self._job: WorkerJob | None = None
+        self._changed = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the iteration: at once while it waits, else after the job in hand."""
+        self._is_stopping = True
+        self._changed.set()
+
+    def __aiter__(self) -> AsyncGenerator[WorkerJob]:
+        return self._jobs()
+
+    async def _jobs(self) -> AsyncGenerator[WorkerJob]:
+        running = asyncio.create_task(self._channel.run())
+        try:
+            while job := await self._next_job():
+                beating = asyncio.create_task(job.keep_lease(self._clock))
+                try:
+                    yield job
+                finally:
+                    beating.cancel()
+                if not job.is_reported:
+                    raise RuntimeError("a job was not reported: call its done() or fail()")
+        finally:
+            await self._leave()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def _next_job(self) -> WorkerJob | None:
+        """Return the next job once it is accepted; None if the worker is to stop."""
+        self._job = None
+        while offer := await self._next_offer():
+            named = {"job": offer["id"], "receipt": offer["receipt"]}
+            try:
+                await self._channel.ask("accept", named)
+            except ChannelLost:
+                continue  # it comes again
+            except ServiceError as error:
+                if isinstance(error, Refused):
+                    raise
+                if is_temporary(error):
+                    self._offer = offer
+                    await self._clock.sleep(FIRST_DELAY_S)
+                continue  # or too late: it went to another worker
+            self._job = WorkerJob(self._channel, offer)
+            return self._job
+        return None
+
+    async def _next_offer(self) -> Mapping[str, Any] | None:
+        """Register, and again where that is needed, until there is an offer."""
+        attempt = 0
+        while not self._is_stopping:
+            self._changed.clear()
+            if self._channel.end is not None:
+                raise self._channel.end
+            if self._offer is not None:
+                offer, self._offer = self._offer, None
+                return offer
+            if not self._channel.is_connected:
+                await self._changed.wait()
+            elif not self._is_registered and not await self._register():
+                await self._changes_within(delay_s(attempt, self._random.random()))
+                attempt += 1
+            elif not await self._changes_within(REGISTER_AGAIN_S):
+                self._is_registered = False
+        return None
+
+    async def _register(self) -> bool:
+        """Register; return whether that succeeded. Raises ServiceError if it never would."""
+        try:
+            await self._channel.ask("register", self._registration)
+        except ChannelLost:
+            return False
+        except ServiceError as error:
+            if error.status != 409 and not is_temporary(error) or isinstance(error, Refused):
+                raise
+            self._is_registered = error.status == 409  # it is, or has an offer
+            return self._is_registered
+        self._is_registered = True
+        return True
+
+    async def _changes_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        return self._changed.is_set()
+
+    async def _leave(self) -> None:
+        """Hand in the job that is not reported, or leave the line; not if that takes long."""
+        if not self._channel.is_connected:
+            return
+        with suppress(ServiceError, ChannelLost, TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                if self._job is not None and not self._job.is_reported:
+                    await self._job.fail("its worker stopped", retry=True)
+                elif self._is_registered:
+                    await self._channel.ask("withdraw", {})
+
+    def _take(self, kind: str, members: Mapping[str, Any]) -> None:
+        """Take a message of the service."""
+        job = self._job
+        if kind == "welcome":
+            self._is_registered = members["resumed"] and job is None
+            self._offer = None
+        elif kind == "job":
+            self._take_job(members)
+        elif kind == "error":  # it no longer holds this job
+            if job is not None and job.id == members.get("job", {}).get("id"):
+                job.note_stop()
+        elif kind == "cancel":
+            if job is not None and job.id == members["job"]:
+                job.note_stop()
+            elif self._offer is not None and self._offer["id"] == members["job"]:
+                self._offer = None
+        self._changed.set()
+
+    def _take_job(self, offer: Mapping[str, Any]) -> None:
+        if self._job is None or self._job.is_reported:
+            self._is_registered = False
+            self._offer = offer
+
+
+def _registration(
+    name: str, label: str | None, match: Condition | None, exclude: Condition | None
+) -> dict[str, Any]:
+    rule = {kind: _lists(one) for kind, one in (("match", match), ("not", exclude)) if one}
+    return {"worker": name, **({"label": label} if label else {}), **rule}
+
+
+def _lists(condition: Condition) -> dict[str, list[str]]:
+    return {
+        member: [values] if isinstance(values, str) else list(values)
+        for member, values in condition.items()
+    }
