@@ -155,6 +155,15 @@ class Bar:
         worker = self.service.app.ctx.hub.projection.get(job_id).job.worker
         return Proof(callback_url=worker.callback_url)
 
+    async def put_back(self, job_id: str) -> None:
+        """Take an order from its worker, as an operator."""
+        await self.service.app.ctx.dispatcher.operator.put_back(job_id, "")
+
+    async def ask_to_cancel(self, job_id: str) -> None:
+        """Cancel an order that is being made, as its customer."""
+        async with self.service.http.delete(f"{self.service.base_url}jobs/{job_id}") as answer:
+            assert answer.status == 202
+
     async def orders(self) -> dict[str, dict[str, Any]]:
         """Return all orders that the board shows, by key."""
         async with self.service.http.get(self.service.base_url + "state") as answer:

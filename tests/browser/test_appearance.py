@@ -14,7 +14,7 @@ import pytest_asyncio
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Page, expect
 
-from tests.browser import evenings, journeys
+from tests.browser import evenings, journeys, shifts
 from tests.browser.contrast import LOW_CONTRAST
 from tests.browser.pages import BoardPage
 from tests.browser.served_bar import Bar, open_bar
@@ -33,6 +33,12 @@ CUT_OFF = """() => [...document.querySelectorAll('body *')].filter((node) => {
         || inner.bottom > outer.bottom + 1 && !node.closest('.scroll');
 }).map((node) => node.outerHTML.slice(0, 80))"""
 """Texts that overflow their container."""
+
+SMALL_TARGETS = """() => [...document.querySelectorAll('button, label:has(input), input')]
+    .filter((node) => node.checkVisibility())
+    .filter((node) => Math.min(node.offsetWidth, node.offsetHeight) < 64)
+    .map((node) => node.outerHTML.slice(0, 80))"""
+"""What a wet finger would miss."""
 
 RUN_AXE = "axe.run({ resultTypes: ['violations'] })"
 
@@ -64,11 +70,19 @@ LOOKS = (
 )
 
 
+TABLETS = (
+    Screen("portrait", "light", 820, 1180, is_audited=True),
+    Screen("landscape", "dark", 1180, 820, is_audited=True),
+    Screen("phone", "light", 390),
+    Screen("phone-dark", "dark", 320),
+)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def bar(request: pytest.FixtureRequest) -> AsyncIterator[Bar]:
     """A service with priorities that blames the order for the first refusal of a live robot."""
-    topics = getattr(request, "param", {})
-    async with open_bar(max_attempts=1, priorities=True, topics=topics) as bar:
+    settings = getattr(request, "param", {})
+    async with open_bar(max_attempts=1, priorities=True, **settings) as bar:
         yield bar
 
 
@@ -92,6 +106,20 @@ async def test_the_board(bar: Bar, visitors: Visitors, journey: journeys.BoardJo
         await examine(board.page, f"board-{state}", is_audited=True)
 
 
+@pytest.mark.parametrize("journey", shifts.BEHIND_THE_BAR, ids=lambda journey: journey.__name__)
+async def test_the_page_behind_the_bar(
+    bar: Bar, visitors: Visitors, journey: shifts.ShiftJourney
+) -> None:
+    """No state violates an accessibility rule, is cut off, or has a target for dry fingers only."""
+    await examine_on_all_tablets(bar, visitors, journey)
+
+
+@pytest.mark.parametrize("bar", [{"callback_timeout_s": 1.0}], indirect=True, ids=["impatient"])
+async def test_an_order_that_is_missed_behind_the_bar(bar: Bar, visitors: Visitors) -> None:
+    """The same holds where nobody is there to accept."""
+    await examine_on_all_tablets(bar, visitors, shifts.a_missed_order)
+
+
 @pytest.mark.parametrize("journey", evenings.ON_THE_DESK, ids=lambda journey: journey.__name__)
 async def test_the_monitor(bar: Bar, visitors: Visitors, journey: evenings.DeskJourney) -> None:
     """No state violates an accessibility rule or has a text that the screen cuts off."""
@@ -101,7 +129,7 @@ async def test_the_monitor(bar: Bar, visitors: Visitors, journey: evenings.DeskJ
         await examine_in_all_looks(monitor.page, f"monitor-{state}")
 
 
-@pytest.mark.parametrize("bar", [evenings.BARS], indirect=True, ids=["topics"])
+@pytest.mark.parametrize("bar", [{"topics": evenings.BARS}], indirect=True, ids=["topics"])
 async def test_the_monitor_of_several_bars(bar: Bar, visitors: Visitors) -> None:
     """The same holds for the links between them, and for the overview."""
     visitors.expect_network_errors = True
@@ -110,7 +138,7 @@ async def test_the_monitor_of_several_bars(bar: Bar, visitors: Visitors) -> None
         await examine_in_all_looks(monitor.page, f"monitor-{state}")
 
 
-@pytest.mark.parametrize("bar", [evenings.BARS], indirect=True, ids=["topics"])
+@pytest.mark.parametrize("bar", [{"topics": evenings.BARS}], indirect=True, ids=["topics"])
 async def test_the_board_of_a_bar_with_a_long_title(bar: Bar, visitors: Visitors) -> None:
     """The title and what is said beside it have room."""
     television = await visitors.blank_television()
@@ -129,6 +157,19 @@ async def test_the_docs(bar: Bar, visitors: Visitors) -> None:
         await put_on(page, look)
         assert await violations(page) == [], look.name
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look.name
+
+
+async def examine_on_all_tablets(
+    bar: Bar, visitors: Visitors, journey: shifts.ShiftJourney
+) -> None:
+    """Examine the page for people behind the bar on tablets and phones."""
+    visitors.expect_network_errors = True
+    tablet = await visitors.tablet()
+    async for state in journey(bar, tablet, visitors):
+        for look in TABLETS:
+            await put_on(tablet.page, look)
+            await examine(tablet.page, f"worker-{state}-{look.name}", look.is_audited)
+            assert await tablet.page.evaluate(SMALL_TARGETS) == [], state
 
 
 async def examine_in_all_looks(page: Page, name: str) -> None:

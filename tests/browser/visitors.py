@@ -9,6 +9,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from tests.browser.monitor_page import MonitorPage
 from tests.browser.pages import BoardPage, OrderPage
 from tests.browser.served_bar import OPERATOR_TOKEN
+from tests.browser.worker_page import WorkerPage
 from tests.support.proxy import Proxy
 
 EVERYBODY: dict[str, Any] = {"locale": "en-GB", "reduced_motion": "reduce"}
@@ -16,6 +17,11 @@ EVERYBODY: dict[str, Any] = {"locale": "en-GB", "reduced_motion": "reduce"}
 
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
+    "is_mobile": True,
+    "has_touch": True,
+}
+TABLET: dict[str, Any] = {
+    "viewport": {"width": 820, "height": 1180},
     "is_mobile": True,
     "has_touch": True,
 }
@@ -49,6 +55,11 @@ class Visitors:
     async def blank_television(self, **profile: Any) -> BoardPage:
         """Return a television that has not opened a page yet."""
         return BoardPage(await self.page(**TELEVISION | profile), self._proxy.url)
+
+    async def tablet(self, address: str = "", **profile: Any) -> WorkerPage:
+        """Open the page for people behind the bar."""
+        page = await self.page(**TABLET | profile)
+        return await WorkerPage(page, self._proxy.url).open(address)
 
     OPERATORS_LINK = f"?token={OPERATOR_TOKEN}"
 

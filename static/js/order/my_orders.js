@@ -6,7 +6,7 @@ import { allOrders, forgetOrder, isOver, newKey, saveOrder } from './order_store
 import { renderTabs } from './tabs.js';
 import { LiveMenu } from './live_menu.js';
 import { QueueView } from './queue_view.js';
-import { askToNotify, signalReady } from './ready_signal.js';
+import { askToNotify, signal } from '../shared/signal.js';
 import { share } from './share.js';
 import { headline, news, renderTicket } from './ticket.js';
 import { TrackedOrder } from './tracked_order.js';
@@ -107,7 +107,7 @@ export class MyOrders {
     const spoken = order.n ? t('spoken', order.n, text) : text;
     say($(LOUD.includes(phase) ? 'alert' : 'status'), spoken);
     if (phase !== 'done') return;
-    signalReady(spoken);
+    signal(spoken);
     if (tracked !== this.#shown) this.#news.add(tracked);
   }
 

@@ -2,7 +2,7 @@ import { $, say, show } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { logoImage } from '../shared/logos.js';
 import { drinkImage, drinkName } from '../shared/menu.js';
-import { canAskToNotify } from './ready_signal.js';
+import { canAskToNotify } from '../shared/signal.js';
 import { waitingTime } from './waiting_time.js';
 
 /** Which entry of #steps is current; -1: none yet. No entry here: the steps are hidden. */

@@ -9,8 +9,8 @@ addEventListener('click', () => {
   audio?.resume();
 });
 
-/** Announce a ready drink by sound, vibration and, where allowed, a notification. */
-export function signalReady(text) {
+/** Announce something by sound, vibration and, where allowed, a notification. */
+export function signal(text) {
   if (audio) NOTES_HZ.forEach(play);
   if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.([200, 100, 200, 100, 400]);
   if (document.hidden) notify(text);

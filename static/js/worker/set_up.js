@@ -1,0 +1,49 @@
+import { $, el, say } from '../shared/dom.js';
+import { drinkImage, NO_PICTURE } from '../shared/menu.js';
+import { keep, recall } from '../shared/storage.js';
+import { keepToken, tokenOf } from '../shared/token.js';
+
+/** @typedef {{name: string, drinks: string[]}} Choice */
+
+/** The choice that was made last on this device. @returns {Choice} */
+export const lastChoice = () => recall('worker', { name: '', drinks: [] });
+
+/**
+ * Ask who works here, and what they make.
+ * @param {import('../shared/menu.js').Drink[]} menu
+ * @param {{problem?: string, needsToken?: boolean}} why what was wrong with the last try
+ * @returns {Promise<Choice>}
+ */
+export function askWhoWorks(menu, { problem = '', needsToken = false }) {
+  const { name, drinks } = lastChoice();
+  $('set-up').hidden = false;
+  $('problem').hidden = !problem;
+  say($('problem'), problem);
+  $('token-field').hidden = !needsToken;
+  $('token').required = needsToken;
+  $('token').value = '';
+  $('name').value = name;
+  $('drinks').replaceChildren(...menu.map((drink) => card(drink, drinks.includes(drink.id))));
+  (needsToken ? $('token') : name ? $('title') : $('name')).focus();
+  return new Promise((resolve) => {
+    $('form').onsubmit = (event) => {
+      event.preventDefault();
+      $('set-up').hidden = true;
+      if (needsToken) keepToken('worker-token', $('token').value.trim());
+      const chosen = [...$('drinks').querySelectorAll(':checked')].map(({ value }) => value);
+      const choice = { name: $('name').value.trim(), drinks: chosen };
+      keep('worker', choice);
+      resolve(choice);
+    };
+  });
+}
+
+function card({ id, name }, checked) {
+  const picture = el('img', { src: drinkImage(id), alt: '', width: 72, height: 72 });
+  picture.onerror = () => { picture.onerror = null; picture.src = NO_PICTURE; };
+  const box = el('input', { type: 'checkbox', value: id, checked });
+  return el('label', {}, box, el('span', { className: 'card' }, picture, el('b', {}, name)));
+}
+
+/** Whether this tab was at work when it was left: then it goes on. */
+export const wasAtWork = () => Boolean(tokenOf('worker-session') && lastChoice().name);

@@ -1,0 +1,263 @@
+"""The tablet of a person behind the bar: sign-in, orders, a bad network, reloads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.browser.served_bar import Bar, open_bar
+from tests.browser.test_ready_signal import RECORD_CALLS
+from tests.browser.test_speed import NOT_PRELOADED
+from tests.browser.visitors import Visitors
+from tests.browser.worker_page import WorkerPage
+from tests.support.server import eventually
+
+WORKER_TOKEN = "worker-token-1"
+LINK = f"#token={WORKER_TOKEN}"
+ORDERS = 10
+
+KEYS = """async (code) => {
+    const keysIn = (key, word) => (typeof word === 'object'
+        ? keys(word).map((one) => `${key}.${one}`) : key);
+    const keys = (words) => Object.entries(words).flatMap(([key, word]) => keysIn(key, word));
+    return keys((await import(`./js/worker/words/${code}.js`)).words);
+}"""
+"""Returns the keys of the page's texts in a language."""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bar(request: pytest.FixtureRequest) -> AsyncIterator[Bar]:
+    """A service whose workers need a token."""
+    settings = getattr(request, "param", {})
+    async with open_bar(worker_tokens=(WORKER_TOKEN,), **settings) as bar:
+        yield bar
+
+
+async def at_work(visitors: Visitors, name: str = "Ada", *drinks: str) -> WorkerPage:
+    tablet = await visitors.tablet(LINK)
+    await tablet.start(name, *drinks)
+    await tablet.is_connected()
+    return tablet
+
+
+async def test_from_the_sign_in_to_ten_orders(bar: Bar, visitors: Visitors) -> None:
+    """Each order is made once, in order, although the network is cut again and again."""
+    visitors.expect_network_errors = True
+    tablet = await visitors.tablet(LINK)
+    assert WORKER_TOKEN not in tablet.page.url
+    await tablet.start()
+    ids = await bar.order(*(f"Guest {n}" for n in range(ORDERS)))
+    for n in range(1, ORDERS + 1):
+        await tablet.accept(n)
+        if n % 3 == 0:
+            bar.proxy.drop_all()
+            await tablet.is_connected()
+        if n == 5:
+            bar.proxy.go_offline()
+            await expect(tablet.link).to_have_text("Reconnecting…")
+            await expect(tablet.note).to_contain_text("comes back by itself")
+        await tablet.button("Ready").click()
+        if n == 5:
+            bar.proxy.go_online()
+    await tablet.shows("waiting")
+    jobs = [await bar.service.job(one) for one in ids]
+    assert [job["state"] for job in jobs] == ["done"] * ORDERS
+    assert jobs[0]["result"] == {"by": "Ada"}
+
+
+async def test_a_reload_in_the_middle_of_an_order(bar: Bar, visitors: Visitors) -> None:
+    """It goes on with the order that was accepted; before that, the order is offered again."""
+    tablet = await at_work(visitors)
+    [job_id] = await bar.order("Bea")
+    await tablet.shows("offered", 1)
+    await tablet.page.reload()
+    await tablet.accept(1)
+    await tablet.page.reload()
+    await tablet.shows("making", 1)
+    await tablet.button("Ready").click()
+    await tablet.shows("waiting")
+    assert (await bar.service.job(job_id))["state"] == "done"
+
+
+async def test_two_tablets_of_one_name(bar: Bar, visitors: Visitors) -> None:
+    """Another tablet of that name takes over, with the order, and the first one takes it back."""
+    tablet = await at_work(visitors)
+    await bar.order("Bea")
+    await tablet.accept(1)
+    other = await at_work(visitors)
+    await other.shows("offered", 1)
+    await tablet.shows("away")
+    await tablet.button("Work here").click()
+    await tablet.accept(1)
+    await other.shows("away")
+    await other.button("Change name").click()
+    await other.start("Bob")
+    await other.shows("waiting")
+
+
+async def test_a_wrong_token(bar: Bar, visitors: Visitors) -> None:
+    """It is asked for, and never shown."""
+    tablet = await visitors.tablet("#token=wrong")
+    await tablet.start()
+    await expect(tablet.problem).to_contain_text("This token is not valid.")
+    await expect(tablet.token).to_be_focused()
+    await expect(tablet.token).to_have_attribute("type", "password")
+    await tablet.token.fill(WORKER_TOKEN)
+    await tablet.button("Start").click()
+    await tablet.is_connected()
+
+
+async def test_only_what_a_person_makes(bar: Bar, visitors: Visitors) -> None:
+    """The drinks that were chosen are a rule; others stay in the line, and are shown there."""
+    tablet = await at_work(visitors, "Ada", "Mojito", "Lemonade")
+    await bar.order("Bea", drink="margarita")
+    await bar.order("Cleo", drink="lemonade")
+    await tablet.shows("offered", 2)
+    await expect(tablet.next).to_have_text(re.compile("1.*Margarita"))
+
+
+async def test_cannot(bar: Bar, visitors: Visitors) -> None:
+    """The order goes to someone else, with the reason, or fails."""
+    tablet = await at_work(visitors)
+    [first, second] = await bar.order("Bea", "Cleo")
+    await tablet.accept(1)
+    await tablet.button("Cannot").click()
+    await tablet.button("Go on making it").click()
+    await tablet.button("Cannot").click()
+    await tablet.dialog.get_by_label("Reason").fill("no mint")
+    await tablet.button("It cannot be made").click()
+    await tablet.accept(2)
+    await tablet.button("Cannot").click()
+    await tablet.button("Someone else makes it").click()
+    await tablet.shows("offered", 2)
+    failed = await bar.service.job(first)
+    assert (failed["state"], failed["reason"]) == ("failed", "no mint")
+    assert (await bar.service.job(second))["state"] == "assigned"
+
+
+async def test_a_customer_cancels(bar: Bar, visitors: Visitors) -> None:
+    """Whoever makes it is asked to stop, and says whether it is too late."""
+    tablet = await at_work(visitors)
+    [first, second] = await bar.order("Bea", "Cleo")
+    await tablet.accept(1)
+    await bar.ask_to_cancel(first)
+    await tablet.shows("cancelling", 1)
+    await tablet.button("I stopped").click()
+    await tablet.accept(2)
+    await bar.ask_to_cancel(second)
+    await tablet.shows("cancelling", 2)
+    await tablet.button("Ready").click()
+    await tablet.shows("waiting")
+    states = [(await bar.service.job(one))["state"] for one in (first, second)]
+    assert states == ["cancelled", "done"]
+
+
+async def test_a_customer_cancels_while_the_network_is_cut(bar: Bar, visitors: Visitors) -> None:
+    """The tablet hears of it as soon as it is back."""
+    visitors.expect_network_errors = True
+    tablet = await at_work(visitors)
+    [job_id] = await bar.order("Bea")
+    await tablet.accept(1)
+    bar.proxy.go_offline()
+    await expect(tablet.link).to_have_text("Reconnecting…")
+    await bar.ask_to_cancel(job_id)
+    bar.proxy.go_online()
+    await tablet.shows("cancelling", 1)
+
+
+async def test_a_wet_finger_touches_twice(bar: Bar, visitors: Visitors) -> None:
+    """The second touch of a pair does nothing: the button under it has changed."""
+    tablet = await at_work(visitors)
+    [job_id] = await bar.order("Bea")
+    await tablet.shows("offered", 1)
+    await tablet.settles()
+    place = await tablet.button("Accept").bounding_box()
+    assert place
+    middle = (place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    await tablet.page.touchscreen.tap(*middle)
+    await tablet.shows("making", 1)
+    over_ready = await tablet.button("Ready").bounding_box()
+    assert over_ready
+    await tablet.page.touchscreen.tap(over_ready["x"] + 50, over_ready["y"] + 50)
+    await tablet.settles()
+    await tablet.shows("making", 1)
+    assert (await bar.service.job(job_id))["state"] == "assigned"
+
+
+async def test_progress_reaches_the_order(bar: Bar, visitors: Visitors) -> None:
+    """The last word on how far it is stays pressed, and is kept with the order."""
+    tablet = await at_work(visitors)
+    [job_id] = await bar.order("Bea")
+    await tablet.accept(1)
+    await tablet.button("50 %").click()
+    await expect(tablet.button("50 %")).to_have_attribute("aria-pressed", "true")
+
+    async def is_half_done() -> bool:
+        return (await bar.service.job(job_id)).get("progress", {}).get("percent") == 50
+
+    await eventually(is_half_done)
+
+
+async def test_sound_is_off_until_it_is_switched_on(bar: Bar, visitors: Visitors) -> None:
+    """A new order is heard and felt only then; the choice outlives a reload."""
+    tablet = await visitors.tablet(LINK)
+    await tablet.page.add_init_script(RECORD_CALLS)
+    await tablet.page.reload()
+    await tablet.start()
+    await bar.order("Bea", "Cleo")
+    await tablet.accept(1)
+    assert "tone" not in await tablet.page.evaluate("sensed")
+    await tablet.button("Sound").click()
+    await tablet.button("Ready").click()
+    await tablet.shows("offered", 2)
+    await tablet.page.wait_for_function("sensed.includes('tone') && sensed.includes('vibration')")
+    await tablet.page.reload()
+    await expect(tablet.button("Sound")).to_have_attribute("aria-pressed", "true")
+
+
+async def test_finishing(bar: Bar, visitors: Visitors) -> None:
+    """Whoever finishes in the middle of an order makes that one first, and leaves the line."""
+    tablet = await at_work(visitors)
+    await bar.order("Bea", "Cleo")
+    await tablet.accept(1)
+    await tablet.button("Finish after this order").click()
+    await tablet.button("Ready").click()
+    await expect(tablet.name).to_have_value("Ada")
+    await bar.sees(2, "waiting")
+    assert await bar.service.app.ctx.dispatcher.queries.workers() == []
+
+
+async def test_in_german(bar: Bar, visitors: Visitors) -> None:
+    """Nothing is left in English, or without a text."""
+    tablet = await visitors.tablet(f"?lang=de{LINK}")
+    await tablet.page.locator("#name").fill("Jörg")
+    await tablet.button("Los geht’s").click()
+    await bar.order("Bea")
+    await tablet.button("Annehmen").click()
+    for word in ("Fertig", "Geht nicht", "50 %", "Ton", "Danach aufhören"):
+        await expect(tablet.button(word)).to_be_visible()
+    english, german = [await tablet.page.evaluate(KEYS, code) for code in ("en", "de")]
+    assert english == german
+
+
+@pytest.mark.parametrize("bar", [{"topics": {"roof": {}}}], indirect=True, ids=["topics"])
+async def test_each_topic_has_the_page(bar: Bar, visitors: Visitors) -> None:
+    """A person works for the bar under whose address the page is."""
+    tablet = await visitors.tablet(LINK)
+    await tablet.page.goto(f"{tablet.base_url}topics/roof/public/worker.html{LINK}")
+    await tablet.start()
+    await tablet.is_connected()
+    await bar.order("Bea")
+    await bar.topic("roof").order("Cleo")
+    await tablet.accept(1)
+    await expect(tablet.page.locator("#customer")).to_have_text("for Cleo")
+
+
+async def test_the_scripts_are_preloaded(visitors: Visitors) -> None:
+    """The HTML names every script that the page starts with."""
+    tablet = await at_work(visitors)
+    assert await tablet.page.evaluate(NOT_PRELOADED) == []
