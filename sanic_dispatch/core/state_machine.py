@@ -281,7 +281,7 @@ class StateMachine:
         self.check_rule(worker)
         worker = self._keep_operators_set_aside(worker)
         self._probe_stale(worker)
-        job = self._last_job_of(worker.key)
+        job = self._job_of(worker.key, lost=command.lost)
         if job is None:
             return self._give_oldest_job_or_enqueue(worker)
         return self._register_anew(worker, job, lost=command.lost)
@@ -369,9 +369,15 @@ class StateMachine:
         self._watch_worker(worker)
         expiry.watch(self, worker)
 
-    def _last_job_of(self, key: Key | None) -> Job | None:
-        """Return the job that this key has held longest, or held until its lease ended."""
+    def _job_of(self, key: Key | None, *, lost: bool) -> Job | None:
+        """Return the job that a registration of this key is about.
+
+        It is the one that the key has held longest, or held until its lease ended; with ``lost``
+        the one in the last answer.
+        """
         held = self.tables.jobs.of_key(key) if key else []
+        if lost:
+            return max(held, key=lambda job: (_is_answered(job), _since_s(job)), default=None)
         return min(held, key=_since_s, default=None)
 
     def _keep_operators_set_aside(self, worker: Worker) -> Worker:
@@ -731,12 +737,17 @@ class StateMachine:
             self._free_awaiting(job_id, key)
             return
         successor = self.successor(key, job)
-        if successor is None or _is_at(job, Stage.UNDER_WAY):
+        if successor is None:
+            return
+        if job.worker is None or job.worker.key != key:
+            self.bring_back(successor)  # the job went elsewhere
+            return
+        if _is_at(job, Stage.UNDER_WAY):
             return
         if _is_at(job, Stage.IN_DOUBT):
             held_jobs.look_into_doubt(self, job, self._new_look(job), is_timed=False)
             return
-        if _is_at(job, Stage.CONFIRMED) and job.worker and job.worker.key == key:
+        if _is_at(job, Stage.CONFIRMED):
             if successor.says_job_was_lost:
                 self.send_again(job, successor)
                 return
@@ -959,6 +970,11 @@ class StateMachine:
 
 def _is_at(job: Job, stage: Stage) -> bool:
     return job.state is State.ASSIGNED and job.hold is not None and job.hold.stage is stage
+
+
+def _is_answered(job: Job) -> bool:
+    hold = job.hold or job.former
+    return hold is not None and hold.way is Way.ANSWER
 
 
 def _since_s(job: Job) -> float:

@@ -13,6 +13,7 @@ from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, Stage, State, Way
 from sanic_dispatch.core.state_machine import Applied, Now, StateMachine
 from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.core.worker import Key
 from tests.support.world import worker
 
 NOW = Now(1_732_412_340.0, 0.0)
@@ -158,6 +159,41 @@ def _looks(applied: Applied) -> list[c.LookAtWorker]:
     """Return the checks of workers that are scheduled."""
     timers = [each for each in applied.effects if isinstance(each, StartTimer)]
     return [each.command for each in timers if isinstance(each.command, c.LookAtWorker)]
+
+
+def test_lost_is_said_of_the_last_answer(machine: StateMachine) -> None:
+    """Also if the worker's key holds an older job, which came by PUT to another callback."""
+    for callback in ("c1", "c2"):
+        machine.apply(c.Register(worker(callback, "i1")), NOW)
+    machine.apply(c.StaleProbed(worker("c1", "i1").id, is_pending=True), NOW)
+    for at_s, job_id in enumerate("ab"):
+        now = Now(NOW.wall_s + at_s, float(at_s))
+        machine.apply(c.Submit(job_id, b"1"), now)
+        machine.apply(c.DeliveryAccepted(job_id, 1), now)
+    machine.apply(c.Submit("c", b"1"), NOW)
+    later = Now(NOW.wall_s + 2, 2.0)
+    given = machine.apply(c.Register(worker("c3", "i1")), later).reply
+    assert isinstance(given, Job)
+    machine.apply(c.AnswerWritten("c", given.attempt), later)
+    assert [job.id for job in machine.tables.jobs.of_key(Key("i1", "a1"))] == ["b", "c"]
+    again = machine.apply(c.Register(worker("c4", "i1"), lost=True), later).reply
+    assert isinstance(again, Job)
+    assert again.id == "c"
+
+
+def test_a_worker_whose_last_job_went_elsewhere_is_free(machine: StateMachine) -> None:
+    """It does not wait for what becomes of the job there."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    awaits = machine.apply(c.Register(worker("c2", "i1")), NOW)
+    (look,) = _looks(awaits)
+    machine.apply(c.PutBack("a", "by hand"), NOW)
+    given = machine.apply(c.Register(worker("d1", "i2")), NOW).reply
+    assert isinstance(given, Job)
+    machine.apply(c.AnswerLost("a", given.attempt, began=True), NOW)
+    later = Now(NOW.wall_s + 10, 10.0)
+    machine.apply(look, later)
+    assert worker("c2", "i1").id in _free(machine)
 
 
 def test_the_handler_of_a_command_is_named_after_it() -> None:
