@@ -18,6 +18,8 @@ HANDSHAKE = (
     "GET /{path} HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
 )
+TEXT, MASK = 0x81, 0x80
+PING = b"\x89\x00"
 PONG = b"\x8a\x80\x00\x00\x00\x00"
 """Masked with zeros, as a client has to mask."""
 
@@ -29,6 +31,7 @@ class Subscriber(asyncio.Protocol):
         self.received = 0
         self.is_cut = False
         self.joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._answered: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -36,6 +39,14 @@ class Subscriber(asyncio.Protocol):
     def join(self, path: str) -> None:
         """Send the handshake."""
         self._transport.write(HANDSHAKE.format(path=path).encode())
+
+    async def ask(self, message: str) -> None:
+        """Send a message, and return once something has come after that: the reply."""
+        self._answered = asyncio.get_running_loop().create_future()
+        data = message.encode()
+        assert len(data) < 126, "a longer one needs a longer head"
+        self._transport.write(bytes([TEXT, MASK | len(data), 0, 0, 0, 0]) + data)
+        await self._answered
 
     def leave(self) -> None:
         """Abort the connection."""
@@ -45,8 +56,11 @@ class Subscriber(asyncio.Protocol):
         self.received += len(data)
         if not self.joined.done():
             self.joined.set_result(None)
-        elif data[0] == 0x89:
+            return
+        if PING in data:
             self._transport.write(PONG)
+        if data != PING and self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
 
     def connection_lost(self, _: Exception | None) -> None:
         self.is_cut = True
