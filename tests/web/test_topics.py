@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from dataclasses import replace
 from urllib.parse import urljoin
 
 import aiohttp
@@ -16,6 +17,7 @@ from sanic_dispatch.errors import DataFolderInUse
 from sanic_dispatch.observability.log import configure
 from tests.observability.metrics.scraping import Scrape
 from tests.support.server import eventually, running_service
+from tests.support.tablet import tablet
 
 TOPICS = {
     "roof": {"title": "The roof", "operator_tokens": ("operator-of-the-roof",), "max_jobs": 1},
@@ -244,6 +246,20 @@ async def test_two_topics_in_one_folder(tmp_path):
     with pytest.raises(DataFolderInUse):
         async with running_service(**values):
             """It does not start."""
+
+
+async def test_workers_without_an_address_are_of_their_topic(house):
+    """A websocket and a poll get the jobs of the topic in their path, and no others."""
+    at_the_roof = replace(house, base_url=house.base_url + "topics/roof/")
+    for service, name in ((house, "house"), (at_the_roof, "roof")):
+        async with tablet(service) as worker:
+            await worker.ok(register={"worker": "tablet-1"})
+            await house.http.post(service.base_url + "submit-job", json=name)
+            job = await worker.hear("job")
+            assert job["data"] == name
+        poll = service.base_url + "register-worker?wait=5"
+        async with house.http.post(poll, headers={"Worker-Id": "shell-1"}) as answer:
+            assert (await answer.json())["Job"]["data"] == name
 
 
 @pytest.fixture
