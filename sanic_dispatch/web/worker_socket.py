@@ -118,11 +118,6 @@ class WorkerSocket(Websocket):
         else:
             self._task = asyncio.create_task(self._resume(session))
 
-    def close(self, code: int, reason: str = "") -> None:
-        """Begin the closing handshake; what is offered to the worker goes back at once."""
-        super().close(code, reason)
-        self._leave()
-
     def watch(self, now_s: float) -> None:
         """Ask whether the worker is there; drop the connection if it was silent for too long."""
         stalled_s = now_s - self._stalled_s if self._stalled_s else 0.0
@@ -143,8 +138,6 @@ class WorkerSocket(Websocket):
             if isinstance(event, WebsocketFrame):
                 self._take_frame(event)
         self._send()
-        if self._frames.state is not OPEN:
-            self._leave()
 
     def pause_writing(self) -> None:
         """Note that the worker does not read, and stop reading."""
