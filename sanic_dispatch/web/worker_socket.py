@@ -72,7 +72,7 @@ class WorkerSocket(Websocket):
 
     __slots__ = (
         "_attaching", "_connection", "_context", "_detach", "_faults", "_heard_s", "_held",
-        "_is_engaged", "_is_holding", "_parts", "_pinged_s", "_session", "_stalled_s", "_task",
+        "_is_engaged", "_parts", "_pinged_s", "_session", "_stalled_s", "_task",
         "_unanswered", "_worker_id",
     )  # fmt: skip
 
@@ -92,9 +92,8 @@ class WorkerSocket(Websocket):
         self._unanswered: list[bytes] | None = None
         self._parts: bytearray | None = None
         """The fragments of a message that is not complete."""
-        self._is_holding = False
-        """Whether offers are held back until the reply that comes before them is sent."""
-        self._held: Message | None = None
+        self._held: list[Message] | None = None
+        """What is held back until the reply that comes before it is sent; None: nothing is."""
         self._faults = 0
         self._heard_s = self._pinged_s = asyncio.get_running_loop().time()
         self._stalled_s = 0.0
@@ -217,7 +216,7 @@ class WorkerSocket(Websocket):
         context = self._context
         registered_at = to_rfc3339(context.clock.now_s())
         worker = worker_messages.worker_in(fields, registered_at, self._session)
-        self._is_holding = True
+        self._held = []
         await self._attach()
         await ask(context, Dispatcher.register_connected, worker, self._connection)
         self._worker_id, self._is_engaged = worker.id, True
@@ -265,8 +264,8 @@ class WorkerSocket(Websocket):
     def take(self, message: Message) -> None:
         """Take what the owner of the topic tells this connection."""
         match message.told:
-            case Told.OFFER if self._is_holding:
-                self._held = message
+            case Told.OFFER | Told.STOP if self._held is not None:
+                self._held.append(message)
             case Told.OFFER:
                 self._offer(message)
             case Told.STOP:
@@ -285,11 +284,10 @@ class WorkerSocket(Websocket):
         self._say(worker_messages.offer(message))
 
     def _release(self) -> None:
-        """Send the offer that was held back."""
-        self._is_holding = False
+        """Send what was held back."""
         held, self._held = self._held, None
-        if held is not None:
-            self._offer(held)
+        for message in held or ():
+            self.take(message)
 
     def _welcome(self, session: str) -> None:
         self._session = session
@@ -305,7 +303,7 @@ class WorkerSocket(Websocket):
     async def _resume(self, session: str) -> None:
         """Take up what a session has, and then what has come meanwhile."""
         begin(None)
-        self._is_holding = True
+        self._held = []
         resumed = await self._take_up(session)
         if resumed is None:
             return
