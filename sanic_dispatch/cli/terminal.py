@@ -16,7 +16,7 @@ from sanic_dispatch.observability.log import printable
 
 if TYPE_CHECKING:
     from sanic_dispatch.client import Lost, ViewState
-    from sanic_dispatch.simulation.robot import Robot
+    from sanic_dispatch.simulation.crew import CrewMember
 
 STYLES = {
     "waiting": "yellow",
@@ -65,13 +65,13 @@ def cut_off(shown: RenderableType, lost: Lost) -> RenderableType:
     return Group(Text(line, style="bold red"), *old)
 
 
-def crew_table(robots: Mapping[str, Robot], orders: Mapping[str, str]) -> RenderableType:
+def crew_table(robots: Mapping[str, CrewMember], orders: Mapping[str, str]) -> RenderableType:
     """Return a row for each robot: its activity, its order, and the number of orders mixed."""
-    table = _empty(("robot", "instance", "does", "order", "mixed"))
+    table = _empty(("robot", "state", "does", "order", "mixed"))
     for name, robot in robots.items():
         order = orders.get(name, "") if robot.doing == "mixes" else ""
-        words = (name, robot.instance.state, robot.doing, order, str(robot.mixed))
-        style = "" if robot.instance.state == "running" else "yellow"
+        words = (name, robot.state, robot.doing, order, str(robot.mixed))
+        style = "" if robot.state in ("running", "connected") else "yellow"
         table.add_row(*(Text(printable(word)) for word in words), style=style)
     return table
 

@@ -91,6 +91,12 @@ def _condition(flag: str, text: str) -> Callable[[Callable[..., None]], Callable
     "--seed", type=int, metavar="NUMBER", help="Seed of the random numbers, to repeat a run."
 )
 @click.option(
+    "--channel",
+    type=click.Choice(["callback", "websocket", "poll"]),
+    default="callback",
+    help="How the robots are reached: at an address of theirs, by a websocket, or by polling.",
+)
+@click.option(
     "--callback-host",
     default="",
     metavar="ADDRESS",
@@ -112,12 +118,14 @@ def work(
     busy_rate: float,
     label: str,
     seed: int | None,
+    channel: str,
     callback_host: str,
 ) -> None:
     """Simulate robots for the dispatcher at URL, until Ctrl-C: for demos, load and faults.
 
     Each robot is an instance of a simulated process engine. It registers, waits on a callback,
-    mixes, and registers again, as CPEE's instances do. A token goes into the URL's query, as in a
+    mixes, and registers again, as CPEE's instances do. Robots on another --channel have no engine,
+    and none of its faults. A token goes into the URL's query, as in a
     process model. URL can be given as SANIC_DISPATCH_URL; the default is http://localhost:2567/.
 
     \b
@@ -128,10 +136,12 @@ def work(
           a robot that makes two drinks
       sanic-dispatch work -n 20 -s 0.1 --jitter 1 'https://bar.example/dispatch/?token=…'
           load, on a dispatcher behind a path prefix
+      sanic-dispatch work --channel websocket
+          the same two, from behind a NAT: they need no address
       sanic-dispatch work --fail-rate 0.1 --hang-rate 0.1 --stop-rate 0.1 --seed 7
           a bad night, the same one each time
     """
-    from sanic_dispatch.simulation.crew import Plan
+    from sanic_dispatch.simulation.crew import Plan, RobotChannel
     from sanic_dispatch.simulation.random_faults import Rates
 
     if fail_rate + hang_rate > 1:
@@ -140,15 +150,19 @@ def work(
         raise click.UsageError(
             "--stop-rate, --kill-rate and --delete-rate together are more than 1."
         )
+    rates = Rates(fail_rate, hang_rate, stop_rate, kill_rate, delete_rate, busy_rate)
+    if channel != RobotChannel.CALLBACK and (rates != Rates() or callback_host):
+        raise click.UsageError("The rates and --callback-host are for --channel callback.")
     plan = Plan(
         url=url,
         count=count,
         mix_s=seconds,
         jitter=jitter,
-        rates=Rates(fail_rate, hang_rate, stop_rate, kill_rate, delete_rate, busy_rate),
+        rates=rates,
         label=label,
         seed=seed,
         callback_host=callback_host,
+        channel=RobotChannel(channel),
         rule=_rule(match_conditions, not_conditions),
     )
     play = _play_table if sys.stdout.isatty() else _play_lines

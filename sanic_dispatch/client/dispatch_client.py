@@ -128,6 +128,45 @@ class DispatchClient:
                 return None
             return await read_answer(answer, lambda said: dict(said["Job"]))
 
+    async def poll(
+        self,
+        worker_id: str,
+        *,
+        wait_s: float = 30.0,
+        label: str = "",
+        rule: Iterable[tuple[str, str]] = (),
+    ) -> dict[str, Any] | None:
+        """Wait for a job as a worker that has no callback; return None if there was none in time.
+
+        A job is ``{"id","data","submitted_at","receipt"}``. It comes again with each poll until it
+        was reported with its receipt: ``complete`` or ``fail``. ``rule`` is as in ``register``.
+        """
+        headers = {"Worker-Id": worker_id, **({"CPEE-LABEL": label} if label else {})}
+        query = [*rule, ("wait", f"{wait_s:g}")]
+        timeout = aiohttp.ClientTimeout(total=wait_s + (self._timeout.total or 0.0))
+        async with self._request(
+            "POST", "register-worker", query=query, headers=headers, timeout=timeout
+        ) as answer:
+            if answer.status != 200:
+                return None
+            job = await read_answer(answer, lambda said: dict(said["Job"]))
+            return {**job, "receipt": answer.headers.get("Job-Receipt", "")}
+
+    async def complete(self, job_id: str, receipt: str, result: Any = None) -> None:
+        """Report that a job is done; a repeat changes nothing."""
+        await self._report(job_id, "complete", receipt, result)
+
+    async def fail(self, job_id: str, receipt: str, reason: str, *, retry: bool = False) -> None:
+        """Report that a job failed; with ``retry`` another worker may try."""
+        await self._report(job_id, "fail", receipt, {"reason": reason, "retry": retry})
+
+    async def _report(self, job_id: str, report: str, receipt: str, said: Any) -> None:
+        headers = {"Job-Receipt": receipt, "Content-Type": "application/json"}
+        async with self._request(
+            "POST", "jobs", job_id, report, data=_to_json(said), headers=headers
+        ):
+            return
+
     async def follow(
         self,
         view: str = "board",

@@ -94,6 +94,11 @@ class Robot:
         self._asks_again = False
         self._last_job_id = ""
 
+    @property
+    def state(self) -> str:
+        """That of its instance."""
+        return self.instance.state
+
     async def run(self, rounds: int | None = None) -> None:
         """Work for ``rounds`` rounds, or for ever; return early if the instance ends.
 

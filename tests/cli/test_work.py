@@ -55,6 +55,50 @@ async def test_work_with_a_rule(service: Service) -> None:
     assert (await ended(process)).code == 0
 
 
+@pytest.mark.parametrize("channel", ["websocket", "poll"])
+async def test_work_without_an_address(service: Service, channel: str) -> None:
+    """Robots come by websocket or poll, keep to their rule, and give back what they do not end."""
+    await service.submit({"drink": "beer"})
+    ids = [(await service.submit({"drink": "gin|tonic", "size": "s"}))[2] for _ in range(2)]
+    rule = ("--match", "drink=mojito|gin||tonic", "--not", "size=xl", "--not", "size=l")
+    work = ("work", service.base_url, "--channel", channel, "-n", "1", *rule)
+    process = await start(*work, "-s", "0.01")
+    for _ in ids:
+        await line_of(process.stdout, lambda line: "Robot 1 is done with gin|tonic" in line)
+    process.send_signal(signal.SIGINT)
+    assert (await ended(process)).code == 0
+    assert [(await service.job(one))["state"] for one in ids] == ["done", "done"]
+    _, _, left = await service.submit({"drink": "mojito"})
+    process = await start(*work, "-s", "600")
+    await line_of(process.stdout, lambda line: "mixes mojito" in line)
+    process.send_signal(signal.SIGTERM)
+    assert (await ended(process)).code == 0
+    assert (await service.job(left))["state"] == "waiting"
+
+
+@pytest.mark.parametrize("channel", ["websocket", "poll"])
+async def test_work_without_an_address_waits_for_the_dispatcher(channel: str) -> None:
+    """It says why it waits."""
+    process = await start("work", f"http://127.0.0.1:{free_port()}/", "--channel", channel)
+    await line_of(process.stdout, lambda line: "cannot reach it:" in line)
+    process.send_signal(signal.SIGINT)
+    assert (await ended(process)).code == 0
+
+
+@pytest.mark.parametrize("channel", ["websocket", "poll"])
+async def test_work_without_an_address_and_with_a_wrong_token(channel: str) -> None:
+    """It prints the refusal, and does not try again; the token is in the query."""
+    async with running_service(worker_tokens=("worker-token-1",)) as service:
+        for token, code in (("wrong", 1), ("worker-token-1", 0)):
+            url = f"{service.base_url}?token={token}"
+            process = await start("work", url, "--channel", channel, "-n", "1", "-s", "0.01")
+            if code == 0:
+                await service.submit("one")
+                await line_of(process.stdout, lambda line: "is done" in line)
+                process.send_signal(signal.SIGINT)
+            assert (await ended(process)).code == code
+
+
 async def test_work_on_a_terminal(service: Service) -> None:
     """On a terminal there is a line for each robot."""
     async with on_a_terminal("work", service.base_url, "-s", "0.01") as (process, until):
@@ -110,6 +154,8 @@ async def test_work_waits_for_the_dispatcher() -> None:
         (["--count", "0"], "is not in the range"),
         (["--match", "mojito"], "'mojito' is not like drink=mojito"),
         (["--not", "=x"], "not. names no member"),
+        (["--channel", "poll", "--fail-rate", "0.1"], "are for --channel callback"),
+        (["--channel", "post"], "is not one of"),
         (["bar.example"], "does not begin with http:// or https://"),
     ],
 )
