@@ -629,7 +629,7 @@ class StateMachine:
         aside = worker.aside
         if aside is None:
             return worker
-        if workers_aside.may_get_one_late(self, worker):
+        if workers_aside.may_get_one_late(self, worker) or self._has_other_callbacks(worker):
             return self.change_worker(
                 worker.set_aside_until_seen(), EventKind.WORKER_SET_ASIDE, act.reason
             )
@@ -640,6 +640,13 @@ class StateMachine:
         back = self.bring_back(worker, act.reason)
         connected_workers.note_away(self, back)
         return back
+
+    def _has_other_callbacks(self, worker: Worker) -> bool:
+        """Whether a worker has registered with other callbacks, so that this one may not wait."""
+        held = self.tables.jobs.of_key(worker.key) if worker.key else []
+        holders = [job.hold.worker for job in held if job.hold]
+        others = (*self.tables.workers.of_key(worker.key), *holders)
+        return any(other.id != worker.id for other in others)
 
     def _on_drop_worker(self, act: c.DropWorker) -> None:
         worker = self._waiting_worker(act.worker_id, "drop its worker")

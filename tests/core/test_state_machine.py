@@ -196,6 +196,20 @@ def test_a_worker_whose_last_job_went_elsewhere_is_free(machine: StateMachine) -
     assert worker("c2", "i1").id in _free(machine)
 
 
+def test_an_old_callback_that_an_operator_brings_back_is_probed_first(
+    machine: StateMachine,
+) -> None:
+    """Its worker has come back with a new one, so what is sent there may seem to be taken."""
+    machine.apply(c.Register(worker("c1", "i1")), NOW)
+    machine.apply(c.SetAside(worker("c1", "i1").id), NOW)
+    machine.apply(c.Register(worker("c2", "i1")), NOW)
+    back = machine.apply(c.BringBack(worker("c1", "i1").id), NOW)
+    (look,) = _looks(back)
+    assert _free(machine) == set()
+    machine.apply(c.WorkerProbed(look, is_pending=True, instance_state="running"), NOW)
+    assert _free(machine) == {worker("c1", "i1").id}
+
+
 def test_the_handler_of_a_command_is_named_after_it() -> None:
     """on_<command>, so that it can be found."""
     for command, handler in state_machine._HANDLERS.items():
