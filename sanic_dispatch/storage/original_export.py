@@ -26,14 +26,20 @@ class Kept(NamedTuple):
 
     @classmethod
     def of(cls, content: Content) -> Kept:
-        """Drop confirmed and finished jobs, and workers that hold a job or are set aside.
+        """Drop confirmed and finished jobs, and workers that it cannot call now.
+
+        Those hold a job, are set aside, or have no callback.
 
         A job in doubt is kept: it is delivered at least once, perhaps twice.
         """
         held = {job.worker.id for job in content.jobs if job.worker}
         return cls(
             [job for job in content.jobs if not (job.hold and job.hold.stage is Stage.CONFIRMED)],
-            [worker for worker in content.workers if worker.id not in held and not worker.aside],
+            [
+                worker
+                for worker in content.workers
+                if not (worker.id in held or worker.aside or worker.is_connected)
+            ],
         )
 
 

@@ -46,24 +46,25 @@ async def test_one_mode_is_piped_into_another_in_the_same_folder(
         command, stderr=asyncio.subprocess.PIPE, env={**os.environ, **environment}
     )
     _, said = await process.communicate()
-    assert said.decode() == "stored: workers: 4, jobs: 5, finished: 2\n"
+    assert said.decode() == "stored: workers: 8, jobs: 6, finished: 2\n"
     moved = settings_of(Mode.CACHED_JSON_FILE, settings.data_dir)
     assert await read_contents(moved) == await read_contents(settings)
 
 
 async def test_export_for_the_original(tmp_path: Path) -> None:
-    """Its two files with its keys, in order; held jobs are left out, and counted."""
+    """Its two files with its keys, in order; what it cannot use is left out, and counted."""
     settings = await used(tmp_path / "data", Mode.SQLITE)
     content = await read_contents(settings)
     exported = await run_here("export", "-m", "Sqlite", "--data-dir", str(settings.data_dir))
     target = ("import", "--original", "--data-dir", str(tmp_path))
     done = await run_here(*target, stdin=exported.out.encode())
-    assert done.err == "stored: jobs: 4, workers: 0; left out: workers: 4, jobs: 1, finished: 2\n"
+    assert done.err == "stored: jobs: 4, workers: 1; left out: workers: 7, jobs: 2, finished: 2\n"
     jobs = json.loads((tmp_path / "jobs.json").read_bytes())
     assert {tuple(job) for job in jobs} == {("id", "data", "submitted_at")}
     kept = [job for job in content.jobs if not job.hold or job.hold.stage != "confirmed"]
     assert [job["id"] for job in jobs] == [job.id for job in kept]
-    assert (tmp_path / "workers.json").read_bytes() == b"[]\n"
+    workers = json.loads((tmp_path / "workers.json").read_bytes())
+    assert [each["callback_url"] for each in workers] == ["http://engine/callbacks/7/"]
     again = await run_here(*target, stdin=exported.out.encode())
     assert (again.code, "workers.json is there already" in again.err) == (1, True)
 
@@ -118,9 +119,9 @@ async def test_check_counts(tmp_path: Path) -> None:
     before = contents(settings.data_dir)
     done = await run_here("check", "--json", "--data-dir", str(settings.data_dir))
     assert done.code == 0
-    jobs = {"waiting": 2, "assigned": 3, "in_doubt": 2}
-    workers = {"workers": 4, "set_aside": 2}
-    rest = {"last_ticket": 7, "paused": True, "finished": 2, "done": 1, "failed": 1}
+    jobs = {"waiting": 2, "assigned": 4, "in_doubt": 2}
+    workers = {"workers": 8, "set_aside": 3}
+    rest = {"last_ticket": 8, "paused": True, "finished": 2, "done": 1, "failed": 1}
     assert done.lines == [
         {
             "folder": str(settings.data_dir),
@@ -145,13 +146,13 @@ async def test_check_replays_journals(tmp_path: Path) -> None:
     done = await run_here("check", "--data-dir", str(tmp_path))
     assert done.code == 0
     assert done.out.splitlines() == [
-        "jobs.json: waiting: 2, assigned: 3, in doubt: 2",
-        "workers.json: workers: 4, set aside: 2",
-        "dispatch.json: last ticket: 7, paused: True, finished: 2, done: 1, failed: 1",
+        "jobs.json: waiting: 2, assigned: 4, in doubt: 2",
+        "workers.json: workers: 8, set aside: 3",
+        "dispatch.json: last ticket: 8, paused: True, finished: 2, done: 1, failed: 1",
         "dispatch.journal-2: batches: 1",
         "dispatch.journal-3: batches: 2",
-        "files and journals together: waiting: 2, assigned: 3, in doubt: 2, workers: 4, "
-        "set aside: 2, last ticket: 10, paused: True, finished: 3, done: 2, failed: 1",
+        "files and journals together: waiting: 2, assigned: 4, in doubt: 2, workers: 8, "
+        "set aside: 3, last ticket: 10, paused: True, finished: 3, done: 2, failed: 1",
     ]
     assert contents(tmp_path) == before
 

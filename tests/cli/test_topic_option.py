@@ -163,7 +163,7 @@ async def test_data_folders(tmp_path: Path) -> None:
     exported = await run_here("export", *roof, "--data-dir", str(old))
     assert (exported.code, exported.err) == (0, "")
     imported = await run_here("import", *roof, "--data-dir", str(new), stdin=exported.out.encode())
-    assert imported.err == "stored: workers: 4, jobs: 5, finished: 2\n"
+    assert imported.err == "stored: workers: 8, jobs: 6, finished: 2\n"
     assert names_in(new) == {"topics"}
     assert "dispatch.sqlite3" in names_in(new / "topics" / "roof")
     for words in (("export", *roof[:2]), ("export", "--topic", "cellar")):
@@ -183,7 +183,7 @@ async def test_check(tmp_path: Path) -> None:
     assert (done.exit_code, done.stderr) == (1, "")
     unnamed, cellar, roof = done.stdout.splitlines()
     assert unnamed == "jobs.json: waiting: 0, assigned: 0, in doubt: 0"
-    assert cellar.startswith("topic cellar: dispatch.sqlite3: waiting: 2, assigned: 3")
+    assert cellar.startswith("topic cellar: dispatch.sqlite3: waiting: 2, assigned: 4")
     assert roof.startswith("topic roof: jobs.json: DAMAGED, entry 0")
     found = json.loads((await called("check", "--json", *folder)).stdout)
     assert (found["whole"], found["topics"]["roof"]["whole"]) == (False, False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.events import Event, EventKind
-from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.job import Hold, Job, Progress, Stage, State, Way
 from sanic_dispatch.core.tables import Change, Fact, Record, Table
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.storage.open_store import open_store, store_of
@@ -255,6 +255,9 @@ def one_of_each(topic: Topic) -> Batch:
     sidelined = worker(3, Key("17", "a2")).set_aside_by_operator(5.0, "on its way")
     particular = worker(9)._replace(rule="match.drink=a||b|gin tonic&not.guest.table=7")
     confirmed = held(job(2)._replace(priority=7, turn=3), particular, stage=Stage.CONFIRMED)
+    tablet = Worker("ws:tablet", AT, label="Bar", rule="match.drink=beer", session="5e" * 16)
+    made = held(job(8), tablet, way=Way.OFFER, stage=Stage.CONFIRMED)
+    assert made.hold is not None
     return topic.put(
         Fact("secret", "ab" * 32),
         Fact("last_ticket", 7),
@@ -274,6 +277,16 @@ def one_of_each(topic: Topic) -> Batch:
         ),
         sidelined,
         worker(4).refused("503", 5.0, job(1).id, may_arrive=True),
+        made._replace(
+            hold=made.hold._replace(reported_s=4.5),
+            progress=Progress(40.5, "shaking \N{COCKTAIL GLASS}"),
+            cancelling=True,
+            reason="changed my mind",
+        ),
+        Worker("poll:shell", AT, place=5.0),
+        Worker("ws:other", AT, place=6.0, session="c5" * 16),
+        worker(7)._replace(expires_s=1795489261.25),
+        worker(8)._replace(expires_s=6.0).expired(6.5, "its time to wait is over"),
     )
 
 

@@ -98,10 +98,10 @@ def test_a_life(tmp_path: Path) -> None:
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["dispatch.json", FOLDER, "jobs.json", "workers.json"]
     assert kept(opened(tmp_path)) == happened(topic)
-    assert len(segments_in(tmp_path / FOLDER)) == 2
+    assert len(segments_in(tmp_path / FOLDER)) == 3
     data = [(each.ticket, each.is_result) for each in opened(tmp_path).history.payloads()]
     assert data == [(1, False), (2, False), (3, False), (4, False), (5, False), (6, False),
-                    (7, False), (10, False), (10, True), (11, False)]  # fmt: skip
+                    (7, False), (8, False), (10, False), (10, True), (11, False)]  # fmt: skip
 
 
 def killed_at_every_call(folder: Path) -> int:

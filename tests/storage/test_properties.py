@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanic_dispatch.core.job import Job, Stage, State, Way
+from sanic_dispatch.core.job import Job, Progress, Stage, State, Way
 from sanic_dispatch.core.tables import Fact, Record
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.storage.cached_json_file import CachedJsonFileStore
@@ -32,7 +32,10 @@ def workers(draw: st.DrawFn) -> Worker:
     made = worker(draw(NUMBER), draw(st.none() | st.builds(Key, TEXT, TEXT)))
     made = made._replace(label=draw(TEXT), place=draw(PLACE), refusals=draw(st.integers(0, 3)))
     refused = made.refused("503", 2.0, "x", may_arrive=draw(st.booleans()))
-    return draw(st.sampled_from([made, made.set_aside_by_operator(1.5, draw(TEXT)), refused]))
+    over = made._replace(expires_s=draw(st.floats(0, 9))).expired(9.5, draw(TEXT))
+    at_socket = made._replace(callback_url="ws:" + made.label, key=None, session=draw(TEXT))
+    aside = made.set_aside_by_operator(1.5, draw(TEXT))
+    return draw(st.sampled_from([made, aside, refused, over, at_socket]))
 
 
 @st.composite
@@ -42,10 +45,14 @@ def jobs(draw: st.DrawFn) -> Job:
     moved = made._replace(place=draw(PLACE))
     stage, way = draw(st.sampled_from(Stage)), draw(st.sampled_from(Way))
     taken = held(moved, draw(workers())._replace(place=0.0), way, stage)
+    making = taken._replace(
+        progress=Progress(draw(st.none() | st.floats(0, 100)), draw(TEXT)),
+        cancelling=draw(st.booleans()),
+    )
     former = moved._replace(former=taken.hold, spent=("http://engine/1/",), attempt=2)
     over = done(taken, draw(st.floats(0, 9)), draw(st.none() | DATA))
     failed = made._replace(state=State.FAILED, finished_s=draw(st.floats(0, 9)), reason=draw(TEXT))
-    return draw(st.sampled_from([made, made, moved, taken, former, over, failed]))
+    return draw(st.sampled_from([made, made, moved, taken, making, former, over, failed]))
 
 
 FACTS = st.one_of(
