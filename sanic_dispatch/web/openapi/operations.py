@@ -41,6 +41,7 @@ from sanic_dispatch.web.openapi.schemas import (
     LOGGED,
     ORDER,
     ORDERS,
+    PROGRESS,
     PROGRESS_MADE,
     STATE,
     STATISTICS_ROW,
@@ -297,6 +298,7 @@ _PROGRESS_FORM = {
         "percent": {"type": "string", "pattern": "^([0-9]|[1-9][0-9]|100)$"},
         "text": LINE,
     },
+    "anyOf": PROGRESS["anyOf"],
 }
 _REPORT_ERRORS = ("Unauthorized", "UnknownJob", "NotTheHolder", "WrongState", *TAKING)
 COMPLETE = Operation(
@@ -331,7 +333,7 @@ EXTEND = Operation(
     },
     errors=_REPORT_ERRORS,
 )
-PROGRESS = Operation(
+REPORT_PROGRESS = Operation(
     **_OF_A_HOLDER
     | {
         "answers": {

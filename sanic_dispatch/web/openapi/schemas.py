@@ -74,7 +74,7 @@ TEXT: Schema = {
 }
 
 PROGRESS: Schema = an_object({}, {"percent": PERCENT, "text": LINE}) | {
-    "minProperties": 1,
+    "anyOf": [{"required": ["percent"]}, {"required": ["text"]}],
     "description": "how far its worker is, by its own words",
 }
 _JOB: dict[str, Schema] = {

@@ -13,7 +13,13 @@ from sanic_dispatch.web.context import Call, context_of, settings_of
 from sanic_dispatch.web.cpee_headers import plain, proof_of
 from sanic_dispatch.web.holder_words import failure_in, orders_for, progress_in
 from sanic_dispatch.web.openapi.operation import describe
-from sanic_dispatch.web.openapi.operations import CANCELLING, COMPLETE, EXTEND, FAIL, PROGRESS
+from sanic_dispatch.web.openapi.operations import (
+    CANCELLING,
+    COMPLETE,
+    EXTEND,
+    FAIL,
+    REPORT_PROGRESS,
+)
 from sanic_dispatch.web.request_body import read_bytes, read_fields, read_result
 from sanic_dispatch.web.responses import json_answer
 from sanic_dispatch.web.routes.jobs import job_answer
@@ -59,7 +65,7 @@ async def extend(request: Call, job_id: str) -> HTTPResponse:
 
 
 @holder.post("/jobs/<job_id:str>/progress", stream=True)
-@describe(PROGRESS)
+@describe(REPORT_PROGRESS)
 async def report_progress(request: Call, job_id: str) -> HTTPResponse:
     """Report how far a job is, and begin its lease anew; learn whether to stop."""
     auth.check(request, auth.WORKER)

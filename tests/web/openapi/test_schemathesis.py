@@ -35,6 +35,7 @@ UNSAYABLE = {
     "events_statistics": "to is not before from",
     "workers_register": "a callback, or a name and a wait",
     "workers_withdraw": "a callback, or a name",
+    "holder_report_progress": "a printable text",
     "holder_complete": "a field of a form that is JSON as text",
     "backups_back_up": "a folder that can be created",
     "qr_code": "an address of this very host",
