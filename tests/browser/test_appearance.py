@@ -95,6 +95,7 @@ async def test_the_order_page(bar: Bar, visitors: Visitors, journey: journeys.Or
         for look in LOOKS:
             await put_on(phone.page, look)
             await examine(phone.page, f"order-{state}-{look.name}", look.is_audited)
+        await put_on(phone.page, LOOKS[0])
 
 
 @pytest.mark.parametrize("journey", journeys.ON_THE_WALL, ids=lambda journey: journey.__name__)
