@@ -7,7 +7,7 @@
 
 A worker needs no address of its own:
 
-    async for job in Worker("http://localhost:2567/", "Robot 1"):
+    async for job in Worker("http://localhost:2567/", "Robot-1"):
         await job.done({"made": job.data})
 
 Methods raise ServiceError if the service refuses a request, and Unreachable without an answer.
@@ -18,7 +18,8 @@ from __future__ import annotations
 from sanic_dispatch.client.answers import JobStatus, ServiceError, Submitted, Unreachable
 from sanic_dispatch.client.channel import Lost, ViewState, reduce
 from sanic_dispatch.client.dispatch_client import DispatchClient
-from sanic_dispatch.client.worker import Worker, WorkerJob
+from sanic_dispatch.client.websocket_worker import WebsocketWorker as Worker
+from sanic_dispatch.client.websocket_worker import WorkerJob
 
 __all__ = [
     "DispatchClient",

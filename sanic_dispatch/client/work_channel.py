@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
 import ujson
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
 from yarl import URL
 
 from sanic_dispatch.client.answers import ServiceError
@@ -23,13 +25,16 @@ PING_EVERY_S = 5.0
 WELCOME_S = 10.0
 """How long the service has to greet a new connection."""
 
+GOODBYE_S = 2.0
+"""How long a worker that leaves waits for the service to take note."""
+
 MAX_MESSAGE_BYTES = 16 * 2**20
 
 _LATER = (408, 425, 429)
 """Statuses 4xx of an error after which the same message may succeed."""
 
 
-class Refused(ServiceError):
+class TurnedAway(ServiceError):
     """The service has closed the connection for good, or did not open it."""
 
 
@@ -37,11 +42,16 @@ OnMessage = Callable[[str, Mapping[str, Any]], None]
 """Called with the name and the members of each message that is no reply."""
 
 
+LastWord = Callable[[], "tuple[str, Mapping[str, Any]] | None"]
+"""Returns the message with which a worker leaves, if it has one."""
+
+
 class WorkChannel:
     """Connects to ``/work``, and connects again whenever the connection is lost.
 
-    ``on_message`` also gets ``welcome``, whose ``resumed`` says whether the session before went on.
-    ``on_lost`` is called after each loss.
+    When ``run`` is cancelled, it sends the ``last_word``. ``on_message`` also gets ``welcome``,
+    whose ``resumed`` says whether the session before went on. ``on_lost`` is called after each
+    loss.
     """
 
     def __init__(
@@ -49,6 +59,7 @@ class WorkChannel:
         url: URL,
         headers: Mapping[str, str],
         on_message: OnMessage,
+        last_word: LastWord,
         on_lost: Callable[[Lost], None] | None,
         clock: Clock,
         rng: random.Random,
@@ -56,6 +67,7 @@ class WorkChannel:
         self._url = url.with_scheme("wss" if url.scheme == "https" else "ws")
         self._headers = headers
         self._on_message = on_message
+        self._last_word = last_word
         self._on_lost = on_lost
         self._clock = clock
         self._random = rng
@@ -82,7 +94,7 @@ class WorkChannel:
             except ChannelLost as lost:
                 if close_codes.is_final(lost.code):
                     status = close_codes.status_of(lost.code)
-                    self._finish(Refused(status, detail=lost.reason))
+                    self._finish(TurnedAway(status, detail=lost.reason))
                 else:
                     await self._pause(lost)
             except Exception as error:
@@ -145,12 +157,28 @@ class WorkChannel:
             with raising_channel_lost():
                 async with connection as socket:
                     await self._greet(socket)
-                    while True:
-                        self._take(ujson.loads(await socket.recv()))
+                    try:
+                        while True:
+                            self._take(ujson.loads(await socket.recv()))
+                    except asyncio.CancelledError:
+                        await self._say_goodbye(socket)
+                        raise
         finally:
             self._socket = None
             self._is_settled.clear()
             self._give_up_replies(ChannelLost("the connection was lost"))
+
+    async def _say_goodbye(self, socket: ClientConnection) -> None:
+        """Say the last word, and wait until the service has heard it; not if that takes long."""
+        word = self._last_word()
+        if word is None:
+            return
+        with suppress(TimeoutError, WebSocketException, OSError):
+            async with asyncio.timeout(GOODBYE_S):
+                kind, members = word
+                await socket.send(ujson.dumps({kind: members, "ref": 0}))
+                while ujson.loads(await socket.recv()).get("ref") != 0:
+                    pass
 
     async def _greet(self, socket: ClientConnection) -> None:
         try:

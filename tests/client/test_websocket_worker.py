@@ -292,6 +292,19 @@ async def test_a_loop_that_is_left_in_the_middle_of_a_job(service: Service) -> N
         await ends(service, job_id)
 
 
+async def test_a_program_that_fails_in_the_middle_of_a_job(service: Service) -> None:
+    """Nobody closes the loop then, and the job is given back all the same."""
+    _, _, job_id = await service.submit("one")
+
+    async def main() -> None:
+        async for _ in Worker(service.base_url, NAME):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.to_thread(lambda: asyncio.run(main()))
+    assert (await service.job(job_id))["state"] == "waiting"
+
+
 async def test_a_job_that_is_not_reported(service: Service) -> None:
     """A loop that forgets to report a job says so, and the job is not lost."""
     _, _, job_id = await service.submit("one")
@@ -331,7 +344,7 @@ async def test_it_keeps_the_lease_up(service: Service) -> None:
 
 async def test_an_operator_who_drops_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while it stands in the line again."""
-    monkeypatch.setattr("sanic_dispatch.client.worker.REGISTER_AGAIN_S", 0.05)
+    monkeypatch.setattr("sanic_dispatch.client.websocket_worker.REGISTER_AGAIN_S", 0.05)
     async with at_work(Worker(service.base_url, NAME), finish):
         await waits(service)
         await service.app.ctx.dispatcher.operator.drop("ws:tablet-1", "gone home")

@@ -1,6 +1,6 @@
 """A worker at a websocket: it needs no address at which the service could call it.
 
-async for job in Worker("http://localhost:2567/", "Robot 1"):
+async for job in Worker("http://localhost:2567/", "Robot-1"):
     await job.progress(40, "adding gin")
     await job.done({"made": job.data})
 """
@@ -16,11 +16,8 @@ from typing import Any
 from sanic_dispatch.client.answers import ServiceError
 from sanic_dispatch.client.channel import FIRST_DELAY_S, ChannelLost, Lost, delay_s
 from sanic_dispatch.client.dispatch_client import parse_base_url
-from sanic_dispatch.client.work_channel import Refused, WorkChannel, is_temporary
+from sanic_dispatch.client.work_channel import TurnedAway, WorkChannel, is_temporary
 from sanic_dispatch.clock import Clock, SystemClock
-
-GOODBYE_S = 2.0
-"""How long a worker that stops waits for the service to take note."""
 
 REGISTER_AGAIN_S = 30.0
 """How often a waiting worker makes sure that it still waits: an operator may have dropped it."""
@@ -81,6 +78,10 @@ class WorkerJob:
         """Report that it failed; another worker may try with ``retry``, none if ``cancelled``."""
         return await self._end("fail", {"reason": reason, "retry": retry, "cancelled": cancelled})
 
+    def named(self, **members: Any) -> dict[str, Any]:
+        """Return the members of a message about this job."""
+        return {"job": self.id, "receipt": self._receipt, **members}
+
     def note_stop(self) -> None:
         """Note that the service asks to stop."""
         self._stop.set()
@@ -98,11 +99,10 @@ class WorkerJob:
         return is_taken
 
     async def _report(self, kind: str, members: Mapping[str, Any]) -> bool:
-        named = {"job": self.id, "receipt": self._receipt, **members}
         try:
-            answer = await self._channel.ask_until_answered(kind, named)
+            answer = await self._channel.ask_until_answered(kind, self.named(**members))
         except ServiceError as error:
-            if isinstance(error, Refused) or error.status not in (404, 409):
+            if isinstance(error, TurnedAway) or error.status not in (404, 409):
                 raise
             self._stop.set()
             return False
@@ -111,7 +111,7 @@ class WorkerJob:
         return True
 
 
-class Worker:
+class WebsocketWorker:
     """Waits in the line for jobs; iterate over it with ``async for``, which may take for ever.
 
     ``name`` is its own: a second worker of that name replaces the first one. ``match`` and
@@ -145,6 +145,7 @@ class Worker:
             parse_base_url(url) / "work",
             {"Authorization": f"Bearer {token}"} if token else {},
             self._take,
+            self._last_word,
             on_lost,
             self._clock,
             self._random,
@@ -174,7 +175,6 @@ class Worker:
                 if not job.is_reported:
                     raise RuntimeError("a job was not reported: call its done() or fail()")
         finally:
-            await self._leave()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
@@ -188,7 +188,7 @@ class Worker:
             except ChannelLost:
                 continue  # it comes again
             except ServiceError as error:
-                if isinstance(error, Refused):
+                if isinstance(error, TurnedAway):
                     raise
                 if is_temporary(error):
                     self._offer = offer
@@ -224,7 +224,7 @@ class Worker:
         except ChannelLost:
             return False
         except ServiceError as error:
-            if error.status != 409 and not is_temporary(error) or isinstance(error, Refused):
+            if error.status != 409 and not is_temporary(error) or isinstance(error, TurnedAway):
                 raise
             self._is_registered = error.status == 409  # it is, or has an offer
             return self._is_registered
@@ -237,16 +237,11 @@ class Worker:
                 await self._changed.wait()
         return self._changed.is_set()
 
-    async def _leave(self) -> None:
-        """Hand in the job that is not reported, or leave the line; not if that takes long."""
-        if not self._channel.is_connected:
-            return
-        with suppress(ServiceError, ChannelLost, TimeoutError):
-            async with asyncio.timeout(GOODBYE_S):
-                if self._job is not None and not self._job.is_reported:
-                    await self._job.fail("its worker stopped", retry=True)
-                elif self._is_registered:
-                    await self._channel.ask("withdraw", {})
+    def _last_word(self) -> tuple[str, dict[str, Any]] | None:
+        """Return the message that hands in the job that is not reported, or leaves the line."""
+        if self._job is not None and not self._job.is_reported:
+            return "fail", self._job.named(reason="its worker stopped", retry=True)
+        return ("withdraw", {}) if self._is_registered else None
 
     def _take(self, kind: str, members: Mapping[str, Any]) -> None:
         """Take a message of the service."""
