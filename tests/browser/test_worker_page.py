@@ -197,8 +197,7 @@ async def test_progress_reaches_the_order(bar: Bar, visitors: Visitors) -> None:
     await expect(tablet.button("50 %")).to_have_attribute("aria-pressed", "true")
 
     async def is_half_done() -> bool:
-        job = await bar.service.job(job_id)
-        return bool(job.get("progress", {}).get("percent") == 50)
+        return bool((await bar.service.job(job_id)).get("progress", {}).get("percent") == 50)
 
     await eventually(is_half_done)
 

@@ -2,14 +2,14 @@ import { delay } from './connection.js';
 import { WorkChannel } from './work_channel.js';
 
 /** So often a worker makes sure that it still waits; and its connection lives, since a page sees no pings. */
-const PROBE_MS = 8_000;
+const PROBE_MS = 5_000;
 /** How many times in a lease the service hears that the worker is alive. */
 const LEASE_SHARE = 3;
 
 /**
  * A worker of the service, at a websocket. It needs no address at which it could be called.
  *
- *     for await (const job of new JobWorker({ name: 'Tablet 1' })) {
+ *     for await (const job of new JobWorker({ name: 'tablet-1' })) {
  *       await job.progress(40, 'adding gin');
  *       await job.done();
  *     }

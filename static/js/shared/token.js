@@ -4,17 +4,15 @@ import { keyOf } from './service_url.js';
 const memory = new Map();
 
 /**
- * Take the token (`?token=`, or `#token=`, which no server sees) out of the page's address, where others could see it
- * or share it by accident, and keep it for this bar, for as long as this tab is open.
+ * Take the token (`?token=`) out of the page's address, where others could see it or share it by
+ * accident, and keep it for this bar, for as long as this tab is open.
  * @param {string} name what the token is for
  */
 export function takeToken(name) {
   const url = new URL(location);
-  const fragment = new URLSearchParams(url.hash.slice(1)).get('token');
-  const token = fragment ?? url.searchParams.get('token');
+  const token = url.searchParams.get('token');
   if (token === null) return;
   url.searchParams.delete('token');
-  if (fragment !== null) url.hash = '';
   history.replaceState(history.state, '', url);
   keepToken(name, token);
 }

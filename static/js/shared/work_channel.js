@@ -5,7 +5,7 @@ import { ABNORMAL } from './transports.js';
 
 const OPENING_MS = 10_000;
 /** How long the service has to reply; after that the connection is dead. */
-const REPLY_MS = 6_000;
+const REPLY_MS = 5_000;
 const GRACE_MS = 2_000;
 
 /**

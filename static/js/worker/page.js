@@ -113,7 +113,15 @@ function showSound() {
   $('sound').setAttribute('aria-pressed', recall('worker-sound', false));
 }
 
-takeToken('worker-token');
+/** Take the token out of the link: from its fragment, which no server sees, or from its query. */
+function takeLink() {
+  const token = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (token === null) return takeToken('worker-token');
+  history.replaceState(history.state, '', location.pathname + location.search);
+  keepToken('worker-token', token);
+}
+
+takeLink();
 addEventListener('hashchange', () => location.reload()); // another link was opened in this tab
 await learn('worker/words');
 translatePage();
