@@ -21,8 +21,7 @@ export async function submit({ key, drink, name, logo }) {
 /**
  * Cancel an order.
  * @param {string} id the job's secret id
- * @returns {Promise<boolean>} false if its robot is only asked to stop; throws a Problem with status 409 if
- *   it is too late
+ * @returns {Promise<boolean>} false if its robot is asked to stop; throws a Problem, 409 if it is too late
  */
 export async function cancel(id) {
   const answer = await call(`jobs/${encodeURIComponent(id)}`, { method: 'DELETE' });

@@ -20,13 +20,13 @@ const UNSERVED = ['no_able_worker', 'worker_aside', 'matching'];
 /** By order: the waiting time on screen, which waitingTime() keeps until it is off by a minute. */
 const timesShown = new WeakMap();
 
-/** By order: how far it was when that was announced last, in quarters, and what was announced. */
+/** By order: the quarter of the way that was announced last, and in which words. */
 const quarters = new WeakMap();
 
 /** The headline of an order. */
 export const headline = (tracked) => t(`head.${standing(tracked)}`, tracked.entry.ahead);
 
-/** What to announce of an order: its headline, why it waits, and each quarter of the way. */
+/** What to announce: the headline, why it waits, each quarter of the way. */
 export const news = (tracked) => [headline(tracked), whyWaiting(tracked), quarter(tracked), tooLate(tracked)].filter(Boolean).join('. ');
 
 /**
@@ -73,7 +73,7 @@ function renderProgress(tracked) {
 
 const progressOf = ({ phase, entry }) => (phase === 'assigned' ? entry.progress ?? {} : {});
 
-// Not each percent: whoever has the page read out would hear of nothing else.
+// Not each percent: a screen reader would say nothing else.
 function quarter(tracked) {
   const { percent, text } = progressOf(tracked);
   const reached = percent === undefined ? text : Math.floor(percent / 25);
@@ -84,7 +84,7 @@ function quarter(tracked) {
   return words;
 }
 
-/** What to say of an order that is ready although it was to be cancelled. */
+/** What to say of an order that was to be cancelled, and is ready. */
 const tooLate = ({ phase, order }) => (phase === 'done' && order.isToStop ? t('readyAnyway') : '');
 
 function renderLine(id, text) {
