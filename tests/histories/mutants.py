@@ -10,7 +10,6 @@ from unittest import mock
 
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import connected_workers, evidence, lifecycle, state_machine
-from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.groups import Head, Heads
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.lanes import place_of
@@ -206,14 +205,10 @@ def end_the_lease_although_progress_came() -> Patch:
 def offer_a_job_to_a_worker_that_is_away() -> Patch:
     """A worker whose connection has ended gets offers all the same, and nobody takes them."""
 
-    def on_leave(machine: StateMachine, leave: c.Leave) -> None:
-        worker_id = machine.tables.workers.at_connection.get(leave.connection)
-        worker = machine.tables.workers.get(worker_id or "")
-        if worker is not None:
-            look = c.DropIfAway(worker.id, machine.now.monotonic_s)
-            machine.effects.append(e.StartTimer(look, 15.0, is_spread=False))
+    def is_free(self: WorkerTable, worker: Worker) -> bool:
+        return worker.aside is None and worker.id not in self._held
 
-    return _with_handler(c.Leave, on_leave)
+    return WorkerTable, "is_free", is_free
 
 
 @mutant
