@@ -58,7 +58,8 @@ async def test_work_with_a_rule(service: Service) -> None:
 @pytest.mark.parametrize("channel", ["websocket", "poll"])
 async def test_work_without_an_address(service: Service, channel: str) -> None:
     """Robots come by websocket or poll, keep to their rule, and give back what they do not end."""
-    await service.submit({"drink": "beer"})
+    others = [{"drink": "beer"}, *({"drink": "mojito", "size": size} for size in ("l", "xl"))]
+    not_its = [(await service.submit(one))[2] for one in others]
     ids = [(await service.submit({"drink": "gin|tonic", "size": "s"}))[2] for _ in range(2)]
     rule = ("--match", "drink=mojito|gin||tonic", "--not", "size=xl", "--not", "size=l")
     work = ("work", service.base_url, "--channel", channel, "-n", "1", *rule)
@@ -68,6 +69,7 @@ async def test_work_without_an_address(service: Service, channel: str) -> None:
     process.send_signal(signal.SIGINT)
     assert (await ended(process)).code == 0
     assert [(await service.job(one))["state"] for one in ids] == ["done", "done"]
+    assert [(await service.job(one))["state"] for one in not_its] == ["waiting"] * 3
     _, _, left = await service.submit({"drink": "mojito"})
     process = await start(*work, "-s", "600")
     await line_of(process.stdout, lambda line: "mixes mojito" in line)
