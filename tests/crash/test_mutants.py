@@ -313,7 +313,7 @@ def forgotten_hold(job: Job, _policy: Any, now_s: float) -> Any:
     return lifecycle.release(job, now_s, "restarted")
 
 
-def nothing(*_: Any) -> None:
+def nothing(*_: Any, **__: Any) -> None:
     """Do nothing, or find nothing."""
 
 
@@ -367,7 +367,7 @@ MUTANTS = {
     "encoded anew": Mutant("C2", [(Job, "to_wire", encoded_anew)]),
     "given to the next after a restart": Mutant("C3", [(lifecycle, "recover", forgotten_hold)]),
     "a used callback is used again": Mutant(
-        "C3", [(JobTable, "at_callback", nothing), (StateMachine, "_last_job_of", nothing)]
+        "C3", [(JobTable, "at_callback", nothing), (StateMachine, "_job_of", nothing)]
     ),
     "a repeat is another job": Mutant("C2", [(Receipts, "job_id", another_id)]),
 }
