@@ -323,13 +323,20 @@ def note_lost_job(machine: StateMachine, job: Job) -> None:
 
 
 def on_withdraw(machine: StateMachine, command: c.Withdraw) -> None:
-    """Take a worker out of the queue. Raises UnknownWorker and WorkerHasJob."""
+    """Take a worker out of the queue. Raises UnknownWorker and WorkerHasJob.
+
+    One that an operator set aside stays, out of reach: it is set aside also when it comes again.
+    """
     worker_id, tables = command.worker_id, machine.tables
     job = tables.jobs.held_by(worker_id) or tables.jobs.at_callback(worker_id)
     is_its = job is not None and job.worker is not None and job.worker.id == worker_id
     if job is not None and is_its and job.state is State.ASSIGNED:
         raise WorkerHasJob(job.id, job.ticket)
     worker = tables.workers.get(worker_id)
-    if worker is None or (worker.aside and worker.aside.cause is Cause.EXPIRED):
+    cause = worker.aside.cause if worker and worker.aside else None
+    if worker is None or cause is Cause.EXPIRED:
         raise UnknownWorker
-    machine.drop(worker_id, "it withdrew")
+    if worker.is_connected and cause is Cause.OPERATOR:
+        tables.detach(worker_id)
+    else:
+        machine.drop(worker_id, "it withdrew")

@@ -409,6 +409,18 @@ def test_workers_in_an_edited_file_are_expected_to_come(bar: Bar) -> None:
     assert bar.waiting == [TABLET]
 
 
+def test_a_worker_set_aside_is_not_free_by_coming_again(bar: Bar) -> None:
+    """It may withdraw, and registers as one that an operator has set aside."""
+    bar.register(TABLET, "1")
+    bar.apply(c.SetAside(TABLET, "too slow"))
+    assert not isinstance(bar.apply(c.Withdraw(TABLET)).reply, DispatchError)
+    bar.register(TABLET, "1")
+    bar.apply(c.Submit("a", b"1"))
+    assert bar.offers == []
+    bar.apply(c.BringBack(TABLET))
+    assert [each.connection for each in bar.offers] == ["1"]
+
+
 def test_an_offer_that_was_not_sent_goes_back(bar: Bar) -> None:
     """The connection was gone: the worker is away, and the next one gets the job."""
     bar.register(TABLET, "1")
