@@ -459,7 +459,7 @@ class WorkerTable:
         """Remove a worker from every index but that of ids."""
         if self.is_free(worker):
             self._unlist_free(worker)
-        self._aside.pop(worker.id, None)
+        self._aside.pop(worker.callback_url, None)
         if worker.key:
             _drop(self._by_key, worker.key, worker.callback_url)
 

@@ -24,7 +24,6 @@ from sanic_dispatch.live.log_line import LoggedOrNew
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.tracked_robots import Robots
 from sanic_dispatch.live.why import Reason, Why, needs_of
-from sanic_dispatch.observability.log import percent_of
 
 STATE_CHANGES = (
     EventKind.JOB_ASSIGNED,
@@ -179,12 +178,17 @@ class Projection:
                 order.promise = event.promise
             elif event.kind is EventKind.JOB_SUBMITTED:
                 self._promise(order, event.at_s)
-            elif (percent := percent_of(event)) is not None:
-                self.forecast.add_report(order, percent, event.at_s)
+            elif event.kind is EventKind.JOB_PROGRESSED:
+                self._learn_progress(order, event.at_s)
         elif event.worker is not None:
             self.robots.fold(event.kind, event.worker)
         else:
             self._paused = event.kind is EventKind.DISPATCH_PAUSED
+
+    def _learn_progress(self, order: Order, at_s: float) -> None:
+        progress = order.job.progress
+        if progress is not None and progress.percent is not None:
+            self.forecast.add_report(order, progress.percent, at_s)
 
     def promised(self, events: Sequence[Event]) -> Sequence[Event]:
         """Return the events of a batch with promises to the new orders, before they are folded.

@@ -101,7 +101,8 @@ def recorded(event: Event) -> Recorded:
         f"{_quoted(callback)},{_quoted(reason) if reason else _EMPTY},"
         f"{_quoted_id(event.request) if event.request else _EMPTY},{attempt},{spans}{promise}]"
     )
-    if (percent := percent_of(event)) is not None:
+    percent = percent_of(event) if kind is EventKind.JOB_PROGRESSED else None
+    if percent is not None:
         line = f"{line[:-1]}{'' if promise else ',null'},{percent}]"
     payload = payload_of(n, kind, job) if kind in _WITH_PAYLOAD else None
     return Recorded(n, at_s, kind, ticket, label, callback, line.encode(), payload)
