@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from types import MappingProxyType
 
 from sanic_dispatch.callbacks import probe
@@ -19,9 +17,6 @@ from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.errors import CallbackForbidden
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
-_LOOKUP_S = 1.0
-"""The longest time a registration waits for its callback's host name to resolve."""
 
 _KEEP_ALIVE_S = 2.0
 """How long an idle connection is kept: for less time than most servers keep theirs.
@@ -73,17 +68,10 @@ class CallbackClient:
             self._resolver = None
 
     async def check(self, callback_url: str) -> None:
-        """Raise CallbackForbidden if the URL, or each address of its host, may not be called.
-
-        A name that does not resolve in time is accepted: it is checked again at each call.
-        """
-        self._guard.check_url(callback_url)
-        target = split_url(callback_url)
-        if self._resolver is None or is_address(target.host):
-            return
-        with suppress(OSError):
-            async with asyncio.timeout(_LOOKUP_S):
-                await self._resolver.resolve(target.host, target.port)
+        """Raise CallbackForbidden as ``GuardedResolver.check``."""
+        if self._resolver is None:
+            raise RuntimeError("not open")
+        await self._resolver.check(callback_url)
 
     async def deliver(
         self, callback_url: str, body: bytes, headers: Mapping[str, str] = _NO_HEADERS

@@ -1,4 +1,4 @@
-"""The address guard: which callbacks may be called.
+"""The address guard: which callbacks and webhooks may be called.
 
 A URL is checked before its host name is resolved, and each address that the name resolves to.
 """
@@ -19,7 +19,7 @@ from sanic_dispatch.callbacks.never_called import (
     read_address,
     why_never,
 )
-from sanic_dispatch.callbacks.url import NAME, split_url
+from sanic_dispatch.callbacks.url import NAME, Target, split_url
 from sanic_dispatch.errors import CallbackForbidden, SettingsError
 
 _ENTRY = re.compile(r"(?P<where>\[[^\]]*\](/\d+)?|[^:]+)(:(?P<port>\d{1,5}))?")
@@ -80,12 +80,14 @@ class Guard:
 
     Link-local, multicast, unspecified and reserved addresses and the metadata services of clouds
     may never be called. Any other address may be called if there is no allow list, or if the list
-    has it.
+    has it. With ``public_only`` the list is of exceptions: public addresses may be called, and
+    others if the list has them.
     """
 
-    def __init__(self, allow: Sequence[str] = ()) -> None:
+    def __init__(self, allow: Sequence[str] = (), *, public_only: bool = False) -> None:
         """``allow`` has entries ``HOST|CIDR[:PORT]``. Raises SettingsError for anything else."""
         self._allow = tuple(Allowed.parse(entry) for entry in allow)
+        self._public_only = public_only
 
     def check_url(self, url: str) -> None:
         """Check a URL without resolving its name. Raises CallbackForbidden with the reason."""
@@ -100,7 +102,7 @@ class Guard:
         if is_address(target.host):
             address = target.host
             self.check_address(target.host, address, target.port)
-        elif self._allow and not any(a.may_cover(target.host, target.port) for a in self._allow):
+        elif self._allow and not self._public_only and not self._may_cover(target):
             raise CallbackForbidden("not on the list of what may be called")
 
     def check_address(self, host: str, ip: str, port: int) -> None:
@@ -114,8 +116,14 @@ class Guard:
             raise CallbackForbidden("an address in an odd spelling") from None
         if reason is not None:
             raise CallbackForbidden(f"the address is {reason}")
-        if self._allow and not any(a.covers(host, address, port) for a in self._allow):
+        is_listed = any(entry.covers(host, address, port) for entry in self._allow)
+        if self._public_only and not (is_listed or address.is_global):
+            raise CallbackForbidden("the address is not public")
+        if self._allow and not (is_listed or self._public_only):
             raise CallbackForbidden("not on the list of what may be called")
+
+    def _may_cover(self, target: Target) -> bool:
+        return any(entry.may_cover(target.host, target.port) for entry in self._allow)
 
 
 @lru_cache(maxsize=CACHED_ADDRESSES)

@@ -6,12 +6,17 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from sanic_dispatch.callbacks.guard import Guard
+from sanic_dispatch.callbacks.guard import Guard, is_address
+from sanic_dispatch.callbacks.url import split_url
 from sanic_dispatch.errors import CallbackForbidden
 
 Lookup = Callable[[str], Sequence[str]]
 """Host name → its addresses, in the order to try them. Blocks; raises OSError."""
+
+CHECK_S = 1.0
+"""The longest time that a request waits for the name in a URL to resolve."""
 
 _THREADS = 8
 
@@ -45,6 +50,19 @@ class GuardedResolver:
         if not allowed:
             raise refusal or OSError("the name has no address")
         return allowed
+
+    async def check(self, url: str) -> None:
+        """Raise CallbackForbidden if the URL, or each address of its host, may not be called.
+
+        A name that does not resolve in time is accepted: it is checked again at each call.
+        """
+        self._guard.check_url(url)
+        target = split_url(url)
+        if is_address(target.host):
+            return
+        with suppress(OSError):
+            async with asyncio.timeout(CHECK_S):
+                await self.resolve(target.host, target.port)
 
     def close(self) -> None:
         """Release the threads, without waiting for look-ups under way."""

@@ -354,3 +354,43 @@ async def test_an_allowed_name_is_called(open_callbacks, start_worker):
     refused = Refused("may not be called: not on the list of what may be called")
     assert await callbacks.deliver(url.replace("one", "two"), b"1") == refused
     assert worker.connections == 1
+
+
+PUBLIC = ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
+TUNNELS = ["2002:808:808::", "2001:0:4136:e378:8000:63bf:f7f7:f7f7"]
+"""Whether they are public differs between versions of Python."""
+NOT_PUBLIC = [ip for ip in MAY if ip not in (*PUBLIC, *TUNNELS)]
+
+
+@pytest.mark.parametrize("ip", [*NEVER, *NOT_PUBLIC])
+def test_only_public_addresses(ip):
+    """With public_only no private, local or documentation address may be called."""
+    guard = Guard(public_only=True)
+    with pytest.raises(CallbackForbidden):
+        guard.check_url(url_of(ip))
+    with pytest.raises(CallbackForbidden):
+        guard.check_address("till.example.org", ip, 443)
+
+
+@pytest.mark.parametrize("ip", PUBLIC)
+def test_public_addresses(ip):
+    """With public_only every public address may be called, also beside a list of others."""
+    for guard in (Guard(public_only=True), Guard(["10.0.0.0/8"], public_only=True)):
+        guard.check_url(url_of(ip))
+        guard.check_address("till.example.org", ip, 443)
+        guard.check_url("https://till.example.org/")
+
+
+def test_exceptions_from_public_only():
+    """The list allows what it has, on its port, but no address that is never called."""
+    guard = Guard(["10.0.0.0/8:8080", "till.local", "0.0.0.0/0:81"], public_only=True)
+    guard.check_url("http://10.1.2.3:8080/")
+    guard.check_address("till.local", "192.168.1.5", 443)
+    for host, ip, port in (
+        ("10.1.2.3", "10.1.2.3", 80),
+        ("till.other", "192.168.1.5", 443),
+        ("till.local", "169.254.169.254", 443),
+        ("169.254.169.254", "169.254.169.254", 81),
+    ):
+        with pytest.raises(CallbackForbidden):
+            guard.check_address(host, ip, port)
