@@ -56,6 +56,8 @@ from sanic_dispatch.observability.metrics import (
     LoopLag,
     Sources,
 )
+from sanic_dispatch.outbox.outbox import Outbox
+from sanic_dispatch.outbox.webhook_client import WebhookClient
 from sanic_dispatch.server.banner import announce, warn_if_open
 from sanic_dispatch.server.processes import ServerProcess, fork_processes
 from sanic_dispatch.server.runner import CLOSE_GRACE_S, run, serving
@@ -86,6 +88,7 @@ from sanic_dispatch.web.routes.pages import pages
 from sanic_dispatch.web.routes.qr_code import qr
 from sanic_dispatch.web.routes.reports import holder, note_refused
 from sanic_dispatch.web.routes.topics import opened_topics, topics
+from sanic_dispatch.web.routes.webhook_acts import webhook_acts
 from sanic_dispatch.web.routes.worker_channel import worker_channel
 from sanic_dispatch.web.routes.workers import workers
 from sanic_dispatch.web.websocket import Followers
@@ -94,8 +97,8 @@ from sanic_dispatch.web.worker_connections import WorkerConnections
 Prepare = Callable[[Sanic[Any, Context], Settings], None]
 
 BLUEPRINTS = (
-    *(jobs, holder, workers, worker_channel, operator, lists, events, backups, opened_topics),
-    *(live, pages, menu, qr, health, docs),
+    *(jobs, holder, workers, worker_channel, operator, lists, events, backups, webhook_acts),
+    *(opened_topics, live, pages, menu, qr, health, docs),
 )
 
 KEEP_ALIVE_S = 75
@@ -195,7 +198,7 @@ def create_app(settings: Settings) -> Sanic[Any, Context]:
 def new_context(settings: Settings) -> Context:
     """Return the part of the context that judges requests, with those of the named topics.
 
-    Raises SettingsError if an entry for callbacks cannot be read.
+    Raises SettingsError if an entry for callbacks or webhooks cannot be read.
     """
     clock, proxies = SystemClock(), Proxies(settings.trusted_proxies)
     context = Context(
@@ -205,6 +208,7 @@ def new_context(settings: Settings) -> Context:
         proxies=proxies,
         origins=Origins(settings.allow_origins, proxies),
         guard=Guard(settings.allow_callback),
+        webhook_guard=Guard(settings.allow_webhook, public_only=True),
         quota=_quota(settings, clock),
         menu=Menu(settings.menu),
         followers=Followers(),
@@ -364,6 +368,17 @@ async def services(
         context.dispatcher = dispatcher = Dispatcher(
             store, callbacks, bus, clock, policy_of(settings), settings.submit_wait_s, hub.promised
         )
+        context.webhook_client = WebhookClient(context.webhook_guard, clock)
+        stack.push_async_callback(context.webhook_client.close)
+        context.outbox = dispatcher.companion = Outbox(
+            dispatcher,
+            store,
+            context.events,
+            bus,
+            clock,
+            context.webhook_client,
+            settings.webhooks,
+        )
         context.backup = OnlineBackup(dispatcher, store, bus.catch_up, data_dirs)
         stack.push_async_callback(context.backup.close)
 
@@ -394,7 +409,7 @@ async def services(
         context.readiness = Readiness(store, watchdog, clock, dispatcher)
         context.sources = Sources(
             settings, clock, hub, _commits(context), job_counts, callbacks, watchdog,
-            store.history.stats, store.ownership,
+            store.history.stats, store.ownership, context.outbox,
         )  # fmt: skip
         hub.start()
         yield

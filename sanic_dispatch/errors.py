@@ -28,6 +28,8 @@
     ├── UnknownJob               no such job, or no longer kept
     ├── UnknownWorker            no such worker is waiting
     ├── UnknownTopic             no topic of that name
+    ├── UnknownWebhook           no webhook of that id
+    ├── WebhookConfigured        the webhook is in the settings file
     ├── WrongState               the job's state does not allow this act
     ├── NotTheHolder             the reporter does not hold the job
     ├── IdempotencyMismatch      the idempotency key was used with another body
@@ -35,6 +37,7 @@
     ├── BackupUnderWay           another backup is being made
     ├── QueueFull                the queue has reached its limit
     ├── TooManyRules             as many different rules as may be are in use
+    ├── TooManyWebhooks          the topic has as many webhooks as may be
     ├── ShuttingDown             the service takes nothing new
     ├── StandingBy               another process owns the queues
     ├── OwnerUnreachable         another process owns the queues, and does not answer
@@ -282,6 +285,24 @@ class UnknownTopic(DispatchError):
         super().__init__(f"there is no topic {name!r}{hint}")
 
 
+class UnknownWebhook(DispatchError):
+    """There is no webhook of that id."""
+
+    code = "UnknownWebhook"
+
+    def __init__(self) -> None:
+        super().__init__("there is no webhook of that id")
+
+
+class WebhookConfigured(DispatchError):
+    """The webhook is in the settings file, and is changed there."""
+
+    code = "WebhookConfigured"
+
+    def __init__(self) -> None:
+        super().__init__("the webhook is in the settings file: change it there")
+
+
 class WrongState(DispatchError):
     """The job's state does not allow this act."""
 
@@ -362,6 +383,16 @@ class TooManyRules(DispatchError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"workers with {limit} different rules are present already")
+        self.limit = limit
+
+
+class TooManyWebhooks(DispatchError):
+    """The topic has as many webhooks as may be."""
+
+    code = "TooManyWebhooks"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"there are {limit} webhooks already")
         self.limit = limit
 
 
@@ -463,6 +494,7 @@ PROBLEMS: dict[str, Problem] = {
     "UnknownJob": Problem(404, "no such job is known"),
     "UnknownWorker": Problem(404, "no worker of that callback waits"),
     "UnknownTopic": Problem(404, "there is no topic 'bear'; did you mean 'beer'?"),
+    "UnknownWebhook": Problem(404, "there is no webhook of that id"),
     "NotFound": Problem(404, "Nothing matches the given URI"),
     "MethodNotAllowed": Problem(
         405, "Specified method is invalid for this resource", headers={"Allow": "GET"}
@@ -482,6 +514,8 @@ PROBLEMS: dict[str, Problem] = {
     "StillUnderWay": Problem(
         409, "the first request with this Idempotency-Key is still under way", headers=_SOON
     ),
+    "WebhookConfigured": Problem(409, "the webhook is in the settings file: change it there"),
+    "TooManyWebhooks": Problem(409, "there are 1000 webhooks already"),
     "BackupUnderWay": Problem(409, "another backup is being made", headers=_SOON),
     "TooLarge": Problem(
         413,

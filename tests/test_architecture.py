@@ -22,6 +22,7 @@ LAYERS = [
     {"storage"},
     {"dispatch"},
     {"live", "history"},
+    {"outbox"},
     {"observability.metrics", "client"},
     {"simulation"},
     {"web"},

@@ -87,6 +87,7 @@ FAULTY = {
     "history_failing": "1x30",
     "pairing_stuck_seconds": "60x30",
     "paused": "1x30",
+    'webhooks{state="disabled"}': "1x30",
     'jobs{state="waiting"}': "90x30",
     'jobs{state="in_doubt"}': "1x30",
     "jobs_unconsumed": "1x30",

@@ -20,7 +20,7 @@ _FAILURES = (aiohttp.ClientError, CallbackForbidden, Broken, OSError)
 
 
 class Attempt:
-    """The progress of a PUT."""
+    """The progress of a PUT or a POST."""
 
     sent = False
     """Whether a part of the request may have been sent."""
@@ -59,9 +59,24 @@ class AiohttpClient:
 
     async def put(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         """PUT the body exactly once and return the status."""
+        return (await self._send("PUT", url, body, headers)).status
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
+        """POST the body exactly once; return the status, and Retry-After or an empty text."""
+        response = await self._send("POST", url, body, headers)
+        return response.status, response.headers.get("Retry-After", "")
+
+    async def _send(
+        self, method: str, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        """Send the body exactly once; return the released response, without waiting for its body.
+
+        Raises NotSent and Broken.
+        """
         attempt = Attempt()
         try:
-            response = await self._session.put(
+            response = await self._session.request(
+                method,
                 url,
                 data=BytesIO(body),  # sent with its length, never chunked
                 headers=headers,
@@ -74,7 +89,7 @@ class AiohttpClient:
                 raise Broken(_why_broken(error)) from error
             raise NotSent(_why_not_sent(error)) from error
         response.release()
-        return response.status
+        return response
 
     async def get(self, url: str, limit_bytes: int, timeout_s: float) -> tuple[int, bytes]:
         """GET the status and at most ``limit_bytes`` of the body; aiohttp retries once."""

@@ -1,6 +1,6 @@
 """Read settings from a TOML file, by the names of their options without the leading dashes.
 
-A section ``[topics.NAME]`` has what that topic sets itself.
+A section ``[topics.NAME]`` has what that topic sets itself, and a table ``[[webhooks]]`` a webhook.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sanic_dispatch.cli.setting_option import SettingOption
 from sanic_dispatch.config.declaration import OFF, Flag, Pathname, Setting
 from sanic_dispatch.config.settings import SETTINGS, TOPICS_FOLDER
 from sanic_dispatch.config.topic_names import nearest
+from sanic_dispatch.config.webhook_entry import WebhookEntry, read_entry
 from sanic_dispatch.errors import SettingsError
 
 CONFIG = Setting(
@@ -30,6 +31,9 @@ CONFIG = Setting(
     name="config",
 )
 """Says where the file is, so it cannot be in it."""
+
+WEBHOOKS = "webhooks"
+"""The name of the tables with webhooks."""
 
 _KNOWN = {setting.key: setting for setting in SETTINGS}
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -46,6 +50,8 @@ class SettingsFile(NamedTuple):
     values: dict[str, Any]
     topics: dict[str, dict[str, Any]]
     """What each topic sets itself, as ``Settings.of`` takes it."""
+    webhooks: tuple[WebhookEntry, ...]
+    """Those of the unnamed topic."""
 
 
 def read(path: Path) -> SettingsFile:
@@ -59,7 +65,8 @@ def read(path: Path) -> SettingsFile:
     if not (isinstance(sections, dict) and all(isinstance(own, dict) for own in sections.values())):
         raise SettingsError(f"--config {path}: a topic is a section, [topics.NAME]")
     topics = {name: _section(f"{path}: topic {name}", own) for name, own in sections.items()}
-    return SettingsFile(dict(_known(str(path), found)), topics)
+    webhooks = _webhooks(str(path), found)
+    return SettingsFile(dict(_known(str(path), found)), topics, webhooks)
 
 
 def topics_of(ctx: click.Context) -> Mapping[str, Mapping[str, Any]]:
@@ -67,7 +74,12 @@ def topics_of(ctx: click.Context) -> Mapping[str, Mapping[str, Any]]:
     return cast("Mapping[str, Mapping[str, Any]]", ctx.meta.get(_TOPICS, {}))
 
 
-_TOPICS = f"{__name__}.topics"
+def webhooks_of(ctx: click.Context) -> tuple[WebhookEntry, ...]:
+    """Return the webhooks of the unnamed topic in the command's settings file."""
+    return cast("tuple[WebhookEntry, ...]", ctx.meta.get(_WEBHOOKS, ()))
+
+
+_TOPICS, _WEBHOOKS = f"{__name__}.topics", f"{__name__}.webhooks"
 
 
 def _take(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -75,7 +87,7 @@ def _take(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
     if path is not None:
         file = read(path)
         ctx.default_map = {**(ctx.default_map or {}), **file.values}
-        ctx.meta[_TOPICS] = file.topics
+        ctx.meta[_TOPICS], ctx.meta[_WEBHOOKS] = file.topics, file.webhooks
 
 
 def _known(where: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -87,9 +99,26 @@ def _known(where: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield _KNOWN[key].name, _value(where, _KNOWN[key], value)
 
 
-def _section(where: str, found: Mapping[str, Any]) -> dict[str, Any]:
+def _webhooks(where: str, found: dict[str, Any]) -> tuple[WebhookEntry, ...]:
+    """Take the webhooks out of a section, and return them."""
+    tables = found.pop(WEBHOOKS, [])
+    if not (isinstance(tables, list) and all(isinstance(each, dict) for each in tables)):
+        raise SettingsError(f"--config {where}: a webhook is a table, [[webhooks]]")
+    try:
+        entries = tuple(map(read_entry, tables))
+    except ValueError as error:
+        raise SettingsError(f"--config {where}: a webhook's {error}") from None
+    if not all(entry.secret for entry in entries):
+        raise SettingsError(f"--config {where}: a webhook's secret is missing")
+    if len({entry.url for entry in entries}) < len(entries):
+        raise SettingsError(f"--config {where}: two webhooks have the same URL")
+    return entries
+
+
+def _section(where: str, found: dict[str, Any]) -> dict[str, Any]:
     """Return what a topic sets itself."""
-    own = {}
+    webhooks = _webhooks(where, found)
+    own: dict[str, Any] = {WEBHOOKS: webhooks} if webhooks else {}
     for name, written in _known(where, found):
         setting = _BY_NAME[name]
         if not setting.per_topic:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sanic_dispatch.cli.config_file import config_option, topics_of
+from sanic_dispatch.cli.config_file import config_option, topics_of, webhooks_of
 from sanic_dispatch.cli.setting_option import SettingOption
 from sanic_dispatch.cli.topic_option import chosen_topic
 from sanic_dispatch.config.settings import MODE_SETTING, SETTINGS, Mode, Settings
@@ -36,7 +36,8 @@ def setting_options(*names: str) -> list[click.Parameter]:
 
 def settings_of(flags: Mapping[str, Any]) -> Settings:
     """Return the settings that a command's options and its settings file give."""
-    return Settings.of(**flags, topics=topics_of(click.get_current_context()))
+    context = click.get_current_context()
+    return Settings.of(**flags, topics=topics_of(context), webhooks=webhooks_of(context))
 
 
 def settings_of_topic(flags: Mapping[str, Any]) -> Settings:

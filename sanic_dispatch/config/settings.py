@@ -43,6 +43,7 @@ from sanic_dispatch.config.tokens import (
     read_tokens,
 )
 from sanic_dispatch.config.topic_names import check_topic_names
+from sanic_dispatch.config.webhook_entry import WebhookEntry
 from sanic_dispatch.core.json_pointer import steps_of
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.errors import SettingsError
@@ -210,7 +211,8 @@ class Settings:
 
     They are those of the unnamed topic; ``topics`` has those of the others by name, complete: what
     such a topic does not set itself is inherited. ``topic`` is the topic's own name. ``process`` is
-    the number of this process, if --workers starts several.
+    the number of this process, if --workers starts several. ``webhooks`` are those of the settings
+    file for this topic alone.
 
     Raises SettingsError if a value is out of range or two contradict each other. What may hold a
     secret is not in the ``repr``.
@@ -219,6 +221,7 @@ class Settings:
     topic: str = ""
     process: int = 0
     topics: Mapping[str, Settings] = field(default_factory=dict, hash=False)
+    webhooks: tuple[WebhookEntry, ...] = ()
 
     port: int = setting(
         "--port",
@@ -623,6 +626,15 @@ class Settings:
         details="See [what may be called back](#what-may-be-called-back).",
         default_text="every address but link-local, multicast, reserved ones",
     )
+    allow_webhook: tuple[str, ...] = setting(
+        "--allow-webhook",
+        (),
+        Text("HOST|CIDR[:PORT]", "HOST or CIDR, :PORT"),
+        ACCESS,
+        "Hosts and networks that webhooks may be sent to, besides public addresses.",
+        details="See [webhooks](#webhooks).",
+        default_text="none, so only public addresses",
+    )
     trusted_proxies: tuple[str, ...] = setting(
         "--trusted-proxy",
         (),
@@ -774,7 +786,8 @@ class Settings:
         ``own`` are arguments of ``of``. Tokens are not added to the inherited ones. Raises
         SettingsError.
         """
-        own = {"topic": name, "title": "", "listed": True, "topics": {}} | dict(own)
+        defaults = {"title": "", "listed": True, "topics": {}, "webhooks": ()}
+        own = {"topic": name, **defaults} | dict(own)
         if "mode" in own:
             mode = own.pop("mode")
             own = dict.fromkeys(_QUEUE_MODES, mode) | own

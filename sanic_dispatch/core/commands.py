@@ -7,7 +7,7 @@ of each, and goes on into the events and the effects.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sanic_dispatch.core.evidence import ProbeResult
 from sanic_dispatch.core.job import Hold, Job, JobRef
@@ -15,6 +15,9 @@ from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.core.tables import Tables
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Aside, Worker
+
+if TYPE_CHECKING:
+    from sanic_dispatch.core.webhooks import Endpoint, Position
 
 # ---- what requests say
 
@@ -232,6 +235,46 @@ class Pause(Value, frozen=True):
 
     paused: bool
     reason: str = ""
+    request: str = ""
+
+
+# ---- webhooks: see ``webhooks``
+
+
+class PutEndpoint(Value, frozen=True):
+    """Tell an endpoint of what happens from now on, or change one that is there."""
+
+    endpoint: Endpoint
+    request: str = ""
+
+
+class RemoveEndpoint(Value, frozen=True):
+    """Tell an endpoint nothing any more."""
+
+    endpoint_id: str
+    request: str = ""
+
+
+class RotateSecret(Value, frozen=True):
+    """Sign with a new secret, and for a while with the one before."""
+
+    endpoint_id: str
+    secret: str
+    request: str = ""
+
+
+class ContinueEndpoint(Value, frozen=True):
+    """Send to an endpoint again from where it stopped; ``drop``: from the next event on."""
+
+    endpoint_id: str
+    drop: bool = False
+    request: str = ""
+
+
+class MovePositions(Value, frozen=True):
+    """Note up to which event endpoints have been told."""
+
+    positions: Sequence[Position]
     request: str = ""
 
 
@@ -507,6 +550,7 @@ Command = (
     | LookUp | Read | Forwarded | ForgetRun
     | Cancel | PutBack | MoveToFront | SetPriority | Forget
     | SetAside | BringBack | DropWorker | Pause
+    | PutEndpoint | RemoveEndpoint | RotateSecret | ContinueEndpoint | MovePositions
     | DeliveryAccepted | DeliveryRefused | DeliveryInDoubt | AnswerWritten | AnswerLost | DataErased
     | OfferReturned | Leave | EndPoll | OfferLapsed | DropIfAway
     | EndRegistration | ExpiryTold | KeepProgress

@@ -9,8 +9,8 @@ The outcome of an effect comes back as a command that names its subject (an atte
 set-aside); if that has changed meanwhile, the command has no effect. ``held_jobs`` and
 ``workers_aside`` have the checks by timers, ``connected_workers`` those without a callback,
 ``progress`` what holders say and are asked meanwhile, ``expiry`` the end of registrations,
-``external_edits`` the edited files, and ``forgetting`` what is erased; every other change of a job
-or a worker is made here.
+``external_edits`` the edited files, ``forgetting`` what is erased, and ``webhooks`` who is told of
+events; every other change of a job or a worker is made here.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from sanic_dispatch.core import (
     lifecycle,
     matching,
     progress,
+    webhooks,
     workers_aside,
 )
 from sanic_dispatch.core import effects as e
@@ -1013,6 +1014,11 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.BringBack: StateMachine._on_bring_back,
     c.DropWorker: StateMachine._on_drop_worker,
     c.Pause: StateMachine._on_pause,
+    c.PutEndpoint: webhooks.on_put_endpoint,
+    c.RemoveEndpoint: webhooks.on_remove_endpoint,
+    c.RotateSecret: webhooks.on_rotate_secret,
+    c.ContinueEndpoint: webhooks.on_continue_endpoint,
+    c.MovePositions: webhooks.on_move_positions,
     c.DeliveryAccepted: StateMachine._on_delivery_accepted,
     c.DeliveryRefused: StateMachine._on_delivery_refused,
     c.DeliveryInDoubt: StateMachine._on_delivery_in_doubt,

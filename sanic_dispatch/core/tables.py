@@ -470,6 +470,7 @@ class Facts:
     ``last_ticket`` is at least as high as the ticket of any job that was removed; ``secret`` (hex)
     is made once, and job ids and receipts are derived from it. FORGETTING names the jobs that are
     forgotten and whose data may still be in a file, FORWARDED what other processes may repeat.
+    ``webhooks`` has the names of those about webhooks.
     """
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.cluster.members import Member
@@ -81,6 +81,19 @@ _TAKEN = (EventKind.JOB_CONFIRMED, EventKind.JOB_DONE)
 _NOT_TAKEN = (EventKind.JOB_DOUBTED, EventKind.JOB_FAILED)
 
 
+class Companion(Protocol):
+    """Works for a topic while this process serves it. In the service: ``outbox.Outbox``."""
+
+    async def start(self) -> None:
+        """Begin, after the topic was recovered. Raises StorageError."""
+
+    async def finish(self) -> None:
+        """End soon, and commit what is to be kept."""
+
+    async def abandon(self) -> None:
+        """End at once: the topic may be another process's by now."""
+
+
 class Dispatcher:
     """Take in jobs, workers and reports; give each job to a worker, first come, first served."""
 
@@ -97,6 +110,7 @@ class Dispatcher:
         """Handle the jobs of a store; ``promised`` as that of Batches."""
         self.commit_stats = CommitStats()
         """How many commits there were, and how long they took."""
+        self.companion: Companion | None = None
         self._store = store
         self._callbacks = callbacks
         self._bus = bus
@@ -204,6 +218,8 @@ class Dispatcher:
         if self._store.ownership is not None:
             self._store.ownership.wake()
             self._erase_again()
+        if self.companion is not None:
+            await self.companion.start()
 
     def _expect_answers(self) -> None:
         """Wait for what became of the answers that were being written when the last owner ended.
@@ -234,6 +250,7 @@ class Dispatcher:
             self._store.ownership.wake()
         if was_open:
             self.batches.report(c.Close())
+            await self._finish_companion()
         else:
             grace_s = 0.0  # it stands by: nothing is under way
         with suppress(TimeoutError):
@@ -252,6 +269,7 @@ class Dispatcher:
         Afterwards requests wait, and nothing is in doubt but what a worker has not answered within
         DRAIN_S. Returns at once if the topic is lost.
         """
+        await self._finish_companion()
         until_s = self._clock.monotonic_s() + DRAIN_S
         self.batches.report(c.Close())
         await self._wait_while(lambda: self._is_anything_under_way(until_s))
@@ -259,6 +277,10 @@ class Dispatcher:
         await self._wait_while(
             lambda: not self.batches.is_idle or self._is_anything_under_way(until_s)
         )
+
+    async def _finish_companion(self) -> None:
+        if self.companion is not None:
+            await self.companion.finish()
 
     async def _wait_while(self, condition: Callable[[], bool]) -> None:
         ownership = self._store.ownership
@@ -287,6 +309,8 @@ class Dispatcher:
 
     async def _break_off(self, refusal: type[DispatchError]) -> None:
         """Stop timers, batches, deliveries and erasing; batches before what they begin."""
+        if self.companion is not None:
+            await self.companion.abandon()
         self._timers.stop()
         self.connections.close()
         await self.batches.close(refusal)

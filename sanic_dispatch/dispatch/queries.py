@@ -81,6 +81,16 @@ class Queries:
         found = await self.jobs(None, ticket - 1, 1)
         return found[0] if found and found[0].ticket == ticket else None
 
+    async def data_of(self, job_id: str) -> bytes | None:
+        """Return a job's data: JSON; None if it is not kept any more, or forgotten."""
+
+        def read(tables: Tables) -> bytes | None:
+            job = tables.jobs.get(job_id)
+            return None if job is None or job.forgotten else job.data
+
+        found: bytes | None = await self._batches.execute(c.Read(read, REQUEST_ID.get()))
+        return found
+
     async def workers(self) -> list[Worker]:
         """Return all queued workers in order, held ones and those set aside included."""
         read = c.Read(lambda tables: list(tables.workers), REQUEST_ID.get())

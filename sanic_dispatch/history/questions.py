@@ -26,6 +26,13 @@ class Span(NamedTuple):
     to_s: float | None
 
 
+class Replay(NamedTuple):
+    """Which events a webhook is told again: at most ``limit`` after number ``since``."""
+
+    since: int = 0
+    limit: int = 100
+
+
 def question_of(arguments: Arguments) -> Question:
     """Parse the arguments of /operator/events. Raises InvalidRequest with what is allowed."""
     given = _single(arguments, ("ticket", "worker", "kind", "from", "to", "text", "after", "limit"))
@@ -47,6 +54,15 @@ def span_of(arguments: Arguments) -> Span:
     """Parse the arguments of /operator/stats. Raises InvalidRequest with what is allowed."""
     given = _single(arguments, ("from", "to", "by"))
     return Span(By(_one_of("by", given, list(By)) or By.HOUR), *_span(given))
+
+
+def replay_of(arguments: Arguments) -> Replay:
+    """Parse the arguments of /operator/webhooks/<id>/events. Raises InvalidRequest likewise."""
+    given, default = _single(arguments, ("since", "limit")), Replay()
+    return Replay(
+        _number("since", given, 0, MAX_NUMBER) or default.since,
+        _number("limit", given, 1, MAX_LIMIT) or default.limit,
+    )
 
 
 def _single(arguments: Arguments, known: Sequence[str]) -> dict[str, str]:

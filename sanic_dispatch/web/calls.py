@@ -34,6 +34,7 @@ from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.relay import Follow, RelayedConnection
 from sanic_dispatch.live.subscription import OutOfReach
 from sanic_dispatch.live.why import Why
+from sanic_dispatch.outbox.outbox import Outbox
 from sanic_dispatch.web.context import Context
 
 REGISTERING_S = 2 * PATIENCE_S
@@ -384,6 +385,8 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     Queries.jobs, Queries.of_ticket, Queries.workers,
     HistoryQueries.find, HistoryQueries.of_ticket, HistoryQueries.statistics,
     OnlineBackup.make, Readiness.reasons,
+    Outbox.endpoints, Outbox.add, Outbox.remove, Outbox.rotate, Outbox.go_on, Outbox.send_test,
+    Outbox.events,
     hand_out, begin_poll, end_poll, look_up, why_waiting, eta_of_next, is_paused, record_refusal,
     unavailable_drinks,
 )  # fmt: skip
@@ -404,6 +407,7 @@ _SUBJECT_OF_CLASS: dict[str, Callable[[Context], Any]] = {
     "HistoryQueries": _history,
     "OnlineBackup": lambda context: context.backup,
     "Readiness": lambda context: context.readiness,
+    "Outbox": lambda context: context.outbox,
     "": lambda context: context,
 }
 

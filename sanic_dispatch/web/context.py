@@ -27,6 +27,8 @@ from sanic_dispatch.errors import UnknownTopic
 from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability.metrics import Exposition, Sources
+from sanic_dispatch.outbox.outbox import Outbox
+from sanic_dispatch.outbox.webhook_client import WebhookClient
 
 if TYPE_CHECKING:
     from sanic_dispatch.web.auth import Access
@@ -55,6 +57,7 @@ class Context:
     proxies: Proxies
     origins: Origins
     guard: Guard
+    webhook_guard: Guard
     quota: Quota | None
     menu: Menu
     followers: Followers
@@ -74,6 +77,8 @@ class Context:
     dispatcher: Dispatcher = field(init=False)
     standby: Standby | None = field(init=False, default=None)
     backup: OnlineBackup = field(init=False)
+    webhook_client: WebhookClient = field(init=False)
+    outbox: Outbox = field(init=False)
     readiness: Readiness = field(init=False)
     sources: Sources = field(init=False)
     exposition: Exposition = field(init=False)

@@ -13,7 +13,9 @@ import pytest
 from sanic_dispatch.cli.main import cli
 from sanic_dispatch.config.declaration import HOUR_S
 from sanic_dispatch.config.settings import SETTINGS, Mode, OnDoubt, Settings
+from sanic_dispatch.config.webhook_entry import WebhookEntry
 from tests.support.command_line import run
+from tests.support.receiver import SECRET
 
 EVERYTHING = """
 port = 0
@@ -56,6 +58,14 @@ submit-token = ["submit-token"]
 """
 
 
+WEBHOOK = f"""
+[[webhooks]]
+url = "https://till.example/"
+payload = true
+secret = "{SECRET}"
+"""
+
+
 @pytest.fixture
 def file(tmp_path):
     """Write a settings file, and return its path."""
@@ -87,6 +97,18 @@ def test_every_setting_can_be_in_a_file(called, file):
     assert settings.worker_tokens == ("worker-token", "another-token")
     assert settings.allow_callback == ("engine.example:8298",)
     assert (settings.max_jobs, settings.max_body_bytes, settings.orders_per_minute) == (7, 4096, 30)
+
+
+def test_webhooks(called, file):
+    """Each topic has its own; they are printed nowhere."""
+    text = WEBHOOK + "[topics.cellar]\n[topics.roof]\n" + WEBHOOK.replace("[[", "[[topics.roof.")
+    assert run("serve", "--config", file(text)).exit_code == 0
+    settings = called["app"]
+    entry = WebhookEntry("https://till.example/", ("job.*",), True, SECRET)
+    topics = settings.topics
+    assert settings.webhooks == topics["roof"].webhooks == (entry,)
+    assert topics["cellar"].webhooks == ()
+    assert "whsec" not in repr(settings) + run("config", "--config", file(text)).stdout
 
 
 def test_the_order_of_precedence(called, file):
@@ -130,6 +152,11 @@ def test_the_order_of_precedence(called, file):
         (ROOF + 'title = "a\\nb"', "topic roof: --title must be one line of up to 60 characters"),
         (ROOF + "worker-token = 'short'", "topic roof: --worker-token"),
         (ROOF + "worker-token-file = '/no/such'", "topic roof: --worker-token-file"),
+        ("webhooks = 1", "a webhook is a table, [[webhooks]]"),
+        ("[[webhooks]]\nurl = 'https://a.example/'", "a webhook's secret is missing"),
+        ("[[webhooks]]\nevents = 'job.*'", "a webhook's url is a URL"),
+        (ROOF + "[[topics.roof.webhooks]]\nuri = ''", "topic roof: a webhook's uri is unknown"),
+        (2 * WEBHOOK, "two webhooks have the same URL"),
     ],
 )
 def test_a_wrong_entry_is_refused(called, file, text, words):

@@ -30,6 +30,7 @@ from sanic_dispatch.live.tracked_robots import RobotState
 from sanic_dispatch.observability.histogram import Histogram
 from sanic_dispatch.observability.metrics.loop_lag import LoopLag
 from sanic_dispatch.observability.metrics.sources import Sources
+from sanic_dispatch.outbox.endpoint_queue import EndpointState
 
 PREFIX = "dispatch_"
 
@@ -123,6 +124,7 @@ def _of_topic(sources: Sources) -> Iterator[Metric]:
     yield from _jobs(sources)
     yield from _live(sources)
     yield from _storage(sources)
+    yield from _webhooks(sources)
 
 
 def _topic(sources: Sources) -> Iterator[Metric]:
@@ -307,6 +309,30 @@ def _storage(sources: Sources) -> Iterator[Metric]:
         "history_lost",
         "Events that are not in the history since the disk had no room.",
         history.lost,
+    )
+
+
+def _webhooks(sources: Sources) -> Iterator[Metric]:
+    outbox = sources.outbox
+    states = Counter(queue.state for queue in outbox.queues)
+    yield _gauges(
+        "webhooks",
+        "Webhooks: delivering, retrying after a failure, or disabled after a day of failures.",
+        "state",
+        {state.value: states[state] for state in EndpointState},
+    )
+    yield _counts(
+        "webhook_messages",
+        "Messages that were sent to webhooks by outcome; a failed one is sent again.",
+        "outcome",
+        {"delivered": outbox.stats.delivered, "failed": outbox.stats.failed},
+    )
+    now_s = sources.clock.now_s()
+    oldest = [queue.oldest for queue in outbox.queues if queue.state is not EndpointState.DISABLED]
+    yield _gauge(
+        "webhook_oldest_pending_seconds",
+        "The age of the oldest event that a webhook was not told yet; 0 if there is none.",
+        max((now_s - event.at_s for event in oldest if event is not None), default=0.0),
     )
 
 

@@ -13,6 +13,7 @@ from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.observability.metrics.delivery_counts import CountedCallbacks
 from sanic_dispatch.observability.metrics.job_counts import JobCounts
+from sanic_dispatch.outbox.outbox import Outbox
 from sanic_dispatch.storage.event_log import LogStats
 
 
@@ -28,3 +29,4 @@ class Sources(NamedTuple):
     watchdog: Watchdog
     history: LogStats
     ownership: Ownership | None
+    outbox: Outbox

@@ -7,6 +7,7 @@ from sanic_dispatch.core.job import DEFAULT_PRIORITY, Stage, State
 from sanic_dispatch.core.worker import Cause
 from sanic_dispatch.live import schema as live
 from sanic_dispatch.live.schema import Schema, an_object
+from sanic_dispatch.outbox.endpoint_queue import EndpointState
 
 
 def ref(name: str) -> Schema:
@@ -239,6 +240,48 @@ OWN: dict[str, Schema] = {
             "bytes": COUNT,
         }
     ),
+    "webhooks": an_object({"webhooks": {"type": "array", "items": ref("webhook")}}),
+    "webhook": an_object(
+        {
+            "id": {"type": "string"},
+            "url": {"type": "string", "description": "without query, long ids cut"},
+            "events": {"type": "array", "items": {"type": "string"}},
+            "payload": {"type": "boolean"},
+            "configured": {"type": "boolean", "description": "it is in the settings file"},
+            "state": {"enum": [state.value for state in EndpointState]},
+            "reason": {"type": "string", "description": "why the last message failed"},
+            "failing_since": _or_null(TIME),
+            "retry_in_s": _or_null(_SECONDS),
+            "pending": COUNT | {"description": "in memory; there may be more after those"},
+            "oldest": _or_null(TIME) | {"description": "when the first pending event was"},
+            "told_to": COUNT | {"description": "it was told every event up to this number"},
+            "last": COUNT | {"description": "the number of the last event"},
+        }
+    ),
+    "webhook_secret": an_object({"id": {"type": "string"}, "secret": {"type": "string"}}),
+    "webhook_trial": an_object(
+        {
+            "id": {"type": "string"},
+            "delivered": {"type": "boolean"},
+            "reason": {"type": "string"},
+        }
+    ),
+    "webhook_events": an_object(
+        {
+            "events": {
+                "type": "array",
+                "items": an_object(
+                    {
+                        "id": {"type": "string", "description": "the webhook-id of its message"},
+                        "type": _KIND,
+                        "timestamp": TIME,
+                        "data": ref("event"),
+                    }
+                ),
+            },
+            "next": _or_null({"type": "integer", "minimum": 1}),
+        }
+    ),
     "workers": an_object({"workers": {"type": "array", "items": ref("listed_worker")}}),
     "reason": an_object({}, {"reason": LINE}) | {"additionalProperties": True},
     "callback": an_object({"callback": CALLBACK}, {"reason": LINE})
@@ -362,6 +405,29 @@ STATISTICS_ROW = {
     "refused": 2,
     "doubted": 0,
     "utilisation": 0.81,
+}
+WEBHOOK_ID = "b7d1f3a5c9e20846"
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="  # noqa: S105 - an example
+A_WEBHOOK = {
+    "id": WEBHOOK_ID,
+    "url": "https://till.example/hook",
+    "events": ["job.*"],
+    "payload": True,
+    "configured": False,
+    "state": "retrying",
+    "reason": "status 500",
+    "failing_since": "2024-11-24T01:39:02.000000Z",
+    "retry_in_s": 3.2,
+    "pending": 3,
+    "oldest": "2024-11-24T01:39:01.500000Z",
+    "told_to": 140,
+    "last": 146,
+}
+A_WEBHOOK_MESSAGE = {
+    "id": "msg_5f2b8c1d9e3a47606b1c2d3e4f5a6b7c",
+    "type": "job.confirmed",
+    "timestamp": "2024-11-24T01:39:01.500000Z",
+    "data": LOGGED,
 }
 LISTED_WORKER = {
     "callback": CALLBACK_URL,

@@ -46,7 +46,7 @@ def examples(operation: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
 
 def in_the_protocol(path: str) -> str:
     """Return a request as docs/protocol.md writes it."""
-    words = {"job_id": "id", "path": "file"}
+    words = {"job_id": "id", "webhook_id": "id", "path": "file"}
     return re.sub(r"\{(\w+)\}", lambda found: f"<{words.get(found[1], found[1])}>", path)
 
 

@@ -1,0 +1,207 @@
+"""The outbox: what endpoints are told, over failures and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from sanic_dispatch.config.webhook_entry import WebhookEntry, new_secret
+from sanic_dispatch.errors import StorageFailed, WebhookConfigured
+from sanic_dispatch.outbox import outbox as module
+from sanic_dispatch.outbox.endpoint_queue import GIVE_UP_S, MAX_LOADED
+from sanic_dispatch.outbox.outbox import IDLE_EVENTS
+from tests.outbox.conftest import Bar, settings_of
+from tests.support.receiver import OK, SECRET, Received, Receiver, status
+from tests.support.world import running_world, worker
+
+
+async def test_an_order_from_its_beginning_to_its_end(bar: Bar) -> None:
+    """Each event of a job comes in order, signed, with the job's data where that is wanted."""
+    bar.world.clock.jump(time.time() - bar.world.clock.now_s())  # else the signature is too old
+    await bar.add(payload=True)
+    await bar.add("of-workers", "worker.registered")
+    await bar.world.register(worker("1", "7"))
+    await bar.world.submit({"drink": "mojito"})
+    await bar.world.quiet()
+    await bar.received(3)
+    await bar.received(1, "of-workers")
+    assert [each.said["type"] for each in bar.receiver.of_path("hook")] == [
+        "job.submitted", "job.assigned", "job.confirmed",
+    ]  # fmt: skip
+    for each in bar.receiver.of_path("hook"):
+        assert each.is_signed_with(SECRET)
+        assert each.said["data"]["payload"] == {"drink": "mojito"}
+
+
+async def test_a_failure_is_repeated_with_the_same_id(bar: Bar) -> None:
+    """Until it succeeds; then the next ones follow, and the position is committed."""
+    await bar.add()
+    bar.receiver.answer = status(500)
+    for drink in range(3):
+        await bar.world.submit(drink)
+    await bar.received(3)
+    (shown,) = await bar.outbox.endpoints()
+    assert (shown["state"], shown["reason"], shown["pending"]) == ("retrying", "status 500", 3)
+    await bar.world.clock.advance(5)
+    await bar.received(4)
+    bar.receiver.answer = OK
+    await bar.world.clock.advance(10)
+    await bar.until(lambda: bar.outbox.stats.delivered == 3)
+    ids = [each.id for each in bar.receiver.received]
+    assert len(set(ids)) == 3
+    assert ids[0] == ids[3] == ids[4]
+    (shown,) = await bar.outbox.endpoints()
+    assert (shown["state"], shown["pending"], shown["told_to"]) == ("delivering", 0, 3)
+
+
+async def test_a_day_of_failures_and_going_on(bar: Bar) -> None:
+    """It is disabled, and later continued by hand from where it stopped."""
+    await bar.add()
+    bar.receiver.answer = status(503)
+    await bar.world.submit(0)
+    await bar.received(1)
+    while bar.outbox._queues["hook"].disabled == "":
+        count = len(bar.receiver.received)
+        await bar.world.clock.advance(3601)
+        await bar.received(count + 1)
+    assert bar.world.clock.elapsed_s >= GIVE_UP_S
+    bar.receiver.answer = OK
+    bar.receiver.received.clear()
+    for drink in range(2):
+        await bar.world.submit(drink)
+    await bar.world.clock.advance(4000)
+    assert bar.receiver.received == []
+    (shown,) = await bar.outbox.endpoints()
+    assert (shown["state"], shown["reason"]) == ("disabled", "status 503")
+    await bar.outbox.go_on("hook")
+    await bar.received(3)
+    assert sorted(bar.numbers) == [1, 2, 3]
+
+
+async def test_what_is_pending_can_be_dropped(bar: Bar) -> None:
+    """The next event is told again."""
+    await bar.add()
+    bar.receiver.answer = status(500)
+    await bar.world.submit(0)
+    await bar.received(1)
+    bar.receiver.answer = OK
+    assert (await bar.outbox.go_on("hook", drop=True))["pending"] == 0
+    await bar.world.submit(1)
+    await bar.received(2)
+    assert bar.numbers == [1, 2]
+
+
+async def test_a_long_backlog_is_read_from_the_log(bar: Bar) -> None:
+    """No more than MAX_LOADED events are in memory; all are told, each once."""
+    await bar.add()
+    bar.receiver.answer = status(500)
+    count = 3 * MAX_LOADED
+    for drink in range(count):
+        await bar.world.submit(drink)
+    await bar.received(1)
+    assert bar.outbox._queues["hook"].pending == MAX_LOADED
+    bar.receiver.answer = OK
+    bar.receiver.received.clear()
+    await bar.outbox.go_on("hook")
+    await bar.received(count)
+    assert sorted(bar.numbers) == list(range(1, count + 1))
+
+
+async def test_a_dead_endpoint_slows_nobody(bar: Bar, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs keeps its own messages only, also where few may be under way in all."""
+    monkeypatch.setattr(module, "MAX_UNDER_WAY", 5)
+
+    async def answer(writer: asyncio.StreamWriter, message: Received) -> None:
+        if message.path == "/dead":
+            await asyncio.Event().wait()
+        writer.write(OK)
+
+    bar.receiver.answer = answer
+    await bar.add("dead")
+    await bar.add()
+    for drink in range(20):
+        await bar.world.submit(drink)
+    await bar.until(lambda: len(bar.receiver.of_path("hook")) == 20)
+    assert len(bar.receiver.of_path("dead")) == 4
+
+
+async def test_positions_are_committed_once_a_second(bar: Bar) -> None:
+    """Those of endpoints that did not want anything only after a thousand events."""
+    await bar.add()
+    await bar.add("quiet", "worker.*")
+    for drink in range(10):
+        await bar.world.submit(drink)
+    await bar.received(10)
+    assert bar.outbox._committed["hook"].n == 0
+    await bar.world.clock.advance(1)
+    assert bar.outbox._committed["hook"].n == 10
+    assert bar.outbox._committed["quiet"].n == 0
+    await bar.outbox.remove("hook")
+    for drink in range(10, IDLE_EVENTS):
+        await bar.world.submit(drink)
+    await bar.world.clock.advance(1)
+    assert bar.outbox._committed["quiet"].n == IDLE_EVENTS
+
+
+async def test_a_restart_goes_on(tmp_path: Path, receiver: Receiver) -> None:
+    """What was told is not told again after a clean stop, and the rest follows."""
+    settings = settings_of(tmp_path)
+    async with running_world(settings) as world:
+        first = Bar(world, receiver)
+        await first.outbox.start()
+        await first.add()
+        await world.submit(1)
+        await first.received(1)
+        receiver.answer = status(500)
+        await world.submit(2)
+        await first.received(2)
+        await first.client.close()
+    receiver.answer = OK
+    async with running_world(settings) as world:
+        second = Bar(world, receiver)
+        await world.submit(3)
+        await second.outbox.start()
+        await second.received(4)
+        assert second.numbers == [1, 2, 2, 3]
+        assert receiver.received[1].id == receiver.received[2].id
+        await second.client.close()
+
+
+async def test_webhooks_of_the_settings_file(tmp_path: Path, receiver: Receiver) -> None:
+    """They follow the file: added, changed, with a new secret beside the old one, removed."""
+    settings, changed = settings_of(tmp_path), new_secret()
+    entry = WebhookEntry(receiver.url(), ("job.*",), False, SECRET)
+    for entries, secrets in (
+        ([entry], (SECRET,)),
+        ([entry._replace(secret=changed, events=("worker.*",))], (changed, SECRET)),
+        ([], None),
+    ):
+        async with running_world(settings) as world:
+            bar = Bar(world, receiver, *entries)
+            await bar.outbox.start()
+            found = [queue.endpoint for queue in bar.outbox.queues]
+            assert [each.events for each in found] == [each.events for each in entries]
+            if secrets is not None:
+                assert found[0].secrets_at(world.clock.now_s()) == secrets
+                with pytest.raises(WebhookConfigured):
+                    await bar.outbox.remove(found[0].id)
+            await bar.client.close()
+
+
+async def test_an_act_that_is_not_durable_has_no_effect(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store fails: the endpoint is not there, and is not told anything."""
+
+    async def fail(_batch: object) -> None:
+        raise StorageFailed("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bar.world.store, "commit", fail)
+        patch.setattr(bar.world.store, "lasts", True)
+        with pytest.raises(StorageFailed):
+            await bar.add()
+    assert await bar.outbox.endpoints() == []

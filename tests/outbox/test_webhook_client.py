@@ -1,0 +1,151 @@
+"""The client for webhooks: endpoints that misbehave, and addresses that are not called."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from email.utils import formatdate
+
+import pytest
+
+from sanic_dispatch.callbacks.guard import Guard
+from sanic_dispatch.callbacks.http_client import Timeouts
+from sanic_dispatch.callbacks.resolver import Lookup, system_lookup
+from sanic_dispatch.errors import CallbackForbidden
+from sanic_dispatch.outbox.webhook_client import MAX_RETRY_AFTER_S, Posted, WebhookClient
+from tests.callbacks.test_guard import FORBIDDEN, NEVER, NOT_PUBLIC, url_of
+from tests.support.clock import FakeClock
+from tests.support.receiver import Received, Receiver, running_receiver, status
+
+MESSAGE = (b'{"type":"x"}', {"webhook-id": "msg_1"})
+SHORT = Timeouts(total_s=0.4, connect_s=0.4, keep_alive_s=2.0)
+
+
+def client_of(
+    *allow: str, timeouts: Timeouts = SHORT, lookup: Lookup = system_lookup
+) -> WebhookClient:
+    guard = Guard(allow, public_only=True)
+    return WebhookClient(guard, FakeClock(), timeouts=timeouts, lookup=lookup)
+
+
+async def posted_to(receiver: Receiver, **options: Timeouts) -> Posted:
+    client = client_of("127.0.0.0/8", **options)
+    try:
+        return await client.post(receiver.url(), *MESSAGE)
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "posted"),
+    [
+        (status(200), Posted()),
+        (status(299), Posted()),
+        (status(500), Posted("status 500")),
+        (status(302, "Location: /elsewhere"), Posted("status 302")),
+        (status(429, "Retry-After: 120"), Posted("status 429", 120.0)),
+        (status(503, "Retry-After: soon"), Posted("status 503")),
+        (status(503, "Retry-After: 99999999999999"), Posted("status 503", MAX_RETRY_AFTER_S)),
+        (b"what?\r\n\r\n", Posted("the answer is not HTTP")),
+    ],
+)
+async def test_only_2xx_is_a_delivery(answer: bytes, posted: Posted) -> None:
+    """Redirects are not followed; Retry-After is understood where it has a meaning."""
+    async with running_receiver() as receiver:
+        receiver.answer = answer
+        assert await posted_to(receiver) == posted
+        assert [each.path for each in receiver.received] == ["/hook"]
+
+
+async def test_retry_after_a_date() -> None:
+    """A date is as good as seconds; one that is past means now."""
+    now_s = FakeClock().now_s()
+    async with running_receiver() as receiver:
+        for ahead_s, waits_s in ((60, 60.0), (-60, 0.0)):
+            date = formatdate(now_s + ahead_s, usegmt=True)
+            receiver.answer = status(503, f"Retry-After: {date}")
+            assert await posted_to(receiver) == Posted("status 503", waits_s)
+
+
+async def hang(_writer: asyncio.StreamWriter, _message: Received) -> None:
+    await asyncio.Event().wait()
+
+
+async def drip(writer: asyncio.StreamWriter, _message: Received) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("behave", [hang, drip])
+async def test_an_endpoint_that_takes_its_time(behave: object) -> None:
+    """It is given up in bounded time."""
+    async with running_receiver() as receiver:
+        receiver.answer = behave  # type: ignore[assignment]
+        async with asyncio.timeout(5):
+            assert await posted_to(receiver) == Posted("no answer in time")
+
+
+async def test_an_endpoint_that_sends_a_gigabyte() -> None:
+    """The status counts; of the body next to nothing is taken from the connection."""
+    written, cut = 0, asyncio.Event()
+
+    async def flood(writer: asyncio.StreamWriter, _message: Received) -> None:
+        nonlocal written
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
+        try:
+            while written < 2**30:
+                writer.write(b" " * 65536)
+                written += 65536
+                await writer.drain()
+        finally:
+            cut.set()
+
+    async with running_receiver() as receiver:
+        receiver.answer = flood
+        assert await posted_to(receiver, timeouts=Timeouts(20.0, 20.0, 2.0)) == Posted()
+        async with asyncio.timeout(5):
+            await cut.wait()
+    assert written < 2**25  # what fits into the buffers of the system
+
+
+async def test_forbidden_addresses() -> None:
+    """None of them passes the door, and none is called."""
+    client = client_of()
+    for url in [*FORBIDDEN, *map(url_of, NOT_PUBLIC)]:
+        with pytest.raises(CallbackForbidden):
+            await client.check(url)
+        assert (await client.post(url, *MESSAGE)).reason.startswith("may not be called: ")
+    await client.close()
+
+
+@pytest.mark.parametrize("address", [*NEVER, *NOT_PUBLIC])
+async def test_names_are_no_better_than_their_addresses(address: str) -> None:
+    """A name is judged at the door and at the delivery."""
+    client = client_of(lookup=lambda _: [address])
+    with pytest.raises(CallbackForbidden):
+        await client.check("https://till.example/")
+    posted = await client.post("https://till.example/", *MESSAGE)
+    assert posted.reason.startswith("may not be called: ")
+    await client.close()
+
+
+async def test_rebinding() -> None:
+    """A name that is public at the door and local at the delivery is not called."""
+    answers = iter([["8.8.8.8"], ["127.0.0.1"], ["127.0.0.1"]])
+
+    def look_up(_host: str) -> Sequence[str]:
+        return next(answers)
+
+    async with running_receiver() as receiver:
+        url = f"http://till.example:{receiver.port}/hook"
+        client = client_of(lookup=look_up)
+        await client.check(url)
+        for _ in range(2):
+            assert await client.post(url, *MESSAGE) == Posted(
+                "may not be called: the address is not public"
+            )
+        assert receiver.connections == 0
+        await client.close()
