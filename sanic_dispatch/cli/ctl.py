@@ -105,8 +105,8 @@ def forget(job: str, **options: Any) -> None:
         await client.forget(job)
         return {"job": job, "forgotten": True}
 
-    _confirm(f"Erase the data of job {printable(job)} for good?", options)
-    run_as_operator(ask, lambda said: _print(said, options["as_json"]), options)
+    confirm(f"Erase the data of job {printable(job)} for good?", options)
+    run_as_operator(ask, lambda said: print_said(said, options["as_json"]), options)
 
 
 def _reason() -> click.Option:
@@ -128,8 +128,8 @@ def set_priority(job: str, number: int, reason: str, **options: Any) -> None:
     async def ask(client: OperatorClient) -> dict[str, Any]:
         return await client.set_priority(await _id_of(client, job), number, reason)
 
-    _confirm(f"Give job {printable(job)} the priority {number}?", options)
-    run_as_operator(ask, lambda said: _print(said, options["as_json"]), options)
+    confirm(f"Give job {printable(job)} the priority {number}?", options)
+    run_as_operator(ask, lambda said: print_said(said, options["as_json"]), options)
 
 
 def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: str) -> click.Command:
@@ -137,9 +137,9 @@ def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: st
 
     def act(reason: str, **options: Any) -> None:
         named = [options.pop(argument) for argument in what]
-        _confirm(question.format(*map(printable, named)), options)
+        confirm(question.format(*map(printable, named)), options)
         run_as_operator(
-            ask(*named, reason=reason), lambda said: _print(said, options["as_json"]), options
+            ask(*named, reason=reason), lambda said: print_said(said, options["as_json"]), options
         )
 
     params: list[click.Parameter] = [
@@ -150,7 +150,7 @@ def _act(name: str, help: str, question: str, ask: Callable[..., Ask], *what: st
     return click.Command(name, callback=act, params=params, help=help)
 
 
-def _confirm(question: str, options: Mapping[str, Any]) -> None:
+def confirm(question: str, options: Mapping[str, Any]) -> None:
     """Ask on a terminal, unless --yes is given."""
     if not options["yes"] and _is_terminal():
         click.confirm(question, abort=True)
@@ -243,7 +243,8 @@ async def _id_of(client: OperatorClient, job: str) -> str:
     return str(found[0]["id"])
 
 
-def _print(said: Mapping[str, Any], as_json: bool) -> None:
+def print_said(said: Mapping[str, Any], as_json: bool) -> None:
+    """Print an answer as a line of text, or of JSON."""
     if as_json:
         click.echo(json_of(said))
         return

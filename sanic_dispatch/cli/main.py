@@ -18,6 +18,7 @@ from sanic_dispatch.cli.serve import demo, serve
 from sanic_dispatch.cli.show_config import show_config
 from sanic_dispatch.cli.submit import submit
 from sanic_dispatch.cli.watch import watch
+from sanic_dispatch.cli.webhook_commands import outbox, webhook
 from sanic_dispatch.cli.work import work
 from sanic_dispatch.config.settings import LogLevel
 from sanic_dispatch.errors import StartError
@@ -76,6 +77,9 @@ def cli() -> None:
     with POST /register-worker and get it in the answer, or later by PUT to their callback.
     """
 
+
+for command in (webhook, outbox):
+    ctl.add_command(command)
 
 COMMANDS: dict[click.Command, str] = {
     serve: "Run the dispatcher.",

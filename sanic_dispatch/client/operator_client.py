@@ -117,6 +117,26 @@ class OperatorClient(DispatchClient):
         async with self._request("POST", *path, json=said, timeout=patience) as answer:
             return await read_answer(answer, dict)
 
+    async def webhooks(self) -> list[dict[str, Any]]:
+        """Return the webhooks, and what is pending for each."""
+        async with self._request("GET", "operator", "webhooks") as answer:
+            return await read_answer(answer, lambda said: list(said["webhooks"]))
+
+    async def add_webhook(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Add ``{"url","events","payload","secret"}``; return ``{"id","secret"}``."""
+        return await self._act("operator", "webhooks", said=entry)
+
+    async def remove_webhook(self, webhook_id: str) -> None:
+        """Remove a webhook; what is pending for it is dropped."""
+        async with self._request("DELETE", "operator", "webhooks", webhook_id):
+            return
+
+    async def act_on_webhook(
+        self, webhook_id: str, act: str, said: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Send ``rotate``, ``test``, ``continue`` or ``drop`` for a webhook."""
+        return await self._act("operator", "webhooks", webhook_id, act, said=said or {})
+
     async def workers(self) -> list[dict[str, Any]]:
         """Return the waiting workers."""
         async with self._request("GET", "operator", "workers") as answer:

@@ -1,0 +1,152 @@
+"""The operator's commands about webhooks: ctl webhook, ctl outbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sanic_dispatch.cli.ctl import OPTIONS, confirm, print_rows, print_said, run_as_operator
+from sanic_dispatch.config.webhook_entry import GROUPS, is_secret
+
+if TYPE_CHECKING:
+    from sanic_dispatch.client.operator_client import OperatorClient
+
+WEBHOOK_COLUMNS = ("id", "state", "events", "payload", "configured", "url")
+OUTBOX_COLUMNS = (
+    *("id", "state", "pending", "oldest", "told_to", "last", "failing_since", "retry_in_s"),
+    *("reason", "url"),
+)
+
+
+def _secret_in(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> str | None:
+    """Return the secret in a file; a callback for click."""
+    if path is None:
+        return None
+    try:
+        secret = path.read_text().strip()
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{path}: {error}.") from None
+    if not is_secret(secret):
+        raise click.BadParameter(f"{path} has no secret, such as whsec_ with 32 bytes in base64.")
+    return secret
+
+
+def _secret_option() -> click.Option:
+    return click.Option(
+        ["--secret-file", "secret"],
+        type=click.Path(path_type=Path),
+        callback=_secret_in,
+        metavar="FILE",
+        help="File with the secret; without it one is made.",
+    )
+
+
+def _id() -> click.Argument:
+    return click.Argument(["webhook_id"], metavar="ID")
+
+
+@click.group("webhook", params=[])
+def webhook() -> None:
+    """Tell other systems of events.
+
+    ID is a webhook's id, which list prints.
+
+    \b
+    Examples:
+      sanic-dispatch ctl webhook add https://till.example/hook --payload
+      sanic-dispatch ctl webhook test b7d1f3a5c9e20846
+    """
+
+
+@click.command(
+    "add",
+    params=[
+        click.Argument(["target"], metavar="URL"),
+        click.Option(
+            ["--event", "events"],
+            multiple=True,
+            default=("job.*",),
+            show_default="job.*",
+            metavar="NAME",
+            help=f"{', '.join(GROUPS)} or the name of an event; may be given several times.",
+        ),
+        click.Option(["--payload"], is_flag=True, help="Send the data of jobs, too."),
+        _secret_option(),
+        *OPTIONS,
+    ],
+)
+def add(
+    target: str, events: tuple[str, ...], payload: bool, secret: str | None, **options: Any
+) -> None:
+    """Tell a URL of what happens from now on, and print its id and its secret."""
+    entry: dict[str, Any] = {"url": target, "events": list(events), "payload": payload}
+    if secret is not None:
+        entry["secret"] = secret
+    run_as_operator(
+        lambda client: client.add_webhook(entry),
+        lambda said: print_said(said, options["as_json"]),
+        options,
+    )
+
+
+def _list(name: str, help: str, columns: tuple[str, ...]) -> click.Command:
+    def show(**options: Any) -> None:
+        run_as_operator(
+            lambda client: client.webhooks(),
+            lambda rows: print_rows(rows, columns, options["as_json"]),
+            options,
+        )
+
+    return click.Command(name, callback=show, params=list(OPTIONS), help=help)
+
+
+@click.command("rotate", params=[_id(), _secret_option(), *OPTIONS])
+def rotate(webhook_id: str, secret: str | None, **options: Any) -> None:
+    """Sign with a new secret, and for a day with the old one, too; print it."""
+    said = {} if secret is None else {"secret": secret}
+    run_as_operator(
+        lambda client: client.act_on_webhook(webhook_id, "rotate", said),
+        lambda answer: print_said(answer, options["as_json"]),
+        options,
+    )
+
+
+@click.command("remove", params=[_id(), *OPTIONS])
+def remove(webhook_id: str, **options: Any) -> None:
+    """Remove a webhook; what is pending is dropped."""
+
+    async def ask(client: OperatorClient) -> dict[str, Any]:
+        await client.remove_webhook(webhook_id)
+        return {"id": webhook_id, "removed": True}
+
+    confirm(f"Remove webhook {webhook_id}?", options)
+    run_as_operator(ask, lambda said: print_said(said, options["as_json"]), options)
+
+
+def _act(name: str, help: str, question: str = "") -> click.Command:
+    def act(webhook_id: str, **options: Any) -> None:
+        if question:
+            confirm(question.format(webhook_id), options)
+        run_as_operator(
+            lambda client: client.act_on_webhook(webhook_id, name),
+            lambda said: print_said(said, options["as_json"]),
+            options,
+        )
+
+    return click.Command(name, callback=act, params=[_id(), *OPTIONS], help=help)
+
+
+for command in (
+    add,
+    _list("list", "List the webhooks.", WEBHOOK_COLUMNS),
+    remove,
+    rotate,
+    _act("test", "Send a message that tells of nothing; print whether it was delivered."),
+    _act("continue", "Send again at once, from where it stopped."),
+    _act("drop", "Drop what is pending.", "Drop what is pending for webhook {}?"),
+):
+    webhook.add_command(command)
+
+outbox = _list("outbox", "List what is pending for each webhook, and why.", OUTBOX_COLUMNS)
