@@ -26,6 +26,7 @@ from benchmarks.measure import (
     rules,
     sharing,
     storage,
+    webhooks,
 )
 from benchmarks.report.tables import Report
 from sanic_dispatch.config.settings import Mode
@@ -74,6 +75,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     ),
     "fanout": Measurement(fanout.measure),
     "crowd": Measurement(crowd.measure, (Mode.IN_MEMORY,)),
+    "webhooks": Measurement(webhooks.measure, (_CACHED,), flags=("--allow-webhook", "127.0.0.0/8")),
     "memory": Measurement(memory.measure, _USUAL, _BOTH),
     "restart": Measurement(restart.measure, _DURABLE, ("CachedJsonFile",)),
     "evening": Measurement(evening.measure, (_CACHED,)),

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.drive.load import size_of_first
 from benchmarks.drive.plan import QUICK
-from benchmarks.drive.servers import ours
+from benchmarks.drive.servers import TOKEN, ours
 from benchmarks.measure import instructions, memory, sharing
 from benchmarks.measure.module_changes import CHANGES_OF_A_FRAME
 from benchmarks.report import document, goals
@@ -20,6 +20,8 @@ from benchmarks.report.tables import Report, Table
 from sanic_dispatch.config.settings import Mode
 from tests.support.redis import program
 from tests.support.server import ROOT, running_service
+
+OPEN_TO_WEBHOOKS = {"allow_webhook": ("127.0.0.0/8",), "operator_tokens": (TOKEN,)}
 
 
 async def measured(tmp_path: Path, *names: str, **settings: object) -> dict[str, object]:
@@ -69,6 +71,14 @@ async def test_orders_are_measured_while_others_follow(tmp_path: Path) -> None:
     found = await measured(tmp_path, "crowd")
     assert list(found["crowd"]) == ["nobody", "50"]
     assert all(0 < ms < 5_000 for side in found["crowd"].values() for ms in side["p99_ms"])
+
+
+async def test_webhooks_are_measured(tmp_path: Path) -> None:
+    """All good endpoints are told of each event, and orders beside are timed."""
+    found = (await measured(tmp_path, "webhooks", **OPEN_TO_WEBHOOKS))["webhooks"]
+    assert found["messages"]["missing"] == 0
+    assert all(0 < seconds < 10 for seconds in found["messages"]["p99_s"])
+    assert list(found["orders"]) == ["nobody", "20"]
 
 
 async def test_one_change_is_measured_in_all_ways_of_sending_it(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class Plan:
     """Number of jobs or workers whose memory is measured."""
     crowds: tuple[int, ...] = (2_000, 5_000)
     """Numbers of subscribers; measurements with one size use the first."""
+    webhooks: int = 1_000
     phones: int = 200
     orders: int = 2_000
     """Orders in each simulated bar."""
@@ -50,6 +51,7 @@ QUICK = Plan(
     per_s=50.0,
     many=500,
     crowds=(50,),
+    webhooks=20,
     phones=5,
     orders=100,
 )

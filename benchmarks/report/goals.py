@@ -162,6 +162,18 @@ def crowd_margin_ms(data: Data) -> float | None:
     return 10.0 - median(b - a for a, b in zip(*sides, strict=True)) if sides else None
 
 
+def webhook_delay_s(data: Data) -> float | None:
+    """Return the p99 of messages to good endpoints, in seconds."""
+    found = data.get("webhooks")
+    return median(found["messages"]["p99_s"]) if found else None
+
+
+def webhook_margin_ms(data: Data) -> float | None:
+    """Return 5 ms minus what a thousand webhooks add to the p99 of orders, in ms."""
+    sides = [side["p99_ms"] for side in data.get("webhooks", {}).get("orders", {}).values()]
+    return 5.0 - median(b - a for a, b in zip(*sides, strict=True)) if sides else None
+
+
 def negated_stuck_orders(data: Data) -> float | None:
     """Return minus the number of our orders that are stuck or were never answered."""
     ours = [s for name, s in data.get("faults", {}).items() if not name.startswith("original")]
@@ -265,6 +277,8 @@ GOALS = [
     Goal("(f) hub ÷ a loop of await ws.send", 2.5, fanout_speedup("await ws.send")),
     Goal("(f) hub ÷ websockets.broadcast", 0.91, fanout_speedup("websockets.broadcast")),
     Goal("10 ms − (p99 of orders with − without followers), ms", 0.0, crowd_margin_ms),
+    Goal("5 ms − (p99 of orders with − without webhooks), ms", 0.0, webhook_margin_ms),
+    Goal("p99 of messages to good endpoints, s", 1.0, webhook_delay_s, is_maximum=True),
     Goal("with bad workers: − orders stuck or never answered", 0.0, negated_stuck_orders),
     Goal(
         "no goal: in memory ÷ the original in memory",

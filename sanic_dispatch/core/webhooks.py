@@ -72,16 +72,14 @@ class Position(Value, frozen=True):
 
 def endpoints_in(facts: Iterable[Fact]) -> dict[str, Endpoint]:
     """Return the endpoints by id, in the order in which they were added."""
-    found = [json.loads(str(fact.value)) for fact in facts if fact.id.startswith(ENDPOINT)]
-    return {
-        values["id"]: Endpoint(**{**values, "events": tuple(values["events"])}) for values in found
-    }
+    found = [_endpoint_of(str(fact.value)) for fact in facts if fact.id.startswith(ENDPOINT)]
+    return {endpoint.id: endpoint for endpoint in found}
 
 
 def positions_in(facts: Iterable[Fact]) -> dict[str, Position]:
     """Return the positions by the endpoint's id."""
-    found = [json.loads(str(fact.value)) for fact in facts if fact.id.startswith(POSITION)]
-    return {values["endpoint_id"]: Position(**values) for values in found}
+    found = [_position_of(str(fact.value)) for fact in facts if fact.id.startswith(POSITION)]
+    return {position.endpoint_id: position for position in found}
 
 
 def on_put_endpoint(machine: StateMachine, command: c.PutEndpoint) -> None:
@@ -91,7 +89,7 @@ def on_put_endpoint(machine: StateMachine, command: c.PutEndpoint) -> None:
     """
     tables, endpoint = machine.tables, command.endpoint
     if not tables.facts.text(ENDPOINT + endpoint.id):
-        if len(endpoints_in(tables.facts)) >= MAX_ENDPOINTS:
+        if sum(fact.id.startswith(ENDPOINT) for fact in tables.facts) >= MAX_ENDPOINTS:
             raise TooManyWebhooks(MAX_ENDPOINTS)
         _put_position(tables, Position(endpoint.id, machine.number))
     _put_endpoint(tables, endpoint)
@@ -118,7 +116,7 @@ def on_rotate_secret(machine: StateMachine, command: c.RotateSecret) -> None:
 def on_continue_endpoint(machine: StateMachine, command: c.ContinueEndpoint) -> None:
     """Send again from where it stopped; ``drop``: from now on. Raises UnknownWebhook."""
     endpoint = _find(machine.tables, command.endpoint_id)
-    position = positions_in(machine.tables.facts)[endpoint.id]
+    position = _position_of(machine.tables.facts.text(POSITION + endpoint.id))
     n = machine.number if command.drop else position.n
     _put_position(machine.tables, Position(endpoint.id, n))
 
@@ -131,10 +129,19 @@ def on_move_positions(machine: StateMachine, command: c.MovePositions) -> None:
 
 
 def _find(tables: Tables, endpoint_id: str) -> Endpoint:
-    endpoint = endpoints_in(tables.facts).get(endpoint_id)
-    if endpoint is None:
+    text = tables.facts.text(ENDPOINT + endpoint_id)
+    if not text:
         raise UnknownWebhook
-    return endpoint
+    return _endpoint_of(text)
+
+
+def _endpoint_of(text: str) -> Endpoint:
+    values = json.loads(text)
+    return Endpoint(**{**values, "events": tuple(values["events"])})
+
+
+def _position_of(text: str) -> Position:
+    return Position(**json.loads(text))
 
 
 def _put_endpoint(tables: Tables, endpoint: Endpoint) -> None:

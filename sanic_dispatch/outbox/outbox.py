@@ -44,6 +44,10 @@ from sanic_dispatch.storage.store import Store
 MAX_UNDER_WAY = 1000
 """The most messages under way at once: each is a connection."""
 
+BEGINS, BEGIN_S = 3, 0.002
+"""So many messages begin at once, and the next after so many seconds: where an event is for a
+thousand endpoints, they take half of the event loop for a while, and orders hardly wait."""
+
 COMMIT_S = 1.0
 """How often to commit positions."""
 
@@ -108,11 +112,15 @@ class Outbox:
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
         """Those of the tasks that have a message under way."""
-        self._blocked: dict[str, None] = {}
-        """Endpoints that wait until fewer messages are under way."""
+        self._ready: dict[str, None] = {}
+        """Endpoints that may have something to be sent, in the order of their turns."""
+        self._beginning: asyncio.Handle | None = None
+        self._next_begin_s = 0.0
+        """When the next messages may begin, by the clock of the event loop."""
         self._readers = asyncio.Semaphore(READERS)
         self._is_running = False
-        bus.subscribe(self._take_in)
+        self._is_subscribed = False
+        """Whether there was a webhook yet: without one, events cost nothing here."""
 
     @property
     def queues(self) -> Collection[EndpointQueue]:
@@ -132,7 +140,7 @@ class Outbox:
 
     async def finish(self) -> None:
         """Begin no delivery, wait a moment for those under way, and commit the positions."""
-        self._is_running = False
+        self._stop_beginning()
         if self._sending:
             await asyncio.wait(self._sending, timeout=FINISH_S)
         with suppress(DispatchError):
@@ -141,11 +149,18 @@ class Outbox:
 
     async def abandon(self) -> None:
         """Break off all deliveries."""
-        self._is_running = False
+        self._stop_beginning()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._queues, self._by_kind, self._committed, self._blocked = {}, {}, {}, {}
+        self._queues, self._by_kind, self._committed = {}, {}, {}
+
+    def _stop_beginning(self) -> None:
+        self._is_running = False
+        self._ready.clear()
+        if self._beginning is not None:
+            self._beginning.cancel()
+            self._beginning = None
 
     async def _configure(self) -> None:
         """Make the configured endpoints those of the settings file."""
@@ -172,6 +187,10 @@ class Outbox:
             queue.endpoint = endpoint
             queues[endpoint_id] = queue
         self._queues = queues
+        self._ready = {each: None for each in self._ready if each in queues}
+        if queues and not self._is_subscribed:
+            self._is_subscribed = True
+            self._bus.subscribe(self._take_in)
         self._by_kind = {
             kind.value: [queue for queue in queues.values() if queue.endpoint.wants(kind)]
             for kind in EventKind
@@ -224,17 +243,34 @@ class Outbox:
         """Send what an endpoint may be sent now, and load more for it."""
         if not self._is_running or self._queues.get(queue.endpoint.id) is not queue:
             return
-        while (event := queue.next(self._clock.monotonic_s())) is not None:
-            if len(self._sending) >= MAX_UNDER_WAY:
-                self._blocked[queue.endpoint.id] = None
-                break
-            queue.begin(event)
-            task = self._spawn(self._send(queue, event))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+        self._ready[queue.endpoint.id] = None
+        self._begin_soon()
         if queue.is_to_read:
             queue.is_reading = True
             self._spawn(self._read_log(queue))
+
+    def _begin_soon(self) -> None:
+        if self._ready and self._beginning is None and len(self._sending) < MAX_UNDER_WAY:
+            due_s = self._next_begin_s
+            self._beginning = asyncio.get_running_loop().call_at(due_s, self._begin_some)
+
+    def _begin_some(self) -> None:
+        """Begin a few messages, one to each endpoint in turn."""
+        self._beginning = None
+        self._next_begin_s = asyncio.get_running_loop().time() + BEGIN_S
+        for _ in range(min(BEGINS, MAX_UNDER_WAY - len(self._sending))):
+            if not self._ready:
+                break
+            endpoint_id = next(iter(self._ready))
+            del self._ready[endpoint_id]
+            queue = self._queues[endpoint_id]
+            if (event := queue.next(self._clock.monotonic_s())) is not None:
+                queue.begin(event)
+                task = self._spawn(self._send(queue, event))
+                self._sending.add(task)
+                task.add_done_callback(self._sending.discard)
+                self._ready[endpoint_id] = None
+        self._begin_soon()
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work, context=self._context)
@@ -256,12 +292,7 @@ class Outbox:
         assert task is not None
         self._sending.discard(task)
         self._pump(queue)
-        while self._blocked and len(self._sending) < MAX_UNDER_WAY:
-            endpoint_id = next(iter(self._blocked))
-            del self._blocked[endpoint_id]
-            blocked = self._queues.get(endpoint_id)
-            if blocked is not None:
-                self._pump(blocked)
+        self._begin_soon()
 
     async def _post_event(self, endpoint: Endpoint, event: LoggedEvent) -> Posted:
         if not self._store.may_act():
