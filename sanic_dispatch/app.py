@@ -421,7 +421,9 @@ async def _metrics(service: Context, members: Members | None) -> AsyncIterator[N
     loop_lag = LoopLag(asyncio.get_running_loop(), service.clock.monotonic_s)
     topics = {name: context.sources for name, context in service.topics.items()}
     sources = {"": service.sources, **topics}
-    exposition = Exposition(sources, loop_lag, service.responses, members)
+    exposition = Exposition(
+        sources, loop_lag, service.responses, service.worker_connections.counts, members
+    )
     for context in (service, *service.topics.values()):
         context.exposition = exposition
     loop_lag.start()

@@ -84,6 +84,10 @@ class WorkerConnections:
         for poll in list(self._polls):
             poll.end()
 
+    def counts(self) -> dict[str, int]:
+        """Return how many there are of each kind."""
+        return {"websocket": len(self._sockets), "poll": len(self._polls)}
+
     async def gone(self) -> None:
         """Return once there is none."""
         await self._all_gone.wait()

@@ -45,12 +45,14 @@ class Exposition(Collector):
         topics: Mapping[str, Sources],
         loop_lag: LoopLag,
         responses: Counter[int],
+        worker_connections: Callable[[], Mapping[str, int]],
         members: Members | None = None,
     ) -> None:
-        """``topics`` are by name, ``responses`` by status."""
+        """``topics`` are by name, ``responses`` by status, ``worker_connections`` by channel."""
         self._topics = topics
         self._loop_lag = loop_lag
         self._responses = responses
+        self._worker_connections = worker_connections
         self._members = members
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -101,6 +103,12 @@ class Exposition(Collector):
             "HTTP answers by status.",
             "code",
             {str(status): count for status, count in sorted(self._responses.items())},
+        )
+        yield _gauges(
+            "worker_connections",
+            "Open websockets of workers, and polls that wait.",
+            "channel",
+            self._worker_connections(),
         )
         if self._members is not None:
             yield _gauge(

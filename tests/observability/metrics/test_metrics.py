@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from tests.observability.metrics.scraping import Scrape, scrape
 from tests.support.paths import DOCS
 from tests.support.server import Service, eventually, running_service
 from tests.support.story import FakeLoop
+from tests.support.tablet import tablet
 
 OPERATIONS = DOCS / "operations.md"
 ROW = re.compile(r"^\| `((?:dispatch|process)_\w+)(?:\{(.*?)\})?` \| (\w+) \|", re.MULTILINE)
@@ -96,6 +98,24 @@ async def test_counts_of_the_live_channel(service: Service) -> None:
     await eventually(
         lambda: _is(service, "dispatch_live_clients", 0, transport="websocket", view="board")
     )
+
+
+async def test_connections_of_workers(service: Service) -> None:
+    """Open websockets and waiting polls, of all topics together."""
+
+    async def are(websockets: int, polls: int) -> bool:
+        counts = {"websocket": websockets, "poll": polls}
+        found = await scrape(service)
+        name = "dispatch_worker_connections"
+        return {channel: found.value(name, channel=channel) for channel in counts} == counts
+
+    async with tablet(service), tablet(service):
+        url, headers = service.base_url + "register-worker?wait=60", {"Worker-Id": "shell-1"}
+        polling = asyncio.create_task(service.http.post(url, headers=headers))
+        await eventually(lambda: are(2, 1))
+        await service.submit("x")
+        (await polling).release()
+    await eventually(lambda: are(0, 0))
 
 
 @pytest.mark.parametrize(("process", "label"), [(0, None), (2, "2")])
