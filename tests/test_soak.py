@@ -1,6 +1,8 @@
-"""The soak: robots with every mishap of a real engine, over real sockets.
+"""The soak: robots with every mishap of a real engine, and workers without an address that break
+at random, over real sockets.
 
-SOAK_ORDERS says how many orders, SOAK_SEED repeats the random numbers of an earlier run.
+SOAK_ORDERS says how many orders (TORTURE: 5,000), SOAK_SEED repeats the random numbers of an
+earlier run.
 """
 
 from __future__ import annotations
@@ -9,26 +11,41 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from itertools import count
 
 import pytest
+from yarl import URL
 
 from sanic_dispatch import app
 from sanic_dispatch.client import DispatchClient
 from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core import evidence
+from sanic_dispatch.core.events import Event, EventKind
+from sanic_dispatch.core.job import State
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.simulation import Engine, Evaluator, Result, Robot, RobotHooks, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
 from sanic_dispatch.simulation.random_faults import Mishaps, MishapTimes, Rates
-from tests.support.seeds import seed_of
+from sanic_dispatch.web import worker_connections, worker_socket
+from tests.support.breaking_workers import (
+    BREAKS,
+    BreakingClient,
+    BreakingPoller,
+    BreakingTablet,
+    BreakingWorker,
+)
+from tests.support.faulty_link import FaultyLink
+from tests.support.seeds import IS_TORTURE, seed_of
 from tests.support.server import running_service
 
 ROBOTS = 20
-SUBMITTERS = 10
-ORDERS = int(os.environ.get("SOAK_ORDERS", "300"))
+TABLETS, CLIENTS, POLLERS = 4, 2, 4
+WORKERS = ROBOTS + TABLETS + CLIENTS + POLLERS
+SUBMITTERS = 15
+ORDERS = int(os.environ.get("SOAK_ORDERS", "5000" if IS_TORTURE else "500"))
 SEED = seed_of("SOAK_SEED")
 LONGEST_S = 40 + ORDERS * 0.05
 TOKEN = "an-operator-of-the-soak"
@@ -39,7 +56,9 @@ SETTINGS = {
     "max_attempts": 1000,
     "operator_tokens": (TOKEN,),
 }
-RATES = Rates(fail=0.1, hang=0.15, stop=0.03, kill=0.03, delete=0.03, busy=0.01)
+BROKEN_ANSWERS = 0.02
+"""The share of answers in the middle of which a connection breaks."""
+RATES = Rates(fail=0.1, hang=0.15, stop=0.03, kill=0.03, delete=0.03, busy=0.02)
 DELETED = "is deleted, and started again"
 MISHAPS = {
     "refuses a job with 500",
@@ -56,24 +75,55 @@ MISHAPS = {
 }
 
 
-class Bar:
-    """Robots at work, and how often each order was mixed."""
+class Line:
+    """The waiting orders, from the events; notes those that are handed out before their turn."""
 
-    def __init__(self, engine: Engine, url: str, rng: random.Random) -> None:
+    def __init__(self) -> None:
+        self.overtaken: list[str] = []
+        self._places: dict[str, int] = {}
+
+    def fold(self, events: Sequence[Event]) -> None:
+        """Take in events."""
+        for event in events:
+            if (job := event.job) is None:
+                continue
+            place = self._places.pop(job.id, None)
+            if job.state is State.WAITING:
+                self._places[job.id] = job.place
+            elif event.kind is EventKind.JOB_ASSIGNED and place is not None:
+                first = min(self._places.values(), default=place)
+                if first < place:
+                    self.overtaken.append(f"{place} came before {first}")
+
+
+class Bar:
+    """Robots and other workers, and how often each order was mixed."""
+
+    def __init__(self, engine: Engine, url: str, link: FaultyLink, rng: random.Random) -> None:
         self.mixed: Counter[int] = Counter()
         self.robots: list[Robot] = []
         self.mishaps: list[Mishaps] = []
+        self.connected: list[BreakingWorker] = []
         self.happened: Counter[str] = Counter()
+        self._link = link
         for n in range(ROBOTS):
             self._hire(engine, url, f"Robot {n}", random.Random(rng.random()))
+        link_url = f"http://127.0.0.1:{link.port}/"
+        self._connect(BreakingTablet, TABLETS, url, rng)
+        self._connect(BreakingClient, CLIENTS, link_url, rng)
+        self._connect(BreakingPoller, POLLERS, link_url, rng)
 
     @property
-    def callbacks(self) -> set[str]:
-        """Return the callbacks at which robots wait now."""
-        return {url for robot in self.robots for url in robot.instance.callback_urls}
+    def waiting(self) -> set[str]:
+        """Return the callbacks at which robots wait now, and the ids of the other workers."""
+        callbacks = {url for robot in self.robots for url in robot.instance.callback_urls}
+        return callbacks | {worker.worker_id for worker in self.connected}
 
     async def calm_down(self) -> None:
         """End all mishaps; return once all robots were continued, or have begun anew."""
+        self._link.resets = 0.0
+        for worker in self.connected:
+            worker.is_calm = True
         await asyncio.gather(*(mishaps.calm_down() for mishaps in self.mishaps))
 
     def _hire(self, engine: Engine, url: str, name: str, rng: random.Random) -> None:
@@ -93,27 +143,47 @@ class Bar:
         self.robots.append(robot)
         self.mishaps.append(mishaps)
 
+    def _connect(
+        self, kind: type[BreakingWorker], count: int, url: str, rng: random.Random
+    ) -> None:
+        for n in range(count):
+            worker = kind(
+                f"{kind.__name__}-{n}",
+                url,
+                random.Random(rng.random()),
+                on_mixed=lambda data: self.mixed.update([data]),
+                happened=self.happened,
+            )
+            self.connected.append(worker)
+
     def _count(self, _: Robot, result: Result) -> None:
         assert isinstance(result.value, dict)
         self.mixed[result.value["Job"]["data"]] += 1
 
 
 @asynccontextmanager
-async def working_bar() -> AsyncIterator[tuple[Bar, DispatchClient]]:
-    """Run a dispatcher with short time-outs, and robots."""
+async def working_bar(line: Line) -> AsyncIterator[tuple[Bar, DispatchClient]]:
+    """Run a dispatcher with short time-outs, and workers."""
     tasks, dice = Tasks(), random.Random(SEED)
     evaluator = Evaluator(pick=dice.randrange)
     async with (
         Engine(unregister_after_s=0.001, evaluator=evaluator) as engine,
         running_service(**SETTINGS) as service,
         DispatchClient(service.base_url, TOKEN) as client,
+        FaultyLink(URL(service.base_url).port or 0, dice) as link,
+        asyncio.TaskGroup() as group,
     ):
-        bar = Bar(engine, service.base_url, dice)
+        link.resets = BROKEN_ANSWERS
+        service.app.ctx.dispatcher._bus.subscribe(line.fold)
+        bar = Bar(engine, service.base_url, link, dice)
         for robot in bar.robots:
             tasks.spawn(robot.run())
+        working = [group.create_task(worker.run()) for worker in bar.connected]
         try:
             yield bar, client
         finally:
+            for task in working:
+                task.cancel()
             await tasks.cancel()
 
 
@@ -142,7 +212,7 @@ async def until_over(client: DispatchClient, job_id: str) -> None:
 
 
 async def until_all_wait(bar: Bar, client: DispatchClient) -> None:
-    """Wait until every robot waits, and the dispatcher can use the callback of each.
+    """Wait until every worker waits, and the dispatcher can use the callback of each robot.
 
     It may also have callbacks of deleted robots, which the next order for them finds out.
     """
@@ -150,9 +220,18 @@ async def until_all_wait(bar: Bar, client: DispatchClient) -> None:
         async for state in states:
             workers = {key: entry for key, entry in state.map.items() if key.startswith("worker/")}
             free = {key for key, entry in workers.items() if entry["state"] == "waiting"}
-            callbacks = {f"worker/{url}" for url in bar.callbacks}
-            if len(callbacks) == ROBOTS and callbacks <= free:
+            waiting = {f"worker/{worker_id}" for worker_id in bar.waiting}
+            if len(waiting) == WORKERS and waiting <= free:
                 return
+
+
+async def until_each_mixes(bar: Bar, client: DispatchClient) -> None:
+    """Order until every worker has mixed one more: none is passed over for ever."""
+    before = {worker: worker.mixed for worker in (*bar.robots, *bar.connected)}
+    for order in count(ORDERS):
+        if all(worker.mixed > mixed for worker, mixed in before.items()):
+            return
+        await until_over(client, (await client.submit(order)).job_id)
 
 
 POLICY_OF = app.policy_of
@@ -170,11 +249,17 @@ async def test_every_order_is_mixed_once_or_failed(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(evidence, "FIRST_INTERVAL_S", 0.05)
     monkeypatch.setattr(evidence, "LAST_INTERVAL_S", 0.4)
     monkeypatch.setattr(app, "policy_of", impatient)
-    async with working_bar() as (bar, client), asyncio.timeout(LONGEST_S):
+    monkeypatch.setattr(worker_socket, "PING_S", 0.25)
+    monkeypatch.setattr(worker_socket, "SILENCE_S", 0.5)
+    monkeypatch.setattr(worker_connections, "TICK_S", 0.05)
+    line = Line()
+    async with working_bar(line) as (bar, client), asyncio.timeout(LONGEST_S):
         ids = await submit_all(client)
         await bar.calm_down()
         await until_all_wait(bar, client)
+        await until_each_mixes(bar, client)
         jobs = {order: await client.job(job_id) for order, job_id in ids.items()}
+        assert line.overtaken == []
         assert max(bar.mixed.values()) == 1
         assert {order for order, job in jobs.items() if job.state == "done"} <= bar.mixed.keys()
         failed = [job for job in jobs.values() if job.state != "done"]
@@ -184,4 +269,4 @@ async def test_every_order_is_mixed_once_or_failed(monkeypatch: pytest.MonkeyPat
         assert {(job.state, job.raw["reason"]) for job in failed} <= {
             ("failed", "its process instance is gone")
         }
-        assert bar.happened.keys() >= MISHAPS, "the dice did not bring every kind of mishap"
+        assert bar.happened.keys() >= MISHAPS | BREAKS, "the dice did not bring every mishap"
