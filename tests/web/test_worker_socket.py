@@ -422,6 +422,22 @@ async def test_a_silent_worker_is_found(service: Service) -> None:
         await awake.ok(register={"worker": "tablet-2"})
 
 
+async def test_a_frozen_worker_is_dead_within_11_s(service: Service) -> None:
+    """With the times that are in use: passed over from then on, with its place kept."""
+    async with tablet(service) as frozen, tablet(service) as awake:
+        await frozen.ok(register=TABLET)
+        await awake.ok(register={"worker": "tablet-2"})
+        frozen.websocket.transport.pause_reading()
+
+        async def is_found() -> bool:
+            return service.app.ctx.worker_connections.counts() == {"websocket": 1, "poll": 0}
+
+        await eventually(is_found, within_s=11)
+        assert await waiting(service) == ["ws:tablet-1", "ws:tablet-2"]
+        await submit(service)
+        await awake.ok(done=await awake.accepted())
+
+
 @pytest.mark.usefixtures("soon")
 async def test_a_worker_that_does_not_read_is_dropped(service: Service) -> None:
     """Also if it goes on sending: what is not read would pile up."""
