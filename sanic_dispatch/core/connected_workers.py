@@ -158,9 +158,9 @@ def _send(machine: StateMachine, job: Job) -> None:
 
 
 def ask_to_stop(machine: StateMachine, job: Job) -> None:
-    """Tell the holder of a job that it is to be cancelled, if it is connected."""
+    """Tell the holder of a job to stop, if it is connected."""
     connection = machine.tables.workers.present.get(job.worker.id) if job.worker else None
-    if connection is not None:
+    if connection is not None and job.state is State.ASSIGNED:
         machine.effects.append(e.AskToStop(job.id, connection, machine.request))
 
 
@@ -178,6 +178,13 @@ def on_accept(machine: StateMachine, accept: c.Accept) -> Placed:
         step = lifecycle.accept(job, machine.policy, machine.now.wall_s)
         machine.apply_step(job, step)
     return machine.placed(machine.find(job.id))
+
+
+def accept_by_report(machine: StateMachine, job: Job) -> Job:
+    """Return a job whose holder reports on it: if it was only offered, that accepts it."""
+    if not lifecycle.is_open_offer(job):
+        return job
+    return machine.apply_step(job, lifecycle.accept(job, machine.policy, machine.now.wall_s))
 
 
 def on_offer_lapsed(machine: StateMachine, lapsed: c.OfferLapsed) -> None:
@@ -293,6 +300,9 @@ def recover(machine: StateMachine) -> None:
     for worker in list(machine.tables.workers.unordered()):
         note_away(machine, worker)
     _find_sessions(machine)
+    for job in machine.tables.jobs.unordered():
+        if job.former is not None and job.is_waiting:
+            _note_lost(machine, job.former.worker.session, job.id)
 
 
 def _remember_session(machine: StateMachine, worker: Worker) -> None:
@@ -315,11 +325,21 @@ def _find_sessions(machine: StateMachine) -> None:
 
 def note_lost_job(machine: StateMachine, job: Job) -> None:
     """Remember that a session has lost a job, to tell it so when it is back."""
-    session = job.worker.session if job.worker else ""
+    _note_lost(machine, job.worker.session if job.worker else "", job.id)
+
+
+def _note_lost(machine: StateMachine, session: str, job_id: str) -> None:
     if session:
-        machine.lost_jobs[session] = job.id
+        machine.lost_jobs[session] = job_id
         while len(machine.lost_jobs) > FORGOTTEN_SESSIONS:
             del machine.lost_jobs[next(iter(machine.lost_jobs))]
+
+
+def end_open_poll(machine: StateMachine, worker_id: str) -> None:
+    """End the poll of a worker that leaves the queue, if one is open."""
+    connection = machine.tables.workers.present.get(worker_id)
+    if connection is not None:
+        machine.effects.append(e.EndConnection(connection, machine.request))
 
 
 def on_withdraw(machine: StateMachine, command: c.Withdraw) -> None:

@@ -54,6 +54,8 @@ class Hold(Value, frozen=True):
     that callback. It had lost the job, as an instance does whose process was killed.
     ``refused_report``: why a report on the job was refused, if none was taken since.
     ``reported_s``: when the worker has sent progress, or has extended its lease, last; 0 if never.
+    ``began``: the attempt with which a connected worker was offered the job, also if the offer was
+    repeated; 0 for all others.
     """
 
     worker: Worker
@@ -64,6 +66,16 @@ class Hold(Value, frozen=True):
     times_unused: int = 0
     refused_report: str = ""
     reported_s: float = 0.0
+    began: int = 0
+
+    @property
+    def proven(self) -> str:
+        """What the receipt is for: the callback; of a connected worker its name and the attempt.
+
+        Such a worker keeps its name, and may get the same job again later.
+        """
+        url = self.worker.callback_url
+        return f"{url} {self.began}" if self.began else url
 
     @property
     def can_hear(self) -> bool:

@@ -41,7 +41,11 @@ def assign(job: Job, worker: Worker, way: Way, now_s: float) -> Step:
         is_again, times_unused = True, held.times_unused
     elif held is not None and (way is not Way.OFFER or worker.polls):
         is_again = not held.is_unused
-    hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again, times_unused)
+    began = 0
+    if way is Way.OFFER:
+        is_same = held is not None and held.began and held.worker.id == worker.id
+        began = held.began if held is not None and is_same else job.attempt + 1
+    hold = Hold(worker, way, Stage.UNDER_WAY, now_s, is_again, times_unused, began=began)
     assigned = job._replace(
         state=State.ASSIGNED, hold=hold, former=None, attempt=job.attempt + 1, progress=None
     )
@@ -237,7 +241,7 @@ def end_with_instance(job: Job, state: str, now_s: float, *, is_unused: bool) ->
 def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
     """Return a job for another worker to try, or fail it after ``max_attempts``."""
     hold = _hold_of(job, "fail")
-    tried = job._replace(refusals=job.refusals + 1, spent=(*job.spent, hold.worker.callback_url))
+    tried = job._replace(refusals=job.refusals + 1, spent=(*job.spent, hold.proven))
     if tried.refusals >= policy.max_attempts:
         return fail(tried, now_s, reason)
     return _free(tried, now_s, reason, _leave(hold))
@@ -265,14 +269,7 @@ def cancel(job: Job, now_s: float, reason: str = "") -> Step:
     """Cancel a waiting job, or one that is offered to a websocket and not accepted."""
     hold = job.hold
     if hold is not None and is_open_offer(job) and not hold.worker.polls:
-        return _finish(
-            job._replace(hold=None),
-            State.CANCELLED,
-            EventKind.JOB_CANCELLED,
-            now_s,
-            reason,
-            Fate.STAYS,
-        )
+        return _finish(job, State.CANCELLED, EventKind.JOB_CANCELLED, now_s, reason)
     if job.state is not State.WAITING:
         raise WrongState("cancel", job.state)
     return _finish(job, State.CANCELLED, EventKind.JOB_CANCELLED, now_s, reason)
@@ -365,7 +362,6 @@ def _in_doubt(job: Job, now_s: float, reason: str) -> Step:
 def _free(job: Job, now_s: float, reason: str, fate: Fate) -> Step:
     """Return a job to its own place; one that is to be cancelled is cancelled instead."""
     if job.cancelling:
-        job = job._replace(hold=None)
         return _finish(job, State.CANCELLED, EventKind.JOB_CANCELLED, now_s, reason, fate)
     freed = job._replace(
         state=State.WAITING, hold=None, spent=_spent(job), reason=reason, turn=0, progress=None
@@ -377,7 +373,7 @@ def _spent(job: Job) -> tuple[str, ...]:
     """Return the callbacks that have taken the job so far, the present one included."""
     if job.hold is None or job.hold.stage is not Stage.CONFIRMED:
         return job.spent
-    return tuple(dict.fromkeys((*job.spent, job.hold.worker.callback_url)))
+    return tuple(dict.fromkeys((*job.spent, job.hold.proven)))
 
 
 def _give_up(job: Job, now_s: float, reason: str) -> Step:

@@ -25,6 +25,7 @@ KEEP_EVERY_S = 0.5
 def on_report_progress(machine: StateMachine, report: c.ReportProgress) -> Placed:
     """Keep what the holder says, at once or soon. Raises NotTheHolder and WrongState."""
     job = _held_by_reporter(machine, report.job_id, report, "report progress on")
+    job = connected_workers.accept_by_report(machine, job)
     before = machine.progress_due.get(job.id) or job.progress or Progress()
     percent = before.percent if report.percent is None else report.percent
     text = before.text if report.text is None else report.text

@@ -31,10 +31,10 @@ class Receipts:
     def receipt(self, job: Job) -> str:
         """Return the receipt that proves who got the job; the same for each holder every time."""
         hold = job.hold or job.former
-        return self._receipt(job, hold.worker.callback_url if hold else "")
+        return self._receipt(job, hold.proven if hold else "")
 
-    def _receipt(self, job: Job, callback_url: str) -> str:
-        return self._derive(f"receipt:{job.id}:{callback_url}")
+    def _receipt(self, job: Job, proven: str) -> str:
+        return self._derive(f"receipt:{job.id}:{proven}")
 
     def is_of_spent(self, proof: Proof, job: Job) -> bool:
         """Whether the proof's callback or receipt is that of an earlier holder of the job."""
@@ -42,7 +42,7 @@ class Receipts:
             return True
         presented = (proof.receipt or "").encode()
         return any(
-            hmac.compare_digest(self._receipt(job, url).encode(), presented) for url in job.spent
+            hmac.compare_digest(self._receipt(job, each).encode(), presented) for each in job.spent
         )
 
     def is_of_holder(self, proof: Proof, job: Job) -> bool:

@@ -551,7 +551,10 @@ class StateMachine:
         return self._apply_report(report, reached, decide)
 
     def _on_extend(self, report: c.Extend) -> Placed:
-        return self._apply_report(report, None, lifecycle.extend)
+        def decide(job: Job, now_s: float) -> Step:
+            return lifecycle.extend(connected_workers.accept_by_report(self, job), now_s)
+
+        return self._apply_report(report, None, decide)
 
     def _apply_report(
         self, report: c.Complete | c.Fail | c.Extend, reached: State | None, decide: Decide
@@ -566,7 +569,8 @@ class StateMachine:
         if not self.is_of_holder(report.proof, job):
             raise NotTheHolder(job.state)
         if job.state is not reached:
-            job = self.apply_step(job, decide(job, self.now.wall_s))
+            step = decide(job, self.now.wall_s)
+            job = self.apply_step(self.find(job.id), step)
         return self.placed(job)
 
     def _has_given_back(self, proof: Proof, job: Job) -> bool:
@@ -596,6 +600,7 @@ class StateMachine:
     # ---- acts of the operator
 
     def _on_put_back(self, act: c.PutBack) -> Placed:
+        connected_workers.ask_to_stop(self, self.find(act.job_id))
         return self.apply_act(act, lambda job, now_s: lifecycle.put_back(job, now_s, act.why))
 
     def _on_move_to_front(self, act: c.MoveToFront) -> Placed:
@@ -939,6 +944,8 @@ class StateMachine:
         """Remove a worker, if it is there."""
         worker = self.tables.workers.get(worker_id)
         if worker is not None:
+            if worker.polls:
+                connected_workers.end_open_poll(self, worker_id)
             self.tables.remove_worker(worker_id)
             self.probed.pop(worker_id, None)
             self.emit(Note(EventKind.WORKER_DROPPED, self.now.wall_s, reason), worker=worker)

@@ -79,7 +79,7 @@ def _encode_optional(job: Job) -> Iterator[bytes]:
 
 
 def _encode_hold(hold: Hold) -> bytes:
-    return b'{"worker":%b,"way":"%b","stage":"%b","since":%b%b%b%b%b}' % (
+    return b'{"worker":%b,"way":"%b","stage":"%b","since":%b%b%b%b%b%b}' % (
         encode_worker(hold.worker),
         hold.way.encode(),
         hold.stage.encode(),
@@ -88,6 +88,7 @@ def _encode_hold(hold: Hold) -> bytes:
         b',"unused":%d' % hold.times_unused if hold.times_unused else b"",
         b',"refused_report":%b' % _dumps(hold.refused_report) if hold.refused_report else b"",
         b',"reported":%b' % _dumps(hold.reported_s) if hold.reported_s else b"",
+        b',"began":%d' % hold.began if hold.began else b"",
     )
 
 
@@ -260,6 +261,7 @@ def _decode_hold(values: Mapping[str, Any]) -> Hold:
         _count(values.get("unused", 0)),
         _text(values.get("refused_report", "")),
         _number(values.get("reported", 0)),
+        _count(values.get("began", 0)),
     )
 
 

@@ -6,6 +6,7 @@ A message is a JSON object with exactly one member, which names it; a worker's m
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -49,13 +50,19 @@ def read(data: bytes, max_depth: int) -> Said:
         raise BodyTooLarge(MAX_MESSAGE_BYTES)
     message = strict_json.parse(data, max_depth)
     names = set(message) - {"ref"} if isinstance(message, dict) else set()
-    if len(names) != 1 or not names <= {*NAMES}:
+    if len(names) != 1 or not names <= {*NAMES} or _has_twins(data):
         raise InvalidRequest(f"send an object with exactly one of {', '.join(NAMES)}")
     (name,) = names
     fields = message[name]
     if not isinstance(fields, dict):
         raise InvalidRequest(f"{name} is an object")
     return Said(name, fields)
+
+
+def _has_twins(data: bytes) -> bool:
+    """Whether an object, which is JSON, has two members of one name."""
+    names = [name for name, _ in json.loads(data, object_pairs_hook=list)]
+    return len(set(names)) < len(names)
 
 
 def result_in(data: bytes) -> bytes | None:

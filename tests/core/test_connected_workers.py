@@ -421,6 +421,81 @@ def test_a_worker_set_aside_is_not_free_by_coming_again(bar: Bar) -> None:
     assert [each.connection for each in bar.offers] == ["1"]
 
 
+def test_a_receipt_is_of_one_offer(bar: Bar) -> None:
+    """A worker that keeps its name gets another one with the same job at another time."""
+    bar.register(POLLER, "1")
+    bar.apply(c.Submit("a", b"1"))
+    first = bar.proof()
+    bar.apply(c.AnswerWritten("a", 1))
+    bar.apply(c.Fail("a", first, "no ice", retry=True))
+    bar.register(POLLER, "2")
+    assert bar.holder() == POLLER
+    repeated = bar.apply(c.Fail("a", first, "no ice", retry=True))
+    assert isinstance(repeated.reply, NotTheHolder)
+    assert bar.holder() == POLLER
+    assert bar.proof() != first
+
+
+def test_a_report_on_an_offer_accepts_it(bar: Bar) -> None:
+    """It does not lapse then; to ask whether to stop accepts nothing."""
+    bar.register(TABLET, "1")
+    bar.apply(c.Submit("a", b"1"))
+    lapse = bar.timers[-1]
+    bar.apply(c.AskIfCancelling("a", bar.proof()))
+    assert bar.waiting == [TABLET]
+    bar.apply(c.ReportProgress("a", bar.proof(), 10.0))
+    assert bar.waiting == []
+    bar.let_pass(lapse)
+    assert bar.holder() == TABLET
+    bar.apply(c.Complete("a", bar.proof()))
+    bar.register(TABLET, "2")
+    bar.apply(c.Submit("b", b"1"))
+    bar.apply(c.Extend("b", bar.proof("b")))
+    assert bar.waiting == []
+
+
+def test_a_session_hears_of_the_job_that_it_lost_before_a_restart(bar: Bar) -> None:
+    """While nobody else has it."""
+    bar.register(TABLET, "1", session="s")
+    bar.apply(c.Submit("a", b"1"))
+    bar.accept()
+    (lease,) = bar.timers
+    bar.apply(c.Leave("1"))
+    bar.let_pass(lease)
+    tables, bar.machine = bar.machine.tables, StateMachine(Policy())
+    bar.machine.load([job for job in [tables.jobs.get("a")] if job], [], tables.facts)
+    bar.apply(c.Recover(""))
+    assert bar.apply(c.Resume("s", "3")).reply == Resumed(lost="a")
+
+
+def test_reports_on_a_job_that_was_cancelled_meanwhile(bar: Bar) -> None:
+    """Its holder hears the state, and not that it is somebody else."""
+    bar.register(TABLET, "1")
+    bar.apply(c.Submit("a", b"1"))
+    proof = bar.proof()
+    bar.apply(c.Cancel("a"))
+    refused = bar.apply(c.Accept("a", proof)).reply
+    assert isinstance(refused, DispatchError)
+    assert refused.code == "WrongState"
+    assert bar.waiting == [TABLET]
+
+
+def test_the_poll_of_a_worker_that_leaves_is_ended(bar: Bar) -> None:
+    """When it withdraws, or is dropped."""
+    bar.register(POLLER, "1")
+    bar.apply(c.Withdraw(POLLER))
+    assert bar.effects == [e.EndConnection("1", "")]
+
+
+def test_a_holder_is_told_that_its_job_was_put_back(bar: Bar) -> None:
+    """It may stop."""
+    bar.register(TABLET, "1")
+    bar.apply(c.Submit("a", b"1"))
+    bar.accept()
+    bar.apply(c.PutBack("a"))
+    assert e.AskToStop("a", "1", "") in bar.effects
+
+
 def test_an_offer_that_was_not_sent_goes_back(bar: Bar) -> None:
     """The connection was gone: the worker is away, and the next one gets the job."""
     bar.register(TABLET, "1")
