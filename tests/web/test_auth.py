@@ -44,6 +44,14 @@ ROUTES_OF = {
         "GET /operator/events",
         "GET /operator/stats",
         "GET /operator/topics",
+        "GET /operator/webhooks",
+        "POST /operator/webhooks",
+        "DELETE /operator/webhooks/<webhook_id>",
+        "POST /operator/webhooks/<webhook_id>/test",
+        "POST /operator/webhooks/<webhook_id>/rotate",
+        "POST /operator/webhooks/<webhook_id>/continue",
+        "POST /operator/webhooks/<webhook_id>/drop",
+        "GET /operator/webhooks/<webhook_id>/events",
     ],
 }
 PUBLIC = [
