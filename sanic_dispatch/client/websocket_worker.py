@@ -219,17 +219,20 @@ class WebsocketWorker:
 
     async def _register(self) -> bool:
         """Register; return whether that succeeded. Raises ServiceError if it never would."""
+        self._is_registered = True  # before the reply: an offer may come together with that
         try:
             await self._channel.ask("register", self._registration)
         except ChannelLost:
-            return False
+            self._is_registered = False
         except ServiceError as error:
-            if error.status != 409 and not is_temporary(error) or isinstance(error, TurnedAway):
+            if error.status == 409 and not isinstance(error, TurnedAway):
+                return True  # it is, or has an offer
+            self._is_registered = False
+            if not is_temporary(error) or isinstance(error, TurnedAway):
                 raise
-            self._is_registered = error.status == 409  # it is, or has an offer
-            return self._is_registered
-        self._is_registered = True
-        return True
+        else:
+            return True
+        return False
 
     async def _changes_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from sanic_dispatch.client import Lost, ServiceError, Worker, WorkerJob
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Mode
+from tests.support.faulty_link import FaultyLink
 from tests.support.proxy import Proxy
 from tests.support.server import Service, eventually, free_port, running_service
 
@@ -98,6 +100,17 @@ async def test_five_lines(service: Service) -> None:
     assert [state["ticket"] for state in states] == [2, 4]
     assert states[0]["progress"] == {"percent": 40, "text": "adding ice"}
     assert (waiting.id, waiting.label) == ("ws:tablet-1", "Bar left")
+
+
+async def test_a_job_that_comes_together_with_the_reply_to_the_registration(
+    service: Service,
+) -> None:
+    """It registers for the next job all the same."""
+    ids = [(await service.submit(number))[2] for number in range(3)]
+    async with FaultyLink(service.app.ctx.settings.port, random.Random(0)) as link:
+        link.gathers_s = 0.05
+        async with at_work(Worker(f"http://127.0.0.1:{link.port}/", NAME), finish):
+            assert (await ends(service, ids[-1]))["result"] == {"made": 2}
 
 
 async def test_a_broken_connection_in_the_middle_of_a_job(service: Service) -> None:

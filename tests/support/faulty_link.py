@@ -15,7 +15,8 @@ class FaultyLink(Relay):
     """Forwards connections inside ``async with``.
 
     ``latency_s`` is the least and the most time that each piece takes; ``resets`` is the share of
-    answers in the middle of which the connection breaks. A ``black_hole`` swallows everything. At
+    answers in the middle of which the connection breaks. Answers that come within ``gathers_s``
+    of the first one are passed on together. A ``black_hole`` swallows everything. At
     the next answer that contains ``loses`` the connection breaks, or with ``falls_silent`` becomes
     half-open: nothing arrives any more, and nobody is told.
     """
@@ -24,6 +25,7 @@ class FaultyLink(Relay):
         super().__init__()
         self.latency_s = (0.0, 0.0)
         self.resets = 0.0
+        self.gathers_s = 0.0
         self.black_hole = False
         self.loses = b""
         self.falls_silent = False
@@ -53,6 +55,8 @@ class FaultyLink(Relay):
         with suppress(OSError):
             while chunk := await reader.read(CHUNK):
                 await asyncio.sleep(self._random.uniform(*self.latency_s))
+                if resets and self.gathers_s:
+                    chunk += await self._gather(reader)
                 if self.black_hole:
                     await asyncio.Event().wait()
                 if resets and self.loses and self.loses in chunk:
@@ -68,3 +72,11 @@ class FaultyLink(Relay):
                     return
                 writer.write(chunk)
                 await writer.drain()
+
+    async def _gather(self, reader: asyncio.StreamReader) -> bytes:
+        gathered = b""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.gathers_s):
+                while chunk := await reader.read(CHUNK):
+                    gathered += chunk
+        return gathered
