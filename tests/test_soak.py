@@ -188,13 +188,17 @@ async def working_bar(line: Line) -> AsyncIterator[tuple[Bar, DispatchClient]]:
 
 
 async def submit_all(client: DispatchClient) -> dict[int, str]:
-    """Submit all orders, most of them when the last one is over; return their ids."""
+    """Submit all orders, most of them when the last one is over, some in a rush; return their ids.
+
+    In a rush orders have to wait in line.
+    """
     orders, rng, ids = iter(range(ORDERS)), random.Random(SEED), {}
 
     async def submit_some() -> None:
         for order in orders:
             ids[order] = (await client.submit(order)).job_id
-            if rng.random() < 0.95:
+            is_rush = order % 100 >= 60
+            if not is_rush and rng.random() < 0.95:
                 await until_over(client, ids[order])
 
     await asyncio.gather(*(submit_some() for _ in range(SUBMITTERS)))

@@ -205,7 +205,7 @@ class BreakingPoller(BreakingWorker):
             await client.complete(job["id"], job["receipt"])
 
     async def _poll(self, client: DispatchClient) -> dict[str, Any] | None:
-        wait_s = self._random.uniform(0, LONGEST_POLL_S)
+        wait_s = round(self._random.uniform(0, LONGEST_POLL_S), 3)
         async with self._aborting("aborts a poll"):
             if not self._breaks("polls twice"):
                 return await client.poll(self.name, wait_s=wait_s)
