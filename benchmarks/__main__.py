@@ -63,8 +63,8 @@ def run(
     """Run all measurements, or the named ones, and compare the results with the goals.
 
     The names are those of the parts of docs/performance.md: fsync, depth, keyed, latency, cycles,
-    faults, fanout, crowd, webhooks, memory, restart, evening, storage, sharing, eta, modules,
-    instructions.
+    faults, fanout, crowd, connected, webhooks, memory, restart, evening, storage, sharing, eta,
+    modules, instructions.
     """
     plan = QUICK if quick else FULL
     if depths:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from benchmarks.drive.plan import Plan
 from benchmarks.drive.servers import ORIGINAL_MODES, Side, bare_sanic, original, ours, running
 from benchmarks.measure import (
+    connected,
     crowd,
     cycles,
     depth,
@@ -76,6 +77,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "fanout": Measurement(fanout.measure),
     "crowd": Measurement(crowd.measure, (Mode.IN_MEMORY,)),
     "webhooks": Measurement(webhooks.measure, (_CACHED,), flags=("--allow-webhook", "127.0.0.0/8")),
+    "connected": Measurement(connected.measure, (Mode.IN_MEMORY,)),
     "memory": Measurement(memory.measure, _USUAL, _BOTH),
     "restart": Measurement(restart.measure, _DURABLE, ("CachedJsonFile",)),
     "evening": Measurement(evening.measure, (_CACHED,)),

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.drive.load import size_of_first
 from benchmarks.drive.plan import QUICK
 from benchmarks.drive.servers import TOKEN, ours
-from benchmarks.measure import instructions, memory, sharing
+from benchmarks.measure import connected, instructions, memory, sharing
 from benchmarks.measure.module_changes import CHANGES_OF_A_FRAME
 from benchmarks.report import document, goals
 from benchmarks.report.figures import Figure, quantile, ratio
@@ -56,6 +56,15 @@ async def test_it_measures_a_running_server(tmp_path: Path) -> None:
 async def test_a_worker_that_waits_at_a_websocket_costs_little() -> None:
     """At most 6 KiB, its records included: 2,000 of them wait in 12 MiB."""
     assert 0 < await memory.each_connected(ours(Mode.IN_MEMORY), 500) <= 6 * 1024
+
+
+async def test_orders_come_to_workers_that_wait_at_websockets_and_callbacks() -> None:
+    """Each order comes to a worker, by either way."""
+    found = (await connected.measure(QUICK, [ours(Mode.IN_MEMORY)])).data
+    assert list(found) == ["callback", "websocket"]
+    for way in found.values():
+        assert way["missing"] == [0]
+        assert all(0 < ms < 5_000 for ms in way["p50_ms"])
 
 
 async def test_with_bad_workers_nothing_is_stuck(tmp_path: Path) -> None:

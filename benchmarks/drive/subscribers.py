@@ -24,6 +24,13 @@ PONG = b"\x8a\x80\x00\x00\x00\x00"
 """Masked with zeros, as a client has to mask."""
 
 
+def masked(data: bytes) -> bytes:
+    """Return the frame of a text, masked with zeros; it has at most 64 KiB."""
+    size = len(data)
+    head = bytes([MASK | size]) if size < 126 else bytes([MASK | 126]) + size.to_bytes(2, "big")
+    return bytes([TEXT]) + head + bytes(4) + data
+
+
 class Subscriber(asyncio.Protocol):
     """A subscriber of a view."""
 
@@ -43,9 +50,7 @@ class Subscriber(asyncio.Protocol):
     async def ask(self, message: str) -> None:
         """Send a message, and return once something has come after that: the reply."""
         self._answered = asyncio.get_running_loop().create_future()
-        data = message.encode()
-        assert len(data) < 126, "a longer one needs a longer head"
-        self._transport.write(bytes([TEXT, MASK | len(data), 0, 0, 0, 0]) + data)
+        self._transport.write(masked(message.encode()))
         await self._answered
 
     def leave(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
+from benchmarks.measure.connected import CALLBACK, WEBSOCKET
 from benchmarks.report.tables import Report, Table
 
 FLOOR = "bare Sanic"
@@ -174,6 +175,12 @@ def webhook_margin_ms(data: Data) -> float | None:
     return 5.0 - median(b - a for a, b in zip(*sides, strict=True)) if sides else None
 
 
+def connected_ratio(data: Data) -> float | None:
+    """Compare the time to a worker at a websocket with that to a callback, thousands waiting."""
+    found = data.get("connected")
+    return paired_ratio(found[WEBSOCKET]["p50_ms"], found[CALLBACK]["p50_ms"]) if found else None
+
+
 def negated_stuck_orders(data: Data) -> float | None:
     """Return minus the number of our orders that are stuck or were never answered."""
     ours = [s for name, s in data.get("faults", {}).items() if not name.startswith("original")]
@@ -279,6 +286,12 @@ GOALS = [
     Goal("10 ms − (p99 of orders with − without followers), ms", 0.0, crowd_margin_ms),
     Goal("5 ms − (p99 of orders with − without webhooks), ms", 0.0, webhook_margin_ms),
     Goal("p99 of messages to good endpoints, s", 1.0, webhook_delay_s, is_maximum=True),
+    Goal(
+        "order → worker at a websocket ÷ → callback, p50, 2,000 waiting",
+        1.2,
+        connected_ratio,
+        is_maximum=True,
+    ),
     Goal("with bad workers: − orders stuck or never answered", 0.0, negated_stuck_orders),
     Goal(
         "no goal: in memory ÷ the original in memory",
