@@ -135,9 +135,14 @@ class Deliveries:
                 await self._confirm()
             text = body % look.registered_at.encode()
             outcome = await self._callbacks.deliver(look.worker_id, text, {})
-        is_told = isinstance(outcome, Accepted)
-        is_sure = is_told or await self._is_pending(effect.worker) is False
+        is_sure = isinstance(outcome, Accepted) or await self._waits_no_more(effect.worker)
         return c.ExpiryTold(look, is_sure, effect.request)
+
+    async def _waits_no_more(self, worker: Worker) -> bool:
+        """Whether a callback is surely used or gone; a stopped instance answers as if it were."""
+        if await self._is_pending(worker) is not False:
+            return False
+        return await self._state_of(worker) in ("running", *ENDED)
 
     @asynccontextmanager
     async def _alone(self, url: str) -> AsyncIterator[None]:

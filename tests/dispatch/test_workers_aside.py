@@ -187,3 +187,19 @@ async def test_a_repeated_registration_brings_a_robot_back(world: World) -> None
     robot = await set_aside_with_state(world, "stopped")
     await world.register(robot)
     assert [url for url, _ in world.network.deliveries] == [robot.id, robot.id]
+
+
+@pytest.mark.parametrize(
+    ("state", "is_kept"), [("stopped", True), ("running", False), ("finished", False)]
+)
+async def test_a_worker_whose_time_is_over_is_told_so(
+    world: World, state: str, is_kept: bool
+) -> None:
+    """Again and again while it may not have heard: a stopped instance refuses what it waits for."""
+    robot = worker("c1", "i1")._replace(expires_s=world.clock.now_s() + 60)
+    world.network.outcomes[robot.id] = [Refused("answered 404")] * 10
+    world.network.pending[robot.id] = False
+    world.network.states[robot.instance_url] = state
+    await world.register(robot)
+    await world.clock.advance(90)
+    assert [each.id for each in world.workers()] == ([robot.id] if is_kept else [])

@@ -33,7 +33,7 @@ class FakeNetwork:
     async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         assert callback_url not in self.under_way, "two deliveries to one callback at a time"
         self.under_way.add(callback_url)
-        self.deliveries.append((callback_url, json.loads(body)["Job"]["data"]))
+        self.deliveries.append((callback_url, json.loads(body).get("Job", {}).get("data")))
         try:
             return await self._outcome(callback_url)
         finally:
