@@ -360,8 +360,13 @@ def _in_doubt(job: Job, now_s: float, reason: str) -> Step:
 
 
 def _free(job: Job, now_s: float, reason: str, fate: Fate) -> Step:
-    """Return a job to its own place; one that is to be cancelled is cancelled instead."""
+    """Return a job to its own place; one that is to be cancelled is cancelled instead.
+
+    A callback may wait on, and then another job comes there; so only a connected worker is kept.
+    """
     if job.cancelling:
+        if job.hold is not None and job.hold.way is not Way.OFFER:
+            job = job._replace(hold=None)
         return _finish(job, State.CANCELLED, EventKind.JOB_CANCELLED, now_s, reason, fate)
     freed = job._replace(
         state=State.WAITING, hold=None, spent=_spent(job), reason=reason, turn=0, progress=None

@@ -853,9 +853,13 @@ class StateMachine:
         self._is_open = True
 
     def _remove_left_over(self, job: Job) -> None:
-        """Remove a worker that took its job: a crash between two stores' commits left it there."""
+        """Remove a worker that took its job: a crash between two stores' commits left it there.
+
+        A connected worker whose job is over may wait for the next one.
+        """
         worker = self.tables.workers.get(job.worker.id) if job.worker else None
-        if worker is not None and (job.state.is_final or _is_at(job, Stage.CONFIRMED)):
+        is_over = job.state.is_final and job.hold is not None and job.hold.way is not Way.OFFER
+        if worker is not None and (is_over or _is_at(job, Stage.CONFIRMED)):
             self._remove_used(worker)
 
     def _on_close(self, _: c.Close) -> None:

@@ -346,6 +346,20 @@ def test_a_job_of_which_an_earlier_poll_may_know_stays_with_its_worker(bar: Bar)
     assert hold.stage is Stage.CONFIRMED
 
 
+def test_a_worker_that_waits_for_its_next_job_outlives_a_restart(bar: Bar) -> None:
+    """Its last job, which is over, names it too."""
+    bar.register(TABLET, "1", session="s")
+    bar.apply(c.Submit("a", b"1"))
+    bar.accept()
+    bar.apply(c.Complete("a", bar.proof()))
+    bar.register(TABLET, "1", session="s")
+    tables, bar.machine = bar.machine.tables, StateMachine(Policy())
+    jobs = [job for job in [tables.jobs.get("a")] if job]
+    bar.machine.load(jobs, tables.workers, tables.facts)
+    bar.apply(c.Recover(""))
+    assert bar.waiting == [TABLET]
+
+
 def test_what_is_offered_goes_back_when_the_service_stops(bar: Bar) -> None:
     """Nobody waits for a human to accept."""
     bar.register(TABLET, "1")

@@ -262,7 +262,10 @@ class Simulation:
             self._to_cancel.discard(job.id)
             if event.reason != "by hand":
                 self.accuse("ONCE", f"job {job.ticket} was to be cancelled, and waits again")
-        if kind is EventKind.JOB_ASSIGNED and worker is not None and worker.id in self._expired:
+        is_expired = worker is not None and worker.id in self._expired
+        # An answer is to a new registration on the same callback, which is another one.
+        is_sent = job.hold is not None and job.hold.way is not Way.ANSWER
+        if kind is EventKind.JOB_ASSIGNED and worker is not None and is_expired and is_sent:
             self.accuse("EXPIRED", f"job {job.ticket} went to {worker.id}")
 
     def _receipt_of(self, job: Job) -> str:
