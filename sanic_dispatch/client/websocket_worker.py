@@ -25,6 +25,9 @@ REGISTER_AGAIN_S = 30.0
 LEASE_SHARE = 3
 """How many times in a lease the service hears that the worker is alive."""
 
+MAX_REASON_CHARS = 200
+"""The longest reason that the service takes."""
+
 Condition = Mapping[str, str | Sequence[str]]
 """Members of a job's data, and the values that they may have."""
 
@@ -46,7 +49,6 @@ class WorkerJob:
         self.is_reported = False
         self._receipt: str = offer["receipt"]
         self._channel = channel
-        self._text = ""
         self._stop = asyncio.Event()
 
     @property
@@ -63,8 +65,6 @@ class WorkerJob:
 
     async def progress(self, percent: float | None = None, text: str | None = None) -> bool:
         """Say how far it is: 0 to 100 percent, or a text for the customer, or both."""
-        if text is not None:
-            self._text = text
         said = {"percent": percent, "text": text}
         return await self._report(
             "progress", {name: value for name, value in said.items() if value is not None}
@@ -75,8 +75,13 @@ class WorkerJob:
         return await self._end("done", {"result": result})
 
     async def fail(self, reason: str, *, retry: bool = False, cancelled: bool = False) -> bool:
-        """Report that it failed; another worker may try with ``retry``, none if ``cancelled``."""
-        return await self._end("fail", {"reason": reason, "retry": retry, "cancelled": cancelled})
+        """Report that it failed; another worker may try with ``retry``, none if ``cancelled``.
+
+        The reason may be any text, such as that of an exception; it becomes one line of at most
+        200 characters.
+        """
+        line = _one_line(reason)
+        return await self._end("fail", {"reason": line, "retry": retry, "cancelled": cancelled})
 
     def named(self, **members: Any) -> dict[str, Any]:
         """Return the members of a message about this job."""
@@ -90,7 +95,7 @@ class WorkerJob:
         """Keep the lease up until cancelled, or until the job is lost."""
         while not self.is_reported:
             await clock.sleep(self.lease_s / LEASE_SHARE)
-            if not await self._report("progress", {"text": self._text}):
+            if not await self._report("progress", {}):
                 return
 
     async def _end(self, kind: str, members: Mapping[str, Any]) -> bool:
@@ -151,7 +156,8 @@ class WebsocketWorker:
             self._random,
         )
         self._is_registered = self._is_stopping = False
-        self._offer: Mapping[str, Any] | None = None
+        self._offer: WorkerJob | None = None
+        """What is offered, until it is accepted or has gone to another worker."""
         self._job: WorkerJob | None = None
         self._changed = asyncio.Event()
 
@@ -182,23 +188,29 @@ class WebsocketWorker:
         """Return the next job once it is accepted; None if the worker is to stop."""
         self._job = None
         while offer := await self._next_offer():
-            named = {"job": offer["id"], "receipt": offer["receipt"]}
-            try:
-                await self._channel.ask("accept", named)
-            except ChannelLost:
-                continue  # it comes again
-            except ServiceError as error:
-                if isinstance(error, TurnedAway):
-                    raise
-                if is_temporary(error):
-                    self._offer = offer
-                    await self._clock.sleep(FIRST_DELAY_S)
-                continue  # or too late: it went to another worker
-            self._job = WorkerJob(self._channel, offer)
-            return self._job
+            if await self._accept(offer):
+                return offer
         return None
 
-    async def _next_offer(self) -> Mapping[str, Any] | None:
+    async def _accept(self, offer: WorkerJob) -> bool:
+        """Accept an offer; return whether that succeeded."""
+        try:
+            await self._channel.ask("accept", offer.named())
+            self._job = offer
+        except ChannelLost:
+            pass  # it comes again
+        except ServiceError as error:
+            if isinstance(error, TurnedAway):
+                raise
+            if is_temporary(error):
+                await self._clock.sleep(FIRST_DELAY_S)
+                return False
+            # else too late: it went to another worker, or is cancelled
+        if self._offer is offer:
+            self._offer = None
+        return self._job is offer
+
+    async def _next_offer(self) -> WorkerJob | None:
         """Register, and again where that is needed, until there is an offer."""
         attempt = 0
         while not self._is_stopping:
@@ -206,8 +218,7 @@ class WebsocketWorker:
             if self._channel.end is not None:
                 raise self._channel.end
             if self._offer is not None:
-                offer, self._offer = self._offer, None
-                return offer
+                return self._offer
             if not self._channel.is_connected:
                 await self._changed.wait()
             elif not self._is_registered and not await self._register():
@@ -241,9 +252,10 @@ class WebsocketWorker:
         return self._changed.is_set()
 
     def _last_word(self) -> tuple[str, dict[str, Any]] | None:
-        """Return the message that hands in the job that is not reported, or leaves the line."""
-        if self._job is not None and not self._job.is_reported:
-            return "fail", self._job.named(reason="its worker stopped", retry=True)
+        """Return the message that hands in the job or the offer that it has, or leaves the line."""
+        for job in (self._job, self._offer):
+            if job is not None and not job.is_reported:
+                return "fail", job.named(reason="its worker stopped", retry=True)
         return ("withdraw", {}) if self._is_registered else None
 
     def _take(self, kind: str, members: Mapping[str, Any]) -> None:
@@ -258,16 +270,15 @@ class WebsocketWorker:
             if job is not None and job.id == members.get("job", {}).get("id"):
                 job.note_stop()
         elif kind == "cancel":
-            if job is not None and job.id == members["job"]:
-                job.note_stop()
-            elif self._offer is not None and self._offer["id"] == members["job"]:
-                self._offer = None
+            for one in (job, self._offer):  # whether an offer is still its own, accepting it tells
+                if one is not None and one.id == members["job"]:
+                    one.note_stop()
         self._changed.set()
 
     def _take_job(self, offer: Mapping[str, Any]) -> None:
         if self._job is None or self._job.is_reported:
             self._is_registered = False
-            self._offer = offer
+            self._offer = WorkerJob(self._channel, offer)
 
 
 def _registration(
@@ -282,3 +293,8 @@ def _lists(condition: Condition) -> dict[str, list[str]]:
         member: [values] if isinstance(values, str) else list(values)
         for member, values in condition.items()
     }
+
+
+def _one_line(reason: str) -> str:
+    line = " ".join("".join(c if c.isprintable() else " " for c in reason).split())
+    return line if len(line) <= MAX_REASON_CHARS else line[: MAX_REASON_CHARS - 1] + "…"

@@ -30,6 +30,9 @@ GOODBYE_S = 2.0
 
 MAX_MESSAGE_BYTES = 16 * 2**20
 
+MAX_SENT_BYTES = 64 * 1024
+"""The largest message that the service reads."""
+
 _LATER = (408, 425, 429)
 """Statuses 4xx of an error after which the same message may succeed."""
 
@@ -109,17 +112,20 @@ class WorkChannel:
     async def ask(self, kind: str, members: Mapping[str, Any]) -> dict[str, Any]:
         """Send a message over the connection, once there is one, and return its ``ok``.
 
-        Raises ServiceError for an ``error``, and ChannelLost if it is not known whether the message
-        arrived.
+        Raises ServiceError for an ``error``, and for a message that is too large to be sent (413),
+        and ChannelLost if it is not known whether the message arrived.
         """
+        number = next(self._numbers)
+        message = ujson.dumps({kind: members, "ref": number})
+        if len(message) > MAX_SENT_BYTES:
+            raise ServiceError(413, "TooLarge", f"a message may have {MAX_SENT_BYTES} bytes")
         await self.connected()
         assert self._socket
-        number = next(self._numbers)
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._replies[number] = reply
         try:
             with raising_channel_lost():
-                await self._socket.send(ujson.dumps({kind: members, "ref": number}))
+                await self._socket.send(message)
             return await reply
         finally:
             del self._replies[number]

@@ -32,11 +32,10 @@ _OF_WORKERS: dict[str, tuple[str, Schema]] = {
     "withdraw": ("Leave the line", an_object({})),
     "accept": ("Take the job; begin after the ok", an_object(_JOB)),
     "progress": (
-        "Say how far the job is",
+        "Say how far the job is, or nothing but that the worker is still at it",
         an_object(
             _JOB, {"percent": {"type": "number", "minimum": 0, "maximum": 100}, "text": _LINE}
-        )
-        | {"minProperties": 3},
+        ),
     ),
     "done": ("The job is done", an_object(_JOB, {"result": {"description": "any JSON"}})),
     "fail": (

@@ -27,8 +27,6 @@ def progress_in(said: dict[str, Any]) -> tuple[float | None, str | None]:
     """Return percent and text, None for the one that is not said. Raises InvalidRequest."""
     percent = said.get("percent")
     text = text_in(said, "text") if "text" in said else None
-    if percent is None and text is None:
-        raise InvalidRequest("send percent, text or both")
     is_number = isinstance(percent, (int, float)) and not isinstance(percent, bool)
     if percent is not None and not (is_number and 0 <= percent <= 100):
         raise InvalidRequest("percent is a number from 0 to 100")

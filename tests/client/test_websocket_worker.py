@@ -14,6 +14,9 @@ import pytest
 from sanic_dispatch.client import Lost, ServiceError, Worker, WorkerJob
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.core.receipts import Proof
+from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.errors import ShuttingDown
 from tests.support.faulty_link import FaultyLink
 from tests.support.proxy import Proxy
 from tests.support.server import Service, eventually, free_port, running_service
@@ -250,6 +253,56 @@ async def test_a_job_that_is_not_its_own_any_more(service: Service) -> None:
     assert said == [False, True, False, True]
 
 
+async def test_a_cancellation_before_the_answer_to_accept(service: Service) -> None:
+    """It is heard of from the first moment, as after a restart of the worker's program."""
+    said: list[bool] = []
+    hands = Hands()
+    _, _, job_id = await service.submit("one")
+    async with at_work(Worker(service.base_url, NAME), hands.act):
+        await hands.job()
+        async with service.http.delete(f"{service.base_url}jobs/{job_id}") as answer:
+            assert answer.status == 202
+
+        async def act(job: WorkerJob) -> None:
+            said.append(job.is_cancelled)
+            assert await job.fail("the customer left", cancelled=True)
+
+        async with at_work(Worker(service.base_url, NAME), act):
+            assert (await ends(service, job_id))["state"] == "cancelled"
+    assert said == [True]
+
+
+async def test_a_result_that_is_too_large(service: Service) -> None:
+    """It is refused before it is sent, and the job can still be reported."""
+    refusals: list[ServiceError] = []
+
+    async def act(job: WorkerJob) -> None:
+        for size_bytes in (64 * 1024, 1100 * 1024):
+            with pytest.raises(ServiceError) as caught:
+                await asyncio.wait_for(job.done("x" * size_bytes), 10)
+            refusals.append(caught.value)
+        assert await job.done("x" * (64 * 1024 - 200))
+
+    async with at_work(Worker(service.base_url, NAME), act):
+        _, _, job_id = await service.submit("one")
+        assert len((await ends(service, job_id))["result"]) == 64 * 1024 - 200
+    assert [(one.status, one.error) for one in refusals] == [(413, "TooLarge")] * 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        ("no ice\nno\tgin\x00", "no ice no gin"),
+        ("\N{LEMON}" * 201, "\N{LEMON}" * 199 + "…"),
+    ],
+)
+async def test_a_reason_that_is_no_short_line(service: Service, reason: str, kept: str) -> None:
+    """It is made one, so that the text of any exception will do."""
+    async with at_work(Worker(service.base_url, NAME), lambda job: job.fail(reason)):
+        _, _, job_id = await service.submit("one")
+        assert (await ends(service, job_id))["reason"] == kept
+
+
 async def test_a_failure_that_others_may_try(service: Service) -> None:
     """It goes back to the line, and comes again."""
     tries = []
@@ -287,6 +340,27 @@ async def test_stopping_in_the_middle_of_a_job(service: Service) -> None:
         await asyncio.wait_for(task, 10)
     states = [(await service.job(one))["state"] for one in (first, second)]
     assert states == ["done", "waiting"]
+
+
+async def test_stopping_while_a_job_is_offered(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job goes back at once, and the worker leaves the line."""
+    clock = SteppedClock()
+    worker = Worker(service.base_url, NAME, clock=clock)
+
+    async def refuse(*_: object) -> None:
+        raise ShuttingDown
+
+    monkeypatch.setattr(Dispatcher, "accept", refuse)
+    async with at_work(worker, finish) as task:
+        _, _, job_id = await service.submit("one")
+        await clock.asked.get()  # until it is accepted once more
+        worker.stop()
+        clock.step()
+        await asyncio.wait_for(task, 10)
+    assert (await service.job(job_id))["state"] == "waiting"
+    assert await _has_workers(service, 0)
 
 
 async def test_stopping_before_there_is_a_service() -> None:
@@ -344,7 +418,7 @@ class SteppedClock(SystemClock):
 
 
 async def test_it_keeps_the_lease_up(service: Service) -> None:
-    """Three times in a lease the service hears of it, with the text that was said last."""
+    """Three times in a lease the service hears of it, and what was said before stays."""
     clock, hands = SteppedClock(), Hands()
     async with at_work(Worker(service.base_url, NAME, clock=clock), hands.act):
         _, _, job_id = await service.submit("one")
@@ -353,6 +427,17 @@ async def test_it_keeps_the_lease_up(service: Service) -> None:
         clock.step()
         assert await clock.asked.get() == 20
         assert (await service.job(job_id))["progress"] == {}
+        before = Proof(callback_url=f"ws:{NAME}")  # what it said before its program was restarted
+        await service.app.ctx.dispatcher.report_progress(job_id, before, 40, "adding gin")
+        clock.step()
+        assert await clock.asked.get() == 20
+        assert await job.progress(50)
+
+        async def is_kept() -> bool:
+            progress = (await service.job(job_id))["progress"]
+            return bool(progress == {"percent": 50, "text": "adding gin"})
+
+        await eventually(is_kept)
 
 
 async def test_an_operator_who_drops_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import re
 from sanic import Blueprint, HTTPResponse
 
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
+from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.calls import ask, note_refused_report
 from sanic_dispatch.web.context import Call, context_of, settings_of
@@ -70,6 +71,8 @@ async def report_progress(request: Call, job_id: str) -> HTTPResponse:
     """Report how far a job is, and begin its lease anew; learn whether to stop."""
     auth.check(request, auth.WORKER)
     percent, text = progress_in(await read_fields(request, "percent"))
+    if percent is None and text is None:
+        raise InvalidRequest("send percent, text or both")
     context = context_of(request)
     report = Dispatcher.report_progress
     placed = await ask(context, report, job_id, proof_of(request), percent, text)
