@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -27,6 +28,23 @@ KEYS = """async (code) => {
     return keys((await import(`./js/worker/words/${code}.js`)).words);
 }"""
 """Returns the keys of the page's texts in a language."""
+
+SAY_TOO_MUCH = """async ({ token, sizes, reason }) => {
+    const load = (path) => import(new URL(path, document.baseURI));
+    const { JobWorker } = await load('js/shared/job_worker.js');
+    const statuses = [];
+    for await (const job of new JobWorker({ name: 'script-1', token })) {
+        for (const size of sizes) {
+            await job.done('x'.repeat(size)).catch(({ status }) => statuses.push(status));
+        }
+        await job.fail(reason);
+        return statuses;
+    }
+}"""
+"""Returns the statuses of results of these sizes; then the job fails, for this reason."""
+
+LONG_NAME = "\N{CJK UNIFIED IDEOGRAPH-9152}" * 39
+"""One character short of what the field takes, and over 100 once it is encoded."""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -156,6 +174,35 @@ async def test_a_customer_cancels(bar: Bar, visitors: Visitors) -> None:
     assert states == ["cancelled", "done"]
 
 
+async def test_a_cancellation_before_the_answer_to_accept(bar: Bar, visitors: Visitors) -> None:
+    """It is shown at once, after a reload, and on a tablet that takes over."""
+    tablet = await at_work(visitors)
+    [job_id] = await bar.order("Bea")
+    await tablet.accept(1)
+    await bar.ask_to_cancel(job_id)
+    await tablet.shows("cancelling", 1)
+    await tablet.page.reload()
+    await tablet.shows("cancelling", 1)
+    other = await at_work(visitors)
+    await other.shows("cancelling", 1)
+    await other.button("I stopped").click()
+    await other.shows("waiting")
+    assert (await bar.service.job(job_id))["state"] == "cancelled"
+
+
+async def test_an_offer_that_is_cancelled(bar: Bar, visitors: Visitors) -> None:
+    """It goes, without a word, and the next one comes."""
+    tablet = await at_work(visitors)
+    [job_id] = await bar.order("Bea")
+    await tablet.shows("offered", 1)
+    async with bar.service.http.delete(f"{bar.service.base_url}jobs/{job_id}") as answer:
+        assert answer.status == 204
+    await tablet.shows("waiting")
+    await expect(tablet.note).not_to_contain_text("1")
+    await bar.order("Cleo")
+    await tablet.accept(2)
+
+
 async def test_a_customer_cancels_while_the_network_is_cut(bar: Bar, visitors: Visitors) -> None:
     """The tablet hears of it as soon as it is back."""
     visitors.expect_network_errors = True
@@ -229,6 +276,58 @@ async def test_finishing(bar: Bar, visitors: Visitors) -> None:
     await expect(tablet.name).to_have_value("Ada")
     await bar.sees(2, "waiting")
     assert await bar.service.app.ctx.dispatcher.queries.workers() == []
+
+
+async def test_finishing_while_an_order_is_offered(bar: Bar, visitors: Visitors) -> None:
+    """The order goes back at once, and the tablet leaves the line."""
+    tablet = await at_work(visitors)
+    [job_id] = await bar.order("Bea")
+    await tablet.shows("offered", 1)
+    await tablet.button("Finish").click()
+    await expect(tablet.name).to_have_value("Ada")
+    assert await bar.service.app.ctx.dispatcher.queries.workers() == []
+    assert (await bar.service.job(job_id))["state"] == "waiting"
+
+
+async def test_two_people_with_long_names(bar: Bar, visitors: Visitors) -> None:
+    """They are two workers, although their names begin alike."""
+    for last in ("\N{CJK UNIFIED IDEOGRAPH-7532}", "\N{CJK UNIFIED IDEOGRAPH-4E59}"):
+        tablet = await at_work(visitors, LONG_NAME + last)
+        await tablet.shows("waiting")
+
+    async def are_two() -> bool:
+        return len(await bar.service.app.ctx.dispatcher.queries.workers()) == 2
+
+    await eventually(are_two)
+
+
+async def test_what_was_said_before_a_reload_stays(bar: Bar, visitors: Visitors) -> None:
+    """While the lease is kept up, nothing is said that the person did not say."""
+    tablet = await visitors.tablet(LINK)
+    await tablet.page.clock.install()
+    await tablet.start()
+    [job_id] = await bar.order("Bea")
+    await tablet.accept(1)
+    await bar.make_progress(job_id, 40, "adding gin")
+    await tablet.page.clock.fast_forward(20_000)
+    await tablet.button("50 %").click()
+
+    async def is_kept() -> bool:
+        progress = (await bar.service.job(job_id))["progress"]
+        return bool(progress == {"percent": 50, "text": "adding gin"})
+
+    await eventually(is_kept)
+
+
+async def test_a_script_that_says_too_much(bar: Bar, visitors: Visitors) -> None:
+    """A result over 64 KiB is refused before it is sent; a reason is made one short line."""
+    tablet = await visitors.tablet(LINK)
+    [job_id] = await bar.order("Bea")
+    too_much = {"sizes": [64 * 1024, 1100 * 1024], "reason": "no\nice " + "\N{LEMON}" * 200}
+    says = tablet.page.evaluate(SAY_TOO_MUCH, too_much | {"token": WORKER_TOKEN})
+    statuses = await asyncio.wait_for(says, 10)
+    assert statuses == [413, 413]
+    assert (await bar.service.job(job_id))["reason"] == "no ice " + "\N{LEMON}" * 192 + "…"
 
 
 async def test_in_german(bar: Bar, visitors: Visitors) -> None:

@@ -5,6 +5,8 @@ import { WorkChannel } from './work_channel.js';
 const PROBE_MS = 5_000;
 /** How many times in a lease the service hears that the worker is alive. */
 const LEASE_SHARE = 3;
+/** The longest reason that the service takes. */
+const MAX_REASON_CHARS = 200;
 
 /**
  * A worker of the service, at a websocket. It needs no address at which it could be called.
@@ -24,7 +26,7 @@ export class JobWorker {
   #onMissed;
   #onChange;
   #isRegistered = false;
-  /** What is offered: the message, and what calls it off. */
+  /** What is offered: the message, what calls it off, and whether the job is to be cancelled. */
   #offer = null;
   #job = null;
   #isStopping = false;
@@ -71,6 +73,10 @@ export class JobWorker {
     this.changed();
   }
 
+  get #inHand() {
+    return this.#job?.isOver ? null : this.#job;
+  }
+
   async *[Symbol.asyncIterator]() {
     this.#channel.open();
     try {
@@ -104,15 +110,17 @@ export class JobWorker {
 
   async #nextJob() {
     for (let offer; (offer = await this.#nextOffer());) {
-      if (!await this.#confirm(offer.said, offer.gone.signal)) offer.gone.abort();
-      else if (await this.#accept(offer)) return this.#begin(offer);
+      const isConfirmed = !offer.isCancelling && await this.#confirm(offer.said, offer.gone.signal);
+      if (!isConfirmed && !offer.isCancelling) offer.gone.abort();
+      else if (await this.#accept(offer, isConfirmed)) return this.#begin(offer);
     }
     return null;
   }
 
-  #begin({ said }) {
+  #begin({ said, isCancelling }) {
     this.#offer = null;
     this.#job = new WorkerJob(this, said);
+    this.#job.isCancelling = isCancelling;
     this.#job.keepLease();
     return this.#job;
   }
@@ -122,7 +130,8 @@ export class JobWorker {
     this.#job = null;
     for (let n = 0; !this.#isStopping;) {
       if (this.#channel.problem) throw this.#channel.problem;
-      if (this.#offer && !this.#offer.gone.signal.aborted) return this.#offer;
+      // Whether one that is to be cancelled is still its own, accepting it tells.
+      if (this.#offer && (this.#offer.isCancelling || !this.#offer.gone.signal.aborted)) return this.#offer;
       if (this.status !== 'live') await this.#change.promise;
       else if (!this.#isRegistered && !await this.#register()) await this.#changesWithin(delay(n++));
       else if (!await this.#changesWithin(PROBE_MS)) this.#isRegistered = false;
@@ -141,7 +150,8 @@ export class JobWorker {
     return this.#isRegistered;
   }
 
-  async #accept({ said, gone }) {
+  async #accept(offer, isConfirmed) {
+    const { said, gone } = offer;
     try {
       await this.#channel.ask('accept', { job: said.id, receipt: said.receipt });
       return true;
@@ -149,36 +159,42 @@ export class JobWorker {
       if (problem === this.#channel.problem) throw problem;
       if (this.#isTemporary(problem)) return await pause(delay(0)); // after a lost connection it is offered again
       gone.abort();
-      this.#onMissed(said);
+      if (this.#offer === offer) this.#offer = null;
+      if (isConfirmed) this.#onMissed(said);
       return false;
     }
   }
 
   async #leave() {
     if (this.status !== 'live') return;
-    const job = this.#job;
-    const word = job && !job.isOver ? job.fail('its worker stopped', { retry: true }) : this.#withdraw();
-    await Promise.race([word, pause(1_000)]).catch(() => { /* it leaves all the same */ });
+    await Promise.race([this.#giveUp(), pause(1_000)]).catch(() => { /* it leaves all the same */ });
   }
 
-  async #withdraw() {
+  /** Hand in the job, or what is offered, and leave the line. */
+  async #giveUp() {
+    const job = this.#inHand ?? (this.#offer && new WorkerJob(this, this.#offer.said));
+    await job?.fail('its worker stopped', { retry: true });
     if (this.#isRegistered) await this.#channel.ask('withdraw', {});
   }
 
   #take(kind, members) {
-    const { id } = this.#job ?? this.#offer?.said ?? {};
+    const job = this.#inHand;
+    const offer = this.#offer;
     if (kind === 'welcome') {
       this.#isRegistered = members.resumed && !this.#job;
-      this.#offer?.gone.abort();
-    } else if (kind === 'job' && !(this.#job && !this.#job.isOver)) {
+      offer?.gone.abort();
+      this.#offer = null;
+    } else if (kind === 'job' && !job) {
       this.#isRegistered = false;
-      if (id !== members.id) this.#offer?.gone.abort();
-      this.#offer = { said: members, gone: new AbortController() };
-    } else if (kind === 'cancel' && id === members.job) {
-      if (this.#job) this.#job.isCancelling = true;
-      else this.#offer.gone.abort();
-    } else if (kind === 'error' && id === members.job?.id && this.#job) {
-      this.#job.isLost = true;
+      if (offer?.said.id !== members.id) offer?.gone.abort();
+      this.#offer = { said: members, gone: new AbortController(), isCancelling: false };
+    } else if (kind === 'cancel' && job?.id === members.job) {
+      job.isCancelling = true;
+    } else if (kind === 'cancel' && offer?.said.id === members.job) {
+      offer.isCancelling = true;
+      offer.gone.abort();
+    } else if (kind === 'error' && job && job.id === members.job?.id) {
+      job.isLost = true;
     }
     if (this.status !== 'live') this.#offer?.gone.abort();
     this.changed();
@@ -209,7 +225,6 @@ class WorkerJob {
   #worker;
   #receipt;
   #leaseMs;
-  #text = '';
   #timer;
 
   constructor(worker, { id, ticket, data, submitted_at: submittedAt, receipt, lease_s: leaseS }) {
@@ -221,7 +236,6 @@ class WorkerJob {
 
   /** Say how far it is: 0 to 100 percent, and a text for the customer. */
   progress(percent, text) {
-    this.#text = text ?? this.#text;
     return this.#report('progress', { percent, text });
   }
 
@@ -230,15 +244,18 @@ class WorkerJob {
     return this.#end('done', { result });
   }
 
-  /** Report that it failed; another worker may try with `retry`, none if it was `cancelled`. */
+  /**
+   * Report that it failed; another worker may try with `retry`, none if it was `cancelled`. The reason may be any text,
+   * such as that of an error; it becomes one line of at most 200 characters.
+   */
   fail(reason, { retry = false, cancelled = false } = {}) {
-    return this.#end('fail', { reason, retry, cancelled });
+    return this.#end('fail', { reason: oneLine(reason), retry, cancelled });
   }
 
   /** Keep the lease up until the job is over, or lost. */
   keepLease() {
     this.#timer = setTimeout(async () => {
-      await this.#report('progress', { text: this.#text }).catch(() => { /* the loop throws it */ });
+      await this.#report('progress', {}).catch(() => { /* the loop throws it */ });
       if (!this.isOver && !this.isLost) this.keepLease();
     }, this.#leaseMs / LEASE_SHARE);
   }
@@ -261,6 +278,11 @@ class WorkerJob {
     this.#worker.changed();
     return !this.isLost;
   }
+}
+
+function oneLine(reason) {
+  const chars = [...String(reason).replace(/[\p{C}\p{Z}]+/gu, ' ').trim()];
+  return chars.length <= MAX_REASON_CHARS ? chars.join('') : `${chars.slice(0, MAX_REASON_CHARS - 1).join('')}…`;
 }
 
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms, false); });

@@ -7,6 +7,8 @@ const OPENING_MS = 10_000;
 /** How long the service has to reply; after that the connection is dead. */
 const REPLY_MS = 5_000;
 const GRACE_MS = 2_000;
+/** The largest message that the service reads. */
+const MAX_SENT_BYTES = 64 * 1024;
 
 /**
  * A worker's websocket: requests with replies, and a session that outlives a lost connection.
@@ -59,15 +61,22 @@ export class WorkChannel {
     this.#report(status);
   }
 
-  /** Send a message; resolves with its `ok`, rejects with a Problem: of status 0 if the connection was lost. */
+  /**
+   * Send a message; resolves with its `ok`, rejects with a Problem: of status 0 if the connection was lost, 413 if the
+   * message is too large to be sent.
+   */
   ask(kind, members) {
     if (this.problem) return Promise.reject(this.problem);
     if (this.status !== 'live') return Promise.reject(new Problem(0));
+    const ref = ++this.#asked;
+    const message = JSON.stringify({ [kind]: members, ref });
+    if (new TextEncoder().encode(message).length > MAX_SENT_BYTES) {
+      return Promise.reject(new Problem(413, `a message may have ${MAX_SENT_BYTES} bytes`));
+    }
     return new Promise((resolve, reject) => {
-      const ref = ++this.#asked;
       const timer = setTimeout(() => this.#lost(ABNORMAL), REPLY_MS);
       this.#replies.set(ref, { resolve, reject, timer });
-      this.#socket.send(JSON.stringify({ [kind]: members, ref }));
+      this.#socket.send(message);
     });
   }
 

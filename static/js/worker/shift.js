@@ -42,7 +42,7 @@ export class Shift {
     this.#isLoud = isLoud;
     this.#onChange = onChange;
     this.#worker = new JobWorker({
-      name: encodeURIComponent(name).slice(0, MAX_WORKER_CHARS),
+      name: workerName(name),
       label: name,
       match: drinks.length ? { drink: drinks } : undefined,
       token: this.#token,
@@ -175,4 +175,19 @@ export class Shift {
     this.order = order;
     this.#onChange();
   }
+}
+
+/** Name a worker in visible ASCII: one name for each person's name, also where that is long. */
+function workerName(name) {
+  const encoded = encodeURIComponent(name);
+  if (encoded.length <= MAX_WORKER_CHARS) return encoded;
+  const hash = fnv1a(encoded).toString(16);
+  return `${encoded.slice(0, MAX_WORKER_CHARS - hash.length - 1)}~${hash}`;
+}
+
+/** FNV-1a of 64 bits; a digest of the browser's own needs https. */
+function fnv1a(text) {
+  return [...text].reduce(
+    (hash, char) => BigInt.asUintN(64, (hash ^ BigInt(char.charCodeAt(0))) * 0x100000001b3n), 0xcbf29ce484222325n,
+  );
 }
