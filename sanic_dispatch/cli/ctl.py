@@ -179,7 +179,13 @@ for command in (
     list_workers,
     _act("pause", "Hand out no more jobs.", "Hand out no more jobs?", _service("pause")),
     _act("resume", "Hand out jobs again.", "Hand out jobs again?", _service("resume")),
-    _act("cancel", "Cancel a waiting job.", "Cancel job {}?", _job("cancel"), "job"),
+    _act(
+        "cancel",
+        "Cancel a waiting job, or have the holder of an assigned one stop.",
+        "Cancel job {}?",
+        _job("cancel"),
+        "job",
+    ),
     _act(
         "put-back",
         "Put an assigned or failed job back to its place in the queue.",

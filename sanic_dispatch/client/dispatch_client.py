@@ -102,7 +102,10 @@ class DispatchClient:
             return await read_answer(answer, JobStatus.of)
 
     async def cancel(self, job_id: str) -> None:
-        """Cancel a waiting job. Raises ServiceError 409 if it is not waiting any more."""
+        """Cancel a waiting job, or have the holder of an assigned one stop.
+
+        Raises ServiceError 409 if it is over, or its holder cannot hear of it.
+        """
         async with self._request("DELETE", "jobs", job_id):
             pass
 
