@@ -129,3 +129,23 @@ async def test_the_lines_in_the_docs(service: Service, tmp_path: Path) -> None:
     async with process(sys.executable, str(program)):
         _, _, job_id = await service.submit({"drink": "mojito"})
         assert await result(service, job_id) == {"made": {"drink": "mojito"}}
+
+
+async def test_the_lines_for_a_shell(service: Service) -> None:
+    """They get a job, and report it with its result."""
+    found = re.search(
+        r"```bash\n(curl .*?)\n(curl .*?)\n```", (DOCS / "workers.md").read_text(), re.DOTALL
+    )
+    assert found
+    poll, complete = (
+        line.replace("http://localhost:2567/", service.base_url) for line in found.groups()
+    )
+    _, _, job_id = await service.submit("one")
+    async with process("bash", "-c", poll) as curl:
+        answer = (await curl.communicate())[0].decode()
+    receipt = re.search(r"(?i)^job-receipt: (\S+)", answer, re.MULTILINE)
+    assert receipt
+    complete = complete.replace("<id>", job_id).replace("<receipt>", receipt[1])
+    async with process("bash", "-c", complete) as curl:
+        await curl.communicate()
+    assert await result(service, job_id) == {"made": True}
