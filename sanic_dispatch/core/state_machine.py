@@ -600,7 +600,6 @@ class StateMachine:
     # ---- acts of the operator
 
     def _on_put_back(self, act: c.PutBack) -> Placed:
-        connected_workers.ask_to_stop(self, self.find(act.job_id))
         return self.apply_act(act, lambda job, now_s: lifecycle.put_back(job, now_s, act.why))
 
     def _on_move_to_front(self, act: c.MoveToFront) -> Placed:

@@ -501,15 +501,6 @@ def test_the_poll_of_a_worker_that_leaves_is_ended(bar: Bar) -> None:
     assert bar.effects == [e.EndConnection("1", "")]
 
 
-def test_a_holder_is_told_that_its_job_was_put_back(bar: Bar) -> None:
-    """It may stop."""
-    bar.register(TABLET, "1")
-    bar.apply(c.Submit("a", b"1"))
-    bar.accept()
-    bar.apply(c.PutBack("a"))
-    assert e.AskToStop("a", "1", "") in bar.effects
-
-
 def test_an_offer_that_was_not_sent_goes_back(bar: Bar) -> None:
     """The connection was gone: the worker is away, and the next one gets the job."""
     bar.register(TABLET, "1")
