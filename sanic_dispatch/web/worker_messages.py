@@ -40,7 +40,7 @@ class Said(NamedTuple):
 
 def ref_of(data: bytes) -> bytes:
     """Return the JSON with which the reply to a message ends: its ``ref``, or nothing."""
-    ref = members_of(data).get("ref") if len(data) <= MAX_MESSAGE_BYTES else None
+    ref = members_of(data).get("ref")
     return b"" if ref is None else b',"ref":%b' % ref
 
 

@@ -311,6 +311,7 @@ async def test_customers_may_not_cancel_what_is_made_where_that_is_off() -> None
         ('{"withdraw":[]}', "InvalidRequest"),
         ('{"accept":{"job":1,"receipt":""}}', "InvalidRequest"),
         ('{"withdraw":{},"ref":NaN}', "InvalidJson"),
+        ('{"withdraw":{},"withdraw":{}}', "InvalidRequest"),
         ('{"withdraw":{}}' + " " * 65_536, "TooLarge"),
     ],
 )
@@ -339,6 +340,15 @@ async def test_the_reply_repeats_the_reference(service: Service) -> None:
                 async with asyncio.timeout(5):
                     reply = json.loads(await worker.websocket.recv())
                 assert (reply["ref"], name in reply or "error" in reply) == (ref, True)
+
+
+async def test_the_reply_to_what_is_too_large(service: Service) -> None:
+    """It repeats the reference, too: who asked must not wait for ever."""
+    async with tablet(service) as worker:
+        await worker.websocket.send(json.dumps({"done": {"result": "x" * 65_536}, "ref": 7}))
+        async with asyncio.timeout(5):
+            reply = json.loads(await worker.websocket.recv())
+        assert (reply["error"]["Error"], reply["ref"]) == ("TooLarge", 7)
 
 
 async def test_a_message_in_fragments(service: Service) -> None:
