@@ -31,7 +31,9 @@ class Receipts:
     def receipt(self, job: Job) -> str:
         """Return the receipt that proves who got the job; the same for each holder every time."""
         hold = job.hold or job.former
-        return self._receipt(job, hold.proven if hold else "")
+        if hold is None or hold.began:
+            return self._receipt(job, hold.proven if hold else "")
+        return self._receipt(job, hold.worker.callback_url)
 
     def _receipt(self, job: Job, proven: str) -> str:
         return self._derive(f"receipt:{job.id}:{proven}")
