@@ -177,11 +177,12 @@ class Bar:
 
 
 async def repeated(act: Callable[[], Any], stack: AsyncExitStack) -> None:
-    """Repeat a call in the background until the end of the block."""
+    """Repeat a call in the background until the end of the block, also if it fails."""
 
     async def again() -> None:
         while True:
-            await act()
+            with suppress(Exception):  # a slow disk may have it answered 503
+                await act()
 
     task = asyncio.create_task(again())
     stack.callback(task.cancel)
