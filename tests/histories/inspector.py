@@ -157,6 +157,8 @@ class Inspector:
         """Apply, and check."""
         machine = self._machine
         tables, number = machine.tables, machine.number
+        if isinstance(command, c.Recover):
+            self._last = None  # the tables were loaded
         before, made = self._last or records_of(tables), len(tables.changes)
         applied = self._apply(command, now)
         changes = len(tables.changes) - made
