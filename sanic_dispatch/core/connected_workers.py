@@ -174,10 +174,7 @@ def on_accept(machine: StateMachine, accept: c.Accept) -> Placed:
         raise NotTheHolder(job.state)
     if job.state is not State.ASSIGNED:
         raise WrongState("accept", job.state)
-    if lifecycle.is_open_offer(job):
-        step = lifecycle.accept(job, machine.policy, machine.now.wall_s)
-        machine.apply_step(job, step)
-    return machine.placed(machine.find(job.id))
+    return machine.placed(accept_by_report(machine, job))
 
 
 def accept_by_report(machine: StateMachine, job: Job) -> Job:
@@ -302,7 +299,7 @@ def recover(machine: StateMachine) -> None:
     _find_sessions(machine)
     for job in machine.tables.jobs.unordered():
         if job.former is not None and job.is_waiting:
-            _note_lost(machine, job.former.worker.session, job.id)
+            note_lost_job(machine, job.former.worker, job.id)
 
 
 def _remember_session(machine: StateMachine, worker: Worker) -> None:
@@ -323,14 +320,10 @@ def _find_sessions(machine: StateMachine) -> None:
     machine.sessions = {worker.session: worker.id for worker in known if worker.session}
 
 
-def note_lost_job(machine: StateMachine, job: Job) -> None:
-    """Remember that a session has lost a job, to tell it so when it is back."""
-    _note_lost(machine, job.worker.session if job.worker else "", job.id)
-
-
-def _note_lost(machine: StateMachine, session: str, job_id: str) -> None:
-    if session:
-        machine.lost_jobs[session] = job_id
+def note_lost_job(machine: StateMachine, worker: Worker, job_id: str) -> None:
+    """Remember that a worker's session has lost a job, to tell it so when it is back."""
+    if worker.session:
+        machine.lost_jobs[worker.session] = job_id
         while len(machine.lost_jobs) > FORGOTTEN_SESSIONS:
             del machine.lost_jobs[next(iter(machine.lost_jobs))]
 

@@ -551,10 +551,7 @@ class StateMachine:
         return self._apply_report(report, reached, decide)
 
     def _on_extend(self, report: c.Extend) -> Placed:
-        def decide(job: Job, now_s: float) -> Step:
-            return lifecycle.extend(connected_workers.accept_by_report(self, job), now_s)
-
-        return self._apply_report(report, None, decide)
+        return self._apply_report(report, None, lifecycle.extend)
 
     def _apply_report(
         self, report: c.Complete | c.Fail | c.Extend, reached: State | None, decide: Decide
@@ -569,8 +566,9 @@ class StateMachine:
         if not self.is_of_holder(report.proof, job):
             raise NotTheHolder(job.state)
         if job.state is not reached:
-            step = decide(job, self.now.wall_s)
-            job = self.apply_step(self.find(job.id), step)
+            if isinstance(report, c.Extend):
+                job = connected_workers.accept_by_report(self, job)
+            job = self.apply_step(job, decide(job, self.now.wall_s))
         return self.placed(job)
 
     def _has_given_back(self, proof: Proof, job: Job) -> bool:
@@ -894,8 +892,8 @@ class StateMachine:
         if holder is None or not holder.is_connected:
             return
         connected_workers.note_away(self, self.tables.workers.get(holder.id))
-        if after.hold is None and holder.session:
-            connected_workers.note_lost_job(self, before)
+        if after.hold is None:
+            connected_workers.note_lost_job(self, holder, after.id)
 
     def _make_room(self, finished: Job) -> None:
         """Remove finished jobs that are too many or too old."""
