@@ -69,15 +69,6 @@ class Hold(Value, frozen=True):
     began: int = 0
 
     @property
-    def proven(self) -> str:
-        """What the receipt is for: the callback; of a connected worker its name and the attempt.
-
-        Such a worker keeps its name, and may get the same job again later.
-        """
-        url = self.worker.callback_url
-        return f"{url} {self.began}" if self.began else url
-
-    @property
     def can_hear(self) -> bool:
         """Whether the worker can be told that the job is to be cancelled.
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 from sanic_dispatch.core.events import EventKind, Note
 from sanic_dispatch.core.evidence import is_to_be_checked
 from sanic_dispatch.core.job import Hold, Job, Progress, Stage, State, Way
+from sanic_dispatch.core.receipts import subject_of
 from sanic_dispatch.core.registration_meaning import TABLE
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate, Step
@@ -241,7 +242,7 @@ def end_with_instance(job: Job, state: str, now_s: float, *, is_unused: bool) ->
 def retry(job: Job, policy: Policy, now_s: float, reason: str) -> Step:
     """Return a job for another worker to try, or fail it after ``max_attempts``."""
     hold = _hold_of(job, "fail")
-    tried = job._replace(refusals=job.refusals + 1, spent=(*job.spent, hold.proven))
+    tried = job._replace(refusals=job.refusals + 1, spent=(*job.spent, subject_of(hold)))
     if tried.refusals >= policy.max_attempts:
         return fail(tried, now_s, reason)
     return _free(tried, now_s, reason, _leave(hold))
@@ -378,7 +379,7 @@ def _spent(job: Job) -> tuple[str, ...]:
     """Return the callbacks that have taken the job so far, the present one included."""
     if job.hold is None or job.hold.stage is not Stage.CONFIRMED:
         return job.spent
-    return tuple(dict.fromkeys((*job.spent, job.hold.proven)))
+    return tuple(dict.fromkeys((*job.spent, subject_of(job.hold))))
 
 
 def _give_up(job: Job, now_s: float, reason: str) -> Step:

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.job import Hold, Job
 from sanic_dispatch.core.worker import Key
 
 ID_DIGITS = 32
@@ -31,12 +31,10 @@ class Receipts:
     def receipt(self, job: Job) -> str:
         """Return the receipt that proves who got the job; the same for each holder every time."""
         hold = job.hold or job.former
-        if hold is None or hold.began:
-            return self._receipt(job, hold.proven if hold else "")
-        return self._receipt(job, hold.worker.callback_url)
+        return self._receipt(job, subject_of(hold) if hold else "")
 
-    def _receipt(self, job: Job, proven: str) -> str:
-        return self._derive(f"receipt:{job.id}:{proven}")
+    def _receipt(self, job: Job, subject: str) -> str:
+        return self._derive(f"receipt:{job.id}:{subject}")
 
     def is_of_spent(self, proof: Proof, job: Job) -> bool:
         """Whether the proof's callback or receipt is that of an earlier holder of the job."""
@@ -65,6 +63,15 @@ class Receipts:
         prepared = self._hmac.copy()
         prepared.update(text.encode())
         return prepared.hexdigest()[:ID_DIGITS]
+
+
+def subject_of(hold: Hold) -> str:
+    """Return whom a receipt names: the callback, or a connected worker and its attempt.
+
+    Such a worker keeps its name, and may get the same job again later.
+    """
+    url = hold.worker.callback_url
+    return f"{url} {hold.began}" if hold.began else url
 
 
 class Proof(NamedTuple):
