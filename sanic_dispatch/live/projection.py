@@ -159,6 +159,9 @@ class Projection:
     def fold(self, *events: Event) -> None:
         """Apply the events of a batch."""
         for event in events:
+            if event.job is not None and event.kind is not EventKind.JOB_FORGOTTEN:
+                self.last_hour.fold(event)
+        for event in events:
             self._fold(event)
         self._line_up_newest()
 
@@ -172,7 +175,6 @@ class Projection:
         if event.kind is EventKind.JOB_FORGOTTEN:
             self._forget_data(event.job)
         elif event.job is not None:
-            self.last_hour.fold(event)
             order = self._apply(event.job, event.at_s)
             if event.promise is not None:
                 order.promise = event.promise
