@@ -85,7 +85,7 @@ async def measure(mode: Mode, waiting: int) -> None:
 
 
 async def say_of(app: Sanic[Any, Any], what: str, work: Awaitable[Any]) -> None:
-    """Print what was seen during some work."""
+    """Do some work while orders go on; print the longest stall, and the p99 of the orders."""
     watch, began_s = Watch(app), time.perf_counter()
     await watch.during(work)
     took_s = time.perf_counter() - began_s

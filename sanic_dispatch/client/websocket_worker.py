@@ -157,7 +157,7 @@ class WebsocketWorker:
         )
         self._is_registered = self._is_stopping = False
         self._offer: WorkerJob | None = None
-        """What is offered, until it is accepted or has gone to another worker."""
+        """The job that is offered, until it is accepted or has gone to another worker."""
         self._job: WorkerJob | None = None
         self._changed = asyncio.Event()
 

@@ -37,7 +37,7 @@ class WebhookEntry(NamedTuple):
 
 
 def read_entry(values: Mapping[str, Any]) -> WebhookEntry:
-    """Check the description of a webhook. Raises ValueError with what is allowed."""
+    """Return a webhook from its members. Raises ValueError, which says what is allowed."""
     for name in values:
         if name not in MEMBERS:
             raise ValueError(f"{name} is unknown; there are {', '.join(MEMBERS)}")

@@ -439,7 +439,7 @@ class EndRegistration(Value, frozen=True):
 
 
 class KeepProgress(Value, frozen=True):
-    """Keep the progress that was reported since the last one that was kept."""
+    """Store the newest progress of a job, KEEP_EVERY_S after the one that was stored last."""
 
     job_id: str
     attempt: int

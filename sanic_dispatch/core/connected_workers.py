@@ -261,7 +261,7 @@ def settle_lost_answer(machine: StateMachine, job: Job, *, began: bool, reason: 
 
 
 def withdraw_all_offers(machine: StateMachine) -> None:
-    """Return what was offered and is not accepted: the service stops, or the topic moves on."""
+    """Put all jobs back whose offer is not accepted, since this process stops serving the topic."""
     for job in list(machine.tables.jobs.assigned()):
         if lifecycle.is_open_offer(job) and job.hold and not job.hold.worker.polls:
             reason = "the service was stopped before it was accepted"

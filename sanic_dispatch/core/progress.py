@@ -71,7 +71,7 @@ def _keep_every_s(machine: StateMachine, job: Job) -> float:
 
 
 def forget(machine: StateMachine, job_id: str) -> None:
-    """Forget what was noted of a job that is held no more."""
+    """Forget the progress of a job that no worker holds any more."""
     machine.progress_due.pop(job_id, None)
     machine.progress_kept_s.pop(job_id, None)
 

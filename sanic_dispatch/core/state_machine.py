@@ -885,7 +885,7 @@ class StateMachine:
         return after
 
     def _forget_hold(self, before: Job, after: Job) -> None:
-        """Forget what is known of a hold besides the record, and look after its worker."""
+        """Forget the progress of a held job, and see whether its worker is still reached."""
         if self.progress_kept_s:
             progress.forget(self, after.id)
         holder = before.hold.worker if before.hold else None

@@ -122,7 +122,7 @@ def on_continue_endpoint(machine: StateMachine, command: c.ContinueEndpoint) -> 
 
 
 def on_move_positions(machine: StateMachine, command: c.MovePositions) -> None:
-    """Note how far endpoints are, of those that are still there."""
+    """Store the positions of endpoints; ignore endpoints that were removed meanwhile."""
     for position in command.positions:
         if machine.tables.facts.text(ENDPOINT + position.endpoint_id):
             _put_position(machine.tables, position)

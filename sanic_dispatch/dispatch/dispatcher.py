@@ -88,7 +88,7 @@ class Companion(Protocol):
         """Begin, after the topic was recovered. Raises StorageError."""
 
     async def finish(self) -> None:
-        """End soon, and commit what is to be kept."""
+        """Stop within a second or so, and commit the state that the next start needs."""
 
     async def abandon(self) -> None:
         """End at once: the topic may be another process's by now."""

@@ -36,7 +36,7 @@ class Order:
     """When its state last changed, Unix seconds; None if it never has, or that is not known."""
     promise: Promise | None = None
     reports: tuple[Report, ...] = ()
-    """How far its robot was, with what was estimated from that."""
+    """The reports of its robot's progress, each with the estimate that was made from it."""
     _texts: OrderTexts | None = None
 
     def replace(self, job: Job) -> None:

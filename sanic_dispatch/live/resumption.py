@@ -44,7 +44,7 @@ class Changes:
         self._projection = projection
         self._lines = [line_of(event) for event in projection.log]
         self.listed = [line.n for line in self._lines if is_listed(line.kind)]
-        """The numbers of those that the monitor lists."""
+        """The numbers of the events that the monitor lists."""
         self._times_s = list(accumulate((line.at_s for line in self._lines), max))
         last_n = projection.version.number
         self.first_n = self._lines[0].n if self._lines else last_n + 1

@@ -115,7 +115,7 @@ def log_event(event: Event) -> None:
 
 @contextmanager
 def in_topic(topic: str) -> Iterator[None]:
-    """Name the topic, if it has a name, in the lines of what is called, begun and made within.
+    """Add the topic's name, if it has one, to each log line that comes from within.
 
     What is made for a topic and called by requests keeps this context (``copy_context``), since the
     context of a request has no topic.
