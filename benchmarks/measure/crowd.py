@@ -81,8 +81,10 @@ async def connected(server: Server) -> Pool:
     return pool
 
 
-def report(plan: Plan, both: Sequence[Customers]) -> Report:
-    """Report the differences to the server without followers by round; the first one warms up."""
+def compared(
+    both: Sequence[Customers],
+) -> tuple[list[list[str]], dict[str, dict[str, list[float]]]]:
+    """Return table rows (name, p99 above nobody's, p50, p99) and the numbers; skip the warm-up."""
     rows, data = [], {}
     for customers in both:
         measured = customers.rounds[1:]
@@ -91,6 +93,12 @@ def report(plan: Plan, both: Sequence[Customers]) -> Report:
         above = Figure.of([a - b for a, b in zip(p99, data["nobody"]["p99_ms"], strict=True)])
         figures = (above, Figure.of(p50), Figure.of(p99))
         rows.append([customers.name, *(f"{figure.show(1)} ms" for figure in figures)])
+    return rows, data
+
+
+def report(plan: Plan, both: Sequence[Customers]) -> Report:
+    """Report the differences to the server without followers by round; the first one warms up."""
+    rows, data = compared(both)
     heads = ["followers", "p99 above nobody's", "p50", "p99"]
     title = f"{plan.per_s:.0f} orders/s at fixed times, until the answer, while so many follow"
     return Report("crowd", title, [Table(heads, rows)], data)

@@ -20,7 +20,7 @@ import ujson
 
 from benchmarks.drive.plan import Plan
 from benchmarks.drive.servers import TOKEN, Server, Side, all_started
-from benchmarks.measure.crowd import PAUSE_S, SECONDS_MORE, Customers, connected
+from benchmarks.measure.crowd import PAUSE_S, SECONDS_MORE, Customers, compared, connected
 from benchmarks.report.figures import Figure, quantile
 from benchmarks.report.tables import Report, Table
 from sanic_dispatch.server.sockets import allow_open_files
@@ -133,14 +133,7 @@ def report(plan: Plan, delays_s: Sequence[Sequence[float]], both: Sequence[Custo
     messages = Table(
         ["endpoints", "p50 of the good ones", "p99", "missing"], [[*row, f"{missing}"]]
     )
-    rows, data = [], {}
-    for customers in both:
-        measured = customers.rounds[1:]
-        p50, p99 = ([quantile(times, share) for times in measured] for share in (0.5, 0.99))
-        data[customers.name] = {"p50_ms": p50, "p99_ms": p99}
-        above = Figure.of([a - b for a, b in zip(p99, data["nobody"]["p99_ms"], strict=True)])
-        figures = (above, Figure.of(p50), Figure.of(p99))
-        rows.append([customers.name, *(f"{figure.show(1)} ms" for figure in figures)])
+    rows, data = compared(both)
     answers = Table(["endpoints", "p99 of orders above nobody's", "p50", "p99"], rows)
     title = f"One event for all endpoints, a fifth of them bad; {plan.per_s:.0f} orders/s beside"
     told_s = {"p50_s": p50_s, "p99_s": p99_s, "missing": missing}
