@@ -118,7 +118,7 @@ class OperatorClient(DispatchClient):
             return await read_answer(answer, dict)
 
     async def webhooks(self) -> list[dict[str, Any]]:
-        """Return the webhooks, and what is pending for each."""
+        """Return the webhooks, each with how many events it has not got yet."""
         async with self._request("GET", "operator", "webhooks") as answer:
             return await read_answer(answer, lambda said: list(said["webhooks"]))
 

@@ -242,14 +242,14 @@ class Pause(Value, frozen=True):
 
 
 class PutEndpoint(Value, frozen=True):
-    """Tell an endpoint of what happens from now on, or change one that is there."""
+    """Add a webhook endpoint, which gets events from now on, or change the one with this id."""
 
     endpoint: Endpoint
     request: str = ""
 
 
 class RemoveEndpoint(Value, frozen=True):
-    """Tell an endpoint nothing any more."""
+    """Remove a webhook endpoint, and drop what is pending for it."""
 
     endpoint_id: str
     request: str = ""
