@@ -107,7 +107,7 @@ async def test_pairing_stuck(bar: Bar, engine: Engine) -> None:
     await bar.submit()
     robot = engine.start_instance("Ada")
     async with AsyncExitStack() as stack:
-        await repeated(lambda: robot.call(bar.url + "register-worker"), stack)
+        await repeated(lambda: robot.call(bar.url + "register-worker", rescue=True), stack)
         await eventually(lambda: _has_worker(bar), PATIENCE_S)
         async with bar.slow_disk(3.0):
             await repeated(lambda: bar.cli("ctl", "resume"), stack)
@@ -222,7 +222,7 @@ async def test_workers_aside(bar: Bar, engine: Engine) -> None:
     await bar.start()
     robot = engine.start_instance("Ada")
     async with AsyncExitStack() as stack:
-        await repeated(lambda: robot.call(bar.url + "register-worker"), stack)
+        await repeated(lambda: robot.call(bar.url + "register-worker", rescue=True), stack)
         await eventually(lambda: _has_worker(bar), PATIENCE_S)
         robot.stop()
         await bar.submit()
