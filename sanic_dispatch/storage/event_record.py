@@ -8,10 +8,10 @@ add fields at the end; unknown ones are ignored.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
+import msgspec
 import ujson
 
 from sanic_dispatch.core.events import Event, EventKind
@@ -88,24 +88,20 @@ class Recorded(Value, frozen=True):
 def recorded(event: Event) -> Recorded:
     """Return an event with its line, the same as ``encode_event(logged(event))``.
 
-    6 µs, where that takes 19 µs.
+    1.1 µs, where that takes 1.7 µs.
     """
-    n, kind, at_s, reason = event.number, event.kind, event.at_s, event.reason
-    job, worker = event.job, event.worker
+    n, kind, at_s, job, worker = event.number, event.kind, event.at_s, event.job, event.worker
     label, callback = (worker.label, worker.callback_url) if worker else ("", "")
     ticket, job_id, attempt = (job.ticket, job.id, job.attempt) if job else (0, "", 0)
-    spans = "null,null" if kind in _WITHOUT_SPAN else _spans_of(event)
-    promise = f",[{_numbers(event.promise)}]" if event.promise else ""
-    line = (
-        f'[{n},{_time(at_s)},{_KINDS[kind]},{ticket},"{job_id}",{_quoted(label)},'
-        f"{_quoted(callback)},{_quoted(reason) if reason else _EMPTY},"
-        f"{_quoted_id(event.request) if event.request else _EMPTY},{attempt},{spans}{promise}]"
-    )
-    percent = percent_of(event) if kind is EventKind.JOB_PROGRESSED else None
-    if percent is not None:
-        line = f"{line[:-1]}{'' if promise else ',null'},{percent}]"
+    has_span = kind not in _WITHOUT_SPAN
+    waiting_s, service_s = (waiting_s_of(event), service_s_of(event)) if has_span else (None, None)
+    values = (
+        n, at_s, kind, ticket, job_id, label, callback, event.reason, event.request, attempt,
+        waiting_s, service_s,
+    )  # fmt: skip
+    line = _encode(values, event.promise, percent_of(event) if has_span else None)
     payload = payload_of(n, kind, job) if kind in _WITH_PAYLOAD else None
-    return Recorded(n, at_s, kind, ticket, label, callback, line.encode(), payload)
+    return Recorded(n, at_s, kind, ticket, label, callback, line, payload)
 
 
 def join_lines(events: Iterable[Recorded]) -> bytes:
@@ -120,39 +116,10 @@ def recorded_again(event: LoggedEvent, line: bytes, payload: Payload | None) -> 
     )
 
 
-def _spans_of(event: Event) -> str:
-    waiting_s, service_s = waiting_s_of(event), service_s_of(event)
-    return (
-        f"{'null' if waiting_s is None else waiting_s},{'null' if service_s is None else service_s}"
-    )
-
-
-def _numbers(promise: Promise) -> str:
-    return f"{promise.ready_s!r},{promise.low_s!r},{promise.high_s!r}"
-
-
-@lru_cache(maxsize=4)
-def _time(at_s: float) -> str:
-    """Write a time; cached, since the events of a batch have the same."""
-    return repr(at_s)
-
-
-def _quoted_id(text: str) -> str:
-    """Quote the id of a request, which is hardly ever anything but letters and digits."""
-    return f'"{text}"' if text.isalnum() and text.isascii() else _quoted(text)
-
-
-@lru_cache(maxsize=4096)
-def _quoted(text: str) -> str:
-    """Quote a text; cached, since an order's events have the same label and callback."""
-    return ujson.dumps(text, escape_forward_slashes=False)
-
-
-_EMPTY = '""'
-_KINDS = {kind: f'"{kind.value}"' for kind in EventKind}
 _WITHOUT_SPAN = (EventKind.JOB_SUBMITTED, EventKind.JOB_CONFIRMED, EventKind.WORKER_REGISTERED)
 """Frequent kinds after which nothing has waited or was served."""
 _WITH_PAYLOAD = (EventKind.JOB_SUBMITTED, EventKind.JOB_DONE)
+_FAST_ENCODER = msgspec.json.Encoder()
 
 
 def logged(event: Event) -> LoggedEvent:
@@ -190,12 +157,24 @@ def payload_of(n: int, event: str, job: Job | None) -> Payload | None:
 def encode_event(event: LoggedEvent) -> bytes:
     """Encode an event as a JSON array, in ASCII; what it lacks at the end is left out."""
     *values, promise, percent = event
+    return _encode(values, promise, percent)
+
+
+def _encode(values: Sequence[Any], promise: Promise | None, percent: float | None) -> bytes:
     if promise is not None:
-        values.append([promise.ready_s, promise.low_s, promise.high_s])
+        values = (*values, (promise.ready_s, promise.low_s, promise.high_s))
     elif percent is not None:
-        values.append(None)
+        values = (*values, None)
     if percent is not None:
-        values.append(percent)
+        values = (*values, percent)
+    try:
+        line = _FAST_ENCODER.encode(values)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return _encode_in_ascii(values)
+    return line if line.isascii() else _encode_in_ascii(values)
+
+
+def _encode_in_ascii(values: Sequence[Any]) -> bytes:
     return ujson.dumps(values, escape_forward_slashes=False).encode()
 
 
