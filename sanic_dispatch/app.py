@@ -56,8 +56,8 @@ from sanic_dispatch.observability.metrics import (
     LoopLag,
     Sources,
 )
+from sanic_dispatch.outbox.message_client import MessageClient
 from sanic_dispatch.outbox.outbox import Outbox
-from sanic_dispatch.outbox.webhook_client import WebhookClient
 from sanic_dispatch.server.banner import announce, warn_if_open
 from sanic_dispatch.server.processes import ServerProcess, fork_processes
 from sanic_dispatch.server.runner import CLOSE_GRACE_S, run, serving
@@ -368,7 +368,7 @@ async def services(
         context.dispatcher = dispatcher = Dispatcher(
             store, callbacks, bus, clock, policy_of(settings), settings.submit_wait_s, hub.promised
         )
-        context.webhook_client = WebhookClient(context.webhook_guard, clock)
+        context.webhook_client = MessageClient(context.webhook_guard, clock)
         stack.push_async_callback(context.webhook_client.close)
         context.outbox = dispatcher.companion = Outbox(
             dispatcher,

@@ -6,11 +6,11 @@ endpoint fails, it is sent one message at a time, the oldest first.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 from enum import StrEnum
 
 from sanic_dispatch.core.webhooks import Endpoint, Position
+from sanic_dispatch.outbox.destination import Destination
 from sanic_dispatch.storage.event_log import Page
 from sanic_dispatch.storage.event_record import LoggedEvent
 
@@ -22,12 +22,6 @@ MAX_LOADED = 200
 
 SLOW_S = 1.0
 """An endpoint that takes longer to answer gets one message at a time."""
-
-FIRST_RETRY_S = (1.0, 5.0)
-"""The range of the time until the first retry; it doubles with each further one."""
-
-MAX_RETRY_S = 3600.0
-"""The longest time until a retry."""
 
 GIVE_UP_S = 24 * 3600.0
 """After failing for so long, an endpoint is disabled."""
@@ -41,7 +35,7 @@ class EndpointState(StrEnum):
     DISABLED = "disabled"
 
 
-class EndpointQueue:
+class EndpointQueue(Destination):
     """The events that an endpoint has not been told yet, as far as they are in memory.
 
     It is live if these are all that there are, up to the last published one; else ``read_to`` is up
@@ -50,15 +44,11 @@ class EndpointQueue:
 
     def __init__(self, endpoint: Endpoint, position: Position, last_n: int) -> None:
         """``last_n`` is the number of the last event that was published."""
+        super().__init__()
         self.endpoint = endpoint
         self.failing_since_s = position.failing_since_s
         """Unix seconds."""
         self.disabled = position.disabled
-        self.error = ""
-        """Why the last message failed; empty after one that did not."""
-        self.attempts = 0
-        """How often in a row it has failed."""
-        self.retry_at_s = 0.0
         self.is_slow = False
         self.has_news = False
         """Whether anything was sent since the position was committed."""
@@ -174,7 +164,8 @@ class EndpointQueue:
         self.give_back(event)
         self._loaded.pop(event.n, None)
         self.is_slow, self.has_news = took_s > SLOW_S, True
-        self.attempts, self.retry_at_s, self.failing_since_s, self.error = 0, 0.0, None, ""
+        self.failing_since_s = None
+        self.note_success()
 
     def fail(
         self,
@@ -189,22 +180,12 @@ class EndpointQueue:
         Several messages that were under way together count as one failure.
         """
         self.give_back(event)
-        self.error, self.has_news = reason, True
+        self.has_news = True
         if self.failing_since_s is None:
             self.failing_since_s = wall_s
         if wall_s - self.failing_since_s >= GIVE_UP_S:
             self.disabled = reason
-        if now_s >= self.retry_at_s:
-            self.attempts += 1
-            self.retry_at_s = now_s + retry_s(self.attempts)
-        if retry_after_s is not None:
-            self.retry_at_s = now_s + max(retry_after_s, FIRST_RETRY_S[0])
-
-
-def retry_s(attempts: int) -> float:
-    """Return after how long to try again, after so many failures in a row."""
-    first_s = random.uniform(*FIRST_RETRY_S)  # noqa: S311 - spreads retries
-    return min(first_s * 2.0 ** min(attempts - 1, 30), MAX_RETRY_S)
+        self.note_failure(reason, now_s, retry_after_s)
 
 
 def _subject_of(event: LoggedEvent) -> str:

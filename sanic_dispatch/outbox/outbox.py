@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from contextvars import copy_context
 from hashlib import sha256
 from typing import Any
 
@@ -29,6 +28,7 @@ from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.log import without_secrets
 from sanic_dispatch.observability.request_id import REQUEST_ID
 from sanic_dispatch.outbox.endpoint_queue import EndpointQueue, EndpointState
+from sanic_dispatch.outbox.message_client import MessageClient, Posted
 from sanic_dispatch.outbox.messages import (
     WebhookMessage,
     as_json,
@@ -36,26 +36,16 @@ from sanic_dispatch.outbox.messages import (
     message_of,
     trial_message,
 )
-from sanic_dispatch.outbox.webhook_client import Posted, WebhookClient
+from sanic_dispatch.outbox.sender import Sender, Work
 from sanic_dispatch.storage.event_log import MAX_LIMIT, Question
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
 from sanic_dispatch.storage.store import Store
-
-MAX_UNDER_WAY = 1000
-"""The most messages under way at once: each is a connection."""
-
-BEGINS, BEGIN_S = 3, 0.002
-"""So many messages begin at once, and the next after so many seconds: where an event is for a
-thousand endpoints, they take half of the event loop for a while, and orders hardly wait."""
 
 COMMIT_S = 1.0
 """How often to commit positions."""
 
 IDLE_EVENTS = 1000
 """After so many events that an endpoint did not want, its position is committed, too."""
-
-FINISH_S = 1.0
-"""How long messages under way may take at the end; others are sent again by the next owner."""
 
 AGAIN_S = 1.0
 """How long to wait after the store or the event log has failed."""
@@ -92,7 +82,7 @@ class Outbox:
         history: HistoryQueries,
         bus: EventBus,
         clock: Clock,
-        client: WebhookClient,
+        client: MessageClient,
         configured: Sequence[WebhookEntry] = (),
     ) -> None:
         """``configured`` are the webhooks of the settings file."""
@@ -104,21 +94,12 @@ class Outbox:
         self._clock = clock
         self._client = client
         self._configured = {_id_of(entry): entry for entry in configured}
-        self._context = copy_context()
+        self._sender: Sender[str] = Sender(self._begin)
         self._queues: dict[str, EndpointQueue] = {}
         self._by_kind: dict[str, list[EndpointQueue]] = {}
         self._committed: dict[str, Position] = {}
         """By endpoint: the position that was committed last."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._sending: set[asyncio.Task[None]] = set()
-        """Those of the tasks that have a message under way."""
-        self._ready: dict[str, None] = {}
-        """Endpoints that may have something to be sent, in the order of their turns."""
-        self._beginning: asyncio.Handle | None = None
-        self._next_begin_s = 0.0
-        """When the next messages may begin, by the clock of the event loop."""
         self._readers = asyncio.Semaphore(READERS)
-        self._is_running = False
         self._is_subscribed = False
         """Whether there was a webhook yet: without one, events cost nothing here."""
 
@@ -133,34 +114,22 @@ class Outbox:
         """Begin to deliver, from the committed positions on. Raises StorageFailed."""
         await self._configure()
         await self._load()
-        self._is_running = True
-        self._spawn(self._commit_regularly())
+        self._sender.start()
+        self._sender.spawn(self._commit_regularly())
         for queue in self.queues:
             self._pump(queue)
 
     async def finish(self) -> None:
         """Begin no delivery, wait a moment for those under way, and commit the positions."""
-        self._stop_beginning()
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=FINISH_S)
+        await self._sender.finish()
         with suppress(DispatchError):
             await self._commit(idle_events=1)
         await self.abandon()
 
     async def abandon(self) -> None:
         """Break off all deliveries."""
-        self._stop_beginning()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._sender.abandon()
         self._queues, self._by_kind, self._committed = {}, {}, {}
-
-    def _stop_beginning(self) -> None:
-        self._is_running = False
-        self._ready.clear()
-        if self._beginning is not None:
-            self._beginning.cancel()
-            self._beginning = None
 
     async def _configure(self) -> None:
         """Make the configured endpoints those of the settings file."""
@@ -186,8 +155,9 @@ class Outbox:
                 self._committed[endpoint_id] = positions[endpoint_id]
             queue.endpoint = endpoint
             queues[endpoint_id] = queue
+        for endpoint_id in self._queues.keys() - queues.keys():
+            self._sender.forget(endpoint_id)
         self._queues = queues
-        self._ready = {each: None for each in self._ready if each in queues}
         if queues and not self._is_subscribed:
             self._is_subscribed = True
             self._bus.subscribe(self._take_in)
@@ -241,42 +211,21 @@ class Outbox:
 
     def _pump(self, queue: EndpointQueue) -> None:
         """Send what an endpoint may be sent now, and load more for it."""
-        if not self._is_running or self._queues.get(queue.endpoint.id) is not queue:
+        if not self._sender.is_running or self._queues.get(queue.endpoint.id) is not queue:
             return
-        self._ready[queue.endpoint.id] = None
-        self._begin_soon()
+        self._sender.wake(queue.endpoint.id)
         if queue.is_to_read:
             queue.is_reading = True
-            self._spawn(self._read_log(queue))
+            self._sender.spawn(self._read_log(queue))
 
-    def _begin_soon(self) -> None:
-        if self._ready and self._beginning is None and len(self._sending) < MAX_UNDER_WAY:
-            due_s = self._next_begin_s
-            self._beginning = asyncio.get_running_loop().call_at(due_s, self._begin_some)
-
-    def _begin_some(self) -> None:
-        """Begin a few messages, one to each endpoint in turn."""
-        self._beginning = None
-        self._next_begin_s = asyncio.get_running_loop().time() + BEGIN_S
-        for _ in range(min(BEGINS, MAX_UNDER_WAY - len(self._sending))):
-            if not self._ready:
-                break
-            endpoint_id = next(iter(self._ready))
-            del self._ready[endpoint_id]
-            queue = self._queues[endpoint_id]
-            if (event := queue.next(self._clock.monotonic_s())) is not None:
-                queue.begin(event)
-                task = self._spawn(self._send(queue, event))
-                self._sending.add(task)
-                task.add_done_callback(self._sending.discard)
-                self._ready[endpoint_id] = None
-        self._begin_soon()
-
-    def _spawn(self, work: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.create_task(work, context=self._context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    def _begin(self, endpoint_id: str) -> Work | None:
+        """Return what sends the next message of an endpoint, if there is one now."""
+        queue = self._queues.get(endpoint_id)
+        event = queue.next(self._clock.monotonic_s()) if queue else None
+        if queue is None or event is None:
+            return None
+        queue.begin(event)
+        return self._send(queue, event)
 
     async def _send(self, queue: EndpointQueue, event: LoggedEvent) -> None:
         """Send one message, note what became of it, and go on."""
@@ -288,11 +237,7 @@ class Outbox:
             queue.give_back(event)
         else:
             self._note(queue, event, posted, self._clock.monotonic_s() - began_s)
-        task = asyncio.current_task()
-        assert task is not None
-        self._sending.discard(task)
         self._pump(queue)
-        self._begin_soon()
 
     async def _post_event(self, endpoint: Endpoint, event: LoggedEvent) -> Posted:
         if not self._store.may_act():

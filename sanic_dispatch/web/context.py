@@ -27,8 +27,8 @@ from sanic_dispatch.errors import UnknownTopic
 from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability.metrics import Exposition, Sources
+from sanic_dispatch.outbox.message_client import MessageClient
 from sanic_dispatch.outbox.outbox import Outbox
-from sanic_dispatch.outbox.webhook_client import WebhookClient
 
 if TYPE_CHECKING:
     from sanic_dispatch.web.auth import Access
@@ -77,7 +77,7 @@ class Context:
     dispatcher: Dispatcher = field(init=False)
     standby: Standby | None = field(init=False, default=None)
     backup: OnlineBackup = field(init=False)
-    webhook_client: WebhookClient = field(init=False)
+    webhook_client: MessageClient = field(init=False)
     outbox: Outbox = field(init=False)
     readiness: Readiness = field(init=False)
     sources: Sources = field(init=False)

@@ -12,8 +12,8 @@ from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.config.webhook_entry import WebhookEntry
 from sanic_dispatch.history.history_queries import HistoryQueries
+from sanic_dispatch.outbox.message_client import MessageClient
 from sanic_dispatch.outbox.outbox import Outbox
-from sanic_dispatch.outbox.webhook_client import WebhookClient
 from tests.support.receiver import SECRET, Receiver, running_receiver
 from tests.support.world import World, running_world
 
@@ -25,7 +25,7 @@ class Bar:
         self.world, self.receiver = world, receiver
         if not world.store.history.lasts:
             world.bus.subscribe(world.store.history.note)
-        self.client = WebhookClient(Guard(["127.0.0.0/8"], public_only=True), world.clock)
+        self.client = MessageClient(Guard(["127.0.0.0/8"], public_only=True), world.clock)
         history = HistoryQueries(world.store.history, world.bus.catch_up, world.clock.now_s)
         self.outbox = world.dispatcher.companion = Outbox(
             world.dispatcher, world.store, history, world.bus, world.clock, self.client, configured
@@ -46,7 +46,7 @@ class Bar:
     async def received(self, count: int, path: str = "hook") -> None:
         """Wait until the receiver has so many messages at a path, and nothing is under way."""
         await self.until(lambda: len(self.receiver.of_path(path)) >= count)
-        await self.until(lambda: not self.outbox._sending)
+        await self.until(lambda: self.outbox._sender.is_idle)
 
     @property
     def numbers(self) -> list[int]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-
 from sanic_dispatch.core.webhooks import Endpoint, Position
+from sanic_dispatch.outbox.destination import MAX_RETRY_S
 from sanic_dispatch.outbox.endpoint_queue import (
     GIVE_UP_S,
     MAX_LOADED,
-    MAX_RETRY_S,
     SLOW_S,
     WINDOW,
     EndpointQueue,
     EndpointState,
-    retry_s,
 )
 from sanic_dispatch.storage.event_log import Page
 from sanic_dispatch.storage.event_record import LoggedEvent
@@ -90,27 +87,6 @@ def test_after_a_failure_the_oldest_comes_first_and_alone() -> None:
     queue.succeed(event(1), 0.0)
     assert queue.state is EndpointState.DELIVERING
     assert len(begun(queue)) == WINDOW
-
-
-def test_retries_double_up_to_an_hour() -> None:
-    """The first comes after 1 to 5 s."""
-    for attempts in range(1, 12):
-        spans = [retry_s(attempts) for _ in range(200)]
-        factor = 2.0 ** (attempts - 1)
-        assert min(spans) >= min(factor, MAX_RETRY_S)
-        assert max(spans) <= min(5 * factor, MAX_RETRY_S)
-    assert max(spans) - min(spans) > 0 or min(spans) == MAX_RETRY_S
-    assert retry_s(10_000) == MAX_RETRY_S
-
-
-@pytest.mark.parametrize(("asked_s", "waits_s"), [(120.0, 120.0), (0.0, 1.0)])
-def test_the_endpoint_may_say_when(asked_s: float, waits_s: float) -> None:
-    """Retry-After is the time of the next try, but never at once."""
-    queue = queue_at()
-    queue.offer(event(1))
-    begun(queue)
-    queue.fail(event(1), "status 429", 10.0, 5000.0, asked_s)
-    assert queue.retry_at_s == 10.0 + waits_s
 
 
 def test_after_a_day_it_is_disabled() -> None:

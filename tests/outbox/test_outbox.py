@@ -10,7 +10,7 @@ import pytest
 
 from sanic_dispatch.config.webhook_entry import WebhookEntry, new_secret
 from sanic_dispatch.errors import StorageFailed, WebhookConfigured
-from sanic_dispatch.outbox import outbox as module
+from sanic_dispatch.outbox import sender
 from sanic_dispatch.outbox.endpoint_queue import GIVE_UP_S, MAX_LOADED
 from sanic_dispatch.outbox.outbox import IDLE_EVENTS
 from tests.outbox.conftest import Bar, settings_of
@@ -115,7 +115,7 @@ async def test_a_long_backlog_is_read_from_the_log(bar: Bar) -> None:
 
 async def test_a_dead_endpoint_slows_nobody(bar: Bar, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that hangs keeps its own messages only, also where few may be under way in all."""
-    monkeypatch.setattr(module, "MAX_UNDER_WAY", 5)
+    monkeypatch.setattr(sender, "MAX_UNDER_WAY", 5)
 
     async def answer(writer: asyncio.StreamWriter, message: Received) -> None:
         if message.path == "/dead":

@@ -12,7 +12,7 @@ from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.callbacks.http_client import Timeouts
 from sanic_dispatch.callbacks.resolver import Lookup, system_lookup
 from sanic_dispatch.errors import CallbackForbidden
-from sanic_dispatch.outbox.webhook_client import MAX_RETRY_AFTER_S, Posted, WebhookClient
+from sanic_dispatch.outbox.message_client import MAX_RETRY_AFTER_S, MessageClient, Posted
 from tests.callbacks.test_guard import FORBIDDEN, NEVER, NOT_PUBLIC, url_of
 from tests.support.clock import FakeClock
 from tests.support.receiver import Received, Receiver, running_receiver, status
@@ -23,9 +23,9 @@ SHORT = Timeouts(total_s=0.4, connect_s=0.4, keep_alive_s=2.0)
 
 def client_of(
     *allow: str, timeouts: Timeouts = SHORT, lookup: Lookup = system_lookup
-) -> WebhookClient:
+) -> MessageClient:
     guard = Guard(allow, public_only=True)
-    return WebhookClient(guard, FakeClock(), timeouts=timeouts, lookup=lookup)
+    return MessageClient(guard, FakeClock(), timeouts=timeouts, lookup=lookup)
 
 
 async def posted_to(receiver: Receiver, **options: Timeouts) -> Posted:

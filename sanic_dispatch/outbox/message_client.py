@@ -1,4 +1,4 @@
-"""The client for webhooks: one POST, whose answer is a status and nothing more."""
+"""The client for messages: one POST, whose answer is a status and nothing more."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Posted(NamedTuple):
     """How long the endpoint asks to be left alone."""
 
 
-class WebhookClient:
+class MessageClient:
     """Sends messages to what the guard allows, at each of the addresses that a name resolves to."""
 
     def __init__(
