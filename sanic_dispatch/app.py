@@ -58,6 +58,8 @@ from sanic_dispatch.observability.metrics import (
 )
 from sanic_dispatch.outbox.message_client import MessageClient
 from sanic_dispatch.outbox.outbox import Outbox
+from sanic_dispatch.outbox.push_client import PushClient
+from sanic_dispatch.outbox.push_outbox import PushOutbox
 from sanic_dispatch.server.banner import announce, warn_if_open
 from sanic_dispatch.server.processes import ServerProcess, fork_processes
 from sanic_dispatch.server.runner import CLOSE_GRACE_S, run, serving
@@ -85,6 +87,8 @@ from sanic_dispatch.web.routes.lists import lists
 from sanic_dispatch.web.routes.live_channel import live
 from sanic_dispatch.web.routes.operator_acts import operator
 from sanic_dispatch.web.routes.pages import pages
+from sanic_dispatch.web.routes.push import push
+from sanic_dispatch.web.routes.push_acts import push_acts
 from sanic_dispatch.web.routes.qr_code import qr
 from sanic_dispatch.web.routes.reports import holder, note_refused
 from sanic_dispatch.web.routes.topics import opened_topics, topics
@@ -98,6 +102,7 @@ Prepare = Callable[[Sanic[Any, Context], Settings], None]
 
 BLUEPRINTS = (
     *(jobs, holder, workers, worker_channel, operator, lists, events, backups, webhook_acts),
+    *(push, push_acts),
     *(opened_topics, live, pages, menu, qr, health, docs),
 )
 
@@ -198,7 +203,7 @@ def create_app(settings: Settings) -> Sanic[Any, Context]:
 def new_context(settings: Settings) -> Context:
     """Return the part of the context that judges requests, with those of the named topics.
 
-    Raises SettingsError if an entry for callbacks or webhooks cannot be read.
+    Raises SettingsError if an entry for callbacks, webhooks or push services cannot be read.
     """
     clock, proxies = SystemClock(), Proxies(settings.trusted_proxies)
     context = Context(
@@ -209,6 +214,7 @@ def new_context(settings: Settings) -> Context:
         origins=Origins(settings.allow_origins, proxies),
         guard=Guard(settings.allow_callback),
         webhook_guard=Guard(settings.allow_webhook, public_only=True),
+        push_guard=Guard(settings.allow_push, public_only=True),
         quota=_quota(settings, clock),
         menu=Menu(settings.menu),
         followers=Followers(),
@@ -370,7 +376,11 @@ async def services(
         )
         context.webhook_client = MessageClient(context.webhook_guard, clock)
         stack.push_async_callback(context.webhook_client.close)
-        context.outbox = dispatcher.companion = Outbox(
+        context.push_client = PushClient(
+            context.push_guard, Guard(settings.allow_push) if settings.allow_push else None, clock
+        )
+        stack.push_async_callback(context.push_client.close)
+        context.outbox = Outbox(
             dispatcher,
             store,
             context.events,
@@ -379,6 +389,16 @@ async def services(
             context.webhook_client,
             settings.webhooks,
         )
+        context.push_outbox = PushOutbox(
+            dispatcher,
+            store,
+            lambda: hub.projection,
+            bus,
+            clock,
+            context.push_client,
+            settings.push_contact,
+        )
+        dispatcher.companions = (context.outbox, context.push_outbox)
         context.backup = OnlineBackup(dispatcher, store, bus.catch_up, data_dirs)
         stack.push_async_callback(context.backup.close)
 

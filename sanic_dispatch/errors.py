@@ -396,6 +396,25 @@ class TooManyWebhooks(DispatchError):
         self.limit = limit
 
 
+class TooManySubscriptions(DispatchError):
+    """The job has as many push subscriptions as may be."""
+
+    code = "TooManySubscriptions"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} phones are told of this order already")
+        self.limit = limit
+
+
+class UnknownSubscription(DispatchError):
+    """No push subscription of that id is kept."""
+
+    code = "UnknownSubscription"
+
+    def __init__(self) -> None:
+        super().__init__("there is no push subscription of that id")
+
+
 class ShuttingDown(DispatchError):
     """The service is stopping and takes nothing new."""
 
@@ -495,6 +514,7 @@ PROBLEMS: dict[str, Problem] = {
     "UnknownWorker": Problem(404, "no worker of that callback waits"),
     "UnknownTopic": Problem(404, "there is no topic 'bear'; did you mean 'beer'?"),
     "UnknownWebhook": Problem(404, "there is no webhook of that id"),
+    "UnknownSubscription": Problem(404, "there is no push subscription of that id"),
     "NotFound": Problem(404, "Nothing matches the given URI"),
     "MethodNotAllowed": Problem(
         405, "Specified method is invalid for this resource", headers={"Allow": "GET"}
@@ -516,6 +536,7 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "WebhookConfigured": Problem(409, "the webhook is in the settings file: change it there"),
     "TooManyWebhooks": Problem(409, "there are 1000 webhooks already"),
+    "TooManySubscriptions": Problem(409, "3 phones are told of this order already"),
     "BackupUnderWay": Problem(409, "another backup is being made", headers=_SOON),
     "TooLarge": Problem(
         413,

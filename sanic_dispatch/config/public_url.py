@@ -1,7 +1,8 @@
-"""URLs of the service: where customers reach it, for the QR code, and where other processes do."""
+"""URLs of the service: for customers' QR codes, for other processes, and for push services."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from sanic_dispatch.config.origins import authority_of
@@ -9,6 +10,8 @@ from sanic_dispatch.errors import SettingsError
 
 MAX_URL_CHARS = 300
 """The squares of a longer URL's QR code are too small for a camera."""
+
+_MAILTO = re.compile(r"mailto:[!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 ORDER_PAGE = "public/order_drink.html"
 
@@ -26,6 +29,13 @@ def check_advertised_url(flag: str, url: str) -> None:
     """Raise SettingsError unless it is empty or a URL that ends with a slash, without a query."""
     if url and not (is_page_url(url) and url.endswith("/") and "?" not in url):
         raise SettingsError(f"{flag} must be a URL such as http://10.0.0.7:2567/")
+
+
+def check_contact(flag: str, contact: str) -> None:
+    """Raise SettingsError unless it is empty, a mailto: URI with an address, or an https URL."""
+    is_url = contact.startswith("https://") and is_page_url(contact)
+    if contact and not (is_url or _MAILTO.fullmatch(contact)):
+        raise SettingsError(f"{flag} must be such as mailto:ada@bar.example or https://bar.example")
 
 
 def is_page_url(url: str) -> bool:

@@ -33,7 +33,11 @@ from sanic_dispatch.config.declaration import (
 from sanic_dispatch.config.masking import mask_all, mask_url
 from sanic_dispatch.config.menu import check_menu
 from sanic_dispatch.config.origins import ANY, OPAQUE, check_origins
-from sanic_dispatch.config.public_url import check_advertised_url, check_public_url
+from sanic_dispatch.config.public_url import (
+    check_advertised_url,
+    check_contact,
+    check_public_url,
+)
 from sanic_dispatch.config.redis_url import TOPICS_INFIX, check_redis_prefix, check_redis_url
 from sanic_dispatch.config.tokens import (
     MAX_TOKEN_CHARS,
@@ -298,6 +302,16 @@ class Settings:
         check=check_public_url,
         mask=mask_url,
         per_topic=True,
+    )
+    push_contact: str = setting(
+        "--push-contact",
+        "",
+        Text("URI", "mailto: or https:"),
+        NETWORK,
+        "Where the operators of push services find those of this service.",
+        details="See [messages to phones](#messages-to-phones).",
+        default_text="none, which some push services refuse",
+        check=check_contact,
     )
     topic_names: tuple[str, ...] = setting(
         "--topic",
@@ -634,6 +648,16 @@ class Settings:
         "Hosts and networks that webhooks may be sent to, besides public addresses.",
         details="See [webhooks](#webhooks).",
         default_text="none, so only public addresses",
+    )
+    allow_push: tuple[str, ...] = setting(
+        "--allow-push",
+        (),
+        Text("HOST|CIDR[:PORT]", "HOST or CIDR, :PORT"),
+        ACCESS,
+        "Hosts and networks that messages to phones may be sent to, also by plain http, besides "
+        "public addresses by https.",
+        details="See [messages to phones](#messages-to-phones).",
+        default_text="none, so only public addresses by https",
     )
     trusted_proxies: tuple[str, ...] = setting(
         "--trusted-proxy",

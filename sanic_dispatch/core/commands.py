@@ -17,6 +17,7 @@ from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Aside, Worker
 
 if TYPE_CHECKING:
+    from sanic_dispatch.core.push_subscriptions import PushSubscription
     from sanic_dispatch.core.webhooks import Endpoint, Position
 
 # ---- what requests say
@@ -278,6 +279,22 @@ class MovePositions(Value, frozen=True):
     request: str = ""
 
 
+class PutSubscription(Value, frozen=True):
+    """Tell a phone how a job is, or change how it is reached."""
+
+    job_id: str
+    subscription: PushSubscription
+    request: str = ""
+
+
+class RemoveSubscription(Value, frozen=True):
+    """Tell the phone behind an endpoint nothing more of a job."""
+
+    job_id: str
+    endpoint: str
+    request: str = ""
+
+
 # ---- what another process has forwarded
 
 
@@ -384,6 +401,15 @@ class ExpiryTold(Value, frozen=True):
 
     look: EndRegistration
     is_sure: bool
+    request: str = ""
+
+
+class NoteTold(Value, frozen=True):
+    """The push service has taken a message for the phone behind an endpoint."""
+
+    job_id: str
+    endpoint: str
+    kind: str
     request: str = ""
 
 
@@ -551,6 +577,7 @@ Command = (
     | Cancel | PutBack | MoveToFront | SetPriority | Forget
     | SetAside | BringBack | DropWorker | Pause
     | PutEndpoint | RemoveEndpoint | RotateSecret | ContinueEndpoint | MovePositions
+    | PutSubscription | RemoveSubscription | NoteTold
     | DeliveryAccepted | DeliveryRefused | DeliveryInDoubt | AnswerWritten | AnswerLost | DataErased
     | OfferReturned | Leave | EndPoll | OfferLapsed | DropIfAway
     | EndRegistration | ExpiryTold | KeepProgress

@@ -14,7 +14,7 @@ from sanic_dispatch.core import lifecycle
 from sanic_dispatch.core.effects import EraseData
 from sanic_dispatch.core.events import with_actor
 from sanic_dispatch.core.job import JobRef
-from sanic_dispatch.core.tables import FORGETTING, Fact
+from sanic_dispatch.core.tables import FORGETTING, PUSH, Fact
 from sanic_dispatch.errors import UnknownJob
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def on_forget(machine: StateMachine, act: c.Forget) -> None:
     step = lifecycle.forget(job, machine.now.wall_s, with_actor(act.who, ""))
     if kept is not None:
         tables.put_job(step.job)
+    tables.remove_fact(PUSH + job.id)
     tables.put_fact(Fact(FORGETTING + job.id, job.ticket))
     machine.emit(step.note, job=step.job)
     machine.effects.append(EraseData(job.ref, act.request))

@@ -9,8 +9,9 @@ The outcome of an effect comes back as a command that names its subject (an atte
 set-aside); if that has changed meanwhile, the command has no effect. ``held_jobs`` and
 ``workers_aside`` have the checks by timers, ``connected_workers`` those without a callback,
 ``progress`` what holders say and are asked meanwhile, ``expiry`` the end of registrations,
-``external_edits`` the edited files, ``forgetting`` what is erased, and ``webhooks`` who is told of
-events; every other change of a job or a worker is made here.
+``external_edits`` the edited files, ``forgetting`` what is erased, ``webhooks`` who is told of
+events, and ``push_subscriptions`` which phones are told of a job; every other change of a job or a
+worker is made here.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from sanic_dispatch.core import (
     lifecycle,
     matching,
     progress,
+    push_subscriptions,
     webhooks,
     workers_aside,
 )
@@ -41,7 +43,7 @@ from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Hold, Job, Progress
 from sanic_dispatch.core.receipts import Proof, Receipts
 from sanic_dispatch.core.registration_meaning import Registration, meaning_of
 from sanic_dispatch.core.rules import ANYTHING
-from sanic_dispatch.core.tables import Change, Fact, Moved, Table, Tables
+from sanic_dispatch.core.tables import PUSH, Change, Fact, Moved, Table, Tables
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Fate, Step
@@ -875,6 +877,8 @@ class StateMachine:
             self._make_room(after)
             self._leases.pop(after.id, None)
         self.tables.put_job(after)
+        if after.state is State.CANCELLED:
+            self.tables.remove_fact(PUSH + after.id)
         if after.state is not State.ASSIGNED:
             self._forget_hold(before, after)
         self.emit(step.note, job=after, worker=before.hold.worker if before.hold else None)
@@ -1027,6 +1031,9 @@ _HANDLERS: dict[type, Callable[[StateMachine, Any], Reply]] = {
     c.RotateSecret: webhooks.on_rotate_secret,
     c.ContinueEndpoint: webhooks.on_continue_endpoint,
     c.MovePositions: webhooks.on_move_positions,
+    c.PutSubscription: push_subscriptions.on_put_subscription,
+    c.RemoveSubscription: push_subscriptions.on_remove_subscription,
+    c.NoteTold: push_subscriptions.on_note_told,
     c.DeliveryAccepted: StateMachine._on_delivery_accepted,
     c.DeliveryRefused: StateMachine._on_delivery_refused,
     c.DeliveryInDoubt: StateMachine._on_delivery_in_doubt,

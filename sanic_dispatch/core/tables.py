@@ -44,6 +44,10 @@ FORWARDED = "forwarded:"
 """The name of a fact begins so: the random id of a process's run follows, and the value has the
 numbers of the commands that it has forwarded and that are applied, in decimal, with spaces."""
 
+PUSH = "push:"
+"""The name of a fact begins so: a job's id follows, and the value is the JSON of the phones that
+are told how it is."""
+
 Record = Job | Worker | Fact
 
 
@@ -89,9 +93,10 @@ class Tables:
         self._move_hold(before, job)
 
     def remove_job(self, job_id: str) -> None:
-        """Remove a job. Raises KeyError."""
+        """Remove a job, and who is told of it. Raises KeyError."""
         before = self.jobs.remove(job_id)
         self.changes.append(Change(Table.JOBS, job_id, before, None))
+        self.remove_fact(PUSH + job_id)
         self._move_hold(before, None)
 
     def put_worker(self, worker: Worker) -> None:
@@ -470,7 +475,7 @@ class Facts:
     ``last_ticket`` is at least as high as the ticket of any job that was removed; ``secret`` (hex)
     is made once, and job ids and receipts are derived from it. FORGETTING names the jobs that are
     forgotten and whose data may still be in a file, FORWARDED what other processes may repeat.
-    ``webhooks`` has the names of those about webhooks.
+    ``webhooks`` has the names of those about webhooks, and PUSH names the phones that are told.
     """
 
     def __init__(self) -> None:

@@ -82,7 +82,10 @@ _NOT_TAKEN = (EventKind.JOB_DOUBTED, EventKind.JOB_FAILED)
 
 
 class Companion(Protocol):
-    """Works for a topic while this process serves it. In the service: ``outbox.Outbox``."""
+    """Works for a topic while this process serves it.
+
+    In the service: ``outbox.Outbox`` and ``push_outbox.PushOutbox``.
+    """
 
     async def start(self) -> None:
         """Begin, after the topic was recovered. Raises StorageError."""
@@ -110,7 +113,7 @@ class Dispatcher:
         """Handle the jobs of a store; ``promised`` as that of Batches."""
         self.commit_stats = CommitStats()
         """How many commits there were, and how long they took."""
-        self.companion: Companion | None = None
+        self.companions: Sequence[Companion] = ()
         self._store = store
         self._callbacks = callbacks
         self._bus = bus
@@ -218,8 +221,8 @@ class Dispatcher:
         if self._store.ownership is not None:
             self._store.ownership.wake()
             self._erase_again()
-        if self.companion is not None:
-            await self.companion.start()
+        for companion in self.companions:
+            await companion.start()
 
     def _expect_answers(self) -> None:
         """Wait for what became of the answers that were being written when the last owner ended.
@@ -250,7 +253,7 @@ class Dispatcher:
             self._store.ownership.wake()
         if was_open:
             self.batches.report(c.Close())
-            await self._finish_companion()
+            await self._finish_companions()
         else:
             grace_s = 0.0  # it stands by: nothing is under way
         with suppress(TimeoutError):
@@ -269,7 +272,7 @@ class Dispatcher:
         Afterwards requests wait, and nothing is in doubt but what a worker has not answered within
         DRAIN_S. Returns at once if the topic is lost.
         """
-        await self._finish_companion()
+        await self._finish_companions()
         until_s = self._clock.monotonic_s() + DRAIN_S
         self.batches.report(c.Close())
         await self._wait_while(lambda: self._is_anything_under_way(until_s))
@@ -278,9 +281,8 @@ class Dispatcher:
             lambda: not self.batches.is_idle or self._is_anything_under_way(until_s)
         )
 
-    async def _finish_companion(self) -> None:
-        if self.companion is not None:
-            await self.companion.finish()
+    async def _finish_companions(self) -> None:
+        await asyncio.gather(*(companion.finish() for companion in self.companions))
 
     async def _wait_while(self, condition: Callable[[], bool]) -> None:
         ownership = self._store.ownership
@@ -309,8 +311,8 @@ class Dispatcher:
 
     async def _break_off(self, refusal: type[DispatchError]) -> None:
         """Stop timers, batches, deliveries and erasing; batches before what they begin."""
-        if self.companion is not None:
-            await self.companion.abandon()
+        for companion in self.companions:
+            await companion.abandon()
         self._timers.stop()
         self.connections.close()
         await self.batches.close(refusal)

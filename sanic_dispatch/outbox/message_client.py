@@ -22,12 +22,18 @@ MAX_RETRY_AFTER_S = 24 * 3600.0
 """The longest time that an endpoint can ask to be left alone."""
 
 
+GONE = (404, 410)
+"""The statuses that say that there is nothing at a URL any more."""
+
+
 class Posted(NamedTuple):
     """What became of a message: the reason is empty if it was delivered."""
 
     reason: str = ""
     retry_after_s: float | None = None
     """How long the endpoint asks to be left alone."""
+    is_gone: bool = False
+    """Whether the answer says that there is nothing at this URL any more."""
 
 
 class MessageClient:
@@ -64,7 +70,7 @@ class MessageClient:
             return Posted(NOT_SENT)
         if 200 <= status < 300:
             return Posted()
-        return Posted(f"status {status}", self._seconds(retry_after))
+        return Posted(f"status {status}", self._seconds(retry_after), status in GONE)
 
     async def close(self) -> None:
         """Cancel all calls and close all connections."""

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.job import Job
-from sanic_dispatch.core.tables import Change, Fact, Table
+from sanic_dispatch.core.tables import PUSH, Change, Fact, Table
 from sanic_dispatch.errors import (
     BrokenTransfer,
     FolderNotEmpty,
@@ -110,7 +110,8 @@ async def _read(settings: Settings) -> Content:
     of_workers = of_jobs
     if jobs is not workers:
         of_workers = await _read_mode(settings, workers, jobs=False, workers=True)
-    facts = {fact.id: fact for fact in of_jobs.facts}
+    # Without phones: who has the file could write to them, and their pages subscribe anew.
+    facts = {fact.id: fact for fact in of_jobs.facts if not fact.id.startswith(PUSH)}
     last_ticket = max([int(facts["last_ticket"].value)] if "last_ticket" in facts else [0])
     numbered = number_jobs(of_jobs.jobs, last_ticket)
     facts["last_ticket"] = Fact("last_ticket", max([last_ticket, *(j.ticket for j in numbered)]))

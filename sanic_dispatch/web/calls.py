@@ -35,6 +35,7 @@ from sanic_dispatch.live.relay import Follow, RelayedConnection
 from sanic_dispatch.live.subscription import OutOfReach
 from sanic_dispatch.live.why import Why
 from sanic_dispatch.outbox.outbox import Outbox
+from sanic_dispatch.outbox.push_outbox import PushOutbox
 from sanic_dispatch.web.context import Context
 
 REGISTERING_S = 2 * PATIENCE_S
@@ -387,6 +388,8 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     OnlineBackup.make, Readiness.reasons,
     Outbox.endpoints, Outbox.add, Outbox.remove, Outbox.rotate, Outbox.go_on, Outbox.send_test,
     Outbox.events,
+    PushOutbox.key, PushOutbox.subscribe, PushOutbox.unsubscribe, PushOutbox.overview,
+    PushOutbox.go_on, PushOutbox.drop,
     hand_out, begin_poll, end_poll, look_up, why_waiting, eta_of_next, is_paused, record_refusal,
     unavailable_drinks,
 )  # fmt: skip
@@ -408,6 +411,7 @@ _SUBJECT_OF_CLASS: dict[str, Callable[[Context], Any]] = {
     "OnlineBackup": lambda context: context.backup,
     "Readiness": lambda context: context.readiness,
     "Outbox": lambda context: context.outbox,
+    "PushOutbox": lambda context: context.push_outbox,
     "": lambda context: context,
 }
 

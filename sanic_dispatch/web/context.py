@@ -29,6 +29,8 @@ from sanic_dispatch.live.hub import Hub
 from sanic_dispatch.observability.metrics import Exposition, Sources
 from sanic_dispatch.outbox.message_client import MessageClient
 from sanic_dispatch.outbox.outbox import Outbox
+from sanic_dispatch.outbox.push_client import PushClient
+from sanic_dispatch.outbox.push_outbox import PushOutbox
 
 if TYPE_CHECKING:
     from sanic_dispatch.web.auth import Access
@@ -58,6 +60,7 @@ class Context:
     origins: Origins
     guard: Guard
     webhook_guard: Guard
+    push_guard: Guard
     quota: Quota | None
     menu: Menu
     followers: Followers
@@ -78,6 +81,8 @@ class Context:
     standby: Standby | None = field(init=False, default=None)
     backup: OnlineBackup = field(init=False)
     webhook_client: MessageClient = field(init=False)
+    push_client: PushClient = field(init=False)
+    push_outbox: PushOutbox = field(init=False)
     outbox: Outbox = field(init=False)
     readiness: Readiness = field(init=False)
     sources: Sources = field(init=False)

@@ -27,9 +27,10 @@ class Bar:
             world.bus.subscribe(world.store.history.note)
         self.client = MessageClient(Guard(["127.0.0.0/8"], public_only=True), world.clock)
         history = HistoryQueries(world.store.history, world.bus.catch_up, world.clock.now_s)
-        self.outbox = world.dispatcher.companion = Outbox(
+        self.outbox = Outbox(
             world.dispatcher, world.store, history, world.bus, world.clock, self.client, configured
         )
+        world.dispatcher.companions = (self.outbox,)
 
     async def add(self, path: str = "hook", *events: str, payload: bool = False) -> str:
         """Add an endpoint of the receiver, and return its id."""

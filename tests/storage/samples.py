@@ -10,7 +10,7 @@ from pathlib import Path
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Hold, Job, Progress, Stage, State, Way
-from sanic_dispatch.core.tables import Change, Fact, Record, Table
+from sanic_dispatch.core.tables import PUSH, Change, Fact, Record, Table
 from sanic_dispatch.core.worker import Key, Worker
 from sanic_dispatch.storage.open_store import open_store, store_of
 from sanic_dispatch.storage.store import Batch, Store, Stored
@@ -262,6 +262,7 @@ def one_of_each(topic: Topic) -> Batch:
         Fact("secret", "ab" * 32),
         Fact("last_ticket", 7),
         Fact("paused", True),
+        Fact(PUSH + job(1).id, '[{"endpoint":"https://push.example/ä"}]'),
         job(1),
         confirmed,
         held(job(3), worker(1, Key("4", "a1"))),

@@ -57,6 +57,7 @@ async def test_everything_moves_from_any_mode_to_any_other(
         "in doubt",
     }
     assert Fact("paused", True) in content.facts
+    assert "push.example" not in b"".join(lines_of(content)).decode()
     assert [bool(each.aside) for each in content.workers].count(True) == 3
     assert content.jobs[0].place != content.jobs[0].ticket
     target = settings_of(new, tmp_path)

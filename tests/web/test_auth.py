@@ -52,6 +52,9 @@ ROUTES_OF = {
         "POST /operator/webhooks/<webhook_id>/continue",
         "POST /operator/webhooks/<webhook_id>/drop",
         "GET /operator/webhooks/<webhook_id>/events",
+        "GET /operator/push",
+        "POST /operator/push/<subscription>/continue",
+        "POST /operator/push/<subscription>/drop",
     ],
 }
 PUBLIC = [
@@ -73,6 +76,9 @@ PUBLIC = [
     "GET /state",  # but for the monitor
     "GET /jobs/<job_id>",  # the id is the secret
     "DELETE /jobs/<job_id>",
+    "PUT /jobs/<job_id>/push",
+    "DELETE /jobs/<job_id>/push",
+    "GET /push/key",
     "HEAD /",
     "HEAD /public/config.json",
     "HEAD /public/<path>",

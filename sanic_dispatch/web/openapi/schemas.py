@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import DEFAULT_PRIORITY, Stage, State
+from sanic_dispatch.core.push_subscriptions import PushKind
 from sanic_dispatch.core.worker import Cause
 from sanic_dispatch.live import schema as live
 from sanic_dispatch.live.schema import Schema, an_object
@@ -282,6 +283,26 @@ OWN: dict[str, Schema] = {
             "next": _or_null({"type": "integer", "minimum": 1}),
         }
     ),
+    "push": an_object(
+        {
+            "subscriptions": COUNT | {"description": "of orders that are not over, on all phones"},
+            "pending": {
+                "type": "array",
+                "items": an_object(
+                    {
+                        "id": {"type": "string"},
+                        "ticket": COUNT,
+                        "service": {"type": "string", "description": "the push service's origin"},
+                        "kind": {"enum": [kind.value for kind in PushKind]},
+                        "told": {"type": "array", "items": {"type": "string"}},
+                        "attempts": COUNT | {"description": "how often in a row it has failed"},
+                        "reason": {"type": "string", "description": "why it has failed"},
+                        "retry_in_s": _or_null(_SECONDS),
+                    }
+                ),
+            },
+        }
+    ),
     "workers": an_object({"workers": {"type": "array", "items": ref("listed_worker")}}),
     "reason": an_object({}, {"reason": LINE}) | {"additionalProperties": True},
     "callback": an_object({"callback": CALLBACK}, {"reason": LINE})
@@ -428,6 +449,33 @@ A_WEBHOOK_MESSAGE = {
     "type": "job.confirmed",
     "timestamp": "2024-11-24T01:39:01.500000Z",
     "data": LOGGED,
+}
+PUSH_KEY = "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8"
+A_SUBSCRIPTION = {
+    "endpoint": "https://push.example/send/f7A0dQ",
+    "keys": {
+        "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcx"
+        "aOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+    },
+    "lang": "de",
+}
+"""The keys are those of the example in RFC 8291."""
+A_PUSH_ID = "2f6c0d9be1a47358"
+A_PUSH = {
+    "subscriptions": 120,
+    "pending": [
+        {
+            "id": A_PUSH_ID,
+            "ticket": 42,
+            "service": "https://push.example",
+            "kind": "ready",
+            "told": ["making"],
+            "attempts": 2,
+            "reason": "status 503",
+            "retry_in_s": 6.4,
+        }
+    ],
 }
 LISTED_WORKER = {
     "callback": CALLBACK_URL,
