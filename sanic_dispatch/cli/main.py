@@ -18,7 +18,7 @@ from sanic_dispatch.cli.serve import demo, serve
 from sanic_dispatch.cli.show_config import show_config
 from sanic_dispatch.cli.submit import submit
 from sanic_dispatch.cli.watch import watch
-from sanic_dispatch.cli.webhook_commands import outbox, webhook
+from sanic_dispatch.cli.webhook_commands import outbox, push, webhook
 from sanic_dispatch.cli.work import work
 from sanic_dispatch.config.settings import LogLevel
 from sanic_dispatch.errors import StartError
@@ -78,7 +78,7 @@ def cli() -> None:
     """
 
 
-for command in (webhook, outbox):
+for command in (webhook, push, outbox):
     ctl.add_command(command)
 
 COMMANDS: dict[click.Command, str] = {

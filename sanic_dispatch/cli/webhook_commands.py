@@ -1,4 +1,4 @@
-"""The operator's commands about webhooks: ctl webhook, ctl outbox."""
+"""The operator's commands about webhooks and phones: ctl webhook, ctl push, ctl outbox."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WEBHOOK_COLUMNS = ("id", "state", "events", "payload", "configured", "url")
 OUTBOX_COLUMNS = (
     *("id", "state", "pending", "oldest", "told_to", "last", "failing_since", "retry_in_s"),
-    *("reason", "url"),
+    *("reason", "url", "ticket"),
 )
 
 
@@ -91,15 +91,14 @@ def add(
     )
 
 
-def _list(name: str, help: str, columns: tuple[str, ...]) -> click.Command:
-    def show(**options: Any) -> None:
-        run_as_operator(
-            lambda client: client.webhooks(),
-            lambda rows: print_rows(rows, columns, options["as_json"]),
-            options,
-        )
-
-    return click.Command(name, callback=show, params=list(OPTIONS), help=help)
+@click.command("list", params=list(OPTIONS))
+def list_webhooks(**options: Any) -> None:
+    """List the webhooks."""
+    run_as_operator(
+        lambda client: client.webhooks(),
+        lambda rows: print_rows(rows, WEBHOOK_COLUMNS, options["as_json"]),
+        options,
+    )
 
 
 @click.command("rotate", params=[_id(), _secret_option(), *OPTIONS])
@@ -140,7 +139,7 @@ def _act(name: str, help: str, question: str = "") -> click.Command:
 
 for command in (
     add,
-    _list("list", "List the webhooks.", WEBHOOK_COLUMNS),
+    list_webhooks,
     remove,
     rotate,
     _act("test", "Send a message that tells of nothing; print whether it was delivered."),
@@ -149,4 +148,57 @@ for command in (
 ):
     webhook.add_command(command)
 
-outbox = _list("outbox", "List what is pending for each webhook, and why.", OUTBOX_COLUMNS)
+
+@click.command("outbox", params=list(OPTIONS))
+def outbox(**options: Any) -> None:
+    """List what is pending for each webhook, and for phones, and why.
+
+    Of a phone it is the message: its URL is that of its push service.
+    """
+
+    def show(rows: list[dict[str, Any]]) -> None:
+        if not options["as_json"]:
+            rows = [_as_webhook(row) if "service" in row else row for row in rows]
+        print_rows(rows, OUTBOX_COLUMNS, options["as_json"])
+
+    run_as_operator(lambda client: client.outbox(), show, options)
+
+
+def _as_webhook(phone: dict[str, Any]) -> dict[str, Any]:
+    """Return a phone as a row of the table."""
+    state = "retrying" if phone["attempts"] else "delivering"
+    return {**phone, "state": state, "pending": phone["kind"], "url": phone["service"]}
+
+
+@click.group("push", params=[])
+def push() -> None:
+    """Act on messages to phones that could not be sent.
+
+    ID is a phone's id, which ctl outbox prints.
+
+    \b
+    Examples:
+      sanic-dispatch ctl outbox
+      sanic-dispatch ctl push continue 2f6c0d9be1a47358
+    """
+
+
+def _act_on_phone(name: str, help: str, question: str = "") -> click.Command:
+    def act(subscription: str, **options: Any) -> None:
+        async def ask(client: OperatorClient) -> dict[str, Any]:
+            await client.act_on_push(subscription, name)
+            return {"id": subscription, name: True}
+
+        if question:
+            confirm(question.format(subscription), options)
+        run_as_operator(ask, lambda said: print_said(said, options["as_json"]), options)
+
+    argument = click.Argument(["subscription"], metavar="ID")
+    return click.Command(name, callback=act, params=[argument, *OPTIONS], help=help)
+
+
+for command in (
+    _act_on_phone("continue", "Try again at once."),
+    _act_on_phone("drop", "Drop the message.", "Drop the message that is pending for phone {}?"),
+):
+    push.add_command(command)

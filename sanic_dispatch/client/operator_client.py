@@ -137,6 +137,17 @@ class OperatorClient(DispatchClient):
         """Send ``rotate``, ``test``, ``continue`` or ``drop`` for a webhook."""
         return await self._act("operator", "webhooks", webhook_id, act, said=said or {})
 
+    async def outbox(self) -> list[dict[str, Any]]:
+        """Return the webhooks, and the phones for which a message is pending."""
+        async with self._request("GET", "operator", "push") as answer:
+            phones = await read_answer(answer, lambda said: list(said["pending"]))
+        return [*await self.webhooks(), *phones]
+
+    async def act_on_push(self, subscription: str, act: str) -> None:
+        """Send ``continue`` or ``drop`` for a phone."""
+        async with self._request("POST", "operator", "push", subscription, act):
+            return
+
     async def workers(self) -> list[dict[str, Any]]:
         """Return the waiting workers."""
         async with self._request("GET", "operator", "workers") as answer:

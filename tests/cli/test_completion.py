@@ -41,7 +41,7 @@ def test_each_shell_has_its_script(shell: str) -> None:
         (("ser",), {"serve"}),
         (("serve", "--mo"), {"--mode"}),
         (("serve", "--mode", "Sq"), {"Sqlite"}),
-        (("ctl", "pu"), {"put-back"}),
+        (("ctl", "pu"), {"push", "put-back"}),
         (("ctl", "pri"), {"priority"}),
         (("work", "--ma"), {"--match"}),
         (("work", "--no"), {"--not"}),

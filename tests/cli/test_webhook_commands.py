@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sanic_dispatch.cli.main import cli
-from sanic_dispatch.cli.webhook_commands import webhook
+from sanic_dispatch.cli.webhook_commands import push, webhook
+from tests.support.http_requests import register
+from tests.support.push_phone import PushPhone
 from tests.support.receiver import SECRET, Receiver, running_receiver, status
 from tests.support.server import Service, eventually, running_service
 
@@ -28,7 +30,10 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    async with running_service(operator_tokens=(TOKEN,), allow_webhook=("127.0.0.0/8",)) as service:
+    local = ("127.0.0.0/8",)
+    async with running_service(
+        operator_tokens=(TOKEN,), allow_webhook=local, allow_push=local
+    ) as service:
         yield service
 
 
@@ -82,6 +87,32 @@ async def test_what_is_pending(service: Service, receiver: Receiver) -> None:
     assert (dropped["pending"], dropped["state"]) == (0, "delivering")
 
 
+async def test_phones_that_were_not_told(service: Service, receiver: Receiver) -> None:
+    """They are in the outbox, too; what is pending is tried again, or dropped."""
+    receiver.answer = status(500)
+    _, _, job = await service.submit("mojito")
+    said_of_phone = PushPhone(receiver.url("send/s3cret")).subscription()
+    async with service.http.put(f"{service.base_url}jobs/{job}/push", json=said_of_phone) as answer:
+        assert answer.status == 204
+    await register(service)
+
+    async def has_failed() -> bool:
+        return bool(service.app.ctx.push_outbox.counts.failed)
+
+    await eventually(has_failed)
+    (shown,) = await said(service, "outbox")
+    assert (shown["kind"], shown["reason"]) == ("ready", "status 500")
+    done = await run(service, "outbox")
+    row = next(line for line in done.stdout.splitlines() if line.startswith(shown["id"]))
+    assert row.split()[1:3] == ["retrying", "ready"]
+    assert "s3cret" not in done.stdout
+    assert await said(service, "push", "continue", shown["id"]) == [
+        {"id": shown["id"], "continue": True}
+    ]
+    await said(service, "push", "drop", shown["id"])
+    assert await said(service, "outbox") == []
+
+
 @pytest.mark.parametrize("text", ["", "whsec_", "nothing"])
 async def test_a_file_without_a_secret(service: Service, tmp_path: Path, text: str) -> None:
     """Exit code 2, and nothing is sent."""
@@ -100,8 +131,9 @@ async def test_what_is_refused(service: Service) -> None:
 
 def test_help() -> None:
     """Each command and each option has a text."""
-    for name, command in webhook.commands.items():
-        assert CliRunner().invoke(cli, ["ctl", "webhook", name, "--help"]).exit_code == 0
-        assert command.help
-        options = [each for each in command.params if isinstance(each, click.Option)]
-        assert all(each.help for each in options)
+    for group in (webhook, push):
+        for name, command in group.commands.items():
+            assert CliRunner().invoke(cli, ["ctl", group.name, name, "--help"]).exit_code == 0
+            assert command.help
+            options = [each for each in command.params if isinstance(each, click.Option)]
+            assert all(each.help for each in options)
