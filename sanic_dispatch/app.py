@@ -429,7 +429,7 @@ async def services(
         context.readiness = Readiness(store, watchdog, clock, dispatcher)
         context.sources = Sources(
             settings, clock, hub, _commits(context), job_counts, callbacks, watchdog,
-            store.history.stats, store.ownership, context.outbox,
+            store.history.stats, store.ownership, context.outbox, context.push_outbox,
         )  # fmt: skip
         hub.start()
         yield

@@ -88,6 +88,8 @@ FAULTY = {
     "pairing_stuck_seconds": "60x30",
     "paused": "1x30",
     'webhooks{state="disabled"}': "1x30",
+    'push_subscriptions{state="retrying"}': "2x30",
+    'push_messages_total{outcome="delivered"}': "0x30",
     'jobs{state="waiting"}': "90x30",
     'jobs{state="in_doubt"}': "1x30",
     "jobs_unconsumed": "1x30",
@@ -110,6 +112,7 @@ HEALTHY = dict.fromkeys(FAULTY, "0x30") | {
     'commit_duration_seconds_bucket{queue="both",le="+Inf"}': "0+100x30",
     'deliveries_total{way="put",outcome="accepted"}': "0+100x30",
     'workers{state="waiting"}': "50x30",
+    'push_messages_total{outcome="delivered"}': "0+1x30",
     'limit{of="jobs"}': "1000x30",
     'limit{of="live_clients"}': "1000x30",
 }

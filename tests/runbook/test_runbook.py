@@ -18,7 +18,9 @@ from aiohttp import web
 
 from sanic_dispatch.simulation import Engine
 from tests.runbook.alerting_bar import FAULTY, Bar, repeated
+from tests.support.phone_order import PhoneOrder
 from tests.support.prometheus import PATIENCE_S, RULES, Prometheus, watching
+from tests.support.receiver import OK, running_receiver, status
 from tests.support.server import eventually, free_port
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -275,6 +277,22 @@ async def test_slow_loop(bar: Bar) -> None:
     await bar.start()
     async with bar.without_cpu():
         await bar.fires("DispatchSlowLoop")
+
+
+async def test_push_failing(bar: Bar) -> None:
+    """The push service refuses all messages; when it takes them again, one is sent at once."""
+    await bar.start("--allow-push", "127.0.0.0/8")
+    async with running_receiver() as receiver:
+        receiver.answer = status(403)
+        order = PhoneOrder(bar.http, receiver)
+        await order.submit(bar.url)
+        await order.make(bar.url)
+        await bar.fires("DispatchPushFailing")
+        pending = json.loads(await bar.cli("ctl", "outbox", "--json"))
+        assert (pending["kind"], pending["reason"]) == ("making", "status 403")
+        receiver.answer = OK
+        await bar.cli("ctl", "push", "continue", pending["id"])
+        await bar.is_quiet("DispatchPushFailing")
 
 
 async def test_errors(bar: Bar) -> None:

@@ -133,6 +133,7 @@ def _of_topic(sources: Sources) -> Iterator[Metric]:
     yield from _live(sources)
     yield from _storage(sources)
     yield from _webhooks(sources)
+    yield from _push(sources)
 
 
 def _topic(sources: Sources) -> Iterator[Metric]:
@@ -341,6 +342,29 @@ def _webhooks(sources: Sources) -> Iterator[Metric]:
         "webhook_oldest_pending_seconds",
         "The age of the oldest event that a webhook was not told yet; 0 if there is none.",
         max((now_s - event.at_s for event in oldest if event is not None), default=0.0),
+    )
+
+
+def _push(sources: Sources) -> Iterator[Metric]:
+    phones, counts = sources.push_outbox.phones, sources.push_outbox.counts
+    retrying = sum(1 for phone in phones if phone.pending is not None and phone.attempts)
+    yield _gauges(
+        "push_subscriptions",
+        "Phones that are told of an order: idle, or retrying a message after a failure.",
+        "state",
+        {"idle": len(phones) - retrying, "retrying": retrying},
+    )
+    yield _counts(
+        "push_messages",
+        "Messages to phones by outcome: delivered, failed (it is sent again while it is true), "
+        "dropped, or gone (the subscription has ended).",
+        "outcome",
+        {
+            "delivered": counts.delivered,
+            "failed": counts.failed,
+            "dropped": counts.dropped,
+            "gone": counts.gone,
+        },
     )
 
 

@@ -14,6 +14,7 @@ from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.observability.metrics.delivery_counts import CountedCallbacks
 from sanic_dispatch.observability.metrics.job_counts import JobCounts
 from sanic_dispatch.outbox.outbox import Outbox
+from sanic_dispatch.outbox.push_outbox import PushOutbox
 from sanic_dispatch.storage.event_log import LogStats
 
 
@@ -30,3 +31,4 @@ class Sources(NamedTuple):
     history: LogStats
     ownership: Ownership | None
     outbox: Outbox
+    push_outbox: PushOutbox
