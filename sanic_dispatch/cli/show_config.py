@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 import ujson
 from click.core import ParameterSource
 
-from sanic_dispatch.cli.config_file import topics_of
+from sanic_dispatch.cli.config_file import WEBHOOKS, topics_of, webhooks_of
 from sanic_dispatch.cli.env_option import SectionedCommand
 from sanic_dispatch.cli.options import HOW_TO_SET, all_setting_options, settings_of
 from sanic_dispatch.config.declaration import Setting
 from sanic_dispatch.config.masking import MASK
 from sanic_dispatch.config.settings import SETTINGS, TOPICS_FOLDER
+from sanic_dispatch.config.webhook_entry import WebhookEntry
+from sanic_dispatch.observability.log import without_secrets
 
 ORIGINS = {
     ParameterSource.COMMANDLINE: "flag",
@@ -30,7 +32,8 @@ def show_config(as_json: bool, **flags: Any) -> None:
     """Print the settings in effect, each with its origin: default, file, env or flag.
 
     They are checked as serve checks them; nothing is started. The output can be used as a file
-    for --config. Tokens and passwords are masked, and their lines are comments.
+    for --config. Tokens, passwords and the secrets of webhooks are masked, and their lines are
+    comments.
 
     \b
     Examples:
@@ -43,8 +46,10 @@ def show_config(as_json: bool, **flags: Any) -> None:
     own = {name: topics_of(context).get(name, {}) for name in topics}
     if as_json:
         rows = {each.key: _row(each, flags, _origin(context, each)) for each in SETTINGS}
+        rows |= _webhook_row(webhooks_of(context))
         sections = {
             name: {each.key: _row(each, values, "file") for each in SETTINGS if each.name in values}
+            | _webhook_row(values.get(WEBHOOKS, ()))
             for name, values in own.items()
         }
         found = rows | ({TOPICS_FOLDER: sections} if sections else {})
@@ -52,15 +57,37 @@ def show_config(as_json: bool, **flags: Any) -> None:
         return
     for setting in SETTINGS:
         click.echo(_line(setting, flags[setting.name], _origin(context, setting)))
+    _print_webhooks(WEBHOOKS, webhooks_of(context))
     for name, values in own.items():
         click.echo(f"\n[{TOPICS_FOLDER}.{name}]")
         for setting in SETTINGS:
             if setting.name in values:
                 click.echo(_line(setting, values[setting.name], "file"))
+        _print_webhooks(f"{TOPICS_FOLDER}.{name}.{WEBHOOKS}", values.get(WEBHOOKS, ()))
 
 
 def _row(setting: Setting, values: Mapping[str, Any], origin: str) -> dict[str, Any]:
     return {"value": setting.written(values[setting.name]), "origin": origin}
+
+
+def _webhook_row(webhooks: Sequence[WebhookEntry]) -> dict[str, Any]:
+    """Return the webhooks of a topic, if it has any: only the settings file can have them."""
+    shown = [_shown(each) for each in webhooks]
+    return {WEBHOOKS: {"value": shown, "origin": "file"}} if shown else {}
+
+
+def _print_webhooks(name: str, webhooks: Sequence[WebhookEntry]) -> None:
+    """Print tables of TOML as comments, since a table without its secret is none."""
+    for each in webhooks:
+        click.echo(f"\n# [[{name}]]  # file")
+        for key, value in _shown(each).items():
+            text = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)
+            click.echo(f"# {key} = {text}")
+
+
+def _shown(webhook: WebhookEntry) -> dict[str, Any]:
+    """Return what is printed of a webhook: its URL may have a key in it, too."""
+    return {**webhook._asdict(), "url": without_secrets(webhook.url), "secret": MASK}
 
 
 def _origin(context: click.Context, setting: Setting) -> str:

@@ -100,7 +100,7 @@ def test_every_setting_can_be_in_a_file(called, file):
 
 
 def test_webhooks(called, file):
-    """Each topic has its own; they are printed nowhere."""
+    """Each topic has its own; their secrets are printed nowhere."""
     text = WEBHOOK + "[topics.cellar]\n[topics.roof]\n" + WEBHOOK.replace("[[", "[[topics.roof.")
     assert run("serve", "--config", file(text)).exit_code == 0
     settings = called["app"]
@@ -240,6 +240,28 @@ def without_tokens(settings):
     """Return the settings of all topics without their tokens."""
     topics = {name: without_tokens(own) for name, own in settings.topics.items()}
     return replace(settings, topics=topics, worker_tokens=(), submit_tokens=(), operator_tokens=())
+
+
+def test_config_shows_webhooks(called, file):
+    """Those of each topic, as comments, without secrets and without keys in their URLs."""
+    secretive = WEBHOOK.replace("till.example/", "till.example/a?key=canary")
+    text = secretive + "[topics.roof]\n" + WEBHOOK.replace("[[", "[[topics.roof.")
+    printed = run("config", "--config", file(text)).stdout
+    assert "# [[webhooks]]" in printed
+    assert "# [[topics.roof.webhooks]]" in printed
+    assert '# url = "https://till.example/a"\n# events = ["job.*"]\n# payload = true' in printed
+    assert "canary" not in printed
+    assert SECRET not in printed
+    assert run("serve", "--config", file(printed)).exit_code == 0
+    assert called["app"].webhooks == ()
+    found = json.loads(run("config", "--config", file(text), "--json").stdout)
+    shown = {"events": ["job.*"], "payload": True, "secret": "…"}
+    assert found["webhooks"] == {
+        "value": [{"url": "https://till.example/a", **shown}], "origin": "file",
+    }  # fmt: skip
+    assert found["topics"]["roof"]["webhooks"]["value"] == [
+        {"url": "https://till.example/", **shown}
+    ]
 
 
 def test_config_masks_secrets(file):
