@@ -11,6 +11,7 @@ import pytest
 
 from sanic_dispatch.config.settings import Mode
 from tests.crash.server import DURABLE, TOKEN, Server
+from tests.support.leftovers import files_with
 from tests.support.phone_order import PhoneOrder
 from tests.support.receiver import OK, Received, running_receiver
 
@@ -62,12 +63,13 @@ async def test_a_killed_server_goes_on_telling(mode: Mode, answer: bytes, tmp_pa
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with running_receiver() as receiver, aiohttp.ClientSession(headers=headers) as http:
         order = PhoneOrder(http, receiver)
+        endpoint = order.phone.endpoint.encode()
         killer = Killer(server, order, answer)
         receiver.answer = killer.answer
         try:
             await server.start()
             await order.submit(server.url)
-            assert left_in(tmp_path / "data", order.phone.endpoint)
+            assert files_with(tmp_path / "data", endpoint)
             server.kill()
             await server.start()
             killer.wait_for("making")
@@ -80,13 +82,7 @@ async def test_a_killed_server_goes_on_telling(mode: Mode, answer: bytes, tmp_pa
             await order.ended(server.url)
             assert order.faults() == []
             assert await server.stop() == 0
-            assert left_in(tmp_path / "data", order.phone.endpoint) == []
+            assert files_with(tmp_path / "data", endpoint) == []
             assert order.phone.endpoint not in server.log.read_text()
         finally:
             server.kill()
-
-
-def left_in(folder: Path, text: str) -> list[str]:
-    """Return the files that have this text in them."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return [path.name for path in files if text.encode() in path.read_bytes()]

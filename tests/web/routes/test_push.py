@@ -13,6 +13,7 @@ from sanic_dispatch.app import create_app
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.errors import SettingsError
 from tests.support.http_requests import Answer, ask
+from tests.support.leftovers import files_with
 from tests.support.push_phone import PushPhone, Told
 from tests.support.receiver import Receiver, running_receiver, status
 from tests.support.server import Service, eventually, running_service
@@ -276,3 +277,24 @@ async def test_over_a_restart(tmp_path: Path, push_service: Receiver, mode: Mode
         await ask(service, "POST", "register-worker", headers={"CPEE-CALLBACK": "http://1.2.3.4/"})
         (message,) = await told(push_service, phone, 1)
         assert (message.kind, message.key) == ("ready", key)
+
+
+@pytest.mark.parametrize("mode", [Mode.JSON_FILE, Mode.CACHED_JSON_FILE, Mode.SQLITE])
+async def test_forgetting(tmp_path: Path, push_service: Receiver, mode: Mode) -> None:
+    """With an order's data its phone is erased, also from files, though it was not told all."""
+    push_service.answer = status(503)
+    phone = PushPhone(push_service.url("send/s3cret"))
+    settings = {"mode": mode, "data_dir": tmp_path, "operator_tokens": (TOKEN,)}
+    async with running_service(allow_push=("127.0.0.0/8",), **settings) as service:
+        job = await order(service)
+        await subscribe(service, job, phone)
+        await ask(service, "POST", "register-worker", headers={"CPEE-CALLBACK": "http://1.2.3.4/"})
+        await told(push_service, phone, 1)
+        assert files_with(tmp_path, b"s3cret")
+        assert (await ask(service, "DELETE", f"operator/jobs/{job}/data", TOKEN)).status == 204
+
+        async def is_erased() -> bool:
+            return not files_with(tmp_path, b"s3cret")
+
+        await eventually(is_erased)
+        assert (await pending(service))["subscriptions"] == 0
