@@ -391,7 +391,6 @@ async def services(
         )
         context.push_outbox = PushOutbox(
             dispatcher,
-            store,
             lambda: hub.projection,
             bus,
             clock,

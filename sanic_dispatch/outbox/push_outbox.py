@@ -45,7 +45,6 @@ from sanic_dispatch.outbox.push_messages import (
     ttl_s,
 )
 from sanic_dispatch.outbox.sender import Sender, Work
-from sanic_dispatch.storage.store import Store
 
 LOOK_S = 0.5
 """How often to see which orders have come near, or are late: no event of theirs says so."""
@@ -106,7 +105,6 @@ class PushOutbox:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        store: Store,
         projection: Callable[[], Projection],
         bus: EventBus,
         clock: Clock,
@@ -116,7 +114,6 @@ class PushOutbox:
         """``projection`` returns the present one; ``contact`` is a URI for the push services."""
         self.counts = PushCounts()
         self._dispatcher = dispatcher
-        self._store = store
         self._projection = projection
         self._bus = bus
         self._clock = clock
@@ -341,9 +338,10 @@ class PushOutbox:
             self._wake(phone)
 
     async def _tell_next(self, phone: Phone) -> Posted | None:
-        """Send the next message; return None if there is none."""
-        if not self._store.may_act():
-            await self._store.confirm()
+        """Send the next message; return None if there is none.
+
+        To read is also to be sure that this process still serves the topic.
+        """
 
         def read(tables: Tables) -> tuple[Job | None, list[PushSubscription], str]:
             jobs, secret = tables.jobs, tables.facts.secret

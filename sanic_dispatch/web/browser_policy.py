@@ -43,7 +43,7 @@ _CORS_HEADERS = {
     "X-Request-ID",
 }
 _PREFLIGHT_HEADERS = {
-    "Access-Control-Allow-Methods": "GET, POST, DELETE",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, "
     "Job-Priority, X-Operator, X-Request-ID",
     "Access-Control-Max-Age": "600",

@@ -29,7 +29,7 @@ from sanic_dispatch.observability.log import masked
 from sanic_dispatch.web.context import Call, context_of
 from sanic_dispatch.web.responses import json_answer
 
-METHODS = ("GET", "HEAD", "POST", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 """The methods that routes use."""
 
 MISTAKE = "the service made a mistake; it has been logged"

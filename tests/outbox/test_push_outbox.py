@@ -45,7 +45,7 @@ class Cafe:
             Guard(allow, public_only=True), Guard(allow), world.clock, timeouts=SHORT
         )
         self.outbox = PushOutbox(
-            world.dispatcher, world.store, lambda: self.projection, world.bus, world.clock,
+            world.dispatcher, lambda: self.projection, world.bus, world.clock,
             self.client,
         )  # fmt: skip
         world.dispatcher.companions = (self.outbox,)

@@ -38,6 +38,7 @@ UNSAYABLE = {
     "holder_report_progress": "a printable text",
     "holder_complete": "a field of a form that is JSON as text",
     "backups_back_up": "a folder that can be created",
+    "push_put_subscription": "a point of the curve P-256",
     "qr_code": "an address of this very host",
 }
 """Operations with rules that no schema can express: they may refuse valid data."""

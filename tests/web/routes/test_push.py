@@ -193,6 +193,8 @@ async def test_orders_that_are_over_or_unknown(service: Service) -> None:
     job, phone = await order(service), PushPhone(PUBLIC)
     unknown = await subscribe(service, "0" * 32, phone)
     assert (unknown.status, unknown.body["Error"]) == (404, "UnknownJob")
+    unasked = await subscribe(service, "0" * 32, PushPhone("https://10.0.0.1/"))
+    assert unasked.status == 404  # no name is resolved for who has no order
     assert (await ask(service, "DELETE", f"jobs/{'0' * 32}/push", json=PUBLIC)).status == 404
     await subscribe(service, job, phone)
     assert (await ask(service, "DELETE", f"jobs/{job}")).status == 204
@@ -235,6 +237,16 @@ async def test_what_the_operator_sees_and_does(service: Service, push_service: R
     for act in ("continue", "drop"):
         unknown = await ask(service, "POST", f"{path}/{act}", TOKEN)
         assert (unknown.status, unknown.body["Error"]) == (404, "UnknownSubscription")
+
+
+async def test_other_methods(service: Service) -> None:
+    """405 says which there are; pages of another origin may use them, too."""
+    answer = await ask(service, "POST", f"jobs/{await order(service)}/push")
+    assert (answer.status, answer.headers["Allow"]) == (405, "PUT, DELETE")
+    async with running_service(cors_origins=("https://bar.example",)) as open_service:
+        headers = {"Origin": "https://bar.example", "Access-Control-Request-Method": "PUT"}
+        preflight = await ask(open_service, "OPTIONS", "jobs/1/push", headers=headers)
+        assert "PUT" in preflight.headers["Access-Control-Allow-Methods"]
 
 
 async def test_only_operators(service: Service) -> None:
