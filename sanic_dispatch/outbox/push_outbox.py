@@ -8,6 +8,7 @@ sent again, with the same push topic.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -52,6 +53,9 @@ LOOK_S = 0.5
 SLICE, REST_S = 100, 0.01
 """How many orders to look at in one go, some 1 ms, and how long to rest then."""
 
+MOST_OF_A_SERVICE = 250
+"""The most messages under way to one push service: while it hangs, the others are told."""
+
 _CHANGES = (EventKind.JOB_CONFIRMED, EventKind.JOB_DONE, EventKind.JOB_FAILED)
 """The events with which there may be something to tell."""
 
@@ -86,6 +90,7 @@ class Phone(Destination):
         self.job_id = job_id
         self.subscription = subscription
         self.id = subscription_id(job_id, subscription.endpoint)
+        self.service = origin_of(subscription.endpoint)
         self.ticket = 0
         """The order's number, once something is to be told."""
         self.pending: PushKind | None = None
@@ -122,6 +127,10 @@ class PushOutbox:
         self._sender: Sender[PhoneKey] = Sender(self._begin)
         self._phones: dict[PhoneKey, Phone] = {}
         self._by_job: dict[str, list[Phone]] = {}
+        self._under_way: Counter[str] = Counter()
+        """By push service: how many messages are under way."""
+        self._held_back: dict[str, dict[PhoneKey, None]] = {}
+        """By push service that has as many as it may: the phones that are next."""
         self._is_subscribed = False
         """Whether there was a phone yet: without one, events cost nothing here."""
 
@@ -149,6 +158,8 @@ class PushOutbox:
         """Break off all messages."""
         await self._sender.abandon()
         self._phones, self._by_job = {}, {}
+        self._under_way.clear()
+        self._held_back.clear()
 
     # ---- for pages
 
@@ -216,7 +227,7 @@ class PushOutbox:
         return {
             "id": phone.id,
             "ticket": phone.ticket,
-            "service": origin_of(phone.subscription.endpoint),
+            "service": phone.service,
             "kind": phone.pending,
             "told": list(phone.subscription.told),
             "attempts": phone.attempts,
@@ -319,6 +330,11 @@ class PushOutbox:
             return None
         if self._clock.monotonic_s() < phone.retry_at_s:
             return None
+        if self._under_way[phone.service] >= MOST_OF_A_SERVICE:
+            self._held_back.setdefault(phone.service, {})[key] = None
+            return None
+        self._under_way[phone.service] += 1
+        self._held_back.get(phone.service, {}).pop(key, None)
         phone.is_due, phone.is_under_way = False, True
         return self._tell(phone)
 
@@ -334,8 +350,23 @@ class PushOutbox:
                 self._note(phone, posted)
         finally:
             phone.is_under_way = False
+            self._end_one_of(phone.service)
         if phone.is_due:
             self._wake(phone)
+
+    def _end_one_of(self, service: str) -> None:
+        """Note that a message to a push service is not under way any more; let the next begin."""
+        self._under_way[service] -= 1
+        if not self._under_way[service]:
+            del self._under_way[service]
+        held_back = self._held_back.get(service, {})
+        while held_back:
+            key = next(iter(held_back))
+            del held_back[key]
+            if key in self._phones:
+                self._sender.wake(key)
+                return
+        self._held_back.pop(service, None)
 
     async def _tell_next(self, phone: Phone) -> Posted | None:
         """Send the next message; return None if there is none.
@@ -373,7 +404,7 @@ class PushOutbox:
             kind,
             push_topic(secret, job.id, endpoint),
             ttl_s(kind, window[0] if window else None, now_s),
-            authorization(secret, origin_of(endpoint), self._contact, now_s + SIGNED_S),
+            authorization(secret, phone.service, self._contact, now_s + SIGNED_S),
         )
         said = payload_of(subscription, job.id, job.ticket, kind)
         body = encrypt(said, subscription.p256dh, subscription.auth)

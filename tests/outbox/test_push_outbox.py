@@ -17,12 +17,14 @@ from sanic_dispatch.core.push_subscriptions import END_TRUE_S
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.errors import StorageFailed, TooManySubscriptions, UnknownSubscription
 from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.outbox import push_outbox, sender
+from sanic_dispatch.outbox.message_client import TIMEOUTS
 from sanic_dispatch.outbox.push_client import PushClient
 from sanic_dispatch.outbox.push_entry import read_subscription
 from sanic_dispatch.outbox.push_outbox import LOOK_S, SLICE, PushOutbox
 from tests.outbox.conftest import settings_of
 from tests.support.push_phone import PushPhone, Told
-from tests.support.receiver import OK, Received, Receiver, status
+from tests.support.receiver import OK, Received, Receiver, running_receiver, status
 from tests.support.world import World, running_world, worker
 
 SHORT = Timeouts(total_s=0.4, connect_s=0.4, keep_alive_s=2.0)
@@ -31,7 +33,7 @@ SHORT = Timeouts(total_s=0.4, connect_s=0.4, keep_alive_s=2.0)
 class Cafe:
     """A dispatcher with its push outbox and its projection, and a push service."""
 
-    def __init__(self, world: World, receiver: Receiver) -> None:
+    def __init__(self, world: World, receiver: Receiver, timeouts: Timeouts) -> None:
         self.world, self.receiver = world, receiver
         self.projection = Projection()
         snapshot = world.dispatcher.snapshot()
@@ -42,7 +44,7 @@ class Cafe:
         world.bus.subscribe(lambda events: self.projection.fold(*events))
         allow = ["127.0.0.0/8"]
         self.client = PushClient(
-            Guard(allow, public_only=True), Guard(allow), world.clock, timeouts=SHORT
+            Guard(allow, public_only=True), Guard(allow), world.clock, timeouts=timeouts
         )
         self.outbox = PushOutbox(
             world.dispatcher, lambda: self.projection, world.bus, world.clock,
@@ -110,10 +112,12 @@ class Cafe:
 
 
 @asynccontextmanager
-async def opened(receiver: Receiver, folder: Path | None = None) -> AsyncIterator[Cafe]:
+async def opened(
+    receiver: Receiver, folder: Path | None = None, timeouts: Timeouts = SHORT
+) -> AsyncIterator[Cafe]:
     """Run a café in memory, or in a folder."""
     async with running_world(settings_of(folder)) as world:
-        cafe = Cafe(world, receiver)
+        cafe = Cafe(world, receiver, timeouts)
         await cafe.outbox.start()
         try:
             yield cafe
@@ -354,6 +358,47 @@ async def test_a_push_service_that_misbehaves(cafe: Cafe, answer: Any, reason: s
     await cafe.world.clock.advance(6)
     assert kinds(await cafe.told(bad, 3)) == ["making", "making"]
     assert (cafe.outbox.counts.failed, cafe.outbox.counts.delivered) == (1, 2)
+
+
+@pytest.fixture
+async def patient_cafe(receiver: Receiver) -> AsyncIterator[Cafe]:
+    """A café that waits for an answer for longer than a test takes."""
+    async with opened(receiver, timeouts=TIMEOUTS) as cafe:
+        yield cafe
+
+
+async def test_a_dead_service_slows_nobody(
+    patient_cafe: Cafe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that hangs has its own phones wait, and those of others are told meanwhile."""
+    monkeypatch.setattr(push_outbox, "MOST_OF_A_SERVICE", 2)
+    monkeypatch.setattr(sender, "MAX_UNDER_WAY", 3)
+    cafe, answered = patient_cafe, asyncio.Event()
+
+    async def hold(writer: asyncio.StreamWriter, _message: Received) -> None:
+        await answered.wait()
+        writer.write(status(500))
+
+    jobs = [await cafe.order() for _ in range(4)]
+    async with running_receiver() as dead:
+        dead.answer = hold
+        for job in jobs:
+            for path in range(2):
+                phone = PushPhone(dead.url(f"send/{job}{path}"))
+                await cafe.outbox.subscribe(job, read_subscription(phone.subscription()))
+            await cafe.subscribe(job, f"send/{job}")
+        for number in range(4):
+            await cafe.serve(number, done=False)
+        await cafe.until(lambda: len(receiver.received) == 4)
+        assert len(dead.received) == 2
+        for path in range(2):  # those that would be next
+            await cafe.outbox.unsubscribe(jobs[1], dead.url(f"send/{jobs[1]}{path}"))
+        answered.set()
+        await cafe.until(lambda: cafe.outbox.counts.failed == 6)
+        assert len(dead.received) == 6
+    await cafe.idle()
+    assert not cafe.outbox._under_way
+    assert not cafe.outbox._held_back
 
 
 async def test_the_last_message_is_tried_for_a_day(cafe: Cafe) -> None:
