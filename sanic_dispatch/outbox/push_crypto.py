@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 import http_ece
 import jwt
@@ -54,13 +55,15 @@ def encrypt(text: bytes, p256dh: str, auth: str) -> bytes:
     )
 
 
-def authorization(secret: str, origin: str, contact: str, until_s: float) -> str:
+@lru_cache(maxsize=64)
+def authorization(secret: str, origin: str, contact: str, until_s: int) -> str:
     """Return the header with which the push service at an origin knows this topic.
 
-    It is good until then (Unix seconds). ``contact`` may be empty: it is optional.
+    It is good until then (Unix seconds). ``contact`` may be empty: it is optional. Cached, since
+    to sign takes longer than to encrypt.
     """
     key = private_key_of(secret)
-    claims = {"aud": origin, "exp": int(until_s)} | ({"sub": contact} if contact else {})
+    claims = {"aud": origin, "exp": until_s} | ({"sub": contact} if contact else {})
     token = jwt.encode(claims, key, algorithm="ES256")
     return f"vapid t={token},k={to_base64url(_point_of(key))}"
 

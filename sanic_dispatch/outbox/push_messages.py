@@ -30,8 +30,9 @@ _UNTIL_READY = (PushKind.TWO_BEFORE, PushKind.MAKING)
 _URGENCY = {PushKind.MAKING: "normal", PushKind.LATE: "normal"}
 """The others are urgent: somebody has to go and get a drink, or ask for another one."""
 
-SIGNED_S = 12 * 3600.0
-"""How long a push service may take a signature; RFC 8292 allows a day at most."""
+SIGNED_S = 6 * 3600
+"""How long a signature is used, and how long it is good after that; a day is the most that RFC 8292
+allows."""
 
 TOPIC_BYTES = 24
 """As many as have 32 characters in base64url, which is what a push topic may have."""
@@ -74,6 +75,14 @@ def headers_of_push(kind: PushKind, topic: str, ttl: int, authorization: str) ->
         "Topic": topic,
         "Urgency": _URGENCY.get(kind, "high"),
     }
+
+
+def signed_until_s(now_s: float) -> int:
+    """Return until when the signature of a message is good (Unix seconds): for six to 12 hours.
+
+    It is the same for six hours, so that one signature is made for many messages.
+    """
+    return (int(now_s) // SIGNED_S + 2) * SIGNED_S
 
 
 def origin_of(endpoint: str) -> str:

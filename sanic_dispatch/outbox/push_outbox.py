@@ -37,11 +37,11 @@ from sanic_dispatch.outbox.message_client import Posted
 from sanic_dispatch.outbox.outbox import AGAIN_S, Fields
 from sanic_dispatch.outbox.push_client import PushClient
 from sanic_dispatch.outbox.push_messages import (
-    SIGNED_S,
     headers_of_push,
     origin_of,
     payload_of,
     push_topic,
+    signed_until_s,
     subscription_id,
     ttl_s,
 )
@@ -404,7 +404,7 @@ class PushOutbox:
             kind,
             push_topic(secret, job.id, endpoint),
             ttl_s(kind, window[0] if window else None, now_s),
-            authorization(secret, phone.service, self._contact, now_s + SIGNED_S),
+            authorization(secret, phone.service, self._contact, signed_until_s(now_s)),
         )
         said = payload_of(subscription, job.id, job.ticket, kind)
         body = encrypt(said, subscription.p256dh, subscription.auth)

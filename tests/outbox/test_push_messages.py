@@ -15,6 +15,7 @@ from sanic_dispatch.outbox.push_messages import (
     origin_of,
     payload_of,
     push_topic,
+    signed_until_s,
     ttl_s,
 )
 
@@ -60,6 +61,13 @@ def test_headers() -> None:
         "late": "normal",
         "failed": "high",
     }
+
+
+def test_signatures_are_good_for_hours() -> None:
+    """Never for more than a day, and one for many messages."""
+    times = [signed_until_s(NOW_S + hours * 3600) for hours in range(24)]
+    assert all(6 * 3600 < until - NOW_S - h * 3600 <= 12 * 3600 for h, until in enumerate(times))
+    assert len(set(times)) == 5
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
@@ -87,6 +88,7 @@ async def test_a_phone_is_told_of_its_order(
     assert message.key == (await ask(service, "GET", f"{topic}push/key")).body["key"]
     assert message.claims["aud"] == push_service.url("").rstrip("/")
     assert "sub" not in message.claims
+    assert 0 < message.claims["exp"] - time() <= 24 * 3600
     assert (message.ttl, message.urgency) == (3600, "high")
     assert job not in message.topic
     assert len(message.topic) == 32
