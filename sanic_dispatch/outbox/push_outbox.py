@@ -242,13 +242,16 @@ class PushOutbox:
         self._set(job_id, await self._read(lambda tables: subscriptions_of(tables, job_id)))
 
     def _set(self, job_id: str, subscriptions: Sequence[PushSubscription]) -> None:
+        """Make the phones of a job those of these subscriptions, unless this outbox is ending."""
+        if not self._sender.is_running:
+            return
         endpoints = [each.endpoint for each in subscriptions]
         for phone in self._by_job.get(job_id, ()):
             if phone.subscription.endpoint not in endpoints:
                 del self._phones[phone.key]
                 self._sender.forget(phone.key)
         self._by_job.pop(job_id, None)
-        if not (subscriptions and self._sender.is_running):
+        if not subscriptions:
             return
         if not self._is_subscribed:
             self._is_subscribed = True
@@ -341,13 +344,13 @@ class PushOutbox:
     async def _tell(self, phone: Phone) -> None:
         """Tell a phone what is true and it was not told yet, note what became of it, and go on."""
         try:
-            posted = await self._tell_next(phone)
+            job, kind, secret = await self._next_of(phone)
+            if job is not None and kind is not None:
+                phone.pending, phone.ticket = kind, job.ticket
+                self._note(phone, kind, await self._post(phone, job, kind, secret))
         except DispatchError:  # the store does not answer, or another process serves the topic
             await self._clock.sleep(AGAIN_S)
             phone.is_due = True
-        else:
-            if posted is not None:
-                self._note(phone, posted)
         finally:
             phone.is_under_way = False
             self._end_one_of(phone.service)
@@ -368,8 +371,8 @@ class PushOutbox:
                 return
         self._held_back.pop(service, None)
 
-    async def _tell_next(self, phone: Phone) -> Posted | None:
-        """Send the next message; return None if there is none.
+    async def _next_of(self, phone: Phone) -> tuple[Job | None, PushKind | None, str]:
+        """Return a phone's job, what it is to be told now, and the topic's secret.
 
         To read is also to be sure that this process still serves the topic.
         """
@@ -385,12 +388,9 @@ class PushOutbox:
             kind = self._next(job, phone.subscription)
         if phone.pending not in (None, kind):
             self._drop_pending(phone)
-        if job is None or kind is None:
-            if job is not None and job.state.is_final:
-                self._end(phone)
-            return None
-        phone.pending, phone.ticket = kind, job.ticket
-        return await self._post(phone, job, kind, secret)
+        if kind is None and job is not None and job.state.is_final:
+            self._end(phone)
+        return job, kind, secret
 
     async def _post(self, phone: Phone, job: Job, kind: PushKind, secret: str) -> Posted:
         from sanic_dispatch.outbox.push_crypto import authorization, encrypt  # slow to import
@@ -410,10 +410,9 @@ class PushOutbox:
         body = encrypt(said, subscription.p256dh, subscription.auth)
         return await self._client.post(endpoint, body, headers)
 
-    def _note(self, phone: Phone, posted: Posted) -> None:
+    def _note(self, phone: Phone, kind: PushKind, posted: Posted) -> None:
         """Note whether a message was delivered; if it was not, try again later."""
-        kind, phone.pending = phone.pending, None
-        assert kind is not None
+        phone.pending = kind if posted.reason else None
         if posted.is_gone:
             self.counts.gone += 1
             _log.info("push.gone", subscription=phone.id, ticket=phone.ticket, reason=posted.reason)
@@ -427,7 +426,6 @@ class PushOutbox:
             phone.note_success()
             self._note_told(phone, kind)
         else:
-            phone.pending = kind
             self.counts.failed += 1
             now_s = self._clock.monotonic_s()
             if not phone.attempts:

@@ -13,7 +13,7 @@ import pytest
 from sanic_dispatch.callbacks.guard import Guard
 from sanic_dispatch.callbacks.http_client import Timeouts
 from sanic_dispatch.core.promise import Promise
-from sanic_dispatch.core.push_subscriptions import END_TRUE_S
+from sanic_dispatch.core.push_subscriptions import END_TRUE_S, subscriptions_of
 from sanic_dispatch.core.receipts import Proof
 from sanic_dispatch.errors import StorageFailed, TooManySubscriptions, UnknownSubscription
 from sanic_dispatch.live.projection import Projection
@@ -434,6 +434,57 @@ async def test_what_operators_do(cafe: Cafe) -> None:
     assert kinds(await cafe.told(phone, 3)) == ["making", "making", "ready"]
     with pytest.raises(UnknownSubscription):
         await cafe.outbox.drop(shown["id"])
+
+
+async def test_dropped_while_it_is_sent(patient_cafe: Cafe, receiver: Receiver) -> None:
+    """Whether it arrives or not, it is not sent again."""
+    cafe, answered = patient_cafe, asyncio.Event()
+
+    async def hold(writer: asyncio.StreamWriter, _message: Received) -> None:
+        await answered.wait()
+        writer.write(status(500))
+
+    receiver.answer = hold
+    job = await cafe.order()
+    phone = await cafe.subscribe(job)
+    await cafe.serve(1, done=False)
+    await cafe.until(lambda: len(receiver.received) == 1)
+    (shown,) = (await cafe.outbox.overview())["pending"]
+    assert (shown["kind"], shown["attempts"], shown["retry_in_s"]) == ("making", 0, None)
+    await cafe.outbox.drop(shown["id"])
+    answered.set()
+    await cafe.until(lambda: cafe.outbox.counts.failed == 1)
+    receiver.answer = OK
+    await cafe.world.clock.advance(60)
+    await cafe.finish(job, 1)
+    assert kinds(await cafe.told(phone, 2)) == ["making", "ready"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"), [(OK, [("making",)]), (status(410), []), (status(500), [()])]
+)
+async def test_what_is_under_way_at_the_end(
+    patient_cafe: Cafe, receiver: Receiver, answer: bytes, told: list[tuple[str, ...]]
+) -> None:
+    """It has a moment, and what becomes of it is noted."""
+    cafe, ending = patient_cafe, asyncio.Event()
+
+    async def hold(writer: asyncio.StreamWriter, _message: Received) -> None:
+        await ending.wait()
+        writer.write(answer)
+
+    receiver.answer = hold
+    job = await cafe.order()
+    await cafe.subscribe(job)
+    await cafe.serve(1, done=False)
+    await cafe.until(lambda: len(receiver.received) == 1)
+    finishing = asyncio.create_task(cafe.outbox.finish())
+    await cafe.until(lambda: not cafe.outbox._sender.is_running)
+    ending.set()
+    await finishing
+    await cafe.world.quiet()
+    tables = cafe.world.dispatcher._machine.tables
+    assert [each.told for each in subscriptions_of(tables, job)] == told
 
 
 async def test_a_restart(receiver: Receiver, tmp_path: Path) -> None:
