@@ -14,7 +14,7 @@ MAX_ENDPOINT_CHARS = 2000
 POINT_BYTES, AUTH_BYTES = 65, 16
 """The sizes of a browser's public key and of its secret."""
 
-LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}")
 """A tag of a language, such as ``de`` or ``de-AT``."""
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*={0,2}")

@@ -28,6 +28,8 @@ def test_what_a_browser_says() -> None:
     found = read_subscription(given)
     assert (found.endpoint, found.lang, found.told) == (ENDPOINT, "de-AT", ())
     assert {"p256dh": found.p256dh, "auth": found.auth} == given["keys"]
+    for lang in ("de", "zh-Hans-CN", "de-DE-u-co-phonebk"):
+        assert read_subscription(given | {"lang": lang}).lang == lang
     padded = {name: f"{key}=" for name, key in given["keys"].items()}
     assert read_subscription(given | {"keys": padded}) == found
 
