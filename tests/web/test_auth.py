@@ -60,6 +60,7 @@ ROUTES_OF = {
 PUBLIC = [
     "GET /",
     "GET /public/config.json",
+    "GET /public/manifest.webmanifest",
     "GET /public/<path>",
     "GET /health",
     "GET /ready",
@@ -81,6 +82,7 @@ PUBLIC = [
     "GET /push/key",
     "HEAD /",
     "HEAD /public/config.json",
+    "HEAD /public/manifest.webmanifest",
     "HEAD /public/<path>",
     "HEAD /health",
     "HEAD /ready",

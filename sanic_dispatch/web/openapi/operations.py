@@ -49,6 +49,7 @@ from sanic_dispatch.web.openapi.schemas import (
     ref,
 )
 from sanic_dispatch.web.request_body import FORM
+from sanic_dispatch.web.web_manifest import LANGUAGES, MEDIA_TYPE, web_manifest
 
 # ---- jobs
 
@@ -582,6 +583,40 @@ CONFIG = Operation(
         )
     },
 )
+MANIFEST = Operation(
+    tag="pages",
+    parameters=(
+        Parameter(
+            "query", "lang", "the language of the name of a bar without a title; else English",
+            {"type": "string"}, "de",
+        ),
+        Parameter(
+            "query", "start", "`here`: the app starts with the address at which it is installed",
+            {"type": "string"}, "here",
+        ),
+    ),
+    answers={
+        200: Answer(
+            "A web app manifest.",
+            {
+                MEDIA_TYPE: (
+                    {
+                        "type": "object",
+                        "required": ["name", "lang", "scope", "display", "icons"],
+                        "properties": {
+                            "name": {"type": "string"},
+                            "lang": {"enum": [*LANGUAGES]},
+                            "start_url": {"type": "string", "description": "relative"},
+                            "scope": {"type": "string", "description": "relative"},
+                            "icons": {"type": "array", "items": {"type": "object"}},
+                        },
+                    },
+                    web_manifest("The roof", "en"),
+                )
+            },
+        )
+    },
+)  # fmt: skip
 PUBLIC_FILE = Operation(
     tag="pages",
     parameters=(

@@ -18,8 +18,9 @@ from sanic_dispatch.web.compression import packed
 from sanic_dispatch.web.conditional import validated
 from sanic_dispatch.web.context import context_of, settings_of
 from sanic_dispatch.web.openapi.operation import describe
-from sanic_dispatch.web.openapi.operations import CONFIG, HOME, PUBLIC_FILE
+from sanic_dispatch.web.openapi.operations import CONFIG, HOME, MANIFEST, PUBLIC_FILE
 from sanic_dispatch.web.responses import GET_AND_HEAD, json_answer
+from sanic_dispatch.web.web_manifest import LANGUAGES, MEDIA_TYPE, web_manifest
 
 pages = Blueprint("pages")
 
@@ -60,6 +61,21 @@ async def config(request: Request) -> HTTPResponse:
     return json_answer({"server_port": settings.port, **title, **needs})
 
 
+@describe(MANIFEST)
+async def manifest(request: Request) -> HTTPResponse:
+    """Return the web app manifest: the name of the bar, and how the order page is installed."""
+    language = request.args.get("lang")
+    return json_answer(
+        web_manifest(
+            settings_of(request).display_title,
+            language if language in LANGUAGES else LANGUAGES[0],
+            starts_here=request.args.get("start") == "here",
+        ),
+        headers={"Cache-Control": "no-cache"},
+        media_type=MEDIA_TYPE,
+    )
+
+
 @describe(PUBLIC_FILE)
 async def page(request: Request, path: str) -> HTTPResponse:
     """Return a file; the user's own replaces the built-in one."""
@@ -74,6 +90,7 @@ async def page(request: Request, path: str) -> HTTPResponse:
 
 pages.add_route(home, "/", GET_AND_HEAD)
 pages.add_route(config, "/public/config.json", GET_AND_HEAD)
+pages.add_route(manifest, "/public/manifest.webmanifest", GET_AND_HEAD)
 pages.add_route(page, "/public/<path:path>", GET_AND_HEAD)
 
 

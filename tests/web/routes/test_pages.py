@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.support.server import Service, running_service
 
 PAGE = "public/order_drink.html"
 OLD, NEW = "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
-PATHS = ["", PAGE, "public/config.json", "health", "ready", "menu"]
+PATHS = ["", PAGE, "public/config.json", "public/manifest.webmanifest", "health", "ready", "menu"]
 
 
 @pytest.fixture
@@ -68,6 +69,38 @@ async def test_generated_documents_are_compressed(service: Service, path: str) -
         async with http.get(url, headers=known) as again:
             assert again.status == 304
     assert len(packed) < len(gzip.decompress(packed)) / 4
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "language"),
+    [("", "Robot Bar", "en"), ("?lang=de", "Roboter-Bar", "de"), ("?lang=fr", "Robot Bar", "en")],
+)
+async def test_the_manifest(service: Service, path: str, name: str, language: str) -> None:
+    """Relative addresses, the order page only, and a name in the page's language."""
+    answer = await ask(service, "GET", f"public/manifest.webmanifest{path}")
+    assert answer.headers["Content-Type"] == "application/manifest+json"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert (answer.body["name"], answer.body["lang"]) == (name, language)
+    page = PAGE.removeprefix("public/")
+    assert (answer.body["start_url"], answer.body["scope"]) == (page, page)
+    for icon in answer.body["icons"]:
+        picture = (await ask(service, "GET", f"public/{icon['src']}")).raw
+        width, height = struct.unpack(">II", picture[16:24])
+        assert icon["sizes"] == f"{width}x{height}"
+
+
+async def test_the_manifest_of_an_app_that_starts_here(service: Service) -> None:
+    """It does not say where the app starts: browsers then take the page's own address."""
+    answer = await ask(service, "GET", "public/manifest.webmanifest?start=here")
+    assert "start_url" not in answer.body
+
+
+async def test_the_name_of_an_app() -> None:
+    """Each topic's own: its title, or what it is called."""
+    async with running_service(topics={"roof": {"title": "The roof"}, "cellar": {}}) as service:
+        for topic, name in (("roof", "The roof"), ("cellar", "cellar")):
+            answer = await ask(service, "GET", f"topics/{topic}/public/manifest.webmanifest")
+            assert answer.body["name"] == name
 
 
 @pytest.mark.parametrize("page", ["order", "board"])
