@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.served_bar import PREFIX, Bar, open_bar
-from tests.browser.visitors import Visitors
+from tests.browser.visitors import PLAIN_HOST, Visitors
 
 CHROMIUM = Path("/usr/bin/chromium-headless-shell")
+WHOLE_CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -22,7 +24,15 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1",
 ]
+WHOLE: dict[str, Any] = {
+    "executable_path": WHOLE_CHROMIUM,
+    "args": [*FLAGS, "--headless=new"],
+    "ignore_default_args": ["--headless"],
+}
+"""How the whole Chromium is launched, without a screen."""
+
 PATIENCE_MS = 10_000
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -39,17 +49,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Debian's Chromium; without it the tests are skipped, except in CI."""
-    _need_chromium()
+    _need(CHROMIUM)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         await browser.close()
 
 
-def _need_chromium() -> None:
-    if not CHROMIUM.exists():
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def whole_browser() -> AsyncIterator[Browser]:
+    """The Chromium that people use, with what its small one lacks: notifications and installing."""
+    _need(WHOLE_CHROMIUM)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(**WHOLE)
+        yield browser
+        await browser.close()
+
+
+def _need(program: Path) -> None:
+    if not program.exists():
         missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing(f"{CHROMIUM} is missing: apt-get install chromium-headless-shell")
+        missing(f"{program} is missing: apt-get install {program.name}")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

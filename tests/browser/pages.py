@@ -60,6 +60,7 @@ class OrderPage(Keys):
         self.filled = page.get_by_role("progressbar")
         self.spoken = page.locator("#status")
         self.banner = page.locator("#banner")
+        self.notified = page.locator("#notified")
         self.name = page.locator("#name")
         self.submit = page.locator("#submit")
         self.steps = page.locator("#steps li")
@@ -138,6 +139,7 @@ class BoardPage:
         self.page = page
         self.base_url = base_url
         self.strip = page.locator("#strip")
+        self.sound = page.get_by_role("switch")
         self.filled = page.get_by_role("progressbar")
 
     async def open(self, query: str = "") -> Self:

@@ -388,7 +388,7 @@ async def test_both_languages_have_the_same_texts(visitors: Visitors) -> None:
             const load = (path) => import(new URL(path, document.baseURI));
             const both = (path) =>
                 Promise.all(['en', 'de'].map((lang) => load(`${path}/${lang}.js`)));
-            const folders = ['shared', 'monitor', 'history'];
+            const folders = ['shared', 'order', 'monitor', 'history'];
             const all = await Promise.all(folders.map((folder) => both(`js/${folder}/words`)));
             return all.map((pair) => pair.map(({ words }) => keysOf(words)));
         }"""

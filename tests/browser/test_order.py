@@ -20,7 +20,8 @@ TURNED = "\N{RIGHT-TO-LEFT OVERRIDE}"
 
 OTHER_NUMBER = """async (n) => {
     const { renderTicket } = await import(new URL('js/order/ticket.js', document.baseURI));
-    renderTicket({ order: { n, logo: 'owl' }, phase: 'waiting', entry: {} });
+    const tracked = { order: { n, logo: 'owl' }, phase: 'waiting', entry: {} };
+    renderTicket(tracked, { standing: () => '' });
 }"""
 GAP_PX = """() => {
     const [number, logo] = ['number', 'logo'].map(
@@ -138,15 +139,16 @@ async def test_many_clicks_while_loading_give_one_order(bar: Bar, visitors: Visi
     assert len(await bar.orders()) == 1
 
 
-async def test_an_order_is_possible_after_loading_failed(visitors: Visitors) -> None:
+@pytest.mark.parametrize("script", ["my_orders.js", "words/en.js"])
+async def test_an_order_is_possible_after_loading_failed(visitors: Visitors, script: str) -> None:
     """If the network fails while the page loads, it says so, and the next try succeeds."""
     visitors.expect_network_errors = True
     phone = await visitors.newcomer()
-    await phone.page.route("**/js/order/my_orders.js", lambda route: route.abort())
+    await phone.page.route(f"**/js/order/{script}", lambda route: route.abort())
     await phone.open()
     await phone.order()
     await expect(phone.banner).to_have_text("That did not go through. Please try again.")
-    await phone.page.unroute("**/js/order/my_orders.js")
+    await phone.page.unroute(f"**/js/order/{script}")
     await phone.submit.click()
     await phone.shows("waiting")
     await expect(phone.banner).to_be_hidden()

@@ -39,6 +39,7 @@ async def test_a_ready_drink_is_heard_and_felt(bar: Bar, visitors: Visitors) -> 
 
 
 NOTE_NOTICES_DOWN = """
+    Object.defineProperty(navigator, 'serviceWorker', { value: undefined });
     window.notices = [];
     window.Notification = class {
         static permission = 'default';
@@ -52,7 +53,7 @@ NOTE_NOTICES_DOWN = """
 
 
 async def test_notification(bar: Bar, visitors: Visitors) -> None:
-    """The button asks once; a hidden page sends one notification when the drink is ready."""
+    """Without a service worker: the button asks once, and a hidden page sends one notification."""
     robot = await bar.robot()
     phone = await visitors.newcomer()
     await phone.page.add_init_script(NOTE_NOTICES_DOWN)
@@ -61,6 +62,7 @@ async def test_notification(bar: Bar, visitors: Visitors) -> None:
     await phone.shows("assigned")
     await phone.button("Notify me").click()
     await expect(phone.button("Notify me")).to_be_hidden()
+    await expect(phone.notified).to_contain_text("in this browser")
     await phone.page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
     assert await phone.page.evaluate("notices") == []
     robot.finish()

@@ -12,6 +12,16 @@ from tests.browser.served_bar import OPERATOR_TOKEN
 from tests.browser.worker_page import WorkerPage
 from tests.support.proxy import Proxy
 
+PLAIN_HOST = "bar.test"
+"""A name of this machine. To browsers it is one without HTTPS, unlike 127.0.0.1."""
+
+NETWORK_ERRORS = (
+    "Failed to load resource",
+    "WebSocket connection",
+    "An unknown error occurred when fetching the script.",  # of a service worker
+)
+"""How the browser's own words for failed requests begin."""
+
 EVERYBODY: dict[str, Any] = {"locale": "en-GB", "reduced_motion": "reduce"}
 """Reduced motion makes tests quicker, and pictures reproducible."""
 
@@ -91,7 +101,7 @@ class Visitors:
         if message.type not in ("error", "warning"):
             return
         url = message.location["url"]
-        is_network = message.text.startswith(("Failed to load resource", "WebSocket connection"))
+        is_network = message.text.startswith(NETWORK_ERRORS)
         if not (is_network and self.expect_network_errors):
             self.complaints.append(f"{message.type}: {message.text} ({url})")
 

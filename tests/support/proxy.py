@@ -10,6 +10,7 @@ from tests.support.relay import Relay
 
 CHUNK = 65536
 REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+NO_SERVER = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 NOT_HERE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -74,6 +75,8 @@ class Proxy(Relay):
         self.prefix = prefix
         self.requests: list[str] = []
         self.is_online = True
+        self.is_broken = False
+        """Whether it does not reach the server: it answers 502."""
         self.refuses_upgrades = False
         self.loses_answer_to: str | None = None
         """The beginning of the next request whose answer is lost."""
@@ -131,6 +134,8 @@ class Proxy(Relay):
     def _refusal(self, request: Request) -> bytes | None:
         if not request.target.startswith(self.prefix):
             return NOT_HERE
+        if self.is_broken:
+            return NO_SERVER
         return REFUSED if request.is_upgrade and self.refuses_upgrades else None
 
     async def _pass(self, request: Request, link: Link) -> None:

@@ -33,7 +33,7 @@ async function showBar() {
   if (!bar.submit_token || tokenOf('submit-token')) return;
   $('form').dataset.closed = 'true';
   $('closed').hidden = false;
-  say($('closed'), t('note.closed'));
+  say($('closed'), t('onlyWithCode'));
 }
 
 /** Preselect the drink of an earlier order. */

@@ -1,16 +1,18 @@
 import { $, isFocusLost, say } from '../shared/dom.js';
-import { t } from '../shared/i18n.js';
+import { lang, t } from '../shared/i18n.js';
 import { keepScreenOn } from '../shared/wake_lock.js';
 import { orderAgain } from './form.js';
 import { allOrders, forgetOrder, isOver, newKey, saveOrder } from './order_store.js';
 import { renderTabs } from './tabs.js';
 import { LiveMenu } from './live_menu.js';
 import { QueueView } from './queue_view.js';
-import { askToNotify, signal } from '../shared/signal.js';
+import { signal } from '../shared/signal.js';
+import { Notifier } from './notifier.js';
 import { share } from './share.js';
 import { headline, news, renderTicket } from './ticket.js';
-import { TrackedOrder } from './tracked_order.js';
+import { isUnderWay, TrackedOrder } from './tracked_order.js';
 
+const clock = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', hour12: false });
 const TICK_MS = 10_000;
 const LOUD = ['done', 'failed', 'rejected'];
 /** The bar may not have these orders. */
@@ -29,6 +31,7 @@ export class MyOrders {
   #news = new Set();
   #queue = new QueueView();
   #menu = new LiveMenu();
+  #notifier = new Notifier(() => this.#render());
 
   /** @param {URLSearchParams} params the page's */
   constructor(params) {
@@ -37,6 +40,7 @@ export class MyOrders {
     this.#show(this.#first(params));
     setInterval(() => this.#render(), TICK_MS);
     addEventListener('storage', () => this.#adopt());
+    navigator.serviceWorker?.addEventListener('message', ({ data }) => data.show && this.#open(data.show));
   }
 
   /** Take an order from the form. It is saved before it is sent, so that a reload does not lose it. */
@@ -52,7 +56,7 @@ export class MyOrders {
     press('send', (tracked) => tracked.sendAnyway());
     press('discard', (tracked) => this.#another(tracked));
     press('another', (tracked) => this.#another(tracked));
-    press('notify', () => askToNotify().then(() => this.#render()));
+    press('notify', () => this.#notifier.ask());
     press('share', ({ order }) => share(order.id));
     press('cancel', ({ phase }) => {
       say($('confirm-text'), t(phase === 'assigned' ? 'confirmStop' : 'confirmText'));
@@ -65,8 +69,18 @@ export class MyOrders {
   #first(params) {
     const orders = [...this.#orders];
     const id = params.get('order');
-    if (id) return orders.find(({ order }) => order.id === id) ?? this.#track({ id });
+    if (id) return this.#find(id);
     return params.has('drink') ? null : orders.reverse().find(({ order }) => !isOver(order.state));
+  }
+
+  #find(id) {
+    return [...this.#orders].find(({ order }) => order.id === id) ?? this.#track({ id });
+  }
+
+  // Its notification was clicked.
+  #open(id) {
+    this.#show(this.#find(id));
+    toHeadline();
   }
 
   #track(order) {
@@ -90,7 +104,16 @@ export class MyOrders {
     if (!this.#orders.has(tracked)) return;
     this.#keep(tracked);
     this.#announce(tracked);
+    if (tracked === this.#shown && tracked.phase === 'gone' && !tracked.order.key) this.#leave(tracked);
     this.#render();
+  }
+
+  // An app on a home screen may start with an order that is long over: show what is under way, if anything is.
+  #leave(tracked) {
+    const other = [...this.#orders].reverse().find(isUnderWay);
+    if (!other) return;
+    this.#drop(tracked);
+    this.#show(other);
   }
 
   // An order from somebody else's link has no key and is not saved; a rejected one must not be sent again.
@@ -107,7 +130,7 @@ export class MyOrders {
     const spoken = order.n ? t('spoken', order.n, text) : text;
     say($(LOUD.includes(phase) ? 'alert' : 'status'), spoken);
     if (phase !== 'done') return;
-    signal(spoken);
+    signal(spoken, () => this.#notifier.notify({ job: order.id, ticket: order.n, kind: 'ready' }, spoken));
     if (tracked !== this.#shown) this.#news.add(tracked);
   }
 
@@ -152,21 +175,24 @@ export class MyOrders {
     $('form').hidden = Boolean(shown);
     $('ticket').hidden = !shown;
     this.#menu.follow(shown === null);
-    this.#queue.show(shown?.phase === 'waiting' || shown?.phase === 'assigned', shown);
+    this.#queue.show(Boolean(shown) && isUnderWay(shown), shown);
+    this.#notifier.follow([...this.#orders].filter(isUnderWay).map(({ order }) => order.id));
     const hadFocus = $('ticket').contains(document.activeElement);
-    if (shown) renderTicket(shown);
+    if (shown) renderTicket(shown, this.#notifier);
     // The button that was pressed may be gone now.
     if (hadFocus && shown && isFocusLost()) toHeadline();
     renderTabs([...this.#orders].reverse(), shown, (tracked) => this.#show(tracked));
     this.#banner();
     this.#address();
     document.title = this.#title();
-    keepScreenOn([...this.#orders].some(({ phase }) => phase === 'waiting' || phase === 'assigned'));
+    keepScreenOn([...this.#orders].some(isUnderWay));
   }
 
   #banner() {
     $('banner').hidden = !this.#shown?.stale;
-    say($('banner'), t(navigator.onLine ? 'reconnecting' : 'offline'));
+    const since = this.#shown?.heardBefore;
+    const asOf = since && t('asOf', clock.format(since));
+    say($('banner'), [t(navigator.onLine ? 'reconnecting' : 'offline'), asOf].filter(Boolean).join(' '));
   }
 
   #title() {

@@ -1,5 +1,5 @@
 import { $, ignoreDoubleClicks, say } from '../shared/dom.js';
-import { t, translatePage } from '../shared/i18n.js';
+import { learn, t, translatePage } from '../shared/i18n.js';
 import { startForm } from './form.js';
 import { allOrders } from './order_store.js';
 import { takeToken } from '../shared/token.js';
@@ -8,11 +8,18 @@ takeToken('submit-token');
 const params = new URLSearchParams(location.search);
 let myOrders;
 
-// Following an order takes scripts that the form does not need: they are loaded after it was painted.
+// Following an order takes scripts and texts that the form does not need: they are loaded after it was painted.
 // Where that fails, the next call tries again.
 function loadMyOrders() {
-  myOrders ??= import('./my_orders.js').then(({ MyOrders }) => new MyOrders(params), () => { myOrders = null; });
+  myOrders ??= loadScripts().then(({ MyOrders }) => new MyOrders(params), () => { myOrders = null; });
   return myOrders;
+}
+
+// The texts are not loaded by the script itself: browsers do not run a script again that has failed.
+async function loadScripts() {
+  const scripts = await import('./my_orders.js');
+  await learn('order/words');
+  return scripts;
 }
 
 async function order(choice) {

@@ -2,7 +2,7 @@ import { $, say, show } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { logoImage } from '../shared/logos.js';
 import { drinkImage, drinkName } from '../shared/menu.js';
-import { canAskToNotify } from '../shared/signal.js';
+import { isUnderWay } from './tracked_order.js';
 import { waitingTime } from './waiting_time.js';
 
 /** Which entry of #steps is current; -1: none yet. No entry here: the steps are hidden. */
@@ -30,10 +30,11 @@ export const headline = (tracked) => t(`head.${standing(tracked)}`, tracked.entr
 export const news = (tracked) => [headline(tracked), whyWaiting(tracked), quarter(tracked), tooLate(tracked)].filter(Boolean).join('. ');
 
 /**
- * Show an order: its picture, phase, waiting time, notes, steps and buttons.
+ * Show an order: its picture, phase, waiting time, notes, steps, buttons, and how its customer is notified.
  * @param {import('./tracked_order.js').TrackedOrder} tracked
+ * @param {import('./notifier.js').Notifier} notifier
  */
-export function renderTicket(tracked) {
+export function renderTicket(tracked, notifier) {
   Object.assign($('ticket').dataset, { phase: tracked.phase, stale: tracked.stale, stopping: tracked.isStopping });
   renderStub(tracked.order);
   show($('robot'), FELL_THROUGH.includes(tracked.phase) ? 'img/robot-sad.svg' : 'img/robot.svg');
@@ -43,7 +44,8 @@ export function renderTicket(tracked) {
   renderLine('note', note(tracked));
   renderLine('why', whyWaiting(tracked));
   renderSteps(tracked);
-  renderButtons(tracked);
+  renderButtons(tracked, notifier);
+  say($('notified'), isUnderWay(tracked) ? t(`notified.${notifier.standing(tracked.order.id)}`) : '');
 }
 
 function renderStub({ n, logo, drink, name }) {
@@ -97,14 +99,14 @@ function waitingLine(tracked) {
   const { phase, entry, now } = tracked;
   const shown = waitingTime(entry.eta, now, timesShown.get(tracked));
   timesShown.set(tracked, shown);
-  if (!(phase === 'waiting' || phase === 'assigned') || tracked.isStopping) return '';
+  if (!isUnderWay(tracked) || tracked.isStopping || (shown?.late && tracked.heardBefore)) return '';
   const about = shown && !shown.late ? t('about', shown.lowMin, shown.highMin) : '';
   return entry.late || shown?.late ? [t('late'), about].filter(Boolean).join(': ') : about;
 }
 
 function note(tracked) {
   const { phase, problem, entry, notice } = tracked;
-  if (phase === 'rejected' && problem.status === 401) return t('note.closed');
+  if (phase === 'rejected' && problem.status === 401) return t('onlyWithCode');
   if (phase === 'unsent' && problem.status) return t('note.busy');
   if (phase === 'assigned' && entry.doubt) return t('doubt');
   if (tracked.isStopping) return t('stopping');
@@ -140,9 +142,9 @@ function renderSteps(tracked) {
   say($('step-line'), standing(tracked) === 'waiting' ? t('aheadShort', entry.ahead) : t('waiting'));
 }
 
-function renderButtons(tracked) {
+function renderButtons(tracked, notifier) {
   const { phase } = tracked;
-  const offered = (BUTTONS[phase] ?? []).filter((id) => ALLOWED[id]?.(tracked) ?? true);
+  const offered = (BUTTONS[phase] ?? []).filter((id) => ALLOWED[id]?.(tracked, notifier) ?? true);
   for (const button of $('ticket').querySelectorAll('button')) button.hidden = !offered.includes(button.id);
   say($('another'), t(FELL_THROUGH.includes(phase) ? 'again' : 'another'));
   $('another').classList.toggle('primary', phase === 'done' || FELL_THROUGH.includes(phase));
@@ -151,6 +153,6 @@ function renderButtons(tracked) {
 
 // Only the phone that placed an order has its key: a shared link cannot cancel it.
 const ALLOWED = {
-  notify: canAskToNotify,
+  notify: (tracked, notifier) => notifier.canAsk,
   cancel: ({ phase, order, entry }) => Boolean(order.key && (phase === 'waiting' || entry.can_cancel)),
 };

@@ -4,6 +4,9 @@ import { cancel } from './job_requests.js';
 import { isOver } from './order_store.js';
 import { Sender } from './sender.js';
 
+/** Whether a robot has an order, or is to get it. @param {TrackedOrder} tracked */
+export const isUnderWay = ({ phase }) => phase === 'waiting' || phase === 'assigned';
+
 /**
  * Follows one order from sending it to the drink. `phase` is what to show: the state of the sender,
  * `loading`, the state of the order (`waiting`, `assigned`, `done`, `failed`, `cancelled`) or `gone`.
@@ -45,9 +48,21 @@ export class TrackedOrder {
     return isOver(state) ? state : this.entry.state ?? 'loading';
   }
 
-  /** The order as the bar sees it, with `ahead`, `eta`, `why`, `doubt`, `progress`, `can_cancel`. */
+  /**
+   * The order as the bar sees it, with `ahead`, `eta`, `why`, `doubt`, `progress`, `can_cancel`: as it was last heard,
+   * also before the page was loaded.
+   */
   get entry() {
-    return this.#connection?.view.entries.order ?? {};
+    return this.#present ?? this.order.last?.entry ?? {};
+  }
+
+  /** When what is shown was heard, in ms, if that was before the page was loaded. */
+  get heardBefore() {
+    return this.#present ? undefined : this.order.last?.at;
+  }
+
+  get #present() {
+    return this.#connection?.view.entries.order;
   }
 
   /** Whether the robot is asked to stop. */
@@ -121,12 +136,14 @@ export class TrackedOrder {
 
   #heard() {
     if (this.#connection.status === 'refused') this.order.state = 'gone';
-    else if (this.entry.state) this.#learn(this.entry);
+    else if (this.#present?.state) this.#learn(this.#present);
     if (this.#connection.status === 'live' && isOver(this.order.state)) this.#connection.close();
     this.#onChange();
   }
 
-  #learn({ n, name, logo, drink, state, cancelling = false }) {
+  #learn(entry) {
+    const { n, name, logo, drink, state, cancelling = false } = entry;
+    if (this.#connection.status === 'live') this.order.last = { at: Date.now(), entry };
     Object.assign(this.order, { n, state }, this.order.key ? {} : { name, logo, drink });
     // What became of it is told after it is over, also after a reload.
     if (!isOver(state)) this.order.isToStop = cancelling;

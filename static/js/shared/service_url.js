@@ -1,5 +1,5 @@
-// Pages are under public/, one folder below the service. Relative, so that any path prefix works.
-const BASE = new URL('../', document.baseURI);
+// Pages and the service worker are in public/, one folder below the service. Relative, so that any path prefix works.
+const BASE = new URL('../', globalThis.document?.baseURI ?? location.href);
 
 /** The address of a path of the service, e.g. `submit-job`. */
 export const serviceUrl = (path) => new URL(path, BASE);

@@ -1,6 +1,6 @@
 /**
- * Die Texte der Bestellseite und der Anzeige. Der Monitor lädt sie auch, und ergänzt seine eigenen
- * (monitor/words). Gäste werden geduzt.
+ * Die Texte der Bestellseite und der Anzeige; order/words hat die einer Bestellung. Der Monitor lädt sie auch, und
+ * ergänzt seine eigenen (monitor/words). Gäste werden geduzt.
  */
 export const words = {
   brand: 'Roboter-Bar',
@@ -25,75 +25,30 @@ export const words = {
   notMade: 'Das macht hier gerade kein Roboter',
   chosenNotMade: (drink) => `${drink} macht hier gerade kein Roboter. Such dir bitte etwas anderes aus.`,
   chosenIsBack: (drink) => `${drink} gibt es jetzt wieder.`,
+  onlyWithCode: 'Bestellen kannst du nur mit dem Code an der Bar. Bitte scanne ihn noch einmal.',
 
   // Die Bestellung
   yourOrders: 'Deine Bestellungen',
   orderNumber: 'Bestellung',
   forName: (name) => `für ${name}`,
   progress: 'Fortschritt',
-  aheadShort: (n) => (n ? `${n} vor dir` : 'Als Nächstes'),
-  about: (lowMin, highMin) => `etwa ${lowMin < highMin ? `${lowMin}–${highMin}` : highMin} Min.`,
-  late: 'Dauert länger als sonst',
-  // Nach Grund; wer hinter anderen steht, erfährt, wie viele es sind
-  whyWaiting: {
-    paused: 'Die Bar macht kurz Pause. Du behältst deinen Platz.',
-    no_worker: 'Gerade ist kein Roboter im Dienst. Du behältst deinen Platz.',
-    no_able_worker: 'Das macht hier gerade kein Roboter. Du behältst deinen Platz, bis einer kommt.',
-    worker_aside: 'Der Roboter, der das macht, ist gerade außer Dienst. Du behältst deinen Platz.',
-    matching: 'Ein Roboter macht sich gerade für deinen Drink bereit.',
-  },
   howFar: 'Wie weit er ist',
   percent: (n) => `${n} %`,
-  stopping: 'Ist es zu spät, wird dein Drink ganz normal fertig.',
-  readyAnyway: 'Zum Stornieren war es zu spät.',
   doubt: 'Der Roboter meldet sich nicht. Wir sehen nach.',
   cancel: 'Stornieren',
   share: 'Teilen',
   another: 'Noch ein Drink',
-  again: 'Neu bestellen',
   notify: 'Benachrichtigen',
   sendNow: 'Jetzt senden',
   discard: 'Verwerfen',
   copied: 'Link kopiert',
   shareLink: 'Link zu dieser Bestellung',
   confirmCancel: 'Bestellung stornieren?',
-  confirmText: 'Du verlierst deinen Platz in der Schlange.',
-  confirmStop: 'Wir bitten den Roboter aufzuhören. Ist es zu spät, wird dein Drink ganz normal fertig.',
   yesCancel: 'Ja, stornieren',
   keep: 'Behalten',
-  tooLate: 'Zu spät: Dein Drink wird schon gemixt.',
   tryAgain: 'Das hat nicht geklappt. Bitte versuch es noch einmal.',
   reconnecting: 'Verbindung verloren. Wir versuchen es weiter …',
   offline: 'Du bist offline.',
-  // Nach Phase (siehe order/tracked_order.js); `unserved`, `paused` und `stopping`: siehe order/ticket.js
-  head: {
-    sending: 'Bestellung wird gesendet …',
-    unsent: 'Noch nicht gesendet',
-    unsentTooLong: 'Noch durstig?',
-    rejected: 'Die Bar konnte deine Bestellung nicht annehmen',
-    loading: 'Bestellung wird gesucht …',
-    waiting: (n) => (n ? `Noch ${n} vor dir` : 'Du bist als Nächstes dran'),
-    unserved: 'Wartet auf einen Roboter',
-    paused: 'Wartet auf die Bar',
-    assigned: 'Wird gemixt',
-    stopping: 'Der Roboter soll aufhören …',
-    done: 'Fertig!',
-    failed: 'Da ist etwas schiefgelaufen',
-    cancelled: 'Storniert',
-    gone: 'Diese Bestellung gibt es nicht mehr',
-  },
-  // Auch nach Phase; `busy` und `closed` sagen mehr zu `unsent` und `rejected`: siehe order/ticket.js
-  note: {
-    unsent: 'Sie wird gesendet, sobald die Verbindung wieder steht.',
-    busy: 'An der Bar ist viel los. Wir versuchen es weiter.',
-    unsentTooLong: 'Deine Bestellung wurde nicht gesendet. Jetzt senden?',
-    done: 'Komm an die Bar und such dein Logo.',
-    rejected: 'Bitte frag an der Bar nach.',
-    closed: 'Bestellen kannst du nur mit dem Code an der Bar. Bitte scanne ihn noch einmal.',
-    failed: 'Tut uns leid, wir konnten deinen Drink nicht mixen. Bitte frag an der Bar nach.',
-    cancelled: 'Dein Drink wird nicht gemixt.',
-  },
-  spoken: (n, text) => `Bestellung ${n}: ${text}`,
 
   // Die Warteschlange
   queue: 'Die Warteschlange',
@@ -106,6 +61,8 @@ export const words = {
   nothingReady: 'Noch kein Drink fertig',
   nothingMixing: 'Die Shaker ruhen sich aus',
   readyOthers: 'Auch fertig',
+  sound: 'Ton',
+  announce: (n) => `Nummer ${n} ist fertig`,
   boardStale: 'Verbindung verloren. Die Anzeige ist vielleicht veraltet.',
   boardPaused: 'Die Bar macht kurz Pause',
   boardNoRobot: 'Gerade ist kein Roboter im Dienst',

@@ -1,4 +1,7 @@
-/** Texts of the order page and the board. The monitor loads them too, and adds its own (monitor/words). */
+/**
+ * Texts of the order page and the board; order/words has those of an order under way. The monitor loads them too,
+ * and adds its own (monitor/words).
+ */
 export const words = {
   brand: 'Robot Bar',
   logos: {
@@ -22,75 +25,30 @@ export const words = {
   notMade: 'No robot here makes this right now',
   chosenNotMade: (drink) => `No robot here makes ${drink} right now. Please choose another drink.`,
   chosenIsBack: (drink) => `${drink} is available again.`,
+  onlyWithCode: 'You can only order with the code at the bar. Please scan it again.',
 
   // The ticket
   yourOrders: 'Your orders',
   orderNumber: 'Order',
   forName: (name) => `for ${name}`,
   progress: 'Progress',
-  aheadShort: (n) => (n ? `${n} ahead` : 'Next'),
-  about: (lowMin, highMin) => `about ${lowMin < highMin ? `${lowMin}–${highMin}` : highMin} min`,
-  late: 'Taking longer than usual',
-  // By reason; who is behind others is told how many
-  whyWaiting: {
-    paused: 'The bar is taking a short break. You keep your place.',
-    no_worker: 'No robot is on duty right now. You keep your place.',
-    no_able_worker: 'No robot here makes this right now. You keep your place until one does.',
-    worker_aside: 'The robot that makes this is out of service right now. You keep your place.',
-    matching: 'A robot is getting ready for your drink.',
-  },
   howFar: 'How far it is',
   percent: (n) => `${n} %`,
-  stopping: 'If it is too late, your drink will be ready as usual.',
-  readyAnyway: 'It was too late to cancel.',
   doubt: 'The robot is not responding. We are looking into it.',
   cancel: 'Cancel',
   share: 'Share',
   another: 'Another drink',
-  again: 'Order again',
   notify: 'Notify me',
   sendNow: 'Send now',
   discard: 'Discard',
   copied: 'Link copied',
   shareLink: 'Link to this order',
   confirmCancel: 'Cancel this order?',
-  confirmText: 'You will lose your place in the queue.',
-  confirmStop: 'We will ask the robot to stop. If it is too late, your drink will be ready as usual.',
   yesCancel: 'Yes, cancel it',
   keep: 'Keep it',
-  tooLate: 'Too late to cancel: your drink is already being mixed.',
   tryAgain: 'That did not go through. Please try again.',
   reconnecting: 'Connection lost. Trying again…',
   offline: 'You are offline.',
-  // By phase (see order/tracked_order.js); `unserved`, `paused` and `stopping`: see order/ticket.js
-  head: {
-    sending: 'Sending your order…',
-    unsent: 'Not sent yet',
-    unsentTooLong: 'Still thirsty?',
-    rejected: 'The bar could not take your order',
-    loading: 'Looking for your order…',
-    waiting: (n) => (n ? `${n} ahead of you` : 'You are next'),
-    unserved: 'Waiting for a robot',
-    paused: 'Waiting for the bar',
-    assigned: 'Being mixed',
-    stopping: 'Asking the robot to stop…',
-    done: 'Ready!',
-    failed: 'Something went wrong',
-    cancelled: 'Cancelled',
-    gone: 'This order no longer exists',
-  },
-  // By phase, too; `busy` and `closed` say more of `unsent` and `rejected`: see order/ticket.js
-  note: {
-    unsent: 'It will be sent as soon as the connection is back.',
-    busy: 'The bar is very busy. We’ll keep trying.',
-    unsentTooLong: 'Your order was not sent. Send it now?',
-    done: 'Come to the bar and look for your logo.',
-    rejected: 'Please ask at the bar.',
-    closed: 'You can only order with the code at the bar. Please scan it again.',
-    failed: 'Sorry, we could not make your drink. Please ask at the bar.',
-    cancelled: 'Your drink will not be made.',
-  },
-  spoken: (n, text) => `Order ${n}: ${text}`,
 
   // The queue
   queue: 'The queue',
@@ -103,6 +61,8 @@ export const words = {
   nothingReady: 'No drinks ready yet',
   nothingMixing: 'The shakers are resting',
   readyOthers: 'Also ready',
+  sound: 'Sound',
+  announce: (n) => `Number ${n} is ready`,
   boardStale: 'Connection lost. This may be out of date.',
   boardPaused: 'The bar is taking a short break',
   boardNoRobot: 'No robot is on duty right now',

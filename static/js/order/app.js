@@ -1,0 +1,36 @@
+/** The page as an app: installed, and shown where the bar cannot be reached. */
+import { el } from '../shared/dom.js';
+import { lang } from '../shared/i18n.js';
+import { serviceUrl } from '../shared/service_url.js';
+
+/**
+ * Start the service worker, and let the page be installed.
+ * @returns {Promise<ServiceWorkerRegistration|null>} null where there can be none: without HTTPS, in private windows
+ */
+export async function startApp() {
+  if (!navigator.serviceWorker) return null;
+  linkManifest();
+  try {
+    await navigator.serviceWorker.register('service_worker.js', { type: 'module', scope: 'order_drink.html' });
+  } catch {
+    return null;
+  }
+  const registration = await navigator.serviceWorker.ready;
+  registration.active.postMessage({ keep: await loaded() });
+  return registration;
+}
+
+function linkManifest() {
+  const query = new URLSearchParams({ lang });
+  // On iOS an app on the home screen knows nothing of what the browser keeps: let it start with the order shown.
+  if ('standalone' in navigator) query.set('start', 'here');
+  document.head.append(el('link', { rel: 'manifest', href: `manifest.webmanifest?${query}` }));
+}
+
+/** The addresses of everything that the page has loaded, without what is said of orders. */
+async function loaded() {
+  await Promise.allSettled([...document.images].map((image) => image.decode()));
+  const [folder, menu] = [new URL('./', document.baseURI).href, serviceUrl('menu').href];
+  const urls = performance.getEntriesByType('resource').map(({ name }) => name);
+  return [...new Set(urls.filter((url) => url.startsWith(folder) || url === menu))];
+}
