@@ -227,6 +227,9 @@ async def a_rush(bar: Bar, board: BoardPage) -> Journey:
     await bar.service.app.ctx.dispatcher.operator.pause("out of ice")
     await expect(board.strip).to_have_text("Die Bar macht kurz Pause")
     yield "paused"
+    await board.sound.click()
+    await expect(board.sound).to_be_checked()
+    yield "sound-on"
 
 
 async def a_late_crew(bar: Bar, board: BoardPage) -> Journey:

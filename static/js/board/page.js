@@ -10,9 +10,12 @@ import { keepScreenOn } from '../shared/wake_lock.js';
 /** How many orders a column holds without scrolling. */
 const ROOM = { ready: 8, mixing: 5, next: 8 };
 
+let announcer = null;
+
 function render({ view, status }) {
   document.body.dataset.known = Boolean(view.at);
   const board = columns(view.entries);
+  announcer?.hear(board.ready);
   const waiting = Math.max(board.bar.waiting ?? 0, board.next.length);
   renderColumn('ready', board.ready, board.ready.length);
   renderOthers(board.ready.slice(ROOM.ready).map(({ n }) => n));
@@ -80,6 +83,18 @@ function showCode() {
   $('qr').src = serviceUrl(`qr.svg?${new URLSearchParams({ url })}`);
 }
 
+// Not remembered: after a reload browsers keep a page silent until it is touched, so the switch would lie.
+async function switchSound() {
+  if (announcer) {
+    announcer.stop();
+    announcer = null;
+  } else {
+    const { Announcer } = await import('./announcer.js');
+    announcer = new Announcer(() => connection.now, columns(connection.view.entries).ready);
+  }
+  $('sound').setAttribute('aria-checked', Boolean(announcer));
+}
+
 translatePage();
 document.title = t('board');
 fetch('config.json').then((one) => (one.ok ? one.json() : {})).then(showTitle, () => { /* it has no title */ });
@@ -87,4 +102,5 @@ showCode();
 keepScreenOn(true);
 await loadMenu();
 const connection = new Connection({ view: 'board' }, render).open();
+$('sound').onclick = switchSound;
 addEventListener('resize', () => render(connection));
