@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.history import upkeep
 from tests.crash.harness import Harness
 from tests.crash.server import DURABLE, Ended, Server
 from tests.crash.shop import Shop
@@ -111,7 +112,7 @@ async def test_no_event_is_lost_when_it_dies_in_a_flush(point: Point, tmp_path: 
         await harness.kill(AFTER_S)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @in_flushes
 async def test_no_event_is_lost_when_a_flush_fails(point: Point, tmp_path: Path) -> None:
     """C1 to C6, and the next flush writes what this one could not."""
@@ -127,7 +128,8 @@ async def test_no_event_is_lost_when_a_flush_fails(point: Point, tmp_path: Path)
             is_first = point.n == 1
             return segment.exists() and (is_first or segment.stat().st_mtime > failed_s)
 
-        await eventually(is_written, LONGEST_S)
+        # On a busy machine there may be no quiet second, and so no checkpoint, but there is upkeep.
+        await eventually(is_written, upkeep.EVERY_S + LONGEST_S)
         await harness.kill(0.0)
 
 
