@@ -16,13 +16,23 @@ import uvloop
 from benchmarks.drive import machine
 from benchmarks.drive.plan import FULL, QUICK
 from benchmarks.drive.servers import ours
-from benchmarks.measure import soak
+from benchmarks.measure import peers, soak
 from benchmarks.measurements import MEASUREMENTS, runner
+from benchmarks.peers.parts import install_parts
+from benchmarks.peers.sides import ALL
 from benchmarks.report import document, goals
 from benchmarks.report.tables import Report
 from sanic_dispatch.config.settings import Mode
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+
+
+TO_JSON = click.option(
+    "--json",
+    "data",
+    type=click.Path(path_type=Path),
+    help="Where the numbers go, beside those that are there.",
+)
 
 
 @click.group()
@@ -43,12 +53,7 @@ def main() -> None:
 @click.option("--only-urls", is_flag=True, help="Start nothing: measure what runs already.")
 @click.option("--quick", is_flag=True, help="A few seconds: to try the tool, not to believe it.")
 @click.option("--depth", "depths", type=int, multiple=True, help="Only at this depth.")
-@click.option(
-    "--json",
-    "data",
-    type=click.Path(path_type=Path),
-    help="Where the numbers go, beside those that are there.",
-)
+@TO_JSON
 @click.option("--write", is_flag=True, help=f"Put the tables into docs/{PAGE.name}.")
 def run(
     names: Sequence[str],
@@ -69,13 +74,11 @@ def run(
     plan = QUICK if quick else FULL
     if depths:
         plan = replace(plan, depths=depths)
-    known = json.loads(data.read_text()) if data and data.exists() else {}
+    known = known_in(data)
 
     def keep(report: Report) -> None:
         """Keep each result at once: a later measurement can fail, or take too long."""
-        known[report.name] = merged(known.get(report.name), report.data)
-        if data:
-            data.write_text(json.dumps(known, indent=1))
+        add(known, report, data)
         if write:
             document.write(PAGE, [report, goals.report(known)])
 
@@ -99,6 +102,49 @@ def run_soak(minutes: float, mode: str, subscribers: int, write: bool) -> None:
     click.echo(f"\n{report.show()}")
     if write:
         document.write(PAGE, [report])
+
+
+@main.command(name="peers")
+@click.argument(
+    "names",
+    nargs=-1,
+    type=click.Choice([peer.name for peer in ALL], case_sensitive=False),
+    metavar="[NAME]...",
+)
+@click.option("--quick", is_flag=True, help="A minute: to try the tool, not to believe it.")
+@click.option("--install", is_flag=True, help="First install what is missing, as root.")
+@TO_JSON
+@click.option("--write", is_flag=True, help=f"Put the tables into docs/{PAGE.name}.")
+def run_peers(
+    names: Sequence[str], quick: bool, install: bool, data: Path | None, write: bool
+) -> None:
+    """Measure other job queues beside ours: the CPU time of a job, of all processes.
+
+    All that are installed, or the named ones; for the others it says how to install them. Ours are
+    named by their modes.
+    """
+    chosen = [peer for peer in ALL if not names or peer.name in names]
+    if install:
+        install_parts([part for peer in chosen for part in peer.missing()])
+    report = peers.measure(QUICK if quick else FULL, chosen)
+    reached = goals.report({report.name: report.data}).tables
+    report = replace(report, tables=[*report.tables, *(table for table in reached if table.rows)])
+    add(known_in(data), report, data)
+    click.echo(report.show())
+    if write:
+        document.write(PAGE, [report])
+
+
+def known_in(data: Path | None) -> dict[str, Any]:
+    """Return the numbers in a file, if it is there."""
+    return dict(json.loads(data.read_text())) if data and data.exists() else {}
+
+
+def add(known: dict[str, Any], report: Report, data: Path | None) -> None:
+    """Add a report's numbers to the known ones, in the file too."""
+    known[report.name] = merged(known.get(report.name), report.data)
+    if data:
+        data.write_text(json.dumps(known, indent=1))
 
 
 def merged(old: Any, new: Any) -> Any:

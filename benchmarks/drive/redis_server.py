@@ -39,13 +39,17 @@ def is_installed() -> bool:
     return shutil.which("redis-server") is not None
 
 
-def started(folder: Path, port: int, append: str, sync: str) -> subprocess.Popen[bytes]:
-    """Start a redis-server in this folder, and return once it accepts connections."""
-    command = [
+def command(folder: Path, port: int, append: str, sync: str) -> list[str]:
+    """Return the command of a redis-server in this folder."""
+    return [
         "redis-server", "--port", str(port), "--dir", str(folder), "--save", "",
         "--appendonly", append, "--appendfsync", sync, "--logfile", "redis.log",
     ]  # fmt: skip
-    process = subprocess.Popen(command)
+
+
+def started(folder: Path, port: int, append: str, sync: str) -> subprocess.Popen[bytes]:
+    """Start a redis-server in this folder, and return once it accepts connections."""
+    process = subprocess.Popen(command(folder, port, append, sync))
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.measure.connected import CALLBACK, WEBSOCKET
+from benchmarks.measure.peers import YARDSTICKS
 from benchmarks.report.tables import Report, Table
 
 FLOOR = "bare Sanic"
@@ -122,6 +123,18 @@ def redis_cpu_ratio(data: Data) -> float | None:
     mine, other = found[REDIS], found[MEMORY]
     both = [ours + its for ours, its in zip(mine["cpu_s"], mine["redis_s"], strict=True)]
     return paired_ratio(both, other["cpu_s"])
+
+
+def peer_ratio(side: str, peer: str) -> Measured:
+    """Compare the CPU time of a job of all processes with a peer's, both synced."""
+
+    def value_in(data: Data) -> float | None:
+        found = data.get("peers", {}).get("synced", {})
+        if side not in found or peer not in found:
+            return None
+        return paired_ratio(found[side]["all_us"], found[peer]["all_us"])
+
+    return value_in
 
 
 def start_s(depth: int) -> Measured:
@@ -245,6 +258,16 @@ GOALS = [
     ),
     Goal(
         "Redis, CPU of an order of all processes ÷ in memory", 2.0, redis_cpu_ratio, is_maximum=True
+    ),
+    *(
+        Goal(
+            f"CPU of a job, all processes ÷ {peer}'s (Redis syncs always), {side}",
+            most,
+            peer_ratio(side, peer),
+            is_maximum=True,
+        )
+        for peer in YARDSTICKS
+        for side, most in ((CACHED, 0.8), (SQLITE, 0.9), (REDIS, 1.2))
     ),
     Goal("start with 100,000 waiting, s", 0.84, start_s(VERY_MANY), is_maximum=True),
     Goal("memory of a waiting order, B", 1_360, job_bytes, is_maximum=True),

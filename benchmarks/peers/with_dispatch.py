@@ -1,0 +1,33 @@
+"""Ours, with its own client at both ends: python -m benchmarks.peers.with_dispatch work|submit"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from benchmarks.peers.in_flight import JOB, port, take_turns, work
+from sanic_dispatch.client import DispatchClient, Worker
+
+WORKERS = 20
+
+
+async def work_jobs(name: str) -> None:
+    """Be one worker."""
+    async for job in Worker(f"http://127.0.0.1:{port()}/", name):
+        work(job.data)
+        await job.done()
+
+
+async def work_all() -> None:
+    """Be all workers."""
+    await asyncio.gather(*(work_jobs(f"Robot-{number}") for number in range(WORKERS)))
+
+
+async def submit() -> None:
+    """Submit by HTTP."""
+    async with DispatchClient(f"http://127.0.0.1:{port()}/") as client:
+        await take_turns(lambda: client.submit(JOB))
+
+
+if __name__ == "__main__":
+    asyncio.run({"work": work_all, "submit": submit}[sys.argv[1]]())
