@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 
 from benchmarks.drive import wire
 from benchmarks.drive.load import Pool
@@ -62,25 +63,35 @@ class CycleLoad:
         self._ask = ask
         self._cpu_s = cpu_s
         self._number = self._cycles = 0
-        self._is_running = False
+        self._to_come = 0.0
+        """How many orders may still be submitted."""
         self._in_flight: set[int] = set()
         self._is_empty = asyncio.Event()
         self._last_s = 0.0
 
     async def round(self, seconds: float) -> CycleRound:
         """Run cycles for a time."""
-        self._is_running, self._cycles = True, 0
-        self._is_empty.clear()
+        self._cycles = 0
         began_s, server_s = time.perf_counter(), self._cpu_s()
-        for _ in range(AT_A_TIME):
-            self._order()
+        self._begin(inf)
         await asyncio.sleep(seconds)
-        self._is_running = False
+        self._to_come = 0
         with suppress(TimeoutError):
             await asyncio.wait_for(self._is_empty.wait(), ROUND_WAIT_S)
         missing = len(self._in_flight)
         self._in_flight.clear()
         return CycleRound(self._cycles, self._last_s - began_s, self._cpu_s() - server_s, missing)
+
+    async def run(self, count: int) -> None:
+        """Run a number of cycles, at least AT_A_TIME."""
+        self._begin(count)
+        await self._is_empty.wait()
+
+    def _begin(self, count: float) -> None:
+        self._to_come = count
+        self._is_empty.clear()
+        for _ in range(AT_A_TIME):
+            self._order()
 
     def taken_by_robot(self, number: int, _: float) -> None:
         """Count an order that a robot got, and submit the next."""
@@ -89,12 +100,13 @@ class CycleLoad:
         self._in_flight.discard(number)
         self._cycles += 1
         self._last_s = time.perf_counter()
-        if self._is_running:
+        if self._to_come:
             self._order()
         elif not self._in_flight:
             self._is_empty.set()
 
     def _order(self) -> None:
+        self._to_come -= 1
         self._number += 1
         self._in_flight.add(self._number)
         self._ask(self._request(self._number), lambda _: None)

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -29,11 +29,15 @@ from benchmarks.drive.servers import (
     free_port,
     listening,
 )
+from benchmarks.measure.cycles import cycle_loads
 from benchmarks.report.tables import Report, Table
 
 FEW, MANY = 100, 600
 CLIENTS = 16
 _REFERENCES = re.compile(r"I\s+refs:\s+([\d,]+)")
+
+Load = Callable[[Server], Awaitable[None]]
+"""Sends requests to a server, and returns when they are answered."""
 
 
 async def measure(_: Plan, sides: Sequence[Side]) -> Report:
@@ -42,6 +46,7 @@ async def measure(_: Plan, sides: Sequence[Side]) -> Report:
         raise click.ClickException("valgrind is not installed")
     steps = await of_the_steps()
     requests = {side.name: await of_requests(side) for side in sides}
+    whole_cycles = {side.name: await of_a_cycle(side) for side in sides}
     floor = next(iter(requests.values()))[0]
     tables = [
         of_a_submission(requests, steps),
@@ -54,10 +59,13 @@ async def measure(_: Plan, sides: Sequence[Side]) -> Report:
                 for name, (one, both) in requests.items()
             ],
         ),
+        Table(
+            ["side", "a whole cycle, many at a time"],
+            [[name, f"{n / 1e3:,.0f} k"] for name, n in whole_cycles.items()],
+        ),
     ]
-    return Report(
-        "instructions", "Instructions in user space", tables, {"steps": steps, "requests": requests}
-    )
+    data = {"steps": steps, "requests": requests, "cycles": whole_cycles}
+    return Report("instructions", "Instructions in user space", tables, data)
 
 
 Requests = Mapping[str, tuple[float, float]]
@@ -122,17 +130,44 @@ async def of_requests(side: Side) -> tuple[float, float]:
     return one, one + (both - many) / MANY
 
 
+async def of_a_cycle(side: Side) -> float:
+    """Return the instructions of a whole cycle, as ``cycles`` runs them; the same within 1 %.
+
+    The first run of a tree compiles it: run it once before.
+    """
+    few, many = [await _counted_while(side, _cycles(count)) for count in (FEW, MANY)]
+    return (many - few) / (MANY - FEW)
+
+
+def _cycles(count: int) -> Load:
+    """Return a load of so many cycles."""
+
+    async def load(server: Server) -> None:
+        async with cycle_loads([server]) as (load,):
+            await load.run(count)
+
+    return load
+
+
 async def _serving(side: Side, count: int, after: Callable[[], bytes] | None) -> int:
+    async def load(server: Server) -> None:
+        async with clients(server, CLIENTS) as crowd:
+            await crowd.send(wire.order(), count=count)
+            if after:
+                await crowd.send(after, count=count)
+
+    return await _counted_while(side, load)
+
+
+async def _counted_while(side: Side, load: Load) -> int:
+    """Return the instructions of a server from its start to its stop, with a load between."""
     with folder_of_its_own() as folder:
         port = free_port()
         process = _watched(side.command(folder, port), folder)
         try:
             server = Server(side, "127.0.0.1", port, folder, process)
             await listening(server)
-            async with clients(server, CLIENTS) as crowd:
-                await crowd.send(wire.order(), count=count)
-                if after:
-                    await crowd.send(after, count=count)
+            await load(server)
             process.terminate()
             await asyncio.to_thread(process.wait)
         finally:
