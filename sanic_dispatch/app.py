@@ -39,6 +39,7 @@ from sanic_dispatch.dispatch.pairing_watchdog import Watchdog
 from sanic_dispatch.dispatch.queries import TopicSnapshot
 from sanic_dispatch.dispatch.readiness import Readiness
 from sanic_dispatch.dispatch.standby import Standby
+from sanic_dispatch.enum_lookup import use_plain_lookup
 from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.garbage_collection import collect_seldom, no_collection
 from sanic_dispatch.history.history_queries import HistoryQueries
@@ -159,6 +160,7 @@ async def _serve_until(
         with no_collection():
             await stack.enter_async_context(service)
             collect_seldom()
+            use_plain_lookup()
         if process is not None:
             process.report_ready()
         await stop.wait(process.lifeline if process else None)

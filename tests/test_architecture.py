@@ -15,7 +15,7 @@ PACKAGE = ROOT / "sanic_dispatch"
 NAME = PACKAGE.name
 
 LAYERS = [
-    {"errors", "clock", "garbage_collection", "strict_json"},
+    {"errors", "clock", "enum_lookup", "garbage_collection", "strict_json"},
     {"core"},
     {"config"},
     {"cluster", "callbacks", "observability"},
