@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from sortedcontainers import SortedKeyList
 
-from sanic_dispatch.core.job import FINAL, Job, Stage, State, Way
+from sanic_dispatch.core.job import FINAL, Hold, Job, Stage, State, Way
 from sanic_dispatch.core.line import BY_ARRIVAL, Line, Ordering
 from sanic_dispatch.core.present_rules import PresentRules
 from sanic_dispatch.core.rules import ANYTHING
@@ -172,8 +172,11 @@ class Tables:
             self.rules.replace(before, after)
 
     def _move_hold(self, before: Job | None, after: Job | None) -> None:
-        self._move_rule(rule_of_holder(before), rule_of_holder(after))
-        old, new = _callback_held_by(before), _callback_held_by(after)
+        was, now = _hold_in(before), _hold_in(after)
+        if was is now:
+            return
+        self._move_rule(rule_of_holder(was), rule_of_holder(now))
+        old, new = _pending_callback(was), _pending_callback(now)
         if old != new:
             if old is not None:
                 self.workers.unmark_held(old)
@@ -181,13 +184,16 @@ class Tables:
                 self.workers.mark_held(new)
 
 
-def _callback_held_by(job: Job | None) -> str | None:
+def _hold_in(job: Job | None) -> Hold | None:
+    """Return the hold of an assigned job."""
+    return job.hold if job is not None and job.state is State.ASSIGNED else None
+
+
+def _pending_callback(hold: Hold | None) -> str | None:
     """Return the callback that a job was sent to and that may still be pending, if any."""
-    if job is None or job.state is not State.ASSIGNED or job.hold is None:
+    if hold is None or hold.way is Way.ANSWER or hold.stage is Stage.CONFIRMED:
         return None
-    hold = job.hold
-    is_sure = hold.way is Way.ANSWER or hold.stage is Stage.CONFIRMED
-    return None if is_sure else hold.worker.callback_url
+    return hold.worker.callback_url
 
 
 class JobTable:
@@ -316,14 +322,15 @@ class JobTable:
             _remove(self._finished, job)
 
     def _note_holders(self, before: Job | None, after: Job | None) -> None:
-        """Update the indexes by callback and by key; most changes concern neither."""
-        old, new = _callbacks_of(before), _callbacks_of(after)
-        if old != new:
-            _move(self._by_callback, before, old, after, new)
-        was_with, is_with = _connected_holder(before), _connected_holder(after)
+        """Update the indexes by callback, by connected worker and by key."""
+        old, new = _holders_of(before), _holders_of(after)
+        if old == new:
+            return
+        (old_callbacks, was_with, old_keys), (new_callbacks, is_with, new_keys) = old, new
+        if old_callbacks != new_callbacks:
+            _move(self._by_callback, before, old_callbacks, after, new_callbacks)
         if was_with != is_with:
             _move_one(self._by_connected, before, was_with, after, is_with)
-        old_keys, new_keys = _keys_of(before), _keys_of(after)
         if old_keys != new_keys:
             _move(self._by_key, before, old_keys, after, new_keys)
 
@@ -527,11 +534,9 @@ def rule_of_worker(worker: Worker | None) -> str:
     return ANYTHING if worker is None else worker.rule
 
 
-def rule_of_holder(job: Job | None) -> str:
+def rule_of_holder(hold: Hold | None) -> str:
     """Return the rule with which the holder of an assigned job registered."""
-    if job is None or job.state is not State.ASSIGNED or job.hold is None:
-        return ANYTHING
-    return job.hold.worker.rule
+    return ANYTHING if hold is None else hold.worker.rule
 
 
 K = TypeVar("K")
@@ -586,30 +591,28 @@ def _remove(line: SortedKeyList[R, Any], record: R) -> None:
         line.remove(record)
 
 
-def _callbacks_of(job: Job | None) -> tuple[str, ...]:
-    """Return the callbacks to index a job by; a connected worker has none."""
+Holders = tuple[tuple[str, ...], str | None, tuple[Key, ...]]
+"""By what a job's present and earlier holders find it.
+
+The callbacks, of which a connected worker has none; the connected worker that has the job, or is
+offered it; and the key that holds an unfinished job, or held it until its lease ended.
+"""
+
+
+def _holders_of(job: Job | None) -> Holders:
+    """Return by what the holders of a job find it; a new one has had none."""
     if job is None:
-        return ()
+        return (), None, ()
     hold, spent = job.hold or job.former, job.spent
     if spent:
         spent = tuple(each for each in spent if not each.startswith(CONNECTED))
-    is_called = hold is not None and hold.way is not Way.OFFER
-    return (*spent, hold.worker.callback_url) if hold and is_called else spent
-
-
-def _connected_holder(job: Job | None) -> str | None:
-    """Return the connected worker that has a job, or is offered it."""
-    hold = job.hold if job is not None and job.state is State.ASSIGNED else None
-    return hold.worker.callback_url if hold is not None and hold.way is Way.OFFER else None
-
-
-def _keys_of(job: Job | None) -> tuple[Key, ...]:
-    """Return the key that holds an unfinished job, or held it until its lease ended."""
-    if job is None:
-        return ()
-    hold = job.hold or job.former
-    key = hold.worker.key if hold and job.state not in FINAL else None
-    return (key,) if key else ()
+    if hold is None:
+        return spent, None, ()
+    worker = hold.worker
+    keys = (worker.key,) if worker.key and job.state not in FINAL else ()
+    if hold.way is not Way.OFFER:
+        return (*spent, worker.callback_url), None, keys
+    return spent, worker.callback_url if job.state is State.ASSIGNED else None, keys
 
 
 _FOR_GOOD = (Cause.OPERATOR, Cause.EXPIRED)
