@@ -586,10 +586,10 @@ Command = (
     | Recover | Close | ReplaceJobs | ReplaceWorkers
 )  # fmt: skip
 
-ONCE = (
+ONCE: frozenset[type] = frozenset((
     Withdraw, Fail, NoteRefusedReport,
     Cancel, PutBack, MoveToFront, SetPriority, SetAside, BringBack, DropWorker, Pause,
-)  # fmt: skip
+))  # fmt: skip
 """Commands of requests that would have a second effect if they were repeated.
 
 What the others name tells that they were applied: a job's id, a callback, an attempt. And a lease

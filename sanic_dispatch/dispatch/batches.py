@@ -213,7 +213,7 @@ class Batches:
         self._inbox.clear()
 
     def _take_in(self, entry: _QueuedCommand) -> None:
-        if isinstance(entry.command, c.ONCE):
+        if type(entry.command) in c.ONCE:
             entry.command = _known_by_number(entry.command)
         if self._refusal is not None:
             entry.refuse(self._refusal())
