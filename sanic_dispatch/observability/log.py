@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
+from io import TextIOWrapper
 from types import MappingProxyType, NoneType
 from typing import Any, TextIO
 
+import msgspec
 import structlog
-import ujson
 from structlog.typing import EventDict
 
 from sanic_dispatch.config.settings import LogFormat, LogLevel
@@ -291,6 +292,8 @@ def _renderers(
 ) -> tuple[Callable[[], str], Callable[[object, str, EventDict], str]]:
     """Return how to format the time, and how to render fields as a line."""
     if not is_human(format, stream):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # as JSON is, wherever it runs
         return (lambda: to_rfc3339(time.time())), _as_json
     return (lambda: time.strftime("%H:%M:%S")), structlog.dev.ConsoleRenderer(
         colors=stream.isatty() and "NO_COLOR" not in os.environ,
@@ -308,8 +311,11 @@ def _with_head(_logger: object, level: str, fields: EventDict) -> EventDict:
     return {**head, **fields}
 
 
+_ENCODER = msgspec.json.Encoder()
+
+
 def _as_json(_logger: object, _method: str, fields: EventDict) -> str:
-    return ujson.dumps(fields, escape_forward_slashes=False)
+    return _ENCODER.encode(fields).decode()
 
 
 # ---- the standard library's logging

@@ -258,6 +258,15 @@ def test_printable_text_is_kept():
     assert printable("Kühle Drinks für 東京 🍹") == "Kühle Drinks für 東京 🍹"
 
 
+def test_json_is_utf_8_everywhere():
+    """Also where the locale has another encoding."""
+    written, robot = io.BytesIO(), "Kühle Drinks für 東京 🍹"
+    configure(LogFormat.JSON, LogLevel.INFO, io.TextIOWrapper(written, encoding="latin-1"))
+    log_event(event(EventKind.WORKER_DROPPED, worker=WORKER._replace(label=robot)))
+    assert robot in written.getvalue().decode()
+    assert json.loads(written.getvalue())["worker"] == robot
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
