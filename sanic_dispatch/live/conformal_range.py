@@ -35,9 +35,19 @@ class ConformalRange:
     """
 
     def __init__(self) -> None:
-        self.low, self.high = INITIAL_RANGE
+        self._ends: tuple[float, float] | None = INITIAL_RANGE
+        """None if they have to be computed anew."""
         self._ratios: deque[float] = deque(maxlen=RATIO_SAMPLES)
         self._below = self._above = MISS_RATE
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the greatest factor."""
+        if self._ends is None:
+            ratios = sorted(self._ratios)
+            low = max(quantile(ratios, self._below), 0.0)
+            self._ends = low, quantile(ratios, 1.0 - self._above)
+        return self._ends
 
     def update(self, ratio: float, *, was_early: bool, was_late: bool) -> None:
         """Add the ratio actual ÷ estimated of an outcome, and which end it missed, if any."""
@@ -45,9 +55,7 @@ class ConformalRange:
         self._above = _adapted(self._above, was_late)
         self._ratios.append(ratio)
         if len(self._ratios) >= MIN_RATIO_SAMPLES:
-            ratios = sorted(self._ratios)
-            self.low = max(quantile(ratios, self._below), 0.0)
-            self.high = quantile(ratios, 1.0 - self._above)
+            self._ends = None
 
 
 def quantile(ordered: list[float], share: float) -> float:

@@ -129,8 +129,8 @@ class Estimator:
         return is_kept
 
     def _promise(self, at_s: float, ready_s: float) -> Promise:
-        low_s, high_s = ready_s * self._range.low, ready_s * self._range.high
-        return Promise(at_s, round(ready_s, 3), round(low_s, 3), round(high_s, 3))
+        low, high = self._range.ends
+        return Promise(at_s, round(ready_s, 3), round(ready_s * low, 3), round(ready_s * high, 3))
 
     def _start_s(self, load: Load, ahead: int) -> float:
         if ahead <= 0:

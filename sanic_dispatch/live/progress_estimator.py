@@ -103,8 +103,10 @@ class ProgressEstimator:
         by_progress_s = elapsed_s * (1 - share) / share
         weight = known.weight(share)
         rest_s = weight * by_progress_s + (1 - weight) * by_services_s
-        low_s, high_s = rest_s * known.range.low, rest_s * known.range.high
-        report = Report(at_s, tenth, by_progress_s, by_services_s, rest_s, low_s, high_s)
+        low, high = known.range.ends
+        report = Report(
+            at_s, tenth, by_progress_s, by_services_s, rest_s, rest_s * low, rest_s * high
+        )
         return (*earlier, report)
 
     def observe(self, reports: Sequence[Report], finished_s: float) -> None:

@@ -163,10 +163,11 @@ class Projection:
                 self.last_hour.fold(event)
         for event in events:
             self._fold(event)
+        if events:
+            self.version = Version(events[-1].number)
         self._line_up_newest()
 
     def _fold(self, event: Event) -> None:
-        self.version = Version(event.number)
         if self.line.has_levels:
             self.line.advance(event.at_s)
         self.log.append(event)
