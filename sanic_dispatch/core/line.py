@@ -382,17 +382,19 @@ class Line:
         group.size += 1
         if isinstance(lane, FairLane):
             self._lanes_of.setdefault(spot.customer, {})[lane] = group
-        self._note_newest(job)
-        if group.size == 1 or not self._is_last(job):
+        is_last = self._note_newest(job) and self.is_by_arrival
+        if group.size == 1 or not is_last:
             self._note_head(group)
         step_s = self._ordering.priority_step_s
         if step_s is not None and spot.level > 1:
             rises_s = job.submitted_s + (self._steps(job) + 1) * step_s
             heappush(self._rises, (rises_s, job.ticket, job.id, spot.level))
 
-    def _note_newest(self, job: Job) -> None:
+    def _note_newest(self, job: Job) -> bool:
+        """Note the job with the highest place, and return whether it is this one."""
         if self.newest is None or place_of(job) >= place_of(self.newest):
             self.newest = job
+        return self.newest is job
 
     def _lane(self, spot: Spot) -> Lane:
         """Return the lane of a spot; it must not stay empty."""

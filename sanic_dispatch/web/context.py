@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sanic import Sanic
 from sanic.compat import Header
@@ -113,7 +113,8 @@ class Call(Protocol):
 
 def context_of(request: Call) -> Context:
     """Return the context of the topic that the request is for. Raises UnknownTopic."""
-    context, path = cast(Context, request.app.ctx), request.path
+    context: Context = request.app.ctx
+    path = request.path
     return topic_context(context, path) if path.startswith(TOPICS_PATH) else context
 
 

@@ -53,12 +53,13 @@ _log = structlog.get_logger("sanic_dispatch.web")
 class RequestHead:
     """The head of a request, parsed strictly by httptools."""
 
-    __slots__ = ("headers", "url")
+    __slots__ = ("_add", "headers", "url")
 
     def __init__(self, data: bytes) -> None:
         """Raises HttpParserError or HttpParserUpgrade."""
         self.url = b""
         self.headers = Header()
+        self._add = self.headers.add
         HttpRequestParser(self).feed_data(data)
 
     def on_url(self, url: bytes) -> None:
@@ -66,8 +67,7 @@ class RequestHead:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Decode it as Sanic does."""
-        text = value.decode(errors="surrogateescape").lstrip()
-        self.headers.add(name.decode().lower(), text)
+        self._add(name.decode().lower(), value.decode("utf-8", "surrogateescape").lstrip())
 
 
 class FastRequest:

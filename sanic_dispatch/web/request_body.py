@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl
 
 from sanic.exceptions import PayloadTooLarge, SanicException
@@ -163,4 +163,5 @@ def _says_json(request: Call) -> bool:
 
 
 def _stream_of(request: Call) -> Http:
-    return cast(Http, request.stream)
+    stream: Http = request.stream
+    return stream
