@@ -41,8 +41,6 @@ def job_for(tables: Tables, worker: Worker) -> Job | None:
 def next_pair(tables: Tables) -> tuple[Job, Worker] | None:
     """Return the first job that a free worker takes, and the worker for it; None if not both."""
     free, line = tables.workers.free_by_rule, tables.jobs.line
-    if not free or not line.size:
-        return None
     heads = [head for rule in free if (head := line.head_for(rule)) is not None]
     if not heads:
         return None

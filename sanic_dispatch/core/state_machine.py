@@ -410,7 +410,11 @@ class StateMachine:
 
     def _pair_all(self) -> None:
         """Give jobs to free workers that take them, until none is left with a job for it."""
-        while self._may_pair and (pair := matching.next_pair(self.tables)):
+        tables = self.tables
+        while tables.workers.free_by_rule and tables.jobs.line.size and self._may_pair:
+            pair = matching.next_pair(tables)
+            if pair is None:
+                return
             self._hand_over(*pair)
 
     @property
@@ -697,7 +701,7 @@ class StateMachine:
     @property
     def needs_workers(self) -> bool:
         """Whether jobs wait for workers that are set aside."""
-        aside = self.tables.workers.aside()
+        aside = self.tables.workers.aside
         return bool(aside and self.tables.jobs.line.size) and any(map(self.needs, aside.values()))
 
     def _hurry(self) -> None:

@@ -6,7 +6,7 @@ changes can be undone by playing it backwards, loaded from any store, and sent t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any, TypeVar, cast
@@ -352,7 +352,8 @@ class WorkerTable:
         """By connection: its worker."""
         self.left: dict[str, float] = {}
         """By connected worker that waits and is not reached: since when (monotonic seconds)."""
-        self._aside: dict[str, Worker] = {}
+        self.aside: dict[str, Worker] = {}
+        """The workers set aside that may come back by themselves. Only to be read."""
         self._by_key: dict[Key, tuple[str, ...]] = {}
         self.last_place = 0.0
         """The highest place ever given."""
@@ -379,7 +380,7 @@ class WorkerTable:
         self._workers[worker.callback_url] = worker
         self._list_if_free(worker)
         if worker.aside is not None and worker.aside.cause not in _FOR_GOOD:
-            self._aside[worker.id] = worker
+            self.aside[worker.id] = worker
         if worker.key:
             _add(self._by_key, worker.key, worker.callback_url)
         self.last_place = max(self.last_place, worker.place)
@@ -447,10 +448,6 @@ class WorkerTable:
         """Return the number of free workers."""
         return sum(map(len, self.free_by_rule.values()))
 
-    def aside(self) -> Mapping[str, Worker]:
-        """Return the workers set aside that may come back by themselves."""
-        return self._aside
-
     def of_key(self, key: Key | None) -> list[Worker]:
         """Return the waiting workers of this key; none for a worker without a key."""
         return [self._workers[each] for each in self._by_key.get(key, ())] if key else []
@@ -471,7 +468,7 @@ class WorkerTable:
         """Remove a worker from every index but that of ids."""
         if self.is_free(worker):
             self._unlist_free(worker)
-        self._aside.pop(worker.callback_url, None)
+        self.aside.pop(worker.callback_url, None)
         if worker.key:
             _drop(self._by_key, worker.key, worker.callback_url)
 

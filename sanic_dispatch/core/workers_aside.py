@@ -104,7 +104,7 @@ def on_look_for_workers(machine: StateMachine, look: c.LookForWorkers) -> None:
     if look.number != machine.hurries:
         return  # an undo has let another one begin
     machine.is_hurrying = False
-    aside = machine.tables.workers.aside()
+    aside = machine.tables.workers.aside
     if not aside or not machine.needs_workers:
         return
     last_probed_s = {
