@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import StreamWriter
 from collections.abc import Callable
 from itertools import islice
 from math import sin
@@ -12,8 +13,10 @@ from sanic_dispatch.simulation import Faults
 from tests.browser.journeys import DRINKS, LOGOS, LONG_DRINK, LONG_NAME, Journey
 from tests.browser.monitor_page import MonitorPage
 from tests.browser.past_evening import EVENING_S, PastEvening, arrivals_s, yesterday
-from tests.browser.served_bar import Bar
+from tests.browser.served_bar import OPERATOR_TOKEN, Bar
 from tests.browser.visitors import Visitors
+from tests.support.receiver import SECRET, Received, Receiver, running_receiver, status
+from tests.support.server import eventually
 
 ROBOTS = {"Robot Ada": "", "Robot Bert": "", "Robot Cleo": "match.drink=margarita|mojito"}
 """By name, with a rule."""
@@ -162,6 +165,45 @@ async def a_look_at_the_figures(bar: Bar, monitor: MonitorPage) -> Journey:
     yield "german-by-robot"
     await monitor.look_back(LOOKS_BACK["robots-day"])
     yield "german-robots-day"
+
+
+async def a_till_that_is_down(bar: Bar, monitor: MonitorPage) -> Journey:
+    """A webhook that fails, one that does not, and the question before dropping; in German too."""
+    async with running_receiver() as receiver:
+        await add_webhooks(bar, receiver)
+        await monitor.open(f"{Visitors.OPERATORS_LINK}#webhooks")
+        await expect(monitor.webhooks).to_have_count(2)
+        await expect(monitor.webhooks.last).to_contain_text("the oldest of")
+        yield "webhooks"
+        await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de#webhooks")
+        await expect(monitor.webhooks.last).to_contain_text("das älteste von")
+        yield "german-webhooks"
+        await monitor.button(f"Ausstehendes für {receiver.url('till')} verwerfen").click()
+        await expect(monitor.dialog).to_be_visible()
+        yield "german-webhook-question"
+
+
+async def add_webhooks(bar: Bar, receiver: Receiver) -> None:
+    """Tell an address that answers, and one that does not, of an order."""
+    receiver.answer = refuse_till
+    for path in ("display", "till"):
+        entry = {"url": receiver.url(path), "events": ["job.*"], "secret": SECRET}
+        headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+        url = f"{bar.service.base_url}operator/webhooks"
+        async with bar.service.http.post(url, json=entry, headers=headers) as answer:
+            assert answer.status == 201, await answer.text()
+    await bar.order("Ada")
+    await eventually(lambda: _are_told(receiver))
+
+
+async def refuse_till(writer: StreamWriter, message: Received) -> None:
+    """Answer as a till that is down, and as a display that is not."""
+    writer.write(status(503 if message.path == "/till" else 200))
+    await writer.drain()
+
+
+async def _are_told(receiver: Receiver) -> bool:
+    return all(receiver.of_path(path) for path in ("display", "till"))
 
 
 async def a_house_of_bars(bar: Bar, monitor: MonitorPage) -> Journey:

@@ -130,6 +130,16 @@ async def test_the_monitor(bar: Bar, visitors: Visitors, journey: evenings.DeskJ
         await examine_in_all_looks(monitor.page, f"monitor-{state}")
 
 
+@pytest.mark.parametrize(
+    "bar", [{"allow_webhook": ("127.0.0.0/8",)}], indirect=True, ids=["webhooks"]
+)
+async def test_the_webhooks(bar: Bar, visitors: Visitors) -> None:
+    """The same holds for who is told of events."""
+    monitor = await visitors.blank_desk()
+    async for state in evenings.a_till_that_is_down(bar, monitor):
+        await examine_in_all_looks(monitor.page, f"monitor-{state}")
+
+
 @pytest.mark.parametrize("bar", [{"topics": evenings.BARS}], indirect=True, ids=["topics"])
 async def test_the_monitor_of_several_bars(bar: Bar, visitors: Visitors) -> None:
     """The same holds for the links between them, and for the overview."""

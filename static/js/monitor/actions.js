@@ -8,8 +8,9 @@ export const PRIORITIES = [0, 1, 2, 3, 4, 5, 6, 7];
 export const USUAL_PRIORITY = 3;
 
 /**
- * What an operator can do: `path` is its address under operator/, `undo` the action that reverses it,
- * `asks` whether to ask for confirmation. What only resumes work needs none.
+ * What an operator can do, to which other views may add: `path` is its address under operator/, `undo` the action that reverses it,
+ * `asks` whether to ask for confirmation. What only resumes work needs none. `isUnsigned`: neither a
+ * reason nor a name is kept of it.
  */
 export const ACTIONS = {
   pause: { path: () => 'pause', undo: 'resume', asks: true },
@@ -28,7 +29,7 @@ export const ACTIONS = {
 /**
  * Carry out an action, and say which it was: whether an order was waiting is only known by then.
  * @param {string} name one of ACTIONS
- * @param {{id?: string, callback?: string}} target
+ * @param {{id?: string, callback?: string, webhook?: string}} target
  * @param {{why: string, who: string, priority?: number}} answer
  * @returns {Promise<string>} one of ACTIONS; throws a Problem if the service refuses or cannot be reached
  */

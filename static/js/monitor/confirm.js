@@ -20,6 +20,7 @@ export function confirmAction(name, { label, priority }) {
   $('yes').textContent = t(`yes.${name}`);
   $('why').value = '';
   $('who').value = lastWho();
+  $('ask-why').hidden = $('ask-who').hidden = Boolean(ACTIONS[name].isUnsigned);
   $('ask-priority').hidden = name !== 'priority';
   if (name === 'priority') $('priority').replaceChildren(...PRIORITIES.map((one) => option(one, priority)));
   dialog.returnValue = '';

@@ -35,6 +35,7 @@ export class Monitor {
   #opening = null;
   #views = new Views({
     topics: this.#topics,
+    operator: this.#operator,
     now: () => this.#connection.now,
     orderOf: (n) => this.#connection.view.entries[`order/${n}`],
     unauthorized: () => this.#refused('wrongToken'),

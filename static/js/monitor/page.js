@@ -1,5 +1,6 @@
 import { ignoreDoubleClicks } from '../shared/dom.js';
-import { learn, t, translatePage } from '../shared/i18n.js';
+import { t, translatePage } from '../shared/i18n.js';
+import { learn } from '../shared/learn.js';
 import { takeToken } from '../shared/token.js';
 import { Monitor } from './monitor.js';
 

@@ -1,17 +1,22 @@
-import { $, el } from '../shared/dom.js';
+import { $, el, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { currentAddress } from './address.js';
+import { askService } from './questions.js';
 
 const LIVE = 'monitor';
+const WEBHOOKS_AGAIN_MS = 60_000;
 
 /** The other parts of the page, and how to load their scripts and styles. */
 const LOADED = {
   past: async (context) => (await import('../history/past_views.js')).openPastViews(context),
+  webhooks: async (context) => (await import('../webhooks/webhooks.js')).openWebhooks(context),
   overview: async ({ topics }) => (await import('../overview/overview.js')).openOverview(topics),
 };
 
 /** The part of the page that each view is in; the live one is for all other addresses. */
-const PART_OF = { history: 'past', order: 'past', robot: 'past', statistics: 'past', overview: 'overview' };
+const PART_OF = {
+  history: 'past', order: 'past', robot: 'past', statistics: 'past', webhooks: 'webhooks', overview: 'overview',
+};
 
 /** Shows the view that the page's address names: the live one, or one that is loaded when it is opened. */
 export class Views {
@@ -21,10 +26,11 @@ export class Views {
   #parts = {};
   /** The part that is shown, if it is not the live view. */
   #shown = null;
+  #timer;
 
   /**
-   * @param {{topics: object, now: () => number, orderOf: (n: number) => ?object, unauthorized: () => void}} context
-   *   the topics; the service's time in seconds; an order, if the live view knows it; called when the
+   * @param {{topics: object, operator: object, now: () => number, orderOf: (n: number) => ?object, unauthorized: () => void}} context
+   *   the topics; who acts; the service's time in seconds; an order, if the live view knows it; called when the
    *   token is no longer valid
    */
   constructor(context) {
@@ -44,11 +50,13 @@ export class Views {
     this.#isOpen = true;
     this.#context.topics.show();
     this.#show();
+    this.#lookForWebhooks();
   }
 
   /** Hide everything until `open`. */
   close() {
     this.#isOpen = false;
+    clearTimeout(this.#timer);
     this.#leave();
     document.body.dataset.part = '';
     for (const id of ['topics', 'views', 'skip', LIVE, ...Object.keys(LOADED)]) $(id).hidden = true;
@@ -62,9 +70,20 @@ export class Views {
     $('skip').hidden = current !== LIVE;
     $('views').hidden = current === 'overview';
     document.body.dataset.part = current;
-    markCurrent('views', view === 'statistics' ? view : current === 'past' ? 'history' : 'now');
+    markCurrent('views', { past: view === 'statistics' ? view : 'history', webhooks: current }[current] ?? 'now');
     markCurrent('topics', current === 'overview' ? current : 'now');
     if (current !== LIVE) this.#open(current);
+  }
+
+  // Most services have none, and then there is no link.
+  async #lookForWebhooks() {
+    if (!this.#isOpen) return;
+    const { webhooks } = await askService('webhooks').catch(() => ({ webhooks: [] }));
+    const failing = webhooks.filter(({ state }) => state !== 'delivering').length;
+    $('to-webhooks').hidden = !webhooks.length && this.current !== 'webhooks';
+    say($('to-webhooks'), t('viewWebhooks', failing));
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#lookForWebhooks(), WEBHOOKS_AGAIN_MS);
   }
 
   // While the scripts were loaded, the address may have changed.

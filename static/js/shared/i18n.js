@@ -4,12 +4,8 @@ const LANGUAGES = ['en', 'de'];
 export const lang = [new URLSearchParams(location.search).get('lang'), navigator.language?.slice(0, 2)]
   .find((code) => LANGUAGES.includes(code)) ?? 'en';
 
-const words = { ...(await import(`./words/${lang}.js`)).words };
-
-/** Add the texts of `js/<folder>/<language>.js`. */
-export async function learn(folder) {
-  Object.assign(words, (await import(`../${folder}/${lang}.js`)).words);
-}
+/** All texts of the page, by key. */
+export const words = { ...(await import(`./words/${lang}.js`)).words };
 
 /**
  * Look a text up by its key (`head.done`); further arguments are filled in.

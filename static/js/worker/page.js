@@ -1,5 +1,6 @@
 import { $, ignoreDoubleClicks, say } from '../shared/dom.js';
-import { learn, showTitle, t, translatePage } from '../shared/i18n.js';
+import { showTitle, t, translatePage } from '../shared/i18n.js';
+import { learn } from '../shared/learn.js';
 import { loadMenu } from '../shared/menu.js';
 import { keep, recall } from '../shared/storage.js';
 import { keepToken, takeToken } from '../shared/token.js';

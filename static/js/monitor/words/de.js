@@ -8,6 +8,7 @@ export const words = {
   viewNow: 'Jetzt',
   viewHistory: 'Verlauf',
   viewStatistics: 'Statistik',
+  viewWebhooks: (failing) => (failing ? `Webhooks (${failing} gestört)` : 'Webhooks'),
   pause: 'Pausieren',
   resume: 'Fortsetzen',
   paused: 'Pausiert',

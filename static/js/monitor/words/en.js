@@ -8,6 +8,7 @@ export const words = {
   viewNow: 'Now',
   viewHistory: 'History',
   viewStatistics: 'Statistics',
+  viewWebhooks: (failing) => (failing ? `Webhooks (${failing} failing)` : 'Webhooks'),
   pause: 'Pause',
   resume: 'Resume',
   paused: 'Paused',
