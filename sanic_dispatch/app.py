@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from ssl import SSLContext
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sanic import Sanic
@@ -46,7 +46,10 @@ from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.history.promises import experience_in
 from sanic_dispatch.history.upkeep import tend_regularly
 from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.live.past_projection import PastProjection
+from sanic_dispatch.live.playback import Playbacks
 from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.live.rewinder import Rewinder
 from sanic_dispatch.observability import log
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.histogram import CommitStats
@@ -98,6 +101,8 @@ from sanic_dispatch.web.routes.worker_channel import worker_channel
 from sanic_dispatch.web.routes.workers import workers
 from sanic_dispatch.web.websocket import Followers
 from sanic_dispatch.web.worker_connections import WorkerConnections
+
+P = TypeVar("P", bound=Projection)
 
 Prepare = Callable[[Sanic[Any, Context], Settings], None]
 
@@ -274,6 +279,7 @@ def _run_services(app: Sanic[Any, Context]) -> None:
                 group.create_task(_stop_taking(context))
         for context in contexts:
             context.hub.stop()
+            context.playbacks.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_GRACE_S):
                 await app.ctx.followers.gone()
@@ -353,19 +359,19 @@ async def services(
             bus,
             clock,
             max_clients=settings.max_connections,
-            new_projection=partial(
-                Projection,
-                settings.keep_done_s,
-                policy_of(settings).ordering,
-                lambda: context.menu.drinks,
-                policy_of(settings).cancel_assigned,
-            ),
+            new_projection=_projections(Projection, context),
         )
         store = await stack.enter_async_context(open_store(settings))
         bus.subscribe(store.history.note)
         context.events = HistoryQueries(store.history, bus.catch_up, clock.now_s)
         upkeep = asyncio.create_task(tend_regularly(store.history, clock))
         stack.callback(upkeep.cancel)
+        context.playbacks = Playbacks(clock)
+        context.rewinder = Rewinder(
+            store.history, bus.catch_up, clock, _projections(PastProjection, context)
+        )
+        keeping_up = asyncio.create_task(context.rewinder.keep_up())
+        stack.callback(keeping_up.cancel)
         if settings.menu:
             refreshing = asyncio.create_task(context.menu.refresh_regularly(clock))
             stack.callback(refreshing.cancel)
@@ -434,6 +440,18 @@ async def services(
         )  # fmt: skip
         hub.start()
         yield
+
+
+def _projections(kind: type[P], context: Context) -> Callable[[], P]:
+    """Return what makes an empty projection of a topic."""
+    policy = policy_of(context.settings)
+    return partial(
+        kind,
+        policy.keep_done_s,
+        policy.ordering,
+        lambda: context.menu.drinks,
+        policy.cancel_assigned,
+    )
 
 
 @asynccontextmanager

@@ -27,6 +27,11 @@ class PresentRules:
     def __contains__(self, rule: str) -> bool:
         return rule in self._counts
 
+    @property
+    def unused(self) -> list[str]:
+        """The rules that no present worker has and that are still known, in order."""
+        return list(self._unused)
+
     def expect(self, rule: str) -> None:
         """Let the line learn a rule before a worker with it is counted."""
         if rule != ANYTHING and rule not in self._counts:

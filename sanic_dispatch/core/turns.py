@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sanic_dispatch.core.job import Job
@@ -17,6 +18,15 @@ class ServedBy(NamedTuple):
 
     customer: str
     rule: str
+
+
+class KeptTurn(NamedTuple):
+    """A service as it can be kept: of which job, "" if it has left the table, and its event."""
+
+    job_id: str
+    customer: str
+    rule: str
+    event: int
 
 
 class Turns:
@@ -70,6 +80,25 @@ class Turns:
         if not events:
             del self._events[service]
         self._update(service)
+
+    def state(self) -> list[KeptTurn]:
+        """Return what ``restore`` needs."""
+        noted = [
+            KeptTurn(job_id, *service, turn) for job_id, (service, turn) in self._noted.items()
+        ]
+        retired = [KeptTurn("", *service, turn) for service, turn in self._retired.items()]
+        return [*noted, *retired]
+
+    def restore(self, turns: Iterable[KeptTurn]) -> None:
+        """Go on with these."""
+        for job_id, customer, rule, turn in turns:
+            service = ServedBy(customer, rule)
+            if job_id:
+                self._noted[job_id] = service, turn
+                insort(self._events.setdefault(service, []), turn)
+            else:
+                self._retired[service] = turn
+            self._update(service)
 
     def _update(self, service: ServedBy) -> None:
         last = max(self._events.get(service, (0,))[-1], self._retired.get(service, 0))

@@ -84,8 +84,13 @@ def _span(given: Mapping[str, str]) -> tuple[float | None, float | None]:
 def _time(name: str, given: Mapping[str, str]) -> float | None:
     if name not in given:
         return None
+    return time_in(name, given[name])
+
+
+def time_in(name: str, text: str) -> float:
+    """Return the time in an argument, Unix seconds. Raises InvalidRequest with what is allowed."""
     try:
-        return from_rfc3339(given[name].replace(" ", "+"))  # a + in a query is a blank
+        return from_rfc3339(text.replace(" ", "+"))  # a + in a query is a blank
     except ValueError:
         raise InvalidRequest(
             f"{name} is a time with its zone in ISO 8601, such as 2024-11-24T01:39:00Z"

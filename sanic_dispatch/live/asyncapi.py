@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sanic_dispatch.live import worker_schema
+from sanic_dispatch.live.playback import SPEEDS
 from sanic_dispatch.live.schema import VIEWS, Schema, reference, schemas
 
 _TITLES = {
@@ -55,7 +56,24 @@ def _query(view: str) -> Schema:
     else:
         chosen = {"view": {"type": "string", "const": view}}
     required = [] if view == "board" else list(chosen)
+    if view == "monitor":
+        chosen |= _OF_THE_PAST
     return {"type": "object", "required": required, "properties": chosen | {"since": since}}
+
+
+_OF_THE_PAST: Schema = {
+    "moment": {
+        "type": "string",
+        "format": "date-time",
+        "description": "show the monitor as it was then, and go on from there; not with `since`",
+    },
+    "speed": {
+        "type": "integer",
+        "enum": list(SPEEDS),
+        "default": SPEEDS[0],
+        "description": "how much faster than it was, with `moment`",
+    },
+}
 
 
 def _operation(view: str) -> Schema:
@@ -113,6 +131,10 @@ The live channel has one shape of message, and the client never speaks. A view i
 keys to objects. A frame has at most one of `state` (replace everything) and `patch` (set each key \
 to its new object; `null` deletes); a frame with neither is a heartbeat. `at` resumes the view \
 with `?since=`; `now` corrects the client's clock.
+
+With `moment` the frames are those of the past, and say so with `past`: the monitor as it was \
+then, four times a second, up to the present. Their `now` is the moment that is shown. To go on \
+after a break, ask for the last one: their `at` cannot be resumed from.
 
 The same frames come from `GET state`, with the same query: as an event stream for \
 `Accept: text/event-stream` (`id` is `at`), else once, as JSON.

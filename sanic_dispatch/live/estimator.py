@@ -59,6 +59,14 @@ class Estimator:
         """The share of recent promises that were kept; None before the first outcome."""
         return round(sum(self._hits) / len(self._hits), 3) if self._hits else None
 
+    def hits(self) -> list[bool]:
+        """Return which of the recent promises were kept."""
+        return list(self._hits)
+
+    def restore_hits(self, hits: Iterable[bool]) -> None:
+        """Go on with these as the recent ones."""
+        self._hits.extend(hits)
+
     def observe_service(self, service_s: float) -> None:
         """Add the duration of a finished service."""
         self._services.append(max(service_s, 0.0))

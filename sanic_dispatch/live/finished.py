@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from sanic_dispatch.config.settings import DEFAULTS
@@ -62,6 +62,17 @@ class FinishedOrders:
     def newest_failed(self) -> Iterator[Order]:
         """Yield the failed orders, the newest first, and after them the expired."""
         return chain(reversed(self.failed.values()), reversed(self.expired_failed))
+
+    @property
+    def last_s(self) -> float:
+        """When the last order finished, Unix seconds."""
+        return self._last_s
+
+    def restore(self, recent: Iterable[Order], failed: Iterable[Order], last_s: float) -> None:
+        """Go on with these orders, each kind in the order in which they were added."""
+        self.recent.update((order.job.id, order) for order in recent)
+        self.failed.update((order.job.id, order) for order in failed)
+        self._last_s = last_s
 
     def expire(self, now_s: float) -> list[Order]:
         """Remove and return the orders that have been shown long enough.

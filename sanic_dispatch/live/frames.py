@@ -35,7 +35,7 @@ class Cursor(NamedTuple):
 class Frame:
     """A frame; its websocket and event-stream encodings are made on first use."""
 
-    def __init__(self, at: Cursor, now_s: float, **content: Entries) -> None:
+    def __init__(self, at: Cursor, now_s: float, **content: Any) -> None:
         self.at = at
         self.json = encode({"at": str(at), "now": round(now_s, 3), **content})
 

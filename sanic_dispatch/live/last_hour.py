@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Job, Stage, State
@@ -30,6 +30,19 @@ class Minute:
         self._waits: list[float] = []
         self._seen, self._stride = 0, 1
         self._json: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, state: MinuteState) -> Minute:
+        """Return the minute that had this state."""
+        minute = cls(state.number)
+        minute.arrived, minute.done = state.arrived, state.done
+        minute._waits, minute._seen, minute._stride = state.waits, state.seen, state.stride
+        return minute
+
+    def state(self) -> MinuteState:
+        """Return what ``of`` needs."""
+        counts = self.number, self.arrived, self.done
+        return MinuteState(*counts, self._waits[:], self._seen, self._stride)
 
     def add(self, *, arrived: int = 0, done: int = 0) -> None:
         """Count orders that arrived or were done."""
@@ -56,6 +69,24 @@ class Minute:
             counts = {"t": self.number * MINUTE_S, "arrived": self.arrived, "done": self.done}
             self._json = counts | _quantiles(self._waits)
         return self._json
+
+
+class MinuteState(NamedTuple):
+    """A minute as it can be kept."""
+
+    number: int
+    arrived: int
+    done: int
+    waits: list[float]
+    seen: int
+    stride: int
+
+
+class HourState(NamedTuple):
+    """The last hour as it can be kept; ``waits`` are times and waiting times."""
+
+    minutes: list[MinuteState]
+    waits: list[tuple[float, float]]
 
 
 class LastHour:
@@ -102,6 +133,15 @@ class LastHour:
             at = job.submitted_at
             if at >= since or at[10:11] != "T" or not at.endswith("Z"):
                 self._minute(from_rfc3339(job.submitted_at)).add(arrived=1)
+
+    def state(self) -> HourState:
+        """Return what ``restore`` needs."""
+        return HourState([minute.state() for minute in self], list(self._waits))
+
+    def restore(self, state: HourState) -> None:
+        """Go on from a state."""
+        self._minutes = {each.number: Minute.of(each) for each in state.minutes}
+        self._waits = deque(state.waits, maxlen=MAX_HOUR_SAMPLES)
 
     def expire(self, now_s: float) -> bool:
         """Forget what is older than an hour, and return whether there was anything."""

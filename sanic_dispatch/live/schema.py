@@ -21,7 +21,10 @@ VIEWS = ("board", "order", "monitor")
 
 def schemas() -> dict[str, Schema]:
     """Return the JSON Schemas of each view's frames and of the objects in them, by name."""
-    frames = {f"{view}_frame": _frame(keys) for view, keys in _KEYS.items()}
+    frames = {
+        f"{view}_frame": _frame(keys, _PAST if view == "monitor" else {})
+        for view, keys in _KEYS.items()
+    }
     return {**frames, **_OBJECTS}
 
 
@@ -232,7 +235,15 @@ _KEYS = {
 }
 
 
-def _frame(keys: dict[str, str]) -> Schema:
+_PAST: Schema = {
+    "past": {
+        "const": True,
+        "description": "what is shown was so at `now`, which the query's `moment` asked for",
+    }
+}
+
+
+def _frame(keys: dict[str, str], more: Schema) -> Schema:
     """Return the schema of a frame: with ``state`` or ``patch``, or neither for a heartbeat."""
     frame = an_object(
         {
@@ -246,6 +257,7 @@ def _frame(keys: dict[str, str]) -> Schema:
         {
             "state": _entries({key: reference(name) for key, name in keys.items()}),
             "patch": _entries({key: _or_null(reference(name)) for key, name in keys.items()}),
+            **more,
         },
     )
     return frame | {"not": {"required": ["state", "patch"]}}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, KeysView, Set
+from collections.abc import Iterator, KeysView, Mapping, Set
 from enum import StrEnum
+from typing import NamedTuple
 
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Job, Stage, State
@@ -52,6 +53,26 @@ class TrackedRobot(Value, frozen=True):
     def has_unconsumed_job(self) -> bool:
         """Whether its callback was found waiting although it had accepted the job."""
         return self.job is not None and self.job.hold is not None and self.job.hold.times_unused > 0
+
+
+class Between(NamedTuple):
+    """A robot between two jobs: who it is, when it was done, and its rule."""
+
+    identity: Key | str
+    at_s: float
+    rule: str
+
+
+class RobotsState(NamedTuple):
+    """All robots as they can be kept, each kind in order; ``busy`` are the ids of their jobs."""
+
+    busy: list[str]
+    free: list[Worker]
+    aside: list[Worker]
+    displaced: list[Worker]
+    between: list[Between]
+    unused_rules: list[str]
+    """Rules of robots that were here lately."""
 
 
 class Robots:
@@ -150,6 +171,34 @@ class Robots:
             self._count(worker.rule, 1, is_at_work=True)
         if waited := self._displaced.pop(worker.callback_url, None):
             self._insert(waited)
+
+    def waiting_at(self, callback_url: str) -> Worker | None:
+        """Return a worker that is in the queue, or that has one of its jobs."""
+        places = (self.free, self.aside, self._displaced, self.busy)
+        robot = next((place[callback_url] for place in places if callback_url in place), None)
+        return robot.worker if robot else None
+
+    def state(self) -> RobotsState:
+        """Return what ``restore`` needs."""
+        free, aside, displaced = (
+            [robot.worker for robot in place.values()]
+            for place in (self.free, self.aside, self._displaced)
+        )
+        busy = [robot.job.id for robot in self.busy.values() if robot.job]
+        between = [Between(each, *since) for each, since in self._between_jobs.items()]
+        return RobotsState(busy, free, aside, displaced, between, self._learnt.unused)
+
+    def restore(self, state: RobotsState, jobs: Mapping[str, Job]) -> None:
+        """Go on from a state; ``jobs`` has the jobs that robots have, by id."""
+        for rule in state.unused_rules:
+            self._learnt.expect(rule)
+        for job_id in state.busy:
+            self.assign(jobs[job_id])
+        for worker in (*state.free, *state.aside, *state.displaced):
+            self._insert(TrackedRobot(worker))
+        for identity, at_s, rule in state.between:
+            self._between_jobs[identity] = at_s, rule
+            self._count(rule, 1, is_at_work=True)
 
     def expire(self, now_s: float) -> bool:
         """Forget robots that did not register again in time, and return whether there were any.

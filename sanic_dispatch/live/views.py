@@ -209,6 +209,10 @@ class Board(SharedView):
 class Monitor(SharedView):
     """The operators' monitor: orders, workers, the log, the last hour."""
 
+    def entries(self) -> Entries:
+        """Return what it shows, as of the last refresh."""
+        return dict(self._view.entries)
+
     _situation: Situation | None = None
     """Of the last refresh."""
 

@@ -19,6 +19,7 @@ from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload
+from sanic_dispatch.storage.snapshots import MemorySnapshots, Snapshots
 
 MAX_LIMIT = 1000
 """The most events of one page."""
@@ -82,6 +83,13 @@ class Hole(NamedTuple):
     last_n: int
     from_s: float
     to_s: float
+
+
+class Retold(NamedTuple):
+    """An event with what came with it; None also if that was erased, or is not kept."""
+
+    event: LoggedEvent
+    payload: Payload | None = None
 
 
 Missing = Damage | Hole
@@ -151,6 +159,8 @@ class EventLog(ABC):
 
     def __init__(self) -> None:
         self.stats = LogStats()
+        self.snapshots: Snapshots = MemorySnapshots()
+        """What was folded from the events so far, to go on from; the log deletes what it must."""
 
     @property
     @abstractmethod
@@ -207,6 +217,19 @@ class EventLog(ABC):
 
         Damage is yielded where it is met.
         """
+
+    @abstractmethod
+    def retell(self, after: int) -> Iterator[Retold]:
+        """Yield the events after a number, in order; what is missing is a gap in the numbers."""
+
+    @property
+    @abstractmethod
+    def settled_n(self) -> int:
+        """The number up to which no event can be lost any more and its number be given again."""
+
+    def cuts(self) -> Collection[int]:
+        """Return the numbers of events up to which the log may be dropped as a whole."""
+        return ()
 
     def tend(self) -> None:
         """Write what could not be written before, and delete what is too old; call it at times."""

@@ -1,8 +1,8 @@
 """Events as the event log keeps them: one JSON array each, without the job's data and result.
 
 The order of the array is that of LoggedEvent's fields. What is not there is an empty text, 0 or
-null; a promise is ``[ready_s,low_s,high_s]``, and left out if there is none. A later version may
-add fields at the end; unknown ones are ignored.
+null; a promise is ``[ready_s,low_s,high_s]``. What is not there at the end is left out. A later
+version may add fields at the end; unknown ones are ignored.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.observability.log import percent_of, service_s_of, waiting_s_of
+from sanic_dispatch.storage.event_facts import Facts, facts_of
 
 
 class LoggedEvent(NamedTuple):
@@ -27,7 +28,7 @@ class LoggedEvent(NamedTuple):
     ``n`` is its number, which counts on over restarts; ``at_s`` is Unix seconds; ``event`` is a
     value of EventKind, or a kind of a later version. ``worker`` is the worker's label and
     ``callback`` its URL, both whole, as is the id of the ``job``. ``waiting_s``, ``service_s``
-    and ``percent`` are those of the log's line.
+    and ``percent`` are those of the log's line; ``facts`` are in ``event_facts.py``.
     """
 
     n: int
@@ -44,6 +45,7 @@ class LoggedEvent(NamedTuple):
     service_s: float | None = None
     promise: Promise | None = None
     percent: float | None = None
+    facts: Facts | None = None
 
 
 FIELDS = len(LoggedEvent._fields)
@@ -99,7 +101,9 @@ def recorded(event: Event) -> Recorded:
         n, at_s, kind, ticket, job_id, label, callback, event.reason, event.request, attempt,
         waiting_s, service_s,
     )  # fmt: skip
-    line = _encode(values, event.promise, percent_of(event) if has_span else None)
+    percent = percent_of(event) if has_span else None
+    facts = facts_of(event) if kind in _WITH_FACTS else None
+    line = _encode(values, event.promise, percent, facts)
     payload = payload_of(n, kind, job) if kind in _WITH_PAYLOAD else None
     return Recorded(n, at_s, kind, ticket, label, callback, line, payload)
 
@@ -118,6 +122,8 @@ def recorded_again(event: LoggedEvent, line: bytes, payload: Payload | None) -> 
 
 _WITHOUT_SPAN = (EventKind.JOB_SUBMITTED, EventKind.JOB_CONFIRMED, EventKind.WORKER_REGISTERED)
 """Frequent kinds after which nothing has waited or was served."""
+_WITH_FACTS = frozenset(EventKind) - {EventKind.JOB_CONFIRMED, EventKind.WORKER_USED}
+"""Kinds that may have facts: all but frequent ones that never have any."""
 _WITH_PAYLOAD = (EventKind.JOB_SUBMITTED, EventKind.JOB_DONE)
 _FAST_ENCODER = msgspec.json.Encoder()
 
@@ -140,6 +146,7 @@ def logged(event: Event) -> LoggedEvent:
         service_s_of(event),
         event.promise,
         percent_of(event),
+        facts_of(event),
     )
 
 
@@ -156,17 +163,20 @@ def payload_of(n: int, event: str, job: Job | None) -> Payload | None:
 
 def encode_event(event: LoggedEvent) -> bytes:
     """Encode an event as a JSON array, in ASCII; what it lacks at the end is left out."""
-    *values, promise, percent = event
-    return _encode(values, promise, percent)
+    *values, promise, percent, facts = event
+    return _encode(values, promise, percent, facts)
 
 
-def _encode(values: Sequence[Any], promise: Promise | None, percent: float | None) -> bytes:
+def _encode(
+    values: Sequence[Any], promise: Promise | None, percent: float | None, facts: Facts | None
+) -> bytes:
+    is_rest = percent is not None or facts is not None
     if promise is not None:
         values = (*values, (promise.ready_s, promise.low_s, promise.high_s))
-    elif percent is not None:
+    elif is_rest:
         values = (*values, None)
-    if percent is not None:
-        values = (*values, percent)
+    if is_rest:
+        values = (*values, percent) if facts is None else (*values, percent, facts)
     try:
         line = _FAST_ENCODER.encode(values)
     except UnicodeEncodeError:  # half of a surrogate pair
@@ -202,6 +212,7 @@ def decode_event(values: Any) -> LoggedEvent:
         and n > 0
         and _is_number(at_s)
         and all(each is None or _is_number(each) for each in numbers)
+        and (event.facts is None or type(event.facts) is dict)
         and (promise is None or all(_is_number(each) for each in told))
     ):
         raise ValueError(f"an event cannot be {values!r:.100}")

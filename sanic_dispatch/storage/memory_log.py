@@ -14,6 +14,7 @@ from sanic_dispatch.storage.event_log import (
     Page,
     Question,
     Retention,
+    Retold,
     is_in_span,
     page_of,
     unnamed,
@@ -67,7 +68,18 @@ class MemoryEventLog(EventLog):
             if payload is not None:
                 yield payload
 
+    def retell(self, after: int) -> Iterator[Retold]:
+        for event in list(self._events):
+            if event.number > after:
+                payload = payload_of(event.number, event.kind.value, event.job)
+                yield Retold(logged(event), payload)
+
+    @property
+    def settled_n(self) -> int:
+        return self.last_number
+
     def erase(self, jobs: Collection[JobRef]) -> None:
+        self.snapshots.erase(jobs)
         for at, event in enumerate(self._events):
             if event.job is not None and event.job.ref in jobs:
                 self._events[at] = event._replace(job=event.job.without_data())

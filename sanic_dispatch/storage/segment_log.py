@@ -37,6 +37,7 @@ from sanic_dispatch.storage.event_log import (
     Page,
     Question,
     Retention,
+    Retold,
     ends_of,
     is_in_span,
     number_before,
@@ -63,6 +64,7 @@ from sanic_dispatch.storage.segment_format import (
     segment_path,
 )
 from sanic_dispatch.storage.segment_index import IndexBuilder, SegmentIndex, index_of
+from sanic_dispatch.storage.snapshots import SnapshotFiles
 
 SEGMENT_EVENTS = 20 * BLOCK_EVENTS
 """The most events of a segment: 340 KB without payloads. A growing one is written anew."""
@@ -133,6 +135,7 @@ class SegmentLog(EventLog):
         self._retention = retention
         self._now_s = now_s
         self.files = SegmentFiles(folder / FOLDER)
+        self.snapshots = SnapshotFiles(folder / FOLDER)
         self._fsync = fsync
         self._keeps_payloads = retention.payloads
         self._lock = Lock()
@@ -171,6 +174,7 @@ class SegmentLog(EventLog):
     def _find_segments(self) -> int:
         """Look for the segments that are there now; return the number of their last event."""
         self.files.find()
+        self.snapshots.find()
         self._dropped_n = _read_dropped(self.files.folder / DROPPED_NAME)
         self.stats.size_bytes = self.files.size_bytes
         last_numbers = (self.files.index(path).last_n for _, path in reversed(self.files.paths()))
@@ -320,6 +324,7 @@ class SegmentLog(EventLog):
         Raises OSError.
         """
         removed = 0
+        self.snapshots.remove_after(last_n)
         with self._writing:
             for first_n, path in reversed(self.files.paths()):
                 index = self.files.index(path)
@@ -388,6 +393,7 @@ class SegmentLog(EventLog):
         Segments are replaced one by one. Those of a flush that a kill has broken off are removed.
         """
         self._erase_newest(jobs)
+        self.snapshots.erase(jobs)
         with self._writing:
             for path in self.files.folder.glob(".segment-*.new"):
                 path.unlink()
@@ -426,6 +432,7 @@ class SegmentLog(EventLog):
             index = files.index(path)
             self.write_dropped(next_n - 1)
             files.remove(first_n)
+            self.snapshots.remove_before(next_n - 1)
             self.stats.dropped += index.events
             _log.info(
                 "history.dropped",
@@ -563,6 +570,28 @@ class SegmentLog(EventLog):
             for event in newest:
                 if event.payload and event.n > seen_n and is_in_span(event.at_s, from_s, to_s):
                     yield event.payload
+
+    def retell(self, after: int) -> Iterator[Retold]:
+        newest, seen_n, paths = self._newest(), after, self.files.paths()
+        for at, (_, path) in enumerate(paths):
+            if at + 1 < len(paths) and paths[at + 1][0] <= after + 1:
+                continue
+            # An OSError: dropped meanwhile, or a gap in the numbers.
+            with suppress(OSError), self.files.opened(path) as segment:
+                for retold in _retold_in(segment, seen_n):
+                    seen_n = retold.event.n
+                    yield retold
+        for event in newest:
+            if event.n > seen_n:
+                (logged,) = decode_event_lines([event.line])
+                yield Retold(logged, event.payload if self._keeps_payloads else None)
+
+    def cuts(self) -> Collection[int]:
+        return {first_n - 1 for first_n, _ in self.files.paths()}
+
+    @property
+    def settled_n(self) -> int:
+        return self._flushed_n
 
     def holes(self, question: Question = EVERYTHING, to_n: int | None = None) -> list[Hole]:
         """Return the gaps in the numbers after ``question.after``, up to ``to_n``.
@@ -716,6 +745,23 @@ def _payloads_in(segment: OpenSegment, span: Question) -> Iterator[Payload | Dam
                 yield from segment.payloads(each.block)
             except ValueError as error:
                 yield Damage(segment.path, each.block.at, str(error))
+
+
+def _retold_in(segment: OpenSegment, after: int) -> Iterator[Retold]:
+    """Yield the events of a segment after a number; damaged blocks are left out."""
+    blocks = segment.index.payloads
+    for each in segment.index.blocks:
+        if each.last_n <= after:
+            continue
+        payloads: dict[int, Payload] = {}
+        for block in blocks:
+            if block.first_n <= each.last_n and each.first_n <= block.last_n:
+                with suppress(ValueError):
+                    payloads |= {found.n: found for found in segment.payloads(block.block)}
+        with suppress(ValueError):
+            for event in segment.events(each.block):
+                if event.n > after:
+                    yield Retold(event, payloads.get(event.n))
 
 
 def read_epochs(path: Path) -> list[Epoch]:

@@ -61,6 +61,7 @@ class SharedLog(SegmentLog):
         if self._is_foreign:
             _log.warning("history.foreign", folder=str(self.files.folder))
             self.files.forget()
+            self.snapshots.forget()
             self._flushed_n, self._last_n = 0, last_n
         elif epochs:
             self._remove_lost(_last_common_n(self._epochs, epochs, last_n))
@@ -125,6 +126,7 @@ class SharedLog(SegmentLog):
         flushed_n = self._find_segments()
         if self._is_foreign or self._is_of_others(written, self._epochs):
             self.files.forget()
+            self.snapshots.forget()
             raise OSError(errno.EEXIST, "the folder has the history of other data")
         if self._epochs and self._epochs[-1] not in written:
             self.write_epochs(self._epochs)

@@ -32,6 +32,7 @@ from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.live.connection import ViewKey
 from sanic_dispatch.live.frames import Cursor
 from sanic_dispatch.live.relay import Follow, RelayedConnection
+from sanic_dispatch.live.rewinder import Rewinder
 from sanic_dispatch.live.subscription import OutOfReach
 from sanic_dispatch.live.why import Why
 from sanic_dispatch.outbox.outbox import Outbox
@@ -384,7 +385,7 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     Operator.pause, Operator.resume, Operator.cancel, Operator.put_back, Operator.move_to_front,
     Operator.set_priority, Operator.forget, Operator.set_aside, Operator.bring_back, Operator.drop,
     Queries.jobs, Queries.of_ticket, Queries.workers,
-    HistoryQueries.find, HistoryQueries.of_ticket, HistoryQueries.statistics,
+    HistoryQueries.find, HistoryQueries.of_ticket, HistoryQueries.statistics, Rewinder.look,
     OnlineBackup.make, Readiness.reasons,
     Outbox.endpoints, Outbox.add, Outbox.remove, Outbox.rotate, Outbox.go_on, Outbox.send_test,
     Outbox.events,
@@ -403,11 +404,17 @@ def _history(context: Context) -> HistoryQueries:
     return context.events
 
 
+def _rewinder(context: Context) -> Rewinder:
+    context.dispatcher.check_started()
+    return context.rewinder
+
+
 _SUBJECT_OF_CLASS: dict[str, Callable[[Context], Any]] = {
     "Dispatcher": lambda context: context.dispatcher,
     "Operator": lambda context: context.dispatcher.operator,
     "Queries": lambda context: context.dispatcher.queries,
     "HistoryQueries": _history,
+    "Rewinder": _rewinder,
     "OnlineBackup": lambda context: context.backup,
     "Readiness": lambda context: context.readiness,
     "Outbox": lambda context: context.outbox,

@@ -26,6 +26,8 @@ from sanic_dispatch.dispatch.standby import Standby
 from sanic_dispatch.errors import UnknownTopic
 from sanic_dispatch.history.history_queries import HistoryQueries
 from sanic_dispatch.live.hub import Hub
+from sanic_dispatch.live.playback import Playbacks
+from sanic_dispatch.live.rewinder import Rewinder
 from sanic_dispatch.observability.metrics import Exposition, Sources
 from sanic_dispatch.outbox.message_client import MessageClient
 from sanic_dispatch.outbox.outbox import Outbox
@@ -75,6 +77,8 @@ class Context:
     sessions: Sessions | None = None
     """Takes in what other processes forward, for all topics."""
     events: HistoryQueries = field(init=False)
+    rewinder: Rewinder = field(init=False)
+    playbacks: Playbacks = field(init=False)
     hub: Hub = field(init=False)
     callbacks: CallbackClient = field(init=False)
     dispatcher: Dispatcher = field(init=False)

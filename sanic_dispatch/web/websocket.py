@@ -129,13 +129,15 @@ class Websocket(asyncio.Protocol):
 class Follower(Websocket):
     """A websocket that sends frames, and closes at the first message that it gets."""
 
-    __slots__ = ("_fd", "_followers", "_hub", "_is_sealed", "client")
+    __slots__ = ("_fd", "_followers", "_hub", "_is_sealed", "client", "playing")
 
     transport = "websocket"
 
     def __init__(self, frames: ServerProtocol, hub: Hub, followers: Followers) -> None:
         super().__init__(frames)
         self.client: Client | None = None
+        self.playing: asyncio.Task[None] | None = None
+        """What sends it frames of the past, if it is no client of the hub."""
         self._hub = hub
         self._followers = followers
 
@@ -187,6 +189,8 @@ class Follower(Websocket):
         self._followers.discard(self)
         if self.client is not None:
             self._hub.leave(self.client)
+        if self.playing is not None:
+            self.playing.cancel()
 
 
 def handshake(request: Request, max_bytes: int = MESSAGE_BYTES) -> tuple[ServerProtocol, Response]:

@@ -54,6 +54,7 @@ def test_durations_are_those_of_the_log(kind: EventKind) -> None:
 
 
 SECONDS = st.floats(0, 1e9)
+ALPHABET = st.characters(exclude_categories=["Cs"])
 
 
 def told(event: LoggedEvent, seconds: list[float]) -> LoggedEvent:
@@ -71,11 +72,13 @@ def told(event: LoggedEvent, seconds: list[float]) -> LoggedEvent:
                 st.floats(0, 4e9),
                 st.sampled_from([*EventKind, "job.praised"]).map(str),
                 st.integers(0, 2**53),
-                *[st.text(st.characters(exclude_categories=["Cs"]))] * 5,
+                *[st.text(ALPHABET)] * 5,
                 st.integers(0, 1000),
                 *[st.none() | SECONDS] * 2,
                 st.none(),
                 st.none() | SECONDS,
+                st.none()
+                | st.dictionaries(st.text(ALPHABET), st.integers(0, 9) | st.text(ALPHABET)),
             ),
             st.just([]) | st.lists(SECONDS, min_size=3, max_size=3),
         )

@@ -12,6 +12,7 @@ from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import DEFAULT_PRIORITY
 from sanic_dispatch.history.questions import MAX_NUMBER
 from sanic_dispatch.history.statistics import By
+from sanic_dispatch.live.playback import SPEEDS
 from sanic_dispatch.live.schema import an_object
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.openapi.operation import (
@@ -525,6 +526,14 @@ _VIEW = (
         "query", "since", "resume from this version: at of the last frame",
         {"type": "string", "pattern": "^[0-9a-z]{1,32}:[0-9]{1,15}$"}, "a1b2c3d4:41",
     ),
+    Parameter(
+        "query", "moment", "the monitor as it was then, as far as the history goes back",
+        {"type": "string", "format": "date-time"}, "2024-11-24T01:39:00Z",
+    ),
+    Parameter(
+        "query", "speed", "how much faster the past goes on from there, in a stream of frames",
+        {"type": "integer", "enum": list(SPEEDS), "default": SPEEDS[0]}, 10,
+    ),
 )  # fmt: skip
 _FRAME = {"anyOf": [ref("board_frame"), ref("order_frame"), ref("monitor_frame")]}
 FOLLOW = Operation(
@@ -545,7 +554,10 @@ VIEW_STATE = Operation(
             },
         )
     },
-    errors=("Unauthorized", "UnknownJob", "TooManyClients", "OutOfReach", "ShuttingDown"),
+    errors=(
+        *("Unauthorized", "UnknownJob", "InvalidRequest"),
+        *("TooManyClients", "OutOfReach", "ShuttingDown"),
+    ),
 )
 ASYNCAPI = Operation(
     tag="live",

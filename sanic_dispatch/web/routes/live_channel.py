@@ -5,24 +5,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import raw
 
 from sanic_dispatch import __version__
 from sanic_dispatch.cluster.forwarding import PATIENCE_S
-from sanic_dispatch.errors import ShuttingDown, StandingBy, UnknownJob
+from sanic_dispatch.errors import (
+    InvalidRequest,
+    OwnerUnreachable,
+    ShuttingDown,
+    StandingBy,
+    UnknownJob,
+)
+from sanic_dispatch.history.questions import time_in
 from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.asyncapi import asyncapi
 from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.event_stream import EventStream
 from sanic_dispatch.live.frames import Cursor, encode
+from sanic_dispatch.live.playback import SPEEDS, new_player, past_frame
 from sanic_dispatch.live.relay import Start
+from sanic_dispatch.live.rewinder import PastView, Rewinder
 from sanic_dispatch.live.subscription import Client, OutOfReach, TooManyClients
 from sanic_dispatch.web.auth import OPERATOR
+from sanic_dispatch.web.calls import ask
 from sanic_dispatch.web.context import Context, context_of, hub_of
 from sanic_dispatch.web.openapi.operation import describe
 from sanic_dispatch.web.openapi.operations import ASYNCAPI, FOLLOW, VIEW_STATE
@@ -65,8 +75,11 @@ async def follow(request: Request) -> HTTPResponse:
     try:
         if not context_of(request).origins.may_follow(request):
             raise Refusal(close_codes.OTHER_SITE, "not from a page of another site")
-        since = _parameter(request, "since")
-        start = await _reach(request, since)
+        since, past = _parameter(request, "since"), _past(request)
+        if past is None:
+            start = await _reach(request, since)
+        else:
+            first = await _look_back(request, past)
     except Refusal as refusal:
         refused = refusal
     follower = Follower(frames, hub, context_of(request).followers)
@@ -74,7 +87,10 @@ async def follow(request: Request) -> HTTPResponse:
     try:
         if refused is not None:
             raise refused
-        follower.client = _follow(request, follower, since, start)
+        if past is None:
+            follower.client = _follow(request, follower, since, start)
+        else:
+            follower.playing = _play(request, follower, past, first)
     except Refusal as refusal:
         # A browser cannot see why a handshake was refused: accept it first, then close.
         follower.close(refusal.code, refusal.reason)
@@ -89,6 +105,11 @@ async def look(request: Request) -> HTTPResponse | None:
         if "text/event-stream" in request.headers.get("accept", ""):
             await _stream(request)
             return None
+        past = _past(request)
+        if past is not None:
+            view = await _look_back(request, past)
+            frame = past_frame(view, state=view.entries)
+            return raw(frame.json, headers=PRIVATE, content_type="application/json")
         with _refusing():
             _cursor(_parameter(request, "since"))
             hub, key = hub_of(request), _view_key(request)
@@ -113,18 +134,69 @@ def _document() -> bytes:
 
 
 async def _stream(request: Request) -> None:
-    last_id = request.headers.get("last-event-id")
-    since = last_id or _parameter(request, "since")
+    past = _past(request)
     transport = cast(asyncio.Transport, request.transport)
     limit_kernel(transport)
     connection = EventStream(transport.abort)
-    client = _follow(request, connection, since, await _reach(request, since))
+    if past is not None:
+        playing = _play(request, connection, past, await _look_back(request, past))
+        leave: Callable[[], object] = playing.cancel
+    else:
+        last_id = request.headers.get("last-event-id")
+        since = last_id or _parameter(request, "since")
+        client = _follow(request, connection, since, await _reach(request, since))
+        leave = partial(hub_of(request).leave, client)
     try:
         headers = {**PRIVATE, "X-Accel-Buffering": "no"}
         response = await request.respond(content_type="text/event-stream", headers=headers)
         await connection.send_by(cast(HTTPResponse, response).send)
     finally:
-        hub_of(request).leave(client)
+        leave()
+
+
+class Past(NamedTuple):
+    """From which moment (Unix seconds) on to show the past, at what speed, and for whom."""
+
+    moment_s: float
+    speed: int
+    player: str
+
+
+def _past(request: Request) -> Past | None:
+    """Return what the query says of the past; None if it is about the present. Raises Refusal."""
+    moment, speed = _parameter(request, "moment"), _parameter(request, "speed")
+    with _refusing():
+        if moment is None and speed is not None:
+            raise ValueError("speed goes with moment")
+        if moment is None:
+            return None
+        if _view_key(request).view != "monitor":
+            raise ValueError("moment goes with view=monitor")
+        if _parameter(request, "since") is not None:
+            raise ValueError("either since or moment, not both")
+        if speed not in (None, *map(str, SPEEDS)):
+            raise ValueError(f"speed is one of {', '.join(map(str, SPEEDS))}")
+        return Past(time_in("moment", moment), int(speed or SPEEDS[0]), new_player())
+
+
+async def _look_back(request: Request, past: Past) -> PastView:
+    """Return the monitor at a moment. Raises Refusal."""
+    context = context_of(request)
+    with _refusing():
+        return await ask(context, Rewinder.look, past.moment_s)
+
+
+def _play(
+    request: Request, connection: Connection, past: Past, first: PastView
+) -> asyncio.Task[None]:
+    """Send the view from a moment on. Raises Refusal."""
+    context = context_of(request)
+
+    async def look(moment_s: float, player: str) -> PastView:
+        return await ask(context, Rewinder.look, moment_s, player)
+
+    with _refusing():
+        return context.playbacks.begin(connection, look, past.player, first, past.speed)
 
 
 async def _reach(request: Request, since: str | None) -> Start | None:
@@ -176,7 +248,9 @@ def _refusing() -> Iterator[None]:
         raise Refusal(close_codes.CLIENT_SPOKE, str(error)) from error
     except UnknownJob as error:
         raise Refusal(close_codes.UNKNOWN_JOB, str(error), "UnknownJob") from error
-    except (TooManyClients, OutOfReach) as error:
+    except InvalidRequest as error:
+        raise Refusal(close_codes.CLIENT_SPOKE, str(error), error.code) from error
+    except (TooManyClients, OutOfReach, StandingBy, ShuttingDown, OwnerUnreachable) as error:
         raise Refusal(close_codes.TRY_LATER, str(error), type(error).__name__) from error
 
 

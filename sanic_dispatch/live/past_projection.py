@@ -1,0 +1,190 @@
+"""The projection of past events, and its state as bytes, from which it goes on.
+
+It is the projection of the live views, fed from the event log: so what they show then is the same.
+Promises are those in the log, and none is made anew.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from msgspec import Struct, msgpack
+
+from sanic_dispatch.core.events import EventKind
+from sanic_dispatch.core.job import Job, State
+from sanic_dispatch.core.line import BY_ARRIVAL, Ordering
+from sanic_dispatch.core.promise import Promise
+from sanic_dispatch.core.turns import KeptTurn
+from sanic_dispatch.live.delta_view import Version
+from sanic_dispatch.live.finished import KEEP_FAILED_S
+from sanic_dispatch.live.last_hour import HourState
+from sanic_dispatch.live.order import Order
+from sanic_dispatch.live.past_events import PastEvents
+from sanic_dispatch.live.projection import Projection
+from sanic_dispatch.live.tracked_robots import RobotsState
+from sanic_dispatch.live.views import MONITOR_LOG
+from sanic_dispatch.storage.event_log import Retold
+from sanic_dispatch.storage.event_record import LoggedEvent
+
+EXPIRE_EVERY_S = 60.0
+"""How often, by the time of the events, what is no longer shown is removed."""
+
+CHUNK_ORDERS = 200
+"""How many orders are encoded at once: no other thread runs meanwhile."""
+
+STATE_VERSION = 1
+
+Rest = Callable[[], None]
+"""Called often during long work, so that other threads get the interpreter."""
+
+
+class OrderState(NamedTuple):
+    """An order: its job, since when it is in its state, and what its customer was told."""
+
+    job: Job
+    changed_s: float | None
+    promise: Promise | None
+
+
+class PastState(Struct, frozen=True):
+    """A projection as of an event. ``orders`` are chunks of encoded OrderStates."""
+
+    version: int
+    number: int
+    at_s: float
+    paused: bool
+    orders: list[bytes]
+    recent: list[str]
+    failed: list[str]
+    last_finished_s: float
+    robots: RobotsState
+    turns: list[KeptTurn]
+    hour: HourState
+    listed: list[LoggedEvent]
+    hits: list[bool]
+
+
+_encoder = msgpack.Encoder()
+_decoder = msgpack.Decoder(PastState)
+_orders = msgpack.Decoder(list[OrderState])
+
+
+class PastProjection(Projection):
+    """Folds what the event log tells."""
+
+    def __init__(
+        self,
+        keep_failed_s: float = KEEP_FAILED_S,
+        ordering: Ordering = BY_ARRIVAL,
+        drinks: Callable[[], Sequence[str]] = tuple,
+        cancel_assigned: bool = True,
+    ) -> None:
+        super().__init__(keep_failed_s, ordering, drinks, cancel_assigned)
+        self.at_s = 0.0
+        """The time of the last event."""
+        self._expired_s = 0.0
+        self._events = PastEvents(
+            self._job, self.robots.waiting_at, takes_turns=ordering.fair_by is not None
+        )
+
+    @property
+    def number(self) -> int:
+        """The number of the last event."""
+        return self.version.number
+
+    def tell(self, retold: Retold) -> None:
+        """Fold the next event; ``catch_up`` has to follow before anything is shown."""
+        self.at_s = max(self.at_s, retold.event.at_s)
+        if self.at_s >= self._expired_s + EXPIRE_EVERY_S:
+            self.catch_up(self.at_s)
+        event = self._events.event_of(retold)
+        if event is None:
+            self.version = Version(retold.event.n)
+            return
+        if event.job is not None and event.kind is not EventKind.JOB_FORGOTTEN:
+            self.last_hour.fold(event)
+        self._fold(event)
+        if self.listed and self.listed[-1] is event:
+            self.listed[-1] = retold.event
+
+    def catch_up(self, now_s: float) -> None:
+        """Show everything as of ``now_s`` (Unix seconds)."""
+        self._expired_s = now_s
+        self._line_up_newest()
+        self.expire(now_s)
+        while self.line.is_matching:
+            self.match_more()
+
+    def _job(self, job_id: str) -> Job | None:
+        order = self._orders.get(job_id)
+        return order.job if order else None
+
+    def _promise(self, order: Order, now_s: float) -> Promise | None:
+        return None
+
+    def _learn_progress(self, order: Order, at_s: float) -> None:
+        return
+
+    # ---- its state
+
+    def encode(self, rest: Rest) -> bytes:
+        """Return the state as of the last event."""
+        self.catch_up(self.at_s)
+        orders = list(self._encoded_orders(rest))
+        lines = list(islice(reversed(self.listed), MONITOR_LOG))
+        state = PastState(
+            STATE_VERSION,
+            self.number,
+            self.at_s,
+            self._paused,
+            orders,
+            list(self.finished.recent),
+            list(self.finished.failed),
+            self.finished.last_s,
+            self.robots.state(),
+            self._turns.state(),
+            self.last_hour.state(),
+            [each for each in reversed(lines) if isinstance(each, LoggedEvent)],
+            self.forecast.estimator.hits(),
+        )
+        return _encoder.encode(state)
+
+    def _encoded_orders(self, rest: Rest) -> Iterator[bytes]:
+        orders = list(self._orders.values())
+        for at in range(0, len(orders), CHUNK_ORDERS):
+            some = orders[at : at + CHUNK_ORDERS]
+            yield _encoder.encode([OrderState(o.job, o.changed_s, o.promise) for o in some])
+            rest()
+
+    def restore(self, encoded: bytes, rest: Rest) -> None:
+        """Go on from a state. Raises ValueError if it is none of this version."""
+        state = _decoder.decode(encoded)  # msgspec's errors are ValueErrors
+        if state.version != STATE_VERSION:
+            raise ValueError("it is of another version")
+        self.version, self.at_s, self._paused = Version(state.number), state.at_s, state.paused
+        self._expired_s = state.at_s
+        self.line.advance(state.at_s)
+        for chunk in state.orders:
+            for each in _orders.decode(chunk):
+                self._orders[each.job.id] = Order(each.job, each.changed_s, each.promise)
+            rest()
+        orders = self._orders
+        self.robots.restore(state.robots, {id: order.job for id, order in orders.items()})
+        for order in orders.values():
+            if order.job.state is State.ASSIGNED:
+                self._assigned[order.job.place] = order
+        self._turns.restore(state.turns)
+        self.line.add_all([each.job for each in orders.values() if each.job.is_waiting])
+        self.finished.restore(
+            [orders[each] for each in state.recent],
+            [orders[each] for each in state.failed],
+            state.last_finished_s,
+        )
+        self.last_hour.restore(state.hour)
+        self.listed = deque(state.listed, maxlen=self.listed.maxlen)
+        self.forecast.estimator.restore_hits(state.hits)
+        while self.line.is_matching:
+            self.match_more()

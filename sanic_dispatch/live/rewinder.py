@@ -1,0 +1,279 @@
+"""The monitor as it was at any moment of the kept history.
+
+It is folded from the event log, from the nearest snapshot before that moment. Snapshots are made on
+the way, and regularly of what is new, so that never more than some thousand events are folded. All
+of that is done in threads, in slices: the event loop waits for a millisecond or two at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from threading import Event as Flag
+from typing import Any, NamedTuple
+
+import structlog
+
+from sanic_dispatch.clock import Clock
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.errors import InvalidRequest
+from sanic_dispatch.live.past_projection import PastProjection
+from sanic_dispatch.live.views import Monitor
+from sanic_dispatch.storage.checkpoint import Pace
+from sanic_dispatch.storage.event_log import Epoch, EventLog, Question, Retold
+from sanic_dispatch.storage.snapshots import SnapshotRef
+
+SNAPSHOT_EVENTS = 5000
+"""How many events at most are folded after a snapshot: 0.2 s."""
+
+MAX_PLAYERS = 16
+"""How many views of the past are kept to go on from: those that are played, and the last look."""
+
+UPKEEP_S = 30.0
+"""How often a snapshot is made of what is new, if that is enough."""
+
+REST_S, UPKEEP_REST_S = 0.001, 0.02
+"""How long to rest after each millisecond of work: where somebody waits for it, and else."""
+
+EPOCH = "past"
+"""The epoch in the cursors of past views, from which no client can resume."""
+
+_log = structlog.get_logger("sanic_dispatch")
+
+
+class PastView(NamedTuple):
+    """What the monitor showed at a moment (Unix seconds), as of the event with this number."""
+
+    number: int
+    moment_s: float
+    entries: dict[str, Any]
+
+
+class Gap(NamedTuple):
+    """Between which times the history has a hole."""
+
+    from_s: float
+    to_s: float
+
+
+class Stamp(NamedTuple):
+    """What must not change while something that was read is used: other events, erased data."""
+
+    epoch: Epoch | None
+    erased: int
+
+
+@dataclass(eq=False)
+class _Reel:
+    """A projection that goes on event by event, and its monitor."""
+
+    projection: PastProjection
+    stamp: Stamp
+    now_s: float = 0.0
+    monitor: Monitor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.monitor = Monitor(self.projection, EPOCH, lambda: self.now_s)
+
+    def show(self, moment_s: float) -> PastView:
+        """Return what is shown at a moment."""
+        self.now_s = moment_s
+        self.projection.catch_up(moment_s)
+        self.monitor.refresh()
+        return PastView(self.projection.number, moment_s, self.monitor.entries())
+
+
+class Rewinder:
+    """Shows the monitor as it was.
+
+    ``catch_up`` passes the events of this turn of the event loop to the log.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        catch_up: Callable[[], None],
+        clock: Clock,
+        new_projection: Callable[[], PastProjection] = PastProjection,
+    ) -> None:
+        self._log = log
+        self._catch_up = catch_up
+        self._clock = clock
+        self._new_projection = new_projection
+        self._one_at_a_time = asyncio.Lock()
+        self._reels: OrderedDict[str, _Reel] = OrderedDict()
+        """By player: where each one is."""
+        self._good: dict[SnapshotRef, Stamp] = {}
+        """The snapshots that are known to be of this log."""
+
+    async def look(self, moment_s: float, player: str = "") -> PastView:
+        """Return the monitor at a moment (Unix seconds).
+
+        A ``player`` looks at later and later moments, so each step costs little. Raises
+        InvalidRequest for a moment in the future, before the kept history, or in a hole of it.
+        """
+        self._catch_up()
+        now_s = self._clock.now_s()
+        if moment_s > now_s:
+            raise InvalidRequest(f"moment is in the future: it is {to_rfc3339(now_s)} now")
+        is_cancelled = Flag()
+        async with self._one_at_a_time:
+            try:
+                return await asyncio.to_thread(self._look, moment_s, player, is_cancelled)
+            finally:
+                is_cancelled.set()
+
+    async def keep_up(self) -> None:
+        """Make snapshots of what is new, until cancelled."""
+        is_cancelled = Flag()
+        try:
+            while True:
+                await self._clock.sleep(UPKEEP_S)
+                if self._unsaved() >= SNAPSHOT_EVENTS:
+                    async with self._one_at_a_time:
+                        await asyncio.to_thread(self._save_new, is_cancelled)
+        finally:
+            is_cancelled.set()
+
+    def _unsaved(self) -> int:
+        refs = self._log.snapshots.refs()
+        return self._log.settled_n - (refs[-1].n if refs else 0)
+
+    def _save_new(self, is_cancelled: Flag) -> None:
+        reel, pace = self._reel_before(SnapshotRef(self._log.settled_n, 2**62)), Pace(UPKEEP_REST_S)
+        for _ in self._wind(reel, None, pace, is_cancelled):
+            pass
+
+    # ---- in a thread
+
+    def _look(self, moment_s: float, player: str, is_cancelled: Flag) -> PastView:
+        stamp = self._stamp()
+        begin_s = self._begin_s()
+        if begin_s is None or moment_s < begin_s:
+            raise InvalidRequest(_before_history(begin_s))
+        reel, pace = self._nearest(moment_s, player), Pace(REST_S)
+        for gap in self._wind(reel, moment_s, pace, is_cancelled):
+            if gap.from_s < moment_s < gap.to_s:
+                raise InvalidRequest(
+                    "moment is in a hole of the history, "
+                    f"from {to_rfc3339(gap.from_s)} to {to_rfc3339(gap.to_s)}"
+                )
+        if self._stamp() != stamp:
+            self._reels.clear()
+            return self._look(moment_s, player, is_cancelled)
+        view = reel.show(moment_s)
+        self._reels[player] = reel
+        self._reels.move_to_end(player)
+        if len(self._reels) > MAX_PLAYERS:
+            self._reels.popitem(last=False)
+        return view
+
+    def _stamp(self) -> Stamp:
+        return Stamp(next(reversed(self._log.epochs), None), self._log.snapshots.erased)
+
+    def _begin_s(self) -> float | None:
+        """Return from when on the monitor can be rewound.
+
+        That is the first event, or where it is not known what was before it the next snapshot.
+        """
+        first = next(iter(self._log.find(Question(limit=1)).events), None)
+        if first is None:
+            return None
+        refs = self._log.snapshots.refs()
+        later = [ref.at_us / 1e6 for ref in refs if ref.n >= first.n]
+        is_known = first.n == 1 or any(ref.n == first.n - 1 for ref in refs)
+        return first.at_s if is_known or not later else later[0]
+
+    def _nearest(self, moment_s: float, player: str) -> _Reel:
+        """Return a reel that is before a moment, and as near to it as there is one."""
+        reel = self._reels.pop(player, None)
+        if reel is not None and reel.stamp != self._stamp():
+            reel = None
+        last = SnapshotRef(2**62, round(moment_s * 1e6))
+        if reel is None or reel.now_s > moment_s or reel.projection.at_s > moment_s:
+            return self._reel_before(last)
+        newest = max((ref.n for ref in self._refs_before(last)), default=0)
+        return self._reel_before(last) if newest > reel.projection.number else reel
+
+    def _refs_before(self, last: SnapshotRef) -> list[SnapshotRef]:
+        refs = self._log.snapshots.refs()
+        return [ref for ref in refs if ref.n <= last.n and ref.at_us <= last.at_us]
+
+    def _reel_before(self, last: SnapshotRef) -> _Reel:
+        """Return a reel that goes on from the last good snapshot, or else from the first event."""
+        snapshots, stamp = self._log.snapshots, self._stamp()
+        for ref in reversed(self._refs_before(last)):
+            content = snapshots.get(ref)
+            if content is None or not self._is_of_this_log(ref):
+                snapshots.remove(ref)
+                continue
+            projection = self._new_projection()
+            try:
+                projection.restore(content, Pace(REST_S).rest)
+            except (ValueError, KeyError) as error:
+                _log.warning("snapshot.unreadable", event=ref.n, reason=str(error))
+                snapshots.remove(ref)
+                continue
+            return _Reel(projection, stamp)
+        return _Reel(self._new_projection(), stamp)
+
+    def _is_of_this_log(self, ref: SnapshotRef) -> bool:
+        """Return whether the log has the last event of a snapshot, or has dropped it."""
+        known, stamp = self._good.get(ref), self._stamp()
+        if known == stamp:
+            return True
+        first = next(iter(self._log.find(Question(after=ref.n - 1, limit=1)).events), None)
+        if first is None:
+            return False
+        is_good = first.n > ref.n or SnapshotRef.of(first.n, first.at_s).at_us <= ref.at_us
+        if is_good:
+            self._good[ref] = stamp
+        return is_good
+
+    def _wind(
+        self, reel: _Reel, moment_s: float | None, pace: Pace, is_cancelled: Flag
+    ) -> Iterator[Gap]:
+        """Fold the events up to a moment, or all; yield the gaps on the way, and make snapshots."""
+        projection, saved_n = reel.projection, reel.projection.number
+        cuts = self._log.cuts()
+        for retold in self._log.retell(projection.number):
+            event = retold.event
+            gap = self._gap_before(projection, retold)
+            if gap is not None:
+                yield gap
+            if moment_s is not None and event.at_s > moment_s:
+                return
+            if gap is not None:
+                projection = self._begin_anew(reel)
+            projection.tell(retold)
+            pace.rest()
+            if is_cancelled.is_set():
+                return
+            is_due = event.n - saved_n >= SNAPSHOT_EVENTS or event.n in cuts
+            if is_due and event.n <= self._log.settled_n:
+                saved_n = event.n
+                self._save(projection, pace)
+
+    def _gap_before(self, projection: PastProjection, retold: Retold) -> Gap | None:
+        """Return the gap before an event; what was before the first one was dropped."""
+        n, event = projection.number, retold.event
+        return None if n in (0, event.n - 1) else Gap(projection.at_s, event.at_s)
+
+    def _begin_anew(self, reel: _Reel) -> PastProjection:
+        """Forget what was before a gap: what has become of it is not known."""
+        reel.projection = self._new_projection()
+        reel.__post_init__()
+        return reel.projection
+
+    def _save(self, projection: PastProjection, pace: Pace) -> None:
+        ref = SnapshotRef.of(projection.number, projection.at_s)
+        if ref not in self._log.snapshots.refs():
+            self._log.snapshots.put(ref, projection.encode(pace.rest))
+
+
+def _before_history(begin_s: float | None) -> str:
+    if begin_s is None:
+        return "there is no history yet"
+    return f"moment is before the history that is kept: it begins at {to_rfc3339(begin_s)}"

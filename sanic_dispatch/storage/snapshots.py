@@ -1,0 +1,172 @@
+"""Snapshots of what is folded from the event log, in the folder of its segments or in memory.
+
+They are derived: a fold that finds none begins with the first event, and one that is missing or
+damaged is made anew. What is in a snapshot, only who makes it knows. It has data of jobs, so it is
+removed when the data of one of them is erased.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from threading import RLock
+from typing import NamedTuple
+
+from sanic_dispatch.core.job import JobRef
+from sanic_dispatch.storage.atomic_file import replace_file
+
+_NAME = re.compile(r"past-(\d{15})-(\d{1,18})\.snapshot")
+
+
+class SnapshotRef(NamedTuple):
+    """Names a snapshot: the number of the last event in it, and its time, Unix microseconds."""
+
+    n: int
+    at_us: int
+
+    @classmethod
+    def of(cls, n: int, at_s: float) -> SnapshotRef:
+        """Return the name of the snapshot with an event at ``at_s`` (Unix seconds) as its last."""
+        return cls(n, round(at_s * 1e6))
+
+
+class Snapshots(ABC):
+    """Snapshots by their last event. Threads may share them."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._refs: set[SnapshotRef] = set()
+        self._erased: set[bytes] = set()
+        """The ids of jobs that were erased in this run."""
+
+    def refs(self) -> list[SnapshotRef]:
+        """Return the names of all snapshots, in order."""
+        with self._lock:
+            return sorted(self._refs)
+
+    def put(self, ref: SnapshotRef, content: bytes) -> None:
+        """Keep a snapshot, if there is room for it, and no job in it was erased meanwhile."""
+        with self._lock, suppress(OSError):
+            if not _has_any(content, self._erased):
+                self._write(ref, content)
+                self._refs.add(ref)
+
+    def get(self, ref: SnapshotRef) -> bytes | None:
+        """Return a snapshot; None if it is gone or damaged."""
+        with suppress(OSError, KeyError):
+            content = self._read(ref)
+            if content is not None:
+                return content
+        self.remove(ref)
+        return None
+
+    def remove(self, ref: SnapshotRef) -> None:
+        """Remove a snapshot; no-op if it is gone. Raises OSError."""
+        self._delete(ref)
+        with self._lock:
+            self._refs.discard(ref)
+
+    def remove_after(self, n: int) -> None:
+        """Remove snapshots with events after a number, which are gone. Raises OSError."""
+        for ref in self.refs():
+            if ref.n > n:
+                self.remove(ref)
+
+    def remove_before(self, n: int) -> None:
+        """Remove what is only needed for events before a number, which are gone. Raises OSError.
+
+        The last snapshot up to there says what the log began with.
+        """
+        for ref in [ref for ref in self.refs() if ref.n <= n][:-1]:
+            self.remove(ref)
+
+    def erase(self, jobs: Collection[JobRef]) -> None:
+        """Remove the snapshots that have one of these jobs. Raises OSError."""
+        ids = {job.id.encode() for job in jobs}
+        with self._lock:
+            self._erased |= ids
+        for ref in self.refs():
+            content = self.get(ref)
+            if content is not None and _has_any(content, ids):
+                self.remove(ref)
+
+    @property
+    def erased(self) -> int:
+        """How many jobs were erased in this run."""
+        return len(self._erased)
+
+    def find(self) -> None:
+        """Look for the snapshots that are there now."""
+        return
+
+    def forget(self) -> None:
+        """Treat all snapshots as gone."""
+        with self._lock:
+            self._refs = set()
+
+    @abstractmethod
+    def _write(self, ref: SnapshotRef, content: bytes) -> None: ...
+
+    @abstractmethod
+    def _read(self, ref: SnapshotRef) -> bytes | None: ...
+
+    @abstractmethod
+    def _delete(self, ref: SnapshotRef) -> None: ...
+
+
+def _has_any(content: bytes, ids: Collection[bytes]) -> bool:
+    return any(each in content for each in ids)
+
+
+class MemorySnapshots(Snapshots):
+    """Snapshots of this run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._contents: dict[SnapshotRef, bytes] = {}
+
+    def _write(self, ref: SnapshotRef, content: bytes) -> None:
+        self._contents[ref] = zlib.compress(content, 1)
+
+    def _read(self, ref: SnapshotRef) -> bytes | None:
+        return zlib.decompress(self._contents[ref])
+
+    def _delete(self, ref: SnapshotRef) -> None:
+        self._contents.pop(ref, None)
+
+
+class SnapshotFiles(Snapshots):
+    """Snapshots in a folder, each in a file of its own, compressed and with a checksum."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def find(self) -> None:
+        found = set()
+        with suppress(FileNotFoundError):
+            names = (_NAME.fullmatch(path.name) for path in self._folder.iterdir())
+            found = {SnapshotRef(int(name[1]), int(name[2])) for name in names if name}
+        with self._lock:
+            self._refs = found
+
+    def _path(self, ref: SnapshotRef) -> Path:
+        return self._folder / f"past-{ref.n:015}-{ref.at_us}.snapshot"
+
+    def _write(self, ref: SnapshotRef, content: bytes) -> None:
+        packed = zlib.compress(content, 1)
+        check = zlib.crc32(packed).to_bytes(4, "little")
+        replace_file(self._path(ref), [packed, check], fsync=False)
+
+    def _read(self, ref: SnapshotRef) -> bytes | None:
+        stored = self._path(ref).read_bytes()
+        if zlib.crc32(stored[:-4]).to_bytes(4, "little") != stored[-4:]:
+            return None
+        return zlib.decompress(stored[:-4])
+
+    def _delete(self, ref: SnapshotRef) -> None:
+        self._path(ref).unlink(missing_ok=True)

@@ -1,0 +1,90 @@
+"""What is folded from the event log is what the live views showed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.live.past_projection import PastProjection
+from sanic_dispatch.live.views import Monitor
+from sanic_dispatch.storage.event_log import Retold
+from sanic_dispatch.storage.event_record import decode_events, recorded
+from tests.core.test_state_machine_properties import STEPS, many
+from tests.support.watched_machine import Step, WatchedMachine, assert_same
+
+POLICIES = st.builds(
+    Policy,
+    max_attempts=st.sampled_from((1, 3)),
+    lease_s=st.sampled_from((None, 10.0)),
+    resend_doubt=st.sampled_from((None, True, False)),
+    probe_after_s=st.sampled_from((0.0, 60.0)),
+    keep_finished=st.just(100),
+    priorities=st.booleans(),
+    fair_by=st.sampled_from((None, "/name")),
+)
+
+
+class Both:
+    """A live monitor, and one that is folded from what the log keeps of the events."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._ordering = policy.ordering
+        self._past = PastProjection(600.0, self._ordering)
+        self._rewound = Monitor(self._past, "past", lambda: 0.0)
+        self._machine = WatchedMachine(policy, self._tell)
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            kept = recorded(event)
+            (logged,) = decode_events(b"[%b]" % kept.line)
+            self._past.tell(Retold(logged, kept.payload))
+
+    def play(self, steps: Sequence[Step]) -> None:
+        """Apply commands, and compare the monitors after each."""
+        for step in steps:
+            self._machine.step(step)
+            self.compare()
+
+    def compare(self) -> None:
+        """Both monitors show the same."""
+        self._past.catch_up(self._machine.now_s)
+        self._rewound.refresh()
+        assert_same(self._rewound.entries(), self._machine.shown())
+
+    def start_over(self) -> None:
+        """Go on from the state of the fold."""
+        encoded = self._past.encode(lambda: None)
+        self._past = PastProjection(600.0, self._ordering)
+        self._past.restore(encoded, lambda: None)
+        self._rewound = Monitor(self._past, "past", lambda: 0.0)
+
+
+@many(400)
+@given(POLICIES, STEPS)
+def test_the_past_is_what_was_shown(policy: Policy, steps: Any) -> None:
+    """After each command the view of the past equals the live one."""
+    Both(policy).play(steps)
+
+
+@many(150)
+@given(POLICIES, STEPS, STEPS)
+def test_a_snapshot_goes_on(policy: Policy, first: Any, second: Any) -> None:
+    """A fold that goes on from a snapshot shows what one from the start would."""
+    both = Both(policy)
+    both.play(first)
+    both.start_over()
+    both.compare()
+    both.play(second)
+
+
+@pytest.mark.parametrize("bad", [b"", b"\x80", b"nonsense", b"\x93\x01\x02\x03"])
+def test_a_state_that_is_none(bad: bytes) -> None:
+    """What is no state of this version is refused."""
+    with pytest.raises(ValueError, match=r".+"):
+        PastProjection().restore(bad, lambda: None)

@@ -1,0 +1,210 @@
+"""The monitor rewound: at any moment of the log it shows what was live then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from sanic_dispatch.core.events import Event, EventKind
+from sanic_dispatch.core.job import JobRef
+from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.topic import Policy
+from sanic_dispatch.errors import InvalidRequest
+from sanic_dispatch.live import rewinder as module
+from sanic_dispatch.live.past_projection import PastProjection
+from sanic_dispatch.live.rewinder import Rewinder
+from sanic_dispatch.storage.event_log import EventLog, Retention
+from sanic_dispatch.storage.event_record import recorded
+from sanic_dispatch.storage.memory_log import MemoryEventLog
+from sanic_dispatch.storage.segment_log import SegmentLog
+from tests.support.watched_machine import WatchedMachine, assert_same
+
+POLICY = Policy(keep_finished=100, lease_s=30.0, priorities=True)
+MOMENTS = 1000
+
+
+class History:
+    """A log, the machine whose events it has, and what the monitor showed at some moments."""
+
+    def __init__(self, log: EventLog, seed: int = 1) -> None:
+        self.log = log
+        self.shown: dict[float, dict[str, Any]] = {}
+        self.ids: list[JobRef] = []
+        self._random = Random(seed)
+        self.machine = WatchedMachine(POLICY, self._tell)
+
+    def now_s(self) -> float:
+        return self.machine.now_s
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        self.log.note(events)
+        if isinstance(self.log, SegmentLog):
+            self.log.add([recorded(event) for event in events])
+        self.ids += [e.job.ref for e in events if e.job and e.kind is EventKind.JOB_SUBMITTED]
+
+    def goes_on(self, commands: int, moments: int) -> None:
+        """Apply random commands, and note what is shown at random moments between them."""
+        random = self._random
+        noted = set(random.sample(range(20, commands), moments)) if moments else set()
+        for at in range(commands):
+            self.machine.step((random.randrange(10**6), random.randrange(8), random.randrange(8)))
+            self.machine.wait(random.choice((0.0, 0.0, 3.5, 40.0)))
+            if at in noted:
+                self.shown[self.now_s()] = self.machine.shown()
+            if at % 500 == 499 and isinstance(self.log, SegmentLog):
+                self.log.flush()
+
+    def rewinder(self) -> Rewinder:
+        """Return a rewinder of the log as it is by then."""
+        return Rewinder(
+            self.log,
+            lambda: None,
+            self,  # type: ignore[arg-type]
+            lambda: PastProjection(600.0, POLICY.ordering),
+        )
+
+    async def check(self, rewinder: Rewinder) -> None:
+        """Compare what was noted, in no order."""
+        moments = list(self.shown)
+        self._random.shuffle(moments)
+        for moment_s in moments:
+            view = await rewinder.look(moment_s)
+            assert_same(view.entries, self.shown[moment_s])
+
+
+@pytest.fixture(autouse=True)
+def _small_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SNAPSHOT_EVENTS", 300)
+    monkeypatch.setattr(module, "REST_S", 0.0)
+    monkeypatch.setattr(module, "UPKEEP_REST_S", 0.0)
+
+
+@pytest.fixture(params=["memory", "segments"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> EventLog:
+    """Return each kind of log; those of the stores in files, SQLite and Redis have segments."""
+    return MemoryEventLog() if request.param == "memory" else segments(tmp_path)
+
+
+def segments(folder: Path, **retention: Any) -> SegmentLog:
+    """Open the log of a folder."""
+    log = SegmentLog(folder, fsync=False, retention=Retention(**retention))
+    log.load()
+    return log
+
+
+async def test_a_thousand_moments(log: EventLog) -> None:
+    """The rewound view equals the one that was live, at a thousand random moments."""
+    moments = MOMENTS if isinstance(log, SegmentLog) else MOMENTS // 5
+    history = History(log)
+    history.goes_on(3 * moments, moments)
+    await history.check(history.rewinder())
+    assert len(history.shown) == moments
+    assert log.snapshots.refs()
+
+
+async def test_after_a_start(tmp_path: Path) -> None:
+    """A start goes on with the snapshots in the folder; without them they are made anew."""
+    history = History(segments(tmp_path))
+    history.goes_on(2000, 60)
+    assert isinstance(history.log, SegmentLog)
+    history.log.flush()
+    await history.check(history.rewinder())
+    kept = history.log.snapshots.refs()
+    history.log = segments(tmp_path)
+    assert history.log.snapshots.refs() == kept
+    await history.check(history.rewinder())
+    for path in (tmp_path / "history").glob("*.snapshot"):
+        path.write_bytes(b"damaged")
+    await history.check(history.rewinder())
+    assert history.log.snapshots.refs() == kept
+
+
+async def test_a_player_goes_on(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at later and later moments folds each event once."""
+    history = History(log)
+    history.goes_on(400, 100)
+    rewinder, told = history.rewinder(), []
+    tell = PastProjection.tell
+    monkeypatch.setattr(PastProjection, "tell", lambda self, it: (told.append(it), tell(self, it)))
+    for moment_s, shown in sorted(history.shown.items()):
+        assert_same((await rewinder.look(moment_s, "player")).entries, shown)
+    numbers = [each.event.n for each in told]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_moments_that_cannot_be_shown(log: EventLog) -> None:
+    """Without a history, before it and in the future: the error says what is allowed."""
+    empty = Rewinder(log, lambda: None, History(MemoryEventLog()))  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="there is no history yet"):
+        await empty.look(1.0)
+    history = History(log)
+    history.goes_on(50, 1)
+    rewinder, first = history.rewinder(), next(iter(log.scan()))
+    begin = to_rfc3339(first.at_s)  # type: ignore[union-attr]
+    with pytest.raises(InvalidRequest, match=f"it begins at {begin}"):
+        await rewinder.look(first.at_s - 0.001)  # type: ignore[union-attr]
+    now = to_rfc3339(history.now_s())
+    with pytest.raises(InvalidRequest, match=f"in the future: it is {now} now"):
+        await rewinder.look(history.now_s() + 0.001)
+
+
+async def test_a_hole(tmp_path: Path) -> None:
+    """A moment in a hole is refused with its ends; behind it what is known again is shown."""
+    history = History(segments(tmp_path))
+    history.goes_on(100, 0)
+    lost: list[Event] = []
+    log, history.log = history.log, MemoryEventLog()
+    before_s = history.now_s()
+    history.goes_on(100, 0)
+    lost = list(history.log._events)
+    history.log = log
+    history.goes_on(1, 0)
+    while log.last_number <= lost[-1].number:
+        history.goes_on(1, 0)
+    rewinder = history.rewinder()
+    middle_s = (before_s + lost[-1].at_s) / 2
+    with pytest.raises(InvalidRequest, match=r"in a hole of the history, from \S+Z to \S+Z"):
+        await rewinder.look(middle_s)
+    view = await rewinder.look(history.now_s())
+    assert view.number == log.last_number
+    logged = [key for key in view.entries if key.startswith("log/")]
+    assert logged
+    assert min(int(key[4:]) for key in logged) > lost[-1].number
+
+
+async def test_what_was_erased_is_not_shown(log: EventLog) -> None:
+    """Erased data is in no snapshot, and in no view that is kept to go on from."""
+    history = History(log)
+    history.goes_on(600, 20)
+    rewinder = history.rewinder()
+    await history.check(rewinder)
+    moment_s, shown = next(
+        (at_s, shown) for at_s, shown in history.shown.items() if "order/3" in shown
+    )
+    assert "name" in (await rewinder.look(moment_s)).entries["order/3"]
+    (ref,) = [each for each in history.ids if each.ticket == 3]
+    log.erase([ref])
+    assert "name" not in (await rewinder.look(moment_s)).entries["order/3"]
+
+
+async def test_upkeep(tmp_path: Path) -> None:
+    """Snapshots of what is new are made in the background."""
+    history = History(segments(tmp_path))
+    rewinder, sleeps = history.rewinder(), iter([None, None])
+
+    async def sleep(seconds: float) -> None:
+        if next(sleeps, "over") == "over":
+            raise asyncio.CancelledError
+
+    history.sleep = sleep  # type: ignore[attr-defined]
+    history.goes_on(1500, 0)
+    with pytest.raises(asyncio.CancelledError):
+        await rewinder.keep_up()
+    refs = history.log.snapshots.refs()
+    assert len(refs) > 1
+    assert history.log.settled_n - refs[-1].n < module.SNAPSHOT_EVENTS
