@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import StreamWriter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import islice
 from math import sin
 
@@ -12,7 +13,7 @@ from playwright.async_api import expect
 from sanic_dispatch.simulation import Faults
 from tests.browser.journeys import DRINKS, LOGOS, LONG_DRINK, LONG_NAME, Journey
 from tests.browser.monitor_page import MonitorPage
-from tests.browser.past_evening import EVENING_S, PastEvening, arrivals_s, yesterday
+from tests.browser.past_evening import EVENING_S, PastEvening, arrivals_s, opening, yesterday
 from tests.browser.served_bar import OPERATOR_TOKEN, Bar
 from tests.browser.visitors import Visitors
 from tests.support.receiver import SECRET, Received, Receiver, running_receiver, status
@@ -154,6 +155,24 @@ async def a_look_back(bar: Bar, monitor: MonitorPage) -> Journey:
         yield state
 
 
+async def a_look_at_the_monitor_as_it_was(bar: Bar, monitor: MonitorPage) -> Journey:
+    """Yesterday evening in the middle of the rush, also in German, and a time before it all."""
+    await work_through(bar, every=3)
+    rush = datetime.fromtimestamp(opening().timestamp() + EVENING_S / 2 + 30.0, UTC)
+    address = f"rewind?at={rush:%Y-%m-%dT%H:%M:%SZ}"
+    await monitor.open(f"{Visitors.OPERATORS_LINK}#{address}")
+    await expect(monitor.rewound).to_contain_text("As it was on")
+    await expect(monitor.events).not_to_have_count(0)
+    yield "rewound"
+    await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de#{address}")
+    await expect(monitor.rewound).to_contain_text("Stand vom")
+    await expect(monitor.events).not_to_have_count(0)
+    yield "german-rewound"
+    await monitor.page.evaluate("() => { location.hash = 'rewind?at=2001-01-01T00:00:00Z' }")
+    await expect(monitor.rewound).to_contain_text("Das ging nicht")
+    yield "german-before-all"
+
+
 async def a_look_at_the_figures(bar: Bar, monitor: MonitorPage) -> Journey:
     """Statistics of yesterday, and in German, whose texts are longer."""
     await work_through(bar, every=5)
@@ -280,4 +299,5 @@ ON_THE_DESK: tuple[DeskJourney, ...] = (
     a_bar_of_specialists,
     a_look_back,
     a_look_at_the_figures,
+    a_look_at_the_monitor_as_it_was,
 )

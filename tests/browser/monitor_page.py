@@ -33,6 +33,7 @@ class MonitorPage(Keys):
         self.chart = page.locator("#chart")
         self.topics = page.get_by_role("navigation", name="Bars", exact=True).get_by_role("link")
         self.cards = page.locator("#overview li")
+        self.rewound = page.locator("#rewind")
         self.webhooks = page.locator("#webhooks tbody tr")
         self.past = page.locator("#past")
         self.found = page.locator(".found")

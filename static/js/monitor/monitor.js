@@ -3,6 +3,7 @@ import { $, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { loadMenu } from '../shared/menu.js';
 import { keepToken, tokenOf } from '../shared/token.js';
+import { currentAddress } from './address.js';
 import { Chart } from './chart.js';
 import { copyAsJson } from './copy_json.js';
 import { EventLog } from './event_log.js';
@@ -12,8 +13,9 @@ import { OrdersTable } from './orders_table.js';
 import { askForToken } from './sign_in.js';
 import { numbersOf, renderTiles } from './tiles.js';
 import { tick } from './time.js';
+import { toast } from './toast.js';
 import { Topics } from './topics.js';
-import { Views } from './views.js';
+import { REWIND, Views } from './views.js';
 import { WorkersTable } from './workers_table.js';
 
 const TICK_MS = 1_000;
@@ -31,6 +33,9 @@ export class Monitor {
   #log = new EventLog();
   #chart = new Chart();
   #topics = new Topics();
+  /** The past; null until it is looked at. */
+  #rewind = null;
+  #loading = null;
   /** A promise while the page is opened after the sign-in, and afterwards; else null. */
   #opening = null;
   #views = new Views({
@@ -43,16 +48,22 @@ export class Monitor {
 
   start() {
     $('pause').onclick = () => this.#operator.act(this.#model.bar.paused ? 'resume' : 'pause');
-    $('copy').onclick = () => copyAsJson(this.#connection.view);
+    $('copy').onclick = () => copyAsJson(this.#source.view);
     $('sign-out').onclick = () => this.#signOut();
     setInterval(() => this.#tick(), TICK_MS);
     for (const type of ['resize', 'hashchange']) addEventListener(type, () => this.#changed());
+    addEventListener('hashchange', () => this.#turn());
     if (tokenOf('operator-token')) this.#follow();
     else this.#ask();
   }
 
   get #model() {
-    return read(this.#connection?.view.entries ?? {});
+    return read(this.#source?.view.entries ?? {});
+  }
+
+  /** What is shown: the live view, or the past. */
+  get #source() {
+    return this.#rewind?.isShown ? this.#rewind : this.#connection;
   }
 
   async #follow() {
@@ -64,6 +75,7 @@ export class Monitor {
 
   #ask(problem) {
     this.#opening = null;
+    this.#rewind?.hide();
     $('tools').hidden = true;
     this.#views.close();
     askForToken(problem, (token) => {
@@ -95,10 +107,14 @@ export class Monitor {
   }
 
   #render() {
-    const { view, status, now } = this.#connection ?? {};
-    this.#renderBadge(status, view?.at);
-    if (!view?.at) return;
+    const { status, view: live } = this.#connection ?? {};
+    const { isShown } = this.#rewind ?? {};
+    this.#renderBadge(isShown ? 'past' : status, live?.at);
+    if (!live?.at) return;
     this.#opening ??= this.#open(this.#connection);
+    const { view, now } = this.#source;
+    if (!view.at && !isShown) return;
+    this.#operator.isIdle = Boolean(isShown);
     const model = this.#model;
     this.#renderPause(model.bar);
     renderTiles($('tiles'), numbersOf(model));
@@ -117,8 +133,27 @@ export class Monitor {
     $('sign-in').hidden = true;
     $('tools').hidden = false;
     this.#views.open();
+    this.#turn();
     if (signedIn) $('title').focus({ preventScroll: true });
     this.#render();
+  }
+
+  // To the past, or back: the live view is followed all the while.
+  async #turn() {
+    const isPast = () => this.#opening && currentAddress().view === REWIND;
+    if (!isPast()) return this.#rewind?.hide();
+    this.#loading ??= import('../rewind/rewind.js').then(({ openRewind }) => openRewind({
+      changed: () => this.#changed(),
+      unauthorized: () => this.#refused('wrongToken'),
+      liveNow: () => this.#connection.now,
+    }));
+    try {
+      this.#rewind = await this.#loading;
+    } catch {
+      this.#loading = null;
+      return toast('', null, t('notLooked'));
+    }
+    if (isPast()) this.#rewind.show(currentAddress().args.at);
   }
 
   #renderBadge(status, at) {
@@ -127,7 +162,7 @@ export class Monitor {
     say($('badge'), status ? t(at && status === 'connecting' ? 'badge.reconnecting' : `badge.${status}`) : '');
   }
 
-  #renderPause({ paused, waiting }) {
+  #renderPause({ paused, waiting = 0 }) {
     $('paused').hidden = !paused;
     say($('pause'), t(paused ? 'resume' : 'pause'));
     const isOverview = this.#views.current === 'overview';
@@ -138,8 +173,8 @@ export class Monitor {
   }
 
   #tick() {
-    if (!this.#connection?.view.at) return;
-    tick(this.#connection.now);
-    this.#chart.show(this.#model.minutes, this.#connection.now);
+    if (!this.#source?.view.at) return;
+    tick(this.#source.now);
+    this.#chart.show(this.#model.minutes, this.#source.now);
   }
 }

@@ -6,6 +6,9 @@ import { toast } from './toast.js';
 
 /** Carries out an operator's actions: confirms, performs and reports them, and offers undo. */
 export class Operator {
+  /** Whether there is nothing to act on, since the past is shown. */
+  isIdle = false;
+
   /** @param {() => void} unauthorized called when the token is no longer valid */
   constructor(unauthorized) {
     this.unauthorized = unauthorized;
@@ -19,6 +22,11 @@ export class Operator {
     const answer = ACTIONS[name].asks ? await confirmAction(name, target) : { why: '', who: lastWho() };
     returnFocus(name, target);
     if (answer) await this.#do(name, target, answer);
+  }
+
+  /** Create buttons for actions; none where the past is shown. */
+  buttons(names, target) {
+    return this.isIdle ? [] : names.map((name) => this.button(name, target));
   }
 
   /** Create a button for an action. */

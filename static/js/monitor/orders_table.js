@@ -112,7 +112,7 @@ export class OrdersTable {
   #buttons({ id, n, state, cancelling, priority = USUAL_PRIORITY }) {
     const possible = { priority: this.#model.bar.priorities, stop: !cancelling };
     const offered = (ACTIONS_IN[state] ?? []).filter((name) => possible[name] ?? true);
-    return offered.map((name) => this.#operator.button(name, { id, label: n, priority }));
+    return this.#operator.buttons(offered, { id, label: n, priority });
   }
 }
 

@@ -4,6 +4,8 @@ import { currentAddress } from './address.js';
 import { askService } from './questions.js';
 
 const LIVE = 'monitor';
+/** The live view as it was; its address has the moment. */
+export const REWIND = 'rewind';
 const WEBHOOKS_AGAIN_MS = 60_000;
 
 /** The other parts of the page, and how to load their scripts and styles. */
@@ -70,7 +72,8 @@ export class Views {
     $('skip').hidden = current !== LIVE;
     $('views').hidden = current === 'overview';
     document.body.dataset.part = current;
-    markCurrent('views', { past: view === 'statistics' ? view : 'history', webhooks: current }[current] ?? 'now');
+    const link = { past: view === 'statistics' ? view : 'history', webhooks: current }[current];
+    markCurrent('views', link ?? (view === REWIND ? view : 'now'));
     markCurrent('topics', current === 'overview' ? current : 'now');
     if (current !== LIVE) this.#open(current);
   }

@@ -36,7 +36,7 @@ export class WorkersTable {
 
   #buttons(worker, callback, label) {
     const target = { callback, label };
-    return (ACTIONS_IN[worker.state] ?? []).map((name) => this.#operator.button(name, target));
+    return this.#operator.buttons(ACTIONS_IN[worker.state] ?? [], target);
   }
 }
 

@@ -6,6 +6,7 @@ export const words = {
   allTopics: 'Alle Bars',
   views: 'Ansichten',
   viewNow: 'Jetzt',
+  viewRewind: 'Zurückspulen',
   viewHistory: 'Verlauf',
   viewStatistics: 'Statistik',
   viewWebhooks: (failing) => (failing ? `Webhooks (${failing} gestört)` : 'Webhooks'),

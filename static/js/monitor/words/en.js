@@ -6,6 +6,7 @@ export const words = {
   allTopics: 'All bars',
   views: 'Views',
   viewNow: 'Now',
+  viewRewind: 'Rewind',
   viewHistory: 'History',
   viewStatistics: 'Statistics',
   viewWebhooks: (failing) => (failing ? `Webhooks (${failing} failing)` : 'Webhooks'),

@@ -1,0 +1,25 @@
+/** Die Texte des zurückgespulten Monitors. */
+export const words = {
+  badge: { past: 'Vergangenheit' },
+  rewind: {
+    title: 'Der Monitor, wie er war',
+    shows: (moment) => `Stand vom ${moment}`,
+    slider: 'Zeitpunkt',
+    exact: 'Tag und Uhrzeit',
+    go: 'Zeigen',
+    back: '−1 min',
+    on: '+1 min',
+    play: 'Abspielen',
+    stop: 'Anhalten',
+    speed: 'Tempo',
+    times: (n) => `${n}×`,
+    share: 'Link kopieren',
+    shared: 'Der Link zu dieser Sekunde ist kopiert.',
+    live: 'Zurück zu Live (Esc)',
+    asking: 'Einen Moment …',
+    nothing: 'Es ist noch nichts geschehen, das sich zeigen ließe.',
+    refused: (text) => `Das ging nicht: ${text}.`,
+    lost: 'Die Verbindung ist abgerissen, die Wiedergabe wurde angehalten.',
+    reached: 'Das ist die Gegenwart: Der Monitor ist wieder live.',
+  },
+};

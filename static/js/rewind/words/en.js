@@ -1,0 +1,25 @@
+/** The texts of the rewound monitor. */
+export const words = {
+  badge: { past: 'Past' },
+  rewind: {
+    title: 'The monitor as it was',
+    shows: (moment) => `As it was on ${moment}`,
+    slider: 'Moment',
+    exact: 'Day and time',
+    go: 'Show',
+    back: '−1 min',
+    on: '+1 min',
+    play: 'Play',
+    stop: 'Stop',
+    speed: 'Speed',
+    times: (n) => `${n}×`,
+    share: 'Copy link',
+    shared: 'The link to this second is copied.',
+    live: 'Back to live (Esc)',
+    asking: 'One moment …',
+    nothing: 'Nothing has happened yet that could be shown.',
+    refused: (text) => `That was not possible: ${text}.`,
+    lost: 'The connection was lost, and the playback has stopped.',
+    reached: 'This is the present: the monitor is live again.',
+  },
+};

@@ -1,0 +1,171 @@
+"""The monitor rewound: slider, playing, a link that is shared, and back to live with one key."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from playwright.async_api import expect
+
+from tests.browser.monitor_page import MonitorPage
+from tests.browser.past_evening import PastEvening, opening
+from tests.browser.served_bar import Bar
+from tests.browser.visitors import Visitors
+
+
+async def begin(bar: Bar) -> None:
+    """Let two robots serve a few guests yesterday evening."""
+    evening = PastEvening(bar)
+    await evening.begins()
+    await evening.serve(600.0 + 150 * n for n in range(6))
+    evening.at(2400.0)
+    await bar.order("Late", drink="beer")
+    bar.clock.moved_s = 0.0
+
+
+def moment(seconds: float) -> str:
+    """Return so many seconds after the bar opened, as an address has it."""
+    at = opening().timestamp() + seconds
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+async def look_at(monitor: MonitorPage, seconds: float) -> None:
+    """Open the address of a moment, and wait until it is shown."""
+    address = f"rewind?at={moment(seconds)}"
+    await monitor.page.evaluate("hash => { location.hash = hash }", address)
+    await expect(monitor.badge).to_have_text("Past")
+
+
+async def test_what_was_then(bar: Bar, visitors: Visitors) -> None:
+    """The same views as of that second: an order that waited, its time, and nobody there yet."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    await expect(monitor.tile("waiting")).to_have_text("0")
+    await look_at(monitor, 60)
+    await expect(monitor.rewound).to_contain_text("As it was on")
+    await expect(monitor.rewound).to_contain_text("18:01:00")
+    await expect(monitor.tile("waiting")).to_have_text("1")
+    await expect(monitor.workers).to_have_count(0)
+    row = monitor.orders.first
+    await expect(row).to_contain_text(
+        re.compile(r"#1.*Gin Tonic.*Grace.*(0:59|1:00).*no robot is here")
+    )
+    await look_at(monitor, 135)
+    await expect(monitor.tile("waiting")).to_have_text("0")
+    await monitor.shelf("Failed").click()
+    await expect(monitor.orders.first).to_contain_text("the glass broke")
+    await expect(monitor.events.first).to_contain_text("the glass broke")
+    await expect(monitor.events.first).to_contain_text("18:02:0")
+
+
+async def test_nothing_can_be_done_to_the_past(bar: Bar, visitors: Visitors) -> None:
+    """No button acts on anything, and none is left when the view is live again, or missing then."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    await bar.robot("Robot Cleo")
+    await expect(monitor.page.locator("[data-act]")).not_to_have_count(0)
+    await look_at(monitor, 60)
+    await expect(monitor.orders).to_have_count(1)
+    await expect(monitor.page.locator("[data-act]")).to_have_count(0)
+    await expect(monitor.button("Pause")).to_be_hidden()
+    await expect(monitor.search).to_be_hidden()
+    await monitor.page.keyboard.press("Escape")
+    await monitor.is_live()
+    await expect(monitor.page.locator("[data-act]")).not_to_have_count(0)
+    await expect(monitor.button("Pause")).to_be_visible()
+
+
+async def test_the_slider(bar: Bar, visitors: Visitors) -> None:
+    """It goes over the kept history, by the keyboard second by second; the field takes a time."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    await monitor.page.get_by_role("link", name="Rewind").click()
+    await expect(monitor.badge).to_have_text("Past")
+    slider = monitor.page.get_by_role("slider", name="Moment")
+    await expect(slider).to_have_attribute("aria-valuetext", re.compile(r"\d\d:\d\d:\d\d"))
+    await slider.press("Home")
+    await expect(monitor.rewound).to_contain_text("18:00:0")
+    await expect(monitor.tile("waiting")).to_have_text("1")
+    for _ in range(3):
+        await slider.press("ArrowRight")
+    await expect(monitor.rewound).to_contain_text(re.compile("18:00:0[34]"))
+    await monitor.button("+1 min").click()
+    await expect(monitor.rewound).to_contain_text(re.compile("18:01:0[34]"))
+    await monitor.page.get_by_label("Day and time").fill(f"{opening():%Y-%m-%d}T18:02:10")
+    await monitor.button("Show").click()
+    await expect(monitor.rewound).to_contain_text("18:02:10")
+    await expect(monitor.shelf("Failed")).to_contain_text("1")
+    await monitor.button("−1 min").click()
+    await expect(monitor.rewound).to_contain_text("18:01:10")
+
+
+async def test_playing(bar: Bar, visitors: Visitors) -> None:
+    """Ten times as fast, what happened comes again; stopped, it stays."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    await look_at(monitor, 60)
+    await monitor.page.get_by_label("Speed").select_option("10")
+    await monitor.button("Play").click()
+    await expect(monitor.workers).to_have_count(1)
+    await expect(monitor.tile("assigned")).to_have_text("1")
+    await monitor.page.get_by_label("Speed").select_option("60")
+    await expect(monitor.events.first).to_contain_text(re.compile("Back in the queue|Given|Taken"))
+    await monitor.button("Stop").click()
+    shown = await monitor.rewound.locator("h2").inner_text()
+    await expect(monitor.button("Play")).to_be_visible()
+    await monitor.page.reload()
+    await expect(monitor.rewound.locator("h2")).to_have_text(shown)
+
+
+async def test_playing_without_websockets(bar: Bar, visitors: Visitors) -> None:
+    """Where websockets are blocked, the frames come as an event stream."""
+    visitors.expect_network_errors = True
+    await begin(bar)
+    monitor = await visitors.operator()
+    bar.proxy.refuses_upgrades = True
+    await look_at(monitor, 60)
+    await monitor.page.get_by_label("Speed").select_option("10")
+    await monitor.button("Play").click()
+    await expect(monitor.workers).to_have_count(1)
+
+
+async def test_a_shared_link(bar: Bar, visitors: Visitors) -> None:
+    """Another operator, who signs in, sees the same second; the link has no token."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    await monitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await look_at(monitor, 60)
+    await expect(monitor.tile("waiting")).to_have_text("1")
+    await monitor.button("Copy link").click()
+    await expect(monitor.said).to_have_text("The link to this second is copied.")
+    link = str(await monitor.page.evaluate("navigator.clipboard.readText()"))
+    assert "token" not in link
+    other = await visitors.blank_desk()
+    await other.page.goto(link)
+    await other.sign_in("operator-token-1")
+    await expect(other.rewound).to_contain_text("18:01:00")
+    await expect(other.tile("waiting")).to_have_text("1")
+    await expect(other.orders.first).to_contain_text("Grace")
+
+
+async def test_a_moment_that_is_not_kept(bar: Bar, visitors: Visitors) -> None:
+    """The page says what the service does, and the operator can go on from there."""
+    visitors.expect_network_errors = True
+    await begin(bar)
+    monitor = await visitors.operator()
+    await look_at(monitor, -3600)
+    wrong = monitor.rewound.get_by_role("alert")
+    await expect(wrong).to_contain_text("before the history that is kept: it begins at")
+    await look_at(monitor, 60)
+    await expect(monitor.rewound).to_contain_text("18:01:00")
+    await expect(wrong).to_be_empty()
+
+
+async def test_nothing_has_happened_yet(visitors: Visitors) -> None:
+    """A new service says that there is nothing to see; so it does in German."""
+    monitor = await visitors.operator()
+    await monitor.page.get_by_role("link", name="Rewind").click()
+    await expect(monitor.rewound).to_contain_text("Nothing has happened yet")
+    monitor = await visitors.blank_desk()
+    await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de#rewind")
+    await expect(monitor.rewound).to_contain_text("Es ist noch nichts geschehen")
