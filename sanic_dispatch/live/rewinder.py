@@ -23,7 +23,7 @@ from sanic_dispatch.live.past_projection import PastProjection
 from sanic_dispatch.live.views import Monitor
 from sanic_dispatch.storage.checkpoint import Pace
 from sanic_dispatch.storage.event_log import Epoch, EventLog, Question, Retold
-from sanic_dispatch.storage.snapshots import SnapshotRef
+from sanic_dispatch.storage.snapshots import MemorySnapshots, SnapshotRef
 
 SNAPSHOT_EVENTS = 5000
 """How many events at most are folded after a snapshot: 0.2 s."""
@@ -34,8 +34,11 @@ MAX_PLAYERS = 16
 UPKEEP_S = 30.0
 """How often a snapshot is made of what is new, if that is enough."""
 
-REST_S, UPKEEP_REST_S = 0.001, 0.02
+REST_S, UPKEEP_REST_S = 0.001, 0.05
 """How long to rest after each millisecond of work: where somebody waits for it, and else."""
+
+LAST = SnapshotRef(2**62, 2**62)
+"""No snapshot is after this one."""
 
 EPOCH = "past"
 """The epoch in the cursors of past views, from which no client can resume."""
@@ -105,6 +108,9 @@ class Rewinder:
         self._one_at_a_time = asyncio.Lock()
         self._reels: OrderedDict[str, _Reel] = OrderedDict()
         """By player: where each one is."""
+        self._recent = MemorySnapshots()
+        """Snapshots of events that may still be lost, of this run."""
+        self._recent_stamp = self._stamp()
         self._good: dict[SnapshotRef, Stamp] = {}
         """The snapshots that are known to be of this log."""
 
@@ -131,25 +137,45 @@ class Rewinder:
         try:
             while True:
                 await self._clock.sleep(UPKEEP_S)
-                if self._unsaved() >= SNAPSHOT_EVENTS:
+                if self._unsaved() < SNAPSHOT_EVENTS:
+                    continue
+                try:
                     async with self._one_at_a_time:
                         await asyncio.to_thread(self._save_new, is_cancelled)
+                except (OSError, ValueError, LookupError) as error:
+                    _log.warning("snapshot.not_made", reason=str(error))
         finally:
             is_cancelled.set()
 
     def _unsaved(self) -> int:
-        refs = self._log.snapshots.refs()
-        return self._log.settled_n - (refs[-1].n if refs else 0)
+        """Return how many events there are after the last snapshot."""
+        refs = self._refs_before(LAST)
+        return self._log.last_number - (refs[-1].n if refs else 0)
 
     def _save_new(self, is_cancelled: Flag) -> None:
-        reel, pace = self._reel_before(SnapshotRef(self._log.settled_n, 2**62)), Pace(UPKEEP_REST_S)
+        self._check_recent()
+        first = next(iter(self._log.find(Question(limit=1)).events), None)
+        if first is not None:
+            self._log.snapshots.remove_before(first.n - 1)
+        for ref in self._recent.refs():
+            if ref.n <= self._log.settled_n and (content := self._recent.get(ref)) is not None:
+                self._log.snapshots.put(ref, content)
+                self._recent.remove(ref)
+        reel, pace = self._reel_before(LAST), Pace(UPKEEP_REST_S)
         for _ in self._wind(reel, None, pace, is_cancelled):
             pass
+
+    def _check_recent(self) -> None:
+        """Forget the recent snapshots if their events may be others by now, or data was erased."""
+        stamp = self._stamp()
+        if stamp != self._recent_stamp:
+            self._recent, self._recent_stamp = MemorySnapshots(), stamp
 
     # ---- in a thread
 
     def _look(self, moment_s: float, player: str, is_cancelled: Flag) -> PastView:
         stamp = self._stamp()
+        self._check_recent()
         begin_s = self._begin_s()
         if begin_s is None or moment_s < begin_s:
             raise InvalidRequest(_before_history(begin_s))
@@ -191,30 +217,34 @@ class Rewinder:
         reel = self._reels.pop(player, None)
         if reel is not None and reel.stamp != self._stamp():
             reel = None
-        last = SnapshotRef(2**62, round(moment_s * 1e6))
+        last = LAST._replace(at_us=round(moment_s * 1e6))
         if reel is None or reel.now_s > moment_s or reel.projection.at_s > moment_s:
             return self._reel_before(last)
         newest = max((ref.n for ref in self._refs_before(last)), default=0)
         return self._reel_before(last) if newest > reel.projection.number else reel
 
     def _refs_before(self, last: SnapshotRef) -> list[SnapshotRef]:
-        refs = self._log.snapshots.refs()
+        refs = sorted({*self._log.snapshots.refs(), *self._recent.refs()})
         return [ref for ref in refs if ref.n <= last.n and ref.at_us <= last.at_us]
+
+    def _remove(self, ref: SnapshotRef) -> None:
+        self._log.snapshots.remove(ref)
+        self._recent.remove(ref)
 
     def _reel_before(self, last: SnapshotRef) -> _Reel:
         """Return a reel that goes on from the last good snapshot, or else from the first event."""
         snapshots, stamp = self._log.snapshots, self._stamp()
         for ref in reversed(self._refs_before(last)):
-            content = snapshots.get(ref)
+            content = snapshots.get(ref) or self._recent.get(ref)
             if content is None or not self._is_of_this_log(ref):
-                snapshots.remove(ref)
+                self._remove(ref)
                 continue
             projection = self._new_projection()
             try:
                 projection.restore(content, Pace(REST_S).rest)
             except (ValueError, KeyError) as error:
                 _log.warning("snapshot.unreadable", event=ref.n, reason=str(error))
-                snapshots.remove(ref)
+                self._remove(ref)
                 continue
             return _Reel(projection, stamp)
         return _Reel(self._new_projection(), stamp)
@@ -252,7 +282,7 @@ class Rewinder:
             if is_cancelled.is_set():
                 return
             is_due = event.n - saved_n >= SNAPSHOT_EVENTS or event.n in cuts
-            if is_due and event.n <= self._log.settled_n:
+            if is_due:
                 saved_n = event.n
                 self._save(projection, pace)
 
@@ -269,8 +299,9 @@ class Rewinder:
 
     def _save(self, projection: PastProjection, pace: Pace) -> None:
         ref = SnapshotRef.of(projection.number, projection.at_s)
-        if ref not in self._log.snapshots.refs():
-            self._log.snapshots.put(ref, projection.encode(pace.rest))
+        if ref not in self._refs_before(LAST):
+            kept = self._log.snapshots if ref.n <= self._log.settled_n else self._recent
+            kept.put(ref, projection.encode(pace.rest))
 
 
 def _before_history(begin_s: float | None) -> str:

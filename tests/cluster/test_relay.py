@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from sanic_dispatch.cluster.ownership import Ownership
+from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.live import close_codes
 from tests.cluster.services import TOKEN, Two, ask, two_services
 from tests.support.late_order import is_late, late_order
@@ -198,3 +199,24 @@ async def test_a_late_order_is_late_at_the_next_owner(two: Two) -> None:
     await eventually(is_owner)
     assert await is_late(two.other, order)
     assert (await state_of(two.other, MONITOR))["state"]["bar"]["kept"] == kept is not None
+
+
+async def test_the_past_through_any_process(two: Two) -> None:
+    """A moment, frames that go on from it, and what is refused: as at the owner."""
+    await ask(two.owner, "POST", "submit-job", json={"drink": "mojito", "name": "Ada"})
+    live = await state_of(two.owner, MONITOR)
+    moment = f"{MONITOR}&moment={to_rfc3339(live['now'])}"
+    here, there = await state_of(two.owner, moment), await state_of(two.other, moment)
+    assert here["state"] == there["state"] == live["state"]
+    assert here["past"] is there["past"] is True
+    await ask(two.owner, "POST", "submit-job", json={"drink": "beer"})
+    async with page(two.other, f"{moment}&speed=60") as played:
+        first = await next_frame(played)
+        assert first["state"] == live["state"]
+        patch = await next_patch(played)
+        assert patch["order/2"]["drink"] == "beer"
+    early = f"{MONITOR}&moment=2001-01-01T00:00:00Z"
+    for service in (two.owner, two.other):
+        status, problem, _ = await ask(service, "GET", f"state?{early}")
+        assert status == 400
+        assert "it begins at" in problem["detail"]

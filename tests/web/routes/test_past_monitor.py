@@ -217,6 +217,21 @@ async def test_an_event_stream(tmp_path: Path) -> None:
         await _ends(service)
 
 
+async def test_a_stop_ends_what_is_played(tmp_path: Path) -> None:
+    """A service that stops closes such a websocket as any other: come back."""
+    async with bar(Mode.IN_MEMORY, tmp_path) as service:
+        await service.submit({"drink": "mojito"})
+        asked = MONITOR | {"moment": iso(time())}
+        async with aiohttp.ClientSession() as http:
+            socket = await http.ws_connect(service.base_url + "live", params=asked)
+            assert "state" in ujson.loads((await socket.receive()).data)
+            service.app.ctx.playbacks.stop()
+            while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                continue
+            assert message.data == 1012
+            await _ends(service)
+
+
 async def test_too_many_players(tmp_path: Path) -> None:
     """There is a limit of what is played at the same time."""
     async with bar(Mode.IN_MEMORY, tmp_path) as service:

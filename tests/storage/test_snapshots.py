@@ -1,0 +1,100 @@
+"""Snapshots of what is folded from the event log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sanic_dispatch.core.job import JobRef
+from sanic_dispatch.storage.event_log import Retention
+from sanic_dispatch.storage.segment_format import FOLDER
+from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
+from sanic_dispatch.storage.snapshots import (
+    MemorySnapshots,
+    SnapshotFiles,
+    SnapshotRef,
+    Snapshots,
+)
+from tests.storage.events import records
+
+A, B, C = SnapshotRef(5, 1_000_000), SnapshotRef(10, 2_000_000), SnapshotRef(15, 3_000_000)
+
+
+@pytest.fixture(params=["memory", "files"])
+def snapshots(request: pytest.FixtureRequest, tmp_path: Path) -> Snapshots:
+    return MemorySnapshots() if request.param == "memory" else SnapshotFiles(tmp_path)
+
+
+def put_three(snapshots: Snapshots) -> None:
+    for ref in (C, A, B):
+        snapshots.put(ref, b"content of %d" % ref.n)
+
+
+def test_kept_and_read(snapshots: Snapshots) -> None:
+    """They are listed in order, and have what was put."""
+    put_three(snapshots)
+    assert snapshots.refs() == [A, B, C]
+    assert snapshots.get(B) == b"content of 10"
+    assert snapshots.get(SnapshotRef(7, 7)) is None
+
+
+def test_of_events_that_are_gone(snapshots: Snapshots) -> None:
+    """Later ones go with lost events; of older ones the last stays, as what the log began with."""
+    put_three(snapshots)
+    snapshots.remove_after(12)
+    assert snapshots.refs() == [A, B]
+    snapshots.put(C, b"3")
+    snapshots.remove_before(14)
+    assert snapshots.refs() == [B, C]
+    snapshots.remove_before(4)
+    assert snapshots.refs() == [B, C]
+
+
+def test_erasing(snapshots: Snapshots) -> None:
+    """One with an erased job is removed, and none is kept that is made with it afterwards."""
+    put_three(snapshots)
+    snapshots.put(B, b"with the job 4711 in it")
+    snapshots.erase([JobRef(1, "4711")])
+    assert snapshots.refs() == [A, C]
+    assert snapshots.erased == 1
+    snapshots.put(B, b"the job 4711 again")
+    assert snapshots.refs() == [A, C]
+
+
+def test_found_in_the_folder(tmp_path: Path) -> None:
+    """Another run finds them; damaged ones are removed, and other files are left alone."""
+    put_three(SnapshotFiles(tmp_path))
+    (tmp_path / "past-x.snapshot").write_bytes(b"")
+    again = SnapshotFiles(tmp_path)
+    assert again.refs() == []
+    again.find()
+    assert again.refs() == [A, B, C]
+    (path,) = tmp_path.glob("past-*10-*.snapshot")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert again.get(B) is None
+    assert again.refs() == [A, C]
+    assert not path.exists()
+    SnapshotFiles(tmp_path / "missing").find()
+
+
+def test_a_folder_without_room(tmp_path: Path) -> None:
+    """What cannot be written is not there; that is no error."""
+    snapshots = SnapshotFiles(tmp_path / "missing")
+    snapshots.put(A, b"1")
+    assert snapshots.refs() == []
+
+
+def test_dropped_with_their_segments(tmp_path: Path) -> None:
+    """When a segment is dropped, one snapshot says what the rest of the log begins with."""
+    log = SegmentLog(tmp_path, fsync=False, retention=Retention(keep_bytes=1))
+    log.load()
+    log.add(records(1, SEGMENT_EVENTS + 10))
+    for n in (100, 200, SEGMENT_EVENTS, SEGMENT_EVENTS + 5):
+        (tmp_path / FOLDER).mkdir(exist_ok=True)
+        log.snapshots.put(SnapshotRef(n, n), b"1")
+    log.flush()
+    assert SEGMENT_EVENTS in log.cuts()
+    assert [ref.n for ref in log.snapshots.refs()] == [SEGMENT_EVENTS, SEGMENT_EVENTS + 5]
+    log.remove_after(SEGMENT_EVENTS + 2)
+    assert [ref.n for ref in log.snapshots.refs()] == [SEGMENT_EVENTS]
