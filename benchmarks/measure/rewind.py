@@ -24,8 +24,10 @@ from time import perf_counter
 from benchmarks.measure.history import DATA, ENGINE, START_S, say
 from sanic_dispatch.clock import SystemClock
 from sanic_dispatch.core.timestamps import to_rfc3339
+from sanic_dispatch.core.worker import Key
 from sanic_dispatch.live.frames import encode
 from sanic_dispatch.live.rewinder import Rewinder
+from sanic_dispatch.storage.event_facts import EventFacts
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import LoggedEvent, Payload, encode_event, recorded_again
 from sanic_dispatch.storage.segment_format import FOLDER
@@ -95,11 +97,11 @@ class Week:
         callback = f"{ENGINE}/{number}/callbacks/{self._dice.getrandbits(128):032x}/"
         self._labels[callback] = label
         self._free.append(callback)
-        facts = {
-            "registered_at": to_rfc3339(at_s),
-            "key": [f"{self._dice.getrandbits(128):032x}", "a1"],
-            "instance_url": f"{ENGINE}/{number}/",
-        }
+        facts = EventFacts(
+            registered_at=to_rfc3339(at_s),
+            key=Key(f"{self._dice.getrandbits(128):032x}", "a1"),
+            instance_url=f"{ENGINE}/{number}/",
+        )
         return self._of(at_s, "worker.registered", 0, callback)._replace(facts=facts)
 
     def _of(self, at_s: float, kind: str, ticket: int, callback: str = "") -> LoggedEvent:

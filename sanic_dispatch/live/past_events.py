@@ -8,12 +8,12 @@ from the start, only what its later events say is known.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import Hold, Job, Progress, Stage, State, Way
 from sanic_dispatch.core.timestamps import to_rfc3339
-from sanic_dispatch.core.worker import Aside, Cause, Key, Worker
+from sanic_dispatch.core.worker import Aside, Cause, Worker
+from sanic_dispatch.storage.event_facts import EventFacts
 from sanic_dispatch.storage.event_log import Retold
 from sanic_dispatch.storage.event_record import LoggedEvent
 
@@ -22,7 +22,7 @@ LEASE_ENDED = "its lease ended"
 
 NO_DATA = b"null"
 
-NONE: Mapping[str, Any] = {}
+NONE = EventFacts()
 
 FindJob = Callable[[str], Job | None]
 FindWorker = Callable[[str], Worker | None]
@@ -80,9 +80,8 @@ class PastEvents:
 
     def _assigned(self, job: Job, logged: LoggedEvent) -> Job:
         facts = logged.facts or NONE
-        way = Way(facts.get("way", Way.PUT))
-        held = job.hold
-        if "way" in facts:
+        way, held = Way(facts.way), job.hold
+        if way is not Way.PUT:
             worker = _worker_with(logged, facts)
         else:
             known = self._find_worker(logged.callback)
@@ -101,35 +100,29 @@ class PastEvents:
         )
 
 
-def _worker_with(logged: LoggedEvent, facts: Mapping[str, Any]) -> Worker:
-    aside = facts.get("aside")
+def _worker_with(logged: LoggedEvent, facts: EventFacts) -> Worker:
     return Worker(
         logged.callback,
-        facts.get("registered_at") or to_rfc3339(logged.at_s),
-        Key(*facts["key"]) if "key" in facts else None,
-        facts.get("instance_url", ""),
+        facts.registered_at or to_rfc3339(logged.at_s),
+        facts.key,
+        facts.instance_url,
         logged.worker,
-        Aside(Cause.REFUSED, *aside) if aside else None,
-        facts.get("refusals", 0),
-        rule=facts.get("rule", ""),
+        Aside(Cause.REFUSED, *facts.aside) if facts.aside else None,
+        facts.refusals,
+        rule=facts.rule,
     )
 
 
 def _new_job(retold: Retold) -> Job:
-    logged, payload, facts = retold.event, retold.payload, retold.event.facts
-    job = Job(
+    logged, payload, facts = retold.event, retold.payload, retold.event.facts or NONE
+    return Job(
         logged.job,
         logged.ticket,
         payload.json if payload else NO_DATA,
-        to_rfc3339(logged.at_s),
-        logged.ticket,
+        facts.submitted_at or to_rfc3339(logged.at_s),
+        logged.ticket if facts.place is None else facts.place,
+        priority=facts.priority,
     )
-    if facts:
-        job = job._replace(**{name: facts[name] for name in _FACTS_OF_NEW if name in facts})
-    return job
-
-
-_FACTS_OF_NEW = ("priority", "place", "submitted_at")
 
 
 def _unknown_job(logged: LoggedEvent) -> Job:
@@ -202,22 +195,23 @@ def _cancelling(job: Job, logged: LoggedEvent) -> Job:
 
 
 def _moved(job: Job, logged: LoggedEvent) -> Job:
-    facts = logged.facts or NONE
+    facts = logged.facts
+    if facts is None or facts.place is None:
+        return job
     return job._replace(
-        place=facts.get("place", job.place),
-        priority=facts.get("priority", job.priority),
+        place=facts.place,
+        priority=facts.priority,
         attempt=logged.attempt,
-        reason=facts.get("reason", job.reason),
+        reason=facts.reason,
     )
 
 
 def _ended(state: State) -> Callable[[Job, LoggedEvent], Job]:
     def end(job: Job, logged: LoggedEvent) -> Job:
         facts = logged.facts or NONE
-        is_held = bool(logged.callback) and facts.get("held", True)
-        hold = _hold_of(job, logged) if is_held else None
+        hold = _hold_of(job, logged) if logged.callback and facts.is_held else None
         if hold is not None:
-            hold = hold._replace(refused_report=facts.get("refused", ""))
+            hold = hold._replace(refused_report=facts.refused)
         return job._replace(
             state=state,
             hold=hold,

@@ -7,14 +7,12 @@ nothing. ``live/past_events.py`` makes records of it again.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 from sanic_dispatch.core.events import Event, EventKind
 from sanic_dispatch.core.job import DEFAULT_PRIORITY, Job, Way
-from sanic_dispatch.core.worker import Worker
-
-Facts = dict[str, Any]
-"""JSON values by name."""
+from sanic_dispatch.core.value import Value
+from sanic_dispatch.core.worker import Key, Worker
 
 _OF_WORKERS = (
     EventKind.WORKER_REGISTERED,
@@ -24,7 +22,38 @@ _OF_WORKERS = (
 _ENDS = (EventKind.JOB_DONE, EventKind.JOB_FAILED, EventKind.JOB_CANCELLED)
 
 
-def facts_of(event: Event) -> Facts | None:
+class AsideFacts(NamedTuple):
+    """Since when a worker is set aside (Unix seconds), and why."""
+
+    since_s: float
+    reason: str
+
+
+class EventFacts(Value, frozen=True, omit_defaults=True):
+    """The facts of one event; in JSON an object with those that are not the default.
+
+    The first ones are of a job: by which way it is handed over, and where it stands in line.
+    ``reason`` is the job's where the event's is about something else. ``is_held`` is False if its
+    holder has it no more, and ``refused`` why a report of the holder was refused. The others are
+    of the worker that the event names.
+    """
+
+    way: str = Way.PUT.value
+    priority: int = DEFAULT_PRIORITY
+    place: float | None = None
+    submitted_at: str = ""
+    reason: str = ""
+    is_held: bool = True
+    refused: str = ""
+    registered_at: str = ""
+    key: Key | None = None
+    instance_url: str = ""
+    rule: str = ""
+    refusals: int = 0
+    aside: AsideFacts | None = None
+
+
+def facts_of(event: Event) -> EventFacts | None:
     """Return the facts of an event; None if there are none."""
     kind, job, worker = event.kind, event.job, event.worker
     if job is None:
@@ -33,40 +62,34 @@ def facts_of(event: Event) -> Facts | None:
         hold = job.hold
         if hold is None or hold.way is Way.PUT:
             return None  # to a worker that has waited, so its registration has said the rest
-        return {"way": hold.way.value, **_of_worker(hold.worker)}
+        return _of_worker(hold.worker, hold.way.value)
     if kind is EventKind.JOB_SUBMITTED:
-        return _of_new(job, event) or None
+        return _of_new(job, event)
     if kind is EventKind.JOB_MOVED:
-        return {"place": job.place, "priority": job.priority, "reason": job.reason}
+        return EventFacts(priority=job.priority, place=job.place, reason=job.reason)
     if kind in _ENDS and worker is not None:
         if job.hold is None:
-            return {"held": False}
+            return EventFacts(is_held=False)
         if job.hold.refused_report:
-            return {"refused": job.hold.refused_report}
+            return EventFacts(refused=job.hold.refused_report)
     return None
 
 
-def _of_new(job: Job, event: Event) -> Facts:
-    facts: Facts = {}
-    if job.priority != DEFAULT_PRIORITY:
-        facts["priority"] = job.priority
-    if job.place != job.ticket:
-        facts["place"] = job.place
-    if event.reason:  # it was in an edited file
-        facts["submitted_at"] = job.submitted_at
-    return facts
+def _of_new(job: Job, event: Event) -> EventFacts | None:
+    if job.priority == DEFAULT_PRIORITY and job.place == job.ticket and not event.reason:
+        return None
+    submitted_at = job.submitted_at if event.reason else ""  # it was in an edited file
+    return EventFacts(priority=job.priority, place=job.place, submitted_at=submitted_at)
 
 
-def _of_worker(worker: Worker) -> Facts:
-    facts: Facts = {"registered_at": worker.registered_at}
-    if worker.key:
-        facts["key"] = list(worker.key)
-    if worker.instance_url:
-        facts["instance_url"] = worker.instance_url
-    if worker.rule:
-        facts["rule"] = worker.rule
-    if worker.refusals:
-        facts["refusals"] = worker.refusals
-    if worker.aside:
-        facts["aside"] = [worker.aside.since_s, worker.aside.reason]
-    return facts
+def _of_worker(worker: Worker, way: str = Way.PUT.value) -> EventFacts:
+    aside = worker.aside
+    return EventFacts(
+        way=way,
+        registered_at=worker.registered_at,
+        key=worker.key,
+        instance_url=worker.instance_url,
+        rule=worker.rule,
+        refusals=worker.refusals,
+        aside=AsideFacts(aside.since_s, aside.reason) if aside else None,
+    )

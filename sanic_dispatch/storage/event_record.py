@@ -19,7 +19,7 @@ from sanic_dispatch.core.job import Job, JobRef
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.observability.log import percent_of, service_s_of, waiting_s_of
-from sanic_dispatch.storage.event_facts import Facts, facts_of
+from sanic_dispatch.storage.event_facts import EventFacts, facts_of
 
 
 class LoggedEvent(NamedTuple):
@@ -45,7 +45,7 @@ class LoggedEvent(NamedTuple):
     service_s: float | None = None
     promise: Promise | None = None
     percent: float | None = None
-    facts: Facts | None = None
+    facts: EventFacts | None = None
 
 
 FIELDS = len(LoggedEvent._fields)
@@ -168,7 +168,7 @@ def encode_event(event: LoggedEvent) -> bytes:
 
 
 def _encode(
-    values: Sequence[Any], promise: Promise | None, percent: float | None, facts: Facts | None
+    values: Sequence[Any], promise: Promise | None, percent: float | None, facts: EventFacts | None
 ) -> bytes:
     is_rest = percent is not None or facts is not None
     if promise is not None:
@@ -185,7 +185,8 @@ def _encode(
 
 
 def _encode_in_ascii(values: Sequence[Any]) -> bytes:
-    return ujson.dumps(values, escape_forward_slashes=False).encode()
+    plain = msgspec.to_builtins(values)
+    return ujson.dumps(plain, escape_forward_slashes=False).encode()
 
 
 def decode_events(encoded: bytes) -> list[LoggedEvent]:
@@ -203,7 +204,8 @@ def decode_event(values: Any) -> LoggedEvent:
         n, at_s, kind, ticket, job, worker, callback, reason, request, attempt, *_ = event
         numbers, told = (event.waiting_s, event.service_s, event.percent), cast(Any, event.promise)
         promise = Promise(at_s, *told) if told else None
-    except (TypeError, KeyError) as error:
+        facts = msgspec.convert(event.facts, EventFacts) if event.facts is not None else None
+    except (TypeError, KeyError, msgspec.ValidationError) as error:
         raise ValueError(f"an event cannot be {values!r:.100}") from error
     if not (
         type(n) is type(ticket) is type(attempt) is int
@@ -212,11 +214,12 @@ def decode_event(values: Any) -> LoggedEvent:
         and n > 0
         and _is_number(at_s)
         and all(each is None or _is_number(each) for each in numbers)
-        and (event.facts is None or type(event.facts) is dict)
         and (promise is None or all(_is_number(each) for each in told))
     ):
         raise ValueError(f"an event cannot be {values!r:.100}")
-    return event if promise is None else event._replace(promise=promise)
+    if promise is None and facts is None:
+        return event
+    return event._replace(promise=promise, facts=facts)
 
 
 def _is_number(value: object) -> bool:

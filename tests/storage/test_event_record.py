@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sanic_dispatch.core.events import Event, EventKind
-from sanic_dispatch.core.job import Progress
+from sanic_dispatch.core.job import Progress, Way
 from sanic_dispatch.core.promise import Promise
+from sanic_dispatch.core.worker import Key
 from sanic_dispatch.observability.log import fields_of
+from sanic_dispatch.storage.event_facts import AsideFacts, EventFacts
 from sanic_dispatch.storage.event_record import (
     LoggedEvent,
     Payload,
@@ -55,6 +57,14 @@ def test_durations_are_those_of_the_log(kind: EventKind) -> None:
 
 SECONDS = st.floats(0, 1e9)
 ALPHABET = st.characters(exclude_categories=["Cs"])
+FACTS = st.builds(
+    EventFacts,
+    way=st.sampled_from(Way).map(str),
+    place=st.none() | SECONDS,
+    reason=st.text(ALPHABET),
+    key=st.none() | st.builds(Key, st.text(ALPHABET), st.text(ALPHABET)),
+    aside=st.none() | st.builds(AsideFacts, SECONDS, st.text(ALPHABET)),
+)
 
 
 def told(event: LoggedEvent, seconds: list[float]) -> LoggedEvent:
@@ -77,8 +87,7 @@ def told(event: LoggedEvent, seconds: list[float]) -> LoggedEvent:
                 *[st.none() | SECONDS] * 2,
                 st.none(),
                 st.none() | SECONDS,
-                st.none()
-                | st.dictionaries(st.text(ALPHABET), st.integers(0, 9) | st.text(ALPHABET)),
+                st.none() | FACTS,
             ),
             st.just([]) | st.lists(SECONDS, min_size=3, max_size=3),
         )
