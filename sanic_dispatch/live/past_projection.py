@@ -7,7 +7,8 @@ Promises are those in the log, and none is made anew.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,11 +16,9 @@ from msgspec import Struct, msgpack
 
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Job, State
-from sanic_dispatch.core.line import BY_ARRIVAL, Ordering
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.turns import KeptTurn
 from sanic_dispatch.live.delta_view import Version
-from sanic_dispatch.live.finished import KEEP_FAILED_S
 from sanic_dispatch.live.last_hour import HourState
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.past_events import PastEvents
@@ -75,20 +74,14 @@ _orders = msgpack.Decoder(list[OrderState])
 class PastProjection(Projection):
     """Folds what the event log tells."""
 
-    def __init__(
-        self,
-        keep_failed_s: float = KEEP_FAILED_S,
-        ordering: Ordering = BY_ARRIVAL,
-        drinks: Callable[[], Sequence[str]] = tuple,
-        cancel_assigned: bool = True,
-    ) -> None:
-        super().__init__(keep_failed_s, ordering, drinks, cancel_assigned)
-        self.at_s = 0.0
-        """The time of the last event."""
-        self._expired_s = 0.0
-        self._events = PastEvents(
-            self._job, self.robots.waiting_at, takes_turns=ordering.fair_by is not None
-        )
+    at_s = 0.0
+    """The time of the last event."""
+    _expired_s = 0.0
+
+    @cached_property
+    def _events(self) -> PastEvents:
+        takes_turns = self.ordering.fair_by is not None
+        return PastEvents(self._job, self.robots.waiting_at, takes_turns=takes_turns)
 
     @property
     def number(self) -> int:

@@ -11,6 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event as Flag
 from typing import Any, NamedTuple
 
@@ -44,6 +45,9 @@ EPOCH = "past"
 """The epoch in the cursors of past views, from which no client can resume."""
 
 _log = structlog.get_logger("sanic_dispatch")
+
+
+IsCancelled = Callable[[], bool]
 
 
 class PastView(NamedTuple):
@@ -106,6 +110,8 @@ class Rewinder:
         self._clock = clock
         self._new_projection = new_projection
         self._one_at_a_time = asyncio.Lock()
+        self._looking = 0
+        """How many looks are under way, or wait."""
         self._reels: OrderedDict[str, _Reel] = OrderedDict()
         """By player: where each one is."""
         self._recent = MemorySnapshots()
@@ -125,14 +131,16 @@ class Rewinder:
         if moment_s > now_s:
             raise InvalidRequest(f"moment is in the future: it is {to_rfc3339(now_s)} now")
         is_cancelled = Flag()
-        async with self._one_at_a_time:
-            try:
-                return await asyncio.to_thread(self._look, moment_s, player, is_cancelled)
-            finally:
-                is_cancelled.set()
+        self._looking += 1  # upkeep ends, and goes on later
+        try:
+            async with self._one_at_a_time:
+                return await asyncio.to_thread(self._look, moment_s, player, is_cancelled.is_set)
+        finally:
+            self._looking -= 1
+            is_cancelled.set()
 
     async def keep_up(self) -> None:
-        """Make snapshots of what is new, until cancelled."""
+        """Make snapshots of what is new, while nobody looks, until cancelled."""
         is_cancelled = Flag()
         try:
             while True:
@@ -141,18 +149,22 @@ class Rewinder:
                     continue
                 try:
                     async with self._one_at_a_time:
-                        await asyncio.to_thread(self._save_new, is_cancelled)
+                        is_over = partial(self._is_upkeep_over, is_cancelled)
+                        await asyncio.to_thread(self._save_new, is_over)
                 except (OSError, ValueError, LookupError) as error:
                     _log.warning("snapshot.not_made", reason=str(error))
         finally:
             is_cancelled.set()
+
+    def _is_upkeep_over(self, is_cancelled: Flag) -> bool:
+        return self._looking > 0 or is_cancelled.is_set()
 
     def _unsaved(self) -> int:
         """Return how many events there are after the last snapshot."""
         refs = self._refs_before(LAST)
         return self._log.last_number - (refs[-1].n if refs else 0)
 
-    def _save_new(self, is_cancelled: Flag) -> None:
+    def _save_new(self, is_cancelled: IsCancelled) -> None:
         self._check_recent()
         first = next(iter(self._log.find(Question(limit=1)).events), None)
         if first is not None:
@@ -173,7 +185,7 @@ class Rewinder:
 
     # ---- in a thread
 
-    def _look(self, moment_s: float, player: str, is_cancelled: Flag) -> PastView:
+    def _look(self, moment_s: float, player: str, is_cancelled: IsCancelled) -> PastView:
         stamp = self._stamp()
         self._check_recent()
         begin_s = self._begin_s()
@@ -263,7 +275,7 @@ class Rewinder:
         return is_good
 
     def _wind(
-        self, reel: _Reel, moment_s: float | None, pace: Pace, is_cancelled: Flag
+        self, reel: _Reel, moment_s: float | None, pace: Pace, is_cancelled: IsCancelled
     ) -> Iterator[Gap]:
         """Fold the events up to a moment, or all; yield the gaps on the way, and make snapshots."""
         projection, saved_n = reel.projection, reel.projection.number
@@ -279,7 +291,7 @@ class Rewinder:
                 projection = self._begin_anew(reel)
             projection.tell(retold)
             pace.rest()
-            if is_cancelled.is_set():
+            if is_cancelled():
                 return
             is_due = event.n - saved_n >= SNAPSHOT_EVENTS or event.n in cuts
             if is_due:

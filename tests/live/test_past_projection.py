@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -81,6 +82,19 @@ def test_a_snapshot_goes_on(policy: Policy, first: Any, second: Any) -> None:
     both.start_over()
     both.compare()
     both.play(second)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_long_evening_with_snapshots(seed: int) -> None:
+    """So it is over many commands, with customers who take turns."""
+    random = Random(seed)
+    both = Both(Policy(keep_finished=100, fair_by="/name", priorities=seed % 2 == 0))
+    for _ in range(12):
+        both.play(
+            [(random.randrange(10**6), random.randrange(8), random.randrange(8)) for _ in range(25)]
+        )
+        both.start_over()
+        both.compare()
 
 
 @pytest.mark.parametrize("bad", [b"", b"\x80", b"nonsense", b"\x93\x01\x02\x03"])

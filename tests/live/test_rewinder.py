@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -18,6 +19,7 @@ from sanic_dispatch.errors import InvalidRequest
 from sanic_dispatch.live import rewinder as module
 from sanic_dispatch.live.past_projection import PastProjection
 from sanic_dispatch.live.rewinder import Rewinder
+from sanic_dispatch.storage.checkpoint import Pace
 from sanic_dispatch.storage.event_log import EventLog, Retention
 from sanic_dispatch.storage.event_record import recorded
 from sanic_dispatch.storage.memory_log import MemoryEventLog
@@ -190,6 +192,37 @@ async def test_what_was_erased_is_not_shown(log: EventLog) -> None:
     (ref,) = [each for each in history.ids if each.ticket == 3]
     log.erase([ref])
     assert "name" not in (await rewinder.look(moment_s)).entries["order/3"]
+
+
+async def test_a_look_comes_before_upkeep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who looks does not wait until the background has made all snapshots."""
+    history = History(segments(tmp_path))
+    history.goes_on(1500, 1)
+    monkeypatch.setattr(module, "UPKEEP_REST_S", 60.0)
+    began, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def rest(pace: Pace) -> None:
+        if pace._rest_s > 1:
+            loop.call_soon_threadsafe(began.set)
+            go_on.wait()
+
+    monkeypatch.setattr(Pace, "rest", rest)
+
+    async def sleep(seconds: float) -> None:
+        if began.is_set():
+            await asyncio.Event().wait()
+
+    history.sleep = sleep  # type: ignore[attr-defined]
+    rewinder = history.rewinder()
+    upkeep = asyncio.create_task(rewinder.keep_up())
+    await began.wait()
+    looking = asyncio.create_task(history.check(rewinder))
+    await asyncio.sleep(0)
+    go_on.set()
+    await looking
+    assert rewinder._unsaved() > module.SNAPSHOT_EVENTS
+    upkeep.cancel()
 
 
 async def test_upkeep(tmp_path: Path) -> None:

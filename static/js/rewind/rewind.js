@@ -228,7 +228,6 @@ class Rewind {
 
   #renderPlay() {
     say(this.#play, t(this.#isPlaying ? 'rewind.stop' : 'rewind.play'));
-    this.#play.setAttribute('aria-pressed', this.#isPlaying);
   }
 }
 
