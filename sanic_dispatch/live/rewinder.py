@@ -26,11 +26,11 @@ from sanic_dispatch.storage.checkpoint import Pace
 from sanic_dispatch.storage.event_log import Epoch, EventLog, Question, Retold
 from sanic_dispatch.storage.snapshots import MemorySnapshots, SnapshotRef
 
-SNAPSHOT_EVENTS = 5000
-"""How many events at most are folded after a snapshot: 0.2 s."""
+SNAPSHOT_EVENTS = 2500
+"""How many events at most are folded after a snapshot: 50 ms of work."""
 
 MAX_PLAYERS = 16
-"""How many views of the past are kept to go on from: those that are played, and the last look."""
+"""How many views of the past are kept to go on from: those that are played."""
 
 UPKEEP_S = 30.0
 """How often a snapshot is made of what is new, if that is enough."""
@@ -90,6 +90,11 @@ class _Reel:
         self.projection.catch_up(moment_s)
         self.monitor.refresh()
         return PastView(self.projection.number, moment_s, self.monitor.entries())
+
+    def close(self) -> None:
+        """Break the cycles in it: its thousands of objects need no garbage collection then."""
+        for each in (self.projection, self.monitor):
+            vars(each).clear()
 
 
 class Rewinder:
@@ -176,6 +181,7 @@ class Rewinder:
         reel, pace = self._reel_before(LAST), Pace(UPKEEP_REST_S)
         for _ in self._wind(reel, None, pace, is_cancelled):
             pass
+        reel.close()
 
     def _check_recent(self) -> None:
         """Forget the recent snapshots if their events may be others by now, or data was erased."""
@@ -194,19 +200,25 @@ class Rewinder:
         reel, pace = self._nearest(moment_s, player), Pace(REST_S)
         for gap in self._wind(reel, moment_s, pace, is_cancelled):
             if gap.from_s < moment_s < gap.to_s:
+                reel.close()
                 raise InvalidRequest(
                     "moment is in a hole of the history, "
                     f"from {to_rfc3339(gap.from_s)} to {to_rfc3339(gap.to_s)}"
                 )
         if self._stamp() != stamp:
-            self._reels.clear()
+            reel.close()
             return self._look(moment_s, player, is_cancelled)
         view = reel.show(moment_s)
-        self._reels[player] = reel
-        self._reels.move_to_end(player)
-        if len(self._reels) > MAX_PLAYERS:
-            self._reels.popitem(last=False)
+        self._keep(reel, player)
         return view
+
+    def _keep(self, reel: _Reel, player: str) -> None:
+        if not player:
+            reel.close()
+            return
+        self._reels[player] = reel
+        if len(self._reels) > MAX_PLAYERS:
+            self._reels.popitem(last=False)[1].close()
 
     def _stamp(self) -> Stamp:
         return Stamp(next(reversed(self._log.epochs), None), self._log.snapshots.erased)
@@ -226,14 +238,14 @@ class Rewinder:
 
     def _nearest(self, moment_s: float, player: str) -> _Reel:
         """Return a reel that is before a moment, and as near to it as there is one."""
-        reel = self._reels.pop(player, None)
-        if reel is not None and reel.stamp != self._stamp():
-            reel = None
-        last = LAST._replace(at_us=round(moment_s * 1e6))
-        if reel is None or reel.now_s > moment_s or reel.projection.at_s > moment_s:
-            return self._reel_before(last)
-        newest = max((ref.n for ref in self._refs_before(last)), default=0)
-        return self._reel_before(last) if newest > reel.projection.number else reel
+        reel, last = self._reels.pop(player, None), LAST._replace(at_us=round(moment_s * 1e6))
+        if reel is not None:
+            newest = max((ref.n for ref in self._refs_before(last)), default=0)
+            is_before = max(reel.now_s, reel.projection.at_s) <= moment_s
+            if is_before and newest <= reel.projection.number and reel.stamp == self._stamp():
+                return reel
+            reel.close()
+        return self._reel_before(last)
 
     def _refs_before(self, last: SnapshotRef) -> list[SnapshotRef]:
         refs = sorted({*self._log.snapshots.refs(), *self._recent.refs()})
@@ -305,6 +317,7 @@ class Rewinder:
 
     def _begin_anew(self, reel: _Reel) -> PastProjection:
         """Forget what was before a gap: what has become of it is not known."""
+        reel.close()
         reel.projection = self._new_projection()
         reel.__post_init__()
         return reel.projection

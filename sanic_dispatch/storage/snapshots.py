@@ -147,10 +147,9 @@ class SnapshotFiles(Snapshots):
         self._folder = folder
 
     def find(self) -> None:
-        found = set()
-        with suppress(FileNotFoundError):
-            names = (_NAME.fullmatch(path.name) for path in self._folder.iterdir())
-            found = {SnapshotRef(int(name[1]), int(name[2])) for name in names if name}
+        paths = self._folder.iterdir() if self._folder.is_dir() else ()
+        names = (_NAME.fullmatch(path.name) for path in paths)
+        found = {SnapshotRef(int(name[1]), int(name[2])) for name in names if name}
         with self._lock:
             self._refs = found
 

@@ -57,24 +57,26 @@ async def evening(service: Service, base_url: str = "") -> list[dict[str, Any]]:
             order = {"drink": "mojito", "name": f"Guest {n}"}
             async with service.http.post(url + "submit-job", json=order):
                 pass
-            await _is_quiet(url, service.http, before["at"])
-            frames.append(await look(url, service.http))
+            frames.append(await _quiet_frame(url, service.http, before["at"]))
         await tasks.cancel()
     return frames
 
 
-async def _is_quiet(url: str, http: aiohttp.ClientSession, before: str) -> None:
-    """Wait until something has happened, and then nothing for a while."""
-    last = before
+async def _quiet_frame(url: str, http: aiohttp.ClientSession, before: str) -> dict[str, Any]:
+    """Return a frame after something has happened, and before anything else does.
+
+    What happens shortly after it may have begun before it, and not have been stored yet.
+    """
+    frame: dict[str, Any] = {}
 
     async def is_quiet() -> bool:
-        nonlocal last
-        await asyncio.sleep(0.06)
-        now = (await look(url, http))["at"]
-        seen, last = last, now
-        return bool(now == seen != before)
+        nonlocal frame
+        frame = await look(url, http)
+        await asyncio.sleep(0.15)
+        return bool((await look(url, http))["at"] == frame["at"] != before)
 
-    await eventually(is_quiet, 10)
+    await eventually(is_quiet, 20)
+    return frame
 
 
 @asynccontextmanager
