@@ -1,7 +1,6 @@
 import { $, el, isFocusLost, say } from '../shared/dom.js';
 import { Problem } from '../shared/http.js';
-import { t } from '../shared/i18n.js';
-import { learn } from '../shared/learn.js';
+import { learn, t } from '../shared/i18n.js';
 import { loadStyle } from '../monitor/load_style.js';
 import * as order from './order_view.js';
 import * as robot from './robot_view.js';

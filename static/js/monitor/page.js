@@ -1,6 +1,5 @@
 import { ignoreDoubleClicks } from '../shared/dom.js';
-import { t, translatePage } from '../shared/i18n.js';
-import { learn } from '../shared/learn.js';
+import { learn, t, translatePage } from '../shared/i18n.js';
 import { takeToken } from '../shared/token.js';
 import { Monitor } from './monitor.js';
 

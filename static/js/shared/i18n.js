@@ -4,8 +4,14 @@ const LANGUAGES = ['en', 'de'];
 export const lang = [new URLSearchParams(location.search).get('lang'), navigator.language?.slice(0, 2)]
   .find((code) => LANGUAGES.includes(code)) ?? 'en';
 
-/** All texts of the page, by key. */
-export const words = { ...(await import(`./words/${lang}.js`)).words };
+const words = { ...(await import(`./words/${lang}.js`)).words };
+
+/** Add the texts of `js/<folder>/<language>.js`, to those of the same group. */
+export async function learn(folder) {
+  for (const [key, word] of Object.entries((await import(`../${folder}/${lang}.js`)).words)) {
+    words[key] = word.constructor === Object ? { ...words[key], ...word } : word;
+  }
+}
 
 /**
  * Look a text up by its key (`head.done`); further arguments are filled in.

@@ -1,7 +1,6 @@
 import { $, el, isFocusLost, say } from '../shared/dom.js';
 import { Problem } from '../shared/http.js';
-import { lang, t } from '../shared/i18n.js';
-import { learn } from '../shared/learn.js';
+import { lang, learn, t } from '../shared/i18n.js';
 import { ACTIONS } from '../monitor/actions.js';
 import { loadStyle } from '../monitor/load_style.js';
 import { askService } from '../monitor/questions.js';

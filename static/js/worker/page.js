@@ -1,6 +1,5 @@
 import { $, ignoreDoubleClicks, say } from '../shared/dom.js';
-import { showTitle, t, translatePage } from '../shared/i18n.js';
-import { learn } from '../shared/learn.js';
+import { learn, showTitle, t, translatePage } from '../shared/i18n.js';
 import { loadMenu } from '../shared/menu.js';
 import { keep, recall } from '../shared/storage.js';
 import { keepToken, takeToken } from '../shared/token.js';
