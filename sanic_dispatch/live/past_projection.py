@@ -18,6 +18,7 @@ from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.core.turns import KeptTurn
+from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.live.delta_view import Version
 from sanic_dispatch.live.last_hour import HourState
 from sanic_dispatch.live.order import Order
@@ -49,21 +50,32 @@ class OrderState(NamedTuple):
 
 
 class PastState(Struct, frozen=True):
-    """A projection as of an event. ``orders`` are chunks of encoded OrderStates."""
+    """A projection as of an event.
+
+    ``orders`` are chunks of encoded OrderStates; ``recent`` and ``failed`` are places among them.
+    """
 
     version: int
     number: int
     at_s: float
     paused: bool
     orders: list[bytes]
-    recent: list[str]
-    failed: list[str]
+    recent: list[int]
+    failed: list[int]
     last_finished_s: float
     robots: RobotsState
     turns: list[KeptTurn]
     hour: HourState
     listed: list[LoggedEvent]
     hits: list[bool]
+
+
+def _state_of(order: Order) -> OrderState:
+    """Return the state of an order; of the worker that had a finished one only its id is shown."""
+    job, hold = order.job, order.job.hold
+    if hold is not None and job.state.is_final:
+        job = job._replace(hold=hold._replace(worker=Worker(hold.worker.id, "")))
+    return OrderState(job, order.changed_s, order.promise)
 
 
 _encoder = msgpack.Encoder()
@@ -82,6 +94,11 @@ class PastProjection(Projection):
     def _events(self) -> PastEvents:
         takes_turns = self.ordering.fair_by is not None
         return PastEvents(self._job, self.robots.waiting_at, takes_turns=takes_turns)
+
+    @property
+    def orders(self) -> int:
+        """How many orders there are, of which a snapshot has each."""
+        return len(self._orders)
 
     @property
     def number(self) -> int:
@@ -127,6 +144,7 @@ class PastProjection(Projection):
         """Return the state as of the last event."""
         self.catch_up(self.at_s)
         orders = list(self._encoded_orders(rest))
+        places = {job_id: place for place, job_id in enumerate(self._orders)}
         lines = list(islice(reversed(self.listed), MONITOR_LOG))
         state = PastState(
             STATE_VERSION,
@@ -134,8 +152,8 @@ class PastProjection(Projection):
             self.at_s,
             self._paused,
             orders,
-            list(self.finished.recent),
-            list(self.finished.failed),
+            [places[job_id] for job_id in self.finished.recent],
+            [places[job_id] for job_id in self.finished.failed],
             self.finished.last_s,
             self.robots.state(),
             self._turns.state(),
@@ -149,7 +167,7 @@ class PastProjection(Projection):
         orders = list(self._orders.values())
         for at in range(0, len(orders), CHUNK_ORDERS):
             some = orders[at : at + CHUNK_ORDERS]
-            yield _encoder.encode([OrderState(o.job, o.changed_s, o.promise) for o in some])
+            yield _encoder.encode([_state_of(order) for order in some])
             rest()
 
     def restore(self, encoded: bytes, rest: Rest) -> None:
@@ -171,9 +189,10 @@ class PastProjection(Projection):
                 self._assigned[order.job.place] = order
         self._turns.restore(state.turns)
         self.line.add_all([each.job for each in orders.values() if each.job.is_waiting])
+        in_order = list(orders.values())
         self.finished.restore(
-            [orders[each] for each in state.recent],
-            [orders[each] for each in state.failed],
+            [in_order[place] for place in state.recent],
+            [in_order[place] for place in state.failed],
             state.last_finished_s,
         )
         self.last_hour.restore(state.hour)

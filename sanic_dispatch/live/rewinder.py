@@ -27,7 +27,8 @@ from sanic_dispatch.storage.event_log import Epoch, EventLog, Question, Retold
 from sanic_dispatch.storage.snapshots import MemorySnapshots, SnapshotRef
 
 SNAPSHOT_EVENTS = 2500
-"""How many events at most are folded after a snapshot: 50 ms of work."""
+"""How many events are folded after a snapshot: 50 ms of work. There are as many more as it has
+orders, so that snapshots are no longer than the log."""
 
 MAX_PLAYERS = 16
 """How many views of the past are kept to go on from: those that are played."""
@@ -305,7 +306,7 @@ class Rewinder:
             pace.rest()
             if is_cancelled():
                 return
-            is_due = event.n - saved_n >= SNAPSHOT_EVENTS or event.n in cuts
+            is_due = event.n - saved_n >= SNAPSHOT_EVENTS + projection.orders or event.n in cuts
             if is_due:
                 saved_n = event.n
                 self._save(projection, pace)

@@ -130,7 +130,7 @@ class MemorySnapshots(Snapshots):
         self._contents: dict[SnapshotRef, bytes] = {}
 
     def _write(self, ref: SnapshotRef, content: bytes) -> None:
-        self._contents[ref] = zlib.compress(content, 1)
+        self._contents[ref] = zlib.compress(content)
 
     def _read(self, ref: SnapshotRef) -> bytes | None:
         return zlib.decompress(self._contents[ref])
@@ -157,7 +157,7 @@ class SnapshotFiles(Snapshots):
         return self._folder / f"past-{ref.n:015}-{ref.at_us}.snapshot"
 
     def _write(self, ref: SnapshotRef, content: bytes) -> None:
-        packed = zlib.compress(content, 1)
+        packed = zlib.compress(content)
         check = zlib.crc32(packed).to_bytes(4, "little")
         replace_file(self._path(ref), [packed, check], fsync=False)
 
