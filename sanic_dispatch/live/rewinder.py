@@ -151,8 +151,6 @@ class Rewinder:
         try:
             while True:
                 await self._clock.sleep(UPKEEP_S)
-                if self._unsaved() < SNAPSHOT_EVENTS:
-                    continue
                 try:
                     async with self._one_at_a_time:
                         is_over = partial(self._is_upkeep_over, is_cancelled)
@@ -172,6 +170,8 @@ class Rewinder:
 
     def _save_new(self, is_cancelled: IsCancelled) -> None:
         self._check_recent()
+        if self._unsaved() < SNAPSHOT_EVENTS:
+            return
         first = next(iter(self._log.find(Question(limit=1)).events), None)
         if first is not None:
             self._log.snapshots.remove_before(first.n - 1)

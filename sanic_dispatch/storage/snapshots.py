@@ -50,17 +50,18 @@ class Snapshots(ABC):
 
     def put(self, ref: SnapshotRef, content: bytes) -> None:
         """Keep a snapshot, if there is room for it, and no job in it was erased meanwhile."""
+        packed = zlib.compress(content)
         with self._lock, suppress(OSError):
             if not _has_any(content, self._erased):
-                self._write(ref, content)
+                self._write(ref, packed)
                 self._refs.add(ref)
 
     def get(self, ref: SnapshotRef) -> bytes | None:
         """Return a snapshot; None if it is gone or damaged."""
         with suppress(OSError, KeyError):
-            content = self._read(ref)
-            if content is not None:
-                return content
+            packed = self._read(ref)
+            if packed is not None:
+                return zlib.decompress(packed)
         self.remove(ref)
         return None
 
@@ -109,7 +110,7 @@ class Snapshots(ABC):
             self._refs = set()
 
     @abstractmethod
-    def _write(self, ref: SnapshotRef, content: bytes) -> None: ...
+    def _write(self, ref: SnapshotRef, packed: bytes) -> None: ...
 
     @abstractmethod
     def _read(self, ref: SnapshotRef) -> bytes | None: ...
@@ -129,11 +130,11 @@ class MemorySnapshots(Snapshots):
         super().__init__()
         self._contents: dict[SnapshotRef, bytes] = {}
 
-    def _write(self, ref: SnapshotRef, content: bytes) -> None:
-        self._contents[ref] = zlib.compress(content)
+    def _write(self, ref: SnapshotRef, packed: bytes) -> None:
+        self._contents[ref] = packed
 
     def _read(self, ref: SnapshotRef) -> bytes | None:
-        return zlib.decompress(self._contents[ref])
+        return self._contents[ref]
 
     def _delete(self, ref: SnapshotRef) -> None:
         self._contents.pop(ref, None)
@@ -156,8 +157,7 @@ class SnapshotFiles(Snapshots):
     def _path(self, ref: SnapshotRef) -> Path:
         return self._folder / f"past-{ref.n:015}-{ref.at_us}.snapshot"
 
-    def _write(self, ref: SnapshotRef, content: bytes) -> None:
-        packed = zlib.compress(content)
+    def _write(self, ref: SnapshotRef, packed: bytes) -> None:
         check = zlib.crc32(packed).to_bytes(4, "little")
         replace_file(self._path(ref), [packed, check], fsync=False)
 
@@ -165,7 +165,7 @@ class SnapshotFiles(Snapshots):
         stored = self._path(ref).read_bytes()
         if zlib.crc32(stored[:-4]).to_bytes(4, "little") != stored[-4:]:
             return None
-        return zlib.decompress(stored[:-4])
+        return stored[:-4]
 
     def _delete(self, ref: SnapshotRef) -> None:
         self._path(ref).unlink(missing_ok=True)
