@@ -111,8 +111,8 @@ class PastProjection(Projection):
         if self.at_s >= self._expired_s + EXPIRE_EVERY_S:
             self.catch_up(self.at_s)
         event = self._events.event_of(retold)
+        self.version = Version(retold.event.n)
         if event is None:
-            self.version = Version(retold.event.n)
             return
         if event.job is not None and event.kind is not EventKind.JOB_FORGOTTEN:
             self.last_hour.fold(event)
