@@ -57,7 +57,8 @@ class Event(Value, frozen=True):
     batch: what is folded from the events never shows it as waiting.
     ``number`` counts the topic's events without gaps; ``at_s`` is Unix seconds; ``request`` is the
     id of the request that caused it, empty if a timer did. ``promise`` is the waiting time that the
-    customer of a new job is told; it is added just before the commit.
+    customer of a new job is told; it is added just before the commit. ``ordering`` says what orders
+    the line, as ``Policy.ordering_text``; it is there after a start, and then now and again.
     """
 
     number: int
@@ -68,6 +69,7 @@ class Event(Value, frozen=True):
     reason: str
     request: str = ""
     promise: Promise | None = None
+    ordering: str = ""
 
 
 def with_actor(who: str, why: str) -> str:

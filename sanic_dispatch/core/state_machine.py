@@ -66,6 +66,9 @@ HURRY_S = 1.0
 CONNECTED_LEASE_S = 60.0
 """The lease of connected workers where none is set."""
 
+ORDERING_EVERY = 1000
+"""How often an event says what orders the line, so that it is known of any part of the log."""
+
 MAX_JITTER_FACTOR = 1.2
 """How late a timer may be: if the lease may end before the next check, that is made at its end."""
 
@@ -132,6 +135,8 @@ class StateMachine:
         """Whether a ``LookForWorkers`` is to come."""
         self._is_matching = False
         """Whether a ``MatchRules`` is to come."""
+        self._says_ordering = True
+        """Whether the next event is to say what orders the line."""
         self.now = Now(0.0, 0.0)
         self.request = ""
         self._events: list[Event] = []
@@ -195,6 +200,7 @@ class StateMachine:
         except Exception as error:
             self.tables.undo_since(mark)
             self.number = number
+            self._says_ordering |= bool(self._events)
             if not isinstance(error, DispatchError):
                 raise
             return Applied(error.with_traceback(None), [], [])
@@ -209,6 +215,7 @@ class StateMachine:
         self.tables.undo(changes)
         self.number = number
         self.is_hurrying = self._is_matching = False
+        self._says_ordering = True
 
     def is_still_due(self, effect: e.Effect) -> bool:
         """Whether an effect is still due; the attempt of a PUT may have been settled meanwhile."""
@@ -978,9 +985,11 @@ class StateMachine:
         if job is not None and job.hold is not None:
             worker = job.hold.worker
         self.number += 1
-        self._events.append(
-            Event(self.number, note.kind, note.at_s, job, worker, note.reason, self.request)
-        )
+        event = Event(self.number, note.kind, note.at_s, job, worker, note.reason, self.request)
+        if self._says_ordering or self.number % ORDERING_EVERY == 0:
+            event = event._replace(ordering=self.policy.ordering_text)
+            self._says_ordering = False
+        self._events.append(event)
 
     def find(self, job_id: str) -> Job:
         job = self.tables.jobs.get(job_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl, urlencode
 
 from sanic_dispatch.core.json_pointer import steps_of
 from sanic_dispatch.core.line import Ordering
@@ -52,6 +53,29 @@ class Policy:
         """What orders the line of waiting jobs."""
         path = None if self.fair_by is None else steps_of(self.fair_by)
         return Ordering(self.priority_step_s if self.priorities else None, path)
+
+    @property
+    def ordering_text(self) -> str:
+        """What orders the line, as events say it: ``priorities=300.0&fair_by=/name``, ``arrival``.
+
+        ``with_ordering`` reads it.
+        """
+        said = {
+            **({"priorities": self.priority_step_s} if self.priorities else {}),
+            **({} if self.fair_by is None else {"fair_by": self.fair_by}),
+        }
+        return urlencode(said, safe="/") or "arrival"
+
+    def with_ordering(self, text: str) -> Policy:
+        """Return these rules with the ordering of an event. Raises ValueError."""
+        said = dict(parse_qsl(text))
+        step_s = float(said["priorities"]) if "priorities" in said else None
+        return replace(
+            self,
+            priorities=step_s is not None,
+            priority_step_s=self.priority_step_s if step_s is None else step_s,
+            fair_by=said.get("fair_by"),
+        )
 
     def resends(self, worker: Worker) -> bool:
         """Whether a job in doubt with this worker is sent to the next worker without asking."""

@@ -28,7 +28,8 @@ class LoggedEvent(NamedTuple):
     ``n`` is its number, which counts on over restarts; ``at_s`` is Unix seconds; ``event`` is a
     value of EventKind, or a kind of a later version. ``worker`` is the worker's label and
     ``callback`` its URL, both whole, as is the id of the ``job``. ``waiting_s``, ``service_s``
-    and ``percent`` are those of the log's line; ``facts`` are in ``event_facts.py``.
+    and ``percent`` are those of the log's line; ``facts`` are in ``event_facts.py``. Now and
+    again an event says what orders the line: ``ordering``, as ``Policy.ordering_text``.
     """
 
     n: int
@@ -46,9 +47,13 @@ class LoggedEvent(NamedTuple):
     promise: Promise | None = None
     percent: float | None = None
     facts: EventFacts | None = None
+    ordering: str = ""
 
 
 FIELDS = len(LoggedEvent._fields)
+_TOLD = LoggedEvent._fields.index("promise")
+_NOTHING = (None, None, "")
+"""What most events have after the promise."""
 
 NEWLINE, STAND_IN = b"\n", b"\x0b"
 """A newline in a job's data, and what stands for it in a line: JSON has no vertical tab."""
@@ -103,7 +108,7 @@ def recorded(event: Event) -> Recorded:
     )  # fmt: skip
     percent = percent_of(event) if has_span else None
     facts = facts_of(event) if kind in _WITH_FACTS else None
-    line = _encode(values, event.promise, percent, facts)
+    line = _encode(values, event.promise, (percent, facts, event.ordering))
     payload = payload_of(n, kind, job) if kind in _WITH_PAYLOAD else None
     return Recorded(n, at_s, kind, ticket, label, callback, line, payload)
 
@@ -147,6 +152,7 @@ def logged(event: Event) -> LoggedEvent:
         event.promise,
         percent_of(event),
         facts_of(event),
+        event.ordering,
     )
 
 
@@ -163,20 +169,17 @@ def payload_of(n: int, event: str, job: Job | None) -> Payload | None:
 
 def encode_event(event: LoggedEvent) -> bytes:
     """Encode an event as a JSON array, in ASCII; what it lacks at the end is left out."""
-    *values, promise, percent, facts = event
-    return _encode(values, promise, percent, facts)
+    return _encode(event[:_TOLD], event.promise, event[_TOLD + 1 :])
 
 
-def _encode(
-    values: Sequence[Any], promise: Promise | None, percent: float | None, facts: EventFacts | None
-) -> bytes:
-    is_rest = percent is not None or facts is not None
-    if promise is not None:
-        values = (*values, (promise.ready_s, promise.low_s, promise.high_s))
-    elif is_rest:
-        values = (*values, None)
-    if is_rest:
-        values = (*values, percent) if facts is None else (*values, percent, facts)
+def _encode(values: Sequence[Any], promise: Promise | None, rest: Sequence[Any]) -> bytes:
+    """Encode the fields up to the promise, and the rest: percent, facts and ordering."""
+    told = (promise.ready_s, promise.low_s, promise.high_s) if promise is not None else None
+    if rest != _NOTHING:
+        last = max(at for at, value in enumerate(rest) if value not in (None, ""))
+        values = (*values, told, *rest[: last + 1])
+    elif told is not None:
+        values = (*values, told)
     try:
         line = _FAST_ENCODER.encode(values)
     except UnicodeEncodeError:  # half of a surrogate pair
@@ -210,7 +213,7 @@ def decode_event(values: Any) -> LoggedEvent:
     if not (
         type(n) is type(ticket) is type(attempt) is int
         and type(kind) is type(job) is type(worker) is type(callback) is str
-        and type(reason) is type(request) is str
+        and type(reason) is type(request) is type(event.ordering) is str
         and n > 0
         and _is_number(at_s)
         and all(each is None or _is_number(each) for each in numbers)

@@ -215,3 +215,44 @@ def test_the_handler_of_a_command_is_named_after_it() -> None:
     for command, handler in state_machine._HANDLERS.items():
         words = re.sub(r"(?<!^)(?=[A-Z])", "_", command.__name__).lower()
         assert handler.__name__.lstrip("_") == f"on_{words}"
+
+
+def orderings(machine: StateMachine, jobs: int) -> list[str]:
+    """Submit jobs, and return what their events say of the line's order."""
+    events = [
+        event
+        for number in range(jobs)
+        for event in events_of(machine, c.Submit(f"{machine.number} {number}", b"1"))
+    ]
+    return [event.ordering for event in events]
+
+
+def test_the_order_of_the_line_is_said_now_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the first event after a start or an undo, and then by every n-th."""
+    monkeypatch.setattr(state_machine, "ORDERING_EVERY", 4)
+    machine = StateMachine(Policy(fair_by="/name"))
+    machine.apply(c.Recover("5e" * 32), NOW)
+    said = "fair_by=/name"
+    assert orderings(machine, 5) == [said, "", "", said, ""]
+    machine.tables.take_changes()
+    assert orderings(machine, 1) == [""]
+    machine.undo(machine.tables.take_changes(), 5)
+    assert orderings(machine, 2) == [said, ""]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(),
+        Policy(priorities=True),
+        Policy(priorities=True, priority_step_s=12.5, fair_by="/guest/na~1m&e=é"),
+        Policy(fair_by="/"),
+    ],
+)
+def test_the_order_of_the_line_is_read_again(policy: Policy) -> None:
+    """An event says what a topic's rules are in this, and nothing else."""
+    other = Policy(priorities=True, fair_by="/other", lease_s=5.0)
+    read = other.with_ordering(policy.ordering_text)
+    assert read.ordering == policy.ordering
+    assert read.lease_s == 5.0
+    assert Policy().ordering_text == "arrival"

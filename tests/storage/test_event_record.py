@@ -88,6 +88,7 @@ def told(event: LoggedEvent, seconds: list[float]) -> LoggedEvent:
                 st.none(),
                 st.none() | SECONDS,
                 st.none() | FACTS,
+                st.text(st.characters(exclude_categories=["Cs"])),
             ),
             st.just([]) | st.lists(SECONDS, min_size=3, max_size=3),
         )
@@ -113,6 +114,7 @@ def test_two_ways_to_encode(kind: EventKind) -> None:
         event(kind, held(job(3), ROBOT)._replace(progress=Progress(40, odd)), ROBOT),
         event(kind, taken, ROBOT._replace(label=odd), at_s=5.0)._replace(reason=odd, request=odd),
         event(kind, job(3), at_s=5.0)._replace(promise=Promise(5.0, 60.0, 30.125, 1e9)),
+        event(kind, job(3))._replace(ordering="fair_by=/name"),
     ):  # fmt: skip
         found, plain = recorded(each), logged(each)
         assert decode_event(json.loads(found.line)) == plain
