@@ -11,6 +11,7 @@
     │   ├── RedisInUse           another dispatcher owns its queues
     │   ├── NothingStored        nothing to export from the folder in this mode
     │   ├── NoHistory            no events are stored in this folder
+    │   ├── UnusableReplay       what is to be run again is not there, or contradicts itself
     │   ├── FolderNotEmpty       the folder to import into is not empty
     │   └── BrokenTransfer       an export is incomplete or damaged
     ├── Unauthorized             no token, or a wrong one
@@ -135,6 +136,12 @@ class NoHistory(StartError):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(f"data folder {folder} holds no history")
+
+
+class UnusableReplay(StartError):
+    """What is to be run again is not in the log, or what is to be different contradicts itself."""
+
+    exit_code = 2
 
 
 class FolderNotEmpty(StartError):

@@ -45,20 +45,21 @@ def _time(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
         raise click.BadParameter(f"{value!r} is no time, such as {example}.") from None
 
 
-def _check_span(begin: str | None, end: str | None) -> None:
+def check_span(begin: str | None, end: str | None) -> None:
     """Raise UsageError if a span ends before it begins."""
     if begin and end and end < begin:
         raise click.UsageError("--to is before --from.")
 
 
-def _span_options() -> list[click.Parameter]:
+def span_options() -> list[click.Parameter]:
+    """Return the options --from and --to, as ``begin`` and ``end`` in RFC 3339."""
     return [
         click.Option(["--from", "begin"], callback=_time, metavar="TIME", help="From then on."),
         click.Option(["--to", "end"], callback=_time, metavar="TIME", help="Until before then."),
     ]
 
 
-_SERVICE = [option for option in OPTIONS if option.name not in ("yes", "as_json")]
+SERVICE = [option for option in OPTIONS if option.name not in ("yes", "as_json")]
 _AS_JSON = next(option for option in OPTIONS if option.name == "as_json")
 
 _EVENTS: list[click.Parameter] = [
@@ -71,12 +72,12 @@ _EVENTS: list[click.Parameter] = [
         help="Of this kind, such as job.failed.",
     ),
     click.Option(["--text"], help="With this text in the reason or the worker's label."),
-    *_span_options(),
+    *span_options(),
     click.Option(
         ["--after"], type=click.IntRange(0), metavar="N", help="Behind the event of this number."
     ),
     click.Option(["--follow", "-F"], is_flag=True, help="Go on with new events, until Ctrl-C."),
-    *_SERVICE,
+    *SERVICE,
     _AS_JSON,
 ]
 
@@ -95,7 +96,7 @@ def events(follow: bool, as_json: bool, **options: Any) -> None:
       sanic-dispatch events --worker "Robot 1" --from 2024-11-24T18:00 --to 2024-11-24T19:00
       sanic-dispatch events --follow --json | jq -r 'select(.event == "job.done") | .ticket'
     """
-    _check_span(options["begin"], options["end"])
+    check_span(options["begin"], options["end"])
     question = {
         "ticket": options["ticket"],
         "worker": options["worker"],
@@ -130,8 +131,8 @@ _STATS: list[click.Parameter] = [
         show_default=True,
         help="What the rows are for.",
     ),
-    *_span_options(),
-    *_SERVICE,
+    *span_options(),
+    *SERVICE,
     _AS_JSON,
 ]
 
@@ -150,7 +151,7 @@ def stats(by: str, begin: str | None, end: str | None, as_json: bool, **options:
       sanic-dispatch stats --by robot --json | jq 'select(.utilisation > 0.9) | .robot'
     """
 
-    _check_span(begin, end)
+    check_span(begin, end)
 
     async def ask(client: OperatorClient) -> Any:
         said = await client.statistics(**{"by": by, "from": begin, "to": end})
@@ -173,14 +174,14 @@ _EXPORT: list[click.Parameter] = [
         show_default=True,
         help="A table, one JSON object a line, or XES (IEEE 1849) for process mining.",
     ),
-    *_span_options(),
+    *span_options(),
     click.Option(
         ["--data-dir"],
         type=click.Path(path_type=Path),
         metavar="FOLDER",
         help="Read this data folder, which no dispatcher uses, instead of asking one.",
     ),
-    *_SERVICE,
+    *SERVICE,
 ]
 
 
@@ -201,7 +202,7 @@ def export_log(
     """
     from sanic_dispatch.history.formats import FORMATS
 
-    _check_span(begin, end)
+    check_span(begin, end)
     writer = FORMATS[kind]()
     span = begin, end or max(begin or "", to_rfc3339(time()))
 

@@ -14,6 +14,7 @@ from sanic_dispatch.cli.data_commands import check, export, import_
 from sanic_dispatch.cli.event_commands import events, export_log, stats
 from sanic_dispatch.cli.job_history import history
 from sanic_dispatch.cli.make_backup import backup
+from sanic_dispatch.cli.replay_command import replay
 from sanic_dispatch.cli.serve import demo, serve
 from sanic_dispatch.cli.show_config import show_config
 from sanic_dispatch.cli.submit import submit
@@ -92,6 +93,7 @@ COMMANDS: dict[click.Command, str] = {
     history: "Print what happened to one order.",
     events: "Print what happened, or follow it.",
     stats: "Print statistics by hour, drink or robot.",
+    replay: "Run a recorded evening again: what if?",
     export_log: "Write events as CSV, JSON lines or XES.",
     backup: "Back up a running dispatcher.",
     show_config: "Print the settings in effect, and their origin.",

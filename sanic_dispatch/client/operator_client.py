@@ -13,6 +13,8 @@ from sanic_dispatch.client.dispatch_client import DispatchClient
 LARGEST_PAGE = 1000
 """The most events that the service sends at once."""
 
+_OF_A_RECORDING = ("events", "data", "next")
+
 STATISTICS_TIMEOUT_S = 90.0
 """How long to wait for statistics; the service itself gives up after a minute."""
 
@@ -89,6 +91,17 @@ class OperatorClient(DispatchClient):
             following = page["next"]
             if following is None:
                 return
+
+    async def recording(self, **question: str | int | None) -> dict[str, Any]:
+        """Return a page of events with all that a replay needs; data of orders is in it.
+
+        ``history.recording_page`` reads it.
+        """
+        query = {name: str(value) for name, value in question.items() if value is not None}
+        async with self._request("GET", "operator", "recording", query=query) as answer:
+            return await read_answer(
+                answer, lambda said: {**said, **{name: said[name] for name in _OF_A_RECORDING}}
+            )
 
     async def last_number(self) -> int:
         """Return the number of the last event."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from math import inf, nextafter
 from threading import Event as Flag
 from typing import Any, NamedTuple, TypeVar
 
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.history.questions import MAX_NUMBER
 from sanic_dispatch.history.statistics import LOOK_BACK_S, By, Statistics
 from sanic_dispatch.storage.checkpoint import Pace
@@ -20,6 +22,7 @@ from sanic_dispatch.storage.event_log import (
     Question,
     readable,
 )
+from sanic_dispatch.storage.event_record import Payload
 
 __all__ = ["HistoryQueries", "Page"]
 
@@ -40,6 +43,13 @@ class Counted(NamedTuple):
     holes: Sequence[Hole] = ()
 
 
+class RecordedPage(NamedTuple):
+    """A page of events, and the data of orders that came with them, as far as it is kept."""
+
+    page: Page
+    payloads: Sequence[Payload] = ()
+
+
 class HistoryQueries:
     """Answers questions about the events that were published so far.
 
@@ -58,6 +68,21 @@ class HistoryQueries:
         """Return the first events that match."""
         self._catch_up()
         return await asyncio.to_thread(self._log.find, question)
+
+    async def recorded(self, question: Question) -> RecordedPage:
+        """Return the first events that match, with the data of the orders that came with them."""
+        self._catch_up()
+        return await asyncio.to_thread(self._with_data, question)
+
+    def _with_data(self, question: Question) -> RecordedPage:
+        page, missing = self._log.find(question), list[Missing]()
+        if not page.events:
+            return RecordedPage(page)
+        numbers = {each.n for each in page.events if each.event == EventKind.JOB_SUBMITTED}
+        times_s = [each.at_s for each in page.events]
+        found = self._log.payloads(min(times_s), nextafter(max(times_s), inf)) if numbers else ()
+        payloads = [each for each in readable(found, missing) if each.n in numbers]
+        return RecordedPage(page, payloads)
 
     async def of_ticket(self, ticket: int) -> Page:
         """Return all events of a job."""

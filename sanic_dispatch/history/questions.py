@@ -50,6 +50,12 @@ def question_of(arguments: Arguments) -> Question:
     )
 
 
+def recording_of(arguments: Arguments) -> Question:
+    """Parse the arguments of /operator/recording. Raises InvalidRequest with what is allowed."""
+    _single(arguments, ("from", "to", "after", "limit"))
+    return question_of(arguments)
+
+
 def span_of(arguments: Arguments) -> Span:
     """Parse the arguments of /operator/stats. Raises InvalidRequest with what is allowed."""
     given = _single(arguments, ("from", "to", "by"))

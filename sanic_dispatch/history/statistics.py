@@ -141,6 +141,14 @@ class Statistics:
         keys = sorted(self._rows, key=lambda key: (key is None, key))
         return [self._row_as_json(key, self._rows[key]) for key in keys]
 
+    def utilisation(self, now_s: float) -> float | None:
+        """Return the share of all robots' presence in which they had orders; by robot or hour."""
+        for robot in self._robots.values():
+            self._account(robot, now_s)
+        present_s = sum(row.present_s for row in self._rows.values())
+        busy_s = sum(row.busy_s for row in self._rows.values())
+        return round(busy_s / present_s, 3) if present_s else None
+
     # ---- events of jobs
 
     def _submitted(self, event: LoggedEvent, order: _OpenOrder) -> None:

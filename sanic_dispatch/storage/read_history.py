@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copy
 from tempfile import TemporaryDirectory
 
-from sanic_dispatch.errors import NoHistory, NotAQueue
-from sanic_dispatch.storage.data_folder import DataFolder
+from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, NoHistory, NotAQueue
+from sanic_dispatch.storage.data_folder import LOCK, DataFolder
 from sanic_dispatch.storage.event_log import EventLog
 from sanic_dispatch.storage.event_record import (
     LoggedEvent,
@@ -44,6 +45,57 @@ def history_of(path: Path) -> Iterator[EventLog]:
         yield log
     finally:
         folder.release()
+
+
+@contextmanager
+def history_left_alone(path: Path) -> Iterator[EventLog]:
+    """Open the event log of a folder and write nothing there, which may be read-only.
+
+    No dispatcher can start on the folder meanwhile. Raises as ``history_of``.
+    """
+    if not path.is_dir():
+        raise DataFolderUnusable(path, "does not exist")
+    with _shared_lock(path), TemporaryDirectory(prefix="sanic-dispatch-") as name:
+        mirror = Path(name)
+        _mirror(path, mirror)
+        try:
+            with history_of(mirror) as log:
+                yield log
+        except NoHistory:
+            raise NoHistory(path) from None
+        except NotAQueue as error:
+            where = error.path
+            if where.is_relative_to(mirror):
+                where = path / where.relative_to(mirror)
+            raise NotAQueue(where, error.reason) from None
+
+
+@contextmanager
+def _shared_lock(path: Path) -> Iterator[None]:
+    """Keep dispatchers from a folder. Raises DataFolderInUse."""
+    if not (path / LOCK).exists():  # a backup
+        yield
+        return
+    with (path / LOCK).open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataFolderInUse(path) from None
+        yield
+
+
+def _mirror(path: Path, mirror: Path) -> None:
+    """Make a folder with the same files: segments, which never change, are links to them."""
+    for each in path.iterdir():
+        if each.is_file() and each.name != LOCK:
+            copy(each, mirror)
+    if (path / FOLDER).is_dir():
+        (mirror / FOLDER).mkdir()
+        for each in (path / FOLDER).iterdir():
+            if each.suffix == ".gz":
+                (mirror / FOLDER / each.name).symlink_to(each.resolve())
+            elif each.is_file():
+                copy(each, mirror / FOLDER)
 
 
 def _events_in_database(path: Path) -> list[Recorded]:

@@ -56,7 +56,7 @@ async def test_every_request_is_answered_as_by_the_owner(two: Two) -> None:
         there, here = await asyncio.gather(ask(two.owner, "GET", path), ask(other, "GET", path))
         assert there[:2] == here[:2], path
         assert there[0] == 200
-    for path in ("operator/events", "operator/stats"):
+    for path in ("operator/events", "operator/recording", "operator/stats"):
         assert (await ask(other, "GET", path))[0] == 200
     assert (await ask(other, "POST", "operator/pause"))[1] == {"paused": True}
     assert (await ask(other, "GET", "topics"))[1]["topics"][0]["orders"] == "paused"

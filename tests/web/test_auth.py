@@ -42,6 +42,7 @@ ROUTES_OF = {
         "GET /operator/workers",
         "GET /operator/history/<ticket>",
         "GET /operator/events",
+        "GET /operator/recording",
         "GET /operator/stats",
         "GET /operator/topics",
         "GET /operator/webhooks",

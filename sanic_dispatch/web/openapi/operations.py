@@ -31,6 +31,7 @@ from sanic_dispatch.web.openapi.operation import (
 )
 from sanic_dispatch.web.openapi.schemas import (
     A_BACKUP,
+    A_RECORDING,
     CALLBACK_URL,
     FRAME,
     HANDED_JOB,
@@ -429,6 +430,16 @@ _SPAN = (
         {"type": "string", "format": "date-time"}, "2024-11-24T02:00:00Z",
     ),
 )  # fmt: skip
+_PAGE_OF_EVENTS = (
+    Parameter(
+        "query", "after", "only those behind this number",
+        {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0}, 41,
+    ),
+    Parameter(
+        "query", "limit", "at most so many",
+        {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}, 100,
+    ),
+)  # fmt: skip
 _GAPS = {"History-Incomplete": {"type": "string", "description": "what may be missing"}}
 _NEXT_PAGE = {"Link": {"type": "string", "description": "the next page, if there is one"}}
 EVENTS = Operation(
@@ -449,14 +460,7 @@ EVENTS = Operation(
             "upper or lower case",
             {"type": "string", "minLength": 1}, "out of ice",
         ),
-        Parameter(
-            "query", "after", "only those behind this number",
-            {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0}, 41,
-        ),
-        Parameter(
-            "query", "limit", "at most so many",
-            {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}, 100,
-        ),
+        *_PAGE_OF_EVENTS,
     ),
     answers={
         200: Answer(
@@ -468,6 +472,21 @@ EVENTS = Operation(
                 NDJSON: ({"type": "string"}, None),
             },
             {**_NEXT_PAGE, **_GAPS},
+        )
+    },
+    errors=("Unauthorized", "InvalidRequest", *READING),
+)  # fmt: skip
+RECORDING = Operation(
+    **OF_AN_OPERATOR,
+    parameters=(
+        *_SPAN,
+        *_PAGE_OF_EVENTS,
+    ),
+    answers={
+        200: Answer(
+            "The oldest events that match, and the data of orders by the number of the event that "
+            "brought it; next is what to give as after for the following ones, or null.",
+            in_json(ref("recording"), A_RECORDING),
         )
     },
     errors=("Unauthorized", "InvalidRequest", *READING),

@@ -185,6 +185,23 @@ OWN: dict[str, Schema] = {
         },
         GAPS,
     ),
+    "recording": an_object(
+        {
+            "events": {
+                "type": "array",
+                "items": {"type": "array"},
+                "description": "as in the event log, in the order of its fields; at least number, "
+                "time in Unix seconds, and event",
+            },
+            "data": {
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "the JSON of orders, by the number of the event that brought it",
+            },
+            "next": _or_null({"type": "integer", "minimum": 1}),
+        },
+        GAPS,
+    ),
     "event": an_object(
         {
             "n": {"type": "integer", "minimum": 1, "description": "its number"},
@@ -406,6 +423,14 @@ LOGGED = {
     "callback": "http://engine.example:8298/4/callbacks/54809648…/",
     "reason": "",
     "request": "0f1e2d3c4b5a6978",
+}
+A_RECORDING = {
+    "events": [
+        [140, 1732412340.123, "job.submitted", 42, "", "", "", "", "", 0, None, None],
+        [141, 1732412341.5, "job.assigned", 42, "", "Robot 1", "http://engine.example:8298/7f1c"],
+    ],
+    "data": {"140": '{"drink":"mojito","name":"Ada"}'},
+    "next": 141,
 }
 A_BACKUP = {
     "folder": "/var/backups/bar-1",

@@ -16,13 +16,14 @@ from sanic_dispatch.history.csv_format import CsvWriter
 from sanic_dispatch.history.event_fields import describe_gaps, gaps_of, page_fields, step_of
 from sanic_dispatch.history.formats import EventWriter, JsonLinesWriter, written
 from sanic_dispatch.history.history_queries import HistoryQueries, Page
-from sanic_dispatch.history.questions import Arguments, question_of, span_of
+from sanic_dispatch.history.questions import Arguments, question_of, recording_of, span_of
+from sanic_dispatch.history.recording_page import recording_fields
 from sanic_dispatch.observability.log import printable
 from sanic_dispatch.web import auth
 from sanic_dispatch.web.calls import ask, why_waiting
 from sanic_dispatch.web.context import Context, context_of
 from sanic_dispatch.web.openapi.operation import CSV, JSON, NDJSON, describe
-from sanic_dispatch.web.openapi.operations import EVENTS, HISTORY, STATISTICS
+from sanic_dispatch.web.openapi.operations import EVENTS, HISTORY, RECORDING, STATISTICS
 from sanic_dispatch.web.responses import PRIVATE, Response, json_answer
 from sanic_dispatch.web.routes.lists import job_fields
 
@@ -45,6 +46,19 @@ async def find(request: Request) -> HTTPResponse:
     page = await ask(context_of(request), HistoryQueries.find, question_of(arguments))
     media_type = _media_type(request, (JSON, CSV, NDJSON))
     return await asyncio.to_thread(_page_answer, page, media_type, arguments)
+
+
+@events.get("/recording")
+@describe(RECORDING)
+async def recording(request: Request) -> HTTPResponse:
+    """Return events with all that a replay needs of them, and the data of orders.
+
+    They are arrays, as in the event log; of the callbacks only the hosts are told.
+    """
+    auth.check(request, auth.OPERATOR)
+    question = recording_of(_arguments(request))
+    found = await ask(context_of(request), HistoryQueries.recorded, question)
+    return json_answer(await asyncio.to_thread(recording_fields, found))
 
 
 @events.get("/history/<ticket:int>")

@@ -1,0 +1,1 @@
+"""What would have been: a recorded evening run again, on virtual time, by the real core."""
