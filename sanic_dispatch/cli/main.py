@@ -11,6 +11,7 @@ from sanic_dispatch.cli.check_health import health
 from sanic_dispatch.cli.completion import PROGRAM, completion
 from sanic_dispatch.cli.ctl import ctl
 from sanic_dispatch.cli.data_commands import check, export, import_
+from sanic_dispatch.cli.estimates_command import estimates
 from sanic_dispatch.cli.event_commands import events, export_log, stats
 from sanic_dispatch.cli.job_history import history
 from sanic_dispatch.cli.make_backup import backup
@@ -94,6 +95,7 @@ COMMANDS: dict[click.Command, str] = {
     events: "Print what happened, or follow it.",
     stats: "Print statistics by hour, drink or robot.",
     replay: "Run a recorded evening again: what if?",
+    estimates: "Judge the promised waiting times of an evening.",
     export_log: "Write events as CSV, JSON lines or XES.",
     backup: "Back up a running dispatcher.",
     show_config: "Print the settings in effect, and their origin.",

@@ -219,8 +219,8 @@ def _print(compared: Comparison, scenario: Scenario) -> None:
         ["orders", *(str(each.orders) for each in both)],
         *([title, *(_duration(each.wait_s[at]) for each in both)] for at, title in _WAITS.items()),
         ["longest line", *(str(each.longest_line) for each in both)],
-        ["utilisation", *(_share(each.utilisation) for each in both)],
-        ["promises kept", *(_share(each.kept) for each in both)],
+        ["utilisation", *(share_of(each.utilisation) for each in both)],
+        ["promises kept", *(share_of(each.kept) for each in both)],
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for title, *cells in rows:
@@ -253,7 +253,8 @@ def _minutes(seconds: float | None) -> str:
     return "-" if seconds is None else "{}:{:02}".format(*divmod(round(seconds), 60))
 
 
-def _share(share: float | None) -> str:
+def share_of(share: float | None) -> str:
+    """Return a share for people: ``81.9%``."""
     return "-" if share is None else f"{share:.1%}"
 
 
@@ -295,7 +296,7 @@ def _print_cells(found: Sequence[Cell], goal: Goal | None) -> None:
         summary = cell.summary
         words = [str(cell.robots), f"{cell.slower:g}"]
         words += [_minutes(summary.wait_s[name]) for name in _WAITS]
-        words += [str(summary.longest_line), _share(summary.utilisation), _share(summary.kept)]
+        words += [str(summary.longest_line), share_of(summary.utilisation), share_of(summary.kept)]
         words.append(str(summary.unserved))
         if goal:
             words.append("kept" if goal.is_kept(summary) else "")

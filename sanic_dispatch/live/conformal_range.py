@@ -34,11 +34,20 @@ class ConformalRange:
     The quantile level of an end moves outwards after a miss on that side, inwards otherwise.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        ratio_samples: int = RATIO_SAMPLES,
+        min_ratio_samples: int = MIN_RATIO_SAMPLES,
+        miss_rate: float = MISS_RATE,
+        learning_rate: float = LEARNING_RATE,
+    ) -> None:
         self._ends: tuple[float, float] | None = INITIAL_RANGE
         """None if they have to be computed anew."""
-        self._ratios: deque[float] = deque(maxlen=RATIO_SAMPLES)
-        self._below = self._above = MISS_RATE
+        self._ratios: deque[float] = deque(maxlen=ratio_samples)
+        self._min_ratio_samples = min_ratio_samples
+        self._miss_rate = miss_rate
+        self._learning_rate = learning_rate
+        self._below = self._above = miss_rate
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -51,11 +60,15 @@ class ConformalRange:
 
     def update(self, ratio: float, *, was_early: bool, was_late: bool) -> None:
         """Add the ratio actual ÷ estimated of an outcome, and which end it missed, if any."""
-        self._below = _adapted(self._below, was_early)
-        self._above = _adapted(self._above, was_late)
+        self._below = self._adapted(self._below, was_early)
+        self._above = self._adapted(self._above, was_late)
         self._ratios.append(ratio)
-        if len(self._ratios) >= MIN_RATIO_SAMPLES:
+        if len(self._ratios) >= self._min_ratio_samples:
             self._ends = None
+
+    def _adapted(self, share: float, was_missed: bool) -> float:
+        moved = share + self._learning_rate * (self._miss_rate - was_missed)
+        return min(max(moved, -MAX_EXTRAPOLATION), 0.5)
 
 
 def quantile(ordered: list[float], share: float) -> float:
@@ -69,7 +82,3 @@ def quantile(ordered: list[float], share: float) -> float:
     value, following = ordered[index], ordered[min(index + 1, len(ordered) - 1)]
     beyond = (share - inside) * (ordered[-1] - ordered[0])
     return value + (following - value) * (position - index) + beyond
-
-
-def _adapted(share: float, was_missed: bool) -> float:
-    return min(max(share + LEARNING_RATE * (MISS_RATE - was_missed), -MAX_EXTRAPOLATION), 0.5)

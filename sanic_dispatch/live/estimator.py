@@ -8,10 +8,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sanic_dispatch.core.promise import Promise
-from sanic_dispatch.live.conformal_range import MISS_RATE, ConformalRange, quantile
+from sanic_dispatch.live.conformal_range import (
+    LEARNING_RATE,
+    MIN_RATIO_SAMPLES,
+    MISS_RATE,
+    RATIO_SAMPLES,
+    ConformalRange,
+    quantile,
+)
 from sanic_dispatch.live.progress_estimator import ProgressEstimator, Report
 
 SERVICE_SAMPLES = 40
@@ -27,6 +35,25 @@ HIT_RATE_PROMISES = 200
 """Number of recent promises in the hit rate."""
 
 
+@dataclass(frozen=True, slots=True)
+class EstimatorParameters:
+    """What an estimator can be tuned by; ``sanic-dispatch estimates --try`` tries other values.
+
+    docs/performance.md shows what other values than these do to simulated evenings.
+    """
+
+    service_samples: int = SERVICE_SAMPLES
+    min_service_samples: int = MIN_SERVICE_SAMPLES
+    overdue_share: float = OVERDUE_SHARE
+    ratio_samples: int = RATIO_SAMPLES
+    min_ratio_samples: int = MIN_RATIO_SAMPLES
+    miss_rate: float = MISS_RATE
+    learning_rate: float = LEARNING_RATE
+
+
+SHIPPED = EstimatorParameters()
+
+
 class Load(NamedTuple):
     """The robots at work, and how long their running services will still take."""
 
@@ -38,15 +65,21 @@ class Load(NamedTuple):
 class Estimator:
     """Estimates waiting times from service times, and ranges from the outcomes of its promises."""
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: EstimatorParameters = SHIPPED) -> None:
+        self.parameters = parameters
         self.has_enough_samples = False
         """Whether there are enough service times for an estimate."""
         self.made = 0
         self.kept = 0
         self.progress = ProgressEstimator()
-        self._services: deque[float] = deque(maxlen=SERVICE_SAMPLES)
+        self._services: deque[float] = deque(maxlen=parameters.service_samples)
         self._sorted: list[float] = []
-        self._range = ConformalRange()
+        self._range = ConformalRange(
+            parameters.ratio_samples,
+            parameters.min_ratio_samples,
+            parameters.miss_rate,
+            parameters.learning_rate,
+        )
         self._hits: deque[bool] = deque(maxlen=HIT_RATE_PROMISES)
 
     @property
@@ -70,7 +103,7 @@ class Estimator:
     def observe_service(self, service_s: float) -> None:
         """Add the duration of a finished service."""
         self._services.append(max(service_s, 0.0))
-        self.has_enough_samples = len(self._services) >= MIN_SERVICE_SAMPLES
+        self.has_enough_samples = len(self._services) >= self.parameters.min_service_samples
         self._sorted = sorted(self._services)
 
     def remaining_s(self, elapsed_s: float) -> float:
@@ -82,7 +115,7 @@ class Estimator:
         longer = self._sorted[bisect_right(self._sorted, elapsed_s) :]
         if longer:
             return sum(longer) / len(longer) - elapsed_s
-        return OVERDUE_SHARE * max(self.mean_s, elapsed_s)
+        return self.parameters.overdue_share * max(self.mean_s, elapsed_s)
 
     def load(self, robots: int, remaining_s: Iterable[float]) -> Load:
         """Sum up the present robots and what the services that are running will still take."""
@@ -121,8 +154,8 @@ class Estimator:
         if not self.has_enough_samples:
             return None
         return (
-            began_s + quantile(self._sorted, MISS_RATE),
-            began_s + quantile(self._sorted, 1.0 - MISS_RATE),
+            began_s + quantile(self._sorted, self.parameters.miss_rate),
+            began_s + quantile(self._sorted, 1.0 - self.parameters.miss_rate),
         )
 
     def observe_outcome(self, promise: Promise, finished_s: float) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from sanic_dispatch.core.job import Job, Stage
 from sanic_dispatch.core.promise import Promise
-from sanic_dispatch.live.estimator import OVERDUE_SHARE, Estimator, Load
+from sanic_dispatch.live.estimator import Estimator, Load
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.progress_estimator import Report
 
@@ -171,4 +171,5 @@ class Forecast:
         if not served.reports:
             return self.estimator.remaining_s(now_s - served.since_s)
         since_s = now_s - served.reports[-1].at_s
-        return max(served.reports[-1].rest_s - since_s, OVERDUE_SHARE * since_s)
+        overdue_s = self.estimator.parameters.overdue_share * since_s
+        return max(served.reports[-1].rest_s - since_s, overdue_s)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sanic_dispatch.core.events import Event
+from sanic_dispatch.core.events import Event, EventKind
+from sanic_dispatch.live.estimator import Estimator
 from sanic_dispatch.live.projection import Projection
 from sanic_dispatch.replay.evening_summary import EveningSummary, SummaryFold
 from sanic_dispatch.replay.recording import Recording, seconds_of
 from sanic_dispatch.replay.scenario import Scenario
 from sanic_dispatch.replay.virtual_run import Outcome, VirtualRun
 from sanic_dispatch.storage.event_record import LoggedEvent
+
+EXPIRE_EVERY_S = 5.0
+"""How often to forget robots that did not come back, and orders that are not shown any more."""
 
 
 class Pairing(NamedTuple):
@@ -51,17 +55,38 @@ def replay(recording: Recording, recorded: EveningSummary, scenario: Scenario) -
 def run_again(recording: Recording, scenario: Scenario) -> tuple[EveningSummary, Outcome]:
     """Run an evening again, and return its summary. Raises UnusableReplay."""
     fold = SummaryFold(seconds_of(recording.begin), seconds_of(recording.end))
-    projection = Projection(ordering=scenario.policy(recording.ordering).ordering)
-
-    def take(events: Sequence[Event]) -> None:
-        promised = projection.promised(events)
-        projection.fold(*promised)
-        projection.expire(events[-1].at_s)
-        for event in promised:
-            fold.add(_logged(event))
-
-    outcome = VirtualRun(recording, scenario, take).run()
+    outcome = run_promised(recording, scenario, lambda event, _: fold.add(_logged(event)))
     return fold.summary(), outcome
+
+
+def run_promised(
+    recording: Recording,
+    scenario: Scenario,
+    take: Callable[[Event, int], None],
+    estimator: Estimator | None = None,
+) -> Outcome:
+    """Run an evening again, with the promises that guests would have been told.
+
+    ``take`` gets each event, and how many orders wait then. Raises UnusableReplay.
+    """
+    expired_s = 0.0
+    projection = Projection(ordering=scenario.policy(recording.ordering).ordering)
+    if estimator is not None:
+        projection.forecast.estimator = estimator
+
+    def take_all(events: Sequence[Event]) -> None:
+        nonlocal expired_s
+        waiting = projection.line.size
+        if events[0].kind is EventKind.JOB_SUBMITTED:  # a command begins with it, or has none
+            events = projection.promised(events)
+        projection.fold(*events)
+        if events[-1].at_s >= expired_s + EXPIRE_EVERY_S:
+            expired_s = events[-1].at_s
+            projection.expire(expired_s)
+        for event in events:
+            take(event, waiting)
+
+    return VirtualRun(recording, scenario, take_all).run()
 
 
 def _logged(event: Event) -> LoggedEvent:

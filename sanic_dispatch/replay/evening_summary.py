@@ -78,6 +78,7 @@ class SummaryFold:
         self._line: list[tuple[float, int]] = []
         self._newest = 0
         """The ticket of the last event if that was its submission."""
+        self._newest_s = 0.0
         self._last_s = begin_s
 
     def add(self, event: LoggedEvent) -> None:
@@ -86,13 +87,13 @@ class SummaryFold:
         kind, at_s = event.event, event.at_s
         self._last_s = max(self._last_s, at_s)
         if self._newest and (kind != EventKind.JOB_ASSIGNED or event.ticket != self._newest):
-            self._note_length(at_s)  # a robot did not take the new order at once
+            self._note_length(self._newest_s)  # no robot took the new order at once
         self._newest = 0
         if kind == EventKind.JOB_SUBMITTED:
             self._open[event.ticket] = _OpenWait(at_s, event.promise)
             self._orders += self._begin_s <= at_s < self._end_s
             self._length += 1
-            self._newest = event.ticket
+            self._newest, self._newest_s = event.ticket, at_s
             return
         order = self._open.get(event.ticket) if event.ticket else None
         if order is None:
@@ -112,7 +113,7 @@ class SummaryFold:
     def summary(self) -> EveningSummary:
         """Return the summary of the events so far."""
         if self._newest:
-            self._note_length(self._last_s)
+            self._note_length(self._newest_s)
         begin_s, end_s = self._begin_s, self._end_s
         still = [
             each

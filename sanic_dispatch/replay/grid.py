@@ -83,9 +83,13 @@ def _values(name: str, ends: str) -> list[Decimal]:
         low, high = Decimal(first), Decimal(last or first)
     except InvalidOperation:
         raise ValueError(f"{name} is a number, or a range such as 1..5") from None
-    is_whole = name == "slower" or (low == int(low) and high == int(high))
-    if not (is_whole and 0 < low <= high <= 10_000):
+    is_finite = low.is_finite() and high.is_finite()
+    if not (is_finite and 0 < low <= high <= 10_000 and _is_whole(name, low, high)):
         raise ValueError(f"{name} is a range of positive numbers, such as 1..5")
     if (high - low) / step >= MOST_CELLS:
         raise ValueError(f"a grid has at most {MOST_CELLS} scenarios")
     return [low + step * n for n in range(int((high - low) / step) + 1)]
+
+
+def _is_whole(name: str, *values: Decimal) -> bool:
+    return name == "slower" or all(value == int(value) for value in values)

@@ -262,3 +262,24 @@ async def test_no_secrets_in_a_recording(evening: BarEvening) -> None:
     assert not any(each.job in said for each in events if each.job)
     read = [event.callback for event, _ in recorded_in(json.loads(said))]
     assert len(set(read)) == len({each.callback for each in events})
+
+
+def test_estimates(folder: Path) -> None:
+    """Promises, judged in all and by hour, drink and place."""
+    words = ["estimates", "--data-dir", str(folder)]
+    said = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    assert list(said) == ["recorded", "replayed", "hour", "drink", "place"]
+    assert said["recorded"] == said["replayed"]
+    assert list(said["drink"][0]) == [
+        "drink", "promises", "kept", "early", "late", "width_s", "error_s", "score_s",
+    ]  # fmt: skip
+    shown = CliRunner().invoke(cli, words).stdout
+    assert shown.splitlines()[0].split() == [
+        "promises", "kept", "early", "late", "range", "error", "score",
+    ]  # fmt: skip
+    tried = json.loads(CliRunner().invoke(cli, [*words, "--try", "miss_rate=0.3", "--json"]).stdout)
+    assert tried["recorded"] == said["recorded"]
+    assert tried["replayed"]["kept"] < said["replayed"]["kept"]
+    refused = CliRunner().invoke(cli, [*words, "--try", "luck=7"])
+    assert refused.exit_code == 2
+    assert "'luck=7' names no parameter; there are service_samples" in refused.stderr

@@ -1,0 +1,71 @@
+"""Promised waiting times, judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sanic_dispatch.core.promise import Promise
+from sanic_dispatch.live.estimator import SHIPPED
+from sanic_dispatch.replay.judgement import PromiseOutcome, Verdict, judge, parameters_of
+from tests.support.bar_evening import Bar, BarEvening
+
+PROMISE = Promise(1000.0, 100.0, 80.0, 120.0)
+
+
+def outcome(actual_s: float) -> PromiseOutcome:
+    return PromiseOutcome(PROMISE, actual_s, "mojito", 0)
+
+
+def test_a_verdict() -> None:
+    """Kept, early and late are shares; a miss costs ten times its distance."""
+    assert Verdict.on([outcome(s) for s in (80.0, 120.0, 79.0, 150.0)]) == Verdict(
+        4, 0.5, 0.25, 0.25, 40.0, 20.5, 40.0 + (10.0 + 300.0) / 4
+    )
+    assert Verdict.on([]) == Verdict(0)
+
+
+def test_the_promises_of_an_evening() -> None:
+    """Made again they are those of the log; each row has its own."""
+    evening = BarEvening(Bar.with_everything())
+    found = judge(evening.read().recording, SHIPPED)
+    assert found.recorded == found.replayed
+    assert found.recorded.promises > 100
+    assert found.recorded.kept is not None
+    assert 0.6 < found.recorded.kept < 0.95
+    assert list(found.rows) == ["hour", "drink", "place"]
+    for rows in found.rows.values():
+        assert sum(verdict.promises for _, verdict in rows) == found.replayed.promises
+        assert len(rows) > 2
+    assert {name for name, _ in found.rows["drink"]} == {"mojito", "negroni", "beer"}
+    assert next(iter(found.rows["place"]))[0] == "next"
+
+
+def test_other_parameters() -> None:
+    """They make other promises of the same evening."""
+    recording = BarEvening(Bar(gap_s=35.0)).read().recording
+    shipped = judge(recording, SHIPPED)
+    wide = judge(recording, replace(SHIPPED, miss_rate=0.02))
+    assert wide.recorded == shipped.recorded
+    assert wide.replayed.kept is not None
+    assert shipped.replayed.kept is not None
+    assert wide.replayed.kept > shipped.replayed.kept
+    late = judge(recording, replace(SHIPPED, min_service_samples=40))
+    assert late.replayed.promises < shipped.replayed.promises
+
+
+def test_parameters() -> None:
+    """Each has its kind and its range."""
+    found = parameters_of(["service_samples=20", "learning_rate=0.05"])
+    assert found == replace(SHIPPED, service_samples=20, learning_rate=0.05)
+    for given, says in (
+        (["services=3"], "names no parameter; there are service_samples, "),
+        (["service_samples"], "names no parameter"),
+        (["service_samples=2.5"], "service_samples is a number from 1 to 10000"),
+        (["miss_rate=0.5"], "miss_rate is a number from 0.001 to 0.499"),
+        (["miss_rate=nan"], "miss_rate is a number"),
+        (["miss_rate=0.1", "miss_rate=0.2"], "miss_rate is there twice"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            parameters_of(given)
