@@ -69,7 +69,7 @@ def run(
 
     The names are those of the parts of docs/performance.md: fsync, depth, keyed, latency, cycles,
     faults, fanout, crowd, connected, webhooks, memory, restart, evening, storage, sharing, eta,
-    modules, instructions.
+    tuning, replay, modules, instructions.
     """
     plan = QUICK if quick else FULL
     if depths:

@@ -23,10 +23,12 @@ from benchmarks.measure import (
     latency,
     memory,
     module_changes,
+    replay,
     restart,
     rules,
     sharing,
     storage,
+    tuning,
     webhooks,
 )
 from benchmarks.report.tables import Report
@@ -84,6 +86,8 @@ MEASUREMENTS: dict[str, Measurement] = {
     "storage": Measurement(storage.measure),
     "sharing": Measurement(sharing.measure),
     "eta": Measurement(eta.measure),
+    "tuning": Measurement(tuning.measure),
+    "replay": Measurement(replay.measure),
     "modules": Measurement(module_changes.measure),
     "instructions": Measurement(instructions.measure, (Mode.IN_MEMORY,), has_floor=True),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,16 @@ import pytest
 from benchmarks.drive.load import size_of_first
 from benchmarks.drive.plan import QUICK
 from benchmarks.drive.servers import TOKEN, ours
-from benchmarks.measure import connected, instructions, memory, sharing
+from benchmarks.measure import connected, instructions, memory, replay, sharing, tuning
 from benchmarks.measure.module_changes import CHANGES_OF_A_FRAME
 from benchmarks.report import document, goals
 from benchmarks.report.figures import Figure, quantile, ratio
 from benchmarks.report.tables import Report, Table
 from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.replay.comparison import replay as run_again
+from sanic_dispatch.replay.evening_source import EveningSpan, EventWithData, evening_in
+from sanic_dispatch.replay.scenario import Scenario
+from sanic_dispatch.storage.event_record import decode_event
 from tests.support.redis import program
 from tests.support.server import ROOT, running_service
 
@@ -227,3 +232,25 @@ def test_depths_are_compared_relative_to_the_floor() -> None:
     deep = {"bare Sanic": {"per_s": [50.0, 60.0]}, "Sqlite": {"per_s": [20.0, 24.0]}}
     (table,) = goals.report({"depth": {"submissions": {"0": shallow, "100000": deep}}}).tables
     assert ["Sqlite, 100,000 deep ÷ 0 deep", "≥ 0.8", "0.80", "yes"] in list(table.rows)
+
+
+async def test_an_evening_is_run_again() -> None:
+    """The command reads the log that the tool has written, and pairs as that says."""
+    found = (await replay.measure(QUICK, ())).data
+    assert list(found) == ["100"]
+    assert found["100"]["cpu_s"] > 0
+    assert found["100"]["memory_mb"] > 10
+    evening = evening_in(
+        (EventWithData(decode_event(json.loads(each.line))) for each in replay.events(300)),
+        EveningSpan(),
+    )
+    compared = run_again(evening.recording, evening.summary, Scenario())
+    assert (compared.pairing.same, compared.pairing.different) == (300, 0)
+
+
+async def test_other_parameters_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped ones score 1; what differs from them scores something else."""
+    monkeypatch.setattr(tuning, "TRIED", {"ratio_samples": (60, 30)})
+    found = (await tuning.measure(replace(QUICK, orders=60), ())).data
+    assert found["ratio_samples=60"]["score"] == 1.0
+    assert found["ratio_samples=30"]["score"] != 1.0

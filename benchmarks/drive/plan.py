@@ -32,6 +32,8 @@ class Plan:
     phones: int = 200
     orders: int = 2_000
     """Orders in each simulated bar."""
+    evenings: tuple[int, ...] = (10_000, 1_000_000)
+    """Orders in each evening that is run again."""
 
     @property
     def crowd(self) -> int:
@@ -54,4 +56,5 @@ QUICK = Plan(
     webhooks=20,
     phones=5,
     orders=100,
+    evenings=(100,),
 )

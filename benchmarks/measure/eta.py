@@ -31,6 +31,7 @@ from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.core.topic import Policy
 from sanic_dispatch.core.transitions import Step
 from sanic_dispatch.core.worker import Key, Worker
+from sanic_dispatch.live.estimator import SHIPPED, Estimator, EstimatorParameters
 from sanic_dispatch.live.order import Order
 from sanic_dispatch.live.projection import Projection
 
@@ -159,9 +160,12 @@ class ServiceOutcome:
 class SimulatedBar:
     """Robots that take the first order in line that they can make, and return when it is done."""
 
-    def __init__(self, scenario: Scenario, seed: int) -> None:
+    def __init__(
+        self, scenario: Scenario, seed: int, parameters: EstimatorParameters = SHIPPED
+    ) -> None:
         self._policy = scenario.policy
         self.projection = Projection(ordering=self._policy.ordering)
+        self.projection.forecast.estimator = Estimator(parameters)
         self.outcomes: list[PromiseOutcome] = []
         self.with_progress: list[ServiceOutcome] = []
         self.without_progress: list[ServiceOutcome] = []

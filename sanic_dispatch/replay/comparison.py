@@ -14,7 +14,7 @@ from sanic_dispatch.replay.scenario import Scenario
 from sanic_dispatch.replay.virtual_run import Outcome, VirtualRun
 from sanic_dispatch.storage.event_record import LoggedEvent
 
-EXPIRE_EVERY_S = 5.0
+EXPIRE_EVERY_S = 15.0
 """How often to forget robots that did not come back, and orders that are not shown any more."""
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from math import exp, log, sqrt
 from statistics import fmean, median_low, stdev
 
@@ -84,7 +85,12 @@ def _service(done: HandOver) -> int:
 
 
 def _drink(order: RecordedOrder) -> str | None:
-    return texts_of(order.data).drink
+    return _drink_in(order.data)
+
+
+@lru_cache(maxsize=65536)
+def _drink_in(data: bytes) -> str | None:
+    return texts_of(data).drink
 
 
 def _median(ticks: list[int]) -> int:
