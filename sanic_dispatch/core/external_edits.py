@@ -21,7 +21,11 @@ EDITED = "the file was edited"
 
 
 def on_replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
-    """Make the waiting jobs those of the edited file; held jobs stay as they are."""
+    """Make the waiting jobs those of the edited file; held jobs stay as they are.
+
+    Its events have the time at which this is noticed, as all others have that of their command: so
+    the times of events are in the order of their numbers.
+    """
     jobs = machine.tables.jobs
     queued = {job.id: job for job in (*jobs.assigned(), *jobs.line)}
     arranged = list(arranged_jobs(machine, edit.jobs))
@@ -30,13 +34,13 @@ def on_replace_jobs(machine: StateMachine, edit: c.ReplaceJobs) -> None:
         machine.note_last_ticket()
         machine.tables.remove_job(job.id)
         gone = job._replace(state=State.CANCELLED, finished_s=edit.at_s, reason=EDITED)
-        machine.emit(Note(EventKind.JOB_CANCELLED, edit.at_s, EDITED), job=gone)
+        machine.emit(Note(EventKind.JOB_CANCELLED, machine.now.wall_s, EDITED), job=gone)
     for job in arranged:
         before = queued.get(job.id)
         if before != job:
             machine.tables.put_job(job)
             kind = EventKind.JOB_MOVED if before else EventKind.JOB_SUBMITTED
-            machine.emit(Note(kind, edit.at_s, EDITED), job=job)
+            machine.emit(Note(kind, machine.now.wall_s, EDITED), job=job)
 
 
 def on_replace_workers(machine: StateMachine, edit: c.ReplaceWorkers) -> None:

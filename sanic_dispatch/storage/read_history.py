@@ -10,7 +10,7 @@ from shutil import copy
 from tempfile import TemporaryDirectory
 
 from sanic_dispatch.errors import DataFolderInUse, DataFolderUnusable, NoHistory, NotAQueue
-from sanic_dispatch.storage.data_folder import LOCK, DataFolder
+from sanic_dispatch.storage.data_folder import LOCK, DataFolder, refuse_incomplete_backup
 from sanic_dispatch.storage.event_log import EventLog
 from sanic_dispatch.storage.event_record import (
     LoggedEvent,
@@ -55,6 +55,7 @@ def history_left_alone(path: Path) -> Iterator[EventLog]:
     """
     if not path.is_dir():
         raise DataFolderUnusable(path, "does not exist")
+    refuse_incomplete_backup(path)
     with _shared_lock(path), TemporaryDirectory(prefix="sanic-dispatch-") as name:
         mirror = Path(name)
         _mirror(path, mirror)

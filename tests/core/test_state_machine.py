@@ -256,3 +256,15 @@ def test_the_order_of_the_line_is_read_again(policy: Policy) -> None:
     assert read.ordering == policy.ordering
     assert read.lease_s == 5.0
     assert Policy().ordering_text == "arrival"
+
+
+def test_events_have_the_time_of_their_command() -> None:
+    """Also those of an edit of a file that was made earlier: a replay goes by their times."""
+    machine = StateMachine(Policy())
+    machine.apply(c.Recover("5e" * 32), NOW)
+    machine.apply(c.Submit("a", b"1"), NOW)
+    edited = [Job("b", 0, b"2", "2024-11-24T01:38:00Z", 0.0)]
+    later = NOW._replace(wall_s=NOW.wall_s + 5)
+    events = machine.apply(c.ReplaceJobs(edited, NOW.wall_s - 60), later).events
+    assert [event.kind for event in events] == [EventKind.JOB_CANCELLED, EventKind.JOB_SUBMITTED]
+    assert {event.at_s for event in events} == {later.wall_s}
