@@ -272,11 +272,17 @@ class VirtualRun:
             self._by_registration.pop(before, None)
             self._apply(c.StaleProbed(before, is_pending=False))
 
-    def _register_again(self, robot: _VirtualRobot, hand_over: HandOver | None) -> None:
-        if robot.is_here and robot.order is None:
-            if hand_over is not None and hand_over.rule is not None:
-                robot.rule = hand_over.rule
-            self._register(robot, hand_over.aside_until if hand_over else None)
+    def _register_again(self, robot: _VirtualRobot, recorded: HandOver | None) -> None:
+        """Register a robot after an order, as in the recording if it was that robot's there too."""
+        if not robot.is_here or robot.order is not None:
+            return
+        is_its_own = recorded is not None and recorded.robot == robot.number
+        if recorded is None or not is_its_own:
+            self._register(robot)
+            return
+        if recorded.rule is not None:
+            robot.rule = recorded.rule
+        self._register(robot, recorded.aside_until)
 
     # ---- hand-overs
 

@@ -110,6 +110,21 @@ def test_a_robot_that_takes_one_drink_only() -> None:
     assert all(b"mojito" in drinks[ticket] for ticket in made)
 
 
+def test_robots_keep_to_what_they_take() -> None:
+    """Also where others have made the orders that they make now; an added one takes everything."""
+    evening = BarEvening(Bar(robots=2, skills=True, gap_s=60.0)).read()
+    compared = replay(evening.recording, evening.summary, Scenario(robots=1))
+    drinks = {order.ticket: order.data for order in evening.recording.orders}
+    made: dict[str, set[bytes]] = {}
+    for ticket, robots in compared.outcome.served_by.items():
+        for robot in robots:
+            made.setdefault(compared.outcome.robots[robot], set()).add(
+                drinks[ticket].split(b",")[0]
+            )
+    assert {len(made["Robot 1"]), len(made["extra 1"])} == {3}
+    assert made["Robot 2"] == {b'{"drink":"mojito"', b'{"drink":"beer"'}
+
+
 def test_another_order_of_the_line() -> None:
     """Turns and priorities can be tried, and left out."""
     evening = BarEvening(Bar(robots=2, policy=Policy(priorities=True)))
