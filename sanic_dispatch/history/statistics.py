@@ -160,6 +160,8 @@ class Statistics:
     def _assigned(self, event: LoggedEvent, order: _OpenOrder) -> None:
         if order.submitted_s is None and event.waiting_s is not None:
             order.submitted_s = event.at_s - event.waiting_s
+        if order.callback not in ("", event.callback):  # it is sent to its robot's new callback
+            self._end_service(event, order)
         order.callback, order.robot = event.callback, _label_of(event)
         order.is_handed_over, order.confirmed_s = False, None
         if self._by is By.ROBOT and (row := self._row(event, order)):

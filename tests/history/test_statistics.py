@@ -300,3 +300,16 @@ def test_memory_is_that_of_what_is_there() -> None:
             fold.add(event)
     assert not fold._orders
     assert not fold._robots
+
+
+def test_an_order_that_is_sent_to_its_robots_new_callback() -> None:
+    """The robot has it there, and nothing any more where it had waited before."""
+    events = told(
+        (0.0, EventKind.JOB_SUBMITTED, 1),
+        (0.0, EventKind.JOB_ASSIGNED, 1, "Ada", "http://e/1"),
+        (10.0, EventKind.JOB_ASSIGNED, 1, "Ada", "http://e/2"),
+        (20.0, EventKind.JOB_DONE, 1, "Ada", "http://e/2"),
+        (20.0, EventKind.WORKER_REGISTERED, 0, "Ada", "http://e/3"),
+    )
+    (row,) = statistics(events, By.ROBOT, 40.0)
+    assert row["utilisation"] == 0.5
