@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from sanic_dispatch.cli.event_commands import SERVICE, check_span, span_options
 from sanic_dispatch.cli.topic_option import folder_of_topic
@@ -50,6 +51,9 @@ async def evening_of(options: Mapping[str, Any]) -> Evening:
     begin, end = options["begin"], options["end"]
     check_span(begin, end)
     span = EveningSpan(begin and from_rfc3339(begin), end and from_rfc3339(end))
+    source = click.get_current_context().get_parameter_source("url")
+    if options["data_dir"] is not None and source is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--data-dir contradicts --url.")
     if options["data_dir"] is None:
         return await _evening_of_service(span, options)
     try:

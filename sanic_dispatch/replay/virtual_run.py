@@ -308,13 +308,7 @@ class VirtualRun:
         """Return how a hand-over goes on: as this one of the order did, where there was one."""
         now = self._now.tick
         if recorded is None or recorded.ended is None or recorded.ending is None:
-            rank = order.at.rank
-            begin = now + self._times.hand_over
-            service = self._slowed(self._times.service(order, robot.number))
-            end = begin + service
-            if recorded is not None:  # it was not over when the recording ended
-                end = max(end, now + self._recording.last - recorded.at.tick + 1)
-            return _HandOverPlan(Ending.DONE, Moment(begin, rank), Moment(end, rank), recorded)
+            return self._planned_anew(order, robot, recorded)
         taken = None
         if recorded.taken is not None:
             taken = Moment(now + recorded.taken.tick - recorded.at.tick, recorded.taken.rank)
@@ -325,6 +319,19 @@ class VirtualRun:
             service = recorded.ended.tick - recorded.served_from
         ended = Moment(begin + self._slowed(service), recorded.ended.rank)
         return _HandOverPlan(recorded.ending, taken, ended, recorded)
+
+    def _planned_anew(
+        self, order: RecordedOrder, robot: _VirtualRobot, recorded: HandOver | None
+    ) -> _HandOverPlan:
+        """Return how a hand-over goes on of which the recording does not tell the end."""
+        now, rank = self._now.tick, order.at.rank
+        begin = now + self._times.hand_over
+        if recorded is not None and recorded.taken is not None:
+            begin = now + recorded.taken.tick - recorded.at.tick
+        end = begin + self._slowed(self._times.service(order, robot.number))
+        if recorded is not None:  # it was not over when the recording ended
+            end = max(end, now + self._recording.last - recorded.at.tick + 1)
+        return _HandOverPlan(Ending.DONE, Moment(begin, rank), Moment(end, rank), recorded)
 
     def _plan_reports(
         self,

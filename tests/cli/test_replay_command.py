@@ -169,6 +169,7 @@ def test_a_grid(folder: Path) -> None:
         (("--grid", "slower=1..2", "--slower", "2"), "--slower contradicts --grid"),
         (("--grid", "robots=1..3", "--plot", "x.svg"), "--plot draws one evening"),
         (("--from", "2024-11-25", "--to", "2024-11-24"), "--to is before --from"),
+        (("--url", "http://localhost:1/"), "--data-dir contradicts --url"),
         (("--plot", "/nowhere/x.svg"), "No such file or directory"),
     ],
 )
