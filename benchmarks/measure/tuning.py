@@ -26,20 +26,16 @@ TRIED: dict[str, Sequence[float]] = {
     "min_ratio_samples": (10, 20, 40),
     "learning_rate": (0.0, 0.005, 0.02, 0.05, 0.1),
 }
-SEEDS = (1, 2)
+SEED = 2
+"""Another one than that of ``eta.py``, whose bars the shipped parameters were first tried on."""
 
 
 def verdicts(orders: int, parameters: EstimatorParameters) -> list[Verdict]:
     """Return the verdict on each bar."""
+    bars = (eta.SimulatedBar(each, SEED, parameters) for each in eta.scenarios(orders))
     return [
-        Verdict.on(
-            [
-                PromiseOutcome(outcome.promise, outcome.actual_s, None, 0)
-                for outcome in eta.SimulatedBar(scenario, seed, parameters).run()
-            ]
-        )
-        for scenario in eta.scenarios(orders)
-        for seed in SEEDS
+        Verdict.on([PromiseOutcome(each.promise, each.actual_s, None, 0) for each in bar.run()])
+        for bar in bars
     ]
 
 

@@ -165,7 +165,7 @@ class RecordingReader:
         """Return an order that came before the first event, if it is given to a robot again."""
         if event.event != EventKind.JOB_ASSIGNED or event.waiting_s is None:
             return None
-        came = min(ticks_of(event.at_s - event.waiting_s), self._first.tick)
+        came = min(ticks_of(event.at_s - event.waiting_s), self._first.tick - 1)
         order = RecordedOrder(event.ticket, Moment(came, 0), b"", DEFAULT_PRIORITY)
         self._orders[event.ticket] = order
         recording.orders.append(order)
