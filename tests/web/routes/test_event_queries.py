@@ -245,3 +245,21 @@ async def test_after_a_restart(tmp_path: Path) -> None:
     assert events[: len(before)] == before
     assert [event["n"] for event in events] == list(range(1, len(events) + 1))
     assert kinds(history.body["events"]) == ["job.submitted"]
+
+
+async def test_a_recording(service: Service) -> None:
+    """Events with all that a replay needs, and the data of orders, page by page."""
+    await an_order(service)
+    first = (await ask(service, "GET", "operator/recording?limit=2", TOKEN)).body
+    assert (first["next"], first["data"]) == (2, {"1": '{"drink": "mojito"}'})
+    assert [each[:4] for each in first["events"]] == [
+        [1, first["events"][0][1], "job.submitted", 1],
+        [2, first["events"][1][1], "job.assigned", 1],
+    ]
+    assert first["events"][0][-1] == "arrival"
+    rest = (await ask(service, "GET", "operator/recording?after=2", TOKEN)).body
+    assert (rest["next"], rest["data"]) == (None, {})
+    assert [each[0] for each in rest["events"]] == [3, 4, 5]
+    for query in ("limit=0", "ticket=1", "from=yesterday"):
+        refused = await ask(service, "GET", f"operator/recording?{query}", TOKEN)
+        assert (refused.status, refused.body["Error"]) == (400, "InvalidRequest")
