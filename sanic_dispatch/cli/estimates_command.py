@@ -11,6 +11,7 @@ from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.ctl import json_of
 from sanic_dispatch.cli.recorded_evening import SOURCE, evening_of
 from sanic_dispatch.cli.replay_command import share_of
+from sanic_dispatch.garbage_collection import no_collection
 from sanic_dispatch.observability.log import printable
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def estimates(parameters: Any, as_json: bool, **options: Any) -> None:
             _print(found)
         return remote.DONE
 
-    remote.run(run())
+    with no_collection():
+        remote.run(run())
 
 
 COLUMNS = ("promises", "kept", "early", "late", "range", "error", "score")

@@ -16,6 +16,7 @@ from sanic_dispatch.cli.recorded_evening import parsed as parsed_by
 from sanic_dispatch.core.json_pointer import steps_of
 from sanic_dispatch.core.rules import normal_form
 from sanic_dispatch.errors import InvalidMatch, SettingsError
+from sanic_dispatch.garbage_collection import no_collection
 from sanic_dispatch.observability.log import printable
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ def replay(
       sanic-dispatch replay --grid robots=1..5,slower=1.0..1.5 --goal "p90 wait <= 5 min"
     """
     _check(grid, goal, plot, options)
-    remote.run(_run(grid, goal, plot, as_json, options))
+    with no_collection():  # a million orders stay in memory, and leave no garbage
+        remote.run(_run(grid, goal, plot, as_json, options))
 
 
 def _check(
