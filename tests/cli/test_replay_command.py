@@ -25,6 +25,7 @@ from sanic_dispatch.storage.event_log import Page
 from sanic_dispatch.storage.event_record import LoggedEvent, encode_event, recorded_again
 from sanic_dispatch.storage.segment_log import SegmentLog
 from tests.support.bar_evening import Bar, BarEvening
+from tests.support.http_requests import CALLBACK
 from tests.support.server import running_service
 
 
@@ -284,3 +285,37 @@ def test_estimates(folder: Path) -> None:
     refused = CliRunner().invoke(cli, [*words, "--try", "luck=7"])
     assert refused.exit_code == 2
     assert "'luck=7' names no parameter; there are service_samples" in refused.stderr
+
+
+@pytest.mark.parametrize("mode", [Mode.CACHED_JSON_FILE, Mode.JSON_FILE, Mode.SQLITE], ids=str)
+async def test_folders_of_every_mode(mode: Mode, tmp_path: Path) -> None:
+    """What a replay needs is in each, also after a kill; the folder stays as it is."""
+    folder, killed = tmp_path / "data", tmp_path / "killed"
+    folder.mkdir()
+    settings = {
+        "mode": mode,
+        "data_dir": folder,
+        "operator_tokens": ("operator-token",),
+        "priorities": True,
+    }
+    async with running_service(**settings, priority_tokens=("priority-token",)) as service:
+        urgent = {"Job-Priority": "0", "Authorization": "Bearer priority-token"}
+        for drink, headers in (("gin", {}), ("beer", {}), ("gin", urgent)):
+            await service.submit({"drink": drink}, **headers)
+        url = f"{service.base_url}register-worker?match.drink=gin"
+        for number in range(3):
+            who = {"CPEE_INSTANCE_UUID": "i", "CPEE_ACTIVITY": "a", "CPEE_LABEL": "Ada"}
+            headers = {"CPEE-CALLBACK": f"{CALLBACK}{number}/"}
+            headers |= {name.replace("_", "-"): value for name, value in who.items()}
+            async with service.http.post(url, headers=headers) as answer:
+                assert answer.status == (200 if number < 2 else 202)
+            await service.app.ctx.dispatcher.batches.idle()
+        asked = ["replay", "--url", service.base_url, "--token", "operator-token", "--json"]
+        served = await asyncio.to_thread(CliRunner().invoke, cli, asked)
+        copytree(folder, killed)
+    assert json.loads(served.stdout)["pairing"] == {"same": 2, "different": 0, "faults": 0}
+    for each in (folder, killed):
+        before = fingerprint(each)
+        done = await asyncio.to_thread(replayed, each, "--json")
+        assert (done.exit_code, done.stdout) == (0, served.stdout)
+        assert fingerprint(each) == before
