@@ -100,8 +100,6 @@ class VirtualRun:
         self._agenda: list[tuple[int, int, int, Callable[[], object]]] = []
         self._numbers = count()
         self._now = Moment(0, 0)
-        self._hand_overs: dict[int, int] = {}
-        """By ticket: how many hand-overs of an order have begun."""
         self._robots = list(self._crew())
         self._by_registration: dict[str, _VirtualRobot] = {}
         self._orders: dict[str, RecordedOrder] = {}
@@ -291,9 +289,9 @@ class VirtualRun:
         assert job.hold
         order, robot = self._orders[job.id], self._by_registration[job.hold.worker.id]
         robot.order, robot.waiting = order, ""
-        index = self._hand_overs.get(order.ticket, 0)
-        self._hand_overs[order.ticket] = index + 1
-        self.outcome.served_by.setdefault(order.ticket, []).append(robot.number)
+        served_by = self.outcome.served_by.setdefault(order.ticket, [])
+        index = len(served_by)
+        served_by.append(robot.number)
         recorded = order.hand_overs[index] if index < len(order.hand_overs) else None
         plan = self._planned(order, robot, recorded)
         if plan.taken is not None:
