@@ -5,16 +5,26 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping
+from functools import partial
 from io import BytesIO
 from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 
 from sanic_dispatch.callbacks import http_client
 from sanic_dispatch.callbacks.http_client import Broken, Disconnected, NotSent, Timeouts
 from sanic_dispatch.callbacks.resolver import GuardedResolver
 from sanic_dispatch.errors import CallbackForbidden
+
+MAX_HEADS = 1000
+"""The most heads of answers to one request: interim ones (1xx), and what follows the answer."""
+
+_PIECE_BYTES = 4096
+"""How much is parsed at once. uvloop can read megabytes in one turn of the event loop."""
 
 _FAILURES = (aiohttp.ClientError, CallbackForbidden, Broken, OSError)
 
@@ -37,7 +47,7 @@ class AiohttpClient:
         A GET reads at most ``body_limit_bytes`` of a body.
         """
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 limit=0,
                 keepalive_timeout=timeouts.keep_alive_s,
                 use_dns_cache=False,
@@ -106,6 +116,45 @@ class AiohttpClient:
     async def close(self) -> None:
         """Cancel all calls and close all connections."""
         await self._session.close()
+
+
+class _BoundedConnection(ResponseHandler):
+    """A connection that breaks when heads of answers do not end.
+
+    aiohttp skips interim answers for as long as they come, and would do nothing else.
+    """
+
+    _heads = 0
+
+    def set_response_params(self, **params: Any) -> None:
+        """Expect the answer to the next request."""
+        self._heads = 0
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse a piece at a time, until there are too many heads."""
+        for start in range(0, len(data) or 1, _PIECE_BYTES):
+            if self._heads > MAX_HEADS:
+                return
+            super().data_received(data[start : start + _PIECE_BYTES])
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """Take in the head of an answer."""
+        self._heads += 1
+        if self._heads <= MAX_HEADS:
+            super().feed_data(data, size)
+        elif self.transport is not None and not self.transport.is_closing():
+            self.transport.abort()
+            self.set_exception(HttpProcessingError(code=400, message="too many answers"))
+
+
+class _Connector(aiohttp.TCPConnector):
+    """A connector whose connections are of our kind."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        factory = partial(_BoundedConnection, loop=self._loop)
+        self._factory = cast("partial[ResponseHandler]", factory)
 
 
 class _Resolver(AbstractResolver):

@@ -111,6 +111,31 @@ async def test_an_endpoint_that_sends_a_gigabyte() -> None:
     assert written < 2**25  # what fits into the buffers of the system
 
 
+@pytest.mark.parametrize("head", ["102 Processing", "204 No Content"])
+async def test_an_endpoint_that_answers_without_end(head: str) -> None:
+    """It is given up at once, so that nothing else of this process has to wait."""
+    written, cut = 0, asyncio.Event()
+    heads = f"HTTP/1.1 {head}\r\n\r\n".encode() * 10_000
+
+    async def flood(writer: asyncio.StreamWriter, _message: Received) -> None:
+        nonlocal written
+        try:
+            while True:
+                writer.write(heads)
+                written += len(heads)
+                await writer.drain()
+        finally:
+            cut.set()
+
+    async with running_receiver() as receiver:
+        receiver.answer = flood
+        posted = await posted_to(receiver, timeouts=Timeouts(20.0, 20.0, 2.0))
+        assert posted == (Posted("the answer is not HTTP") if head < "200" else Posted())
+        async with asyncio.timeout(5):
+            await cut.wait()
+    assert written < 2**25  # what fits into the buffers of the system
+
+
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the door a name that takes long to resolve is accepted: none does here."""
