@@ -106,6 +106,16 @@ async def test_the_form_without_the_bar(bar: Bar, visitors: Visitors) -> None:
     await phone.shows("waiting")
 
 
+async def test_another_language_without_the_bar(bar: Bar, visitors: Visitors) -> None:
+    """As of an app, which starts in the phone's language, not in that of the bar's QR code."""
+    visitors.expect_network_errors = True
+    phone = await visitors.phone("?lang=de")
+    await is_kept(phone.page)
+    bar.proxy.is_broken = True
+    await phone.open()
+    await expect(phone.page.locator("#title")).to_have_text("Order a drink")
+
+
 async def test_an_app_that_starts_with_an_old_order(bar: Bar, visitors: Visitors) -> None:
     """As on a home screen: once that order is gone, it shows the one that is under way."""
     phone = await visitors.phone()

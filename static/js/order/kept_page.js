@@ -3,8 +3,11 @@
 /** The address of the order page. */
 export const PAGE = new URL('order_drink.html', location);
 
-/** What a page may not have loaded by then: itself without a query, and pictures of what has not happened. */
-const OTHERS = [PAGE, new URL('img/robot-sad.svg', PAGE)];
+/** What a page may not have loaded by then: itself without a query, the other language, pictures of what comes later. */
+const OTHERS = [
+  'order_drink.html', 'img/robot-sad.svg',
+  'js/shared/words/de.js', 'js/shared/words/en.js', 'js/order/words/de.js', 'js/order/words/en.js',
+].map((path) => new URL(path, location));
 
 /** How long the network has before the kept page is shown. */
 const PATIENCE_MS = 4_000;
@@ -20,8 +23,9 @@ const names = async () => (await caches.keys()).filter((name) => name.startsWith
 export async function keepPage(loaded) {
   const name = `${PREFIX}${Date.now()}`;
   const cache = await caches.open(name);
+  const others = OTHERS.filter((url) => !loaded.includes(url.href));
   try {
-    await cache.addAll([...OTHERS, ...loaded.map((url) => new Request(url, { cache: 'force-cache' }))]);
+    await cache.addAll([...others, ...loaded.map((url) => new Request(url, { cache: 'force-cache' }))]);
   } catch {
     return caches.delete(name);
   }
