@@ -5,6 +5,9 @@ import { serviceUrl } from '../shared/service_url.js';
 const CACHE = `told ${serviceUrl('')}`;
 const LIST = serviceUrl('push/told');
 
+/** How long the browser's push service has to answer. Browsers try for minutes, or without end. */
+const PATIENCE_MS = 10_000;
+
 /**
  * Subscribe, unless this browser is subscribed already with the bar's present key.
  * @param {PushManager} manager
@@ -16,8 +19,13 @@ export async function subscribe(manager) {
   const known = await manager.getSubscription();
   if (known && isValid(known, key)) return known;
   await known?.unsubscribe();
-  return manager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
+  const subscription = manager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
+  return Promise.race([subscription, tooLate()]);
 }
+
+const tooLate = () => new Promise((_, reject) => {
+  setTimeout(() => reject(new DOMException('no answer from the push service', 'TimeoutError')), PATIENCE_MS);
+});
 
 function isValid({ expirationTime, options }, key) {
   return (!expirationTime || Date.now() < expirationTime) && base64Url(options.applicationServerKey) === key;
