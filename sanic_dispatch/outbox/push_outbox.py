@@ -144,9 +144,15 @@ class PushOutbox:
     async def start(self) -> None:
         """Begin to tell phones what they were not told yet. Raises StorageFailed."""
         self._sender.start()
-        found = await self._read(lambda tables: all_subscriptions(tables.facts))
-        for job_id, subscriptions in found.items():
+
+        def read(tables: Tables) -> list[tuple[str, list[PushSubscription], Job | None]]:
+            found = all_subscriptions(tables.facts).items()
+            return [(job_id, each, tables.jobs.get(job_id)) for job_id, each in found]
+
+        for job_id, subscriptions, job in await self._read(read):
             self._set(job_id, subscriptions)
+            if job is not None and job.state is not State.WAITING:
+                self._wake_all(job_id)
         self._sender.spawn(self._look_regularly())
 
     async def finish(self) -> None:
@@ -261,7 +267,7 @@ class PushOutbox:
         self._phones |= {phone.key: phone for phone in phones}
         for phone in phones:
             if phone.is_due:
-                self._sender.wake(phone.key)
+                self._sender.wake(phone.key, is_urgent=False)
 
     def _phone(self, job_id: str, subscription: PushSubscription) -> Phone:
         """Return the phone of a subscription, with what is known of it."""
@@ -276,14 +282,12 @@ class PushOutbox:
     def _take_in(self, events: Sequence[Event]) -> None:
         """Take in published events."""
         for event in events:
-            phones = self._by_job.get(event.job.id) if event.job else None
-            if phones is None or event.job is None:
+            if event.job is None or event.job.id not in self._by_job:
                 continue
             if event.kind in _ENDS:
                 self._set(event.job.id, ())
             elif event.kind in _CHANGES:
-                for phone in phones:
-                    self._wake(phone)
+                self._wake_all(event.job.id)
 
     async def _look_regularly(self) -> None:
         """Wake phones whose order has come near, or is late."""
@@ -317,6 +321,11 @@ class PushOutbox:
                 projection.ahead(order) if is_waiting else None, order.is_late(now_s)
             )
         return kinds_true_of(job, prospects, now_s)
+
+    def _wake_all(self, job_id: str) -> None:
+        """See soon if there is something to tell the phones of a job."""
+        for phone in self._by_job.get(job_id, ()):
+            self._wake(phone)
 
     def _wake(self, phone: Phone) -> None:
         """See soon if there is something to tell a phone."""

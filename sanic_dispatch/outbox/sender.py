@@ -41,6 +41,8 @@ class Sender(Generic[K]):
         """Those of the tasks that have a message under way."""
         self._ready: dict[K, None] = {}
         """Destinations that may have something to be sent, in the order of their turns."""
+        self._later: dict[K, None] = {}
+        """Further ones, whose turns come when none of those is left."""
         self._beginning: asyncio.Handle | None = None
         self._next_begin_s = 0.0
         """When the next messages may begin, by the clock of the event loop."""
@@ -67,15 +69,21 @@ class Sender(Generic[K]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def wake(self, key: K) -> None:
-        """Have a destination asked for its next message soon."""
-        if self.is_running:
+    def wake(self, key: K, *, is_urgent: bool = True) -> None:
+        """Have a destination asked for its next message soon, or after all urgent ones."""
+        if not self.is_running:
+            return
+        if is_urgent:
+            self._later.pop(key, None)
             self._ready[key] = None
-            self._begin_soon()
+        elif key not in self._ready:
+            self._later[key] = None
+        self._begin_soon()
 
     def forget(self, key: K) -> None:
         """Ask a destination no more."""
         self._ready.pop(key, None)
+        self._later.pop(key, None)
 
     def spawn(self, work: Work) -> asyncio.Task[None]:
         """Run something else in a task that ends with this sender."""
@@ -85,7 +93,8 @@ class Sender(Generic[K]):
         return task
 
     def _begin_soon(self) -> None:
-        if self._ready and self._beginning is None and len(self._sending) < MAX_UNDER_WAY:
+        is_full = len(self._sending) >= MAX_UNDER_WAY
+        if (self._ready or self._later) and self._beginning is None and not is_full:
             due_s = self._next_begin_s
             self._beginning = asyncio.get_running_loop().call_at(due_s, self._begin_some)
 
@@ -94,10 +103,11 @@ class Sender(Generic[K]):
         self._beginning = None
         self._next_begin_s = asyncio.get_running_loop().time() + BEGIN_S
         for _ in range(min(BEGINS, MAX_UNDER_WAY - len(self._sending))):
-            if not self._ready:
+            waiting = self._ready or self._later
+            if not waiting:
                 break
-            key = next(iter(self._ready))
-            del self._ready[key]
+            key = next(iter(waiting))
+            del waiting[key]
             if (work := self._begin(key)) is not None:
                 task = self.spawn(work)
                 self._sending.add(task)
@@ -113,6 +123,7 @@ class Sender(Generic[K]):
     def _stop_beginning(self) -> None:
         self.is_running = False
         self._ready.clear()
+        self._later.clear()
         if self._beginning is not None:
             self._beginning.cancel()
             self._beginning = None
