@@ -18,7 +18,8 @@ Lookup = Callable[[str], Sequence[str]]
 CHECK_S = 1.0
 """The longest time that a request waits for the name in a URL to resolve."""
 
-_THREADS = 8
+_THREADS, _DOOR_THREADS = 32, 8
+"""How many names are looked up at once for calls, and for checks of URLs that are handed in."""
 
 
 def system_lookup(host: str) -> Sequence[str]:
@@ -30,13 +31,15 @@ def system_lookup(host: str) -> Sequence[str]:
 class GuardedResolver:
     """Resolves for each new connection, so the address that was checked is the one used.
 
-    It has its own threads, so that slow look-ups do not block the threads of the process.
+    It has its own threads, so that slow look-ups do not block the threads of the process; and
+    others for checks, so that URLs with slow names, which anybody may hand in, hold up no call.
     """
 
     def __init__(self, guard: Guard, lookup: Lookup = system_lookup) -> None:
         self._guard = guard
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="resolve")
+        self._door_threads = ThreadPoolExecutor(_DOOR_THREADS, thread_name_prefix="check")
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """Return the addresses of a host that may be called at a port, in the order of the look-up.
@@ -44,12 +47,7 @@ class GuardedResolver:
         Raises OSError if the name does not resolve, and CallbackForbidden if none of its addresses
         may be called.
         """
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, self._lookup, host)
-        allowed, refusal = self._sift(host, found, port)
-        if not allowed:
-            raise refusal or OSError("the name has no address")
-        return allowed
+        return await self._resolve(host, port, self._threads)
 
     async def check(self, url: str) -> None:
         """Raise CallbackForbidden if the URL, or each address of its host, may not be called.
@@ -62,11 +60,20 @@ class GuardedResolver:
             return
         with suppress(OSError):
             async with asyncio.timeout(CHECK_S):
-                await self.resolve(target.host, target.port)
+                await self._resolve(target.host, target.port, self._door_threads)
 
     def close(self) -> None:
         """Release the threads, without waiting for look-ups under way."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._door_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _resolve(self, host: str, port: int, threads: ThreadPoolExecutor) -> list[str]:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(threads, self._lookup, host)
+        allowed, refusal = self._sift(host, found, port)
+        if not allowed:
+            raise refusal or OSError("the name has no address")
+        return allowed
 
     def _sift(
         self, host: str, found: Sequence[str], port: int

@@ -254,7 +254,7 @@ def print_said(said: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json_of(said))
         return
-    words = (f"{name} {value}" for name, value in said.items() if value is not None)
+    words = (f"{name} {_cell(value)}" for name, value in said.items() if value is not None)
     click.echo(printable(", ".join(words)))
 
 
@@ -273,6 +273,8 @@ def print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bo
 def _cell(value: Any) -> str:
     if isinstance(value, Mapping):
         return ": ".join(str(part) for part in value.values() if part)
+    if isinstance(value, list):
+        return " ".join(map(str, value))
     return "" if value is None else str(value)
 
 

@@ -49,7 +49,9 @@ class EndpointQueue(Destination):
         self.failing_since_s = position.failing_since_s
         """Unix seconds."""
         self.disabled = position.disabled
-        self.is_slow = False
+        self.is_slow = True
+        """Whether to send one message at a time: until it has answered quickly, since hundreds of
+        new endpoints that hang would take all connections with a window each."""
         self.has_news = False
         """Whether anything was sent since the position was committed."""
         self.is_reading = False

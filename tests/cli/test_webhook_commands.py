@@ -61,6 +61,7 @@ async def test_the_life_of_a_webhook(service: Service, receiver: Receiver, tmp_p
     assert tested == {"id": receiver.received[0].id, "delivered": True, "reason": ""}
     (listed,) = await said(service, "webhook", "list")
     assert (listed["events"], listed["payload"]) == (["job.submitted"], True)
+    assert "  job.submitted  " in (await run(service, "webhook", "list")).stdout
     (rotated,) = await said(service, "webhook", "rotate", added["id"])
     assert rotated["secret"] not in ("", SECRET)
     done = await run(service, "webhook", "remove", added["id"])

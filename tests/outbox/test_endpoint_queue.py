@@ -23,7 +23,10 @@ def event(n: int, job: str = "", kind: str = "job.done") -> LoggedEvent:
 
 
 def queue_at(n: int = 0, last_n: int = 0) -> EndpointQueue:
-    return EndpointQueue(TILL, Position("till", n), last_n)
+    """Return the queue of an endpoint that has answered quickly."""
+    queue = EndpointQueue(TILL, Position("till", n), last_n)
+    queue.is_slow = False
+    return queue
 
 
 def begun(queue: EndpointQueue, now_s: float = 0.0) -> list[int]:
@@ -56,6 +59,16 @@ def test_a_window_is_under_way() -> None:
     for n in range(1, WINDOW + 1):
         queue.succeed(event(n), SLOW_S + 1)
     assert len(begun(queue)) == 1
+
+
+def test_an_endpoint_that_has_not_answered_gets_one_message() -> None:
+    """A window follows once it has answered quickly."""
+    queue = EndpointQueue(TILL, Position("till", 0), 0)
+    for n in range(1, 20):
+        queue.offer(event(n))
+    assert begun(queue) == [1]
+    queue.succeed(event(1), 0.0)
+    assert len(begun(queue)) == WINDOW
 
 
 def test_the_position_is_before_the_first_that_is_not_delivered() -> None:
