@@ -16,6 +16,7 @@ from tests.browser.monitor_page import MonitorPage
 from tests.browser.past_evening import EVENING_S, PastEvening, arrivals_s, opening, yesterday
 from tests.browser.served_bar import OPERATOR_TOKEN, Bar
 from tests.browser.visitors import Visitors
+from tests.support.phone_order import PhoneOrder
 from tests.support.receiver import SECRET, Received, Receiver, running_receiver, status
 from tests.support.server import eventually
 
@@ -187,24 +188,31 @@ async def a_look_at_the_figures(bar: Bar, monitor: MonitorPage) -> Journey:
 
 
 async def a_till_that_is_down(bar: Bar, monitor: MonitorPage) -> Journey:
-    """A webhook that fails, one that does not, and the question before dropping; in German too."""
+    """A webhook that fails, one that does not, and a push service; in German with the questions."""
     async with running_receiver() as receiver:
+        await add_phone(bar, receiver)
         await add_webhooks(bar, receiver)
-        await monitor.open(f"{Visitors.OPERATORS_LINK}#webhooks")
+        await monitor.open(f"{Visitors.OPERATORS_LINK}#outbox")
         await expect(monitor.webhooks).to_have_count(2)
         await expect(monitor.webhooks.last).to_contain_text("the oldest of")
-        yield "webhooks"
-        await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de#webhooks")
+        await expect(monitor.phones).to_contain_text("next try in")
+        yield "outbox"
+        await monitor.open(f"{Visitors.OPERATORS_LINK}&lang=de#outbox")
         await expect(monitor.webhooks.last).to_contain_text("das älteste von")
-        yield "german-webhooks"
+        await expect(monitor.phones).to_contain_text("nächster Versuch in")
+        yield "german-outbox"
         await monitor.button(f"Ausstehendes für {receiver.url('till')} verwerfen").click()
         await expect(monitor.dialog).to_be_visible()
         yield "german-webhook-question"
+        await monitor.page.keyboard.press("Escape")
+        await monitor.button("Nachricht zu Bestellung 1 verwerfen").click()
+        await expect(monitor.dialog).to_be_visible()
+        yield "german-phone-question"
 
 
 async def add_webhooks(bar: Bar, receiver: Receiver) -> None:
     """Tell an address that answers, and one that does not, of an order."""
-    receiver.answer = refuse_till
+    receiver.answer = answer_of_display
     for path in ("display", "till"):
         entry = {"url": receiver.url(path), "events": ["job.*"], "secret": SECRET}
         headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
@@ -215,9 +223,19 @@ async def add_webhooks(bar: Bar, receiver: Receiver) -> None:
     await eventually(lambda: _are_told(receiver))
 
 
-async def refuse_till(writer: StreamWriter, message: Received) -> None:
-    """Answer as a till that is down, and as a display that is not."""
-    writer.write(status(503 if message.path == "/till" else 200))
+async def add_phone(bar: Bar, receiver: Receiver) -> PhoneOrder:
+    """Have an order made whose phone is not told of it, as its push service is down."""
+    receiver.answer = answer_of_display
+    order = PhoneOrder(bar.service.http, receiver)
+    await order.submit(bar.service.base_url)
+    await order.make(bar.service.base_url)
+    await order.told("making")
+    return order
+
+
+async def answer_of_display(writer: StreamWriter, message: Received) -> None:
+    """Answer as a display; all else (a till, a push service) is down."""
+    writer.write(status(200 if message.path == "/display" else 503))
     await writer.drain()
 
 

@@ -131,10 +131,13 @@ async def test_the_monitor(bar: Bar, visitors: Visitors, journey: evenings.DeskJ
 
 
 @pytest.mark.parametrize(
-    "bar", [{"allow_webhook": ("127.0.0.0/8",)}], indirect=True, ids=["webhooks"]
+    "bar",
+    [{"allow_webhook": ("127.0.0.0/8",), "allow_push": ("127.0.0.0/8",)}],
+    indirect=True,
+    ids=["outbox"],
 )
-async def test_the_webhooks(bar: Bar, visitors: Visitors) -> None:
-    """The same holds for who is told of events."""
+async def test_the_outbox(bar: Bar, visitors: Visitors) -> None:
+    """The same holds for who is told of events, and which phones."""
     monitor = await visitors.blank_desk()
     async for state in evenings.a_till_that_is_down(bar, monitor):
         await examine_in_all_looks(monitor.page, f"monitor-{state}")

@@ -10,8 +10,6 @@ from tests.support.push_phone import PushPhone, Told
 from tests.support.receiver import Receiver
 from tests.support.server import eventually
 
-CALLBACK = "http://127.0.0.1:1/callbacks/1/"
-
 
 class PhoneOrder:
     """An order of a customer at one process or another; ``http`` has the operator's token."""
@@ -31,11 +29,11 @@ class PhoneOrder:
         async with self.http.put(f"{url}jobs/{self.job}/push", json=said) as answer:
             assert answer.status == 204, await answer.text()
 
-    async def make(self, url: str) -> None:
-        """Let a robot take it."""
+    async def make(self, url: str, robot: int = 1) -> None:
+        """Let a robot take it; each robot makes one."""
         headers = {
-            "CPEE-CALLBACK": CALLBACK,
-            "CPEE-INSTANCE-UUID": "robot",
+            "CPEE-CALLBACK": f"http://127.0.0.1:1/callbacks/{robot}/",
+            "CPEE-INSTANCE-UUID": f"robot-{robot}",
             "CPEE-ACTIVITY": "a1",
         }
         async with self.http.post(f"{url}register-worker", headers=headers) as answer:

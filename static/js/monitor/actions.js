@@ -29,7 +29,7 @@ export const ACTIONS = {
 /**
  * Carry out an action, and say which it was: whether an order was waiting is only known by then.
  * @param {string} name one of ACTIONS
- * @param {{id?: string, callback?: string, webhook?: string}} target
+ * @param {{id?: string, callback?: string, destination?: string}} target
  * @param {{why: string, who: string, priority?: number}} answer
  * @returns {Promise<string>} one of ACTIONS; throws a Problem if the service refuses or cannot be reached
  */

@@ -1,23 +1,23 @@
 import { $, el, say } from '../shared/dom.js';
 import { t } from '../shared/i18n.js';
 import { currentAddress } from './address.js';
-import { askService } from './questions.js';
+import { askOutbox, countFailing } from './destinations.js';
 
 const LIVE = 'monitor';
 /** The live view as it was; its address has the moment. */
 export const REWIND = 'rewind';
-const WEBHOOKS_AGAIN_MS = 60_000;
+const OUTBOX_AGAIN_MS = 60_000;
 
 /** The other parts of the page, and how to load their scripts and styles. */
 const LOADED = {
   past: async (context) => (await import('../history/past_views.js')).openPastViews(context),
-  webhooks: async (context) => (await import('../webhooks/webhooks.js')).openWebhooks(context),
+  outbox: async (context) => (await import('../outbox/outbox.js')).openOutbox(context),
   overview: async ({ topics }) => (await import('../overview/overview.js')).openOverview(topics),
 };
 
 /** The part of the page that each view is in; the live one is for all other addresses. */
 const PART_OF = {
-  history: 'past', order: 'past', robot: 'past', statistics: 'past', webhooks: 'webhooks', overview: 'overview',
+  history: 'past', order: 'past', robot: 'past', statistics: 'past', outbox: 'outbox', overview: 'overview',
 };
 
 /** Shows the view that the page's address names: the live one, or one that is loaded when it is opened. */
@@ -52,7 +52,7 @@ export class Views {
     this.#isOpen = true;
     this.#context.topics.show();
     this.#show();
-    this.#lookForWebhooks();
+    this.#lookAtOutbox();
   }
 
   /** Hide everything until `open`. */
@@ -72,21 +72,20 @@ export class Views {
     $('skip').hidden = current !== LIVE;
     $('views').hidden = current === 'overview';
     document.body.dataset.part = current;
-    const link = { past: view === 'statistics' ? view : 'history', webhooks: current }[current];
+    const link = { past: view === 'statistics' ? view : 'history', outbox: current }[current];
     markCurrent('views', link ?? (view === REWIND ? view : 'now'));
     markCurrent('topics', current === 'overview' ? current : 'now');
     if (current !== LIVE) this.#open(current);
   }
 
-  // Most services have none, and then there is no link.
-  async #lookForWebhooks() {
+  // Most services tell nobody, and then there is no link.
+  async #lookAtOutbox() {
     if (!this.#isOpen) return;
-    const { webhooks } = await askService('webhooks').catch(() => ({ webhooks: [] }));
-    const failing = webhooks.filter(({ state }) => state !== 'delivering').length;
-    $('to-webhooks').hidden = !webhooks.length && this.current !== 'webhooks';
-    say($('to-webhooks'), t('viewWebhooks', failing));
+    const outbox = await askOutbox().catch(() => ({ webhooks: [], subscriptions: 0, phones: [] }));
+    $('to-outbox').hidden = !outbox.webhooks.length && !outbox.subscriptions && this.current !== 'outbox';
+    say($('to-outbox'), t('viewOutbox', countFailing(outbox)));
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#lookForWebhooks(), WEBHOOKS_AGAIN_MS);
+    this.#timer = setTimeout(() => this.#lookAtOutbox(), OUTBOX_AGAIN_MS);
   }
 
   // While the scripts were loaded, the address may have changed.

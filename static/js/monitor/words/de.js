@@ -9,7 +9,7 @@ export const words = {
   viewRewind: 'Zurückspulen',
   viewHistory: 'Verlauf',
   viewStatistics: 'Statistik',
-  viewWebhooks: (failing) => (failing ? `Webhooks (${failing} gestört)` : 'Webhooks'),
+  viewOutbox: (failing) => (failing ? `Postausgang (${failing} gestört)` : 'Postausgang'),
   pause: 'Pausieren',
   resume: 'Fortsetzen',
   paused: 'Pausiert',

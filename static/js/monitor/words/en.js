@@ -9,7 +9,7 @@ export const words = {
   viewRewind: 'Rewind',
   viewHistory: 'History',
   viewStatistics: 'Statistics',
-  viewWebhooks: (failing) => (failing ? `Webhooks (${failing} failing)` : 'Webhooks'),
+  viewOutbox: (failing) => (failing ? `Outbox (${failing} failing)` : 'Outbox'),
   pause: 'Pause',
   resume: 'Resume',
   paused: 'Paused',
