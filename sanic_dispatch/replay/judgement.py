@@ -108,27 +108,28 @@ class Judgement(NamedTuple):
 def judge(recording: Recording, parameters: EstimatorParameters) -> Judgement:
     """Make the promises of an evening again, and see what becomes of them."""
     outcomes: list[PromiseOutcome] = []
-    recorded: list[PromiseOutcome] = []
-    begin_s, end_s = seconds_of(recording.begin), seconds_of(recording.end)
-    told = {order.ticket: order.promise for order in recording.orders}
-    open_promises: dict[str, tuple[Promise | None, int]] = {}
+    made = {order.ticket: order.done for order in recording.counted() if order.done}
+    open_promises: dict[str, tuple[Promise, int]] = {}
 
     def take(event: Event, waiting: int) -> None:
         job = event.job
         if job is None:
             return
         if event.kind is EventKind.JOB_SUBMITTED:
-            if begin_s <= event.at_s < end_s:
+            if event.promise is not None and job.ticket in made:
                 open_promises[job.id] = event.promise, waiting
         elif job.state is State.DONE and job.id in open_promises:
             promise, ahead = open_promises.pop(job.id)
+            actual_s = promise.actual_s(event.at_s)
             drink = texts_of(job.data).drink
-            for made, found in ((promise, outcomes), (told[job.ticket], recorded)):
-                if made is not None:
-                    actual_s = made.actual_s(event.at_s)
-                    found.append(PromiseOutcome(made, actual_s, drink, ahead))
+            outcomes.append(PromiseOutcome(promise, actual_s, drink, ahead))
 
     run_promised(recording, Scenario(), take, Estimator(parameters))
+    recorded = [
+        PromiseOutcome(told, told.actual_s(seconds_of(made[order.ticket].tick)), None, 0)
+        for order in recording.counted()
+        if order.ticket in made and (told := order.promise) is not None
+    ]
     rows = {by: _rows(outcomes, key) for by, key in _KEYS.items()}
     return Judgement(Verdict.on(recorded), Verdict.on(outcomes), rows)
 

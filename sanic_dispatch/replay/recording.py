@@ -108,6 +108,14 @@ class RecordedOrder:
     hand_overs: list[HandOver] = field(default_factory=list)
     cancelled: Moment | None = None
 
+    @property
+    def done(self) -> Moment | None:
+        """When it was ready; None if no robot has made it."""
+        if not self.hand_overs:
+            return None
+        last = self.hand_overs[-1]
+        return last.ended if last.ending is Ending.DONE else last.late
+
 
 class RobotAct(StrEnum):
     """What a robot does, or an operator with it, of which the time is its own."""

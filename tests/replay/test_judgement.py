@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.promise import Promise
 from sanic_dispatch.live.estimator import SHIPPED
 from sanic_dispatch.replay.judgement import PromiseOutcome, Verdict, judge, parameters_of
@@ -40,6 +41,37 @@ def test_the_promises_of_an_evening() -> None:
         assert len(rows) > 2
     assert {name for name, _ in found.rows["drink"]} == {"mojito", "negroni", "beer"}
     assert next(iter(found.rows["place"]))[0] == "next"
+
+
+def test_promises_of_orders_that_are_not_over() -> None:
+    """They do not count: only the replay knows what would become of them."""
+    evening = BarEvening(Bar(gap_s=20.0))
+    whole = judge(evening.read().recording, SHIPPED)
+    del evening.events[len(evening.events) // 2 :]
+    made = {
+        event.job.id for event in evening.events if event.kind is EventKind.JOB_DONE if event.job
+    }
+    told = [
+        event
+        for event in evening.events
+        if event.kind is EventKind.JOB_SUBMITTED and event.promise and event.job
+        if event.job.id in made
+    ]
+    found = judge(evening.read().recording, SHIPPED)
+    assert found.recorded.promises == found.replayed.promises == len(told)
+    assert 0 < len(told) < whole.recorded.promises
+
+
+def test_recorded_outcomes() -> None:
+    """The promises of the log are held against the log, although the replay goes another way."""
+    evening = BarEvening(Bar.with_everything())
+    recording = evening.read().recording
+    whole = judge(recording, SHIPPED)
+    for order in recording.orders[:20]:
+        order.data = b"null"
+    found = judge(recording, SHIPPED)
+    assert found.recorded == whole.recorded
+    assert found.replayed != whole.replayed
 
 
 def test_other_parameters() -> None:
