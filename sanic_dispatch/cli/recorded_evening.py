@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from sanic_dispatch.cli import remote
 from sanic_dispatch.cli.event_commands import SERVICE, check_span, span_options
 from sanic_dispatch.cli.topic_option import folder_of_topic
 from sanic_dispatch.core.timestamps import from_rfc3339, to_rfc3339
@@ -44,7 +45,19 @@ def parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:
 
 
 async def evening_of(options: Mapping[str, Any]) -> Evening:
-    """Read the evening that the options of SOURCE name. Raises UnusableReplay."""
+    """Read the evening that the options of SOURCE name, and say how many orders have lost their
+    data. Raises UnusableReplay.
+    """
+    evening = await _read(options)
+    erased = sum(not order.is_data_kept for order in evening.recording.counted())
+    if erased:
+        remote.warn(
+            f"orders whose data was erased or is not kept, so that the line may differ: {erased}"
+        )
+    return evening
+
+
+async def _read(options: Mapping[str, Any]) -> Evening:
     from sanic_dispatch.replay.evening_source import EveningSpan, evening_in, events_of
     from sanic_dispatch.storage.read_history import history_left_alone
 

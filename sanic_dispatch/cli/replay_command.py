@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,13 @@ def _pointer(text: str) -> str:
     return text
 
 
+def _finite(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
+    """Return the number. Raises BadParameter for NaN, which is in every range."""
+    if isnan(value):
+        raise click.BadParameter(f"'{value}' is no number.")
+    return value
+
+
 def _rules(_ctx: click.Context, _param: click.Parameter, given: Sequence[str]) -> dict[str, str]:
     """Return the rules by robot. Raises BadParameter."""
     conditions: dict[str, list[tuple[str, str]]] = {}
@@ -72,6 +80,7 @@ _WHAT_IF = [
         ["--slower"],
         type=click.FloatRange(0.01, 100.0),
         default=1.0,
+        callback=_finite,
         metavar="FACTOR",
         help="All robots take so many times as long: 1.3, or 0.8.",
     ),
@@ -184,6 +193,10 @@ async def _run(
     names = ("robots", "slower", "rules", "fair_by", "priorities", "max_jobs", "seed")
     scenario = Scenario(**{name: options[name] for name in names})
     evening = await evening_of(options)
+    if waiting := evening.summary.unserved:
+        remote.warn(
+            f"orders that wait when the log ends, and have a wait only in the replay: {waiting}"
+        )
     if grid is not None:
         _print_grid(evening, grid, goal, scenario, as_json)
         return remote.DONE

@@ -92,7 +92,10 @@ def events_of(log: EventLog, span: EveningSpan) -> Iterator[EventWithData | Miss
     payloads = (each for each in log.payloads(span.read_from_s) if isinstance(each, Payload))
     payload = next(payloads, None)
     for each in log.scan(span.read_from_s):
-        if not isinstance(each, LoggedEvent):
+        if isinstance(each, Damage):
+            yield each._replace(path=each.path.resolve())  # segments may be links to those meant
+            continue
+        if isinstance(each, Hole):
             yield each
             continue
         data = None

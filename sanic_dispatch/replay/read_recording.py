@@ -153,7 +153,9 @@ class RecordingReader:
         self, recording: Recording, at: Moment, event: LoggedEvent, data: bytes | None
     ) -> None:
         priority = _priority_of(event)
-        order = RecordedOrder(event.ticket, at, data or b"", priority, event.promise)
+        order = RecordedOrder(
+            event.ticket, at, data or b"", priority, event.promise, is_data_kept=data is not None
+        )
         self._orders[event.ticket] = order
         recording.orders.append(order)
         self._waits_from = order, at

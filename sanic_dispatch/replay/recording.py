@@ -107,6 +107,8 @@ class RecordedOrder:
     promise: Promise | None = None
     hand_overs: list[HandOver] = field(default_factory=list)
     cancelled: Moment | None = None
+    is_data_kept: bool = True
+    """Whether ``data`` is what came, and not made up from the rule of the robot that took it."""
 
     @property
     def done(self) -> Moment | None:

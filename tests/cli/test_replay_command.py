@@ -17,12 +17,19 @@ from click.testing import CliRunner, Result
 
 from sanic_dispatch.cli.main import cli
 from sanic_dispatch.config.settings import Mode
+from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.timestamps import to_rfc3339
 from sanic_dispatch.history.history_queries import RecordedPage
 from sanic_dispatch.history.recording_page import recorded_in, recording_fields
 from sanic_dispatch.storage.data_folder import DataFolder
 from sanic_dispatch.storage.event_log import Page
-from sanic_dispatch.storage.event_record import LoggedEvent, encode_event, recorded_again
+from sanic_dispatch.storage.event_record import (
+    LoggedEvent,
+    encode_event,
+    logged,
+    recorded,
+    recorded_again,
+)
 from sanic_dispatch.storage.segment_log import SegmentLog
 from tests.support.bar_evening import Bar, BarEvening
 from tests.support.http_requests import CALLBACK
@@ -161,6 +168,7 @@ def test_a_grid(folder: Path) -> None:
         (("--robots", "-3"), "there were 3, and one has to stay"),
         (("--robots", "many"), "not a valid integer"),
         (("--slower", "0"), "0.0 is not in the range"),
+        (("--slower", "nan"), "'nan' is no number"),
         (("--fair-by", "name"), "a JSON pointer is like /guest/name"),
         (("--goal", "p90 wait <= 5 min"), "--goal needs --grid"),
         (("--grid", "robots=0..3"), "a range of positive numbers"),
@@ -221,6 +229,44 @@ def test_a_hole(evening: BarEvening, tmp_path: Path) -> None:
     assert hole[-1].at_s < events[600].at_s
     done = replayed(tmp_path, "--from", after, "--json")
     assert done.exit_code == 0
+
+
+def test_a_damaged_file(evening: BarEvening, tmp_path: Path) -> None:
+    """It is named where it is, not where it was read."""
+    evening.write(tmp_path)
+    (segment,) = (tmp_path / "history").glob("*.gz")
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[: len(whole) // 2])
+    done = replayed(tmp_path)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"sanic-dispatch: {segment}: damaged at byte ")
+
+
+def test_orders_without_data(evening: BarEvening, tmp_path: Path) -> None:
+    """It is said how many have lost it, since the line may then be another one."""
+    log = SegmentLog(tmp_path, fsync=False)
+    log.load()
+    events = [logged(event) for event in evening.events]
+    log.add([recorded_again(event, encode_event(event), None) for event in events])
+    log.flush()
+    says = "orders whose data was erased or is not kept, so that the line may differ: 150\n"
+    assert replayed(tmp_path).stderr == f"sanic-dispatch: {says}"
+    done = CliRunner().invoke(cli, ["estimates", "--data-dir", str(tmp_path)])
+    assert done.stderr == f"sanic-dispatch: {says}"
+
+
+def test_a_log_that_ends_before_its_orders(evening: BarEvening, tmp_path: Path) -> None:
+    """It is said how many orders still wait then."""
+    log = SegmentLog(tmp_path, fsync=False)
+    log.load()
+    of_orders = [event.number for event in evening.events if event.job]
+    came = (event.number for event in evening.events if event.kind is EventKind.JOB_SUBMITTED)
+    waits = next(number for number in came if number + 1 not in of_orders)
+    log.add(list(map(recorded, evening.events[:waits])))
+    log.flush()
+    says = "orders that wait when the log ends, and have a wait only in the replay: "
+    for words in ((), ("--grid", "robots=3")):
+        assert replayed(tmp_path, *words).stderr.startswith(f"sanic-dispatch: {says}")
 
 
 def test_a_log_of_a_later_version(evening: BarEvening, tmp_path: Path) -> None:
