@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 from playwright.async_api import expect
 
@@ -159,6 +159,35 @@ async def test_a_moment_that_is_not_kept(bar: Bar, visitors: Visitors) -> None:
     await look_at(monitor, 60)
     await expect(monitor.rewound).to_contain_text("18:01:00")
     await expect(wrong).to_be_empty()
+
+
+async def test_on_from_a_moment_that_is_not_kept(bar: Bar, visitors: Visitors) -> None:
+    """The slider is over what is kept, and a step of a minute does not leave it."""
+    visitors.expect_network_errors = True
+    await begin(bar)
+    monitor = await visitors.operator()
+    await look_at(monitor, -3600)
+    await expect(monitor.rewound.get_by_role("alert")).not_to_be_empty()
+    slider = monitor.page.get_by_role("slider", name="Moment")
+    await expect(slider).to_have_attribute("min", re.compile(r"\d{10}"))
+    await monitor.button("−1 min").click()
+    await expect(monitor.rewound).to_contain_text("18:00:0")
+    await expect(monitor.rewound.get_by_role("alert")).to_be_empty()
+
+
+async def test_links_to_other_times(bar: Bar, visitors: Visitors) -> None:
+    """A plus sign in a zone stays one; of what is no time, nothing else is shown."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    at = datetime.fromtimestamp(opening().timestamp() + 60, timezone(timedelta(hours=1)))
+    await monitor.page.evaluate("at => { location.hash = `rewind?at=${at}` }", at.isoformat())
+    await expect(monitor.rewound).to_contain_text("18:01:00")
+    await monitor.page.keyboard.press("Escape")
+    await monitor.is_live()
+    await monitor.page.evaluate("location.hash = 'rewind?at=Friday'")
+    wrong = monitor.rewound.get_by_role("alert")
+    await expect(wrong).to_have_text("“Friday” is no time, such as 2024-11-24T01:39:00Z.")
+    await expect(monitor.rewound.locator("h2")).to_have_text("The monitor as it was")
 
 
 async def test_nothing_has_happened_yet(visitors: Visitors) -> None:

@@ -50,7 +50,7 @@ class Rewind {
     const form = el(
       'form', { className: 'exact', onsubmit: (event) => this.#choose(event) }, this.#exact, el('button', { className: 'button small' }, t('rewind.go')),
     );
-    const step = (name, by) => button(t(`rewind.${name}`), () => this.#want(this.#moment + by));
+    const step = (name, by) => button(t(`rewind.${name}`), () => this.#want(this.#kept(this.#moment + by)));
     const controls = el(
       'div', { className: 'controls' }, step('back', -MINUTE_S), this.#play, this.#speed, step('on', MINUTE_S), form,
       button(t('rewind.share'), () => this.#share()),
@@ -85,8 +85,11 @@ class Rewind {
       if (!this.isShown) return;
       this.#mark.focus({ preventScroll: true });
     }
-    const asked = Date.parse(at) / 1000;
     if (this.#begin === null) return say(this.#status, t('rewind.nothing'));
+    this.#showRange();
+    // In the query of an address the plus sign of a zone is a blank.
+    const asked = Date.parse(at?.replace(/ (?=[\d:]+$)/, '+')) / 1000;
+    if (at && Number.isNaN(asked)) return say(this.#wrong, t('rewind.noTime', at));
     if (asked && isoOf(asked) === isoOf(this.now) && this.view.at) return;
     this.#want(asked || Math.max(this.#begin + NEAR_S, this.#context.liveNow() - MINUTE_S));
   }
@@ -107,6 +110,11 @@ class Rewind {
   /** The moment that is shown, or is asked for. */
   get #moment() {
     return this.#wanted ?? this.now;
+  }
+
+  /** A moment, or the nearest one that is kept. */
+  #kept(moment) {
+    return Math.max(this.#begin, Math.min(moment, Math.floor(this.#context.liveNow())));
   }
 
   async #findBegin() {
@@ -193,11 +201,15 @@ class Rewind {
   #describe(moment) {
     const text = moments.format(moment * 1000);
     say(this.#mark, t('rewind.shows', text));
-    this.#slider.min = this.#begin;
-    this.#slider.max = Math.floor(this.#context.liveNow());
+    this.#showRange();
     this.#slider.value = Math.floor(moment);
     this.#slider.setAttribute('aria-valuetext', text);
     if (document.activeElement !== this.#exact) this.#exact.value = localOf(moment);
+  }
+
+  #showRange() {
+    this.#slider.min = this.#begin;
+    this.#slider.max = Math.floor(this.#context.liveNow());
   }
 
   // A hole of the history ends the playback: asking for the next second says from when to when it is.

@@ -19,6 +19,7 @@ export const words = {
     asking: 'Einen Moment …',
     nothing: 'Es ist noch nichts geschehen, das sich zeigen ließe.',
     refused: (text) => `Das ging nicht: ${text}.`,
+    noTime: (text) => `„${text}“ ist keine Zeit wie 2024-11-24T01:39:00Z.`,
     lost: 'Die Verbindung ist abgerissen, die Wiedergabe wurde angehalten.',
     reached: 'Das ist die Gegenwart: Der Monitor ist wieder live.',
   },

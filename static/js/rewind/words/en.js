@@ -19,6 +19,7 @@ export const words = {
     asking: 'One moment …',
     nothing: 'Nothing has happened yet that could be shown.',
     refused: (text) => `That was not possible: ${text}.`,
+    noTime: (text) => `“${text}” is no time, such as 2024-11-24T01:39:00Z.`,
     lost: 'The connection was lost, and the playback has stopped.',
     reached: 'This is the present: the monitor is live again.',
   },
