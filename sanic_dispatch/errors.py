@@ -185,6 +185,14 @@ class InvalidRequest(DispatchError):
     code = "InvalidRequest"
 
 
+class MomentInHole(InvalidRequest):
+    """Events around a moment are not there; ``from_s`` is that of the last one before it."""
+
+    def __init__(self, from_s: float, begin: str, end: str) -> None:
+        super().__init__(f"moment is in a hole of the history, from {begin} to {end}")
+        self.from_s = from_s
+
+
 class WrongMediaType(InvalidRequest):
     """The body's media type is not JSON."""
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sanic_dispatch.clock import Clock
-from sanic_dispatch.errors import DispatchError, InvalidRequest
+from sanic_dispatch.errors import DispatchError, InvalidRequest, MomentInHole
 from sanic_dispatch.live import close_codes
 from sanic_dispatch.live.connection import Connection
 from sanic_dispatch.live.frames import Cursor, Entries, Frame
@@ -94,8 +94,12 @@ class _Playback:
                 await self._clock.sleep(STEP_S)
                 at_s = first.moment_s + speed * (self._clock.monotonic_s() - began_s)
                 at_s = max(view.moment_s, min(at_s, self._clock.now_s()))
-                view = await self._look(at_s, self._player)
-        except InvalidRequest:  # a hole: a request for that moment says where it ends
+                try:
+                    view = await self._look(at_s, self._player)
+                except MomentInHole as hole:  # a request for the second after this says its end
+                    self._send(await self._look(hole.from_s, self._player))
+                    raise
+        except InvalidRequest:
             self._connection.close(close_codes.CLIENT_SPOKE)
         except DispatchError:
             self._connection.close(close_codes.TRY_LATER)

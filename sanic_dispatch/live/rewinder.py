@@ -19,7 +19,7 @@ import structlog
 
 from sanic_dispatch.clock import Clock
 from sanic_dispatch.core.timestamps import to_rfc3339
-from sanic_dispatch.errors import InvalidRequest
+from sanic_dispatch.errors import InvalidRequest, MomentInHole
 from sanic_dispatch.live.past_projection import PastProjection
 from sanic_dispatch.live.views import Monitor
 from sanic_dispatch.storage.checkpoint import Pace
@@ -202,10 +202,8 @@ class Rewinder:
         for gap in self._wind(reel, moment_s, pace, is_cancelled):
             if gap.from_s < moment_s < gap.to_s:
                 reel.close()
-                raise InvalidRequest(
-                    "moment is in a hole of the history, "
-                    f"from {to_rfc3339(gap.from_s)} to {to_rfc3339(gap.to_s)}"
-                )
+                begin, end = to_rfc3339(gap.from_s), to_rfc3339(gap.to_s)
+                raise MomentInHole(gap.from_s, begin, end)
         if self._stamp() != stamp:
             reel.close()
             return self._look(moment_s, player, is_cancelled)

@@ -173,6 +173,13 @@ async def test_on_from_a_moment_that_is_not_kept(bar: Bar, visitors: Visitors) -
     await monitor.button("−1 min").click()
     await expect(monitor.rewound).to_contain_text("18:00:0")
     await expect(monitor.rewound.get_by_role("alert")).to_be_empty()
+    await monitor.page.keyboard.press("Escape")
+    await monitor.is_live()
+    await look_at(monitor, 1e7)
+    await expect(monitor.rewound.get_by_role("alert")).to_contain_text("in the future")
+    await monitor.button("−1 min").click()
+    await expect(monitor.rewound).to_contain_text("As it was on")
+    await expect(monitor.rewound).not_to_contain_text("18:00:0")
 
 
 async def test_links_to_other_times(bar: Bar, visitors: Visitors) -> None:

@@ -28,6 +28,7 @@ class Rewind {
   #context;
   #begin = null;
   #wanted = null;
+  #refused = 0;
   #isLooking = false;
   #isPlaying = false;
   #player = new Player(() => this.#heard(), (code) => this.#ended(code));
@@ -107,9 +108,9 @@ class Rewind {
     this.#context.changed();
   }
 
-  /** The moment that is shown, or is asked for. */
+  /** The moment that is shown, or is asked for, or could not be shown. */
   get #moment() {
-    return this.#wanted ?? this.now;
+    return this.#wanted ?? (this.now || this.#refused);
   }
 
   /** A moment, or the nearest one that is kept. */
@@ -151,6 +152,7 @@ class Rewind {
       try {
         await this.#player.look(asked);
       } catch (problem) {
+        this.#refused = asked;
         this.#fail(problem);
       }
       if (this.#wanted === asked) this.#wanted = null;

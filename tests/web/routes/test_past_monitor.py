@@ -19,6 +19,8 @@ from sanic_dispatch.config.settings import Mode
 from sanic_dispatch.live.schema import frame_schema
 from sanic_dispatch.simulation import Engine, Robot, RobotModel
 from sanic_dispatch.simulation.background_tasks import Tasks
+from tests.support import bar_evening
+from tests.support.bar_evening import Bar, BarEvening
 from tests.support.server import Service, eventually, running_service
 from tests.support.story import reduced
 
@@ -193,6 +195,26 @@ async def test_playing(tmp_path: Path) -> None:
         numbers = {int(frame["at"].partition(":")[2]): frame["state"] for frame in frames}
         assert shown[min(numbers)] == numbers[min(numbers)]
         assert not service.app.ctx.playbacks._running or await _ends(service)
+
+
+async def test_playing_into_a_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last frame is of where it begins, so that the next second says where it ends."""
+    monkeypatch.setattr(bar_evening, "START_S", time() - 4 * 3600)
+    past = BarEvening(Bar(orders=40))
+    before, lost = past.events[59], past.events[60:100]
+    del past.events[60:100]
+    past.write(tmp_path)
+    async with bar(Mode.CACHED_JSON_FILE, tmp_path) as service:
+        asked = MONITOR | {"moment": iso(before.at_s - 10), "speed": "60"}
+        async with service.http.ws_connect(service.base_url + "live", params=asked) as socket:
+            frames = [ujson.loads(message.data) async for message in socket]
+            assert socket.close_code == 4400
+        assert frames[-1]["now"] == round(before.at_s, 3)
+        query = MONITOR | {"moment": iso(before.at_s + 1)}
+        async with service.http.get(service.base_url + "state", params=query) as answer:
+            said = await answer.json()
+        assert (answer.status, said["detail"][:16]) == (400, "moment is in a h")
+        assert lost[-1].at_s > before.at_s + 1
 
 
 async def _ends(service: Service) -> bool:
