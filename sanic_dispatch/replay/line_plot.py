@@ -57,7 +57,7 @@ def _head() -> Iterator[str]:
 
 
 def _axes(scale: _Scale) -> Iterator[str]:
-    step = max(ceil(scale.longest / TICKS), 1)
+    step = _round_step(scale.longest)
     for length in range(0, scale.longest + 1, step):
         y = scale.y(length)
         yield f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>'
@@ -69,6 +69,16 @@ def _axes(scale: _Scale) -> Iterator[str]:
         yield (
             f'<text x="{scale.x(at_s):.1f}" y="{HEIGHT - 10}" text-anchor="{anchor}">{time}</text>'
         )
+
+
+def _round_step(longest: int) -> int:
+    """Return 1, 2 or 5 times a power of ten, for so many ticks at most."""
+    power = 1
+    while True:
+        for step in (power, 2 * power, 5 * power):
+            if step * TICKS >= longest:
+                return step
+        power *= 10
 
 
 def _curves(scale: _Scale, lines: dict[str, Points]) -> Iterator[str]:

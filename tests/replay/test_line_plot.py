@@ -34,6 +34,14 @@ def test_a_plot() -> None:
             assert all(0 <= number <= most for number in found)
 
 
+def test_round_numbers() -> None:
+    """The axis counts in ones, twos, fives, tens."""
+    for longest, last in ((3, "3"), (9, "8"), (24, "20"), (277, "250"), (5000, "5000")):
+        text = plot(summary((0.0, longest), (60.0, 0)), summary())
+        numbers = [each.text for each in ET.fromstring(text).iter(f"{SVG}text") if each.text]
+        assert [word for word in numbers if word.isdecimal()][-1] == last
+
+
 def test_plots_of_nothing_and_of_much() -> None:
     """An evening without a line; and one whose peaks are kept where points are left out."""
     assert len(curves(plot(summary(), summary()))) == 2
