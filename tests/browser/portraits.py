@@ -16,12 +16,11 @@ from playwright.async_api import Browser, async_playwright, expect
 from tests.browser import evenings, journeys
 from tests.browser.conftest import WHOLE
 from tests.browser.served_bar import open_bar
-from tests.browser.service_worker import ServiceWorker, is_kept
+from tests.browser.service_worker import ServiceWorker, is_kept, now_and_then
 from tests.browser.subscriber import PUSHED_TO, Subscriber, message
 from tests.browser.visitors import PHONE, Visitors
 from tests.support.paths import DOCS, ROOT
 from tests.support.receiver import running_receiver
-from tests.support.server import eventually
 
 PICTURES = DOCS / "img"
 
@@ -196,7 +195,7 @@ async def eventually_shown(worker: ServiceWorker, count: int) -> list[dict[str, 
     async def are_shown() -> bool:
         return len(await worker.shown()) == count
 
-    await eventually(are_shown)
+    await now_and_then(are_shown)
     return sorted(await worker.shown(), key=lambda one: str(one["tag"]))
 
 

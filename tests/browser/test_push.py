@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
 from tests.browser.served_bar import PREFIX, Bar, open_bar
-from tests.browser.service_worker import ServiceWorker
+from tests.browser.service_worker import ServiceWorker, now_and_then
 from tests.browser.subscriber import A_PUSH_SERVICE, PUSHED_TO, Subscriber, message
 from tests.browser.visitors import PLAIN_HOST, Visitors
 from tests.support.push_phone import PushPhone
@@ -105,7 +105,7 @@ async def test_each_order_has_one_notification(visitors: Visitors) -> None:
         shown = {one["title"]: one["silent"] for one in await worker.shown()}
         return shown == {"Order 43: Being mixed": False, "Order 42: Ready!": True}
 
-    await eventually(is_silent)
+    await now_and_then(is_silent)
 
 
 # ---- from the button to the click
