@@ -139,7 +139,7 @@ class NoHistory(StartError):
 
 
 class UnusableReplay(StartError):
-    """What is to be run again is not in the log, or what is to be different contradicts itself."""
+    """A replay is impossible: the log lacks what it needs, or its options contradict each other."""
 
     exit_code = 2
 

@@ -36,7 +36,7 @@ Rounds = Mapping[str, Sequence[Round]]
 
 
 def measure(plan: Plan, peers: Sequence[Peer]) -> Report:
-    """Measure what is installed; the report names the rest."""
+    """Measure the peers that are installed; the report names the others."""
     present = [peer for peer in peers if not peer.missing()]
     taken = {
         kind: take_turns(

@@ -56,7 +56,7 @@ class Week:
         self._labels: dict[str, str] = {}
 
     def events(self) -> Iterator[tuple[LoggedEvent, Payload | None]]:
-        """Yield them in order, with what was submitted."""
+        """Yield the events in order, each with the data that was submitted."""
         for number in range(ROBOTS):
             yield self._registered(START_S, f"Robot {number}"), None
         for ticket, at_s in enumerate(self._arrivals(), 1):

@@ -227,7 +227,7 @@ def _draw(path: Path, compared: Comparison) -> None:
 
 
 def _print(compared: Comparison, scenario: Scenario) -> None:
-    """Print both evenings side by side, and what is to be said of the pairing."""
+    """Print the recorded and the replayed evening side by side, and compare their pairings."""
     both = (compared.recorded, compared.replayed)
     rows = [
         ["", "recorded", "replayed"],

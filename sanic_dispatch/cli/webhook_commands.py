@@ -151,7 +151,7 @@ for command in (
 
 @click.command("outbox", params=list(OPTIONS))
 def outbox(**options: Any) -> None:
-    """List what is pending for each webhook, and for phones, and why.
+    """List what each webhook, and each phone, was not told yet, and why.
 
     Of a phone it is the message: its URL is that of its push service.
     """

@@ -37,7 +37,7 @@ class WebhookEntry(NamedTuple):
 
 
 def read_entry(values: Mapping[str, Any]) -> WebhookEntry:
-    """Return a webhook from its members. Raises ValueError, which says what is allowed."""
+    """Parse a webhook's JSON object or table. Raises ValueError, which says what is allowed."""
     for name in values:
         if name not in MEMBERS:
             raise ValueError(f"{name} is unknown; there are {', '.join(MEMBERS)}")

@@ -60,7 +60,7 @@ class PushSubscription(Value, frozen=True):
 
 
 class Prospects(Value, frozen=True):
-    """What is known of an unfinished order besides its record.
+    """How soon an unfinished order is served, as far as that is known.
 
     ``ahead`` is how many orders wait before it, None if that is not known; ``is_late``: it should
     have been ready by now.
@@ -71,7 +71,7 @@ class Prospects(Value, frozen=True):
 
 
 def kinds_true_of(job: Job, prospects: Prospects, now_s: float) -> Sequence[PushKind]:
-    """Return what is true of a job now (Unix seconds), in the order to tell it."""
+    """Return the messages that are true of a job now (Unix seconds), the first to be sent first."""
     found: list[PushKind] = []
     if job.state in LAST and now_s < (job.finished_s or 0.0) + END_TRUE_S:
         found.append(LAST[job.state])
@@ -126,7 +126,7 @@ def on_put_subscription(machine: StateMachine, command: c.PutSubscription) -> No
 
 
 def on_remove_subscription(machine: StateMachine, command: c.RemoveSubscription) -> None:
-    """Tell a phone nothing more; one that is not told anything is no error. Raises UnknownJob."""
+    """Remove a phone's subscription to a job, if there is one. Raises UnknownJob."""
     job, tables = machine.find(command.job_id), machine.tables
     kept = [each for each in subscriptions_of(tables, job.id) if each.endpoint != command.endpoint]
     _put(tables, job.id, kept)

@@ -44,7 +44,7 @@ class Counted(NamedTuple):
 
 
 class RecordedPage(NamedTuple):
-    """A page of events, and the data of orders that came with them, as far as it is kept."""
+    """A page of the event log, with the data of the orders in it that is kept."""
 
     page: Page
     payloads: Sequence[Payload] = ()

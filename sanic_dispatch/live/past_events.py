@@ -131,7 +131,7 @@ def _unknown_job(logged: LoggedEvent) -> Job:
 
 
 def _hold_of(job: Job, logged: LoggedEvent) -> Hold:
-    """Return the hold of a job; of one that is unknown what the event says of it."""
+    """Return the hold of a job, or one made from the event if the job's is not known."""
     hold = job.hold or job.former
     if hold is not None:
         return hold

@@ -86,7 +86,7 @@ class _Reel:
         self.monitor = Monitor(self.projection, EPOCH, lambda: self.now_s)
 
     def show(self, moment_s: float) -> PastView:
-        """Return what is shown at a moment."""
+        """Return the monitor's view as it was at a moment (Unix seconds)."""
         self.now_s = moment_s
         self.projection.catch_up(moment_s)
         self.monitor.refresh()
@@ -146,7 +146,7 @@ class Rewinder:
             is_cancelled.set()
 
     async def keep_up(self) -> None:
-        """Make snapshots of what is new, while nobody looks, until cancelled."""
+        """Make snapshots of new events until cancelled; pause while somebody looks at the past."""
         is_cancelled = Flag()
         try:
             while True:
