@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from sanic_dispatch.config.settings import Mode
-from tests.crash.server import TOKEN, Server, rightful_owners
+from tests.cluster.two_processes import owner_and_other
+from tests.crash.server import TOKEN
 from tests.support.receiver import OK, running_receiver, status
 from tests.support.redis import RedisServer
 from tests.support.server import eventually
@@ -21,51 +21,36 @@ ORDERS = 20
 @pytest.mark.parametrize("is_killed", [True, False], ids=["kill", "stop"])
 async def test_the_next_owner_goes_on(redis: RedisServer, tmp_path: Path, is_killed: bool) -> None:
     """Added at the process that does not own the topic; what the first owner had left is told."""
-    options = ("--redis-url", redis.url, "--allow-webhook", "127.0.0.0/8", "--submit-wait", "0")
-    servers = []
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        servers.append(Server(tmp_path / name, Mode.REDIS, *options))
+    options = ("--allow-webhook", "127.0.0.0/8", "--submit-wait", "0")
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with running_receiver() as receiver, aiohttp.ClientSession(headers=headers) as http:
-        try:
-            for server in servers:
-                await server.start()
-            owner = rightful_owners(servers)[""]
-            (other,) = (each for each in servers if each is not owner)
+    async with (
+        running_receiver() as receiver,
+        aiohttp.ClientSession(headers=headers) as http,
+        owner_and_other(redis, tmp_path, *options) as (owner, other),
+    ):
+        await add_webhook(http, other.url, receiver)
+        await order(http, other.url)
 
-            async def is_owned() -> bool:
-                async with http.get(other.url + "ready") as answer:
-                    said = await answer.json(content_type=None)
-                    return str(said.get("owner", "")).endswith(f":{owner.port}")
+        async def are_told() -> bool:
+            return len(receiver.received) >= ORDERS
 
-            await eventually(is_owned, 20)
-            await add_webhook(http, other.url, receiver)
-            await order(http, other.url)
+        await eventually(are_told, 20)
+        receiver.answer = status(500)
+        await order(http, other.url)
+        if is_killed:
+            owner.kill()
+        else:
+            assert await owner.stop() == 0
+        receiver.answer = OK
+        await order(http, other.url)
+        events = await events_of(http, other.url)
 
-            async def are_told() -> bool:
-                return len(receiver.received) >= ORDERS
+        async def are_all_told() -> bool:
+            return not events.keys() - {each.n for each in receiver.received}
 
-            await eventually(are_told, 20)
-            receiver.answer = status(500)
-            await order(http, other.url)
-            if is_killed:
-                owner.kill()
-            else:
-                assert await owner.stop() == 0
-            receiver.answer = OK
-            await order(http, other.url)
-            events = await events_of(http, other.url)
-
-            async def are_all_told() -> bool:
-                return not events.keys() - {each.n for each in receiver.received}
-
-            await eventually(are_all_told, 30)
-            assert len(events) == 3 * ORDERS
-            assert faults_of(receiver, events) == []
-        finally:
-            for server in servers:
-                server.kill()
+        await eventually(are_all_told, 30)
+        assert len(events) == 3 * ORDERS
+        assert faults_of(receiver, events) == []
 
 
 async def order(http: aiohttp.ClientSession, url: str) -> None:

@@ -15,7 +15,7 @@ from sanic_dispatch.errors import CallbackForbidden
 from sanic_dispatch.outbox.message_client import MAX_RETRY_AFTER_S, MessageClient, Posted
 from tests.callbacks.test_guard import FORBIDDEN, NEVER, NOT_PUBLIC, url_of
 from tests.support.clock import FakeClock
-from tests.support.receiver import Received, Receiver, running_receiver, status
+from tests.support.receiver import Received, Receiver, drip, hang, running_receiver, status
 
 MESSAGE = (b'{"type":"x"}', {"webhook-id": "msg_1"})
 SHORT = Timeouts(total_s=0.4, connect_s=0.4, keep_alive_s=2.0)
@@ -65,18 +65,6 @@ async def test_retry_after_a_date() -> None:
             date = formatdate(now_s + ahead_s, usegmt=True)
             receiver.answer = status(503, f"Retry-After: {date}")
             assert await posted_to(receiver) == Posted("status 503", waits_s)
-
-
-async def hang(_writer: asyncio.StreamWriter, _message: Received) -> None:
-    await asyncio.Event().wait()
-
-
-async def drip(writer: asyncio.StreamWriter, _message: Received) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nX: ")
-    while True:
-        writer.write(b"x")
-        await writer.drain()
-        await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("behave", [hang, drip])

@@ -24,7 +24,7 @@ from sanic_dispatch.outbox.push_entry import read_subscription
 from sanic_dispatch.outbox.push_outbox import LOOK_S, SLICE, PushOutbox
 from tests.outbox.conftest import settings_of
 from tests.support.push_phone import PushPhone, Told
-from tests.support.receiver import OK, Received, Receiver, running_receiver, status
+from tests.support.receiver import OK, Received, Receiver, drip, hang, running_receiver, status
 from tests.support.world import World, running_world, worker
 
 SHORT = Timeouts(total_s=0.4, connect_s=0.4, keep_alive_s=2.0)
@@ -298,18 +298,6 @@ async def test_a_phone_that_is_gone(cafe: Cafe, code: int) -> None:
         cafe.receiver.url("send/other")
     }
     assert (cafe.outbox.counts.gone, len(cafe.kept)) == (1, 2)
-
-
-async def hang(_writer: asyncio.StreamWriter, _message: Received) -> None:
-    await asyncio.Event().wait()
-
-
-async def drip(writer: asyncio.StreamWriter, _message: Received) -> None:
-    writer.write(b"HTTP/1.1 201 Created\r\nX: ")
-    while True:
-        writer.write(b"x")
-        await writer.drain()
-        await asyncio.sleep(0.05)
 
 
 async def flood(writer: asyncio.StreamWriter, _message: Received) -> None:

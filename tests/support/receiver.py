@@ -50,6 +50,20 @@ def status(code: int, *lines: str) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {code} X", *lines, "Content-Length: 0", "", ""]).encode()
 
 
+async def hang(_writer: asyncio.StreamWriter, _message: Received) -> None:
+    """Never answer."""
+    await asyncio.Event().wait()
+
+
+async def drip(writer: asyncio.StreamWriter, _message: Received) -> None:
+    """Answer with a header that never ends, a byte at a time."""
+    writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
 class Receiver:
     """Keeps what it got; ``answer`` are the bytes that it writes, or what writes them."""
 
