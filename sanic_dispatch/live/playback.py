@@ -37,11 +37,6 @@ def past_frame(view: PastView, **content: Entries) -> Frame:
     return Frame(Cursor(EPOCH, view.number), view.moment_s, **said)
 
 
-def new_player() -> str:
-    """Return a name for somebody who looks at later and later moments."""
-    return secrets.token_hex(8)
-
-
 class Playbacks:
     """The playbacks of a topic that this process sends."""
 
@@ -55,14 +50,14 @@ class Playbacks:
             raise TooManyClients(MAX_PLAYERS)
 
     def begin(
-        self, connection: Connection, look: Look, player: str, first: PastView, speed: int
+        self, connection: Connection, look: Look, first: PastView, speed: int
     ) -> asyncio.Task[None]:
         """Send the view from ``first`` on; cancel the task when the client is gone.
 
         Raises TooManyClients.
         """
         self.check_room()
-        playback = _Playback(connection, look, player, self._clock)
+        playback = _Playback(connection, look, self._clock)
         task = asyncio.get_running_loop().create_task(playback.run(first, speed))
         self._running[task] = connection
         task.add_done_callback(self._running.pop)
@@ -78,10 +73,11 @@ class Playbacks:
 class _Playback:
     """Sends a view to a connection."""
 
-    def __init__(self, connection: Connection, look: Look, player: str, clock: Clock) -> None:
+    def __init__(self, connection: Connection, look: Look, clock: Clock) -> None:
         self._connection = connection
         self._look = look
-        self._player = player
+        self._player = secrets.token_hex(8)
+        """Its name, as that of one who looks at later and later moments."""
         self._clock = clock
         self._sent: Entries | None = None
         self._taken_s = clock.monotonic_s()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from threading import Event as Flag
 from typing import Any, NamedTuple
@@ -73,17 +72,18 @@ class Stamp(NamedTuple):
     erased: int
 
 
-@dataclass(eq=False)
 class _Reel:
     """A projection that goes on event by event, and its monitor."""
 
-    projection: PastProjection
-    stamp: Stamp
-    now_s: float = 0.0
-    monitor: Monitor = field(init=False)
+    def __init__(self, projection: PastProjection, stamp: Stamp) -> None:
+        self.stamp = stamp
+        self.now_s = 0.0
+        self.go_on_with(projection)
 
-    def __post_init__(self) -> None:
-        self.monitor = Monitor(self.projection, EPOCH, lambda: self.now_s)
+    def go_on_with(self, projection: PastProjection) -> None:
+        """Go on from what another projection knows."""
+        self.projection = projection
+        self.monitor = Monitor(projection, EPOCH, lambda: self.now_s)
 
     def show(self, moment_s: float) -> PastView:
         """Return the monitor's view as it was at a moment (Unix seconds)."""
@@ -317,8 +317,7 @@ class Rewinder:
     def _begin_anew(self, reel: _Reel) -> PastProjection:
         """Forget what was before a gap: what has become of it is not known."""
         reel.close()
-        reel.projection = self._new_projection()
-        reel.__post_init__()
+        reel.go_on_with(self._new_projection())
         return reel.projection
 
     def _save(self, projection: PastProjection, pace: Pace) -> None:

@@ -27,7 +27,7 @@ from sanic_dispatch.live.asyncapi import asyncapi
 from sanic_dispatch.live.connection import Connection, ViewKey
 from sanic_dispatch.live.event_stream import EventStream
 from sanic_dispatch.live.frames import Cursor, encode
-from sanic_dispatch.live.playback import SPEEDS, new_player, past_frame
+from sanic_dispatch.live.playback import SPEEDS, past_frame
 from sanic_dispatch.live.relay import Start
 from sanic_dispatch.live.rewinder import PastView, Rewinder
 from sanic_dispatch.live.subscription import Client, OutOfReach, TooManyClients
@@ -155,11 +155,10 @@ async def _stream(request: Request) -> None:
 
 
 class Past(NamedTuple):
-    """From which moment (Unix seconds) on to show the past, at what speed, and for whom."""
+    """From which moment (Unix seconds) on to show the past, and at what speed."""
 
     moment_s: float
     speed: int
-    player: str
 
 
 def _past(request: Request) -> Past | None:
@@ -176,7 +175,7 @@ def _past(request: Request) -> Past | None:
             raise ValueError("either since or moment, not both")
         if speed not in (None, *map(str, SPEEDS)):
             raise ValueError(f"speed is one of {', '.join(map(str, SPEEDS))}")
-        return Past(time_in("moment", moment), int(speed or SPEEDS[0]), new_player())
+        return Past(time_in("moment", moment), int(speed or SPEEDS[0]))
 
 
 async def _look_back(request: Request, past: Past) -> PastView:
@@ -196,7 +195,7 @@ def _play(
         return await ask(context, Rewinder.look, moment_s, player)
 
     with _refusing():
-        return context.playbacks.begin(connection, look, past.player, first, past.speed)
+        return context.playbacks.begin(connection, look, first, past.speed)
 
 
 async def _reach(request: Request, since: str | None) -> Start | None:
