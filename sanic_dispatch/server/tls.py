@@ -14,6 +14,7 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     Raises SettingsError if they cannot be read or do not match.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # Debian's Python leaves it to openssl.cnf
     context.set_alpn_protocols(["http/1.1"])
     for flag, path in (("--tls-cert", certificate), ("--tls-key", key)):
         try:
