@@ -234,8 +234,12 @@ async def add_phone(bar: Bar, receiver: Receiver) -> PhoneOrder:
 
 
 async def answer_of_display(writer: StreamWriter, message: Received) -> None:
-    """Answer as a display; all else (a till, a push service) is down."""
-    writer.write(status(200 if message.path == "/display" else 503))
+    """Answer as a display; all else (a till, a push service) is down.
+
+    The till asks for a rest, so that it is not told again before a test has found its button.
+    """
+    answers = {"/display": status(200), "/till": status(503, "Retry-After: 50")}
+    writer.write(answers.get(message.path, status(503)))
     await writer.drain()
 
 

@@ -57,7 +57,7 @@ class Chain:
                     continue
         return found
 
-    async def settled(self, within_s: float = 20.0) -> dict[str, Server]:
+    async def settled(self, within_s: float = 60.0) -> dict[str, Server]:
         """Wait until each topic is where it belongs, and return which one is where."""
         expected = rightful_owners(self.running, *TOPICS)
 

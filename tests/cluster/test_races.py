@@ -114,7 +114,7 @@ class Line:
             return await answer.json()
 
 
-@pytest.mark.timeout(3600 if IS_TORTURE else 120)
+@pytest.mark.timeout(3600 if IS_TORTURE else 240)
 @pytest.mark.parametrize("size", [2, 3] if IS_TORTURE else [3])
 async def test_nothing_is_lost_doubled_or_overtaken(
     size: int, redis: RedisServer, rng: random.Random, tmp_path: Path

@@ -92,6 +92,10 @@ class Harness:
             instance = self._engine.start_instance(f"Robot {number}", {"nednoamol": "true"})
             self._working.spawn(self._load.work(instance, rest_s or pause_s))
 
+    def pause_orders(self, quiet_s: float) -> None:
+        """From now on pause for so long after each second of orders."""
+        self._load.quiet_s = quiet_s
+
     async def kill(self, after_s: float) -> bool:
         """kill -9 after a delay; return whether the server had ended by itself."""
         with suppress(subprocess.TimeoutExpired):
