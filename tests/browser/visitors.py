@@ -22,6 +22,9 @@ NETWORK_ERRORS = (
 )
 """How the browser's own words for failed requests begin."""
 
+HUNG_UP = "WebSocket is closed before the connection is established"
+"""A page that goes elsewhere at once may hang up before it is answered."""
+
 EVERYBODY: dict[str, Any] = {"locale": "en-GB", "reduced_motion": "reduce"}
 """Reduced motion makes tests quicker, and pictures reproducible."""
 
@@ -101,8 +104,8 @@ class Visitors:
         if message.type not in ("error", "warning"):
             return
         url = message.location["url"]
-        is_network = message.text.startswith(NETWORK_ERRORS)
-        if not (is_network and self.expect_network_errors):
+        is_network = message.text.startswith(NETWORK_ERRORS) and self.expect_network_errors
+        if not is_network and HUNG_UP not in message.text:
             self.complaints.append(f"{message.type}: {message.text} ({url})")
 
     def _on_error(self, error: WebError) -> None:

@@ -99,6 +99,7 @@ def segments(folder: Path, **retention: Any) -> SegmentLog:
     return log
 
 
+@pytest.mark.timeout(600)  # it waits for nothing, but is long on a machine that others use
 async def test_a_thousand_moments(log: EventLog) -> None:
     """The rewound view equals the one that was live, at a thousand random moments."""
     moments = MOMENTS if isinstance(log, SegmentLog) else MOMENTS // 5
