@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sanic import Request
-from sanic.exceptions import RequestTimeout
+from sanic.exceptions import BadURL, RequestTimeout
 from sanic.http import Http, Stage
 from sanic.response import BaseHTTPResponse
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
@@ -30,6 +30,8 @@ class NamedRequest(Request):
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
         begin(self.headers.get("x-request-id"))
+        if self._parsed_url.path is None:  # as of http://host; whatever asks for it would fail
+            raise BadURL("the URL has no path")
 
 
 class PunctualHttp(Http):
@@ -65,6 +67,14 @@ class PunctualHttp(Http):
         if self.expecting_continue or not isinstance(answer, Response):
             return None
         return answer.in_one_piece(keep_alive=self.keep_alive, head_only=bool(self.head_only))
+
+    def create_empty_request(self) -> None:
+        """Stand in for a request that could not be read; its URL is left out if that is why."""
+        try:
+            super().create_empty_request()
+        except BadURL:  # as the first time: Sanic would close the connection without an answer
+            self.url = None
+            super().create_empty_request()
 
     @property
     def is_between_requests(self) -> bool:

@@ -30,6 +30,8 @@ from sanic_dispatch.errors import (
 )
 from sanic_dispatch.web.problems import problem_of
 from tests.support.errors_table import PAGE, with_table
+from tests.support.http_requests import send_raw
+from tests.support.server import running_service
 
 EXAMPLES: list[DispatchError] = [
     Unauthorized("worker"),
@@ -81,3 +83,13 @@ def test_every_error_has_a_code() -> None:
 def test_the_answer_never_holds_more_than_the_error_says() -> None:
     """An answer about storage has no record's id."""
     assert problem_of(OutcomeUnknown("x")).status == 503
+
+
+@pytest.mark.parametrize("url", [b"/submit-job?\x7f", b"submit-job", b"http://x", b"http://x?a"])
+async def test_an_url_that_cannot_be_served(url: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    """400, and nothing is logged; Sanic closes the connection, or fails."""
+    async with running_service() as service:
+        answer = await send_raw(service, b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % url)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"Error":"BadRequest"' in answer
+    assert "Traceback" not in capfd.readouterr().err
