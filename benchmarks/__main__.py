@@ -135,6 +135,12 @@ def run_peers(
         document.write(PAGE, [report])
 
 
+@main.command(name="charts")
+def draw_charts() -> None:
+    """Draw the charts of the page anew from its tables."""
+    document.write(PAGE, [])
+
+
 def known_in(data: Path | None) -> dict[str, Any]:
     """Return the numbers in a file, if it is there."""
     return dict(json.loads(data.read_text())) if data and data.exists() else {}

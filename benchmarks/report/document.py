@@ -1,10 +1,12 @@
-"""docs/performance.md: each table is written between two markers."""
+"""docs/performance.md: tables and charts are written between two markers each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from benchmarks.report import charts
+from benchmarks.report.page import block_between, with_block
 from benchmarks.report.tables import Report, Table
 
 
@@ -15,17 +17,18 @@ def about_the_machine(facts: Mapping[str, str]) -> Report:
 
 
 def write(page: Path, reports: Iterable[Report]) -> None:
-    """Replace each report between its markers; a report without markers is skipped."""
+    """Replace each report between its markers, and draw the charts anew from the page's tables.
+
+    What has no markers on the page is skipped.
+    """
     text = page.read_text()
     for report in reports:
-        text = _placed(text, report)
+        text = with_block(text, report.name, report.show())
+    if block_between(text, charts.NAME) is not None:
+        drawn = charts.of_page(text)
+        text = with_block(text, charts.NAME, charts.show(drawn))
+        for chart in drawn:
+            path = page.parent / chart.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(chart.svg)
     page.write_text(text)
-
-
-def _placed(text: str, report: Report) -> str:
-    begin, end = f"<!-- {report.name} -->\n", f"<!-- end of {report.name} -->"
-    if begin not in text or end not in text:
-        return text
-    head, _, rest = text.partition(begin)
-    _, _, tail = rest.partition(end)
-    return f"{head}{begin}\n{report.show()}\n\n{end}{tail}"

@@ -57,7 +57,7 @@ def _head() -> Iterator[str]:
 
 
 def _axes(scale: _Scale) -> Iterator[str]:
-    step = _round_step(scale.longest)
+    step = round_step(scale.longest)
     for length in range(0, scale.longest + 1, step):
         y = scale.y(length)
         yield f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>'
@@ -71,7 +71,7 @@ def _axes(scale: _Scale) -> Iterator[str]:
         )
 
 
-def _round_step(longest: int) -> int:
+def round_step(longest: int) -> int:
     """Return 1, 2 or 5 times a power of ten, for so many ticks at most."""
     power = 1
     while True:
