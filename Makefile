@@ -45,10 +45,10 @@ check: $(VENV)/test.stamp $(VENV)/debian.stamp
 	@$(BIN)/python .ci/audit
 	@$(PYTEST) $(ARGS)
 
-# Prints its seeds; HISTORY_SEED, CRASH_SEED and SCHEMATHESIS_SEED throw the same dice again.
+# Prints its seeds; HISTORY_SEED, CRASH_SEED, FAST_PATH_SEED and SCHEMATHESIS_SEED throw the same dice again.
 torture: export TORTURE := 1
 torture: $(VENV)/test.stamp $(VENV)/debian.stamp
-	@$(BIN)/python -m pytest -s tests/histories tests/crash tests/cluster tests/storage/test_cached_json_file.py tests/test_original_faults.py tests/test_soak.py tests/web/openapi/test_schemathesis.py $(ARGS)
+	@$(BIN)/python -m pytest -s tests/histories tests/crash tests/cluster tests/storage/test_cached_json_file.py tests/test_original_faults.py tests/test_soak.py tests/web/openapi/test_schemathesis.py tests/web/test_both_ways.py $(ARGS)
 
 # BENCH="--original /path/to/the/executable" measures that one beside it; --write renews the page.
 BENCH :=

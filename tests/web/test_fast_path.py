@@ -1,22 +1,23 @@
-"""Ordinary requests take the fast path, and get the same answers as from Sanic."""
+"""Ordinary requests take the fast path, others do not, and both ways obey the same rules.
+
+``test_both_ways.py`` compares the answers to random requests.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import pytest
-import uvloop
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
 from sanic_dispatch.server import runner
 from sanic_dispatch.web import problems
 from sanic_dispatch.web.deadlines import PunctualProtocol
 from sanic_dispatch.web.fast_path import FastPathProtocol, FastRequest
+from tests.support.both_ways import masked
 from tests.support.http_requests import CALLBACK, address_of
 from tests.support.server import Service, eventually, running_service
 
@@ -109,20 +110,6 @@ async def answers_to(service: Service, pieces: list[bytes], within_s: float = 5.
         return client.got
 
 
-def masked(answer: bytes) -> bytes:
-    """Return the answer without random values: ids, receipts, request ids, times."""
-    answer = re.sub(rb"[0-9a-f]{16,}", b"#", answer)
-    return re.sub(rb"\d{4}-\d\d-\d\dT[0-9:.]+", b"@", answer)
-
-
-def effects(service: Service) -> tuple[list[tuple[int, int]], dict[int, int]]:
-    """Return the numbers of jobs and workers of each topic, and the counted answers."""
-    contexts = (service.app.ctx, *service.app.ctx.topics.values())
-    tables = [context.dispatcher._machine.tables for context in contexts]
-    numbers = [(len(each.jobs), len(each.workers)) for each in tables]
-    return numbers, dict(service.app.ctx.responses)
-
-
 @asynccontextmanager
 async def without_fast_path(**values: Any) -> AsyncIterator[Service]:
     with pytest.MonkeyPatch.context() as patch:
@@ -148,202 +135,6 @@ def counted() -> Iterator[list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FastPathProtocol, "_serve", noted)
         yield seen
-
-
-@asynccontextmanager
-async def worker() -> AsyncIterator[bytes]:
-    """The address of a worker that accepts each job at once."""
-
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                found = re.search(rb"(?i)content-length: (\d+)", head)
-                await reader.readexactly(int(found[1]) if found else 0)
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
-        host, port = server.sockets[0].getsockname()
-        yield b"http://%b:%d/" % (host.encode(), port)
-
-
-# ---- requests of all kinds
-
-TARGETS = st.sampled_from(
-    [b"/submit-job"] * 8
-    + [b"/register-worker"] * 8
-    + [b"/jobs/0f1e/complete", b"/jobs/0f1e/fail"]
-    + [b"/topics/roof/submit-job"] * 4
-    + [b"/topics/roof/register-worker"] * 4
-    + [b"/topics/roof/jobs/0f1e/complete", b"/topics/rof/submit-job", b"/topics/roof/topics"]
-)
-QUERIES = st.sampled_from(
-    [b""] * 20
-    + [b"?token=" + TOKEN.encode(), b"?token=" + TOKEN.encode().replace(b"-", b"%2D"), b"?lost"]
-    + [b"?match.drink=mojito%7Cbeer", b"?not.drink=beer&lost", b"?match.=x"]
-    + [b"?", b"?lost=1&token=x&token=y", b"?lost&a=b%20c+d", b"?%6Cost", b"#lost", b"?a#b", b"??"]
-    + [b"/", b"//", b"?\xc3\xa9", b"?\x7f", b"%20", b"?a=%FF"]
-)
-KINDS = st.sampled_from(
-    [b"Content-Type: application/json"] * 8
-    + [b"CONTENT-type:application/vnd.x+json ; charset=utf-8", b"Content-Type: text/plain"]
-    + [b"Content-Type: application/x-www-form-urlencoded", b"X-Nothing:"]
-)
-HEADERS = [
-    b"Authorization: Bearer " + TOKEN.encode(),
-    b"aUTHORIZATION: bEARER  " + TOKEN.encode() + b" ",
-    b"Authorization: Bearer wrong",
-    b"Authorization: Bearer \xff",
-    b"Idempotency-Key: a1",
-    b'Idempotency-Key: "a2"',
-    b"Idempotency-Key: a,b",
-    b"idempotency-key:\ta3 ",
-    b"X-Request-ID: called-so",
-    b"X-Request-ID: \xc3\xa9",
-    b"x-request-id: two",
-    b"CPEE-INSTANCE-UUID: i1",
-    b"CPEE-ACTIVITY: a1",
-    b"CPEE-LABEL: caf\xc3\xa9",
-    b"CPEE-LABEL: caf\xe9 \xe2\x82",
-    b"CPEE-ATTR-INFO: \xc2\xa0Robot\xc2\x85",
-    b"CPEE-INSTANCE-URL: http://127.0.0.1:1/4/",
-    b"CPEE-CALLBACK: http://127.0.0.1/",
-    b"cpee-callback: ftp://x/",
-    b"CPEE-CALLBACK: http://b\xc3\xbc.example/",
-    b"X-Forwarded-For: 10.0.0.1, 10.0.0.2",
-    b"Connection: keep-alive",
-    b"connection: Keep-Alive",
-    b"Host: y",
-    b"Cookie: a=b; c",
-    b"Origin: http://elsewhere.example",
-    b"Accept: text/html",
-    b"Empty:",
-    b"Job-Receipt: 0f1e2d",
-]
-ODD = [
-    b"Connection: close",
-    b"Connection: keep-alive, x",
-    b"Connection: keep-alive ",
-    b"Connection: upgrade",
-    b"Upgrade: websocket",
-    b"Upgrade: h2c",
-    b"Expect: 100-continue",
-    b"Expect: a miracle",
-    b"Transfer-Encoding: chunked",
-    b"Transfer-Encoding: identity",
-    b"transfer-encoding : chunked",
-    b"Content-Length: 1",
-    b"Content-Length: +1",
-    b"Content-Length: 1, 1",
-    b"Content-Length: -1",
-    b"Content-Length: 1_0",
-    b"Content-Length: 99999999999999999999999",
-    b"Content-Length: 2000",
-    b"Content-Length:",
-    b"Name : value",
-    b" folded: line",
-    b"\tfolded",
-    b"no colon",
-    b": no name",
-    b"",
-    b"A: b\nC: d",
-    b"A: b\rc",
-    b"A: \0",
-    b"A: \x0b\x1b\x7f",
-    b"A\x80: b",
-    b"A(: b",
-    b"Long: " + b"x" * 9000,
-]
-BODIES = st.sampled_from(
-    [ORDER] * 6
-    + [b"1", b" [1, 2]\r\n", b"", b"{", b"NaN", b"[" * 9 + b"]" * 9, b'"\xff"', b'"\\ud800"']
-    + [b"match.drink=mojito%7Cbeer&kind=drinks", b"not.a..b=1"]
-    + [b"result=1", b'"%b"' % (b"x" * 1022), b'"%b"' % (b"x" * 1023), b"1\r\n\r\n"]
-)
-
-
-@st.composite
-def requests(draw: Callable[..., Any], callback: bytes = b"http://127.0.0.1:1/") -> bytes:
-    """Requests, most of them ordinary; the callback is inserted when they are sent."""
-    target, body = draw(TARGETS), draw(BODIES)
-    headers = [b"Host: x", draw(KINDS), *draw(st.lists(st.sampled_from(HEADERS), max_size=4))]
-    headers.append(b"CPEE-Callback: {callback}%d" % draw(st.integers(0, 3)))
-    length = draw(st.sampled_from([b"%d"] * 12 + [b"0%d", b"%d ", b""]))
-    if length:
-        headers.append(b"content-length: " + length % len(body))
-    method, version, end, before = b"POST", b"HTTP/1.1", b"\r\n", b""
-    if draw(st.integers(0, 3)) == 0:  # something about it is odd
-        kind = draw(st.integers(0, 5))
-        if kind == 0:
-            method = draw(st.sampled_from([b"GET", b"PUT", b"post", b"POST ", b"HEAD", b"P"]))
-        elif kind == 1:
-            version = draw(st.sampled_from([b"HTTP/1.0", b"HTTP/1.2", b"HTTP/2", b"http/1.1", b""]))
-        elif kind == 2:
-            end = b"\n"
-        elif kind == 3:
-            before = draw(st.sampled_from([b"\r\n", b"\n", b" ", b"\0"]))
-        elif kind == 4:
-            target = draw(st.sampled_from([b"http://x", b"/", b"", b"/%73ubmit-job"])) + target
-        else:
-            at = draw(st.integers(0, len(headers)))
-            headers.insert(at, draw(st.sampled_from(ODD)))
-    target += draw(QUERIES)
-    lines = [b"%b %b %b" % (method, target, version), *headers, b"", body]
-    return before + end.join(lines)
-
-
-@st.composite
-def conversations(draw: Callable[..., Any]) -> list[bytes]:
-    """Requests on one connection: one by one, cut into pieces, or pipelined."""
-    pieces: list[bytes] = []
-    for request in draw(st.lists(requests(), min_size=1, max_size=4)):
-        how = draw(st.sampled_from(["whole"] * 6 + ["cut", "pipelined"]))
-        if how == "pipelined" and pieces:
-            pieces[-1] += request
-        elif how == "cut":
-            at = draw(st.integers(0, len(request)))
-            pieces += [request[:at], request[at:]]
-        else:
-            pieces.append(request)
-    return pieces
-
-
-@pytest.mark.parametrize("tokens", [(), (TOKEN,)], ids=["open", "with-tokens"])
-def test_both_ways_give_the_same_answers(tokens: tuple[str, ...]) -> None:
-    """The same bytes get the same answers, to the byte, and leave queues of the same length."""
-    values = {**SETTINGS, "worker_tokens": tokens, "submit_tokens": tokens}
-
-    async def start() -> tuple[Service, Service, bytes]:
-        return (
-            await opened.enter_async_context(running_service(**values)),
-            await opened.enter_async_context(without_fast_path(**values)),
-            await opened.enter_async_context(worker()),
-        )
-
-    async def compare(pieces: list[bytes]) -> None:
-        ways = [await answers_to(service, pieces, ANSWER_S) for service in (fast, plain)]
-        assert masked(ways[0]) == masked(ways[1])
-        assert effects(fast) == effects(plain)
-
-    opened = AsyncExitStack()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop, counted() as seen:
-        fast, plain, callback = loop.run(start())
-
-        @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(conversations())
-        @example([submission(), registration(), registration(target=b"/register-worker?lost")])
-        @example([submission(body=b'"%b"' % (b"x" * 1022)), submission(body=b"x" * 1025)])
-        @example([submission() + registration(), registration() + b"\r\n"])
-        def check(pieces: list[bytes]) -> None:
-            loop.run(compare([piece.replace(b"{callback}", callback) for piece in pieces]))
-
-        check()
-        loop.run(opened.aclose())
-    print(f"{len(seen)} requests took the fast path")  # noqa: T201 - pytest shows it on failure
-    assert len(seen) > 40
 
 
 # ---- which way, and that both obey the same rules
