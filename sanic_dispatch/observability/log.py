@@ -66,7 +66,7 @@ _topic: ContextVar[str] = ContextVar("topic", default="")
 """The topic whose lines are written; tasks inherit it."""
 
 _now: Callable[[], str] = str
-_render: Callable[[object, str, EventDict], str]
+_render: Callable[[object, str, EventDict], bytes]
 """How to format the time, and how to render escaped fields as a line; set by ``configure``."""
 
 
@@ -82,8 +82,8 @@ def configure(
     """
     global _log, _threshold, _stream, _now, _render
     stream = stream or sys.stderr
-    _stream = LogStream(stream)
     _now, _render = _renderers(format, stream)
+    _stream = LogStream(stream)
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[structlog.processors.format_exc_info, _escape, _with_head, _render],
@@ -144,8 +144,10 @@ def log_events(events: Iterable[Event], more: Mapping[str, str] = _NOTHING) -> N
         level = _LEVELS.get(event.kind, logging.INFO)
         if level >= _threshold:
             name = _NAMES[level]
-            head = {"timestamp": now, "level": name, "event": event.kind.value}
-            lines.append(_render(None, name, {**head, **more, **fields_of(event)}))
+            head = {"timestamp": now, "level": name, "event": event.kind}
+            if more:
+                head.update(more)
+            lines.append(_render(None, name, fields_of(event, head)))
     _stream.write(lines)
 
 
@@ -175,9 +177,12 @@ _QUERY_VALUE = re.compile(r"""([?&][^=&\s"']+=)[^&\s"'#]+""")
 # ---- an event's fields
 
 
-def fields_of(event: Event) -> dict[str, Any]:
-    """Return the fields of an event's line besides time, level and kind; they are escaped."""
-    fields: dict[str, Any] = {}
+def fields_of(event: Event, head: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the fields of an event's line besides time, level and kind; they are escaped.
+
+    They are added to ``head`` if there is one.
+    """
+    fields = {} if head is None else head
     if event.job is not None:
         _add_job_fields(fields, event, event.job)
     elif (waiting_s := waiting_s_of(event)) is not None:
@@ -209,7 +214,7 @@ def _add_job_fields(fields: dict[str, Any], event: Event, job: Job) -> None:
 
 def short_id(job_id: str) -> str:
     """Return the part of a job's secret id that may be seen: its first 8 digits."""
-    return job_id[: min(8, len(job_id) // 4)]
+    return job_id[:8] if len(job_id) >= 32 else job_id[: len(job_id) // 4]
 
 
 _ENDED = (EventKind.JOB_DONE, EventKind.JOB_FAILED, EventKind.JOB_CANCELLED)
@@ -244,8 +249,8 @@ def percent_of(event: Event) -> float | None:
 
 
 def _elapsed_s(since_s: float, now_s: float) -> float:
-    """Return a duration, not negative even if the clock was set back."""
-    return round(now_s - since_s, 3) if now_s > since_s else 0.0
+    """Return a duration in whole milliseconds, not negative even if the clock was set back."""
+    return round((now_s - since_s) * 1000) / 1000 if now_s > since_s else 0.0
 
 
 @lru_cache(maxsize=1024)
@@ -289,17 +294,21 @@ def _escaped(character: str) -> str:
 
 def _renderers(
     format: LogFormat, stream: TextIO
-) -> tuple[Callable[[], str], Callable[[object, str, EventDict], str]]:
-    """Return how to format the time, and how to render fields as a line."""
+) -> tuple[Callable[[], str], Callable[[object, str, EventDict], bytes]]:
+    """Return how to format the time, and how to render fields as a line in UTF-8."""
     if not is_human(format, stream):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8")  # as JSON is, wherever it runs
         return (lambda: to_rfc3339(time.time())), _as_json
-    return (lambda: time.strftime("%H:%M:%S")), structlog.dev.ConsoleRenderer(
+    for_people = structlog.dev.ConsoleRenderer(
         colors=stream.isatty() and "NO_COLOR" not in os.environ,
         exception_formatter=structlog.dev.plain_traceback,
         sort_keys=False,
         pad_event_to=18,
+    )
+    return (
+        lambda: time.strftime("%H:%M:%S"),
+        lambda *fields: for_people(*fields).encode(errors="backslashreplace"),
     )
 
 
@@ -314,8 +323,8 @@ def _with_head(_logger: object, level: str, fields: EventDict) -> EventDict:
 _ENCODER = msgspec.json.Encoder()
 
 
-def _as_json(_logger: object, _method: str, fields: EventDict) -> str:
-    return _ENCODER.encode(fields).decode()
+def _as_json(_logger: object, _method: str, fields: EventDict) -> bytes:
+    return _ENCODER.encode(fields)
 
 
 # ---- the standard library's logging

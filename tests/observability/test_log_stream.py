@@ -29,13 +29,13 @@ def pipe() -> Pipe:
 
 def test_a_line_alone_is_written_at_once(pipe: Pipe) -> None:
     """It is flushed."""
-    LogStream(pipe).msg("one")
+    LogStream(pipe).msg(b"one")
     assert pipe.writes == ["one\n"]
 
 
 def test_several_lines_are_written_together(pipe: Pipe) -> None:
     """In order, in one write."""
-    LogStream(pipe).write(["one", "two"])
+    LogStream(pipe).write([b"one", b"two"])
     assert pipe.writes == ["one\ntwo\n"]
 
 
@@ -43,7 +43,7 @@ def test_writes_are_atomic_in_a_pipe(pipe: Pipe) -> None:
     """Lines of several processes do not mix in a pipe, unless one is longer than PIPE_BUF."""
     lines = ["x" * 1000, "y" * 3000, "z" * (2 * PIPE_BUF), "ü" * 1500, "ü" * 1500, "last"] * 3
     stream = LogStream(pipe)
-    stream.write(lines)
+    stream.write(map(str.encode, lines))
     assert "".join(pipe.writes).splitlines() == lines
     sizes = [(len(piece.encode()), piece.count("\n")) for piece in pipe.writes]
     assert all(size <= PIPE_BUF or number == 1 for size, number in sizes)
@@ -55,5 +55,5 @@ def test_what_cannot_be_written_is_dropped() -> None:
     closed = io.StringIO()
     closed.close()
     stream = LogStream(closed)
-    stream.write(["one"])
-    stream.msg("two")
+    stream.write([b"one"])
+    stream.msg(b"two")
