@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from math import inf
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -16,7 +17,10 @@ from sanic_dispatch.core.rules import ANYTHING
 Rank = tuple[float, ...]
 """What orders the jobs of one level."""
 
+_place_alone = attrgetter("place")
+
 place_of = attrgetter("place", "ticket")
+"""What orders jobs by arrival; a job that was moved and put back may have the place of another."""
 
 
 class Lane(Protocol):
@@ -39,10 +43,16 @@ class Lane(Protocol):
 
 
 class ArrivalLane:
-    """Jobs by arrival, which is their place."""
+    """Jobs by arrival, which is their place; those of one place by ticket.
+
+    The list is by place alone, a number that the job has: pairs of place and ticket take 64 B more
+    for a job in each line, an eighth of all that is kept of a waiting job.
+    """
 
     def __init__(self) -> None:
-        self._jobs: SortedKeyList[Job, Rank] = SortedKeyList(key=place_of)
+        self._jobs: SortedKeyList[Job, float] = SortedKeyList(key=_place_alone)
+        self._highest = -inf
+        """The highest place that any job had here."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -51,10 +61,21 @@ class ArrivalLane:
         return iter(self._jobs)
 
     def add(self, job: Job, _: str) -> None:
-        self._jobs.add(job)
+        if job.place > self._highest:  # usual: it is new
+            self._highest = job.place
+            self._jobs.add(job)
+            return
+        later = [each for each in self._at(job.place) if each.ticket > job.ticket]
+        for each in later:
+            self._jobs.remove(each)
+        for each in (job, *later):
+            self._jobs.add(each)
 
     def add_all(self, jobs: Iterable[Job]) -> None:
-        self._jobs.update(jobs)  # at once: four times as fast as one by one
+        """Add many jobs at once: four times as fast as one by one."""
+        by_ticket = sorted(chain(self._jobs, jobs), key=attrgetter("ticket"))
+        self._jobs = SortedKeyList(by_ticket, key=_place_alone)  # which is a stable sort
+        self._highest = max(self._highest, self._jobs[-1].place)
 
     def remove(self, job: Job, _: str) -> None:
         if next(iter(self._jobs)) is job:
@@ -70,10 +91,18 @@ class ArrivalLane:
         return place_of(job)
 
     def before(self, rank: Rank) -> int:
-        return int(self._jobs.bisect_key_left(rank))
+        place, ticket = rank
+        before, until = self._jobs.bisect_key_left(place), self._jobs.bisect_key_right(place)
+        if until - before > 1:
+            before += sum([each.ticket < ticket for each in self._at(place)])
+        return int(before)
 
     def ranked(self) -> Iterator[tuple[Rank, Job]]:
         return ((place_of(job), job) for job in self._jobs)
+
+    def _at(self, place: float) -> Iterator[Job]:
+        """Iterate over the jobs of one place, by ticket."""
+        return self._jobs.irange_key(place, place)
 
 
 class FairLane:
