@@ -6,8 +6,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 
+@lru_cache(maxsize=16)
 def to_rfc3339(unix_s: float) -> str:
-    """Format Unix seconds: ``1732412340.5`` is ``2024-11-24T01:39:00.500000Z``."""
+    """Format Unix seconds: ``1732412340.5`` is ``2024-11-24T01:39:00.500000Z``.
+
+    Jobs of one batch have one time: they share its text, of 80 B.
+    """
     second, microseconds = divmod(round(unix_s * 1e6), 1_000_000)
     return f"{_to_the_second(second)}.{microseconds:06}Z"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import ujson
+from msgspec import Struct
 
 from sanic_dispatch.core.job import Job, Stage, State
 from sanic_dispatch.core.promise import Promise
@@ -27,9 +27,11 @@ class OrderTexts(NamedTuple):
     drink: str | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Order:
-    """A job, with the promise made when it was submitted."""
+class Order(Struct, eq=False, gc=False):
+    """A job, with the promise made when it was submitted.
+
+    The garbage collector ignores it, which is right for what cannot refer to itself.
+    """
 
     job: Job
     changed_s: float | None = None
