@@ -27,7 +27,7 @@ from sanic_dispatch.storage.event_record import (
     encode_event,
     recorded_again,
 )
-from sanic_dispatch.storage.segment_log import FLUSH_EVENTS, SegmentLog
+from sanic_dispatch.storage.segment_log import SEGMENT_EVENTS, SegmentLog
 
 START_S = 1_732_380_000.0
 SERVICE_S = 60.0
@@ -95,7 +95,7 @@ def fill(folder: Path, orders: int) -> int:
     batch: list[Recorded] = []
     for each in events(orders):
         batch.append(each)
-        if len(batch) == FLUSH_EVENTS:
+        if len(batch) == SEGMENT_EVENTS:
             log.add(batch)
             log.flush()
             batch = []

@@ -72,8 +72,11 @@ SEGMENT_EVENTS = 20 * BLOCK_EVENTS
 SEGMENT_BYTES = 2**20
 """The length from which a segment does not grow any more."""
 
-FLUSH_EVENTS = 10_000
-"""How many events a store keeps itself before they are moved to a segment, which they fill."""
+FLUSH_EVENTS = 2_500
+"""How many events a store keeps itself, 1 MB, before they are moved to a segment: a quarter of one.
+
+A whole one took 4 MB, and 0.5 µs of CPU less for an event.
+"""
 
 MAX_UNFLUSHED = 50_000
 """How many events to keep in memory, 20 MB, on a disk without room; older ones are forgotten."""
