@@ -102,7 +102,8 @@ class ArrivalLane:
 
     def _at(self, place: float) -> Iterator[Job]:
         """Iterate over the jobs of one place, by ticket."""
-        return self._jobs.irange_key(place, place)
+        found: Iterator[Job] = self._jobs.irange_key(place, place)
+        return found
 
 
 class FairLane:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, KeysView
 from typing import Any, NamedTuple
 
 import ujson
@@ -78,6 +79,57 @@ class Order(Struct, eq=False, gc=False):
         if job.state is not State.ASSIGNED or job.hold is None:
             return False
         return job.hold.stage is Stage.IN_DOUBT
+
+
+class Orders:
+    """Orders by secret id, in the order in which they came.
+
+    Of one that nobody has looked at only the job is kept while nothing else is known of it: that
+    is 64 B less for each waiting order, a twelfth, until there are estimates.
+    """
+
+    def __init__(self) -> None:
+        self._orders: dict[str, Order | Job] = {}
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._orders
+
+    def __iter__(self) -> Iterator[Order]:
+        """Iterate over them in order, only to read."""
+        return (Order(it) if isinstance(it, Job) else it for it in self._orders.values())
+
+    @property
+    def ids(self) -> KeysView[str]:
+        """Their ids, in order."""
+        return self._orders.keys()
+
+    def get(self, job_id: str) -> Order | None:
+        """Return an order, if it is here."""
+        found = self._orders.get(job_id)
+        if isinstance(found, Job):
+            found = self._orders[job_id] = Order(found)
+        return found
+
+    def job(self, job_id: str) -> Job | None:
+        """Return the job of an order, if it is here."""
+        found = self._orders.get(job_id)
+        return found.job if isinstance(found, Order) else found
+
+    def add(self, order: Order) -> Order:
+        """Add an order, and return it."""
+        self._orders[order.job.id] = order
+        return order
+
+    def add_new(self, job: Job) -> None:
+        """Add an order of which only the job is known."""
+        self._orders[job.id] = job
+
+    def remove(self, job_id: str) -> None:
+        """Remove an order. Raises KeyError."""
+        del self._orders[job_id]
 
 
 def texts_of(data: bytes) -> OrderTexts:

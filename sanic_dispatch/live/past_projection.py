@@ -129,8 +129,7 @@ class PastProjection(Projection):
             self.match_more()
 
     def _job(self, job_id: str) -> Job | None:
-        order = self._orders.get(job_id)
-        return order.job if order else None
+        return self._orders.job(job_id)
 
     def _promise(self, order: Order, now_s: float) -> Promise | None:
         return None
@@ -144,7 +143,7 @@ class PastProjection(Projection):
         """Return the state as of the last event."""
         self.catch_up(self.at_s)
         orders = list(self._encoded_orders(rest))
-        places = {job_id: place for place, job_id in enumerate(self._orders)}
+        places = {job_id: place for place, job_id in enumerate(self._orders.ids)}
         lines = list(islice(reversed(self.listed), MONITOR_LOG))
         state = PastState(
             STATE_VERSION,
@@ -164,10 +163,9 @@ class PastProjection(Projection):
         return _encoder.encode(state)
 
     def _encoded_orders(self, rest: Rest) -> Iterator[bytes]:
-        orders = list(self._orders.values())
-        for at in range(0, len(orders), CHUNK_ORDERS):
-            some = orders[at : at + CHUNK_ORDERS]
-            yield _encoder.encode([_state_of(order) for order in some])
+        orders = iter(self._orders)
+        while some := [_state_of(order) for order in islice(orders, CHUNK_ORDERS)]:
+            yield _encoder.encode(some)
             rest()
 
     def restore(self, encoded: bytes, rest: Rest) -> None:
@@ -180,16 +178,15 @@ class PastProjection(Projection):
         self.line.advance(state.at_s)
         for chunk in state.orders:
             for each in _orders.decode(chunk):
-                self._orders[each.job.id] = Order(each.job, each.changed_s, each.promise)
+                self._orders.add(Order(each.job, each.changed_s, each.promise))
             rest()
-        orders = self._orders
-        self.robots.restore(state.robots, {id: order.job for id, order in orders.items()})
-        for order in orders.values():
+        in_order = list(self._orders)
+        self.robots.restore(state.robots, {order.job.id: order.job for order in in_order})
+        for order in in_order:
             if order.job.state is State.ASSIGNED:
                 self._assigned[order.job.place] = order
         self._turns.restore(state.turns)
-        self.line.add_all([each.job for each in orders.values() if each.job.is_waiting])
-        in_order = list(orders.values())
+        self.line.add_all([order.job for order in in_order if order.job.is_waiting])
         self.finished.restore(
             [in_order[place] for place in state.recent],
             [in_order[place] for place in state.failed],

@@ -21,7 +21,7 @@ from sanic_dispatch.live.finished import KEEP_FAILED_S, FinishedOrders
 from sanic_dispatch.live.forecast import Contest, Experience, Forecast
 from sanic_dispatch.live.last_hour import LastHour
 from sanic_dispatch.live.log_line import LoggedOrNew
-from sanic_dispatch.live.order import Order
+from sanic_dispatch.live.order import Order, Orders
 from sanic_dispatch.live.tracked_robots import Robots
 from sanic_dispatch.live.why import Reason, Why, needs_of
 
@@ -93,7 +93,7 @@ class Projection:
         self.finished = FinishedOrders(keep_failed_s)
         self._assigned: dict[float, Order] = {}
         self.forecast = Forecast(self.robots, self._assigned.values())
-        self._orders: dict[str, Order] = {}
+        self._orders = Orders()
         self._turns = Turns(self.line)
         self._availability = Availability(drinks)
         self._cancel_assigned = cancel_assigned
@@ -130,8 +130,10 @@ class Projection:
         waiting: list[Job] = []
         for job in jobs:
             if job.is_waiting:
-                returned_s = changed_s.get(job.id) if job.attempt else None
-                self._orders[job.id] = Order(job, returned_s)
+                if job.attempt:
+                    self._orders.add(Order(job, changed_s.get(job.id)))
+                else:
+                    self._orders.add_new(job)
                 self._turns.note(job)
                 waiting.append(job)
             else:
@@ -177,7 +179,11 @@ class Projection:
             self._forget_data(event.job)
         elif event.job is not None:
             order = self._apply(event.job, event.at_s)
-            if event.promise is not None:
+            if order is None and (event.promise is not None or self._can_promise):
+                order = self._orders.get(event.job.id)
+            if order is None:
+                pass
+            elif event.promise is not None:
                 order.promise = event.promise
             elif event.kind is EventKind.JOB_SUBMITTED:
                 self._promise(order, event.at_s)
@@ -198,7 +204,7 @@ class Projection:
 
         An order counts those of its batch that came before it; else the batch has not happened yet.
         """
-        if self._paused or not self.forecast.estimator.has_enough_samples:
+        if not self._can_promise:
             return events
         made, new = list(events), list[Job]()
         for at, event in enumerate(events):
@@ -211,7 +217,7 @@ class Projection:
         if not self.line.is_plain:
             for job in new:
                 self.line.remove(job)
-                del self._orders[job.id]
+                self._orders.remove(job.id)
         return made
 
     def _standing_of_new(self, job: Job, before: int, now_s: float) -> tuple[int, Contest | None]:
@@ -222,7 +228,7 @@ class Projection:
         if self.line.is_plain:
             return self.line.size + before, None
         self.line.advance(now_s)
-        order = self._orders[job.id] = Order(job)
+        order = self._orders.add(Order(job))
         self.line.add(job)
         return self._standing(order)
 
@@ -259,7 +265,7 @@ class Projection:
     @property
     def waiting(self) -> Iterator[Order]:
         """The waiting orders, in line."""
-        return (self._orders[job.id] for job in self.line)
+        return filter(None, (self._orders.get(job.id) for job in self.line))
 
     def first(self, count: int) -> list[Order]:
         """Return the first waiting orders, at most ``count``."""
@@ -352,9 +358,14 @@ class Projection:
         promise = self._promise(order, now_s) if order.job.state is State.WAITING else None
         return promise.window() if promise else None
 
+    @property
+    def _can_promise(self) -> bool:
+        """Whether new orders are promised a time."""
+        return not self._paused and self.forecast.estimator.has_enough_samples
+
     def _promise(self, order: Order, now_s: float) -> Promise | None:
         """Estimate when a waiting order will be ready; the first estimate becomes its promise."""
-        if self._paused or not self.forecast.estimator.has_enough_samples:
+        if not self._can_promise:
             return None
         self._line_up_newest()
         promise = self.forecast.promise_behind(*self._standing(order), now_s)
@@ -386,19 +397,27 @@ class Projection:
         )
 
     def _waiting_job(self, job_id: str) -> Job | None:
-        order = self._orders.get(job_id)
-        return order.job if order is not None and order.job.state is State.WAITING else None
+        job = self._orders.job(job_id)
+        return job if job is not None and job.state is State.WAITING else None
 
     def _forget_data(self, job: Job | None) -> None:
         """Show an order without its data, if it is shown at all."""
         if job is not None and (order := self._orders.get(job.id)):
             order.replace(job)
 
-    def _apply(self, job: Job, at_s: float) -> Order:
+    def _apply(self, job: Job, at_s: float) -> Order | None:
+        """Take over the record of a job, changed at ``at_s``; return its order.
+
+        None for a new one, of which only the job is known.
+        """
         order, had_turn = self._orders.get(job.id), False
+        if order is None and job.state is State.WAITING and not job.attempt:
+            self._orders.add_new(job)
+            self._line_up_newest()
+            self._newest = job
+            return None
         if order is None:
-            is_new = job.state is State.WAITING and not job.attempt
-            order = self._orders[job.id] = Order(job, None if is_new else at_s)
+            order = self._orders.add(Order(job, at_s))
         else:
             before = order.job
             had_turn = before.turn != 0
@@ -415,11 +434,8 @@ class Projection:
 
     def _insert(self, order: Order) -> None:
         job = order.job
-        if job.state is State.WAITING and job.attempt:
+        if job.state is State.WAITING:
             self.line.add(job)
-        elif job.state is State.WAITING:
-            self._line_up_newest()
-            self._newest = job
         elif job.state is State.ASSIGNED:
             self._assigned[job.place] = order
             self.robots.assign(job)
@@ -446,5 +462,5 @@ class Projection:
 
     def _forget(self, orders: Iterable[Order]) -> None:
         for order in orders:
-            del self._orders[order.job.id]
+            self._orders.remove(order.job.id)
             self._turns.retire(order.job.id)
