@@ -284,6 +284,7 @@ class SqliteFile:
         try:
             version = _check_database(self._path, database)
             database.execute("PRAGMA journal_mode = WAL")
+            database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
             database.execute(f"PRAGMA synchronous = {'FULL' if self._fsync else 'OFF'}")
             _checkpoint_log(self._path, database)
             if version < VERSION:
@@ -476,7 +477,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
     database.execute("PRAGMA secure_delete = ON")
-    database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
     return database
 
 
