@@ -16,7 +16,11 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 _PROCESS = secrets.token_hex(4)
 _numbers = count()
-"""A generated id is the random id of the process and a number."""
+"""A generated id is the random id of the process and a number.
+
+It has no more than 15 digits for the first 268 million requests: up to there it takes 64 B for each
+event in memory, and 80 B with one more.
+"""
 
 _ACCEPTED = re.compile(r"[A-Za-z0-9._~+/=:-]{1,64}")
 
@@ -26,6 +30,6 @@ def begin(given: str | None) -> str:
 
     A well-formed id has 1 to 64 letters, digits and signs of a URL.
     """
-    name = given if given and _ACCEPTED.fullmatch(given) else f"{_PROCESS}{next(_numbers):08x}"
+    name = given if given and _ACCEPTED.fullmatch(given) else f"{_PROCESS}{next(_numbers):06x}"
     REQUEST_ID.set(name)
     return name
