@@ -204,7 +204,7 @@ def _check_depth(raw: bytes, max_depth: int) -> None:
 
 def _check_surrogates(raw: bytes, value: Any) -> None:
     """Raise InvalidJson for a lone surrogate; only an escape can produce one."""
-    if b"\\ud" not in raw and b"\\uD" not in raw:
+    if b"\\" not in raw or (b"\\ud" not in raw and b"\\uD" not in raw):
         return
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")

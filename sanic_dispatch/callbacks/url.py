@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address
 
+from sanic_dispatch.core.value import Value
 from sanic_dispatch.errors import InvalidCallback
 
 NAME = re.compile(r"(?=.{1,254}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
@@ -23,8 +23,7 @@ _URL = re.compile(
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Value, frozen=True):
     """The parts of an absolute URL that say where it points."""
 
     scheme: str
@@ -66,6 +65,7 @@ def http_origin(url: str) -> tuple[str, str, int] | None:
     return target.scheme, target.host, target.port
 
 
+@lru_cache(maxsize=64)
 def _is_host(host: str) -> bool:
     if not host.startswith("["):
         return NAME.fullmatch(host) is not None

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import nan
 from typing import NamedTuple
 
 from sanic_dispatch.core.promise import Promise
@@ -72,6 +73,8 @@ class Estimator:
         self.made = 0
         self.kept = 0
         self.progress = ProgressEstimator()
+        self.mean_s = nan
+        """The mean of the recent service times; NaN before the first."""
         self._services: deque[float] = deque(maxlen=parameters.service_samples)
         self._sorted: list[float] = []
         self._range = ConformalRange(
@@ -81,11 +84,6 @@ class Estimator:
             parameters.learning_rate,
         )
         self._hits: deque[bool] = deque(maxlen=HIT_RATE_PROMISES)
-
-    @property
-    def mean_s(self) -> float:
-        """The mean of the recent service times."""
-        return sum(self._sorted) / len(self._sorted)
 
     @property
     def hit_rate(self) -> float | None:
@@ -105,6 +103,7 @@ class Estimator:
         self._services.append(max(service_s, 0.0))
         self.has_enough_samples = len(self._services) >= self.parameters.min_service_samples
         self._sorted = sorted(self._services)
+        self.mean_s = sum(self._sorted) / len(self._sorted)
 
     def remaining_s(self, elapsed_s: float) -> float:
         """Estimate the remaining time of a service that has run for ``elapsed_s``.
@@ -171,7 +170,9 @@ class Estimator:
 
     def _promise(self, at_s: float, ready_s: float) -> Promise:
         low, high = self._range.ends
-        return Promise(at_s, round(ready_s, 3), round(ready_s * low, 3), round(ready_s * high, 3))
+        ready_ms = ready_s * 1000
+        told = round(ready_ms) / 1000, round(ready_ms * low) / 1000, round(ready_ms * high) / 1000
+        return Promise(at_s, *told)
 
     def _start_s(self, load: Load, ahead: int) -> float:
         if ahead <= 0:

@@ -46,10 +46,8 @@ def name_of(request: Call) -> str:
 
     Many processes share a label; modellers tell them apart by ``info``.
     """
-    info, label = (
-        plain(request.headers.get(name, "")) for name in ("cpee-attr-info", "cpee-label")
-    )
-    return info.strip() or label
+    info = plain(request.headers.get("cpee-attr-info", "")).strip()
+    return info or plain(request.headers.get("cpee-label", ""))
 
 
 def plain(text: str) -> str:
