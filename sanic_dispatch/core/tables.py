@@ -504,7 +504,8 @@ class Facts:
         if before is not None:
             return self.put(before)
         replaced = self._facts.pop(name, None)
-        self._read()
+        if replaced is not None:
+            self._read()
         return replaced
 
     def text(self, name: str) -> str:
