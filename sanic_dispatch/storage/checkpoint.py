@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import NamedTuple, TypeVar
 
-from sanic_dispatch.core.job import Job
+from sanic_dispatch.core.job import FINAL, Job
 from sanic_dispatch.core.tables import Change, Fact, Table
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.storage.atomic_file import replace_file
@@ -220,7 +220,7 @@ def _split_finished(jobs: Sequence[Job], pace: Pace) -> tuple[list[Job], list[Jo
     finished: list[Job] = []
     for at in range(0, len(jobs), RUN):
         for job in jobs[at : at + RUN]:
-            (finished if job.state.is_final else queued).append(job)
+            (finished if job.state in FINAL else queued).append(job)
         pace.rest()
     return queued, finished
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from sanic_dispatch.core.job import DEFAULT_PRIORITY, Hold, Job, Progress, Stage, State, Way
+from sanic_dispatch.core.job import DEFAULT_PRIORITY, FINAL, Hold, Job, Progress, Stage, State, Way
 from sanic_dispatch.core.rules import ANYTHING, rule_in
 from sanic_dispatch.core.tables import FORGETTING, FORWARDED, Fact
 from sanic_dispatch.core.timestamps import from_rfc3339
@@ -256,7 +256,7 @@ def order_of(record: Job | Worker) -> tuple[float, int, str]:
     """Return the sort key: place for workers and unfinished jobs, end time for finished jobs."""
     if isinstance(record, Worker):
         return record.place, 0, record.id
-    if record.finished_s is not None and record.state.is_final:
+    if record.finished_s is not None and record.state in FINAL:
         return record.finished_s, record.ticket, record.id
     return record.place, record.ticket, record.id
 
@@ -266,7 +266,7 @@ def in_queue_order(jobs: Iterable[Job]) -> list[Job]:
     queued: list[Job] = []
     finished: list[Job] = []
     for job in jobs:
-        (finished if job.state.is_final else queued).append(job)
+        (finished if job.state in FINAL else queued).append(job)
     queued.sort(key=attrgetter("ticket"))
     queued.sort(key=attrgetter("place"))  # by numbers twice: a fifth of the time of pairs
     finished.sort(key=order_of)

@@ -45,7 +45,7 @@ class Response(HTTPResponse):
         lines = [f"{name}: {value}" for name, value in self.headers.items()]
         if "content-type" not in self.headers:
             lines.append(f"content-type: {self.content_type}")
-        if not all(map(str.isprintable, lines)):
+        if not "".join(lines).isprintable():
             return None
         assert self.body is not None
         return b"%b%b\r\ncontent-length: %d\r\nconnection: %b\r\n\r\n%b" % (
