@@ -135,7 +135,7 @@ def run(coroutine: Any) -> None:
         runner.run(coroutine)
 
 
-@pytest.mark.timeout(3600 if IS_TORTURE else 120)
+@pytest.mark.timeout(3600 if IS_TORTURE else 300)
 def test_both_ways_give_the_same() -> None:
     """Answers to the byte, open connections, events, jobs, workers and counts, after each piece."""
     for number in range(EVENINGS):
