@@ -11,7 +11,7 @@ from math import ceil
 
 from sanic_dispatch.errors import TooManyOrders
 from sanic_dispatch.web.client_address import client_of, network_of
-from sanic_dispatch.web.context import Call, context_of
+from sanic_dispatch.web.context import Call
 
 MINUTE_S = 60.0
 
@@ -63,12 +63,11 @@ class Quota:
 _NOTHING: Mapping[str, str] = {}
 
 
-def take_one(request: Call) -> Mapping[str, str]:
+def take_one(quota: Quota | None, request: Call) -> Mapping[str, str]:
     """Count an order of this client, and return the headers for the answer.
 
-    Raises TooManyOrders.
+    Without a quota there are none. Raises TooManyOrders.
     """
-    quota = context_of(request).quota
     if quota is None:
         return _NOTHING
     left = quota.take(network_of(client_of(request)))

@@ -11,6 +11,7 @@ from sanic.exceptions import PayloadTooLarge, SanicException
 from sanic.http import Http
 
 from sanic_dispatch import strict_json
+from sanic_dispatch.config.settings import Settings
 from sanic_dispatch.errors import BodyTooLarge, InvalidJson, InvalidRequest, WrongMediaType
 from sanic_dispatch.web.context import Call, settings_of
 
@@ -29,12 +30,11 @@ MAX_TEXT_CHARS = 200
 """The most characters of a text for people, such as a reason."""
 
 
-async def read_json(request: Call) -> bytes:
+async def read_json(request: Call, settings: Settings) -> bytes:
     """Return the body as it came, after checking that it is strict JSON.
 
     Raises WrongMediaType, BodyTooLarge or InvalidJson, checked in this order.
     """
-    settings = settings_of(request)
     if not _says_json(request):
         await _drain(request, settings.max_body_bytes + DRAIN_BYTES)
         raise WrongMediaType

@@ -34,8 +34,8 @@ async def submit(request: Call) -> HTTPResponse:
     """Submit a job: any JSON. 200 ``"Assigned"``, or 202 ``{"Queued":{"position":n}}``."""
     context = context_of(request)
     context.access.check(request, auth.SUBMIT)
-    headers = rate_limit.take_one(request)
-    data = (await read_json(request)).strip(b" \t\r\n")
+    headers = rate_limit.take_one(context.quota, request)
+    data = (await read_json(request, context.settings)).strip(b" \t\r\n")
     priority = priority_of(request)
     key = idempotency.key_of(request)
     new_id = new_job_id() if context.forwarder else None  # so that it can be forwarded again

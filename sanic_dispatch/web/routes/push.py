@@ -124,10 +124,11 @@ async def put_subscription(request: Request, job_id: str) -> HTTPResponse:
 )
 async def remove_subscription(request: Request, job_id: str) -> HTTPResponse:
     """Tell a phone nothing more of an order; the body is the subscription, or its endpoint."""
-    said = strict_json.parse(await read_json(request))
+    context = context_of(request)
+    said = strict_json.parse(await read_json(request, context.settings))
     try:
         endpoint = read_endpoint(said)
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
-    await ask(context_of(request), PushOutbox.unsubscribe, job_id, endpoint)
+    await ask(context, PushOutbox.unsubscribe, job_id, endpoint)
     return empty(headers=NOSNIFF)
