@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, KeysView
+from collections.abc import Iterable, Iterator, KeysView
 from typing import Any, NamedTuple
 
 import ujson
@@ -109,9 +109,13 @@ class Orders:
     def get(self, job_id: str) -> Order | None:
         """Return an order, if it is here."""
         found = self._orders.get(job_id)
-        if isinstance(found, Job):
-            found = self._orders[job_id] = Order(found)
-        return found
+        return self.add(Order(found)) if isinstance(found, Job) else found
+
+    def of(self, jobs: Iterable[Job]) -> Iterator[Order]:
+        """Iterate over the orders of jobs that are here: the monitor reads hundreds for a frame."""
+        for job in jobs:
+            found = self._orders[job.id]
+            yield found if isinstance(found, Order) else self.add(Order(found))
 
     def job(self, job_id: str) -> Job | None:
         """Return the job of an order, if it is here."""

@@ -265,7 +265,7 @@ class Projection:
     @property
     def waiting(self) -> Iterator[Order]:
         """The waiting orders, in line."""
-        return filter(None, (self._orders.get(job.id) for job in self.line))
+        return self._orders.of(self.line)
 
     def first(self, count: int) -> list[Order]:
         """Return the first waiting orders, at most ``count``."""
