@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 from unittest import mock
 
+from sanic.http import Stage
 from sanic.server.protocols import http_protocol
 
 from sanic_dispatch import app
@@ -151,8 +152,9 @@ class Way:
             return True
         if protocol is None or protocol.received_bytes < client.sent_bytes:
             return False
-        if not self.gate.is_open.is_set() and self.gate.waiting:
-            return True
+        http = protocol.http
+        if self.gate.waiting and http is not None and http.stage is Stage.HANDLER:
+            return not self.gate.is_open.is_set()
         is_busy = protocol._task is not None and not protocol.waits_for_bytes
         return not is_busy and getattr(protocol, "_in_progress", None) is None
 
