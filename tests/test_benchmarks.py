@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
+import click
 import pytest
 
+from benchmarks.drive import wire
 from benchmarks.drive.load import size_of_first
 from benchmarks.drive.plan import QUICK
 from benchmarks.drive.servers import TOKEN, ours
-from benchmarks.measure import connected, instructions, memory, replay, sharing, tuning
+from benchmarks.measure import connected, instructions, memory, replay, rules, sharing, tuning
 from benchmarks.measure.module_changes import CHANGES_OF_A_FRAME
 from benchmarks.report import document, goals
 from benchmarks.report.figures import Figure, quantile, ratio
@@ -70,6 +74,29 @@ async def test_orders_come_to_workers_that_wait_at_websockets_and_callbacks() ->
     for way in found.values():
         assert way["missing"] == [0]
         assert all(0 < ms < 5_000 for ms in way["p50_ms"])
+
+
+async def test_rules_are_measured_by_registrations_that_take_a_job() -> None:
+    """Each takes one in its answer, so as many orders wait in the end as in the beginning."""
+    found = (await rules.measure(QUICK, [ours(Mode.IN_MEMORY)])).data
+    assert list(found) == [f"{rules.LEAST}"]
+    for what, status in (("submissions", 202), ("registrations", 200)):
+        for side in found[f"{rules.LEAST}"][what].values():
+            assert list(side["statuses"]) == [status]
+
+
+async def test_repeated_registrations_are_not_taken_for_new_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They get 200 and the same job again, and leave the line as long as it was."""
+
+    def repeating(*_: object, **__: object) -> Callable[[], bytes]:
+        callbacks = cycle(range(rules.ROBOTS))
+        return lambda: wire.registration(f"http://127.0.0.1:9/callbacks/{next(callbacks)}/")
+
+    monkeypatch.setattr(wire, "keyed_registrations", repeating)
+    with pytest.raises(click.ClickException, match='jobs{state="waiting"}'):
+        await rules.measure(QUICK, [ours(Mode.IN_MEMORY)])
 
 
 async def test_with_bad_workers_nothing_is_stuck(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 DATA = b'{"drink": "mojito", "name": "Ada Lovelace", "logo": "lion"}'
@@ -55,15 +55,19 @@ def registrations(host: str = "127.0.0.1:9") -> Callable[[], bytes]:
     return lambda: registration(f"http://{host}/callbacks/{next(numbers):032x}/")
 
 
-def registration(callback_url: str, headers: str = "") -> bytes:
-    """Build the registration of a worker."""
-    return post("register-worker", headers=f"CPEE-CALLBACK: {callback_url}\r\n{headers}")
+def registration(callback_url: str, headers: str = "", rule: str = "") -> bytes:
+    """Build the registration of a worker; ``rule`` is the query that says what it takes."""
+    path = f"register-worker?{rule}" if rule else "register-worker"
+    return post(path, headers=f"CPEE-CALLBACK: {callback_url}\r\n{headers}")
 
 
-def keyed_registrations(robots: int, host: str = "127.0.0.1:9") -> Callable[[], bytes]:
+def keyed_registrations(
+    robots: int, host: str = "127.0.0.1:9", rules: Sequence[str] = ("",)
+) -> Callable[[], bytes]:
     """Return a function that builds registrations of ``robots`` process instances in turn.
 
-    Each has a new callback, so it reports the instance's last job as done.
+    Each has a new callback, so it reports the instance's last job as done. They have the rules in
+    turn; the number of robots must be a multiple of that of the rules.
     """
     numbers = count()
 
@@ -72,6 +76,7 @@ def keyed_registrations(robots: int, host: str = "127.0.0.1:9") -> Callable[[], 
         return registration(
             f"http://{host}/{number % robots}/callbacks/{number:032x}/",
             instance_headers(host, number % robots),
+            rules[number % len(rules)],
         )
 
     return following

@@ -29,10 +29,11 @@ Rounds = dict[str, list[Round]]
 
 @dataclass
 class LoadedServer:
-    """A running side with its clients and the registrations to send."""
+    """A running side with its clients and the requests to send."""
 
     server: Server
     clients: Clients
+    submit: Callable[[], bytes]
     register: Callable[[], bytes]
 
     @property
@@ -67,14 +68,14 @@ async def with_clients(servers: Sequence[Server], keyed: bool) -> AsyncIterator[
             if server.side.is_floor:
                 register = wire.order()
             crowd = await stack.enter_async_context(clients(server, CLIENTS))
-            loaded.append(LoadedServer(server, crowd, register))
+            loaded.append(LoadedServer(server, crowd, wire.order(), register))
         yield loaded
 
 
 async def fill(one: LoadedServer, depth: int) -> None:
     """Submit ``depth`` jobs over HTTP; ``all_started`` has filled sides that are kept in files."""
     if depth and not one.is_floor and not one.server.side.is_kept:
-        await one.clients.send(wire.order(), count=depth)
+        await one.clients.send(one.submit, count=depth)
 
 
 async def take_turns(plan: Plan, loaded: Sequence[LoadedServer]) -> tuple[Rounds, Rounds]:
@@ -83,7 +84,7 @@ async def take_turns(plan: Plan, loaded: Sequence[LoadedServer]) -> tuple[Rounds
     registered: Rounds = defaultdict(list)
     for number in range(plan.rounds + 1):
         for one in loaded:
-            submissions = await one.clients.send(wire.order(), seconds=plan.seconds)
+            submissions = await one.clients.send(one.submit, seconds=plan.seconds)
             registrations = await one.clients.send(one.register, count=submissions.done)
             if number:
                 submitted[one.server.name].append(submissions)

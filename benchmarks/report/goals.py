@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.measure.connected import CALLBACK, WEBSOCKET
 from benchmarks.measure.peers import YARDSTICKS
+from benchmarks.measure.rules import WITH, WITHOUT
 from benchmarks.report.tables import Report, Table
 
 FLOOR = "bare Sanic"
@@ -111,6 +112,19 @@ def submit_and_register_ratio(side: str, depth: int) -> Measured:
             shallow_s += 1 / median(per_s)
             deep_s += 1 / median(per_s) / left
         return shallow_s / deep_s
+
+    return value_in
+
+
+def rules_ratio(what: str, number: str) -> Measured:
+    """Compare robots with rules with robots that take anything, at the greatest depth."""
+
+    def value_in(data: Data) -> float | None:
+        depths = data.get("rules", {})
+        if not depths:
+            return None
+        sides = depths[max(depths, key=int)][what]
+        return paired_ratio(sides[WITH][number], sides[WITHOUT][number])
 
     return value_in
 
@@ -272,6 +286,18 @@ GOALS = [
         )
         for peer in YARDSTICKS
         for side, most in ((CACHED, 0.8), (SQLITE, 0.9), (REDIS, 1.2))
+    ),
+    *(
+        Goal(
+            f"robots with {WITH} ÷ robots that take anything: {what}",
+            0.85,
+            rules_ratio(what, "per_s"),
+        )
+        for what in (SUBMISSIONS, REGISTRATIONS)
+    ),
+    *(
+        Goal(f"CPU of the same: {what}", 1.18, rules_ratio(what, "server_us"), is_maximum=True)
+        for what in (SUBMISSIONS, REGISTRATIONS)
     ),
     Goal("start with 100,000 waiting, s", 0.84, start_s(VERY_MANY), is_maximum=True),
     *(
