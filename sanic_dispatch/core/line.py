@@ -30,12 +30,10 @@ from sanic_dispatch.core.json_pointer import value_at
 from sanic_dispatch.core.lanes import ArrivalLane, FairLane, Lane, place_of
 from sanic_dispatch.core.rules import (
     ANYTHING,
-    JsonMembers,
     Rule,
-    member_of,
     members_of,
     rule_of,
-    text_of,
+    texts_at,
 )
 from sanic_dispatch.core.value import Value
 
@@ -50,6 +48,8 @@ MAX_NAME_BYTES = 4096
 
 MOST_KNOWN = 10_000
 """For how many different values of the members that rules name the admitting rules are kept."""
+
+_EVERY = frozenset({ANYTHING})
 
 FRONT = 0
 """The level of jobs that an operator moved to the front; that of priority 0 is 1."""
@@ -84,6 +84,8 @@ class Line:
         """The number of jobs."""
         self.is_matching = False
         """Whether ``match_more`` has something to do."""
+        self.group_changes = 0
+        """How often a group came or went, or a rule."""
         self.is_plain = self.is_by_arrival
         """Whether it is by arrival alone, and no rule is known."""
         self.newest: Job | None = None
@@ -192,21 +194,24 @@ class Line:
         """Return how many jobs before this one share with it a rule of these that admits both."""
         if ANYTHING in rules:
             return self.position_of(job) - 1
-        return self._before(job, self._rivals(job, rules))
+        return self._before(job, self.rival_groups(self.admitting(job), rules))
 
-    def rivals(self, job: Job, rules: Set[str]) -> list[tuple[frozenset[str], int]]:
+    def rivals(self, job: Job, rules: frozenset[str]) -> list[tuple[frozenset[str], int]]:
         """Return the same by the rules of these that admit them: rules, and how many jobs."""
-        anything = frozenset({ANYTHING} & rules)
+        groups, anything = self.rival_groups(self.admitting(job), rules), _EVERY & rules
         counts = (
-            ((group.admitting & rules) | anything, self._before(job, (group,)))
-            for group in self._rivals(job, rules)
+            ((group.admitting & rules) | anything, self._before(job, (group,))) for group in groups
         )
         return [(admitting, count) for admitting, count in counts if count]
 
-    def _rivals(self, job: Job, rules: Set[str]) -> Collection[Group]:
-        """Return the groups that share with a job a rule of these."""
-        shared = {ANYTHING} & rules or self.admitting(job) & rules
-        return {group: None for rule in shared for group in self._heads[rule].groups}
+    def rival_groups(self, admitting: frozenset[str], rules: Set[str]) -> Collection[Group]:
+        """Return the groups that share a rule of these with a job that ``admitting`` admit.
+
+        They are the same while ``group_changes`` is.
+        """
+        if ANYTHING in rules:
+            return self._all.groups
+        return {group: None for rule in admitting & rules for group in self._heads[rule].groups}
 
     def lowest_place(self) -> float:
         """Return the lowest place of any job; infinite if there is none. Takes O(jobs)."""
@@ -270,7 +275,7 @@ class Line:
         spot = self._spots.get(job.id)
         if spot is not None and not self.is_matching:
             return spot.group.admitting
-        return self._admitting(members_of(job.data)) if self._rules else frozenset()
+        return self._admitting(job.data) if self._rules else frozenset()
 
     def learn(self, rule: str) -> None:
         """Begin to hold a rule against jobs; a short line is matched at once."""
@@ -320,6 +325,7 @@ class Line:
         self.is_matching = bool(self._left)
 
     def _note_paths(self) -> None:
+        self.group_changes += 1
         self.is_plain = self.is_by_arrival and not self._rules
         named = {each.path: None for rule in self._rules.values() for each in rule.conditions}
         self._paths = tuple(named)
@@ -339,13 +345,13 @@ class Line:
             return spot
         return Spot(spot.group, self._level(job), self._customer(job))
 
-    def _admitting(self, members: JsonMembers) -> frozenset[str]:
-        values = tuple([text_of(member_of(members, path)) for path in self._paths])
+    def _admitting(self, data: bytes) -> frozenset[str]:
+        values = texts_at(data, self._paths)
         known = self._known.get(values)
         if known is None:
             if len(self._known) >= MOST_KNOWN:
                 self._known = {}
-            rules = self._rules.items()
+            members, rules = members_of(data), self._rules.items()
             known = frozenset(text for text, rule in rules if rule.admits(members))
             self._known[values] = known
         return known
@@ -383,6 +389,8 @@ class Line:
         if isinstance(lane, FairLane):
             self._lanes_of.setdefault(spot.customer, {})[lane] = group
         is_last = self._note_newest(job) and self.is_by_arrival
+        if group.size == 1:
+            self.group_changes += 1
         if group.size == 1 or not is_last:
             self._note_head(group)
         step_s = self._ordering.priority_step_s
@@ -416,6 +424,7 @@ class Line:
 
     def _close(self, group: Group) -> None:
         """Note that a group has no jobs."""
+        self.group_changes += 1
         if group is not self._plain.group:
             del self._groups[group.admitting]
         self._all.discard(group)

@@ -132,14 +132,16 @@ class Estimator:
         by_services_s = self.remaining_s(elapsed_s)
         return self.progress.add_report(reports, percent, at_s, elapsed_s, by_services_s)
 
-    def promise(self, at_s: float, load: Load, ahead: int) -> Promise | None:
-        """Estimate when an order with ``ahead`` orders before it will be ready.
+    def promise(self, at_s: float, *queues: tuple[Load, int]) -> Promise | None:
+        """Estimate when an order will be ready that begins once it is through all these queues.
 
-        Return None without robots or with too few samples.
+        Each is the load of some robots, and how many orders they make before. Return None without
+        robots or with too few samples.
         """
-        if not self.has_enough_samples or load.robots <= 0:
+        starts_s = [self._start_s(load, ahead) for load, ahead in queues if load.robots > 0]
+        if not self.has_enough_samples or not starts_s:
             return None
-        return self._promise(at_s, self._start_s(load, ahead) + self.mean_s)
+        return self._promise(at_s, max(starts_s) + self.mean_s)
 
     def promise_of_service(self, at_s: float) -> Promise | None:
         """Estimate when a service that begins at ``at_s`` will end."""

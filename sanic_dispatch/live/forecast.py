@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
-from operator import attrgetter
+from collections.abc import Collection, Mapping, Set
 from typing import NamedTuple, Protocol
 
 from sanic_dispatch.core.job import Job, Stage
@@ -32,7 +31,7 @@ class RobotCounts(Protocol):
     def is_any_free(self, rules: Set[str] | None) -> bool:
         """Return whether a robot is free."""
 
-    def count(self, rules: Set[str] | None) -> int:
+    def count(self, rules: frozenset[str] | None) -> int:
         """Return how many robots are at work."""
 
 
@@ -53,14 +52,16 @@ class Served(Protocol):
 
 
 class Contest(NamedTuple):
-    """Where robots differ in what they make: who can make an order, and who comes before it.
+    """Where robots differ in what they make: who can make an order, and those before it.
 
-    ``able`` are the rules of robots that can; ``rivals`` say of orders before it that one of these
-    robots can make, too, the rules of all that can, and how many orders they are.
+    ``able`` are the rules of robots that can make it, ``everyone`` those of robots that can make
+    any of the orders before it for which it waits, and ``own`` is how many of these only robots
+    that can make it can make.
     """
 
     able: frozenset[str]
-    rivals: Sequence[tuple[frozenset[str], int]]
+    everyone: frozenset[str]
+    own: int
 
 
 class _CachedLoad(NamedTuple):
@@ -111,15 +112,12 @@ class Forecast:
         able = contest.able if contest else None
         if ahead <= 0 and self._robots.is_any_free(able):  # at once: the load does not matter
             return self.estimator.promise_of_service(now_s)
-        if contest is None:
-            return self.estimator.promise(now_s, self._load_at(now_s, None), ahead)
-        own = sum(count for rules, count in contest.rivals if rules <= contest.able)
-        everyone = contest.able.union(*(rules for rules, _ in contest.rivals))
-        promises = (
-            self.estimator.promise(now_s, self._load_at(now_s, contest.able), own),
-            self.estimator.promise(now_s, self._load_at(now_s, everyone), ahead),
+        if contest is None or able is None:
+            return self.estimator.promise(now_s, (self._load_at(now_s, None), ahead))
+        everyone = self._load_at(now_s, contest.everyone)
+        return self.estimator.promise(
+            now_s, (self._load_at(now_s, able), contest.own), (everyone, ahead)
         )
-        return max(filter(None, promises), key=attrgetter("ready_s"), default=None)
 
     def window_of_service(self, order: Order) -> tuple[float, float] | None:
         """Return between when an order that a robot has will be ready, Unix seconds."""

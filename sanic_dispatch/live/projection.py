@@ -8,6 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from sanic_dispatch.core.events import Event, EventKind
+from sanic_dispatch.core.groups import Group
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.line import BY_ARRIVAL, Line, Ordering
 from sanic_dispatch.core.promise import Promise
@@ -63,6 +64,19 @@ class Situation(NamedTuple):
     rules_being_matched: frozenset[str]
 
 
+class _Rivalry(NamedTuple):
+    """Who can make a new order, and the groups of orders for which it would wait.
+
+    ``own_groups`` are those of them that only such robots can make, and ``everyone`` are the rules
+    of robots that can make any.
+    """
+
+    able: frozenset[str]
+    groups: Sequence[Group]
+    own_groups: Sequence[Group]
+    everyone: frozenset[str]
+
+
 class Projection:
     """All orders. A change costs O(log n) for each rule that admits the order, and finding a place
     in the line O(log n) for each group of orders that the same rules admit.
@@ -95,6 +109,10 @@ class Projection:
         self.forecast = Forecast(self.robots, self._assigned.values())
         self._orders = Orders()
         self._turns = Turns(self.line)
+        self._rivalries: dict[frozenset[str], _Rivalry] = {}
+        """By the rules that admit a new order."""
+        self._rivalries_at = 0, EVERY_ROBOT
+        """The state of groups and robots for which they hold."""
         self._availability = Availability(drinks)
         self._cancel_assigned = cancel_assigned
         self._paused = False
@@ -206,31 +224,69 @@ class Projection:
         """
         if not self._can_promise:
             return events
-        made, new = list(events), list[Job]()
+        made, lined_up, before = list(events), list[Job](), Counter[frozenset[str]]()
         for at, event in enumerate(events):
             job = event.job
             if event.kind is EventKind.JOB_SUBMITTED and job and job.id not in self._orders:
-                standing = self._standing_of_new(job, len(new), event.at_s)
+                if self.line.is_by_arrival:
+                    standing = self._standing_of_next(job, before)
+                else:
+                    self.line.advance(event.at_s)
+                    order = self._orders.add(Order(job))
+                    self.line.add(job)
+                    lined_up.append(job)
+                    standing = self._standing(order)
                 promise = self.forecast.promise_behind(*standing, event.at_s)
                 made[at] = event._replace(promise=promise)
-                new.append(job)
-        if not self.line.is_plain:
-            for job in new:
-                self.line.remove(job)
-                self._orders.remove(job.id)
+        for job in lined_up:
+            self.line.remove(job)
+            self._orders.remove(job.id)
         return made
 
-    def _standing_of_new(self, job: Job, before: int, now_s: float) -> tuple[int, Contest | None]:
-        """Return how a new job stands that is not in the line, after ``before`` others.
+    def _standing_of_next(
+        self, job: Job, before: Counter[frozenset[str]]
+    ) -> tuple[int, Contest | None]:
+        """Return how a new job stands that comes after the whole line and the jobs ``before``.
 
-        It is added to the line, unless that is plain and its place clear.
+        These are counted by the rules of robots that can make them; the job is added.
         """
-        if self.line.is_plain:
-            return self.line.size + before, None
-        self.line.advance(now_s)
-        order = self._orders.add(Order(job))
-        self.line.add(job)
-        return self._standing(order)
+        line = self.line
+        if line.is_plain:
+            standing: tuple[int, Contest | None] = line.size + before.total(), None
+            able = EVERY_ROBOT
+        else:
+            able, groups, own_groups, everyone = self._rivalry(line.admitting(job))
+            ahead = sum([group.size for group in groups])
+            own = sum([group.size for group in own_groups])
+            for both_able, count in before.items():
+                if not able.isdisjoint(both_able):
+                    ahead += count
+                    own += count if both_able <= able else 0
+                    everyone |= both_able
+            standing = ahead, None if self.robots.are_alike else Contest(able, everyone, own)
+        before[able] += 1
+        return standing
+
+    def _rivalry(self, admitting: frozenset[str]) -> _Rivalry:
+        """Return what stands before a new job that these rules admit; kept while it is the same."""
+        rules, line = self.robots.rules_at_work or EVERY_ROBOT, self.line
+        now = line.group_changes, rules
+        if self._rivalries_at != now:
+            self._rivalries_at, self._rivalries = now, {}
+        known = self._rivalries.get(admitting)
+        if known is None:
+            able = (admitting | EVERY_ROBOT) & rules
+            by_able = {
+                group: (group.admitting | EVERY_ROBOT) & rules
+                for group in line.rival_groups(admitting, rules)
+            }
+            known = self._rivalries[admitting] = _Rivalry(
+                able,
+                list(by_able),
+                [group for group, both_able in by_able.items() if both_able <= able],
+                able.union(*by_able.values()),
+            )
+        return known
 
     def expire(self, now_s: float) -> None:
         """Remove what is no longer shown, and notice an edited menu."""
@@ -293,7 +349,7 @@ class Projection:
             return None
         counts, aheads = Counter[frozenset[str]](), []
         for order in first:
-            able = frozenset(self._able(order) & at_work)
+            able = self._able(order) & at_work
             aheads.append(sum(n for others, n in counts.items() if not able.isdisjoint(others)))
             counts[able] += 1
         return aheads
@@ -326,7 +382,7 @@ class Projection:
 
     def situation(self) -> Situation:
         """Return the facts on which ``obstacle`` depends, besides the order's data."""
-        rules, at_work = frozenset(self.robots.rules), frozenset(self.robots.rules_at_work)
+        rules, at_work = frozenset(self.robots.rules), self.robots.rules_at_work
         being_matched = frozenset(rule for rule in rules if not self.line.is_matched(rule))
         return Situation(self._paused, rules, at_work, being_matched)
 
@@ -336,8 +392,10 @@ class Projection:
             return self.ahead(order), None
         at_work = self.robots.rules_at_work
         rivals = self.line.rivals(order.job, at_work)
-        able = frozenset(self._able(order) & at_work)
-        return sum(count for _, count in rivals), Contest(able, rivals)
+        able = self._able(order) & at_work
+        own = sum(count for others, count in rivals if others <= able)
+        everyone = able.union(*(others for others, _ in rivals))
+        return sum(count for _, count in rivals), Contest(able, everyone, own)
 
     def match_more(self) -> None:
         """Hold new rules against some more of the waiting orders."""

@@ -93,6 +93,10 @@ class Robots:
         self._learnt = PresentRules(line)
         self._rules: Counter[str] = Counter()
         self._rules_at_work: Counter[str] = Counter()
+        self._at_work: frozenset[str] | None = frozenset()
+        """The rules in ``_rules_at_work``; None if they may have changed."""
+        self._crews: dict[frozenset[str], int] = {}
+        """By some rules: how many robots at work have one of them, as far as asked since then."""
 
     @property
     def present(self) -> int:
@@ -105,9 +109,11 @@ class Robots:
         return self._rules.keys()
 
     @property
-    def rules_at_work(self) -> KeysView[str]:
+    def rules_at_work(self) -> frozenset[str]:
         """The rules of the robots that are not set aside."""
-        return self._rules_at_work.keys()
+        if self._at_work is None:
+            self._at_work = frozenset(self._rules_at_work)
+        return self._at_work
 
     @property
     def are_alike(self) -> bool:
@@ -125,11 +131,14 @@ class Robots:
             return bool(self.free)
         return any(robot.worker.rule in rules for robot in self.free.values())
 
-    def count(self, rules: Set[str] | None) -> int:
+    def count(self, rules: frozenset[str] | None) -> int:
         """Return how many robots with one of these rules are at work; None for any."""
         if rules is None:
             return self.present
-        return sum(self._rules_at_work[rule] for rule in rules)
+        count = self._crews.get(rules)
+        if count is None:
+            count = self._crews[rules] = sum(self._rules_at_work[rule] for rule in rules)
+        return count
 
     def fold(self, kind: EventKind, worker: Worker) -> None:
         """Apply a worker's registration, change or removal."""
@@ -258,6 +267,7 @@ class Robots:
             count[rule] += change
             if not count[rule]:
                 del count[rule]
+        self._at_work, self._crews = None, {}
         if rule != ANYTHING:
             self._learnt.replace(*((ANYTHING, rule) if change > 0 else (rule, ANYTHING)))
 

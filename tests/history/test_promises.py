@@ -110,18 +110,20 @@ def test_a_promise_counts_what_is_there_and_leaves_nothing_behind(line: Line) ->
 
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(priorities=True, fair_by="/drink")])
-def test_the_orders_of_a_batch_count_each_other(policy: Policy) -> None:
-    """As if they came one by one."""
+@pytest.mark.parametrize("rules", [(), ("match.drink=beer", "match.drink=beer|gin")])
+def test_the_orders_of_a_batch_count_each_other(policy: Policy, rules: Sequence[str]) -> None:
+    """As if they came one by one, also where robots make some drinks only."""
     story, projection, batch = Story(), Projection(ordering=policy.ordering), list[Event]()
     story.tell(projection.fold)
     for _ in range(10):
         story.serve(60.0)
     story.loop.run(60.0)
     projection.expire(story.now_s)  # of the robots, which do not come back
-    story.register("Ada")
+    for number, rule in enumerate(rules or ("",)):
+        story.register(f"robot {number}", rule=rule)
     story.promised = lambda events: batch.extend(events) or ()  # type: ignore[func-returns-value]
-    for priority in (3, 3, 0, 3):
-        story.submit(priority=priority)
+    for priority, drink in ((3, "gin"), (3, "beer"), (0, "gin"), (3, "beer"), (3, "gin")):
+        story.submit({"drink": drink}, priority=priority)
     promises = [event.promise for event in projection.promised(batch)]
     assert len({*promises}) > 1
     for event, promise in zip(batch, promises, strict=True):

@@ -44,10 +44,10 @@ def estimator(*service_s: float) -> Estimator:
 def test_no_number_without_samples_or_robots() -> None:
     """There is no estimate with fewer than five service times, or without robots."""
     for count in range(MIN_SERVICE_SAMPLES):
-        assert estimator(*[60.0] * count).promise(0.0, Load(1, 0.0, 0.0), 0) is None
+        assert estimator(*[60.0] * count).promise(0.0, (Load(1, 0.0, 0.0), 0)) is None
     learnt = estimator(*[60.0] * MIN_SERVICE_SAMPLES)
-    assert learnt.promise(0.0, Load(0, 0.0, 0.0), 0) is None
-    assert learnt.promise(0.0, Load(1, 0.0, 0.0), 0) is not None
+    assert learnt.promise(0.0, (Load(0, 0.0, 0.0), 0)) is None
+    assert learnt.promise(0.0, (Load(1, 0.0, 0.0), 0)) is not None
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,8 @@ def test_no_number_without_samples_or_robots() -> None:
 def test_the_formula(robots: int, elapsed_s: list[float], ahead: int, ready_s: float) -> None:
     """A free robot: now; next in the queue: when the first robot is done; else the work before."""
     learnt = estimator(*[60.0] * 10)
-    promise = learnt.promise(1000.0, learnt.load(robots, map(learnt.remaining_s, elapsed_s)), ahead)
+    load = learnt.load(robots, map(learnt.remaining_s, elapsed_s))
+    promise = learnt.promise(1000.0, (load, ahead))
     assert promise
     assert promise.ready_s == pytest.approx(ready_s)
     assert promise.window() == pytest.approx([1000 + ready_s * end for end in INITIAL_RANGE])
@@ -78,7 +79,7 @@ def test_estimates_grow_with_the_place(
     """An estimate grows with the place, and its range has low ≤ high."""
     learnt = estimator(*service_s)
     load = learnt.load(robots, map(learnt.remaining_s, elapsed_s[:robots]))
-    promises = [learnt.promise(0.0, load, ahead) for ahead in range(8)]
+    promises = [learnt.promise(0.0, (load, ahead)) for ahead in range(8)]
     ready_s = [promise.ready_s for promise in promises if promise]
     assert len(ready_s) == 8
     assert all(a <= b + 1e-6 for a, b in zip(ready_s, ready_s[1:], strict=False))
