@@ -20,7 +20,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 
 # Debian's and Ubuntu's packages: installed by root, or by sudo where it asks for no password.
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -n)
 APT := env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
-TEST_PACKAGES := chromium chromium-headless-shell docker-compose fonts-liberation redis-server strace
+TEST_PACKAGES := chromium chromium-headless-shell docker-compose fonts-liberation redis-server strace valgrind
 # Services that would start on your machine, so only CI installs them: without, their tests are skipped.
 TEST_PACKAGES += $(if $(CI),caddy nginx-light prometheus)
 

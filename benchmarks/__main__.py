@@ -16,7 +16,7 @@ import uvloop
 from benchmarks.drive import machine
 from benchmarks.drive.plan import FULL, QUICK
 from benchmarks.drive.servers import ours
-from benchmarks.measure import peers, soak
+from benchmarks.measure import instruction_counts, peers, soak
 from benchmarks.measurements import MEASUREMENTS, runner
 from benchmarks.peers.parts import install_parts
 from benchmarks.peers.sides import ALL
@@ -139,6 +139,23 @@ def run_peers(
 def draw_charts() -> None:
     """Draw the charts of the page anew from its tables."""
     document.write(PAGE, [])
+
+
+@main.command(name="instructions")
+@click.option("--write", is_flag=True, help="Renew the table that `make check` compares with.")
+def count_instructions(write: bool) -> None:
+    """Count the instructions of requests in each mode, and compare them with the table.
+
+    It takes a minute and a half, and needs valgrind. `run instructions` says where they go.
+    """
+    report = uvloop.run(instruction_counts.measure())
+    click.echo(report.show())
+    if write:
+        instruction_counts.TABLE.write_text(f"{json.dumps(report.data, indent=1)}\n")
+        document.write(PAGE, [report])
+    else:
+        for line in instruction_counts.grown_since_table(report.data):
+            click.echo(line)
 
 
 def known_in(data: Path | None) -> dict[str, Any]:

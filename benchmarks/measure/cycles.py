@@ -58,8 +58,11 @@ class CycleRound:
 class CycleLoad:
     """Keeps a fixed number of orders in flight while a round runs."""
 
-    def __init__(self, name: str, ask: Ask, cpu_s: Callable[[], float]) -> None:
+    def __init__(
+        self, name: str, ask: Ask, cpu_s: Callable[[], float], at_a_time: int = AT_A_TIME
+    ) -> None:
         self.name = name
+        self._at_a_time = at_a_time
         self._ask = ask
         self._cpu_s = cpu_s
         self._number = self._cycles = 0
@@ -83,14 +86,14 @@ class CycleLoad:
         return CycleRound(self._cycles, self._last_s - began_s, self._cpu_s() - server_s, missing)
 
     async def run(self, count: int) -> None:
-        """Run a number of cycles, at least AT_A_TIME."""
+        """Run a number of cycles, at least as many as are in flight at a time."""
         self._begin(count)
         await self._is_empty.wait()
 
     def _begin(self, count: float) -> None:
         self._to_come = count
         self._is_empty.clear()
-        for _ in range(AT_A_TIME):
+        for _ in range(self._at_a_time):
             self._order()
 
     def taken_by_robot(self, number: int, _: float) -> None:
@@ -147,16 +150,18 @@ async def measure(plan: Plan, sides: Sequence[Side]) -> Report:
 
 
 @asynccontextmanager
-async def cycle_loads(servers: Sequence[Server]) -> AsyncIterator[list[CycleLoad]]:
-    """Start the robots and the load of each server."""
+async def cycle_loads(
+    servers: Sequence[Server], at_a_time: int = AT_A_TIME
+) -> AsyncIterator[list[CycleLoad]]:
+    """Start the robots and the load of each server, with so many orders in flight."""
     async with AsyncExitStack() as stack:
         loads = []
         for server in servers:
             pool = Pool(server)
-            await pool.open(AT_A_TIME)
+            await pool.open(at_a_time)
             stack.callback(pool.close)
             kind = BareCycleLoad if server.side.is_floor else CycleLoad
-            load = kind(server.name, pool.ask, server.cpu_s)
+            load = kind(server.name, pool.ask, server.cpu_s, at_a_time)
             count = 0 if server.side.is_floor else ROBOTS
             crew = await stack.enter_async_context(robots(server, count, load.taken_by_robot))
             if isinstance(load, BareCycleLoad):

@@ -7,28 +7,17 @@ of the additional runs. The kernel's work and waiting are not included.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-import click
-
 from benchmarks.drive import wire
 from benchmarks.drive.load import clients
 from benchmarks.drive.plan import Plan
-from benchmarks.drive.servers import (
-    COMPILED,
-    ROOT,
-    Server,
-    Side,
-    folder_of_its_own,
-    free_port,
-    listening,
-)
+from benchmarks.drive.servers import Server, Side, folder_of_its_own, free_port, listening
+from benchmarks.drive.valgrind import require_valgrind, under_valgrind
 from benchmarks.measure.cycles import cycle_loads
 from benchmarks.report.tables import Report, Table
 
@@ -42,8 +31,7 @@ Load = Callable[[Server], Awaitable[None]]
 
 async def measure(_: Plan, sides: Sequence[Side]) -> Report:
     """Measure. Raises ClickException without valgrind."""
-    if shutil.which("valgrind") is None:
-        raise click.ClickException("valgrind is not installed")
+    require_valgrind()
     steps = await of_the_steps()
     requests = {side.name: await of_requests(side) for side in sides}
     whole_cycles = {side.name: await of_a_cycle(side) for side in sides}
@@ -176,17 +164,8 @@ async def _counted_while(side: Side, load: Load) -> int:
 
 
 def _watched(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
-    """Run a command under valgrind."""
-    return subprocess.Popen(
-        [
-            "valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null",
-            f"--log-file={folder}/%p.log", *command,
-        ],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **COMPILED, "PYTHONHASHSEED": "0"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    options = ["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    return under_valgrind(options, command, folder)
 
 
 def _counted(folder: Path, process: int) -> int:

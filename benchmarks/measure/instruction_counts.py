@@ -1,0 +1,140 @@
+"""Instructions of a submission, a registration and a cycle in each mode, held against a table.
+
+Times differ by a third on a busy machine, instructions by 1 or 2 %. ``instructions.py`` counts more
+exactly what a part costs; this is quick enough for ``make check``, which fails when a request costs
+over 5 % more than the table says. What is compared is the ratio to a request of a bare Sanic app
+that was counted beside, so that the machine and its C library hardly matter. The version of Python
+does: a table holds for one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import click
+
+from benchmarks.drive import wire
+from benchmarks.drive.load import clients
+from benchmarks.drive.servers import ROOT, Side, bare_sanic, ours
+from benchmarks.drive.valgrind import CountedServer, counted, require_valgrind
+from benchmarks.measure.cycles import cycle_loads
+from benchmarks.report.tables import Report, Table
+from sanic_dispatch.config.settings import Mode
+
+TABLE = ROOT / "benchmarks" / "instruction_counts.json"
+COMMAND = "python -m benchmarks instructions --write"
+MOST = 1.05
+"""How much more than in the table a request may cost."""
+
+MODES = (Mode.IN_MEMORY, Mode.CACHED_JSON_FILE, Mode.SQLITE)
+SUBMISSION, REGISTRATION, CYCLE = "submission", "registration", "cycle"
+AT_A_TIME = 1
+"""Requests in flight: of several, more or fewer share a commit, as the machine is busy."""
+
+COUNT, TIMES = 64, 3
+"""How many requests are counted at once, and how often. The median is taken: now and then something
+comes between, such as CachedJsonFile's writing of its files after a second of quiet."""
+
+WARM_UP = 64
+SETTLE_S, IDLE_S = 1.5, 1.0
+"""A second of quiet lets CachedJsonFile write its files."""
+
+Counts = Mapping[str, Mapping[str, float]]
+"""Instructions by mode, and by what is done; or their ratios to a bare request."""
+
+
+def python() -> str:
+    """Return the version of Python for which a table holds."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+async def measure() -> Report:
+    """Count; the data are what the table has. Raises ClickException without valgrind."""
+    require_valgrind()
+    floor = (await of_a_side(bare_sanic()))[SUBMISSION]
+    counts = {mode.value: await of_a_side(ours(mode)) for mode in MODES}
+    ratios = {
+        mode: {what: round(n / floor, 3) for what, n in each.items()}
+        for mode, each in counts.items()
+    }
+    whole = {mode: {what: round(n) for what, n in each.items()} for mode, each in counts.items()}
+    data = {
+        "python": python(),
+        "bare request": round(floor),
+        "ratios": ratios,
+        "instructions": whole,
+    }
+    heads = ["side", *(f"a {what}" for what in (SUBMISSION, REGISTRATION, CYCLE))]
+    rows = [["bare Sanic", f"{floor / 1e3:,.0f} k", "", ""]]
+    for mode, each in counts.items():
+        cells = (f"{n / 1e3:,.0f} k ({ratios[mode][what]:.2f})" for what, n in each.items())
+        rows.append([mode, *cells])
+    title = f"Instructions of a request (÷ bare Sanic's), Python {python()}"
+    return Report("instruction-counts", title, [Table(heads, rows)], data)
+
+
+def grown_since_table(data: Mapping[str, Any]) -> list[str]:
+    """Say which requests cost more than the table in the tree allows.
+
+    Raises ClickException if that is of another version of Python.
+    """
+    table = json.loads(TABLE.read_text())
+    if table["python"] != data["python"]:
+        raise click.ClickException(
+            f"{TABLE.name} is of Python {table['python']}, not {data['python']}: {COMMAND}"
+        )
+    return grown(data["ratios"], table["ratios"])
+
+
+def grown(now: Counts, before: Counts) -> list[str]:
+    """Say what costs over 5 % more than before, by its ratio to a bare request."""
+    return [
+        f"a {what} in {mode} costs {now[mode][what]:.2f} bare requests instead of {ratio:.2f}: "
+        f"{now[mode][what] / ratio - 1:+.1%}"
+        for mode, each in before.items()
+        for what, ratio in each.items()
+        if now[mode][what] > ratio * MOST
+    ]
+
+
+async def of_a_side(side: Side) -> dict[str, float]:
+    """Return what each request costs a side; of a floor, only a submission."""
+    async with counted(side) as one:
+        found = await _of_requests(one)
+        if not side.is_floor:
+            found[CYCLE] = await _of_a_cycle(one)
+        return found
+
+
+async def _of_requests(one: CountedServer) -> dict[str, float]:
+    requests = {SUBMISSION: wire.order()}
+    if not one.server.side.is_floor:
+        requests[REGISTRATION] = wire.registrations()
+    async with clients(one.server, AT_A_TIME) as crowd:
+        for build in requests.values():
+            await crowd.send(build, count=WARM_UP)
+        await one.begin(SETTLE_S, IDLE_S)
+        for build in requests.values():
+            await crowd.send(build, count=WARM_UP)
+        counts: dict[str, list[float]] = {what: [] for what in requests}
+        await one.count()
+        for _ in range(TIMES):
+            for what, build in requests.items():
+                await crowd.send(build, count=COUNT)
+                counts[what].append(await one.count())
+        return {what: median(each) / COUNT for what, each in counts.items()}
+
+
+async def _of_a_cycle(one: CountedServer) -> float:
+    async with cycle_loads([one.server], AT_A_TIME) as (load,):
+        await load.run(WARM_UP)
+        await one.count()
+        counts = []
+        for _ in range(TIMES):
+            await load.run(COUNT)
+            counts.append(await one.count())
+        return median(counts) / COUNT
