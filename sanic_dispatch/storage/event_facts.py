@@ -14,12 +14,18 @@ from sanic_dispatch.core.job import DEFAULT_PRIORITY, Job, Way
 from sanic_dispatch.core.value import Value
 from sanic_dispatch.core.worker import Key, Worker
 
+_ASSIGNED, _MOVED, _SUBMITTED = (
+    EventKind.JOB_ASSIGNED,
+    EventKind.JOB_MOVED,
+    EventKind.JOB_SUBMITTED,
+)
 _OF_WORKERS = (
     EventKind.WORKER_REGISTERED,
     EventKind.WORKER_SET_ASIDE,
     EventKind.WORKER_CAME_BACK,
 )
 _ENDS = (EventKind.JOB_DONE, EventKind.JOB_FAILED, EventKind.JOB_CANCELLED)
+_PUT = Way.PUT
 
 
 class AsideFacts(NamedTuple):
@@ -58,14 +64,14 @@ def facts_of(event: Event) -> EventFacts | None:
     kind, job, worker = event.kind, event.job, event.worker
     if job is None:
         return _of_worker(worker) if worker is not None and kind in _OF_WORKERS else None
-    if kind is EventKind.JOB_ASSIGNED:
+    if kind is _ASSIGNED:
         hold = job.hold
-        if hold is None or hold.way is Way.PUT:
+        if hold is None or hold.way is _PUT:
             return None  # to a worker that has waited, so its registration has said the rest
-        return _of_worker(hold.worker, hold.way.value)
-    if kind is EventKind.JOB_SUBMITTED:
+        return _of_worker(hold.worker, hold.way)
+    if kind is _SUBMITTED:
         return _of_new(job, event)
-    if kind is EventKind.JOB_MOVED:
+    if kind is _MOVED:
         return EventFacts(priority=job.priority, place=job.place, reason=job.reason)
     if kind in _ENDS and worker is not None:
         if job.hold is None:

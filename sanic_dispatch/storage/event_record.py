@@ -8,7 +8,7 @@ version may add fields at the end; unknown ones are ignored.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -52,14 +52,12 @@ class LoggedEvent(NamedTuple):
 
 FIELDS = len(LoggedEvent._fields)
 _TOLD = LoggedEvent._fields.index("promise")
-_NOTHING = (None, None, "")
-"""What most events have after the promise."""
 
 NEWLINE, STAND_IN = b"\n", b"\x0b"
 """A newline in a job's data, and what stands for it in a line: JSON has no vertical tab."""
 
 
-class Payload(NamedTuple):
+class Payload(Value, frozen=True):
     """A job's data or result: JSON, byte for byte.
 
     ``n`` is the number of the event that brought it.
@@ -95,20 +93,21 @@ class Recorded(Value, frozen=True):
 def recorded(event: Event) -> Recorded:
     """Return an event with its line, the same as ``encode_event(logged(event))``.
 
-    1.1 µs, where that takes 1.7 µs.
+    A fourth fewer instructions: 16 k on average, where that takes 21 k.
     """
     n, kind, at_s, job, worker = event.number, event.kind, event.at_s, event.job, event.worker
     label, callback = (worker.label, worker.callback_url) if worker else ("", "")
     ticket, job_id, attempt = (job.ticket, job.id, job.attempt) if job else (0, "", 0)
     has_span = kind not in _WITHOUT_SPAN
-    waiting_s, service_s = (waiting_s_of(event), service_s_of(event)) if has_span else (None, None)
+    waiting_s = waiting_s_of(event) if has_span else None
+    service_s = service_s_of(event) if has_span else None
     values = (
         n, at_s, kind, ticket, job_id, label, callback, event.reason, event.request, attempt,
         waiting_s, service_s,
     )  # fmt: skip
-    percent = percent_of(event) if has_span else None
+    percent = percent_of(event) if kind is _PROGRESSED else None
     facts = facts_of(event) if kind in _WITH_FACTS else None
-    line = _encode(values, event.promise, (percent, facts, event.ordering))
+    line = _encode(values, event.promise, percent, facts, event.ordering)
     payload = payload_of(n, kind, job) if kind in _WITH_PAYLOAD else None
     return Recorded(n, at_s, kind, ticket, label, callback, line, payload)
 
@@ -125,11 +124,16 @@ def recorded_again(event: LoggedEvent, line: bytes, payload: Payload | None) -> 
     )
 
 
-_WITHOUT_SPAN = (EventKind.JOB_SUBMITTED, EventKind.JOB_CONFIRMED, EventKind.WORKER_REGISTERED)
+_SUBMITTED, _PROGRESSED, _DONE = (
+    EventKind.JOB_SUBMITTED,
+    EventKind.JOB_PROGRESSED,
+    EventKind.JOB_DONE,
+)
+_WITHOUT_SPAN = frozenset((_SUBMITTED, EventKind.JOB_CONFIRMED, EventKind.WORKER_REGISTERED))
 """Frequent kinds after which nothing has waited or was served."""
 _WITH_FACTS = frozenset(EventKind) - {EventKind.JOB_CONFIRMED, EventKind.WORKER_USED}
 """Kinds that may have facts: all but frequent ones that never have any."""
-_WITH_PAYLOAD = (EventKind.JOB_SUBMITTED, EventKind.JOB_DONE)
+_WITH_PAYLOAD = frozenset((_SUBMITTED, _DONE))
 _FAST_ENCODER = msgspec.json.Encoder()
 
 
@@ -160,26 +164,35 @@ def payload_of(n: int, event: str, job: Job | None) -> Payload | None:
     """Return the data that came with a job, or the result with which it ended, if there is one."""
     if job is None or job.forgotten:
         return None
-    if event == EventKind.JOB_SUBMITTED:
+    if event == _SUBMITTED:
         return Payload(n, job.ticket, job.id, False, job.data)
-    if event == EventKind.JOB_DONE and job.result is not None:
+    if event == _DONE and job.result is not None:
         return Payload(n, job.ticket, job.id, True, job.result)
     return None
 
 
 def encode_event(event: LoggedEvent) -> bytes:
     """Encode an event as a JSON array, in ASCII; what it lacks at the end is left out."""
-    return _encode(event[:_TOLD], event.promise, event[_TOLD + 1 :])
+    return _encode(event[:_TOLD], event.promise, event.percent, event.facts, event.ordering)
 
 
-def _encode(values: Sequence[Any], promise: Promise | None, rest: Sequence[Any]) -> bytes:
-    """Encode the fields up to the promise, and the rest: percent, facts and ordering."""
+def _encode(
+    values: tuple[Any, ...],
+    promise: Promise | None,
+    percent: float | None,
+    facts: EventFacts | None,
+    ordering: str,
+) -> bytes:
+    """Encode the fields up to the promise, and as many of the others as there have to be."""
     told = (promise.ready_s, promise.low_s, promise.high_s) if promise is not None else None
-    if rest != _NOTHING:
-        last = max(at for at, value in enumerate(rest) if value not in (None, ""))
-        values = (*values, told, *rest[: last + 1])
+    if ordering:
+        values += (told, percent, facts, ordering)
+    elif facts is not None:
+        values += (told, percent, facts)
+    elif percent is not None:
+        values += (told, percent)
     elif told is not None:
-        values = (*values, told)
+        values += (told,)
     try:
         line = _FAST_ENCODER.encode(values)
     except UnicodeEncodeError:  # half of a surrogate pair
@@ -187,7 +200,7 @@ def _encode(values: Sequence[Any], promise: Promise | None, rest: Sequence[Any])
     return line if line.isascii() else _encode_in_ascii(values)
 
 
-def _encode_in_ascii(values: Sequence[Any]) -> bytes:
+def _encode_in_ascii(values: tuple[Any, ...]) -> bytes:
     plain = msgspec.to_builtins(values)
     return ujson.dumps(plain, escape_forward_slashes=False).encode()
 

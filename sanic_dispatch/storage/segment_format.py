@@ -108,10 +108,10 @@ def seal_end(blocks: int) -> bytes:
 
 def encode_payload(payload: Payload) -> bytes:
     """Encode a payload as a line of a payload block."""
-    return b"[%d,%d,%b,%d,%b]" % (
+    return b'[%d,%d,"%b",%d,%b]' % (
         payload.n,
         payload.ticket,
-        ujson.dumps(payload.job).encode(),
+        payload.job.encode(),  # needs no escaping: see ``encode_job``
         payload.is_result,
         payload.json.replace(NEWLINE, STAND_IN),
     )

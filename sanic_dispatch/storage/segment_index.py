@@ -74,7 +74,7 @@ class Postings(NamedTuple):
     @classmethod
     def of(cls, keys_by_block: Iterable[Sequence[int]]) -> Postings:
         """Return the posting list of blocks in order."""
-        pairs = sorted(key << 16 | at for at, keys in enumerate(keys_by_block) for key in keys)
+        pairs = sorted([key << 16 | at for at, keys in enumerate(keys_by_block) for key in keys])
         return cls(
             array("I", [pair >> 16 for pair in pairs]), array("H", [p & 0xFFFF for p in pairs])
         )
@@ -217,7 +217,7 @@ class IndexBuilder:
         """Add an event block."""
         times = [event.at_s for event in events]
         bits = 0
-        for kind in dict.fromkeys(event.event for event in events):
+        for kind in dict.fromkeys([event.event for event in events]):
             bits |= self._kinds.setdefault(kind, 1 << len(self._kinds))
         self._blocks.append(
             IndexedBlock(block, events[0].n, events[-1].n, min(times), max(times), bits)
@@ -260,7 +260,7 @@ def index_of(content: bytes) -> SegmentIndex:
 
 
 def _keys_of(events: Sequence[LoggedEvent] | Sequence[Recorded]) -> Keys:
-    tickets = {event.ticket & _UINT for event in events if event.ticket}
+    tickets = {ticket & _UINT for ticket in {event.ticket for event in events} if ticket}
     callbacks = {event.callback for event in events if event.callback}
     labels = {(event.worker, event.event) for event in events if event.worker}
     names = {key_of(callback) for callback in callbacks}

@@ -14,8 +14,10 @@ The last segment grows, by being written anew, until it has SEGMENT_EVENTS event
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, NamedTuple
@@ -103,6 +105,7 @@ def no_rest() -> None:
 
 
 EVERYTHING = Question()
+_number_of = attrgetter("n")
 
 
 class Run(NamedTuple):
@@ -307,7 +310,7 @@ class SegmentLog(EventLog):
             while self._flushed_n < until_n:  # not for ever, while more events come
                 writer, first_n = self._begin(rest)
                 some = self._newest()[: SEGMENT_EVENTS - writer.events]
-                events = [event for event in some if event.n <= until_n]
+                events = some[: bisect_right(some, until_n, key=_number_of)]
                 writer.add(events)
                 self._replace(first_n or events[0].n, *writer.finish())
                 with self._lock:
