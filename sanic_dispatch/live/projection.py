@@ -64,6 +64,20 @@ class Situation(NamedTuple):
     rules_being_matched: frozenset[str]
 
 
+class _Overlaps(dict[frozenset[str], tuple[bool, bool]]):
+    """By the rules of robots that can make another order: whether one of them can make this one,
+    and whether each of them can.
+    """
+
+    def __init__(self, able: frozenset[str]) -> None:
+        super().__init__()
+        self._able = able
+
+    def __missing__(self, others: frozenset[str]) -> tuple[bool, bool]:
+        overlap = self[others] = not self._able.isdisjoint(others), others <= self._able
+        return overlap
+
+
 class _Rivalry(NamedTuple):
     """Who can make a new order, and the groups of orders for which it would wait.
 
@@ -75,6 +89,7 @@ class _Rivalry(NamedTuple):
     groups: Sequence[Group]
     own_groups: Sequence[Group]
     everyone: frozenset[str]
+    overlaps: _Overlaps
 
 
 class Projection:
@@ -255,14 +270,16 @@ class Projection:
             standing: tuple[int, Contest | None] = line.size + before.total(), None
             able = EVERY_ROBOT
         else:
-            able, groups, own_groups, everyone = self._rivalry(line.admitting(job))
+            able, groups, own_groups, everyone, overlaps = self._rivalry(line.admitting(job))
             ahead = sum([group.size for group in groups])
             own = sum([group.size for group in own_groups])
-            for both_able, count in before.items():
-                if not able.isdisjoint(both_able):
+            for others, count in before.items():
+                is_rival, is_own = overlaps[others]
+                if is_rival:
                     ahead += count
-                    own += count if both_able <= able else 0
-                    everyone |= both_able
+                    own += count if is_own else 0
+                    if not others <= everyone:  # rare: there are such orders in the line
+                        everyone |= others
             standing = ahead, None if self.robots.are_alike else Contest(able, everyone, own)
         before[able] += 1
         return standing
@@ -285,6 +302,7 @@ class Projection:
                 list(by_able),
                 [group for group, both_able in by_able.items() if both_able <= able],
                 able.union(*by_able.values()),
+                _Overlaps(able),
             )
         return known
 
