@@ -1,6 +1,6 @@
 # make run     start the demo: two bars with simulated robots
 # make test    install what the tests need, Debian packages included, and run all of them
-# make check   what CI runs: ruff, ruff format, mypy --strict, pip-audit, then all tests
+# make check   what CI runs: ruff, mypy, pip-audit, a count of instructions, then all tests
 # make torture kill, starve and damage it for about an hour: docs/durability.md
 # make bench   measure it beside its floor, in about half an hour: docs/performance.md
 # make clean   remove what make made
@@ -43,6 +43,7 @@ check: $(VENV)/test.stamp $(VENV)/debian.stamp
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy --strict
 	@$(BIN)/python .ci/audit
+	@$(BIN)/python -m benchmarks instructions
 	@$(PYTEST) $(ARGS)
 
 # Prints its seeds; HISTORY_SEED, CRASH_SEED, FAST_PATH_SEED and SCHEMATHESIS_SEED throw the same dice again.
