@@ -9,6 +9,7 @@ does: a table holds for one.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Mapping
@@ -37,6 +38,9 @@ COUNT, TIMES = 40, 5
 comes between, such as CachedJsonFile's writing of its files after a second of quiet."""
 
 WARM_UP = 64
+LONGEST_S = 300.0
+"""How long one side may take at most; 20 s are usual."""
+
 SETTLE_S, IDLE_S = 1.5, 1.0
 """A second of quiet lets CachedJsonFile write its files."""
 
@@ -90,7 +94,7 @@ def grown(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
 
 async def of_a_side(side: Side) -> dict[str, float]:
     """Return what each request costs a side; of a floor, only a submission."""
-    async with counted(side) as one:
+    async with asyncio.timeout(LONGEST_S), counted(side) as one:
         found = await _of_requests(one)
         if not side.is_floor:
             found[CYCLE] = await _of_a_cycle(one)
