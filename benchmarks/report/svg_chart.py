@@ -177,7 +177,7 @@ class LineChart:
         xs = _spread(LEFT + 24, right - 24, len(self.places))
         drawing = [*scale.draw(right), *self._places(xs)]
         drawing.append(_text((LEFT + right) / 2, scale.bottom + 42, self.x_axis, "axis", "middle"))
-        drawing.append(_text(12, TOP - 12, self.y_axis, "axis"))
+        drawing.append(_text(12, TOP - 20, self.y_axis, "axis"))
         for line in self.lines:
             points = zip(xs, line.values, strict=True)
             drawing += _curve(line, [(x, scale.y(value)) for x, value in points if value])
