@@ -110,7 +110,7 @@ def test_bars_in_parts() -> None:
 
 
 def test_lines_on_a_logarithmic_scale() -> None:
-    """Equal ratios are equal distances; what was not measured is left out."""
+    """Ten times as much is as far up everywhere; a value that was not measured has no point."""
     ours = Line("ours", [100.0, 100.0, 100.0], 0, True)
     theirs = Line("old", [1000.0, 100.0, None], 1, False)
     places = ["0", "10", "100"]

@@ -87,7 +87,7 @@ async def fill(one: LoadedServer, depth: int) -> None:
 
 
 async def check(server: Server, depth: int, submitted: Rounds, registered: Rounds) -> None:
-    """Raise ClickException unless each request did what is measured.
+    """Check that every order waited and every registration took a job; raise ClickException if not.
 
     A registration may also be answered because it repeats an earlier one, or with 202 while its
     rule is held against the waiting orders. Then more orders wait than before, or not all robots

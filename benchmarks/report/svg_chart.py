@@ -63,7 +63,7 @@ class Bar:
     values: Sequence[float]
     is_ours: bool
     total: float = 0.0
-    """With ``stacked``, what is said of all parts: their medians may not add up to it."""
+    """The value at the end of a bar whose series are stacked: not their sum, as all are medians."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class WebhookEntry(NamedTuple):
 
 
 def read_entry(values: Mapping[str, Any]) -> WebhookEntry:
-    """Parse a webhook's JSON object or table. Raises ValueError, which says what is allowed."""
+    """Return the webhook of a JSON object or TOML table. Raises ValueError, which says why not."""
     for name in values:
         if name not in MEMBERS:
             raise ValueError(f"{name} is unknown; there are {', '.join(MEMBERS)}")

@@ -30,6 +30,7 @@ from sanic_dispatch.core.json_pointer import value_at
 from sanic_dispatch.core.lanes import ArrivalLane, FairLane, Lane, place_of
 from sanic_dispatch.core.rules import (
     ANYTHING,
+    EVERY_ROBOT,
     Rule,
     members_of,
     rule_of,
@@ -48,8 +49,6 @@ MAX_NAME_BYTES = 4096
 
 MOST_KNOWN = 10_000
 """For how many different values of the members that rules name the admitting rules are kept."""
-
-_EVERY = frozenset({ANYTHING})
 
 FRONT = 0
 """The level of jobs that an operator moved to the front; that of priority 0 is 1."""
@@ -198,7 +197,7 @@ class Line:
 
     def rivals(self, job: Job, rules: frozenset[str]) -> list[tuple[frozenset[str], int]]:
         """Return the same by the rules of these that admit them: rules, and how many jobs."""
-        groups, anything = self.rival_groups(self.admitting(job), rules), _EVERY & rules
+        groups, anything = self.rival_groups(self.admitting(job), rules), EVERY_ROBOT & rules
         counts = (
             ((group.admitting & rules) | anything, self._before(job, (group,))) for group in groups
         )

@@ -19,6 +19,9 @@ from sanic_dispatch.errors import InvalidMatch
 ANYTHING = ""
 """The rule of a worker that takes any job."""
 
+EVERY_ROBOT = frozenset({ANYTHING})
+"""The rules of robots that all make everything: that one alone."""
+
 MATCH, NOT = "match.", "not."
 """How the names of arguments begin that are conditions."""
 
@@ -165,18 +168,15 @@ def _raw_members(data: bytes) -> dict[str, msgspec.Raw]:
         return {}
 
 
-def member_of(members: JsonMembers, path: Sequence[str]) -> bytes | None:
+def member_of(
+    members: JsonMembers | Mapping[str, msgspec.Raw], path: Sequence[str]
+) -> bytes | None:
     """Return the JSON text of the member at a path; None if there is none."""
-    raw = members.get(path[0])
-    return raw if raw is None else _within(raw, path[1:])
-
-
-def _within(raw: bytes, path: Sequence[str]) -> bytes | None:
-    """Return the JSON text of the member at a path within a value; None if there is none."""
-    within: bytes | None = raw
-    for name in path:
-        within = members_of(within).get(name) if within is not None else None
-    return within
+    found = members.get(path[0])
+    raw = None if found is None else bytes(found)
+    for name in path[1:]:
+        raw = members_of(raw).get(name) if raw is not None else None
+    return raw
 
 
 def texts_at(data: bytes, paths: tuple[tuple[str, ...], ...]) -> tuple[str | None, ...]:
@@ -186,11 +186,8 @@ def texts_at(data: bytes, paths: tuple[tuple[str, ...], ...]) -> tuple[str | Non
 
 
 def _texts_at(data: bytes, paths: tuple[tuple[str, ...], ...]) -> tuple[str | None, ...]:
-    members, texts = _raw_members(data), []
-    for path in paths:
-        found = members.get(path[0])
-        texts.append(text_of(None if found is None else _within(bytes(found), path[1:])))
-    return tuple(texts)
+    members = _raw_members(data)
+    return tuple([text_of(member_of(members, path)) for path in paths])
 
 
 _texts_at_known = lru_cache(maxsize=256)(_texts_at)

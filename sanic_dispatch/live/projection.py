@@ -12,7 +12,7 @@ from sanic_dispatch.core.groups import Group
 from sanic_dispatch.core.job import Job, State
 from sanic_dispatch.core.line import BY_ARRIVAL, Line, Ordering
 from sanic_dispatch.core.promise import Promise
-from sanic_dispatch.core.rules import ANYTHING
+from sanic_dispatch.core.rules import ANYTHING, EVERY_ROBOT
 from sanic_dispatch.core.turns import Turns
 from sanic_dispatch.core.worker import Worker
 from sanic_dispatch.dispatch.queries import EARLIER_EVENTS, NO_EARLIER_RUNS, EarlierRuns
@@ -39,10 +39,6 @@ STATE_CHANGES = (
 def is_listed(kind: str) -> bool:
     """Return whether the monitor lists such events: progress comes too often, and is shown."""
     return kind != EventKind.JOB_PROGRESSED
-
-
-EVERY_ROBOT = frozenset({ANYTHING})
-"""The rule of robots that make everything."""
 
 
 class QueueCounts(NamedTuple):
@@ -278,7 +274,7 @@ class Projection:
                 if is_rival:
                     ahead += count
                     own += count if is_own else 0
-                    if not others <= everyone:  # rare: there are such orders in the line
+                    if not others <= everyone:  # rare: most kinds have orders in the line
                         everyone |= others
             standing = ahead, None if self.robots.are_alike else Contest(able, everyone, own)
         before[able] += 1

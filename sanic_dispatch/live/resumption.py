@@ -15,12 +15,13 @@ from math import inf
 
 from sanic_dispatch.core.events import EventKind
 from sanic_dispatch.core.job import FINAL, State
+from sanic_dispatch.core.rules import EVERY_ROBOT
 from sanic_dispatch.live.delta_view import SKEW_S
 from sanic_dispatch.live.finished import RECENT_S
 from sanic_dispatch.live.last_hour import HOUR_S, MINUTE_S
 from sanic_dispatch.live.log_line import LogLine, line_of
 from sanic_dispatch.live.order import Order
-from sanic_dispatch.live.projection import EVERY_ROBOT, STATE_CHANGES, Projection, is_listed
+from sanic_dispatch.live.projection import STATE_CHANGES, Projection, is_listed
 from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S
 
 ENTRY_BYTES = 2048

@@ -159,7 +159,10 @@ class Way:
         return not is_busy and getattr(protocol, "_in_progress", None) is None
 
     def state(self) -> dict[str, Any]:
-        """Return all that the two ways must have in common, without what is random."""
+        """Return answers, connections, jobs, workers and events, which must be the same both ways.
+
+        Random ids, times and numbers are masked.
+        """
         state: dict[str, Any] = {}
         for number, client in enumerate(self.clients):
             state[f"connection {number}"] = masked(_until_switched(bytes(client.got)))
