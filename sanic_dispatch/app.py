@@ -54,7 +54,6 @@ from sanic_dispatch.observability import log
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.observability.metrics import (
-    CountedCallbacks,
     Exposition,
     JobCounts,
     LoopLag,
@@ -362,7 +361,8 @@ async def services(
             new_projection=_projections(Projection, context),
         )
         store = await stack.enter_async_context(open_store(settings))
-        bus.subscribe(store.history.note)
+        if not store.history.lasts:  # else the events come with their batch
+            bus.subscribe(store.history.note)
         context.events = HistoryQueries(store.history, bus.catch_up, clock.now_s)
         upkeep = asyncio.create_task(tend_regularly(store.history, clock))
         stack.callback(upkeep.cancel)
@@ -378,9 +378,14 @@ async def services(
         context.callbacks = CallbackClient(context.guard, timeout_s=settings.callback_timeout_s)
         await context.callbacks.open()
         stack.push_async_callback(context.callbacks.close)
-        callbacks = CountedCallbacks(context.callbacks, clock)
         context.dispatcher = dispatcher = Dispatcher(
-            store, callbacks, bus, clock, policy_of(settings), settings.submit_wait_s, hub.promised
+            store,
+            context.callbacks,
+            bus,
+            clock,
+            policy_of(settings),
+            settings.submit_wait_s,
+            hub.promised,
         )
         context.webhook_client = MessageClient(context.webhook_guard, clock)
         stack.push_async_callback(context.webhook_client.close)
@@ -435,8 +440,8 @@ async def services(
         stack.push_async_callback(watchdog.stop)
         context.readiness = Readiness(store, watchdog, clock, dispatcher)
         context.sources = Sources(
-            settings, clock, hub, _commits(context), job_counts, callbacks, watchdog,
-            store.history.stats, store.ownership, context.outbox, context.push_outbox,
+            settings, clock, hub, _commits(context), job_counts, dispatcher.delivery_stats,
+            watchdog, store.history.stats, store.ownership, context.outbox, context.push_outbox,
         )  # fmt: skip
         hub.start()
         yield

@@ -8,15 +8,21 @@ from types import MappingProxyType
 from sanic_dispatch.callbacks import probe
 from sanic_dispatch.callbacks.address_client import AddressClient
 from sanic_dispatch.callbacks.guard import Guard, is_address
-from sanic_dispatch.callbacks.http_client import HttpClient, Timeouts, not_allowed
-from sanic_dispatch.callbacks.outcome import Outcome, Refused
-from sanic_dispatch.callbacks.put import put
+from sanic_dispatch.callbacks.http_client import (
+    Broken,
+    HttpClient,
+    NotSent,
+    Timeouts,
+    not_allowed,
+)
+from sanic_dispatch.callbacks.outcome import InDoubt, Outcome, Refused, outcome_of
 from sanic_dispatch.callbacks.resolver import GuardedResolver, Lookup, system_lookup
 from sanic_dispatch.callbacks.url import split_url
 from sanic_dispatch.config.settings import DEFAULTS
 from sanic_dispatch.errors import CallbackForbidden
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_JSON = {"Content-Type": "application/json"}
 
 _KEEP_ALIVE_S = 2.0
 """How long an idle connection is kept: for less time than most servers keep theirs.
@@ -84,7 +90,13 @@ class CallbackClient:
             client = self._client(callback_url)
         except CallbackForbidden as error:
             return Refused(not_allowed(error))
-        return await put(client, callback_url, body, headers)
+        try:
+            status = await client.put(callback_url, body, {**headers, **_JSON})
+        except NotSent as error:
+            return Refused(str(error))
+        except Broken as error:
+            return InDoubt(str(error))
+        return outcome_of(status)
 
     async def is_pending(self, callback_url: str, if_silent: bool | None = None) -> bool | None:
         """Return whether the callback is pending; None if that is unclear.

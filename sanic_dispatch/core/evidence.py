@@ -96,10 +96,10 @@ def state_of_ours(word: str | None, registered: str, there: str | None) -> str |
     return word if there == registered else GONE
 
 
-def is_same(before: Hold | None, now: Hold | None) -> bool:
+def is_same(before: Hold, now: Hold | None) -> bool:
     """Whether two holds are the same but for a refused report, and the worker's session."""
-    if before is None or now is None:
-        return before is now
+    if now is None:
+        return False
     same = before._replace(refused_report=now.refused_report, worker=now.worker)
     return same == now and before.worker.id == now.worker.id
 

@@ -895,7 +895,7 @@ class StateMachine:
         self.emit(step.note, job=after, worker=before.hold.worker if before.hold else None)
         if before.hold is not None:
             self._move_worker(before, before.hold.worker, step)
-        if after.hold is not before.hold and not evidence.is_same(before.hold, after.hold):
+        if before.hold is None or not evidence.is_same(before.hold, after.hold):
             self._watch_hold(after)
         return after
 

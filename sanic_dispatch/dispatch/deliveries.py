@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 import structlog
 
 from sanic_dispatch.callbacks.outcome import Accepted, Outcome, Refused
+from sanic_dispatch.clock import Clock
 from sanic_dispatch.core import commands as c
 from sanic_dispatch.core import effects as e
 from sanic_dispatch.core.evidence import ProbeResult, state_of_ours
 from sanic_dispatch.core.worker import ENDED, GONE, Worker
 from sanic_dispatch.errors import StorageError
+from sanic_dispatch.observability.delivery_stats import DeliveryStats
 from sanic_dispatch.storage.store import Store
 
 CONFIRM_AGAIN_S = 0.1
@@ -26,7 +27,7 @@ _log = structlog.get_logger("sanic_dispatch")
 class Callbacks(Protocol):
     """The calls to workers that the dispatcher makes.
 
-    In the service: ``callback_client.CallbackClient``, wrapped in ``CountedCallbacks``.
+    In the service: ``callback_client.CallbackClient``.
     """
 
     async def deliver(self, callback_url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
@@ -55,6 +56,8 @@ class Deliveries:
         self,
         callbacks: Callbacks,
         store: Store,
+        clock: Clock,
+        stats: DeliveryStats,
         is_still_due: Callable[[e.Effect], bool],
         report: Callable[[c.Command], None],
     ) -> None:
@@ -64,6 +67,8 @@ class Deliveries:
         """
         self._callbacks = callbacks
         self._store = store
+        self._clock = clock
+        self._stats = stats
         self._is_still_due = is_still_due
         self._tell = report
         self._tasks: set[asyncio.Task[None]] = set()
@@ -125,16 +130,22 @@ class Deliveries:
         """
         assert effect.job.hold
         url = effect.job.hold.worker.callback_url
-        async with self._alone(url):
+        await self._begin_put(url)
+        try:
             return await self._put_now(effect, url)
+        finally:
+            del self._busy[url]
 
     async def _put_expired(self, effect: e.PutExpired) -> c.Command:
         look, body = effect.look, b'{"Expired":{"registered_at":"%b"}}'
-        async with self._alone(look.worker_id):
+        await self._begin_put(look.worker_id)
+        try:
             if not self._store.may_act():
                 await self._confirm()
             text = body % look.registered_at.encode()
-            outcome = await self._callbacks.deliver(look.worker_id, text, {})
+            outcome = await self._deliver(look.worker_id, text, {})
+        finally:
+            del self._busy[look.worker_id]
         is_sure = isinstance(outcome, Accepted) or await self._waits_no_more(effect.worker)
         return c.ExpiryTold(look, is_sure, effect.request)
 
@@ -144,18 +155,13 @@ class Deliveries:
             return False
         return await self._state_of(worker) in ("running", *ENDED)
 
-    @asynccontextmanager
-    async def _alone(self, url: str) -> AsyncIterator[None]:
-        """Wait until no PUT to this callback is under way, and keep others from beginning."""
+    async def _begin_put(self, url: str) -> None:
+        """Wait until no PUT to this callback is under way; from then on this task's is."""
         while (earlier := self._busy.get(url)) is not None:
             await asyncio.wait([earlier])
         task = asyncio.current_task()
         assert task is not None
         self._busy[url] = task
-        try:
-            yield
-        finally:
-            del self._busy[url]
 
     async def _put_now(self, effect: e.PutJob, url: str) -> c.Command:
         job, request = effect.job, effect.request
@@ -168,7 +174,7 @@ class Deliveries:
             outcome = Refused("it was called off before it was sent")
         else:
             headers = {"Job-Receipt": effect.receipt}
-            outcome = await self._callbacks.deliver(url, job.to_wire(), headers)
+            outcome = await self._deliver(url, job.to_wire(), headers)
         if isinstance(outcome, Accepted):
             return c.DeliveryAccepted(job.id, job.attempt, request)
         if isinstance(outcome, Refused):
@@ -176,6 +182,12 @@ class Deliveries:
                 job.id, job.attempt, outcome.reason, outcome.blames_job, request
             )
         return c.DeliveryInDoubt(job.id, job.attempt, outcome.reason, request)
+
+    async def _deliver(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        began_s = self._clock.monotonic_s()
+        outcome = await self._callbacks.deliver(url, body, headers)
+        self._stats.ended(outcome, self._clock.monotonic_s() - began_s)
+        return outcome
 
     async def _confirm(self) -> None:
         """Return once this process is confirmed as the owner of the topic.

@@ -49,6 +49,7 @@ from sanic_dispatch.errors import (
     StillUnderWay,
     StorageError,
 )
+from sanic_dispatch.observability.delivery_stats import DeliveryStats
 from sanic_dispatch.observability.event_bus import EventBus
 from sanic_dispatch.observability.histogram import CommitStats
 from sanic_dispatch.observability.request_id import REQUEST_ID
@@ -113,6 +114,8 @@ class Dispatcher:
         """Handle the jobs of a store; ``promised`` as that of Batches."""
         self.commit_stats = CommitStats()
         """How many commits there were, and how long they took."""
+        self.delivery_stats = DeliveryStats()
+        """The same of deliveries by PUT."""
         self.companions: Sequence[Companion] = ()
         self._store = store
         self._callbacks = callbacks
@@ -141,7 +144,12 @@ class Dispatcher:
             self._promised,
         )
         self.deliveries = Deliveries(
-            self._callbacks, self._store, self._machine.is_still_due, self.batches.report
+            self._callbacks,
+            self._store,
+            self._clock,
+            self.delivery_stats,
+            self._machine.is_still_due,
+            self.batches.report,
         )
         self.connections = Connections(self.batches.report)
         """The connections of connected workers."""

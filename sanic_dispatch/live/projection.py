@@ -207,9 +207,8 @@ class Projection:
         if event.kind is EventKind.JOB_FORGOTTEN:
             self._forget_data(event.job)
         elif event.job is not None:
-            order = self._apply(event.job, event.at_s)
-            if order is None and (event.promise is not None or self._can_promise):
-                order = self._orders.get(event.job.id)
+            is_promised = event.promise is not None or self._can_promise
+            order = self._apply(event.job, event.at_s, is_promised=is_promised)
             if order is None:
                 pass
             elif event.promise is not None:
@@ -477,23 +476,28 @@ class Projection:
         if job is not None and (order := self._orders.get(job.id)):
             order.replace(job)
 
-    def _apply(self, job: Job, at_s: float) -> Order | None:
+    def _apply(self, job: Job, at_s: float, *, is_promised: bool = False) -> Order | None:
         """Take over the record of a job, changed at ``at_s``; return its order.
 
-        None for a new one, of which only the job is known.
+        None for a new one of which only the job is to be known: it is not promised anything.
         """
-        order, had_turn = self._orders.get(job.id), False
+        order, had_turn, is_kept = self._orders.get(job.id), False, False
         if order is None and job.state is State.WAITING and not job.attempt:
-            self._orders.add_new(job)
+            if is_promised:
+                order = self._orders.add(Order(job))
+            else:
+                self._orders.add_new(job)
             self._line_up_newest()
             self._newest = job
-            return None
+            return order
         if order is None:
             order = self._orders.add(Order(job, at_s))
         else:
             before = order.job
             had_turn = before.turn != 0
-            self._withdraw(before, job, at_s)
+            is_kept = before.place == job.place and self.robots.update(before, job)
+            if not is_kept:
+                self._withdraw(before, job, at_s)
             order.job = job
             if job.state is not before.state or job.attempt > before.attempt:
                 if job.state is State.DONE and before.state is State.ASSIGNED:
@@ -501,7 +505,10 @@ class Projection:
                 order.changed_s, order.reports = at_s, ()
         if job.turn or had_turn:
             self._turns.note(job)
-        self._insert(order)
+        if is_kept:
+            self.forecast.changes += 1
+        else:
+            self._insert(order)
         return order
 
     def _insert(self, order: Order) -> None:

@@ -163,6 +163,19 @@ class Robots:
         self._take(self.busy, url)
         self._put(self.busy, TrackedRobot(worker, job))
 
+    def update(self, held: Job, now: Job) -> bool:
+        """Take over a newer record of a held job; False if its worker has it no more."""
+        before, hold = held.hold, now.hold
+        if before is None or hold is None or now.state is not State.ASSIGNED:
+            return False
+        url = hold.worker.callback_url
+        busy = self.busy.get(url)
+        if busy is None or busy.job is not held or hold.worker != before.worker:
+            return False
+        del self.busy[url]  # the last that changed comes last
+        self.busy[url] = TrackedRobot(hold.worker, now)
+        return True
+
     def release(self, held: Job, now: Job, at_s: float) -> None:
         """Free the worker that had a job, unless it is busy with another one by then.
 

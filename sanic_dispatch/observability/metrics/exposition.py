@@ -217,7 +217,7 @@ def _waiting(sources: Sources) -> Iterator[Metric]:
 
 
 def _jobs(sources: Sources) -> Iterator[Metric]:
-    jobs, calls = sources.jobs, sources.calls
+    jobs, puts = sources.jobs, sources.deliveries
     yield _counts(
         "events",
         "Events by kind.",
@@ -231,12 +231,12 @@ def _jobs(sources: Sources) -> Iterator[Metric]:
         "to a connected worker.",
         labels=["way", "outcome"],
     )
-    for way, outcomes in {Way.PUT: calls.outcomes, **jobs.hand_overs}.items():
+    for way, outcomes in {Way.PUT: puts.outcomes, **jobs.hand_overs}.items():
         for outcome, count in outcomes.items():
             deliveries.add_metric([way.value, outcome], count)
     yield deliveries
     yield _histogram(
-        "delivery_duration_seconds", "How long a PUT to a callback took.", calls.seconds
+        "delivery_duration_seconds", "How long a PUT to a callback took.", puts.seconds
     )
     yield _histogram(
         "job_wait_seconds", "From the submission until a worker had the job.", jobs.wait_s

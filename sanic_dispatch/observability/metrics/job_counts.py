@@ -36,7 +36,7 @@ class JobCounts:
         self.hand_overs = {
             way: Counter(dict.fromkeys(_OUTCOMES.values(), 0)) for way in (Way.ANSWER, Way.OFFER)
         }
-        """By way and outcome; ``CountedCallbacks`` counts those by PUT."""
+        """By way and outcome; ``DeliveryStats`` counts those by PUT."""
         self.wait_s = Histogram(WAIT_BUCKETS_S)
         """From the submission until a worker had the job."""
         self.service_s = Histogram(WAIT_BUCKETS_S)

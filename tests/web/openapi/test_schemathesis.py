@@ -33,6 +33,7 @@ UNSAYABLE = {
     "live_look": "either view or order",
     "events_find": "to is not before from",
     "events_statistics": "to is not before from",
+    "events_recording": "to is not before from",
     "workers_register": "a callback, or a name and a wait",
     "workers_withdraw": "a callback, or a name",
     "holder_report_progress": "a printable text",
