@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from http import HTTPStatus
 
 from benchmarks.peers.in_flight import JOB, port, take_turns, work
-from sanic_dispatch.client import DispatchClient, Worker
+from sanic_dispatch.client import DispatchClient, ServiceError, Worker
 
 WORKERS = 20
 
@@ -26,7 +27,19 @@ async def work_all() -> None:
 async def submit() -> None:
     """Submit by HTTP."""
     async with DispatchClient(f"http://127.0.0.1:{port()}/") as client:
-        await take_turns(lambda: client.submit(JOB))
+        await take_turns(lambda: submit_one(client))
+
+
+async def submit_one(client: DispatchClient) -> None:
+    """Submit a job; again if the disk did not answer for seconds, after which it may be there."""
+    while True:
+        try:
+            await client.submit(JOB)
+        except ServiceError as error:
+            if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+        else:
+            return
 
 
 if __name__ == "__main__":
