@@ -116,7 +116,7 @@ class Job(Value, frozen=True):
     the queue: the ticket, unless an operator moved the job. ``former`` had it until its lease
     ended, and no worker has had it since. ``spent`` are callbacks that took it before: they are
     used up. ``attempt`` counts hand-overs begun, ``refusals`` those refused by a worker that was
-    alive all the same. Of a ``forgotten`` job the data is ``null``, and there is no result.
+    alive all the same. Of a ``forgotten`` job the data is empty, and there is no result.
     ``priority`` is 0 to 7, and 0 is served first. ``turn`` is the number of the event with which it
     was given to its last worker, where customers take turns, and 0 elsewhere. ``progress`` is what
     the holder said last. ``cancelling``: it is to be cancelled, and its holder has to say whether
@@ -137,7 +137,6 @@ class Job(Value, frozen=True):
     finished_s: float | None = None
     reason: str = ""
     result: bytes | None = None
-    forgotten: bool = False
     priority: int = DEFAULT_PRIORITY
     turn: int = 0
     progress: Progress | None = None
@@ -152,6 +151,11 @@ class Job(Value, frozen=True):
     def is_waiting(self) -> bool:
         """Whether it is in the queue."""
         return self.state is State.WAITING
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether its data was erased: no JSON is empty."""
+        return not self.data
 
     @property
     def worker(self) -> Worker | None:
@@ -197,7 +201,7 @@ class Job(Value, frozen=True):
 
     def without_data(self) -> Job:
         """Return the job as it is when it is forgotten: without its data and its result."""
-        return self._replace(data=b"null", result=None, forgotten=True)
+        return self._replace(data=b"", result=None)
 
     def numbered(self, ticket: int) -> Job:
         """Return the job with a ticket; jobs in the original service's files have none."""

@@ -99,5 +99,5 @@ def _after(job: Job | None, event: LoggedEvent) -> Job:
         state=_ENDS.get(event.event, job.state),
         attempt=event.attempt,
         finished_s=event.at_s,
-        forgotten=job.forgotten or event.event == EventKind.JOB_FORGOTTEN,
+        data=b"" if event.event == EventKind.JOB_FORGOTTEN else job.data,
     )

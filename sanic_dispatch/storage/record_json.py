@@ -95,7 +95,7 @@ def encode_job(job: Job) -> bytes:
     return _encode(
         _StoredJob(
             job.id,
-            Raw(job.data),
+            Raw(job.data or b"null"),
             job.submitted_at,
             job.ticket,
             job.place if job.place != job.ticket else None,
@@ -176,7 +176,7 @@ def decode_job(entry: Entry) -> Job:
     job = Job(
         _plain_text(values["id"]),
         ticket,
-        entry.raw("data").encode(),
+        b"" if values.get("forgotten") else entry.raw("data").encode(),
         _plain_text(values["submitted_at"]),
         place if ticket else 0,
         **extras,
@@ -367,7 +367,6 @@ _OPTIONAL_DECODERS: dict[str, Callable[[Any], Any]] = {
     "refusals": _count,
     "finished_s": _number,
     "reason": _text,
-    "forgotten": bool,
     "priority": _count,
     "turn": _count,
     "progress": _decode_progress,

@@ -94,7 +94,7 @@ async def test_no_file_has_the_data(backend: Backend, tmp_path: Path) -> None:
     assert files_with(tmp_path, SECRET) == []
     stored = await load_once(backend, tmp_path)
     if backend.keeps_jobs:
-        assert {each.data for each in stored.jobs} == {b"null", order(2, KEPT).data}
+        assert {each.data for each in stored.jobs} == {b"", order(2, KEPT).data}
         if not backend.is_shared:
             assert files_with(tmp_path, KEPT)
 
@@ -149,7 +149,7 @@ async def test_after_a_kill(backend: Backend, tmp_path: Path) -> None:
     async with opened(backend, copy) as store:
         stored = await store.load()
         assert list(stored.facts) == [unfinished]
-        assert [each.data for each in stored.jobs] == [b"null"]
+        assert [each.data for each in stored.jobs] == [b""]
         await store.erase([ended.ref])
         assert files_with(copy, SECRET) == []
         topic.restarted()
@@ -182,7 +182,7 @@ async def test_a_kill_at_every_call(
                 disk.heal()
         async with opened(backend, tmp_path / f"{number}-killed") as store:
             stored = await store.load()
-            assert [each.data for each in stored.jobs] == [b"null", order(2, KEPT).data]
+            assert [each.data for each in stored.jobs] == [b"", order(2, KEPT).data]
             await store.erase([ended.ref])
             assert files_with(tmp_path / f"{number}-killed", SECRET) == []
             assert [each.ticket for each in store.history.payloads()] == [2, 2]
