@@ -1,9 +1,11 @@
 """The index of a segment: which of its blocks may have the answer to a question.
 
 An index is derived from its segment and lies beside it. One that is missing, damaged, or of another
-content of the segment is made anew. It is a JSON line (blocks, kinds of events, damage), two
-posting lists, and a CRC-32. A posting list maps keys (tickets; hashes of names) to the blocks that
-have them: keys in order, and the number of a block for each.
+content of the segment is made anew. It is a JSON line (blocks, kinds of events, damage), the keys
+of each event block in order (tickets; hashes of names), and a CRC-32.
+
+The keys are not merged: there are few blocks to look through, and none is changed after it was
+added.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import os
 import zlib
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from sys import byteorder
@@ -31,7 +33,7 @@ from sanic_dispatch.storage.segment_format import (
     lines_by_block,
 )
 
-VERSION = f"1 {byteorder}"
+VERSION = f"2 {byteorder}"
 """The version of the format, which has the machine's order of bytes."""
 
 _TAIL_BYTES = 64
@@ -59,44 +61,26 @@ class PayloadBlock(NamedTuple):
 
 
 class Keys(NamedTuple):
-    """The keys by which an event block is found."""
+    """The keys by which an event block is found, each kind in order."""
 
-    tickets: Sequence[int]
-    names: Sequence[int]
+    tickets: array[int]
+    names: array[int]
 
 
-class Postings(NamedTuple):
-    """Keys in order, and for each the number of a block that has it."""
-
-    keys: array[int]
-    blocks: array[int]
-
-    @classmethod
-    def of(cls, keys_by_block: Iterable[Sequence[int]]) -> Postings:
-        """Return the posting list of blocks in order."""
-        pairs = sorted([key << 16 | at for at, keys in enumerate(keys_by_block) for key in keys])
-        return cls(
-            array("I", [pair >> 16 for pair in pairs]), array("H", [p & 0xFFFF for p in pairs])
-        )
-
-    def find(self, key: int) -> set[int]:
-        """Return the numbers of the blocks that have a key."""
-        first = bisect_left(self.keys, key)
-        return set(self.blocks[first : bisect_right(self.keys, key, first)])
-
-    def by_block(self, count: int) -> list[list[int]]:
-        """Return the keys of each block."""
-        found: list[list[int]] = [[] for _ in range(count)]
-        for key, at in zip(self.keys, self.blocks, strict=True):
-            found[at].append(key)
-        return found
+def _with(key: int, by_block: Iterable[array[int]]) -> set[int]:
+    """Return the numbers of the blocks that have a key."""
+    return {
+        number
+        for number, keys in enumerate(by_block)
+        if (at := bisect_left(keys, key)) < len(keys) and keys[at] == key
+    }
 
 
 class SegmentIndex:
     """The blocks of a segment in order, and how to find them; ``damage`` cannot be read."""
 
     __slots__ = (
-        "size", "blocks", "payloads", "kinds", "tickets", "names", "damage",
+        "size", "blocks", "payloads", "kinds", "keys", "damage",
         "first_n", "last_n", "from_s", "to_s", "events",
     )  # fmt: skip
 
@@ -106,16 +90,15 @@ class SegmentIndex:
         blocks: Sequence[IndexedBlock],
         payloads: Sequence[PayloadBlock],
         kinds: Sequence[str],
-        tickets: Postings,
-        names: Postings,
+        keys: Sequence[Keys],
         damage: Sequence[DamagedPart] = (),
     ) -> None:
         self.size = size
         self.blocks = blocks
         self.payloads = payloads
         self.kinds = kinds
-        self.tickets = tickets
-        self.names = names
+        self.keys = keys
+        """Those of each event block."""
         self.damage = damage
         self.first_n = blocks[0].first_n if blocks else 0
         self.last_n = blocks[-1].last_n if blocks else 0
@@ -131,12 +114,12 @@ class SegmentIndex:
             return []
         numbers: set[int] | None = None
         if question.ticket is not None:
-            numbers = self.tickets.find(question.ticket & _UINT)
+            numbers = _with(question.ticket & _UINT, [keys.tickets for keys in self.keys])
         if question.worker is not None and numbers != set():
-            named = self.names.find(key_of(question.worker))
+            named = self._named(key_of(question.worker))
             if question.kind is not None and named:
                 # Only labels are indexed with a kind; a callback has few events of any.
-                both = self.names.find(key_of(question.worker, question.kind))
+                both = self._named(key_of(question.worker, question.kind))
                 named = both if self._is_label(question.worker, named) else named
             numbers = named if numbers is None else numbers & named
         found = self.blocks if numbers is None else [self.blocks[at] for at in sorted(numbers)]
@@ -149,11 +132,9 @@ class SegmentIndex:
             and _overlaps(each.from_s, each.to_s, from_s, to_s)
         ]
 
-    def keys_by_block(self) -> list[Keys]:
-        """Return the keys of each event block."""
-        count = len(self.blocks)
-        pairs = zip(self.tickets.by_block(count), self.names.by_block(count), strict=True)
-        return [Keys(tickets, names) for tickets, names in pairs]
+    def _named(self, key: int) -> set[int]:
+        """Return the numbers of the blocks that have the key of a name."""
+        return _with(key, [keys.names for keys in self.keys])
 
     def _bit_of(self, kind: str | None) -> int:
         if kind is None:
@@ -162,7 +143,7 @@ class SegmentIndex:
 
     def _is_label(self, name: str, named: set[int]) -> bool:
         """Return whether a name that these blocks have is a label."""
-        return any(self.names.find(key_of(name, kind)) & named for kind in self.kinds)
+        return any(self._named(key_of(name, kind)) & named for kind in self.kinds)
 
 
 def _overlaps(first_s: float, last_s: float, from_s: float | None, to_s: float | None) -> bool:
@@ -197,7 +178,7 @@ class IndexBuilder:
         builder._blocks = list(index.blocks[:blocks])
         last_n = builder._blocks[-1].last_n if blocks else 0
         builder._payloads = [each for each in index.payloads if each.last_n <= last_n]
-        builder._keys = index.keys_by_block()[:blocks]
+        builder._keys = list(index.keys[:blocks])
         return builder
 
     @property
@@ -235,8 +216,7 @@ class IndexBuilder:
             self._blocks,
             self._payloads,
             list(self._kinds),
-            Postings.of(keys.tickets for keys in self._keys),
-            Postings.of(keys.names for keys in self._keys),
+            self._keys,
             damage,
         )
 
@@ -266,7 +246,7 @@ def _keys_of(events: Sequence[LoggedEvent] | Sequence[Recorded]) -> Keys:
     names = {key_of(callback) for callback in callbacks}
     names |= {key_of(label) for label in {label for label, _ in labels}}
     names |= {key_of(label, kind) for label, kind in labels}
-    return Keys(sorted(tickets), sorted(names))
+    return Keys(array("I", sorted(tickets)), array("I", sorted(names)))
 
 
 # ---- the file
@@ -287,11 +267,10 @@ def encode_index(index: SegmentIndex, segment_end: bytes) -> bytes:
         "blocks": [[e.block.at, e.block.length, *e[1:]] for e in index.blocks],
         "payloads": [[e.block.at, e.block.length, *e[1:]] for e in index.payloads],
         "damage": [list(each) for each in index.damage],
-        "tickets": len(index.tickets.keys),
-        "names": len(index.names.keys),
+        "keys": [list(map(len, keys)) for keys in index.keys],
     }
-    arrays = [array_ for each in (index.tickets, index.names) for array_ in each]
-    body = b"%b\n%b" % (ujson.dumps(head).encode(), b"".join(each.tobytes() for each in arrays))
+    keys = b"".join([each.tobytes() for both in index.keys for each in both])
+    body = b"%b\n%b" % (ujson.dumps(head).encode(), keys)
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
@@ -306,11 +285,12 @@ def decode_index(encoded: bytes, size: int, segment_end: bytes) -> SegmentIndex 
         return None
     if head["end"] != segment_end[-_TAIL_BYTES:].hex():
         return None
-    tickets, names = head["tickets"], head["names"]
-    lists, at = [], 0
-    for code, count in (("I", tickets), ("H", tickets), ("I", names), ("H", names)):
-        lists.append(array(code, arrays[at : at + array(code).itemsize * count]))
-        at += array(code).itemsize * count
+    values = array("I", arrays)
+    keys, at = list[Keys](), 0
+    for tickets, names in head["keys"]:
+        names_at, end = at + tickets, at + tickets + names
+        keys.append(Keys(values[at:names_at], values[names_at:end]))
+        at = end
     return SegmentIndex(
         size,
         [
@@ -322,8 +302,7 @@ def decode_index(encoded: bytes, size: int, segment_end: bytes) -> SegmentIndex 
             for at, length, *rest in head["payloads"]
         ],
         head["kinds"],
-        Postings(lists[0], lists[1]),
-        Postings(lists[2], lists[3]),
+        keys,
         [DamagedPart(at, why) for at, why in head["damage"]],
     )
 
