@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sanic_dispatch.cluster.codec import decode_error, encode, encode_error, signature_of
-from sanic_dispatch.core.job import Hold, Job, Stage, State, Way
+from sanic_dispatch.core.job import Hold, Job, Progress, Stage, State, Way
 from sanic_dispatch.core.state_machine import Placed
 from sanic_dispatch.core.worker import Aside, Cause, Key, Worker
 from sanic_dispatch.dispatch.dispatcher import Dispatcher
@@ -30,7 +30,8 @@ JOBS = st.builds(
     Job, TEXTS, st.integers(0, 2**53), TEXTS.map(str.encode), TEXTS, st.floats(-1e9, 1e9),
     st.sampled_from(State), st.none() | HOLDS, st.none() | HOLDS,
     st.lists(TEXTS, max_size=2).map(tuple), COUNTS, COUNTS, st.none() | TIMES_S, TEXTS,
-    st.none() | TEXTS.map(str.encode), st.booleans(), COUNTS, COUNTS,
+    st.none() | TEXTS.map(str.encode), COUNTS, COUNTS,
+    st.none() | st.builds(Progress, st.none() | st.floats(0, 100), TEXTS), st.booleans(),
 )  # fmt: skip
 
 WHYS = st.builds(
