@@ -172,6 +172,7 @@ class Robots:
         busy = self.busy.get(url)
         if busy is None or busy.job is not held or hold.worker != before.worker:
             return False
+        self._came_back(_identity(hold.worker))  # it may have had another job, too
         del self.busy[url]  # the last that changed comes last
         self.busy[url] = TrackedRobot(hold.worker, now)
         return True

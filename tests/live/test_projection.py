@@ -18,7 +18,7 @@ from sanic_dispatch.live.order import OrderTexts, texts_of
 from sanic_dispatch.live.projection import Projection, QueueCounts
 from sanic_dispatch.live.tracked_robots import RETURN_GRACE_S, RobotState
 from sanic_dispatch.storage.event_record import LoggedEvent, logged
-from tests.support.story import Story, secret
+from tests.support.story import Story, robot, secret
 
 
 @pytest.fixture
@@ -258,6 +258,17 @@ def test_a_robot_between_two_jobs_is_still_there(story: Story, projection: Proje
     story.finish(2)
     projection.expire(story.now_s + RETURN_GRACE_S)
     assert projection.counts().robots == 1, "the one that waits"
+
+
+def test_a_robot_with_two_jobs_is_not_between_two(story: Story, projection: Projection) -> None:
+    """One of them is done, and then it takes the other one: it counts once."""
+    for ticket in (1, 2):
+        story.submit()
+        url = f"http://engine.example/flow/r1/callbacks/{ticket}/"
+        story.assign(ticket, robot("r1")._replace(callback_url=url))
+    story.finish(1)
+    story.confirm(2)
+    assert projection.counts().robots == 1
 
 
 def test_a_connected_worker_is_known_by_its_name(story: Story, projection: Projection) -> None:
