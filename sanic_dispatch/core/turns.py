@@ -21,12 +21,16 @@ class ServedBy(NamedTuple):
 
 
 class KeptTurn(NamedTuple):
-    """A service as it can be kept: of which job, "" if it has left the table, and its event."""
+    """A service as it can be kept: of which job, and its event.
+
+    The job is named also if it has left the table: the customer's name is from its data.
+    """
 
     job_id: str
     customer: str
     rule: str
     event: int
+    has_left: bool
 
 
 class Turns:
@@ -41,8 +45,8 @@ class Turns:
         self._events: dict[ServedBy, list[int]] = {}
         self._noted: dict[str, tuple[ServedBy, int]] = {}
         """By job id: its service, and its event."""
-        self._retired: dict[ServedBy, int] = {}
-        """The last event of a job that has left the table."""
+        self._retired: dict[ServedBy, tuple[int, str]] = {}
+        """The last event of a job that has left the table, and the job's id."""
 
     def note(self, job: Job) -> None:
         """Note a job's present turn; it has none if no worker has it, or had it to the end."""
@@ -62,8 +66,8 @@ class Turns:
         if job_id not in self._noted:
             return
         service, turn = self._noted[job_id]
-        before = self._retired.pop(service, 0)
-        self._retired[service] = max(before, turn)
+        before = self._retired.pop(service, (0, ""))
+        self._retired[service] = max(before, (turn, job_id))
         self.forget(job_id)
         if len(self._retired) > MOST_RETIRED:
             oldest = next(iter(self._retired))
@@ -84,22 +88,26 @@ class Turns:
     def state(self) -> list[KeptTurn]:
         """Return what ``restore`` needs."""
         noted = [
-            KeptTurn(job_id, *service, turn) for job_id, (service, turn) in self._noted.items()
+            KeptTurn(job_id, *service, turn, has_left=False)
+            for job_id, (service, turn) in self._noted.items()
         ]
-        retired = [KeptTurn("", *service, turn) for service, turn in self._retired.items()]
+        retired = [
+            KeptTurn(job_id, *service, turn, has_left=True)
+            for service, (turn, job_id) in self._retired.items()
+        ]
         return [*noted, *retired]
 
     def restore(self, turns: Iterable[KeptTurn]) -> None:
         """Go on with these."""
-        for job_id, customer, rule, turn in turns:
+        for job_id, customer, rule, turn, has_left in turns:
             service = ServedBy(customer, rule)
-            if job_id:
+            if has_left:
+                self._retired[service] = turn, job_id
+            else:
                 self._noted[job_id] = service, turn
                 insort(self._events.setdefault(service, []), turn)
-            else:
-                self._retired[service] = turn
             self._update(service)
 
     def _update(self, service: ServedBy) -> None:
-        last = max(self._events.get(service, (0,))[-1], self._retired.get(service, 0))
+        last = max(self._events.get(service, (0,))[-1], self._retired.get(service, (0, ""))[0])
         self._line.note_served(service.customer, service.rule, last)

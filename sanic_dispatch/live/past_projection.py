@@ -35,7 +35,9 @@ EXPIRE_EVERY_S = 60.0
 CHUNK_ORDERS = 200
 """How many orders are encoded at once: no other thread runs meanwhile."""
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+"""The version of the state. Before 2 a forgotten job had a flag, and a turn of a job that had left
+the table did not name it."""
 
 Rest = Callable[[], None]
 """Called often during long work, so that other threads get the interpreter."""

@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import msgpack
 
+from sanic_dispatch.core import commands as c
 from sanic_dispatch.core.events import Event
 from sanic_dispatch.core.topic import Policy
-from sanic_dispatch.live.past_projection import PastProjection
-from sanic_dispatch.live.views import Monitor
+from sanic_dispatch.live.finished import RECENT_S
+from sanic_dispatch.live.past_projection import STATE_VERSION, PastProjection
+from sanic_dispatch.live.views import MONITOR_LOG, Monitor
 from sanic_dispatch.storage.event_log import Retold
 from sanic_dispatch.storage.event_record import decode_events, recorded
-from tests.core.test_state_machine_properties import STEPS, many
+from tests.core.test_state_machine_properties import STEPS, many, worker
 from tests.support.watched_machine import Step, WatchedMachine, assert_same
 
 POLICIES = st.builds(
@@ -31,6 +34,14 @@ POLICIES = st.builds(
 )
 
 
+def tell(past: PastProjection, events: Sequence[Event]) -> None:
+    """Fold what the log keeps of events."""
+    for event in events:
+        kept = recorded(event)
+        (logged,) = decode_events(b"[%b]" % kept.line)
+        past.tell(Retold(logged, kept.payload))
+
+
 class Both:
     """A live monitor, and one that is folded from what the log keeps of the events."""
 
@@ -41,10 +52,7 @@ class Both:
         self._machine = WatchedMachine(policy, self._tell)
 
     def _tell(self, events: Sequence[Event]) -> None:
-        for event in events:
-            kept = recorded(event)
-            (logged,) = decode_events(b"[%b]" % kept.line)
-            self._past.tell(Retold(logged, kept.payload))
+        tell(self._past, events)
 
     def play(self, steps: Sequence[Step]) -> None:
         """Apply commands, and compare the monitors after each."""
@@ -95,6 +103,38 @@ def test_a_long_evening_with_snapshots(seed: int) -> None:
         )
         both.start_over()
         both.compare()
+
+
+def test_a_snapshot_names_the_jobs_whose_data_it_has() -> None:
+    """So it is removed when one of them is forgotten; customers were served by some of them."""
+    policy = Policy(fair_by="/name")
+    past = PastProjection(600.0, policy.ordering)
+    machine = WatchedMachine(policy, lambda events: tell(past, events))
+    for number, name in enumerate((b"Ada", b"Ada", b"Bob")):
+        job_id = f"order {number}"
+        machine.apply(c.Submit(job_id, b'{"name":"%b"}' % name))
+        machine.apply(c.Register(worker(6, number)))
+        machine.apply(c.AnswerWritten(job_id, 1))
+        machine.wait(RECENT_S + 1.0)
+    for at in range(MONITOR_LOG):  # what the monitor lists names jobs, too
+        machine.apply(c.Pause(paused=at % 2 == 0))
+    past.catch_up(machine.now_s)
+    for _ in range(2):
+        encoded = past.encode(lambda: None)
+        assert past.orders == 0
+        assert b"Ada" in encoded
+        assert b"order 1" in encoded
+        past = PastProjection(600.0, policy.ordering)
+        past.restore(encoded, lambda: None)
+
+
+def test_a_state_of_before() -> None:
+    """One of an earlier version is refused: its jobs have other members."""
+    encoded = PastProjection().encode(lambda: None)
+    older = msgpack.encode(msgpack.decode(encoded) | {"version": STATE_VERSION - 1})
+    PastProjection().restore(encoded, lambda: None)
+    with pytest.raises(ValueError, match="version"):
+        PastProjection().restore(older, lambda: None)
 
 
 @pytest.mark.parametrize("bad", [b"", b"\x80", b"nonsense", b"\x93\x01\x02\x03"])
