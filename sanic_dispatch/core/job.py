@@ -158,6 +158,11 @@ class Job(Value, frozen=True):
         return not self.data
 
     @property
+    def data_json(self) -> bytes:
+        """Its data, or null if that was erased."""
+        return self.data or b"null"
+
+    @property
     def worker(self) -> Worker | None:
         """The worker that holds the job, or held it when it finished."""
         return self.hold.worker if self.hold else None
@@ -174,10 +179,13 @@ class Job(Value, frozen=True):
         return from_rfc3339(self.submitted_at)
 
     def to_wire(self) -> bytes:
-        """Encode the job for a worker: ``{"Job":{"id","data","submitted_at"}}``, data verbatim."""
+        """Encode the job for a worker: ``{"Job":{"id","data","submitted_at"}}``, data verbatim.
+
+        A registration that is repeated is answered with its job, also if that is forgotten by then.
+        """
         return b'{"Job":{"id":"%b","data":%b,"submitted_at":"%b"}}' % (
             self.id.encode(),
-            self.data,
+            self.data_json,
             self.submitted_at.encode(),
         )
 

@@ -95,7 +95,7 @@ def encode_job(job: Job) -> bytes:
     return _encode(
         _StoredJob(
             job.id,
-            Raw(job.data or b"null"),
+            Raw(job.data_json),
             job.submitted_at,
             job.ticket,
             job.place if job.place != job.ticket else None,

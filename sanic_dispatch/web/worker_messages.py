@@ -135,7 +135,7 @@ def offer(message: Message) -> bytes:
     return b'{"job":{"id":"%b","ticket":%d,"data":%b,"submitted_at":"%b","receipt":"%b",%b}}' % (
         job.id.encode(),
         job.ticket,
-        job.data,
+        job.data_json,
         job.submitted_at.encode(),
         message.receipt.encode(),
         b'"lease_s":%b' % _json(message.lease_s),

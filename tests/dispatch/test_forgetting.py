@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
+import ujson
 
 from sanic_dispatch.config.settings import Mode, Settings
 from sanic_dispatch.core.events import EventKind
@@ -53,6 +54,20 @@ async def test_a_finished_job_is_forgotten(world: World) -> None:
     assert after.forgotten
     event = world.history[-1]
     assert (event.kind, event.job, event.reason) == (EventKind.JOB_FORGOTTEN, after, "ada")
+
+
+async def test_a_robot_that_asks_again(world: World) -> None:
+    """Its registration is repeated after its job was forgotten: it gets the same job, with null."""
+    job_id = (await world.submit(SECRET)).job.id
+    robot = worker("c1", "i1")
+    assert await world.register(robot) == SECRET
+    await world.dispatcher.complete(job_id, Proof(callback_url=robot.id), b"1")
+    await world.dispatcher.operator.forget(job_id)
+    again = await world.dispatcher.register(robot)
+    assert again
+    world.dispatcher.answer_written(again)
+    told = ujson.loads(again.to_wire())["Job"]
+    assert (told["id"], told["data"]) == (job_id, None)
 
 
 async def test_by_its_ticket(world: World) -> None:
