@@ -177,7 +177,7 @@ class Rewinder:
             self._log.snapshots.remove_before(first.n - 1)
         for ref in self._recent.refs():
             if ref.n <= self._log.settled_n and (content := self._recent.get(ref)) is not None:
-                self._log.snapshots.put(ref, content)
+                self._log.snapshots.put(ref, content, self._recent_stamp.erased)
                 self._recent.remove(ref)
         reel, pace = self._reel_before(LAST), Pace(UPKEEP_REST_S)
         for _ in self._wind(reel, None, pace, is_cancelled):
@@ -307,7 +307,7 @@ class Rewinder:
             is_due = event.n - saved_n >= SNAPSHOT_EVENTS + projection.orders or event.n in cuts
             if is_due:
                 saved_n = event.n
-                self._save(projection, pace)
+                self._save(reel, pace)
 
     def _gap_before(self, projection: PastProjection, retold: Retold) -> Gap | None:
         """Return the gap before an event; what was before the first one was dropped."""
@@ -320,11 +320,12 @@ class Rewinder:
         reel.go_on_with(self._new_projection())
         return reel.projection
 
-    def _save(self, projection: PastProjection, pace: Pace) -> None:
+    def _save(self, reel: _Reel, pace: Pace) -> None:
+        projection = reel.projection
         ref = SnapshotRef.of(projection.number, projection.at_s)
         if ref not in self._refs_before(LAST):
             kept = self._log.snapshots if ref.n <= self._log.settled_n else self._recent
-            kept.put(ref, projection.encode(pace.rest))
+            kept.put(ref, projection.encode(pace.rest), reel.stamp.erased)
 
 
 def _before_history(begin_s: float | None) -> str:

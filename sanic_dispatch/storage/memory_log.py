@@ -79,10 +79,10 @@ class MemoryEventLog(EventLog):
         return self.last_number
 
     def erase(self, jobs: Collection[JobRef]) -> None:
-        self.snapshots.erase(jobs)
         for at, event in enumerate(self._events):
             if event.job is not None and event.job.ref in jobs:
                 self._events[at] = event._replace(job=event.job.without_data())
+        self.snapshots.erase(jobs)
 
     def copy_to(self, folder: Path, last_n: int, rest: Callable[[], None]) -> int:
         events = [event for event in list(self._events) if event.number <= last_n]

@@ -399,13 +399,13 @@ class SegmentLog(EventLog):
         Segments are replaced one by one. Those of a flush that a kill has broken off are removed.
         """
         self._erase_newest(jobs)
-        self.snapshots.erase(jobs)
         with self._writing:
             for path in self.files.folder.glob(".segment-*.new"):
                 path.unlink()
             for first_n, path in self.files.paths():
                 if path.exists():
                     self._erase_from(first_n, path, jobs, rest)
+            self.snapshots.erase(jobs)
             self._sync_names()
             self.stats.size_bytes = self.files.size_bytes
 

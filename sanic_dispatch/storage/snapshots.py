@@ -40,19 +40,22 @@ class Snapshots(ABC):
     def __init__(self) -> None:
         self._lock = RLock()
         self._refs: set[SnapshotRef] = set()
-        self._erased: set[bytes] = set()
-        """The ids of jobs that were erased in this run."""
+        self._erased: list[bytes] = []
+        """The ids of jobs that were erased in this run, in order."""
 
     def refs(self) -> list[SnapshotRef]:
         """Return the names of all snapshots, in order."""
         with self._lock:
             return sorted(self._refs)
 
-    def put(self, ref: SnapshotRef, content: bytes) -> None:
-        """Keep a snapshot, if there is room for it, and no job in it was erased meanwhile."""
+    def put(self, ref: SnapshotRef, content: bytes, erased: int = 0) -> None:
+        """Keep a snapshot, if there is room for it, and no job in it was erased meanwhile.
+
+        ``erased`` is what the property was when the fold began.
+        """
         packed = zlib.compress(content)
         with self._lock, suppress(OSError):
-            if not _has_any(content, self._erased):
+            if not _has_any(content, self._erased[erased:]):
                 self._write(ref, packed)
                 self._refs.add(ref)
 
@@ -86,10 +89,13 @@ class Snapshots(ABC):
             self.remove(ref)
 
     def erase(self, jobs: Collection[JobRef]) -> None:
-        """Remove the snapshots that have one of these jobs. Raises OSError."""
-        ids = {job.id.encode() for job in jobs}
+        """Remove the snapshots that have one of these jobs. Raises OSError.
+
+        The log has to be without their data by then: folds that began before are not kept.
+        """
+        ids = [job.id.encode() for job in jobs]
         with self._lock:
-            self._erased |= ids
+            self._erased += ids
         for ref in self.refs():
             content = self.get(ref)
             if content is not None and _has_any(content, ids):
@@ -97,7 +103,7 @@ class Snapshots(ABC):
 
     @property
     def erased(self) -> int:
-        """How many jobs were erased in this run."""
+        """How many jobs were erased in this run; one counts each time."""
         return len(self._erased)
 
     def find(self) -> None:

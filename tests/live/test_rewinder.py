@@ -192,9 +192,13 @@ async def test_what_was_erased_is_not_shown(log: EventLog) -> None:
     for player in ("", "player"):
         assert "name" in (await rewinder.look(moment_s, player)).entries["order/3"]
     (ref,) = [each for each in history.ids if each.ticket == 3]
+    kept = log.snapshots.refs()
     log.erase([ref])
+    assert log.snapshots.refs() != kept
     for player in ("", "player"):
         assert "name" not in (await rewinder.look(moment_s, player)).entries["order/3"]
+    await rewinder.look(history.now_s())
+    assert len(log.snapshots.refs()) >= len(kept), "they are made anew"
 
 
 async def test_a_look_comes_before_upkeep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def test_of_events_that_are_gone(snapshots: Snapshots) -> None:
 
 
 def test_erasing(snapshots: Snapshots) -> None:
-    """One with an erased job is removed, and none is kept that is made with it afterwards."""
+    """One with an erased job is removed, and none is kept whose making had begun before."""
     put_three(snapshots)
     snapshots.put(B, b"with the job 4711 in it")
     snapshots.erase([JobRef(1, "4711")])
@@ -60,6 +60,24 @@ def test_erasing(snapshots: Snapshots) -> None:
     assert snapshots.erased == 1
     snapshots.put(B, b"the job 4711 again")
     assert snapshots.refs() == [A, C]
+    snapshots.put(B, b"the job 4711 without its data", erased=snapshots.erased)
+    assert snapshots.refs() == [A, B, C]
+
+
+def test_made_while_data_is_erased(tmp_path: Path) -> None:
+    """One that is made of segments that have the data yet is removed."""
+    log = SegmentLog(tmp_path, fsync=False)
+    log.load()
+    log.add(records(1, 3))
+    log.flush()
+    job = JobRef(1, "4711")
+
+    def rest() -> None:
+        log.snapshots.put(A, b"with the job 4711 in it", log.snapshots.erased)
+
+    rest()
+    log.erase([job], rest)
+    assert log.snapshots.refs() == []
 
 
 def test_found_in_the_folder(tmp_path: Path) -> None:
