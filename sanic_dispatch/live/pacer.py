@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-SLICE_S = 0.001
-"""How long a round may run before the event loop does other work."""
+SLICE_S = 0.0002
+"""How long a round may run before the event loop does other work.
+
+An order takes several turns of the loop, and waits for a slice in each. While 2,000 follow, its
+99th percentile is 3.4 ms higher; with slices of 1 ms it was 8 ms. Pushing takes as long with both.
+"""
 
 REST_RATIO = 3.0
 """Length of the rest after a round, in multiples of its work: pushing takes at most a quarter."""
