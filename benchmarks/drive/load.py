@@ -141,6 +141,9 @@ class Clients:
         self, request: Callable[[], bytes], *, seconds: float = 1e9, count: int = 10**9
     ) -> Round:
         """Send for a time or a number of requests; return when all are answered."""
+        for at, connection in enumerate(self._connections):
+            if not connection.is_open:  # the server closes idle connections
+                self._connections[at] = await connect(self._server)
         pump = _Pump(request, time.perf_counter() + seconds, count)
         server_s, load_s = self._server.cpu_s(), time.process_time()
         began_s = time.perf_counter()
