@@ -118,7 +118,7 @@ class SegmentFiles:
 
     @property
     def size_bytes(self) -> int:
-        """The length of all segments; their indexes have a fifth of that."""
+        """The length of all segments; their indexes have a ninth of that."""
         with self._lock:
             return sum(self._sizes.values())
 

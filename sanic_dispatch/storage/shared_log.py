@@ -95,11 +95,13 @@ class SharedLog(SegmentLog):
 
         Raises OSError, also if another process is writing.
         """
-        self._erase_newest(jobs)
-        if not self._is_foreign and self.files.folder.is_dir():
-            with self._locked():
-                self._look_again()
-                super().erase(jobs, rest)
+        if self._is_foreign or not self.files.folder.is_dir():
+            self._erase_newest(jobs)
+            self.snapshots.erase(jobs)
+            return
+        with self._locked():
+            self._look_again()
+            super().erase(jobs, rest)
 
     def _until_n(self) -> int:
         until_s = self._now_s() - MIN_AGE_S

@@ -61,7 +61,7 @@ class Snapshots(ABC):
 
     def get(self, ref: SnapshotRef) -> bytes | None:
         """Return a snapshot; None if it is gone or damaged."""
-        with suppress(OSError, KeyError):
+        with suppress(OSError, KeyError, zlib.error):
             packed = self._read(ref)
             if packed is not None:
                 return zlib.decompress(packed)

@@ -17,6 +17,7 @@ from sanic_dispatch.errors import StorageFailed
 from sanic_dispatch.storage.event_log import Question
 from sanic_dispatch.storage.event_record import logged
 from sanic_dispatch.storage.segment_log import SegmentLog
+from sanic_dispatch.storage.snapshots import SnapshotRef
 from sanic_dispatch.storage.store import Store
 from tests.storage.samples import (
     FILES,
@@ -74,6 +75,20 @@ async def forget(store: Store, topic: Topic, *jobs: Job) -> None:
     for each in jobs:
         await store.commit(topic.apply(topic.put(each.without_data())))
     await store.erase([each.ref for each in jobs])
+
+
+async def test_a_snapshot_in_the_making_is_not_kept(backend: Backend, tmp_path: Path) -> None:
+    """It has the data, whether there are files of a history yet or not."""
+    topic = Topic()
+    async with opened(backend, tmp_path) as store:
+        await store.load()
+        (served,) = await serve(store, topic, order(1, SECRET))
+        snapshots = store.history.snapshots
+        erased_before = snapshots.erased
+        await forget(store, topic, served)
+        assert snapshots.erased > erased_before  # which the rewinder's snapshots in memory go by
+        snapshots.put(SnapshotRef(1, 0), served.id.encode(), erased_before)
+        assert snapshots.refs() == []
 
 
 async def test_no_file_has_the_data(backend: Backend, tmp_path: Path) -> None:

@@ -93,6 +93,10 @@ def test_found_in_the_folder(tmp_path: Path) -> None:
     assert again.get(B) is None
     assert again.refs() == [A, C]
     assert not path.exists()
+    (path,) = tmp_path.glob(f"past-*{A.at_us}.snapshot")
+    path.write_bytes(bytes(4))  # nothing, whose checksum is right
+    assert again.get(A) is None
+    assert again.refs() == [C]
     SnapshotFiles(tmp_path / "missing").find()
 
 
