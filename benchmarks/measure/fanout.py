@@ -124,7 +124,7 @@ class FanoutServer:
         app.config.update(ACCESS_LOG=False, AUTO_EXTEND=False, TOUCHUP=False)
         app.config.WEBSOCKET_PING_INTERVAL = None
         app.ctx.hub = self.hub
-        app.blueprint(live)
+        app.blueprint(live.copy(live.name))  # others may be made in this process
         app.add_websocket_route(self.join, "/plain")
         return app
 

@@ -164,7 +164,7 @@ def logged(event: Event) -> LoggedEvent:
 
 def payload_of(n: int, event: str, job: Job | None) -> Payload | None:
     """Return the data that came with a job, or the result with which it ended, if there is one."""
-    if job is None or job.forgotten:
+    if job is None or not job.data:  # it is forgotten
         return None
     if event == _SUBMITTED:
         return Payload(n, job.ticket, job.id, False, job.data)

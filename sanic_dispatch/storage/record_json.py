@@ -91,11 +91,11 @@ _encode = msgspec.json.Encoder().encode
 
 def encode_job(job: Job) -> bytes:
     """Encode a job; defaults are omitted."""
-    progress = job.progress
+    progress, data = job.progress, job.data
     return _encode(
         _StoredJob(
             job.id,
-            Raw(job.data_json),
+            Raw(data or b"null"),
             job.submitted_at,
             job.ticket,
             job.place if job.place != job.ticket else None,
@@ -108,7 +108,7 @@ def encode_job(job: Job) -> bytes:
             job.finished_s,
             job.reason,
             Raw(job.result) if job.result is not None else None,
-            job.forgotten,
+            not data,
             job.priority,
             job.turn,
             (progress.percent, progress.text) if progress else None,
