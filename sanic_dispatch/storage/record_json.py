@@ -90,7 +90,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode_job(job: Job) -> bytes:
-    """Encode a job; defaults are omitted."""
+    """Encode a job; defaults are omitted, and the data of a forgotten job is null."""
     progress, data = job.progress, job.data
     return _encode(
         _StoredJob(

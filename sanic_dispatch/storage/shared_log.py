@@ -95,8 +95,8 @@ class SharedLog(SegmentLog):
 
         Raises OSError, also if another process is writing.
         """
+        self._erase_newest(jobs)  # first: the folder may be locked
         if self._is_foreign or not self.files.folder.is_dir():
-            self._erase_newest(jobs)
             self.snapshots.erase(jobs)
             return
         with self._locked():

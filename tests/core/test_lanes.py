@@ -24,7 +24,7 @@ def ids(lane: ArrivalLane) -> list[str]:
 
 @pytest.mark.parametrize("at_once", [False, True])
 def test_jobs_of_one_place_are_in_the_order_of_their_tickets(at_once: bool) -> None:
-    """So it is whatever order they are added in, and ``before`` counts them in the same order."""
+    """However they were added; and ``before`` counts those with a lower ticket."""
     for order in permutations(JOBS):
         lane = ArrivalLane()
         if at_once:

@@ -13,11 +13,18 @@ import pytest
 from redis.asyncio import Redis
 
 from sanic_dispatch.cluster.members import Member
+from sanic_dispatch.core.job import JobRef
 from sanic_dispatch.core.tables import Table
 from sanic_dispatch.errors import LostOwnership
 from sanic_dispatch.storage import redis, segment_log, shared_log
 from sanic_dispatch.storage.event_log import Question, Retention, is_good
-from sanic_dispatch.storage.event_record import LoggedEvent, join_lines, logged, recorded
+from sanic_dispatch.storage.event_record import (
+    LoggedEvent,
+    Payload,
+    join_lines,
+    logged,
+    recorded,
+)
 from sanic_dispatch.storage.redis import RedisStore
 from sanic_dispatch.storage.segment_format import FOLDER, segments_in
 from sanic_dispatch.storage.shared_log import LOCK_NAME, SharedLog
@@ -217,6 +224,19 @@ async def test_a_folder_that_another_process_writes(start: Start, tmp_path: Path
     assert (tmp_path / "here" / FOLDER / LOCK_NAME).exists()
     assert store._segments.try_flush()
     assert kept(store) == happened(topic)
+
+
+async def test_erasing_while_another_process_writes(start: Start, tmp_path: Path) -> None:
+    """What is in memory is erased all the same; the folder has to be tried again."""
+    store, topic = start(), Topic()
+    await began(store, topic, "a")
+    await commit(store, topic, 1)
+    (payload,) = store.history.payloads()
+    assert isinstance(payload, Payload)
+    other = SharedLog(tmp_path / "here")
+    with other._locked(), pytest.raises(OSError, match="temporarily unavailable"):
+        store._segments.erase([JobRef(payload.ticket, payload.job)])
+    assert list(store.history.payloads()) == []
 
 
 async def test_threads_wait_for_each_other(start: Start) -> None:

@@ -65,7 +65,7 @@ def test_erasing(snapshots: Snapshots) -> None:
 
 
 def test_made_while_data_is_erased(tmp_path: Path) -> None:
-    """One that is made of segments that have the data yet is removed."""
+    """A snapshot is removed that was made before the segments were cleared of the data."""
     log = SegmentLog(tmp_path, fsync=False)
     log.load()
     log.add(records(1, 3))
