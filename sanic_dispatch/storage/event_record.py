@@ -98,8 +98,9 @@ def recorded(event: Event) -> Recorded:
     n, kind, at_s, job, worker = event.number, event.kind, event.at_s, event.job, event.worker
     label, callback = (worker.label, worker.callback_url) if worker else ("", "")
     ticket, job_id, attempt = (job.ticket, job.id, job.attempt) if job else (0, "", 0)
-    waiting_s = waiting_s_of(event) if kind in _END_OF_WAIT else None
-    service_s = service_s_of(event) if kind in _END_OF_SERVICE else None
+    has_span = kind not in _WITHOUT_SPAN
+    waiting_s = waiting_s_of(event) if has_span else None
+    service_s = service_s_of(event) if has_span else None
     values = (
         n, at_s, kind, ticket, job_id, label, callback, event.reason, event.request, attempt,
         waiting_s, service_s,
@@ -128,11 +129,8 @@ _SUBMITTED, _PROGRESSED, _DONE = (
     EventKind.JOB_PROGRESSED,
     EventKind.JOB_DONE,
 )
-_END_OF_SERVICE = frozenset((_DONE, EventKind.JOB_FAILED, EventKind.JOB_CANCELLED))
-_END_OF_WAIT = frozenset(
-    kind for kind in EventKind if kind.startswith("worker.") and kind != EventKind.WORKER_REGISTERED
-) | {EventKind.JOB_ASSIGNED, EventKind.JOB_CANCELLED}
-"""The kinds by which a job's service ends, and a job's or a worker's wait."""
+_WITHOUT_SPAN = frozenset((_SUBMITTED, EventKind.JOB_CONFIRMED, EventKind.WORKER_REGISTERED))
+"""Frequent kinds after which nothing has waited or was served."""
 _WITH_FACTS = frozenset(EventKind) - {EventKind.JOB_CONFIRMED, EventKind.WORKER_USED}
 """Kinds that may have facts: all but frequent ones that never have any."""
 _WITH_PAYLOAD = frozenset((_SUBMITTED, _DONE))
