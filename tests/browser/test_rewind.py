@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.monitor_page import MonitorPage
 from tests.browser.past_evening import PastEvening, opening
@@ -115,6 +116,32 @@ async def test_playing(bar: Bar, visitors: Visitors) -> None:
     await expect(monitor.button("Play")).to_be_visible()
     await monitor.page.reload()
     await expect(monitor.rewound.locator("h2")).to_have_text(shown)
+
+
+async def test_play_is_pressed_early(bar: Bar, visitors: Visitors) -> None:
+    """A wish to play is kept until the service has answered, at the first moment and at others."""
+    await begin(bar)
+    monitor = await visitors.operator()
+    answered = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        await answered.wait()
+        await route.continue_()
+
+    await monitor.page.route("**/state?*", slowly)
+    await look_at(monitor, 60)
+    await monitor.page.get_by_label("Speed").select_option("10")
+    await monitor.button("Play").click()
+    await expect(monitor.button("Stop")).to_be_visible()
+    answered.set()
+    await expect(monitor.workers).to_have_count(1)
+    answered.clear()
+    await monitor.button("−1 min").click()
+    await monitor.page.get_by_label("Speed").select_option("60")
+    await monitor.button("Play").click()
+    answered.set()
+    await expect(monitor.workers).to_have_count(0)
+    await expect(monitor.workers).to_have_count(1)
 
 
 async def test_playing_without_websockets(bar: Bar, visitors: Visitors) -> None:

@@ -29,16 +29,18 @@ class Rewind {
   #begin = null;
   #wanted = null;
   #refused = 0;
-  #isLooking = false;
+  /** Settles when the moment that is asked for is shown; null while none is asked for. */
+  #looking = null;
   #isPlaying = false;
   #player = new Player(() => this.#heard(), (code) => this.#ended(code));
   #mark = el('h2', { id: 'rewind-title', tabIndex: -1 });
   #status = el('p', { className: 'hint', role: 'status' });
   #wrong = el('p', { className: 'refused', role: 'alert' });
-  #slider = el('input', { type: 'range', step: 1, oninput: () => this.#slide() });
+  #slider = el('input', { type: 'range', step: 1, disabled: true, oninput: () => this.#slide() });
   #exact = el('input', { type: 'datetime-local', step: 1, required: true });
   #play = el('button', { type: 'button', className: 'button small', onclick: () => this.#toggle() });
   #speed = el('select', { onchange: () => { if (this.#isPlaying) this.#start(); } });
+  #controls = el('fieldset', { className: 'controls', disabled: true });
   #node;
 
   /** @param {{changed: () => void, unauthorized: () => void, liveNow: () => number}} context */
@@ -52,13 +54,13 @@ class Rewind {
       'form', { className: 'exact', onsubmit: (event) => this.#choose(event) }, this.#exact, el('button', { className: 'button small' }, t('rewind.go')),
     );
     const step = (name, by) => button(t(`rewind.${name}`), () => this.#want(this.#kept(this.#moment + by)));
-    const controls = el(
-      'div', { className: 'controls' }, step('back', -MINUTE_S), this.#play, this.#speed, step('on', MINUTE_S), form,
+    this.#controls.append(
+      step('back', -MINUTE_S), this.#play, this.#speed, step('on', MINUTE_S), form,
       button(t('rewind.share'), () => this.#share()),
       el('a', { className: 'button small live', href: addressOf('now') }, t('rewind.live')),
     );
     const said = el('div', {}, this.#status, this.#wrong);
-    this.#node = el('section', { id: 'rewind', className: 'panel rewind' }, this.#mark, this.#slider, controls, said);
+    this.#node = el('section', { id: 'rewind', className: 'panel rewind' }, this.#mark, this.#slider, this.#controls, said);
     this.#node.setAttribute('aria-labelledby', this.#mark.id);
     addEventListener('keydown', (event) => this.#key(event));
     this.#renderPlay();
@@ -86,7 +88,8 @@ class Rewind {
       if (!this.isShown) return;
       this.#mark.focus({ preventScroll: true });
     }
-    if (this.#begin === null) return say(this.#status, t('rewind.nothing'));
+    if (this.#begin === null) return;
+    this.#slider.disabled = this.#controls.disabled = false;
     this.#showRange();
     // In the query of an address the plus sign of a zone is a blank.
     const asked = Date.parse(at?.replace(/ (?=[\d:]+$)/, '+')) / 1000;
@@ -123,8 +126,9 @@ class Rewind {
     try {
       const { events: [first] } = await askService('events', { limit: 1 });
       this.#begin = first ? Math.floor(Date.parse(first.at) / 1000) + 1 : null;
-      say(this.#status, '');
+      say(this.#status, first ? '' : t('rewind.nothing'));
     } catch (problem) {
+      say(this.#status, '');
       this.#fail(problem);
     }
   }
@@ -140,11 +144,13 @@ class Rewind {
   }
 
   /** Look at a moment; while another one is asked for, only the last wish counts. */
-  async #want(moment) {
+  #want(moment) {
     this.#stop();
     this.#wanted = moment;
-    if (this.#isLooking) return;
-    this.#isLooking = true;
+    this.#looking ??= this.#look().finally(() => { this.#looking = null; });
+  }
+
+  async #look() {
     say(this.#wrong, '');
     const waiting = setTimeout(() => say(this.#status, t('rewind.asking')), 500);
     while (this.#wanted !== null && this.isShown) {
@@ -153,13 +159,13 @@ class Rewind {
         await this.#player.look(asked);
       } catch (problem) {
         this.#refused = asked;
+        this.#stop();
         this.#fail(problem);
       }
       if (this.#wanted === asked) this.#wanted = null;
     }
     clearTimeout(waiting);
     say(this.#status, '');
-    this.#isLooking = false;
   }
 
   #fail(problem) {
@@ -173,11 +179,14 @@ class Rewind {
     else this.#start();
   }
 
-  #start() {
-    if (!this.view.at) return;
-    say(this.#wrong, '');
+  /** Play from the moment that is shown, or will be in a moment. */
+  async #start() {
     this.#isPlaying = true;
     this.#renderPlay();
+    await this.#looking;
+    if (!this.#isPlaying) return;
+    if (!this.view.at) return this.#stop();
+    say(this.#wrong, '');
     this.#player.play(Number(this.#speed.value));
   }
 
