@@ -1,8 +1,8 @@
 """Strict JSON (RFC 8259): validation of submitted JSON, and parsing that keeps the raw bytes.
 
 What clients submit is checked here once, and carried as its bytes from then on. ujson is too
-lenient for that (it accepts NaN, ``-``, ``01``); the standard library's parser with hooks for
-constants and overflow is not.
+lenient for that (it accepts NaN, ``-``, ``01``); msgspec, and the standard library's parser with
+hooks for constants and overflow, are not.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from itertools import accumulate
 from json import JSONDecodeError
 from math import isinf
 from typing import Any, NamedTuple, TypeVar
+
+import msgspec
 
 from sanic_dispatch.errors import InvalidJson
 
@@ -54,6 +56,20 @@ class Entry(NamedTuple):
                 return text[key.end() : end]
             at = end
         raise KeyError(wanted)
+
+
+def check(raw: bytes, max_depth: int = MAX_DEPTH) -> None:
+    """Raise InvalidJson where ``parse`` does, for a fraction of its instructions.
+
+    msgspec takes the same texts, except that it nests deeper; what it refuses is parsed again, for
+    the reason and the position.
+    """
+    try:
+        _NATIVE.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        parse(raw, max_depth)
+    else:
+        _check_depth(raw, max_depth)
 
 
 def parse(raw: bytes, max_depth: int = MAX_DEPTH) -> Any:
@@ -213,4 +229,5 @@ def _check_surrogates(raw: bytes, value: Any) -> None:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_bounded_float)
+_NATIVE = msgspec.json.Decoder()
 _SCAN = _DECODER.scan_once  # type: ignore[attr-defined]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from sanic_dispatch.strict_json import (
     MAX_DEPTH,
     array_entries,
     byte_at,
+    check,
     object_at,
     one_object,
     parse,
@@ -82,8 +86,9 @@ def test_all_json_is_accepted(value: Any, indent: int | None, ascii_only: bool) 
 )  # fmt: skip
 def test_other_texts_are_refused(raw: bytes, reason: str) -> None:
     """The reason has the position of the error."""
-    with pytest.raises(InvalidJson, match=reason):
-        parse(raw)
+    for read in (parse, check):
+        with pytest.raises(InvalidJson, match=reason):
+            read(raw)
 
 
 @pytest.mark.parametrize("raw", [b'"\\ud83c\\udf79"', b'"\\\\ud800"', b'"\\u00e4"'])
@@ -96,9 +101,10 @@ def test_whole_characters(raw: bytes) -> None:
 def test_the_depth_is_exact(opening: bytes, closing: bytes) -> None:
     """The maximum depth is accepted, one more is not; brackets in strings do not count."""
     inner = b'"[[[[\\"{{{{"'
-    assert parse(opening * MAX_DEPTH + inner + closing * MAX_DEPTH)
-    with pytest.raises(InvalidJson, match="nested deeper than 127"):
-        parse(opening * (MAX_DEPTH + 1) + inner + closing * (MAX_DEPTH + 1))
+    for read in (parse, check):
+        read(opening * MAX_DEPTH + inner + closing * MAX_DEPTH)
+        with pytest.raises(InvalidJson, match="nested deeper than 127"):
+            read(opening * (MAX_DEPTH + 1) + inner + closing * (MAX_DEPTH + 1))
 
 
 def test_wide_is_not_deep() -> None:
@@ -123,6 +129,60 @@ def depth_of(value: Any) -> int:
     if not isinstance(value, (dict, list)):
         return 0
     return 1 + max(map(depth_of, children), default=0)
+
+
+# ---- checked and parsed alike
+
+
+def refusal_of(read: Callable[[bytes], object], raw: bytes) -> str:
+    """Return why a text is refused, empty if it is not."""
+    try:
+        read(raw)
+    except InvalidJson as error:
+        return str(error)
+    return ""
+
+
+def suite() -> dict[str, bytes]:
+    """Return the texts of the JSON Parsing Test Suite by name; y is valid, n is not, i is open."""
+    path = Path(__file__).parent / "support" / "json_test_suite.json"
+    cases = {name: b64decode(text) for name, text in json.loads(path.read_text())["cases"].items()}
+    assert len(cases) == 316
+    cases["n_structure_100000_opening_arrays"] = b"[" * 100_000
+    cases["n_structure_open_array_object"] = b'[{"":' * 50_000 + b"\n"
+    return cases
+
+
+@pytest.mark.parametrize("read", [parse, check])
+def test_the_json_parsing_test_suite(read: Callable[[bytes], object]) -> None:
+    """All that has to be valid is, and nothing that must not be; both give the same reasons."""
+    refused = {name: refusal_of(read, raw) for name, raw in suite().items()}
+    assert [name for name, reason in refused.items() if name[0] == "y" and reason] == []
+    assert [name for name, reason in refused.items() if name[0] == "n" and not reason] == []
+    assert refused == {name: refusal_of(parse, raw) for name, raw in suite().items()}
+
+
+PIECES = [
+    b'"', b"\\", b"\\u", b"\\ud83c", b"\\udf79", b"d800", b"[", b"]", b"{", b"}", b",", b":",
+    b"-", b"+", b"0", b"1", b".", b"e", b"E5", b"308", b"1e308", b"9" * 300, b"true", b"nul",
+    b"NaN", b" ", b"\n", b"\x00", b"\x7f", b"\xc3\xa4", b"\xe2\x80\xa8", b"\xf0\x9f\x8d\xb9",
+    b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf",
+]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=1000)
+@given(
+    value=VALUES, ascii_only=st.booleans(), at=st.floats(0, 1),
+    pieces=st.lists(st.sampled_from(PIECES), max_size=6), dropped=st.integers(0, 4),
+)  # fmt: skip
+def test_odd_texts(
+    value: Any, ascii_only: bool, at: float, pieces: list[bytes], dropped: int
+) -> None:
+    """Whatever stands in the middle of a text, it is checked as it is parsed, reasons included."""
+    raw = json.dumps(value, ensure_ascii=ascii_only).encode()
+    middle = int(at * len(raw))
+    odd = raw[:middle] + b"".join(pieces) + raw[middle + dropped :]
+    assert refusal_of(check, odd) == refusal_of(parse, odd)
 
 
 # ---- from files
