@@ -481,35 +481,44 @@ class Projection:
 
         None for a new one of which only the job is to be known: it is not promised anything.
         """
-        order, had_turn, is_kept = self._orders.get(job.id), False, False
-        if order is None and job.state is State.WAITING and not job.attempt:
-            if is_promised:
-                order = self._orders.add(Order(job))
-            else:
-                self._orders.add_new(job)
-            self._line_up_newest()
-            self._newest = job
-            return order
-        if order is None:
-            order = self._orders.add(Order(job, at_s))
+        order = self._orders.get(job.id)
+        if order is not None:
+            self._change(order, job, at_s)
+        elif job.state is State.WAITING and not job.attempt:
+            order = self._add_newest(job, is_promised)
         else:
-            before = order.job
-            had_turn = before.turn != 0
-            is_kept = before.place == job.place and self.robots.update(before, job)
-            if not is_kept:
-                self._withdraw(before, job, at_s)
-            order.job = job
-            if job.state is not before.state or job.attempt > before.attempt:
-                if job.state is State.DONE and before.state is State.ASSIGNED:
-                    self.forecast.done(order, order.since_s)
-                order.changed_s, order.reports = at_s, ()
-        if job.turn or had_turn:
+            order = self._orders.add(Order(job, at_s))
+            if job.turn:
+                self._turns.note(job)
+            self._insert(order)
+        return order
+
+    def _add_newest(self, job: Job, is_promised: bool) -> Order | None:
+        order = None
+        if is_promised:
+            order = self._orders.add(Order(job))
+        else:
+            self._orders.add_new(job)
+        self._line_up_newest()
+        self._newest = job
+        return order
+
+    def _change(self, order: Order, job: Job, at_s: float) -> None:
+        before = order.job
+        is_with_same_robot = before.place == job.place and self.robots.update(before, job)
+        if not is_with_same_robot:
+            self._withdraw(before, job, at_s)
+        order.job = job
+        if job.state is not before.state or job.attempt > before.attempt:
+            if job.state is State.DONE and before.state is State.ASSIGNED:
+                self.forecast.done(order, order.since_s)
+            order.changed_s, order.reports = at_s, ()
+        if job.turn or before.turn:
             self._turns.note(job)
-        if is_kept:
+        if is_with_same_robot:
             self.forecast.changes += 1
         else:
             self._insert(order)
-        return order
 
     def _insert(self, order: Order) -> None:
         job = order.job
