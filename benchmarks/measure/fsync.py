@@ -14,11 +14,13 @@ from benchmarks.report.tables import Report, Table
 
 BLOCK = b"x" * 4096
 
+APPEND = "append 4 KiB, fsync"
+
 
 async def measure(plan: Plan, _: Sequence[Side]) -> Report:
     """Measure both ways."""
     ways: dict[str, Callable[[Path], None]] = {
-        "append 4 KiB, fsync": append,
+        APPEND: append,
         "new file of 4 KiB, fsync, rename, fsync of the folder": replace,
     }
     with folder_of_its_own() as folder:
